@@ -1,0 +1,66 @@
+# The interface for users and developers; `make help` lists it.
+# Everything runs in .venv, made from hash-pinned lock files; nothing else on the machine is touched.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
+SELF := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
+PORT ?= 8420
+ONCE ?=
+
+# A variable of the caller's shell must not lead pip or python into another environment.
+unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
+
+.PHONY: help demo test lint format bench lock clean
+
+help: ## Show what can be made
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  make demo ONCE=1 ends after the first sync and one more cycle; PORT=8420 chooses the port."
+	@echo "  RALLY_URL, RALLY_API_KEY, RALLY_WORKSPACE and RALLY_PROJECTS make it use a real Rally."
+
+demo: $(VENV)/run.ready ## Sync a sample company into the embedded host, and keep syncing
+	@$(BIN)/rally-accelerate demo --port $(PORT) $(if $(ONCE),--once)
+
+test: $(VENV)/dev.ready ## Run the whole test suite
+	@$(BIN)/python tests/support/machine.py
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/dev.ready ## Check style, types and the import contracts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/dev.ready ## Bring the code into shape
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(VENV)/dev.ready ## Measure speed, requests and memory into bench/RESULTS.md
+	$(BIN)/python bench/run.py
+
+lock: $(VENV)/dev.ready ## Resolve the lock files anew
+	$(BIN)/python requirements/lock.py
+
+clean: ## Remove the environment and everything made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "rally-accelerate needs Python 3.11 or newer; say which with make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.ready: requirements/run.txt pyproject.toml | $(VENV)/bin/python
+	@echo "installing what rally-accelerate needs, once"
+	$(PIP) -r requirements/run.txt
+	$(SELF)
+	@touch $@
+
+$(VENV)/dev.ready: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
+	@echo "installing what the tests need, once"
+	$(PIP) -r requirements/dev.txt
+	$(SELF)
+	@touch $@ $(VENV)/run.ready

@@ -1,0 +1,3 @@
+"""Carries Rally work items and their history to HCL Accelerate."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,307 @@
+"""From files and the environment to validated settings. The only reader of ``os.environ``.
+
+Layers, each filling in what the ones before it leave empty:
+
+1. options of the command line,
+2. the file: a value stream's JSON with an ``integrations`` section, or only that section,
+3. the environment: ``RALLY_URL``, ``RALLY_API_KEY``, ``RALLY_USERNAME``, ``RALLY_PASSWORD``, ``RALLY_WORKSPACE``,
+   ``RALLY_PROJECTS``, ``ACCELERATE_URL``, ``ACCELERATE_ACCESS_KEY``,
+4. the defaults of the model.
+"""
+
+import difflib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from rally_accelerate.config.model import PLUGIN_ID, Integration, Properties
+from rally_accelerate.errors import ConfigError, Problem
+
+ENVIRONMENT = {
+    "RALLY_URL": "baseUrl",
+    "RALLY_API_KEY": "apiKey",
+    "RALLY_USERNAME": "username",
+    "RALLY_PASSWORD": "password",
+    "RALLY_WORKSPACE": "workspace",
+    "RALLY_PROJECTS": "projects",
+    "ACCELERATE_URL": "accelerateUrl",
+    "ACCELERATE_ACCESS_KEY": "ucvAccessKey",
+}
+
+#: Credentials from the environment are of no use beside those of the file, and would win over them.
+_CREDENTIALS = ("apiKey", "username", "password")
+
+#: Keys that carry the logging level in the wild, lower case (accelerate-host.md 1.7).
+_LEVEL_KEYS = {"logginglevel", "loglevel", "logging_level", "log_level"}
+
+#: What the platform names differently from the page (accelerate-host.md 1.3); the first one given wins.
+_PROPERTY_ALIASES = {"_useraccesskey": "ucvAccessKey", "apitoken": "apiKey", "url": "baseUrl"}
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_MASKED = re.compile(r"^\*{3,}$")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """One integration, and what is worth telling about how it was given."""
+
+    integration: Integration
+    notices: tuple[str, ...] = ()
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        ConfigError: It cannot be read or is no JSON; the place of the fault is named.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(
+            f"there is no file {path}",
+            hint="Give the JSON file of a value stream, or of its integrations section.",
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(f"{path} cannot be read: {reason}") from None
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ConfigError(
+            f"{path} is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}",
+            hint="Braces or a comma are often missing around an integration; any JSON editor shows the place.",
+        ) from None
+
+
+def integrations(
+    document: Any,
+    *,
+    origin: str,
+    name: str = "",
+    overrides: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> list[Loaded]:
+    """Every enabled Rally integration of a document, validated; all problems are told at once.
+
+    Args:
+        document: A value stream map, an object with ``integrations``, a list of integrations, or one of them.
+        origin: Where the document came from, for messages.
+        name: Only the integration of this name.
+        overrides: Properties that win over the document's.
+        environment: Variables to read; those of the process when None.
+
+    Raises:
+        ConfigError: With every problem, its path and its source.
+    """
+    variables = os.environ if environment is None else environment
+    found = [(path, raw) for path, raw in _sections(document) if _is_ours(raw)]
+    if name:
+        found = [(path, raw) for path, raw in found if str(raw.get("name", "")).strip() == name]
+    elif len(found) > 1:
+        found = [(path, raw) for path, raw in found if not _is_reference(raw)]
+    if not found:
+        raise _nothing_found(document, origin=origin, name=name)
+    problems: list[Problem] = []
+    loaded: list[Loaded] = []
+    for path, raw in found:
+        try:
+            loaded.append(_one(raw, path=path, origin=origin, overrides=overrides or {}, variables=variables))
+        except ConfigError as error:
+            problems.extend(error.problems)
+    problems.extend(_doubles(loaded, origin))
+    if problems:
+        raise ConfigError(f"{origin}: the settings have {_count(problems)}", problems=problems)
+    return [one for one in loaded if not one.integration.disabled]
+
+
+def from_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The properties that the environment gives."""
+    variables = os.environ if environment is None else environment
+    return {prop: variables[name] for name, prop in ENVIRONMENT.items() if variables.get(name, "").strip()}
+
+
+def state_folder(environment: Mapping[str, str] | None = None) -> Path:
+    """Where a user's programs keep their state (XDG base directories)."""
+    variables = os.environ if environment is None else environment
+    base = variables.get("XDG_STATE_HOME") or ""
+    folder = Path(base) if base else Path(variables.get("HOME") or str(Path.home())) / ".local" / "state"
+    return folder / "rally-accelerate"
+
+
+def validated(raw: Mapping[str, Any], *, path: str = "", origin: str = "") -> Integration:
+    """One integration from plain values.
+
+    Raises:
+        ConfigError: With every problem.
+    """
+    try:
+        return Integration.model_validate(raw)
+    except ValidationError as error:
+        problems = [_problem(detail, path=path, origin=origin) for detail in error.errors(include_input=False)]
+        raise ConfigError(f"the settings have {_count(problems)}", problems=problems) from None
+
+
+def _one(
+    raw: Mapping[str, Any],
+    *,
+    path: str,
+    origin: str,
+    overrides: Mapping[str, Any],
+    variables: Mapping[str, str],
+) -> Loaded:
+    problems: list[Problem] = []
+    notices: list[str] = []
+    values, level = _split_level(raw)
+    given = values.pop("properties", None)
+    if not isinstance(given, Mapping):
+        text = "is only a reference by name; give the whole integration" if given is None else "must be an object"
+        problems.append(Problem(f"{path}properties", text, origin))
+        given = {}
+    properties, inner_level = _known_properties(given, notices)
+    for key in list(properties):
+        properties[key] = _expanded(properties[key], f"{path}properties.{key}", variables, problems, origin)
+        if isinstance(properties[key], str) and _MASKED.match(properties[key]):
+            text = "is masked as in a download; enter the real value, or ${NAME} to take it from the environment"
+            problems.append(Problem(f"{path}properties.{key}", text, origin))
+    values = {key: _expanded(value, f"{path}{key}", variables, problems, origin) for key, value in values.items()}
+    merged = _layered(overrides, properties, from_environment(variables))
+    candidate = {**values, "properties": merged}
+    if chosen := level or inner_level:
+        candidate["loggingLevel"] = chosen
+    try:
+        integration = validated(candidate, path=path, origin=origin)
+    except ConfigError as error:
+        # A value that could not be expanded is told once, not again as an invalid value.
+        told = {problem.path for problem in problems}
+        problems.extend(problem for problem in error.problems if problem.path not in told)
+    if problems:
+        raise ConfigError(f"{origin}: the settings have {_count(problems)}", problems=problems)
+    return Loaded(integration, tuple(notices))
+
+
+def _sections(document: Any) -> list[tuple[str, Mapping[str, Any]]]:
+    match document:
+        case {"integrations": list() as listed}:
+            prefix = "integrations"
+        case list() as listed:
+            prefix = ""
+        case {"properties": _} | {"type": _, "name": _}:
+            return [("", document)]
+        case _:
+            return []
+    return [(f"{prefix}[{number}].", raw) for number, raw in enumerate(listed) if isinstance(raw, Mapping)]
+
+
+def _is_ours(raw: Mapping[str, Any]) -> bool:
+    # A value stream names integrations of other tools as well; those without a type are references by name.
+    return raw.get("type", PLUGIN_ID) in {PLUGIN_ID, f"@velocity/{PLUGIN_ID}"}
+
+
+def _is_reference(raw: Mapping[str, Any]) -> bool:
+    return "properties" not in raw
+
+
+def _split_level(raw: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
+    values = {key: value for key, value in raw.items() if key.lower() not in _LEVEL_KEYS}
+    levels = [value for key, value in raw.items() if key.lower() in _LEVEL_KEYS and value]
+    # Some host versions write the tenant without the underscore (accelerate-host.md 3.2).
+    if "tenant_id" not in values and "tenantId" in values:
+        values["tenant_id"] = values.pop("tenantId")
+    if values.get("type") == f"@velocity/{PLUGIN_ID}":
+        values["type"] = PLUGIN_ID
+    return values, (levels[0] if levels else None)
+
+
+def _known_properties(given: Mapping[str, Any], notices: list[str]) -> tuple[dict[str, Any], Any]:
+    names = {field.alias or name: None for name, field in Properties.model_fields.items()}
+    by_lower = {name.lower(): name for name in names}
+    properties: dict[str, Any] = {}
+    level: Any = None
+    # The platform's own key comes first: vendor plug-ins take it before the hand-entered one.
+    for key, value in sorted(given.items(), key=lambda pair: pair[0].lower() != "_useraccesskey"):
+        lower = key.lower()
+        if lower in _LEVEL_KEYS:
+            level = level or value
+        elif name := by_lower.get(lower) or _PROPERTY_ALIASES.get(lower):
+            if properties.get(name) in (None, ""):
+                properties[name] = value
+        else:
+            near = difflib.get_close_matches(lower, by_lower, n=1)
+            meant = f"; did you mean {by_lower[near[0]]}?" if near else ""
+            notices.append(f"the property {key} is not known and is ignored{meant}")
+    return properties, level
+
+
+def _expanded(value: Any, path: str, variables: Mapping[str, str], problems: list[Problem], origin: str) -> Any:
+    match value:
+        case str():
+            for name in _VARIABLE.findall(value):
+                if name not in variables:
+                    text = f"asks for the environment variable {name}, which is not set"
+                    problems.append(Problem(path, text, origin))
+            return _VARIABLE.sub(lambda match: variables.get(match[1], ""), value)
+        case list():
+            return [
+                _expanded(item, f"{path}[{number}]", variables, problems, origin) for number, item in enumerate(value)
+            ]
+        case dict():
+            return {key: _expanded(item, f"{path}.{key}", variables, problems, origin) for key, item in value.items()}
+        case _:
+            return value
+
+
+def _layered(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        has_credentials = any(merged.get(name) for name in _CREDENTIALS)
+        for name, value in layer.items():
+            if value in (None, "") or merged.get(name) not in (None, "", [], ()):
+                continue
+            if has_credentials and name in _CREDENTIALS:
+                continue
+            merged[name] = value
+    return merged
+
+
+def _problem(detail: ErrorDetails, *, path: str, origin: str) -> Problem:
+    where = ".".join(str(part) for part in detail["loc"])
+    text = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "missing":
+        text = "is missing"
+    elif detail["type"] in {"string_type", "int_parsing", "float_parsing", "literal_error"}:
+        text = text[0].lower() + text[1:]
+    return Problem(f"{path}{where}", text, origin)
+
+
+def _doubles(loaded: Sequence[Loaded], origin: str) -> list[Problem]:
+    names = [one.integration.name for one in loaded]
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    return [Problem("integrations", f"the name {name!r} is used more than once", origin) for name in doubled]
+
+
+def _nothing_found(document: Any, *, origin: str, name: str) -> ConfigError:
+    sections = _sections(document)
+    ours = [str(raw.get("name")) for _, raw in sections if _is_ours(raw)]
+    if name and ours:
+        return ConfigError(
+            f"{origin}: there is no Rally integration named {name!r}",
+            hint=f"It has: {', '.join(sorted(ours))}.",
+        )
+    types = sorted({str(raw.get("type", "without a type")) for _, raw in sections})
+    has = f"it has integrations of other types: {', '.join(types)}" if types else "it has no integrations section"
+    return ConfigError(
+        f"{origin}: there is no Rally integration; {has}",
+        hint=f'Give {{"integrations": [{{"type": "{PLUGIN_ID}", "name": "my-rally", "properties": {{…}}}}]}}.',
+    )
+
+
+def _count(problems: Sequence[Problem]) -> str:
+    return "1 problem" if len(problems) == 1 else f"{len(problems)} problems"

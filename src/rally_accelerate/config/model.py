@@ -1,0 +1,315 @@
+"""The settings of one integration, described once for every door.
+
+The plug-in manifest, the web form, the example file and the reference page are made from this model. Property names,
+order and meaning of the first ten are those of the plug-in's public page; the rest are ours and hidden by default.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+
+from rally_accelerate.config.values import (
+    as_base_url,
+    as_boolean,
+    as_kind,
+    as_level,
+    as_list,
+    as_name_map,
+    as_proxy_server,
+    as_text,
+)
+
+PLUGIN_ID = "ucv-ext-rally"
+DEFAULT_BASE_URL = "https://rally1.rallydev.com"
+#: In every public sample of the host (accelerate-host.md 6).
+DEFAULT_TENANT = "5ade13625558f2c6688d15ce"
+#: What the plug-in we replace imports (plug-in page, "Scheduled events").
+DEFAULT_KINDS = ("hierarchicalrequirement", "defect")
+#: Rally slows further requests of one user down and may disable the account (rally-api.md 1.8).
+MOST_REQUESTS_IN_FLIGHT = 12
+DEFAULT_REQUESTS_IN_FLIGHT = 6
+
+Text = Annotated[str, BeforeValidator(as_text)]
+TextList = Annotated[tuple[str, ...], BeforeValidator(as_list)]
+Flag = Annotated[bool, BeforeValidator(as_boolean)]
+Level = Literal["ALL", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL", "OFF"]
+
+
+def prop(label: str, kind: str, description: str, *, hidden: bool = True) -> Any:
+    """What the host's forms need to know of a property (accelerate-host.md 1.10).
+
+    Args:
+        label: The name shown to people.
+        kind: One of the property types that every server version knows: String, Secure, Array, Boolean.
+        description: The tooltip and the sentence in the reference.
+        hidden: Shown only with "Show hidden properties".
+    """
+    return {"json_schema_extra": {"label": label, "kind": kind, "hidden": hidden}, "description": description}
+
+
+class Properties(BaseModel):
+    """The ``properties`` of an integration; the names are those of the JSON file."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True, str_strip_whitespace=True)
+
+    api_key: SecretStr | None = Field(
+        None,
+        alias="apiKey",
+        **prop(
+            "API Token",
+            "Secure",
+            "The API token used to authenticate with the Rally server. Give either this or user name and password.",
+            hidden=False,
+        ),
+    )
+    projects: TextList = Field(
+        (),
+        alias="projects",
+        **prop(
+            "Projects",
+            "Array",
+            "The Rally projects to import: names, patterns such as Team *, or ObjectIDs, separated by commas. "
+            "Empty means the whole workspace.",
+            hidden=False,
+        ),
+    )
+    password: SecretStr | None = Field(
+        None,
+        alias="password",
+        **prop("Password", "Secure", "The password used to authenticate with the Rally server.", hidden=False),
+    )
+    base_url: Annotated[str, BeforeValidator(as_base_url)] = Field(
+        DEFAULT_BASE_URL,
+        alias="baseUrl",
+        **prop("URL", "String", f"The URL of the Rally server. The default is {DEFAULT_BASE_URL}.", hidden=False),
+    )
+    username: Text = Field(
+        "",
+        alias="username",
+        **prop("User Name", "String", "The user name used to authenticate with the Rally server.", hidden=False),
+    )
+    workspace: Text = Field(
+        "",
+        alias="workspace",
+        **prop(
+            "Workspace",
+            "String",
+            "The Rally workspace, by name or ObjectID. Required if you are not using the user's default workspace.",
+            hidden=False,
+        ),
+    )
+    proxy_server: Annotated[str, BeforeValidator(as_proxy_server)] = Field(
+        "",
+        alias="proxyServer",
+        **prop("Proxy Server", "String", "The URL of the proxy server including the port number.", hidden=False),
+    )
+    proxy_username: Text = Field(
+        "",
+        alias="proxyUsername",
+        **prop(
+            "Proxy User Name",
+            "String",
+            "The user name used to authenticate with the proxy server.",
+            hidden=False,
+        ),
+    )
+    proxy_password: SecretStr | None = Field(
+        None,
+        alias="proxyPassword",
+        **prop(
+            "Proxy Password",
+            "Secure",
+            "The password used to authenticate with the proxy server.",
+            hidden=False,
+        ),
+    )
+    accelerate_key: SecretStr | None = Field(
+        None,
+        alias="ucvAccessKey",
+        **prop(
+            "User Access Key",
+            "Secure",
+            "The user access key used to authenticate with the HCL Accelerate server. Newer servers make one for each "
+            "integration by themselves.",
+        ),
+    )
+    accelerate_url: Annotated[str, BeforeValidator(as_text)] = Field(
+        "",
+        alias="accelerateUrl",
+        **prop(
+            "Accelerate URL",
+            "String",
+            "The address of the Accelerate server, used outside its plug-in container; inside, the platform gives it.",
+        ),
+    )
+    tracker_id: Text = Field(
+        "",
+        alias="trackerId",
+        **prop(
+            "Tracker ID",
+            "String",
+            "The id of the integration in Accelerate that the issues belong to. Empty means: found by the name of the "
+            "integration, or made from it.",
+        ),
+    )
+    include_child_projects: Flag = Field(
+        False,
+        alias="includeChildProjects",
+        **prop("Include child projects", "Boolean", "Import the projects below the named ones as well."),
+    )
+    query: Text = Field(
+        "",
+        alias="query",
+        **prop(
+            "Extra filter",
+            "String",
+            'A query in Rally\'s own syntax that every item must meet, for example (Iteration.Name = "Sprint 1").',
+        ),
+    )
+    types: Annotated[tuple[Annotated[str, AfterValidator(as_kind)], ...], BeforeValidator(as_list)] = Field(
+        DEFAULT_KINDS,
+        alias="types",
+        **prop(
+            "Types",
+            "Array",
+            "The Rally types to import, separated by commas: Story, Defect, Task, TestCase, DefectSuite, "
+            "PortfolioItem/Feature and so on. Empty means stories and defects.",
+        ),
+    )
+    type_names: Annotated[dict[str, str], BeforeValidator(as_name_map)] = Field(
+        default_factory=dict,
+        alias="typeNames",
+        **prop(
+            "Type names",
+            "String",
+            'What the types are called in Accelerate, as JSON: {"Story": "User Story"}.',
+        ),
+    )
+    defect_status: Literal["ScheduleState", "State"] = Field(
+        "ScheduleState",
+        alias="defectStatus",
+        **prop(
+            "Defect status from",
+            "String",
+            "Which field becomes the status of a defect: ScheduleState (as for stories) or State. The other one is "
+            "kept in the raw issue.",
+        ),
+    )
+    ca_bundle: Text = Field(
+        "",
+        alias="caBundle",
+        **prop("CA bundle", "String", "Path of a PEM file with further certificate authorities to trust."),
+    )
+    client_certificate: Text = Field(
+        "",
+        alias="clientCertificate",
+        **prop("Client certificate", "String", "Path of a PEM file with the certificate to present, and its key."),
+    )
+    client_key: Text = Field(
+        "",
+        alias="clientKey",
+        **prop(
+            "Client key",
+            "String",
+            "Path of the client certificate's private key, if it is in a file of its own.",
+        ),
+    )
+    client_key_password: SecretStr | None = Field(
+        None,
+        alias="clientKeyPassword",
+        **prop("Client key password", "Secure", "The password of the client certificate's private key."),
+    )
+    verify_tls: Flag = Field(
+        True,
+        alias="verifyTls",
+        **prop(
+            "Verify TLS",
+            "Boolean",
+            "Verify certificates. Switched off, anybody on the way can read the keys; every run warns of it.",
+        ),
+    )
+    max_requests_in_flight: int = Field(
+        DEFAULT_REQUESTS_IN_FLIGHT,
+        ge=1,
+        le=MOST_REQUESTS_IN_FLIGHT,
+        alias="maxRequestsInFlight",
+        **prop(
+            "Requests in flight",
+            "String",
+            f"How many requests may be under way at once, 1 to {MOST_REQUESTS_IN_FLIGHT}, for all integrations that "
+            "use the same Rally user.",
+        ),
+    )
+    page_size: int = Field(
+        2000,
+        ge=1,
+        le=2000,
+        alias="pageSize",
+        **prop("Page size", "String", "The largest number of items asked for at once, 1 to 2000."),
+    )
+    overlap_minutes: float = Field(
+        10.0,
+        ge=0,
+        le=7 * 24 * 60,
+        alias="overlapMinutes",
+        **prop("Overlap", "String", "How many minutes each run looks back behind the previous one."),
+    )
+    request_timeout_seconds: float = Field(
+        150.0,
+        gt=0,
+        le=600,
+        alias="requestTimeoutSeconds",
+        **prop("Request time-out", "String", "After how many seconds without an answer a request is given up."),
+    )
+    retry_seconds: float = Field(
+        300.0,
+        ge=0,
+        le=24 * 3600,
+        alias="retrySeconds",
+        **prop(
+            "Retry for",
+            "String",
+            "For how many seconds a failing request is tried again before the run stops.",
+        ),
+    )
+    upload_max_items: int = Field(
+        500,
+        ge=1,
+        le=10_000,
+        alias="uploadMaxItems",
+        **prop("Issues per upload", "String", "The largest number of issues in one upload."),
+    )
+    upload_max_bytes: int = Field(
+        4_000_000,
+        ge=10_000,
+        le=100_000_000,
+        alias="uploadMaxBytes",
+        **prop("Bytes per upload", "String", "The largest size of one upload in bytes."),
+    )
+
+    @model_validator(mode="after")
+    def _credentials(self) -> "Properties":
+        if self.api_key is None and not (self.username and self.password):
+            if self.username or self.password:
+                missing = "password" if self.username else "username"
+                raise ValueError(f"{missing} is missing; give username and password together, or an apiKey")
+            raise ValueError("no credentials; give an apiKey, or username and password")
+        if self.proxy_username and not self.proxy_server:
+            raise ValueError("proxyUsername is given without proxyServer")
+        return self
+
+
+class Integration(BaseModel):
+    """One element of the ``integrations`` section of a value stream's JSON file (accelerate-host.md 3.2)."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True, str_strip_whitespace=True)
+
+    name: str = Field(min_length=1, description="The name of the integration, unique within the server.")
+    type: Literal["ucv-ext-rally"] = Field("ucv-ext-rally", description="The id of the plug-in.")
+    id: Text = Field("", alias="_id", description="The id of the integration, present in downloaded files.")
+    tenant_id: Text = Field(DEFAULT_TENANT, alias="tenant_id", description="The tenant that the issues belong to.")
+    logging_level: Annotated[Level, BeforeValidator(as_level)] = Field(
+        "INFO", alias="loggingLevel", description="all, trace, debug, info, warn, error, fatal or off."
+    )
+    disabled: Flag = Field(False, alias="disabled", description="A disabled integration is not run.")
+    properties: Properties

@@ -1,0 +1,90 @@
+"""Secrets are taken out of every text before it leaves the process: logs, errors, reports."""
+
+import base64
+import html
+import json
+import logging
+import re
+from collections.abc import Iterable
+from urllib.parse import quote, quote_plus
+
+from pydantic import SecretStr
+
+from rally_accelerate.config.model import Integration
+
+MASK = "***"
+
+#: Shorter secrets would mask half of every text; such a secret protects nothing either.
+SHORTEST_SECRET = 4
+
+#: Header values and address parts that carry credentials, whoever they belong to.
+_CARRIERS = (
+    re.compile(r"(?i)((?:proxy-)?authorization['\"]?\s*[:=]\s*['\"]?(?:basic|bearer|useraccesskey)\s+)[^\s'\",}]+"),
+    re.compile(r"(?i)(zsessionid['\"]?\s*[:=]\s*['\"]?)[^\s'\",}]+"),
+    re.compile(r"(?i)(cookie['\"]?\s*[:=]\s*['\"]?)[^\r\n'\"]+"),
+    re.compile(r"(?i)([?&]key=)[^&\s'\"]+"),
+    re.compile(r"(?i)(\bhttps?://)[^/\s@'\"]+(?:@[^/\s@'\"]+)*@"),
+)
+
+
+class Redactor:
+    """Replaces known secrets, in every form they are likely to be printed in, by a mask."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        forms: set[str] = set()
+        for secret in secrets:
+            if len(secret) >= SHORTEST_SECRET:
+                forms |= _forms(secret)
+        # Longest first: a secret that contains another one must not leave its tail behind.
+        ordered = sorted(forms, key=len, reverse=True)
+        self._pattern = re.compile("|".join(re.escape(form) for form in ordered)) if ordered else None
+
+    def redact(self, text: str) -> str:
+        """The text with every secret masked."""
+        if self._pattern is not None:
+            text = self._pattern.sub(MASK, text)
+        for carrier in _CARRIERS:
+            text = carrier.sub(_keep_label, text)
+        return text
+
+
+class RedactingFormatter(logging.Formatter):
+    """A formatter whose output, tracebacks included, holds no secret."""
+
+    def __init__(self, fmt: str | None = None, datefmt: str | None = None, *, redactor: Redactor) -> None:
+        super().__init__(fmt, datefmt)
+        self._redactor = redactor
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The finished line, masked as a whole: message, arguments and traceback alike."""
+        return self._redactor.redact(super().format(record))
+
+
+def secrets_of(integration: Integration) -> list[str]:
+    """Every secret that an integration's settings hold, credentials inside the proxy's address included."""
+    found = [
+        value.get_secret_value()
+        for name in type(integration.properties).model_fields
+        if isinstance(value := getattr(integration.properties, name), SecretStr)
+    ]
+    credentials, at, _ = integration.properties.proxy_server.partition("://")[2].rpartition("@")
+    if at:
+        found.append(credentials)
+        found.extend(part for part in credentials.split(":", 1) if part)
+    username = integration.properties.username
+    if username and integration.properties.password:
+        # Basic credentials travel as one encoded text.
+        found.append(f"{username}:{integration.properties.password.get_secret_value()}")
+    return [secret for secret in found if secret]
+
+
+def _forms(secret: str) -> set[str]:
+    encoded = base64.b64encode(secret.encode()).decode()
+    quoted = {quote(secret, safe=""), quote(secret), quote_plus(secret)}
+    escaped = {repr(secret)[1:-1], json.dumps(secret)[1:-1], html.escape(secret)}
+    return {secret, encoded} | quoted | escaped
+
+
+def _keep_label(match: re.Match[str]) -> str:
+    tail = "@" if match[0].endswith("@") else ""
+    return f"{match[1]}{MASK}{tail}"

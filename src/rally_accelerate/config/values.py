@@ -1,0 +1,192 @@
+"""Pure readers of single values, tolerant of how people and host versions write them (accelerate-host.md 1.3)."""
+
+import json
+import re
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+#: What people call a type, and what it is called on the wire (rally-api.md 1.1).
+KIND_ALIASES = {
+    "story": "hierarchicalrequirement",
+    "stories": "hierarchicalrequirement",
+    "userstory": "hierarchicalrequirement",
+    "userstories": "hierarchicalrequirement",
+    "hierarchicalrequirement": "hierarchicalrequirement",
+    "defects": "defect",
+    "tasks": "task",
+    "testcases": "testcase",
+    "defectsuites": "defectsuite",
+    "feature": "portfolioitem/feature",
+    "features": "portfolioitem/feature",
+    "initiative": "portfolioitem/initiative",
+    "theme": "portfolioitem/theme",
+}
+
+LEVELS = ("ALL", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL", "OFF")
+_TRUE = {"true", "yes", "on", "1"}
+_FALSE = {"false", "no", "off", "0", ""}
+
+
+def as_text(value: Any) -> Any:
+    """Text without surrounding blanks; None is empty; a number is its digits."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return value
+        case int():
+            return str(value)
+        case str():
+            return value.strip()
+        case _:
+            return value
+
+
+def as_list(value: Any) -> Any:
+    """A list from an array, a comma-separated text or a JSON array's text; trimmed, without empties and repeats."""
+    match value:
+        case None:
+            return ()
+        case str() if value.strip().startswith("["):
+            try:
+                parsed = json.loads(value)
+            except json.JSONDecodeError:
+                # A name may itself begin with a bracket: then it was not JSON.
+                parsed = value.split(",")
+        case str():
+            parsed = value.split(",")
+        case list() | tuple() | set():
+            parsed = list(value)
+        case int() if not isinstance(value, bool):
+            parsed = [value]
+        case _:
+            return value
+    if not isinstance(parsed, list) or any(isinstance(item, dict | list) for item in parsed):
+        raise ValueError("must be a list of texts")
+    texts = (str(item).strip() for item in parsed if item is not None)
+    return tuple(dict.fromkeys(text for text in texts if text))
+
+
+def as_boolean(value: Any) -> Any:
+    """A boolean from a boolean, a number or a word."""
+    match value:
+        case bool():
+            return value
+        case int() if value in (0, 1):
+            return bool(value)
+        case str() if value.strip().lower() in _TRUE:
+            return True
+        case str() if value.strip().lower() in _FALSE:
+            return False
+        case _:
+            raise ValueError("must be true or false")
+
+
+def as_level(value: Any) -> str:
+    """A logging level in any case; anything unknown is INFO, as in the host's own runner (accelerate-host.md 1.7)."""
+    word = str(value).strip().upper() if isinstance(value, str) else ""
+    return (
+        {"WARNING": "WARN", "CRITICAL": "FATAL"}.get(word, word) if word in {*LEVELS, "WARNING", "CRITICAL"} else "INFO"
+    )
+
+
+def as_kind(value: str) -> str:
+    """The wire name of a Rally type, lower case, from any of its usual names."""
+    word = value.strip().strip("/").lower()
+    compact = word.replace(" ", "").replace("_", "")
+    if compact in KIND_ALIASES:
+        return KIND_ALIASES[compact]
+    return word if "/" in word else compact
+
+
+def as_name_map(value: Any) -> Any:
+    """A mapping of names from an object, its JSON text, or ``A=B, C=D``."""
+    match value:
+        case None | "":
+            return {}
+        case str() if value.strip().startswith("{"):
+            try:
+                return json.loads(value)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"is not valid JSON: {error.msg} at column {error.colno}") from None
+        case str():
+            pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+            if any(not separator for _, separator, _ in pairs):
+                raise ValueError('must be JSON such as {"Story": "User Story"} or text such as Story=User Story')
+            return {old.strip(): new.strip() for old, _, new in pairs}
+        case _:
+            return value
+
+
+def as_base_url(value: Any) -> Any:
+    """The root of a Rally server: scheme added, pasted page addresses and trailing slashes cut off."""
+    text = as_text(value)
+    if not isinstance(text, str):
+        return text
+    if not text:
+        return "https://rally1.rallydev.com"
+    if not re.match(r"^[a-z][a-z0-9+.-]*://", text, re.IGNORECASE):
+        text = f"https://{text}"
+    parts = urlsplit(text)
+    if parts.scheme.lower() not in {"http", "https"}:
+        raise ValueError(f"must begin with https:// or http://, not {parts.scheme}://")
+    if parts.username or parts.password:
+        raise ValueError("must not contain a user or password; use username and password")
+    host = _host(parts.hostname)
+    try:
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        raise ValueError("has a port that is not a number from 1 to 65535") from None
+    # A reverse proxy may serve Rally below a path of its own: only Rally's own paths are cut.
+    path = re.split(r"/(?:slm|analytics|login|#)(?:/|$)|#", parts.path, maxsplit=1)[0].rstrip("/")
+    return f"{parts.scheme.lower()}://{host}{port}{path}"
+
+
+def as_proxy_server(value: Any) -> Any:
+    """A proxy's address with a scheme; credentials inside it are kept for the connection to read."""
+    text = as_text(value)
+    if not isinstance(text, str) or not text:
+        return text
+    if not re.match(r"^[a-z][a-z0-9+.-]*://", text, re.IGNORECASE):
+        text = f"http://{text}"
+    scheme, _, rest = text.partition("://")
+    if scheme.lower() not in {"http", "https"}:
+        raise ValueError(f"must be an http:// or https:// proxy, not {scheme}://")
+    # Credentials end at the last @: passwords may hold the character themselves.
+    credentials, at, address = rest.rpartition("@")
+    address = address.split("/", 1)[0]
+    parts = urlsplit(f"{scheme}://{address}")
+    host = _host(parts.hostname)
+    try:
+        port = parts.port
+    except ValueError:
+        raise ValueError("has a port that is not a number from 1 to 65535") from None
+    if port is None:
+        raise ValueError("needs the port number, for example http://proxy.example:8080")
+    return f"{scheme.lower()}://{credentials}{at}{host}:{port}"
+
+
+def proxy_address(server: str, *, username: str = "", password: str = "") -> str:
+    """The proxy's address with every credential character encoded, ready for an HTTP client.
+
+    Args:
+        server: What ``as_proxy_server`` returned.
+        username: The user; wins over one inside ``server``.
+        password: That user's password, as typed.
+    """
+    scheme, _, rest = server.partition("://")
+    credentials, _, address = rest.rpartition("@")
+    if username:
+        credentials = f"{quote(username, safe='')}:{quote(password, safe='')}"
+    elif credentials:
+        user, _, word = credentials.partition(":")
+        credentials = f"{quote(user, safe='%')}:{quote(word, safe='%')}"
+    return f"{scheme}://{credentials}@{address}" if credentials else f"{scheme}://{address}"
+
+
+def _host(name: str | None) -> str:
+    if not name:
+        raise ValueError("names no host, for example https://rally1.rallydev.com")
+    if re.search(r"\s", name):
+        raise ValueError("has a blank in the host name")
+    return f"[{name}]" if ":" in name else name

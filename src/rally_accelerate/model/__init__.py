@@ -1,0 +1,1 @@
+"""The nouns of the product: standard library only, no I/O."""

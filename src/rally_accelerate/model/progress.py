@@ -1,0 +1,83 @@
+"""How far the work has come, as values: windows, walks, cursors, the ledger's entries.
+
+Instants are the source's own time (its ``Date`` header), not ours, so that a wrong clock here loses nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from rally_accelerate.model.issue import SourceRevision
+
+#: Stands for "the whole workspace" where a project's ObjectID is expected.
+WHOLE_WORKSPACE = 0
+
+#: How far a window reaches back behind the last one: nodes may disagree, an index may lag (rally-api.md 1.8 [U]).
+DEFAULT_OVERLAP = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which changes are asked for: those at or after ``since``; None asks for every item."""
+
+    since: datetime | None = None
+
+
+def next_window(cursor: datetime | None, *, overlap: timedelta = DEFAULT_OVERLAP) -> Window:
+    """The window that follows a cursor: everything at first, then the changes since, with an overlap."""
+    return Window() if cursor is None else Window(cursor - overlap)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Lane:
+    """One kind of item in one project: the unit whose coverage is remembered."""
+
+    kind: str
+    project: int = WHOLE_WORKSPACE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walk:
+    """One passage by ascending ObjectID over one kind of item in some projects."""
+
+    kind: str
+    #: ObjectIDs of the projects, ascending; empty means the whole workspace.
+    projects: tuple[int, ...] = ()
+    window: Window = field(default_factory=Window)
+    #: The source's time when this walk first began; the cursor moves there when it ends.
+    started_at: datetime
+    #: The last ObjectID that is safely delivered; 0 at the beginning.
+    after: int = 0
+    #: When given, the walk asks for exactly these items: what an earlier run still owes.
+    only: tuple[int, ...] = ()
+
+    @property
+    def lanes(self) -> tuple[Lane, ...]:
+        """The lanes that this walk covers when it has reached its end."""
+        if self.only:
+            return ()
+        return tuple(Lane(self.kind, project) for project in self.projects or (WHOLE_WORKSPACE,))
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What was last delivered of one item: the source's revision under which mapping rules."""
+
+    revision: SourceRevision
+    rules_version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Everything the next run needs to know, apart from the ledger."""
+
+    #: What the cursors are valid for: workspace and extra filter. A change of scope starts anew.
+    scope: str = ""
+    #: Under which mapping rules the cursors were reached. A change maps and uploads everything again.
+    rules_version: str = ""
+    #: Per lane, the instant up to which every change has been delivered.
+    cursors: Mapping[Lane, datetime] = field(default_factory=dict)
+    #: Walks that began and did not end, by where they stand.
+    unfinished: tuple[Walk, ...] = ()
+    #: Items that could not be delivered and are asked for again: (kind, ObjectID).
+    owed: frozenset[tuple[str, int]] = frozenset()

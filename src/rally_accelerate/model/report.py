@@ -1,0 +1,125 @@
+"""What a run did, for people and for machines."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from rally_accelerate.errors import RallyAccelerateError
+
+#: How many skipped items a report names; the count is always whole.
+NAMED_SKIPS = 100
+
+
+class Outcome(StrEnum):
+    """How a run ended."""
+
+    COMPLETE = "complete"
+    #: Something was left out and is named; never shown as success.
+    PARTIAL = "partial"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """One item that was left out, and why."""
+
+    #: The display id that people know, for example US123.
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What became of one parcel of issues."""
+
+    #: External ids that the sink holds now.
+    delivered: tuple[str, ...] = ()
+    #: Items that the sink refuses, by external id, with the reason.
+    refused: tuple[tuple[str, Skipped], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a client spent: whole numbers, bytes as on the wire before decompression counts."""
+
+    requests: int = 0
+    retries: int = 0
+    bytes_received: int = 0
+    bytes_sent: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            requests=self.requests + other.requests,
+            retries=self.retries + other.retries,
+            bytes_received=self.bytes_received + other.bytes_received,
+            bytes_sent=self.bytes_sent + other.bytes_sent,
+        )
+
+    def __sub__(self, other: "Usage") -> "Usage":
+        return Usage(
+            requests=self.requests - other.requests,
+            retries=self.retries - other.retries,
+            bytes_received=self.bytes_received - other.bytes_received,
+            bytes_sent=self.bytes_sent - other.bytes_sent,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """Counts of a run while it goes on."""
+
+    #: How many items the source says there are to read in this run, as far as it has said.
+    expected: int = 0
+    read: int = 0
+    uploaded: int = 0
+    unchanged: int = 0
+    skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncReport:
+    """The whole account of one run."""
+
+    started_at: datetime
+    seconds: float
+    tally: Tally = field(default_factory=Tally)
+    #: At most ``NAMED_SKIPS`` of them; ``tally.skipped`` is the whole number.
+    skipped: tuple[Skipped, ...] = ()
+    rally: Usage = field(default_factory=Usage)
+    accelerate: Usage = field(default_factory=Usage)
+    #: Sentences worth telling once per run: what is unusual but not wrong.
+    notices: tuple[str, ...] = ()
+    failure: RallyAccelerateError | None = None
+
+    @property
+    def outcome(self) -> Outcome:
+        """Failed, partial when anything was left out, else complete."""
+        if self.failure is not None:
+            return Outcome.FAILED
+        return Outcome.PARTIAL if self.tally.skipped else Outcome.COMPLETE
+
+    def as_dict(self) -> Mapping[str, Any]:
+        """The report as JSON-ready values; keys in camel case as in the settings."""
+        return {
+            "outcome": self.outcome.value,
+            "startedAt": self.started_at.isoformat(),
+            "seconds": round(self.seconds, 3),
+            "read": self.tally.read,
+            "uploaded": self.tally.uploaded,
+            "unchanged": self.tally.unchanged,
+            "skipped": self.tally.skipped,
+            "skippedItems": [{"key": item.key, "reason": item.reason} for item in self.skipped],
+            "requests": {"rally": self.rally.requests, "accelerate": self.accelerate.requests},
+            "retries": {"rally": self.rally.retries, "accelerate": self.accelerate.retries},
+            "bytes": {"received": self.rally.bytes_received, "uploaded": self.accelerate.bytes_sent},
+            "notices": list(self.notices),
+            "error": None
+            if self.failure is None
+            else {
+                "type": type(self.failure).__name__,
+                "message": str(self.failure),
+                "hint": self.failure.hint,
+            },
+        }

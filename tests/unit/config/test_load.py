@@ -1,0 +1,213 @@
+"""Files as users have them become settings, or one error that tells every problem with its place."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rally_accelerate.config.load import integrations, read_json, state_folder
+from rally_accelerate.config.model import Properties
+from rally_accelerate.errors import ConfigError
+
+NOTHING: dict[str, str] = {}
+
+
+def full(**properties: Any) -> dict[str, Any]:
+    """An integration in the form of the plug-in's page."""
+    return {
+        "type": "ucv-ext-rally",
+        "name": "my-rally",
+        "tenant_id": "5ade13625558f2c6688d15ce",
+        "logginglevel": "debug",
+        "properties": {"apiKey": "_sample", **properties},
+    }
+
+
+def load(document: Any, **how: Any) -> list[Any]:
+    return integrations(document, origin="sample.json", environment=how.pop("environment", NOTHING), **how)
+
+
+def test_the_pages_sample_is_understood() -> None:
+    raw = {
+        "type": "ucv-ext-rally",
+        "name": "my-rally",
+        "tenant_id": "5ade13625558f2c6688d15ce",
+        "logginglevel": "warn",
+        "properties": {
+            "baseUrl": "",
+            "username": "my_username",
+            "password": "my_password",
+            "workspace": "Workspace1",
+            "projects": ["Sample Project"],
+            "logLevel": "info",
+            "proxyServer": "proxy.example:3128",
+            "proxyUsername": "proxy_user",
+            "proxyPassword": "proxy_password",
+        },
+    }
+    (loaded,) = load({"integrations": [raw]})
+    one = loaded.integration
+    assert (one.name, one.logging_level) == ("my-rally", "WARN")
+    assert one.properties.base_url == "https://rally1.rallydev.com"
+    assert one.properties.projects == ("Sample Project",)
+    assert one.properties.proxy_server == "http://proxy.example:3128"
+    assert loaded.notices == ()
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"integrations": [full()]},
+        {
+            "phases": [],
+            "tenantId": "x",
+            "integrations": [{"name": "a reference"}, {"type": "ucv-ext-jira"}, full()],
+        },
+        [full()],
+        full(),
+    ],
+)
+def test_the_shapes_of_a_document(document: Any) -> None:
+    assert [one.integration.name for one in load(document)] == ["my-rally"]
+
+
+@pytest.mark.parametrize("key", ["logginglevel", "logLevel", "loggingLevel", "LOGGINGLEVEL"])
+def test_the_spellings_of_the_logging_level(key: str) -> None:
+    raw = full()
+    del raw["logginglevel"]
+    raw[key] = "error"
+    assert load(raw)[0].integration.logging_level == "ERROR"
+    inside = full(**{key: "fatal"})
+    del inside["logginglevel"]
+    assert load(inside)[0].integration.logging_level == "FATAL"
+
+
+def test_variables_are_taken_from_the_environment() -> None:
+    (loaded,) = load(full(apiKey="${KEY}", workspace="${SPACE} 1"), environment={"KEY": "_k", "SPACE": "Sample"})
+    assert loaded.integration.properties.api_key.get_secret_value() == "_k"
+    assert loaded.integration.properties.workspace == "Sample 1"
+
+
+def test_layers_options_before_file_before_environment() -> None:
+    environment = {
+        "RALLY_URL": "env.example",
+        "RALLY_WORKSPACE": "from env",
+        "RALLY_PROJECTS": "env",
+        "ACCELERATE_URL": "e",
+    }
+    document = full(workspace="from file", projects=[])
+    (loaded,) = load(document, environment=environment, overrides={"accelerateUrl": "option"})
+    properties = loaded.integration.properties
+    assert (properties.base_url, properties.workspace) == ("https://env.example", "from file")
+    assert (properties.projects, properties.accelerate_url) == (("env",), "option")
+
+
+def test_credentials_of_the_file_are_not_mixed_with_those_of_the_environment() -> None:
+    raw = full()
+    raw["properties"] = {"username": "u", "password": "p"}
+    (loaded,) = load(raw, environment={"RALLY_API_KEY": "_from_env"})
+    assert loaded.integration.properties.api_key is None
+
+
+def test_all_problems_are_told_at_once_with_place_and_source_and_without_values() -> None:
+    bad = full(baseUrl="ftp://x", pageSize="many", password="hidden-word", verifyTls="perhaps", apiKey="${NOT_SET}")
+    worse = {"type": "ucv-ext-rally", "name": "", "properties": {"username": "only"}}
+    with pytest.raises(ConfigError) as caught:
+        load({"integrations": [bad, worse]})
+    told = [str(problem) for problem in caught.value.problems]
+    paths = [problem.path for problem in caught.value.problems]
+    assert "integrations[0].properties.baseUrl" in paths
+    assert "integrations[0].properties.pageSize" in paths
+    assert "integrations[0].properties.verifyTls" in paths
+    assert "integrations[0].properties.apiKey" in paths
+    assert "integrations[1].name" in paths
+    assert any("password is missing" in text for text in told)
+    assert all("sample.json" in text for text in told)
+    assert "hidden-word" not in "".join(told)
+
+
+def test_masked_secrets_of_a_download_are_refused() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(full(apiKey="****"))
+    assert "masked" in str(caught.value.problems[0])
+
+
+def test_no_credentials() -> None:
+    raw = full()
+    raw["properties"] = {}
+    with pytest.raises(ConfigError) as caught:
+        load(raw)
+    assert "no credentials" in str(caught.value.problems[0])
+
+
+def test_a_misspelt_property_is_told_with_what_was_meant() -> None:
+    (loaded,) = load(full(workspce="x"))
+    assert "did you mean workspace" in loaded.notices[0]
+
+
+def test_property_names_in_another_case_are_understood() -> None:
+    assert load(full(BASEURL="rally.example"))[0].integration.properties.base_url == "https://rally.example"
+
+
+def test_the_platforms_key_wins_over_the_hand_entered_one() -> None:
+    (loaded,) = load(full(ucvAccessKey="old", _userAccessKey="made"))
+    assert loaded.integration.properties.accelerate_key.get_secret_value() == "made"
+
+
+def test_choosing_by_name() -> None:
+    document = {"integrations": [full(), {**full(), "name": "other"}]}
+    assert [one.integration.name for one in load(document, name="other")] == ["other"]
+    with pytest.raises(ConfigError, match="no Rally integration named") as caught:
+        load(document, name="third")
+    assert "my-rally, other" in caught.value.hint
+
+
+def test_names_must_be_unique() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load({"integrations": [full(), full()]})
+    assert "more than once" in str(caught.value.problems[0])
+
+
+def test_disabled_integrations_are_left_out() -> None:
+    assert load({**full(), "disabled": True}) == []
+
+
+@pytest.mark.parametrize(
+    "document", [{}, [], 3, None, {"integrations": []}, {"integrations": [{"type": "ucv-ext-jira"}]}]
+)
+def test_nothing_of_ours(document: Any) -> None:
+    with pytest.raises(ConfigError, match="no Rally integration"):
+        load(document)
+
+
+def test_broken_json_is_told_with_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "broken.json"
+    path.write_text('{"integrations": [\n  "type": "ucv-ext-rally"\n]}')
+    with pytest.raises(ConfigError, match="line 2, column 9"):
+        read_json(path)
+
+
+def test_files_with_a_byte_order_mark_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "bom.json"
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps(full()).encode())
+    assert load(read_json(path))
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no file"):
+        read_json(tmp_path / "absent.json")
+
+
+def test_the_state_folder_follows_xdg() -> None:
+    assert state_folder({"XDG_STATE_HOME": "/x"}) == Path("/x/rally-accelerate")
+    assert state_folder({"HOME": "/home/u"}) == Path("/home/u/.local/state/rally-accelerate")
+
+
+def test_every_property_has_what_forms_and_manifest_need() -> None:
+    for name, field in Properties.model_fields.items():
+        extra = field.json_schema_extra
+        assert isinstance(extra, dict), name
+        assert extra["label"], name
+        assert extra["kind"] in {"String", "Secure", "Array", "Boolean"}, name
+        assert field.description, name

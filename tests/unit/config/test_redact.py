@@ -1,0 +1,86 @@
+"""No form of a secret passes the redactor."""
+
+import base64
+import logging
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rally_accelerate.config.model import Integration
+from rally_accelerate.config.redact import RedactingFormatter, Redactor, secrets_of
+
+SECRET = "p@ss:w/rd%'\"1"
+
+
+def forms() -> list[str]:
+    return [SECRET, quote(SECRET, safe=""), base64.b64encode(SECRET.encode()).decode(), repr(SECRET)[1:-1]]
+
+
+@pytest.mark.parametrize("form", forms())
+def test_forms(form: str) -> None:
+    shown = Redactor([SECRET]).redact(f"before {form} after")
+    assert form not in shown
+    assert shown.startswith("before ")
+    assert shown.endswith(" after")
+
+
+@given(st.text(min_size=4, max_size=30), st.text(), st.text())
+def test_any_secret_anywhere(secret: str, before: str, after: str) -> None:
+    if secret not in before + after and secret not in "***":
+        shown = Redactor([secret]).redact(f"{before}{secret}{after}")
+        assert secret not in shown or secret in before + "***" + after
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Authorization: Basic dXNlcjp3b3Jk",
+        "{'authorization': 'UserAccessKey 123-456-789'}",
+        "ZSESSIONID: _abcdefgh",
+        "GET https://user:w@ord@proxy.example:80/ failed",
+        "Cookie: JSESSIONID=abcdef",
+        "https://rally.example/x?key=abcdef&y=1",
+    ],
+)
+def test_carriers_are_masked_even_when_the_secret_is_unknown(text: str) -> None:
+    shown = Redactor([]).redact(text)
+    for secret in ("dXNlcjp3b3Jk", "123-456-789", "_abcdefgh", "w@ord", "abcdef"):
+        assert secret not in shown
+
+
+def test_longer_secrets_are_masked_before_those_they_contain() -> None:
+    assert Redactor(["abcd", "abcdefgh"]).redact("abcdefgh") == "***"
+
+
+def test_tracebacks_are_masked_too() -> None:
+    formatter = RedactingFormatter("%(message)s", redactor=Redactor([SECRET]))
+    try:
+        int(SECRET)
+    except ValueError as error:
+        record = logging.LogRecord(
+            "x", logging.ERROR, "", 0, "said %s", (SECRET,), (ValueError, error, error.__traceback__)
+        )
+    assert SECRET not in formatter.format(record)
+
+
+def test_every_secret_of_an_integration_is_found() -> None:
+    integration = Integration.model_validate(
+        {
+            "name": "sample",
+            "properties": {
+                "apiKey": "secret-1",
+                "username": "u",
+                "password": "secret-2",
+                "ucvAccessKey": "secret-3",
+                "proxyServer": "http://pu:secret-4@proxy.example:1",
+                "proxyPassword": "secret-5",
+                "clientKeyPassword": "secret-6",
+            },
+        }
+    )
+    found = secrets_of(integration)
+    for number in range(1, 7):
+        assert f"secret-{number}" in found
+    assert "u:secret-2" in found

@@ -1,0 +1,127 @@
+"""Single values are read as people and host versions write them."""
+
+import pytest
+
+from rally_accelerate.config import values
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (None, ()),
+        ("", ()),
+        ("a,b , c,", ("a", "b", "c")),
+        ('["a, with comma", "b"]', ("a, with comma", "b")),
+        (["a", " b ", "", "a", None], ("a", "b")),
+        (12345, ("12345",)),
+        ("[US] Team, Other", ("[US] Team", "Other")),
+        ("Команда ß & 100 %", ("Команда ß & 100 %",)),
+    ],
+)
+def test_lists(given: object, expected: tuple[str, ...]) -> None:
+    assert values.as_list(given) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [(True, True), ("TRUE", True), ("no", False), (0, False), ("", False), ("On", True)],
+)
+def test_booleans(given: object, expected: bool) -> None:
+    assert values.as_boolean(given) is expected
+
+
+def test_a_boolean_that_is_none_is_said() -> None:
+    with pytest.raises(ValueError, match="true or false"):
+        values.as_boolean("maybe")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("", "https://rally1.rallydev.com"),
+        ("https://rally1.rallydev.com/", "https://rally1.rallydev.com"),
+        ("rally1.rallydev.com", "https://rally1.rallydev.com"),
+        ("https://eu1.rallydev.com/slm/webservice/v2.0/", "https://eu1.rallydev.com"),
+        ("https://rally1.rallydev.com/slm/rally.sp#/123d/detail/userstory/4", "https://rally1.rallydev.com"),
+        ("https://rally1.rallydev.com/#/123d/dashboard", "https://rally1.rallydev.com"),
+        ("https://rally1.rallydev.com/login/", "https://rally1.rallydev.com"),
+        ("http://127.0.0.1:8421", "http://127.0.0.1:8421"),
+        ("HTTPS://Rally.Example/rally", "https://rally.example/rally"),
+        ("https://[::1]:8443/slm", "https://[::1]:8443"),
+        ("https://slmhost.example/slmx", "https://slmhost.example/slmx"),
+    ],
+)
+def test_base_urls(given: str, expected: str) -> None:
+    assert values.as_base_url(given) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("ftp://rally.example", "must begin with https"),
+        ("https://", "names no host"),
+        ("https://user:word@rally.example", "must not contain a user"),
+        ("https://rally.example:99999", "port"),
+    ],
+)
+def test_wrong_base_urls_say_what_is_wrong(given: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        values.as_base_url(given)
+
+
+@pytest.mark.parametrize(
+    ("server", "user", "word", "expected"),
+    [
+        ("proxy.example:3128", "", "", "http://proxy.example:3128"),
+        ("https://proxy.example:3128/", "", "", "https://proxy.example:3128"),
+        ("proxy.example:3128", "u", "p@:/%", "http://u:p%40%3A%2F%25@proxy.example:3128"),
+        ("http://u:p@ss@proxy.example:8080", "", "", "http://u:p%40ss@proxy.example:8080"),
+        ("http://u:p%40ss@proxy.example:8080", "", "", "http://u:p%40ss@proxy.example:8080"),
+        ("http://old:one@proxy.example:8080", "new", "two", "http://new:two@proxy.example:8080"),
+    ],
+)
+def test_proxies(server: str, user: str, word: str, expected: str) -> None:
+    read = values.as_proxy_server(server)
+    assert values.proxy_address(read, username=user, password=word) == expected
+
+
+def test_a_proxy_needs_its_port() -> None:
+    with pytest.raises(ValueError, match="port"):
+        values.as_proxy_server("http://proxy.example")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("Story", "hierarchicalrequirement"),
+        ("User Story", "hierarchicalrequirement"),
+        ("Defect", "defect"),
+        ("defects", "defect"),
+        ("Test Case", "testcase"),
+        ("PortfolioItem/Große Idee", "portfolioitem/große idee"),
+        ("Feature", "portfolioitem/feature"),
+    ],
+)
+def test_kinds(given: str, expected: str) -> None:
+    assert values.as_kind(given) == expected
+
+
+@pytest.mark.parametrize("given", ["info", "INFO", " Info ", "verbose", None, 3])
+def test_levels_fall_back_to_info(given: object) -> None:
+    assert values.as_level(given) == "INFO"
+
+
+def test_levels_in_any_case() -> None:
+    assert [values.as_level(word) for word in ("all", "Trace", "warning", "off")] == [
+        "ALL",
+        "TRACE",
+        "WARN",
+        "OFF",
+    ]
+
+
+def test_name_maps() -> None:
+    assert values.as_name_map('{"Story": "User Story"}') == {"Story": "User Story"}
+    assert values.as_name_map("Story=User Story, Defect = Bug") == {"Story": "User Story", "Defect": "Bug"}
+    with pytest.raises(ValueError, match="column"):
+        values.as_name_map('{"Story": }')
