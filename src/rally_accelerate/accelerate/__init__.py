@@ -1,0 +1,1 @@
+"""Speaks Accelerate; has never heard of Rally."""

@@ -1,0 +1,263 @@
+"""AccelerateClient: finds out whose issues these are, and delivers them."""
+
+import hashlib
+import logging
+import ssl
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import httpx2
+import orjson
+import stamina
+from pydantic import SecretStr
+
+from rally_accelerate.accelerate import documents, payload, wire
+from rally_accelerate.errors import (
+    AccessRefused,
+    ConfigError,
+    Problem,
+    RallyAccelerateError,
+    Rejected,
+    TimedOut,
+    TooLarge,
+    Transient,
+    Unreachable,
+    Untrusted,
+)
+from rally_accelerate.model.issue import SOURCE, Issue
+from rally_accelerate.model.report import Receipt, Skipped, Usage
+
+log = logging.getLogger(__name__)
+
+CONNECT_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """Where to upload and in whose name."""
+
+    #: Any form of the server's address that ``wire.graphql_address`` understands.
+    url: str
+    key: SecretStr
+    tenant_id: str
+    #: The integration's name, by which Accelerate may know it.
+    name: str
+    #: The integration's id when it is known already, else empty.
+    tracker_id: str = ""
+    #: The Rally server that the issues come from.
+    source_url: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """How to reach the server."""
+
+    timeout_seconds: float = 150.0
+    #: For how long a failing request is tried again; 0 tries once.
+    retry_seconds: float = 300.0
+    #: True for the system's trust store, False for no verification, or a context with own authorities.
+    verify: ssl.SSLContext | bool = True
+    proxy: str | None = None
+    #: Replaces the network, for a server inside this process.
+    transport: httpx2.AsyncBaseTransport | None = None
+
+
+class AccelerateClient:
+    """A sink for issues over Accelerate's GraphQL endpoint; an async context manager.
+
+    Args:
+        account: Where to upload and in whose name.
+        limits: How large one upload may be.
+        connection: How to reach the server.
+
+    Raises:
+        ConfigError: The address cannot be read.
+    """
+
+    def __init__(
+        self, account: Account, *, limits: payload.Limits | None = None, connection: Connection | None = None
+    ) -> None:
+        self._account = account
+        self._limits = limits or payload.Limits()
+        self._connection = connection or Connection()
+        self._url = wire.graphql_address(account.url)
+        self._tracker_id = account.tracker_id
+        self._usage = Usage()
+        self._http = httpx2.AsyncClient(
+            headers={"User-Agent": "rally-accelerate", "Content-Type": "application/json"},
+            timeout=httpx2.Timeout(self._connection.timeout_seconds, connect=CONNECT_SECONDS),
+            verify=self._connection.verify,
+            proxy=self._connection.proxy,
+            transport=self._connection.transport,
+            follow_redirects=False,
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._http.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.__aexit__(kind, error, trace)
+
+    @property
+    def usage(self) -> Usage:
+        """What has been spent since the client was made."""
+        return self._usage
+
+    @property
+    def tracker_id(self) -> str:
+        """The id of the integration that the issues belong to; known after ``open``."""
+        return self._tracker_id
+
+    async def open(self) -> None:
+        """Find the integration's id, which is the namespace of its issues, and see whether the key is accepted.
+
+        Raises:
+            AccessRefused, NotFound, Transient: As ``decipher`` says.
+        """
+        found = await self._known_integration()
+        if not self._tracker_id:
+            self._tracker_id = found or made_tracker_id(self._account.tenant_id, self._account.name)
+            if not found:
+                log.info(
+                    "Accelerate knows no integration named %r; its issues are uploaded under the id %s",
+                    self._account.name,
+                    self._tracker_id,
+                )
+
+    async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Receipt]:
+        """Upload the issues in parcels, in order.
+
+        A parcel that is too large or refused is halved until the item at fault stands alone: that item is refused
+        with the server's reason, all others are delivered.
+
+        Yields:
+            One receipt for each upload that was answered.
+
+        Raises:
+            RallyAccelerateError: The fault is not in an item.
+        """
+        packed = [payload.pack(issue) for issue in issues]
+        for batch in payload.batches(packed, limits=self._limits, address=self._address()):
+            waiting = [batch]
+            while waiting:
+                parcel = waiting.pop()
+                try:
+                    receipt = await self._upload(parcel)
+                except (Rejected, TooLarge) as error:
+                    if len(parcel) > 1:
+                        middle = len(parcel) // 2
+                        waiting += [parcel[middle:], parcel[:middle]]
+                        continue
+                    receipt = Receipt(refused=((parcel[0].external_id, Skipped(parcel[0].display_id, str(error))),))
+                yield receipt
+
+    async def _upload(self, parcel: Sequence[payload.Packed]) -> Receipt:
+        data = await self._post(payload.body(parcel, address=self._address()), asked="uploadIssueData")
+        answer = data.get("uploadIssueData")
+        # ``result`` is a nullable boolean; only an explicit false is a refusal (accelerate-host.md 2.2).
+        if isinstance(answer, dict) and answer.get("result") is False:
+            raise Rejected("Accelerate answers result: false")
+        return Receipt(delivered=tuple(one.external_id for one in parcel))
+
+    async def _known_integration(self) -> str:
+        body = {
+            "operationName": "integrationByName",
+            "query": documents.FIND_INTEGRATION,
+            "variables": {"name": self._account.name, "tenantId": self._account.tenant_id},
+        }
+        try:
+            data = await self._post(orjson.dumps(body), asked="integrationByName")
+        except Rejected as error:
+            # Some versions answer an unknown name with an error instead of null; a server may also lack the query.
+            log.debug("integrationByName: %s", error)
+            return ""
+        found = data.get("integrationByName")
+        return str(found.get("_id") or "") if isinstance(found, dict) else ""
+
+    async def _post(self, content: bytes, *, asked: str) -> Any:
+        def wait(error: Exception) -> bool | float:
+            if not isinstance(error, Transient):
+                return False
+            self._usage += Usage(retries=1)
+            log.warning("%s: %s; trying again", asked, error)
+            return True if error.retry_after is None else min(error.retry_after, self._connection.retry_seconds)
+
+        attempts = stamina.retry_context(
+            on=wait,
+            attempts=None if self._connection.retry_seconds else 1,
+            timeout=self._connection.retry_seconds or None,
+            wait_initial=0.5,
+            wait_max=30.0,
+            wait_jitter=1.0,
+        )
+        async for attempt in attempts:
+            with attempt:
+                return await self._post_once(content, asked=asked)
+        raise AssertionError("a retry loop ends by returning or raising")
+
+    async def _post_once(self, content: bytes, *, asked: str) -> Any:
+        started = time.monotonic()
+        self._usage += Usage(requests=1, bytes_sent=len(content))
+        headers = {"Authorization": f"UserAccessKey {self._account.key.get_secret_value()}"}
+        try:
+            response = await self._http.post(self._url, content=content, headers=headers)
+        except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError) as error:
+            raise connection_error(error, server=self._url) from error
+        self._usage += Usage(bytes_received=len(response.content))
+        log.debug("%s: HTTP %s in %.2f s", asked, response.status_code, time.monotonic() - started)
+        return wire.decipher(
+            response.status_code,
+            {name.lower(): value for name, value in response.headers.items()},
+            response.content,
+        )
+
+    def _address(self) -> payload.Address:
+        return payload.Address(
+            source=SOURCE,
+            tracker_id=self._tracker_id,
+            tenant_id=self._account.tenant_id,
+            base_url=self._account.source_url,
+        )
+
+
+def made_tracker_id(tenant_id: str, name: str) -> str:
+    """An id in the form of the host's own (24 hexadecimal digits), the same for the same integration every time."""
+    return hashlib.sha256(f"{SOURCE}\n{tenant_id}\n{name}".encode()).hexdigest()[:24]
+
+
+# A table of causes and errors reads better than one exit.
+def connection_error(error: Exception, *, server: str) -> RallyAccelerateError:  # noqa: PLR0911
+    """What a fault below HTTP means, by its cause.
+
+    Args:
+        error: What the HTTP library raised.
+        server: The address that was asked, for the message.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return Untrusted(f"the certificate of {server} does not verify: {cause.verify_message}")
+        cause = cause.__cause__ or cause.__context__
+    match error:
+        case httpx2.ConnectTimeout():
+            return Unreachable(f"no connection to {server} within {CONNECT_SECONDS:g} s")
+        case httpx2.TimeoutException():
+            return TimedOut(f"no answer from {server} in time")
+        case httpx2.ProxyError():
+            if "407" in str(error):
+                return AccessRefused(
+                    f"the proxy on the way to {server} refuses the credentials (HTTP 407)",
+                    hint="Check proxyUsername and proxyPassword.",
+                )
+            return Unreachable(f"the proxy on the way to {server} fails: {error}")
+        case httpx2.InvalidURL() | httpx2.UnsupportedProtocol():
+            return ConfigError("an address cannot be used", problems=[Problem("accelerateUrl", str(error))])
+        case _:
+            reason = str(error) or type(error).__name__
+            return Unreachable(f"no connection to {server}: {reason}")

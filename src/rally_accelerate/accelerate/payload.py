@@ -1,0 +1,183 @@
+"""Pure: issues as input objects, and input objects in parcels bounded by count and by bytes.
+
+Field names and types: accelerate-host.md 2.2 and 2.3. Only the set that old and new servers share is sent: an older
+server refuses a whole upload for one unknown field.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from rally_accelerate.accelerate.documents import UPLOAD_ISSUES
+from rally_accelerate.model.issue import HistoryEntry, Issue, Release, Sprint
+
+OPERATION = "uploadIssueData"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How large one upload may be. Accelerate's own limit is not public; gateways answer 413 [U]."""
+
+    items: int = 500
+    #: Bytes of the whole request body.
+    size: int = 4_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """One issue, ready to be put into a body."""
+
+    external_id: str
+    display_id: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Whose issues an upload holds."""
+
+    source: str
+    tracker_id: str
+    tenant_id: str
+    base_url: str
+
+
+def pack(issue: Issue) -> Packed:
+    """The issue as the bytes of its input object."""
+    return Packed(issue.external_id, issue.display_id, orjson.dumps(item_in(issue)))
+
+
+def item_in(issue: Issue) -> dict[str, Any]:
+    """The issue as an ``IssueDataItemIn``; optional fields that say nothing are left out.
+
+    Lists are always sent, empty ones too: it is not known whether an omitted field keeps its old value
+    (accelerate-host.md 2.4), and a tag that was taken off must go.
+    """
+    item: dict[str, Any] = {
+        "_id": issue.external_id,
+        "id": issue.display_id,
+        "name": issue.name,
+        "description": issue.description,
+        "status": issue.status,
+        "url": issue.url,
+        "creator": issue.creator,
+        # Null for the same reason: an owner that was taken off must go.
+        "owner": issue.owner,
+        "created": _ms(issue.created),
+        "lastUpdate": _ms(issue.last_update),
+        "type": issue.type,
+        "normalizedType": issue.normalized_type.value,
+        "priority": issue.priority,
+        "storyPoints": issue.story_points,
+        "labels": list(issue.labels),
+        "components": list(issue.components),
+        "versionIds": list(issue.version_ids),
+        "sprints": [_sprint(sprint) for sprint in issue.sprints],
+        "releases": [_release(release) for release in issue.releases],
+        "comments": [
+            {
+                "id": comment.id,
+                "user": comment.user,
+                "created": _ms(comment.created),
+                "updated": _ms(comment.updated),
+                "comment": comment.text,
+            }
+            for comment in issue.comments
+        ],
+        "relations": [{"id": relation.id, "type": relation.type.value} for relation in issue.relations],
+        "history": [_entry(entry) for entry in issue.history],
+        "epic": issue.epic,
+        "rawIssue": dict(issue.raw),
+    }
+    if issue.project is not None:
+        item["project"] = _known(id=issue.project.id, key=issue.project.key, name=issue.project.name)
+    return item
+
+
+def batches(packed: Iterable[Packed], *, limits: Limits, address: Address) -> Iterator[list[Packed]]:
+    """The packed issues in parcels within the limits, in order; a single issue over the limit goes alone."""
+    envelope = len(body((), address=address))
+    batch: list[Packed] = []
+    size = envelope
+    for one in packed:
+        more = len(one.body) + 1
+        if batch and (len(batch) >= limits.items or size + more > limits.size):
+            yield batch
+            batch, size = [], envelope
+        batch.append(one)
+        size += more
+    if batch:
+        yield batch
+
+
+def body(packed: Sequence[Packed], *, address: Address) -> bytes:
+    """The request body of one parcel; each issue's bytes are made once and only joined here."""
+    envelope = orjson.dumps(
+        {
+            "operationName": OPERATION,
+            "query": UPLOAD_ISSUES,
+            "variables": {
+                "data": {
+                    "source": address.source,
+                    "trackerId": address.tracker_id,
+                    "tenantId": address.tenant_id,
+                    "baseUrl": address.base_url,
+                    "issues": [],
+                }
+            },
+        }
+    )
+    # The list of issues is the last thing in the envelope: it is filled in before the four closing marks.
+    head, tail = envelope[: -len(b"]}}}")], envelope[-len(b"]}}}") :]
+    return head + b",".join(one.body for one in packed) + tail
+
+
+def _entry(entry: HistoryEntry) -> dict[str, Any]:
+    return {
+        # Vendor plug-ins send history timestamps as texts of milliseconds (accelerate-host.md 2.3).
+        "timestamp": str(_ms(entry.instant)),
+        "content": {
+            "field": entry.field,
+            "type": entry.type,
+            "from": entry.before,
+            "to": entry.after,
+            "user": entry.user,
+            "userDisplayName": entry.user,
+        },
+    }
+
+
+def _sprint(sprint: Sprint) -> dict[str, Any]:
+    return _known(
+        id=sprint.id,
+        name=sprint.name,
+        previous=sprint.previous,
+        description=sprint.description or None,
+        startTime=_ms(sprint.start),
+        endTime=_ms(sprint.end),
+        url=sprint.url or None,
+        active=sprint.active,
+    )
+
+
+def _release(release: Release) -> dict[str, Any]:
+    return _known(
+        id=release.id,
+        name=release.name,
+        description=release.description or None,
+        archived=release.archived,
+        released=release.released,
+        releaseDate=_ms(release.date),
+    )
+
+
+def _known(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _ms(moment: datetime | None) -> int | None:
+    # Numbers of milliseconds are read by every server version that real plug-ins met (accelerate-host.md 2.2).
+    return None if moment is None else round(moment.timestamp() * 1000)

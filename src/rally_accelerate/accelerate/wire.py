@@ -1,0 +1,162 @@
+"""Pure: addresses, and what Accelerate's answers mean."""
+
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+
+from rally_accelerate.errors import (
+    AccessRefused,
+    ConfigError,
+    CutShort,
+    NotFound,
+    Problem,
+    Rejected,
+    Throttled,
+    TimedOut,
+    TooLarge,
+    Unavailable,
+    UnexpectedAnswer,
+)
+
+API = "/release-events-api"
+
+#: How much of a service's own words is repeated.
+EXCERPT = 300
+
+_REFUSAL_CODES = {"UNAUTHENTICATED", "FORBIDDEN"}
+#: Only at the beginning: a message about an item may quote any word from the item.
+_REFUSAL_WORDS = re.compile(
+    r"(?i)(error:\s*)?(not authori[sz]ed|unauthori[sz]ed|unauthenticated|forbidden|access denied|permission denied"
+    r"|(user )?access key|you do not have)"
+)
+
+
+def graphql_address(server: str) -> str:
+    """The GraphQL address from any of the forms that people and platforms give.
+
+    ``https://host``, ``https://host/release-events-api`` (what the platform hands to plug-ins, accelerate-host.md 1.3)
+    and the full address are all understood.
+
+    Raises:
+        ConfigError: It is no address.
+    """
+    text = server.strip()
+    if not text:
+        raise ConfigError(
+            "the address of the Accelerate server is not given",
+            problems=[Problem("properties.accelerateUrl", "is missing")],
+            hint="Give accelerateUrl in the properties, --accelerate-url or ACCELERATE_URL.",
+        )
+    if "://" not in text:
+        text = f"https://{text}"
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ConfigError(
+            "the address of the Accelerate server cannot be read",
+            problems=[Problem("properties.accelerateUrl", "must be like https://accelerate.example")],
+        )
+    path = parts.path.rstrip("/").removesuffix("/graphql")
+    if not path.endswith(API):
+        path += API
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}/graphql"
+
+
+def decipher(status: int, headers: Mapping[str, str], content: bytes) -> Mapping[str, Any]:
+    """The ``data`` of an answer, or exactly the right error.
+
+    Args:
+        status: The HTTP status.
+        headers: The headers, by lower-case name.
+        content: The whole body.
+
+    Raises:
+        AccessRefused, NotFound, TooLarge, Rejected, UnexpectedAnswer: Trying again is no use.
+        Throttled, Unavailable, TimedOut, CutShort: Trying again may help.
+    """
+    match status:
+        case 401 | 403:
+            raise _refused(f"Accelerate refuses the access key (HTTP {status})")
+        case 404 | 405:
+            raise NotFound(
+                f"there is no Accelerate GraphQL endpoint at this address (HTTP {status})",
+                hint="Check accelerateUrl; the endpoint is <server>/release-events-api/graphql.",
+            )
+        case 407:
+            raise AccessRefused("the proxy in front of Accelerate asks for credentials (HTTP 407)")
+        case 413:
+            raise TooLarge("Accelerate finds the upload too large (HTTP 413)")
+        case 429:
+            raise Throttled("Accelerate asks for fewer requests (HTTP 429)", retry_after=_seconds(headers))
+        case 408 | 504 | 524:
+            raise TimedOut(f"Accelerate did not answer in time (HTTP {status})")
+        case 502 | 503:
+            raise Unavailable(f"Accelerate is not available (HTTP {status})", retry_after=_seconds(headers))
+    answer = _read(status, content)
+    if errors := answer.get("errors"):
+        raise _graphql_error(errors)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise Unavailable(f"Accelerate failed (HTTP {status})")
+    data = answer.get("data")
+    if status >= HTTPStatus.MULTIPLE_CHOICES or not isinstance(data, dict):
+        raise UnexpectedAnswer(f"Accelerate's answer (HTTP {status}) is no GraphQL answer")
+    return data
+
+
+def _read(status: int, content: bytes) -> dict[str, Any]:
+    try:
+        answer = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        start = content.lstrip()[:1]
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise Unavailable(f"Accelerate failed (HTTP {status})") from None
+        if start == b"<":
+            if status == HTTPStatus.OK:
+                raise UnexpectedAnswer(
+                    "a web page came instead of Accelerate's GraphQL answer",
+                    hint="Check accelerateUrl: a portal, a login page or a proxy answers in its place.",
+                ) from None
+            raise UnexpectedAnswer(f"a web page (HTTP {status}) came instead of Accelerate's GraphQL answer") from None
+        if start == b"{":
+            raise CutShort("Accelerate's answer ended in the middle") from None
+        raise UnexpectedAnswer(f"Accelerate's answer (HTTP {status}) is no JSON") from None
+    if not isinstance(answer, dict):
+        raise UnexpectedAnswer(f"Accelerate's answer (HTTP {status}) is no GraphQL answer")
+    return answer
+
+
+def _graphql_error(errors: Any) -> Rejected | AccessRefused:
+    """The typed failure of an answer whose HTTP status may well be 200 (accelerate-host.md 2.1)."""
+    listed = errors if isinstance(errors, list) else [errors]
+    texts = []
+    for error in listed:
+        text = error.get("message") if isinstance(error, dict) else str(error)
+        code = (error.get("extensions") or {}).get("code") if isinstance(error, dict) else None
+        if code in _REFUSAL_CODES:
+            return _refused(f"Accelerate refuses: {_excerpt(text)}")
+        texts.append(_excerpt(text))
+    message = "; ".join(dict.fromkeys(texts)) or "without a reason"
+    if _REFUSAL_WORDS.match(message):
+        return _refused(f"Accelerate refuses: {message}")
+    return Rejected(f"Accelerate rejects the request: {message}")
+
+
+def _refused(message: str) -> AccessRefused:
+    return AccessRefused(
+        message, hint="Check ucvAccessKey; its user needs a role that may write issues, not only Viewer."
+    )
+
+
+def _excerpt(text: Any) -> str:
+    words = " ".join(str(text or "no message").split())
+    return words if len(words) <= EXCERPT else f"{words[:EXCERPT]}…"
+
+
+def _seconds(headers: Mapping[str, str]) -> float | None:
+    try:
+        return max(0.0, float(headers.get("retry-after", "")))
+    except ValueError:
+        return None

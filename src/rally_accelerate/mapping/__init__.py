@@ -1,0 +1,1 @@
+"""From Rally's words to ours; pure."""

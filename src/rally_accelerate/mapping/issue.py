@@ -1,0 +1,154 @@
+"""A work item of Rally as an issue of Accelerate.
+
+Nothing that Rally leaves out, empties or renames makes an item fail: every field has an honest fallback. An item is
+skipped only when there is nothing to know it by.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rally_accelerate.mapping import fields
+from rally_accelerate.mapping.history import creator_in, status_history
+from rally_accelerate.mapping.kinds import Kind, kind_of, normalized
+from rally_accelerate.mapping.rules import Rules
+from rally_accelerate.mapping.text import readable
+from rally_accelerate.model.issue import UNKNOWN_PERSON, Issue, Project, Release, Sprint
+from rally_accelerate.model.report import Skipped
+from rally_accelerate.rally.records import Record, WorkItem
+
+#: Shown where Rally gives an item no state: the upload requires a status (accelerate-host.md 2.2).
+NO_STATUS = "None"
+
+#: What is kept beside the mapped fields, for ``issue.rawIssue.<name>`` in stage queries.
+KEPT_ASIDE = (
+    "ScheduleState",
+    "FlowState",
+    "State",
+    "Severity",
+    "Environment",
+    "Resolution",
+    "Blocked",
+    "BlockedReason",
+    "Ready",
+    "Expedite",
+    "AcceptedDate",
+    "InProgressDate",
+    "OpenedDate",
+    "ClosedDate",
+    "FlowStateChangedDate",
+)
+
+
+def to_issue(item: WorkItem, rules: Rules) -> Issue | Skipped:
+    """The issue that an item becomes, or why it becomes none.
+
+    Args:
+        item: A record with its past.
+        rules: How the integration wants it mapped.
+    """
+    record = item.record
+    row = record.fields
+    if not record.object_id:
+        return Skipped(record.key, "Rally gave no ObjectID, so the item cannot be told from others")
+    kind = kind_of(record.kind, row, defect_status=rules.defect_status)
+    created = fields.instant(row, "CreationDate") or record.revision.updated_at
+    return Issue(
+        external_id=str(record.object_id),
+        display_id=record.key,
+        revision=record.revision,
+        name=fields.text(row, "Name") or record.key,
+        description=readable(fields.text(row, "Description")),
+        status=_status(row, kind),
+        url=_page(record, kind, rules),
+        type=rules.type_names.get(kind.name, kind.name),
+        normalized_type=normalized(record.kind, row),
+        creator=_creator(item),
+        owner=fields.person(row, "Owner"),
+        created=created,
+        last_update=fields.instant(row, "LastUpdateDate") or record.revision.updated_at,
+        priority=fields.rating(row, "Priority"),
+        story_points=fields.number(row, "PlanEstimate"),
+        labels=fields.names_in(row, "Tags"),
+        components=_components(row),
+        project=_project(row),
+        sprints=_sprints(row),
+        releases=_releases(row),
+        history=status_history(item.revisions or (), label=kind.status_label),
+        raw=_kept_aside(row),
+    )
+
+
+def _status(row: fields.Fields, kind: Kind) -> str:
+    # A portfolio item's state is a reference, everybody else's a text (rally-api.md 0.21); ``text`` reads both.
+    return fields.text(row, kind.status) or fields.text(row, "ScheduleState") or fields.text(row, "State") or NO_STATUS
+
+
+def _page(record: Record, kind: Kind, rules: Rules) -> str:
+    # The page for people, never the API address: a wrong link from the dot was reported (accelerate-host.md 7.13).
+    return f"{rules.web_url}/#/detail/{kind.page}/{record.object_id}"
+
+
+def _creator(item: WorkItem) -> str:
+    # CreatedBy is null on old artifacts; the user of revision 0 made the item (rally-api.md 2.1).
+    row = item.record.fields
+    known = fields.person(row, "CreatedBy") or creator_in(item.revisions or ()) or fields.person(row, "SubmittedBy")
+    return known or UNKNOWN_PERSON
+
+
+def _components(row: fields.Fields) -> tuple[str, ...]:
+    # Rally's nearest thing to a component is the Package of a schedulable item (rally-api.md 2.2.3).
+    package = fields.text(row, "Package")
+    return (package,) if package else ()
+
+
+def _project(row: fields.Fields) -> Project | None:
+    project = fields.reference(row, "Project")
+    if project is None:
+        return None
+    name, its_id = fields.name_of(project), fields.object_id(project)
+    return Project(id=its_id, name=name or its_id, key=its_id) if its_id else None
+
+
+def _sprints(row: fields.Fields) -> tuple[Sprint, ...]:
+    iteration = fields.reference(row, "Iteration")
+    if iteration is None or not fields.object_id(iteration):
+        return ()
+    its_id = fields.object_id(iteration)
+    return (
+        Sprint(
+            id=its_id,
+            name=fields.name_of(iteration) or its_id,
+            start=fields.instant(iteration, "StartDate"),
+            end=fields.instant(iteration, "EndDate"),
+        ),
+    )
+
+
+def _releases(row: fields.Fields) -> tuple[Release, ...]:
+    release = fields.reference(row, "Release")
+    if release is None or not fields.object_id(release):
+        return ()
+    its_id = fields.object_id(release)
+    return (
+        Release(
+            id=its_id,
+            name=fields.name_of(release) or its_id,
+            date=fields.instant(release, "ReleaseDate"),
+            # Planning, Active, Accepted (rally-api.md 2.3): an accepted release is out.
+            released=fields.text(release, "State") == "Accepted" if "State" in release else None,
+        ),
+    )
+
+
+def _kept_aside(row: fields.Fields) -> Mapping[str, Any]:
+    kept: dict[str, Any] = {}
+    for name in KEPT_ASIDE:
+        match row.get(name):
+            case None | "":
+                continue
+            case bool() | int() | float() as value:
+                kept[name] = value
+            case _:
+                if value := fields.text(row, name):
+                    kept[name] = value
+    return kept

@@ -1,0 +1,1 @@
+"""Logging and pace, set up by doors only."""

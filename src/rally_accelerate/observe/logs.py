@@ -1,0 +1,43 @@
+"""Logging as the doors set it up: redacted on its way out, levels as the host knows them."""
+
+import logging
+from typing import IO
+
+from rally_accelerate.config.redact import RedactingFormatter, Redactor
+
+#: The host's level words (accelerate-host.md 1.7) as the standard library's numbers.
+LEVELS = {
+    "ALL": logging.DEBUG,
+    "TRACE": logging.DEBUG,
+    "DEBUG": logging.DEBUG,
+    "INFO": logging.INFO,
+    "WARN": logging.WARNING,
+    "ERROR": logging.ERROR,
+    "FATAL": logging.CRITICAL,
+    "OFF": logging.CRITICAL + 1,
+}
+
+#: Other people's loggers: they print addresses and headers at DEBUG, which help nobody here.
+QUIET = ("httpx2", "httpcore2", "stamina", "asyncio", "uvicorn", "aiosqlite", "alembic")
+
+
+def set_up(level: str, *, redactor: Redactor, stream: IO[str]) -> logging.Handler:
+    """Send the product's log to a stream, without secrets.
+
+    Args:
+        level: One of the host's level words.
+        redactor: Knows the secrets of everything that will run.
+        stream: Where the lines go.
+
+    Returns:
+        The handler, for the door to remove when it ends.
+    """
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S", redactor=redactor))
+    root = logging.getLogger("rally_accelerate")
+    root.setLevel(LEVELS[level])
+    root.addHandler(handler)
+    root.propagate = False
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return handler

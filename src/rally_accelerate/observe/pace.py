@@ -1,0 +1,63 @@
+"""How fast a run goes and when it will be done: pure figures from counts and seconds."""
+
+from dataclasses import dataclass
+
+from rally_accelerate.model.report import Tally
+
+#: Before this many seconds a rate says nothing.
+FIRST_SECONDS = 0.5
+
+SIXTY = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """The figures that people ask for while they wait."""
+
+    done: int
+    expected: int
+    #: Items per second, or None while it is too early to say.
+    rate: float | None
+    #: Seconds to the end, or None while it is too early to say.
+    remaining: float | None
+
+
+def pace_of(tally: Tally, *, seconds: float) -> Pace:
+    """The pace of a run.
+
+    Args:
+        tally: Its counts so far.
+        seconds: How long it has been going.
+    """
+    done = tally.uploaded + tally.unchanged + tally.skipped
+    expected = max(tally.expected, tally.read)
+    rate = done / seconds if seconds >= FIRST_SECONDS and done else None
+    remaining = max(0.0, (expected - done) / rate) if rate else None
+    return Pace(done=done, expected=expected, rate=rate, remaining=remaining)
+
+
+def duration(seconds: float) -> str:
+    """A duration for people: ``8 s``, ``2 min 5 s``, ``1 h 12 min``."""
+    whole = round(seconds)
+    if whole < SIXTY:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, SIXTY)
+    if minutes < SIXTY:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, SIXTY)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def sentence(tally: Tally, *, seconds: float) -> str:
+    """One line about a run that is going on."""
+    pace = pace_of(tally, seconds=seconds)
+    parts = [f"{pace.done:,} of {pace.expected:,} items", f"{tally.uploaded:,} uploaded"]
+    if tally.unchanged:
+        parts.append(f"{tally.unchanged:,} unchanged")
+    if tally.skipped:
+        parts.append(f"{tally.skipped:,} skipped")
+    if pace.rate is not None:
+        parts.append(f"{pace.rate:,.0f}/s")
+    if pace.remaining is not None:
+        parts.append(f"{duration(pace.remaining)} left")
+    return ", ".join(parts)

@@ -1,0 +1,1 @@
+"""Speaks Rally; has never heard of Accelerate."""

@@ -1,0 +1,1 @@
+"""The heart: what is read, sent and remembered, in which order."""

@@ -1,0 +1,167 @@
+"""Every link of the chain from here to Rally and to Accelerate, tried in order, each with what to do when it breaks."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pydantic import SecretStr
+
+from rally_accelerate.config.model import Integration
+from rally_accelerate.errors import (
+    AccessRefused,
+    ConfigError,
+    RallyAccelerateError,
+    Unreachable,
+    Untrusted,
+)
+from rally_accelerate.rally.limiter import LimiterPool
+from rally_accelerate.rally.records import Scope
+from rally_accelerate.sync.wiring import Links, Target, links
+
+#: How many project names a finding lists.
+NAMES_SHOWN = 10
+
+
+class Link(StrEnum):
+    """The links in the order in which a request meets them."""
+
+    PROXY = "proxy"
+    ADDRESS = "address"
+    TLS = "TLS"
+    SERVICE = "service"
+    LOGIN = "login"
+    WORKSPACE = "workspace"
+    PROJECTS = "projects"
+    ITEMS = "items"
+    ACCELERATE = "Accelerate"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found at one link."""
+
+    link: Link
+    text: str
+    error: RallyAccelerateError | None = None
+    #: True when the link holds but something about it deserves attention.
+    doubtful: bool = False
+
+
+async def check(integration: Integration, *, target: Target | None, limiters: LimiterPool) -> AsyncIterator[Finding]:
+    """Try the chain and tell what is found, link by link; the first broken link on the way to Rally ends that way.
+
+    Args:
+        integration: The validated settings.
+        target: Where the issues would go; None when it is not known.
+        limiters: Shared by everything in this process that asks Rally.
+    """
+    nowhere = Target("https://accelerate.invalid", SecretStr(""))
+    try:
+        async with links(integration, target=target or nowhere, limiters=limiters) as connected:
+            async for finding in _rally(integration, connected):
+                yield finding
+            yield await _accelerate(connected, target)
+    except RallyAccelerateError as error:
+        yield Finding(_broken_link(error, integration), str(error), error)
+
+
+async def _rally(integration: Integration, connected: Links) -> AsyncIterator[Finding]:
+    try:
+        scope = await connected.source.open()
+    except RallyAccelerateError as error:
+        broken = _broken_link(error, integration)
+        for link in _links_before(broken, integration):
+            yield Finding(link, "holds")
+        yield Finding(broken, str(error), error)
+        return
+    for link in _links_before(Link.LOGIN, integration):
+        yield Finding(link, _address_text(link, integration))
+    how = "API key" if integration.properties.api_key else f"user {integration.properties.username}"
+    yield Finding(Link.LOGIN, f"accepted ({how})")
+    yield Finding(Link.WORKSPACE, f"{scope.workspace.name} ({scope.workspace.object_id})")
+    yield Finding(Link.PROJECTS, _projects_text(scope))
+    for notice in scope.notices:
+        yield Finding(Link.PROJECTS, notice, doubtful=True)
+    for kind in scope.kinds:
+        yield await _items(connected, scope, kind)
+
+
+async def _items(connected: Links, scope: Scope, kind: str) -> Finding:
+    try:
+        count = await connected.source.count(scope, kind)
+    except RallyAccelerateError as error:
+        return Finding(Link.ITEMS, f"{kind}: {error}", error)
+    if count:
+        return Finding(Link.ITEMS, f"{count:,} of type {kind} would be synced")
+    return Finding(
+        Link.ITEMS,
+        f"no item of type {kind} is visible to this user here: is it the right workspace, may the user see these "
+        "projects, are they open, does the extra filter let anything through?",
+        doubtful=True,
+    )
+
+
+async def _accelerate(connected: Links, target: Target | None) -> Finding:
+    if target is None:
+        return Finding(Link.ACCELERATE, "not tried: accelerateUrl or ucvAccessKey is not given", doubtful=True)
+    try:
+        await connected.sink.open()
+    except RallyAccelerateError as error:
+        return Finding(Link.ACCELERATE, str(error), error)
+    return Finding(Link.ACCELERATE, f"accepts the key; the issues belong to integration {connected.sink.tracker_id}")
+
+
+# A table of errors and links reads better than one exit.
+def _broken_link(error: RallyAccelerateError, integration: Integration) -> Link:  # noqa: PLR0911
+    paths = " ".join(problem.path for problem in error.problems) if isinstance(error, ConfigError) else ""
+    match error:
+        case ConfigError() if "projects" in paths:
+            return Link.PROJECTS
+        case ConfigError() if "workspace" in paths:
+            return Link.WORKSPACE
+        case ConfigError() if any(word in paths for word in ("caBundle", "client", "verify")):
+            return Link.TLS
+        case ConfigError() if "proxy" in paths:
+            return Link.PROXY
+        case Untrusted():
+            return Link.TLS
+        case AccessRefused() if "proxy" in str(error).lower():
+            return Link.PROXY
+        case AccessRefused():
+            return Link.LOGIN
+        case Unreachable():
+            return Link.PROXY if integration.properties.proxy_server else Link.ADDRESS
+        case _:
+            return Link.SERVICE
+
+
+def _links_before(broken: Link, integration: Integration) -> list[Link]:
+    skipped = set()
+    if not integration.properties.proxy_server:
+        skipped.add(Link.PROXY)
+    if not integration.properties.base_url.startswith("https"):
+        skipped.add(Link.TLS)
+    ordered = [link for link in Link if link not in skipped]
+    return ordered[: ordered.index(broken)] if broken in ordered else []
+
+
+def _address_text(link: Link, integration: Integration) -> str:
+    match link:
+        case Link.ADDRESS:
+            return f"{integration.properties.base_url} answers"
+        case Link.TLS if not integration.properties.verify_tls:
+            return "not verified, because verifyTls is false"
+        case Link.TLS:
+            return "the certificate verifies"
+        case _:
+            return "holds"
+
+
+def _projects_text(scope: Scope) -> str:
+    if not scope.projects:
+        return "the whole workspace"
+    names = [project.name for project in scope.projects]
+    shown = ", ".join(names[:NAMES_SHOWN])
+    if len(names) > NAMES_SHOWN:
+        shown += f" and {len(names) - NAMES_SHOWN} more"
+    return f"{len(names)}: {shown}"

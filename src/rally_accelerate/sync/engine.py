@@ -1,0 +1,251 @@
+"""One run, from the question to the report. Read this first.
+
+    1 what to ask     plan.walks(progress, scope)            Walk
+    2 Rally answers   source.changed(scope, walk)            Page of Record
+    3 only news       news(records, ledger, rules)           Record
+    4 with its past   source.history(scope, records)         WorkItem
+    5 in our words    mapping.to_issue(item, rules)          Issue or Skipped
+    6 in parcels      sink.deliver(issues)                   Receipt after Receipt
+    7 remembered      state.commit(progress, sent)           only after the receipt
+    8 told            SyncReport
+
+Readers walk side by side and hand finished pages to one deliverer through a short queue, so that reading, mapping and
+uploading overlap and memory is bounded by pages in flight. One deliverer means that two states of one item can never
+overtake each other. What is promised, and why it holds, is told in docs/explanation/delivery.md.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from rally_accelerate.errors import RallyAccelerateError, Rejected
+from rally_accelerate.mapping.issue import to_issue
+from rally_accelerate.mapping.rules import Rules
+from rally_accelerate.model.issue import Issue
+from rally_accelerate.model.progress import DEFAULT_OVERLAP, Progress, Sent, Walk
+from rally_accelerate.model.report import NAMED_SKIPS, Receipt, Skipped, SyncReport, Tally
+from rally_accelerate.rally.records import Page, Record, Scope
+from rally_accelerate.sync import plan
+from rally_accelerate.sync.ports import Sink, Source, State, Watch
+
+#: Pages that wait between readers and deliverer.
+PAGES_WAITING = 1
+
+#: Walks that are read side by side: each holds a page, and one ahead.
+WALKS_AT_ONCE = 3
+
+#: When more items than this are refused in one run, the fault is not in the items.
+MOST_REFUSED = 200
+
+#: Every how many items the mapping lets other tasks run: uploads go on while a large page is mapped.
+ITEMS_BETWEEN_PAUSES = 100
+
+
+async def sync_once(
+    source: Source,
+    sink: Sink,
+    state: State,
+    rules: Rules,
+    clock: Callable[[], datetime],
+    *,
+    overlap: timedelta = DEFAULT_OVERLAP,
+    watch: Watch | None = None,
+) -> SyncReport:
+    """Bring the sink up to date with the source, once.
+
+    Args:
+        source: Where items come from.
+        sink: Where issues go.
+        state: What earlier runs did; moves on only after receipts.
+        rules: How items become issues.
+        clock: The present instant, aware UTC; for the report only, cursors follow the source's own clock.
+        overlap: How far to look back behind each cursor.
+        watch: Told fresh counts whenever they change.
+
+    Returns:
+        The whole account. A failure that the product can explain is in ``report.failure`` together with what
+        was done before it; anything else is a bug and travels.
+    """
+    run = _Run(source, sink, state, rules, overlap=overlap, watch=watch)
+    started_at, started = clock(), time.monotonic()
+    before = (source.usage, sink.usage)
+    try:
+        await run.go()
+    except* RallyAccelerateError as errors:
+        run.failure = run.failure or _first(errors)
+    return SyncReport(
+        started_at=started_at,
+        seconds=time.monotonic() - started,
+        tally=run.tally,
+        skipped=tuple(run.skipped),
+        rally=source.usage - before[0],
+        accelerate=sink.usage - before[1],
+        notices=tuple(dict.fromkeys(run.notices)),
+        failure=run.failure,
+    )
+
+
+def news(records: Iterable[Record], ledger: Mapping[str, Sent], *, rules_version: str) -> list[Record]:
+    """The records that the sink does not hold yet, by source revision and mapping rules.
+
+    Keyed by revision, not by content: an edit from A to B and back to A whose middle was uploaded but not
+    remembered would otherwise leave B in the sink for ever.
+    """
+    return [record for record in records if _is_news(record, ledger.get(str(record.object_id)), rules_version)]
+
+
+def _is_news(item: Record | Issue, sent: Sent | None, rules_version: str) -> bool:
+    # An older revision than the one sent is the answer of a node that lags behind, or of a slower walk.
+    return sent is None or sent.rules_version != rules_version or sent.revision < item.revision
+
+
+@dataclass(frozen=True, slots=True)
+class _Parcel:
+    """A page that is ready to be delivered."""
+
+    walk: Walk
+    page: Page
+    issues: Sequence[Issue]
+    skipped: Mapping[int, Skipped]
+
+
+@dataclass(slots=True)
+class _Run:
+    """What changes while one run goes on."""
+
+    source: Source
+    sink: Sink
+    state: State
+    rules: Rules
+    overlap: timedelta = field(kw_only=True)
+    watch: Watch | None = field(kw_only=True)
+    tally: Tally = field(default_factory=Tally)
+    skipped: list[Skipped] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+    failure: RallyAccelerateError | None = None
+    progress: Progress = field(default_factory=Progress)
+    refused: int = 0
+    came: set[tuple[str, int]] = field(default_factory=set)
+    queue: asyncio.Queue[_Parcel | None] = field(default_factory=lambda: asyncio.Queue(PAGES_WAITING))
+
+    async def go(self) -> None:
+        """Read, map and deliver every walk of this run."""
+        await self.sink.open()
+        scope = await self.source.open()
+        self.notices.extend(scope.notices)
+        self.progress = plan.valid_progress(await self.state.load(), scope, rules_version=self.rules.version)
+        walks = plan.walks(self.progress, scope, overlap=self.overlap)
+        resumed = {plan.identity(walk) for walk in self.progress.unfinished}
+        await self._round(scope, walks)
+        if resumed and self.failure is None:
+            # A resumed walk ends at the clock of the run that began it: catch up with what changed since.
+            current = frozenset(lane for walk in walks if plan.identity(walk) not in resumed for lane in walk.lanes)
+            await self._round(scope, plan.walks(self.progress, scope, overlap=self.overlap, without=current))
+
+    async def _round(self, scope: Scope, walks: Sequence[Walk]) -> None:
+        slots = asyncio.Semaphore(WALKS_AT_ONCE)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._deliver_all())
+            try:
+                async with asyncio.TaskGroup() as readers:
+                    for walk in walks:
+                        readers.create_task(self._read(scope, walk, slots))
+            except* RallyAccelerateError as errors:
+                # What was read whole is still delivered; the next run begins behind it.
+                self.failure = _first(errors)
+            await self.queue.put(None)
+
+    async def _read(self, scope: Scope, walk: Walk, slots: asyncio.Semaphore) -> None:
+        async with slots:
+            read = 0
+            async for page in self.source.changed(scope, walk):
+                if read == 0:
+                    self._count(expected=page.left)
+                read += len(page.records)
+                await self.queue.put(await self._prepared(scope, walk, page))
+
+    async def _prepared(self, scope: Scope, walk: Walk, page: Page) -> _Parcel:
+        self.notices.extend(page.notices)
+        ledger = await self.state.known([str(record.object_id) for record in page.records])
+        fresh = news(page.records, ledger, rules_version=self.rules.version)
+        self._count(read=len(page.records), unchanged=len(page.records) - len(fresh))
+        issues: list[Issue] = []
+        skipped: dict[int, Skipped] = {}
+        items = await self.source.history(scope, fresh) if fresh else []
+        for number, item in enumerate(items, start=1):
+            match to_issue(item, self.rules):
+                case Skipped() as skip:
+                    skipped[item.record.object_id] = skip
+                case Issue() as issue:
+                    issues.append(issue)
+            if number % ITEMS_BETWEEN_PAUSES == 0:
+                await asyncio.sleep(0)
+        return _Parcel(walk, page, issues, skipped)
+
+    async def _deliver_all(self) -> None:
+        while (parcel := await self.queue.get()) is not None:
+            await self._deliver(parcel)
+
+    async def _deliver(self, parcel: _Parcel) -> None:
+        walk, page = parcel.walk, parcel.page
+        # Another walk may have delivered a newer state of the same item since this page was read.
+        ledger = await self.state.known([issue.external_id for issue in parcel.issues])
+        issues = [
+            issue for issue in parcel.issues if _is_news(issue, ledger.get(issue.external_id), self.rules.version)
+        ]
+        self._count(unchanged=len(parcel.issues) - len(issues))
+        by_id = {issue.external_id: issue for issue in issues}
+        owed = self._owed_after(walk, page)
+        owed |= {(walk.kind, item) for item in parcel.skipped}
+        self._skip(parcel.skipped.values())
+        async for receipt in self.sink.deliver(issues):
+            owed |= self._refusals(walk.kind, receipt)
+            sent = {key: Sent(by_id[key].revision, self.rules.version) for key in receipt.delivered}
+            self._count(uploaded=len(sent))
+            await self.state.commit(self.progress, sent)
+        progress = replace(self.progress, owed=frozenset(owed))
+        if page.last:
+            self.progress = plan.finished(progress, walk)
+        else:
+            self.progress = plan.advanced(progress, walk, after=page.after)
+        await self.state.commit(self.progress, {})
+
+    def _owed_after(self, walk: Walk, page: Page) -> set[tuple[str, int]]:
+        """What is still owed when this page is delivered, before its own refusals are added."""
+        settled = {(walk.kind, record.object_id) for record in page.records}
+        if walk.only:
+            self.came |= settled
+            if page.last:
+                # What was asked for by id and did not come is no longer there.
+                settled |= {(walk.kind, item) for item in walk.only} - self.came
+        return set(self.progress.owed) - settled
+
+    def _refusals(self, kind: str, receipt: Receipt) -> set[tuple[str, int]]:
+        self._skip(skip for _, skip in receipt.refused)
+        self.refused += len(receipt.refused)
+        if self.refused > MOST_REFUSED:
+            last = receipt.refused[-1][1]
+            raise Rejected(
+                f"Accelerate refused more than {MOST_REFUSED} items; the last one, {last.key}: {last.reason}",
+                hint="So many refusals point to the server or the settings, not to the items.",
+            )
+        return {(kind, int(external_id)) for external_id, _ in receipt.refused}
+
+    def _skip(self, skips: Iterable[Skipped]) -> None:
+        for skip in skips:
+            self._count(skipped=1)
+            if len(self.skipped) < NAMED_SKIPS:
+                self.skipped.append(skip)
+
+    def _count(self, **more: int) -> None:
+        self.tally = replace(self.tally, **{name: getattr(self.tally, name) + count for name, count in more.items()})
+        if self.watch is not None:
+            self.watch(self.tally)
+
+
+def _first(errors: BaseExceptionGroup[RallyAccelerateError]) -> RallyAccelerateError:
+    """The first error of a group, however deep it lies."""
+    first = errors.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first

@@ -1,0 +1,121 @@
+"""What to read in this run: pure decisions about walks.
+
+Every lane (kind and project) has its own cursor, so a project that comes into the scope later is read whole while
+the others go on with their changes. Lanes that stand at the same cursor are asked for together: a cycle without news
+costs a handful of requests, whatever the number of projects.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from rally_accelerate.model.progress import WHOLE_WORKSPACE, Lane, Progress, Walk, next_window
+from rally_accelerate.rally.records import Scope
+
+#: Project conditions are joined with OR; more than this and the address grows past 4 KB (rally-api.md 1.7, Design).
+MOST_PROJECTS_IN_A_WALK = 40
+
+#: Into how many walks of one kind a first sync is parted, so that several requests can be under way: pages of one
+#: walk follow each other, each needs the last id of the one before.
+FIRST_WALKS_PER_KIND = 4
+
+
+def valid_progress(progress: Progress, scope: Scope, *, rules_version: str) -> Progress:
+    """The progress as far as it holds for this scope and these rules.
+
+    Cursors of another workspace or filter say nothing about this one. Under new mapping rules everything is to be
+    mapped and uploaded again; the ledger, keyed by rules version too, lets it through. Lanes that left the scope
+    are forgotten, so that they are read whole if they come back.
+    """
+    if progress.scope != scope.signature or progress.rules_version != rules_version:
+        owed = progress.owed if progress.scope == scope.signature else frozenset()
+        return Progress(scope=scope.signature, rules_version=rules_version, owed=owed)
+    lanes = lanes_of(scope)
+    return replace(
+        progress,
+        cursors={lane: cursor for lane, cursor in progress.cursors.items() if lane in lanes},
+        unfinished=tuple(walk for walk in progress.unfinished if lanes.issuperset(walk.lanes)),
+        owed=frozenset((kind, item) for kind, item in progress.owed if kind in scope.kinds),
+    )
+
+
+def lanes_of(scope: Scope) -> frozenset[Lane]:
+    """Every lane of the scope."""
+    projects = [project.object_id for project in scope.projects] or [WHOLE_WORKSPACE]
+    return frozenset(Lane(kind, project) for kind in scope.kinds for project in projects)
+
+
+def walks(
+    progress: Progress, scope: Scope, *, overlap: timedelta, without: frozenset[Lane] | None = None
+) -> tuple[Walk, ...]:
+    """Every walk of this run, those first that an earlier run left unfinished.
+
+    Args:
+        progress: What ``valid_progress`` returned.
+        scope: What is to be read now.
+        overlap: How far to look back behind each cursor.
+        without: For a second round: the lanes that the first one already brought up to date; what is owed was
+            asked for then, too. None for the first round.
+    """
+    planned = list(progress.unfinished)
+    busy = {lane for walk in planned for lane in walk.lanes}
+    by_cursor: dict[tuple[str, datetime | None], list[int]] = defaultdict(list)
+    for lane in sorted(lanes_of(scope) - busy - (without or frozenset())):
+        by_cursor[lane.kind, progress.cursors.get(lane)].append(lane.project)
+    for kind in scope.kinds:
+        for (its_kind, cursor), projects in by_cursor.items():
+            if its_kind == kind:
+                planned.extend(
+                    Walk(
+                        kind=kind,
+                        projects=group,
+                        window=next_window(cursor, overlap=overlap),
+                        started_at=scope.now,
+                    )
+                    for group in _groups(projects, first=cursor is None)
+                )
+    if without is not None:
+        return tuple(planned)
+    planned.extend(
+        Walk(kind=kind, only=tuple(sorted(items)), started_at=scope.now)
+        for kind, items in _by_kind(progress.owed).items()
+    )
+    return tuple(planned)
+
+
+def _groups(projects: Sequence[int], *, first: bool) -> Iterable[tuple[int, ...]]:
+    if list(projects) == [WHOLE_WORKSPACE]:
+        return [()]
+    size = MOST_PROJECTS_IN_A_WALK
+    if first:
+        size = min(size, math.ceil(len(projects) / FIRST_WALKS_PER_KIND))
+    return [tuple(projects[start : start + size]) for start in range(0, len(projects), size)]
+
+
+def _by_kind(owed: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
+    grouped: dict[str, list[int]] = defaultdict(list)
+    for kind, item in sorted(owed):
+        grouped[kind].append(item)
+    return grouped
+
+
+def identity(walk: Walk) -> tuple[object, ...]:
+    """What makes two values the same walk at different points of its way."""
+    return (walk.kind, walk.projects, walk.window, walk.started_at, walk.only)
+
+
+def advanced(progress: Progress, walk: Walk, *, after: int) -> Progress:
+    """The progress when everything up to ``after`` of this walk is delivered and the walk goes on."""
+    if walk.only:
+        return progress
+    rest = tuple(other for other in progress.unfinished if identity(other) != identity(walk))
+    return replace(progress, unfinished=(*rest, replace(walk, after=after)))
+
+
+def finished(progress: Progress, walk: Walk) -> Progress:
+    """The progress when the walk has been delivered to its end: its lanes' cursors move to when it began."""
+    rest = tuple(other for other in progress.unfinished if identity(other) != identity(walk))
+    cursors = {**progress.cursors, **dict.fromkeys(walk.lanes, walk.started_at)}
+    return replace(progress, unfinished=rest, cursors=cursors)

@@ -1,0 +1,67 @@
+"""The three things that a run needs, as small protocols."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Protocol
+
+from rally_accelerate.model.issue import Issue
+from rally_accelerate.model.progress import Progress, Sent, Walk
+from rally_accelerate.model.report import Receipt, Tally, Usage
+from rally_accelerate.rally.records import Page, Record, Scope, WorkItem
+
+
+class Source(Protocol):
+    """Where work items come from. Only reads."""
+
+    @property
+    def usage(self) -> Usage:
+        """What has been spent since the source was made."""
+        ...
+
+    async def open(self) -> Scope:
+        """Log in, resolve workspace and projects, read the service's clock."""
+        ...
+
+    def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
+        """The walk's items, page by page, from ``walk.after`` on, ascending by ObjectID."""
+        ...
+
+    async def history(self, scope: Scope, records: Sequence[Record]) -> list[WorkItem]:
+        """The records with their past, in the same order."""
+        ...
+
+
+class Sink(Protocol):
+    """Where issues go. Delivering the same issue twice leaves one issue."""
+
+    @property
+    def usage(self) -> Usage:
+        """What has been spent since the sink was made."""
+        ...
+
+    async def open(self) -> None:
+        """Find out whose issues these are; fail early when the sink cannot take any."""
+        ...
+
+    def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Receipt]:
+        """Send the issues in parcels; each receipt is final for its items."""
+        ...
+
+
+class State(Protocol):
+    """What is remembered between runs. ``commit`` is all or nothing."""
+
+    async def load(self) -> Progress:
+        """The progress of earlier runs, or an empty one."""
+        ...
+
+    async def known(self, external_ids: Sequence[str]) -> Mapping[str, Sent]:
+        """The ledger's entries for these items; unknown ones are absent."""
+        ...
+
+    async def commit(self, progress: Progress, sent: Mapping[str, Sent]) -> None:
+        """Remember both together, durably, before returning."""
+        ...
+
+
+#: Called with fresh counts whenever they change.
+Watch = Callable[[Tally], None]

@@ -1,0 +1,269 @@
+"""What is remembered between runs: in memory for tests and one-off runs, in an SQLite file for the command.
+
+Progress and ledger are committed in one transaction, after the receipts (architecture.md, stop 8): a process that dies
+between upload and commit sends the same issues once more, and none is lost.
+"""
+
+import fcntl
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any, Self
+
+from rally_accelerate.errors import StoreError
+from rally_accelerate.model.issue import SourceRevision
+from rally_accelerate.model.progress import Lane, Progress, Sent, Walk, Window
+
+#: Raised when the tables change; a file of a newer program is refused rather than misread.
+FORMAT = 1
+
+SENT_NOW = """
+INSERT INTO sent (owner, item, revision, rules_version) VALUES (?, ?, ?, ?)
+ON CONFLICT (owner, item) DO UPDATE SET revision = excluded.revision, rules_version = excluded.rules_version
+"""
+PROGRESS_NOW = """
+INSERT INTO progress (owner, value) VALUES (?, ?) ON CONFLICT (owner) DO UPDATE SET value = excluded.value
+"""
+
+#: SQLite allows 32,766 parameters in one statement since 3.32, 999 before.
+KEYS_IN_A_QUERY = 900
+
+
+def progress_to_json(progress: Progress) -> dict[str, Any]:
+    """The progress as JSON-ready values; instants as ISO texts with their offset."""
+    return {
+        "scope": progress.scope,
+        "rulesVersion": progress.rules_version,
+        "cursors": [
+            {"kind": lane.kind, "project": lane.project, "cursor": cursor.isoformat()}
+            for lane, cursor in sorted(progress.cursors.items())
+        ],
+        "unfinished": [
+            {
+                "kind": walk.kind,
+                "projects": list(walk.projects),
+                "since": walk.window.since.isoformat() if walk.window.since else None,
+                "startedAt": walk.started_at.isoformat(),
+                "after": walk.after,
+            }
+            for walk in progress.unfinished
+        ],
+        "owed": [{"kind": kind, "item": item} for kind, item in sorted(progress.owed)],
+    }
+
+
+def progress_from_json(data: Mapping[str, Any]) -> Progress:
+    """Read back what ``progress_to_json`` wrote.
+
+    Raises:
+        StoreError: The values are none that this program writes.
+    """
+    try:
+        return Progress(
+            scope=data.get("scope", ""),
+            rules_version=data.get("rulesVersion", ""),
+            cursors={
+                Lane(row["kind"], row["project"]): datetime.fromisoformat(row["cursor"])
+                for row in data.get("cursors", ())
+            },
+            unfinished=tuple(
+                Walk(
+                    kind=row["kind"],
+                    projects=tuple(row["projects"]),
+                    window=Window(datetime.fromisoformat(row["since"]) if row["since"] else None),
+                    started_at=datetime.fromisoformat(row["startedAt"]),
+                    after=row["after"],
+                )
+                for row in data.get("unfinished", ())
+            ),
+            owed=frozenset((row["kind"], row["item"]) for row in data.get("owed", ())),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(
+            "the remembered progress cannot be read",
+            hint="Move the state away and start anew; issues that are already in Accelerate stay as they are.",
+        ) from error
+
+
+class MemoryState:
+    """A state that ends with the process."""
+
+    def __init__(self) -> None:
+        self.progress = Progress()
+        self.ledger: dict[str, Sent] = {}
+
+    async def load(self) -> Progress:
+        """The progress of earlier runs."""
+        return self.progress
+
+    async def known(self, external_ids: Sequence[str]) -> Mapping[str, Sent]:
+        """The ledger's entries for these items."""
+        return {key: self.ledger[key] for key in external_ids if key in self.ledger}
+
+    async def commit(self, progress: Progress, sent: Mapping[str, Sent]) -> None:
+        """Remember both."""
+        self.progress = progress
+        self.ledger.update(sent)
+
+
+class StateFile:
+    """One SQLite file with the states of any number of integrations; a second process is turned away.
+
+    Args:
+        path: The file; its folder is made if it is missing.
+
+    Raises:
+        StoreError: The file cannot be used, or another run holds it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: IO[str] | None = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = self._locked()
+            # Statements begin their transactions themselves; readers of one run share its connection and thread.
+            self._db = sqlite3.connect(path, isolation_level=None)
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._prepare()
+        except (OSError, sqlite3.Error) as error:
+            self._release()
+            raise StoreError(
+                f"the state file {path} cannot be used: {error}",
+                hint="Choose another file with --state, or repair its folder's rights.",
+            ) from error
+        except StoreError:
+            self._release()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+        self._release()
+
+    def of(self, owner: str) -> "FileState":
+        """The state of one integration.
+
+        Args:
+            owner: What tells it from others: whatever, when changed, makes the remembered work meaningless.
+        """
+        return FileState(self, owner)
+
+    def ask(self, query: str, values: Sequence[object] = ()) -> list[Any]:
+        """The rows that a query gives.
+
+        Raises:
+            StoreError: The file cannot be read.
+        """
+        try:
+            return self._db.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"the state file {self.path} cannot be read: {error}",
+                hint="Move it away and start anew; issues that are already in Accelerate stay as they are.",
+            ) from error
+
+    def write(self, statements: Iterable[tuple[str, Iterable[Sequence[object]]]]) -> None:
+        """Execute statements, each for many rows of values, all or none.
+
+        Raises:
+            StoreError: The file cannot be written; nothing was.
+        """
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                for statement, rows in statements:
+                    self._db.executemany(statement, rows)
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"the state file {self.path} cannot be written: {error}",
+                hint="Free space on its disk, or choose another file with --state. Nothing is lost.",
+            ) from error
+
+    def _prepare(self) -> None:
+        (found,) = self._db.execute("PRAGMA user_version").fetchone()
+        if found > FORMAT:
+            raise StoreError(
+                f"the state file {self.path} was written by a newer version of this program",
+                hint="Update the program, or choose another file with --state.",
+            )
+        self._db.execute(
+            "CREATE TABLE IF NOT EXISTS progress (owner TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
+        )
+        self._db.execute(
+            "CREATE TABLE IF NOT EXISTS sent (owner TEXT NOT NULL, item TEXT NOT NULL, revision TEXT NOT NULL, "
+            "rules_version TEXT NOT NULL, PRIMARY KEY (owner, item)) WITHOUT ROWID"
+        )
+        self._db.execute(f"PRAGMA user_version = {FORMAT}")
+
+    def _locked(self) -> IO[str]:
+        # A lock of the operating system ends with the process, however it ends.
+        lock = Path(f"{self.path}.lock").open("a")  # noqa: SIM115 - held as long as the state is open
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise StoreError(
+                f"another run is using the state file {self.path}",
+                hint="Wait until it ends, or give this integration a file of its own with --state.",
+            ) from None
+        return lock
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+
+class FileState:
+    """The part of a state file that belongs to one integration."""
+
+    def __init__(self, file: StateFile, owner: str) -> None:
+        self._file = file
+        # A short key: it stands in every row of the ledger.
+        self._owner = hashlib.sha256(owner.encode()).hexdigest()[:16]
+
+    async def load(self) -> Progress:
+        """The progress of earlier runs, or an empty one."""
+        rows = self._file.ask("SELECT value FROM progress WHERE owner = ?", [self._owner])
+        return progress_from_json(json.loads(rows[0][0])) if rows else Progress()
+
+    async def known(self, external_ids: Sequence[str]) -> Mapping[str, Sent]:
+        """The ledger's entries for these items."""
+        found: dict[str, Sent] = {}
+        for start in range(0, len(external_ids), KEYS_IN_A_QUERY):
+            keys = external_ids[start : start + KEYS_IN_A_QUERY]
+            marks = ",".join("?" * len(keys))
+            # The marks are our own question marks; every value is bound.
+            query = f"SELECT item, revision, rules_version FROM sent WHERE owner = ? AND item IN ({marks})"  # noqa: S608
+            for item, revision, rules_version in self._file.ask(query, [self._owner, *keys]):
+                found[item] = Sent(SourceRevision.parse(revision), rules_version)
+        return found
+
+    async def commit(self, progress: Progress, sent: Mapping[str, Sent]) -> None:
+        """Remember both in one transaction."""
+        self._file.write(
+            [
+                (
+                    SENT_NOW,
+                    [(self._owner, item, str(entry.revision), entry.rules_version) for item, entry in sent.items()],
+                ),
+                (
+                    PROGRESS_NOW,
+                    [(self._owner, json.dumps(progress_to_json(progress)))],
+                ),
+            ]
+        )

@@ -1,0 +1,69 @@
+"""Connects the settings of one integration with the engine's three ports."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+import httpx2
+from pydantic import SecretStr
+
+from rally_accelerate.accelerate.client import AccelerateClient, Account, Connection
+from rally_accelerate.accelerate.payload import Limits
+from rally_accelerate.config.model import Integration
+from rally_accelerate.mapping.rules import Rules, rules_of
+from rally_accelerate.rally.client import RallyClient
+from rally_accelerate.rally.limiter import LimiterPool
+from rally_accelerate.rally.tls import tls_context
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Which Accelerate, or host that answers like one, the issues go to."""
+
+    url: str
+    key: SecretStr
+    #: Replaces the network, for a host inside this process.
+    transport: httpx2.AsyncBaseTransport | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """What a run of one integration needs, connected."""
+
+    source: RallyClient
+    sink: AccelerateClient
+    rules: Rules
+
+
+@asynccontextmanager
+async def links(integration: Integration, *, target: Target, limiters: LimiterPool) -> AsyncIterator[Links]:
+    """Open the connections of one integration; closed on leaving.
+
+    Args:
+        integration: The validated settings.
+        target: Where the issues go.
+        limiters: Shared by everything in this process that asks Rally.
+
+    Raises:
+        ConfigError: A setting that only shows its fault on use: an unreadable certificate, a bad address.
+    """
+    properties = integration.properties
+    account = Account(
+        url=target.url,
+        key=target.key,
+        tenant_id=integration.tenant_id,
+        name=integration.name,
+        tracker_id=properties.tracker_id or integration.id,
+        source_url=properties.base_url,
+    )
+    connection = Connection(
+        timeout_seconds=properties.request_timeout_seconds,
+        retry_seconds=properties.retry_seconds,
+        verify=tls_context(properties),
+        transport=target.transport,
+    )
+    limits = Limits(items=properties.upload_max_items, size=properties.upload_max_bytes)
+    async with AsyncExitStack() as stack:
+        source = await stack.enter_async_context(RallyClient(properties, limiters=limiters))
+        sink = await stack.enter_async_context(AccelerateClient(account, limits=limits, connection=connection))
+        yield Links(source, sink, rules_of(properties))

@@ -1,0 +1,179 @@
+"""Uploads reach a server whole, whatever it does on the way; only the item at fault stays behind."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx2
+import orjson
+import pytest
+import stamina
+from pydantic import SecretStr
+
+from rally_accelerate import errors
+from rally_accelerate.accelerate.client import AccelerateClient, Account, Connection, made_tracker_id
+from rally_accelerate.accelerate.payload import Limits
+from rally_accelerate.model.issue import Issue, SourceRevision
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+ACCOUNT = Account(url="https://accelerate.example", key=SecretStr("sample-key"), tenant_id="t", name="sample")
+OK: dict[str, Any] = {"data": {"uploadIssueData": {"result": True}}}
+
+Answer = Callable[[list[dict[str, Any]], bytes], httpx2.Response | None]
+
+
+class Server:
+    """Takes uploads; ``answer`` may refuse one by returning a response of its own."""
+
+    def __init__(self, answer: Answer = lambda issues, content: None) -> None:
+        self.answer = answer
+        self.held: list[str] = []
+        self.requests = 0
+
+    def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        self.requests += 1
+        assert request.method == "POST"
+        assert request.headers["Authorization"] == "UserAccessKey sample-key"
+        asked = orjson.loads(request.content)
+        if asked["operationName"] == "integrationByName":
+            return httpx2.Response(200, json={"data": {"integrationByName": None}})
+        issues = asked["variables"]["data"]["issues"]
+        if response := self.answer(issues, request.content):
+            return response
+        self.held += [issue["_id"] for issue in issues]
+        return httpx2.Response(200, json=OK)
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting() -> Iterator[None]:
+    with stamina.set_testing(True, attempts=4):
+        yield
+
+
+def issues(count: int) -> list[Issue]:
+    return [
+        Issue(
+            external_id=str(number),
+            display_id=f"US{number}",
+            name="n",
+            status="s",
+            url="u",
+            created=NOW,
+            last_update=NOW,
+            type="Story",
+            revision=SourceRevision(NOW),
+        )
+        for number in range(count)
+    ]
+
+
+async def upload(server: Server, count: int, *, limits: Limits | None = None) -> tuple[list[str], dict[str, str]]:
+    connection = Connection(transport=httpx2.MockTransport(server))
+    delivered: list[str] = []
+    refused: dict[str, str] = {}
+    async with AccelerateClient(ACCOUNT, limits=limits, connection=connection) as client:
+        await client.open()
+        async for receipt in client.deliver(issues(count)):
+            delivered += receipt.delivered
+            refused |= {key: skip.reason for key, skip in receipt.refused}
+    return delivered, refused
+
+
+async def test_everything_arrives_once_and_in_order() -> None:
+    server = Server()
+    delivered, refused = await upload(server, 25, limits=Limits(items=10))
+    assert delivered == server.held == [str(number) for number in range(25)]
+    assert refused == {}
+
+
+async def test_a_413_halves_the_parcel() -> None:
+    server = Server(lambda issues, content: httpx2.Response(413) if len(issues) > 3 else None)
+    delivered, refused = await upload(server, 20)
+    assert delivered == server.held == [str(number) for number in range(20)]
+    assert refused == {}
+
+
+async def test_a_refused_parcel_is_bisected_down_to_the_items_at_fault() -> None:
+    bad = {"3", "4", "17"}
+
+    def answer(issues: list[dict[str, Any]], content: bytes) -> httpx2.Response | None:
+        found = [issue["_id"] for issue in issues if issue["_id"] in bad]
+        return httpx2.Response(200, json={"errors": [{"message": f"bad {found[0]}"}]}) if found else None
+
+    server = Server(answer)
+    delivered, refused = await upload(server, 30)
+    assert set(refused) == bad
+    assert "bad 17" in refused["17"]
+    assert delivered == server.held
+    assert set(delivered) | bad == {str(number) for number in range(30)}
+
+
+async def test_an_item_too_large_by_itself_is_refused_alone() -> None:
+    server = Server(lambda issues, content: httpx2.Response(413) if "2" in {issue["_id"] for issue in issues} else None)
+    delivered, refused = await upload(server, 4)
+    assert set(refused) == {"2"}
+    assert len(delivered) == 3
+
+
+async def test_result_false_is_a_refusal() -> None:
+    server = Server(lambda issues, content: httpx2.Response(200, json={"data": {"uploadIssueData": {"result": False}}}))
+    delivered, refused = await upload(server, 1)
+    assert (delivered, set(refused)) == ([], {"0"})
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        httpx2.Response(429, headers={"Retry-After": "1"}),
+        httpx2.Response(502, text="<html>"),
+        httpx2.Response(503),
+        httpx2.Response(200, content=b'{"data": {"upl'),
+        httpx2.ConnectError("refused"),
+        httpx2.ReadTimeout("slow"),
+        httpx2.RemoteProtocolError("gone"),
+    ],
+)
+async def test_passing_faults_are_tried_again(fault: httpx2.Response | Exception) -> None:
+    left = [fault, fault]
+
+    def answer(issues: list[dict[str, Any]], content: bytes) -> httpx2.Response | None:
+        if not left:
+            return None
+        now = left.pop()
+        if isinstance(now, Exception):
+            raise now
+        return now
+
+    server = Server(answer)
+    delivered, refused = await upload(server, 3)
+    assert delivered == server.held == ["0", "1", "2"]
+    assert refused == {}
+
+
+async def test_a_wrong_key_stops_at_once() -> None:
+    server = Server(lambda issues, content: httpx2.Response(401))
+    with pytest.raises(errors.AccessRefused):
+        await upload(server, 50)
+    assert server.requests == 2
+
+
+async def test_a_lasting_fault_is_reported_after_the_tries() -> None:
+    server = Server(lambda issues, content: httpx2.Response(503))
+    with pytest.raises(errors.Unavailable):
+        await upload(server, 1)
+    assert server.requests == 1 + 4
+
+
+async def test_the_made_id_has_the_hosts_form_and_stays_the_same() -> None:
+    assert made_tracker_id("t", "sample") == made_tracker_id("t", "sample")
+    assert made_tracker_id("t", "sample") != made_tracker_id("t", "other")
+    assert len(made_tracker_id("t", "sample")) == 24
+
+
+async def test_a_known_integration_gives_its_id() -> None:
+    def server(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, json={"data": {"integrationByName": {"_id": "abc", "name": "sample"}}})
+
+    async with AccelerateClient(ACCOUNT, connection=Connection(transport=httpx2.MockTransport(server))) as client:
+        await client.open()
+        assert client.tracker_id == "abc"

@@ -1,0 +1,173 @@
+"""A source and a sink so small that every history of them can be enumerated.
+
+Every call that the engine makes is a *moment*. At a moment the world may change, and the process may die: ``Crash`` is
+no error of the product and travels through everything, as a kill would. Time is the number of moments.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from rally_accelerate.model.issue import Issue, SourceRevision
+from rally_accelerate.model.progress import Progress, Sent, Walk
+from rally_accelerate.model.report import Receipt, Usage
+from rally_accelerate.rally.records import Page, Project, Record, Scope, WorkItem, Workspace
+from rally_accelerate.sync.state import MemoryState
+
+KIND = "hierarchicalrequirement"
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Crash(BaseException):
+    """The process dies here."""
+
+
+@dataclass
+class Item:
+    """One work item: its name is its content."""
+
+    name: str = "A"
+    version: int = 1
+    changed: int = 0
+    project: int = 1
+
+
+@dataclass
+class World:
+    """The truth, its clock, and what is going to happen to it."""
+
+    items: dict[int, Item] = field(default_factory=lambda: {1: Item(), 2: Item()})
+    moment: int = 0
+    #: What happens at which moment.
+    script: Mapping[int, Sequence[Callable[["World"], None]]] = field(default_factory=dict)
+    crash_at: int | None = None
+    #: How many moments a change stays invisible to queries by date.
+    lag: int = 0
+
+    def tick(self) -> None:
+        """One moment passes: what is scripted happens, and then perhaps the end."""
+        self.moment += 1
+        for happen in self.script.get(self.moment, ()):
+            happen(self)
+        if self.crash_at == self.moment:
+            raise Crash
+
+    @property
+    def now(self) -> datetime:
+        """The world's clock."""
+        return EPOCH + timedelta(seconds=self.moment)
+
+    def edit(self, key: int) -> None:
+        """Change an item's name from A to B or from B to A."""
+        if item := self.items.get(key):
+            item.name = "B" if item.name == "A" else "A"
+            item.version += 1
+            item.changed = self.moment
+
+    def create(self, key: int) -> None:
+        """A new item appears."""
+        self.items.setdefault(key, Item(changed=self.moment))
+
+    def delete(self, key: int) -> None:
+        """An item disappears from every answer."""
+        self.items.pop(key, None)
+
+    def move(self, key: int) -> None:
+        """An item goes to the other project."""
+        if item := self.items.get(key):
+            item.project = 3 - item.project
+            item.version += 1
+            item.changed = self.moment
+
+
+class SmallSource:
+    """Pages of one item: the worst case for anything that happens between pages."""
+
+    def __init__(self, world: World, *, projects: int = 0) -> None:
+        self.world = world
+        self.usage = Usage()
+        self._projects = tuple(Project(object_id=number, name=f"P{number}") for number in range(1, projects + 1))
+
+    async def open(self) -> Scope:
+        """The scope, and the world's clock."""
+        self.world.tick()
+        return Scope(
+            workspace=Workspace(object_id=9, name="W"),
+            projects=self._projects,
+            kinds=(KIND,),
+            query="",
+            now=self.world.now,
+        )
+
+    async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
+        """A keyset walk, one item a page, until an empty page."""
+        after = walk.after
+        while True:
+            self.world.tick()
+            key = min((key for key in self.world.items if key > after and self.matches(key, walk)), default=None)
+            if key is None:
+                yield Page(records=(), after=after, last=True, left=0)
+                return
+            after = key
+            yield Page(records=(self.record(key),), after=after, last=False, left=1)
+
+    def matches(self, key: int, walk: Walk) -> bool:
+        """Whether an item belongs to a walk right now."""
+        item = self.world.items[key]
+        if walk.only:
+            return key in walk.only
+        visible_from = EPOCH + timedelta(seconds=item.changed + self.world.lag)
+        since = walk.window.since
+        recent = since is None or EPOCH + timedelta(seconds=item.changed) >= since
+        return recent and visible_from <= self.world.now and (not walk.projects or item.project in walk.projects)
+
+    def record(self, key: int) -> Record:
+        """What an item looks like right now."""
+        item = self.world.items[key]
+        return Record(
+            kind=KIND,
+            object_id=key,
+            revision=SourceRevision(EPOCH + timedelta(seconds=item.changed), item.version),
+            fields={"FormattedID": f"US{key}", "Name": item.name},
+        )
+
+    async def history(self, scope: Scope, records: Sequence[Record]) -> list[WorkItem]:
+        """No past."""
+        self.world.tick()
+        return [WorkItem(record=record) for record in records]
+
+
+class SmallSink:
+    """Keeps what it is given; one parcel per issue."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.usage = Usage()
+        self.held: dict[str, Issue] = {}
+        self.uploads = 0
+
+    async def open(self) -> None:
+        """Nothing to do."""
+
+    async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Receipt]:
+        """Take the issues one by one; the process may die before and after each."""
+        for issue in issues:
+            self.world.tick()
+            self.held[issue.external_id] = issue
+            self.uploads += 1
+            self.world.tick()
+            yield Receipt(delivered=(issue.external_id,))
+
+
+class SmallState(MemoryState):
+    """A state in memory that outlives the process; it may die before and after a commit."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self.world = world
+
+    async def commit(self, progress: Progress, sent: Mapping[str, Sent]) -> None:
+        """Remember both."""
+        self.world.tick()
+        await super().commit(progress, sent)
+        self.world.tick()

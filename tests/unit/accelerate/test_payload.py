@@ -1,0 +1,85 @@
+"""Parcels are bounded by count and by bytes, lose nothing, and are what the wire expects."""
+
+from datetime import UTC, datetime, timedelta
+
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rally_accelerate.accelerate.payload import Address, Limits, Packed, batches, body, item_in, pack
+from rally_accelerate.model.issue import HistoryEntry, Issue, Project, Release, SourceRevision, Sprint
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+ADDRESS = Address(source="RALLY", tracker_id="t", tenant_id="n", base_url="https://rally.example")
+
+
+def issue(number: int = 1, **more: object) -> Issue:
+    return Issue(
+        external_id=str(number),
+        display_id=f"US{number}",
+        name=f"Story {number}",
+        status="Defined",
+        url="https://rally.example",
+        created=NOW,
+        last_update=NOW,
+        type="Story",
+        revision=SourceRevision(NOW),
+        **more,  # type: ignore[arg-type]
+    )
+
+
+@given(
+    st.lists(st.integers(min_value=1, max_value=400), max_size=40),
+    st.integers(min_value=1, max_value=7),
+    st.integers(min_value=300, max_value=1500),
+)
+def test_batches_keep_order_and_limits_and_lose_nothing(sizes: list[int], items: int, size: int) -> None:
+    packed = [Packed(str(number), str(number), b"x" * length) for number, length in enumerate(sizes)]
+    limits = Limits(items=items, size=size)
+    made = list(batches(packed, limits=limits, address=ADDRESS))
+    assert [one for batch in made for one in batch] == packed
+    for batch in made:
+        assert 1 <= len(batch) <= items
+        assert len(batch) == 1 or len(body(batch, address=ADDRESS)) <= size
+
+
+def test_a_body_is_one_graphql_request() -> None:
+    request = orjson.loads(body([pack(issue(1)), pack(issue(2))], address=ADDRESS))
+    assert request["operationName"] == "uploadIssueData"
+    data = request["variables"]["data"]
+    assert (data["source"], data["trackerId"], data["tenantId"]) == ("RALLY", "t", "n")
+    assert [item["id"] for item in data["issues"]] == ["US1", "US2"]
+
+
+def test_history_is_sent_as_vendor_plugins_send_it() -> None:
+    entry = HistoryEntry(instant=NOW, field="status", before="", after="Defined", user="Sample User")
+    (sent,) = item_in(issue(history=(entry,)))["history"]
+    assert sent == {
+        "timestamp": str(int(NOW.timestamp() * 1000)),
+        "content": {
+            "field": "status",
+            "type": "string",
+            "from": "",
+            "to": "Defined",
+            "user": "Sample User",
+            "userDisplayName": "Sample User",
+        },
+    }
+
+
+def test_what_was_taken_off_is_told() -> None:
+    item = item_in(issue())
+    assert item["owner"] is None
+    assert item["labels"] == item["sprints"] == item["releases"] == []
+
+
+def test_sprints_and_releases_leave_out_what_is_not_known() -> None:
+    sprint = Sprint(id="1", name="S", start=NOW, end=NOW + timedelta(days=14))
+    item = item_in(issue(sprints=(sprint,), releases=(Release(id="2", name="R"),), project=Project(id="3", name="P")))
+    assert set(item["sprints"][0]) == {"id", "name", "previous", "startTime", "endTime"}
+    assert item["releases"] == [{"id": "2", "name": "R"}]
+    assert item["project"] == {"id": "3", "key": "", "name": "P"}
+
+
+def test_the_same_issue_is_the_same_bytes() -> None:
+    assert pack(issue(labels=("b", "a"))).body == pack(issue(labels=("b", "a"))).body

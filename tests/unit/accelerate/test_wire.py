@@ -1,0 +1,91 @@
+"""Every answer of Accelerate becomes its data or exactly the right error."""
+
+import pytest
+
+from rally_accelerate import errors
+from rally_accelerate.accelerate.wire import decipher, graphql_address
+
+API = "https://accelerate.example/release-events-api/graphql"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "https://accelerate.example",
+        "accelerate.example/",
+        "https://accelerate.example/release-events-api",
+        "https://accelerate.example/release-events-api/",
+        "https://accelerate.example/release-events-api/graphql",
+        "https://user:word@accelerate.example",
+    ],
+)
+def test_addresses(given: str) -> None:
+    assert graphql_address(given) == API
+
+
+def test_a_path_in_front_is_kept() -> None:
+    assert graphql_address("http://h:81/velocity") == "http://h:81/velocity/release-events-api/graphql"
+
+
+@pytest.mark.parametrize("given", ["", "ftp://x", "https://"])
+def test_wrong_addresses(given: str) -> None:
+    with pytest.raises(errors.ConfigError):
+        graphql_address(given)
+
+
+HTML = b"<html><title>Login</title></html>"
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "expected"),
+    [
+        (401, b"", errors.AccessRefused),
+        (403, HTML, errors.AccessRefused),
+        (404, HTML, errors.NotFound),
+        (407, b"", errors.AccessRefused),
+        (408, b"", errors.TimedOut),
+        (413, b"", errors.TooLarge),
+        (429, b"", errors.Throttled),
+        (500, b"oops", errors.Unavailable),
+        (502, HTML, errors.Unavailable),
+        (503, HTML, errors.Unavailable),
+        (504, HTML, errors.TimedOut),
+        (200, HTML, errors.UnexpectedAnswer),
+        (302, b"", errors.UnexpectedAnswer),
+        (200, b'{"data": {"uploadIss', errors.CutShort),
+        (200, b"[]", errors.UnexpectedAnswer),
+        (200, b"{}", errors.UnexpectedAnswer),
+        (200, b'{"errors": [{"message": "Field is not defined"}]}', errors.Rejected),
+        (400, b'{"errors": [{"message": "Variable $data got invalid value"}]}', errors.Rejected),
+        (
+            200,
+            b'{"errors": [{"message": "x", "extensions": {"code": "UNAUTHENTICATED"}}]}',
+            errors.AccessRefused,
+        ),
+        (200, b'{"errors": [{"message": "Not authorized"}]}', errors.AccessRefused),
+        (200, b'{"errors": [{"message": "issue named permission denied is bad"}]}', errors.Rejected),
+        (500, b'{"errors": [{"message": "resolver failed"}]}', errors.Rejected),
+    ],
+)
+def test_faults(status: int, content: bytes, expected: type[Exception]) -> None:
+    with pytest.raises(errors.RallyAccelerateError) as caught:
+        decipher(status, {}, content)
+    assert type(caught.value) is expected
+
+
+def test_data() -> None:
+    assert decipher(200, {}, b'{"data": {"a": 1}}') == {"a": 1}
+
+
+@pytest.mark.parametrize(("header", "expected"), [("3", 3.0), ("-1", 0.0), ("soon", None), ("", None)])
+def test_retry_after(header: str, expected: float | None) -> None:
+    with pytest.raises(errors.Throttled) as caught:
+        decipher(429, {"retry-after": header}, b"")
+    assert caught.value.retry_after == expected
+
+
+def test_long_messages_are_shortened() -> None:
+    content = b'{"errors": [{"message": "' + b"x" * 5000 + b'"}]}'
+    with pytest.raises(errors.Rejected) as caught:
+        decipher(200, {}, content)
+    assert len(str(caught.value)) < 500
