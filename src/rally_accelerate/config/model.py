@@ -44,7 +44,7 @@ def prop(label: str, kind: str, description: str, *, hidden: bool = True) -> Any
         description: The tooltip and the sentence in the reference.
         hidden: Shown only with "Show hidden properties".
     """
-    return {"json_schema_extra": {"label": label, "kind": kind, "hidden": hidden}, "description": description}
+    return Field(description=description, json_schema_extra={"label": label, "kind": kind, "hidden": hidden})
 
 
 class Properties(BaseModel):
@@ -52,239 +52,186 @@ class Properties(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True, str_strip_whitespace=True)
 
-    api_key: SecretStr | None = Field(
-        None,
-        alias="apiKey",
-        **prop(
+    api_key: Annotated[
+        SecretStr | None,
+        prop(
             "API Token",
             "Secure",
             "The API token used to authenticate with the Rally server. Give either this or user name and password.",
             hidden=False,
         ),
-    )
-    projects: TextList = Field(
-        (),
-        alias="projects",
-        **prop(
+    ] = Field(None, alias="apiKey")
+    projects: Annotated[
+        TextList,
+        prop(
             "Projects",
             "Array",
             "The Rally projects to import: names, patterns such as Team *, or ObjectIDs, separated by commas. "
             "Empty means the whole workspace.",
             hidden=False,
         ),
-    )
-    password: SecretStr | None = Field(
-        None,
-        alias="password",
-        **prop("Password", "Secure", "The password used to authenticate with the Rally server.", hidden=False),
-    )
-    base_url: Annotated[str, BeforeValidator(as_base_url)] = Field(
-        DEFAULT_BASE_URL,
-        alias="baseUrl",
-        **prop("URL", "String", f"The URL of the Rally server. The default is {DEFAULT_BASE_URL}.", hidden=False),
-    )
-    username: Text = Field(
-        "",
-        alias="username",
-        **prop("User Name", "String", "The user name used to authenticate with the Rally server.", hidden=False),
-    )
-    workspace: Text = Field(
-        "",
-        alias="workspace",
-        **prop(
+    ] = Field((), alias="projects")
+    password: Annotated[
+        SecretStr | None,
+        prop("Password", "Secure", "The password used to authenticate with the Rally server.", hidden=False),
+    ] = Field(None, alias="password")
+    base_url: Annotated[
+        Annotated[str, BeforeValidator(as_base_url)],
+        prop("URL", "String", f"The URL of the Rally server. The default is {DEFAULT_BASE_URL}.", hidden=False),
+    ] = Field(DEFAULT_BASE_URL, alias="baseUrl")
+    username: Annotated[
+        Text, prop("User Name", "String", "The user name used to authenticate with the Rally server.", hidden=False)
+    ] = Field("", alias="username")
+    workspace: Annotated[
+        Text,
+        prop(
             "Workspace",
             "String",
             "The Rally workspace, by name or ObjectID. Required if you are not using the user's default workspace.",
             hidden=False,
         ),
-    )
-    proxy_server: Annotated[str, BeforeValidator(as_proxy_server)] = Field(
-        "",
-        alias="proxyServer",
-        **prop("Proxy Server", "String", "The URL of the proxy server including the port number.", hidden=False),
-    )
-    proxy_username: Text = Field(
-        "",
-        alias="proxyUsername",
-        **prop(
+    ] = Field("", alias="workspace")
+    proxy_server: Annotated[
+        Annotated[str, BeforeValidator(as_proxy_server)],
+        prop("Proxy Server", "String", "The URL of the proxy server including the port number.", hidden=False),
+    ] = Field("", alias="proxyServer")
+    proxy_username: Annotated[
+        Text,
+        prop(
             "Proxy User Name",
             "String",
             "The user name used to authenticate with the proxy server.",
             hidden=False,
         ),
-    )
-    proxy_password: SecretStr | None = Field(
-        None,
-        alias="proxyPassword",
-        **prop(
+    ] = Field("", alias="proxyUsername")
+    proxy_password: Annotated[
+        SecretStr | None,
+        prop(
             "Proxy Password",
             "Secure",
             "The password used to authenticate with the proxy server.",
             hidden=False,
         ),
-    )
-    accelerate_key: SecretStr | None = Field(
-        None,
-        alias="ucvAccessKey",
-        **prop(
+    ] = Field(None, alias="proxyPassword")
+    accelerate_key: Annotated[
+        SecretStr | None,
+        prop(
             "User Access Key",
             "Secure",
             "The user access key used to authenticate with the HCL Accelerate server. Newer servers make one for each "
             "integration by themselves.",
         ),
-    )
-    accelerate_url: Annotated[str, BeforeValidator(as_text)] = Field(
-        "",
-        alias="accelerateUrl",
-        **prop(
+    ] = Field(None, alias="ucvAccessKey")
+    accelerate_url: Annotated[
+        Annotated[str, BeforeValidator(as_text)],
+        prop(
             "Accelerate URL",
             "String",
             "The address of the Accelerate server, used outside its plug-in container; inside, the platform gives it.",
         ),
-    )
-    tracker_id: Text = Field(
-        "",
-        alias="trackerId",
-        **prop(
+    ] = Field("", alias="accelerateUrl")
+    tracker_id: Annotated[
+        Text,
+        prop(
             "Tracker ID",
             "String",
             "The id of the integration in Accelerate that the issues belong to. Empty means: found by the name of the "
             "integration, or made from it.",
         ),
-    )
-    include_child_projects: Flag = Field(
-        False,
-        alias="includeChildProjects",
-        **prop("Include child projects", "Boolean", "Import the projects below the named ones as well."),
-    )
-    query: Text = Field(
-        "",
-        alias="query",
-        **prop(
+    ] = Field("", alias="trackerId")
+    include_child_projects: Annotated[
+        Flag, prop("Include child projects", "Boolean", "Import the projects below the named ones as well.")
+    ] = Field(False, alias="includeChildProjects")
+    query: Annotated[
+        Text,
+        prop(
             "Extra filter",
             "String",
             'A query in Rally\'s own syntax that every item must meet, for example (Iteration.Name = "Sprint 1").',
         ),
-    )
-    types: Annotated[tuple[Annotated[str, AfterValidator(as_kind)], ...], BeforeValidator(as_list)] = Field(
-        DEFAULT_KINDS,
-        alias="types",
-        **prop(
+    ] = Field("", alias="query")
+    types: Annotated[
+        Annotated[tuple[Annotated[str, AfterValidator(as_kind)], ...], BeforeValidator(as_list)],
+        prop(
             "Types",
             "Array",
             "The Rally types to import, separated by commas: Story, Defect, Task, TestCase, DefectSuite, "
             "PortfolioItem/Feature and so on. Empty means stories and defects.",
         ),
-    )
-    type_names: Annotated[dict[str, str], BeforeValidator(as_name_map)] = Field(
-        default_factory=dict,
-        alias="typeNames",
-        **prop(
+    ] = Field(DEFAULT_KINDS, alias="types")
+    type_names: Annotated[
+        Annotated[dict[str, str], BeforeValidator(as_name_map)],
+        prop(
             "Type names",
             "String",
             'What the types are called in Accelerate, as JSON: {"Story": "User Story"}.',
         ),
-    )
-    defect_status: Literal["ScheduleState", "State"] = Field(
-        "ScheduleState",
-        alias="defectStatus",
-        **prop(
+    ] = Field(default_factory=dict, alias="typeNames")
+    defect_status: Annotated[
+        Literal["ScheduleState", "State"],
+        prop(
             "Defect status from",
             "String",
             "Which field becomes the status of a defect: ScheduleState (as for stories) or State. The other one is "
             "kept in the raw issue.",
         ),
-    )
-    ca_bundle: Text = Field(
-        "",
-        alias="caBundle",
-        **prop("CA bundle", "String", "Path of a PEM file with further certificate authorities to trust."),
-    )
-    client_certificate: Text = Field(
-        "",
-        alias="clientCertificate",
-        **prop("Client certificate", "String", "Path of a PEM file with the certificate to present, and its key."),
-    )
-    client_key: Text = Field(
-        "",
-        alias="clientKey",
-        **prop(
+    ] = Field("ScheduleState", alias="defectStatus")
+    ca_bundle: Annotated[
+        Text, prop("CA bundle", "String", "Path of a PEM file with further certificate authorities to trust.")
+    ] = Field("", alias="caBundle")
+    client_certificate: Annotated[
+        Text, prop("Client certificate", "String", "Path of a PEM file with the certificate to present, and its key.")
+    ] = Field("", alias="clientCertificate")
+    client_key: Annotated[
+        Text,
+        prop(
             "Client key",
             "String",
             "Path of the client certificate's private key, if it is in a file of its own.",
         ),
-    )
-    client_key_password: SecretStr | None = Field(
-        None,
-        alias="clientKeyPassword",
-        **prop("Client key password", "Secure", "The password of the client certificate's private key."),
-    )
-    verify_tls: Flag = Field(
-        True,
-        alias="verifyTls",
-        **prop(
+    ] = Field("", alias="clientKey")
+    client_key_password: Annotated[
+        SecretStr | None, prop("Client key password", "Secure", "The password of the client certificate's private key.")
+    ] = Field(None, alias="clientKeyPassword")
+    verify_tls: Annotated[
+        Flag,
+        prop(
             "Verify TLS",
             "Boolean",
             "Verify certificates. Switched off, anybody on the way can read the keys; every run warns of it.",
         ),
-    )
-    max_requests_in_flight: int = Field(
-        DEFAULT_REQUESTS_IN_FLIGHT,
-        ge=1,
-        le=MOST_REQUESTS_IN_FLIGHT,
-        alias="maxRequestsInFlight",
-        **prop(
+    ] = Field(True, alias="verifyTls")
+    max_requests_in_flight: Annotated[
+        int,
+        prop(
             "Requests in flight",
             "String",
             f"How many requests may be under way at once, 1 to {MOST_REQUESTS_IN_FLIGHT}, for all integrations that "
             "use the same Rally user.",
         ),
-    )
-    page_size: int = Field(
-        2000,
-        ge=1,
-        le=2000,
-        alias="pageSize",
-        **prop("Page size", "String", "The largest number of items asked for at once, 1 to 2000."),
-    )
-    overlap_minutes: float = Field(
-        10.0,
-        ge=0,
-        le=7 * 24 * 60,
-        alias="overlapMinutes",
-        **prop("Overlap", "String", "How many minutes each run looks back behind the previous one."),
-    )
-    request_timeout_seconds: float = Field(
-        150.0,
-        gt=0,
-        le=600,
-        alias="requestTimeoutSeconds",
-        **prop("Request time-out", "String", "After how many seconds without an answer a request is given up."),
-    )
-    retry_seconds: float = Field(
-        300.0,
-        ge=0,
-        le=24 * 3600,
-        alias="retrySeconds",
-        **prop(
+    ] = Field(DEFAULT_REQUESTS_IN_FLIGHT, ge=1, le=MOST_REQUESTS_IN_FLIGHT, alias="maxRequestsInFlight")
+    page_size: Annotated[
+        int, prop("Page size", "String", "The largest number of items asked for at once, 1 to 2000.")
+    ] = Field(2000, ge=1, le=2000, alias="pageSize")
+    overlap_minutes: Annotated[
+        float, prop("Overlap", "String", "How many minutes each run looks back behind the previous one.")
+    ] = Field(10.0, ge=0, le=7 * 24 * 60, alias="overlapMinutes")
+    request_timeout_seconds: Annotated[
+        float, prop("Request time-out", "String", "After how many seconds without an answer a request is given up.")
+    ] = Field(150.0, gt=0, le=600, alias="requestTimeoutSeconds")
+    retry_seconds: Annotated[
+        float,
+        prop(
             "Retry for",
             "String",
             "For how many seconds a failing request is tried again before the run stops.",
         ),
-    )
-    upload_max_items: int = Field(
-        500,
-        ge=1,
-        le=10_000,
-        alias="uploadMaxItems",
-        **prop("Issues per upload", "String", "The largest number of issues in one upload."),
-    )
-    upload_max_bytes: int = Field(
-        4_000_000,
-        ge=10_000,
-        le=100_000_000,
-        alias="uploadMaxBytes",
-        **prop("Bytes per upload", "String", "The largest size of one upload in bytes."),
+    ] = Field(300.0, ge=0, le=24 * 3600, alias="retrySeconds")
+    upload_max_items: Annotated[
+        int, prop("Issues per upload", "String", "The largest number of issues in one upload.")
+    ] = Field(500, ge=1, le=10_000, alias="uploadMaxItems")
+    upload_max_bytes: Annotated[int, prop("Bytes per upload", "String", "The largest size of one upload in bytes.")] = (
+        Field(4_000_000, ge=10_000, le=100_000_000, alias="uploadMaxBytes")
     )
 
     @model_validator(mode="after")

@@ -149,6 +149,6 @@ def _kept_aside(row: fields.Fields) -> Mapping[str, Any]:
             case bool() | int() | float() as value:
                 kept[name] = value
             case _:
-                if value := fields.text(row, name):
-                    kept[name] = value
+                if text := fields.text(row, name):
+                    kept[name] = text
     return kept

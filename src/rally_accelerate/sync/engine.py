@@ -68,7 +68,7 @@ async def sync_once(
         The whole account. A failure that the product can explain is in ``report.failure`` together with what
         was done before it; anything else is a bug and travels.
     """
-    run = _Run(source, sink, state, rules, overlap=overlap, watch=watch)
+    run = _Run(source, sink, state, rules, rules.version, overlap=overlap, watch=watch)
     started_at, started = clock(), time.monotonic()
     before = (source.usage, sink.usage)
     try:
@@ -101,14 +101,17 @@ def _is_news(item: Record | Issue, sent: Sent | None, rules_version: str) -> boo
     return sent is None or sent.rules_version != rules_version or sent.revision < item.revision
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Parcel:
-    """A page that is ready to be delivered."""
+    """A page that is ready to be delivered; Rally's own rows, which are large, have been let go."""
 
     walk: Walk
-    page: Page
+    #: ObjectIDs of everything on the page, news or not.
+    items: tuple[int, ...]
     issues: Sequence[Issue]
     skipped: Mapping[int, Skipped]
+    after: int
+    last: bool
 
 
 @dataclass(slots=True)
@@ -119,6 +122,7 @@ class _Run:
     sink: Sink
     state: State
     rules: Rules
+    rules_version: str
     overlap: timedelta = field(kw_only=True)
     watch: Watch | None = field(kw_only=True)
     tally: Tally = field(default_factory=Tally)
@@ -135,7 +139,7 @@ class _Run:
         await self.sink.open()
         scope = await self.source.open()
         self.notices.extend(scope.notices)
-        self.progress = plan.valid_progress(await self.state.load(), scope, rules_version=self.rules.version)
+        self.progress = plan.valid_progress(await self.state.load(), scope, rules_version=self.rules_version)
         walks = plan.walks(self.progress, scope, overlap=self.overlap)
         resumed = {plan.identity(walk) for walk in self.progress.unfinished}
         await self._round(scope, walks)
@@ -169,7 +173,7 @@ class _Run:
     async def _prepared(self, scope: Scope, walk: Walk, page: Page) -> _Parcel:
         self.notices.extend(page.notices)
         ledger = await self.state.known([str(record.object_id) for record in page.records])
-        fresh = news(page.records, ledger, rules_version=self.rules.version)
+        fresh = news(page.records, ledger, rules_version=self.rules_version)
         self._count(read=len(page.records), unchanged=len(page.records) - len(fresh))
         issues: list[Issue] = []
         skipped: dict[int, Skipped] = {}
@@ -182,42 +186,44 @@ class _Run:
                     issues.append(issue)
             if number % ITEMS_BETWEEN_PAUSES == 0:
                 await asyncio.sleep(0)
-        return _Parcel(walk, page, issues, skipped)
+        ids = tuple(record.object_id for record in page.records)
+        return _Parcel(walk=walk, items=ids, issues=issues, skipped=skipped, after=page.after, last=page.last)
 
     async def _deliver_all(self) -> None:
         while (parcel := await self.queue.get()) is not None:
             await self._deliver(parcel)
 
     async def _deliver(self, parcel: _Parcel) -> None:
-        walk, page = parcel.walk, parcel.page
+        walk = parcel.walk
         # Another walk may have delivered a newer state of the same item since this page was read.
         ledger = await self.state.known([issue.external_id for issue in parcel.issues])
         issues = [
-            issue for issue in parcel.issues if _is_news(issue, ledger.get(issue.external_id), self.rules.version)
+            issue for issue in parcel.issues if _is_news(issue, ledger.get(issue.external_id), self.rules_version)
         ]
         self._count(unchanged=len(parcel.issues) - len(issues))
         by_id = {issue.external_id: issue for issue in issues}
-        owed = self._owed_after(walk, page)
+        owed = self._owed_after(parcel)
         owed |= {(walk.kind, item) for item in parcel.skipped}
         self._skip(parcel.skipped.values())
         async for receipt in self.sink.deliver(issues):
             owed |= self._refusals(walk.kind, receipt)
-            sent = {key: Sent(by_id[key].revision, self.rules.version) for key in receipt.delivered}
+            sent = {key: Sent(by_id[key].revision, self.rules_version) for key in receipt.delivered}
             self._count(uploaded=len(sent))
             await self.state.commit(self.progress, sent)
         progress = replace(self.progress, owed=frozenset(owed))
-        if page.last:
+        if parcel.last:
             self.progress = plan.finished(progress, walk)
         else:
-            self.progress = plan.advanced(progress, walk, after=page.after)
+            self.progress = plan.advanced(progress, walk, after=parcel.after)
         await self.state.commit(self.progress, {})
 
-    def _owed_after(self, walk: Walk, page: Page) -> set[tuple[str, int]]:
+    def _owed_after(self, parcel: _Parcel) -> set[tuple[str, int]]:
         """What is still owed when this page is delivered, before its own refusals are added."""
-        settled = {(walk.kind, record.object_id) for record in page.records}
+        walk = parcel.walk
+        settled = {(walk.kind, item) for item in parcel.items}
         if walk.only:
             self.came |= settled
-            if page.last:
+            if parcel.last:
                 # What was asked for by id and did not come is no longer there.
                 settled |= {(walk.kind, item) for item in walk.only} - self.came
         return set(self.progress.owed) - settled

@@ -1,0 +1,117 @@
+"""``rally-accelerate demo``: the main job on one machine, with a sample company or with a real Rally."""
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rally_accelerate.cli.hosting import DEFAULT_PORT, hosting
+from rally_accelerate.cli.options import Duration
+from rally_accelerate.cli.output import progress, show_report
+from rally_accelerate.config.load import from_environment, state_folder
+from rally_accelerate.config.redact import Redactor
+from rally_accelerate.model.report import Outcome
+from rally_accelerate.observe import logs
+
+#: The sample company is small enough to be read in seconds and large enough to look alive.
+SAMPLE_ITEMS = 600
+SAMPLE_SEED = 7
+
+#: A sample company that changes every few seconds is more instructive when it is read more often than every five minutes.
+SAMPLE_INTERVAL = timedelta(seconds=20)
+SECONDS_BETWEEN_CHANGES = 4.0
+
+#: How many changes the sample company makes between the two runs of ``--once``.
+CHANGES_BETWEEN_RUNS = 12
+
+REAL_INTERVAL = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Rally:
+    """The Rally that the demo reads."""
+
+    properties: Mapping[str, Any]
+    name: str
+    interval: timedelta
+    database: Path
+    #: The simulator, or None for a real Rally.
+    simulator: Any = None
+
+
+@click.command()
+@click.option("--port", default=DEFAULT_PORT, show_default=True, help="The port of the pages; 0 takes a free one.")
+@click.option("--once", is_flag=True, help="End after the first sync and one more cycle.")
+@click.option("--every", type=Duration(), help="Time from one run to the next.  [default: 20s; a real Rally: 5m]")
+def demo(*, port: int, once: bool, every: timedelta | None) -> int:
+    """Sync a sample company into the embedded host, and keep syncing while it goes on working.
+
+    RALLY_API_KEY (or RALLY_USERNAME and RALLY_PASSWORD), RALLY_URL, RALLY_WORKSPACE and RALLY_PROJECTS make it read
+    a real Rally instead.
+    """
+    logs.set_up("WARN", redactor=Redactor(from_environment().values()), stream=sys.stderr)
+    try:
+        with _rally() as rally:
+            return asyncio.run(_demo(rally, port=port, once=once, interval=every or rally.interval))
+    except KeyboardInterrupt:
+        click.echo("stopped", err=True)
+        return 0
+
+
+@contextmanager
+def _rally() -> Iterator[Rally]:
+    real = from_environment()
+    if real:
+        database = state_folder() / "demo.sqlite"
+        yield Rally(real, "rally-from-the-environment", REAL_INTERVAL, database)
+        return
+    try:
+        from rally_sandbox import serving, world  # noqa: PLC0415 - an extra: the command says how to get it
+    except ImportError as error:
+        raise click.ClickException("the sample company needs: pip install 'rally-accelerate[sandbox]'") from error
+    with tempfile.TemporaryDirectory(prefix="rally-accelerate-demo-") as folder:
+        # Each demo has a sample company of its own, so what an earlier one synced would only confuse.
+        company = world.World.create(seed=SAMPLE_SEED, items=SAMPLE_ITEMS)
+        with serving.serve(company) as simulator:
+            properties = {"baseUrl": simulator.url, "apiKey": serving.SANDBOX_API_KEY}
+            yield Rally(properties, "sample-company", SAMPLE_INTERVAL, Path(folder) / "host.sqlite", simulator)
+
+
+async def _demo(rally: Rally, *, port: int, once: bool, interval: timedelta) -> int:
+    async with hosting(rally.database, address="127.0.0.1", port=port, interval=interval) as (host, url):
+        where = f"simulated Rally at {rally.properties['baseUrl']}" if rally.simulator else "Rally"
+        click.echo(f"source:  {where}")
+        click.echo(f"host:    {url}")
+        if host.first_access_key:
+            click.echo(f"key:     {host.first_access_key}   (for the GraphQL endpoint; shown only now)")
+        identity = await host.add_integration(
+            {"type": "ucv-ext-rally", "name": rally.name, "properties": dict(rally.properties)}
+        )
+        with progress(rally.name) as watch:
+            report = await host.run_now(identity, watch=watch)
+        show_report(report, name="first sync")
+        if once:
+            if rally.simulator:
+                rally.simulator.world.work(CHANGES_BETWEEN_RUNS)
+            following = await host.run_now(identity)
+            show_report(following, name="next cycle")
+            return max(_code(report.outcome), _code(following.outcome))
+        click.secho(f"\nopen {url}", bold=True)
+        every = f"every {interval.total_seconds():g} s" if interval < timedelta(minutes=1) else "every five minutes"
+        click.echo(f"it is synced {every}; Ctrl-C stops it")
+        host.start_schedule()
+        while True:
+            await asyncio.sleep(SECONDS_BETWEEN_CHANGES)
+            if rally.simulator:
+                rally.simulator.world.work(1)
+
+
+def _code(outcome: Outcome) -> int:
+    return {Outcome.COMPLETE: 0, Outcome.PARTIAL: 4, Outcome.FAILED: 3}[outcome]

@@ -1,0 +1,68 @@
+"""The command ``rally-accelerate``: its commands, and what the process ends with."""
+
+import signal
+import sys
+import traceback
+
+import click
+
+from rally_accelerate import __version__
+from rally_accelerate.cli import check, demo, sandbox, serve, sync
+from rally_accelerate.cli.output import show_error
+from rally_accelerate.errors import ConfigError, RallyAccelerateError
+
+#: Exit codes, as the README tells them.
+DONE, CONFIGURATION, REFUSED, PARTIAL, STOPPED = 0, 2, 3, 4, 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="rally-accelerate")
+@click.option("--debug", is_flag=True, help="Show tracebacks of faults in the program itself.")
+def commands(*, debug: bool) -> None:
+    """Carry Rally work items and their history to HCL Accelerate.
+
+    Exit codes: 0 done, 2 wrong settings, 3 refused or unreachable, 4 something was left out (partial).
+    """
+    del debug
+
+
+for command in (sync.sync, check.check, serve.serve, demo.demo, sandbox.sandbox):
+    commands.add_command(command)
+
+
+def main() -> None:
+    """Run the command line; no traceback reaches a user who did not ask for it."""
+    debug = "--debug" in sys.argv
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        sys.exit(commands.main(standalone_mode=False) or DONE)
+    except click.exceptions.Abort:
+        sys.exit(STOPPED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(CONFIGURATION)
+    except KeyboardInterrupt:
+        click.echo("stopped", err=True)
+        sys.exit(STOPPED)
+    except RallyAccelerateError as error:
+        show_error(error)
+        sys.exit(CONFIGURATION if isinstance(error, ConfigError) else REFUSED)
+    except Exception as error:  # noqa: BLE001 - the last place before the user: a bug gets a sentence, not a traceback
+        if debug:
+            traceback.print_exc()
+        else:
+            click.echo(
+                f"A fault in rally-accelerate itself: {type(error).__name__}. Run again with --debug in front of the "
+                "command and report what it prints.",
+                err=True,
+            )
+        sys.exit(1)
+
+
+def _interrupt(*_: object) -> None:
+    """Let SIGTERM end a run as cleanly as Ctrl-C."""
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

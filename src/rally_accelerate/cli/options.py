@@ -1,0 +1,80 @@
+"""Options that several commands share."""
+
+import re
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rally_accelerate.config.load import Loaded, integrations, read_json
+from rally_accelerate.config.model import Integration
+from rally_accelerate.config.redact import Redactor, secrets_of
+from rally_accelerate.errors import ConfigError, Problem
+from rally_accelerate.sync.wiring import Target
+
+_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600}
+
+
+class Duration(click.ParamType[timedelta]):
+    """A duration such as ``30s``, ``5m`` or ``1h``."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """Read the text, or say what would have been right."""
+        if isinstance(value, timedelta):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|min|h)?", str(value).strip().lower())
+        seconds = float(match[1]) * _UNITS[match[2] or "s"] if match else 0
+        if seconds <= 0:
+            self.fail(f"{value!r} is no duration; write for example 30s, 5m or 1h", param, ctx)
+        return timedelta(seconds=seconds)
+
+
+file_argument = click.argument("file", type=click.Path(path_type=Path))
+name_option = click.option("--name", default="", help="Only the integration of this name.")
+accelerate_url_option = click.option(
+    "--accelerate-url",
+    default="",
+    help="The Accelerate server, when the file does not say (or ACCELERATE_URL).",
+)
+
+
+def load(file: Path, *, name: str, accelerate_url: str = "") -> list[Loaded]:
+    """The file's integrations, validated."""
+    overrides = {"accelerateUrl": accelerate_url} if accelerate_url else {}
+    return integrations(read_json(file), origin=str(file), name=name, overrides=overrides)
+
+
+def target_of(integration: Integration) -> Target | None:
+    """Where an integration's issues go, or None when address or key is not given."""
+    properties = integration.properties
+    if not properties.accelerate_url or properties.accelerate_key is None:
+        return None
+    return Target(properties.accelerate_url, properties.accelerate_key)
+
+
+def required_target(integration: Integration) -> Target:
+    """Where an integration's issues go.
+
+    Raises:
+        ConfigError: Address or key is not given.
+    """
+    target = target_of(integration)
+    if target is not None:
+        return target
+    problems = []
+    if not integration.properties.accelerate_url:
+        text = "is missing; or give --accelerate-url or ACCELERATE_URL"
+        problems.append(Problem(f"{integration.name}: properties.accelerateUrl", text))
+    if integration.properties.accelerate_key is None:
+        text = "is missing; or give ACCELERATE_ACCESS_KEY"
+        problems.append(Problem(f"{integration.name}: properties.ucvAccessKey", text))
+    raise ConfigError("it is not known where the issues go", problems=problems)
+
+
+def redactor_of(loaded: Sequence[Loaded]) -> Redactor:
+    """A redactor that knows every secret of these settings."""
+    return Redactor(secret for one in loaded for secret in secrets_of(one.integration))

@@ -1,0 +1,103 @@
+"""How results look on a terminal: reports, errors, progress."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
+
+from rally_accelerate.errors import ConfigError, RallyAccelerateError
+from rally_accelerate.model.report import Outcome, SyncReport, Tally
+from rally_accelerate.observe.pace import duration, sentence
+from rally_accelerate.sync.ports import Watch
+
+#: Without a terminal, progress is a line every so many seconds.
+SECONDS_BETWEEN_LINES = 5.0
+
+#: How many skipped items are named on the terminal; the JSON report names more.
+SKIPS_SHOWN = 10
+
+
+def show_error(error: RallyAccelerateError) -> None:
+    """An error for a person: what, where, what to do."""
+    click.secho(f"error: {error}", fg="red", err=True)
+    if isinstance(error, ConfigError):
+        for problem in error.problems:
+            click.echo(f"  - {problem}", err=True)
+    if error.hint:
+        click.echo(f"hint: {error.hint}", err=True)
+
+
+def show_report(report: SyncReport, *, name: str) -> None:
+    """A run's account in a few lines."""
+    tally = report.tally
+    colour = {Outcome.COMPLETE: "green", Outcome.PARTIAL: "yellow", Outcome.FAILED: "red"}[report.outcome]
+    click.secho(f"{name}: {report.outcome.value}", fg=colour, bold=True, nl=False)
+    click.echo(
+        f" in {duration(report.seconds) if report.seconds >= 1 else f'{report.seconds:.1f} s'}: {tally.read:,} read, "
+        f"{tally.uploaded:,} uploaded, {tally.unchanged:,} unchanged, {tally.skipped:,} skipped; "
+        f"{report.rally.requests:,} requests to Rally, {report.accelerate.requests:,} to Accelerate"
+        + (f", {retries:,} retries" if (retries := report.rally.retries + report.accelerate.retries) else "")
+    )
+    for notice in report.notices:
+        click.echo(f"  note: {notice}")
+    for skip in report.skipped[:SKIPS_SHOWN]:
+        click.secho(f"  skipped {skip.key}: {skip.reason}", fg="yellow")
+    if tally.skipped > SKIPS_SHOWN:
+        click.secho(f"  and {tally.skipped - SKIPS_SHOWN:,} more; --json names them", fg="yellow")
+    if report.failure is not None:
+        show_error(report.failure)
+
+
+@contextmanager
+def progress(name: str, *, quiet: bool = False) -> Iterator[Watch]:
+    """Show how a run goes: a bar on a terminal, a line now and then elsewhere; on the error stream.
+
+    Args:
+        name: The integration's name.
+        quiet: Show nothing.
+    """
+    if quiet:
+        yield lambda _: None
+    elif sys.stderr.isatty():
+        with _bar(name) as watch:
+            yield watch
+    else:
+        yield _lines(name)
+
+
+@contextmanager
+def _bar(name: str) -> Iterator[Watch]:
+    started = time.monotonic()
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[said]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        task: TaskID = shown.add_task(name, total=None, said="asking Rally")
+
+        def watch(tally: Tally) -> None:
+            done = tally.uploaded + tally.unchanged + tally.skipped
+            said = sentence(tally, seconds=time.monotonic() - started)
+            shown.update(task, total=max(tally.expected, tally.read) or None, completed=done, said=said)
+
+        yield watch
+
+
+def _lines(name: str) -> Watch:
+    started = time.monotonic()
+    last = started
+
+    def watch(tally: Tally) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= SECONDS_BETWEEN_LINES:
+            last = now
+            click.echo(f"{name}: {sentence(tally, seconds=now - started)}", err=True)
+
+    return watch

@@ -1,0 +1,38 @@
+"""``rally-accelerate sandbox``: the Rally simulator alone."""
+
+from datetime import timedelta
+
+import click
+
+from rally_accelerate.cli.options import Duration
+
+
+@click.command()
+@click.option("--port", default=8421, show_default=True, help="0 takes a free one.")
+@click.option("--seed", default=7, show_default=True, help="The same seed makes the same world.")
+@click.option("--items", default=500, show_default=True, help="How many work items, 100 to 1,000,000.")
+@click.option("--live", is_flag=True, help="The sample company goes on working.")
+@click.option("--every", type=Duration(), default="5s", show_default=True, help="With --live: time between changes.")
+@click.option("--latency-ms", default=0, show_default=True, help="How long every answer is held back.")
+def sandbox(*, port: int, seed: int, items: int, live: bool, every: timedelta, latency_ms: int) -> int:
+    """Serve a simulated Rally with a sample company on 127.0.0.1."""
+    try:
+        from rally_sandbox import serving  # noqa: PLC0415 - an extra: the command says how to get it
+    except ImportError as error:
+        raise click.ClickException("the simulator needs: pip install 'rally-accelerate[sandbox]'") from error
+
+    def ready(url: str) -> None:
+        click.echo(f"simulated Rally: {url}")
+        click.echo(f"API key:         {serving.SANDBOX_API_KEY}")
+        click.echo("Ctrl-C stops it")
+
+    serving.run(
+        port=port,
+        seed=seed,
+        items=items,
+        live=live,
+        live_interval_seconds=every.total_seconds(),
+        latency_ms=latency_ms,
+        on_ready=ready,
+    )
+    return 0

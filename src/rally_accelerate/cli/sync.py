@@ -1,0 +1,178 @@
+"""``rally-accelerate sync``: from a file's settings to a report, once or every five minutes."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+from pydantic import SecretStr
+
+from rally_accelerate.cli.options import (
+    Duration,
+    accelerate_url_option,
+    file_argument,
+    load,
+    name_option,
+    redactor_of,
+    required_target,
+    target_of,
+)
+from rally_accelerate.cli.output import progress, show_report
+from rally_accelerate.config.load import Loaded, state_folder
+from rally_accelerate.config.model import Integration
+from rally_accelerate.errors import ConfigError, RallyAccelerateError
+from rally_accelerate.model.issue import Issue
+from rally_accelerate.model.report import Outcome, SyncReport
+from rally_accelerate.observe import logs
+from rally_accelerate.rally.limiter import LimiterPool
+from rally_accelerate.sync.engine import sync_once
+from rally_accelerate.sync.ports import Sink, State
+from rally_accelerate.sync.preview import PreviewSink, UnwrittenState
+from rally_accelerate.sync.state import MemoryState, StateFile
+from rally_accelerate.sync.wiring import Target, links
+
+EVERY = timedelta(minutes=5)
+
+#: Exit codes when several integrations end differently: the one that most needs somebody.
+WORST_FIRST = (2, 3, 4, 0)
+
+#: How many issues a dry run shows on the terminal.
+SHOWN = 20
+
+
+@click.command()
+@file_argument
+@name_option
+@accelerate_url_option
+@click.option("--once", is_flag=True, help="Run once and end, instead of every five minutes.")
+@click.option("--every", type=Duration(), default="5m", show_default=True, help="Time from one run to the next.")
+@click.option("--dry-run", is_flag=True, help="Show what would be uploaded; send and remember nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print each run's report as one line of JSON.")
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    help="The state file.  [default: sync.sqlite in the user's state folder]",
+)
+def sync(
+    *,
+    file: Path,
+    name: str,
+    accelerate_url: str,
+    once: bool,
+    every: timedelta,
+    dry_run: bool,
+    as_json: bool,
+    state: Path | None,
+) -> int:
+    """Sync the integrations of FILE, a value stream's JSON or its integrations section."""
+    loaded = load(file, name=name, accelerate_url=accelerate_url)
+    if not loaded:
+        click.echo("every integration in this file is disabled", err=True)
+        return 0
+    logs.set_up(loaded[0].integration.logging_level, redactor=redactor_of(loaded), stream=sys.stderr)
+    for one in loaded:
+        for notice in one.notices:
+            click.echo(f"{one.integration.name}: note: {notice}", err=True)
+    if not dry_run:
+        for one in loaded:
+            required_target(one.integration)
+    path = state or state_folder() / "sync.sqlite"
+    with ExitStack() as stack:
+        # A dry run leaves no trace, not even an empty state.
+        file_of_states = None if dry_run and not path.exists() else stack.enter_context(StateFile(path))
+        runner = _Runner(loaded, file_of_states, dry_run=dry_run, as_json=as_json)
+        if once or dry_run:
+            return asyncio.run(runner.once())
+        try:
+            return asyncio.run(runner.every(every))
+        except KeyboardInterrupt:
+            click.echo("stopped; the next run continues where this one ended", err=True)
+            return 0
+
+
+class _Runner:
+    def __init__(self, loaded: Sequence[Loaded], states: StateFile | None, *, dry_run: bool, as_json: bool) -> None:
+        self._loaded = loaded
+        self._states = states
+        self._dry_run = dry_run
+        self._as_json = as_json
+        self._limiters = LimiterPool()
+
+    async def every(self, interval: timedelta) -> int:
+        """Run for ever; a cycle that fails is told, and the next one tries again."""
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            await self.once()
+            # From start to start: a long run does not push the schedule.
+            await asyncio.sleep(max(0.0, began + interval.total_seconds() - loop.time()))
+
+    async def once(self) -> int:
+        """Run every integration once, one after the other, and tell the worst exit code."""
+        codes = [await self._run(one.integration) for one in self._loaded]
+        return min(codes, key=WORST_FIRST.index)
+
+    async def _run(self, integration: Integration) -> int:
+        target = target_of(integration) or Target("https://dry-run.invalid", SecretStr(""))
+        try:
+            async with links(integration, target=target, limiters=self._limiters) as connected:
+                state, preview = self._state(integration), PreviewSink(keep=SHOWN)
+                sink: Sink = preview if self._dry_run else connected.sink
+                with progress(integration.name, quiet=self._as_json) as watch:
+                    report = await sync_once(
+                        connected.source,
+                        sink,
+                        UnwrittenState(state) if self._dry_run else state,
+                        connected.rules,
+                        lambda: datetime.now(UTC),
+                        overlap=timedelta(minutes=integration.properties.overlap_minutes),
+                        watch=watch,
+                    )
+        except RallyAccelerateError as error:
+            report = SyncReport(started_at=datetime.now(UTC), seconds=0.0, failure=error)
+        self._tell(integration, report, preview.issues if self._dry_run and report.failure is None else [])
+        return exit_code(report)
+
+    def _state(self, integration: Integration) -> State:
+        return MemoryState() if self._states is None else self._states.of(owner_of(integration))
+
+    def _tell(self, integration: Integration, report: SyncReport, previewed: Sequence[Issue]) -> None:
+        if self._as_json:
+            wouldbe = [_line(issue) for issue in previewed]
+            extra = {"dryRun": True, "wouldUpload": wouldbe} if self._dry_run else {}
+            click.echo(json.dumps({"integration": integration.name, **report.as_dict(), **extra}, ensure_ascii=False))
+            return
+        for issue in previewed:
+            click.echo("  " + "  ".join(f"{value}" for value in _line(issue).values()))
+        if self._dry_run and report.tally.uploaded > len(previewed):
+            click.echo(f"  and {report.tally.uploaded - len(previewed):,} more")
+        show_report(
+            report,
+            name=f"{integration.name} (dry run, nothing was sent)" if self._dry_run else integration.name,
+        )
+
+
+def owner_of(integration: Integration) -> str:
+    """What a remembered state belongs to: the same items sent elsewhere are other work."""
+    properties = integration.properties
+    where_to = f"{properties.accelerate_url} {properties.tracker_id}"
+    return f"{integration.tenant_id} {integration.name} from {properties.base_url} to {where_to}"
+
+
+def exit_code(report: SyncReport) -> int:
+    """What a run means for the process: 0 done, 2 settings, 3 refused or unreachable, 4 partial."""
+    match report.outcome:
+        case Outcome.COMPLETE:
+            return 0
+        case Outcome.PARTIAL:
+            return 4
+        case Outcome.FAILED:
+            return 2 if isinstance(report.failure, ConfigError) else 3
+
+
+def _line(issue: Issue) -> dict[str, str]:
+    return {"id": issue.display_id, "type": issue.type, "status": issue.status, "name": issue.name}

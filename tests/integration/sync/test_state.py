@@ -1,0 +1,109 @@
+"""The state file keeps what it was told, whatever happens to the process that tells it."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from rally_accelerate.errors import StoreError
+from rally_accelerate.model.issue import SourceRevision
+from rally_accelerate.model.progress import Lane, Progress, Sent
+from rally_accelerate.sync.state import StateFile
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+SENT = Sent(SourceRevision(NOW, 3), "rules")
+
+
+async def test_progress_and_ledger_come_back(tmp_path: Path) -> None:
+    progress = Progress(scope="s", rules_version="r", cursors={Lane("defect", 4): NOW})
+    with StateFile(tmp_path / "deep" / "state.sqlite") as file:
+        await file.of("a").commit(progress, {str(number): SENT for number in range(2500)})
+    with StateFile(tmp_path / "deep" / "state.sqlite") as file:
+        assert await file.of("a").load() == progress
+        found = await file.of("a").known([str(number) for number in range(3000)])
+        assert len(found) == 2500
+        assert found["7"] == SENT
+
+
+async def test_integrations_do_not_see_each_other(tmp_path: Path) -> None:
+    with StateFile(tmp_path / "state.sqlite") as file:
+        await file.of("a").commit(Progress(scope="s"), {"1": SENT})
+        assert await file.of("b").load() == Progress()
+        assert await file.of("b").known(["1"]) == {}
+
+
+def test_a_second_process_is_turned_away_with_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite"
+    with StateFile(path), pytest.raises(StoreError, match="another run is using"):
+        StateFile(path)
+    StateFile(path).close()
+
+
+def test_a_file_of_a_newer_program_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite"
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    with pytest.raises(StoreError, match="newer version"):
+        StateFile(path)
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite"
+    path.write_text("this is a note, not a database, and long enough to be read as a header " * 20)
+    with pytest.raises(StoreError, match="cannot be used"):
+        StateFile(path)
+
+
+async def test_a_commit_that_fails_leaves_nothing_of_itself(tmp_path: Path) -> None:
+    with StateFile(tmp_path / "state.sqlite") as file:
+        state = file.of("a")
+        await state.commit(Progress(scope="before"), {"1": SENT})
+        file._db.execute("CREATE TRIGGER no BEFORE UPDATE ON progress BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+        with pytest.raises(StoreError, match="cannot be written"):
+            await state.commit(Progress(scope="after"), {"2": SENT})
+        assert (await state.load()).scope == "before"
+        assert await state.known(["2"]) == {}
+
+
+WRITER = textwrap.dedent("""
+    import asyncio, itertools, sys
+    from datetime import UTC, datetime
+    from pathlib import Path
+    from rally_accelerate.model.issue import SourceRevision
+    from rally_accelerate.model.progress import Progress, Sent
+    from rally_accelerate.sync.state import StateFile
+
+    async def main():
+        state = StateFile(Path(sys.argv[1])).of("a")
+        for number in itertools.count(1):
+            sent = Sent(SourceRevision(datetime(2026, 1, 1, tzinfo=UTC), number), "r")
+            await state.commit(Progress(scope=str(number)), {str(key): sent for key in range(50)})
+            print(number, flush=True)
+
+    asyncio.run(main())
+""")
+
+
+async def test_a_killed_process_leaves_progress_and_ledger_of_one_commit(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite"
+    for commits_before_the_kill in (1, 7, 20):
+        path.unlink(missing_ok=True)
+        with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True) as writer:
+            assert writer.stdout is not None
+            for line in writer.stdout:
+                if int(line) >= commits_before_the_kill:
+                    break
+            os.kill(writer.pid, signal.SIGKILL)
+            writer.wait()
+        with StateFile(path) as file:
+            scope = int((await file.of("a").load()).scope)
+            ledger = await file.of("a").known([str(key) for key in range(50)])
+            assert scope >= commits_before_the_kill
+            assert {entry.revision.version for entry in ledger.values()} == {scope}
