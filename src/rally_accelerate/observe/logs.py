@@ -17,7 +17,7 @@ LEVELS = {
     "OFF": logging.CRITICAL + 1,
 }
 
-#: Other people's loggers: they print addresses and headers at DEBUG, which help nobody here.
+#: Other people's loggers: they print addresses and headers, and tell again what our own lines tell.
 QUIET = ("httpx2", "httpcore2", "stamina", "asyncio", "uvicorn", "aiosqlite", "alembic")
 
 
@@ -34,10 +34,12 @@ def set_up(level: str, *, redactor: Redactor, stream: IO[str]) -> logging.Handle
     """
     handler = logging.StreamHandler(stream)
     handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S", redactor=redactor))
+    # On the handler, not only on the logger: the host keeps more of a run's log than it shows here.
+    handler.setLevel(LEVELS[level])
     root = logging.getLogger("rally_accelerate")
     root.setLevel(LEVELS[level])
     root.addHandler(handler)
     root.propagate = False
     for name in QUIET:
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     return handler

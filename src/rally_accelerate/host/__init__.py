@@ -1,0 +1,1 @@
+"""Door: the embedded host, for people without Accelerate."""

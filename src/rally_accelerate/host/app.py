@@ -1,0 +1,156 @@
+"""The host as a whole: its stores, its schedule, its web application, and serving it."""
+
+import asyncio
+import secrets
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from rally_accelerate.config.load import validated
+from rally_accelerate.config.model import Integration
+from rally_accelerate.host.graphql.endpoint import Endpoint
+from rally_accelerate.host.runs import Runs
+from rally_accelerate.host.schedule import Schedule
+from rally_accelerate.host.stores import Stores, open_stores
+from rally_accelerate.host.web.guard import Guard
+from rally_accelerate.host.web.pages import routes
+from rally_accelerate.model.report import SyncReport
+from rally_accelerate.sync.ports import Watch
+
+DEFAULT_INTERVAL = timedelta(minutes=5)
+
+
+class Host:
+    """The embedded host; opened by ``Host.open``."""
+
+    def __init__(self, stores: Stores, *, interval: timedelta, first_access_key: str | None) -> None:
+        self.stores = stores
+        #: The access key that was made at the first start, to be shown once; None later.
+        self.first_access_key = first_access_key
+        inside_key = secrets.token_urlsafe(32)
+        self._runs = Runs(stores, inside_key=inside_key)
+        self.schedule = Schedule(stores, self._runs, interval=interval)
+        self._endpoint = Endpoint(stores, self.schedule, inside_key=inside_key)
+        # The host's own runs upload as everybody does, only without a socket.
+        self._runs.transport = httpx2.ASGITransport(app=self.app())
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, database: Path, *, interval: timedelta = DEFAULT_INTERVAL) -> AsyncIterator["Host"]:
+        """The host of a database; runs that go on are stopped on leaving.
+
+        Args:
+            database: The SQLite file; made if it is missing.
+            interval: Time from one run to the next.
+
+        Raises:
+            StoreError: The database cannot be used.
+        """
+        async with open_stores(database) as stores:
+            host = cls(stores, interval=interval, first_access_key=await stores.keys.first())
+            try:
+                yield host
+            finally:
+                await host.schedule.close()
+
+    def app(self, *, public: bool = False) -> Starlette:
+        """The web application.
+
+        Args:
+            public: True when it listens on more than this machine: then its pages ask for an access key.
+        """
+        endpoint = Route("/release-events-api/graphql", self._endpoint.answer, methods=["POST"])
+        app = Starlette(routes=[endpoint, *routes(self.stores, self.schedule, self._runs)])
+        app.add_middleware(Guard, keys=self.stores.keys, public=public)
+        return app
+
+    async def add_integration(self, given: Integration | Mapping[str, Any]) -> str:
+        """Add an integration, or change the one of the same tenant and name; its id.
+
+        Raises:
+            ConfigError: The settings are wrong.
+        """
+        integration = given if isinstance(given, Integration) else validated(given)
+        properties = _plain(integration)
+        known = await self.stores.integrations.by_name(integration.name, integration.tenant_id)
+        if known is not None:
+            changes = {"properties": properties, "logging_level": integration.logging_level}
+            await self.stores.integrations.change(known.id, changes)
+            return known.id
+        return await self.stores.integrations.add(
+            {
+                "name": integration.name,
+                "type": integration.type,
+                "tenant_id": integration.tenant_id,
+                "loggingLevel": integration.logging_level,
+                "disabled": integration.disabled,
+                "properties": properties,
+            }
+        )
+
+    async def run_now(self, integration_id: str, *, watch: Watch | None = None) -> SyncReport:
+        """Run an integration and wait for its report."""
+        return await self.schedule.run_now(integration_id, watch=watch)
+
+    def start_schedule(self) -> None:
+        """Run every enabled integration when it is due."""
+        self.schedule.start()
+
+
+@asynccontextmanager
+async def serving(host: Host, *, address: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+    """Serve a host for as long as the context lasts; its address.
+
+    Args:
+        host: An open host.
+        address: The address to listen on; pages of other addresses than this machine's own ask for an access key.
+        port: 0 takes a free one.
+
+    Raises:
+        OSError: The port is taken.
+    """
+    listener = socket.create_server((address, port))
+    app = host.app(public=not _is_local(address))
+    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", server_header=False)
+    server = _QuietServer(config)
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield f"http://{address}:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await asyncio.wait([task], timeout=5)
+        task.cancel()
+        listener.close()
+
+
+class _QuietServer(uvicorn.Server):
+    def capture_signals(self) -> Any:
+        """Signals belong to the command that serves."""
+        from contextlib import nullcontext  # noqa: PLC0415
+
+        return nullcontext()
+
+
+def _is_local(address: str) -> bool:
+    return address in {"127.0.0.1", "::1", "localhost"}
+
+
+def _plain(integration: Integration) -> dict[str, Any]:
+    """The properties under their wire names, secrets in clear, defaults left out."""
+    dumped = integration.properties.model_dump(by_alias=True, exclude_defaults=True)
+    return {
+        name: value.get_secret_value()
+        if hasattr(value, "get_secret_value")
+        else list(value)
+        if isinstance(value, tuple)
+        else value
+        for name, value in dumped.items()
+    }

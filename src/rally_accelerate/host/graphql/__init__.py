@@ -1,0 +1,1 @@
+"""Accelerate's GraphQL operations, answered from the host's store."""

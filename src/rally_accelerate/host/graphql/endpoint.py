@@ -1,0 +1,89 @@
+"""The endpoint: keys, limits, and answers as the vendor's server gives them."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import orjson
+from ariadne import MutationType, QueryType, graphql, load_schema_from_path, make_executable_schema
+from graphql import GraphQLError, GraphQLSchema
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from rally_accelerate import __version__
+from rally_accelerate.host.graphql import integrations, issues
+from rally_accelerate.host.graphql.scalars import DATE, JSON
+from rally_accelerate.host.schedule import Schedule
+from rally_accelerate.host.stores import Stores
+
+log = logging.getLogger(__name__)
+
+CONTRACT = Path(__file__).parents[2] / "accelerate" / "contract.graphql"
+NEWER = Path(__file__).parent / "newer.graphql"
+
+#: The vendor's gateway answers 413 somewhere above 10 MB (accelerate-host.md 2.4 [U]).
+MOST_BYTES = 10_000_000
+
+
+class Endpoint:
+    """Answers POST requests."""
+
+    def __init__(self, stores: Stores, schedule: Schedule, *, inside_key: str) -> None:
+        query, mutation = QueryType(), MutationType()
+        bound = [
+            *issues.bind(query, mutation, stores.issues),
+            *integrations.bind(query, mutation, stores, schedule),
+        ]
+        query.set_field("productVersion", lambda *_: __version__)
+        definitions = [load_schema_from_path(str(CONTRACT)), load_schema_from_path(str(NEWER))]
+        self.schema: GraphQLSchema = make_executable_schema(definitions, query, mutation, DATE, JSON, *bound)
+        self._stores = stores
+        #: The key of the host's own runs; it never leaves the process.
+        self._inside_key = inside_key
+
+    async def answer(self, request: Request) -> Response:
+        """One question, one answer."""
+        if not await self._allowed(request):
+            body = {"errors": [{"message": "Not authorized", "extensions": {"code": "UNAUTHENTICATED"}}]}
+            return JSONResponse(body, 401)
+        content = await _limited_body(request)
+        if content is None:
+            return JSONResponse({"errors": [{"message": f"the request is larger than {MOST_BYTES} bytes"}]}, 413)
+        try:
+            asked = orjson.loads(content)
+        except orjson.JSONDecodeError:
+            return JSONResponse({"errors": [{"message": "the request is no JSON"}]}, 400)
+        if not isinstance(asked, dict) or not isinstance(asked.get("query"), str):
+            return JSONResponse({"errors": [{"message": "the request has no query"}]}, 400)
+        _, told = await graphql(
+            self.schema,
+            asked,
+            context_value={"request": request},
+            error_formatter=_shown,
+            logger=f"{__name__}.answers",
+        )
+        return Response(orjson.dumps(told), media_type="application/json")
+
+    async def _allowed(self, request: Request) -> bool:
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        if scheme not in {"UserAccessKey", "Bearer"} or not key:
+            return False
+        return key == self._inside_key or await self._stores.keys.accepts(key.strip())
+
+
+async def _limited_body(request: Request) -> bytes | None:
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > MOST_BYTES:
+            return None
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _shown(error: GraphQLError, debug: bool = False) -> dict[str, Any]:  # noqa: FBT002 - ariadne's signature
+    del debug
+    if error.original_error is None or isinstance(error.original_error, GraphQLError):
+        return dict(error.formatted)
+    log.error("a resolver failed", exc_info=error.original_error)
+    return {"message": "internal error", "path": error.path}

@@ -1,0 +1,88 @@
+"""The schedule: every enabled integration, every five minutes, each on its own."""
+
+import asyncio
+import logging
+from datetime import UTC, datetime, timedelta
+
+from rally_accelerate.errors import RallyAccelerateError
+from rally_accelerate.host.runs import Runs
+from rally_accelerate.host.stores import Stores
+from rally_accelerate.model.report import SyncReport
+from rally_accelerate.sync.ports import Watch
+
+log = logging.getLogger(__name__)
+
+#: The event of the plug-in that this host takes the place of.
+EVENT = "syncRallyDataEvent"
+
+#: How often the list of integrations is looked at.
+LOOK_SECONDS = 1.0
+
+
+class Schedule:
+    """Starts runs when they are due, and when somebody asks."""
+
+    def __init__(self, stores: Stores, runs: Runs, *, interval: timedelta) -> None:
+        self._stores = stores
+        self._runs = runs
+        self._interval = interval
+        self._due: dict[str, datetime] = {}
+        self._tasks: dict[str, asyncio.Task[SyncReport | None]] = {}
+        self._loop: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin; the first runs are due at once, unless an integration has just been run."""
+        if self._loop is None:
+            self._loop = asyncio.create_task(self._forever())
+
+    async def close(self) -> None:
+        """Stop the schedule and every run; each leaves a state from which the next one goes on."""
+        tasks = [task for task in (self._loop, *self._tasks.values()) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def running(self, integration_id: str) -> bool:
+        """Whether a run of this integration goes on."""
+        return self._runs.tally(integration_id) is not None
+
+    def due(self, integration_id: str) -> datetime | None:
+        """When the next run is due, if that is known."""
+        return self._due.get(integration_id) if self._loop is not None else None
+
+    def run_soon(self, integration_id: str) -> None:
+        """Start a run now; one that goes on is enough."""
+        task = self._tasks.get(integration_id)
+        if task is None or task.done():
+            self._due[integration_id] = datetime.now(UTC) + self._interval
+            self._tasks[integration_id] = asyncio.create_task(self._run(integration_id))
+
+    async def run_now(self, integration_id: str, *, watch: Watch | None = None) -> SyncReport:
+        """Run an integration and wait for its report."""
+        self._due[integration_id] = datetime.now(UTC) + self._interval
+        return await self._runs.run(integration_id, watch=watch)
+
+    async def stop(self, integration_id: str) -> None:
+        """Stop a run that goes on."""
+        task = self._tasks.pop(integration_id, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _forever(self) -> None:
+        while True:
+            now = datetime.now(UTC)
+            for integration in await self._stores.integrations.all():
+                if not integration.disabled and self._due.get(integration.id, now) <= now:
+                    self.run_soon(integration.id)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _run(self, integration_id: str) -> SyncReport | None:
+        try:
+            return await self._runs.run(integration_id)
+        except RallyAccelerateError as error:
+            log.warning("%s", error)
+        except Exception:
+            # One integration's fault must not stop the others; it is recorded in its execution, too.
+            log.exception("a run failed by a fault of the program itself")
+        return None

@@ -1,0 +1,60 @@
+"""The engine's memory of one integration, kept in the host's database."""
+
+from collections.abc import Mapping, Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import insert
+
+from rally_accelerate.host.store.database import Database
+from rally_accelerate.host.store.tables import integrations, sent
+from rally_accelerate.model.issue import SourceRevision
+from rally_accelerate.model.progress import Progress, Sent
+from rally_accelerate.sync.state import KEYS_IN_A_QUERY, progress_from_json, progress_to_json
+
+
+class HostState:
+    """A ``State`` of ``sync/ports.py``."""
+
+    def __init__(self, database: Database, integration_id: str) -> None:
+        self._database = database
+        self._id = integration_id
+
+    async def load(self) -> Progress:
+        """The progress of earlier runs, or an empty one."""
+        query = sa.select(integrations.c.progress).where(integrations.c.id == self._id)
+        async with self._database.reading() as connection:
+            found = (await connection.execute(query)).scalar_one_or_none()
+        return progress_from_json(found) if found else Progress()
+
+    async def known(self, external_ids: Sequence[str]) -> Mapping[str, Sent]:
+        """The ledger's entries for these items."""
+        found: dict[str, Sent] = {}
+        async with self._database.reading() as connection:
+            for start in range(0, len(external_ids), KEYS_IN_A_QUERY):
+                keys = external_ids[start : start + KEYS_IN_A_QUERY]
+                query = sa.select(sent).where(sent.c.integration_id == self._id, sent.c.external_id.in_(keys))
+                for row in (await connection.execute(query)).all():
+                    found[row.external_id] = Sent(SourceRevision.parse(row.revision), row.rules_version)
+        return found
+
+    async def commit(self, progress: Progress, sent_now: Mapping[str, Sent]) -> None:
+        """Remember both in one transaction."""
+        rows = [
+            {
+                "integration_id": self._id,
+                "external_id": key,
+                "revision": str(entry.revision),
+                "rules_version": entry.rules_version,
+            }
+            for key, entry in sent_now.items()
+        ]
+        statement = insert(sent)
+        statement = statement.on_conflict_do_update(
+            index_elements=["integration_id", "external_id"],
+            set_={"revision": statement.excluded.revision, "rules_version": statement.excluded.rules_version},
+        )
+        where = integrations.c.id == self._id
+        async with self._database.writing() as connection:
+            if rows:
+                await connection.execute(statement, rows)
+            await connection.execute(sa.update(integrations).where(where).values(progress=progress_to_json(progress)))

@@ -1,0 +1,190 @@
+"""Issues: taken in whole uploads, found by key and in pages by key."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import insert
+
+from rally_accelerate.host.store.database import Database
+from rally_accelerate.host.store.tables import issue_history, issues
+from rally_accelerate.host.store.values import ms
+
+#: SQLite allows 32,766 parameters in one statement since 3.32, 999 before.
+KEYS_IN_A_QUERY = 900
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredIssue:
+    """One issue as it was uploaded; ``content`` has the wire's names, history included."""
+
+    tracker_id: str
+    tenant_id: str
+    source: str
+    uploaded: int
+    content: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page of issues begins: behind this one, in descending order."""
+
+    last_update: int
+    tracker_id: str
+    external_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a list of issues is restricted to; empty means everything."""
+
+    tenant_id: str = ""
+    tracker_id: str = ""
+    type: str = ""
+    status: str = ""
+    text: str = ""
+    project_key: str = ""
+
+
+class Issues:
+    """The issues of one host."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def take(self, *, source: str, tracker_id: str, tenant_id: str, items: Sequence[Mapping[str, Any]]) -> None:
+        """Store an upload, all of it or nothing; an issue that is known is replaced with its history.
+
+        Args:
+            source: The tool that the issues come from.
+            tracker_id: The integration that they belong to.
+            tenant_id: The tenant.
+            items: ``IssueDataItemIn`` values with instants as epoch milliseconds.
+        """
+        if not items:
+            return
+        now = ms(datetime.now(UTC))
+        # The last one wins where an upload names an item twice, as it would in two uploads.
+        unique = {item["_id"]: item for item in items}
+        rows = [
+            _row(item, source=source, tracker_id=tracker_id, tenant_id=tenant_id, now=now) for item in unique.values()
+        ]
+        past = [
+            {
+                "tracker_id": tracker_id,
+                "external_id": key,
+                "position": position,
+                "instant": entry.get("timestamp") or 0,
+                "field": str((entry.get("content") or {}).get("field") or ""),
+                "content": entry.get("content"),
+            }
+            for key, item in unique.items()
+            for position, entry in enumerate(item.get("history") or ())
+        ]
+        statement = insert(issues)
+        fresh = {column.name: column for column in statement.excluded if not column.primary_key}
+        statement = statement.on_conflict_do_update(index_elements=["tracker_id", "external_id"], set_=fresh)
+        async with self._database.writing() as connection:
+            await connection.execute(
+                sa.delete(issue_history).where(
+                    issue_history.c.tracker_id == tracker_id, issue_history.c.external_id == sa.bindparam("key")
+                ),
+                [{"key": key} for key in unique],
+            )
+            await connection.execute(statement, rows)
+            if past:
+                await connection.execute(sa.insert(issue_history), past)
+
+    async def one(self, tracker_id: str, external_id: str) -> StoredIssue | None:
+        """One issue, or None."""
+        where = (issues.c.tracker_id == tracker_id) & (issues.c.external_id == external_id)
+        return next(iter(await self._found(sa.select(issues).where(where))), None)
+
+    async def by_any_id(self, tenant_id: str, its_id: str) -> StoredIssue | None:
+        """One issue by the id in its tool or the id that people know, or None."""
+        known = (issues.c.external_id == its_id) | (issues.c.display_id == its_id)
+        query = sa.select(issues).where(issues.c.tenant_id == tenant_id, known).limit(1)
+        return next(iter(await self._found(query)), None)
+
+    async def page(
+        self, wanted: Wanted, *, after: Place | None = None, limit: int = 50, skip: int = 0
+    ) -> list[StoredIssue]:
+        """Issues by last update, newest first, behind a place."""
+        key = (issues.c.last_update, issues.c.tracker_id, issues.c.external_id)
+        query = sa.select(issues).where(*_conditions(wanted)).order_by(*(column.desc() for column in key))
+        if after is not None:
+            query = query.where(sa.tuple_(*key) < (after.last_update, after.tracker_id, after.external_id))
+        return await self._found(query.limit(limit).offset(skip))
+
+    async def counts(self) -> dict[str, int]:
+        """How many issues each tracker has."""
+        query = sa.select(issues.c.tracker_id, sa.func.count()).group_by(issues.c.tracker_id)
+        async with self._database.reading() as connection:
+            return dict((await connection.execute(query)).tuples().all())
+
+    async def distinct(self, column: str, *, tenant_id: str = "", tracker_id: str = "") -> list[str]:
+        """Every value that a column has, sorted."""
+        wanted = Wanted(tenant_id=tenant_id, tracker_id=tracker_id)
+        query = sa.select(issues.c[column]).where(*_conditions(wanted)).distinct().order_by(issues.c[column])
+        async with self._database.reading() as connection:
+            return [value for (value,) in (await connection.execute(query)).all() if value]
+
+    async def remove(self, tracker_id: str) -> None:
+        """Remove everything that an integration brought."""
+        async with self._database.writing() as connection:
+            for table in (issues, issue_history):
+                await connection.execute(sa.delete(table).where(table.c.tracker_id == tracker_id))
+
+    async def _found(self, query: sa.Select[Any]) -> list[StoredIssue]:
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query)).all()
+            past: dict[tuple[str, str], list[dict[str, Any]]] = {(row.tracker_id, row.external_id): [] for row in rows}
+            keys = list(past)
+            for start in range(0, len(keys), KEYS_IN_A_QUERY // 2):
+                some = keys[start : start + KEYS_IN_A_QUERY // 2]
+                key = sa.tuple_(issue_history.c.tracker_id, issue_history.c.external_id)
+                history = sa.select(issue_history).where(key.in_(some)).order_by(issue_history.c.position)
+                for entry in (await connection.execute(history)).all():
+                    content = {"timestamp": entry.instant, "content": entry.content}
+                    past[entry.tracker_id, entry.external_id].append(content)
+        return [
+            StoredIssue(
+                tracker_id=row.tracker_id,
+                tenant_id=row.tenant_id,
+                source=row.source,
+                uploaded=row.uploaded,
+                content={**row.content, "history": past[row.tracker_id, row.external_id]},
+            )
+            for row in rows
+        ]
+
+
+def _row(item: Mapping[str, Any], *, source: str, tracker_id: str, tenant_id: str, now: int) -> dict[str, Any]:
+    return {
+        "tracker_id": tracker_id,
+        "external_id": item["_id"],
+        "tenant_id": tenant_id,
+        "source": source,
+        "display_id": item["id"],
+        "name": item["name"],
+        "status": item["status"],
+        "type": item["type"],
+        "owner": item.get("owner"),
+        "project_key": (item.get("project") or {}).get("key"),
+        "story_points": item.get("storyPoints"),
+        "last_update": item["lastUpdate"],
+        "uploaded": now,
+        "content": {name: value for name, value in item.items() if name != "history"},
+    }
+
+
+def _conditions(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
+    columns = ("tenant_id", "tracker_id", "type", "status", "project_key")
+    found = [issues.c[name] == value for name in columns if (value := getattr(wanted, name))]
+    if wanted.text:
+        found.append(
+            issues.c.name.icontains(wanted.text, autoescape=True) | (issues.c.display_id == wanted.text.upper())
+        )
+    return found

@@ -1,0 +1,126 @@
+"""The tables. Instants are epoch milliseconds (UTC): they sort, compare and index alike on every database.
+
+The history has a table of its own, one row per change: metrics and queries ask for changes across items, and a row is
+found by index where JSON would have to be read whole.
+"""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+integrations = Table(
+    "integrations",
+    metadata,
+    Column("id", String(24), primary_key=True),
+    Column("tenant_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("display_name", Text, nullable=False),
+    Column("logging_level", Text, nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    Column("show_hidden", Boolean, nullable=False),
+    # Secure properties are encrypted inside.
+    Column("properties", JSON, nullable=False),
+    # What a plug-in asked to keep (``updateIntegrationState``).
+    Column("state", JSON),
+    # The connector's own memory between runs.
+    Column("progress", JSON),
+    Column("created", BigInteger, nullable=False),
+    Index(None, "tenant_id", "name", unique=True),
+)
+
+executions = Table(
+    "executions",
+    metadata,
+    Column("id", String(24), primary_key=True),
+    Column("integration_id", String(24), ForeignKey(integrations.c.id, ondelete="CASCADE"), nullable=False),
+    Column("job_name", Text, nullable=False),
+    Column("started", BigInteger, nullable=False),
+    # Null while the run goes on.
+    Column("completed", BigInteger),
+    # complete, partial, failed or interrupted; null while the run goes on.
+    Column("outcome", Text),
+    Column("report", JSON),
+    Column("log", Text, nullable=False),
+    Index(None, "integration_id", "started"),
+)
+
+issues = Table(
+    "issues",
+    metadata,
+    # An issue is there once for each tracker, whatever is uploaded how often.
+    Column("tracker_id", Text, nullable=False),
+    Column("external_id", Text, nullable=False),
+    Column("tenant_id", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("display_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("owner", Text),
+    Column("project_key", Text),
+    Column("story_points", Float),
+    Column("last_update", BigInteger, nullable=False),
+    Column("uploaded", BigInteger, nullable=False),
+    # The input object as it came, without its history.
+    Column("content", JSON, nullable=False),
+    PrimaryKeyConstraint("tracker_id", "external_id"),
+    Index(None, "last_update", "tracker_id", "external_id"),
+    Index(None, "tenant_id", "display_id"),
+    Index(None, "tenant_id", "project_key"),
+)
+
+issue_history = Table(
+    "issue_history",
+    metadata,
+    Column("tracker_id", Text, nullable=False),
+    Column("external_id", Text, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("instant", BigInteger, nullable=False),
+    Column("field", Text, nullable=False),
+    Column("content", JSON, nullable=False),
+    PrimaryKeyConstraint("tracker_id", "external_id", "position"),
+    Index(None, "field", "instant"),
+)
+
+sent = Table(
+    "sent",
+    metadata,
+    Column("integration_id", String(24), ForeignKey(integrations.c.id, ondelete="CASCADE"), nullable=False),
+    Column("external_id", Text, nullable=False),
+    Column("revision", Text, nullable=False),
+    Column("rules_version", Text, nullable=False),
+    PrimaryKeyConstraint("integration_id", "external_id"),
+)
+
+access_keys = Table(
+    "access_keys",
+    metadata,
+    Column("id", String(24), primary_key=True),
+    Column("name", Text, nullable=False),
+    # SHA-256 of the key: a random key of 122 bits cannot be guessed from it, salted or not.
+    Column("digest", String(64), nullable=False, unique=True),
+    Column("created", BigInteger, nullable=False),
+    Column("last_used", BigInteger),
+)

@@ -1,0 +1,82 @@
+"""Secure properties are encrypted at rest; the key lies beside the database, readable by its owner alone."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+from rally_accelerate.config.model import Properties
+from rally_accelerate.errors import StoreError
+
+#: What an encrypted value looks like in the store.
+MARK = "encrypted"
+
+#: Shown instead of a secret, and understood as "keep what you have" when it comes back.
+MASK = "****"
+
+SECURE = frozenset(
+    field.alias or name
+    for name, field in Properties.model_fields.items()
+    if isinstance(field.json_schema_extra, dict) and field.json_schema_extra["kind"] == "Secure"
+)
+
+
+class Vault:
+    """Encrypts and decrypts with the keys of one file, the newest first."""
+
+    def __init__(self, keys: list[bytes]) -> None:
+        self._fernet = MultiFernet([Fernet(key) for key in keys])
+
+    @classmethod
+    def beside(cls, database: Path) -> "Vault":
+        """The vault of a database; its key is made at the first start.
+
+        Raises:
+            StoreError: The key file cannot be read or made.
+        """
+        path = Path(f"{database}.key")
+        try:
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                    file.write(Fernet.generate_key() + b"\n")
+            return cls(path.read_bytes().split())
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                f"the key file {path} cannot be used",
+                hint="It belongs to the database beside it; bring it back from your backup.",
+            ) from error
+
+    def sealed(self, properties: Mapping[str, Any]) -> dict[str, Any]:
+        """Properties with every secure value encrypted."""
+        return {name: self._seal(value) if name in SECURE and value else value for name, value in properties.items()}
+
+    def opened(self, properties: Mapping[str, Any]) -> dict[str, Any]:
+        """Properties with every secure value in clear.
+
+        Raises:
+            StoreError: The key file is not the one that encrypted them.
+        """
+        try:
+            return {name: self._open(value) for name, value in properties.items()}
+        except InvalidToken as error:
+            raise StoreError(
+                "the secrets in the database cannot be read with the key file beside it",
+                hint="Bring back the key file that belongs to this database, or enter the secrets again.",
+            ) from error
+
+    def _seal(self, value: Any) -> dict[str, str]:
+        return {MARK: self._fernet.encrypt(json.dumps(value).encode()).decode()}
+
+    def _open(self, value: Any) -> Any:
+        if isinstance(value, dict) and set(value) == {MARK}:
+            return json.loads(self._fernet.decrypt(value[MARK].encode()))
+        return value
+
+
+def masked(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Properties as people and clients may see them."""
+    return {name: MASK if name in SECURE and value else value for name, value in properties.items()}

@@ -1,0 +1,1 @@
+"""The host's pages: server-rendered, without scripts, nothing from other machines."""

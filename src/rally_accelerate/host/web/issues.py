@@ -1,0 +1,94 @@
+"""Issues: the list in pages by key, and one issue with its history."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from rally_accelerate.host.store.issues import Place, StoredIssue, Wanted
+from rally_accelerate.host.stores import Stores
+from rally_accelerate.host.web.render import missing, page
+
+PAGE = 50
+
+
+class IssuePages:
+    """The pages about issues."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+
+    async def listed(self, request: Request) -> Response:
+        """Issues by last update, newest first, with filters."""
+        given = request.query_params
+        wanted = Wanted(
+            tracker_id=given.get("integration", ""),
+            type=given.get("type", ""),
+            status=given.get("status", ""),
+            text=given.get("text", "").strip(),
+        )
+        found = await self._stores.issues.page(wanted, after=_place(given.get("after", "")), limit=PAGE + 1)
+        names = {one.id: one.name for one in await self._stores.integrations.all()}
+        more = ""
+        if len(found) > PAGE:
+            last = found[PAGE - 1]
+            after = f"{last.content['lastUpdate']}-{last.tracker_id}-{last.content['_id']}"
+            more = "?" + urlencode(
+                {**{name: value for name, value in given.items() if name != "after"}, "after": after}
+            )
+        data = {
+            "title": "Issues",
+            "issues": [_row(one, names) for one in found[:PAGE]],
+            "filters": {
+                "integration": wanted.tracker_id,
+                "type": wanted.type,
+                "status": wanted.status,
+                "text": wanted.text,
+            },
+            "choices": {
+                "integration": names,
+                "type": await self._stores.issues.distinct("type"),
+                "status": await self._stores.issues.distinct("status"),
+            },
+            "more": more,
+        }
+        return page(request, "issues.html", data)
+
+    async def one(self, request: Request) -> Response:
+        """One issue: its fields and its history, newest first."""
+        tracker, its_id = request.path_params["tracker"], request.path_params["id"].removesuffix(".json")
+        found = await self._stores.issues.one(tracker, its_id)
+        if found is None:
+            return missing(request, "this issue")
+        integration = await self._stores.integrations.by_id(tracker)
+        data = {
+            "title": found.content["id"],
+            "issue": dict(found.content),
+            "integration": integration.name if integration else tracker,
+            "uploaded": found.uploaded,
+        }
+        return page(request, "issue.html", data)
+
+
+def _row(found: StoredIssue, names: dict[str, str]) -> dict[str, Any]:
+    content = found.content
+    return {
+        "tracker": found.tracker_id,
+        "key": content["_id"],
+        "id": content["id"],
+        "name": content["name"],
+        "type": content["type"],
+        "status": content["status"],
+        "owner": content.get("owner") or "",
+        "project": (content.get("project") or {}).get("name") or "",
+        "lastUpdate": content["lastUpdate"],
+        "changes": len(content["history"]),
+        "integration": names.get(found.tracker_id, "elsewhere"),
+    }
+
+
+def _place(text: str) -> Place | None:
+    last_update, _, rest = text.partition("-")
+    tracker, _, key = rest.rpartition("-")
+    return Place(int(last_update), tracker, key) if last_update.isdigit() and key else None

@@ -1,0 +1,80 @@
+"""Templates and the words in them; every page is JSON under the same address with ``.json`` behind it."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from rally_accelerate import __version__
+from rally_accelerate.observe.pace import duration
+
+FOLDER = Path(__file__).parent
+
+DAY_SECONDS = 86_400
+
+#: Closer than this is "now".
+NOW_SECONDS = 2
+
+_templates = Environment(
+    loader=FileSystemLoader(FOLDER / "templates"),
+    autoescape=select_autoescape(default=True),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def page(request: Request, template: str, data: Mapping[str, Any], *, status: int = 200) -> Response:
+    """One page, or its data when the address ends in ``.json``."""
+    if request.url.path.endswith(".json"):
+        return Response(orjson.dumps(data, default=_plain), status, media_type="application/json")
+    html = _templates.get_template(template).render(**data, now=datetime.now(UTC), version=__version__)
+    return HTMLResponse(html, status)
+
+
+def missing(request: Request, what: str) -> Response:
+    """A page that says that something is not there."""
+    return page(request, "missing.html", {"what": what, "title": "Not found"}, status=404)
+
+
+def as_instant(value: Any) -> datetime | None:
+    """An aware instant from the store's milliseconds or an instant."""
+    return datetime.fromtimestamp(value / 1000, UTC) if isinstance(value, int | float) else value
+
+
+def _ago(value: Any, now: datetime) -> str:
+    moment = as_instant(value)
+    if moment is None:
+        return "never"
+    seconds = (now - moment).total_seconds()
+    if abs(seconds) < NOW_SECONDS:
+        return "now"
+    text = duration(abs(seconds)) if abs(seconds) < DAY_SECONDS else f"{abs(seconds) / DAY_SECONDS:.0f} days"
+    return f"{text} ago" if seconds > 0 else f"in {text}"
+
+
+def _exact(value: Any) -> str:
+    moment = as_instant(value)
+    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _safe_link(value: Any) -> str:
+    """An address that may be followed, else nothing: whoever uploads may write anything there."""
+    text = str(value or "")
+    return text if urlsplit(text).scheme in {"http", "https"} else ""
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError
+
+
+_templates.filters |= {"ago": _ago, "exact": _exact, "link": _safe_link, "duration": duration}
+_templates.filters["number"] = lambda value: f"{value:,}"

@@ -1,0 +1,96 @@
+"""One read of Rally from the question to the data: limiter, network, decipher, retry, and what it cost."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import httpx2
+
+from rally_accelerate.config.model import Properties
+from rally_accelerate.errors import CutShort, TimedOut, Transient
+from rally_accelerate.model.report import Usage
+from rally_accelerate.rally.decipher import Answer, decipher
+from rally_accelerate.rally.limiter import Limiter
+from rally_accelerate.rally.pagesize import PageSize
+from rally_accelerate.rally.retry import retrying
+from rally_accelerate.rally.transport import translated
+from rally_accelerate.rally.wire import Request
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """The page sizes that one client has learned, by what is asked for."""
+
+    largest: int
+    learned: dict[str, PageSize]
+
+    def of(self, what: str) -> PageSize:
+        """The present size."""
+        return self.learned.setdefault(what, PageSize.of(self.largest))
+
+
+class Caller:
+    """Asks Rally; the only place where requests are sent."""
+
+    def __init__(self, http: httpx2.AsyncClient, limiter: Limiter, properties: Properties) -> None:
+        self._http = http
+        self._limiter = limiter
+        self._base_url = properties.base_url
+        self._timeout = properties.request_timeout_seconds
+        self._retry_seconds = properties.retry_seconds
+        self._sizes = Sizes(properties.page_size, {})
+        self.usage = Usage()
+
+    async def read(self, request: Request) -> Answer:
+        """The answer to a request whose size does not matter."""
+        return await retrying(
+            lambda: self._send(request), seconds=self._retry_seconds, retried=lambda: self._count(retries=1)
+        )
+
+    async def page(self, what: str, ask: Callable[[int], Request]) -> tuple[Answer, int]:
+        """One page, as large as the service manages: its answer, and how many rows were asked for.
+
+        Args:
+            what: The kind of rows; what is learned about their size is kept for the next page.
+            ask: Makes the request for a number of rows; called anew for each attempt, as the number may have
+                shrunk.
+        """
+        asked_for = 0
+
+        async def attempt() -> Answer:
+            nonlocal asked_for
+            asked_for = self._sizes.of(what).current
+            return await self._send(ask(asked_for), what=what)
+
+        def eased(error: Transient) -> bool:
+            size = self._sizes.of(what)
+            if not isinstance(error, TimedOut | CutShort) or not size.can_shrink:
+                return False
+            # Another task may have learned the same from its own failure: one halving is enough for both.
+            if size.current >= asked_for:
+                self._sizes.learned[what] = size.shrunk()
+            return True
+
+        answer = await retrying(
+            attempt, seconds=self._retry_seconds, eased=eased, retried=lambda: self._count(retries=1)
+        )
+        return answer, asked_for
+
+    async def _send(self, request: Request, *, what: str = "") -> Answer:
+        async with self._limiter.slot():
+            started = time.monotonic()
+            self._count(requests=1, bytes_sent=len(request.target))
+            with translated(request.asked, seconds=self._timeout):
+                async with self._http.stream("GET", f"{self._base_url}{request.target}") as response:
+                    try:
+                        body = await response.aread()
+                    finally:
+                        self._count(bytes_received=response.num_bytes_downloaded)
+            seconds = time.monotonic() - started
+        answer = decipher(response.status_code, response.headers, body, asked=request.asked, seconds=seconds)
+        if what:
+            self._sizes.learned[what] = self._sizes.of(what).after(seconds=seconds, size=len(body))
+        return answer
+
+    def _count(self, **more: int) -> None:
+        self.usage = replace(self.usage, **{name: getattr(self.usage, name) + count for name, count in more.items()})

@@ -1,0 +1,168 @@
+"""Rally's verbs: open, changed, history, count. Reads only; ``transport.OnlyReads`` sees to it."""
+
+import logging
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AsyncExitStack
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+
+from rally_accelerate.config.model import Properties
+from rally_accelerate.errors import UnexpectedAnswer
+from rally_accelerate.model.progress import Walk
+from rally_accelerate.model.report import Usage
+from rally_accelerate.rally.ahead import LookAhead
+from rally_accelerate.rally.calls import Caller
+from rally_accelerate.rally.directory import find_place
+from rally_accelerate.rally.fields import words_of_past
+from rally_accelerate.rally.histories import Histories
+from rally_accelerate.rally.keyset import judge, walk
+from rally_accelerate.rally.limiter import LimiterPool
+from rally_accelerate.rally.query import Raw
+from rally_accelerate.rally.questions import listing_of, listings_of
+from rally_accelerate.rally.records import Page, Record, Scope, WorkItem
+from rally_accelerate.rally.rows import to_records
+from rally_accelerate.rally.transport import http_client, notices_of
+
+logger = logging.getLogger(__name__)
+
+
+class RallyClient:
+    """One integration's view of Rally; an async context manager, and a ``Source`` of ``sync/ports.py``.
+
+    Args:
+        properties: The validated settings.
+        limiters: Shared by everything in this process that asks Rally.
+        clock: The present instant, aware UTC; used only where the service's answers carry no ``Date``.
+    """
+
+    def __init__(
+        self, properties: Properties, *, limiters: LimiterPool, clock: Callable[[], datetime] | None = None
+    ) -> None:
+        self._properties = properties
+        self._limiters = limiters
+        self._clock = clock
+        self._stack = AsyncExitStack()
+        self._entered: Caller | None = None
+        self._histories: tuple[tuple[Any, ...], Histories] | None = None
+        self._ahead = LookAhead()
+
+    async def __aenter__(self) -> Self:
+        """Make the connections' settings; nothing is sent yet.
+
+        Raises:
+            ConfigError: A certificate file, key or proxy cannot be used.
+        """
+        async with AsyncExitStack() as stack:
+            http = await stack.enter_async_context(http_client(self._properties))
+            limiter = stack.enter_context(self._limiters.share(self._properties))
+            self._entered = Caller(http, limiter, self._properties)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop what is under way and close the connections."""
+        await self._ahead.stop()
+        await self._stack.aclose()
+
+    @property
+    def usage(self) -> Usage:
+        """What has been spent since the client was entered."""
+        return self._caller.usage
+
+    async def open(self) -> Scope:
+        """Log in, resolve workspace and projects, read the service's clock.
+
+        Raises:
+            ConfigError: Workspace or projects cannot be resolved.
+            QueryError: The extra filter's parentheses or quotes do not pair up.
+            RallyAccelerateError: Whatever else Rally or the way to it answers.
+        """
+        properties = self._properties
+        notices = notices_of(properties)
+        for notice in notices:
+            logger.info("%s", notice)
+        # Checked before anything is asked, so that its fault is told at once.
+        query = Raw(properties.query).render() if properties.query else ""
+        place = await find_place(self._caller, properties)
+        return Scope(
+            workspace=place.workspace,
+            projects=place.projects,
+            kinds=tuple(dict.fromkeys(properties.types)),
+            query=query,
+            now=self._now(place.now, notices),
+            notices=(*notices, *place.notices),
+        )
+
+    def _now(self, said: datetime | None, notices: list[str]) -> datetime:
+        if said is not None:
+            return said
+        if self._clock is None:
+            raise UnexpectedAnswer(
+                "The answers carry no Date header, so changes could be missed.",
+                hint="A proxy on the way removes the Date header; let it through.",
+            )
+        notices.append("Rally's answers carry no Date header: this machine's clock is used, and must be right.")
+        return self._clock()
+
+    def changed(self, scope: Scope, walk: Walk) -> AsyncGenerator[Page]:
+        """The walk's items, page by page, ascending by ObjectID; the next page is fetched while one is in use.
+
+        The last page may be empty.
+        """
+        return self._ahead.over(self._pages(scope, walk))
+
+    async def _pages(self, scope: Scope, its_walk: Walk) -> AsyncGenerator[Page]:
+        listings = listings_of(scope, its_walk, page_size=self._properties.page_size)
+        if not listings:
+            yield Page(records=(), after=its_walk.after, last=True, left=0)
+        after, told = its_walk.after, set[str]()
+        later = sum(items for _, items in listings)
+        for number, (listing, items) in enumerate(listings, start=1):
+            later -= items
+            async for rows in walk(self._caller, listing, after=after):
+                after = rows.after
+                records, oddities = to_records(its_walk.kind, rows.rows)
+                # The same warning comes with every page; once is enough.
+                fresh = [text for text in dict.fromkeys((*rows.notices, *oddities)) if text not in told]
+                told.update(fresh)
+                yield Page(
+                    records=records,
+                    after=after,
+                    last=rows.last and number == len(listings),
+                    left=rows.left + later,
+                    notices=tuple(fresh),
+                )
+
+    async def history(self, scope: Scope, records: Sequence[Record]) -> list[WorkItem]:
+        """The records with their past, in the same order; only revisions that matter for the status."""
+        words = words_of_past(scope.kinds, defect_status=self._properties.defect_status)
+        key = (scope.workspace.object_id, words)
+        if self._histories is None or self._histories[0] != key:
+            self._histories = (
+                key,
+                Histories(
+                    self._caller,
+                    workspace=scope.workspace.object_id,
+                    words=words,
+                    page_size=self._properties.page_size,
+                ),
+            )
+        return await self._histories[1].of(records)
+
+    async def count(self, scope: Scope, kind: str) -> int:
+        """How many items of a kind the scope has, by Rally's own count."""
+        projects = tuple(project.object_id for project in scope.projects)
+        its_walk = Walk(kind=kind, projects=projects, started_at=scope.now)
+        listing = listing_of(scope, its_walk)
+        # There is no call that only counts (rally-api.md 1.4).
+        answer = await self._caller.read(listing.request(after=0, size=1))
+        return judge(answer.data, kind=kind, after=0, asked_for=1).left
+
+    @property
+    def _caller(self) -> Caller:
+        if self._entered is None:
+            raise RuntimeError("RallyClient is used outside of its context")
+        return self._entered

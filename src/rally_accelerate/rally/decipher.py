@@ -1,0 +1,430 @@
+"""Every answer of Rally becomes data or exactly the right error here; pure.
+
+A status alone means little: errors come with 200, maintenance and login pages too (rally-api.md 1.3). So the
+body decides wherever it can, and the status where it cannot. What an operator should do is told in each
+error's hint. No message holds a whole body or a secret: at most a short excerpt of the service's own words.
+"""
+
+import html
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+
+from rally_accelerate.errors import (
+    AccessRefused,
+    CutShort,
+    NotFound,
+    RallyAccelerateError,
+    Rejected,
+    Throttled,
+    TimedOut,
+    TooLarge,
+    Unavailable,
+    UnexpectedAnswer,
+)
+from rally_accelerate.rally.wire import http_date
+
+#: Longer texts of the service are cut for messages.
+EXCERPT_LENGTH = 200
+
+#: Rally cuts requests at 4 to 5 minutes with 502 or 524 (rally-api.md 1.8); a 502 that comes sooner than this
+#: is a gateway without a server behind it, and asking for less would not help.
+SOON_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a read brought."""
+
+    #: The inside of the envelope: ``QueryResult``'s members, or those of a single object.
+    data: Mapping[str, Any]
+    #: The service's ``Warnings[]``, without repeats.
+    warnings: tuple[str, ...] = ()
+    #: The service's clock when it answered; None when it did not say.
+    date: datetime | None = None
+
+
+def decipher(
+    status: int, headers: Mapping[str, str], body: bytes, *, asked: str, seconds: float | None = None
+) -> Answer:
+    """The data of an answer.
+
+    Args:
+        status: The HTTP status.
+        headers: The HTTP headers; names in lower case, or a mapping that ignores case.
+        body: The whole body after decompression.
+        asked: What was asked for, for the error's sentence, for example ``/slm/webservice/v2.0/defect``.
+        seconds: How long the answer took, if known.
+
+    Raises:
+        AccessRefused: Login, rights, single sign-on or address list.
+        NotFound, Rejected, TooLarge, UnexpectedAnswer: Other lasting refusals.
+        Throttled, Unavailable, TimedOut, CutShort: What may pass.
+    """
+    context = _Context(status, headers, body, asked, seconds)
+    if status in _BY_STATUS:
+        raise _BY_STATUS[status](context)
+    if 300 <= status < 400:  # noqa: PLR2004 - the class of redirects
+        raise _redirect(context)
+    if 400 <= status < 500:  # noqa: PLR2004 - the class of refusals
+        raise _refusal(context)
+    if status >= 500:  # noqa: PLR2004 - the class of failures
+        raise _failure(context)
+    if context.is_html:
+        raise _page_instead_of_data(context)
+    return _read(context)
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    asked: str
+    seconds: float | None
+
+    @property
+    def is_html(self) -> bool:
+        return self.body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+
+    @property
+    def text(self) -> str:
+        """The beginning of the body as text; enough to recognise any page."""
+        return self.body[:20_000].decode("utf-8", "replace")
+
+    @property
+    def words(self) -> str:
+        said = self.errors or ([excerpt(self.text)] if self.is_html or self.text.strip() else [])
+        return f' It says: "{excerpt("; ".join(said))}".' if any(said) else ""
+
+    @property
+    def errors(self) -> list[str]:
+        """``Errors[]`` of a JSON body, or nothing."""
+        try:
+            data = orjson.loads(self.body)
+        except orjson.JSONDecodeError:
+            return []
+        return list(_texts(data, "Errors"))
+
+    @property
+    def date(self) -> datetime | None:
+        return http_date(self.headers.get("date"))
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds to wait: given as such, or as a date, which is relative to the service's own clock."""
+        value = (self.headers.get("retry-after") or "").strip()
+        if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value, re.ASCII):
+            return float(value)
+        until, now = http_date(value), self.date
+        return max(0.0, (until - now).total_seconds()) if until and now else None
+
+
+# --- by status -------------------------------------------------------------------------------------------------------
+
+
+def _unauthorized(context: _Context) -> RallyAccelerateError:
+    for pattern, message, hint in _LOGIN_TEXTS:
+        if re.search(pattern, context.text, re.IGNORECASE):
+            return AccessRefused(message, hint=hint)
+    return AccessRefused(f"Rally refuses the login (401) for {context.asked}.", hint=_CREDENTIALS)
+
+
+_CREDENTIALS = "Check apiKey, or username and password; keys are made and revoked on Rally's API Keys page."
+
+#: The three bodies of a 401 (rally-api.md 1.2).
+_LOGIN_TEXTS: tuple[tuple[str, str, str], ...] = (
+    (
+        r"username or password you entered is incorrect",
+        "Rally does not accept the user name and password (401).",
+        (
+            "Check username and password. A subscription with single sign-on takes an apiKey only, unless the user is "
+            "on its exception list."
+        ),
+    ),
+    (
+        r"Full authentication is required",
+        "Rally does not accept the API key or login (401).",
+        (
+            "Check that apiKey is complete and has not been revoked. A key works only on the server that made it: "
+            "compare baseUrl (rally1 or eu1)."
+        ),
+    ),
+    (
+        r"Authentication object was not found",
+        "Rally saw no login in the request (401).",
+        ("Check that no proxy on the way removes the ZSESSIONID or Authorization header, and that apiKey is complete."),
+    ),
+)
+
+
+def _forbidden(context: _Context) -> RallyAccelerateError:
+    address = re.search(r"IP address,?\s*([0-9a-fA-F.:]*)", context.text)
+    if re.search(r"not within the allowed range", context.text, re.IGNORECASE):
+        shown = f" {address[1].rstrip('.:')}" if address and address[1] else ""
+        return AccessRefused(
+            f"Rally refuses this machine's address{shown} (403).",
+            hint="Ask the Rally subscription administrator to add the address that this machine leaves your network "
+            "with to the allowed range.",
+        )
+    return AccessRefused(
+        f"Rally does not allow reading {context.asked} (403).{context.words}",
+        hint="Give the user of this key or login at least viewer rights in the workspace and its projects.",
+    )
+
+
+def _proxy_login(_: _Context) -> RallyAccelerateError:
+    return AccessRefused(PROXY_LOGIN_MESSAGE, hint=PROXY_LOGIN_HINT)
+
+
+#: Also used where the proxy refuses a tunnel, before any answer of Rally exists.
+PROXY_LOGIN_MESSAGE = "The proxy wants a login, or does not accept the one it got (407)."
+PROXY_LOGIN_HINT = "Check proxyUsername and proxyPassword."
+
+
+def _not_found(context: _Context) -> RallyAccelerateError:
+    return NotFound(
+        f"There is nothing at {context.asked} (404).",
+        hint="Check baseUrl: only the server's address, for example https://rally1.rallydev.com. If types names one "
+        "of your own, check its spelling.",
+    )
+
+
+def _too_large(context: _Context) -> RallyAccelerateError:
+    return TooLarge(
+        f"The request for {context.asked} is too large for the server or a gateway ({context.status}).",
+        hint="Shorten the extra filter (query) or name fewer projects; a proxy on the way may have a limit of its own.",
+    )
+
+
+def _throttled(context: _Context) -> RallyAccelerateError:
+    # Rally is not known to send it [U]; gateways before it may (rally-api.md 1.3).
+    return Throttled("Rally asks for fewer requests (429).", retry_after=context.retry_after)
+
+
+def _worked_too_long(context: _Context) -> RallyAccelerateError:
+    return TimedOut(
+        f"Rally did not finish {context.asked} within its time limit ({context.status}).",
+        retry_after=context.retry_after,
+    )
+
+
+def _bad_gateway(context: _Context) -> RallyAccelerateError:
+    if context.seconds is not None and context.seconds < SOON_SECONDS:
+        return Unavailable("The gateway before Rally gets no answer from it (502).", retry_after=context.retry_after)
+    return _worked_too_long(context)
+
+
+def _maintenance(context: _Context) -> RallyAccelerateError:
+    return Unavailable(
+        f"Rally is not available ({context.status}): maintenance or restart.", retry_after=context.retry_after
+    )
+
+
+def _conflict(context: _Context) -> RallyAccelerateError:
+    # Live-tested clients try again on a conflict [U] (rally-api.md 1.3); for a reader it means a moment of
+    # change.
+    return Unavailable(f"Rally reports a conflict for {context.asked} (409).", retry_after=context.retry_after)
+
+
+_BY_STATUS: Mapping[int, Callable[[_Context], RallyAccelerateError]] = {
+    401: _unauthorized,
+    403: _forbidden,
+    404: _not_found,
+    407: _proxy_login,
+    408: _worked_too_long,
+    409: _conflict,
+    413: _too_large,
+    414: _too_large,
+    429: _throttled,
+    431: _too_large,
+    502: _bad_gateway,
+    503: _maintenance,
+    504: _worked_too_long,
+    524: _worked_too_long,
+}
+
+
+def _redirect(context: _Context) -> RallyAccelerateError:
+    location = context.headers.get("location") or ""
+    parts = urlsplit(location)
+    # Only the host is told: addresses of login pages carry tokens.
+    where = parts.hostname or "another page of the same server"
+    if re.search(_SIGN_ON, location, re.IGNORECASE):
+        return AccessRefused(
+            f"Rally sends the request to a login page at {where} ({context.status}).", hint=_SIGN_ON_HINT
+        )
+    return UnexpectedAnswer(
+        f"The server sends the request for {context.asked} on to {where} ({context.status}).",
+        hint="Set baseUrl to the address that the server sends to, with https://.",
+    )
+
+
+_SIGN_ON = r"login|log-in|signin|sign-in|logon|saml|sso\b|/sso|oauth|authorize|adfs|idp\b|okta"
+_SIGN_ON_HINT = (
+    "Single sign-on is in the way: use an apiKey instead of username and password, and check that no portal of your "
+    "network stands before Rally."
+)
+
+
+def _refusal(context: _Context) -> RallyAccelerateError:
+    for text in context.errors:
+        return _error_text(text, context.asked)
+    return Rejected(
+        f"The server refuses the request for {context.asked} ({context.status}).{context.words}",
+        hint="Check baseUrl and the extra filter (query).",
+    )
+
+
+def _failure(context: _Context) -> RallyAccelerateError:
+    return Unavailable(
+        f"Rally fails on {context.asked} ({context.status}).{context.words}",
+        hint="If it does not pass by itself, try without the extra filter (query) and ask Rally's support.",
+        retry_after=context.retry_after,
+    )
+
+
+def _page_instead_of_data(context: _Context) -> RallyAccelerateError:
+    """HTML with a good status: a login page, maintenance, or somebody else's page (rally-api.md 1.3, 1.2)."""
+    if re.search(
+        r"SAMLRequest|type=['\"]?password|j_username|single sign.?on|sign in to|log in to",
+        context.text,
+        re.IGNORECASE,
+    ):
+        return AccessRefused("A login page came instead of data.", hint=_SIGN_ON_HINT)
+    if re.search(r"maintenance|unavailable|offline|be back|upgrad", context.text, re.IGNORECASE):
+        return Unavailable(f"Rally shows a maintenance page.{context.words}", retry_after=context.retry_after)
+    return Unavailable(
+        f"A web page came instead of data for {context.asked}.{context.words}",
+        hint="If it does not pass by itself: check that baseUrl is a Rally server and that no proxy or portal of your "
+        "network answers in its place.",
+        retry_after=context.retry_after,
+    )
+
+
+# --- the body of a good status ---------------------------------------------------------------------------------------
+
+
+def _read(context: _Context) -> Answer:
+    length = context.headers.get("content-length") or ""
+    compressed = (context.headers.get("content-encoding") or "identity").lower() != "identity"
+    if length.isdecimal() and not compressed and int(length) > len(context.body):
+        raise CutShort(f"The answer for {context.asked} ended after {len(context.body)} of {length} bytes.")
+    try:
+        data = orjson.loads(context.body)
+    except orjson.JSONDecodeError:
+        if context.body.lstrip()[:1] in {b"{", b""}:
+            raise CutShort(
+                f"The answer for {context.asked} ended in the middle, after {len(context.body)} bytes."
+            ) from None
+        raise UnexpectedAnswer(f"The answer for {context.asked} is not JSON.{context.words}") from None
+    inside = _unwrapped(data)
+    if inside is None:
+        # Errors may stand beside the envelope too (rally-api.md 1.3): look there before giving up.
+        for text in _texts(data, "Errors"):
+            raise _error_text(text, context.asked)
+        raise UnexpectedAnswer(f"The answer for {context.asked} has none of Rally's envelopes.")
+    for text in _texts(data, "Errors"):
+        raise _error_text(text, context.asked)
+    if "OperationResult" in data:
+        # Only failures and writes answer so (rally-api.md 1.3), and nothing here writes.
+        raise UnexpectedAnswer(f"Rally answers the read of {context.asked} with an empty operation result.")
+    return Answer(inside, tuple(dict.fromkeys(excerpt(text) for text in _texts(data, "Warnings"))), context.date)
+
+
+def _unwrapped(data: Any) -> Mapping[str, Any] | None:
+    """The members of the envelope: ``QueryResult``, ``OperationResult``, a single object, or Lookback's bare one."""
+    if not isinstance(data, dict):
+        return None
+    for name in ("QueryResult", "OperationResult"):
+        if isinstance(data.get(name), dict):
+            return data[name]  # type: ignore[no-any-return]  # JSON is Any until it is read
+    if isinstance(data.get("Results"), list):
+        return data
+    objects = [value for key, value in data.items() if isinstance(value, dict) and key not in {"Errors", "Warnings"}]
+    # An object's wrapper is its ElementName (rally-api.md 1.3), which cannot be told beforehand.
+    if len(objects) == 1 and any(key.startswith("_") or key in {"ObjectID", "Errors"} for key in objects[0]):
+        return objects[0]
+    return None
+
+
+def _texts(data: Any, name: str) -> Iterable[str]:
+    """The members of ``Errors[]`` or ``Warnings[]``, inside the envelope and beside it (rally-api.md 1.3)."""
+    if not isinstance(data, dict):
+        return
+    places = [data, *(value for value in data.values() if isinstance(value, dict))]
+    for place in places:
+        texts = place.get(name)
+        for text in texts if isinstance(texts, list) else []:
+            yield text if isinstance(text, str) else str(text)
+
+
+def _error_text(text: str, asked: str) -> RallyAccelerateError:
+    """The error that a text of ``Errors[]`` stands for (rally-api.md 1.3, 4.7)."""
+    for pattern, kind, hint in _ERROR_TEXTS:
+        if re.search(pattern, text, re.IGNORECASE):
+            return kind(f'Rally says about {asked}: "{excerpt(text)}".', hint=hint)
+    return Rejected(
+        f'Rally refuses {asked}: "{excerpt(text)}".',
+        hint="Check the extra filter (query), types and projects.",
+    )
+
+
+_ERROR_TEXTS: tuple[tuple[str, type[RallyAccelerateError], str], ...] = (
+    (
+        r"Cannot find object to read|Could not read: Could not read",
+        NotFound,
+        "The object was deleted, or this user may not see it: check workspace, projects and rights.",
+    ),
+    (
+        r"Could not find (the )?attribute",
+        Rejected,
+        "The extra filter (query) names a field that this type does not have; custom fields begin with c_.",
+    ),
+    (
+        r"Could not parse|Error parsing expression|Unknown operator",
+        Rejected,
+        "Check the extra filter (query): every condition in parentheses, and each AND or OR joining exactly two.",
+    ),
+    (
+        r"Invalid key",
+        AccessRefused,
+        (
+            "Something on the way adds cookies or caches answers (a proxy), or the key is not allowed here: use an "
+            "apiKey and bypass caching proxies."
+        ),
+    ),
+    (
+        r"type name .* is unknown",
+        NotFound,
+        "Check types: this workspace has no such type. Portfolio levels are written PortfolioItem/<level>.",
+    ),
+    (
+        r"Unauthorized for projects|Not authorized",
+        AccessRefused,
+        "Give the user of this key or login at least viewer rights in the workspace and its projects.",
+    ),
+    (
+        r"Concurrency ?conflict|Modified since read",
+        Unavailable,
+        "Somebody changed the data in the same moment.",
+    ),
+)
+
+#: API keys and session ids: a long run of key characters behind an underscore, or a named one.
+_SECRETS = re.compile(r"(?<![A-Za-z0-9])_[A-Za-z0-9]{20,}|(?i:\b(key|token|zsessionid|password)=)[^\s&\"'<]+")
+
+
+def excerpt(text: str) -> str:
+    """A short piece of the service's own words, fit for a message: no markup, no blanks in rows, no keys."""
+    plain = re.sub(r"(?is)<(script|style|title)\b.*?(</\1>|$)|<!--.*?(-->|$)", " ", text)
+    plain = html.unescape(re.sub(r"<[^>]*(>|$)", " ", plain))
+    # Control and direction characters could rewrite a terminal's line.
+    plain = "".join(char if char.isprintable() else " " for char in plain)
+    plain = _SECRETS.sub(lambda found: f"{found[1]}=***" if found[1] else "***", " ".join(plain.split()))
+    return plain if len(plain) <= EXCERPT_LENGTH else f"{plain[: EXCERPT_LENGTH - 1]}…"

@@ -1,0 +1,103 @@
+"""What is fetched of each kind, and what is looked for in its past: exactly what mapping needs.
+
+A name in ``fetch`` applies at every depth and costs the server a lookup for each nested object that has it,
+so the lists stay lean. Unknown names are ignored, so one list serves a whole family of kinds (rally-api.md
+1.5).
+"""
+
+from collections.abc import Iterable
+
+#: What makes a row a Record, and where its past stands.
+_IDENTITY = ("ObjectID", "FormattedID", "VersionId", "CreationDate", "LastUpdateDate", "RevisionHistory")
+#: What people read of an item. Tags bring their names inline (rally-api.md 1.5).
+_TEXTS = ("Name", "Description", "Owner", "CreatedBy", "Project", "Tags")
+#: Where an item stands. A portfolio item's State is a reference and comes with its Name.
+_STATUS = (
+    "ScheduleState",
+    "State",
+    "FlowState",
+    "FlowStateChangedDate",
+    "Blocked",
+    "BlockedReason",
+    "Ready",
+    "Expedite",
+)
+#: A schedulable item's time: the dates inside Iteration and Release are named here too, as names go to any
+#: depth.
+_SCHEDULE = (
+    "PlanEstimate",
+    "Package",
+    "AcceptedDate",
+    "InProgressDate",
+    "Iteration",
+    "StartDate",
+    "EndDate",
+    "Release",
+    "ReleaseStartDate",
+    "ReleaseDate",
+)
+#: Which other item it belongs to.
+_PARENTS = ("Parent", "PortfolioItem", "Requirement", "WorkProduct")
+#: The person's name; ``_refObjectName`` is what remains of a user without one.
+_PEOPLE = ("DisplayName",)
+_DEFECT = ("Priority", "Severity", "Environment", "Resolution", "SubmittedBy", "OpenedDate", "ClosedDate")
+#: Ordinal is that of the type definition: 0 is the lowest level (rally-api.md 2.5).
+_PORTFOLIO = ("PortfolioItemType", "PortfolioItemTypeName", "Ordinal", "InvestmentCategory")
+_TEST_CASE = ("Priority", "LastVerdict", "LastRun")
+
+_EVERY = (*_IDENTITY, *_TEXTS, *_STATUS, *_PARENTS, *_PEOPLE)
+
+#: What a revision consists of; the user comes as a stub with the name in it (rally-api.md 3.1).
+REVISION_FIELDS = ("ObjectID", "RevisionNumber", "CreationDate", "User", "Description", "RevisionHistory")
+
+#: What project and workspace resolution needs.
+PROJECT_FIELDS = ("ObjectID", "Name", "State", "Parent", "Workspace")
+WORKSPACE_FIELDS = ("ObjectID", "Name", "State")
+
+#: Words of revision texts by kind. ``STATE`` alone finds SCHEDULE STATE and FLOW STATE as well, but also the
+#: setting of a portfolio item's first state, which is told as ``STATE added`` (rally-api.md 3.2, 3.4).
+_STATE = "STATE"
+_SCHEDULE_STATE = "SCHEDULE STATE"
+_SCHEDULABLE = frozenset({"hierarchicalrequirement", "defect", "defectsuite", "testset"})
+
+
+def fetched(kind: str) -> tuple[str, ...]:
+    """The names to fetch for a kind, each once.
+
+    Args:
+        kind: The wire name, lower case.
+    """
+    names: tuple[str, ...]
+    if kind.startswith("portfolioitem"):
+        # Only the lowest level has a release (rally-api.md 2.2.10).
+        names = (*_EVERY, *_PORTFOLIO, "Release", "ReleaseStartDate", "ReleaseDate")
+    elif kind == "testcase":
+        names = (*_EVERY, *_TEST_CASE)
+    elif kind == "hierarchicalrequirement":
+        names = (*_EVERY, *_SCHEDULE)
+    else:
+        # Defects, tasks, suites, and whatever kind comes: the union, unknown names cost nothing.
+        names = (*_EVERY, *_SCHEDULE, *_DEFECT)
+    return tuple(dict.fromkeys(names))
+
+
+def words_of_past(kinds: Iterable[str], *, defect_status: str) -> tuple[str, ...]:
+    """Which texts a revision must contain one of to matter for the status of these kinds.
+
+    One answer serves all kinds of a run, so that what is read for stories serves the defects in between.
+
+    Args:
+        kinds: The wire names of the run.
+        defect_status: ``ScheduleState`` or ``State``.
+    """
+    words: set[str] = set()
+    for kind in kinds:
+        if kind == "testcase":
+            words.add("VERDICT")
+        elif kind in _SCHEDULABLE and not (kind == "defect" and defect_status == "State"):
+            words.add(_SCHEDULE_STATE)
+        else:
+            words.add(_STATE)
+    if _STATE in words:
+        words.discard(_SCHEDULE_STATE)
+    return tuple(sorted(words))

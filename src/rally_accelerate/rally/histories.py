@@ -1,0 +1,235 @@
+"""The past of many items in few requests: revisions by ranges of history ids, shared between walks.
+
+Stories and defects are walked side by side, and their histories' ids interleave. So a range that one walk
+reads is kept for a while, and a neighbour asks only for what it does not cover. The decisions are in
+``stretches.py``.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from rally_accelerate.rally import stretches
+from rally_accelerate.rally.calls import Caller
+from rally_accelerate.rally.fields import REVISION_FIELDS
+from rally_accelerate.rally.keyset import Listing, Row, next_rows, walk
+from rally_accelerate.rally.query import Expression
+from rally_accelerate.rally.records import Record, Revision, WorkItem
+from rally_accelerate.rally.wire import object_id, parse_instant, ref_id
+
+logger = logging.getLogger(__name__)
+
+#: So many revisions are kept for neighbours; some 500 bytes each.
+MOST_KEPT = 100_000
+
+ByHistory = Mapping[int, Sequence[Revision]]
+
+
+@dataclass(slots=True, eq=False)
+class _Stretch:
+    """A range of history ids that is being read, or has been."""
+
+    low: int
+    high: int
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+    #: The service's clock at the first answer; None until then, and when the range was given up.
+    answered_at: datetime | None = None
+    by_history: ByHistory = field(default_factory=dict)
+    rows: int = 0
+
+    def covers(self, history: int) -> bool:
+        return self.low <= history <= self.high
+
+
+class Histories:
+    """Reads the past of one workspace's items.
+
+    Args:
+        caller: Asks Rally.
+        workspace: The workspace's ObjectID.
+        words: What a revision's text must contain one of.
+        page_size: The largest page.
+    """
+
+    def __init__(self, caller: Caller, *, workspace: int, words: Sequence[str], page_size: int) -> None:
+        self._caller = caller
+        self._workspace = workspace
+        self._words = tuple(words)
+        self._page_size = page_size
+        # Ranges read with and without revision 0 do not serve each other.
+        self._kept: dict[bool, list[_Stretch]] = {False: [], True: []}
+        #: Rows for each id of a range, as last seen: tells beforehand where a range will not pay.
+        self._density: float | None = None
+
+    async def of(self, records: Sequence[Record]) -> list[WorkItem]:
+        """The records with their past, in the same order; without a history, the past is empty."""
+        keys = [ref_id(record.fields.get("RevisionHistory")) for record in records]
+        updated = {
+            key: record.revision.updated_at for key, record in zip(keys, records, strict=True) if key is not None
+        }
+        # CreatedBy is null or unknown on old data: then the user of revision 0 made the item (rally-api.md
+        # 2.1).
+        first = any(not record.fields.get("CreatedBy") for record in records)
+        past = await self._past(updated, first=first) if updated else {}
+        return [
+            WorkItem(
+                record=record,
+                revisions=tuple(sorted(past.get(key, ()) if key else (), key=lambda each: (each.number, each.instant))),
+            )
+            for key, record in zip(keys, records, strict=True)
+        ]
+
+    async def _past(self, updated: Mapping[int, datetime], *, first: bool) -> ByHistory:
+        wanted = sorted(updated)
+        kept = self._kept[first]
+        # Waiting for a neighbour comes after starting the own part, so two walks can never wait for each
+        # other.
+        lists: list[int] = []
+        own: list[tuple[_Stretch, tuple[int, ...]]] = []
+        for group in stretches.gaps(wanted, [(each.low, each.high) for each in kept]):
+            if self._pays(group, first=first):
+                stretch = _Stretch(group[0], group[-1])
+                kept.append(stretch)
+                own.append((stretch, group))
+            else:
+                lists.extend(group)
+        covered = set(wanted).difference(lists, *(group for _, group in own))
+        parts: list[Coroutine[Any, Any, ByHistory]] = [
+            self._fill(stretch, group, first=first) for stretch, group in own
+        ]
+        shared = [each for each in kept if any(map(each.covers, covered))]
+        found: dict[int, Sequence[Revision]] = {}
+        for part in await _together([*parts, self._listed(lists, first=first)]):
+            found.update(part)
+        stale: list[int] = []
+        for stretch in shared:
+            await stretch.done.wait()
+        for history in sorted(covered):
+            serving = next(
+                (
+                    each
+                    for each in shared
+                    if each.covers(history) and stretches.is_fresh(updated[history], each.answered_at)
+                ),
+                None,
+            )
+            if serving is None:
+                stale.append(history)
+            else:
+                found[history] = serving.by_history.get(history, ())
+        found.update(await self._listed(stale, first=first))
+        self._forget(first=first)
+        return found
+
+    def _pays(self, group: Sequence[int], *, first: bool) -> bool:
+        """Whether a range is worth trying for these ids, as far as can be told before."""
+        lists = len(self._chunks(group, first=first))
+        if lists <= 1:
+            return False
+        if self._density is None:
+            return True
+        rows = self._density * (group[-1] - group[0] + 1)
+        return stretches.range_is_cheaper(list_requests=lists, rows_left=rows, page_size=self._page_size)
+
+    async def _fill(self, stretch: _Stretch, group: Sequence[int], *, first: bool) -> ByHistory:
+        """Read a range, or give it up for lists when its first answer shows that they are cheaper."""
+        try:
+            listing = self._listing(stretches.range_condition(stretch.low, stretch.high), first=first)
+            first_page = await next_rows(self._caller, listing)
+            self._density = first_page.left / (stretch.high - stretch.low + 1)
+            rows = [row for _, row in first_page.rows]
+            if not first_page.last:
+                lists = len(self._chunks(group, first=first))
+                left = first_page.left - len(rows)
+                if not stretches.range_is_cheaper(list_requests=lists, rows_left=left, page_size=self._page_size):
+                    return await self._listed(group, first=first)
+                async for page in walk(self._caller, listing, after=first_page.after):
+                    rows.extend(row for _, row in page.rows)
+            # Set together and last: a neighbour sees a whole range or none.
+            stretch.by_history, stretch.rows = _grouped(rows), len(rows)
+            stretch.answered_at = first_page.date
+            return {history: stretch.by_history.get(history, ()) for history in group}
+        finally:
+            if stretch.answered_at is None:
+                self._kept[first].remove(stretch)
+            stretch.done.set()
+
+    async def _listed(self, histories: Sequence[int], *, first: bool) -> ByHistory:
+        """Exactly these histories, by lists of ids."""
+
+        async def read(ids: tuple[int, ...]) -> ByHistory:
+            listing = self._listing(stretches.list_condition(ids), first=first)
+            return _grouped([row async for page in walk(self._caller, listing) for _, row in page.rows])
+
+        found: dict[int, Sequence[Revision]] = dict.fromkeys(histories, ())
+        for part in await _together([read(ids) for ids in self._chunks(histories, first=first)]):
+            found.update(part)
+        return found
+
+    def _chunks(self, histories: Sequence[int], *, first: bool) -> list[tuple[int, ...]]:
+        # Measured with the longest list's frame: another operand and the id that the walk may stand at.
+        frame = self._listing(stretches.range_condition(0, 1), first=first)
+        taken = len(frame.request(after=10**13, size=self._page_size).target) + len("https://") + 253
+        return stretches.chunks(histories, taken=taken)
+
+    def _listing(self, where: Expression, *, first: bool) -> Listing:
+        return Listing(
+            kind="revision",
+            fetch=REVISION_FIELDS,
+            # The project scope does not matter to revisions (rally-api.md 3.1).
+            where=(where, stretches.past_condition(self._words, first=first)),
+            workspace=self._workspace,
+        )
+
+    def _forget(self, *, first: bool) -> None:
+        """Drop the oldest finished ranges beyond the limit."""
+        kept = self._kept[first]
+        rows = sum(each.rows for each in kept)
+        for each in list(kept):
+            if rows <= MOST_KEPT:
+                return
+            if each.done.is_set():
+                kept.remove(each)
+                rows -= each.rows
+
+
+async def _together(parts: Sequence[Coroutine[Any, Any, ByHistory]]) -> list[ByHistory]:
+    """All results; when one fails the others are stopped, and its error is raised as it is."""
+    tasks = [asyncio.ensure_future(part) for part in parts]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _grouped(rows: Iterable[Row]) -> ByHistory:
+    """Revisions by the history they belong to; a revision without a history or a time tells nothing."""
+    grouped: dict[int, list[Revision]] = defaultdict(list)
+    users: dict[str, str] = {}
+    unreadable = 0
+    for row in rows:
+        history, instant = ref_id(row.get("RevisionHistory")), parse_instant(row.get("CreationDate"))
+        if history is None or instant is None:
+            unreadable += 1
+            continue
+        user = row.get("User")
+        name = str(user.get("_refObjectName") or user.get("DisplayName") or "") if isinstance(user, Mapping) else ""
+        grouped[history].append(
+            Revision(
+                history_id=history,
+                number=object_id(row.get("RevisionNumber")) or 0,
+                instant=instant,
+                # One text for each person, not one for each row.
+                user=users.setdefault(name, name),
+                description=str(row.get("Description") or ""),
+            )
+        )
+    if unreadable:
+        logger.warning("%d revisions without history or date were left out", unreadable)
+    return dict(grouped)

@@ -1,0 +1,228 @@
+"""Which workspace and projects the settings mean: names, patterns, ids and paths against what Rally has; pure.
+
+Names are not unique (rally-api.md 0.30, 5.1, 5.2): nothing is chosen silently where two things could be
+meant.
+"""
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from rally_accelerate.errors import ConfigError, Problem
+from rally_accelerate.rally.records import Project, Workspace
+
+#: Separates the names of a path, as in pyral: ``Company // Division // Team`` (rally-api.md 1.6).
+PATH_SEPARATOR = " // "
+
+#: So many candidates, near matches or names are told of each wanted name.
+MOST_TOLD = 8
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The projects to read, ascending by ObjectID, and what is worth telling about the choice."""
+
+    projects: tuple[Project, ...]
+    notices: tuple[str, ...] = ()
+
+
+def choose_workspace(wanted: str, workspaces: Sequence[Workspace]) -> Workspace:
+    """The one workspace of this name or ObjectID.
+
+    Raises:
+        ConfigError: None, several, or a closed one.
+    """
+    found = [each for each in workspaces if str(each.object_id) == wanted] or _by_name(
+        wanted, workspaces, lambda each: each.name
+    )
+    found = [each for each in found if each.open] or found
+    match found:
+        case [Workspace(open=True) as only]:
+            return only
+        case [only]:
+            text = f"the workspace {_quoted(only.name)} is closed; its items cannot be read"
+        case []:
+            near = _near(wanted, [each.name for each in workspaces])
+            seen = _listing(f"{_quoted(each.name)} ({each.object_id})" for each in workspaces)
+            text = f"this user sees no workspace {_quoted(wanted)}{near}; it sees {seen or 'none at all'}"
+        case several:
+            candidates = _listing(str(each.object_id) for each in several)
+            text = (
+                f"{len(several)} workspaces are called {_quoted(wanted)}; "
+                f"give the ObjectID of one of them: {candidates}"
+            )
+    problem = Problem("properties.workspace", text)
+    raise ConfigError(
+        str(problem), problems=(problem,), hint="Correct workspace, or leave it empty for the user's default."
+    )
+
+
+def choose_projects(wanted: Sequence[str], projects: Sequence[Project], *, children: bool = False) -> Chosen:
+    """The open projects that these texts mean.
+
+    Each text is an ObjectID, a name, a path of names, or a pattern with ``*`` and ``?``; in this order, so
+    that a name that contains a star is found by itself. Letters' case counts first; where nothing matches so,
+    it does not.
+
+    Args:
+        wanted: The texts of the setting, at least one.
+        projects: Every project of the workspace that the user sees.
+        children: Whether the open projects below the chosen ones belong to them.
+
+    Raises:
+        ConfigError: Unknown or ambiguous texts, all of them at once, or nothing but closed projects.
+    """
+    tree = _Tree(projects)
+    chosen: dict[int, Project] = {}
+    problems: list[Problem] = []
+    notices: list[str] = []
+    for text in wanted:
+        found, fault = _find(text, tree)
+        if fault:
+            problems.append(Problem("properties.projects", fault))
+        closed = [each for each in found if not each.open]
+        if closed and len(closed) == len(found):
+            notices.append(f"The project {_quoted(closed[0].name)} is closed: its items cannot be read.")
+        chosen.update((each.object_id, each) for each in found)
+    if children:
+        below = [
+            each for project in list(chosen.values()) for each in tree.below(project) if each.object_id not in chosen
+        ]
+        closed = [each for each in {each.object_id: each for each in below}.values() if not each.open]
+        if closed:
+            names = _listing(_quoted(each.name) for each in closed)
+            notices.append(f"Closed child projects are left out, their items cannot be read: {names}.")
+        chosen.update((each.object_id, each) for each in below)
+    readable = tuple(sorted((each for each in chosen.values() if each.open), key=lambda each: each.object_id))
+    if chosen and not readable and not problems:
+        names = _listing(_quoted(each.name) for each in chosen.values())
+        problems.append(
+            Problem("properties.projects", f"every project named is closed, their items cannot be read: {names}")
+        )
+    if problems:
+        raise ConfigError(
+            "; ".join(str(problem) for problem in problems),
+            problems=problems,
+            hint="Correct projects: names, patterns such as Team *, paths such as A // B, or ObjectIDs.",
+        )
+    return Chosen(readable, tuple(notices))
+
+
+def is_pattern(text: str) -> bool:
+    """Whether a text may be a pattern: only ``*`` and ``?`` are special, as names contain brackets."""
+    return "*" in text or "?" in text
+
+
+class _Tree:
+    """Projects with their places in the tree."""
+
+    def __init__(self, projects: Sequence[Project]) -> None:
+        self.projects = projects
+        self.by_id: Mapping[int, Project] = {each.object_id: each for each in projects}
+        self._children: dict[int, list[Project]] = {}
+        for each in projects:
+            if each.parent is not None:
+                self._children.setdefault(each.parent, []).append(each)
+
+    def path(self, project: Project) -> str:
+        """The names from the topmost visible ancestor down to the project."""
+        names = [project.name]
+        seen = {project.object_id}
+        above = project.parent
+        while above is not None and above in self.by_id and above not in seen:
+            seen.add(above)
+            names.append(self.by_id[above].name)
+            above = self.by_id[above].parent
+        return PATH_SEPARATOR.join(reversed(names))
+
+    def below(self, project: Project) -> list[Project]:
+        """Every project under this one, at any depth."""
+        found: dict[int, Project] = {}
+        waiting = list(self._children.get(project.object_id, ()))
+        while waiting:
+            each = waiting.pop()
+            if each.object_id not in found:
+                found[each.object_id] = each
+                waiting.extend(self._children.get(each.object_id, ()))
+        return list(found.values())
+
+
+def _find(text: str, tree: _Tree) -> tuple[Sequence[Project], str]:
+    """What a text means, and what is wrong with it."""
+    if text.isdecimal() and int(text) in tree.by_id:
+        return [tree.by_id[int(text)]], ""
+    found = _by_name(text, tree.projects, lambda each: each.name)
+    if not found and PATH_SEPARATOR.strip() in text:
+        found = _by_path(text, tree)
+    if not found and is_pattern(text):
+        found = _by_pattern(text, tree.projects)
+        return (found, "") if found else ((), f"no project matches {_quoted(text)}")
+    # A closed project of the same name is no rival: its items cannot be read.
+    found = [each for each in found if each.open] or found
+    if not found:
+        near = _near(text, [each.name for each in tree.projects])
+        what = f"no project has the ObjectID {text}" if text.isdecimal() else f"no project is called {_quoted(text)}"
+        return (), f"{what}{near}"
+    if len(found) > 1:
+        candidates = _listing(f"{each.object_id} ({tree.path(each)})" for each in found)
+        return (
+            (),
+            f"{len(found)} projects are called {_quoted(text)}; give the ObjectID or path of one: {candidates}",
+        )
+    return found, ""
+
+
+def _by_name(wanted: str, things: Iterable[T], name: Callable[[T], str]) -> list[T]:
+    things = list(things)
+    exact = [each for each in things if name(each) == wanted]
+    return exact or [each for each in things if _folded(name(each)) == _folded(wanted)]
+
+
+def _by_path(wanted: str, tree: _Tree) -> list[Project]:
+    """Projects whose path is, or ends with, the wanted one."""
+    parts = [part.strip() for part in wanted.split(PATH_SEPARATOR.strip())]
+    for fold in (str, _folded):
+        tail = [fold(part) for part in parts]
+        found = [
+            each
+            for each in tree.projects
+            if [fold(part) for part in tree.path(each).split(PATH_SEPARATOR)][-len(tail) :] == tail
+        ]
+        if found:
+            return found
+    return []
+
+
+def _by_pattern(wanted: str, projects: Iterable[Project]) -> list[Project]:
+    projects = list(projects)
+    for fold in (str, _folded):
+        pieces = {"*": ".*", "?": "."}
+        pattern = re.compile("".join(pieces.get(char) or re.escape(char) for char in fold(wanted)), re.DOTALL)
+        found = [each for each in projects if pattern.fullmatch(fold(each.name))]
+        if found:
+            return found
+    return []
+
+
+def _folded(text: str) -> str:
+    return text.strip().casefold()
+
+
+def _near(wanted: str, names: Sequence[str]) -> str:
+    by_folded = {_folded(name): name for name in names}
+    close = difflib.get_close_matches(_folded(wanted), list(by_folded), n=3, cutoff=0.6)
+    return f" (did you mean {' or '.join(_quoted(by_folded[each]) for each in close)}?)" if close else ""
+
+
+def _listing(texts: Iterable[str]) -> str:
+    every = list(texts)
+    told = ", ".join(every[:MOST_TOLD])
+    return f"{told} and {len(every) - MOST_TOLD} more" if len(every) > MOST_TOLD else told
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'

@@ -1,0 +1,155 @@
+"""WSAPI query expressions as a tiny tree that renders itself to Rally's strictly binary grammar (rally-api.md 1.7)."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from rally_accelerate.errors import QueryError
+from rally_accelerate.rally.wire import render_instant
+
+Value = str | int | float | bool | datetime | None
+
+_FIELD = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+_OPERATORS = frozenset({"=", "!=", "<", ">", "<=", ">=", "contains", "!contains"})
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One comparison: ``(field operator value)``.
+
+    The right side is always a literal, Rally compares no two fields. ``in`` is left out on purpose: it is
+    undependable for some attribute types (rally-api.md 1.7).
+    """
+
+    field: str
+    operator: str
+    value: Value
+
+    def render(self) -> str:
+        """The condition with its parentheses.
+
+        Raises:
+            QueryError: The value holds a double quote, which Rally's grammar cannot express.
+        """
+        if not _FIELD.fullmatch(self.field):
+            raise ValueError(f"{self.field!r} is no attribute path")
+        if self.operator not in _OPERATORS:
+            raise ValueError(f"{self.operator!r} is no operator")
+        return f"({self.field} {self.operator} {_literal(self.value)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """A condition in the user's own words, checked for its parentheses and quotes only."""
+
+    text: str
+
+    def render(self) -> str:
+        """The text as exactly one operand: with outer parentheses, and without redundant ones.
+
+        Raises:
+            QueryError: Parentheses or quotes do not pair up, at the column told.
+        """
+        return _one_operand(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    """All of the operands; one operand stands for itself."""
+
+    operands: tuple["Expression", ...]
+
+    def render(self) -> str:
+        """The operands joined two by two."""
+        return _joined([operand.render() for operand in self.operands], "AND")
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    """Any of the operands; one operand stands for itself."""
+
+    operands: tuple["Expression", ...]
+
+    def render(self) -> str:
+        """The operands joined two by two."""
+        return _joined([operand.render() for operand in self.operands], "OR")
+
+
+Expression = Condition | Raw | And | Or
+
+
+def any_of(field: str, values: Sequence[Value]) -> Or:
+    """True where the field equals one of the values."""
+    return Or(tuple(Condition(field, "=", value) for value in values))
+
+
+def _joined(parts: Sequence[str], word: str) -> str:
+    match parts:
+        case []:
+            raise ValueError(f"{word} needs an operand")
+        case [only]:
+            # A redundant pair of parentheses is an error to Rally (rally-api.md 1.7).
+            return only
+    # Halved rather than chained: a long list nests a few levels deep instead of one level for each operand.
+    middle = (len(parts) + 1) // 2
+    return f"({_joined(parts[:middle], word)} {word} {_joined(parts[middle:], word)})"
+
+
+def _literal(value: Value) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return f"{value}"
+        case datetime():
+            return f'"{render_instant(value)}"'
+    if '"' in value:
+        # No working escape is known (rally-api.md 1.7).
+        raise QueryError(
+            f"Rally's query language cannot express a value with a double quote: {value!r}",
+            column=value.index('"') + 1,
+        )
+    return f'"{value}"'
+
+
+def _one_operand(text: str) -> str:
+    stripped = text.strip()
+    offset = len(text) - len(text.lstrip())
+    if not stripped:
+        raise QueryError("The query is empty.", expected=("(",))
+    closing = _pairs(stripped, offset=offset)
+    if closing.get(0) != len(stripped) - 1:
+        return f"({stripped})"
+    while closing.get(1) == len(stripped) - 2:
+        # ((A)) is an error to Rally, ((A) AND (B)) is not.
+        stripped = stripped[1:-1]
+        closing = _pairs(stripped, offset=offset)
+    return stripped
+
+
+def _pairs(text: str, *, offset: int) -> dict[int, int]:
+    """Where each opening parenthesis outside quotes is closed."""
+    opened: list[int] = []
+    closing: dict[int, int] = {}
+    quoted_at: int | None = None
+    for place, char in enumerate(text):
+        if char == '"':
+            quoted_at = place if quoted_at is None else None
+        elif quoted_at is not None:
+            continue
+        elif char == "(":
+            opened.append(place)
+        elif char == ")":
+            if not opened:
+                raise QueryError(
+                    "A closing parenthesis has no opening one.", column=offset + place + 1, expected=("(",)
+                )
+            closing[opened.pop()] = place
+    if quoted_at is not None:
+        raise QueryError("A double quote is not closed.", column=offset + quoted_at + 1, expected=('"',))
+    if opened:
+        raise QueryError("A parenthesis is not closed.", column=offset + opened[-1] + 1, expected=(")",))
+    return closing

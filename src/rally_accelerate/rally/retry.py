@@ -1,0 +1,81 @@
+"""What is tried again, for how long, and with which waits."""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import stamina
+
+from rally_accelerate.errors import Transient
+
+logger = logging.getLogger(__name__)
+
+FIRST_WAIT = 1.0
+LONGEST_WAIT = 30.0
+JITTER = 2.0
+
+T = TypeVar("T")
+
+
+async def retrying(
+    attempt: Callable[[], Awaitable[T]],
+    *,
+    seconds: float,
+    eased: Callable[[Transient], bool] = lambda _: False,
+    retried: Callable[[], None] = lambda: None,
+) -> T:
+    """Run an attempt until it succeeds, fails for good, or has failed for too long.
+
+    Waits double from one second to thirty, with jitter; a wait that the service asks for is kept exactly. In
+    tests ``stamina.set_testing`` switches all waits off.
+
+    Args:
+        attempt: What is tried; makes its request anew each time.
+        seconds: For how long after the first failure further attempts begin; 0 means one attempt only.
+        eased: Told of each failure; answers whether the next attempt will ask for less. Then it is another
+            request, and the time begins anew: a page that takes too long is halved until it fits, not given
+            up after two tries.
+        retried: Called before each further attempt.
+
+    Raises:
+        RallyAccelerateError: What the last attempt raised.
+    """
+    patience = _Patience(seconds, eased)
+    async for try_ in stamina.retry_context(
+        on=patience.decide,
+        attempts=None,
+        timeout=None,
+        wait_initial=FIRST_WAIT,
+        wait_max=LONGEST_WAIT,
+        wait_jitter=JITTER,
+    ):
+        with try_:
+            if try_.num > 1:
+                retried()
+                logger.warning("Trying again (attempt %d) after: %s", try_.num, patience.last)
+            return await attempt()
+    raise AssertionError("stamina ends with a result or an exception")
+
+
+class _Patience:
+    """Decides after each failure whether to go on, and how long to wait when the service says."""
+
+    def __init__(self, seconds: float, eased: Callable[[Transient], bool]) -> None:
+        self._seconds = seconds
+        self._eased = eased
+        self._until: float | None = None
+        self.last: Transient | None = None
+
+    def decide(self, error: Exception) -> bool | float:
+        """Stamina's hook: False gives up, True waits as usual, a number waits exactly so long."""
+        if not isinstance(error, Transient):
+            return False
+        now = time.monotonic()
+        if self._eased(error) or self._until is None:
+            self._until = now + self._seconds
+        self.last = error
+        wait = error.retry_after or 0.0
+        if now + wait >= self._until:
+            return False
+        return wait if wait > 0 else True

@@ -1,0 +1,256 @@
+"""The thin edge to the network: connections, proxy, login headers, and the lock that lets only reads out.
+
+Nothing is decided here about answers; failures before an answer become the product's errors, each with its
+cause.
+"""
+
+import platform
+import re
+import socket
+import ssl
+import urllib.request
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from urllib.parse import urlsplit
+
+import httpx2
+
+from rally_accelerate import __version__
+from rally_accelerate.config.model import MOST_REQUESTS_IN_FLIGHT, Properties
+from rally_accelerate.config.values import proxy_address
+from rally_accelerate.errors import (
+    AccessRefused,
+    ConfigError,
+    CutShort,
+    Problem,
+    TimedOut,
+    Transient,
+    Unreachable,
+    Untrusted,
+)
+from rally_accelerate.rally.decipher import PROXY_LOGIN_HINT, PROXY_LOGIN_MESSAGE
+from rally_accelerate.rally.tls import UNVERIFIED, tls_context
+
+CONNECT_SECONDS = 10.0
+
+#: Lookback's query address is POSTed to, but only reads (rally-api.md 4.1).
+_LOOKBACK = re.compile(rb"/analytics/v2\.0/service/rally/workspace/[0-9]+/artifact/snapshot/query(\.js)?")
+
+#: Rally's own toolkits name themselves so (rally-api.md 1.2).
+_IDENTITY = {
+    "User-Agent": f"rally-accelerate/{__version__}",
+    "X-RallyIntegrationName": "rally-accelerate",
+    "X-RallyIntegrationVendor": "The rally-accelerate authors",
+    "X-RallyIntegrationVersion": __version__,
+    "X-RallyIntegrationLibrary": f"httpx2/{httpx2.__version__}",
+    "X-RallyIntegrationPlatform": f"Python {platform.python_version()}",
+    "X-RallyIntegrationOS": platform.system(),
+}
+
+
+class WriteAttempted(RuntimeError):
+    """Something tried to send a request that is not a read, or to another server. Nothing was sent."""
+
+
+class OnlyReads(httpx2.AsyncBaseTransport):
+    """The lowest layer: lets nothing out but reads of one server."""
+
+    def __init__(self, inner: httpx2.AsyncBaseTransport, *, base_url: str) -> None:
+        self._inner = inner
+        self._origin = httpx2.URL(base_url)
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send a read.
+
+        Raises:
+            WriteAttempted: It is none, or it would carry the login to another server.
+        """
+        url = request.url
+        if (url.scheme, url.host, url.port) != (self._origin.scheme, self._origin.host, self._origin.port):
+            raise WriteAttempted(f"{request.method} to {url.host}, which is not the configured server")
+        below = url.raw_path.partition(b"?")[0].removeprefix(self._origin.raw_path.rstrip(b"/"))
+        if request.method != "GET" and not (request.method == "POST" and _LOOKBACK.fullmatch(below)):
+            raise WriteAttempted(f"{request.method} {below.decode('ascii', 'replace')}")
+        return await self._inner.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._inner.aclose()
+
+
+def http_client(properties: Properties) -> httpx2.AsyncClient:
+    """A client for one integration; nothing is sent yet.
+
+    Raises:
+        ConfigError: A certificate file or the environment's proxy cannot be used.
+    """
+    context = tls_context(properties)
+    inner = httpx2.AsyncHTTPTransport(
+        verify=context,
+        proxy=_proxy(properties, context),
+        limits=httpx2.Limits(
+            max_connections=MOST_REQUESTS_IN_FLIGHT,
+            max_keepalive_connections=MOST_REQUESTS_IN_FLIGHT,
+            keepalive_expiry=30.0,
+        ),
+    )
+    return httpx2.AsyncClient(
+        transport=OnlyReads(inner, base_url=properties.base_url),
+        headers={**_IDENTITY, "Accept": "application/json", **_login(properties)},
+        # Keys that come with session cookies are refused with "Invalid key" (rally-api.md 1.2): a jar whose
+        # policy allows no domain neither keeps nor sends any.
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        timeout=httpx2.Timeout(
+            properties.request_timeout_seconds,
+            connect=min(CONNECT_SECONDS, properties.request_timeout_seconds),
+            # Waiting for one of our own connections is no failure of the service.
+            pool=None,
+        ),
+        follow_redirects=False,
+        # Proxies of the environment are read below; .netrc and others are nobody's wish here.
+        trust_env=False,
+    )
+
+
+def notices_of(properties: Properties) -> list[str]:
+    """What every run says about how it connects."""
+    notices = []
+    if has_key(properties) and (properties.username or properties.password):
+        notices.append("Both apiKey and username or password are given: the apiKey is used.")
+    if not properties.verify_tls:
+        notices.append(UNVERIFIED)
+    return notices
+
+
+def has_key(properties: Properties) -> bool:
+    """Whether an API key is given; it wins over user and password (rally-api.md 1.2)."""
+    return bool(properties.api_key and properties.api_key.get_secret_value())
+
+
+def _login(properties: Properties) -> dict[str, str]:
+    if properties.api_key and has_key(properties):
+        name, header = "apiKey", {"ZSESSIONID": properties.api_key.get_secret_value()}
+    else:
+        password = properties.password.get_secret_value() if properties.password else ""
+        pair = f"{properties.username}:{password}".encode()
+        name, header = "username", {"Authorization": f"Basic {b64encode(pair).decode()}"}
+    if not all(value.isascii() and value.isprintable() for value in header.values()):
+        problem = Problem(f"properties.{name}", "has characters that no key has; was it copied whole and alone?")
+        raise ConfigError(str(problem), problems=(problem,))
+    return header
+
+
+def _proxy(properties: Properties, context: ssl.SSLContext) -> httpx2.Proxy | None:
+    if properties.proxy_server:
+        password = properties.proxy_password.get_secret_value() if properties.proxy_password else ""
+        address = proxy_address(properties.proxy_server, username=properties.proxy_username, password=password)
+    else:
+        address = _environment_proxy(properties.base_url)
+    if not address:
+        return None
+    try:
+        proxy = httpx2.Proxy(address)
+    except (ValueError, httpx2.InvalidURL):
+        proxy = None
+    if proxy is None or proxy.url.scheme not in {"http", "https"} or not proxy.url.host:
+        problem = Problem(
+            "properties.proxyServer",
+            "is no http:// or https:// proxy address",
+            "" if properties.proxy_server else "environment",
+        )
+        raise ConfigError(str(problem), problems=(problem,), hint="Give the proxy as http://host:port in proxyServer.")
+    proxy.ssl_context = context if proxy.url.scheme == "https" else None
+    return proxy
+
+
+def _environment_proxy(base_url: str) -> str:
+    """The proxy that the machine's settings name for this server; ``NO_PROXY`` counts here only.
+
+    The standard library reads them as every other program on the machine does.
+    """
+    parts = urlsplit(base_url)
+    proxies = urllib.request.getproxies()
+    address = proxies.get(parts.scheme) or proxies.get("all") or ""
+    if not address or urllib.request.proxy_bypass(parts.netloc):
+        return ""
+    return address if "://" in address else f"http://{address}"
+
+
+@contextmanager
+def translated(asked: str, *, seconds: float) -> Iterator[None]:
+    """Turns the failures of the network, before or within an answer, into the product's errors.
+
+    Args:
+        asked: What was asked for, for the sentence.
+        seconds: The read time-out, for the sentence.
+    """
+    try:
+        yield
+    except httpx2.ConnectTimeout:
+        raise Unreachable(f"No connection within {min(CONNECT_SECONDS, seconds):g} seconds.") from None
+    except httpx2.TimeoutException:
+        raise TimedOut(f"No answer for {asked} within {seconds:g} seconds.") from None
+    except httpx2.ProxyError as error:
+        raise _proxy_failure(str(error)) from None
+    except httpx2.ConnectError as error:
+        raise _no_connection(error) from None
+    except httpx2.DecodingError:
+        # A compressed body that ends early fails in its decompression.
+        raise CutShort(f"The answer for {asked} could not be decompressed.") from None
+    except (httpx2.ReadError, httpx2.WriteError, httpx2.CloseError, httpx2.RemoteProtocolError) as error:
+        raise CutShort(f"The connection ended within the answer for {asked}: {_said(error)}") from None
+    except httpx2.TransportError as error:
+        raise Unreachable(f"The connection failed: {_said(error)}") from None
+
+
+def _proxy_failure(said: str) -> AccessRefused | Transient:
+    # The message of a refused tunnel is the proxy's status line.
+    if said.startswith("407"):
+        return AccessRefused(PROXY_LOGIN_MESSAGE, hint=PROXY_LOGIN_HINT)
+    if said.startswith("403"):
+        return AccessRefused(
+            "The proxy does not allow connections to Rally (403).",
+            hint="Ask for Rally's host to be allowed on the proxy.",
+        )
+    return Unreachable(
+        f"The proxy makes no connection to Rally: {said[:100] or 'no reason given'}.",
+        hint="Check proxyServer, and that the proxy may reach Rally.",
+    )
+
+
+def _no_connection(error: Exception) -> Untrusted | Unreachable:
+    for cause in _causes(error):
+        match cause:
+            case ssl.SSLCertVerificationError():
+                return Untrusted(f"The server's certificate does not verify: {cause.verify_message or cause.reason}.")
+            case ssl.SSLError():
+                return Unreachable(
+                    f"The TLS handshake failed: {cause.reason or cause}.",
+                    hint="Check scheme and port of baseUrl and proxyServer, and whether a clientCertificate is wanted.",
+                )
+            case socket.gaierror():
+                return Unreachable(
+                    "The server's name, or that of the proxy, cannot be resolved.",
+                    hint="Check the spelling of baseUrl and proxyServer, and this machine's name resolution (DNS).",
+                )
+            case ConnectionRefusedError():
+                return Unreachable(
+                    "Nothing listens at the server's or the proxy's address (connection refused).",
+                    hint="Check host and port of baseUrl and proxyServer, and the firewall.",
+                )
+    return Unreachable(f"No connection: {_said(error)}")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _said(error: Exception) -> str:
+    said = " ".join(str(error).split())[:150] or type(error).__name__
+    return f"{said.rstrip('.')}."

@@ -1,0 +1,212 @@
+"""Every answer becomes data or exactly the right error, with a hint that helps and nothing secret in it."""
+
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rally_accelerate.errors import (
+    AccessRefused,
+    CutShort,
+    NotFound,
+    Permanent,
+    RallyAccelerateError,
+    Rejected,
+    Throttled,
+    TimedOut,
+    TooLarge,
+    Transient,
+    Unavailable,
+    UnexpectedAnswer,
+)
+from rally_accelerate.rally.decipher import EXCERPT_LENGTH, decipher, excerpt
+
+ASKED = "/slm/webservice/v2.0/defect"
+DATE = "Wed, 21 Oct 2026 07:28:00 GMT"
+JETTY = b"<html><head><title>Error 401</title></head><body><h2>HTTP ERROR 401</h2>Reason: %s</body></html>"
+
+
+def read(status: Any = 200, body: Any = b"", headers: Any = None, seconds: Any = None) -> Any:
+    return decipher(status, headers or {}, body, asked=ASKED, seconds=seconds)
+
+
+def query_result(**members: Any) -> Any:
+    return orjson.dumps(
+        {"QueryResult": {"_rallyAPIMajor": "2", "Errors": [], "Warnings": [], "Results": [], **members}}
+    )
+
+
+HTML = b"<!DOCTYPE html><html><body>%s</body></html>"
+
+CASES = [
+    (401, JETTY % b"Full authentication is required to access this resource", {}, AccessRefused, "apiKey"),
+    (401, b"An Authentication object was not found in the SecurityContext", {}, AccessRefused, "proxy"),
+    (401, b"Error 401 The username or password you entered is incorrect.", {}, AccessRefused, "single sign-on"),
+    (401, b"", {}, AccessRefused, "apiKey"),
+    (
+        403,
+        (
+            b"Your IP address, 192.0.2.7, is not within the allowed range that your subscription administrator has "
+            b"configured."
+        ),
+        {},
+        AccessRefused,
+        "administrator",
+    ),
+    (403, b"Forbidden", {}, AccessRefused, "viewer"),
+    (
+        302,
+        b"",
+        {"location": "https://login.corp.example/saml?SAMLRequest=secretstuff"},
+        AccessRefused,
+        "Single sign-on",
+    ),
+    (302, b"", {"location": "https://rally2.example/slm/webservice/v2.0/defect"}, UnexpectedAnswer, "baseUrl"),
+    (301, b"", {}, UnexpectedAnswer, "baseUrl"),
+    (200, HTML % b"<form><input type='password' name='p'></form>", {}, AccessRefused, "Single sign-on"),
+    (200, HTML % b"<form><input name=SAMLRequest></form>", {}, AccessRefused, "Single sign-on"),
+    (200, HTML % b"Rally is down for scheduled maintenance", {}, Unavailable, "Wait"),
+    (200, HTML % b"Welcome to the guest network", {}, Unavailable, "portal"),
+    (200, b"\xef\xbb\xbf  <html>", {}, Unavailable, "portal"),
+    (404, HTML % b"Not found", {}, NotFound, "baseUrl"),
+    (405, b"", {}, Rejected, "baseUrl"),
+    (400, query_result(Errors=['Could not parse: Unknown operator "~"']), {}, Rejected, "query"),
+    (407, b"", {}, AccessRefused, "proxyUsername"),
+    (408, b"", {}, TimedOut, "page size"),
+    (409, b"", {}, Unavailable, ""),
+    (413, b"", {}, TooLarge, "query"),
+    (414, b"", {}, TooLarge, "query"),
+    (429, b"", {}, Throttled, "maxRequestsInFlight"),
+    (500, HTML % b"An unexpected error occurred", {}, Unavailable, "support"),
+    (502, HTML % b"Bad gateway", {}, TimedOut, "page size"),
+    (503, HTML % b"Maintenance", {}, Unavailable, "Wait"),
+    (504, b"", {}, TimedOut, "page size"),
+    (524, HTML % b"A timeout occurred", {}, TimedOut, "page size"),
+    (520, b"", {}, Unavailable, "support"),
+    (200, b'{"QueryResult": {"Results": [{"ObjectID": 1', {}, CutShort, "proxy or gateway"),
+    (200, b"", {}, CutShort, "proxy or gateway"),
+    (200, query_result(), {"content-length": "999999"}, CutShort, "proxy or gateway"),
+    (200, b"hello", {}, UnexpectedAnswer, "portal"),
+    (200, b"[]", {}, UnexpectedAnswer, "portal"),
+    (200, b'{"hello": "world"}', {}, UnexpectedAnswer, "portal"),
+    (200, b'{"OperationResult": {"Errors": ["Cannot find object to read"], "Warnings": []}}', {}, NotFound, "deleted"),
+    (200, b'{"OperationResult": {"Errors": [], "Warnings": []}}', {}, UnexpectedAnswer, ""),
+    (200, query_result(Errors=["Could not parse: Could not find attribute 'Foo' on type Defect"]), {}, Rejected, "c_"),
+    (
+        200,
+        query_result(Errors=['Could not find the attribute "Foo" on type "Defect" in the query segment "(Foo)"']),
+        {},
+        Rejected,
+        "c_",
+    ),
+    (
+        200,
+        query_result(Errors=['Could not parse: Error parsing expression -- expected ")" but saw "AND" instead.']),
+        {},
+        Rejected,
+        "exactly two",
+    ),
+    (200, query_result(Errors=["Not authorized to perform action: Invalid key"]), {}, AccessRefused, "cookies"),
+    (200, query_result(Errors=['Requested type name "foo" is unknown.']), {}, NotFound, "types"),
+    (200, query_result(Errors=["Server Error: Unauthorized for projects: 1,2"]), {}, AccessRefused, "viewer"),
+    (200, query_result(Errors=["ConcurrencyConflictException"]), {}, Unavailable, ""),
+    (200, query_result(Errors=["Something new"]), {}, Rejected, "query"),
+    (200, b'{"QueryResult": {"Results": []}, "Errors": ["Something beside"]}', {}, Rejected, "query"),
+    (200, b'{"Errors": ["Cannot find object to read"]}', {}, NotFound, "deleted"),
+    (200, b'{"Defect": {"ObjectID": 1, "Errors": ["Cannot find object to read"]}}', {}, NotFound, "deleted"),
+]
+
+
+@pytest.mark.parametrize(("status", "body", "headers", "kind", "hint"), CASES)
+def test_each_failure_is_its_own_error_with_its_own_hint(
+    status: Any, body: Any, headers: Any, kind: Any, hint: Any
+) -> None:
+    with pytest.raises(RallyAccelerateError) as caught:
+        read(status, body, headers)
+    assert type(caught.value) is kind
+    assert hint in caught.value.hint
+    assert caught.value.message
+    assert "secretstuff" not in caught.value.message
+
+
+def test_refused_addresses_are_named() -> None:
+    with pytest.raises(AccessRefused, match=r"192\.0\.2\.7"):
+        read(*CASES[4][:2])
+
+
+def test_a_query_result_is_data() -> None:
+    answer = read(200, query_result(TotalResultCount=3, Warnings=["old", "old", "new"]), {"date": DATE})
+    assert answer.data["TotalResultCount"] == 3
+    assert answer.warnings == ("old", "new")
+    assert answer.date == datetime(2026, 10, 21, 7, 28, tzinfo=UTC)
+
+
+def test_a_single_object_is_data_whatever_its_wrapper_is_called() -> None:
+    assert read(200, b'{"Gr\xc3\xb6\xc3\x9fe": {"_ref": "/x/1", "ObjectID": 1}, "Warnings": []}').data["ObjectID"] == 1
+
+
+def test_lookback_has_no_wrapper() -> None:
+    assert read(200, b'{"_rallyAPIMajor": "2", "Errors": [], "Results": [], "HasMore": false}').data["HasMore"] is False
+
+
+def test_a_compressed_body_is_not_measured_by_its_length() -> None:
+    assert read(200, query_result(), {"content-length": "999999", "content-encoding": "gzip"}).data["Results"] == []
+
+
+@pytest.mark.parametrize(
+    ("value", "date", "seconds"),
+    [
+        ("7", None, 7.0),
+        ("0", None, 0.0),
+        ("Wed, 21 Oct 2026 07:28:30 GMT", DATE, 30.0),
+        ("Wed, 21 Oct 2026 07:00:00 GMT", DATE, 0.0),
+        ("Wed, 21 Oct 2026 07:28:30 GMT", None, None),
+        ("soon", DATE, None),
+        ("-5", DATE, None),
+        (None, DATE, None),
+    ],
+)
+@pytest.mark.parametrize("status", [429, 503])
+def test_how_long_the_service_asks_to_wait(status: Any, value: Any, date: Any, seconds: Any) -> None:
+    headers = {name: text for name, text in (("retry-after", value), ("date", date)) if text}
+    with pytest.raises(Transient) as caught:
+        read(status, b"", headers)
+    assert caught.value.retry_after == seconds
+
+
+def test_a_gateway_that_fails_at_once_does_not_mean_that_we_ask_for_too_much() -> None:
+    with pytest.raises(Unavailable):
+        read(502, b"", seconds=0.2)
+    with pytest.raises(TimedOut):
+        read(502, b"", seconds=240.0)
+
+
+def test_keys_and_long_texts_never_reach_a_message() -> None:
+    key = "_abcdefghij0123456789abcdefghij"
+    body = HTML % f"<script>var x</script>Bad key {key} ?key=sesame <b>{'z' * 5000}</b>".encode()
+    with pytest.raises(Unavailable) as caught:
+        read(500, body)
+    assert key not in caught.value.message
+    assert "sesame" not in caught.value.message
+    assert "var x" not in caught.value.message
+    assert len(caught.value.message) < EXCERPT_LENGTH + 200
+
+
+def test_an_excerpt_cannot_rewrite_a_terminal() -> None:
+    assert excerpt("a\x1b[2Jb\u202ec\n\td") == "a [2Jb c d"
+
+
+@given(
+    st.integers(100, 599),
+    st.binary(max_size=200),
+    st.dictionaries(
+        st.sampled_from(["retry-after", "date", "location", "content-length", "content-encoding"]), st.text(max_size=40)
+    ),
+)
+def test_no_answer_whatever_escapes_the_tree_of_errors(status: Any, body: Any, headers: Any) -> None:
+    with suppress(Transient, Permanent):
+        read(status, body, headers)

@@ -1,0 +1,124 @@
+"""Only what may pass is tried again, for as long as was asked, with the waits that the service asks for."""
+
+import asyncio
+from typing import Any
+
+import pytest
+import stamina
+
+from rally_accelerate.errors import Rejected, Throttled, TimedOut, Unavailable
+from rally_accelerate.rally import retry
+from rally_accelerate.rally.retry import retrying
+
+
+class Script:
+    """Raises or returns what is written, one after the other."""
+
+    def __init__(self, *outcomes: Any) -> None:
+        self.outcomes = list(outcomes)
+        self.attempts = 0
+
+    async def __call__(self) -> Any:
+        self.attempts += 1
+        outcome = self.outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+
+class Clock:
+    """Time that passes only by waiting, and every wait."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.waits: list[float] = []
+
+    async def wait(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """A clock that replaces the real one."""
+    clock = Clock()
+    monkeypatch.setattr("time.monotonic", lambda: clock.now)
+    monkeypatch.setattr("stamina._core._smart_sleep", clock.wait)
+    return clock
+
+
+async def test_goes_on_until_it_succeeds(clock: Clock) -> None:
+    script, again = Script(Unavailable("a"), Unavailable("b"), "done"), []
+    assert await retrying(script, seconds=300, retried=lambda: again.append(1)) == "done"
+    assert len(again) == 2
+    assert 1 <= clock.waits[0] <= 3
+    assert 2 <= clock.waits[1] <= 4
+
+
+async def test_waits_exactly_as_asked(clock: Clock) -> None:
+    await retrying(Script(Throttled("busy", retry_after=17.0), Unavailable("x"), "done"), seconds=300)
+    assert clock.waits[0] == 17.0
+    assert clock.waits[1] < 17.0
+
+
+async def test_what_lasts_is_not_tried_again(clock: Clock) -> None:
+    script = Script(Rejected("no"))
+    with pytest.raises(Rejected):
+        await retrying(script, seconds=300)
+    assert script.attempts == 1
+
+
+async def test_a_bug_travels(clock: Clock) -> None:
+    with pytest.raises(ZeroDivisionError):
+        await retrying(Script(ZeroDivisionError()), seconds=300)
+
+
+async def test_gives_up_in_time_with_the_last_error(clock: Clock) -> None:
+    errors = [Unavailable(str(number)) for number in range(100)]
+    began = clock.now
+    with pytest.raises(Unavailable) as caught:
+        await retrying(Script(*errors), seconds=300)
+    assert 270 <= clock.now - began <= 300 + retry.LONGEST_WAIT
+    assert str(caught.value) != "0"
+
+
+async def test_does_not_begin_a_wait_that_ends_too_late(clock: Clock) -> None:
+    script = Script(Throttled("busy", retry_after=3600.0), "done")
+    with pytest.raises(Throttled):
+        await retrying(script, seconds=300)
+    assert clock.waits == []
+
+
+async def test_no_patience_means_one_attempt(clock: Clock) -> None:
+    script = Script(Unavailable("x"), "done")
+    with pytest.raises(Unavailable):
+        await retrying(script, seconds=0)
+    assert script.attempts == 1
+
+
+async def test_asking_for_less_begins_the_time_anew(clock: Clock) -> None:
+    """A page that takes 150 seconds is halved eight times; two tries would use up 300 seconds."""
+    attempts = 0
+
+    async def slow() -> str:
+        nonlocal attempts
+        attempts += 1
+        clock.now += 150
+        if attempts <= 8:
+            raise TimedOut("slow")
+        return "done"
+
+    assert await retrying(slow, seconds=300, eased=lambda _: attempts <= 7) == "done"
+
+
+async def test_can_be_cancelled_while_it_waits() -> None:
+    task = asyncio.create_task(retrying(Script(Throttled("busy", retry_after=1000.0)), seconds=3000))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_tests_do_not_wait() -> None:
+    with stamina.set_testing(True, attempts=3):
+        assert await retrying(Script(Throttled("busy", retry_after=100.0), "done"), seconds=300) == "done"
