@@ -128,13 +128,11 @@ class RallyClient:
                 # The same warning comes with every page; once is enough.
                 fresh = [text for text in dict.fromkeys((*rows.notices, *oddities)) if text not in told]
                 told.update(fresh)
-                yield Page(
-                    records=records,
-                    after=after,
-                    last=rows.last and number == len(listings),
-                    left=rows.left + later,
-                    notices=tuple(fresh),
-                )
+                last, left = rows.last and number == len(listings), rows.left + later
+                page = [Page(records=records, after=after, last=last, left=left, notices=tuple(fresh))]
+                # Handed over, not shared: see ``keyset.walk``.
+                del rows, records
+                yield page.pop()
 
     async def history(self, scope: Scope, records: Sequence[Record]) -> list[WorkItem]:
         """The records with their past, in the same order; only revisions that matter for the status."""

@@ -121,11 +121,12 @@ def judge(data: Mapping[str, Any], *, kind: str, after: int, asked_for: int) -> 
 async def walk(caller: Caller, listing: Listing, *, after: int = 0) -> AsyncIterator[Rows]:
     """The rows of a listing, page by page, from behind an ObjectID on; the last page may be empty."""
     while True:
-        page = await next_rows(caller, listing, after=after)
-        yield page
-        if page.last:
+        page = [await next_rows(caller, listing, after=after)]
+        after, last = page[0].after, page[0].last
+        # Handed over, not shared: while the next page is fetched, nothing here keeps this one in memory.
+        yield page.pop()
+        if last:
             return
-        after = page.after
 
 
 async def next_rows(caller: Caller, listing: Listing, *, after: int = 0) -> Rows:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Any
 
 from rally_accelerate.model.issue import SourceRevision
 from rally_accelerate.rally.keyset import Row
@@ -10,6 +11,9 @@ from rally_accelerate.rally.wire import object_id, parse_instant
 
 #: Older than Rally itself: such an item counts as unchanged since for ever.
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+
+#: On every row, for Rally's own clients; ``_objectVersion`` has been read when these are dropped.
+_FOR_CLIENTS = frozenset({"_rallyAPIMajor", "_rallyAPIMinor", "_objectVersion", "_refObjectUUID", "_CreatedAt"})
 
 #: So many items are named in a notice.
 MOST_NAMED = 5
@@ -24,6 +28,7 @@ def to_records(kind: str, rows: Iterable[tuple[int, Row]]) -> tuple[tuple[Record
     """
     records: list[Record] = []
     undated: list[str] = []
+    seen: dict[tuple[str, Any], Any] = {}
     for key, row in rows:
         updated_at = parse_instant(row.get("LastUpdateDate")) or parse_instant(row.get("CreationDate"))
         # VersionId rises with each change; ``_objectVersion`` is its twin on every row (rally-api.md 1.3,
@@ -31,7 +36,10 @@ def to_records(kind: str, rows: Iterable[tuple[int, Row]]) -> tuple[tuple[Record
         version = object_id(row.get("VersionId"))
         version = object_id(row.get("_objectVersion")) if version is None else version
         record = Record(
-            kind=kind, object_id=key, revision=SourceRevision(updated_at or _NEVER, version or 0), fields=row
+            kind=kind,
+            object_id=key,
+            revision=SourceRevision(updated_at or _NEVER, version or 0),
+            fields=_slim(row, seen),
         )
         records.append(record)
         if updated_at is None:
@@ -40,3 +48,22 @@ def to_records(kind: str, rows: Iterable[tuple[int, Row]]) -> tuple[tuple[Record
         return tuple(records), ()
     named = ", ".join(undated[:MOST_NAMED]) + (" and others" if len(undated) > MOST_NAMED else "")
     return tuple(records), (f"{len(undated)} items have no readable date of change: {named}.",)
+
+
+def _slim(row: Row, seen: dict[tuple[str, Any], Any]) -> Row:
+    """The row without what only Rally's own clients need, and with equal references in it kept once.
+
+    A page of two thousand items names the same few people, projects and timeboxes over and over; kept apart they
+    would be most of its memory.
+    """
+    slim: dict[str, Any] = {}
+    for name, value in row.items():
+        if name in _FOR_CLIENTS:
+            continue
+        if isinstance(value, dict):
+            # One field of one answer expands the same object in the same way.
+            key = (name, value.get("_ref"))
+            slim[name] = seen.setdefault(key, value) if key[1] else value
+        else:
+            slim[name] = value
+    return slim

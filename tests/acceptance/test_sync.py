@@ -1,0 +1,90 @@
+"""From a settings file to a host full of issues, with real processes that are also killed."""
+
+import signal
+import subprocess
+from pathlib import Path
+
+from support.processes import COMMAND, assert_same, command, environment, held, host, settings, simulator
+
+
+def test_a_first_sync_and_a_cycle_bring_everything_over_once(tmp_path: Path) -> None:
+    with simulator("--items", "300") as rally, host(tmp_path / "host.sqlite") as target:
+        file = settings(tmp_path / "rally.json", rally, target)
+        state = ("--state", str(tmp_path / "state.sqlite"))
+        first = command("sync", str(file), "--once", "--json", *state)
+        assert (first.code, first.report["outcome"]) == (0, "complete"), first.err
+        assert_same(rally, target)
+
+        idle = command("sync", str(file), "--once", "--json", *state).report
+        assert idle["uploaded"] == 0
+        assert idle["requests"]["rally"] + idle["requests"]["accelerate"] <= 8
+
+        changed = {str(key) for key in rally.post("work", {"steps": 25})["changed"]}
+        cycle = command("sync", str(file), "--once", "--json", *state).report
+        assert 0 < cycle["uploaded"] <= len(changed)
+        assert_same(rally, target)
+        assert rally.stats()["writes"] == 0
+        assert rally.stats()["cookies"] == 0
+
+
+def test_the_same_connector_fills_a_second_host_with_the_same_issues(tmp_path: Path) -> None:
+    with (
+        simulator("--items", "150") as rally,
+        host(tmp_path / "one.sqlite") as one,
+        host(tmp_path / "two.sqlite") as two,
+    ):
+        for number, target in enumerate((one, two)):
+            file = settings(tmp_path / f"{number}.json", rally, target)
+            done = command("sync", str(file), "--once", "--state", str(tmp_path / "state.sqlite"))
+            assert done.code == 0, done.err
+        assert held(one) == held(two)
+        assert_same(rally, two)
+
+
+def test_a_sync_that_is_killed_again_and_again_ends_whole(tmp_path: Path) -> None:
+    with simulator("--items", "400", "--latency-ms", "20") as rally, host(tmp_path / "host.sqlite") as target:
+        file = settings(tmp_path / "rally.json", rally, target, pageSize=20, uploadMaxItems=7)
+        arguments = ["sync", str(file), "--once", "--json", "--state", str(tmp_path / "state.sqlite")]
+        for uploads in (10, 60, 120, 200):
+            with subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, env=environment()) as running:
+                while running.poll() is None and len(held(target)) < uploads:
+                    pass
+                running.send_signal(signal.SIGKILL)
+            rally.post("work", {"steps": 3})
+        done = command(*arguments)
+        assert done.code == 0, done.err
+        assert done.report["read"] > 0
+        again = command(*arguments)
+        assert again.code == 0
+        assert_same(rally, target)
+
+
+def test_a_dry_run_shows_everything_and_leaves_no_trace(tmp_path: Path) -> None:
+    with simulator("--items", "100") as rally, host(tmp_path / "host.sqlite") as target:
+        file = settings(tmp_path / "rally.json", rally, target)
+        state = tmp_path / "state.sqlite"
+        done = command("sync", str(file), "--dry-run", "--json", "--state", str(state))
+        assert done.code == 0, done.err
+        assert done.report["wouldUpload"]
+        assert not state.exists()
+        assert held(target) == {}
+
+
+def test_a_running_service_stops_cleanly_and_goes_on_later(tmp_path: Path) -> None:
+    with simulator("--items", "100") as rally, host(tmp_path / "host.sqlite") as target:
+        file = settings(tmp_path / "rally.json", rally, target)
+        arguments = ["sync", str(file), "--every", "1s", "--json", "--state", str(tmp_path / "state.sqlite")]
+        with subprocess.Popen(
+            [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+        ) as running:
+            assert running.stdout is not None
+            assert running.stderr is not None
+            assert '"outcome": "complete"' in running.stdout.readline()
+            rally.post("work", {"steps": 5})
+            while '"uploaded": 0' in (line := running.stdout.readline()):
+                pass
+            assert '"outcome": "complete"' in line
+            running.send_signal(signal.SIGTERM)
+            assert running.wait() == 0
+            assert "the next run continues" in running.stderr.read()
+        assert_same(rally, target)
