@@ -55,8 +55,13 @@ def _ago(value: Any, now: datetime) -> str:
     seconds = (now - moment).total_seconds()
     if abs(seconds) < NOW_SECONDS:
         return "now"
-    text = duration(abs(seconds)) if abs(seconds) < DAY_SECONDS else f"{abs(seconds) / DAY_SECONDS:.0f} days"
+    text = duration(abs(seconds)) if abs(seconds) < DAY_SECONDS else _days(abs(seconds))
     return f"{text} ago" if seconds > 0 else f"in {text}"
+
+
+def _days(seconds: float) -> str:
+    days = round(seconds / DAY_SECONDS)
+    return "1 day" if days == 1 else f"{days} days"
 
 
 def _exact(value: Any) -> str:
