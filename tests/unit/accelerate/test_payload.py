@@ -1,31 +1,16 @@
 """Parcels are bounded by count and by bytes, lose nothing, and are what the wire expects."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rally_accelerate.accelerate.payload import Address, Limits, Packed, batches, body, item_in, pack
-from rally_accelerate.model.issue import HistoryEntry, Issue, Project, Release, SourceRevision, Sprint
+from rally_accelerate.model.issue import HistoryEntry, Project, Release, Sprint
+from support.models import NOW, issue
 
-NOW = datetime(2026, 3, 1, tzinfo=UTC)
 ADDRESS = Address(source="RALLY", tracker_id="t", tenant_id="n", base_url="https://rally.example")
-
-
-def issue(number: int = 1, **more: object) -> Issue:
-    return Issue(
-        external_id=str(number),
-        display_id=f"US{number}",
-        name=f"Story {number}",
-        status="Defined",
-        url="https://rally.example",
-        created=NOW,
-        last_update=NOW,
-        type="Story",
-        revision=SourceRevision(NOW),
-        **more,  # type: ignore[arg-type]
-    )
 
 
 @given(

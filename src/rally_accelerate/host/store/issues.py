@@ -120,9 +120,9 @@ class Issues:
 
     async def counts(self) -> dict[str, int]:
         """How many issues each tracker has."""
-        query = sa.select(issues.c.tracker_id, sa.func.count()).group_by(issues.c.tracker_id)
+        query = sa.select(issues.c.tracker_id, sa.func.count().label("number")).group_by(issues.c.tracker_id)
         async with self._database.reading() as connection:
-            return dict((await connection.execute(query)).tuples().all())
+            return {row.tracker_id: row.number for row in (await connection.execute(query)).all()}
 
     async def distinct(self, column: str, *, tenant_id: str = "", tracker_id: str = "") -> list[str]:
         """Every value that a column has, sorted."""

@@ -12,6 +12,20 @@ from rally_accelerate.host.web.render import missing, page
 
 PAGE = 50
 
+#: What an upload may leave out, of what the page shows.
+OPTIONAL = (
+    "owner",
+    "priority",
+    "storyPoints",
+    "epic",
+    "project",
+    "sprints",
+    "releases",
+    "labels",
+    "description",
+    "rawIssue",
+)
+
 
 class IssuePages:
     """The pages about issues."""
@@ -64,7 +78,7 @@ class IssuePages:
         integration = await self._stores.integrations.by_id(tracker)
         data = {
             "title": found.content["id"],
-            "issue": dict(found.content),
+            "issue": {**dict.fromkeys(OPTIONAL), **found.content},
             "integration": integration.name if integration else tracker,
             "uploaded": found.uploaded,
         }

@@ -1,0 +1,112 @@
+"""Every page answers, as HTML and as JSON, and none tells a secret or runs what somebody uploaded."""
+
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from support.asked import TENANT, Asked
+from rally_accelerate.config.load import validated
+from rally_accelerate.host.app import Host
+from support.issues import UPLOAD, change, item, upload
+
+SECRETS = ("planted-secret-1", "planted-secret-2")
+
+
+async def filled(asked: Asked) -> str:
+    """A host with an integration that fails to run, and issues."""
+    properties = {
+        "baseUrl": "http://127.0.0.1:9",
+        "apiKey": SECRETS[0],
+        "proxyServer": "http://127.0.0.1:9",
+        "proxyUsername": "u",
+        "proxyPassword": SECRETS[1],
+        "retrySeconds": 0,
+    }
+    its_id = await asked.host.add_integration(validated({"name": "sample <b>", "properties": properties}))
+    report = await asked.host.run_now(its_id)
+    assert report.failure is not None
+    nasty = item(1, name="<script>alert(1)</script>", url="javascript:alert(1)", history=[change("<i>", "B")])
+    await asked.data(UPLOAD, data=upload(nasty, *(item(number) for number in range(2, 120)), tracker=its_id))
+    return its_id
+
+
+async def test_every_page_answers_and_tells_no_secret(asked: Asked) -> None:
+    its_id = await filled(asked)
+    execution = (await asked.host.stores.executions.of(its_id))[0]
+    pages = [
+        "/settings/integrations",
+        f"/settings/integrations/{its_id}",
+        f"/executions/{execution.id}",
+        "/issues",
+        "/issues?status=Defined&type=Story&text=sample",
+        f"/issues/{its_id}/1",
+    ]
+    for page in pages:
+        path, mark, query = page.partition("?")
+        for address in (page, f"{path}.json{mark}{query}"):
+            answer = await asked.http.get(address)
+            assert answer.status_code == 200, address
+            assert "default-src 'none'" in answer.headers["content-security-policy"]
+            assert "set-cookie" not in answer.headers
+            for secret in (*SECRETS, asked.key):
+                assert secret not in answer.text, address
+
+
+async def test_what_was_uploaded_is_text_and_never_markup_or_a_script(asked: Asked) -> None:
+    its_id = await filled(asked)
+    for address in ("/issues?text=alert", f"/issues/{its_id}/1", "/settings/integrations"):
+        text = (await asked.http.get(address)).text
+        assert "<script>" not in text
+        assert "javascript:" not in text
+        assert "<b>" not in text.replace("<body>", "")
+
+
+async def test_pages_of_issues_follow_each_other_without_gap_or_repeat(asked: Asked) -> None:
+    await filled(asked)
+    seen: list[str] = []
+    address = "/issues.json"
+    while address:
+        page = (await asked.http.get(address)).json()
+        seen += [row["key"] for row in page["issues"]]
+        address = f"/issues.json{page['more']}" if page["more"] else ""
+    assert sorted(seen, key=int) == [str(number) for number in range(1, 120)]
+
+
+@pytest.mark.parametrize("address", ["/nothing", "/executions/x", "/issues/x/1", "/settings/integrations/x", "/static/../app.py"])
+async def test_what_is_not_there(asked: Asked, address: str) -> None:
+    assert (await asked.http.get(address)).status_code == 404
+
+
+async def test_forms_of_other_sites_are_refused(asked: Asked) -> None:
+    its_id = await filled(asked)
+    address = f"/settings/integrations/{its_id}/toggle"
+    for headers in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}):
+        assert (await asked.http.post(address, headers=headers)).status_code == 403
+    assert (await asked.http.post(address, headers={"Sec-Fetch-Site": "same-origin"})).status_code == 303
+    stored = await asked.host.stores.integrations.by_id(its_id)
+    assert stored is not None
+    assert stored.disabled
+
+
+async def test_another_name_that_leads_here_is_turned_away(asked: Asked) -> None:
+    assert (await asked.http.get("/issues", headers={"Host": "evil.example"})).status_code == 421
+
+
+async def test_on_another_address_pages_ask_for_a_key(tmp_path: Path) -> None:
+    async with Host.open(tmp_path / "host.sqlite") as host:
+        transport = httpx2.ASGITransport(app=host.app(public=True))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://host.example") as http:
+            assert (await http.get("/issues")).status_code == 401
+            assert (await http.get("/issues", auth=("anyone", "wrong"))).status_code == 401
+            assert host.first_access_key is not None
+            assert (await http.get("/issues", auth=("anyone", host.first_access_key))).status_code == 200
+            assert (await http.get("/health")).status_code == 200
+
+
+async def test_a_failed_run_says_why_and_what_to_do(asked: Asked) -> None:
+    its_id = await filled(asked)
+    execution = (await asked.host.stores.executions.of(its_id))[0]
+    assert execution.outcome == "failed"
+    assert execution.report["error"]["hint"]
+    assert TENANT not in execution.log

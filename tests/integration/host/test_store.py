@@ -1,0 +1,108 @@
+"""The store keeps what it promises: one issue once, uploads whole, restarts, readers that never wait."""
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from rally_accelerate.errors import StoreError
+from rally_accelerate.host.app import Host
+from rally_accelerate.host.store.database import Database
+from rally_accelerate.host.store.issues import Issues
+from rally_accelerate.host.store.tables import issue_history, issues, metadata
+from rally_accelerate.host.store.vault import Vault
+from support.issues import change, item
+
+
+async def test_the_same_upload_twice_leaves_the_same_rows(tmp_path: Path) -> None:
+    database = await Database.open(tmp_path / "x.sqlite")
+    store = Issues(database)
+    items = [item(number, history=[{**change("a", "b"), "timestamp": 5}]) for number in range(50)]
+    for _ in range(2):
+        await store.take(source="RALLY", tracker_id="t", tenant_id="n", items=items)
+    async with database.reading() as connection:
+        for table in (issues, issue_history):
+            count = await connection.execute(sa.select(sa.func.count()).select_from(table))
+            assert count.scalar_one() == 50
+    await database.close()
+
+
+async def test_an_upload_that_fails_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
+    database = await Database.open(tmp_path / "x.sqlite")
+    async with database.writing() as connection:
+        await connection.exec_driver_sql(
+            "CREATE TRIGGER no BEFORE INSERT ON issue_history WHEN NEW.field = 'bad' BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+    bad = {"timestamp": 5, "content": {"field": "bad"}}
+    with pytest.raises(sa.exc.IntegrityError):
+        await Issues(database).take(source="R", tracker_id="t", tenant_id="n", items=[item(1), item(2, history=[bad])])
+    assert await Issues(database).counts() == {}
+    await database.close()
+
+
+async def test_readers_see_one_state_and_do_not_wait_while_somebody_writes(tmp_path: Path) -> None:
+    database = await Database.open(tmp_path / "x.sqlite")
+    store = Issues(database)
+    await store.take(source="R", tracker_id="t", tenant_id="n", items=[item(1)])
+    async with database.writing() as connection:
+        await connection.execute(sa.delete(issues))
+        # Inside the open transaction of the writer: another connection still reads, and sees the state before it.
+        assert await store.counts() == {"t": 1}
+    assert await store.counts() == {}
+    await database.close()
+
+
+async def test_a_host_goes_on_after_a_restart_and_shows_its_key_once(tmp_path: Path) -> None:
+    path = tmp_path / "x.sqlite"
+    async with Host.open(path) as host:
+        assert host.first_access_key
+        key = host.first_access_key
+        its_id = await host.add_integration({"name": "n", "properties": {"apiKey": "k"}})
+        await host.stores.executions.begin(its_id, job_name="j")
+    async with Host.open(path) as host:
+        assert host.first_access_key is None
+        assert await host.stores.keys.accepts(key)
+        (execution,) = await host.stores.executions.of(its_id)
+        assert execution.outcome == "interrupted"
+        assert await host.add_integration({"name": "n", "properties": {"apiKey": "other"}}) == its_id
+
+
+async def test_the_migrations_make_the_tables_that_the_program_describes(tmp_path: Path) -> None:
+    path = tmp_path / "x.sqlite"
+    await (await Database.open(path)).close()
+    described = sa.create_engine("sqlite://")
+    metadata.create_all(described)
+    made = sa.create_engine(f"sqlite:///{path}")
+
+    def shape(engine: sa.Engine) -> dict[str, set[str]]:
+        inspector = sa.inspect(engine)
+        return {
+            table: {f"{column['name']} {column['type']} {column['nullable']}" for column in inspector.get_columns(table)}
+            | {str(index["name"]) for index in inspector.get_indexes(table)}
+            for table in inspector.get_table_names()
+            if table != "alembic_version"
+        }
+
+    assert shape(made) == shape(described)
+    made.dispose()
+    described.dispose()
+
+
+async def test_the_key_file_is_for_its_owner_only_and_its_loss_is_explained(tmp_path: Path) -> None:
+    database = tmp_path / "x.sqlite"
+    sealed = Vault.beside(database).sealed({"apiKey": "s", "baseUrl": "u"})
+    key_file = Path(f"{database}.key")
+    assert key_file.stat().st_mode & 0o777 == 0o600
+    assert sealed["apiKey"] != "s"
+    assert Vault.beside(database).opened(sealed) == {"apiKey": "s", "baseUrl": "u"}
+    key_file.unlink()
+    with pytest.raises(StoreError, match="cannot be read with the key file"):
+        Vault.beside(database).opened(sealed)
+
+
+async def test_a_file_that_is_no_database_is_explained(tmp_path: Path) -> None:
+    path = tmp_path / "x.sqlite"
+    path.write_bytes(b"no database at all, but long enough to be taken for the header of one " * 9)
+    with pytest.raises(StoreError, match="cannot be used"):
+        await Database.open(path)
+
