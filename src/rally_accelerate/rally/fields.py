@@ -1,8 +1,8 @@
 """What is fetched of each kind, and what is looked for in its past: exactly what mapping needs.
 
-A name in ``fetch`` applies at every depth and costs the server a lookup for each nested object that has it,
-so the lists stay lean. Unknown names are ignored, so one list serves a whole family of kinds (rally-api.md
-1.5).
+A name in ``fetch`` applies at every depth and costs the server a lookup for each nested object that has it, so the
+lists stay lean: a reference that is not mapped is not asked for, because all that it refers to would come with it,
+row after row. Unknown names are ignored, so one list serves a whole family of kinds (rally-api.md 1.5).
 """
 
 from collections.abc import Iterable
@@ -36,8 +36,6 @@ _SCHEDULE = (
     "ReleaseStartDate",
     "ReleaseDate",
 )
-#: Which other item it belongs to.
-_PARENTS = ("Parent", "PortfolioItem", "Requirement", "WorkProduct")
 #: The person's name; ``_refObjectName`` is what remains of a user without one.
 _PEOPLE = ("DisplayName",)
 _DEFECT = ("Priority", "Severity", "Environment", "Resolution", "SubmittedBy", "OpenedDate", "ClosedDate")
@@ -45,7 +43,7 @@ _DEFECT = ("Priority", "Severity", "Environment", "Resolution", "SubmittedBy", "
 _PORTFOLIO = ("PortfolioItemType", "PortfolioItemTypeName", "Ordinal", "InvestmentCategory")
 _TEST_CASE = ("Priority", "LastVerdict", "LastRun")
 
-_EVERY = (*_IDENTITY, *_TEXTS, *_STATUS, *_PARENTS, *_PEOPLE)
+_EVERY = (*_IDENTITY, *_TEXTS, *_STATUS, *_PEOPLE)
 
 #: What a revision consists of; the user comes as a stub with the name in it (rally-api.md 3.1).
 REVISION_FIELDS = ("ObjectID", "RevisionNumber", "CreationDate", "User", "Description", "RevisionHistory")

@@ -24,7 +24,7 @@ from rally_accelerate.rally.wire import object_id, parse_instant, ref_id
 logger = logging.getLogger(__name__)
 
 #: So many revisions are kept for neighbours; some 500 bytes each.
-MOST_KEPT = 100_000
+MOST_KEPT = 40_000
 
 ByHistory = Mapping[int, Sequence[Revision]]
 
@@ -141,16 +141,17 @@ class Histories:
             listing = self._listing(stretches.range_condition(stretch.low, stretch.high), first=first)
             first_page = await next_rows(self._caller, listing)
             self._density = first_page.left / (stretch.high - stretch.low + 1)
-            rows = [row for _, row in first_page.rows]
+            past = _Past()
+            past.add(row for _, row in first_page.rows)
             if not first_page.last:
                 lists = len(self._chunks(group, first=first))
-                left = first_page.left - len(rows)
+                left = first_page.left - past.rows
                 if not stretches.range_is_cheaper(list_requests=lists, rows_left=left, page_size=self._page_size):
                     return await self._listed(group, first=first)
                 async for page in walk(self._caller, listing, after=first_page.after):
-                    rows.extend(row for _, row in page.rows)
+                    past.add(row for _, row in page.rows)
             # Set together and last: a neighbour sees a whole range or none.
-            stretch.by_history, stretch.rows = _grouped(rows), len(rows)
+            stretch.by_history, stretch.rows = past.by_history, past.rows
             stretch.answered_at = first_page.date
             return {history: stretch.by_history.get(history, ()) for history in group}
         finally:
@@ -163,7 +164,10 @@ class Histories:
 
         async def read(ids: tuple[int, ...]) -> ByHistory:
             listing = self._listing(stretches.list_condition(ids), first=first)
-            return _grouped([row async for page in walk(self._caller, listing) for _, row in page.rows])
+            past = _Past()
+            async for page in walk(self._caller, listing):
+                past.add(row for _, row in page.rows)
+            return past.by_history
 
         found: dict[int, Sequence[Revision]] = dict.fromkeys(histories, ())
         for part in await _together([read(ids) for ids in self._chunks(histories, first=first)]):
@@ -208,28 +212,35 @@ async def _together(parts: Sequence[Coroutine[Any, Any, ByHistory]]) -> list[ByH
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _grouped(rows: Iterable[Row]) -> ByHistory:
-    """Revisions by the history they belong to; a revision without a history or a time tells nothing."""
-    grouped: dict[int, list[Revision]] = defaultdict(list)
-    users: dict[str, str] = {}
-    unreadable = 0
-    for row in rows:
-        history, instant = ref_id(row.get("RevisionHistory")), parse_instant(row.get("CreationDate"))
-        if history is None or instant is None:
-            unreadable += 1
-            continue
-        user = row.get("User")
-        name = str(user.get("_refObjectName") or user.get("DisplayName") or "") if isinstance(user, Mapping) else ""
-        grouped[history].append(
-            Revision(
-                history_id=history,
-                number=object_id(row.get("RevisionNumber")) or 0,
-                instant=instant,
-                # One text for each person, not one for each row.
-                user=users.setdefault(name, name),
-                description=str(row.get("Description") or ""),
+class _Past:
+    """Revisions by the history they belong to, taken from rows page by page: the rows are many times as large."""
+
+    def __init__(self) -> None:
+        self.by_history: defaultdict[int, list[Revision]] = defaultdict(list)
+        #: How many rows were taken in.
+        self.rows = 0
+        #: One text for each person, not one for each row.
+        self._users: dict[str, str] = {}
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Take rows in; a revision without a history or a time tells nothing."""
+        unreadable = 0
+        for row in rows:
+            self.rows += 1
+            history, instant = ref_id(row.get("RevisionHistory")), parse_instant(row.get("CreationDate"))
+            if history is None or instant is None:
+                unreadable += 1
+                continue
+            user = row.get("User")
+            name = str(user.get("_refObjectName") or user.get("DisplayName") or "") if isinstance(user, Mapping) else ""
+            self.by_history[history].append(
+                Revision(
+                    history_id=history,
+                    number=object_id(row.get("RevisionNumber")) or 0,
+                    instant=instant,
+                    user=self._users.setdefault(name, name),
+                    description=str(row.get("Description") or ""),
+                )
             )
-        )
-    if unreadable:
-        logger.warning("%d revisions without history or date were left out", unreadable)
-    return dict(grouped)
+        if unreadable:
+            logger.warning("%d revisions without history or date were left out", unreadable)
