@@ -133,8 +133,8 @@ def main() -> None:
         print(f"{label:<{width}}  {value}")
     table = "\n".join(f"| {label} | {value} |" for label, value in rows)
     (HERE / "RESULTS.md").write_text(
-        f"# Results\n\nMade by `make bench` (`python bench/run.py --items {arguments.items} --runs {arguments.runs}`) with "
-        f"Python {platform.python_version()} on {os.cpu_count()} cores; medians of {arguments.runs} runs, memory the "
+        f"# Results\n\nMade by `make bench` (`python bench/run.py --items {arguments.items} --runs {arguments.runs}`)\n"
+        f"with Python {platform.python_version()} on {os.cpu_count()} cores; medians of {arguments.runs} runs, memory the "
         "highest of them. Absolute times differ between machines; requests, uploads and ratios do not.\n\n"
         f"| figure | value |\n|---|---|\n{table}\n"
     )

@@ -24,7 +24,7 @@ from rally_accelerate.observe import logs
 SAMPLE_ITEMS = 600
 SAMPLE_SEED = 7
 
-#: A sample company that changes every few seconds is more instructive when it is read more often than every five minutes.
+#: A company that changes every few seconds teaches more when it is read more often than every five minutes.
 SAMPLE_INTERVAL = timedelta(seconds=20)
 SECONDS_BETWEEN_CHANGES = 4.0
 

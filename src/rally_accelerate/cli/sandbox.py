@@ -17,7 +17,7 @@ from rally_accelerate.cli.options import Duration
 def sandbox(*, port: int, seed: int, items: int, live: bool, every: timedelta, latency_ms: int) -> int:
     """Serve a simulated Rally with a sample company on 127.0.0.1."""
     try:
-        from rally_sandbox import serving  # noqa: PLC0415 - an extra: the command says how to get it
+        import rally_sandbox.serving as serving  # noqa: PLC0415, PLR0402 - an extra: the command says how to get it
     except ImportError as error:
         raise click.ClickException("the simulator needs: pip install 'rally-accelerate[sandbox]'") from error
 

@@ -6,8 +6,8 @@ import pytest
 from graphql import build_client_schema, get_introspection_query, validate
 from graphql import parse as parse_document
 
-from support.asked import TENANT, Asked
 from rally_accelerate.accelerate import documents
+from support.asked import TENANT, Asked
 from support.issues import UPLOAD, change, item, upload
 
 ISSUE = "query($t: ID!, $i: ID!) { issue(tenantId: $t, issueId: $i) { _id trackerId type issue { %s } } }"
@@ -38,7 +38,9 @@ async def test_an_upload_comes_back_and_a_second_one_replaces_it(asked: Asked) -
     assert len(listed["issues"]) == 2
 
 
-@pytest.mark.parametrize("given", [1_700_000_000_000, "1700000000000", "2023-11-14T22:13:20Z", "2023-11-14T22:13:20+00:00"])
+@pytest.mark.parametrize(
+    "given", [1_700_000_000_000, "1700000000000", "2023-11-14T22:13:20Z", "2023-11-14T22:13:20+00:00"]
+)
 async def test_dates_in_every_form_that_plugins_send(asked: Asked, given: Any) -> None:
     await asked.data(UPLOAD, data=upload(item(1, created=given)))
     assert (await asked.data(ISSUE % "created", t=TENANT, i="1"))["issue"]["issue"]["created"] == 1_700_000_000_000
@@ -75,7 +77,9 @@ async def test_without_a_key_nothing_is_told(asked: Asked, key: str) -> None:
 
 
 async def test_a_made_key_works_and_is_shown_once(asked: Asked) -> None:
-    made = (await asked.data('mutation { createMyUserAccessKey(name: "x") { accessKey name } }'))["createMyUserAccessKey"]
+    made = (await asked.data('mutation { createMyUserAccessKey(name: "x") { accessKey name } }'))[
+        "createMyUserAccessKey"
+    ]
     assert (await asked.graphql("{ productVersion }", key=made["accessKey"])).status_code == 200
 
 
@@ -97,7 +101,14 @@ ADD = "mutation($i: AddIntegrationInput!) { addIntegration(input: $i) { _id name
 
 def integration(**more: Any) -> dict[str, Any]:
     properties = {"baseUrl": "https://rally.example", "apiKey": "planted-secret-1", **more}
-    return {"name": "n", "displayName": "n", "type": "ucv-ext-rally", "tenantId": TENANT, "enabled": False, "properties": properties}
+    return {
+        "name": "n",
+        "displayName": "n",
+        "type": "ucv-ext-rally",
+        "tenantId": TENANT,
+        "enabled": False,
+        "properties": properties,
+    }
 
 
 async def test_integrations_are_added_found_changed_and_removed(asked: Asked) -> None:
@@ -130,14 +141,14 @@ async def test_the_secret_is_nowhere_in_the_clear(asked: Asked) -> None:
 
 
 async def test_the_schema_has_every_scalar_that_vendor_clients_select(asked: Asked) -> None:
-    schema = build_client_schema((await asked.data(get_introspection_query()))) # type: ignore[arg-type]
+    schema = build_client_schema(await asked.data(get_introspection_query()))  # type: ignore[arg-type]
     for name, fields in DEFAULT_SELECTION.items():
         known = schema.type_map[name].fields  # type: ignore[attr-defined]
         assert set(fields.split()) <= set(known), name
 
 
 async def test_the_connectors_documents_are_valid_against_the_contract(asked: Asked) -> None:
-    schema = build_client_schema((await asked.data(get_introspection_query())))  # type: ignore[arg-type]
+    schema = build_client_schema(await asked.data(get_introspection_query()))  # type: ignore[arg-type]
     for document in documents.ALL.values():
         assert validate(schema, parse_document(document)) == []
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from support.asked import TENANT, Asked
 from rally_accelerate.config.load import validated
 from rally_accelerate.host.app import Host
+from support.asked import TENANT, Asked
 from support.issues import UPLOAD, change, item, upload
 
 SECRETS = ("planted-secret-1", "planted-secret-2")
@@ -73,7 +73,9 @@ async def test_pages_of_issues_follow_each_other_without_gap_or_repeat(asked: As
     assert sorted(seen, key=int) == [str(number) for number in range(1, 120)]
 
 
-@pytest.mark.parametrize("address", ["/nothing", "/executions/x", "/issues/x/1", "/settings/integrations/x", "/static/../app.py"])
+@pytest.mark.parametrize(
+    "address", ["/nothing", "/executions/x", "/issues/x/1", "/settings/integrations/x", "/static/../app.py"]
+)
 async def test_what_is_not_there(asked: Asked, address: str) -> None:
     assert (await asked.http.get(address)).status_code == 404
 

@@ -77,7 +77,9 @@ async def test_the_migrations_make_the_tables_that_the_program_describes(tmp_pat
     def shape(engine: sa.Engine) -> dict[str, set[str]]:
         inspector = sa.inspect(engine)
         return {
-            table: {f"{column['name']} {column['type']} {column['nullable']}" for column in inspector.get_columns(table)}
+            table: {
+                f"{column['name']} {column['type']} {column['nullable']}" for column in inspector.get_columns(table)
+            }
             | {str(index["name"]) for index in inspector.get_indexes(table)}
             for table in inspector.get_table_names()
             if table != "alembic_version"
@@ -105,4 +107,3 @@ async def test_a_file_that_is_no_database_is_explained(tmp_path: Path) -> None:
     path.write_bytes(b"no database at all, but long enough to be taken for the header of one " * 9)
     with pytest.raises(StoreError, match="cannot be used"):
         await Database.open(path)
-

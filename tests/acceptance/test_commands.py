@@ -1,0 +1,146 @@
+"""What the commands print and end with, as processes: demo, check, errors; and that no secret is ever printed."""
+
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from support.processes import COMMAND, command, environment, host, settings, simulator
+
+SECRETS = {"apiKey": "planted-secret-1", "proxyPassword": "planted@:/%secret-2", "ucvAccessKey": "planted-secret-3"}
+
+
+def test_the_demo_ends_well_and_can_be_run_again() -> None:
+    for _ in range(2):
+        done = command("demo", "--once", "--port", "0")
+        assert done.code == 0, done.err
+        assert "first sync: complete" in done.out.replace("\x1b[0m", "").replace("\x1b[32m", "")
+        assert "next cycle: complete" in done.out
+        assert "Traceback" not in done.out + done.err
+
+
+def test_a_change_in_the_sample_company_reaches_the_host_and_ctrl_c_stops_cleanly() -> None:
+    arguments = [*COMMAND, "demo", "--port", "0", "--every", "2s"]
+    with subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+    ) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        url = ""
+        while not url:
+            line = running.stdout.readline()
+            assert line, running.stderr.read()
+            url = line.split()[1] if line.startswith("open ") else ""
+        # The demo's company changes something every few seconds; each cycle is an execution with uploads.
+        while True:
+            (integration,) = httpx2.get(f"{url}/settings/integrations.json").json()["integrations"]
+            page = httpx2.get(f"{url}/settings/integrations/{integration['id']}.json").json()
+            if any(run["uploaded"] for run in page["executions"][:-1]):
+                break
+            time.sleep(0.2)
+        running.send_signal(signal.SIGINT)
+        assert running.wait(30) == 0
+        assert "Traceback" not in running.stderr.read()
+
+
+def write(path: Path, **properties: Any) -> str:
+    path.write_text(json.dumps({"integrations": [{"name": "sample", "properties": properties}]}))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{", "is not valid JSON: line 1"),
+        ("{}", "there is no Rally integration"),
+        ('{"integrations": [{"name": "x", "properties": {"baseUrl": "ftp://x"}}]}', "properties.baseUrl"),
+        ('{"integrations": [{"name": "x", "properties": {"apiKey": "${NOT_SET_ANYWHERE}"}}]}', "NOT_SET_ANYWHERE"),
+        ('{"integrations": [{"name": "x", "properties": {"apiKey": "****"}}]}', "masked"),
+        ('{"integrations": [{"name": "x", "properties": {"apiKey": "k"}}]}', "accelerateUrl"),
+    ],
+)
+def test_wrong_settings_end_with_2_and_a_sentence(tmp_path: Path, content: str, said: str) -> None:
+    path = tmp_path / "rally.json"
+    path.write_text(content)
+    done = command("sync", str(path), "--once", "--state", str(tmp_path / "state"))
+    assert done.code == 2
+    assert said in done.err
+    assert "Traceback" not in done.err
+
+
+def test_unreachable_and_refused_end_with_3_and_what_to_do(tmp_path: Path) -> None:
+    nowhere = write(
+        tmp_path / "a.json",
+        baseUrl="http://127.0.0.1:9",
+        apiKey="k",
+        accelerateUrl="http://127.0.0.1:9",
+        ucvAccessKey="k",
+        retrySeconds=0,
+    )
+    done = command("sync", nowhere, "--once", "--state", str(tmp_path / "state"))
+    assert done.code == 3
+    assert "hint:" in done.err
+    with simulator("--items", "100") as rally, host(tmp_path / "host.sqlite") as target:
+        wrong_key = settings(tmp_path / "b.json", rally, target, apiKey="_wrong")
+        done = command("sync", str(wrong_key), "--once", "--state", str(tmp_path / "state"))
+        assert done.code == 3
+        assert "API key" in done.err
+        wrong_project = settings(tmp_path / "c.json", rally, target, projects=["No such team"])
+        done = command("sync", str(wrong_project), "--once", "--state", str(tmp_path / "state"))
+        assert done.code == 2
+        assert "No such team" in done.err
+
+
+def test_check_names_every_link(tmp_path: Path) -> None:
+    with simulator("--items", "100") as rally, host(tmp_path / "host.sqlite") as target:
+        good = command("check", str(settings(tmp_path / "a.json", rally, target)))
+        assert good.code == 0, good.out
+        for word in ("address", "login", "workspace", "projects", "would be synced", "Accelerate: accepts the key"):
+            assert word in good.out
+        bad = command("check", str(settings(tmp_path / "b.json", rally, target, apiKey="_wrong", ucvAccessKey="w")))
+        assert bad.code == 3
+        assert "✗ login" in bad.out
+        assert "✗ Accelerate" in bad.out
+
+
+def test_no_secret_is_ever_printed(tmp_path: Path) -> None:
+    given = {"baseUrl": "http://127.0.0.1:9", "accelerateUrl": "http://127.0.0.1:9", "retrySeconds": 0, **SECRETS}
+    proxied = write(tmp_path / "a.json", proxyServer="http://127.0.0.1:9", proxyUsername="someone", **given)
+    inside = {**given, "proxyServer": "http://someone:planted-secret-4@127.0.0.1:9"}
+    inside.pop("proxyPassword")
+    in_address = write(tmp_path / "b.json", **inside)
+    printed = ""
+    for file in (proxied, in_address):
+        for arguments in (
+            ("check", file),
+            ("sync", file, "--once"),
+            ("sync", file, "--once", "--json"),
+            ("sync", file, "--dry-run"),
+        ):
+            done = (
+                command("--debug", *arguments, "--state", str(tmp_path / "s"))
+                if arguments[0] == "sync"
+                else command(*arguments)
+            )
+            printed += done.out + done.err
+    assert printed
+    for secret in (*SECRETS.values(), "planted-secret-4", "planted%40", "secret-2"):
+        assert secret not in printed
+
+
+def test_two_runs_on_one_state_do_not_meet(tmp_path: Path) -> None:
+    with simulator("--items", "100", "--latency-ms", "300") as rally, host(tmp_path / "host.sqlite") as target:
+        file = settings(tmp_path / "rally.json", rally, target, pageSize=5)
+        arguments = ["sync", str(file), "--once", "--state", str(tmp_path / "state.sqlite")]
+        with subprocess.Popen([*COMMAND, *arguments], env=environment(), stdout=subprocess.DEVNULL) as first:
+            while not (tmp_path / "state.sqlite").exists():
+                time.sleep(0.01)
+            done = command(*arguments)
+            assert done.code == 3
+            assert "another run is using" in done.err
+            first.terminate()

@@ -1,0 +1,41 @@
+"""The documentation says what the code says."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from rally_accelerate import __version__
+from rally_accelerate.cli.main import commands
+
+ROOT = Path(__file__).parents[3]
+sys.path.insert(0, str(ROOT / "docs"))
+
+from make_reference import pages  # noqa: E402 - a script beside the pages that it writes
+
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "bench").glob("*.md")])
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_reference_pages_are_those_of_the_code(page: Path) -> None:
+    assert page.read_text() == pages()[page], "run: python docs/make_reference.py"
+
+
+@pytest.mark.parametrize("name", commands.commands)
+def test_every_command_is_explained(name: str) -> None:
+    command = commands.commands[name]
+    assert command.help
+    for parameter in command.params:
+        assert parameter.param_type_name == "argument" or getattr(parameter, "help", None), parameter.name
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_between_documents_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text()):
+        assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def test_the_changelog_knows_the_version_or_what_is_unreleased() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text()
+    assert f"## [{__version__}]" in text or "## [Unreleased]" in text
