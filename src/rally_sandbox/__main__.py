@@ -1,0 +1,42 @@
+"""``python -m rally_sandbox``: the simulator as a process; prints one line of JSON when it is ready."""
+
+import argparse
+import sys
+
+import orjson
+
+from rally_sandbox.auth import SANDBOX_API_KEY
+from rally_sandbox.serving import LOOPBACK, run
+
+
+def main() -> int:
+    """Serve until SIGTERM or SIGINT; the exit code is 0."""
+    parser = argparse.ArgumentParser(prog="python -m rally_sandbox", description="A simulated Rally with sample data.")
+    parser.add_argument("--host", default=LOOPBACK, help="the address to listen on (%(default)s)")
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one (%(default)s)")
+    parser.add_argument("--seed", type=int, default=7, help="the same seed makes the same world (%(default)s)")
+    parser.add_argument("--items", type=int, default=500, help="how many work items, 10 to 1,000,000 (%(default)s)")
+    parser.add_argument("--live", action="store_true", help="the sample company goes on working")
+    parser.add_argument("--every", type=float, default=5.0, metavar="SECONDS", help="between two changes (%(default)s)")
+    parser.add_argument("--latency-ms", type=int, default=0, help="how long every answer is held back (%(default)s)")
+    arguments = parser.parse_args()
+    run(
+        host=arguments.host,
+        port=arguments.port,
+        seed=arguments.seed,
+        items=arguments.items,
+        live=arguments.live,
+        live_interval_seconds=arguments.every,
+        latency_ms=arguments.latency_ms,
+        on_ready=_tell,
+    )
+    return 0
+
+
+def _tell(url: str) -> None:
+    sys.stdout.write(orjson.dumps({"url": url, "apiKey": SANDBOX_API_KEY}).decode() + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""The application: the simulated Rally below ``/slm``, its controls below ``/_sandbox``, and a page for people."""
+
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+from starlette.types import Receive, Scope, Send
+
+from rally_sandbox import control
+from rally_sandbox.answers import HTML, LOGIN_PATH, http_date
+from rally_sandbox.auth import accounts
+from rally_sandbox.connections import Connections
+from rally_sandbox.faults import Faults
+from rally_sandbox.gateway import Gateway
+from rally_sandbox.stats import Stats
+
+if TYPE_CHECKING:
+    from rally_sandbox.world import World
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>Simulated Rally</title></head>
+<body style="font-family: sans-serif; max-width: 40em; margin: 3em auto">
+<h1>Simulated Rally</h1>
+<p>This is the simulator of rally-accelerate, with a sample company in it. It is not Rally, and it has no pages
+for work items; a link to one leads here.</p>
+<p>Programs find the API below <code>/slm/webservice/v2.0/</code> and the simulator's own controls below
+<code>/_sandbox/</code>.</p>
+</body></html>
+"""
+
+
+def create_app(
+    world: "World",
+    *,
+    faults: Faults | None = None,
+    stats: Stats | None = None,
+    connections: Connections | None = None,
+    api_keys_enabled: bool = True,
+) -> Starlette:
+    """An application that shows a world.
+
+    Args:
+        world: What is shown.
+        faults: What goes wrong; None is nothing at first.
+        stats: Where requests are counted.
+        connections: Where the server's connections can be ended, for the faults that do so.
+        api_keys_enabled: Whether API keys are accepted (rally-api.md 1.2, Availability).
+    """
+    chosen = faults if faults is not None else Faults()
+    counted = stats if stats is not None else Stats()
+    gateway = Gateway(
+        world,
+        accounts(world.company, keys_enabled=api_keys_enabled),
+        faults=chosen,
+        stats=counted,
+        connections=connections if connections is not None else Connections(),
+    )
+
+    async def people(_: Request) -> Response:
+        return Response(_PAGE, media_type="text/html")
+
+    async def sign_in(_: Request) -> Response:
+        return Response("<!DOCTYPE html><html><body><h1>Sample sign-in</h1></body></html>", media_type=HTML)
+
+    def dated(app: Starlette) -> "_Dated":
+        return _Dated(app, world)
+
+    inner = Starlette(
+        routes=[
+            Route("/", people, methods=["GET"]),
+            Route(LOGIN_PATH, sign_in, methods=["GET"]),
+            Mount("/_sandbox", routes=control.routes(world, chosen, counted)),
+        ]
+    )
+    return Starlette(routes=[Route("/slm/{rest:path}", gateway), Mount("/", dated(inner))])
+
+
+class _Dated:
+    """Adds the virtual clock's ``Date``, which the gateway's answers have already."""
+
+    def __init__(self, app: Starlette, world: "World") -> None:
+        self._app = app
+        self._world = world
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def dated_send(message: dict[str, object]) -> None:
+            if message["type"] == "http.response.start":
+                date = http_date(self._world.clock.milliseconds()).encode("ascii")
+                message = {**message, "headers": [*message.get("headers", ()), (b"date", date)]}  # type: ignore[misc]  # ASGI messages are untyped
+            await send(message)
+
+        await self._app(scope, receive, dated_send)  # type: ignore[arg-type]  # likewise

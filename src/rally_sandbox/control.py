@@ -1,0 +1,143 @@
+"""``/_sandbox/``: what tests and demonstrations ask of the simulator itself, without credentials."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from rally_sandbox.faults import Faults
+from rally_sandbox.instants import iso
+from rally_sandbox.stats import Stats
+
+if TYPE_CHECKING:
+    from rally_sandbox.world import World
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+#: Rows of truth in one piece of a stream.
+_PIECE = 100
+
+
+def routes(world: "World", faults: Faults, stats: Stats) -> list[Route]:
+    """The routes; bodies and answers are JSON, and mistakes in them are answered with 400 and a message."""
+    control = _Control(world, faults, stats)
+    return [
+        Route("/stats", control.show_stats, methods=["GET"]),
+        Route("/stats/reset", control.reset_stats, methods=["POST"]),
+        Route("/faults", _guarded(control.arm), methods=["POST"]),
+        Route("/faults", control.clear, methods=["DELETE"]),
+        Route("/work", _guarded(control.work), methods=["POST"]),
+        Route("/edit", _guarded(control.edit), methods=["POST"]),
+        Route("/create", _guarded(control.create), methods=["POST"]),
+        Route("/delete", _guarded(control.delete), methods=["POST"]),
+        Route("/restore", _guarded(control.restore), methods=["POST"]),
+        Route("/close", _guarded(control.close), methods=["POST"]),
+        Route("/clock", _guarded(control.advance), methods=["POST"]),
+        Route("/truth/{kind:path}", _guarded(control.truth), methods=["GET"]),
+    ]
+
+
+def _guarded(endpoint: Endpoint) -> Endpoint:
+    async def guarded(request: Request) -> Response:
+        try:
+            return await endpoint(request)
+        except (KeyError, ValueError, TypeError) as mistake:
+            return _json({"error": str(mistake)}, 400)
+
+    return guarded
+
+
+class _Control:
+    def __init__(self, world: "World", faults: Faults, stats: Stats) -> None:
+        self._world = world
+        self._faults = faults
+        self._stats = stats
+
+    async def show_stats(self, _: Request) -> Response:
+        return _json(self._stats.as_json())
+
+    async def reset_stats(self, _: Request) -> Response:
+        self._stats.reset()
+        return _json({})
+
+    async def arm(self, request: Request) -> Response:
+        """A list of faults; or an object with ``faults``, ``latency_ms`` and ``edit_between_pages`` (steps of work)."""
+        body = await _body(request)
+        wanted = body if isinstance(body, list) else body.get("faults", [])
+        for each in wanted:
+            self._faults.add(**each)
+        if isinstance(body, dict):
+            self._faults.latency_ms = int(body.get("latency_ms", self._faults.latency_ms))
+            self._faults.edit_between_pages = body.get("edit_between_pages", self._faults.edit_between_pages)
+        return _json({"armed": len(wanted)})
+
+    async def clear(self, _: Request) -> Response:
+        self._faults.clear()
+        return _json({})
+
+    async def work(self, request: Request) -> Response:
+        body = await _body(request)
+        return _json({"objectIds": self._world.work(int(body.get("steps", 1)))})
+
+    async def edit(self, request: Request) -> Response:
+        body = await _body(request)
+        change = self._world.edit(int(body["objectId"]), body["fields"], body.get("user"))
+        if change is None:
+            return _json({"revision": None})
+        revision = {"number": change.number, "at": iso(change.at), "text": self._world.text(change)}
+        return _json({"revision": revision})
+
+    async def create(self, request: Request) -> Response:
+        body = await _body(request)
+        item = self._world.create_item(body["kind"], body.get("project"), body.get("user"), **body.get("fields", {}))
+        return _json({"objectId": item.object_id, "formattedId": self._world.formatted_id(item)})
+
+    async def delete(self, request: Request) -> Response:
+        body = await _body(request)
+        self._world.delete(int(body["objectId"]), body.get("user"))
+        return _json({})
+
+    async def restore(self, request: Request) -> Response:
+        body = await _body(request)
+        self._world.restore(int(body["objectId"]), body.get("user"))
+        return _json({})
+
+    async def close(self, request: Request) -> Response:
+        """Close a project, or open it again with ``"open": true``."""
+        body = await _body(request)
+        change = self._world.open_project if body.get("open") else self._world.close_project
+        return _json({"objectId": change(body["project"]).object_id})
+
+    async def advance(self, request: Request) -> Response:
+        body = await _body(request)
+        self._world.clock.advance(timedelta(seconds=float(body["advance_seconds"])))
+        return _json({"now": iso(self._world.clock.milliseconds())})
+
+    async def truth(self, request: Request) -> Response:
+        rows = self._world.items(request.path_params["kind"])
+        first = next(rows, None)
+
+        async def lines() -> AsyncIterator[bytes]:
+            piece = [] if first is None else [orjson.dumps(first)]
+            for row in rows:
+                piece.append(orjson.dumps(row))
+                if len(piece) >= _PIECE:
+                    yield b"\n".join(piece) + b"\n"
+                    piece.clear()
+            if piece:
+                yield b"\n".join(piece) + b"\n"
+
+        return StreamingResponse(lines(), media_type="application/x-ndjson")
+
+
+async def _body(request: Request) -> Any:
+    raw = await request.body()
+    return orjson.loads(raw) if raw else {}
+
+
+def _json(document: Any, status: int = 200) -> Response:
+    return Response(orjson.dumps(document), status, media_type="application/json")

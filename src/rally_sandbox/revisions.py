@@ -1,0 +1,187 @@
+"""Finding revisions among all histories of a workspace, without making the histories that are not shown.
+
+A life's shape tells which words the texts of its revisions contain (``shapes.py``), so that rows can be counted from
+arrays: only the rows of a page are made. Rows come by ObjectID, or by whatever ``order`` asks for.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rally_sandbox.columns import FIRST_NEW_ID, revision_id
+from rally_sandbox.conditions import Asker, Predicate, compiled, conjuncts, number
+from rally_sandbox.items import sortable
+from rally_sandbox.paging import OrderKey, Paging
+from rally_sandbox.planner import date_reader, is_exact, ranges_of, reference_reader
+from rally_sandbox.query import Condition, Query
+from rally_sandbox.ranges import EVERYTHING, HIGHEST, LOWEST, Ranges, contains, intersection, positions
+from rally_sandbox.schema import TYPES
+from rally_sandbox.scope import Scope
+from rally_sandbox.views import RevisionRow, value_of
+from rally_sandbox.words import count_by_shape
+
+if TYPE_CHECKING:
+    from rally_sandbox.world import World
+
+_TYPE = TYPES["revision"]
+_HISTORIES = frozenset({"RevisionHistory.ObjectID", "RevisionHistory"})
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A page of rows, and how many there are in all."""
+
+    rows: Sequence[RevisionRow]
+    total: int
+
+
+def find_revisions(
+    world: "World", query: Query | None, *, paging: Paging, order: Sequence[OrderKey], scope: Scope, asker: Asker
+) -> Found:
+    """The revisions of visible items and of records in the workspace that a query finds."""
+    search = _Search(world, query, scope, asker)
+    by_id = not order or (order[0].name == "ObjectID" and not order[0].descending)
+    if by_id:
+        return search.page(paging)
+    rows = list(search.rows())
+    for key in reversed(order):
+        attribute = _TYPE.attributes[key.name]
+        rows.sort(key=lambda row: sortable(value_of(world, row, attribute)), reverse=key.descending)
+    return Found(rows[paging.window], len(rows))
+
+
+class _Search:
+    def __init__(self, world: "World", query: Query | None, scope: Scope, asker: Asker) -> None:
+        self._world = world
+        self._scope = scope
+        self._histories: Ranges = EVERYTHING
+        self._ids: Ranges = EVERYTHING
+        since, until = LOWEST, HIGHEST
+        self._keeps: Predicate = lambda _: True
+        rest: list[Query] = []
+        if query is not None:
+            self._keeps = compiled(query, (_TYPE,), world, asker)
+            self._histories = _histories(query, asker)
+            by_id = ranges_of(query, "ObjectID", number)
+            self._ids = EVERYTHING if by_id is None else by_id
+            created = ranges_of(query, "CreationDate", date_reader(asker))
+            if created is not None:
+                since, until = (created[0][0], created[-1][1]) if created else (HIGHEST, LOWEST)
+            rest = [each for each in conjuncts(query) if not is_exact(each, _HISTORIES) and not _is_id(each)]
+        self._is_partial = self._ids != EVERYTHING
+        self._candidates = self._find_candidates(since, until)
+        self._fast = count_by_shape(world, rest)
+
+    def _find_candidates(self, since: int, until: int) -> Sequence[int]:
+        """Indexes, ascending, of the items whose histories may hold rows.
+
+        Bounds of revision ids do not narrow them: an old item may have new revisions. They are counted at the edges.
+        """
+        world, columns = self._world, self._world.columns
+        teams = bytes(
+            team.project.object_id in self._scope.visible and team.project.values["State"] == "Open"
+            for team in world.company.teams
+        )
+        spans = positions(columns.history_id, self._histories)
+        indexes: Iterable[int] = (index for begin, end in spans for index in range(begin, end))
+        if since > LOWEST and self._histories == EVERYTHING:
+            # No revision is younger than its item's last update.
+            indexes = sorted(world.updated_since(since))
+        team_of, created = columns.team, columns.created
+        return [index for index in indexes if teams[team_of[index]] and created[index] <= until]
+
+    def page(self, paging: Paging) -> Found:
+        """Rows ascending by ObjectID."""
+        old, new = self._rows_of_records()
+        counts = self._counts()
+        new = sorted([*new, *self._new_rows()], key=lambda row: row.object_id)
+        total = len(old) + sum(counts) + len(new)
+        first, last = paging.start - 1, paging.start - 1 + paging.size
+        rows = old[first:last]
+        passed = len(old)
+        for index, count in zip(self._candidates, counts, strict=True):
+            if passed >= last:
+                break
+            if count and passed + count > first:
+                rows.extend(self._old_rows(index)[max(0, first - passed) : last - passed])
+            passed += count
+        before_new = total - len(new)
+        rows.extend(new[max(0, first - before_new) : max(0, last - before_new)])
+        return Found(rows, total)
+
+    def rows(self) -> Iterator[RevisionRow]:
+        """Every row, ascending by ObjectID but for the newest records."""
+        old, new = self._rows_of_records()
+        yield from old
+        for index, count in zip(self._candidates, self._counts(), strict=True):
+            if count:
+                yield from self._old_rows(index)
+        yield from new
+        yield from self._new_rows()
+
+    def _counts(self) -> list[int]:
+        """How many rows of the generated past each candidate has."""
+        world, candidates = self._world, self._candidates
+        if self._fast is None:
+            return [len(self._old_rows(index)) for index in candidates]
+        fast, shapes = self._fast, world.columns.shape
+        if not self._is_partial:
+            # Items made later have no generated past, and so no shape.
+            made = world.generated
+            return [fast[shapes[index]] if index < made else 0 for index in candidates]
+        return [self._count_at_edge(index, fast[shapes[index]]) for index in candidates]
+
+    def _count_at_edge(self, index: int, whole: int) -> int:
+        """The rows of an item, of whose revisions perhaps not all have ids that are asked for."""
+        begin, end = self._world.columns.revisions[index : index + 2]
+        low, high = revision_id(begin), revision_id(end - 1)
+        if begin == end or not any(first <= high and low <= last for first, last in self._ids):
+            return 0
+        if any(first <= low and high <= last for first, last in self._ids):
+            return whole
+        return len(self._old_rows(index))
+
+    def _old_rows(self, index: int) -> list[RevisionRow]:
+        world = self._world
+        item = world.item(index)
+        count = world.generated_revisions(index)
+        return [row for change in item.changes[:count] if self._keeps(row := RevisionRow(item, change))]
+
+    def _new_rows(self) -> list[RevisionRow]:
+        world, candidates = self._world, frozenset(self._candidates)
+        rows: list[RevisionRow] = []
+        for _, index, position in world.new_revisions:
+            if index in candidates:
+                item = world.item(index)
+                row = RevisionRow(item, item.changes[position])
+                if self._keeps(row):
+                    rows.append(row)
+        return rows
+
+    def _rows_of_records(self) -> tuple[list[RevisionRow], list[RevisionRow]]:
+        """The rows of projects, timeboxes and other records: those older than every item's, and those younger."""
+        world = self._world
+        old: list[RevisionRow] = []
+        new: list[RevisionRow] = []
+        for record in world.company.by_id.values():
+            history = record.history_id
+            if history and record.workspace is self._scope.workspace and contains(self._histories, history):
+                row = RevisionRow(record, world.first_revision(record))
+                if self._keeps(row):
+                    (old if row.object_id < FIRST_NEW_ID else new).append(row)
+        old.sort(key=lambda row: row.object_id)
+        return old, new
+
+
+def _is_id(query: Query) -> bool:
+    return isinstance(query, Condition) and query.path == ("ObjectID",)
+
+
+def _histories(query: Query, asker: Asker) -> Ranges:
+    by_id = ranges_of(query, "RevisionHistory.ObjectID", number)
+    by_reference = ranges_of(query, "RevisionHistory", reference_reader(_TYPE.attributes["RevisionHistory"], asker))
+    found = EVERYTHING
+    for each in (by_id, by_reference):
+        if each is not None:
+            found = intersection(found, each)
+    return found

@@ -1,0 +1,492 @@
+"""The simulated subscription: everything that Rally knows, and the ways in which it changes.
+
+A world is made from a seed in an instant whatever its size: ``Columns`` keeps a few numbers of each item, and an item
+with its history is made when somebody asks for it. Only what was changed since is kept whole.
+"""
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from random import Random
+from threading import RLock
+from typing import Any
+
+from rally_sandbox import truth
+from rally_sandbox.beginnings import Beginning, first_values
+from rally_sandbox.belongings import Belongings
+from rally_sandbox.clock import Clock
+from rally_sandbox.columns import (
+    FIRST_NEW_ID,
+    FIRST_REVISION_ID,
+    KINDS,
+    NOTHING,
+    REVISION_STRIDE,
+    Columns,
+    fill,
+)
+from rally_sandbox.company import Company, Team, found
+from rally_sandbox.edits import sets_of
+from rally_sandbox.instants import DAY
+from rally_sandbox.journal import Change, Item, Set, apply
+from rally_sandbox.lives import Maker, title
+from rally_sandbox.metadata import define
+from rally_sandbox.records import Link, Record
+from rally_sandbox.recycling import RecycleBin
+from rally_sandbox.revisiontext import ORIGINAL, description
+from rally_sandbox.shapes import DEFECT, DEFINED, STORY, TASK, catalogue
+from rally_sandbox.views import Entity, History, RevisionRow
+from rally_sandbox.work import Worker
+
+#: How many unchanged items are kept at hand; each takes a few kilobytes.
+MOST_KEPT = 6_000
+
+SMALLEST, LARGEST = 10, 1_000_000
+
+KIND_NAMES = {
+    "story": STORY,
+    "userstory": STORY,
+    "feature": KINDS.index("PortfolioItem/Feature"),
+    "initiative": KINDS.index("PortfolioItem/Initiative"),
+} | {name.lower(): position for position, name in enumerate(KINDS)}
+
+
+class World:
+    """Everything that the simulated Rally knows. Use ``World.create``.
+
+    Every method may be called from any thread while a server shows the world. Items are named by their ObjectID, users,
+    projects and other records by ``Record``, ObjectID or name.
+    """
+
+    def __init__(self, *, seed: int, items: int, clock: Clock, same_workspace_names: bool) -> None:
+        self.seed = seed
+        self.clock = clock
+        #: Held while the world is read for an answer or changed.
+        self.lock = RLock()
+        #: Rises with every change.
+        self.version = 0
+        begins = clock.milliseconds()
+        self.company: Company = found(seed, begins=begins, same_workspace_names=same_workspace_names)
+        self.columns = Columns()
+        self.generated = items
+        define(self.company)
+        self.shapes = shapes = catalogue(seed)
+        fill(self.columns, seed=seed, items=items, company=self.company, catalogue=shapes)
+        self._maker = Maker(seed, self.company, shapes, self.columns)
+        self._kept: OrderedDict[int, Item] = OrderedDict()
+        #: See ``words.py``; made when first asked for.
+        self.vocabulary: str | None = None
+        #: Items that were changed or made after the beginning, by index.
+        self.changed: dict[int, Item] = {}
+        #: Revisions written since: (ObjectID, index of the item, number), ascending.
+        self.new_revisions: list[tuple[int, int, int]] = []
+        self.bin = RecycleBin()
+        self._belongings = Belongings(self.columns)
+        self._by_update: array[int] | None = None
+        self._update_times: array[int] = array("q")
+        self._next_id = FIRST_NEW_ID
+        self._random = Random(seed * 31 + 5)
+        self._worker = Worker(self, Random(seed * 17 + 1))
+        self._team_of = {id(team.project): position for position, team in enumerate(self.company.teams)}
+        self._fill_bin(begins)
+
+    @classmethod
+    def create(
+        cls, seed: int = 7, items: int = 500, *, clock: Clock | None = None, same_workspace_names: bool = False
+    ) -> "World":
+        """The world of a seed.
+
+        Args:
+            seed: The same seed and clock start make the same world.
+            items: How many work items, 10 to 1,000,000.
+            clock: Its start is the end of the generated past, which reaches two years back. None follows real time.
+            same_workspace_names: Whether two workspaces share a name.
+
+        Raises:
+            ValueError: The number of items is out of range.
+        """
+        if not SMALLEST <= items <= LARGEST:
+            raise ValueError(f"a world has {SMALLEST:,} to {LARGEST:,} items, not {items:,}")
+        return cls(
+            seed=seed,
+            items=items,
+            clock=clock if clock is not None else Clock(),
+            same_workspace_names=same_workspace_names,
+        )
+
+    # What is there
+
+    def item(self, index: int) -> Item:
+        """The item at an index of ``columns``."""
+        changed = self.changed.get(index)
+        if changed is not None:
+            return changed
+        kept = self._kept.get(index)
+        if kept is not None:
+            return kept
+        made = self._maker.make(index)
+        self._kept[index] = made
+        if len(self._kept) > MOST_KEPT:
+            self._kept.popitem(last=False)
+        return made
+
+    def find(self, object_id: int) -> Item:
+        """The item of an ObjectID, deleted ones included.
+
+        Raises:
+            KeyError: There is no such item.
+        """
+        index = self.columns.find(object_id)
+        if index is None:
+            raise KeyError(f"no work item has the ObjectID {object_id}")
+        return self.item(index)
+
+    def entity(self, object_id: int) -> Entity | None:
+        """Whatever has an ObjectID: an item, deleted or not, a record, a history or a revision."""
+        columns = self.columns
+        for index, is_item in ((columns.find(object_id), True), (columns.find_history(object_id), False)):
+            if index is not None:
+                item = self.item(index)
+                return item if is_item else History(item)
+        record = self.company.by_id.get(object_id)
+        if record is not None:
+            return record
+        for entry in self.bin.entries(now=self.clock.milliseconds()):
+            if entry.object_id == object_id:
+                return entry
+        return self._revision(object_id) or self._record_history(object_id)
+
+    def _revision(self, object_id: int) -> RevisionRow | None:
+        position, rest = divmod(object_id - FIRST_REVISION_ID, REVISION_STRIDE)
+        if not rest and 0 <= position < self.columns.revisions[-1]:
+            index = bisect_right(self.columns.revisions, position) - 1
+            item = self.item(index)
+            return RevisionRow(item, item.changes[position - self.columns.revisions[index]])
+        place = bisect_left(self.new_revisions, (object_id,))
+        if place < len(self.new_revisions) and self.new_revisions[place][0] == object_id:
+            item = self.item(self.new_revisions[place][1])
+            return RevisionRow(item, item.changes[self.new_revisions[place][2]])
+        return None
+
+    def _record_history(self, object_id: int) -> Entity | None:
+        for record in self.company.by_id.values():
+            if record.history_id and record.history_id == object_id:
+                return History(record)
+            if record.history_id and record.history_id + 1 == object_id:
+                return RevisionRow(record, self.first_revision(record))
+        return None
+
+    def text(self, change: Change) -> str:
+        """The Description of a revision."""
+        if change.text is not None:
+            return change.text
+        return description(change.sets, self._first_name)
+
+    def items(self, kind: str) -> Iterator[Mapping[str, Any]]:
+        """The plain truth about each item of a kind, deleted ones included, with its whole journal.
+
+        Args:
+            kind: ``story`` or ``HierarchicalRequirement``, ``Defect``, ``Task``, ``TestCase``, ``Feature``,
+                ``Initiative``.
+        """
+        position = 0
+        indexes = self.columns.of_kind[kind_of(kind)]
+        while position < len(indexes):
+            with self.lock:
+                row = truth.of(self, self.item(indexes[position]))
+            yield row
+            position += 1
+
+    def team(self, item: Item) -> Team:
+        """The team in whose project the item is."""
+        return self.team_of(item.values["Project"])
+
+    def team_of(self, project: Record) -> Team:
+        """The team that works in a project.
+
+        Raises:
+            KeyError: No work is done there.
+        """
+        position = self._team_of.get(id(project))
+        if position is None:
+            raise KeyError(f"no work is done in project {project.name!r}")
+        return self.company.teams[position]
+
+    def formatted_id(self, item: Item) -> str:
+        """The prefixed number."""
+        return self.columns.formatted_id(item.index)
+
+    def record(self, kind: str, wanted: object) -> Record:
+        """The record of a type path by itself, ObjectID or name; of several with one name, the first.
+
+        Raises:
+            KeyError: There is none.
+        """
+        if isinstance(wanted, Record):
+            return wanted
+        for record in self.company.of(kind.lower()):
+            if wanted in (record.object_id, record.name, record.values.get("UserName")):
+                return record
+        raise KeyError(f"no {kind} is {wanted!r}")
+
+    # What happens
+
+    def edit(self, object_id: int, fields: Mapping[str, Any], user: object = None) -> Change | None:
+        """Save changed fields of one item as one revision, at the clock's now.
+
+        Args:
+            object_id: The item.
+            fields: New values by attribute name; ``Tags+``, ``Tags-``, ``Milestones+`` and ``Milestones-`` add or
+                remove one element. References are named as everywhere. ``ScheduleState`` and ``FlowState`` bring the dates and
+                each other along, ``Project`` takes the timeboxes away.
+            user: Who saves; None is the first user.
+
+        Returns:
+            The revision, or None when nothing changes.
+
+        Raises:
+            KeyError: There is no such item, attribute or reference.
+        """
+        with self.lock:
+            item = self._own(self.find(object_id).index)
+            now = self._moment(item)
+            sets = sets_of(self, item, fields, now)
+            before = item.values["Project"]
+            change = self._save(item, sets, user, now)
+            if item.values["Project"] is not before:
+                self._take_tasks_along(item, user)
+            return change
+
+    def create_item(self, kind: str, project: object = None, user: object = None, **fields: object) -> Item:
+        """Make an item at the clock's now, with revision 0; see ``edit`` for ``fields``.
+
+        Args:
+            kind: As for ``items``.
+            project: Its project; None is the first team's.
+            user: Who makes it; None is the first user.
+            **fields: Its values.
+        """
+        with self.lock:
+            number = kind_of(kind)
+            team = self.company.teams[0] if project is None else self.team_of(self.record("Project", project))
+            creator = self._user(user)
+            now = self.clock.milliseconds()
+            object_id, history_id = self.new_id(), self.new_id()
+            index = self.columns.append(
+                number,
+                self._team_of[id(team.project)],
+                object_id=object_id,
+                history_id=history_id,
+                created=max(now, self.columns.created[-1]),
+                updated=now,
+            )
+            values = first_values(number, Beginning(index, team, creator, now, DEFINED), self.company)
+            values["Name"] = title(self._random, number)
+            item = Item(index, KINDS[number], object_id, history_id, now, team.workspace, values)
+            apply(values, sets_of(self, item, fields, now))
+            item.initial = dict(values)
+            self.changed[index] = item
+            self._relink(item)
+            self._write(item, Change(0, self.new_id(), now, creator, (), ORIGINAL))
+            return item
+
+    def create_record(self, kind: str, name: str, **values: object) -> Record:
+        """Make an iteration, release, tag or another record in the default workspace, at the clock's now."""
+        with self.lock:
+            workspace = self.company.workspaces[0]
+            now = self.clock.milliseconds()
+            record = Record(kind, self.new_id(), {"Name": name, **values}, now, name, workspace)
+            self.version += 1
+            return self.company.add(record)
+
+    def delete(self, object_id: int, user: object = None) -> None:
+        """Put an item into the recycle bin, with its tasks."""
+        with self.lock:
+            item = self._own(self.find(object_id).index)
+            if item.deleted:
+                return
+            now = self._moment(item)
+            by = self._user(user)
+            self._save(item, (("Recycled", False, True),), by, now)
+            self.columns.deleted[item.index] = 1
+            self.bin.put(item, object_id=self.new_id(), formatted_id=self.formatted_id(item), by=by, at=now)
+            if item.type != KINDS[TASK]:
+                for task in self.tasks_of(item):
+                    self.delete(task.object_id, user)
+
+    def restore(self, object_id: int, user: object = None) -> None:
+        """Take an item out of the recycle bin; it keeps its ObjectID.
+
+        Raises:
+            KeyError: The item is not in the bin, or was purged.
+        """
+        with self.lock:
+            item = self._own(self.find(object_id).index)
+            if not self.bin.holds(item.index, now=self.clock.milliseconds()):
+                raise KeyError(f"{object_id} is not in the recycle bin")
+            self.columns.deleted[item.index] = 0
+            self.bin.take(item.index)
+            self._save(item, (("Recycled", True, False),), user, self._moment(item))
+
+    def work(self, steps: int = 1) -> list[int]:
+        """Let the sample company do ``steps`` things at the clock's now; returns the ObjectIDs concerned."""
+        with self.lock:
+            return [self._worker.step() for _ in range(steps)]
+
+    def rename(self, kind: str, record: object, name: str) -> Record:
+        """Rename a project, iteration, user, tag or other record; texts written before keep the old name."""
+        with self.lock:
+            found_record = self.record(kind, record)
+            found_record.name = name
+            found_record.values["DisplayName" if found_record.type == "User" else "Name"] = name
+            self._touch(found_record)
+            return found_record
+
+    def close_project(self, project: object) -> Record:
+        """Close a project: it stays listed with State ``Closed``, its items are no longer returned."""
+        return self._set_project_state(project, "Closed")
+
+    def open_project(self, project: object) -> Record:
+        """Open a closed project again."""
+        return self._set_project_state(project, "Open")
+
+    # How
+
+    def new_id(self) -> int:
+        """An ObjectID above all others."""
+        self._next_id += 7
+        return self._next_id
+
+    def tasks_of(self, item: Item) -> list[Item]:
+        """The tasks of a story or defect that are not deleted."""
+        return [self.item(index) for index in self.belonging(item.index, TASK)]
+
+    def belonging(self, index: int, kind: int, *, parents: bool = False) -> Sequence[int]:
+        """Indexes of the items of a kind that belong to the one at ``index`` and are not deleted, ascending.
+
+        Args:
+            index: The owner.
+            kind: A position in ``columns.KINDS``.
+            parents: Whether the belonging is that of a story to its parent story.
+        """
+        return self._belongings.of(index, kind, parents=parents)
+
+    def generated_revisions(self, index: int) -> int:
+        """How many revisions of an item belong to the generated past; the others are in ``new_revisions``."""
+        return self.columns.revisions[index + 1] - self.columns.revisions[index]
+
+    def updated_since(self, moment: int) -> list[int]:
+        """Indexes of the items with LastUpdateDate at ``moment`` (milliseconds) or later, in no order."""
+        updated = self.columns.updated
+        if self._by_update is None:
+            # Built once; what changes later leaves it by being in ``changed``.
+            self._by_update = array("i", sorted(range(self.generated), key=updated.__getitem__))
+            self._update_times = array("q", (updated[index] for index in self._by_update))
+        first = bisect_left(self._update_times, moment)
+        found = [index for index in self._by_update[first:] if index not in self.changed]
+        found.extend(index for index in self.changed if updated[index] >= moment)
+        return found
+
+    def first_revision(self, record: Record) -> Change:
+        """The only revision of a record that is no work item."""
+        # Its id lies next to the history's; nothing else has it, because ids are given out three apart or more.
+        return Change(0, record.history_id + 1, record.created, self.company.users[0], (), ORIGINAL)
+
+    def _first_name(self, value: Record | Link) -> str:
+        return value.first_name if isinstance(value, Record) else self._item_label(value)
+
+    def _name_now(self, value: Record | Link) -> str:
+        return value.name if isinstance(value, Record) else self._item_label(value)
+
+    def _item_label(self, link: Link) -> str:
+        return f"{self.columns.formatted_id(link.index)}: {self.item(link.index).name}"
+
+    def _user(self, user: object) -> Record:
+        return self.company.users[0] if user is None else self.record("User", user)
+
+    def _own(self, index: int) -> Item:
+        """The item, kept from now on because it is about to change."""
+        item = self.item(index)
+        self._kept.pop(index, None)
+        self.changed[index] = item
+        return item
+
+    def _moment(self, item: Item) -> int:
+        # Two saves of one item never share a millisecond, also when the clock stands still.
+        return max(self.clock.milliseconds(), item.updated + 1)
+
+    def _save(self, item: Item, sets: tuple[Set, ...], user: object, at: int) -> Change | None:
+        if not sets:
+            return None
+        text = description(sets, self._name_now)
+        apply(item.values, sets)
+        self._relink(item)
+        change = Change(len(item.changes), self.new_id(), at, self._user(user), sets, text)
+        self._write(item, change)
+        return change
+
+    def _write(self, item: Item, change: Change) -> None:
+        item.changes.append(change)
+        self.columns.updated[item.index] = change.at
+        self.new_revisions.append((change.object_id, item.index, change.number))
+        self.version += 1
+
+    def _relink(self, item: Item) -> None:
+        columns = self.columns
+        before = columns.link[item.index], columns.parent[item.index]
+        columns.team[item.index] = self._team_of[id(item.values["Project"])]
+        for name in ("PortfolioItem", "Requirement", "WorkProduct"):
+            if name in item.values:
+                columns.link[item.index] = _index(item.values[name])
+        if "Parent" in item.values:
+            (columns.parent if item.type == KINDS[STORY] else columns.link)[item.index] = _index(item.values["Parent"])
+        if before != (columns.link[item.index], columns.parent[item.index]):
+            self._belongings.forget()
+
+    def _take_tasks_along(self, item: Item, user: object) -> None:
+        if item.type in {KINDS[STORY], KINDS[DEFECT]}:
+            for task in self.tasks_of(item):
+                self.edit(task.object_id, {"Project": item.values["Project"]}, user)
+
+    def _set_project_state(self, project: object, state: str) -> Record:
+        with self.lock:
+            record = self.record("Project", project)
+            record.values["State"] = state
+            self._touch(record)
+            return record
+
+    def _touch(self, record: Record) -> None:
+        record.version += 1
+        stamp = "LastUpdatedDate" if record.type == "Project" else "LastUpdateDate"
+        if stamp in record.values:
+            record.values[stamp] = self.clock.milliseconds()
+        self.version += 1
+
+    def _fill_bin(self, begins: int) -> None:
+        columns = self.columns
+        for index in range(len(columns)):
+            if columns.deleted[index] and columns.updated[index] > begins - 30 * DAY:
+                item = self.item(index)
+                self.bin.put(
+                    item,
+                    object_id=self.new_id(),
+                    formatted_id=self.formatted_id(item),
+                    by=item.changes[-1].user,
+                    at=item.updated,
+                )
+
+
+def kind_of(name: str) -> int:
+    """The position in ``columns.KINDS`` of a kind by any of its names.
+
+    Raises:
+        KeyError: It is no kind of work item.
+    """
+    try:
+        return KIND_NAMES[name.lower()]
+    except KeyError:
+        raise KeyError(f"{name!r} is no kind of work item; there are {', '.join(KINDS)}") from None
+
+
+def _index(link: Link | None) -> int:
+    return link.index if link is not None else NOTHING

@@ -1,0 +1,159 @@
+"""``fetch``, paging, ``order``, scope and credentials: the parts of a request that need no server."""
+
+from base64 import b64encode
+
+import pytest
+
+from rally_sandbox.access import Login
+from rally_sandbox.auth import LIMITED_API_KEY, SANDBOX_API_KEY, Unauthorized, accounts, login
+from rally_sandbox.company import Company, found
+from rally_sandbox.errors import QueryRefused
+from rally_sandbox.fetch import EVERYTHING, STUB, Fetch, parse
+from rally_sandbox.paging import OrderKey, order_of, paging
+from rally_sandbox.schema import TYPES, concrete, type_of
+from rally_sandbox.scope import Scope, scope
+
+STORY = TYPES["hierarchicalrequirement"]
+
+
+@pytest.fixture(scope="module")
+def company() -> Company:
+    return found(7, begins=1_790_000_000_000, same_workspace_names=False)
+
+
+@pytest.fixture
+def admin(company: Company) -> Login:
+    return accounts(company).keys[SANDBOX_API_KEY]
+
+
+def names(company: Company, where: Scope) -> set[str]:
+    return {company.by_id[each].name for each in where.projects}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, STUB),
+        ("false", STUB),
+        ("TRUE", EVERYTHING),
+        ("Name, Owner", Fetch(frozenset({"Name", "Owner"}))),
+        ('"ObjectID,Name,State"', Fetch(frozenset({"ObjectID", "Name", "State"}))),
+        ("Tasks:summary[State]", Fetch(frozenset({"Tasks"}))),
+    ],
+)
+def test_fetch_is_read(text: str | None, expected: Fetch) -> None:
+    assert parse(text) == expected
+
+
+def test_unknown_names_are_ignored_and_names_apply_at_any_depth() -> None:
+    wanted = parse("Name,NoSuchThing,StartDate")
+    assert [each.name for each in wanted.of_row(STORY)] == ["Name"]
+    assert {each.name for each in wanted.of_nested(TYPES["iteration"])} == {"Name", "StartDate"}
+    assert EVERYTHING.of_nested(TYPES["iteration"]) == []
+
+
+@pytest.mark.parametrize(
+    ("parameters", "start", "size"),
+    [({}, 1, 20), ({"start": "21", "pagesize": "5"}, 21, 5), ({"pagesize": "5000"}, 1, 2000), ({"start": ""}, 1, 20)],
+)
+def test_paging_is_read_and_clamped(parameters: dict[str, str], start: int, size: int) -> None:
+    wanted = paging(parameters)
+    assert (wanted.start, wanted.size) == (start, size)
+
+
+@pytest.mark.parametrize("parameters", [{"start": "0"}, {"pagesize": "0"}, {"pagesize": "many"}, {"start": "-1"}])
+def test_impossible_paging_is_refused(parameters: dict[str, str]) -> None:
+    with pytest.raises(QueryRefused):
+        paging(parameters)
+
+
+def test_order_is_read() -> None:
+    assert order_of("LastUpdateDate desc, ObjectID", (STORY,)) == (
+        OrderKey("LastUpdateDate", descending=True),
+        OrderKey("ObjectID", descending=False),
+    )
+    assert order_of("Rank ASC", (STORY,)) == (OrderKey("DragAndDropRank", descending=False),)
+
+
+@pytest.mark.parametrize("text", ["Parent", "Blocked", "Tags", "NoSuchThing", "Name sideways"])
+def test_what_cannot_be_ordered_by_is_refused(text: str) -> None:
+    with pytest.raises(QueryRefused):
+        order_of(text, (STORY,))
+
+
+def test_absent_scope_is_the_default_project_with_its_parents_and_children(company: Company, admin: Login) -> None:
+    assert names(company, scope(company, admin, {})) == {"Team Amber", "Platform", "Sample Company Delivery"}
+
+
+@pytest.mark.parametrize(
+    ("up", "down", "expected"),
+    [
+        ("false", "false", {"Platform"}),
+        ("true", "false", {"Platform", "Sample Company Delivery"}),
+        ("false", "true", {"Platform", "Team Amber", "Team Birch", "Team Cobalt", "Support"}),
+    ],
+)
+def test_scope_goes_up_and_down_as_told(company: Company, admin: Login, up: str, down: str, expected: set[str]) -> None:
+    platform = next(each for each in company.of("project") if each.name == "Platform")
+    parameters = {"project": f"/project/{platform.object_id}", "projectScopeUp": up, "projectScopeDown": down}
+    assert names(company, scope(company, admin, parameters)) == expected
+
+
+def test_project_null_is_the_whole_workspace(company: Company, admin: Login) -> None:
+    main, archive = company.workspaces
+    assert scope(company, admin, {"project": "null"}).workspace is main
+    there = scope(company, admin, {"workspace": f"https://x.example/slm/webservice/v2.0/workspace/{archive.object_id}"})
+    assert "Team Fern" in names(company, there)
+
+
+@pytest.mark.parametrize("parameters", [{"project": "/project/1"}, {"workspace": "Sample Company"}])
+def test_references_to_nothing_are_refused(company: Company, admin: Login, parameters: dict[str, str]) -> None:
+    with pytest.raises(QueryRefused):
+        scope(company, admin, parameters)
+
+
+def test_the_limited_user_sees_two_projects(company: Company) -> None:
+    limited = accounts(company).keys[LIMITED_API_KEY]
+    assert names(company, scope(company, limited, {"project": "null"})) == {"Team Amber", "Team Birch"}
+
+
+def _basic(name: str, password: str) -> dict[str, str]:
+    return {"authorization": "Basic " + b64encode(f"{name}:{password}".encode()).decode()}
+
+
+def test_a_key_wins_over_a_password(company: Company) -> None:
+    people = accounts(company)
+    right = _basic("user03@sandbox.example", "sandbox")
+    assert login(people, right).user.name == "Sample User 03"
+    assert login(people, right | {"zsessionid": SANDBOX_API_KEY}).user.name == "Sample User 01"
+    with pytest.raises(Unauthorized):
+        login(people, right | {"zsessionid": "_wrong"})
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"authorization": "Bearer x"},
+        {"authorization": "Basic ???"},
+        _basic("user03@sandbox.example", "wrong"),
+        _basic("user05@sandbox.example", "sandbox"),
+    ],
+)
+def test_others_are_refused(company: Company, headers: dict[str, str]) -> None:
+    with pytest.raises(Unauthorized):
+        login(accounts(company), headers)
+
+
+def test_keys_can_be_switched_off(company: Company) -> None:
+    with pytest.raises(Unauthorized):
+        login(accounts(company, keys_enabled=False), {"zsessionid": SANDBOX_API_KEY})
+
+
+def test_type_names_are_read_in_any_case_and_number() -> None:
+    assert type_of("HIERARCHICALREQUIREMENT") is STORY
+    assert type_of("users") is TYPES["user"]
+    assert type_of("portfolioitem/Feature") is TYPES["portfolioitem/feature"]
+    assert type_of("recyclebinentries") is TYPES["recyclebinentry"]
+    assert type_of("nonsense") is None
+    assert len(concrete("PortfolioItem")) == 2
