@@ -91,7 +91,7 @@ def measure(items: int, runs: int) -> list[tuple[str, str]]:
         ):
             settings = folder / "bench.json"
             properties = {"baseUrl": rally["url"], "apiKey": rally["apiKey"]}
-            properties |= {"accelerateUrl": receiver["url"], "ucvAccessKey": "bench"}
+            properties |= {"accelerateUrl": receiver["url"], "ucvAccessKey": "bench-key"}
             settings.write_text(json.dumps({"integrations": [{"name": "bench", "properties": properties}]}))
             fewest = fewest_requests(rally["url"], rally["apiKey"])
             for number in range(runs):

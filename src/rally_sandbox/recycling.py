@@ -13,8 +13,11 @@ class RecycleBin:
     def __init__(self) -> None:
         self._entries: dict[int, Record] = {}
 
-    def put(self, item: Item, *, object_id: int, formatted_id: str, by: Record, at: int) -> Record:
-        """Enter an item deleted at ``at`` (milliseconds); the entry's ObjectID is unrelated to the item's."""
+    def put(self, item: Item, *, object_id: int, formatted_id: str, by: Record, at: int, kind: Record) -> Record:
+        """Enter an item deleted at ``at`` (milliseconds); the entry's ObjectID is unrelated to the item's.
+
+        ``kind`` is the type definition.
+        """
         entry = Record(
             "RecycleBinEntry",
             object_id,
@@ -25,7 +28,7 @@ class RecycleBin:
                 "DeletionDate": at,
                 "DeletedBy": by,
                 "Project": item.values["Project"],
-                "TypePath": item.type,
+                "Type": kind,
             },
             at,
             item.name,

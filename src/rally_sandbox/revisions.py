@@ -18,13 +18,13 @@ from rally_sandbox.ranges import EVERYTHING, HIGHEST, LOWEST, Ranges, contains, 
 from rally_sandbox.schema import TYPES
 from rally_sandbox.scope import Scope
 from rally_sandbox.views import RevisionRow, value_of
-from rally_sandbox.words import count_by_shape
+from rally_sandbox.words import numbers_by_shape
 
 if TYPE_CHECKING:
     from rally_sandbox.world import World
 
 _TYPE = TYPES["revision"]
-_HISTORIES = frozenset({"RevisionHistory.ObjectID", "RevisionHistory"})
+_HISTORIES = ("RevisionHistory.ObjectID", "RevisionHistory")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +67,10 @@ class _Search:
             created = ranges_of(query, "CreationDate", date_reader(asker))
             if created is not None:
                 since, until = (created[0][0], created[-1][1]) if created else (HIGHEST, LOWEST)
-            rest = [each for each in conjuncts(query) if not is_exact(each, _HISTORIES) and not _is_id(each)]
+            rest = [each for each in conjuncts(query) if not _is_settled(each)]
         self._is_partial = self._ids != EVERYTHING
         self._candidates = self._find_candidates(since, until)
-        self._fast = count_by_shape(world, rest)
+        self._fast = numbers_by_shape(world, rest)
 
     def _find_candidates(self, since: int, until: int) -> Sequence[int]:
         """Indexes, ascending, of the items whose histories may hold rows.
@@ -124,27 +124,29 @@ class _Search:
         world, candidates = self._world, self._candidates
         if self._fast is None:
             return [len(self._old_rows(index)) for index in candidates]
-        fast, shapes = self._fast, world.columns.shape
-        if not self._is_partial:
-            # Items made later have no generated past, and so no shape.
-            made = world.generated
-            return [fast[shapes[index]] if index < made else 0 for index in candidates]
-        return [self._count_at_edge(index, fast[shapes[index]]) for index in candidates]
+        if self._is_partial:
+            return [len(self._numbers(index)) for index in candidates]
+        # Items made later have no generated past, and so no shape.
+        sizes, shapes, made = [len(numbers) for numbers in self._fast], world.columns.shape, world.generated
+        return [sizes[shapes[index]] if index < made else 0 for index in candidates]
 
-    def _count_at_edge(self, index: int, whole: int) -> int:
-        """The rows of an item, of whose revisions perhaps not all have ids that are asked for."""
-        begin, end = self._world.columns.revisions[index : index + 2]
-        low, high = revision_id(begin), revision_id(end - 1)
-        if begin == end or not any(first <= high and low <= last for first, last in self._ids):
-            return 0
-        if any(first <= low and high <= last for first, last in self._ids):
-            return whole
-        return len(self._old_rows(index))
+    def _numbers(self, index: int) -> Sequence[int]:
+        """The revisions of an item's generated past that are wanted, when its shape tells."""
+        world = self._world
+        assert self._fast is not None  # the caller has looked
+        if index >= world.generated:
+            return ()
+        numbers = self._fast[world.columns.shape[index]]
+        if not self._is_partial:
+            return numbers
+        first = world.columns.revisions[index]
+        return [number for number in numbers if contains(self._ids, revision_id(first + number))]
 
     def _old_rows(self, index: int) -> list[RevisionRow]:
-        world = self._world
-        item = world.item(index)
-        count = world.generated_revisions(index)
+        item = self._world.item(index)
+        if self._fast is not None:
+            return [RevisionRow(item, item.changes[number]) for number in self._numbers(index)]
+        count = self._world.generated_revisions(index)
         return [row for change in item.changes[:count] if self._keeps(row := RevisionRow(item, change))]
 
     def _new_rows(self) -> list[RevisionRow]:
@@ -173,8 +175,11 @@ class _Search:
         return old, new
 
 
-def _is_id(query: Query) -> bool:
-    return isinstance(query, Condition) and query.path == ("ObjectID",)
+def _is_settled(query: Query) -> bool:
+    """Whether the ranges say all about a part of the query."""
+    if any(is_exact(query, frozenset({column})) for column in _HISTORIES):
+        return True
+    return isinstance(query, Condition) and query.path == ("ObjectID",) and not query.is_null
 
 
 def _histories(query: Query, asker: Asker) -> Ranges:

@@ -1,6 +1,7 @@
 """Serving a world: in a thread for tests and demonstrations, or as the whole business of a process."""
 
 import asyncio
+import gc
 import signal
 import socket
 import threading
@@ -141,6 +142,9 @@ def run(
         on_ready: Gets the base URL once requests are answered.
     """
     world = World.create(seed, items)
+    # What lives as long as the process need not be looked through whenever a page has made some garbage.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
     stop = threading.Event()
     with _stopped_by_signals(stop), serve(world, host=host, port=port, faults=Faults(latency_ms=latency_ms)) as sandbox:
         if on_ready is not None:

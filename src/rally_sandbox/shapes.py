@@ -8,6 +8,7 @@ answer how many revisions a query has.
 # ruff: noqa: PLR2004 - the chances of a life are the content of this file; names for them would say no more
 
 from dataclasses import dataclass
+from functools import lru_cache
 from random import Random
 
 from rally_sandbox.revisiontext import LABELS, ORIGINAL
@@ -70,6 +71,7 @@ _SIZES = {
 }
 
 
+@lru_cache(maxsize=8)
 def catalogue(seed: int) -> Catalogue:
     """The shapes of a seed."""
     random = Random(seed * 104_729 + 3)

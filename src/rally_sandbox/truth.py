@@ -16,9 +16,10 @@ def of(world: "World", item: Item) -> Mapping[str, Any]:
     """One row: only text, numbers, booleans, None, lists and dicts.
 
     ``object_id``, ``history_id``, ``type``, ``formatted_id``, ``workspace`` (ObjectID), ``created`` and ``updated``
-    (ISO text), ``version``, ``deleted``, ``visible`` (neither deleted nor in a closed project), ``values`` and ``initial``
-    (references as ``{"object_id", "name"}``, collections as lists of them), and ``changes``: ``number``, ``object_id``,
-    ``at``, ``user``, ``text``, ``sets`` as ``[attribute, old, new]``; for collections a set is one element.
+    (ISO text), ``version``, ``deleted``, ``visible`` (neither deleted nor in a closed project), ``values`` and
+    ``initial`` (references as ``{"object_id", "name"}``, collections as lists of them), and ``changes``: ``number``,
+    ``object_id``, ``at``, ``user``, ``text``, ``sets`` as ``[attribute, old, new]``; for collections a set is one
+    element.
     """
     return {
         "object_id": item.object_id,

@@ -23,20 +23,22 @@ Wanted = Callable[[int, Sequence[str]], bool]
 _BETWEEN = "] to ["
 
 
-def count_by_shape(world: "World", conditions: Sequence[Query]) -> Sequence[int] | None:
-    """For each shape, how many of its revisions fulfil all conditions; None when values would have to be read."""
+def numbers_by_shape(world: "World", conditions: Sequence[Query]) -> Sequence[Sequence[int]] | None:
+    """For each shape, which of its revisions fulfil all conditions; None when values would have to be read."""
     tests: list[Wanted] = []
     for condition in conditions:
         test = _test(world, condition)
         if test is None:
             return None
         tests.append(test)
-    return [_count(shape, tests) for shape in world.shapes.shapes]
+    return [_numbers(shape, tests) for shape in world.shapes.shapes]
 
 
-def _count(shape: Shape, tests: Sequence[Wanted]) -> int:
-    return sum(
-        all(test(position, beginnings) for test in tests) for position, beginnings in enumerate(shape.beginnings)
+def _numbers(shape: Shape, tests: Sequence[Wanted]) -> tuple[int, ...]:
+    return tuple(
+        position
+        for position, beginnings in enumerate(shape.beginnings)
+        if all(test(position, beginnings) for test in tests)
     )
 
 

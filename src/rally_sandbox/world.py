@@ -237,8 +237,8 @@ class World:
         Args:
             object_id: The item.
             fields: New values by attribute name; ``Tags+``, ``Tags-``, ``Milestones+`` and ``Milestones-`` add or
-                remove one element. References are named as everywhere. ``ScheduleState`` and ``FlowState`` bring the dates and
-                each other along, ``Project`` takes the timeboxes away.
+                remove one element. References are named as everywhere. ``ScheduleState`` and ``FlowState`` bring the
+                dates and each other along, ``Project`` takes the timeboxes away.
             user: Who saves; None is the first user.
 
         Returns:
@@ -309,7 +309,7 @@ class World:
             by = self._user(user)
             self._save(item, (("Recycled", False, True),), by, now)
             self.columns.deleted[item.index] = 1
-            self.bin.put(item, object_id=self.new_id(), formatted_id=self.formatted_id(item), by=by, at=now)
+            self._put(item, by, now)
             if item.type != KINDS[TASK]:
                 for task in self.tasks_of(item):
                     self.delete(task.object_id, user)
@@ -467,13 +467,11 @@ class World:
         for index in range(len(columns)):
             if columns.deleted[index] and columns.updated[index] > begins - 30 * DAY:
                 item = self.item(index)
-                self.bin.put(
-                    item,
-                    object_id=self.new_id(),
-                    formatted_id=self.formatted_id(item),
-                    by=item.changes[-1].user,
-                    at=item.updated,
-                )
+                self._put(item, item.changes[-1].user, item.updated)
+
+    def _put(self, item: Item, by: Record, at: int) -> None:
+        definition = next(each for each in self.company.of("typedefinition") if each.values["TypePath"] == item.type)
+        self.bin.put(item, object_id=self.new_id(), formatted_id=self.formatted_id(item), by=by, at=at, kind=definition)
 
 
 def kind_of(name: str) -> int:

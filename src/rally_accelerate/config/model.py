@@ -25,6 +25,10 @@ DEFAULT_BASE_URL = "https://rally1.rallydev.com"
 DEFAULT_TENANT = "5ade13625558f2c6688d15ce"
 #: What the plug-in we replace imports (plug-in page, "Scheduled events").
 DEFAULT_KINDS = ("hierarchicalrequirement", "defect")
+#: More rows than this are never granted (rally-api.md 1.4).
+LARGEST_PAGE = 2000
+#: Items are large, several kilobytes each with all that they refer to; a few pages of them are in memory at once.
+DEFAULT_PAGE_SIZE = 1750
 #: Rally slows further requests of one user down and may disable the account (rally-api.md 1.8).
 MOST_REQUESTS_IN_FLIGHT = 12
 DEFAULT_REQUESTS_IN_FLIGHT = 6
@@ -212,7 +216,7 @@ class Properties(BaseModel):
     ] = Field(DEFAULT_REQUESTS_IN_FLIGHT, ge=1, le=MOST_REQUESTS_IN_FLIGHT, alias="maxRequestsInFlight")
     page_size: Annotated[
         int, prop("Page size", "String", "The largest number of items asked for at once, 1 to 2000.")
-    ] = Field(2000, ge=1, le=2000, alias="pageSize")
+    ] = Field(DEFAULT_PAGE_SIZE, ge=1, le=LARGEST_PAGE, alias="pageSize")
     overlap_minutes: Annotated[
         float, prop("Overlap", "String", "How many minutes each run looks back behind the previous one.")
     ] = Field(10.0, ge=0, le=7 * 24 * 60, alias="overlapMinutes")

@@ -26,8 +26,10 @@ class LookAhead:
         task = self._begin(source)
         try:
             while (value := await task) is not None:
+                held, value = [value], None
                 task = self._begin(source)
-                yield value
+                # Handed over, not shared: while the next value is awaited, nothing here keeps this one in memory.
+                yield held.pop()
         finally:
             await _gone(task)
             await source.aclose()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import httpx2
 
-from rally_accelerate.config.model import Properties
+from rally_accelerate.config.model import DEFAULT_PAGE_SIZE, LARGEST_PAGE, Properties
 from rally_accelerate.errors import CutShort, TimedOut, Transient
 from rally_accelerate.model.report import Usage
 from rally_accelerate.rally.decipher import Answer, decipher
@@ -21,12 +21,19 @@ from rally_accelerate.rally.wire import Request
 class Sizes:
     """The page sizes that one client has learned, by what is asked for."""
 
-    largest: int
+    properties: Properties
     learned: dict[str, PageSize]
 
     def of(self, what: str) -> PageSize:
         """The present size."""
-        return self.learned.setdefault(what, PageSize.of(self.largest))
+        return self.learned.setdefault(what, PageSize.of(largest_page(what, self.properties)))
+
+
+def largest_page(kind: str, properties: Properties) -> int:
+    """How many rows of a kind are asked for at most: revisions are small, so only who wants small pages gets less."""
+    if kind == "revision" and properties.page_size >= DEFAULT_PAGE_SIZE:
+        return LARGEST_PAGE
+    return properties.page_size
 
 
 class Caller:
@@ -38,7 +45,7 @@ class Caller:
         self._base_url = properties.base_url
         self._timeout = properties.request_timeout_seconds
         self._retry_seconds = properties.retry_seconds
-        self._sizes = Sizes(properties.page_size, {})
+        self._sizes = Sizes(properties, {})
         self.usage = Usage()
 
     async def read(self, request: Request) -> Answer:
@@ -83,7 +90,8 @@ class Caller:
             with translated(request.asked, seconds=self._timeout):
                 async with self._http.stream("GET", f"{self._base_url}{request.target}") as response:
                     try:
-                        body = await response.aread()
+                        # Joined here: a response that was read keeps its body until the garbage collector comes.
+                        body = b"".join([part async for part in response.aiter_bytes()])
                     finally:
                         self._count(bytes_received=response.num_bytes_downloaded)
             seconds = time.monotonic() - started

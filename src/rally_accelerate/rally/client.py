@@ -12,7 +12,7 @@ from rally_accelerate.errors import UnexpectedAnswer
 from rally_accelerate.model.progress import Walk
 from rally_accelerate.model.report import Usage
 from rally_accelerate.rally.ahead import LookAhead
-from rally_accelerate.rally.calls import Caller
+from rally_accelerate.rally.calls import Caller, largest_page
 from rally_accelerate.rally.directory import find_place
 from rally_accelerate.rally.fields import words_of_past
 from rally_accelerate.rally.histories import Histories
@@ -145,7 +145,7 @@ class RallyClient:
                     self._caller,
                     workspace=scope.workspace.object_id,
                     words=words,
-                    page_size=self._properties.page_size,
+                    page_size=largest_page("revision", self._properties),
                 ),
             )
         return await self._histories[1].of(records)

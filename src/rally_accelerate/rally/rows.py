@@ -63,7 +63,9 @@ def _slim(row: Row, seen: dict[tuple[str, Any], Any]) -> Row:
         if isinstance(value, dict):
             # One field of one answer expands the same object in the same way.
             key = (name, value.get("_ref"))
-            slim[name] = seen.setdefault(key, value) if key[1] else value
+            if key not in seen:
+                seen[key] = {part: inner for part, inner in value.items() if part not in _FOR_CLIENTS}
+            slim[name] = seen[key]
         else:
             slim[name] = value
     return slim

@@ -168,7 +168,11 @@ class _Run:
                 if read == 0:
                     self._count(expected=page.left)
                 read += len(page.records)
-                await self.queue.put(await self._prepared(scope, walk, page))
+                parcel = await self._prepared(scope, walk, page)
+                # Rally's rows are many times as large as what became of them: let go of them before waiting.
+                del page
+                await self.queue.put(parcel)
+                del parcel
 
     async def _prepared(self, scope: Scope, walk: Walk, page: Page) -> _Parcel:
         self.notices.extend(page.notices)

@@ -1,12 +1,15 @@
 """A served world for the tests of this folder, over plain HTTP and over TLS."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import httpx2
 import pytest
 import trustme
 
+from rally_sandbox.auth import SANDBOX_API_KEY
 from rally_sandbox.clock import Clock
 from rally_sandbox.serving import Sandbox, Tls, serve
 from rally_sandbox.world import World
@@ -14,16 +17,51 @@ from rally_sandbox.world import World
 #: Standing time makes every answer the same in every run.
 NOW = datetime(2026, 11, 2, 15, 30, tzinfo=UTC)
 
+Json = dict[str, Any]
+Ask = Callable[..., Json]
 
-@pytest.fixture
-def world() -> World:
+
+def make_world() -> World:
+    """The small world of this folder."""
     return World.create(7, 400, clock=Clock.standing(NOW))
 
 
+@pytest.fixture(scope="session")
+def world() -> World:
+    """Shared by tests that only read; ``test_changes.py`` and ``test_faults.py`` have their own."""
+    return make_world()
+
+
 @pytest.fixture
+def fresh_world() -> World:
+    """For one test to change."""
+    return make_world()
+
+
+@pytest.fixture(scope="session")
 def sandbox(world: World) -> Iterator[Sandbox]:
     with serve(world) as running:
         yield running
+
+
+@pytest.fixture
+def client(sandbox: Sandbox) -> Iterator[httpx2.Client]:
+    base = f"{sandbox.url}/slm/webservice/v2.0/"
+    with httpx2.Client(base_url=base, headers={"ZSESSIONID": SANDBOX_API_KEY}, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
+def ask(client: httpx2.Client) -> Ask:
+    """Asks and returns the QueryResult."""
+
+    def ask(path: str, **parameters: object) -> Json:
+        answer = client.get(path, params={name: str(value) for name, value in parameters.items()})
+        assert answer.status_code == 200
+        result: Json = answer.json()["QueryResult"]
+        return result
+
+    return ask
 
 
 @pytest.fixture(scope="session")

@@ -31,17 +31,18 @@ def big_world() -> World:
     return World.create(11, ITEMS)
 
 
-@pytest.fixture
-def secure(big_world: World, certificates: tuple[Tls, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+@pytest.fixture(scope="module")
+def secure(big_world: World, certificates: tuple[Tls, Path]) -> Iterator[Sandbox]:
     tls, authority = certificates
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority))
-    for name in ("HTTPS_PROXY", "https_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    with serve(big_world, tls=tls) as sandbox:
-        yield sandbox
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("REQUESTS_CA_BUNDLE", str(authority))
+        for name in ("HTTPS_PROXY", "https_proxy"):
+            environment.delenv(name, raising=False)
+        with serve(big_world, tls=tls) as sandbox:
+            yield sandbox
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def rally(secure: Sandbox) -> Iterator[Any]:
     client = pyral.Rally(_host(secure), apikey=SANDBOX_API_KEY, warn=False)
     yield client

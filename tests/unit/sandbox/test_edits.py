@@ -44,9 +44,11 @@ def last_text(world: World, item: Item) -> str:
         ({"Project": "Team Cobalt"}, "PROJECT changed from [Team Amber] to [Team Cobalt]"),
         (
             {"ScheduleState": "In-Progress"},
-            "SCHEDULE STATE changed from [Defined] to [In-Progress], FLOW STATE CHANGED DATE changed from "
-            "[Mon Nov 02 08:30:00 MST 2026] to [Mon Nov 02 08:30:00 MST 2026], FLOW STATE changed from [Defined] to "
-            "[In-Progress], IN PROGRESS DATE added [Mon Nov 02 08:30:00 MST 2026]",
+            (
+                "SCHEDULE STATE changed from [Defined] to [In-Progress], FLOW STATE CHANGED DATE changed from "
+                "[Mon Nov 02 08:30:00 MST 2026] to [Mon Nov 02 08:30:00 MST 2026], FLOW STATE changed from [Defined] "
+                "to [In-Progress], IN PROGRESS DATE added [Mon Nov 02 08:30:00 MST 2026]"
+            ),
         ),
     ],
 )

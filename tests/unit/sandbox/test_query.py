@@ -12,7 +12,7 @@ _quoted = st.builds(
     lambda path, operator, value: Condition(tuple(path.split(".")), operator, value, quoted=True),
     _names,
     st.sampled_from(OPERATORS),
-    st.text(st.characters(exclude_characters='"', exclude_categories=("Cs",)), max_size=20),
+    st.text(st.characters(exclude_characters='"', codec="utf-8"), max_size=20),
 )
 _bare = st.builds(
     lambda path, operator, value: Condition(tuple(path.split(".")), operator, value),

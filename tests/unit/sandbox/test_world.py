@@ -15,7 +15,7 @@ NOW = datetime(2026, 11, 2, 15, 30, tzinfo=UTC)
 SEEDS = [1, 7, 23, 1001]
 
 
-def make(seed: int = 7, items: int = 300) -> World:
+def make(seed: int = 7, items: int = 150) -> World:
     return World.create(seed, items, clock=Clock.standing(NOW))
 
 
@@ -39,7 +39,7 @@ def test_another_seed_makes_another_world() -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_replaying_the_journal_leads_to_the_present(seed: int) -> None:
     world = make(seed)
-    world.work(200)
+    world.work(100)
     for row in rows(world):
         assert replayed(row) == row["values"]
 
@@ -88,7 +88,7 @@ def test_an_item_forgotten_and_made_again_is_the_same(monkeypatch: pytest.Monkey
 
 
 def test_lives_are_lifelike() -> None:
-    world = make(items=3000)
+    world = make(items=2000)
     texts = [change["text"] for row in world.items("story") for change in row["changes"]]
     texts += [change["text"] for row in world.items("Defect") for change in row["changes"]]
     for needle in (
