@@ -31,15 +31,21 @@ def show_error(error: RallyAccelerateError) -> None:
         click.echo(f"hint: {error.hint}", err=True)
 
 
-def show_report(report: SyncReport, *, name: str) -> None:
-    """A run's account in a few lines."""
+def show_report(report: SyncReport, *, name: str, uploaded: str = "uploaded") -> None:
+    """A run's account in a few lines.
+
+    Args:
+        report: The account.
+        name: What ran.
+        uploaded: What became of news: a dry run only would have uploaded them.
+    """
     tally = report.tally
     colour = {Outcome.COMPLETE: "green", Outcome.PARTIAL: "yellow", Outcome.FAILED: "red"}[report.outcome]
     click.secho(f"{name}: {report.outcome.value}", fg=colour, bold=True, nl=False)
     click.echo(
         f" in {duration(report.seconds) if report.seconds >= 1 else f'{report.seconds:.1f} s'}: {tally.read:,} read, "
-        f"{tally.uploaded:,} uploaded, {tally.unchanged:,} unchanged, {tally.skipped:,} skipped; "
-        f"{report.rally.requests:,} requests to Rally, {report.accelerate.requests:,} to Accelerate"
+        f"{tally.uploaded:,} {uploaded}, {tally.unchanged:,} unchanged, {tally.skipped:,} skipped; "
+        f"requests: {report.rally.requests:,} to Rally, {report.accelerate.requests:,} to Accelerate"
         + (f", {retries:,} retries" if (retries := report.rally.retries + report.accelerate.retries) else "")
     )
     for notice in report.notices:

@@ -150,10 +150,10 @@ class _Runner:
             click.echo("  " + "  ".join(f"{value}" for value in _line(issue).values()))
         if self._dry_run and report.tally.uploaded > len(previewed):
             click.echo(f"  and {report.tally.uploaded - len(previewed):,} more")
-        show_report(
-            report,
-            name=f"{integration.name} (dry run, nothing was sent)" if self._dry_run else integration.name,
-        )
+        if self._dry_run:
+            show_report(report, name=f"{integration.name} (dry run, nothing was sent)", uploaded="would be uploaded")
+        else:
+            show_report(report, name=integration.name)
 
 
 def owner_of(integration: Integration) -> str:
