@@ -1,18 +1,27 @@
-"""Say loudly which parts of the suite this machine cannot run, before they are skipped."""
+"""Bring what the suite needs beside Python packages; say loudly which parts are skipped without it."""
 
+import os
 import shutil
+import subprocess
 import sys
 
-OPTIONAL = {
-    "chromium": "the browser tests are skipped: no Chromium (Debian: apt-get install chromium)",
-}
+#: Program, Debian package, and what is skipped without it.
+OPTIONAL = (("chromium", "chromium", "the browser tests are skipped: there is no Chromium on this machine"),)
 
 
-def missing() -> list[str]:
-    """One sentence for each thing that is not here."""
-    return [sentence for program, sentence in OPTIONAL.items() if shutil.which(program) is None]
+def bring(program: str, package: str) -> bool:
+    """Whether a program is here, or could be installed from the system's own packages."""
+    if shutil.which(program) is None and shutil.which("apt-get") is not None and os.geteuid() == 0:
+        sys.stdout.write(f"installing {package}, once\n")
+        sys.stdout.flush()
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        for arguments in (["update"], ["install", "--yes", "--no-install-recommends", package]):
+            # Whether it worked is seen by looking for the program, not by what the installer says.
+            subprocess.run(["apt-get", *arguments], env=environment, check=False, capture_output=True)
+    return shutil.which(program) is not None
 
 
 if __name__ == "__main__":
-    for line in missing():
-        sys.stdout.write(f"NOTE: {line}\n")
+    for needed, its_package, sentence in OPTIONAL:
+        if not bring(needed, its_package):
+            sys.stdout.write(f"NOTE: {sentence} (Debian: apt-get install {its_package})\n")

@@ -43,16 +43,15 @@ def _status_changes(revision: Revision, label: str) -> Iterable[HistoryEntry]:
     match parse(revision.description):
         case Unparsed(text=text):
             if label in text:
-                yield HistoryEntry(
-                    instant=revision.instant,
-                    field=UNPARSED,
-                    before="",
-                    after=unescape(text)[:UNPARSED_LENGTH],
-                    user=user,
-                )
+                yield _as_it_is(revision)
         case clauses:
             for clause in clauses:
-                if isinstance(clause, Change) and clause.label == label:
+                if not isinstance(clause, Change) or clause.label != label:
+                    continue
+                if clause.before is None and clause.after is None:
+                    # "SCHEDULE STATE changed": that it changed is told, from what to what is not.
+                    yield _as_it_is(revision)
+                else:
                     yield HistoryEntry(
                         instant=revision.instant,
                         field=STATUS,
@@ -60,3 +59,13 @@ def _status_changes(revision: Revision, label: str) -> Iterable[HistoryEntry]:
                         after=unescape(clause.after or ""),
                         user=user,
                     )
+
+
+def _as_it_is(revision: Revision) -> HistoryEntry:
+    return HistoryEntry(
+        instant=revision.instant,
+        field=UNPARSED,
+        before="",
+        after=unescape(revision.description)[:UNPARSED_LENGTH],
+        user=revision.user or UNKNOWN_PERSON,
+    )

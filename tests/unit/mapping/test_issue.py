@@ -143,6 +143,11 @@ def test_a_text_that_cannot_be_read_is_passed_on_whole_not_guessed() -> None:
     assert [(entry.field, entry.after) for entry in history] == [("revision", text)]
 
 
+def test_a_change_without_values_is_passed_on_as_it_is() -> None:
+    history = mapped(STORY, revisions=(revision(1, "SCHEDULE STATE changed"),)).history
+    assert [(entry.field, entry.after) for entry in history] == [("revision", "SCHEDULE STATE changed")]
+
+
 def test_a_defects_status_follows_the_setting_and_the_other_state_is_kept() -> None:
     defect = {**STORY, "_type": "Defect", "FormattedID": "DE3", "State": "Open", "Priority": "None"}
     plain = mapped(defect, kind="defect")
