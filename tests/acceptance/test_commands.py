@@ -2,7 +2,6 @@
 
 import json
 import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from support.processes import COMMAND, command, environment, host, settings, simulator
+from support.processes import command, host, settings, simulator, started
 
 SECRETS = {"apiKey": "planted-secret-1", "proxyPassword": "planted@:/%secret-2", "ucvAccessKey": "planted-secret-3"}
 
@@ -25,10 +24,7 @@ def test_the_demo_ends_well_and_can_be_run_again() -> None:
 
 
 def test_a_change_in_the_sample_company_reaches_the_host_and_ctrl_c_stops_cleanly() -> None:
-    arguments = [*COMMAND, "demo", "--port", "0", "--every", "2s"]
-    with subprocess.Popen(
-        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
-    ) as running:
+    with started("demo", "--port", "0", "--every", "2s") as running:
         assert running.stdout is not None
         assert running.stderr is not None
         url = ""
@@ -137,10 +133,9 @@ def test_two_runs_on_one_state_do_not_meet(tmp_path: Path) -> None:
     with simulator("--items", "100", "--latency-ms", "300") as rally, host(tmp_path / "host.sqlite") as target:
         file = settings(tmp_path / "rally.json", rally, target, pageSize=5)
         arguments = ["sync", str(file), "--once", "--state", str(tmp_path / "state.sqlite")]
-        with subprocess.Popen([*COMMAND, *arguments], env=environment(), stdout=subprocess.DEVNULL) as first:
+        with started(*arguments):
             while not (tmp_path / "state.sqlite").exists():
                 time.sleep(0.01)
             done = command(*arguments)
             assert done.code == 3
             assert "another run is using" in done.err
-            first.terminate()

@@ -1,10 +1,9 @@
 """From a settings file to a host full of issues, with real processes that are also killed."""
 
 import signal
-import subprocess
 from pathlib import Path
 
-from support.processes import COMMAND, assert_same, command, environment, held, host, settings, simulator
+from support.processes import assert_same, command, held, host, settings, simulator, started
 
 
 def test_a_first_sync_and_a_cycle_bring_everything_over_once(tmp_path: Path) -> None:
@@ -45,7 +44,7 @@ def test_a_sync_that_is_killed_again_and_again_ends_whole(tmp_path: Path) -> Non
         file = settings(tmp_path / "rally.json", rally, target, pageSize=20, uploadMaxItems=7)
         arguments = ["sync", str(file), "--once", "--json", "--state", str(tmp_path / "state.sqlite")]
         for uploads in (10, 60, 120, 200):
-            with subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, env=environment()) as running:
+            with started(*arguments) as running:
                 while running.poll() is None and len(held(target)) < uploads:
                     pass
                 running.send_signal(signal.SIGKILL)
@@ -73,9 +72,7 @@ def test_a_running_service_stops_cleanly_and_goes_on_later(tmp_path: Path) -> No
     with simulator("--items", "100") as rally, host(tmp_path / "host.sqlite") as target:
         file = settings(tmp_path / "rally.json", rally, target)
         arguments = ["sync", str(file), "--every", "1s", "--json", "--state", str(tmp_path / "state.sqlite")]
-        with subprocess.Popen(
-            [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
-        ) as running:
+        with started(*arguments) as running:
             assert running.stdout is not None
             assert running.stderr is not None
             assert '"outcome": "complete"' in running.stdout.readline()
@@ -84,6 +81,6 @@ def test_a_running_service_stops_cleanly_and_goes_on_later(tmp_path: Path) -> No
                 pass
             assert '"outcome": "complete"' in line
             running.send_signal(signal.SIGTERM)
-            assert running.wait() == 0
+            assert running.wait(60) == 0
             assert "the next run continues" in running.stderr.read()
         assert_same(rally, target)
