@@ -182,7 +182,7 @@ class AccelerateClient:
 
     async def _post(self, content: bytes, *, asked: str) -> Any:
         def wait(error: Exception) -> bool | float:
-            if not isinstance(error, Transient):
+            if not isinstance(error, Transient) or not self._connection.retry_seconds:
                 return False
             self._usage += Usage(retries=1)
             log.warning("%s: %s; trying again", asked, error)

@@ -46,7 +46,7 @@ def show_report(report: SyncReport, *, name: str, uploaded: str = "uploaded") ->
         f" in {duration(report.seconds) if report.seconds >= 1 else f'{report.seconds:.1f} s'}: {tally.read:,} read, "
         f"{tally.uploaded:,} {uploaded}, {tally.unchanged:,} unchanged, {tally.skipped:,} skipped; "
         f"requests: {report.rally.requests:,} to Rally, {report.accelerate.requests:,} to Accelerate"
-        + (f", {retries:,} retries" if (retries := report.rally.retries + report.accelerate.retries) else "")
+        + (f", {retries:,} tried again" if (retries := report.rally.retries + report.accelerate.retries) else "")
     )
     for notice in report.notices:
         click.echo(f"  note: {notice}")

@@ -1,5 +1,6 @@
 """Connects the settings of one integration with the engine's three ports."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,7 +14,9 @@ from rally_accelerate.config.model import Integration
 from rally_accelerate.mapping.rules import Rules, rules_of
 from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.limiter import LimiterPool
-from rally_accelerate.rally.tls import tls_context
+from rally_accelerate.rally.tls import UNVERIFIED, tls_context
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,9 @@ async def links(integration: Integration, *, target: Target, limiters: LimiterPo
         ConfigError: A setting that only shows its fault on use: an unreadable certificate, a bad address.
     """
     properties = integration.properties
+    if not properties.verify_tls:
+        # On every run, also on one that fails before it can tell its notices.
+        log.warning("%s: %s", integration.name, UNVERIFIED)
     account = Account(
         url=target.url,
         key=target.key,
