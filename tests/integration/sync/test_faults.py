@@ -86,7 +86,7 @@ async def run(rally: Sandbox) -> tuple[SyncReport, dict[str, Issue]]:
 async def test_a_passing_fault_changes_nothing(
     rally: Sandbox, expected: dict[str, Issue], fault: str, request_kind: str
 ) -> None:
-    rally.faults.add(fault.split()[0], match=request_kind, after=REQUESTS[request_kind], **PASSING[fault])
+    rally.faults.add(fault.split(maxsplit=1)[0], match=request_kind, after=REQUESTS[request_kind], **PASSING[fault])
     report, issues = await run(rally)
     assert rally.faults.played == 1
     assert report.failure is None
@@ -99,7 +99,7 @@ async def test_a_passing_fault_changes_nothing(
 async def test_a_lasting_fault_is_refused_with_a_hint_and_the_next_run_goes_on(
     rally: Sandbox, fault: str, request_kind: str
 ) -> None:
-    rally.faults.add(fault.split()[0], match=request_kind, after=REQUESTS[request_kind])
+    rally.faults.add(fault, match=request_kind, after=REQUESTS[request_kind])
     report, _ = await run(rally)
     assert report.outcome is Outcome.FAILED
     assert isinstance(report.failure, LASTING[fault])
