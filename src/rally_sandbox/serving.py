@@ -24,6 +24,9 @@ __all__ = ["LIMITED_API_KEY", "SANDBOX_API_KEY", "Sandbox", "Tls", "run", "serve
 
 LOOPBACK = "127.0.0.1"
 
+#: How long the end of a block waits for its server.
+SECONDS_TO_STOP = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class Tls:
@@ -94,8 +97,10 @@ def serve(
     try:
         yield Sandbox(f"{scheme}://{host}:{listener.getsockname()[1]}", world, chosen, stats)
     finally:
-        server.should_exit = True
-        thread.join()
+        # Nobody is left to wait for: a client that keeps its connection, or a fault that sleeps, must not hold the end
+        # up. The thread is a daemon: what does not end in time ends with the process.
+        server.should_exit = server.force_exit = True
+        thread.join(SECONDS_TO_STOP)
         listener.close()
 
 

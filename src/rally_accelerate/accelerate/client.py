@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import re
 import ssl
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -33,6 +34,8 @@ from rally_accelerate.model.report import Receipt, Skipped, Usage
 log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 10.0
+
+_UNKNOWN_NAME = re.compile(r"(?i)not found|no (such )?integration|does not exist|cannot query field|null")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +178,9 @@ class AccelerateClient:
             data = await self._post(orjson.dumps(body), asked="integrationByName")
         except Rejected as error:
             # Some versions answer an unknown name with an error instead of null; a server may also lack the query.
+            # Any other fault must not lead to an id of our own: the issues would be there twice.
+            if not _UNKNOWN_NAME.search(str(error)):
+                raise
             log.debug("integrationByName: %s", error)
             return ""
         found = data.get("integrationByName")

@@ -14,6 +14,7 @@ from rally_accelerate.cli.options import (
     redactor_of,
     target_of,
 )
+from rally_accelerate.cli.output import redact_with, safe
 from rally_accelerate.config.model import Integration
 from rally_accelerate.errors import ConfigError
 from rally_accelerate.observe import logs
@@ -30,6 +31,7 @@ def check(*, file: Path, name: str, accelerate_url: str) -> int:
     """Try every link of the chain for the integrations of FILE, and say what is wrong and what to do."""
     loaded = load(file, name=name, accelerate_url=accelerate_url)
     # Each finding is told once, by the check itself: retries and notices in the log would tell it again.
+    redact_with(redactor_of(loaded))
     logs.set_up("ERROR", redactor=redactor_of(loaded), stream=sys.stderr)
     codes = [asyncio.run(_check(one.integration, one.notices)) for one in loaded]
     return max(codes, default=0)
@@ -49,13 +51,13 @@ async def _check(integration: Integration, notices: tuple[str, ...]) -> int:
 
 def _show(finding: Finding) -> None:
     if finding.error is not None:
-        click.secho(f"  ✗ {finding.link.value}: {finding.text}", fg="red")
+        click.secho(f"  ✗ {finding.link.value}: {safe(finding.text)}", fg="red")
         if isinstance(finding.error, ConfigError):
             for problem in finding.error.problems:
-                click.echo(f"      - {problem}")
+                click.echo(safe(f"      - {problem}"))
         if finding.error.hint:
             click.echo(f"      {finding.error.hint}")
     elif finding.doubtful:
-        click.secho(f"  ? {finding.link.value}: {finding.text}", fg="yellow")
+        click.secho(f"  ? {finding.link.value}: {safe(finding.text)}", fg="yellow")
     else:
-        click.echo(click.style("  ✓ ", fg="green") + f"{finding.link.value}: {finding.text}")
+        click.echo(click.style("  ✓ ", fg="green") + f"{finding.link.value}: {safe(finding.text)}")

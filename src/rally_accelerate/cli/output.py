@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
+from rally_accelerate.config.redact import Redactor
 from rally_accelerate.errors import ConfigError, RallyAccelerateError
 from rally_accelerate.model.report import Outcome, SyncReport, Tally
 from rally_accelerate.observe.pace import duration, sentence
@@ -21,14 +22,28 @@ SECONDS_BETWEEN_LINES = 5.0
 SKIPS_SHOWN = 10
 
 
+#: Knows the secrets of what is running; set by the commands before they print anything.
+_redactors: list[Redactor] = [Redactor(())]
+
+
+def redact_with(redactor: Redactor) -> None:
+    """From now on, print nothing that this redactor knows to be secret: servers may echo what they were sent."""
+    _redactors.append(redactor)
+
+
+def safe(text: str) -> str:
+    """The text without secrets."""
+    return _redactors[-1].redact(text)
+
+
 def show_error(error: RallyAccelerateError) -> None:
     """An error for a person: what, where, what to do."""
-    click.secho(f"error: {error}", fg="red", err=True)
+    click.secho(safe(f"error: {error}"), fg="red", err=True)
     if isinstance(error, ConfigError):
         for problem in error.problems:
-            click.echo(f"  - {problem}", err=True)
+            click.echo(safe(f"  - {problem}"), err=True)
     if error.hint:
-        click.echo(f"hint: {error.hint}", err=True)
+        click.echo(safe(f"hint: {error.hint}"), err=True)
 
 
 def show_report(report: SyncReport, *, name: str, uploaded: str = "uploaded") -> None:
@@ -49,9 +64,9 @@ def show_report(report: SyncReport, *, name: str, uploaded: str = "uploaded") ->
         + (f", {retries:,} tried again" if (retries := report.rally.retries + report.accelerate.retries) else "")
     )
     for notice in report.notices:
-        click.echo(f"  note: {notice}")
+        click.echo(safe(f"  note: {notice}"))
     for skip in report.skipped[:SKIPS_SHOWN]:
-        click.secho(f"  skipped {skip.key}: {skip.reason}", fg="yellow")
+        click.secho(safe(f"  skipped {skip.key}: {skip.reason}"), fg="yellow")
     if tally.skipped > SKIPS_SHOWN:
         click.secho(f"  and {tally.skipped - SKIPS_SHOWN:,} more; --json names them", fg="yellow")
     if report.failure is not None:

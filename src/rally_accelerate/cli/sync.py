@@ -21,7 +21,7 @@ from rally_accelerate.cli.options import (
     required_target,
     target_of,
 )
-from rally_accelerate.cli.output import progress, show_report
+from rally_accelerate.cli.output import progress, redact_with, safe, show_report
 from rally_accelerate.config.load import Loaded, state_folder
 from rally_accelerate.config.model import Integration
 from rally_accelerate.errors import ConfigError, RallyAccelerateError
@@ -74,6 +74,7 @@ def sync(
         click.echo("every integration in this file is disabled", err=True)
         return 0
     logs.set_up(loaded[0].integration.logging_level, redactor=redactor_of(loaded), stream=sys.stderr)
+    redact_with(redactor_of(loaded))
     for one in loaded:
         for notice in one.notices:
             click.echo(f"{one.integration.name}: note: {notice}", err=True)
@@ -120,7 +121,11 @@ class _Runner:
         target = target_of(integration) or Target("https://dry-run.invalid", SecretStr(""))
         try:
             async with links(integration, target=target, limiters=self._limiters) as connected:
-                state, preview = self._state(integration), PreviewSink(keep=SHOWN)
+                if target_of(integration) is not None:
+                    # Whose issues these are is part of what the state belongs to.
+                    await connected.sink.open()
+                state = self._state(integration, tracker_id=connected.sink.tracker_id)
+                preview = PreviewSink(keep=SHOWN)
                 sink: Sink = preview if self._dry_run else connected.sink
                 with progress(integration.name, quiet=self._as_json) as watch:
                     report = await sync_once(
@@ -137,14 +142,15 @@ class _Runner:
         self._tell(integration, report, preview.issues if self._dry_run and report.failure is None else [])
         return exit_code(report)
 
-    def _state(self, integration: Integration) -> State:
-        return MemoryState() if self._states is None else self._states.of(owner_of(integration))
+    def _state(self, integration: Integration, *, tracker_id: str) -> State:
+        return MemoryState() if self._states is None else self._states.of(owner_of(integration, tracker_id=tracker_id))
 
     def _tell(self, integration: Integration, report: SyncReport, previewed: Sequence[Issue]) -> None:
         if self._as_json:
             wouldbe = [_line(issue) for issue in previewed]
             extra = {"dryRun": True, "wouldUpload": wouldbe} if self._dry_run else {}
-            click.echo(json.dumps({"integration": integration.name, **report.as_dict(), **extra}, ensure_ascii=False))
+            account = {"integration": integration.name, **report.as_dict(), **extra}
+            click.echo(safe(json.dumps(account, ensure_ascii=False)))
             return
         for issue in previewed:
             click.echo("  " + "  ".join(f"{value}" for value in _line(issue).values()))
@@ -156,10 +162,10 @@ class _Runner:
             show_report(report, name=integration.name)
 
 
-def owner_of(integration: Integration) -> str:
+def owner_of(integration: Integration, *, tracker_id: str) -> str:
     """What a remembered state belongs to: the same items sent elsewhere are other work."""
     properties = integration.properties
-    where_to = f"{properties.accelerate_url} {properties.tracker_id}"
+    where_to = f"{properties.accelerate_url} {tracker_id}"
     return f"{integration.tenant_id} {integration.name} from {properties.base_url} to {where_to}"
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import json
 import logging
 from collections import deque
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from rally_accelerate.config.redact import RedactingFormatter, Redactor, secrets
 from rally_accelerate.errors import NotFound, RallyAccelerateError
 from rally_accelerate.host.state import HostState
 from rally_accelerate.host.store.executions import INTERRUPTED
+from rally_accelerate.host.store.integrations import StoredIntegration
+from rally_accelerate.host.store.vault import SECURE
 from rally_accelerate.host.stores import Stores
 from rally_accelerate.model.report import SyncReport, Tally
 from rally_accelerate.observe.logs import LEVELS
@@ -90,7 +93,9 @@ class Runs:
             finally:
                 self._tallies.pop(integration_id, None)
                 # Shielded: also a cancelled run is recorded.
-                account = report.as_dict() if report else {}
+                redactor = Redactor(_all_secrets(stored))
+                account = json.loads(redactor.redact(json.dumps(report.as_dict()))) if report else {}
+                text = redactor.redact(text)
                 await asyncio.shield(self._stores.executions.end(execution, outcome=outcome, report=account, log=text))
             return report
 
@@ -113,6 +118,14 @@ class Runs:
                 overlap=overlap,
                 watch=counted,
             )
+
+
+def _all_secrets(stored: StoredIntegration) -> list[str]:
+    """Every secret, also of settings that do not validate: what a server echoes must not be shown either."""
+    try:
+        return secrets_of(validated(stored.raw))
+    except RallyAccelerateError:
+        return [str(value) for name, value in stored.properties.items() if name in SECURE and value]
 
 
 def _tell(report: SyncReport) -> None:

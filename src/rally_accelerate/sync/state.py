@@ -185,7 +185,9 @@ class StateFile:
                     self._db.executemany(statement, rows)
                 self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                # A full disk has rolled back already; a second one would hide the reason.
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
             raise StoreError(

@@ -102,6 +102,8 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores, schedule: Sch
     @mutation.field("resyncIntegration")
     async def resync(_: Any, __: Any, integrationId: str) -> bool:
         await _known(integrationId)
+        # A run that goes on would write down its own progress over this.
+        await schedule.stop(integrationId)
         await stores.integrations.forget(integrationId)
         schedule.run_soon(integrationId)
         return True
@@ -124,6 +126,7 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores, schedule: Sch
 
     @mutation.field("bulkDataRemovalByIntegration")
     async def bulk_removal(_: Any, __: Any, integrationId: str) -> bool:
+        await schedule.stop(integrationId)
         await stores.issues.remove(integrationId)
         if await stores.integrations.by_id(integrationId):
             await stores.integrations.forget(integrationId)

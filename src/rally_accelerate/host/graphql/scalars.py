@@ -9,8 +9,26 @@ DATE = ScalarType("Date")
 JSON = ScalarType("JSON")
 
 
+#: The years 1 to 9999 in epoch milliseconds: no calendar shows others.
+#: More digits than any such instant has.
+LONGEST = 20
+FIRST_MS, LAST_MS = -62_135_596_800_000, 253_402_300_799_999
+
+
 @DATE.value_parser
 def read_date(value: Any) -> int:
+    """Epoch milliseconds, as ``any_date`` reads them, of a year that can be shown.
+
+    Raises:
+        ValueError: It is no such instant.
+    """
+    found = any_date(value)
+    if not FIRST_MS <= found <= LAST_MS:
+        raise ValueError("Date must lie in the years 1 to 9999")
+    return found
+
+
+def any_date(value: Any) -> int:
     """Epoch milliseconds from any form that real plug-ins send (accelerate-host.md 2.2).
 
     Raises:
@@ -20,7 +38,7 @@ def read_date(value: Any) -> int:
         return round(value)
     if isinstance(value, str):
         text = value.strip()
-        if text.lstrip("-").isdigit():
+        if text.lstrip("-").isdecimal() and len(text) <= LONGEST:
             return int(text)
         try:
             moment = datetime.fromisoformat(text)

@@ -24,6 +24,9 @@ SECURE = frozenset(
 )
 
 
+KNOWN = frozenset(field.alias or name for name, field in Properties.model_fields.items())
+
+
 class Vault:
     """Encrypts and decrypts with the keys of one file, the newest first."""
 
@@ -52,7 +55,7 @@ class Vault:
 
     def sealed(self, properties: Mapping[str, Any]) -> dict[str, Any]:
         """Properties with every secure value encrypted."""
-        return {name: self._seal(value) if name in SECURE and value else value for name, value in properties.items()}
+        return {name: self._seal(value) if _is_secret(name, value) else value for name, value in properties.items()}
 
     def opened(self, properties: Mapping[str, Any]) -> dict[str, Any]:
         """Properties with every secure value in clear.
@@ -79,4 +82,9 @@ class Vault:
 
 def masked(properties: Mapping[str, Any]) -> dict[str, Any]:
     """Properties as people and clients may see them."""
-    return {name: MASK if name in SECURE and value else value for name, value in properties.items()}
+    return {name: MASK if _is_secret(name, value) else value for name, value in properties.items()}
+
+
+def _is_secret(name: str, value: Any) -> bool:
+    """Secure properties, whatever is not known (a misspelt key is a key), and addresses with credentials inside."""
+    return bool(value) and (name in SECURE or name not in KNOWN or (name == "proxyServer" and "@" in str(value)))

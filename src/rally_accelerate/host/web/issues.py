@@ -12,6 +12,9 @@ from rally_accelerate.host.web.render import missing, page
 
 PAGE = 50
 
+#: Digits of the last instant of the year 9999 in milliseconds.
+LONGEST_INSTANT = 15
+
 #: What an upload may leave out, of what the page shows.
 OPTIONAL = (
     "owner",
@@ -76,9 +79,10 @@ class IssuePages:
         if found is None:
             return missing(request, "this issue")
         integration = await self._stores.integrations.by_id(tracker)
+        raw = found.content.get("rawIssue")
         data = {
             "title": found.content["id"],
-            "issue": {**dict.fromkeys(OPTIONAL), **found.content},
+            "issue": {**dict.fromkeys(OPTIONAL), **found.content, "rawIssue": raw if isinstance(raw, dict) else {}},
             "integration": integration.name if integration else tracker,
             "uploaded": found.uploaded,
         }
@@ -105,4 +109,8 @@ def _row(found: StoredIssue, names: dict[str, str]) -> dict[str, Any]:
 def _place(text: str) -> Place | None:
     last_update, _, rest = text.partition("-")
     tracker, _, key = rest.rpartition("-")
-    return Place(int(last_update), tracker, key) if last_update.isdigit() and key else None
+    return (
+        Place(int(last_update), tracker, key)
+        if last_update.isdecimal() and len(last_update) <= LONGEST_INSTANT and key
+        else None
+    )
