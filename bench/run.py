@@ -52,7 +52,7 @@ def process(*arguments: str) -> Iterator[dict[str, Any]]:
 
 def connector(settings: Path, state: Path) -> Run:
     """Run the connector once, as a process of its own."""
-    command = [sys.executable, "-m", "rally_accelerate.cli.main", "sync", str(settings), "--once", "--json"]
+    command = [sys.executable, "-m", "rally_accelerate.cli.entry", "sync", str(settings), "--once", "--json"]
     with subprocess.Popen([*command, "--state", str(state)], stdout=subprocess.PIPE) as running:
         assert running.stdout is not None
         output = running.stdout.read()

@@ -5,6 +5,7 @@
     │   ├── Unreachable        no connection: name, port, proxy, network
     │   ├── Throttled          the service asks for patience
     │   ├── Unavailable        maintenance, gateway failure, restart
+    │   │   └── Broken         a bare failure, perhaps because of what was sent
     │   ├── TimedOut           the service worked too long; ask for less
     │   └── CutShort           the answer ended in the middle; ask for less
     ├── Permanent              stop; trying again gives the same answer
@@ -76,6 +77,12 @@ class Unavailable(Transient):
     """The service is up but not serving: maintenance, restart or a gateway failure."""
 
     hint = "Wait until the service is back; nothing is lost, the next run continues."
+
+
+class Broken(Unavailable):
+    """The service failed without a word (a bare HTTP 500): by itself, or because of what it was sent."""
+
+    hint = "Look into the service's own log; when one item makes it fail, that item is left out and named."
 
 
 class TimedOut(Transient):

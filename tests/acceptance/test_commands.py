@@ -134,8 +134,56 @@ def test_two_runs_on_one_state_do_not_meet(tmp_path: Path) -> None:
         file = settings(tmp_path / "rally.json", rally, target, pageSize=5)
         arguments = ["sync", str(file), "--once", "--state", str(tmp_path / "state.sqlite")]
         with started(*arguments):
-            while not (tmp_path / "state.sqlite").exists():
+            # The lock is taken once Accelerate was asked; then Rally is, whose every answer takes its time here.
+            while not rally.stats()["requests"]:
                 time.sleep(0.01)
             done = command(*arguments)
             assert done.code == 3
-            assert "another run is using" in done.err
+            assert "another run is working on the same integration" in done.err
+            looked = command(*arguments, "--dry-run")
+            assert looked.code == 0, looked.err
+            assert "nothing was sent" in looked.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("serve", "--port", "99999"), "0<=x<=65535"),
+        (("serve", "--address", "192.0.2.1", "--port", "0"), "192.0.2.1 port 0 cannot be listened on"),
+        (("serve", "--every", "1e9m"), "is no duration"),
+        (("serve", "--every", "999999h"), "longer than a week"),
+    ],
+)
+def test_an_impossible_option_is_told_and_nothing_is_made(
+    tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    done = command(*arguments, "--database", str(tmp_path / "host.sqlite"))
+    assert (done.code, list(tmp_path.iterdir())) == (2, [])
+    assert said in done.err
+    assert "itself" not in done.err
+
+
+def test_a_second_host_on_one_database_is_turned_away(tmp_path: Path) -> None:
+    with host(tmp_path / "host.sqlite"):
+        done = command("serve", "--port", "0", "--database", str(tmp_path / "host.sqlite"))
+    assert done.code == 3
+    assert "another host is using the database" in done.err
+
+
+def test_a_check_of_a_dead_address_answers_soon(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.json", apiKey="sample-key", baseUrl="http://127.0.0.1:9", retrySeconds=300)
+    # The command's own limit in ``command`` is far below the 300 seconds that a run would try for.
+    done = command("check", file)
+    assert done.code == 3
+    assert "address" in done.out
+
+
+def test_an_integration_that_is_switched_off_need_not_be_right(tmp_path: Path) -> None:
+    with simulator("--items", "50") as rally, host(tmp_path / "host.sqlite") as target:
+        file = settings(tmp_path / "rally.json", rally, target)
+        content = json.loads(file.read_text())
+        (good,) = content["integrations"]
+        content["integrations"] = [{**good, "name": "first", "disabled": "yes", "properties": {}}, good]
+        file.write_text(json.dumps(content))
+        done = command("sync", str(file), "--once", "--state", str(tmp_path / "state"))
+        assert done.code == 0, done.err

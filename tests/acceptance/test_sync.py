@@ -84,3 +84,21 @@ def test_a_running_service_stops_cleanly_and_goes_on_later(tmp_path: Path) -> No
             assert running.wait(60) == 0
             assert "the next run continues" in running.stderr.read()
         assert_same(rally, target)
+
+
+def test_a_project_that_is_opened_again_brings_what_changed_long_ago(tmp_path: Path) -> None:
+    with simulator("--items", "150") as rally, host(tmp_path / "host.sqlite") as target:
+        rally.post("close", {"project": "Team Birch"})
+        # No project is named: the whole workspace is read, and nothing in the closed project changes later.
+        file = settings(tmp_path / "rally.json", rally, target, overlapMinutes=0)
+        arguments = ("sync", str(file), "--once", "--json", "--state", str(tmp_path / "state.sqlite"))
+        assert command(*arguments).code == 0
+        assert_same(rally, target)
+        before = len(held(target))
+        rally.post("close", {"project": "Team Birch", "open": True})
+        opened = command(*arguments)
+        assert (opened.code, opened.report["uploaded"] > 0) == (0, True), opened.err
+        assert len(held(target)) > before
+        assert_same(rally, target)
+        idle = command(*arguments).report
+        assert (idle["read"], idle["uploaded"]) == (0, 0)

@@ -78,5 +78,6 @@ def test_no_page_is_wider_than_its_screen(tmp_path: Path, browser: Browser, widt
             page.goto(target.url + address)
             assert page.evaluate("document.documentElement.scrollWidth") <= width
         page.locator("tbody th a").first.click()
+        page.wait_for_url("**/issues/*/*")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         context.close()

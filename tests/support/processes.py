@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx2
 
-COMMAND = [sys.executable, "-m", "rally_accelerate.cli.main"]
+COMMAND = [sys.executable, "-m", "rally_accelerate.cli.entry"]
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from rally_accelerate.accelerate import documents, payload, wire
 from rally_accelerate.errors import (
     AccessRefused,
+    Broken,
     ConfigError,
     Problem,
     RallyAccelerateError,
@@ -34,6 +35,12 @@ from rally_accelerate.model.report import Receipt, Skipped, Usage
 log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 10.0
+
+#: How often an upload that makes the server fail without a word is tried, before its items are tried apart.
+TRIES_WHEN_BROKEN = 3
+
+#: When so many single items make the server fail and it has taken none, the fault is the server's.
+BROKEN_FOR_ALL = 3
 
 _UNKNOWN_NAME = re.compile(r"(?i)not found|no (such )?integration|does not exist|cannot query field|null")
 
@@ -63,7 +70,6 @@ class Connection:
     retry_seconds: float = 300.0
     #: True for the system's trust store, False for no verification, or a context with own authorities.
     verify: ssl.SSLContext | bool = True
-    proxy: str | None = None
     #: Replaces the network, for a server inside this process.
     transport: httpx2.AsyncBaseTransport | None = None
 
@@ -87,13 +93,15 @@ class AccelerateClient:
         self._limits = limits or payload.Limits()
         self._connection = connection or Connection()
         self._url = wire.graphql_address(account.url)
+        self._authorization = wire.authorization(account.key.get_secret_value())
         self._tracker_id = account.tracker_id
+        #: Whether this server has taken anything from this client.
+        self._delivered = False
         self._usage = Usage()
         self._http = httpx2.AsyncClient(
             headers={"User-Agent": "rally-accelerate", "Content-Type": "application/json"},
             timeout=httpx2.Timeout(self._connection.timeout_seconds, connect=CONNECT_SECONDS),
             verify=self._connection.verify,
-            proxy=self._connection.proxy,
             transport=self._connection.transport,
             follow_redirects=False,
         )
@@ -136,8 +144,9 @@ class AccelerateClient:
     async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Receipt]:
         """Upload the issues in parcels, in order.
 
-        A parcel that is too large or refused is halved until the item at fault stands alone: that item is refused
-        with the server's reason, all others are delivered.
+        A parcel that is too large, refused, or makes the server fail is halved until the item at fault stands alone:
+        that item is refused with the server's reason, all others are delivered. A server that fails whatever it is
+        sent is told from an item at fault by its failing for several items and taking none.
 
         Yields:
             One receipt for each upload that was answered.
@@ -146,22 +155,30 @@ class AccelerateClient:
             RallyAccelerateError: The fault is not in an item.
         """
         packed = [payload.pack(issue) for issue in issues]
+        broken_by = 0
         for batch in payload.batches(packed, limits=self._limits, address=self._address()):
             waiting = [batch]
             while waiting:
                 parcel = waiting.pop()
                 try:
                     receipt = await self._upload(parcel)
-                except (Rejected, TooLarge) as error:
+                except (Rejected, TooLarge, Broken) as error:
                     if len(parcel) > 1:
                         middle = len(parcel) // 2
                         waiting += [parcel[middle:], parcel[:middle]]
                         continue
+                    if isinstance(error, Broken) and not self._delivered:
+                        broken_by += 1
+                        if broken_by >= BROKEN_FOR_ALL:
+                            raise
                     receipt = Receipt(refused=((parcel[0].external_id, Skipped(parcel[0].display_id, str(error))),))
+                else:
+                    self._delivered = True
                 yield receipt
 
     async def _upload(self, parcel: Sequence[payload.Packed]) -> Receipt:
-        data = await self._post(payload.body(parcel, address=self._address()), asked="uploadIssueData")
+        body = payload.body(parcel, address=self._address())
+        data = await self._post(body, asked="uploadIssueData", tries_when_broken=TRIES_WHEN_BROKEN)
         answer = data.get("uploadIssueData")
         # ``result`` is a nullable boolean; only an explicit false is a refusal (accelerate-host.md 2.2).
         if isinstance(answer, dict) and answer.get("result") is False:
@@ -186,10 +203,17 @@ class AccelerateClient:
         found = data.get("integrationByName")
         return str(found.get("_id") or "") if isinstance(found, dict) else ""
 
-    async def _post(self, content: bytes, *, asked: str) -> Any:
+    async def _post(self, content: bytes, *, asked: str, tries_when_broken: int | None = None) -> Any:
+        broken = 0
+
         def wait(error: Exception) -> bool | float:
+            nonlocal broken
             if not isinstance(error, Transient) or not self._connection.retry_seconds:
                 return False
+            if isinstance(error, Broken):
+                broken += 1
+                if broken == tries_when_broken:
+                    return False
             self._usage += Usage(retries=1)
             log.warning("%s: %s; trying again", asked, error)
             return True if error.retry_after is None else min(error.retry_after, self._connection.retry_seconds)
@@ -210,9 +234,8 @@ class AccelerateClient:
     async def _post_once(self, content: bytes, *, asked: str) -> Any:
         started = time.monotonic()
         self._usage += Usage(requests=1, bytes_sent=len(content))
-        headers = {"Authorization": f"UserAccessKey {self._account.key.get_secret_value()}"}
         try:
-            response = await self._http.post(self._url, content=content, headers=headers)
+            response = await self._http.post(self._url, content=content, headers={"Authorization": self._authorization})
         except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError) as error:
             raise connection_error(error, server=self._url) from error
         self._usage += Usage(bytes_received=len(response.content))

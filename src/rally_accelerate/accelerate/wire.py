@@ -10,6 +10,7 @@ import orjson
 
 from rally_accelerate.errors import (
     AccessRefused,
+    Broken,
     ConfigError,
     CutShort,
     NotFound,
@@ -53,16 +54,40 @@ def graphql_address(server: str) -> str:
         )
     if "://" not in text:
         text = f"https://{text}"
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ConfigError(
-            "the address of the Accelerate server cannot be read",
-            problems=[Problem("properties.accelerateUrl", "must be like https://accelerate.example")],
-        )
+    try:
+        parts = urlsplit(text)
+        readable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        # An unclosed bracket, or a port that is no number up to 65535.
+        readable = False
+    if not readable:
+        raise _unusable("must be like https://accelerate.example")
+    if parts.username is not None or parts.password is not None:
+        raise _unusable("must not hold a user or password; give the access key as ucvAccessKey")
     path = parts.path.rstrip("/").removesuffix("/graphql")
     if not path.endswith(API):
         path += API
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}/graphql"
+    return f"{parts.scheme}://{parts.netloc.lower()}{path}/graphql"
+
+
+def authorization(key: str) -> str:
+    """The header that carries an access key (accelerate-host.md 2.1).
+
+    Raises:
+        ConfigError: The key holds what no header can carry.
+    """
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError(
+            "the access key cannot be sent",
+            problems=[Problem("properties.ucvAccessKey", "holds characters that no key has; copy it again")],
+        )
+    return f"UserAccessKey {key}"
+
+
+def _unusable(text: str) -> ConfigError:
+    return ConfigError(
+        "the address of the Accelerate server cannot be used", problems=[Problem("properties.accelerateUrl", text)]
+    )
 
 
 def decipher(status: int, headers: Mapping[str, str], content: bytes) -> Mapping[str, Any]:
@@ -99,7 +124,7 @@ def decipher(status: int, headers: Mapping[str, str], content: bytes) -> Mapping
     if errors := answer.get("errors"):
         raise _graphql_error(errors)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        raise Unavailable(f"Accelerate failed (HTTP {status})")
+        raise Broken(f"Accelerate failed (HTTP {status})")
     data = answer.get("data")
     if status >= HTTPStatus.MULTIPLE_CHOICES or not isinstance(data, dict):
         raise UnexpectedAnswer(f"Accelerate's answer (HTTP {status}) is no GraphQL answer")
@@ -112,7 +137,7 @@ def _read(status: int, content: bytes) -> dict[str, Any]:
     except orjson.JSONDecodeError:
         start = content.lstrip()[:1]
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise Unavailable(f"Accelerate failed (HTTP {status})") from None
+            raise Broken(f"Accelerate failed (HTTP {status})") from None
         if start == b"<":
             if status == HTTPStatus.OK:
                 raise UnexpectedAnswer(

@@ -47,7 +47,13 @@ class Rally:
 
 
 @click.command()
-@click.option("--port", default=DEFAULT_PORT, show_default=True, help="The port of the pages; 0 takes a free one.")
+@click.option(
+    "--port",
+    default=DEFAULT_PORT,
+    type=click.IntRange(0, 65535),
+    show_default=True,
+    help="The port of the pages; 0 takes a free one.",
+)
 @click.option("--once", is_flag=True, help="End after the first sync and one more cycle.")
 @click.option("--every", type=Duration(), help="Time from one run to the next.  [default: 20s; a real Rally: 5m]")
 def demo(*, port: int, once: bool, every: timedelta | None) -> int:

@@ -25,8 +25,10 @@ async def hosting(database: Path, *, address: str, port: int, interval: timedelt
         interval: Time from one run to the next, once the schedule is started.
     """
     try:
-        from rally_accelerate.host.app import Host, serving  # noqa: PLC0415 - an extra: the command says how to get it
+        from rally_accelerate.host.app import Host, listening, serving  # noqa: PLC0415 - an extra: the command says how to get it
     except ImportError as error:
         raise click.ClickException("the embedded host needs: pip install 'rally-accelerate[host]'") from error
-    async with Host.open(database, interval=interval) as host, serving(host, address=address, port=port) as url:
-        yield host, url
+    listener = listening(address, port)
+    with listener:
+        async with Host.open(database, interval=interval) as host, serving(host, listener) as url:
+            yield host, url

@@ -1,6 +1,5 @@
 """The command ``rally-accelerate``: its commands, and what the process ends with."""
 
-import signal
 import sys
 import traceback
 
@@ -8,7 +7,7 @@ import click
 
 from rally_accelerate import __version__
 from rally_accelerate.cli import check, demo, sandbox, serve, sync
-from rally_accelerate.cli.output import show_error
+from rally_accelerate.cli.output import OWN_FAULT, own_fault, safe, show_error
 from rally_accelerate.errors import ConfigError, RallyAccelerateError
 
 #: Exit codes, as the README tells them.
@@ -33,7 +32,6 @@ for command in (sync.sync, check.check, serve.serve, demo.demo, sandbox.sandbox)
 def main() -> None:
     """Run the command line; no traceback reaches a user who did not ask for it."""
     debug = "--debug" in sys.argv
-    signal.signal(signal.SIGTERM, _interrupt)
     try:
         sys.exit(commands.main(standalone_mode=False) or DONE)
     except click.exceptions.Abort:
@@ -49,20 +47,7 @@ def main() -> None:
         sys.exit(CONFIGURATION if isinstance(error, ConfigError) else REFUSED)
     except Exception as error:  # noqa: BLE001 - the last place before the user: a bug gets a sentence, not a traceback
         if debug:
-            traceback.print_exc()
+            click.echo(safe(traceback.format_exc()), err=True)
         else:
-            click.echo(
-                f"A fault in rally-accelerate itself: {type(error).__name__}. Run again with --debug in front of the "
-                "command and report what it prints.",
-                err=True,
-            )
-        sys.exit(1)
-
-
-def _interrupt(*_: object) -> None:
-    """Let SIGTERM end a run as cleanly as Ctrl-C."""
-    raise KeyboardInterrupt
-
-
-if __name__ == "__main__":
-    main()
+            click.echo(own_fault(error), err=True)
+        sys.exit(OWN_FAULT)

@@ -14,6 +14,8 @@ from rally_accelerate.config.redact import Redactor, secrets_of
 from rally_accelerate.errors import ConfigError, Problem
 from rally_accelerate.sync.wiring import Target
 
+LONGEST_SECONDS = 7 * 24 * 3600
+
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600}
 
 
@@ -30,6 +32,8 @@ class Duration(click.ParamType[timedelta]):
         seconds = float(match[1]) * _UNITS[match[2] or "s"] if match else 0
         if seconds <= 0:
             self.fail(f"{value!r} is no duration; write for example 30s, 5m or 1h", param, ctx)
+        if seconds > LONGEST_SECONDS:
+            self.fail(f"{value!r} is longer than a week", param, ctx)
         return timedelta(seconds=seconds)
 
 

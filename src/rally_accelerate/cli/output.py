@@ -15,6 +15,9 @@ from rally_accelerate.model.report import Outcome, SyncReport, Tally
 from rally_accelerate.observe.pace import duration, sentence
 from rally_accelerate.sync.ports import Watch
 
+#: The exit code of a bug in the program itself.
+OWN_FAULT = 1
+
 #: Without a terminal, progress is a line every so many seconds.
 SECONDS_BETWEEN_LINES = 5.0
 
@@ -34,6 +37,14 @@ def redact_with(redactor: Redactor) -> None:
 def safe(text: str) -> str:
     """The text without secrets."""
     return _redactors[-1].redact(text)
+
+
+def own_fault(error: Exception) -> str:
+    """What a user reads of a bug in the program; its message may hold data, and is for --debug."""
+    return (
+        f"A fault in rally-accelerate itself: {type(error).__name__}. Run again with --debug in front of the command "
+        "and report what it prints."
+    )
 
 
 def show_error(error: RallyAccelerateError) -> None:

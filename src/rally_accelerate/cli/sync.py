@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 from pydantic import SecretStr
 
+from rally_accelerate.accelerate.wire import graphql_address
 from rally_accelerate.cli.options import (
     Duration,
     accelerate_url_option,
@@ -21,7 +22,7 @@ from rally_accelerate.cli.options import (
     required_target,
     target_of,
 )
-from rally_accelerate.cli.output import progress, redact_with, safe, show_report
+from rally_accelerate.cli.output import OWN_FAULT, own_fault, progress, redact_with, safe, show_report
 from rally_accelerate.config.load import Loaded, state_folder
 from rally_accelerate.config.model import Integration
 from rally_accelerate.errors import ConfigError, RallyAccelerateError
@@ -38,7 +39,7 @@ from rally_accelerate.sync.wiring import Target, links
 EVERY = timedelta(minutes=5)
 
 #: Exit codes when several integrations end differently: the one that most needs somebody.
-WORST_FIRST = (2, 3, 4, 0)
+WORST_FIRST = (OWN_FAULT, 2, 3, 4, 0)
 
 #: How many issues a dry run shows on the terminal.
 SHOWN = 20
@@ -84,8 +85,11 @@ def sync(
     path = state or state_folder() / "sync.sqlite"
     with ExitStack() as stack:
         # A dry run leaves no trace, not even an empty state.
-        file_of_states = None if dry_run and not path.exists() else stack.enter_context(StateFile(path))
-        runner = _Runner(loaded, file_of_states, dry_run=dry_run, as_json=as_json)
+        file_of_states = (
+            None if dry_run and not path.exists() else stack.enter_context(StateFile(path, read_only=dry_run))
+        )
+        debug = bool(click.get_current_context().find_root().params.get("debug"))
+        runner = _Runner(loaded, file_of_states, dry_run=dry_run, as_json=as_json, debug=debug)
         if once or dry_run:
             return asyncio.run(runner.once())
         try:
@@ -96,11 +100,14 @@ def sync(
 
 
 class _Runner:
-    def __init__(self, loaded: Sequence[Loaded], states: StateFile | None, *, dry_run: bool, as_json: bool) -> None:
+    def __init__(
+        self, loaded: Sequence[Loaded], states: StateFile | None, *, dry_run: bool, as_json: bool, debug: bool
+    ) -> None:
         self._loaded = loaded
         self._states = states
         self._dry_run = dry_run
         self._as_json = as_json
+        self._debug = debug
         self._limiters = LimiterPool()
 
     async def every(self, interval: timedelta) -> int:
@@ -139,6 +146,12 @@ class _Runner:
                     )
         except RallyAccelerateError as error:
             report = SyncReport(started_at=datetime.now(UTC), seconds=0.0, failure=error)
+        except Exception as error:
+            # Our own fault in one integration must stop neither the others nor the service.
+            if self._debug:
+                raise
+            click.echo(f"{integration.name}: {own_fault(error)}", err=True)
+            return OWN_FAULT
         self._tell(integration, report, preview.issues if self._dry_run and report.failure is None else [])
         return exit_code(report)
 
@@ -165,7 +178,9 @@ class _Runner:
 def owner_of(integration: Integration, *, tracker_id: str) -> str:
     """What a remembered state belongs to: the same items sent elsewhere are other work."""
     properties = integration.properties
-    where_to = f"{properties.accelerate_url} {tracker_id}"
+    # One server has many spellings.
+    address = graphql_address(properties.accelerate_url) if properties.accelerate_url else ""
+    where_to = f"{address} {tracker_id}"
     return f"{integration.tenant_id} {integration.name} from {properties.base_url} to {where_to}"
 
 

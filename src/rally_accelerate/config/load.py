@@ -21,7 +21,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from rally_accelerate.config.model import PLUGIN_ID, Integration, Properties
+from rally_accelerate.config.model import DEFAULT_TENANT, PLUGIN_ID, Integration, Properties
+from rally_accelerate.config.values import as_boolean
 from rally_accelerate.errors import ConfigError, Problem
 
 ENVIRONMENT = {
@@ -43,6 +44,8 @@ _LEVEL_KEYS = {"logginglevel", "loglevel", "logging_level", "log_level"}
 
 #: What the platform names differently from the page (accelerate-host.md 1.3); the first one given wins.
 _PROPERTY_ALIASES = {"_useraccesskey": "ucvAccessKey", "apitoken": "apiKey", "url": "baseUrl"}
+
+_BY_LOWER = {name.lower(): name for name in (field.alias or key for key, field in Properties.model_fields.items())}
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _MASKED = re.compile(r"^\*{3,}$")
@@ -79,6 +82,8 @@ def read_json(path: Path) -> Any:
             f"{path} is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}",
             hint="Braces or a comma are often missing around an integration; any JSON editor shows the place.",
         ) from None
+    except RecursionError:
+        raise ConfigError(f"{path} is nested too deeply to be a value stream's JSON") from None
 
 
 def integrations(
@@ -109,6 +114,8 @@ def integrations(
         found = [(path, raw) for path, raw in found if not _is_reference(raw)]
     if not found:
         raise _nothing_found(document, origin=origin, name=name)
+    # What is switched off need not be right.
+    found = [(path, raw) for path, raw in found if not _is_disabled(raw)]
     problems: list[Problem] = []
     loaded: list[Loaded] = []
     for path, raw in found:
@@ -119,7 +126,16 @@ def integrations(
     problems.extend(_doubles(loaded, origin))
     if problems:
         raise ConfigError(f"{origin}: the settings have {_count(problems)}", problems=problems)
-    return [one for one in loaded if not one.integration.disabled]
+    return loaded
+
+
+def disabled_names(document: Any) -> list[tuple[str, str]]:
+    """Name and tenant of every Rally integration that a document switches off."""
+    return [
+        (str(raw.get("name", "")).strip(), str(raw.get("tenant_id") or raw.get("tenantId") or DEFAULT_TENANT))
+        for _, raw in _sections(document)
+        if _is_ours(raw) and _is_disabled(raw)
+    ]
 
 
 def from_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -202,7 +218,15 @@ def _sections(document: Any) -> list[tuple[str, Mapping[str, Any]]]:
 
 def _is_ours(raw: Mapping[str, Any]) -> bool:
     # A value stream names integrations of other tools as well; those without a type are references by name.
-    return raw.get("type", PLUGIN_ID) in {PLUGIN_ID, f"@velocity/{PLUGIN_ID}"}
+    return raw.get("type", PLUGIN_ID) in (PLUGIN_ID, f"@velocity/{PLUGIN_ID}")
+
+
+def _is_disabled(raw: Mapping[str, Any]) -> bool:
+    try:
+        return as_boolean(raw.get("disabled", False)) is True
+    except ValueError:
+        # Told by the validation, with its path.
+        return False
 
 
 def _is_reference(raw: Mapping[str, Any]) -> bool:
@@ -221,8 +245,6 @@ def _split_level(raw: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
 
 
 def _known_properties(given: Mapping[str, Any], notices: list[str]) -> tuple[dict[str, Any], Any]:
-    names = {field.alias or name: None for name, field in Properties.model_fields.items()}
-    by_lower = {name.lower(): name for name in names}
     properties: dict[str, Any] = {}
     level: Any = None
     # The platform's own key comes first: vendor plug-ins take it before the hand-entered one.
@@ -230,14 +252,26 @@ def _known_properties(given: Mapping[str, Any], notices: list[str]) -> tuple[dic
         lower = key.lower()
         if lower in _LEVEL_KEYS:
             level = level or value
-        elif name := by_lower.get(lower) or _PROPERTY_ALIASES.get(lower):
+        elif name := _name_of(key):
             if properties.get(name) in (None, ""):
                 properties[name] = value
         else:
-            near = difflib.get_close_matches(lower, by_lower, n=1)
-            meant = f"; did you mean {by_lower[near[0]]}?" if near else ""
+            near = difflib.get_close_matches(lower, _BY_LOWER, n=1)
+            meant = f"; did you mean {_BY_LOWER[near[0]]}?" if near else ""
             notices.append(f"the property {key} is not known and is ignored{meant}")
     return properties, level
+
+
+def normalised(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Properties under the names of the model, whatever spelling they came in; unknown ones as they are."""
+    known, _ = _known_properties(given, [])
+    spelt = {key for key in given if _name_of(key) is None and key.lower() not in _LEVEL_KEYS}
+    return {**known, **{key: given[key] for key in spelt}}
+
+
+def _name_of(key: str) -> str | None:
+    lower = key.lower()
+    return _BY_LOWER.get(lower) or _PROPERTY_ALIASES.get(lower)
 
 
 def _expanded(value: Any, path: str, variables: Mapping[str, str], problems: list[Problem], origin: str) -> Any:
@@ -247,7 +281,8 @@ def _expanded(value: Any, path: str, variables: Mapping[str, str], problems: lis
                 if name not in variables:
                     text = f"asks for the environment variable {name}, which is not set"
                     problems.append(Problem(path, text, origin))
-            return _VARIABLE.sub(lambda match: variables.get(match[1], ""), value)
+            # What is not set stays as it is written: its absence is told once, and not again as an empty value.
+            return _VARIABLE.sub(lambda match: variables.get(match[1], match[0]), value)
         case list():
             return [
                 _expanded(item, f"{path}[{number}]", variables, problems, origin) for number, item in enumerate(value)

@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from rally_accelerate.config.load import validated
 from rally_accelerate.config.model import Integration
+from rally_accelerate.errors import ConfigError
 from rally_accelerate.host.graphql.endpoint import Endpoint
 from rally_accelerate.host.runs import Runs
 from rally_accelerate.host.schedule import Schedule
@@ -82,7 +83,9 @@ class Host:
         properties = _plain(integration)
         known = await self.stores.integrations.by_name(integration.name, integration.tenant_id)
         if known is not None:
-            changes = {"properties": properties, "logging_level": integration.logging_level}
+            changes: dict[str, Any] = {"properties": properties, "logging_level": integration.logging_level}
+            if "disabled" in integration.model_fields_set:
+                changes["disabled"] = integration.disabled
             await self.stores.integrations.change(known.id, changes)
             return known.id
         return await self.stores.integrations.add(
@@ -96,6 +99,13 @@ class Host:
             }
         )
 
+    async def switch_off(self, name: str, tenant_id: str) -> bool:
+        """Disable the integration of a tenant and name; whether there is one."""
+        known = await self.stores.integrations.by_name(name, tenant_id)
+        if known is not None:
+            await self.stores.integrations.change(known.id, {"disabled": True})
+        return known is not None
+
     async def run_now(self, integration_id: str, *, watch: Watch | None = None) -> SyncReport:
         """Run an integration and wait for its report."""
         return await self.schedule.run_now(integration_id, watch=watch)
@@ -105,25 +115,44 @@ class Host:
         self.schedule.start()
 
 
+def listening(address: str, port: int) -> socket.socket:
+    """A socket that listens, for ``serving``: taken before anything is opened or changed.
+
+    Args:
+        address: The address to listen on, of either family.
+        port: 0 takes a free one.
+
+    Raises:
+        ConfigError: The address is none of this machine's, or the port is taken.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        return socket.create_server((address, port), family=family)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(
+            f"{address} port {port} cannot be listened on: {reason}",
+            hint="Choose another port with --port (0 takes a free one), or another address of this machine.",
+        ) from error
+
+
 @asynccontextmanager
-async def serving(host: Host, *, address: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+async def serving(host: Host, listener: socket.socket | None = None) -> AsyncIterator[str]:
     """Serve a host for as long as the context lasts; its address.
 
     Args:
         host: An open host.
-        address: The address to listen on; pages of other addresses than this machine's own ask for an access key.
-        port: 0 takes a free one.
-
-    Raises:
-        OSError: The port is taken.
+        listener: From ``listening``, closed at the end; None listens on a free port of this machine alone. Pages of
+            other addresses than this machine's own ask for an access key.
     """
-    listener = socket.create_server((address, port))
+    listener = listener or listening("127.0.0.1", 0)
+    address, port = listener.getsockname()[:2]
     app = host.app(public=not _is_local(address))
     config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", server_header=False)
     server = _QuietServer(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
-        yield f"http://{address}:{listener.getsockname()[1]}"
+        yield f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
     finally:
         server.should_exit = True
         await asyncio.wait([task], timeout=5)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 
 from rally_accelerate.errors import RallyAccelerateError
@@ -28,6 +29,8 @@ class Schedule:
         self._interval = interval
         self._due: dict[str, datetime] = {}
         self._tasks: dict[str, asyncio.Task[SyncReport | None]] = {}
+        #: Runs that somebody waits for; they take turns with those of the schedule.
+        self._awaited: dict[str, set[asyncio.Task[SyncReport]]] = defaultdict(set)
         self._loop: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -37,10 +40,11 @@ class Schedule:
 
     async def close(self) -> None:
         """Stop the schedule and every run; each leaves a state from which the next one goes on."""
-        tasks = [task for task in (self._loop, *self._tasks.values()) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._loop is not None:
+            self._loop.cancel()
+            await asyncio.gather(self._loop, return_exceptions=True)
+        for integration_id in {*self._tasks, *self._awaited}:
+            await self.stop(integration_id)
 
     def running(self, integration_id: str) -> bool:
         """Whether a run of this integration goes on."""
@@ -60,14 +64,20 @@ class Schedule:
     async def run_now(self, integration_id: str, *, watch: Watch | None = None) -> SyncReport:
         """Run an integration and wait for its report."""
         self._due[integration_id] = datetime.now(UTC) + self._interval
-        return await self._runs.run(integration_id, watch=watch)
+        task = asyncio.create_task(self._runs.run(integration_id, watch=watch))
+        self._awaited[integration_id].add(task)
+        try:
+            return await task
+        finally:
+            self._awaited[integration_id].discard(task)
 
     async def stop(self, integration_id: str) -> None:
-        """Stop a run that goes on."""
-        task = self._tasks.pop(integration_id, None)
-        if task is not None:
+        """Stop every run of an integration that goes on or waits its turn."""
+        scheduled = self._tasks.pop(integration_id, None)
+        tasks = [*self._awaited[integration_id], *([scheduled] if scheduled else [])]
+        for task in tasks:
             task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _forever(self) -> None:
         while True:

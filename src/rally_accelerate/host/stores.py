@@ -1,10 +1,12 @@
 """Everything the host keeps, opened together."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import fcntl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from rally_accelerate.errors import StoreError
 from rally_accelerate.host.store.database import Database
 from rally_accelerate.host.store.executions import Executions
 from rally_accelerate.host.store.integrations import Integrations
@@ -29,8 +31,37 @@ async def open_stores(path: Path) -> AsyncIterator[Stores]:
     """The database of a host and the key beside it; closed on leaving.
 
     Raises:
-        StoreError: They cannot be used.
+        StoreError: They cannot be used, or another host uses them.
     """
+    with _alone(path):
+        async with _opened(path) as stores:
+            yield stores
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Keep a second host away: both would run the same integrations and call the other's runs interrupted."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = Path(f"{path}.lock").open("a")  # noqa: SIM115 - held until the host ends
+    except OSError as error:
+        raise StoreError(
+            f"the database {path} cannot be used: {error.strerror}",
+            hint="Choose another file with --database, or repair its folder's rights.",
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreError(
+                f"another host is using the database {path}",
+                hint="Stop it first, or give this one a file of its own with --database.",
+            ) from None
+        yield
+
+
+@asynccontextmanager
+async def _opened(path: Path) -> AsyncIterator[Stores]:
     vault = Vault.beside(path)
     database = await Database.open(path)
     try:

@@ -50,13 +50,15 @@ class Walk:
     after: int = 0
     #: When given, the walk asks for exactly these items: what an earlier run still owes.
     only: tuple[int, ...] = ()
+    #: For a first walk over the whole workspace: the projects that were visible all along.
+    covers: tuple[int, ...] = ()
 
     @property
     def lanes(self) -> tuple[Lane, ...]:
         """The lanes that this walk covers when it has reached its end."""
         if self.only:
             return ()
-        return tuple(Lane(self.kind, project) for project in self.projects or (WHOLE_WORKSPACE,))
+        return tuple(Lane(self.kind, project) for project in (*(self.projects or (WHOLE_WORKSPACE,)), *self.covers))
 
 
 @dataclass(frozen=True, slots=True)

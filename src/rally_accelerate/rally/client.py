@@ -90,6 +90,7 @@ class RallyClient:
         return Scope(
             workspace=place.workspace,
             projects=place.projects,
+            visible=place.visible,
             kinds=tuple(dict.fromkeys(properties.types)),
             query=query,
             now=self._now(place.now, notices),

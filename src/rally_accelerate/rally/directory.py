@@ -25,6 +25,8 @@ class Place:
     workspace: Workspace
     #: Empty means the whole workspace.
     projects: tuple[Project, ...]
+    #: ObjectIDs of the open projects that the user sees now; only when the whole workspace is read.
+    visible: frozenset[int]
     #: The service's clock at the first answer; None when no answer carried it.
     now: datetime | None
     notices: tuple[str, ...]
@@ -45,8 +47,11 @@ async def find_place(caller: Caller, properties: Properties) -> Place:
     search = _Search(caller)
     workspace = await search.named_workspace(properties.workspace) if properties.workspace else None
     if not properties.projects:
-        workspace = workspace or await search.default_workspace()
-        return search.place(workspace, ())
+        # Which projects are visible is part of what was read: one that is opened later brings items which no
+        # LastUpdateDate tells of.
+        seen = await search.projects(workspace)
+        workspace = workspace or seen.workspace or await search.default_workspace()
+        return search.place(workspace, (), visible=(each.object_id for each in seen.projects if each.open))
     wanted = properties.projects
     found = await search.by_ids(wanted, workspace) if not properties.include_child_projects else None
     if found is None:
@@ -72,8 +77,14 @@ class _Search:
         self._now: datetime | None = None
         self.notices: list[str] = []
 
-    def place(self, workspace: Workspace, projects: tuple[Project, ...]) -> Place:
-        return Place(workspace=workspace, projects=projects, now=self._now, notices=tuple(dict.fromkeys(self.notices)))
+    def place(self, workspace: Workspace, projects: tuple[Project, ...], *, visible: Iterable[int] = ()) -> Place:
+        return Place(
+            workspace=workspace,
+            projects=projects,
+            visible=frozenset(visible),
+            now=self._now,
+            notices=tuple(dict.fromkeys(self.notices)),
+        )
 
     async def named_workspace(self, wanted: str) -> Workspace:
         workspaces = await self._workspaces()

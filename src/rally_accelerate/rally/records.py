@@ -95,6 +95,8 @@ class Scope:
     query: str
     #: The service's clock when the scope was resolved.
     now: datetime
+    #: ObjectIDs of the open projects that the user sees, when the whole workspace is read; else empty.
+    visible: frozenset[int] = frozenset()
     #: Sentences worth telling: closed projects, patterns that match little.
     notices: tuple[str, ...] = ()
 

@@ -21,6 +21,9 @@ from rally_accelerate.sync.wiring import Links, Target, links
 #: How many project names a finding lists.
 NAMES_SHOWN = 10
 
+#: For how long a check tries a failing request again.
+RETRY_SECONDS = 5.0
+
 
 class Link(StrEnum):
     """The links in the order in which a request meets them."""
@@ -55,6 +58,10 @@ async def check(integration: Integration, *, target: Target | None, limiters: Li
         target: Where the issues would go; None when it is not known.
         limiters: Shared by everything in this process that asks Rally.
     """
+    # Somebody is waiting for the answer: what is broken now is told now.
+    patience = min(integration.properties.retry_seconds, RETRY_SECONDS)
+    properties = integration.properties.model_copy(update={"retry_seconds": patience})
+    integration = integration.model_copy(update={"properties": properties})
     nowhere = Target("https://accelerate.invalid", SecretStr(""))
     try:
         async with links(integration, target=target or nowhere, limiters=limiters) as connected:

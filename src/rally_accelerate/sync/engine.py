@@ -15,6 +15,7 @@ overtake each other. What is promised, and why it holds, is told in docs/explana
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,9 +27,11 @@ from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import DEFAULT_OVERLAP, Progress, Sent, Walk
 from rally_accelerate.model.report import NAMED_SKIPS, Receipt, Skipped, SyncReport, Tally
-from rally_accelerate.rally.records import Page, Record, Scope
+from rally_accelerate.rally.records import Page, Record, Scope, WorkItem
 from rally_accelerate.sync import plan
 from rally_accelerate.sync.ports import Sink, Source, State, Watch
+
+log = logging.getLogger(__name__)
 
 #: Pages that wait between readers and deliverer.
 PAGES_WAITING = 1
@@ -183,7 +186,7 @@ class _Run:
         skipped: dict[int, Skipped] = {}
         items = await self.source.history(scope, fresh) if fresh else []
         for number, item in enumerate(items, start=1):
-            match to_issue(item, self.rules):
+            match self._mapped(item):
                 case Skipped() as skip:
                     skipped[item.record.object_id] = skip
                 case Issue() as issue:
@@ -192,6 +195,15 @@ class _Run:
                 await asyncio.sleep(0)
         ids = tuple(record.object_id for record in page.records)
         return _Parcel(walk=walk, items=ids, issues=issues, skipped=skipped, after=page.after, last=page.last)
+
+    def _mapped(self, item: WorkItem) -> Issue | Skipped:
+        try:
+            return to_issue(item, self.rules)
+        except Exception as error:
+            # Rally's data has surprised every connector (accelerate-host.md 7): one item must not stop the others,
+            # and stays owed until a version that can map it.
+            log.exception("%s cannot be mapped", item.record.key)
+            return Skipped(item.record.key, f"it cannot be mapped ({type(error).__name__}); please report it")
 
     async def _deliver_all(self) -> None:
         while (parcel := await self.queue.get()) is not None:

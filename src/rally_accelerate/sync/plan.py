@@ -3,6 +3,10 @@
 Every lane (kind and project) has its own cursor, so a project that comes into the scope later is read whole while
 the others go on with their changes. Lanes that stand at the same cursor are asked for together: a cycle without news
 costs a handful of requests, whatever the number of projects.
+
+When the whole workspace is read, one lane for each kind follows all changes, and the lanes of single projects only say
+which ones have been read whole: a project that is opened, or shown to the user, later brings items that changed long
+ago, and is walked by itself once.
 """
 
 import math
@@ -33,17 +37,22 @@ def valid_progress(progress: Progress, scope: Scope, *, rules_version: str) -> P
         owed = progress.owed if progress.scope == scope.signature else frozenset()
         return Progress(scope=scope.signature, rules_version=rules_version, owed=owed)
     lanes = lanes_of(scope)
+    # A project that went out of sight in the middle of a walk may come back behind the walk's place.
+    unfinished = [
+        replace(walk, covers=tuple(each for each in walk.covers if each in scope.visible))
+        for walk in progress.unfinished
+    ]
     return replace(
         progress,
         cursors={lane: cursor for lane, cursor in progress.cursors.items() if lane in lanes},
-        unfinished=tuple(walk for walk in progress.unfinished if lanes.issuperset(walk.lanes)),
+        unfinished=tuple(walk for walk in unfinished if lanes.issuperset(walk.lanes)),
         owed=frozenset((kind, item) for kind, item in progress.owed if kind in scope.kinds),
     )
 
 
 def lanes_of(scope: Scope) -> frozenset[Lane]:
     """Every lane of the scope."""
-    projects = [project.object_id for project in scope.projects] or [WHOLE_WORKSPACE]
+    projects = [project.object_id for project in scope.projects] or [WHOLE_WORKSPACE, *scope.visible]
     return frozenset(Lane(kind, project) for kind in scope.kinds for project in projects)
 
 
@@ -62,7 +71,7 @@ def walks(
     planned = list(progress.unfinished)
     busy = {lane for walk in planned for lane in walk.lanes}
     by_cursor: dict[tuple[str, datetime | None], list[int]] = defaultdict(list)
-    for lane in sorted(lanes_of(scope) - busy - (without or frozenset())):
+    for lane in sorted(_to_walk(progress, scope) - busy - (without or frozenset())):
         by_cursor[lane.kind, progress.cursors.get(lane)].append(lane.project)
     for kind in scope.kinds:
         for (its_kind, cursor), projects in by_cursor.items():
@@ -73,6 +82,7 @@ def walks(
                         projects=group,
                         window=next_window(cursor, overlap=overlap),
                         started_at=scope.now,
+                        covers=tuple(sorted(scope.visible)) if not group and cursor is None else (),
                     )
                     for group in _groups(projects, first=cursor is None)
                 )
@@ -83,6 +93,20 @@ def walks(
         for kind, items in _by_kind(progress.owed).items()
     )
     return tuple(planned)
+
+
+def _to_walk(progress: Progress, scope: Scope) -> frozenset[Lane]:
+    lanes = lanes_of(scope)
+    if scope.projects:
+        return lanes
+    # The lane of the whole workspace follows every change; single projects are walked when it has been at its end
+    # without them.
+    read = {lane.kind for lane in progress.cursors if lane.project == WHOLE_WORKSPACE}
+    return frozenset(
+        lane
+        for lane in lanes
+        if lane.project == WHOLE_WORKSPACE or (lane.kind in read and lane not in progress.cursors)
+    )
 
 
 def _groups(projects: Sequence[int], *, first: bool) -> Iterable[tuple[int, ...]]:

@@ -28,6 +28,12 @@ PROGRESS_NOW = """
 INSERT INTO progress (owner, value) VALUES (?, ?) ON CONFLICT (owner) DO UPDATE SET value = excluded.value
 """
 
+#: How long a writer waits for another process's transaction.
+BUSY_SECONDS = 30
+
+#: So many digits of an integration's key choose its byte of the lock file.
+LOCK_DIGITS = 12
+
 #: SQLite allows 32,766 parameters in one statement since 3.32, 999 before.
 KEYS_IN_A_QUERY = 900
 
@@ -48,6 +54,7 @@ def progress_to_json(progress: Progress) -> dict[str, Any]:
                 "since": walk.window.since.isoformat() if walk.window.since else None,
                 "startedAt": walk.started_at.isoformat(),
                 "after": walk.after,
+                "covers": list(walk.covers),
             }
             for walk in progress.unfinished
         ],
@@ -76,6 +83,7 @@ def progress_from_json(data: Mapping[str, Any]) -> Progress:
                     window=Window(datetime.fromisoformat(row["since"]) if row["since"] else None),
                     started_at=datetime.fromisoformat(row["startedAt"]),
                     after=row["after"],
+                    covers=tuple(row.get("covers", ())),
                 )
                 for row in data.get("unfinished", ())
             ),
@@ -110,25 +118,31 @@ class MemoryState:
 
 
 class StateFile:
-    """One SQLite file with the states of any number of integrations; a second process is turned away.
+    """One SQLite file with the states of any number of integrations, each written by one process at a time.
 
     Args:
         path: The file; its folder is made if it is missing.
+        read_only: Leaves no trace, and asks for no lock: a look beside a running service.
 
     Raises:
-        StoreError: The file cannot be used, or another run holds it.
+        StoreError: The file cannot be used.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
+        self._read_only = read_only
         self._lock: IO[str] | None = None
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = self._locked()
             # Statements begin their transactions themselves; readers of one run share its connection and thread.
-            self._db = sqlite3.connect(path, isolation_level=None)
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._prepare()
+            if read_only:
+                self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+                self._refuse_newer()
+            else:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._lock = Path(f"{path}.lock").open("a")  # noqa: SIM115 - held as long as the state is open
+                self._db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
+                self._db.execute("PRAGMA synchronous=FULL")
+                self._prepare()
         except (OSError, sqlite3.Error) as error:
             self._release()
             raise StoreError(
@@ -155,8 +169,14 @@ class StateFile:
 
         Args:
             owner: What tells it from others: whatever, when changed, makes the remembered work meaningless.
+
+        Raises:
+            StoreError: Another run works on the same integration.
         """
-        return FileState(self, owner)
+        # A short key: it stands in every row of the ledger.
+        key = hashlib.sha256(owner.encode()).hexdigest()[:16]
+        self._hold(key)
+        return FileState(self, key)
 
     def ask(self, query: str, values: Sequence[object] = ()) -> list[Any]:
         """The rows that a query gives.
@@ -195,13 +215,16 @@ class StateFile:
                 hint="Free space on its disk, or choose another file with --state. Nothing is lost.",
             ) from error
 
-    def _prepare(self) -> None:
+    def _refuse_newer(self) -> None:
         (found,) = self._db.execute("PRAGMA user_version").fetchone()
         if found > FORMAT:
             raise StoreError(
                 f"the state file {self.path} was written by a newer version of this program",
                 hint="Update the program, or choose another file with --state.",
             )
+
+    def _prepare(self) -> None:
+        self._refuse_newer()
         self._db.execute(
             "CREATE TABLE IF NOT EXISTS progress (owner TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
         )
@@ -211,18 +234,18 @@ class StateFile:
         )
         self._db.execute(f"PRAGMA user_version = {FORMAT}")
 
-    def _locked(self) -> IO[str]:
-        # A lock of the operating system ends with the process, however it ends.
-        lock = Path(f"{self.path}.lock").open("a")  # noqa: SIM115 - held as long as the state is open
+    def _hold(self, key: str) -> None:
+        if self._lock is None:
+            return
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
+            # One byte of the lock file for each integration. The operating system lets go of it with the process,
+            # however that ends; the same process may ask again.
+            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, int(key[:LOCK_DIGITS], 16))
+        except OSError:
             raise StoreError(
-                f"another run is using the state file {self.path}",
-                hint="Wait until it ends, or give this integration a file of its own with --state.",
+                f"another run is working on the same integration with the state file {self.path}",
+                hint="Wait until it ends. Two runs of one integration would only do the same work twice.",
             ) from None
-        return lock
 
     def _release(self) -> None:
         if self._lock is not None:
@@ -233,10 +256,9 @@ class StateFile:
 class FileState:
     """The part of a state file that belongs to one integration."""
 
-    def __init__(self, file: StateFile, owner: str) -> None:
+    def __init__(self, file: StateFile, key: str) -> None:
         self._file = file
-        # A short key: it stands in every row of the ledger.
-        self._owner = hashlib.sha256(owner.encode()).hexdigest()[:16]
+        self._owner = key
 
     async def load(self) -> Progress:
         """The progress of earlier runs, or an empty one."""

@@ -1,5 +1,8 @@
 """Uploads reach a server whole, whatever it does on the way; only the item at fault stays behind."""
 
+import asyncio
+import dataclasses
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -177,3 +180,60 @@ async def test_a_known_integration_gives_its_id() -> None:
     async with AccelerateClient(ACCOUNT, connection=Connection(transport=httpx2.MockTransport(server))) as client:
         await client.open()
         assert client.tracker_id == "abc"
+
+
+async def test_an_item_that_makes_the_server_fail_is_found_and_left_out() -> None:
+    server = Server(
+        lambda issues, content: httpx2.Response(500) if any(each["_id"] == "13" for each in issues) else None
+    )
+    delivered, refused = await upload(server, 30)
+    assert set(refused) == {"13"}
+    assert "HTTP 500" in refused["13"]
+    assert sorted(map(int, delivered)) == [number for number in range(30) if number != 13]
+
+
+async def test_a_server_that_fails_whatever_it_is_sent_stops_the_run() -> None:
+    server = Server(lambda issues, content: httpx2.Response(500, text="<h1>Oops</h1>"))
+    with pytest.raises(errors.Broken):
+        await upload(server, 400)
+    # Told apart by a few items, not by all of them.
+    assert server.requests < 100
+
+
+@pytest.mark.parametrize(
+    "address", ["http://[::1", "https://host:99999", "https://host:x", "ftp://host", "https://user:word@host"]
+)
+def test_an_address_that_cannot_be_used_is_told_before_anything_is_sent(address: str) -> None:
+    with pytest.raises(errors.ConfigError) as told:
+        AccelerateClient(dataclasses.replace(ACCOUNT, url=address))
+    assert told.value.problems[0].path == "properties.accelerateUrl"
+    assert "word" not in str(told.value.problems[0]).replace("password", "")
+
+
+def test_a_key_that_no_header_can_carry_is_told_without_showing_it() -> None:
+    with pytest.raises(errors.ConfigError) as told:
+        AccelerateClient(dataclasses.replace(ACCOUNT, key=SecretStr("schlüssel")))
+    assert told.value.problems[0].path == "properties.ucvAccessKey"
+    assert "schl" not in str(told.value.problems[0])
+
+
+async def test_accelerate_is_reached_through_the_environments_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    passed: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        passed.append(head.splitlines()[0])
+        await reader.readexactly(int(re.findall(r"(?i)content-length: (\d+)", head)[0]))
+        body = b'{"data": {"integrationByName": {"_id": "from-behind-the-proxy"}}}'
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as proxy:
+        port = proxy.sockets[0].getsockname()[1]
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        async with AccelerateClient(dataclasses.replace(ACCOUNT, url="http://accelerate.invalid")) as client:
+            await client.open()
+            assert client.tracker_id == "from-behind-the-proxy"
+    assert passed == ["POST http://accelerate.invalid/release-events-api/graphql HTTP/1.1"]

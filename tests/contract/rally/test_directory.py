@@ -30,8 +30,8 @@ def rally(**more: Any) -> Any:
     ("settings", "space", "projects", "requests"),
     [
         ({}, 7, [], 1),
-        ({"workspace": "Side"}, 8, [], 1),
-        ({"workspace": "8"}, 8, [], 1),
+        ({"workspace": "Side"}, 8, [], 2),
+        ({"workspace": "8"}, 8, [], 2),
         ({"projects": "101, 102"}, 7, [101, 102], 1),
         ({"projects": ["Team ?"]}, 7, [101, 102], 1),
         ({"projects": [ODD]}, 7, [104], 1),

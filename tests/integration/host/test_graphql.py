@@ -117,7 +117,14 @@ async def test_integrations_are_added_found_changed_and_removed(asked: Asked) ->
     by_name = "query($n: String!, $t: ID!) { integrationByName(name: $n, tenantId: $t) { _id } }"
     assert (await asked.data(by_name, n="n", t=TENANT))["integrationByName"]["_id"] == added["_id"]
     edit = "mutation($d: ID!, $i: EditIntegrationInput!) { editIntegration(_id: $d, input: $i) { name properties } }"
-    changed = {"tenantId": TENANT, "properties": {"baseUrl": "https://other.example", "apiKey": "****"}}
+    elsewhere = {"tenantId": TENANT, "properties": {"baseUrl": "https://other.example", "apiKey": "****"}}
+    # Whoever may not read the key may not have it sent to an address of their own either.
+    refused = (await asked.graphql(edit, d=added["_id"], i=elsewhere)).json()
+    assert "baseUrl changes: enter apiKey anew" in refused["errors"][0]["message"]
+    changed = {
+        "tenantId": TENANT,
+        "properties": {"baseUrl": "https://rally.example", "apiKey": "****", "workspace": "W"},
+    }
     assert (await asked.data(edit, d=added["_id"], i=changed))["editIntegration"]["properties"]["apiKey"] == "****"
     stored = await asked.host.stores.integrations.by_id(added["_id"])
     assert stored is not None
@@ -161,3 +168,9 @@ async def test_a_fault_of_our_own_is_told_without_its_details(asked: Asked, monk
     answer = await asked.graphql(UPLOAD, data=upload(item(1)))
     assert answer.json()["errors"][0]["message"] == "internal error"
     assert "planted detail" not in answer.text
+
+
+async def test_properties_are_kept_under_their_own_names_whatever_their_spelling(asked: Asked) -> None:
+    given = {**integration(), "properties": {"URL": "https://rally.example", "apitoken": "planted-secret-1"}}
+    added = (await asked.data(ADD, i=given))["addIntegration"]
+    assert added["properties"] == {"baseUrl": "https://rally.example", "apiKey": "****"}

@@ -1,5 +1,6 @@
 """Every page answers, as HTML and as JSON, and none tells a secret or runs what somebody uploaded."""
 
+import re
 from pathlib import Path
 
 import httpx2
@@ -112,3 +113,14 @@ async def test_a_failed_run_says_why_and_what_to_do(asked: Asked) -> None:
     assert execution.outcome == "failed"
     assert execution.report["error"]["hint"]
     assert TENANT not in execution.log
+
+
+@pytest.mark.parametrize("odd", ["a/b", "a.json", "a%2Fb", "../a", "a b?c#d", "ä"])
+async def test_an_issue_of_any_id_has_its_page(asked: Asked, odd: str) -> None:
+    await asked.data(UPLOAD, data=upload({**item(1), "_id": odd, "name": "the odd one"}, tracker=f"tracker/{odd}"))
+    listed = (await asked.http.get("/issues")).text
+    (address,) = re.findall(r'href="(/issues/[^"?]+)"', listed)
+    for shown in (address, f"{address}.json"):
+        answer = await asked.http.get(shown)
+        assert answer.status_code == 200, shown
+        assert "the odd one" in answer.text

@@ -38,11 +38,42 @@ async def test_integrations_do_not_see_each_other(tmp_path: Path) -> None:
         assert await file.of("b").known(["1"]) == {}
 
 
-def test_a_second_process_is_turned_away_with_a_sentence(tmp_path: Path) -> None:
+def test_a_second_process_may_work_on_another_integration_but_not_on_the_same(tmp_path: Path) -> None:
     path = tmp_path / "state.sqlite"
-    with StateFile(path), pytest.raises(StoreError, match="another run is using"):
-        StateFile(path)
-    StateFile(path).close()
+    asks = """
+    import sys
+    from pathlib import Path
+    from rally_accelerate.errors import StoreError
+    from rally_accelerate.sync.state import StateFile
+    with StateFile(Path(sys.argv[1])) as file:
+        file.of("b")
+        try:
+            file.of("a")
+        except StoreError as error:
+            print(error)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(asks), str(path)]
+    with StateFile(path) as file:
+        file.of("a")
+        file.of("a")
+        turned_away = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert "another run is working on the same integration" in turned_away.stdout
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == ""
+
+
+async def test_a_look_at_the_state_needs_no_lock_and_leaves_no_trace(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite"
+    with StateFile(path) as file:
+        await file.of("a").commit(Progress(scope="s"), {"1": SENT})
+        with StateFile(path, read_only=True) as look:
+            assert (await look.of("a").load()).scope == "s"
+            with pytest.raises(StoreError, match="cannot be written"):
+                await look.of("a").commit(Progress(), {})
+    (tmp_path / "state.sqlite.lock").unlink()
+    before = sorted(tmp_path.iterdir())
+    with StateFile(path, read_only=True) as look:
+        assert await look.of("a").known(["1"]) == {"1": SENT}
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_a_file_of_a_newer_program_is_refused(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ API = "https://accelerate.example/release-events-api/graphql"
         "https://accelerate.example/release-events-api",
         "https://accelerate.example/release-events-api/",
         "https://accelerate.example/release-events-api/graphql",
-        "https://user:word@accelerate.example",
+        "https://Accelerate.example",
     ],
 )
 def test_addresses(given: str) -> None:
@@ -46,7 +46,7 @@ HTML = b"<html><title>Login</title></html>"
         (408, b"", errors.TimedOut),
         (413, b"", errors.TooLarge),
         (429, b"", errors.Throttled),
-        (500, b"oops", errors.Unavailable),
+        (500, b"oops", errors.Broken),
         (502, HTML, errors.Unavailable),
         (503, HTML, errors.Unavailable),
         (504, HTML, errors.TimedOut),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.config.load import integrations, read_json, state_folder
+from rally_accelerate.config.load import disabled_names, integrations, normalised, read_json, state_folder
 from rally_accelerate.config.model import Properties
 from rally_accelerate.errors import ConfigError
 
@@ -211,3 +211,33 @@ def test_every_property_has_what_forms_and_manifest_need() -> None:
         assert extra["label"], name
         assert extra["kind"] in {"String", "Secure", "Array", "Boolean"}, name
         assert field.description, name
+
+
+def test_what_is_switched_off_is_not_validated_but_named() -> None:
+    off = {**full(baseUrl="ftp://wrong"), "name": "off", "disabled": "yes"}
+    assert [one.integration.name for one in load([off, full()])] == ["my-rally"]
+    assert disabled_names([off, full()]) == [("off", "5ade13625558f2c6688d15ce")]
+
+
+def test_a_variable_that_is_not_set_is_told_once() -> None:
+    with pytest.raises(ConfigError) as told:
+        load([full(apiKey="${NOWHERE}")])
+    assert [problem.path for problem in told.value.problems] == ["[0].properties.apiKey"]
+
+
+@pytest.mark.parametrize("odd", [{}, [], None, 7])
+def test_an_odd_type_is_no_rally_integration(odd: Any) -> None:
+    with pytest.raises(ConfigError, match="no Rally integration"):
+        load([{**full(), "type": odd}])
+
+
+def test_a_file_that_is_nested_without_end_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "deep.json"
+    file.write_text("[" * 200_000)
+    with pytest.raises(ConfigError, match="nested too deeply"):
+        read_json(file)
+
+
+def test_spellings_become_the_models_names_and_unknown_keys_stay() -> None:
+    given = {"_userAccessKey": "k", "APITOKEN": "t", "url": "https://r.example", "future": 1}
+    assert normalised(given) == {"ucvAccessKey": "k", "apiKey": "t", "baseUrl": "https://r.example", "future": 1}

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from rally_accelerate.errors import AccessRefused, Rejected, Unavailable
+from rally_accelerate.mapping.issue import to_issue
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import Walk
 from rally_accelerate.model.report import Outcome, Receipt, Skipped, SyncReport, Tally
-from rally_accelerate.rally.records import Page, Scope
+from rally_accelerate.rally.records import Page, Scope, WorkItem
 from rally_accelerate.sync import engine
 from rally_accelerate.sync.ports import Sink, Source
 from rally_accelerate.sync.preview import PreviewSink, UnwrittenState
@@ -175,3 +176,21 @@ async def test_an_empty_workspace_is_complete_and_remembered() -> None:
     report = await run(SmallSource(world), SmallSink(world), state)
     assert report.outcome is Outcome.COMPLETE
     assert len(state.progress.cursors) == 1
+
+
+async def test_an_item_that_the_mapping_cannot_take_is_left_out_and_owed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def surprised(item: WorkItem, rules: Rules) -> Issue | Skipped:
+        if item.record.object_id == 2:
+            raise KeyError("a surprise")
+        return to_issue(item, rules)
+
+    world = World(items={key: Item() for key in range(1, 4)})
+    source, sink, state = SmallSource(world), SmallSink(world), SmallState(world)
+    with monkeypatch.context() as patched:
+        patched.setattr(engine, "to_issue", surprised)
+        report = await run(source, sink, state)
+    assert report.outcome is Outcome.PARTIAL
+    assert [(skip.key, "KeyError" in skip.reason) for skip in report.skipped] == [("US2", True)]
+    assert set(sink.held) == {"1", "3"}
+    assert (await run(source, sink, state)).outcome is Outcome.COMPLETE
+    assert set(sink.held) == {"1", "2", "3"}

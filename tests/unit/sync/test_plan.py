@@ -68,6 +68,42 @@ def test_a_project_that_comes_later_is_read_whole_beside_the_others_changes() ->
     assert {(walk.projects, walk.window.since) for walk in found} == {((1, 2), T0 - OVERLAP), ((3,), None)}
 
 
+def whole(*visible: int) -> Scope:
+    return replace(scope(kinds=(STORY,)), visible=frozenset(visible))
+
+
+def finished(progress: Progress, its_scope: Scope) -> Progress:
+    progress = plan.valid_progress(progress, its_scope, rules_version="r")
+    for walk in plan.walks(progress, its_scope, overlap=OVERLAP):
+        progress = plan.finished(progress, walk)
+    return progress
+
+
+def test_in_a_whole_workspace_a_project_that_comes_into_sight_is_read_whole_once() -> None:
+    after_first = finished(Progress(), whole(1, 2))
+    assert [walk.projects for walk in walks(after_first, whole(1, 2))] == [()]
+    found = walks(after_first, whole(1, 2, 3))
+    assert {(walk.projects, walk.window.since) for walk in found} == {((), T1 - OVERLAP), ((3,), None)}
+    after_second = finished(after_first, whole(1, 2, 3))
+    assert [walk.projects for walk in walks(after_second, whole(1, 2, 3))] == [()]
+
+
+def test_in_a_whole_workspace_a_project_that_was_out_of_sight_for_a_run_is_read_whole_again() -> None:
+    without = finished(finished(Progress(), whole(1, 2)), whole(1))
+    assert ((2,), None) in {(walk.projects, walk.window.since) for walk in walks(without, whole(1, 2))}
+
+
+def test_a_project_that_was_out_of_sight_in_the_middle_of_a_first_walk_is_read_whole_after_it() -> None:
+    began = plan.valid_progress(Progress(), whole(1, 2), rules_version="r")
+    (walk,) = plan.walks(began, whole(1, 2), overlap=OVERLAP)
+    halfway = progress_from_json(progress_to_json(plan.advanced(began, walk, after=50)))
+    without = plan.valid_progress(halfway, whole(1), rules_version="r")
+    back = plan.valid_progress(without, whole(1, 2), rules_version="r")
+    (rest,) = plan.walks(back, whole(1, 2), overlap=OVERLAP)
+    assert rest.after == 50
+    assert {each.projects for each in walks(plan.finished(back, rest), whole(1, 2))} == {(), (2,)}
+
+
 def test_a_project_that_left_is_read_whole_when_it_comes_back() -> None:
     without = plan.valid_progress(done(scope(2, kinds=(STORY,))), scope(1, kinds=(STORY,)), rules_version="r")
     assert Lane(STORY, 2) not in without.cursors

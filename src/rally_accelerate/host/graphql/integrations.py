@@ -7,13 +7,20 @@ from typing import Any
 from ariadne import MutationType, ObjectType, QueryType
 from graphql import GraphQLError
 
-from rally_accelerate.config.load import validated
+from rally_accelerate.config.load import normalised, validated
 from rally_accelerate.errors import ConfigError
 from rally_accelerate.host.schedule import EVENT, Schedule
 from rally_accelerate.host.store.executions import Execution
 from rally_accelerate.host.store.integrations import StoredIntegration
 from rally_accelerate.host.store.vault import MASK, masked
 from rally_accelerate.host.stores import Stores
+
+#: Which secrets are sent to which address.
+RECEIVERS = {
+    "baseUrl": ("apiKey", "password"),
+    "proxyServer": ("proxyPassword",),
+    "accelerateUrl": ("ucvAccessKey",),
+}
 
 
 def bind(query: QueryType, mutation: MutationType, stores: Stores, schedule: Schedule) -> list[ObjectType]:  # noqa: C901, PLR0915 - one resolver for each operation of the vendor's list
@@ -57,7 +64,7 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores, schedule: Sch
             "loggingLevel": input["loggingLevel"],
             "showHidden": input["showHidden"],
             "disabled": not input["enabled"],
-            "properties": {**(input.get("properties") or {}), **_key(input)},
+            "properties": {**normalised(input.get("properties") or {}), **_key(input)},
         }
         _checked(raw)
         try:
@@ -77,7 +84,8 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores, schedule: Sch
         }
         changes: dict[str, Any] = {column: input[name] for name, column in names.items() if input.get(name) is not None}
         if input.get("properties") is not None or _key(input):
-            given = {**(input.get("properties") or masked(known.properties)), **_key(input)}
+            given = {**normalised(input.get("properties") or masked(known.properties)), **_key(input)}
+            _same_receivers(known.properties, given)
             changes["properties"] = given
             clear = {name: known.properties.get(name) if value == MASK else value for name, value in given.items()}
             _checked({**known.raw, "name": changes.get("name", known.name), "properties": clear})
@@ -148,6 +156,15 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores, schedule: Sch
 
 def _key(given: Mapping[str, Any]) -> dict[str, Any]:
     return {"ucvAccessKey": given["userAccessKey"]} if given.get("userAccessKey") else {}
+
+
+def _same_receivers(known: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Refuse to send a secret that the caller cannot read to an address that the caller chose."""
+    for address, secrets in RECEIVERS.items():
+        if str(given.get(address) or "") == str(known.get(address) or ""):
+            continue
+        if masked_ones := [name for name in secrets if given.get(name) == MASK and known.get(name)]:
+            raise GraphQLError(f"{address} changes: enter {' and '.join(masked_ones)} anew")
 
 
 def _checked(raw: Mapping[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """Issues: the list in pages by key, and one issue with its history."""
 
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -74,7 +74,8 @@ class IssuePages:
 
     async def one(self, request: Request) -> Response:
         """One issue: its fields and its history, newest first."""
-        tracker, its_id = request.path_params["tracker"], request.path_params["id"].removesuffix(".json")
+        tracker = unquote(request.path_params["tracker"])
+        its_id = unquote(request.path_params["id"].removesuffix(".json"))
         found = await self._stores.issues.one(tracker, its_id)
         if found is None:
             return missing(request, "this issue")

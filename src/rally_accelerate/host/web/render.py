@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import orjson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
@@ -75,11 +75,21 @@ def _safe_link(value: Any) -> str:
     return text if urlsplit(text).scheme in {"http", "https"} else ""
 
 
+def _segment(value: Any) -> str:
+    """One segment of an address, whatever the text holds."""
+    # Servers undo one quoting before an address is taken apart: a slash, and an end like that of our JSON addresses,
+    # must survive it.
+    once = quote(str(value), safe="")
+    if once.endswith(".json"):
+        once = once.removesuffix(".json") + "%2Ejson"
+    return quote(once, safe="") if "%" in once else once
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     raise TypeError
 
 
-_templates.filters |= {"ago": _ago, "exact": _exact, "link": _safe_link, "duration": duration}
+_templates.filters |= {"ago": _ago, "segment": _segment, "exact": _exact, "link": _safe_link, "duration": duration}
 _templates.filters["number"] = lambda value: f"{value:,}"

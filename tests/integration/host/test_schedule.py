@@ -1,0 +1,60 @@
+"""Runs take turns, and all of them can be stopped: those of the schedule and those that somebody waits for."""
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from rally_accelerate.errors import StoreError
+from rally_accelerate.host.app import Host
+from support.asked import Asked
+
+#: Nothing answers there, and the run tries for a long time.
+NEVER = {"baseUrl": "http://127.0.0.1:9", "apiKey": "sample-key", "retrySeconds": 3600}
+
+
+async def begun(host: Host, its_id: str) -> None:
+    """Wait until a run goes on."""
+    while not host.schedule.running(its_id):  # noqa: ASYNC110 - nothing in the product needs an event for it
+        await asyncio.sleep(0.01)
+
+
+async def test_a_run_that_somebody_waits_for_is_stopped_too(asked: Asked) -> None:
+    host = asked.host
+    its_id = await host.add_integration({"name": "sample", "properties": NEVER})
+    waiting = asyncio.create_task(host.run_now(its_id))
+    await begun(host, its_id)
+    await host.schedule.stop(its_id)
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    (execution,) = await host.stores.executions.of(its_id)
+    assert execution.outcome == "interrupted"
+
+
+async def test_a_host_that_closes_ends_every_run(tmp_path: Path) -> None:
+    async with Host.open(tmp_path / "host.sqlite", interval=timedelta(hours=1)) as host:
+        its_id = await host.add_integration({"name": "sample", "properties": NEVER})
+        waiting = asyncio.create_task(host.run_now(its_id))
+        await begun(host, its_id)
+    assert waiting.done()
+
+
+async def test_one_database_has_one_host(tmp_path: Path) -> None:
+    async with Host.open(tmp_path / "host.sqlite"):
+        with pytest.raises(StoreError, match="another host is using"):
+            async with Host.open(tmp_path / "host.sqlite"):
+                pass
+    async with Host.open(tmp_path / "host.sqlite"):
+        pass
+
+
+async def test_what_a_file_switches_off_is_off_and_stays_known(asked: Asked) -> None:
+    its_id = await asked.host.add_integration({"name": "sample", "properties": NEVER})
+    known = await asked.host.stores.integrations.by_id(its_id)
+    assert known is not None
+    assert await asked.host.switch_off("sample", known.tenant_id)
+    assert not await asked.host.switch_off("unknown", known.tenant_id)
+    again = await asked.host.stores.integrations.by_id(its_id)
+    assert again is not None
+    assert again.disabled
