@@ -1,0 +1,104 @@
+"""Rally's fields by the names that people use: what a label means among the attributes of a type; pure.
+
+A label is an attribute's display name or its element name; custom fields are ``c_<name>`` on the wire
+(rally-api.md 2.2.28, 2.4). A dotted label reads a field of what the first part refers to: ``Iteration.Name``.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rally_accelerate.mapping.targets import near_matches
+
+CUSTOM = "c_"
+#: Attributes of these types refer to nothing, so nothing can be read behind a dot (rally-api.md 2.3).
+_PLAIN = frozenset({"BOOLEAN", "DATE", "DECIMAL", "INTEGER", "QUANTITY", "RATING", "STRING", "TEXT", "BINARY_DATA"})
+#: So many candidates of an ambiguous label are told.
+_MOST_TOLD = 8
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeDefinition:
+    """One field of a type as its workspace defines it: ElementName, Name, AttributeType, Custom."""
+
+    element_name: str
+    display_name: str
+    attribute_type: str = ""
+    custom: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """Where a label leads: element names from the item on, and what the first of them is."""
+
+    names: tuple[str, ...]
+    display_name: str = ""
+    attribute_type: str = ""
+
+    def __str__(self) -> str:
+        return ".".join(self.names)
+
+
+def find(label: str, definitions: Sequence[AttributeDefinition]) -> Path | None:
+    """What a label means.
+
+    The whole label is looked for first, as names may contain dots; then what stands before a dot. Within each, the
+    element name goes before the display name, since a standard field may have no other name of its own; then the
+    name without ``c_``; letters' case and blanks count until nothing is found with them.
+
+    Returns:
+        The path, or None when there is no such field.
+
+    Raises:
+        ValueError: Several fields are meant, or a dot stands behind a field that refers to nothing; the message is a
+            sentence.
+    """
+    cuts = [len(label), *(position for position in range(len(label) - 1, 0, -1) if label[position] == ".")]
+    for cut in cuts:
+        candidates = _named(label[:cut].strip(), definitions)
+        if not candidates:
+            continue
+        if len(candidates) > 1:
+            told = ", ".join(each.element_name for each in candidates[:_MOST_TOLD])
+            raise ValueError(f'{len(candidates)} fields are called "{label[:cut]}"; name one of them: {told}')
+        behind = tuple(part.replace(" ", "") for part in label[cut + 1 :].split(".")) if cut < len(label) else ()
+        if not all(part.isidentifier() for part in behind):
+            raise ValueError(f'"{label}" has no name behind a dot')
+        first = candidates[0]
+        if behind and first.attribute_type.upper() in _PLAIN:
+            raise ValueError(f'"{label[:cut]}" is a {first.attribute_type} and refers to nothing that has fields')
+        return Path((first.element_name, *behind), first.display_name, first.attribute_type.upper())
+    return None
+
+
+def near(label: str, definitions: Sequence[AttributeDefinition]) -> str:
+    """A remark with fields of similar names, or nothing."""
+    names = [name for each in definitions for name in (each.element_name, each.display_name) if name]
+    return near_matches(label, names) or near_matches(label.partition(".")[0], names)
+
+
+def _named(label: str, definitions: Sequence[AttributeDefinition]) -> list[AttributeDefinition]:
+    """The fields of this name at the strictest reading that finds any, each once."""
+    readings: tuple[Callable[[str], str], ...] = (str, str.casefold, _compact)
+    for reading in readings:
+        for name in (_element_name, _display_name, _bare_name):
+            wanted = reading(label)
+            found = {each.element_name: each for each in definitions if wanted and reading(name(each)) == wanted}
+            if found:
+                return list(found.values())
+    return []
+
+
+def _element_name(definition: AttributeDefinition) -> str:
+    return definition.element_name
+
+
+def _display_name(definition: AttributeDefinition) -> str:
+    return definition.display_name.strip()
+
+
+def _bare_name(definition: AttributeDefinition) -> str:
+    return definition.element_name.removeprefix(CUSTOM)
+
+
+def _compact(name: str) -> str:
+    return "".join(name.casefold().replace("_", " ").split())

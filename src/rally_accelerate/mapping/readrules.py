@@ -1,0 +1,164 @@
+"""From the setting ``fieldMapping`` to rules: every fault is told with its place, none stops the reading."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from rally_accelerate.mapping.fieldrules import Entry, FieldRules, Standard
+from rally_accelerate.mapping.itemtypes import ANY, type_key
+from rally_accelerate.mapping.matchers import Conditions, Matcher, Single, single
+from rally_accelerate.mapping.targets import converted, near_matches, target_of
+
+#: Where a rule stands, and what is wrong with it.
+Fault = tuple[str, str]
+
+PROPERTY = "fieldMapping"
+_KEYS = {"type": "type", "fieldmapping": "fieldMapping", "valuemapping": "valueMapping"}
+
+
+def read_rules(raw: Any) -> tuple[FieldRules, tuple[Fault, ...]]:
+    """The rules that a setting holds, and every fault in it; what is at fault is left out of the rules.
+
+    Args:
+        raw: A list of entries, a single entry, the JSON text of either, or nothing. Single values may stand where
+            lists are expected. Letters' case counts neither in targets nor in types.
+    """
+    faults: list[Fault] = []
+    if isinstance(raw, str) and raw.strip():
+        try:
+            raw = json.loads(raw)
+        except json.JSONDecodeError as error:
+            return FieldRules(), (
+                (PROPERTY, f"is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}"),
+            )
+        except (ValueError, RecursionError):
+            return FieldRules(), ((PROPERTY, "is not valid JSON: a number is too long or the nesting too deep"),)
+    match raw:
+        case None | str():
+            elements: list[Any] = []
+        case Mapping():
+            elements = [raw] if raw else []
+        case list() | tuple():
+            elements = list(raw)
+        case _:
+            elements = []
+            faults.append((PROPERTY, "must be a list of objects with type, fieldMapping and valueMapping"))
+    entries = tuple(_entry(element, f"{PROPERTY}[{index}]", faults) for index, element in enumerate(elements))
+    return FieldRules(tuple(each for each in entries if each is not None)), tuple(faults)
+
+
+def _entry(raw: Any, path: str, faults: list[Fault]) -> Entry | None:
+    if not isinstance(raw, Mapping):
+        faults.append((path, "must be an object with type, fieldMapping and valueMapping"))
+        return None
+    parts: dict[str, Any] = {}
+    for key, value in raw.items():
+        known = _KEYS.get(str(key).strip().casefold())
+        if known is None:
+            faults.append((f"{path}.{key}", f"is not known{near_matches(str(key), _KEYS.values())}"))
+        else:
+            parts[known] = value
+    types, written = _types(parts.get("type", ANY), f"{path}.type", faults)
+    return Entry(
+        path,
+        types,
+        written,
+        _sources(parts.get("fieldMapping"), f"{path}.fieldMapping", faults),
+        _values(parts.get("valueMapping"), f"{path}.valueMapping", faults),
+    )
+
+
+def _types(raw: Any, path: str, faults: list[Fault]) -> tuple[tuple[str, ...], str]:
+    words = list(raw) if isinstance(raw, list | tuple) else [raw]
+    texts = [word.strip() for word in words if isinstance(word, str) and word.strip()]
+    if not texts or len(texts) < len(words):
+        faults.append((path, 'must be "*" or the name of a type, for example Defect'))
+    return tuple(type_key(text) for text in texts), ", ".join(texts)
+
+
+def _sources(raw: Any, path: str, faults: list[Fault]) -> dict[str, str]:
+    sources: dict[str, str] = {}
+    for target, place, label in _by_target(raw, path, faults):
+        if isinstance(label, str) and label.strip():
+            sources[target] = label.strip()
+        else:
+            faults.append((place, 'must be the name of a Rally field, for example "Plan Estimate"'))
+    return sources
+
+
+def _values(raw: Any, path: str, faults: list[Fault]) -> dict[str, tuple[Standard, ...]]:
+    values: dict[str, tuple[Standard, ...]] = {}
+    for target, place, standards in _by_target(raw, path, faults):
+        if isinstance(standards, Mapping):
+            values[target] = tuple(
+                _standard(target, str(value), matchers, path=f"{place}.{value}", faults=faults)
+                for value, matchers in standards.items()
+            )
+        else:
+            faults.append((place, 'must be an object of standard values, for example {"Done": ["Accepted"]}'))
+    return values
+
+
+def _by_target(raw: Any, path: str, faults: list[Fault]) -> list[tuple[str, str, Any]]:
+    """Targets with their places and what is written there, each target once."""
+    if raw is None:
+        return []
+    if not isinstance(raw, Mapping):
+        faults.append((path, "must be an object with the fields of the issue as names"))
+        return []
+    found: dict[str, tuple[str, str, Any]] = {}
+    for key, value in raw.items():
+        place = f"{path}.{key}"
+        try:
+            target = target_of(str(key))
+        except ValueError as error:
+            faults.append((place, str(error)))
+            continue
+        if target in found:
+            faults.append((place, f"is given twice, see {found[target][1]}"))
+        found.setdefault(target, (target, place, value))
+    return list(found.values())
+
+
+def _standard(target: str, value: str, raw: Any, *, path: str, faults: list[Fault]) -> Standard:
+    if not value.strip():
+        faults.append((path, "is an empty standard value"))
+    else:
+        try:
+            converted(target, value.strip())
+        except ValueError as error:
+            faults.append((path, f'"{value}" {error}'))
+    listed = isinstance(raw, list | tuple)
+    matchers: list[Matcher] = []
+    for position, element in enumerate(raw if listed else [raw]):
+        place = f"{path}[{position}]" if listed else path
+        found = _conditions(element, place, faults) if isinstance(element, Mapping) else _single(element, place, faults)
+        # A place that is at fault keeps its position, so that the others are told by theirs.
+        matchers.append(found if found is not None else Conditions(()))
+    return Standard(value.strip(), path, tuple(matchers), listed)
+
+
+def _conditions(raw: Mapping[Any, Any], path: str, faults: list[Fault]) -> Conditions | None:
+    if not raw:
+        faults.append((path, "is an empty condition: every item would meet it"))
+        return None
+    tests: list[tuple[str, tuple[Single, ...]]] = []
+    for key, value in raw.items():
+        label, place = str(key).strip(), f"{path}.{key}"
+        listed = isinstance(value, list | tuple)
+        if not label:
+            faults.append((place, "names no Rally field"))
+        if listed and not value:
+            faults.append((place, "lists no value, so no item would meet it"))
+        places = [f"{place}[{position}]" for position in range(len(value))] if listed else [place]
+        found = [_single(each, where, faults) for each, where in zip(value if listed else [value], places, strict=True)]
+        tests.append((label, tuple(each for each in found if each is not None)))
+    return Conditions(tuple(tests))
+
+
+def _single(raw: Any, path: str, faults: list[Fault]) -> Single | None:
+    try:
+        return single(raw)
+    except ValueError as error:
+        faults.append((path, str(error)))
+        return None
