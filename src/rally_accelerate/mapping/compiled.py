@@ -40,7 +40,10 @@ class CompiledRules:
             ]
             for entry in self.rules.entries
         ]
-        paths = {kind: {label: [path.names, path.attribute_type] for label, path in found.items()} for kind, found in self.paths.items()}
+        paths = {
+            kind: {label: [path.names, path.attribute_type] for label, path in found.items()}
+            for kind, found in self.paths.items()
+        }
         return hashlib.sha256(json.dumps([entries, paths], sort_keys=True).encode()).hexdigest()[:16]
 
     def entries_for(self, its: ItemType) -> list[Entry]:
