@@ -9,6 +9,7 @@ from rally_accelerate.errors import ConfigError, Problem
 from rally_accelerate.mapping.attributes import AttributeDefinition, Path, find, near
 from rally_accelerate.mapping.fieldrules import Entry, FieldRules
 from rally_accelerate.mapping.itemtypes import PORTFOLIO, Closeness, ItemType, item_type
+from rally_accelerate.mapping.kinds import kind_of
 from rally_accelerate.mapping.matchers import Conditions
 from rally_accelerate.mapping.targets import near_matches
 
@@ -96,14 +97,14 @@ def resolve(rules: FieldRules, definitions_by_type: Mapping[str, Sequence[Attrib
                 try:
                     path = find(label, definitions_by_type[kind])
                 except ValueError as error:
-                    faults.append(f"{kind}: {error}")
+                    faults.append(f"{_shown(kind)}: {error}")
                     continue
                 if path is not None:
                     paths[kind][label] = path
                     found = True
             if meant and not found and not faults:
                 every = [each for kind in meant for each in definitions_by_type[kind]]
-                faults.append(f'no field of {" or ".join(meant)} is called "{label}"{near(label, every)}')
+                faults.append(f'no field of {" or ".join(map(_shown, meant))} is called "{label}"{near(label, every)}')
             for fault in faults:
                 problems.setdefault(fault, Problem(f"properties.{place}", fault))
     if problems:
@@ -136,6 +137,10 @@ def _may_speak_of(entry: Entry, its: ItemType) -> bool:
     # All levels asked for by one word: which of them an entry means is seen on the rows.
     whole = its.kinds == (PORTFOLIO,) and any(each.startswith(f"{PORTFOLIO}/") for each in entry.types)
     return whole or its.closeness(entry.types) is not None
+
+
+def _shown(kind: str) -> str:
+    return kind_of(kind, {}).name
 
 
 def _labels(entry: Entry) -> Iterator[tuple[str, str]]:

@@ -84,6 +84,20 @@ def test_the_first_standard_value_that_fits_wins() -> None:
     assert status(values({"C": ["/p/"], "B": ["Open"], "A": ["/e/"]}), "Open") == "C"
 
 
+def test_of_several_values_that_fit_the_first_is_told() -> None:
+    [match] = applied(values({"Done": ["x", "/^A/", "/d$/"]}), status="Accepted").outcomes["status"].reason.matches
+    assert (match.rule, match.matched) == ("fieldMapping[0].valueMapping.status.Done[1]", "/^A/")
+    [match] = applied(values({"Done": "accepted"}), status="Accepted").outcomes["status"].reason.matches
+    assert (match.rule, match.matched) == ("fieldMapping[0].valueMapping.status.Done", "accepted")
+
+
+@pytest.mark.parametrize(
+    ("target", "default"), [("description", ""), ("priority", "None"), ("resolved", NOW), ("epic", None)]
+)
+def test_a_default_that_no_rule_knows_stays_as_it_is(target: str, default: Any) -> None:
+    assert applied(values({"2026-01-01": ["x"]}, target), **{target: default}).values[target] == default
+
+
 def test_a_text_that_is_equal_wins_over_one_equal_but_for_case() -> None:
     assert status(values({"A": ["open"], "B": ["Open"]}), "Open") == "B"
     assert status(values({"A": ["open "], "B": ["/O/"]}), "Open") == "A"

@@ -57,6 +57,12 @@ def test_a_label_is_a_display_name_or_a_name(label: str, path: str) -> None:
     assert str(find(label, STORY_FIELDS)) == path
 
 
+def test_a_name_goes_before_a_display_name_as_a_standard_field_may_have_no_other() -> None:
+    twins = [AttributeDefinition("c_Res", "Resolution"), AttributeDefinition("Resolution", "Resolution")]
+    assert str(find("Resolution", twins)) == "Resolution"
+    assert str(find("resolution", twins)) == "Resolution"
+
+
 def test_a_label_of_nothing_is_none() -> None:
     assert find("Colour", STORY_FIELDS) is None
 
@@ -88,15 +94,15 @@ def test_one_error_tells_of_every_unknown_and_ambiguous_label_once() -> None:
         compiled(raw)
     assert [str(problem) for problem in caught.value.problems] == [
         (
-            "properties.fieldMapping[0].fieldMapping.storyPoints: no field of hierarchicalrequirement or defect is called "
+            "properties.fieldMapping[0].fieldMapping.storyPoints: no field of Story or Defect is called "
             '"Plan Estmate" (did you mean "Plan Estimate" or "PlanEstimate"?)'
         ),
         (
-            "properties.fieldMapping[0].fieldMapping.epic: hierarchicalrequirement: "
+            "properties.fieldMapping[0].fieldMapping.epic: Story: "
             '2 fields are called "Twin"; name one of them: c_A1, c_A2'
         ),
         (
-            "properties.fieldMapping[1].valueMapping.status.Done[1].Severty: no field of defect is called "
+            "properties.fieldMapping[1].valueMapping.status.Done[1].Severty: no field of Defect is called "
             '"Severty" (did you mean "Severity"?)'
         ),
     ]
@@ -162,6 +168,12 @@ def test_a_level_of_the_portfolio_goes_by_its_path_its_name_or_its_family(writte
     entry = read_rules({"type": written})[0].entries[0]
     assert item_type("portfolioitem/businessoutcome").closeness(entry.types) is not None
     assert item_type("hierarchicalrequirement").closeness(entry.types) is None
+
+
+def test_a_level_goes_before_the_portfolio_and_the_portfolio_before_every_type() -> None:
+    rules = read_rules([{"type": "*"}, {"type": "PortfolioItem"}, {"type": "Feature"}, {"type": "Defect"}])[0]
+    found = CompiledRules(rules).entries_for(item_type("portfolioitem", {"_type": "PortfolioItem/Feature"}))
+    assert [entry.written for entry in found] == ["Feature", "PortfolioItem", "*"]
 
 
 def test_the_version_changes_exactly_with_the_rules_and_their_fields() -> None:
