@@ -90,9 +90,13 @@ def apply(compiled: CompiledRules, its: ItemType, row: Mapping[str, Any], defaul
         path = compiled.path(its, label)
         return (texts_at(row, path) if path is not None else ()) or ("",)
 
-    spoken_of = (target for entry in compiled.entries_for(its) for target in (*entry.sources, *entry.values))
-    outcomes = {}
+    entries = compiled.entries_for(its)
+    spoken_of = dict.fromkeys(target for entry in entries for target in (*entry.sources, *entry.values))
+    outcomes: dict[str, Outcome] = {}
     for target in dict.fromkeys((*defaults, *spoken_of)):
+        if target not in spoken_of:
+            outcomes[target] = Outcome(defaults[target], Reason(unmatched=texts_of(defaults[target])))
+            continue
         source = compiled.source(its, target)
         default = defaults.get(target, () if target in LISTS else None)
         texts = texts_of(default) if source is None else texts_at(row, source[0])

@@ -26,6 +26,8 @@ class CompiledRules:
     paths: Paths = field(default_factory=dict)
     #: Sentences worth telling: entries for types that are not read.
     notices: tuple[str, ...] = ()
+    #: Entries by type, remembered: every field of every item asks for them, and types are few.
+    _entries: dict[ItemType, tuple[Entry, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def version(self) -> str:
@@ -47,10 +49,15 @@ class CompiledRules:
         }
         return hashlib.sha256(json.dumps([entries, paths], sort_keys=True).encode()).hexdigest()[:16]
 
-    def entries_for(self, its: ItemType) -> list[Entry]:
+    def entries_for(self, its: ItemType) -> tuple[Entry, ...]:
         """The entries that speak of a type: the closest first, equals in order of appearance."""
-        close = [(its.closeness(entry.types), entry) for entry in self.rules.entries]
-        return [entry for wanted in sorted(Closeness, reverse=True) for found, entry in close if found is wanted]
+        found = self._entries.get(its)
+        if found is None:
+            close = [(its.closeness(entry.types), entry) for entry in self.rules.entries]
+            ranks = sorted(Closeness, reverse=True)
+            found = tuple(entry for wanted in ranks for rank, entry in close if rank is wanted)
+            self._entries[its] = found
+        return found
 
     def path(self, its: ItemType, label: str) -> Path | None:
         """Where a label leads on an item of this type; None when the type has no such field."""

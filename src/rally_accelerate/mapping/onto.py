@@ -30,8 +30,8 @@ class Remapped:
     """An issue after the rules."""
 
     issue: Issue
-    #: Every outcome with its reason, for explaining.
-    applied: Applied
+    #: Every outcome with its reason; empty when no rule speaks of the type, ``apply`` explains such items too.
+    applied: Applied = field(default_factory=Applied)
     #: What only newer servers take, by its name there: severity, impact, resolution, resolved, and so on.
     extras: Mapping[str, Value] = field(default_factory=dict)
     #: What the rules set under ``extended.``, without the prefix.
@@ -55,6 +55,8 @@ def remapped(compiled: CompiledRules, its: ItemType, row: Mapping[str, Any], iss
         row: The item under Rally's own names.
         issue: The issue that the item becomes without rules, its history untranslated.
     """
+    if not compiled.entries_for(its):
+        return Remapped(issue)
     applied = apply(compiled, its, row, defaults_of(issue))
     values = applied.values
     changed: dict[str, Any] = {name: values[target] for target, name in _PLAIN.items()}

@@ -259,6 +259,8 @@ def test_no_rules_leave_an_issue_equal() -> None:
         priority="High", story_points=3.0, labels=("a",), sprints=(Sprint(id="8", name="S4"),), description="words"
     )
     assert remapped(CompiledRules(), DEFECT, {}, plain).issue == plain
+    unrelated = {"valueMapping": {"extended.x": {"a": ["b"]}}}
+    assert remapped(compiled(unrelated), DEFECT, {}, plain).issue == plain
 
 
 def test_rules_are_laid_onto_an_issue() -> None:
