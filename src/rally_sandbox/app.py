@@ -1,4 +1,4 @@
-"""The application: the simulated Rally below ``/slm``, its controls below ``/_sandbox``, and a page for people."""
+"""The application: the simulated Rally, its controls below ``/_sandbox``, and a page for people."""
 
 from typing import TYPE_CHECKING
 
@@ -74,7 +74,13 @@ def create_app(
             Mount("/_sandbox", routes=control.routes(world, chosen, counted)),
         ]
     )
-    return Starlette(routes=[Route("/slm/{rest:path}", gateway), Mount("/", dated(inner))])
+    return Starlette(
+        routes=[
+            Route("/slm/{rest:path}", gateway),
+            Route("/analytics/{rest:path}", gateway),
+            Mount("/", dated(inner)),
+        ]
+    )
 
 
 class _Dated:

@@ -36,6 +36,8 @@ def routes(world: "World", faults: Faults, stats: Stats) -> list[Route]:
         Route("/delete", _guarded(control.delete), methods=["POST"]),
         Route("/restore", _guarded(control.restore), methods=["POST"]),
         Route("/close", _guarded(control.close), methods=["POST"]),
+        Route("/rename", _guarded(control.rename), methods=["POST"]),
+        Route("/lookback", _guarded(control.lookback), methods=["POST"]),
         Route("/clock", _guarded(control.advance), methods=["POST"]),
         Route("/truth/{kind:path}", _guarded(control.truth), methods=["GET"]),
     ]
@@ -111,6 +113,19 @@ class _Control:
         body = await _body(request)
         change = self._world.open_project if body.get("open") else self._world.close_project
         return _json({"objectId": change(body["project"]).object_id})
+
+    async def rename(self, request: Request) -> Response:
+        """Rename a record: ``kind`` (say Iteration), ``record`` (ObjectID or name) and ``name``."""
+        body = await _body(request)
+        return _json({"objectId": self._world.rename(body["kind"], body["record"], body["name"]).object_id})
+
+    async def lookback(self, request: Request) -> Response:
+        """How Lookback is from now on: ``lag_ms`` and ``available``."""
+        body = await _body(request)
+        service = self._world.lookback
+        service.lag_ms = int(body.get("lag_ms", service.lag_ms))
+        service.available = bool(body.get("available", service.available))
+        return _json({"lag_ms": service.lag_ms, "available": service.available})
 
     async def advance(self, request: Request) -> Response:
         body = await _body(request)

@@ -1,4 +1,4 @@
-"""The edge of the simulated Rally: plain ASGI for everything below ``/slm``, because faults need the connection."""
+"""The edge of the simulated Rally: plain ASGI for all of its API, because faults need the connection."""
 
 import asyncio
 import re
@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote
 
+import orjson
 from starlette.types import Receive, Scope, Send
 
-from rally_sandbox import answers
+from rally_sandbox import answers, lookback
 from rally_sandbox.access import Accounts, Login
 from rally_sandbox.answers import Answer
 from rally_sandbox.auth import Unauthorized, login
 from rally_sandbox.connections import Connections
 from rally_sandbox.envelopes import operation_result
-from rally_sandbox.errors import Refusal, UnknownType
+from rally_sandbox.errors import QueryRefused, Refusal, UnknownType
 from rally_sandbox.faults import Fault, Faults
 from rally_sandbox.schemas import schema_document
 from rally_sandbox.stats import Stats
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 
 WSAPI_PATH = "/slm/webservice/v2.0/"
 SCHEMA_PATH = "/slm/schema/v2.0/"
+LOOKBACK_PATH = re.compile(
+    r"/analytics/v2\.0/service/rally/workspace/(?P<workspace>[0-9]+)/artifact/snapshot/query(?:\.js)?"
+)
+
+#: What requests to Lookback count as.
+SNAPSHOT = "snapshot"
 
 _MALFORMED = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _SILENCES = frozenset({"timeout", "slow"})
@@ -61,11 +68,12 @@ class Gateway:
         base = f"{scope['scheme']}://{headers.get('host', 'localhost')}"
         parts = tuple(unquote(part) for part in raw_path.decode("ascii", "replace").split("/")[4:])
         parameters = dict(parse_qsl(raw_query.decode("ascii", "replace"), keep_blank_values=True))
-        kind = kind_of_request(parts) if path.startswith(WSAPI_PATH) else "schema"
+        kind = _kind(path, parts)
+        body = await _body(receive) if kind == SNAPSHOT and scope["method"] == "POST" else b""
         user = self._login(headers)
         name = user.user.values["UserName"] if isinstance(user, Login) else ""
         with self._stats.request(kind, name):
-            fault = self._faults.next_for(kind, page_size=_size(parameters))
+            fault = self._faults.next_for(kind, page_size=_size(parameters, body))
             if fault is not None:
                 self._stats.faulted(fault.name)
             if not await self._wait(fault, receive):
@@ -75,7 +83,7 @@ class Gateway:
                 if _MALFORMED.search(raw_query) or _MALFORMED.search(raw_path):
                     answer = answers.unexpected_error()
                 else:
-                    request = _Asked(scope["method"], path, parts, parameters, base)
+                    request = _Asked(scope["method"], path, parts, parameters, base, body)
                     answer = self._right(request, user)
                 if fault is not None:
                     answer = answers.spoiled(fault, answer)
@@ -115,6 +123,8 @@ class Gateway:
     def _right(self, asked: "_Asked", user: Login | Unauthorized) -> Answer:  # noqa: PLR0911 - one table
         if isinstance(user, Unauthorized):
             return answers.container_page(401, asked.path, str(user))
+        if found := LOOKBACK_PATH.fullmatch(asked.path):
+            return self._lookback(asked, int(found["workspace"]), user)
         if asked.method not in {"GET", "HEAD"}:
             self._stats.refused_write(f"{asked.method} {asked.path}")
             return answers.as_json(operation_result(errors=[f"Method {asked.method} is not allowed here"]), 405)
@@ -132,6 +142,19 @@ class Gateway:
             except Refusal as refusal:
                 return answers.as_json(operation_result(errors=[str(refusal)]))
             return answers.as_json(document)
+
+    def _lookback(self, asked: "_Asked", workspace: int, user: Login) -> Answer:
+        if not self._world.lookback.available:
+            return answers.container_page(404, asked.path, "Not Found")
+        with self._world.lock:
+            try:
+                question = orjson.loads(asked.body) if asked.body else lookback.parsed(asked.parameters)
+                return answers.as_json(lookback.answer(self._world, workspace, question, user))
+            except lookback.Forbidden:
+                return answers.container_page(403, asked.path, "Forbidden")
+            except (QueryRefused, orjson.JSONDecodeError, TypeError, ValueError, AttributeError) as refusal:
+                # Errors come with status 200 (rally-api.md 4.7).
+                return answers.as_json({"Errors": [str(refusal)], "Warnings": [], "Results": []})
 
     async def _send(self, answer: Answer, scope: Scope, receive: Receive, send: Send) -> None:
         if answer.dropped:
@@ -160,6 +183,7 @@ class _Asked:
     parts: tuple[str, ...]
     parameters: Mapping[str, str]
     base: str
+    body: bytes = b""
 
 
 async def _until_gone(receive: Receive) -> None:
@@ -167,7 +191,25 @@ async def _until_gone(receive: Receive) -> None:
         pass
 
 
-def _size(parameters: Mapping[str, str]) -> int:
+def _kind(path: str, parts: tuple[str, ...]) -> str:
+    if path.startswith(WSAPI_PATH):
+        return kind_of_request(parts)
+    return SNAPSHOT if LOOKBACK_PATH.fullmatch(path) else "schema"
+
+
+async def _body(receive: Receive) -> bytes:
+    parts: list[bytes] = []
+    while True:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        if message["type"] == "http.disconnect" or not message.get("more_body"):
+            return b"".join(parts)
+
+
+def _size(parameters: Mapping[str, str], body: bytes) -> int:
+    if body:
+        found = re.search(rb'"pagesize":\s*([0-9]+)', body)
+        return int(found[1]) if found else 0
     text = parameters.get("pagesize", "")
     return int(text) if text.isdecimal() else 0
 

@@ -168,9 +168,10 @@ class _Search:
         for record in world.company.by_id.values():
             history = record.history_id
             if history and record.workspace is self._scope.workspace and contains(self._histories, history):
-                row = RevisionRow(record, world.first_revision(record))
-                if self._keeps(row):
-                    (old if row.object_id < FIRST_NEW_ID else new).append(row)
+                for change in world.revisions_of(record):
+                    row = RevisionRow(record, change)
+                    if self._keeps(row):
+                        (old if row.object_id < FIRST_NEW_ID else new).append(row)
         old.sort(key=lambda row: row.object_id)
         return old, new
 

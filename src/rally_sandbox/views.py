@@ -238,7 +238,7 @@ def revisions_of(world: "World", owner: Item | Record) -> Sequence[RevisionRow]:
     """The revisions of an item or record, newest first (rally-api.md 3.1)."""
     if isinstance(owner, Item):
         return [RevisionRow(owner, change) for change in reversed(owner.changes)]
-    return [RevisionRow(owner, world.first_revision(owner))]
+    return [RevisionRow(owner, change) for change in world.revisions_of(owner)]
 
 
 _COMPUTED: dict[str, Callable[["World", Entity], Any]] = {

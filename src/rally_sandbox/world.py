@@ -30,6 +30,7 @@ from rally_sandbox.edits import sets_of
 from rally_sandbox.instants import DAY
 from rally_sandbox.journal import Change, Item, Set, apply
 from rally_sandbox.lives import Maker, title
+from rally_sandbox.lookback import LookbackService
 from rally_sandbox.metadata import define
 from rally_sandbox.records import Link, Record
 from rally_sandbox.recycling import RecycleBin
@@ -81,6 +82,9 @@ class World:
         #: Revisions written since: (ObjectID, index of the item, number), ascending.
         self.new_revisions: list[tuple[int, int, int]] = []
         self.bin = RecycleBin()
+        self.lookback = LookbackService()
+        #: Revisions of renamed records, by the record's ObjectID.
+        self._renamings: dict[int, list[Change]] = {}
         self._belongings = Belongings(self.columns)
         self._by_update: array[int] | None = None
         self._update_times: array[int] = array("q")
@@ -172,8 +176,9 @@ class World:
         for record in self.company.by_id.values():
             if record.history_id and record.history_id == object_id:
                 return History(record)
-            if record.history_id and record.history_id + 1 == object_id:
-                return RevisionRow(record, self.first_revision(record))
+            for change in self.revisions_of(record):
+                if change.object_id == object_id:
+                    return RevisionRow(record, change)
         return None
 
     def text(self, change: Change) -> str:
@@ -337,6 +342,11 @@ class World:
         """Rename a project, iteration, user, tag or other record; texts written before keep the old name."""
         with self.lock:
             found_record = self.record(kind, record)
+            renamings = self._renamings.setdefault(found_record.object_id, [])
+            text = description((("Name", found_record.name, name),), self._name_now)
+            renamings.append(
+                Change(len(renamings) + 1, self.new_id(), self.clock.milliseconds(), self.company.users[0], (), text)
+            )
             found_record.name = name
             found_record.values["DisplayName" if found_record.type == "User" else "Name"] = name
             self._touch(found_record)
@@ -387,10 +397,14 @@ class World:
         found.extend(index for index in self.changed if updated[index] >= moment)
         return found
 
-    def first_revision(self, record: Record) -> Change:
-        """The only revision of a record that is no work item."""
-        # Its id lies next to the history's; nothing else has it, because ids are given out three apart or more.
-        return Change(0, record.history_id + 1, record.created, self.company.users[0], (), ORIGINAL)
+    def revisions_of(self, record: Record) -> list[Change]:
+        """The revisions of a record that is no work item: its creation and its renamings."""
+        if not record.history_id:
+            return []
+        # The first one's id lies next to the history's; nothing else has it, because ids are given out three apart or
+        # more.
+        first = Change(0, record.history_id + 1, record.created, self.company.users[0], (), ORIGINAL)
+        return [first, *self._renamings.get(record.object_id, ())]
 
     def _first_name(self, value: Record | Link) -> str:
         return value.first_name if isinstance(value, Record) else self._item_label(value)

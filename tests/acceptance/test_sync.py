@@ -21,7 +21,13 @@ def test_a_first_sync_and_a_cycle_bring_everything_over_once(tmp_path: Path) -> 
         changed = {str(key) for key in rally.post("work", {"steps": 25})["objectIds"]}
         cycle = command("sync", str(file), "--once", "--json", *state).report
         assert 0 < cycle["uploaded"] <= len(changed)
+        # Lookback lags: what was just changed is there at once, its last entries of history a cycle later.
+        assert cycle["histories"]["incomplete"] > 0
+        rally.post("clock", {"advance_seconds": 120})
+        later = command("sync", str(file), "--once", "--json", *state).report
+        assert later["histories"] == {"complete": later["uploaded"], "incomplete": 0, "unverifiable": 0}
         assert_same(rally, target)
+        assert command("sync", str(file), "--once", "--json", *state).report["uploaded"] == 0
         assert rally.stats()["writeAttempts"] == []
 
 
@@ -52,6 +58,7 @@ def test_a_sync_that_is_killed_again_and_again_ends_whole(tmp_path: Path) -> Non
         done = command(*arguments)
         assert done.code == 0, done.err
         assert done.report["read"] > 0
+        rally.post("clock", {"advance_seconds": 120})
         again = command(*arguments)
         assert again.code == 0
         assert_same(rally, target)
@@ -80,6 +87,10 @@ def test_a_running_service_stops_cleanly_and_goes_on_later(tmp_path: Path) -> No
             while '"uploaded": 0' in (line := running.stdout.readline()):
                 pass
             assert '"outcome": "complete"' in line
+            # The changes of a moment ago are in Lookback a little later, and so are the last entries of their history.
+            rally.post("clock", {"advance_seconds": 120})
+            while '"incomplete": 0' not in running.stdout.readline():
+                pass
             running.send_signal(signal.SIGTERM)
             assert running.wait(60) == 0
             assert "the next run continues" in running.stderr.read()

@@ -13,6 +13,8 @@ from typing import Any
 
 import httpx2
 
+from support.truth import history, told
+
 COMMAND = [sys.executable, "-m", "rally_accelerate.cli.entry"]
 
 
@@ -187,7 +189,7 @@ def held(target: RunningHost) -> dict[str, dict[str, Any]]:
 
 
 def assert_same(rally: Simulator, target: RunningHost) -> None:
-    """The host holds exactly what the simulator's own records say, status history included."""
+    """The host holds exactly what the simulator's own records say, every change of their past included."""
     everything = rally.truth("hierarchicalrequirement") | rally.truth("defect")
     truth = {key: item for key, item in everything.items() if item["visible"]}
     issues = held(target)
@@ -199,14 +201,4 @@ def assert_same(rally: Simulator, target: RunningHost) -> None:
         owner = values["Owner"]["name"] if values["Owner"] else None
         expected = (item["formatted_id"], values["Name"].strip(), values["ScheduleState"], owner)
         assert (issue["id"], issue["name"], issue["status"], issue["owner"]) == expected
-        changes = [
-            (old or "", new or "")
-            for change in item["changes"]
-            for name, old, new in change["sets"]
-            if name == "ScheduleState"
-        ]
-        assert [
-            (entry["content"]["from"], entry["content"]["to"])
-            for entry in issue["history"]
-            if entry["content"]["field"] == "status"
-        ] == changes
+        assert told(issue) == history(item), item["formatted_id"]

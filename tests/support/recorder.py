@@ -14,6 +14,7 @@ class Asked:
     method: str
     target: str
     headers: Mapping[str, str]
+    body: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ async def recording(
             while head := await read_head(reader):
                 line, headers = head
                 method, target, _ = line.split(" ", 2)
-                asked = Asked(method, target, headers)
+                asked = Asked(method, target, headers, await reader.readexactly(int(headers.get("content-length", 0))))
                 recorder.asked.append(asked)
                 answer = reply(asked)
                 writer.write(_written(answer))

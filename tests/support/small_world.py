@@ -131,6 +131,14 @@ class SmallSource:
             fields={"FormattedID": f"US{key}", "Name": item.name},
         )
 
+    def fits(self, records: Sequence[Record]) -> int:
+        """Each page's items by themselves."""
+        return len(records)
+
+    def told(self) -> tuple[str, ...]:
+        """Nothing."""
+        return ()
+
     async def history(self, scope: Scope, records: Sequence[Record]) -> list[WorkItem]:
         """No past."""
         self.world.tick()

@@ -57,6 +57,9 @@ class TinyRally:
         self.between(len(self.asked))
         if fault := self.faults.pop(len(self.asked), None):
             return fault
+        if kind.startswith("/analytics/"):
+            # No Lookback here, as on servers of one's own (rally-api.md 4.1).
+            return Reply(status=404, headers={"Date": self.date}, body=b"<html>Not Found</html>")
         if kind == "subscription":
             return self._said({"OperationResult": {"Errors": ["Cannot find object to read"], "Warnings": []}})
         return self._said({"QueryResult": self._page(kind, params)})

@@ -92,6 +92,8 @@ def item_in(issue: Issue) -> dict[str, Any]:
         "epic": issue.epic,
         "rawIssue": dict(issue.raw),
     }
+    for name, value in issue.extras.items():
+        item[name] = _ms(value) if isinstance(value, datetime) else value
     if issue.project is not None:
         item["project"] = _known(id=issue.project.id, key=issue.project.key, name=issue.project.name)
     return item

@@ -11,12 +11,14 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from rally_accelerate.config.values import (
     as_base_url,
     as_boolean,
+    as_json_value,
     as_kind,
     as_level,
     as_list,
     as_name_map,
     as_proxy_server,
     as_text,
+    as_word,
 )
 
 PLUGIN_ID = "ucv-ext-rally"
@@ -171,6 +173,23 @@ class Properties(BaseModel):
             'What the types are called in Accelerate, as JSON: {"Story": "User Story"}.',
         ),
     ] = Field(default_factory=dict, alias="typeNames")
+    field_mapping: Annotated[
+        Annotated[Any, BeforeValidator(as_json_value)],
+        prop(
+            "Field mapping",
+            "String",
+            "Mapping rules of your own, as JSON: a list of {type, fieldMapping, valueMapping}.",
+        ),
+    ] = Field(None, alias="fieldMapping")
+    custom_fields: Annotated[
+        TextList,
+        prop(
+            "Custom fields",
+            "Array",
+            "Further Rally fields to import with their history, by display name or name, separated by commas. They "
+            "are found as issue.rawIssue.<name>.",
+        ),
+    ] = Field((), alias="customFields")
     defect_status: Annotated[
         Literal["ScheduleState", "State"],
         prop(
@@ -180,6 +199,30 @@ class Properties(BaseModel):
             "kept in the raw issue.",
         ),
     ] = Field("ScheduleState", alias="defectStatus")
+    history_source: Annotated[
+        Annotated[Literal["auto", "lookback", "revisions", "none"], BeforeValidator(as_word)],
+        prop(
+            "History from",
+            "String",
+            "Where the history of items is read: auto (Lookback, and revisions where it cannot be used), lookback, "
+            "revisions, or none.",
+        ),
+    ] = Field("auto", alias="historySource")
+    comments: Annotated[Flag, prop("Comments", "Boolean", "Import the discussions of items as comments.")] = Field(
+        True, alias="comments"
+    )
+    relations: Annotated[
+        Flag, prop("Relations", "Boolean", "Import parents, children, predecessors, successors and epics.")
+    ] = Field(True, alias="relations")
+    newer_fields: Annotated[
+        Flag,
+        prop(
+            "Newer fields",
+            "Boolean",
+            "Send resolved, resolution, severity, impact, businessValue and additionalInfo too. Only servers from "
+            "about version 5 on know them; an older one refuses every upload that has them.",
+        ),
+    ] = Field(False, alias="newerFields")
     ca_bundle: Annotated[
         Text, prop("CA bundle", "String", "Path of a PEM file with further certificate authorities to trust.")
     ] = Field("", alias="caBundle")

@@ -190,3 +190,20 @@ def _host(name: str | None) -> str:
     if re.search(r"\s", name):
         raise ValueError("has a blank in the host name")
     return f"[{name}]" if ":" in name else name
+
+
+def as_word(value: Any) -> Any:
+    """A word in lower case, for settings with a few choices."""
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def as_json_value(value: Any) -> Any:
+    """A JSON value, or the value that a JSON text holds; None when nothing is given."""
+    if not isinstance(value, str):
+        return value
+    if not value.strip():
+        return None
+    try:
+        return json.loads(value)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"is no JSON: {error}") from None

@@ -1,14 +1,14 @@
-"""The status history of an item, from what Rally tells of its past.
+"""The history that Accelerate receives, from what Rally tells of an item's past (accelerate-host.md 2.3).
 
-Revisions are one source; snapshots from Lookback will be another: both end as ``HistoryEntry`` values, and nothing
-behind this file knows which it was.
+Lookback and revisions both come as ``Past``; nothing here knows which it was.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from datetime import UTC, datetime
 
-from rally_accelerate.model.issue import UNKNOWN_PERSON, HistoryEntry
-from rally_accelerate.rally.records import Revision
-from rally_accelerate.rally.revisions import Change, Unparsed, parse, unescape
+from rally_accelerate.mapping.kinds import Kind
+from rally_accelerate.model.issue import UNKNOWN_PERSON, HistoryEntry, HistoryValue
+from rally_accelerate.rally.records import RECYCLED, FieldChange, Named, Past, PastValue
 
 #: The word that Accelerate computes stage times from (accelerate-host.md 2.3).
 STATUS = "status"
@@ -19,53 +19,113 @@ UNPARSED = "revision"
 #: So much of an unparsed text is kept.
 UNPARSED_LENGTH = 1000
 
+#: Rally's names as Accelerate's; the field that holds an item's status is called ``status`` besides.
+FIELD_NAMES = {
+    "ScheduleState": "scheduleState",
+    "State": "state",
+    "FlowState": "flowState",
+    "LastVerdict": "lastVerdict",
+    "Owner": "owner",
+    "Priority": "priority",
+    "Severity": "severity",
+    "Resolution": "resolution",
+    "PlanEstimate": "storyPoints",
+    "PreliminaryEstimate": "preliminaryEstimate",
+    "Iteration": "sprint",
+    "Release": "release",
+    "Tags": "labels",
+    "Milestones": "milestones",
+    "Project": "project",
+    # One item has one parent, whichever field it stands in (rally-api.md 2.5).
+    "Parent": "parent",
+    "PortfolioItem": "portfolioItem",
+    "Requirement": "requirement",
+    "WorkProduct": "workProduct",
+    "Name": "name",
+    "Blocked": "blocked",
+    "BlockedReason": "blockedReason",
+    "Ready": "ready",
+    "Expedite": "expedite",
+}
 
-def status_history(revisions: Iterable[Revision], *, label: str) -> tuple[HistoryEntry, ...]:
-    """Every change of the status, oldest first; empty values are empty texts, never missing.
+
+def history_of(past: Past, kind: Kind, *, status: str, removed: str) -> tuple[HistoryEntry, ...]:
+    """Every change, oldest first; empty values are empty, never missing.
 
     Args:
-        revisions: The item's revisions in any order.
-        label: What the status field is called in revision texts, for example ``SCHEDULE STATE``.
+        past: What Rally tells.
+        kind: Says which field is the status.
+        status: The item's status now: what it had at its last deletion is known from it when nothing else changed it.
+        removed: The status that a deleted item has.
     """
-    entries: list[HistoryEntry] = []
-    for revision in sorted(revisions, key=lambda revision: (revision.instant, revision.number)):
-        entries.extend(_status_changes(revision, label))
+    entries = [*_told(past.changes, kind, status=status, removed=removed)]
+    if past.unread:
+        entries.extend(
+            HistoryEntry(
+                instant=_instant(unread.at),
+                field=UNPARSED,
+                before="",
+                after=unread.text[:UNPARSED_LENGTH],
+                user=unread.user or UNKNOWN_PERSON,
+            )
+            for unread in past.unread
+        )
+        entries.sort(key=lambda entry: entry.instant)
     return tuple(entries)
 
 
-def creator_in(revisions: Sequence[Revision]) -> str | None:
-    """Who made the item, when its first revision is among these."""
-    return next((revision.user or None for revision in revisions if revision.number == 0), None)
+def _told(changes: Iterable[FieldChange], kind: Kind, *, status: str, removed: str) -> Iterable[HistoryEntry]:
+    changes = tuple(changes)
+    present = _first_status(changes, kind) or status
+    gone = False
+    for change in changes:
+        instant, user = _instant(change.at), change.user or UNKNOWN_PERSON
+        if change.field == RECYCLED:
+            # Deletion and restoration are a status of their own; where one of the two is not told, the other is.
+            if (change.after == "true") != gone and present != removed:
+                before, after = (present, removed) if change.after == "true" else (removed, present)
+                yield HistoryEntry(instant=instant, field=STATUS, before=before, after=after, user=user)
+            gone = change.after == "true"
+            continue
+        name = STATUS if change.field == kind.status else _field_name(change.field)
+        if name == STATUS:
+            present = str(change.after)
+        kind_of_value, before_value, after_value = _values(change.before, change.after)
+        yield HistoryEntry(
+            instant=instant,
+            field=name,
+            before=before_value,
+            after=after_value,
+            user=user,
+            type=kind_of_value,
+        )
 
 
-def _status_changes(revision: Revision, label: str) -> Iterable[HistoryEntry]:
-    user = revision.user or UNKNOWN_PERSON
-    match parse(revision.description):
-        case Unparsed(text=text):
-            if label in text:
-                yield _as_it_is(revision)
-        case clauses:
-            for clause in clauses:
-                if not isinstance(clause, Change) or clause.label != label:
-                    continue
-                if clause.before is None and clause.after is None:
-                    # "SCHEDULE STATE changed": that it changed is told, from what to what is not.
-                    yield _as_it_is(revision)
-                else:
-                    yield HistoryEntry(
-                        instant=revision.instant,
-                        field=STATUS,
-                        before=unescape(clause.before or ""),
-                        after=unescape(clause.after or ""),
-                        user=user,
-                    )
+def _first_status(changes: Iterable[FieldChange], kind: Kind) -> str:
+    """The status before the first change of it, or nothing when it never changed."""
+    return next((str(change.before) for change in changes if change.field == kind.status), "")
 
 
-def _as_it_is(revision: Revision) -> HistoryEntry:
-    return HistoryEntry(
-        instant=revision.instant,
-        field=UNPARSED,
-        before="",
-        after=unescape(revision.description)[:UNPARSED_LENGTH],
-        user=revision.user or UNKNOWN_PERSON,
-    )
+def _field_name(field: str) -> str:
+    return FIELD_NAMES.get(field) or field.removeprefix("c_")
+
+
+def _values(before: PastValue, after: PastValue) -> tuple[str, HistoryValue, HistoryValue]:
+    """The values with the word for their type (accelerate-host.md 2.2)."""
+    if isinstance(before, Named) or isinstance(after, Named):
+        return "objectArray", _timeboxes(before), _timeboxes(after)
+    if isinstance(before, tuple) or isinstance(after, tuple):
+        return "stringArray", list(before or ()), list(after or ())
+    return "string", before or "", after or ""
+
+
+def _timeboxes(value: PastValue) -> list[dict[str, str]]:
+    """A timebox by id and name; the id is missing where several bear the name."""
+    if not isinstance(value, Named):
+        return []
+    known = {"id": str(value.object_id)} if value.object_id is not None else {}
+    return [{**known, "name": value.name}]
+
+
+def _instant(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)

@@ -4,15 +4,22 @@ Nothing that Rally leaves out, empties or renames makes an item fail: every fiel
 skipped only when there is nothing to know it by.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from rally_accelerate.mapping import fields
-from rally_accelerate.mapping.history import creator_in, status_history
+from rally_accelerate.mapping.around import comments_of, epic_of, relations_of
+from rally_accelerate.mapping.customs import CustomField
+from rally_accelerate.mapping.history import history_of
+from rally_accelerate.mapping.itemtypes import item_type
 from rally_accelerate.mapping.kinds import Kind, kind_of, normalized
+from rally_accelerate.mapping.newer import extras_of
+from rally_accelerate.mapping.onto import remapped
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.mapping.text import readable
-from rally_accelerate.model.issue import UNKNOWN_PERSON, Issue, Project, Release, Sprint
+from rally_accelerate.mapping.timeboxes import releases_of, sprints_of
+from rally_accelerate.model.issue import UNKNOWN_PERSON, Issue, Project
 from rally_accelerate.model.report import Skipped
 from rally_accelerate.rally.records import Record, WorkItem
 
@@ -52,13 +59,14 @@ def to_issue(item: WorkItem, rules: Rules) -> Issue | Skipped:
         return Skipped(record.key, "Rally gave no ObjectID, so the item cannot be told from others")
     kind = kind_of(record.kind, row, defect_status=rules.defect_status)
     created = fields.instant(row, "CreationDate") or record.revision.updated_at
-    return Issue(
+    status = _status(row, kind)
+    issue = Issue(
         external_id=str(record.object_id),
         display_id=record.key,
         revision=record.revision,
         name=fields.text(row, "Name") or record.key,
         description=readable(fields.text(row, "Description")),
-        status=_status(row, kind),
+        status=status,
         url=_page(record, kind, rules),
         type=rules.type_names.get(kind.name, kind.name),
         normalized_type=normalized(record.kind, row),
@@ -71,10 +79,24 @@ def to_issue(item: WorkItem, rules: Rules) -> Issue | Skipped:
         labels=fields.names_in(row, "Tags"),
         components=_components(row),
         project=_project(row),
-        sprints=_sprints(row),
-        releases=_releases(row),
-        history=status_history(item.revisions or (), label=kind.status_label),
-        raw=_kept_aside(row),
+        epic=epic_of(item),
+        sprints=sprints_of(item, now=record.revision.updated_at),
+        releases=releases_of(item),
+        comments=comments_of(item),
+        relations=relations_of(item),
+        history=history_of(item.past, kind, status=status, removed=rules.removed_status),
+        raw=_kept_aside(row, rules.custom),
+    )
+    if rules.newer_fields:
+        issue = replace(issue, extras=extras_of(row))
+    if not rules.compiled.rules.entries:
+        return issue
+    its = item_type(record.kind, row, kind.name, rules.type_names.get(kind.name, kind.name))
+    found = remapped(rules.compiled, its, row, issue)
+    return replace(
+        found.issue,
+        extras={**issue.extras, **found.extras} if rules.newer_fields else {},
+        raw={**found.issue.raw, **found.extended},
     )
 
 
@@ -89,9 +111,9 @@ def _page(record: Record, kind: Kind, rules: Rules) -> str:
 
 
 def _creator(item: WorkItem) -> str:
-    # CreatedBy is null on old artifacts; the user of revision 0 made the item (rally-api.md 2.1).
+    # CreatedBy is null on old artifacts; the user of the first revision made the item (rally-api.md 2.1).
     row = item.record.fields
-    known = fields.person(row, "CreatedBy") or creator_in(item.revisions or ()) or fields.person(row, "SubmittedBy")
+    known = fields.person(row, "CreatedBy") or item.past.creator or fields.person(row, "SubmittedBy")
     return known or UNKNOWN_PERSON
 
 
@@ -109,40 +131,9 @@ def _project(row: fields.Fields) -> Project | None:
     return Project(id=its_id, name=name or its_id, key=its_id) if its_id else None
 
 
-def _sprints(row: fields.Fields) -> tuple[Sprint, ...]:
-    iteration = fields.reference(row, "Iteration")
-    if iteration is None or not fields.object_id(iteration):
-        return ()
-    its_id = fields.object_id(iteration)
-    return (
-        Sprint(
-            id=its_id,
-            name=fields.name_of(iteration) or its_id,
-            start=fields.instant(iteration, "StartDate"),
-            end=fields.instant(iteration, "EndDate"),
-        ),
-    )
-
-
-def _releases(row: fields.Fields) -> tuple[Release, ...]:
-    release = fields.reference(row, "Release")
-    if release is None or not fields.object_id(release):
-        return ()
-    its_id = fields.object_id(release)
-    return (
-        Release(
-            id=its_id,
-            name=fields.name_of(release) or its_id,
-            date=fields.instant(release, "ReleaseDate"),
-            # Planning, Active, Accepted (rally-api.md 2.3): an accepted release is out.
-            released=fields.text(release, "State") == "Accepted" if "State" in release else None,
-        ),
-    )
-
-
-def _kept_aside(row: fields.Fields) -> Mapping[str, Any]:
+def _kept_aside(row: fields.Fields, custom: Iterable[CustomField] = ()) -> Mapping[str, Any]:
     kept: dict[str, Any] = {}
-    for name in KEPT_ASIDE:
+    for name in (*KEPT_ASIDE, *(each.name for each in custom)):
         match row.get(name):
             case None | "":
                 continue

@@ -20,21 +20,19 @@ class Kind:
     page: str
     #: The field that holds the status.
     status: str
-    #: What a status is called in revision texts: the display label in upper case.
-    status_label: str
 
 
-SCHEDULABLE = ("ScheduleState", "SCHEDULE STATE")
-STATEFUL = ("State", "STATE")
+SCHEDULABLE = "ScheduleState"
+STATEFUL = "State"
 
 KINDS = {
-    "hierarchicalrequirement": Kind("Story", "userstory", *SCHEDULABLE),
-    "defect": Kind("Defect", "defect", *SCHEDULABLE),
-    "defectsuite": Kind("Defect Suite", "defectsuite", *SCHEDULABLE),
-    "task": Kind("Task", "task", *STATEFUL),
-    "testcase": Kind("Test Case", "testcase", "LastVerdict", "LAST VERDICT"),
-    "testset": Kind("Test Set", "testset", *SCHEDULABLE),
-    "risk": Kind("Risk", "risk", *STATEFUL),
+    "hierarchicalrequirement": Kind("Story", "userstory", SCHEDULABLE),
+    "defect": Kind("Defect", "defect", SCHEDULABLE),
+    "defectsuite": Kind("Defect Suite", "defectsuite", SCHEDULABLE),
+    "task": Kind("Task", "task", STATEFUL),
+    "testcase": Kind("Test Case", "testcase", "LastVerdict"),
+    "testset": Kind("Test Set", "testset", SCHEDULABLE),
+    "risk": Kind("Risk", "risk", STATEFUL),
 }
 
 
@@ -50,13 +48,13 @@ def kind_of(wire_name: str, row: Mapping[str, Any], *, defect_status: str = "Sch
         # ``_type`` is PortfolioItem/<Level>, and levels carry names of the workspace's own (rally-api.md 1.3, 2.5).
         level = str(row.get("_type") or wire_name).rpartition("/")[2]
         shown = fields.text(row, "PortfolioItemTypeName") or level
-        return Kind(shown, f"{PORTFOLIO}/{level.lower()}", *STATEFUL)
+        return Kind(shown, f"{PORTFOLIO}/{level.lower()}", STATEFUL)
     if wire_name == "defect" and defect_status == "State":
-        return Kind("Defect", "defect", *STATEFUL)
+        return Kind("Defect", "defect", STATEFUL)
     if wire_name in KINDS:
         return KINDS[wire_name]
     word = str(row.get("_type") or wire_name)
-    return Kind(word, wire_name, *(SCHEDULABLE if "ScheduleState" in row else STATEFUL))
+    return Kind(word, wire_name, SCHEDULABLE if "ScheduleState" in row else STATEFUL)
 
 
 def normalized(wire_name: str, row: Mapping[str, Any]) -> NormalizedType:

@@ -88,7 +88,7 @@ def _sprints(issue: Issue, applied: Applied) -> tuple[Sprint, ...]:
 
 
 def _history_entry(compiled: CompiledRules, its: ItemType, entry: HistoryEntry) -> HistoryEntry:
-    if entry.field != STATUS:
+    if entry.field != STATUS or not isinstance(entry.before, str) or not isinstance(entry.after, str):
         return entry
     return replace(
         entry,

@@ -2,13 +2,19 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, field, fields, replace
 
 from rally_accelerate.config.model import Properties
+from rally_accelerate.errors import ConfigError, Problem
+from rally_accelerate.mapping.attributes import AttributeDefinition
+from rally_accelerate.mapping.compiled import CompiledRules, resolve
+from rally_accelerate.mapping.customs import CustomField, choose
+from rally_accelerate.mapping.fieldrules import FieldRules
+from rally_accelerate.mapping.readrules import read_rules
 
 #: Raised whenever the program itself maps differently, so that everything is mapped and uploaded again.
-MAPPING_VERSION = 1
+MAPPING_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,18 +27,66 @@ class Rules:
     type_names: Mapping[str, str] = field(default_factory=dict)
     #: ``ScheduleState`` or ``State``.
     defect_status: str = "ScheduleState"
+    #: The status that a deleted item has while it is in the recycle bin.
+    removed_status: str = "Deleted"
+    #: Whether the server takes the newer fields.
+    newer_fields: bool = False
+    #: Which history is asked for; another source may tell more or less.
+    history_source: str = "auto"
+    #: Fields that are carried along.
+    custom: tuple[CustomField, ...] = ()
+    #: The user's own rules.
+    compiled: CompiledRules = field(default_factory=CompiledRules)
 
     @property
     def version(self) -> str:
         """A short text that is equal exactly when items are mapped equally."""
-        text = json.dumps([MAPPING_VERSION, asdict(self)], sort_keys=True)
+        own = {"compiled", "custom"}
+        plain = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in own}
+        custom = [astuple(each) for each in self.custom]
+        text = json.dumps([MAPPING_VERSION, plain, custom, self.compiled.version], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def rules_of(properties: Properties) -> Rules:
-    """The rules that an integration's properties ask for."""
+    """The rules that an integration's properties ask for; the user's own are resolved with Rally's help later."""
     return Rules(
         web_url=properties.base_url,
         type_names=dict(properties.type_names),
         defect_status=properties.defect_status,
+        newer_fields=properties.newer_fields,
+        history_source=properties.history_source,
+    )
+
+
+def own_rules(properties: Properties) -> FieldRules:
+    """The mapping rules of the user's own, read but not yet resolved.
+
+    Raises:
+        ConfigError: With every fault and its place.
+    """
+    rules, faults = read_rules(properties.field_mapping)
+    if faults:
+        problems = [Problem(f"properties.{path}", text) for path, text in faults]
+        raise ConfigError("fieldMapping cannot be used", problems=problems)
+    return rules
+
+
+def needs_definitions(properties: Properties) -> bool:
+    """Whether the rules can only be completed with the workspace's own attribute definitions."""
+    return bool(own_rules(properties)) or bool(properties.custom_fields)
+
+
+def completed(
+    rules: Rules, properties: Properties, definitions_by_type: Mapping[str, Sequence[AttributeDefinition]]
+) -> Rules:
+    """The rules with every label of the settings resolved.
+
+    Raises:
+        ConfigError: With every label that means nothing or too much.
+    """
+    return replace(
+        rules,
+        compiled=resolve(own_rules(properties), definitions_by_type),
+        custom=choose(properties.custom_fields, definitions_by_type),
     )

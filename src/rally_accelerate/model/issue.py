@@ -54,14 +54,18 @@ class SourceRevision:
         return cls(datetime.fromisoformat(instant), int(version))
 
 
+#: A value as the schema's JSON takes it: text, a list of texts, or a list of objects with ``id`` and ``name``.
+HistoryValue = str | list[str] | list[dict[str, str]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryEntry:
     """One change of one field (accelerate-host.md 2.3)."""
 
     instant: datetime
     field: str
-    before: str
-    after: str
+    before: HistoryValue
+    after: HistoryValue
     user: str = UNKNOWN_PERSON
     #: ``string``, ``integer``, ``stringArray`` or ``objectArray``.
     type: str = "string"
@@ -155,3 +159,5 @@ class Issue:
     history: tuple[HistoryEntry, ...] = ()
     #: What the source said and no other field holds, for ``issue.rawIssue.<x>`` queries; kept small.
     raw: Mapping[str, Any] = field(default_factory=dict)
+    #: Fields that only newer servers take, by their names there; instants are aware UTC.
+    extras: Mapping[str, Any] = field(default_factory=dict)

@@ -76,6 +76,10 @@ class Tally:
     uploaded: int = 0
     unchanged: int = 0
     skipped: int = 0
+    #: Histories that lead from the creation to the present, that miss something, and that cannot be checked.
+    complete: int = 0
+    incomplete: int = 0
+    unverifiable: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +114,11 @@ class SyncReport:
             "uploaded": self.tally.uploaded,
             "unchanged": self.tally.unchanged,
             "skipped": self.tally.skipped,
+            "histories": {
+                "complete": self.tally.complete,
+                "incomplete": self.tally.incomplete,
+                "unverifiable": self.tally.unverifiable,
+            },
             "skippedItems": [{"key": item.key, "reason": item.reason} for item in self.skipped],
             "requests": {"rally": self.rally.requests, "accelerate": self.accelerate.requests},
             "retries": {"rally": self.rally.retries, "accelerate": self.accelerate.retries},

@@ -9,12 +9,18 @@ import httpx2
 from rally_accelerate.config.model import DEFAULT_PAGE_SIZE, LARGEST_PAGE, Properties
 from rally_accelerate.errors import CutShort, TimedOut, Transient
 from rally_accelerate.model.report import Usage
+from rally_accelerate.rally import lookback
 from rally_accelerate.rally.decipher import Answer, decipher
 from rally_accelerate.rally.limiter import Limiter
 from rally_accelerate.rally.pagesize import PageSize
 from rally_accelerate.rally.retry import retrying
 from rally_accelerate.rally.transport import translated
 from rally_accelerate.rally.wire import Request
+
+#: What Lookback's rows are called where page sizes are learned.
+SNAPSHOT = "snapshot"
+
+_JSON = {"Content-Type": "application/json"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,9 @@ class Sizes:
 
 def largest_page(kind: str, properties: Properties) -> int:
     """How many rows of a kind are asked for at most: revisions are small, so only who wants small pages gets less."""
+    if kind == SNAPSHOT:
+        # In proportion: whoever asks for small pages of items wants small answers.
+        return max(1, lookback.LARGEST_PAGE * min(properties.page_size, DEFAULT_PAGE_SIZE) // DEFAULT_PAGE_SIZE)
     if kind == "revision" and properties.page_size >= DEFAULT_PAGE_SIZE:
         return LARGEST_PAGE
     return properties.page_size
@@ -86,9 +95,13 @@ class Caller:
     async def _send(self, request: Request, *, what: str = "") -> Answer:
         async with self._limiter.slot():
             started = time.monotonic()
-            self._count(requests=1, bytes_sent=len(request.target))
+            self._count(requests=1, bytes_sent=len(request.target) + len(request.body))
+            address = f"{self._base_url}{request.target}"
+            method, headers = ("POST", _JSON) if request.body else ("GET", None)
             with translated(request.asked, seconds=self._timeout):
-                async with self._http.stream("GET", f"{self._base_url}{request.target}") as response:
+                async with self._http.stream(
+                    method, address, content=request.body or None, headers=headers
+                ) as response:
                     try:
                         # Joined here: a response that was read keeps its body until the garbage collector comes.
                         body = b"".join([part async for part in response.aiter_bytes()])

@@ -1,27 +1,29 @@
 """Rally's verbs: open, changed, history, count. Reads only; ``transport.OnlyReads`` sees to it."""
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from rally_accelerate.config.model import Properties
 from rally_accelerate.errors import UnexpectedAnswer
 from rally_accelerate.model.progress import Walk
 from rally_accelerate.model.report import Usage
 from rally_accelerate.rally.ahead import LookAhead
-from rally_accelerate.rally.calls import Caller, largest_page
+from rally_accelerate.rally.calls import Caller
+from rally_accelerate.rally.definitions import Attribute, attributes_of
 from rally_accelerate.rally.directory import find_place
-from rally_accelerate.rally.fields import words_of_past
-from rally_accelerate.rally.histories import Histories
 from rally_accelerate.rally.keyset import judge, walk
 from rally_accelerate.rally.limiter import LimiterPool
+from rally_accelerate.rally.pastfields import PastField, PastFields
+from rally_accelerate.rally.pasts import Pasts
 from rally_accelerate.rally.query import Raw
 from rally_accelerate.rally.questions import listing_of, listings_of
 from rally_accelerate.rally.records import Page, Record, Scope, WorkItem
 from rally_accelerate.rally.rows import to_records
+from rally_accelerate.rally.surroundings import Surroundings
 from rally_accelerate.rally.transport import http_client, notices_of
 
 logger = logging.getLogger(__name__)
@@ -44,7 +46,12 @@ class RallyClient:
         self._clock = clock
         self._stack = AsyncExitStack()
         self._entered: Caller | None = None
-        self._histories: tuple[tuple[Any, ...], Histories] | None = None
+        self._pasts: Pasts | None = None
+        self._surroundings: Surroundings | None = None
+        #: The workspace that both of them read in.
+        self._read_in: int | None = None
+        self._more: dict[str, Sequence[str]] = {}
+        self._past_fields = PastFields.of()
         self._ahead = LookAhead()
 
     async def __aenter__(self) -> Self:
@@ -87,7 +94,7 @@ class RallyClient:
         # Checked before anything is asked, so that its fault is told at once.
         query = Raw(properties.query).render() if properties.query else ""
         place = await find_place(self._caller, properties)
-        return Scope(
+        scope = Scope(
             workspace=place.workspace,
             projects=place.projects,
             visible=place.visible,
@@ -96,6 +103,29 @@ class RallyClient:
             now=self._now(place.now, notices),
             notices=(*notices, *place.notices),
         )
+        self._readers(scope)
+        return scope
+
+    async def definitions(self, scope: Scope) -> Mapping[str, Sequence[Attribute]]:
+        """The attributes of every type of the scope, as the workspace defines them, by wire name.
+
+        Raises:
+            NotFound: The workspace lacks a type.
+        """
+        workspace = scope.workspace.object_id
+        found = [await attributes_of(self._caller, workspace=workspace, kind=kind) for kind in scope.kinds]
+        return dict(zip(scope.kinds, found, strict=True))
+
+    def carry(self, names: Mapping[str, Sequence[str]], past: Sequence[PastField]) -> None:
+        """Read further fields from now on.
+
+        Args:
+            names: Element names to fetch, by wire name of the type.
+            past: Fields whose changes are told besides the built-in ones.
+        """
+        self._more = dict(names)
+        self._past_fields = PastFields.of(tuple(past))
+        self._read_in = None
 
     def _now(self, said: datetime | None, notices: list[str]) -> datetime:
         if said is not None:
@@ -116,7 +146,8 @@ class RallyClient:
         return self._ahead.over(self._pages(scope, walk))
 
     async def _pages(self, scope: Scope, its_walk: Walk) -> AsyncGenerator[Page]:
-        listings = listings_of(scope, its_walk, page_size=self._properties.page_size)
+        more = self._more.get(its_walk.kind, ())
+        listings = listings_of(scope, its_walk, page_size=self._properties.page_size, more=more)
         if not listings:
             yield Page(records=(), after=its_walk.after, last=True, left=0)
         after, told = its_walk.after, set[str]()
@@ -135,21 +166,32 @@ class RallyClient:
                 del rows, records
                 yield page.pop()
 
+    def fits(self, records: Sequence[Record]) -> int:
+        """How many of these records, from the first on, fill a request for their history; 0 waits for more."""
+        return self._pasts.fits(records) if self._pasts is not None else len(records)
+
     async def history(self, scope: Scope, records: Sequence[Record]) -> list[WorkItem]:
-        """The records with their past, in the same order; only revisions that matter for the status."""
-        words = words_of_past(scope.kinds, defect_status=self._properties.defect_status)
-        key = (scope.workspace.object_id, words)
-        if self._histories is None or self._histories[0] != key:
-            self._histories = (
-                key,
-                Histories(
-                    self._caller,
-                    workspace=scope.workspace.object_id,
-                    words=words,
-                    page_size=largest_page("revision", self._properties),
-                ),
+        """The records with their past and what stands around them, in the same order."""
+        pasts, surroundings = self._readers(scope)
+        return await surroundings.of(records, await pasts.of(records))
+
+    def told(self) -> tuple[str, ...]:
+        """Sentences about the history that are worth telling, each once."""
+        return self._pasts.notices() if self._pasts is not None else ()
+
+    def _readers(self, scope: Scope) -> tuple[Pasts, Surroundings]:
+        if self._pasts is None or self._surroundings is None or self._read_in != scope.workspace.object_id:
+            properties = self._properties
+            self._read_in = scope.workspace.object_id
+            self._pasts = Pasts(self._caller, properties, scope, self._past_fields)
+            self._surroundings = Surroundings(
+                self._caller,
+                workspace=scope.workspace.object_id,
+                names=self._pasts.names,
+                posts=properties.comments,
+                links=properties.relations,
             )
-        return await self._histories[1].of(records)
+        return self._pasts, self._surroundings
 
     async def count(self, scope: Scope, kind: str) -> int:
         """How many items of a kind the scope has, by Rally's own count."""

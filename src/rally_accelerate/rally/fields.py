@@ -1,4 +1,4 @@
-"""What is fetched of each kind, and what is looked for in its past: exactly what mapping needs.
+"""What is fetched of each kind: exactly what mapping needs.
 
 A name in ``fetch`` applies at every depth and costs the server a lookup for each nested object that has it, so the
 lists stay lean: a reference that is not mapped is not asked for, because all that it refers to would come with it,
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 #: What makes a row a Record, and where its past stands.
 _IDENTITY = ("ObjectID", "FormattedID", "VersionId", "CreationDate", "LastUpdateDate", "RevisionHistory")
 #: What people read of an item. Tags bring their names inline (rally-api.md 1.5).
-_TEXTS = ("Name", "Description", "Owner", "CreatedBy", "Project", "Tags")
+_TEXTS = ("Name", "Description", "Owner", "CreatedBy", "Project", "Tags", "Milestones", "Discussion")
 #: Where an item stands. A portfolio item's State is a reference and comes with its Name.
 _STATUS = (
     "ScheduleState",
@@ -52,18 +52,13 @@ REVISION_FIELDS = ("ObjectID", "RevisionNumber", "CreationDate", "User", "Descri
 PROJECT_FIELDS = ("ObjectID", "Name", "State", "Parent", "Workspace")
 WORKSPACE_FIELDS = ("ObjectID", "Name", "State")
 
-#: Words of revision texts by kind. ``STATE`` alone finds SCHEDULE STATE and FLOW STATE as well, but also the
-#: setting of a portfolio item's first state, which is told as ``STATE added`` (rally-api.md 3.2, 3.4).
-_STATE = "STATE"
-_SCHEDULE_STATE = "SCHEDULE STATE"
-_SCHEDULABLE = frozenset({"hierarchicalrequirement", "defect", "defectsuite", "testset"})
 
-
-def fetched(kind: str) -> tuple[str, ...]:
+def fetched(kind: str, more: Iterable[str] = ()) -> tuple[str, ...]:
     """The names to fetch for a kind, each once.
 
     Args:
         kind: The wire name, lower case.
+        more: What a user's own rules need besides.
     """
     names: tuple[str, ...]
     if kind.startswith("portfolioitem"):
@@ -76,26 +71,4 @@ def fetched(kind: str) -> tuple[str, ...]:
     else:
         # Defects, tasks, suites, and whatever kind comes: the union, unknown names cost nothing.
         names = (*_EVERY, *_SCHEDULE, *_DEFECT)
-    return tuple(dict.fromkeys(names))
-
-
-def words_of_past(kinds: Iterable[str], *, defect_status: str) -> tuple[str, ...]:
-    """Which texts a revision must contain one of to matter for the status of these kinds.
-
-    One answer serves all kinds of a run, so that what is read for stories serves the defects in between.
-
-    Args:
-        kinds: The wire names of the run.
-        defect_status: ``ScheduleState`` or ``State``.
-    """
-    words: set[str] = set()
-    for kind in kinds:
-        if kind == "testcase":
-            words.add("VERDICT")
-        elif kind in _SCHEDULABLE and not (kind == "defect" and defect_status == "State"):
-            words.add(_SCHEDULE_STATE)
-        else:
-            words.add(_STATE)
-    if _STATE in words:
-        words.discard(_SCHEDULE_STATE)
-    return tuple(sorted(words))
+    return tuple(dict.fromkeys((*names, *more)))

@@ -18,7 +18,7 @@ from rally_accelerate.rally.calls import Caller
 from rally_accelerate.rally.fields import REVISION_FIELDS
 from rally_accelerate.rally.keyset import Listing, Row, next_rows, walk
 from rally_accelerate.rally.query import Expression
-from rally_accelerate.rally.records import Record, Revision, WorkItem
+from rally_accelerate.rally.records import Record, Revision
 from rally_accelerate.rally.wire import object_id, parse_instant, ref_id
 
 logger = logging.getLogger(__name__)
@@ -51,59 +51,45 @@ class Histories:
     Args:
         caller: Asks Rally.
         workspace: The workspace's ObjectID.
-        words: What a revision's text must contain one of.
         page_size: The largest page.
     """
 
-    def __init__(self, caller: Caller, *, workspace: int, words: Sequence[str], page_size: int) -> None:
+    def __init__(self, caller: Caller, *, workspace: int, page_size: int) -> None:
         self._caller = caller
         self._workspace = workspace
-        self._words = tuple(words)
         self._page_size = page_size
-        # Ranges read with and without revision 0 do not serve each other.
-        self._kept: dict[bool, list[_Stretch]] = {False: [], True: []}
+        self._kept: list[_Stretch] = []
         #: Rows for each id of a range, as last seen: tells beforehand where a range will not pay.
         self._density: float | None = None
 
-    async def of(self, records: Sequence[Record]) -> list[WorkItem]:
-        """The records with their past, in the same order; without a history, the past is empty."""
-        keys = [ref_id(record.fields.get("RevisionHistory")) for record in records]
+    async def of(self, records: Sequence[Record]) -> ByHistory:
+        """Every revision of the records, by the ObjectID of their RevisionHistory, in no order."""
         updated = {
-            key: record.revision.updated_at for key, record in zip(keys, records, strict=True) if key is not None
+            key: record.revision.updated_at
+            for record in records
+            if (key := ref_id(record.fields.get("RevisionHistory"))) is not None
         }
-        # CreatedBy is null or unknown on old data: then the user of revision 0 made the item (rally-api.md
-        # 2.1).
-        first = any(not record.fields.get("CreatedBy") for record in records)
-        past = await self._past(updated, first=first) if updated else {}
-        return [
-            WorkItem(
-                record=record,
-                revisions=tuple(sorted(past.get(key, ()) if key else (), key=lambda each: (each.number, each.instant))),
-            )
-            for key, record in zip(keys, records, strict=True)
-        ]
+        return await self._past(updated) if updated else {}
 
-    async def _past(self, updated: Mapping[int, datetime], *, first: bool) -> ByHistory:
+    async def _past(self, updated: Mapping[int, datetime]) -> ByHistory:
         wanted = sorted(updated)
-        kept = self._kept[first]
+        kept = self._kept
         # Waiting for a neighbour comes after starting the own part, so two walks can never wait for each
         # other.
         lists: list[int] = []
         own: list[tuple[_Stretch, tuple[int, ...]]] = []
         for group in stretches.gaps(wanted, [(each.low, each.high) for each in kept]):
-            if self._pays(group, first=first):
+            if self._pays(group):
                 stretch = _Stretch(group[0], group[-1])
                 kept.append(stretch)
                 own.append((stretch, group))
             else:
                 lists.extend(group)
         covered = set(wanted).difference(lists, *(group for _, group in own))
-        parts: list[Coroutine[Any, Any, ByHistory]] = [
-            self._fill(stretch, group, first=first) for stretch, group in own
-        ]
+        parts: list[Coroutine[Any, Any, ByHistory]] = [self._fill(stretch, group) for stretch, group in own]
         shared = [each for each in kept if any(map(each.covers, covered))]
         found: dict[int, Sequence[Revision]] = {}
-        for part in await _together([*parts, self._listed(lists, first=first)]):
+        for part in await _together([*parts, self._listed(lists)]):
             found.update(part)
         stale: list[int] = []
         for stretch in shared:
@@ -121,13 +107,13 @@ class Histories:
                 stale.append(history)
             else:
                 found[history] = serving.by_history.get(history, ())
-        found.update(await self._listed(stale, first=first))
-        self._forget(first=first)
+        found.update(await self._listed(stale))
+        self._forget()
         return found
 
-    def _pays(self, group: Sequence[int], *, first: bool) -> bool:
+    def _pays(self, group: Sequence[int]) -> bool:
         """Whether a range is worth trying for these ids, as far as can be told before."""
-        lists = len(self._chunks(group, first=first))
+        lists = len(self._chunks(group))
         if lists <= 1:
             return False
         if self._density is None:
@@ -135,19 +121,19 @@ class Histories:
         rows = self._density * (group[-1] - group[0] + 1)
         return stretches.range_is_cheaper(list_requests=lists, rows_left=rows, page_size=self._page_size)
 
-    async def _fill(self, stretch: _Stretch, group: Sequence[int], *, first: bool) -> ByHistory:
+    async def _fill(self, stretch: _Stretch, group: Sequence[int]) -> ByHistory:
         """Read a range, or give it up for lists when its first answer shows that they are cheaper."""
         try:
-            listing = self._listing(stretches.range_condition(stretch.low, stretch.high), first=first)
+            listing = self._listing(stretches.range_condition(stretch.low, stretch.high))
             first_page = await next_rows(self._caller, listing)
             self._density = first_page.left / (stretch.high - stretch.low + 1)
             past = _Past()
             past.add(row for _, row in first_page.rows)
             if not first_page.last:
-                lists = len(self._chunks(group, first=first))
+                lists = len(self._chunks(group))
                 left = first_page.left - past.rows
                 if not stretches.range_is_cheaper(list_requests=lists, rows_left=left, page_size=self._page_size):
-                    return await self._listed(group, first=first)
+                    return await self._listed(group)
                 async for page in walk(self._caller, listing, after=first_page.after):
                     past.add(row for _, row in page.rows)
             # Set together and last: a neighbour sees a whole range or none.
@@ -156,42 +142,42 @@ class Histories:
             return {history: stretch.by_history.get(history, ()) for history in group}
         finally:
             if stretch.answered_at is None:
-                self._kept[first].remove(stretch)
+                self._kept.remove(stretch)
             stretch.done.set()
 
-    async def _listed(self, histories: Sequence[int], *, first: bool) -> ByHistory:
+    async def _listed(self, histories: Sequence[int]) -> ByHistory:
         """Exactly these histories, by lists of ids."""
 
         async def read(ids: tuple[int, ...]) -> ByHistory:
-            listing = self._listing(stretches.list_condition(ids), first=first)
+            listing = self._listing(stretches.list_condition(ids))
             past = _Past()
             async for page in walk(self._caller, listing):
                 past.add(row for _, row in page.rows)
             return past.by_history
 
         found: dict[int, Sequence[Revision]] = dict.fromkeys(histories, ())
-        for part in await _together([read(ids) for ids in self._chunks(histories, first=first)]):
+        for part in await _together([read(ids) for ids in self._chunks(histories)]):
             found.update(part)
         return found
 
-    def _chunks(self, histories: Sequence[int], *, first: bool) -> list[tuple[int, ...]]:
+    def _chunks(self, histories: Sequence[int]) -> list[tuple[int, ...]]:
         # Measured with the longest list's frame: another operand and the id that the walk may stand at.
-        frame = self._listing(stretches.range_condition(0, 1), first=first)
+        frame = self._listing(stretches.range_condition(0, 1))
         taken = len(frame.request(after=10**13, size=self._page_size).target) + len("https://") + 253
         return stretches.chunks(histories, taken=taken)
 
-    def _listing(self, where: Expression, *, first: bool) -> Listing:
+    def _listing(self, where: Expression) -> Listing:
         return Listing(
             kind="revision",
             fetch=REVISION_FIELDS,
             # The project scope does not matter to revisions (rally-api.md 3.1).
-            where=(where, stretches.past_condition(self._words, first=first)),
+            where=(where,),
             workspace=self._workspace,
         )
 
-    def _forget(self, *, first: bool) -> None:
+    def _forget(self) -> None:
         """Drop the oldest finished ranges beyond the limit."""
-        kept = self._kept[first]
+        kept = self._kept
         rows = sum(each.rows for each in kept)
         for each in list(kept):
             if rows <= MOST_KEPT:

@@ -14,12 +14,13 @@ from rally_accelerate.rally.stretches import chunks
 _ORIGIN_BYTES = 261
 
 
-def listing_of(scope: Scope, walk: Walk) -> Listing:
+def listing_of(scope: Scope, walk: Walk, more: Sequence[str] = ()) -> Listing:
     """The rows that a walk is about, apart from ``walk.only`` and ``walk.after``.
 
     Args:
         scope: The workspace and the extra filter.
         walk: The kind, projects and window.
+        more: Element names to fetch besides the usual ones.
     """
     where: list[Expression] = []
     if walk.window.since is not None:
@@ -32,22 +33,23 @@ def listing_of(scope: Scope, walk: Walk) -> Listing:
         where.append(Raw(scope.query))
     return Listing(
         kind=walk.kind,
-        fetch=fetched(walk.kind),
+        fetch=fetched(walk.kind, more),
         where=tuple(where),
         workspace=scope.workspace.object_id,
         project=projects[0] if len(projects) == 1 else None,
     )
 
 
-def listings_of(scope: Scope, walk: Walk, *, page_size: int) -> Sequence[tuple[Listing, int]]:
+def listings_of(scope: Scope, walk: Walk, *, page_size: int, more: Sequence[str] = ()) -> Sequence[tuple[Listing, int]]:
     """The listings that make up a walk, ascending, each with how many items it is known to ask for; 0 if unknown.
 
     Args:
         scope: The workspace and the extra filter.
         walk: The walk; ``only`` is parted so that addresses stay short.
         page_size: The largest page, for the length of the address.
+        more: Element names to fetch besides the usual ones.
     """
-    listing = listing_of(scope, walk)
+    listing = listing_of(scope, walk, more)
     if not walk.only:
         return [(listing, 0)]
     # Items that were owed may have left the projects meanwhile; the conditions of the scope still hold for

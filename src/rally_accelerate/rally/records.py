@@ -1,9 +1,10 @@
 """Rally's own shapes and names, read but not yet translated."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from enum import StrEnum
+from typing import Any, NamedTuple
 
 from rally_accelerate.model.issue import SourceRevision
 
@@ -37,16 +38,120 @@ class Revision:
     description: str
 
 
+class Named(NamedTuple):
+    """A timebox as a value of the past: which one, and what it was called then."""
+
+    #: None where the source tells only the name and several bear it.
+    object_id: int | None
+    name: str
+
+
+#: A field's value in the past, whatever the source, in one form for each kind of field: texts, drop-downs, people,
+#: projects and parents as text (empty when unset), flags as ``true`` and ``false``, numbers as their shortest text,
+#: collections as names in order, timeboxes as ``Named`` or None.
+PastValue = str | tuple[str, ...] | Named | None
+
+#: The name under which deletion and restoration stand among the changes: ``false`` to ``true`` and back.
+RECYCLED = "Recycled"
+
+
+class FieldChange(NamedTuple):
+    """One field of one item took another value."""
+
+    #: Milliseconds since 1970.
+    at: int
+    #: Display name; empty when nobody knows.
+    user: str
+    #: Rally's element name, for example ``ScheduleState``, or ``RECYCLED``.
+    field: str
+    before: PastValue
+    after: PastValue
+
+
+class Unread(NamedTuple):
+    """A change that is told in words which cannot be read without guessing."""
+
+    #: Milliseconds since 1970.
+    at: int
+    user: str
+    text: str
+
+
+class PastSource(StrEnum):
+    """Where a past was read."""
+
+    LOOKBACK = "lookback"
+    REVISIONS = "revisions"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """What became of an item since it was created, oldest first."""
+
+    source: PastSource = PastSource.NONE
+    changes: tuple[FieldChange, ...] = ()
+    unread: tuple[Unread, ...] = ()
+    #: Who made the item, where the past tells; else empty.
+    creator: str = ""
+    #: False when the source has not come as far as the item's last change: to be read again soon.
+    up_to_date: bool = True
+    #: False when the source does not show every part of the past.
+    whole: bool = True
+    #: ObjectIDs of other items by the field that refers to them, where the past tells: ``Predecessors`` and the like.
+    links: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+NO_PAST = Past()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    """One post of a discussion (rally-api.md 2.2.21)."""
+
+    object_id: int
+    user: str
+    created: datetime
+    updated: datetime
+    #: Rich text, as Rally has it.
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timebox:
+    """An iteration or release that an item is or was in (rally-api.md 2.2.11, 2.2.12)."""
+
+    object_id: int
+    name: str
+    start: datetime | None = None
+    end: datetime | None = None
+    state: str = ""
+    #: Its project's name and ObjectID.
+    project: str = ""
+    project_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Around:
+    """What stands around an item: its discussion, the timeboxes of its past, its place among other items."""
+
+    posts: tuple[Post, ...] = ()
+    #: By ObjectID.
+    timeboxes: Mapping[int, Timebox] = field(default_factory=dict)
+    #: FormattedIDs and names of items that this one refers to, by ObjectID.
+    items: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+
+
+NOTHING_AROUND = Around()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkItem:
-    """A record with what is known of its past.
-
-    ``revisions`` is None when the past was not asked for. Snapshots from Lookback will stand beside it: mapping
-    takes the history of an item from whichever is there.
-    """
+    """A record with its past, and with what stands around it."""
 
     record: Record
-    revisions: tuple[Revision, ...] | None = None
+    past: Past = NO_PAST
+    around: Around = NOTHING_AROUND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

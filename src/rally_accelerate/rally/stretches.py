@@ -9,24 +9,13 @@ import math
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from rally_accelerate.rally.query import And, Condition, Expression, Or, any_of
+from rally_accelerate.rally.query import And, Condition, Expression, any_of
 from rally_accelerate.rally.wire import LONGEST_ADDRESS
 
 HISTORY_ID = "RevisionHistory.ObjectID"
 
 #: Nodes may disagree by a little, and the ``Date`` header has whole seconds.
 FRESHNESS = timedelta(minutes=1)
-
-
-def past_condition(words: Sequence[str], *, first: bool = False) -> Expression:
-    """The revisions that matter: those whose text has one of the words, case apart (rally-api.md 3.1).
-
-    Args:
-        words: At least one.
-        first: Also revision 0, whose user made the item: for servers that do not know ``CreatedBy``.
-    """
-    contains: list[Expression] = [Condition("Description", "contains", word) for word in words]
-    return Or((*contains, Condition("RevisionNumber", "=", 0))) if first else Or(tuple(contains))
 
 
 def range_condition(low: int, high: int) -> Expression:

@@ -24,6 +24,8 @@ class Request:
     #: Below the server's root, already encoded, for example ``/slm/webservice/v2.0/defect``.
     path: str
     params: Mapping[str, str] = field(default_factory=dict)
+    #: A question too long for an address: Lookback's alone is sent so, and only reads (rally-api.md 4.1).
+    body: bytes = b""
 
     @property
     def target(self) -> str:

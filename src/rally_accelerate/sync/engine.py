@@ -3,7 +3,7 @@
     1 what to ask     plan.walks(progress, scope)            Walk
     2 Rally answers   source.changed(scope, walk)            Page of Record
     3 only news       news(records, ledger, rules)           Record
-    4 with its past   source.history(scope, records)         WorkItem
+    4 with its past   source.history(scope, records)         WorkItem, as many records as one request can serve
     5 in our words    mapping.to_issue(item, rules)          Issue or Skipped
     6 in parcels      sink.deliver(issues)                   Receipt after Receipt
     7 remembered      state.commit(progress, sent)           only after the receipt
@@ -17,6 +17,7 @@ overtake each other. What is promised, and why it holds, is told in docs/explana
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -24,6 +25,7 @@ from datetime import datetime, timedelta
 from rally_accelerate.errors import RallyAccelerateError, Rejected
 from rally_accelerate.mapping.issue import to_issue
 from rally_accelerate.mapping.rules import Rules
+from rally_accelerate.mapping.verdict import Verdict, judge
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import DEFAULT_OVERLAP, Progress, Sent, Walk
 from rally_accelerate.model.report import NAMED_SKIPS, Receipt, Skipped, SyncReport, Tally
@@ -41,6 +43,12 @@ WALKS_AT_ONCE = 3
 
 #: When more items than this are refused in one run, the fault is not in the items.
 MOST_REFUSED = 200
+
+#: So many items wait at most for others to share a request for history with.
+MOST_GATHERED = 2_000
+
+#: Marks the ledger's entries of issues whose history the source had not finished.
+HISTORY_DUE = " history due"
 
 #: Every how many items the mapping lets other tasks run: uploads go on while a large page is mapped.
 ITEMS_BETWEEN_PAUSES = 100
@@ -113,8 +121,67 @@ class _Parcel:
     items: tuple[int, ...]
     issues: Sequence[Issue]
     skipped: Mapping[int, Skipped]
+    #: External ids of issues whose history is not up to date yet: sent now, and again when it is.
+    due: frozenset[str]
+    #: What is known of each issue's history, by external id.
+    verdicts: Mapping[str, Verdict]
     after: int
     last: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Portion:
+    """Some items of a walk whose history is asked for together."""
+
+    #: ObjectIDs of everything that was read, news or not.
+    items: tuple[int, ...]
+    fresh: Sequence[Record]
+    after: int
+    last: bool
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """What was read of a walk and not handed on yet. Pages and requests for history are of different sizes."""
+
+    items: list[int] = field(default_factory=list)
+    fresh: list[Record] = field(default_factory=list)
+    ended: bool = False
+
+    def add(self, records: Sequence[Record], fresh: Sequence[Record]) -> None:
+        """Take a page's records in."""
+        self.items.extend(record.object_id for record in records)
+        self.fresh.extend(fresh)
+
+    def portion(self, source: Source, *, after: int, last: bool) -> _Portion | None:
+        """The next portion, or None when more has to be read first.
+
+        Args:
+            source: Knows how many fit.
+            after: How far the walk has been read.
+            last: Whether the walk has been read to its end.
+        """
+        if self.ended or (not self.items and not last):
+            return None
+        fits = source.fits(self.fresh) if self.fresh else 0
+        if not fits and (last or not self.fresh or len(self.fresh) >= MOST_GATHERED):
+            fits = len(self.fresh)
+        elif not fits:
+            return None
+        if fits == len(self.fresh):
+            portion = _Portion(items=tuple(self.items), fresh=self.fresh, after=after, last=last)
+            self.items, self.fresh, self.ended = [], [], last
+            return portion
+        reached = self.fresh[fits - 1].object_id
+        portion = _Portion(
+            items=tuple(each for each in self.items if each <= reached),
+            fresh=self.fresh[:fits],
+            after=reached,
+            last=False,
+        )
+        self.items = [each for each in self.items if each > reached]
+        self.fresh = self.fresh[fits:]
+        return portion
 
 
 @dataclass(slots=True)
@@ -166,35 +233,57 @@ class _Run:
 
     async def _read(self, scope: Scope, walk: Walk, slots: asyncio.Semaphore) -> None:
         async with slots:
-            read = 0
+            first = True
+            gathered = _Gathered()
             async for page in self.source.changed(scope, walk):
-                if read == 0:
+                if first:
                     self._count(expected=page.left)
-                read += len(page.records)
-                parcel = await self._prepared(scope, walk, page)
+                    first = False
+                await self._take(gathered, page)
+                after, last = page.after, page.last
                 # Rally's rows are many times as large as what became of them: let go of them before waiting.
                 del page
-                await self.queue.put(parcel)
-                del parcel
+                while portion := gathered.portion(self.source, after=after, last=last):
+                    parcel = await self._prepared(scope, walk, portion)
+                    del portion
+                    await self.queue.put(parcel)
+                    del parcel
 
-    async def _prepared(self, scope: Scope, walk: Walk, page: Page) -> _Parcel:
+    async def _take(self, gathered: "_Gathered", page: Page) -> None:
         self.notices.extend(page.notices)
         ledger = await self.state.known([str(record.object_id) for record in page.records])
         fresh = news(page.records, ledger, rules_version=self.rules_version)
         self._count(read=len(page.records), unchanged=len(page.records) - len(fresh))
+        gathered.add(page.records, fresh)
+
+    async def _prepared(self, scope: Scope, walk: Walk, portion: "_Portion") -> _Parcel:
         issues: list[Issue] = []
         skipped: dict[int, Skipped] = {}
-        items = await self.source.history(scope, fresh) if fresh else []
+        due: set[str] = set()
+        verdicts: dict[str, Verdict] = {}
+        items = await self.source.history(scope, portion.fresh) if portion.fresh else []
+        self.notices.extend(self.source.told())
         for number, item in enumerate(items, start=1):
             match self._mapped(item):
                 case Skipped() as skip:
                     skipped[item.record.object_id] = skip
                 case Issue() as issue:
                     issues.append(issue)
+                    verdicts[issue.external_id] = judge(item).verdict
+                    if not item.past.up_to_date:
+                        due.add(issue.external_id)
             if number % ITEMS_BETWEEN_PAUSES == 0:
                 await asyncio.sleep(0)
-        ids = tuple(record.object_id for record in page.records)
-        return _Parcel(walk=walk, items=ids, issues=issues, skipped=skipped, after=page.after, last=page.last)
+        return _Parcel(
+            walk=walk,
+            items=portion.items,
+            issues=issues,
+            skipped=skipped,
+            due=frozenset(due),
+            verdicts=verdicts,
+            after=portion.after,
+            last=portion.last,
+        )
 
     def _mapped(self, item: WorkItem) -> Issue | Skipped:
         try:
@@ -223,8 +312,15 @@ class _Run:
         self._skip(parcel.skipped.values())
         async for receipt in self.sink.deliver(issues):
             owed |= self._refusals(walk.kind, receipt)
-            sent = {key: Sent(by_id[key].revision, self.rules_version) for key in receipt.delivered}
-            self._count(uploaded=len(sent))
+            sent = {key: self._sent(by_id[key], due=key in parcel.due) for key in receipt.delivered}
+            owed |= {(walk.kind, int(key)) for key in receipt.delivered if key in parcel.due}
+            histories = Counter(parcel.verdicts[key] for key in sent)
+            self._count(
+                uploaded=len(sent),
+                complete=histories[Verdict.COMPLETE],
+                incomplete=histories[Verdict.INCOMPLETE],
+                unverifiable=histories[Verdict.UNVERIFIABLE],
+            )
             await self.state.commit(self.progress, sent)
         progress = replace(self.progress, owed=frozenset(owed))
         if parcel.last:
@@ -232,6 +328,10 @@ class _Run:
         else:
             self.progress = plan.advanced(progress, walk, after=parcel.after)
         await self.state.commit(self.progress, {})
+
+    def _sent(self, issue: Issue, *, due: bool) -> Sent:
+        # What was sent with an unfinished history is news again whenever it is read, until it is finished.
+        return Sent(issue.revision, f"{self.rules_version}{HISTORY_DUE}" if due else self.rules_version)
 
     def _owed_after(self, parcel: _Parcel) -> set[tuple[str, int]]:
         """What is still owed when this page is delivered, before its own refusals are added."""

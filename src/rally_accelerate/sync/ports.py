@@ -25,8 +25,16 @@ class Source(Protocol):
         """The walk's items, page by page, from ``walk.after`` on, ascending by ObjectID."""
         ...
 
+    def fits(self, records: Sequence[Record]) -> int:
+        """How many of these, from the first on, fill a request for their history; 0 waits for more."""
+        ...
+
     async def history(self, scope: Scope, records: Sequence[Record]) -> list[WorkItem]:
         """The records with their past, in the same order."""
+        ...
+
+    def told(self) -> tuple[str, ...]:
+        """Sentences about what was read that are worth telling, each once."""
         ...
 
 

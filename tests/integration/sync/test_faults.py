@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -21,8 +21,16 @@ from rally_accelerate.sync.state import MemoryState
 from rally_sandbox.serving import SANDBOX_API_KEY, Sandbox, serve
 from rally_sandbox.world import World
 
-#: Every kind of request that a run makes, and how many of it pass before the fault: it strikes in the middle.
-REQUESTS = {"project": 0, "hierarchicalrequirement": 1, "defect": 1, "revision": 1}
+#: Every kind of request that a run makes: how many of it pass before the fault, which strikes in the middle, and which
+#: source of history makes it.
+REQUESTS = {
+    "project": (0, "auto"),
+    "hierarchicalrequirement": (1, "auto"),
+    "defect": (1, "auto"),
+    "snapshot": (1, "lookback"),
+    "iteration": (0, "lookback"),
+    "revision": (1, "revisions"),
+}
 
 #: Faults that pass, with details: the run goes on as if nothing had been.
 PASSING: dict[str, dict[str, Any]] = {
@@ -66,14 +74,16 @@ def _nothing_waits(rally: Sandbox) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def expected(rally: Sandbox) -> dict[str, Issue]:
-    """What a run without faults delivers."""
-    return asyncio.run(run(rally))[1]
+def expected(rally: Sandbox) -> dict[str, dict[str, Issue]]:
+    """What a run without faults delivers, by source of history."""
+    rally.world.clock.advance(timedelta(hours=1))
+    return {source: asyncio.run(run(rally, source))[1] for source in ("auto", "lookback", "revisions")}
 
 
-async def run(rally: Sandbox) -> tuple[SyncReport, dict[str, Issue]]:
+async def run(rally: Sandbox, source: str = "auto") -> tuple[SyncReport, dict[str, Issue]]:
     """A first sync with small pages, so that every kind of request is made more than once."""
     given = {"baseUrl": rally.url, "apiKey": SANDBOX_API_KEY, "pageSize": 25, "requestTimeoutSeconds": 1}
+    given["historySource"] = source
     properties = validated({"name": "sample", "properties": given}).properties
     sink = PreviewSink(keep=10**6)
     async with RallyClient(properties, limiters=LimiterPool()) as client:
@@ -84,34 +94,53 @@ async def run(rally: Sandbox) -> tuple[SyncReport, dict[str, Issue]]:
 @pytest.mark.parametrize("request_kind", REQUESTS)
 @pytest.mark.parametrize("fault", PASSING)
 async def test_a_passing_fault_changes_nothing(
-    rally: Sandbox, expected: dict[str, Issue], fault: str, request_kind: str
+    rally: Sandbox, expected: dict[str, dict[str, Issue]], fault: str, request_kind: str
 ) -> None:
-    rally.faults.add(fault.split(maxsplit=1)[0], match=request_kind, after=REQUESTS[request_kind], **PASSING[fault])
-    report, issues = await run(rally)
+    after, source = REQUESTS[request_kind]
+    rally.faults.add(fault.split(maxsplit=1)[0], match=request_kind, after=after, **PASSING[fault])
+    report, issues = await run(rally, source)
     assert rally.faults.played == 1
     assert report.failure is None
     assert report.outcome is Outcome.COMPLETE
-    assert issues == expected
+    assert issues == expected[source]
 
 
-@pytest.mark.parametrize("request_kind", REQUESTS)
+@pytest.mark.parametrize("request_kind", [kind for kind in REQUESTS if kind != "iteration"])
 @pytest.mark.parametrize("fault", LASTING)
 async def test_a_lasting_fault_is_refused_with_a_hint_and_the_next_run_goes_on(
     rally: Sandbox, fault: str, request_kind: str
 ) -> None:
-    rally.faults.add(fault, match=request_kind, after=REQUESTS[request_kind])
-    report, _ = await run(rally)
+    after, source = REQUESTS[request_kind]
+    rally.faults.add(fault, match=request_kind, after=after)
+    report, _ = await run(rally, source)
     assert report.outcome is Outcome.FAILED
     assert isinstance(report.failure, LASTING[fault])
     assert report.failure.hint
     assert SANDBOX_API_KEY not in f"{report.failure} {report.failure.hint}"
 
 
-async def test_pages_that_are_cut_shrink_until_they_pass(rally: Sandbox, expected: dict[str, Issue]) -> None:
-    rally.faults.add("page-limit", rows=12, answer="truncated-json")
-    report, issues = await run(rally)
+@pytest.mark.parametrize("fault", LASTING)
+async def test_a_lookback_that_refuses_is_told_once_and_revisions_take_its_place(
+    rally: Sandbox, expected: dict[str, dict[str, Issue]], fault: str
+) -> None:
+    rally.faults.add(fault, match="snapshot", after=2, times=-1)
+    report, issues = await run(rally, "auto")
+    assert report.outcome is Outcome.COMPLETE
+    assert sum("Lookback cannot be used" in notice for notice in report.notices) == 1
+    assert {key: issue.status for key, issue in issues.items()} == {
+        key: issue.status for key, issue in expected["auto"].items()
+    }
+    assert report.tally.complete == report.tally.uploaded
+
+
+@pytest.mark.parametrize(("source", "rows"), [("lookback", 40), ("revisions", 12)])
+async def test_pages_that_are_cut_shrink_until_they_pass(
+    rally: Sandbox, expected: dict[str, dict[str, Issue]], source: str, rows: int
+) -> None:
+    rally.faults.add("page-limit", rows=rows, answer="truncated-json")
+    report, issues = await run(rally, source)
     assert report.failure is None
-    assert issues == expected
+    assert issues == expected[source]
 
 
 async def test_a_fault_that_does_not_end_is_reported_by_its_name(rally: Sandbox) -> None:

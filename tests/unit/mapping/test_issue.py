@@ -12,6 +12,8 @@ from rally_accelerate.mapping.issue import to_issue
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.model.issue import Issue, NormalizedType, SourceRevision
 from rally_accelerate.model.report import Skipped
+from rally_accelerate.rally.clauses import Place, Reader
+from rally_accelerate.rally.pastfields import PastFields
 from rally_accelerate.rally.records import Record, Revision, WorkItem
 
 RULES = Rules(web_url="https://rally.example")
@@ -51,9 +53,10 @@ STORY: dict[str, Any] = {
 }
 
 
-def item(fields: dict[str, Any], *, kind: str = "hierarchicalrequirement", revisions: Any = None) -> WorkItem:
+def item(fields: dict[str, Any], *, kind: str = "hierarchicalrequirement", revisions: Any = ()) -> WorkItem:
     record = Record(kind=kind, object_id=4711, revision=SourceRevision(NOW, 5), fields=fields)
-    return WorkItem(record=record, revisions=revisions)
+    past = Reader(PastFields.of(), lambda *_: None).past(revisions, project=Place(""), collections={})
+    return WorkItem(record=record, past=past)
 
 
 def mapped(fields: dict[str, Any], rules: Rules = RULES, **how: Any) -> Issue:
@@ -124,7 +127,7 @@ def test_the_status_history_is_oldest_first_and_never_lacks_a_side() -> None:
         revision(1, "SCHEDULE STATE changed to [Defined]"),
         revision(0, "Original revision"),
     )
-    history = mapped(STORY, revisions=revisions).history
+    history = [entry for entry in mapped(STORY, revisions=revisions).history if entry.field == "status"]
     assert [(entry.field, entry.before, entry.after, entry.user) for entry in history] == [
         ("status", "", "Defined", "Sample User 03"),
         ("status", "Defined", "In-Progress", "Sample User 03"),
@@ -161,7 +164,8 @@ def test_a_defects_status_follows_the_setting_and_the_other_state_is_kept() -> N
     assert (by_state.status, by_state.raw["ScheduleState"]) == ("Open", "In-Progress")
     texts = (revision(1, "STATE changed from [Submitted] to [Open], SCHEDULE STATE changed from [a] to [b]"),)
     rules = Rules(web_url="https://rally.example", defect_status="State")
-    assert [entry.after for entry in mapped(defect, rules, kind="defect", revisions=texts).history] == ["Open"]
+    history = mapped(defect, rules, kind="defect", revisions=texts).history
+    assert [(entry.field, entry.after) for entry in history] == [("scheduleState", "b"), ("status", "Open")]
 
 
 def test_a_setting_renames_types() -> None:

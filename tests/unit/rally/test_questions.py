@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from rally_accelerate.model.progress import Walk, Window
-from rally_accelerate.rally.fields import fetched, words_of_past
+from rally_accelerate.rally.fields import fetched
 from rally_accelerate.rally.questions import listing_of, listings_of
 from rally_accelerate.rally.records import Scope, Workspace
 from rally_accelerate.rally.wire import LONGEST_ADDRESS
@@ -69,11 +69,3 @@ def test_every_list_of_names_is_lean_and_sufficient(kind: Any) -> None:
     names = fetched(kind)
     assert len(names) == len(set(names)) <= 45
     assert {"ObjectID", "FormattedID", "LastUpdateDate", "VersionId", "RevisionHistory", "DisplayName"} <= set(names)
-
-
-def test_words_of_the_past() -> None:
-    stories = ("hierarchicalrequirement", "defect")
-    assert words_of_past(stories, defect_status="ScheduleState") == ("SCHEDULE STATE",)
-    assert words_of_past(stories, defect_status="State") == ("STATE",)
-    assert words_of_past(("testcase", "defect"), defect_status="ScheduleState") == ("SCHEDULE STATE", "VERDICT")
-    assert words_of_past(("portfolioitem/epic",), defect_status="ScheduleState") == ("STATE",)

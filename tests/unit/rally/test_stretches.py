@@ -13,7 +13,6 @@ from rally_accelerate.rally.stretches import (
     gaps,
     is_fresh,
     list_condition,
-    past_condition,
     range_condition,
     range_is_cheaper,
 )
@@ -73,7 +72,3 @@ def test_an_earlier_answer_serves_only_what_was_old_by_then() -> None:
 def test_conditions() -> None:
     assert range_condition(3, 3).render() == "(RevisionHistory.ObjectID = 3)"
     assert range_condition(3, 9).render() == "((RevisionHistory.ObjectID >= 3) AND (RevisionHistory.ObjectID <= 9))"
-    assert past_condition(["STATE"]).render() == '(Description contains "STATE")'
-    assert past_condition(["STATE"], first=True).render() == (
-        '((Description contains "STATE") OR (RevisionNumber = 0))'
-    )

@@ -187,10 +187,10 @@ async def test_mutant_receipt_before_delivery_dies() -> None:
 async def test_mutant_progress_before_delivery_dies(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = engine._Run._prepared
 
-    async def prepared(self: engine._Run, scope: Scope, walk: Walk, page: Page) -> Any:
-        self.progress = plan.finished(self.progress, walk) if page.last else self.progress
+    async def prepared(self: engine._Run, scope: Scope, walk: Walk, portion: engine._Portion) -> Any:
+        self.progress = plan.finished(self.progress, walk) if portion.last else self.progress
         await self.state.commit(self.progress, {})
-        return await honest(self, scope, walk, page)
+        return await honest(self, scope, walk, portion)
 
     monkeypatch.setattr(engine._Run, "_prepared", prepared)
     assert await first_fault(histories([EDIT_1], most=1, moments=10))

@@ -1,0 +1,71 @@
+"""Custom fields on request: what they are called, how their past is read, and what they are worth now; pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rally_accelerate.errors import ConfigError, Problem
+from rally_accelerate.mapping.attributes import AttributeDefinition, find, near
+from rally_accelerate.rally.pastfields import PastField, Shape
+
+#: How the values of an attribute type read in the past (rally-api.md 2.3, 2.4).
+_SHAPES = {
+    "BOOLEAN": Shape.FLAG,
+    "INTEGER": Shape.NUMBER,
+    "DECIMAL": Shape.NUMBER,
+    "QUANTITY": Shape.NUMBER,
+    "RATING": Shape.CHOICE,
+    "STATE": Shape.CHOICE,
+    "STRING": Shape.CHOICE,
+    "TEXT": Shape.TEXT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CustomField:
+    """One field that is carried along."""
+
+    #: The element name, for example ``c_RiskLevel``.
+    name: str
+    display_name: str
+    attribute_type: str
+
+    @property
+    def past(self) -> PastField | None:
+        """How its past is read; None for types whose past cannot be told, dates and references among them."""
+        shape = _SHAPES.get(self.attribute_type)
+        if shape is None:
+            return None
+        return PastField(self.name, shape, (self.display_name.upper(),))
+
+
+def choose(
+    labels: Sequence[str], definitions_by_type: Mapping[str, Sequence[AttributeDefinition]]
+) -> tuple[CustomField, ...]:
+    """The fields that a list of labels means.
+
+    Args:
+        labels: Display names or element names.
+        definitions_by_type: The attributes of every type that is read.
+
+    Raises:
+        ConfigError: Labels that mean nothing or too much, all of them at once.
+    """
+    chosen: dict[str, CustomField] = {}
+    problems: list[Problem] = []
+    for label in labels:
+        found = False
+        try:
+            for definitions in definitions_by_type.values():
+                path = find(label, definitions)
+                if path is not None and len(path.names) == 1:
+                    found = True
+                    chosen[path.names[0]] = CustomField(path.names[0], path.display_name, path.attribute_type)
+        except ValueError as error:
+            problems.append(Problem("properties.customFields", str(error)))
+            continue
+        if not found:
+            every = [each for definitions in definitions_by_type.values() for each in definitions]
+            problems.append(Problem("properties.customFields", f'no field is called "{label}"{near(label, every)}'))
+    if problems:
+        raise ConfigError("; ".join(map(str, problems)), problems=problems)
+    return tuple(chosen.values())

@@ -1,0 +1,68 @@
+"""Sprints and releases: the present ones from the item, the former ones from its past."""
+
+from datetime import datetime
+
+from rally_accelerate.mapping import fields
+from rally_accelerate.model.issue import Release, Sprint
+from rally_accelerate.rally.records import Named, WorkItem
+
+#: Release.State when it is out; Planning and Active come before (rally-api.md 2.3).
+RELEASED = "Accepted"
+
+
+def sprints_of(item: WorkItem, *, now: datetime) -> tuple[Sprint, ...]:
+    """The former sprints in the order in which they were left, then the present one.
+
+    Args:
+        item: The item with its past.
+        now: Which instant counts as now for ``active``: that of the item's last change, so that the same item gives
+            the same bytes in every run.
+    """
+    row = item.record.fields
+    present = fields.reference(row, "Iteration")
+    present_id = fields.object_id(present) if present is not None else ""
+    found: dict[str, Sprint] = {}
+    for change in item.past.changes:
+        left = change.before
+        if change.field != "Iteration" or not isinstance(left, Named) or left.object_id is None:
+            continue
+        its_id = str(left.object_id)
+        if its_id == present_id:
+            continue
+        found.pop(its_id, None)
+        known = item.around.timeboxes.get(left.object_id)
+        found[its_id] = Sprint(
+            id=its_id,
+            name=known.name if known else left.name,
+            start=known.start if known else None,
+            end=known.end if known else None,
+            active=False,
+            previous=True,
+        )
+    if present is None or not present_id:
+        return tuple(found.values())
+    start, end = fields.instant(present, "StartDate"), fields.instant(present, "EndDate")
+    current = Sprint(
+        id=present_id,
+        name=fields.name_of(present) or present_id,
+        start=start,
+        end=end,
+        active=start <= now <= end if start and end else None,
+    )
+    return (*found.values(), current)
+
+
+def releases_of(item: WorkItem) -> tuple[Release, ...]:
+    """The release that the item is planned for."""
+    release = fields.reference(item.record.fields, "Release")
+    if release is None or not fields.object_id(release):
+        return ()
+    its_id = fields.object_id(release)
+    return (
+        Release(
+            id=its_id,
+            name=fields.name_of(release) or its_id,
+            date=fields.instant(release, "ReleaseDate"),
+            released=fields.text(release, "State") == RELEASED if "State" in release else None,
+        ),
+    )

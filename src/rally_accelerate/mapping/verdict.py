@@ -1,0 +1,134 @@
+"""Whether a history is the whole story: replayed from the creation, it must end at what the item is now; pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from rally_accelerate.mapping import fields
+from rally_accelerate.rally.pastfields import choice_text, flag_text, number_text
+from rally_accelerate.rally.records import RECYCLED, FieldChange, Named, PastSource, PastValue, Record, WorkItem
+
+
+class Verdict(StrEnum):
+    """What is known of a history."""
+
+    COMPLETE = "complete"
+    #: Something is missing, and it is known what.
+    INCOMPLETE = "incomplete"
+    #: There is nothing to check, or what there is cannot be read without guessing.
+    UNVERIFIABLE = "unverifiable"
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A place where a history does not fit together."""
+
+    #: Rally's element name.
+    field: str
+    #: Milliseconds since 1970 of the change that does not fit; None where the last one does not lead to today.
+    at: int | None
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        where = "today" if self.at is None else "at its next change"
+        return f"{self.field} was left at {self.expected!r} and is {self.found!r} {where}"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The verdict on one history, with what speaks against it."""
+
+    verdict: Verdict
+    gaps: tuple[Gap, ...] = ()
+    reason: str = ""
+
+
+def judge(item: WorkItem) -> Judgement:
+    """The verdict on an item's history."""
+    past = item.past
+    if past.source is PastSource.NONE:
+        return Judgement(Verdict.UNVERIFIABLE, reason="no history was asked for")
+    if not past.up_to_date:
+        return Judgement(Verdict.INCOMPLETE, reason="the source has not come as far as the last change")
+    if past.unread:
+        return Judgement(Verdict.UNVERIFIABLE, reason=f"{len(past.unread)} changes cannot be read without guessing")
+    gaps = tuple(_gaps(past.changes, item.record))
+    if gaps:
+        return Judgement(Verdict.INCOMPLETE, gaps)
+    if not past.whole:
+        return Judgement(Verdict.INCOMPLETE, reason="the source does not show every part of the past")
+    return Judgement(Verdict.COMPLETE)
+
+
+def _gaps(changes: Sequence[FieldChange], record: Record) -> list[Gap]:
+    found: list[Gap] = []
+    latest: dict[str, PastValue] = {}
+    for change in changes:
+        name = change.field
+        if name in latest and not _same(latest[name], change.before):
+            found.append(Gap(name, change.at, _shown(latest[name]), _shown(change.before)))
+        latest[name] = change.after
+    for name, value in latest.items():
+        if name == RECYCLED:
+            if value == "true":
+                found.append(Gap(name, None, "deleted", "there"))
+            continue
+        now = present(record.fields, name)
+        if now is not _UNKNOWN and not _same(value, now):
+            found.append(Gap(name, None, _shown(value), _shown(now)))
+    return found
+
+
+class _Unknown:
+    pass
+
+
+_UNKNOWN = _Unknown()
+
+
+def present(row: Mapping[str, object], name: str) -> "PastValue | _Unknown":  # noqa: PLR0911 - one table
+    """What a field holds now, in the form of the past's values; unknown where the row does not carry it."""
+    if name not in row:
+        return _UNKNOWN
+    match name:
+        case "Blocked" | "Ready" | "Expedite":
+            return flag_text(row[name])
+        case "PlanEstimate":
+            return number_text(fields.number(row, name))
+        case "Owner":
+            return fields.person(row, name) or ""
+        case "Tags" | "Milestones":
+            return fields.names_in(row, name)
+        case "Iteration" | "Release":
+            reference = fields.reference(row, name)
+            if reference is None:
+                return None
+            its_id = fields.object_id(reference)
+            return Named(int(its_id) if its_id.isdecimal() else None, fields.name_of(reference))
+        case "Parent" | "PortfolioItem" | "Requirement" | "WorkProduct":
+            return _UNKNOWN
+        case _:
+            return choice_text(fields.text(row, name))
+
+
+def _same(one: PastValue, other: "PastValue | _Unknown") -> bool:
+    if isinstance(one, Named) and isinstance(other, Named):
+        # Names change, ids do not; without both ids the names must do.
+        if one.object_id is not None and other.object_id is not None:
+            return one.object_id == other.object_id
+        return one.name == other.name
+    # What is unset is told in several ways.
+    return one == other or (not one and not other)
+
+
+def _shown(value: "PastValue | _Unknown") -> str:
+    match value:
+        case Named():
+            return value.name
+        case str():
+            return value
+        case tuple():
+            return ", ".join(map(str, value))
+        case _:
+            return ""

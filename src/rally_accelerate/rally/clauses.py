@@ -1,0 +1,204 @@
+"""An item's revisions read as changes; pure (rally-api.md 3.2 to 3.4).
+
+Revisions tell names, never ids, and collections by single members. Names of timeboxes become ids where only one timebox
+can be meant; collections are replayed backwards from what the item has now.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+from rally_accelerate.rally.pastfields import (
+    PastField,
+    PastFields,
+    Shape,
+    choice_text,
+    flag_text,
+    item_id_in,
+    number_text,
+)
+from rally_accelerate.rally.records import (
+    RECYCLED,
+    FieldChange,
+    Named,
+    Past,
+    PastSource,
+    PastValue,
+    Revision,
+    Unread,
+)
+from rally_accelerate.rally.revisions import TOO_LONG, Change, Sentence, Unparsed, Verb, parse, unescape
+
+
+class Place(NamedTuple):
+    """The project that an item was in; of the past only the name is told."""
+
+    name: str
+    object_id: int | None = None
+
+
+#: Which timebox a name means in a place, or None when several could be meant.
+WhichTimebox = Callable[[Shape, str, Place], int | None]
+
+_TIMEBOXES = (Shape.ITERATION, Shape.RELEASE)
+_COLLECTIONS = (Shape.TAGS, Shape.MILESTONES)
+
+_BINNED = re.compile(r"Moved to Recycle\b")
+_RECOVERED = re.compile(r"Recovered from Recycle\b")
+
+
+class _Told(NamedTuple):
+    """One clause about one field, before references and collections are settled."""
+
+    at: int
+    user: str
+    field: PastField
+    before: str
+    after: str
+
+
+def timebox_names(revisions: Sequence[Revision], fields: PastFields) -> Mapping[Shape, set[str]]:
+    """Names of iterations and releases that revisions tell of, by shape: their ids are to be found out."""
+    found: dict[Shape, set[str]] = {shape: set() for shape in _TIMEBOXES}
+    by_label = {label: each for label, each in fields.by_label.items() if each.shape in _TIMEBOXES}
+    for revision in revisions:
+        # Parsing is dear; most texts tell of neither.
+        if not any(f"{label} " in revision.description for label in by_label):
+            continue
+        clauses = parse(revision.description)
+        for clause in () if isinstance(clauses, Unparsed) else clauses:
+            if isinstance(clause, Change) and (field := by_label.get(clause.label)):
+                found[field.shape].update(
+                    unescape(value) for value in (clause.before, clause.after) if value not in (None, "")
+                )
+    return found
+
+
+class Reader:
+    """Reads items' revisions as changes.
+
+    Args:
+        fields: What is tracked.
+        which: Which timebox a name means.
+    """
+
+    def __init__(self, fields: PastFields, which: WhichTimebox) -> None:
+        self._by_label = fields.by_label
+        self._order = {each.name: number for number, each in enumerate(fields.fields)}
+        self._which = which
+
+    def past(
+        self,
+        revisions: Sequence[Revision],
+        *,
+        project: Place,
+        collections: Mapping[str, Sequence[str]],
+    ) -> Past:
+        """The past of one item.
+
+        Args:
+            revisions: All of its revisions, in any order.
+            project: Its project now.
+            collections: The members that its collections have now, by field.
+        """
+        ordered = sorted(revisions, key=lambda revision: (revision.instant, revision.number))
+        told: list[_Told] = []
+        unread: list[Unread] = []
+        recycled: list[FieldChange] = []
+        for revision in ordered:
+            self._read(revision, told, unread, recycled)
+        numbers = [revision.number for revision in ordered]
+        changes = self._settled(told, project=project, collections=collections)
+        changes.extend(recycled)
+        # Within one save in the order of the fields; deletion and restoration stand before what they bring along.
+        changes.sort(key=lambda change: (change.at, self._order.get(change.field, -1)))
+        return Past(
+            source=PastSource.REVISIONS,
+            changes=tuple(changes),
+            unread=tuple(unread),
+            creator=next((revision.user for revision in ordered if revision.number == 0), ""),
+            whole=sorted(set(numbers)) == list(range(len(set(numbers)))) and bool(numbers),
+        )
+
+    def _read(self, revision: Revision, told: list[_Told], unread: list[Unread], recycled: list[FieldChange]) -> None:
+        at, user = round(revision.instant.timestamp() * 1000), revision.user
+        # What could speak of a tracked field; everything else need not be understood.
+        clauses = parse(revision.description)
+        if isinstance(clauses, Unparsed):
+            if any(label in revision.description for label in self._by_label):
+                unread.append(Unread(at, user, revision.description))
+            return
+        silent: list[str] = []
+        for clause in clauses:
+            if isinstance(clause, Sentence):
+                if _BINNED.match(clause.text):
+                    recycled.append(FieldChange(at, user, RECYCLED, "false", "true"))
+                elif _RECOVERED.match(clause.text):
+                    recycled.append(FieldChange(at, user, RECYCLED, "true", "false"))
+            elif (field := self._by_label.get(clause.label)) and clause.verb is not Verb.MOVED:
+                if (clause.before is None and clause.after is None) or TOO_LONG in (clause.before, clause.after):
+                    silent.append(clause.label)
+                else:
+                    told.append(_Told(at, user, field, unescape(clause.before or ""), unescape(clause.after or "")))
+        if silent:
+            # That something changed is told, from what to what is not.
+            unread.append(Unread(at, user, revision.description))
+
+    def _settled(
+        self, told: Sequence[_Told], *, project: Place, collections: Mapping[str, Sequence[str]]
+    ) -> list[FieldChange]:
+        changes: list[FieldChange] = []
+        members = {name: set(found) for name, found in collections.items()}
+        place = project
+        # Backwards, save by save: what an item has now is known, what it had at first is not.
+        for _, save in groupby(reversed(told), key=lambda each: each.at):
+            clauses = list(save)
+            # A save that moves an item takes away what belonged to the old project and gives what belongs to the new.
+            came_from = next((Place(each.before) for each in clauses if each.field.shape is Shape.PROJECT), place)
+            for each in clauses:
+                if each.field.shape in _COLLECTIONS:
+                    change = _member_change(each, members.setdefault(each.field.name, set()))
+                    # Members that come and go in one save are one change of the collection.
+                    if changes and (changes[-1].at, changes[-1].field) == (each.at, each.field.name):
+                        change = changes.pop()._replace(before=change.before)
+                    changes.append(change)
+                    continue
+                was, now = self._value(each.field, each.before, came_from), self._value(each.field, each.after, place)
+                if was != now:
+                    changes.append(FieldChange(each.at, each.user, each.field.name, was, now))
+            place = came_from
+        changes.reverse()
+        return changes
+
+    def _value(self, field: PastField, text: str, project: Place) -> PastValue:
+        match field.shape:
+            case Shape.FLAG:
+                return flag_text(text)
+            case Shape.NUMBER:
+                return number_text(text)
+            case Shape.CHOICE:
+                return choice_text(text)
+            case Shape.ITEM:
+                return item_id_in(text)
+            case Shape.ITERATION | Shape.RELEASE:
+                return Named(self._which(field.shape, text, project), text) if text else None
+            case _:
+                return text
+
+
+def _member_change(told: _Told, members: set[str]) -> FieldChange:
+    """A collection's change, seen backwards; ``members`` become those before it."""
+    after = tuple(sorted(members))
+    if told.after:
+        members.discard(_member(told.field, told.after))
+    if told.before:
+        members.add(_member(told.field, told.before))
+    return FieldChange(told.at, told.user, told.field.name, tuple(sorted(members)), after)
+
+
+def _member(field: PastField, text: str) -> str:
+    # A milestone is shown with its id in front (rally-api.md 3.3, row 24).
+    if field.shape is Shape.MILESTONES and (found := re.match(r"[^\s:]*\d+: ", text)):
+        return text[found.end() :]
+    return text

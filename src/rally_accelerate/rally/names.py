@@ -1,0 +1,284 @@
+"""What ids are called, and were called: people, timeboxes, projects, flow states, tags and other items.
+
+Most names come with the items themselves and cost nothing; the rest is asked for in bulk, each id once in a run. What
+was renamed is told by the renamed thing's own revisions, so a name is a dated fact where Rally can tell it.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rally_accelerate.errors import NotFound, Rejected
+from rally_accelerate.rally.calls import Caller
+from rally_accelerate.rally.keyset import Listing, walk
+from rally_accelerate.rally.pastfields import Shape
+from rally_accelerate.rally.query import Condition, any_of
+from rally_accelerate.rally.records import Record, Timebox
+from rally_accelerate.rally.revisions import Change, Unparsed, parse, unescape
+from rally_accelerate.rally.stretches import HISTORY_ID, chunks
+from rally_accelerate.rally.wire import object_id, parse_instant, ref_id
+
+logger = logging.getLogger(__name__)
+
+#: The endpoint of each shape, and what is fetched of it.
+_ENDPOINTS = {
+    # ``/user`` alone is who asks; the list has the plural (rally-api.md 1.1).
+    Shape.PERSON: ("users", ("ObjectID", "DisplayName", "UserName")),
+    Shape.PROJECT: ("project", ("ObjectID", "Name", "VersionId", "RevisionHistory")),
+    Shape.ITERATION: (
+        "iteration",
+        ("ObjectID", "Name", "StartDate", "EndDate", "State", "Project", "VersionId", "RevisionHistory"),
+    ),
+    Shape.RELEASE: (
+        "release",
+        ("ObjectID", "Name", "ReleaseStartDate", "ReleaseDate", "State", "Project", "VersionId", "RevisionHistory"),
+    ),
+    Shape.TAGS: ("tag", ("ObjectID", "Name")),
+    Shape.MILESTONES: ("milestone", ("ObjectID", "Name", "FormattedID")),
+}
+
+#: Where the items behind a field stand. A work product is a story or a defect: whatever is not found in the first
+#: place is looked for in the next (rally-api.md 2.2).
+_ITEM_ENDPOINTS = {
+    "PortfolioItem": ("portfolioitem",),
+    "Parent": ("hierarchicalrequirement", "portfolioitem"),
+    "Requirement": ("hierarchicalrequirement",),
+    "WorkProduct": ("hierarchicalrequirement", "defect"),
+}
+_ITEM_FIELDS = ("ObjectID", "FormattedID", "Name")
+
+#: Kinds whose renaming is looked for in their own revisions: these names stand in issues' histories.
+_DATED = (Shape.ITERATION, Shape.RELEASE, Shape.PROJECT)
+
+#: Where items carry named things, for learning by the way.
+_CARRIED = {
+    "Owner": Shape.PERSON,
+    "CreatedBy": Shape.PERSON,
+    "SubmittedBy": Shape.PERSON,
+    "Project": Shape.PROJECT,
+    "Iteration": Shape.ITERATION,
+    "Release": Shape.RELEASE,
+}
+
+#: When more ids than this are unknown, the whole list is read if it is not much longer.
+FEW = 80
+MOST_LISTED = 10_000
+
+#: Keeps the address below its limit, for names of ordinary length.
+NAMES_IN_A_QUERY = 20
+
+#: Revision 0 is the creation: a thing of this version was never renamed.
+_NEVER_CHANGED = 1
+
+
+class Names:
+    """Names of one workspace, learned in the course of one run.
+
+    Args:
+        caller: Asks Rally.
+        workspace: The workspace's ObjectID.
+    """
+
+    def __init__(self, caller: Caller, *, workspace: int) -> None:
+        self._caller = caller
+        self._workspace = workspace
+        self._rows: dict[Shape, dict[int, Mapping[str, Any]]] = defaultdict(dict)
+        self._items: dict[int, tuple[str, str]] = {}
+        #: Ids that were asked for and not found: deleted, or not to be seen.
+        self._gone: dict[Shape | str, set[int]] = defaultdict(set)
+        #: Old names by id, newest first: valid before the instant in milliseconds.
+        self._former: dict[Shape, dict[int, list[tuple[int, str]]]] = defaultdict(dict)
+        #: Lists that were begun, and those that were read to their end.
+        self._listed: set[Shape] = set()
+        self._complete: set[Shape] = set()
+        #: Names of timeboxes that were asked for.
+        self._asked: dict[Shape, set[str]] = defaultdict(set)
+
+    def learn(self, records: Iterable[Record]) -> None:
+        """Take the names that items bring along."""
+        for record in records:
+            fields = record.fields
+            self._items[record.object_id] = (record.key, str(fields.get("Name") or ""))
+            for name, shape in _CARRIED.items():
+                value = fields.get(name)
+                if isinstance(value, Mapping) and (its_id := ref_id(value)) is not None:
+                    self._rows[shape].setdefault(its_id, value)
+            for name, shape in (("Tags", Shape.TAGS), ("Milestones", Shape.MILESTONES)):
+                collection = fields.get(name)
+                members = collection.get("_tagsNameArray") if isinstance(collection, Mapping) else None
+                for member in members if isinstance(members, list) else []:
+                    if isinstance(member, Mapping) and (its_id := ref_id(member)) is not None:
+                        self._rows[shape].setdefault(its_id, member)
+
+    def tell(self, shape: Shape, names: Mapping[int, str]) -> None:
+        """Take names that another source tells."""
+        for its_id, name in names.items():
+            self._rows[shape].setdefault(its_id, {"ObjectID": its_id, "Name": name})
+
+    async def ensure(self, wanted: Mapping[Shape, Iterable[int]]) -> None:
+        """Know these ids, and what the dated ones among them were called before; unknown ones stay unknown."""
+        for shape, ids in wanted.items():
+            if shape not in _ENDPOINTS:
+                continue
+            unknown = sorted(set(ids) - self._rows[shape].keys() - self._gone[shape])
+            if unknown:
+                await self._fetch(shape, unknown)
+        for shape in _DATED:
+            if shape in wanted:
+                await self._date(shape, [each for each in wanted[shape] if each in self._rows[shape]])
+
+    async def ensure_items(self, wanted: Mapping[str, Iterable[int]]) -> None:
+        """Know FormattedID and name of these items, by the field that refers to them."""
+        for field, ids in wanted.items():
+            for endpoint in _ITEM_ENDPOINTS.get(field, ()):
+                unknown = sorted(set(ids) - self._items.keys() - self._gone[endpoint])
+                if not unknown:
+                    break
+                for row in await self._by_ids(endpoint, _ITEM_FIELDS, unknown):
+                    its_id = ref_id(row)
+                    if its_id is not None:
+                        self._items[its_id] = (str(row.get("FormattedID") or its_id), str(row.get("Name") or ""))
+                self._gone[endpoint].update(set(unknown) - self._items.keys())
+
+    def at(self, shape: Shape, its_id: int, instant: int) -> str:
+        """What an id was called just before an instant in milliseconds; nameless ids are told as they are.
+
+        Just before: a change that takes a thing away shows the name that it had then.
+        """
+        if shape is Shape.ITEM:
+            return self._items.get(its_id, (str(its_id), ""))[0]
+        row = self._rows[shape].get(its_id)
+        if row is None:
+            return "" if shape is Shape.PERSON else str(its_id)
+        for until, name in reversed(self._former[shape].get(its_id, ())):
+            if instant < until:
+                return name
+        return self._name(shape, row)
+
+    def item(self, its_id: int) -> tuple[str, str] | None:
+        """FormattedID and name of an item, if they are known."""
+        return self._items.get(its_id)
+
+    def timebox(self, shape: Shape, its_id: int) -> Timebox | None:
+        """An iteration or release, if it is known."""
+        row = self._rows[shape].get(its_id)
+        if row is None:
+            return None
+        start, end = ("StartDate", "EndDate") if shape is Shape.ITERATION else ("ReleaseStartDate", "ReleaseDate")
+        project = row.get("Project")
+        return Timebox(
+            object_id=its_id,
+            name=self._name(shape, row),
+            start=parse_instant(row.get(start)),
+            end=parse_instant(row.get(end)),
+            state=str(row.get("State") or ""),
+            project=_shown(project) if isinstance(project, Mapping) else "",
+            project_id=ref_id(project) if isinstance(project, Mapping) else None,
+        )
+
+    async def timeboxes_named(self, shape: Shape, names: Iterable[str]) -> Mapping[str, list[Timebox]]:
+        """Every iteration or release of the workspace that bears one of these names today."""
+        endpoint, fetch = _ENDPOINTS[shape]
+        # A double quote has no escape in Rally's grammar (rally-api.md 1.7): such a name cannot be asked for.
+        unknown = sorted({name for name in names if '"' not in name} - self._asked[shape])
+        if len(unknown) > FEW:
+            await self._list(shape)
+        if shape not in self._complete:
+            self._asked[shape].update(unknown)
+            for start in range(0, len(unknown), NAMES_IN_A_QUERY):
+                listing = self._listing(endpoint, fetch, any_of("Name", unknown[start : start + NAMES_IN_A_QUERY]))
+                async for page in walk(self._caller, listing):
+                    self._rows[shape].update(page.rows)
+        found: dict[str, list[Timebox]] = defaultdict(list)
+        for its_id, row in self._rows[shape].items():
+            timebox = self.timebox(shape, its_id)
+            if timebox is not None and timebox.project:
+                found[self._name(shape, row)].append(timebox)
+        return found
+
+    async def _fetch(self, shape: Shape, unknown: list[int]) -> None:
+        endpoint, fetch = _ENDPOINTS[shape]
+        if len(unknown) > FEW:
+            await self._list(shape)
+            unknown = sorted(set(unknown) - self._rows[shape].keys())
+        for row in await self._by_ids(endpoint, fetch, unknown):
+            its_id = ref_id(row)
+            if its_id is not None:
+                self._rows[shape][its_id] = row
+        self._gone[shape].update(set(unknown) - self._rows[shape].keys())
+
+    async def _list(self, shape: Shape) -> None:
+        """Read the whole list once, unless it is very long."""
+        if shape in self._listed:
+            return
+        self._listed.add(shape)
+        endpoint, fetch = _ENDPOINTS[shape]
+        async for page in walk(self._caller, self._listing(endpoint, fetch)):
+            self._rows[shape].update(page.rows)
+            if page.left > MOST_LISTED:
+                return
+        self._complete.add(shape)
+
+    async def _by_ids(self, endpoint: str, fetch: tuple[str, ...], ids: list[int]) -> list[Mapping[str, Any]]:
+        rows: list[Mapping[str, Any]] = []
+        taken = len(self._listing(endpoint, fetch).request(after=10**13, size=2000).target) + 300
+        try:
+            for part in chunks(ids, taken=taken, field="ObjectID"):
+                async for page in walk(self._caller, self._listing(endpoint, fetch, any_of("ObjectID", part))):
+                    rows.extend(row for _, row in page.rows)
+        except (NotFound, Rejected) as error:
+            # A server without such a type: the names stay unknown, nothing else is lost.
+            logger.info("names of %s cannot be read: %s", endpoint, error)
+        return rows
+
+    async def _date(self, shape: Shape, ids: Iterable[int]) -> None:
+        """Read when these were renamed, each id once in a run."""
+        former = self._former[shape]
+        histories: dict[int, int] = {}
+        for its_id in ids:
+            row = self._rows[shape][its_id]
+            if its_id in former:
+                continue
+            former[its_id] = []
+            history = ref_id(row.get("RevisionHistory"))
+            if history is not None and (object_id(row.get("VersionId")) or 2) > _NEVER_CHANGED:
+                histories[history] = its_id
+        if not histories:
+            return
+        fetch = ("ObjectID", "CreationDate", "Description", "RevisionHistory")
+        words = Condition("Description", "contains", "NAME changed from")
+        frame = self._listing("revision", fetch, any_of(HISTORY_ID, [0]), words)
+        taken = len(frame.request(after=10**13, size=2000).target) + 300
+        for part in chunks(sorted(histories), taken=taken):
+            listing = self._listing("revision", fetch, any_of(HISTORY_ID, part), words)
+            async for page in walk(self._caller, listing):
+                for _, row in page.rows:
+                    self._note(shape, histories, row)
+        for its_id in histories.values():
+            former[its_id].sort(reverse=True)
+
+    def _note(self, shape: Shape, histories: Mapping[int, int], row: Mapping[str, Any]) -> None:
+        its_id = histories.get(ref_id(row.get("RevisionHistory")) or 0)
+        instant = parse_instant(row.get("CreationDate"))
+        clauses = parse(str(row.get("Description") or ""))
+        if its_id is None or instant is None or isinstance(clauses, Unparsed):
+            return
+        for clause in clauses:
+            if isinstance(clause, Change) and clause.label == "NAME" and clause.before:
+                until = round(instant.timestamp() * 1000)
+                self._former[shape][its_id].append((until, unescape(clause.before)))
+
+    def _listing(self, endpoint: str, fetch: tuple[str, ...], *where: Any) -> Listing:
+        # People belong to the subscription, everything else to the workspace (rally-api.md 1.6).
+        workspace = None if endpoint == "users" else self._workspace
+        return Listing(kind=endpoint, fetch=fetch, where=where, workspace=workspace)
+
+    def _name(self, shape: Shape, row: Mapping[str, Any]) -> str:
+        if shape is Shape.PERSON:
+            return str(row.get("DisplayName") or row.get("_refObjectName") or row.get("UserName") or "").strip()
+        return _shown(row)
+
+
+def _shown(row: Mapping[str, Any]) -> str:
+    return str(row.get("Name") or row.get("_refObjectName") or "").strip()

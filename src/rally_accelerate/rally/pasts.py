@@ -1,0 +1,239 @@
+"""The past of items: from Lookback in bulk where it can be had, from revisions where it cannot.
+
+One Lookback request brings up to 20,000 snapshots, whichever items they belong to (rally-api.md 4.2), so items are put
+together until they fill one. What Lookback refuses, has not got yet or shows only in part is told by revisions.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, TypeVar
+
+from rally_accelerate.config.model import Properties
+from rally_accelerate.errors import RallyAccelerateError
+from rally_accelerate.rally import clauses, lookback
+from rally_accelerate.rally.calls import SNAPSHOT, Caller, largest_page
+from rally_accelerate.rally.histories import Histories
+from rally_accelerate.rally.names import Names
+from rally_accelerate.rally.pastfields import PastFields, Shape
+from rally_accelerate.rally.records import NO_PAST, Past, PastSource, Record, Revision, Scope
+from rally_accelerate.rally.wire import Request, ref_id
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+#: How many snapshots an item is taken to have when its version does not tell.
+USUAL_SNAPSHOTS = 10
+
+#: So full a request is worth sending; more items of the next page would rarely fit.
+FULL = 0.9
+
+#: The service's clocks may differ by so much (rally-api.md 4.4: "within seconds").
+CLOCKS = timedelta(seconds=5)
+
+#: Answers of this size are read one after the other: each takes tens of megabytes while it is read.
+ANSWERS_AT_ONCE = 1
+
+ITEMS_BETWEEN_PAUSES = 200
+
+PARTLY = (
+    "Lookback shows some items' past only in part, because it touches projects that this user may not see; their "
+    "revisions are read instead."
+)
+
+
+class Pasts:
+    """Reads the past of one run's items.
+
+    Args:
+        caller: Asks Rally.
+        properties: The validated settings.
+        scope: Where the items are.
+        fields: What is tracked.
+    """
+
+    def __init__(self, caller: Caller, properties: Properties, scope: Scope, fields: PastFields) -> None:
+        self._caller = caller
+        self._workspace = scope.workspace.object_id
+        self._fields = fields
+        self._wanted = properties.history_source
+        self._page_size = largest_page(SNAPSHOT, properties)
+        self._histories = Histories(caller, workspace=self._workspace, page_size=largest_page("revision", properties))
+        self._turns = asyncio.Semaphore(ANSWERS_AT_ONCE)
+        #: Why Lookback is not asked any more; empty while it is.
+        self._given_up = ""
+        self._told: list[str] = []
+        self._told_partly = False
+        self.names = Names(caller, workspace=self._workspace)
+
+    @property
+    def _by_lookback(self) -> bool:
+        return self._wanted in {"auto", "lookback"} and not self._given_up
+
+    def notices(self) -> tuple[str, ...]:
+        """What is worth telling once per run, and has not been asked for yet."""
+        told, self._told = tuple(self._told), []
+        return told
+
+    def fits(self, records: Sequence[Record]) -> int:
+        """How many of these items, from the first on, fill one request for their past; 0 when more would fit."""
+        if not self._by_lookback:
+            return len(records)
+        weight = 0
+        for count, record in enumerate(records):
+            weight += (record.revision.version or USUAL_SNAPSHOTS) + 1
+            if weight > self._page_size:
+                return max(1, count)
+        return len(records) if weight >= FULL * self._page_size else 0
+
+    async def of(self, records: Sequence[Record]) -> list[Past]:
+        """The past of each item, in the same order."""
+        self.names.learn(records)
+        if self._wanted == "none":
+            return [NO_PAST] * len(records)
+        found: dict[int, Past] = {}
+        if self._by_lookback:
+            found = await self._from_lookback(records)
+        lacking = [record for record in records if record.object_id not in found]
+        if lacking:
+            found.update(await self._from_revisions(lacking))
+        return [found[record.object_id] for record in records]
+
+    async def _from_lookback(self, records: Sequence[Record]) -> dict[int, Past]:
+        """What Lookback can tell whole; nothing about the others."""
+        async with self._turns:
+            snapshots = await self._asked(self._snapshots([record.object_id for record in records]))
+            if snapshots is None:
+                return {}
+            await self.names.ensure(lookback.ids_in(snapshots, self._fields))
+            await self.names.ensure_items(lookback.items_in(snapshots, self._fields))
+            if await self._asked(self._name_timeboxes(snapshots)) is None:
+                return {}
+            reader = lookback.Reader(self._fields, self.names.at)
+            found: dict[int, Past] = {}
+            for number, record in enumerate(records, start=1):
+                rows = snapshots.by_item.pop(record.object_id, [])
+                past = self._read(reader, record, rows, snapshots.fed_until)
+                if past.whole or self._wanted == "lookback":
+                    found[record.object_id] = past
+                if number % ITEMS_BETWEEN_PAUSES == 0:
+                    await asyncio.sleep(0)
+        if len(found) < len(records) and not self._told_partly:
+            self._told_partly = True
+            self._told.append(PARTLY)
+        return found
+
+    def _read(
+        self, reader: lookback.Reader, record: Record, rows: Sequence[lookback.Row], fed_until: datetime | None
+    ) -> Past:
+        updated_at = record.revision.updated_at
+        if not rows:
+            # Created after the feed's end; or Lookback never had it, and then revisions must tell.
+            late = fed_until is not None and fed_until < updated_at + CLOCKS
+            return Past(source=PastSource.LOOKBACK, up_to_date=False, whole=late)
+        if fed_until is None:
+            latest = max(lookback.milliseconds(row["_ValidFrom"]) for row in rows)
+            fed = latest >= round((updated_at - CLOCKS).timestamp() * 1000)
+        else:
+            fed = fed_until >= updated_at
+        return reader.past(rows, up_to_date=fed)
+
+    async def _asked(self, asking: Coroutine[Any, Any, T]) -> T | None:
+        """What Lookback answers, or None when it is given up for this run."""
+        try:
+            return await asking
+        except RallyAccelerateError as error:
+            if self._wanted == "lookback":
+                raise
+            self._given_up = str(error)
+            self._told.append(f"Lookback cannot be used, so the history is read from revisions: {error}")
+            return None
+
+    async def _name_timeboxes(self, snapshots: lookback.Snapshots) -> bool:
+        """Let Lookback tell the names of timeboxes that WSAPI does not show."""
+        wanted = lookback.ids_in(snapshots, self._fields)
+        for shape, field in ((Shape.ITERATION, "Iteration"), (Shape.RELEASE, "Release")):
+            unknown = sorted(its_id for its_id in wanted[shape] if self.names.timebox(shape, its_id) is None)
+            if not unknown:
+                continue
+            naming = partial(lookback.naming_question, self._workspace, field, unknown)
+            told = lookback.names_told(snapshots, await self._rows(naming), field)
+            self.names.tell(shape, {its_id: told.get(its_id, str(its_id)) for its_id in unknown})
+        return True
+
+    async def _rows(self, ask: Callable[..., Request]) -> list[lookback.Row]:
+        rows: list[lookback.Row] = []
+        while True:
+            answer, _ = await self._caller.page(SNAPSHOT, partial(_at_size, ask, len(rows)))
+            found = answer.data.get("Results")
+            rows.extend(found if isinstance(found, list) else ())
+            if not found or not answer.data.get("HasMore"):
+                return rows
+
+    async def _snapshots(self, ids: Sequence[int]) -> lookback.Snapshots:
+        snapshots = lookback.Snapshots()
+        more = True
+        while more:
+            start = snapshots.rows
+            answer, _ = await self._caller.page(
+                SNAPSHOT,
+                partial(_at_size, partial(lookback.question, self._workspace, ids, fields=self._fields), start),
+            )
+            more = snapshots.take(answer.data)
+        return snapshots
+
+    async def _from_revisions(self, records: Sequence[Record]) -> dict[int, Past]:
+        by_history = await self._histories.of(records)
+        revisions = [by_history.get(ref_id(record.fields.get("RevisionHistory")) or 0, ()) for record in records]
+        which = await self._which_timebox(revisions)
+        reader = clauses.Reader(self._fields, which)
+        found: dict[int, Past] = {}
+        for number, (record, its) in enumerate(zip(records, revisions, strict=True), start=1):
+            project = clauses.Place(_name(record, "Project"), ref_id(record.fields.get("Project") or {}))
+            past = reader.past(its, project=project, collections=_collections(record))
+            found[record.object_id] = past
+            if number % ITEMS_BETWEEN_PAUSES == 0:
+                await asyncio.sleep(0)
+        return found
+
+    async def _which_timebox(self, revisions: Sequence[Sequence[Revision]]) -> clauses.WhichTimebox:
+        wanted: dict[Shape, set[str]] = {}
+        for its in revisions:
+            for shape, names in clauses.timebox_names(its, self._fields).items():
+                wanted.setdefault(shape, set()).update(names)
+        known = {shape: await self.names.timeboxes_named(shape, names) for shape, names in wanted.items() if names}
+
+        def which(shape: Shape, name: str, place: clauses.Place) -> int | None:
+            found = known.get(shape, {}).get(name, [])
+            if len(found) > 1:
+                found = [each for each in found if each.project == place.name]
+            if len(found) > 1 and place.object_id is not None:
+                found = [each for each in found if each.project_id == place.object_id]
+            return found[0].object_id if len(found) == 1 else None
+
+        return which
+
+
+def _at_size(ask: Callable[..., Request], start: int, size: int) -> Request:
+    return ask(start=start, size=size)
+
+
+def _name(record: Record, field: str) -> str:
+    value = record.fields.get(field)
+    return str(value.get("Name") or value.get("_refObjectName") or "") if isinstance(value, Mapping) else ""
+
+
+def _collections(record: Record) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for field in ("Tags", "Milestones"):
+        value: Any = record.fields.get(field)
+        members = value.get("_tagsNameArray") if isinstance(value, Mapping) else None
+        found[field] = (
+            [str(member.get("Name") or "") for member in members if isinstance(member, Mapping)]
+            if isinstance(members, list)
+            else []
+        )
+    return found
