@@ -152,7 +152,7 @@ class _Search:
         made = None if wanted is None else wanted | self._judged | sorted_by | {"ObjectID"}
         # Criteria and sorting read drop-downs as text; what was not to be hydrated becomes an id afterwards.
         self._wish = Wish(made, question.hydrate)
-        self._judging = Wish(made, ENUMERATED)
+        self._judging = Wish(self._judged, ENUMERATED)
         self._shown = wanted
 
     def page(self) -> tuple[list[dict[str, Any]], int]:
@@ -184,15 +184,17 @@ class _Search:
         judge = test_of(self._rest)
         for index in self._candidates():
             item = self._world.item(index)
-            plain = rows(self._world, item, self._wish, until=self._until)
-            for row, told in zip(plain, rows(self._world, item, self._judging, until=self._until), strict=True):
-                if not judge(told):
-                    continue
-                project = told["Project"]
-                if self._login.only_projects is not None and project not in self._login.only_projects:
-                    self.unauthorized.add(project)
-                    continue
-                yield row
+            wanted: set[int] = set()
+            for number, told in enumerate(rows(self._world, item, self._judging, until=self._until)):
+                if judge(told):
+                    project = told["Project"]
+                    if self._login.only_projects is None or project in self._login.only_projects:
+                        wanted.add(number)
+                    else:
+                        self.unauthorized.add(project)
+            if wanted:
+                every = enumerate(rows(self._world, item, self._wish, until=self._until))
+                yield from (row for number, row in every if number in wanted)
 
     def _candidates(self) -> Iterator[int]:
         """Indexes of the items that the choice by id and type leaves, ascending."""

@@ -5,7 +5,7 @@ import logging
 import re
 import ssl
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -35,6 +35,9 @@ from rally_accelerate.model.report import Receipt, Skipped, Usage
 log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 10.0
+
+#: How many issues are read back at once.
+ISSUES_IN_A_PAGE = 500
 
 #: How often an upload that makes the server fail without a word is tried, before its items are tried apart.
 TRIES_WHEN_BROKEN = 3
@@ -175,6 +178,40 @@ class AccelerateClient:
                 else:
                     self._delivered = True
                 yield receipt
+
+    async def held(self, projects: Sequence[str]) -> AsyncIterator[Mapping[str, Any]]:
+        """The issues of this integration that Accelerate holds, by the projects they belong to.
+
+        The form of the cursor is not public [U]: it is taken to be the number of issues to pass over, and a page that
+        brings nothing new ends a project.
+
+        Args:
+            projects: Keys of projects, as uploaded.
+        """
+        for project in projects:
+            seen: set[str] = set()
+            while True:
+                page = await self._page(project, passed=len(seen))
+                fresh = [each for each in page if str(each.get("_id")) not in seen]
+                seen.update(str(each.get("_id")) for each in fresh)
+                for each in fresh:
+                    issue = each.get("issue")
+                    if each.get("trackerId") == self._tracker_id and isinstance(issue, Mapping):
+                        yield issue
+                if not fresh or len(page) < ISSUES_IN_A_PAGE:
+                    break
+
+    async def _page(self, project: str, *, passed: int) -> list[Mapping[str, Any]]:
+        variables = {
+            "tenantId": self._account.tenant_id,
+            "projectKey": project,
+            "limit": ISSUES_IN_A_PAGE,
+            "cursor": str(passed) if passed else None,
+        }
+        body = {"operationName": "issuesForProjectKey", "query": documents.READ_ISSUES, "variables": variables}
+        data = await self._post(orjson.dumps(body), asked="issuesForProjectKey")
+        page = data.get("issuesForProjectKey")
+        return [each for each in page if isinstance(each, Mapping)] if isinstance(page, list) else []
 
     async def _upload(self, parcel: Sequence[payload.Packed]) -> Receipt:
         body = payload.body(parcel, address=self._address())

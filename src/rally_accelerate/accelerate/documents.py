@@ -21,4 +21,31 @@ query integrationByName($name: String!, $tenantId: ID!) {
 }
 """.strip()
 
-ALL = {"uploadIssueData": UPLOAD_ISSUES, "integrationByName": FIND_INTEGRATION}
+READ_ISSUES = """
+query issuesForProjectKey($tenantId: ID!, $projectKey: String!, $limit: Int, $cursor: String) {
+  issuesForProjectKey(tenantId: $tenantId, projectKey: $projectKey, limit: $limit, cursor: $cursor) {
+    _id
+    trackerId
+    issue {
+      _id
+      id
+      name
+      status
+      history {
+        timestamp
+        content {
+          field
+          from
+          to
+        }
+      }
+    }
+  }
+}
+""".strip()
+
+ALL = {
+    "uploadIssueData": UPLOAD_ISSUES,
+    "integrationByName": FIND_INTEGRATION,
+    "issuesForProjectKey": READ_ISSUES,
+}

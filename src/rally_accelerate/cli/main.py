@@ -6,7 +6,7 @@ import traceback
 import click
 
 from rally_accelerate import __version__
-from rally_accelerate.cli import check, demo, sandbox, serve, sync
+from rally_accelerate.cli import check, demo, review, sandbox, serve, sync
 from rally_accelerate.cli.output import OWN_FAULT, own_fault, safe, show_error
 from rally_accelerate.errors import ConfigError, RallyAccelerateError
 
@@ -25,7 +25,16 @@ def commands(*, debug: bool) -> None:
     del debug
 
 
-for command in (sync.sync, check.check, serve.serve, demo.demo, sandbox.sandbox):
+for command in (
+    sync.sync,
+    check.check,
+    review.explain,
+    review.coverage_command,
+    review.verify,
+    serve.serve,
+    demo.demo,
+    sandbox.sandbox,
+):
     commands.add_command(command)
 
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
 from typing import Self
@@ -15,11 +16,11 @@ from rally_accelerate.rally.ahead import LookAhead
 from rally_accelerate.rally.calls import Caller
 from rally_accelerate.rally.definitions import Attribute, attributes_of
 from rally_accelerate.rally.directory import find_place
-from rally_accelerate.rally.keyset import judge, walk
+from rally_accelerate.rally.keyset import judge, next_rows, walk
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.rally.pastfields import PastField, PastFields
 from rally_accelerate.rally.pasts import Pasts
-from rally_accelerate.rally.query import Raw
+from rally_accelerate.rally.query import Condition, Raw
 from rally_accelerate.rally.questions import listing_of, listings_of
 from rally_accelerate.rally.records import Page, Record, Scope, WorkItem
 from rally_accelerate.rally.rows import to_records
@@ -165,6 +166,21 @@ class RallyClient:
                 # Handed over, not shared: see ``keyset.walk``.
                 del rows, records
                 yield page.pop()
+
+    async def find(self, scope: Scope, key: str) -> Record | None:
+        """The item of a FormattedID, or None when the scope has none."""
+        for kind in scope.kinds:
+            projects = tuple(project.object_id for project in scope.projects)
+            its_walk = Walk(kind=kind, projects=projects, started_at=scope.now)
+            listing = listing_of(scope, its_walk, self._more.get(kind, ()))
+            listing = replace(listing, where=(Condition("FormattedID", "=", key), *listing.where))
+            rows = await next_rows(self._caller, listing)
+            records, _ = to_records(kind, rows.rows)
+            for record in records:
+                # Prefixes are not unique over types, and some servers compare digits only (rally-api.md 0.20, 2.3).
+                if record.key.casefold() == key.casefold():
+                    return record
+        return None
 
     def fits(self, records: Sequence[Record]) -> int:
         """How many of these records, from the first on, fill a request for their history; 0 waits for more."""

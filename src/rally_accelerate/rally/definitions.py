@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from rally_accelerate.errors import NotFound
 from rally_accelerate.rally.calls import Caller
-from rally_accelerate.rally.keyset import Listing, Row, everything
+from rally_accelerate.rally.decipher import Answer
+from rally_accelerate.rally.keyset import Row
 from rally_accelerate.rally.query import Condition
 from rally_accelerate.rally.wire import WSAPI, Request, ref_id
 
@@ -46,10 +47,18 @@ async def attributes_of(caller: Caller, *, workspace: int, kind: str) -> Sequenc
         NotFound: The workspace has no such type.
     """
     path = _TYPE_PATHS.get(kind, kind)
-    listing = Listing(
-        kind="typedefinition", fetch=_FETCH, where=(Condition("TypePath", "=", path),), workspace=workspace
+    definitions = Request(
+        f"{WSAPI}/typedefinition",
+        {
+            "workspace": f"/workspace/{workspace}",
+            "fetch": ",".join(_FETCH),
+            "query": Condition("TypePath", "=", path).render(),
+            # No walk by key: built-in definitions have negative ids (rally-api.md 1.1).
+            "start": "1",
+            "pagesize": "200",
+        },
     )
-    found = [row for page in await everything(caller, listing) for _, row in page.rows]
+    found = _rows(await caller.read(definitions))
     # Comparison of texts ignores case [M]; a server for which it counts still lists every type.
     exact = [row for row in found if str(row.get("TypePath") or "").lower() == kind]
     definition = ref_id(exact[0]) if exact else None
@@ -63,8 +72,12 @@ async def attributes_of(caller: Caller, *, workspace: int, kind: str) -> Sequenc
         "pagesize": "2000",
     }
     answer = await caller.read(Request(f"{WSAPI}/TypeDefinition/{definition}/Attributes", params))
+    return tuple(_attribute(row) for row in _rows(answer))
+
+
+def _rows(answer: Answer) -> list[Row]:
     rows = answer.data.get("Results")
-    return tuple(_attribute(row) for row in rows if isinstance(row, dict)) if isinstance(rows, list) else ()
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
 def _attribute(row: Row) -> Attribute:

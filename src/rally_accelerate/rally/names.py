@@ -38,11 +38,13 @@ _ENDPOINTS = {
     Shape.MILESTONES: ("milestone", ("ObjectID", "Name", "FormattedID")),
 }
 
+PORTFOLIO = "portfolioitem"
+
 #: Where the items behind a field stand. A work product is a story or a defect: whatever is not found in the first
 #: place is looked for in the next (rally-api.md 2.2).
 _ITEM_ENDPOINTS = {
-    "PortfolioItem": ("portfolioitem",),
-    "Parent": ("hierarchicalrequirement", "portfolioitem"),
+    "PortfolioItem": (PORTFOLIO,),
+    "Parent": ("hierarchicalrequirement", PORTFOLIO),
     "Requirement": ("hierarchicalrequirement",),
     "WorkProduct": ("hierarchicalrequirement", "defect"),
 }
@@ -62,7 +64,7 @@ _CARRIED = {
 }
 
 #: When more ids than this are unknown, the whole list is read if it is not much longer.
-FEW = 80
+FEW = 40
 MOST_LISTED = 10_000
 
 #: Keeps the address below its limit, for names of ordinary length.
@@ -92,6 +94,10 @@ class Names:
         #: Lists that were begun, and those that were read to their end.
         self._listed: set[Shape] = set()
         self._complete: set[Shape] = set()
+        #: What was needed before: a second need shows that more will follow.
+        self._needed: set[Shape] = set()
+        self._portfolio_listed = False
+        self._portfolio_complete = False
         #: Names of timeboxes that were asked for.
         self._asked: dict[Shape, set[str]] = defaultdict(set)
 
@@ -135,11 +141,29 @@ class Names:
                 unknown = sorted(set(ids) - self._items.keys() - self._gone[endpoint])
                 if not unknown:
                     break
-                for row in await self._by_ids(endpoint, _ITEM_FIELDS, unknown):
-                    its_id = ref_id(row)
-                    if its_id is not None:
-                        self._items[its_id] = (str(row.get("FormattedID") or its_id), str(row.get("Name") or ""))
+                if len(unknown) > FEW and endpoint == PORTFOLIO:
+                    await self._list_portfolio()
+                    unknown = sorted(set(unknown) - self._items.keys())
+                if not self._portfolio_complete or endpoint != PORTFOLIO:
+                    self._note_items(await self._by_ids(endpoint, _ITEM_FIELDS, unknown))
                 self._gone[endpoint].update(set(unknown) - self._items.keys())
+
+    def _note_items(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        for row in rows:
+            its_id = ref_id(row)
+            if its_id is not None:
+                self._items[its_id] = (str(row.get("FormattedID") or its_id), str(row.get("Name") or ""))
+
+    async def _list_portfolio(self) -> None:
+        """Read the whole portfolio once, unless it is very large: it is small beside the items below it."""
+        if self._portfolio_listed:
+            return
+        self._portfolio_listed = True
+        async for page in walk(self._caller, self._listing(PORTFOLIO, _ITEM_FIELDS)):
+            self._note_items(row for _, row in page.rows)
+            if page.left > MOST_LISTED:
+                return
+        self._portfolio_complete = True
 
     def at(self, shape: Shape, its_id: int, instant: int) -> str:
         """What an id was called just before an instant in milliseconds; nameless ids are told as they are.
@@ -199,9 +223,13 @@ class Names:
 
     async def _fetch(self, shape: Shape, unknown: list[int]) -> None:
         endpoint, fetch = _ENDPOINTS[shape]
-        if len(unknown) > FEW:
+        if len(unknown) > FEW or shape in self._needed:
             await self._list(shape)
-            unknown = sorted(set(unknown) - self._rows[shape].keys())
+        self._needed.add(shape)
+        if shape in self._complete:
+            self._gone[shape].update(set(unknown) - self._rows[shape].keys())
+            return
+        unknown = sorted(set(unknown) - self._rows[shape].keys())
         for row in await self._by_ids(endpoint, fetch, unknown):
             its_id = ref_id(row)
             if its_id is not None:

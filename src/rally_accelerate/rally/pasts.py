@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from rally_accelerate.config.model import Properties
 from rally_accelerate.errors import RallyAccelerateError
-from rally_accelerate.rally import clauses, lookback
+from rally_accelerate.rally import clauses, lookback, snapshots
 from rally_accelerate.rally.calls import SNAPSHOT, Caller, largest_page
 from rally_accelerate.rally.histories import Histories
 from rally_accelerate.rally.names import Names
@@ -104,42 +104,48 @@ class Pasts:
 
     async def _from_lookback(self, records: Sequence[Record]) -> dict[int, Past]:
         """What Lookback can tell whole; nothing about the others."""
+        reader = snapshots.Reader(self._fields)
         async with self._turns:
-            snapshots = await self._asked(self._snapshots([record.object_id for record in records]))
-            if snapshots is None:
+            if self._given_up:
                 return {}
-            await self.names.ensure(lookback.ids_in(snapshots, self._fields))
-            await self.names.ensure_items(lookback.items_in(snapshots, self._fields))
-            if await self._asked(self._name_timeboxes(snapshots)) is None:
+            told = await self._asked(self._snapshots([record.object_id for record in records]))
+            if told is None:
                 return {}
-            reader = lookback.Reader(self._fields, self.names.at)
-            found: dict[int, Past] = {}
-            for number, record in enumerate(records, start=1):
-                rows = snapshots.by_item.pop(record.object_id, [])
-                past = self._read(reader, record, rows, snapshots.fed_until)
-                if past.whole or self._wanted == "lookback":
-                    found[record.object_id] = past
-                if number % ITEMS_BETWEEN_PAUSES == 0:
-                    await asyncio.sleep(0)
+            # Rows are let go of item by item: they are many times as large as what is kept.
+            condensed = {item: reader.condensed(told.by_item.pop(item)) for item in list(told.by_item)}
+        await self.names.ensure(reader.ids.by_shape)
+        await self.names.ensure_items(reader.ids.items)
+        if await self._asked(self._name_timeboxes(reader.ids, condensed)) is None:
+            return {}
+        found: dict[int, Past] = {}
+        for number, record in enumerate(records, start=1):
+            past = self._past(reader, record, condensed.get(record.object_id), told.fed_until)
+            if past.whole or self._wanted == "lookback":
+                found[record.object_id] = past
+            if number % ITEMS_BETWEEN_PAUSES == 0:
+                await asyncio.sleep(0)
         if len(found) < len(records) and not self._told_partly:
             self._told_partly = True
             self._told.append(PARTLY)
         return found
 
-    def _read(
-        self, reader: lookback.Reader, record: Record, rows: Sequence[lookback.Row], fed_until: datetime | None
+    def _past(
+        self,
+        reader: snapshots.Reader,
+        record: Record,
+        condensed: snapshots.Condensed | None,
+        fed_until: datetime | None,
     ) -> Past:
         updated_at = record.revision.updated_at
-        if not rows:
+        if condensed is None:
             # Created after the feed's end; or Lookback never had it, and then revisions must tell.
             late = fed_until is not None and fed_until < updated_at + CLOCKS
             return Past(source=PastSource.LOOKBACK, up_to_date=False, whole=late)
         if fed_until is None:
-            latest = max(lookback.milliseconds(row["_ValidFrom"]) for row in rows)
-            fed = latest >= round((updated_at - CLOCKS).timestamp() * 1000)
+            fed = condensed.latest >= round((updated_at - CLOCKS).timestamp() * 1000)
         else:
             fed = fed_until >= updated_at
-        return reader.past(rows, up_to_date=fed)
+        return reader.past(condensed, self.names.at, up_to_date=fed)
 
     async def _asked(self, asking: Coroutine[Any, Any, T]) -> T | None:
         """What Lookback answers, or None when it is given up for this run."""
@@ -152,16 +158,26 @@ class Pasts:
             self._told.append(f"Lookback cannot be used, so the history is read from revisions: {error}")
             return None
 
-    async def _name_timeboxes(self, snapshots: lookback.Snapshots) -> bool:
-        """Let Lookback tell the names of timeboxes that WSAPI does not show."""
-        wanted = lookback.ids_in(snapshots, self._fields)
-        for shape, field in ((Shape.ITERATION, "Iteration"), (Shape.RELEASE, "Release")):
-            unknown = sorted(its_id for its_id in wanted[shape] if self.names.timebox(shape, its_id) is None)
-            if not unknown:
-                continue
-            naming = partial(lookback.naming_question, self._workspace, field, unknown)
-            told = lookback.names_told(snapshots, await self._rows(naming), field)
-            self.names.tell(shape, {its_id: told.get(its_id, str(its_id)) for its_id in unknown})
+    async def _name_timeboxes(self, ids: snapshots.Ids, condensed: Mapping[int, snapshots.Condensed]) -> bool:
+        """Let Lookback tell the names of timeboxes that WSAPI does not show: those of closed projects."""
+        shapes = {"Iteration": Shape.ITERATION, "Release": Shape.RELEASE}
+        unknown = {
+            its_id
+            for shape in shapes.values()
+            for its_id in ids.by_shape[shape]
+            if self.names.timebox(shape, its_id) is None
+        }
+        items = sorted(item for item, its in condensed.items() if its.was_in(unknown)) if unknown else []
+        if items:
+            rows = await self._rows(partial(lookback.naming_question, self._workspace, items, sorted(unknown)))
+            for row in rows:
+                its = condensed.get(row.get("ObjectID") or 0)
+                for field, shape in shapes.items() if its else ():
+                    entered = its.entered(lookback.milliseconds(row["_ValidFrom"]), field) if its else None
+                    if entered in unknown and isinstance(name := row.get(field), str):
+                        self.names.tell(shape, {entered: name})
+        for shape in shapes.values():
+            self.names.tell(shape, {its_id: str(its_id) for its_id in ids.by_shape[shape] & unknown})
         return True
 
     async def _rows(self, ask: Callable[..., Request]) -> list[lookback.Row]:
@@ -174,16 +190,16 @@ class Pasts:
                 return rows
 
     async def _snapshots(self, ids: Sequence[int]) -> lookback.Snapshots:
-        snapshots = lookback.Snapshots()
+        told = lookback.Snapshots()
         more = True
         while more:
-            start = snapshots.rows
+            start = told.rows
             answer, _ = await self._caller.page(
                 SNAPSHOT,
                 partial(_at_size, partial(lookback.question, self._workspace, ids, fields=self._fields), start),
             )
-            more = snapshots.take(answer.data)
-        return snapshots
+            more = told.take(answer.data)
+        return told
 
     async def _from_revisions(self, records: Sequence[Record]) -> dict[int, Past]:
         by_history = await self._histories.of(records)

@@ -92,7 +92,7 @@ async def test_every_verb_of_the_client_sends_reads_only(connect: Connect) -> No
         await client.history(scope, [record for page in pages for record in page.records])
         await client.count(scope, "defect")
     public = {name for name in dir(client) if not name.startswith("_")}
-    verbs = {"usage", "open", "definitions", "carry", "changed", "fits", "history", "told", "count"}
+    verbs = {"usage", "open", "definitions", "carry", "changed", "find", "fits", "history", "told", "count"}
     assert public == verbs, "a new verb belongs into this test"
     # Lookback's question is too long for an address; it is the only thing that is not got.
     others = {asked.target for asked in server.asked if asked.method != "GET"}

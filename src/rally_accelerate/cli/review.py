@@ -1,0 +1,139 @@
+"""``rally-accelerate explain``, ``coverage`` and ``verify``: what the settings do to real items, and if it is right."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from pydantic import SecretStr
+
+from rally_accelerate.cli.options import (
+    accelerate_url_option,
+    file_argument,
+    load,
+    name_option,
+    redactor_of,
+    target_of,
+)
+from rally_accelerate.cli.output import redact_with, safe
+from rally_accelerate.config.load import Loaded
+from rally_accelerate.errors import ConfigError
+from rally_accelerate.mapping.coverage import Coverage
+from rally_accelerate.mapping.verdict import Verdict
+from rally_accelerate.observe import logs
+from rally_accelerate.rally.limiter import LimiterPool
+from rally_accelerate.sync import review
+from rally_accelerate.sync.wiring import Links, Target, links
+
+T = TypeVar("T")
+
+PARTIAL = 4
+
+#: How many lines of one list are shown.
+SHOWN = 50
+
+NOWHERE = Target("https://accelerate.invalid", SecretStr("not-used"))
+
+
+@click.command()
+@file_argument
+@click.argument("key")
+@name_option
+def explain(*, file: Path, key: str, name: str) -> int:
+    """Show for one live item, say US123, which rule gave which value."""
+    one = _one(load(file, name=name))
+    found = _asked(one, lambda connected: review.explain(connected.source, connected.rules, key.strip()))
+    click.secho(safe(f"{found.issue.display_id}: {found.issue.name}"), bold=True)
+    for target, outcome in found.outcomes.items():
+        if target == "description":
+            continue
+        value = ", ".join(map(str, outcome.value)) if isinstance(outcome.value, tuple) else outcome.value
+        shown = "(empty)" if value in (None, "") else value
+        click.echo(safe(f"  {target}: {shown}"))
+        click.echo(click.style(safe(f"      {outcome.reason}"), dim=True))
+    history = found.judgement
+    told = history.reason or "; ".join(map(str, history.gaps)) or "it leads from the creation to the present"
+    click.echo(safe(f"  history: {len(found.issue.history)} changes, {history.verdict.value}: {told}"))
+    return 0
+
+
+@click.command("coverage")
+@file_argument
+@name_option
+def coverage_command(*, file: Path, name: str) -> int:
+    """Count the states, types, priorities and other values that no rule maps, among all items."""
+    one = _one(load(file, name=name))
+    _show(_asked(one, lambda connected: review.covered(connected.source, connected.rules)))
+    return 0
+
+
+@click.command()
+@file_argument
+@name_option
+@accelerate_url_option
+def verify(*, file: Path, name: str, accelerate_url: str) -> int:
+    """Check that every history leads from the creation to the present, and compare with what Accelerate holds.
+
+    Ends with 4 when anything is not as it should be.
+    """
+    one = _one(load(file, name=name, accelerate_url=accelerate_url))
+    compares = target_of(one.integration) is not None
+    found = _asked(
+        one,
+        lambda connected: review.verify(connected.source, connected.sink if compares else None, connected.rules),
+    )
+    counts = ", ".join(f"{found.verdicts.get(verdict, 0):,} {verdict.value}" for verdict in Verdict)
+    click.secho(f"{one.integration.name}: histories: {counts}", bold=True)
+    _list([f"{key}: {fault.verdict.value}: {fault.reason or _gaps(fault.gaps)}" for key, fault in found.faults.items()])
+    if compares:
+        click.secho(f"compared with Accelerate: {found.compared:,} issues", bold=True)
+        _list(found.differences)
+    else:
+        click.echo("not compared with Accelerate: accelerateUrl or ucvAccessKey is not given")
+    return PARTIAL if found.faults or found.differences else 0
+
+
+def _show(found: Coverage) -> None:
+    for shown, items in found.items.items():
+        click.secho(safe(f"{shown}: {items:,} items"), bold=True)
+        for value in found.values:
+            if value.type == shown:
+                what = "no rule maps this value" if value.ruled else "as Rally has it, there is no rule"
+                click.echo(safe(f"  {value.target} {value.value!r}: {value.items:,} items ({what})"))
+        for unread in found.fields:
+            if unread.type == shown:
+                click.echo(safe(f"  {unread.name}: filled in {unread.items:,} items, and read by nobody"))
+
+
+def _gaps(gaps: Sequence[Any]) -> str:
+    return "; ".join(map(str, gaps))
+
+
+def _list(lines: Sequence[str]) -> None:
+    for line in lines[:SHOWN]:
+        click.secho(safe(f"  {line}"), fg="yellow")
+    if len(lines) > SHOWN:
+        click.secho(f"  and {len(lines) - SHOWN:,} more", fg="yellow")
+
+
+def _one(loaded: Sequence[Loaded]) -> Loaded:
+    if len(loaded) != 1:
+        names = ", ".join(one.integration.name for one in loaded)
+        raise ConfigError(
+            "this looks at one integration at a time", hint=f"Choose one with --name: {names}." if names else ""
+        )
+    return loaded[0]
+
+
+def _asked(one: Loaded, ask: Callable[[Links], Awaitable[T]]) -> T:
+    redact_with(redactor_of([one]))
+    logs.set_up("ERROR", redactor=redactor_of([one]), stream=sys.stderr)
+
+    async def asking() -> T:
+        target = target_of(one.integration) or NOWHERE
+        async with links(one.integration, target=target, limiters=LimiterPool()) as connected:
+            return await ask(connected)
+
+    return asyncio.run(asking())

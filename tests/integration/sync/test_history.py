@@ -1,0 +1,124 @@
+"""The history that is uploaded is the simulator's own story, whichever source tells it."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from rally_accelerate.accelerate.payload import item_in
+from rally_accelerate.config.load import validated
+from rally_accelerate.mapping.rules import rules_of
+from rally_accelerate.model.report import SyncReport
+from rally_accelerate.rally.client import RallyClient
+from rally_accelerate.rally.limiter import LimiterPool
+from rally_accelerate.sync.engine import sync_once
+from rally_accelerate.sync.preview import PreviewSink
+from rally_accelerate.sync.state import MemoryState
+from rally_sandbox.clock import Clock
+from rally_sandbox.serving import LIMITED_API_KEY, SANDBOX_API_KEY, serve
+from rally_sandbox.world import World
+from support.truth import history, told
+
+BEGIN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+SEEDS = range(1, 9)
+
+
+def busy_world(seed: int, items: int = 220) -> World:
+    """A company that went on working until a while ago, so that Lookback has everything."""
+    world = World.create(seed, items, clock=Clock.standing(BEGIN))
+    for _ in range(25):
+        world.work(4)
+        world.clock.advance(timedelta(seconds=11))
+    world.clock.advance(timedelta(minutes=10))
+    return world
+
+
+async def synced(url: str, key: str = SANDBOX_API_KEY, **given: Any) -> tuple[SyncReport, dict[str, dict[str, Any]]]:
+    """A first sync's report, and what it uploads by external id."""
+    integration = validated({"name": "x", "properties": {"baseUrl": url, "apiKey": key, **given}})
+    sink = PreviewSink(keep=10**6)
+    async with RallyClient(integration.properties, limiters=LimiterPool()) as client:
+        rules = rules_of(integration.properties)
+        report = await sync_once(client, sink, MemoryState(), rules, lambda: datetime.now(UTC))
+    assert report.failure is None, report.failure
+    return report, {issue.external_id: item_in(issue) for issue in sink.issues}
+
+
+def truth(world: World) -> dict[str, Any]:
+    """Every story and defect that the service shows, by ObjectID."""
+    home = world.company.workspaces[0].object_id
+    rows = [row for kind in ("story", "defect") for row in world.items(kind)]
+    return {str(row["object_id"]): row for row in rows if row["visible"] and row["workspace"] == home}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_both_sources_tell_the_simulators_own_story_and_replay_to_the_present(seed: int) -> None:
+    world = busy_world(seed)
+    with serve(world) as rally:
+        first, by_lookback = asyncio.run(synced(rally.url, historySource="lookback"))
+        second, by_revisions = asyncio.run(synced(rally.url, historySource="revisions"))
+        assert rally.stats.requests["revision"] > 0
+    rows = truth(world)
+    assert by_lookback.keys() == by_revisions.keys() == rows.keys()
+    for key, row in rows.items():
+        expected = history(row, ids=False)
+        assert told(by_lookback[key], ids=False) == expected, row["formatted_id"]
+        assert told(by_revisions[key], ids=False) == expected, row["formatted_id"]
+        # Lookback tells timeboxes by id always, revisions where a name can mean only one.
+        assert told(by_lookback[key]) == history(row), row["formatted_id"]
+    for report in (first, second):
+        assert report.tally.complete == len(rows)
+        assert (report.tally.incomplete, report.tally.unverifiable) == (0, 0)
+
+
+def test_the_same_input_gives_the_same_bytes() -> None:
+    with serve(busy_world(3, 120)) as rally:
+        assert asyncio.run(synced(rally.url))[1] == asyncio.run(synced(rally.url))[1]
+
+
+def test_what_lookback_shows_only_in_part_is_told_by_revisions() -> None:
+    world = busy_world(5)
+    team = world.company.teams[0].project
+    other = world.company.teams[4].project
+    moved = next(
+        row["object_id"]
+        for row in world.items("story")
+        if row["visible"] and row["values"]["Project"]["object_id"] == other.object_id
+    )
+    world.edit(moved, {"Project": team})
+    world.clock.advance(timedelta(minutes=10))
+    with serve(world) as rally:
+        report, issues = asyncio.run(synced(rally.url, LIMITED_API_KEY))
+    assert sum("only in part" in notice for notice in report.notices) == 1
+    row = truth(world)[str(moved)]
+    # The limited user sees nothing of the years in the other project in Lookback; revisions belong to the item.
+    assert told(issues[str(moved)], ids=False) == history(row, ids=False)
+
+
+def test_a_server_without_lookback_is_told_once_and_read_by_revisions() -> None:
+    world = busy_world(6, 120)
+    world.lookback.available = False
+    with serve(world) as rally:
+        report, issues = asyncio.run(synced(rally.url))
+        assert rally.stats.requests["snapshot"] == 1
+    assert sum("Lookback cannot be used" in notice for notice in report.notices) == 1
+    for key, row in truth(world).items():
+        assert told(issues[key], ids=False) == history(row, ids=False)
+
+
+def test_without_history_nothing_is_asked_for() -> None:
+    with serve(busy_world(7, 60)) as rally:
+        report, issues = asyncio.run(synced(rally.url, historySource="none"))
+        assert not {"snapshot", "revision"} & set(rally.stats.requests)
+    assert report.tally.unverifiable == len(issues)
+    assert all(issue["history"] == [] for issue in issues.values())
+
+
+def test_a_page_of_snapshots_that_is_too_small_is_asked_for_again_behind() -> None:
+    world = busy_world(8, 150)
+    with serve(world) as rally:
+        _, issues = asyncio.run(synced(rally.url, historySource="lookback", pageSize=15))
+        assert rally.stats.requests["snapshot"] > 4
+    for key, row in truth(world).items():
+        assert told(issues[key]) == history(row)
