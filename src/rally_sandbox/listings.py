@@ -28,7 +28,9 @@ def find_records(
     asker: Asker,
 ) -> list[Entity]:
     """The visible records of a type that a query finds, in order."""
-    found: list[Entity] = [each for each in _all(world, kind) if _is_visible(each, scope, login)]
+    found: list[Entity] = [
+        each for each in _all(world, kind) if _is_visible(each, scope, login) and each.object_id not in world.forgotten
+    ]
     return chosen(world, found, kind, query, order=order, asker=asker)
 
 

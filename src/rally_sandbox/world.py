@@ -83,6 +83,8 @@ class World:
         self.new_revisions: list[tuple[int, int, int]] = []
         self.bin = RecycleBin()
         self.lookback = LookbackService()
+        #: ObjectIDs of deleted users.
+        self.forgotten: set[int] = set()
         #: Revisions of renamed records, by the record's ObjectID.
         self._renamings: dict[int, list[Change]] = {}
         self._belongings = Belongings(self.columns)
@@ -351,6 +353,12 @@ class World:
             found_record.values["DisplayName" if found_record.type == "User" else "Name"] = name
             self._touch(found_record)
             return found_record
+
+    def forget_user(self, user: object) -> None:
+        """Delete a user: no list shows them any more, references keep a stub with the name."""
+        with self.lock:
+            self.forgotten.add(self.record("User", user).object_id)
+            self.version += 1
 
     def close_project(self, project: object) -> Record:
         """Close a project: it stays listed with State ``Closed``, its items are no longer returned."""

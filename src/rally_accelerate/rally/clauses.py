@@ -94,6 +94,7 @@ class Reader:
         *,
         project: Place,
         collections: Mapping[str, Sequence[str]],
+        present: Mapping[str, str] | None = None,
     ) -> Past:
         """The past of one item.
 
@@ -101,6 +102,7 @@ class Reader:
             revisions: All of its revisions, in any order.
             project: Its project now.
             collections: The members that its collections have now, by field.
+            present: The text that drop-downs and people have now, by field: what was renamed since is recognised by it.
         """
         ordered = sorted(revisions, key=lambda revision: (revision.instant, revision.number))
         told: list[_Told] = []
@@ -109,7 +111,10 @@ class Reader:
         for revision in ordered:
             self._read(revision, told, unread, recycled)
         numbers = [revision.number for revision in ordered]
+        whole = bool(numbers) and sorted(set(numbers)) == list(range(len(set(numbers))))
         changes = self._settled(told, project=project, collections=collections)
+        if whole and not unread:
+            changes = renamed(changes, present or {})
         changes.extend(recycled)
         # Within one save in the order of the fields; deletion and restoration stand before what they bring along.
         changes.sort(key=lambda change: (change.at, self._order.get(change.field, -1)))
@@ -118,7 +123,7 @@ class Reader:
             changes=tuple(changes),
             unread=tuple(unread),
             creator=next((revision.user for revision in ordered if revision.number == 0), ""),
-            whole=sorted(set(numbers)) == list(range(len(set(numbers)))) and bool(numbers),
+            whole=whole,
         )
 
     def _read(self, revision: Revision, told: list[_Told], unread: list[Unread], recycled: list[FieldChange]) -> None:
@@ -185,6 +190,36 @@ class Reader:
                 return Named(self._which(field.shape, text, project), text) if text else None
             case _:
                 return text
+
+
+def renamed(changes: Sequence[FieldChange], present: Mapping[str, str]) -> list[FieldChange]:
+    """The changes with today's names of states and people.
+
+    Revisions keep the name of their day. Where every save is told, a value that differs from the one that the save
+    before left, or from the present one, without a save in between, can only have been renamed: nothing else changes
+    without a save. Lookback, which knows values by id, tells today's names as well.
+
+    Args:
+        changes: Oldest first.
+        present: What fields hold now; others are left as they are.
+    """
+    names: dict[str, dict[str, str]] = {name: {} for name in present}
+    expected = dict(present)
+    found: list[FieldChange] = []
+    for change in reversed(changes):
+        alias = names.get(change.field)
+        if alias is None or not isinstance(change.before, str) or not isinstance(change.after, str):
+            found.append(change)
+            continue
+        after = alias.get(change.after, change.after)
+        wanted = expected[change.field]
+        if after != wanted and after and wanted:
+            alias[change.after] = after = wanted
+        before = alias.get(change.before, change.before)
+        expected[change.field] = before
+        found.append(change._replace(before=before, after=after))
+    found.reverse()
+    return found
 
 
 def _member_change(told: _Told, members: set[str]) -> FieldChange:

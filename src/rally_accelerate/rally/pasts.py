@@ -17,7 +17,7 @@ from rally_accelerate.rally import clauses, lookback, snapshots
 from rally_accelerate.rally.calls import SNAPSHOT, Caller, largest_page
 from rally_accelerate.rally.histories import Histories
 from rally_accelerate.rally.names import Names
-from rally_accelerate.rally.pastfields import PastFields, Shape
+from rally_accelerate.rally.pastfields import PastFields, Shape, choice_text
 from rally_accelerate.rally.records import NO_PAST, Past, PastSource, Record, Revision, Scope
 from rally_accelerate.rally.wire import Request, ref_id
 
@@ -38,6 +38,9 @@ CLOCKS = timedelta(seconds=5)
 ANSWERS_AT_ONCE = 1
 
 ITEMS_BETWEEN_PAUSES = 200
+
+#: Shapes whose values may be renamed without a save of the item.
+RENAMED = (Shape.CHOICE, Shape.FLOW_STATE, Shape.PERSON)
 
 PARTLY = (
     "Lookback shows some items' past only in part, because it touches projects that this user may not see; their "
@@ -209,7 +212,9 @@ class Pasts:
         found: dict[int, Past] = {}
         for number, (record, its) in enumerate(zip(records, revisions, strict=True), start=1):
             project = clauses.Place(_name(record, "Project"), ref_id(record.fields.get("Project") or {}))
-            past = reader.past(its, project=project, collections=_collections(record))
+            past = reader.past(
+                its, project=project, collections=_collections(record), present=_present(record, self._fields)
+            )
             found[record.object_id] = past
             if number % ITEMS_BETWEEN_PAUSES == 0:
                 await asyncio.sleep(0)
@@ -252,4 +257,16 @@ def _collections(record: Record) -> dict[str, list[str]]:
             if isinstance(members, list)
             else []
         )
+    return found
+
+
+def _present(record: Record, fields: PastFields) -> dict[str, str]:
+    """What drop-downs and people are now, in the form of the past's values."""
+    found: dict[str, str] = {}
+    for field in fields.fields:
+        value = record.fields.get(field.name)
+        if isinstance(value, Mapping):
+            value = value.get("DisplayName") or value.get("Name") or value.get("_refObjectName")
+        if field.shape in RENAMED and field.name in record.fields and (value is None or isinstance(value, str)):
+            found[field.name] = choice_text(value)
     return found

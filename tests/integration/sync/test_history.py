@@ -6,18 +6,10 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.accelerate.payload import item_in
-from rally_accelerate.config.load import validated
-from rally_accelerate.mapping.rules import rules_of
-from rally_accelerate.model.report import SyncReport
-from rally_accelerate.rally.client import RallyClient
-from rally_accelerate.rally.limiter import LimiterPool
-from rally_accelerate.sync.engine import sync_once
-from rally_accelerate.sync.preview import PreviewSink
-from rally_accelerate.sync.state import MemoryState
 from rally_sandbox.clock import Clock
-from rally_sandbox.serving import LIMITED_API_KEY, SANDBOX_API_KEY, serve
+from rally_sandbox.serving import LIMITED_API_KEY, serve
 from rally_sandbox.world import World
+from support.first_sync import synced
 from support.truth import history, told
 
 BEGIN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -32,17 +24,6 @@ def busy_world(seed: int, items: int = 220) -> World:
         world.clock.advance(timedelta(seconds=11))
     world.clock.advance(timedelta(minutes=10))
     return world
-
-
-async def synced(url: str, key: str = SANDBOX_API_KEY, **given: Any) -> tuple[SyncReport, dict[str, dict[str, Any]]]:
-    """A first sync's report, and what it uploads by external id."""
-    integration = validated({"name": "x", "properties": {"baseUrl": url, "apiKey": key, **given}})
-    sink = PreviewSink(keep=10**6)
-    async with RallyClient(integration.properties, limiters=LimiterPool()) as client:
-        rules = rules_of(integration.properties)
-        report = await sync_once(client, sink, MemoryState(), rules, lambda: datetime.now(UTC))
-    assert report.failure is None, report.failure
-    return report, {issue.external_id: item_in(issue) for issue in sink.issues}
 
 
 def truth(world: World) -> dict[str, Any]:
