@@ -5,13 +5,14 @@ no error of the product and travels through everything, as a kill would. Time is
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+from rally_accelerate.accelerate.retire import Retirement
 from rally_accelerate.model.issue import Issue, SourceRevision
 from rally_accelerate.model.progress import Progress, Sent, Walk
 from rally_accelerate.model.report import Receipt, Usage
-from rally_accelerate.rally.records import Page, Project, Record, Scope, WorkItem, Workspace
+from rally_accelerate.rally.records import Binned, Page, Project, Record, Scope, WorkItem, Workspace
 from rally_accelerate.sync.state import MemoryState
 
 KIND = "hierarchicalrequirement"
@@ -41,6 +42,9 @@ class World:
     #: What happens at which moment.
     script: Mapping[int, Sequence[Callable[["World"], None]]] = field(default_factory=dict)
     crash_at: int | None = None
+    #: When which deleted item was deleted, and what it was.
+    bin: dict[int, int] = field(default_factory=dict)
+    binned: dict[int, Item] = field(default_factory=dict)
     #: How many moments a change stays invisible to queries by date.
     lag: int = 0
 
@@ -70,7 +74,17 @@ class World:
 
     def delete(self, key: int) -> None:
         """An item disappears from every answer."""
-        self.items.pop(key, None)
+        if item := self.items.pop(key, None):
+            self.bin[key] = self.moment
+            self.binned[key] = item
+
+    def restore(self, key: int) -> None:
+        """A deleted item comes back, as a new revision."""
+        if item := self.binned.pop(key, None):
+            item.version += 1
+            item.changed = self.moment
+            self.items[key] = item
+            self.bin.pop(key, None)
 
     def move(self, key: int) -> None:
         """An item goes to the other project."""
@@ -139,6 +153,30 @@ class SmallSource:
         """Nothing."""
         return ()
 
+    def in_scope(self, key: int) -> bool:
+        """Whether an item belongs to the projects that are read."""
+        projects = {project.object_id for project in self._projects}
+        return key in self.world.items and (not projects or self.world.items[key].project in projects)
+
+    async def shown(self, scope: Scope, ids: Sequence[int] | None = None) -> set[int]:
+        """What is there, in one answer."""
+        self.world.tick()
+        return {key for key in self.world.items if self.in_scope(key) and (ids is None or key in ids)}
+
+    async def binned(self, scope: Scope, since: datetime) -> list[Binned]:
+        """What was deleted, and lies there still."""
+        self.world.tick()
+        return [
+            Binned(key, EPOCH + timedelta(seconds=moment), "Sample User")
+            for key, moment in self.world.bin.items()
+            if key not in self.world.items and EPOCH + timedelta(seconds=moment) >= since
+        ]
+
+    async def elsewhere(self, scope: Scope, ids: Sequence[int]) -> Mapping[int, str]:
+        """What is in a project that is not read."""
+        self.world.tick()
+        return {key: f"P{self.world.items[key].project}" for key in ids if key in self.world.items}
+
     async def history(self, scope: Scope, records: Sequence[Record]) -> list[WorkItem]:
         """No past."""
         self.world.tick()
@@ -165,6 +203,14 @@ class SmallSink:
             self.uploads += 1
             self.world.tick()
             yield Receipt(delivered=(issue.external_id,))
+
+    async def retire(self, retirements: Sequence[Retirement]) -> AsyncIterator[Receipt]:
+        """Give issues another status; the process may die before and after each."""
+        for each in retirements:
+            self.world.tick()
+            self.held[each.external_id] = replace(self.held[each.external_id], status=each.status)
+            self.world.tick()
+            yield Receipt(delivered=(each.external_id,))
 
 
 class SmallState(MemoryState):

@@ -16,6 +16,7 @@ import stamina
 from pydantic import SecretStr
 
 from rally_accelerate.accelerate import documents, payload, wire
+from rally_accelerate.accelerate.retire import Retirement, retired
 from rally_accelerate.errors import (
     AccessRefused,
     Broken,
@@ -35,6 +36,9 @@ from rally_accelerate.model.report import Receipt, Skipped, Usage
 log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 10.0
+
+#: How many issues of items that are gone are told so at once: each is read back by itself.
+RETIRED_AT_ONCE = 50
 
 #: How many issues are read back at once.
 ISSUES_IN_A_PAGE = 500
@@ -157,7 +161,38 @@ class AccelerateClient:
         Raises:
             RallyAccelerateError: The fault is not in an item.
         """
-        packed = [payload.pack(issue) for issue in issues]
+        async for receipt in self._delivered_packed([payload.pack(issue) for issue in issues]):
+            yield receipt
+
+    async def retire(self, retirements: Sequence[Retirement]) -> AsyncIterator[Receipt]:
+        """Give issues whose items are gone their last status, everything else as it is held.
+
+        An issue that Accelerate does not hold is refused: there is nothing to be told so.
+        """
+        for start in range(0, len(retirements), RETIRED_AT_ONCE):
+            packed: list[payload.Packed] = []
+            for each in retirements[start : start + RETIRED_AT_ONCE]:
+                held = await self._held_issue(each.external_id)
+                if held is None:
+                    reason = Skipped(each.external_id, "Accelerate does not hold it, so it cannot be marked as gone")
+                    yield Receipt(refused=((each.external_id, reason),))
+                else:
+                    packed.append(retired(held, each))
+            async for receipt in self._delivered_packed(packed):
+                yield receipt
+
+    async def _held_issue(self, external_id: str) -> Mapping[str, Any] | None:
+        variables = {"tenantId": self._account.tenant_id, "issueId": external_id}
+        body = {"operationName": "issue", "query": documents.READ_ISSUE, "variables": variables}
+        data = await self._post(orjson.dumps(body), asked="issue")
+        found = data.get("issue")
+        issue = found.get("issue") if isinstance(found, Mapping) else None
+        # Which id the server looks for is not said [U]: another tracker's issue of the same number is not ours.
+        if not isinstance(issue, Mapping) or str(issue.get("_id")) != external_id:
+            return None
+        return issue if found.get("trackerId") in (None, self._tracker_id) else None
+
+    async def _delivered_packed(self, packed: Sequence[payload.Packed]) -> AsyncIterator[Receipt]:
         broken_by = 0
         for batch in payload.batches(packed, limits=self._limits, address=self._address()):
             waiting = [batch]

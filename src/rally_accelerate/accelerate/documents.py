@@ -44,8 +44,84 @@ query issuesForProjectKey($tenantId: ID!, $projectKey: String!, $limit: Int, $cu
 }
 """.strip()
 
+READ_ISSUE = """
+query issue($tenantId: ID!, $issueId: ID!) {
+  issue(tenantId: $tenantId, issueId: $issueId) {
+    trackerId
+    issue {
+      _id
+      id
+      name
+      description
+      status
+      url
+      creator
+      owner
+      created
+      lastUpdate
+      type
+      normalizedType
+      priority
+      storyPoints
+      epic
+      rawIssue
+      versionIds
+      components
+      labels
+      comments {
+        id
+        user
+        created
+        updated
+        comment
+      }
+      history {
+        timestamp
+        content {
+          field
+          type
+          from
+          to
+          user
+          userDisplayName
+        }
+      }
+      releases {
+        id
+        description
+        name
+        archived
+        released
+        releaseDate
+      }
+      sprints {
+        id
+        name
+        previous
+        description
+        startTime
+        endTime
+        completeTime
+        url
+        active
+      }
+      project {
+        id
+        key
+        name
+      }
+      relations {
+        id
+        type
+      }
+    }
+  }
+}
+""".strip()
+
 ALL = {
     "uploadIssueData": UPLOAD_ISSUES,
     "integrationByName": FIND_INTEGRATION,
     "issuesForProjectKey": READ_ISSUES,
+    "issue": READ_ISSUE,
 }

@@ -1,7 +1,7 @@
 """Options that several commands share."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,9 @@ import click
 from rally_accelerate.config.load import Loaded, integrations, read_json
 from rally_accelerate.config.model import Integration
 from rally_accelerate.config.redact import Redactor, secrets_of
+from rally_accelerate.config.values import as_instant
 from rally_accelerate.errors import ConfigError, Problem
+from rally_accelerate.model.progress import Window
 from rally_accelerate.sync.wiring import Target
 
 LONGEST_SECONDS = 7 * 24 * 3600
@@ -37,6 +39,23 @@ class Duration(click.ParamType[timedelta]):
         return timedelta(seconds=seconds)
 
 
+class Again(click.ParamType[Window]):
+    """``full``, or the date since which everything that changed is sent again."""
+
+    name = "full|date"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Window:
+        """Read the word or the date, or say what would have been right."""
+        if isinstance(value, Window):
+            return value
+        if str(value).strip().lower() == "full":
+            return Window()
+        try:
+            return Window(as_instant(value))
+        except ValueError as error:
+            self.fail(f"{value!r} {error}; or write full", param, ctx)
+
+
 file_argument = click.argument("file", type=click.Path(path_type=Path))
 name_option = click.option("--name", default="", help="Only the integration of this name.")
 accelerate_url_option = click.option(
@@ -46,9 +65,9 @@ accelerate_url_option = click.option(
 )
 
 
-def load(file: Path, *, name: str, accelerate_url: str = "") -> list[Loaded]:
-    """The file's integrations, validated."""
-    overrides = {"accelerateUrl": accelerate_url} if accelerate_url else {}
+def load(file: Path, *, name: str, accelerate_url: str = "", given: Mapping[str, Any] | None = None) -> list[Loaded]:
+    """The file's integrations, validated; ``given`` are properties of the command line."""
+    overrides = {**(given or {}), **({"accelerateUrl": accelerate_url} if accelerate_url else {})}
     return integrations(read_json(file), origin=str(file), name=name, overrides=overrides)
 
 

@@ -74,6 +74,15 @@ def show_report(report: SyncReport, *, name: str, uploaded: str = "uploaded") ->
         f"requests: {report.rally.requests:,} to Rally, {report.accelerate.requests:,} to Accelerate"
         + (f", {retries:,} tried again" if (retries := report.rally.retries + report.accelerate.retries) else "")
     )
+    histories = tally.complete + tally.incomplete + tally.unverifiable
+    if histories:
+        click.echo(
+            f"  histories: {tally.complete:,} complete"
+            + (f", {tally.incomplete:,} incomplete" if tally.incomplete else "")
+            + (f", {tally.unverifiable:,} that cannot be checked" if tally.unverifiable else "")
+        )
+    if tally.removed:
+        click.echo(f"  marked as gone: {tally.removed:,}")
     for notice in report.notices:
         click.echo(safe(f"  note: {notice}"))
     for skip in report.skipped[:SKIPS_SHOWN]:

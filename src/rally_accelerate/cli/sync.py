@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 from pydantic import SecretStr
 
 from rally_accelerate.accelerate.wire import graphql_address
 from rally_accelerate.cli.options import (
+    Again,
     Duration,
     accelerate_url_option,
     file_argument,
@@ -27,22 +29,25 @@ from rally_accelerate.config.load import Loaded, state_folder
 from rally_accelerate.config.model import Integration
 from rally_accelerate.errors import ConfigError, RallyAccelerateError
 from rally_accelerate.model.issue import Issue
+from rally_accelerate.model.progress import Window
 from rally_accelerate.model.report import Outcome, SyncReport
 from rally_accelerate.observe import logs
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.sync.engine import sync_once
 from rally_accelerate.sync.ports import Sink, State
 from rally_accelerate.sync.preview import PreviewSink, UnwrittenState
+from rally_accelerate.sync.review import compare
 from rally_accelerate.sync.state import MemoryState, StateFile
-from rally_accelerate.sync.wiring import Target, links
+from rally_accelerate.sync.wiring import Target, links, plans_of
 
 EVERY = timedelta(minutes=5)
 
 #: Exit codes when several integrations end differently: the one that most needs somebody.
 WORST_FIRST = (OWN_FAULT, 2, 3, 4, 0)
 
-#: How many issues a dry run shows on the terminal.
+#: How many issues a dry run shows on the terminal, and how many differences the preview of a resync.
 SHOWN = 20
+DIFFERENCES_SHOWN = 50
 
 
 @click.command()
@@ -52,6 +57,12 @@ SHOWN = 20
 @click.option("--once", is_flag=True, help="Run once and end, instead of every five minutes.")
 @click.option("--every", type=Duration(), default="5m", show_default=True, help="Time from one run to the next.")
 @click.option("--dry-run", is_flag=True, help="Show what would be uploaded; send and remember nothing.")
+@click.option(
+    "--resync",
+    type=Again(),
+    help="Send everything again, once: full, or what changed since a date. With --dry-run, what would change.",
+)
+@click.option("--approve-removal", is_flag=True, help="Mark items as gone, however many they are; for this run.")
 @click.option("--json", "as_json", is_flag=True, help="Print each run's report as one line of JSON.")
 @click.option(
     "--state",
@@ -66,11 +77,14 @@ def sync(
     once: bool,
     every: timedelta,
     dry_run: bool,
+    resync: Window | None,
+    approve_removal: bool,
     as_json: bool,
     state: Path | None,
 ) -> int:
     """Sync the integrations of FILE, a value stream's JSON or its integrations section."""
-    loaded = load(file, name=name, accelerate_url=accelerate_url)
+    given = {"approveRemoval": True} if approve_removal else {}
+    loaded = load(file, name=name, accelerate_url=accelerate_url, given=given)
     if not loaded:
         click.echo("every integration in this file is disabled", err=True)
         return 0
@@ -89,8 +103,8 @@ def sync(
             None if dry_run and not path.exists() else stack.enter_context(StateFile(path, read_only=dry_run))
         )
         debug = bool(click.get_current_context().find_root().params.get("debug"))
-        runner = _Runner(loaded, file_of_states, dry_run=dry_run, as_json=as_json, debug=debug)
-        if once or dry_run:
+        runner = _Runner(loaded, file_of_states, dry_run=dry_run, again=resync, as_json=as_json, debug=debug)
+        if once or dry_run or resync:
             return asyncio.run(runner.once())
         try:
             return asyncio.run(runner.every(every))
@@ -101,11 +115,19 @@ def sync(
 
 class _Runner:
     def __init__(
-        self, loaded: Sequence[Loaded], states: StateFile | None, *, dry_run: bool, as_json: bool, debug: bool
+        self,
+        loaded: Sequence[Loaded],
+        states: StateFile | None,
+        *,
+        dry_run: bool,
+        again: Window | None,
+        as_json: bool,
+        debug: bool,
     ) -> None:
         self._loaded = loaded
         self._states = states
         self._dry_run = dry_run
+        self._again = again
         self._as_json = as_json
         self._debug = debug
         self._limiters = LimiterPool()
@@ -126,6 +148,7 @@ class _Runner:
 
     async def _run(self, integration: Integration) -> int:
         target = target_of(integration) or Target("https://dry-run.invalid", SecretStr(""))
+        difference: list[str] | None = None
         try:
             async with links(integration, target=target, limiters=self._limiters) as connected:
                 if target_of(integration) is not None:
@@ -142,8 +165,11 @@ class _Runner:
                         connected.rules,
                         lambda: datetime.now(UTC),
                         overlap=timedelta(minutes=integration.properties.overlap_minutes),
+                        plans=plans_of(integration.properties, again=self._again),
                         watch=watch,
                     )
+                if self._dry_run and self._again and report.failure is None and target_of(integration):
+                    _, difference = await compare(connected.sink, preview.outlines, whole=False)
         except RallyAccelerateError as error:
             report = SyncReport(started_at=datetime.now(UTC), seconds=0.0, failure=error)
         except Exception as error:
@@ -152,22 +178,36 @@ class _Runner:
                 raise
             click.echo(f"{integration.name}: {own_fault(error)}", err=True)
             return OWN_FAULT
-        self._tell(integration, report, preview.issues if self._dry_run and report.failure is None else [])
+        self._tell(integration, report, preview.issues if self._dry_run and report.failure is None else [], difference)
         return exit_code(report)
 
     def _state(self, integration: Integration, *, tracker_id: str) -> State:
         return MemoryState() if self._states is None else self._states.of(owner_of(integration, tracker_id=tracker_id))
 
-    def _tell(self, integration: Integration, report: SyncReport, previewed: Sequence[Issue]) -> None:
+    def _tell(
+        self,
+        integration: Integration,
+        report: SyncReport,
+        previewed: Sequence[Issue],
+        difference: Sequence[str] | None,
+    ) -> None:
         if self._as_json:
             wouldbe = [_line(issue) for issue in previewed]
-            extra = {"dryRun": True, "wouldUpload": wouldbe} if self._dry_run else {}
+            extra: dict[str, Any] = {"dryRun": True, "wouldUpload": wouldbe} if self._dry_run else {}
+            if difference is not None:
+                extra["differences"] = list(difference)
             account = {"integration": integration.name, **report.as_dict(), **extra}
             click.echo(safe(json.dumps(account, ensure_ascii=False)))
             return
-        for issue in previewed:
+        for issue in previewed if difference is None else ():
             click.echo("  " + "  ".join(f"{value}" for value in _line(issue).values()))
-        if self._dry_run and report.tally.uploaded > len(previewed):
+        for line in (difference or ())[:DIFFERENCES_SHOWN]:
+            click.echo(safe(f"  {line}"))
+        if difference is not None:
+            click.echo(
+                f"  {len(difference):,} differences to what Accelerate holds; everything else is sent as it is there"
+            )
+        elif self._dry_run and report.tally.uploaded > len(previewed):
             click.echo(f"  and {report.tally.uploaded - len(previewed):,} more")
         if self._dry_run:
             show_report(report, name=f"{integration.name} (dry run, nothing was sent)", uploaded="would be uploaded")

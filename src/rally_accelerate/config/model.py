@@ -4,6 +4,7 @@ The plug-in manifest, the web form, the example file and the reference page are 
 order and meaning of the first ten are those of the plug-in's public page; the rest are ours and hidden by default.
 """
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
@@ -11,12 +12,15 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from rally_accelerate.config.values import (
     as_base_url,
     as_boolean,
+    as_cap,
+    as_instant,
     as_json_value,
     as_kind,
     as_level,
     as_list,
     as_name_map,
     as_proxy_server,
+    as_removed_status,
     as_text,
     as_word,
 )
@@ -199,6 +203,46 @@ class Properties(BaseModel):
             "kept in the raw issue.",
         ),
     ] = Field("ScheduleState", alias="defectStatus")
+    initial_sync_date: Annotated[
+        Annotated[datetime | None, BeforeValidator(as_instant)],
+        prop(
+            "Initial sync date",
+            "String",
+            "Only items that changed since this date are imported, with their whole history. Moved back later, the "
+            "difference is imported. Empty means all items.",
+        ),
+    ] = Field(None, alias="initialSyncDate")
+    removed_status: Annotated[
+        Annotated[tuple[str, ...], BeforeValidator(as_removed_status)],
+        prop(
+            "Removed status",
+            "Array",
+            "The status of items that are gone: deleted ones, and those that left the scope, separated by a comma; "
+            "keep leaves them as they are.",
+        ),
+    ] = Field(("Deleted", "Moved out"), alias="removedStatus")
+    removal_cap: Annotated[
+        Annotated[tuple[int, float], BeforeValidator(as_cap)],
+        prop(
+            "Removal cap",
+            "String",
+            "When more items than this count and this share of all would be marked as gone at once, none is, until it "
+            "is approved: 5%, 50.",
+        ),
+    ] = Field((50, 0.05), alias="removalCap")
+    removal_check_hours: Annotated[
+        float,
+        prop(
+            "Removal check",
+            "String",
+            "Every how many hours everything is listed, to find items that were moved out or hidden; deleted ones are "
+            "found in every run.",
+        ),
+    ] = Field(24.0, ge=0, le=24 * 365, alias="removalCheckHours")
+    approve_removal: Annotated[
+        Flag,
+        prop("Approve removal", "Boolean", "Mark items as gone even when they are more than the removal cap."),
+    ] = Field(False, alias="approveRemoval")
     history_source: Annotated[
         Annotated[Literal["auto", "lookback", "revisions", "none"], BeforeValidator(as_word)],
         prop(

@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -207,3 +208,57 @@ def as_json_value(value: Any) -> Any:
         return json.loads(value)
     except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"is no JSON: {error}") from None
+
+
+def as_removed_status(value: Any) -> Any:
+    """One or two words for deleted items and for those that left the scope; or ``keep``."""
+    words = as_list(value)
+    if not words:
+        return ("Deleted", "Moved out")
+    if len(words) > 2:  # noqa: PLR2004 - deleted, moved out
+        raise ValueError('must be like "Deleted, Moved out", or keep')
+    return words
+
+
+def as_cap(value: Any) -> Any:
+    """How many items may go at once: a count, a share in percent, or both, as in ``5 %, 50``."""
+    if isinstance(value, tuple):
+        return value
+    items, share = 0, 0.0
+    for word in as_list(value) or ("5%", "50"):
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(%?)", str(word).strip())
+        if found is None:
+            raise ValueError('must be like "5%, 50"')
+        if found[2]:
+            share = float(found[1]) / 100
+        else:
+            items = int(float(found[1]))
+    return (items, share)
+
+
+def as_instant(value: Any) -> Any:
+    """An instant from an ISO date or from milliseconds since 1970; None when nothing is given."""
+    match value:
+        case None | "" | -1 | "-1":
+            return None
+        case datetime():
+            return value
+        case int() | float():
+            return _from_milliseconds(value)
+        case str() if re.fullmatch(r"\d{9,}", value.strip()):
+            return _from_milliseconds(int(value))
+        case str():
+            try:
+                moment = datetime.fromisoformat(value.strip())
+            except ValueError:
+                raise ValueError("must be a date like 2026-01-31 or 2026-01-31T08:00:00Z") from None
+            return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        case _:
+            raise ValueError("must be a date like 2026-01-31 or 2026-01-31T08:00:00Z")
+
+
+def _from_milliseconds(value: float) -> datetime:
+    try:
+        return datetime.fromtimestamp(value / 1000, UTC)
+    except (OverflowError, OSError, ValueError):
+        raise ValueError("is no instant in milliseconds since 1970") from None

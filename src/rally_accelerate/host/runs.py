@@ -26,7 +26,7 @@ from rally_accelerate.observe.logs import LEVELS
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.sync.engine import sync_once
 from rally_accelerate.sync.ports import Watch
-from rally_accelerate.sync.wiring import Target, links
+from rally_accelerate.sync.wiring import Target, links, plans_of
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +116,7 @@ class Runs:
                 connected.rules,
                 lambda: datetime.now(UTC),
                 overlap=overlap,
+                plans=plans_of(integration.properties),
                 watch=counted,
             )
 

@@ -37,6 +37,12 @@ class HostState:
                     found[row.external_id] = Sent(SourceRevision.parse(row.revision), row.rules_version)
         return found
 
+    async def held(self) -> Mapping[str, str]:
+        """Under which mark every item was sent."""
+        query = sa.select(sent.c.external_id, sent.c.rules_version).where(sent.c.integration_id == self._id)
+        async with self._database.reading() as connection:
+            return {row.external_id: row.rules_version for row in (await connection.execute(query)).all()}
+
     async def commit(self, progress: Progress, sent_now: Mapping[str, Sent]) -> None:
         """Remember both in one transaction."""
         rows = [

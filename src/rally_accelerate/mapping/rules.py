@@ -16,6 +16,9 @@ from rally_accelerate.mapping.readrules import read_rules
 #: Raised whenever the program itself maps differently, so that everything is mapped and uploaded again.
 MAPPING_VERSION = 2
 
+#: What the time in the recycle bin is called in a history unless a setting says otherwise.
+REMOVED = "Deleted"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
@@ -28,7 +31,7 @@ class Rules:
     #: ``ScheduleState`` or ``State``.
     defect_status: str = "ScheduleState"
     #: The status that a deleted item has while it is in the recycle bin.
-    removed_status: str = "Deleted"
+    removed_status: str = REMOVED
     #: Whether the server takes the newer fields.
     newer_fields: bool = False
     #: Which history is asked for; another source may tell more or less.
@@ -48,12 +51,17 @@ class Rules:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def _keeps(properties: Properties) -> bool:
+    return [word.lower() for word in properties.removed_status] == ["keep"]
+
+
 def rules_of(properties: Properties) -> Rules:
     """The rules that an integration's properties ask for; the user's own are resolved with Rally's help later."""
     return Rules(
         web_url=properties.base_url,
         type_names=dict(properties.type_names),
         defect_status=properties.defect_status,
+        removed_status=REMOVED if _keeps(properties) else properties.removed_status[0],
         newer_fields=properties.newer_fields,
         history_source=properties.history_source,
     )

@@ -18,9 +18,10 @@ DEFAULT_OVERLAP = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Which changes are asked for: those at or after ``since``; None asks for every item."""
+    """Which changes are asked for: those at or after ``since`` and before ``until``; None is no bound."""
 
     since: datetime | None = None
+    until: datetime | None = None
 
 
 def next_window(cursor: datetime | None, *, overlap: timedelta = DEFAULT_OVERLAP) -> Window:
@@ -52,11 +53,13 @@ class Walk:
     only: tuple[int, ...] = ()
     #: For a first walk over the whole workspace: the projects that were visible all along.
     covers: tuple[int, ...] = ()
+    #: A walk beside the usual ones: it moves no cursor, and is not resumed.
+    aside: bool = False
 
     @property
     def lanes(self) -> tuple[Lane, ...]:
         """The lanes that this walk covers when it has reached its end."""
-        if self.only:
+        if self.only or self.aside:
             return ()
         return tuple(Lane(self.kind, project) for project in (*(self.projects or (WHOLE_WORKSPACE,)), *self.covers))
 
@@ -83,3 +86,9 @@ class Progress:
     unfinished: tuple[Walk, ...] = ()
     #: Items that could not be delivered and are asked for again: (kind, ObjectID).
     owed: frozenset[tuple[str, int]] = frozenset()
+    #: Items that a listing missed, or the recycle bin named, with the instant: to be looked for again.
+    missing: Mapping[int, datetime] = field(default_factory=dict)
+    #: When everything was listed for the last time.
+    listed_at: datetime | None = None
+    #: From which instant on items were read at all; None is from the beginning.
+    since: datetime | None = None

@@ -76,6 +76,9 @@ class Tally:
     uploaded: int = 0
     unchanged: int = 0
     skipped: int = 0
+    #: Issues that were told to be gone, and items that were too many to be told so unasked.
+    removed: int = 0
+    withheld: int = 0
     #: Histories that lead from the creation to the present, that miss something, and that cannot be checked.
     complete: int = 0
     incomplete: int = 0
@@ -102,7 +105,7 @@ class SyncReport:
         """Failed, partial when anything was left out, else complete."""
         if self.failure is not None:
             return Outcome.FAILED
-        return Outcome.PARTIAL if self.tally.skipped else Outcome.COMPLETE
+        return Outcome.PARTIAL if self.tally.skipped or self.tally.withheld else Outcome.COMPLETE
 
     def as_dict(self) -> Mapping[str, Any]:
         """The report as JSON-ready values; keys in camel case as in the settings."""
@@ -114,6 +117,8 @@ class SyncReport:
             "uploaded": self.tally.uploaded,
             "unchanged": self.tally.unchanged,
             "skipped": self.tally.skipped,
+            "removed": self.tally.removed,
+            "withheld": self.tally.withheld,
             "histories": {
                 "complete": self.tally.complete,
                 "incomplete": self.tally.incomplete,

@@ -12,6 +12,7 @@ from rally_accelerate.config.model import Properties
 from rally_accelerate.errors import UnexpectedAnswer
 from rally_accelerate.model.progress import Walk
 from rally_accelerate.model.report import Usage
+from rally_accelerate.rally import gone
 from rally_accelerate.rally.ahead import LookAhead
 from rally_accelerate.rally.calls import Caller
 from rally_accelerate.rally.definitions import Attribute, attributes_of
@@ -22,7 +23,7 @@ from rally_accelerate.rally.pastfields import PastField, PastFields
 from rally_accelerate.rally.pasts import Pasts
 from rally_accelerate.rally.query import Condition, Raw
 from rally_accelerate.rally.questions import listing_of, listings_of
-from rally_accelerate.rally.records import Page, Record, Scope, WorkItem
+from rally_accelerate.rally.records import Binned, Page, Record, Scope, WorkItem
 from rally_accelerate.rally.rows import to_records
 from rally_accelerate.rally.surroundings import Surroundings
 from rally_accelerate.rally.transport import http_client, notices_of
@@ -208,6 +209,18 @@ class RallyClient:
                 links=properties.relations,
             )
         return self._pasts, self._surroundings
+
+    async def shown(self, scope: Scope, ids: Sequence[int] | None = None) -> set[int]:
+        """ObjectIDs of the items that the scope shows now, or of those among ``ids``; complete, or an error."""
+        return await gone.shown(self._caller, scope, ids)
+
+    async def binned(self, scope: Scope, since: datetime) -> list[Binned]:
+        """What was put into the recycle bin since an instant."""
+        return await gone.binned(self._caller, scope, since)
+
+    async def elsewhere(self, scope: Scope, ids: Sequence[int]) -> Mapping[int, str]:
+        """The project's name of each of these items that is still there, only not in the scope."""
+        return await gone.elsewhere(self._caller, scope, ids)
 
     async def count(self, scope: Scope, kind: str) -> int:
         """How many items of a kind the scope has, by Rally's own count."""

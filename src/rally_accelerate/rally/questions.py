@@ -25,6 +25,8 @@ def listing_of(scope: Scope, walk: Walk, more: Sequence[str] = ()) -> Listing:
     where: list[Expression] = []
     if walk.window.since is not None:
         where.append(Condition("LastUpdateDate", ">=", walk.window.since))
+    if walk.window.until is not None:
+        where.append(Condition("LastUpdateDate", "<", walk.window.until))
     projects = [project for project in walk.projects if project != WHOLE_WORKSPACE]
     if len(projects) > 1:
         # The project parameter takes one project; several are a condition on the whole workspace.

@@ -154,6 +154,16 @@ class WorkItem:
     around: Around = NOTHING_AROUND
 
 
+class Binned(NamedTuple):
+    """An entry of the recycle bin (rally-api.md 1.10)."""
+
+    #: ObjectID of the deleted item.
+    object_id: int
+    instant: datetime
+    #: Display name of who deleted it; empty when it is not told.
+    user: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """Some rows of one kind, ascending by ObjectID."""

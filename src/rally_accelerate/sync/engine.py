@@ -26,11 +26,12 @@ from rally_accelerate.errors import RallyAccelerateError, Rejected
 from rally_accelerate.mapping.issue import to_issue
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.mapping.verdict import Verdict, judge
-from rally_accelerate.model.issue import Issue
-from rally_accelerate.model.progress import DEFAULT_OVERLAP, Progress, Sent, Walk
+from rally_accelerate.model.issue import Issue, SourceRevision
+from rally_accelerate.model.progress import DEFAULT_OVERLAP, Progress, Sent, Walk, Window
 from rally_accelerate.model.report import NAMED_SKIPS, Receipt, Skipped, SyncReport, Tally
 from rally_accelerate.rally.records import Page, Record, Scope, WorkItem
 from rally_accelerate.sync import plan
+from rally_accelerate.sync.gone import Removal, settle
 from rally_accelerate.sync.ports import Sink, Source, State, Watch
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,18 @@ HISTORY_DUE = " history due"
 ITEMS_BETWEEN_PAUSES = 100
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plans:
+    """What a run is to do besides bringing over what changed."""
+
+    #: Items that changed before are not wanted; None wants every item.
+    since: datetime | None = None
+    #: How to treat what is gone; None leaves it as it is.
+    removal: Removal | None = None
+    #: Send everything in this window again, whether it is news or not.
+    again: Window | None = None
+
+
 async def sync_once(
     source: Source,
     sink: Sink,
@@ -62,6 +75,7 @@ async def sync_once(
     clock: Callable[[], datetime],
     *,
     overlap: timedelta = DEFAULT_OVERLAP,
+    plans: Plans | None = None,
     watch: Watch | None = None,
 ) -> SyncReport:
     """Bring the sink up to date with the source, once.
@@ -73,13 +87,14 @@ async def sync_once(
         rules: How items become issues.
         clock: The present instant, aware UTC; for the report only, cursors follow the source's own clock.
         overlap: How far to look back behind each cursor.
+        plans: What else is wanted; None reads everything and marks nothing as gone.
         watch: Told fresh counts whenever they change.
 
     Returns:
         The whole account. A failure that the product can explain is in ``report.failure`` together with what
         was done before it; anything else is a bug and travels.
     """
-    run = _Run(source, sink, state, rules, rules.version, overlap=overlap, watch=watch)
+    run = _Run(source, sink, state, rules, rules.version, overlap=overlap, plans=plans or Plans(), watch=watch)
     started_at, started = clock(), time.monotonic()
     before = (source.usage, sink.usage)
     try:
@@ -194,6 +209,7 @@ class _Run:
     rules: Rules
     rules_version: str
     overlap: timedelta = field(kw_only=True)
+    plans: Plans = field(kw_only=True)
     watch: Watch | None = field(kw_only=True)
     tally: Tally = field(default_factory=Tally)
     skipped: list[Skipped] = field(default_factory=list)
@@ -201,6 +217,10 @@ class _Run:
     failure: RallyAccelerateError | None = None
     progress: Progress = field(default_factory=Progress)
     refused: int = 0
+    #: What this run sent with an unfinished history.
+    sent_unfinished: dict[str, SourceRevision] = field(default_factory=dict)
+    #: While everything is sent again, the ledger stops nothing.
+    again: bool = False
     came: set[tuple[str, int]] = field(default_factory=set)
     queue: asyncio.Queue[_Parcel | None] = field(default_factory=lambda: asyncio.Queue(PAGES_WAITING))
 
@@ -210,6 +230,9 @@ class _Run:
         scope = await self.source.open()
         self.notices.extend(scope.notices)
         self.progress = plan.valid_progress(await self.state.load(), scope, rules_version=self.rules_version)
+        looked_at = min(self.progress.cursors.values()) - self.overlap if self.progress.cursors else None
+        if not self.progress.cursors and not self.progress.unfinished:
+            self.progress = replace(self.progress, since=self.plans.since)
         walks = plan.walks(self.progress, scope, overlap=self.overlap)
         resumed = {plan.identity(walk) for walk in self.progress.unfinished}
         await self._round(scope, walks)
@@ -217,6 +240,33 @@ class _Run:
             # A resumed walk ends at the clock of the run that began it: catch up with what changed since.
             current = frozenset(lane for walk in walks if plan.identity(walk) not in resumed for lane in walk.lanes)
             await self._round(scope, plan.walks(self.progress, scope, overlap=self.overlap, without=current))
+        await self._reach_back(scope)
+        if self.plans.again is not None and self.failure is None:
+            self.again = True
+            await self._round(scope, plan.over(scope, self.plans.again))
+            self.again = False
+        if self.plans.removal is not None and self.failure is None:
+            await self._settle_gone(scope, self.plans.removal, looked_at)
+
+    async def _reach_back(self, scope: Scope) -> None:
+        """When items are wanted from an earlier date than before, read the difference."""
+        before, wanted = self.progress.since, self.plans.since
+        if self.failure is not None or before is None or (wanted is not None and wanted >= before):
+            return
+        await self._round(scope, plan.over(scope, Window(wanted, before)))
+        if self.failure is None:
+            self.progress = replace(self.progress, since=wanted)
+            await self.state.commit(self.progress, {})
+
+    async def _settle_gone(self, scope: Scope, removal: Removal, looked_at: datetime | None) -> None:
+        settled = await settle(
+            self.source, self.sink, self.state, self.progress, scope=scope, removal=removal, looked_at=looked_at
+        )
+        self.progress = settled.progress
+        self.notices.extend(settled.notices)
+        self._skip(settled.skipped)
+        self._count(removed=settled.removed, withheld=settled.withheld)
+        await self.state.commit(self.progress, {})
 
     async def _round(self, scope: Scope, walks: Sequence[Walk]) -> None:
         slots = asyncio.Semaphore(WALKS_AT_ONCE)
@@ -252,7 +302,7 @@ class _Run:
     async def _take(self, gathered: "_Gathered", page: Page) -> None:
         self.notices.extend(page.notices)
         ledger = await self.state.known([str(record.object_id) for record in page.records])
-        fresh = news(page.records, ledger, rules_version=self.rules_version)
+        fresh = list(page.records) if self.again else news(page.records, ledger, rules_version=self.rules_version)
         self._count(read=len(page.records), unchanged=len(page.records) - len(fresh))
         gathered.add(page.records, fresh)
 
@@ -303,17 +353,24 @@ class _Run:
         # Another walk may have delivered a newer state of the same item since this page was read.
         ledger = await self.state.known([issue.external_id for issue in parcel.issues])
         issues = [
-            issue for issue in parcel.issues if _is_news(issue, ledger.get(issue.external_id), self.rules_version)
+            issue
+            for issue in parcel.issues
+            if self.again or _is_news(issue, ledger.get(issue.external_id), self.rules_version)
+            # What is owed is read by its id, and perhaps as a change as well: once is enough.
+            if self.sent_unfinished.get(issue.external_id) != issue.revision
         ]
         self._count(unchanged=len(parcel.issues) - len(issues))
         by_id = {issue.external_id: issue for issue in issues}
         owed = self._owed_after(parcel)
         owed |= {(walk.kind, item) for item in parcel.skipped}
+        owed |= {(walk.kind, int(key)) for key in parcel.due if key in self.sent_unfinished}
         self._skip(parcel.skipped.values())
         async for receipt in self.sink.deliver(issues):
             owed |= self._refusals(walk.kind, receipt)
             sent = {key: self._sent(by_id[key], due=key in parcel.due) for key in receipt.delivered}
-            owed |= {(walk.kind, int(key)) for key in receipt.delivered if key in parcel.due}
+            unfinished = {key: by_id[key].revision for key in receipt.delivered if key in parcel.due}
+            self.sent_unfinished |= unfinished
+            owed |= {(walk.kind, int(key)) for key in unfinished}
             histories = Counter(parcel.verdicts[key] for key in sent)
             self._count(
                 uploaded=len(sent),

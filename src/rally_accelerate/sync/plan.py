@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from rally_accelerate.model.progress import WHOLE_WORKSPACE, Lane, Progress, Walk, next_window
+from rally_accelerate.model.progress import WHOLE_WORKSPACE, Lane, Progress, Walk, Window, next_window
 from rally_accelerate.rally.records import Scope
 
 #: Project conditions are joined with OR; more than this and the address grows past 4 KB (rally-api.md 1.7, Design).
@@ -35,7 +35,14 @@ def valid_progress(progress: Progress, scope: Scope, *, rules_version: str) -> P
     """
     if progress.scope != scope.signature or progress.rules_version != rules_version:
         owed = progress.owed if progress.scope == scope.signature else frozenset()
-        return Progress(scope=scope.signature, rules_version=rules_version, owed=owed)
+        same = progress.scope == scope.signature
+        return Progress(
+            scope=scope.signature,
+            rules_version=rules_version,
+            owed=owed,
+            missing=progress.missing if same else {},
+            listed_at=progress.listed_at if same else None,
+        )
     lanes = lanes_of(scope)
     # A project that went out of sight in the middle of a walk may come back behind the walk's place.
     unfinished = [
@@ -80,7 +87,7 @@ def walks(
                     Walk(
                         kind=kind,
                         projects=group,
-                        window=next_window(cursor, overlap=overlap),
+                        window=next_window(cursor, overlap=overlap) if cursor else Window(progress.since),
                         started_at=scope.now,
                         covers=tuple(sorted(scope.visible)) if not group and cursor is None else (),
                     )
@@ -93,6 +100,16 @@ def walks(
         for kind, items in _by_kind(progress.owed).items()
     )
     return tuple(planned)
+
+
+def over(scope: Scope, window: Window) -> tuple[Walk, ...]:
+    """Walks over everything in a window; they say nothing about cursors, which stay where they are."""
+    projects = [project.object_id for project in scope.projects] or [WHOLE_WORKSPACE]
+    return tuple(
+        Walk(kind=kind, projects=group, window=window, started_at=scope.now, aside=True)
+        for kind in scope.kinds
+        for group in _groups(projects, first=window.since is None)
+    )
 
 
 def _to_walk(progress: Progress, scope: Scope) -> frozenset[Lane]:
@@ -132,7 +149,7 @@ def identity(walk: Walk) -> tuple[object, ...]:
 
 def advanced(progress: Progress, walk: Walk, *, after: int) -> Progress:
     """The progress when everything up to ``after`` of this walk is delivered and the walk goes on."""
-    if walk.only:
+    if walk.only or walk.aside:
         return progress
     rest = tuple(other for other in progress.unfinished if identity(other) != identity(walk))
     return replace(progress, unfinished=(*rest, replace(walk, after=after)))

@@ -1,12 +1,15 @@
 """The three things that a run needs, as small protocols."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from datetime import datetime
 from typing import Protocol
 
+from rally_accelerate.accelerate.retire import Retirement
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import Progress, Sent, Walk
 from rally_accelerate.model.report import Receipt, Tally, Usage
-from rally_accelerate.rally.records import Page, Record, Scope, WorkItem
+from rally_accelerate.rally.records import Binned, Page, Record, Scope, WorkItem
 
 
 class Source(Protocol):
@@ -37,6 +40,18 @@ class Source(Protocol):
         """Sentences about what was read that are worth telling, each once."""
         ...
 
+    async def shown(self, scope: Scope, ids: Sequence[int] | None = None) -> AbstractSet[int]:
+        """ObjectIDs of the items that the scope shows now, or of those among ``ids``; complete, or an error."""
+        ...
+
+    async def binned(self, scope: Scope, since: datetime) -> Sequence[Binned]:
+        """What was put into the recycle bin since an instant."""
+        ...
+
+    async def elsewhere(self, scope: Scope, ids: Sequence[int]) -> Mapping[int, str]:
+        """The project's name of each of these items that is still there, only not in the scope."""
+        ...
+
 
 class Sink(Protocol):
     """Where issues go. Delivering the same issue twice leaves one issue."""
@@ -54,6 +69,10 @@ class Sink(Protocol):
         """Send the issues in parcels; each receipt is final for its items."""
         ...
 
+    def retire(self, retirements: Sequence[Retirement]) -> AsyncIterator[Receipt]:
+        """Give issues whose items are gone their last status; an issue that is not there is refused."""
+        ...
+
 
 class State(Protocol):
     """What is remembered between runs. ``commit`` is all or nothing."""
@@ -64,6 +83,10 @@ class State(Protocol):
 
     async def known(self, external_ids: Sequence[str]) -> Mapping[str, Sent]:
         """The ledger's entries for these items; unknown ones are absent."""
+        ...
+
+    async def held(self) -> Mapping[str, str]:
+        """Under which mark (``Sent.rules_version``) every item was sent, by external id."""
         ...
 
     async def commit(self, progress: Progress, sent: Mapping[str, Sent]) -> None:

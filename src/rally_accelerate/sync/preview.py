@@ -1,11 +1,29 @@
 """A run that sends and remembers nothing: what would be uploaded."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import NamedTuple
 
+from rally_accelerate.accelerate.retire import Retirement
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import Progress, Sent
 from rally_accelerate.model.report import Receipt, Usage
 from rally_accelerate.sync.ports import State
+
+
+class Outline(NamedTuple):
+    """As much of an issue as is compared with what Accelerate holds."""
+
+    display_id: str
+    status: str
+    name: str
+    changes: int
+    project: str
+
+
+def outline(issue: Issue) -> Outline:
+    """The outline of an issue."""
+    project = issue.project.key if issue.project else ""
+    return Outline(issue.display_id, issue.status, issue.name, len(issue.history), project)
 
 
 class PreviewSink:
@@ -18,6 +36,9 @@ class PreviewSink:
     def __init__(self, *, keep: int) -> None:
         self._keep = keep
         self.issues: list[Issue] = []
+        self.retired: list[Retirement] = []
+        #: What can be compared with what is held, of every issue.
+        self.outlines: dict[str, Outline] = {}
 
     @property
     def usage(self) -> Usage:
@@ -30,8 +51,15 @@ class PreviewSink:
     async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Receipt]:
         """Take the issues without sending them."""
         self.issues.extend(issues[: max(0, self._keep - len(self.issues))])
+        self.outlines.update((issue.external_id, outline(issue)) for issue in issues)
         if issues:
             yield Receipt(delivered=tuple(issue.external_id for issue in issues))
+
+    async def retire(self, retirements: Sequence[Retirement]) -> AsyncIterator[Receipt]:
+        """Take note of issues that would be told as gone."""
+        self.retired.extend(retirements)
+        if retirements:
+            yield Receipt(delivered=tuple(each.external_id for each in retirements))
 
 
 class UnwrittenState:
@@ -49,6 +77,10 @@ class UnwrittenState:
         """The real ledger, and over it what this preview would have sent."""
         mine = {key: self._ledger[key] for key in external_ids if key in self._ledger}
         return {**await self._real.known(external_ids), **mine}
+
+    async def held(self) -> Mapping[str, str]:
+        """The real ledger's marks, and over them what this preview would have sent."""
+        return {**await self._real.held(), **{key: entry.rules_version for key, entry in self._ledger.items()}}
 
     async def commit(self, progress: Progress, sent: Mapping[str, Sent]) -> None:
         """Keep the ledger for this run only."""

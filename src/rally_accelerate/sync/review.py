@@ -19,6 +19,7 @@ from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import Walk
 from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.records import Record, Scope, WorkItem
+from rally_accelerate.sync.preview import Outline, outline
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +95,7 @@ async def verify(source: RallyClient, sink: AccelerateClient | None, rules: Rule
     """
     scope = await source.open()
     found = Verified()
-    expected: dict[str, tuple[str, str, str, int]] = {}
-    projects: set[str] = set()
+    expected: dict[str, Outline] = {}
     async for items in _items(source, scope):
         for item in items:
             judgement = judge(item)
@@ -104,41 +104,44 @@ async def verify(source: RallyClient, sink: AccelerateClient | None, rules: Rule
                 found.faults[item.record.key] = judgement
             issue = to_issue(item, rules)
             if isinstance(issue, Issue):
-                expected[issue.external_id] = (issue.display_id, issue.status, issue.name, len(issue.history))
-                projects.update([issue.project.key] if issue.project else [])
+                expected[issue.external_id] = outline(issue)
     if sink is not None:
         await sink.open()
-        await _compare(sink, expected, projects, found)
+        found.compared, found.differences = await compare(sink, expected, whole=True)
     return found
 
 
-async def _compare(
-    sink: AccelerateClient, expected: Mapping[str, tuple[str, str, str, int]], projects: set[str], found: Verified
-) -> None:
+async def compare(sink: AccelerateClient, expected: Mapping[str, Outline], *, whole: bool) -> tuple[int, list[str]]:
+    """How many issues Accelerate holds of those expected, and sentences about what differs.
+
+    Args:
+        sink: Open.
+        expected: What it should hold, by external id.
+        whole: Whether it should hold nothing else.
+    """
     held: set[str] = set()
-    async for issue in sink.held(sorted(projects)):
+    differences: list[str] = []
+    compared = 0
+    async for issue in sink.held(sorted({each.project for each in expected.values() if each.project})):
         key = str(issue.get("_id"))
         if key in held:
-            found.differences.append(f"{issue.get('id')} is there twice")
+            differences.append(f"{issue.get('id')} is there twice")
         held.add(key)
         if key not in expected:
-            found.differences.append(f"{issue.get('id')} is in Accelerate, but not among the items of this integration")
+            if whole:
+                differences.append(f"{issue.get('id')} is in Accelerate, but not among the items of this integration")
             continue
-        found.compared += 1
-        display_id, status, name, changes = expected[key]
-        history = issue.get("history")
-        for what, wanted, there in (
-            ("status", status, issue.get("status")),
-            ("name", name, issue.get("name")),
-            ("number of changes", changes, len(history) if isinstance(history, list) else 0),
-        ):
-            if wanted != there:
-                found.differences.append(
-                    f"{display_id}: the {what} is {there!r} in Accelerate and should be {wanted!r}"
+        compared += 1
+        wanted, history = expected[key], issue.get("history")
+        there = (issue.get("status"), issue.get("name"), len(history) if isinstance(history, list) else 0)
+        for what, should, does in zip(("status", "name", "number of changes"), wanted[1:4], there, strict=True):
+            if should != does:
+                differences.append(
+                    f"{wanted.display_id}: its {what} is {does!r} in Accelerate, and should be {should!r}"
                 )
-    found.differences.extend(
-        f"{expected[key][0]} is missing in Accelerate" for key in sorted(expected.keys() - held, key=int)
-    )
+    missing = sorted(expected.keys() - held, key=int)
+    differences.extend(f"{expected[key].display_id} is missing in Accelerate" for key in missing)
+    return compared, differences
 
 
 async def _records(source: RallyClient, scope: Scope) -> AsyncIterator[Record]:

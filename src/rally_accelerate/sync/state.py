@@ -52,6 +52,7 @@ def progress_to_json(progress: Progress) -> dict[str, Any]:
                 "kind": walk.kind,
                 "projects": list(walk.projects),
                 "since": walk.window.since.isoformat() if walk.window.since else None,
+                "until": walk.window.until.isoformat() if walk.window.until else None,
                 "startedAt": walk.started_at.isoformat(),
                 "after": walk.after,
                 "covers": list(walk.covers),
@@ -59,6 +60,9 @@ def progress_to_json(progress: Progress) -> dict[str, Any]:
             for walk in progress.unfinished
         ],
         "owed": [{"kind": kind, "item": item} for kind, item in sorted(progress.owed)],
+        "missing": [{"item": item, "at": at.isoformat()} for item, at in sorted(progress.missing.items())],
+        "listedAt": progress.listed_at.isoformat() if progress.listed_at else None,
+        "since": progress.since.isoformat() if progress.since else None,
     }
 
 
@@ -80,7 +84,7 @@ def progress_from_json(data: Mapping[str, Any]) -> Progress:
                 Walk(
                     kind=row["kind"],
                     projects=tuple(row["projects"]),
-                    window=Window(datetime.fromisoformat(row["since"]) if row["since"] else None),
+                    window=Window(_instant(row["since"]), _instant(row.get("until"))),
                     started_at=datetime.fromisoformat(row["startedAt"]),
                     after=row["after"],
                     covers=tuple(row.get("covers", ())),
@@ -88,12 +92,19 @@ def progress_from_json(data: Mapping[str, Any]) -> Progress:
                 for row in data.get("unfinished", ())
             ),
             owed=frozenset((row["kind"], row["item"]) for row in data.get("owed", ())),
+            missing={row["item"]: datetime.fromisoformat(row["at"]) for row in data.get("missing", ())},
+            listed_at=_instant(data.get("listedAt")),
+            since=_instant(data.get("since")),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(
             "the remembered progress cannot be read",
             hint="Move the state away and start anew; issues that are already in Accelerate stay as they are.",
         ) from error
+
+
+def _instant(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 class MemoryState:
@@ -110,6 +121,10 @@ class MemoryState:
     async def known(self, external_ids: Sequence[str]) -> Mapping[str, Sent]:
         """The ledger's entries for these items."""
         return {key: self.ledger[key] for key in external_ids if key in self.ledger}
+
+    async def held(self) -> Mapping[str, str]:
+        """Under which mark every item was sent."""
+        return {key: sent.rules_version for key, sent in self.ledger.items()}
 
     async def commit(self, progress: Progress, sent: Mapping[str, Sent]) -> None:
         """Remember both."""
@@ -276,6 +291,11 @@ class FileState:
             for item, revision, rules_version in self._file.ask(query, [self._owner, *keys]):
                 found[item] = Sent(SourceRevision.parse(revision), rules_version)
         return found
+
+    async def held(self) -> Mapping[str, str]:
+        """Under which mark every item was sent."""
+        rows = self._file.ask("SELECT item, rules_version FROM sent WHERE owner = ?", [self._owner])
+        return dict(rows)
 
     async def commit(self, progress: Progress, sent: Mapping[str, Sent]) -> None:
         """Remember both in one transaction."""

@@ -14,9 +14,12 @@ from rally_accelerate.config.model import Integration, Properties
 from rally_accelerate.mapping.attributes import AttributeDefinition
 from rally_accelerate.mapping.compiled import fields_needed
 from rally_accelerate.mapping.rules import Rules, completed, needs_definitions, rules_of
+from rally_accelerate.model.progress import Window
 from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.rally.tls import UNVERIFIED, tls_context
+from rally_accelerate.sync.engine import Plans
+from rally_accelerate.sync.gone import removal_of
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +78,16 @@ async def links(integration: Integration, *, target: Target, limiters: LimiterPo
         source = await stack.enter_async_context(RallyClient(properties, limiters=limiters))
         sink = await stack.enter_async_context(AccelerateClient(account, limits=limits, connection=connection))
         yield Links(source, sink, await _rules(properties, source))
+
+
+def plans_of(properties: Properties, *, again: Window | None = None) -> Plans:
+    """What a run of an integration is to do besides bringing over what changed.
+
+    Args:
+        properties: The validated settings.
+        again: What is to be sent again, whether it is news or not.
+    """
+    return Plans(since=properties.initial_sync_date, removal=removal_of(properties), again=again)
 
 
 async def _rules(properties: Properties, source: RallyClient) -> Rules:
