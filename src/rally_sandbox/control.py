@@ -36,6 +36,8 @@ def routes(world: "World", faults: Faults, stats: Stats) -> list[Route]:
         Route("/delete", _guarded(control.delete), methods=["POST"]),
         Route("/restore", _guarded(control.restore), methods=["POST"]),
         Route("/close", _guarded(control.close), methods=["POST"]),
+        Route("/post", _guarded(control.post), methods=["POST"]),
+        Route("/link", _guarded(control.link), methods=["POST"]),
         Route("/rename", _guarded(control.rename), methods=["POST"]),
         Route("/lookback", _guarded(control.lookback), methods=["POST"]),
         Route("/clock", _guarded(control.advance), methods=["POST"]),
@@ -113,6 +115,17 @@ class _Control:
         body = await _body(request)
         change = self._world.open_project if body.get("open") else self._world.close_project
         return _json({"objectId": change(body["project"]).object_id})
+
+    async def post(self, request: Request) -> Response:
+        """Say something: ``objectId`` and ``text``."""
+        body = await _body(request)
+        return _json({"objectId": self._world.post(int(body["objectId"]), body["text"], body.get("user")).object_id})
+
+    async def link(self, request: Request) -> Response:
+        """Let ``successor`` wait for ``predecessor``."""
+        body = await _body(request)
+        self._world.link(int(body["predecessor"]), int(body["successor"]), body.get("user"))
+        return _json({})
 
     async def rename(self, request: Request) -> Response:
         """Rename a record: ``kind`` (say Iteration), ``record`` (ObjectID or name) and ``name``."""

@@ -141,6 +141,14 @@ class _View:
                 # What is empty is mostly not stored (4.4).
                 if shown is not None and shown not in ("", []):
                     row[name] = shown
+        if stretch.until is None:
+            # Told on the current snapshot only: of the past nothing more is kept.
+            for name, indexes in (
+                ("Predecessors", self._world.ties.predecessors(item.index)),
+                ("Successors", self._world.ties.successors(item.index)),
+            ):
+                if indexes and wish.shows(name):
+                    row[name] = [self._world.columns.object_id[index] for index in indexes]
         if self.wants_previous:
             row["_PreviousValues"] = self._previous(stretch, before)
         return row

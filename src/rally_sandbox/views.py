@@ -190,6 +190,13 @@ def _direct_children(world: "World", entity: Entity) -> Any:
     return len(children.members) or len(world.belonging(entity.index, STORY)) if isinstance(entity, Item) else _MISSING
 
 
+def _tied(kind: str, tied: Callable[["World", int], Sequence[Any]]) -> Callable[["World", Entity], Any]:
+    def computed(world: "World", entity: Entity) -> Any:
+        return Group(kind, tied(world, entity.index)) if isinstance(entity, Item) else _MISSING
+
+    return computed
+
+
 def _feature(world: "World", entity: Entity) -> Any:
     """The read-only mirror of PortfolioItem (rally-api.md 2.5)."""
     link = entity.values.get("PortfolioItem") if isinstance(entity, Item) else None
@@ -260,6 +267,9 @@ _COMPUTED: dict[str, Callable[["World", Entity], Any]] = {
     "Defects": _belonging(DEFECT),
     "TestCases": _belonging(TEST_CASE),
     "UserStories": _belonging(STORY),
+    "Discussion": _tied("ConversationPost", lambda world, index: world.ties.posts(index)),
+    "Predecessors": _tied(KINDS[STORY], lambda world, index: world.ties.predecessors(index)),
+    "Successors": _tied(KINDS[STORY], lambda world, index: world.ties.successors(index)),
     "Children": _children,
     "DirectChildrenCount": _direct_children,
     "Feature": _feature,

@@ -36,6 +36,7 @@ from rally_sandbox.records import Link, Record
 from rally_sandbox.recycling import RecycleBin
 from rally_sandbox.revisiontext import ORIGINAL, description
 from rally_sandbox.shapes import DEFECT, DEFINED, STORY, TASK, catalogue
+from rally_sandbox.ties import Ties
 from rally_sandbox.views import Entity, History, RevisionRow
 from rally_sandbox.work import Worker
 
@@ -95,6 +96,9 @@ class World:
         self._worker = Worker(self, Random(seed * 17 + 1))
         self._team_of = {id(team.project): position for position, team in enumerate(self.company.teams)}
         self._fill_bin(begins)
+        self.ties: Ties = Ties(self.company)
+        places = [self.company.teams[team].workspace for team in self.columns.team]
+        self.ties.generate(seed, self.columns.created, places)
 
     @classmethod
     def create(
@@ -305,6 +309,24 @@ class World:
             record = Record(kind, self.new_id(), {"Name": name, **values}, now, name, workspace)
             self.version += 1
             return self.company.add(record)
+
+    def post(self, object_id: int, text: str, user: object = None) -> Record:
+        """Say something in an item's discussion, as rich text; it is a save of the item (rally-api.md 1.11 [U])."""
+        with self.lock:
+            item = self._own(self.find(object_id).index)
+            now, by = self._moment(item), self._user(user)
+            self._write(item, Change(len(item.changes), self.new_id(), now, by, (), "DISCUSSION added"))
+            return self.ties.post(item.index, self.new_id(), text, user=by, at=now, workspace=item.workspace)
+
+    def link(self, predecessor: int, successor: int, user: object = None) -> None:
+        """Let one story wait for another."""
+        with self.lock:
+            before, after = (self._own(self.find(each).index) for each in (predecessor, successor))
+            self.ties.link(before.index, after.index)
+            for item, label, other in ((after, "PREDECESSORS", before), (before, "SUCCESSORS", after)):
+                text = f"{label} added [{self._item_label(Link(other.index))}]"
+                change = Change(len(item.changes), self.new_id(), self._moment(item), self._user(user), (), text)
+                self._write(item, change)
 
     def delete(self, object_id: int, user: object = None) -> None:
         """Put an item into the recycle bin, with its tasks."""

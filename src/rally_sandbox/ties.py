@@ -1,0 +1,84 @@
+"""What hangs on work items besides their values: discussions, and which story has to wait for which."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from random import Random
+
+from rally_sandbox.company import Company
+from rally_sandbox.instants import HOUR
+from rally_sandbox.records import Link, Record
+
+#: Ids of the posts of the generated past; those of later ones are new ids like all others.
+FIRST_POST_ID = 610_000_000_000
+
+#: Only the first items have generated posts: enough to read several pages of them, and quickly made.
+ITEMS_WITH_POSTS = 2_000
+
+TEXTS = (
+    "Sample remark: <b>looks good</b> to me",
+    "Could somebody try it with the sample data?",
+    "Tried &amp; found nothing unusual",
+    "<p>Two things:</p><ol><li>the first</li><li>the second</li></ol>",
+)
+
+
+class Ties:
+    """The posts and dependencies of a world, by index of the item."""
+
+    def __init__(self, company: Company) -> None:
+        self._company = company
+        self._posts: defaultdict[int, list[Record]] = defaultdict(list)
+        self._before: defaultdict[int, list[int]] = defaultdict(list)
+        self._after: defaultdict[int, list[int]] = defaultdict(list)
+
+    def generate(self, seed: int, created: Sequence[int], workspaces: Sequence[Record]) -> None:
+        """Posts on a tenth of the first items; a few have very many.
+
+        Args:
+            seed: The same seed makes the same posts.
+            created: When each item was made, in milliseconds.
+            workspaces: Where each item is.
+        """
+        random = Random(seed * 7 + 3)
+        number = 0
+        for index in range(min(len(created), ITEMS_WITH_POSTS)):
+            if random.random() >= 0.1:  # noqa: PLR2004 - a tenth
+                continue
+            for _ in range(45 if random.random() < 0.05 else 1 + int(random.random() * 4)):  # noqa: PLR2004 - seldom
+                number += 1
+                user = random.choice(self._company.users)
+                at = created[index] + int(random.random() * HOUR)
+                self.post(
+                    index, FIRST_POST_ID + number, random.choice(TEXTS), user=user, at=at, workspace=workspaces[index]
+                )
+
+    def post(self, index: int, object_id: int, text: str, *, user: Record, at: int, workspace: Record) -> Record:
+        """Add a post to an item's discussion."""
+        posts = self._posts[index]
+        values = {
+            "Artifact": Link(index),
+            "Text": text,
+            "User": user,
+            "PostNumber": len(posts),
+            "LastUpdateDate": at,
+        }
+        record = Record("ConversationPost", object_id, values, at, f"Post {len(posts)}", workspace)
+        posts.append(record)
+        return self._company.add(record)
+
+    def link(self, before: int, after: int) -> None:
+        """Let the story at ``after`` wait for the one at ``before``."""
+        self._before[after].append(before)
+        self._after[before].append(after)
+
+    def posts(self, index: int) -> Sequence[Record]:
+        """An item's discussion, oldest first."""
+        return self._posts.get(index, ())
+
+    def predecessors(self, index: int) -> Sequence[int]:
+        """Indexes of the stories that a story waits for."""
+        return self._before.get(index, ())
+
+    def successors(self, index: int) -> Sequence[int]:
+        """Indexes of the stories that wait for a story."""
+        return self._after.get(index, ())

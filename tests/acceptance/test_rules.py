@@ -1,0 +1,84 @@
+"""Mapping rules of one's own, and the commands that look at what they do, with real processes."""
+
+from pathlib import Path
+
+from support.processes import command, held, host, settings, simulator
+
+RULES = [
+    {"type": "*", "valueMapping": {"status": {"Done": ["Accepted", "/Released/"]}}},
+    {
+        "type": "Defect",
+        "fieldMapping": {"extended.found": "Environment"},
+        "valueMapping": {"priority": {"Highest": ["Resolve Immediately"]}},
+    },
+]
+
+
+def test_own_rules_map_status_and_history_alike_and_can_be_explained(tmp_path: Path) -> None:
+    with simulator("--items", "150") as rally, host(tmp_path / "host.sqlite") as target:
+        state = ("--state", str(tmp_path / "state"))
+        plain = settings(tmp_path / "plain.json", rally, target)
+        assert command("sync", str(plain), "--once", *state).code == 0
+        before = held(target)
+        file = settings(tmp_path / "rules.json", rally, target, fieldMapping=RULES, customFields=["Expedite"])
+        report = command("sync", str(file), "--once", "--json", *state)
+        # Other rules map and send everything again by themselves.
+        assert (report.code, report.report["uploaded"]) == (0, len(before))
+        after = held(target)
+        done = {"Accepted": "Done", "Released": "Done"}
+        for key, issue in after.items():
+            was = before[key]
+            assert issue["status"] == done.get(was["status"], was["status"])
+            told, expected = [
+                [(each["content"]["from"], each["content"]["to"]) for each in one["history"] if is_status(each)]
+                for one in (issue, was)
+            ]
+            assert told == [(done.get(old, old), done.get(new, new)) for old, new in expected]
+        assert "Highest" in {issue["priority"] for issue in after.values()}
+        defect = next(issue for issue in after.values() if "found" in (issue["rawIssue"] or {}))
+
+        explained = command("explain", str(file), defect["id"].lower())
+        assert explained.code == 0, explained.err
+        assert f'"{before[defect["_id"]]["status"]}"' in explained.out or "mapped by default" in explained.out
+        assert "read from Environment (fieldMapping[1].fieldMapping.extended.found)" in explained.out
+        assert command("explain", str(file), "DE99999").code == 3
+
+        covered = command("coverage", str(file))
+        assert covered.code == 0
+        assert "status 'Defined'" in covered.out
+        assert "status 'Accepted'" not in covered.out
+
+
+def is_status(entry: dict[str, dict[str, str]]) -> bool:
+    """Whether an entry of history is about the status."""
+    return entry["content"]["field"] == "status"
+
+
+def test_verify_is_content_and_tells_what_is_not_right(tmp_path: Path) -> None:
+    with simulator("--items", "100") as rally, host(tmp_path / "host.sqlite") as target:
+        file = settings(tmp_path / "rally.json", rally, target)
+        assert command("sync", str(file), "--once", "--state", str(tmp_path / "state")).code == 0
+        verified = command("verify", str(file))
+        assert verified.code == 0, verified.out
+        assert f"{len(held(target))} complete, 0 incomplete, 0 unverifiable" in verified.out
+        changed = next(key for key, row in rally.truth("defect").items() if row["visible"])
+        rally.post("edit", {"objectId": int(changed), "fields": {"Name": "Changed meanwhile"}})
+        rally.post("clock", {"advance_seconds": 120})
+        differs = command("verify", str(file))
+        assert differs.code == 4
+        assert "should be 'Changed meanwhile'" in differs.out
+
+
+def test_rules_that_cannot_be_used_are_told_all_at_once(tmp_path: Path) -> None:
+    with simulator("--items", "50") as rally, host(tmp_path / "host.sqlite") as target:
+        wrong = [{"type": "Story", "fieldMapping": {"id": "Name"}, "valueMapping": {"status": {"Done": ["/[/"]}}}]
+        file = settings(tmp_path / "wrong.json", rally, target, fieldMapping=wrong)
+        told = command("sync", str(file), "--once", "--state", str(tmp_path / "state"))
+        assert told.code == 2
+        assert "fieldMapping[0].fieldMapping.id" in told.err
+        assert "fieldMapping[0].valueMapping.status.Done[0]" in told.err
+        unknown = [{"type": "Story", "fieldMapping": {"status": "Schedul State"}}]
+        file = settings(tmp_path / "unknown.json", rally, target, fieldMapping=unknown)
+        told = command("sync", str(file), "--once", "--state", str(tmp_path / "state"))
+        assert told.code == 2
+        assert 'did you mean "Schedule State"' in told.err

@@ -1,0 +1,84 @@
+"""Discussions, relations and epics reach Accelerate, whichever source tells the history."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from rally_sandbox.clock import Clock
+from rally_sandbox.serving import serve
+from rally_sandbox.world import World
+from support.first_sync import synced
+
+BEGIN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+SOURCES = ("lookback", "revisions")
+
+
+@pytest.fixture
+def world() -> World:
+    return World.create(4, 300, clock=Clock.standing(BEGIN))
+
+
+def uploaded(world: World, source: str, **given: Any) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
+    """What a first sync uploads a while later, and how often what was asked for."""
+    world.clock.advance(timedelta(hours=1))
+    with serve(world) as rally:
+        _, issues = asyncio.run(synced(rally.url, historySource=source, **given))
+        return dict(issues), dict(rally.stats.requests)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_whole_discussion_comes_in_order_as_readable_text(world: World, source: str) -> None:
+    story = world.create_item("story", Name="Talked about")
+    for number in range(260):
+        world.clock.advance(timedelta(minutes=1))
+        world.post(story.object_id, f"<p>Sample &amp; remark <b>{number}</b></p>", world.company.users[3])
+    issues, requests = uploaded(world, source)
+    comments = issues[str(story.object_id)]["comments"]
+    assert [each["comment"] for each in comments] == [f"Sample & remark {number}" for number in range(260)]
+    assert {each["user"] for each in comments} == {world.company.users[3].name}
+    assert comments[1]["created"] - comments[0]["created"] == 60_000
+    # All discussions of a page come together, not one after the other.
+    assert requests["conversationpost"] <= 4
+
+
+def test_discussions_of_all_items_are_there_and_may_be_left_out(world: World) -> None:
+    issues, _ = uploaded(world, "lookback")
+    counted = sum(len(issue["comments"]) for issue in issues.values())
+    home = world.company.workspaces[0]
+    posts = [
+        post
+        for post in world.company.of("conversationpost")
+        if post.workspace is home and str(world.columns.object_id[post.values["Artifact"].index]) in issues
+    ]
+    assert counted == len(posts) > 20
+    issues, requests = uploaded(world, "lookback", comments=False)
+    assert "conversationpost" not in requests
+    assert all(issue["comments"] == [] for issue in issues.values())
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_relations_name_parents_predecessors_and_successors_by_id(world: World, source: str) -> None:
+    first, second, third = (world.create_item("story", Name=f"Story {number}") for number in range(3))
+    world.link(first.object_id, second.object_id)
+    world.link(second.object_id, third.object_id)
+    defect = next(row for row in world.items("defect") if row["visible"] and row["values"]["Requirement"])
+    issues, _ = uploaded(world, source)
+    related = [{"id": str(each.object_id), "type": "RELATED"} for each in (first, third)]
+    assert issues[str(second.object_id)]["relations"] == related
+    parent = {"id": str(defect["values"]["Requirement"]["object_id"]), "type": "PARENT"}
+    assert parent in issues[str(defect["object_id"])]["relations"]
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_the_epic_is_the_portfolio_item_above(world: World, source: str) -> None:
+    issues, _ = uploaded(world, source)
+    features = {row["object_id"]: row["formatted_id"] for row in world.items("feature")}
+    found = 0
+    for row in world.items("story"):
+        issue, feature = issues.get(str(row["object_id"])), row["values"]["PortfolioItem"]
+        if issue is not None:
+            assert issue["epic"] == (features[feature["object_id"]] if feature else None)
+            found += feature is not None
+    assert found > 20
