@@ -26,6 +26,9 @@ from rally_accelerate.rally.records import Record, WorkItem
 #: Shown where Rally gives an item no state: the upload requires a status (accelerate-host.md 2.2).
 NO_STATUS = "None"
 
+#: So many characters of one text are kept beside the mapped fields.
+LONGEST_KEPT = 2_000
+
 #: What is kept beside the mapped fields, for ``issue.rawIssue.<name>`` in stage queries.
 KEPT_ASIDE = (
     "ScheduleState",
@@ -141,5 +144,8 @@ def _kept_aside(row: fields.Fields, custom: Iterable[CustomField] = ()) -> Mappi
                 kept[name] = value
             case _:
                 if text := fields.text(row, name):
-                    kept[name] = text
+                    # Kept small: a rich text has its place in the description.
+                    kept[name] = text[:LONGEST_KEPT]
+    if milestones := fields.names_in(row, "Milestones"):
+        kept["Milestones"] = list(milestones)
     return kept

@@ -100,6 +100,7 @@ class RallyClient:
             workspace=place.workspace,
             projects=place.projects,
             visible=place.visible,
+            closed=place.closed,
             kinds=tuple(dict.fromkeys(properties.types)),
             query=query,
             now=self._now(place.now, notices),

@@ -27,6 +27,8 @@ class Place:
     projects: tuple[Project, ...]
     #: ObjectIDs of the open projects that the user sees now; only when the whole workspace is read.
     visible: frozenset[int]
+    #: ObjectIDs of closed projects, as far as the list of projects was read.
+    closed: frozenset[int]
     #: The service's clock at the first answer; None when no answer carried it.
     now: datetime | None
     notices: tuple[str, ...]
@@ -51,7 +53,7 @@ async def find_place(caller: Caller, properties: Properties) -> Place:
         # LastUpdateDate tells of.
         seen = await search.projects(workspace)
         workspace = workspace or seen.workspace or await search.default_workspace()
-        return search.place(workspace, (), visible=(each.object_id for each in seen.projects if each.open))
+        return search.place(workspace, (), seen=seen.projects)
     wanted = properties.projects
     found = await search.by_ids(wanted, workspace) if not properties.include_child_projects else None
     if found is None:
@@ -59,7 +61,7 @@ async def find_place(caller: Caller, properties: Properties) -> Place:
     chosen = choose_projects(wanted, found.projects, children=properties.include_child_projects)
     search.notices.extend(chosen.notices)
     workspace = workspace or found.workspace or await search.default_workspace()
-    return search.place(workspace, chosen.projects)
+    return search.place(workspace, chosen.projects, seen=found.projects)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +79,12 @@ class _Search:
         self._now: datetime | None = None
         self.notices: list[str] = []
 
-    def place(self, workspace: Workspace, projects: tuple[Project, ...], *, visible: Iterable[int] = ()) -> Place:
+    def place(self, workspace: Workspace, projects: tuple[Project, ...], *, seen: Sequence[Project] = ()) -> Place:
         return Place(
             workspace=workspace,
             projects=projects,
-            visible=frozenset(visible),
+            visible=frozenset(each.object_id for each in seen if each.open) if not projects else frozenset(),
+            closed=frozenset(each.object_id for each in seen if not each.open),
             now=self._now,
             notices=tuple(dict.fromkeys(self.notices)),
         )

@@ -83,15 +83,40 @@ def naming_question(workspace: int, items: Sequence[int], ids: Sequence[int], *,
         start: How many rows have come already, 0-based.
         size: How many rows are wanted.
     """
-    entered = [
-        # The moment of entering is enough; each later change of the item would only repeat it.
-        {field: {"$in": list(ids)}, f"_PreviousValues.{field}": {"$exists": True}}
-        for field in TIMEBOXES
-    ]
+    find = {
+        "ObjectID": {"$in": list(items)},
+        "$or": [{**_entered(field), field: {"$in": list(ids)}} for field in TIMEBOXES],
+    }
+    return _naming(workspace, find, hydrated=True, start=start, size=size)
+
+
+def closed_question(workspace: int, projects: Sequence[int], *, hydrated: bool, start: int, size: int) -> Request:
+    """The request for every snapshot in which an item came into a timebox of some projects.
+
+    Asked twice, with names and with ids: the same snapshot tells both.
+
+    Args:
+        workspace: The workspace's ObjectID.
+        projects: ObjectIDs of closed projects.
+        hydrated: Whether names are wanted, or ids.
+        start: How many rows have come already, 0-based.
+        size: How many rows are wanted.
+    """
+    held = [{**_entered(field), field: {"$exists": True}} for field in TIMEBOXES]
+    find = {"Project": {"$in": list(projects)}, "$or": held}
+    return _naming(workspace, find, hydrated=hydrated, start=start, size=size)
+
+
+def _entered(field: str) -> dict[str, Any]:
+    # The moment of entering is enough; each later change of the item would only repeat it.
+    return {f"_PreviousValues.{field}": {"$exists": True}}
+
+
+def _naming(workspace: int, find: Mapping[str, Any], *, hydrated: bool, start: int, size: int) -> Request:
     body = {
-        "find": {"ObjectID": {"$in": list(items)}, "$or": entered},
+        "find": find,
         "fields": ["ObjectID", "_ValidFrom", *TIMEBOXES],
-        "hydrate": list(TIMEBOXES),
+        "hydrate": list(TIMEBOXES) if hydrated else [],
         "sort": {"ObjectID": 1, "_ValidFrom": 1},
         "start": start,
         "pagesize": size,

@@ -39,6 +39,8 @@ ANSWERS_AT_ONCE = 1
 
 ITEMS_BETWEEN_PAUSES = 200
 
+_TIMEBOXES = {"Iteration": Shape.ITERATION, "Release": Shape.RELEASE}
+
 #: Shapes whose values may be renamed without a save of the item.
 RENAMED = (Shape.CHOICE, Shape.FLOW_STATE, Shape.PERSON)
 
@@ -70,6 +72,8 @@ class Pasts:
         self._given_up = ""
         self._told: list[str] = []
         self._told_partly = False
+        #: Closed projects whose timeboxes nobody has named yet.
+        self._closed: Sequence[int] = sorted(scope.closed)
         self.names = Names(caller, workspace=self._workspace)
 
     @property
@@ -163,33 +167,51 @@ class Pasts:
 
     async def _name_timeboxes(self, ids: snapshots.Ids, condensed: Mapping[int, snapshots.Condensed]) -> bool:
         """Let Lookback tell the names of timeboxes that WSAPI does not show: those of closed projects."""
-        shapes = {"Iteration": Shape.ITERATION, "Release": Shape.RELEASE}
-        unknown = {
-            its_id
-            for shape in shapes.values()
-            for its_id in ids.by_shape[shape]
-            if self.names.timebox(shape, its_id) is None
-        }
+        unknown = self._nameless(ids)
+        if unknown and self._closed:
+            closed, self._closed = self._closed, ()
+            await self._name_closed(closed)
+            unknown = self._nameless(ids)
         items = sorted(item for item, its in condensed.items() if its.was_in(unknown)) if unknown else []
         if items:
-            rows = await self._rows(partial(lookback.naming_question, self._workspace, items, sorted(unknown)))
-            for row in rows:
+            for row in await self._rows(partial(lookback.naming_question, self._workspace, items, sorted(unknown))):
                 its = condensed.get(row.get("ObjectID") or 0)
-                for field, shape in shapes.items() if its else ():
+                for field, shape in _TIMEBOXES.items() if its else ():
                     entered = its.entered(lookback.milliseconds(row["_ValidFrom"]), field) if its else None
                     if entered in unknown and isinstance(name := row.get(field), str):
                         self.names.tell(shape, {entered: name})
-        for shape in shapes.values():
+        for shape in _TIMEBOXES.values():
             self.names.tell(shape, {its_id: str(its_id) for its_id in ids.by_shape[shape] & unknown})
         return True
 
-    async def _rows(self, ask: Callable[..., Request]) -> list[lookback.Row]:
+    def _nameless(self, ids: snapshots.Ids) -> set[int]:
+        return {
+            its_id
+            for shape in _TIMEBOXES.values()
+            for its_id in ids.by_shape[shape]
+            if self.names.timebox(shape, its_id) is None
+        }
+
+    async def _name_closed(self, projects: Sequence[int]) -> None:
+        """Name every timebox of closed projects at once, unless there are very many snapshots in them."""
+        ask = partial(lookback.closed_question, self._workspace, projects)
+        told = [await self._rows(partial(ask, hydrated=hydrated), most=self._page_size) for hydrated in (True, False)]
+        named = {(row.get("ObjectID"), row.get("_ValidFrom")): row for row in told[0]}
+        for row in told[1]:
+            same = named.get((row.get("ObjectID"), row.get("_ValidFrom")), {})
+            for field, shape in _TIMEBOXES.items():
+                its_id, name = row.get(field), same.get(field)
+                if isinstance(its_id, int) and isinstance(name, str):
+                    self.names.tell(shape, {its_id: name})
+
+    async def _rows(self, ask: Callable[..., Request], *, most: int | None = None) -> list[lookback.Row]:
+        """The rows of a question; with ``most``, no more than so many, and perhaps not all."""
         rows: list[lookback.Row] = []
         while True:
             answer, _ = await self._caller.page(SNAPSHOT, partial(_at_size, ask, len(rows)))
             found = answer.data.get("Results")
             rows.extend(found if isinstance(found, list) else ())
-            if not found or not answer.data.get("HasMore"):
+            if not found or not answer.data.get("HasMore") or (most is not None and len(rows) >= most):
                 return rows
 
     async def _snapshots(self, ids: Sequence[int]) -> lookback.Snapshots:

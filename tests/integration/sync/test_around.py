@@ -82,3 +82,29 @@ def test_the_epic_is_the_portfolio_item_above(world: World, source: str) -> None
             assert issue["epic"] == (features[feature["object_id"]] if feature else None)
             found += feature is not None
     assert found > 20
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_other_types_come_with_their_own_status_and_whole_history(world: World, source: str) -> None:
+    types = "Task, TestCase, PortfolioItem/Feature, PortfolioItem/Initiative"
+    issues, _ = uploaded(world, source, types=types)
+    assert {issue["type"]: issue["normalizedType"] for issue in issues.values()} == {
+        "Task": "OTHER",
+        "Test Case": "OTHER",
+        "Feature": "FEATURE",
+        "Initiative": "EPIC",
+    }
+    for kind in ("Task", "Feature"):
+        for row in world.items(kind):
+            issue = issues.get(str(row["object_id"]))
+            if issue is None:
+                continue
+            states = [
+                tuple(value["name"] if isinstance(value, dict) else value for value in (old, new))
+                for change in row["changes"]
+                for name, old, new in change["sets"]
+                if name == "State"
+            ]
+            told = [entry["content"] for entry in issue["history"] if entry["content"]["field"] == "status"]
+            expected = [each for each in told if "Deleted" not in {each["from"], each["to"]}]
+            assert [(each["from"], each["to"]) for each in expected] == states, row["formatted_id"]

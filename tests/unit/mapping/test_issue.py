@@ -226,3 +226,10 @@ def test_no_value_of_any_field_makes_an_item_fail(fields: dict[str, Any]) -> Non
 def test_the_version_of_rules_changes_with_the_rules() -> None:
     assert RULES.version == Rules(web_url="https://rally.example").version
     assert RULES.version != Rules(web_url="https://rally.example", defect_status="State").version
+
+
+def test_what_is_kept_aside_is_small_and_has_the_milestones() -> None:
+    milestones = {"Count": 1, "_tagsNameArray": [{"Name": "MI1: Sample date"}]}
+    issue = mapped({**STORY, "BlockedReason": "x" * 5000, "Milestones": milestones})
+    assert len(issue.raw["BlockedReason"]) == 2000
+    assert issue.raw["Milestones"] == ["MI1: Sample date"]
