@@ -92,11 +92,14 @@ async def settle(
     if progress.listed_at is None:
         # What is held was read in this very run.
         progress = replace(progress, listed_at=now)
+    bin_entries = {each.object_id: each for each in await source.binned(scope, looked_at)} if looked_at else {}
+    full = listing_is_due(progress.listed_at, now=now, every=removal.every)
+    if not (full or bin_entries or progress.missing):
+        # A quiet run does not even look through the ledger.
+        return Settled(progress=progress)
     marks = await state.held()
     gone = {int(key) for key, mark in marks.items() if mark.endswith(GONE)}
     held = {int(key) for key in marks} - gone
-    bin_entries = {each.object_id: each for each in await source.binned(scope, looked_at)} if looked_at else {}
-    full = listing_is_due(progress.listed_at, now=now, every=removal.every)
     looked_for = held | gone if full else set(progress.missing) & held
     seen = await source.shown(scope, None if full else sorted(looked_for)) if looked_for else set()
     decision = decide(

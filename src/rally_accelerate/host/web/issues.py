@@ -27,6 +27,8 @@ OPTIONAL = (
     "labels",
     "description",
     "rawIssue",
+    "relations",
+    "comments",
 )
 
 
@@ -85,6 +87,7 @@ class IssuePages:
             "title": found.content["id"],
             "issue": {**dict.fromkeys(OPTIONAL), **found.content, "rawIssue": raw if isinstance(raw, dict) else {}},
             "integration": integration.name if integration else tracker,
+            "tracker": tracker,
             "uploaded": found.uploaded,
         }
         return page(request, "issue.html", data)

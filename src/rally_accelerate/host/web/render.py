@@ -75,6 +75,21 @@ def _safe_link(value: Any) -> str:
     return text if urlsplit(text).scheme in {"http", "https"} else ""
 
 
+def _said(value: Any) -> str:
+    """A value of a history or of the raw issue as people read it: lists by the names in them."""
+    match value:
+        case list():
+            return ", ".join(map(_said, value))
+        case {"name": name}:
+            return str(name)
+        case bool():
+            return "yes" if value else "no"
+        case None:
+            return ""
+        case _:
+            return str(value)
+
+
 def _segment(value: Any) -> str:
     """One segment of an address, whatever the text holds."""
     # Servers undo one quoting before an address is taken apart: a slash, and an end like that of our JSON addresses,
@@ -91,5 +106,12 @@ def _plain(value: Any) -> Any:
     raise TypeError
 
 
-_templates.filters |= {"ago": _ago, "segment": _segment, "exact": _exact, "link": _safe_link, "duration": duration}
+_templates.filters |= {
+    "ago": _ago,
+    "said": _said,
+    "segment": _segment,
+    "exact": _exact,
+    "link": _safe_link,
+    "duration": duration,
+}
 _templates.filters["number"] = lambda value: f"{value:,}"
