@@ -90,9 +90,14 @@ async def test_every_verb_of_the_client_sends_reads_only(connect: Connect) -> No
         scope = await client.open()
         pages = [page async for page in client.changed(scope, Walk(kind="defect", started_at=scope.now))]
         await client.history(scope, [record for page in pages for record in page.records])
+        await client.find(scope, "DE1")
+        await client.shown(scope)
+        await client.binned(scope, scope.now)
+        await client.elsewhere(scope, [1])
         await client.count(scope, "defect")
     public = {name for name in dir(client) if not name.startswith("_")}
     verbs = {"usage", "open", "definitions", "carry", "changed", "find", "fits", "history", "told", "count"}
+    verbs |= {"shown", "binned", "elsewhere"}
     assert public == verbs, "a new verb belongs into this test"
     # Lookback's question is too long for an address; it is the only thing that is not got.
     others = {asked.target for asked in server.asked if asked.method != "GET"}

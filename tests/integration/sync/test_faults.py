@@ -61,7 +61,7 @@ LASTING: dict[str, type[errors.RallyAccelerateError]] = {
 @pytest.fixture(scope="module")
 def rally() -> Iterator[Sandbox]:
     """One simulator for all cases; its world does not change."""
-    with serve(World.create(seed=11, items=160)) as sandbox:
+    with serve(World.create(seed=11, items=80)) as sandbox:
         yield sandbox
 
 
@@ -82,7 +82,7 @@ def expected(rally: Sandbox) -> dict[str, dict[str, Issue]]:
 
 async def run(rally: Sandbox, source: str = "auto") -> tuple[SyncReport, dict[str, Issue]]:
     """A first sync with small pages, so that every kind of request is made more than once."""
-    given = {"baseUrl": rally.url, "apiKey": SANDBOX_API_KEY, "pageSize": 25, "requestTimeoutSeconds": 1}
+    given = {"baseUrl": rally.url, "apiKey": SANDBOX_API_KEY, "pageSize": 15, "requestTimeoutSeconds": 1}
     given["historySource"] = source
     properties = validated({"name": "sample", "properties": given}).properties
     sink = PreviewSink(keep=10**6)
@@ -133,7 +133,7 @@ async def test_a_lookback_that_refuses_is_told_once_and_revisions_take_its_place
     assert report.tally.complete == report.tally.uploaded
 
 
-@pytest.mark.parametrize(("source", "rows"), [("lookback", 40), ("revisions", 12)])
+@pytest.mark.parametrize(("source", "rows"), [("lookback", 25), ("revisions", 10)])
 async def test_pages_that_are_cut_shrink_until_they_pass(
     rally: Sandbox, expected: dict[str, dict[str, Issue]], source: str, rows: int
 ) -> None:
