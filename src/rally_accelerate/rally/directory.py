@@ -27,8 +27,8 @@ class Place:
     projects: tuple[Project, ...]
     #: ObjectIDs of the open projects that the user sees now; only when the whole workspace is read.
     visible: frozenset[int]
-    #: ObjectIDs of closed projects, as far as the list of projects was read.
-    closed: frozenset[int]
+    #: Closed projects, as far as the list of projects was read.
+    closed: tuple[Project, ...]
     #: The service's clock at the first answer; None when no answer carried it.
     now: datetime | None
     notices: tuple[str, ...]
@@ -84,7 +84,7 @@ class _Search:
             workspace=workspace,
             projects=projects,
             visible=frozenset(each.object_id for each in seen if each.open) if not projects else frozenset(),
-            closed=frozenset(each.object_id for each in seen if not each.open),
+            closed=tuple(each for each in seen if not each.open),
             now=self._now,
             notices=tuple(dict.fromkeys(self.notices)),
         )

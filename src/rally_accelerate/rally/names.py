@@ -86,6 +86,8 @@ class Names:
         self._caller = caller
         self._workspace = workspace
         self._rows: dict[Shape, dict[int, Mapping[str, Any]]] = defaultdict(dict)
+        #: Names as they are shown, once they were asked for.
+        self._shown: dict[Shape, dict[int, str]] = defaultdict(dict)
         self._items: dict[int, tuple[str, str]] = {}
         #: Ids that were asked for and not found: deleted, or not to be seen.
         self._gone: dict[Shape | str, set[int]] = defaultdict(set)
@@ -122,14 +124,19 @@ class Names:
         for its_id, name in names.items():
             self._rows[shape].setdefault(its_id, {"ObjectID": its_id, "Name": name})
 
-    async def ensure(self, wanted: Mapping[Shape, Iterable[int]]) -> None:
-        """Know these ids, and what the dated ones among them were called before; unknown ones stay unknown."""
+    async def ensure(self, wanted: Mapping[Shape, Iterable[int]], *, many: bool = False) -> None:
+        """Know these ids, and what the dated ones among them were called before; unknown ones stay unknown.
+
+        Args:
+            wanted: The ids by shape.
+            many: Whether others will follow: then whole lists are read at once.
+        """
         for shape, ids in wanted.items():
             if shape not in _ENDPOINTS:
                 continue
             unknown = sorted(set(ids) - self._rows[shape].keys() - self._gone[shape])
             if unknown:
-                await self._fetch(shape, unknown)
+                await self._fetch(shape, unknown, many=many)
         for shape in _DATED:
             if shape in wanted:
                 await self._date(shape, [each for each in wanted[shape] if each in self._rows[shape]])
@@ -172,13 +179,18 @@ class Names:
         """
         if shape is Shape.ITEM:
             return self._items.get(its_id, (str(its_id), ""))[0]
-        row = self._rows[shape].get(its_id)
-        if row is None:
-            return "" if shape is Shape.PERSON else str(its_id)
-        for until, name in reversed(self._former[shape].get(its_id, ())):
+        former = self._former[shape].get(its_id)
+        for until, name in reversed(former or ()):
             if instant < until:
                 return name
-        return self._name(shape, row)
+        shown = self._shown[shape]
+        known = shown.get(its_id)
+        if known is None:
+            row = self._rows[shape].get(its_id)
+            if row is None:
+                return "" if shape is Shape.PERSON else str(its_id)
+            known = shown[its_id] = self._name(shape, row)
+        return known
 
     def item(self, its_id: int) -> tuple[str, str] | None:
         """FormattedID and name of an item, if they are known."""
@@ -221,9 +233,9 @@ class Names:
                 found[self._name(shape, row)].append(timebox)
         return found
 
-    async def _fetch(self, shape: Shape, unknown: list[int]) -> None:
+    async def _fetch(self, shape: Shape, unknown: list[int], *, many: bool) -> None:
         endpoint, fetch = _ENDPOINTS[shape]
-        if len(unknown) > FEW or shape in self._needed:
+        if many or len(unknown) > FEW or shape in self._needed:
             await self._list(shape)
         self._needed.add(shape)
         if shape in self._complete:

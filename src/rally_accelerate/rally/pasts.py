@@ -39,6 +39,9 @@ ANSWERS_AT_ONCE = 1
 
 ITEMS_BETWEEN_PAUSES = 200
 
+#: So many items at once are a first sync: more of them will need more names.
+MANY = 500
+
 _TIMEBOXES = {"Iteration": Shape.ITERATION, "Release": Shape.RELEASE}
 
 #: Shapes whose values may be renamed without a save of the item.
@@ -73,8 +76,9 @@ class Pasts:
         self._told: list[str] = []
         self._told_partly = False
         #: Closed projects whose timeboxes nobody has named yet.
-        self._closed: Sequence[int] = sorted(scope.closed)
+        self._closed: Sequence[int] = sorted(project.object_id for project in scope.closed)
         self.names = Names(caller, workspace=self._workspace)
+        self.names.tell(Shape.PROJECT, {project.object_id: project.name for project in scope.closed})
 
     @property
     def _by_lookback(self) -> bool:
@@ -120,7 +124,7 @@ class Pasts:
                 return {}
             # Rows are let go of item by item: they are many times as large as what is kept.
             condensed = {item: reader.condensed(told.by_item.pop(item)) for item in list(told.by_item)}
-        await self.names.ensure(reader.ids.by_shape)
+        await self.names.ensure(reader.ids.by_shape, many=len(records) >= MANY)
         await self.names.ensure_items(reader.ids.items)
         if await self._asked(self._name_timeboxes(reader.ids, condensed)) is None:
             return {}

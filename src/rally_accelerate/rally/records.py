@@ -212,8 +212,8 @@ class Scope:
     now: datetime
     #: ObjectIDs of the open projects that the user sees, when the whole workspace is read; else empty.
     visible: frozenset[int] = frozenset()
-    #: ObjectIDs of closed projects of the workspace, as far as they are known.
-    closed: frozenset[int] = frozenset()
+    #: Closed projects of the workspace, as far as they are known.
+    closed: tuple[Project, ...] = ()
     #: Sentences worth telling: closed projects, patterns that match little.
     notices: tuple[str, ...] = ()
 
