@@ -1,5 +1,6 @@
 """One read of Rally from the question to the data: limiter, network, decipher, retry, and what it cost."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -63,13 +64,14 @@ class Caller:
             lambda: self._send(request), seconds=self._retry_seconds, retried=lambda: self._count(retries=1)
         )
 
-    async def page(self, what: str, ask: Callable[[int], Request]) -> tuple[Answer, int]:
+    async def page(self, what: str, ask: Callable[[int], Request], *, patience: float = math.inf) -> tuple[Answer, int]:
         """One page, as large as the service manages: its answer, and how many rows were asked for.
 
         Args:
             what: The kind of rows; what is learned about their size is kept for the next page.
             ask: Makes the request for a number of rows; called anew for each attempt, as the number may have
                 shrunk.
+            patience: For how many seconds a failing request is tried again at most, where there is another way.
         """
         asked_for = 0
 
@@ -88,7 +90,10 @@ class Caller:
             return True
 
         answer = await retrying(
-            attempt, seconds=self._retry_seconds, eased=eased, retried=lambda: self._count(retries=1)
+            attempt,
+            seconds=min(self._retry_seconds, patience),
+            eased=eased,
+            retried=lambda: self._count(retries=1),
         )
         return answer, asked_for
 

@@ -223,6 +223,15 @@ class RallyClient:
         """The project's name of each of these items that is still there, only not in the scope."""
         return await gone.elsewhere(self._caller, scope, ids)
 
+    async def fed_until(self, scope: Scope) -> datetime | None:
+        """How far Lookback's feed has come; None when it does not say.
+
+        Raises:
+            RallyAccelerateError: Lookback cannot be used.
+        """
+        pasts, _ = self._readers(scope)
+        return await pasts.fed_until()
+
     async def count(self, scope: Scope, kind: str) -> int:
         """How many items of a kind the scope has, by Rally's own count."""
         projects = tuple(project.object_id for project in scope.projects)

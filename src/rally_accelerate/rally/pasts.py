@@ -6,6 +6,7 @@ together until they fill one. What Lookback refuses, has not got yet or shows on
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -38,6 +39,9 @@ CLOCKS = timedelta(seconds=5)
 ANSWERS_AT_ONCE = 1
 
 ITEMS_BETWEEN_PAUSES = 200
+
+#: For how many seconds a failing Lookback is tried again before revisions take its place.
+LOOKBACK_PATIENCE = 20.0
 
 #: So many items at once are a first sync: more of them will need more names.
 MANY = 500
@@ -75,6 +79,8 @@ class Pasts:
         self._given_up = ""
         self._told: list[str] = []
         self._told_partly = False
+        # With revisions at hand, a failing Lookback must not hold up everything.
+        self._patience = LOOKBACK_PATIENCE if self._wanted == "auto" else math.inf
         #: Closed projects whose timeboxes nobody has named yet.
         self._closed: Sequence[int] = sorted(project.object_id for project in scope.closed)
         self.names = Names(caller, workspace=self._workspace)
@@ -88,6 +94,18 @@ class Pasts:
         """What is worth telling once per run, and has not been asked for yet."""
         told, self._told = tuple(self._told), []
         return told
+
+    async def fed_until(self) -> datetime | None:
+        """How far Lookback's feed has come; None when it does not say.
+
+        Raises:
+            RallyAccelerateError: Lookback cannot be used.
+        """
+        nothing = partial(lookback.question, self._workspace, [0], fields=self._fields)
+        answer = await self._caller.read(nothing(start=0, size=1))
+        told = lookback.Snapshots()
+        told.take(answer.data)
+        return told.fed_until
 
     def fits(self, records: Sequence[Record]) -> int:
         """How many of these items, from the first on, fill one request for their past; 0 when more would fit."""
@@ -212,7 +230,7 @@ class Pasts:
         """The rows of a question; with ``most``, no more than so many, and perhaps not all."""
         rows: list[lookback.Row] = []
         while True:
-            answer, _ = await self._caller.page(SNAPSHOT, partial(_at_size, ask, len(rows)))
+            answer, _ = await self._caller.page(SNAPSHOT, partial(_at_size, ask, len(rows)), patience=self._patience)
             found = answer.data.get("Results")
             rows.extend(found if isinstance(found, list) else ())
             if not found or not answer.data.get("HasMore") or (most is not None and len(rows) >= most):
@@ -226,6 +244,7 @@ class Pasts:
             answer, _ = await self._caller.page(
                 SNAPSHOT,
                 partial(_at_size, partial(lookback.question, self._workspace, ids, fields=self._fields), start),
+                patience=self._patience,
             )
             more = told.take(answer.data)
         return told

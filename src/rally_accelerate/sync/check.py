@@ -36,6 +36,7 @@ class Link(StrEnum):
     WORKSPACE = "workspace"
     PROJECTS = "projects"
     ITEMS = "items"
+    HISTORY = "history"
     ACCELERATE = "Accelerate"
 
 
@@ -91,6 +92,23 @@ async def _rally(integration: Integration, connected: Links) -> AsyncIterator[Fi
         yield Finding(Link.PROJECTS, notice, doubtful=True)
     for kind in scope.kinds:
         yield await _items(connected, scope, kind)
+    yield await _history(integration, connected, scope)
+
+
+async def _history(integration: Integration, connected: Links, scope: Scope) -> Finding:
+    wanted = integration.properties.history_source
+    if wanted in {"none", "revisions"}:
+        return Finding(Link.HISTORY, f"historySource is {wanted}: Lookback is not asked")
+    try:
+        fed_until = await connected.source.fed_until(scope)
+    except RallyAccelerateError as error:
+        if wanted == "lookback":
+            return Finding(Link.HISTORY, str(error), error)
+        return Finding(Link.HISTORY, f"Lookback cannot be used, so revisions are read: {error}", doubtful=True)
+    if fed_until is None:
+        return Finding(Link.HISTORY, "Lookback answers")
+    behind = max(0.0, (scope.now - fed_until).total_seconds())
+    return Finding(Link.HISTORY, f"Lookback answers; it is {behind:,.0f} s behind")
 
 
 async def _items(connected: Links, scope: Scope, kind: str) -> Finding:

@@ -119,7 +119,7 @@ async def test_a_lasting_fault_is_refused_with_a_hint_and_the_next_run_goes_on(
     assert SANDBOX_API_KEY not in f"{report.failure} {report.failure.hint}"
 
 
-@pytest.mark.parametrize("fault", LASTING)
+@pytest.mark.parametrize("fault", [*LASTING, "503"])
 async def test_a_lookback_that_refuses_is_told_once_and_revisions_take_its_place(
     rally: Sandbox, expected: dict[str, dict[str, Issue]], fault: str
 ) -> None:
