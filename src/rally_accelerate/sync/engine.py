@@ -230,7 +230,8 @@ class _Run:
         scope = await self.source.open()
         self.notices.extend(scope.notices)
         self.progress = plan.valid_progress(await self.state.load(), scope, rules_version=self.rules_version)
-        looked_at = min(self.progress.cursors.values()) - self.overlap if self.progress.cursors else None
+        reached = plan.reached(self.progress, scope)
+        looked_at = reached - self.overlap if reached is not None else None
         if not self.progress.cursors and not self.progress.unfinished:
             self.progress = replace(self.progress, since=self.plans.since)
         walks = plan.walks(self.progress, scope, overlap=self.overlap)

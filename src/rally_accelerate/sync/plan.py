@@ -102,6 +102,16 @@ def walks(
     return tuple(planned)
 
 
+def reached(progress: Progress, scope: Scope) -> datetime | None:
+    """Until when the lanes that follow changes have been read, those that are new apart; None when all are new.
+
+    In a whole workspace the lanes of single projects only say that they were read once, and stay at that instant.
+    """
+    projects = [project.object_id for project in scope.projects] or [WHOLE_WORKSPACE]
+    lanes = [Lane(kind, project) for kind in scope.kinds for project in projects]
+    return min((progress.cursors[lane] for lane in lanes if lane in progress.cursors), default=None)
+
+
 def over(scope: Scope, window: Window) -> tuple[Walk, ...]:
     """Walks over everything in a window; they say nothing about cursors, which stay where they are."""
     projects = [project.object_id for project in scope.projects] or [WHOLE_WORKSPACE]

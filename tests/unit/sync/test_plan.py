@@ -104,6 +104,23 @@ def test_a_project_that_was_out_of_sight_in_the_middle_of_a_first_walk_is_read_w
     assert {each.projects for each in walks(plan.finished(back, rest), whole(1, 2))} == {(), (2,)}
 
 
+def test_what_was_reached_is_where_the_slowest_lane_stands() -> None:
+    its_scope = scope(2, kinds=(STORY,))
+    assert plan.reached(done(its_scope), its_scope) == T0
+    # Nothing of a new project is held yet, so there is nothing in it to miss.
+    assert plan.reached(done(scope(1, kinds=(STORY,))), its_scope) == T0
+    assert plan.reached(Progress(), its_scope) is None
+    later = replace(done(its_scope), cursors={Lane(STORY, 1): T1, Lane(STORY, 2): T0})
+    assert plan.reached(later, its_scope) == T0
+
+
+def test_in_a_whole_workspace_projects_that_were_read_once_hold_nothing_back() -> None:
+    progress = replace(
+        finished(Progress(), whole(1, 2)), cursors={Lane(STORY): T1, Lane(STORY, 1): T0, Lane(STORY, 2): T0}
+    )
+    assert plan.reached(progress, whole(1, 2)) == T1
+
+
 def test_a_project_that_left_is_read_whole_when_it_comes_back() -> None:
     without = plan.valid_progress(done(scope(2, kinds=(STORY,))), scope(1, kinds=(STORY,)), rules_version="r")
     assert Lane(STORY, 2) not in without.cursors
