@@ -5,23 +5,21 @@ with its history is made when somebody asks for it. Only what was changed since 
 """
 
 from array import array
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 from threading import RLock
 from typing import Any
 
-from rally_sandbox import truth
+from rally_sandbox import finding, truth
 from rally_sandbox.beginnings import Beginning, first_values
 from rally_sandbox.belongings import Belongings
 from rally_sandbox.clock import Clock
 from rally_sandbox.columns import (
     FIRST_NEW_ID,
-    FIRST_REVISION_ID,
     KINDS,
     NOTHING,
-    REVISION_STRIDE,
     Columns,
     fill,
 )
@@ -37,7 +35,7 @@ from rally_sandbox.recycling import RecycleBin
 from rally_sandbox.revisiontext import ORIGINAL, description
 from rally_sandbox.shapes import DEFECT, DEFINED, STORY, TASK, catalogue
 from rally_sandbox.ties import Ties
-from rally_sandbox.views import Entity, History, RevisionRow
+from rally_sandbox.views import Entity
 from rally_sandbox.work import Worker
 
 #: How many unchanged items are kept at hand; each takes a few kilobytes.
@@ -153,39 +151,7 @@ class World:
 
     def entity(self, object_id: int) -> Entity | None:
         """Whatever has an ObjectID: an item, deleted or not, a record, a history or a revision."""
-        columns = self.columns
-        for index, is_item in ((columns.find(object_id), True), (columns.find_history(object_id), False)):
-            if index is not None:
-                item = self.item(index)
-                return item if is_item else History(item)
-        record = self.company.by_id.get(object_id)
-        if record is not None:
-            return record
-        for entry in self.bin.entries(now=self.clock.milliseconds()):
-            if entry.object_id == object_id:
-                return entry
-        return self._revision(object_id) or self._record_history(object_id)
-
-    def _revision(self, object_id: int) -> RevisionRow | None:
-        position, rest = divmod(object_id - FIRST_REVISION_ID, REVISION_STRIDE)
-        if not rest and 0 <= position < self.columns.revisions[-1]:
-            index = bisect_right(self.columns.revisions, position) - 1
-            item = self.item(index)
-            return RevisionRow(item, item.changes[position - self.columns.revisions[index]])
-        place = bisect_left(self.new_revisions, (object_id,))
-        if place < len(self.new_revisions) and self.new_revisions[place][0] == object_id:
-            item = self.item(self.new_revisions[place][1])
-            return RevisionRow(item, item.changes[self.new_revisions[place][2]])
-        return None
-
-    def _record_history(self, object_id: int) -> Entity | None:
-        for record in self.company.by_id.values():
-            if record.history_id and record.history_id == object_id:
-                return History(record)
-            for change in self.revisions_of(record):
-                if change.object_id == object_id:
-                    return RevisionRow(record, change)
-        return None
+        return finding.entity(self, object_id)
 
     def text(self, change: Change) -> str:
         """The Description of a revision."""
