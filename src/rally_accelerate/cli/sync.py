@@ -40,8 +40,6 @@ from rally_accelerate.sync.review import compare
 from rally_accelerate.sync.state import MemoryState, StateFile
 from rally_accelerate.sync.wiring import Target, links, plans_of
 
-EVERY = timedelta(minutes=5)
-
 #: Exit codes when several integrations end differently: the one that most needs somebody.
 WORST_FIRST = (OWN_FAULT, 2, 3, 4, 0)
 

@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from rally_accelerate.rally.pastfields import (
+    TIMEBOXES,
     PastField,
     PastFields,
     Shape,
@@ -41,7 +42,6 @@ class Place(NamedTuple):
 #: Which timebox a name means in a place, or None when several could be meant.
 WhichTimebox = Callable[[Shape, str, Place], int | None]
 
-_TIMEBOXES = (Shape.ITERATION, Shape.RELEASE)
 _COLLECTIONS = (Shape.TAGS, Shape.MILESTONES)
 
 _BINNED = re.compile(r"Moved to Recycle\b")
@@ -60,8 +60,8 @@ class _Told(NamedTuple):
 
 def timebox_names(revisions: Sequence[Revision], fields: PastFields) -> Mapping[Shape, set[str]]:
     """Names of iterations and releases that revisions tell of, by shape: their ids are to be found out."""
-    found: dict[Shape, set[str]] = {shape: set() for shape in _TIMEBOXES}
-    by_label = {label: each for label, each in fields.by_label.items() if each.shape in _TIMEBOXES}
+    found: dict[Shape, set[str]] = {shape: set() for shape in TIMEBOXES.values()}
+    by_label = {label: each for label, each in fields.by_label.items() if each.shape in TIMEBOXES.values()}
     for revision in revisions:
         # Parsing is dear; most texts tell of neither.
         if not any(f"{label} " in revision.description for label in by_label):

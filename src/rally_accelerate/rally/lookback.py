@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from rally_accelerate.rally.pastfields import PastFields, Shape
+from rally_accelerate.rally.pastfields import TIMEBOXES, PastFields, Shape
 from rally_accelerate.rally.wire import Request
 
 Row = Mapping[str, Any]
@@ -67,10 +67,6 @@ def question(workspace: int, ids: Sequence[int], *, fields: PastFields, start: i
     }
     path = f"/analytics/v2.0/service/rally/workspace/{workspace}/artifact/snapshot/query.js"
     return Request(path, body=orjson.dumps(body))
-
-
-#: The fields whose names Lookback tells where WSAPI cannot.
-TIMEBOXES = ("Iteration", "Release")
 
 
 def naming_question(workspace: int, items: Sequence[int], ids: Sequence[int], *, start: int, size: int) -> Request:

@@ -93,13 +93,11 @@ class Names:
         self._gone: dict[Shape | str, set[int]] = defaultdict(set)
         #: Old names by id, newest first: valid before the instant in milliseconds.
         self._former: dict[Shape, dict[int, list[tuple[int, str]]]] = defaultdict(dict)
-        #: Lists that were begun, and those that were read to their end.
+        #: Lists that were begun, and those that were read to their end; of items the portfolio is meant.
         self._listed: set[Shape] = set()
         self._complete: set[Shape] = set()
         #: What was needed before: a second need shows that more will follow.
         self._needed: set[Shape] = set()
-        self._portfolio_listed = False
-        self._portfolio_complete = False
         #: Names of timeboxes that were asked for.
         self._asked: dict[Shape, set[str]] = defaultdict(set)
 
@@ -151,7 +149,7 @@ class Names:
                 if len(unknown) > FEW and endpoint == PORTFOLIO:
                     await self._list_portfolio()
                     unknown = sorted(set(unknown) - self._items.keys())
-                if not self._portfolio_complete or endpoint != PORTFOLIO:
+                if Shape.ITEM not in self._complete or endpoint != PORTFOLIO:
                     self._note_items(await self._by_ids(endpoint, _ITEM_FIELDS, unknown))
                 self._gone[endpoint].update(set(unknown) - self._items.keys())
 
@@ -163,14 +161,14 @@ class Names:
 
     async def _list_portfolio(self) -> None:
         """Read the whole portfolio once, unless it is very large: it is small beside the items below it."""
-        if self._portfolio_listed:
+        if Shape.ITEM in self._listed:
             return
-        self._portfolio_listed = True
+        self._listed.add(Shape.ITEM)
         async for page in walk(self._caller, self._listing(PORTFOLIO, _ITEM_FIELDS)):
             self._note_items(row for _, row in page.rows)
             if page.left > MOST_LISTED:
                 return
-        self._portfolio_complete = True
+        self._complete.add(Shape.ITEM)
 
     def at(self, shape: Shape, its_id: int, instant: int) -> str:
         """What an id was called just before an instant in milliseconds; nameless ids are told as they are.

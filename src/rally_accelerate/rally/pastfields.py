@@ -29,6 +29,10 @@ class Shape(StrEnum):
     ITEM = "item"
 
 
+#: The fields whose values are timeboxes. Lookback tells their names where WSAPI cannot.
+TIMEBOXES = {"Iteration": Shape.ITERATION, "Release": Shape.RELEASE}
+
+
 @dataclass(frozen=True, slots=True)
 class PastField:
     """One field whose changes are told."""

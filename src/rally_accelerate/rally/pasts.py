@@ -5,7 +5,6 @@ together until they fill one. What Lookback refuses, has not got yet or shows on
 """
 
 import asyncio
-import logging
 import math
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -18,13 +17,11 @@ from rally_accelerate.rally import clauses, lookback, snapshots
 from rally_accelerate.rally.calls import SNAPSHOT, Caller, largest_page
 from rally_accelerate.rally.histories import Histories
 from rally_accelerate.rally.names import Names
-from rally_accelerate.rally.pastfields import PastFields, Shape, choice_text
+from rally_accelerate.rally.pastfields import TIMEBOXES, PastFields, Shape, choice_text
 from rally_accelerate.rally.records import NO_PAST, Past, PastSource, Record, Revision, Scope
 from rally_accelerate.rally.wire import Request, ref_id
 
 T = TypeVar("T")
-
-logger = logging.getLogger(__name__)
 
 #: How many snapshots an item is taken to have when its version does not tell.
 USUAL_SNAPSHOTS = 10
@@ -45,8 +42,6 @@ LOOKBACK_PATIENCE = 20.0
 
 #: So many items at once are a first sync: more of them will need more names.
 MANY = 500
-
-_TIMEBOXES = {"Iteration": Shape.ITERATION, "Release": Shape.RELEASE}
 
 #: Shapes whose values may be renamed without a save of the item.
 RENAMED = (Shape.CHOICE, Shape.FLOW_STATE, Shape.PERSON)
@@ -198,18 +193,18 @@ class Pasts:
         if items:
             for row in await self._rows(partial(lookback.naming_question, self._workspace, items, sorted(unknown))):
                 its = condensed.get(row.get("ObjectID") or 0)
-                for field, shape in _TIMEBOXES.items() if its else ():
+                for field, shape in TIMEBOXES.items() if its else ():
                     entered = its.entered(lookback.milliseconds(row["_ValidFrom"]), field) if its else None
                     if entered in unknown and isinstance(name := row.get(field), str):
                         self.names.tell(shape, {entered: name})
-        for shape in _TIMEBOXES.values():
+        for shape in TIMEBOXES.values():
             self.names.tell(shape, {its_id: str(its_id) for its_id in ids.by_shape[shape] & unknown})
         return True
 
     def _nameless(self, ids: snapshots.Ids) -> set[int]:
         return {
             its_id
-            for shape in _TIMEBOXES.values()
+            for shape in TIMEBOXES.values()
             for its_id in ids.by_shape[shape]
             if self.names.timebox(shape, its_id) is None
         }
@@ -221,7 +216,7 @@ class Pasts:
         named = {(row.get("ObjectID"), row.get("_ValidFrom")): row for row in told[0]}
         for row in told[1]:
             same = named.get((row.get("ObjectID"), row.get("_ValidFrom")), {})
-            for field, shape in _TIMEBOXES.items():
+            for field, shape in TIMEBOXES.items():
                 its_id, name = row.get(field), same.get(field)
                 if isinstance(its_id, int) and isinstance(name, str):
                     self.names.tell(shape, {its_id: name})

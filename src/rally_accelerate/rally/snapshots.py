@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from rally_accelerate.rally.lookback import FOREVER, LINKS, TIMEBOXES, Row, milliseconds
-from rally_accelerate.rally.pastfields import PastFields, Shape, choice_text, flag_text, number_text
+from rally_accelerate.rally.lookback import FOREVER, LINKS, Row, milliseconds
+from rally_accelerate.rally.pastfields import TIMEBOXES, PastFields, Shape, choice_text, flag_text, number_text
 from rally_accelerate.rally.records import RECYCLED, FieldChange, Named, Past, PastSource, PastValue
 
 #: Shapes that need no name.

@@ -10,7 +10,7 @@ from rally_accelerate.errors import NotFound, Rejected
 from rally_accelerate.rally.calls import Caller
 from rally_accelerate.rally.keyset import Listing
 from rally_accelerate.rally.names import Names
-from rally_accelerate.rally.pastfields import Shape
+from rally_accelerate.rally.pastfields import TIMEBOXES
 from rally_accelerate.rally.records import Around, Named, Past, PastSource, Post, Record, Timebox, WorkItem
 from rally_accelerate.rally.selection import rows_of
 from rally_accelerate.rally.wire import WSAPI, Request, object_id, parse_instant, ref_id
@@ -24,8 +24,6 @@ _POST_FIELDS = ("ObjectID", "Artifact", "User", "Text", "CreationDate", "LastUpd
 _REFERENCES = ("Parent", "PortfolioItem", "Requirement", "WorkProduct", "TestCase")
 #: A request for each item that has members: few have. Children are told by themselves, as theirs is the parent.
 _COLLECTIONS = ("Predecessors", "Successors", "Duplicates", "DefectSuites")
-
-_TIMEBOXES = {"Iteration": Shape.ITERATION, "Release": Shape.RELEASE}
 
 
 class Surroundings:
@@ -142,7 +140,7 @@ class Surroundings:
     def _timeboxes(self, past: Past) -> Mapping[int, Timebox]:
         found: dict[int, Timebox] = {}
         for change in past.changes:
-            shape = _TIMEBOXES.get(change.field)
+            shape = TIMEBOXES.get(change.field)
             for value in (change.before, change.after) if shape is not None else ():
                 if isinstance(value, Named) and value.object_id is not None and shape is not None:
                     known = self._names.timebox(shape, value.object_id)
