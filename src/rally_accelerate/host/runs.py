@@ -16,6 +16,7 @@ from rally_accelerate.config.load import validated
 from rally_accelerate.config.model import Integration
 from rally_accelerate.config.redact import RedactingFormatter, Redactor, secrets_of
 from rally_accelerate.errors import NotFound, RallyAccelerateError
+from rally_accelerate.host.originals import HostOriginals
 from rally_accelerate.host.state import HostState
 from rally_accelerate.host.store.executions import INTERRUPTED
 from rally_accelerate.host.store.integrations import StoredIntegration
@@ -117,6 +118,7 @@ class Runs:
                 lambda: datetime.now(UTC),
                 overlap=overlap,
                 plans=plans_of(integration.properties),
+                originals=HostOriginals(self._stores.database, integration.id),
                 watch=counted,
             )
 

@@ -8,13 +8,16 @@ from dataclasses import astuple, dataclass, field, fields, replace
 from rally_accelerate.config.model import Properties
 from rally_accelerate.errors import ConfigError, Problem
 from rally_accelerate.mapping.attributes import AttributeDefinition
-from rally_accelerate.mapping.compiled import CompiledRules, resolve
+from rally_accelerate.mapping.compiled import CompiledRules, fields_needed, resolve
 from rally_accelerate.mapping.customs import CustomField, choose
 from rally_accelerate.mapping.fieldrules import FieldRules
 from rally_accelerate.mapping.readrules import read_rules
 
 #: Raised whenever the program itself maps differently, so that everything is mapped and uploaded again.
 MAPPING_VERSION = 2
+
+#: Raised whenever the program itself asks Rally for more: then what is kept of earlier runs is not enough.
+READING_VERSION = 1
 
 #: What the time in the recycle bin is called in a history unless a setting says otherwise.
 REMOVED = "Deleted"
@@ -49,6 +52,13 @@ class Rules:
         custom = [astuple(each) for each in self.custom]
         text = json.dumps([MAPPING_VERSION, plain, custom, self.compiled.version], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """What these rules need of Rally: what was read for them serves every rules that need no more."""
+        fetched = {f"{kind}.{name}" for kind in self.compiled.paths for name in fields_needed(self.compiled, kind)}
+        custom = {f"custom {each.name} {each.past}" for each in self.custom}
+        return frozenset({f"reading {READING_VERSION}", f"history {self.history_source}"} | fetched | custom)
 
 
 def _keeps(properties: Properties) -> bool:

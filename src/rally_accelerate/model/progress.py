@@ -80,6 +80,8 @@ class Progress:
     scope: str = ""
     #: Under which mapping rules the cursors were reached. A change maps and uploads everything again.
     rules_version: str = ""
+    #: What was asked of the source for these rules: other rules that need no more can map what is kept.
+    read_with: frozenset[str] = frozenset()
     #: Per lane, the instant up to which every change has been delivered.
     cursors: Mapping[Lane, datetime] = field(default_factory=dict)
     #: Walks that began and did not end, by where they stand.

@@ -55,6 +55,7 @@ class RallyClient:
         self._more: dict[str, Sequence[str]] = {}
         self._past_fields = PastFields.of()
         self._ahead = LookAhead()
+        self._opened_early: Scope | None = None
 
     async def __aenter__(self) -> Self:
         """Make the connections' settings; nothing is sent yet.
@@ -89,6 +90,19 @@ class RallyClient:
             QueryError: The extra filter's parentheses or quotes do not pair up.
             RallyAccelerateError: Whatever else Rally or the way to it answers.
         """
+        scope, self._opened_early = self._opened_early, None
+        return scope or await self._open()
+
+    async def open_early(self) -> Scope:
+        """Open for questions that a run depends on; the run's own ``open`` then asks nothing again.
+
+        Raises:
+            RallyAccelerateError: As ``open``.
+        """
+        self._opened_early = await self._open()
+        return self._opened_early
+
+    async def _open(self) -> Scope:
         properties = self._properties
         notices = notices_of(properties)
         for notice in notices:
@@ -116,8 +130,7 @@ class RallyClient:
             NotFound: The workspace lacks a type.
         """
         workspace = scope.workspace.object_id
-        found = [await attributes_of(self._caller, workspace=workspace, kind=kind) for kind in scope.kinds]
-        return dict(zip(scope.kinds, found, strict=True))
+        return await attributes_of(self._caller, workspace=workspace, kinds=scope.kinds)
 
     def carry(self, names: Mapping[str, Sequence[str]], past: Sequence[PastField]) -> None:
         """Read further fields from now on.

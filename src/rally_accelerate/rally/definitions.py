@@ -1,13 +1,13 @@
 """The attributes that a workspace defines for its types: their names for people, and which are its own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rally_accelerate.errors import NotFound
 from rally_accelerate.rally.calls import Caller
 from rally_accelerate.rally.decipher import Answer
 from rally_accelerate.rally.keyset import Row
-from rally_accelerate.rally.query import Condition
+from rally_accelerate.rally.query import any_of
 from rally_accelerate.rally.wire import WSAPI, Request, ref_id
 
 #: TypePaths of the wire names whose spelling differs in more than case (rally-api.md 1.1).
@@ -35,24 +35,23 @@ class Attribute:
     custom: bool
 
 
-async def attributes_of(caller: Caller, *, workspace: int, kind: str) -> Sequence[Attribute]:
-    """The attributes of a type.
+async def attributes_of(caller: Caller, *, workspace: int, kinds: Sequence[str]) -> Mapping[str, Sequence[Attribute]]:
+    """The attributes of each type, by wire name.
 
     Args:
         caller: Asks Rally.
         workspace: The workspace's ObjectID.
-        kind: The wire name, lower case.
+        kinds: Wire names, lower case.
 
     Raises:
-        NotFound: The workspace has no such type.
+        NotFound: The workspace lacks a type.
     """
-    path = _TYPE_PATHS.get(kind, kind)
     definitions = Request(
         f"{WSAPI}/typedefinition",
         {
             "workspace": f"/workspace/{workspace}",
             "fetch": ",".join(_FETCH),
-            "query": Condition("TypePath", "=", path).render(),
+            "query": any_of("TypePath", [_type_path(kind) for kind in kinds]).render(),
             # No walk by key: built-in definitions have negative ids (rally-api.md 1.1).
             "start": "1",
             "pagesize": "200",
@@ -60,10 +59,24 @@ async def attributes_of(caller: Caller, *, workspace: int, kind: str) -> Sequenc
     )
     found = _rows(await caller.read(definitions))
     # Comparison of texts ignores case [M]; a server for which it counts still lists every type.
-    exact = [row for row in found if str(row.get("TypePath") or "").lower() == kind]
-    definition = ref_id(exact[0]) if exact else None
-    if definition is None:
-        raise NotFound(f"The workspace has no type {path}.", hint="Check types: portfolio levels have own names.")
+    by_kind = {str(row.get("TypePath") or "").lower(): ref_id(row) for row in found}
+    attributes: dict[str, Sequence[Attribute]] = {}
+    for kind in kinds:
+        definition = by_kind.get(kind)
+        if definition is None:
+            raise NotFound(
+                f"The workspace has no type {_type_path(kind)}.",
+                hint="Check types: portfolio levels have own names.",
+            )
+        attributes[kind] = await _defined(caller, workspace, definition)
+    return attributes
+
+
+def _type_path(kind: str) -> str:
+    return _TYPE_PATHS.get(kind, kind)
+
+
+async def _defined(caller: Caller, workspace: int, definition: int) -> Sequence[Attribute]:
     params = {
         "workspace": f"/workspace/{workspace}",
         "fetch": _ATTRIBUTE_FETCH,

@@ -7,6 +7,7 @@ was renamed is told by the renamed thing's own revisions, so a name is a dated f
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 from rally_accelerate.errors import NotFound, Rejected
@@ -67,6 +68,10 @@ _CARRIED = {
 FEW = 40
 MOST_LISTED = 10_000
 
+#: So many items are remembered by name, the latest ones and those that were needed last: a large workspace must not
+#: take more memory than a small one.
+MOST_REMEMBERED = 30_000
+
 #: Keeps the address below its limit, for names of ordinary length.
 NAMES_IN_A_QUERY = 20
 
@@ -89,6 +94,8 @@ class Names:
         #: Names as they are shown, once they were asked for.
         self._shown: dict[Shape, dict[int, str]] = defaultdict(dict)
         self._items: dict[int, tuple[str, str]] = {}
+        #: The whole portfolio, once it was listed; nothing of it is forgotten.
+        self._portfolio: dict[int, tuple[str, str]] = {}
         #: Ids that were asked for and not found: deleted, or not to be seen.
         self._gone: dict[Shape | str, set[int]] = defaultdict(set)
         #: Old names by id, newest first: valid before the instant in milliseconds.
@@ -116,6 +123,8 @@ class Names:
                 for member in members if isinstance(members, list) else []:
                     if isinstance(member, Mapping) and (its_id := ref_id(member)) is not None:
                         self._rows[shape].setdefault(its_id, member)
+        for its_id in list(islice(self._items, max(0, len(self._items) - MOST_REMEMBERED))):
+            del self._items[its_id]
 
     def tell(self, shape: Shape, names: Mapping[int, str]) -> None:
         """Take names that another source tells."""
@@ -141,23 +150,21 @@ class Names:
 
     async def ensure_items(self, wanted: Mapping[str, Iterable[int]]) -> None:
         """Know FormattedID and name of these items, by the field that refers to them."""
-        for field, ids in wanted.items():
+        for field, of_field in wanted.items():
+            ids = set(of_field)
+            for its_id in ids & self._items.keys():
+                # Needed now: among those that are forgotten last.
+                self._items[its_id] = self._items.pop(its_id)
             for endpoint in _ITEM_ENDPOINTS.get(field, ()):
-                unknown = sorted(set(ids) - self._items.keys() - self._gone[endpoint])
+                unknown = sorted(ids - self._items.keys() - self._portfolio.keys() - self._gone[endpoint])
                 if not unknown:
                     break
                 if len(unknown) > FEW and endpoint == PORTFOLIO:
                     await self._list_portfolio()
-                    unknown = sorted(set(unknown) - self._items.keys())
+                    unknown = sorted(set(unknown) - self._portfolio.keys())
                 if Shape.ITEM not in self._complete or endpoint != PORTFOLIO:
-                    self._note_items(await self._by_ids(endpoint, _ITEM_FIELDS, unknown))
+                    _note_items(self._items, await self._by_ids(endpoint, _ITEM_FIELDS, unknown))
                 self._gone[endpoint].update(set(unknown) - self._items.keys())
-
-    def _note_items(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        for row in rows:
-            its_id = ref_id(row)
-            if its_id is not None:
-                self._items[its_id] = (str(row.get("FormattedID") or its_id), str(row.get("Name") or ""))
 
     async def _list_portfolio(self) -> None:
         """Read the whole portfolio once, unless it is very large: it is small beside the items below it."""
@@ -165,7 +172,7 @@ class Names:
             return
         self._listed.add(Shape.ITEM)
         async for page in walk(self._caller, self._listing(PORTFOLIO, _ITEM_FIELDS)):
-            self._note_items(row for _, row in page.rows)
+            _note_items(self._portfolio, (row for _, row in page.rows))
             if page.left > MOST_LISTED:
                 return
         self._complete.add(Shape.ITEM)
@@ -176,7 +183,7 @@ class Names:
         Just before: a change that takes a thing away shows the name that it had then.
         """
         if shape is Shape.ITEM:
-            return self._items.get(its_id, (str(its_id), ""))[0]
+            return (self.item(its_id) or (str(its_id), ""))[0]
         former = self._former[shape].get(its_id)
         for until, name in reversed(former or ()):
             if instant < until:
@@ -192,7 +199,7 @@ class Names:
 
     def item(self, its_id: int) -> tuple[str, str] | None:
         """FormattedID and name of an item, if they are known."""
-        return self._items.get(its_id)
+        return self._items.get(its_id) or self._portfolio.get(its_id)
 
     def timebox(self, shape: Shape, its_id: int) -> Timebox | None:
         """An iteration or release, if it is known."""
@@ -320,3 +327,10 @@ class Names:
 
 def _shown(row: Mapping[str, Any]) -> str:
     return str(row.get("Name") or row.get("_refObjectName") or "").strip()
+
+
+def _note_items(items: dict[int, tuple[str, str]], rows: Iterable[Mapping[str, Any]]) -> None:
+    for row in rows:
+        its_id = ref_id(row)
+        if its_id is not None:
+            items[its_id] = (str(row.get("FormattedID") or its_id), str(row.get("Name") or ""))

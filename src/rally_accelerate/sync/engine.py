@@ -18,9 +18,10 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import groupby
 
 from rally_accelerate.errors import RallyAccelerateError, Rejected
 from rally_accelerate.mapping.issue import to_issue
@@ -30,9 +31,9 @@ from rally_accelerate.model.issue import Issue, SourceRevision
 from rally_accelerate.model.progress import DEFAULT_OVERLAP, Progress, Sent, Walk, Window
 from rally_accelerate.model.report import NAMED_SKIPS, Receipt, Skipped, SyncReport, Tally
 from rally_accelerate.rally.records import Page, Record, Scope, WorkItem
-from rally_accelerate.sync import plan
+from rally_accelerate.sync import kept, plan
 from rally_accelerate.sync.gone import Removal, settle
-from rally_accelerate.sync.ports import Sink, Source, State, Watch
+from rally_accelerate.sync.ports import Originals, Sink, Source, State, Watch
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ async def sync_once(
     *,
     overlap: timedelta = DEFAULT_OVERLAP,
     plans: Plans | None = None,
+    originals: Originals | None = None,
     watch: Watch | None = None,
 ) -> SyncReport:
     """Bring the sink up to date with the source, once.
@@ -88,13 +90,25 @@ async def sync_once(
         clock: The present instant, aware UTC; for the report only, cursors follow the source's own clock.
         overlap: How far to look back behind each cursor.
         plans: What else is wanted; None reads everything and marks nothing as gone.
+        originals: Where items are kept as they were read, for other rules to map; None keeps nothing.
         watch: Told fresh counts whenever they change.
 
     Returns:
         The whole account. A failure that the product can explain is in ``report.failure`` together with what
         was done before it; anything else is a bug and travels.
     """
-    run = _Run(source, sink, state, rules, rules.version, overlap=overlap, plans=plans or Plans(), watch=watch)
+    its_plans = plans or Plans()
+    run = _Run(
+        source,
+        sink,
+        state,
+        rules,
+        rules.version,
+        overlap=overlap,
+        plans=its_plans,
+        originals=originals,
+        watch=watch,
+    )
     started_at, started = clock(), time.monotonic()
     before = (source.usage, sink.usage)
     try:
@@ -151,8 +165,8 @@ class _Portion:
     #: ObjectIDs of everything that was read, news or not.
     items: tuple[int, ...]
     fresh: Sequence[Record]
-    after: int
-    last: bool
+    after: int = 0
+    last: bool = False
 
 
 @dataclass(slots=True)
@@ -210,6 +224,7 @@ class _Run:
     rules_version: str
     overlap: timedelta = field(kw_only=True)
     plans: Plans = field(kw_only=True)
+    originals: Originals | None = field(kw_only=True)
     watch: Watch | None = field(kw_only=True)
     tally: Tally = field(default_factory=Tally)
     skipped: list[Skipped] = field(default_factory=list)
@@ -229,22 +244,29 @@ class _Run:
         await self.sink.open()
         scope = await self.source.open()
         self.notices.extend(scope.notices)
-        self.progress = plan.valid_progress(await self.state.load(), scope, rules_version=self.rules_version)
+        self.progress = await self.state.load()
+        if self.originals is not None and kept.serves(self.progress, scope, self.rules):
+            await self._map_kept(scope, self.originals)
+            if self.failure is not None:
+                return
+        self.progress = plan.valid_progress(
+            self.progress, scope, rules_version=self.rules_version, reads=self.rules.reads
+        )
         reached = plan.reached(self.progress, scope)
         looked_at = reached - self.overlap if reached is not None else None
         if not self.progress.cursors and not self.progress.unfinished:
             self.progress = replace(self.progress, since=self.plans.since)
         walks = plan.walks(self.progress, scope, overlap=self.overlap)
         resumed = {plan.identity(walk) for walk in self.progress.unfinished}
-        await self._round(scope, walks)
+        await self._walk(scope, walks)
         if resumed and self.failure is None:
             # A resumed walk ends at the clock of the run that began it: catch up with what changed since.
             current = frozenset(lane for walk in walks if plan.identity(walk) not in resumed for lane in walk.lanes)
-            await self._round(scope, plan.walks(self.progress, scope, overlap=self.overlap, without=current))
+            await self._walk(scope, plan.walks(self.progress, scope, overlap=self.overlap, without=current))
         await self._reach_back(scope)
         if self.plans.again is not None and self.failure is None:
             self.again = True
-            await self._round(scope, plan.over(scope, self.plans.again))
+            await self._walk(scope, plan.over(scope, self.plans.again))
             self.again = False
         if self.plans.removal is not None and self.failure is None:
             await self._settle_gone(scope, self.plans.removal, looked_at)
@@ -254,7 +276,7 @@ class _Run:
         before, wanted = self.progress.since, self.plans.since
         if self.failure is not None or before is None or (wanted is not None and wanted >= before):
             return
-        await self._round(scope, plan.over(scope, Window(wanted, before)))
+        await self._walk(scope, plan.over(scope, Window(wanted, before)))
         if self.failure is None:
             self.progress = replace(self.progress, since=wanted)
             await self.state.commit(self.progress, {})
@@ -269,14 +291,34 @@ class _Run:
         self._count(removed=settled.removed, withheld=settled.withheld)
         await self.state.commit(self.progress, {})
 
-    async def _round(self, scope: Scope, walks: Sequence[Walk]) -> None:
+    async def _map_kept(self, scope: Scope, originals: Originals) -> None:
+        """Under changed rules, map again what is kept; what is not is left for Rally to be asked."""
+        await self._round([self._read_kept(scope, originals)])
+        if self.failure is None and not await kept.remain(self.state, self.progress, self.rules):
+            self.progress = replace(self.progress, rules_version=self.rules_version, read_with=self.rules.reads)
+            await self.state.commit(self.progress, {})
+
+    async def _read_kept(self, scope: Scope, originals: Originals) -> None:
+        mapped = 0
+        async for items in kept.outdated(originals, self.state, self.rules):
+            mapped += len(items)
+            for kind, some in groupby(sorted(items, key=_kind), key=_kind):
+                walk = Walk(kind=kind, started_at=scope.now, aside=True)
+                # Nothing that is owed is settled by an item that may be older.
+                await self.queue.put(await self._parcel(walk, list(some), _Portion(items=(), fresh=())))
+        self.notices.append(f"The rules have changed: {mapped:,} items were mapped again from what is kept here.")
+
+    async def _walk(self, scope: Scope, walks: Sequence[Walk]) -> None:
         slots = asyncio.Semaphore(WALKS_AT_ONCE)
+        await self._round([self._read(scope, walk, slots) for walk in walks])
+
+    async def _round(self, readings: Sequence[Coroutine[None, None, None]]) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._deliver_all())
             try:
                 async with asyncio.TaskGroup() as readers:
-                    for walk in walks:
-                        readers.create_task(self._read(scope, walk, slots))
+                    for reading in readings:
+                        readers.create_task(reading)
             except* RallyAccelerateError as errors:
                 # What was read whole is still delivered; the next run begins behind it.
                 self.failure = _first(errors)
@@ -308,12 +350,18 @@ class _Run:
         gathered.add(page.records, fresh)
 
     async def _prepared(self, scope: Scope, walk: Walk, portion: "_Portion") -> _Parcel:
+        items = await self.source.history(scope, portion.fresh) if portion.fresh else []
+        self.notices.extend(self.source.told())
+        if self.originals is not None and items:
+            # Before the ledger knows of them: what is kept is never older than what was sent.
+            await self.originals.keep(items)
+        return await self._parcel(walk, items, portion)
+
+    async def _parcel(self, walk: Walk, items: Sequence[WorkItem], portion: "_Portion") -> _Parcel:
         issues: list[Issue] = []
         skipped: dict[int, Skipped] = {}
         due: set[str] = set()
         verdicts: dict[str, Verdict] = {}
-        items = await self.source.history(scope, portion.fresh) if portion.fresh else []
-        self.notices.extend(self.source.told())
         for number, item in enumerate(items, start=1):
             match self._mapped(item):
                 case Skipped() as skip:
@@ -423,6 +471,10 @@ class _Run:
         self.tally = replace(self.tally, **{name: getattr(self.tally, name) + count for name, count in more.items()})
         if self.watch is not None:
             self.watch(self.tally)
+
+
+def _kind(item: WorkItem) -> str:
+    return item.record.kind
 
 
 def _first(errors: BaseExceptionGroup[RallyAccelerateError]) -> RallyAccelerateError:

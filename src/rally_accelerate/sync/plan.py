@@ -26,7 +26,9 @@ MOST_PROJECTS_IN_A_WALK = 40
 FIRST_WALKS_PER_KIND = 4
 
 
-def valid_progress(progress: Progress, scope: Scope, *, rules_version: str) -> Progress:
+def valid_progress(
+    progress: Progress, scope: Scope, *, rules_version: str, reads: frozenset[str] = frozenset()
+) -> Progress:
     """The progress as far as it holds for this scope and these rules.
 
     Cursors of another workspace or filter say nothing about this one. Under new mapping rules everything is to be
@@ -39,6 +41,7 @@ def valid_progress(progress: Progress, scope: Scope, *, rules_version: str) -> P
         return Progress(
             scope=scope.signature,
             rules_version=rules_version,
+            read_with=reads,
             owed=owed,
             missing=progress.missing if same else {},
             listed_at=progress.listed_at if same else None,

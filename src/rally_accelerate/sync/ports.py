@@ -94,5 +94,17 @@ class State(Protocol):
         ...
 
 
+class Originals(Protocol):
+    """Work items as they were read, kept where there is room: other rules map them without asking Rally again."""
+
+    async def keep(self, items: Sequence[WorkItem]) -> None:
+        """Remember the items in place of what was kept of them before, durably, before returning."""
+        ...
+
+    def kept(self) -> AsyncIterator[Sequence[WorkItem]]:
+        """Everything that is kept, some at a time; one that cannot be read is left out."""
+        ...
+
+
 #: Called with fresh counts whenever they change.
 Watch = Callable[[Tally], None]

@@ -43,6 +43,7 @@ def progress_to_json(progress: Progress) -> dict[str, Any]:
     return {
         "scope": progress.scope,
         "rulesVersion": progress.rules_version,
+        "readWith": sorted(progress.read_with),
         "cursors": [
             {"kind": lane.kind, "project": lane.project, "cursor": cursor.isoformat()}
             for lane, cursor in sorted(progress.cursors.items())
@@ -76,6 +77,7 @@ def progress_from_json(data: Mapping[str, Any]) -> Progress:
         return Progress(
             scope=data.get("scope", ""),
             rules_version=data.get("rulesVersion", ""),
+            read_with=frozenset(data.get("readWith", ())),
             cursors={
                 Lane(row["kind"], row["project"]): datetime.fromisoformat(row["cursor"])
                 for row in data.get("cursors", ())

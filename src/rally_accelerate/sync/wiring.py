@@ -95,7 +95,7 @@ async def _rules(properties: Properties, source: RallyClient) -> Rules:
     rules = rules_of(properties)
     if not needs_definitions(properties):
         return rules
-    scope = await source.open()
+    scope = await source.open_early()
     definitions = {
         kind: [
             AttributeDefinition(each.element_name, each.display_name, each.attribute_type, each.custom)

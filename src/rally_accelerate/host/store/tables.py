@@ -13,6 +13,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     String,
@@ -111,6 +112,16 @@ sent = Table(
     Column("external_id", Text, nullable=False),
     Column("revision", Text, nullable=False),
     Column("rules_version", Text, nullable=False),
+    PrimaryKeyConstraint("integration_id", "external_id"),
+)
+
+originals = Table(
+    "originals",
+    metadata,
+    Column("integration_id", String(24), ForeignKey(integrations.c.id, ondelete="CASCADE"), nullable=False),
+    Column("external_id", Text, nullable=False),
+    # A work item as it was read (``rally/kept.py``), for other mapping rules.
+    Column("content", LargeBinary, nullable=False),
     PrimaryKeyConstraint("integration_id", "external_id"),
 )
 

@@ -1,0 +1,176 @@
+"""Changed rules map again what is kept, whatever happens meanwhile, and ask Rally only for what is not."""
+
+import itertools
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+
+import pytest
+
+from rally_accelerate.mapping.rules import Rules
+from rally_accelerate.model.progress import Sent
+from rally_accelerate.rally.records import Record, Scope, WorkItem
+from rally_accelerate.sync import engine, kept
+from rally_accelerate.sync.gone import GONE
+from support.small_world import KIND, Crash, SmallSink, SmallSource, SmallState, World
+
+OLD = Rules(web_url="https://rally.example", type_names={"Story": "Old"})
+NEW = replace(OLD, type_names={"Story": "New"})
+MORE = replace(OLD, history_source="revisions")
+
+#: While the second run, which maps what is kept, goes on.
+MOMENTS = range(22, 46)
+
+
+class SmallOriginals:
+    """What is kept outlives the process; it may die before and after."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.items: dict[int, WorkItem] = {}
+
+    async def keep(self, items: Sequence[WorkItem]) -> None:
+        """Remember the items."""
+        self.world.tick()
+        self.items.update({item.record.object_id: item for item in items})
+        self.world.tick()
+
+    async def kept(self) -> AsyncIterator[Sequence[WorkItem]]:
+        """One item at a time, with moments between them."""
+        for key in sorted(self.items):
+            self.world.tick()
+            yield [self.items[key]]
+
+
+class AskedSource(SmallSource):
+    """Remembers what it was asked for."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.asked: list[int] = []
+
+    async def history(self, scope: Scope, records: Sequence[Record]) -> list[WorkItem]:
+        """The records that somebody wanted."""
+        self.asked += [record.object_id for record in records]
+        return await super().history(scope, records)
+
+
+class Setup:
+    """One integration with everything that outlives its processes."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.source, self.sink, self.state = AskedSource(world), SmallSink(world), SmallState(world)
+        self.originals = SmallOriginals(world)
+
+    async def run(self, rules: Rules) -> tuple[str, ...]:
+        report = await engine.sync_once(
+            self.source,
+            self.sink,
+            self.state,
+            rules,
+            lambda: self.world.now,
+            overlap=timedelta(0),
+            originals=self.originals,
+        )
+        if report.failure:
+            raise report.failure
+        return report.notices
+
+    def held(self) -> Mapping[str, tuple[str, str]]:
+        return {key: (issue.type, issue.name) for key, issue in self.sink.held.items()}
+
+
+async def test_other_rules_are_applied_to_what_is_kept_without_asking_for_it() -> None:
+    its = Setup(World())
+    await its.run(OLD)
+    its.source.asked.clear()
+    notices = await its.run(NEW)
+    assert its.held() == {"1": ("New", "A"), "2": ("New", "A")}
+    assert its.source.asked == []
+    assert any("2 items were mapped again" in notice for notice in notices)
+    uploads = its.sink.uploads
+    await its.run(NEW)
+    assert its.sink.uploads == uploads
+
+
+async def test_rules_that_need_more_than_was_read_ask_for_everything() -> None:
+    its = Setup(World())
+    await its.run(OLD)
+    its.source.asked.clear()
+    await its.run(MORE)
+    assert its.source.asked == [1, 2]
+
+
+async def test_what_is_not_kept_is_asked_for() -> None:
+    its = Setup(World())
+    await its.run(OLD)
+    its.source.asked.clear()
+    del its.originals.items[2]
+    await its.run(NEW)
+    assert its.held() == {"1": ("New", "A"), "2": ("New", "A")}
+    assert its.source.asked == [2]
+
+
+async def test_what_is_gone_keeps_its_last_status() -> None:
+    its = Setup(World())
+    await its.run(OLD)
+    sent = its.state.ledger["1"]
+    its.state.ledger["1"] = Sent(sent.revision, f"{sent.rules_version}{GONE}")
+    its.world.delete(1)
+    its.sink.held["1"] = replace(its.sink.held["1"], status="Deleted")
+    await its.run(NEW)
+    assert its.held() == {"1": ("Old", "A"), "2": ("New", "A")}
+    assert its.sink.held["1"].status == "Deleted"
+
+
+async def faults(changes: Sequence[Callable[[World], None]]) -> list[str]:
+    """Every moment of a change, with every moment of a crash: what is wrong at the end."""
+    found = []
+    for when, crash_at in itertools.product(MOMENTS, [None, *MOMENTS]):
+        its = Setup(World(script={when: changes}, crash_at=crash_at))
+        for rules in (OLD, NEW, NEW, NEW, NEW):
+            done = False
+            while not done:
+                done = True
+                try:
+                    await its.run(rules)
+                except* Crash:
+                    done = False
+        expected = {str(key): ("New", item.name) for key, item in its.world.items.items()}
+        held = {key: value for key, value in its.held().items() if key in expected}
+        if held != expected:
+            found.append(f"change at {when}, crash at {crash_at}: {held}")
+    return found
+
+
+@pytest.mark.parametrize("change", [partial(World.edit, key=1), partial(World.create, key=3)])
+async def test_no_change_and_no_crash_while_rules_change_loses_anything(change: Callable[[World], None]) -> None:
+    assert await faults([change]) == []
+
+
+async def test_a_progress_that_moves_before_everything_is_mapped_would_be_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def nothing_remains(*_: object) -> bool:
+        return False
+
+    async def first_only(*given: object) -> AsyncIterator[Sequence[WorkItem]]:
+        async for items in outdated(*given):  # type: ignore[arg-type]
+            yield items
+            return
+
+    outdated = kept.outdated
+    monkeypatch.setattr(kept, "remain", nothing_remains)
+    monkeypatch.setattr(kept, "outdated", first_only)
+    assert await faults([partial(World.edit, key=1)])
+
+
+async def test_an_item_that_is_owed_stays_owed() -> None:
+    its = Setup(World())
+    await its.run(OLD)
+    its.state.progress = replace(its.state.progress, owed=frozenset({(KIND, 1)}))
+    its.world.edit(1)
+    await its.run(NEW)
+    assert its.held()["1"] == ("New", "B")
