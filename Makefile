@@ -10,14 +10,18 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --requir
 SELF := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
 PORT ?= 8420
 ONCE ?=
+IMAGE ?= ucv-ext-rally
+PLATFORM ?= linux/amd64
+ROOTFS ?= build/rootfs
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' src/rally_accelerate/__init__.py)
 
 # A variable of the caller's shell must not lead pip or python into another environment.
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 
-.PHONY: help demo test lint format bench lock clean
+.PHONY: help demo test lint format bench lock image image-rootfs clean
 
 help: ## Show what can be made
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make demo ONCE=1 ends after the first sync and one more cycle; PORT=8420 chooses the port."
 	@echo "  RALLY_URL, RALLY_API_KEY, RALLY_WORKSPACE and RALLY_PROJECTS make it use a real Rally."
@@ -41,6 +45,15 @@ format: $(VENV)/dev.ready ## Bring the code into shape
 
 bench: $(VENV)/dev.ready ## Measure speed, requests and memory into bench/RESULTS.md
 	$(BIN)/python bench/run.py
+
+image: ## Build the plug-in's container image (needs docker or podman)
+	@engine=$$(command -v docker || command -v podman) || \
+	  { echo "building an image needs docker or podman; make image-rootfs makes its file tree in a folder"; exit 1; }; \
+	$$engine build --platform $(PLATFORM) --build-arg VERSION=$(VERSION) --tag $(IMAGE):$(VERSION) .
+
+image-rootfs: $(VENV)/dev.ready ## Put the image's file tree together in the folder ROOTFS (build/rootfs)
+	@$(BIN)/python image/assemble.py $(ROOTFS)
+	@echo "$(ROOTFS)/usr/local/bin/node answers as in the container"
 
 lock: $(VENV)/dev.ready ## Resolve the lock files anew
 	$(BIN)/python requirements/lock.py

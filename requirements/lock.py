@@ -8,7 +8,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 RUN = ("host", "sandbox", "build")
-DEV = (*RUN, "dev")
+DEV = (*RUN, "plugin", "image", "dev")
 
 
 def resolve(output: Path, extras: tuple[str, ...], *, constraint: Path | None = None) -> None:
@@ -21,10 +21,12 @@ def resolve(output: Path, extras: tuple[str, ...], *, constraint: Path | None = 
     if constraint is not None:
         command += ["--constraint", str(constraint)]
     subprocess.run([*command, "--output-file", str(output), "pyproject.toml"], check=True, cwd=ROOT)
-    if re.search(r"https?://|file:", output.read_text()):
+    if re.search(r"https?://|file:/", output.read_text()):
         sys.exit(f"{output.name} holds a download address")
 
 
 if __name__ == "__main__":
     resolve(HERE / "run.txt", RUN)
     resolve(HERE / "dev.txt", DEV, constraint=HERE / "run.txt")
+    resolve(HERE / "plugin.txt", ("plugin",), constraint=HERE / "dev.txt")
+    resolve(HERE / "image.txt", ("image", "plugin"), constraint=HERE / "dev.txt")

@@ -102,6 +102,7 @@ class AccelerateClient:
         self._url = wire.graphql_address(account.url)
         self._authorization = wire.authorization(account.key.get_secret_value())
         self._tracker_id = account.tracker_id
+        self._accepted = False
         #: Whether this server has taken anything from this client.
         self._delivered = False
         self._usage = Usage()
@@ -138,6 +139,8 @@ class AccelerateClient:
         Raises:
             AccessRefused, NotFound, Transient: As ``decipher`` says.
         """
+        if self._accepted and self._tracker_id:
+            return
         found = await self._known_integration()
         if not self._tracker_id:
             self._tracker_id = found or made_tracker_id(self._account.tenant_id, self._account.name)
@@ -147,6 +150,10 @@ class AccelerateClient:
                     self._account.name,
                     self._tracker_id,
                 )
+
+    def accepted(self) -> None:
+        """The server has answered to this key already: opening needs no question."""
+        self._accepted = True
 
     async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Receipt]:
         """Upload the issues in parcels, in order.
@@ -183,10 +190,11 @@ class AccelerateClient:
 
     async def _held_issue(self, external_id: str) -> Mapping[str, Any] | None:
         variables = {"tenantId": self._account.tenant_id, "issueId": external_id}
-        body = {"operationName": "issue", "query": documents.READ_ISSUE, "variables": variables}
-        data = await self._post(orjson.dumps(body), asked="issue")
+        data = await self.ask("issue", documents.READ_ISSUE, variables)
         found = data.get("issue")
-        issue = found.get("issue") if isinstance(found, Mapping) else None
+        if not isinstance(found, Mapping):
+            return None
+        issue = found.get("issue")
         # Which id the server looks for is not said [U]: another tracker's issue of the same number is not ours.
         if not isinstance(issue, Mapping) or str(issue.get("_id")) != external_id:
             return None
@@ -236,6 +244,16 @@ class AccelerateClient:
                 if not fresh or len(page) < ISSUES_IN_A_PAGE:
                     break
 
+    async def ask(self, operation: str, document: str, variables: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The ``data`` that an operation answers.
+
+        Raises:
+            RallyAccelerateError: As ``decipher`` says, after tries again where they may help.
+        """
+        body = {"operationName": operation, "query": document, "variables": variables}
+        data: Mapping[str, Any] = await self._post(orjson.dumps(body), asked=operation)
+        return data
+
     async def _page(self, project: str, *, passed: int) -> list[Mapping[str, Any]]:
         variables = {
             "tenantId": self._account.tenant_id,
@@ -243,8 +261,7 @@ class AccelerateClient:
             "limit": ISSUES_IN_A_PAGE,
             "cursor": str(passed) if passed else None,
         }
-        body = {"operationName": "issuesForProjectKey", "query": documents.READ_ISSUES, "variables": variables}
-        data = await self._post(orjson.dumps(body), asked="issuesForProjectKey")
+        data = await self.ask("issuesForProjectKey", documents.READ_ISSUES, variables)
         page = data.get("issuesForProjectKey")
         return [each for each in page if isinstance(each, Mapping)] if isinstance(page, list) else []
 
@@ -258,13 +275,9 @@ class AccelerateClient:
         return Receipt(delivered=tuple(one.external_id for one in parcel))
 
     async def _known_integration(self) -> str:
-        body = {
-            "operationName": "integrationByName",
-            "query": documents.FIND_INTEGRATION,
-            "variables": {"name": self._account.name, "tenantId": self._account.tenant_id},
-        }
+        variables = {"name": self._account.name, "tenantId": self._account.tenant_id}
         try:
-            data = await self._post(orjson.dumps(body), asked="integrationByName")
+            data = await self.ask("integrationByName", documents.FIND_INTEGRATION, variables)
         except Rejected as error:
             # Some versions answer an unknown name with an error instead of null; a server may also lack the query.
             # Any other fault must not lead to an id of our own: the issues would be there twice.

@@ -21,6 +21,60 @@ query integrationByName($name: String!, $tenantId: ID!) {
 }
 """.strip()
 
+#: What is kept for a plug-in between its runs, and when it last succeeded (accelerate-host.md 1.8, 2.5).
+RECALL = """
+query integrationById($id: ID!) {
+  integrationById(id: $id) {
+    _id
+    name
+    state
+    last_run_successful
+    last_successful_execution_time
+  }
+}
+""".strip()
+
+KEEP = """
+mutation updateIntegrationState($integrationId: ID!, $eventName: String!, $properties: JSON) {
+  updateIntegrationState(integrationId: $integrationId, eventName: $eventName, properties: $properties) {
+    _id
+  }
+}
+""".strip()
+
+#: What it answers is not public [U]: a document without a selection fits scalars and nothing else, and fails
+#: harmlessly.
+RESYNC_DONE = """
+mutation updateScheduledEventStates($integrationId: ID!, $scheduledEventStates: [ScheduledEventStateInput!]!) {
+  updateScheduledEventStates(integrationId: $integrationId, scheduledEventStates: $scheduledEventStates)
+}
+""".strip()
+
+READ_STATUS = """
+query issue($tenantId: ID!, $issueId: ID!) {
+  issue(tenantId: $tenantId, issueId: $issueId) {
+    trackerId
+    issue {
+      _id
+      status
+    }
+  }
+}
+""".strip()
+
+READ_STATUSES = """
+query issuesForProjectKey($tenantId: ID!, $projectKey: String!, $limit: Int, $cursor: String) {
+  issuesForProjectKey(tenantId: $tenantId, projectKey: $projectKey, limit: $limit, cursor: $cursor) {
+    _id
+    trackerId
+    issue {
+      _id
+      status
+    }
+  }
+}
+""".strip()
+
 READ_ISSUES = """
 query issuesForProjectKey($tenantId: ID!, $projectKey: String!, $limit: Int, $cursor: String) {
   issuesForProjectKey(tenantId: $tenantId, projectKey: $projectKey, limit: $limit, cursor: $cursor) {
@@ -119,9 +173,24 @@ query issue($tenantId: ID!, $issueId: ID!) {
 }
 """.strip()
 
+
+def with_other_selection(document: str) -> str:
+    """A document that selects the id of its answer, or nothing where it did: some answers' types are not public."""
+    selected = "{\n    _id\n  }"
+    if selected in document:
+        return document.replace(f" {selected}", "")
+    head, brace, _ = document.rpartition("\n}")
+    return f"{head} {selected}{brace}"
+
+
 ALL = {
     "uploadIssueData": UPLOAD_ISSUES,
     "integrationByName": FIND_INTEGRATION,
     "issuesForProjectKey": READ_ISSUES,
     "issue": READ_ISSUE,
+    "integrationById": RECALL,
+    "updateIntegrationState": KEEP,
+    "updateScheduledEventStates": RESYNC_DONE,
+    "status of an issue": READ_STATUS,
+    "statuses": READ_STATUSES,
 }

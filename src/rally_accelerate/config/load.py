@@ -165,6 +165,23 @@ def validated(raw: Mapping[str, Any], *, path: str = "", origin: str = "") -> In
         raise ConfigError(f"the settings have {_count(problems)}", problems=problems) from None
 
 
+def from_platform(properties: Mapping[str, Any], envelope: Mapping[str, Any]) -> Loaded:
+    """One integration from what the platform hands to its plug-in container.
+
+    Args:
+        properties: Values by the manifest's names, and what the platform adds (accelerate-host.md 1.3).
+        envelope: What belongs to the integration itself: name, ids, logging level.
+
+    Raises:
+        ConfigError: With every problem.
+    """
+    notices: list[str] = []
+    known, level = _known_properties(properties, notices)
+    candidate: dict[str, Any] = {**envelope, "properties": _layered(known)}
+    candidate["loggingLevel"] = candidate.get("loggingLevel") or level
+    return Loaded(validated(candidate), tuple(notices))
+
+
 def _one(
     raw: Mapping[str, Any],
     *,

@@ -7,7 +7,16 @@ order and meaning of the first ten are those of the plug-in's public page; the r
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SecretStr,
+    model_validator,
+)
 
 from rally_accelerate.config.values import (
     as_base_url,
@@ -45,7 +54,7 @@ Flag = Annotated[bool, BeforeValidator(as_boolean)]
 Level = Literal["ALL", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL", "OFF"]
 
 
-def prop(label: str, kind: str, description: str, *, hidden: bool = True) -> Any:
+def prop(label: str, kind: str, description: str, *, hidden: bool = True, inside: bool = True) -> Any:
     """What the host's forms need to know of a property (accelerate-host.md 1.10).
 
     Args:
@@ -53,8 +62,10 @@ def prop(label: str, kind: str, description: str, *, hidden: bool = True) -> Any
         kind: One of the property types that every server version knows: String, Secure, Array, Boolean.
         description: The tooltip and the sentence in the reference.
         hidden: Shown only with "Show hidden properties".
+        inside: Means something inside the plug-in container; what the platform gives there, and paths of files, do not.
     """
-    return Field(description=description, json_schema_extra={"label": label, "kind": kind, "hidden": hidden})
+    extra: dict[str, JsonValue] = {"label": label, "kind": kind, "hidden": hidden, "inside": inside}
+    return Field(description=description, json_schema_extra=extra)
 
 
 class Properties(BaseModel):
@@ -138,6 +149,7 @@ class Properties(BaseModel):
             "Accelerate URL",
             "String",
             "The address of the Accelerate server, used outside its plug-in container; inside, the platform gives it.",
+            inside=False,
         ),
     ] = Field("", alias="accelerateUrl")
     tracker_id: Annotated[
@@ -147,6 +159,7 @@ class Properties(BaseModel):
             "String",
             "The id of the integration in Accelerate that the issues belong to. Empty means: found by the name of the "
             "integration, or made from it.",
+            inside=False,
         ),
     ] = Field("", alias="trackerId")
     include_child_projects: Annotated[
@@ -268,10 +281,21 @@ class Properties(BaseModel):
         ),
     ] = Field(False, alias="newerFields")
     ca_bundle: Annotated[
-        Text, prop("CA bundle", "String", "Path of a PEM file with further certificate authorities to trust.")
+        Text,
+        prop(
+            "CA bundle",
+            "String",
+            "Further certificate authorities to trust: the path of a PEM file, or the certificates themselves.",
+        ),
     ] = Field("", alias="caBundle")
     client_certificate: Annotated[
-        Text, prop("Client certificate", "String", "Path of a PEM file with the certificate to present, and its key.")
+        Text,
+        prop(
+            "Client certificate",
+            "String",
+            "Path of a PEM file with the certificate to present, and its key.",
+            inside=False,
+        ),
     ] = Field("", alias="clientCertificate")
     client_key: Annotated[
         Text,
@@ -279,10 +303,12 @@ class Properties(BaseModel):
             "Client key",
             "String",
             "Path of the client certificate's private key, if it is in a file of its own.",
+            inside=False,
         ),
     ] = Field("", alias="clientKey")
     client_key_password: Annotated[
-        SecretStr | None, prop("Client key password", "Secure", "The password of the client certificate's private key.")
+        SecretStr | None,
+        prop("Client key password", "Secure", "The password of the client certificate's private key.", inside=False),
     ] = Field(None, alias="clientKeyPassword")
     verify_tls: Annotated[
         Flag,
@@ -292,6 +318,15 @@ class Properties(BaseModel):
             "Verify certificates. Switched off, anybody on the way can read the keys; every run warns of it.",
         ),
     ] = Field(True, alias="verifyTls")
+    verify_accelerate_tls: Annotated[
+        Flag,
+        prop(
+            "Verify Accelerate's TLS",
+            "Boolean",
+            "Verify Accelerate's certificate. Switch it off for a server with a self-signed one, if its authority "
+            "cannot be given as CA bundle; Rally's is verified all the same.",
+        ),
+    ] = Field(True, alias="verifyAccelerateTls")
     max_requests_in_flight: Annotated[
         int,
         prop(

@@ -17,6 +17,13 @@ MASK = "***"
 #: Shorter secrets would mask half of every text; such a secret protects nothing either.
 SHORTEST_SECRET = 4
 
+#: A piece of a long secret is masked from so many characters on: messages are cut, also in the middle of a secret.
+#: Short secrets are words that stand in honest sentences, too.
+SHORTEST_PIECE = 10
+SHORTEST_IN_PIECES = 16
+
+_URL_SAFE = str.maketrans("+/", "-_")
+
 #: Header values and address parts that carry credentials, whoever they belong to.
 _CARRIERS = (
     re.compile(r"(?i)((?:proxy-)?authorization['\"]?\s*[:=]\s*['\"]?(?:basic|bearer|useraccesskey)\s+)[^\s'\",}]+"),
@@ -32,9 +39,12 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str]) -> None:
         forms: set[str] = set()
+        self._pieces: set[str] = set()
         for secret in secrets:
             if len(secret) >= SHORTEST_SECRET:
                 forms |= _forms(secret)
+            if len(secret) >= SHORTEST_IN_PIECES:
+                self._pieces |= {piece for form in _forms(secret) for piece in _pieces(form)}
         # Longest first: a secret that contains another one must not leave its tail behind.
         ordered = sorted(forms, key=len, reverse=True)
         self._pattern = re.compile("|".join(re.escape(form) for form in ordered)) if ordered else None
@@ -43,9 +53,26 @@ class Redactor:
         """The text with every secret masked."""
         if self._pattern is not None:
             text = self._pattern.sub(MASK, text)
+        if self._pieces:
+            text = self._without_pieces(text)
         for carrier in _CARRIERS:
             text = carrier.sub(_keep_label, text)
         return text
+
+    def _without_pieces(self, text: str) -> str:
+        """The text with every piece of a long secret masked, as far as it reaches."""
+        clear: list[str] = []
+        done = start = 0
+        while start <= len(text) - SHORTEST_PIECE:
+            end = start
+            while text[end : end + SHORTEST_PIECE] in self._pieces:
+                end += 1
+            if end == start:
+                start += 1
+                continue
+            clear += [text[done:start], MASK]
+            done = start = end - 1 + SHORTEST_PIECE
+        return "".join([*clear, text[done:]])
 
 
 class RedactingFormatter(logging.Formatter):
@@ -79,10 +106,22 @@ def secrets_of(integration: Integration) -> list[str]:
 
 
 def _forms(secret: str) -> set[str]:
-    encoded = base64.b64encode(secret.encode()).decode()
+    encoded = {form for shift in range(3) for form in _encoded(secret.encode(), shift)}
     quoted = {quote(secret, safe=""), quote(secret), quote_plus(secret)}
     escaped = {repr(secret)[1:-1], json.dumps(secret)[1:-1], html.escape(secret)}
-    return {secret, encoded} | quoted | escaped
+    return {form for form in {secret} | encoded | quoted | escaped if len(form) >= SHORTEST_SECRET}
+
+
+def _encoded(secret: bytes, shift: int) -> set[str]:
+    """What base64 makes of a secret behind so many other bytes, without the characters that those share."""
+    text = base64.b64encode(bytes(shift) + secret).decode()
+    whole = text[-(-8 * shift // 6) : 8 * (shift + len(secret)) // 6]
+    both = {whole, text} if shift == 0 else {whole}
+    return both | {form.translate(_URL_SAFE) for form in both}
+
+
+def _pieces(form: str) -> set[str]:
+    return {form[start : start + SHORTEST_PIECE] for start in range(len(form) - SHORTEST_PIECE + 1)}
 
 
 def _keep_label(match: re.Match[str]) -> str:

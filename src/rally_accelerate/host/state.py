@@ -1,6 +1,7 @@
 """The engine's memory of one integration, kept in the host's database."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
@@ -9,7 +10,8 @@ from rally_accelerate.host.store.database import Database
 from rally_accelerate.host.store.tables import integrations, sent
 from rally_accelerate.model.issue import SourceRevision
 from rally_accelerate.model.progress import Progress, Sent
-from rally_accelerate.sync.state import KEYS_IN_A_QUERY, progress_from_json, progress_to_json
+from rally_accelerate.sync.state import KEYS_IN_A_QUERY
+from rally_accelerate.sync.written import progress_from_json, progress_to_json
 
 
 class HostState:
@@ -37,8 +39,9 @@ class HostState:
                     found[row.external_id] = Sent(SourceRevision.parse(row.revision), row.rules_version)
         return found
 
-    async def held(self) -> Mapping[str, str]:
-        """Under which mark every item was sent."""
+    async def held(self, ids: AbstractSet[int] | None = None) -> Mapping[str, str]:
+        """Under which mark every item was sent; all are told as easily as some."""
+        del ids
         query = sa.select(sent.c.external_id, sent.c.rules_version).where(sent.c.integration_id == self._id)
         async with self._database.reading() as connection:
             return {row.external_id: row.rules_version for row in (await connection.execute(query)).all()}

@@ -1,6 +1,7 @@
 """Rally's verbs: open, changed, history, count. Reads only; ``transport.OnlyReads`` sees to it."""
 
 import logging
+import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -38,12 +39,19 @@ class RallyClient:
         properties: The validated settings.
         limiters: Shared by everything in this process that asks Rally.
         clock: The present instant, aware UTC; used only where the service's answers carry no ``Date``.
+        context: From ``tls.tls_context``, if it has been made already.
     """
 
     def __init__(
-        self, properties: Properties, *, limiters: LimiterPool, clock: Callable[[], datetime] | None = None
+        self,
+        properties: Properties,
+        *,
+        limiters: LimiterPool,
+        clock: Callable[[], datetime] | None = None,
+        context: ssl.SSLContext | None = None,
     ) -> None:
         self._properties = properties
+        self._context = context
         self._limiters = limiters
         self._clock = clock
         self._stack = AsyncExitStack()
@@ -64,7 +72,7 @@ class RallyClient:
             ConfigError: A certificate file, key or proxy cannot be used.
         """
         async with AsyncExitStack() as stack:
-            http = await stack.enter_async_context(http_client(self._properties))
+            http = await stack.enter_async_context(http_client(self._properties, self._context))
             limiter = stack.enter_context(self._limiters.share(self._properties))
             self._entered = Caller(http, limiter, self._properties)
             self._stack = stack.pop_all()
@@ -99,7 +107,8 @@ class RallyClient:
         Raises:
             RallyAccelerateError: As ``open``.
         """
-        self._opened_early = await self._open()
+        if self._opened_early is None:
+            self._opened_early = await self._open()
         return self._opened_early
 
     async def _open(self) -> Scope:

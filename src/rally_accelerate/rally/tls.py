@@ -5,6 +5,7 @@ paths that OpenSSL was built with, or from ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`
 ``caBundle`` come on top of it.
 """
 
+import re
 import ssl
 from pathlib import Path
 
@@ -13,9 +14,18 @@ import httpx2
 from rally_accelerate.config.model import Properties
 from rally_accelerate.errors import ConfigError, Problem
 
+#: What a PEM file's content has and a path has not.
+_PEM = "-----BEGIN "
+
 UNVERIFIED = (
     "verifyTls is false: certificates are not checked, anybody on the way to Rally can read the key or password. "
     "Give the authority's certificate as caBundle instead."
+)
+
+
+ACCELERATE_UNVERIFIED = (
+    "verifyAccelerateTls is false: Accelerate's certificate is not checked, anybody on the way to it can read the "
+    "access key. Give the authority's certificate as caBundle instead."
 )
 
 
@@ -26,7 +36,13 @@ def tls_context(properties: Properties) -> ssl.SSLContext:
         ConfigError: A PEM file is missing, unreadable or not what it should be.
     """
     context = httpx2.create_ssl_context(verify=properties.verify_tls)
-    if properties.ca_bundle:
+    if _PEM in properties.ca_bundle:
+        try:
+            # A text box of one line turns line ends into blanks.
+            context.load_verify_locations(cadata=_with_line_ends(properties.ca_bundle))
+        except (ssl.SSLError, ValueError):
+            raise _problem("caBundle", "the certificates in it cannot be read; were they copied whole?") from None
+    elif properties.ca_bundle:
         _readable(properties.ca_bundle, "caBundle")
         try:
             context.load_verify_locations(cafile=properties.ca_bundle)
@@ -37,6 +53,26 @@ def tls_context(properties: Properties) -> ssl.SSLContext:
     elif properties.client_key:
         raise _problem("clientKey", "is given without clientCertificate")
     return context
+
+
+def accelerate_context(properties: Properties, rally: ssl.SSLContext) -> ssl.SSLContext:
+    """The same for connections to Accelerate, which may be trusted without verification by itself.
+
+    Args:
+        properties: The validated settings.
+        rally: What ``tls_context`` made of them; it is shared where nothing differs, as it takes long to make.
+    """
+    if properties.verify_accelerate_tls or not properties.verify_tls:
+        return rally
+    return httpx2.create_ssl_context(verify=False)
+
+
+def _with_line_ends(pem: str) -> str:
+    def part(match: re.Match[str]) -> str:
+        lines = [f"-----BEGIN {match[1]}-----", *match[2].split(), f"-----END {match[1]}-----", ""]
+        return "\n".join(lines)
+
+    return re.sub(r"-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \1-----", part, pem, flags=re.DOTALL)
 
 
 def _load_client_certificate(context: ssl.SSLContext, properties: Properties) -> None:

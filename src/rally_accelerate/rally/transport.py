@@ -80,13 +80,17 @@ class OnlyReads(httpx2.AsyncBaseTransport):
         await self._inner.aclose()
 
 
-def http_client(properties: Properties) -> httpx2.AsyncClient:
+def http_client(properties: Properties, context: ssl.SSLContext | None = None) -> httpx2.AsyncClient:
     """A client for one integration; nothing is sent yet.
+
+    Args:
+        properties: The validated settings.
+        context: From ``tls_context``, if it has been made already.
 
     Raises:
         ConfigError: A certificate file or the environment's proxy cannot be used.
     """
-    context = tls_context(properties)
+    context = context or tls_context(properties)
     inner = httpx2.AsyncHTTPTransport(
         verify=context,
         proxy=_proxy(properties, context),

@@ -97,7 +97,7 @@ async def settle(
     if not (full or bin_entries or progress.missing):
         # A quiet run does not even look through the ledger.
         return Settled(progress=progress)
-    marks = await state.held()
+    marks = await state.held(None if full else bin_entries.keys() | progress.missing.keys())
     gone = {int(key) for key, mark in marks.items() if mark.endswith(GONE)}
     held = {int(key) for key in marks} - gone
     looked_for = held | gone if full else set(progress.missing) & held
@@ -112,12 +112,16 @@ async def settle(
         # Shown again without having changed: to be read by their ids, whatever kind they are.
         owed = {(kind, item) for kind in scope.kinds for item in decision.returned}
         progress = replace(progress, owed=progress.owed | owed)
-    if removal.cap.stops(len(decision.confirmed), held=len(held)) and not removal.approved:
+    confirmed, everything = len(decision.confirmed), len(held)
+    if not full and removal.cap.stops(confirmed, held=everything):
+        # What was told may have been a part only.
+        everything = len(await state.held())
+    if removal.cap.stops(confirmed, held=everything) and not removal.approved:
         return Settled(
             # They stay suspected, so that an approved run can take them.
             progress=replace(progress, missing={**progress.missing, **dict.fromkeys(decision.confirmed, now)}),
-            withheld=len(decision.confirmed),
-            notices=(_too_many(len(decision.confirmed), len(held), removal.cap),),
+            withheld=confirmed,
+            notices=(_too_many(confirmed, everything, removal.cap),),
         )
     return await _tell(source, sink, state, progress, scope=scope, removal=removal, found=(decision, bin_entries))
 

@@ -85,8 +85,12 @@ class State(Protocol):
         """The ledger's entries for these items; unknown ones are absent."""
         ...
 
-    async def held(self) -> Mapping[str, str]:
-        """Under which mark (``Sent.rules_version``) every item was sent, by external id."""
+    async def held(self, ids: AbstractSet[int] | None = None) -> Mapping[str, str]:
+        """Under which mark (``Sent.rules_version``) items were sent, by external id.
+
+        Args:
+            ids: The items that matter, where telling of all would be a labour; more may be told. None means all.
+        """
         ...
 
     async def commit(self, progress: Progress, sent: Mapping[str, Sent]) -> None:

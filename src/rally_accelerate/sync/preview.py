@@ -1,6 +1,7 @@
 """A run that sends and remembers nothing: what would be uploaded."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from rally_accelerate.accelerate.retire import Retirement
@@ -78,9 +79,9 @@ class UnwrittenState:
         mine = {key: self._ledger[key] for key in external_ids if key in self._ledger}
         return {**await self._real.known(external_ids), **mine}
 
-    async def held(self) -> Mapping[str, str]:
+    async def held(self, ids: AbstractSet[int] | None = None) -> Mapping[str, str]:
         """The real ledger's marks, and over them what this preview would have sent."""
-        return {**await self._real.held(), **{key: entry.rules_version for key, entry in self._ledger.items()}}
+        return {**await self._real.held(ids), **{key: entry.rules_version for key, entry in self._ledger.items()}}
 
     async def commit(self, progress: Progress, sent: Mapping[str, Sent]) -> None:
         """Keep the ledger for this run only."""

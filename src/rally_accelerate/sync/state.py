@@ -9,13 +9,14 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import IO, Any, Self
 
 from rally_accelerate.errors import StoreError
 from rally_accelerate.model.issue import SourceRevision
-from rally_accelerate.model.progress import Lane, Progress, Sent, Walk, Window
+from rally_accelerate.model.progress import Progress, Sent
+from rally_accelerate.sync.written import progress_from_json, progress_to_json
 
 #: Raised when the tables change; a file of a newer program is refused rather than misread.
 FORMAT = 1
@@ -38,77 +39,6 @@ LOCK_DIGITS = 12
 KEYS_IN_A_QUERY = 900
 
 
-def progress_to_json(progress: Progress) -> dict[str, Any]:
-    """The progress as JSON-ready values; instants as ISO texts with their offset."""
-    return {
-        "scope": progress.scope,
-        "rulesVersion": progress.rules_version,
-        "readWith": sorted(progress.read_with),
-        "cursors": [
-            {"kind": lane.kind, "project": lane.project, "cursor": cursor.isoformat()}
-            for lane, cursor in sorted(progress.cursors.items())
-        ],
-        "unfinished": [
-            {
-                "kind": walk.kind,
-                "projects": list(walk.projects),
-                "since": walk.window.since.isoformat() if walk.window.since else None,
-                "until": walk.window.until.isoformat() if walk.window.until else None,
-                "startedAt": walk.started_at.isoformat(),
-                "after": walk.after,
-                "covers": list(walk.covers),
-            }
-            for walk in progress.unfinished
-        ],
-        "owed": [{"kind": kind, "item": item} for kind, item in sorted(progress.owed)],
-        "missing": [{"item": item, "at": at.isoformat()} for item, at in sorted(progress.missing.items())],
-        "listedAt": progress.listed_at.isoformat() if progress.listed_at else None,
-        "since": progress.since.isoformat() if progress.since else None,
-    }
-
-
-def progress_from_json(data: Mapping[str, Any]) -> Progress:
-    """Read back what ``progress_to_json`` wrote.
-
-    Raises:
-        StoreError: The values are none that this program writes.
-    """
-    try:
-        return Progress(
-            scope=data.get("scope", ""),
-            rules_version=data.get("rulesVersion", ""),
-            read_with=frozenset(data.get("readWith", ())),
-            cursors={
-                Lane(row["kind"], row["project"]): datetime.fromisoformat(row["cursor"])
-                for row in data.get("cursors", ())
-            },
-            unfinished=tuple(
-                Walk(
-                    kind=row["kind"],
-                    projects=tuple(row["projects"]),
-                    window=Window(_instant(row["since"]), _instant(row.get("until"))),
-                    started_at=datetime.fromisoformat(row["startedAt"]),
-                    after=row["after"],
-                    covers=tuple(row.get("covers", ())),
-                )
-                for row in data.get("unfinished", ())
-            ),
-            owed=frozenset((row["kind"], row["item"]) for row in data.get("owed", ())),
-            missing={row["item"]: datetime.fromisoformat(row["at"]) for row in data.get("missing", ())},
-            listed_at=_instant(data.get("listedAt")),
-            since=_instant(data.get("since")),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise StoreError(
-            "the remembered progress cannot be read",
-            hint="Move the state away and start anew; issues that are already in Accelerate stay as they are.",
-        ) from error
-
-
-def _instant(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
-
-
 class MemoryState:
     """A state that ends with the process."""
 
@@ -124,8 +54,9 @@ class MemoryState:
         """The ledger's entries for these items."""
         return {key: self.ledger[key] for key in external_ids if key in self.ledger}
 
-    async def held(self) -> Mapping[str, str]:
-        """Under which mark every item was sent."""
+    async def held(self, ids: AbstractSet[int] | None = None) -> Mapping[str, str]:
+        """Under which mark every item was sent; all are told as easily as some."""
+        del ids
         return {key: sent.rules_version for key, sent in self.ledger.items()}
 
     async def commit(self, progress: Progress, sent: Mapping[str, Sent]) -> None:
@@ -294,8 +225,9 @@ class FileState:
                 found[item] = Sent(SourceRevision.parse(revision), rules_version)
         return found
 
-    async def held(self) -> Mapping[str, str]:
-        """Under which mark every item was sent."""
+    async def held(self, ids: AbstractSet[int] | None = None) -> Mapping[str, str]:
+        """Under which mark every item was sent; all are told as easily as some."""
+        del ids
         rows = self._file.ask("SELECT item, rules_version FROM sent WHERE owner = ?", [self._owner])
         return dict(rows)
 

@@ -17,7 +17,7 @@ from rally_accelerate.mapping.rules import Rules, completed, needs_definitions, 
 from rally_accelerate.model.progress import Window
 from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.limiter import LimiterPool
-from rally_accelerate.rally.tls import UNVERIFIED, tls_context
+from rally_accelerate.rally.tls import ACCELERATE_UNVERIFIED, UNVERIFIED, accelerate_context, tls_context
 from rally_accelerate.sync.engine import Plans
 from rally_accelerate.sync.gone import removal_of
 
@@ -67,15 +67,18 @@ async def links(integration: Integration, *, target: Target, limiters: LimiterPo
         tracker_id=properties.tracker_id or integration.id,
         source_url=properties.base_url,
     )
+    context = tls_context(properties)
+    if properties.verify_tls and not properties.verify_accelerate_tls:
+        log.warning("%s: %s", integration.name, ACCELERATE_UNVERIFIED)
     connection = Connection(
         timeout_seconds=properties.request_timeout_seconds,
         retry_seconds=properties.retry_seconds,
-        verify=tls_context(properties),
+        verify=accelerate_context(properties, context),
         transport=target.transport,
     )
     limits = Limits(items=properties.upload_max_items, size=properties.upload_max_bytes)
     async with AsyncExitStack() as stack:
-        source = await stack.enter_async_context(RallyClient(properties, limiters=limiters))
+        source = await stack.enter_async_context(RallyClient(properties, limiters=limiters, context=context))
         sink = await stack.enter_async_context(AccelerateClient(account, limits=limits, connection=connection))
         yield Links(source, sink, await _rules(properties, source))
 

@@ -84,3 +84,25 @@ def test_every_secret_of_an_integration_is_found() -> None:
     for number in range(1, 7):
         assert f"secret-{number}" in found
     assert "u:secret-2" in found
+
+
+LONG = "_3f9Kc7aQe0LmZx81Vb?/+tRw"
+
+
+@pytest.mark.parametrize("shift", range(3))
+def test_a_secret_inside_something_encoded_is_masked(shift: int) -> None:
+    encoded = base64.b64encode(b"u:" + b"x" * shift + LONG.encode() + b" and more").decode()
+    for form in (encoded, encoded.translate(str.maketrans("+/", "-_"))):
+        shown = Redactor([LONG]).redact(f"sent {form}.")
+        assert form[6:24] not in shown
+        assert shown.startswith("sent ")
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 12), (5, 18), (12, 25), (0, 10)])
+def test_a_piece_of_a_long_secret_is_masked(start: int, end: int) -> None:
+    assert Redactor([LONG]).redact(f"cut: {LONG[start:end]}") == "cut: ***"
+    assert Redactor([LONG]).redact(f"{LONG[start:end]}") == "***"
+
+
+def test_a_short_secret_does_not_mask_words() -> None:
+    assert Redactor(["password12"]).redact("username and password") == "username and password"

@@ -64,7 +64,7 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores, schedule: Sch
             "loggingLevel": input["loggingLevel"],
             "showHidden": input["showHidden"],
             "disabled": not input["enabled"],
-            "properties": {**normalised(input.get("properties") or {}), **_key(input)},
+            "properties": {**_since(input), **normalised(input.get("properties") or {}), **_key(input)},
         }
         _checked(raw)
         try:
@@ -118,9 +118,12 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores, schedule: Sch
 
     @mutation.field("updateScheduledEventStates")
     async def event_states(_: Any, __: Any, integrationId: str, scheduledEventStates: Any) -> bool:
-        # The host's own runs keep no such state; plug-ins that clear theirs are told that it is done.
-        del scheduledEventStates
-        await _known(integrationId)
+        known = await _known(integrationId)
+        states = {name: dict(state) for name, state in known.event_states.items()}
+        for each in scheduledEventStates:
+            given = {name: each[name] for name in ("deltaTime", "lastStartTime") if each.get(name) is not None}
+            states[each["eventName"]] = {**states.get(each["eventName"], {}), **given}
+        await stores.integrations.change(integrationId, {"event_states": states})
         return True
 
     @mutation.field("updateIntegrationState")
@@ -156,6 +159,11 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores, schedule: Sch
 
 def _key(given: Mapping[str, Any]) -> dict[str, Any]:
     return {"ucvAccessKey": given["userAccessKey"]} if given.get("userAccessKey") else {}
+
+
+def _since(given: Mapping[str, Any]) -> dict[str, Any]:
+    # "Initial Sync Date" of the form (accelerate-host.md 1.8), under the name that our own runs know it by.
+    return {"initialSyncDate": given["deltaTime"]} if given.get("deltaTime") else {}
 
 
 def _same_receivers(known: Mapping[str, Any], given: Mapping[str, Any]) -> None:
@@ -202,10 +210,23 @@ def _integration(found: StoredIntegration, latest: Execution | None, *, running:
         "current_time": datetime.now(UTC).timestamp() * 1000,
         "properties": masked(found.properties),
         "state": found.state,
-        "scheduledEventStates": []
-        if latest is None
-        else [{"_id": latest.id, "eventName": EVENT, "lastStartTime": latest.started, "deltaTime": None}],
+        "scheduledEventStates": _event_states(found, latest),
     }
+
+
+def _event_states(found: StoredIntegration, latest: Execution | None) -> list[dict[str, Any]]:
+    states = {name: dict(state) for name, state in found.event_states.items()}
+    if latest is not None:
+        states.setdefault(EVENT, {})["lastStartTime"] = latest.started
+    return [
+        {
+            "_id": f"{found.id}:{name}",
+            "eventName": name,
+            "lastStartTime": state.get("lastStartTime") or found.created,
+            "deltaTime": state.get("deltaTime"),
+        }
+        for name, state in states.items()
+    ]
 
 
 def _execution(found: Execution) -> dict[str, Any]:

@@ -28,6 +28,7 @@ class StoredIntegration:
     show_hidden: bool
     properties: Mapping[str, Any]
     state: Any
+    event_states: Mapping[str, Any]
     created: datetime
 
     @property
@@ -84,6 +85,7 @@ class Integrations:
             "disabled": bool(raw.get("disabled")),
             "show_hidden": bool(raw.get("showHidden")),
             "properties": self._vault.sealed(raw["properties"]),
+            "event_states": raw.get("eventStates") or {},
             "created": ms(datetime.now(UTC)),
         }
         async with self._database.writing() as connection:
@@ -144,6 +146,7 @@ class Integrations:
                 show_hidden=row.show_hidden,
                 properties=self._vault.opened(row.properties),
                 state=row.state,
+                event_states=row.event_states or {},
                 created=instant(row.created),
             )
             for row in rows

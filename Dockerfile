@@ -1,0 +1,28 @@
+# The Rally plug-in for HCL Accelerate: answers `node velocity-plugin.min.js ...` without holding any Node.
+# `make image` builds it; `make image-rootfs` makes the same file tree in a folder.
+ARG PYTHON=3.13
+ARG DEBIAN=bookworm
+
+FROM python:${PYTHON}-slim-${DEBIAN} AS build
+WORKDIR /src
+COPY requirements/image.txt requirements/image.txt
+RUN python -m pip install --no-cache-dir --disable-pip-version-check --root-user-action ignore \
+    --require-hashes --no-deps -r requirements/image.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY requirements/plugin.txt requirements/plugin.txt
+COPY src src
+COPY image image
+RUN python image/assemble.py /rootfs
+
+FROM python:${PYTHON}-slim-${DEBIAN}
+ARG VERSION=0.0.0
+LABEL org.opencontainers.image.title="rally-accelerate" \
+      org.opencontainers.image.description="The Rally plug-in for HCL Accelerate: stories, defects and their whole history, as issues." \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}"
+COPY --from=build /rootfs /
+# The platform looks for velocity-plugin.min.js and encryptKey here, and runs the image as whatever user it likes.
+WORKDIR /plugin
+USER 10001:0
+# No ENTRYPOINT: the platform gives the whole command.
+CMD ["node", "velocity-plugin.min.js", "getManifest"]

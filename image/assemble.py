@@ -1,0 +1,75 @@
+"""Put the file tree of the plug-in's image together; the same for a Dockerfile's build stage and for a plain folder.
+
+    python image/assemble.py FOLDER
+
+Installs what ``requirements/plugin.txt`` pins, and the project itself, by their hashes; writes the list of contents
+(SBOM) beside them. Nothing outside the folder is changed.
+"""
+
+import compileall
+import json
+import os
+import py_compile
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+PINNED = ROOT / "requirements" / "plugin.txt"
+
+#: Of no use at run time; a fifth of the size.
+LEFT_OUT = ("bin", "rally_sandbox", "*/tests", "rally_accelerate/host", "rally_accelerate/cli")
+
+
+def assemble(folder: Path) -> None:
+    """Make the tree.
+
+    Args:
+        folder: Where it goes; made anew.
+    """
+    if folder.exists():
+        shutil.rmtree(folder)
+    home = folder / "opt" / "rally-accelerate"
+    library = home / "lib"
+    library.mkdir(parents=True)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    pip += ["--no-compile", "--root-user-action", "ignore", "--target", str(library)]
+    for what in (["--require-hashes", "-r", str(PINNED)], ["--no-build-isolation", "--no-index", str(ROOT)]):
+        subprocess.run([*pip, *what], check=True)
+        for pattern in LEFT_OUT:
+            for found in library.glob(pattern):
+                shutil.rmtree(found)
+    # Checked by content, not by time: copies of the tree keep them valid, and a read-only system needs them.
+    mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    compileall.compile_dir(str(library), quiet=2, invalidation_mode=mode, stripdir=str(folder), prependdir="/")
+    (home / "sbom.json").write_text(contents())
+    programs = folder / "usr" / "local" / "bin"
+    programs.mkdir(parents=True)
+    shutil.copy(HERE / "node", programs / "node")
+    (programs / "node").chmod(0o755)
+    (folder / "plugin").mkdir()
+    shutil.copy(HERE / "velocity-plugin.min.js", folder / "plugin")
+    readable(folder)
+
+
+def contents() -> str:
+    """The list of contents in CycloneDX's form, without the instant of its making: equal trees have equal lists."""
+    command = [sys.executable, "-m", "cyclonedx_py", "requirements", "--output-reproducible", "--of", "JSON"]
+    command += ["--pyproject", str(ROOT / "pyproject.toml"), "--mc-type", "application", str(PINNED)]
+    made = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return json.dumps(json.loads(made), indent=2) + "\n"
+
+
+def readable(folder: Path) -> None:
+    """Let every user read the tree, and nobody but its owner write it: the platform chooses the user."""
+    for path in (folder, *folder.rglob("*")):
+        executable = path.is_dir() or os.access(path, os.X_OK)
+        path.chmod(0o755 if executable else 0o644)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:  # noqa: PLR2004 - the program and the folder
+        sys.exit(__doc__)
+    assemble(Path(sys.argv[1]).resolve())

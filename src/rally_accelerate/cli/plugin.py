@@ -1,0 +1,18 @@
+"""``rally-accelerate plugin``: the commands of the plug-in container, outside of it."""
+
+import click
+
+from rally_accelerate.plugin.entry import main
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.argument(
+    "words", nargs=-1, type=click.UNPROCESSED, metavar="getManifest | scheduledEvents EVENT PROCESS VELOCITY"
+)
+def plugin(*, words: tuple[str, ...]) -> int:
+    """Answer as the plug-in container does.
+
+    getManifest prints the manifest. scheduledEvents syncRallyDataEvent runs the event once with the two JSON texts that
+    Accelerate hands over: processProps and velocityProps.
+    """
+    return main(words)

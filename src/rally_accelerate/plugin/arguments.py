@@ -1,0 +1,209 @@
+"""What the platform hands over for a run of the event, read tolerantly (accelerate-host.md 1.3, 1.4); pure."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import SecretStr
+
+from rally_accelerate.config.load import Loaded, from_platform
+from rally_accelerate.config.model import DEFAULT_TENANT, PLUGIN_ID
+from rally_accelerate.config.values import as_level, as_text
+from rally_accelerate.errors import ConfigError, Problem
+from rally_accelerate.plugin.cipher import decrypted, looks_encrypted
+
+PROCESS = "the first argument (processProps)"
+VELOCITY = "the second argument (velocityProps)"
+
+#: Up to here a number of ``lastRun`` is seconds, beyond it milliseconds: in milliseconds it is the third of March 1973,
+#: in seconds the year 5138.
+MOST_SECONDS = 100_000_000_000
+
+#: Words in names of values that must never be shown, whoever gave them.
+_SECRET_WORDS = ("key", "token", "password", "secret", "credential", "authorization")
+
+#: A key of the integration's that the platform makes, and the one that is entered by hand (accelerate-host.md 1.3).
+_ACCESS_KEYS = ("_useraccesskey", "ucvaccesskey", "useraccesskey")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunState:
+    """What the platform says of the run (accelerate-host.md 1.3)."""
+
+    #: When the event ran last; None when it never did, or when that is not told.
+    last_run: datetime | None
+    #: From when on everything is to be sent again; None when nobody asked. The epoch means everything.
+    delta_time: datetime | None
+    tracker_id: str
+    tenant_id: str
+    #: The server's address, with or without ``/graphql``.
+    api_server_url: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arguments:
+    """The two arguments, taken apart."""
+
+    state: RunState
+    loaded: Loaded
+    access_key: SecretStr
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The two arguments as JSON, not yet understood; every secret in them is known."""
+
+    state: Mapping[str, Any]
+    properties: Mapping[str, Any]
+    level: str
+    secrets: tuple[str, ...] = field(repr=False)
+
+
+def read(process: str, velocity: str, *, passphrase: str = "") -> Given:
+    """The arguments as JSON.
+
+    Args:
+        process: ``{"state": {…}, "properties": {…}, "loggingLevel": "INFO"}``, encrypted if there is a passphrase.
+        velocity: A JSON object, encrypted likewise. A scheduled event makes no use of it.
+        passphrase: The content of the file ``encryptKey``; empty when there is none.
+
+    Raises:
+        ConfigError: They cannot be read. What they hold is not in the message.
+    """
+    given = _object(process, PROCESS, passphrase)
+    _object(velocity, VELOCITY, passphrase)
+    problems = [
+        Problem(name, "is missing" if given.get(name) is None else "must be an object")
+        for name in ("state", "properties")
+        if not isinstance(given.get(name), Mapping)
+    ]
+    if problems:
+        raise ConfigError(
+            f"{PROCESS} is not what a scheduled event needs",
+            problems=problems,
+            hint='It is JSON like {"state": {...}, "properties": {...}, "loggingLevel": "INFO"}.',
+        )
+    state, properties = given["state"], given["properties"]
+    level = as_level(_level(given) or _level(properties))
+    return Given(state, properties, level, tuple(dict.fromkeys(_secrets(given))))
+
+
+def understood(given: Given) -> Arguments:
+    """The arguments with everything checked.
+
+    Raises:
+        ConfigError: With every problem.
+    """
+    problems: list[Problem] = []
+    state = _state(given.state, problems)
+    loaded = None
+    envelope = {
+        "name": state.name or PLUGIN_ID,
+        "_id": state.tracker_id,
+        "tenant_id": state.tenant_id,
+        "loggingLevel": given.level,
+    }
+    try:
+        loaded = from_platform(given.properties, envelope)
+    except ConfigError as error:
+        problems += error.problems
+    if not state.tracker_id:
+        problems.append(Problem("state.trackerId", "is missing: issues belong to an integration"))
+    if not (state.api_server_url or (loaded and loaded.integration.properties.accelerate_url)):
+        problems.append(Problem("state.apiServerUrl", "is missing: the address of the Accelerate server"))
+    key = _access_key(given.properties)
+    if not key:
+        text = "no user access key; edit and save the integration, so that the server makes one, or enter ucvAccessKey"
+        problems.append(Problem("properties._userAccessKey", text))
+    if problems or loaded is None:
+        raise ConfigError("the integration's settings cannot be used", problems=problems)
+    return Arguments(state=state, loaded=loaded, access_key=SecretStr(key))
+
+
+def _object(text: str, name: str, passphrase: str) -> dict[str, Any]:
+    text = text.strip()
+    if passphrase:
+        text = decrypted(text, passphrase, name=name)
+    elif looks_encrypted(text):
+        raise ConfigError(
+            f"{name} is encrypted, but there is no key file",
+            hint="The file encryptKey has to lie in the working directory of the container.",
+        )
+    try:
+        found = json.loads(text) if text else None
+    except json.JSONDecodeError as error:
+        # The decoder's own text is fine, its excerpt is not: the argument may be all secrets.
+        raise ConfigError(f"{name} is not valid JSON: {error.msg} at character {error.pos + 1}") from None
+    except RecursionError:
+        raise ConfigError(f"{name} is nested too deeply") from None
+    if not isinstance(found, dict):
+        raise ConfigError(f"{name} must be a JSON object" if text else f"{name} is empty")
+    return found
+
+
+def _state(given: Mapping[str, Any], problems: list[Problem]) -> RunState:
+    lower = {str(key).lower(): value for key, value in given.items()}
+
+    def text(name: str) -> str:
+        value = as_text(lower.get(name.lower()))
+        if isinstance(value, str):
+            return value
+        problems.append(Problem(f"state.{name}", "must be a text"))
+        return ""
+
+    return RunState(
+        last_run=_instant(lower.get("lastrun"), "state.lastRun", problems, zero_is_never=True),
+        delta_time=_instant(lower.get("deltatime"), "state.deltaTime", problems, zero_is_never=False),
+        tracker_id=text("trackerId") or text("id"),
+        tenant_id=text("tenantId") or DEFAULT_TENANT,
+        api_server_url=text("apiServerUrl"),
+        name=text("name"),
+    )
+
+
+def _instant(value: Any, path: str, problems: list[Problem], *, zero_is_never: bool) -> datetime | None:
+    """An instant in seconds or milliseconds, as a number or text, or in ISO form; negative means none."""
+    try:
+        if value in (None, ""):
+            return None
+        if isinstance(value, bool):
+            raise TypeError  # noqa: TRY301 - true is no number here
+        if isinstance(value, str) and not value.strip().lstrip("-").replace(".", "", 1).isdigit():
+            found = datetime.fromisoformat(value.strip())
+            return found if found.tzinfo else found.replace(tzinfo=UTC)
+        number = float(value)
+        if number < 0 or (number == 0 and zero_is_never):
+            return None
+        return datetime.fromtimestamp(number if number < MOST_SECONDS else number / 1000, UTC)
+    except (TypeError, ValueError, OverflowError, OSError):
+        problems.append(Problem(path, "must be an instant in milliseconds since 1970"))
+        return None
+
+
+def _access_key(properties: Mapping[str, Any]) -> str:
+    lower = {str(key).lower(): value for key, value in properties.items()}
+    found = (lower.get(name) for name in _ACCESS_KEYS)
+    return next((value.strip() for value in found if isinstance(value, str) and value.strip()), "")
+
+
+def _level(given: Mapping[str, Any]) -> Any:
+    return next((value for key, value in given.items() if str(key).lower() in {"logginglevel", "loglevel"}), None)
+
+
+def _secrets(value: Any, *, secret: bool = False) -> Iterator[str]:
+    """Every text that must not be shown: values of telling names, however deep they lie."""
+    match value:
+        case str() if secret:
+            yield value
+            yield value.strip()
+        case int() if secret and not isinstance(value, bool):
+            yield str(value)
+        case Mapping():
+            for key, inner in value.items():
+                yield from _secrets(inner, secret=secret or any(word in str(key).lower() for word in _SECRET_WORDS))
+        case list():
+            for inner in value:
+                yield from _secrets(inner, secret=secret)

@@ -1,0 +1,92 @@
+"""Where the container's commands begin (accelerate-host.md 1.1, 1.2, 1.6).
+
+``getManifest`` prints the manifest; ``scheduledEvents syncRallyDataEvent <processProps> <velocityProps>`` runs the
+event. Little is imported here: the manifest is asked for in a container that starts for it alone, and a signal may
+come while a run still imports.
+"""
+
+import gc
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+DONE, FAILED, STOPPED = 0, 1, 143
+
+#: What stands where Node's own plug-ins have their program (accelerate-host.md 1.1).
+SCRIPT = "velocity-plugin.min.js"
+
+MANIFEST = Path(__file__).with_name("manifest.json")
+EVENT = "syncRallyDataEvent"
+GET_MANIFEST, SCHEDULED_EVENTS = "getmanifest", "scheduledevents"
+
+#: The host's other interfaces, which this plug-in has nothing for (accelerate-host.md 1.1).
+OTHERS = ("endpoints", "taskDefinitions", "eventTriggers", "qualityHandlers", "automationTasks")
+
+#: ``scheduledEvents``, the event, and its two arguments.
+WORDS_OF_AN_EVENT = 4
+
+
+def node(arguments: Sequence[str]) -> int:
+    """Answer what the platform asks of a program called ``node``.
+
+    Args:
+        arguments: The script's name and what follows it.
+    """
+    if not arguments or Path(arguments[0]).name != SCRIPT:
+        return _refused(f"This image runs the Rally plug-in, not Node: the first argument is {SCRIPT}.")
+    return main(arguments[1:])
+
+
+def main(words: Sequence[str]) -> int:
+    """Run one command of the container; its exit code.
+
+    Args:
+        words: The interface and what follows it.
+    """
+    signal.signal(signal.SIGTERM, _stop)
+    if words and words[0].lower() == GET_MANIFEST:
+        sys.stdout.write(MANIFEST.read_text(encoding="utf-8"))
+        return DONE
+    if fault := _fault(words):
+        return _refused(fault)
+    try:
+        from rally_accelerate.plugin.run import run_event  # noqa: PLC0415 - takes a good part of a second
+
+        # Rows by the ten thousand are made and dropped all the time, and hold no cycles; what was imported stays.
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 100)
+        return run_event(words[2], words[3])
+    except KeyboardInterrupt:
+        return STOPPED
+
+
+def _fault(words: Sequence[str]) -> str:
+    """What is wrong with a command that is to run the event; empty when nothing is."""
+    form = f"scheduledEvents {EVENT} <processProps> <velocityProps>"
+    if not words:
+        return f"No interface was asked for; ask for getManifest, or {form}."
+    interface = words[0].lower()
+    if interface in (each.lower() for each in OTHERS):
+        return f"This plug-in has no {words[0]}; it has getManifest, and {form}."
+    if interface != SCHEDULED_EVENTS:
+        return f"There is no interface {words[0]!r}; ask for getManifest, or {form}."
+    if len(words) > 1 and words[1] != EVENT:
+        return f"There is no event {words[1]!r}; there is {EVENT}."
+    if len(words) < WORDS_OF_AN_EVENT:
+        missing = ("The event", "processProps", "velocityProps")[len(words) - 1]
+        return f"{missing} is missing; the form is {form}."
+    return ""
+
+
+def _refused(text: str) -> int:
+    # The same form as every other line, without importing what writes those.
+    from datetime import UTC, datetime  # noqa: PLC0415
+
+    moment = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    sys.stdout.write(f"[{moment}] [ERROR] rally - {' '.join(text.split())}\n")
+    return FAILED
+
+
+def _stop(*_: object) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,60 @@
+"""What a run prints: lines in the host's form, one for each fact, without secrets (accelerate-host.md 1.6, 1.7)."""
+
+import logging
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from rally_accelerate.config.redact import Redactor
+from rally_accelerate.errors import ConfigError, RallyAccelerateError
+from rally_accelerate.observe.logs import LEVELS, QUIET
+
+NAME = "rally"
+
+_WORDS = {logging.DEBUG: "DEBUG", logging.WARNING: "WARN", logging.CRITICAL: "FATAL"}
+
+
+class HostFormatter(logging.Formatter):
+    """``[time] [LEVEL] logger - text`` in one line, every secret masked."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        super().__init__()
+        self._redactor = redactor
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The finished line. Line ends within a message would look like lines of their own."""
+        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        text = record.getMessage()
+        if record.exc_info and record.levelno <= logging.DEBUG:
+            text = f"{text} {self.formatException(record.exc_info)}"
+        elif record.exc_info and record.exc_info[0] is not None:
+            text = f"{text} ({record.exc_info[0].__name__})"
+        text = " | ".join(line.strip() for line in self._redactor.redact(text).splitlines() if line.strip())
+        return f"[{moment}] [{_WORDS.get(record.levelno, record.levelname)}] {NAME} - {text}"
+
+
+def set_up(level: str, secrets: Iterable[str]) -> None:
+    """Send the log to the standard output, which is what the platform keeps of a run.
+
+    Args:
+        level: One of the host's level words, upper case.
+        secrets: Whatever must not be shown.
+    """
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(HostFormatter(Redactor(secrets)))
+    root = logging.getLogger("rally_accelerate")
+    root.handlers[:] = [handler]
+    root.setLevel(LEVELS[level])
+    root.propagate = False
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
+def tell_error(log: logging.Logger, error: RallyAccelerateError) -> None:
+    """What is wrong, where, and what to do, each in a line."""
+    log.error("%s", error)
+    if isinstance(error, ConfigError):
+        for problem in error.problems:
+            log.error("%s", problem)
+    if error.hint:
+        log.error("What to do: %s", error.hint)

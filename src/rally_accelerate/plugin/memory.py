@@ -1,0 +1,235 @@
+"""The engine's memory where nothing on disk outlives a run: kept by Accelerate with the integration.
+
+What is kept: the progress, and what was sent within the overlap, so that the next run does not send it again. A server
+that keeps nothing is no obstacle: the platform's own times of earlier runs take the place of the cursor then, items of
+the overlap are sent again, and what an issue holds stays the same.
+
+Two runs at once: the second one sees that the first is at work and leaves. Should both have begun in the same moment,
+the one that ends later finds that the other has written, and puts the older of both progresses down, so that the next
+run reads again whatever either of them may have sent in the wrong order.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from rally_accelerate.accelerate.platform import Platform, Recalled, as_state, instant
+from rally_accelerate.errors import RallyAccelerateError, StoreError
+from rally_accelerate.model.issue import SourceRevision
+from rally_accelerate.model.progress import WHOLE_WORKSPACE, Progress, Sent
+from rally_accelerate.rally.records import Scope
+from rally_accelerate.sync.gone import GONE
+from rally_accelerate.sync.plan import lanes_of
+from rally_accelerate.sync.written import progress_from_json, progress_to_json
+
+log = logging.getLogger(__name__)
+
+#: Under this name our state lies among whatever else is kept for the integration.
+OURS = "rallyAccelerate"
+FORMAT = 1
+
+#: A run tells that it goes on every so often; when it has not for so long, it is taken to have died.
+BEAT = timedelta(seconds=20)
+SILENT = timedelta(seconds=90)
+
+NEVER = datetime.fromtimestamp(0, UTC)
+
+#: More entries than this are not kept: they only save sending the same again.
+MOST_SENT = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What an earlier run left."""
+
+    progress: Progress
+    sent: Mapping[str, Sent]
+    #: Who wrote it, and when.
+    run: str
+    at: datetime
+    #: Whether that run was still going on.
+    running: bool
+
+
+def kept_of(recalled: Recalled, event: str) -> Kept | None:
+    """What an earlier run had kept, wherever the server puts it; None when there is nothing of ours.
+
+    Where it comes back is not public [U]: as it was given, or by the event's name.
+    """
+    state = as_state(recalled.state)
+    if isinstance(state, Mapping) and OURS not in state:
+        state = as_state(state.get(event))
+    ours = state.get(OURS) if isinstance(state, Mapping) else None
+    if not isinstance(ours, Mapping) or ours.get("format") != FORMAT:
+        return None
+    try:
+        return Kept(
+            progress=progress_from_json(ours["progress"]),
+            sent={
+                str(key): Sent(SourceRevision.parse(revision), str(ours["rules"]))
+                for key, revision in ours["sent"].items()
+            },
+            run=str(ours["run"]),
+            at=instant(ours["at"]) or NEVER,
+            running=ours["running"] is True,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, StoreError):
+        log.info("what an earlier run kept cannot be read; the platform's own times are used instead")
+        return None
+
+
+def cursor_of(recalled: Recalled, last_run: datetime | None) -> datetime | None:
+    """From when on changes may be missing, by the platform's own times alone; None means from the beginning.
+
+    ``lastRun`` may have moved although the run failed (accelerate-host.md 1.3 [U]): the last success counts where it
+    is told.
+    """
+    if last_run is None:
+        return None
+    if recalled.known and recalled.last_success is None and recalled.last_run_successful is False:
+        return None
+    return min(last_run, recalled.last_success) if recalled.last_success else last_run
+
+
+def begun_at(cursor: datetime | None, scope: Scope, *, rules_version: str, reads: frozenset[str]) -> Progress:
+    """A progress that stands at an instant in everything that is read."""
+    if cursor is None:
+        return Progress()
+    # A clock ahead of the source's would pass over changes.
+    start = min(cursor, scope.now)
+    return Progress(
+        scope=scope.signature,
+        rules_version=rules_version,
+        read_with=reads,
+        cursors=dict.fromkeys(lanes_of(scope), start),
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class PlatformState:
+    """A ``State`` of ``sync/ports.py``, kept by the platform."""
+
+    platform: Platform
+    event: str
+    #: Tells this run from others.
+    run: str
+    clock: Callable[[], datetime]
+    #: What the run begins with.
+    progress: Progress
+    rules_version: str
+    #: Keys of the projects in which Accelerate may hold issues of this integration.
+    projects: Sequence[str]
+    #: Statuses that mean that an item is gone.
+    gone: Collection[str]
+    overlap: timedelta
+    #: What an earlier run left; None when the server keeps nothing, or this is the first run.
+    before: Kept | None = None
+    ledger: dict[str, Sent] = field(default_factory=dict)
+    #: Whether the server takes what it is to keep; None until it was asked.
+    keeps: bool | None = None
+    _begun_with: Progress = field(default_factory=Progress)
+    _wrote: bool = False
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def __post_init__(self) -> None:
+        self._begun_with = self.progress
+        if self.before is not None:
+            self.ledger.update(self.before.sent)
+
+    async def load(self) -> Progress:
+        """The progress of earlier runs."""
+        return self.progress
+
+    async def known(self, external_ids: Sequence[str]) -> Mapping[str, Sent]:
+        """What is known of these items: those that were sent of late."""
+        return {key: self.ledger[key] for key in external_ids if key in self.ledger}
+
+    async def held(self, ids: AbstractSet[int] | None = None) -> Mapping[str, str]:
+        """What Accelerate holds: there is no ledger of everything here."""
+        found = (
+            await self.platform.all_statuses(self.projects)
+            if ids is None
+            else await self.platform.statuses(sorted(ids))
+        )
+        return {
+            str(key): f"{self.rules_version}{GONE}" if status in self.gone else self.rules_version
+            for key, status in found.items()
+        }
+
+    async def commit(self, progress: Progress, sent: Mapping[str, Sent]) -> None:
+        """Remember both; the platform is told at every beat and at the end."""
+        self.progress = progress
+        self.ledger.update(sent)
+
+    async def beat(self) -> None:
+        """Have the progress kept now and then, until cancelled: a run that is killed is not all in vain."""
+        while True:
+            await asyncio.sleep(BEAT.total_seconds())
+            with suppress(RallyAccelerateError):
+                await self.keep(running=True)
+
+    async def keep(self, *, running: bool) -> None:
+        """Have the progress kept.
+
+        Args:
+            running: False at the end.
+
+        Raises:
+            RallyAccelerateError: The server cannot be reached.
+        """
+        async with self._turn:
+            if self.keeps is False:
+                return
+            progress, ledger = self.progress, self.ledger
+            other = kept_of(await self.platform.recall(), self.event)
+            if other is not None and self._is_by_another(other):
+                progress, ledger = _older(self._begun_with, other.progress), {}
+            value = self._written(progress, ledger, running=running)
+            self.keeps = await self.platform.keep(self.event, value)
+            self._wrote = True
+
+    def _is_by_another(self, other: Kept) -> bool:
+        known = {self.run} if self._wrote else {self.run, self.before.run if self.before else ""}
+        return other.run not in known
+
+    def _written(self, progress: Progress, ledger: Mapping[str, Sent], *, running: bool) -> dict[str, Any]:
+        # What lies behind the next window is not read again, so nobody asks for it.
+        since = _stands_at(progress)
+        recent = {
+            key: str(sent.revision)
+            for key, sent in ledger.items()
+            if sent.rules_version == self.rules_version
+            and (since is None or sent.revision.updated_at >= since - 2 * self.overlap)
+        }
+        return {
+            OURS: {
+                "format": FORMAT,
+                "run": self.run,
+                "at": round(self.clock().timestamp() * 1000),
+                "running": running,
+                "rules": self.rules_version,
+                "progress": progress_to_json(progress),
+                "sent": recent if len(recent) <= MOST_SENT else {},
+            }
+        }
+
+
+def _older(mine: Progress, other: Progress) -> Progress:
+    """The one of two progresses behind which everything is read again that either of two runs may have read.
+
+    Without a cursor nothing was read whole yet: everything is read again.
+    """
+    if mine.scope != other.scope or not mine.cursors or not other.cursors:
+        return mine if not mine.cursors else other
+    return mine if (_stands_at(mine) or NEVER) <= (_stands_at(other) or NEVER) else other
+
+
+def _stands_at(progress: Progress) -> datetime | None:
+    """The cursor of the lane that lags most; in a whole workspace the lanes of single projects do not move."""
+    whole = [cursor for lane, cursor in progress.cursors.items() if lane.project == WHOLE_WORKSPACE]
+    return min(whole or progress.cursors.values(), default=None)

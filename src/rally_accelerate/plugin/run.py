@@ -1,0 +1,264 @@
+"""One run of the event, from the two arguments to the exit code."""
+
+import asyncio
+import logging
+import secrets
+import signal
+import sys
+import time
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from rally_accelerate import __version__
+from rally_accelerate.accelerate.platform import Platform
+from rally_accelerate.config.load import Loaded
+from rally_accelerate.config.model import Properties
+from rally_accelerate.config.redact import secrets_of
+from rally_accelerate.errors import ConfigError, RallyAccelerateError
+from rally_accelerate.model.progress import Progress, Window
+from rally_accelerate.model.report import Outcome, SyncReport, Tally
+from rally_accelerate.observe.pace import duration, sentence
+from rally_accelerate.plugin import arguments, lines, memory
+from rally_accelerate.plugin.entry import DONE, EVENT, FAILED, STOPPED
+from rally_accelerate.rally.limiter import LimiterPool
+from rally_accelerate.rally.records import Scope
+from rally_accelerate.sync.engine import Plans, sync_once
+from rally_accelerate.sync.gone import removal_of
+from rally_accelerate.sync.ports import Watch
+from rally_accelerate.sync.wiring import Links, Target, links
+
+log = logging.getLogger(__name__)
+
+#: The key of encrypted arguments lies here (accelerate-host.md 1.4).
+KEY_FILE = Path("encryptKey")
+
+#: A run that is told to end has two seconds: so long it may try to have its progress kept.
+LAST_WORDS_SECONDS = 1.2
+
+#: A line about how far a run is, every so often.
+SECONDS_BETWEEN_LINES = 5.0
+
+
+def run_event(process: str, velocity: str) -> int:
+    """Run the event; its exit code.
+
+    Args:
+        process: ``processProps`` as handed over.
+        velocity: ``velocityProps`` as handed over.
+    """
+    lines.set_up("INFO", ())
+    try:
+        passphrase = _passphrase()
+        given = arguments.read(process, velocity, passphrase=passphrase)
+        lines.set_up(given.level, (*given.secrets, passphrase))
+        log.info("Found decryption key file" if passphrase else "No Decryption Key Found")
+        understood = arguments.understood(given)
+        lines.set_up(given.level, (*given.secrets, passphrase, *secrets_of(understood.loaded.integration)))
+        return asyncio.run(_stoppable(_Event(understood)))
+    except RallyAccelerateError as error:
+        lines.tell_error(log, error)
+        return FAILED
+    except Exception as error:
+        # Its traceback is for whoever sets the level to debug; the message may hold data.
+        log.fatal(
+            "A fault in the plug-in itself: %s. Set the logging level to DEBUG and report it.", type(error).__name__
+        )
+        log.debug("its traceback:", exc_info=True)
+        return FAILED
+    finally:
+        sys.stdout.flush()
+
+
+def _passphrase() -> str:
+    """The content of the key file; empty when there is none. The file belongs to the platform and is left alone."""
+    try:
+        text = KEY_FILE.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise ConfigError(f"the key file encryptKey cannot be read: {reason}") from None
+    if not text:
+        raise ConfigError("the key file encryptKey is empty", hint="It holds the key of the encrypted arguments.")
+    return text
+
+
+async def _stoppable(event: "_Event") -> int:
+    """Run the event; SIGTERM and SIGINT end it, with its progress kept."""
+    task = asyncio.create_task(event.go())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        log.warning("stopped; the next run goes on where this one ended")
+        return STOPPED
+
+
+class _Event:
+    """One run with everything that it needs."""
+
+    def __init__(self, given: arguments.Arguments) -> None:
+        self._given = given
+
+    async def go(self) -> int:
+        """Run; the exit code."""
+        given = self._given
+        log.info("rally-accelerate %s, integration %s", __version__, _name(given.loaded))
+        for notice in given.loaded.notices:
+            log.debug("%s", notice)
+        integration = given.loaded.integration
+        address = given.state.api_server_url or integration.properties.accelerate_url
+        target = Target(address, given.access_key)
+        async with links(integration, target=target, limiters=LimiterPool()) as connected:
+            platform = Platform(connected.sink, integration_id=given.state.tracker_id, tenant_id=integration.tenant_id)
+            return await self._sync(connected, platform)
+
+    async def _sync(self, connected: Links, platform: Platform) -> int:
+        recalled = await platform.recall()
+        before = memory.kept_of(recalled, EVENT)
+        now = datetime.now(UTC)
+        if before is not None and before.running and abs(now - before.at) < memory.SILENT:
+            log.info("Another run of this integration is at work; this one leaves it to that one.")
+            return DONE
+        scope = await connected.source.open_early()
+        rules, properties = connected.rules, self._given.loaded.integration.properties
+        if before is not None:
+            progress = before.progress
+        else:
+            cursor = memory.cursor_of(recalled, self._given.state.last_run)
+            progress = memory.begun_at(cursor, scope, rules_version=rules.version, reads=rules.reads)
+            log.info("From the beginning." if cursor is None else "Changes since %s.", *([cursor] if cursor else []))
+        overlap = timedelta(minutes=properties.overlap_minutes)
+        removal = removal_of(properties)
+        state = memory.PlatformState(
+            platform=platform,
+            event=EVENT,
+            run=secrets.token_hex(6),
+            clock=lambda: datetime.now(UTC),
+            progress=progress,
+            rules_version=rules.version,
+            projects=_keys(scope),
+            gone=frozenset((removal.statuses or {}).values()) if removal else frozenset(),
+            overlap=overlap,
+            before=before,
+        )
+        beat = asyncio.create_task(state.beat())
+        try:
+            report = await sync_once(
+                connected.source,
+                connected.sink,
+                state,
+                rules,
+                lambda: datetime.now(UTC),
+                overlap=overlap,
+                plans=_plans(properties, progress, self._given.state.delta_time),
+                watch=_lines(),
+            )
+        except asyncio.CancelledError:
+            with suppress(RallyAccelerateError, TimeoutError):
+                async with asyncio.timeout(LAST_WORDS_SECONDS):
+                    await state.keep(running=False)
+            raise
+        finally:
+            beat.cancel()
+        _tell(report)
+        return await self._ended(report, state, platform)
+
+    async def _ended(self, report: SyncReport, state: memory.PlatformState, platform: Platform) -> int:
+        try:
+            await state.keep(running=False)
+            if self._given.state.delta_time is not None and report.failure is None:
+                # After success only: a resync that failed is still wanted (accelerate-host.md 1.8).
+                done = await platform.resync_done(EVENT)
+                log.info(
+                    "The resync is done." if done else "The resync is done, but the server does not take note of it."
+                )
+        except RallyAccelerateError as error:
+            if report.failure is None:
+                raise
+            log.debug("the progress was not kept: %s", error)
+        if report.failure is not None:
+            return FAILED
+        if report.outcome is Outcome.PARTIAL and not state.keeps and state.progress.owed:
+            log.error(
+                "This server does not remember what could not be imported, so that the run counts as failed: then the "
+                "next one begins where this one did."
+            )
+            return FAILED
+        return DONE
+
+
+def _plans(properties: Properties, progress: Progress, delta_time: datetime | None) -> Plans:
+    """What to do besides bringing over changes.
+
+    ``deltaTime`` is the initial sync date in a first run, and the wish for a resync later (accelerate-host.md 1.8).
+    """
+    everything = datetime.fromtimestamp(0, UTC)
+    first = not progress.cursors and not progress.unfinished
+    wanted = properties.initial_sync_date or progress.since
+    again = None
+    if delta_time is not None and first:
+        wanted = delta_time if delta_time > everything else wanted
+    elif delta_time is not None and delta_time != progress.since:
+        again = Window(delta_time if delta_time > everything else None)
+    return Plans(since=wanted, removal=removal_of(properties), again=again)
+
+
+def _keys(scope: Scope) -> list[str]:
+    """Keys under which Accelerate may hold this integration's issues, as ``mapping.issue`` makes them."""
+    projects = {project.object_id for project in (*scope.projects, *scope.closed)} | set(scope.visible)
+    return [str(each) for each in sorted(projects)]
+
+
+def _name(loaded: Loaded) -> str:
+    integration = loaded.integration
+    return integration.name if integration.name != integration.type else integration.id
+
+
+def _lines() -> Watch:
+    started = last = time.monotonic()
+
+    def watch(tally: Tally) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= SECONDS_BETWEEN_LINES:
+            last = now
+            log.info("%s", sentence(tally, seconds=now - started))
+
+    return watch
+
+
+def _tell(report: SyncReport) -> None:
+    tally = report.tally
+    for notice in report.notices:
+        log.info("%s", notice)
+    for skip in report.skipped:
+        log.warning("skipped %s: %s", skip.key, skip.reason)
+    if tally.skipped > len(report.skipped):
+        log.warning("and %d more were skipped", tally.skipped - len(report.skipped))
+    histories = tally.complete + tally.incomplete + tally.unverifiable
+    if histories:
+        log.info(
+            "histories: %d complete, %d incomplete, %d that cannot be checked",
+            tally.complete,
+            tally.incomplete,
+            tally.unverifiable,
+        )
+    if tally.removed:
+        log.info("marked as gone: %d", tally.removed)
+    seconds = duration(report.seconds) if report.seconds >= 1 else f"{report.seconds:.1f} s"
+    log.info(
+        "%s in %s: %d read, %d uploaded, %d unchanged, %d skipped; requests: %d to Rally, %d to Accelerate",
+        report.outcome.value,
+        seconds,
+        tally.read,
+        tally.uploaded,
+        tally.unchanged,
+        tally.skipped,
+        report.rally.requests,
+        report.accelerate.requests,
+    )
+    if report.failure is not None:
+        lines.tell_error(log, report.failure)

@@ -1,0 +1,93 @@
+"""Progress as JSON, wherever it is kept: a file, a host's database, Accelerate itself."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+from rally_accelerate.errors import StoreError
+from rally_accelerate.model.progress import Lane, Progress, Walk, Window
+
+
+def progress_to_json(progress: Progress) -> dict[str, Any]:
+    """The progress as JSON-ready values; instants as ISO texts with their offset."""
+    return {
+        "scope": progress.scope,
+        "rulesVersion": progress.rules_version,
+        "readWith": sorted(progress.read_with),
+        # Hundreds of projects share a few cursors.
+        "cursors": [
+            {"kind": kind, "cursor": cursor.isoformat(), "projects": [lane.project for lane, _ in lanes]}
+            for (kind, cursor), lanes in groupby(sorted(progress.cursors.items(), key=_order), key=_kind_and_cursor)
+        ],
+        "unfinished": [
+            {
+                "kind": walk.kind,
+                "projects": list(walk.projects),
+                "since": walk.window.since.isoformat() if walk.window.since else None,
+                "until": walk.window.until.isoformat() if walk.window.until else None,
+                "startedAt": walk.started_at.isoformat(),
+                "after": walk.after,
+                "covers": list(walk.covers),
+            }
+            for walk in progress.unfinished
+        ],
+        "owed": [{"kind": kind, "item": item} for kind, item in sorted(progress.owed)],
+        "missing": [{"item": item, "at": at.isoformat()} for item, at in sorted(progress.missing.items())],
+        "listedAt": progress.listed_at.isoformat() if progress.listed_at else None,
+        "since": progress.since.isoformat() if progress.since else None,
+    }
+
+
+def progress_from_json(data: Mapping[str, Any]) -> Progress:
+    """Read back what ``progress_to_json`` wrote.
+
+    Raises:
+        StoreError: The values are none that this program writes.
+    """
+    try:
+        return Progress(
+            scope=data.get("scope", ""),
+            rules_version=data.get("rulesVersion", ""),
+            read_with=frozenset(data.get("readWith", ())),
+            cursors={
+                Lane(row["kind"], project): datetime.fromisoformat(row["cursor"])
+                for row in data.get("cursors", ())
+                # Earlier versions wrote a row for each project.
+                for project in row.get("projects", [row.get("project")])
+            },
+            unfinished=tuple(
+                Walk(
+                    kind=row["kind"],
+                    projects=tuple(row["projects"]),
+                    window=Window(_instant(row["since"]), _instant(row.get("until"))),
+                    started_at=datetime.fromisoformat(row["startedAt"]),
+                    after=row["after"],
+                    covers=tuple(row.get("covers", ())),
+                )
+                for row in data.get("unfinished", ())
+            ),
+            owed=frozenset((row["kind"], row["item"]) for row in data.get("owed", ())),
+            missing={row["item"]: datetime.fromisoformat(row["at"]) for row in data.get("missing", ())},
+            listed_at=_instant(data.get("listedAt")),
+            since=_instant(data.get("since")),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(
+            "the remembered progress cannot be read",
+            hint="Move the state away and start anew; issues that are already in Accelerate stay as they are.",
+        ) from error
+
+
+def _kind_and_cursor(each: tuple[Lane, datetime]) -> tuple[str, datetime]:
+    lane, cursor = each
+    return lane.kind, cursor
+
+
+def _order(each: tuple[Lane, datetime]) -> tuple[str, datetime, int]:
+    lane, cursor = each
+    return lane.kind, cursor, lane.project
+
+
+def _instant(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

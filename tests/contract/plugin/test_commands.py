@@ -1,0 +1,205 @@
+"""What the container answers to which command (accelerate-host.md 1.1, 1.2, 1.6)."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from rally_accelerate.config.model import Properties
+from rally_accelerate.plugin.manifest import EVENT, manifest
+from support.container import Container, event_words, process_props
+from support.processes import RunningHost, Simulator, command
+
+#: Property types that every server version knows (accelerate-host.md 1.10).
+SAFE_TYPES = {"String", "Secure", "Array", "Boolean"}
+
+#: The page's properties in the form's order; the access key is made by newer servers.
+OF_THE_PAGE = [
+    "apiKey",
+    "projects",
+    "password",
+    "baseUrl",
+    "username",
+    "workspace",
+    "proxyServer",
+    "proxyUsername",
+    "proxyPassword",
+]
+
+
+def test_the_manifest_is_json_on_stdout_and_nothing_else(container: Container) -> None:
+    told = container.run("getManifest")
+    assert (told.code, told.err) == (0, "")
+    assert json.loads(told.out) == manifest()
+    assert told.out.startswith('{\n  "pluginId": "ucv-ext-rally",\n')
+
+
+def test_the_manifest_needs_no_key(container: Container) -> None:
+    container.lay("a passphrase")
+    assert json.loads(container.run("getManifest").out) == manifest()
+
+
+def test_the_manifest_has_what_the_page_has_and_hides_the_rest() -> None:
+    made = manifest()
+    assert made["categories"] == ["ALM"]
+    assert made["features"] == {"deltaTimeSync": True}
+    (event,) = made["scheduledEvents"]
+    assert (event["name"], event["interval"]) == ("syncRallyDataEvent", 5)
+    shown = [each["name"] for each in made["properties"] if not each.get("hidden")]
+    assert shown == OF_THE_PAGE
+    for each in made["properties"]:
+        assert {"name", "label", "type", "required", "description"} <= each.keys()
+        assert each["type"] in SAFE_TYPES
+        # A required hidden property without a default would block the form (accelerate-host.md 1.10).
+        assert not (each.get("hidden") and each["required"])
+    hidden = {each["name"] for each in made["properties"] if each.get("hidden")}
+    assert "ucvAccessKey" in hidden
+    (url,) = [each for each in made["properties"] if each["required"]]
+    assert (url["name"], url["label"], url["defaultValue"]) == ("baseUrl", "URL", "https://rally1.rallydev.com")
+
+
+def test_the_manifest_tells_every_setting_but_those_that_mean_nothing_in_a_container() -> None:
+    told = {each["name"] for each in manifest()["properties"]}
+    outside = {"accelerateUrl", "trackerId", "clientCertificate", "clientKey", "clientKeyPassword"}
+    assert told | outside == {field.alias for field in Properties.model_fields.values()}
+
+
+def test_checkboxes_that_are_on_unless_unticked_say_so() -> None:
+    defaults = {
+        each["name"]: each.get("defaultValue") for each in manifest()["properties"] if each["type"] == "Boolean"
+    }
+    assert defaults["verifyTls"] is True
+    assert defaults["comments"] is True
+    assert defaults["newerFields"] is False
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "No interface was asked for"),
+        (["getmanifests"], "There is no interface 'getmanifests'"),
+        (["endpoints", "x", "{}", "{}"], "has no endpoints"),
+        (["qualityHandlers"], "has no qualityHandlers"),
+        (["scheduledEvents"], "The event is missing"),
+        (["scheduledEvents", "syncEverything", "{}", "{}"], f"There is no event 'syncEverything'; there is {EVENT}."),
+        (["scheduledEvents", EVENT], "processProps is missing"),
+        (["scheduledEvents", EVENT, "{}"], "velocityProps is missing"),
+    ],
+)
+def test_a_command_that_is_none_gets_a_sentence(container: Container, words: list[str], sentence: str) -> None:
+    told = container.run(*words)
+    assert (told.code, told.err) == (1, "")
+    assert sentence in told.out
+    assert told.out.count("\n") == 1
+
+
+def test_a_script_of_other_name_is_refused(container: Container) -> None:
+    (container.workdir / "other.js").write_text("")
+    told = container.run("other.js")
+    assert told.code == 1
+    assert "There is no interface 'other.js'" in told.out
+
+
+@pytest.mark.parametrize(
+    ("process", "velocity", "sentence"),
+    [
+        ("", "{}", "processProps) is empty"),
+        ("no json", "{}", "processProps) is not valid JSON"),
+        ("[]", "{}", "processProps) must be a JSON object"),
+        ('{"state": {}}', "{}", "properties: is missing"),
+        ('{"properties": {}}', "{}", "state: is missing"),
+        ('{"state": [], "properties": {}}', "{}", "state: must be an object"),
+        ('{"state": {}, "properties": {}}', "nonsense", "velocityProps) is not valid JSON"),
+        ('{"state": {}, "properties": {}}', "", "velocityProps) is empty"),
+        ('{"state": {}, "properties": {}}', "{}", "state.trackerId: is missing"),
+        ('{"state": {}, "properties": {}}', "{}", "no user access key"),
+        ('{"state": {}, "properties": {}}', "{}", "no credentials"),
+        ('{"state": {"lastRun": "soon"}, "properties": {}}', "{}", "state.lastRun: must be an instant"),
+        ('{"state": {"deltaTime": []}, "properties": {}}', "{}", "state.deltaTime: must be an instant"),
+        ('{"state": {"trackerId": {}}, "properties": {}}', "{}", "state.trackerId: must be a text"),
+        ("[" * 100_000, "{}", "nested too deeply"),
+    ],
+)
+def test_arguments_that_cannot_be_used_get_a_sentence(
+    container: Container, process: str, velocity: str, sentence: str
+) -> None:
+    told = container.run("scheduledEvents", EVENT, process, velocity)
+    assert (told.code, told.err) == (1, "")
+    assert sentence in told.out
+    assert "Traceback" not in told.out
+
+
+@pytest.mark.parametrize(
+    ("properties", "code", "sentence"),
+    [
+        ({"apiKey": None, "username": "u"}, 1, "password is missing"),
+        ({"apiKey": ""}, 1, "no credentials"),
+        ({"apiKey": None, "username": "sample", "password": "wrong-password-1"}, 1, "single sign-on"),
+        ({"apiKey": "_wrong_key_0123456789"}, 1, "API key"),
+        ({"username": "sample", "password": "unused-password"}, 0, "the apiKey is used"),
+        ({"workspace": "No Such Workspace"}, 1, "No Such Workspace"),
+        ({"projects": ["No Such Project"]}, 1, "No Such Project"),
+        ({"projects": {"a": 1}}, 1, "properties.projects"),
+        ({"verifyTls": "perhaps"}, 1, "properties.verifyTls: must be true or false"),
+        ({"pageSize": "many"}, 1, "properties.pageSize"),
+        ({"baseUrl": "ftp://x"}, 1, "properties.baseUrl: must begin with https://"),
+        ({"baseUrl": "http://127.0.0.1:9", "retrySeconds": "0"}, 1, "Check host and port of baseUrl"),
+        ({"_userAccessKey": "wrong-access-key-012345"}, 1, "Check ucvAccessKey"),
+        ({"_userAccessKey": None}, 1, "no user access key"),
+        ({"fieldMapping": "[{]"}, 1, "properties.fieldMapping: is no JSON"),
+        ({"colour": "green", "retrySeconds": "0"}, 0, "complete in"),
+    ],
+)
+def test_settings_that_are_wrong_get_a_sentence(
+    container: Container,
+    rally: Simulator,
+    target: RunningHost,
+    tracker: str,
+    properties: dict[str, object],
+    code: int,
+    sentence: str,
+) -> None:
+    told = container.run(*event_words(process_props(rally, target, tracker, properties=properties)))
+    assert (told.code, told.err) == (code, ""), told.out
+    assert sentence in told.out
+    assert "Traceback" not in told.out
+
+
+@pytest.mark.parametrize(
+    ("state", "sentence"),
+    [
+        ({"apiServerUrl": "http://127.0.0.1:9"}, "http://127.0.0.1:9"),
+        ({"apiServerUrl": ""}, "state.apiServerUrl: is missing"),
+        ({"apiServerUrl": "nowhere at all"}, "Check the address"),
+    ],
+)
+def test_a_platform_that_cannot_be_reached_gets_a_sentence(
+    container: Container, rally: Simulator, target: RunningHost, tracker: str, state: dict[str, object], sentence: str
+) -> None:
+    props = process_props(rally, target, tracker, state=state, properties={"retrySeconds": "0"})
+    told = container.run(*event_words(props))
+    assert (told.code, told.err) == (1, "")
+    assert sentence in told.out
+
+
+def test_the_tree_is_nobodys_to_write_and_holds_what_it_says(tree: Path) -> None:
+    for path in tree.rglob("*"):
+        assert path.stat().st_mode & 0o022 == 0, path
+        assert path.stat().st_mode & 0o004, path
+    listed = json.loads((tree / "opt/rally-accelerate/sbom.json").read_text())
+    names = {(part["name"], part.get("version")) for part in listed["components"]}
+    there = tree / "opt/rally-accelerate/lib"
+    for name, version in names:
+        assert list(there.glob(f"{name.replace('-', '_').lower()}-{version}.dist-info")), name
+    assert len(names) == len(list(there.glob("*.dist-info"))) - 1
+    assert not list(there.rglob("*node_modules*"))
+    assert os.access(tree / "usr/local/bin/node", os.X_OK)
+
+
+def test_the_command_line_answers_alike() -> None:
+    told = command("plugin", "getManifest")
+    assert (told.code, json.loads(told.out)) == (0, manifest())
+    told = command("plugin", "scheduledEvents", "nothing")
+    assert told.code == 1
+    assert "There is no event 'nothing'" in told.out

@@ -1,0 +1,76 @@
+"""A server in front of the embedded host that lacks, or refuses, some operations: as older servers may."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx2
+
+#: What becomes of a request: None passes it on, anything else is answered with its status.
+Decision = Callable[[dict[str, Any]], tuple[int, Any] | None]
+
+
+@dataclass
+class BarePlatform:
+    """Where to ask, and what was asked."""
+
+    url: str = ""
+    asked: list[str] = field(default_factory=list)
+
+
+def lacking(*operations: str) -> Decision:
+    """A server that does not know some operations."""
+
+    def decide(body: dict[str, Any]) -> tuple[int, Any] | None:
+        name = body["operationName"]
+        message = f'Cannot query field "{name}" on type "Query".'
+        return (200, {"errors": [{"message": message}]}) if name in operations else None
+
+    return decide
+
+
+@contextmanager
+def bare_platform(behind: str, decide: Decision) -> Iterator[BarePlatform]:
+    """Serve on a free port of 127.0.0.1.
+
+    Args:
+        behind: The host's address, which answers whatever is passed on.
+        decide: What becomes of each request.
+    """
+    platform = BarePlatform()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            content = self.rfile.read(int(self.headers["Content-Length"]))
+            body = json.loads(content)
+            platform.asked.append(body["operationName"])
+            decided = decide(body)
+            if decided is None:
+                kept = {name: self.headers[name] for name in ("Authorization", "Content-Type")}
+                answer = httpx2.post(f"{behind}{self.path}", content=content, headers=kept, timeout=60)
+                status, told = answer.status_code, answer.content
+            else:
+                status, told = decided[0], json.dumps(decided[1]).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(told)))
+            self.end_headers()
+            self.wfile.write(told)
+
+        def log_message(self, *_: object) -> None:
+            """Nobody reads it."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    platform.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield platform
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
