@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx2
 
+from container import start_up
 from processes import HERE, Rally, Run, connector, peer, rally, server, settings
 
 PAGE = 2000
@@ -154,7 +155,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3, help="runs of which the median is told")
     parser.add_argument("--large", type=int, default=0, help="also measure memory with so many, say 280000")
     arguments = parser.parse_args()
-    rows = measure(arguments.items, arguments.runs)
+    rows = [*measure(arguments.items, arguments.runs), *start_up()]
     if arguments.large:
         rows += large(arguments.large)
     width = max(len(label) for label, _ in rows)

@@ -11,6 +11,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,18 @@ class Container:
 
     def _how(self) -> dict[str, Any]:
         path = f"{self.tree / 'usr/local/bin'}:{INTERPRETER}:/usr/bin:/bin"
-        user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
-        return {"cwd": self.workdir, "env": {"PATH": path}, "capture_output": True, "text": True, **user}
+        return {"cwd": self.workdir, "env": {"PATH": path}, "capture_output": True, "text": True, **_as_nobody()}
+
+
+@cache
+def _as_nobody() -> dict[str, Any]:
+    """How to run as a user who owns nothing; as oneself where that cannot be, or where nobody may read the interpreter."""
+    user: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+    try:
+        done = subprocess.run([INTERPRETER / "python3", "-I", "-c", ""], check=False, capture_output=True, **user)
+    except OSError:
+        return {}
+    return user if done.returncode == 0 else {}
 
 
 @contextmanager

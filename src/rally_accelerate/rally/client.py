@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rally_accelerate.config.model import Properties
 from rally_accelerate.errors import UnexpectedAnswer
@@ -21,13 +21,15 @@ from rally_accelerate.rally.directory import find_place
 from rally_accelerate.rally.keyset import judge, next_rows, walk
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.rally.pastfields import PastField, PastFields
-from rally_accelerate.rally.pasts import Pasts
 from rally_accelerate.rally.query import Condition, Raw
 from rally_accelerate.rally.questions import listing_of, listings_of
 from rally_accelerate.rally.records import Binned, Page, Record, Scope, WorkItem
 from rally_accelerate.rally.rows import to_records
-from rally_accelerate.rally.surroundings import Surroundings
 from rally_accelerate.rally.transport import http_client, notices_of
+
+if TYPE_CHECKING:
+    from rally_accelerate.rally.pasts import Pasts
+    from rally_accelerate.rally.surroundings import Surroundings
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +60,8 @@ class RallyClient:
         self._entered: Caller | None = None
         self._pasts: Pasts | None = None
         self._surroundings: Surroundings | None = None
+        #: What was opened last.
+        self._scope: Scope | None = None
         #: The workspace that both of them read in.
         self._read_in: int | None = None
         self._more: dict[str, Sequence[str]] = {}
@@ -129,7 +133,7 @@ class RallyClient:
             now=self._now(place.now, notices),
             notices=(*notices, *place.notices),
         )
-        self._readers(scope)
+        self._scope = scope
         return scope
 
     async def definitions(self, scope: Scope) -> Mapping[str, Sequence[Attribute]]:
@@ -208,7 +212,7 @@ class RallyClient:
 
     def fits(self, records: Sequence[Record]) -> int:
         """How many of these records, from the first on, fill a request for their history; 0 waits for more."""
-        return self._pasts.fits(records) if self._pasts is not None else len(records)
+        return self._readers(self._scope)[0].fits(records) if self._scope is not None else len(records)
 
     async def history(self, scope: Scope, records: Sequence[Record]) -> list[WorkItem]:
         """The records with their past and what stands around them, in the same order."""
@@ -219,8 +223,12 @@ class RallyClient:
         """Sentences about the history that are worth telling, each once."""
         return self._pasts.notices() if self._pasts is not None else ()
 
-    def _readers(self, scope: Scope) -> tuple[Pasts, Surroundings]:
+    def _readers(self, scope: Scope) -> "tuple[Pasts, Surroundings]":
         if self._pasts is None or self._surroundings is None or self._read_in != scope.workspace.object_id:
+            # With the first item: most runs in a container have none, and start for their few requests alone.
+            from rally_accelerate.rally.pasts import Pasts  # noqa: PLC0415
+            from rally_accelerate.rally.surroundings import Surroundings  # noqa: PLC0415
+
             properties = self._properties
             self._read_in = scope.workspace.object_id
             self._pasts = Pasts(self._caller, properties, scope, self._past_fields)
