@@ -133,6 +133,11 @@ class AccelerateClient:
         """The id of the integration that the issues belong to; known after ``open``."""
         return self._tracker_id
 
+    @property
+    def tenant_id(self) -> str:
+        """The tenant that the issues belong to."""
+        return self._account.tenant_id
+
     async def open(self) -> None:
         """Find the integration's id, which is the namespace of its issues, and see whether the key is accepted.
 

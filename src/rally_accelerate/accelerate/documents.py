@@ -75,6 +75,19 @@ query issuesForProjectKey($tenantId: ID!, $projectKey: String!, $limit: Int, $cu
 }
 """.strip()
 
+#: Newer servers' list (accelerate-host.md 2.5).
+LIST_ISSUES = """
+query issues($filter: IssueFilterInput!) {
+  issues(filter: $filter) {
+    trackerId
+    issue {
+      _id
+      id
+    }
+  }
+}
+""".strip()
+
 READ_ISSUES = """
 query issuesForProjectKey($tenantId: ID!, $projectKey: String!, $limit: Int, $cursor: String) {
   issuesForProjectKey(tenantId: $tenantId, projectKey: $projectKey, limit: $limit, cursor: $cursor) {
@@ -193,4 +206,5 @@ ALL = {
     "updateScheduledEventStates": RESYNC_DONE,
     "status of an issue": READ_STATUS,
     "statuses": READ_STATUSES,
+    "issues": LIST_ISSUES,
 }

@@ -6,7 +6,7 @@ import traceback
 import click
 
 from rally_accelerate import __version__
-from rally_accelerate.cli import check, demo, plugin, review, sandbox, serve, sync
+from rally_accelerate.cli import check, demo, migrate, plugin, review, sandbox, serve, sync
 from rally_accelerate.cli.output import OWN_FAULT, own_fault, safe, show_error
 from rally_accelerate.errors import ConfigError, RallyAccelerateError
 
@@ -33,6 +33,7 @@ for command in (
     review.verify,
     serve.serve,
     plugin.plugin,
+    migrate.migrate,
     demo.demo,
     sandbox.sandbox,
 ):

@@ -40,15 +40,17 @@ ENVIRONMENT = {
 _CREDENTIALS = ("apiKey", "username", "password")
 
 #: Keys that carry the logging level in the wild, lower case (accelerate-host.md 1.7).
-_LEVEL_KEYS = {"logginglevel", "loglevel", "logging_level", "log_level"}
+LEVEL_KEYS = {"logginglevel", "loglevel", "logging_level", "log_level"}
 
 #: What the platform names differently from the page (accelerate-host.md 1.3); the first one given wins.
 _PROPERTY_ALIASES = {"_useraccesskey": "ucvAccessKey", "apitoken": "apiKey", "url": "baseUrl"}
 
-_BY_LOWER = {name.lower(): name for name in (field.alias or key for key, field in Properties.model_fields.items())}
+#: The names of the properties, by their lower case.
+PROPERTY_NAMES = {name.lower(): name for name in (field.alias or key for key, field in Properties.model_fields.items())}
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_MASKED = re.compile(r"^\*{3,}$")
+#: A secret in a download.
+MASKED = re.compile(r"^\*{3,}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,11 @@ def disabled_names(document: Any) -> list[tuple[str, str]]:
     ]
 
 
+def sections(document: Any) -> list[Mapping[str, Any]]:
+    """Every Rally integration of a document as it is written, switched on or off."""
+    return [raw for _, raw in _sections(document) if _is_ours(raw)]
+
+
 def from_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
     """The properties that the environment gives."""
     variables = os.environ if environment is None else environment
@@ -201,7 +208,7 @@ def _one(
     properties, inner_level = _known_properties(given, notices)
     for key in list(properties):
         properties[key] = _expanded(properties[key], f"{path}properties.{key}", variables, problems, origin)
-        if isinstance(properties[key], str) and _MASKED.match(properties[key]):
+        if isinstance(properties[key], str) and MASKED.match(properties[key]):
             text = "is masked as in a download; enter the real value, or ${NAME} to take it from the environment"
             problems.append(Problem(f"{path}properties.{key}", text, origin))
     values = {key: _expanded(value, f"{path}{key}", variables, problems, origin) for key, value in values.items()}
@@ -251,8 +258,8 @@ def _is_reference(raw: Mapping[str, Any]) -> bool:
 
 
 def _split_level(raw: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
-    values = {key: value for key, value in raw.items() if key.lower() not in _LEVEL_KEYS}
-    levels = [value for key, value in raw.items() if key.lower() in _LEVEL_KEYS and value]
+    values = {key: value for key, value in raw.items() if key.lower() not in LEVEL_KEYS}
+    levels = [value for key, value in raw.items() if key.lower() in LEVEL_KEYS and value]
     # Some host versions write the tenant without the underscore (accelerate-host.md 3.2).
     if "tenant_id" not in values and "tenantId" in values:
         values["tenant_id"] = values.pop("tenantId")
@@ -267,14 +274,14 @@ def _known_properties(given: Mapping[str, Any], notices: list[str]) -> tuple[dic
     # The platform's own key comes first: vendor plug-ins take it before the hand-entered one.
     for key, value in sorted(given.items(), key=lambda pair: pair[0].lower() != "_useraccesskey"):
         lower = key.lower()
-        if lower in _LEVEL_KEYS:
+        if lower in LEVEL_KEYS:
             level = level or value
-        elif name := _name_of(key):
+        elif name := name_of_property(key):
             if properties.get(name) in (None, ""):
                 properties[name] = value
         else:
-            near = difflib.get_close_matches(lower, _BY_LOWER, n=1)
-            meant = f"; did you mean {_BY_LOWER[near[0]]}?" if near else ""
+            near = difflib.get_close_matches(lower, PROPERTY_NAMES, n=1)
+            meant = f"; did you mean {PROPERTY_NAMES[near[0]]}?" if near else ""
             notices.append(f"the property {key} is not known and is ignored{meant}")
     return properties, level
 
@@ -282,13 +289,14 @@ def _known_properties(given: Mapping[str, Any], notices: list[str]) -> tuple[dic
 def normalised(given: Mapping[str, Any]) -> dict[str, Any]:
     """Properties under the names of the model, whatever spelling they came in; unknown ones as they are."""
     known, _ = _known_properties(given, [])
-    spelt = {key for key in given if _name_of(key) is None and key.lower() not in _LEVEL_KEYS}
+    spelt = {key for key in given if name_of_property(key) is None and key.lower() not in LEVEL_KEYS}
     return {**known, **{key: given[key] for key in spelt}}
 
 
-def _name_of(key: str) -> str | None:
+def name_of_property(key: str) -> str | None:
+    """The model's name of a property, whatever spelling it is given in; None when it is not known."""
     lower = key.lower()
-    return _BY_LOWER.get(lower) or _PROPERTY_ALIASES.get(lower)
+    return PROPERTY_NAMES.get(lower) or _PROPERTY_ALIASES.get(lower)
 
 
 def _expanded(value: Any, path: str, variables: Mapping[str, str], problems: list[Problem], origin: str) -> Any:

@@ -1,0 +1,110 @@
+"""``rally-accelerate migrate``: what an existing integration becomes when this plug-in takes over."""
+
+import asyncio
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rally_accelerate.cli.options import accelerate_url_option, file_argument, name_option, redactor_of, target_of
+from rally_accelerate.cli.output import redact_with, safe
+from rally_accelerate.config.inherited import Fate, inherited
+from rally_accelerate.config.load import MASKED, Loaded, integrations, read_json, sections
+from rally_accelerate.errors import ConfigError
+from rally_accelerate.observe import logs
+from rally_accelerate.rally.limiter import LimiterPool
+from rally_accelerate.sync.migration import EXAMPLES, Comparison, Identity, compared
+from rally_accelerate.sync.wiring import links
+
+DONE, TO_DECIDE = 0, 4
+
+COLOURS = {Fate.KEPT: "green", Fate.DEPRECATED: "yellow", Fate.MASKED: "yellow", Fate.MISSING: "red"}
+
+
+@click.command()
+@file_argument
+@name_option
+@accelerate_url_option
+def migrate(*, file: Path, name: str, accelerate_url: str) -> int:
+    """Tell what the existing Rally integrations of FILE mean here, and compare their issues with ours.
+
+    FILE is a value stream's JSON as downloaded. Secrets that are masked in it, and addresses, are taken from the
+    environment (RALLY_API_KEY, ACCELERATE_URL, ACCELERATE_ACCESS_KEY). Nothing is changed anywhere. Ends with 4 when
+    issues would be there twice.
+    """
+    document = read_json(file)
+    found = [raw for raw in sections(document) if not name or str(raw.get("name", "")).strip() == name]
+    if not found:
+        named = f" named {name!r}" if name else ""
+        raise ConfigError(f"{file}: there is no Rally integration{named}", hint="Its type is ucv-ext-rally.")
+    codes = []
+    for raw in found:
+        click.secho(f"{raw.get('name') or 'an integration without a name'}:", bold=True)
+        for each in inherited(raw):
+            # A value may be a secret in a place that nobody expects: only names and our own words are shown of it.
+            click.echo(f"  {click.style(f'{each.fate.value:<10}', fg=COLOURS.get(each.fate))} {each.path}: {each.text}")
+        codes.append(_compare(raw, str(file), accelerate_url))
+    return max(codes)
+
+
+def _compare(raw: Mapping[str, Any], origin: str, accelerate_url: str) -> int:
+    try:
+        (one,) = integrations(
+            [_unmasked(raw)], origin=origin, overrides={"accelerateUrl": accelerate_url} if accelerate_url else {}
+        )
+    except (ConfigError, ValueError) as error:
+        problems = error.problems if isinstance(error, ConfigError) else ()
+        why = "; ".join(problem.path.rpartition("properties.")[2] + " " + problem.text for problem in problems)
+        click.echo(f"  not compared with Accelerate: {why or 'it is disabled'}")
+        return DONE
+    if target_of(one.integration) is None:
+        click.echo("  not compared with Accelerate: give ACCELERATE_URL and ACCELERATE_ACCESS_KEY in the environment")
+        return DONE
+    redact_with(redactor_of([one]))
+    logs.set_up("ERROR", redactor=redactor_of([one]), stream=sys.stderr)
+    return _tell(asyncio.run(_compared(one)))
+
+
+def _unmasked(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The integration without what a download masks: the environment fills it in."""
+    properties = raw.get("properties")
+    if not isinstance(properties, Mapping):
+        return {**raw, "disabled": False}
+    kept = {key: value for key, value in properties.items() if not (isinstance(value, str) and MASKED.match(value))}
+    return {**raw, "properties": kept, "disabled": False}
+
+
+async def _compared(one: Loaded) -> Comparison:
+    target = target_of(one.integration)
+    assert target is not None
+    async with links(one.integration, target=target, limiters=LimiterPool()) as connected:
+        return await compared(connected.source, connected.sink)
+
+
+def _tell(found: Comparison) -> int:
+    click.echo(f"  Rally shows {found.items:,} items, Accelerate holds {found.issues:,} issues of this integration.")
+    for identity, number in found.identities.most_common():
+        click.echo(f"    {number:,} of them are known by {_words(identity)}")
+    click.echo(f"    {found.updated:,} would be updated")
+    _some("would be added", found.added)
+    _some("are of items that Rally does not show any more, and stay as they are", found.left)
+    if not found.doubled:
+        return DONE
+    _some("would be there TWICE, as they are known by another id than this plug-in's", found.doubled, colour="red")
+    click.echo(
+        "  Add the integration anew and remove the old one with its data, or let this one have a name of its own: see "
+        "docs/how-to/replace-the-plug-in.md."
+    )
+    return TO_DECIDE
+
+
+def _words(identity: Identity) -> str:
+    return f"their {identity.value}" if identity is not Identity.OTHER else identity.value
+
+
+def _some(what: str, keys: Sequence[str], *, colour: str | None = None) -> None:
+    if keys:
+        named = ", ".join(keys[:EXAMPLES]) + (", ..." if len(keys) > EXAMPLES else "")
+        click.secho(safe(f"    {len(keys):,} {what}: {named}"), fg=colour)

@@ -1,0 +1,97 @@
+"""What ``migrate`` says of an integration that another plug-in has worked for."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from support.bare_platform import bare_platform, lacking
+from support.container import added, event_words, process_props
+from support.processes import TENANT, RunningHost, Simulator, command, host, simulator
+
+UPLOAD = "mutation($data: IssueDataIn!) { uploadIssueData(data: $data) { result } }"
+
+
+def leave_issues(rally: Simulator, target: RunningHost, tracker: str, *, by: str) -> int:
+    """What another plug-in would have left: every third item, by another id."""
+    everything = rally.truth("hierarchicalrequirement") | rally.truth("defect")
+    items = [row for row in everything.values() if row["visible"]][::3]
+    issues = [
+        {
+            "_id": str(row[by]),
+            "id": row["formatted_id"],
+            "name": "x",
+            "status": "Defined",
+            "url": "https://rally.example",
+            "creator": "somebody",
+            "created": 1,
+            "lastUpdate": 1,
+            "type": "Story",
+            "project": {"id": "1", "key": row["values"]["Project"]["name"], "name": row["values"]["Project"]["name"]},
+        }
+        for row in items
+    ]
+    data = {"source": "RALLY", "trackerId": tracker, "tenantId": TENANT, "issues": issues}
+    target.ask(UPLOAD, data=data)
+    return len(items)
+
+
+def download(path: Path, name: str, **properties: Any) -> Path:
+    """A value stream's file as it is downloaded: secrets are masked."""
+    integration = {"type": "ucv-ext-rally", "name": name, "tenant_id": TENANT, "logginglevel": "info"}
+    integration["properties"] = {"apiKey": "****", "ucvAccessKey": "****", **properties}  # type: ignore[assignment]
+    path.write_text(json.dumps({"integrations": [integration, {"type": "ucv-ext-jira", "name": "other"}]}))
+    return path
+
+
+def name_of(target: RunningHost, tracker: str) -> str:
+    query = "query($id: ID!) { integrationById(id: $id) { name } }"
+    found: str = target.ask(query, id=tracker)["integrationById"]["name"]
+    return found
+
+
+def test_issues_by_the_same_id_would_be_updated_and_others_doubled(tmp_path: Path) -> None:
+    with simulator("--items", "120") as rally, host(tmp_path / "host.sqlite") as target:
+        for by, code in (("object_id", 0), ("formatted_id", 4)):
+            tracker = added(target)
+            number = leave_issues(rally, target, tracker, by=by)
+            file = download(tmp_path / f"{by}.json", name_of(target, tracker), baseUrl=rally.url)
+            keys = {"RALLY_API_KEY": rally.key, "ACCELERATE_URL": target.url, "ACCELERATE_ACCESS_KEY": target.key}
+            told = command("migrate", str(file), **keys)
+            assert told.code == code, told.out + told.err
+            assert f"{number} issues of this integration" in told.out
+            if code:
+                assert f"{number} would be there TWICE" in told.out
+                assert f"{number} of them are known by their FormattedID" in told.out
+            else:
+                assert f"{number} would be updated" in told.out
+            assert rally.key not in told.out + told.err
+            # An older server has no list of issues: they are looked for project by project.
+            with bare_platform(target.url, lacking("issues")) as older:
+                again = command("migrate", str(file), **{**keys, "ACCELERATE_URL": older.url})
+            assert again.code == code
+            assert f"{number} issues of this integration" in again.out
+
+
+def test_without_a_way_to_compare_the_settings_are_told(tmp_path: Path) -> None:
+    file = download(tmp_path / "vsm.json", "my-rally", baseUrl="https://rally.example", projcts="x")
+    told = command("migrate", str(file))
+    assert told.code == 0
+    assert "masked in the download" in told.out
+    assert "did you mean projects?" in told.out
+    assert "not compared with Accelerate" in told.out
+    assert "Traceback" not in told.out + told.err
+    nothing = command("migrate", str(file), "--name", "another")
+    assert nothing.code == 2
+    assert "there is no Rally integration named 'another'" in nothing.err
+
+
+def test_what_the_container_uploads_is_what_migrate_promised(tmp_path: Path) -> None:
+    with simulator("--items", "60") as rally, host(tmp_path / "host.sqlite") as target:
+        tracker = added(target)
+        leave_issues(rally, target, tracker, by="object_id")
+        file = download(tmp_path / "vsm.json", name_of(target, tracker), baseUrl=rally.url)
+        keys = {"RALLY_API_KEY": rally.key, "ACCELERATE_URL": target.url, "ACCELERATE_ACCESS_KEY": target.key}
+        assert command("plugin", *event_words(process_props(rally, target, tracker))).code == 0
+        told = command("migrate", str(file), **keys)
+        assert told.code == 0
+        assert "would be added" not in told.out
