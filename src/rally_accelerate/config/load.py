@@ -323,7 +323,8 @@ def _layered(*layers: Mapping[str, Any]) -> dict[str, Any]:
     for layer in layers:
         has_credentials = any(merged.get(name) for name in _CREDENTIALS)
         for name, value in layer.items():
-            if value in (None, "") or merged.get(name) not in (None, "", [], ()):
+            # A form sends every field, also those that nobody filled in.
+            if value in (None, "", []) or merged.get(name) not in (None, "", [], ()):
                 continue
             if has_credentials and name in _CREDENTIALS:
                 continue

@@ -16,6 +16,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from rally_accelerate.accelerate.platform import Platform, Recalled, as_state, instant
@@ -37,10 +38,16 @@ FORMAT = 1
 BEAT = timedelta(seconds=20)
 SILENT = timedelta(seconds=90)
 
+#: So many sent items are remembered while a run goes on.
+MOST_REMEMBERED = 10_000
+
+#: So many statuses are asked for one by one; more of them by listing everything.
+MOST_ONE_BY_ONE = 100
+
 NEVER = datetime.fromtimestamp(0, UTC)
 
-#: More entries than this are not kept: they only save sending the same again.
-MOST_SENT = 500
+#: More entries than this are not kept, the latest of them: they only save sending the same again.
+MOST_SENT = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,11 +158,10 @@ class PlatformState:
 
     async def held(self, ids: AbstractSet[int] | None = None) -> Mapping[str, str]:
         """What Accelerate holds: there is no ledger of everything here."""
-        found = (
-            await self.platform.all_statuses(self.projects)
-            if ids is None
-            else await self.platform.statuses(sorted(ids))
-        )
+        if ids is not None and len(ids) <= MOST_ONE_BY_ONE:
+            found = await self.platform.statuses(sorted(ids))
+        else:
+            found = await self.platform.all_statuses(self.projects)
         return {
             str(key): f"{self.rules_version}{GONE}" if status in self.gone else self.rules_version
             for key, status in found.items()
@@ -165,6 +171,8 @@ class PlatformState:
         """Remember both; the platform is told at every beat and at the end."""
         self.progress = progress
         self.ledger.update(sent)
+        for key in list(islice(self.ledger, max(0, len(self.ledger) - MOST_REMEMBERED))):
+            del self.ledger[key]
 
     async def beat(self) -> None:
         """Have the progress kept now and then, until cancelled: a run that is killed is not all in vain."""
@@ -198,14 +206,16 @@ class PlatformState:
         return other.run not in known
 
     def _written(self, progress: Progress, ledger: Mapping[str, Sent], *, running: bool) -> dict[str, Any]:
-        # What lies behind the next window is not read again, so nobody asks for it.
+        # What lies behind the next window is not read again, so nobody asks for it; of a walk that is not at its end
+        # the last ones sent may be read again, however old they are.
         since = _stands_at(progress)
-        recent = {
-            key: str(sent.revision)
+        every = since is None or bool(progress.unfinished)
+        recent = [
+            (key, str(sent.revision))
             for key, sent in ledger.items()
             if sent.rules_version == self.rules_version
-            and (since is None or sent.revision.updated_at >= since - 2 * self.overlap)
-        }
+            and (every or since is None or sent.revision.updated_at >= since - 2 * self.overlap)
+        ]
         return {
             OURS: {
                 "format": FORMAT,
@@ -214,7 +224,7 @@ class PlatformState:
                 "running": running,
                 "rules": self.rules_version,
                 "progress": progress_to_json(progress),
-                "sent": recent if len(recent) <= MOST_SENT else {},
+                "sent": dict(recent[-MOST_SENT:]),
             }
         }
 

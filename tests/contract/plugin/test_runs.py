@@ -35,8 +35,14 @@ def counts(out: str) -> tuple[int, int, int]:
 
 def held_by(target: RunningHost, tracker: str) -> set[str]:
     """The external ids of one integration's issues."""
-    rows = target.ask(HELD, filter={"tenantId": TENANT, "limit": 1000})["issues"]
-    return {row["issue"]["_id"] for row in rows if row["trackerId"] == tracker}
+    found: set[str] = set()
+    skip = 0
+    while True:
+        rows = target.ask(HELD, filter={"tenantId": TENANT, "limit": 1000, "skip": skip})["issues"]
+        found |= {row["issue"]["_id"] for row in rows if row["trackerId"] == tracker}
+        skip += len(rows)
+        if len(rows) < 1000:
+            return found
 
 
 def of_rally(rally: Simulator) -> set[str]:
@@ -114,7 +120,9 @@ def test_projects_may_be_a_list_or_text(
     truth = rally.truth("defect") | rally.truth("hierarchicalrequirement")
     wanted = sorted({project_of(item) for item in truth.values() if item["visible"]})[:2]
     given = {"array": wanted, "commas": f" {wanted[0]} ,, {wanted[1]}", "json": json.dumps(wanted)}[spelling]
-    props = process_props(rally, target, tracker, properties={"projects": given, "comments": "false"})
+    # A form sends what nobody filled in, too.
+    untouched: dict[str, Any] = {"types": [], "workspace": "", "pageSize": None, "removedStatus": []}
+    props = process_props(rally, target, tracker, properties={"projects": given, "comments": "false", **untouched})
     assert container.run(*event_words(props)).code == 0
     expected = {key for key, item in truth.items() if item["visible"] and project_of(item) in wanted}
     assert held_by(target, tracker) == expected
