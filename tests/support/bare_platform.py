@@ -1,6 +1,7 @@
 """A server in front of the embedded host that lacks, or refuses, some operations: as older servers may."""
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,12 +35,15 @@ def lacking(*operations: str) -> Decision:
 
 
 @contextmanager
-def bare_platform(behind: str, decide: Decision) -> Iterator[BarePlatform]:
+def bare_platform(
+    behind: str, decide: Decision | None = None, *, tls: ssl.SSLContext | None = None
+) -> Iterator[BarePlatform]:
     """Serve on a free port of 127.0.0.1.
 
     Args:
         behind: The host's address, which answers whatever is passed on.
-        decide: What becomes of each request.
+        decide: What becomes of each request; by default all are passed on.
+        tls: Its certificate; None serves in the clear.
     """
     platform = BarePlatform()
 
@@ -48,7 +52,7 @@ def bare_platform(behind: str, decide: Decision) -> Iterator[BarePlatform]:
             content = self.rfile.read(int(self.headers["Content-Length"]))
             body = json.loads(content)
             platform.asked.append(body["operationName"])
-            decided = decide(body)
+            decided = decide(body) if decide else None
             if decided is None:
                 kept = {name: self.headers[name] for name in ("Authorization", "Content-Type")}
                 answer = httpx2.post(f"{behind}{self.path}", content=content, headers=kept, timeout=60)
@@ -65,7 +69,9 @@ def bare_platform(behind: str, decide: Decision) -> Iterator[BarePlatform]:
             """Nobody reads it."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    platform.url = f"http://127.0.0.1:{server.server_port}"
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    platform.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:

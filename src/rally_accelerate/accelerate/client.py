@@ -361,7 +361,10 @@ def connection_error(error: Exception, *, server: str) -> RallyAccelerateError: 
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return Untrusted(f"the certificate of {server} does not verify: {cause.verify_message}")
+            return Untrusted(
+                f"the certificate of {server} does not verify: {cause.verify_message}",
+                hint="Give the issuing authority's certificate as caBundle, or set verifyAccelerateTls to false.",
+            )
         cause = cause.__cause__ or cause.__context__
     match error:
         case httpx2.ConnectTimeout():

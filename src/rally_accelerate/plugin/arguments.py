@@ -50,6 +50,8 @@ class Arguments:
     state: RunState
     loaded: Loaded
     access_key: SecretStr
+    #: ``state`` as handed over: a server may give back in it what it was asked to keep [U].
+    handed: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ def understood(given: Given) -> Arguments:
         problems.append(Problem("properties._userAccessKey", text))
     if problems or loaded is None:
         raise ConfigError("the integration's settings cannot be used", problems=problems)
-    return Arguments(state=state, loaded=loaded, access_key=SecretStr(key))
+    return Arguments(state=state, loaded=loaded, access_key=SecretStr(key), handed=given.state)
 
 
 def _object(text: str, name: str, passphrase: str) -> dict[str, Any]:

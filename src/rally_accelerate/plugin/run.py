@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from rally_accelerate import __version__
-from rally_accelerate.accelerate.platform import Platform
+from rally_accelerate.accelerate.platform import Platform, Recalled
 from rally_accelerate.config.load import Loaded
 from rally_accelerate.config.model import Properties
 from rally_accelerate.config.redact import secrets_of
@@ -117,7 +117,8 @@ class _Event:
 
     async def _sync(self, connected: Links, platform: Platform) -> int:
         recalled = await platform.recall()
-        before = memory.kept_of(recalled, EVENT)
+        handed = Recalled(known=True, state=self._given.handed)
+        before = memory.kept_of(recalled, EVENT) or memory.kept_of(handed, EVENT)
         now = datetime.now(UTC)
         if before is not None and before.running and abs(now - before.at) < memory.SILENT:
             log.info("Another run of this integration is at work; this one leaves it to that one.")

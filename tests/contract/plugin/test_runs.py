@@ -3,11 +3,13 @@
 import json
 import re
 import signal
+import ssl
 import time
 from datetime import datetime
 from typing import Any
 
 import pytest
+import trustme
 
 from support.bare_platform import bare_platform, lacking
 from support.container import Container, basic, encrypted, event_words, process_props
@@ -324,6 +326,51 @@ def test_a_run_that_sees_another_at_work_leaves(
     kept["rallyAccelerate"]["at"] -= 600_000
     target.ask(keep, id=tracker, p=kept)
     assert "complete in" in container.run(*event_words(process_props(rally, target, tracker))).out
+
+
+@pytest.mark.parametrize(
+    ("trust", "code", "sentence"),
+    [
+        ({}, 1, "or set verifyAccelerateTls to false"),
+        ({"verifyAccelerateTls": "false"}, 0, "verifyAccelerateTls is false"),
+        ({"caBundle": "PEM"}, 0, "complete in"),
+        ({"caBundle": "PEM in one line"}, 0, "complete in"),
+        ({"caBundle": "-----BEGIN CERTIFICATE----- AAAA -----END CERTIFICATE-----"}, 1, "properties.caBundle"),
+    ],
+)
+def test_a_platform_with_a_certificate_of_its_own(
+    container: Container,
+    rally: Simulator,
+    target: RunningHost,
+    tracker: str,
+    trust: dict[str, str],
+    code: int,
+    sentence: str,
+) -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    pem = authority.cert_pem.bytes().decode()
+    written = {"PEM": pem, "PEM in one line": " ".join(pem.split("\n"))}
+    properties = {"retrySeconds": "0", **{name: written.get(value, value) for name, value in trust.items()}}
+    with bare_platform(target.url, tls=context) as platform:
+        state = {"apiServerUrl": platform.url}
+        told = container.run(*event_words(process_props(rally, target, tracker, state=state, properties=properties)))
+    assert told.code == code, told.out
+    assert sentence in told.out
+
+
+def test_what_a_server_keeps_may_come_back_with_the_arguments(
+    container: Container, rally: Simulator, target: RunningHost, tracker: str
+) -> None:
+    assert container.run(*event_words(process_props(rally, target, tracker))).code == 0
+    query = "query($id: ID!) { integrationById(id: $id) { state } }"
+    kept = target.ask(query, id=tracker)["integrationById"]["state"]
+    with bare_platform(target.url, lacking("integrationById")) as platform:
+        state = {"apiServerUrl": platform.url, **kept}
+        told = container.run(*event_words(process_props(rally, target, tracker, state=state)))
+    assert told.code == 0
+    assert counts(told.out)[0] < len(of_rally(rally))
 
 
 SECRETS = {
