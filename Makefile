@@ -31,7 +31,7 @@ demo: $(VENV)/run.ready ## Sync a sample company into the embedded host, and kee
 
 test: $(VENV)/dev.ready ## Run the whole test suite
 	@$(BIN)/python tests/support/machine.py
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(VENV)/dev.ready ## Check style, types and the import contracts
 	$(BIN)/ruff check

@@ -130,7 +130,7 @@ def test_no_secret_is_ever_printed(tmp_path: Path) -> None:
 
 
 def test_two_runs_on_one_state_do_not_meet(tmp_path: Path) -> None:
-    with simulator("--items", "100", "--latency-ms", "300") as rally, host(tmp_path / "host.sqlite") as target:
+    with simulator("--items", "30", "--latency-ms", "300") as rally, host(tmp_path / "host.sqlite") as target:
         file = settings(tmp_path / "rally.json", rally, target, pageSize=5)
         arguments = ["sync", str(file), "--once", "--state", str(tmp_path / "state.sqlite")]
         with started(*arguments):

@@ -96,7 +96,19 @@ async def test_every_verb_of_the_client_sends_reads_only(connect: Connect) -> No
         await client.elsewhere(scope, [1])
         await client.count(scope, "defect")
     public = {name for name in dir(client) if not name.startswith("_")}
-    verbs = {"usage", "open", "definitions", "carry", "changed", "find", "fits", "history", "told", "count"}
+    verbs = {
+        "usage",
+        "open",
+        "open_early",
+        "definitions",
+        "carry",
+        "changed",
+        "find",
+        "fits",
+        "history",
+        "told",
+        "count",
+    }
     verbs |= {"shown", "binned", "elsewhere", "fed_until"}
     assert public == verbs, "a new verb belongs into this test"
     # Lookback's question is too long for an address; it is the only thing that is not got.
