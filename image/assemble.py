@@ -20,7 +20,7 @@ ROOT = HERE.parent
 PINNED = ROOT / "requirements" / "plugin.txt"
 
 #: Of no use at run time; a fifth of the size.
-LEFT_OUT = ("bin", "rally_sandbox", "*/tests", "rally_accelerate/host", "rally_accelerate/cli")
+LEFT_OUT = ("bin", "rally_sandbox", "*/tests", "rally_accelerate/host", "rally_accelerate/cli", "rally_accelerate/dql")
 
 
 def assemble(folder: Path) -> None:

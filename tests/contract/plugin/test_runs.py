@@ -6,14 +6,15 @@ import signal
 import ssl
 import time
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
 
 from support.bare_platform import bare_platform, lacking
-from support.container import Container, basic, encrypted, event_words, process_props
-from support.processes import TENANT, RunningHost, Simulator, simulator
+from support.container import Container, added, basic, encrypted, event_words, process_props
+from support.processes import TENANT, RunningHost, Simulator, host, simulator
 
 PASSPHRASE = "a passphrase with blanks and ümlauts"
 
@@ -326,6 +327,51 @@ def test_a_run_that_sees_another_at_work_leaves(
     kept["rallyAccelerate"]["at"] -= 600_000
     target.ask(keep, id=tracker, p=kept)
     assert "complete in" in container.run(*event_words(process_props(rally, target, tracker))).out
+
+
+def status_of(target: RunningHost, tracker: str) -> dict[str, str]:
+    """The status of each of an integration's issues."""
+    rows = target.ask(HELD, filter={"tenantId": TENANT, "limit": 1000})["issues"]
+    return {row["issue"]["_id"]: row["issue"]["status"] for row in rows if row["trackerId"] == tracker}
+
+
+def test_what_is_gone_is_told_without_a_ledger_of_our_own(container: Container, tmp_path: Path) -> None:
+    with simulator("--items", "80") as rally, host(tmp_path / "host.sqlite") as target:
+        tracker = added(target)
+
+        def run(**properties: Any) -> str:
+            state = {"lastRun": round(time.time() * 1000)}
+            props = process_props(rally, target, tracker, state=state, properties=properties)
+            done = container.run(*event_words(props))
+            assert done.code == 0, done.out
+            return done.out
+
+        run()
+        before = status_of(target, tracker)
+        everything = rally.truth("defect") | rally.truth("hierarchicalrequirement")
+        deleted = next(key for key, row in rally.truth("defect").items() if row["visible"])
+        rally.post("delete", {"objectId": int(deleted)})
+        rally.post("clock", {"advance_seconds": 400})
+        assert "marked as gone" not in run()
+        rally.post("clock", {"advance_seconds": 400})
+        assert "marked as gone: 1" in run()
+        assert status_of(target, tracker) == {**before, deleted: "Deleted"}
+        # Closed projects are found by listing everything, here in every run.
+        closed = {key for key, row in everything.items() if row["values"]["Project"]["name"] == "Team Birch"}
+        closed &= before.keys()
+        assert closed - {deleted}
+        rally.post("close", {"project": "Team Birch"})
+        for _ in range(2):
+            rally.post("clock", {"advance_seconds": 400})
+            run(removalCheckHours="0")
+        moved = {key for key, status in status_of(target, tracker).items() if status == "Moved out"}
+        assert moved == closed - {deleted}
+        rally.post("restore", {"objectId": int(deleted)})
+        rally.post("close", {"project": "Team Birch", "open": True})
+        for _ in range(3):
+            rally.post("clock", {"advance_seconds": 400})
+            run(removalCheckHours="0")
+        assert status_of(target, tracker) == before
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,38 @@ async def test_pages_of_issues_follow_each_other_without_gap_or_repeat(asked: As
     assert sorted(seen, key=int) == [str(number) for number in range(1, 120)]
 
 
+async def test_a_query_of_the_value_stream_language_chooses_issues(asked: Asked) -> None:
+    await filled(asked)
+    everything = await ids_of(asked, "/issues.json")
+    some = await ids_of(asked, "/issues.json?dql=issue.id+in+(US2,us3)+or+issue.id=US117")
+    assert sorted(some) == ["US117", "US2", "US3"]
+    assert await ids_of(asked, "/issues.json?dql=not+issue.id=US117") == [
+        each for each in everything if each != "US117"
+    ]
+    assert await ids_of(asked, "/issues.json?dql=issue.id=US117&status=nowhere") == []
+
+
+async def ids_of(asked: Asked, address: str) -> list[str]:
+    """The display ids of every issue of a list, page after page."""
+    found: list[str] = []
+    path, _, query = address.partition("?")
+    while True:
+        page = (await asked.http.get(f"{path}?{query}")).json()
+        found += [one["id"] for one in page["issues"]]
+        if not page["more"]:
+            return found
+        query = page["more"].removeprefix("?")
+
+
+async def test_a_query_that_cannot_be_read_is_told_at_its_place(asked: Asked) -> None:
+    answer = await asked.http.get("/issues", params={"dql": "issue.status = Done and isue.type = '<b>'"})
+    assert answer.status_code == 400
+    assert "line 1, column 25" in answer.text
+    assert "did you mean issue?" in answer.text
+    assert 'aria-invalid="true"' in answer.text
+    assert "<b>" not in answer.text
+
+
 @pytest.mark.parametrize(
     "address", ["/nothing", "/executions/x", "/issues/x/1", "/settings/integrations/x", "/static/../app.py"]
 )

@@ -8,9 +8,16 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
+from rally_accelerate.dql.matches import matches
+from rally_accelerate.dql.tree import Query
 from rally_accelerate.host.store.database import Database
 from rally_accelerate.host.store.tables import issue_history, issues
 from rally_accelerate.host.store.values import ms
+
+#: A query is held against so many issues at once, and for one page against so many in all: a page must not take for
+#: ever, however rare a match is.
+LOOKED_AT_ONCE = 1_000
+MOST_LOOKED_AT = 20_000
 
 #: SQLite allows 32,766 parameters in one statement since 3.32, 999 before.
 KEYS_IN_A_QUERY = 900
@@ -109,14 +116,14 @@ class Issues:
         return next(iter(await self._found(query)), None)
 
     async def page(
-        self, wanted: Wanted, *, after: Place | None = None, limit: int = 50, skip: int = 0
+        self, wanted: Wanted, *, after: Place | None = None, limit: int = 50, skip: int = 0, history: bool = True
     ) -> list[StoredIssue]:
-        """Issues by last update, newest first, behind a place."""
+        """Issues by last update, newest first, behind a place; without their history where nobody asks for it."""
         key = (issues.c.last_update, issues.c.tracker_id, issues.c.external_id)
         query = sa.select(issues).where(*_conditions(wanted)).order_by(*(column.desc() for column in key))
         if after is not None:
             query = query.where(sa.tuple_(*key) < (after.last_update, after.tracker_id, after.external_id))
-        return await self._found(query.limit(limit).offset(skip))
+        return await self._found(query.limit(limit).offset(skip), history=history)
 
     async def counts(self) -> dict[str, int]:
         """How many issues each tracker has."""
@@ -137,16 +144,45 @@ class Issues:
             for table in (issues, issue_history):
                 await connection.execute(sa.delete(table).where(table.c.tracker_id == tracker_id))
 
-    async def _found(self, query: sa.Select[Any]) -> list[StoredIssue]:
+    async def matching(
+        self, wanted: Wanted, query: Query, *, now: datetime, after: Place | None = None, limit: int = 50
+    ) -> tuple[list[StoredIssue], Place | None]:
+        """Issues that match a query of the value stream language, and where to look on; None when all were looked at.
+
+        Args:
+            wanted: Other conditions.
+            query: From ``dql.parse``.
+            now: Ages in the query are counted from here.
+            after: Where an earlier answer said to look on.
+            limit: How many are wanted at most; fewer may be told when many had to be looked at.
+        """
+        found: list[StoredIssue] = []
+        for _ in range(MOST_LOOKED_AT // LOOKED_AT_ONCE):
+            some = await self.page(wanted, after=after, limit=LOOKED_AT_ONCE, history=False)
+            for one in some:
+                after = Place(one.content["lastUpdate"], one.tracker_id, one.content["_id"])
+                if matches(query, one.content, now=now):
+                    found.append(one)
+                    if len(found) == limit:
+                        return await self._with_history(found), after
+            if len(some) < LOOKED_AT_ONCE:
+                return await self._with_history(found), None
+        return await self._with_history(found), after
+
+    async def _with_history(self, found: Sequence[StoredIssue]) -> list[StoredIssue]:
+        whole = [await self.one(each.tracker_id, each.content["_id"]) for each in found]
+        return [each for each in whole if each is not None]
+
+    async def _found(self, query: sa.Select[Any], *, history: bool = True) -> list[StoredIssue]:
         async with self._database.reading() as connection:
             rows = (await connection.execute(query)).all()
             past: dict[tuple[str, str], list[dict[str, Any]]] = {(row.tracker_id, row.external_id): [] for row in rows}
-            keys = list(past)
+            keys = list(past) if history else []
             for start in range(0, len(keys), KEYS_IN_A_QUERY // 2):
                 some = keys[start : start + KEYS_IN_A_QUERY // 2]
                 key = sa.tuple_(issue_history.c.tracker_id, issue_history.c.external_id)
-                history = sa.select(issue_history).where(key.in_(some)).order_by(issue_history.c.position)
-                for entry in (await connection.execute(history)).all():
+                changes = sa.select(issue_history).where(key.in_(some)).order_by(issue_history.c.position)
+                for entry in (await connection.execute(changes)).all():
                     content = {"timestamp": entry.instant, "content": entry.content}
                     past[entry.tracker_id, entry.external_id].append(content)
         return [

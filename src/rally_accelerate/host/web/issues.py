@@ -1,11 +1,14 @@
 """Issues: the list in pages by key, and one issue with its history."""
 
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote, urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from rally_accelerate.dql.parse import parse
+from rally_accelerate.errors import QueryError
 from rally_accelerate.host.store.issues import Place, StoredIssue, Wanted
 from rally_accelerate.host.stores import Stores
 from rally_accelerate.host.web.render import missing, page
@@ -47,24 +50,26 @@ class IssuePages:
             status=given.get("status", ""),
             text=given.get("text", "").strip(),
         )
-        found = await self._stores.issues.page(wanted, after=_place(given.get("after", "")), limit=PAGE + 1)
+        dql = given.get("dql", "").strip()
+        found, on, fault = await self._found(wanted, dql, _place(given.get("after", "")))
         names = {one.id: one.name for one in await self._stores.integrations.all()}
         more = ""
-        if len(found) > PAGE:
-            last = found[PAGE - 1]
-            after = f"{last.content['lastUpdate']}-{last.tracker_id}-{last.content['_id']}"
+        if on is not None:
+            after = f"{on.last_update}-{on.tracker_id}-{on.external_id}"
             more = "?" + urlencode(
                 {**{name: value for name, value in given.items() if name != "after"}, "after": after}
             )
         data = {
             "title": "Issues",
-            "issues": [_row(one, names) for one in found[:PAGE]],
+            "issues": [_row(one, names) for one in found],
             "filters": {
                 "integration": wanted.tracker_id,
                 "type": wanted.type,
                 "status": wanted.status,
                 "text": wanted.text,
+                "dql": dql,
             },
+            "fault": _told(fault),
             "choices": {
                 "integration": names,
                 "type": await self._stores.issues.distinct("type"),
@@ -72,7 +77,24 @@ class IssuePages:
             },
             "more": more,
         }
-        return page(request, "issues.html", data)
+        return page(request, "issues.html", data, status=200 if fault is None else 400)
+
+    async def _found(
+        self, wanted: Wanted, dql: str, after: Place | None
+    ) -> tuple[list[StoredIssue], Place | None, QueryError | None]:
+        """A page of issues, where the next one begins, and what is wrong with the query."""
+        if not dql:
+            found = await self._stores.issues.page(wanted, after=after, limit=PAGE + 1)
+            if len(found) <= PAGE:
+                return found, None, None
+            last = found[PAGE - 1]
+            return found[:PAGE], Place(last.content["lastUpdate"], last.tracker_id, last.content["_id"]), None
+        try:
+            query = parse(dql)
+        except QueryError as error:
+            return [], None, error
+        matched, on = await self._stores.issues.matching(wanted, query, now=datetime.now(UTC), after=after, limit=PAGE)
+        return matched, on, None
 
     async def one(self, request: Request) -> Response:
         """One issue: its fields and its history, newest first."""
@@ -91,6 +113,12 @@ class IssuePages:
             "uploaded": found.uploaded,
         }
         return page(request, "issue.html", data)
+
+
+def _told(fault: QueryError | None) -> dict[str, Any] | None:
+    if fault is None:
+        return None
+    return {"message": str(fault), "line": fault.line, "column": fault.column, "expected": list(fault.expected)}
 
 
 def _row(found: StoredIssue, names: dict[str, str]) -> dict[str, Any]:

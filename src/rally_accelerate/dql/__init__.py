@@ -1,0 +1,1 @@
+"""The query language of value streams (accelerate-host.md 4)."""

@@ -1,0 +1,175 @@
+"""From the text of a query to its tree, or to the place of its fault."""
+
+import difflib
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedEOF, UnexpectedToken, v_args
+from lark.exceptions import VisitError
+
+from rally_accelerate.dql.tree import EVERYTHING, Both, Comparison, Either, Negated, Operator, Query, Value
+from rally_accelerate.errors import QueryError
+
+#: What a value stream holds beside issues (accelerate-host.md 4).
+ITEMS = ("issue", "pr", "commit", "build", "deployment")
+
+#: Longer texts, and deeper ones, are no query that anybody wrote.
+LONGEST = 10_000
+DEEPEST = 50
+
+_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+_AGE = re.compile(r"(\d{1,6})(s|min|m|h|d|w)")
+_NUMBER = re.compile(r"[+-]?(\d{1,300}(\.\d{0,300})?|\.\d{1,300})")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ].*)?")
+
+#: What people read instead of the names of terminals.
+_WORDS = {
+    "FIELD": "a field such as issue.status, or a value",
+    "OPERATOR": "one of = != < <= > >=",
+    "QUOTED": "a value in quotes",
+    "_IN": "IN",
+    "_CONTAINS": "CONTAINS",
+    "_AND": "AND",
+    "_OR": "OR",
+    "_NOT": "NOT",
+    "LPAR": "(",
+    "RPAR": ")",
+    "COMMA": ",",
+    "$END": "the end",
+}
+
+_grammar = Lark(
+    Path(__file__).with_name("grammar.lark").read_text(encoding="utf-8"),
+    parser="lalr",
+    propagate_positions=True,
+    maybe_placeholders=False,
+)
+
+
+def parse(text: str) -> Query:
+    """The tree of a query; of an empty text, one that is true of everything.
+
+    Raises:
+        QueryError: With the place of the fault, and what would have been right there.
+    """
+    if not text.strip():
+        return EVERYTHING
+    _bounded(text)
+    try:
+        parsed = _grammar.parse(text)
+    except UnexpectedToken as error:
+        raise _unexpected(text, error) from None
+    except UnexpectedEOF:
+        raise _at_the_end(text, ()) from None
+    except UnexpectedCharacters as error:
+        what = "a quote that is not closed" if error.char in "'\"" else f"{error.char!r} does not belong here"
+        raise QueryError(what, line=error.line, column=error.column, expected=_readable(error.allowed or ())) from None
+    try:
+        tree: Query = _Builder().transform(parsed)
+    except VisitError as error:
+        raise error.orig_exc from None
+    return tree
+
+
+def _bounded(text: str) -> None:
+    if len(text) > LONGEST:
+        raise QueryError(f"the query is longer than {LONGEST:,} characters")
+    depth = 0
+    for found in re.finditer(r"\(|\)|\bnot\b", text, re.IGNORECASE):
+        # Each NOT may stand before another one.
+        depth += -1 if found[0] == ")" else 1
+        if depth > DEEPEST:
+            line, column = _place(text, found.start())
+            raise QueryError(f"the query is nested deeper than {DEEPEST} levels", line=line, column=column)
+
+
+def _place(text: str, offset: int) -> tuple[int, int]:
+    before = text[:offset]
+    return before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1
+
+
+def _unexpected(text: str, error: UnexpectedToken) -> QueryError:
+    expected = _readable(error.accepts or error.expected or ())
+    if error.token.type == "$END":
+        return _at_the_end(text, expected)
+    return QueryError(
+        f"{str(error.token)!r} does not belong here", line=error.line, column=error.column, expected=expected
+    )
+
+
+def _at_the_end(text: str, expected: tuple[str, ...]) -> QueryError:
+    line, column = _place(text, len(text.rstrip()))
+    return QueryError("the query ends too early", line=line, column=column, expected=expected)
+
+
+def _readable(terminals: Any) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_WORDS.get(name, name) for name in sorted(terminals) if not name.startswith("__")))
+
+
+@v_args(inline=True)
+class _Builder(Transformer[Token, Query]):
+    """Makes our tree of lark's."""
+
+    def both(self, *operands: Query) -> Query:
+        return Both(operands)
+
+    def either(self, *operands: Query) -> Query:
+        return Either(operands)
+
+    def negated(self, operand: Query) -> Query:
+        return Negated(operand)
+
+    def compared(self, field: Token, operator: Token, value: Value) -> Query:
+        return _comparison(field, Operator(str(operator)), (value,))
+
+    def among(self, field: Token, *values: Value) -> Query:
+        return _comparison(field, Operator.AMONG, values)
+
+    def not_among(self, field: Token, *values: Value) -> Query:
+        return Negated(_comparison(field, Operator.AMONG, values))
+
+    def containing(self, field: Token, value: Value) -> Query:
+        return _comparison(field, Operator.CONTAINS, (value,))
+
+    def quoted(self, token: Token) -> Value:
+        return _value(re.sub(r"\\(.)", r"\1", str(token)[1:-1], flags=re.DOTALL), bare=False)
+
+    def bare(self, token: Token) -> Value:
+        return _value(str(token), bare=True)
+
+
+def _comparison(field: Token, operator: Operator, values: tuple[Value, ...]) -> Comparison:
+    line, column = field.line or 1, field.column or 1
+    item, *path = str(field).split(".")
+    known = item.lower()
+    if known not in ITEMS:
+        near = difflib.get_close_matches(known, ITEMS, n=1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        # A field without its item is the commonest slip.
+        meant = meant or ("" if path else f"; did you mean issue.{item}?")
+        raise QueryError(f"{item!r} is no item of a value stream{meant}", line=line, column=column, expected=ITEMS)
+    if not path or not all(path):
+        raise QueryError(f"{str(field)!r} names no field", line=line, column=column, expected=(f"{known}.status",))
+    return Comparison(known, tuple(path), operator, values, line, column)
+
+
+def _value(text: str, *, bare: bool) -> Value:
+    age = _AGE.fullmatch(text.lower()) if bare else None
+    return Value(
+        text=text,
+        number=float(text) if _NUMBER.fullmatch(text) else None,
+        age=timedelta(seconds=int(age[1]) * _UNITS[age[2]]) if age else None,
+        instant=_instant(text),
+    )
+
+
+def _instant(text: str) -> datetime | None:
+    if _DATE.fullmatch(text) is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
