@@ -126,8 +126,6 @@ class PlatformState:
     #: Tells this run from others.
     run: str
     clock: Callable[[], datetime]
-    #: What the run begins with.
-    progress: Progress
     rules_version: str
     #: Keys of the projects in which Accelerate may hold issues of this integration.
     projects: Sequence[str]
@@ -136,6 +134,7 @@ class PlatformState:
     overlap: timedelta
     #: What an earlier run left; None when the server keeps nothing, or this is the first run.
     before: Kept | None = None
+    progress: Progress = field(default_factory=Progress)
     ledger: dict[str, Sent] = field(default_factory=dict)
     #: Whether the server takes what it is to keep; None until it was asked.
     keeps: bool | None = None
@@ -144,9 +143,21 @@ class PlatformState:
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
-        self._begun_with = self.progress
         if self.before is not None:
             self.ledger.update(self.before.sent)
+
+    def begin(self, progress: Progress) -> None:
+        """Begin a run with what is known of earlier ones."""
+        self.progress = self._begun_with = progress
+
+    async def is_kept(self) -> bool:
+        """Whether this server gives back what it is asked to keep.
+
+        Raises:
+            RallyAccelerateError: The server cannot be reached.
+        """
+        await self.keep(running=True)
+        return bool(self.keeps) and kept_of(await self.platform.recall(), self.event) is not None
 
     async def load(self) -> Progress:
         """The progress of earlier runs."""

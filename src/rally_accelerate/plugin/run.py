@@ -125,12 +125,6 @@ class _Event:
             return DONE
         scope = await connected.source.open_early()
         rules, properties = connected.rules, self._given.loaded.integration.properties
-        if before is not None:
-            progress = before.progress
-        else:
-            cursor = memory.cursor_of(recalled, self._given.state.last_run)
-            progress = memory.begun_at(cursor, scope, rules_version=rules.version, reads=rules.reads)
-            log.info("From the beginning." if cursor is None else "Changes since %s.", *([cursor] if cursor else []))
         overlap = timedelta(minutes=properties.overlap_minutes)
         removal = removal_of(properties)
         state = memory.PlatformState(
@@ -138,13 +132,23 @@ class _Event:
             event=EVENT,
             run=secrets.token_hex(6),
             clock=lambda: datetime.now(UTC),
-            progress=progress,
             rules_version=rules.version,
             projects=_keys(scope),
             gone=frozenset((removal.statuses or {}).values()) if removal else frozenset(),
             overlap=overlap,
             before=before,
         )
+        if before is not None:
+            state.begin(before.progress)
+        else:
+            last_run = self._given.state.last_run
+            cursor = memory.cursor_of(recalled, last_run)
+            if cursor is not None and recalled.known and await state.is_kept():
+                # Whatever ran before was another plug-in: what it left is not what this one makes of the items.
+                cursor = None
+            state.begin(memory.begun_at(cursor, scope, rules_version=rules.version, reads=rules.reads))
+            log.info("From the beginning." if cursor is None else "Changes since %s.", *([cursor] if cursor else []))
+        progress = state.progress
         beat = asyncio.create_task(state.beat())
         try:
             report = await sync_once(

@@ -24,7 +24,6 @@ from datetime import datetime, timedelta
 from itertools import groupby
 
 from rally_accelerate.errors import RallyAccelerateError, Rejected
-from rally_accelerate.mapping.issue import to_issue
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.mapping.verdict import Verdict, judge
 from rally_accelerate.model.issue import Issue, SourceRevision
@@ -385,6 +384,9 @@ class _Run:
         )
 
     def _mapped(self, item: WorkItem) -> Issue | Skipped:
+        # With the first item: most runs have none, and a container starts for each of them.
+        from rally_accelerate.mapping.issue import to_issue  # noqa: PLC0415
+
         try:
             return to_issue(item, self.rules)
         except Exception as error:

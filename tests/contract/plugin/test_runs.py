@@ -146,13 +146,23 @@ def test_last_run_in_any_unit_is_where_the_next_run_begins(
 ) -> None:
     ahead = time.time() + 3600
     given = {"seconds": round(ahead), "milliseconds": round(ahead * 1000), "text": str(round(ahead * 1000))}[unit]
-    # Nothing is kept for this integration yet: the platform's time is all there is. It lies behind every item.
+    # The platform's time is all there is where nothing is kept. It lies behind every item.
     old = {"overlapMinutes": "0", "removedStatus": "keep"}
-    props = process_props(rally, target, tracker, state={"lastRun": given}, properties=old)
-    told = container.run(*event_words(props))
+    with bare_platform(target.url, lacking("updateIntegrationState")) as platform:
+        state = {"lastRun": given, "apiServerUrl": platform.url}
+        told = container.run(*event_words(process_props(rally, target, tracker, state=state, properties=old)))
     assert told.code == 0
     assert counts(told.out)[1] == 0
     assert "Changes since" in told.out
+
+
+def test_an_integration_that_another_plug_in_worked_for_is_read_whole_once(
+    container: Container, rally: Simulator, target: RunningHost, tracker: str
+) -> None:
+    words = event_words(process_props(rally, target, tracker, state={"lastRun": round(time.time() * 1000)}))
+    assert container.run(*words).code == 0
+    assert held_by(target, tracker) == of_rally(rally)
+    assert counts(container.run(*words).out)[1] == 0
 
 
 @pytest.mark.parametrize(("word", "printed"), [("WARN", False), ("off", False), ("Info", True), ("nonsense", True)])

@@ -49,18 +49,19 @@ def at(hour: int) -> Progress:
 
 def state_of(platform: SmallPlatform, run: str, progress: Progress) -> PlatformState:
     """A run's memory."""
-    return PlatformState(
+    state = PlatformState(
         platform=platform,
         event=EVENT,
         run=run,
         clock=lambda: NOON,
-        progress=progress,
         rules_version="r",
         projects=["7"],
         gone=frozenset({"Deleted"}),
         overlap=timedelta(minutes=10),
         before=kept_of(Recalled(known=True, state=platform.state), EVENT),
     )
+    state.begin(progress)
+    return state
 
 
 def sent(minutes: int = 0) -> Sent:

@@ -187,7 +187,7 @@ async def test_an_item_that_the_mapping_cannot_take_is_left_out_and_owed(monkeyp
     world = World(items={key: Item() for key in range(1, 4)})
     source, sink, state = SmallSource(world), SmallSink(world), SmallState(world)
     with monkeypatch.context() as patched:
-        patched.setattr(engine, "to_issue", surprised)
+        patched.setattr("rally_accelerate.mapping.issue.to_issue", surprised)
         report = await run(source, sink, state)
     assert report.outcome is Outcome.PARTIAL
     assert [(skip.key, "KeyError" in skip.reason) for skip in report.skipped] == [("US2", True)]
