@@ -29,7 +29,7 @@ help: ## Show what can be made
 demo: $(VENV)/run.ready ## Sync a sample company into the embedded host, and keep syncing
 	@$(BIN)/rally-accelerate demo --port $(PORT) $(if $(ONCE),--once)
 
-test: $(VENV)/dev.ready ## Run the whole test suite
+test: $(VENV)/dev.ready build/libraries.ready ## Run the whole test suite
 	@$(BIN)/python tests/support/machine.py
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
@@ -60,6 +60,11 @@ lock: $(VENV)/dev.ready ## Resolve the lock files anew
 
 clean: ## Remove the environment and everything made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+
+build/libraries.ready: requirements/plugin.txt image/assemble.py | $(VENV)/dev.ready
+	@echo "installing what the plug-in's container holds, once"
+	@$(BIN)/python image/assemble.py --libraries build/libraries
+	@touch $@
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -1,6 +1,8 @@
 """Put the file tree of the plug-in's image together; the same for a Dockerfile's build stage and for a plain folder.
 
-    python image/assemble.py FOLDER
+    python image/assemble.py FOLDER                 the whole tree
+    python image/assemble.py FOLDER LIBRARIES       the same, with libraries that were installed before
+    python image/assemble.py --libraries LIBRARIES  only these
 
 Installs what ``requirements/plugin.txt`` pins, and the project itself, by their hashes; writes the list of contents
 (SBOM) beside them. Nothing outside the folder is changed.
@@ -23,24 +25,23 @@ PINNED = ROOT / "requirements" / "plugin.txt"
 LEFT_OUT = ("bin", "rally_sandbox", "*/tests", "rally_accelerate/host", "rally_accelerate/cli", "rally_accelerate/dql")
 
 
-def assemble(folder: Path) -> None:
+def assemble(folder: Path, libraries: Path | None = None) -> None:
     """Make the tree.
 
     Args:
         folder: Where it goes; made anew.
+        libraries: What ``install`` made earlier; None installs it now.
     """
     if folder.exists():
         shutil.rmtree(folder)
     home = folder / "opt" / "rally-accelerate"
     library = home / "lib"
-    library.mkdir(parents=True)
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    pip += ["--no-compile", "--root-user-action", "ignore", "--target", str(library)]
-    for what in (["--require-hashes", "-r", str(PINNED)], ["--no-build-isolation", "--no-index", str(ROOT)]):
-        subprocess.run([*pip, *what], check=True)
-        for pattern in LEFT_OUT:
-            for found in library.glob(pattern):
-                shutil.rmtree(found)
+    home.mkdir(parents=True)
+    if libraries is None:
+        install(library)
+    else:
+        shutil.copytree(libraries, library)
+    _pip(library, "--no-build-isolation", "--no-index", str(ROOT))
     # Checked by content, not by time: copies of the tree keep them valid, and a read-only system needs them.
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
     compileall.compile_dir(str(library), quiet=2, invalidation_mode=mode, stripdir=str(folder), prependdir="/")
@@ -52,6 +53,26 @@ def assemble(folder: Path) -> None:
     (folder / "plugin").mkdir()
     shutil.copy(HERE / "velocity-plugin.min.js", folder / "plugin")
     readable(folder)
+
+
+def install(library: Path) -> None:
+    """Install what is pinned.
+
+    Args:
+        library: Where it goes; made anew.
+    """
+    if library.exists():
+        shutil.rmtree(library)
+    _pip(library, "--require-hashes", "-r", str(PINNED))
+
+
+def _pip(library: Path, *what: str) -> None:
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    command += ["--no-compile", "--root-user-action", "ignore", "--target", str(library)]
+    subprocess.run([*command, *what], check=True)
+    for pattern in LEFT_OUT:
+        for found in library.glob(pattern):
+            shutil.rmtree(found)
 
 
 def contents() -> str:
@@ -70,6 +91,12 @@ def readable(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:  # noqa: PLR2004 - the program and the folder
-        sys.exit(__doc__)
-    assemble(Path(sys.argv[1]).resolve())
+    match sys.argv[1:]:
+        case ["--libraries", its_libraries]:
+            install(Path(its_libraries).resolve())
+        case [its_folder]:
+            assemble(Path(its_folder).resolve())
+        case [its_folder, its_libraries]:
+            assemble(Path(its_folder).resolve(), Path(its_libraries).resolve())
+        case _:
+            sys.exit(__doc__)

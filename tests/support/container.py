@@ -18,6 +18,7 @@ from typing import Any
 from support.processes import TENANT, Finished, RunningHost, Simulator
 
 ROOT = Path(__file__).parents[2]
+LIBRARIES = ROOT / "build" / "libraries"
 EVENT = "syncRallyDataEvent"
 
 #: The platform runs images as whatever user it likes (accelerate-host.md 1.11).
@@ -38,9 +39,11 @@ class Container:
         """Lay the key file into the working directory, as the platform does."""
         (self.workdir / "encryptKey").write_text(key)
 
-    def run(self, *words: str, seconds: float = 120) -> Finished:
-        """The literal command, to its end."""
-        done = subprocess.run(self._command(words), check=False, timeout=seconds, **self._how())
+    def run(self, *words: str, **more: str) -> Finished:
+        """The literal command, to its end; with more in its environment."""
+        how = self._how()
+        how["env"] |= more
+        done = subprocess.run(self._command(words), check=False, timeout=120, **how)
         return Finished(done.returncode, done.stdout, done.stderr)
 
     @contextmanager
@@ -81,6 +84,8 @@ def assembled() -> Iterator[Path]:
     try:
         folder.chmod(0o755)
         command = [sys.executable, str(ROOT / "image" / "assemble.py"), str(folder / "tree")]
+        # Installed by ``make test`` beforehand; without it, now.
+        command += [str(LIBRARIES)] if LIBRARIES.exists() else []
         subprocess.run(command, check=True, capture_output=True)
         yield folder / "tree"
     finally:

@@ -177,6 +177,26 @@ def test_the_level_is_read_in_any_case(
     assert bool(told.out) == printed
 
 
+def test_the_level_may_stand_among_the_properties(
+    container: Container, rally: Simulator, target: RunningHost, tracker: str
+) -> None:
+    props = process_props(rally, target, tracker, properties={"logLevel": "warn"})
+    del props["loggingLevel"]
+    told = container.run(*event_words(props))
+    assert (told.code, told.out) == (0, "")
+
+
+def test_the_environment_decides_nothing(
+    container: Container, rally: Simulator, target: RunningHost, tracker: str
+) -> None:
+    """An issue plug-in goes by its arguments (accelerate-host.md 1.5)."""
+    elsewhere = {"GRAPHQL_URL": "http://127.0.0.1:9", "BEARER_TOKEN": "x", "NODE_TLS_REJECT_UNAUTHORIZED": "0"}
+    elsewhere |= {"RALLY_API_KEY": "_another", "RALLY_URL": "http://127.0.0.1:9", "PYTHONPATH": "/nowhere"}
+    told = container.run(*event_words(process_props(rally, target, tracker)), **elsewhere)
+    assert told.code == 0, told.out
+    assert held_by(target, tracker) == of_rally(rally)
+
+
 def test_a_failure_without_a_word_when_the_level_is_off(container: Container) -> None:
     told = container.run(
         "scheduledEvents", "syncRallyDataEvent", '{"state": {}, "properties": {}, "loggingLevel": "OFF"}', "{}"
