@@ -140,6 +140,7 @@ class PlatformState:
     keeps: bool | None = None
     _begun_with: Progress = field(default_factory=Progress)
     _wrote: bool = False
+    _delivered: bool = False
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
@@ -181,6 +182,7 @@ class PlatformState:
     async def commit(self, progress: Progress, sent: Mapping[str, Sent]) -> None:
         """Remember both; the platform is told at every beat and at the end."""
         self.progress = progress
+        self._delivered = self._delivered or bool(sent)
         self.ledger.update(sent)
         for key in list(islice(self.ledger, max(0, len(self.ledger) - MOST_REMEMBERED))):
             del self.ledger[key]
@@ -205,7 +207,8 @@ class PlatformState:
             if self.keeps is False:
                 return
             progress, ledger = self.progress, self.ledger
-            other = kept_of(await self.platform.recall(), self.event)
+            # Who sends nothing can send nothing in the wrong order.
+            other = kept_of(await self.platform.recall(), self.event) if self._delivered else None
             if other is not None and self._is_by_another(other):
                 progress, ledger = _older(self._begun_with, other.progress), {}
             value = self._written(progress, ledger, running=running)

@@ -70,7 +70,7 @@ MOST_LISTED = 10_000
 
 #: So many items are remembered by name, the latest ones and those that were needed last: a large workspace must not
 #: take more memory than a small one.
-MOST_REMEMBERED = 10_000
+MOST_REMEMBERED = 20_000
 
 #: Keeps the address below its limit, for names of ordinary length.
 NAMES_IN_A_QUERY = 20

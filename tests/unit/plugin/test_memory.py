@@ -157,9 +157,9 @@ async def test_a_run_that_follows_another_moves_on() -> None:
 async def test_a_first_run_that_meets_another_leaves_nothing_behind_that_would_be_skipped() -> None:
     platform = SmallPlatform()
     one, two = state_of(platform, "one", Progress()), state_of(platform, "two", Progress())
-    await one.commit(at(10), {})
+    await one.commit(at(10), {"1": sent()})
     await one.keep(running=False)
-    await two.commit(at(11), {})
+    await two.commit(at(11), {"1": sent(1)})
     await two.keep(running=False)
     found = kept_of(await platform.recall(), EVENT)
     assert found is not None
