@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rally_accelerate.errors import StoreError
+from rally_accelerate.host.store.audit import Audit
 from rally_accelerate.host.store.database import Database
 from rally_accelerate.host.store.executions import Executions
 from rally_accelerate.host.store.integrations import Integrations
@@ -24,6 +25,7 @@ class Stores:
     executions: Executions
     issues: Issues
     keys: AccessKeys
+    audit: Audit
 
 
 @asynccontextmanager
@@ -66,7 +68,12 @@ async def _opened(path: Path) -> AsyncIterator[Stores]:
     database = await Database.open(path)
     try:
         stores = Stores(
-            database, Integrations(database, vault), Executions(database), Issues(database), AccessKeys(database)
+            database,
+            Integrations(database, vault),
+            Executions(database),
+            Issues(database),
+            AccessKeys(database),
+            Audit(database),
         )
         await stores.executions.interrupt_all()
         yield stores

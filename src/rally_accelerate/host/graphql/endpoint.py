@@ -6,12 +6,14 @@ from typing import Any
 
 import orjson
 from ariadne import MutationType, QueryType, graphql, load_schema_from_path, make_executable_schema
-from graphql import GraphQLError, GraphQLSchema
+from graphql import GraphQLError, GraphQLField, GraphQLSchema, default_field_resolver
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from rally_accelerate import __version__
+from rally_accelerate.host.access import HOST, Actor, Role
 from rally_accelerate.host.graphql import integrations, issues
+from rally_accelerate.host.graphql.roles import needed
 from rally_accelerate.host.graphql.scalars import DATE, JSON
 from rally_accelerate.host.schedule import Schedule
 from rally_accelerate.host.stores import Stores
@@ -37,13 +39,15 @@ class Endpoint:
         query.set_field("productVersion", lambda *_: __version__)
         definitions = [load_schema_from_path(str(CONTRACT)), load_schema_from_path(str(NEWER))]
         self.schema: GraphQLSchema = make_executable_schema(definitions, query, mutation, DATE, JSON, *bound)
+        _check_roles(self.schema)
         self._stores = stores
         #: The key of the host's own runs; it never leaves the process.
         self._inside_key = inside_key
 
     async def answer(self, request: Request) -> Response:
         """One question, one answer."""
-        if not await self._allowed(request):
+        actor = await self._actor(request)
+        if actor is None:
             body = {"errors": [{"message": "Not authorized", "extensions": {"code": "UNAUTHENTICATED"}}]}
             return JSONResponse(body, 401)
         content = await _limited_body(request)
@@ -58,17 +62,41 @@ class Endpoint:
         _, told = await graphql(
             self.schema,
             asked,
-            context_value={"request": request},
+            context_value={"request": request, "actor": actor},
             error_formatter=_shown,
             logger=f"{__name__}.answers",
         )
         return Response(orjson.dumps(told), media_type="application/json")
 
-    async def _allowed(self, request: Request) -> bool:
+    async def _actor(self, request: Request) -> Actor | None:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         if scheme not in {"UserAccessKey", "Bearer"} or not key:
-            return False
-        return key == self._inside_key or await self._stores.keys.accepts(key.strip())
+            return None
+        if key == self._inside_key:
+            return HOST
+        return Actor("", "access key", Role.ADMIN) if await self._stores.keys.accepts(key.strip()) else None
+
+
+def _check_roles(schema: GraphQLSchema) -> None:
+    """Put the question for the role before every operation: a resolver cannot forget it."""
+    for root in (schema.query_type, schema.mutation_type):
+        for name, field in root.fields.items() if root else ():
+            field.resolve = _checked(field, needed(name), name)
+
+
+def _checked(field: GraphQLField, role: Role, operation: str) -> Any:
+    resolve = field.resolve or default_field_resolver
+
+    def checked(parent: Any, info: Any, **arguments: Any) -> Any:
+        actor: Actor = info.context["actor"]
+        if not actor.may(role):
+            raise GraphQLError(
+                f"{operation} needs the role {role.word}; {actor.name} is {actor.role.word}",
+                extensions={"code": "FORBIDDEN"},
+            )
+        return resolve(parent, info, **arguments)
+
+    return checked
 
 
 async def _limited_body(request: Request) -> bytes | None:

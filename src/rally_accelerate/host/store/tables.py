@@ -137,3 +137,19 @@ access_keys = Table(
     Column("created", BigInteger, nullable=False),
     Column("last_used", BigInteger),
 )
+
+audit = Table(
+    "audit",
+    metadata,
+    # Rising: entries are told in the order in which they were made, whatever the clock does.
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("instant", BigInteger, nullable=False),
+    # No reference: what a user did stays when the user is gone.
+    Column("actor_id", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("object_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("detail", JSON, nullable=False),
+)

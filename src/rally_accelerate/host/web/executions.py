@@ -2,9 +2,11 @@
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from rally_accelerate.host.stores import Stores
 from rally_accelerate.host.web.render import missing, page
+from rally_accelerate.host.web.routing import routed
 
 
 class ExecutionPages:
@@ -12,6 +14,10 @@ class ExecutionPages:
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
+
+    def routes(self) -> list[Route]:
+        """Their addresses."""
+        return [routed("/executions/{id:str}", self.one)]
 
     async def one(self, request: Request) -> Response:
         """One execution."""

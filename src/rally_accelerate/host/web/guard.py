@@ -9,11 +9,16 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp
 
+from rally_accelerate.host.access import Actor, Role
 from rally_accelerate.host.store.keys import AccessKeys
 
 POLICY = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
 )
+#: Whoever may use this machine, as long as there is no sign-in.
+LOCAL = Actor("", "this machine's user", Role.ADMIN)
+
 LOCAL_NAMES = {"127.0.0.1", "localhost", "[::1]", "host.invalid"}
 
 
@@ -35,6 +40,7 @@ class Guard(BaseHTTPMiddleware):
 
     async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
         """Check, answer, and add the headers."""
+        request.state.actor = LOCAL
         response = await self._refusal(request) or await call_next(request)
         response.headers["Content-Security-Policy"] = POLICY
         response.headers["X-Content-Type-Options"] = "nosniff"

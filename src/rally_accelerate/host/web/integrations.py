@@ -4,6 +4,7 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
 
 from rally_accelerate.host.runs import Runs
 from rally_accelerate.host.schedule import Schedule
@@ -12,6 +13,7 @@ from rally_accelerate.host.store.integrations import StoredIntegration
 from rally_accelerate.host.store.vault import masked
 from rally_accelerate.host.stores import Stores
 from rally_accelerate.host.web.render import missing, page
+from rally_accelerate.host.web.routing import posted, routed, shown
 from rally_accelerate.observe.pace import sentence
 
 #: What a last run's outcome means for people (accelerate-host.md 5.1).
@@ -25,6 +27,15 @@ class IntegrationPages:
         self._stores = stores
         self._schedule = schedule
         self._runs = runs
+
+    def routes(self) -> list[Route]:
+        """Their addresses."""
+        return [
+            *shown("/settings/integrations", self.listed),
+            posted("/settings/integrations/{id:str}/run", self.run),
+            posted("/settings/integrations/{id:str}/toggle", self.toggle),
+            routed("/settings/integrations/{id:str}", self.one),
+        ]
 
     async def listed(self, request: Request) -> Response:
         """Every integration with its last run, and trackers that others upload to."""

@@ -6,12 +6,14 @@ from urllib.parse import unquote, urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from rally_accelerate.dql.parse import parse
 from rally_accelerate.errors import QueryError
 from rally_accelerate.host.store.issues import Place, StoredIssue, Wanted
 from rally_accelerate.host.stores import Stores
 from rally_accelerate.host.web.render import missing, page
+from rally_accelerate.host.web.routing import routed, shown
 
 PAGE = 50
 
@@ -40,6 +42,10 @@ class IssuePages:
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
+
+    def routes(self) -> list[Route]:
+        """Their addresses."""
+        return [*shown("/issues", self.listed), routed("/issues/{tracker:str}/{id:str}", self.one)]
 
     async def listed(self, request: Request) -> Response:
         """Issues by last update, newest first, with filters."""

@@ -19,21 +19,13 @@ from rally_accelerate.host.web.render import FOLDER
 
 def routes(stores: Stores, schedule: Schedule, runs: Runs) -> Sequence[BaseRoute]:
     """Every page of the host."""
-    integrations = IntegrationPages(stores, schedule, runs)
-    executions = ExecutionPages(stores)
-    issues = IssuePages(stores)
     return [
+        # The two that need no role: one leads on, the other is for whoever watches over the host.
         Route("/", _home),
         Route("/health", _health),
-        Route("/settings/integrations", integrations.listed),
-        Route("/settings/integrations.json", integrations.listed),
-        Route("/settings/integrations/{id:str}/run", integrations.run, methods=["POST"]),
-        Route("/settings/integrations/{id:str}/toggle", integrations.toggle, methods=["POST"]),
-        Route("/settings/integrations/{id:str}", integrations.one),
-        Route("/executions/{id:str}", executions.one),
-        Route("/issues", issues.listed),
-        Route("/issues.json", issues.listed),
-        Route("/issues/{tracker:str}/{id:str}", issues.one),
+        *IntegrationPages(stores, schedule, runs).routes(),
+        *ExecutionPages(stores).routes(),
+        *IssuePages(stores).routes(),
         Mount("/static", StaticFiles(directory=FOLDER / "static")),
     ]
 

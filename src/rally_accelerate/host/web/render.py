@@ -34,7 +34,13 @@ def page(request: Request, template: str, data: Mapping[str, Any], *, status: in
     """One page, or its data when the address ends in ``.json``."""
     if request.url.path.endswith(".json"):
         return Response(orjson.dumps(data, default=_plain), status, media_type="application/json")
-    html = _templates.get_template(template).render(**data, now=datetime.now(UTC), version=__version__)
+    surroundings = {
+        "actor": getattr(request.state, "actor", None),
+        "here": request.url.path,
+        "now": datetime.now(UTC),
+        "version": __version__,
+    }
+    html = _templates.get_template(template).render(**data, **surroundings)
     return HTMLResponse(html, status)
 
 

@@ -1,0 +1,50 @@
+"""Who asks, and what they may do."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Role(IntEnum):
+    """What somebody may do; each role may do everything that the one before it may."""
+
+    #: Look at everything but users and the audit log.
+    VIEWER = 1
+    #: Change integrations and value streams, run and resync, upload issues.
+    EDITOR = 2
+    #: Manage users, everybody's access keys and the audit log.
+    ADMIN = 3
+
+    @property
+    def word(self) -> str:
+        """As it is stored and shown."""
+        return self.name.lower()
+
+    @classmethod
+    def of(cls, word: str) -> "Role":
+        """The role of a word.
+
+        Raises:
+            ValueError: There is none of that name.
+        """
+        try:
+            return cls[word.upper()]
+        except KeyError:
+            raise ValueError(f"there is no role {word!r}; there are viewer, editor and admin") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Somebody who is signed in, or whose access key came with a request."""
+
+    #: The user's id; empty for the host itself.
+    id: str
+    name: str
+    role: Role
+
+    def may(self, role: Role) -> bool:
+        """Whether this is enough for what asks for a role."""
+        return self.role >= role
+
+
+#: The host itself: its own runs upload in its name.
+HOST = Actor("", "rally-accelerate", Role.ADMIN)

@@ -1,0 +1,31 @@
+"""What each operation asks for; one that is not named here is an administrator's."""
+
+from rally_accelerate.host.access import Role
+
+ROLES = {
+    "issue": Role.VIEWER,
+    "issues": Role.VIEWER,
+    "issuesForProjectKey": Role.VIEWER,
+    "issueStatuses": Role.VIEWER,
+    "integrationById": Role.VIEWER,
+    "integrationByName": Role.VIEWER,
+    "integrationsByTenant": Role.VIEWER,
+    "integrationExecutionById": Role.VIEWER,
+    "productVersion": Role.VIEWER,
+    "uploadIssueData": Role.EDITOR,
+    "addIntegration": Role.EDITOR,
+    "editIntegration": Role.EDITOR,
+    "removeIntegration": Role.EDITOR,
+    "updateIntegrationDisabledFlag": Role.EDITOR,
+    "resyncIntegration": Role.EDITOR,
+    "updateScheduledEventStates": Role.EDITOR,
+    "updateIntegrationState": Role.EDITOR,
+    "bulkDataRemovalByIntegration": Role.EDITOR,
+    # Everybody's own.
+    "createMyUserAccessKey": Role.VIEWER,
+}
+
+
+def needed(operation: str) -> Role:
+    """The role that an operation asks for."""
+    return ROLES.get(operation, Role.ADMIN)

@@ -1,0 +1,54 @@
+"""Routes that say who may take them. There is no other way to make one, so that none can be forgotten."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from rally_accelerate.host.access import Actor, Role
+from rally_accelerate.host.web.render import page
+
+Answer = Callable[[Request], Awaitable[Response]]
+
+
+def routed(path: str, answer: Answer, *, role: Role = Role.VIEWER, methods: Sequence[str] = ("GET",)) -> Route:
+    """A route for people with a role, or a higher one.
+
+    Args:
+        path: The address.
+        answer: Answers the request.
+        role: What one must be at least.
+        methods: The methods that it answers.
+    """
+
+    async def checked(request: Request) -> Response:
+        actor = actor_of(request)
+        if not actor.may(role):
+            return refused(request, role)
+        return await answer(request)
+
+    route = Route(path, checked, methods=list(methods))
+    route.role = role  # type: ignore[attr-defined] # for the test that walks every route as everybody
+    return route
+
+
+def shown(path: str, answer: Answer, *, role: Role = Role.VIEWER) -> list[Route]:
+    """A page under its address, and its data under the same address with ``.json`` behind it."""
+    return [routed(path, answer, role=role), routed(f"{path}.json", answer, role=role)]
+
+
+def posted(path: str, answer: Answer, *, role: Role = Role.EDITOR) -> Route:
+    """What a form does."""
+    return routed(path, answer, role=role, methods=("POST",))
+
+
+def actor_of(request: Request) -> Actor:
+    """Who asks; the guard has seen to it that there is somebody."""
+    actor: Actor = request.state.actor
+    return actor
+
+
+def refused(request: Request, role: Role) -> Response:
+    """The page for people whose role is not enough."""
+    return page(request, "refused.html", {"title": "Not allowed", "needed": role.word}, status=403)
