@@ -13,6 +13,7 @@ from rally_accelerate.host.store.executions import Executions
 from rally_accelerate.host.store.integrations import Integrations
 from rally_accelerate.host.store.issues import Issues
 from rally_accelerate.host.store.keys import AccessKeys
+from rally_accelerate.host.store.search import Search
 from rally_accelerate.host.store.vault import Vault
 
 
@@ -26,6 +27,7 @@ class Stores:
     issues: Issues
     keys: AccessKeys
     audit: Audit
+    search: Search
 
 
 @asynccontextmanager
@@ -74,6 +76,7 @@ async def _opened(path: Path) -> AsyncIterator[Stores]:
             Issues(database),
             AccessKeys(database),
             Audit(database),
+            Search(database),
         )
         await stores.executions.interrupt_all()
         yield stores

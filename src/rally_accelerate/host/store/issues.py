@@ -11,6 +11,8 @@ from sqlalchemy.dialects.sqlite import insert
 from rally_accelerate.dql.matches import matches
 from rally_accelerate.dql.tree import Query
 from rally_accelerate.host.store.database import Database
+from rally_accelerate.host.store.marks import raise_mark
+from rally_accelerate.host.store.summary import summary
 from rally_accelerate.host.store.tables import issue_history, issues
 from rally_accelerate.host.store.values import ms
 
@@ -103,6 +105,7 @@ class Issues:
             await connection.execute(statement, rows)
             if past:
                 await connection.execute(sa.insert(issue_history), past)
+            await raise_mark(connection)
 
     async def one(self, tracker_id: str, external_id: str) -> StoredIssue | None:
         """One issue, or None."""
@@ -143,6 +146,7 @@ class Issues:
         async with self._database.writing() as connection:
             for table in (issues, issue_history):
                 await connection.execute(sa.delete(table).where(table.c.tracker_id == tracker_id))
+            await raise_mark(connection)
 
     async def matching(
         self, wanted: Wanted, query: Query, *, now: datetime, after: Place | None = None, limit: int = 50
@@ -213,6 +217,7 @@ def _row(item: Mapping[str, Any], *, source: str, tracker_id: str, tenant_id: st
         "last_update": item["lastUpdate"],
         "uploaded": now,
         "content": {name: value for name, value in item.items() if name != "history"},
+        **summary(item, item.get("history") or ()),
     }
 
 

@@ -81,10 +81,23 @@ issues = Table(
     Column("name", Text, nullable=False),
     Column("status", Text, nullable=False),
     Column("type", Text, nullable=False),
+    Column("priority", Text),
     Column("owner", Text),
+    Column("creator", Text),
     Column("project_key", Text),
+    # Its name.
+    Column("project", Text),
     Column("story_points", Float),
+    Column("url", Text),
+    # Names, as lists.
+    Column("sprints", JSON),
+    Column("releases", JSON),
+    Column("labels", JSON),
+    Column("created", BigInteger),
     Column("last_update", BigInteger, nullable=False),
+    # When it came into its status, and how many changes its history has.
+    Column("status_since", BigInteger),
+    Column("changes", Integer),
     Column("uploaded", BigInteger, nullable=False),
     # The input object as it came, without its history.
     Column("content", JSON, nullable=False),
@@ -152,4 +165,12 @@ audit = Table(
     Column("object_id", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("detail", JSON, nullable=False),
+)
+
+marks = Table(
+    "marks",
+    metadata,
+    Column("name", Text, primary_key=True),
+    # Rises with every change of what it names.
+    Column("value", BigInteger, nullable=False),
 )

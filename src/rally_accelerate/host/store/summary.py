@@ -1,0 +1,40 @@
+"""Pure: what lists show of an issue, taken out of its input object when it is uploaded."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def summary(item: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The columns that stand beside the content of an issue.
+
+    Args:
+        item: ``IssueDataItemIn``, instants in milliseconds since 1970.
+        history: Its history.
+    """
+    project = item.get("project") or {}
+    return {
+        "priority": item.get("priority"),
+        "creator": item.get("creator"),
+        "project": project.get("name"),
+        "url": item.get("url"),
+        "sprints": _names(item.get("sprints")),
+        "releases": _names(item.get("releases")),
+        "labels": [label for label in item.get("labels") or () if label],
+        "created": item.get("created"),
+        "status_since": status_since(item, history),
+        "changes": len(history),
+    }
+
+
+def status_since(item: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> int:
+    """When an issue came into its status: the last change of it, else its creation."""
+    moments = [
+        int(entry.get("timestamp") or 0)
+        for entry in history
+        if str((entry.get("content") or {}).get("field") or "").lower() == "status"
+    ]
+    return max(moments, default=item.get("created") or 0)
+
+
+def _names(given: Sequence[Mapping[str, Any]] | None) -> list[str]:
+    return list(dict.fromkeys(each["name"] for each in given or () if each.get("name")))
