@@ -73,8 +73,8 @@ def decide(sighting: Sighting, suspected: Mapping[int, datetime], *, now: dateti
         now: The service's clock in this run.
     """
     missed = (sighting.looked_for & sighting.held) - sighting.seen
-    earlier = {item for item, instant in suspected.items() if instant < now}
-    confirmed = frozenset(missed & earlier)
+    # Whatever is suspected was missed by another run: the service's clock tells whole seconds, too few to part two runs.
+    confirmed = frozenset(missed & suspected.keys())
     rest = {item: suspected.get(item, now) for item in missed - confirmed}
     # The recycle bin's word is a suspicion: an item may have been restored meanwhile.
     rest |= {item: suspected.get(item, now) for item in (sighting.binned & sighting.held) - sighting.looked_for}

@@ -49,9 +49,9 @@ def test_every_case_of_one_item(
     assert decision.suspected.keys() == only((missed and not suspected) or named)
 
 
-def test_two_observations_in_one_run_are_one() -> None:
+def test_two_runs_within_one_second_of_the_services_clock_are_two_observations() -> None:
     sighting = Sighting(held={1}, gone=set(), looked_for={1}, seen=set(), binned={1})
-    assert decide(sighting, {1: T1}, now=T1).confirmed == frozenset()
+    assert decide(sighting, {1: T1}, now=T1).confirmed == {1}
 
 
 @pytest.mark.parametrize(
