@@ -27,18 +27,24 @@ def test_a_change_in_the_sample_company_reaches_the_host_and_ctrl_c_stops_cleanl
     with started("demo", "--port", "0", "--every", "2s") as running:
         assert running.stdout is not None
         assert running.stderr is not None
-        url = ""
-        while not url:
+        link = ""
+        while not link:
             line = running.stdout.readline()
             assert line, running.stderr.read()
-            url = line.split()[1] if line.startswith("open ") else ""
-        # The demo's company changes something every few seconds; each cycle is an execution with uploads.
-        while True:
-            (integration,) = httpx2.get(f"{url}/settings/integrations.json").json()["integrations"]
-            page = httpx2.get(f"{url}/settings/integrations/{integration['id']}.json").json()
-            if any(run["uploaded"] for run in page["executions"][:-1]):
-                break
-            time.sleep(0.2)
+            link = line.split()[1] if line.startswith("open ") else ""
+        url, path = link.split("/sign-in")
+        with httpx2.Client(base_url=url) as http:
+            assert http.get("/settings/integrations.json").status_code == 401
+            assert http.get(f"/sign-in{path}").status_code == 303
+            # The demo's company changes something every few seconds; each cycle is an execution with uploads.
+            while True:
+                (integration,) = http.get("/settings/integrations.json").json()["integrations"]
+                page = http.get(f"/settings/integrations/{integration['id']}.json").json()
+                if any(run["uploaded"] for run in page["executions"][:-1]):
+                    break
+                time.sleep(0.2)
+        # The link was for once.
+        assert httpx2.get(link).status_code == 401
         running.send_signal(signal.SIGINT)
         assert running.wait(30) == 0
         assert "Traceback" not in running.stderr.read()

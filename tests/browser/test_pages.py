@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from support.processes import command, host, settings, simulator
+from support.signing_in import sign_in
 
 CHROMIUM = shutil.which("chromium")
 
@@ -52,7 +53,7 @@ def test_from_the_list_of_integrations_to_an_issue_with_its_history(tmp_path: Pa
     with simulator("--items", "150") as rally, host(tmp_path / "host.sqlite") as target:
         file = settings(tmp_path / "rally.json", rally, target)
         assert command("sync", str(file), "--once", "--state", str(tmp_path / "state")).code == 0
-        page.goto(target.url)
+        sign_in(page, target)
         page.get_by_text("Uploaded from elsewhere").wait_for()
         page.get_by_role("link", name="Issues", exact=True).click()
         page.get_by_label("Status").select_option("Accepted")
@@ -74,6 +75,9 @@ def test_no_page_is_wider_than_its_screen(tmp_path: Path, browser: Browser, widt
             viewport={"width": width, "height": 700}, color_scheme="dark" if scheme == "dark" else "light"
         )
         page = context.new_page()
+        page.goto(target.url)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        sign_in(page, target)
         for address in ("/settings/integrations", "/issues"):
             page.goto(target.url + address)
             assert page.evaluate("document.documentElement.scrollWidth") <= width

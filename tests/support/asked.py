@@ -1,6 +1,10 @@
 """Asking an embedded host in-process."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -16,6 +20,7 @@ class Asked:
 
     host: Host
     http: httpx2.AsyncClient
+    #: An access key of the administrator as whom ``http`` is signed in.
     key: str
 
     async def graphql(self, query: str, *, key: str | None = None, **variables: Any) -> httpx2.Response:
@@ -32,3 +37,23 @@ class Asked:
         assert "errors" not in answer, answer
         found: dict[str, Any] = answer["data"]
         return found
+
+
+async def signed_in(host: Host, http: httpx2.AsyncClient, *, name: str = "admin") -> None:
+    """Let a client hold a session of a user, as a browser does after signing in."""
+    user = await host.stores.users.by_name(name)
+    assert user is not None
+    http.cookies.set("rally-accelerate-80", await host.stores.sessions.begin(user.id))
+
+
+@asynccontextmanager
+async def asking(database: Path) -> AsyncIterator[Asked]:
+    """A host and an administrator's client."""
+    async with Host.open(database, interval=timedelta(hours=1)) as host:
+        transport = httpx2.ASGITransport(app=host.app())
+        async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
+            await signed_in(host, http)
+            admin = await host.stores.users.by_name("admin")
+            assert admin is not None
+            key = await host.stores.keys.make("of the tests", user_id=admin.id)
+            yield Asked(host, http, key.key)

@@ -51,6 +51,8 @@ class RunningHost:
 
     url: str
     key: str
+    #: The password of ``admin``.
+    password: str
     process: subprocess.Popen[str]
 
     def ask(self, query: str, **variables: Any) -> dict[str, Any]:
@@ -124,8 +126,9 @@ def host(database: Path) -> Iterator[RunningHost]:
             line = process.stdout.readline()
             assert line, "the host ended before it told its key"
             name, _, value = line.partition(":")
-            told[name.strip()] = value.split()[0] if value.split() else ""
-        yield RunningHost(told["host"], told["key"], process)
+            # "sign in: admin / PASSWORD (shown only now)", and words with one value.
+            told[name.strip()] = value.rpartition(" / ")[2].split()[0] if value.split() else ""
+        yield RunningHost(told["host"], told["key"], told["sign in"], process)
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -96,6 +96,8 @@ async def _demo(rally: Rally, *, port: int, once: bool, interval: timedelta) -> 
         where = f"simulated Rally at {rally.properties['baseUrl']}" if rally.simulator else "Rally"
         click.echo(f"source:  {where}")
         click.echo(f"host:    {url}")
+        if host.first_password:
+            click.echo(f"sign in: admin / {host.first_password}   (shown only now)")
         if host.first_access_key:
             click.echo(f"key:     {host.first_access_key}   (for the GraphQL endpoint; shown only now)")
         identity = await host.add_integration(
@@ -110,7 +112,8 @@ async def _demo(rally: Rally, *, port: int, once: bool, interval: timedelta) -> 
             following = await host.run_now(identity)
             show_report(following, name="next cycle")
             return max(_code(report.outcome), _code(following.outcome))
-        click.secho(f"\nopen {url}", bold=True)
+        click.secho(f"\nopen {url}{await host.sign_in_link()}", bold=True)
+        click.echo("the link signs you in, once, within ten minutes")
         every = f"every {interval.total_seconds():g} s" if interval < timedelta(minutes=1) else "every five minutes"
         click.echo(f"it is synced {every}; Ctrl-C stops it")
         host.start_schedule()

@@ -56,6 +56,8 @@ async def _serve(
     async with hosting(database, address=address, port=port, interval=every) as (host, url):
         click.echo(f"host: {url}")
         click.echo(f"data: {database}")
+        if host.first_password:
+            click.echo(f"sign in: admin / {host.first_password}   (shown only now)")
         if host.first_access_key:
             click.echo(f"key:  {host.first_access_key}   (for the GraphQL endpoint; shown only now, keep it)")
         for one in loaded:

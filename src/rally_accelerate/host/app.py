@@ -3,26 +3,31 @@
 import asyncio
 import secrets
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import uvicorn
 from starlette.applications import Starlette
-from starlette.routing import Route
 
 from rally_accelerate.config.load import validated
 from rally_accelerate.config.model import Integration
 from rally_accelerate.errors import ConfigError
+from rally_accelerate.host.access import Role
+from rally_accelerate.host.callers import Callers
 from rally_accelerate.host.graphql.endpoint import Endpoint
 from rally_accelerate.host.runs import Runs
 from rally_accelerate.host.schedule import Schedule
+from rally_accelerate.host.signin import SignIn
 from rally_accelerate.host.stores import Stores, open_stores
-from rally_accelerate.host.web.guard import Guard
+from rally_accelerate.host.web.cookies import Cookie
+from rally_accelerate.host.web.guard import LOCAL_NAMES, Guard, Names
 from rally_accelerate.host.web.pages import routes
+from rally_accelerate.host.web.routing import opened
 from rally_accelerate.model.report import SyncReport
 from rally_accelerate.sync.ports import Watch
 
@@ -32,14 +37,21 @@ DEFAULT_INTERVAL = timedelta(minutes=5)
 class Host:
     """The embedded host; opened by ``Host.open``."""
 
-    def __init__(self, stores: Stores, *, interval: timedelta, first_access_key: str | None) -> None:
+    def __init__(
+        self, stores: Stores, *, interval: timedelta, first_access_key: str | None, first_password: str | None
+    ) -> None:
         self.stores = stores
         #: The access key that was made at the first start, to be shown once; None later.
         self.first_access_key = first_access_key
+        #: The administrator's password, likewise.
+        self.first_password = first_password
+        #: Where people sign in.
+        self.door = SignIn(stores)
         inside_key = secrets.token_urlsafe(32)
         self._runs = Runs(stores, inside_key=inside_key)
         self.schedule = Schedule(stores, self._runs, interval=interval)
-        self._endpoint = Endpoint(stores, self.schedule, inside_key=inside_key)
+        self._endpoint = Endpoint(stores, self.schedule)
+        self._callers = Callers(stores, inside_key=inside_key)
         # The host's own runs upload as everybody does, only without a socket.
         self._runs.transport = httpx2.ASGITransport(app=self.app())
 
@@ -56,22 +68,33 @@ class Host:
             StoreError: The database cannot be used.
         """
         async with open_stores(database) as stores:
-            host = cls(stores, interval=interval, first_access_key=await stores.keys.first())
+            first_password = await stores.users.first()
+            first_key = await stores.keys.first()
+            host = cls(stores, interval=interval, first_access_key=first_key, first_password=first_password)
             try:
                 yield host
             finally:
                 await host.schedule.close()
 
-    def app(self, *, public: bool = False) -> Starlette:
+    def app(self, *, names: Collection[str] | None = LOCAL_NAMES, secure_names: Collection[str] = ()) -> Starlette:
         """The web application.
 
         Args:
-            public: True when it listens on more than this machine: then its pages ask for an access key.
+            names: The names under which it answers; None for every one, where other machines are to reach it.
+            secure_names: Those under which a proxy with TLS shows it.
         """
-        endpoint = Route("/release-events-api/graphql", self._endpoint.answer, methods=["POST"])
-        app = Starlette(routes=[endpoint, *routes(self.stores, self.schedule, self._runs)])
-        app.add_middleware(Guard, keys=self.stores.keys, public=public)
+        cookie = Cookie(secure_names)
+        endpoint = opened("/release-events-api/graphql", self._endpoint.answer, methods=["POST"])
+        app = Starlette(
+            routes=[endpoint, *routes(self.stores, self.schedule, self._runs, door=self.door, cookie=cookie)]
+        )
+        app.add_middleware(Guard, callers=self._callers, cookie=cookie, names=Names(names))
         return app
+
+    async def sign_in_link(self) -> str:
+        """The path of a link that signs an administrator in, once, within a few minutes."""
+        able = [user for user in await self.stores.users.all() if user.role is Role.ADMIN and not user.disabled]
+        return f"/sign-in?once={self.door.link(min(able, key=lambda user: user.created))}"
 
     async def add_integration(self, given: Integration | Mapping[str, Any]) -> str:
         """Add an integration, or change the one of the same tenant and name; its id.
@@ -137,18 +160,33 @@ def listening(address: str, port: int) -> socket.socket:
 
 
 @asynccontextmanager
-async def serving(host: Host, listener: socket.socket | None = None) -> AsyncIterator[str]:
+async def serving(
+    host: Host, listener: socket.socket | None = None, *, outside: str = "", proxy: str = ""
+) -> AsyncIterator[str]:
     """Serve a host for as long as the context lasts; its address.
 
     Args:
         host: An open host.
-        listener: From ``listening``, closed at the end; None listens on a free port of this machine alone. Pages of
-            other addresses than this machine's own ask for an access key.
+        listener: From ``listening``, closed at the end; None listens on a free port of this machine alone.
+        outside: The address under which a proxy in front shows the host, when there is one.
+        proxy: The proxy's own address: only what it forwards says from where a request came.
     """
     listener = listener or listening("127.0.0.1", 0)
     address, port = listener.getsockname()[:2]
-    app = host.app(public=not _is_local(address))
-    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", server_header=False)
+    shown = urlsplit(outside)
+    name = shown.hostname or ""
+    names = LOCAL_NAMES | {name} if is_local(address) else None
+    app = host.app(names=names, secure_names={name} if shown.scheme == "https" else ())
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        # Otherwise it would believe every process of this machine.
+        proxy_headers=bool(proxy),
+        forwarded_allow_ips=proxy,
+    )
     server = _QuietServer(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
@@ -168,7 +206,8 @@ class _QuietServer(uvicorn.Server):
         return nullcontext()
 
 
-def _is_local(address: str) -> bool:
+def is_local(address: str) -> bool:
+    """Whether only this machine reaches an address."""
     return address in {"127.0.0.1", "::1", "localhost"}
 
 

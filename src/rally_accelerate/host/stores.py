@@ -14,6 +14,8 @@ from rally_accelerate.host.store.integrations import Integrations
 from rally_accelerate.host.store.issues import Issues
 from rally_accelerate.host.store.keys import AccessKeys
 from rally_accelerate.host.store.search import Search
+from rally_accelerate.host.store.sessions import Sessions
+from rally_accelerate.host.store.users import Users
 from rally_accelerate.host.store.vault import Vault
 
 
@@ -28,6 +30,8 @@ class Stores:
     keys: AccessKeys
     audit: Audit
     search: Search
+    users: Users
+    sessions: Sessions
 
 
 @asynccontextmanager
@@ -77,6 +81,8 @@ async def _opened(path: Path) -> AsyncIterator[Stores]:
             AccessKeys(database),
             Audit(database),
             Search(database),
+            Users(database),
+            Sessions(database),
         )
         await stores.executions.interrupt_all()
         yield stores

@@ -73,7 +73,7 @@ def decide(sighting: Sighting, suspected: Mapping[int, datetime], *, now: dateti
         now: The service's clock in this run.
     """
     missed = (sighting.looked_for & sighting.held) - sighting.seen
-    # Whatever is suspected was missed by another run: the service's clock tells whole seconds, too few to part two runs.
+    # Suspects were missed by another run. Instants do not part two runs: the clock tells whole seconds.
     confirmed = frozenset(missed & suspected.keys())
     rest = {item: suspected.get(item, now) for item in missed - confirmed}
     # The recycle bin's word is a suspicion: an item may have been restored meanwhile.

@@ -1,21 +1,22 @@
 """An embedded host on a real SQLite file, asked in-process."""
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from pathlib import Path
 
-import httpx2
 import pytest
 
-from rally_accelerate.host.app import Host
-from support.asked import Asked
+from rally_accelerate.host import passwords
+from support.asked import Asked, asking
+
+
+@pytest.fixture(autouse=True)
+def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every host makes its administrator's password at the first start; hundreds of them need not be hard to guess."""
+    monkeypatch.setattr(passwords, "COST", passwords.Cost(2, 1, 1))
 
 
 @pytest.fixture
 async def asked(tmp_path: Path) -> AsyncIterator[Asked]:
-    """A new host."""
-    async with Host.open(tmp_path / "host.sqlite", interval=timedelta(hours=1)) as host:
-        transport = httpx2.ASGITransport(app=host.app())
-        async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
-            assert host.first_access_key
-            yield Asked(host, http, host.first_access_key)
+    """A new host, asked by its administrator."""
+    async with asking(tmp_path / "host.sqlite") as asked:
+        yield asked

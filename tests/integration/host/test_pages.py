@@ -1,13 +1,10 @@
 """Every page answers, as HTML and as JSON, and none tells a secret or runs what somebody uploaded."""
 
 import re
-from pathlib import Path
 
-import httpx2
 import pytest
 
 from rally_accelerate.config.load import validated
-from rally_accelerate.host.app import Host
 from support.asked import TENANT, Asked
 from support.issues import UPLOAD, change, item, upload
 
@@ -126,17 +123,6 @@ async def test_forms_of_other_sites_are_refused(asked: Asked) -> None:
 
 async def test_another_name_that_leads_here_is_turned_away(asked: Asked) -> None:
     assert (await asked.http.get("/issues", headers={"Host": "evil.example"})).status_code == 421
-
-
-async def test_on_another_address_pages_ask_for_a_key(tmp_path: Path) -> None:
-    async with Host.open(tmp_path / "host.sqlite") as host:
-        transport = httpx2.ASGITransport(app=host.app(public=True))
-        async with httpx2.AsyncClient(transport=transport, base_url="http://host.example") as http:
-            assert (await http.get("/issues")).status_code == 401
-            assert (await http.get("/issues", auth=("anyone", "wrong"))).status_code == 401
-            assert host.first_access_key is not None
-            assert (await http.get("/issues", auth=("anyone", host.first_access_key))).status_code == 200
-            assert (await http.get("/health")).status_code == 200
 
 
 async def test_a_failed_run_says_why_and_what_to_do(asked: Asked) -> None:

@@ -61,7 +61,7 @@ async def test_a_host_goes_on_after_a_restart_and_shows_its_key_once(tmp_path: P
         await host.stores.executions.begin(its_id, job_name="j")
     async with Host.open(path) as host:
         assert host.first_access_key is None
-        assert await host.stores.keys.accepts(key)
+        assert await host.stores.keys.actor(key)
         (execution,) = await host.stores.executions.of(its_id)
         assert execution.outcome == "interrupted"
         assert await host.add_integration({"name": "n", "properties": {"apiKey": "other"}}) == its_id

@@ -11,8 +11,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from rally_accelerate import __version__
-from rally_accelerate.host.access import HOST, Actor, Role
-from rally_accelerate.host.graphql import integrations, issues
+from rally_accelerate.host.access import Actor, Role
+from rally_accelerate.host.callers import Known
+from rally_accelerate.host.graphql import integrations, issues, keys
 from rally_accelerate.host.graphql.roles import needed
 from rally_accelerate.host.graphql.scalars import DATE, JSON
 from rally_accelerate.host.schedule import Schedule
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 
 CONTRACT = Path(__file__).parents[2] / "accelerate" / "contract.graphql"
 NEWER = Path(__file__).parent / "newer.graphql"
+KEYS = Path(__file__).parent / "keys.graphql"
 
 #: The vendor's gateway answers 413 somewhere above 10 MB (accelerate-host.md 2.4 [U]).
 MOST_BYTES = 10_000_000
@@ -30,24 +32,22 @@ MOST_BYTES = 10_000_000
 class Endpoint:
     """Answers POST requests."""
 
-    def __init__(self, stores: Stores, schedule: Schedule, *, inside_key: str) -> None:
+    def __init__(self, stores: Stores, schedule: Schedule) -> None:
         query, mutation = QueryType(), MutationType()
         bound = [
             *issues.bind(query, mutation, stores.issues),
             *integrations.bind(query, mutation, stores, schedule),
+            *keys.bind(query, mutation, stores),
         ]
         query.set_field("productVersion", lambda *_: __version__)
-        definitions = [load_schema_from_path(str(CONTRACT)), load_schema_from_path(str(NEWER))]
+        definitions = [load_schema_from_path(str(path)) for path in (CONTRACT, NEWER, KEYS)]
         self.schema: GraphQLSchema = make_executable_schema(definitions, query, mutation, DATE, JSON, *bound)
         _check_roles(self.schema)
-        self._stores = stores
-        #: The key of the host's own runs; it never leaves the process.
-        self._inside_key = inside_key
 
     async def answer(self, request: Request) -> Response:
         """One question, one answer."""
-        actor = await self._actor(request)
-        if actor is None:
+        known: Known | None = request.state.known
+        if known is None:
             body = {"errors": [{"message": "Not authorized", "extensions": {"code": "UNAUTHENTICATED"}}]}
             return JSONResponse(body, 401)
         content = await _limited_body(request)
@@ -62,19 +62,11 @@ class Endpoint:
         _, told = await graphql(
             self.schema,
             asked,
-            context_value={"request": request, "actor": actor},
+            context_value={"request": request, "actor": known.actor, "known": known},
             error_formatter=_shown,
             logger=f"{__name__}.answers",
         )
         return Response(orjson.dumps(told), media_type="application/json")
-
-    async def _actor(self, request: Request) -> Actor | None:
-        scheme, _, key = request.headers.get("authorization", "").partition(" ")
-        if scheme not in {"UserAccessKey", "Bearer"} or not key:
-            return None
-        if key == self._inside_key:
-            return HOST
-        return Actor("", "access key", Role.ADMIN) if await self._stores.keys.accepts(key.strip()) else None
 
 
 def _check_roles(schema: GraphQLSchema) -> None:

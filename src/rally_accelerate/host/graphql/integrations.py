@@ -1,4 +1,4 @@
-"""Operations on integrations, their executions and access keys."""
+"""Operations on integrations and their executions."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -142,11 +142,6 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores, schedule: Sch
         if await stores.integrations.by_id(integrationId):
             await stores.integrations.forget(integrationId)
         return True
-
-    @mutation.field("createMyUserAccessKey")
-    async def make_key(_: Any, __: Any, name: str) -> dict[str, Any]:
-        made = await stores.keys.make(name)
-        return {"id": made.id, "accessKey": made.key, "name": made.name, "created": made.created, "lastUsed": None}
 
     async def _known(its_id: str) -> StoredIntegration:
         found = await stores.integrations.by_id(its_id)

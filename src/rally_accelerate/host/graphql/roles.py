@@ -21,8 +21,11 @@ ROLES = {
     "updateScheduledEventStates": Role.EDITOR,
     "updateIntegrationState": Role.EDITOR,
     "bulkDataRemovalByIntegration": Role.EDITOR,
-    # Everybody's own.
+    # Everybody's own; of somebody else's key the resolver asks for more.
     "createMyUserAccessKey": Role.VIEWER,
+    "deleteUserAccessKey": Role.VIEWER,
+    "myAccessKeyMetaData": Role.VIEWER,
+    "hasPermissions": Role.VIEWER,
 }
 
 

@@ -140,6 +140,39 @@ originals = Table(
     PrimaryKeyConstraint("integration_id", "external_id"),
 )
 
+users = Table(
+    "users",
+    metadata,
+    Column("id", String(24), primary_key=True),
+    Column("name", Text, nullable=False),
+    # The name without regard to case: nobody may take another's in other letters.
+    Column("folded", Text, nullable=False, unique=True),
+    # viewer, editor or admin.
+    Column("role", Text, nullable=False),
+    # ``passwords.hashed``.
+    Column("password", Text, nullable=False),
+    # Somebody else knows the password: its owner is asked to choose another.
+    Column("temporary", Boolean, nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("last_seen", BigInteger),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", String(24), primary_key=True),
+    # SHA-256 of the cookie's value.
+    Column("digest", String(64), nullable=False, unique=True),
+    Column("user_id", String(24), ForeignKey(users.c.id, ondelete="CASCADE"), nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("last_seen", BigInteger, nullable=False),
+    # From where, and with which program, for the list of one's own sessions.
+    Column("address", Text, nullable=False),
+    Column("agent", Text, nullable=False),
+    Index(None, "user_id"),
+)
+
 access_keys = Table(
     "access_keys",
     metadata,
@@ -149,6 +182,9 @@ access_keys = Table(
     Column("digest", String(64), nullable=False, unique=True),
     Column("created", BigInteger, nullable=False),
     Column("last_used", BigInteger),
+    # Null for the host's own keys: the first one, and those of earlier versions.
+    Column("user_id", String(24), ForeignKey(users.c.id, ondelete="CASCADE")),
+    Index(None, "user_id"),
 )
 
 audit = Table(

@@ -1,89 +1,158 @@
-"""What every answer carries, and who may see pages."""
+"""What every answer carries, and who may ask for anything at all; roles are the routes' own business (``routing``)."""
 
-import base64
-import binascii
-from urllib.parse import urlsplit
+from collections.abc import Collection
+from dataclasses import dataclass
+from urllib.parse import quote, urlsplit
 
-from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.types import ASGIApp
+from starlette.datastructures import MutableHeaders
+from starlette.requests import HTTPConnection
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rally_accelerate.host.access import Actor, Role
-from rally_accelerate.host.store.keys import AccessKeys
+from rally_accelerate.host.callers import Callers, Known
+from rally_accelerate.host.web.cookies import Cookie, host_name
 
-POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'"
-)
-#: Whoever may use this machine, as long as there is no sign-in.
-LOCAL = Actor("", "this machine's user", Role.ADMIN)
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    # Not "no-referrer": browsers then say that a form of ours comes from nowhere ("Origin: null").
+    "Referrer-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=(), interest-cohort=()",
+}
 
-LOCAL_NAMES = {"127.0.0.1", "localhost", "[::1]", "host.invalid"}
+LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]", "host.invalid"})
+
+#: What anybody may see: the door, the sign of life, and what makes the door look like one.
+OPEN = frozenset({"/sign-in", "/health"})
+OPEN_BELOW = "/static/"
+
+#: Answers for itself who may ask, in the form that its clients know.
+API_BELOW = "/release-events-api/"
+
+SAFE = frozenset({"GET", "HEAD"})
 
 
-class Guard(BaseHTTPMiddleware):
-    """Bound to this machine alone, pages are open to its users; elsewhere they ask for an access key.
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names under which a host answers; others that lead to it belong to somebody who wants to read it."""
 
-    The key is given as the password of HTTP Basic, with any user name. GraphQL asks for a key everywhere.
+    #: None answers to every name.
+    known: Collection[str] | None = LOCAL_NAMES
+
+    def welcome(self, name: str) -> bool:
+        """Whether it answers to this one."""
+        return self.known is None or not name or name in self.known
+
+
+class Guard:
+    """Lets in whoever is signed in or brings an access key, and nothing that another site's page sends.
 
     Args:
-        app: What is guarded.
-        keys: The access keys.
-        public: Whether other machines can reach the host.
+        app: What is guarded; it finds who asks as ``request.state.known`` and ``request.state.actor``.
+        callers: Recognise who asks.
+        cookie: The session's.
+        names: Under which the host answers.
     """
 
-    def __init__(self, app: ASGIApp, *, keys: AccessKeys, public: bool) -> None:
-        super().__init__(app)
-        self._keys = keys
-        self._public = public
+    def __init__(self, app: ASGIApp, *, callers: Callers, cookie: Cookie, names: Names) -> None:
+        self._app = app
+        self._callers = callers
+        self._cookie = cookie
+        self._names = names
 
-    async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check, answer, and add the headers."""
-        request.state.actor = LOCAL
-        response = await self._refusal(request) or await call_next(request)
-        response.headers["Content-Security-Policy"] = POLICY
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Referrer-Policy"] = "no-referrer"
-        response.headers["Cache-Control"] = "no-store" if request.url.path[:8] != "/static/" else "max-age=3600"
-        return response
+        if scope["type"] != "http":
+            # Nothing of the host speaks anything else.
+            if scope["type"] == "websocket":
+                await send({"type": "websocket.close", "code": 1008})
+            return
+        path: str = scope["path"]
 
-    async def _refusal(self, request: Request) -> Response | None:
-        if not self._public and request.url.hostname and _host(request) not in LOCAL_NAMES:
-            # A name of somebody else's that leads here is an attempt to read the pages through a browser.
-            return PlainTextResponse("this host answers to 127.0.0.1 and localhost only", 421)
-        if request.url.path.startswith("/release-events-api/"):
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.update(HEADERS)
+                headers["Cache-Control"] = "max-age=3600" if path.startswith(OPEN_BELOW) else "no-store"
+            await send(message)
+
+        answer = await self._refusal(HTTPConnection(scope), scope)
+        await (answer or self._app)(scope, receive, sending)
+
+    async def _refusal(self, request: HTTPConnection, scope: Scope) -> Response | None:
+        path, method = scope["path"], scope["method"]
+        if not self._names.welcome(host_name(request)):
+            return PlainTextResponse("this host does not answer to this name; see --outside-url", 421)
+        if path.startswith(API_BELOW):
+            _remember(scope, await self._api_caller(request))
             return None
-        if request.method not in {"GET", "HEAD"} and not _same_origin(request):
+        if method not in SAFE and not same_origin(request):
             return PlainTextResponse("the request comes from another site", 403)
-        if self._public and request.url.path != "/health" and not await self._knows(request):
-            return PlainTextResponse(
-                "an access key is needed: give it as the password",
-                401,
-                headers={"WWW-Authenticate": 'Basic realm="rally-accelerate", charset="UTF-8"'},
-            )
+        if path.startswith(OPEN_BELOW):
+            return None
+        known = await self._caller(request, method)
+        _remember(scope, known)
+        if known is None and path not in OPEN:
+            return _unknown(request, method)
         return None
 
-    async def _knows(self, request: Request) -> bool:
-        scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "basic":
-            return False
-        try:
-            _, _, key = base64.b64decode(credentials, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
-            return False
-        return await self._keys.accepts(key)
+    async def _caller(self, request: HTTPConnection, method: str) -> Known | None:
+        given = request.headers.get("authorization")
+        if given is None:
+            return await self._callers.by_token(self._cookie.token(request))
+        # A key reads pages; what forms do is for people who signed in. Programs have GraphQL for that.
+        return await self._callers.by_authorization(given) if method in SAFE else None
+
+    async def _api_caller(self, request: HTTPConnection) -> Known | None:
+        given = request.headers.get("authorization")
+        if given is not None:
+            return await self._callers.by_authorization(given)
+        # A browser's session counts only where the browser says that a page of ours asks.
+        token = self._cookie.token(request)
+        return await self._callers.by_token(token) if token and from_our_page(request) else None
 
 
-def _host(request: Request) -> str:
-    name = request.headers.get("host", "").rpartition(":")
-    return name[0] if name[0] and name[2].isdigit() else request.headers.get("host", "")
+def _remember(scope: Scope, known: Known | None) -> None:
+    state = scope.setdefault("state", {})
+    state["known"] = known
+    state["actor"] = known.actor if known else None
 
 
-def _same_origin(request: Request) -> bool:
+def _unknown(request: HTTPConnection, method: str) -> Response:
+    """Programs get a status, people get the door, which leads back to what they wanted to see."""
+    path: str = request.scope["path"]
+    scripted = request.headers.get("sec-fetch-mode", "navigate") != "navigate"
+    wants_json = path.endswith(".json") or request.headers.get("accept", "").startswith("application/json")
+    if scripted or wants_json or "authorization" in request.headers:
+        body = {"error": "sign in first, or give an access key: Authorization: UserAccessKey ..."}
+        return JSONResponse(body, 401, headers={"WWW-Authenticate": "UserAccessKey"})
+    if method not in SAFE or path == "/":
+        return RedirectResponse("/sign-in", 303)
+    query = request.scope.get("query_string", b"").decode("latin-1")
+    wanted = quote(path) + (f"?{query}" if query else "")
+    return RedirectResponse(f"/sign-in?next={quote(wanted, safe='/')}", 303)
+
+
+def same_origin(request: HTTPConnection) -> bool:
     """Browsers tell where a form was sent from; programs that are no browsers send neither header."""
     site = request.headers.get("sec-fetch-site")
     if site is not None:
         return site in {"same-origin", "none"}
     origin = request.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
+    try:
+        return origin is None or urlsplit(origin).netloc.lower() == request.headers.get("host", "").lower()
+    except ValueError:
+        return False
+
+
+def from_our_page(request: HTTPConnection) -> bool:
+    """Whether a browser says that a page of this host sends the request; silence is no yes."""
+    if request.headers.get("sec-fetch-site") is not None:
+        return request.headers["sec-fetch-site"] == "same-origin"
+    return request.headers.get("origin") is not None and same_origin(request)

@@ -4,25 +4,30 @@ from collections.abc import Sequence
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 
 from rally_accelerate import __version__
 from rally_accelerate.host.runs import Runs
 from rally_accelerate.host.schedule import Schedule
+from rally_accelerate.host.signin import SignIn
 from rally_accelerate.host.stores import Stores
+from rally_accelerate.host.web.cookies import Cookie
 from rally_accelerate.host.web.executions import ExecutionPages
 from rally_accelerate.host.web.integrations import IntegrationPages
 from rally_accelerate.host.web.issues import IssuePages
 from rally_accelerate.host.web.render import FOLDER
+from rally_accelerate.host.web.routing import opened, routed
+from rally_accelerate.host.web.signin import SignInPages
 
 
-def routes(stores: Stores, schedule: Schedule, runs: Runs) -> Sequence[BaseRoute]:
+def routes(stores: Stores, schedule: Schedule, runs: Runs, *, door: SignIn, cookie: Cookie) -> Sequence[BaseRoute]:
     """Every page of the host."""
     return [
-        # The two that need no role: one leads on, the other is for whoever watches over the host.
-        Route("/", _home),
-        Route("/health", _health),
+        routed("/", _home),
+        # For whoever watches over the host.
+        opened("/health", _health),
+        *SignInPages(stores, door, cookie).routes(),
         *IntegrationPages(stores, schedule, runs).routes(),
         *ExecutionPages(stores).routes(),
         *IssuePages(stores).routes(),

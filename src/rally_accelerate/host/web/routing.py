@@ -7,6 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from rally_accelerate.host.access import Actor, Role
+from rally_accelerate.host.callers import Known
 from rally_accelerate.host.web.render import page
 
 Answer = Callable[[Request], Awaitable[Response]]
@@ -23,8 +24,8 @@ def routed(path: str, answer: Answer, *, role: Role = Role.VIEWER, methods: Sequ
     """
 
     async def checked(request: Request) -> Response:
-        actor = actor_of(request)
-        if not actor.may(role):
+        actor: Actor | None = getattr(request.state, "actor", None)
+        if actor is None or not actor.may(role):
             return refused(request, role)
         return await answer(request)
 
@@ -41,6 +42,19 @@ def shown(path: str, answer: Answer, *, role: Role = Role.VIEWER) -> list[Route]
 def posted(path: str, answer: Answer, *, role: Role = Role.EDITOR) -> Route:
     """What a form does."""
     return routed(path, answer, role=role, methods=("POST",))
+
+
+def opened(path: str, answer: Answer, *, methods: Sequence[str] = ("GET",)) -> Route:
+    """A route for everybody, signed in or not; ``guard.OPEN`` must know it too."""
+    route = Route(path, answer, methods=list(methods))
+    route.role = None  # type: ignore[attr-defined] # as above
+    return route
+
+
+def known_of(request: Request) -> Known:
+    """Who asks, with the session or the key it was recognised by."""
+    known: Known = request.state.known
+    return known
 
 
 def actor_of(request: Request) -> Actor:

@@ -1,0 +1,98 @@
+"""Passwords: made, judged, and kept as scrypt hashes with the cost of their day beside them."""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import os
+import secrets
+import unicodedata
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+#: Neither 0 and o nor 1, i and l: a password is read from a terminal and typed elsewhere.
+LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
+GROUPS, GROUP_LETTERS = 4, 4
+
+SHORTEST, LONGEST = 10, 200
+
+SALT_BYTES, HASH_BYTES = 16, 32
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a guess costs: memory (128 * n * r bytes) and time."""
+
+    n: int
+    r: int
+    p: int
+
+
+#: One of the equal choices of OWASP's password storage cheat sheet: 32 MiB and about a quarter of a second.
+COST = Cost(2**15, 8, 3)
+
+#: A guess takes this much memory: so many at a time, and no more.
+_turns = ThreadPoolExecutor(max_workers=2, thread_name_prefix="passwords")
+
+
+def made() -> str:
+    """A random password that can be read out and typed: 79 bits."""
+    return "-".join("".join(secrets.choice(LETTERS) for _ in range(GROUP_LETTERS)) for _ in range(GROUPS))
+
+
+def problem(password: str, *, name: str) -> str:
+    """What is wrong with a password that somebody chose, or nothing."""
+    if len(password) < SHORTEST:
+        return f"needs at least {SHORTEST} characters"
+    if len(password) > LONGEST:
+        return f"must not be longer than {LONGEST} characters"
+    if password.casefold() == name.casefold():
+        return "must differ from the name"
+    if len(set(password)) == 1:
+        return "must not be one character over and over"
+    return ""
+
+
+async def hashed(password: str) -> str:
+    """What is kept of a password: ``scrypt$n$r$p$salt$hash``."""
+    salt = os.urandom(SALT_BYTES)
+    return _written(COST, salt, await _derived(password, salt, COST))
+
+
+async def matches(password: str, kept: str) -> bool:
+    """Whether a password is the one that was kept; a lost one (empty) costs as much as any other.
+
+    Args:
+        password: What somebody typed.
+        kept: From ``hashed``; empty when there is no such user.
+    """
+    cost, salt, known = _read(kept) if kept else (COST, bytes(SALT_BYTES), b"")
+    return hmac.compare_digest(await _derived(password, salt, cost), known)
+
+
+def outdated(kept: str) -> bool:
+    """Whether it was hashed at another cost than today's."""
+    return _read(kept)[0] != COST
+
+
+async def _derived(password: str, salt: bytes, cost: Cost) -> bytes:
+    # One letter has several codings, and keyboards differ. What is longer than allowed is cut: a guess is bounded work.
+    taken = unicodedata.normalize("NFKC", password[: 2 * LONGEST]).encode(errors="surrogatepass")
+    return await asyncio.get_running_loop().run_in_executor(_turns, _scrypt, taken, salt, cost)
+
+
+def _scrypt(password: bytes, salt: bytes, cost: Cost) -> bytes:
+    memory = 128 * cost.r * (cost.n + cost.p + 2)
+    return hashlib.scrypt(
+        password, salt=salt, n=cost.n, r=cost.r, p=cost.p, maxmem=2 * memory + 2**20, dklen=HASH_BYTES
+    )
+
+
+def _written(cost: Cost, salt: bytes, derived: bytes) -> str:
+    parts = [base64.b64encode(one).decode() for one in (salt, derived)]
+    return "$".join(["scrypt", str(cost.n), str(cost.r), str(cost.p), *parts])
+
+
+def _read(kept: str) -> tuple[Cost, bytes, bytes]:
+    _, n, r, p, salt, derived = kept.split("$")
+    return Cost(int(n), int(r), int(p)), base64.b64decode(salt), base64.b64decode(derived)

@@ -1,0 +1,122 @@
+"""Signing in: with a password, or once with a link that the terminal shows."""
+
+import hashlib
+import math
+import secrets
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from rally_accelerate.host.access import Actor, Role
+from rally_accelerate.host.attempts import Attempts
+from rally_accelerate.host.store.users import User
+from rally_accelerate.host.stores import Stores
+from rally_accelerate.observe.pace import duration
+
+#: How long a sign-in link lasts.
+LINK_LASTS = timedelta(minutes=10)
+
+NOBODY = Actor("", "nobody", Role.VIEWER)
+
+WRONG = "The name or the password is wrong."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Where a sign-in comes from."""
+
+    address: str
+    #: The browser, as it calls itself.
+    agent: str
+    #: The token of the session that the browser had before, or nothing.
+    token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A sign-in that succeeded."""
+
+    user: User
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A sign-in that did not."""
+
+    text: str
+    #: How many seconds until the next attempt is heard; 0 when it is heard at once.
+    wait: int = 0
+
+
+class SignIn:
+    """The door of one host."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+        self._attempts = Attempts()
+        #: The digests of the links that nobody has followed yet: whose, and until when.
+        self._links: dict[str, tuple[str, datetime]] = {}
+
+    async def with_password(self, name: str, password: str, *, caller: Caller) -> SignedIn | Refused:
+        """Sign in with name and password."""
+        now = time.monotonic()
+        if (wait := self._attempts.wait(name, caller.address, now=now)) > 0:
+            return _later(wait)
+        failures = self._attempts.failed(name, caller.address, now=now)
+        user = await self._stores.users.by_password(name, password)
+        if user is None:
+            # A name that nobody has is not kept: people type passwords into the wrong field.
+            known = await self._stores.users.by_name(name)
+            await self._stores.audit.note(
+                NOBODY,
+                "failed to sign in",
+                kind="user",
+                object_id=known.id if known else "",
+                name=known.name if known else "an unknown name",
+                detail={"address": caller.address, "failures": failures},
+            )
+            wait = self._attempts.wait(name, caller.address, now=time.monotonic())
+            return _later(wait, f"{WRONG} ") if wait > 0 else Refused(WRONG)
+        self._attempts.succeeded(name, caller.address)
+        if user.disabled:
+            return Refused("This user is disabled. Ask an administrator of this host.")
+        return await self._signed_in(user, caller, how="password")
+
+    def link(self, user: User) -> str:
+        """The token of a sign-in link for a user, good once and for ten minutes."""
+        token = secrets.token_urlsafe(32)
+        self._links[_digest(token)] = (user.id, datetime.now(UTC) + LINK_LASTS)
+        return token
+
+    async def with_link(self, token: str, *, caller: Caller) -> SignedIn | Refused:
+        """Sign in with the token of a link, which is used up by it."""
+        user_id, until = self._links.pop(_digest(token), ("", datetime.min.replace(tzinfo=UTC)))
+        user = await self._stores.users.by_id(user_id) if datetime.now(UTC) < until else None
+        if user is None or user.disabled:
+            return Refused("This link has been used, or is too old. Sign in with your password.")
+        return await self._signed_in(user, caller, how="link")
+
+    async def again(self, user: User, *, caller: Caller) -> str:
+        """A new session for somebody whose sessions have ended for a reason of their own; its token."""
+        return await self._stores.sessions.begin(user.id, address=caller.address, agent=caller.agent)
+
+    async def _signed_in(self, user: User, caller: Caller, *, how: str) -> SignedIn:
+        # A new token for each sign-in: one that was planted before is worth nothing after it.
+        if caller.token:
+            await self._stores.sessions.end_token(caller.token)
+        token = await self.again(user, caller=caller)
+        detail = {"address": caller.address, "with": how}
+        await self._stores.audit.note(
+            user.actor, "signed in", kind="user", object_id=user.id, name=user.name, detail=detail
+        )
+        return SignedIn(user, token)
+
+
+def _later(wait: float, before: str = "") -> Refused:
+    seconds = math.ceil(wait)
+    return Refused(f"{before}After several failures you have to wait: try again in {duration(seconds)}.", seconds)
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
