@@ -63,7 +63,8 @@ def install(library: Path) -> None:
     """
     if library.exists():
         shutil.rmtree(library)
-    _pip(library, "--require-hashes", "-r", str(PINNED))
+    # The slim image has no compiler: what has no wheel for its Python and processor is told at once.
+    _pip(library, "--require-hashes", "--only-binary", ":all:", "-r", str(PINNED))
 
 
 def _pip(library: Path, *what: str) -> None:
