@@ -157,5 +157,6 @@ def _missing(raw: Mapping[str, Any], properties: Mapping[str, Any]) -> Iterator[
     elif "apiKey" not in names:
         text = "user and password are used; subscriptions with single sign-on take API keys only"
         yield Inherited("properties.apiKey", Fate.MISSING, text)
-    if {"proxyUsername", "proxyPassword"} & names and "proxyServer" not in names:
+    # A password alone may be an empty one: a download masks every secret.
+    if "proxyUsername" in names and "proxyServer" not in names:
         yield Inherited("properties.proxyServer", Fate.MISSING, "credentials of a proxy are given, but no proxy")

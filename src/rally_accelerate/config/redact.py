@@ -124,7 +124,7 @@ def _encoded(secret: bytes, shift: int) -> set[str]:
     """What base64 makes of a secret behind so many other bytes, without the characters that those share."""
     text = base64.b64encode(bytes(shift) + secret).decode()
     whole = text[-(-8 * shift // 6) : 8 * (shift + len(secret)) // 6]
-    both = {whole, text} if shift == 0 else {whole}
+    both = {whole, text, text.rstrip("=")} if shift == 0 else {whole}
     return both | {form.translate(_URL_SAFE) for form in both}
 
 
