@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from rally_accelerate import __version__
 from rally_accelerate.config.model import Properties
 from rally_accelerate.plugin.manifest import EVENT, manifest
 from support.container import Container, event_words, process_props
@@ -216,6 +217,9 @@ def test_the_tree_is_nobodys_to_write_and_holds_what_it_says(tree: Path) -> None
         assert path.stat().st_mode & 0o022 == 0, path
         assert path.stat().st_mode & 0o004, path
     listed = json.loads((tree / "opt/rally-accelerate/sbom.json").read_text())
+    whole = listed["metadata"]["component"]
+    assert (whole["name"], whole["version"]) == ("rally-accelerate", __version__)
+    assert not list(tree.rglob("direct_url.json")), "they name folders of the machine that builds"
     names = {(part["name"], part.get("version")) for part in listed["components"]}
     there = tree / "opt/rally-accelerate/lib"
     for name, version in names:
