@@ -45,7 +45,10 @@ def assemble(folder: Path, libraries: Path | None = None) -> None:
     # Checked by content, not by time: copies of the tree keep them valid, and a read-only system needs them.
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
     compileall.compile_dir(str(library), quiet=2, invalidation_mode=mode, stripdir=str(folder), prependdir="/")
-    (home / "sbom.json").write_text(contents())
+    (ours,) = library.glob("rally_accelerate-*.dist-info")
+    # It names the folder that the image was built in; equal sources have equal trees.
+    (ours / "direct_url.json").unlink(missing_ok=True)
+    (home / "sbom.json").write_text(contents(ours.name.removesuffix(".dist-info").partition("-")[2]))
     programs = folder / "usr" / "local" / "bin"
     programs.mkdir(parents=True)
     shutil.copy(HERE / "node", programs / "node")
@@ -63,7 +66,8 @@ def install(library: Path) -> None:
     """
     if library.exists():
         shutil.rmtree(library)
-    _pip(library, "--require-hashes", "-r", str(PINNED))
+    # The slim image has no compiler: what has no wheel for its Python and processor is told at once.
+    _pip(library, "--require-hashes", "--only-binary", ":all:", "-r", str(PINNED))
 
 
 def _pip(library: Path, *what: str) -> None:
@@ -75,12 +79,18 @@ def _pip(library: Path, *what: str) -> None:
             shutil.rmtree(found)
 
 
-def contents() -> str:
-    """The list of contents in CycloneDX's form, without the instant of its making: equal trees have equal lists."""
+def contents(version: str) -> str:
+    """The list of contents in CycloneDX's form, without the instant of its making: equal trees have equal lists.
+
+    Args:
+        version: The project's own, which the tool does not find, as it stands in the source.
+    """
     command = [sys.executable, "-m", "cyclonedx_py", "requirements", "--output-reproducible", "--of", "JSON"]
     command += ["--pyproject", str(ROOT / "pyproject.toml"), "--mc-type", "application", str(PINNED)]
     made = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return json.dumps(json.loads(made), indent=2) + "\n"
+    listed = json.loads(made)
+    listed["metadata"]["component"]["version"] = version
+    return json.dumps(listed, indent=2) + "\n"
 
 
 def readable(folder: Path) -> None:

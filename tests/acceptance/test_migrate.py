@@ -80,9 +80,26 @@ def test_without_a_way_to_compare_the_settings_are_told(tmp_path: Path) -> None:
     assert "did you mean projects?" in told.out
     assert "not compared with Accelerate" in told.out
     assert "Traceback" not in told.out + told.err
+    # Where the secrets come from instead is said, and no place in the program's own words.
+    assert "RALLY_API_KEY" in told.out
+    assert "[0]." not in told.out
     nothing = command("migrate", str(file), "--name", "another")
     assert nothing.code == 2
     assert "there is no Rally integration named 'another'" in nothing.err
+
+
+def test_a_name_that_may_be_another_tools_is_left_out(tmp_path: Path) -> None:
+    """A value stream refers to integrations of every tool by name alone (accelerate-host.md 3.2)."""
+    file = download(tmp_path / "vsm.json", "my-rally", baseUrl="https://rally.example")
+    document = json.loads(file.read_text())
+    document["integrations"].append({"name": "my-jira"})
+    file.write_text(json.dumps(document))
+    told = command("migrate", str(file))
+    assert told.code == 0
+    assert "my-rally:" in told.out
+    assert "my-jira" not in told.out
+    asked_for = command("migrate", str(file), "--name", "my-jira")
+    assert "only; download it whole" in asked_for.out
 
 
 def test_what_the_container_uploads_is_what_migrate_promised(tmp_path: Path) -> None:

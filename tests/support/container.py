@@ -21,11 +21,14 @@ ROOT = Path(__file__).parents[2]
 LIBRARIES = ROOT / "build" / "libraries"
 EVENT = "syncRallyDataEvent"
 
-#: The platform runs images as whatever user it likes (accelerate-host.md 1.11).
-NOBODY = 65_534
+#: The platform runs images as whatever user it likes, without a name or a home (accelerate-host.md 1.11).
+NOBODY = 54_321
 
-#: The interpreter that the tree was put together for, without the tests' own packages.
-INTERPRETER = Path(sys.base_prefix) / "bin"
+#: Where the interpreter that the tree was put together for may lie, without the tests' own packages.
+INTERPRETERS = (Path(sys.base_prefix) / "bin", Path("/usr/local/bin"), Path("/usr/bin"))
+
+#: A scheduled event's words: the interface, the event, its two arguments.
+WORDS_OF_AN_EVENT = 4
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class Container:
 
     tree: Path
     workdir: Path
+    #: With one, the key lies there, and the arguments of events are encrypted.
+    passphrase: str = ""
 
     def lay(self, key: str) -> None:
         """Lay the key file into the working directory, as the platform does."""
@@ -41,9 +46,13 @@ class Container:
 
     def run(self, *words: str, **more: str) -> Finished:
         """The literal command, to its end; with more in its environment."""
+        return self.call(*self.command(*words), **more)
+
+    def call(self, *command: str, **more: str) -> Finished:
+        """Any command, to its end; with more in its environment."""
         how = self._how()
         how["env"] |= more
-        done = subprocess.run(self._command(words), check=False, timeout=120, **how)
+        done = subprocess.run(command, check=False, timeout=120, **how)
         return Finished(done.returncode, done.stdout, done.stderr)
 
     @contextmanager
@@ -51,30 +60,39 @@ class Container:
         """The literal command, while it runs; gone at the end."""
         how = self._how()
         how.pop("capture_output")
-        with subprocess.Popen(self._command(words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, **how) as process:
+        with subprocess.Popen(self.command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, **how) as process:
             try:
                 yield process
             finally:
                 if process.poll() is None:
                     process.send_signal(signal.SIGKILL)
 
-    def _command(self, words: tuple[str, ...]) -> list[str]:
+    def command(self, *words: str) -> list[str]:
+        """The literal command, encrypted where the platform encrypts."""
+        if self.passphrase and len(words) == WORDS_OF_AN_EVENT:
+            words = (*words[:2], *(encrypted(text, self.passphrase) for text in words[2:]))
         return ["node", "velocity-plugin.min.js", *words]
 
     def _how(self) -> dict[str, Any]:
-        path = f"{self.tree / 'usr/local/bin'}:{INTERPRETER}:/usr/bin:/bin"
-        return {"cwd": self.workdir, "env": {"PATH": path}, "capture_output": True, "text": True, **_as_nobody()}
+        interpreter, user = seat()
+        path = f"{self.tree / 'usr/local/bin'}:{interpreter}:/usr/bin:/bin"
+        return {"cwd": self.workdir, "env": {"PATH": path}, "capture_output": True, "text": True, **user}
 
 
 @cache
-def _as_nobody() -> dict[str, Any]:
-    """How to run as a user who owns nothing; as oneself where that cannot be, or where nobody may read the interpreter."""
+def seat() -> tuple[Path, dict[str, Any]]:
+    """An interpreter, and how to run it as a user who owns nothing; as oneself where that cannot be."""
     user: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
-    try:
-        done = subprocess.run([INTERPRETER / "python3", "-I", "-c", ""], check=False, capture_output=True, **user)
-    except OSError:
-        return {}
-    return user if done.returncode == 0 else {}
+    asked = ["python3", "-I", "-S", "-c", "import sys; print(sys.version_info[:2])"]
+    for folder in INTERPRETERS:
+        try:
+            done = subprocess.run([folder / asked[0], *asked[1:]], check=False, capture_output=True, text=True, **user)
+        except OSError:
+            continue
+        # Compiled libraries fit one version.
+        if done.stdout.strip() == str(sys.version_info[:2]):
+            return folder, user
+    return INTERPRETERS[0], {}
 
 
 @contextmanager
@@ -93,13 +111,22 @@ def assembled() -> Iterator[Path]:
 
 
 @contextmanager
-def working_in(tree: Path) -> Iterator[Container]:
-    """A container of a tree; its working directory is nobody's to write either."""
+def working_in(tree: Path, *, passphrase: str = "") -> Iterator[Container]:
+    """A container of a tree; its working directory is nobody's to write either.
+
+    Args:
+        tree: As ``assembled`` makes it.
+        passphrase: With one, the platform encrypts.
+    """
     folder = Path(tempfile.mkdtemp(prefix="rally-accelerate-"))
     try:
         folder.chmod(0o755)
         shutil.copy(tree / "plugin" / "velocity-plugin.min.js", folder)
-        yield Container(tree, folder)
+        container = Container(tree, folder, passphrase)
+        if passphrase:
+            # Both texts are trimmed (accelerate-host.md 1.4).
+            container.lay(f"\n {passphrase} \n")
+        yield container
     finally:
         shutil.rmtree(folder)
 
@@ -144,12 +171,9 @@ def process_props(rally: Simulator, target: RunningHost, tracker_id: str, **give
     }
 
 
-def event_words(props: dict[str, Any], *, passphrase: str = "") -> list[str]:
+def event_words(props: dict[str, Any]) -> list[str]:
     """The words behind the script's name for a run of the event."""
-    texts = [json.dumps(props), "{}"]
-    if passphrase:
-        texts = [encrypted(text, passphrase) for text in texts]
-    return ["scheduledEvents", EVENT, *texts]
+    return ["scheduledEvents", EVENT, json.dumps(props), "{}"]
 
 
 def basic(user: str, password: str) -> str:

@@ -39,7 +39,8 @@ async def proxying(*, user: str = "", password: str = "") -> AsyncIterator[Proxy
                     host, _, port = target.rpartition(":")
                     await _tunnel(reader, writer, host, int(port))
                     return
-                await _forward(writer, method, target, headers)
+                asked = await reader.readexactly(int(headers.get("content-length", 0)))
+                await _forward(writer, method, target, headers, asked)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
@@ -59,13 +60,15 @@ def _knows(header: str, login: str) -> bool:
     return kind.lower() == "basic" and b64decode(encoded).decode() == login
 
 
-async def _forward(writer: asyncio.StreamWriter, method: str, target: str, headers: dict[str, str]) -> None:
+async def _forward(
+    writer: asyncio.StreamWriter, method: str, target: str, headers: dict[str, str], asked: bytes
+) -> None:
     parts = urlsplit(target)
     theirs, ours = await asyncio.open_connection(parts.hostname, parts.port)
     path = target.split(parts.netloc, 1)[1] or "/"
     kept = {name: value for name, value in headers.items() if not name.startswith("proxy-")} | {"connection": "close"}
     lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in kept.items()), "", ""]
-    ours.write("\r\n".join(lines).encode("latin-1"))
+    ours.write("\r\n".join(lines).encode("latin-1") + asked)
     head = await read_head(theirs)
     assert head
     line, answered = head

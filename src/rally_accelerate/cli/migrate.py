@@ -1,6 +1,7 @@
 """``rally-accelerate migrate``: what an existing integration becomes when this plug-in takes over."""
 
 import asyncio
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,12 @@ from rally_accelerate.sync.migration import EXAMPLES, Comparison, Identity, comp
 from rally_accelerate.sync.wiring import links
 
 DONE, TO_DECIDE = 0, 4
+
+#: Where what a download masks comes from instead.
+SECRETS = ("RALLY_API_KEY, or RALLY_USERNAME and RALLY_PASSWORD", "ACCELERATE_ACCESS_KEY")
+
+#: Which section of the file a problem is in is said by the heading.
+_PLACE = re.compile(r"^(integrations)?\[\d+\]\.(properties\.?)?")
 
 COLOURS = {Fate.KEPT: "green", Fate.DEPRECATED: "yellow", Fate.MASKED: "yellow", Fate.MISSING: "red"}
 
@@ -39,6 +46,8 @@ def migrate(*, file: Path, name: str, accelerate_url: str) -> int:
     if not found:
         named = f" named {name!r}" if name else ""
         raise ConfigError(f"{file}: there is no Rally integration{named}", hint="Its type is ucv-ext-rally.")
+    # A name alone may be that of any tool's integration.
+    found = [raw for raw in found if name or "type" in raw or "properties" in raw] or found
     codes = []
     for raw in found:
         click.secho(f"{raw.get('name') or 'an integration without a name'}:", bold=True)
@@ -56,8 +65,10 @@ def _compare(raw: Mapping[str, Any], origin: str, accelerate_url: str) -> int:
         )
     except (ConfigError, ValueError) as error:
         problems = error.problems if isinstance(error, ConfigError) else ()
-        why = "; ".join(problem.path.rpartition("properties.")[2] + " " + problem.text for problem in problems)
+        why = "; ".join(f"{_PLACE.sub('', problem.path)} {problem.text}".strip() for problem in problems)
         click.echo(f"  not compared with Accelerate: {why or 'it is disabled'}")
+        if isinstance(raw.get("properties"), Mapping):
+            click.echo(f"  Masked secrets are taken from the environment: {', '.join(SECRETS)}")
         return DONE
     if target_of(one.integration) is None:
         click.echo("  not compared with Accelerate: give ACCELERATE_URL and ACCELERATE_ACCESS_KEY in the environment")

@@ -157,5 +157,7 @@ def _missing(raw: Mapping[str, Any], properties: Mapping[str, Any]) -> Iterator[
     elif "apiKey" not in names:
         text = "user and password are used; subscriptions with single sign-on take API keys only"
         yield Inherited("properties.apiKey", Fate.MISSING, text)
-    if {"proxyUsername", "proxyPassword"} & names and "proxyServer" not in names:
+    # What is masked may be empty: a download masks every secret.
+    shown = {name_of_property(key) for key, value in properties.items() if value and not MASKED.match(str(value))}
+    if {"proxyUsername", "proxyPassword"} & shown and "proxyServer" not in names:
         yield Inherited("properties.proxyServer", Fate.MISSING, "credentials of a proxy are given, but no proxy")

@@ -337,6 +337,8 @@ def _problem(detail: ErrorDetails, *, path: str, origin: str) -> Problem:
     text = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "missing":
         text = "is missing"
+    elif detail["type"] == "string_unicode":
+        text = "holds a character that is none; was it copied whole?"
     elif detail["type"] in {"string_type", "int_parsing", "float_parsing", "literal_error"}:
         text = text[0].lower() + text[1:]
     return Problem(f"{path}{where}", text, origin)

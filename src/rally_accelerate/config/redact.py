@@ -22,6 +22,7 @@ SHORTEST_SECRET = 4
 SHORTEST_PIECE = 10
 SHORTEST_IN_PIECES = 16
 
+_PERCENT = re.compile("%[0-9A-F]{2}")
 _URL_SAFE = str.maketrans("+/", "-_")
 
 #: Header values and address parts that carry credentials, whoever they belong to.
@@ -106,17 +107,24 @@ def secrets_of(integration: Integration) -> list[str]:
 
 
 def _forms(secret: str) -> set[str]:
-    encoded = {form for shift in range(3) for form in _encoded(secret.encode(), shift)}
-    quoted = {quote(secret, safe=""), quote(secret), quote_plus(secret)}
-    escaped = {repr(secret)[1:-1], json.dumps(secret)[1:-1], html.escape(secret)}
-    return {form for form in {secret} | encoded | quoted | escaped if len(form) >= SHORTEST_SECRET}
+    # Half a pair of surrogates is no text, but JSON can hold it.
+    raw = secret.encode(errors="surrogatepass")
+    encoded = {form for shift in range(3) for form in _encoded(raw, shift)}
+    quoted = {quote(raw, safe=""), quote(raw), quote_plus(raw)}
+    quoted |= {_PERCENT.sub(lambda match: match[0].lower(), form) for form in quoted}
+    escaped = {repr(secret)[1:-1], repr(raw)[2:-1], html.escape(secret), html.escape(secret).replace("&#x27;", "&#39;")}
+    written = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
+    # JSON within JSON, as gateways hand on what they were told.
+    written |= {json.dumps(form)[1:-1] for form in written}
+    written |= {form.replace("/", "\\/") for form in written}
+    return {form for form in {secret} | encoded | quoted | escaped | written if len(form) >= SHORTEST_SECRET}
 
 
 def _encoded(secret: bytes, shift: int) -> set[str]:
     """What base64 makes of a secret behind so many other bytes, without the characters that those share."""
     text = base64.b64encode(bytes(shift) + secret).decode()
     whole = text[-(-8 * shift // 6) : 8 * (shift + len(secret)) // 6]
-    both = {whole, text} if shift == 0 else {whole}
+    both = {whole, text, text.rstrip("=")} if shift == 0 else {whole}
     return both | {form.translate(_URL_SAFE) for form in both}
 
 

@@ -112,12 +112,17 @@ def understood(given: Given) -> Arguments:
         loaded = from_platform(given.properties, envelope)
     except ConfigError as error:
         problems += error.problems
-    if not state.tracker_id:
+    unread = {problem.path for problem in problems}
+    if not state.tracker_id and "state.trackerId" not in unread:
         problems.append(Problem("state.trackerId", "is missing: issues belong to an integration"))
-    if not (state.api_server_url or (loaded and loaded.integration.properties.accelerate_url)):
+    if not (
+        state.api_server_url
+        or "state.apiServerUrl" in unread
+        or (loaded and loaded.integration.properties.accelerate_url)
+    ):
         problems.append(Problem("state.apiServerUrl", "is missing: the address of the Accelerate server"))
     key = _access_key(given.properties)
-    if not key:
+    if not key and "properties.ucvAccessKey" not in unread:
         text = "no user access key; edit and save the integration, so that the server makes one, or enter ucvAccessKey"
         problems.append(Problem("properties._userAccessKey", text))
     if problems or loaded is None:
@@ -139,6 +144,8 @@ def _object(text: str, name: str, passphrase: str) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         # The decoder's own text is fine, its excerpt is not: the argument may be all secrets.
         raise ConfigError(f"{name} is not valid JSON: {error.msg} at character {error.pos + 1}") from None
+    except ValueError:
+        raise ConfigError(f"{name} holds a number that is too long") from None
     except RecursionError:
         raise ConfigError(f"{name} is nested too deeply") from None
     if not isinstance(found, dict):

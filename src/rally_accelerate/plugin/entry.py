@@ -6,6 +6,8 @@ come while a run still imports.
 """
 
 import gc
+import io
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -33,6 +35,7 @@ def node(arguments: Sequence[str]) -> int:
     Args:
         arguments: The script's name and what follows it.
     """
+    _open_output()
     if not arguments or Path(arguments[0]).name != SCRIPT:
         return _refused(f"This image runs the Rally plug-in, not Node: the first argument is {SCRIPT}.")
     return main(arguments[1:])
@@ -45,9 +48,9 @@ def main(words: Sequence[str]) -> int:
         words: The interface and what follows it.
     """
     signal.signal(signal.SIGTERM, _stop)
+    _open_output()
     if words and words[0].lower() == GET_MANIFEST:
-        sys.stdout.write(MANIFEST.read_text(encoding="utf-8"))
-        return DONE
+        return DONE if _printed(MANIFEST.read_text(encoding="utf-8")) else FAILED
     if fault := _fault(words):
         return _refused(fault)
     try:
@@ -61,6 +64,7 @@ def main(words: Sequence[str]) -> int:
         gc.set_threshold(50_000, 20, 100)
         return run_event(words[2], words[3])
     except KeyboardInterrupt:
+        _tell("WARN", "stopped before anything was asked or sent")
         return STOPPED
 
 
@@ -83,12 +87,34 @@ def _fault(words: Sequence[str]) -> str:
 
 
 def _refused(text: str) -> int:
+    _tell("ERROR", text)
+    return FAILED
+
+
+def _tell(level: str, text: str) -> None:
     # The same form as every other line, without importing what writes those.
     from datetime import UTC, datetime  # noqa: PLC0415
 
     moment = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    sys.stdout.write(f"[{moment}] [ERROR] rally - {' '.join(text.split())}\n")
-    return FAILED
+    _printed(f"[{moment}] [{level}] rally - {' '.join(text.split())}\n")
+
+
+def _open_output() -> None:
+    """Let every text be printed, whatever the user's language, and if nobody listens."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
+    elif sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - for the rest of the process
+
+
+def _printed(text: str) -> bool:
+    """Whether somebody took what was printed."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError:
+        return False
+    return True
 
 
 def _stop(*_: object) -> None:

@@ -1,15 +1,30 @@
 """What a run prints: lines in the host's form, one for each fact, without secrets (accelerate-host.md 1.6, 1.7)."""
 
 import logging
+import re
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TextIO
 
 from rally_accelerate.config.redact import Redactor
 from rally_accelerate.errors import ConfigError, RallyAccelerateError
 from rally_accelerate.observe.logs import LEVELS, QUIET
 
 NAME = "rally"
+
+if TYPE_CHECKING:
+    _Handler = logging.StreamHandler[TextIO]
+else:
+    _Handler = logging.StreamHandler
+
+#: What settings are called where the platform gives them (accelerate-host.md 1.3).
+_NAMES_HERE = {
+    "properties.accelerateUrl": "state.apiServerUrl",
+    "Check accelerateUrl": "Check the address that Accelerate gives (state.apiServerUrl)",
+    "Check ucvAccessKey": "Edit and save the integration, so that it gets a new user access key, or check ucvAccessKey",
+}
+_NAMES = re.compile("|".join(map(re.escape, _NAMES_HERE)))
 
 _WORDS = {logging.DEBUG: "DEBUG", logging.WARNING: "WARN", logging.CRITICAL: "FATAL"}
 
@@ -33,6 +48,13 @@ class HostFormatter(logging.Formatter):
         return f"[{moment}] [{_WORDS.get(record.levelno, record.levelname)}] {NAME} - {text}"
 
 
+class HostHandler(_Handler):
+    """Prints lines, and goes on when nobody listens any more."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
+        """Leave the line out: logging's own report of it would show the arguments, secrets among them."""
+
+
 def set_up(level: str, secrets: Iterable[str]) -> None:
     """Send the log to the standard output, which is what the platform keeps of a run.
 
@@ -40,7 +62,7 @@ def set_up(level: str, secrets: Iterable[str]) -> None:
         level: One of the host's level words, upper case.
         secrets: Whatever must not be shown.
     """
-    handler = logging.StreamHandler(sys.stdout)
+    handler = HostHandler(sys.stdout)
     handler.setFormatter(HostFormatter(Redactor(secrets)))
     root = logging.getLogger("rally_accelerate")
     root.handlers[:] = [handler]
@@ -51,10 +73,11 @@ def set_up(level: str, secrets: Iterable[str]) -> None:
 
 
 def tell_error(log: logging.Logger, error: RallyAccelerateError) -> None:
-    """What is wrong, where, and what to do, each in a line."""
-    log.error("%s", error)
+    """What is wrong, where, and what to do, each in a line and once."""
+    texts = [str(error)]
     if isinstance(error, ConfigError):
-        for problem in error.problems:
-            log.error("%s", problem)
+        texts += map(str, error.problems)
     if error.hint:
-        log.error("What to do: %s", error.hint)
+        texts.append(f"What to do: {error.hint}")
+    for text in dict.fromkeys(texts):
+        log.error("%s", _NAMES.sub(lambda match: _NAMES_HERE[match[0]], text))

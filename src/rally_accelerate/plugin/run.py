@@ -2,13 +2,17 @@
 
 import asyncio
 import logging
+import os
 import secrets
 import signal
 import sys
+import threading
 import time
+from collections.abc import Collection, Coroutine
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from rally_accelerate import __version__
 from rally_accelerate.accelerate.platform import Platform, Recalled
@@ -23,6 +27,7 @@ from rally_accelerate.plugin import arguments, lines, memory
 from rally_accelerate.plugin.entry import DONE, EVENT, FAILED, STOPPED
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.rally.records import Scope
+from rally_accelerate.rally.transport import notices_of
 from rally_accelerate.sync.engine import Plans, sync_once
 from rally_accelerate.sync.gone import removal_of
 from rally_accelerate.sync.ports import Watch
@@ -35,6 +40,9 @@ KEY_FILE = Path("encryptKey")
 
 #: A run that is told to end has two seconds: so long it may try to have its progress kept.
 LAST_WORDS_SECONDS = 1.2
+
+#: Then the process ends, finished or not.
+LAST_SECONDS = 1.6
 
 #: A line about how far a run is, every so often.
 SECONDS_BETWEEN_LINES = 5.0
@@ -55,7 +63,7 @@ def run_event(process: str, velocity: str) -> int:
         log.info("Found decryption key file" if passphrase else "No Decryption Key Found")
         understood = arguments.understood(given)
         lines.set_up(given.level, (*given.secrets, passphrase, *secrets_of(understood.loaded.integration)))
-        return asyncio.run(_stoppable(_Event(understood)))
+        return asyncio.run(stoppable(_Event(understood).go()))
     except RallyAccelerateError as error:
         lines.tell_error(log, error)
         return FAILED
@@ -67,7 +75,8 @@ def run_event(process: str, velocity: str) -> int:
         log.debug("its traceback:", exc_info=True)
         return FAILED
     finally:
-        sys.stdout.flush()
+        with suppress(OSError):
+            sys.stdout.flush()
 
 
 def _passphrase() -> str:
@@ -84,16 +93,37 @@ def _passphrase() -> str:
     return text
 
 
-async def _stoppable(event: "_Event") -> int:
-    """Run the event; SIGTERM and SIGINT end it, with its progress kept."""
-    task = asyncio.create_task(event.go())
+async def stoppable(work: Coroutine[Any, Any, int]) -> int:
+    """Do some work to its exit code; SIGTERM and SIGINT cancel it, and end the process soon, whatever it is at.
+
+    Args:
+        work: What to do; it may say some last words when it is cancelled.
+    """
+    task = asyncio.create_task(work)
+    loop = asyncio.get_running_loop()
+    last = threading.Timer(LAST_SECONDS, _end, [task])
+    last.daemon = True
+
+    def stop(*_: object) -> None:
+        # Not a handler of the loop's: those wait until a long page is mapped.
+        loop.call_soon_threadsafe(task.cancel)
+        if last.ident is None:
+            last.start()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        signal.signal(number, stop)
     try:
         return await task
     except asyncio.CancelledError:
         log.warning("stopped; the next run goes on where this one ended")
         return STOPPED
+
+
+def _end(task: asyncio.Task[int]) -> None:
+    """End the process, whatever it is at: a name that is being looked up, for one, cannot be cancelled."""
+    if not task.done():
+        log.warning("stopped in the middle; the next run goes on from what was kept last")
+    os._exit(STOPPED)
 
 
 class _Event:
@@ -168,7 +198,7 @@ class _Event:
             raise
         finally:
             beat.cancel()
-        _tell(report)
+        _tell(report, told=notices_of(properties))
         return await self._ended(report, state, platform)
 
     async def _ended(self, report: SyncReport, state: memory.PlatformState, platform: Platform) -> int:
@@ -235,10 +265,11 @@ def _lines() -> Watch:
     return watch
 
 
-def _tell(report: SyncReport) -> None:
+def _tell(report: SyncReport, *, told: Collection[str]) -> None:
     tally = report.tally
     for notice in report.notices:
-        log.info("%s", notice)
+        if notice not in told:
+            log.info("%s", notice)
     for skip in report.skipped:
         log.warning("skipped %s: %s", skip.key, skip.reason)
     if tally.skipped > len(report.skipped):

@@ -8,6 +8,8 @@ import pytest
 from support.container import Container, added, assembled, working_in
 from support.processes import RunningHost, Simulator, host, simulator
 
+PASSPHRASE = "a passphrase with blanks and ümlauts"
+
 
 @pytest.fixture(scope="session")
 def tree() -> Iterator[Path]:
@@ -16,9 +18,16 @@ def tree() -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture(params=["", PASSPHRASE], ids=["plain", "encrypted"])
+def container(tree: Path, request: pytest.FixtureRequest) -> Iterator[Container]:
+    """A container of its own for each test, whose arguments are plain once and encrypted once."""
+    with working_in(tree, passphrase=request.param) as made:
+        yield made
+
+
 @pytest.fixture
-def container(tree: Path) -> Iterator[Container]:
-    """A container of its own for each test."""
+def bare(tree: Path) -> Iterator[Container]:
+    """A container without a key."""
     with working_in(tree) as made:
         yield made
 

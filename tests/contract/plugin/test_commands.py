@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from rally_accelerate import __version__
 from rally_accelerate.config.model import Properties
 from rally_accelerate.plugin.manifest import EVENT, manifest
 from support.container import Container, event_words, process_props
@@ -28,16 +29,16 @@ OF_THE_PAGE = [
 ]
 
 
-def test_the_manifest_is_json_on_stdout_and_nothing_else(container: Container) -> None:
-    told = container.run("getManifest")
+def test_the_manifest_is_json_on_stdout_and_nothing_else(bare: Container) -> None:
+    told = bare.run("getManifest")
     assert (told.code, told.err) == (0, "")
     assert json.loads(told.out) == manifest()
     assert told.out.startswith('{\n  "pluginId": "ucv-ext-rally",\n')
 
 
-def test_the_manifest_needs_no_key(container: Container) -> None:
-    container.lay("a passphrase")
-    assert json.loads(container.run("getManifest").out) == manifest()
+def test_the_manifest_needs_no_key(bare: Container) -> None:
+    bare.lay("a passphrase")
+    assert json.loads(bare.run("getManifest").out) == manifest()
 
 
 def test_the_manifest_has_what_the_page_has_and_hides_the_rest() -> None:
@@ -87,18 +88,18 @@ def test_checkboxes_that_are_on_unless_unticked_say_so() -> None:
         (["scheduledEvents", EVENT, "{}"], "velocityProps is missing"),
     ],
 )
-def test_a_command_that_is_none_gets_a_sentence(container: Container, words: list[str], sentence: str) -> None:
-    told = container.run(*words)
+def test_a_command_that_is_none_gets_a_sentence(bare: Container, words: list[str], sentence: str) -> None:
+    told = bare.run(*words)
     assert (told.code, told.err) == (1, "")
     assert sentence in told.out
     assert told.out.count("\n") == 1
 
 
-def test_a_script_of_other_name_is_refused(container: Container) -> None:
-    (container.workdir / "other.js").write_text("")
-    told = container.run("other.js")
-    assert told.code == 1
-    assert "There is no interface 'other.js'" in told.out
+def test_a_script_of_other_name_is_refused(bare: Container) -> None:
+    (bare.workdir / "other.js").write_text("")
+    told = bare.call("node", "other.js")
+    assert (told.code, told.err) == (1, "")
+    assert "This image runs the Rally plug-in, not Node" in told.out
 
 
 @pytest.mark.parametrize(
@@ -118,7 +119,12 @@ def test_a_script_of_other_name_is_refused(container: Container) -> None:
         ('{"state": {"lastRun": "soon"}, "properties": {}}', "{}", "state.lastRun: must be an instant"),
         ('{"state": {"deltaTime": []}, "properties": {}}', "{}", "state.deltaTime: must be an instant"),
         ('{"state": {"trackerId": {}}, "properties": {}}', "{}", "state.trackerId: must be a text"),
-        ("[" * 100_000, "{}", "nested too deeply"),
+        ("[" * 60_000, "{}", "nested too deeply"),
+        ('{"state": {"lastRun": ' + "9" * 5000 + "}}", "{}", "holds a number that is too long"),
+        ('{"state": {}, "properties": []}', "{}", "properties: must be an object"),
+        ('{"state": {}, "properties": {}}', "[]", "velocityProps) must be a JSON object"),
+        ('{"state": {"lastRun": true}, "properties": {}}', "{}", "state.lastRun: must be an instant"),
+        ('{"state": {"apiServerUrl": 1.5}, "properties": {}}', "{}", "state.apiServerUrl: must be"),
     ],
 )
 def test_arguments_that_cannot_be_used_get_a_sentence(
@@ -126,8 +132,9 @@ def test_arguments_that_cannot_be_used_get_a_sentence(
 ) -> None:
     told = container.run("scheduledEvents", EVENT, process, velocity)
     assert (told.code, told.err) == (1, "")
-    assert sentence in told.out
+    assert told.out.count(sentence) == 1
     assert "Traceback" not in told.out
+    assert "fault in the plug-in" not in told.out
 
 
 @pytest.mark.parametrize(
@@ -145,7 +152,17 @@ def test_arguments_that_cannot_be_used_get_a_sentence(
         ({"pageSize": "many"}, 1, "properties.pageSize"),
         ({"baseUrl": "ftp://x"}, 1, "properties.baseUrl: must begin with https://"),
         ({"baseUrl": "http://127.0.0.1:9", "retrySeconds": "0"}, 1, "Check host and port of baseUrl"),
-        ({"_userAccessKey": "wrong-access-key-012345"}, 1, "Check ucvAccessKey"),
+        ({"baseUrl": "https://rally.invalid", "retrySeconds": "0"}, 1, "cannot be resolved"),
+        ({"baseUrl": "ACCELERATE", "retrySeconds": "0"}, 1, "Check baseUrl: only the server's address"),
+        ({"apiKey": ["a", "b"]}, 1, "properties.apiKey: input should be a valid string"),
+        ({"apiKey": "half-\ud800-a-character"}, 1, "properties.apiKey: input should be a valid string"),
+        ({"apiKey": "cut\nin-two-by-a-line-end"}, 1, "properties.apiKey: has characters that no key has"),
+        ({"username": {}, "password": 12345678}, 1, "properties.password: input should be a valid string"),
+        ({"workspace": ["x"]}, 1, "properties.workspace"),
+        ({"proxyServer": "socks5://127.0.0.1:9"}, 1, "must be an http:// or https:// proxy"),
+        ({"_userAccessKey": "wrong-access-key-012345"}, 1, "or check ucvAccessKey"),
+        ({"_userAccessKey": {"value": "an-object"}}, 1, "properties.ucvAccessKey: input should be a valid string"),
+        ({"_userAccessKey": "half-\ud800-a-character"}, 1, "properties.ucvAccessKey: input should be a valid string"),
         ({"_userAccessKey": None}, 1, "no user access key"),
         ({"fieldMapping": "[{]"}, 1, "properties.fieldMapping: is no JSON"),
         ({"colour": "green", "retrySeconds": "0"}, 0, "complete in"),
@@ -160,10 +177,13 @@ def test_settings_that_are_wrong_get_a_sentence(
     code: int,
     sentence: str,
 ) -> None:
-    told = container.run(*event_words(process_props(rally, target, tracker, properties=properties)))
+    given = {name: target.url if value == "ACCELERATE" else value for name, value in properties.items()}
+    told = container.run(*event_words(process_props(rally, target, tracker, properties=given)))
     assert (told.code, told.err) == (code, ""), told.out
-    assert sentence in told.out
+    assert told.out.count(sentence) == 1, told.out
     assert "Traceback" not in told.out
+    for secret in (rally.key, target.key, "wrong-access-key", "wrong-password", "12345678", "in-two", "an-object"):
+        assert secret not in told.out
 
 
 @pytest.mark.parametrize(
@@ -171,16 +191,25 @@ def test_settings_that_are_wrong_get_a_sentence(
     [
         ({"apiServerUrl": "http://127.0.0.1:9"}, "http://127.0.0.1:9"),
         ({"apiServerUrl": ""}, "state.apiServerUrl: is missing"),
+        ({"apiServerUrl": {"a": 1}}, "state.apiServerUrl: must be a text"),
         ({"apiServerUrl": "nowhere at all"}, "Check the address"),
+        ({"apiServerUrl": "https://accelerate.invalid"}, "https://accelerate.invalid"),
+        ({"apiServerUrl": "http://u:pw@127.0.0.1"}, "state.apiServerUrl: must not hold a user or password"),
+        ({"apiServerUrl": "RALLY"}, "Check the address that Accelerate gives (state.apiServerUrl)"),
     ],
 )
 def test_a_platform_that_cannot_be_reached_gets_a_sentence(
     container: Container, rally: Simulator, target: RunningHost, tracker: str, state: dict[str, object], sentence: str
 ) -> None:
-    props = process_props(rally, target, tracker, state=state, properties={"retrySeconds": "0"})
+    given = {name: rally.url if value == "RALLY" else value for name, value in state.items()}
+    props = process_props(rally, target, tracker, state=given, properties={"retrySeconds": "0"})
     told = container.run(*event_words(props))
     assert (told.code, told.err) == (1, "")
     assert sentence in told.out
+    # Of that name there is no setting in the form.
+    assert "accelerateUrl" not in told.out
+    assert rally.key not in told.out
+    assert target.key not in told.out
 
 
 def test_the_tree_is_nobodys_to_write_and_holds_what_it_says(tree: Path) -> None:
@@ -188,6 +217,9 @@ def test_the_tree_is_nobodys_to_write_and_holds_what_it_says(tree: Path) -> None
         assert path.stat().st_mode & 0o022 == 0, path
         assert path.stat().st_mode & 0o004, path
     listed = json.loads((tree / "opt/rally-accelerate/sbom.json").read_text())
+    whole = listed["metadata"]["component"]
+    assert (whole["name"], whole["version"]) == ("rally-accelerate", __version__)
+    assert not list(tree.rglob("direct_url.json")), "they name folders of the machine that builds"
     names = {(part["name"], part.get("version")) for part in listed["components"]}
     there = tree / "opt/rally-accelerate/lib"
     for name, version in names:

@@ -70,6 +70,11 @@ def test_each_setting_gets_its_sentence(properties: dict[str, Any], path: str, w
     assert any(word in each.text for each in found) if path else not found
 
 
+def test_a_masked_proxy_password_may_be_an_empty_one() -> None:
+    found = inherited({"name": "x", "properties": {"apiKey": "****", "proxyPassword": "****"}})
+    assert not [each for each in found if each.path == "properties.proxyServer"]
+
+
 def test_a_reference_by_name_says_that_it_is_one() -> None:
     (last,) = [each for each in inherited({"name": "x"}) if each.fate is Fate.MISSING]
     assert "refers to the integration by its name only" in last.text

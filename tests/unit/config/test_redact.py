@@ -1,6 +1,8 @@
 """No form of a secret passes the redactor."""
 
 import base64
+import html
+import json
 import logging
 from urllib.parse import quote
 
@@ -14,16 +16,37 @@ from rally_accelerate.config.redact import RedactingFormatter, Redactor, secrets
 SECRET = "p@ss:w/rd%'\"1"
 
 
-def forms() -> list[str]:
-    return [SECRET, quote(SECRET, safe=""), base64.b64encode(SECRET.encode()).decode(), repr(SECRET)[1:-1]]
+#: Too short to be masked in pieces, so that each form has to be known as a whole.
+SHORT = "ü\"p/'d<1"
 
 
-@pytest.mark.parametrize("form", forms())
-def test_forms(form: str) -> None:
-    shown = Redactor([SECRET]).redact(f"before {form} after")
-    assert form not in shown
-    assert shown.startswith("before ")
-    assert shown.endswith(" after")
+def forms(secret: str) -> list[str]:
+    once = json.dumps(secret)[1:-1]
+    return [
+        secret,
+        quote(secret, safe=""),
+        quote(secret, safe="").lower(),
+        base64.b64encode(secret.encode()).decode(),
+        base64.urlsafe_b64encode(secret.encode()).decode().rstrip("="),
+        repr(secret)[1:-1],
+        repr(secret.encode())[2:-1],
+        once,
+        json.dumps(once)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        once.replace("/", "\\/"),
+        html.escape(secret),
+        html.escape(secret).replace("&#x27;", "&#39;"),
+    ]
+
+
+@pytest.mark.parametrize(("secret", "form"), [(secret, form) for secret in (SECRET, SHORT) for form in forms(secret)])
+def test_forms(secret: str, form: str) -> None:
+    shown = Redactor([secret]).redact(f"before {form} after")
+    assert shown in {"before *** after", "before ***== after", "before ***= after"}
+
+
+def test_half_a_character_does_not_break_it() -> None:
+    assert Redactor(["half-\ud800-a-secret"]).redact("a half-\ud800-a-secret b") == "a *** b"
 
 
 @given(st.text(min_size=4, max_size=30), st.text(), st.text())
