@@ -37,6 +37,9 @@ ANSWERS_AT_ONCE = 1
 
 ITEMS_BETWEEN_PAUSES = 200
 
+#: Changes are there after 15 to 60 seconds (rally-api.md 4.1): what is not there after so long, revisions tell.
+LONGEST_LAG = timedelta(minutes=30)
+
 #: For how many seconds a failing Lookback is tried again before revisions take its place.
 LOOKBACK_PATIENCE = 20.0
 
@@ -49,6 +52,11 @@ RENAMED = (Shape.CHOICE, Shape.FLOW_STATE, Shape.PERSON)
 PARTLY = (
     "Lookback shows some items' past only in part, because it touches projects that this user may not see; their "
     "revisions are read instead."
+)
+
+LATE = (
+    "Lookback lags behind by more than half an hour, or has lost changes; the history of what changed since is read "
+    "from revisions."
 )
 
 
@@ -73,7 +81,9 @@ class Pasts:
         #: Why Lookback is not asked any more; empty while it is.
         self._given_up = ""
         self._told: list[str] = []
-        self._told_partly = False
+        #: Why some items' past was not taken from Lookback; each reason is told once.
+        self._reasons: set[str] = set()
+        self._overdue_before = scope.now - LONGEST_LAG
         # With revisions at hand, a failing Lookback must not hold up everything.
         self._patience = LOOKBACK_PATIENCE if self._wanted == "auto" else math.inf
         #: Closed projects whose timeboxes nobody has named yet.
@@ -144,14 +154,22 @@ class Pasts:
         found: dict[int, Past] = {}
         for number, record in enumerate(records, start=1):
             past = self._past(reader, record, condensed.get(record.object_id), told.fed_until)
-            if past.whole or self._wanted == "lookback":
+            reason = self._unfit(record, past)
+            if not reason or self._wanted == "lookback":
                 found[record.object_id] = past
+            elif reason not in self._reasons:
+                self._reasons.add(reason)
+                self._told.append(reason)
             if number % ITEMS_BETWEEN_PAUSES == 0:
                 await asyncio.sleep(0)
-        if len(found) < len(records) and not self._told_partly:
-            self._told_partly = True
-            self._told.append(PARTLY)
         return found
+
+    def _unfit(self, record: Record, past: Past) -> str:
+        """Why revisions have to tell an item's past, or nothing."""
+        if not past.whole:
+            return PARTLY
+        # A change of just now is on its way, and completed in the next run; an old one may never come.
+        return "" if past.up_to_date or record.revision.updated_at > self._overdue_before else LATE
 
     def _past(
         self,
