@@ -7,6 +7,7 @@ together until they fill one. What Lookback refuses, has not got yet or shows on
 import asyncio
 import math
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ from rally_accelerate.errors import RallyAccelerateError
 from rally_accelerate.rally import clauses, lookback, snapshots
 from rally_accelerate.rally.calls import SNAPSHOT, Caller, largest_page
 from rally_accelerate.rally.histories import Histories
+from rally_accelerate.rally.linked import linked
 from rally_accelerate.rally.names import Names
 from rally_accelerate.rally.pastfields import TIMEBOXES, PastFields, Shape, choice_text
 from rally_accelerate.rally.records import NO_PAST, Past, PastSource, Record, Revision, Scope
@@ -75,6 +77,7 @@ class Pasts:
         self._workspace = scope.workspace.object_id
         self._fields = fields
         self._wanted = properties.history_source
+        self._links = properties.relations
         self._page_size = largest_page(SNAPSHOT, properties)
         self._histories = Histories(caller, workspace=self._workspace, page_size=largest_page("revision", properties))
         self._turns = asyncio.Semaphore(ANSWERS_AT_ONCE)
@@ -273,7 +276,7 @@ class Pasts:
             past = reader.past(
                 its, project=project, collections=_collections(record), present=_present(record, self._fields)
             )
-            found[record.object_id] = past
+            found[record.object_id] = replace(past, linked=linked(its)) if self._links else past
             if number % ITEMS_BETWEEN_PAUSES == 0:
                 await asyncio.sleep(0)
         return found

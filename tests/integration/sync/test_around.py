@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -69,6 +70,29 @@ def test_relations_name_parents_predecessors_and_successors_by_id(world: World, 
     assert issues[str(second.object_id)]["relations"] == related
     parent = {"id": str(defect["values"]["Requirement"]["object_id"]), "type": "PARENT"}
     assert parent in issues[str(defect["object_id"])]["relations"]
+
+
+def test_many_dependencies_take_few_requests_where_only_texts_tell_of_them(world: World) -> None:
+    stories = [world.create_item("story", Name=f"Story, the [{number}]th").object_id for number in range(60)]
+    for one, other in pairwise(stories):
+        world.link(one, other)
+    issues, requests = uploaded(world, "revisions")
+    for before, its, after in zip(stories, stories[1:], stories[2:], strict=False):
+        ids = {each["id"] for each in issues[str(its)]["relations"]}
+        assert ids == {str(before), str(after)}
+    # 118 collections are not read one after the other.
+    assert not {"hierarchicalrequirement/predecessors", "hierarchicalrequirement/successors"} & set(requests)
+    assert requests["hierarchicalrequirement"] <= 6
+
+
+def test_what_the_texts_do_not_tell_is_asked_for(world: World) -> None:
+    first, second, third = (world.create_item("story", Name=f"Story {number}").object_id for number in range(3))
+    world.link(first, third)
+    # A link without a text: an old one, or one that an import made.
+    world.ties.link(world.find(second).index, world.find(third).index)
+    issues, requests = uploaded(world, "revisions")
+    assert {each["id"] for each in issues[str(third)]["relations"]} == {str(first), str(second)}
+    assert requests["hierarchicalrequirement/predecessors"] == 1
 
 
 @pytest.mark.parametrize("source", SOURCES)
