@@ -17,6 +17,7 @@ from rally_accelerate.errors import RallyAccelerateError
 from rally_accelerate.rally import clauses, lookback, snapshots
 from rally_accelerate.rally.calls import SNAPSHOT, Caller, largest_page
 from rally_accelerate.rally.histories import Histories
+from rally_accelerate.rally.labels import Labels
 from rally_accelerate.rally.linked import linked
 from rally_accelerate.rally.names import Names
 from rally_accelerate.rally.pastfields import TIMEBOXES, PastFields, Shape, choice_text
@@ -80,6 +81,7 @@ class Pasts:
         self._links = properties.relations
         self._page_size = largest_page(SNAPSHOT, properties)
         self._histories = Histories(caller, workspace=self._workspace, page_size=largest_page("revision", properties))
+        self._labels = Labels(caller, workspace=self._workspace, fields=fields)
         self._turns = asyncio.Semaphore(ANSWERS_AT_ONCE)
         #: Why Lookback is not asked any more; empty while it is.
         self._given_up = ""
@@ -266,10 +268,19 @@ class Pasts:
         return told
 
     async def _from_revisions(self, records: Sequence[Record]) -> dict[int, Past]:
+        by_kind: dict[str, list[Record]] = {}
+        for record in records:
+            by_kind.setdefault(record.kind, []).append(record)
+        found: dict[int, Past] = {}
+        for kind, its in by_kind.items():
+            found.update(await self._from_revisions_of(its, await self._labels.of(kind)))
+        return found
+
+    async def _from_revisions_of(self, records: Sequence[Record], fields: PastFields) -> dict[int, Past]:
         by_history = await self._histories.of(records)
         revisions = [by_history.get(ref_id(record.fields.get("RevisionHistory")) or 0, ()) for record in records]
-        which = await self._which_timebox(revisions)
-        reader = clauses.Reader(self._fields, which)
+        which = await self._which_timebox(revisions, fields)
+        reader = clauses.Reader(fields, which)
         found: dict[int, Past] = {}
         for number, (record, its) in enumerate(zip(records, revisions, strict=True), start=1):
             project = clauses.Place(_name(record, "Project"), ref_id(record.fields.get("Project") or {}))
@@ -281,10 +292,10 @@ class Pasts:
                 await asyncio.sleep(0)
         return found
 
-    async def _which_timebox(self, revisions: Sequence[Sequence[Revision]]) -> clauses.WhichTimebox:
+    async def _which_timebox(self, revisions: Sequence[Sequence[Revision]], fields: PastFields) -> clauses.WhichTimebox:
         wanted: dict[Shape, set[str]] = {}
         for its in revisions:
-            for shape, names in clauses.timebox_names(its, self._fields).items():
+            for shape, names in clauses.timebox_names(its, fields).items():
                 wanted.setdefault(shape, set()).update(names)
         known = {shape: await self.names.timeboxes_named(shape, names) for shape, names in wanted.items() if names}
 

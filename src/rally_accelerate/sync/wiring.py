@@ -101,7 +101,7 @@ async def _rules(properties: Properties, source: RallyClient) -> Rules:
     scope = await source.open_early()
     definitions = {
         kind: [
-            AttributeDefinition(each.element_name, each.display_name, each.attribute_type, each.custom)
+            AttributeDefinition(each.element_name, each.display_name, each.attribute_type, each.custom, each.target)
             for each in attributes
         ]
         for kind, attributes in (await source.definitions(scope)).items()
