@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,11 +11,14 @@ from pydantic import SecretStr
 
 from rally_accelerate.accelerate.payload import item_in
 from rally_accelerate.config.load import validated
+from rally_accelerate.errors import ConfigError
+from rally_accelerate.model.progress import Learned, Progress
 from rally_accelerate.model.report import SyncReport
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.sync.engine import sync_once
+from rally_accelerate.sync.learning import rules_for
 from rally_accelerate.sync.preview import PreviewSink
-from rally_accelerate.sync.state import MemoryState
+from rally_accelerate.sync.state import MemoryState, StateFile
 from rally_accelerate.sync.wiring import Target, links
 from rally_sandbox.clock import Clock
 from rally_sandbox.serving import SANDBOX_API_KEY, serve
@@ -49,7 +53,8 @@ async def synced(url: str, state: MemoryState, **given: Any) -> tuple[SyncReport
     sink = PreviewSink(keep=10**6)
     target = Target("https://accelerate.invalid", SecretStr(""))
     async with links(integration, target=target, limiters=LimiterPool()) as connected:
-        report = await sync_once(connected.source, sink, state, connected.rules, lambda: datetime.now(UTC))
+        rules = await rules_for(connected.source, integration.properties, state)
+        report = await sync_once(connected.source, sink, state, rules, lambda: datetime.now(UTC))
     assert report.failure is None, report.failure
     return report, {issue.external_id: item_in(issue) for issue in sink.issues}
 
@@ -127,3 +132,46 @@ def test_a_relabelled_field_keeps_its_history(world: World, source: str) -> None
     ]
     assert [value[0]["name"] for _, _, value in told(issues[str(story)], "sprint")] == [sprint.name]
     assert report.tally.complete == len(issues)
+
+
+RULES = [{"type": "*", "fieldMapping": {"extended.risk": "Risk Level"}}]
+
+
+def test_a_quiet_run_asks_for_no_definitions_and_a_change_of_rules_does(world: World) -> None:
+    story = world.create_item("story", c_RiskLevel="Medium").object_id
+    state = MemoryState()
+    hour(world)
+    with serve(world) as rally:
+        asyncio.run(synced(rally.url, state, fieldMapping=RULES, customFields=["Needed By"]))
+        hour(world)
+        rally.stats.reset()
+        asyncio.run(synced(rally.url, state, fieldMapping=RULES, customFields=["Needed By"]))
+        assert dict(rally.stats.requests) == {"project": 1, "hierarchicalrequirement": 1, "defect": 1}
+        world.edit(story, {"c_RiskLevel": "Low [1]"})
+        hour(world)
+        _, issues = asyncio.run(synced(rally.url, state, fieldMapping=RULES, customFields=["Needed By"]))
+        assert {key: issue["rawIssue"]["risk"] for key, issue in issues.items()} == {str(story): "Low [1]"}
+        rally.stats.reset()
+        asyncio.run(synced(rally.url, state, fieldMapping=RULES, customFields=["Reviewer"]))
+        assert rally.stats.requests["typedefinition"] == 1
+
+
+def test_a_relabelled_field_of_the_rules_is_noticed_within_a_day(world: World) -> None:
+    state = MemoryState()
+    rules = [{"type": "*", "fieldMapping": {"extended.ref": "Customer ref. no."}}]
+    with serve(world) as rally:
+        asyncio.run(synced(rally.url, state, fieldMapping=rules))
+        world.relabel("c_CustomerReference", "Ticket")
+        hour(world)
+        asyncio.run(synced(rally.url, state, fieldMapping=rules))
+        world.clock.advance(timedelta(days=1))
+        with pytest.raises(ConfigError, match=r"is called .Customer ref\. no\."):
+            asyncio.run(synced(rally.url, state, fieldMapping=rules))
+
+
+async def test_what_was_learned_comes_back_from_the_state_file(tmp_path: Path) -> None:
+    learned = Learned(key="k", at=BEGIN, definitions={"defect": (("c_A", "A", "STRING", True, ""),)})
+    with StateFile(tmp_path / "state.sqlite") as file:
+        await file.of("a").commit(Progress(learned=learned), {})
+    with StateFile(tmp_path / "state.sqlite") as file:
+        assert (await file.of("a").load()).learned == learned
