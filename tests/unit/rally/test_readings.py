@@ -151,9 +151,7 @@ written = st.lists(
     min_size=1,
     max_size=3,
 )
-patient = settings(
-    max_examples=400, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], deadline=None
-)
+patient = settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 
 
 @patient
