@@ -5,6 +5,7 @@ together until they fill one. What Lookback refuses, has not got yet or shows on
 """
 
 import asyncio
+import logging
 import math
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
@@ -23,6 +24,8 @@ from rally_accelerate.rally.names import Names
 from rally_accelerate.rally.pastfields import TIMEBOXES, PastFields, Shape, choice_text
 from rally_accelerate.rally.records import NO_PAST, Past, PastSource, Record, Revision, Scope
 from rally_accelerate.rally.wire import Request, ref_id
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -151,7 +154,11 @@ class Pasts:
             if told is None:
                 return {}
             # Rows are let go of item by item: they are many times as large as what is kept.
-            condensed = {item: reader.condensed(told.by_item.pop(item)) for item in list(told.by_item)}
+            condensed: dict[int, snapshots.Condensed] = {}
+            for item in list(told.by_item):
+                its = _condensed(reader, told.by_item.pop(item))
+                if its is not None:
+                    condensed[item] = its
         await self.names.ensure(reader.ids.by_shape, many=len(records) >= MANY)
         await self.names.ensure_items(reader.ids.items)
         if await self._asked(self._name_timeboxes(reader.ids, condensed)) is None:
@@ -247,11 +254,14 @@ class Pasts:
     async def _rows(self, ask: Callable[..., Request], *, most: int | None = None) -> list[lookback.Row]:
         """The rows of a question; with ``most``, no more than so many, and perhaps not all."""
         rows: list[lookback.Row] = []
+        came = 0
         while True:
-            answer, _ = await self._caller.page(SNAPSHOT, partial(_at_size, ask, len(rows)), patience=self._patience)
+            answer, _ = await self._caller.page(SNAPSHOT, partial(_at_size, ask, came), patience=self._patience)
             found = answer.data.get("Results")
-            rows.extend(found if isinstance(found, list) else ())
-            if not found or not answer.data.get("HasMore") or (most is not None and len(rows) >= most):
+            found = found if isinstance(found, list) else []
+            came += len(found)
+            rows.extend(row for row in found if lookback.is_dated(row))
+            if not found or not answer.data.get("HasMore") or (most is not None and came >= most):
                 return rows
 
     async def _snapshots(self, ids: Sequence[int]) -> lookback.Snapshots:
@@ -308,6 +318,16 @@ class Pasts:
             return found[0].object_id if len(found) == 1 else None
 
         return which
+
+
+def _condensed(reader: snapshots.Reader, rows: list[lookback.Row]) -> snapshots.Condensed | None:
+    """What is left of an item's snapshots; None where they are none that anybody knows, so that revisions tell."""
+    try:
+        return reader.condensed(rows)
+    except (KeyError, TypeError, ValueError) as error:
+        # One item's odd snapshots must not stop the others (accelerate-host.md 7).
+        logger.info("snapshots of %s cannot be read: %s", rows[0].get("ObjectID"), error)
+        return None
 
 
 def _at_size(ask: Callable[..., Request], start: int, size: int) -> Request:

@@ -2,10 +2,12 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from rally_sandbox import gateway, lookback
 from rally_sandbox.clock import Clock
 from rally_sandbox.serving import LIMITED_API_KEY, serve
 from rally_sandbox.world import World
@@ -124,6 +126,34 @@ def test_what_a_feed_that_stands_still_has_not_got_is_told_by_revisions() -> Non
     # Nothing is owed to a feed that may never come: otherwise the same items would be sent again in every run.
     assert report.tally.complete == len(issues)
     assert sum("lags behind" in notice for notice in report.notices) == 1
+    for key, row in truth(world).items():
+        assert told(issues[key], ids=False) == history(row, ids=False)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        None,
+        "not a row",
+        {"ObjectID": "x", "_ValidFrom": "soon"},
+        {"_ValidFrom": "soon"},
+        {"_ValidFrom": 7},
+        {"Tags": {"a": 1}, "_SnapshotNumber": "first"},
+    ],
+)
+def test_an_odd_snapshot_stops_nothing(odd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(*asked: Any) -> dict[str, Any]:
+        found = lookback.answer(*asked)
+        rows = found["Results"]
+        # In the middle of an item's life.
+        rows[5:6] = [{**row, **odd} if isinstance(odd, dict) else odd for row in rows[5:6]]
+        return found
+
+    monkeypatch.setattr(gateway, "lookback", SimpleNamespace(**{**vars(lookback), "answer": answer}))
+    world = busy_world(10, 60)
+    with serve(world) as rally:
+        report, issues = asyncio.run(synced(rally.url))
+    assert report.tally.complete == len(issues)
     for key, row in truth(world).items():
         assert told(issues[key], ids=False) == history(row, ids=False)
 
