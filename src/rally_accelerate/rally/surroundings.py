@@ -8,17 +8,16 @@ from dataclasses import replace
 
 from rally_accelerate.errors import NotFound, Rejected
 from rally_accelerate.rally.calls import Caller
+from rally_accelerate.rally.discussions import Discussions
 from rally_accelerate.rally.keyset import Listing, walk
 from rally_accelerate.rally.names import Names
 from rally_accelerate.rally.pastfields import TIMEBOXES
 from rally_accelerate.rally.query import any_of
-from rally_accelerate.rally.records import Around, Named, Past, PastSource, Post, Record, Timebox, WorkItem
+from rally_accelerate.rally.records import Around, Named, Past, PastSource, Record, Timebox, WorkItem
 from rally_accelerate.rally.selection import rows_of
-from rally_accelerate.rally.wire import WSAPI, Request, object_id, parse_instant, ref_id
+from rally_accelerate.rally.wire import WSAPI, Request, object_id, ref_id
 
 logger = logging.getLogger(__name__)
-
-_POST_FIELDS = ("ObjectID", "Artifact", "User", "Text", "CreationDate", "LastUpdateDate")
 
 #: References to other items. Fetched by themselves: in the fetch list of whole items each would bring all its own
 #: fields along, row after row (rally-api.md 1.5).
@@ -46,7 +45,7 @@ class Surroundings:
         self._caller = caller
         self._workspace = workspace
         self._names = names
-        self._posts = posts
+        self._discussions = Discussions(caller, workspace=workspace) if posts else None
         self._links = links
         #: ObjectIDs by kind and FormattedID, and what was asked for and not found.
         self._by_key: dict[str, dict[str, int]] = defaultdict(dict)
@@ -56,7 +55,7 @@ class Surroundings:
         """The items with their pasts and what stands around them, in the same order."""
         pasts = await self._linked(records, pasts) if self._links else [replace(past, links={}) for past in pasts]
         await self._names.ensure_items({"PortfolioItem": _referred(pasts, "PortfolioItem")})
-        posts = await self._discussions(records) if self._posts else {}
+        posts = await self._discussions.of(records) if self._discussions is not None else {}
         return [
             WorkItem(
                 record=record,
@@ -69,27 +68,6 @@ class Surroundings:
             )
             for record, past in zip(records, pasts, strict=True)
         ]
-
-    async def _discussions(self, records: Sequence[Record]) -> Mapping[int, list[Post]]:
-        wanted = {record.object_id for record in records if _count(record, "Discussion")}
-        found: dict[int, list[Post]] = defaultdict(list)
-        listing = Listing(kind="conversationpost", fetch=_POST_FIELDS, workspace=self._workspace)
-        async for row in rows_of(self._caller, listing, sorted(wanted), field="Artifact.ObjectID"):
-            item, its_id = ref_id(row.get("Artifact")), ref_id(row)
-            created = parse_instant(row.get("CreationDate"))
-            if item not in wanted or its_id is None or created is None:
-                continue
-            user = row.get("User")
-            found[item].append(
-                Post(
-                    object_id=its_id,
-                    user=str(user.get("_refObjectName") or "") if isinstance(user, Mapping) else "",
-                    created=created,
-                    updated=parse_instant(row.get("LastUpdateDate")) or created,
-                    text=str(row.get("Text") or ""),
-                )
-            )
-        return found
 
     async def _linked(self, records: Sequence[Record], pasts: Sequence[Past]) -> list[Past]:
         """The pasts with links; Lookback tells them, for the others they are asked for."""
@@ -205,8 +183,3 @@ class Surroundings:
 
 def _referred(pasts: Sequence[Past], name: str) -> set[int]:
     return {its_id for past in pasts for its_id in past.links.get(name, ())}
-
-
-def _count(record: Record, name: str) -> int:
-    value = record.fields.get(name)
-    return (object_id(value.get("Count")) or 0) if isinstance(value, Mapping) else 0

@@ -1,14 +1,19 @@
 """Discussions, relations and epics reach Accelerate, whichever source tells the history."""
 
 import asyncio
+import math
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
+from rally_accelerate.config.load import validated
+from rally_accelerate.model.progress import Walk
+from rally_accelerate.rally.client import RallyClient
+from rally_accelerate.rally.limiter import LimiterPool
 from rally_sandbox.clock import Clock
-from rally_sandbox.serving import serve
+from rally_sandbox.serving import SANDBOX_API_KEY, serve
 from rally_sandbox.world import World
 from support.first_sync import synced
 
@@ -57,6 +62,33 @@ def test_discussions_of_all_items_are_there_and_may_be_left_out(world: World) ->
     issues, requests = uploaded(world, "lookback", comments=False)
     assert "conversationpost" not in requests
     assert all(issue["comments"] == [] for issue in issues.values())
+
+
+def test_discussions_of_a_first_sync_take_whole_pages() -> None:
+    world = World.create(5, 2_000, clock=Clock.standing(BEGIN))
+    issues, requests = uploaded(world, "none", pageSize=250)
+    posts = [post for post in world.company.of("conversationpost") if post.workspace is world.company.workspaces[0]]
+    assert requests["conversationpost"] == math.ceil(len(posts) / 250)
+    assert sum(len(issue["comments"]) for issue in issues.values()) > 500
+
+
+async def test_a_post_that_comes_while_a_run_goes_on_is_not_lost(world: World) -> None:
+    with serve(world) as rally:
+        properties = validated(
+            {"name": "x", "properties": {"baseUrl": rally.url, "apiKey": SANDBOX_API_KEY}}
+        ).properties
+        async with RallyClient(properties, limiters=LimiterPool()) as client:
+            scope = await client.open()
+            stories = Walk(kind="hierarchicalrequirement", started_at=scope.now)
+
+            async def read() -> dict[int, list[str]]:
+                records = [record async for page in client.changed(scope, stories) for record in page.records]
+                items = await client.history(scope, records)
+                return {item.record.object_id: [post.text for post in item.around.posts] for item in items}
+
+            talked_about = next(item for item, texts in (await read()).items() if texts)
+            world.post(talked_about, "One more")
+            assert "One more" in (await read())[talked_about]
 
 
 @pytest.mark.parametrize("source", SOURCES)
