@@ -105,7 +105,7 @@ def measure(items: int, runs: int) -> list[tuple[str, str]]:
         (f"pyral, {LATENCY_MS} ms: items per second, merely read", f"{peer_read:,.0f}"),
         (f"pyral, {LATENCY_MS} ms: items per second with revisions", f"{peer_whole:,.1f}"),
         (f"connector, {LATENCY_MS} ms: items per second without history, uploaded", f"{middle(plain, 'rate'):,.0f}"),
-        ("ratio to pyral's reading, at least 1 wanted", f"{middle(plain, 'rate') / peer_read:.1f}"),
+        ("ratio to pyral's reading, at least 1 wanted", f"{middle(plain, 'rate') / peer_read:.2f}"),
         (f"connector, {LATENCY_MS} ms: items per second with whole history, uploaded", f"{middle(slow, 'rate'):,.0f}"),
         ("ratio to pyral with revisions, at least 200 wanted", f"{middle(slow, 'rate') / peer_whole:,.0f}"),
         (

@@ -44,6 +44,11 @@ ATTRIBUTES = {
         TestCase:OBJECT>TestCase:F TestCaseResult:OBJECT>TestCaseResult:F TestCaseStatus:STRING:RFS
         TestCases:COLLECTION>TestCase:RF VerifiedInBuild:STRING:FS
     """,
+    "Custom": """
+        c_CustomerReference:STRING:FS c_FirstSprint:OBJECT>Iteration:FS c_NeededBy:DATE:FS
+        c_Original:OBJECT>HierarchicalRequirement:F c_Regulatory:BOOLEAN:FS c_Reviewer:OBJECT>User:FS
+        c_RiskLevel:RATING:FS c_Score:DECIMAL:FS
+    """,
     "DefectSuite": """
         ClosedDefectCount:INTEGER:RFS DefectStatus:STRING:RFS Defects:COLLECTION>Defect:F
         TotalDefectCount:INTEGER:RFS

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from rally_sandbox.company import Company, Team
 from rally_sandbox.names import SCHEDULE_STATES
 from rally_sandbox.records import Record, Values
-from rally_sandbox.shapes import DEFECT, FEATURE, INITIATIVE, STORY, TASK, TEST_CASE
+from rally_sandbox.shapes import DEFECT, DEFECT_SUITE, FEATURE, INITIATIVE, STORY, TASK, TEST_CASE
 from rally_sandbox.transitions import DEFECT_STATES, first_flow
 
 TASK_STATES = ("Defined", "In-Progress", "Completed")
@@ -51,9 +51,12 @@ def first_values(kind: int, begin: Beginning, company: Company) -> Values:
         "Tags": (),
         "Milestones": (),
         "Recycled": False,
-        OWNERS[kind]: None,
     }
-    if kind == STORY:
+    if kind in OWNERS:
+        values[OWNERS[kind]] = None
+    if kind == DEFECT_SUITE:
+        values |= _schedulable(begin)
+    elif kind == STORY:
         values |= {"Parent": None} | _schedulable(begin)
     elif kind == DEFECT:
         values |= _schedulable(begin) | _defect(begin)

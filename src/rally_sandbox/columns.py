@@ -18,8 +18,9 @@ KINDS = (
     "TestCase",
     "PortfolioItem/Feature",
     "PortfolioItem/Initiative",
+    "DefectSuite",
 )
-PREFIXES = ("US", "DE", "TA", "TC", "F", "I")
+PREFIXES = ("US", "DE", "TA", "TC", "F", "I", "DS")
 
 FIRST_ITEM_ID = 412_000_000_000
 FIRST_REVISION_ID = 520_000_000_000

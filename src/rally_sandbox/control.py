@@ -35,9 +35,12 @@ def routes(world: "World", faults: Faults, stats: Stats) -> list[Route]:
         Route("/create", _guarded(control.create), methods=["POST"]),
         Route("/delete", _guarded(control.delete), methods=["POST"]),
         Route("/restore", _guarded(control.restore), methods=["POST"]),
+        Route("/purge", _guarded(control.purge), methods=["POST"]),
         Route("/close", _guarded(control.close), methods=["POST"]),
         Route("/post", _guarded(control.post), methods=["POST"]),
         Route("/link", _guarded(control.link), methods=["POST"]),
+        Route("/gather", _guarded(control.gather), methods=["POST"]),
+        Route("/relabel", _guarded(control.relabel), methods=["POST"]),
         Route("/rename", _guarded(control.rename), methods=["POST"]),
         Route("/lookback", _guarded(control.lookback), methods=["POST"]),
         Route("/clock", _guarded(control.advance), methods=["POST"]),
@@ -108,6 +111,24 @@ class _Control:
     async def restore(self, request: Request) -> Response:
         body = await _body(request)
         self._world.restore(int(body["objectId"]), body.get("user"))
+        return _json({})
+
+    async def purge(self, request: Request) -> Response:
+        """Take an item out of the recycle bin for good."""
+        body = await _body(request)
+        self._world.purge(int(body["objectId"]))
+        return _json({})
+
+    async def gather(self, request: Request) -> Response:
+        """Put ``defect`` into ``suite``."""
+        body = await _body(request)
+        self._world.gather(int(body["suite"]), int(body["defect"]), body.get("user"))
+        return _json({})
+
+    async def relabel(self, request: Request) -> Response:
+        """Give a field another display name: ``attribute`` (say Iteration) and ``label``."""
+        body = await _body(request)
+        self._world.relabel(body["attribute"], body["label"])
         return _json({})
 
     async def close(self, request: Request) -> Response:

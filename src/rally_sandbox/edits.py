@@ -3,8 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from rally_sandbox.customs import CUSTOM_DATES, CUSTOM_ITEMS, CUSTOM_NAMES, CUSTOM_NUMBERS, CUSTOM_RECORDS
+from rally_sandbox.instants import parse as moment
 from rally_sandbox.journal import COLLECTIONS, Item, Set
 from rally_sandbox.records import Link, Record, Values
+from rally_sandbox.schema import TYPES
 from rally_sandbox.transitions import order_of, to_project, to_schedule_state
 
 if TYPE_CHECKING:
@@ -38,6 +41,9 @@ def sets_of(world: "World", item: Item, fields: Mapping[str, Any], at: int) -> t
 def _sets(world: "World", item: Item, name: str, value: Any, at: int) -> Iterator[Set]:  # noqa: PLR0912 - one table
     values = item.values
     attribute = name.rstrip("+-")
+    if attribute in CUSTOM_NAMES and attribute in TYPES[item.type.lower()].attributes:
+        yield name, values.get(name), _custom(world, item, name, value)
+        return
     if attribute not in values or attribute in _READ_ONLY:
         raise KeyError(f"{attribute} of a {item.type} cannot be edited")
     if attribute in COLLECTIONS:
@@ -68,6 +74,20 @@ def _sets(world: "World", item: Item, name: str, value: Any, at: int) -> Iterato
 
 _READ_ONLY = frozenset({"Recycled", "CreatedBy", "AcceptedDate", "InProgressDate", "FlowStateChangedDate"})
 _QUANTITIES = frozenset({"PlanEstimate", "Estimate", "ToDo", "Actuals"})
+
+
+def _custom(world: "World", item: Item, name: str, value: Any) -> Any:
+    if value is None:
+        return None
+    if name == "c_FirstSprint":
+        return _timebox(world, item, "Iteration", value)
+    if name in CUSTOM_RECORDS:
+        return world.record(CUSTOM_RECORDS[name], value)
+    if name in CUSTOM_ITEMS:
+        return _link(world, value)
+    if name in CUSTOM_DATES and isinstance(value, str):
+        return moment(value)
+    return float(value) if name in CUSTOM_NUMBERS else value
 
 
 def _elements(world: "World", values: Values, name: str, value: Any) -> Iterator[Set]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from rally_sandbox import names
 from rally_sandbox.company import Company
+from rally_sandbox.customs import CUSTOM_NAMES, RISK_LEVELS
 from rally_sandbox.records import Group, Record
 from rally_sandbox.schema import TYPES, Attribute, Type
 from rally_sandbox.transitions import DEFECT_STATES
@@ -23,6 +24,7 @@ _ALLOWED: dict[tuple[str, str], Sequence[str]] = {
     ("Release", "State"): ("Planning", "Active", "Accepted"),
     ("Project", "State"): ("Open", "Closed"),
     ("TestCase", "Method"): ("Manual", "Automated"),
+    ("*", "c_RiskLevel"): RISK_LEVELS,
 }
 
 
@@ -78,7 +80,7 @@ def _attribute(
         "RealAttributeType": "DROP_DOWN" if attribute.kind == "RATING" else attribute.kind,
         "Type": attribute.target or attribute.kind,
         "SchemaType": attribute.target or attribute.kind.lower(),
-        "Custom": False,
+        "Custom": attribute.name in CUSTOM_NAMES,
         "Constrained": bool(allowed),
         "Filterable": attribute.filterable,
         "Sortable": attribute.sortable,
@@ -111,6 +113,8 @@ def _attribute(
 
 def _display(name: str) -> str:
     """``PlanEstimate`` as people read it: ``Plan Estimate``."""
+    if name in CUSTOM_NAMES:
+        return CUSTOM_NAMES[name]
     letters: list[str] = []
     for position, letter in enumerate(name):
         if position and letter.isupper() and not name[position - 1].isupper():

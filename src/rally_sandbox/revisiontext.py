@@ -1,9 +1,10 @@
 """The text of a revision, in the grammar of rally-api.md 3.2: display text, upper-case labels, nothing escaped."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from html import escape
 from typing import Any
 
+from rally_sandbox.customs import CUSTOM_DATES, CUSTOM_NAMES
 from rally_sandbox.instants import mountain
 from rally_sandbox.journal import Set
 from rally_sandbox.records import Link, Record
@@ -53,11 +54,12 @@ LABELS = {
     "DisplayColor": "DISPLAY COLOR",
     "Tags": "TAGS",
     "Milestones": "MILESTONES",
+    **{name: shown.upper() for name, shown in CUSTOM_NAMES.items()},
 }
 _ORDER = {name: position for position, name in enumerate(LABELS)}
 
 #: Dates by the names of their fields.
-DATES = frozenset(name for name in LABELS if name.endswith("Date"))
+DATES = frozenset(name for name in LABELS if name.endswith("Date")) | CUSTOM_DATES
 
 #: What an unset value becomes: ``changed from [] to [x]`` instead of ``added [x]`` (3.2 knows both).
 _FROM_NOTHING = frozenset({"Owner", "Priority", "Severity", "Environment", "Resolution", "Description", "Notes"})
@@ -71,16 +73,17 @@ def first_name(value: Record | Link) -> str:
     return value.first_name if isinstance(value, Record) else str(value)
 
 
-def description(sets: tuple[Set, ...], name_of: NameOf) -> str:
+def description(sets: tuple[Set, ...], name_of: NameOf, labels: Mapping[str, str] = LABELS) -> str:
     """The text of one save.
 
     Args:
         sets: What changed.
         name_of: Tells the name, at that time, of a referenced record or item.
+        labels: What the fields were called at that time.
     """
     clauses: list[str] = []
     for name, old, new in sorted(sets, key=_position) if len(sets) > 1 else sets:
-        text = clause(name, old, new, name_of=name_of)
+        text = clause(name, old, new, name_of=name_of, labels=labels)
         if text:
             clauses.append(text)
     return ", ".join(clauses)[:LONGEST_TEXT]
@@ -90,11 +93,13 @@ def _position(change: Set) -> int:
     return _ORDER.get(change[0], len(_ORDER))
 
 
-def clause(name: str, old: Any, new: Any, *, name_of: NameOf) -> str:  # noqa: PLR0911 - one table
+def clause(  # noqa: PLR0911 - one table
+    name: str, old: Any, new: Any, *, name_of: NameOf, labels: Mapping[str, str] = LABELS
+) -> str:
     """One clause, or nothing when old and new read the same or the field writes no revision."""
     if name == "Recycled":
         return "Moved to Recycle Bin" if new else "Recovered from Recycle Bin"
-    label = LABELS.get(name)
+    label = labels.get(name)
     if label is None:
         return ""
     if name == "DragAndDropRank":

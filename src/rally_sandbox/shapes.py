@@ -20,6 +20,8 @@ Step = tuple[Operation, ...]
 IDEA, DEFINED, IN_PROGRESS, COMPLETED, ACCEPTED, RELEASED = range(6)
 
 STORY, DEFECT, TASK, TEST_CASE, FEATURE, INITIATIVE = range(6)
+#: Made on request only: no life of the generated past is one.
+DEFECT_SUITE = 6
 
 SUBMITTED, OPEN, FIXED, CLOSED = range(4)
 

@@ -8,6 +8,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from rally_sandbox.columns import KINDS
+from rally_sandbox.customs import CUSTOM_CHOICES
 from rally_sandbox.instants import iso
 from rally_sandbox.journal import Change, Item, apply
 from rally_sandbox.records import Link, Record, Values, uuid_of
@@ -21,6 +22,7 @@ FOREVER = "9999-01-01T00:00:00.000Z"
 #: Attributes whose values are ids unless hydrated.
 ENUMERATED = frozenset(
     {"ScheduleState", "State", "Priority", "Severity", "Resolution", "Environment", "Method", "Type", "LastVerdict"}
+    | CUSTOM_CHOICES
 )
 
 #: Type ids from general to specific, as negative built-in ids, in front of the names (4.4).
@@ -146,6 +148,8 @@ class _View:
             for name, indexes in (
                 ("Predecessors", self._world.ties.predecessors(item.index)),
                 ("Successors", self._world.ties.successors(item.index)),
+                ("DefectSuites", self._world.ties.suites(item.index)),
+                ("Defects", self._world.ties.gathered(item.index)),
             ):
                 if indexes and wish.shows(name):
                     row[name] = [self._world.columns.object_id[index] for index in indexes]

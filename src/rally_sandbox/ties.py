@@ -11,7 +11,7 @@ from rally_sandbox.records import Link, Record
 #: Ids of the posts of the generated past; those of later ones are new ids like all others.
 FIRST_POST_ID = 610_000_000_000
 
-#: Only the first items have generated posts: enough to read several pages of them, and quickly made.
+#: So many items, spread over the whole world, may have generated posts: enough for several pages, and quickly made.
 ITEMS_WITH_POSTS = 2_000
 
 TEXTS = (
@@ -30,9 +30,11 @@ class Ties:
         self._posts: defaultdict[int, list[Record]] = defaultdict(list)
         self._before: defaultdict[int, list[int]] = defaultdict(list)
         self._after: defaultdict[int, list[int]] = defaultdict(list)
+        self._suites: defaultdict[int, list[int]] = defaultdict(list)
+        self._gathered: defaultdict[int, list[int]] = defaultdict(list)
 
     def generate(self, seed: int, created: Sequence[int], workspaces: Sequence[Record]) -> None:
-        """Posts on a tenth of the first items; a few have very many.
+        """Posts on a tenth of some items; a few have very many.
 
         Args:
             seed: The same seed makes the same posts.
@@ -41,7 +43,7 @@ class Ties:
         """
         random = Random(seed * 7 + 3)
         number = 0
-        for index in range(min(len(created), ITEMS_WITH_POSTS)):
+        for index in range(0, len(created), max(1, len(created) // ITEMS_WITH_POSTS)):
             if random.random() >= 0.1:  # noqa: PLR2004 - a tenth
                 continue
             for _ in range(45 if random.random() < 0.05 else 1 + int(random.random() * 4)):  # noqa: PLR2004 - seldom
@@ -70,6 +72,19 @@ class Ties:
         """Let the story at ``after`` wait for the one at ``before``."""
         self._before[after].append(before)
         self._after[before].append(after)
+
+    def gather(self, suite: int, defect: int) -> None:
+        """Put the defect at an index into a suite."""
+        self._suites[defect].append(suite)
+        self._gathered[suite].append(defect)
+
+    def suites(self, index: int) -> Sequence[int]:
+        """Indexes of the suites that a defect is in."""
+        return self._suites.get(index, ())
+
+    def gathered(self, index: int) -> Sequence[int]:
+        """Indexes of the defects in a suite."""
+        return self._gathered.get(index, ())
 
     def posts(self, index: int) -> Sequence[Record]:
         """An item's discussion, oldest first."""

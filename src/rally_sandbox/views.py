@@ -13,7 +13,7 @@ from rally_sandbox.journal import Change, Item
 from rally_sandbox.names import SCHEDULE_STATES
 from rally_sandbox.records import Group, Link, Record, uuid_of
 from rally_sandbox.schema import Attribute
-from rally_sandbox.shapes import DEFECT, FEATURE, STORY, TASK, TEST_CASE
+from rally_sandbox.shapes import DEFECT, DEFECT_SUITE, FEATURE, STORY, TASK, TEST_CASE
 
 if TYPE_CHECKING:
     from rally_sandbox.world import World
@@ -197,6 +197,12 @@ def _tied(kind: str, tied: Callable[["World", int], Sequence[Any]]) -> Callable[
     return computed
 
 
+def _defects(world: "World", entity: Entity) -> Any:
+    if isinstance(entity, Item) and entity.type == KINDS[DEFECT_SUITE]:
+        return Group(KINDS[DEFECT], world.ties.gathered(entity.index))
+    return _belonging(DEFECT)(world, entity)
+
+
 def _feature(world: "World", entity: Entity) -> Any:
     """The read-only mirror of PortfolioItem (rally-api.md 2.5)."""
     link = entity.values.get("PortfolioItem") if isinstance(entity, Item) else None
@@ -264,13 +270,14 @@ _COMPUTED: dict[str, Callable[["World", Entity], Any]] = {
     "User": _change(lambda _, change: change.user),
     "Revisions": _revisions,
     "Tasks": _belonging(TASK),
-    "Defects": _belonging(DEFECT),
+    "Defects": _defects,
     "TestCases": _belonging(TEST_CASE),
     "UserStories": _belonging(STORY),
     "Discussion": _tied("ConversationPost", lambda world, index: world.ties.posts(index)),
     "Predecessors": _tied(KINDS[STORY], lambda world, index: world.ties.predecessors(index)),
     "Successors": _tied(KINDS[STORY], lambda world, index: world.ties.successors(index)),
     "Children": _children,
+    "DefectSuites": _tied("DefectSuite", lambda world, index: world.ties.suites(index)),
     "DirectChildrenCount": _direct_children,
     "Feature": _feature,
     "UnifiedParent": _unified_parent,

@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Any
 from rally_sandbox import names
 from rally_sandbox.columns import KINDS
 from rally_sandbox.journal import Item
-from rally_sandbox.shapes import COMPLETED, DEFECT, DEFINED, FEATURE, IN_PROGRESS, RELEASED, STORY, TASK, defect_state
+from rally_sandbox.shapes import (
+    COMPLETED,
+    DEFECT,
+    DEFECT_SUITE,
+    DEFINED,
+    FEATURE,
+    IN_PROGRESS,
+    INITIATIVE,
+    RELEASED,
+    STORY,
+    TASK,
+    defect_state,
+)
 from rally_sandbox.transitions import DEFECT_STATES, order_of
 
 if TYPE_CHECKING:
@@ -76,11 +88,11 @@ class Worker:
 
     def _fields(self, item: Item) -> dict[str, Any]:
         kind = KINDS.index(item.type)
-        if kind in {STORY, DEFECT} and self._random.random() < 0.75:
+        if kind in {STORY, DEFECT, DEFECT_SUITE} and self._random.random() < 0.75:
             return self._progress(item)
         if kind == TASK and self._random.random() < 0.6:
             return {"State": self._random.choice(("Defined", "In-Progress", "Completed")), "ToDo": self._hours()}
-        if kind >= FEATURE and self._random.random() < 0.5:
+        if kind in {FEATURE, INITIATIVE} and self._random.random() < 0.5:
             return {"State": self._random.choice(names.FEATURE_STATES)}
         company = self._world.company
         return self._random.choice(

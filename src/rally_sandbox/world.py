@@ -4,8 +4,6 @@ A world is made from a seed in an instant whatever its size: ``Columns`` keeps a
 with its history is made when somebody asks for it. Only what was changed since is kept whole.
 """
 
-from array import array
-from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from random import Random
@@ -16,25 +14,21 @@ from rally_sandbox import finding, truth
 from rally_sandbox.beginnings import Beginning, first_values
 from rally_sandbox.belongings import Belongings
 from rally_sandbox.clock import Clock
-from rally_sandbox.columns import (
-    FIRST_NEW_ID,
-    KINDS,
-    NOTHING,
-    Columns,
-    fill,
-)
+from rally_sandbox.columns import FIRST_NEW_ID, KINDS, NOTHING, Columns, fill
 from rally_sandbox.company import Company, Team, found
 from rally_sandbox.edits import sets_of
 from rally_sandbox.instants import DAY
 from rally_sandbox.journal import Change, Item, Set, apply
+from rally_sandbox.kinds import kind_of
 from rally_sandbox.lives import Maker, title
 from rally_sandbox.lookback import LookbackService
 from rally_sandbox.metadata import define
 from rally_sandbox.records import Link, Record
 from rally_sandbox.recycling import RecycleBin
-from rally_sandbox.revisiontext import ORIGINAL, description
+from rally_sandbox.revisiontext import LABELS, ORIGINAL, description
 from rally_sandbox.shapes import DEFECT, DEFINED, STORY, TASK, catalogue
 from rally_sandbox.ties import Ties
+from rally_sandbox.updates import Updates
 from rally_sandbox.views import Entity
 from rally_sandbox.work import Worker
 
@@ -42,13 +36,6 @@ from rally_sandbox.work import Worker
 MOST_KEPT = 6_000
 
 SMALLEST, LARGEST = 10, 1_000_000
-
-KIND_NAMES = {
-    "story": STORY,
-    "userstory": STORY,
-    "feature": KINDS.index("PortfolioItem/Feature"),
-    "initiative": KINDS.index("PortfolioItem/Initiative"),
-} | {name.lower(): position for position, name in enumerate(KINDS)}
 
 
 class World:
@@ -81,14 +68,15 @@ class World:
         #: Revisions written since: (ObjectID, index of the item, number), ascending.
         self.new_revisions: list[tuple[int, int, int]] = []
         self.bin = RecycleBin()
+        #: What fields are called in revision texts today.
+        self.labels = LABELS
         self.lookback = LookbackService()
         #: ObjectIDs of deleted users.
         self.forgotten: set[int] = set()
         #: Revisions of renamed records, by the record's ObjectID.
         self._renamings: dict[int, list[Change]] = {}
         self._belongings = Belongings(self.columns)
-        self._by_update: array[int] | None = None
-        self._update_times: array[int] = array("q")
+        self._updates = Updates(self.columns, items)
         self._next_id = FIRST_NEW_ID
         self._random = Random(seed * 31 + 5)
         self._worker = Worker(self, Random(seed * 17 + 1))
@@ -289,10 +277,16 @@ class World:
         with self.lock:
             before, after = (self._own(self.find(each).index) for each in (predecessor, successor))
             self.ties.link(before.index, after.index)
-            for item, label, other in ((after, "PREDECESSORS", before), (before, "SUCCESSORS", after)):
-                text = f"{label} added [{self._item_label(Link(other.index))}]"
-                change = Change(len(item.changes), self.new_id(), self._moment(item), self._user(user), (), text)
-                self._write(item, change)
+            self._tell_tie(after, "PREDECESSORS", before, user)
+            self._tell_tie(before, "SUCCESSORS", after, user)
+
+    def gather(self, suite: int, defect: int, user: object = None) -> None:
+        """Put a defect into a defect suite."""
+        with self.lock:
+            whole, part = (self._own(self.find(each).index) for each in (suite, defect))
+            self.ties.gather(whole.index, part.index)
+            self._tell_tie(part, "DEFECT SUITES", whole, user)
+            self._tell_tie(whole, "DEFECTS", part, user)
 
     def delete(self, object_id: int, user: object = None) -> None:
         """Put an item into the recycle bin, with its tasks."""
@@ -323,6 +317,12 @@ class World:
             self.bin.take(item.index)
             self._save(item, (("Recycled", True, False),), user, self._moment(item))
 
+    def purge(self, object_id: int) -> None:
+        """Empty the recycle bin of one item, as an administrator may: it is gone for good, and nothing tells of it."""
+        with self.lock:
+            self.bin.take(self.find(object_id).index)
+            self.version += 1
+
     def work(self, steps: int = 1) -> list[int]:
         """Let the sample company do ``steps`` things at the clock's now; returns the ObjectIDs concerned."""
         with self.lock:
@@ -341,6 +341,15 @@ class World:
             found_record.values["DisplayName" if found_record.type == "User" else "Name"] = name
             self._touch(found_record)
             return found_record
+
+    def relabel(self, attribute: str, label: str) -> None:
+        """Give a field another display name in every type; texts written before keep the old label."""
+        with self.lock:
+            for each in self.company.of("attributedefinition"):
+                if each.values["ElementName"] == attribute:
+                    each.values["Name"] = each.name = label
+            self.labels = {**self.labels, attribute: label.upper()}
+            self.version += 1
 
     def forget_user(self, user: object) -> None:
         """Delete a user: no list shows them any more, references keep a stub with the name."""
@@ -383,15 +392,7 @@ class World:
 
     def updated_since(self, moment: int) -> list[int]:
         """Indexes of the items with LastUpdateDate at ``moment`` (milliseconds) or later, in no order."""
-        updated = self.columns.updated
-        if self._by_update is None:
-            # Built once; what changes later leaves it by being in ``changed``.
-            self._by_update = array("i", sorted(range(self.generated), key=updated.__getitem__))
-            self._update_times = array("q", (updated[index] for index in self._by_update))
-        first = bisect_left(self._update_times, moment)
-        found = [index for index in self._by_update[first:] if index not in self.changed]
-        found.extend(index for index in self.changed if updated[index] >= moment)
-        return found
+        return self._updates.since(moment, self.changed)
 
     def revisions_of(self, record: Record) -> list[Change]:
         """The revisions of a record that is no work item: its creation and its renamings."""
@@ -428,7 +429,7 @@ class World:
     def _save(self, item: Item, sets: tuple[Set, ...], user: object, at: int) -> Change | None:
         if not sets:
             return None
-        text = description(sets, self._name_now)
+        text = description(sets, self._name_now, self.labels)
         apply(item.values, sets)
         self._relink(item)
         change = Change(len(item.changes), self.new_id(), at, self._user(user), sets, text)
@@ -440,6 +441,10 @@ class World:
         self.columns.updated[item.index] = change.at
         self.new_revisions.append((change.object_id, item.index, change.number))
         self.version += 1
+
+    def _tell_tie(self, item: Item, label: str, other: Item, user: object) -> None:
+        text = f"{label} added [{self._item_label(Link(other.index))}]"
+        self._write(item, Change(len(item.changes), self.new_id(), self._moment(item), self._user(user), (), text))
 
     def _relink(self, item: Item) -> None:
         columns = self.columns
@@ -481,19 +486,10 @@ class World:
 
     def _put(self, item: Item, by: Record, at: int) -> None:
         definition = next(each for each in self.company.of("typedefinition") if each.values["TypePath"] == item.type)
+        if not definition.values["Restorable"]:
+            # Such types vanish without a trace (rally-api.md 1.10).
+            return
         self.bin.put(item, object_id=self.new_id(), formatted_id=self.formatted_id(item), by=by, at=at, kind=definition)
-
-
-def kind_of(name: str) -> int:
-    """The position in ``columns.KINDS`` of a kind by any of its names.
-
-    Raises:
-        KeyError: It is no kind of work item.
-    """
-    try:
-        return KIND_NAMES[name.lower()]
-    except KeyError:
-        raise KeyError(f"{name!r} is no kind of work item; there are {', '.join(KINDS)}") from None
 
 
 def _index(link: Link | None) -> int:

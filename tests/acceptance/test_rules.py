@@ -42,6 +42,8 @@ def test_own_rules_map_status_and_history_alike_and_can_be_explained(tmp_path: P
         assert f'"{before[defect["_id"]]["status"]}"' in explained.out or "mapped by default" in explained.out
         assert "read from Environment (fieldMapping[1].fieldMapping.extended.found)" in explained.out
         assert command("explain", str(file), "DE99999").code == 3
+        for odd in ("US", "US 12", 'US1") OR (FormattedID = "US2'):
+            assert "is no id of an item" in command("explain", str(file), odd).err
 
         covered = command("coverage", str(file))
         assert covered.code == 0

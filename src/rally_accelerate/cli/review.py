@@ -21,10 +21,12 @@ from rally_accelerate.cli.output import redact_with, safe
 from rally_accelerate.config.load import Loaded
 from rally_accelerate.errors import ConfigError
 from rally_accelerate.mapping.coverage import Coverage
+from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.mapping.verdict import Verdict
 from rally_accelerate.observe import logs
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.sync import review
+from rally_accelerate.sync.learning import rules_from
 from rally_accelerate.sync.wiring import Links, Target, links
 
 T = TypeVar("T")
@@ -44,7 +46,7 @@ NOWHERE = Target("https://accelerate.invalid", SecretStr("not-used"))
 def explain(*, file: Path, key: str, name: str) -> int:
     """Show for one live item, say US123, which rule gave which value."""
     one = _one(load(file, name=name))
-    found = _asked(one, lambda connected: review.explain(connected.source, connected.rules, key.strip()))
+    found = _asked(one, lambda connected, rules: review.explain(connected.source, rules, key.strip()))
     click.secho(safe(f"{found.issue.display_id}: {found.issue.name}"), bold=True)
     for target, outcome in found.outcomes.items():
         if target == "description":
@@ -65,7 +67,7 @@ def explain(*, file: Path, key: str, name: str) -> int:
 def coverage_command(*, file: Path, name: str) -> int:
     """Count the states, types, priorities and other values that no rule maps, among all items."""
     one = _one(load(file, name=name))
-    _show(_asked(one, lambda connected: review.covered(connected.source, connected.rules)))
+    _show(_asked(one, lambda connected, rules: review.covered(connected.source, rules)))
     return 0
 
 
@@ -82,7 +84,7 @@ def verify(*, file: Path, name: str, accelerate_url: str) -> int:
     compares = target_of(one.integration) is not None
     found = _asked(
         one,
-        lambda connected: review.verify(connected.source, connected.sink if compares else None, connected.rules),
+        lambda connected, rules: review.verify(connected.source, connected.sink if compares else None, rules),
     )
     counts = ", ".join(f"{found.verdicts.get(verdict, 0):,} {verdict.value}" for verdict in Verdict)
     click.secho(f"{one.integration.name}: histories: {counts}", bold=True)
@@ -127,13 +129,15 @@ def _one(loaded: Sequence[Loaded]) -> Loaded:
     return loaded[0]
 
 
-def _asked(one: Loaded, ask: Callable[[Links], Awaitable[T]]) -> T:
+def _asked(one: Loaded, ask: Callable[[Links, Rules], Awaitable[T]]) -> T:
     redact_with(redactor_of([one]))
     logs.set_up("ERROR", redactor=redactor_of([one]), stream=sys.stderr)
 
     async def asking() -> T:
         target = target_of(one.integration) or NOWHERE
         async with links(one.integration, target=target, limiters=LimiterPool()) as connected:
-            return await ask(connected)
+            # Somebody looks closely: what was learned yesterday is not enough.
+            rules, _ = await rules_from(connected.source, one.integration.properties)
+            return await ask(connected, rules)
 
     return asyncio.run(asking())

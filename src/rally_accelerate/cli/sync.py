@@ -34,6 +34,7 @@ from rally_accelerate.model.report import Outcome, SyncReport
 from rally_accelerate.observe import logs
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.sync.engine import sync_once
+from rally_accelerate.sync.learning import rules_for
 from rally_accelerate.sync.ports import Sink, State
 from rally_accelerate.sync.preview import PreviewSink, UnwrittenState
 from rally_accelerate.sync.review import compare
@@ -155,12 +156,14 @@ class _Runner:
                 state = self._state(integration, tracker_id=connected.sink.tracker_id)
                 preview = PreviewSink(keep=SHOWN)
                 sink: Sink = preview if self._dry_run else connected.sink
+                its_state: State = UnwrittenState(state) if self._dry_run else state
+                rules = await rules_for(connected.source, integration.properties, its_state)
                 with progress(integration.name, quiet=self._as_json) as watch:
                     report = await sync_once(
                         connected.source,
                         sink,
-                        UnwrittenState(state) if self._dry_run else state,
-                        connected.rules,
+                        its_state,
+                        rules,
                         lambda: datetime.now(UTC),
                         overlap=timedelta(minutes=integration.properties.overlap_minutes),
                         plans=plans_of(integration.properties, again=self._again),

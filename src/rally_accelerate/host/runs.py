@@ -26,6 +26,7 @@ from rally_accelerate.model.report import SyncReport, Tally
 from rally_accelerate.observe.logs import LEVELS
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.sync.engine import sync_once
+from rally_accelerate.sync.learning import rules_for
 from rally_accelerate.sync.ports import Watch
 from rally_accelerate.sync.wiring import Target, links, plans_of
 
@@ -114,7 +115,7 @@ class Runs:
                 connected.source,
                 connected.sink,
                 state,
-                connected.rules,
+                await rules_for(connected.source, integration.properties, state),
                 lambda: datetime.now(UTC),
                 overlap=overlap,
                 plans=plans_of(integration.properties),

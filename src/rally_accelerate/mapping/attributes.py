@@ -24,6 +24,7 @@ class AttributeDefinition:
     display_name: str
     attribute_type: str = ""
     custom: bool = False
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class Path:
     names: tuple[str, ...]
     display_name: str = ""
     attribute_type: str = ""
+    #: What it refers to, by the element name of its type.
+    target: str = ""
 
     def __str__(self) -> str:
         return ".".join(self.names)
@@ -66,7 +69,7 @@ def find(label: str, definitions: Sequence[AttributeDefinition]) -> Path | None:
         first = candidates[0]
         if behind and first.attribute_type.upper() in _PLAIN:
             raise ValueError(f'"{label[:cut]}" is a {first.attribute_type} and refers to nothing that has fields')
-        return Path((first.element_name, *behind), first.display_name, first.attribute_type.upper())
+        return Path((first.element_name, *behind), first.display_name, first.attribute_type.upper(), first.target)
     return None
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from rally_accelerate.errors import ConfigError, Problem
 from rally_accelerate.mapping.attributes import AttributeDefinition, find, near
-from rally_accelerate.rally.pastfields import PastField, Shape
+from rally_accelerate.rally.pastfields import PastField, Shape, label_of
 
 #: How the values of an attribute type read in the past (rally-api.md 2.3, 2.4).
 _SHAPES = {
@@ -17,6 +17,15 @@ _SHAPES = {
     "STATE": Shape.CHOICE,
     "STRING": Shape.CHOICE,
     "TEXT": Shape.TEXT,
+    "DATE": Shape.DATE,
+}
+
+#: How references read, by what they refer to; everything else is taken for a work item.
+_REFERENCES = {
+    "User": Shape.PERSON,
+    "Project": Shape.PROJECT,
+    "Iteration": Shape.ITERATION,
+    "Release": Shape.RELEASE,
 }
 
 
@@ -28,14 +37,19 @@ class CustomField:
     name: str
     display_name: str
     attribute_type: str
+    #: The element name of what a reference refers to.
+    target: str = ""
 
     @property
     def past(self) -> PastField | None:
-        """How its past is read; None for types whose past cannot be told, dates and references among them."""
-        shape = _SHAPES.get(self.attribute_type)
+        """How its past is read; None for types whose past cannot be told: collections and web links."""
+        is_reference = self.attribute_type == "OBJECT" and self.target
+        shape = _REFERENCES.get(self.target, Shape.ITEM) if is_reference else _SHAPES.get(self.attribute_type)
         if shape is None:
             return None
-        return PastField(self.name, shape, (self.display_name.upper(),))
+        # The name is made of the first label, which may have been another (rally-api.md 1.11).
+        labels = dict.fromkeys((self.display_name.upper(), label_of(self.name)))
+        return PastField(self.name, shape, tuple(labels))
 
 
 def choose(
@@ -59,7 +73,9 @@ def choose(
                 path = find(label, definitions)
                 if path is not None and len(path.names) == 1:
                     found = True
-                    chosen[path.names[0]] = CustomField(path.names[0], path.display_name, path.attribute_type)
+                    chosen[path.names[0]] = CustomField(
+                        path.names[0], path.display_name, path.attribute_type, path.target
+                    )
         except ValueError as error:
             problems.append(Problem("properties.customFields", str(error)))
             continue

@@ -63,6 +63,7 @@ def to_issue(item: WorkItem, rules: Rules) -> Issue | Skipped:
     kind = kind_of(record.kind, row, defect_status=rules.defect_status)
     created = fields.instant(row, "CreationDate") or record.revision.updated_at
     status = _status(row, kind)
+    releases = releases_of(item)
     issue = Issue(
         external_id=str(record.object_id),
         display_id=record.key,
@@ -84,7 +85,10 @@ def to_issue(item: WorkItem, rules: Rules) -> Issue | Skipped:
         project=_project(row),
         epic=epic_of(item),
         sprints=sprints_of(item, now=record.revision.updated_at),
-        releases=releases_of(item),
+        releases=releases,
+        # Assumed: the ids of the versions that ``releases`` describes, as an issue's fix versions are elsewhere. The
+        # schema says no more than a list of texts (accelerate-host.md 2.2), and Rally's only version is the release.
+        version_ids=tuple(release.id for release in releases),
         comments=comments_of(item),
         relations=relations_of(item),
         history=history_of(item.past, kind, status=status, removed=rules.removed_status),

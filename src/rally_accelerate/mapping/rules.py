@@ -14,7 +14,7 @@ from rally_accelerate.mapping.fieldrules import FieldRules
 from rally_accelerate.mapping.readrules import read_rules
 
 #: Raised whenever the program itself maps differently, so that everything is mapped and uploaded again.
-MAPPING_VERSION = 2
+MAPPING_VERSION = 3
 
 #: Raised whenever the program itself asks Rally for more: then what is kept of earlier runs is not enough.
 READING_VERSION = 1

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from rally_accelerate.mapping import fields
-from rally_accelerate.rally.pastfields import choice_text, flag_text, number_text
+from rally_accelerate.rally.pastfields import TIMEBOXES, choice_text, date_text, flag_text, number_text
 from rally_accelerate.rally.records import RECYCLED, FieldChange, Named, PastSource, PastValue, Record, WorkItem
 
 
@@ -109,6 +109,24 @@ def present(row: Mapping[str, object], name: str) -> "PastValue | _Unknown":  # 
         case "Parent" | "PortfolioItem" | "Requirement" | "WorkProduct":
             return _UNKNOWN
         case _:
+            return _any(row, name)
+
+
+def _any(row: Mapping[str, object], name: str) -> PastValue:
+    """A field of the workspace's own, whatever it is."""
+    match row[name]:
+        case bool() as value:
+            return flag_text(value)
+        case int() | float() as value:
+            return number_text(value)
+        case Mapping() as value if value.get("_type") in TIMEBOXES:
+            its_id = fields.object_id(value)
+            return Named(int(its_id) if its_id.isdecimal() else None, fields.name_of(value))
+        case Mapping() as value if value.get("FormattedID"):
+            return str(value["FormattedID"])
+        case Mapping():
+            return fields.person(row, name) or fields.text(row, name)
+        case _:
             return choice_text(fields.text(row, name))
 
 
@@ -119,7 +137,10 @@ def _same(one: PastValue, other: "PastValue | _Unknown") -> bool:
             return one.object_id == other.object_id
         return one.name == other.name
     # What is unset is told in several ways.
-    return one == other or (not one and not other)
+    if one == other or (not one and not other):
+        return True
+    # A flag that was never set is no flag, and dates are compared to the second.
+    return {one, other} == {"false", ""} or date_text(one) == date_text(other)
 
 
 def _shown(value: "PastValue | _Unknown") -> str:

@@ -73,6 +73,18 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Learned:
+    """What a workspace's own definitions say about the fields that the settings name, remembered for a while."""
+
+    #: What it holds for: workspace, types and the settings that name fields.
+    key: str
+    #: The source's time when it was learned.
+    at: datetime
+    #: By type: element name, display name, attribute type, whether it is the workspace's own, what it refers to.
+    definitions: Mapping[str, tuple[tuple[str, str, str, bool, str], ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """Everything the next run needs to know, apart from the ledger."""
 
@@ -94,3 +106,5 @@ class Progress:
     listed_at: datetime | None = None
     #: From which instant on items were read at all; None is from the beginning.
     since: datetime | None = None
+    #: So that a quiet run need not ask for definitions.
+    learned: Learned | None = None

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Collection, Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from rally_accelerate.rally.records import Scope
 from rally_accelerate.rally.transport import notices_of
 from rally_accelerate.sync.engine import Plans, sync_once
 from rally_accelerate.sync.gone import removal_of
+from rally_accelerate.sync.learning import rules_from
 from rally_accelerate.sync.ports import Watch
 from rally_accelerate.sync.wiring import Links, Target, links
 
@@ -154,7 +156,10 @@ class _Event:
             log.info("Another run of this integration is at work; this one leaves it to that one.")
             return DONE
         scope = await connected.source.open_early()
-        rules, properties = connected.rules, self._given.loaded.integration.properties
+        properties = self._given.loaded.integration.properties
+        rules, learned = await rules_from(
+            connected.source, properties, before.progress.learned if before is not None else None
+        )
         overlap = timedelta(minutes=properties.overlap_minutes)
         removal = removal_of(properties)
         state = memory.PlatformState(
@@ -169,14 +174,15 @@ class _Event:
             before=before,
         )
         if before is not None:
-            state.begin(before.progress)
+            state.begin(replace(before.progress, learned=learned))
         else:
             last_run = self._given.state.last_run
             cursor = memory.cursor_of(recalled, last_run)
             if cursor is not None and recalled.known and await state.is_kept():
                 # Whatever ran before was another plug-in: what it left is not what this one makes of the items.
                 cursor = None
-            state.begin(memory.begun_at(cursor, scope, rules_version=rules.version, reads=rules.reads))
+            begun = memory.begun_at(cursor, scope, rules_version=rules.version, reads=rules.reads)
+            state.begin(replace(begun, learned=learned))
             log.info("From the beginning." if cursor is None else "Changes since %s.", *([cursor] if cursor else []))
         progress = state.progress
         beat = asyncio.create_task(state.beat())

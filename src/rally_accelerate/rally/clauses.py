@@ -15,6 +15,7 @@ from rally_accelerate.rally.pastfields import (
     PastFields,
     Shape,
     choice_text,
+    date_text,
     flag_text,
     item_id_in,
     number_text,
@@ -41,6 +42,15 @@ class Place(NamedTuple):
 
 #: Which timebox a name means in a place, or None when several could be meant.
 WhichTimebox = Callable[[Shape, str, Place], int | None]
+
+#: How texts of a shape are read that mean the same whoever tells them.
+_PLAIN: Mapping[Shape, Callable[[str], str]] = {
+    Shape.FLAG: flag_text,
+    Shape.NUMBER: number_text,
+    Shape.DATE: date_text,
+    Shape.CHOICE: choice_text,
+    Shape.ITEM: item_id_in,
+}
 
 _COLLECTIONS = (Shape.TAGS, Shape.MILESTONES)
 
@@ -177,19 +187,12 @@ class Reader:
         return changes
 
     def _value(self, field: PastField, text: str, project: Place) -> PastValue:
-        match field.shape:
-            case Shape.FLAG:
-                return flag_text(text)
-            case Shape.NUMBER:
-                return number_text(text)
-            case Shape.CHOICE:
-                return choice_text(text)
-            case Shape.ITEM:
-                return item_id_in(text)
-            case Shape.ITERATION | Shape.RELEASE:
-                return Named(self._which(field.shape, text, project), text) if text else None
-            case _:
-                return text
+        plain = _PLAIN.get(field.shape)
+        if plain is not None:
+            return plain(text)
+        if field.shape in TIMEBOXES.values():
+            return Named(self._which(field.shape, text, project), text) if text else None
+        return text
 
 
 def renamed(changes: Sequence[FieldChange], present: Mapping[str, str]) -> list[FieldChange]:

@@ -187,7 +187,24 @@ PROXY_LOGIN_MESSAGE = "The proxy wants a login, or does not accept the one it go
 PROXY_LOGIN_HINT = "Check proxyUsername and proxyPassword."
 
 
+#: Types that every Rally has (rally-api.md 1.1), as far as they are asked for.
+# fmt: off
+_EVERYWHERE = frozenset({
+    "artifact", "conversationpost", "defect", "defectsuite", "hierarchicalrequirement", "iteration",
+    "milestone", "portfolioitem", "project", "recyclebinentry", "release", "revision", "subscription", "tag",
+    "task", "testcase", "testset", "typedefinition", "user", "users", "workspace",
+})
+# fmt: on
+
+
 def _not_found(context: _Context) -> RallyAccelerateError:
+    _, _, kind = context.asked.partition("/webservice/v2.0/")
+    if re.fullmatch(r"(portfolioitem/)?\w+", kind) and kind not in _EVERYWHERE:
+        return NotFound(
+            f'Rally has no type "{kind}" here (404).',
+            hint="Correct types: stories are HierarchicalRequirement, a portfolio level is PortfolioItem/<its name>, "
+            "and levels have names of the workspace's own.",
+        )
     return NotFound(
         f"There is nothing at {context.asked} (404).",
         hint="Check baseUrl: only the server's address, for example https://rally1.rallydev.com. If types names one "

@@ -22,7 +22,7 @@ _TYPE_PATHS = {
 }
 
 _FETCH = ("ObjectID", "Name", "ElementName", "TypePath")
-_ATTRIBUTE_FETCH = "ElementName,Name,AttributeType,Custom,Hidden"
+_ATTRIBUTE_FETCH = "ElementName,Name,AttributeType,Custom,Hidden,AllowedValueType"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,8 @@ class Attribute:
     display_name: str
     attribute_type: str
     custom: bool
+    #: What a reference refers to, by the element name of its type; empty for other attributes.
+    target: str = ""
 
 
 async def attributes_of(caller: Caller, *, workspace: int, kinds: Sequence[str]) -> Mapping[str, Sequence[Attribute]]:
@@ -94,9 +96,11 @@ def _rows(answer: Answer) -> list[Row]:
 
 
 def _attribute(row: Row) -> Attribute:
+    target = row.get("AllowedValueType")
     return Attribute(
         element_name=str(row.get("ElementName") or ""),
         display_name=str(row.get("Name") or ""),
         attribute_type=str(row.get("AttributeType") or ""),
         custom=row.get("Custom") is True,
+        target=str(target.get("ElementName") or target.get("_refObjectName") or "") if isinstance(target, dict) else "",
     )

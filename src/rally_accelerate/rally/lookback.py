@@ -137,18 +137,25 @@ class Snapshots:
     def take(self, data: Mapping[str, Any]) -> bool:
         """Take an answer in; whether there is more."""
         results = data.get("Results")
-        rows = results if isinstance(results, list) else []
+        found = results if isinstance(results, list) else []
+        # What is no row at all cannot be told to be anybody's: the gap in the count shows that something is missing.
+        rows = [row for row in found if isinstance(row, dict)]
         for row in rows:
             item = row.get("ObjectID")
             if isinstance(item, int) and row.get("_ValidFrom") and row.get("_id") not in self._edge:
                 self.by_item.setdefault(item, []).append(row)
         # When a snapshot is made meanwhile, the rows at this page's edge come again with the next one.
         self._edge = {row.get("_id") for row in rows[-EDGE:]} - {None}
-        self.rows += len(rows)
+        self.rows += len(found)
         self.unauthorized = self.unauthorized or bool(data.get("UnauthorizedProjects"))
         if self.fed_until is None:
             self.fed_until = _instant(data.get("ETLDate"))
-        return bool(data.get("HasMore")) and bool(rows)
+        return bool(data.get("HasMore")) and bool(found)
+
+
+def is_dated(row: object) -> bool:
+    """Whether a row says since when it holds."""
+    return isinstance(row, dict) and _instant(row.get("_ValidFrom")) is not None
 
 
 def milliseconds(text: str) -> int:

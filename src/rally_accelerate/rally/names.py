@@ -49,6 +49,8 @@ _ITEM_ENDPOINTS = {
     "Requirement": ("hierarchicalrequirement",),
     "WorkProduct": ("hierarchicalrequirement", "defect"),
 }
+#: A reference of the workspace's own may lead to any kind.
+_ANYWHERE = ("hierarchicalrequirement", "defect", PORTFOLIO, "task", "testcase")
 _ITEM_FIELDS = ("ObjectID", "FormattedID", "Name")
 
 #: Kinds whose renaming is looked for in their own revisions: these names stand in issues' histories.
@@ -155,7 +157,7 @@ class Names:
             for its_id in ids & self._items.keys():
                 # Needed now: among those that are forgotten last.
                 self._items[its_id] = self._items.pop(its_id)
-            for endpoint in _ITEM_ENDPOINTS.get(field, ()):
+            for endpoint in _ITEM_ENDPOINTS.get(field, _ANYWHERE):
                 unknown = sorted(ids - self._items.keys() - self._portfolio.keys() - self._gone[endpoint])
                 if not unknown:
                     break

@@ -7,6 +7,7 @@ source it was.
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 
 
@@ -17,6 +18,7 @@ class Shape(StrEnum):
     #: A drop-down or state: text in revisions, an id in Lookback unless hydrated.
     CHOICE = "choice"
     FLAG = "flag"
+    DATE = "date"
     NUMBER = "number"
     PERSON = "person"
     PROJECT = "project"
@@ -44,10 +46,10 @@ class PastField:
 
 
 def _field(name: str, shape: Shape, *labels: str) -> PastField:
-    return PastField(name, shape, labels or (_label(name),))
+    return PastField(name, shape, labels or (label_of(name),))
 
 
-def _label(name: str) -> str:
+def label_of(name: str) -> str:
     """The display label of an element name in upper case: ``PlanEstimate`` becomes ``PLAN ESTIMATE``."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name.removeprefix("c_")).upper()
 
@@ -83,6 +85,15 @@ BUILT_IN = (
 
 #: A portfolio item's size is an object of its own kind in Lookback, whose names it does not tell.
 _NOT_IN_LOOKBACK = frozenset({"PreliminaryEstimate"})
+
+#: Dates in revision texts, in the server's own zone (rally-api.md 3.2), so far MST or MDT.
+_JAVA_DATE = re.compile(
+    r"[A-Z][a-z]{2} (?P<month>[A-Z][a-z]{2}) (?P<day>\d{1,2}) (?P<time>\d\d:\d\d:\d\d) (?P<zone>[A-Z]+)"
+    r" (?P<year>\d{4})",
+    re.ASCII,
+)
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_ZONES = {"UTC": "Z", "GMT": "Z", "MST": "-07:00", "MDT": "-06:00"}
 
 #: Where people write numbers, the unit stands behind them (rally-api.md 3.2).
 _NUMBER = re.compile(r"\s*(-?\d+(?:\.\d+)?)(?:\s.*)?", re.DOTALL)
@@ -129,6 +140,22 @@ def number_text(value: object) -> str:
 def flag_text(value: object) -> str:
     """``true`` or ``false``; unset counts as false."""
     return "true" if value is True or value == "true" else "false"
+
+
+def date_text(value: object) -> str:
+    """A date in one form and to the second, as UTC: revisions tell no more; what is no date stays as it is."""
+    text = str(value or "").strip()
+    told = _JAVA_DATE.fullmatch(text)
+    if told and told["zone"] in _ZONES and told["month"] in _MONTHS:
+        month = _MONTHS.index(told["month"]) + 1
+        iso = f"{told['year']}-{month:02}-{int(told['day']):02}T{told['time']}{_ZONES[told['zone']]}"
+    else:
+        iso = text
+    try:
+        moment = datetime.fromisoformat(iso)
+    except ValueError:
+        return text
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment.tzinfo is not None else text
 
 
 def choice_text(value: object) -> str:

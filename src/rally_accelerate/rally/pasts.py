@@ -5,8 +5,10 @@ together until they fill one. What Lookback refuses, has not got yet or shows on
 """
 
 import asyncio
+import logging
 import math
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -16,10 +18,14 @@ from rally_accelerate.errors import RallyAccelerateError
 from rally_accelerate.rally import clauses, lookback, snapshots
 from rally_accelerate.rally.calls import SNAPSHOT, Caller, largest_page
 from rally_accelerate.rally.histories import Histories
+from rally_accelerate.rally.labels import Labels
+from rally_accelerate.rally.linked import linked
 from rally_accelerate.rally.names import Names
 from rally_accelerate.rally.pastfields import TIMEBOXES, PastFields, Shape, choice_text
 from rally_accelerate.rally.records import NO_PAST, Past, PastSource, Record, Revision, Scope
 from rally_accelerate.rally.wire import Request, ref_id
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -37,6 +43,9 @@ ANSWERS_AT_ONCE = 1
 
 ITEMS_BETWEEN_PAUSES = 200
 
+#: Changes are there after 15 to 60 seconds (rally-api.md 4.1): what is not there after so long, revisions tell.
+LONGEST_LAG = timedelta(minutes=30)
+
 #: For how many seconds a failing Lookback is tried again before revisions take its place.
 LOOKBACK_PATIENCE = 20.0
 
@@ -49,6 +58,11 @@ RENAMED = (Shape.CHOICE, Shape.FLOW_STATE, Shape.PERSON)
 PARTLY = (
     "Lookback shows some items' past only in part, because it touches projects that this user may not see; their "
     "revisions are read instead."
+)
+
+LATE = (
+    "Lookback lags behind by more than half an hour, or has lost changes; the history of what changed since is read "
+    "from revisions."
 )
 
 
@@ -67,13 +81,17 @@ class Pasts:
         self._workspace = scope.workspace.object_id
         self._fields = fields
         self._wanted = properties.history_source
+        self._links = properties.relations
         self._page_size = largest_page(SNAPSHOT, properties)
         self._histories = Histories(caller, workspace=self._workspace, page_size=largest_page("revision", properties))
+        self._labels = Labels(caller, workspace=self._workspace, fields=fields)
         self._turns = asyncio.Semaphore(ANSWERS_AT_ONCE)
         #: Why Lookback is not asked any more; empty while it is.
         self._given_up = ""
         self._told: list[str] = []
-        self._told_partly = False
+        #: Why some items' past was not taken from Lookback; each reason is told once.
+        self._reasons: set[str] = set()
+        self._overdue_before = scope.now - LONGEST_LAG
         # With revisions at hand, a failing Lookback must not hold up everything.
         self._patience = LOOKBACK_PATIENCE if self._wanted == "auto" else math.inf
         #: Closed projects whose timeboxes nobody has named yet.
@@ -136,7 +154,11 @@ class Pasts:
             if told is None:
                 return {}
             # Rows are let go of item by item: they are many times as large as what is kept.
-            condensed = {item: reader.condensed(told.by_item.pop(item)) for item in list(told.by_item)}
+            condensed: dict[int, snapshots.Condensed] = {}
+            for item in list(told.by_item):
+                its = _condensed(reader, told.by_item.pop(item))
+                if its is not None:
+                    condensed[item] = its
         await self.names.ensure(reader.ids.by_shape, many=len(records) >= MANY)
         await self.names.ensure_items(reader.ids.items)
         if await self._asked(self._name_timeboxes(reader.ids, condensed)) is None:
@@ -144,14 +166,22 @@ class Pasts:
         found: dict[int, Past] = {}
         for number, record in enumerate(records, start=1):
             past = self._past(reader, record, condensed.get(record.object_id), told.fed_until)
-            if past.whole or self._wanted == "lookback":
+            reason = self._unfit(record, past)
+            if not reason or self._wanted == "lookback":
                 found[record.object_id] = past
+            elif reason not in self._reasons:
+                self._reasons.add(reason)
+                self._told.append(reason)
             if number % ITEMS_BETWEEN_PAUSES == 0:
                 await asyncio.sleep(0)
-        if len(found) < len(records) and not self._told_partly:
-            self._told_partly = True
-            self._told.append(PARTLY)
         return found
+
+    def _unfit(self, record: Record, past: Past) -> str:
+        """Why revisions have to tell an item's past, or nothing."""
+        if not past.whole:
+            return PARTLY
+        # A change of just now is on its way, and completed in the next run; an old one may never come.
+        return "" if past.up_to_date or record.revision.updated_at > self._overdue_before else LATE
 
     def _past(
         self,
@@ -224,11 +254,14 @@ class Pasts:
     async def _rows(self, ask: Callable[..., Request], *, most: int | None = None) -> list[lookback.Row]:
         """The rows of a question; with ``most``, no more than so many, and perhaps not all."""
         rows: list[lookback.Row] = []
+        came = 0
         while True:
-            answer, _ = await self._caller.page(SNAPSHOT, partial(_at_size, ask, len(rows)), patience=self._patience)
+            answer, _ = await self._caller.page(SNAPSHOT, partial(_at_size, ask, came), patience=self._patience)
             found = answer.data.get("Results")
-            rows.extend(found if isinstance(found, list) else ())
-            if not found or not answer.data.get("HasMore") or (most is not None and len(rows) >= most):
+            found = found if isinstance(found, list) else []
+            came += len(found)
+            rows.extend(row for row in found if lookback.is_dated(row))
+            if not found or not answer.data.get("HasMore") or (most is not None and came >= most):
                 return rows
 
     async def _snapshots(self, ids: Sequence[int]) -> lookback.Snapshots:
@@ -245,25 +278,34 @@ class Pasts:
         return told
 
     async def _from_revisions(self, records: Sequence[Record]) -> dict[int, Past]:
+        by_kind: dict[str, list[Record]] = {}
+        for record in records:
+            by_kind.setdefault(record.kind, []).append(record)
+        found: dict[int, Past] = {}
+        for kind, its in by_kind.items():
+            found.update(await self._from_revisions_of(its, await self._labels.of(kind)))
+        return found
+
+    async def _from_revisions_of(self, records: Sequence[Record], fields: PastFields) -> dict[int, Past]:
         by_history = await self._histories.of(records)
         revisions = [by_history.get(ref_id(record.fields.get("RevisionHistory")) or 0, ()) for record in records]
-        which = await self._which_timebox(revisions)
-        reader = clauses.Reader(self._fields, which)
+        which = await self._which_timebox(revisions, fields)
+        reader = clauses.Reader(fields, which)
         found: dict[int, Past] = {}
         for number, (record, its) in enumerate(zip(records, revisions, strict=True), start=1):
             project = clauses.Place(_name(record, "Project"), ref_id(record.fields.get("Project") or {}))
             past = reader.past(
                 its, project=project, collections=_collections(record), present=_present(record, self._fields)
             )
-            found[record.object_id] = past
+            found[record.object_id] = replace(past, linked=linked(its)) if self._links else past
             if number % ITEMS_BETWEEN_PAUSES == 0:
                 await asyncio.sleep(0)
         return found
 
-    async def _which_timebox(self, revisions: Sequence[Sequence[Revision]]) -> clauses.WhichTimebox:
+    async def _which_timebox(self, revisions: Sequence[Sequence[Revision]], fields: PastFields) -> clauses.WhichTimebox:
         wanted: dict[Shape, set[str]] = {}
         for its in revisions:
-            for shape, names in clauses.timebox_names(its, self._fields).items():
+            for shape, names in clauses.timebox_names(its, fields).items():
                 wanted.setdefault(shape, set()).update(names)
         known = {shape: await self.names.timeboxes_named(shape, names) for shape, names in wanted.items() if names}
 
@@ -276,6 +318,16 @@ class Pasts:
             return found[0].object_id if len(found) == 1 else None
 
         return which
+
+
+def _condensed(reader: snapshots.Reader, rows: list[lookback.Row]) -> snapshots.Condensed | None:
+    """What is left of an item's snapshots; None where they are none that anybody knows, so that revisions tell."""
+    try:
+        return reader.condensed(rows)
+    except (KeyError, TypeError, ValueError) as error:
+        # One item's odd snapshots must not stop the others (accelerate-host.md 7).
+        logger.info("snapshots of %s cannot be read: %s", rows[0].get("ObjectID"), error)
+        return None
 
 
 def _at_size(ask: Callable[..., Request], start: int, size: int) -> Request:

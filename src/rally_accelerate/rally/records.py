@@ -100,6 +100,8 @@ class Past:
     whole: bool = True
     #: ObjectIDs of other items by the field that refers to them, where the past tells: ``Predecessors`` and the like.
     links: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    #: FormattedIDs of items that are linked by the past's own words, by collection; until their ObjectIDs are known.
+    linked: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 NO_PAST = Past()

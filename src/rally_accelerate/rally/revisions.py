@@ -8,6 +8,8 @@ next clause. A text is read only when it can be read in one way:
 - The whole text must be consumed so, and the brackets inside each value must pair up wherever another split
   would be possible. A value that ends in ``:]``, say, beside other clauses leaves two readings: then none is
   taken.
+- Where that leads nowhere because a value imitates a beginning, every choice of beginnings is tried, and the text is
+  read when only one of them leads to its end.
 
 What cannot be told by anybody: a value that spells out a complete clause between its own brackets' ends.
 """
@@ -17,9 +19,13 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import combinations, product
 
 #: Descriptions are cut here (rally-api.md 3.2), so a text of this length may lack its end.
 LONGEST_DESCRIPTION = 4000
+
+#: So many places that look like beginnings are tried in every combination; a longer text stays unparsed.
+MOST_STARTS_TRIED = 7
 
 #: Stands in the place of a value above about 1985 characters (rally-api.md 3.2).
 TOO_LONG = "value too long to display"
@@ -95,6 +101,8 @@ def parse(text: str, *, labels: Collection[str] = ()) -> Clauses | Unparsed:
         return Unparsed(text, "the text may have been cut")
     starts = _starts(text)
     found = _read(text, starts)
+    if isinstance(found, Unparsed) and (only := _only_reading(text, starts)):
+        return only
     if isinstance(found, Unparsed) and labels:
         known = [start for start in starts if _label_at(text, start) in labels]
         if known != starts:
@@ -142,6 +150,21 @@ def _read(text: str, starts: Sequence[int]) -> Clauses | Unparsed:
         else:
             return Unparsed(text, "the text has more than one reading")
     return tuple(clauses)
+
+
+def _only_reading(text: str, starts: Sequence[int]) -> Clauses | None:
+    """The reading of a text that has no other, though a value in it imitates a beginning; None where there are more."""
+    if not starts or starts[0] != 0 or len(starts) > MOST_STARTS_TRIED:
+        return None
+    found: list[Clauses] = []
+    for count in range(len(starts)):
+        for chosen in combinations(starts[1:], count):
+            ends = [start - len(", ") for start in chosen] + [len(text)]
+            parts = [_clause_readings(text[start:end]) for start, end in zip((0, *chosen), ends, strict=True)]
+            found.extend(product(*parts))
+            if len(found) > 1:
+                return None
+    return found[0] if found else None
 
 
 def _clause_readings(part: str) -> list[Change]:

@@ -10,13 +10,22 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from rally_accelerate.rally.lookback import FOREVER, LINKS, Row, milliseconds
-from rally_accelerate.rally.pastfields import TIMEBOXES, PastFields, Shape, choice_text, flag_text, number_text
+from rally_accelerate.rally.pastfields import (
+    TIMEBOXES,
+    PastFields,
+    Shape,
+    choice_text,
+    date_text,
+    flag_text,
+    number_text,
+)
 from rally_accelerate.rally.records import RECYCLED, FieldChange, Named, Past, PastSource, PastValue
 
 #: Shapes that need no name.
 _PLAIN: dict[Shape, Callable[[Any], str]] = {
     Shape.FLAG: flag_text,
     Shape.NUMBER: number_text,
+    Shape.DATE: date_text,
     Shape.TEXT: lambda value: "" if value is None else str(value),
     Shape.CHOICE: choice_text,
     Shape.FLOW_STATE: choice_text,

@@ -3,27 +3,31 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from rally_accelerate.errors import NotFound, Rejected
 from rally_accelerate.rally.calls import Caller
-from rally_accelerate.rally.keyset import Listing
+from rally_accelerate.rally.discussions import Discussions
+from rally_accelerate.rally.keyset import Listing, walk
 from rally_accelerate.rally.names import Names
 from rally_accelerate.rally.pastfields import TIMEBOXES
-from rally_accelerate.rally.records import Around, Named, Past, PastSource, Post, Record, Timebox, WorkItem
+from rally_accelerate.rally.query import any_of
+from rally_accelerate.rally.records import Around, Named, Past, PastSource, Record, Timebox, WorkItem
 from rally_accelerate.rally.selection import rows_of
-from rally_accelerate.rally.wire import WSAPI, Request, object_id, parse_instant, ref_id
+from rally_accelerate.rally.wire import WSAPI, Request, object_id, ref_id
 
 logger = logging.getLogger(__name__)
-
-_POST_FIELDS = ("ObjectID", "Artifact", "User", "Text", "CreationDate", "LastUpdateDate")
 
 #: References to other items. Fetched by themselves: in the fetch list of whole items each would bring all its own
 #: fields along, row after row (rally-api.md 1.5).
 _REFERENCES = ("Parent", "PortfolioItem", "Requirement", "WorkProduct", "TestCase")
-#: A request for each item that has members: few have. Children are told by themselves, as theirs is the parent.
-_COLLECTIONS = ("Predecessors", "Successors", "Duplicates", "DefectSuites")
+#: What is in them revisions tell by FormattedID; where they do not, it takes a request for each item that has any.
+#: Children are told by themselves, as theirs is the parent. The kind of the members is the item's own unless named.
+_COLLECTIONS = {"Predecessors": "", "Successors": "", "Duplicates": "defect", "DefectSuites": "defectsuite"}
+
+#: Keeps the address below its limit.
+_KEYS_IN_A_QUERY = 40
 
 
 class Surroundings:
@@ -41,14 +45,17 @@ class Surroundings:
         self._caller = caller
         self._workspace = workspace
         self._names = names
-        self._posts = posts
+        self._discussions = Discussions(caller, workspace=workspace) if posts else None
         self._links = links
+        #: ObjectIDs by kind and FormattedID, and what was asked for and not found.
+        self._by_key: dict[str, dict[str, int]] = defaultdict(dict)
+        self._unknown: dict[str, set[str]] = defaultdict(set)
 
     async def of(self, records: Sequence[Record], pasts: Sequence[Past]) -> list[WorkItem]:
         """The items with their pasts and what stands around them, in the same order."""
         pasts = await self._linked(records, pasts) if self._links else [replace(past, links={}) for past in pasts]
         await self._names.ensure_items({"PortfolioItem": _referred(pasts, "PortfolioItem")})
-        posts = await self._discussions(records) if self._posts else {}
+        posts = await self._discussions.of(records) if self._discussions is not None else {}
         return [
             WorkItem(
                 record=record,
@@ -62,47 +69,32 @@ class Surroundings:
             for record, past in zip(records, pasts, strict=True)
         ]
 
-    async def _discussions(self, records: Sequence[Record]) -> Mapping[int, list[Post]]:
-        wanted = {record.object_id for record in records if _count(record, "Discussion")}
-        found: dict[int, list[Post]] = defaultdict(list)
-        listing = Listing(kind="conversationpost", fetch=_POST_FIELDS, workspace=self._workspace)
-        async for row in rows_of(self._caller, listing, sorted(wanted), field="Artifact.ObjectID"):
-            item, its_id = ref_id(row.get("Artifact")), ref_id(row)
-            created = parse_instant(row.get("CreationDate"))
-            if item not in wanted or its_id is None or created is None:
-                continue
-            user = row.get("User")
-            found[item].append(
-                Post(
-                    object_id=its_id,
-                    user=str(user.get("_refObjectName") or "") if isinstance(user, Mapping) else "",
-                    created=created,
-                    updated=parse_instant(row.get("LastUpdateDate")) or created,
-                    text=str(row.get("Text") or ""),
-                )
-            )
-        return found
-
     async def _linked(self, records: Sequence[Record], pasts: Sequence[Past]) -> list[Past]:
         """The pasts with links; Lookback tells them, for the others they are asked for."""
         silent = [record for record, past in zip(records, pasts, strict=True) if past.source is not PastSource.LOOKBACK]
         if not silent:
             return list(pasts)
+        words = {record.object_id: past.linked for record, past in zip(records, pasts, strict=True)}
         links: dict[int, dict[str, tuple[int, ...]]] = {}
         for kind in dict.fromkeys(record.kind for record in silent):
             ids = [record.object_id for record in silent if record.kind == kind]
-            links.update(await self._references(kind, ids))
+            links.update(await self._references(kind, ids, words))
         return [
-            replace(past, links=links.get(record.object_id, {})) if past.source is not PastSource.LOOKBACK else past
+            replace(past, links=links.get(record.object_id, {}), linked={})
+            if past.source is not PastSource.LOOKBACK
+            else past
             for record, past in zip(records, pasts, strict=True)
         ]
 
-    async def _references(self, kind: str, ids: Sequence[int]) -> Mapping[int, dict[str, tuple[int, ...]]]:
+    async def _references(
+        self, kind: str, ids: Sequence[int], words: Mapping[int, Mapping[str, tuple[str, ...]]]
+    ) -> Mapping[int, dict[str, tuple[int, ...]]]:
         fetch = ("ObjectID", *_REFERENCES, *_COLLECTIONS)
         listing = Listing(kind=kind, fetch=fetch, workspace=self._workspace)
         wanted = set(ids)
         found: dict[int, dict[str, tuple[int, ...]]] = {}
-        collections: list[tuple[int, str, str]] = []
+        silent: list[tuple[int, str, str]] = []
+        spoken: list[tuple[int, str, str]] = []
         async for row in rows_of(self._caller, listing, ids):
             its_id = ref_id(row)
             if its_id is None or its_id not in wanted:
@@ -112,12 +104,45 @@ class Surroundings:
             }
             for name in _COLLECTIONS:
                 value = row.get(name)
-                if isinstance(value, Mapping) and (object_id(value.get("Count")) or 0) > 0:
-                    collections.append((its_id, name, str(row.get("_type") or kind)))
-        members = await asyncio.gather(*(self._members(*each) for each in collections))
-        for (its_id, name, _), others in zip(collections, members, strict=True):
+                count = (object_id(value.get("Count")) or 0) if isinstance(value, Mapping) else 0
+                if count:
+                    told = len(words.get(its_id, {}).get(name, ())) == count
+                    (spoken if told else silent).append((its_id, name, str(row.get("_type") or kind)))
+        wanted_keys: dict[str, set[str]] = defaultdict(set)
+        for its_id, name, _ in spoken:
+            wanted_keys[_COLLECTIONS[name] or kind].update(words[its_id][name])
+        known = {each: await self._ids_of(each, keys) for each, keys in wanted_keys.items()}
+        for its_id, name, its_kind in spoken:
+            keys, ids_by_key = words[its_id][name], known[_COLLECTIONS[name] or kind]
+            if all(key in ids_by_key for key in keys):
+                found[its_id][name] = tuple(sorted(ids_by_key[key] for key in keys))
+            else:
+                silent.append((its_id, name, its_kind))
+        members = await asyncio.gather(*(self._members(*each) for each in silent))
+        for (its_id, name, _), others in zip(silent, members, strict=True):
             found[its_id][name] = others
         return found
+
+    async def _ids_of(self, kind: str, keys: Iterable[str]) -> Mapping[str, int]:
+        """ObjectIDs by FormattedID, as far as the workspace shows such items; each is asked for once in a run."""
+        known = self._by_key[kind]
+        unknown = sorted(set(keys) - known.keys() - self._unknown[kind])
+        for start in range(0, len(unknown), _KEYS_IN_A_QUERY):
+            part = unknown[start : start + _KEYS_IN_A_QUERY]
+            listing = Listing(
+                kind=kind,
+                fetch=("ObjectID", "FormattedID"),
+                where=(any_of("FormattedID", part),),
+                workspace=self._workspace,
+            )
+            try:
+                async for page in walk(self._caller, listing):
+                    # Some servers compare digits only (rally-api.md 0.20): whoever has another prefix is not meant.
+                    known.update((str(row.get("FormattedID")), its_id) for its_id, row in page.rows)
+            except (NotFound, Rejected) as error:
+                logger.info("%s cannot be found by FormattedID: %s", kind, error)
+            self._unknown[kind].update(set(part) - known.keys())
+        return known
 
     async def _members(self, its_id: int, name: str, kind: str) -> tuple[int, ...]:
         # The workspace is sent although the item implies it: without it users of several workspaces got nothing
@@ -158,8 +183,3 @@ class Surroundings:
 
 def _referred(pasts: Sequence[Past], name: str) -> set[int]:
     return {its_id for past in pasts for its_id in past.links.get(name, ())}
-
-
-def _count(record: Record, name: str) -> int:
-    value = record.fields.get(name)
-    return (object_id(value.get("Count")) or 0) if isinstance(value, Mapping) else 0

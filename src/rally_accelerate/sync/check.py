@@ -16,6 +16,7 @@ from rally_accelerate.errors import (
 )
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.rally.records import Scope
+from rally_accelerate.sync.learning import rules_from
 from rally_accelerate.sync.wiring import Links, Target, links
 
 #: How many project names a finding lists.
@@ -66,6 +67,7 @@ async def check(integration: Integration, *, target: Target | None, limiters: Li
     nowhere = Target("https://accelerate.invalid", SecretStr(""))
     try:
         async with links(integration, target=target or nowhere, limiters=limiters) as connected:
+            await rules_from(connected.source, properties)
             async for finding in _rally(integration, connected):
                 yield finding
             yield await _accelerate(connected, target)

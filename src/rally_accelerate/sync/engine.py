@@ -243,6 +243,8 @@ class _Run:
         await self.sink.open()
         scope = await self.source.open()
         self.notices.extend(scope.notices)
+        if self.plans.since is not None and self.plans.since > scope.now:
+            self.notices.append(f"initialSyncDate {self.plans.since:%Y-%m-%d} lies ahead: nothing is read until then.")
         self.progress = await self.state.load()
         if self.originals is not None and kept.serves(self.progress, scope, self.rules):
             await self._map_kept(scope, self.originals)

@@ -45,6 +45,7 @@ def valid_progress(
             owed=owed,
             missing=progress.missing if same else {},
             listed_at=progress.listed_at if same else None,
+            learned=progress.learned,
         )
     lanes = lanes_of(scope)
     # A project that went out of sight in the middle of a walk may come back behind the walk's place.

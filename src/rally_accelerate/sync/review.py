@@ -1,5 +1,6 @@
 """Looking closely at a run: why an item is mapped as it is, what no rule maps, whether histories are whole."""
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -20,6 +21,9 @@ from rally_accelerate.model.progress import Walk
 from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.records import Record, Scope, WorkItem
 from rally_accelerate.sync.preview import Outline, outline
+
+#: Prefixes are the workspace's own (rally-api.md 2.2.15): letters of any script.
+_KEY = re.compile(r"[^\W\d_]*\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,8 @@ async def explain(source: RallyClient, rules: Rules, key: str) -> Explained:
     Raises:
         NotFound: The scope has no such item.
     """
+    if not _KEY.fullmatch(key):
+        raise NotFound(f'"{key}" is no id of an item', hint="Give an id as people see it, such as US123 or DE45.")
     scope = await source.open()
     record = await source.find(scope, key)
     if record is None:

@@ -11,9 +11,6 @@ from pydantic import SecretStr
 from rally_accelerate.accelerate.client import AccelerateClient, Account, Connection
 from rally_accelerate.accelerate.payload import Limits
 from rally_accelerate.config.model import Integration, Properties
-from rally_accelerate.mapping.attributes import AttributeDefinition
-from rally_accelerate.mapping.compiled import fields_needed
-from rally_accelerate.mapping.rules import Rules, completed, needs_definitions, rules_of
 from rally_accelerate.model.progress import Window
 from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.limiter import LimiterPool
@@ -40,7 +37,6 @@ class Links:
 
     source: RallyClient
     sink: AccelerateClient
-    rules: Rules
 
 
 @asynccontextmanager
@@ -80,7 +76,7 @@ async def links(integration: Integration, *, target: Target, limiters: LimiterPo
     async with AsyncExitStack() as stack:
         source = await stack.enter_async_context(RallyClient(properties, limiters=limiters, context=context))
         sink = await stack.enter_async_context(AccelerateClient(account, limits=limits, connection=connection))
-        yield Links(source, sink, await _rules(properties, source))
+        yield Links(source, sink)
 
 
 def plans_of(properties: Properties, *, again: Window | None = None) -> Plans:
@@ -91,27 +87,3 @@ def plans_of(properties: Properties, *, again: Window | None = None) -> Plans:
         again: What is to be sent again, whether it is news or not.
     """
     return Plans(since=properties.initial_sync_date, removal=removal_of(properties), again=again)
-
-
-async def _rules(properties: Properties, source: RallyClient) -> Rules:
-    """The mapping rules; labels in them are resolved with the workspace's own definitions."""
-    rules = rules_of(properties)
-    if not needs_definitions(properties):
-        return rules
-    scope = await source.open_early()
-    definitions = {
-        kind: [
-            AttributeDefinition(each.element_name, each.display_name, each.attribute_type, each.custom)
-            for each in attributes
-        ]
-        for kind, attributes in (await source.definitions(scope)).items()
-    }
-    rules = completed(rules, properties, definitions)
-    carried = [each.name for each in rules.custom]
-    source.carry(
-        {kind: (*fields_needed(rules.compiled, kind), *carried) for kind in scope.kinds},
-        [past for each in rules.custom if (past := each.past) is not None],
-    )
-    for notice in rules.compiled.notices:
-        log.warning("%s", notice)
-    return rules

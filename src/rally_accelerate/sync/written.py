@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from rally_accelerate.errors import StoreError
-from rally_accelerate.model.progress import Lane, Progress, Walk, Window
+from rally_accelerate.model.progress import Lane, Learned, Progress, Walk, Window
 
 
 def progress_to_json(progress: Progress) -> dict[str, Any]:
@@ -36,6 +36,7 @@ def progress_to_json(progress: Progress) -> dict[str, Any]:
         "missing": [{"item": item, "at": at.isoformat()} for item, at in sorted(progress.missing.items())],
         "listedAt": progress.listed_at.isoformat() if progress.listed_at else None,
         "since": progress.since.isoformat() if progress.since else None,
+        "learned": _learned_to_json(progress.learned),
     }
 
 
@@ -71,12 +72,34 @@ def progress_from_json(data: Mapping[str, Any]) -> Progress:
             missing={row["item"]: datetime.fromisoformat(row["at"]) for row in data.get("missing", ())},
             listed_at=_instant(data.get("listedAt")),
             since=_instant(data.get("since")),
+            learned=_learned_from_json(data.get("learned")),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(
             "the remembered progress cannot be read",
             hint="Move the state away and start anew; issues that are already in Accelerate stay as they are.",
         ) from error
+
+
+def _learned_to_json(learned: Learned | None) -> dict[str, Any] | None:
+    if learned is None:
+        return None
+    return {"key": learned.key, "at": learned.at.isoformat(), "definitions": learned.definitions}
+
+
+def _learned_from_json(data: Mapping[str, Any] | None) -> Learned | None:
+    if not data:
+        return None
+    return Learned(
+        key=data["key"],
+        at=datetime.fromisoformat(data["at"]),
+        definitions={
+            kind: tuple(
+                (element, display, its_type, custom, target) for element, display, its_type, custom, target in its
+            )
+            for kind, its in data["definitions"].items()
+        },
+    )
 
 
 def _kind_and_cursor(each: tuple[Lane, datetime]) -> tuple[str, datetime]:

@@ -1,13 +1,19 @@
 """Discussions, relations and epics reach Accelerate, whichever source tells the history."""
 
 import asyncio
+import math
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
+from rally_accelerate.config.load import validated
+from rally_accelerate.model.progress import Walk
+from rally_accelerate.rally.client import RallyClient
+from rally_accelerate.rally.limiter import LimiterPool
 from rally_sandbox.clock import Clock
-from rally_sandbox.serving import serve
+from rally_sandbox.serving import SANDBOX_API_KEY, serve
 from rally_sandbox.world import World
 from support.first_sync import synced
 
@@ -58,6 +64,33 @@ def test_discussions_of_all_items_are_there_and_may_be_left_out(world: World) ->
     assert all(issue["comments"] == [] for issue in issues.values())
 
 
+def test_discussions_of_a_first_sync_take_whole_pages() -> None:
+    world = World.create(5, 2_000, clock=Clock.standing(BEGIN))
+    issues, requests = uploaded(world, "none", pageSize=250)
+    posts = [post for post in world.company.of("conversationpost") if post.workspace is world.company.workspaces[0]]
+    assert requests["conversationpost"] == math.ceil(len(posts) / 250)
+    assert sum(len(issue["comments"]) for issue in issues.values()) > 500
+
+
+async def test_a_post_that_comes_while_a_run_goes_on_is_not_lost(world: World) -> None:
+    with serve(world) as rally:
+        properties = validated(
+            {"name": "x", "properties": {"baseUrl": rally.url, "apiKey": SANDBOX_API_KEY}}
+        ).properties
+        async with RallyClient(properties, limiters=LimiterPool()) as client:
+            scope = await client.open()
+            stories = Walk(kind="hierarchicalrequirement", started_at=scope.now)
+
+            async def read() -> dict[int, list[str]]:
+                records = [record async for page in client.changed(scope, stories) for record in page.records]
+                items = await client.history(scope, records)
+                return {item.record.object_id: [post.text for post in item.around.posts] for item in items}
+
+            talked_about = next(item for item, texts in (await read()).items() if texts)
+            world.post(talked_about, "One more")
+            assert "One more" in (await read())[talked_about]
+
+
 @pytest.mark.parametrize("source", SOURCES)
 def test_relations_name_parents_predecessors_and_successors_by_id(world: World, source: str) -> None:
     first, second, third = (world.create_item("story", Name=f"Story {number}") for number in range(3))
@@ -69,6 +102,29 @@ def test_relations_name_parents_predecessors_and_successors_by_id(world: World, 
     assert issues[str(second.object_id)]["relations"] == related
     parent = {"id": str(defect["values"]["Requirement"]["object_id"]), "type": "PARENT"}
     assert parent in issues[str(defect["object_id"])]["relations"]
+
+
+def test_many_dependencies_take_few_requests_where_only_texts_tell_of_them(world: World) -> None:
+    stories = [world.create_item("story", Name=f"Story, the [{number}]th").object_id for number in range(60)]
+    for one, other in pairwise(stories):
+        world.link(one, other)
+    issues, requests = uploaded(world, "revisions")
+    for before, its, after in zip(stories, stories[1:], stories[2:], strict=False):
+        ids = {each["id"] for each in issues[str(its)]["relations"]}
+        assert ids == {str(before), str(after)}
+    # 118 collections are not read one after the other.
+    assert not {"hierarchicalrequirement/predecessors", "hierarchicalrequirement/successors"} & set(requests)
+    assert requests["hierarchicalrequirement"] <= 6
+
+
+def test_what_the_texts_do_not_tell_is_asked_for(world: World) -> None:
+    first, second, third = (world.create_item("story", Name=f"Story {number}").object_id for number in range(3))
+    world.link(first, third)
+    # A link without a text: an old one, or one that an import made.
+    world.ties.link(world.find(second).index, world.find(third).index)
+    issues, requests = uploaded(world, "revisions")
+    assert {each["id"] for each in issues[str(third)]["relations"]} == {str(first), str(second)}
+    assert requests["hierarchicalrequirement/predecessors"] == 1
 
 
 @pytest.mark.parametrize("source", SOURCES)

@@ -2,15 +2,17 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from rally_sandbox import gateway, lookback
 from rally_sandbox.clock import Clock
 from rally_sandbox.serving import LIMITED_API_KEY, serve
 from rally_sandbox.world import World
 from support.first_sync import synced
-from support.truth import history, told
+from support.truth import TIMEBOXES, Entry, history, told
 
 BEGIN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 SEEDS = range(1, 9)
@@ -19,9 +21,19 @@ SEEDS = range(1, 9)
 def busy_world(seed: int, items: int = 220) -> World:
     """A company that went on working until a while ago, so that Lookback has everything."""
     world = World.create(seed, items, clock=Clock.standing(BEGIN))
-    for _ in range(25):
+    tags, milestones = world.company.tags, world.company.milestones
+    mine = [world.create_item("story", c_Score=1).object_id for _ in range(3)]
+    for number in range(25):
         world.work(4)
         world.clock.advance(timedelta(seconds=11))
+        # What a day's work seldom brings: many members in one save, and sprints taken along from team to team.
+        its, team = mine[number % 3], world.company.teams[number % 4]
+        some = {"Tags": tags[number % 5 : number % 5 + 3], "Milestones": milestones[number % 3 :]}
+        world.edit(its, {**some, "Name": f"Story [{number}], part & parcel"} if number % 2 else some)
+        world.clock.advance(timedelta(seconds=11))
+        world.edit(its, {"Project": team.project})
+        world.clock.advance(timedelta(seconds=11))
+        world.edit(its, {"Iteration": team.sprints[number % 9], "Release": team.releases[1]})
     world.clock.advance(timedelta(minutes=10))
     return world
 
@@ -33,6 +45,18 @@ def truth(world: World) -> dict[str, Any]:
     return {str(row["object_id"]): row for row in rows if row["visible"] and row["workspace"] == home}
 
 
+def timeboxes(entries: list[Entry]) -> set[tuple[int, str, int, str, str]]:
+    """Every timebox that is told with its id: when, in which field, before or after, which one."""
+    return {
+        (at, field, side, each["id"], each["name"])
+        for at, field, *values in entries
+        for side, value in enumerate(values)
+        if field in TIMEBOXES.values()
+        for each in value
+        if "id" in each
+    }
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_both_sources_tell_the_simulators_own_story_and_replay_to_the_present(seed: int) -> None:
     world = busy_world(seed)
@@ -42,12 +66,17 @@ def test_both_sources_tell_the_simulators_own_story_and_replay_to_the_present(se
         assert rally.stats.requests["revision"] > 0
     rows = truth(world)
     assert by_lookback.keys() == by_revisions.keys() == rows.keys()
+    identified = 0
     for key, row in rows.items():
         expected = history(row, ids=False)
         assert told(by_lookback[key], ids=False) == expected, row["formatted_id"]
         assert told(by_revisions[key], ids=False) == expected, row["formatted_id"]
-        # Lookback tells timeboxes by id always, revisions where a name can mean only one.
+        # Lookback tells timeboxes by id always, revisions where a name can mean only one, and never a wrong one.
         assert told(by_lookback[key]) == history(row), row["formatted_id"]
+        by_id = timeboxes(told(by_revisions[key]))
+        assert by_id <= timeboxes(history(row)), row["formatted_id"]
+        identified += len(by_id)
+    assert identified > 100
     for report in (first, second):
         assert report.tally.complete == len(rows)
         assert (report.tally.incomplete, report.tally.unverifiable) == (0, 0)
@@ -84,6 +113,47 @@ def test_a_server_without_lookback_is_told_once_and_read_by_revisions() -> None:
         report, issues = asyncio.run(synced(rally.url))
         assert rally.stats.requests["snapshot"] == 1
     assert sum("Lookback cannot be used" in notice for notice in report.notices) == 1
+    for key, row in truth(world).items():
+        assert told(issues[key], ids=False) == history(row, ids=False)
+
+
+def test_what_a_feed_that_stands_still_has_not_got_is_told_by_revisions() -> None:
+    world = busy_world(9, 120)
+    world.lookback.lag_ms = 6 * 3600 * 1000
+    world.clock.advance(timedelta(hours=2))
+    with serve(world) as rally:
+        report, issues = asyncio.run(synced(rally.url))
+    # Nothing is owed to a feed that may never come: otherwise the same items would be sent again in every run.
+    assert report.tally.complete == len(issues)
+    assert sum("lags behind" in notice for notice in report.notices) == 1
+    for key, row in truth(world).items():
+        assert told(issues[key], ids=False) == history(row, ids=False)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        None,
+        "not a row",
+        {"ObjectID": "x", "_ValidFrom": "soon"},
+        {"_ValidFrom": "soon"},
+        {"_ValidFrom": 7},
+        {"Tags": {"a": 1}, "_SnapshotNumber": "first"},
+    ],
+)
+def test_an_odd_snapshot_stops_nothing(odd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(*asked: Any) -> dict[str, Any]:
+        found = lookback.answer(*asked)
+        rows = found["Results"]
+        # In the middle of an item's life.
+        rows[5:6] = [{**row, **odd} if isinstance(odd, dict) else odd for row in rows[5:6]]
+        return found
+
+    monkeypatch.setattr(gateway, "lookback", SimpleNamespace(**{**vars(lookback), "answer": answer}))
+    world = busy_world(10, 60)
+    with serve(world) as rally:
+        report, issues = asyncio.run(synced(rally.url))
+    assert report.tally.complete == len(issues)
     for key, row in truth(world).items():
         assert told(issues[key], ids=False) == history(row, ids=False)
 

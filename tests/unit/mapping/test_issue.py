@@ -80,6 +80,7 @@ def test_a_whole_story() -> None:
     assert [(sprint.id, sprint.name) for sprint in issue.sprints] == [("8", "Sprint 4")]
     assert issue.sprints[0].end == datetime(2026, 2, 15, 5, 59, 59, tzinfo=UTC)
     assert [(release.id, release.released) for release in issue.releases] == [("9", True)]
+    assert issue.version_ids == ("9",)
     assert issue.raw == {"ScheduleState": "In-Progress", "FlowState": "Doing", "Blocked": False}
 
 
@@ -102,7 +103,7 @@ def test_deleted_users_and_odd_references_never_fail(gone: Any) -> None:
     issue = mapped({**STORY, "Owner": gone, "CreatedBy": gone, "Iteration": gone, "Release": gone, "Project": gone})
     assert issue.owner is None
     assert issue.creator == "unknown"
-    assert (issue.sprints, issue.releases, issue.project) == ((), (), None)
+    assert (issue.sprints, issue.releases, issue.version_ids, issue.project) == ((), (), (), None)
 
 
 def revision(number: int, text: str, user: str = "Sample User 03") -> Revision:

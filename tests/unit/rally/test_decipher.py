@@ -210,3 +210,17 @@ def test_an_excerpt_cannot_rewrite_a_terminal() -> None:
 def test_no_answer_whatever_escapes_the_tree_of_errors(status: Any, body: Any, headers: Any) -> None:
     with suppress(Transient, Permanent):
         read(status, body, headers)
+
+
+@pytest.mark.parametrize("kind", ["foo", "portfolioitem/epos", "portfolioitem/größe"])
+def test_a_type_that_the_workspace_lacks_is_told_as_such(kind: str) -> None:
+    with pytest.raises(NotFound, match=f'no type "{kind}"') as caught:
+        decipher(404, {}, b"", asked=f"/slm/webservice/v2.0/{kind}")
+    assert "types" in caught.value.hint
+
+
+@pytest.mark.parametrize("path", ["defect", "project", "hierarchicalrequirement", "Defect/12/Tags", ""])
+def test_a_wrong_address_is_not_told_as_a_wrong_type(path: str) -> None:
+    with pytest.raises(NotFound) as caught:
+        decipher(404, {}, b"", asked=f"/slm/webservice/v2.0/{path}")
+    assert "baseUrl" in caught.value.hint

@@ -235,6 +235,10 @@ def test_one_value_has_one_reading_whatever_its_brackets_do() -> None:
     )
 
 
+def test_a_value_that_imitates_a_beginning_is_read_where_nothing_else_fits() -> None:
+    assert parse("NAME changed from [a], TAGS added [] to [b]") == (changed("NAME", "a], TAGS added [", "b"),)
+
+
 def test_known_labels_resolve_a_tie() -> None:
     text = "NAME changed to [a :], OK added [b]"
     assert isinstance(parse(text.replace("[b]", "[b :]]")), Unparsed)

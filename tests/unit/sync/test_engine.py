@@ -1,6 +1,7 @@
 """What a run tells, and what it does about items and services that fail."""
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -50,6 +51,16 @@ async def test_a_report_counts_everything() -> None:
     second = await run(source, sink, state)
     assert (second.tally.uploaded, second.tally.skipped) == (0, 0)
     assert first.as_dict()["outcome"] == "complete"
+
+
+async def test_a_date_that_lies_ahead_is_told() -> None:
+    world = World()
+    ahead = engine.Plans(since=world.now + timedelta(days=30))
+    report = await run(SmallSource(world), SmallSink(world), SmallState(world), plans=ahead)
+    assert [notice for notice in report.notices if "lies ahead" in notice]
+    behind = engine.Plans(since=world.now - timedelta(days=30))
+    report = await run(SmallSource(world), SmallSink(world), SmallState(world), plans=behind)
+    assert not report.notices
 
 
 async def test_a_refused_item_is_named_owed_and_asked_for_until_it_is_taken() -> None:
