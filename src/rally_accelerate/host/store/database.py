@@ -52,6 +52,14 @@ class Database:
         """Close every connection."""
         await self._engine.dispose()
 
+    async def settle(self) -> None:
+        """Write the log back into the database file, and empty it; as far as nobody reads meanwhile."""
+        async with self._writing, self._engine.connect() as connection:
+            # Past SQLAlchemy, which would begin a transaction: inside one, nothing is written back.
+            driver = (await connection.get_raw_connection()).driver_connection
+            assert driver is not None
+            await driver.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A connection that sees one state of the data, whatever is written meanwhile."""
