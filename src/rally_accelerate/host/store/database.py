@@ -82,12 +82,12 @@ class Database:
             raise StoreError(f"the database cannot be written: {error.orig}", hint="Free space on its disk.") from error
 
 
-def upgrade(url: str) -> None:
-    """Bring the tables up to date; everything that an older version wrote is kept."""
+def upgrade(url: str, *, to: str = "head") -> None:
+    """Bring the tables up to date, or to an earlier state; everything that an older version wrote is kept."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["url"] = url
-    command.upgrade(config, "head")
+    command.upgrade(config, to)
 
 
 def _prepare(connection: Any, _: Any) -> None:

@@ -61,7 +61,9 @@ class AuditPages:
 
     async def table(self, request: Request) -> Response:
         """The same entries for a spreadsheet."""
-        wanted, _ = _wanted(request)
+        wanted, faults = _wanted(request)
+        if faults:
+            return await self.listed(request)
         written = io.StringIO()
         rows = csv.writer(written)
         rows.writerow(COLUMNS)
