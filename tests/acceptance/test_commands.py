@@ -249,9 +249,13 @@ def test_where_other_machines_reach_the_host_it_says_what_is_missing(tmp_path: P
         said = running.stderr.read()
         assert "without TLS" in said
         assert "--outside-url" in said
-    wrong = command("serve", "--outside-url", "accelerate.example.com", "--database", str(tmp_path / "b.sqlite"))
-    assert wrong.code == 2
-    assert "write for example https://" in wrong.err
+    for option, value, said in (
+        ("--outside-url", "accelerate.example.com", "write for example https://"),
+        ("--trusted-proxy", "*", "write for example 127.0.0.1"),
+    ):
+        wrong = command("serve", option, value, "--database", str(tmp_path / "b.sqlite"))
+        assert wrong.code == 2
+        assert said in wrong.err
 
 
 def test_behind_a_proxy_the_host_answers_to_its_name_and_its_cookie_asks_for_tls(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 @click.option(
     "--trusted-proxy",
     default="",
-    help="The proxy's own IP address: its X-Forwarded-For says who asks. Nobody else's does.",
+    help="The IP address from which the proxy connects: its X-Forwarded-For is believed, nobody else's.",
 )
 def serve(
     *,
@@ -54,9 +55,8 @@ def serve(
         for notice in one.notices:
             click.echo(f"{one.integration.name}: note: {notice}", err=True)
     where = database or default_database()
-    serving = hosting(
-        where, address=address, port=port, interval=every, outside=_outside(outside_url), proxy=trusted_proxy.strip()
-    )
+    outside, proxy = _outside(outside_url), _proxy(trusted_proxy)
+    serving = hosting(where, address=address, port=port, interval=every, outside=outside, proxy=proxy)
     try:
         asyncio.run(_serve(serving, loaded, switched_off, database=where))
     except KeyboardInterrupt:
@@ -79,6 +79,21 @@ def _outside(given: str) -> str:
         text = f"{given!r} is no such address; write for example https://accelerate.example.com"
         raise click.BadParameter(text, param_hint="--outside-url")
     return given.strip()
+
+
+def _proxy(given: str) -> str:
+    """The address of the proxy itself, checked: a name or a star would believe everybody.
+
+    Raises:
+        BadParameter: It is none.
+    """
+    if not given.strip():
+        return ""
+    try:
+        return str(ip_address(given.strip()))
+    except ValueError:
+        text = f"{given!r} is no IP address; write for example 127.0.0.1"
+        raise click.BadParameter(text, param_hint="--trusted-proxy") from None
 
 
 async def _serve(
