@@ -73,6 +73,7 @@ async def test_every_secret_gets_the_new_key_and_the_old_one_is_worth_nothing(tm
     async with open_stores(path) as stores:
         before = (await _properties(path, stores.database))["apiKey"]["encrypted"]
         assert await rotate(path, stores.database) == 2
+        assert Path(f"{path}-wal").stat().st_size == 0
         after = (await _properties(path, stores.database))["apiKey"]["encrypted"]
     (new,) = key_file(path).read_bytes().split()
     assert new != old

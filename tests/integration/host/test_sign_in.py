@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from rally_accelerate.errors import ConfigError
-from rally_accelerate.host import attempts, signin
+from rally_accelerate.host import attempts, passwords, signin
 from rally_accelerate.host.access import Role
 from rally_accelerate.host.app import Host
 from rally_accelerate.host.store import sessions
@@ -164,6 +164,7 @@ async def test_signing_out_ends_the_session_on_the_host(asked: Asked) -> None:
     assert (await asked.http.get("/sign-out")).status_code == 405
     answer = await asked.http.post("/sign-out")
     assert answer.headers["location"] == "/sign-in"
+    assert await names_of_actions(asked) == ["signed out"]
     asked.http.cookies.clear()
     asked.http.cookies.set(COOKIE, token)
     assert (await asked.http.get("/issues.json")).status_code == 401
@@ -313,3 +314,20 @@ async def test_somebody_can_always_administer(asked: Asked) -> None:
     await users.enable(other.id)
     await users.remove(admin.id)
     assert [user.name for user in await users.all()] == ["other"]
+
+
+async def test_a_hash_of_earlier_days_is_made_anew_when_its_owner_signs_in(
+    asked: Asked, admin: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def kept() -> str:
+        async with asked.host.stores.database.reading() as connection:
+            found: str = (await connection.execute(sa.select(user_table.c.password))).scalar_one()
+        return found
+
+    before = await kept()
+    monkeypatch.setattr(passwords, "COST", passwords.Cost(4, 1, 1))
+    await sign_in(asked.http, "admin", "a wrong password")
+    assert await kept() == before
+    assert (await sign_in(asked.http, "admin", admin)).status_code == 303
+    assert (await kept()).startswith("scrypt$4$1$1$")
+    assert (await sign_in(asked.http, "admin", admin)).status_code == 303

@@ -40,8 +40,6 @@ async def rotate(path: Path, database: Database) -> int:
         rotating = MultiFernet([Fernet(key) for key in keys])
         _write(file, keys)
         async with database.writing() as connection:
-            # What is replaced must not stay readable in free pages for whoever has the old key.
-            await connection.exec_driver_sql("PRAGMA secure_delete=ON")
             count = await _every_secret(connection, lambda token: rotating.rotate(token.encode()).decode())
         alone = Fernet(new)
         async with database.reading() as connection:

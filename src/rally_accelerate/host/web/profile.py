@@ -105,6 +105,7 @@ class ProfilePages:
         user = _myself(request)
         if not await self._stores.sessions.end(request.path_params["id"], user_id=user.id):
             return missing(request, "this session")
+        await self._stores.audit.note(user.actor, "ended a session", kind="user", object_id=user.id, name=user.name)
         return RedirectResponse("/profile?done=ended", 303)
 
     async def end_all(self, request: Request) -> Response:
