@@ -1,6 +1,7 @@
 """Write the reference pages from the code; with ``--check``, fail when they differ from it."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -45,11 +46,21 @@ def settings() -> str:
 def reference_of_commands() -> str:
     """The commands page."""
     lines = ["# Commands", ""]
-    for name, command in [("", commands), *sorted(commands.commands.items())]:
+    for name, command in _every(commands):
         path = f"rally-accelerate {name}".strip()
         with click.Context(command, info_name=path, max_content_width=100, terminal_width=100) as context:
             lines += [f"## {path}", "", "```text", command.get_help(context), "```", ""]
     return "\n".join(lines)
+
+
+def _every(group: click.Group, name: str = "") -> Iterator[tuple[str, click.Command]]:
+    """A group and everything in it, by the words that call it."""
+    yield name, group
+    for word, command in sorted(group.commands.items()):
+        if isinstance(command, click.Group):
+            yield from _every(command, f"{name} {word}".strip())
+        else:
+            yield f"{name} {word}".strip(), command
 
 
 def pages() -> dict[Path, str]:

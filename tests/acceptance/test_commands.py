@@ -2,6 +2,7 @@
 
 import json
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -193,3 +194,87 @@ def test_an_integration_that_is_switched_off_need_not_be_right(tmp_path: Path) -
         file.write_text(json.dumps(content))
         done = command("sync", str(file), "--once", "--state", str(tmp_path / "state"))
         assert done.code == 0, done.err
+
+
+def test_a_lost_password_is_replaced_and_secrets_get_another_key_while_the_host_is_stopped(tmp_path: Path) -> None:
+    database = tmp_path / "host.sqlite"
+    at = ("--database", str(database))
+    with host(database) as target:
+        for words in (("users", "reset", "admin"), ("users", "list"), ("secrets", "rotate")):
+            busy = command(*words, *at)
+            assert busy.code == 3
+            assert "another host is using the database" in busy.err
+            assert "Stop it first" in busy.err
+        first = target.password
+    done = command("users", "reset", "ADMIN", *at)
+    assert done.code == 0
+    password = done.out.split(" / ")[1].split()[0]
+    assert password != first
+    rotated = command("secrets", "rotate", *at)
+    assert rotated.code == 0
+    assert "encrypted with a new key: 0 secrets" in rotated.out
+    listed = command("users", "list", *at)
+    assert listed.out.startswith("admin: admin, ")
+    unknown = command("users", "reset", "nobody", *at)
+    assert unknown.code == 3
+    assert "Its users: admin." in unknown.err
+    missing = command("users", "list", "--database", str(tmp_path / "nothing.sqlite"))
+    assert missing.code == 3
+    assert "there is no database" in missing.err
+    assert not (tmp_path / "nothing.sqlite").exists()
+    for given, status in ((first, 401), (password, 303)):
+        with started("serve", "--port", "0", *at) as running:
+            url = told(running, "host")
+            form = {"name": "admin", "password": given}
+            assert httpx2.post(f"{url}/sign-in", data=form).status_code == status
+
+
+def told(running: subprocess.Popen[str], word: str) -> str:
+    """What a command says behind a word."""
+    assert running.stdout is not None
+    while line := running.stdout.readline():
+        name, _, value = line.partition(":")
+        if name.strip() == word:
+            return value.split()[0]
+    raise AssertionError(f"it ended without telling its {word}")
+
+
+def test_where_other_machines_reach_the_host_it_says_what_is_missing(tmp_path: Path) -> None:
+    # Another address than the usual one stands for another machine's network here: this one is reached from nowhere else.
+    with started("serve", "--port", "0", "--address", "127.0.0.2", "--database", str(tmp_path / "a.sqlite")) as running:
+        url = told(running, "host")
+        assert httpx2.get(f"{url}/issues.json", headers={"Host": "host.example"}).status_code == 401
+        running.terminate()
+        assert running.stderr is not None
+        said = running.stderr.read()
+        assert "without TLS" in said
+        assert "--outside-url" in said
+    for option, value, said in (
+        ("--outside-url", "accelerate.example.com", "write for example https://"),
+        ("--trusted-proxy", "*", "write for example 127.0.0.1"),
+    ):
+        wrong = command("serve", option, value, "--database", str(tmp_path / "b.sqlite"))
+        assert wrong.code == 2
+        assert said in wrong.err
+
+
+def test_behind_a_proxy_the_host_answers_to_its_name_and_its_cookie_asks_for_tls(tmp_path: Path) -> None:
+    options = ("--outside-url", "https://accelerate.example", "--trusted-proxy", "127.0.0.1")
+    with started("serve", "--port", "0", "--database", str(tmp_path / "a.sqlite"), *options) as running:
+        url = told(running, "host")
+        sent = {"Host": "accelerate.example", "X-Forwarded-For": "10.1.2.3", "X-Forwarded-Proto": "https"}
+        assert httpx2.get(f"{url}/sign-in", headers=sent).status_code == 200
+        assert httpx2.get(f"{url}/sign-in", headers={"Host": "evil.example"}).status_code == 421
+        # Guesses are counted by whom the proxy names.
+        form = {"name": "x", "password": "y"}
+        answers = [httpx2.post(f"{url}/sign-in", headers=sent, data=form).status_code for _ in range(6)]
+        assert answers[-1] == 429
+        elsewhere = {**sent, "X-Forwarded-For": "10.1.2.4"}
+        assert httpx2.post(f"{url}/sign-in", headers=elsewhere, data=form).status_code == 401
+    # Without the option nobody is believed.
+    with started("serve", "--port", "0", "--database", str(tmp_path / "b.sqlite")) as running:
+        url = told(running, "host")
+        for number in range(6):
+            headers = {"X-Forwarded-For": f"10.1.2.{number}"}
+            answer = httpx2.post(f"{url}/sign-in", headers=headers, data=form)
+        assert answer.status_code == 429

@@ -1,52 +1,12 @@
 """The pages in a real Chromium: a run is started by a click and its issue is seen with its history, without a script."""
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from support.processes import command, host, settings, simulator
 from support.signing_in import sign_in
-
-CHROMIUM = shutil.which("chromium")
-
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium on this machine (Debian: apt-get install chromium)"
-)
-
-#: Background services of the browser would look for hosts outside this machine.
-OFFLINE = [
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-quic",
-    "--no-first-run",
-    "--no-sandbox",
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """The system's Chromium."""
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=OFFLINE)
-        yield launched
-        launched.close()
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page on which a script error or a blocked resource is a failure."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    opened = context.new_page()
-    faults: list[str] = []
-    opened.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
-    opened.on("requestfailed", lambda request: faults.append(request.url))
-    yield opened
-    context.close()
-    assert faults == []
 
 
 def test_from_the_list_of_integrations_to_an_issue_with_its_history(tmp_path: Path, page: Page) -> None:

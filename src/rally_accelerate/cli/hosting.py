@@ -8,14 +8,31 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rally_accelerate.config.load import state_folder
+from rally_accelerate.errors import StoreError
+
 if TYPE_CHECKING:
     from rally_accelerate.host.app import Host
+    from rally_accelerate.host.stores import Stores
 
 DEFAULT_PORT = 8420
 
+#: Said where other machines reach the host.
+UNSAFE = """warning: other machines can reach {address}, and without TLS whoever is between reads passwords and keys.
+         Listen on 127.0.0.1 behind a proxy with TLS instead, and give its address with --outside-url https://...
+         (docs/how-to/run-the-embedded-host.md shows how)."""
+
+database_option = click.option(
+    "--database",
+    type=click.Path(path_type=Path),
+    help="The SQLite file.  [default: host.sqlite in the user's state folder]",
+)
+
 
 @asynccontextmanager
-async def hosting(database: Path, *, address: str, port: int, interval: timedelta) -> AsyncIterator[tuple["Host", str]]:
+async def hosting(
+    database: Path, *, address: str, port: int, interval: timedelta, outside: str = "", proxy: str = ""
+) -> AsyncIterator[tuple["Host", str]]:
     """The embedded host, open and serving, and the address of its pages.
 
     Args:
@@ -23,12 +40,48 @@ async def hosting(database: Path, *, address: str, port: int, interval: timedelt
         address: The address to listen on.
         port: 0 takes a free one.
         interval: Time from one run to the next, once the schedule is started.
+        outside: The address under which a proxy in front shows the host, when there is one.
+        proxy: The proxy's own address.
     """
     try:
-        from rally_accelerate.host.app import Host, listening, serving  # noqa: PLC0415 - an extra: the command says how to get it
+        from rally_accelerate.host.app import Host, is_local, listening, serving  # noqa: PLC0415 - an extra: the command says how to get it
     except ImportError as error:
-        raise click.ClickException("the embedded host needs: pip install 'rally-accelerate[host]'") from error
+        raise without_host() from error
+    if not is_local(address) and not outside.startswith("https://"):
+        click.secho(UNSAFE.format(address=address), fg="yellow", err=True)
     listener = listening(address, port)
     with listener:
-        async with Host.open(database, interval=interval) as host, serving(host, listener) as url:
+        opened = Host.open(database, interval=interval)
+        async with opened as host, serving(host, listener, outside=outside, proxy=proxy) as url:
             yield host, url
+
+
+@asynccontextmanager
+async def stores_alone(database: Path | None) -> AsyncIterator[tuple["Stores", Path]]:
+    """The stores of a database that no host uses, and its path.
+
+    Args:
+        database: The SQLite file; None takes the one that ``serve`` takes.
+
+    Raises:
+        StoreError: There is none, or a host uses it.
+    """
+    try:
+        from rally_accelerate.host.stores import open_stores  # noqa: PLC0415 - as above
+    except ImportError as error:
+        raise without_host() from error
+    path = database or default_database()
+    if not path.is_file():
+        raise StoreError(f"there is no database {path}", hint="Name the host's own with --database.")
+    async with open_stores(path) as stores:
+        yield stores, path
+
+
+def default_database() -> Path:
+    """Where ``serve`` keeps everything, unless it is told otherwise."""
+    return state_folder() / "host.sqlite"
+
+
+def without_host() -> click.ClickException:
+    """What somebody reads who has not installed the host."""
+    return click.ClickException("the embedded host needs: pip install 'rally-accelerate[host]'")

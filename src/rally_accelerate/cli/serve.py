@@ -3,16 +3,23 @@
 import asyncio
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import click
 
-from rally_accelerate.cli.hosting import DEFAULT_PORT, hosting
+from rally_accelerate.cli.hosting import DEFAULT_PORT, database_option, default_database, hosting
 from rally_accelerate.cli.options import Duration, load, redactor_of
 from rally_accelerate.cli.output import redact_with
-from rally_accelerate.config.load import Loaded, disabled_names, read_json, state_folder
+from rally_accelerate.config.load import Loaded, disabled_names, read_json
 from rally_accelerate.observe import logs
+
+if TYPE_CHECKING:
+    from rally_accelerate.host.app import Host
 
 
 @click.command()
@@ -21,13 +28,24 @@ from rally_accelerate.observe import logs
 @click.option(
     "--port", default=DEFAULT_PORT, type=click.IntRange(0, 65535), show_default=True, help="0 takes a free one."
 )
-@click.option(
-    "--database",
-    type=click.Path(path_type=Path),
-    help="The SQLite file.  [default: host.sqlite in the user's state folder]",
-)
+@database_option
 @click.option("--every", type=Duration(), default="5m", show_default=True, help="Time from one run to the next.")
-def serve(*, file: Path | None, address: str, port: int, database: Path | None, every: timedelta) -> int:
+@click.option("--outside-url", default="", help="The address under which a proxy with TLS in front shows the host.")
+@click.option(
+    "--trusted-proxy",
+    default="",
+    help="The IP address from which the proxy connects: its X-Forwarded-For is believed, nobody else's.",
+)
+def serve(
+    *,
+    file: Path | None,
+    address: str,
+    port: int,
+    database: Path | None,
+    every: timedelta,
+    outside_url: str,
+    trusted_proxy: str,
+) -> int:
     """Serve the embedded host; with FILE, its Rally integrations are added first."""
     loaded = load(file, name="") if file else []
     switched_off = disabled_names(read_json(file)) if file else []
@@ -36,24 +54,56 @@ def serve(*, file: Path | None, address: str, port: int, database: Path | None, 
     for one in loaded:
         for notice in one.notices:
             click.echo(f"{one.integration.name}: note: {notice}", err=True)
-    where = database or state_folder() / "host.sqlite"
+    where = database or default_database()
+    outside, proxy = _outside(outside_url), _proxy(trusted_proxy)
+    serving = hosting(where, address=address, port=port, interval=every, outside=outside, proxy=proxy)
     try:
-        asyncio.run(_serve(loaded, switched_off, address=address, port=port, database=where, every=every))
+        asyncio.run(_serve(serving, loaded, switched_off, database=where))
     except KeyboardInterrupt:
         click.echo("stopped", err=True)
     return 0
 
 
+def _outside(given: str) -> str:
+    """The address of the proxy in front, checked.
+
+    Raises:
+        BadParameter: It is none.
+    """
+    try:
+        parts = urlsplit(given.strip())
+        fits = not given or (parts.scheme in {"http", "https"} and parts.hostname and parts.path in {"", "/"})
+    except ValueError:
+        fits = False
+    if not fits:
+        text = f"{given!r} is no such address; write for example https://accelerate.example.com"
+        raise click.BadParameter(text, param_hint="--outside-url")
+    return given.strip()
+
+
+def _proxy(given: str) -> str:
+    """The address of the proxy itself, checked: a name or a star would believe everybody.
+
+    Raises:
+        BadParameter: It is none.
+    """
+    if not given.strip():
+        return ""
+    try:
+        return str(ip_address(given.strip()))
+    except ValueError:
+        text = f"{given!r} is no IP address; write for example 127.0.0.1"
+        raise click.BadParameter(text, param_hint="--trusted-proxy") from None
+
+
 async def _serve(
+    serving: AbstractAsyncContextManager[tuple["Host", str]],
     loaded: Sequence[Loaded],
     switched_off: Sequence[tuple[str, str]],
     *,
-    address: str,
-    port: int,
     database: Path,
-    every: timedelta,
 ) -> None:
-    async with hosting(database, address=address, port=port, interval=every) as (host, url):
+    async with serving as (host, url):
         click.echo(f"host: {url}")
         click.echo(f"data: {database}")
         if host.first_password:

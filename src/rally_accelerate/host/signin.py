@@ -83,6 +83,17 @@ class SignIn:
             return Refused("This user is disabled. Ask an administrator of this host.")
         return await self._signed_in(user, caller, how="password")
 
+    async def proves(self, user: User, password: str, *, caller: Caller) -> Refused | None:
+        """None if somebody who is signed in knows the password too; guesses are slowed down as at the door."""
+        now = time.monotonic()
+        if (wait := self._attempts.wait(user.name, caller.address, now=now)) > 0:
+            return _later(wait)
+        self._attempts.failed(user.name, caller.address, now=now)
+        if await self._stores.users.by_password(user.name, password) is None:
+            return Refused("This is not your present password.")
+        self._attempts.succeeded(user.name, caller.address)
+        return None
+
     def link(self, user: User) -> str:
         """The token of a sign-in link for a user, good once and for ten minutes."""
         token = secrets.token_urlsafe(32)

@@ -41,13 +41,13 @@ async def open_stores(path: Path) -> AsyncIterator[Stores]:
     Raises:
         StoreError: They cannot be used, or another host uses them.
     """
-    with _alone(path):
+    with alone(path):
         async with _opened(path) as stores:
             yield stores
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def alone(path: Path) -> Iterator[None]:
     """Keep a second host away: both would run the same integrations and call the other's runs interrupted."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

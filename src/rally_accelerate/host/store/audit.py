@@ -12,6 +12,9 @@ from rally_accelerate.host.store.database import Database
 from rally_accelerate.host.store.tables import audit
 from rally_accelerate.host.store.values import instant, ms
 
+#: So many values are offered in each filter.
+MOST_CHOICES = 200
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
@@ -29,6 +32,20 @@ class Entry:
     object_id: str
     name: str
     detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which entries; empty means all."""
+
+    actor: str = ""
+    action: str = ""
+    kind: str = ""
+    object_id: str = ""
+    #: In the name of what was changed.
+    text: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 class Audit:
@@ -70,14 +87,16 @@ class Audit:
         async with self._database.writing() as connection:
             await connection.execute(sa.insert(audit).values(values))
 
-    async def latest(self, *, before: int | None = None, limit: int = 100) -> list[Entry]:
+    async def latest(self, wanted: Wanted | None = None, *, before: int | None = None, limit: int = 100) -> list[Entry]:
         """Entries, newest first.
 
         Args:
+            wanted: Which ones; None for all.
             before: Only those older than the entry of this id.
             limit: How many at most.
         """
         query = sa.select(audit).order_by(audit.c.id.desc()).limit(limit)
+        query = query.where(*_conditions(wanted or Wanted()))
         if before is not None:
             query = query.where(audit.c.id < before)
         async with self._database.reading() as connection:
@@ -96,3 +115,27 @@ class Audit:
             )
             for row in rows
         ]
+
+    async def choices(self) -> dict[str, list[str]]:
+        """The actors, actions and kinds that there are, for filters."""
+        found = {}
+        async with self._database.reading() as connection:
+            for name in ("actor", "action", "kind"):
+                query = sa.select(audit.c[name]).distinct().order_by(audit.c[name]).limit(MOST_CHOICES)
+                found[name] = list((await connection.execute(query)).scalars())
+        return found
+
+
+def _conditions(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
+    equal = {"actor": wanted.actor, "action": wanted.action, "kind": wanted.kind}
+    conditions = [audit.c[name] == value for name, value in equal.items() if value]
+    if wanted.object_id:
+        # What somebody did, and what was done to it.
+        conditions.append((audit.c.object_id == wanted.object_id) | (audit.c.actor_id == wanted.object_id))
+    if wanted.text:
+        conditions.append(audit.c.name.icontains(wanted.text, autoescape=True))
+    if wanted.since is not None:
+        conditions.append(audit.c.instant >= ms(wanted.since))
+    if wanted.until is not None:
+        conditions.append(audit.c.instant < ms(wanted.until))
+    return conditions

@@ -52,6 +52,14 @@ class Database:
         """Close every connection."""
         await self._engine.dispose()
 
+    async def settle(self) -> None:
+        """Write the log back into the database file, and empty it; as far as nobody reads meanwhile."""
+        async with self._writing, self._engine.connect() as connection:
+            # Past SQLAlchemy, which would begin a transaction: inside one, nothing is written back.
+            driver = (await connection.get_raw_connection()).driver_connection
+            assert driver is not None
+            await driver.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A connection that sees one state of the data, whatever is written meanwhile."""
@@ -74,12 +82,12 @@ class Database:
             raise StoreError(f"the database cannot be written: {error.orig}", hint="Free space on its disk.") from error
 
 
-def upgrade(url: str) -> None:
-    """Bring the tables up to date; everything that an older version wrote is kept."""
+def upgrade(url: str, *, to: str = "head") -> None:
+    """Bring the tables up to date, or to an earlier state; everything that an older version wrote is kept."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["url"] = url
-    command.upgrade(config, "head")
+    command.upgrade(config, to)
 
 
 def _prepare(connection: Any, _: Any) -> None:

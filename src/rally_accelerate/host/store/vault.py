@@ -40,7 +40,7 @@ class Vault:
         Raises:
             StoreError: The key file cannot be read or made.
         """
-        path = Path(f"{database}.key")
+        path = key_file(database)
         try:
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,6 +78,11 @@ class Vault:
         if isinstance(value, dict) and set(value) == {MARK}:
             return json.loads(self._fernet.decrypt(value[MARK].encode()))
         return value
+
+
+def key_file(database: Path) -> Path:
+    """Where the keys of a database lie: one a line, the one that encrypts first, others still decrypt."""
+    return Path(f"{database}.key")
 
 
 def masked(properties: Mapping[str, Any]) -> dict[str, Any]:

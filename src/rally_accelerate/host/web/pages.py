@@ -12,13 +12,16 @@ from rally_accelerate.host.runs import Runs
 from rally_accelerate.host.schedule import Schedule
 from rally_accelerate.host.signin import SignIn
 from rally_accelerate.host.stores import Stores
+from rally_accelerate.host.web.audit import AuditPages
 from rally_accelerate.host.web.cookies import Cookie
 from rally_accelerate.host.web.executions import ExecutionPages
 from rally_accelerate.host.web.integrations import IntegrationPages
 from rally_accelerate.host.web.issues import IssuePages
+from rally_accelerate.host.web.profile import ProfilePages
 from rally_accelerate.host.web.render import FOLDER
 from rally_accelerate.host.web.routing import opened, routed
 from rally_accelerate.host.web.signin import SignInPages
+from rally_accelerate.host.web.users import UserPages
 
 
 def routes(stores: Stores, schedule: Schedule, runs: Runs, *, door: SignIn, cookie: Cookie) -> Sequence[BaseRoute]:
@@ -28,6 +31,9 @@ def routes(stores: Stores, schedule: Schedule, runs: Runs, *, door: SignIn, cook
         # For whoever watches over the host.
         opened("/health", _health),
         *SignInPages(stores, door, cookie).routes(),
+        *ProfilePages(stores, door, cookie).routes(),
+        *UserPages(stores).routes(),
+        *AuditPages(stores).routes(),
         *IntegrationPages(stores, schedule, runs).routes(),
         *ExecutionPages(stores).routes(),
         *IssuePages(stores).routes(),

@@ -52,9 +52,11 @@ class SignInPages:
 
     async def out(self, request: Request) -> Response:
         """Sign out."""
-        session = known_of(request).session
-        if session is not None:
-            await self._stores.sessions.end(session.id, user_id=session.user_id)
+        known = known_of(request)
+        if known.session is not None:
+            await self._stores.sessions.end(known.session.id, user_id=known.session.user_id)
+            actor = known.actor
+            await self._stores.audit.note(actor, "signed out", kind="user", object_id=actor.id, name=actor.name)
         answer = RedirectResponse("/sign-in", 303)
         self._cookie.take(request, answer)
         return answer

@@ -1,0 +1,127 @@
+"""Another key for the secrets: whenever it is killed, every secret can still be read, and running it again finishes."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from cryptography.fernet import Fernet, InvalidToken
+
+from rally_accelerate.errors import StoreError
+from rally_accelerate.host.store.integrations import Integrations
+from rally_accelerate.host.store.rotation import rotate
+from rally_accelerate.host.store.tables import integrations
+from rally_accelerate.host.store.vault import Vault, key_file
+from rally_accelerate.host.stores import open_stores
+from support.issues import item
+
+SECRETS = {"apiKey": "planted-secret-1", "proxyPassword": "planted-secret-2"}
+
+#: Ends the process by force before the n-th step that touches a file or the database.
+KILLED = """
+import asyncio, os, pathlib, signal, sys
+import rally_accelerate.host.store.rotation as rotation
+from rally_accelerate.host.store.database import Database
+from rally_accelerate.host.stores import open_stores
+left = int(sys.argv[2])
+def counted(real):
+    def step(*args, **kwargs):
+        global left
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        left -= 1
+        return real(*args, **kwargs)
+    return step
+async def main():
+    path = pathlib.Path(sys.argv[1])
+    async with open_stores(path) as stores:
+        for owner, name in (
+            (rotation.os, "fsync"), (rotation.os, "open"), (pathlib.Path, "replace"), (pathlib.Path, "read_bytes"),
+            (rotation.MultiFernet, "rotate"), (rotation.Fernet, "decrypt"),
+            (Database, "writing"), (Database, "reading"), (Database, "settle"),
+        ):
+            setattr(owner, name, counted(getattr(owner, name)))
+        await rotation.rotate(path, stores.database)
+asyncio.run(main())
+"""
+
+
+async def filled(path: Path) -> str:
+    """A database with secrets, and an uploaded issue that looks as if it held one; the integration's id."""
+    async with open_stores(path) as stores:
+        raw = {"name": "n", "type": "t", "tenant_id": "x", "properties": {**SECRETS, "baseUrl": "https://r.example"}}
+        its_id = await stores.integrations.add({**raw, "loggingLevel": "INFO"})
+        fake = item(1, rawIssue={"encrypted": "no secret of ours"})
+        await stores.issues.take(source="R", tracker_id="t", tenant_id="x", items=[fake])
+    return its_id
+
+
+async def secrets_of(path: Path, its_id: str) -> dict[str, str]:
+    async with open_stores(path) as stores:
+        found = await Integrations(stores.database, Vault.beside(path)).by_id(its_id)
+        assert found is not None
+        return {name: found.properties[name] for name in SECRETS}
+
+
+async def test_every_secret_gets_the_new_key_and_the_old_one_is_worth_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "x.sqlite"
+    its_id = await filled(path)
+    (old,) = key_file(path).read_bytes().split()
+    async with open_stores(path) as stores:
+        before = (await _properties(path, stores.database))["apiKey"]["encrypted"]
+        assert await rotate(path, stores.database) == 2
+        assert Path(f"{path}-wal").stat().st_size == 0
+        after = (await _properties(path, stores.database))["apiKey"]["encrypted"]
+    (new,) = key_file(path).read_bytes().split()
+    assert new != old
+    assert key_file(path).stat().st_mode & 0o777 == 0o600
+    with pytest.raises(InvalidToken):
+        Fernet(old).decrypt(after.encode())
+    # Nor does the file keep, in some free corner, what the old key could still read.
+    left = b"".join(each.read_bytes() for each in tmp_path.glob("x.sqlite*"))
+    assert before.encode() not in left
+    assert after.encode() in left
+    assert await secrets_of(path, its_id) == SECRETS
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["x.sqlite", "x.sqlite.key", "x.sqlite.lock"]
+
+
+async def _properties(path: Path, database: object) -> dict[str, dict[str, str]]:
+    async with database.reading() as connection:  # type: ignore[attr-defined] # any database
+        found: dict[str, dict[str, str]] = (await connection.execute(sa.select(integrations.c.properties))).scalar_one()
+    return found
+
+
+async def test_killed_at_any_step_it_loses_nothing_and_can_be_run_again(tmp_path: Path) -> None:
+    path = tmp_path / "x.sqlite"
+    its_id = await filled(path)
+    for step in range(40):
+        code = _killed(path, step)
+        assert await secrets_of(path, its_id) == SECRETS, step
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL
+    else:
+        pytest.fail("it never came to its end")
+    assert step > 12
+    assert len(key_file(path).read_bytes().split()) == 1
+
+
+def _killed(path: Path, step: int) -> int:
+    command = [sys.executable, "-c", KILLED, str(path), str(step)]
+    return subprocess.run(command, env=dict(os.environ), check=False, timeout=60).returncode
+
+
+async def test_a_secret_that_no_key_reads_stops_it_before_anything_is_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "x.sqlite"
+    await filled(path)
+    old = key_file(path).read_bytes()
+    key_file(path).write_bytes(Fernet.generate_key() + b"\n")
+    async with open_stores(path) as stores:
+        with pytest.raises(StoreError, match="cannot be read with any key"):
+            await rotate(path, stores.database)
+    key_file(path).write_bytes(old + key_file(path).read_bytes())
+    async with open_stores(path) as stores:
+        assert await rotate(path, stores.database) == 2
