@@ -56,16 +56,20 @@ def _slim(row: Row, seen: dict[tuple[str, Any], Any]) -> Row:
     A page of two thousand items names the same few people, projects and timeboxes over and over; kept apart they
     would be most of its memory.
     """
-    slim: dict[str, Any] = {}
-    for name, value in row.items():
-        if name in _FOR_CLIENTS:
-            continue
+    slim = _without_what_is_for_clients(row)
+    for name, value in slim.items():
         if isinstance(value, dict):
             # One field of one answer expands the same object in the same way.
             key = (name, value.get("_ref"))
-            if key not in seen:
-                seen[key] = {part: inner for part, inner in value.items() if part not in _FOR_CLIENTS}
-            slim[name] = seen[key]
-        else:
-            slim[name] = value
+            known = seen.get(key)
+            if known is None:
+                known = seen[key] = _without_what_is_for_clients(value)
+            slim[name] = known
+    return slim
+
+
+def _without_what_is_for_clients(row: Row) -> dict[str, Any]:
+    slim = dict(row)
+    for name in _FOR_CLIENTS:
+        slim.pop(name, None)
     return slim
