@@ -78,7 +78,7 @@ def _told(changes: Iterable[FieldChange], kind: Kind, *, status: str, removed: s
     changes = tuple(changes)
     present = _first_status(changes, kind) or status
     status_field, gone = kind.status, False
-    saved, instant = None, datetime.min
+    saved, instant = 0, _instant(0)
     for at, author, field, was, now in changes:
         if at != saved:
             # Changes of one save share its instant.

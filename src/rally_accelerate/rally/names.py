@@ -110,17 +110,22 @@ class Names:
 
     def learn(self, records: Iterable[Record]) -> None:
         """Take the names that items bring along."""
+        #: What the page's records share (``rows.to_records``) is looked at once.
+        seen: set[int] = set()
         for record in records:
             fields = record.fields
             self._items[record.object_id] = (record.key, str(fields.get("Name") or ""))
             for name, shape in _CARRIED.items():
                 value = fields.get(name)
+                if value is None or id(value) in seen:
+                    continue
+                seen.add(id(value))
                 if isinstance(value, Mapping) and (its_id := ref_id(value)) is not None:
                     self._rows[shape].setdefault(its_id, value)
             for name, shape in (("Tags", Shape.TAGS), ("Milestones", Shape.MILESTONES)):
                 collection = fields.get(name)
                 members = collection.get("_tagsNameArray") if isinstance(collection, Mapping) else None
-                for member in members if isinstance(members, list) else []:
+                for member in members if isinstance(members, list) else ():
                     if isinstance(member, Mapping) and (its_id := ref_id(member)) is not None:
                         self._rows[shape].setdefault(its_id, member)
         for its_id in list(islice(self._items, max(0, len(self._items) - MOST_REMEMBERED))):
