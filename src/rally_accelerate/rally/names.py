@@ -91,6 +91,8 @@ class Names:
         self._caller = caller
         self._workspace = workspace
         self._rows: dict[Shape, dict[int, Mapping[str, Any]]] = defaultdict(dict)
+        #: Timeboxes that were asked for, with the rows that they were made of.
+        self._timeboxes: dict[tuple[Shape, int], tuple[Mapping[str, Any], Timebox]] = {}
         #: Names as they are shown, once they were asked for.
         self._shown: dict[Shape, dict[int, str]] = defaultdict(dict)
         self._items: dict[int, tuple[str, str]] = {}
@@ -211,6 +213,13 @@ class Names:
         row = self._rows[shape].get(its_id)
         if row is None:
             return None
+        known = self._timeboxes.get((shape, its_id))
+        # A whole list may have brought a fuller row since.
+        if known is None or known[0] is not row:
+            known = self._timeboxes[shape, its_id] = (row, self._timebox(shape, its_id, row))
+        return known[1]
+
+    def _timebox(self, shape: Shape, its_id: int, row: Mapping[str, Any]) -> Timebox:
         start, end = ("StartDate", "EndDate") if shape is Shape.ITERATION else ("ReleaseStartDate", "ReleaseDate")
         project = row.get("Project")
         return Timebox(

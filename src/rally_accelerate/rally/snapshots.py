@@ -23,6 +23,9 @@ _PLAIN: dict[Shape, Callable[[Any], str]] = {
     Shape.FLOW_STATE: choice_text,
 }
 
+_COLLECTIONS = frozenset({Shape.TAGS, Shape.MILESTONES})
+_TIMEBOXES = frozenset(TIMEBOXES.values())
+
 #: What an id of a shape was called at an instant in milliseconds.
 NameAt = Callable[[Shape, int, int], str]
 
@@ -200,13 +203,11 @@ class Reader:
 
 
 def _named(shape: Shape, value: Any, at: int, name_at: NameAt) -> PastValue:
-    match shape:
-        case Shape.TAGS | Shape.MILESTONES:
-            return tuple(sorted(name_at(shape, each, at) for each in _ids(value)))
-        case Shape.ITERATION | Shape.RELEASE:
-            return Named(value, name_at(shape, value, at)) if isinstance(value, int) else None
-        case _:
-            return name_at(shape, value, at) if isinstance(value, int) else str(value or "")
+    if shape in _COLLECTIONS:
+        return tuple(sorted(name_at(shape, each, at) for each in _ids(value)))
+    if shape in _TIMEBOXES:
+        return Named(value, name_at(shape, value, at)) if isinstance(value, int) else None
+    return name_at(shape, value, at) if isinstance(value, int) else str(value or "")
 
 
 def _in_time(row: Row) -> tuple[str, int]:
