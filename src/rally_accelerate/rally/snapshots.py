@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import lt
-from typing import Any, NamedTuple
+from typing import Any
 
 from rally_accelerate.rally.lookback import FOREVER, LINKS, Row, milliseconds
 from rally_accelerate.rally.pastfields import TIMEBOXES, PastFields, Shape, choice_text, flag_text, number_text
@@ -30,15 +30,9 @@ _TIMEBOXES = frozenset(TIMEBOXES.values())
 NameAt = Callable[[Shape, int, int], str]
 
 
-class _Move(NamedTuple):
-    """One field's change; values are ready where their shape is plain, else ids or lists of ids."""
-
-    at: int
-    user: Any
-    name: str
-    shape: Shape | None
-    before: Any
-    after: Any
+#: One field's change: instant, author's id, field, shape, value before, value after. Values are ready where there is no
+#: shape, else ids or lists of ids. A bare tuple: there are ten and more of them for each item.
+_Move = tuple[int, Any, str, Shape | None, Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +56,17 @@ class Condensed:
         if at == self.created_at:
             return self.first.get(field)
         return next(
-            (move.after for move in self.moves if move.at == at and move.name == field and isinstance(move.after, int)),
+            (
+                after
+                for moved_at, _, name, _, _, after in self.moves
+                if moved_at == at and name == field and isinstance(after, int)
+            ),
             None,
         )
 
     def was_in(self, ids: set[int]) -> bool:
         """Whether the item was in one of these timeboxes and left it, or came into it."""
-        return any(move.before in ids or move.after in ids for move in self.moves if move.name in TIMEBOXES)
+        return any(before in ids or after in ids for _, _, name, _, before, after in self.moves if name in TIMEBOXES)
 
 
 @dataclass(slots=True)
@@ -121,8 +119,8 @@ class Reader:
                     people.add(user)
                 if gap:
                     # The time in the recycle bin (4.7); who put the item there is not told.
-                    moves.append(_Move(milliseconds(str(closed)), None, RECYCLED, None, "false", "true"))
-                    moves.append(_Move(at, user, RECYCLED, None, "true", "false"))
+                    moves.append((milliseconds(str(closed)), None, RECYCLED, None, "false", "true"))
+                    moves.append((at, user, RECYCLED, None, "true", "false"))
                 for name in changed:
                     move = self._move(at, user, name, (previous.get(name), row.get(name)))
                     if move is not None:
@@ -160,12 +158,12 @@ class Reader:
         plain = self._plain.get(name)
         if plain is not None:
             was, now = plain(old), plain(new)
-            return _Move(at, user, name, None, was, now) if was != now else None
+            return (at, user, name, None, was, now) if was != now else None
         shape = self._shapes[name]
         into = self.ids.items[name] if shape is Shape.ITEM else self.ids.by_shape[shape]
         into.update(_ids(old))
         into.update(_ids(new))
-        return _Move(at, user, name, shape, old, new)
+        return (at, user, name, shape, old, new)
 
     @staticmethod
     def past(condensed: Condensed, name_at: NameAt, *, up_to_date: bool) -> Past:
