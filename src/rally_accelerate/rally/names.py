@@ -64,6 +64,20 @@ _CARRIED = {
     "Release": Shape.RELEASE,
 }
 
+#: What names, dates and renamings are told from.
+_REMEMBERED = (
+    "DisplayName",
+    "UserName",
+    "Name",
+    "_refObjectName",
+    "VersionId",
+    "StartDate",
+    "EndDate",
+    "ReleaseStartDate",
+    "ReleaseDate",
+    "State",
+)
+
 #: When more ids than this are unknown, the whole list is read if it is not much longer.
 FEW = 40
 MOST_LISTED = 10_000
@@ -123,15 +137,20 @@ class Names:
                     continue
                 seen.add(id(value))
                 if isinstance(value, Mapping) and (its_id := ref_id(value)) is not None:
-                    self._rows[shape].setdefault(its_id, value)
+                    self._note(shape, its_id, value)
             for name, shape in (("Tags", Shape.TAGS), ("Milestones", Shape.MILESTONES)):
                 collection = fields.get(name)
                 members = collection.get("_tagsNameArray") if isinstance(collection, Mapping) else None
                 for member in members if isinstance(members, list) else ():
                     if isinstance(member, Mapping) and (its_id := ref_id(member)) is not None:
-                        self._rows[shape].setdefault(its_id, member)
+                        self._note(shape, its_id, member)
         for its_id in list(islice(self._items, max(0, len(self._items) - MOST_REMEMBERED))):
             del self._items[its_id]
+
+    def _note(self, shape: Shape, its_id: int, row: Mapping[str, Any]) -> None:
+        rows = self._rows[shape]
+        if its_id not in rows:
+            rows[its_id] = _named(row)
 
     def tell(self, shape: Shape, names: Mapping[int, str]) -> None:
         """Take names that another source tells."""
@@ -244,7 +263,7 @@ class Names:
             for start in range(0, len(unknown), NAMES_IN_A_QUERY):
                 listing = self._listing(endpoint, fetch, any_of("Name", unknown[start : start + NAMES_IN_A_QUERY]))
                 async for page in walk(self._caller, listing):
-                    self._rows[shape].update(page.rows)
+                    self._rows[shape].update((its_id, _named(row)) for its_id, row in page.rows)
         found: dict[str, list[Timebox]] = defaultdict(list)
         for its_id, row in self._rows[shape].items():
             timebox = self.timebox(shape, its_id)
@@ -264,7 +283,7 @@ class Names:
         for row in await self._by_ids(endpoint, fetch, unknown):
             its_id = ref_id(row)
             if its_id is not None:
-                self._rows[shape][its_id] = row
+                self._rows[shape][its_id] = _named(row)
         self._gone[shape].update(set(unknown) - self._rows[shape].keys())
 
     async def _list(self, shape: Shape) -> None:
@@ -274,7 +293,7 @@ class Names:
         self._listed.add(shape)
         endpoint, fetch = _ENDPOINTS[shape]
         async for page in walk(self._caller, self._listing(endpoint, fetch)):
-            self._rows[shape].update(page.rows)
+            self._rows[shape].update((its_id, _named(row)) for its_id, row in page.rows)
             if page.left > MOST_LISTED:
                 return
         self._complete.add(shape)
@@ -313,11 +332,11 @@ class Names:
             listing = self._listing("revision", fetch, any_of(HISTORY_ID, part), words)
             async for page in walk(self._caller, listing):
                 for _, row in page.rows:
-                    self._note(shape, histories, row)
+                    self._note_renaming(shape, histories, row)
         for its_id in histories.values():
             former[its_id].sort(reverse=True)
 
-    def _note(self, shape: Shape, histories: Mapping[int, int], row: Mapping[str, Any]) -> None:
+    def _note_renaming(self, shape: Shape, histories: Mapping[int, int], row: Mapping[str, Any]) -> None:
         its_id = histories.get(ref_id(row.get("RevisionHistory")) or 0)
         instant = parse_instant(row.get("CreationDate"))
         clauses = parse(str(row.get("Description") or ""))
@@ -337,6 +356,16 @@ class Names:
         if shape is Shape.PERSON:
             return str(row.get("DisplayName") or row.get("_refObjectName") or row.get("UserName") or "").strip()
         return _shown(row)
+
+
+def _named(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What is needed of a row: Rally expands whatever it refers to, which would be most of what is remembered."""
+    kept = {name: row[name] for name in _REMEMBERED if name in row}
+    if (history := ref_id(row.get("RevisionHistory"))) is not None:
+        kept["RevisionHistory"] = {"ObjectID": history}
+    if isinstance(project := row.get("Project"), Mapping):
+        kept["Project"] = {"ObjectID": ref_id(project), "Name": _shown(project)}
+    return kept
 
 
 def _shown(row: Mapping[str, Any]) -> str:
