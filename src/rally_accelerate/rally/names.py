@@ -4,6 +4,7 @@ Most names come with the items themselves and cost nothing; the rest is asked fo
 was renamed is told by the renamed thing's own revisions, so a name is a dated fact where Rally can tell it.
 """
 
+import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -104,6 +105,9 @@ class Names:
     def __init__(self, caller: Caller, *, workspace: int) -> None:
         self._caller = caller
         self._workspace = workspace
+        #: Walks that run side by side need the same names: the second one waits for the first one's answers, else it
+        #: would take what was asked for already as known, and tell other names than in another run.
+        self._turns = asyncio.Lock()
         self._rows: dict[Shape, dict[int, Mapping[str, Any]]] = defaultdict(dict)
         #: Timeboxes that were asked for, with the rows that they were made of.
         self._timeboxes: dict[tuple[Shape, int], tuple[Mapping[str, Any], Timebox]] = {}
@@ -164,33 +168,35 @@ class Names:
             wanted: The ids by shape.
             many: Whether others will follow: then whole lists are read at once.
         """
-        for shape, ids in wanted.items():
-            if shape not in _ENDPOINTS:
-                continue
-            unknown = sorted(set(ids) - self._rows[shape].keys() - self._gone[shape])
-            if unknown:
-                await self._fetch(shape, unknown, many=many)
-        for shape in _DATED:
-            if shape in wanted:
-                await self._date(shape, [each for each in wanted[shape] if each in self._rows[shape]])
+        async with self._turns:
+            for shape, ids in wanted.items():
+                if shape not in _ENDPOINTS:
+                    continue
+                unknown = sorted(set(ids) - self._rows[shape].keys() - self._gone[shape])
+                if unknown:
+                    await self._fetch(shape, unknown, many=many)
+            for shape in _DATED:
+                if shape in wanted:
+                    await self._date(shape, [each for each in wanted[shape] if each in self._rows[shape]])
 
     async def ensure_items(self, wanted: Mapping[str, Iterable[int]]) -> None:
         """Know FormattedID and name of these items, by the field that refers to them."""
-        for field, of_field in wanted.items():
-            ids = set(of_field)
-            for its_id in ids & self._items.keys():
-                # Needed now: among those that are forgotten last.
-                self._items[its_id] = self._items.pop(its_id)
-            for endpoint in _ITEM_ENDPOINTS.get(field, ()):
-                unknown = sorted(ids - self._items.keys() - self._portfolio.keys() - self._gone[endpoint])
-                if not unknown:
-                    break
-                if len(unknown) > FEW and endpoint == PORTFOLIO:
-                    await self._list_portfolio()
-                    unknown = sorted(set(unknown) - self._portfolio.keys())
-                if Shape.ITEM not in self._complete or endpoint != PORTFOLIO:
-                    _note_items(self._items, await self._by_ids(endpoint, _ITEM_FIELDS, unknown))
-                self._gone[endpoint].update(set(unknown) - self._items.keys())
+        async with self._turns:
+            for field, of_field in wanted.items():
+                ids = set(of_field)
+                for its_id in ids & self._items.keys():
+                    # Needed now: among those that are forgotten last.
+                    self._items[its_id] = self._items.pop(its_id)
+                for endpoint in _ITEM_ENDPOINTS.get(field, ()):
+                    unknown = sorted(ids - self._items.keys() - self._portfolio.keys() - self._gone[endpoint])
+                    if not unknown:
+                        break
+                    if len(unknown) > FEW and endpoint == PORTFOLIO:
+                        await self._list_portfolio()
+                        unknown = sorted(set(unknown) - self._portfolio.keys())
+                    if Shape.ITEM not in self._complete or endpoint != PORTFOLIO:
+                        _note_items(self._items, await self._by_ids(endpoint, _ITEM_FIELDS, unknown))
+                    self._gone[endpoint].update(set(unknown) - self._items.keys())
 
     async def _list_portfolio(self) -> None:
         """Read the whole portfolio once, unless it is very large: it is small beside the items below it."""
@@ -254,16 +260,17 @@ class Names:
     async def timeboxes_named(self, shape: Shape, names: Iterable[str]) -> Mapping[str, list[Timebox]]:
         """Every iteration or release of the workspace that bears one of these names today."""
         endpoint, fetch = _ENDPOINTS[shape]
-        # A double quote has no escape in Rally's grammar (rally-api.md 1.7): such a name cannot be asked for.
-        unknown = sorted({name for name in names if '"' not in name} - self._asked[shape])
-        if len(unknown) > FEW:
-            await self._list(shape)
-        if shape not in self._complete:
-            self._asked[shape].update(unknown)
-            for start in range(0, len(unknown), NAMES_IN_A_QUERY):
-                listing = self._listing(endpoint, fetch, any_of("Name", unknown[start : start + NAMES_IN_A_QUERY]))
-                async for page in walk(self._caller, listing):
-                    self._rows[shape].update((its_id, _named(row)) for its_id, row in page.rows)
+        async with self._turns:
+            # A double quote has no escape in Rally's grammar (rally-api.md 1.7): such a name cannot be asked for.
+            unknown = sorted({name for name in names if '"' not in name} - self._asked[shape])
+            if len(unknown) > FEW:
+                await self._list(shape)
+            if shape not in self._complete:
+                self._asked[shape].update(unknown)
+                for start in range(0, len(unknown), NAMES_IN_A_QUERY):
+                    listing = self._listing(endpoint, fetch, any_of("Name", unknown[start : start + NAMES_IN_A_QUERY]))
+                    async for page in walk(self._caller, listing):
+                        self._rows[shape].update((its_id, _named(row)) for its_id, row in page.rows)
         found: dict[str, list[Timebox]] = defaultdict(list)
         for its_id, row in self._rows[shape].items():
             timebox = self.timebox(shape, its_id)
