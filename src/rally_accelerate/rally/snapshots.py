@@ -90,6 +90,7 @@ class Reader:
         self._plain = {name: plain for name, shape in self._shapes.items() if (plain := _PLAIN.get(shape)) is not None}
         #: The order in which changes of one save are told.
         self._order = {name: place for place, name in enumerate(self._shapes)}
+        self._words: dict[str, str] = {}
         self.ids = Ids()
 
     def condensed(self, rows: list[Row]) -> Condensed:
@@ -157,7 +158,10 @@ class Reader:
         old, new = values
         plain = self._plain.get(name)
         if plain is not None:
+            # Every row brings its own copy of the same few words; kept once, they are a small part of a past.
+            words = self._words.setdefault
             was, now = plain(old), plain(new)
+            was, now = words(was, was), words(now, now)
             return (at, user, name, None, was, now) if was != now else None
         shape = self._shapes[name]
         into = self.ids.items[name] if shape is Shape.ITEM else self.ids.by_shape[shape]
