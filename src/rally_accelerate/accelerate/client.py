@@ -5,7 +5,7 @@ import logging
 import re
 import ssl
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -173,7 +173,8 @@ class AccelerateClient:
         Raises:
             RallyAccelerateError: The fault is not in an item.
         """
-        async for receipt in self._delivered_packed([payload.pack(issue) for issue in issues]):
+        # One after the other: packed, the issues of a page are larger than they were.
+        async for receipt in self._delivered_packed(payload.pack(issue) for issue in issues):
             yield receipt
 
     async def retire(self, retirements: Sequence[Retirement]) -> AsyncIterator[Receipt]:
@@ -205,7 +206,7 @@ class AccelerateClient:
             return None
         return issue if found.get("trackerId") in (None, self._tracker_id) else None
 
-    async def _delivered_packed(self, packed: Sequence[payload.Packed]) -> AsyncIterator[Receipt]:
+    async def _delivered_packed(self, packed: Iterable[payload.Packed]) -> AsyncIterator[Receipt]:
         broken_by = 0
         for batch in payload.batches(packed, limits=self._limits, address=self._address()):
             waiting = [batch]

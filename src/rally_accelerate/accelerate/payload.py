@@ -88,7 +88,7 @@ def item_in(issue: Issue) -> dict[str, Any]:
             for comment in issue.comments
         ],
         "relations": [{"id": relation.id, "type": relation.type.value} for relation in issue.relations],
-        "history": [_entry(entry) for entry in issue.history],
+        "history": _history(issue.history),
         "epic": issue.epic,
         "rawIssue": dict(issue.raw),
     }
@@ -137,19 +137,16 @@ def body(packed: Sequence[Packed], *, address: Address) -> bytes:
     return head + b",".join(one.body for one in packed) + tail
 
 
-def _entry(entry: HistoryEntry) -> dict[str, Any]:
-    return {
-        # Vendor plug-ins send history timestamps as texts of milliseconds (accelerate-host.md 2.3).
-        "timestamp": str(_ms(entry.instant)),
-        "content": {
-            "field": entry.field,
-            "type": entry.type,
-            "from": entry.before,
-            "to": entry.after,
-            "user": entry.user,
-            "userDisplayName": entry.user,
-        },
-    }
+def _history(entries: Iterable[HistoryEntry]) -> list[dict[str, Any]]:
+    written: list[dict[str, Any]] = []
+    saved, timestamp = None, ""
+    for instant, field, before, after, user, type_ in entries:
+        if instant is not saved:
+            # Vendor plug-ins send history timestamps as texts of milliseconds (accelerate-host.md 2.3).
+            saved, timestamp = instant, str(_ms(instant))
+        content = {"field": field, "type": type_, "from": before, "to": after, "user": user, "userDisplayName": user}
+        written.append({"timestamp": timestamp, "content": content})
+    return written
 
 
 def _sprint(sprint: Sprint) -> dict[str, Any]:

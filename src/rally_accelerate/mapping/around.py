@@ -36,6 +36,8 @@ def comments_of(item: WorkItem) -> tuple[Comment, ...]:
 def relations_of(item: WorkItem) -> tuple[Relation, ...]:
     """Parents, children and related items by their ``_id``, each once, in a fixed order."""
     links = item.past.links
+    if not links:
+        return ()
     found: dict[str, Relation] = {}
     for names, relation in (
         (_PARENTS, RelationType.PARENT),

@@ -23,7 +23,7 @@ def text(fields: Fields, name: str) -> str:
             return "true" if value else "false"
         case int() | float() as value:
             return f"{value:g}" if isinstance(value, float) else str(value)
-        case Mapping() as value:
+        case dict() as value:
             return name_of(value)
         case _:
             return ""
@@ -72,7 +72,7 @@ def instant(fields: Fields, name: str) -> datetime | None:
 def reference(fields: Fields, name: str) -> Fields | None:
     """The object that a field refers to, or None."""
     value = fields.get(name)
-    return value if isinstance(value, Mapping) else None
+    return value if isinstance(value, dict) else None
 
 
 def object_id(reference_fields: Fields) -> str:
@@ -114,5 +114,5 @@ def names_in(fields: Fields, name: str) -> tuple[str, ...]:
     members = collection.get("_tagsNameArray")
     if not isinstance(members, list):
         return ()
-    found = (str(member.get("Name") or "").strip() for member in members if isinstance(member, Mapping))
+    found = (str(member.get("Name") or "").strip() for member in members if isinstance(member, dict))
     return tuple(sorted({member for member in found if member}))

@@ -77,37 +77,33 @@ def history_of(past: Past, kind: Kind, *, status: str, removed: str) -> tuple[Hi
 def _told(changes: Iterable[FieldChange], kind: Kind, *, status: str, removed: str) -> Iterable[HistoryEntry]:
     changes = tuple(changes)
     present = _first_status(changes, kind) or status
-    gone = False
-    for change in changes:
-        instant, user = _instant(change.at), change.user or UNKNOWN_PERSON
-        if change.field == RECYCLED:
+    status_field, gone = kind.status, False
+    saved, instant = 0, _instant(0)
+    for at, author, field, was, now in changes:
+        if at != saved:
+            # Changes of one save share its instant.
+            saved, instant = at, _instant(at)
+        user = author or UNKNOWN_PERSON
+        if field == RECYCLED:
             # Deletion and restoration are a status of their own; where one of the two is not told, the other is.
-            if (change.after == "true") != gone and present != removed:
-                before, after = (present, removed) if change.after == "true" else (removed, present)
-                yield HistoryEntry(instant=instant, field=STATUS, before=before, after=after, user=user)
-            gone = change.after == "true"
+            if (now == "true") != gone and present != removed:
+                before, after = (present, removed) if now == "true" else (removed, present)
+                yield HistoryEntry(instant, STATUS, before, after, user)
+            gone = now == "true"
             continue
-        name = STATUS if change.field == kind.status else _field_name(change.field)
+        name = STATUS if field == status_field else FIELD_NAMES.get(field) or field.removeprefix("c_")
         if name == STATUS:
-            present = str(change.after)
-        kind_of_value, before_value, after_value = _values(change.before, change.after)
-        yield HistoryEntry(
-            instant=instant,
-            field=name,
-            before=before_value,
-            after=after_value,
-            user=user,
-            type=kind_of_value,
-        )
+            present = str(now)
+        if isinstance(was, str) and isinstance(now, str):
+            yield HistoryEntry(instant, name, was, now, user)
+        else:
+            kind_of_value, before_value, after_value = _values(was, now)
+            yield HistoryEntry(instant, name, before_value, after_value, user, kind_of_value)
 
 
 def _first_status(changes: Iterable[FieldChange], kind: Kind) -> str:
     """The status before the first change of it, or nothing when it never changed."""
     return next((str(change.before) for change in changes if change.field == kind.status), "")
-
-
-def _field_name(field: str) -> str:
-    return FIELD_NAMES.get(field) or field.removeprefix("c_")
 
 
 def _values(before: PastValue, after: PastValue) -> tuple[str, HistoryValue, HistoryValue]:

@@ -141,15 +141,14 @@ def _project(row: fields.Fields) -> Project | None:
 def _kept_aside(row: fields.Fields, custom: Iterable[CustomField] = ()) -> Mapping[str, Any]:
     kept: dict[str, Any] = {}
     for name in (*KEPT_ASIDE, *(each.name for each in custom)):
-        match row.get(name):
-            case None | "":
-                continue
-            case bool() | int() | float() as value:
-                kept[name] = value
-            case _:
-                if text := fields.text(row, name):
-                    # Kept small: a rich text has its place in the description.
-                    kept[name] = text[:LONGEST_KEPT]
+        value = row.get(name)
+        if value is None or value == "":
+            continue
+        if isinstance(value, int | float):
+            kept[name] = value
+        elif text := fields.text(row, name):
+            # Kept small: a rich text has its place in the description.
+            kept[name] = text[:LONGEST_KEPT]
     if milestones := fields.names_in(row, "Milestones"):
         kept["Milestones"] = list(milestones)
     return kept

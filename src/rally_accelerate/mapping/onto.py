@@ -90,8 +90,7 @@ def _sprints(issue: Issue, applied: Applied) -> tuple[Sprint, ...]:
 def _history_entry(compiled: CompiledRules, its: ItemType, entry: HistoryEntry) -> HistoryEntry:
     if entry.field != STATUS or not isinstance(entry.before, str) or not isinstance(entry.after, str):
         return entry
-    return replace(
-        entry,
+    return entry._replace(
         before=map_history_value(compiled, its, STATUS, entry.before),
         after=map_history_value(compiled, its, STATUS, entry.after),
     )

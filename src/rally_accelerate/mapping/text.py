@@ -1,7 +1,7 @@
 """Rally's rich text as readable plain text."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from html import unescape
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
@@ -14,6 +14,13 @@ _BLANKS = re.compile(r"[ \t\r\n\xa0]+")
 
 LINE, PARAGRAPH = 1, 2
 
+#: Markup that every parser reads alike: paragraphs without attributes, with words, line ends and emphasis in them. Most
+#: texts are no more, and a tree for each of them is dear. Rare characters that parsers change are left to the tree.
+_WORDS = r"(?:[^<&\x00\f\ufeff\ud800-\udfff]|&(?:lt|gt|amp|quot|nbsp|#39|#x27);)"
+_INSIDE = rf"(?:{_WORDS}|<br ?/?>|<(?P<tone>b|i|u|em|strong)>{_WORDS}*+</(?P=tone)>)"
+_SIMPLE = re.compile(rf"(?:{_WORDS}|<(?P<block>p|div)>{_INSIDE}*+</(?P=block)>)*+")
+_TAGS = re.compile(r"<(/?[a-z]+) ?/?>")
+
 
 def readable(html: str) -> str:
     """Plain text of an HTML fragment: paragraphs, list items and table rows on lines of their own.
@@ -24,10 +31,13 @@ def readable(html: str) -> str:
     if "<" not in html:
         text = unescape(html) if "&" in html else html
         return re.sub(r"\n{3,}", "\n\n", text.replace("\xa0", " ").replace("\r\n", "\n")).strip()
+    page = _Page()
+    if _SIMPLE.fullmatch(html):
+        page.read(_TAGS.split(html))
+        return "".join(page.parts).strip()
     body = LexborHTMLParser(html).body
     if body is None:
         return ""
-    page = _Page()
     for node, entering in _walk(body):
         if entering:
             page.enter(node)
@@ -70,12 +80,23 @@ class _Page:
         #: For each open link, where its text begins.
         self._links: list[int] = []
 
+    def read(self, pieces: Iterable[str]) -> None:
+        """Simple markup: texts, and the tag between each two of them."""
+        for place, piece in enumerate(pieces):
+            if place % 2 == 0:
+                if piece:
+                    self._say(unescape(piece) if "&" in piece else piece)
+            elif piece == "br":
+                self._break()
+            elif piece.removeprefix("/") in _PARAGRAPHS:
+                self._end(PARAGRAPH)
+
     def enter(self, node: LexborNode) -> None:
         tag = node.tag or ""
         if tag == "-text":
             self._say(node.text_content or "")
         elif tag == "br":
-            self._due = min(self._due + LINE, PARAGRAPH)
+            self._break()
         elif tag == "li":
             self._end(LINE)
             self._write(f"{self._bullet()} ")
@@ -114,6 +135,9 @@ class _Page:
         if stripped := words.strip(" "):
             self._write(stripped)
             self._blank_due = words.endswith(" ")
+
+    def _break(self) -> None:
+        self._due = min(self._due + LINE, PARAGRAPH)
 
     def _end(self, ends: int) -> None:
         self._due = max(self._due, ends)

@@ -22,9 +22,8 @@ def sprints_of(item: WorkItem, *, now: datetime) -> tuple[Sprint, ...]:
     present = fields.reference(row, "Iteration")
     present_id = fields.object_id(present) if present is not None else ""
     found: dict[str, Sprint] = {}
-    for change in item.past.changes:
-        left = change.before
-        if change.field != "Iteration" or not isinstance(left, Named) or left.object_id is None:
+    for _, _, field, left, _ in item.past.changes:
+        if field != "Iteration" or not isinstance(left, Named) or left.object_id is None:
             continue
         its_id = str(left.object_id)
         if its_id == present_id:

@@ -64,11 +64,12 @@ def judge(item: WorkItem) -> Judgement:
 def _gaps(changes: Sequence[FieldChange], record: Record) -> list[Gap]:
     found: list[Gap] = []
     latest: dict[str, PastValue] = {}
-    for change in changes:
-        name = change.field
-        if name in latest and not _same(latest[name], change.before):
-            found.append(Gap(name, change.at, _shown(latest[name]), _shown(change.before)))
-        latest[name] = change.after
+    for at, _, name, before, after in changes:
+        held = latest.get(name, before)
+        # Nearly always the very same; what ``_same`` says is dear.
+        if held != before and not _same(held, before):
+            found.append(Gap(name, at, _shown(held), _shown(before)))
+        latest[name] = after
     for name, value in latest.items():
         if name == RECYCLED:
             if value == "true":

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 #: The word that names this source to Accelerate.
 SOURCE = "RALLY"
@@ -58,9 +58,8 @@ class SourceRevision:
 HistoryValue = str | list[str] | list[dict[str, str]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HistoryEntry:
-    """One change of one field (accelerate-host.md 2.3)."""
+class HistoryEntry(NamedTuple):
+    """One change of one field (accelerate-host.md 2.3); there are ten and more of them for each item."""
 
     instant: datetime
     field: str

@@ -60,8 +60,8 @@ def main(words: Sequence[str]) -> int:
 
         gc.freeze()
         gc.enable()
-        # Rows by the ten thousand are made and dropped all the time, and hold no cycles.
-        gc.set_threshold(50_000, 20, 100)
+        # Rows by the hundred thousand are made and dropped all the time, and hold no cycles.
+        gc.set_threshold(1_000_000, 20, 100)
         return run_event(words[2], words[3])
     except KeyboardInterrupt:
         _tell("WARN", "stopped before anything was asked or sent")

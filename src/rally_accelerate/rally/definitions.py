@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from rally_accelerate.errors import NotFound
 from rally_accelerate.rally.calls import Caller
@@ -48,18 +49,13 @@ async def attributes_of(caller: Caller, *, workspace: int, kinds: Sequence[str])
     Raises:
         NotFound: The workspace lacks a type.
     """
-    definitions = Request(
-        f"{WSAPI}/typedefinition",
-        {
-            "workspace": f"/workspace/{workspace}",
-            "fetch": ",".join(_FETCH),
-            "query": any_of("TypePath", [_type_path(kind) for kind in kinds]).render(),
-            # No walk by key: built-in definitions have negative ids (rally-api.md 1.1).
-            "start": "1",
-            "pagesize": "200",
-        },
-    )
-    found = _rows(await caller.read(definitions))
+    params = {
+        "workspace": f"/workspace/{workspace}",
+        "fetch": ",".join(_FETCH),
+        "query": any_of("TypePath", [_type_path(kind) for kind in kinds]).render(),
+        "order": "ObjectID",
+    }
+    found = await _every(caller, "typedefinition", f"{WSAPI}/typedefinition", params)
     # Comparison of texts ignores case [M]; a server for which it counts still lists every type.
     by_kind = {str(row.get("TypePath") or "").lower(): ref_id(row) for row in found}
     attributes: dict[str, Sequence[Attribute]] = {}
@@ -79,15 +75,26 @@ def _type_path(kind: str) -> str:
 
 
 async def _defined(caller: Caller, workspace: int, definition: int) -> Sequence[Attribute]:
-    params = {
-        "workspace": f"/workspace/{workspace}",
-        "fetch": _ATTRIBUTE_FETCH,
-        "order": "ObjectID",
-        "start": "1",
-        "pagesize": "2000",
-    }
-    answer = await caller.read(Request(f"{WSAPI}/TypeDefinition/{definition}/Attributes", params))
-    return tuple(_attribute(row) for row in _rows(answer))
+    params = {"workspace": f"/workspace/{workspace}", "fetch": _ATTRIBUTE_FETCH, "order": "ObjectID"}
+    path = f"{WSAPI}/TypeDefinition/{definition}/Attributes"
+    return tuple(_attribute(row) for row in await _every(caller, "attributedefinition", path, params))
+
+
+async def _every(caller: Caller, what: str, path: str, params: Mapping[str, str]) -> list[Row]:
+    """Every row of a list, page by page from its start: built-in definitions have negative ids (rally-api.md 1.1)."""
+    rows: list[Row] = []
+    while True:
+        start = len(rows) + 1
+        answer, _ = await caller.page(what, partial(_from, path, params, start))
+        some = _rows(answer)
+        rows.extend(some)
+        total = answer.data.get("TotalResultCount")
+        if not some or not isinstance(total, int) or len(rows) >= total:
+            return rows
+
+
+def _from(path: str, params: Mapping[str, str], start: int, size: int) -> Request:
+    return Request(path, {**params, "start": str(start), "pagesize": str(size)})
 
 
 def _rows(answer: Answer) -> list[Row]:

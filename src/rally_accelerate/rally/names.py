@@ -4,6 +4,7 @@ Most names come with the items themselves and cost nothing; the rest is asked fo
 was renamed is told by the renamed thing's own revisions, so a name is a dated fact where Rally can tell it.
 """
 
+import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -66,6 +67,20 @@ _CARRIED = {
     "Release": Shape.RELEASE,
 }
 
+#: What names, dates and renamings are told from.
+_REMEMBERED = (
+    "DisplayName",
+    "UserName",
+    "Name",
+    "_refObjectName",
+    "VersionId",
+    "StartDate",
+    "EndDate",
+    "ReleaseStartDate",
+    "ReleaseDate",
+    "State",
+)
+
 #: When more ids than this are unknown, the whole list is read if it is not much longer.
 FEW = 40
 MOST_LISTED = 10_000
@@ -92,7 +107,12 @@ class Names:
     def __init__(self, caller: Caller, *, workspace: int) -> None:
         self._caller = caller
         self._workspace = workspace
+        #: Walks that run side by side need the same names: the second one waits for the first one's answers, else it
+        #: would take what was asked for already as known, and tell other names than in another run.
+        self._turns = asyncio.Lock()
         self._rows: dict[Shape, dict[int, Mapping[str, Any]]] = defaultdict(dict)
+        #: Timeboxes that were asked for, with the rows that they were made of.
+        self._timeboxes: dict[tuple[Shape, int], tuple[Mapping[str, Any], Timebox]] = {}
         #: Names as they are shown, once they were asked for.
         self._shown: dict[Shape, dict[int, str]] = defaultdict(dict)
         self._items: dict[int, tuple[str, str]] = {}
@@ -112,21 +132,31 @@ class Names:
 
     def learn(self, records: Iterable[Record]) -> None:
         """Take the names that items bring along."""
+        #: What the page's records share (``rows.to_records``) is looked at once.
+        seen: set[int] = set()
         for record in records:
             fields = record.fields
             self._items[record.object_id] = (record.key, str(fields.get("Name") or ""))
             for name, shape in _CARRIED.items():
                 value = fields.get(name)
+                if value is None or id(value) in seen:
+                    continue
+                seen.add(id(value))
                 if isinstance(value, Mapping) and (its_id := ref_id(value)) is not None:
-                    self._rows[shape].setdefault(its_id, value)
+                    self._note(shape, its_id, value)
             for name, shape in (("Tags", Shape.TAGS), ("Milestones", Shape.MILESTONES)):
                 collection = fields.get(name)
                 members = collection.get("_tagsNameArray") if isinstance(collection, Mapping) else None
-                for member in members if isinstance(members, list) else []:
+                for member in members if isinstance(members, list) else ():
                     if isinstance(member, Mapping) and (its_id := ref_id(member)) is not None:
-                        self._rows[shape].setdefault(its_id, member)
+                        self._note(shape, its_id, member)
         for its_id in list(islice(self._items, max(0, len(self._items) - MOST_REMEMBERED))):
             del self._items[its_id]
+
+    def _note(self, shape: Shape, its_id: int, row: Mapping[str, Any]) -> None:
+        rows = self._rows[shape]
+        if its_id not in rows:
+            rows[its_id] = _named(row)
 
     def tell(self, shape: Shape, names: Mapping[int, str]) -> None:
         """Take names that another source tells."""
@@ -140,33 +170,35 @@ class Names:
             wanted: The ids by shape.
             many: Whether others will follow: then whole lists are read at once.
         """
-        for shape, ids in wanted.items():
-            if shape not in _ENDPOINTS:
-                continue
-            unknown = sorted(set(ids) - self._rows[shape].keys() - self._gone[shape])
-            if unknown:
-                await self._fetch(shape, unknown, many=many)
-        for shape in _DATED:
-            if shape in wanted:
-                await self._date(shape, [each for each in wanted[shape] if each in self._rows[shape]])
+        async with self._turns:
+            for shape, ids in wanted.items():
+                if shape not in _ENDPOINTS:
+                    continue
+                unknown = sorted(set(ids) - self._rows[shape].keys() - self._gone[shape])
+                if unknown:
+                    await self._fetch(shape, unknown, many=many)
+            for shape in _DATED:
+                if shape in wanted:
+                    await self._date(shape, [each for each in wanted[shape] if each in self._rows[shape]])
 
     async def ensure_items(self, wanted: Mapping[str, Iterable[int]]) -> None:
         """Know FormattedID and name of these items, by the field that refers to them."""
-        for field, of_field in wanted.items():
-            ids = set(of_field)
-            for its_id in ids & self._items.keys():
-                # Needed now: among those that are forgotten last.
-                self._items[its_id] = self._items.pop(its_id)
-            for endpoint in _ITEM_ENDPOINTS.get(field, _ANYWHERE):
-                unknown = sorted(ids - self._items.keys() - self._portfolio.keys() - self._gone[endpoint])
-                if not unknown:
-                    break
-                if len(unknown) > FEW and endpoint == PORTFOLIO:
-                    await self._list_portfolio()
-                    unknown = sorted(set(unknown) - self._portfolio.keys())
-                if Shape.ITEM not in self._complete or endpoint != PORTFOLIO:
-                    _note_items(self._items, await self._by_ids(endpoint, _ITEM_FIELDS, unknown))
-                self._gone[endpoint].update(set(unknown) - self._items.keys())
+        async with self._turns:
+            for field, of_field in wanted.items():
+                ids = set(of_field)
+                for its_id in ids & self._items.keys():
+                    # Needed now: among those that are forgotten last.
+                    self._items[its_id] = self._items.pop(its_id)
+                for endpoint in _ITEM_ENDPOINTS.get(field, _ANYWHERE):
+                    unknown = sorted(ids - self._items.keys() - self._portfolio.keys() - self._gone[endpoint])
+                    if not unknown:
+                        break
+                    if len(unknown) > FEW and endpoint == PORTFOLIO:
+                        await self._list_portfolio()
+                        unknown = sorted(set(unknown) - self._portfolio.keys())
+                    if Shape.ITEM not in self._complete or endpoint != PORTFOLIO:
+                        _note_items(self._items, await self._by_ids(endpoint, _ITEM_FIELDS, unknown))
+                    self._gone[endpoint].update(set(unknown) - self._items.keys())
 
     async def _list_portfolio(self) -> None:
         """Read the whole portfolio once, unless it is very large: it is small beside the items below it."""
@@ -208,6 +240,13 @@ class Names:
         row = self._rows[shape].get(its_id)
         if row is None:
             return None
+        known = self._timeboxes.get((shape, its_id))
+        # A whole list may have brought a fuller row since.
+        if known is None or known[0] is not row:
+            known = self._timeboxes[shape, its_id] = (row, self._timebox(shape, its_id, row))
+        return known[1]
+
+    def _timebox(self, shape: Shape, its_id: int, row: Mapping[str, Any]) -> Timebox:
         start, end = ("StartDate", "EndDate") if shape is Shape.ITERATION else ("ReleaseStartDate", "ReleaseDate")
         project = row.get("Project")
         return Timebox(
@@ -223,16 +262,17 @@ class Names:
     async def timeboxes_named(self, shape: Shape, names: Iterable[str]) -> Mapping[str, list[Timebox]]:
         """Every iteration or release of the workspace that bears one of these names today."""
         endpoint, fetch = _ENDPOINTS[shape]
-        # A double quote has no escape in Rally's grammar (rally-api.md 1.7): such a name cannot be asked for.
-        unknown = sorted({name for name in names if '"' not in name} - self._asked[shape])
-        if len(unknown) > FEW:
-            await self._list(shape)
-        if shape not in self._complete:
-            self._asked[shape].update(unknown)
-            for start in range(0, len(unknown), NAMES_IN_A_QUERY):
-                listing = self._listing(endpoint, fetch, any_of("Name", unknown[start : start + NAMES_IN_A_QUERY]))
-                async for page in walk(self._caller, listing):
-                    self._rows[shape].update(page.rows)
+        async with self._turns:
+            # A double quote has no escape in Rally's grammar (rally-api.md 1.7): such a name cannot be asked for.
+            unknown = sorted({name for name in names if '"' not in name} - self._asked[shape])
+            if len(unknown) > FEW:
+                await self._list(shape)
+            if shape not in self._complete:
+                self._asked[shape].update(unknown)
+                for start in range(0, len(unknown), NAMES_IN_A_QUERY):
+                    listing = self._listing(endpoint, fetch, any_of("Name", unknown[start : start + NAMES_IN_A_QUERY]))
+                    async for page in walk(self._caller, listing):
+                        self._rows[shape].update((its_id, _named(row)) for its_id, row in page.rows)
         found: dict[str, list[Timebox]] = defaultdict(list)
         for its_id, row in self._rows[shape].items():
             timebox = self.timebox(shape, its_id)
@@ -252,7 +292,7 @@ class Names:
         for row in await self._by_ids(endpoint, fetch, unknown):
             its_id = ref_id(row)
             if its_id is not None:
-                self._rows[shape][its_id] = row
+                self._rows[shape][its_id] = _named(row)
         self._gone[shape].update(set(unknown) - self._rows[shape].keys())
 
     async def _list(self, shape: Shape) -> None:
@@ -262,7 +302,7 @@ class Names:
         self._listed.add(shape)
         endpoint, fetch = _ENDPOINTS[shape]
         async for page in walk(self._caller, self._listing(endpoint, fetch)):
-            self._rows[shape].update(page.rows)
+            self._rows[shape].update((its_id, _named(row)) for its_id, row in page.rows)
             if page.left > MOST_LISTED:
                 return
         self._complete.add(shape)
@@ -301,11 +341,11 @@ class Names:
             listing = self._listing("revision", fetch, any_of(HISTORY_ID, part), words)
             async for page in walk(self._caller, listing):
                 for _, row in page.rows:
-                    self._note(shape, histories, row)
+                    self._note_renaming(shape, histories, row)
         for its_id in histories.values():
             former[its_id].sort(reverse=True)
 
-    def _note(self, shape: Shape, histories: Mapping[int, int], row: Mapping[str, Any]) -> None:
+    def _note_renaming(self, shape: Shape, histories: Mapping[int, int], row: Mapping[str, Any]) -> None:
         its_id = histories.get(ref_id(row.get("RevisionHistory")) or 0)
         instant = parse_instant(row.get("CreationDate"))
         clauses = parse(str(row.get("Description") or ""))
@@ -325,6 +365,16 @@ class Names:
         if shape is Shape.PERSON:
             return str(row.get("DisplayName") or row.get("_refObjectName") or row.get("UserName") or "").strip()
         return _shown(row)
+
+
+def _named(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What is needed of a row: Rally expands whatever it refers to, which would be most of what is remembered."""
+    kept = {name: row[name] for name in _REMEMBERED if name in row}
+    if (history := ref_id(row.get("RevisionHistory"))) is not None:
+        kept["RevisionHistory"] = {"ObjectID": history}
+    if isinstance(project := row.get("Project"), Mapping):
+        kept["Project"] = {"ObjectID": ref_id(project), "Name": _shown(project)}
+    return kept
 
 
 def _shown(row: Mapping[str, Any]) -> str:

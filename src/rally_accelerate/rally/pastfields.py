@@ -162,7 +162,7 @@ def choice_text(value: object) -> str:
     """A drop-down's value; nothing chosen is empty, however Rally spells it (rally-api.md 1.9)."""
     if value is None:
         return ""
-    text = str(value).strip()
+    text = (value if isinstance(value, str) else str(value)).strip()
     return "" if text == "None" else text
 
 

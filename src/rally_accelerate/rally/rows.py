@@ -15,6 +15,12 @@ _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 #: On every row, for Rally's own clients; ``_objectVersion`` has been read when these are dropped.
 _FOR_CLIENTS = frozenset({"_rallyAPIMajor", "_rallyAPIMinor", "_objectVersion", "_refObjectUUID", "_CreatedAt"})
 
+#: What of an empty collection belongs to one item.
+_OF_ITS_OWN = _FOR_CLIENTS | {"_ref"}
+
+_HISTORY = "RevisionHistory"
+_TAGS = "_tagsNameArray"
+
 #: So many items are named in a notice.
 MOST_NAMED = 5
 
@@ -56,16 +62,22 @@ def _slim(row: Row, seen: dict[tuple[str, Any], Any]) -> Row:
     A page of two thousand items names the same few people, projects and timeboxes over and over; kept apart they
     would be most of its memory.
     """
-    slim: dict[str, Any] = {}
-    for name, value in row.items():
-        if name in _FOR_CLIENTS:
-            continue
+    slim = {name: value for name, value in row.items() if name not in _FOR_CLIENTS}
+    for name, value in slim.items():
         if isinstance(value, dict):
-            # One field of one answer expands the same object in the same way.
-            key = (name, value.get("_ref"))
-            if key not in seen:
-                seen[key] = {part: inner for part, inner in value.items() if part not in _FOR_CLIENTS}
-            slim[name] = seen[key]
-        else:
-            slim[name] = value
+            slim[name] = _shared(name, value, seen)
     return slim
+
+
+def _shared(name: str, value: dict[str, Any], seen: dict[tuple[str, Any], Any]) -> Row:
+    if name == _HISTORY and "ObjectID" in value:
+        # Each item has its own, and it is asked for by its id alone.
+        return {"ObjectID": value["ObjectID"]}
+    empty = value.get("Count") == 0
+    # One field of one answer expands the same object in the same way; and all empty collections are alike.
+    key = (name, _TAGS in value if empty else value.get("_ref"))
+    known = seen.get(key)
+    if known is None:
+        dropped = _OF_ITS_OWN if empty else _FOR_CLIENTS
+        known = seen[key] = {part: inner for part, inner in value.items() if part not in dropped}
+    return known

@@ -7,7 +7,8 @@ gathers every id that has a name, so that names can be asked for in bulk before 
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from operator import lt
+from typing import Any
 
 from rally_accelerate.rally.lookback import FOREVER, LINKS, Row, milliseconds
 from rally_accelerate.rally.pastfields import (
@@ -31,19 +32,16 @@ _PLAIN: dict[Shape, Callable[[Any], str]] = {
     Shape.FLOW_STATE: choice_text,
 }
 
+_COLLECTIONS = frozenset({Shape.TAGS, Shape.MILESTONES})
+_TIMEBOXES = frozenset(TIMEBOXES.values())
+
 #: What an id of a shape was called at an instant in milliseconds.
 NameAt = Callable[[Shape, int, int], str]
 
 
-class _Move(NamedTuple):
-    """One field's change; values are ready where their shape is plain, else ids or lists of ids."""
-
-    at: int
-    user: Any
-    name: str
-    shape: Shape | None
-    before: Any
-    after: Any
+#: One field's change: instant, author's id, field, shape, value before, value after. Values are ready where there is no
+#: shape, else ids or lists of ids. A bare tuple: there are ten and more of them for each item.
+_Move = tuple[int, Any, str, Shape | None, Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +65,17 @@ class Condensed:
         if at == self.created_at:
             return self.first.get(field)
         return next(
-            (move.after for move in self.moves if move.at == at and move.name == field and isinstance(move.after, int)),
+            (
+                after
+                for moved_at, _, name, _, _, after in self.moves
+                if moved_at == at and name == field and isinstance(after, int)
+            ),
             None,
         )
 
     def was_in(self, ids: set[int]) -> bool:
         """Whether the item was in one of these timeboxes and left it, or came into it."""
-        return any(move.before in ids or move.after in ids for move in self.moves if move.name in TIMEBOXES)
+        return any(before in ids or after in ids for _, _, name, _, before, after in self.moves if name in TIMEBOXES)
 
 
 @dataclass(slots=True)
@@ -94,7 +96,10 @@ class Reader:
 
     def __init__(self, fields: PastFields) -> None:
         self._shapes = {each.name: each.shape for each in fields.in_lookback}
-        self._names = tuple(self._shapes)
+        self._plain = {name: plain for name, shape in self._shapes.items() if (plain := _PLAIN.get(shape)) is not None}
+        #: The order in which changes of one save are told.
+        self._order = {name: place for place, name in enumerate(self._shapes)}
+        self._words: dict[str, str] = {}
         self.ids = Ids()
 
     def condensed(self, rows: list[Row]) -> Condensed:
@@ -103,24 +108,20 @@ class Reader:
         Args:
             rows: The snapshots of one item, at least one, in any order.
         """
-        if len(rows) > 1:
+        instants = [row["_ValidFrom"] for row in rows]
+        if not all(map(lt, instants, instants[1:])):
+            # Rarely: they are asked for in this order.
             rows.sort(key=_in_time)
         moves: list[_Move] = []
-        names = self._names
         people = self.ids.by_shape[Shape.PERSON]
         previous = rows[0]
-        # Most snapshots differ in one field of two dozen: compared whole first, in one step.
-        held = tuple(map(previous.get, names))
         whole = not previous.get("_SnapshotNumber")
         for row in rows[1:]:
             number, before = row.get("_SnapshotNumber"), previous.get("_SnapshotNumber")
             if number is not None and before is not None and number != before + 1:
                 whole = False
             valid_from, closed = row["_ValidFrom"], previous.get("_ValidTo")
-            holds = tuple(map(row.get, names))
-            changed = (
-                [] if holds == held else [each for each in zip(names, held, holds, strict=True) if each[1] != each[2]]
-            )
+            changed = self._changed(previous, row)
             gap = closed is not None and closed < valid_from
             if changed or gap:
                 at, user = milliseconds(valid_from), row.get("_User")
@@ -128,10 +129,13 @@ class Reader:
                     people.add(user)
                 if gap:
                     # The time in the recycle bin (4.7); who put the item there is not told.
-                    moves.append(_Move(milliseconds(str(closed)), None, RECYCLED, None, "false", "true"))
-                    moves.append(_Move(at, user, RECYCLED, None, "true", "false"))
-                moves.extend(move for name, old, new in changed if (move := self._move(at, user, name, (old, new))))
-            previous, held = row, holds
+                    moves.append((milliseconds(str(closed)), None, RECYCLED, None, "false", "true"))
+                    moves.append((at, user, RECYCLED, None, "true", "false"))
+                for name in changed:
+                    move = self._move(at, user, name, (previous.get(name), row.get(name)))
+                    if move is not None:
+                        moves.append(move)
+            previous = row
         first, last = rows[0], rows[-1]
         if isinstance(creator := first.get("_User"), int):
             people.add(creator)
@@ -147,17 +151,32 @@ class Reader:
             first={name: value for name in TIMEBOXES if isinstance(value := first.get(name), int)},
         )
 
+    def _changed(self, before: Row, after: Row) -> list[str]:
+        """The tracked fields in which two snapshots differ; most differ in one of two dozen."""
+        order, held = self._order, before.get
+        # What is absent is unset, as null is. Snapshots hold only what is set: fewer fields than are tracked.
+        changed = [name for name, value in after.items() if held(name) != value and name in order]
+        if not before.keys() <= after.keys():
+            gone = before.keys() - after.keys()
+            changed.extend(name for name in gone if name in order and held(name) is not None)
+        if len(changed) > 1:
+            changed.sort(key=order.__getitem__)
+        return changed
+
     def _move(self, at: int, user: Any, name: str, values: tuple[Any, Any]) -> _Move | None:
-        shape = self._shapes[name]
         old, new = values
-        plain = _PLAIN.get(shape)
+        plain = self._plain.get(name)
         if plain is not None:
+            # Every row brings its own copy of the same few words; kept once, they are a small part of a past.
+            words = self._words.setdefault
             was, now = plain(old), plain(new)
-            return _Move(at, user, name, None, was, now) if was != now else None
+            was, now = words(was, was), words(now, now)
+            return (at, user, name, None, was, now) if was != now else None
+        shape = self._shapes[name]
         into = self.ids.items[name] if shape is Shape.ITEM else self.ids.by_shape[shape]
         into.update(_ids(old))
         into.update(_ids(new))
-        return _Move(at, user, name, shape, old, new)
+        return (at, user, name, shape, old, new)
 
     @staticmethod
     def past(condensed: Condensed, name_at: NameAt, *, up_to_date: bool) -> Past:
@@ -169,8 +188,12 @@ class Reader:
             up_to_date: Whether the feed has come as far as the item's last change.
         """
         changes: list[FieldChange] = []
+        # Changes of one save follow each other: its author is looked up once.
+        saved, who = (0, None), ""
         for at, user, name, shape, before, after in condensed.moves:
-            who = name_at(Shape.PERSON, user, at) if isinstance(user, int) else ""
+            if saved != (at, user):
+                saved = (at, user)
+                who = name_at(Shape.PERSON, user, at) if isinstance(user, int) else ""
             if shape is None:
                 changes.append(FieldChange(at, who, name, before, after))
                 continue
@@ -191,13 +214,11 @@ class Reader:
 
 
 def _named(shape: Shape, value: Any, at: int, name_at: NameAt) -> PastValue:
-    match shape:
-        case Shape.TAGS | Shape.MILESTONES:
-            return tuple(sorted(name_at(shape, each, at) for each in _ids(value)))
-        case Shape.ITERATION | Shape.RELEASE:
-            return Named(value, name_at(shape, value, at)) if isinstance(value, int) else None
-        case _:
-            return name_at(shape, value, at) if isinstance(value, int) else str(value or "")
+    if shape in _COLLECTIONS:
+        return tuple(sorted(name_at(shape, each, at) for each in _ids(value)))
+    if shape in _TIMEBOXES:
+        return Named(value, name_at(shape, value, at)) if isinstance(value, int) else None
+    return name_at(shape, value, at) if isinstance(value, int) else str(value or "")
 
 
 def _in_time(row: Row) -> tuple[str, int]:

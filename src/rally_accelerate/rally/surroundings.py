@@ -164,10 +164,12 @@ class Surroundings:
 
     def _timeboxes(self, past: Past) -> Mapping[int, Timebox]:
         found: dict[int, Timebox] = {}
-        for change in past.changes:
-            shape = TIMEBOXES.get(change.field)
-            for value in (change.before, change.after) if shape is not None else ():
-                if isinstance(value, Named) and value.object_id is not None and shape is not None:
+        for _, _, field, before, after in past.changes:
+            shape = TIMEBOXES.get(field)
+            if shape is None:
+                continue
+            for value in (before, after):
+                if isinstance(value, Named) and value.object_id is not None:
                     known = self._names.timebox(shape, value.object_id)
                     if known is not None:
                         found[value.object_id] = known

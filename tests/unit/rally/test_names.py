@@ -1,6 +1,7 @@
-"""Names are remembered within bounds, those that are needed longest."""
+"""Names are remembered within bounds, those that are needed longest, and told alike to all who ask."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,8 +9,11 @@ import pytest
 
 from rally_accelerate.model.issue import SourceRevision
 from rally_accelerate.rally import names as module
+from rally_accelerate.rally.decipher import Answer
 from rally_accelerate.rally.names import Names
+from rally_accelerate.rally.pastfields import Shape
 from rally_accelerate.rally.records import Record
+from rally_accelerate.rally.wire import Request
 
 
 class NobodyAsked:
@@ -38,3 +42,31 @@ async def test_what_is_needed_now_is_forgotten_last(monkeypatch: pytest.MonkeyPa
     assert names.item(2) is None
     names.learn(records(range(10, 30)))
     assert [key for key in range(40) if names.item(key)] == [27, 28, 29]
+
+
+class AnswersLate:
+    """Two iterations of one name; the answer comes when others have had their turn."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def page(self, what: str, ask: Callable[[int], Request]) -> tuple[Answer, int]:
+        """The page."""
+        del what
+        ask(2000)
+        self.asked += 1
+        for _ in range(5):
+            await asyncio.sleep(0)
+        rows = [
+            {"ObjectID": key, "Name": "Sprint 1", "Project": {"ObjectID": key + 10, "Name": f"Team {key}"}}
+            for key in (1, 2)
+        ]
+        return Answer({"Results": rows, "TotalResultCount": 2}), 2000
+
+
+async def test_walks_side_by_side_are_told_the_same() -> None:
+    rally = AnswersLate()
+    names = Names(rally, workspace=1)  # type: ignore[arg-type]
+    told = await asyncio.gather(*(names.timeboxes_named(Shape.ITERATION, ["Sprint 1"]) for _ in range(2)))
+    assert [[timebox.object_id for timebox in each["Sprint 1"]] for each in told] == [[1, 2], [1, 2]]
+    assert rally.asked == 1
