@@ -28,6 +28,7 @@ REMOVED_AT_ONCE = 2_000
 class StoredIssue:
     """One issue as it was uploaded; ``content`` has the wire's names, history included."""
 
+    number: int
     tracker_id: str
     tenant_id: str
     source: str
@@ -40,8 +41,7 @@ class Place:
     """Where a page of issues begins: behind this one, in descending order."""
 
     last_update: int
-    tracker_id: str
-    external_id: str
+    number: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,10 +97,10 @@ class Issues:
         self, wanted: Wanted, *, after: Place | None = None, limit: int = 50, skip: int = 0, history: bool = True
     ) -> list[StoredIssue]:
         """Issues by last update, newest first, behind a place; without their history where nobody asks for it."""
-        key = (issues.c.last_update, issues.c.tracker_id, issues.c.external_id)
+        key = (issues.c.last_update, issues.c.number)
         query = _whole().where(*_conditions(wanted)).order_by(*(column.desc() for column in key))
         if after is not None:
-            query = query.where(sa.tuple_(*key) < (after.last_update, after.tracker_id, after.external_id))
+            query = query.where(sa.tuple_(*key) < sa.tuple_(sa.literal(after.last_update), sa.literal(after.number)))
         return await self._found(query.limit(limit).offset(skip), history=history)
 
     async def counts(self) -> dict[str, int]:
@@ -139,7 +139,7 @@ class Issues:
         for _ in range(MOST_LOOKED_AT // LOOKED_AT_ONCE):
             some = await self.page(wanted, after=after, limit=LOOKED_AT_ONCE, history=False)
             for one in some:
-                after = Place(one.content["lastUpdate"], one.tracker_id, one.content["_id"])
+                after = Place(one.content["lastUpdate"], one.number)
                 if matches(query, one.content, now=now):
                     found.append(one)
                     if len(found) == limit:
@@ -164,6 +164,7 @@ class Issues:
                     past[entry.number].append({"timestamp": entry.instant, "content": entry.content})
         return [
             StoredIssue(
+                number=row.number,
                 tracker_id=row.tracker_id,
                 tenant_id=row.tenant_id,
                 source=row.source,

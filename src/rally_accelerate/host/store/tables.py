@@ -131,6 +131,7 @@ issues = Table(
     Column("mark", BigInteger, nullable=False),
     Index(None, "tracker_id", "external_id", unique=True),
     Index(None, "tenant_id", "display_id"),
+    Index(None, "tenant_id", "last_update"),
     Index(None, "tenant_id", "project_key", "last_update"),
     Index(None, "external_id"),
     Index(None, "mark"),
