@@ -186,7 +186,7 @@ def _hosted(rows: Sequence[tuple[str, str]]) -> str:
         "## The embedded host",
         "",
         "Every page through the whole application in one process, on SQLite, each time with other filters, words and",
-        f"queries, so that nothing kept of an earlier answer helps; median and 95th percentile of {host.TIMES} answers.",
+        f"queries, so that nothing kept of an earlier answer helps; median and 95th percentile of {host.TIMES}.",
         "Wanted: a median below 200 ms, a 95th percentile below 500 ms, an upload in less than a second.",
         "",
         "| page | median, 95th percentile |",
