@@ -17,7 +17,7 @@ from rally_accelerate.host.store.tables import issue_history, issues, metadata
 from rally_accelerate.host.store.vault import MARK, key_file
 
 #: What others uploaded: nothing in there is a secret of ours, whatever it looks like.
-UPLOADED = {issues.name, issue_history.name}
+UPLOADED = frozenset({"issues", "issue_contents", "issue_history"})
 
 
 async def rotate(path: Path, database: Database) -> int:

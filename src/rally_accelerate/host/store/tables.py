@@ -133,7 +133,7 @@ issues = Table(
     Index(None, "tenant_id", "display_id"),
     Index(None, "tenant_id", "last_update"),
     Index(None, "tenant_id", "project_key", "last_update"),
-    Index(None, "external_id"),
+    Index(None, "tenant_id", "external_id"),
     Index(None, "mark"),
     # One for each order in which pages are shown.
     *(Index(None, name) for name in SORTED),

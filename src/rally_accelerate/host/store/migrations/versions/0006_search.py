@@ -55,11 +55,12 @@ def upgrade() -> None:
     # Last: each of them is filled in one go.
     op.create_index("ix_issues_tracker_id_external_id", "issues", ["tracker_id", "external_id"], unique=True)
     op.create_index("ix_issues_tenant_id_display_id", "issues", ["tenant_id", "display_id"])
+    op.create_index("ix_issues_tenant_id_external_id", "issues", ["tenant_id", "external_id"])
     op.create_index("ix_issues_tenant_id_last_update", "issues", ["tenant_id", "last_update"])
     op.create_index(
         "ix_issues_tenant_id_project_key_last_update", "issues", ["tenant_id", "project_key", "last_update"]
     )
-    for name in ("external_id", "mark", *SORTED):
+    for name in ("mark", *SORTED):
         op.create_index(f"ix_issues_{name}", "issues", [name])
 
 
