@@ -13,11 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rally_accelerate.errors import StoreError
 from rally_accelerate.host.store.database import Database
-from rally_accelerate.host.store.tables import issue_history, issues, metadata
+from rally_accelerate.host.store.tables import issue_contents, issue_history, issues, metadata
 from rally_accelerate.host.store.vault import MARK, key_file
 
 #: What others uploaded: nothing in there is a secret of ours, whatever it looks like.
-UPLOADED = {issues.name, issue_history.name}
+UPLOADED = {issues.name, issue_contents.name, issue_history.name}
 
 
 async def rotate(path: Path, database: Database) -> int:

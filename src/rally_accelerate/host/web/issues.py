@@ -61,7 +61,7 @@ class IssuePages:
         names = {one.id: one.name for one in await self._stores.integrations.all()}
         more = ""
         if on is not None:
-            after = f"{on.last_update}-{on.tracker_id}-{on.external_id}"
+            after = f"{on.last_update}-{on.number}"
             more = "?" + urlencode(
                 {**{name: value for name, value in given.items() if name != "after"}, "after": after}
             )
@@ -94,7 +94,7 @@ class IssuePages:
             if len(found) <= PAGE:
                 return found, None, None
             last = found[PAGE - 1]
-            return found[:PAGE], Place(last.content["lastUpdate"], last.tracker_id, last.content["_id"]), None
+            return found[:PAGE], Place(last.content["lastUpdate"], last.number), None
         try:
             query = parse(dql)
         except QueryError as error:
@@ -145,10 +145,9 @@ def _row(found: StoredIssue, names: dict[str, str]) -> dict[str, Any]:
 
 
 def _place(text: str) -> Place | None:
-    last_update, _, rest = text.partition("-")
-    tracker, _, key = rest.rpartition("-")
-    return (
-        Place(int(last_update), tracker, key)
-        if last_update.isdecimal() and len(last_update) <= LONGEST_INSTANT and key
-        else None
-    )
+    numbers = text.split("-")
+    if len(numbers) != len(("last update", "number")):
+        return None
+    if not all(each.isdecimal() and len(each) <= LONGEST_INSTANT for each in numbers):
+        return None
+    return Place(*map(int, numbers))
