@@ -6,6 +6,7 @@ import pytest
 from graphql import GraphQLObjectType, build_client_schema, get_introspection_query, get_named_type
 
 from rally_accelerate import __version__
+from rally_accelerate.host.access import Role
 from support.asked import TENANT, Asked
 from support.issues import UPLOAD, change, item, upload
 from support.selections import needs_arguments, operation
@@ -174,4 +175,11 @@ async def test_issues_are_uploaded_over_rest_as_well(asked: Asked) -> None:
     no_uploads: list[Any] = [[], None, "x", {}]
     for body in no_uploads:
         assert (await asked.http.post(address, json=body, headers=headers)).status_code == 400
+    asked.http.cookies.clear()
     assert (await asked.http.post(address, json=upload(item(1)))).status_code == 401
+    viewer, _ = await asked.host.stores.users.add("viewer", Role.VIEWER)
+    key = await asked.host.stores.keys.make("v", user_id=viewer.id)
+    answer = await asked.http.post(address, json=upload(item(3)), headers={"Authorization": f"UserAccessKey {key.key}"})
+    assert answer.status_code == 403
+    assert "needs the role editor" in answer.json()["errors"][0]["message"]
+    assert (await asked.host.stores.issues.one("a" * 24, "3")) is None
