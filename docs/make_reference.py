@@ -5,9 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+from ariadne import load_schema_from_path, make_executable_schema
+from graphql import GraphQLArgument, print_ast
 
 from rally_accelerate.cli.main import commands
 from rally_accelerate.config.model import Integration, Properties
+from rally_accelerate.host.graphql import limits
+from rally_accelerate.host.graphql.endpoint import CONTRACT, MORE, MOST_BYTES
+from rally_accelerate.host.graphql.roles import needed
 
 REFERENCE = Path(__file__).parent / "reference"
 
@@ -63,9 +68,55 @@ def _every(group: click.Group, name: str = "") -> Iterator[tuple[str, click.Comm
             yield f"{name} {word}".strip(), command
 
 
+def operations() -> str:
+    """The page on the host's GraphQL operations."""
+    schema = make_executable_schema([load_schema_from_path(str(path)) for path in (CONTRACT, *MORE)])
+    lines = [
+        "# GraphQL operations of the embedded host",
+        "",
+        "`POST /release-events-api/graphql` with `Authorization: UserAccessKey …` (or `Bearer …`) and",
+        '`Content-Type: application/json`: `{"query": …, "variables": …, "operationName": …}`. Names and shapes are',
+        "Accelerate's as far as they are public; where they are not, the description says *assumed*. The whole schema",
+        "can be asked for by introspection with any key: generic clients and editors do.",
+        "",
+        "Errors come as `errors` in an answer with status 200, each with a `message` that says what is wrong and",
+        "where. 400 is what is no question, 401 a wrong key, 413 too large a request, 415 another content type, 503 a",
+        "question that took too long.",
+        "",
+        "| bound | of one request |",
+        "|---|---|",
+        f"| size | {MOST_BYTES:,} bytes, and {limits.MOST_CHARACTERS:,} characters of the question itself |",
+        f"| operations | {limits.MOST_ROOTS}, aliases counted; several questions in one request are not taken |",
+        f"| fields | {limits.MOST_FIELDS}, with every fragment put in |",
+        f"| depth | {limits.DEEPEST} levels |",
+        f"| elements of a list argument | {limits.MOST_ELEMENTS:,} |",
+        f"| time | {limits.SECONDS:g} seconds |",
+        "",
+        "`POST /release-events-api/api/v1/issues` with the same key takes the variable of `uploadIssueData` as its",
+        'body, and answers `{"result": true}`, or 400 with `errors`.',
+    ]
+    for title, root in (("Questions", schema.query_type), ("Changes", schema.mutation_type)):
+        lines += ["", f"## {title}", "", "| operation | answer | role | |", "|---|---|---|---|"]
+        for name, field in sorted(root.fields.items() if root else ()):
+            given = ", ".join(f"{each}: {argument.type}{_usual(argument)}" for each, argument in field.args.items())
+            call = f"`{name}({given})`" if given else f"`{name}`"
+            lines.append(f"| {call} | `{field.type}` | {needed(name).word} | {_cell(field.description or '')} |")
+    return "\n".join(lines) + "\n"
+
+
+def _usual(argument: GraphQLArgument) -> str:
+    """What holds when it is left out."""
+    usual = argument.ast_node.default_value if argument.ast_node else None
+    return f" = {print_ast(usual)}" if usual is not None else ""
+
+
 def pages() -> dict[Path, str]:
     """Every page by its path."""
-    return {REFERENCE / "settings.md": settings(), REFERENCE / "commands.md": reference_of_commands()}
+    return {
+        REFERENCE / "settings.md": settings(),
+        REFERENCE / "commands.md": reference_of_commands(),
+        REFERENCE / "graphql.md": operations(),
+    }
 
 
 def _default(value: object) -> str:

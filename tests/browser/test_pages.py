@@ -16,13 +16,28 @@ def test_from_the_list_of_integrations_to_an_issue_with_its_history(tmp_path: Pa
         sign_in(page, target)
         page.get_by_text("Uploaded from elsewhere").wait_for()
         page.get_by_role("link", name="Issues", exact=True).click()
-        page.get_by_label("Status").select_option("Accepted")
-        page.get_by_role("button", name="Show").click()
+        page.locator(".facets").get_by_role("link", name="Accepted").click()
+        page.get_by_role("link", name="Take away Status: Accepted").wait_for()
         assert set(page.locator("tbody .badge").all_inner_texts()) == {"Accepted"}
+        page.locator("summary", has_text="Columns").click()
+        page.get_by_label("Changes").check()
+        page.get_by_role("button", name="Show these columns").click()
+        page.get_by_role("columnheader", name="Changes").wait_for()
+        page.get_by_role("columnheader", name="ID").get_by_role("link").click()
+        page.wait_for_selector("th[aria-sort=ascending]")
+        page.get_by_label("Query").fill("issue.status = Accepted or isue.x = 1")
+        page.get_by_label("Query").press("Enter")
+        page.get_by_text("did you mean issue?").wait_for()
+        page.get_by_label("Query").fill("issue.status = Accepted")
+        page.get_by_label("Query").press("Enter")
         page.locator("tbody th a").first.click()
         page.get_by_role("heading", name="History").wait_for()
         assert page.locator(".timeline li").count() > 1
         assert page.get_by_role("link", name="open in Rally").get_attribute("href", timeout=5000)
+        # What it was at the first change that is known.
+        page.locator(".timeline time a").last.click()
+        page.get_by_text("were different").wait_for()
+        assert page.locator("tr.differs").count() > 0
 
 
 @pytest.mark.parametrize("width", [360, 1280])
@@ -43,5 +58,8 @@ def test_no_page_is_wider_than_its_screen(tmp_path: Path, browser: Browser, widt
             assert page.evaluate("document.documentElement.scrollWidth") <= width
         page.locator("tbody th a").first.click()
         page.wait_for_url("**/issues/*/*")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.locator(".timeline time a").last.click()
+        page.wait_for_url("**as-of**")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         context.close()

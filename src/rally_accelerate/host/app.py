@@ -92,9 +92,12 @@ class Host:
             secure_names: Those under which a proxy with TLS shows it.
         """
         cookie = Cookie(secure_names)
-        endpoint = opened("/release-events-api/graphql", self._endpoint.answer, methods=["POST"])
+        endpoints = [
+            opened("/release-events-api/graphql", self._endpoint.answer, methods=["POST"]),
+            opened("/release-events-api/api/v1/issues", self._endpoint.upload, methods=["POST"]),
+        ]
         app = Starlette(
-            routes=[endpoint, *routes(self.stores, self.schedule, self._runs, door=self.door, cookie=cookie)]
+            routes=[*endpoints, *routes(self.stores, self.schedule, self._runs, door=self.door, cookie=cookie)]
         )
         app.add_middleware(Guard, callers=self._callers, cookie=cookie, names=Names(names))
         return app

@@ -1,6 +1,8 @@
 """The endpoint: keys, limits, and answers as the vendor's server gives them."""
 
+import asyncio
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +15,24 @@ from starlette.responses import JSONResponse, Response
 from rally_accelerate import __version__
 from rally_accelerate.host.access import Actor, Role
 from rally_accelerate.host.callers import Known
-from rally_accelerate.host.graphql import integrations, issues, keys
+from rally_accelerate.host.graphql import integrations, issues, keys, limits, lists, plugins
 from rally_accelerate.host.graphql.roles import needed
-from rally_accelerate.host.graphql.scalars import DATE, JSON
+from rally_accelerate.host.graphql.scalars import DATE, JSON, PLUGIN_PROP_VALUE
 from rally_accelerate.host.schedule import Schedule
 from rally_accelerate.host.stores import Stores
 
 log = logging.getLogger(__name__)
 
 CONTRACT = Path(__file__).parents[2] / "accelerate" / "contract.graphql"
-NEWER = Path(__file__).parent / "newer.graphql"
-KEYS = Path(__file__).parent / "keys.graphql"
+#: What only hosts know: fields of newer servers, and operations that the connector does not ask for.
+MORE = tuple(Path(__file__).parent / name for name in ("newer.graphql", "plugins.graphql", "keys.graphql"))
 
 #: The vendor's gateway answers 413 somewhere above 10 MB (accelerate-host.md 2.4 [U]).
 MOST_BYTES = 10_000_000
+
+UPLOAD = "mutation uploadIssueData($data: IssueDataIn!) { uploadIssueData(data: $data) { result } }"
+
+FORBIDDEN, INTERNAL = "FORBIDDEN", "INTERNAL_SERVER_ERROR"
 
 
 class Endpoint:
@@ -34,39 +40,96 @@ class Endpoint:
 
     def __init__(self, stores: Stores, schedule: Schedule) -> None:
         query, mutation = QueryType(), MutationType()
+        shown = integrations.teller(stores, schedule)
         bound = [
-            *issues.bind(query, mutation, stores.issues),
+            *issues.bind(query, mutation, stores),
             *integrations.bind(query, mutation, stores, schedule),
             *keys.bind(query, mutation, stores),
+            *plugins.bind(query, mutation, stores, shown),
         ]
+        lists.bind(query, mutation, stores, schedule=schedule, shown=shown)
         query.set_field("productVersion", lambda *_: __version__)
-        definitions = [load_schema_from_path(str(path)) for path in (CONTRACT, NEWER, KEYS)]
-        self.schema: GraphQLSchema = make_executable_schema(definitions, query, mutation, DATE, JSON, *bound)
+        definitions = [load_schema_from_path(str(path)) for path in (CONTRACT, *MORE)]
+        self.schema: GraphQLSchema = make_executable_schema(
+            definitions, query, mutation, DATE, JSON, PLUGIN_PROP_VALUE, *bound
+        )
         _check_roles(self.schema)
 
     async def answer(self, request: Request) -> Response:
         """One question, one answer."""
+        given = await self._given(request)
+        if isinstance(given, Response):
+            return given
+        known, asked = given
+        if isinstance(asked, list):
+            return _refused("several questions in one request are not taken: send them one by one", 400)
+        if not isinstance(asked, dict) or not isinstance(asked.get("query"), str):
+            return _refused("the request has no query", 400)
+        return _in_json(await self._told(asked, request, known))
+
+    async def upload(self, request: Request) -> Response:
+        """The REST way to upload issues (accelerate-host.md 2.6).
+
+        Its body is not public: it is taken to be the variable of ``uploadIssueData``, and so is the answer.
+        """
+        given = await self._given(request)
+        if isinstance(given, Response):
+            return given
+        known, data = given
+        told = await self._told({"query": UPLOAD, "variables": {"data": data}}, request, known)
+        if isinstance(told, Response):
+            return told
+        if errors := told.get("errors"):
+            code = str((errors[0].get("extensions") or {}).get("code"))
+            return _in_json({"errors": errors}, {FORBIDDEN: 403, INTERNAL: 500}.get(code, 400))
+        return _in_json(told["data"]["uploadIssueData"])
+
+    async def _given(self, request: Request) -> tuple[Known, Any] | Response:
+        """Who asks, and what was sent; or why it is not taken."""
         known: Known | None = request.state.known
         if known is None:
             body = {"errors": [{"message": "Not authorized", "extensions": {"code": "UNAUTHENTICATED"}}]}
             return JSONResponse(body, 401)
+        if not _is_json(request):
+            return _refused("send it as Content-Type: application/json", 415)
         content = await _limited_body(request)
         if content is None:
-            return JSONResponse({"errors": [{"message": f"the request is larger than {MOST_BYTES} bytes"}]}, 413)
+            return _refused(f"the request is larger than {MOST_BYTES} bytes", 413)
         try:
-            asked = orjson.loads(content)
-        except orjson.JSONDecodeError:
-            return JSONResponse({"errors": [{"message": "the request is no JSON"}]}, 400)
-        if not isinstance(asked, dict) or not isinstance(asked.get("query"), str):
-            return JSONResponse({"errors": [{"message": "the request has no query"}]}, 400)
-        _, told = await graphql(
-            self.schema,
-            asked,
-            context_value={"request": request, "actor": known.actor, "known": known},
-            error_formatter=_shown,
-            logger=f"{__name__}.answers",
-        )
-        return Response(orjson.dumps(told), media_type="application/json")
+            return known, orjson.loads(content)
+        except orjson.JSONDecodeError as error:
+            return _refused(f"the request is no JSON: {error}", 400)
+
+    async def _told(self, asked: Mapping[str, Any], request: Request, known: Known) -> dict[str, Any] | Response:
+        try:
+            async with asyncio.timeout(limits.SECONDS):
+                _, told = await graphql(
+                    self.schema,
+                    dict(asked),
+                    context_value={"request": request, "actor": known.actor, "known": known},
+                    query_parser=limits.parser,
+                    error_formatter=_shown,
+                    logger=f"{__name__}.answers",
+                )
+        except TimeoutError:
+            # Not 200: whoever sends again on a busy server's answer should do so here.
+            return _refused(f"the question took longer than {limits.SECONDS:g} seconds: ask for less", 503)
+        found: dict[str, Any] = told
+        return found
+
+
+def _is_json(request: Request) -> bool:
+    """Whether it says so, or nothing: a form of another site can say neither."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind in {"", "application/json", "application/graphql+json"}
+
+
+def _in_json(told: Any, status: int = 200) -> Response:
+    return told if isinstance(told, Response) else Response(orjson.dumps(told), status, media_type="application/json")
+
+
+def _refused(text: str, status: int) -> Response:
+    return JSONResponse({"errors": [{"message": text}]}, status)
 
 
 def _check_roles(schema: GraphQLSchema) -> None:
@@ -84,7 +147,7 @@ def _checked(field: GraphQLField, role: Role, operation: str) -> Any:
         if not actor.may(role):
             raise GraphQLError(
                 f"{operation} needs the role {role.word}; {actor.name} is {actor.role.word}",
-                extensions={"code": "FORBIDDEN"},
+                extensions={"code": FORBIDDEN},
             )
         return resolve(parent, info, **arguments)
 
@@ -103,7 +166,8 @@ async def _limited_body(request: Request) -> bytes | None:
 
 def _shown(error: GraphQLError, debug: bool = False) -> dict[str, Any]:  # noqa: FBT002 - ariadne's signature
     del debug
-    if error.original_error is None or isinstance(error.original_error, GraphQLError):
+    # What is wrong with the question itself has no path in the answer, also where a scalar says what.
+    if error.path is None or error.original_error is None or isinstance(error.original_error, GraphQLError):
         return dict(error.formatted)
     log.error("a resolver failed", exc_info=error.original_error)
-    return {"message": "internal error", "path": error.path}
+    return {"message": "internal error", "path": error.path, "extensions": {"code": INTERNAL}}

@@ -1,6 +1,6 @@
 """Operations on integrations and their executions."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +9,7 @@ from graphql import GraphQLError
 
 from rally_accelerate.config.load import normalised, validated
 from rally_accelerate.errors import ConfigError
+from rally_accelerate.host.graphql.limits import counted
 from rally_accelerate.host.schedule import EVENT, Schedule
 from rally_accelerate.host.store.executions import Execution
 from rally_accelerate.host.store.integrations import StoredIntegration
@@ -23,15 +24,26 @@ RECEIVERS = {
 }
 
 
-def bind(query: QueryType, mutation: MutationType, stores: Stores, schedule: Schedule) -> list[ObjectType]:  # noqa: C901, PLR0915 - one resolver for each operation of the vendor's list
-    """Attach the resolvers to a store and a schedule."""
-    integration_type = ObjectType("Integration")
+#: Tells an integration in the vendor's shape.
+Shown = Callable[[StoredIntegration | None], Awaitable[dict[str, Any] | None]]
+
+
+def teller(stores: Stores, schedule: Schedule) -> Shown:
+    """What tells integrations, with their last run."""
 
     async def shown(found: StoredIntegration | None) -> dict[str, Any] | None:
         if found is None:
             return None
         latest = next(iter(await stores.executions.of(found.id, limit=1)), None)
         return _integration(found, latest, running=schedule.running(found.id))
+
+    return shown
+
+
+def bind(query: QueryType, mutation: MutationType, stores: Stores, schedule: Schedule) -> list[ObjectType]:  # noqa: C901, PLR0915 - one resolver for each operation of the vendor's list
+    """Attach the resolvers to a store and a schedule."""
+    integration_type = ObjectType("Integration")
+    shown = teller(stores, schedule)
 
     @query.field("integrationById")
     async def by_id(_: Any, __: Any, id: str) -> dict[str, Any] | None:
@@ -51,8 +63,9 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores, schedule: Sch
         return None if found is None else _execution(found)
 
     @integration_type.field("executions")
-    async def executions(parent: Mapping[str, Any], _: Any, limit: int) -> list[dict[str, Any]]:
-        return [_execution(one) for one in await stores.executions.of(parent["_id"], limit=min(max(limit, 1), 500))]
+    async def executions(parent: Mapping[str, Any], _: Any, limit: int | None) -> list[dict[str, Any]]:
+        most = 10 if limit is None else min(max(limit, 1), 500)
+        return [_execution(one) for one in await stores.executions.of(parent["_id"], limit=most)]
 
     @mutation.field("addIntegration")
     async def add(_: Any, __: Any, input: dict[str, Any]) -> dict[str, Any] | None:
@@ -63,8 +76,8 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores, schedule: Sch
             "displayName": input["displayName"],
             "loggingLevel": input["loggingLevel"],
             "showHidden": input["showHidden"],
-            "disabled": not input["enabled"],
-            "properties": {**_since(input), **normalised(input.get("properties") or {}), **_key(input)},
+            "disabled": input["enabled"] is False,
+            "properties": {**_since(input), **normalised(_object(input.get("properties"))), **_key(input)},
         }
         _checked(raw)
         try:
@@ -84,7 +97,8 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores, schedule: Sch
         }
         changes: dict[str, Any] = {column: input[name] for name, column in names.items() if input.get(name) is not None}
         if input.get("properties") is not None or _key(input):
-            given = {**normalised(input.get("properties") or masked(known.properties)), **_key(input)}
+            properties = _object(input.get("properties")) or masked(known.properties)
+            given = {**normalised(properties), **_key(input)}
             _same_receivers(known.properties, given)
             changes["properties"] = given
             clear = {name: known.properties.get(name) if value == MASK else value for name, value in given.items()}
@@ -120,6 +134,7 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores, schedule: Sch
     async def event_states(_: Any, __: Any, integrationId: str, scheduledEventStates: Any) -> bool:
         known = await _known(integrationId)
         states = {name: dict(state) for name, state in known.event_states.items()}
+        counted(scheduledEventStates, "scheduledEventStates")
         for each in scheduledEventStates:
             given = {name: each[name] for name in ("deltaTime", "lastStartTime") if each.get(name) is not None}
             states[each["eventName"]] = {**states.get(each["eventName"], {}), **given}
@@ -150,6 +165,12 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores, schedule: Sch
         return found
 
     return [integration_type]
+
+
+def _object(properties: Any) -> dict[str, Any]:
+    if not isinstance(properties, dict | None):
+        raise GraphQLError("properties must be an object")
+    return properties or {}
 
 
 def _key(given: Mapping[str, Any]) -> dict[str, Any]:

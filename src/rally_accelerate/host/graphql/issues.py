@@ -1,21 +1,30 @@
 """Operations on issues."""
 
+from dataclasses import replace
 from typing import Any
 
 from ariadne import MutationType, ObjectType, QueryType
 from graphql import GraphQLError
 
-from rally_accelerate.host.store.issues import Issues, StoredIssue, Wanted
+from rally_accelerate.host.graphql.limits import counted
+from rally_accelerate.host.store.issues import StoredIssue, Wanted
+from rally_accelerate.host.store.updates import Updates
+from rally_accelerate.host.stores import Stores
 
 #: How many issues one question may ask for.
 MOST = 1000
 
+#: No database counts further.
+LONGEST_CURSOR = 18
 
-def bind(query: QueryType, mutation: MutationType, issues: Issues) -> list[ObjectType]:
+
+def bind(query: QueryType, mutation: MutationType, stores: Stores) -> list[ObjectType]:
     """Attach the resolvers to a store."""
+    issues, updates = stores.issues, Updates(stores.database, stores.issues)
 
     @mutation.field("uploadIssueData")
     async def upload(_: Any, __: Any, data: dict[str, Any]) -> dict[str, bool]:
+        _check_ids(data)
         # An unknown tracker is taken as well: whoever uploads from elsewhere needs no integration here [assumed].
         await issues.take(
             source=data["source"],
@@ -32,7 +41,8 @@ def bind(query: QueryType, mutation: MutationType, issues: Issues) -> list[Objec
 
     @query.field("issues")
     async def listed(_: Any, __: Any, filter: dict[str, Any]) -> list[dict[str, Any]]:
-        limit, skip = _bounded(filter["limit"]), filter["skip"]
+        limit, skip = _bounded(filter["limit"], 100), max(filter["skip"] or 0, 0)
+        counted(filter.get("internalIds"), "internalIds")
         if filter.get("internalIds"):
             found = [await issues.by_any_id(filter["tenantId"], its_id) for its_id in filter["internalIds"][:limit]]
             return [issue_data(one) for one in found if one is not None]
@@ -45,17 +55,40 @@ def bind(query: QueryType, mutation: MutationType, issues: Issues) -> list[Objec
         __: Any,
         tenantId: str,
         projectKey: str,
-        limit: int,
+        limit: int | None,
         cursor: str | None = None,
     ) -> list[dict[str, Any]]:
         # The cursor's form is not public [U]; here it is the number of issues to pass over.
-        skip = int(cursor) if cursor and cursor.isdigit() else 0
+        skip = int(cursor) if cursor and cursor.isdecimal() and len(cursor) < LONGEST_CURSOR else 0
         wanted = Wanted(tenant_id=tenantId, project_key=projectKey)
-        return [issue_data(one) for one in await issues.page(wanted, limit=_bounded(limit), skip=skip)]
+        return [issue_data(one) for one in await issues.page(wanted, limit=_bounded(limit, 10), skip=skip)]
 
     @query.field("issueStatuses")
-    async def statuses(_: Any, __: Any, tenantId: str, integrationId: str | None = None) -> list[str]:
-        return await issues.distinct("status", tenant_id=tenantId, tracker_id=integrationId or "")
+    async def statuses(
+        _: Any, __: Any, tenantId: str, integrationId: str | None = None, integrationIds: list[str] | None = None
+    ) -> list[str]:
+        counted(integrationIds, "integrationIds")
+        trackers = [*([integrationId] if integrationId else []), *(integrationIds or [])] or [""]
+        found = [await issues.distinct("status", tenant_id=tenantId, tracker_id=each) for each in set(trackers)]
+        return sorted({status for each in found for status in each})
+
+    @mutation.field("updateIssues")
+    async def update(_: Any, info: Any, issues: list[dict[str, Any]], tenantId: str) -> list[dict[str, Any]]:
+        counted(issues, "issues")
+        values = {each["externalId"]: each["updates"] for each in issues}
+        found = await updates.change(tenantId, values)
+        if missing := [its_id for its_id in values if its_id not in {one.content["_id"] for one in found}]:
+            raise GraphQLError(f"there is no issue {', '.join(missing[:5])}; nothing was updated")
+        for one in found:
+            await stores.audit.note(
+                info.context["actor"],
+                "edited",
+                kind="issue",
+                object_id=one.content["_id"],
+                name=one.content["id"],
+                detail=values[one.content["_id"]],
+            )
+        return [issue_data(replace(one, content={**one.content, **values[one.content["_id"]]})) for one in found]
 
     return []
 
@@ -74,7 +107,19 @@ def issue_data(issue: StoredIssue) -> dict[str, Any]:
     }
 
 
-def _bounded(limit: int) -> int:
+def _check_ids(data: dict[str, Any]) -> None:
+    """Refuse an empty id: it names nothing, and no address leads to it."""
+    if not data["trackerId"]:
+        raise GraphQLError("data.trackerId is empty")
+    for number, item in enumerate(data.get("issues") or ()):
+        if not item["_id"]:
+            raise GraphQLError(f"data.issues[{number}]._id is empty")
+
+
+def _bounded(limit: int | None, usual: int) -> int:
+    """A limit; an explicit null is what a client sends that has none."""
+    if limit is None:
+        return usual
     if not 0 < limit <= MOST:
         raise GraphQLError(f"limit must be from 1 to {MOST}")
     return limit

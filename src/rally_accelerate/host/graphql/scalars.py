@@ -1,5 +1,7 @@
 """The two scalars of the vendor's schema."""
 
+import math
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -7,7 +9,13 @@ from ariadne import ScalarType
 
 DATE = ScalarType("Date")
 JSON = ScalarType("JSON")
+PLUGIN_PROP_VALUE = ScalarType("PluginPropValue")
 
+#: Values inside each other: what is written into answers and tables must be readable again everywhere.
+DEEPEST = 100
+
+#: The numbers that JSON's readers agree on.
+LARGEST = 2**63 - 1
 
 #: The years 1 to 9999 in epoch milliseconds: no calendar shows others.
 #: More digits than any such instant has.
@@ -57,12 +65,37 @@ def write_date(value: Any) -> Any:
 
 
 @JSON.serializer
+@PLUGIN_PROP_VALUE.serializer
 def write_json(value: Any) -> Any:
     """Any value as it is."""
     return value
 
 
 @JSON.value_parser
+@PLUGIN_PROP_VALUE.value_parser
 def read_json(value: Any) -> Any:
-    """Any value as it is."""
-    return value
+    """Any value as it is.
+
+    Raises:
+        ValueError: Not every reader of JSON could read it.
+    """
+    level = [value]
+    for _ in range(DEEPEST):
+        if not level:
+            return value
+        level = [inner for each in level for inner in _inside(each)]
+    raise ValueError(f"JSON must not be nested deeper than {DEEPEST} levels")
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    match value:
+        case dict():
+            return value.values()
+        case list():
+            return value
+        case int() if not -LARGEST - 1 <= value <= LARGEST:
+            raise ValueError("JSON must not hold whole numbers of more than 64 bits")
+        case float() if not math.isfinite(value):
+            raise ValueError("JSON must not hold numbers without an end")
+        case _:
+            return ()

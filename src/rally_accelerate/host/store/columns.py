@@ -40,13 +40,17 @@ class Column:
         self.codes = array("I")
         #: What a code stands for.
         self.values: list[tuple[str, ...]] = []
+        #: The same, of those that fold alike only one.
+        self._once: list[tuple[str, ...]] = []
         self._known: dict[str | None, int] = {}
 
     def put(self, numbers: Sequence[int], held: Sequence[str | None]) -> None:
         """What issues have now; their numbers are below the length of the column."""
         for text in set(held) - self._known.keys():
             self._known[text] = len(self.values)
-            self.values.append(() if text is None else self._values_of(text))
+            values = () if text is None else self._values_of(text)
+            self.values.append(values)
+            self._once.append(tuple({self._fold(each): each for each in values}.values()))
         codes, code_of = self.codes, self._known
         for number, text in zip(numbers, held, strict=True):
             codes[number] = code_of[text]
@@ -59,13 +63,18 @@ class Column:
 
     def counts(self, members: bytes) -> Counter[str]:
         """How many issues of a set have each value; as it is spelled most often."""
-        found: Counter[str] = Counter()
-        spelled: dict[str, Counter[str]] = {}
+        spelled: dict[str, int] = {}
         for code, number in Counter(compress(self.codes, members)).items():
-            for folded, each in {self._fold(each): each for each in self.values[code]}.items():
-                found[folded] += number
-                spelled.setdefault(folded, Counter())[each] += number
-        return Counter({spelled[folded].most_common(1)[0][0]: number for folded, number in found.items()})
+            for each in self._once[code]:
+                spelled[each] = spelled.get(each, 0) + number
+        found: Counter[str] = Counter()
+        best: dict[str, str] = {}
+        for each, number in spelled.items():
+            folded = self._fold(each)
+            found[folded] += number
+            if number > spelled.get(best.get(folded, ""), 0):
+                best[folded] = each
+        return Counter({best[folded]: number for folded, number in found.items()})
 
 
 class Columns:

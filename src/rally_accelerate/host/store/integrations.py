@@ -9,7 +9,9 @@ import sqlalchemy as sa
 
 from rally_accelerate.errors import ConfigError, NotFound, Problem
 from rally_accelerate.host.store.database import Database
-from rally_accelerate.host.store.tables import integrations, issue_history, issues, sent
+from rally_accelerate.host.store.issues import REMOVED_AT_ONCE
+from rally_accelerate.host.store.tables import integrations, sent
+from rally_accelerate.host.store.uploads import remove as remove_issues
 from rally_accelerate.host.store.values import instant, ms, new_id
 from rally_accelerate.host.store.vault import MASK, Vault
 
@@ -119,9 +121,11 @@ class Integrations:
         """Remove an integration, and what it brought if asked to; whether there was one."""
         async with self._database.writing() as connection:
             done = await connection.execute(sa.delete(integrations).where(integrations.c.id == its_id))
-            if with_issues:
-                for table in (issues, issue_history):
-                    await connection.execute(sa.delete(table).where(table.c.tracker_id == its_id))
+        more = with_issues
+        while more:
+            # In parts, so that no other writer waits long.
+            async with self._database.writing() as connection:
+                more = await connection.run_sync(remove_issues, its_id, most=REMOVED_AT_ONCE)
         return bool(done.rowcount)
 
     async def forget(self, its_id: str) -> None:

@@ -1,153 +1,149 @@
-"""Issues: the list in pages by key, and one issue with its history."""
+"""Issues: the list with its filters, on the page and as files."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import unquote, urlencode
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from rally_accelerate.dql.parse import parse
-from rally_accelerate.errors import QueryError
-from rally_accelerate.host.store.issues import Place, StoredIssue, Wanted
 from rally_accelerate.host.stores import Stores
-from rally_accelerate.host.web.render import missing, page
-from rally_accelerate.host.web.routing import routed, shown
+from rally_accelerate.host.web.issue_columns import COLUMNS, Told, as_object
+from rally_accelerate.host.web.issue_files import Files
+from rally_accelerate.host.web.issue_views import FACETS, PAGE, View, fault_of, view_of
+from rally_accelerate.host.web.render import page
+from rally_accelerate.host.web.routing import routed
 
-PAGE = 50
+#: What a search calls a field that people call otherwise.
+SEARCHED = {"integration": "tracker"}
 
-#: Digits of the last instant of the year 9999 in milliseconds.
-LONGEST_INSTANT = 15
-
-#: What an upload may leave out, of what the page shows.
-OPTIONAL = (
-    "owner",
-    "priority",
-    "storyPoints",
-    "epic",
-    "project",
-    "sprints",
-    "releases",
-    "labels",
-    "description",
-    "rawIssue",
-    "relations",
-    "comments",
-)
+#: So many values of a field are counted, and so many shown before the rest is unfolded.
+MOST_VALUES = 50
+SHOWN_VALUES = 6
 
 
 class IssuePages:
-    """The pages about issues."""
+    """The list of issues."""
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
 
     def routes(self) -> list[Route]:
-        """Their addresses."""
-        return [*shown("/issues", self.listed), routed("/issues/{tracker:str}/{id:str}", self.one)]
+        """Its addresses."""
+        return [
+            routed("/issues", self.listed),
+            routed("/issues.json", self.as_json),
+            routed("/issues.csv", self.as_csv),
+        ]
 
     async def listed(self, request: Request) -> Response:
-        """Issues by last update, newest first, with filters."""
-        given = request.query_params
-        wanted = Wanted(
-            tracker_id=given.get("integration", ""),
-            type=given.get("type", ""),
-            status=given.get("status", ""),
-            text=given.get("text", "").strip(),
-        )
-        dql = given.get("dql", "").strip()
-        found, on, fault = await self._found(wanted, dql, _place(given.get("after", "")))
-        names = {one.id: one.name for one in await self._stores.integrations.all()}
-        more = ""
-        if on is not None:
-            after = f"{on.last_update}-{on.number}"
-            more = "?" + urlencode(
-                {**{name: value for name, value in given.items() if name != "after"}, "after": after}
-            )
-        data = {
+        """One page of a view."""
+        view, told = view_of(request.query_params), await self._told()
+        fault = fault_of(view)
+        data: dict[str, Any] = {
             "title": "Issues",
-            "issues": [_row(one, names) for one in found],
-            "filters": {
-                "integration": wanted.tracker_id,
-                "type": wanted.type,
-                "status": wanted.status,
-                "text": wanted.text,
-                "dql": dql,
-            },
-            "fault": _told(fault),
-            "choices": {
-                "integration": names,
-                "type": await self._stores.issues.distinct("type"),
-                "status": await self._stores.issues.distinct("status"),
-            },
-            "more": more,
+            "view": view,
+            "columns": view.columns,
+            "all_columns": list(COLUMNS.values()),
+            "fault": fault,
+            "names": told.names,
+            "told": told,
+            "chips": _chips(view, told),
+            "labels": {facet: label for facet, (label, _) in FACETS.items()},
+            "shown_values": SHOWN_VALUES,
+            "everything": replace(view, chosen={}, text="", dql="", after="").address(),
+            "first": replace(view, after="").address(),
+            "files": {kind: replace(view, after="", limit=None).address(f"/issues.{kind}") for kind in ("csv", "json")},
+            "rows": [],
+            "facets": {},
+            "count": 0,
+            "next": "",
         }
+        if fault is None:
+            found = await self._stores.search.page(
+                view.wanted(),
+                now=told.now,
+                sort=view.sort,
+                descending=view.descending,
+                after=view.after,
+                limit=view.limit or PAGE,
+            )
+            data |= {
+                "rows": [(row, as_object(row, told)) for row in found.rows],
+                "count": await self._stores.search.count(view.wanted(), now=told.now),
+                "facets": await self._facets(view, told),
+                "next": replace(view, after=found.after).address() if found.after else "",
+            }
         return page(request, "issues.html", data, status=200 if fault is None else 400)
 
-    async def _found(
-        self, wanted: Wanted, dql: str, after: Place | None
-    ) -> tuple[list[StoredIssue], Place | None, QueryError | None]:
-        """A page of issues, where the next one begins, and what is wrong with the query."""
-        if not dql:
-            found = await self._stores.issues.page(wanted, after=after, limit=PAGE + 1)
-            if len(found) <= PAGE:
-                return found, None, None
-            last = found[PAGE - 1]
-            return found[:PAGE], Place(last.content["lastUpdate"], last.number), None
-        try:
-            query = parse(dql)
-        except QueryError as error:
-            return [], None, error
-        matched, on = await self._stores.issues.matching(wanted, query, now=datetime.now(UTC), after=after, limit=PAGE)
-        return matched, on, None
-
-    async def one(self, request: Request) -> Response:
-        """One issue: its fields and its history, newest first."""
-        tracker = unquote(request.path_params["tracker"])
-        its_id = unquote(request.path_params["id"].removesuffix(".json"))
-        found = await self._stores.issues.one(tracker, its_id)
-        if found is None:
-            return missing(request, "this issue")
-        integration = await self._stores.integrations.by_id(tracker)
-        raw = found.content.get("rawIssue")
-        data = {
-            "title": found.content["id"],
-            "issue": {**dict.fromkeys(OPTIONAL), **found.content, "rawIssue": raw if isinstance(raw, dict) else {}},
-            "integration": integration.name if integration else tracker,
-            "tracker": tracker,
-            "uploaded": found.uploaded,
+    async def as_json(self, request: Request) -> Response:
+        """A whole view with its counts; with ``limit`` a part of it, and where it goes on."""
+        view, told = view_of(request.query_params), await self._told()
+        if fault := fault_of(view):
+            return JSONResponse({"title": "Issues", "issues": [], "fault": fault}, 400)
+        around = {
+            "title": "Issues",
+            "view": dict.fromkeys(FACETS, ()) | dict(view.chosen) | {"text": view.text, "dql": view.dql},
+            "count": await self._stores.search.count(view.wanted(), now=told.now),
+            "facets": await self._facets(view, told),
         }
-        return page(request, "issue.html", data)
+        return StreamingResponse(Files(self._stores.search, view, told).as_json(around), media_type="application/json")
+
+    async def as_csv(self, request: Request) -> Response:
+        """A whole view for a spreadsheet."""
+        view, told = view_of(request.query_params), await self._told()
+        if fault := fault_of(view):
+            return PlainTextResponse(f"The query cannot be read: {fault['message']}\n", 400)
+        return StreamingResponse(
+            Files(self._stores.search, view, told).as_csv(),
+            media_type="text/csv; charset=utf-8; header=present",
+            headers={"Content-Disposition": 'attachment; filename="issues.csv"'},
+        )
+
+    async def _told(self) -> Told:
+        names = {one.id: one.name for one in await self._stores.integrations.all()}
+        return Told(names, datetime.now(UTC))
+
+    async def _facets(self, view: View, told: Told) -> dict[str, list[dict[str, Any]]]:
+        """The values of each field and how many issues have them; a chosen field's as if none of it were chosen."""
+        search, now = self._stores.search, told.now
+        free = [SEARCHED.get(facet, facet) for facet in FACETS if facet not in view.chosen]
+        counted = await search.facets(view.wanted(), now=now, fields=free, most=MOST_VALUES)
+        for facet in view.chosen:
+            without = view.wanted(without=facet)
+            counted |= await search.facets(without, now=now, fields=[SEARCHED.get(facet, facet)], most=MOST_VALUES)
+        found = {}
+        for facet in FACETS:
+            counts = dict(counted[SEARCHED.get(facet, facet)])
+            # What is chosen can be taken away again, also when nothing has it.
+            values = [*counts, *(value for value in view.chosen.get(facet, ()) if value not in counts)]
+            found[facet] = [
+                {
+                    "value": value,
+                    "name": told.names.get(value, value) if facet == "integration" else value,
+                    "count": counts.get(value, 0),
+                    "chosen": value in view.chosen.get(facet, ()),
+                    "address": view.toggled(facet, value).address(),
+                }
+                for value in values
+            ]
+        return found
 
 
-def _told(fault: QueryError | None) -> dict[str, Any] | None:
-    if fault is None:
-        return None
-    return {"message": str(fault), "line": fault.line, "column": fault.column, "expected": list(fault.expected)}
-
-
-def _row(found: StoredIssue, names: dict[str, str]) -> dict[str, Any]:
-    content = found.content
-    return {
-        "tracker": found.tracker_id,
-        "key": content["_id"],
-        "id": content["id"],
-        "name": content["name"],
-        "type": content["type"],
-        "status": content["status"],
-        "owner": content.get("owner") or "",
-        "project": (content.get("project") or {}).get("name") or "",
-        "lastUpdate": content["lastUpdate"],
-        "changes": len(content["history"]),
-        "integration": names.get(found.tracker_id, "elsewhere"),
-    }
-
-
-def _place(text: str) -> Place | None:
-    numbers = text.split("-")
-    if len(numbers) != len(("last update", "number")):
-        return None
-    if not all(each.isdecimal() and len(each) <= LONGEST_INSTANT for each in numbers):
-        return None
-    return Place(*map(int, numbers))
+def _chips(view: View, told: Told) -> list[dict[str, str]]:
+    """What narrows a view down, each with the address of the view without it."""
+    found = [
+        {
+            "label": FACETS[facet][0],
+            "value": told.names.get(value, value) if facet == "integration" else value,
+            "address": view.toggled(facet, value).address(),
+        }
+        for facet, values in view.chosen.items()
+        for value in values
+    ]
+    if view.text:
+        found.append({"label": "Text", "value": view.text, "address": replace(view, text="", after="").address()})
+    if view.dql:
+        found.append({"label": "Query", "value": view.dql, "address": replace(view, dql="", after="").address()})
+    return found

@@ -16,6 +16,7 @@ from rally_accelerate.host.web.audit import AuditPages
 from rally_accelerate.host.web.cookies import Cookie
 from rally_accelerate.host.web.executions import ExecutionPages
 from rally_accelerate.host.web.integrations import IntegrationPages
+from rally_accelerate.host.web.issue import IssuePage
 from rally_accelerate.host.web.issues import IssuePages
 from rally_accelerate.host.web.profile import ProfilePages
 from rally_accelerate.host.web.render import FOLDER
@@ -37,6 +38,7 @@ def routes(stores: Stores, schedule: Schedule, runs: Runs, *, door: SignIn, cook
         *IntegrationPages(stores, schedule, runs).routes(),
         *ExecutionPages(stores).routes(),
         *IssuePages(stores).routes(),
+        *IssuePage(stores).routes(),
         Mount("/static", StaticFiles(directory=FOLDER / "static")),
     ]
 

@@ -65,6 +65,12 @@ def _ago(value: Any, now: datetime) -> str:
     return f"{text} ago" if seconds > 0 else f"in {text}"
 
 
+def _lasting(milliseconds: float) -> str:
+    """A time in words, for figures in tables: minutes up to a day, then days."""
+    seconds = max(milliseconds, 0) / 1000
+    return duration(seconds) if seconds < DAY_SECONDS else _days(seconds)
+
+
 def _days(seconds: float) -> str:
     days = round(seconds / DAY_SECONDS)
     return "1 day" if days == 1 else f"{days} days"
@@ -96,13 +102,16 @@ def _said(value: Any) -> str:
             return str(value)
 
 
-def _segment(value: Any) -> str:
+def segment(value: Any) -> str:
     """One segment of an address, whatever the text holds."""
     # Servers undo one quoting before an address is taken apart: a slash, and an end like that of our JSON addresses,
     # must survive it.
     once = quote(str(value), safe="")
     if once.endswith(".json"):
         once = once.removesuffix(".json") + "%2Ejson"
+    if once in {".", ".."}:
+        # Browsers follow these, also quoted once.
+        once = once.replace(".", "%2E")
     return quote(once, safe="") if "%" in once else once
 
 
@@ -115,9 +124,10 @@ def _plain(value: Any) -> Any:
 _templates.filters |= {
     "ago": _ago,
     "said": _said,
-    "segment": _segment,
+    "segment": segment,
     "exact": _exact,
     "link": _safe_link,
     "duration": duration,
+    "days": _lasting,
 }
 _templates.filters["number"] = lambda value: f"{value:,}"

@@ -1,0 +1,96 @@
+"""Operations on several integrations, and the rarer ones on one."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ariadne import MutationType, QueryType
+from graphql import GraphQLError
+
+from rally_accelerate.host.graphql.integrations import Shown
+from rally_accelerate.host.graphql.limits import counted
+from rally_accelerate.host.graphql.plugins import plugin
+from rally_accelerate.host.schedule import Schedule
+from rally_accelerate.host.store.integrations import StoredIntegration
+from rally_accelerate.host.stores import Stores
+
+
+def bind(query: QueryType, mutation: MutationType, stores: Stores, *, schedule: Schedule, shown: Shown) -> None:
+    """Attach the resolvers."""
+
+    async def those(is_wanted: Callable[[StoredIntegration], bool]) -> list[Any]:
+        return [await shown(each) for each in await stores.integrations.all() if is_wanted(each)]
+
+    @query.field("integrationsByIds")
+    async def by_ids(_: Any, __: Any, ids: list[str]) -> list[Any]:
+        counted(ids, "ids")
+        # In the order in which they were asked for; those that are not there are left out.
+        known = {each.id: each for each in await stores.integrations.all()}
+        return [await shown(known[its_id]) for its_id in dict.fromkeys(ids) if its_id in known]
+
+    @query.field("integrationsByType")
+    async def by_type(_: Any, __: Any, type: str, tenantId: str) -> list[Any]:
+        return await those(lambda each: (each.type, each.tenant_id) == (type, tenantId))
+
+    @query.field("integrationsByCategory")
+    async def by_category(_: Any, __: Any, category: str, tenantId: str) -> list[Any]:
+        ours = plugin()
+        return await those(
+            lambda each: (each.type, each.tenant_id) == (ours["pluginId"], tenantId) and category in ours["categories"]
+        )
+
+    @query.field("integrationsByActiveState")
+    async def by_state(_: Any, __: Any, active: bool, tenantId: str) -> list[Any]:
+        return await those(lambda each: (each.disabled, each.tenant_id) == (not active, tenantId))
+
+    @mutation.field("editIntegrations")
+    async def edit(_: Any, info: Any, ids: list[str], action: str, tenantId: str) -> list[Any]:
+        counted(ids, "ids")
+        known = {each.id: each for each in await stores.integrations.all() if each.tenant_id == tenantId}
+        wanted = list(dict.fromkeys(ids))
+        _all_there(wanted, known)
+        disabled = action == "DISABLE"
+        for its_id in wanted:
+            if known[its_id].disabled == disabled:
+                continue
+            await stores.integrations.change(its_id, {"disabled": disabled})
+            await stores.audit.note(
+                info.context["actor"],
+                "disabled" if disabled else "enabled",
+                kind="integration",
+                object_id=its_id,
+                name=known[its_id].name,
+            )
+            if disabled:
+                await schedule.stop(its_id)
+            else:
+                schedule.run_soon(its_id)
+        return [await shown(await stores.integrations.by_id(its_id)) for its_id in wanted]
+
+    @mutation.field("setIntegrationResyncData")
+    async def resync_data(_: Any, info: Any, _id: str) -> Any:
+        found = await stores.integrations.by_id(_id)
+        _all_there([_id], [found.id] if found else [])
+        # A run that goes on would write down its own progress over this.
+        await schedule.stop(_id)
+        await stores.integrations.forget(_id)
+        await stores.audit.note(
+            info.context["actor"],
+            "asked for a resync of",
+            kind="integration",
+            object_id=_id,
+            name=found.name if found else "",
+        )
+        return await shown(found)
+
+    @mutation.field("restoreIntegration")
+    async def restore(_: Any, __: Any, _id: str) -> Any:
+        found = await stores.integrations.by_id(_id)
+        if found is not None:
+            # It was never removed: what the caller wants is so.
+            return await shown(found)
+        raise GraphQLError(f"there is no integration {_id}: what is removed here is gone; add it anew")
+
+
+def _all_there(ids: Iterable[str], known: Iterable[str]) -> None:
+    if unknown := [its_id for its_id in ids if its_id not in set(known)]:
+        raise GraphQLError(f"there is no integration {', '.join(unknown[:5])}")

@@ -1,0 +1,185 @@
+"""Pure: what an issue was at any instant, by undoing its history from the present backwards.
+
+The present is what was uploaded and so the only state that is known whole; a history may begin late, have gaps, or
+leave fields out. What it does not tell is said to be so, never guessed.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+#: A value as people read it: a text, or those of a list; nothing is nothing.
+Value = tuple[str, ...]
+
+
+class Sure(StrEnum):
+    """How far a value is told by the history."""
+
+    #: A change before or after the instant tells it.
+    TOLD = "told"
+    #: The change before the instant leads elsewhere than the one after it begins: something between is missing.
+    GAP = "gap"
+    #: No change of the field is known at all: it is taken to be as today.
+    UNTOLD = "untold"
+    #: The first change after the instant does not tell what it changed.
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Was:
+    """One field at an instant."""
+
+    field: str
+    value: Value
+    now: Value
+    sure: Sure
+
+    @property
+    def differs(self) -> bool:
+        """Whether it is another one today."""
+        return not _same(self.value, self.now)
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """An issue at an instant."""
+
+    #: False before its creation: then there are no fields.
+    existed: bool
+    fields: tuple[Was, ...]
+
+
+#: Fields of an issue under the names that histories have for them (accelerate-host.md 2.3), in the order of the page.
+#: ``None`` is a field whose name is the same in both.
+PRESENT: Mapping[str, str | None] = {
+    "name": None,
+    "type": None,
+    "status": None,
+    "owner": None,
+    "priority": None,
+    "storyPoints": None,
+    "project": None,
+    "sprint": "sprints",
+    "release": "releases",
+    "labels": None,
+    "components": None,
+    "epic": None,
+    "severity": None,
+    "impact": None,
+    "resolution": None,
+    "businessValue": None,
+    "description": None,
+}
+
+#: Other words that histories have for a field, as far as they are known.
+ALIASES = {"sprints": "sprint", "releases": "release", "tags": "labels", "storypoints": "storyPoints"}
+
+#: Fields that servers know in words of their own, and tools in theirs.
+SHARED = frozenset({"severity", "impact", "resolution"})
+
+#: What changes with every change says nothing.
+UNSAID = frozenset({"lastUpdate", "revision"})
+
+
+def as_of(issue: Mapping[str, Any], instant: int) -> Past:
+    """What an issue was at an instant.
+
+    Args:
+        issue: An issue under the wire's names, instants in milliseconds since 1970.
+        instant: Changes at the instant itself have happened.
+    """
+    created = issue.get("created")
+    if created is not None and instant < created:
+        return Past(existed=False, fields=())
+    present = _present(issue)
+    changes = _changes(issue.get("history") or ())
+    for field in changes:
+        # Words of the tool's own, such as its severity, are kept beside what servers know under the same name.
+        if field not in PRESENT or (field in SHARED and not present[field]):
+            present[field] = _aside(issue, field, changes[field])
+    fields = tuple(
+        _was(field, now, changes.get(field, ()), instant) for field, now in present.items() if now or changes.get(field)
+    )
+    return Past(existed=True, fields=fields)
+
+
+def name_of(field: str) -> str:
+    """One name for a field that histories have several words for."""
+    return ALIASES.get(field.lower(), field)
+
+
+def plain(value: Any) -> Value:
+    """A value as people read it, alike for what is written differently in an issue and in its history."""
+    match value:
+        case None | "":
+            return ()
+        case bool():
+            return ("true" if value else "false",)
+        case float() if value.is_integer():
+            return (str(int(value)),)
+        case list() | tuple():
+            return tuple(text for each in value for text in plain(each))
+        case Mapping():
+            named = next((value[key] for key in ("name", "id", "key") if value.get(key)), None)
+            return plain(named) if named is not None else (str(dict(value)),)
+        case _:
+            return (_number(str(value)),)
+
+
+def _was(field: str, now: Value, changes: Sequence[Mapping[str, Any]], instant: int) -> Was:
+    if not changes:
+        return Was(field, now, now, Sure.UNTOLD)
+    before = [each for each in changes if each["at"] <= instant]
+    after = [each for each in changes if each["at"] > instant]
+    if after and after[0]["from"] is None:
+        # The change itself is known, what it changed is not: the one before it may say.
+        told = before[-1]["to"] if before else None
+        return Was(field, told or (), now, Sure.LOST if told is None else Sure.TOLD)
+    value = after[0]["from"] if after else now
+    last = before[-1]["to"] if before else None
+    return Was(field, value, now, Sure.TOLD if last is None or _same(last, value) else Sure.GAP)
+
+
+def _changes(history: Iterable[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """The changes of each field, oldest first; of the same instant in the order in which they are told."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for entry in history:
+        content = entry.get("content") or {}
+        field = name_of(str(content.get("field") or ""))
+        if field and field not in UNSAID:
+            # A side that is not told at all is another thing than one that is empty.
+            sides = {side: plain(content[side]) if side in content else None for side in ("from", "to")}
+            found.setdefault(field, []).append({"at": int(entry.get("timestamp") or 0), **sides})
+    for changes in found.values():
+        changes.sort(key=lambda change: change["at"])
+    return found
+
+
+def _present(issue: Mapping[str, Any]) -> dict[str, Value]:
+    found = {field: plain(issue.get(name or field)) for field, name in PRESENT.items()}
+    # Former sprints are kept beside the present one (accelerate-host.md 2.2).
+    found["sprint"] = plain([each for each in issue.get("sprints") or () if not each.get("previous")])
+    return found
+
+
+def _aside(issue: Mapping[str, Any], field: str, changes: Sequence[Mapping[str, Any]]) -> Value:
+    """The present value of a field that is none of an issue's own: from the raw issue, else from its last change."""
+    raw = issue.get("rawIssue")
+    if isinstance(raw, Mapping):
+        folded = field.casefold()
+        for name, value in raw.items():
+            if str(name).casefold().removeprefix("c_") == folded:
+                return plain(value)
+    return changes[-1]["to"] or ()
+
+
+def _same(one: Value, other: Value) -> bool:
+    """Whether two values are the same; lists have no order that anybody chose."""
+    return sorted(one) == sorted(other)
+
+
+def _number(text: str) -> str:
+    """Histories hold numbers as texts: ``3.0`` and ``3`` are the same estimate."""
+    head, dot, tail = text.partition(".")
+    return head if dot and tail and not tail.strip("0") and head.lstrip("-").isdecimal() else text

@@ -1,0 +1,136 @@
+"""The page of an issue: what changed when and by whom, what it belongs to, and what it was at any instant."""
+
+import re
+from html import unescape
+from typing import Any
+
+from support.asked import Asked
+from support.issues import UPLOAD, item, upload
+
+TRACKER = "a" * 24
+DAY = 86_400_000
+CREATED = 1_700_000_000_000
+
+
+def moved(at: int, field: str, before: Any, after: Any, user: str = "Ann") -> dict[str, Any]:
+    content = {"field": field, "type": "string", "from": before, "to": after, "user": user, "userDisplayName": user}
+    return {"timestamp": at, "content": content}
+
+
+HISTORY = [
+    moved(CREATED + 1_000, "status", "Defined", "In-Progress"),
+    moved(CREATED + 1_000, "owner", "", "Ann"),
+    moved(CREATED + 2 * DAY, "status", "In-Progress", "Accepted", user="Bo"),
+]
+
+
+async def filled(asked: Asked) -> None:
+    whole = item(
+        1,
+        status="Accepted",
+        owner="Ann",
+        history=HISTORY,
+        description="<i>text</i>",
+        rawIssue={"a": {"b": [1, None, True, "<u>"]}, "c": []},
+        comments=[{"id": "1", "user": "Cy", "created": CREATED, "updated": CREATED + DAY, "comment": "said"}],
+        relations=[{"id": "2", "type": "PARENT"}, {"id": "9", "type": "RELATED"}],
+    )
+    others = [item(2), item(3, relations=[{"id": "1", "type": "PARENT"}]), item(4, relations=[{"id": "1"}])]
+    await asked.data(UPLOAD, data=upload(whole, *others, tracker=TRACKER))
+
+
+async def shown(asked: Asked, more: str = "", *, number: int = 1) -> str:
+    """What people read, without the markup."""
+    answer = await asked.http.get(f"/issues/{TRACKER}/{number}{more}")
+    assert answer.status_code == 200
+    return " ".join(unescape(re.sub(r"<[^>]+>", "", answer.text)).split())
+
+
+async def test_its_history_reads_by_day_newest_first(asked: Asked) -> None:
+    await filled(asked)
+    text = await shown(asked)
+    assert "Bo moved it from In-Progress to Accepted" in text
+    assert "Ann moved it from Defined to In-Progress and assigned it to Ann" in text
+    days = re.findall(r'<h3 class="day"><time datetime="([^"]+)"', (await asked.http.get(f"/issues/{TRACKER}/1")).text)
+    assert days == ["2023-11-16", "2023-11-14"]
+
+
+async def test_one_field_of_its_history(asked: Asked) -> None:
+    await filled(asked)
+    text = await shown(asked, "?field=owner")
+    assert "assigned it to Ann" in text
+    assert "moved it" not in text
+    assert "All fields" in text
+    assert "No change of it is known" in await shown(asked, "?field=nothing")
+
+
+async def test_a_very_long_history_is_shown_in_part_until_it_is_asked_for(asked: Asked) -> None:
+    history = [moved(CREATED + number * 1000, "status", f"{number}", f"{number + 1}") for number in range(400)]
+    await asked.data(UPLOAD, data=upload(item(1, history=history), tracker=TRACKER))
+    assert "Show 100 older changes" in await shown(asked)
+    text = await shown(asked, "?all=1")
+    assert "moved it from 0 to 1" in text
+    assert "older changes" not in text
+
+
+async def test_relations_are_seen_from_both_sides_with_names(asked: Asked) -> None:
+    await filled(asked)
+    text = await shown(asked)
+    assert "Parents US2 Sample story 2 Defined" in text
+    assert "Children US3 Sample story 3 Defined" in text
+    assert "Others 9 is not held here US4 Sample story 4 Defined" in text
+    assert "Children US1 Sample story 1 Accepted" in await shown(asked, number=2)
+    # An upload replaces what was known before.
+    await asked.data(UPLOAD, data=upload(item(3), tracker=TRACKER))
+    assert "US3" not in await shown(asked)
+    await asked.host.stores.issues.remove(TRACKER)
+    await asked.data(UPLOAD, data=upload(item(2), tracker=TRACKER))
+    assert "Children" not in await shown(asked, number=2)
+
+
+async def test_what_it_was_at_an_instant_and_how_that_is_known(asked: Asked) -> None:
+    await filled(asked)
+    text = await shown(asked, "?as-of=2023-11-15T12:00")
+    assert "1 of 5 fields were different" in text
+    assert "Status In-Progress Accepted from its history" in text
+    assert "Owner Ann the same from its history" in text
+    assert "Name Sample story 1 the same no change of it is known" in text
+    assert "It did not exist then" in await shown(asked, "?as-of=2020-01-01")
+    # An instant of the time line leads to what was right after it.
+    links = re.findall(r'as-of=([^"&]+)" title', (await asked.http.get(f"/issues/{TRACKER}/1")).text)
+    assert "In-Progress Accepted" in await shown(asked, f"?as-of={links[-1]}")
+    told = (await asked.http.get(f"/issues/{TRACKER}/1.json?as-of={links[-1]}")).json()["past"]
+    assert told["instant"] == CREATED + 1_000
+    assert told["changed"] == 1
+
+
+async def test_what_is_no_instant_is_said_beside_the_field(asked: Asked) -> None:
+    await filled(asked)
+    for odd in ("yesterday", "2023-99-99", "0000", "9" * 400, "<b>"):
+        answer = await asked.http.get(f"/issues/{TRACKER}/1", params={"as-of": odd})
+        assert answer.status_code == 400
+        assert 'aria-describedby="as-of-fault"' in answer.text
+        assert "<b>" not in answer.text
+    for edge in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "20231115", "2023-W46"):
+        assert (await asked.http.get(f"/issues/{TRACKER}/1", params={"as-of": edge})).status_code in {200, 400}
+
+
+async def test_its_source_is_a_tree_that_folds_and_its_texts_are_texts(asked: Asked) -> None:
+    await filled(asked)
+    text = (await asked.http.get(f"/issues/{TRACKER}/1")).text
+    assert '<summary><span class="key">a</span> <small>1 fields</small></summary>' in text
+    assert '<span class="number">1</span>' in text
+    assert '<span class="literal">null</span>' in text
+    assert "&lt;u&gt;" in text
+    assert "<i>" not in text
+    assert "Cy" in text
+    assert "said" in text
+    deep: Any = "bottom"
+    for _ in range(95):
+        deep = {"x": deep}
+    await asked.data(
+        UPLOAD, data=upload(item(5, rawIssue=deep), item(6, rawIssue=[1, [2]]), item(7, rawIssue="t"), tracker=TRACKER)
+    )
+    assert "bottom" in await shown(asked, number=5)
+    assert "0 1 1 1 elements" in await shown(asked, number=6)
+    await shown(asked, number=7)
