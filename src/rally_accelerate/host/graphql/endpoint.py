@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from rally_accelerate import __version__
 from rally_accelerate.host.access import Actor, Role
+from rally_accelerate.host.administration import Administration
 from rally_accelerate.host.callers import Known
 from rally_accelerate.host.graphql import integrations, issues, keys
 from rally_accelerate.host.graphql.roles import needed
@@ -32,11 +33,11 @@ MOST_BYTES = 10_000_000
 class Endpoint:
     """Answers POST requests."""
 
-    def __init__(self, stores: Stores, schedule: Schedule) -> None:
+    def __init__(self, stores: Stores, schedule: Schedule, administration: Administration) -> None:
         query, mutation = QueryType(), MutationType()
         bound = [
             *issues.bind(query, mutation, stores.issues),
-            *integrations.bind(query, mutation, stores, schedule),
+            *integrations.bind(query, mutation, stores, schedule, administration),
             *keys.bind(query, mutation, stores),
         ]
         query.set_field("productVersion", lambda *_: __version__)

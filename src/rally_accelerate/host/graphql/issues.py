@@ -5,6 +5,8 @@ from typing import Any
 from ariadne import MutationType, ObjectType, QueryType
 from graphql import GraphQLError
 
+from rally_accelerate.host import current
+from rally_accelerate.host.access import HOST
 from rally_accelerate.host.store.issues import Issues, StoredIssue, Wanted
 
 #: How many issues one question may ask for.
@@ -15,13 +17,14 @@ def bind(query: QueryType, mutation: MutationType, issues: Issues) -> list[Objec
     """Attach the resolvers to a store."""
 
     @mutation.field("uploadIssueData")
-    async def upload(_: Any, __: Any, data: dict[str, Any]) -> dict[str, bool]:
+    async def upload(_: Any, info: Any, data: dict[str, Any]) -> dict[str, bool]:
         # An unknown tracker is taken as well: whoever uploads from elsewhere needs no integration here [assumed].
         await issues.take(
             source=data["source"],
             tracker_id=data["trackerId"],
             tenant_id=data["tenantId"],
             items=data.get("issues") or (),
+            execution_id=current.execution.get() if info.context["actor"] is HOST else "",
         )
         return {"result": True}
 

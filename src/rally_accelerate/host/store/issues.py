@@ -63,7 +63,15 @@ class Issues:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def take(self, *, source: str, tracker_id: str, tenant_id: str, items: Sequence[Mapping[str, Any]]) -> None:
+    async def take(
+        self,
+        *,
+        source: str,
+        tracker_id: str,
+        tenant_id: str,
+        items: Sequence[Mapping[str, Any]],
+        execution_id: str = "",
+    ) -> None:
         """Store an upload, all of it or nothing; an issue that is known is replaced with its history.
 
         Args:
@@ -71,6 +79,7 @@ class Issues:
             tracker_id: The integration that they belong to.
             tenant_id: The tenant.
             items: ``IssueDataItemIn`` values with instants as epoch milliseconds.
+            execution_id: The host's own run that sends them, if it is one.
         """
         if not items:
             return
@@ -78,7 +87,11 @@ class Issues:
         # The last one wins where an upload names an item twice, as it would in two uploads.
         unique = {item["_id"]: item for item in items}
         rows = [
-            _row(item, source=source, tracker_id=tracker_id, tenant_id=tenant_id, now=now) for item in unique.values()
+            {
+                **_row(item, source=source, tracker_id=tracker_id, tenant_id=tenant_id, now=now),
+                "execution_id": execution_id or None,
+            }
+            for item in unique.values()
         ]
         past = [
             {

@@ -65,8 +65,8 @@ executions = Table(
     # complete, partial, failed or interrupted; null while the run goes on.
     Column("outcome", Text),
     Column("report", JSON),
-    Column("log", Text, nullable=False),
     Index(None, "integration_id", "started"),
+    Index(None, "started"),
 )
 
 issues = Table(
@@ -99,6 +99,8 @@ issues = Table(
     Column("status_since", BigInteger),
     Column("changes", Integer),
     Column("uploaded", BigInteger, nullable=False),
+    # Which run wrote it last, where it was one of this host's own. No reference: old runs are let go.
+    Column("execution_id", String(24)),
     # The input object as it came, without its history.
     Column("content", JSON, nullable=False),
     PrimaryKeyConstraint("tracker_id", "external_id"),
@@ -209,4 +211,16 @@ marks = Table(
     Column("name", Text, primary_key=True),
     # Rises with every change of what it names.
     Column("value", BigInteger, nullable=False),
+)
+
+execution_lines = Table(
+    "execution_lines",
+    metadata,
+    Column("execution_id", String(24), ForeignKey(executions.c.id, ondelete="CASCADE"), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("instant", BigInteger, nullable=False),
+    # DEBUG, INFO, WARNING, ERROR or CRITICAL.
+    Column("level", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    PrimaryKeyConstraint("execution_id", "position"),
 )
