@@ -16,6 +16,7 @@ import httpx2
 
 from issuemaker import LABELS, PEOPLE, PROJECTS, STATUSES, TENANT, TRACKERS, TYPES, WORDS, items
 from rally_accelerate.host.app import Host
+from rally_accelerate.host.store.lines import Line
 from rally_accelerate.model.report import SyncReport
 
 BUILD = Path(__file__).parent.parent / "build"
@@ -69,7 +70,8 @@ async def built(host: Host, count: int) -> None:
             its_id = await host.add_integration({"name": name, "disabled": True, "properties": {"apiKey": "bench"}})
             for _ in range(100):
                 run = await host.stores.executions.begin(its_id, job_name="syncRallyDataEvent")
-                await host.stores.executions.end(run, outcome="complete", report=account, log="INFO one line\n" * 200)
+                await host.stores.lines.append(run, [Line(datetime.now(UTC), "INFO", "one line")] * 200, after=0)
+                await host.stores.executions.end(run, outcome="complete", report=account)
 
 
 async def families(host: Host, http: httpx2.AsyncClient, count: int) -> dict[str, Address]:

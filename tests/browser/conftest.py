@@ -20,7 +20,7 @@ OFFLINE = [
 ]
 
 #: A form that is refused is answered so, and the browser mentions it.
-REFUSED = re.compile(r"the server responded with a status of (400|401|403|429) ")
+REFUSED = re.compile(r"the server responded with a status of (400|401|403|409|422|429) ")
 
 
 @pytest.fixture(scope="module")

@@ -53,7 +53,8 @@ def test_no_page_is_wider_than_its_screen(tmp_path: Path, browser: Browser, widt
         page.goto(target.url)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         sign_in(page, target)
-        for address in ("/settings/integrations", "/issues"):
+        pages = ("integrations", "integrations/new", "plugins", "plugins/ucv-ext-rally")
+        for address in (*(f"/settings/{page_name}" for page_name in pages), "/executions", "/issues"):
             page.goto(target.url + address)
             assert page.evaluate("document.documentElement.scrollWidth") <= width
         page.locator("tbody th a").first.click()

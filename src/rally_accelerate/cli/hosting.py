@@ -31,7 +31,15 @@ database_option = click.option(
 
 @asynccontextmanager
 async def hosting(
-    database: Path, *, address: str, port: int, interval: timedelta, outside: str = "", proxy: str = ""
+    database: Path,
+    *,
+    address: str,
+    port: int,
+    interval: timedelta,
+    outside: str = "",
+    proxy: str = "",
+    keep_runs: int = 500,
+    keep_days: float = 90.0,
 ) -> AsyncIterator[tuple["Host", str]]:
     """The embedded host, open and serving, and the address of its pages.
 
@@ -42,16 +50,19 @@ async def hosting(
         interval: Time from one run to the next, once the schedule is started.
         outside: The address under which a proxy in front shows the host, when there is one.
         proxy: The proxy's own address.
+        keep_runs: How many runs of each integration are kept.
+        keep_days: For how many days at most.
     """
     try:
         from rally_accelerate.host.app import Host, is_local, listening, serving  # noqa: PLC0415 - an extra: the command says how to get it
+        from rally_accelerate.host.store.executions import Retention  # noqa: PLC0415 - likewise
     except ImportError as error:
         raise without_host() from error
     if not is_local(address) and not outside.startswith("https://"):
         click.secho(UNSAFE.format(address=address), fg="yellow", err=True)
     listener = listening(address, port)
     with listener:
-        opened = Host.open(database, interval=interval)
+        opened = Host.open(database, interval=interval, retention=Retention(runs=keep_runs, days=keep_days))
         async with opened as host, serving(host, listener, outside=outside, proxy=proxy) as url:
             yield host, url
 

@@ -36,6 +36,16 @@ if TYPE_CHECKING:
     default="",
     help="The IP address from which the proxy connects: its X-Forwarded-For is believed, nobody else's.",
 )
+@click.option(
+    "--keep-runs",
+    default=500,
+    type=click.IntRange(1, 100_000),
+    show_default=True,
+    help="How many runs of each integration are kept, with their logs.",
+)
+@click.option(
+    "--keep-days", default=90.0, type=click.FloatRange(0, 36_500), show_default=True, help="For how many days at most."
+)
 def serve(
     *,
     file: Path | None,
@@ -45,6 +55,8 @@ def serve(
     every: timedelta,
     outside_url: str,
     trusted_proxy: str,
+    keep_runs: int,
+    keep_days: float,
 ) -> int:
     """Serve the embedded host; with FILE, its Rally integrations are added first."""
     loaded = load(file, name="") if file else []
@@ -56,7 +68,16 @@ def serve(
             click.echo(f"{one.integration.name}: note: {notice}", err=True)
     where = database or default_database()
     outside, proxy = _outside(outside_url), _proxy(trusted_proxy)
-    serving = hosting(where, address=address, port=port, interval=every, outside=outside, proxy=proxy)
+    serving = hosting(
+        where,
+        address=address,
+        port=port,
+        interval=every,
+        outside=outside,
+        proxy=proxy,
+        keep_runs=keep_runs,
+        keep_days=keep_days,
+    )
     try:
         asyncio.run(_serve(serving, loaded, switched_off, database=where))
     except KeyboardInterrupt:

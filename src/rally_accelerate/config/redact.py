@@ -5,7 +5,8 @@ import html
 import json
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 from urllib.parse import quote, quote_plus
 
 from pydantic import SecretStr
@@ -59,6 +60,18 @@ class Redactor:
         for carrier in _CARRIERS:
             text = carrier.sub(_keep_label, text)
         return text
+
+    def redact_values(self, value: Any) -> Any:
+        """JSON-ready values with every secret masked in their texts; names of fields stay what they are."""
+        match value:
+            case str():
+                return self.redact(value)
+            case Mapping():
+                return {name: self.redact_values(each) for name, each in value.items()}
+            case list() | tuple():
+                return [self.redact_values(each) for each in value]
+            case _:
+                return value
 
     def _without_pieces(self, text: str) -> str:
         """The text with every piece of a long secret masked, as far as it reaches."""

@@ -6,7 +6,7 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,16 +15,21 @@ import httpx2
 import uvicorn
 from starlette.applications import Starlette
 
+from rally_accelerate.config.form import as_typed
 from rally_accelerate.config.load import validated
 from rally_accelerate.config.model import Integration
 from rally_accelerate.errors import ConfigError
 from rally_accelerate.host.access import Role
+from rally_accelerate.host.administration import Administration
 from rally_accelerate.host.callers import Callers
+from rally_accelerate.host.drafts import Drafts
 from rally_accelerate.host.graphql.endpoint import Endpoint
 from rally_accelerate.host.runs import Runs
 from rally_accelerate.host.schedule import Schedule
 from rally_accelerate.host.signin import SignIn
+from rally_accelerate.host.store.executions import Retention
 from rally_accelerate.host.stores import Stores, open_stores
+from rally_accelerate.host.trials import Trials
 from rally_accelerate.host.web.cookies import Cookie
 from rally_accelerate.host.web.guard import LOCAL_NAMES, Guard, Names
 from rally_accelerate.host.web.pages import routes
@@ -54,24 +59,30 @@ class Host:
         inside_key = secrets.token_urlsafe(32)
         self._runs = Runs(stores, inside_key=inside_key)
         self.schedule = Schedule(stores, self._runs, interval=interval)
-        self._endpoint = Endpoint(stores, self.schedule)
+        self.administration = Administration(stores, self.schedule)
+        self.trials = Trials()
+        self.drafts = Drafts()
+        self._endpoint = Endpoint(stores, self.schedule, self.administration)
         self._callers = Callers(stores, inside_key=inside_key)
         # The host's own runs upload as everybody does, only without a socket.
         self._runs.transport = httpx2.ASGITransport(app=self.app())
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, database: Path, *, interval: timedelta = DEFAULT_INTERVAL) -> AsyncIterator["Host"]:
+    async def open(
+        cls, database: Path, *, interval: timedelta = DEFAULT_INTERVAL, retention: Retention | None = None
+    ) -> AsyncIterator["Host"]:
         """The host of a database; runs that go on are stopped on leaving.
 
         Args:
             database: The SQLite file; made if it is missing.
             interval: Time from one run to the next.
+            retention: For how long runs are kept.
 
         Raises:
             StoreError: The database cannot be used.
         """
-        async with open_stores(database) as stores:
+        async with open_stores(database, retention=retention) as stores:
             first_password = await stores.users.first()
             first_key = await stores.keys.first()
             host = cls(stores, interval=interval, first_access_key=first_key, first_password=first_password)
@@ -82,6 +93,7 @@ class Host:
             try:
                 yield host
             finally:
+                await host.trials.close()
                 await host.schedule.close()
 
     def app(self, *, names: Collection[str] | None = LOCAL_NAMES, secure_names: Collection[str] = ()) -> Starlette:
@@ -96,9 +108,17 @@ class Host:
             opened("/release-events-api/graphql", self._endpoint.answer, methods=["POST"]),
             opened("/release-events-api/api/v1/issues", self._endpoint.upload, methods=["POST"]),
         ]
-        app = Starlette(
-            routes=[*endpoints, *routes(self.stores, self.schedule, self._runs, door=self.door, cookie=cookie)]
+        pages = routes(
+            self.stores,
+            self.schedule,
+            self._runs,
+            self.administration,
+            trials=self.trials,
+            drafts=self.drafts,
+            door=self.door,
+            cookie=cookie,
         )
+        app = Starlette(routes=[*endpoints, *pages])
         app.add_middleware(Guard, callers=self._callers, cookie=cookie, names=Names(names))
         return app
 
@@ -225,11 +245,12 @@ def is_local(address: str) -> bool:
 def _plain(integration: Integration) -> dict[str, Any]:
     """The properties under their wire names, secrets in clear, defaults left out."""
     dumped = integration.properties.model_dump(by_alias=True, exclude_defaults=True)
-    return {
-        name: value.get_secret_value()
-        if hasattr(value, "get_secret_value")
-        else list(value)
-        if isinstance(value, tuple)
-        else value
-        for name, value in dumped.items()
-    }
+    return {name: _plain_value(name, value) for name, value in dumped.items()}
+
+
+def _plain_value(name: str, value: Any) -> Any:
+    if hasattr(value, "get_secret_value"):
+        return value.get_secret_value()
+    if isinstance(value, datetime) or name == "removalCap":
+        return as_typed(name, value)
+    return list(value) if isinstance(value, tuple) else value

@@ -1,29 +1,32 @@
 """One run of one integration, recorded as an execution with its log."""
 
 import asyncio
-import contextvars
-import json
 import logging
-from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx2
 from pydantic import SecretStr
 
+from rally_accelerate import __version__
+from rally_accelerate.config.about import EVENT
 from rally_accelerate.config.load import validated
 from rally_accelerate.config.model import Integration
-from rally_accelerate.config.redact import RedactingFormatter, Redactor, secrets_of
-from rally_accelerate.errors import NotFound, RallyAccelerateError
+from rally_accelerate.config.redact import Redactor
+from rally_accelerate.errors import ConfigError, NotFound, RallyAccelerateError
 from rally_accelerate.host.originals import HostOriginals
+from rally_accelerate.host.runlog import recorded
 from rally_accelerate.host.state import HostState
 from rally_accelerate.host.store.executions import INTERRUPTED
 from rally_accelerate.host.store.integrations import StoredIntegration
-from rally_accelerate.host.store.vault import SECURE
+from rally_accelerate.host.store.vault import secret_values
 from rally_accelerate.host.stores import Stores
+from rally_accelerate.host.wishes import Wishes, fulfilled, wishes_of
 from rally_accelerate.model.report import SyncReport, Tally
 from rally_accelerate.observe.logs import LEVELS
+from rally_accelerate.observe.pace import sentence
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.sync.engine import sync_once
 from rally_accelerate.sync.learning import rules_for
@@ -35,11 +38,25 @@ log = logging.getLogger(__name__)
 #: The address of the host inside its own process: no socket is opened for it.
 INSIDE = "http://host.invalid"
 
-#: How many lines of a run's log are kept.
-LINES_KEPT = 5000
 
-#: Which run a log line belongs to: several go on in one process.
-_current: contextvars.ContextVar[str] = contextvars.ContextVar("execution", default="")
+#: A long run says in its log how far it has come.
+SECONDS_BETWEEN_WORDS = 15.0
+
+
+@dataclass(slots=True)
+class Running:
+    """A run that goes on."""
+
+    execution_id: str
+    tally: Tally = field(default_factory=Tally)
+    began: float = field(default_factory=time.monotonic)
+    #: After how many seconds its log told how far it was.
+    told_at: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """For how long."""
+        return time.monotonic() - self.began
 
 
 class Runs:
@@ -53,15 +70,21 @@ class Runs:
     def __init__(self, stores: Stores, *, inside_key: str) -> None:
         self._stores = stores
         self._inside_key = SecretStr(inside_key)
-        self._limiters = LimiterPool()
+        #: Shared by everything in this host that asks Rally.
+        self.limiters = LimiterPool()
         self._locks: dict[str, asyncio.Lock] = {}
-        self._tallies: dict[str, Tally] = {}
+        self._running: dict[str, Running] = {}
         #: Set by the application once it exists: uploads take the same path as everybody's.
         self.transport: httpx2.AsyncBaseTransport | None = None
 
-    def tally(self, integration_id: str) -> Tally | None:
-        """The counts of a run that goes on, or None."""
-        return self._tallies.get(integration_id)
+    @property
+    def target(self) -> Target:
+        """This host, as its own runs reach it."""
+        return Target(INSIDE, self._inside_key, transport=self.transport)
+
+    def running(self, integration_id: str) -> Running | None:
+        """The run of an integration that goes on, or None."""
+        return self._running.get(integration_id)
 
     async def run(self, integration_id: str, *, watch: Watch | None = None) -> SyncReport:
         """Run an integration to its end; waits while a run of it goes on.
@@ -73,63 +96,82 @@ class Runs:
             stored = await self._stores.integrations.by_id(integration_id)
             if stored is None:
                 raise NotFound(f"there is no integration {integration_id}")
-            execution = await self._stores.executions.begin(integration_id, job_name="syncRallyDataEvent")
-            report, outcome, text = None, INTERRUPTED, ""
-            self._tallies[integration_id] = Tally()
+            execution = await self._stores.executions.begin(integration_id, job_name=EVENT)
+            report, outcome = None, INTERRUPTED
+            running = self._running[integration_id] = Running(execution)
+            redactor = Redactor(secret_values(stored.properties))
+            level = LEVELS[stored.logging_level]
             try:
-                integration = validated(stored.raw)
-                with _recorded(execution, integration) as lines:
-                    try:
-                        report = await self._sync(integration, watch)
-                        outcome = report.outcome.value
-                        _tell(report)
-                    except Exception:
-                        outcome = "failed"
-                        log.error("A fault in rally-accelerate itself; its details are in the log of the process.")  # noqa: TRY400 - the run's log is shown to people
-                        raise
-                    finally:
-                        text = "\n".join(lines)
-            except RallyAccelerateError as error:
-                report = SyncReport(started_at=datetime.now(UTC), seconds=0.0, failure=error)
-                outcome, text = report.outcome.value, f"{error} {error.hint}"
+                async with recorded(self._stores.lines, execution, redactor, level=level):
+                    report = await self._reported(stored, running, watch)
+                outcome = report.outcome.value
+            except Exception:
+                outcome = "failed"
+                raise
             finally:
-                self._tallies.pop(integration_id, None)
+                self._running.pop(integration_id, None)
+                account = redactor.redact_values(report.as_dict()) if report else {}
                 # Shielded: also a cancelled run is recorded.
-                redactor = Redactor(_all_secrets(stored))
-                account = json.loads(redactor.redact(json.dumps(report.as_dict()))) if report else {}
-                text = redactor.redact(text)
-                await asyncio.shield(self._stores.executions.end(execution, outcome=outcome, report=account, log=text))
+                await asyncio.shield(self._stores.executions.end(execution, outcome=outcome, report=account))
             return report
 
-    async def _sync(self, integration: Integration, watch: Watch | None) -> SyncReport:
+    async def _reported(self, stored: StoredIntegration, running: Running, watch: Watch | None) -> SyncReport:
+        """Run with everything that happens told in the run's own log."""
+        wishes = wishes_of(stored.event_states)
+        log.info("%s: begins, by rally-accelerate %s", stored.name, __version__)
+        try:
+            report = await self._sync(validated(stored.raw), running, wishes, watch)
+        except RallyAccelerateError as error:
+            report = SyncReport(started_at=datetime.now(UTC), seconds=running.seconds, failure=error)
+        except asyncio.CancelledError:
+            log.warning("stopped; the next run goes on where this one ended")
+            raise
+        except Exception:
+            log.error("A fault in rally-accelerate itself; its details are in the log of the process.")  # noqa: TRY400 - the run's log is shown to people
+            raise
+        _tell(report)
+        if wishes and report.failure is None:
+            await self._fulfil(stored.id, wishes)
+        return report
+
+    async def _sync(
+        self, integration: Integration, running: Running, wishes: Wishes, watch: Watch | None
+    ) -> SyncReport:
         def counted(tally: Tally) -> None:
-            self._tallies[integration.id] = tally
+            running.tally = tally
+            if running.seconds - running.told_at >= SECONDS_BETWEEN_WORDS:
+                running.told_at = running.seconds
+                log.info("%s", sentence(tally, seconds=running.seconds))
             if watch is not None:
                 watch(tally)
 
-        target = Target(INSIDE, self._inside_key, transport=self.transport)
+        properties = integration.properties
+        if wishes.approve_removal:
+            properties = properties.model_copy(update={"approve_removal": True})
+        if wishes.again is not None:
+            since = wishes.again.since
+            what = "everything" if since is None else f"what changed since {since:%Y-%m-%d %H:%M}"
+            log.info("resync: %s is sent again", what)
         state = HostState(self._stores.database, integration.id)
-        overlap = timedelta(minutes=integration.properties.overlap_minutes)
-        async with links(integration, target=target, limiters=self._limiters) as connected:
+        async with links(integration, target=self.target, limiters=self.limiters) as connected:
             return await sync_once(
                 connected.source,
                 connected.sink,
                 state,
-                await rules_for(connected.source, integration.properties, state),
+                await rules_for(connected.source, properties, state),
                 lambda: datetime.now(UTC),
-                overlap=overlap,
-                plans=plans_of(integration.properties),
+                overlap=timedelta(minutes=properties.overlap_minutes),
+                plans=plans_of(properties, again=wishes.again),
                 originals=HostOriginals(self._stores.database, integration.id),
                 watch=counted,
             )
 
-
-def _all_secrets(stored: StoredIntegration) -> list[str]:
-    """Every secret, also of settings that do not validate: what a server echoes must not be shown either."""
-    try:
-        return secrets_of(validated(stored.raw))
-    except RallyAccelerateError:
-        return [str(value) for name, value in stored.properties.items() if name in SECURE and value]
+    async def _fulfil(self, integration_id: str, wishes: Wishes) -> None:
+        # Read again: somebody may have wished for something else meanwhile.
+        stored = await self._stores.integrations.by_id(integration_id)
+        if stored is not None:
+            changes: dict[str, Any] = {"event_states": fulfilled(stored.event_states, wishes)}
+            await self._stores.integrations.change(integration_id, changes)
 
 
 def _tell(report: SyncReport) -> None:
@@ -139,6 +181,8 @@ def _tell(report: SyncReport) -> None:
         log.warning("skipped %s: %s", skip.key, skip.reason)
     if report.failure is not None:
         log.error("%s %s", report.failure, report.failure.hint)
+        for problem in report.failure.problems if isinstance(report.failure, ConfigError) else ():
+            log.error("%s", problem)
     tally = report.tally
     log.info(
         "%s: %d read, %d uploaded, %d unchanged, %d skipped",
@@ -148,36 +192,3 @@ def _tell(report: SyncReport) -> None:
         tally.unchanged,
         tally.skipped,
     )
-
-
-@contextmanager
-def _recorded(execution: str, integration: Integration) -> Iterator[deque[str]]:
-    """Keep the log lines of one run, without secrets."""
-    lines: deque[str] = deque(maxlen=LINES_KEPT)
-    handler = _LineHandler(execution, lines)
-    redactor = Redactor(secrets_of(integration))
-    handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)-7s %(message)s", redactor=redactor))
-    handler.setLevel(LEVELS[integration.logging_level])
-    root = logging.getLogger("rally_accelerate")
-    if root.level == logging.NOTSET or root.level > logging.INFO:
-        # The process may log less than a run keeps.
-        root.setLevel(logging.INFO)
-    token = _current.set(execution)
-    root.addHandler(handler)
-    try:
-        yield lines
-    finally:
-        root.removeHandler(handler)
-        _current.reset(token)
-
-
-class _LineHandler(logging.Handler):
-    def __init__(self, execution: str, lines: deque[str]) -> None:
-        super().__init__()
-        self._execution = execution
-        self._lines = lines
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep the line if it belongs to this run."""
-        if _current.get() == self._execution:
-            self._lines.append(self.format(record))

@@ -13,9 +13,6 @@ from rally_accelerate.sync.ports import Watch
 
 log = logging.getLogger(__name__)
 
-#: The event of the plug-in that this host takes the place of.
-EVENT = "syncRallyDataEvent"
-
 #: How often the list of integrations is looked at.
 LOOK_SECONDS = 1.0
 
@@ -26,7 +23,8 @@ class Schedule:
     def __init__(self, stores: Stores, runs: Runs, *, interval: timedelta) -> None:
         self._stores = stores
         self._runs = runs
-        self._interval = interval
+        #: Time from one run to the next.
+        self.interval = interval
         self._due: dict[str, datetime] = {}
         self._tasks: dict[str, asyncio.Task[SyncReport | None]] = {}
         #: Runs that somebody waits for; they take turns with those of the schedule.
@@ -48,22 +46,26 @@ class Schedule:
 
     def running(self, integration_id: str) -> bool:
         """Whether a run of this integration goes on."""
-        return self._runs.tally(integration_id) is not None
+        return self._runs.running(integration_id) is not None
 
     def due(self, integration_id: str) -> datetime | None:
         """When the next run is due, if that is known."""
-        return self._due.get(integration_id) if self._loop is not None else None
+        return self._due.get(integration_id, datetime.now(UTC)) if self._loop is not None else None
 
     def run_soon(self, integration_id: str) -> None:
-        """Start a run now; one that goes on is enough."""
+        """Start a run now; one that goes on is enough, and what is disabled never runs."""
         task = self._tasks.get(integration_id)
         if task is None or task.done():
-            self._due[integration_id] = datetime.now(UTC) + self._interval
+            self._due[integration_id] = datetime.now(UTC) + self.interval
             self._tasks[integration_id] = asyncio.create_task(self._run(integration_id))
+
+    def make_due(self, integration_id: str) -> None:
+        """Have the schedule start a run when it looks next."""
+        self._due.pop(integration_id, None)
 
     async def run_now(self, integration_id: str, *, watch: Watch | None = None) -> SyncReport:
         """Run an integration and wait for its report."""
-        self._due[integration_id] = datetime.now(UTC) + self._interval
+        self._due[integration_id] = datetime.now(UTC) + self.interval
         task = asyncio.create_task(self._runs.run(integration_id, watch=watch))
         self._awaited[integration_id].add(task)
         try:
@@ -89,7 +91,8 @@ class Schedule:
 
     async def _run(self, integration_id: str) -> SyncReport | None:
         try:
-            return await self._runs.run(integration_id)
+            stored = await self._stores.integrations.by_id(integration_id)
+            return None if stored is None or stored.disabled else await self._runs.run(integration_id)
         except RallyAccelerateError as error:
             log.warning("%s", error)
         except Exception:

@@ -9,10 +9,11 @@ from pathlib import Path
 from rally_accelerate.errors import StoreError
 from rally_accelerate.host.store.audit import Audit
 from rally_accelerate.host.store.database import Database
-from rally_accelerate.host.store.executions import Executions
+from rally_accelerate.host.store.executions import Executions, Retention
 from rally_accelerate.host.store.integrations import Integrations
 from rally_accelerate.host.store.issues import Issues
 from rally_accelerate.host.store.keys import AccessKeys
+from rally_accelerate.host.store.lines import Lines
 from rally_accelerate.host.store.search import Search
 from rally_accelerate.host.store.sessions import Sessions
 from rally_accelerate.host.store.users import Users
@@ -32,17 +33,22 @@ class Stores:
     search: Search
     users: Users
     sessions: Sessions
+    lines: Lines
 
 
 @asynccontextmanager
-async def open_stores(path: Path) -> AsyncIterator[Stores]:
+async def open_stores(path: Path, *, retention: Retention | None = None) -> AsyncIterator[Stores]:
     """The database of a host and the key beside it; closed on leaving.
+
+    Args:
+        path: The SQLite file; made if it is missing.
+        retention: For how long runs are kept.
 
     Raises:
         StoreError: They cannot be used, or another host uses them.
     """
     with alone(path):
-        async with _opened(path) as stores:
+        async with _opened(path, retention) as stores:
             yield stores
 
 
@@ -69,20 +75,21 @@ def alone(path: Path) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def _opened(path: Path) -> AsyncIterator[Stores]:
+async def _opened(path: Path, retention: Retention | None) -> AsyncIterator[Stores]:
     vault = Vault.beside(path)
     database = await Database.open(path)
     try:
         stores = Stores(
             database,
             Integrations(database, vault),
-            Executions(database),
+            Executions(database, retention),
             Issues(database),
             AccessKeys(database),
             Audit(database),
             Search(database),
             Users(database),
             Sessions(database),
+            Lines(database),
         )
         await stores.executions.interrupt_all()
         yield stores

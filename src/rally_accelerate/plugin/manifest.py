@@ -9,28 +9,29 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rally_accelerate.config.model import PLUGIN_ID, Properties
+from rally_accelerate.config.about import (
+    DESCRIPTION,
+    DISPLAY_NAME,
+    EVENT,
+    EVENT_DESCRIPTION,
+    INTERVAL_MINUTES,
+    PLUGIN_ID,
+)
+from rally_accelerate.config.form import form_fields
 
 FILE = Path(__file__).with_name("manifest.json")
-
-EVENT = "syncRallyDataEvent"
-MINUTES = 5
 
 #: Prefixes of FormattedIDs (rally-api.md 2.2) in names of branches, commits and pull requests; one capture group, as
 #: the link rules of a value stream need it.
 ID_PATTERN = r"\b((?:US|DE|DS|TA|TC|TS|F|I|T)[0-9]+)\b"
-
-#: Labels of the page mark these with a star.
-REQUIRED = ("baseUrl",)
 
 
 def manifest() -> dict[str, Any]:
     """The manifest; without an image and a version, which the platform adds at the installation."""
     return {
         "pluginId": PLUGIN_ID,
-        "displayName": "Rally",
-        "description": "Imports stories, defects and other work items from a Rally server as issues, with their whole "
-        "history, and keeps them up to date.",
+        "displayName": DISPLAY_NAME,
+        "description": DESCRIPTION,
         "categories": ["ALM"],
         "features": {"deltaTimeSync": True},
         "idRegExp": ID_PATTERN,
@@ -38,9 +39,8 @@ def manifest() -> dict[str, Any]:
         "scheduledEvents": [
             {
                 "name": EVENT,
-                "description": "Queries the Rally server for stories and defects to import into HCL Accelerate issues. "
-                "If the Rally data already exists as an issue, the issue is updated.",
-                "interval": MINUTES,
+                "description": EVENT_DESCRIPTION,
+                "interval": INTERVAL_MINUTES,
             }
         ],
         "endpoints": [],
@@ -54,22 +54,20 @@ def manifest() -> dict[str, Any]:
 def properties() -> list[dict[str, Any]]:
     """The properties in the order of the form; hidden ones are never required."""
     found = []
-    for name, field in Properties.model_fields.items():
-        extra = field.json_schema_extra
-        alias = field.alias or name
-        if not isinstance(extra, dict) or not extra["inside"]:
+    for field in form_fields():
+        if not field.inside:
             continue
         one: dict[str, Any] = {
-            "name": alias,
-            "label": extra["label"],
-            "type": extra["kind"],
+            "name": field.name,
+            "label": field.label,
+            "type": field.kind,
             "description": field.description,
-            "required": alias in REQUIRED,
+            "required": field.required,
         }
-        default = _default(field.get_default(call_default_factory=True))
+        default = _default(field.default)
         if default is not None:
             one["defaultValue"] = default
-        if extra["hidden"]:
+        if field.hidden:
             one["hidden"] = True
         found.append(one)
     return found

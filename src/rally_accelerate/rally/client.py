@@ -17,13 +17,13 @@ from rally_accelerate.rally import gone
 from rally_accelerate.rally.ahead import LookAhead
 from rally_accelerate.rally.calls import Caller
 from rally_accelerate.rally.definitions import Attribute, attributes_of
-from rally_accelerate.rally.directory import find_place
+from rally_accelerate.rally.directory import every_project, find_place
 from rally_accelerate.rally.keyset import judge, next_rows, walk
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.rally.pastfields import PastField, PastFields
 from rally_accelerate.rally.query import Condition, Raw
 from rally_accelerate.rally.questions import listing_of, listings_of
-from rally_accelerate.rally.records import Binned, Page, Record, Scope, WorkItem
+from rally_accelerate.rally.records import Binned, Page, Project, Record, Scope, WorkItem, Workspace
 from rally_accelerate.rally.rows import to_records
 from rally_accelerate.rally.transport import http_client, notices_of
 
@@ -135,6 +135,14 @@ class RallyClient:
         )
         self._scope = scope
         return scope
+
+    async def projects(self) -> tuple[Workspace, tuple[Project, ...]]:
+        """The workspace of the settings and all of its projects that the user sees.
+
+        Raises:
+            RallyAccelerateError: As ``open``.
+        """
+        return await every_project(self._caller, self._properties)
 
     async def definitions(self, scope: Scope) -> Mapping[str, Sequence[Attribute]]:
         """The attributes of every type of the scope, as the workspace defines them, by wire name.

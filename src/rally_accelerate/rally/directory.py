@@ -64,6 +64,19 @@ async def find_place(caller: Caller, properties: Properties) -> Place:
     return search.place(workspace, chosen.projects, seen=found.projects)
 
 
+async def every_project(caller: Caller, properties: Properties) -> tuple[Workspace, tuple[Project, ...]]:
+    """The workspace of the settings and all of its projects that the user sees, for people to choose from.
+
+    Raises:
+        ConfigError: ``properties.workspace`` names nothing, or several.
+        AccessRefused: The user sees no project at all.
+    """
+    search = _Search(caller)
+    workspace = await search.named_workspace(properties.workspace) if properties.workspace else None
+    found = await search.projects(workspace)
+    return workspace or found.workspace or await search.default_workspace(), tuple(found.projects)
+
+
 @dataclass(frozen=True, slots=True)
 class _Found:
     projects: list[Project]

@@ -32,8 +32,18 @@ async def test_every_page_answers_and_tells_no_secret(asked: Asked) -> None:
     execution = (await asked.host.stores.executions.of(its_id))[0]
     pages = [
         "/settings/integrations",
+        "/settings/plugins",
+        "/settings/plugins/ucv-ext-rally",
+        "/settings/integrations/new",
         f"/settings/integrations/{its_id}",
+        f"/settings/integrations/{its_id}/edit",
+        f"/settings/integrations/{its_id}/resync",
+        f"/settings/integrations/{its_id}/removals",
+        f"/settings/integrations/{its_id}/delete",
+        "/executions",
+        "/executions?outcome=failed",
         f"/executions/{execution.id}",
+        f"/executions/{execution.id}?level=ERROR&text=a",
         "/issues",
         "/issues?status=Defined&type=Story&text=sample",
         f"/issues/{its_id}/1",
@@ -86,4 +96,4 @@ async def test_a_failed_run_says_why_and_what_to_do(asked: Asked) -> None:
     execution = (await asked.host.stores.executions.of(its_id))[0]
     assert execution.outcome == "failed"
     assert execution.report["error"]["hint"]
-    assert TENANT not in execution.log
+    assert TENANT not in await asked.host.stores.lines.text(execution.id)

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from rally_accelerate import __version__
 from rally_accelerate.host.access import Actor, Role
+from rally_accelerate.host.administration import Administration
 from rally_accelerate.host.callers import Known
 from rally_accelerate.host.graphql import integrations, issues, keys, limits, lists, plugins
 from rally_accelerate.host.graphql.roles import needed
@@ -38,16 +39,16 @@ FORBIDDEN, INTERNAL = "FORBIDDEN", "INTERNAL_SERVER_ERROR"
 class Endpoint:
     """Answers POST requests."""
 
-    def __init__(self, stores: Stores, schedule: Schedule) -> None:
+    def __init__(self, stores: Stores, schedule: Schedule, administration: Administration) -> None:
         query, mutation = QueryType(), MutationType()
         shown = integrations.teller(stores, schedule)
         bound = [
             *issues.bind(query, mutation, stores),
-            *integrations.bind(query, mutation, stores, schedule),
+            *integrations.bind(query, mutation, stores, administration, shown=shown),
             *keys.bind(query, mutation, stores),
             *plugins.bind(query, mutation, stores, shown),
         ]
-        lists.bind(query, mutation, stores, schedule=schedule, shown=shown)
+        lists.bind(query, mutation, stores, administration=administration, shown=shown)
         query.set_field("productVersion", lambda *_: __version__)
         definitions = [load_schema_from_path(str(path)) for path in (CONTRACT, *MORE)]
         self.schema: GraphQLSchema = make_executable_schema(

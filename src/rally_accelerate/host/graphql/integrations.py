@@ -1,28 +1,23 @@
 """Operations on integrations and their executions."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from ariadne import MutationType, ObjectType, QueryType
 from graphql import GraphQLError
 
+from rally_accelerate.config.about import EVENT
 from rally_accelerate.config.load import normalised, validated
+from rally_accelerate.config.receivers import endangered
 from rally_accelerate.errors import ConfigError
+from rally_accelerate.host.administration import Administration
 from rally_accelerate.host.graphql.limits import counted
-from rally_accelerate.host.schedule import EVENT, Schedule
+from rally_accelerate.host.schedule import Schedule
 from rally_accelerate.host.store.executions import Execution
 from rally_accelerate.host.store.integrations import StoredIntegration
 from rally_accelerate.host.store.vault import MASK, masked
 from rally_accelerate.host.stores import Stores
-
-#: Which secrets are sent to which address.
-RECEIVERS = {
-    "baseUrl": ("apiKey", "password"),
-    "proxyServer": ("proxyPassword",),
-    "accelerateUrl": ("ucvAccessKey",),
-}
-
 
 #: Tells an integration in the vendor's shape.
 Shown = Callable[[StoredIntegration | None], Awaitable[dict[str, Any] | None]]
@@ -40,10 +35,12 @@ def teller(stores: Stores, schedule: Schedule) -> Shown:
     return shown
 
 
-def bind(query: QueryType, mutation: MutationType, stores: Stores, schedule: Schedule) -> list[ObjectType]:  # noqa: C901, PLR0915 - one resolver for each operation of the vendor's list
-    """Attach the resolvers to a store and a schedule."""
+def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor's list
+    query: QueryType, mutation: MutationType, stores: Stores, administration: Administration, *, shown: Shown
+) -> list[ObjectType]:
+    """Attach the resolvers to a store and to what changes integrations."""
     integration_type = ObjectType("Integration")
-    shown = teller(stores, schedule)
+    execution_type = ObjectType("IntegrationExecution")
 
     @query.field("integrationById")
     async def by_id(_: Any, __: Any, id: str) -> dict[str, Any] | None:
@@ -67,8 +64,12 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores, schedule: Sch
         most = 10 if limit is None else min(max(limit, 1), 500)
         return [_execution(one) for one in await stores.executions.of(parent["_id"], limit=most)]
 
+    @execution_type.field("log")
+    async def execution_log(parent: Mapping[str, Any], _: Any) -> str:
+        return await stores.lines.text(parent["_id"])
+
     @mutation.field("addIntegration")
-    async def add(_: Any, __: Any, input: dict[str, Any]) -> dict[str, Any] | None:
+    async def add(_: Any, info: Any, input: dict[str, Any]) -> dict[str, Any] | None:
         raw = {
             "name": input["name"],
             "type": input["type"],
@@ -81,13 +82,13 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores, schedule: Sch
         }
         _checked(raw)
         try:
-            its_id = await stores.integrations.add(raw)
+            its_id = await administration.add(info.context["actor"], raw)
         except ConfigError as error:
             raise GraphQLError(str(error)) from None
         return await shown(await stores.integrations.by_id(its_id))
 
     @mutation.field("editIntegration")
-    async def edit(_: Any, __: Any, _id: str, input: dict[str, Any]) -> dict[str, Any] | None:
+    async def edit(_: Any, info: Any, _id: str, input: dict[str, Any]) -> dict[str, Any] | None:
         known = await _known(_id)
         names = {
             "name": "name",
@@ -99,35 +100,28 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores, schedule: Sch
         if input.get("properties") is not None or _key(input):
             properties = _object(input.get("properties")) or masked(known.properties)
             given = {**normalised(properties), **_key(input)}
-            _same_receivers(known.properties, given)
             changes["properties"] = given
             clear = {name: known.properties.get(name) if value == MASK else value for name, value in given.items()}
+            _same_receivers(known.properties, clear, kept=[name for name, value in given.items() if value == MASK])
             _checked({**known.raw, "name": changes.get("name", known.name), "properties": clear})
-        return await shown(await stores.integrations.change(_id, changes))
+        try:
+            return await shown(await administration.edit(info.context["actor"], _id, changes))
+        except ConfigError as error:
+            raise GraphQLError(str(error)) from None
 
     @mutation.field("removeIntegration")
-    async def remove(_: Any, __: Any, _id: str, deleteLinkedData: bool | None = None) -> bool:
-        await schedule.stop(_id)
-        return await stores.integrations.remove(_id, with_issues=bool(deleteLinkedData))
+    async def remove(_: Any, info: Any, _id: str, deleteLinkedData: bool | None = None) -> bool:
+        return await administration.remove(info.context["actor"], _id, with_issues=bool(deleteLinkedData))
 
     @mutation.field("updateIntegrationDisabledFlag")
-    async def disable(_: Any, __: Any, _id: str, disabled: bool) -> dict[str, Any] | None:
+    async def disable(_: Any, info: Any, _id: str, disabled: bool) -> dict[str, Any] | None:
         await _known(_id)
-        found = await stores.integrations.change(_id, {"disabled": disabled})
-        if disabled:
-            await schedule.stop(_id)
-        else:
-            # Toggling an integration on starts a run at once (accelerate-host.md 5.1).
-            schedule.run_soon(_id)
-        return await shown(found)
+        return await shown(await administration.switch(info.context["actor"], _id, on=not disabled))
 
     @mutation.field("resyncIntegration")
-    async def resync(_: Any, __: Any, integrationId: str) -> bool:
+    async def resync(_: Any, info: Any, integrationId: str) -> bool:
         await _known(integrationId)
-        # A run that goes on would write down its own progress over this.
-        await schedule.stop(integrationId)
-        await stores.integrations.forget(integrationId)
-        schedule.run_soon(integrationId)
+        await administration.resync(info.context["actor"], integrationId)
         return True
 
     @mutation.field("updateScheduledEventStates")
@@ -151,11 +145,8 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores, schedule: Sch
         )
 
     @mutation.field("bulkDataRemovalByIntegration")
-    async def bulk_removal(_: Any, __: Any, integrationId: str) -> bool:
-        await schedule.stop(integrationId)
-        await stores.issues.remove(integrationId)
-        if await stores.integrations.by_id(integrationId):
-            await stores.integrations.forget(integrationId)
+    async def bulk_removal(_: Any, info: Any, integrationId: str) -> bool:
+        await administration.remove_issues(info.context["actor"], integrationId)
         return True
 
     async def _known(its_id: str) -> StoredIntegration:
@@ -164,7 +155,7 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores, schedule: Sch
             raise GraphQLError(f"there is no integration {its_id}")
         return found
 
-    return [integration_type]
+    return [integration_type, execution_type]
 
 
 def _object(properties: Any) -> dict[str, Any]:
@@ -182,13 +173,11 @@ def _since(given: Mapping[str, Any]) -> dict[str, Any]:
     return {"initialSyncDate": given["deltaTime"]} if given.get("deltaTime") else {}
 
 
-def _same_receivers(known: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+def _same_receivers(known: Mapping[str, Any], given: Mapping[str, Any], *, kept: Sequence[str]) -> None:
     """Refuse to send a secret that the caller cannot read to an address that the caller chose."""
-    for address, secrets in RECEIVERS.items():
-        if str(given.get(address) or "") == str(known.get(address) or ""):
-            continue
-        if masked_ones := [name for name in secrets if given.get(name) == MASK and known.get(name)]:
-            raise GraphQLError(f"{address} changes: enter {' and '.join(masked_ones)} anew")
+    for each in endangered(known, given):
+        if each.secret in kept and known.get(each.secret):
+            raise GraphQLError(f"{each.because} changes: enter {each.secret} anew")
 
 
 def _checked(raw: Mapping[str, Any]) -> None:
@@ -251,7 +240,6 @@ def _execution(found: Execution) -> dict[str, Any]:
         "integrationId": found.integration_id,
         "jobName": found.job_name,
         "jobType": "scheduledEvent",
-        "log": found.log,
         "startTime": found.started,
         # Non-null in the vendor's schema: a run that goes on has not got further than now.
         "completionTime": found.completed or datetime.now(UTC),

@@ -6,6 +6,8 @@ from typing import Any
 from ariadne import MutationType, ObjectType, QueryType
 from graphql import GraphQLError
 
+from rally_accelerate.host import current
+from rally_accelerate.host.access import HOST
 from rally_accelerate.host.graphql.limits import counted
 from rally_accelerate.host.store.issues import StoredIssue, Wanted
 from rally_accelerate.host.store.updates import Updates
@@ -23,7 +25,7 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores) -> list[Objec
     issues, updates = stores.issues, Updates(stores.database, stores.issues)
 
     @mutation.field("uploadIssueData")
-    async def upload(_: Any, __: Any, data: dict[str, Any]) -> dict[str, bool]:
+    async def upload(_: Any, info: Any, data: dict[str, Any]) -> dict[str, bool]:
         _check_ids(data)
         # An unknown tracker is taken as well: whoever uploads from elsewhere needs no integration here [assumed].
         await issues.take(
@@ -31,6 +33,7 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores) -> list[Objec
             tracker_id=data["trackerId"],
             tenant_id=data["tenantId"],
             items=data.get("issues") or (),
+            execution_id=current.execution.get() if info.context["actor"] is HOST else "",
         )
         return {"result": True}
 

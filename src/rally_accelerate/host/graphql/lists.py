@@ -6,15 +6,17 @@ from typing import Any
 from ariadne import MutationType, QueryType
 from graphql import GraphQLError
 
+from rally_accelerate.host.administration import Administration
 from rally_accelerate.host.graphql.integrations import Shown
 from rally_accelerate.host.graphql.limits import counted
 from rally_accelerate.host.graphql.plugins import plugin
-from rally_accelerate.host.schedule import Schedule
 from rally_accelerate.host.store.integrations import StoredIntegration
 from rally_accelerate.host.stores import Stores
 
 
-def bind(query: QueryType, mutation: MutationType, stores: Stores, *, schedule: Schedule, shown: Shown) -> None:
+def bind(
+    query: QueryType, mutation: MutationType, stores: Stores, *, administration: Administration, shown: Shown
+) -> None:
     """Attach the resolvers."""
 
     async def those(is_wanted: Callable[[StoredIntegration], bool]) -> list[Any]:
@@ -48,39 +50,18 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores, *, schedule: 
         known = {each.id: each for each in await stores.integrations.all() if each.tenant_id == tenantId}
         wanted = list(dict.fromkeys(ids))
         _all_there(wanted, known)
-        disabled = action == "DISABLE"
+        on = action != "DISABLE"
         for its_id in wanted:
-            if known[its_id].disabled == disabled:
-                continue
-            await stores.integrations.change(its_id, {"disabled": disabled})
-            await stores.audit.note(
-                info.context["actor"],
-                "disabled" if disabled else "enabled",
-                kind="integration",
-                object_id=its_id,
-                name=known[its_id].name,
-            )
-            if disabled:
-                await schedule.stop(its_id)
-            else:
-                schedule.run_soon(its_id)
+            if known[its_id].disabled == on:
+                await administration.switch(info.context["actor"], its_id, on=on)
         return [await shown(await stores.integrations.by_id(its_id)) for its_id in wanted]
 
     @mutation.field("setIntegrationResyncData")
     async def resync_data(_: Any, info: Any, _id: str) -> Any:
         found = await stores.integrations.by_id(_id)
         _all_there([_id], [found.id] if found else [])
-        # A run that goes on would write down its own progress over this.
-        await schedule.stop(_id)
-        await stores.integrations.forget(_id)
-        await stores.audit.note(
-            info.context["actor"],
-            "asked for a resync of",
-            kind="integration",
-            object_id=_id,
-            name=found.name if found else "",
-        )
-        return await shown(found)
+        await administration.resync(info.context["actor"], _id)
+        return await shown(await stores.integrations.by_id(_id))
 
     @mutation.field("restoreIntegration")
     async def restore(_: Any, __: Any, _id: str) -> Any:

@@ -1,8 +1,8 @@
-"""Executions: every run with its account and its log."""
+"""Executions: every run with its account, for as long as it is kept."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,8 +13,18 @@ from rally_accelerate.host.store.values import instant, ms, new_id
 
 INTERRUPTED = "interrupted"
 
-#: So many runs of each integration are kept.
-KEPT = 500
+#: How a run may have ended, in the order in which a list offers them; a run that goes on has no outcome.
+OUTCOMES = ("complete", "partial", "failed", INTERRUPTED)
+
+RUNNING = "running"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """How long runs are kept: an older one, and one too many of its integration, is let go."""
+
+    runs: int = 500
+    days: float = 90.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,37 +39,56 @@ class Execution:
     #: complete, partial, failed, interrupted; empty while the run goes on.
     outcome: str
     report: Mapping[str, Any]
-    log: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedExecutions:
+    """What a list of runs is restricted to; empty means everything."""
+
+    integration_id: str = ""
+    #: One of ``OUTCOMES``, or ``RUNNING``.
+    outcome: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 class Executions:
-    """The executions of one host."""
+    """The executions of one host.
 
-    def __init__(self, database: Database) -> None:
+    Args:
+        database: Where they are kept.
+        retention: For how long.
+    """
+
+    def __init__(self, database: Database, retention: Retention | None = None) -> None:
         self._database = database
+        self.retention = retention or Retention()
 
     async def begin(self, integration_id: str, *, job_name: str) -> str:
         """Note that a run begins; its id."""
         its_id = new_id()
-        values = {"id": its_id, "integration_id": integration_id, "job_name": job_name, "log": ""}
+        values = {"id": its_id, "integration_id": integration_id, "job_name": job_name}
         async with self._database.writing() as connection:
             await connection.execute(sa.insert(executions).values(**values, started=ms(datetime.now(UTC))))
         return its_id
 
-    async def end(self, its_id: str, *, outcome: str, report: Mapping[str, Any], log: str) -> None:
+    async def end(self, its_id: str, *, outcome: str, report: Mapping[str, Any]) -> None:
         """Note how a run ended, and let go of the oldest ones."""
-        values = {"completed": ms(datetime.now(UTC)), "outcome": outcome, "report": dict(report), "log": log}
+        now = datetime.now(UTC)
+        values = {"completed": ms(now), "outcome": outcome, "report": dict(report)}
         async with self._database.writing() as connection:
             await connection.execute(sa.update(executions).where(executions.c.id == its_id).values(values))
             owner = sa.select(executions.c.integration_id).where(executions.c.id == its_id).scalar_subquery()
             kept = (
                 sa.select(executions.c.id)
                 .where(executions.c.integration_id == owner)
-                .order_by(executions.c.started.desc())
-                .limit(KEPT)
+                .order_by(executions.c.started.desc(), executions.c.id.desc())
+                .limit(self.retention.runs)
             )
-            old = (executions.c.integration_id == owner) & executions.c.id.not_in(kept)
-            await connection.execute(sa.delete(executions).where(old))
+            too_many = (executions.c.integration_id == owner) & executions.c.id.not_in(kept)
+            too_old = executions.c.started < ms(now - timedelta(days=self.retention.days))
+            ended = executions.c.completed.is_not(None) & (executions.c.id != its_id)
+            await connection.execute(sa.delete(executions).where(ended, too_many | too_old))
 
     async def interrupt_all(self) -> None:
         """Note that runs which an earlier process left open were interrupted."""
@@ -70,8 +99,36 @@ class Executions:
 
     async def of(self, integration_id: str, *, limit: int = 10) -> list[Execution]:
         """The latest runs of an integration, newest first."""
-        query = sa.select(executions).where(executions.c.integration_id == integration_id)
-        return await self._found(query.order_by(executions.c.started.desc()).limit(limit))
+        return await self.page(WantedExecutions(integration_id=integration_id), limit=limit)
+
+    async def latest(self) -> dict[str, Execution]:
+        """The latest run of every integration, by the integration's id."""
+        newest = sa.select(sa.func.max(executions.c.started)).group_by(executions.c.integration_id)
+        found = await self._found(sa.select(executions).where(executions.c.started.in_(newest)).order_by("started"))
+        return {each.integration_id: each for each in found}
+
+    async def page(
+        self, wanted: WantedExecutions, *, after: tuple[int, str] | None = None, limit: int = 50
+    ) -> list[Execution]:
+        """Runs, newest first, behind a place.
+
+        Args:
+            wanted: Which ones.
+            after: Start in milliseconds and id of the one before.
+            limit: How many at most.
+        """
+        key = (executions.c.started, executions.c.id)
+        query = sa.select(executions).where(*_conditions(wanted)).order_by(*(column.desc() for column in key))
+        if after is not None:
+            query = query.where(sa.tuple_(*key) < after)
+        return await self._found(query.limit(limit))
+
+    async def counts(self) -> dict[str, int]:
+        """How many runs are kept of each integration."""
+        query = sa.select(executions.c.integration_id, sa.func.count().label("number"))
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query.group_by(executions.c.integration_id))).all()
+        return {row.integration_id: row.number for row in rows}
 
     async def one(self, its_id: str) -> Execution | None:
         """One run, or None."""
@@ -89,7 +146,21 @@ class Executions:
                 completed=None if row.completed is None else instant(row.completed),
                 outcome=row.outcome or "",
                 report=row.report or {},
-                log=row.log,
             )
             for row in rows
         ]
+
+
+def _conditions(wanted: WantedExecutions) -> list[sa.ColumnElement[bool]]:
+    found: list[sa.ColumnElement[bool]] = []
+    if wanted.integration_id:
+        found.append(executions.c.integration_id == wanted.integration_id)
+    if wanted.outcome == RUNNING:
+        found.append(executions.c.completed.is_(None))
+    elif wanted.outcome:
+        found.append(executions.c.outcome == wanted.outcome)
+    if wanted.since is not None:
+        found.append(executions.c.started >= ms(wanted.since))
+    if wanted.until is not None:
+        found.append(executions.c.started < ms(wanted.until))
+    return found

@@ -33,6 +33,8 @@ class StoredIssue:
     tenant_id: str
     source: str
     uploaded: int
+    #: The run of this host that wrote it last; empty when it was uploaded from elsewhere.
+    execution_id: str
     content: Mapping[str, Any]
 
 
@@ -62,7 +64,15 @@ class Issues:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def take(self, *, source: str, tracker_id: str, tenant_id: str, items: Sequence[Mapping[str, Any]]) -> None:
+    async def take(
+        self,
+        *,
+        source: str,
+        tracker_id: str,
+        tenant_id: str,
+        items: Sequence[Mapping[str, Any]],
+        execution_id: str = "",
+    ) -> None:
         """Store an upload, all of it or nothing; an issue that is known is replaced with its history.
 
         Args:
@@ -70,12 +80,19 @@ class Issues:
             tracker_id: The integration that they belong to.
             tenant_id: The tenant.
             items: ``IssueDataItemIn`` values with instants as epoch milliseconds.
+            execution_id: The host's own run that sends them, if it is one.
         """
         if not items:
             return
         now = ms(datetime.now(UTC))
         upload = await asyncio.to_thread(
-            prepared, items, source=source, tracker_id=tracker_id, tenant_id=tenant_id, uploaded=now
+            prepared,
+            items,
+            source=source,
+            tracker_id=tracker_id,
+            tenant_id=tenant_id,
+            execution_id=execution_id or None,
+            uploaded=now,
         )
         async with self._database.writing() as connection:
             await connection.run_sync(write, tracker_id, upload)
@@ -169,6 +186,7 @@ class Issues:
                 tenant_id=row.tenant_id,
                 source=row.source,
                 uploaded=row.uploaded,
+                execution_id=row.execution_id or "",
                 content={**row.content, "history": past[row.number]},
             )
             for row in rows
@@ -182,6 +200,7 @@ def _whole() -> sa.Select[Any]:
         issues.c.tenant_id,
         issues.c.source,
         issues.c.uploaded,
+        issues.c.execution_id,
         issue_contents.c.content,
     ).join(issue_contents, issue_contents.c.number == issues.c.number)
 

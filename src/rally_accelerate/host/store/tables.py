@@ -91,8 +91,8 @@ executions = Table(
     # complete, partial, failed or interrupted; null while the run goes on.
     Column("outcome", Text),
     Column("report", JSON),
-    Column("log", Text, nullable=False),
     Index(None, "integration_id", "started"),
+    Index(None, "started"),
 )
 
 issues = Table(
@@ -127,6 +127,8 @@ issues = Table(
     Column("status_since", BigInteger, nullable=False),
     Column("changes", Integer, nullable=False),
     Column("uploaded", BigInteger, nullable=False),
+    # Which run wrote it last, where it was one of this host's own. No reference: old runs are let go.
+    Column("execution_id", String(24)),
     # The mark (``marks``) of the upload that wrote it last.
     Column("mark", BigInteger, nullable=False),
     Index(None, "tracker_id", "external_id", unique=True),
@@ -270,6 +272,18 @@ facts = Table(
     Column("moment", Float),
     PrimaryKeyConstraint("name", "folded", "kind", "issue"),
     sqlite_with_rowid=False,
+)
+
+execution_lines = Table(
+    "execution_lines",
+    metadata,
+    Column("execution_id", String(24), ForeignKey(executions.c.id, ondelete="CASCADE"), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("instant", BigInteger, nullable=False),
+    # DEBUG, INFO, WARNING, ERROR or CRITICAL.
+    Column("level", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    PrimaryKeyConstraint("execution_id", "position"),
 )
 
 

@@ -39,8 +39,14 @@ class Updates:
             if {one.content["_id"] for one in found} == set(values):
                 for one in found:
                     item = {**one.content, **values[one.content["_id"]]}
-                    common = {"source": one.source, "tracker_id": one.tracker_id, "tenant_id": one.tenant_id}
-                    upload = prepared([item], **common, uploaded=one.uploaded)
+                    upload = prepared(
+                        [item],
+                        source=one.source,
+                        tracker_id=one.tracker_id,
+                        tenant_id=one.tenant_id,
+                        execution_id=one.execution_id or None,
+                        uploaded=one.uploaded,
+                    )
                     await connection.run_sync(write, one.tracker_id, upload)
         return found
 

@@ -90,6 +90,18 @@ def masked(properties: Mapping[str, Any]) -> dict[str, Any]:
     return {name: MASK if _is_secret(name, value) else value for name, value in properties.items()}
 
 
+def secret_values(properties: Mapping[str, Any]) -> list[str]:
+    """Every secret of some properties, right or wrong, in the forms in which it may come back: for a redactor."""
+    found = [str(value) for name, value in properties.items() if _is_secret(name, value)]
+    credentials, at, _ = str(properties.get("proxyServer") or "").partition("://")[2].rpartition("@")
+    if at:
+        found += [credentials, *(part for part in credentials.split(":", 1) if part)]
+    if properties.get("username") and properties.get("password"):
+        # Basic credentials travel as one encoded text.
+        found.append(f"{properties['username']}:{properties['password']}")
+    return found
+
+
 def _is_secret(name: str, value: Any) -> bool:
     """Secure properties, whatever is not known (a misspelt key is a key), and addresses with credentials inside."""
     return bool(value) and (name in SECURE or name not in KNOWN or (name == "proxyServer" and "@" in str(value)))

@@ -1,4 +1,4 @@
-"""Settings > Integrations: the list, and one integration with its runs."""
+"""Settings > Integrations: the list, one integration with its runs, and what can be done to it at once."""
 
 from typing import Any
 
@@ -6,113 +6,197 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from rally_accelerate import __version__
+from rally_accelerate.config.about import DESCRIPTION, DISPLAY_NAME, EVENT, EVENT_DESCRIPTION, PLUGIN_ID
+from rally_accelerate.config.form import form_fields
+from rally_accelerate.errors import ConfigError, NotFound
+from rally_accelerate.host.access import Role
+from rally_accelerate.host.administration import Administration
+from rally_accelerate.host.missing import count_missing
 from rally_accelerate.host.runs import Runs
 from rally_accelerate.host.schedule import Schedule
 from rally_accelerate.host.store.executions import Execution
 from rally_accelerate.host.store.integrations import StoredIntegration
 from rally_accelerate.host.store.vault import masked
 from rally_accelerate.host.stores import Stores
+from rally_accelerate.host.web import forms
+from rally_accelerate.host.web.executions import account_of
 from rally_accelerate.host.web.render import missing, page
-from rally_accelerate.host.web.routing import posted, routed, shown
-from rally_accelerate.observe.pace import sentence
+from rally_accelerate.host.web.routing import actor_of, posted, routed, shown
+from rally_accelerate.observe.pace import pace_of, sentence
 
 #: What a last run's outcome means for people (accelerate-host.md 5.1).
 WORDS = {"complete": "Online", "partial": "Partial", "failed": "Failed", "interrupted": "Interrupted", "": "New"}
+
+LIST = "/settings/integrations"
+
+#: How many runs the page of an integration shows.
+RUNS_SHOWN = 20
 
 
 class IntegrationPages:
     """The pages about integrations."""
 
-    def __init__(self, stores: Stores, schedule: Schedule, runs: Runs) -> None:
+    def __init__(self, stores: Stores, schedule: Schedule, runs: Runs, administration: Administration) -> None:
         self._stores = stores
         self._schedule = schedule
         self._runs = runs
+        self._administration = administration
 
     def routes(self) -> list[Route]:
         """Their addresses."""
         return [
-            *shown("/settings/integrations", self.listed),
-            posted("/settings/integrations/{id:str}/run", self.run),
-            posted("/settings/integrations/{id:str}/toggle", self.toggle),
-            routed("/settings/integrations/{id:str}", self.one),
+            *shown(LIST, self.listed),
+            posted(f"{LIST}/{{id:str}}/run", self.run),
+            posted(f"{LIST}/{{id:str}}/stop", self.stop),
+            posted(f"{LIST}/{{id:str}}/toggle", self.toggle),
+            *shown(f"{LIST}/{{id:str}}/delete", self.deleting, role=Role.EDITOR),
+            posted(f"{LIST}/{{id:str}}/delete", self.delete),
+            routed(f"{LIST}/{{id:str}}", self.one),
         ]
 
     async def listed(self, request: Request) -> Response:
         """Every integration with its last run, and trackers that others upload to."""
         counts = await self._stores.issues.counts()
+        latest = await self._stores.executions.latest()
         known = await self._stores.integrations.all()
-        rows = [await self._row(one, counts.get(one.id, 0)) for one in known]
+        rows = [self._row(one, counts.get(one.id, 0), latest.get(one.id)) for one in known]
         ids = {one.id for one in known}
         elsewhere = [{"id": key, "issues": count} for key, count in sorted(counts.items()) if key not in ids]
-        data = {"title": "Integrations", "integrations": rows, "elsewhere": elsewhere}
+        data = {
+            "title": "Integrations",
+            "integrations": rows,
+            "elsewhere": elsewhere,
+            "known": len(rows),
+            "mayEdit": actor_of(request).may(Role.EDITOR),
+            "interval": self._schedule.interval.total_seconds(),
+        }
         return page(request, "integrations.html", data)
 
     async def one(self, request: Request) -> Response:
-        """One integration: its settings without secrets, its last runs."""
-        its_id = request.path_params["id"].removesuffix(".json")
-        found = await self._stores.integrations.by_id(its_id)
+        """One integration: its settings without secrets, its schedule, its last runs."""
+        found = await self._stores.integrations.by_id(request.path_params["id"].removesuffix(".json"))
         if found is None:
             return missing(request, "this integration")
         counts = await self._stores.issues.counts()
+        runs = await self._stores.executions.of(found.id, limit=RUNS_SHOWN)
+        labels = {field.name: field.label for field in form_fields()}
         data = {
             "title": found.name,
-            "integration": await self._row(found, counts.get(found.id, 0)),
+            "integration": self._row(found, counts.get(found.id, 0), runs[0] if runs else None),
+            "plugin": {"id": PLUGIN_ID, "name": DISPLAY_NAME, "version": __version__, "description": DESCRIPTION},
+            "events": [
+                {"name": EVENT, "seconds": self._schedule.interval.total_seconds(), "description": EVENT_DESCRIPTION}
+            ],
+            "missing": await count_missing(self._stores.database, found.id),
             "properties": masked(found.properties),
-            "executions": [_execution(one) for one in await self._stores.executions.of(found.id, limit=50)],
+            "labels": labels,
+            "loggingLevel": found.logging_level,
+            "tenant": found.tenant_id,
+            "created": found.created,
+            "executions": [account_of(one, self._runs) for one in runs],
+            "mayEdit": actor_of(request).may(Role.EDITOR),
         }
         return page(request, "integration.html", data)
 
     async def run(self, request: Request) -> Response:
         """Run now."""
         its_id = request.path_params["id"]
-        if await self._stores.integrations.by_id(its_id) is None:
+        try:
+            await self._administration.run(actor_of(request), its_id)
+        except NotFound:
             return missing(request, "this integration")
-        self._schedule.run_soon(its_id)
-        return RedirectResponse(f"/settings/integrations/{its_id}", 303)
+        except ConfigError as error:
+            return refusal(request, error)
+        return await back(request)
+
+    async def stop(self, request: Request) -> Response:
+        """Stop the run that goes on."""
+        try:
+            await self._administration.stop(actor_of(request), request.path_params["id"])
+        except NotFound:
+            return missing(request, "this integration")
+        return await back(request)
 
     async def toggle(self, request: Request) -> Response:
-        """Disable an enabled integration, or the other way round; enabling runs at once."""
+        """Enable or disable: what the form says, else the other way round; enabling runs at once."""
         its_id = request.path_params["id"]
         found = await self._stores.integrations.by_id(its_id)
         if found is None:
             return missing(request, "this integration")
-        await self._stores.integrations.change(its_id, {"disabled": not found.disabled})
-        if found.disabled:
-            self._schedule.run_soon(its_id)
-        else:
-            await self._schedule.stop(its_id)
-        return RedirectResponse("/settings/integrations", 303)
+        # A form that says what it wants cannot undo what somebody else did meanwhile.
+        wanted = (await forms.form(request)).get("to") or ("on" if found.disabled else "off")
+        if (wanted == "off") != found.disabled:
+            await self._administration.switch(actor_of(request), its_id, on=wanted == "on")
+        return RedirectResponse(LIST, 303)
 
-    async def _row(self, found: StoredIntegration, issues: int) -> dict[str, Any]:
-        latest = next(iter(await self._stores.executions.of(found.id, limit=1)), None)
-        tally = self._runs.tally(found.id)
+    async def deleting(self, request: Request) -> Response:
+        """What a deletion would take away."""
+        return await self._deleting(request)
+
+    async def delete(self, request: Request) -> Response:
+        """Delete an integration, when its name was typed."""
+        form = await forms.form(request)
+        found = await self._stores.integrations.by_id(request.path_params["id"])
+        if found is None:
+            return missing(request, "this integration")
+        if form.get("name", "").strip() != found.name:
+            return await self._deleting(request, fault=f"Type {found.name} to delete it.", form=dict(form))
+        if form.get("issues") not in {"keep", "remove"}:
+            return await self._deleting(request, fault="Choose what becomes of its issues.", form=dict(form))
+        await self._administration.remove(actor_of(request), found.id, with_issues=form["issues"] == "remove")
+        return RedirectResponse(LIST, 303)
+
+    async def _deleting(self, request: Request, *, fault: str = "", form: dict[str, str] | None = None) -> Response:
+        found = await self._stores.integrations.by_id(request.path_params["id"])
+        if found is None:
+            return missing(request, "this integration")
+        data = {
+            "title": f"Delete {found.name}",
+            "integration": {"id": found.id, "name": found.name},
+            "issues": (await self._stores.issues.counts()).get(found.id, 0),
+            "runs": (await self._stores.executions.counts()).get(found.id, 0),
+            "fault": fault,
+            "typed": {"name": "", "issues": "", **(form or {})},
+        }
+        return page(request, "delete.html", data, status=422 if fault else 200)
+
+    def _row(self, found: StoredIntegration, issues: int, latest: Execution | None) -> dict[str, Any]:
+        running = self._runs.running(found.id)
         status = (
-            "Disabled" if found.disabled else "Sync in progress" if tally else WORDS[latest.outcome if latest else ""]
+            "Disabled" if found.disabled else "Sync in progress" if running else WORDS[latest.outcome if latest else ""]
         )
+        progress: dict[str, Any] | None = None
+        if running is not None:
+            pace = pace_of(running.tally, seconds=running.seconds)
+            progress = {
+                "text": sentence(running.tally, seconds=running.seconds),
+                "done": pace.done,
+                "expected": pace.expected,
+            }
         return {
             "id": found.id,
             "name": found.name,
-            "type": found.type,
+            "type": DISPLAY_NAME if found.type == PLUGIN_ID else found.type,
             "status": status,
             "disabled": found.disabled,
             "issues": issues,
             "lastSync": latest.completed if latest else None,
             "nextRun": None if found.disabled else self._schedule.due(found.id),
-            "lastRun": _execution(latest) if latest else None,
-            "progress": sentence(tally, seconds=0.0) if tally else "",
+            "lastRun": account_of(latest, self._runs) if latest else None,
+            "withheld": latest.report.get("withheld", 0) if latest else 0,
+            "progress": progress,
         }
 
 
-def _execution(found: Execution) -> dict[str, Any]:
-    report = found.report
-    return {
-        "id": found.id,
-        "started": found.started,
-        "completed": found.completed,
-        "outcome": found.outcome or "running",
-        "seconds": report.get("seconds", 0.0),
-        "read": report.get("read", 0),
-        "uploaded": report.get("uploaded", 0),
-        "unchanged": report.get("unchanged", 0),
-        "skipped": report.get("skipped", 0),
-    }
+def refusal(request: Request, error: ConfigError) -> Response:
+    """A page that says why something was not done."""
+    data = {"title": "Not done", "message": str(error), "hint": error.hint}
+    return page(request, "notdone.html", data, status=409)
+
+
+async def back(request: Request) -> Response:
+    """Back to the page of ours that the form stood on."""
+    to = (await forms.form(request)).get("back", "")
+    own = to.startswith("/") and not to.startswith("//") and "\\" not in to
+    return RedirectResponse(to if own else LIST, 303)

@@ -91,7 +91,7 @@ class IssuePage:
             "integration": {"name": integration.name if integration else tracker, "known": integration is not None},
             "tracker": tracker,
             "uploaded": found.uploaded,
-            "execution": getattr(found, "execution_id", None),
+            "execution": found.execution_id,
             "relations": _groups(tracker, await self._links.around(tracker, found.content, now=now)),
             "address": address,
             "past": past,

@@ -8,24 +8,42 @@ from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 
 from rally_accelerate import __version__
+from rally_accelerate.host.administration import Administration
+from rally_accelerate.host.drafts import Drafts
 from rally_accelerate.host.runs import Runs
 from rally_accelerate.host.schedule import Schedule
 from rally_accelerate.host.signin import SignIn
 from rally_accelerate.host.stores import Stores
+from rally_accelerate.host.trials import Trials
 from rally_accelerate.host.web.audit import AuditPages
 from rally_accelerate.host.web.cookies import Cookie
+from rally_accelerate.host.web.editing import EditingPages
 from rally_accelerate.host.web.executions import ExecutionPages
 from rally_accelerate.host.web.integrations import IntegrationPages
 from rally_accelerate.host.web.issue import IssuePage
 from rally_accelerate.host.web.issues import IssuePages
+from rally_accelerate.host.web.plugins import PluginPages
 from rally_accelerate.host.web.profile import ProfilePages
+from rally_accelerate.host.web.projects import ProjectPages
 from rally_accelerate.host.web.render import FOLDER
+from rally_accelerate.host.web.resyncing import ResyncPages
 from rally_accelerate.host.web.routing import opened, routed
 from rally_accelerate.host.web.signin import SignInPages
+from rally_accelerate.host.web.tryouts import TryoutPages
 from rally_accelerate.host.web.users import UserPages
 
 
-def routes(stores: Stores, schedule: Schedule, runs: Runs, *, door: SignIn, cookie: Cookie) -> Sequence[BaseRoute]:
+def routes(
+    stores: Stores,
+    schedule: Schedule,
+    runs: Runs,
+    administration: Administration,
+    *,
+    trials: Trials,
+    drafts: Drafts,
+    door: SignIn,
+    cookie: Cookie,
+) -> Sequence[BaseRoute]:
     """Every page of the host."""
     return [
         routed("/", _home),
@@ -35,8 +53,13 @@ def routes(stores: Stores, schedule: Schedule, runs: Runs, *, door: SignIn, cook
         *ProfilePages(stores, door, cookie).routes(),
         *UserPages(stores).routes(),
         *AuditPages(stores).routes(),
-        *IntegrationPages(stores, schedule, runs).routes(),
-        *ExecutionPages(stores).routes(),
+        *EditingPages(stores, runs, administration, trials, drafts).routes(),
+        *IntegrationPages(stores, schedule, runs, administration).routes(),
+        *TryoutPages(stores, runs, trials, drafts).routes(),
+        *ProjectPages(stores, runs, trials, drafts).routes(),
+        *ResyncPages(stores, runs, administration, trials).routes(),
+        *PluginPages(stores, schedule).routes(),
+        *ExecutionPages(stores, runs, administration).routes(),
         *IssuePages(stores).routes(),
         *IssuePage(stores).routes(),
         Mount("/static", StaticFiles(directory=FOLDER / "static")),

@@ -18,6 +18,11 @@ FOLDER = Path(__file__).parent
 
 DAY_SECONDS = 86_400
 
+THOUSAND = 1000
+
+#: Of shorter runs, tenths of a second are told.
+SHORT_SECONDS = 10
+
 #: Closer than this is "now".
 NOW_SECONDS = 2
 
@@ -102,6 +107,15 @@ def _said(value: Any) -> str:
             return str(value)
 
 
+def _size(value: float) -> str:
+    """A number of bytes for people, in the units of disks and networks."""
+    for unit in ("bytes", "kB", "MB"):
+        if value < THOUSAND:
+            return f"{value:,.0f} {unit}" if unit == "bytes" else f"{value:,.1f} {unit}"
+        value /= THOUSAND
+    return f"{value:,.1f} GB"
+
+
 def segment(value: Any) -> str:
     """One segment of an address, whatever the text holds."""
     # Servers undo one quoting before an address is taken apart: a slash, and an end like that of our JSON addresses,
@@ -130,4 +144,6 @@ _templates.filters |= {
     "duration": duration,
     "days": _lasting,
 }
+_templates.filters["took"] = lambda seconds: f"{seconds:.1f} s" if seconds < SHORT_SECONDS else duration(seconds)
+_templates.filters["bytes"] = _size
 _templates.filters["number"] = lambda value: f"{value:,}"

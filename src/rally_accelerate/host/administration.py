@@ -1,0 +1,165 @@
+"""What people and clients do to integrations: pages and GraphQL do it here, and each change is noted."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from rally_accelerate.errors import ConfigError, NotFound, Problem
+from rally_accelerate.host.access import Actor
+from rally_accelerate.host.schedule import Schedule
+from rally_accelerate.host.store.integrations import StoredIntegration
+from rally_accelerate.host.stores import Stores
+from rally_accelerate.host.wishes import with_approval, with_resync
+
+KIND = "integration"
+
+
+class Administration:
+    """Changes the integrations of one host."""
+
+    def __init__(self, stores: Stores, schedule: Schedule) -> None:
+        self._stores = stores
+        self._schedule = schedule
+
+    async def add(self, actor: Actor, raw: Mapping[str, Any]) -> str:
+        """Add an integration in the form of the JSON file, already validated; it is due at once. Its id.
+
+        Raises:
+            ConfigError: The name is taken.
+        """
+        its_id = await self._stores.integrations.add(raw)
+        detail = {"settings": sorted(raw["properties"])}
+        await self._note(actor, "added", its_id, raw["name"], detail)
+        return its_id
+
+    async def edit(self, actor: Actor, its_id: str, changes: Mapping[str, Any]) -> StoredIntegration:
+        """Change columns of an integration, already validated; it is due at once.
+
+        Raises:
+            NotFound: There is no such integration.
+            ConfigError: The name is taken.
+        """
+        known = await self.known(its_id)
+        name, tenant = changes.get("name", known.name), changes.get("tenant_id", known.tenant_id)
+        other = await self._stores.integrations.by_name(name, tenant)
+        if other is not None and other.id != its_id:
+            text = f"an integration named {name!r} exists already"
+            raise ConfigError(text, problems=[Problem("name", "is taken")])
+        # A run that goes on still has the old settings.
+        await self._schedule.stop(its_id)
+        found = await self._stores.integrations.change(its_id, changes)
+        await self._note(actor, "edited", its_id, found.name, {"settings": changed_names(known, found)})
+        self._schedule.make_due(its_id)
+        return found
+
+    async def remove(self, actor: Actor, its_id: str, *, with_issues: bool) -> bool:
+        """Remove an integration, and what it brought if asked to; whether there was one."""
+        known = await self._stores.integrations.by_id(its_id)
+        await self._schedule.stop(its_id)
+        done = await self._stores.integrations.remove(its_id, with_issues=with_issues)
+        if known is not None:
+            await self._note(actor, "removed", its_id, known.name, {"with issues": with_issues})
+        return done
+
+    async def remove_issues(self, actor: Actor, its_id: str) -> None:
+        """Remove what an integration brought, or what was uploaded under an id that is none of ours."""
+        known = await self._stores.integrations.by_id(its_id)
+        await self._schedule.stop(its_id)
+        await self._stores.issues.remove(its_id)
+        if known is not None:
+            await self._stores.integrations.forget(its_id)
+        await self._note(actor, "removed the issues of", its_id, known.name if known else "")
+
+    async def switch(self, actor: Actor, its_id: str, *, on: bool) -> StoredIntegration:
+        """Enable an integration, which runs it at once, or disable it, which stops its run.
+
+        Raises:
+            NotFound: There is no such integration.
+        """
+        found = await self._stores.integrations.change(its_id, {"disabled": not on})
+        if on:
+            # Toggling an integration on starts a run at once (accelerate-host.md 5.1).
+            self._schedule.run_soon(its_id)
+        else:
+            await self._schedule.stop(its_id)
+        await self._note(actor, "enabled" if on else "disabled", its_id, found.name)
+        return found
+
+    async def run(self, actor: Actor, its_id: str) -> None:
+        """Run an integration now.
+
+        Raises:
+            NotFound: There is no such integration.
+            ConfigError: It is disabled.
+        """
+        known = await self._enabled(its_id)
+        self._schedule.run_soon(its_id)
+        await self._note(actor, "ran", its_id, known.name)
+
+    async def stop(self, actor: Actor, its_id: str) -> None:
+        """Stop the run that goes on; the next one goes on where it ended.
+
+        Raises:
+            NotFound: There is no such integration.
+        """
+        known = await self.known(its_id)
+        await self._schedule.stop(its_id)
+        await self._note(actor, "stopped", its_id, known.name)
+
+    async def resync(self, actor: Actor, its_id: str, *, since: datetime | None = None) -> None:
+        """Have everything sent again, or what changed since an instant; a disabled one does it when it is enabled.
+
+        Raises:
+            NotFound: There is no such integration.
+        """
+        known = await self.known(its_id)
+        await self._schedule.stop(its_id)
+        await self._stores.integrations.change(its_id, {"event_states": with_resync(known.event_states, since)})
+        await self._note(actor, "resynced", its_id, known.name, {"since": since.isoformat() if since else "full"})
+        self._schedule.run_soon(its_id)
+
+    async def approve_removals(self, actor: Actor, its_id: str) -> None:
+        """Have the next run mark as gone what the last one withheld.
+
+        Raises:
+            NotFound: There is no such integration.
+            ConfigError: It is disabled.
+        """
+        known = await self._enabled(its_id)
+        await self._schedule.stop(its_id)
+        await self._stores.integrations.change(its_id, {"event_states": with_approval(known.event_states)})
+        await self._note(actor, "approved removals", its_id, known.name)
+        self._schedule.run_soon(its_id)
+
+    async def known(self, its_id: str) -> StoredIntegration:
+        """One integration.
+
+        Raises:
+            NotFound: There is none of that id.
+        """
+        found = await self._stores.integrations.by_id(its_id)
+        if found is None:
+            raise NotFound(f"there is no integration {its_id}")
+        return found
+
+    async def _enabled(self, its_id: str) -> StoredIntegration:
+        known = await self.known(its_id)
+        if known.disabled:
+            raise ConfigError(f"{known.name} is disabled, so it does not run", hint="Enable it first.")
+        return known
+
+    async def _note(
+        self, actor: Actor, action: str, its_id: str, name: str, detail: Mapping[str, Any] | None = None
+    ) -> None:
+        await self._stores.audit.note(actor, action, kind=KIND, object_id=its_id, name=name, detail=detail)
+
+
+def changed_names(before: StoredIntegration, after: StoredIntegration) -> list[str]:
+    """The names of the settings that differ; never their values."""
+    envelope = [name for name in before.raw if name != "properties" and before.raw[name] != after.raw[name]]
+    properties = [
+        name
+        for name in sorted({*before.properties, *after.properties})
+        if before.properties.get(name) != after.properties.get(name)
+    ]
+    return envelope + properties

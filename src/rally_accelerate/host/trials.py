@@ -1,0 +1,129 @@
+"""What is tried out in the background while somebody waits: a connection, a preview, the list of projects.
+
+A trial changes nothing. It is known to whoever began it, for an hour, and lives in memory only.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from rally_accelerate.config.redact import Redactor
+from rally_accelerate.errors import ConfigError, RallyAccelerateError
+from rally_accelerate.host.access import Actor
+
+log = logging.getLogger(__name__)
+
+LIFETIME = timedelta(hours=1)
+
+#: So many trials are remembered, and so many go on at once; the oldest give way.
+MOST = 100
+MOST_AT_ONCE = 8
+
+#: A trial is given up after so long, unless it says otherwise.
+SECONDS = 120.0
+
+
+@dataclass(slots=True)
+class Trial:
+    """One trial, and what it has told so far."""
+
+    actor_id: str
+    begun: datetime
+    #: JSON-ready values, filled in as they are found; secrets are masked when they are shown.
+    told: dict[str, Any] = field(default_factory=dict)
+    #: Message, hint and problems, when it failed.
+    failure: dict[str, Any] | None = None
+    redactor: Redactor = field(default_factory=lambda: Redactor(()))
+    task: asyncio.Task[None] | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether it goes on."""
+        return self.task is not None and not self.task.done()
+
+    def shown(self) -> dict[str, Any]:
+        """What a page shows of it."""
+        found: dict[str, Any] = self.redactor.redact_values({"failure": self.failure, **self.told})
+        return {"running": self.running, "begun": self.begun, **found}
+
+
+Work = Callable[[Trial], Awaitable[None]]
+
+
+class Trials:
+    """The trials of one host."""
+
+    def __init__(self) -> None:
+        self._trials: dict[str, Trial] = {}
+
+    def begin(self, actor: Actor, key: str, work: Work, *, redactor: Redactor, seconds: float = SECONDS) -> Trial:
+        """Begin a trial; one of the same key gives way.
+
+        Args:
+            actor: Who wants to know.
+            key: What is tried, for ``of``.
+            work: Fills in what is found.
+            redactor: Knows the secrets that are used.
+            seconds: After how long it is given up.
+        """
+        self._make_room(key)
+        trial = Trial(actor.id, datetime.now(UTC), redactor=redactor)
+        trial.task = asyncio.create_task(_done(trial, work, seconds))
+        self._trials[key] = trial
+        return trial
+
+    def of(self, actor: Actor, key: str) -> Trial | None:
+        """A trial that this actor began, or None."""
+        found = self._trials.get(key)
+        return found if found is not None and found.actor_id == actor.id else None
+
+    def stop(self, actor: Actor, key: str) -> None:
+        """Give a trial up; what it told stays."""
+        found = self.of(actor, key)
+        if found is not None and found.task is not None and found.running:
+            found.failure = {"message": "It was stopped.", "hint": "", "problems": []}
+            found.task.cancel()
+
+    async def close(self) -> None:
+        """Give all of them up."""
+        tasks = [each.task for each in self._trials.values() if each.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._trials.clear()
+
+    def _make_room(self, key: str) -> None:
+        oldest = datetime.now(UTC) - LIFETIME
+        old = [each for each, trial in self._trials.items() if each == key or trial.begun < oldest]
+        old += list(self._trials)[: max(0, len(self._trials) - MOST)]
+        going = [each for each, trial in self._trials.items() if trial.running and each not in old]
+        old += going[: max(0, len(going) - MOST_AT_ONCE + 1)]
+        for each in old:
+            trial = self._trials.pop(each, None)
+            if trial is not None and trial.task is not None:
+                trial.task.cancel()
+
+
+async def _done(trial: Trial, work: Work, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await work(trial)
+    except TimeoutError:
+        trial.failure = {
+            "message": f"It was given up after {seconds:.0f} seconds.",
+            "hint": "Try again; if it takes as long, something on the way to Rally holds the answers back.",
+            "problems": [],
+        }
+    except RallyAccelerateError as error:
+        problems = [str(problem) for problem in error.problems] if isinstance(error, ConfigError) else []
+        trial.failure = {"message": str(error), "hint": error.hint, "problems": problems}
+    except Exception:
+        log.exception("a trial failed by a fault of the program itself")
+        trial.failure = {
+            "message": "A fault in rally-accelerate itself; its details are in the log of the process.",
+            "hint": "Please report it.",
+            "problems": [],
+        }

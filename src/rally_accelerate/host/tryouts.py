@@ -1,0 +1,180 @@
+"""What can be tried before anything is saved or sent: each is the work of a trial and changes nothing."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic import SecretStr
+
+from rally_accelerate.config.model import Integration
+from rally_accelerate.errors import ConfigError
+from rally_accelerate.host.runs import Runs
+from rally_accelerate.host.state import HostState
+from rally_accelerate.host.stores import Stores
+from rally_accelerate.host.trials import Trial, Work
+from rally_accelerate.model.issue import Issue
+from rally_accelerate.model.progress import Window
+from rally_accelerate.model.report import Tally
+from rally_accelerate.observe.pace import pace_of, sentence
+from rally_accelerate.rally.client import RallyClient
+from rally_accelerate.rally.limiter import LimiterPool
+from rally_accelerate.rally.records import Project
+from rally_accelerate.sync.check import Finding, Link, check
+from rally_accelerate.sync.engine import sync_once
+from rally_accelerate.sync.learning import rules_for, rules_from
+from rally_accelerate.sync.preview import PreviewSink, UnwrittenState
+from rally_accelerate.sync.review import compare
+from rally_accelerate.sync.sample import Sample, sample
+from rally_accelerate.sync.wiring import Target, links, plans_of
+
+#: Nothing is sent to it: a sample is only looked at.
+_NOWHERE = Target("https://accelerate.invalid", SecretStr(""))
+
+#: Somebody waits: what does not answer is given up soon.
+RETRY_SECONDS = 5.0
+ANSWER_SECONDS = 30.0
+
+#: How many items a preview shows, and how many differences.
+ITEMS_SHOWN = 5
+DIFFERENCES_SHOWN = 200
+
+
+def impatient(integration: Integration, *, page_size: int | None = None) -> Integration:
+    """The settings for somebody who waits."""
+    properties = integration.properties
+    changes: dict[str, Any] = {
+        "retry_seconds": min(properties.retry_seconds, RETRY_SECONDS),
+        "request_timeout_seconds": min(properties.request_timeout_seconds, ANSWER_SECONDS),
+        "page_size": page_size or properties.page_size,
+    }
+    return integration.model_copy(update={"properties": properties.model_copy(update=changes)})
+
+
+def connection(integration: Integration, limiters: LimiterPool) -> Work:
+    """Try every link of the chain, as the command ``check`` does."""
+
+    async def work(trial: Trial) -> None:
+        findings: list[dict[str, Any]] = []
+        trial.told["findings"] = findings
+        async for finding in check(impatient(integration), target=None, limiters=limiters):
+            # The last link is this host itself. One by one, so that each is seen when it is found.
+            findings += [_finding(finding)] if finding.link is not Link.ACCELERATE else []
+        if not any(each["state"] == "failed" for each in findings):
+            findings.append({"link": "this host", "state": "ok", "text": "keeps the issues itself", "todo": []})
+
+    return work
+
+
+def items(integration: Integration, limiters: LimiterPool) -> Work:
+    """Read a few live items, and map them."""
+
+    async def work(trial: Trial) -> None:
+        wanted = impatient(integration, page_size=ITEMS_SHOWN)
+        async with links(wanted, target=_NOWHERE, limiters=limiters) as connected:
+            rules, _ = await rules_from(connected.source, wanted.properties)
+            found = await sample(connected.source, rules, count=ITEMS_SHOWN)
+        trial.told |= {
+            "issues": [_issue(each, found) for each in found.issues],
+            "skipped": [{"key": each.key, "reason": each.reason} for each in found.skipped],
+            "notices": list(found.notices),
+        }
+
+    return work
+
+
+def projects(integration: Integration, limiters: LimiterPool) -> Work:
+    """Read the projects of the workspace."""
+
+    async def work(trial: Trial) -> None:
+        async with RallyClient(
+            impatient(integration).properties, limiters=limiters, clock=lambda: datetime.now(UTC)
+        ) as source:
+            workspace, found = await source.projects()
+        trial.told |= {
+            "workspace": {"id": workspace.object_id, "name": workspace.name},
+            "projects": [_project(each) for each in found],
+        }
+
+    return work
+
+
+def resync(stores: Stores, runs: Runs, integration: Integration, again: Window) -> Work:
+    """See what a resync would change."""
+
+    async def work(trial: Trial) -> None:
+        started = datetime.now(UTC)
+        trial.told |= {
+            "since": again.since.isoformat() if again.since else "",
+            "progress": "",
+            "done": 0,
+            "expected": 0,
+            "result": None,
+        }
+
+        def watch(tally: Tally) -> None:
+            seconds = (datetime.now(UTC) - started).total_seconds()
+            pace = pace_of(tally, seconds=seconds)
+            words = sentence(tally, seconds=seconds).replace("uploaded", "would be sent")
+            trial.told |= {"progress": words, "done": pace.done, "expected": pace.expected}
+
+        async with links(integration, target=runs.target, limiters=runs.limiters) as connected:
+            await connected.sink.open()
+            sink = PreviewSink(keep=0)
+            state = UnwrittenState(HostState(stores.database, integration.id))
+            report = await sync_once(
+                connected.source,
+                sink,
+                state,
+                await rules_for(connected.source, integration.properties, state),
+                lambda: datetime.now(UTC),
+                overlap=timedelta(minutes=integration.properties.overlap_minutes),
+                plans=plans_of(integration.properties, again=again),
+                watch=watch,
+            )
+            if report.failure is not None:
+                raise report.failure
+            compared, differences = await compare(connected.sink, sink.outlines, whole=False)
+        trial.told["result"] = {
+            "read": report.tally.read,
+            "sent": len(sink.outlines),
+            "compared": compared,
+            "gone": len(sink.retired),
+            "withheld": report.tally.withheld,
+            "skipped": report.tally.skipped,
+            "skippedItems": [{"key": each.key, "reason": each.reason} for each in report.skipped],
+            "notices": list(report.notices),
+            "differences": differences[:DIFFERENCES_SHOWN],
+            "differing": len(differences),
+        }
+
+    return work
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    state = "failed" if finding.error is not None else "doubtful" if finding.doubtful else "ok"
+    todo = []
+    if isinstance(finding.error, ConfigError):
+        todo += [str(problem) for problem in finding.error.problems if str(problem) != finding.text]
+    if finding.error is not None and finding.error.hint:
+        todo.append(finding.error.hint)
+    return {"link": finding.link.value, "state": state, "text": finding.text, "todo": todo}
+
+
+def _issue(issue: Issue, found: Sample) -> dict[str, Any]:
+    judgement = found.judgements[issue.external_id]
+    sprints: Sequence[Any] = [each for each in issue.sprints if not each.previous] or issue.sprints
+    return {
+        "id": issue.display_id,
+        "name": issue.name,
+        "type": issue.type,
+        "status": issue.status,
+        "owner": issue.owner or "",
+        "sprint": sprints[0].name if sprints else "",
+        "changes": len(issue.history),
+        "history": judgement.verdict.value,
+        "url": issue.url,
+    }
+
+
+def _project(project: Project) -> dict[str, Any]:
+    return {"id": project.object_id, "name": project.name, "parent": project.parent, "open": project.open}

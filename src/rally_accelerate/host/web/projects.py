@@ -1,0 +1,168 @@
+"""Choosing projects: the workspace's tree with a box at each, from the form and back to it."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from rally_accelerate.config.form import as_typed
+from rally_accelerate.config.values import as_list
+from rally_accelerate.host.access import Role
+from rally_accelerate.host.drafts import Draft, Drafts
+from rally_accelerate.host.runs import Runs
+from rally_accelerate.host.stores import Stores
+from rally_accelerate.host.trials import Trials
+from rally_accelerate.host.web.forms import Form, large_form
+from rally_accelerate.host.web.render import missing, page
+from rally_accelerate.host.web.routing import actor_of, posted, shown
+from rally_accelerate.host.web.tryouts import DRAFTS, begin, form_address, stored_of
+
+PROJECTS, CHILDREN = "properties.projects", "properties.includeChildProjects"
+
+Project = Mapping[str, Any]
+
+
+class ProjectPages:
+    """The page of the tree."""
+
+    def __init__(self, stores: Stores, runs: Runs, trials: Trials, drafts: Drafts) -> None:
+        self._stores = stores
+        self._runs = runs
+        self._trials = trials
+        self._drafts = drafts
+
+    def routes(self) -> list[Route]:
+        """Their addresses."""
+        return [
+            *shown(f"{DRAFTS}/{{draft:str}}/projects", self.tree, role=Role.EDITOR),
+            posted(f"{DRAFTS}/{{draft:str}}/projects", self.chosen),
+        ]
+
+    async def tree(self, request: Request) -> Response:
+        """The tree, as far as it matches the search."""
+        actor = actor_of(request)
+        draft = self._drafts.of(actor, request.path_params["draft"])
+        trial = self._trials.of(actor, f"{draft.id}/projects") if draft is not None else None
+        if draft is None or trial is None:
+            return missing(request, "this draft, which is kept for an hour,")
+        told = {"workspace": None, **trial.shown()}
+        projects: Sequence[Project] = told.get("projects", ())
+        chosen, others = chosen_of(projects, _texts(draft))
+        search = request.query_params.get("search", "").strip()
+        rows = rows_of(projects, search=search)
+        here = {row["id"] for row in rows}
+        data = {
+            "title": "Choose projects",
+            "form": form_address(draft),
+            "again": f"{DRAFTS}/{draft.id}/projects",
+            "trial": {key: value for key, value in told.items() if key != "projects"},
+            "count": len(projects),
+            "rows": [{**row, "chosen": row["id"] in chosen} for row in rows],
+            # What a search hides stays chosen.
+            "unseen": [{"id": each["id"], "name": each["name"]} for each in projects if each["id"] in chosen - here],
+            "others": others,
+            "children": draft.values.get(CHILDREN) == "true",
+            "search": search,
+        }
+        return page(request, "projects.html", data)
+
+    async def chosen(self, request: Request) -> Response:
+        """Put the choice into the draft: then back to the form, or on with another search."""
+        actor, form = actor_of(request), await large_form(request)
+        draft = self._drafts.of(actor, request.path_params["draft"])
+        if draft is None:
+            return missing(request, "this draft, which is kept for an hour,")
+        if form.get("do") == "again":
+            stored = await stored_of(self._stores, draft)
+            begin("projects", draft, stored, trials=self._trials, runs=self._runs, actor=actor)
+            return RedirectResponse(f"{DRAFTS}/{draft.id}/projects", 303)
+        trial = self._trials.of(actor, f"{draft.id}/projects")
+        projects: Sequence[Project] = trial.shown().get("projects", ()) if trial is not None else ()
+        self._keep(request, draft, form, projects)
+        if form.get("do") == "search":
+            query = urlencode({"search": form.get("search", "")})
+            return RedirectResponse(f"{DRAFTS}/{draft.id}/projects?{query}", 303)
+        return RedirectResponse(form_address(draft), 303)
+
+    def _keep(self, request: Request, draft: Draft, form: Form, projects: Sequence[Project]) -> None:
+        ids = {int(text) for text in form.all("project") if text.isdecimal()}
+        texts = [*form.all("other"), *names_of(projects, ids)]
+        values = {
+            **draft.values,
+            PROJECTS: as_typed("projects", list(dict.fromkeys(texts))),
+            CHILDREN: "true" if form.get("children") else "false",
+        }
+        changed = replace(draft, values=values)
+        self._drafts.keep(
+            actor_of(request),
+            draft.integration_id,
+            values=changed.values,
+            secrets_typed=draft.secrets,
+            cleared=draft.cleared,
+            draft_id=draft.id,
+        )
+
+
+def rows_of(projects: Sequence[Project], *, search: str = "") -> list[dict[str, Any]]:
+    """The tree as rows in the order in which it is drawn, each with its depth.
+
+    Args:
+        projects: As Rally lists them; a parent that the user does not see makes a root.
+        search: Only projects whose name contains this, in any case, and what leads to them.
+    """
+    known = {each["id"]: each for each in projects}
+    below: dict[int | None, list[Project]] = defaultdict(list)
+    for each in sorted(projects, key=lambda one: (str(one["name"]).casefold(), one["id"])):
+        below[each["parent"] if each["parent"] in known else None].append(each)
+    wanted = search.casefold()
+    matching = {each["id"] for each in projects if wanted in str(each["name"]).casefold()}
+    leading = {its_id for match in matching for its_id in _way_up(match, known)}
+    rows: list[dict[str, Any]] = []
+    # Without recursion: who knows how deep a company goes. A ring of parents has no root, and is shown by nothing.
+    waiting: list[tuple[Project, int]] = [(each, 0) for each in reversed(below[None])]
+    while waiting:
+        each, depth = waiting.pop()
+        if each["id"] in leading:
+            rows.append({**each, "depth": min(depth, 12), "match": bool(wanted) and each["id"] in matching})
+            waiting += [(child, depth + 1) for child in reversed(below[each["id"]])]
+    return rows
+
+
+def chosen_of(projects: Sequence[Project], texts: Sequence[str]) -> tuple[set[int], list[str]]:
+    """Which projects the texts of the setting mean plainly, and the texts that mean something else: patterns, paths."""
+    names = Counter(str(each["name"]) for each in projects)
+    by_text = {str(each["id"]): each["id"] for each in projects}
+    by_text |= {str(each["name"]): each["id"] for each in projects if names[str(each["name"])] == 1}
+    chosen = {by_text[text] for text in texts if text in by_text}
+    return chosen, [text for text in texts if text not in by_text]
+
+
+def names_of(projects: Sequence[Project], ids: set[int]) -> Iterator[str]:
+    """What to write for the chosen projects: the name, or the ObjectID where the name would mean more than this one."""
+    names = Counter(str(each["name"]).casefold() for each in projects)
+    for each in projects:
+        if each["id"] in ids:
+            name = str(each["name"])
+            plain = names[name.casefold()] == 1 and name and not name.isdecimal() and " // " not in name
+            yield name if plain else str(each["id"])
+
+
+def _way_up(its_id: int, known: Mapping[int, Project]) -> Iterator[int]:
+    seen: set[int] = set()
+    step: int | None = its_id
+    while step is not None and step in known and step not in seen:
+        seen.add(step)
+        yield step
+        step = known[step]["parent"]
+
+
+def _texts(draft: Draft) -> list[str]:
+    try:
+        return list(as_list(draft.values.get(PROJECTS, "")))
+    except ValueError:
+        return []

@@ -1,0 +1,103 @@
+"""The way of the plug-in's page in a real Chromium: Plugins, Add Integration, Save; with scripts and without."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from support.processes import Simulator, host, simulator
+from support.signing_in import sign_in
+
+#: A loaded machine is slow, and without scripts a page is loaded again every few seconds only.
+PATIENCE = 60_000
+
+
+@pytest.fixture(scope="module")
+def rally() -> Iterator[Simulator]:
+    """One simulator for all cases; its world does not change."""
+    with simulator("--items", "200") as running:
+        yield running
+
+
+@pytest.fixture(params=["with scripts", "without scripts"])
+def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A page of either kind."""
+    context = browser.new_context(java_script_enabled=request.param == "with scripts")
+    context.set_default_timeout(PATIENCE)
+    yield context.new_page()
+    context.close()
+
+
+def test_an_integration_is_added_tried_and_run(tmp_path: Path, page: Page, rally: Simulator) -> None:
+    with host(tmp_path / "host.sqlite") as target:
+        sign_in(page, target)
+        page.get_by_role("link", name="Settings").click()
+        page.get_by_role("link", name="Plugins").click()
+        page.get_by_role("link", name="Add Integration").click()
+        page.get_by_role("button", name="Add", exact=True).click()
+        # Everything at once, the first mistake in focus.
+        page.get_by_text("2 things are not right yet").wait_for()
+        expect(page.get_by_label("Integration Name", exact=True)).to_be_focused()
+        page.get_by_label("Integration Name", exact=True).fill("my-rally")
+        page.get_by_label("URL", exact=True).fill(rally.url)
+        page.get_by_label("API Token", exact=True).fill("a wrong key")
+        page.get_by_role("button", name="Test connection").click()
+        page.get_by_text("The connection does not work yet").wait_for()
+        page.get_by_role("link", name="Back to the form").click()
+        assert page.get_by_label("Integration Name", exact=True).input_value() == "my-rally"
+        assert page.get_by_label("API Token", exact=True).input_value() == ""
+        page.get_by_label("API Token", exact=True).fill(rally.key)
+        page.get_by_role("button", name="Test connection").click()
+        page.get_by_text("The connection works.").wait_for()
+        page.get_by_role("link", name="Back to the form").click()
+
+        page.get_by_role("button", name="Choose projects").click()
+        page.get_by_label("Team Amber").check()
+        page.get_by_role("button", name="Use these projects").click()
+        assert page.get_by_label("Projects", exact=True).input_value() == "Team Amber"
+        assert not page.get_by_label("Extra filter", exact=True).is_visible()
+        page.get_by_label("Show hidden properties").check()
+        assert page.get_by_label("Extra filter", exact=True).is_visible()
+        page.get_by_role("button", name="Preview issues").click()
+        page.get_by_text("Nothing was stored").wait_for()
+        assert 0 < page.locator("tbody tr").count() <= 5
+        page.get_by_role("link", name="Back to the form").click()
+        page.get_by_role("button", name="Add", exact=True).click()
+
+        page.get_by_role("heading", name="my-rally").wait_for()
+        page.get_by_text("Online").wait_for()
+        page.get_by_role("link", name="Integrations", exact=True).first.click()
+        row = page.get_by_role("row", name=re.compile("my-rally"))
+        page.get_by_role("switch", name="my-rally enabled").click()
+        expect(page.get_by_role("switch", name="my-rally enabled")).to_have_attribute("aria-checked", "false")
+        expect(row).to_contain_text("Disabled")
+        page.locator("summary").click()
+        page.get_by_role("link", name="Edit").click()
+        assert page.get_by_label("API Token", exact=True).get_attribute("placeholder") == "••••"
+        assert rally.key not in page.content()
+
+
+def test_a_run_is_followed_and_its_log_is_searched(tmp_path: Path, page: Page, rally: Simulator) -> None:
+    with host(tmp_path / "host.sqlite") as target:
+        sign_in(page, target)
+        page.goto(f"{target.url}/settings/integrations/new")
+        page.get_by_label("Integration Name", exact=True).fill("never")
+        # Nothing listens there, and the run tries for minutes.
+        page.get_by_label("URL", exact=True).fill("http://127.0.0.1:9")
+        page.get_by_label("API Token", exact=True).fill("sample-key")
+        page.get_by_role("button", name="Add", exact=True).click()
+        page.get_by_role("button", name="Stop run").wait_for()
+        page.get_by_role("link", name="All its runs").click()
+        page.locator("tbody th a").first.click()
+        page.get_by_role("button", name="Stop").click()
+        page.locator(".badge", has_text="interrupted").wait_for()
+        page.get_by_label("Level").select_option("WARNING")
+        page.get_by_role("button", name="Show").click()
+        lines = page.locator(".lines li")
+        assert "stopped" in lines.last.inner_text()
+        assert all("INFO" not in text for text in lines.all_inner_texts())
+        with page.expect_download() as download:
+            page.get_by_role("link", name="Download").click()
+        assert download.value.suggested_filename.endswith(".txt")

@@ -1,0 +1,251 @@
+"""Runs: every one is kept for a while, found by filter and page, followed while it goes on, and its log searched."""
+
+import asyncio
+import logging
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import sqlalchemy as sa
+
+from rally_accelerate.config.redact import Redactor
+from rally_accelerate.host import runlog
+from rally_accelerate.host.app import Host
+from rally_accelerate.host.store.database import Database
+from rally_accelerate.host.store.executions import Retention
+from rally_accelerate.host.store.lines import Line
+from rally_accelerate.host.store.tables import execution_lines, executions
+from rally_accelerate.host.store.values import ms
+from support.asked import Asked, signed_in
+
+NEVER = {"baseUrl": "http://127.0.0.1:9", "apiKey": "planted-secret-1", "retrySeconds": 3600}
+
+REPORT = {
+    "seconds": 1.0,
+    "read": 10,
+    "uploaded": 4,
+    "unchanged": 5,
+    "skipped": 1,
+    "removed": 0,
+    "withheld": 0,
+    "histories": {"complete": 4, "incomplete": 0, "unverifiable": 0},
+    "skippedItems": [{"key": "US7", "reason": "it is <odd>"}],
+    "requests": {"rally": 12, "accelerate": 3},
+    "retries": {"rally": 2, "accelerate": 1},
+    "bytes": {"received": 2_500_000, "uploaded": 900},
+    "notices": ["A notice."],
+    "error": None,
+}
+
+
+async def made(asked: Asked, its_id: str, outcome: str, *, days_ago: float = 0) -> str:
+    """A run that ended some time ago; its id."""
+    key = await asked.host.stores.executions.begin(its_id, job_name="syncRallyDataEvent")
+    await asked.host.stores.executions.end(key, outcome=outcome, report=REPORT)
+    started = ms(datetime.now(UTC) - timedelta(days=days_ago))
+    async with asked.host.stores.database.writing() as connection:
+        await connection.execute(sa.update(executions).where(executions.c.id == key).values(started=started))
+    return key
+
+
+async def listed(asked: Asked, query: str = "") -> list[str]:
+    """The ids of every run of a list, page after page."""
+    found: list[str] = []
+    more = f"?{query}" if query else ""
+    while True:
+        page = (await asked.http.get(f"/executions.json{more}")).json()
+        found += [each["id"] for each in page["executions"]]
+        if not page["more"]:
+            return found
+        more = page["more"]
+
+
+async def test_runs_are_filtered_and_paged_by_key(asked: Asked) -> None:
+    assert "Nothing has run yet" in (await asked.http.get("/executions")).text
+    one = await asked.host.add_integration({"name": "one", "properties": NEVER})
+    two = await asked.host.add_integration({"name": "two", "properties": NEVER})
+    failed = await made(asked, one, "failed", days_ago=3)
+    others = [await made(asked, two, "complete") for _ in range(120)]
+    # Several began in the same millisecond.
+    assert sorted(await listed(asked)) == sorted([failed, *others])
+    assert await listed(asked, f"integration={one}") == [failed]
+    assert await listed(asked, "outcome=failed") == [failed]
+    assert await listed(asked, "outcome=running") == []
+    day = f"{datetime.now(UTC) - timedelta(days=3):%Y-%m-%d}"
+    assert await listed(asked, f"from={day}&to={day}") == [failed]
+    assert failed not in await listed(asked, f"from={datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}")
+    assert len(await listed(asked, "outcome=nonsense&from=never&after=x-")) == 121
+
+
+async def test_one_run_tells_its_whole_account(asked: Asked) -> None:
+    its_id = await asked.host.add_integration({"name": "one", "properties": NEVER})
+    key = await made(asked, its_id, "partial")
+    text = (await asked.http.get(f"/executions/{key}")).text
+    for told in ("US7", "it is &lt;odd&gt;", "A notice.", "2.5 MB", "900 bytes", ">2<", ">1<", ">12<"):
+        assert told in text, told
+    assert "<odd>" not in text
+    assert "refresh" not in text
+
+
+async def with_log(asked: Asked) -> str:
+    """A run with a log."""
+    its_id = await asked.host.add_integration({"name": "one", "properties": NEVER})
+    key = await made(asked, its_id, "complete")
+    now = datetime.now(UTC)
+    words = [("INFO", "first <b>"), ("WARNING", "slow 100%"), ("ERROR", "broken"), ("INFO", "last")]
+    await asked.host.stores.lines.append(key, [Line(now, level, text) for level, text in words], after=0)
+    return key
+
+
+async def texts(asked: Asked, address: str) -> list[str]:
+    """The lines of a page."""
+    return [line["text"] for line in (await asked.http.get(address)).json()["log"]]
+
+
+async def test_a_log_is_searched_by_level_and_text_and_downloaded(asked: Asked) -> None:
+    key = await with_log(asked)
+    assert await texts(asked, f"/executions/{key}.json") == ["first <b>", "slow 100%", "broken", "last"]
+    assert await texts(asked, f"/executions/{key}.json?level=WARNING") == ["slow 100%", "broken"]
+    assert await texts(asked, f"/executions/{key}.json?text=SLOW") == ["slow 100%"]
+    assert await texts(asked, f"/executions/{key}.json?text=%25") == ["slow 100%"]
+    assert await texts(asked, f"/executions/{key}.json?level=ERROR&text=slow") == []
+    page = (await asked.http.get(f"/executions/{key}?level=WARNING")).text
+    assert 'class="error"' in page
+    assert "<b>" not in page.replace("<body>", "")
+    answer = await asked.http.get(f"/executions/{key}/log.txt")
+    assert answer.headers["content-disposition"].startswith("attachment; filename=")
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert [line.split(maxsplit=3)[3] for line in answer.text.splitlines()] == [
+        "first <b>",
+        "slow 100%",
+        "broken",
+        "last",
+    ]
+
+
+async def test_a_long_log_is_told_in_pages(asked: Asked) -> None:
+    key = await with_log(asked)
+    now = datetime.now(UTC)
+    await asked.host.stores.lines.append(key, [Line(now, "INFO", f"line {n}") for n in range(2500)], after=4)
+    seen: list[str] = []
+    more = ""
+    while True:
+        page = (await asked.http.get(f"/executions/{key}.json{more}")).json()
+        seen += [line["text"] for line in page["log"]]
+        more = page["more"]
+        if not more:
+            break
+    assert len(seen) == 2504
+    assert seen[-1] == "line 2499"
+
+
+async def test_a_run_that_goes_on_is_followed_and_stopped(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runlog, "SECONDS", 0.01)
+    its_id = await asked.host.add_integration({"name": "one", "properties": NEVER})
+    asked.host.schedule.run_soon(its_id)
+    while not (running := asked.host._runs.running(its_id)):  # noqa: ASYNC110 - likewise
+        await asyncio.sleep(0.01)
+    address = f"/executions/{running.execution_id}"
+
+    async def account() -> dict[str, Any]:
+        found: dict[str, Any] = (await asked.http.get(f"{address}.json")).json()
+        return found
+
+    # Its first words can be read while it goes on.
+    while not (await account())["log"]:  # noqa: ASYNC110 - what the page shows is what is waited for
+        await asyncio.sleep(0.01)
+    told = await account()
+    assert told["execution"]["outcome"] == "running"
+    assert "of 0 items" in told["execution"]["progress"]["text"]
+    page = (await asked.http.get(address)).text
+    assert 'id="live"' in page
+    assert '<noscript><meta http-equiv="refresh"' in page
+    assert f'action="{address}/stop"' in page
+    assert await listed(asked, "outcome=running") == [running.execution_id]
+    assert (await asked.http.post(f"{address}/stop")).headers["location"] == address
+    assert (await account())["execution"]["outcome"] == "interrupted"
+    assert 'id="live"' not in (await asked.http.get(address)).text
+    # What has ended is not stopped again, nor is its successor.
+    asked.host.schedule.run_soon(its_id)
+    while not asked.host.schedule.running(its_id):  # noqa: ASYNC110 - nothing in the product needs an event for it
+        await asyncio.sleep(0.01)
+    await asked.http.post(f"{address}/stop")
+    assert asked.host.schedule.running(its_id)
+
+
+async def test_graphql_tells_the_same_log(asked: Asked) -> None:
+    key = await with_log(asked)
+    data = await asked.data("query one($id: ID!) { integrationExecutionById(_id: $id) { log } }", id=key)
+    assert data["integrationExecutionById"]["log"] == (await asked.http.get(f"/executions/{key}/log.txt")).text
+
+
+async def test_runs_are_kept_by_count_and_by_age(tmp_path: Path) -> None:
+    retention = Retention(runs=3, days=10)
+    async with Host.open(tmp_path / "host.sqlite", retention=retention) as host:
+        transport = httpx2.ASGITransport(app=host.app())
+        asked = Asked(host, httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1"), "")
+        await signed_in(host, asked.http)
+        one = await host.add_integration({"name": "one", "properties": NEVER})
+        two = await host.add_integration({"name": "two", "properties": NEVER})
+        old = await made(asked, two, "complete", days_ago=11)
+        await host.stores.lines.append(old, [Line(datetime.now(UTC), "INFO", "x")], after=0)
+        for _ in range(5):
+            await made(asked, one, "complete")
+        assert len(await host.stores.executions.of(one, limit=10)) == 3
+        assert await host.stores.executions.of(two) == []
+        async with host.stores.database.reading() as connection:
+            count = sa.select(sa.func.count()).select_from(execution_lines)
+            assert (await connection.execute(count)).scalar_one() == 0
+        assert "latest 3 runs" in (await asked.http.get("/executions")).text
+        await asked.http.aclose()
+
+
+async def test_a_run_may_not_fill_the_disk_with_its_log(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runlog, "MOST_LINES", 5)
+    key = await with_log(asked)
+    async with asked.host.stores.database.writing() as connection:
+        await connection.execute(sa.delete(execution_lines))
+    product = logging.getLogger("rally_accelerate.sample")
+    async with runlog.recorded(asked.host.stores.lines, key, Redactor(["planted-secret"]), level=logging.INFO):
+        product.debug("not wanted")
+        for number in range(20):
+            product.info("line %d planted-secret", number)
+        product.error("still told")
+    found = [line.text for line in await asked.host.stores.lines.of(key)]
+    assert found == [*(f"line {number} ***" for number in range(5)), runlog.TOO_MANY, "still told"]
+
+
+async def test_logs_of_earlier_versions_become_lines(tmp_path: Path) -> None:
+    from alembic import command  # noqa: PLC0415 - only this test goes back in time
+    from alembic.config import Config  # noqa: PLC0415
+
+    from rally_accelerate.host.store.database import MIGRATIONS  # noqa: PLC0415
+    from rally_accelerate.host.store.lines import Lines  # noqa: PLC0415
+
+    path = tmp_path / "old.sqlite"
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["url"] = f"sqlite:///{path}"
+    command.upgrade(config, "0004")
+    old = sa.create_engine(f"sqlite:///{path}")
+    with old.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO integrations (id, tenant_id, name, type, display_name, logging_level, disabled, show_hidden, "
+            "properties, created) VALUES ('i', 't', 'n', 'y', 'd', 'INFO', 0, 0, '{}', 5)"
+        )
+        log = "2026-01-31 08:00:00,123 WARNING slow\nTraceback\n2026-01-31 08:00:01,000 INFO    done: 3 read"
+        connection.exec_driver_sql(
+            "INSERT INTO executions (id, integration_id, job_name, started, log) VALUES ('e', 'i', 'j', 5, ?)",
+            (log,),
+        )
+    old.dispose()
+    database = await Database.open(path)
+    found = await Lines(database).of("e")
+    assert [(line.level, line.text) for line in found] == [
+        ("WARNING", "slow"),
+        ("INFO", "Traceback"),
+        ("INFO", "done: 3 read"),
+    ]
+    await database.close()

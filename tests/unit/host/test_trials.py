@@ -1,0 +1,69 @@
+"""A trial tells what it finds while it goes on, masks secrets, ends in time, and is its author's alone."""
+
+import asyncio
+from typing import Any
+
+from rally_accelerate.config.redact import Redactor
+from rally_accelerate.errors import ConfigError, Problem
+from rally_accelerate.host.access import Actor, Role
+from rally_accelerate.host.trials import Trial, Trials
+
+ADA = Actor("1", "Ada", Role.EDITOR)
+SECRET = "planted-secret"
+
+
+async def ended(trials: Trials, work: Any, **more: Any) -> dict[str, Any]:
+    """What a trial told at its end."""
+    trial = trials.begin(ADA, "x", work, redactor=Redactor([SECRET]), **more)
+    assert trial.task is not None
+    await asyncio.gather(trial.task, return_exceptions=True)
+    return trial.shown()
+
+
+async def test_what_is_told_and_what_fails_holds_no_secret() -> None:
+    async def work(trial: Trial) -> None:
+        trial.told["lines"] = [{"text": f"echo {SECRET}", SECRET: 1}]
+        raise ConfigError(f"no {SECRET}", problems=[Problem("a.b", SECRET)], hint="Do it.")
+
+    shown = await ended(Trials(), work)
+    assert shown["lines"][0]["text"] == "echo ***"
+    assert shown["failure"] == {"message": "no ***", "hint": "Do it.", "problems": ["a.b: ***"]}
+    assert not shown["running"]
+
+
+async def test_what_takes_too_long_is_given_up() -> None:
+    async def work(_: Trial) -> None:
+        await asyncio.Event().wait()
+
+    shown = await ended(Trials(), work, seconds=0.01)
+    assert "given up" in shown["failure"]["message"]
+
+
+async def test_a_fault_of_our_own_is_told_without_its_details() -> None:
+    async def work(_: Trial) -> None:
+        raise ZeroDivisionError("inside")
+
+    shown = await ended(Trials(), work)
+    assert "rally-accelerate itself" in shown["failure"]["message"]
+    assert "inside" not in str(shown)
+
+
+async def test_trials_give_way_and_are_their_authors_alone() -> None:
+    async def work(_: Trial) -> None:
+        await asyncio.Event().wait()
+
+    trials = Trials()
+    first = trials.begin(ADA, "0", work, redactor=Redactor(()))
+    for number in range(1, 30):
+        trials.begin(ADA, str(number), work, redactor=Redactor(()))
+    assert trials.of(ADA, "0") is None
+    assert trials.of(Actor("2", "Bob", Role.ADMIN), "29") is None
+    last = trials.of(ADA, "29")
+    assert last is not None
+    assert last.running
+    trials.stop(ADA, "29")
+    await asyncio.sleep(0)
+    await trials.close()
+    assert first.task is not None
+    assert first.task.cancelled()
+    assert last.shown()["failure"]["message"] == "It was stopped."
