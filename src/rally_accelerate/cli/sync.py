@@ -106,7 +106,6 @@ def sync(
         file_of_states = (
             None if dry_run and not path.exists() else stack.enter_context(StateFile(path, read_only=dry_run))
         )
-        gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS, 20, 100)
         debug = bool(click.get_current_context().find_root().params.get("debug"))
         runner = _Runner(loaded, file_of_states, dry_run=dry_run, again=resync, as_json=as_json, debug=debug)
         if once or dry_run or resync:
@@ -143,14 +142,18 @@ class _Runner:
         while True:
             began = loop.time()
             await self.once()
-            # Seldom looked for while a run goes on, so that a quiet service does not grow from one to the next.
-            gc.collect()
             # From start to start: a long run does not push the schedule.
             await asyncio.sleep(max(0.0, began + interval.total_seconds() - loop.time()))
 
     async def once(self) -> int:
         """Run every integration once, one after the other, and tell the worst exit code."""
-        codes = [await self._run(one.integration) for one in self._loaded]
+        usual = gc.get_threshold()
+        gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS, *usual[1:])
+        try:
+            codes = [await self._run(one.integration) for one in self._loaded]
+        finally:
+            # A service that waits for its next run does not grow.
+            gc.set_threshold(*usual)
         return min(codes, key=WORST_FIRST.index)
 
     async def _run(self, integration: Integration) -> int:
