@@ -111,7 +111,7 @@ def _top(name: str, value: Any) -> set[Fact]:
     if name in UNTOLD:
         if name == "history" or isinstance(value, str):
             return set()
-        return {_length(name, value)} if isinstance(value, list | tuple) else {Fact(name, Kind.ODD)}
+        return set(_length(name, value)) if isinstance(value, list | tuple) else {Fact(name, Kind.ODD)}
     if name in OBJECTS and not isinstance(value, Mapping):
         return {Fact(name, Kind.ODD)}
     found: dict[tuple[str, str, Kind], Fact] = {}
@@ -131,7 +131,9 @@ def _walk(name: str, held: Any, depth: int, members: frozenset[str] | None) -> I
         yield Fact(name, Kind.ODD)
         return
     if isinstance(held, list | tuple):
-        yield _length(name, held)
+        if depth == 0 or (depth == 1 and name.partition(".")[0] in OBJECTS):
+            # The lengths of others are not asked of facts: see ``dql/sql.py``.
+            yield from _length(name, held)
         for each in _opened(held):
             if isinstance(each, Mapping):
                 yield from _object(name, each, depth, members)
@@ -201,9 +203,10 @@ def _scalar(name: str, held: Any) -> Fact:
     return Fact(name, Kind.ODD)
 
 
-def _length(name: str, held: Any) -> Fact:
-    length = len(held)
-    return Fact(f"{name}.{COUNT}", Kind.NUMBER, str(length), number=float(length), moment=float(length))
+def _length(name: str, held: Any) -> Iterator[Fact]:
+    """The length of a list, if it is not empty: of what is missing the length is 0 anyhow."""
+    if length := len(held):
+        yield Fact(f"{name}.{COUNT}", Kind.NUMBER, str(length), number=float(length), moment=float(length))
 
 
 def _can_be_asked(key: str) -> bool:

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rally_accelerate.dql import sql
+from rally_accelerate.dql.facts import Kind
 from rally_accelerate.dql.tree import Query
 from rally_accelerate.host.store import marks, sqlite
 from rally_accelerate.host.store.columns import Columns
@@ -235,7 +236,7 @@ class Search:
         key = ("words", words)
         found = self._kept.get(mark, key)
         if found is None:
-            numbers = (await connection.execute(sqlite.with_words(words))).scalars() if words else ()
+            numbers = (await connection.execute(sqlite.with_words(words))).scalars().all() if words else ()
             found = of_numbers(numbers, size)
             self._kept.put(mark, key, found)
         return found
@@ -256,7 +257,7 @@ def matching(connection: sa.Connection, query: Query, *, now: datetime) -> Seque
     for start in range(0, len(wanted), NAMES_AT_ONCE):
         some = fact_names.c.name.in_(wanted[start : start + NAMES_AT_ONCE])
         ids |= {row.name: row.id for row in connection.execute(sa.select(fact_names).where(some))}
-    its_odd = facts.c.name.in_(ids.values()) & (facts.c.folded == "") & (facts.c.kind == sql.Kind.ODD.value)
+    its_odd = facts.c.name.in_(ids.values()) & (facts.c.folded == "") & (facts.c.kind == Kind.ODD.value)
     odd = set(connection.execute(sa.select(facts.c.name).where(its_odd).distinct()).scalars()) if ids else set()
     known = sql.Known(
         issue=issues.c.number,

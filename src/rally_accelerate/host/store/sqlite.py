@@ -75,7 +75,12 @@ def asked(leaf: Comparison, *, now: datetime) -> sa.ColumnElement[bool]:
 
 def _written(leaf: Comparison) -> str:
     values = [
-        (value.text, value.number, value.age and value.age.total_seconds(), value.instant and value.instant.isoformat())
+        (
+            value.text,
+            value.number,
+            None if value.age is None else value.age.total_seconds(),
+            None if value.instant is None else value.instant.isoformat(),
+        )
         for value in leaf.values
     ]
     return orjson.dumps((leaf.path, leaf.operator.value, values)).decode()

@@ -4,12 +4,14 @@ The history has a table of its own, one row per change: metrics and queries ask 
 found by index where JSON would have to be read whole.
 """
 
+from typing import Any
+
 from sqlalchemy import (
-    DDL,
     JSON,
     BigInteger,
     Boolean,
     Column,
+    Connection,
     Float,
     ForeignKey,
     Index,
@@ -269,5 +271,10 @@ facts = Table(
     sqlite_with_rowid=False,
 )
 
+
+def _make_words(_: MetaData, connection: Connection, **__: Any) -> None:
+    connection.exec_driver_sql(CREATE_WORDS)
+
+
 # Made with the tables wherever they are made.
-event.listen(metadata, "after_create", DDL(CREATE_WORDS))
+event.listen(metadata, "after_create", _make_words)

@@ -141,7 +141,7 @@ def _known(connection: sa.Connection, tracker_id: str, keys: Sequence[str]) -> d
 
 
 def _apply(connection: sa.Connection, changes: _Changes) -> None:
-    # The driver takes the long lists as they are: making statements of SQLAlchemy for each row takes longer than SQLite.
+    # The driver takes the long lists as they are: SQLAlchemy takes longer to bind a row than SQLite to write it.
     many: list[tuple[str, Sequence[tuple[Any, ...]]]] = [
         ("INSERT INTO issue_contents (number, content) VALUES (?, ?)", changes.contents),
         ("UPDATE issue_contents SET content = ? WHERE number = ?", changes.old_contents),
@@ -154,7 +154,7 @@ def _apply(connection: sa.Connection, changes: _Changes) -> None:
     if changes.inserted:
         connection.execute(sa.insert(issues), changes.inserted)
     if changes.updated:
-        fresh = {name: sa.bindparam(name) for name in changes.updated[0] if name != "its_number"}
+        fresh: dict[str, Any] = {name: sa.bindparam(name) for name in changes.updated[0] if name != "its_number"}
         update = sa.update(issues).where(issues.c.number == sa.bindparam("its_number")).values(fresh)
         connection.execute(update, changes.updated)
     for statement, rows in many:
