@@ -16,7 +16,18 @@ TYPES = ("Story", "Defect", "Feature", "Task", "Epic")
 PRIORITIES = ("None", "Low", "Normal", "High Attention", "Resolve Immediately")
 FIRST = ("Ann", "Ben", "Carla", "Dinesh", "Eva", "Femi", "Grace", "Hiro", "Ines", "Jón", "Kofi", "Lena", "Mei", "Nils")
 LAST = ("Abara", "Bakker", "Cohen", "Dvořák", "Eriksson", "Fuentes", "Gupta", "Haas", "Ito", "Jensen", "Kaya", "Löwe")
-WORDS = ["account", "address", "alert", "archive", "balance", "batch", "billing", "browser", "budget", "button", "cache", "calendar", "card", "cart", "chart", "checkout", "claim", "client", "column", "confirm", "contract", "coupon", "credit", "customer", "dashboard", "deadline", "delivery", "device", "discount", "document", "draft", "email", "error", "export", "filter", "folder", "form", "gateway", "header", "history", "import", "index", "invoice", "item", "label", "ledger", "limit", "list", "login", "mailing", "margin", "market", "menu", "message", "meter", "mobile", "notice", "number", "offer", "order", "page", "partner", "password", "payment", "period", "phone", "portal", "price", "printer", "profile", "query", "quota", "rate", "receipt", "record", "refund", "region", "report", "request", "reset", "return", "review", "role", "route", "rule", "sample", "scanner", "schedule", "screen", "search", "sensor", "server", "session", "shipping", "signal", "statement", "stock", "supplier", "survey", "table", "tariff", "tax", "template", "terminal", "ticket", "timer", "token", "total", "tracker", "transfer", "translation", "trial", "update", "upload", "usage", "vendor", "view", "voucher", "warehouse", "warning", "widget", "workflow"]
+SAID = (
+    "account address alert archive balance batch billing browser budget button cache calendar card cart "
+    "chart checkout claim client column confirm contract coupon credit customer dashboard deadline "
+    "delivery device discount document draft email error export filter folder form gateway header history "
+    "import index invoice item label ledger limit list login mailing margin market menu message meter "
+    "mobile notice number offer order page partner password payment period phone portal price printer "
+    "profile query quota rate receipt record refund region report request reset return review role route "
+    "rule sample scanner schedule screen search sensor server session shipping signal statement stock "
+    "supplier survey table tariff tax template terminal ticket timer token total tracker transfer "
+    "translation trial update upload usage vendor view voucher warehouse warning widget workflow "
+)
+WORDS = SAID.split()
 PEOPLE = [f"{first} {last}" for first in FIRST for last in LAST]
 PROJECTS = [f"{word.title()} Team {number}" for number, word in enumerate(WORDS[:60])]
 LABELS = [f"{word}-{number}" for number, word in enumerate(WORDS[60:120])]

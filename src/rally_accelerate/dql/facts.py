@@ -10,6 +10,7 @@ What is stored was made by this module: whoever changes it must have a migration
 import math
 from collections.abc import Iterator, Mapping
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from rally_accelerate.dql.matches import COUNT, as_milliseconds, as_number
@@ -196,11 +197,17 @@ def _scalar(name: str, held: Any) -> Fact:
         case int() | float() if _is_exact(held):
             return Fact(name, Kind.NUMBER, str(held).casefold(), number=float(held), moment=float(held))
         case str() if _fits(held):
-            number = as_number(held)
-            if number is not None and not math.isfinite(number):
-                return Fact(name, Kind.ODD)
-            return Fact(name, Kind.TEXT, held.casefold(), number=number, moment=as_milliseconds(held))
+            return _text(name, held)
     return Fact(name, Kind.ODD)
+
+
+# The same texts come again and again: of a status, a person, a project.
+@lru_cache(maxsize=8_192)
+def _text(name: str, held: str) -> Fact:
+    number = as_number(held)
+    if number is not None and not math.isfinite(number):
+        return Fact(name, Kind.ODD)
+    return Fact(name, Kind.TEXT, held.casefold(), number=number, moment=as_milliseconds(held))
 
 
 def _length(name: str, held: Any) -> Iterator[Fact]:

@@ -7,8 +7,8 @@ from the issues that were uploaded since, found by their mark; ten columns of 20
 import asyncio
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable
-from itertools import compress
+from collections.abc import Callable, Iterable, Sequence
+from itertools import compress, repeat
 from typing import Any
 
 import orjson
@@ -42,15 +42,14 @@ class Column:
         self.values: list[tuple[str, ...]] = []
         self._known: dict[str | None, int] = {}
 
-    def put(self, number: int, held: str | None) -> None:
-        """What an issue has now."""
-        code = self._known.get(held)
-        if code is None:
-            code = self._known[held] = len(self.values)
-            self.values.append(() if held is None else self._values_of(held))
-        if number >= len(self.codes):
-            self.codes.extend([0] * (number + 1 - len(self.codes)))
-        self.codes[number] = code
+    def put(self, numbers: Sequence[int], held: Sequence[str | None]) -> None:
+        """What issues have now; their numbers are below the length of the column."""
+        for text in set(held) - self._known.keys():
+            self._known[text] = len(self.values)
+            self.values.append(() if text is None else self._values_of(text))
+        codes, code_of = self.codes, self._known
+        for number, text in zip(numbers, held, strict=True):
+            codes[number] = code_of[text]
 
     def having(self, wanted: Iterable[str]) -> bytes:
         """The issues that have one of some values."""
@@ -111,17 +110,21 @@ class Columns:
                 return
             mark, number = rows[-1].mark, rows[-1].number
 
-    def _put(self, rows: Iterable[Any]) -> None:
-        columns = list(self.of.values())
-        for number, _, since, *held in rows:
-            if number >= len(self._members):
-                more = number + 1 - len(self._members)
-                self._members.extend(bytes(more))
-                self.since.extend([0] * more)
+    def _put(self, rows: Sequence[Any]) -> None:
+        if not rows:
+            return
+        numbers, _, since, *held = zip(*rows, strict=True)
+        more = max(numbers) + 1 - len(self._members)
+        if more > 0:
+            self._members.extend(bytes(more))
+            self.since.extend(repeat(0, more))
+            for column in self.of.values():
+                column.codes.extend(repeat(0, more))
+        for number, moment in zip(numbers, since, strict=True):
             self._members[number] = 1
-            self.since[number] = since
-            for column, text in zip(columns, held, strict=True):
-                column.put(number, text)
+            self.since[number] = moment
+        for column, texts in zip(self.of.values(), held, strict=True):
+            column.put(numbers, texts)
 
     @property
     def members(self) -> bytes:

@@ -11,10 +11,15 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from rally_accelerate.host.store import sqlite
+from rally_accelerate.host.store.members import numbers_of
 from rally_accelerate.host.store.tables import issues
 
 #: A set of so few is sorted; a larger one is met soon enough on the way along the order's index.
-FEW = 900
+FEW = 10_000
+
+#: Databases know no larger integers.
+LARGEST = 1 << 62
 
 #: How far the index is walked at once: first for a page that is filled soon, then for sets that lie far behind.
 FIRST_STEP = 500
@@ -60,16 +65,19 @@ class Place:
         except (ValueError, binascii.Error):
             return None
         match told:
-            case [order.column, order.descending, 0 | 1 | 2 as part, value, int() as number] if _can_be(part, value):
-                # SQLite knows no larger integers.
-                return cls(Part(part), value, number) if 0 <= number < 1 << 62 else None
+            case [order.column, order.descending, 0 | 1 | 2 as part, value, int() as number] if _can_be(
+                part, value, order
+            ):
+                return cls(Part(part), value, number) if 0 <= number < LARGEST else None
         return None
 
 
-def _can_be(part: int, value: Any) -> bool:
+def _can_be(part: int, value: Any, order: Order) -> bool:
     if part != Part.VALUED:
         return value is None
-    return isinstance(value, str) or (isinstance(value, int | float) and abs(value) < 1 << 62)
+    if isinstance(issues.c[order.column].type, sa.Text):
+        return isinstance(value, str)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
 
 
 async def picked(
@@ -116,9 +124,9 @@ def _has(members: bytes | None, number: int) -> bool:
 
 
 async def _sorted(connection: AsyncConnection, members: bytes, order: Order, after: Place | None) -> list[Place]:
-    numbers = [number for number, is_in in enumerate(members) if is_in]
     column = issues.c[order.column]
-    rows = (await connection.execute(sa.select(column, issues.c.number).where(issues.c.number.in_(numbers)))).all()
+    is_in = sqlite.among(issues.c.number, numbers_of(members))
+    rows = (await connection.execute(sa.select(column, issues.c.number).where(is_in))).all()
     valued = sorted(((value, number) for value, number in rows if value is not None), reverse=order.descending)
     empty = sorted((number for value, number in rows if value is None), reverse=order.descending)
     places = [Place(Part.VALUED, value, number) for value, number in valued]
@@ -129,9 +137,6 @@ async def _sorted(connection: AsyncConnection, members: bytes, order: Order, aft
 def _is_behind(place: Place, after: Place, order: Order) -> bool:
     if place.part is not after.part:
         return place.part > after.part
-    if isinstance(place.value, str) is not isinstance(after.value, str):
-        # A key that somebody made up.
-        return True
     key, its = ((after.value, after.number), (place.value, place.number))
     if place.part is Part.EMPTY:
         return place.number < after.number if order.descending else place.number > after.number

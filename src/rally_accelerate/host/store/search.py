@@ -236,7 +236,7 @@ class Search:
         key = ("words", words)
         found = self._kept.get(mark, key)
         if found is None:
-            numbers = (await connection.execute(sqlite.with_words(words))).scalars().all() if words else ()
+            numbers = await connection.run_sync(_told, sqlite.with_words(words)) if words else ()
             found = of_numbers(numbers, size)
             self._kept.put(mark, key, found)
         return found
@@ -272,7 +272,14 @@ def matching(connection: sa.Connection, query: Query, *, now: datetime) -> Seque
         },
         asked=lambda leaf: sqlite.asked(leaf, now=now),
     )
-    return connection.execute(sa.select(issues.c.number).where(sql.condition(query, known, now=now))).scalars().all()
+    return _told(connection, sa.select(issues.c.number).where(sql.condition(query, known, now=now)))
+
+
+def _told(connection: sa.Connection, query: sa.Select[Any]) -> Sequence[int]:
+    """The numbers that a query finds: hundreds of thousands come fastest as one text."""
+    number = query.subquery().c.number
+    text = connection.execute(sa.select(sa.func.aggregate_strings(sa.cast(number, sa.Text), ","))).scalar_one()
+    return list(map(int, text.split(","))) if text else ()
 
 
 async def _called(connection: AsyncConnection, text: str) -> Sequence[int]:

@@ -21,6 +21,10 @@ CACHE_KIB = 16_384
 MAPPED_BYTES = 1 << 30
 
 
+#: Pages of the write-ahead log after which a writer brings them into the file: an upload is some thousands.
+CHECKPOINT_PAGES = 8_000
+
+
 def by_hand(connection: Any, _: Any = None) -> None:
     """Keep the driver from beginning transactions by itself: a writer begins as one, or two of them could deadlock."""
     connection.isolation_level = None
@@ -36,6 +40,7 @@ def prepare(connection: Any, _: Any = None) -> None:
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
     cursor.execute(f"PRAGMA mmap_size={MAPPED_BYTES}")
+    cursor.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
     cursor.close()
 
 
@@ -132,7 +137,7 @@ def _all(connection: sa.Connection, statement: str, rows: list[tuple[int, str]])
         connection.exec_driver_sql(statement, rows)
 
 
-def with_words(words: Sequence[str]) -> sa.Select[tuple[int]]:
+def with_words(words: Sequence[str]) -> sa.Select[Any]:
     """The numbers of the issues that have all of some folded words, or words that begin so."""
     # Longer than one letter, a word may be the beginning of one. Within quotes nothing has a meaning of its own.
     asked_for = " AND ".join(f'"{word}"*' if len(word) > 1 else f'"{word}"' for word in words)
@@ -140,3 +145,9 @@ def with_words(words: Sequence[str]) -> sa.Select[tuple[int]]:
         words=asked_for
     )
     return sa.select(found.columns(sa.column("number", sa.Integer)).subquery().c.number)
+
+
+def among(column: sa.ColumnElement[int], numbers: Iterable[int]) -> sa.ColumnElement[bool]:
+    """Whether a column has one of many numbers, more than a statement may have parameters."""
+    each = sa.func.json_each(to_json(list(numbers))).table_valued("value")
+    return column.in_(sa.select(each.c.value))

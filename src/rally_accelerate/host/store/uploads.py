@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
 import sqlalchemy as sa
 
 from rally_accelerate.dql.facts import Fact
@@ -86,11 +87,15 @@ def write(connection: sa.Connection, tracker_id: str, upload: Sequence[Prepared]
         row = {**one.row, "mark": mark}
         body = sqlite.to_json(one.content)
         if one.external_id in known:
-            number, old = known[one.external_id]
-            old_facts, old_words = facts_of(old), words_of(old)
+            number, old_body = known[one.external_id]
             changes.updated.append({**row, "its_number": number})
-            changes.old_contents.append((body, number))
             changes.old_histories.append((number,))
+            changes.histories += ((number, position, *entry) for position, entry in enumerate(one.history))
+            if old_body == body:
+                continue
+            old = orjson.loads(old_body)
+            old_facts, old_words = facts_of(old), words_of(old)
+            changes.old_contents.append((body, number))
             changes.old_facts += ((number, fact) for fact in old_facts - one.facts)
             changes.facts += ((number, fact) for fact in one.facts - old_facts)
             if old_words != one.words:
@@ -102,7 +107,7 @@ def write(connection: sa.Connection, tracker_id: str, upload: Sequence[Prepared]
             changes.contents.append((number, body))
             changes.facts += ((number, fact) for fact in one.facts)
             changes.words.append((number, one.words))
-        changes.histories += ((number, position, *entry) for position, entry in enumerate(one.history))
+            changes.histories += ((number, position, *entry) for position, entry in enumerate(one.history))
     _apply(connection, changes)
 
 
@@ -129,14 +134,15 @@ def remove(connection: sa.Connection, tracker_id: str, *, most: int) -> bool:
     return len(found) == most
 
 
-def _known(connection: sa.Connection, tracker_id: str, keys: Sequence[str]) -> dict[str, tuple[int, Any]]:
-    query = sa.select(issues.c.external_id, issues.c.number, issue_contents.c.content)
+def _known(connection: sa.Connection, tracker_id: str, keys: Sequence[str]) -> dict[str, tuple[int, str]]:
+    body = sa.type_coerce(issue_contents.c.content, sa.Text).label("body")
+    query = sa.select(issues.c.external_id, issues.c.number, body)
     query = query.join(issue_contents, issue_contents.c.number == issues.c.number)
-    found: dict[str, tuple[int, Any]] = {}
+    found: dict[str, tuple[int, str]] = {}
     for start in range(0, len(keys), KEYS_IN_A_QUERY):
         some = issues.c.external_id.in_(keys[start : start + KEYS_IN_A_QUERY])
         for row in connection.execute(query.where(issues.c.tracker_id == tracker_id, some)):
-            found[row.external_id] = (row.number, row.content)
+            found[row.external_id] = (row.number, row.body)
     return found
 
 
