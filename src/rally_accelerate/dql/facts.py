@@ -78,15 +78,10 @@ def facts(item: Mapping[str, Any]) -> set[Fact]:
         item: An issue under the wire's names; instants in milliseconds since 1970.
     """
     found: set[Fact] = set()
-    seen: set[str] = set()
-    for key, value in item.items():
-        name = key.casefold()
-        if not _can_be_asked(key):
-            continue
-        if name in seen:
+    for name, value, is_plain in _members(item):
+        if not is_plain:
             found.add(Fact(name, Kind.ODD))
-        seen.add(name)
-        if value is not None:
+        elif value is not None:
             found |= _top(name, value)
     return found
 
@@ -156,17 +151,25 @@ def _opened(held: Any) -> Iterator[Any]:
 
 def _object(name: str, held: Mapping[str, Any], depth: int, members: frozenset[str] | None) -> Iterator[Fact]:
     yield from _itself(name, held)
-    seen: set[str] = set()
-    for key, value in held.items():
-        folded = key.casefold()
-        if not _can_be_asked(key) or (members is not None and folded not in members and folded != COUNT):
+    for key, value, is_plain in _members(held):
+        if members is not None and key not in members and key != COUNT:
             continue
-        below = f"{name}.{folded}"
-        if folded in seen or folded == COUNT:
-            # Which of two members is meant depends on the spelling, and a length goes before a member of that name.
+        below = f"{name}.{key}"
+        if is_plain and key != COUNT:
+            yield from _walk(below, value, depth + 1, None)
+        else:
+            # The length of a list goes before a member of its elements that is called so.
             yield Fact(below, Kind.ODD)
-        seen.add(folded)
-        yield from _walk(below, value, depth + 1, None)
+
+
+def _members(held: Mapping[str, Any]) -> Iterator[tuple[str, Any, bool]]:
+    """Folded names, values, and whether a name is that of one member alone: of two, the spelling decides."""
+    names = [key.casefold() for key in held]
+    are_plain = len(set(names)) == len(names)
+    for name, value in zip(names, held.values(), strict=True):
+        # No query can name the others.
+        if name and "." not in name:
+            yield name, value, are_plain or names.count(name) == 1
 
 
 def _itself(name: str, held: Mapping[str, Any]) -> Iterator[Fact]:
@@ -214,11 +217,6 @@ def _length(name: str, held: Any) -> Iterator[Fact]:
     """The length of a list, if it is not empty: of what is missing the length is 0 anyhow."""
     if length := len(held):
         yield Fact(f"{name}.{COUNT}", Kind.NUMBER, str(length), number=float(length), moment=float(length))
-
-
-def _can_be_asked(key: str) -> bool:
-    # No query can name the others.
-    return bool(key) and "." not in key
 
 
 def _fits(text: str) -> bool:

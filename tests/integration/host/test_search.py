@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -188,9 +189,10 @@ async def test_a_key_that_somebody_made_up_or_of_another_order_begins_at_the_fir
 ) -> None:
     whole = await search.page(Wanted(), now=NOW, sort=sort)
     other = (await search.page(Wanted(), now=NOW, sort=sort, descending=False, limit=2)).after
+    values: list[Any] = [{}, None, True, 10**30, [1]]
     inside = [
         [*json.loads(base64.urlsafe_b64decode(other + "=="))[:1], True, 1, value, number]
-        for value in ({}, None, True, 10**30, [1])
+        for value in values
         for number in (0, -1, 10**30, "x")
     ]
     made_up = [base64.urlsafe_b64encode(json.dumps(each).encode()).decode() for each in inside]
