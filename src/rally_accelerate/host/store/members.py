@@ -9,7 +9,7 @@ from itertools import compress
 from typing import Any
 
 #: How much is kept between changes of the issues.
-MOST_KEPT = 64
+MOST_KEPT = 200
 
 
 def of_numbers(numbers: Iterable[int], size: int) -> bytes:

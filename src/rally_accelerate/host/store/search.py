@@ -219,6 +219,14 @@ class Search:
     async def _members(self, connection: AsyncConnection, wanted: Wanted, now: datetime) -> tuple[int, bytes]:
         """The set of the issues that are like this, and the mark of what the connection sees."""
         mark = await self._columns.refresh(connection)
+        key = (wanted, now if any(map(sql.has_age, wanted.queries)) else None)
+        members = self._kept.get(mark, key)
+        if members is None:
+            members = await self._found(connection, wanted, mark, now)
+            self._kept.put(mark, key, members)
+        return mark, members
+
+    async def _found(self, connection: AsyncConnection, wanted: Wanted, mark: int, now: datetime) -> bytes:
         members = self._columns.members
         if wanted.tenant_id:
             members = self._columns.having(members, "tenant", [wanted.tenant_id])
@@ -229,7 +237,7 @@ class Search:
             members = both(members, await self._saying(connection, wanted.text, mark, len(members)))
         for query in wanted.queries:
             members = both(members, await self._matching(connection, query, mark, len(members), now))
-        return mark, members
+        return members
 
     async def _saying(self, connection: AsyncConnection, text: str, mark: int, size: int) -> bytes:
         words = tuple(asked_words(text))
