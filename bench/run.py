@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx2
 
+import host
 from container import start_up
 from processes import HERE, Rally, Run, connector, peer, rally, server, settings
 
@@ -154,12 +155,14 @@ def main() -> None:
     )
     parser.add_argument("--runs", type=int, default=3, help="runs of which the median is told")
     parser.add_argument("--large", type=int, default=0, help="also measure memory with so many, say 280000")
+    parser.add_argument("--issues", type=int, default=200_000, help="issues in the embedded host; 0 leaves it out")
     arguments = parser.parse_args()
     rows = [*measure(arguments.items, arguments.runs), *start_up()]
     if arguments.large:
         rows += large(arguments.large)
-    width = max(len(label) for label, _ in rows)
-    for label, value in rows:
+    hosted = host.measure(arguments.issues) if arguments.issues else []
+    width = max(len(label) for label, _ in (*rows, *hosted))
+    for label, value in (*rows, *hosted):
         print(f"{label:<{width}}  {value}")
     table = "\n".join(f"| {label} | {value} |" for label, value in rows)
     command = f"python bench/run.py --items {arguments.items} --runs {arguments.runs}"
@@ -170,7 +173,20 @@ def main() -> None:
         "Both contenders are served the simulator's answers from memory by a process of its own, after a run that\n"
         "fills it: the simulator's speed is in nobody's figure. pyral reads pages of 2,000 with its threads on, then\n"
         f"the revisions of {PEER_ITEMS} items one after the other. Absolute figures differ between machines;\n"
-        f"ratios and requests hardly do.\n\n| figure | value |\n|---|---|\n{table}\n"
+        f"ratios and requests hardly do.\n\n| figure | value |\n|---|---|\n{table}\n" + _hosted(hosted)
+    )
+
+
+def _hosted(rows: Sequence[tuple[str, str]]) -> str:
+    """The section on the embedded host."""
+    if not rows:
+        return ""
+    table = "\n".join(f"| {label} | {value} |" for label, value in rows)
+    return (
+        "\n## The embedded host\n\nEvery page through the whole application in one process, on SQLite, each time with other "
+        f"filters, words and\nqueries, so that nothing kept of an earlier answer helps; median and 95th percentile of {host.TIMES}"
+        " answers. Wanted:\na median below 200 ms, a 95th percentile below 500 ms, an upload in less than a second.\n\n"
+        f"| page | median, 95th percentile |\n|---|---|\n{table}\n"
     )
 
 

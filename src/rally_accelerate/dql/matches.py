@@ -86,7 +86,7 @@ def _is_equal(held: Any, value: Value, now: datetime) -> bool:
     if isinstance(held, int | float):
         if value.number is not None:
             return held == value.number
-        return value.instant is not None and _milliseconds(value.instant) == held
+        return value.instant is not None and milliseconds(value.instant) == held
     if isinstance(held, Mapping):
         # A person, a sprint, a project: by its name.
         return any(_is_equal(held[name], value, now) for name in ("name", "id", "key") if held.get(name) is not None)
@@ -102,13 +102,13 @@ def _holds(held: Any, value: Value) -> bool:
 def _is_ordered(held: Any, operator: Operator, value: Value, now: datetime) -> bool:
     if isinstance(held, bool | Mapping):
         return False
-    moment = _as_milliseconds(held)
+    moment = as_milliseconds(held)
     if value.age is not None and moment is not None:
         # ``build.endTime < 1d`` means less than one day ago (accelerate-host.md 4).
-        return _in_order(_milliseconds(now) - moment, operator, value.age / timedelta(milliseconds=1))
+        return _in_order(milliseconds(now) - moment, operator, value.age / timedelta(milliseconds=1))
     if value.instant is not None and moment is not None:
-        return _in_order(moment, operator, _milliseconds(value.instant))
-    number = _as_number(held)
+        return _in_order(moment, operator, milliseconds(value.instant))
+    number = as_number(held)
     if value.number is not None and number is not None:
         return _in_order(number, operator, value.number)
     if isinstance(held, int | float):
@@ -128,7 +128,8 @@ def _in_order(left: Any, operator: Operator, right: Any) -> bool:
             return bool(left >= right)
 
 
-def _as_number(held: Any) -> float | None:
+def as_number(held: Any) -> float | None:
+    """A value as a number, or None."""
     if isinstance(held, int | float):
         return held
     try:
@@ -137,7 +138,7 @@ def _as_number(held: Any) -> float | None:
         return None
 
 
-def _as_milliseconds(held: Any) -> float | None:
+def as_milliseconds(held: Any) -> float | None:
     """An instant in milliseconds: a number is taken for one, a text if it is a date."""
     if isinstance(held, int | float):
         return held
@@ -147,8 +148,9 @@ def _as_milliseconds(held: Any) -> float | None:
         found = datetime.fromisoformat(held)
     except ValueError:
         return None
-    return _milliseconds(found if found.tzinfo else found.replace(tzinfo=UTC))
+    return milliseconds(found if found.tzinfo else found.replace(tzinfo=UTC))
 
 
-def _milliseconds(moment: datetime) -> float:
+def milliseconds(moment: datetime) -> float:
+    """An instant in milliseconds since 1970."""
     return moment.timestamp() * 1000

@@ -1,15 +1,25 @@
 """Searching the store: every field, every order, page by page."""
 
+import asyncio
+import base64
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rally_accelerate.dql.parse import parse
+from rally_accelerate.host.store import pages
 from rally_accelerate.host.store.database import Database
 from rally_accelerate.host.store.issues import Issues
-from rally_accelerate.host.store.search import FACETS, Search, Sort, Wanted
+from rally_accelerate.host.store.search import FACETS, Row, Search, Sort, Wanted
+from rally_accelerate.host.store.tables import issues
+from rally_accelerate.host.store.words import asked_words, words_of
 from support.issues import change, item
 
 NOW = datetime.fromtimestamp(1_700_100_000, UTC)
@@ -105,3 +115,153 @@ async def test_every_upload_and_removal_raises_the_mark(search: Search) -> None:
     between = await search.change_mark()
     await store.remove("t")
     assert before < between < await search.change_mark()
+
+
+TYPED = [
+    '"',
+    "'",
+    "*",
+    "AND",
+    "a AND",
+    "(",
+    ")",
+    "NEAR(b c)",
+    "{q}",
+    "\0",
+    "\\",
+    "🦓",
+    "a" * 9000,
+    "OR OR",
+    "q:w",
+    "^q",
+    "-q",
+    "-",
+]
+
+
+@pytest.mark.parametrize("text", TYPED)
+async def test_whatever_people_type_is_words_and_no_syntax(search: Search, text: str) -> None:
+    assert await search.count(Wanted(text=text), now=NOW) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("SAMPLE sto", "12345"),
+        ("ubung", "1"),
+        ("ÜBUNG*", "1"),
+        ("(zebra)", "4"),
+        ("zebra übung", ""),
+        ("ann", "13"),
+        ("blue", "1"),
+    ],
+)
+async def test_words_are_found_by_their_beginnings_whatever_their_case_and_accents(
+    search: Search, text: str, expected: str
+) -> None:
+    found = await search.page(Wanted(text=text), now=NOW, descending=False)
+    assert "".join(row.external_id for row in found.rows) == expected
+
+
+async def test_the_issue_of_which_the_text_is_the_id_comes_first_and_once(search: Search) -> None:
+    store = Issues(search._database)
+    more = [item(number, name=f"like US1 number {number}") for number in range(10, 20)]
+    await store.take(source="RALLY", tracker_id="t", tenant_id="n", items=more)
+    found, after = [], ""
+    for _ in range(6):
+        some = await search.page(Wanted(text="us1"), now=NOW, after=after, limit=2)
+        found += [row.display_id for row in some.rows]
+        after = some.after
+    assert found == ["US1", *(f"US{number}" for number in range(19, 9, -1))]
+    assert after == ""
+
+
+@given(st.text(max_size=40))
+def test_words_are_split_alike_for_the_index_and_for_the_question(text: str) -> None:
+    words = words_of({"id": "US1", "name": text}).split(" ")
+    assert set(asked_words(text)) <= set(words)
+    assert all(word.isalnum() for word in asked_words(text))
+
+
+@pytest.mark.parametrize("sort", Sort)
+async def test_a_key_that_somebody_made_up_or_of_another_order_begins_at_the_first_page(
+    search: Search, sort: Sort
+) -> None:
+    whole = await search.page(Wanted(), now=NOW, sort=sort)
+    other = (await search.page(Wanted(), now=NOW, sort=sort, descending=False, limit=2)).after
+    values: list[Any] = [{}, None, True, 10**30, [1]]
+    inside = [
+        [*json.loads(base64.urlsafe_b64decode(other + "=="))[:1], True, 1, value, number]
+        for value in values
+        for number in (0, -1, 10**30, "x")
+    ]
+    made_up = [base64.urlsafe_b64encode(json.dumps(each).encode()).decode() for each in inside]
+    for key in (other, "x", "é", "\0", "a" * 5000, "W10", *made_up):
+        assert (await search.page(Wanted(), now=NOW, sort=sort, after=key)).rows == whole.rows
+        await search.page(Wanted(statuses=("Defined",)), now=NOW, sort=sort, after=key)
+
+
+async def test_large_sets_are_paged_as_small_ones_are(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = Wanted(statuses=("Defined",))
+    for sort in Sort:
+        for descending in (True, False):
+            found: dict[int, list[Row]] = {}
+            for few in (0, 10_000):
+                monkeypatch.setattr(pages, "FEW", few)
+                found[few], after = [], ""
+                for _ in range(4):
+                    some = await search.page(wanted, now=NOW, sort=sort, descending=descending, after=after, limit=1)
+                    found[few] += some.rows
+                    after = some.after
+            assert found[0] == found[10_000]
+            assert {row.external_id for row in found[0]} == set("1345")
+
+
+async def test_what_was_counted_is_counted_anew_when_issues_changed_or_are_gone(search: Search) -> None:
+    store = Issues(search._database)
+    is_done = Wanted(queries=(parse("issue.status = done"),))
+    assert await search.count(is_done, now=NOW) == 1
+    await store.take(source="RALLY", tracker_id="t", tenant_id="n", items=[item(1, status="Done")])
+    await store.take(source="RALLY", tracker_id="u", tenant_id="n", items=[item(1, status="Done", name="a zebra")])
+    assert await search.count(is_done, now=NOW) == 3
+    assert dict((await search.facets(Wanted(), now=NOW, fields=("status",)))["status"]) == {"Done": 3, "Defined": 3}
+    await store.remove("t")
+    assert await search.count(is_done, now=NOW) == await search.count(Wanted(), now=NOW) == 1
+    assert await search.count(Wanted(text="zebra"), now=NOW) == 1
+    assert await search.facets(Wanted(), now=NOW, fields=("status",)) == {"status": [("Done", 1)]}
+    await store.remove("u")
+    assert await search.count(Wanted(), now=NOW) == await search.count(Wanted(text="zebra"), now=NOW) == 0
+
+
+async def test_pages_are_read_while_somebody_writes_for_long(search: Search) -> None:
+    store = Issues(search._database)
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def write_for_long() -> None:
+        async with search._database.writing() as connection:
+            await connection.execute(sa.update(issues).values(status="Written"))
+            begun.set()
+            await ended.wait()
+
+    writer = asyncio.create_task(write_for_long())
+    await begun.wait()
+    upload = asyncio.create_task(store.take(source="R", tracker_id="t", tenant_id="n", items=[item(9)]))
+    for _ in range(20):
+        assert {row.status for row in (await search.page(Wanted(), now=NOW)).rows} == {"Defined", "Done"}
+        assert await search.count(Wanted(text="zebra", statuses=("Defined",)), now=NOW) == 1
+        assert (await store.one("t", "1")) is not None
+    assert not upload.done()
+    ended.set()
+    await asyncio.gather(writer, upload)
+    assert await search.count(Wanted(), now=NOW) == 6
+
+
+async def test_an_issue_that_loses_its_values_is_found_by_none_of_them(search: Search) -> None:
+    store = Issues(search._database)
+    await store.take(source="RALLY", tracker_id="t", tenant_id="n", items=[item(1)])
+    for wanted in (
+        Wanted(labels=("red",), owners=("Ann",)),
+        Wanted(text="übung"),
+        Wanted(queries=(parse("issue.labels = blue or issue.priority = high or issue.storyPoints = 3"),)),
+    ):
+        assert await search.count(wanted, now=NOW) == 0

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
+import orjson
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from rally_accelerate.errors import StoreError
+from rally_accelerate.host.store import sqlite
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -43,9 +44,14 @@ class Database:
                 f"the database {path} cannot be used: {reason}",
                 hint="Choose another file with --database, or repair its folder's rights.",
             ) from error
-        engine = create_async_engine(f"sqlite+aiosqlite:///{path}", connect_args={"timeout": BUSY_SECONDS})
-        sa.event.listen(engine.sync_engine, "connect", _prepare)
-        sa.event.listen(engine.sync_engine, "begin", _begin)
+        engine = create_async_engine(
+            f"sqlite+aiosqlite:///{path}",
+            connect_args={"timeout": BUSY_SECONDS},
+            json_serializer=sqlite.to_json,
+            json_deserializer=orjson.loads,
+        )
+        sa.event.listen(engine.sync_engine, "connect", sqlite.prepare)
+        sa.event.listen(engine.sync_engine, "begin", sqlite.begin)
         return cls(engine)
 
     async def close(self) -> None:
@@ -80,18 +86,3 @@ def upgrade(url: str) -> None:
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["url"] = url
     command.upgrade(config, "head")
-
-
-def _prepare(connection: Any, _: Any) -> None:
-    # The driver must not begin transactions by itself: a writer begins as one, or two of them could deadlock.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=NORMAL")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.close()
-
-
-def _begin(connection: sa.Connection) -> None:
-    writes = connection.get_execution_options().get("writes")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

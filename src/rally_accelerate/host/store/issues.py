@@ -1,19 +1,18 @@
 """Issues: taken in whole uploads, found by key and in pages by key."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
 
 from rally_accelerate.dql.matches import matches
 from rally_accelerate.dql.tree import Query
 from rally_accelerate.host.store.database import Database
-from rally_accelerate.host.store.marks import raise_mark
-from rally_accelerate.host.store.summary import summary
-from rally_accelerate.host.store.tables import issue_history, issues
+from rally_accelerate.host.store.tables import issue_contents, issue_history, issues
+from rally_accelerate.host.store.uploads import KEYS_IN_A_QUERY, prepared, remove, write
 from rally_accelerate.host.store.values import ms
 
 #: A query is held against so many issues at once, and for one page against so many in all: a page must not take for
@@ -21,8 +20,8 @@ from rally_accelerate.host.store.values import ms
 LOOKED_AT_ONCE = 1_000
 MOST_LOOKED_AT = 20_000
 
-#: SQLite allows 32,766 parameters in one statement since 3.32, 999 before.
-KEYS_IN_A_QUERY = 900
+#: So many issues are removed in one transaction.
+REMOVED_AT_ONCE = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,55 +74,31 @@ class Issues:
         if not items:
             return
         now = ms(datetime.now(UTC))
-        # The last one wins where an upload names an item twice, as it would in two uploads.
-        unique = {item["_id"]: item for item in items}
-        rows = [
-            _row(item, source=source, tracker_id=tracker_id, tenant_id=tenant_id, now=now) for item in unique.values()
-        ]
-        past = [
-            {
-                "tracker_id": tracker_id,
-                "external_id": key,
-                "position": position,
-                "instant": entry.get("timestamp") or 0,
-                "field": str((entry.get("content") or {}).get("field") or ""),
-                "content": entry.get("content"),
-            }
-            for key, item in unique.items()
-            for position, entry in enumerate(item.get("history") or ())
-        ]
-        statement = insert(issues)
-        fresh = {column.name: column for column in statement.excluded if not column.primary_key}
-        statement = statement.on_conflict_do_update(index_elements=["tracker_id", "external_id"], set_=fresh)
+        upload = await asyncio.to_thread(
+            prepared, items, source=source, tracker_id=tracker_id, tenant_id=tenant_id, uploaded=now
+        )
         async with self._database.writing() as connection:
-            await connection.execute(
-                sa.delete(issue_history).where(
-                    issue_history.c.tracker_id == tracker_id, issue_history.c.external_id == sa.bindparam("key")
-                ),
-                [{"key": key} for key in unique],
-            )
-            await connection.execute(statement, rows)
-            if past:
-                await connection.execute(sa.insert(issue_history), past)
-            await raise_mark(connection)
+            await connection.run_sync(write, tracker_id, upload)
 
     async def one(self, tracker_id: str, external_id: str) -> StoredIssue | None:
         """One issue, or None."""
         where = (issues.c.tracker_id == tracker_id) & (issues.c.external_id == external_id)
-        return next(iter(await self._found(sa.select(issues).where(where))), None)
+        return next(iter(await self._found(_whole().where(where))), None)
 
     async def by_any_id(self, tenant_id: str, its_id: str) -> StoredIssue | None:
         """One issue by the id in its tool or the id that people know, or None."""
-        known = (issues.c.external_id == its_id) | (issues.c.display_id == its_id)
-        query = sa.select(issues).where(issues.c.tenant_id == tenant_id, known).limit(1)
-        return next(iter(await self._found(query)), None)
+        for known in (issues.c.external_id == its_id, issues.c.display_id == its_id):
+            found = await self._found(_whole().where(issues.c.tenant_id == tenant_id, known).limit(1))
+            if found:
+                return found[0]
+        return None
 
     async def page(
         self, wanted: Wanted, *, after: Place | None = None, limit: int = 50, skip: int = 0, history: bool = True
     ) -> list[StoredIssue]:
         """Issues by last update, newest first, behind a place; without their history where nobody asks for it."""
         key = (issues.c.last_update, issues.c.tracker_id, issues.c.external_id)
-        query = sa.select(issues).where(*_conditions(wanted)).order_by(*(column.desc() for column in key))
+        query = _whole().where(*_conditions(wanted)).order_by(*(column.desc() for column in key))
         if after is not None:
             query = query.where(sa.tuple_(*key) < (after.last_update, after.tracker_id, after.external_id))
         return await self._found(query.limit(limit).offset(skip), history=history)
@@ -142,11 +117,11 @@ class Issues:
             return [value for (value,) in (await connection.execute(query)).all() if value]
 
     async def remove(self, tracker_id: str) -> None:
-        """Remove everything that an integration brought."""
-        async with self._database.writing() as connection:
-            for table in (issues, issue_history):
-                await connection.execute(sa.delete(table).where(table.c.tracker_id == tracker_id))
-            await raise_mark(connection)
+        """Remove everything that an integration brought; in parts, so that no other writer waits long."""
+        more = True
+        while more:
+            async with self._database.writing() as connection:
+                more = await connection.run_sync(remove, tracker_id, most=REMOVED_AT_ONCE)
 
     async def matching(
         self, wanted: Wanted, query: Query, *, now: datetime, after: Place | None = None, limit: int = 50
@@ -180,45 +155,34 @@ class Issues:
     async def _found(self, query: sa.Select[Any], *, history: bool = True) -> list[StoredIssue]:
         async with self._database.reading() as connection:
             rows = (await connection.execute(query)).all()
-            past: dict[tuple[str, str], list[dict[str, Any]]] = {(row.tracker_id, row.external_id): [] for row in rows}
-            keys = list(past) if history else []
-            for start in range(0, len(keys), KEYS_IN_A_QUERY // 2):
-                some = keys[start : start + KEYS_IN_A_QUERY // 2]
-                key = sa.tuple_(issue_history.c.tracker_id, issue_history.c.external_id)
-                changes = sa.select(issue_history).where(key.in_(some)).order_by(issue_history.c.position)
-                for entry in (await connection.execute(changes)).all():
-                    content = {"timestamp": entry.instant, "content": entry.content}
-                    past[entry.tracker_id, entry.external_id].append(content)
+            past: dict[int, list[dict[str, Any]]] = {row.number: [] for row in rows}
+            numbers = list(past) if history else []
+            for start in range(0, len(numbers), KEYS_IN_A_QUERY):
+                its = issue_history.c.number.in_(numbers[start : start + KEYS_IN_A_QUERY])
+                key = (issue_history.c.number, issue_history.c.position)
+                for entry in (await connection.execute(sa.select(issue_history).where(its).order_by(*key))).all():
+                    past[entry.number].append({"timestamp": entry.instant, "content": entry.content})
         return [
             StoredIssue(
                 tracker_id=row.tracker_id,
                 tenant_id=row.tenant_id,
                 source=row.source,
                 uploaded=row.uploaded,
-                content={**row.content, "history": past[row.tracker_id, row.external_id]},
+                content={**row.content, "history": past[row.number]},
             )
             for row in rows
         ]
 
 
-def _row(item: Mapping[str, Any], *, source: str, tracker_id: str, tenant_id: str, now: int) -> dict[str, Any]:
-    return {
-        "tracker_id": tracker_id,
-        "external_id": item["_id"],
-        "tenant_id": tenant_id,
-        "source": source,
-        "display_id": item["id"],
-        "name": item["name"],
-        "status": item["status"],
-        "type": item["type"],
-        "owner": item.get("owner"),
-        "project_key": (item.get("project") or {}).get("key"),
-        "story_points": item.get("storyPoints"),
-        "last_update": item["lastUpdate"],
-        "uploaded": now,
-        "content": {name: value for name, value in item.items() if name != "history"},
-        **summary(item, item.get("history") or ()),
-    }
+def _whole() -> sa.Select[Any]:
+    return sa.select(
+        issues.c.number,
+        issues.c.tracker_id,
+        issues.c.tenant_id,
+        issues.c.source,
+        issues.c.uploaded,
+        issue_contents.c.content,
+    ).join(issue_contents, issue_contents.c.number == issues.c.number)
 
 
 def _conditions(wanted: Wanted) -> list[sa.ColumnElement[bool]]:

@@ -1,23 +1,23 @@
 """Marks: numbers that rise when something changed, so that what was computed of it may be kept until then."""
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rally_accelerate.host.store.tables import marks
 
+#: Any change of issues, and the removal of some.
 ISSUES = "issues"
+REMOVALS = "removals"
 
 
-async def change_mark(connection: AsyncConnection) -> int:
-    """The mark of the issues, as this connection sees them."""
-    found = await connection.execute(sa.select(marks.c.value).where(marks.c.name == ISSUES))
+def mark(connection: sa.Connection, name: str = ISSUES) -> int:
+    """A mark, as this connection sees it."""
+    found = connection.execute(sa.select(marks.c.value).where(marks.c.name == name))
     return found.scalar_one_or_none() or 0
 
 
-async def raise_mark(connection: AsyncConnection) -> int:
-    """Say that issues were changed; part of the transaction that changes them."""
-    statement = insert(marks).values(name=ISSUES, value=1)
-    statement = statement.on_conflict_do_update(index_elements=["name"], set_={"value": marks.c.value + 1})
-    value: int = (await connection.execute(statement.returning(marks.c.value))).scalar_one()
-    return value
+def raise_mark(connection: sa.Connection, name: str = ISSUES) -> int:
+    """Say that something changed; part of the transaction that changes it."""
+    raised = connection.execute(sa.update(marks).where(marks.c.name == name).values(value=marks.c.value + 1))
+    if not raised.rowcount:
+        connection.execute(sa.insert(marks).values(name=name, value=1))
+    return mark(connection, name)

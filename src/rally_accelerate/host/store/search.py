@@ -1,22 +1,25 @@
 """Searching issues: pages in any order, counts, facets, and what stands in a stage."""
 
-import base64
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-import orjson
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from rally_accelerate.dql.matches import matches
+from rally_accelerate.dql import sql
+from rally_accelerate.dql.facts import Kind
 from rally_accelerate.dql.tree import Query
+from rally_accelerate.host.store import marks, sqlite
+from rally_accelerate.host.store.columns import Columns
 from rally_accelerate.host.store.database import Database
-from rally_accelerate.host.store.marks import change_mark
-from rally_accelerate.host.store.tables import issues
+from rally_accelerate.host.store.members import Kept, both, of_numbers
+from rally_accelerate.host.store.pages import Order, Place, picked
+from rally_accelerate.host.store.tables import fact_names, facts, issues
 from rally_accelerate.host.store.values import ms
+from rally_accelerate.host.store.words import asked_words
 
 FACETS = ("type", "status", "priority", "owner", "project", "sprint", "release", "label")
 
@@ -108,11 +111,42 @@ class Stage:
     dots: list[Row]
 
 
+#: What a page is sorted by, and the column that it stands in.
+_COLUMNS = {
+    Sort.UPDATED: "last_update",
+    Sort.ID: "display_id",
+    Sort.POINTS: "story_points",
+    Sort.AGE: "status_since",
+}
+
+#: The fields of what is wanted that are columns in memory.
+_FIELDS = {
+    "tracker": "tracker_ids",
+    "type": "types",
+    "status": "statuses",
+    "priority": "priorities",
+    "owner": "owners",
+    "project": "projects",
+    "sprint": "sprints",
+    "release": "releases",
+    "label": "labels",
+}
+
+#: Names looked up at once: SQLite before 3.32 allowed 999 parameters in one statement.
+NAMES_AT_ONCE = 900
+
+
 class Search:
-    """Searches the issues of one host."""
+    """Searches the issues of one host.
+
+    What is wanted becomes a set of numbers first, from columns in memory, the index of words and the facts that queries
+    ask for; it is kept until the issues change. Pages, counts, facets and ages are then taken from the set.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._columns = Columns()
+        self._kept = Kept()
 
     async def page(
         self,
@@ -127,112 +161,148 @@ class Search:
         """One page of issues.
 
         Args:
-            wanted: Which.
+            wanted: Which. The issue of which the text is the id comes first.
             now: Ages in queries are counted from here; aware.
-            sort: In which order; equal ones by tracker and id. What has no value comes last.
+            sort: In which order; equal ones in the order in which they came. What has no value comes last.
             descending: The largest first.
             after: What the page before told; anything else begins at the first page.
             limit: How many at most.
         """
-        rows = _sorted(await self._all(wanted, now), sort, descending)
-        start = _start(rows, after)
-        some = rows[start : start + limit]
-        more = start + limit < len(rows)
-        return Found(some, _key(some[-1]) if more and some else "")
+        # The older the instant, the greater the age.
+        order = Order(_COLUMNS.get(sort, sort.value), descending is not (sort is Sort.AGE))
+        async with self._database.reading() as connection:
+            members = None if wanted == Wanted() else (await self._members(connection, wanted, now))[1]
+            first = await _called(connection, wanted.text) if wanted.text else []
+            start = Place.read(after, order)
+            places = await picked(connection, members, order, first=first, after=start, limit=limit + 1)
+            rows = await _rows(connection, [place.number for place in places[:limit]])
+        return Found(rows, places[limit - 1].written(order) if len(places) > limit else "")
 
     async def count(self, wanted: Wanted, *, now: datetime) -> int:
         """How many issues are like this."""
-        return len(await self._all(wanted, now))
+        async with self._database.reading() as connection:
+            _, members = await self._members(connection, wanted, now)
+        return members.count(1)
 
     async def facets(
         self, wanted: Wanted, *, now: datetime, fields: Sequence[str] = FACETS, most: int = 50
     ) -> dict[str, list[tuple[str, int]]]:
         """The values of each field among the issues that are like this, and how many have them; commonest first."""
-        rows = await self._all(wanted, now)
-        return {
-            field: Counter(value for row in rows for value in _held(row, field)).most_common(most) for field in fields
-        }
+        async with self._database.reading() as connection:
+            mark, members = await self._members(connection, wanted, now)
+        found = {}
+        for field in fields:
+            key = ("facet", field, most, members)
+            values = self._kept.get(mark, key)
+            if values is None:
+                counted = self._columns.of[field].counts(members).items()
+                values = sorted(counted, key=lambda each: (-each[1], each[0]))[:most]
+                self._kept.put(mark, key, values)
+            found[field] = list(values)
+        return found
 
     async def stage(self, wanted: Wanted, *, now: datetime, most: int = 200) -> Stage:
         """What stands in a stage: how many, how long on average, and the newest of them."""
-        rows = _sorted(await self._all(wanted, now), Sort.AGE, descending=False)
-        ages = [ms(now) - row.status_since for row in rows]
-        return Stage(len(rows), sum(ages) / len(ages) if ages else None, rows[:most])
+        order = Order(_COLUMNS[Sort.AGE], descending=True)
+        async with self._database.reading() as connection:
+            _, members = await self._members(connection, wanted, now)
+            places = await picked(connection, members, order, limit=most)
+            rows = await _rows(connection, [place.number for place in places])
+        since = self._columns.mean_since(members)
+        return Stage(members.count(1), None if since is None else ms(now) - since, rows)
 
     async def change_mark(self) -> int:
         """Rises with every upload and every removal: what was computed under it may be kept until it does."""
         async with self._database.reading() as connection:
-            return await change_mark(connection)
+            return await connection.run_sync(marks.mark)
 
-    async def _all(self, wanted: Wanted, now: datetime) -> list[Row]:
-        async with self._database.reading() as connection:
-            found = (await connection.execute(sa.select(issues).where(*_conditions(wanted)))).all()
-        return [
-            row
-            for each in found
-            if _has(row := _row(each), wanted)
-            and _says(each.content, row, wanted.text)
-            and all(matches(query, each.content, now=now) for query in wanted.queries)
-        ]
+    async def _members(self, connection: AsyncConnection, wanted: Wanted, now: datetime) -> tuple[int, bytes]:
+        """The set of the issues that are like this, and the mark of what the connection sees."""
+        mark = await self._columns.refresh(connection)
+        key = (wanted, now if any(map(sql.has_age, wanted.queries)) else None)
+        members = self._kept.get(mark, key)
+        if members is None:
+            members = await self._found(connection, wanted, mark, now)
+            self._kept.put(mark, key, members)
+        return mark, members
+
+    async def _found(self, connection: AsyncConnection, wanted: Wanted, mark: int, now: datetime) -> bytes:
+        members = self._columns.members
+        if wanted.tenant_id:
+            members = self._columns.having(members, "tenant", [wanted.tenant_id])
+        for field, name in _FIELDS.items():
+            if values := getattr(wanted, name):
+                members = self._columns.having(members, field, values)
+        if wanted.text.strip():
+            members = both(members, await self._saying(connection, wanted.text, mark, len(members)))
+        for query in wanted.queries:
+            members = both(members, await self._matching(connection, query, mark, len(members), now))
+        return members
+
+    async def _saying(self, connection: AsyncConnection, text: str, mark: int, size: int) -> bytes:
+        words = tuple(asked_words(text))
+        key = ("words", words)
+        found = self._kept.get(mark, key)
+        if found is None:
+            numbers = await connection.run_sync(_told, sqlite.with_words(words)) if words else ()
+            found = of_numbers(numbers, size)
+            self._kept.put(mark, key, found)
+        return found
+
+    async def _matching(self, connection: AsyncConnection, query: Query, mark: int, size: int, now: datetime) -> bytes:
+        key = ("query", query, now if sql.has_age(query) else None)
+        found = self._kept.get(mark, key)
+        if found is None:
+            found = of_numbers(await connection.run_sync(matching, query, now=now), size)
+            self._kept.put(mark, key, found)
+        return found
 
 
-def _conditions(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
-    among = {
-        "tracker_id": wanted.tracker_ids,
-        "type": wanted.types,
-        "status": wanted.statuses,
-        "priority": wanted.priorities,
-        "owner": wanted.owners,
-        "project": wanted.projects,
+def matching(connection: sa.Connection, query: Query, *, now: datetime) -> Sequence[int]:
+    """The numbers of the issues that match a query."""
+    wanted = sorted(sql.names(query))
+    ids: dict[str, int] = {}
+    for start in range(0, len(wanted), NAMES_AT_ONCE):
+        some = fact_names.c.name.in_(wanted[start : start + NAMES_AT_ONCE])
+        ids |= {row.name: row.id for row in connection.execute(sa.select(fact_names).where(some))}
+    its_odd = facts.c.name.in_(ids.values()) & (facts.c.folded == "") & (facts.c.kind == Kind.ODD.value)
+    odd = set(connection.execute(sa.select(facts.c.name).where(its_odd).distinct()).scalars()) if ids else set()
+    known = sql.Known(
+        issue=issues.c.number,
+        facts=facts,
+        ids=ids,
+        odd=frozenset(name for name, its_id in ids.items() if its_id in odd),
+        numbers={
+            "created": issues.c.created,
+            "lastupdate": issues.c.last_update,
+            "storypoints": issues.c.story_points,
+            "history.count": issues.c.changes,
+        },
+        asked=lambda leaf: sqlite.asked(leaf, now=now),
+    )
+    return _told(connection, sa.select(issues.c.number).where(sql.condition(query, known, now=now)))
+
+
+def _told(connection: sa.Connection, query: sa.Select[Any]) -> Sequence[int]:
+    """The numbers that a query finds: hundreds of thousands come fastest as one text."""
+    number = query.subquery().c.number
+    text = connection.execute(sa.select(sa.func.aggregate_strings(sa.cast(number, sa.Text), ","))).scalar_one()
+    return list(map(int, text.split(","))) if text else ()
+
+
+async def _called(connection: AsyncConnection, text: str) -> Sequence[int]:
+    """The issues of which a text is the id."""
+    told = text.strip()
+    known = issues.c.display_id.in_({told, told.upper()})
+    return (await connection.execute(sa.select(issues.c.number).where(known).order_by(issues.c.number))).scalars().all()
+
+
+async def _rows(connection: AsyncConnection, numbers: Sequence[int]) -> list[Row]:
+    found = {
+        row.number: row
+        for row in (await connection.execute(sa.select(issues).where(issues.c.number.in_(numbers)))).all()
     }
-    found: list[sa.ColumnElement[bool]] = [issues.c[name].in_(values) for name, values in among.items() if values]
-    if wanted.tenant_id:
-        found.append(issues.c.tenant_id == wanted.tenant_id)
-    return found
-
-
-def _has(row: Row, wanted: Wanted) -> bool:
-    pairs = ((wanted.sprints, row.sprints), (wanted.releases, row.releases), (wanted.labels, row.labels))
-    return all(not asked or _folded(asked) & _folded(held) for asked, held in pairs)
-
-
-def _folded(values: Iterable[str]) -> set[str]:
-    return {value.casefold() for value in values}
-
-
-def _says(content: Mapping[str, Any], row: Row, text: str) -> bool:
-    comments = [str(each.get("comment") or "") for each in content.get("comments") or ()]
-    said = (row.display_id, row.name, content.get("description") or "", row.owner or "", *row.labels, *comments)
-    everything = " ".join(said).casefold()
-    return all(word in everything for word in text.casefold().split())
-
-
-def _held(row: Row, field: str) -> tuple[str, ...]:
-    held = getattr(row, f"{field}s") if field in {"sprint", "release", "label"} else getattr(row, field)
-    return held if isinstance(held, tuple) else (held,) if held else ()
-
-
-def _sorted(rows: list[Row], sort: Sort, descending: bool) -> list[Row]:  # noqa: FBT001
-    column = {
-        Sort.UPDATED: "last_update",
-        Sort.ID: "display_id",
-        Sort.POINTS: "story_points",
-        Sort.AGE: "status_since",
-    }.get(sort, sort.value)
-    # The older the instant, the greater the age.
-    turned = descending is not (sort is Sort.AGE)
-    keyed = sorted(rows, key=lambda row: (row.tracker_id, row.external_id), reverse=turned)
-    there = [row for row in keyed if getattr(row, column) is not None]
-    there.sort(key=lambda row: getattr(row, column), reverse=turned)
-    return [*there, *(row for row in keyed if getattr(row, column) is None)]
-
-
-def _key(row: Row) -> str:
-    return base64.urlsafe_b64encode(orjson.dumps([row.tracker_id, row.external_id])).decode().rstrip("=")
-
-
-def _start(rows: list[Row], after: str) -> int:
-    return next((number for number, row in enumerate(rows, 1) if after and _key(row) == after), 0)
+    return [_row(found[number]) for number in numbers if number in found]
 
 
 def _row(found: Any) -> Row:
@@ -247,13 +317,13 @@ def _row(found: Any) -> Row:
         owner=found.owner,
         creator=found.creator,
         project=found.project,
-        sprints=tuple(found.sprints or ()),
-        releases=tuple(found.releases or ()),
-        labels=tuple(found.labels or ()),
+        sprints=tuple(found.sprints),
+        releases=tuple(found.releases),
+        labels=tuple(found.labels),
         story_points=found.story_points,
-        created=found.created or 0,
+        created=found.created,
         last_update=found.last_update,
-        status_since=found.status_since or found.created or 0,
-        url=found.url or "",
-        changes=found.changes or 0,
+        status_since=found.status_since,
+        url=found.url,
+        changes=found.changes,
     )

@@ -13,14 +13,22 @@ def summary(item: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> di
     """
     project = item.get("project") or {}
     return {
+        "display_id": item["id"],
+        "name": item["name"],
+        "status": item["status"],
+        "type": item["type"],
         "priority": item.get("priority"),
+        "owner": item.get("owner"),
         "creator": item.get("creator"),
+        "project_key": project.get("key"),
         "project": project.get("name"),
-        "url": item.get("url"),
+        "story_points": item.get("storyPoints"),
+        "url": item.get("url") or "",
         "sprints": _names(item.get("sprints")),
         "releases": _names(item.get("releases")),
         "labels": [label for label in item.get("labels") or () if label],
-        "created": item.get("created"),
+        "created": item.get("created") or 0,
+        "last_update": item["lastUpdate"],
         "status_since": status_since(item, history),
         "changes": len(history),
     }

@@ -4,11 +4,14 @@ The history has a table of its own, one row per change: metrics and queries ask 
 found by index where JSON would have to be read whole.
 """
 
+from typing import Any
+
 from sqlalchemy import (
     JSON,
     BigInteger,
     Boolean,
     Column,
+    Connection,
     Float,
     ForeignKey,
     Index,
@@ -19,6 +22,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    event,
 )
 
 metadata = MetaData(
@@ -28,6 +32,28 @@ metadata = MetaData(
         "fk": "fk_%(table_name)s_%(column_0_name)s",
         "pk": "pk_%(table_name)s",
     }
+)
+
+#: Words without a text of their own: what was indexed can be made anew from the issue (``store/words.py``). Texts come
+#: split into folded words, so the simplest tokenizer does; without positions the index is a third of the size.
+CREATE_WORDS = (
+    "CREATE VIRTUAL TABLE issue_words "
+    "USING fts5(words, content='', tokenize='ascii', detail=none, columnsize=0, prefix='2 3')"
+)
+
+#: What pages of issues are sorted by.
+SORTED = (
+    "last_update",
+    "created",
+    "display_id",
+    "name",
+    "status",
+    "type",
+    "priority",
+    "owner",
+    "project",
+    "story_points",
+    "status_since",
 )
 
 integrations = Table(
@@ -72,6 +98,8 @@ executions = Table(
 issues = Table(
     "issues",
     metadata,
+    # Short, so that everything that points to an issue is. Equal ones are sorted by it.
+    Column("number", Integer, primary_key=True, autoincrement=False),
     # An issue is there once for each tracker, whatever is uploaded how often.
     Column("tracker_id", Text, nullable=False),
     Column("external_id", Text, nullable=False),
@@ -88,36 +116,47 @@ issues = Table(
     # Its name.
     Column("project", Text),
     Column("story_points", Float),
-    Column("url", Text),
+    Column("url", Text, nullable=False),
     # Names, as lists.
-    Column("sprints", JSON),
-    Column("releases", JSON),
-    Column("labels", JSON),
-    Column("created", BigInteger),
+    Column("sprints", JSON, nullable=False),
+    Column("releases", JSON, nullable=False),
+    Column("labels", JSON, nullable=False),
+    Column("created", BigInteger, nullable=False),
     Column("last_update", BigInteger, nullable=False),
     # When it came into its status, and how many changes its history has.
-    Column("status_since", BigInteger),
-    Column("changes", Integer),
+    Column("status_since", BigInteger, nullable=False),
+    Column("changes", Integer, nullable=False),
     Column("uploaded", BigInteger, nullable=False),
-    # The input object as it came, without its history.
-    Column("content", JSON, nullable=False),
-    PrimaryKeyConstraint("tracker_id", "external_id"),
-    Index(None, "last_update", "tracker_id", "external_id"),
+    # The mark (``marks``) of the upload that wrote it last.
+    Column("mark", BigInteger, nullable=False),
+    Index(None, "tracker_id", "external_id", unique=True),
     Index(None, "tenant_id", "display_id"),
-    Index(None, "tenant_id", "project_key"),
+    Index(None, "tenant_id", "project_key", "last_update"),
+    Index(None, "external_id"),
+    Index(None, "mark"),
+    # One for each order in which pages are shown.
+    *(Index(None, name) for name in SORTED),
+)
+
+issue_contents = Table(
+    "issue_contents",
+    metadata,
+    # The input object as it came, without its history: apart from what lists show, which is read much more often.
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("content", JSON, nullable=False),
 )
 
 issue_history = Table(
     "issue_history",
     metadata,
-    Column("tracker_id", Text, nullable=False),
-    Column("external_id", Text, nullable=False),
+    Column("number", Integer, nullable=False),
     Column("position", Integer, nullable=False),
     Column("instant", BigInteger, nullable=False),
     Column("field", Text, nullable=False),
     Column("content", JSON, nullable=False),
-    PrimaryKeyConstraint("tracker_id", "external_id", "position"),
-    Index(None, "field", "instant"),
+    PrimaryKeyConstraint("number", "position"),
+    # The changes of an issue lie together on the disk.
+    sqlite_with_rowid=False,
 )
 
 sent = Table(
@@ -210,3 +249,32 @@ marks = Table(
     # Rises with every change of what it names.
     Column("value", BigInteger, nullable=False),
 )
+
+fact_names = Table(
+    "fact_names",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+)
+
+facts = Table(
+    "facts",
+    metadata,
+    # What queries may ask of an issue (``dql/facts.py``), in the order in which they ask.
+    Column("name", Integer, nullable=False),
+    Column("folded", Text, nullable=False),
+    Column("kind", Integer, nullable=False),
+    Column("issue", Integer, nullable=False),
+    Column("number", Float),
+    Column("moment", Float),
+    PrimaryKeyConstraint("name", "folded", "kind", "issue"),
+    sqlite_with_rowid=False,
+)
+
+
+def _make_words(_: MetaData, connection: Connection, **__: Any) -> None:
+    connection.exec_driver_sql(CREATE_WORDS)
+
+
+# Made with the tables wherever they are made.
+event.listen(metadata, "after_create", _make_words)

@@ -1,0 +1,153 @@
+"""What is SQLite's own: connections, asking ``matches`` from SQL, and the index of words.
+
+Everything else in the store is written in SQL that PostgreSQL knows as well. There, words are a ``tsvector``, and a
+comparison that only ``matches`` can tell is answered by a list of numbers found beforehand.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+
+from rally_accelerate.dql.matches import matches
+from rally_accelerate.dql.tree import Comparison, Operator, Value
+from rally_accelerate.host.store.tables import issue_contents, issue_history, issues
+
+#: Kibibytes of pages that each connection keeps in memory, and bytes of the file that are read without a copy.
+CACHE_KIB = 16_384
+MAPPED_BYTES = 1 << 30
+
+
+#: Pages of the write-ahead log after which a writer brings them into the file: an upload is some thousands.
+CHECKPOINT_PAGES = 8_000
+
+
+def by_hand(connection: Any, _: Any = None) -> None:
+    """Keep the driver from beginning transactions by itself: a writer begins as one, or two of them could deadlock."""
+    connection.isolation_level = None
+
+
+def prepare(connection: Any, _: Any = None) -> None:
+    """Make a new connection what the store expects of it."""
+    by_hand(connection)
+    connection.create_function("dql_asked", 4, _is_asked, deterministic=True)
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+    cursor.execute(f"PRAGMA mmap_size={MAPPED_BYTES}")
+    cursor.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+    cursor.close()
+
+
+def begin(connection: sa.Connection) -> None:
+    """Begin a transaction; that of a writer at once as one."""
+    writes = connection.get_execution_options().get("writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def to_json(value: Any) -> str:
+    """JSON as the store writes it."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        # Integers of more than 64 bits, which GraphQL texts may hold.
+        import json  # noqa: PLC0415 - for what hardly ever comes
+
+        return json.dumps(value)
+
+
+def asked(leaf: Comparison, *, now: datetime) -> sa.ColumnElement[bool]:
+    """Whether ``matches`` says that an issue is like this."""
+    content = sa.select(sa.type_coerce(issue_contents.c.content, sa.Text)).where(
+        issue_contents.c.number == issues.c.number
+    )
+    past: sa.ColumnElement[Any] = sa.null()
+    if leaf.path[0].casefold() == "history":
+        entry = sa.func.json_array(
+            issue_history.c.instant, sa.func.json(sa.type_coerce(issue_history.c.content, sa.Text))
+        )
+        its = sa.select(entry.label("entry")).where(issue_history.c.number == issues.c.number)
+        ordered = its.order_by(issue_history.c.position).correlate(issues).subquery()
+        past = sa.select(sa.func.json_group_array(sa.func.json(ordered.c.entry))).correlate(issues).scalar_subquery()
+    answer = sa.func.dql_asked(_written(leaf), now.isoformat(), content.correlate(issues).scalar_subquery(), past)
+    return sa.type_coerce(answer, sa.Integer) == 1
+
+
+def _written(leaf: Comparison) -> str:
+    values = [
+        (
+            value.text,
+            value.number,
+            None if value.age is None else value.age.total_seconds(),
+            None if value.instant is None else value.instant.isoformat(),
+        )
+        for value in leaf.values
+    ]
+    return orjson.dumps((leaf.path, leaf.operator.value, values)).decode()
+
+
+@lru_cache(maxsize=256)
+def _read(written: str) -> Comparison:
+    path, operator, values = orjson.loads(written)
+    return Comparison(
+        "issue",
+        tuple(path),
+        Operator(operator),
+        tuple(
+            Value(
+                text,
+                number,
+                None if age is None else timedelta(seconds=age),
+                None if instant is None else datetime.fromisoformat(instant),
+            )
+            for text, number, age, instant in values
+        ),
+    )
+
+
+def _is_asked(written: str, now: str, content: str, past: str | None) -> bool:
+    issue = orjson.loads(content)
+    if past is not None:
+        issue["history"] = [{"timestamp": instant, "content": change} for instant, change in orjson.loads(past)]
+    return matches(_read(written), issue, now=datetime.fromisoformat(now))
+
+
+def add_words(connection: sa.Connection, words: Iterable[tuple[int, str]]) -> None:
+    """Index the words of issues, by their number."""
+    _all(connection, "INSERT INTO issue_words (rowid, words) VALUES (?, ?)", list(words))
+
+
+def drop_words(connection: sa.Connection, words: Iterable[tuple[int, str]]) -> None:
+    """Take words out again; they must be those that were indexed."""
+    _all(connection, "INSERT INTO issue_words (issue_words, rowid, words) VALUES ('delete', ?, ?)", list(words))
+
+
+def drop_all_words(connection: sa.Connection) -> None:
+    """Take every word out."""
+    connection.exec_driver_sql("INSERT INTO issue_words (issue_words) VALUES ('delete-all')")
+
+
+def _all(connection: sa.Connection, statement: str, rows: list[tuple[int, str]]) -> None:
+    if rows:
+        connection.exec_driver_sql(statement, rows)
+
+
+def with_words(words: Sequence[str]) -> sa.Select[Any]:
+    """The numbers of the issues that have all of some folded words, or words that begin so."""
+    # Longer than one letter, a word may be the beginning of one. Within quotes nothing has a meaning of its own.
+    asked_for = " AND ".join(f'"{word}"*' if len(word) > 1 else f'"{word}"' for word in words)
+    found = sa.text("SELECT rowid AS number FROM issue_words WHERE issue_words MATCH :words").bindparams(
+        words=asked_for
+    )
+    return sa.select(found.columns(sa.column("number", sa.Integer)).subquery().c.number)
+
+
+def among(column: sa.ColumnElement[int], numbers: Iterable[int]) -> sa.ColumnElement[bool]:
+    """Whether a column has one of many numbers, more than a statement may have parameters."""
+    each = sa.func.json_each(to_json(list(numbers))).table_valued("value")
+    return column.in_(sa.select(each.c.value))

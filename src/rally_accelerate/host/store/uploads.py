@@ -1,0 +1,206 @@
+"""Writing issues: an upload with everything that is kept of it, and the removal of what a tracker brought.
+
+All of this runs inside a transaction of the caller. An issue that is known is compared with what was stored of it: only
+the facts and the words that changed are written, as most uploads change little.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+
+from rally_accelerate.dql.facts import Fact
+from rally_accelerate.dql.facts import facts as facts_of
+from rally_accelerate.host.store import sqlite
+from rally_accelerate.host.store.marks import REMOVALS, raise_mark
+from rally_accelerate.host.store.summary import summary
+from rally_accelerate.host.store.tables import fact_names, facts, issue_contents, issue_history, issues
+from rally_accelerate.host.store.words import words_of
+
+#: SQLite allows 32,766 parameters in one statement since 3.32, 999 before.
+KEYS_IN_A_QUERY = 900
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One issue, taken apart before the transaction begins."""
+
+    external_id: str
+    row: dict[str, Any]
+    content: dict[str, Any]
+    #: Its instant, its field and its content of each change.
+    history: list[tuple[int, str, str]]
+    facts: set[Fact]
+    words: str
+
+
+@dataclass(slots=True)
+class _Changes:
+    """What is written for all issues of an upload together."""
+
+    inserted: list[dict[str, Any]] = field(default_factory=list)
+    updated: list[dict[str, Any]] = field(default_factory=list)
+    contents: list[tuple[int, str]] = field(default_factory=list)
+    old_contents: list[tuple[str, int]] = field(default_factory=list)
+    old_histories: list[tuple[int]] = field(default_factory=list)
+    histories: list[tuple[int, int, int, str, str]] = field(default_factory=list)
+    facts: list[tuple[int, Fact]] = field(default_factory=list)
+    old_facts: list[tuple[int, Fact]] = field(default_factory=list)
+    words: list[tuple[int, str]] = field(default_factory=list)
+    old_words: list[tuple[int, str]] = field(default_factory=list)
+
+
+def prepared(items: Iterable[Mapping[str, Any]], **common: Any) -> list[Prepared]:
+    """Issues, taken apart; ``common`` are columns of them all.
+
+    Args:
+        items: ``IssueDataItemIn`` values with instants as epoch milliseconds. The last one wins where an item is named
+            twice, as it would in two uploads.
+        common: Columns that all of them have.
+    """
+    found = []
+    for key, item in {item["_id"]: item for item in items}.items():
+        history = item.get("history") or ()
+        content = {name: value for name, value in item.items() if name != "history"}
+        row = {"external_id": key, **summary(item, history), **common}
+        changes = [
+            (
+                entry.get("timestamp") or 0,
+                str((entry.get("content") or {}).get("field") or ""),
+                sqlite.to_json(entry.get("content")),
+            )
+            for entry in history
+        ]
+        found.append(Prepared(key, row, content, changes, facts_of(content), words_of(content)))
+    return found
+
+
+def write(connection: sa.Connection, tracker_id: str, upload: Sequence[Prepared]) -> None:
+    """Store issues of a tracker; one that is known is replaced with its history."""
+    mark = raise_mark(connection)
+    known = _known(connection, tracker_id, [one.external_id for one in upload])
+    last = connection.execute(sa.select(sa.func.max(issues.c.number))).scalar_one() or 0
+    changes = _Changes()
+    for one in upload:
+        row = {**one.row, "mark": mark}
+        body = sqlite.to_json(one.content)
+        if one.external_id in known:
+            number, old_body = known[one.external_id]
+            changes.updated.append({**row, "its_number": number})
+            changes.old_histories.append((number,))
+            changes.histories += ((number, position, *entry) for position, entry in enumerate(one.history))
+            if old_body == body:
+                continue
+            old = orjson.loads(old_body)
+            old_facts, old_words = facts_of(old), words_of(old)
+            changes.old_contents.append((body, number))
+            changes.old_facts += ((number, fact) for fact in old_facts - one.facts)
+            changes.facts += ((number, fact) for fact in one.facts - old_facts)
+            if old_words != one.words:
+                changes.old_words.append((number, old_words))
+                changes.words.append((number, one.words))
+        else:
+            last = number = last + 1
+            changes.inserted.append({**row, "number": number})
+            changes.contents.append((number, body))
+            changes.facts += ((number, fact) for fact in one.facts)
+            changes.words.append((number, one.words))
+            changes.histories += ((number, position, *entry) for position, entry in enumerate(one.history))
+    _apply(connection, changes)
+
+
+def remove(connection: sa.Connection, tracker_id: str, *, most: int) -> bool:
+    """Remove issues of a tracker, at most so many; whether there may be more."""
+    raise_mark(connection)
+    raise_mark(connection, REMOVALS)
+    others = sa.select(issues.c.number).where(issues.c.tracker_id != tracker_id).limit(1)
+    if connection.execute(others).first() is None:
+        # Nobody else has any: whole tables are emptied at once.
+        for table in (issues, issue_contents, issue_history, facts):
+            connection.execute(sa.delete(table))
+        sqlite.drop_all_words(connection)
+        return False
+    query = sa.select(issues.c.number, issue_contents.c.content).where(issues.c.tracker_id == tracker_id)
+    query = query.join(issue_contents, issue_contents.c.number == issues.c.number).limit(most)
+    found = connection.execute(query).all()
+    numbers = [(row.number,) for row in found]
+    if numbers:
+        _drop_facts(connection, [(row.number, fact) for row in found for fact in facts_of(row.content)])
+        sqlite.drop_words(connection, [(row.number, words_of(row.content)) for row in found])
+        for table in (issues, issue_contents, issue_history):
+            connection.exec_driver_sql(f"DELETE FROM {table.name} WHERE number = ?", numbers)  # noqa: S608 - our own name
+    return len(found) == most
+
+
+def _known(connection: sa.Connection, tracker_id: str, keys: Sequence[str]) -> dict[str, tuple[int, str]]:
+    body = sa.type_coerce(issue_contents.c.content, sa.Text).label("body")
+    query = sa.select(issues.c.external_id, issues.c.number, body)
+    query = query.join(issue_contents, issue_contents.c.number == issues.c.number)
+    found: dict[str, tuple[int, str]] = {}
+    for start in range(0, len(keys), KEYS_IN_A_QUERY):
+        some = issues.c.external_id.in_(keys[start : start + KEYS_IN_A_QUERY])
+        for row in connection.execute(query.where(issues.c.tracker_id == tracker_id, some)):
+            found[row.external_id] = (row.number, row.body)
+    return found
+
+
+def _apply(connection: sa.Connection, changes: _Changes) -> None:
+    # The driver takes the long lists as they are: SQLAlchemy takes longer to bind a row than SQLite to write it.
+    many: list[tuple[str, Sequence[tuple[Any, ...]]]] = [
+        ("INSERT INTO issue_contents (number, content) VALUES (?, ?)", changes.contents),
+        ("UPDATE issue_contents SET content = ? WHERE number = ?", changes.old_contents),
+        ("DELETE FROM issue_history WHERE number = ?", changes.old_histories),
+        (
+            "INSERT INTO issue_history (number, position, instant, field, content) VALUES (?, ?, ?, ?, ?)",
+            changes.histories,
+        ),
+    ]
+    if changes.inserted:
+        connection.execute(sa.insert(issues), changes.inserted)
+    if changes.updated:
+        fresh: dict[str, Any] = {name: sa.bindparam(name) for name in changes.updated[0] if name != "its_number"}
+        update = sa.update(issues).where(issues.c.number == sa.bindparam("its_number")).values(fresh)
+        connection.execute(update, changes.updated)
+    for statement, rows in many:
+        if rows:
+            connection.exec_driver_sql(statement, list(rows))
+    _drop_facts(connection, changes.old_facts)
+    add_facts(connection, changes.facts)
+    sqlite.drop_words(connection, changes.old_words)
+    sqlite.add_words(connection, changes.words)
+
+
+def add_facts(connection: sa.Connection, new: Sequence[tuple[int, Fact]]) -> None:
+    """Store facts of issues, by their number."""
+    ids = _ids(connection, {fact.name for _, fact in new})
+    missing = [{"name": name} for name in sorted({fact.name for _, fact in new} - ids.keys())]
+    if missing:
+        connection.execute(sa.insert(fact_names), missing)
+        ids |= _ids(connection, {each["name"] for each in missing})
+    # In the order of the index, which is then filled page by page.
+    rows = sorted(
+        (ids[fact.name], fact.folded, int(fact.kind), number, fact.number, fact.moment) for number, fact in new
+    )
+    if rows:
+        statement = "INSERT INTO facts (name, folded, kind, issue, number, moment) VALUES (?, ?, ?, ?, ?, ?)"
+        connection.exec_driver_sql(statement, rows)
+
+
+def _drop_facts(connection: sa.Connection, old: Sequence[tuple[int, Fact]]) -> None:
+    ids = _ids(connection, {fact.name for _, fact in old})
+    rows = sorted((ids[fact.name], fact.folded, int(fact.kind), number) for number, fact in old)
+    if rows:
+        statement = "DELETE FROM facts WHERE name = ? AND folded = ? AND kind = ? AND issue = ?"
+        connection.exec_driver_sql(statement, rows)
+
+
+def _ids(connection: sa.Connection, names: Iterable[str]) -> dict[str, int]:
+    wanted = sorted(names)
+    found: dict[str, int] = {}
+    for start in range(0, len(wanted), KEYS_IN_A_QUERY):
+        some = wanted[start : start + KEYS_IN_A_QUERY]
+        query = sa.select(fact_names.c.name, fact_names.c.id).where(fact_names.c.name.in_(some))
+        found |= {row.name: row.id for row in connection.execute(query)}
+    return found

@@ -1,0 +1,98 @@
+"""What an older version stored is found by this one."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+
+from rally_accelerate.dql.parse import parse
+from rally_accelerate.host.store.database import MIGRATIONS, Database
+from rally_accelerate.host.store.issues import Issues
+from rally_accelerate.host.store.search import Search, Wanted
+from support.issues import change, item
+
+NOW = datetime(2026, 3, 10, tzinfo=UTC)
+
+
+def old_database(path: Path, items: list[dict[str, Any]]) -> None:
+    """A database as it was before issues were searched."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["url"] = f"sqlite:///{path}"
+    command.upgrade(config, "0005")
+    engine = sa.create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        for each in items:
+            content = {name: value for name, value in each.items() if name != "history"}
+            connection.exec_driver_sql(
+                "INSERT INTO issues (tracker_id, external_id, tenant_id, source, display_id, name, status, type, last_update, "
+                "uploaded, content) VALUES ('t', ?, 'n', 'RALLY', ?, ?, ?, ?, ?, 5, ?)",
+                (
+                    *(each[name] for name in ("_id", "id", "name", "status", "type")),
+                    each.get("lastUpdate", 0),
+                    json.dumps(content),
+                ),
+            )
+            for position, entry in enumerate(each.get("history", ())):
+                connection.exec_driver_sql(
+                    "INSERT INTO issue_history (tracker_id, external_id, position, instant, field, content) "
+                    "VALUES ('t', ?, ?, ?, 'status', ?)",
+                    (each["_id"], position, entry["timestamp"], json.dumps(entry["content"])),
+                )
+    engine.dispose()
+
+
+async def test_issues_of_an_older_version_are_searched_like_new_ones(tmp_path: Path) -> None:
+    entries = [{**change("a", "b"), "timestamp": 1_700_000_000_000 + each} for each in (7, 9)]
+    items = [item(number, owner="Ann", rawIssue={"Risk": "High"}) for number in range(1_200)]
+    items[700] |= {"history": entries, "labels": ["Red"], "description": "a zebra", "status": "Done"}
+    old_database(tmp_path / "old.sqlite", items)
+    old = await Database.open(tmp_path / "old.sqlite")
+    new = await Database.open(tmp_path / "new.sqlite")
+    await Issues(new).take(source="RALLY", tracker_id="t", tenant_id="n", items=items)
+    for wanted, count in (
+        (Wanted(), 1_200),
+        (Wanted(text="zebra"), 1),
+        (Wanted(labels=("red",), statuses=("Done",)), 1),
+        (Wanted(queries=(parse("issue.rawIssue.risk = high and issue.history.count = 0"),)), 1_199),
+    ):
+        assert await Search(old).count(wanted, now=NOW) == count
+        found = [await Search(each).page(wanted, now=NOW, limit=2_000) for each in (old, new)]
+        assert found[0].rows == found[1].rows
+    assert found[0].rows[0].status_since == 1_700_000_000_000
+    before, after = [await Issues(each).one("t", "700") for each in (old, new)]
+    assert before is not None
+    assert after is not None
+    assert before.content == after.content
+    assert before.uploaded == 5
+    # What was filled in is what an upload compares with.
+    await Issues(old).take(source="RALLY", tracker_id="t", tenant_id="n", items=[item(700)])
+    assert await Search(old).count(Wanted(text="zebra"), now=NOW) == 0
+    await old.close()
+    await new.close()
+
+
+async def test_a_migration_that_stops_half_way_leaves_the_database_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "old.sqlite"
+    broken = item(601)
+    del broken["lastUpdate"]
+    old_database(path, [*(item(number) for number in range(600)), broken])
+
+    def state() -> list[Any]:
+        engine = sa.create_engine(f"sqlite:///{path}")
+        with engine.connect() as connection:
+            tables = connection.exec_driver_sql("SELECT type, name, sql FROM sqlite_master ORDER BY 1, 2").all()
+            count = connection.exec_driver_sql("SELECT count(*) FROM issues").scalar_one()
+            version = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
+        engine.dispose()
+        return [*tables, count, version]
+
+    before = state()
+    with pytest.raises(KeyError):
+        await Database.open(path)
+    assert state() == before
