@@ -16,6 +16,7 @@ from rally_accelerate.host.store.keys import AccessKeys
 from rally_accelerate.host.store.search import Search
 from rally_accelerate.host.store.sessions import Sessions
 from rally_accelerate.host.store.users import Users
+from rally_accelerate.host.store.streams import ValueStreams
 from rally_accelerate.host.store.vault import Vault
 
 
@@ -32,6 +33,7 @@ class Stores:
     search: Search
     users: Users
     sessions: Sessions
+    streams: ValueStreams
 
 
 @asynccontextmanager
@@ -83,6 +85,7 @@ async def _opened(path: Path) -> AsyncIterator[Stores]:
             Search(database),
             Users(database),
             Sessions(database),
+            ValueStreams(database, vault),
         )
         await stores.executions.interrupt_all()
         yield stores

@@ -23,6 +23,9 @@ WINDOWS: Mapping[str, int | None] = {
     "ALL": None,
 }
 
+#: A hundred years.
+MOST_DAYS = 36_500
+
 #: A pattern of more characters is no link rule that anybody wrote.
 LONGEST_PATTERN = 1_000
 
@@ -73,8 +76,10 @@ def limit(value: Any) -> Iterator[str]:
 
 def days(value: Any) -> Iterator[str]:
     """A number of days, or null."""
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 36_500):
-        yield f"must be a number of days from above 0 to 36,500, or null for never, not {shown(value)}"
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MOST_DAYS:
+        yield f"must be a number of days from above 0 to {MOST_DAYS:,}, or null for never, not {shown(value)}"
 
 
 def number(value: Any) -> Iterator[str]:

@@ -51,7 +51,7 @@ def read(content: str | bytes) -> Any:
 def _decoded(content: str | bytes) -> str:
     if isinstance(content, bytes):
         try:
-            content = content.decode("utf-8-sig")
+            return content.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             line = content[: error.start].count(b"\n") + 1
             raise _broken(f"line {line}", "it is not UTF-8 text; save it as UTF-8") from None

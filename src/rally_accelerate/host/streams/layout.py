@@ -7,6 +7,7 @@ from typing import Any
 
 from rally_accelerate.dql.parse import parse
 from rally_accelerate.dql.tree import EVERYTHING, Both, Comparison, Either, Negated, Query
+from rally_accelerate.host.streams.document import stages_of
 from rally_accelerate.host.streams.keys import AGE_THRESHOLD_DAYS
 
 
@@ -76,11 +77,12 @@ class Layout:
 def layout_of(document: Mapping[str, Any]) -> Layout:
     """The layout of a document that ``document.checked`` has found right."""
     phases, number = [], 0
+    done = _done_from(document)
     for phase in document.get("phases") or ():
         stages = []
         for given in phase.get("stages") or ():
             number += 1
-            stages.append(_stage(given, number=number, phase=phase["name"].strip()))
+            stages.append(_stage(given, number=number, phase=phase["name"].strip(), is_done=number >= done))
         phases.append(Phase(phase["name"].strip(), phase.get("description") or "", tuple(stages)))
     text = document.get("query") or ""
     priorities = (document.get("mappings") or {}).get("priority") or {}
@@ -95,7 +97,15 @@ def layout_of(document: Mapping[str, Any]) -> Layout:
     )
 
 
-def _stage(given: Mapping[str, Any], *, number: int, phase: str) -> Stage:
+def _done_from(document: Mapping[str, Any]) -> int:
+    """The number of the stage where the work is done: where the lead time ends, else the last one."""
+    names = [stage["name"].strip() for _, stage in stages_of(document)]
+    span = document.get("leadTime") or {}
+    end = (span[0] if isinstance(span, list) else span).get("end") or ""
+    return names.index(end.strip()) + 1 if end.strip() in names else len(names)
+
+
+def _stage(given: Mapping[str, Any], *, number: int, phase: str, is_done: bool) -> Stage:
     text = given.get("query") or ""
     return Stage(
         number=number,
@@ -105,7 +115,8 @@ def _stage(given: Mapping[str, Any], *, number: int, phase: str) -> Stage:
         text=text,
         query=parse(text) if text.strip() else None,
         wip_limit=given.get("wipLimit"),
-        shows_alerts=given.get("showAlerts") is not False,
+        # What is done may lie there for ever, whoever owned it, unless the file asks for alerts [assumed].
+        shows_alerts=given.get("showAlerts") is True if is_done else given.get("showAlerts") is not False,
     )
 
 

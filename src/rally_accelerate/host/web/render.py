@@ -65,6 +65,12 @@ def _ago(value: Any, now: datetime) -> str:
     return f"{text} ago" if seconds > 0 else f"in {text}"
 
 
+def _lasting(value: Any) -> str:
+    """How long something lasts that is told in milliseconds."""
+    seconds = max(0.0, value / 1000)
+    return duration(seconds) if seconds < DAY_SECONDS else _days(seconds)
+
+
 def _days(seconds: float) -> str:
     days = round(seconds / DAY_SECONDS)
     return "1 day" if days == 1 else f"{days} days"
@@ -119,5 +125,6 @@ _templates.filters |= {
     "exact": _exact,
     "link": _safe_link,
     "duration": duration,
+    "lasting": _lasting,
 }
 _templates.filters["number"] = lambda value: f"{value:,}"
