@@ -24,6 +24,8 @@ from rally_accelerate.host.runs import Runs
 from rally_accelerate.host.schedule import Schedule
 from rally_accelerate.host.signin import SignIn
 from rally_accelerate.host.stores import Stores, open_stores
+from rally_accelerate.host.streams.board import Boards
+from rally_accelerate.host.streams.importing import Importing
 from rally_accelerate.host.web.cookies import Cookie
 from rally_accelerate.host.web.guard import LOCAL_NAMES, Guard, Names
 from rally_accelerate.host.web.pages import routes
@@ -50,7 +52,9 @@ class Host:
         inside_key = secrets.token_urlsafe(32)
         self._runs = Runs(stores, inside_key=inside_key)
         self.schedule = Schedule(stores, self._runs, interval=interval)
-        self._endpoint = Endpoint(stores, self.schedule)
+        self.importing = Importing(stores, self.schedule)
+        self._boards = Boards(stores.search)
+        self._endpoint = Endpoint(stores, self.schedule, importing=self.importing, boards=self._boards)
         self._callers = Callers(stores, inside_key=inside_key)
         # The host's own runs upload as everybody does, only without a socket.
         self._runs.transport = httpx2.ASGITransport(app=self.app())
@@ -85,9 +89,16 @@ class Host:
         """
         cookie = Cookie(secure_names)
         endpoint = opened("/release-events-api/graphql", self._endpoint.answer, methods=["POST"])
-        app = Starlette(
-            routes=[endpoint, *routes(self.stores, self.schedule, self._runs, door=self.door, cookie=cookie)]
+        pages = routes(
+            self.stores,
+            self.schedule,
+            self._runs,
+            door=self.door,
+            cookie=cookie,
+            importing=self.importing,
+            boards=self._boards,
         )
+        app = Starlette(routes=[endpoint, *pages])
         app.add_middleware(Guard, callers=self._callers, cookie=cookie, names=Names(names))
         return app
 

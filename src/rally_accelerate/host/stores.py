@@ -15,8 +15,8 @@ from rally_accelerate.host.store.issues import Issues
 from rally_accelerate.host.store.keys import AccessKeys
 from rally_accelerate.host.store.search import Search
 from rally_accelerate.host.store.sessions import Sessions
-from rally_accelerate.host.store.users import Users
 from rally_accelerate.host.store.streams import ValueStreams
+from rally_accelerate.host.store.users import Users
 from rally_accelerate.host.store.vault import Vault
 
 

@@ -13,17 +13,20 @@ from starlette.responses import JSONResponse, Response
 from rally_accelerate import __version__
 from rally_accelerate.host.access import Actor, Role
 from rally_accelerate.host.callers import Known
-from rally_accelerate.host.graphql import integrations, issues, keys
+from rally_accelerate.host.graphql import integrations, issues, keys, streams
 from rally_accelerate.host.graphql.roles import needed
 from rally_accelerate.host.graphql.scalars import DATE, JSON
 from rally_accelerate.host.schedule import Schedule
 from rally_accelerate.host.stores import Stores
+from rally_accelerate.host.streams.board import Boards
+from rally_accelerate.host.streams.importing import Importing
 
 log = logging.getLogger(__name__)
 
 CONTRACT = Path(__file__).parents[2] / "accelerate" / "contract.graphql"
 NEWER = Path(__file__).parent / "newer.graphql"
 KEYS = Path(__file__).parent / "keys.graphql"
+STREAMS = Path(__file__).parent / "streams.graphql"
 
 #: The vendor's gateway answers 413 somewhere above 10 MB (accelerate-host.md 2.4 [U]).
 MOST_BYTES = 10_000_000
@@ -32,15 +35,16 @@ MOST_BYTES = 10_000_000
 class Endpoint:
     """Answers POST requests."""
 
-    def __init__(self, stores: Stores, schedule: Schedule) -> None:
+    def __init__(self, stores: Stores, schedule: Schedule, *, importing: Importing, boards: Boards) -> None:
         query, mutation = QueryType(), MutationType()
         bound = [
             *issues.bind(query, mutation, stores.issues),
             *integrations.bind(query, mutation, stores, schedule),
             *keys.bind(query, mutation, stores),
+            *streams.bind(query, mutation, stores, schedule, importing=importing, boards=boards),
         ]
         query.set_field("productVersion", lambda *_: __version__)
-        definitions = [load_schema_from_path(str(path)) for path in (CONTRACT, NEWER, KEYS)]
+        definitions = [load_schema_from_path(str(path)) for path in (CONTRACT, NEWER, KEYS, STREAMS)]
         self.schema: GraphQLSchema = make_executable_schema(definitions, query, mutation, DATE, JSON, *bound)
         _check_roles(self.schema)
 

@@ -139,6 +139,34 @@ class Importing:
                 )
         return await self._done(its_id, plan, added, actor=actor, action=why)
 
+    async def rename(
+        self, stream: StoredStream, *, name: str | None, description: str | None, actor: Actor
+    ) -> StoredStream:
+        """Give a value stream another name and description, each if it is given and differs.
+
+        Raises:
+            ConfigError: The name is taken, or none.
+            NotFound: There is no such value stream.
+            Outdated: It has another version by now.
+        """
+        if name is not None and " ".join(name.split()) != stream.name:
+            await self._stores.streams.rename(stream.id, name)
+            detail = {"from": stream.name, "to": " ".join(name.split())}
+            note = self._stores.audit.note
+            await note(actor, "renamed", kind="value stream", object_id=stream.id, name=detail["to"], detail=detail)
+        if description is not None and description != (stream.document.get("description") or ""):
+            document = {**stream.document, "description": description}
+            await self.replace(stream.id, document, based_on=stream.version, actor=actor, why="described anew")
+        return await self._stores.streams.by_id(stream.id) or stream
+
+    async def remove(self, stream: StoredStream, *, actor: Actor) -> bool:
+        """Remove a value stream with its versions; its integrations and issues stay. Whether there was one."""
+        done = await self._stores.streams.remove(stream.id)
+        if done:
+            note = self._stores.audit.note
+            await note(actor, "removed", kind="value stream", object_id=stream.id, name=stream.name)
+        return done
+
     async def _written(self, connection: AsyncConnection, plan: Plan) -> tuple[dict[str, Any], dict[str, str]]:
         """Write the integrations; the document with their ids, and the ids of the new ones by name."""
         added: dict[str, str] = {}

@@ -1,7 +1,7 @@
 """A checked document as the map reads it: phases, stages with their queries, and what decides on colours and alerts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -55,6 +55,11 @@ class Layout:
     def stages(self) -> tuple[Stage, ...]:
         """Every stage, from left to right."""
         return tuple(stage for phase in self.phases for stage in phase.stages)
+
+    @property
+    def of_everything(self) -> "Layout":
+        """The same without the query that holds for all stages."""
+        return replace(self, query=EVERYTHING)
 
     def alone(self, stage: Stage) -> Query | None:
         """What holds for the items that are shown in a stage, and nowhere else; None for nothing.

@@ -80,6 +80,8 @@ def sources_of(
         before: The document that is to be replaced, for what only it holds.
     """
     mine = {(each.tenant_id, each.name): each for each in known}
+    by_id = {each.id: each for each in known}
+    former = {(entry["name"].strip(), entry.get("_id")) for _, entry in integrations_of(before or {})}
     # Integrations of other tools live in the document alone.
     others = {entry["name"]: entry for _, entry in integrations_of(before or {}) if "properties" in entry}
     entries: list[dict[str, Any]] = []
@@ -99,6 +101,9 @@ def sources_of(
             properties=properties,
         )
         stored = mine.get((entry.tenant_id, entry.name))
+        if stored is None and entry.is_reference:
+            # It was renamed since; a document that is restored names it as it was.
+            stored = by_id.get(str(raw.get("_id") or ""))
         other = others.get(entry.name)
         try:
             if (stored is None and other is not None) or entry.type not in {"", PLUGIN_ID}:
@@ -106,6 +111,9 @@ def sources_of(
                 notices.append(
                     f"{path}: {entry.name} is of type {kept['type']}, which does not run here; it is kept in the file"
                 )
+            elif stored is None and entry.is_reference and raw.get("_id") and (entry.name, raw["_id"]) in former:
+                kept, write = {**entry.kept, "_id": raw["_id"]}, None
+                notices.append(f"{path}: {entry.name} was removed; nothing comes from it any more")
             elif entry.is_reference:
                 kept, write = _reference(entry, stored, names=[*(name for _, name in mine), *others])
             else:
