@@ -45,8 +45,7 @@ class Particles:
             return []
         if only is not None:
             chosen = [await self.one(its_id, stream) for its_id in only[skip : skip + limit]]
-            there = [one for one in chosen if one is not None and one["_stage"] == stage.name]
-            return there
+            return [one for one in chosen if one is not None and one["_stage"] == stage.name]
         now, after = datetime.now(UTC), ""
         rows: list[Row] = []
         while len(rows) < skip + limit:

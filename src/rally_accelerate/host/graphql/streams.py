@@ -34,6 +34,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
     mutation: MutationType,
     stores: Stores,
     schedule: Schedule,
+    *,
     importing: Importing,
     boards: Boards,
 ) -> list[ObjectType | UnionType]:
@@ -140,6 +141,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
     async def create(
         _: Any,
         info: Any,
+        *,
         name: str,
         tenantId: str,
         description: str | None = None,

@@ -29,6 +29,9 @@ _ORDER = {name: number for number, name in enumerate(_PHASE_OF)}
 #: Statuses of items that are gone (``removedStatus``): they belong nowhere.
 _GONE = {"deleted", "movedout"}
 
+#: Statuses of work that is done, whatever comes after: there the lead time ends.
+_DONE = {"accepted", "done", "closed"}
+
 #: The work-in-progress limits of the default file.
 _LIMITS = {"In Progress": 10, "In Review": 5}
 
@@ -75,7 +78,8 @@ def made_of(rows: Sequence[Row], *, description: str, tenant_id: str, integratio
             if phase == name
         ]
         phases.append({"name": name, "description": "", "stages": stages})
-    return _document(phases, description=description, tenant_id=tenant_id, integrations=integrations)
+    done = next((stage for (_, stage), held in statuses.items() if any(_plain(each) in _DONE for each in held)), "")
+    return _document(phases, description=description, tenant_id=tenant_id, integrations=integrations, done=done)
 
 
 def default(*, description: str, tenant_id: str) -> dict[str, Any]:
@@ -118,7 +122,12 @@ def empty(*, description: str, tenant_id: str) -> dict[str, Any]:
 
 
 def _document(
-    phases: Sequence[Mapping[str, Any]], *, description: str, tenant_id: str, integrations: Sequence[str]
+    phases: Sequence[Mapping[str, Any]],
+    *,
+    description: str,
+    tenant_id: str,
+    integrations: Sequence[str],
+    done: str = "",
 ) -> dict[str, Any]:
     names = [stage["name"] for phase in phases for stage in phase["stages"]]
     development = [stage["name"] for phase in phases if phase["name"] == "Development" for stage in phase["stages"]]
@@ -127,8 +136,8 @@ def _document(
         "description": description,
         "query": "",
         "phases": list(phases),
-        "leadTime": {"start": names[0], "end": names[-1]} if names else None,
-        "cycleTime": {"start": development[0], "end": names[-1]} if development else None,
+        "leadTime": {"start": names[0], "end": done or names[-1]} if names else None,
+        "cycleTime": {"start": development[0], "end": done or names[-1]} if development else None,
         "mappings": None,
         "integrations": [{"name": name} for name in integrations],
         "linkRules": [],

@@ -26,7 +26,7 @@ from rally_accelerate.host.streams.known import known_integrations
 from rally_accelerate.host.web.render import missing, page
 from rally_accelerate.host.web.routing import actor_of, posted, routed
 from rally_accelerate.host.web.streams import GONE, frame
-from rally_accelerate.host.web.submitted import submitted
+from rally_accelerate.host.web.submitted import Submitted, submitted
 
 #: A preview is applied within this time, or the file is chosen again.
 KEPT_FOR = timedelta(minutes=30)
@@ -108,10 +108,7 @@ class FilePages:
         if stream is None:
             return missing(request, GONE)
         try:
-            content = (await submitted(request)).content("file")
-            if not content:
-                raise ConfigError("no file", problems=[Problem("", "choose the JSON file to import")])
-            document = read(content)
+            document = read(_chosen(await submitted(request)))
             plan = await self._importing.plan(document, stream=stream)
         except ConfigError as error:
             return _import(request, stream, problems=error.problems, status=400)
@@ -150,7 +147,7 @@ class FilePages:
             return missing(request, GONE)
         return _edit(request, stream, text=await self._text(stream), based_on=stream.version)
 
-    async def save(self, request: Request) -> Response:
+    async def save(self, request: Request) -> Response:  # noqa: PLR0911 - one page for each way to go on
         """Save the edited text; what is wrong with it is told beside it."""
         stream, actor = await self._stream(request), actor_of(request)
         if stream is None:
@@ -167,8 +164,7 @@ class FilePages:
             if form.text("action") == "preview":
                 plan = await self._importing.plan(document, stream=stream)
                 return _edit(request, stream, text=text, based_on=number, plan=plan)
-            why = "edited"
-            await self._importing.replace(stream.id, document, based_on=number, actor=actor, why=why)
+            await self._importing.replace(stream.id, document, based_on=number, actor=actor, why="edited")
         except ConfigError as error:
             return _edit(request, stream, text=text, based_on=number, problems=error.problems, status=400)
         except Outdated as error:
@@ -196,6 +192,13 @@ class FilePages:
 
     async def _text(self, stream: StoredStream) -> str:
         return as_text(downloaded(stream, await known_integrations(self._stores, self._schedule)))
+
+
+def _chosen(form: Submitted) -> bytes:
+    content = form.content("file")
+    if not content:
+        raise ConfigError("no file", problems=[Problem("", "choose the JSON file to import")])
+    return content
 
 
 def as_text(document: Any) -> str:
