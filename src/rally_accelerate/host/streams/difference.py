@@ -69,26 +69,37 @@ def _integrations(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterat
 
 
 def _phases(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Difference]:
-    old = [phase["name"].strip() for _, phase in phases_of(before)]
-    new = [phase["name"].strip() for _, phase in phases_of(after)]
-    gone = [name for name in old if name not in new]
-    come = [name for name in new if name not in old]
-    for name in come:
-        place = new.index(name)
-        if place < len(old) and old[place] in gone:
-            gone.remove(old[place])
-            yield Difference("renamed", "phase", name, f"was {old[place]}")
-        else:
+    old, new = _phase_names(before), _phase_names(after)
+    former = _renamed(old, new)
+    for name in new:
+        if name in former:
+            yield Difference("renamed", "phase", name, f"was {former[name]}")
+        elif name not in old:
             yield Difference("added", "phase", name)
+    gone = [name for name in old if name not in new and name not in former.values()]
     yield from (Difference("removed", "phase", name) for name in gone)
+    kept_old, kept_new = [name for name in old if name in new], [name for name in new if name in old]
+    if kept_old != kept_new:
+        yield Difference("moved", "phase", "", f"the order is now {', '.join(kept_new)}")
+
+
+def _phase_names(document: Mapping[str, Any]) -> list[str]:
+    return [phase["name"].strip() for _, phase in phases_of(document)]
+
+
+def _renamed(old: list[str], new: list[str]) -> dict[str, str]:
+    """The former name of each phase that stands where one is gone."""
+    pairs = zip(new, old, strict=False)
+    return {name: former for name, former in pairs if name not in old and former not in new}
 
 
 def _stages(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Difference]:
     old, new = _placed(before), _placed(after)
+    phases = _renamed(_phase_names(before), _phase_names(after))
     gone = {name: stage for name, stage in old.items() if name not in new}
     for name, stage in new.items():
         if name in old:
-            yield from _changed(old[name], stage)
+            yield from _changed(old[name], stage, phases)
             continue
         former = _former(stage, gone)
         if former is None:
@@ -96,7 +107,7 @@ def _stages(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Dif
         else:
             del gone[former.name]
             yield Difference("renamed", "stage", name, f"was {former.name}")
-            yield from _changed(former, stage)
+            yield from _changed(former, stage, phases)
     yield from (Difference("removed", "stage", name) for name in gone)
     kept_old, kept_new = [name for name in old if name in new], [name for name in new if name in old]
     if kept_old != kept_new:
@@ -119,8 +130,8 @@ def _former(stage: _Stage, gone: Mapping[str, _Stage]) -> _Stage | None:
     return next(alike, None) or next(here, None)
 
 
-def _changed(old: _Stage, new: _Stage) -> Iterator[Difference]:
-    if old.phase != new.phase:
+def _changed(old: _Stage, new: _Stage, phases: Mapping[str, str]) -> Iterator[Difference]:
+    if old.phase != phases.get(new.phase, new.phase):
         yield Difference("moved", "stage", new.name, f"from {old.phase} to {new.phase}")
     for key in dict.fromkeys((*old.held, *new.held)):
         if key != "name" and (old.held.get(key) or None) != (new.held.get(key) or None):

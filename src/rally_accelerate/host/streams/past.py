@@ -78,6 +78,9 @@ def visits(layout: Layout, issue: Mapping[str, Any], *, now: datetime) -> list[V
         is_last = number == len(states) - 1
         # Ages count from the instant of the change, for what holds now from now.
         stage = stage_of(layout, state, now=now if is_last else at)
+        if found and found[-1].entered == at:
+            # Nothing was in a stage for no time: an item that is changed as it is made was made like this.
+            events = [*found.pop().events, *events]
         if found and found[-1].stage == stage:
             former = found.pop()
             found.append(Visit(stage, former.entered, None, (*former.events, *events)))

@@ -90,7 +90,6 @@ def sources_of(
     notices: list[str] = []
     for path, raw in integrations_of(document):
         values, properties, told = spelt(raw)
-        notices += [f"{path}: {text}" for text in told]
         entry = _Entry(
             path=path,
             raw=raw,
@@ -122,6 +121,8 @@ def sources_of(
             problems += error.problems
             continue
         entries.append(kept)
+        if "properties" not in kept:
+            notices += [f"{path}: {text}" for text in told]
         writes += [write] if write else []
     return Sources(tuple(entries), tuple(writes), tuple(problems), tuple(notices))
 
