@@ -70,23 +70,24 @@ HEADINGS = {
 
 
 INTRODUCTION = """
-What *Download JSON* gives and *Import JSON* takes. It is HCL Accelerate's file, as far as that is public; what is a rule
-of this host says so. Keys that are not named here are kept and come back as they were, at every level. A text that is no
-JSON, a key that is there twice, a query that cannot be read: every fault is told with its path, its line and its column,
-and nothing is changed as long as there is one.
+What *Download JSON* gives and *Import JSON* takes. It is HCL Accelerate's file, as far as that is public; what is a
+rule of this host says so. Keys that are not named here are kept and come back as they were, at every level. A text
+that is no JSON, a key that is there twice, a query that cannot be read: every fault is told with its path, its line
+and its column, and nothing is changed as long as there is one.
 
-An item is shown once: in the last stage whose query it matches (a rule of this host; the vendor's is not public). A stage
-without a query holds nothing. Where the lead time ends, and after it, work is done: there items get no ring, unless the
-stage has `showAlerts: true`.
+An item is shown once: in the last stage whose query it matches (a rule of this host; the vendor's is not public). A
+stage without a query holds nothing. Where the lead time ends, and after it, work is done: there items get no ring,
+unless the stage has `showAlerts: true`.
 
 ## Integrations in the file
 
-A whole entry (with `properties`) adds the integration, or replaces the settings of the one of the same tenant and name;
-it is then listed on the Integrations page and runs. The names of its properties are those of [settings](settings.md), in
-any case. An entry with a `name` alone refers to an integration that exists. Secrets are `****` in every download. A
-`****` that is imported keeps the stored secret, unless the address that it is sent to changes: then it must be entered
-anew. `${VARIABLES}` are only read in files that are given to the command line. Integrations of other plug-ins are kept,
-encrypted, and do not run here. Taking an entry out of the file leaves the integration on the Integrations page.
+A whole entry (with `properties`) adds the integration, or replaces the settings of the one of the same tenant and
+name; it is then listed on the Integrations page and runs. The names of its properties are those of
+[settings](settings.md), in any case. An entry with a `name` alone refers to an integration that exists. Secrets are
+`****` in every download. A `****` that is imported keeps the stored secret, unless the address that it is sent to
+changes: then it must be entered anew. `${VARIABLES}` are only read in files that are given to the command line.
+Integrations of other plug-ins are kept, encrypted, and do not run here. Taking an entry out of the file leaves the
+integration on the Integrations page.
 """
 
 

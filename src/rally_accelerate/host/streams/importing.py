@@ -203,9 +203,10 @@ class Importing:
             action = "edited" if write.id else "added"
             detail = {"by": f"the value stream {stream.name}", **({"changed": list(write.changed)} if write.id else {})}
             await note(actor, action, kind="integration", object_id=integration_id, name=write.name, detail=detail)
-            if write.values.get("disabled"):
-                await self._schedule.stop(integration_id)
-            elif not write.id or set(write.changed) - {"loggingLevel"}:
+            # A run that goes on still has the old settings.
+            await self._schedule.stop(integration_id)
+            now = await self._stores.integrations.by_id(integration_id)
+            if now is not None and not now.disabled:
                 self._schedule.run_soon(integration_id)
         return stream
 

@@ -78,17 +78,17 @@ def visits(layout: Layout, issue: Mapping[str, Any], *, now: datetime) -> list[V
         is_last = number == len(states) - 1
         # Ages count from the instant of the change, for what holds now from now.
         stage = stage_of(layout, state, now=now if is_last else at)
-        if found and found[-1].entered == at:
-            # Nothing was in a stage for no time: an item that is changed as it is made was made like this.
-            events = [*found.pop().events, *events]
+        # Nothing was in a stage for no time: an item that is changed as it is made was made like this.
+        former_events = found.pop().events if found and found[-1].entered == at else ()
+        happened = (*former_events, *events)
         if found and found[-1].stage == stage:
             former = found.pop()
-            found.append(Visit(stage, former.entered, None, (*former.events, *events)))
+            found.append(Visit(stage, former.entered, None, (*former.events, *happened)))
         else:
             if found:
                 former = found.pop()
                 found.append(Visit(former.stage, former.entered, at, former.events))
-            found.append(Visit(stage, at, None, tuple(events)))
+            found.append(Visit(stage, at, None, happened))
     return found
 
 

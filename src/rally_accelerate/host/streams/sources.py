@@ -6,8 +6,8 @@ from typing import Any
 
 from rally_accelerate.config.load import LEVEL_KEYS, MASKED, spelt, unexpanded, validated
 from rally_accelerate.config.model import PLUGIN_ID
+from rally_accelerate.config.receivers import endangered
 from rally_accelerate.errors import ConfigError, Problem
-from rally_accelerate.host.receivers import asked_anew
 from rally_accelerate.host.store.integrations import StoredIntegration
 from rally_accelerate.host.store.vault import MASK
 from rally_accelerate.host.streams.document import integrations_of, near
@@ -150,10 +150,15 @@ def _whole(entry: _Entry, stored: StoredIntegration | None) -> tuple[dict[str, A
     known = stored.properties if stored else {}
     problems = list(_unusable(entry, known))
     given = {name: MASK if _is_masked(value) else value for name, value in entry.properties.items()}
-    for address, secrets in asked_anew(known, given):
-        text = f"is masked, and {address} changes: enter it anew, so that it is not sent to somebody else"
-        problems += [Problem(f"{entry.path}.properties.{name}", text) for name in secrets]
     clear = {name: known.get(name) if value == MASK else value for name, value in given.items()}
+    problems += [
+        Problem(
+            f"{entry.path}.properties.{one.secret}",
+            f"is masked, and {one.because} changes: enter it anew, so that it is not sent to somebody else",
+        )
+        for one in endangered(known, clear)
+        if given.get(one.secret) == MASK and known.get(one.secret)
+    ]
     raw = {**entry.values, "name": entry.name, "type": entry.type or PLUGIN_ID, "tenant_id": entry.tenant_id}
     try:
         integration = validated({**raw, "properties": clear}, path=f"{entry.path}.")
