@@ -161,8 +161,7 @@ def _toolbar(asked: Asked, board: Board, fault: QueryError | None) -> dict[str, 
         "isRestricted": asked.restricts,
         # A value that is chosen stays one of the choices, also when no item has it any more.
         "choices": {
-            name: list(dict.fromkeys([*chosen[name], *sorted(value for value, _ in board.facets.get(name, ()))]))
-            for name in FIELDS
+            name: sorted({*chosen[name], *(value for value, _ in board.facets.get(name, ()))}) for name in FIELDS
         },
         "times": TIMES,
         "colours": CHOICES,

@@ -80,7 +80,7 @@ class VersionPages:
         old, new = sorted((version, other), key=lambda each: each.number)
         data = {
             **frame(stream, "versions"),
-            "version": _shown(version),
+            "chosen": _shown(version),
             "old": _shown(old),
             "new": _shown(new),
             "differences": told(differences(old.document, new.document)),
