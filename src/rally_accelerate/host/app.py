@@ -20,6 +20,7 @@ from rally_accelerate.errors import ConfigError
 from rally_accelerate.host.access import Role
 from rally_accelerate.host.callers import Callers
 from rally_accelerate.host.graphql.endpoint import Endpoint
+from rally_accelerate.host.graphql.streamapi import StreamApi
 from rally_accelerate.host.runs import Runs
 from rally_accelerate.host.schedule import Schedule
 from rally_accelerate.host.signin import SignIn
@@ -98,7 +99,8 @@ class Host:
             importing=self.importing,
             boards=self._boards,
         )
-        app = Starlette(routes=[endpoint, *pages])
+        programs = StreamApi(self.stores, self.schedule, self._boards).routes()
+        app = Starlette(routes=[endpoint, *programs, *pages])
         app.add_middleware(Guard, callers=self._callers, cookie=cookie, names=Names(names))
         return app
 

@@ -81,8 +81,6 @@ class Particles:
             limit: How many at most.
         """
         layout = layout_of(stream.document)
-        if layout.anywhere is None:
-            return []
         scope = layout if with_stream_query else layout.of_everything
         wanted = wanted_of(stream, scope, asked, also=EVERYTHING)
         found = await self._stores.search.page(wanted, now=datetime.now(UTC), sort=Sort.UPDATED, limit=limit)
