@@ -26,6 +26,7 @@ from rally_accelerate.host.schedule import Schedule
 from rally_accelerate.host.signin import SignIn
 from rally_accelerate.host.stores import Stores, open_stores
 from rally_accelerate.host.streams.board import Boards
+from rally_accelerate.host.streams.first import first_stream
 from rally_accelerate.host.streams.importing import Importing
 from rally_accelerate.host.web.cookies import Cookie
 from rally_accelerate.host.web.guard import LOCAL_NAMES, Guard, Names
@@ -134,6 +135,11 @@ class Host:
                 "properties": properties,
             }
         )
+
+    async def draw(self, integration_id: str) -> str | None:
+        """Draw a first value stream of an integration's issues; its name, or None where there is one already."""
+        drawn = await first_stream(self.stores, self.importing, integration_id)
+        return drawn.name if drawn else None
 
     async def switch_off(self, name: str, tenant_id: str) -> bool:
         """Disable the integration of a tenant and name; whether there is one."""

@@ -77,7 +77,8 @@ async def test_every_fault_of_an_upload_is_an_answer_and_nothing_is_applied(aske
     assert answer == {"errors": ["name: 'Shop' is taken"]}
     answer = (await asked.data(CREATE, name="New", workflow="{"))["createValueStream"]
     assert "line 1" in answer["errors"][0]
-    for odd in ([], 3, "[]"):
+    odds: list[Any] = [[], 3, "[]"]
+    for odd in odds:
         assert (await asked.data(CREATE, name="New", workflow=odd))["createValueStream"]["errors"]
     assert len(await asked.host.stores.streams.all()) == 1
 

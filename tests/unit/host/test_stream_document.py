@@ -87,9 +87,10 @@ def test_a_document_that_is_right_has_no_problem() -> None:
 
 
 def test_every_fault_is_told_with_its_path() -> None:
+    stages: list[Any] = [{"query": 3, "wipLimit": 2.5}, "x"]
     document = stream(
         ("Plan", [stage("To Do", "issue.status == Done"), stage("to do", None)]),
-        ("plan", [{"query": 3, "wipLimit": 2.5}, "x"]),
+        ("plan", stages),
         query="isue.status = x",
         leadTime="To Do",
         mappings={"priority": {"Low": "x", "Extreme": []}},

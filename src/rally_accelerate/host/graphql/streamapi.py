@@ -1,4 +1,4 @@
-"""The REST addresses on value streams (accelerate-host.md 2.6): the same as the operations, for programs without GraphQL.
+"""The REST addresses on value streams (accelerate-host.md 2.6), for programs without GraphQL.
 
 Their answers are not public but for the first one, which is the file of the page; the shape of the others is assumed.
 """
@@ -13,7 +13,6 @@ from starlette.routing import Route
 
 from rally_accelerate.host.callers import Known
 from rally_accelerate.host.graphql.particles import Particles
-from rally_accelerate.host.graphql.scalars import write_date
 from rally_accelerate.host.schedule import Schedule
 from rally_accelerate.host.stores import Stores
 from rally_accelerate.host.streams.board import Boards
@@ -90,7 +89,7 @@ def _number(given: str | None, default: int) -> int | None:
 
 
 def _in_json(told: Any) -> Response:
-    return Response(orjson.dumps(told, default=write_date), media_type="application/json")
+    return Response(orjson.dumps(told), media_type="application/json")
 
 
 def _refused(text: str, status: int) -> Response:
