@@ -24,7 +24,7 @@ from rally_accelerate.host.streams.importing import Importing, Plan
 from rally_accelerate.host.streams.jsontext import read
 from rally_accelerate.host.streams.known import known_integrations
 from rally_accelerate.host.web.render import missing, page
-from rally_accelerate.host.web.routing import actor_of, posted, routed
+from rally_accelerate.host.web.routing import actor_of, posted, routed, shown
 from rally_accelerate.host.web.streams import GONE, frame
 from rally_accelerate.host.web.submitted import Submitted, submitted
 
@@ -83,10 +83,10 @@ class FilePages:
         """Their addresses."""
         return [
             routed("/value-streams/{id:str}/file", self.download),
-            routed("/value-streams/{id:str}/import", self.choose, role=Role.EDITOR),
+            *shown("/value-streams/{id:str}/import", self.choose, role=Role.EDITOR),
             posted("/value-streams/{id:str}/import", self.preview),
             posted("/value-streams/{id:str}/import/{token:str}", self.apply),
-            routed("/value-streams/{id:str}/edit", self.edit, role=Role.EDITOR),
+            *shown("/value-streams/{id:str}/edit", self.edit, role=Role.EDITOR),
             posted("/value-streams/{id:str}/edit", self.save),
         ]
 

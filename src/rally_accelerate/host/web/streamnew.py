@@ -18,7 +18,7 @@ from rally_accelerate.host.streams import beginning
 from rally_accelerate.host.streams.importing import Importing
 from rally_accelerate.host.streams.jsontext import read
 from rally_accelerate.host.web.render import page
-from rally_accelerate.host.web.routing import actor_of, posted, routed
+from rally_accelerate.host.web.routing import actor_of, posted, shown
 from rally_accelerate.host.web.submitted import Submitted, submitted
 
 #: More statuses than these are not laid out by hand.
@@ -42,10 +42,10 @@ class NewStreamPages:
     def routes(self) -> list[Route]:
         """Their addresses; before the page of one value stream, whose id could be ``new`` else."""
         return [
-            routed("/value-streams/new", self.name, role=Role.EDITOR),
+            *shown("/value-streams/new", self.name, role=Role.EDITOR),
             posted("/value-streams/new", self.begin),
-            routed("/value-streams/new/integrations", self.integrations, role=Role.EDITOR),
-            routed("/value-streams/new/stages", self.stages, role=Role.EDITOR),
+            *shown("/value-streams/new/integrations", self.integrations, role=Role.EDITOR),
+            *shown("/value-streams/new/stages", self.stages, role=Role.EDITOR),
             posted("/value-streams/new/stages", self.made),
         ]
 

@@ -14,7 +14,7 @@ from rally_accelerate.host.stores import Stores
 from rally_accelerate.host.streams.document import phases_of, stages_of
 from rally_accelerate.host.streams.importing import Importing
 from rally_accelerate.host.web.render import missing, page
-from rally_accelerate.host.web.routing import actor_of, posted, routed, shown
+from rally_accelerate.host.web.routing import actor_of, posted, shown
 from rally_accelerate.host.web.submitted import submitted
 
 GONE = "this value stream"
@@ -31,8 +31,7 @@ class StreamPages:
         """Their addresses."""
         return [
             *shown("/value-streams", self.listed),
-            routed("/value-streams/{id:str}/settings", self.settings, role=Role.EDITOR),
-            routed("/value-streams/{id:str}/settings.json", self.settings, role=Role.EDITOR),
+            *shown("/value-streams/{id:str}/settings", self.settings, role=Role.EDITOR),
             posted("/value-streams/{id:str}/rename", self.rename),
             posted("/value-streams/{id:str}/delete", self.delete),
         ]

@@ -17,7 +17,7 @@ from rally_accelerate.host.streams.download import downloaded, file_name
 from rally_accelerate.host.streams.importing import Importing
 from rally_accelerate.host.streams.known import known_integrations
 from rally_accelerate.host.web.render import missing, page
-from rally_accelerate.host.web.routing import actor_of, posted, routed
+from rally_accelerate.host.web.routing import actor_of, posted, routed, shown
 from rally_accelerate.host.web.streamfile import as_text, attachment, told
 from rally_accelerate.host.web.streams import GONE, frame
 from rally_accelerate.host.web.submitted import submitted
@@ -39,8 +39,7 @@ class VersionPages:
     def routes(self) -> list[Route]:
         """Their addresses."""
         return [
-            routed("/value-streams/{id:str}/versions", self.listed),
-            routed("/value-streams/{id:str}/versions.json", self.listed),
+            *shown("/value-streams/{id:str}/versions", self.listed),
             routed("/value-streams/{id:str}/versions/{number:str}", self.one),
             routed("/value-streams/{id:str}/versions/{number:str}/file", self.download),
             posted("/value-streams/{id:str}/versions/{number:str}/restore", self.restore),
