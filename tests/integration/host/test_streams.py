@@ -1,5 +1,6 @@
 """Value streams from the file to the map: nothing half applied, nothing lost, no secret told, counts that agree."""
 
+import asyncio
 import json
 import re
 from typing import Any
@@ -188,6 +189,16 @@ async def test_an_edit_of_an_older_version_is_refused_and_can_go_on(asked: Asked
     assert 'name="version" value="2"' in refused.text
     assert (await edited(asked, its_id, json.dumps(mine), 2)).status_code == 303
     assert (await file_of(asked, its_id))["description"] == "mine"
+
+
+async def test_of_two_edits_at_once_one_is_refused(asked: Asked) -> None:
+    its_id = await created(asked, board())
+    texts = [json.dumps(board() | {"description": word}) for word in ("one", "two", "three")]
+    answers = await asyncio.gather(*(edited(asked, its_id, text, 1) for text in texts))
+    assert sorted(answer.status_code for answer in answers) == [303, 409, 409]
+    stored = await asked.host.stores.streams.by_id(its_id)
+    assert stored is not None
+    assert stored.version == 2
 
 
 async def test_a_preview_of_an_older_version_is_shown_anew(asked: Asked) -> None:

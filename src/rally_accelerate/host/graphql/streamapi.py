@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from rally_accelerate.host.access import Role
 from rally_accelerate.host.callers import Known
 from rally_accelerate.host.graphql.particles import Particles
 from rally_accelerate.host.schedule import Schedule
@@ -37,9 +38,9 @@ class StreamApi:
     def routes(self) -> list[Route]:
         """Their addresses."""
         return [
-            opened(f"{BASE}/workflow", _known(self.workflow)),
-            opened(f"{BASE}/workflowIds", _known(self.workflow_ids)),
-            opened(f"{BASE}/dots", _known(self.dots)),
+            _route("workflow", self.workflow),
+            _route("workflowIds", self.workflow_ids),
+            _route("dots", self.dots),
         ]
 
     async def workflow(self, request: Request) -> Response:
@@ -72,14 +73,16 @@ class StreamApi:
         return _in_json(found)
 
 
-def _known(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-    """The answer, for people who are known: everybody of them may look at value streams."""
+def _route(name: str, answer: Callable[[Request], Awaitable[Response]]) -> Route:
+    """A route for whoever is known; programs are told so in JSON, where a page would lead to the sign-in."""
 
     async def checked(request: Request) -> Response:
         known: Known | None = request.state.known
         return _refused("Not authorized", 401) if known is None else await answer(request)
 
-    return checked
+    route = opened(f"{BASE}/{name}", checked)
+    route.role = Role.VIEWER  # type: ignore[attr-defined] # everybody who is known may look at value streams
+    return route
 
 
 def _number(given: str | None, default: int) -> int | None:
