@@ -55,8 +55,8 @@ class Host:
         self._runs = Runs(stores, inside_key=inside_key)
         self.schedule = Schedule(stores, self._runs, interval=interval)
         self.importing = Importing(stores, self.schedule)
-        self._boards = Boards(stores.search)
-        self._endpoint = Endpoint(stores, self.schedule, importing=self.importing, boards=self._boards)
+        self.boards = Boards(stores.search)
+        self._endpoint = Endpoint(stores, self.schedule, importing=self.importing, boards=self.boards)
         self._callers = Callers(stores, inside_key=inside_key)
         # The host's own runs upload as everybody does, only without a socket.
         self._runs.transport = httpx2.ASGITransport(app=self.app())
@@ -81,6 +81,7 @@ class Host:
                 yield host
             finally:
                 await host.schedule.close()
+                await host.boards.close()
 
     def app(self, *, names: Collection[str] | None = LOCAL_NAMES, secure_names: Collection[str] = ()) -> Starlette:
         """The web application.
@@ -98,9 +99,9 @@ class Host:
             door=self.door,
             cookie=cookie,
             importing=self.importing,
-            boards=self._boards,
+            boards=self.boards,
         )
-        programs = StreamApi(self.stores, self.schedule, self._boards).routes()
+        programs = StreamApi(self.stores, self.schedule, self.boards).routes()
         app = Starlette(routes=[endpoint, *programs, *pages])
         app.add_middleware(Guard, callers=self._callers, cookie=cookie, names=Names(names))
         return app

@@ -274,6 +274,7 @@ async def test_the_map_counts_every_item_once(asked: Asked) -> None:
 
 
 async def test_the_map_follows_uploads_at_once(asked: Asked) -> None:
+    asked.host.boards.patience = 60
     await filled(asked)
     its_id = await created(asked, board())
     assert (await asked.http.get(f"/value-streams/{its_id}.json")).json()["total"] == 9
@@ -310,7 +311,22 @@ async def test_a_query_that_cannot_be_read_is_told_at_its_place(asked: Asked) ->
         assert "<mark>&#39;&lt;b&gt;</mark>" in answer.text
 
 
+async def test_while_it_is_counted_anew_the_map_before_is_shown_and_says_so(asked: Asked) -> None:
+    asked.host.boards.patience = 0
+    await filled(asked)
+    its_id = await created(asked, board())
+    assert (await asked.http.get(f"/value-streams/{its_id}.json")).json()["isOld"] is False
+    await asked.data(UPLOAD, data=upload(item(99), tracker=TRACKER))
+    old = await asked.http.get(f"/value-streams/{its_id}")
+    assert "being counted anew" in old.text
+    assert old.text.count('class="dot"') == 9
+    await asked.host.boards.settle()
+    new = (await asked.http.get(f"/value-streams/{its_id}.json")).json()
+    assert (new["total"], new["isOld"]) == (10, False)
+
+
 async def test_only_the_integrations_of_the_value_stream_show(asked: Asked) -> None:
+    asked.host.boards.patience = 60
     await filled(asked)
     its_id = await created(asked, board() | {"integrations": [whole()]})
     assert (await asked.http.get(f"/value-streams/{its_id}.json")).json()["total"] == 0

@@ -1,6 +1,7 @@
 """The map's content: how many items stand in each stage, for how long, and the newest of them."""
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,11 +17,15 @@ from rally_accelerate.host.streams.checks import WINDOWS
 from rally_accelerate.host.streams.document import integrations_of
 from rally_accelerate.host.streams.layout import Layout, Stage, layout_of
 
+log = logging.getLogger(__name__)
+
 #: So many dots are drawn in a stage; its list has all of them.
 DOTS = 120
 
 #: Ages in queries go on while nothing changes: what was computed is used for so long.
 KEPT_FOR = timedelta(seconds=60)
+#: An older board is shown while it is counted anew only within two cycles of the usual schedule.
+SHOWN_FOR = timedelta(minutes=10)
 KEPT_BOARDS = 64
 
 FIELDS = ("type", "priority", "sprint", "release", "project")
@@ -67,11 +72,17 @@ class Board:
     stages: tuple[StageBoard, ...]
     #: The values of each field among all items of the map, without the restrictions, commonest first.
     facets: Mapping[str, Sequence[tuple[str, int]]]
+    #: Issues changed since, and a new one is being counted.
+    is_old: bool = False
 
     @property
     def total(self) -> int:
         """How many items are on the map."""
         return sum(each.count for each in self.stages)
+
+
+#: Value stream, version, restrictions.
+_Key = tuple[str, int, Asked]
 
 
 @dataclass(slots=True)
@@ -82,10 +93,16 @@ class _Kept:
 
 @dataclass(slots=True)
 class Boards:
-    """Computes boards, and keeps them until issues change."""
+    """Computes boards, and keeps them until issues change.
+
+    While a board is counted anew for longer than somebody wants to wait, the one before is shown, and says so.
+    """
 
     search: Search
-    _kept: OrderedDict[Any, _Kept] = field(default_factory=OrderedDict)
+    #: After so many seconds without a new board the one before is taken, if there is one that is not too old.
+    patience: float = 0.25
+    _kept: OrderedDict[_Key, _Kept] = field(default_factory=OrderedDict)
+    _counting: dict[_Key, asyncio.Task[Board]] = field(default_factory=dict)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def board(self, stream: StoredStream, asked: Asked, *, now: datetime) -> Board:
@@ -98,18 +115,30 @@ class Boards:
             parse(asked.dql)
         key = (stream.id, stream.version, asked)
         mark = await self.search.change_mark()
-        if (known := self._fresh(key, mark, now)) is not None:
-            return known
-        # One computes, the others take what it found.
-        async with self._turn:
-            if (known := self._fresh(key, mark, now)) is not None:
-                return known
-            found = await self._computed(stream, asked, now)
-            self._kept[key] = _Kept(mark, found)
+        kept = self._kept.get(key)
+        if kept is not None:
             self._kept.move_to_end(key)
-            while len(self._kept) > KEPT_BOARDS:
-                self._kept.popitem(last=False)
-            return found
+            if kept.mark == mark and timedelta(0) <= now - kept.board.at < KEPT_FOR:
+                return kept.board
+        # Several people who look at the same have it counted once.
+        task = self._counting.get(key)
+        if task is None:
+            task = self._counting[key] = asyncio.create_task(self._count(key, stream, mark, now))
+            task.add_done_callback(lambda done: self._counted(key, done))
+        if kept is None or not timedelta(0) <= now - kept.board.at < SHOWN_FOR:
+            return await asyncio.shield(task)
+        done, _ = await asyncio.wait([task], timeout=self.patience)
+        return task.result() if done else replace(kept.board, is_old=True)
+
+    async def settle(self) -> None:
+        """Wait until nothing is being counted."""
+        await asyncio.gather(*self._counting.values(), return_exceptions=True)
+
+    async def close(self) -> None:
+        """Stop counting."""
+        for task in self._counting.values():
+            task.cancel()
+        await self.settle()
 
     async def page(
         self, stream: StoredStream, stage: Stage, asked: Asked, *, now: datetime, after: str = "", limit: int = 50
@@ -126,12 +155,21 @@ class Boards:
         wanted = wanted_of(stream, layout, asked, also=here)
         return await self.search.page(wanted, now=now, sort=Sort.AGE, descending=False, after=after, limit=limit)
 
-    def _fresh(self, key: Any, mark: int, now: datetime) -> Board | None:
-        kept = self._kept.get(key)
-        if kept is None or kept.mark != mark or not timedelta(0) <= now - kept.board.at < KEPT_FOR:
-            return None
+    async def _count(self, key: _Key, stream: StoredStream, mark: int, now: datetime) -> Board:
+        # One after the other: together they would only make each other slow.
+        async with self._turn:
+            found = await self._computed(stream, key[2], now)
+        self._kept[key] = _Kept(mark, found)
         self._kept.move_to_end(key)
-        return kept.board
+        while len(self._kept) > KEPT_BOARDS:
+            self._kept.popitem(last=False)
+        return found
+
+    def _counted(self, key: _Key, done: asyncio.Task[Board]) -> None:
+        self._counting.pop(key, None)
+        if not done.cancelled() and (error := done.exception()) is not None:
+            # Whoever waits is told; when nobody does, the log is.
+            log.warning("a value stream could not be counted: %s", error)
 
     async def _computed(self, stream: StoredStream, asked: Asked, now: datetime) -> Board:
         layout = layout_of(stream.document)
@@ -189,8 +227,3 @@ def trackers_of(document: Mapping[str, Any]) -> tuple[str, ...]:
 def average_age(held: StageBoard, board: Board, now: datetime) -> float | None:
     """The average time in a stage in milliseconds as of now: while a board is kept, its items grow older."""
     return None if held.average_age_ms is None else held.average_age_ms + ms(now) - ms(board.at)
-
-
-def without_dots(board: Board) -> Board:
-    """The same with the figures alone."""
-    return replace(board, stages=tuple(replace(each, dots=()) for each in board.stages))

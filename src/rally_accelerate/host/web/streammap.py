@@ -79,6 +79,8 @@ class MapPages:
                 for phase in layout.phases
             ],
             "total": board.total,
+            "at": board.at,
+            "isOld": board.is_old,
             "by": by,
             "legend": [{"name": name, "tone": tone, "items": count} for name, tone, count in legend.entries],
             **_toolbar(asked, board, fault),

@@ -101,3 +101,13 @@ for (const frame of document.querySelectorAll("[data-numbered]")) {
     area.setSelectionRange(start, start + (lines[Number(told[1]) - 1] || "").length);
   }
 }
+
+// A map that is being counted anew is shown again, unless somebody is busy with it.
+if (document.querySelector("[data-old]")) {
+  const again = () => {
+    const busy = (panel && !panel.hidden) || document.activeElement !== document.body;
+    if (busy) setTimeout(again, 3000);
+    else window.location.reload();
+  };
+  setTimeout(again, 3000);
+}
