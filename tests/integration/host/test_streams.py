@@ -485,3 +485,45 @@ async def test_a_form_that_is_none_is_told(asked: Asked) -> None:
         for path in ("/value-streams/new", f"/value-streams/{its_id}/import", f"/value-streams/{its_id}/edit"):
             answer = await asked.http.post(path, headers=headers, content=content)
             assert answer.status_code in {400, 413}, (path, content)
+
+
+ODD: list[dict[str, Any]] = [
+    {},
+    {"phases": None, "integrations": None, "linkRules": None, "leadTime": [], "cycleTime": {}},
+    {"phases": [{"name": "a", "stages": None}], "description": None, "query": None, "ageThresholdDays": None},
+    {"phases": [{"name": "a", "stages": [{"name": "b", "query": "issue.x = 1", "wipLimit": 10**15, "targets": [1]}]}]},
+    {"integrations": [{"name": "a", "type": "x", "properties": {"encrypted": "abc"}}]},
+    {"integrations": [whole("c", unheardOf={"encrypted": "abc"})], "ageThresholdDays": 0.001},
+    {
+        "mappings": {"priority": {"Low": ["a"]}},
+        "phases": [{"name": "p", "stages": [stage("x", "issue.status = Defined")]}],
+    },
+    {"phases": [{"name": str(number), "stages": [stage(str(number), None)]} for number in range(60)]},
+]
+
+
+@pytest.mark.parametrize("document", ODD)
+async def test_whatever_is_right_can_be_shown_everywhere(asked: Asked, document: dict[str, Any]) -> None:
+    await filled(asked)
+    its_id = await created(asked, document)
+    for path in ("", "/edit", "/file", "/versions", "/versions/1", "/settings", "/import", f"/dots/{TRACKER}/1"):
+        for end in ("", ".json") if path != "/file" else ("",):
+            answer = await asked.http.get(f"/value-streams/{its_id}{path}{end}")
+            # Items of other integrations are none of this value stream's.
+            is_foreign = bool(document.get("integrations")) and path.startswith("/dots")
+            assert answer.status_code == (404 if is_foreign else 200), f"{path}{end}"
+    found = await file_of(asked, its_id)
+    assert "nothing would change" in (await edited(asked, its_id, json.dumps(found), 1, "preview")).text
+
+
+async def test_a_first_value_stream_is_drawn_once_of_what_there_is(asked: Asked) -> None:
+    its_id = await asked.host.add_integration(whole("sample-company"))
+    assert await asked.host.draw(its_id) is None
+    items = [item(1), item(2, status="In-Progress"), item(3, status="Accepted"), item(4, status="Deleted")]
+    await asked.data(UPLOAD, data=upload(*items, tracker=its_id))
+    assert await asked.host.draw(its_id) == "Sample company"
+    assert await asked.host.draw(its_id) is None
+    (stream_,) = await asked.host.stores.streams.all()
+    assert [each["name"] for each in stream_.document["phases"]] == ["Planning", "Development", "Deployment"]
+    page = (await asked.http.get(f"/value-streams/{stream_.id}.json")).json()
+    assert page["total"] == 3
