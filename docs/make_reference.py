@@ -13,6 +13,7 @@ from rally_accelerate.config.model import Integration, Properties
 from rally_accelerate.host.graphql import limits
 from rally_accelerate.host.graphql.endpoint import CONTRACT, MORE, MOST_BYTES
 from rally_accelerate.host.graphql.roles import needed
+from rally_accelerate.host.streams.keys import TABLES
 
 REFERENCE = Path(__file__).parent / "reference"
 
@@ -110,12 +111,66 @@ def _usual(argument: GraphQLArgument) -> str:
     return f" = {print_ast(usual)}" if usual is not None else ""
 
 
+#: What stands above each table of a value stream's file.
+HEADINGS = {
+    "": "The value stream",
+    "phases[]": "A phase",
+    "phases[].stages[]": "A stage",
+    "phases[].stages[].gates[]": "A gate",
+    "leadTime": "A time: `leadTime`, `cycleTime`, `leadTimeChange`, `devCycleTime`",
+    "mappings": "Mappings",
+    "integrations[]": "An integration",
+    "linkRules[]": "A link rule",
+    "metrics[]": "A metric",
+    "metrics[].properties": "The settings of a metric",
+    "metricsBar[]": "An entry of the metrics bar",
+}
+
+
+INTRODUCTION = """
+What *Download JSON* gives and *Import JSON* takes. It is HCL Accelerate's file, as far as that is public; what is a
+rule of this host says so. Keys that are not named here are kept and come back as they were, at every level. A text
+that is no JSON, a key that is there twice, a query that cannot be read: every fault is told with its path, its line
+and its column, and nothing is changed as long as there is one.
+
+An item is shown once: in the last stage whose query it matches (a rule of this host; the vendor's is not public). A
+stage without a query holds nothing. Where the lead time ends, and after it, work is done: there items get no ring,
+unless the stage has `showAlerts: true`.
+
+## Integrations in the file
+
+A whole entry (with `properties`) adds the integration, or replaces the settings of the one of the same tenant and
+name; it is then listed on the Integrations page and runs. The names of its properties are those of
+[settings](settings.md), in any case. An entry with a `name` alone refers to an integration that exists. Secrets are
+`****` in every download. A `****` that is imported keeps the stored secret, unless the address that it is sent to
+changes: then it must be entered anew. `${VARIABLES}` are only read in files that are given to the command line.
+Integrations of other plug-ins are kept, encrypted, and do not run here. Taking an entry out of the file leaves the
+integration on the Integrations page.
+"""
+
+
+def value_stream() -> str:
+    """The page on the value stream's file."""
+    lines = [
+        "# The value stream's JSON file",
+        "",
+        *INTRODUCTION.strip().splitlines(),
+    ]
+    for table, keys in TABLES.items():
+        lines += ["", f"## {HEADINGS[table]}", "", "| key | meaning |", "|---|---|"]
+        for name, key in keys.items():
+            needed = " Required." if key.required else ""
+            lines.append(f"| `{name}` | {_cell(key.meaning)}{needed} |")
+    return "\n".join(lines) + "\n"
+
+
 def pages() -> dict[Path, str]:
     """Every page by its path."""
     return {
         REFERENCE / "settings.md": settings(),
         REFERENCE / "commands.md": reference_of_commands(),
         REFERENCE / "graphql.md": operations(),
+        REFERENCE / "value-stream-json.md": value_stream(),
     }
 
 

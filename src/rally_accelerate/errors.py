@@ -14,6 +14,7 @@
     │   ├── NotFound           the address or the object does not exist
     │   ├── Rejected           the service understood the request and said no
     │   ├── TooLarge           the request body is over the service's limit
+    │   ├── Outdated           it was changed by somebody else meanwhile
     │   └── UnexpectedAnswer   the answer is none that this service gives
     ├── ItemError              leave this item out, count it, go on
     ├── ConfigError            settings are wrong; nothing was started
@@ -127,6 +128,12 @@ class TooLarge(Permanent):
     """The request body is over the service's limit."""
 
     hint = "Lower uploadMaxBytes."
+
+
+class Outdated(Permanent):
+    """What is to be changed was changed by somebody else meanwhile."""
+
+    hint = "Look at what changed, then change it again."
 
 
 class UnexpectedAnswer(Permanent):

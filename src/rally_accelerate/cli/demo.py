@@ -106,6 +106,8 @@ async def _demo(rally: Rally, *, port: int, once: bool, interval: timedelta) -> 
         with progress(rally.name) as watch:
             report = await host.run_now(identity, watch=watch)
         show_report(report, name="first sync")
+        if (drawn := await host.draw(identity)) is not None:
+            click.echo(f"drawn:   the value stream {drawn}")
         if once:
             if rally.simulator:
                 rally.simulator.world.work(CHANGES_BETWEEN_RUNS)

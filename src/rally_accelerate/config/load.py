@@ -293,6 +293,31 @@ def normalised(given: Mapping[str, Any]) -> dict[str, Any]:
     return {**known, **{key: given[key] for key in spelt}}
 
 
+def spelt(raw: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
+    """One element of an ``integrations`` section under the names of the model, whatever spelling it came in.
+
+    Args:
+        raw: As it is written; its ``properties`` are an object or missing.
+
+    Returns:
+        What belongs to the integration, its properties with unknown ones as they are, and what is worth telling.
+    """
+    notices: list[str] = []
+    values, level = _split_level(raw)
+    given = values.pop("properties", None) or {}
+    _, inner_level = _known_properties(given, notices)
+    if chosen := level or inner_level:
+        values["loggingLevel"] = chosen
+    return values, {name: value for name, value in normalised(given).items() if value not in (None, "", [])}, notices
+
+
+def unexpanded(value: Any) -> str:
+    """The first variable of the environment that a value asks for; empty for none."""
+    texts = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+    found = (_VARIABLE.search(text) for text in texts if isinstance(text, str))
+    return next((match[1] for match in found if match), "")
+
+
 def name_of_property(key: str) -> str | None:
     """The model's name of a property, whatever spelling it is given in; None when it is not known."""
     lower = key.lower()

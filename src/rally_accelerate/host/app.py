@@ -24,11 +24,15 @@ from rally_accelerate.host.administration import Administration
 from rally_accelerate.host.callers import Callers
 from rally_accelerate.host.drafts import Drafts
 from rally_accelerate.host.graphql.endpoint import Endpoint
+from rally_accelerate.host.graphql.streamapi import StreamApi
 from rally_accelerate.host.runs import Runs
 from rally_accelerate.host.schedule import Schedule
 from rally_accelerate.host.signin import SignIn
 from rally_accelerate.host.store.executions import Retention
 from rally_accelerate.host.stores import Stores, open_stores
+from rally_accelerate.host.streams.board import Boards
+from rally_accelerate.host.streams.first import first_stream
+from rally_accelerate.host.streams.importing import Importing
 from rally_accelerate.host.trials import Trials
 from rally_accelerate.host.web.cookies import Cookie
 from rally_accelerate.host.web.guard import LOCAL_NAMES, Guard, Names
@@ -62,7 +66,11 @@ class Host:
         self.administration = Administration(stores, self.schedule)
         self.trials = Trials()
         self.drafts = Drafts()
-        self._endpoint = Endpoint(stores, self.schedule, self.administration)
+        self.importing = Importing(stores, self.schedule)
+        self.boards = Boards(stores.search)
+        self._endpoint = Endpoint(
+            stores, self.schedule, self.administration, importing=self.importing, boards=self.boards
+        )
         self._callers = Callers(stores, inside_key=inside_key)
         # The host's own runs upload as everybody does, only without a socket.
         self._runs.transport = httpx2.ASGITransport(app=self.app())
@@ -95,6 +103,7 @@ class Host:
             finally:
                 await host.trials.close()
                 await host.schedule.close()
+                await host.boards.close()
 
     def app(self, *, names: Collection[str] | None = LOCAL_NAMES, secure_names: Collection[str] = ()) -> Starlette:
         """The web application.
@@ -117,8 +126,11 @@ class Host:
             drafts=self.drafts,
             door=self.door,
             cookie=cookie,
+            importing=self.importing,
+            boards=self.boards,
         )
-        app = Starlette(routes=[*endpoints, *pages])
+        programs = StreamApi(self.stores, self.schedule, self.boards).routes()
+        app = Starlette(routes=[*endpoints, *programs, *pages])
         app.add_middleware(Guard, callers=self._callers, cookie=cookie, names=Names(names))
         return app
 
@@ -152,6 +164,11 @@ class Host:
                 "properties": properties,
             }
         )
+
+    async def draw(self, integration_id: str) -> str | None:
+        """Draw a first value stream of an integration's issues; its name, or None where there is one already."""
+        drawn = await first_stream(self.stores, self.importing, integration_id)
+        return drawn.name if drawn else None
 
     async def switch_off(self, name: str, tenant_id: str) -> bool:
         """Disable the integration of a tenant and name; whether there is one."""

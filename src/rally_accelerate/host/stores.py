@@ -16,6 +16,7 @@ from rally_accelerate.host.store.keys import AccessKeys
 from rally_accelerate.host.store.lines import Lines
 from rally_accelerate.host.store.search import Search
 from rally_accelerate.host.store.sessions import Sessions
+from rally_accelerate.host.store.streams import ValueStreams
 from rally_accelerate.host.store.users import Users
 from rally_accelerate.host.store.vault import Vault
 
@@ -34,6 +35,7 @@ class Stores:
     users: Users
     sessions: Sessions
     lines: Lines
+    streams: ValueStreams
 
 
 @asynccontextmanager
@@ -90,6 +92,7 @@ async def _opened(path: Path, retention: Retention | None) -> AsyncIterator[Stor
             Users(database),
             Sessions(database),
             Lines(database),
+            ValueStreams(database, vault),
         )
         await stores.executions.interrupt_all()
         yield stores

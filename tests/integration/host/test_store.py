@@ -107,3 +107,9 @@ async def test_a_file_that_is_no_database_is_explained(tmp_path: Path) -> None:
     path.write_bytes(b"no database at all, but long enough to be taken for the header of one " * 9)
     with pytest.raises(StoreError, match="cannot be used"):
         await Database.open(path)
+
+
+def test_a_setting_that_only_looks_encrypted_comes_back_as_it_was(tmp_path: Path) -> None:
+    vault = Vault.beside(tmp_path / "host.sqlite")
+    properties = {"fieldMapping": {"encrypted": "abc"}, "projects": ["A"]}
+    assert vault.opened(vault.sealed(properties)) == properties

@@ -16,17 +16,19 @@ from rally_accelerate import __version__
 from rally_accelerate.host.access import Actor, Role
 from rally_accelerate.host.administration import Administration
 from rally_accelerate.host.callers import Known
-from rally_accelerate.host.graphql import integrations, issues, keys, limits, lists, plugins
+from rally_accelerate.host.graphql import integrations, issues, keys, limits, lists, plugins, streams
 from rally_accelerate.host.graphql.roles import needed
 from rally_accelerate.host.graphql.scalars import DATE, JSON, PLUGIN_PROP_VALUE
 from rally_accelerate.host.schedule import Schedule
 from rally_accelerate.host.stores import Stores
+from rally_accelerate.host.streams.board import Boards
+from rally_accelerate.host.streams.importing import Importing
 
 log = logging.getLogger(__name__)
 
 CONTRACT = Path(__file__).parents[2] / "accelerate" / "contract.graphql"
 #: What only hosts know: fields of newer servers, and operations that the connector does not ask for.
-MORE = tuple(Path(__file__).parent / name for name in ("newer.graphql", "plugins.graphql", "keys.graphql"))
+MORE = tuple(Path(__file__).parent / f"{name}.graphql" for name in ("newer", "plugins", "keys", "streams"))
 
 #: The vendor's gateway answers 413 somewhere above 10 MB (accelerate-host.md 2.4 [U]).
 MOST_BYTES = 10_000_000
@@ -39,7 +41,15 @@ FORBIDDEN, INTERNAL = "FORBIDDEN", "INTERNAL_SERVER_ERROR"
 class Endpoint:
     """Answers POST requests."""
 
-    def __init__(self, stores: Stores, schedule: Schedule, administration: Administration) -> None:
+    def __init__(
+        self,
+        stores: Stores,
+        schedule: Schedule,
+        administration: Administration,
+        *,
+        importing: Importing,
+        boards: Boards,
+    ) -> None:
         query, mutation = QueryType(), MutationType()
         shown = integrations.teller(stores, schedule)
         bound = [
@@ -47,6 +57,7 @@ class Endpoint:
             *integrations.bind(query, mutation, stores, administration, shown=shown),
             *keys.bind(query, mutation, stores),
             *plugins.bind(query, mutation, stores, shown),
+            *streams.bind(query, mutation, stores, schedule, importing=importing, boards=boards),
         ]
         lists.bind(query, mutation, stores, administration=administration, shown=shown)
         query.set_field("productVersion", lambda *_: __version__)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rally_accelerate.errors import ConfigError, NotFound, Problem
 from rally_accelerate.host.store.database import Database
@@ -77,6 +78,12 @@ class Integrations:
             text = f"an integration named {raw['name']!r} exists already"
             raise ConfigError(text, problems=[Problem("name", "is taken")])
         its_id = new_id()
+        async with self._database.writing() as connection:
+            await self.insert(connection, its_id, raw)
+        return its_id
+
+    async def insert(self, connection: AsyncConnection, its_id: str, raw: Mapping[str, Any]) -> None:
+        """Add an integration within a transaction that changes more than it."""
         values = {
             "id": its_id,
             "tenant_id": raw["tenant_id"],
@@ -90,9 +97,15 @@ class Integrations:
             "event_states": raw.get("eventStates") or {},
             "created": ms(datetime.now(UTC)),
         }
-        async with self._database.writing() as connection:
-            await connection.execute(sa.insert(integrations).values(values))
-        return its_id
+        await connection.execute(sa.insert(integrations).values(values))
+
+    async def update(self, connection: AsyncConnection, its_id: str, changes: Mapping[str, Any]) -> bool:
+        """Change columns within a transaction that changes more; properties are in clear. Whether it is there."""
+        values = dict(changes)
+        if "properties" in values:
+            values["properties"] = self._vault.sealed(values["properties"])
+        done = await connection.execute(sa.update(integrations).where(integrations.c.id == its_id).values(values))
+        return bool(done.rowcount)
 
     async def change(self, its_id: str, changes: Mapping[str, Any]) -> StoredIntegration:
         """Change columns of an integration; a masked secret keeps its value.
@@ -109,10 +122,10 @@ class Integrations:
                 name: known.properties.get(name) if value == MASK else value
                 for name, value in values["properties"].items()
             }
-            values["properties"] = self._vault.sealed(given)
+            values["properties"] = given
         if values:
             async with self._database.writing() as connection:
-                await connection.execute(sa.update(integrations).where(integrations.c.id == its_id).values(values))
+                await self.update(connection, its_id, values)
         found = await self.by_id(its_id)
         assert found is not None
         return found

@@ -245,6 +245,39 @@ audit = Table(
     Column("detail", JSON, nullable=False),
 )
 
+value_streams = Table(
+    "value_streams",
+    metadata,
+    Column("id", String(24), primary_key=True),
+    Column("pipeline_id", String(24), nullable=False, unique=True),
+    Column("tenant_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    # The name without regard to case: two value streams that people would confuse cannot be.
+    Column("folded_name", Text, nullable=False),
+    # ``{id, name}`` as it was given (``createValueStream``).
+    Column("team", JSON),
+    # The version that is valid; a change names the one that it was made from.
+    Column("version", Integer, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("last_update", BigInteger, nullable=False),
+    Index(None, "tenant_id", "folded_name", unique=True),
+)
+
+value_stream_versions = Table(
+    "value_stream_versions",
+    metadata,
+    Column("stream_id", String(24), ForeignKey(value_streams.c.id, ondelete="CASCADE"), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("instant", BigInteger, nullable=False),
+    # No reference: who made a version stays known when the user is gone.
+    Column("actor_id", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    # Settings of integrations that only the document holds are encrypted inside.
+    Column("document", JSON, nullable=False),
+    PrimaryKeyConstraint("stream_id", "version"),
+)
+
 marks = Table(
     "marks",
     metadata,

@@ -55,7 +55,11 @@ class Vault:
 
     def sealed(self, properties: Mapping[str, Any]) -> dict[str, Any]:
         """Properties with every secure value encrypted."""
-        return {name: self._seal(value) if _is_secret(name, value) else value for name, value in properties.items()}
+        return {
+            # What only looks encrypted is encrypted as well: it must come back as it was, and not as a broken secret.
+            name: self._seal(value) if _is_secret(name, value) or _is_sealed(value) else value
+            for name, value in properties.items()
+        }
 
     def opened(self, properties: Mapping[str, Any]) -> dict[str, Any]:
         """Properties with every secure value in clear.
@@ -75,7 +79,7 @@ class Vault:
         return {MARK: self._fernet.encrypt(json.dumps(value).encode()).decode()}
 
     def _open(self, value: Any) -> Any:
-        if isinstance(value, dict) and set(value) == {MARK}:
+        if _is_sealed(value):
             return json.loads(self._fernet.decrypt(value[MARK].encode()))
         return value
 
@@ -100,6 +104,10 @@ def secret_values(properties: Mapping[str, Any]) -> list[str]:
         # Basic credentials travel as one encoded text.
         found.append(f"{properties['username']}:{properties['password']}")
     return found
+
+
+def _is_sealed(value: Any) -> bool:
+    return isinstance(value, dict) and set(value) == {MARK}
 
 
 def _is_secret(name: str, value: Any) -> bool:

@@ -142,7 +142,7 @@ _templates.filters |= {
     "exact": _exact,
     "link": _safe_link,
     "duration": duration,
-    "days": _lasting,
+    "lasting": _lasting,
 }
 _templates.filters["took"] = lambda seconds: f"{seconds:.1f} s" if seconds < SHORT_SECONDS else duration(seconds)
 _templates.filters["bytes"] = _size

@@ -1,0 +1,165 @@
+"""The document of a value stream: what is wrong with it, told all at once with the path of each fault."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rally_accelerate.config.load import LEVEL_KEYS
+from rally_accelerate.errors import ConfigError, Problem
+from rally_accelerate.host.streams.checks import kind_of
+from rally_accelerate.host.streams.jsontext import member
+from rally_accelerate.host.streams.keys import TABLES
+
+#: Keys that name stages.
+SPANS = ("leadTime", "cycleTime", "leadTimeChange", "devCycleTime")
+
+#: More than these are no value stream that fits a page.
+MOST_STAGES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What an examination of a document found."""
+
+    problems: tuple[Problem, ...]
+    #: What is right but may not be meant, such as a key that is only kept.
+    notices: tuple[str, ...]
+
+
+def checked(document: Any) -> Examined:
+    """The findings on a document that is right.
+
+    Raises:
+        ConfigError: With every problem and its path.
+    """
+    found = examined(document)
+    if found.problems:
+        count = len(found.problems)
+        text = "1 problem" if count == 1 else f"{count} problems"
+        raise ConfigError(f"the value stream has {text}", problems=found.problems)
+    return found
+
+
+def examined(document: Any) -> Examined:
+    """Everything that is wrong or strange in a document, without looking beyond it."""
+    if not isinstance(document, dict):
+        text = f"must be an object with phases and integrations, not {kind_of(document)}"
+        return Examined((Problem("", text),), ())
+    problems = [*_walked(document, "", "")]
+    # What follows reads names: it must be able to rely on shapes.
+    if not problems:
+        problems = [*_doubles(document), *_spans(document), *_links(document)]
+    return Examined(tuple(problems), tuple(_strange(document, "", "")))
+
+
+def phases_of(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Each phase with its path."""
+    for number, phase in enumerate(document.get("phases") or ()):
+        yield f"phases[{number}]", phase
+
+
+def stages_of(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Each stage with its path, from left to right."""
+    for path, phase in phases_of(document):
+        for number, stage in enumerate(phase.get("stages") or ()):
+            yield f"{path}.stages[{number}]", stage
+
+
+def integrations_of(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Each integration with its path."""
+    for number, integration in enumerate(document.get("integrations") or ()):
+        yield f"integrations[{number}]", integration
+
+
+def near(name: str, known: list[str]) -> str:
+    """The end of a sentence: what there is that looks like a name, or all there is."""
+    folded = {each.casefold(): each for each in known}
+    alike = difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.6)
+    if alike:
+        return f"; did you mean {' or '.join(repr(folded[each]) for each in alike)}?"
+    if not known:
+        return "; there is none yet"
+    return f"; there are {', '.join(map(repr, known[:10]))}{' and more' if len(known) > 10 else ''}"  # noqa: PLR2004 - a sentence, not a list
+
+
+def _walked(held: Mapping[str, Any], path: str, table: str) -> Iterator[Problem]:
+    keys = TABLES[table]
+    for name, key in keys.items():
+        if name not in held:
+            if key.required:
+                yield Problem(member(path, name), "is missing")
+            continue
+        value, where = held[name], member(path, name)
+        wrong = list(key.check(value))
+        yield from (Problem(where, text) for text in wrong)
+        if wrong or not key.inside:
+            continue
+        if isinstance(value, list):
+            for number, inner in enumerate(value):
+                if isinstance(inner, dict):
+                    yield from _walked(inner, f"{where}[{number}]", key.inside)
+                else:
+                    yield Problem(f"{where}[{number}]", f"must be an object, not {kind_of(inner)}")
+        elif isinstance(value, dict):
+            yield from _walked(value, where, key.inside)
+
+
+def _doubles(document: Mapping[str, Any]) -> Iterator[Problem]:
+    yield from _doubled("phase", phases_of(document))
+    yield from _doubled("stage", stages_of(document))
+    yield from _doubled("integration", integrations_of(document))
+    if sum(1 for _ in stages_of(document)) > MOST_STAGES:
+        yield Problem("phases", f"hold more than {MOST_STAGES} stages")
+
+
+def _doubled(what: str, named: Iterator[tuple[str, Mapping[str, Any]]]) -> Iterator[Problem]:
+    first: dict[str, str] = {}
+    for path, each in named:
+        name = each["name"].strip().casefold()
+        if name in first:
+            yield Problem(f"{path}.name", f"the {what} {each['name']!r} is there already: {first[name]}")
+        else:
+            first[name] = path
+
+
+def _spans(document: Mapping[str, Any]) -> Iterator[Problem]:
+    names = [stage["name"] for _, stage in stages_of(document)]
+    known = {name.strip() for name in names}
+    for key in SPANS:
+        given = document.get(key)
+        for number, each in enumerate(given if isinstance(given, list) else [given] if given else []):
+            path = f"{key}[{number}]" if isinstance(given, list) else key
+            for end in ("start", "end"):
+                name = each.get(end)
+                if name and name.strip() not in known:
+                    yield Problem(f"{path}.{end}", f"there is no stage {name!r}{near(name, names)}")
+
+
+def _links(document: Mapping[str, Any]) -> Iterator[Problem]:
+    names = [each["name"].strip() for _, each in integrations_of(document)]
+    for number, rule in enumerate(document.get("linkRules") or ()):
+        for end in ("fromIntegrationName", "toIntegrationName"):
+            if (name := rule[end].strip()) not in names:
+                text = f"the value stream has no integration {name!r}{near(name, names)}"
+                yield Problem(f"linkRules[{number}].{end}", text)
+
+
+def _strange(held: Mapping[str, Any], path: str, table: str) -> Iterator[str]:
+    """Keys that are only kept and look like a known one that was meant."""
+    keys = TABLES[table]
+    by_fold = {name.casefold(): name for name in keys}
+    for name, value in held.items():
+        where = member(path, name)
+        key = keys.get(name)
+        if key is None:
+            # Every spelling of the logging level is understood.
+            meant = difflib.get_close_matches(name.casefold(), by_fold, n=1, cutoff=0.8)
+            if meant and not (table == "integrations[]" and name.casefold() in LEVEL_KEYS):
+                yield f"{where} is not known and is only kept; did you mean {by_fold[meant[0]]}?"
+        elif key.inside and isinstance(value, list):
+            for number, inner in enumerate(value):
+                if isinstance(inner, dict):
+                    yield from _strange(inner, f"{where}[{number}]", key.inside)
+        elif key.inside and isinstance(value, dict):
+            yield from _strange(value, where, key.inside)

@@ -1,0 +1,78 @@
+"""The file of a value stream as it is downloaded: without secrets, with what the host knows of its integrations."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rally_accelerate.host.store.integrations import StoredIntegration
+from rally_accelerate.host.store.streams import StoredStream
+from rally_accelerate.host.store.values import ms
+from rally_accelerate.host.store.vault import masked
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """One integration of the host, and what people read of how it does."""
+
+    integration: StoredIntegration
+    status: str
+
+
+def downloaded(
+    stream: StoredStream, known: Mapping[str, Known], *, document: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The document of a value stream for people and clients; imported again as it is, it changes nothing.
+
+    Args:
+        stream: Whose.
+        known: The integrations of the host by their ids.
+        document: Of an older version; the valid one when None.
+    """
+    held = stream.document if document is None else document
+    found = {"_id": stream.id, "pipelineId": stream.pipeline_id, "tenantId": stream.tenant_id, **held}
+    if held.get("integrations"):
+        found["integrations"] = [_entry(entry, known) for entry in held["integrations"]]
+    if held.get("linkRules"):
+        found["linkRules"] = [_rule(rule, known) for rule in held["linkRules"]]
+    return found
+
+
+def file_name(name: str) -> str:
+    """What the file of a value stream is called (accelerate-host.md 3)."""
+    plain = "".join(character if character.isalnum() or character in "-_. " else "_" for character in name)
+    return f"{plain.strip().replace(' ', '_') or 'value_stream'}-vsm.json"
+
+
+def _entry(entry: Mapping[str, Any], known: Mapping[str, Known]) -> dict[str, Any]:
+    if "properties" in entry:
+        # Another tool's: every setting that is not known to be harmless is a secret.
+        return {**entry, "properties": masked(entry["properties"])}
+    found = known.get(entry.get("_id") or "")
+    if found is None:
+        # It was removed since: the name alone says what is missing.
+        return dict(entry)
+    integration = found.integration
+    return {
+        "_id": integration.id,
+        "type": integration.type,
+        "tenant_id": integration.tenant_id,
+        "tenantId": integration.tenant_id,
+        **entry,
+        "name": integration.name,
+        "loggingLevel": integration.logging_level,
+        "disabled": integration.disabled,
+        "status": found.status,
+        "startTime": ms(integration.created),
+        "latest": "image" not in entry,
+        "properties": masked(integration.properties),
+    }
+
+
+def _rule(rule: Mapping[str, Any], known: Mapping[str, Known]) -> dict[str, Any]:
+    # An integration may have been renamed since; its id stays.
+    names = {
+        f"{end}IntegrationName": known[its_id].integration.name
+        for end in ("from", "to")
+        if (its_id := rule.get(f"{end}IntegrationId") or "") in known
+    }
+    return {**rule, **names}

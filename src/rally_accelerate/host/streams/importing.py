@@ -1,0 +1,260 @@
+"""Importing a value stream's file: what it comes to is known before anything changes, and then all of it changes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from rally_accelerate.config.model import DEFAULT_TENANT
+from rally_accelerate.errors import ConfigError, NotFound, Outdated
+from rally_accelerate.host.access import Actor
+from rally_accelerate.host.schedule import Schedule
+from rally_accelerate.host.store.streams import StoredStream
+from rally_accelerate.host.store.values import new_id
+from rally_accelerate.host.stores import Stores
+from rally_accelerate.host.streams.difference import Difference, differences
+from rally_accelerate.host.streams.document import checked, integrations_of
+from rally_accelerate.host.streams.layout import asks_for_others, layout_of
+from rally_accelerate.host.streams.sources import Sources, Write, sources_of
+
+#: Made by the host: a file may say otherwise, as it may come from another one.
+MADE = ("_id", "pipelineId", "tenantId")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an import comes to."""
+
+    #: As it would be kept; integrations that are to be added have no id yet.
+    document: Mapping[str, Any]
+    writes: tuple[Write, ...]
+    differences: tuple[Difference, ...]
+    notices: tuple[str, ...]
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether everything is so already."""
+        return not self.writes and not self.differences
+
+
+class Importing:
+    """Adds and replaces value streams, with the integrations that their files define.
+
+    Args:
+        stores: Where both are kept.
+        schedule: Runs integrations that were added or changed.
+    """
+
+    def __init__(self, stores: Stores, schedule: Schedule) -> None:
+        self._stores = stores
+        self._schedule = schedule
+
+    async def plan(self, document: Any, *, stream: StoredStream | None = None) -> Plan:
+        """What an import of a document would change; nothing is changed.
+
+        Args:
+            document: From ``jsontext.read``.
+            stream: What it is to replace; None for a new value stream.
+
+        Raises:
+            ConfigError: With every problem and its path.
+        """
+        examined = checked(document)
+        tenant_id = stream.tenant_id if stream else str(document.get("tenantId") or DEFAULT_TENANT)
+        before = stream.document if stream else {}
+        known = await self._stores.integrations.all()
+        sources = sources_of(document, tenant_id=tenant_id, known=known, before=before)
+        if sources.problems:
+            count = len(sources.problems)
+            text = "1 problem" if count == 1 else f"{count} problems"
+            raise ConfigError(f"the value stream has {text}", problems=sources.problems)
+        kept = _kept(document, sources)
+        notices = (*examined.notices, *sources.notices, *_doubts(document, tenant_id))
+        return Plan(kept, sources.writes, tuple(differences(before, kept)), notices)
+
+    async def create(
+        self,
+        document: Any,
+        *,
+        actor: Actor,
+        name: str = "",
+        team: Mapping[str, Any] | None = None,
+        why: str = "created",
+    ) -> StoredStream:
+        """Add a value stream.
+
+        Args:
+            document: From ``jsontext.read``.
+            actor: Who does it.
+            name: Its name; that of the document when empty.
+            team: ``{id, name}``, as it is given.
+            why: What is written beside its first version.
+
+        Raises:
+            ConfigError: With every problem and its path; nothing was changed.
+        """
+        plan = await self.plan(document)
+        tenant_id = str(document.get("tenantId") or DEFAULT_TENANT)
+        name = name.strip() or str(document.get("name") or "")
+        async with self._stores.database.writing() as connection:
+            kept, added = await self._written(connection, plan)
+            its_id = await self._stores.streams.insert(
+                connection, name=name, tenant_id=tenant_id, team=team, document=kept, actor=actor, why=why
+            )
+        return await self._done(its_id, plan, added, actor=actor, action="created")
+
+    async def replace(
+        self, its_id: str, document: Any, *, based_on: int, actor: Actor, why: str = "imported"
+    ) -> StoredStream:
+        """Replace the document of a value stream.
+
+        Args:
+            its_id: Which.
+            document: From ``jsontext.read``.
+            based_on: The version that the document was made from.
+            actor: Who does it.
+            why: What is written beside the version, a verb in the past.
+
+        Raises:
+            ConfigError: With every problem and its path.
+            NotFound: There is no such value stream.
+            Outdated: It has another version by now.
+                In each case nothing was changed.
+        """
+        stream = await self._stores.streams.by_id(its_id)
+        if stream is None:
+            raise NotFound(f"there is no value stream {its_id}")
+        if stream.version != based_on:
+            raise Outdated(f"the value stream has version {stream.version} by now; this was made from {based_on}")
+        plan = await self.plan(document, stream=stream)
+        if plan.changes_nothing:
+            return stream
+        async with self._stores.database.writing() as connection:
+            kept, added = await self._written(connection, plan)
+            if plan.differences:
+                await self._stores.streams.replace(
+                    connection, its_id, based_on=based_on, document=kept, actor=actor, why=why
+                )
+        return await self._done(its_id, plan, added, actor=actor, action=why)
+
+    async def rename(
+        self, stream: StoredStream, *, name: str | None, description: str | None, actor: Actor
+    ) -> StoredStream:
+        """Give a value stream another name and description, each if it is given and differs.
+
+        Raises:
+            ConfigError: The name is taken, or none.
+            NotFound: There is no such value stream.
+            Outdated: It has another version by now.
+        """
+        if name is not None and " ".join(name.split()) != stream.name:
+            await self._stores.streams.rename(stream.id, name)
+            detail = {"from": stream.name, "to": " ".join(name.split())}
+            note = self._stores.audit.note
+            await note(actor, "renamed", kind="value stream", object_id=stream.id, name=detail["to"], detail=detail)
+        if description is not None and description != (stream.document.get("description") or ""):
+            document = {**stream.document, "description": description}
+            await self.replace(stream.id, document, based_on=stream.version, actor=actor, why="described anew")
+        return await self._stores.streams.by_id(stream.id) or stream
+
+    async def remove(self, stream: StoredStream, *, actor: Actor) -> bool:
+        """Remove a value stream with its versions; its integrations and issues stay. Whether there was one."""
+        done = await self._stores.streams.remove(stream.id)
+        if done:
+            note = self._stores.audit.note
+            await note(actor, "removed", kind="value stream", object_id=stream.id, name=stream.name)
+        return done
+
+    async def _written(self, connection: AsyncConnection, plan: Plan) -> tuple[dict[str, Any], dict[str, str]]:
+        """Write the integrations; the document with their ids, and the ids of the new ones by name."""
+        added: dict[str, str] = {}
+        for write in plan.writes:
+            if write.id:
+                if not await self._stores.integrations.update(connection, write.id, write.values):
+                    raise Outdated(f"the integration {write.name!r} was removed meanwhile")
+                continue
+            added[write.name] = new_id()
+            try:
+                await self._stores.integrations.insert(connection, added[write.name], write.values)
+            except IntegrityError:
+                raise Outdated(f"an integration {write.name!r} was added meanwhile") from None
+        return _with_ids(plan.document, added), added
+
+    async def _done(
+        self, its_id: str, plan: Plan, added: Mapping[str, str], *, actor: Actor, action: str
+    ) -> StoredStream:
+        stream = await self._stores.streams.by_id(its_id)
+        if stream is None:
+            raise NotFound(f"the value stream {its_id} was removed meanwhile")
+        changed = [f"{each.kind} {each.what} {each.name}".strip() for each in plan.differences]
+        note = self._stores.audit.note
+        await note(
+            actor,
+            action,
+            kind="value stream",
+            object_id=its_id,
+            name=stream.name,
+            detail={"version": stream.version, "changed": changed[:50]},
+        )
+        for write in plan.writes:
+            integration_id = write.id or added[write.name]
+            action = "edited" if write.id else "added"
+            detail = {"by": f"the value stream {stream.name}", **({"changed": list(write.changed)} if write.id else {})}
+            await note(actor, action, kind="integration", object_id=integration_id, name=write.name, detail=detail)
+            # A run that goes on still has the old settings.
+            await self._schedule.stop(integration_id)
+            now = await self._stores.integrations.by_id(integration_id)
+            if now is not None and not now.disabled:
+                self._schedule.run_soon(integration_id)
+        return stream
+
+
+def _kept(document: Mapping[str, Any], sources: Sources) -> dict[str, Any]:
+    kept = {name: value for name, value in document.items() if name not in MADE}
+    if document.get("integrations") is not None:
+        kept["integrations"] = list(sources.entries)
+    return _with_ids(kept, {})
+
+
+def _with_ids(document: Mapping[str, Any], added: Mapping[str, str]) -> dict[str, Any]:
+    """A document whose integrations and link rules bear the ids of their integrations."""
+    found = dict(document)
+    if document.get("integrations"):
+        found["integrations"] = [
+            entry if entry.get("_id") or entry["name"] not in added else {**entry, "_id": added[entry["name"]]}
+            for entry in document["integrations"]
+        ]
+    if document.get("linkRules"):
+        ids = {entry["name"]: entry["_id"] for _, entry in integrations_of(found) if entry.get("_id")}
+        found["linkRules"] = [_linked(rule, ids) for rule in document["linkRules"]]
+    return found
+
+
+def _linked(rule: Mapping[str, Any], ids: Mapping[str, str]) -> dict[str, Any]:
+    made = {"_id", "fromIntegrationId", "toIntegrationId"}
+    found = {name: value for name, value in rule.items() if name not in made}
+    found |= {
+        f"{end}IntegrationId": ids[name]
+        for end in ("from", "to")
+        if (name := rule[f"{end}IntegrationName"].strip()) in ids
+    }
+    return {**found, "_id": rule.get("_id") or new_id()}
+
+
+def _doubts(document: Mapping[str, Any], tenant_id: str) -> Sequence[str]:
+    layout = layout_of(document)
+    found = [
+        f"the stage {stage.name} asks for {' and '.join(sorted(others))}: only issues are held here, so that is missing"
+        for stage in layout.stages
+        if stage.query is not None and (others := asks_for_others(stage.query))
+    ]
+    found += [
+        f"{path}: its tenant {given} is not the value stream's: its issues do not show on the map"
+        for path, entry in integrations_of(document)
+        if (given := entry.get("tenant_id") or entry.get("tenantId")) and given != tenant_id
+    ]
+    if not layout.stages:
+        found.append("it has no stages yet")
+    return found

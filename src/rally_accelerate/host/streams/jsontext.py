@@ -1,0 +1,148 @@
+"""From the text of a JSON file to its values, or to the places of its faults."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from rally_accelerate.errors import ConfigError, Problem
+
+#: Larger files, and deeper ones, are no value stream that anybody wrote.
+MOST_CHARACTERS = 2_000_000
+DEEPEST = 60
+
+#: What every reader of JSON can hold: signed 64 bits.
+LARGEST_NUMBER = 2**63 - 1
+
+#: Halves of characters, which no text may hold alone.
+_SURROGATES = (0xD800, 0xDFFF)
+
+
+class _Pairs(dict[str, Any]):
+    """An object, and which of its keys came more than once."""
+
+    doubled: tuple[str, ...] = ()
+
+
+def read(content: str | bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ConfigError: With the line and column of the fault, or the path of every value that cannot be kept.
+    """
+    text = _decoded(content)
+    if not text.strip():
+        raise _broken("", "the file is empty; it must hold one JSON object")
+    if len(text) > MOST_CHARACTERS:
+        raise _broken("", f"the file is longer than {MOST_CHARACTERS:,} characters")
+    try:
+        parsed = json.loads(text, object_pairs_hook=_pairs, parse_constant=_no_number)
+    except json.JSONDecodeError as error:
+        raise _broken(f"line {error.lineno}, column {error.colno}", _explained(text, error)) from None
+    except RecursionError:
+        raise _broken("", f"it is nested deeper than {DEEPEST} levels") from None
+    except ValueError as error:
+        raise _broken("", str(error)) from None
+    problems = list(_faults(parsed, "", 0))
+    if problems:
+        raise ConfigError(f"the file has {len(problems)} problem{'s' * (len(problems) > 1)}", problems=problems)
+    return _plain(parsed)
+
+
+def _decoded(content: str | bytes) -> str:
+    if isinstance(content, bytes):
+        try:
+            return content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = content[: error.start].count(b"\n") + 1
+            raise _broken(f"line {line}", "it is not UTF-8 text; save it as UTF-8") from None
+    return content.removeprefix("\ufeff")
+
+
+def _broken(place: str, text: str) -> ConfigError:
+    return ConfigError("the file is not valid JSON", problems=[Problem(place, text)])
+
+
+def _explained(text: str, error: json.JSONDecodeError) -> str:
+    at = text[error.pos : error.pos + 1]
+    said = error.msg[0].lower() + error.msg[1:]
+    if at == ":" and error.msg in {"Expecting ',' delimiter", "Extra data"}:
+        # The sample on the plug-in's public page lacks its braces just so.
+        name = text[: error.pos].rstrip().rpartition("\n")[2].strip(" \t[{,")
+        return f"{name[-80:]} has a value but stands in no braces; put {{ before it and }} behind its last property"
+    if error.msg.startswith("Expecting property name") and at == "}":
+        return f"{said}: there is a comma too much before this brace"
+    if error.pos >= len(text.rstrip()):
+        return f"{said}: the file ends too early; a brace or bracket is not closed"
+    return f"{said}, found {at!r}"
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> _Pairs:
+    found = _Pairs(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        found.doubled = tuple(dict.fromkeys(name for name in names if names.count(name) > 1))
+    return found
+
+
+def _no_number(word: str) -> Any:
+    raise ValueError(f"{word} is no JSON number")
+
+
+def member(path: str, name: str) -> str:
+    """The path of a member of an object."""
+    return f"{path}.{name}" if path else name
+
+
+def _faults(value: Any, path: str, depth: int) -> Iterator[Problem]:
+    if depth > DEEPEST:
+        yield Problem(path, f"is nested deeper than {DEEPEST} levels")
+        return
+    match value:
+        case dict():
+            for name in getattr(value, "doubled", ()):
+                yield Problem(member(path, _shown(name)), "is there more than once; keep one of them")
+            for name, inner in value.items():
+                if not _is_text(name):
+                    yield Problem(member(path, _shown(name)), "its name holds half a character (a lone surrogate)")
+                yield from _faults(inner, member(path, _shown(name)), depth + 1)
+        case list():
+            for number, inner in enumerate(value):
+                yield from _faults(inner, f"{path}[{number}]", depth + 1)
+        case str() if not _is_text(value):
+            yield Problem(path, "holds half a character (a lone surrogate)")
+        case bool():
+            pass
+        case int() if abs(value) > LARGEST_NUMBER:
+            yield Problem(path, "is a number of more than 64 bits")
+        case float() if value in (float("inf"), float("-inf")):
+            yield Problem(path, "is a number that is too large")
+
+
+def _is_text(text: str) -> bool:
+    return not any(_SURROGATES[0] <= ord(character) <= _SURROGATES[1] for character in text)
+
+
+def _shown(name: str) -> str:
+    return name.encode("utf-8", "replace").decode()
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case dict():
+            return {name: _plain(inner) for name, inner in value.items()}
+        case list():
+            return [_plain(inner) for inner in value]
+        case _:
+            return value
+
+
+def checked_value(value: Any) -> Any:
+    """A value that another reader made (GraphQL's), under the same limits.
+
+    Raises:
+        ConfigError: With the path of every value that cannot be kept.
+    """
+    problems = list(_faults(value, "", 0))
+    if problems:
+        raise ConfigError("the value stream cannot be kept", problems=problems)
+    return value

@@ -1,0 +1,170 @@
+"""The way of an item through the stages, from its history: pure, so that it can be checked by hand."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any
+
+from rally_accelerate.dql.matches import matches
+from rally_accelerate.host.streams.layout import Layout, Stage
+
+#: Fields of a history by the field of the issue that they tell of; others are looked up in the raw issue.
+FIELDS = {
+    "sprint": "sprints",
+    "release": "releases",
+    "tags": "labels",
+    "displayname": "name",
+}
+
+#: Fields of the issue itself, which may be missing now and were there once.
+OWN = frozenset(
+    {"status", "owner", "priority", "type", "name", "description", "epic", "resolution", "severity", "impact"}
+)
+
+#: Vendor plug-ins add an entry of this field to every change (accelerate-host.md 2.3).
+COMPANION = "lastupdate"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One change, or the creation."""
+
+    at: datetime
+    who: str
+    #: Empty for the creation.
+    field: str
+    before: Any = None
+    after: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A stretch of time in one stage, and what happened then."""
+
+    #: None outside every stage.
+    stage: Stage | None
+    entered: datetime
+    #: None for the one that lasts.
+    left: datetime | None
+    #: Oldest first.
+    events: tuple[Event, ...]
+
+
+def stage_of(layout: Layout, issue: Mapping[str, Any], *, now: datetime) -> Stage | None:
+    """The last stage that an issue matches, or None."""
+    if not matches(layout.query, issue, now=now):
+        return None
+    hits = (
+        stage for stage in reversed(layout.stages) if stage.query is not None and matches(stage.query, issue, now=now)
+    )
+    return next(hits, None)
+
+
+def visits(layout: Layout, issue: Mapping[str, Any], *, now: datetime) -> list[Visit]:
+    """The stages that an issue was in, oldest first; an event belongs to the stage that it led to.
+
+    The queries of the stages are held against the issue as it was after each change. Changes of one instant are one
+    change. Texts that no field stands for, and fields that the history does not tell of, count as they are now.
+
+    Args:
+        layout: The value stream's.
+        issue: The issue with its history, under the wire's names.
+        now: Instant of the present state.
+    """
+    states = list(_states(issue))
+    found: list[Visit] = []
+    for number, (at, events, state) in enumerate(states):
+        is_last = number == len(states) - 1
+        # Ages count from the instant of the change, for what holds now from now.
+        stage = stage_of(layout, state, now=now if is_last else at)
+        # Nothing was in a stage for no time: an item that is changed as it is made was made like this.
+        former_events = found.pop().events if found and found[-1].entered == at else ()
+        happened = (*former_events, *events)
+        if found and found[-1].stage == stage:
+            former = found.pop()
+            found.append(Visit(stage, former.entered, None, (*former.events, *happened)))
+        else:
+            if found:
+                former = found.pop()
+                found.append(Visit(former.stage, former.entered, at, former.events))
+            found.append(Visit(stage, at, None, happened))
+    return found
+
+
+def _states(issue: Mapping[str, Any]) -> Iterable[tuple[datetime, list[Event], Mapping[str, Any]]]:
+    """Each instant with its events and the issue as it was after them, oldest first; the creation is the first."""
+    entries = sorted(_entries(issue), key=lambda entry: entry[0])
+    # From the present backwards each change is undone.
+    states = [dict(issue)]
+    batches = [(at, [content for _, content in some]) for at, some in groupby(entries, key=lambda entry: entry[0])]
+    for _, contents in reversed(batches):
+        state = dict(states[-1])
+        for content in reversed(contents):
+            _undo(state, content)
+        states.append(state)
+    states.reverse()
+    created = _instant(issue.get("created")) or (batches[0][0] if batches else datetime.fromtimestamp(0, UTC))
+    # A first entry that is older than the creation (a clock that was wrong) must not put it later.
+    start = min([created, *(at for at, _ in batches[:1])])
+    first = [Event(start, str(issue.get("creator") or ""), "")]
+    yield start, first, states[0]
+    for (at, contents), state in zip(batches, states[1:], strict=True):
+        events = [_event(at, content) for content in contents if _field(content).casefold() != COMPANION]
+        yield at, events, state
+
+
+def _entries(issue: Mapping[str, Any]) -> Iterable[tuple[datetime, Mapping[str, Any]]]:
+    for entry in issue.get("history") or ():
+        content = entry.get("content") if isinstance(entry, Mapping) else None
+        at = _instant(entry.get("timestamp")) if isinstance(entry, Mapping) else None
+        # Broken entries of other plug-ins are passed over (accelerate-host.md 2.3).
+        if isinstance(content, Mapping) and at is not None and _field(content):
+            yield at, content
+
+
+def _field(content: Mapping[str, Any]) -> str:
+    return str(content.get("field") or "")
+
+
+def _event(at: datetime, content: Mapping[str, Any]) -> Event:
+    who = content.get("userDisplayName") or content.get("user") or ""
+    return Event(at, str(who), _field(content), content.get("from"), content.get("to"))
+
+
+def _undo(state: dict[str, Any], content: Mapping[str, Any]) -> None:
+    name, former = _field(content), content.get("from")
+    target = FIELDS.get(name.casefold(), name)
+    if target in {"sprints", "releases", "labels"}:
+        state[target] = former if isinstance(former, list) else [former] if former else []
+    elif target == "project":
+        state[target] = former if isinstance(former, Mapping) else {"name": former}
+    elif target == "storyPoints":
+        state[target] = _number(former)
+    elif target in OWN:
+        state[target] = former
+    else:
+        raw = state.get("rawIssue")
+        if isinstance(raw, Mapping):
+            folded = {key.casefold(): key for key in raw}
+            if (key := folded.get(name.casefold())) is not None:
+                state["rawIssue"] = {**raw, key: former}
+
+
+def _number(value: Any) -> Any:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _instant(value: Any) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(int(value) / 1000, UTC)
+    except (TypeError, ValueError, OverflowError, OSError):
+        return None
+
+
+def latest_first(found: Sequence[Visit]) -> list[Visit]:
+    """The same with the newest first, and the newest event of each first."""
+    return [Visit(each.stage, each.entered, each.left, tuple(reversed(each.events))) for each in reversed(found)]

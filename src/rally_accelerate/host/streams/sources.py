@@ -1,0 +1,233 @@
+"""The integrations of a value stream's file: what each entry asks for, held against the integrations that exist."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rally_accelerate.config.load import LEVEL_KEYS, MASKED, spelt, unexpanded, validated
+from rally_accelerate.config.model import PLUGIN_ID
+from rally_accelerate.config.receivers import endangered
+from rally_accelerate.errors import ConfigError, Problem
+from rally_accelerate.host.store.integrations import StoredIntegration
+from rally_accelerate.host.store.vault import MASK
+from rally_accelerate.host.streams.document import integrations_of, near
+
+#: What the host fills in anew in each download (accelerate-host.md 3.2).
+MADE = frozenset({"_id", "status", "startTime", "latest", "properties", "type", "tenant_id", "tenantId", "disabled"})
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """An integration that is to be added or changed."""
+
+    name: str
+    #: Empty for one that is to be added.
+    id: str
+    #: For one that is added in the form of the JSON file, for one that is changed by column; secrets are in clear.
+    values: Mapping[str, Any]
+    #: The names of what changes.
+    changed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What the integrations of a file come to."""
+
+    #: What the value stream's document keeps of each: no settings of those that this host runs.
+    entries: tuple[dict[str, Any], ...]
+    writes: tuple[Write, ...]
+    problems: tuple[Problem, ...]
+    notices: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One entry of the file, read."""
+
+    path: str
+    raw: Mapping[str, Any]
+    name: str
+    tenant_id: str
+    type: str
+    values: Mapping[str, Any]
+    properties: dict[str, Any]
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether it only names an integration."""
+        return self.raw.get("properties") is None
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """What the document keeps of it: its name, and what the host does not fill in itself."""
+        mine = {key: value for key, value in self.raw.items() if key not in MADE and key.lower() not in LEVEL_KEYS}
+        return {**mine, "name": self.name}
+
+
+def sources_of(
+    document: Mapping[str, Any],
+    *,
+    tenant_id: str,
+    known: Sequence[StoredIntegration],
+    before: Mapping[str, Any] | None,
+) -> Sources:
+    """What the integrations of a checked document come to.
+
+    Args:
+        document: From a file.
+        tenant_id: The value stream's, for entries without one.
+        known: Every integration of the host.
+        before: The document that is to be replaced, for what only it holds.
+    """
+    mine = {(each.tenant_id, each.name): each for each in known}
+    by_id = {each.id: each for each in known}
+    former = {(entry["name"].strip(), entry.get("_id")) for _, entry in integrations_of(before or {})}
+    # Integrations of other tools live in the document alone.
+    others = {entry["name"]: entry for _, entry in integrations_of(before or {}) if "properties" in entry}
+    entries: list[dict[str, Any]] = []
+    writes: list[Write] = []
+    problems: list[Problem] = []
+    notices: list[str] = []
+    for path, raw in integrations_of(document):
+        values, properties, told = spelt(raw)
+        entry = _Entry(
+            path=path,
+            raw=raw,
+            name=raw["name"].strip(),
+            tenant_id=str(values.get("tenant_id") or tenant_id),
+            type=str(values.get("type") or ""),
+            values=values,
+            properties=properties,
+        )
+        stored = mine.get((entry.tenant_id, entry.name))
+        if stored is None and entry.is_reference:
+            # It was renamed since; a document that is restored names it as it was.
+            stored = by_id.get(str(raw.get("_id") or ""))
+        other = others.get(entry.name)
+        try:
+            if (stored is None and other is not None) or entry.type not in {"", PLUGIN_ID}:
+                kept, write = _other(entry, other), None
+                notices.append(
+                    f"{path}: {entry.name} is of type {kept['type']}, which does not run here; it is kept in the file"
+                )
+            elif stored is None and entry.is_reference and raw.get("_id") and (entry.name, raw["_id"]) in former:
+                kept, write = {**entry.kept, "_id": raw["_id"]}, None
+                notices.append(f"{path}: {entry.name} was removed; nothing comes from it any more")
+            elif entry.is_reference:
+                kept, write = _reference(entry, stored, names=[*(name for _, name in mine), *others])
+            else:
+                kept, write = _whole(entry, stored)
+        except ConfigError as error:
+            problems += error.problems
+            continue
+        entries.append(kept)
+        if "properties" not in kept:
+            notices += [f"{path}: {text}" for text in told]
+        writes += [write] if write else []
+    return Sources(tuple(entries), tuple(writes), tuple(problems), tuple(notices))
+
+
+def _reference(
+    entry: _Entry, stored: StoredIntegration | None, *, names: list[str]
+) -> tuple[dict[str, Any], Write | None]:
+    if stored is None:
+        text = f"there is no integration {entry.name!r}{near(entry.name, names)}"
+        if entry.type:
+            text = f"{text.partition(';')[0]}; give its properties to add it"
+        raise _wrong(f"{entry.path}.name", text)
+    asked = {key: entry.values[key] for key in ("disabled", "loggingLevel") if key in entry.values}
+    candidate = {**stored.raw, **asked}
+    integration = validated(candidate, path=f"{entry.path}.") if candidate != stored.raw else None
+    changes: dict[str, Any] = {}
+    if integration is not None and integration.disabled != stored.disabled:
+        changes["disabled"] = integration.disabled
+    if integration is not None and integration.logging_level != stored.logging_level:
+        changes["logging_level"] = integration.logging_level
+    return {**entry.kept, "_id": stored.id}, _change(stored, changes)
+
+
+def _whole(entry: _Entry, stored: StoredIntegration | None) -> tuple[dict[str, Any], Write | None]:
+    known = stored.properties if stored else {}
+    problems = list(_unusable(entry, known))
+    given = {name: MASK if _is_masked(value) else value for name, value in entry.properties.items()}
+    clear = {name: known.get(name) if value == MASK else value for name, value in given.items()}
+    problems += [
+        Problem(
+            f"{entry.path}.properties.{one.secret}",
+            f"is masked, and {one.because} changes: enter it anew, so that it is not sent to somebody else",
+        )
+        for one in endangered(known, clear)
+        if given.get(one.secret) == MASK and known.get(one.secret)
+    ]
+    raw = {**entry.values, "name": entry.name, "type": entry.type or PLUGIN_ID, "tenant_id": entry.tenant_id}
+    try:
+        integration = validated({**raw, "properties": clear}, path=f"{entry.path}.")
+    except ConfigError as error:
+        said = {problem.path for problem in problems}
+        problems += [problem for problem in error.problems if problem.path not in said]
+    if problems:
+        raise ConfigError("", problems=problems)
+    raw |= {"loggingLevel": integration.logging_level, "disabled": integration.disabled, "properties": clear}
+    if stored is None:
+        return entry.kept, Write(entry.name, "", raw)
+    changes: dict[str, Any] = {}
+    if clear != dict(known):
+        changes["properties"] = clear
+    if "loggingLevel" in entry.values and integration.logging_level != stored.logging_level:
+        changes["logging_level"] = integration.logging_level
+    if "disabled" in entry.values and integration.disabled != stored.disabled:
+        changes["disabled"] = integration.disabled
+    return {**entry.kept, "_id": stored.id}, _change(stored, changes)
+
+
+def _change(stored: StoredIntegration, changes: Mapping[str, Any]) -> Write | None:
+    if not changes:
+        return None
+    names = [name for name in changes if name != "properties"]
+    after = changes.get("properties")
+    if after is not None:
+        both = {**stored.properties, **after}
+        names += [name for name in both if stored.properties.get(name) != after.get(name)]
+    words = {"logging_level": "loggingLevel"}
+    return Write(stored.name, stored.id, changes, tuple(words.get(name, name) for name in names))
+
+
+def _other(entry: _Entry, before: Mapping[str, Any] | None) -> dict[str, Any]:
+    """An integration of another tool: kept as it came, its secrets as they were where they come back masked."""
+    before = before or {}
+    if entry.is_reference and before:
+        return {**before, **entry.raw}
+    known = before.get("properties") or {} if entry.type in {"", before.get("type")} else {}
+    given = (
+        {name: MASK if _is_masked(value) else value for name, value in (entry.raw["properties"] or {}).items()}
+        if (not entry.is_reference)
+        else {}
+    )
+    problems = [
+        Problem(f"{entry.path}.properties.{name}", "is masked as in a download; enter the real value")
+        for name, value in given.items()
+        if value == MASK and name not in known
+    ]
+    if problems:
+        raise ConfigError("", problems=problems)
+    clear = {name: known[name] if value == MASK else value for name, value in given.items()}
+    kept = {key: value for key, value in entry.raw.items() if key not in {"status", "latest", "startTime"}}
+    return {**kept, "name": entry.name, "type": entry.type or before["type"], "properties": clear}
+
+
+def _unusable(entry: _Entry, known: Mapping[str, Any]) -> Iterator[Problem]:
+    for name, value in entry.properties.items():
+        path = f"{entry.path}.properties.{name}"
+        if _is_masked(value) and not known.get(name):
+            yield Problem(path, "is masked as in a download, and nothing is stored that it stands for; enter it")
+        elif variable := unexpanded(value):
+            text = f"asks for ${{{variable}}}: variables are only read by the command line; enter the value"
+            yield Problem(path, text)
+
+
+def _is_masked(value: Any) -> bool:
+    return isinstance(value, str) and MASKED.match(value) is not None
+
+
+def _wrong(path: str, text: str) -> ConfigError:
+    return ConfigError("", problems=[Problem(path, text)])

@@ -1,0 +1,267 @@
+"""The file of a value stream: downloading, importing with a preview, and editing in place."""
+
+import json
+import secrets
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from rally_accelerate.errors import ConfigError, NotFound, Outdated, Problem
+from rally_accelerate.host.access import Actor, Role
+from rally_accelerate.host.schedule import Schedule
+from rally_accelerate.host.store.streams import StoredStream
+from rally_accelerate.host.stores import Stores
+from rally_accelerate.host.streams.difference import differences
+from rally_accelerate.host.streams.download import downloaded, file_name
+from rally_accelerate.host.streams.importing import Importing, Plan
+from rally_accelerate.host.streams.jsontext import read
+from rally_accelerate.host.streams.known import known_integrations
+from rally_accelerate.host.web.render import missing, page
+from rally_accelerate.host.web.routing import actor_of, posted, routed, shown
+from rally_accelerate.host.web.streams import GONE, frame
+from rally_accelerate.host.web.submitted import Submitted, submitted
+
+#: A preview is applied within this time, or the file is chosen again.
+KEPT_FOR = timedelta(minutes=30)
+MOST_KEPT = 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """A file that was shown as a preview; its secrets stay in the process."""
+
+    stream_id: str
+    actor_id: str
+    version: int
+    document: Any
+    at: datetime
+
+
+@dataclass(slots=True)
+class _Previews:
+    """The files that wait to be applied, the oldest given up first."""
+
+    _kept: OrderedDict[str, _Pending] = field(default_factory=OrderedDict)
+
+    def keep(self, pending: _Pending) -> str:
+        """Keep a file; the token that it is applied by."""
+        token = secrets.token_urlsafe(16)
+        self._kept[token] = pending
+        while len(self._kept) > MOST_KEPT:
+            self._kept.popitem(last=False)
+        return token
+
+    def find(self, token: str, stream: StoredStream, actor: Actor) -> _Pending | None:
+        """The file of a token, for whoever had it shown."""
+        pending = self._kept.get(token)
+        if pending is None or datetime.now(UTC) - pending.at > KEPT_FOR:
+            return None
+        return pending if (pending.stream_id, pending.actor_id) == (stream.id, actor.id) else None
+
+    def drop(self, token: str) -> None:
+        """Forget a file."""
+        self._kept.pop(token, None)
+
+
+class FilePages:
+    """The pages about the JSON file."""
+
+    def __init__(self, stores: Stores, schedule: Schedule, importing: Importing) -> None:
+        self._stores = stores
+        self._schedule = schedule
+        self._importing = importing
+        self._previews = _Previews()
+
+    def routes(self) -> list[Route]:
+        """Their addresses."""
+        return [
+            routed("/value-streams/{id:str}/file", self.download),
+            *shown("/value-streams/{id:str}/import", self.choose, role=Role.EDITOR),
+            posted("/value-streams/{id:str}/import", self.preview),
+            posted("/value-streams/{id:str}/import/{token:str}", self.apply),
+            *shown("/value-streams/{id:str}/edit", self.edit, role=Role.EDITOR),
+            posted("/value-streams/{id:str}/edit", self.save),
+        ]
+
+    async def download(self, request: Request) -> Response:
+        """The file, without secrets."""
+        stream = await self._stream(request)
+        if stream is None:
+            return missing(request, GONE)
+        return attachment(await self._text(stream), file_name(stream.name))
+
+    async def choose(self, request: Request) -> Response:
+        """Where the file is chosen."""
+        stream = await self._stream(request)
+        return missing(request, GONE) if stream is None else _import(request, stream)
+
+    async def preview(self, request: Request) -> Response:
+        """What an import of the chosen file would change."""
+        stream, actor = await self._stream(request), actor_of(request)
+        if stream is None:
+            return missing(request, GONE)
+        try:
+            document = read(_chosen(await submitted(request)))
+            plan = await self._importing.plan(document, stream=stream)
+        except ConfigError as error:
+            return _import(request, stream, problems=error.problems, status=400)
+        token = self._previews.keep(_Pending(stream.id, actor.id, stream.version, document, datetime.now(UTC)))
+        return _preview(request, stream, plan, token)
+
+    async def apply(self, request: Request) -> Response:
+        """Import the file whose preview was shown."""
+        stream, actor = await self._stream(request), actor_of(request)
+        if stream is None:
+            return missing(request, GONE)
+        token = request.path_params["token"]
+        pending = self._previews.find(token, stream, actor)
+        if pending is None:
+            text = "the preview is not known any more; choose the file again"
+            return _import(request, stream, problems=[Problem("", text)], status=400)
+        try:
+            await self._importing.replace(stream.id, pending.document, based_on=pending.version, actor=actor)
+        except Outdated as error:
+            # Shown anew, against what is valid by now.
+            plan = await self._importing.plan(pending.document, stream=stream)
+            fresh = self._previews.keep(
+                _Pending(stream.id, actor.id, stream.version, pending.document, datetime.now(UTC))
+            )
+            return _preview(request, stream, plan, fresh, outdated=str(error))
+        except (ConfigError, NotFound) as error:
+            problems = getattr(error, "problems", ()) or [Problem("", str(error))]
+            return _import(request, stream, problems=problems, status=400)
+        self._previews.drop(token)
+        return RedirectResponse(f"/value-streams/{stream.id}", 303)
+
+    async def edit(self, request: Request) -> Response:
+        """The file as text."""
+        stream = await self._stream(request)
+        if stream is None:
+            return missing(request, GONE)
+        return _edit(request, stream, text=await self._text(stream), based_on=stream.version)
+
+    async def save(self, request: Request) -> Response:  # noqa: PLR0911 - one page for each way to go on
+        """Save the edited text; what is wrong with it is told beside it."""
+        stream, actor = await self._stream(request), actor_of(request)
+        if stream is None:
+            return missing(request, GONE)
+        try:
+            form = await submitted(request)
+        except ConfigError as error:
+            return _edit(request, stream, text="", based_on=stream.version, problems=error.problems, status=413)
+        text = form.text("text").replace("\r\n", "\n")
+        based_on = form.text("version")
+        number = int(based_on) if based_on.isdecimal() and len(based_on) < 10 else 0  # noqa: PLR2004 - digits of any version
+        try:
+            document = read(text)
+            if form.text("action") == "preview":
+                plan = await self._importing.plan(document, stream=stream)
+                return _edit(request, stream, text=text, based_on=number, plan=plan)
+            await self._importing.replace(stream.id, document, based_on=number, actor=actor, why="edited")
+        except ConfigError as error:
+            return _edit(request, stream, text=text, based_on=number, problems=error.problems, status=400)
+        except Outdated as error:
+            return await self._outdated(request, stream, text=text, based_on=number, error=error)
+        except NotFound:
+            return missing(request, GONE)
+        return RedirectResponse(f"/value-streams/{stream.id}", 303)
+
+    async def _outdated(
+        self, request: Request, stream: StoredStream, *, text: str, based_on: int, error: Outdated
+    ) -> Response:
+        """The text is kept; what others changed meanwhile stands above it, and it can be saved all the same."""
+        former = await self._stores.streams.version(stream.id, based_on)
+        latest = next(iter(await self._stores.streams.versions(stream.id, limit=1)), None)
+        outdated = {
+            "said": str(error),
+            "by": latest.actor if latest else "",
+            "at": latest.at if latest else None,
+            "differences": told(differences(former.document, stream.document)) if former else [],
+        }
+        return _edit(request, stream, text=text, based_on=stream.version, outdated=outdated, status=409)
+
+    async def _stream(self, request: Request) -> StoredStream | None:
+        return await self._stores.streams.by_id(request.path_params["id"])
+
+    async def _text(self, stream: StoredStream) -> str:
+        return as_text(downloaded(stream, await known_integrations(self._stores, self._schedule)))
+
+
+def _chosen(form: Submitted) -> bytes:
+    content = form.content("file")
+    if not content:
+        raise ConfigError("no file", problems=[Problem("", "choose the JSON file to import")])
+    return content
+
+
+def as_text(document: Any) -> str:
+    """A document as people read and edit it."""
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def attachment(text: str, name: str) -> Response:
+    """A file to be saved."""
+    plain = name.encode("ascii", "replace").decode().replace("?", "_")
+    disposition = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name)}"
+    return Response(text, media_type="application/json", headers={"Content-Disposition": disposition})
+
+
+def told(found: Sequence[Any]) -> list[dict[str, str]]:
+    """Differences for a template."""
+    return [{"kind": each.kind, "what": each.what, "name": each.name, "detail": each.detail} for each in found]
+
+
+def planned(plan: Plan) -> dict[str, Any]:
+    """What an import comes to, for a template."""
+    return {
+        "integrations": [
+            {"name": write.name, "kind": "changed" if write.id else "added", "changed": list(write.changed)}
+            for write in plan.writes
+        ],
+        "differences": told(plan.differences),
+        "notices": list(plan.notices),
+        "changesNothing": plan.changes_nothing,
+    }
+
+
+def _import(request: Request, stream: StoredStream, *, problems: Sequence[Problem] = (), status: int = 200) -> Response:
+    data = {**frame(stream, "import"), "problems": _listed(problems)}
+    return page(request, "stream_import.html", data, status=status)
+
+
+def _preview(request: Request, stream: StoredStream, plan: Plan, token: str, *, outdated: str = "") -> Response:
+    data = {**frame(stream, "import"), "plan": planned(plan), "token": token, "outdated": outdated}
+    return page(request, "stream_preview.html", data, status=409 if outdated else 200)
+
+
+def _edit(
+    request: Request,
+    stream: StoredStream,
+    *,
+    text: str,
+    based_on: int,
+    problems: Sequence[Problem] = (),
+    plan: Plan | None = None,
+    outdated: Any = None,
+    status: int = 200,
+) -> Response:
+    data = {
+        **frame(stream, "edit"),
+        "text": text,
+        "basedOn": based_on,
+        "problems": _listed(problems),
+        "plan": planned(plan) if plan else None,
+        "outdated": outdated,
+    }
+    return page(request, "stream_edit.html", data, status=status)
+
+
+def _listed(problems: Sequence[Problem]) -> list[dict[str, str]]:
+    return [{"path": problem.path, "text": problem.text} for problem in problems]

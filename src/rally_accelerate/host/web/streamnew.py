@@ -1,0 +1,226 @@
+"""Creating a value stream in three plain forms: its name and with what it begins, its integrations, its stages."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from rally_accelerate.config.model import DEFAULT_TENANT
+from rally_accelerate.errors import ConfigError, Outdated, Problem
+from rally_accelerate.host.access import Role
+from rally_accelerate.host.store.search import Wanted
+from rally_accelerate.host.stores import Stores
+from rally_accelerate.host.streams import beginning
+from rally_accelerate.host.streams.importing import Importing
+from rally_accelerate.host.streams.jsontext import read
+from rally_accelerate.host.web.render import page
+from rally_accelerate.host.web.routing import actor_of, posted, shown
+from rally_accelerate.host.web.submitted import Submitted, submitted
+
+#: More statuses than these are not laid out by hand.
+MOST_STATUSES = 100
+
+STARTS = {
+    "statuses": "From the statuses of my issues",
+    "default": "With the default stages",
+    "empty": "Empty",
+    "file": "From a JSON file",
+}
+
+
+class NewStreamPages:
+    """The steps of the wizard."""
+
+    def __init__(self, stores: Stores, importing: Importing) -> None:
+        self._stores = stores
+        self._importing = importing
+
+    def routes(self) -> list[Route]:
+        """Their addresses; before the page of one value stream, whose id could be ``new`` else."""
+        return [
+            *shown("/value-streams/new", self.name, role=Role.EDITOR),
+            posted("/value-streams/new", self.begin),
+            *shown("/value-streams/new/integrations", self.integrations, role=Role.EDITOR),
+            *shown("/value-streams/new/stages", self.stages, role=Role.EDITOR),
+            posted("/value-streams/new/stages", self.made),
+        ]
+
+    async def name(self, request: Request) -> Response:
+        """Step 1: name, description, with what it begins."""
+        given = request.query_params
+        return _first(request, given.get("name", ""), given.get("description", ""), "statuses", ())
+
+    async def begin(self, request: Request) -> Response:
+        """What step 1 asked for: the value stream, or step 2."""
+        try:
+            form = await submitted(request)
+        except ConfigError as error:
+            return _first(request, "", "", "file", error.problems)
+        name, start = " ".join(form.text("name").split()), form.text("start")
+        description = form.text("description").replace("\r\n", "\n").strip()
+        if start == "statuses" and name:
+            query = urlencode({"name": name, "description": description})
+            return RedirectResponse(f"/value-streams/new/integrations?{query}", 303)
+        try:
+            document = _begun(form, start, description)
+            _named(name or (str(document.get("name") or "") if start == "file" else ""))
+            stream = await self._importing.create(document, actor=actor_of(request), name=name)
+        except (ConfigError, Outdated) as error:
+            return _first(request, name, description, start, _problems(error))
+        return RedirectResponse(f"/value-streams/{stream.id}", 303)
+
+    async def integrations(self, request: Request) -> Response:
+        """Step 2: where items come from."""
+        given = request.query_params
+        counts = await self._stores.issues.counts()
+        rows = [
+            {"name": one.name, "issues": counts.get(one.id, 0), "disabled": one.disabled}
+            for one in await self._stores.integrations.all()
+            if one.tenant_id == DEFAULT_TENANT
+        ]
+        data = {
+            "title": "New value stream",
+            "name": given.get("name", ""),
+            "description": given.get("description", ""),
+            "integrations": rows,
+        }
+        return page(request, "stream_sources.html", data)
+
+    async def stages(self, request: Request) -> Response:
+        """Step 3: phases and stages, from the statuses that issues have."""
+        given = request.query_params
+        chosen = given.getlist("integration")
+        statuses = await self._statuses(chosen)
+        rows = [_line(row) for row in beginning.suggested(statuses)]
+        return _third(
+            request, name=given.get("name", ""), description=given.get("description", ""), chosen=chosen, rows=rows
+        )
+
+    async def made(self, request: Request) -> Response:
+        """The value stream of step 3."""
+        try:
+            form = await submitted(request)
+        except ConfigError as error:
+            return _first(request, "", "", "statuses", error.problems)
+        lines = _lines(form)
+        chosen, description = form.texts("integration"), form.text("description")
+        try:
+            document = beginning.made_of(
+                _rows(lines), description=description, tenant_id=DEFAULT_TENANT, integrations=chosen
+            )
+            _staged(document)
+            stream = await self._importing.create(document, actor=actor_of(request), name=form.text("name"))
+        except (ConfigError, Outdated) as error:
+            return _third(
+                request,
+                name=form.text("name"),
+                description=description,
+                chosen=chosen,
+                rows=lines,
+                problems=_problems(error),
+            )
+        return RedirectResponse(f"/value-streams/{stream.id}", 303)
+
+    async def _statuses(self, chosen: Sequence[str]) -> list[str]:
+        known = {one.name: one.id for one in await self._stores.integrations.all() if one.tenant_id == DEFAULT_TENANT}
+        trackers = tuple(known[name] for name in chosen if name in known)
+        wanted = Wanted(tenant_id=DEFAULT_TENANT, tracker_ids=trackers)
+        facets = await self._stores.search.facets(wanted, now=datetime.now(UTC), fields=("status",), most=MOST_STATUSES)
+        return [value for value, _ in facets["status"]]
+
+
+def _begun(form: Submitted, start: str, description: str) -> dict[str, Any]:
+    match start:
+        case "file":
+            content = form.content("file")
+            if not content:
+                raise ConfigError("", problems=[Problem("", "choose the JSON file to begin with")])
+            document = read(content)
+            if isinstance(document, dict) and description:
+                document["description"] = description
+            if not isinstance(document, dict):
+                raise ConfigError("", problems=[Problem("", "the file must hold one JSON object { … }")])
+            return document
+        case "empty":
+            return beginning.empty(description=description, tenant_id=DEFAULT_TENANT)
+        case _:
+            return beginning.default(description=description, tenant_id=DEFAULT_TENANT)
+
+
+def _named(name: str) -> None:
+    if not name.strip():
+        raise ConfigError("", problems=[Problem("name", "give the value stream a name")])
+
+
+def _staged(document: Mapping[str, Any]) -> None:
+    if not document["phases"]:
+        raise ConfigError("", problems=[Problem("", "put at least one status into a phase")])
+
+
+def _line(row: beginning.Row) -> dict[str, str]:
+    limit = "" if row.wip_limit is None else str(row.wip_limit)
+    return {"status": row.status, "phase": row.phase, "stage": row.stage, "limit": limit}
+
+
+def _lines(form: Submitted) -> list[dict[str, str]]:
+    columns = [form.texts(name) for name in ("status", "phase", "stage", "limit")]
+    return [
+        {"status": status, "phase": " ".join(phase.split()), "stage": " ".join(stage.split()), "limit": limit.strip()}
+        for status, phase, stage, limit in zip(*columns, strict=False)
+    ]
+
+
+def _rows(lines: Sequence[Mapping[str, str]]) -> list[beginning.Row]:
+    problems = [
+        Problem(line["status"], f"the limit {line['limit']!r} is no whole number from 1")
+        for line in lines
+        if line["limit"] and not (line["limit"].isdecimal() and int(line["limit"][:9]) > 0)
+    ]
+    if problems:
+        raise ConfigError("", problems=problems)
+    return [
+        beginning.Row(line["status"], line["phase"], line["stage"], int(line["limit"][:9]) if line["limit"] else None)
+        for line in lines
+    ]
+
+
+def _problems(error: ConfigError | Outdated) -> Sequence[Problem]:
+    found: Sequence[Problem] = getattr(error, "problems", ())
+    return found or [Problem("", str(error))]
+
+
+def _first(request: Request, name: str, description: str, start: str, problems: Sequence[Problem]) -> Response:
+    data = {
+        "title": "New value stream",
+        "name": name,
+        "description": description,
+        "start": start if start in STARTS else "statuses",
+        "starts": STARTS,
+        "problems": [str(problem) for problem in problems],
+    }
+    return page(request, "stream_new.html", data, status=400 if problems else 200)
+
+
+def _third(
+    request: Request,
+    *,
+    name: str,
+    description: str,
+    chosen: Sequence[str],
+    rows: Sequence[Mapping[str, str]],
+    problems: Sequence[Problem] = (),
+) -> Response:
+    data = {
+        "title": "New value stream",
+        "name": name,
+        "description": description,
+        "chosen": chosen,
+        "rows": rows,
+        "phases": beginning.PHASES,
+        "problems": [str(problem) for problem in problems],
+    }
+    return page(request, "stream_stages.html", data, status=400 if problems else 200)

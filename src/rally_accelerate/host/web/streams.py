@@ -1,0 +1,109 @@
+"""Value streams: the list, renaming and removing."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from rally_accelerate.errors import ConfigError, NotFound, Outdated
+from rally_accelerate.host.access import Role
+from rally_accelerate.host.store.streams import StoredStream
+from rally_accelerate.host.stores import Stores
+from rally_accelerate.host.streams.document import phases_of, stages_of
+from rally_accelerate.host.streams.importing import Importing
+from rally_accelerate.host.web.render import missing, page
+from rally_accelerate.host.web.routing import actor_of, posted, shown
+from rally_accelerate.host.web.submitted import submitted
+
+GONE = "this value stream"
+
+
+class StreamPages:
+    """The pages about value streams as a whole."""
+
+    def __init__(self, stores: Stores, importing: Importing) -> None:
+        self._stores = stores
+        self._importing = importing
+
+    def routes(self) -> list[Route]:
+        """Their addresses."""
+        return [
+            *shown("/value-streams", self.listed),
+            *shown("/value-streams/{id:str}/settings", self.settings, role=Role.EDITOR),
+            posted("/value-streams/{id:str}/rename", self.rename),
+            posted("/value-streams/{id:str}/delete", self.delete),
+        ]
+
+    async def listed(self, request: Request) -> Response:
+        """Every value stream."""
+        rows = [_row(one) for one in await self._stores.streams.all()]
+        return page(request, "streams.html", {"title": "Value streams", "streams": rows})
+
+    async def settings(self, request: Request) -> Response:
+        """Name, description, and removing it."""
+        stream = await self._stores.streams.by_id(request.path_params["id"])
+        return missing(request, GONE) if stream is None else _settings(request, stream, (), status=200)
+
+    async def rename(self, request: Request) -> Response:
+        """Another name, or another description."""
+        its_id, actor = request.path_params["id"], actor_of(request)
+        stream = await self._stores.streams.by_id(its_id)
+        if stream is None:
+            return missing(request, GONE)
+        try:
+            form = await submitted(request)
+            name, description = form.text("name"), form.text("description").replace("\r\n", "\n").strip()
+            await self._importing.rename(stream, name=name, description=description, actor=actor)
+        except (ConfigError, NotFound, Outdated) as error:
+            problems = [problem.text for problem in getattr(error, "problems", ())] or [str(error)]
+            return _settings(request, stream, problems, status=400)
+        return RedirectResponse(f"/value-streams/{its_id}", 303)
+
+    async def delete(self, request: Request) -> Response:
+        """Remove a value stream; the form's tick is asked for, so that no slip of a finger does it."""
+        its_id = request.path_params["id"]
+        stream = await self._stores.streams.by_id(its_id)
+        if stream is None:
+            return missing(request, GONE)
+        try:
+            sure = (await submitted(request)).text("sure")
+        except ConfigError as error:
+            return _settings(request, stream, [str(error)], status=400)
+        if not sure:
+            return _settings(request, stream, ["Tick the box to say that it is to be removed."], status=400)
+        await self._importing.remove(stream, actor=actor_of(request))
+        return RedirectResponse("/value-streams", 303)
+
+
+def frame(stream: StoredStream, tab: str) -> dict[str, Any]:
+    """What every page of one value stream shows."""
+    return {
+        "title": stream.name,
+        "tab": tab,
+        "stream": {
+            "id": stream.id,
+            "name": stream.name,
+            "description": stream.document.get("description") or "",
+            "version": stream.version,
+            "lastUpdate": stream.last_update,
+        },
+    }
+
+
+def _settings(request: Request, stream: StoredStream, problems: Any, *, status: int) -> Response:
+    return page(request, "stream_settings.html", {**frame(stream, "settings"), "problems": problems}, status=status)
+
+
+def _row(stream: StoredStream) -> Mapping[str, Any]:
+    return {
+        "id": stream.id,
+        "name": stream.name,
+        "description": stream.document.get("description") or "",
+        "phases": [phase["name"] for _, phase in phases_of(stream.document)],
+        "stages": sum(1 for _ in stages_of(stream.document)),
+        "integrations": len(stream.document.get("integrations") or ()),
+        "version": stream.version,
+        "lastUpdate": stream.last_update,
+    }

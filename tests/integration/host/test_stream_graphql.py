@@ -1,0 +1,238 @@
+"""The vendor's operations on value streams, asked as its clients ask."""
+
+from typing import Any
+
+import pytest
+from graphql import GraphQLList, GraphQLNonNull, GraphQLObjectType, GraphQLScalarType
+
+from rally_accelerate.host.graphql.endpoint import Endpoint
+from support.asked import TENANT, Asked
+from support.issues import UPLOAD, change, item, upload
+from support.streams import board
+
+TRACKER = "a" * 24
+
+SCALARS = """_id pipelineId tenantId integrationsCount name description query integrationId recalculating integrations
+created lastUpdate mappings"""
+
+WHOLE = f"""{SCALARS}
+  phases {{ name description stages {{ name description query wipLimit particles {{ particleId }} stat {{ averageAge trend }}
+    gates {{ name }} targets showAlerts }} }}
+  environmentMap {{ name }} leadTime {{ start end }} cycleTime {{ start end }} linkRules {{ _id pattern fromIntegrationId }}
+  metrics {{ name }} metricsBar {{ name relativeTime }} team {{ id name }} sprints {{ name }} releases {{ name }}
+  features {{ name }} leadTimeChange {{ start }} devCycleTime {{ start }} particleTypes"""
+
+CREATE = f"""mutation ($name: String!, $workflow: JSON, $description: String) {{
+  createValueStream(name: $name, tenantId: "{TENANT}", team: {{ id: "1", name: "Default" }}, workflow: $workflow,
+    description: $description) {{
+    ... on Workflow {{ {WHOLE} }}
+    ... on WorkflowUploadError {{ errors }}
+  }}
+}}"""
+
+UPDATE = f"""mutation ($id: ID!, $workflow: JSON!) {{ updateWorkflow(workflowId: $id, workflow: $workflow) {{
+  __typename ... on Workflow {{ {WHOLE} }} ... on WorkflowUploadError {{ errors }} }} }}"""
+
+PARTICLE = """particleId lastVSMUpdate lastVSMEvent metricsData issue { id name status history { timestamp } }
+  commit { id } pullRequest { id } build { id } version { id } deploy { id }
+  alerts { failedBuildIds failedDeployIds isUnassigned isPastAgeThreshold }"""
+
+
+async def created(asked: Asked, document: Any = None) -> dict[str, Any]:
+    answer = await asked.data(CREATE, name="Shop", workflow=board() if document is None else document)
+    found: dict[str, Any] = answer["createValueStream"]
+    return found
+
+
+async def test_what_is_created_is_answered_with_every_scalar_that_clients_name(asked: Asked) -> None:
+    await asked.data(UPLOAD, data=upload(item(1, sprints=[{"id": "1", "name": "Sprint 1"}]), tracker=TRACKER))
+    made = await created(asked, board() | {"leadTime": [{"start": "To Do", "end": "Done"}], "query": "issue.id = US1"})
+    for name in ("_id", "pipelineId", "tenantId", "integrationsCount"):
+        assert made[name] is not None
+    assert made["leadTime"] == {"start": "To Do", "end": "Done"}
+    assert made["team"] == {"id": "1", "name": "Default"}
+    assert made["sprints"] == [{"name": "Sprint 1"}]
+    assert made["phases"][0]["stages"][0]["particles"] == [{"particleId": f"{TRACKER}:1"}]
+    assert made["phases"][0]["stages"][0]["stat"]["averageAge"] > 0
+    assert made["phases"][1]["stages"][0]["stat"]["averageAge"] is None
+    again = (await asked.data(f"query ($id: ID!) {{ workflow(workflowId: $id) {{ {WHOLE} }} }}", id=made["_id"]))[
+        "workflow"
+    ]
+    assert again["phases"][0]["name"] == "Plan"
+    listed = await asked.data(f'{{ workflowsForTenant(tenantId: "{TENANT}") {{ {SCALARS} }} }}')
+    assert [one["_id"] for one in listed["workflowsForTenant"]] == [made["_id"]]
+    by_pipeline = await asked.data(
+        "query ($id: ID!) { workflowIdByPipelineId(pipelineId: $id) }", id=made["pipelineId"]
+    )
+    assert by_pipeline == {"workflowIdByPipelineId": made["_id"]}
+
+
+async def test_every_fault_of_an_upload_is_an_answer_and_nothing_is_applied(asked: Asked) -> None:
+    made = await created(asked)
+    wrong = board() | {"query": "x", "leadTime": 3}
+    answer = (await asked.data(UPDATE, id=made["_id"], workflow=wrong))["updateWorkflow"]
+    assert answer["__typename"] == "WorkflowUploadError"
+    assert [text.partition(":")[0] for text in answer["errors"]] == ["query", "leadTime"]
+    answer = (await asked.data(CREATE, name="Shop", workflow=board()))["createValueStream"]
+    assert answer == {"errors": ["name: 'Shop' is taken"]}
+    answer = (await asked.data(CREATE, name="New", workflow="{"))["createValueStream"]
+    assert "line 1" in answer["errors"][0]
+    odds: list[Any] = [[], 3, "[]"]
+    for odd in odds:
+        assert (await asked.data(CREATE, name="New", workflow=odd))["createValueStream"]["errors"]
+    assert len(await asked.host.stores.streams.all()) == 1
+
+
+async def test_an_update_adds_integrations_and_masks_their_secrets(asked: Asked) -> None:
+    made = await created(asked)
+    entry = {
+        "type": "ucv-ext-rally",
+        "name": "r",
+        "properties": {"baseUrl": "http://127.0.0.1:9", "apiKey": "planted-9"},
+    }
+    answer = await asked.graphql(UPDATE, id=made["_id"], workflow=board() | {"integrations": [entry]})
+    assert "planted-9" not in answer.text
+    told = answer.json()["data"]["updateWorkflow"]
+    (integration,) = await asked.host.stores.integrations.all()
+    assert integration.properties["apiKey"] == "planted-9"
+    assert told["integrations"][0]["properties"]["apiKey"] == "****"
+    assert (told["integrationsCount"], told["integrationId"]) == (1, integration.id)
+    versions = (
+        "query ($id: ID!) { vsmVersions(workflowId: $id, skip: 0, limit: 5) { version created createdBy workflow } }"
+    )
+    found = (await asked.data(versions, id=made["_id"]))["vsmVersions"]
+    assert [one["version"] for one in found] == [2, 1]
+    assert "planted-9" not in str(found)
+    old = await asked.data(
+        "query ($id: ID!) { workflow(workflowId: $id, version: 1) { integrationsCount } }", id=made["_id"]
+    )
+    assert old["workflow"]["integrationsCount"] == 0
+
+
+async def test_dots_of_a_stage_in_pages(asked: Asked) -> None:
+    items = [item(number, history=[change("Idea", "Defined", at=1_700_000_000_000 + number)]) for number in range(1, 8)]
+    await asked.data(UPLOAD, data=upload(*items, item(20, status="Accepted", owner="Ann"), tracker=TRACKER))
+    made = await created(asked)
+    query = f"""query ($id: ID!, $stage: String!, $page: InsightsPaginationInput, $ids: [ID!]) {{
+      particlesByStage(workflowId: $id, stageName: $stage, pagination: $page, particleIds: $ids) {{ {PARTICLE} }} }}"""
+
+    async def ids(stage: str, **more: Any) -> list[str]:
+        found = (await asked.data(query, id=made["_id"], stage=stage, **more))["particlesByStage"]
+        return [one["issue"]["id"] for one in found]
+
+    # The newest in the stage first.
+    assert await ids("To Do") == [f"US{number}" for number in range(7, 0, -1)]
+    assert await ids("To Do", page={"skip": 2, "limit": 3}) == ["US5", "US4", "US3"]
+    assert await ids("To Do", page={"skip": 7}) == []
+    assert await ids("To Do", ids=[f"{TRACKER}:2", f"{TRACKER}:20", "x", "y:z"]) == ["US2"]
+    assert await ids("Nowhere") == []
+    (done,) = (await asked.data(query, id=made["_id"], stage="Done"))["particlesByStage"]
+    assert done["alerts"] == {
+        "failedBuildIds": [],
+        "failedDeployIds": [],
+        "isUnassigned": False,
+        "isPastAgeThreshold": False,
+    }
+    by_id = f"query ($id: ID!, $stream: ID) {{ particleById(particleId: $id, workflowId: $stream) {{ {PARTICLE} }} }}"
+    found = (await asked.data(by_id, id=f"{TRACKER}:1", stream=made["_id"]))["particleById"]
+    assert found["alerts"]["isUnassigned"] is True
+    assert found["alerts"]["isPastAgeThreshold"] is True
+    assert (await asked.data(by_id, id="x"))["particleById"] is None
+
+
+async def test_dots_that_match_a_query(asked: Asked) -> None:
+    await asked.data(UPLOAD, data=upload(item(1), item(2, status="Accepted"), item(3, status="Idea"), tracker=TRACKER))
+    made = await created(asked, board() | {"query": "issue.status != Accepted"})
+    query = """query ($dql: String, $id: ID!, $top: Boolean!, $text: String) {
+      particlesMatchingQuery(query: $dql, pipelineId: $id, includeTopLevelQuery: $top, text: $text) { issue { id } } }"""
+
+    async def ids(text: str | None, *, top: bool, words: str | None = None) -> set[str]:
+        found = await asked.data(query, dql=text, id=made["pipelineId"], top=top, text=words)
+        return {one["issue"]["id"] for one in found["particlesMatchingQuery"]}
+
+    assert await ids("issue.type = Story", top=True) == {"US1", "US3"}
+    assert await ids("issue.type = Story", top=False) == {"US1", "US2", "US3"}
+    assert await ids("", top=False, words="US2") == {"US2"}
+    answer = (await asked.graphql(query, dql="issue.x ==", id=made["pipelineId"], top=True)).json()
+    assert "line 1, column" in answer["errors"][0]["message"]
+
+
+async def test_renaming_the_metrics_bar_and_removing(asked: Asked) -> None:
+    made = await created(asked)
+    edit = 'mutation ($id: ID!, $name: String) { editValueStream(workflowId: $id, name: $name, description: "d") { name description } }'
+    assert (await asked.data(edit, id=made["_id"], name="New"))["editValueStream"] == {
+        "name": "New",
+        "description": "d",
+    }
+    assert (await asked.graphql(edit, id=made["_id"], name=" ")).json()["errors"]
+    bar = """mutation ($id: ID!, $bar: [JSON!]!) { updateMetricsBar(workflowId: $id, metricsBar: $bar) {
+      metricsBar { name relativeTime index } } }"""
+    told = await asked.data(bar, id=made["_id"], bar=[{"name": "m", "relativeTime": "DAY30", "index": 0}])
+    assert told["updateMetricsBar"]["metricsBar"] == [{"name": "m", "relativeTime": "DAY30", "index": 0}]
+    assert "DAY30" in (await asked.graphql(bar, id=made["_id"], bar=[{"relativeTime": "x"}])).text
+    remove = "mutation ($id: ID!) { deleteValueStream(workflowId: $id) }"
+    assert (await asked.data(remove, id=made["_id"])) == {"deleteValueStream": True}
+    assert (await asked.graphql(remove, id=made["_id"])).json()["errors"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        'vsmVersions(workflowId: "x") { version }',
+        'particlesByStage(workflowId: "x", stageName: "y") { particleId }',
+        'particlesMatchingQuery(pipelineId: "x", includeTopLevelQuery: true) { particleId }',
+    ],
+)
+async def test_what_is_not_there_is_told(asked: Asked, query: str) -> None:
+    answer = (await asked.graphql(f"{{ {query} }}")).json()
+    assert "there is no" in answer["errors"][0]["message"]
+
+
+@pytest.mark.parametrize("page", [{"skip": -1}, {"limit": -5}, {"limit": 100_000}])
+async def test_pages_have_bounds(asked: Asked, page: dict[str, int]) -> None:
+    made = await created(asked)
+    query = """query ($id: ID!, $page: InsightsPaginationInput) {
+      particlesByStage(workflowId: $id, stageName: "To Do", pagination: $page) { particleId } }"""
+    answer = (await asked.graphql(query, id=made["_id"], page=page)).json()
+    assert "must be" in answer["errors"][0]["message"]
+
+
+async def test_every_scalar_of_a_value_stream_can_be_asked_for_at_once(asked: Asked) -> None:
+    made = await created(asked)
+    endpoint: Endpoint = asked.host._endpoint
+    found = endpoint.schema.type_map["Workflow"]
+    assert isinstance(found, GraphQLObjectType)
+
+    def is_scalar(kind: Any) -> bool:
+        while isinstance(kind, GraphQLNonNull | GraphQLList):
+            kind = kind.of_type
+        return isinstance(kind, GraphQLScalarType)
+
+    names = [name for name, field in found.fields.items() if is_scalar(field.type)]
+    assert set(SCALARS.split()) <= set(names)
+    await asked.data(f"query ($id: ID!) {{ workflow(workflowId: $id) {{ {' '.join(names)} }} }}", id=made["_id"])
+
+
+async def test_the_rest_addresses_answer_the_same(asked: Asked) -> None:
+    await asked.data(UPLOAD, data=upload(item(1), item(2, status="Accepted"), tracker=TRACKER))
+    made = await created(asked)
+    headers, base = {"Authorization": f"UserAccessKey {asked.key}"}, "/release-events-api/api/v1"
+    wanted = {"workflowId": made["_id"]}
+    file = (await asked.http.get(f"/value-streams/{made['_id']}/file")).json()
+    assert (await asked.http.get(f"{base}/workflow", params=wanted, headers=headers)).json() == file
+    assert (await asked.http.get(f"{base}/workflowIds", headers=headers)).json() == [
+        {"_id": made["_id"], "name": "Shop"}
+    ]
+    stages = (await asked.http.get(f"{base}/dots", params=wanted, headers=headers)).json()
+    assert [(one["stage"], [dot["issue"]["id"] for dot in one["dots"]]) for one in stages] == [
+        ("To Do", ["US1"]),
+        ("Doing", []),
+        ("Done", ["US2"]),
+    ]
+    only = await asked.http.get(f"{base}/dots", params={**wanted, "stageName": "Done"}, headers=headers)
+    assert len(only.json()) == 1
+    for path in ("workflow", "workflowIds", "dots"):
+        assert (await asked.http.get(f"{base}/{path}", headers={"Authorization": "UserAccessKey x"})).status_code == 401
+    for path in ("workflow?workflowId=x", "dots"):
+        assert (await asked.http.get(f"{base}/{path}", headers=headers)).status_code == 404
+    assert (await asked.http.get(f"{base}/dots", params={**wanted, "limit": "0"}, headers=headers)).status_code == 400

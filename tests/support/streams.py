@@ -1,0 +1,33 @@
+"""Documents of value streams, for tests."""
+
+from typing import Any
+
+from rally_accelerate.host.streams.document import checked
+from rally_accelerate.host.streams.layout import Layout, layout_of
+
+
+def stage(name: str, query: str | None, **more: Any) -> dict[str, Any]:
+    """One stage."""
+    return {"name": name, "query": query, **more}
+
+
+def stream(*phases: tuple[str, list[dict[str, Any]]], **more: Any) -> dict[str, Any]:
+    """A document of some phases with their stages."""
+    return {"phases": [{"name": name, "stages": stages} for name, stages in phases], **more}
+
+
+def board() -> dict[str, Any]:
+    """To Do, Doing, Done in two phases."""
+    return stream(
+        ("Plan", [stage("To Do", "issue.status = Defined")]),
+        (
+            "Work",
+            [stage("Doing", "issue.status = 'In-Progress'"), stage("Done", "issue.status in (Completed, Accepted)")],
+        ),
+    )
+
+
+def layout(document: dict[str, Any]) -> Layout:
+    """The layout of a document, which must be right."""
+    checked(document)
+    return layout_of(document)

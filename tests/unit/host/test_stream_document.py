@@ -1,0 +1,183 @@
+"""A value stream's file: every fault is told with its place, and what is not known is kept."""
+
+import contextlib
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rally_accelerate.errors import ConfigError
+from rally_accelerate.host.streams.document import checked, examined
+from rally_accelerate.host.streams.jsontext import read
+from rally_accelerate.host.streams.past import stage_of
+from support.streams import board, layout, stage, stream
+
+PUBLIC_SAMPLE = """"integrations": [
+      "type": "ucv-ext-rally",
+      "name": "my-rally",
+      "properties": {
+        "baseUrl": "",
+        "projects": [
+          "Sample Project"
+        "logLevel": "info"
+"""
+
+
+def faults(content: str | bytes) -> list[str]:
+    """What is told about a text that is no JSON."""
+    with pytest.raises(ConfigError) as caught:
+        read(content)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def problems(document: Any) -> dict[str, str]:
+    """What is told about a document, by path."""
+    return {problem.path: problem.text for problem in examined(document).problems}
+
+
+def test_a_text_is_read_with_or_without_a_byte_order_mark() -> None:
+    assert read('\ufeff{"a": 1}') == {"a": 1}
+    assert read(b'\xef\xbb\xbf{"a": [1, 2.5, null, true, "\xc3\xa4"]}') == {"a": [1, 2.5, None, True, "ä"]}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "the file is empty"),
+        ("   \n", "the file is empty"),
+        ('{\n  "a": 1,\n  "b" 2\n}', "line 3, column 7: expecting ':' delimiter, found '2'"),
+        ('{"a": 1,}', "a comma too much"),
+        ('{"a": [1', "the file ends too early"),
+        (b'{"a": "\xff"}', "not UTF-8"),
+        ('{"a": NaN}', "NaN is no JSON number"),
+        ('{"a": {"b": 1, "b": 2}}', "a.b: is there more than once"),
+        ('[{"x": 1}, {"x": 1, "x": 1}]', "[1].x: is there more than once"),
+        ('{"a": "\\ud800"}', "a: holds half a character"),
+        ('{"a": 99999999999999999999}', "a: is a number of more than 64 bits"),
+        ('{"a": 1e999}', "a: is a number that is too large"),
+        ('{"a": ' + "[" * 70 + "]" * 70 + "}", "is nested deeper"),
+        ('{"a": ' + "[" * 100_000 + "]" * 100_000 + "}", "is nested deeper"),
+    ],
+)
+def test_what_is_wrong_with_a_text_is_told_at_its_place(content: str | bytes, said: str) -> None:
+    assert said in " ".join(faults(content))
+
+
+def test_the_braces_that_the_public_sample_lacks_are_told() -> None:
+    (said,) = faults(PUBLIC_SAMPLE)
+    assert said.startswith("line 1, column 15:")
+    assert '"integrations" has a value but stands in no braces' in said
+    (said,) = faults("{" + PUBLIC_SAMPLE)
+    assert said.startswith("line 2, column 13:")
+    assert '"type" has a value but stands in no braces' in said
+
+
+@given(st.text() | st.binary())
+def test_no_text_makes_the_reader_fail_otherwise(content: str | bytes) -> None:
+    with contextlib.suppress(ConfigError):
+        read(content)
+
+
+def test_a_document_that_is_right_has_no_problem() -> None:
+    found = checked(board())
+    assert found.problems == ()
+    assert found.notices == ()
+
+
+def test_every_fault_is_told_with_its_path() -> None:
+    stages: list[Any] = [{"query": 3, "wipLimit": 2.5}, "x"]
+    document = stream(
+        ("Plan", [stage("To Do", "issue.status == Done"), stage("to do", None)]),
+        ("plan", stages),
+        query="isue.status = x",
+        leadTime="To Do",
+        mappings={"priority": {"Low": "x", "Extreme": []}},
+        integrations={"name": "x"},
+        linkRules=[{"fromIntegrationName": "", "pattern": "(["}],
+        metrics=[{"properties": {"query": "issue."}}],
+        metricsBar=[{"relativeTime": "DAY8"}],
+        ageThresholdDays=0,
+        description=["x"],
+    )
+    found = problems(document)
+    assert set(found) == {
+        "query",
+        "phases[0].stages[0].query",
+        "phases[1].stages[0].name",
+        "phases[1].stages[0].query",
+        "phases[1].stages[0].wipLimit",
+        "phases[1].stages[1]",
+        "leadTime",
+        "mappings.priority",
+        "integrations",
+        "linkRules[0].fromIntegrationName",
+        "linkRules[0].toIntegrationName",
+        "linkRules[0].pattern",
+        "metrics[0].properties.query",
+        "metricsBar[0].relativeTime",
+        "ageThresholdDays",
+        "description",
+    }
+    assert "(line 1, column 15)" in found["phases[0].stages[0].query"]
+    assert "did you mean issue" in found["query"]
+    assert found["phases[1].stages[0].name"] == "is missing"
+    assert "DAY7" in found["metricsBar[0].relativeTime"]
+
+
+def test_names_are_there_once_and_what_refers_to_them_exists() -> None:
+    document = stream(
+        ("Plan", [stage("To Do", None)]),
+        ("plan ", [stage("TO DO", None), stage("Done", None)]),
+        leadTime={"start": "To Do", "end": "Don"},
+        cycleTime=[{"start": "Done", "end": "Done"}, {"start": "nowhere", "end": None}],
+        integrations=[{"name": "a"}, {"name": "A"}],
+        linkRules=[{"fromIntegrationName": "a", "toIntegrationName": "b"}],
+    )
+    found = problems(document)
+    assert set(found) == {
+        "phases[1].name",
+        "phases[1].stages[0].name",
+        "leadTime.end",
+        "cycleTime[1].start",
+        "integrations[1].name",
+        "linkRules[0].toIntegrationName",
+    }
+    assert "did you mean 'Done'" in found["leadTime.end"]
+    assert "phases[0].stages[0]" in found["phases[1].stages[0].name"]
+
+
+@pytest.mark.parametrize("document", [[], "x", None, 3])
+def test_what_is_no_object_is_no_value_stream(document: Any) -> None:
+    assert "must be an object" in problems(document)[""]
+
+
+def test_a_key_that_looks_like_a_known_one_is_worth_a_word() -> None:
+    document = board() | {"phasses": [], "ourOwn": 1}
+    document["phases"][0]["stages"][0]["wiplimit"] = 3
+    document["integrations"] = [{"name": "a", "logginglevel": "info"}]
+    assert examined(document).notices == (
+        "phases[0].stages[0].wiplimit is not known and is only kept; did you mean wipLimit?",
+        "phasses is not known and is only kept; did you mean phases?",
+    )
+
+
+def test_the_layout_places_an_item_in_the_last_stage_that_it_matches() -> None:
+    found = layout(
+        stream(
+            ("A", [stage("One", "issue.storyPoints > 0"), stage("Two", "issue.storyPoints > 5")]),
+            ("B", [stage("None", ""), stage("Three", "issue.storyPoints > 8", wipLimit=2)]),
+            ageThresholdDays=None,
+            leadTime={"start": "One", "end": "Two"},
+        )
+    )
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    names = [
+        held.name if (held := stage_of(found, {"storyPoints": points}, now=now)) else "" for points in (0, 3, 8, 9)
+    ]
+    assert names == ["", "One", "Two", "Three"]
+    assert [each.number for each in found.stages] == [1, 2, 3, 4]
+    assert found.alone(found.stages[2]) is None
+    assert found.too_old is None
+    assert [each.shows_alerts for each in found.stages] == [True, False, False, False]
