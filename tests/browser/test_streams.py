@@ -53,7 +53,7 @@ def test_from_a_json_file_to_a_story_s_dot_with_its_history(tmp_path: Path, page
             page.get_by_role("button", name="Preview").click()
             expect(page.get_by_role("alert")).to_contain_text(said)
         page.goto(f"{target.url}/settings/integrations")
-        assert page.get_by_text("my-rally").count() == 0
+        assert page.get_by_role("link", name="my-rally").count() == 0
 
         # The right file is previewed, applied, and its integration runs.
         file = tmp_path / "right.json"
@@ -65,7 +65,7 @@ def test_from_a_json_file_to_a_story_s_dot_with_its_history(tmp_path: Path, page
         page.get_by_role("button", name="Import", exact=True).click()
         page.wait_for_url(address)
         page.goto(f"{target.url}/settings/integrations")
-        expect(page.get_by_text("my-rally").first).to_be_visible()
+        expect(page.get_by_role("link", name="my-rally").first).to_be_visible()
         page.goto(address)
         for _ in range(60):
             if page.locator("a.dot").count():
