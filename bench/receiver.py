@@ -22,6 +22,8 @@ async def graphql(request: Request) -> Response:
 def main() -> None:
     """Serve on a free port until terminated."""
     listener = socket.create_server(("127.0.0.1", 0))
+    # Connections inherit it: the parts of an answer must not wait for each other's receipts.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     port = listener.getsockname()[1]
     print(json.dumps({"url": f"http://127.0.0.1:{port}"}), flush=True)
     app = Starlette(routes=[Route("/release-events-api/graphql", graphql, methods=["POST"])])

@@ -78,6 +78,8 @@ def main() -> None:
     parser.add_argument("key")
     arguments = parser.parse_args()
     listener = socket.create_server(("127.0.0.1", 0))
+    # Connections inherit it: the parts of an answer must not wait for each other's receipts.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     host = f"127.0.0.1:{listener.getsockname()[1]}"
     replay = Replay(
         httpx2.AsyncClient(base_url=arguments.simulator, timeout=600),

@@ -90,6 +90,8 @@ def serve(
     )
     # Listening before the thread starts: a client may connect as soon as the address is known.
     listener = socket.create_server((host, port), backlog=128)
+    # Connections inherit it: the parts of an answer must not wait for each other's receipts.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     server = _Server(config, connections)
     thread = threading.Thread(target=server.run, args=([listener],), name="rally-sandbox", daemon=True)
     thread.start()

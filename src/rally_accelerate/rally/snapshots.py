@@ -7,7 +7,8 @@ gathers every id that has a name, so that names can be asked for in bulk before 
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from operator import lt
+from itertools import compress
+from operator import lt, ne
 from typing import Any
 
 from rally_accelerate.rally.lookback import FOREVER, LINKS, Row, milliseconds
@@ -155,7 +156,8 @@ class Reader:
         """The tracked fields in which two snapshots differ; most differ in one of two dozen."""
         order, held = self._order, before.get
         # What is absent is unset, as null is. Snapshots hold only what is set: fewer fields than are tracked.
-        changed = [name for name, value in after.items() if held(name) != value and name in order]
+        differing = compress(after, map(ne, map(held, after), after.values()))
+        changed = [name for name in differing if name in order]
         if not before.keys() <= after.keys():
             gone = before.keys() - after.keys()
             changed.extend(name for name in gone if name in order and held(name) is not None)
