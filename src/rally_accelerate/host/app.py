@@ -205,8 +205,8 @@ def listening(address: str, port: int) -> socket.socket:
             f"{address} port {port} cannot be listened on: {reason}",
             hint="Choose another port with --port (0 takes a free one), or another address of this machine.",
         ) from error
-    # Connections inherit it; asyncio sets it only on sockets whose protocol is named, unlike here. Without it the second
-    # part of an answer waits some 40 ms for the receipt of the first.
+    # Connections inherit it; asyncio sets it only on sockets that name their protocol, unlike this one. Without it the
+    # second part of an answer waits some 40 ms for the receipt of the first.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
