@@ -135,7 +135,10 @@ def _unauthorized(context: _Context) -> RallyAccelerateError:
     return AccessRefused(f"Rally refuses the login (401) for {context.asked}.", hint=_CREDENTIALS)
 
 
-_CREDENTIALS = "Check apiKey, or username and password; keys are made and revoked on Rally's API Keys page."
+_CREDENTIALS = (
+    "Check apiKey, or username and password; keys are made and revoked on Rally's API Keys page. Check as well that "
+    "baseUrl is Rally's address: other servers refuse Rally's keys too."
+)
 
 #: The three bodies of a 401 (rally-api.md 1.2).
 _LOGIN_TEXTS: tuple[tuple[str, str, str], ...] = (

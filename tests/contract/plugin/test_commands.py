@@ -154,7 +154,7 @@ def test_arguments_that_cannot_be_used_get_a_sentence(
         ({"baseUrl": "ftp://x"}, 1, "properties.baseUrl: must begin with https://"),
         ({"baseUrl": "http://127.0.0.1:9", "retrySeconds": "0"}, 1, "Check host and port of baseUrl"),
         ({"baseUrl": "https://rally.invalid", "retrySeconds": "0"}, 1, "cannot be resolved"),
-        ({"baseUrl": "ACCELERATE", "retrySeconds": "0"}, 1, "Check baseUrl: only the server's address"),
+        ({"baseUrl": "ACCELERATE", "retrySeconds": "0"}, 1, "that baseUrl is Rally's address"),
         ({"apiKey": ["a", "b"]}, 1, "properties.apiKey: input should be a valid string"),
         ({"apiKey": "half-\ud800-a-character"}, 1, "properties.apiKey: input should be a valid string"),
         ({"apiKey": "cut\nin-two-by-a-line-end"}, 1, "properties.apiKey: has characters that no key has"),
