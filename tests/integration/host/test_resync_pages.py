@@ -10,7 +10,6 @@ import pytest
 import sqlalchemy as sa
 
 from rally_accelerate.config.about import EVENT
-from rally_accelerate.host.store.issues import Wanted
 from rally_accelerate.host.store.tables import issues
 from rally_accelerate.model.report import Outcome
 from support.asked import Asked
@@ -48,7 +47,7 @@ class Synced:
 
     async def changed(self) -> str:
         """Change an issue behind the connector's back; its display id."""
-        (issue,) = await self.asked.host.stores.issues.page(Wanted(), limit=1)
+        (issue,) = await self.asked.host.stores.issues.page(limit=1)
         content = {**issue.content, "status": "Wrong"}
         await self.asked.data(UPLOAD, data=upload(content, tracker=self.id))
         return str(issue.content["id"])
@@ -77,7 +76,7 @@ async def test_a_preview_counts_and_names_what_differs_and_changes_nothing(synce
     assert "'Wrong'" in difference
     page = (await synced.asked.http.get(f"{synced.address}/resync")).text
     assert display in page
-    assert "Wrong" in await synced.asked.host.stores.issues.distinct("status")
+    assert "Wrong" in await synced.asked.host.stores.issues.statuses("")
 
 
 async def test_a_resync_sends_everything_again_once(synced: Synced) -> None:
@@ -85,7 +84,7 @@ async def test_a_resync_sends_everything_again_once(synced: Synced) -> None:
     answer = await synced.asked.http.post(f"{synced.address}/resync", data={"range": "full", "do": "resync"})
     assert answer.headers["location"] == synced.address
     await synced.ended()
-    assert "Wrong" not in await synced.asked.host.stores.issues.distinct("status")
+    assert "Wrong" not in await synced.asked.host.stores.issues.statuses("")
     counts = await synced.asked.host.stores.issues.counts()
     latest = (await synced.asked.host.stores.executions.of(synced.id))[0]
     assert latest.report["uploaded"] == counts[synced.id]
@@ -110,9 +109,9 @@ async def test_a_resync_that_is_interrupted_is_done_by_the_next_run(synced: Sync
     await synced.asked.http.post(f"{synced.address}/resync", data={"range": "full", "do": "resync"})
     await synced.asked.host.schedule.stop(synced.id)
     assert httpx2.delete(f"{synced.rally.url}/_sandbox/faults").status_code == 200
-    assert "Wrong" in await synced.asked.host.stores.issues.distinct("status")
+    assert "Wrong" in await synced.asked.host.stores.issues.statuses("")
     await synced.asked.host.run_now(synced.id)
-    assert "Wrong" not in await synced.asked.host.stores.issues.distinct("status")
+    assert "Wrong" not in await synced.asked.host.stores.issues.statuses("")
 
 
 async def test_graphql_and_a_disabled_integration_resync_alike(synced: Synced) -> None:

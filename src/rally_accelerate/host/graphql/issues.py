@@ -9,7 +9,7 @@ from graphql import GraphQLError
 from rally_accelerate.host import current
 from rally_accelerate.host.access import HOST
 from rally_accelerate.host.graphql.limits import counted
-from rally_accelerate.host.store.issues import StoredIssue, Wanted
+from rally_accelerate.host.store.issues import StoredIssue
 from rally_accelerate.host.store.updates import Updates
 from rally_accelerate.host.stores import Stores
 
@@ -49,7 +49,7 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores) -> list[Objec
         if filter.get("internalIds"):
             found = [await issues.by_any_id(filter["tenantId"], its_id) for its_id in filter["internalIds"][:limit]]
             return [issue_data(one) for one in found if one is not None]
-        page = await issues.page(Wanted(tenant_id=filter["tenantId"]), limit=limit, skip=skip)
+        page = await issues.page(tenant_id=filter["tenantId"], limit=limit, skip=skip)
         return [issue_data(one) for one in page]
 
     @query.field("issuesForProjectKey")
@@ -63,8 +63,8 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores) -> list[Objec
     ) -> list[dict[str, Any]]:
         # The cursor's form is not public [U]; here it is the number of issues to pass over.
         skip = int(cursor) if cursor and cursor.isdecimal() and len(cursor) < LONGEST_CURSOR else 0
-        wanted = Wanted(tenant_id=tenantId, project_key=projectKey)
-        return [issue_data(one) for one in await issues.page(wanted, limit=_bounded(limit, 10), skip=skip)]
+        page = await issues.page(tenant_id=tenantId, project_key=projectKey, limit=_bounded(limit, 10), skip=skip)
+        return [issue_data(one) for one in page]
 
     @query.field("issueStatuses")
     async def statuses(
@@ -72,7 +72,7 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores) -> list[Objec
     ) -> list[str]:
         counted(integrationIds, "integrationIds")
         trackers = [*([integrationId] if integrationId else []), *(integrationIds or [])] or [""]
-        found = [await issues.distinct("status", tenant_id=tenantId, tracker_id=each) for each in set(trackers)]
+        found = [await issues.statuses(tenantId, tracker_id=each) for each in set(trackers)]
         return sorted({status for each in found for status in each})
 
     @mutation.field("updateIssues")

@@ -1,4 +1,4 @@
-"""Issues: taken in whole uploads, found by key and in pages by key."""
+"""Issues as they were uploaded: taken in whole uploads, found by their ids. What people look for, the search finds."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -8,17 +8,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from rally_accelerate.dql.matches import matches
-from rally_accelerate.dql.tree import Query
 from rally_accelerate.host.store.database import Database
 from rally_accelerate.host.store.tables import issue_contents, issue_history, issues
 from rally_accelerate.host.store.uploads import KEYS_IN_A_QUERY, prepared, remove, write
 from rally_accelerate.host.store.values import ms
-
-#: A query is held against so many issues at once, and for one page against so many in all: a page must not take for
-#: ever, however rare a match is.
-LOOKED_AT_ONCE = 1_000
-MOST_LOOKED_AT = 20_000
 
 #: So many issues are removed in one transaction.
 REMOVED_AT_ONCE = 2_000
@@ -36,26 +29,6 @@ class StoredIssue:
     #: The run of this host that wrote it last; empty when it was uploaded from elsewhere.
     execution_id: str
     content: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a page of issues begins: behind this one, in descending order."""
-
-    last_update: int
-    number: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What a list of issues is restricted to; empty means everything."""
-
-    tenant_id: str = ""
-    tracker_id: str = ""
-    type: str = ""
-    status: str = ""
-    text: str = ""
-    project_key: str = ""
 
 
 class Issues:
@@ -111,14 +84,12 @@ class Issues:
         return None
 
     async def page(
-        self, wanted: Wanted, *, after: Place | None = None, limit: int = 50, skip: int = 0, history: bool = True
+        self, *, tenant_id: str = "", project_key: str = "", limit: int = 50, skip: int = 0
     ) -> list[StoredIssue]:
-        """Issues by last update, newest first, behind a place; without their history where nobody asks for it."""
-        key = (issues.c.last_update, issues.c.number)
-        query = _whole().where(*_conditions(wanted)).order_by(*(column.desc() for column in key))
-        if after is not None:
-            query = query.where(sa.tuple_(*key) < sa.tuple_(sa.literal(after.last_update), sa.literal(after.number)))
-        return await self._found(query.limit(limit).offset(skip), history=history)
+        """Whole issues by last update, newest first; empty means everything. Lists for people come from the search."""
+        order = (issues.c.last_update.desc(), issues.c.number.desc())
+        wanted = _of(tenant_id=tenant_id, project_key=project_key)
+        return await self._found(_whole().where(*wanted).order_by(*order).limit(limit).offset(skip))
 
     async def counts(self) -> dict[str, int]:
         """How many issues each tracker has."""
@@ -126,10 +97,10 @@ class Issues:
         async with self._database.reading() as connection:
             return {row.tracker_id: row.number for row in (await connection.execute(query)).all()}
 
-    async def distinct(self, column: str, *, tenant_id: str = "", tracker_id: str = "") -> list[str]:
-        """Every value that a column has, sorted."""
-        wanted = Wanted(tenant_id=tenant_id, tracker_id=tracker_id)
-        query = sa.select(issues.c[column]).where(*_conditions(wanted)).distinct().order_by(issues.c[column])
+    async def statuses(self, tenant_id: str, *, tracker_id: str = "") -> list[str]:
+        """Every status that issues have, sorted; of one tracker if it is named."""
+        wanted = _of(tenant_id=tenant_id, tracker_id=tracker_id)
+        query = sa.select(issues.c.status).where(*wanted).distinct().order_by(issues.c.status)
         async with self._database.reading() as connection:
             return [value for (value,) in (await connection.execute(query)).all() if value]
 
@@ -140,40 +111,11 @@ class Issues:
             async with self._database.writing() as connection:
                 more = await connection.run_sync(remove, tracker_id, most=REMOVED_AT_ONCE)
 
-    async def matching(
-        self, wanted: Wanted, query: Query, *, now: datetime, after: Place | None = None, limit: int = 50
-    ) -> tuple[list[StoredIssue], Place | None]:
-        """Issues that match a query of the value stream language, and where to look on; None when all were looked at.
-
-        Args:
-            wanted: Other conditions.
-            query: From ``dql.parse``.
-            now: Ages in the query are counted from here.
-            after: Where an earlier answer said to look on.
-            limit: How many are wanted at most; fewer may be told when many had to be looked at.
-        """
-        found: list[StoredIssue] = []
-        for _ in range(MOST_LOOKED_AT // LOOKED_AT_ONCE):
-            some = await self.page(wanted, after=after, limit=LOOKED_AT_ONCE, history=False)
-            for one in some:
-                after = Place(one.content["lastUpdate"], one.number)
-                if matches(query, one.content, now=now):
-                    found.append(one)
-                    if len(found) == limit:
-                        return await self._with_history(found), after
-            if len(some) < LOOKED_AT_ONCE:
-                return await self._with_history(found), None
-        return await self._with_history(found), after
-
-    async def _with_history(self, found: Sequence[StoredIssue]) -> list[StoredIssue]:
-        whole = [await self.one(each.tracker_id, each.content["_id"]) for each in found]
-        return [each for each in whole if each is not None]
-
-    async def _found(self, query: sa.Select[Any], *, history: bool = True) -> list[StoredIssue]:
+    async def _found(self, query: sa.Select[Any]) -> list[StoredIssue]:
         async with self._database.reading() as connection:
             rows = (await connection.execute(query)).all()
             past: dict[int, list[dict[str, Any]]] = {row.number: [] for row in rows}
-            numbers = list(past) if history else []
+            numbers = list(past)
             for start in range(0, len(numbers), KEYS_IN_A_QUERY):
                 its = issue_history.c.number.in_(numbers[start : start + KEYS_IN_A_QUERY])
                 key = (issue_history.c.number, issue_history.c.position)
@@ -205,11 +147,6 @@ def _whole() -> sa.Select[Any]:
     ).join(issue_contents, issue_contents.c.number == issues.c.number)
 
 
-def _conditions(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
-    columns = ("tenant_id", "tracker_id", "type", "status", "project_key")
-    found = [issues.c[name] == value for name in columns if (value := getattr(wanted, name))]
-    if wanted.text:
-        found.append(
-            issues.c.name.icontains(wanted.text, autoescape=True) | (issues.c.display_id == wanted.text.upper())
-        )
-    return found
+def _of(**values: str) -> list[sa.ColumnElement[bool]]:
+    """Conditions on columns; an empty value is none."""
+    return [issues.c[name] == value for name, value in values.items() if value]
