@@ -4,8 +4,9 @@ import re
 from html import unescape
 from typing import Any
 
-from support.asked import Asked
+from support.asked import TENANT, Asked
 from support.issues import UPLOAD, item, upload
+from support.processes import simulator
 
 TRACKER = "a" * 24
 DAY = 86_400_000
@@ -134,3 +135,28 @@ async def test_its_source_is_a_tree_that_folds_and_its_texts_are_texts(asked: As
     assert "bottom" in await shown(asked, number=5)
     assert "0 1 1 1 elements" in await shown(asked, number=6)
     await shown(asked, number=7)
+
+
+async def test_it_leads_to_the_run_that_wrote_it_for_as_long_as_that_is_kept(asked: Asked) -> None:
+    with simulator("--items", "20") as rally:
+        its_id = await asked.host.add_integration(
+            {"name": "sample", "properties": {"baseUrl": rally.url, "apiKey": rally.key}}
+        )
+        await asked.host.run_now(its_id)
+    (run,) = await asked.host.stores.executions.of(its_id)
+    one = (await asked.host.stores.issues.page(limit=1))[0].content
+    address = f"/issues/{its_id}/{one['_id']}"
+    link = f'<a href="/executions/{run.id}">this run</a>'
+    assert link in (await asked.http.get(address)).text
+    assert (await asked.http.get(f"{address}.json")).json()["execution"] == run.id
+    assert (await asked.http.get(f"/executions/{run.id}")).status_code == 200
+    # Somebody else uploads it: then no run of this host is to be asked about it.
+    await asked.data(UPLOAD, data=upload(item(1) | {"_id": one["_id"]}, tracker=its_id))
+    assert "this run" not in (await asked.http.get(address)).text
+
+
+async def test_a_run_that_is_no_longer_kept_is_no_link(asked: Asked) -> None:
+    await asked.host.stores.issues.take(
+        source="Rally", tracker_id="t", tenant_id=TENANT, items=[item(1)], execution_id="0" * 24
+    )
+    assert "this run" not in (await asked.http.get("/issues/t/1")).text

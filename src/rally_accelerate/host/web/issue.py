@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from rally_accelerate.host.past import as_of, name_of
+from rally_accelerate.host.store.issues import StoredIssue
 from rally_accelerate.host.store.links import Link, Links
 from rally_accelerate.host.store.summary import status_since
 from rally_accelerate.host.store.values import ms
@@ -91,7 +92,7 @@ class IssuePage:
             "integration": {"name": integration.name if integration else tracker, "known": integration is not None},
             "tracker": tracker,
             "uploaded": found.uploaded,
-            "execution": found.execution_id,
+            "execution": await self._run_of(found),
             "relations": _groups(tracker, await self._links.around(tracker, found.content, now=now)),
             "address": address,
             "past": past,
@@ -100,6 +101,11 @@ class IssuePage:
             **_history(history, address, request),
         }
         return page(request, "issue.html", data, status=400 if fault else 200)
+
+    async def _run_of(self, found: StoredIssue) -> str:
+        """The run that wrote it; empty where it was uploaded from elsewhere, or where the run is no longer kept."""
+        run = await self._stores.executions.one(found.execution_id) if found.execution_id else None
+        return run.id if run is not None else ""
 
 
 def _whole(content: Mapping[str, Any]) -> dict[str, Any]:
