@@ -1,9 +1,11 @@
-"""What people and clients do to integrations: pages and GraphQL do it here, and each change is noted."""
+"""What is done to integrations, by pages, GraphQL, files and commands alike; each change is noted and takes effect."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from rally_accelerate.config.form import as_typed
+from rally_accelerate.config.model import Integration
 from rally_accelerate.errors import ConfigError, NotFound, Problem
 from rally_accelerate.host.access import Actor
 from rally_accelerate.host.schedule import Schedule
@@ -28,9 +30,21 @@ class Administration:
             ConfigError: The name is taken.
         """
         its_id = await self._stores.integrations.add(raw)
-        detail = {"settings": sorted(raw["properties"])}
-        await self._note(actor, "added", its_id, raw["name"], detail)
+        await self.settle(actor, "added", its_id, name=raw["name"], settings=sorted(raw["properties"]))
         return its_id
+
+    async def put(self, actor: Actor, integration: Integration) -> str:
+        """Add an integration, or change the one of its tenant and name where it differs. Its id."""
+        raw = raw_of(integration)
+        known = await self._stores.integrations.by_name(integration.name, integration.tenant_id)
+        if known is None:
+            return await self.add(actor, raw)
+        changes: dict[str, Any] = {"properties": raw["properties"], "logging_level": raw["loggingLevel"]}
+        if "disabled" in integration.model_fields_set:
+            changes["disabled"] = raw["disabled"]
+        if any(getattr(known, name) != value for name, value in changes.items()):
+            await self.edit(actor, known.id, changes)
+        return known.id
 
     async def edit(self, actor: Actor, its_id: str, changes: Mapping[str, Any]) -> StoredIntegration:
         """Change columns of an integration, already validated; it is due at once.
@@ -45,12 +59,28 @@ class Administration:
         if other is not None and other.id != its_id:
             text = f"an integration named {name!r} exists already"
             raise ConfigError(text, problems=[Problem("name", "is taken")])
-        # A run that goes on still has the old settings.
-        await self._schedule.stop(its_id)
         found = await self._stores.integrations.change(its_id, changes)
-        await self._note(actor, "edited", its_id, found.name, {"settings": changed_names(known, found)})
-        self._schedule.make_due(its_id)
+        await self.settle(actor, "edited", its_id, name=found.name, settings=changed_names(known, found))
         return found
+
+    async def settle(
+        self, actor: Actor, action: str, its_id: str, *, name: str, settings: Sequence[str], by: str = ""
+    ) -> None:
+        """Note that the settings of an integration were written, and have it run with them.
+
+        Args:
+            actor: Who did it.
+            action: ``added`` or ``edited``.
+            its_id: The integration.
+            name: Its name.
+            settings: The names of what was written.
+            by: With what it was done, where that is no form for one integration.
+        """
+        # A run that goes on still has the old settings. It is stopped only now: stopped before they were written, the
+        # schedule could start another one with them.
+        await self._schedule.stop(its_id)
+        await self._note(actor, action, its_id, name, {"settings": list(settings), **({"by": by} if by else {})})
+        self._schedule.make_due(its_id)
 
     async def remove(self, actor: Actor, its_id: str, *, with_issues: bool) -> bool:
         """Remove an integration, and what it brought if asked to; whether there was one."""
@@ -163,3 +193,24 @@ def changed_names(before: StoredIntegration, after: StoredIntegration) -> list[s
         if before.properties.get(name) != after.properties.get(name)
     ]
     return envelope + properties
+
+
+def raw_of(integration: Integration) -> dict[str, Any]:
+    """Validated settings in the form of the JSON file: secrets in clear, defaults left out."""
+    dumped = integration.properties.model_dump(by_alias=True, exclude_defaults=True)
+    return {
+        "name": integration.name,
+        "type": integration.type,
+        "tenant_id": integration.tenant_id,
+        "loggingLevel": integration.logging_level,
+        "disabled": integration.disabled,
+        "properties": {name: _plain(name, value) for name, value in dumped.items()},
+    }
+
+
+def _plain(name: str, value: Any) -> Any:
+    if hasattr(value, "get_secret_value"):
+        return value.get_secret_value()
+    if isinstance(value, datetime) or name == "removalCap":
+        return as_typed(name, value)
+    return list(value) if isinstance(value, tuple) else value

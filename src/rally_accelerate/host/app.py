@@ -6,7 +6,7 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,11 +15,10 @@ import httpx2
 import uvicorn
 from starlette.applications import Starlette
 
-from rally_accelerate.config.form import as_typed
 from rally_accelerate.config.load import validated
 from rally_accelerate.config.model import Integration
 from rally_accelerate.errors import ConfigError
-from rally_accelerate.host.access import Role
+from rally_accelerate.host.access import HOST, Role
 from rally_accelerate.host.administration import Administration
 from rally_accelerate.host.callers import Callers
 from rally_accelerate.host.drafts import Drafts
@@ -66,7 +65,7 @@ class Host:
         self.administration = Administration(stores, self.schedule)
         self.trials = Trials()
         self.drafts = Drafts()
-        self.importing = Importing(stores, self.schedule)
+        self.importing = Importing(stores, self.administration)
         self.boards = Boards(stores.search)
         self._endpoint = Endpoint(
             stores, self.schedule, self.administration, importing=self.importing, boards=self.boards
@@ -146,24 +145,7 @@ class Host:
             ConfigError: The settings are wrong.
         """
         integration = given if isinstance(given, Integration) else validated(given)
-        properties = _plain(integration)
-        known = await self.stores.integrations.by_name(integration.name, integration.tenant_id)
-        if known is not None:
-            changes: dict[str, Any] = {"properties": properties, "logging_level": integration.logging_level}
-            if "disabled" in integration.model_fields_set:
-                changes["disabled"] = integration.disabled
-            await self.stores.integrations.change(known.id, changes)
-            return known.id
-        return await self.stores.integrations.add(
-            {
-                "name": integration.name,
-                "type": integration.type,
-                "tenant_id": integration.tenant_id,
-                "loggingLevel": integration.logging_level,
-                "disabled": integration.disabled,
-                "properties": properties,
-            }
-        )
+        return await self.administration.put(HOST, integration)
 
     async def draw(self, integration_id: str) -> str | None:
         """Draw a first value stream of an integration's issues; its name, or None where there is one already."""
@@ -173,8 +155,8 @@ class Host:
     async def switch_off(self, name: str, tenant_id: str) -> bool:
         """Disable the integration of a tenant and name; whether there is one."""
         known = await self.stores.integrations.by_name(name, tenant_id)
-        if known is not None:
-            await self.stores.integrations.change(known.id, {"disabled": True})
+        if known is not None and not known.disabled:
+            await self.administration.switch(HOST, known.id, on=False)
         return known is not None
 
     async def run_now(self, integration_id: str, *, watch: Watch | None = None) -> SyncReport:
@@ -261,17 +243,3 @@ class _QuietServer(uvicorn.Server):
 def is_local(address: str) -> bool:
     """Whether only this machine reaches an address."""
     return address in {"127.0.0.1", "::1", "localhost"}
-
-
-def _plain(integration: Integration) -> dict[str, Any]:
-    """The properties under their wire names, secrets in clear, defaults left out."""
-    dumped = integration.properties.model_dump(by_alias=True, exclude_defaults=True)
-    return {name: _plain_value(name, value) for name, value in dumped.items()}
-
-
-def _plain_value(name: str, value: Any) -> Any:
-    if hasattr(value, "get_secret_value"):
-        return value.get_secret_value()
-    if isinstance(value, datetime) or name == "removalCap":
-        return as_typed(name, value)
-    return list(value) if isinstance(value, tuple) else value

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from rally_accelerate.config.model import DEFAULT_TENANT
 from rally_accelerate.errors import StoreError
+from rally_accelerate.host.access import HOST
 from rally_accelerate.host.app import Host
 from support.asked import Asked
 
@@ -58,3 +60,34 @@ async def test_what_a_file_switches_off_is_off_and_stays_known(asked: Asked) -> 
     again = await asked.host.stores.integrations.by_id(its_id)
     assert again is not None
     assert again.disabled
+
+
+async def test_what_a_file_adds_and_changes_is_noted_and_what_it_leaves_is_not(asked: Asked) -> None:
+    host = asked.host
+    its_id = await host.add_integration({"name": "sample", "properties": NEVER})
+    assert await host.add_integration({"name": "sample", "properties": NEVER}) == its_id
+    assert await host.add_integration({"name": "sample", "properties": {**NEVER, "apiKey": "other"}}) == its_id
+    assert await host.switch_off("sample", DEFAULT_TENANT)
+    assert await host.switch_off("sample", DEFAULT_TENANT)
+    entries = [each for each in await host.stores.audit.latest() if each.object_id == its_id]
+    assert [(each.action, each.actor) for each in reversed(entries)] == [
+        ("added", HOST.name),
+        ("edited", HOST.name),
+        ("disabled", HOST.name),
+    ]
+    assert [each.detail.get("settings") for each in entries] == [
+        None,
+        ["apiKey"],
+        ["apiKey", "baseUrl", "retrySeconds"],
+    ]
+
+
+async def test_a_run_with_old_settings_ends_when_a_file_changes_them(asked: Asked) -> None:
+    host = asked.host
+    its_id = await host.add_integration({"name": "sample", "properties": NEVER})
+    waiting = asyncio.create_task(host.run_now(its_id))
+    await begun(host, its_id)
+    await host.add_integration({"name": "sample", "properties": {**NEVER, "workspace": "W"}})
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert not host.schedule.running(its_id)

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from rally_accelerate.config.model import DEFAULT_TENANT
 from rally_accelerate.errors import ConfigError, NotFound, Outdated
 from rally_accelerate.host.access import Actor
-from rally_accelerate.host.schedule import Schedule
+from rally_accelerate.host.administration import Administration
 from rally_accelerate.host.store.streams import StoredStream
 from rally_accelerate.host.store.values import new_id
 from rally_accelerate.host.stores import Stores
@@ -44,12 +44,12 @@ class Importing:
 
     Args:
         stores: Where both are kept.
-        schedule: Runs integrations that were added or changed.
+        administration: Takes over the integrations that were written.
     """
 
-    def __init__(self, stores: Stores, schedule: Schedule) -> None:
+    def __init__(self, stores: Stores, administration: Administration) -> None:
         self._stores = stores
-        self._schedule = schedule
+        self._administration = administration
 
     async def plan(self, document: Any, *, stream: StoredStream | None = None) -> Plan:
         """What an import of a document would change; nothing is changed.
@@ -199,15 +199,14 @@ class Importing:
             detail={"version": stream.version, "changed": changed[:50]},
         )
         for write in plan.writes:
-            integration_id = write.id or added[write.name]
-            action = "edited" if write.id else "added"
-            detail = {"by": f"the value stream {stream.name}", **({"changed": list(write.changed)} if write.id else {})}
-            await note(actor, action, kind="integration", object_id=integration_id, name=write.name, detail=detail)
-            # A run that goes on still has the old settings.
-            await self._schedule.stop(integration_id)
-            now = await self._stores.integrations.by_id(integration_id)
-            if now is not None and not now.disabled:
-                self._schedule.run_soon(integration_id)
+            await self._administration.settle(
+                actor,
+                "edited" if write.id else "added",
+                write.id or added[write.name],
+                name=write.name,
+                settings=write.changed or sorted(write.values["properties"]),
+                by=f"the value stream {stream.name}",
+            )
         return stream
 
 
