@@ -23,7 +23,7 @@ from rally_accelerate.host.administration import Administration
 from rally_accelerate.host.callers import Callers
 from rally_accelerate.host.drafts import Drafts
 from rally_accelerate.host.graphql.endpoint import Endpoint
-from rally_accelerate.host.graphql.streamapi import StreamApi
+from rally_accelerate.host.rest import StreamApi
 from rally_accelerate.host.runs import Runs
 from rally_accelerate.host.schedule import Schedule
 from rally_accelerate.host.signin import SignIn
