@@ -4,10 +4,12 @@ The present is what was uploaded and so the only state that is known whole; a hi
 leave fields out. What it does not tell is said to be so, never guessed.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+from rally_accelerate.host.changes import PRESENT, changes_of, raw_name
 
 #: A value as people read it: a text, or those of a list; nothing is nothing.
 Value = tuple[str, ...]
@@ -50,36 +52,8 @@ class Past:
     fields: tuple[Was, ...]
 
 
-#: Fields of an issue under the names that histories have for them (accelerate-host.md 2.3), in the order of the page.
-#: ``None`` is a field whose name is the same in both.
-PRESENT: Mapping[str, str | None] = {
-    "name": None,
-    "type": None,
-    "status": None,
-    "owner": None,
-    "priority": None,
-    "storyPoints": None,
-    "project": None,
-    "sprint": "sprints",
-    "release": "releases",
-    "labels": None,
-    "components": None,
-    "epic": None,
-    "severity": None,
-    "impact": None,
-    "resolution": None,
-    "businessValue": None,
-    "description": None,
-}
-
-#: Other words that histories have for a field, as far as they are known.
-ALIASES = {"sprints": "sprint", "releases": "release", "tags": "labels", "storypoints": "storyPoints"}
-
 #: Fields that servers know in words of their own, and tools in theirs.
 SHARED = frozenset({"severity", "impact", "resolution"})
-
-#: What changes with every change says nothing.
-UNSAID = frozenset({"lastUpdate", "revision"})
 
 
 def as_of(issue: Mapping[str, Any], instant: int) -> Past:
@@ -93,7 +67,7 @@ def as_of(issue: Mapping[str, Any], instant: int) -> Past:
     if created is not None and instant < created:
         return Past(existed=False, fields=())
     present = _present(issue)
-    changes = _changes(issue.get("history") or ())
+    changes = _sides(issue)
     for field in changes:
         # Words of the tool's own, such as its severity, are kept beside what servers know under the same name.
         if field not in PRESENT or (field in SHARED and not present[field]):
@@ -102,11 +76,6 @@ def as_of(issue: Mapping[str, Any], instant: int) -> Past:
         _was(field, now, changes.get(field, ()), instant) for field, now in present.items() if now or changes.get(field)
     )
     return Past(existed=True, fields=fields)
-
-
-def name_of(field: str) -> str:
-    """One name for a field that histories have several words for."""
-    return ALIASES.get(field.lower(), field)
 
 
 def plain(value: Any) -> Value:
@@ -141,18 +110,15 @@ def _was(field: str, now: Value, changes: Sequence[Mapping[str, Any]], instant: 
     return Was(field, value, now, Sure.TOLD if last is None or _same(last, value) else Sure.GAP)
 
 
-def _changes(history: Iterable[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """The changes of each field, oldest first; of the same instant in the order in which they are told."""
+def _sides(issue: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """What each field came from and went to, oldest first."""
     found: dict[str, list[dict[str, Any]]] = {}
-    for entry in history:
-        content = entry.get("content") or {}
-        field = name_of(str(content.get("field") or ""))
-        if field and field not in UNSAID:
+    for change in changes_of(issue):
+        if not change.says_nothing:
             # A side that is not told at all is another thing than one that is empty.
+            content = change.content
             sides = {side: plain(content[side]) if side in content else None for side in ("from", "to")}
-            found.setdefault(field, []).append({"at": int(entry.get("timestamp") or 0), **sides})
-    for changes in found.values():
-        changes.sort(key=lambda change: change["at"])
+            found.setdefault(change.field, []).append({"at": change.at, **sides})
     return found
 
 
@@ -165,12 +131,10 @@ def _present(issue: Mapping[str, Any]) -> dict[str, Value]:
 
 def _aside(issue: Mapping[str, Any], field: str, changes: Sequence[Mapping[str, Any]]) -> Value:
     """The present value of a field that is none of an issue's own: from the raw issue, else from its last change."""
-    raw = issue.get("rawIssue")
-    if isinstance(raw, Mapping):
-        folded = field.casefold()
-        for name, value in raw.items():
-            if str(name).casefold().removeprefix("c_") == folded:
-                return plain(value)
+    raw: Any = issue.get("rawIssue")
+    name = raw_name(raw, field)
+    if name is not None:
+        return plain(raw[name])
     return changes[-1]["to"] or ()
 
 

@@ -156,3 +156,32 @@ def test_the_newest_stands_first_on_the_card() -> None:
     found = latest_first(visits(layout(board()), item, now=NOW))
     assert [visit.stage.name for visit in found if visit.stage] == ["Doing", "To Do"]
     assert [event.field for event in found[0].events] == ["owner", "status"]
+
+
+def test_fields_are_known_by_every_word_that_histories_have_for_them() -> None:
+    document = stream(
+        (
+            "A",
+            [
+                stage("Team B", "issue.rawIssue.c_Team = B"),
+                stage("Plain", "issue.components = ui"),
+                stage("Worth", "issue.businessValue > 5"),
+            ],
+        )
+    )
+    item = issue(
+        "x",
+        change(1, "Team", "B", "A"),
+        change(2, "components", "ui", "api"),
+        change(3, "businessValue", "8", "1"),
+        change(3, "revision", "1", "2"),
+        rawIssue={"c_Team": "A"},
+        components=["api"],
+        businessValue=1,
+    )
+    assert way(document, item) == [
+        ("Worth", 0, 3, ["created", "Team", "components"]),
+        ("", 3, None, ["businessValue"]),
+    ]
+    document["phases"][0]["stages"].reverse()
+    assert [name for name, *_ in way(document, item)] == ["Team B", "Plain", "Worth", ""]

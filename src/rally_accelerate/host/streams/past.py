@@ -7,23 +7,12 @@ from itertools import groupby
 from typing import Any
 
 from rally_accelerate.dql.matches import matches
+from rally_accelerate.host.changes import PRESENT, Change, changes_of, raw_name
 from rally_accelerate.host.streams.layout import Layout, Stage
 
-#: Fields of a history by the field of the issue that they tell of; others are looked up in the raw issue.
-FIELDS = {
-    "sprint": "sprints",
-    "release": "releases",
-    "tags": "labels",
-    "displayname": "name",
-}
-
-#: Fields of the issue itself, which may be missing now and were there once.
-OWN = frozenset(
-    {"status", "owner", "priority", "type", "name", "description", "epic", "resolution", "severity", "impact"}
-)
-
-#: Vendor plug-ins add an entry of this field to every change (accelerate-host.md 2.3).
-COMPANION = "lastupdate"
+#: What the wire holds as a list, and as a number.
+LISTS = frozenset({"sprint", "release", "labels", "components"})
+NUMBERS = frozenset({"storyPoints", "businessValue"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +83,14 @@ def visits(layout: Layout, issue: Mapping[str, Any], *, now: datetime) -> list[V
 
 def _states(issue: Mapping[str, Any]) -> Iterable[tuple[datetime, list[Event], Mapping[str, Any]]]:
     """Each instant with its events and the issue as it was after them, oldest first; the creation is the first."""
-    entries = sorted(_entries(issue), key=lambda entry: entry[0])
+    told = [(at, change) for change in changes_of(issue) if (at := _instant(change.at)) is not None]
+    batches = [(at, [change for _, change in some]) for at, some in groupby(told, key=lambda one: one[0])]
     # From the present backwards each change is undone.
     states = [dict(issue)]
-    batches = [(at, [content for _, content in some]) for at, some in groupby(entries, key=lambda entry: entry[0])]
-    for _, contents in reversed(batches):
+    for _, changes in reversed(batches):
         state = dict(states[-1])
-        for content in reversed(contents):
-            _undo(state, content)
+        for change in reversed(changes):
+            _undo(state, change)
         states.append(state)
     states.reverse()
     created = _instant(issue.get("created")) or (batches[0][0] if batches else datetime.fromtimestamp(0, UTC))
@@ -109,46 +98,30 @@ def _states(issue: Mapping[str, Any]) -> Iterable[tuple[datetime, list[Event], M
     start = min([created, *(at for at, _ in batches[:1])])
     first = [Event(start, str(issue.get("creator") or ""), "")]
     yield start, first, states[0]
-    for (at, contents), state in zip(batches, states[1:], strict=True):
-        events = [_event(at, content) for content in contents if _field(content).casefold() != COMPANION]
-        yield at, events, state
+    for (at, changes), state in zip(batches, states[1:], strict=True):
+        yield at, [_event(at, change) for change in changes if not change.says_nothing], state
 
 
-def _entries(issue: Mapping[str, Any]) -> Iterable[tuple[datetime, Mapping[str, Any]]]:
-    for entry in issue.get("history") or ():
-        content = entry.get("content") if isinstance(entry, Mapping) else None
-        at = _instant(entry.get("timestamp")) if isinstance(entry, Mapping) else None
-        # Broken entries of other plug-ins are passed over (accelerate-host.md 2.3).
-        if isinstance(content, Mapping) and at is not None and _field(content):
-            yield at, content
-
-
-def _field(content: Mapping[str, Any]) -> str:
-    return str(content.get("field") or "")
-
-
-def _event(at: datetime, content: Mapping[str, Any]) -> Event:
+def _event(at: datetime, change: Change) -> Event:
+    content = change.content
     who = content.get("userDisplayName") or content.get("user") or ""
-    return Event(at, str(who), _field(content), content.get("from"), content.get("to"))
+    return Event(at, str(who), str(content["field"]), content.get("from"), content.get("to"))
 
 
-def _undo(state: dict[str, Any], content: Mapping[str, Any]) -> None:
-    name, former = _field(content), content.get("from")
-    target = FIELDS.get(name.casefold(), name)
-    if target in {"sprints", "releases", "labels"}:
-        state[target] = former if isinstance(former, list) else [former] if former else []
-    elif target == "project":
-        state[target] = former if isinstance(former, Mapping) else {"name": former}
-    elif target == "storyPoints":
-        state[target] = _number(former)
-    elif target in OWN:
-        state[target] = former
-    else:
-        raw = state.get("rawIssue")
-        if isinstance(raw, Mapping):
-            folded = {key.casefold(): key for key in raw}
-            if (key := folded.get(name.casefold())) is not None:
-                state["rawIssue"] = {**raw, key: former}
+def _undo(state: dict[str, Any], change: Change) -> None:
+    field, former = change.field, change.content.get("from")
+    if field not in PRESENT:
+        raw: Any = state.get("rawIssue")
+        if (name := raw_name(raw, field)) is not None:
+            state["rawIssue"] = {**raw, name: former}
+        return
+    if field in LISTS:
+        former = former if isinstance(former, list) else [former] if former else []
+    elif field == "project":
+        former = former if isinstance(former, Mapping) else {"name": former}
+    elif field in NUMBERS:
+        former = _number(former)
+    state[PRESENT[field] or field] = former
 
 
 def _number(value: Any) -> Any:

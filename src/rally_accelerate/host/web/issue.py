@@ -10,7 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from rally_accelerate.host.past import as_of, name_of
+from rally_accelerate.host.changes import name_of
+from rally_accelerate.host.past import as_of
 from rally_accelerate.host.store.issues import StoredIssue
 from rally_accelerate.host.store.links import Link, Links
 from rally_accelerate.host.store.summary import status_since

@@ -4,7 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from rally_accelerate.host.past import Value, name_of, plain
+from rally_accelerate.host.changes import name_of
+from rally_accelerate.host.past import Value, plain
 
 #: A piece of a sentence: whether it is a value, and its text.
 Piece = tuple[bool, str]
