@@ -35,3 +35,14 @@ def test_links_between_documents_lead_somewhere(document: Path) -> None:
 def test_the_changelog_knows_the_version_or_what_is_unreleased() -> None:
     text = (ROOT / "CHANGELOG.md").read_text()
     assert f"## [{__version__}]" in text or "## [Unreleased]" in text
+
+
+def test_the_architecture_names_every_room_and_only_files_that_are_there() -> None:
+    package = ROOT / "src/rally_accelerate"
+    text = (ROOT / "docs/explanation/architecture.md").read_text()
+    named = re.findall(r"`((?:[a-z]+/)+[a-z_]+\.py)`", text)
+    assert named
+    for name in named:
+        assert (package / name).exists() or (package / "host" / name).exists(), name
+    rooms = [room.name for room in package.iterdir() if (room / "__init__.py").exists()]
+    assert [room for room in rooms if f"| `{room}/` |" not in text] == []
