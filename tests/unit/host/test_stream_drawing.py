@@ -1,16 +1,13 @@
-"""Where dots stand, which colour they have, and what a form sent."""
+"""Where dots stand, and which colour they have."""
 
 import itertools
 import math
 from typing import Any
 
 import pytest
-from starlette.requests import Request
 
-from rally_accelerate.errors import ConfigError
 from rally_accelerate.host.store.search import Row
 from rally_accelerate.host.streams.colours import legend_of
-from rally_accelerate.host.web.submitted import MOST_BYTES, Submitted, submitted
 from rally_accelerate.host.web.sunflower import SIZE, places
 
 
@@ -68,45 +65,3 @@ def test_priorities_that_the_file_maps_have_the_tones_of_their_ranks() -> None:
     assert legend.tone(row(priority="Resolve Immediately")) == "highest"
     assert legend.tone(row(priority="Odd")) == "other"
     assert legend.tone(row()) == "none"
-
-
-async def sent(content: bytes, kind: str) -> Submitted:
-    async def receive() -> Any:
-        return {"type": "http.request", "body": content, "more_body": False}
-
-    scope = {"type": "http", "method": "POST", "headers": [(b"content-type", kind.encode())]}
-    return await submitted(Request(scope, receive))
-
-
-async def test_a_form_is_read_in_both_forms() -> None:
-    plain = await sent(b"a=1&b=%C3%A4+x&a=2&c=", "application/x-www-form-urlencoded")
-    assert (plain.text("a"), plain.texts("a"), plain.text("b"), plain.text("c"), plain.text("d")) == (
-        "2",
-        ["1", "2"],
-        "ä x",
-        "",
-        "",
-    )
-    body = (
-        b'--x-y\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n'
-        b'--x-y\r\ncontent-disposition: form-data; name="f"; filename="a;b.json"\r\nContent-Type: text/x\r\n\r\n'
-        b"{\r\n--x-z\r\n\x00}\r\n"
-        b"--x-y--\r\nafter"
-    )
-    parts = await sent(body, 'multipart/form-data; boundary="x-y"')
-    assert parts.text("a") == "1"
-    assert parts.content("f") == b"{\r\n--x-z\r\n\x00}"
-
-
-@pytest.mark.parametrize(
-    ("content", "kind"),
-    [
-        (b"x", "multipart/form-data"),
-        (b"a=1&" * 3_000, "application/x-www-form-urlencoded"),
-        (b"a" * (MOST_BYTES + 1), "application/x-www-form-urlencoded"),
-        (b"--b\r\n\r\n" * 3_000, "multipart/form-data; boundary=b"),
-    ],
-)
-async def test_what_is_no_form_is_refused(content: bytes, kind: str) -> None:
-    with pytest.raises(ConfigError):
-        await sent(content, kind)

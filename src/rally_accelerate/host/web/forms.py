@@ -1,22 +1,47 @@
-"""What a form sends."""
+"""What a form sends: fields and files, read without a library of its own."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from email.message import Message
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
-#: More than a small form sends; whoever sends more is no form.
-MOST_BYTES, MOST_FIELDS = 100_000, 200
+from rally_accelerate.errors import ConfigError, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Most:
+    """What a form may send at most; whoever sends more is no form."""
+
+    size: int
+    fields: int
+
+
+SMALL = Most(100_000, 200)
 
 #: Settings hold mapping rules and certificates, and a tree of projects has a box for each.
-LARGE_BYTES, LARGE_FIELDS = 4_000_000, 20_000
+LARGE = Most(4_000_000, 20_000)
+
+#: Larger than any value stream that is taken.
+FILES = Most(10_000_000, 2_000)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """One field or file, as it came."""
+
+    name: str
+    content: bytes
+    is_file: bool = False
 
 
 class Form(dict[str, str]):
     """The fields of a form by name; a missing one is empty, of several with one name the last one counts."""
 
-    def __init__(self, pairs: list[tuple[str, str]] | None = None) -> None:
-        # Browsers send the line ends of text areas as typewriters had them (HTML, "constructing the entry list").
-        self._pairs = [(name, value.replace("\r\n", "\n")) for name, value in pairs or ()]
+    def __init__(self, sent: Sequence[_Sent] = ()) -> None:
+        self._sent = sent
+        self._pairs = [(each.name, _text(each.content)) for each in sent if not each.is_file]
         super().__init__(self._pairs)
 
     def __missing__(self, name: str) -> str:
@@ -26,22 +51,77 @@ class Form(dict[str, str]):
         """Every value of a name, in order."""
         return [value for its, value in self._pairs if its == name]
 
+    def content(self, name: str) -> bytes:
+        """The content of a file, as it came; empty where none was chosen."""
+        return next((each.content for each in self._sent if each.name == name and each.content), b"")
 
-async def form(request: Request, *, most_bytes: int = MOST_BYTES, most_fields: int = MOST_FIELDS) -> Form:
+
+async def form(request: Request, *, most: Most = SMALL) -> Form:
     """The fields that a request sends; none when it is too large, or no form."""
-    content, parts = 0, []
-    async for part in request.stream():
-        content += len(part)
-        if content > most_bytes:
-            return Form()
-        parts.append(part)
     try:
-        pairs = parse_qsl(b"".join(parts).decode(), keep_blank_values=True, max_num_fields=most_fields)
-    except ValueError:
+        return await submitted(request, most=most)
+    except ConfigError:
         return Form()
-    return Form(pairs)
 
 
 async def large_form(request: Request) -> Form:
     """The fields of a form that may be large, for people who may change settings."""
-    return await form(request, most_bytes=LARGE_BYTES, most_fields=LARGE_FIELDS)
+    return await form(request, most=LARGE)
+
+
+async def submitted(request: Request, *, most: Most = FILES) -> Form:
+    """What a form sends, files included.
+
+    Raises:
+        ConfigError: It is too large, or no form.
+    """
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > most.size:
+            raise _refused(f"is larger than {most.size:,} bytes")
+    kind = Message()
+    kind["Content-Type"] = request.headers.get("content-type", "")
+    match kind.get_content_type():
+        case "multipart/form-data":
+            boundary = kind.get_boundary()
+            if not boundary:
+                raise _refused("has no boundary between its fields")
+            return Form(list(_parts(bytes(body), boundary.encode(), most)))
+        case "application/x-www-form-urlencoded":
+            try:
+                pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=most.fields)
+            except ValueError:
+                raise _refused(f"is no form of at most {most.fields} fields") from None
+            return Form([_Sent(name, value.encode("utf-8", "replace")) for name, value in pairs])
+        case _:
+            # A button without a form sends nothing.
+            return Form()
+
+
+def _parts(body: bytes, boundary: bytes, most: Most) -> Iterator[_Sent]:
+    sections = (b"\r\n" + body).split(b"\r\n--" + boundary)
+    if len(sections) > most.fields:
+        raise _refused(f"has more than {most.fields} fields")
+    # The first one is what stands before the first boundary; the last one begins with the two closing dashes.
+    for section in sections[1:]:
+        if section.startswith(b"--"):
+            return
+        head, _, content = section.removeprefix(b"\r\n").partition(b"\r\n\r\n")
+        for line in head.decode("utf-8", "replace").split("\r\n"):
+            name, _, value = line.partition(":")
+            if name.strip().lower() == "content-disposition":
+                told = Message()
+                told["Content-Disposition"] = value.strip()
+                field = told.get_param("name", header="content-disposition")
+                if isinstance(field, str):
+                    yield _Sent(field, content, is_file=told.get_filename() is not None)
+
+
+def _text(content: bytes) -> str:
+    # Browsers send the line ends of text areas as typewriters had them (HTML, "constructing the entry list").
+    return content.decode("utf-8", "replace").replace("\r\n", "\n")
+
+
+def _refused(text: str) -> ConfigError:
+    return ConfigError(f"what was sent {text}", problems=[Problem("", f"what was sent {text}")])

@@ -23,10 +23,10 @@ from rally_accelerate.host.streams.download import downloaded, file_name
 from rally_accelerate.host.streams.importing import Importing, Plan
 from rally_accelerate.host.streams.jsontext import read
 from rally_accelerate.host.streams.known import known_integrations
+from rally_accelerate.host.web.forms import Form, submitted
 from rally_accelerate.host.web.render import missing, page
 from rally_accelerate.host.web.routing import actor_of, posted, routed, shown
 from rally_accelerate.host.web.streams import GONE, frame
-from rally_accelerate.host.web.submitted import Submitted, submitted
 
 #: A preview is applied within this time, or the file is chosen again.
 KEPT_FOR = timedelta(minutes=30)
@@ -156,12 +156,12 @@ class FilePages:
             form = await submitted(request)
         except ConfigError as error:
             return _edit(request, stream, text="", based_on=stream.version, problems=error.problems, status=413)
-        text = form.text("text").replace("\r\n", "\n")
-        based_on = form.text("version")
+        text = form["text"]
+        based_on = form["version"]
         number = int(based_on) if based_on.isdecimal() and len(based_on) < 10 else 0  # noqa: PLR2004 - digits of any version
         try:
             document = read(text)
-            if form.text("action") == "preview":
+            if form["action"] == "preview":
                 plan = await self._importing.plan(document, stream=stream)
                 return _edit(request, stream, text=text, based_on=number, plan=plan)
             await self._importing.replace(stream.id, document, based_on=number, actor=actor, why="edited")
@@ -194,7 +194,7 @@ class FilePages:
         return as_text(downloaded(stream, await known_integrations(self._stores, self._schedule)))
 
 
-def _chosen(form: Submitted) -> bytes:
+def _chosen(form: Form) -> bytes:
     content = form.content("file")
     if not content:
         raise ConfigError("no file", problems=[Problem("", "choose the JSON file to import")])

@@ -17,9 +17,9 @@ from rally_accelerate.host.stores import Stores
 from rally_accelerate.host.streams import beginning
 from rally_accelerate.host.streams.importing import Importing
 from rally_accelerate.host.streams.jsontext import read
+from rally_accelerate.host.web.forms import Form, submitted
 from rally_accelerate.host.web.render import page
 from rally_accelerate.host.web.routing import actor_of, posted, shown
-from rally_accelerate.host.web.submitted import Submitted, submitted
 
 #: More statuses than these are not laid out by hand.
 MOST_STATUSES = 100
@@ -60,8 +60,8 @@ class NewStreamPages:
             form = await submitted(request)
         except ConfigError as error:
             return _first(request, "", "", "file", error.problems)
-        name, start = " ".join(form.text("name").split()), form.text("start")
-        description = form.text("description").replace("\r\n", "\n").strip()
+        name, start = " ".join(form["name"].split()), form["start"]
+        description = form["description"].strip()
         if start == "statuses" and name:
             query = urlencode({"name": name, "description": description})
             return RedirectResponse(f"/value-streams/new/integrations?{query}", 303)
@@ -107,17 +107,17 @@ class NewStreamPages:
         except ConfigError as error:
             return _first(request, "", "", "statuses", error.problems)
         lines = _lines(form)
-        chosen, description = form.texts("integration"), form.text("description")
+        chosen, description = form.all("integration"), form["description"]
         try:
             document = beginning.made_of(
                 _rows(lines), description=description, tenant_id=DEFAULT_TENANT, integrations=chosen
             )
             _staged(document)
-            stream = await self._importing.create(document, actor=actor_of(request), name=form.text("name"))
+            stream = await self._importing.create(document, actor=actor_of(request), name=form["name"])
         except (ConfigError, Outdated) as error:
             return _third(
                 request,
-                name=form.text("name"),
+                name=form["name"],
                 description=description,
                 chosen=chosen,
                 rows=lines,
@@ -133,7 +133,7 @@ class NewStreamPages:
         return [value for value, _ in facets["status"]]
 
 
-def _begun(form: Submitted, start: str, description: str) -> dict[str, Any]:
+def _begun(form: Form, start: str, description: str) -> dict[str, Any]:
     match start:
         case "file":
             content = form.content("file")
@@ -166,8 +166,8 @@ def _line(row: beginning.Row) -> dict[str, str]:
     return {"status": row.status, "phase": row.phase, "stage": row.stage, "limit": limit}
 
 
-def _lines(form: Submitted) -> list[dict[str, str]]:
-    columns = [form.texts(name) for name in ("status", "phase", "stage", "limit")]
+def _lines(form: Form) -> list[dict[str, str]]:
+    columns = [form.all(name) for name in ("status", "phase", "stage", "limit")]
     return [
         {"status": status, "phase": " ".join(phase.split()), "stage": " ".join(stage.split()), "limit": limit.strip()}
         for status, phase, stage, limit in zip(*columns, strict=False)

@@ -13,9 +13,9 @@ from rally_accelerate.host.store.streams import StoredStream
 from rally_accelerate.host.stores import Stores
 from rally_accelerate.host.streams.document import phases_of, stages_of
 from rally_accelerate.host.streams.importing import Importing
+from rally_accelerate.host.web.forms import submitted
 from rally_accelerate.host.web.render import missing, page
 from rally_accelerate.host.web.routing import actor_of, posted, shown
-from rally_accelerate.host.web.submitted import submitted
 
 GONE = "this value stream"
 
@@ -54,7 +54,7 @@ class StreamPages:
             return missing(request, GONE)
         try:
             form = await submitted(request)
-            name, description = form.text("name"), form.text("description").replace("\r\n", "\n").strip()
+            name, description = form["name"], form["description"].strip()
             await self._importing.rename(stream, name=name, description=description, actor=actor)
         except (ConfigError, NotFound, Outdated) as error:
             problems = [problem.text for problem in getattr(error, "problems", ())] or [str(error)]
@@ -68,7 +68,7 @@ class StreamPages:
         if stream is None:
             return missing(request, GONE)
         try:
-            sure = (await submitted(request)).text("sure")
+            sure = (await submitted(request))["sure"]
         except ConfigError as error:
             return _settings(request, stream, [str(error)], status=400)
         if not sure:

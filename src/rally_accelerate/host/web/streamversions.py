@@ -16,11 +16,11 @@ from rally_accelerate.host.streams.difference import differences
 from rally_accelerate.host.streams.download import downloaded, file_name
 from rally_accelerate.host.streams.importing import Importing
 from rally_accelerate.host.streams.known import known_integrations
+from rally_accelerate.host.web.forms import submitted
 from rally_accelerate.host.web.render import missing, page
 from rally_accelerate.host.web.routing import actor_of, posted, routed, shown
 from rally_accelerate.host.web.streamfile import as_text, attachment, told
 from rally_accelerate.host.web.streams import GONE, frame
-from rally_accelerate.host.web.submitted import submitted
 
 PAGE = 50
 
@@ -109,7 +109,7 @@ class VersionPages:
         if version is None:
             return missing(request, "this version")
         try:
-            given = (await submitted(request)).text("version")
+            given = (await submitted(request))["version"]
             based_on = _number(given) if given else stream.version
             await self._importing.replace(
                 stream.id,
