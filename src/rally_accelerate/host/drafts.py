@@ -1,18 +1,12 @@
-"""Forms that are being filled in: kept in memory for an hour, so that nothing typed is lost on the way to a preview.
+"""Forms that are being filled in: kept for an hour, so that nothing typed is lost on the way to a preview."""
 
-Secrets that were typed stay here and are never sent back to the browser. A draft is known to its author only.
-"""
-
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 
 from rally_accelerate.host.access import Actor
+from rally_accelerate.host.shelf import Shelf
 
-LIFETIME = timedelta(hours=1)
-
-#: So many drafts are remembered; the oldest give way.
+#: So many drafts are remembered.
 MOST = 200
 
 
@@ -21,7 +15,6 @@ class Draft:
     """What was typed so far."""
 
     id: str
-    actor_id: str
     #: The integration that is edited; empty for a new one.
     integration_id: str
     #: What is not secret, by the names of the form.
@@ -30,14 +23,13 @@ class Draft:
     secrets: Mapping[str, str] = field(repr=False)
     #: Stored secrets that are to be forgotten.
     cleared: frozenset[str] = frozenset()
-    kept: datetime
 
 
 class Drafts:
     """The drafts of one host."""
 
     def __init__(self) -> None:
-        self._drafts: dict[str, Draft] = {}
+        self._shelf: Shelf[Draft] = Shelf(most=MOST)
 
     def keep(
         self,
@@ -59,34 +51,20 @@ class Drafts:
             cleared: Stored secrets that are to be forgotten.
             draft_id: The draft that it goes on from.
         """
-        before = self.of(actor, draft_id)
         draft = Draft(
-            id=before.id if before is not None else secrets.token_urlsafe(16),
-            actor_id=actor.id,
+            id=self._shelf.key(actor, draft_id),
             integration_id=integration_id,
             values=dict(values),
             secrets=dict(secrets_typed),
             cleared=cleared,
-            kept=datetime.now(UTC),
         )
-        self._drafts.pop(draft.id, None)
-        self._drafts[draft.id] = draft
-        self._make_room()
+        self._shelf.put(actor, draft.id, draft)
         return draft
 
     def of(self, actor: Actor, draft_id: str) -> Draft | None:
         """A draft of this actor's, or None."""
-        self._make_room()
-        found = self._drafts.get(draft_id)
-        return found if found is not None and found.actor_id == actor.id else None
+        return self._shelf.of(actor, draft_id)
 
     def drop(self, actor: Actor, draft_id: str) -> None:
         """Forget a draft: it was saved, or given up."""
-        if self.of(actor, draft_id) is not None:
-            del self._drafts[draft_id]
-
-    def _make_room(self) -> None:
-        oldest = datetime.now(UTC) - LIFETIME
-        for draft in list(self._drafts.values()):
-            if draft.kept < oldest or len(self._drafts) > MOST:
-                del self._drafts[draft.id]
+        self._shelf.drop(actor, draft_id)

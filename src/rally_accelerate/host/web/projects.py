@@ -20,7 +20,7 @@ from rally_accelerate.host.trials import Trials
 from rally_accelerate.host.web.forms import Form, large_form
 from rally_accelerate.host.web.render import missing, page
 from rally_accelerate.host.web.routing import actor_of, posted, shown
-from rally_accelerate.host.web.tryouts import DRAFTS, begin, form_address, stored_of
+from rally_accelerate.host.web.tryouts import DRAFTS, GONE, begin, form_address, stored_of
 
 PROJECTS, CHILDREN = "properties.projects", "properties.includeChildProjects"
 
@@ -49,7 +49,7 @@ class ProjectPages:
         draft = self._drafts.of(actor, request.path_params["draft"])
         trial = self._trials.of(actor, f"{draft.id}/projects") if draft is not None else None
         if draft is None or trial is None:
-            return missing(request, "this draft, which is kept for an hour,")
+            return missing(request, GONE)
         told = {"workspace": None, **trial.shown()}
         projects: Sequence[Project] = told.get("projects", ())
         chosen, others = chosen_of(projects, _texts(draft))
@@ -76,7 +76,7 @@ class ProjectPages:
         actor, form = actor_of(request), await large_form(request)
         draft = self._drafts.of(actor, request.path_params["draft"])
         if draft is None:
-            return missing(request, "this draft, which is kept for an hour,")
+            return missing(request, GONE)
         if form.get("do") == "again":
             stored = await stored_of(self._stores, draft)
             begin("projects", draft, stored, trials=self._trials, runs=self._runs, actor=actor)

@@ -1,11 +1,8 @@
 """The file of a value stream: downloading, importing with a preview, and editing in place."""
 
 import json
-import secrets
-from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +13,7 @@ from starlette.routing import Route
 from rally_accelerate.errors import ConfigError, NotFound, Outdated, Problem
 from rally_accelerate.host.access import Actor, Role
 from rally_accelerate.host.schedule import Schedule
+from rally_accelerate.host.shelf import Shelf
 from rally_accelerate.host.store.streams import StoredStream
 from rally_accelerate.host.stores import Stores
 from rally_accelerate.host.streams.difference import differences
@@ -28,46 +26,17 @@ from rally_accelerate.host.web.render import missing, page
 from rally_accelerate.host.web.routing import actor_of, posted, routed, shown
 from rally_accelerate.host.web.streams import GONE, frame
 
-#: A preview is applied within this time, or the file is chosen again.
-KEPT_FOR = timedelta(minutes=30)
-MOST_KEPT = 20
+#: So many previews are remembered: a file may be large.
+MOST_PREVIEWS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class _Pending:
+class _Preview:
     """A file that was shown as a preview; its secrets stay in the process."""
 
     stream_id: str
-    actor_id: str
     version: int
     document: Any
-    at: datetime
-
-
-@dataclass(slots=True)
-class _Previews:
-    """The files that wait to be applied, the oldest given up first."""
-
-    _kept: OrderedDict[str, _Pending] = field(default_factory=OrderedDict)
-
-    def keep(self, pending: _Pending) -> str:
-        """Keep a file; the token that it is applied by."""
-        token = secrets.token_urlsafe(16)
-        self._kept[token] = pending
-        while len(self._kept) > MOST_KEPT:
-            self._kept.popitem(last=False)
-        return token
-
-    def find(self, token: str, stream: StoredStream, actor: Actor) -> _Pending | None:
-        """The file of a token, for whoever had it shown."""
-        pending = self._kept.get(token)
-        if pending is None or datetime.now(UTC) - pending.at > KEPT_FOR:
-            return None
-        return pending if (pending.stream_id, pending.actor_id) == (stream.id, actor.id) else None
-
-    def drop(self, token: str) -> None:
-        """Forget a file."""
-        self._kept.pop(token, None)
 
 
 class FilePages:
@@ -77,7 +46,7 @@ class FilePages:
         self._stores = stores
         self._schedule = schedule
         self._importing = importing
-        self._previews = _Previews()
+        self._previews: Shelf[_Preview] = Shelf(most=MOST_PREVIEWS)
 
     def routes(self) -> list[Route]:
         """Their addresses."""
@@ -112,8 +81,7 @@ class FilePages:
             plan = await self._importing.plan(document, stream=stream)
         except ConfigError as error:
             return _import(request, stream, problems=error.problems, status=400)
-        token = self._previews.keep(_Pending(stream.id, actor.id, stream.version, document, datetime.now(UTC)))
-        return _preview(request, stream, plan, token)
+        return _preview(request, stream, plan, self._kept(actor, stream, document))
 
     async def apply(self, request: Request) -> Response:
         """Import the file whose preview was shown."""
@@ -121,8 +89,8 @@ class FilePages:
         if stream is None:
             return missing(request, GONE)
         token = request.path_params["token"]
-        pending = self._previews.find(token, stream, actor)
-        if pending is None:
+        pending = self._previews.of(actor, token)
+        if pending is None or pending.stream_id != stream.id:
             text = "the preview is not known any more; choose the file again"
             return _import(request, stream, problems=[Problem("", text)], status=400)
         try:
@@ -130,14 +98,11 @@ class FilePages:
         except Outdated as error:
             # Shown anew, against what is valid by now.
             plan = await self._importing.plan(pending.document, stream=stream)
-            fresh = self._previews.keep(
-                _Pending(stream.id, actor.id, stream.version, pending.document, datetime.now(UTC))
-            )
-            return _preview(request, stream, plan, fresh, outdated=str(error))
+            return _preview(request, stream, plan, self._kept(actor, stream, pending.document), outdated=str(error))
         except (ConfigError, NotFound) as error:
             problems = getattr(error, "problems", ()) or [Problem("", str(error))]
             return _import(request, stream, problems=problems, status=400)
-        self._previews.drop(token)
+        self._previews.drop(actor, token)
         return RedirectResponse(f"/value-streams/{stream.id}", 303)
 
     async def edit(self, request: Request) -> Response:
@@ -186,6 +151,12 @@ class FilePages:
             "differences": told(differences(former.document, stream.document)) if former else [],
         }
         return _edit(request, stream, text=text, based_on=stream.version, outdated=outdated, status=409)
+
+    def _kept(self, actor: Actor, stream: StoredStream, document: Any) -> str:
+        """The token by which a file is applied that was shown."""
+        token = self._previews.key(actor)
+        self._previews.put(actor, token, _Preview(stream.id, stream.version, document))
+        return token
 
     async def _stream(self, request: Request) -> StoredStream | None:
         return await self._stores.streams.by_id(request.path_params["id"])

@@ -24,6 +24,8 @@ from rally_accelerate.host.web.routing import actor_of, posted, shown
 
 DRAFTS = "/settings/drafts"
 
+GONE = "this draft, which is kept for an hour,"
+
 _WORKS = {"test": tryouts.connection, "preview": tryouts.items, "projects": tryouts.projects}
 
 #: For a look at the connection and the projects, what else is wrong does not matter.
@@ -54,13 +56,13 @@ class TryoutPages:
 
     async def preview(self, request: Request) -> Response:
         """A few issues as they would be."""
-        return await self._page(request, "preview", "Preview")
+        return await self._page(request, "preview", "Preview of issues")
 
     async def again(self, request: Request) -> Response:
         """Try again."""
         draft = self._drafts.of(actor_of(request), request.path_params["draft"])
         if draft is None:
-            return missing(request, "this draft, which is kept for an hour,")
+            return missing(request, GONE)
         what = request.url.path.rpartition("/")[2]
         stored = await stored_of(self._stores, draft)
         begin(what, draft, stored, trials=self._trials, runs=self._runs, actor=actor_of(request))
@@ -71,7 +73,7 @@ class TryoutPages:
         draft = self._drafts.of(actor, request.path_params["draft"])
         trial = self._trials.of(actor, f"{draft.id}/{what}") if draft is not None else None
         if draft is None or trial is None:
-            return missing(request, "this draft, which is kept for an hour,")
+            return missing(request, GONE)
         data = {
             "title": title,
             "name": draft.values["name"] or forms.UNNAMED,
