@@ -100,7 +100,7 @@ async def submitted(request: Request, *, most: Most = FILES) -> Form:
 
 
 def _parts(body: bytes, boundary: bytes, most: Most) -> Iterator[_Sent]:
-    sections = (b"\r\n" + body).split(b"\r\n--" + boundary)
+    sections = (b"\r\n" + body).split(b"\r\n--" + boundary, most.fields + 1)
     if len(sections) > most.fields:
         raise _refused(f"has more than {most.fields} fields")
     # The first one is what stands before the first boundary; the last one begins with the two closing dashes.
