@@ -36,7 +36,7 @@ def test_an_integration_is_added_tried_and_run(tmp_path: Path, page: Page, rally
         page.get_by_role("link", name="Settings").click()
         page.get_by_role("link", name="Plugins").click()
         page.get_by_role("link", name="Add Integration").click()
-        page.get_by_role("button", name="Add", exact=True).click()
+        page.get_by_role("button", name="Save", exact=True).click()
         # Everything at once, the first mistake in focus.
         page.get_by_text("2 things are not right yet").wait_for()
         expect(page.get_by_label("Integration Name", exact=True)).to_be_focused()
@@ -64,7 +64,7 @@ def test_an_integration_is_added_tried_and_run(tmp_path: Path, page: Page, rally
         page.get_by_text("Nothing was stored").wait_for()
         assert 0 < page.locator("tbody tr").count() <= 5
         page.get_by_role("link", name="Back to the form").click()
-        page.get_by_role("button", name="Add", exact=True).click()
+        page.get_by_role("button", name="Save", exact=True).click()
 
         page.get_by_role("heading", name="my-rally").wait_for()
         page.get_by_text("Online").wait_for()
@@ -87,7 +87,7 @@ def test_a_run_is_followed_and_its_log_is_searched(tmp_path: Path, page: Page, r
         # Nothing listens there, and the run tries for minutes.
         page.get_by_label("URL", exact=True).fill("http://127.0.0.1:9")
         page.get_by_label("API Token", exact=True).fill("sample-key")
-        page.get_by_role("button", name="Add", exact=True).click()
+        page.get_by_role("button", name="Save", exact=True).click()
         page.get_by_role("button", name="Stop run").wait_for()
         page.get_by_role("link", name="All its runs").click()
         page.locator("tbody th a").first.click()

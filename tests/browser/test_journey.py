@@ -27,7 +27,7 @@ def test_from_the_door_over_the_form_to_a_story_s_dot_with_its_history(tmp_path:
         page.get_by_label("Integration Name").fill("my-rally")
         page.get_by_label("User Name", exact=False).first.fill("somebody")
         page.get_by_label("URL").first.fill("ftp://rally.example")
-        page.get_by_role("button", name="Add", exact=True).click()
+        page.get_by_role("button", name="Save", exact=True).click()
         expect(page.locator("[aria-invalid=true]").first).to_be_visible()
         assert page.locator("[aria-invalid=true]").count() >= 2
         expect(page.get_by_label("Integration Name")).to_have_value("my-rally")
@@ -36,7 +36,7 @@ def test_from_the_door_over_the_form_to_a_story_s_dot_with_its_history(tmp_path:
         page.get_by_label("User Name", exact=False).first.fill("")
         page.get_by_label("URL").first.fill(rally.url)
         page.get_by_label("API Token").fill(rally.key)
-        page.get_by_role("button", name="Add", exact=True).click()
+        page.get_by_role("button", name="Save", exact=True).click()
         page.wait_for_url("**/settings/integrations/*")
         page.goto(f"{target.url}/settings/integrations")
         expect(page.get_by_role("link", name="my-rally").first).to_be_visible()

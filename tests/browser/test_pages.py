@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from support.processes import command, host, settings, simulator
 from support.signing_in import sign_in
@@ -20,16 +20,23 @@ def test_from_the_list_of_integrations_to_an_issue_with_its_history(tmp_path: Pa
         page.get_by_role("link", name="Take away Status: Accepted").wait_for()
         assert set(page.locator("tbody .badge").all_inner_texts()) == {"Accepted"}
         page.locator("summary", has_text="Columns").click()
+        # A menu over the page closes with Escape, and with a click beside it.
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("button", name="Show these columns")).to_be_hidden()
+        page.locator("summary", has_text="Columns").click()
+        page.get_by_role("heading", name="Issues", exact=True).click()
+        expect(page.get_by_role("button", name="Show these columns")).to_be_hidden()
+        page.locator("summary", has_text="Columns").click()
         page.get_by_label("Changes").check()
         page.get_by_role("button", name="Show these columns").click()
         page.get_by_role("columnheader", name="Changes").wait_for()
         page.get_by_role("columnheader", name="ID").get_by_role("link").click()
         page.wait_for_selector("th[aria-sort=ascending]")
-        page.get_by_label("Query").fill("issue.status = Accepted or isue.x = 1")
-        page.get_by_label("Query").press("Enter")
+        page.get_by_label("Search with DQL").fill("issue.status = Accepted or isue.x = 1")
+        page.get_by_label("Search with DQL").press("Enter")
         page.get_by_text("did you mean issue?").wait_for()
-        page.get_by_label("Query").fill("issue.status = Accepted")
-        page.get_by_label("Query").press("Enter")
+        page.get_by_label("Search with DQL").fill("issue.status = Accepted")
+        page.get_by_label("Search with DQL").press("Enter")
         page.locator("tbody th a").first.click()
         page.get_by_role("heading", name="History").wait_for()
         assert page.locator(".timeline li").count() > 1

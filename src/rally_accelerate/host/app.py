@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import httpx2
 import uvicorn
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 
 from rally_accelerate.config.load import validated
 from rally_accelerate.config.model import Integration
@@ -36,6 +37,7 @@ from rally_accelerate.host.trials import Trials
 from rally_accelerate.host.web.cookies import Cookie
 from rally_accelerate.host.web.guard import LOCAL_NAMES, Guard, Names
 from rally_accelerate.host.web.pages import routes
+from rally_accelerate.host.web.render import no_route
 from rally_accelerate.host.web.routing import opened
 from rally_accelerate.model.report import SyncReport
 from rally_accelerate.sync.ports import Watch
@@ -129,7 +131,7 @@ class Host:
             boards=self.boards,
         )
         programs = StreamApi(self.stores, self.schedule, self.boards).routes()
-        app = Starlette(routes=[*endpoints, *programs, *pages])
+        app = Starlette(routes=[*endpoints, *programs, *pages], exception_handlers={HTTPException: no_route})
         app.add_middleware(Guard, callers=self._callers, cookie=cookie, names=Names(names))
         return app
 

@@ -51,6 +51,9 @@ def duration(seconds: float) -> str:
 def sentence(tally: Tally, *, seconds: float) -> str:
     """One line about a run that is going on."""
     pace = pace_of(tally, seconds=seconds)
+    if not pace.expected and not pace.done:
+        # Before Rally's first answer there is no "0 of 0": nobody knows yet.
+        return "asking Rally what there is to read"
     parts = [f"{pace.done:,} of {pace.expected:,} items", f"{tally.uploaded:,} uploaded"]
     if tally.unchanged:
         parts.append(f"{tally.unchanged:,} unchanged")

@@ -158,7 +158,7 @@ async def test_a_run_that_goes_on_is_followed_and_stopped(asked: Asked, monkeypa
         await asyncio.sleep(0.01)
     told = await account()
     assert told["execution"]["outcome"] == "running"
-    assert "of 0 items" in told["execution"]["progress"]["text"]
+    assert told["execution"]["progress"]["text"] == "asking Rally what there is to read"
     page = (await asked.http.get(address)).text
     assert 'id="live"' in page
     assert '<noscript><meta http-equiv="refresh"' in page

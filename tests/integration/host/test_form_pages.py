@@ -156,3 +156,22 @@ async def test_strange_bodies_are_no_fault_of_ours(asked: Asked) -> None:
     address = f"{LIST}/new"
     for body in (b"", b"\xff\xfe", b"a" * 5_000_000, b"name=%FF&=&&;"):
         assert (await asked.http.post(address, content=body)).status_code == 422
+
+
+async def test_a_name_that_is_taken_is_told_with_all_else_that_is_wrong(asked: Asked) -> None:
+    await sent(asked, **FILLED)
+    answer = await sent(asked, **{**FILLED, "properties.baseUrl": "ftp://x"})
+    assert answer.status_code == 422
+    for field in ("name", "properties.baseUrl"):
+        assert f'id="fault-{field}"' in answer.text, field
+    found = await asked.host.stores.integrations.by_name("my rally", TENANT)
+    assert found is not None
+    # Its own name is not taken from it, and trying something out does not need one.
+    assert (await sent(asked, f"{LIST}/{found.id}/edit", **FILLED)).status_code == 303
+    assert (await sent(asked, **FILLED, do="test")).status_code == 303
+
+
+async def test_what_is_wrong_is_said_with_the_names_of_the_fields(asked: Asked) -> None:
+    answer = await sent(asked, name="x", properties__baseUrl="http://127.0.0.1:9")
+    assert "give an API Token" in answer.text
+    assert "give an apiKey" not in answer.text

@@ -122,6 +122,17 @@ async def test_deleting_asks_for_the_name_and_what_becomes_of_the_issues(
     assert (entry.action, entry.object_id, entry.detail) == ("removed", its_id, {"with issues": issues == "remove"})
 
 
+async def test_deleting_what_has_no_issues_asks_for_the_name_alone(asked: Asked) -> None:
+    its_id = await asked.host.add_integration({"name": "one", "properties": FAILS})
+    page = (await asked.http.get(f"{LIST}/{its_id}/delete")).text
+    assert '<input type="hidden" name="issues" value="keep">' in page
+    assert 'type="radio"' not in page
+    # Everything that is wrong is told at once.
+    wrong = (await asked.http.post(f"{LIST}/{its_id}/delete", data={"name": "two"})).text
+    assert "Choose what becomes of its issues. Type one to delete it." in wrong
+    assert (await asked.http.post(f"{LIST}/{its_id}/delete", data={"name": "one", "issues": "keep"})).status_code == 303
+
+
 async def test_one_integration_shows_its_settings_without_secrets_and_its_events(asked: Asked) -> None:
     its_id = await asked.host.add_integration({"name": "one", "properties": FAILS})
     await asked.host.run_now(its_id)

@@ -97,3 +97,16 @@ async def test_a_failed_run_says_why_and_what_to_do(asked: Asked) -> None:
     assert execution.outcome == "failed"
     assert execution.report["error"]["hint"]
     assert TENANT not in await asked.host.stores.lines.text(execution.id)
+
+
+async def test_an_address_that_is_none_leads_on_for_people_and_is_a_line_for_programs(asked: Asked) -> None:
+    answer = await asked.http.get("/settings/nothing")
+    assert answer.status_code == 404
+    assert 'href="/value-streams"' in answer.text
+    data = await asked.http.get("/settings/nothing.json")
+    assert (data.status_code, data.json()["title"]) == (404, "Not found")
+    # The address of a form's deed, opened again from the browser's own list.
+    opened = await asked.http.get("/settings/integrations/1/run")
+    assert (opened.status_code, opened.headers["allow"]) == (405, "POST")
+    assert "<h1>Not found</h1>" in opened.text
+    assert (await asked.http.get("/static/nothing.css")).text == "Not Found"

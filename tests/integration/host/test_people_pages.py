@@ -266,3 +266,12 @@ async def test_dates_that_are_none_are_explained(asked: Asked, odd: str) -> None
 @pytest.mark.parametrize("odd", ["before=x", "before=-1", "before=99999999999999999999999", "before=%C2%B2"])
 async def test_odd_places_in_the_audit_log_are_no_fault(asked: Asked, odd: str) -> None:
     assert (await asked.http.get(f"/audit?{odd}")).status_code == 200
+
+
+async def test_the_audit_log_leads_to_what_was_changed_while_it_is_there(asked: Asked) -> None:
+    await asked.http.post("/users", data={"name": "ann", "role": "viewer"})
+    ann = await user(asked, "ann")
+    assert f'<a href="/users/{ann.id}">ann</a>' in (await asked.http.get("/audit")).text
+    await asked.http.post(f"/users/{ann.id}/delete", data={"sure": "yes"})
+    latest = (await asked.http.get("/audit.json")).json()["entries"][0]
+    assert (latest["action"], latest["name"], latest["address"]) == ("deleted", "ann", "")

@@ -158,3 +158,9 @@ def test_what_was_renamed_or_removed_since_an_older_version_is_found_or_told() -
     assert gone.entries == (older,)
     assert "was removed" in gone.notices[0]
     assert said(asked(older))
+
+
+def test_what_the_settings_lack_together_is_told_with_what_is_wrong_in_one() -> None:
+    found = said(asked(whole("a", baseUrl="https://rally.example", pageSize="many")))
+    assert {"integrations[0].properties.pageSize", "integrations[0].properties.apiKey"} == set(found)
+    assert found["integrations[0].properties.apiKey"].startswith("no credentials")

@@ -6,6 +6,7 @@ from typing import Any
 
 from rally_accelerate.config.load import LEVEL_KEYS, MASKED, spelt, unexpanded, validated
 from rally_accelerate.config.model import PLUGIN_ID
+from rally_accelerate.config.problems import problems_of
 from rally_accelerate.config.receivers import endangered
 from rally_accelerate.errors import ConfigError, Problem
 from rally_accelerate.host.store.integrations import StoredIntegration
@@ -163,8 +164,15 @@ def _whole(entry: _Entry, stored: StoredIntegration | None) -> tuple[dict[str, A
     try:
         integration = validated({**raw, "properties": clear}, path=f"{entry.path}.")
     except ConfigError as error:
-        said = {problem.path for problem in problems}
-        problems += [problem for problem in error.problems if problem.path not in said]
+        said, told = {problem.path for problem in problems}, {problem.text for problem in error.problems}
+        # The model stops at its first faults; whoever corrects a file wants to know them all.
+        further = [
+            Problem(f"{entry.path}.{field}", text)
+            for field, texts in problems_of({**raw, "properties": clear}).items()
+            for text in texts
+            if text not in told
+        ]
+        problems += [problem for problem in (*error.problems, *further) if problem.path not in said]
     if problems:
         raise ConfigError("", problems=problems)
     raw |= {"loggingLevel": integration.logging_level, "disabled": integration.disabled, "properties": clear}

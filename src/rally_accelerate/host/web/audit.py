@@ -13,13 +13,19 @@ from starlette.routing import Route
 from rally_accelerate.host.access import Role
 from rally_accelerate.host.store.audit import Entry, Wanted
 from rally_accelerate.host.stores import Stores
-from rally_accelerate.host.web.render import page
+from rally_accelerate.host.web.render import page, segment
 from rally_accelerate.host.web.routing import routed, shown
 
 PAGE = 100
 
 #: More would be no list for a spreadsheet; a narrower time shows the rest.
 MOST_ROWS = 50_000
+
+#: Which things have a page, and where.
+PLACES = {"user": "/users", "value stream": "/value-streams", "integration": "/settings/integrations"}
+
+#: What is done last to a thing.
+ENDS = frozenset({"deleted", "removed"})
 
 COLUMNS = ("id", "at", "actor", "action", "kind", "name", "objectId", "detail")
 
@@ -85,8 +91,15 @@ def entry_row(entry: Entry) -> dict[str, Any]:
         "kind": entry.kind,
         "objectId": entry.object_id,
         "name": entry.name,
+        "address": _address(entry),
         "detail": dict(entry.detail),
     }
+
+
+def _address(entry: Entry) -> str:
+    """Where the thing can be looked at; empty where it has no page, or went with this entry."""
+    place = PLACES.get(entry.kind, "")
+    return f"{place}/{segment(entry.object_id)}" if place and entry.object_id and entry.action not in ENDS else ""
 
 
 def _wanted(request: Request) -> tuple[Wanted, dict[str, str]]:

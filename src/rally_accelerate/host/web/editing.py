@@ -10,6 +10,7 @@ from starlette.routing import Route
 from rally_accelerate import __version__
 from rally_accelerate.config.about import DISPLAY_NAME
 from rally_accelerate.config.form import FormField
+from rally_accelerate.config.model import DEFAULT_TENANT
 from rally_accelerate.config.values import LEVELS
 from rally_accelerate.errors import ConfigError
 from rally_accelerate.host.access import Role
@@ -92,6 +93,8 @@ class EditingPages:
             draft_id=before.id if before else "",
         )
         found = forms.problems(typed, stored)
+        if await self._is_taken(typed, stored):
+            found.setdefault("name", []).append("is taken")
         what = form.get("do", "save")
         if what in TRIED:
             found = {field: texts for field, texts in found.items() if field not in TRIED[what]}
@@ -133,6 +136,12 @@ class EditingPages:
             "properties": raw["properties"],
         }
         return (await self._administration.edit(actor_of(request), stored.id, changes)).id
+
+    async def _is_taken(self, typed: Typed, stored: StoredIntegration | None) -> bool:
+        """Whether another integration has the name: told with all else that is wrong, not after it."""
+        tenant = typed.values["tenant_id"] or DEFAULT_TENANT
+        other = await self._stores.integrations.by_name(typed.values["name"], tenant)
+        return other is not None and (stored is None or other.id != stored.id)
 
     async def _stored(self, request: Request) -> StoredIntegration | None:
         its_id = request.path_params.get("id")

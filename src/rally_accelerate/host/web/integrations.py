@@ -140,10 +140,13 @@ class IntegrationPages:
         found = await self._stores.integrations.by_id(request.path_params["id"])
         if found is None:
             return missing(request, "this integration")
-        if form.get("name", "").strip() != found.name:
-            return await self._deleting(request, fault=f"Type {found.name} to delete it.", form=dict(form))
+        faults = []
         if form.get("issues") not in {"keep", "remove"}:
-            return await self._deleting(request, fault="Choose what becomes of its issues.", form=dict(form))
+            faults.append("Choose what becomes of its issues.")
+        if form.get("name", "").strip() != found.name:
+            faults.append(f"Type {found.name} to delete it.")
+        if faults:
+            return await self._deleting(request, fault=" ".join(faults), form=dict(form))
         await self._administration.remove(actor_of(request), found.id, with_issues=form["issues"] == "remove")
         return RedirectResponse(LIST, 303)
 

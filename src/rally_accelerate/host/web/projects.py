@@ -21,6 +21,7 @@ from rally_accelerate.host.web.forms import Form, large_form
 from rally_accelerate.host.web.render import missing, page
 from rally_accelerate.host.web.routing import actor_of, posted, shown
 from rally_accelerate.host.web.tryouts import DRAFTS, GONE, begin, form_address, stored_of
+from rally_accelerate.host.web.typed import UNNAMED
 
 PROJECTS, CHILDREN = "properties.projects", "properties.includeChildProjects"
 
@@ -58,6 +59,7 @@ class ProjectPages:
         here = {row["id"] for row in rows}
         data = {
             "title": "Choose projects",
+            "name": draft.values["name"] or UNNAMED,
             "form": form_address(draft),
             "again": f"{DRAFTS}/{draft.id}/projects",
             "trial": {key: value for key, value in told.items() if key != "projects"},

@@ -8,10 +8,12 @@ from urllib.parse import quote, urlsplit
 
 import orjson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from rally_accelerate import __version__
+from rally_accelerate.host.web.labels import labelled
 from rally_accelerate.observe.pace import duration
 
 FOLDER = Path(__file__).parent
@@ -22,6 +24,9 @@ THOUSAND = 1000
 
 #: Of shorter runs, tenths of a second are told.
 SHORT_SECONDS = 10
+
+#: Below these, programs ask and not people.
+FOR_PROGRAMS = ("/release-events-api/", "/static/")
 
 #: Closer than this is "now".
 NOW_SECONDS = 2
@@ -52,6 +57,16 @@ def page(request: Request, template: str, data: Mapping[str, Any], *, status: in
 def missing(request: Request, what: str) -> Response:
     """A page that says that something is not there."""
     return page(request, "missing.html", {"what": what, "title": "Not found"}, status=404)
+
+
+async def no_route(request: Request, error: Exception) -> Response:
+    """What is answered to an address that is none: a page for people, a line for programs."""
+    fault = error if isinstance(error, HTTPException) else HTTPException(500)
+    if fault.status_code not in {404, 405} or request.url.path.startswith(FOR_PROGRAMS):
+        return PlainTextResponse(fault.detail, fault.status_code, fault.headers)
+    answer = page(request, "missing.html", {"what": "what it showed", "title": "Not found"}, status=fault.status_code)
+    answer.headers.update(fault.headers or {})
+    return answer
 
 
 def as_instant(value: Any) -> datetime | None:
@@ -140,6 +155,7 @@ _templates.filters |= {
     "said": _said,
     "segment": segment,
     "exact": _exact,
+    "labelled": labelled,
     "link": _safe_link,
     "duration": duration,
     "lasting": _lasting,

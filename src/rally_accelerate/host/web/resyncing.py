@@ -89,7 +89,7 @@ class ResyncPages:
         latest = next(iter(await self._stores.executions.of(stored.id, limit=1)), None)
         listed = await missing_of(database, stored.id, limit=SHOWN)
         data = {
-            "title": "Missing items",
+            "title": f"Missing items of {stored.name}",
             "integration": {"id": stored.id, "name": stored.name, "disabled": stored.disabled},
             "count": await count_missing(database, stored.id),
             "withheld": latest.report.get("withheld", 0) if latest else 0,
@@ -126,7 +126,7 @@ class ResyncPages:
         shown = {**begun, **trial.shown()} if trial is not None else None
         since = str(shown.get("since") or "")[:10] if shown else ""
         data: dict[str, Any] = {
-            "title": "Resync",
+            "title": f"Resync {stored.name}",
             "integration": {"id": stored.id, "name": stored.name, "disabled": stored.disabled},
             "range": form.get("range", "full") if form else "date" if since else "full",
             "date": form.get("date", "") if form else since,

@@ -153,7 +153,7 @@ def _begun(form: Form, start: str, description: str) -> dict[str, Any]:
 
 def _named(name: str) -> None:
     if not name.strip():
-        raise ConfigError("", problems=[Problem("name", "give the value stream a name")])
+        raise ConfigError("", problems=[Problem("", "give the value stream a name")])
 
 
 def _staged(document: Mapping[str, Any]) -> None:

@@ -19,6 +19,9 @@ from rally_accelerate.host.web.routing import actor_of, posted, shown
 
 GONE = "this value stream"
 
+#: The pages of a value stream beside its map, as the browser names them.
+TABS = {"edit": "Edit JSON", "import": "Import JSON", "versions": "Versions", "settings": "Settings"}
+
 
 class StreamPages:
     """The pages about value streams as a whole."""
@@ -80,7 +83,7 @@ class StreamPages:
 def frame(stream: StoredStream, tab: str) -> dict[str, Any]:
     """What every page of one value stream shows."""
     return {
-        "title": stream.name,
+        "title": f"{TABS[tab]} · {stream.name}" if tab in TABS else stream.name,
         "tab": tab,
         "stream": {
             "id": stream.id,

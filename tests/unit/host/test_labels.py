@@ -1,0 +1,22 @@
+"""Whoever fills a form in reads the names of its fields, not those of the JSON file."""
+
+import pytest
+
+from rally_accelerate.host.web.labels import labelled
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("no credentials; give an apiKey", "no credentials; give an API Token"),
+        ("compare baseUrl (rally1 or eu1).", "compare URL (rally1 or eu1)."),
+        ('properties.workspace: this user sees no workspace "X"', 'Workspace: this user sees no workspace "X"'),
+        # Ordinary words stay, and so does what somebody wrote, or what only looks alike.
+        ("Correct projects: names", "Correct projects: names"),
+        ('no project is called "baseUrl"', 'no project is called "baseUrl"'),
+        ("my.baseUrl and baseUrls", "my.baseUrl and baseUrls"),
+        ("", ""),
+    ],
+)
+def test_properties_are_called_as_their_fields(text: str, expected: str) -> None:
+    assert labelled(text) == expected
