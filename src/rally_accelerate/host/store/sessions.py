@@ -2,11 +2,13 @@
 
 import hashlib
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
+from rally_accelerate.errors import StoreError
 from rally_accelerate.host.store.database import Database
 from rally_accelerate.host.store.tables import sessions, users
 from rally_accelerate.host.store.users import User, user_of
@@ -86,10 +88,12 @@ class Sessions:
         if row is None:
             return None
         if now - row.session_last_seen > MINUTE_MS:
-            async with self._database.writing() as connection:
-                this = sessions.c.id == row.session_id
-                await connection.execute(sa.update(sessions).where(this).values(last_seen=now))
-                await connection.execute(sa.update(users).where(users.c.id == row.id).values(last_seen=now))
+            # On a full disk people must still see what is wrong.
+            with suppress(StoreError):
+                async with self._database.writing() as connection:
+                    this = sessions.c.id == row.session_id
+                    await connection.execute(sa.update(sessions).where(this).values(last_seen=now))
+                    await connection.execute(sa.update(users).where(users.c.id == row.id).values(last_seen=now))
         return (
             Session(
                 id=row.session_id,
