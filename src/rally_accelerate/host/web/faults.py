@@ -20,7 +20,7 @@ class SlowBodyError(Exception):
     """A request did not arrive in time."""
 
 
-def within(receive: Receive, seconds: float = BODY_SECONDS) -> Receive:
+def within(receive: Receive, seconds: float) -> Receive:
     """Receive a request, but no longer than some time in all; afterwards, wait as long as it takes for a hang-up."""
     ends = time.monotonic() + seconds
     whole = False

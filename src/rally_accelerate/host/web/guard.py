@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rally_accelerate.errors import StoreError
 from rally_accelerate.host.callers import Callers, Known
+from rally_accelerate.host.web import faults
 from rally_accelerate.host.web.cookies import Cookie, host_name
 from rally_accelerate.host.web.faults import FAULT, REPORT, SlowBodyError, faulty, within
 
@@ -92,7 +93,7 @@ class Guard:
 
         try:
             answer = await self._refusal(HTTPConnection(scope), scope)
-            await (answer or self._app)(scope, within(receive), sending)
+            await (answer or self._app)(scope, within(receive, faults.BODY_SECONDS), sending)
         except Exception as error:
             if begun:
                 # Half an answer cannot be taken back; that it is broken off tells that it is none.
