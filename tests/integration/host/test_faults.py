@@ -192,3 +192,26 @@ async def test_what_a_connector_writes_is_noted_but_not_each_time(asked: Asked) 
     ]
     assert "planted" not in str(entries)
     assert "other" not in str([each.detail for each in entries])
+
+
+async def test_what_a_caller_sends_wrongly_is_not_in_the_log(asked: Asked, caplog: pytest.LogCaptureFixture) -> None:
+    add = "mutation ($i: AddIntegrationInput!) { addIntegration(input: $i) { _id } }"
+    refused = await asked.graphql(add, i={"name": 1, "properties": {"apiKey": "planted-secret"}})
+    assert refused.json()["errors"]
+    assert "planted-secret" not in caplog.text
+
+
+async def test_whoever_hangs_up_in_the_middle_is_no_fault(asked: Asked, caplog: pytest.LogCaptureFixture) -> None:
+    messages: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        messages.append(message)
+
+    headers = [(b"host", b"127.0.0.1"), (b"content-length", b"9")]
+    scope = {"type": "http", "method": "POST", "path": "/sign-in", "headers": headers, "query_string": b""}
+    await asked.host.app()({**scope, "http_version": "1.1", "scheme": "http", "root_path": ""}, receive, send)
+    assert messages == []
+    assert "fault" not in caplog.text

@@ -27,6 +27,10 @@ from rally_accelerate.host.streams.importing import Importing
 
 log = logging.getLogger(__name__)
 
+#: Where the library tells every mistake of a caller with what the caller sent, which may be a secret: nowhere.
+ANSWERS = f"{__name__}.answers"
+logging.getLogger(ANSWERS).disabled = True
+
 CONTRACT = Path(__file__).parents[2] / "accelerate" / "contract.graphql"
 #: What only hosts know: fields of newer servers, and operations that the connector does not ask for.
 MORE = tuple(Path(__file__).parent / f"{name}.graphql" for name in ("newer", "plugins", "keys", "streams"))
@@ -122,7 +126,7 @@ class Endpoint:
                     context_value={"request": request, "actor": known.actor, "known": known},
                     query_parser=limits.parser,
                     error_formatter=_shown,
-                    logger=f"{__name__}.answers",
+                    logger=ANSWERS,
                 )
         except TimeoutError:
             # Not 200: whoever sends again on a busy server's answer should do so here.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import MutableHeaders
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -94,6 +94,9 @@ class Guard:
         try:
             answer = await self._refusal(HTTPConnection(scope), scope)
             await (answer or self._app)(scope, within(receive, faults.BODY_SECONDS), sending)
+        except ClientDisconnect:
+            # Whoever asked has hung up: there is nobody to answer, and nothing to report.
+            log.debug("%s %s: hung up", scope["method"], path)
         except Exception as error:
             if begun:
                 # Half an answer cannot be taken back; that it is broken off tells that it is none.
