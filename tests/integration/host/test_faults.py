@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
-import httpx2
 import pytest
 import sqlalchemy as sa
 from starlette.types import Message
@@ -165,7 +164,9 @@ async def test_a_damaged_file_is_told_as_such(asked: Asked) -> None:
 async def test_what_a_connector_writes_is_noted_but_not_each_time(asked: Asked) -> None:
     host = asked.host
     properties = {"baseUrl": "http://127.0.0.1:9", "apiKey": "planted", "ucvAccessKey": "k"}
-    its_id = await host.add_integration({"name": "r", "tenant_id": "t", "type": "ucv-ext-rally", "properties": properties})
+    its_id = await host.add_integration(
+        {"name": "r", "tenant_id": "t", "type": "ucv-ext-rally", "properties": properties}
+    )
     again = {"name": "r", "tenant_id": "t", "type": "ucv-ext-rally", "properties": {**properties, "apiKey": "other"}}
     assert await host.add_integration(again) == its_id
     assert await host.add_integration(again) == its_id

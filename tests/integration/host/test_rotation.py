@@ -154,13 +154,13 @@ async def test_a_lost_key_file_is_told_at_the_start_and_no_new_one_hides_it(tmp_
     its_id = await filled(path)
     kept = key_file(path).read_bytes()
     key_file(path).unlink()
-    with pytest.raises(StoreError, match="2 secrets .* key file .* is missing") as told:
+    with pytest.raises(StoreError, match=r"2 secrets .* key file .* is missing") as told:
         async with open_stores(path):
             pass
     assert "secrets forget" in told.value.hint
     assert not key_file(path).exists()
     key_file(path).write_bytes(Fernet.generate_key() + b"\n")
-    with pytest.raises(StoreError, match="2 secrets .* no key in .* encrypted them"):
+    with pytest.raises(StoreError, match=r"2 secrets .* no key in .* encrypted them"):
         async with open_stores(path):
             pass
     key_file(path).write_bytes(kept)

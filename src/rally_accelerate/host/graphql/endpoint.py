@@ -132,7 +132,9 @@ class Endpoint:
             # Not 200: whoever sends again on a busy server's answer should do so here.
             return _refused(f"the question took longer than {limits.SECONDS:g} seconds: ask for less", 503)
         found: dict[str, Any] = told
-        unstored = [each for each in found.get("errors") or () if (each.get("extensions") or {}).get("code") == UNSTORED]
+        unstored = [
+            each for each in found.get("errors") or () if (each.get("extensions") or {}).get("code") == UNSTORED
+        ]
         # Not 200 either: a full disk is no fault of what was sent, and connectors would leave it out as if it were.
         return _refused(unstored[0]["message"], 503) if unstored else found
 

@@ -11,6 +11,7 @@ from rally_accelerate.host.store.database import Database
 from rally_accelerate.host.store.sealed import every_secret
 from rally_accelerate.host.store.vault import key_file
 
+
 async def rotate(path: Path, database: Database) -> int:
     """Encrypt every secret of a database with a new key, and drop the keys before it; how many secrets there are.
 

@@ -16,11 +16,10 @@ from rally_accelerate.host.store.database import Database
 from rally_accelerate.host.store.tables import integrations, value_stream_versions
 from rally_accelerate.host.store.vault import MARK, Vault, is_sealed
 
-#: A value as it is stored, and what takes its place.
-Change = Callable[[Any], Any]
 
-
-def each_setting(document: Mapping[str, Any], treat: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> dict[str, Any]:
+def each_setting(
+    document: Mapping[str, Any], treat: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+) -> dict[str, Any]:
     """A value stream's document with the settings that its integrations hold treated: sealed, or opened."""
     entries = [
         {**entry, "properties": treat(entry["properties"])} if entry.get("properties") else entry
@@ -46,7 +45,7 @@ async def every_secret(connection: AsyncConnection, change: Callable[[str], str 
                     found[name] = {MARK: after}
         return found
 
-    places: list[tuple[sa.Column[Any], Change]] = [
+    places: list[tuple[sa.Column[Any], Treat]] = [
         (integrations.c.properties, changed),
         (value_stream_versions.c.document, lambda document: each_setting(document, changed)),
     ]
