@@ -16,10 +16,11 @@ from rally_accelerate.host.store.database import Database
 from rally_accelerate.host.store.tables import integrations, value_stream_versions
 from rally_accelerate.host.store.vault import MARK, Vault, is_sealed
 
+#: What is done with the settings of an integration.
+Treat = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
-def each_setting(
-    document: Mapping[str, Any], treat: Callable[[Mapping[str, Any]], Mapping[str, Any]]
-) -> dict[str, Any]:
+
+def each_setting(document: Mapping[str, Any], treat: Treat) -> dict[str, Any]:
     """A value stream's document with the settings that its integrations hold treated: sealed, or opened."""
     entries = [
         {**entry, "properties": treat(entry["properties"])} if entry.get("properties") else entry
