@@ -7,7 +7,7 @@ from typing import Any
 from rally_accelerate.config.form import as_typed
 from rally_accelerate.config.model import Integration
 from rally_accelerate.errors import ConfigError, NotFound, Problem
-from rally_accelerate.host.access import HOST, Actor
+from rally_accelerate.host.access import Actor
 from rally_accelerate.host.schedule import Schedule
 from rally_accelerate.host.store.audit import Wanted
 from rally_accelerate.host.store.integrations import StoredIntegration

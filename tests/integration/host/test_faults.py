@@ -186,7 +186,7 @@ async def test_what_a_connector_writes_is_noted_but_not_each_time(asked: Asked) 
     assert told == [
         ("rally-accelerate", "added"),
         ("rally-accelerate", "edited"),
-        ("rally-accelerate", "edited"),
+        ("rally-accelerate", "disabled"),
         ("admin", "wrote the state of"),
         ("admin", "wrote event states of"),
         ("admin", "wrote event states of"),
