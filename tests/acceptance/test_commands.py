@@ -213,6 +213,10 @@ def test_a_lost_password_is_replaced_and_secrets_get_another_key_while_the_host_
     rotated = command("secrets", "rotate", *at)
     assert rotated.code == 0
     assert "encrypted with a new key: 0 secrets" in rotated.out
+    Path(f"{database}.key").unlink()
+    forgotten = command("secrets", "forget", "--yes", *at)
+    assert forgotten.code == 0, forgotten.err
+    assert "taken out: 0 secrets" in forgotten.out
     listed = command("users", "list", *at)
     assert listed.out.startswith("admin: admin, ")
     unknown = command("users", "reset", "nobody", *at)

@@ -77,15 +77,27 @@ async def stores_alone(database: Path | None) -> AsyncIterator[tuple["Stores", P
     Raises:
         StoreError: There is none, or a host uses it.
     """
+    path = existing_database(database)
+    from rally_accelerate.host.stores import open_stores  # noqa: PLC0415 - as above
+
+    async with open_stores(path) as stores:
+        yield stores, path
+
+
+def existing_database(database: Path | None) -> Path:
+    """A database that is there, and the extra to use it; None takes the one that ``serve`` takes.
+
+    Raises:
+        StoreError: There is none.
+    """
     try:
-        from rally_accelerate.host.stores import open_stores  # noqa: PLC0415 - as above
+        import rally_accelerate.host.stores  # noqa: F401, PLC0415 - as above
     except ImportError as error:
         raise without_host() from error
     path = database or default_database()
     if not path.is_file():
         raise StoreError(f"there is no database {path}", hint="Name the host's own with --database.")
-    async with open_stores(path) as stores:
-        yield stores, path
+    return path
 
 
 def default_database() -> Path:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from rally_accelerate.cli.hosting import database_option, stores_alone
+from rally_accelerate.cli.hosting import database_option, existing_database, stores_alone
 
 
 @click.group()
@@ -36,3 +36,29 @@ async def _rotate(database: Path | None) -> None:
         await stores.audit.note(HOST, "rotated", kind="secrets", detail={"secrets": count, "from": "the terminal"})
         click.echo(f"encrypted with a new key: {count} secret{'' if count == 1 else 's'} in {path}")
         click.echo(f"back up {path}.key anew, and destroy the old backups of it")
+
+
+@secrets.command()
+@database_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def forget(*, database: Path | None, yes: bool) -> int:
+    """Take out the secrets that cannot be read because their key file is lost.
+
+    Everything else is kept; enter them again in the integrations' forms. With the key file they could still be read,
+    so look for it first.
+    """
+    path = existing_database(database)
+    if not yes:
+        click.confirm(f"Take every secret out of {path} that no key in {path}.key can read?", abort=True)
+    asyncio.run(_forget(path))
+    return 0
+
+
+async def _forget(path: Path) -> None:
+    from rally_accelerate.host.access import HOST  # noqa: PLC0415 - an extra; ``existing_database`` says how to get it
+    from rally_accelerate.host.stores import forget_secrets  # noqa: PLC0415 - likewise
+
+    count = await forget_secrets(path)
+    async with stores_alone(path) as (stores, _):
+        await stores.audit.note(HOST, "forgot", kind="secrets", detail={"secrets": count, "from": "the terminal"})
+    click.echo(f"taken out: {count} secret{'' if count == 1 else 's'} that no key could read in {path}")

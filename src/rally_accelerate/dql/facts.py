@@ -8,6 +8,7 @@ What is stored was made by this module: whoever changes it must have a migration
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from enum import IntEnum
 from functools import lru_cache
@@ -165,11 +166,12 @@ def _object(name: str, held: Mapping[str, Any], depth: int, members: frozenset[s
 def _members(held: Mapping[str, Any]) -> Iterator[tuple[str, Any, bool]]:
     """Folded names, values, and whether a name is that of one member alone: of two, the spelling decides."""
     names = [key.casefold() for key in held]
-    are_plain = len(set(names)) == len(names)
+    counts = Counter(names)
+    are_plain = len(counts) == len(names)
     for name, value in zip(names, held.values(), strict=True):
         # No query can name the others.
         if name and "." not in name:
-            yield name, value, are_plain or names.count(name) == 1
+            yield name, value, are_plain or counts[name] == 1
 
 
 def _itself(name: str, held: Mapping[str, Any]) -> Iterator[Fact]:

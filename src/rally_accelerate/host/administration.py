@@ -1,7 +1,7 @@
 """What is done to integrations, by pages, GraphQL, files and commands alike; each change is noted and takes effect."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rally_accelerate.config.form import as_typed
@@ -9,11 +9,15 @@ from rally_accelerate.config.model import Integration
 from rally_accelerate.errors import ConfigError, NotFound, Problem
 from rally_accelerate.host.access import Actor
 from rally_accelerate.host.schedule import Schedule
+from rally_accelerate.host.store.audit import Wanted
 from rally_accelerate.host.store.integrations import StoredIntegration
 from rally_accelerate.host.stores import Stores
 from rally_accelerate.host.wishes import with_approval, with_resync
 
 KIND = "integration"
+
+#: What connectors do in every run is noted again after so long.
+NOTED_AGAIN = timedelta(days=1)
 
 
 class Administration:
@@ -81,6 +85,37 @@ class Administration:
         await self._schedule.stop(its_id)
         await self._note(actor, action, its_id, name, {"settings": list(settings), **({"by": by} if by else {})})
         self._schedule.make_due(its_id)
+
+    async def write_event_states(self, actor: Actor, its_id: str, states: Mapping[str, Mapping[str, Any]]) -> None:
+        """Write into the states of scheduled events what a connector, or who asks for a resync there, writes.
+
+        Raises:
+            NotFound: There is no such integration.
+        """
+        known = await self.known(its_id)
+        after = {name: dict(state) for name, state in known.event_states.items()}
+        for name, state in states.items():
+            after[name] = {**after.get(name, {}), **state}
+        if after == known.event_states:
+            return
+        await self._stores.integrations.change(its_id, {"event_states": after})
+        await self._note(actor, "wrote event states of", its_id, known.name, {"events": dict(states)})
+
+    async def write_state(self, actor: Actor, its_id: str, event: str, state: Any) -> StoredIntegration:
+        """Keep what a connector remembers between its runs.
+
+        Connectors do so in every run: of what one actor writes for one integration, one entry a day is enough.
+
+        Raises:
+            NotFound: There is no such integration.
+        """
+        known = await self.known(its_id)
+        found = await self._stores.integrations.change(its_id, {"state": {**(known.state or {}), event: state}})
+        action = "wrote the state of"
+        wanted = Wanted(actor=actor.name, action=action, object_id=its_id, since=datetime.now(UTC) - NOTED_AGAIN)
+        if not await self._stores.audit.latest(wanted, limit=1):
+            await self._note(actor, action, its_id, known.name, {"event": event})
+        return found
 
     async def remove(self, actor: Actor, its_id: str, *, with_issues: bool) -> bool:
         """Remove an integration, and what it brought if asked to; whether there was one."""

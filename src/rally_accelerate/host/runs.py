@@ -180,7 +180,8 @@ def _tell(report: SyncReport) -> None:
     for skip in report.skipped:
         log.warning("skipped %s: %s", skip.key, skip.reason)
     if report.failure is not None:
-        log.error("%s %s", report.failure, report.failure.hint)
+        hint = report.failure.hint
+        log.error("%s", f"{str(report.failure).removesuffix('.')}. {hint}" if hint else report.failure)
         for problem in report.failure.problems if isinstance(report.failure, ConfigError) else ():
             log.error("%s", problem)
     tally = report.tally

@@ -82,12 +82,24 @@ class Schedule:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _forever(self) -> None:
+        said = ""
         while True:
-            now = datetime.now(UTC)
-            for integration in await self._stores.integrations.all():
-                if not integration.disabled and self._due.get(integration.id, now) <= now:
-                    self.run_soon(integration.id)
+            try:
+                await self._look()
+                said = ""
+            except Exception as error:
+                # A look that fails (a full disk, a lost key file) must not be the last one; told once, not each second.
+                if str(error) != said:
+                    known = isinstance(error, RallyAccelerateError)
+                    log.error("the schedule cannot see what is due: %s", error, exc_info=None if known else error)  # noqa: TRY400 - what is known needs no traceback
+                said = str(error)
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def _look(self) -> None:
+        now = datetime.now(UTC)
+        for integration in await self._stores.integrations.all():
+            if not integration.disabled and self._due.get(integration.id, now) <= now:
+                self.run_soon(integration.id)
 
     async def _run(self, integration_id: str) -> SyncReport | None:
         try:

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from rally_accelerate.errors import Outdated
 from rally_accelerate.host.access import Actor, Role
 from rally_accelerate.host.attempts import Attempts
 from rally_accelerate.host.store.users import User
@@ -18,6 +19,7 @@ LINK_LASTS = timedelta(minutes=10)
 
 NOBODY = Actor("", "nobody", Role.VIEWER)
 
+USED = "This link has been used, or is too old. Sign in with your password."
 WRONG = "The name or the password is wrong."
 
 
@@ -64,8 +66,8 @@ class SignIn:
         if (wait := self._attempts.wait(name, caller.address, now=now)) > 0:
             return _later(wait)
         failures = self._attempts.failed(name, caller.address, now=now)
-        user = await self._stores.users.by_password(name, password)
-        if user is None:
+        proven = await self._stores.users.proven(name, password)
+        if proven is None:
             # A name that nobody has is not kept: people type passwords into the wrong field.
             known = await self._stores.users.by_name(name)
             await self._stores.audit.note(
@@ -79,9 +81,12 @@ class SignIn:
             wait = self._attempts.wait(name, caller.address, now=time.monotonic())
             return _later(wait, f"{WRONG} ") if wait > 0 else Refused(WRONG)
         self._attempts.succeeded(name, caller.address)
-        if user.disabled:
+        if proven.user.disabled:
             return Refused("This user is disabled. Ask an administrator of this host.")
-        return await self._signed_in(user, caller, how="password")
+        try:
+            return await self._signed_in(proven.user, caller, how="password", proof=proven.kept)
+        except Outdated:
+            return Refused(WRONG)
 
     async def proves(self, user: User, password: str, *, caller: Caller) -> Refused | None:
         """None if somebody who is signed in knows the password too; guesses are slowed down as at the door."""
@@ -105,18 +110,25 @@ class SignIn:
         user_id, until = self._links.pop(_digest(token), ("", datetime.min.replace(tzinfo=UTC)))
         user = await self._stores.users.by_id(user_id) if datetime.now(UTC) < until else None
         if user is None or user.disabled:
-            return Refused("This link has been used, or is too old. Sign in with your password.")
-        return await self._signed_in(user, caller, how="link")
+            return Refused(USED)
+        try:
+            return await self._signed_in(user, caller, how="link")
+        except Outdated:
+            return Refused(USED)
 
-    async def again(self, user: User, *, caller: Caller) -> str:
-        """A new session for somebody whose sessions have ended for a reason of their own; its token."""
-        return await self._stores.sessions.begin(user.id, address=caller.address, agent=caller.agent)
+    async def again(self, user: User, *, caller: Caller, proof: str = "") -> str:
+        """A new session for somebody whose sessions have ended for a reason of their own; its token.
 
-    async def _signed_in(self, user: User, caller: Caller, *, how: str) -> SignedIn:
+        Raises:
+            Outdated: What proved who it is does not any more.
+        """
+        return await self._stores.sessions.begin(user.id, address=caller.address, agent=caller.agent, proof=proof)
+
+    async def _signed_in(self, user: User, caller: Caller, *, how: str, proof: str = "") -> SignedIn:
         # A new token for each sign-in: one that was planted before is worth nothing after it.
         if caller.token:
             await self._stores.sessions.end_token(caller.token)
-        token = await self.again(user, caller=caller)
+        token = await self.again(user, caller=caller, proof=proof)
         detail = {"address": caller.address, "with": how}
         await self._stores.audit.note(
             user.actor, "signed in", kind="user", object_id=user.id, name=user.name, detail=detail

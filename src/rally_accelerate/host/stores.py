@@ -14,11 +14,17 @@ from rally_accelerate.host.store.integrations import Integrations
 from rally_accelerate.host.store.issues import Issues
 from rally_accelerate.host.store.keys import AccessKeys
 from rally_accelerate.host.store.lines import Lines
+from rally_accelerate.host.store.sealed import forget, unreadable
 from rally_accelerate.host.store.search import Search
 from rally_accelerate.host.store.sessions import Sessions
 from rally_accelerate.host.store.streams import ValueStreams
 from rally_accelerate.host.store.users import Users
-from rally_accelerate.host.store.vault import Vault
+from rally_accelerate.host.store.vault import Vault, key_file
+
+LOST_KEY = (
+    "Bring back the key file that belongs to this database; when it is lost for good, "
+    "rally-accelerate secrets forget takes out what nobody can read, to be entered again."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +84,9 @@ def alone(path: Path) -> Iterator[None]:
 
 @asynccontextmanager
 async def _opened(path: Path, retention: Retention | None) -> AsyncIterator[Stores]:
-    vault = Vault.beside(path)
     database = await Database.open(path)
     try:
+        vault = await _vault(path, database)
         stores = Stores(
             database,
             Integrations(database, vault),
@@ -98,3 +104,30 @@ async def _opened(path: Path, retention: Retention | None) -> AsyncIterator[Stor
         yield stores
     finally:
         await database.close()
+
+
+async def forget_secrets(path: Path) -> int:
+    """Take what no key reads out of a database that no host uses; how many secrets that were.
+
+    Raises:
+        StoreError: The database cannot be used, or a host uses it.
+    """
+    with alone(path):
+        database = await Database.open(path)
+        try:
+            return await forget(database, Vault.beside(path))
+        finally:
+            await database.close()
+
+
+async def _vault(path: Path, database: Database) -> Vault:
+    """The vault of a database, with a key for every secret: found missing now, and not at the next run at night."""
+    file = key_file(path)
+    # Without its key, secrets in the database are lost: a new one would only hide that.
+    vault = Vault.beside(path) if file.exists() else None
+    count = await unreadable(database, vault)
+    if count:
+        what = "1 secret" if count == 1 else f"{count} secrets"
+        why = f"the key file {file} is missing" if vault is None else f"no key in {file} encrypted them"
+        raise StoreError(f"{what} in the database {path} cannot be read: {why}", hint=LOST_KEY)
+    return vault or Vault.beside(path)

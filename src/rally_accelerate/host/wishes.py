@@ -12,6 +12,9 @@ from typing import Any
 from rally_accelerate.config.about import EVENT
 from rally_accelerate.model.progress import Window
 
+#: The end of the year 9999 in epoch milliseconds: no calendar shows later ones.
+LATEST = 253_402_300_799_999
+
 #: What a plug-in writes over a date when it has done what it asked for.
 NOTHING = -1
 
@@ -34,7 +37,7 @@ def wishes_of(event_states: Mapping[str, Any]) -> Wishes:
     state = event_states.get(EVENT) or {}
     since = state.get("deltaTime")
     again = None
-    if isinstance(since, int | float) and since >= 0:
+    if isinstance(since, int | float) and 0 <= since <= LATEST:
         again = Window(datetime.fromtimestamp(since / 1000, UTC) if since else None)
     return Wishes(again=again, approve_removal=bool(state.get("approveRemoval")))
 

@@ -11,11 +11,12 @@ import sqlalchemy as sa
 from cryptography.fernet import Fernet, InvalidToken
 
 from rally_accelerate.errors import StoreError
+from rally_accelerate.host.access import Actor, Role
 from rally_accelerate.host.store.integrations import Integrations
 from rally_accelerate.host.store.rotation import rotate
 from rally_accelerate.host.store.tables import integrations
 from rally_accelerate.host.store.vault import Vault, key_file
-from rally_accelerate.host.stores import open_stores
+from rally_accelerate.host.stores import forget_secrets, open_stores
 from support.issues import item
 
 SECRETS = {"apiKey": "planted-secret-1", "proxyPassword": "planted-secret-2"}
@@ -118,10 +119,60 @@ async def test_a_secret_that_no_key_reads_stops_it_before_anything_is_dropped(tm
     path = tmp_path / "x.sqlite"
     await filled(path)
     old = key_file(path).read_bytes()
-    key_file(path).write_bytes(Fernet.generate_key() + b"\n")
     async with open_stores(path) as stores:
+        key_file(path).write_bytes(Fernet.generate_key() + b"\n")
         with pytest.raises(StoreError, match="cannot be read with any key"):
             await rotate(path, stores.database)
     key_file(path).write_bytes(old + key_file(path).read_bytes())
     async with open_stores(path) as stores:
         assert await rotate(path, stores.database) == 2
+
+
+async def test_what_only_looks_encrypted_is_left_alone(tmp_path: Path) -> None:
+    """Unknown keys of a value stream's file are kept as they are; whatever they hold, secrets get their new key."""
+    path = tmp_path / "x.sqlite"
+    await filled(path)
+    fake = Fernet(Fernet.generate_key()).encrypt(b"1").decode()
+    deep = {"encrypted": "text", "within": [{"encrypted": fake}]}
+    other = {"name": "jira", "type": "ucv-ext-jira", "properties": {"token": "planted", "odd": {"encrypted": "x"}}}
+    document = {"name": "s", "phases": [], "mine": {"encrypted": fake}, "more": deep, "integrations": [other]}
+    async with open_stores(path) as stores:
+        actor = Actor("", "t", Role.ADMIN)
+        async with stores.database.writing() as connection:
+            its_id = await stores.streams.insert(
+                connection, name="s", tenant_id="t", team=None, document=document, actor=actor, why="created"
+            )
+        assert await rotate(path, stores.database) == 4
+    async with open_stores(path) as stores:
+        found = await stores.streams.by_id(its_id)
+        assert found is not None
+        assert found.document == document
+
+
+async def test_a_lost_key_file_is_told_at_the_start_and_no_new_one_hides_it(tmp_path: Path) -> None:
+    path = tmp_path / "x.sqlite"
+    its_id = await filled(path)
+    kept = key_file(path).read_bytes()
+    key_file(path).unlink()
+    with pytest.raises(StoreError, match=r"2 secrets .* key file .* is missing") as told:
+        async with open_stores(path):
+            pass
+    assert "secrets forget" in told.value.hint
+    assert not key_file(path).exists()
+    key_file(path).write_bytes(Fernet.generate_key() + b"\n")
+    with pytest.raises(StoreError, match=r"2 secrets .* no key in .* encrypted them"):
+        async with open_stores(path):
+            pass
+    key_file(path).write_bytes(kept)
+    assert await secrets_of(path, its_id) == SECRETS
+
+
+async def test_secrets_whose_key_is_lost_for_good_are_forgotten_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "x.sqlite"
+    await filled(path)
+    assert await forget_secrets(path) == 0
+    key_file(path).unlink()
+    assert await forget_secrets(path) == 2
+    async with open_stores(path) as stores:
+        (found,) = await stores.integrations.all()
+        assert found.properties == {"baseUrl": "https://r.example"}

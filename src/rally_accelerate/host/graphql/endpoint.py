@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from rally_accelerate import __version__
+from rally_accelerate.errors import RallyAccelerateError, StoreError
 from rally_accelerate.host.access import Actor, Role
 from rally_accelerate.host.administration import Administration
 from rally_accelerate.host.callers import Known
@@ -26,6 +27,10 @@ from rally_accelerate.host.streams.importing import Importing
 
 log = logging.getLogger(__name__)
 
+#: Where the library tells every mistake of a caller with what the caller sent, which may be a secret: nowhere.
+ANSWERS = f"{__name__}.answers"
+logging.getLogger(ANSWERS).disabled = True
+
 CONTRACT = Path(__file__).parents[2] / "accelerate" / "contract.graphql"
 #: What only hosts know: fields of newer servers, and operations that the connector does not ask for.
 MORE = tuple(Path(__file__).parent / f"{name}.graphql" for name in ("newer", "plugins", "keys", "streams"))
@@ -35,7 +40,7 @@ MOST_BYTES = 10_000_000
 
 UPLOAD = "mutation uploadIssueData($data: IssueDataIn!) { uploadIssueData(data: $data) { result } }"
 
-FORBIDDEN, INTERNAL = "FORBIDDEN", "INTERNAL_SERVER_ERROR"
+FORBIDDEN, INTERNAL, UNSTORED = "FORBIDDEN", "INTERNAL_SERVER_ERROR", "NOT_STORED"
 
 
 class Endpoint:
@@ -121,13 +126,17 @@ class Endpoint:
                     context_value={"request": request, "actor": known.actor, "known": known},
                     query_parser=limits.parser,
                     error_formatter=_shown,
-                    logger=f"{__name__}.answers",
+                    logger=ANSWERS,
                 )
         except TimeoutError:
             # Not 200: whoever sends again on a busy server's answer should do so here.
             return _refused(f"the question took longer than {limits.SECONDS:g} seconds: ask for less", 503)
         found: dict[str, Any] = told
-        return found
+        unstored = [
+            each for each in found.get("errors") or () if (each.get("extensions") or {}).get("code") == UNSTORED
+        ]
+        # Not 200 either: a full disk is no fault of what was sent, and connectors would leave it out as if it were.
+        return _refused(unstored[0]["message"], 503) if unstored else found
 
 
 def _is_json(request: Request) -> bool:
@@ -181,5 +190,11 @@ def _shown(error: GraphQLError, debug: bool = False) -> dict[str, Any]:  # noqa:
     # What is wrong with the question itself has no path in the answer, also where a scalar says what.
     if error.path is None or error.original_error is None or isinstance(error.original_error, GraphQLError):
         return dict(error.formatted)
+    if isinstance(error.original_error, RallyAccelerateError):
+        # What a full disk or a colleague is the reason of is told as on the pages.
+        text = f"{error.original_error}. {error.original_error.hint}".strip()
+        log.warning("%s: %s", error.path[0] if error.path else "", text)
+        code = UNSTORED if isinstance(error.original_error, StoreError) else INTERNAL
+        return {"message": text, "path": error.path, "extensions": {"code": code}}
     log.error("a resolver failed", exc_info=error.original_error)
     return {"message": "internal error", "path": error.path, "extensions": {"code": INTERNAL}}

@@ -13,11 +13,13 @@ from rally_accelerate.config.receivers import endangered
 from rally_accelerate.errors import ConfigError
 from rally_accelerate.host.administration import Administration
 from rally_accelerate.host.graphql.limits import counted
+from rally_accelerate.host.graphql.scalars import LAST_MS
 from rally_accelerate.host.schedule import Schedule
 from rally_accelerate.host.store.executions import Execution
 from rally_accelerate.host.store.integrations import StoredIntegration
 from rally_accelerate.host.store.vault import MASK, masked
 from rally_accelerate.host.stores import Stores
+from rally_accelerate.host.wishes import NOTHING
 
 #: Tells an integration in the vendor's shape.
 Shown = Callable[[StoredIntegration | None], Awaitable[dict[str, Any] | None]]
@@ -125,24 +127,25 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         return True
 
     @mutation.field("updateScheduledEventStates")
-    async def event_states(_: Any, __: Any, integrationId: str, scheduledEventStates: Any) -> bool:
-        known = await _known(integrationId)
-        states = {name: dict(state) for name, state in known.event_states.items()}
+    async def event_states(_: Any, info: Any, integrationId: str, scheduledEventStates: Any) -> bool:
+        await _known(integrationId)
         counted(scheduledEventStates, "scheduledEventStates")
+        states: dict[str, dict[str, Any]] = {}
         for each in scheduledEventStates:
             given = {name: each[name] for name in ("deltaTime", "lastStartTime") if each.get(name) is not None}
-            states[each["eventName"]] = {**states.get(each["eventName"], {}), **given}
-        await stores.integrations.change(integrationId, {"event_states": states})
+            if not NOTHING <= given.get("deltaTime", NOTHING) <= LAST_MS:
+                raise GraphQLError("deltaTime must be -1, 0, or epoch milliseconds up to the year 9999")
+            states.setdefault(each["eventName"], {}).update(given)
+        await administration.write_event_states(info.context["actor"], integrationId, states)
         return True
 
     @mutation.field("updateIntegrationState")
     async def state(
-        _: Any, __: Any, integrationId: str, eventName: str, properties: Any = None
+        _: Any, info: Any, integrationId: str, eventName: str, properties: Any = None
     ) -> dict[str, Any] | None:
-        known = await _known(integrationId)
-        return await shown(
-            await stores.integrations.change(integrationId, {"state": {**(known.state or {}), eventName: properties}})
-        )
+        await _known(integrationId)
+        actor = info.context["actor"]
+        return await shown(await administration.write_state(actor, integrationId, eventName, properties))
 
     @mutation.field("bulkDataRemovalByIntegration")
     async def bulk_removal(_: Any, info: Any, integrationId: str) -> bool:

@@ -68,9 +68,18 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """A connection that sees one state of the data, whatever is written meanwhile."""
-        async with self._engine.connect() as connection:
-            yield connection
+        """A connection that sees one state of the data, whatever is written meanwhile.
+
+        Raises:
+            StoreError: The file is damaged, or its disk fails.
+        """
+        try:
+            async with self._engine.connect() as connection:
+                yield connection
+        except sa.exc.DatabaseError as error:
+            if hint := _hint(str(error.orig), otherwise=""):
+                raise StoreError(f"the database cannot be read: {error.orig}", hint=hint) from error
+            raise
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
@@ -85,7 +94,23 @@ class Database:
                 async with connection.begin():
                     yield connection
         except sa.exc.OperationalError as error:
-            raise StoreError(f"the database cannot be written: {error.orig}", hint="Free space on its disk.") from error
+            raise StoreError(f"the database cannot be written: {error.orig}", hint=_hint(str(error.orig))) from error
+
+
+#: What SQLite says, and what an operator can do about it.
+HINTS = {
+    "full": "Free space on its disk.",
+    "disk i/o": "Free space on its disk, and look whether the disk is sound.",
+    "readonly": "Make the file and its folder writable for the user that the host runs as.",
+    "unable to open": "Look whether the folder is still there, and writable for the user that the host runs as.",
+    "locked": "Another program holds the file: end it, and try again.",
+    "malformed": "The file is damaged: bring back your last backup of it, with its key file.",
+    "not a database": "The file is damaged: bring back your last backup of it, with its key file.",
+}
+
+
+def _hint(said: str, *, otherwise: str = "Look whether its disk is full, and its folder writable.") -> str:
+    return next((hint for words, hint in HINTS.items() if words in said.lower()), otherwise)
 
 
 def upgrade(url: str, *, to: str = "head") -> None:

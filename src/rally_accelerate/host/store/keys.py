@@ -2,13 +2,14 @@
 
 import hashlib
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from rally_accelerate.errors import ConfigError
+from rally_accelerate.errors import ConfigError, StoreError
 from rally_accelerate.host.access import Actor, Role
 from rally_accelerate.host.store.database import Database
 from rally_accelerate.host.store.tables import access_keys, users
@@ -90,9 +91,11 @@ class AccessKeys:
             return None
         now = ms(datetime.now(UTC))
         if row.last_used is None or now - row.last_used > MINUTE_MS:
-            async with self._database.writing() as connection:
-                this = access_keys.c.id == row.id
-                await connection.execute(sa.update(access_keys).where(this).values(last_used=now))
+            # On a full disk clients must still be able to read.
+            with suppress(StoreError):
+                async with self._database.writing() as connection:
+                    this = access_keys.c.id == row.id
+                    await connection.execute(sa.update(access_keys).where(this).values(last_used=now))
         if row.user_id is None:
             return Actor("", f"access key {row.name}", OWN_ROLE), row.id
         return Actor(row.user_id, row.user, Role.of(row.role)), row.id

@@ -1,23 +1,15 @@
 """Another key for the secrets: made, used for all of them, and only then are the old ones dropped."""
 
-import json
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import sqlalchemy as sa
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rally_accelerate.errors import StoreError
 from rally_accelerate.host.store.database import Database
-from rally_accelerate.host.store.tables import issue_contents, issue_history, issues, metadata
-from rally_accelerate.host.store.vault import MARK, key_file
-
-#: What others uploaded: nothing in there is a secret of ours, whatever it looks like.
-UPLOADED = {issues.name, issue_contents.name, issue_history.name}
+from rally_accelerate.host.store.sealed import every_secret
+from rally_accelerate.host.store.vault import key_file
 
 
 async def rotate(path: Path, database: Database) -> int:
@@ -40,10 +32,10 @@ async def rotate(path: Path, database: Database) -> int:
         rotating = MultiFernet([Fernet(key) for key in keys])
         _write(file, keys)
         async with database.writing() as connection:
-            count = await _every_secret(connection, lambda token: rotating.rotate(token.encode()).decode())
+            count = await every_secret(connection, lambda token: rotating.rotate(token.encode()).decode())
         alone = Fernet(new)
         async with database.reading() as connection:
-            await _every_secret(connection, lambda token: _readable(token, alone))
+            await every_secret(connection, lambda token: _readable(token, alone))
         # Copies of the old pages are in the log until it is written back.
         await database.settle()
         _write(file, [new])
@@ -56,39 +48,6 @@ async def rotate(path: Path, database: Database) -> int:
         raise StoreError(
             f"the secrets could not all be encrypted anew: {error}", hint="Nothing is lost; run the command again."
         ) from error
-    return count
-
-
-async def _every_secret(connection: AsyncConnection, change: Callable[[str], str]) -> int:
-    """Change every encrypted value of every table; how many there are."""
-    count = 0
-
-    def changed(value: Any) -> Any:
-        nonlocal count
-        match value:
-            case {"encrypted": str(token), **rest} if not rest:
-                count += 1
-                return {MARK: change(token)}
-            case dict():
-                return {name: changed(each) for name, each in value.items()}
-            case list():
-                return [changed(each) for each in value]
-            case _:
-                return value
-
-    for table in metadata.sorted_tables:
-        columns = [column for column in table.c if isinstance(column.type, sa.JSON)]
-        if table.name in UPLOADED or not columns:
-            continue
-        for column in columns:
-            holds = sa.cast(column, sa.Text).contains(f'"{MARK}"')
-            found = (await connection.execute(sa.select(*table.primary_key.columns, column).where(holds))).all()
-            for *identity, value in found:
-                after = changed(value)
-                if json.dumps(after) != json.dumps(value):
-                    pairs = zip(table.primary_key.columns, identity, strict=True)
-                    this = sa.and_(*(key == part for key, part in pairs))
-                    await connection.execute(sa.update(table).where(this).values({column: after}))
     return count
 
 

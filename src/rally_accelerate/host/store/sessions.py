@@ -2,11 +2,13 @@
 
 import hashlib
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
+from rally_accelerate.errors import Outdated, StoreError
 from rally_accelerate.host.store.database import Database
 from rally_accelerate.host.store.tables import sessions, users
 from rally_accelerate.host.store.users import User, user_of
@@ -40,13 +42,17 @@ class Sessions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def begin(self, user_id: str, *, address: str = "", agent: str = "") -> str:
+    async def begin(self, user_id: str, *, address: str = "", agent: str = "", proof: str = "") -> str:
         """A new session's token, in clear for the only time.
 
         Args:
             user_id: Who signed in.
             address: From which address.
             agent: With which program, as it calls itself.
+            proof: What was kept of the password that was given; empty when it was none.
+
+        Raises:
+            Outdated: The password has become another one meanwhile, or the user was removed or disabled.
         """
         token, now = secrets.token_urlsafe(32), ms(datetime.now(UTC))
         values = {
@@ -64,7 +70,13 @@ class Sessions:
             .order_by(sessions.c.last_seen.desc(), sessions.c.created.desc())
             .limit(MOST)
         )
+        able = (users.c.id == user_id) & users.c.disabled.is_(False)
+        if proof:
+            # Looking at a password takes a while: a change of it meanwhile has already ended the sessions.
+            able &= users.c.password == proof
         async with self._database.writing() as connection:
+            if (await connection.execute(sa.select(users.c.id).where(able))).first() is None:
+                raise Outdated("what proved who signs in does not any more")
             await connection.execute(sa.delete(sessions).where(~_alive(now)))
             await connection.execute(sa.insert(sessions).values(values))
             over = (sessions.c.user_id == user_id) & sessions.c.id.not_in(kept)
@@ -86,10 +98,12 @@ class Sessions:
         if row is None:
             return None
         if now - row.session_last_seen > MINUTE_MS:
-            async with self._database.writing() as connection:
-                this = sessions.c.id == row.session_id
-                await connection.execute(sa.update(sessions).where(this).values(last_seen=now))
-                await connection.execute(sa.update(users).where(users.c.id == row.id).values(last_seen=now))
+            # On a full disk people must still see what is wrong.
+            with suppress(StoreError):
+                async with self._database.writing() as connection:
+                    this = sessions.c.id == row.session_id
+                    await connection.execute(sa.update(sessions).where(this).values(last_seen=now))
+                    await connection.execute(sa.update(users).where(users.c.id == row.id).values(last_seen=now))
         return (
             Session(
                 id=row.session_id,

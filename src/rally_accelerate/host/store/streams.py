@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from rally_accelerate.errors import ConfigError, NotFound, Outdated, Problem
 from rally_accelerate.host.access import Actor
 from rally_accelerate.host.store.database import Database
+from rally_accelerate.host.store.sealed import each_setting
 from rally_accelerate.host.store.tables import value_stream_versions as versions
 from rally_accelerate.host.store.tables import value_streams
 from rally_accelerate.host.store.values import instant, ms, new_id
@@ -197,7 +198,7 @@ class ValueStreams:
             "actor_id": actor.id,
             "actor": actor.name,
             "why": why,
-            "document": _each(document, self._vault.sealed),
+            "document": each_setting(document, self._vault.sealed),
         }
         await connection.execute(sa.insert(versions).values(values))
 
@@ -214,7 +215,7 @@ class ValueStreams:
                 version=row.version,
                 created=instant(row.created),
                 last_update=instant(row.last_update),
-                document=_each(row.document, self._vault.opened),
+                document=each_setting(row.document, self._vault.opened),
             )
             for row in rows
         ]
@@ -228,7 +229,7 @@ class ValueStreams:
                 at=instant(row.instant),
                 actor=row.actor,
                 why=row.why,
-                document=_each(row.document, self._vault.opened),
+                document=each_setting(row.document, self._vault.opened),
             )
             for row in rows
         ]
@@ -237,12 +238,3 @@ class ValueStreams:
 def _whole() -> sa.Select[Any]:
     valid = (versions.c.stream_id == value_streams.c.id) & (versions.c.version == value_streams.c.version)
     return sa.select(value_streams, versions.c.document).join(versions, valid)
-
-
-def _each(document: Mapping[str, Any], treat: Any) -> dict[str, Any]:
-    """A document with the settings that its integrations hold sealed or opened."""
-    entries = [
-        {**entry, "properties": treat(entry["properties"])} if entry.get("properties") else entry
-        for entry in document.get("integrations") or ()
-    ]
-    return {**document, "integrations": entries} if "integrations" in document else dict(document)

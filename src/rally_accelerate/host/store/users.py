@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -39,6 +39,15 @@ class User:
     def actor(self) -> Actor:
         """The user as the one who asks."""
         return Actor(self.id, self.name, self.role)
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """Somebody who knows the password."""
+
+    user: User
+    #: What is kept of that password: once it is another one, this proves nothing any more.
+    kept: str = field(repr=False)
 
 
 class Users:
@@ -112,15 +121,22 @@ class Users:
 
     async def by_password(self, name: str, password: str) -> User | None:
         """Who has this name and this password, or None; a name that nobody has takes as long."""
+        found = await self.proven(name, password)
+        return None if found is None else found.user
+
+    async def proven(self, name: str, password: str) -> "Proven | None":
+        """As ``by_password``, with what proved it."""
         found = await self._row(name)
         if not await passwords.matches(password, "" if found is None else found.password) or found is None:
             return None
-        if passwords.outdated(found.password):
-            kept = await passwords.hashed(password)
+        kept: str = found.password
+        if passwords.outdated(kept):
+            anew = await passwords.hashed(password)
             async with self._database.writing() as connection:
-                same = (users.c.id == found.id) & (users.c.password == found.password)
-                await connection.execute(sa.update(users).where(same).values(password=kept))
-        return user_of(found)
+                same = (users.c.id == found.id) & (users.c.password == kept)
+                done = await connection.execute(sa.update(users).where(same).values(password=anew))
+            kept = anew if done.rowcount else kept
+        return Proven(user_of(found), kept)
 
     async def _row(self, name: str) -> Any:
         folded = unicodedata.normalize("NFKC", name.strip()).casefold()

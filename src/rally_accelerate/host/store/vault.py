@@ -57,7 +57,7 @@ class Vault:
         """Properties with every secure value encrypted."""
         return {
             # What only looks encrypted is encrypted as well: it must come back as it was, and not as a broken secret.
-            name: self._seal(value) if _is_secret(name, value) or _is_sealed(value) else value
+            name: self._seal(value) if _is_secret(name, value) or is_sealed(value) else value
             for name, value in properties.items()
         }
 
@@ -79,9 +79,15 @@ class Vault:
         return {MARK: self._fernet.encrypt(json.dumps(value).encode()).decode()}
 
     def _open(self, value: Any) -> Any:
-        if _is_sealed(value):
-            return json.loads(self._fernet.decrypt(value[MARK].encode()))
-        return value
+        return self.read(value[MARK]) if is_sealed(value) else value
+
+    def read(self, token: str) -> Any:
+        """The value of an encrypted text.
+
+        Raises:
+            InvalidToken: None of the keys encrypted it.
+        """
+        return json.loads(self._fernet.decrypt(token.encode()))
 
 
 def key_file(database: Path) -> Path:
@@ -106,7 +112,8 @@ def secret_values(properties: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _is_sealed(value: Any) -> bool:
+def is_sealed(value: Any) -> bool:
+    """Whether a value, where the vault encrypts, is encrypted."""
     return isinstance(value, dict) and set(value) == {MARK}
 
 

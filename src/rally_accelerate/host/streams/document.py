@@ -8,7 +8,7 @@ from typing import Any
 from rally_accelerate.config.load import LEVEL_KEYS
 from rally_accelerate.errors import ConfigError, Problem
 from rally_accelerate.host.streams.checks import kind_of
-from rally_accelerate.host.streams.jsontext import member
+from rally_accelerate.host.streams.jsontext import member, shortened
 from rally_accelerate.host.streams.keys import TABLES
 
 #: Keys that name stages.
@@ -37,7 +37,7 @@ def checked(document: Any) -> Examined:
     if found.problems:
         count = len(found.problems)
         text = "1 problem" if count == 1 else f"{count} problems"
-        raise ConfigError(f"the value stream has {text}", problems=found.problems)
+        raise ConfigError(f"the value stream has {text}", problems=shortened(found.problems))
     return found
 
 

@@ -1,7 +1,8 @@
 """From the text of a JSON file to its values, or to the places of its faults."""
 
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rally_accelerate.errors import ConfigError, Problem
@@ -9,6 +10,9 @@ from rally_accelerate.errors import ConfigError, Problem
 #: Larger files, and deeper ones, are no value stream that anybody wrote.
 MOST_CHARACTERS = 2_000_000
 DEEPEST = 60
+
+#: So many problems are listed.
+MOST_PROBLEMS = 200
 
 #: What every reader of JSON can hold: signed 64 bits.
 LARGEST_NUMBER = 2**63 - 1
@@ -44,8 +48,17 @@ def read(content: str | bytes) -> Any:
         raise _broken("", str(error)) from None
     problems = list(_faults(parsed, "", 0))
     if problems:
-        raise ConfigError(f"the file has {len(problems)} problem{'s' * (len(problems) > 1)}", problems=problems)
+        text = f"the file has {len(problems)} problem{'s' * (len(problems) > 1)}"
+        raise ConfigError(text, problems=shortened(problems))
     return _plain(parsed)
+
+
+def shortened(problems: Sequence[Problem]) -> list[Problem]:
+    """The first problems, as many as anybody reads, and how many more there are."""
+    more = len(problems) - MOST_PROBLEMS
+    if more <= 0:
+        return list(problems)
+    return [*problems[:MOST_PROBLEMS], Problem("", f"and {more:,} more problems; mend these first")]
 
 
 def _decoded(content: str | bytes) -> str:
@@ -79,8 +92,7 @@ def _explained(text: str, error: json.JSONDecodeError) -> str:
 def _pairs(pairs: list[tuple[str, Any]]) -> _Pairs:
     found = _Pairs(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        found.doubled = tuple(dict.fromkeys(name for name in names if names.count(name) > 1))
+        found.doubled = tuple(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
     return found
 
 

@@ -1,16 +1,22 @@
 """What every answer carries, and who may ask for anything at all; roles are the routes' own business (``routing``)."""
 
+import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import MutableHeaders
-from starlette.requests import HTTPConnection
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from rally_accelerate.errors import StoreError
 from rally_accelerate.host.callers import Callers, Known
+from rally_accelerate.host.web import faults
 from rally_accelerate.host.web.cookies import Cookie, host_name
+from rally_accelerate.host.web.faults import FAULT, REPORT, SlowBodyError, faulty, within
+
+log = logging.getLogger(__name__)
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -74,16 +80,29 @@ class Guard:
                 await send({"type": "websocket.close", "code": 1008})
             return
         path: str = scope["path"]
+        begun = False
 
         async def sending(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 headers = MutableHeaders(scope=message)
                 headers.update(HEADERS)
                 headers["Cache-Control"] = "max-age=3600" if path.startswith(OPEN_BELOW) else "no-store"
             await send(message)
 
-        answer = await self._refusal(HTTPConnection(scope), scope)
-        await (answer or self._app)(scope, receive, sending)
+        try:
+            answer = await self._refusal(HTTPConnection(scope), scope)
+            await (answer or self._app)(scope, within(receive, faults.BODY_SECONDS), sending)
+        except ClientDisconnect:
+            # Whoever asked has hung up: there is nobody to answer, and nothing to report.
+            log.debug("%s %s: hung up", scope["method"], path)
+        except Exception as error:
+            if begun:
+                # Half an answer cannot be taken back; that it is broken off tells that it is none.
+                raise
+            # Answered here, as what is outside knows nothing of the headers.
+            await _failed(error, scope)(scope, receive, sending)
 
     async def _refusal(self, request: HTTPConnection, scope: Scope) -> Response | None:
         path, method = scope["path"], scope["method"]
@@ -122,6 +141,22 @@ def _remember(scope: Scope, known: Known | None) -> None:
     state = scope.setdefault("state", {})
     state["known"] = known
     state["actor"] = known.actor if known else None
+
+
+def _failed(error: Exception, scope: Scope) -> Response:
+    """What is answered when an answer could not be made."""
+    request, api = Request(scope), scope["path"].startswith(API_BELOW)
+    match error:
+        case SlowBodyError():
+            # The rest of it may still come, and is no request of its own.
+            text = "the request took too long to arrive; send it again"
+            return PlainTextResponse(text, 408, headers={"Connection": "close"})
+        case StoreError():
+            log.error("%s %s: %s %s", scope["method"], scope["path"], error, error.hint)
+            return faulty(request, f"{str(error)[:1].upper()}{str(error)[1:]}.", error.hint, status=503, api=api)
+        case _:
+            log.error("%s %s failed by a fault of the program itself", scope["method"], scope["path"], exc_info=error)
+            return faulty(request, FAULT, REPORT, status=500, api=api)
 
 
 def _unknown(request: HTTPConnection, method: str) -> Response:

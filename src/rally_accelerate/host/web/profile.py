@@ -1,12 +1,13 @@
 """My profile: password, access keys, sessions."""
 
+from contextlib import suppress
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from rally_accelerate.errors import ConfigError
+from rally_accelerate.errors import ConfigError, Outdated
 from rally_accelerate.host import passwords
 from rally_accelerate.host.access import Role
 from rally_accelerate.host.signin import SignIn
@@ -73,7 +74,9 @@ class ProfilePages:
             user.actor, "changed the password", kind="user", object_id=user.id, name=user.name
         )
         answer = RedirectResponse("/profile?done=password", 303)
-        self._cookie.give(request, answer, await self._door.again(user, caller=caller_of(request, self._cookie)))
+        # Whoever was removed or disabled at this very moment has no session any more, and is asked to sign in.
+        with suppress(Outdated):
+            self._cookie.give(request, answer, await self._door.again(user, caller=caller_of(request, self._cookie)))
         return answer
 
     async def make_key(self, request: Request) -> Response:

@@ -1,0 +1,218 @@
+"""What goes wrong beneath the pages: the answer is a sentence with the guard's headers, and nothing is lost."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from starlette.types import Message
+
+from rally_accelerate.errors import Outdated, StoreError
+from rally_accelerate.host import schedule as schedule_module
+from rally_accelerate.host.signin import Caller, Refused
+from rally_accelerate.host.store.database import Database
+from rally_accelerate.host.store.issues import Issues
+from rally_accelerate.host.store.sessions import Sessions
+from rally_accelerate.host.web import faults
+from rally_accelerate.host.web.guard import HEADERS
+from support.asked import Asked
+from support.issues import item
+
+FULL = StoreError("the database cannot be written: database or disk is full", hint="Free space on its disk.")
+
+UPLOAD = "mutation ($data: IssueDataIn!) { uploadIssueData(data: $data) { result } }"
+
+
+@pytest.mark.parametrize("address", ["/issues", "/issues.json", "/sign-in"])
+async def test_a_fault_of_the_program_is_answered_with_every_header_and_no_detail(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, address: str
+) -> None:
+    async def failing(*_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError("planted detail")
+
+    monkeypatch.setattr(Sessions, "find", failing)
+    answer = await asked.http.get(address)
+    assert answer.status_code == 500
+    assert "planted" not in answer.text
+    assert "A fault in rally-accelerate itself." in answer.text
+    for name, value in HEADERS.items():
+        assert answer.headers[name] == value
+    assert answer.headers["cache-control"] == "no-store"
+    assert "planted detail" in caplog.text
+
+
+async def test_what_the_store_says_is_told_on_pages_and_to_clients(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*_: Any, **__: Any) -> Any:
+        raise FULL
+
+    monkeypatch.setattr(Issues, "take", full)
+    data = {"source": "Rally", "trackerId": "t", "tenantId": "x", "issues": [item(1)]}
+    told = await asked.graphql(UPLOAD, data=data)
+    # Not 200 with errors: a connector would take the issue for one that is refused, and leave it out for good.
+    assert told.status_code == 503
+    assert "disk is full. Free space" in told.json()["errors"][0]["message"]
+    monkeypatch.setattr(Sessions, "find", full)
+    page = await asked.http.get("/issues")
+    assert page.status_code == 503
+    assert "The database cannot be written: database or disk is full." in page.text
+    assert "Free space on its disk." in page.text
+    assert page.headers["content-security-policy"]
+
+
+async def test_people_and_clients_still_read_when_nothing_can_be_written(asked: Asked) -> None:
+    async with asked.host.stores.database.writing() as connection:
+        await connection.execute(sa.text("UPDATE sessions SET last_seen = last_seen - 120000"))
+    seen: list[str] = []
+
+    def failing(*_: Any) -> None:
+        seen.append("tried")
+        raise sqlite3.OperationalError("database or disk is full")
+
+    engine = asked.host.stores.database._engine.sync_engine
+    sa.event.listen(engine, "before_cursor_execute", lambda *given: failing() if "UPDATE" in given[2] else None)
+    assert (await asked.http.get("/issues")).status_code == 200
+    assert (await asked.graphql("{ productVersion }")).status_code == 200
+    assert len(seen) >= 1
+
+
+async def test_the_schedule_outlives_a_look_that_fails(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(schedule_module, "LOOK_SECONDS", 0.0)
+    looked = asyncio.Event()
+    failures = 3
+
+    async def all_of_them() -> list[Any]:
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
+            raise FULL
+        looked.set()
+        return []
+
+    monkeypatch.setattr(asked.host.stores.integrations, "all", all_of_them)
+    asked.host.start_schedule()
+    await asyncio.wait_for(looked.wait(), 10)
+    assert caplog.text.count("the schedule cannot see what is due") == 1
+
+
+async def test_a_password_that_changes_while_the_old_one_is_looked_at_lets_nobody_in(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stores = asked.host.stores
+    user, password = await stores.users.add("ada", (await stores.users.all())[0].role)
+    proven = await stores.users.proven("ada", password)
+    assert proven is not None
+    await stores.users.set_password(user.id, "another long password", temporary=False)
+    with pytest.raises(Outdated):
+        await stores.sessions.begin(user.id, proof=proven.kept)
+
+    async def late(*_: Any) -> Any:
+        return proven
+
+    monkeypatch.setattr(stores.users.__class__, "proven", late)
+    outcome = await asked.host.door.with_password("ada", password, caller=Caller(address="1.2.3.4", agent="b"))
+    assert isinstance(outcome, Refused)
+    assert await stores.sessions.of(user.id) == []
+
+
+async def test_a_body_that_never_ends_is_given_up(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faults, "BODY_SECONDS", 0.05)
+
+    async def dripping() -> AsyncIterator[bytes]:
+        while True:
+            yield b"a"
+            await asyncio.sleep(0.01)
+
+    answer = await asked.http.post("/sign-in", content=dripping())
+    assert answer.status_code == 408
+
+
+async def test_receiving_ends_in_time_and_then_waits_for_the_hang_up_as_long_as_it_takes() -> None:
+    async def never() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    with pytest.raises(faults.SlowBodyError):
+        await faults.within(never, 0.01)()
+
+    async def whole() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    receiving = faults.within(whole, 0.0001)
+    await receiving()
+    await asyncio.sleep(timedelta(milliseconds=5).total_seconds())
+    assert (await receiving())["type"] == "http.request"
+
+
+async def test_a_damaged_file_is_told_as_such(asked: Asked) -> None:
+    database: Database = asked.host.stores.database
+    with pytest.raises(StoreError, match="disk image is malformed") as told:
+        async with database.reading():
+            raise sa.exc.DatabaseError("", {}, sqlite3.DatabaseError("database disk image is malformed"))
+    assert "backup" in told.value.hint
+    with pytest.raises(sa.exc.OperationalError):
+        async with database.reading() as connection:
+            await connection.execute(sa.text("SELECT nothing FROM nowhere"))
+
+
+async def test_what_a_connector_writes_is_noted_but_not_each_time(asked: Asked) -> None:
+    host = asked.host
+    properties = {"baseUrl": "http://127.0.0.1:9", "apiKey": "planted", "ucvAccessKey": "k"}
+    its_id = await host.add_integration(
+        {"name": "r", "tenant_id": "t", "type": "ucv-ext-rally", "properties": properties}
+    )
+    again = {"name": "r", "tenant_id": "t", "type": "ucv-ext-rally", "properties": {**properties, "apiKey": "other"}}
+    assert await host.add_integration(again) == its_id
+    assert await host.add_integration(again) == its_id
+    await host.switch_off("r", "t")
+    state = """mutation ($id: ID!, $p: JSON) {
+        updateIntegrationState(integrationId: $id, eventName: "e", properties: $p) { state } }"""
+    for number in range(3):
+        await asked.data(state, id=its_id, p={"cursor": number})
+    wish = """mutation ($id: ID!, $at: Float) { updateScheduledEventStates(
+        integrationId: $id, scheduledEventStates: [{eventName: "e", deltaTime: $at}]) }"""
+    for at in (5.0, 5.0, -1.0):
+        await asked.data(wish, id=its_id, at=at)
+    refused = (await asked.graphql(wish, id=its_id, at=1e300)).json()
+    assert "year 9999" in refused["errors"][0]["message"]
+    entries = await host.stores.audit.latest()
+    told = [(each.actor, each.action) for each in reversed(entries) if each.object_id == its_id]
+    assert told == [
+        ("rally-accelerate", "added"),
+        ("rally-accelerate", "edited"),
+        ("rally-accelerate", "disabled"),
+        ("admin", "wrote the state of"),
+        ("admin", "wrote event states of"),
+        ("admin", "wrote event states of"),
+    ]
+    assert "planted" not in str(entries)
+    assert "other" not in str([each.detail for each in entries])
+
+
+async def test_what_a_caller_sends_wrongly_is_not_in_the_log(asked: Asked, caplog: pytest.LogCaptureFixture) -> None:
+    add = "mutation ($i: AddIntegrationInput!) { addIntegration(input: $i) { _id } }"
+    refused = await asked.graphql(add, i={"name": 1, "properties": {"apiKey": "planted-secret"}})
+    assert refused.json()["errors"]
+    assert "planted-secret" not in caplog.text
+
+
+async def test_whoever_hangs_up_in_the_middle_is_no_fault(asked: Asked, caplog: pytest.LogCaptureFixture) -> None:
+    messages: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        messages.append(message)
+
+    headers = [(b"host", b"127.0.0.1"), (b"content-length", b"9")]
+    scope = {"type": "http", "method": "POST", "path": "/sign-in", "headers": headers, "query_string": b""}
+    await asked.host.app()({**scope, "http_version": "1.1", "scheme": "http", "root_path": ""}, receive, send)
+    assert messages == []
+    assert "fault" not in caplog.text
