@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from rally_accelerate.dql.matches import matches
 from rally_accelerate.dql.tree import Comparison, Operator, Value
+from rally_accelerate.host.store.members import of_numbers
 from rally_accelerate.host.store.tables import issue_contents, issue_history, issues
 
 #: Kibibytes of pages that each connection keeps in memory, and bytes of the file that are read without a copy.
@@ -34,6 +35,7 @@ def prepare(connection: Any, _: Any = None) -> None:
     """Make a new connection what the store expects of it."""
     by_hand(connection)
     connection.create_function("dql_asked", 4, _is_asked, deterministic=True)
+    connection.create_function("members", 2, _members, deterministic=True)
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")
@@ -115,6 +117,21 @@ def _is_asked(written: str, now: str, content: str, past: str | None) -> bool:
     if past is not None:
         issue["history"] = [{"timestamp": instant, "content": change} for instant, change in orjson.loads(past)]
     return matches(_read(written), issue, now=datetime.fromisoformat(now))
+
+
+def members(connection: sa.Connection, query: sa.Select[Any], size: int) -> bytes:
+    """The set of the numbers that a query finds in its first column; made where SQLite works, not on the loop."""
+    number = query.subquery().c[0]
+    found = connection.execute(sa.select(sa.func.members(sa.func.json_group_array(number), size))).scalar_one()
+    return bytes(found)
+
+
+def _members(numbers: str, size: int) -> bytes:
+    try:
+        return of_numbers(orjson.loads(numbers), size)
+    except IndexError:
+        # What was uploaded after somebody else's removal: whoever asks began before it.
+        return of_numbers((number for number in orjson.loads(numbers) if number < size), size)
 
 
 def add_words(connection: sa.Connection, words: Iterable[tuple[int, str]]) -> None:
