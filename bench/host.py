@@ -30,7 +30,7 @@ BUILD = Path(__file__).parent.parent / "build"
 UPLOAD = 1_000
 
 #: How often each page is asked for. Every time it is another one: what is kept of an answer must not help.
-TIMES = 40
+TIMES = 12
 
 #: The beginnings of the names of the pages that are measured during uploads as well.
 BESIDE = (

@@ -146,13 +146,15 @@ class _Asking:
 
     def _alone(self, leaf: Comparison, numbers: Sequence[int], size: int) -> bytes:
         """Those of some issues that are like this, asked one by one."""
-        column = sql.column_of(leaf, NUMBERS)
-        here = (
-            sqlite.asked(leaf, now=self._now)
-            if column is None
-            else sql.condition(leaf, self._known(leaf), now=self._now)
-        )
-        query = sa.select(issues.c.number).where(sqlite.among(issues.c.number, numbers), here)
+        known = self._known(leaf)
+        search = sql.search(leaf, known, now=self._now)
+        if search is not None and leaf.operator in {Operator.EQUAL, Operator.AMONG}:
+            # The index leads to the facts of each of them.
+            query = search.where(sqlite.among(facts.c.issue, numbers))
+        else:
+            is_told = sql.column_of(leaf, NUMBERS) is not None
+            here = sql.condition(leaf, known, now=self._now) if is_told else sqlite.asked(leaf, now=self._now)
+            query = sa.select(issues.c.number).where(sqlite.among(issues.c.number, numbers), here)
         return sqlite.members(self._connection, query, size)
 
     def _anew(self, leaf: Comparison, size: int) -> bytes:
