@@ -214,8 +214,8 @@ async def families(host: Host, http: httpx2.AsyncClient, count: int) -> dict[str
         "an execution, log as text": lambda number: f"/executions/{runs[number % len(runs)]}/log.txt",
     }
     for path in sorted({str(getattr(route, "path", "")) for route in host.app().routes}):
-        # Addresses without anything in them: lists, settings, profile, users, the audit log; also as JSON. All issues as
-        # one file take as long as the file is large.
+        # Addresses without anything in them: lists, settings, profile, users, the audit log; also as JSON. All issues
+        # as one file take as long as the file is large.
         if (
             path
             and "{" not in path
