@@ -6,7 +6,7 @@ The condition is written in SQL that SQLite and PostgreSQL share; texts must be 
 order, collation "C" of PostgreSQL).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -74,6 +74,47 @@ def has_age(query: Query) -> bool:
     return any(value.age is not None for leaf in _leaves(query) for value in leaf.values)
 
 
+def is_slow(query: Query, numbers: Container[str]) -> bool:
+    """Whether ``matches`` must be asked of every issue.
+
+    Args:
+        query: A query.
+        numbers: The folded paths of numbers in columns.
+    """
+    return any(
+        leaf.item == "issue" and not _in_column(leaf, numbers) and not _is_told(leaf, _path(leaf))
+        for leaf in _leaves(query)
+    )
+
+
+def column_of(leaf: Comparison, numbers: Mapping[str, sa.ColumnElement[Any]]) -> sa.ColumnElement[Any] | None:
+    """The column that answers a comparison, if one does."""
+    return numbers[".".join(_path(leaf))] if _in_column(leaf, numbers) else None
+
+
+def search(leaf: Comparison, known: Known, *, now: datetime) -> sa.Select[Any] | None:
+    """The issues of a comparison that one search among the facts tells, some of them several times; else None."""
+    path = _path(leaf)
+    if leaf.item != "issue" or leaf.operator is Operator.UNEQUAL or _in_column(leaf, known.numbers):
+        return None
+    is_length = path[-1] == COUNT and len(path) > 1
+    is_odd = any(".".join(path[:length]) in known.odd for length in _upto(path))
+    its_id = known.ids.get(".".join(path))
+    if is_length or is_odd or its_id is None or not _is_told(leaf, path):
+        return None
+    return sa.select(known.facts.c.issue).where(known.facts.c.name == its_id, _of_fact(leaf, known, now))
+
+
+def _in_column(leaf: Comparison, numbers: Container[str]) -> bool:
+    path = _path(leaf)
+    is_length = path[-1] == COUNT and len(path) > 1
+    return (
+        ".".join(path) in numbers
+        and leaf.operator is not Operator.CONTAINS
+        and (not is_length or leaf.path[-1] == COUNT)
+    )
+
+
 def _leaves(query: Query) -> Iterator[Comparison]:
     match query:
         case Both(operands) | Either(operands):
@@ -100,8 +141,8 @@ def _compared(leaf: Comparison, known: Known, now: datetime) -> Condition:
         return sa.false()
     path = _path(leaf)
     is_length = path[-1] == COUNT and len(path) > 1
-    column = known.numbers.get(".".join(path)) if not is_length or leaf.path[-1] == COUNT else None
-    if column is not None and leaf.operator is not Operator.CONTAINS:
+    column = column_of(leaf, known.numbers)
+    if column is not None:
         return _of_column(leaf, column, now)
     if not _is_told(leaf, path):
         return known.asked(leaf)
@@ -139,18 +180,21 @@ def _of_facts(leaf: Comparison, path: tuple[str, ...], known: Known, now: dateti
     its_id = known.ids.get(".".join(path))
     if its_id is None:
         return sa.false()
+    return _some(known, known.facts.c.name == its_id, _of_fact(leaf, known, now))
+
+
+def _of_fact(leaf: Comparison, known: Known, now: datetime) -> Condition:
     its = known.facts.c
     match leaf.operator:
         case Operator.EQUAL | Operator.AMONG:
-            where = _equal(leaf.values, its)
+            return _equal(leaf.values, its)
         case Operator.CONTAINS:
             folded = leaf.values[0].text.casefold()
-            where = sa.and_(
+            return sa.and_(
                 its.kind.in_([kind.value for kind in _HOLDING]), its.folded.contains(folded, autoescape=True)
             )
         case operator:
-            where = _ordered(operator, leaf.values[0], its, now)
-    return _some(known, its.name == its_id, where)
+            return _ordered(operator, leaf.values[0], its, now)
 
 
 def _equal(values: tuple[Value, ...], its: Any) -> Condition:

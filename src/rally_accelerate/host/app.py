@@ -99,9 +99,13 @@ class Host:
             # every 700 objects, and through all that a program is made of, takes a third of its time.
             gc.freeze()
             gc.set_threshold(*GARBAGE_THRESHOLDS)
+            # The first page that counts issues need not wait for it, or less.
+            warming = asyncio.create_task(stores.search.warm())
             try:
                 yield host
             finally:
+                warming.cancel()
+                await asyncio.gather(warming, return_exceptions=True)
                 await host.trials.close()
                 await host.schedule.close()
                 await host.boards.close()

@@ -14,7 +14,9 @@ from rally_accelerate.dql.matches import matches
 from rally_accelerate.dql.parse import parse
 from rally_accelerate.dql.tree import Both, Either, Negated, Query
 from rally_accelerate.host.store import sqlite
-from rally_accelerate.host.store.search import matching
+from rally_accelerate.host.store.answers import Answers
+from rally_accelerate.host.store.marks import mark
+from rally_accelerate.host.store.members import numbers_of, of_numbers
 from rally_accelerate.host.store.tables import issue_contents, issues, metadata
 from rally_accelerate.host.store.uploads import prepared, write
 from support.issues import item
@@ -165,6 +167,20 @@ def engine() -> Iterator[sa.Engine]:
     made.dispose()
 
 
+def matching(connection: sa.Connection, query: Query, *, now: datetime, answers: Answers | None = None) -> set[int]:
+    """The numbers of all issues that match a query."""
+    numbers = connection.execute(sa.select(issues.c.number)).scalars().all()
+    everything = of_numbers(numbers, max(numbers, default=0) + 1)
+    seen = mark(connection)
+    return set(numbers_of((answers or Answers()).matching(connection, query, everything, mark=seen, now=now)))
+
+
+def called(connection: sa.Connection) -> dict[int, str]:
+    """The ids of all issues by their numbers."""
+    rows = connection.execute(sa.select(issues.c.number, issues.c.external_id)).all()
+    return {row.number: row.external_id for row in rows}
+
+
 def found_and_meant(connection: sa.Connection, query: Query, history: dict[str, Any]) -> tuple[set[str], set[str]]:
     """The issues that SQL finds, and those that are meant, by their ids."""
     rows = connection.execute(
@@ -219,6 +235,43 @@ def test_nothing_of_an_older_upload_is_found_after_a_newer_one(
         alone = connection.exec_driver_sql("SELECT count(*) FROM facts").scalar_one()
         connection.rollback()
     assert len(facts) == alone
+
+
+@settings(QUICK, max_examples=100)
+@given(
+    st.lists(st.lists(FIELDS, min_size=1, max_size=3), min_size=2, max_size=3),
+    st.lists(QUERIES, min_size=1, max_size=4),
+)
+def test_what_is_kept_of_an_answer_follows_the_uploads(
+    engine: sa.Engine, uploads: list[list[dict[str, Any]]], queries: list[Query]
+) -> None:
+    answers = Answers()
+    there: dict[str, dict[str, Any]] = {}
+    with engine.connect() as connection:
+        for first, given in enumerate(uploads):
+            # Each upload changes issues of the one before, and brings one more.
+            items = [{**item(first + number), **more} for number, more in enumerate(given)]
+            there |= {each["_id"]: each for each in items}
+            write(connection, "t", prepared(items, source="R", tenant_id="n", tracker_id="t", uploaded=1))
+            names = called(connection)
+            for query in queries:
+                found = {names[number] for number in matching(connection, query, now=NOW, answers=answers)}
+                assert found == {key for key, each in there.items() if matches(query, each, now=NOW)}, query
+        connection.rollback()
+
+
+@pytest.mark.parametrize("few", [0, 10_000])
+def test_what_facts_do_not_tell_is_asked_of_the_issues_that_are_left(
+    engine: sa.Engine, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr("rally_accelerate.host.store.answers.FEW", few)
+    items = [item(number, status=status, description="one two") for number, status in enumerate(("A", "B", "A"))]
+    query = parse("issue.description contains 'e tw' and issue.status = A")
+    with engine.connect() as connection:
+        write(connection, "t", prepared(items, source="R", tenant_id="n", tracker_id="t", uploaded=1))
+        names = called(connection)
+        assert {names[number] for number in matching(connection, query, now=NOW)} == {"0", "2"}
+        connection.rollback()
 
 
 @pytest.mark.parametrize(

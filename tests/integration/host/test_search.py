@@ -265,3 +265,23 @@ async def test_an_issue_that_loses_its_values_is_found_by_none_of_them(search: S
         Wanted(queries=(parse("issue.labels = blue or issue.priority = high or issue.storyPoints = 3"),)),
     ):
         assert await search.count(wanted, now=NOW) == 0
+
+
+async def test_numbers_that_are_given_again_after_a_removal_are_of_other_issues(tmp_path: Path) -> None:
+    database = await Database.open(tmp_path / "x.sqlite")
+    store, search = Issues(database), Search(database)
+    wanted = Wanted(queries=(parse("issue.owner = ann"),))
+
+    async def upload(tracker: str, *owners: str) -> None:
+        items = [item(number, owner=owner) for number, owner in enumerate(owners)]
+        await store.take(source="R", tracker_id=tracker, tenant_id="n", items=items)
+
+    await upload("a", "Ann", "Bob")
+    await upload("b", "Ann", "Ann", "Bob")
+    assert await search.count(wanted, now=NOW) == 3
+    await store.remove("b")
+    assert await search.count(wanted, now=NOW) == 1
+    await upload("c", "Bob", "Bob", "Ann", "Ann")
+    assert await search.count(wanted, now=NOW) == 3
+    assert await search.count(Wanted(queries=(parse("issue.owner != ann"),)), now=NOW) == 3
+    await database.close()

@@ -1,5 +1,7 @@
 """The store keeps what it promises: one issue once, uploads whole, restarts, readers that never wait."""
 
+import asyncio
+import threading
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from rally_accelerate.errors import StoreError
 from rally_accelerate.host.app import Host
 from rally_accelerate.host.store.database import Database
 from rally_accelerate.host.store.issues import Issues
-from rally_accelerate.host.store.tables import issue_history, issues, metadata
+from rally_accelerate.host.store.tables import fact_names, issue_history, issues, metadata
 from rally_accelerate.host.store.vault import Vault
 from support.issues import change, item
 
@@ -49,6 +51,49 @@ async def test_readers_see_one_state_and_do_not_wait_while_somebody_writes(tmp_p
         # Inside the open transaction of the writer: another connection still reads, and sees the state before it.
         assert await store.counts() == {"t": 1}
     assert await store.counts() == {}
+    await database.close()
+
+
+async def test_the_loop_answers_while_an_upload_is_written(tmp_path: Path) -> None:
+    database = await Database.open(tmp_path / "x.sqlite")
+    begun, answered = threading.Event(), threading.Event()
+
+    def write(connection: sa.Connection) -> bool:
+        connection.execute(sa.insert(fact_names).values(name="new"))
+        begun.set()
+        return answered.wait(30)
+
+    writing = asyncio.create_task(database.written(write))
+    await asyncio.to_thread(begun.wait, 30)
+    async with database.reading() as connection:
+        assert (await connection.execute(sa.select(fact_names))).all() == []
+    answered.set()
+    assert await writing
+    async with database.reading() as connection:
+        assert [row.name for row in await connection.execute(sa.select(fact_names))] == ["new"]
+    await database.close()
+
+
+async def test_who_no_longer_waits_for_a_write_leaves_the_turn_only_when_it_is_done(tmp_path: Path) -> None:
+    database = await Database.open(tmp_path / "x.sqlite")
+    begun, go_on = threading.Event(), threading.Event()
+
+    def write(connection: sa.Connection) -> None:
+        begun.set()
+        go_on.wait(30)
+        connection.execute(sa.insert(fact_names).values(name="first"))
+
+    writing = asyncio.create_task(database.written(write))
+    await asyncio.to_thread(begun.wait, 30)
+    writing.cancel()
+    second = asyncio.create_task(
+        database.written(lambda connection: [row.name for row in connection.execute(sa.select(fact_names))])
+    )
+    await asyncio.sleep(0)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    assert await second == ["first"]
     await database.close()
 
 

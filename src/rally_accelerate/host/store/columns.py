@@ -9,7 +9,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import compress, repeat
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 import sqlalchemy as sa
@@ -18,6 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from rally_accelerate.host.store import marks
 from rally_accelerate.host.store.members import both
 from rally_accelerate.host.store.tables import issues
+
+T = TypeVar("T")
 
 #: Facets of one value, and of several, by the columns that hold them.
 SINGLE = {"tenant": "tenant_id", "tracker": "tracker_id"} | {
@@ -140,14 +142,32 @@ class Columns:
         """Every issue."""
         return bytes(self._members)
 
-    def having(self, members: bytes, field: str, wanted: Iterable[str]) -> bytes:
-        """The issues of a set that have one of some values in a field."""
-        return both(members, self.of[field].having(wanted))
+    @property
+    def removals(self) -> int:
+        """The mark of the removals: after one, numbers may be given again."""
+        return self._removals
 
-    def mean_since(self, members: bytes) -> float | None:
+    async def having(self, members: bytes, field: str, wanted: Iterable[str]) -> bytes:
+        """The issues of a set that have one of some values in a field."""
+        return both(members, await self._beside(self.of[field].having, wanted))
+
+    async def counts(self, field: str, members: bytes) -> Counter[str]:
+        """How many issues of a set have each value of a field."""
+        return await self._beside(self.of[field].counts, members)
+
+    async def mean_since(self, members: bytes) -> float | None:
         """When the issues of a set came into their status, on average."""
-        count = members.count(1)
-        return sum(compress(self.since, members)) / count if count else None
+        return await self._beside(_mean, self.since, members)
+
+    async def _beside(self, count: Callable[..., T], *given: Any) -> T:
+        """Go through a column in a thread, while others are answered; none changes meanwhile."""
+        async with self._refreshing:
+            return await asyncio.to_thread(count, *given)
+
+
+def _mean(numbers: Iterable[int], members: bytes) -> float | None:
+    count = members.count(1)
+    return sum(compress(numbers, members)) / count if count else None
 
 
 def _one(held: str) -> tuple[str, ...]:

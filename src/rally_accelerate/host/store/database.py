@@ -1,9 +1,10 @@
 """The database file: opened, brought up to date, read by many, written by one."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 import orjson
 import sqlalchemy as sa
@@ -15,6 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from rally_accelerate.errors import StoreError
 from rally_accelerate.host.store import sqlite
 
+T = TypeVar("T")
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 #: How long a writer waits for another process's transaction, in seconds.
@@ -24,8 +27,10 @@ BUSY_SECONDS = 30
 class Database:
     """One SQLite file. Writers take turns; readers never wait for them (write-ahead log)."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, at_once: sa.Engine) -> None:
         self._engine = engine
+        #: For long work with little waiting, in a thread of its own.
+        self._at_once = at_once
         self._writing = asyncio.Lock()
 
     @classmethod
@@ -44,18 +49,22 @@ class Database:
                 f"the database {path} cannot be used: {reason}",
                 hint="Choose another file with --database, or repair its folder's rights.",
             ) from error
-        engine = create_async_engine(
-            f"sqlite+aiosqlite:///{path}",
-            connect_args={"timeout": BUSY_SECONDS},
-            json_serializer=sqlite.to_json,
-            json_deserializer=orjson.loads,
-        )
-        sa.event.listen(engine.sync_engine, "connect", sqlite.prepare)
-        sa.event.listen(engine.sync_engine, "begin", sqlite.begin)
-        return cls(engine)
+        like: dict[str, Any] = {
+            "connect_args": {"timeout": BUSY_SECONDS},
+            "json_serializer": sqlite.to_json,
+            "json_deserializer": orjson.loads,
+        }
+        engine = create_async_engine(f"sqlite+aiosqlite:///{path}", **like)
+        at_once = sa.create_engine(f"sqlite:///{path}", **like)
+        for each in (engine.sync_engine, at_once):
+            sa.event.listen(each, "connect", sqlite.prepare)
+            sa.event.listen(each, "begin", sqlite.begin)
+        return cls(engine, at_once)
 
     async def close(self) -> None:
         """Close every connection."""
+        async with self._writing:
+            self._at_once.dispose()
         await self._engine.dispose()
 
     async def settle(self) -> None:
@@ -111,6 +120,30 @@ HINTS = {
 
 def _hint(said: str, *, otherwise: str = "Look whether its disk is full, and its folder writable.") -> str:
     return next((hint for words, hint in HINTS.items() if words in said.lower()), otherwise)
+
+    async def written(self, write: Callable[[sa.Connection], T]) -> T:
+        """What a function makes that writes much, in a transaction and a thread: pages are answered meanwhile.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
+        try:
+            async with self._writing:
+                # A thread cannot be stopped; the next writer waits for it, also where nobody waits for this one.
+                task = asyncio.ensure_future(asyncio.to_thread(self._written, write))
+                try:
+                    return await asyncio.shield(task)
+                except asyncio.CancelledError:
+                    await asyncio.wait([task])
+                    raise
+        except sa.exc.OperationalError as error:
+            raise StoreError(f"the database cannot be written: {error.orig}", hint="Free space on its disk.") from error
+
+    def _written(self, write: Callable[[sa.Connection], T]) -> T:
+        with self._at_once.connect() as connection:
+            connection.execution_options(writes=True)
+            with connection.begin():
+                return write(connection)
 
 
 def upgrade(url: str, *, to: str = "head") -> None:

@@ -67,8 +67,7 @@ class Issues:
             execution_id=execution_id or None,
             uploaded=now,
         )
-        async with self._database.writing() as connection:
-            await connection.run_sync(write, tracker_id, upload)
+        await self._database.written(lambda connection: write(connection, tracker_id, upload))
 
     async def one(self, tracker_id: str, external_id: str) -> StoredIssue | None:
         """One issue, or None."""
@@ -108,8 +107,7 @@ class Issues:
         """Remove everything that an integration brought; in parts, so that no other writer waits long."""
         more = True
         while more:
-            async with self._database.writing() as connection:
-                more = await connection.run_sync(remove, tracker_id, most=REMOVED_AT_ONCE)
+            more = await self._database.written(lambda connection: remove(connection, tracker_id, most=REMOVED_AT_ONCE))
 
     async def _found(self, query: sa.Select[Any]) -> list[StoredIssue]:
         async with self._database.reading() as connection:

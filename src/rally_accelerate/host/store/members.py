@@ -27,6 +27,23 @@ def both(one: bytes, other: bytes) -> bytes:
     return together.to_bytes(size, "little")
 
 
+def one_of(one: bytes, other: bytes) -> bytes:
+    """What is in one of two sets, or in both."""
+    size = max(len(one), len(other))
+    return (int.from_bytes(one, "little") | int.from_bytes(other, "little")).to_bytes(size, "little")
+
+
+def except_for(members: bytes, other: bytes) -> bytes:
+    """What is in a set and not in the other."""
+    whole = int.from_bytes(members, "little")
+    return (whole ^ (whole & int.from_bytes(other, "little"))).to_bytes(len(members), "little")
+
+
+def longer(members: bytes, size: int) -> bytes:
+    """The set with room for the numbers below a size."""
+    return members if len(members) >= size else members.ljust(size, b"\0")
+
+
 def numbers_of(members: bytes) -> Iterable[int]:
     """The numbers in a set, rising."""
     return compress(range(len(members)), members)

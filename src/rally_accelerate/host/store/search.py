@@ -10,14 +10,14 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rally_accelerate.dql import sql
-from rally_accelerate.dql.facts import Kind
 from rally_accelerate.dql.tree import Query
 from rally_accelerate.host.store import marks, sqlite
+from rally_accelerate.host.store.answers import Answers
 from rally_accelerate.host.store.columns import Columns
 from rally_accelerate.host.store.database import Database
-from rally_accelerate.host.store.members import Kept, both, of_numbers
+from rally_accelerate.host.store.members import Kept, both
 from rally_accelerate.host.store.pages import Order, Place, picked
-from rally_accelerate.host.store.tables import fact_names, facts, issues
+from rally_accelerate.host.store.tables import issues
 from rally_accelerate.host.store.values import ms
 from rally_accelerate.host.store.words import asked_words
 
@@ -132,9 +132,6 @@ _FIELDS = {
     "label": "labels",
 }
 
-#: Names looked up at once: SQLite before 3.32 allowed 999 parameters in one statement.
-NAMES_AT_ONCE = 900
-
 
 class Search:
     """Searches the issues of one host.
@@ -146,6 +143,7 @@ class Search:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._columns = Columns()
+        self._answers = Answers()
         self._kept = Kept()
 
     async def page(
@@ -195,7 +193,7 @@ class Search:
             key = ("facet", field, most, members)
             values = self._kept.get(mark, key)
             if values is None:
-                counted = self._columns.of[field].counts(members).items()
+                counted = (await self._columns.counts(field, members)).items()
                 values = sorted(counted, key=lambda each: (-each[1], each[0]))[:most]
                 self._kept.put(mark, key, values)
             found[field] = list(values)
@@ -208,8 +206,13 @@ class Search:
             _, members = await self._members(connection, wanted, now)
             places = await picked(connection, members, order, limit=most)
             rows = await _rows(connection, [place.number for place in places])
-        since = self._columns.mean_since(members)
+        since = await self._columns.mean_since(members)
         return Stage(members.count(1), None if since is None else ms(now) - since, rows)
+
+    async def warm(self) -> None:
+        """Read what searches begin with, so that the first of them need not."""
+        async with self._database.reading() as connection:
+            await self._columns.refresh(connection)
 
     async def change_mark(self) -> int:
         """Rises with every upload and every removal: what was computed under it may be kept until it does."""
@@ -229,65 +232,34 @@ class Search:
     async def _found(self, connection: AsyncConnection, wanted: Wanted, mark: int, now: datetime) -> bytes:
         members = self._columns.members
         if wanted.tenant_id:
-            members = self._columns.having(members, "tenant", [wanted.tenant_id])
+            members = await self._columns.having(members, "tenant", [wanted.tenant_id])
         for field, name in _FIELDS.items():
             if values := getattr(wanted, name):
-                members = self._columns.having(members, field, values)
+                members = await self._columns.having(members, field, values)
         if wanted.text.strip():
             members = both(members, await self._saying(connection, wanted.text, mark, len(members)))
         for query in wanted.queries:
-            members = both(members, await self._matching(connection, query, mark, len(members), now))
+            members = await self._matching(connection, query, members, mark=mark, now=now)
         return members
 
     async def _saying(self, connection: AsyncConnection, text: str, mark: int, size: int) -> bytes:
         words = tuple(asked_words(text))
         key = ("words", words)
-        found = self._kept.get(mark, key)
-        if found is None:
-            numbers = await connection.run_sync(_told, sqlite.with_words(words)) if words else ()
-            found = of_numbers(numbers, size)
-            self._kept.put(mark, key, found)
+        kept: bytes | None = self._kept.get(mark, key)
+        if kept is not None:
+            return kept
+        found = bytes(size)
+        if words:
+            found = await connection.run_sync(sqlite.members, sqlite.with_words(words), size)
+        self._kept.put(mark, key, found)
         return found
 
-    async def _matching(self, connection: AsyncConnection, query: Query, mark: int, size: int, now: datetime) -> bytes:
-        key = ("query", query, now if sql.has_age(query) else None)
-        found = self._kept.get(mark, key)
-        if found is None:
-            found = of_numbers(await connection.run_sync(matching, query, now=now), size)
-            self._kept.put(mark, key, found)
-        return found
-
-
-def matching(connection: sa.Connection, query: Query, *, now: datetime) -> Sequence[int]:
-    """The numbers of the issues that match a query."""
-    wanted = sorted(sql.names(query))
-    ids: dict[str, int] = {}
-    for start in range(0, len(wanted), NAMES_AT_ONCE):
-        some = fact_names.c.name.in_(wanted[start : start + NAMES_AT_ONCE])
-        ids |= {row.name: row.id for row in connection.execute(sa.select(fact_names).where(some))}
-    its_odd = facts.c.name.in_(ids.values()) & (facts.c.folded == "") & (facts.c.kind == Kind.ODD.value)
-    odd = set(connection.execute(sa.select(facts.c.name).where(its_odd).distinct()).scalars()) if ids else set()
-    known = sql.Known(
-        issue=issues.c.number,
-        facts=facts,
-        ids=ids,
-        odd=frozenset(name for name, its_id in ids.items() if its_id in odd),
-        numbers={
-            "created": issues.c.created,
-            "lastupdate": issues.c.last_update,
-            "storypoints": issues.c.story_points,
-            "history.count": issues.c.changes,
-        },
-        asked=lambda leaf: sqlite.asked(leaf, now=now),
-    )
-    return _told(connection, sa.select(issues.c.number).where(sql.condition(query, known, now=now)))
-
-
-def _told(connection: sa.Connection, query: sa.Select[Any]) -> Sequence[int]:
-    """The numbers that a query finds: hundreds of thousands come fastest as one text."""
-    number = query.subquery().c.number
-    text = connection.execute(sa.select(sa.func.aggregate_strings(sa.cast(number, sa.Text), ","))).scalar_one()
-    return list(map(int, text.split(","))) if text else ()
+    async def _matching(
+        self, connection: AsyncConnection, query: Query, among: bytes, *, mark: int, now: datetime
+    ) -> bytes:
+        return await connection.run_sync(
+            self._answers.matching, query, among, mark=mark, removals=self._columns.removals, now=now
+        )
 
 
 async def _called(connection: AsyncConnection, text: str) -> Sequence[int]:

@@ -14,6 +14,8 @@ import sqlalchemy as sa
 
 from rally_accelerate.dql.matches import matches
 from rally_accelerate.dql.tree import Comparison, Operator, Value
+from rally_accelerate.host.store.members import of_numbers
+from rally_accelerate.host.store.needles import cannot_hold, needle
 from rally_accelerate.host.store.tables import issue_contents, issue_history, issues
 
 #: Kibibytes of pages that each connection keeps in memory, and bytes of the file that are read without a copy.
@@ -34,6 +36,7 @@ def prepare(connection: Any, _: Any = None) -> None:
     """Make a new connection what the store expects of it."""
     by_hand(connection)
     connection.create_function("dql_asked", 4, _is_asked, deterministic=True)
+    connection.create_function("members", 2, _members, deterministic=True)
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")
@@ -63,7 +66,7 @@ def to_json(value: Any) -> str:
 
 def asked(leaf: Comparison, *, now: datetime) -> sa.ColumnElement[bool]:
     """Whether ``matches`` says that an issue is like this."""
-    content = sa.select(sa.type_coerce(issue_contents.c.content, sa.Text)).where(
+    content = sa.select(sa.cast(sa.type_coerce(issue_contents.c.content, sa.Text), sa.LargeBinary)).where(
         issue_contents.c.number == issues.c.number
     )
     past: sa.ColumnElement[Any] = sa.null()
@@ -92,6 +95,13 @@ def _written(leaf: Comparison) -> str:
 
 
 @lru_cache(maxsize=256)
+def _sought(written: str) -> bytes:
+    """What the JSON of an issue must hold for a comparison to be true; empty where that cannot be told."""
+    leaf = _read(written)
+    return needle(leaf.values[0].text) if leaf.operator is Operator.CONTAINS else b""
+
+
+@lru_cache(maxsize=256)
 def _read(written: str) -> Comparison:
     path, operator, values = orjson.loads(written)
     return Comparison(
@@ -110,11 +120,28 @@ def _read(written: str) -> Comparison:
     )
 
 
-def _is_asked(written: str, now: str, content: str, past: str | None) -> bool:
+def _is_asked(written: str, now: str, content: bytes, past: str | None) -> bool:
+    if past is None and (sought := _sought(written)) and cannot_hold(content, sought):
+        return False
     issue = orjson.loads(content)
     if past is not None:
         issue["history"] = [{"timestamp": instant, "content": change} for instant, change in orjson.loads(past)]
     return matches(_read(written), issue, now=datetime.fromisoformat(now))
+
+
+def members(connection: sa.Connection, query: sa.Select[Any], size: int) -> bytes:
+    """The set of the numbers that a query finds in its first column; made where SQLite works, not on the loop."""
+    number = query.subquery().c[0]
+    found = connection.execute(sa.select(sa.func.members(sa.func.json_group_array(number), size))).scalar_one()
+    return bytes(found)
+
+
+def _members(numbers: str, size: int) -> bytes:
+    try:
+        return of_numbers(orjson.loads(numbers), size)
+    except IndexError:
+        # What was uploaded after somebody else's removal: whoever asks began before it.
+        return of_numbers((number for number in orjson.loads(numbers) if number < size), size)
 
 
 def add_words(connection: sa.Connection, words: Iterable[tuple[int, str]]) -> None:

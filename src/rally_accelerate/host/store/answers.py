@@ -1,0 +1,188 @@
+"""Which issues match a query: a set for each comparison, joined as the query joins them.
+
+The set of a comparison is kept while issues change: only those that were uploaded since are looked at again. So a stage
+of a map and a filter share what they have in common, and an upload does not make everything be counted anew.
+"""
+
+from collections import OrderedDict
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from rally_accelerate.dql import sql
+from rally_accelerate.dql.facts import Kind
+from rally_accelerate.dql.tree import Both, Comparison, Either, Negated, Operator, Query
+from rally_accelerate.host.store import sqlite
+from rally_accelerate.host.store.members import both, except_for, longer, numbers_of, one_of
+from rally_accelerate.host.store.tables import fact_names, facts, issues
+
+#: Sets of comparisons that are kept: of 200,000 issues each takes 200 kB.
+MOST_KEPT = 150
+
+#: So many issues are sooner looked at one by one than found among all.
+FEW = 10_000
+
+#: Names looked up at once: SQLite before 3.32 allowed 999 parameters in one statement.
+NAMES_AT_ONCE = 900
+
+#: Their numbers stand in columns: by folded path.
+NUMBERS = {
+    "created": issues.c.created,
+    "lastupdate": issues.c.last_update,
+    "storypoints": issues.c.story_points,
+    "history.count": issues.c.changes,
+}
+
+
+class Answers:
+    """Answers queries about the issues of one host."""
+
+    def __init__(self) -> None:
+        self._removals = 0
+        #: By comparison: the mark at which it was found, and the set.
+        self._kept: OrderedDict[Hashable, tuple[int, bytes]] = OrderedDict()
+
+    def matching(
+        self, connection: sa.Connection, query: Query, among: bytes, *, mark: int, removals: int = 0, now: datetime
+    ) -> bytes:
+        """The issues of a set that match a query.
+
+        Args:
+            connection: What it sees is searched.
+            query: From ``dql.parse``.
+            among: The set.
+            mark: Of the issues, as the connection sees it.
+            removals: The mark of removals, likewise: numbers may be given again after one.
+            now: Ages in the query are counted from here; aware.
+        """
+        if removals > self._removals:
+            self._removals = removals
+            self._kept.clear()
+        return _Asking(self, connection, mark, removals, now).found(query, among)
+
+    def kept(self, key: Hashable) -> tuple[int, bytes] | None:
+        """What was found last for a comparison, and at which mark."""
+        if key in self._kept:
+            self._kept.move_to_end(key)
+        return self._kept.get(key)
+
+    def keep(self, key: Hashable, found: bytes, *, mark: int, removals: int) -> None:
+        """Keep the set of a comparison, unless a newer one is there."""
+        if removals != self._removals or (key in self._kept and self._kept[key][0] > mark):
+            return
+        self._kept[key] = (mark, found)
+        while len(self._kept) > MOST_KEPT:
+            self._kept.popitem(last=False)
+
+
+class _Asking:
+    """One question."""
+
+    def __init__(self, answers: Answers, connection: sa.Connection, mark: int, removals: int, now: datetime) -> None:
+        self._answers = answers
+        self._connection = connection
+        self._mark = mark
+        self._removals = removals
+        self._now = now
+        self._changed: dict[int, Sequence[int]] = {}
+
+    def found(self, query: Query, among: bytes) -> bytes:
+        match query:
+            case Both(operands):
+                # What is asked of issues one by one comes last: few may be left.
+                for operand in sorted(operands, key=_is_slow):
+                    among = both(among, self.found(operand, among))
+                return among
+            case Either(operands):
+                found = bytes(len(among))
+                for operand in sorted(operands, key=_is_slow):
+                    found = one_of(found, self.found(operand, except_for(among, found)))
+                return found
+            case Negated(operand):
+                return except_for(among, self.found(operand, among))
+            case Comparison(operator=Operator.UNEQUAL):
+                return except_for(among, self.found(replace(query, operator=Operator.EQUAL), among))
+            case Comparison():
+                return both(among, longer(self._compared(query, among), len(among)))
+
+    def _compared(self, leaf: Comparison, among: bytes) -> bytes:
+        if sql.has_age(leaf):
+            return self._anew(leaf, len(among))
+        key = (leaf.item, leaf.path, leaf.operator, leaf.values)
+        kept = self._answers.kept(key)
+        if kept is None:
+            if _is_slow(leaf) and among.count(1) <= FEW:
+                return self._alone(leaf, tuple(numbers_of(among)), len(among))
+            found = self._anew(leaf, len(among))
+        else:
+            since, found = kept
+            if since >= self._mark:
+                return found
+            changed = self._changed_since(since)
+            if len(changed) > FEW:
+                found = self._anew(leaf, len(among))
+            else:
+                found = self._renewed(leaf, found, changed, len(among))
+        self._answers.keep(key, found, mark=self._mark, removals=self._removals)
+        return found
+
+    def _renewed(self, leaf: Comparison, found: bytes, changed: Sequence[int], size: int) -> bytes:
+        """A set with the issues that were uploaded since it was found."""
+        renewed = bytearray(longer(found, size))
+        matching = self._alone(leaf, changed, size)
+        for number in changed:
+            if number < size:
+                renewed[number] = matching[number]
+        return bytes(renewed)
+
+    def _changed_since(self, mark: int) -> Sequence[int]:
+        if mark not in self._changed:
+            query = sa.select(issues.c.number).where(issues.c.mark > mark).limit(FEW + 1)
+            self._changed[mark] = self._connection.execute(query).scalars().all()
+        return self._changed[mark]
+
+    def _alone(self, leaf: Comparison, numbers: Sequence[int], size: int) -> bytes:
+        """Those of some issues that are like this, asked one by one."""
+        known = self._known(leaf)
+        search = sql.search(leaf, known, now=self._now)
+        if search is not None and leaf.operator in {Operator.EQUAL, Operator.AMONG}:
+            # The index leads to the facts of each of them.
+            query = search.where(sqlite.among(facts.c.issue, numbers))
+        else:
+            is_told = sql.column_of(leaf, NUMBERS) is not None
+            here = sql.condition(leaf, known, now=self._now) if is_told else sqlite.asked(leaf, now=self._now)
+            query = sa.select(issues.c.number).where(sqlite.among(issues.c.number, numbers), here)
+        return sqlite.members(self._connection, query, size)
+
+    def _anew(self, leaf: Comparison, size: int) -> bytes:
+        known = self._known(leaf)
+        query = sql.search(leaf, known, now=self._now)
+        if query is None:
+            query = sa.select(issues.c.number).where(sql.condition(leaf, known, now=self._now))
+        return sqlite.members(self._connection, query, size)
+
+    def _known(self, leaf: Comparison) -> sql.Known:
+        wanted = sorted(sql.names(leaf))
+        ids: dict[str, int] = {}
+        for start in range(0, len(wanted), NAMES_AT_ONCE):
+            some = fact_names.c.name.in_(wanted[start : start + NAMES_AT_ONCE])
+            ids |= {row.name: row.id for row in self._connection.execute(sa.select(fact_names).where(some))}
+        its_odd = facts.c.name.in_(ids.values()) & (facts.c.folded == "") & (facts.c.kind == Kind.ODD.value)
+        odd: set[Any] = set()
+        if ids:
+            odd = set(self._connection.execute(sa.select(facts.c.name).where(its_odd).distinct()).scalars())
+        return sql.Known(
+            issue=issues.c.number,
+            facts=facts,
+            ids=ids,
+            odd=frozenset(name for name, its_id in ids.items() if its_id in odd),
+            numbers=NUMBERS,
+            asked=lambda leaf: sqlite.asked(leaf, now=self._now),
+        )
+
+
+def _is_slow(query: Query) -> bool:
+    return sql.is_slow(query, NUMBERS)

@@ -1,0 +1,34 @@
+"""Pure: whether JSON can hold a text at all, told without reading it: most of many long texts are passed over so."""
+
+import re
+import sys
+
+#: Written in JSON as they are. Numbers have no letter but the e, and may be written otherwise than they are read.
+_PLAIN = re.compile(r"[a-z0-9 _-]*[a-df-z][a-z0-9 _-]*")
+
+#: Other characters that fold to something with a letter of ASCII in it, such as the long s and ligatures.
+_FOLDING = tuple(
+    chr(code).encode()
+    for code in range(0x80, sys.maxunicode + 1)
+    if not 0xD800 <= code <= 0xDFFF and any(each.isascii() for each in chr(code).casefold())  # noqa: PLR2004 - Unicode
+)
+
+_ASCII = bytes(range(0x80))
+
+
+def needle(text: str) -> bytes:
+    """What to look for where a value must contain a text whatever its case; empty where that cannot be told."""
+    folded = text.casefold()
+    return folded.encode() if _PLAIN.fullmatch(folded) else b""
+
+
+def cannot_hold(content: bytes, sought: bytes) -> bool:
+    """Whether no value in a JSON text contains something; False says nothing."""
+    if sought in content.lower():
+        return False
+    if b"\\u" in content:
+        return False
+    if content.isascii():
+        return True
+    others = content.translate(None, _ASCII)
+    return not any(each in others for each in _FOLDING)
