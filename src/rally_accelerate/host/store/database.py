@@ -105,22 +105,6 @@ class Database:
         except sa.exc.OperationalError as error:
             raise StoreError(f"the database cannot be written: {error.orig}", hint=_hint(str(error.orig))) from error
 
-
-#: What SQLite says, and what an operator can do about it.
-HINTS = {
-    "full": "Free space on its disk.",
-    "disk i/o": "Free space on its disk, and look whether the disk is sound.",
-    "readonly": "Make the file and its folder writable for the user that the host runs as.",
-    "unable to open": "Look whether the folder is still there, and writable for the user that the host runs as.",
-    "locked": "Another program holds the file: end it, and try again.",
-    "malformed": "The file is damaged: bring back your last backup of it, with its key file.",
-    "not a database": "The file is damaged: bring back your last backup of it, with its key file.",
-}
-
-
-def _hint(said: str, *, otherwise: str = "Look whether its disk is full, and its folder writable.") -> str:
-    return next((hint for words, hint in HINTS.items() if words in said.lower()), otherwise)
-
     async def written(self, write: Callable[[sa.Connection], T]) -> T:
         """What a function makes that writes much, in a transaction and a thread: pages are answered meanwhile.
 
@@ -137,13 +121,29 @@ def _hint(said: str, *, otherwise: str = "Look whether its disk is full, and its
                     await asyncio.wait([task])
                     raise
         except sa.exc.OperationalError as error:
-            raise StoreError(f"the database cannot be written: {error.orig}", hint="Free space on its disk.") from error
+            raise StoreError(f"the database cannot be written: {error.orig}", hint=_hint(str(error.orig))) from error
 
     def _written(self, write: Callable[[sa.Connection], T]) -> T:
         with self._at_once.connect() as connection:
             connection.execution_options(writes=True)
             with connection.begin():
                 return write(connection)
+
+
+#: What SQLite says, and what an operator can do about it.
+HINTS = {
+    "full": "Free space on its disk.",
+    "disk i/o": "Free space on its disk, and look whether the disk is sound.",
+    "readonly": "Make the file and its folder writable for the user that the host runs as.",
+    "unable to open": "Look whether the folder is still there, and writable for the user that the host runs as.",
+    "locked": "Another program holds the file: end it, and try again.",
+    "malformed": "The file is damaged: bring back your last backup of it, with its key file.",
+    "not a database": "The file is damaged: bring back your last backup of it, with its key file.",
+}
+
+
+def _hint(said: str, *, otherwise: str = "Look whether its disk is full, and its folder writable.") -> str:
+    return next((hint for words, hint in HINTS.items() if words in said.lower()), otherwise)
 
 
 def upgrade(url: str, *, to: str = "head") -> None:
