@@ -1,6 +1,7 @@
 """What goes wrong beneath the pages: the answer is a sentence with the guard's headers, and nothing is lost."""
 
 import asyncio
+import logging.config
 import sqlite3
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from starlette.types import Message
+from uvicorn.config import LOGGING_CONFIG
 
 from rally_accelerate.errors import Outdated, StoreError
 from rally_accelerate.host import schedule as schedule_module
@@ -196,6 +198,8 @@ async def test_what_a_connector_writes_is_noted_but_not_each_time(asked: Asked) 
 
 
 async def test_what_a_caller_sends_wrongly_is_not_in_the_log(asked: Asked, caplog: pytest.LogCaptureFixture) -> None:
+    # What a server of pages does at its start.
+    logging.config.dictConfig(LOGGING_CONFIG)
     add = "mutation ($i: AddIntegrationInput!) { addIntegration(input: $i) { _id } }"
     refused = await asked.graphql(add, i={"name": 1, "properties": {"apiKey": "planted-secret"}})
     assert refused.json()["errors"]

@@ -27,9 +27,9 @@ from rally_accelerate.host.streams.importing import Importing
 
 log = logging.getLogger(__name__)
 
-#: Where the library tells every mistake of a caller with what the caller sent, which may be a secret: nowhere.
-ANSWERS = f"{__name__}.answers"
-logging.getLogger(ANSWERS).disabled = True
+#: Where the library tells every mistake of a caller with what the caller sent, which may be a secret: nowhere. It is no
+#: logger of the process, as servers switch those on again when they set up their own.
+NOWHERE = logging.Logger("nowhere", logging.CRITICAL + 1)
 
 CONTRACT = Path(__file__).parents[2] / "accelerate" / "contract.graphql"
 #: What only hosts know: fields of newer servers, and operations that the connector does not ask for.
@@ -126,7 +126,7 @@ class Endpoint:
                     context_value={"request": request, "actor": known.actor, "known": known},
                     query_parser=limits.parser,
                     error_formatter=_shown,
-                    logger=ANSWERS,
+                    logger=NOWHERE,
                 )
         except TimeoutError:
             # Not 200: whoever sends again on a busy server's answer should do so here.
