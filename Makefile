@@ -18,7 +18,7 @@ VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' src/rally_accelerate/_
 # A variable of the caller's shell must not lead pip or python into another environment.
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 
-.PHONY: help demo test lint format bench lock image image-rootfs clean
+.PHONY: help demo test lint format bench screenshots lock image image-rootfs clean
 
 help: ## Show what can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ format: $(VENV)/dev.ready ## Bring the code into shape
 
 bench: $(VENV)/dev.ready ## Measure speed, requests and memory into bench/RESULTS.md
 	$(BIN)/python bench/run.py
+
+screenshots: $(VENV)/dev.ready ## Take pictures of the host's pages into docs/images (needs Chromium)
+	$(BIN)/python docs/make_screenshots.py
 
 image: ## Build the plug-in's container image (needs docker or podman)
 	@engine=$$(command -v docker || command -v podman) || \

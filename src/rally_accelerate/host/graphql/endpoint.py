@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 #: Where the library tells every mistake of a caller with what the caller sent, which may be a secret: nowhere. It is no
 #: logger of the process, as servers switch those on again when they set up their own.
-NOWHERE = logging.Logger("nowhere", logging.CRITICAL + 1)
+NOWHERE = logging.Logger("nowhere", logging.CRITICAL + 1)  # noqa: LOG001 - see above
 
 CONTRACT = Path(__file__).parents[2] / "accelerate" / "contract.graphql"
 #: What only hosts know: fields of newer servers, and operations that the connector does not ask for.
