@@ -159,13 +159,15 @@ async def families(host: Host, http: httpx2.AsyncClient, count: int) -> dict[str
             owner=PEOPLE[number],
             project=PROJECTS[number % 60],
         ),
-        "issues, a filter that many pass": lambda number: listed(status=STATUSES[number % 6], label=LABELS[number]),
+        "issues, a filter that many pass": lambda number: listed(
+            status=STATUSES[number % 6], label=LABELS[number % len(LABELS)]
+        ),
         "issues, words": lambda number: listed(text=f"{WORDS[number]} {WORDS[number + 40][:4]}"),
         "issues, one word that many have": lambda number: listed(text=WORDS[number]),
         "issues, an id": lambda number: listed(text=f"us{number * 97}"),
         "issues, common query": lambda number: listed(dql=common(number)),
         "issues, query that most match": lambda number: listed(
-            dql=f"issue.status != '{STATUSES[number % 6]}' and issue.labels != '{LABELS[number]}'"
+            dql=f"issue.status != '{STATUSES[number % 6]}' and issue.labels != '{LABELS[number % len(LABELS)]}'"
         ),
         "issues, query on rawIssue": lambda number: listed(dql=raw(number)),
         "issues as JSON": lambda number: "/issues.json?" + urlencode({"limit": 50, "dql": common(number + 50)}),
