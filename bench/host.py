@@ -130,6 +130,11 @@ async def built(host: Host, count: int) -> None:
                 await host.stores.executions.end(run, outcome="complete", report=account)
 
 
+def nth(choices: Sequence[str], number: int) -> str:
+    """One of them, round and round."""
+    return choices[number % len(choices)]
+
+
 async def families(host: Host, http: httpx2.AsyncClient, count: int) -> dict[str, Address]:
     """The pages that exist, each with its addresses."""
     integrations = [one.id for one in await host.stores.integrations.all()]
@@ -144,8 +149,8 @@ async def families(host: Host, http: httpx2.AsyncClient, count: int) -> dict[str
 
     def common(number: int) -> str:
         return (
-            f"issue.status in ('{STATUSES[number % 6]}', '{STATUSES[(number + 2) % 6]}') and issue.type != Task "
-            f"and issue.owner = '{PEOPLE[number % len(PEOPLE)]}' and issue.created < {300 + number}d"
+            f"issue.status in ('{nth(STATUSES, number)}', '{nth(STATUSES, (number + 2))}') and issue.type != Task "
+            f"and issue.owner = '{nth(PEOPLE, number)}' and issue.created < {300 + number}d"
         )
 
     def raw(number: int) -> str:
@@ -154,20 +159,20 @@ async def families(host: Host, http: httpx2.AsyncClient, count: int) -> dict[str
     found: dict[str, Address] = {
         "issues, all of them": lambda number: listed(sort=("-updated", "status", "-points", "name")[number % 4]),
         "issues, filters": lambda number: listed(
-            type=TYPES[number % 5],
-            status=[STATUSES[number % 6], STATUSES[(number + 1) % 6]],
-            owner=PEOPLE[number],
-            project=PROJECTS[number % 60],
+            type=nth(TYPES, number),
+            status=[nth(STATUSES, number), nth(STATUSES, (number + 1))],
+            owner=nth(PEOPLE, number),
+            project=nth(PROJECTS, number),
         ),
         "issues, a filter that many pass": lambda number: listed(
-            status=STATUSES[number % 6], label=LABELS[number % len(LABELS)]
+            status=nth(STATUSES, number), label=nth(LABELS, number)
         ),
-        "issues, words": lambda number: listed(text=f"{WORDS[number]} {WORDS[number + 40][:4]}"),
-        "issues, one word that many have": lambda number: listed(text=WORDS[number]),
+        "issues, words": lambda number: listed(text=f"{nth(WORDS, number)} {nth(WORDS, number + 40)[:4]}"),
+        "issues, one word that many have": lambda number: listed(text=nth(WORDS, number)),
         "issues, an id": lambda number: listed(text=f"us{number * 97}"),
         "issues, common query": lambda number: listed(dql=common(number)),
         "issues, query that most match": lambda number: listed(
-            dql=f"issue.status != '{STATUSES[number % 6]}' and issue.labels != '{LABELS[number % len(LABELS)]}'"
+            dql=f"issue.status != '{nth(STATUSES, number)}' and issue.labels != '{nth(LABELS, number)}'"
         ),
         "issues, query on rawIssue": lambda number: listed(dql=raw(number)),
         "issues as JSON": lambda number: "/issues.json?" + urlencode({"limit": 50, "dql": common(number + 50)}),
@@ -187,18 +192,18 @@ async def families(host: Host, http: httpx2.AsyncClient, count: int) -> dict[str
     its = "/settings/integrations"
     found |= {
         "CSV of a person's issues, the whole file": lambda number: (
-            "/issues.csv?" + urlencode({"owner": PEOPLE[number]})
+            "/issues.csv?" + urlencode({"owner": nth(PEOPLE, number)})
         ),
         "issues, text in descriptions": lambda number: listed(
-            dql=f"issue.description contains '{WORDS[number]} {WORDS[number + 9][:3]}'"
+            dql=f"issue.description contains '{nth(WORDS, number)} {nth(WORDS, number + 9)[:3]}'"
         ),
         "value stream, map": stream,
         "value stream, map with a filter": lambda number: stream(
-            number, types=TYPES[number % 5], projects=PROJECTS[number]
+            number, types=nth(TYPES, number), projects=nth(PROJECTS, number)
         ),
-        "value stream, map with a query": lambda number: stream(number, dql=f"issue.owner != '{PEOPLE[number]}'"),
-        "value stream, map with words": lambda number: stream(number, text=WORDS[number]),
-        "value stream, map of 30 days": lambda number: stream(number, time="DAY30", types=TYPES[number % 5]),
+        "value stream, map with a query": lambda number: stream(number, dql=f"issue.owner != '{nth(PEOPLE, number)}'"),
+        "value stream, map with words": lambda number: stream(number, text=nth(WORDS, number)),
+        "value stream, map of 30 days": lambda number: stream(number, time="DAY30", types=nth(TYPES, number)),
         "value stream, map as JSON": lambda number: stream(number).replace("?", ".json?"),
         "value stream, a stage": lambda number: stream(number, f"/stages/{number % 6 + 1}"),
         "value stream, an item's card": dot,
@@ -245,7 +250,7 @@ def _always(path: str) -> Address:
 async def _stream(http: httpx2.AsyncClient, number: int) -> str:
     """A value stream with a stage for each status."""
     stages = [{"name": status, "query": f"issue.status = '{status}'"} for status in STATUSES]
-    query = f"issue.project.name != '{PROJECTS[number]}'"
+    query = f"issue.project.name != '{nth(PROJECTS, number)}'"
     workflow = {
         "query": query,
         "phases": [{"name": "Plan", "stages": stages[:2]}, {"name": "Do", "stages": stages[2:]}],

@@ -163,9 +163,9 @@ def main() -> None:
     parser.add_argument("--issues", type=int, default=200_000, help="issues in the embedded host; 0 leaves it out")
     arguments = parser.parse_args()
     rows = [*measure(arguments.items, arguments.runs), *start_up()]
+    hosted = host.measure(arguments.issues) if arguments.issues else []
     if arguments.large:
         rows += large(arguments.large)
-    hosted = host.measure(arguments.issues) if arguments.issues else []
     width = max(len(label) for label, _ in rows)
     for label, value in rows:
         print(f"{label:<{width}}  {value}")
