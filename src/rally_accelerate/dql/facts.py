@@ -16,8 +16,11 @@ from typing import Any, NamedTuple
 
 from rally_accelerate.dql.matches import COUNT, as_milliseconds, as_number
 
-#: Longer texts are no facts: whoever asks for them is answered by ``matches``.
+#: Longer texts stand apart: no index of them would help, and all facts would be larger by them.
 LONGEST = 200
+
+#: Texts that stand apart whatever their length.
+APART = frozenset({"description", "url", "comments.comment"})
 
 #: Deeper values, and those of more facts than this, are not taken apart.
 DEEPEST = 8
@@ -26,8 +29,11 @@ MOST = 400
 #: Beyond it floating-point numbers, which databases compare, cannot tell integers apart.
 LARGEST = 2**53
 
-#: Long texts that are never facts; of lists among them only the length is.
-UNTOLD = frozenset({"description", "url", "comments", "history"})
+#: What is never told: the store keeps the history in a table of its own.
+UNTOLD = "history"
+
+#: A list of which the length and the texts are told.
+COMMENTS = "comments"
 
 #: Numbers that the store has columns of its own for.
 NUMBERS = frozenset({"created", "lastupdate", "storypoints"})
@@ -58,6 +64,8 @@ class Kind(IntEnum):
     NUMBERED = 6
     #: A text without a character, which is no value but not missing either.
     EMPTY = 7
+    #: A text that is no number and no instant, and stands apart; once more without its characters, to say that it does.
+    APART = 8
 
 
 class Fact(NamedTuple):
@@ -90,8 +98,10 @@ def facts(item: Mapping[str, Any]) -> set[Fact]:
 def is_told(path: tuple[str, ...]) -> bool:
     """Whether facts answer questions about a path of folded names."""
     top, *rest = path
-    if top in UNTOLD or top in NUMBERS:
+    if top == UNTOLD or top in NUMBERS:
         return False
+    if top == COMMENTS:
+        return rest in ([COUNT], ["comment"])
     return not (rest and top in MEMBERS and rest[0] != COUNT and rest[0] not in MEMBERS[top])
 
 
@@ -103,12 +113,11 @@ def number_texts(value: float) -> tuple[str, ...]:
 
 
 def _top(name: str, value: Any) -> set[Fact]:
-    if name in NUMBERS:
+    if name == UNTOLD or name in NUMBERS:
         return set()
-    if name in UNTOLD:
-        if name == "history" or isinstance(value, str):
-            return set()
-        return set(_length(name, value)) if isinstance(value, list | tuple) else {Fact(name, Kind.ODD)}
+    if name == COMMENTS:
+        walked = _walk(name, value, 0, frozenset({"comment"}))
+        return {fact for fact in walked if fact.name != name or fact.kind is Kind.ODD}
     if name in OBJECTS and not isinstance(value, Mapping):
         return {Fact(name, Kind.ODD)}
     found: dict[tuple[str, str, Kind], Fact] = {}
@@ -135,11 +144,11 @@ def _walk(name: str, held: Any, depth: int, members: frozenset[str] | None) -> I
             if isinstance(each, Mapping):
                 yield from _object(name, each, depth, members)
             else:
-                yield _scalar(name, each)
+                yield from _scalar(name, each)
     elif isinstance(held, Mapping):
         yield from _object(name, held, depth, members)
     elif held is not None:
-        yield _scalar(name, held)
+        yield from _scalar(name, held)
 
 
 def _opened(held: Any) -> Iterator[Any]:
@@ -193,17 +202,26 @@ def _itself(name: str, held: Mapping[str, Any]) -> Iterator[Fact]:
                 yield Fact(name, Kind.ODD)
 
 
-def _scalar(name: str, held: Any) -> Fact:
+def _scalar(name: str, held: Any) -> Iterator[Fact]:
     match held:
         case "":
-            return Fact(name, Kind.EMPTY)
+            yield Fact(name, Kind.EMPTY)
         case bool():
-            return Fact(name, Kind.FLAG, str(held).casefold())
+            yield Fact(name, Kind.FLAG, str(held).casefold())
         case int() | float() if _is_exact(held):
-            return Fact(name, Kind.NUMBER, str(held).casefold(), number=float(held), moment=float(held))
-        case str() if _fits(held):
-            return _text(name, held)
-    return Fact(name, Kind.ODD)
+            yield Fact(name, Kind.NUMBER, str(held).casefold(), number=float(held), moment=float(held))
+        case str() if _fits(held) and (name not in APART or _is_read(held)):
+            yield _text(name, held)
+        case str() if "\0" not in held and not _is_read(held):
+            yield Fact(name, Kind.APART)
+            yield Fact(name, Kind.APART, held.casefold())
+        case _:
+            yield Fact(name, Kind.ODD)
+
+
+def _is_read(text: str) -> bool:
+    """Whether a text is taken for a number or an instant."""
+    return as_number(text) is not None or as_milliseconds(text) is not None
 
 
 # The same texts come again and again: of a status, a person, a project.

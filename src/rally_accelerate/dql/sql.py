@@ -35,6 +35,8 @@ class Known:
     issue: sa.ColumnElement[int]
     #: ``name``, ``folded``, ``kind``, ``issue``, ``number`` and ``moment``.
     facts: sa.Table
+    #: ``name``, ``folded`` and ``issue`` of the texts that stand apart.
+    texts: sa.Table
     #: The ids of the names in the query; one that is missing is a name that no issue has.
     ids: Mapping[str, int]
     #: Names of which some issue has an odd fact.
@@ -92,17 +94,20 @@ def column_of(leaf: Comparison, numbers: Mapping[str, sa.ColumnElement[Any]]) ->
     return numbers[".".join(_path(leaf))] if _in_column(leaf, numbers) else None
 
 
-def search(leaf: Comparison, known: Known, *, now: datetime) -> sa.Select[Any] | None:
-    """The issues of a comparison that one search among the facts tells, some of them several times; else None."""
+def search(leaf: Comparison, known: Known, *, now: datetime) -> tuple[sa.Select[Any], ...]:
+    """The issues of a comparison that searches among the facts tell, together; some of them several times.
+
+    Empty where such searches do not tell.
+    """
     path = _path(leaf)
     if leaf.item != "issue" or leaf.operator is Operator.UNEQUAL or _in_column(leaf, known.numbers):
-        return None
+        return ()
     is_length = path[-1] == COUNT and len(path) > 1
     is_odd = any(".".join(path[:length]) in known.odd for length in _upto(path))
     its_id = known.ids.get(".".join(path))
     if is_length or is_odd or its_id is None or not _is_told(leaf, path):
-        return None
-    return sa.select(known.facts.c.issue).where(known.facts.c.name == its_id, _of_fact(leaf, known, now))
+        return ()
+    return _searches(leaf, its_id, known, now)
 
 
 def _in_column(leaf: Comparison, numbers: Container[str]) -> bool:
@@ -168,7 +173,7 @@ def _is_told(leaf: Comparison, path: tuple[str, ...]) -> bool:
         is_simple = len(path) == len(("one", COUNT)) or (
             len(path) == len(("object", "one", COUNT)) and path[0] in OBJECTS
         )
-        return leaf.path[-1] == COUNT and is_simple and (path == ("comments", COUNT) or is_told(path))
+        return leaf.path[-1] == COUNT and is_simple and is_told(path)
     return is_told(path)
 
 
@@ -180,7 +185,15 @@ def _of_facts(leaf: Comparison, path: tuple[str, ...], known: Known, now: dateti
     its_id = known.ids.get(".".join(path))
     if its_id is None:
         return sa.false()
-    return _some(known, known.facts.c.name == its_id, _of_fact(leaf, known, now))
+    return sa.or_(*(known.issue.in_(each) for each in _searches(leaf, its_id, known, now)))
+
+
+def _searches(leaf: Comparison, its_id: int, known: Known, now: datetime) -> tuple[sa.Select[Any], ...]:
+    facts, texts = known.facts.c, known.texts.c
+    return (
+        sa.select(facts.issue).where(facts.name == its_id, _of_fact(leaf, known, now)),
+        sa.select(texts.issue).where(texts.name == its_id, _of_text(leaf, texts.folded)),
+    )
 
 
 def _of_fact(leaf: Comparison, known: Known, now: datetime) -> Condition:
@@ -190,11 +203,24 @@ def _of_fact(leaf: Comparison, known: Known, now: datetime) -> Condition:
             return _equal(leaf.values, its)
         case Operator.CONTAINS:
             folded = leaf.values[0].text.casefold()
-            return sa.and_(
-                its.kind.in_([kind.value for kind in _HOLDING]), its.folded.contains(folded, autoescape=True)
-            )
+            holds = [its.kind.in_([kind.value for kind in _HOLDING]), its.folded.contains(folded, autoescape=True)]
+            # What has no characters lies together: it need not be read.
+            return sa.and_(*holds, its.folded > "") if folded else sa.and_(*holds)
         case operator:
             return _ordered(operator, leaf.values[0], its, now)
+
+
+def _of_text(leaf: Comparison, folded: Any) -> Condition:
+    """A comparison with a text that is neither a number nor an instant."""
+    texts = [value.text.casefold() for value in leaf.values]
+    match leaf.operator:
+        case Operator.EQUAL | Operator.AMONG:
+            found: Condition = folded.in_(sorted(set(texts)))
+        case Operator.CONTAINS:
+            found = folded.contains(texts[0], autoescape=True)
+        case operator:
+            found = _in_order(folded, operator, texts[0])
+    return found
 
 
 def _equal(values: tuple[Value, ...], its: Any) -> Condition:

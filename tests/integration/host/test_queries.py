@@ -68,6 +68,8 @@ TEXTS = st.sampled_from(
         "a\0b",
         "x" * 201,
         "x" * 200,
+        "1" * 201,
+        "k" * 150 + " \u212a" * 150,
         "😀",
         "\uffff",
         "[1, 2]",
@@ -195,6 +197,9 @@ def found_and_meant(connection: sa.Connection, query: Query, history: dict[str, 
     return {row.external_id for row in rows if row.number in found}, meant
 
 
+#: What queries look at, of all issues.
+TOLD = "SELECT name, folded, kind FROM facts UNION ALL SELECT name, folded, part FROM long_texts"
+
 #: Explaining a fault takes longer than finding it.
 QUICK = settings(
     deadline=None,
@@ -228,13 +233,13 @@ def test_nothing_of_an_older_upload_is_found_after_a_newer_one(
         for query in queries:
             found, meant = found_and_meant(connection, query, {"1": given[-1].get("history") or []})
             assert found == meant, query
-        facts = connection.exec_driver_sql("SELECT name, folded, kind FROM facts ORDER BY 1, 2, 3").all()
+        facts = connection.exec_driver_sql(TOLD).all()
         connection.rollback()
     with engine.connect() as connection:
         write(connection, "t", prepared(items, source="R", tenant_id="n", tracker_id="t", uploaded=1))
-        alone = connection.exec_driver_sql("SELECT count(*) FROM facts").scalar_one()
+        alone = connection.exec_driver_sql(TOLD).all()
         connection.rollback()
-    assert len(facts) == alone
+    assert len(facts) == len(alone)
 
 
 @settings(QUICK, max_examples=100)
@@ -265,8 +270,9 @@ def test_what_facts_do_not_tell_is_asked_of_the_issues_that_are_left(
     engine: sa.Engine, monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
     monkeypatch.setattr("rally_accelerate.host.store.answers.FEW", few)
-    items = [item(number, status=status, description="one two") for number, status in enumerate(("A", "B", "A"))]
-    query = parse("issue.description contains 'e tw' and issue.status = A")
+    said = [{"user": "one two", "comment": "x"}]
+    items = [item(number, status=status, comments=said) for number, status in enumerate(("A", "B", "A"))]
+    query = parse("issue.comments.user contains 'e tw' and issue.status = A")
     with engine.connect() as connection:
         write(connection, "t", prepared(items, source="R", tenant_id="n", tracker_id="t", uploaded=1))
         names = called(connection)
@@ -283,11 +289,14 @@ def test_what_facts_do_not_tell_is_asked_of_the_issues_that_are_left(
         "not (issue.priority = High and issue.labels = red)",
         "issue.releases.name = R and issue.id = US1",
         "issue.created < 30d and issue.lastUpdate > 1d and issue.storyPoints >= 3",
+        "issue.description contains 'log in' and not (issue.comments.comment contains later)",
+        "issue.rawIssue.Notes contains 'a note'",
     ],
 )
 def test_common_queries_ask_indexes_and_no_issue_one_by_one(engine: sa.Engine, text: str) -> None:
+    longer = item(1, description="to log in", comments=[{"comment": "x"}], rawIssue={"Notes": "a note " * 50})
     with engine.connect() as connection:
-        write(connection, "t", prepared([item(1)], source="R", tenant_id="n", tracker_id="t", uploaded=1))
+        write(connection, "t", prepared([longer], source="R", tenant_id="n", tracker_id="t", uploaded=1))
         asked: list[str] = []
 
         def note(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:

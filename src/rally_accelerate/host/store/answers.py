@@ -5,7 +5,7 @@ of a map and a filter share what they have in common, and an upload does not mak
 """
 
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -17,7 +17,7 @@ from rally_accelerate.dql.facts import Kind
 from rally_accelerate.dql.tree import Both, Comparison, Either, Negated, Operator, Query
 from rally_accelerate.host.store import sqlite
 from rally_accelerate.host.store.members import both, except_for, longer, numbers_of, one_of
-from rally_accelerate.host.store.tables import fact_names, facts, issues
+from rally_accelerate.host.store.tables import fact_names, facts, issues, long_texts
 
 #: Sets of comparisons that are kept: of 200,000 issues each takes 200 kB.
 MOST_KEPT = 150
@@ -105,6 +105,9 @@ class _Asking:
                 return except_for(among, self.found(operand, among))
             case Comparison(operator=Operator.UNEQUAL):
                 return except_for(among, self.found(replace(query, operator=Operator.EQUAL), among))
+            case Comparison(item=item) if item != "issue":
+                # Only issues are held here.
+                return bytes(len(among))
             case Comparison():
                 return both(among, longer(self._compared(query, among), len(among)))
 
@@ -147,10 +150,11 @@ class _Asking:
     def _alone(self, leaf: Comparison, numbers: Sequence[int], size: int) -> bytes:
         """Those of some issues that are like this, asked one by one."""
         known = self._known(leaf)
-        search = sql.search(leaf, known, now=self._now)
-        if search is not None and leaf.operator in {Operator.EQUAL, Operator.AMONG}:
+        searches = sql.search(leaf, known, now=self._now)
+        query: sa.Select[Any] | sa.CompoundSelect[Any]
+        if searches and leaf.operator in {Operator.EQUAL, Operator.AMONG}:
             # The index leads to the facts of each of them.
-            query = search.where(sqlite.among(facts.c.issue, numbers))
+            query = _together(each.where(sqlite.among(each.selected_columns[0], numbers)) for each in searches)
         else:
             is_told = sql.column_of(leaf, NUMBERS) is not None
             here = sql.condition(leaf, known, now=self._now) if is_told else sqlite.asked(leaf, now=self._now)
@@ -159,8 +163,10 @@ class _Asking:
 
     def _anew(self, leaf: Comparison, size: int) -> bytes:
         known = self._known(leaf)
-        query = sql.search(leaf, known, now=self._now)
-        if query is None:
+        query: sa.Select[Any] | sa.CompoundSelect[Any]
+        if searches := sql.search(leaf, known, now=self._now):
+            query = _together(searches)
+        else:
             query = sa.select(issues.c.number).where(sql.condition(leaf, known, now=self._now))
         return sqlite.members(self._connection, query, size)
 
@@ -177,11 +183,16 @@ class _Asking:
         return sql.Known(
             issue=issues.c.number,
             facts=facts,
+            texts=long_texts,
             ids=ids,
             odd=frozenset(name for name, its_id in ids.items() if its_id in odd),
             numbers=NUMBERS,
             asked=lambda leaf: sqlite.asked(leaf, now=self._now),
         )
+
+
+def _together(searches: Iterable[sa.Select[Any]]) -> sa.CompoundSelect[Any]:
+    return sa.union_all(*searches)
 
 
 def _is_slow(query: Query) -> bool:

@@ -129,7 +129,7 @@ def _is_asked(written: str, now: str, content: bytes, past: str | None) -> bool:
     return matches(_read(written), issue, now=datetime.fromisoformat(now))
 
 
-def members(connection: sa.Connection, query: sa.Select[Any], size: int) -> bytes:
+def members(connection: sa.Connection, query: sa.Select[Any] | sa.CompoundSelect[Any], size: int) -> bytes:
     """The set of the numbers that a query finds in its first column; made where SQLite works, not on the loop."""
     number = query.subquery().c[0]
     found = connection.execute(sa.select(sa.func.members(sa.func.json_group_array(number), size))).scalar_one()

@@ -307,6 +307,19 @@ facts = Table(
     sqlite_with_rowid=False,
 )
 
+long_texts = Table(
+    "long_texts",
+    metadata,
+    # Texts of issues that are too long for ``facts``, folded; those of a name lie together, to be read one by one.
+    Column("name", Integer, nullable=False),
+    Column("issue", Integer, nullable=False),
+    # Tells several texts of one name apart (``store/uploads.py``).
+    Column("part", BigInteger, nullable=False),
+    Column("folded", Text, nullable=False),
+    PrimaryKeyConstraint("name", "issue", "part"),
+    sqlite_with_rowid=False,
+)
+
 execution_lines = Table(
     "execution_lines",
     metadata,

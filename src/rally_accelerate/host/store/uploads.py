@@ -6,17 +6,18 @@ the facts and the words that changed are written, as most uploads change little.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any
 
 import orjson
 import sqlalchemy as sa
 
-from rally_accelerate.dql.facts import Fact
+from rally_accelerate.dql.facts import Fact, Kind
 from rally_accelerate.dql.facts import facts as facts_of
 from rally_accelerate.host.store import sqlite
 from rally_accelerate.host.store.marks import REMOVALS, raise_mark
 from rally_accelerate.host.store.summary import summary
-from rally_accelerate.host.store.tables import fact_names, facts, issue_contents, issue_history, issues
+from rally_accelerate.host.store.tables import fact_names, facts, issue_contents, issue_history, issues, long_texts
 from rally_accelerate.host.store.words import words_of
 
 #: SQLite allows 32,766 parameters in one statement since 3.32, 999 before.
@@ -118,7 +119,7 @@ def remove(connection: sa.Connection, tracker_id: str, *, most: int) -> bool:
     others = sa.select(issues.c.number).where(issues.c.tracker_id != tracker_id).limit(1)
     if connection.execute(others).first() is None:
         # Nobody else has any: whole tables are emptied at once.
-        for table in (issues, issue_contents, issue_history, facts):
+        for table in (issues, issue_contents, issue_history, facts, long_texts):
             connection.execute(sa.delete(table))
         sqlite.drop_all_words(connection)
         return False
@@ -181,19 +182,40 @@ def add_facts(connection: sa.Connection, new: Sequence[tuple[int, Fact]]) -> Non
         ids |= _ids(connection, {each["name"] for each in missing})
     # In the order of the index, which is then filled page by page.
     rows = sorted(
-        (ids[fact.name], fact.folded, int(fact.kind), number, fact.number, fact.moment) for number, fact in new
+        (ids[fact.name], fact.folded, int(fact.kind), number, fact.number, fact.moment)
+        for number, fact in new
+        if not _stands_apart(fact)
+    )
+    texts = sorted(
+        (ids[fact.name], number, _part(fact.folded), fact.folded) for number, fact in new if _stands_apart(fact)
     )
     if rows:
         statement = "INSERT INTO facts (name, folded, kind, issue, number, moment) VALUES (?, ?, ?, ?, ?, ?)"
         connection.exec_driver_sql(statement, rows)
+    if texts:
+        statement = "INSERT INTO long_texts (name, issue, part, folded) VALUES (?, ?, ?, ?)"
+        connection.exec_driver_sql(statement, texts)
+
+
+def _stands_apart(fact: Fact) -> bool:
+    return fact.kind is Kind.APART and fact.folded != ""
+
+
+def _part(folded: str) -> int:
+    return int.from_bytes(blake2b(folded.encode(), digest_size=8).digest()) >> 1
 
 
 def _drop_facts(connection: sa.Connection, old: Sequence[tuple[int, Fact]]) -> None:
     ids = _ids(connection, {fact.name for _, fact in old})
-    rows = sorted((ids[fact.name], fact.folded, int(fact.kind), number) for number, fact in old)
+    rows = sorted(
+        (ids[fact.name], fact.folded, int(fact.kind), number) for number, fact in old if not _stands_apart(fact)
+    )
+    texts = sorted((ids[fact.name], number, _part(fact.folded)) for number, fact in old if _stands_apart(fact))
     if rows:
         statement = "DELETE FROM facts WHERE name = ? AND folded = ? AND kind = ? AND issue = ?"
         connection.exec_driver_sql(statement, rows)
+    if texts:
+        connection.exec_driver_sql("DELETE FROM long_texts WHERE name = ? AND issue = ? AND part = ?", texts)
 
 
 def _ids(connection: sa.Connection, names: Iterable[str]) -> dict[str, int]:

@@ -6,10 +6,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from rally_accelerate.dql.facts import facts
 from rally_accelerate.host.store.sqlite import add_words
 from rally_accelerate.host.store.summary import summary
-from rally_accelerate.host.store.uploads import add_facts
 from rally_accelerate.host.store.words import words_of
 
 revision = "0006"
@@ -146,7 +144,7 @@ def _write(connection: sa.Connection, first: int, some: list[Any]) -> None:
         sa.Table(name, known, autoload_with=connection)
         for name in ("issues", "issue_contents", "issue_history", "old_history")
     )
-    rows, bodies, changes, words, told = [], [], [], [], []
+    rows, bodies, changes, words = [], [], [], []
     for number, row in enumerate(some, first):
         its = (old.c.tracker_id == row.tracker_id) & (old.c.external_id == row.external_id)
         past = connection.execute(sa.select(old).where(its).order_by(old.c.position)).all()
@@ -167,10 +165,8 @@ def _write(connection: sa.Connection, first: int, some: list[Any]) -> None:
             for entry in past
         ]
         words.append((number, words_of(row.content)))
-        told += [(number, fact) for fact in facts(row.content)]
     connection.execute(sa.insert(issues), rows)
     connection.execute(sa.insert(contents), bodies)
     if changes:
         connection.execute(sa.insert(history), changes)
-    add_facts(connection, told)
     add_words(connection, words)

@@ -1,0 +1,36 @@
+"""Have long texts stand beside the facts, so that a description is found by a part of it without reading all issues."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from rally_accelerate.dql.facts import facts
+from rally_accelerate.host.store.uploads import add_facts
+
+revision = "0009"
+down_revision = "0008"
+branch_labels = None
+depends_on = None
+
+#: So many issues are read and written at once.
+BATCH = 5_000
+
+
+def upgrade() -> None:
+    """Bring the tables forward; what queries ask of issues is written anew, as its rules changed."""
+    op.create_table(
+        "long_texts",
+        sa.Column("name", sa.Integer(), nullable=False),
+        sa.Column("issue", sa.Integer(), nullable=False),
+        sa.Column("part", sa.BigInteger(), nullable=False),
+        sa.Column("folded", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("name", "issue", "part", name=op.f("pk_long_texts")),
+        sqlite_with_rowid=False,
+    )
+    op.execute("DELETE FROM facts")
+    connection = op.get_bind()
+    contents = sa.table("issue_contents", sa.column("number", sa.Integer), sa.column("content", sa.JSON))
+    query = sa.select(contents).order_by(contents.c.number).limit(BATCH)
+    last = 0
+    while some := connection.execute(query.where(contents.c.number > last)).all():
+        add_facts(connection, [(row.number, fact) for row in some for fact in facts(row.content)])
+        last = some[-1].number
