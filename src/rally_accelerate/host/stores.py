@@ -102,6 +102,7 @@ async def _opened(path: Path, retention: Retention | None) -> AsyncIterator[Stor
         )
         await stores.executions.interrupt_all()
         yield stores
+        await stores.search.keep()
     finally:
         await database.close()
 

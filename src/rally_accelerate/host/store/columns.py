@@ -1,7 +1,8 @@
 """What all issues have in a few short fields, in memory: counted for facets without asking the database again.
 
 A column holds one small number for each issue, the place of its value in a list of values. It is brought up to date
-from the issues that were uploaded since, found by their mark; ten columns of 200,000 issues take 9 MB.
+from the issues that were uploaded since, found by their mark; ten columns of 200,000 issues take 9 MB. So much is kept
+in the database as well (``store/snapshots.py``), as reading every issue at a start takes a second.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rally_accelerate.host.store import marks
 from rally_accelerate.host.store.members import both
+from rally_accelerate.host.store.snapshots import Snapshot, load
 from rally_accelerate.host.store.tables import issues
 
 T = TypeVar("T")
@@ -29,6 +31,9 @@ SEVERAL = {"sprint": "sprints", "release": "releases", "label": "labels"}
 
 #: So many issues are read at once.
 READ_AT_ONCE = 5_000
+
+#: So many issues that were read are worth a new snapshot.
+WORTH_KEEPING = 5_000
 
 
 class Column:
@@ -48,14 +53,26 @@ class Column:
 
     def put(self, numbers: Sequence[int], held: Sequence[str | None]) -> None:
         """What issues have now; their numbers are below the length of the column."""
-        for text in set(held) - self._known.keys():
+        self._learn(set(held) - self._known.keys())
+        codes, code_of = self.codes, self._known
+        for number, text in zip(numbers, held, strict=True):
+            codes[number] = code_of[text]
+
+    def kept(self) -> tuple[Sequence[str | None], "array[int]"]:
+        """What the codes stand for, and a copy of the codes."""
+        return list(self._known), self.codes[:]
+
+    def restore(self, held: Sequence[str | None], codes: "array[int]") -> None:
+        """Hold again what was kept."""
+        self._learn(held)
+        self.codes = codes
+
+    def _learn(self, held: Iterable[str | None]) -> None:
+        for text in held:
             self._known[text] = len(self.values)
             values = () if text is None else self._values_of(text)
             self.values.append(values)
             self._once.append(tuple({self._fold(each): each for each in values}.values()))
-        codes, code_of = self.codes, self._known
-        for number, text in zip(numbers, held, strict=True):
-            codes[number] = code_of[text]
 
     def having(self, wanted: Iterable[str]) -> bytes:
         """The issues that have one of some values."""
@@ -89,6 +106,8 @@ class Columns:
     def _start(self) -> None:
         self._mark = 0
         self._removals = 0
+        #: How many issues were read since the last snapshot.
+        self._fresh = 0
         self._members = bytearray()
         self.since = array("q")
         # Names in lists are one whatever their case, as they are in queries.
@@ -100,15 +119,38 @@ class Columns:
         now = await connection.run_sync(marks.mark)
         async with self._refreshing:
             if now > self._mark:
-                await self._read(connection)
+                await self._read(connection, now)
                 self._mark = now
         return now
 
-    async def _read(self, connection: AsyncConnection) -> None:
+    async def snapshot(self) -> Snapshot | None:
+        """What to keep; None where that is not worth it."""
+        async with self._refreshing:
+            if not self._mark or self._fresh < WORTH_KEEPING:
+                return None
+            self._fresh = 0
+            columns = {name: column.kept() for name, column in self.of.items()}
+            return Snapshot(self._mark, self._removals, self.members, self.since[:], columns)
+
+    def _restore(self, snapshot: Snapshot | None, now: int) -> None:
+        # What an older program removed or a newer one wrote is not known to it.
+        if snapshot is None or snapshot.removals != self._removals or snapshot.mark > now:
+            return
+        if snapshot.columns.keys() != self.of.keys():
+            return
+        self._mark = snapshot.mark
+        self._members[:] = snapshot.members
+        self.since = snapshot.since
+        for name, (held, codes) in snapshot.columns.items():
+            self.of[name].restore(held, codes)
+
+    async def _read(self, connection: AsyncConnection, now: int) -> None:
         removals = await connection.run_sync(marks.mark, marks.REMOVALS)
         if removals != self._removals:
             self._start()
             self._removals = removals
+        if not self._members:
+            self._restore(await connection.run_sync(load), now)
         texts = [sa.type_coerce(issues.c[name], sa.Text) for name in (*SINGLE.values(), *SEVERAL.values())]
         query = sa.select(issues.c.number, issues.c.mark, issues.c.status_since, *texts)
         query = query.order_by(issues.c.mark, issues.c.number).limit(READ_AT_ONCE)
@@ -117,6 +159,7 @@ class Columns:
             later = sa.tuple_(issues.c.mark, issues.c.number) > sa.tuple_(sa.literal(mark), sa.literal(number))
             rows = (await connection.execute(query.where(later))).all()
             self._put(rows)
+            self._fresh += len(rows)
             if len(rows) < READ_AT_ONCE:
                 return
             mark, number = rows[-1].mark, rows[-1].number

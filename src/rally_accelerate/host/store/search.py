@@ -1,6 +1,7 @@
 """Searching issues: pages in any order, counts, facets, and what stands in a stage."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -11,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rally_accelerate.dql import sql
 from rally_accelerate.dql.tree import Query
-from rally_accelerate.host.store import marks, sqlite
+from rally_accelerate.errors import StoreError
+from rally_accelerate.host.store import marks, snapshots, sqlite
 from rally_accelerate.host.store.answers import Answers
 from rally_accelerate.host.store.columns import Columns
 from rally_accelerate.host.store.database import Database
@@ -213,6 +215,15 @@ class Search:
         """Read what searches begin with, so that the first of them need not."""
         async with self._database.reading() as connection:
             await self._columns.refresh(connection)
+        await self.keep()
+
+    async def keep(self) -> None:
+        """Keep what searches begin with, if much of it is new, so that the next start need not read it."""
+        snapshot = await self._columns.snapshot()
+        if snapshot is not None:
+            # On a full disk, the next start only takes longer.
+            with suppress(StoreError):
+                await self._database.written(lambda connection: snapshots.save(connection, snapshot))
 
     async def change_mark(self) -> int:
         """Rises with every upload and every removal: what was computed under it may be kept until it does."""

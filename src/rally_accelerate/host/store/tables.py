@@ -307,6 +307,14 @@ facts = Table(
     sqlite_with_rowid=False,
 )
 
+snapshots = Table(
+    "snapshots",
+    metadata,
+    # What memory holds of the database, as bytes that may be thrown away (``store/snapshots.py``).
+    Column("name", Text, primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+)
+
 long_texts = Table(
     "long_texts",
     metadata,
