@@ -16,6 +16,7 @@ from rally_accelerate.dql import sql
 from rally_accelerate.dql.facts import Kind
 from rally_accelerate.dql.tree import Both, Comparison, Either, Negated, Operator, Query
 from rally_accelerate.host.store import sqlite
+from rally_accelerate.host.store.columns import Columns
 from rally_accelerate.host.store.members import both, except_for, longer, numbers_of, one_of
 from rally_accelerate.host.store.tables import fact_names, facts, issues, long_texts
 
@@ -40,7 +41,9 @@ NUMBERS = {
 class Answers:
     """Answers queries about the issues of one host."""
 
-    def __init__(self) -> None:
+    def __init__(self, columns: Columns | None = None) -> None:
+        #: What is told without asking the database.
+        self._columns = columns
         self._removals = 0
         #: By comparison: the mark at which it was found, and the set.
         self._kept: OrderedDict[Hashable, tuple[int, bytes]] = OrderedDict()
@@ -62,6 +65,10 @@ class Answers:
             self._removals = removals
             self._kept.clear()
         return _Asking(self, connection, mark, removals, now).found(query, among)
+
+    def in_memory(self, leaf: Comparison, now: datetime) -> bytes | None:
+        """The issues of a comparison that the columns tell; else None."""
+        return None if self._columns is None else self._columns.told(leaf, now=now)
 
     def kept(self, key: Hashable) -> tuple[int, bytes] | None:
         """What was found last for a comparison, and at which mark."""
@@ -109,7 +116,8 @@ class _Asking:
                 # Only issues are held here.
                 return bytes(len(among))
             case Comparison():
-                return both(among, longer(self._compared(query, among), len(among)))
+                told = self._answers.in_memory(query, self._now)
+                return both(among, longer(self._compared(query, among) if told is None else told, len(among)))
 
     def _compared(self, leaf: Comparison, among: bytes) -> bytes:
         if sql.has_age(leaf):

@@ -7,17 +7,23 @@ in the database as well (``store/snapshots.py``), as reading every issue at a st
 
 import asyncio
 from array import array
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from heapq import nlargest
 from itertools import compress, repeat
 from typing import Any, TypeVar
 
-import orjson
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from rally_accelerate.dql import sql
+from rally_accelerate.dql.matches import matches
+from rally_accelerate.dql.tree import Comparison
 from rally_accelerate.host.store import marks
-from rally_accelerate.host.store.members import both
+from rally_accelerate.host.store.column import Column, of_one, of_several
+from rally_accelerate.host.store.members import both, numbers_of
 from rally_accelerate.host.store.snapshots import Snapshot, load
 from rally_accelerate.host.store.tables import issues
 
@@ -36,64 +42,23 @@ READ_AT_ONCE = 5_000
 WORTH_KEEPING = 5_000
 
 
-class Column:
-    """One field of all issues."""
+#: The fields of an issue that are held by a column alone, by folded path: what a query says of them depends on nothing
+#: else. An object is more than its name, and of lists, the facts of the store lead to an answer sooner.
+TOLD = {(name,): name for name in ("type", "status", "priority", "owner")} | {("project", "name"): "project"}
 
-    def __init__(self, values_of: Callable[[str], tuple[str, ...]], fold: Callable[[str], str]) -> None:
-        self._values_of = values_of
-        #: Values that fold alike are one.
-        self._fold = fold
-        #: By number of the issue.
-        self.codes = array("I")
-        #: What a code stands for.
-        self.values: list[tuple[str, ...]] = []
-        #: The same, of those that fold alike only one.
-        self._once: list[tuple[str, ...]] = []
-        self._known: dict[str | None, int] = {}
+#: Comparisons of which the answers are kept.
+MOST_KEPT = 200
 
-    def put(self, numbers: Sequence[int], held: Sequence[str | None]) -> None:
-        """What issues have now; their numbers are below the length of the column."""
-        self._learn(set(held) - self._known.keys())
-        codes, code_of = self.codes, self._known
-        for number, text in zip(numbers, held, strict=True):
-            codes[number] = code_of[text]
 
-    def kept(self) -> tuple[Sequence[str | None], "array[int]"]:
-        """What the codes stand for, and a copy of the codes."""
-        return list(self._known), self.codes[:]
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """What came into its status last."""
 
-    def restore(self, held: Sequence[str | None], codes: "array[int]") -> None:
-        """Hold again what was kept."""
-        self._learn(held)
-        self.codes = codes
-
-    def _learn(self, held: Iterable[str | None]) -> None:
-        for text in held:
-            self._known[text] = len(self.values)
-            values = () if text is None else self._values_of(text)
-            self.values.append(values)
-            self._once.append(tuple({self._fold(each): each for each in values}.values()))
-
-    def having(self, wanted: Iterable[str]) -> bytes:
-        """The issues that have one of some values."""
-        folded = {self._fold(value) for value in wanted}
-        is_wanted = [any(self._fold(each) in folded for each in values) for values in self.values]
-        return bytes(map(is_wanted.__getitem__, self.codes))
-
-    def counts(self, members: bytes) -> Counter[str]:
-        """How many issues of a set have each value; as it is spelled most often."""
-        spelled: dict[str, int] = {}
-        for code, number in Counter(compress(self.codes, members)).items():
-            for each in self._once[code]:
-                spelled[each] = spelled.get(each, 0) + number
-        found: Counter[str] = Counter()
-        best: dict[str, str] = {}
-        for each, number in spelled.items():
-            folded = self._fold(each)
-            found[folded] += number
-            if number > spelled.get(best.get(folded, ""), 0):
-                best[folded] = each
-        return Counter({best[folded]: number for folded, number in found.items()})
+    #: How many there are, and when they came on average.
+    count: int
+    mean: float | None
+    #: The numbers of the last of them, the very last first.
+    numbers: Sequence[int]
 
 
 class Columns:
@@ -110,9 +75,10 @@ class Columns:
         self._fresh = 0
         self._members = bytearray()
         self.since = array("q")
-        # Names in lists are one whatever their case, as they are in queries.
-        self.of = {name: Column(_one, str) for name in SINGLE}
-        self.of |= {name: Column(_several, str.casefold) for name in SEVERAL}
+        self.of: dict[str, Column] = {name: of_one() for name in SINGLE}
+        self.of |= {name: of_several() for name in SEVERAL}
+        #: By comparison: whether each value matches.
+        self._told: OrderedDict[Comparison, list[bool]] = OrderedDict()
 
     async def refresh(self, connection: AsyncConnection) -> int:
         """Read what was uploaded since; the mark of what the connection sees, which may be older than the columns."""
@@ -173,7 +139,7 @@ class Columns:
             self._members.extend(bytes(more))
             self.since.extend(repeat(0, more))
             for column in self.of.values():
-                column.codes.extend(repeat(0, more))
+                column.extend(more)
         for number, moment in zip(numbers, since, strict=True):
             self._members[number] = 1
             self.since[number] = moment
@@ -198,9 +164,25 @@ class Columns:
         """How many issues of a set have each value of a field."""
         return await self._beside(self.of[field].counts, members)
 
-    async def mean_since(self, members: bytes) -> float | None:
-        """When the issues of a set came into their status, on average."""
-        return await self._beside(_mean, self.since, members)
+    async def newest(self, members: bytes, most: int) -> Newest:
+        """The issues of a set that came into their status last, at most so many."""
+        return await self._beside(_newest, self.since, members, most)
+
+    def told(self, leaf: Comparison, *, now: datetime) -> bytes | None:
+        """The issues that a comparison is true of; None where columns do not tell.
+
+        Every value is held against ``matches`` once, which says what a query means.
+        """
+        path = tuple(name.casefold() for name in leaf.path)
+        if leaf.item != "issue" or path not in TOLD or sql.has_age(leaf):
+            return None
+        column = self.of[TOLD[path]]
+        known = self._told.setdefault(leaf, [False])
+        self._told.move_to_end(leaf)
+        known += (matches(leaf, _issue(path, held), now=now) for held in column.held[len(known) :])
+        if len(self._told) > MOST_KEPT:
+            self._told.popitem(last=False)
+        return column.coded(known)
 
     async def _beside(self, count: Callable[..., T], *given: Any) -> T:
         """Go through a column in a thread, while others are answered; none changes meanwhile."""
@@ -208,14 +190,18 @@ class Columns:
             return await asyncio.to_thread(count, *given)
 
 
-def _mean(numbers: Iterable[int], members: bytes) -> float | None:
-    count = members.count(1)
-    return sum(compress(numbers, members)) / count if count else None
+def _issue(path: Sequence[str], held: str | None) -> dict[str, Any]:
+    """As much of an issue as a column holds."""
+    name, *rest = path
+    return {name: _issue(rest, held) if rest else held}
 
 
-def _one(held: str) -> tuple[str, ...]:
-    return (held,) if held else ()
-
-
-def _several(held: str) -> tuple[str, ...]:
-    return tuple(orjson.loads(held))
+def _newest(since: "array[int]", members: bytes, most: int) -> Newest:
+    moments = list(compress(since, members))
+    if not moments:
+        return Newest(0, None, ())
+    # Of several in one moment, those that came last.
+    last = min(nlargest(most, moments), default=max(moments) + 1)
+    found = [(moment, number) for moment, number in zip(moments, numbers_of(members), strict=True) if moment >= last]
+    numbers = [number for _, number in sorted(found, reverse=True)[:most]]
+    return Newest(len(moments), sum(moments) / len(moments), numbers)

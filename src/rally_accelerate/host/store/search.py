@@ -145,7 +145,7 @@ class Search:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._columns = Columns()
-        self._answers = Answers()
+        self._answers = Answers(self._columns)
         self._kept = Kept()
 
     async def page(
@@ -203,13 +203,11 @@ class Search:
 
     async def stage(self, wanted: Wanted, *, now: datetime, most: int = 200) -> Stage:
         """What stands in a stage: how many, how long on average, and the newest of them."""
-        order = Order(_COLUMNS[Sort.AGE], descending=True)
         async with self._database.reading() as connection:
             _, members = await self._members(connection, wanted, now)
-            places = await picked(connection, members, order, limit=most)
-            rows = await _rows(connection, [place.number for place in places])
-        since = await self._columns.mean_since(members)
-        return Stage(members.count(1), None if since is None else ms(now) - since, rows)
+            newest = await self._columns.newest(members, most)
+            rows = await _rows(connection, newest.numbers)
+        return Stage(newest.count, None if newest.mean is None else ms(now) - newest.mean, rows)
 
     async def warm(self) -> None:
         """Read what searches begin with, so that the first of them need not."""

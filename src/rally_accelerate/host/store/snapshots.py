@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
+from rally_accelerate.host.store.column import Codes
 from rally_accelerate.host.store.tables import snapshots
 
 COLUMNS = "columns"
@@ -32,7 +33,7 @@ class Snapshot:
     members: bytes
     since: "array[int]"
     #: By field: what the codes stand for, and the code of each issue.
-    columns: Mapping[str, tuple[Sequence[str | None], "array[int]"]]
+    columns: Mapping[str, tuple[Sequence[str | None], Codes]]
 
 
 def packed(snapshot: Snapshot) -> bytes:
@@ -44,11 +45,11 @@ def packed(snapshot: Snapshot) -> bytes:
             "mark": snapshot.mark,
             "removals": snapshot.removals,
             "size": len(snapshot.members),
-            "columns": [[name, held] for name, (held, _) in columns],
+            "columns": [[name, held, isinstance(codes, bytearray)] for name, (held, codes) in columns],
         }
     )
-    codes = [codes.tobytes() for _, (_, codes) in columns]
-    return b"".join([len(head).to_bytes(PREFIX), head, snapshot.members, snapshot.since.tobytes(), *codes])
+    arrays = [bytes(codes) if isinstance(codes, bytearray) else codes.tobytes() for _, (_, codes) in columns]
+    return b"".join([len(head).to_bytes(PREFIX), head, snapshot.members, snapshot.since.tobytes(), *arrays])
 
 
 def unpacked(content: bytes) -> Snapshot | None:
@@ -60,7 +61,7 @@ def unpacked(content: bytes) -> Snapshot | None:
         return None
     if any(head.get(name) != value for name, value in _machine().items()):
         return None
-    size, kinds = head["size"], ("q", *("I" for _ in head["columns"]))
+    size, kinds = head["size"], ("q", *("B" if is_narrow else "I" for _, _, is_narrow in head["columns"]))
     ends = list(accumulate((size, *(size * array(kind).itemsize for kind in kinds)), initial=begin))
     if ends[-1] != len(content):
         return None
@@ -68,7 +69,10 @@ def unpacked(content: bytes) -> Snapshot | None:
     since, *codes = (
         array(kind, content[first:last]) for kind, first, last in zip(kinds, ends[1:], ends[2:], strict=False)
     )
-    columns = {name: (held, its) for (name, held), its in zip(head["columns"], codes, strict=True)}
+    columns: dict[str, tuple[Sequence[str | None], Codes]] = {
+        name: (held, bytearray(its) if is_narrow else its)
+        for (name, held, is_narrow), its in zip(head["columns"], codes, strict=True)
+    }
     return Snapshot(head["mark"], head["removals"], members, since, columns)
 
 
