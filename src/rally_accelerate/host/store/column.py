@@ -16,6 +16,9 @@ NOTHING = 0
 #: So many values have codes of one byte.
 NARROW = 256
 
+#: So many bytes are looked through in the time that one issue is counted in.
+BYTES_FOR_ONE = 200
+
 #: Of each issue, where its value stands among the values.
 Codes: TypeAlias = "bytearray | array[int]"
 
@@ -31,10 +34,10 @@ class Column:
         self.codes: Codes = bytearray()
         #: What a code stands for, as it is stored.
         self.held: list[str | None] = [None]
-        #: The values in it.
-        self._values: list[tuple[str, ...]] = [()]
-        #: The same, of those that fold alike only one.
+        #: The values in it; of those that fold alike only one.
         self._once: list[tuple[str, ...]] = [()]
+        #: In which codes a folded value is.
+        self._codes_of: dict[str, list[int]] = {}
         self._known: dict[str | None, int] = {}
 
     def extend(self, more: int) -> None:
@@ -59,8 +62,11 @@ class Column:
 
     def having(self, wanted: Iterable[str]) -> bytes:
         """The issues that have one of some values."""
-        folded = {self._fold(value) for value in wanted}
-        return self.coded([any(self._fold(each) in folded for each in values) for values in self._values])
+        is_wanted = [False] * len(self.held)
+        for value in wanted:
+            for code in self._codes_of.get(self._fold(value), ()):
+                is_wanted[code] = True
+        return self.coded(is_wanted)
 
     def coded(self, wanted: Sequence[bool]) -> bytes:
         """The issues that have a wanted code: one for each of ``held``."""
@@ -84,7 +90,9 @@ class Column:
         return Counter({best[folded]: number for folded, number in found.items()})
 
     def _occurrences(self, members: bytes) -> Iterable[tuple[int, int]]:
-        if not isinstance(self.codes, bytearray):
+        # All bytes are looked through once for each value, in the time in which so many issues are counted one by one.
+        is_few = members.count(1) * BYTES_FOR_ONE < len(self.held) * len(members)
+        if is_few or not isinstance(self.codes, bytearray):
             return Counter(compress(self.codes, members)).items()
         # What is not in the set becomes nothing.
         there = both(bytes(self.codes), members.replace(b"\1", b"\xff"))
@@ -95,9 +103,10 @@ class Column:
         for text in held:
             self._known[text] = len(self.held)
             self.held.append(text)
-            values = () if text is None else self._values_of(text)
-            self._values.append(values)
-            self._once.append(tuple({self._fold(each): each for each in values}.values()))
+            once = {self._fold(each): each for each in (() if text is None else self._values_of(text))}
+            self._once.append(tuple(once.values()))
+            for folded in once:
+                self._codes_of.setdefault(folded, []).append(self._known[text])
         if isinstance(self.codes, bytearray) and len(self.held) > NARROW:
             self.codes = array("I", list(self.codes))
 

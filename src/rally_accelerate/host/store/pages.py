@@ -107,15 +107,17 @@ async def picked(
     ][:limit]
     behind = None if after is None or after.part is Part.CALLED else after
     without = frozenset(called)
+    few = None
     if members is not None and members.count(1) <= FEW:
-        found += await _sorted(connection, members, order, behind)
-        return [each for each in found if each.part is Part.CALLED or each.number not in without][:limit]
+        few = [number for number in numbers_of(members) if number not in without]
     for part in (Part.VALUED, Part.EMPTY):
         if len(found) < limit and (behind is None or behind.part <= part):
             at = behind if behind is not None and behind.part is part else None
-            found += await _walked(
-                connection, members, order, part=part, at=at, without=without, limit=limit - len(found)
-            )
+            rest = limit - len(found)
+            if few is not None:
+                found += await _sorted(connection, few, order, part=part, at=at, limit=rest)
+            else:
+                found += await _walked(connection, members, order, part=part, at=at, without=without, limit=rest)
     return found
 
 
@@ -123,24 +125,23 @@ def _has(members: bytes | None, number: int) -> bool:
     return members is None or (number < len(members) and members[number] == 1)
 
 
-async def _sorted(connection: AsyncConnection, members: bytes, order: Order, after: Place | None) -> list[Place]:
-    column = issues.c[order.column]
-    is_in = sqlite.among(issues.c.number, numbers_of(members))
-    rows = (await connection.execute(sa.select(column, issues.c.number).where(is_in))).all()
-    valued = sorted(((value, number) for value, number in rows if value is not None), reverse=order.descending)
-    empty = sorted((number for value, number in rows if value is None), reverse=order.descending)
-    places = [Place(Part.VALUED, value, number) for value, number in valued]
-    places += [Place(Part.EMPTY, None, number) for number in empty]
-    return [place for place in places if after is None or _is_behind(place, after, order)]
+async def _sorted(
+    connection: AsyncConnection, numbers: Sequence[int], order: Order, *, part: Part, at: Place | None, limit: int
+) -> list[Place]:
+    """The next places among a few issues."""
+    query, key = _ordered(order, part)
+    among = sqlite.among(issues.c.number, numbers)
+    rows = (await connection.execute(query.where(among, _beyond(at, key, order)).limit(limit))).all()
+    return [Place(part, row[0], row[1]) for row in rows]
 
 
-def _is_behind(place: Place, after: Place, order: Order) -> bool:
-    if place.part is not after.part:
-        return place.part > after.part
-    key, its = ((after.value, after.number), (place.value, place.number))
-    if place.part is Part.EMPTY:
-        return place.number < after.number if order.descending else place.number > after.number
-    return its < key if order.descending else its > key
+def _ordered(order: Order, part: Part) -> tuple[sa.Select[Any], tuple[sa.ColumnElement[Any], ...]]:
+    """The issues of a part in their order, and what they are ordered by."""
+    column, number = issues.c[order.column], issues.c.number
+    key = (column, number) if part is Part.VALUED else (number,)
+    is_there = column.is_not(None) if part is Part.VALUED else column.is_(None)
+    ordered = [each.desc() if order.descending else each.asc() for each in key]
+    return sa.select(column, number).where(is_there).order_by(*ordered), key
 
 
 async def _walked(
@@ -154,11 +155,7 @@ async def _walked(
     limit: int,
 ) -> list[Place]:
     """The next places along the index of the column."""
-    column, number = issues.c[order.column], issues.c.number
-    key = (column, number) if part is Part.VALUED else (number,)
-    ordered = [each.desc() if order.descending else each.asc() for each in key]
-    is_there = column.is_not(None) if part is Part.VALUED else column.is_(None)
-    query = sa.select(column, number).where(is_there).order_by(*ordered)
+    query, key = _ordered(order, part)
     found: list[Place] = []
     step = limit + len(without) if members is None else max(FIRST_STEP, limit)
     while True:

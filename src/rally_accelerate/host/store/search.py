@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -231,14 +231,22 @@ class Search:
     async def _members(self, connection: AsyncConnection, wanted: Wanted, now: datetime) -> tuple[int, bytes]:
         """The set of the issues that are like this, and the mark of what the connection sees."""
         mark = await self._columns.refresh(connection)
+        return mark, await self._known(connection, wanted, mark, now)
+
+    async def _known(self, connection: AsyncConnection, wanted: Wanted, mark: int, now: datetime) -> bytes:
         key = (wanted, now if any(map(sql.has_age, wanted.queries)) else None)
-        members = self._kept.get(mark, key)
+        members: bytes | None = self._kept.get(mark, key)
         if members is None:
             members = await self._found(connection, wanted, mark, now)
             self._kept.put(mark, key, members)
-        return mark, members
+        return members
 
     async def _found(self, connection: AsyncConnection, wanted: Wanted, mark: int, now: datetime) -> bytes:
+        if wanted.queries:
+            # The stages of a map, which differ in the last query alone, have the rest in common.
+            *others, last = wanted.queries
+            among = await self._known(connection, replace(wanted, queries=tuple(others)), mark, now)
+            return await self._matching(connection, last, among, mark=mark, now=now)
         members = self._columns.members
         if wanted.tenant_id:
             members = await self._columns.having(members, "tenant", [wanted.tenant_id])
@@ -247,8 +255,6 @@ class Search:
                 members = await self._columns.having(members, field, values)
         if wanted.text.strip():
             members = both(members, await self._saying(connection, wanted.text, mark, len(members)))
-        for query in wanted.queries:
-            members = await self._matching(connection, query, members, mark=mark, now=now)
         return members
 
     async def _saying(self, connection: AsyncConnection, text: str, mark: int, size: int) -> bytes:

@@ -194,12 +194,12 @@ def wanted_of(stream: StoredStream, layout: Layout, asked: Asked, *, also: Query
         stream: The value stream.
         layout: Its layout.
         asked: Restrictions of the page.
-        also: What else must hold, such as a stage's query.
+        also: What else must hold, such as a stage's query. It is asked last: the rest is common to all stages.
 
     Raises:
         QueryError: The query that was asked for cannot be read.
     """
-    queries = [layout.query, also]
+    queries = [layout.query]
     if asked.dql:
         queries.append(parse(asked.dql))
     if (days := WINDOWS.get(asked.window)) is not None:
@@ -213,7 +213,7 @@ def wanted_of(stream: StoredStream, layout: Layout, asked: Asked, *, also: Query
         releases=asked.releases,
         projects=asked.projects,
         text=asked.text,
-        queries=tuple(queries),
+        queries=(*queries, also),
     )
 
 
