@@ -32,8 +32,9 @@ LARGEST = 2**53
 #: What is never told: the store keeps the history in a table of its own.
 UNTOLD = "history"
 
-#: A list of which the length and the texts are told.
+#: A list of which the length and these members are told, and nothing of its elements as a whole.
 COMMENTS = "comments"
+COMMENT = frozenset({"comment", "user"})
 
 #: Numbers that the store has columns of its own for.
 NUMBERS = frozenset({"created", "lastupdate", "storypoints"})
@@ -42,7 +43,7 @@ NUMBERS = frozenset({"created", "lastupdate", "storypoints"})
 MEMBERS = {
     "sprints": frozenset({"id", "name", "active"}),
     "releases": frozenset({"id", "name", "released"}),
-    "relations": frozenset({"id"}),
+    "relations": frozenset({"id", "type"}),
 }
 
 #: Objects in which missing lists have the length 0.
@@ -101,7 +102,7 @@ def is_told(path: tuple[str, ...]) -> bool:
     if top == UNTOLD or top in NUMBERS:
         return False
     if top == COMMENTS:
-        return rest in ([COUNT], ["comment"])
+        return len(rest) == 1 and rest[0] in COMMENT | {COUNT}
     return not (rest and top in MEMBERS and rest[0] != COUNT and rest[0] not in MEMBERS[top])
 
 
@@ -116,7 +117,7 @@ def _top(name: str, value: Any) -> set[Fact]:
     if name == UNTOLD or name in NUMBERS:
         return set()
     if name == COMMENTS:
-        walked = _walk(name, value, 0, frozenset({"comment"}))
+        walked = _walk(name, value, 0, COMMENT)
         return {fact for fact in walked if fact.name != name or fact.kind is Kind.ODD}
     if name in OBJECTS and not isinstance(value, Mapping):
         return {Fact(name, Kind.ODD)}

@@ -102,7 +102,7 @@ async def _opened(path: Path, retention: Retention | None) -> AsyncIterator[Stor
         )
         await stores.executions.interrupt_all()
         yield stores
-        await stores.search.keep()
+        await stores.search.close()
     finally:
         await database.close()
 

@@ -108,7 +108,8 @@ FIELDS = st.fixed_dictionaries(
         "sprints": st.none() | st.lists(NAMED, max_size=2),
         "releases": st.lists(NAMED, max_size=2),
         "relations": st.lists(st.fixed_dictionaries({"id": TEXTS, "type": TEXTS}), max_size=2),
-        "comments": st.none() | st.lists(st.fixed_dictionaries({"comment": TEXTS}), max_size=2),
+        "comments": st.none()
+        | st.lists(st.fixed_dictionaries({"comment": TEXTS}, optional={"user": TEXTS | st.none()}), max_size=2),
         "project": st.none() | st.dictionaries(st.sampled_from(["id", "key", "name"]), TEXTS | st.none(), max_size=3),
         "description": TEXTS,
         "epic": TEXTS,
@@ -123,7 +124,7 @@ NAMES = (
     "id _id name status STATUS type priority owner creator created lastUpdate lastupdate created.count storyPoints "
     "storyPoints.count labels labels.count labels.Count components.count sprints sprints.name sprints.id "
     "sprints.active sprints.url sprints.count sprints.name.count releases releases.name relations.id relations.type "
-    "relations.count comments comments.comment comments.count project project.name project.key project.x.count "
+    "relations.count comments comments.comment comments.user comments.id comments.user.x comments.count project project.name project.key project.x.count "
     "description description.count url epic epic.count history history.count history.Count history.timestamp "
     "history.content.field history.content.to rawIssue rawIssue.count rawIssue.a rawIssue.A rawIssue.b rawIssue.ß "
     "rawIssue.ss rawIssue.name rawIssue.count.a rawIssue.a.count rawIssue.a.a rawIssue.a.a.count rawIssue.a.name "
@@ -270,9 +271,9 @@ def test_what_facts_do_not_tell_is_asked_of_the_issues_that_are_left(
     engine: sa.Engine, monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
     monkeypatch.setattr("rally_accelerate.host.store.answers.FEW", few)
-    said = [{"user": "one two", "comment": "x"}]
+    said = [{"id": "one two", "comment": "x"}]
     items = [item(number, status=status, comments=said) for number, status in enumerate(("A", "B", "A"))]
-    query = parse("issue.comments.user contains 'e tw' and issue.status = A")
+    query = parse("issue.comments.id contains 'e tw' and issue.status = A")
     with engine.connect() as connection:
         write(connection, "t", prepared(items, source="R", tenant_id="n", tracker_id="t", uploaded=1))
         names = called(connection)
@@ -291,6 +292,7 @@ def test_what_facts_do_not_tell_is_asked_of_the_issues_that_are_left(
         "issue.created < 30d and issue.lastUpdate > 1d and issue.storyPoints >= 3",
         "issue.description contains 'log in' and not (issue.comments.comment contains later)",
         "issue.rawIssue.Notes contains 'a note'",
+        "issue.comments.user = ann or issue.relations.type = PARENT",
     ],
 )
 def test_common_queries_ask_indexes_and_no_issue_one_by_one(engine: sa.Engine, text: str) -> None:

@@ -32,6 +32,7 @@ class Database:
         #: For long work with little waiting, in a thread of its own.
         self._at_once = at_once
         self._writing = asyncio.Lock()
+        self._long: set[Any] = set()
 
     @classmethod
     async def open(cls, path: Path) -> "Database":
@@ -89,6 +90,22 @@ class Database:
             if hint := _hint(str(error.orig), otherwise=""):
                 raise StoreError(f"the database cannot be read: {error.orig}", hint=hint) from error
             raise
+
+    @asynccontextmanager
+    async def reading_long(self) -> AsyncIterator[AsyncConnection]:
+        """The same, for what takes so long that a host that stops cannot wait for its end."""
+        async with self.reading() as connection:
+            driver = (await connection.get_raw_connection()).driver_connection
+            self._long.add(driver)
+            try:
+                yield connection
+            finally:
+                self._long.discard(driver)
+
+    async def interrupt(self) -> None:
+        """Have every long reading end with an error."""
+        for driver in self._long:
+            await driver.interrupt()
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:

@@ -1,7 +1,7 @@
 """Searching issues: pages in any order, counts, facets, and what stands in a stage."""
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -14,11 +14,12 @@ from rally_accelerate.dql import sql
 from rally_accelerate.dql.tree import Query
 from rally_accelerate.errors import StoreError
 from rally_accelerate.host.store import marks, snapshots, sqlite
-from rally_accelerate.host.store.answers import Answers
+from rally_accelerate.host.store.answers import NUMBERS, Answers
 from rally_accelerate.host.store.columns import Columns
 from rally_accelerate.host.store.database import Database
 from rally_accelerate.host.store.members import Kept, both
 from rally_accelerate.host.store.pages import Order, Place, picked
+from rally_accelerate.host.store.patience import Patience
 from rally_accelerate.host.store.tables import issues
 from rally_accelerate.host.store.values import ms
 from rally_accelerate.host.store.words import asked_words
@@ -146,6 +147,7 @@ class Search:
         self._database = database
         self._columns = Columns()
         self._answers = Answers(self._columns)
+        self._patience = Patience()
         self._kept = Kept()
 
     async def page(
@@ -170,7 +172,7 @@ class Search:
         """
         # The older the instant, the greater the age.
         order = Order(_COLUMNS.get(sort, sort.value), descending is not (sort is Sort.AGE))
-        async with self._database.reading() as connection:
+        async with self._reading(wanted) as connection:
             members = None if wanted == Wanted() else (await self._members(connection, wanted, now))[1]
             first = await _called(connection, wanted.text) if wanted.text else []
             start = Place.read(after, order)
@@ -180,7 +182,7 @@ class Search:
 
     async def count(self, wanted: Wanted, *, now: datetime) -> int:
         """How many issues are like this."""
-        async with self._database.reading() as connection:
+        async with self._reading(wanted) as connection:
             _, members = await self._members(connection, wanted, now)
         return members.count(1)
 
@@ -188,7 +190,7 @@ class Search:
         self, wanted: Wanted, *, now: datetime, fields: Sequence[str] = FACETS, most: int = 50
     ) -> dict[str, list[tuple[str, int]]]:
         """The values of each field among the issues that are like this, and how many have them; commonest first."""
-        async with self._database.reading() as connection:
+        async with self._reading(wanted) as connection:
             mark, members = await self._members(connection, wanted, now)
         found = {}
         for field in fields:
@@ -203,11 +205,40 @@ class Search:
 
     async def stage(self, wanted: Wanted, *, now: datetime, most: int = 200) -> Stage:
         """What stands in a stage: how many, how long on average, and the newest of them."""
-        async with self._database.reading() as connection:
+        async with self._reading(wanted) as connection:
             _, members = await self._members(connection, wanted, now)
             newest = await self._columns.newest(members, most)
             rows = await _rows(connection, newest.numbers)
         return Stage(newest.count, None if newest.mean is None else ms(now) - newest.mean, rows)
+
+    async def soon(self, wanted: Wanted, *, now: datetime, seconds: float) -> bool:
+        """Whether what is wanted can be told at once.
+
+        A search that asks every issue one by one may take long. It is begun, and goes on after the seconds; who asks
+        again is told when it has ended.
+        """
+        if not _is_slow(wanted):
+            return True
+        return await self._patience.soon(wanted, lambda: self._look(wanted, now), seconds=seconds)
+
+    async def close(self) -> None:
+        """Stop what goes on, and keep what the next start needs."""
+        await self._database.interrupt()
+        await self._patience.close()
+        await self.keep()
+
+    async def _look(self, wanted: Wanted, now: datetime) -> None:
+        async with self._reading(wanted) as connection:
+            await self._members(connection, wanted, now)
+
+    @asynccontextmanager
+    async def _reading(self, wanted: Wanted) -> AsyncIterator[AsyncConnection]:
+        if not _is_slow(wanted):
+            async with self._database.reading() as connection:
+                yield connection
+        else:
+            async with self._patience.turns, self._database.reading_long() as connection:
+                yield connection
 
     async def warm(self) -> None:
         """Read what searches begin with, so that the first of them need not."""
@@ -275,6 +306,10 @@ class Search:
         return await connection.run_sync(
             self._answers.matching, query, among, mark=mark, removals=self._columns.removals, now=now
         )
+
+
+def _is_slow(wanted: Wanted) -> bool:
+    return any(sql.is_slow(query, NUMBERS) for query in wanted.queries)
 
 
 async def _called(connection: AsyncConnection, text: str) -> Sequence[int]:

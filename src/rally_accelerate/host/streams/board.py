@@ -28,6 +28,9 @@ KEPT_FOR = timedelta(seconds=60)
 SHOWN_FOR = timedelta(minutes=10)
 KEPT_BOARDS = 64
 
+#: So long people wait for a board that was never counted.
+FIRST_SECONDS = 0.4
+
 FIELDS = ("type", "priority", "sprint", "release", "project")
 
 #: Stands for "no tracker at all" where an empty selection would mean every one.
@@ -111,6 +114,20 @@ class Boards:
         Raises:
             QueryError: The query that was asked for cannot be read.
         """
+        board = await self.soon(stream, asked, now=now, seconds=None)
+        assert board is not None
+        return board
+
+    async def soon(
+        self, stream: StoredStream, asked: Asked, *, now: datetime, seconds: float | None = FIRST_SECONDS
+    ) -> Board | None:
+        """The same, for people: None where it takes longer than some seconds to count for the first time.
+
+        It is counted on; who asks again is told when that has ended.
+
+        Raises:
+            QueryError: The query that was asked for cannot be read.
+        """
         if asked.dql:
             parse(asked.dql)
         key = (stream.id, stream.version, asked)
@@ -125,10 +142,11 @@ class Boards:
         if task is None:
             task = self._counting[key] = asyncio.create_task(self._count(key, stream, mark, now))
             task.add_done_callback(lambda done: self._counted(key, done))
-        if kept is None or not timedelta(0) <= now - kept.board.at < SHOWN_FOR:
-            return await asyncio.shield(task)
-        done, _ = await asyncio.wait([task], timeout=self.patience)
-        return task.result() if done else replace(kept.board, is_old=True)
+        has_none = kept is None or not timedelta(0) <= now - kept.board.at < SHOWN_FOR
+        await asyncio.wait([task], timeout=seconds if has_none else self.patience)
+        if task.done():
+            return task.result()
+        return None if kept is None or has_none else replace(kept.board, is_old=True)
 
     async def settle(self) -> None:
         """Wait until nothing is being counted."""

@@ -22,6 +22,9 @@ SEARCHED = {"integration": "tracker"}
 MOST_VALUES = 50
 SHOWN_VALUES = 6
 
+#: So many seconds people wait for a search, before they are told that it takes longer.
+SOON = 0.3
+
 
 class IssuePages:
     """The list of issues."""
@@ -55,12 +58,15 @@ class IssuePages:
             "everything": replace(view, chosen={}, text="", dql="", after="").address(),
             "first": replace(view, after="").address(),
             "files": {kind: replace(view, after="", limit=None).address(f"/issues.{kind}") for kind in ("csv", "json")},
+            "is_looking": False,
             "rows": [],
             "facets": {},
             "count": 0,
             "next": "",
         }
-        if fault is None:
+        if fault is None and not await self._stores.search.soon(view.wanted(), now=told.now, seconds=SOON):
+            data["is_looking"] = True
+        elif fault is None:
             found = await self._stores.search.page(
                 view.wanted(),
                 now=told.now,

@@ -15,7 +15,7 @@ from rally_accelerate.host.store.streams import StoredStream
 from rally_accelerate.host.store.values import ms
 from rally_accelerate.host.stores import Stores
 from rally_accelerate.host.streams.alerts import alerts_of_row
-from rally_accelerate.host.streams.board import FIELDS, Asked, Board, Boards, StageBoard, average_age
+from rally_accelerate.host.streams.board import FIELDS, FIRST_SECONDS, Asked, Board, Boards, StageBoard, average_age
 from rally_accelerate.host.streams.checks import WINDOWS
 from rally_accelerate.host.streams.colours import CHOICES, Legend, legend_of
 from rally_accelerate.host.streams.layout import Layout, Stage, layout_of
@@ -64,7 +64,9 @@ class MapPages:
             return missing(request, GONE)
         now, asked, by = datetime.now(UTC), asked_of(request), _by(request)
         layout = layout_of(stream.document)
-        board, fault = await self._board(stream, asked, now)
+        board, fault = await self._board(request, stream, asked, now)
+        if board is None:
+            return page(request, "stream_counting.html", frame(stream, "map"))
         legend = legend_of(by, board.facets.get(by, ()), layout.ranks)
         numbered = {held.stage.number: held for held in board.stages}
         data = {
@@ -100,7 +102,9 @@ class MapPages:
         if stage is None:
             return missing(request, "this stage")
         now, asked = datetime.now(UTC), asked_of(request)
-        board, fault = await self._board(stream, asked, now)
+        board, fault = await self._board(request, stream, asked, now)
+        if board is None:
+            return page(request, "stream_counting.html", frame(stream, "map"))
         held = board.stages[stage.number - 1]
         after = request.query_params.get("after", "")
         rows, more = [], ""
@@ -121,13 +125,19 @@ class MapPages:
         }
         return page(request, "stream_stage.html", data, status=200 if fault is None else 400)
 
-    async def _board(self, stream: StoredStream, asked: Asked, now: datetime) -> tuple[Board, QueryError | None]:
-        """The board; with a query that cannot be read the one of all items, empty of them, and the fault."""
+    async def _board(
+        self, request: Request, stream: StoredStream, asked: Asked, now: datetime
+    ) -> tuple[Board | None, QueryError | None]:
+        """The board; with a query that cannot be read the one of all items, empty of them, and the fault.
+
+        For people None where it is still being counted; programs wait.
+        """
+        seconds = None if request.url.path.endswith(".json") else FIRST_SECONDS
         try:
-            return await self._boards.board(stream, asked, now=now), None
+            return await self._boards.soon(stream, asked, now=now, seconds=seconds), None
         except QueryError as error:
-            whole = await self._boards.board(stream, Asked(), now=now)
-            return Board(
+            whole = await self._boards.soon(stream, Asked(), now=now, seconds=seconds)
+            return whole and Board(
                 whole.at, tuple(StageBoard(each.stage, 0, None, ()) for each in whole.stages), whole.facets
             ), error
 

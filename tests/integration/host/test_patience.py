@@ -1,0 +1,146 @@
+"""A query that must be held against every issue is answered in the end, and holds nobody up until then."""
+
+import asyncio
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rally_accelerate.dql import matches as meaning
+from rally_accelerate.dql.parse import parse
+from rally_accelerate.errors import StoreError
+from rally_accelerate.host.store import sqlite
+from rally_accelerate.host.store.database import Database
+from rally_accelerate.host.store.issues import Issues
+from rally_accelerate.host.store.patience import Patience
+from rally_accelerate.host.store.search import Search, Wanted
+from rally_accelerate.host.streams import board
+from rally_accelerate.host.web import issues, streammap
+from support.asked import Asked
+from support.issues import UPLOAD, change, item, upload
+
+NOW = datetime(2026, 3, 10, tzinfo=UTC)
+SLOW = "issue.history.content.to = Done"
+LOOKING = "Looking through every issue"
+COUNTING = "The items are being counted"
+
+
+@pytest.fixture(autouse=True)
+def _nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(issues, "SOON", 0)
+    monkeypatch.setattr(streammap, "FIRST_SECONDS", 0)
+
+
+async def told(asked: Asked, address: str, until: str) -> str:
+    """A page that is asked for again until it has ended to say something."""
+    for _ in range(5_000):
+        if until not in (text := (await asked.http.get(address)).text):
+            return text
+        await asyncio.sleep(0.01)
+    pytest.fail("it never ended")
+
+
+async def test_a_slow_query_is_answered_when_it_has_ended(asked: Asked) -> None:
+    done = item(2, history=[{**change("Open", "Done"), "timestamp": 5}])
+    await asked.data(UPLOAD, data=upload(item(1), done, item(3)))
+    address = f"/issues?dql={SLOW}"
+    first = (await asked.http.get(address)).text
+    assert LOOKING in first
+    assert "No issue is like this" not in first
+    text = await told(asked, address, LOOKING)
+    assert "<strong>1</strong> issue" in text
+    # Programs wait.
+    assert (await asked.http.get(address.replace("?", ".json?"))).json()["count"] == 1
+    # What is quick is not begun but told.
+    assert LOOKING not in (await asked.http.get("/issues?dql=issue.status = Open")).text
+
+
+async def test_issues_that_change_meanwhile_do_not_make_it_begin_again_for_ever(asked: Asked) -> None:
+    address, number = f"/issues?dql={SLOW}", 0
+    while True:
+        number += 1
+        await asked.data(UPLOAD, data=upload(item(number, history=[{**change("Open", "Done"), "timestamp": 5}])))
+        text = (await asked.http.get(address)).text
+        if LOOKING not in text:
+            break
+        await asyncio.sleep(0.01)
+    assert f"<strong>{number}</strong> issue" in text
+
+
+async def test_a_map_of_slow_stages_is_shown_when_it_is_counted(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(board, "FIRST_SECONDS", 0)
+    done = item(2, history=[{**change("Open", "Done"), "timestamp": 5}])
+    await asked.data(UPLOAD, data=upload(item(1), done))
+    document = {"name": "A", "phases": [{"name": "P", "stages": [{"name": "Was done", "query": SLOW}]}]}
+    created = await asked.data(
+        "mutation($name: String!, $tenantId: ID!, $workflow: JSON) "
+        "{ createValueStream(name: $name, tenantId: $tenantId, workflow: $workflow) { ... on Workflow { _id } } }",
+        name="A",
+        tenantId=upload()["tenantId"],
+        workflow=document,
+    )
+    its_id = created["createValueStream"]["_id"]
+    for address in (f"/value-streams/{its_id}", f"/value-streams/{its_id}/stages/1"):
+        text = await told(asked, address, COUNTING)
+        assert "1 item" in text
+    assert (await asked.http.get(f"/value-streams/{its_id}.json?text=US2")).json()["total"] == 1
+
+
+async def test_a_host_that_stops_does_not_wait_for_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    count, asked, begun, go_on = 2_000, [], threading.Event(), threading.Event()
+
+    def slowly(*given: Any, **named: Any) -> bool:
+        asked.append(1)
+        begun.set()
+        go_on.wait(60)
+        return meaning.matches(*given, **named)
+
+    monkeypatch.setattr(sqlite, "matches", slowly)
+    database = await Database.open(tmp_path / "a.sqlite")
+    every = [item(number) for number in range(count)]
+    await Issues(database).take(source="R", tracker_id="t", tenant_id="n", items=every)
+    search = Search(database)
+    wanted = Wanted(queries=(parse(SLOW),))
+    assert not await search.soon(wanted, now=NOW, seconds=0)
+    await asyncio.to_thread(begun.wait)
+    await database.interrupt()
+    go_on.set()
+    await search.close()
+    await database.close()
+    assert len(asked) < count
+
+
+async def test_few_go_on_at_once() -> None:
+    patience, going_on, most, go = Patience(), 0, 0, asyncio.Event()
+
+    async def look() -> None:
+        nonlocal going_on, most
+        async with patience.turns:
+            going_on += 1
+            most = max(most, going_on)
+            await go.wait()
+            going_on -= 1
+
+    for key in range(5):
+        assert not await patience.soon(key, look, seconds=0)
+    go.set()
+    for key in range(5):
+        while not await patience.soon(key, look, seconds=1):
+            pass
+    assert most == 2
+
+
+async def test_a_fault_is_told_to_who_asks_again(caplog: pytest.LogCaptureFixture) -> None:
+    patience, go = Patience(), asyncio.Event()
+
+    async def look() -> None:
+        await go.wait()
+        raise StoreError("broken")
+
+    assert not await patience.soon("key", look, seconds=0)
+    go.set()
+    with pytest.raises(StoreError, match="broken"):
+        await patience.soon("key", look, seconds=60)
+    assert "a search failed: broken" in caplog.text
