@@ -1,5 +1,7 @@
 """Have long texts stand beside the facts, so that a description is found by a part of it without reading all issues."""
 
+import logging
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -10,6 +12,11 @@ revision = "0009"
 down_revision = "0008"
 branch_labels = None
 depends_on = None
+
+log = logging.getLogger(__name__)
+
+#: Of so many issues, whoever starts the host is told why it takes a while.
+MANY = 10_000
 
 #: So many issues are read and written at once.
 BATCH = 5_000
@@ -28,6 +35,9 @@ def upgrade() -> None:
     )
     op.execute("DELETE FROM facts")
     connection = op.get_bind()
+    count = connection.exec_driver_sql("SELECT count(*) FROM issue_contents").scalar_one()
+    if count > MANY:
+        log.info("the database is brought up to date, once: of %s issues about 1,000 a second", f"{count:,}")
     contents = sa.table("issue_contents", sa.column("number", sa.Integer), sa.column("content", sa.JSON))
     query = sa.select(contents).order_by(contents.c.number).limit(BATCH)
     last = 0
