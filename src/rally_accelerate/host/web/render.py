@@ -104,7 +104,11 @@ def _exact(value: Any) -> str:
 def _safe_link(value: Any) -> str:
     """An address that may be followed, else nothing: whoever uploads may write anything there."""
     text = str(value or "")
-    return text if urlsplit(text).scheme in {"http", "https"} else ""
+    try:
+        return text if urlsplit(text).scheme in {"http", "https"} else ""
+    except ValueError:
+        # "http://[" begins like an address, and is none.
+        return ""
 
 
 def _said(value: Any) -> str:
