@@ -108,3 +108,43 @@ async def test_json_that_could_not_be_told_again_is_not_taken(asked: Asked, lite
         deep = [deep]
     await asked.data(UPLOAD, data=upload(item(1, rawIssue={"a": deep}), tracker="b"))
     assert (await asked.http.get("/issues/b/1.json")).json()["issue"]["rawIssue"] == {"a": deep}
+
+
+async def test_more_values_than_an_upload_has_are_refused_before_they_are_read(asked: Asked) -> None:
+    content = b'{"query": "{ productVersion }", "variables": {"a": [' + b"{}," * limits.MOST_VALUES + b"0]}}"
+    headers = {"Authorization": f"UserAccessKey {asked.key}", "Content-Type": "application/json"}
+    for path in ("graphql", "api/v1/issues"):
+        answer = await asked.http.post(f"/release-events-api/{path}", content=content, headers=headers)
+        assert answer.status_code == 413
+        assert "more than 600000 values" in answer.json()["errors"][0]["message"]
+
+
+async def test_of_very_many_mistakes_only_the_first_are_told(asked: Asked) -> None:
+    answer = (await asked.graphql(UPLOAD, data={f"unknown{number}": number for number in range(1000)})).json()
+    assert len(answer["errors"]) == limits.MOST_ERRORS + 1
+    assert "unknown" in answer["errors"][-2]["message"] or "required" in answer["errors"][-2]["message"]
+
+
+async def test_large_requests_take_turns_and_small_ones_pass_them(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    going, most, full, leave = 0, 0, asyncio.Event(), asyncio.Event()
+
+    async def slow(**_: Any) -> None:
+        nonlocal going, most
+        going += 1
+        most = max(most, going)
+        if going == limits.LARGE_AT_ONCE:
+            full.set()
+        await leave.wait()
+        going -= 1
+
+    monkeypatch.setattr(asked.host.stores.issues, "take", slow)
+    large = upload(item(1, description="x" * limits.LARGE), tracker="a")
+    waiting = [asyncio.create_task(asked.data(UPLOAD, data=large)) for _ in range(limits.LARGE_AT_ONCE + 3)]
+    await full.wait()
+    # It comes last, and is answered while the others stand in line.
+    await asked.data("{ productVersion }")
+    leave.set()
+    await asyncio.gather(*waiting)
+    assert most == limits.LARGE_AT_ONCE

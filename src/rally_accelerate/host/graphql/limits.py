@@ -31,6 +31,16 @@ MOST_ROOTS = 20
 #: Elements of a list argument.
 MOST_ELEMENTS = 1000
 
+#: Values in one request, counted by the commas between them. Each is looked at several times while nobody else is
+#: answered. An upload of ten megabytes has some 400,000 of them: a change of the past is seven in 110 bytes.
+MOST_VALUES = 600_000
+
+#: Mistakes that are told of one request; each repeats what stands there, and may look through all of it.
+MOST_ERRORS = 10
+
+#: Larger requests wait until fewer than this are in the works: read, each takes ten times its size.
+LARGE, LARGE_AT_ONCE = 1_000_000, 2
+
 #: How long one request is answered.
 SECONDS = 60.0
 
@@ -70,6 +80,11 @@ def check(document: DocumentNode) -> None:
                 )
             if size.own > MOST_ROOTS:
                 raise _too_much(f"the question has more than {MOST_ROOTS} operations: ask in several requests")
+
+
+def crowded(content: bytes) -> bool:
+    """Whether a request holds so many values that nobody should look at each."""
+    return content.count(b",") > MOST_VALUES
 
 
 def counted(given: Sized | None, name: str) -> None:
