@@ -1,6 +1,7 @@
 """Value streams from the file to the map: nothing half applied, nothing lost, no secret told, counts that agree."""
 
 import asyncio
+import html
 import json
 import re
 from typing import Any
@@ -34,8 +35,9 @@ async def created(asked: Asked, document: Any, name: str = "Shop") -> str:
     return str(answer.headers["location"]).rpartition("/")[2]
 
 
-async def edited(asked: Asked, its_id: str, text: str, version: int, action: str = "save") -> Any:
-    fields = {"text": (None, text), "version": (None, str(version)), "action": (None, action)}
+async def edited(asked: Asked, its_id: str, text: str, version: int, action: str = "save", *, entered: str = "") -> Any:
+    given = {"text": text, "version": str(version), "action": action, "entered": entered}
+    fields = {name: (None, value) for name, value in given.items()}
     return await asked.http.post(f"/value-streams/{its_id}/edit", files=fields)
 
 
@@ -173,6 +175,36 @@ async def test_an_import_is_previewed_and_then_applied(asked: Asked) -> None:
     entries = await asked.host.stores.audit.latest()
     assert {("imported", "value stream"), ("added", "integration")} <= {(one.action, one.kind) for one in entries}
     assert SECRET not in str(entries)
+
+
+@pytest.mark.parametrize("fault", ['"pageSize": 0', '"pageSize": 1,,'])
+async def test_a_secret_that_was_just_typed_is_not_shown_again_and_not_lost(asked: Asked, fault: str) -> None:
+    its_id = await created(asked, board())
+    text = json.dumps(board() | {"integrations": [whole()]}, indent=1)
+    wrong = text.replace('"retrySeconds": 0', fault)
+    refused = await edited(asked, its_id, wrong, 1)
+    assert refused.status_code == 400
+    assert SECRET not in refused.text
+    shown, entered = shown_again(refused.text)
+    assert '"apiKey": "**** (entered 1)"' in shown
+    mended = shown.replace(fault, '"retrySeconds": 0')
+    preview = await edited(asked, its_id, mended, 1, "preview", entered=entered)
+    assert preview.status_code == 200
+    assert SECRET not in preview.text
+    shown, entered = shown_again(preview.text)
+    assert (await edited(asked, its_id, shown, 1)).status_code == 400, "it is known under its key alone"
+    assert (await edited(asked, its_id, shown, 1, entered=entered)).status_code == 303
+    (integration,) = await asked.host.stores.integrations.all()
+    assert integration.properties["apiKey"] == SECRET
+
+
+def shown_again(page: str) -> tuple[str, str]:
+    """The text of an edit that goes on, and the key of what was taken out of it."""
+    text = re.search(r"<textarea[^>]*>\n(.*?)</textarea>", page, re.DOTALL)
+    key = re.search(r'name="entered" value="([^"]+)"', page)
+    assert text is not None
+    assert key is not None
+    return html.unescape(text[1]), key[1]
 
 
 async def test_an_edit_of_an_older_version_is_refused_and_can_go_on(asked: Asked) -> None:

@@ -80,8 +80,9 @@ def _explained(text: str, error: json.JSONDecodeError) -> str:
     said = error.msg[0].lower() + error.msg[1:]
     if at == ":" and error.msg in {"Expecting ',' delimiter", "Extra data"}:
         # The sample on the plug-in's public page lacks its braces just so.
-        name = text[: error.pos].rstrip().rpartition("\n")[2].strip(" \t[{,")
-        return f"{name[-80:]} has a value but stands in no braces; put {{ before it and }} behind its last property"
+        # No more of the line than its last text: a secret may stand before it.
+        name = text[: error.pos].rstrip().rpartition("\n")[2].removesuffix('"').rpartition('"')[2]
+        return f'"{name[-80:]}" has a value but stands in no braces; put {{ before it and }} behind its last property'
     if error.msg.startswith("Expecting property name") and at == "}":
         return f"{said}: there is a comma too much before this brace"
     if error.pos >= len(text.rstrip()):

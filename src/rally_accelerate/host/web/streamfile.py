@@ -1,7 +1,7 @@
 """The file of a value stream: downloading, importing with a preview, and editing in place."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -18,8 +18,9 @@ from rally_accelerate.host.store.streams import StoredStream
 from rally_accelerate.host.stores import Stores
 from rally_accelerate.host.streams.difference import differences
 from rally_accelerate.host.streams.download import downloaded, file_name
+from rally_accelerate.host.streams.entered import completed, hidden
 from rally_accelerate.host.streams.importing import Importing, Plan
-from rally_accelerate.host.streams.jsontext import read
+from rally_accelerate.host.streams.jsontext import MOST_CHARACTERS, read
 from rally_accelerate.host.streams.known import known_integrations
 from rally_accelerate.host.web.forms import Form, submitted
 from rally_accelerate.host.web.render import missing, page
@@ -28,6 +29,9 @@ from rally_accelerate.host.web.streams import GONE, frame
 
 #: So many previews are remembered: a file may be large.
 MOST_PREVIEWS = 20
+
+#: So many edited texts, whose secrets are remembered until they are saved.
+MOST_EDITED = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,8 @@ class FilePages:
         self._schedule = schedule
         self._importing = importing
         self._previews: Shelf[_Preview] = Shelf(most=MOST_PREVIEWS)
+        #: Secrets that were typed into a text by what stands for them in it, as it is shown again.
+        self._entered: Shelf[Mapping[str, str]] = Shelf(most=MOST_EDITED)
 
     def routes(self) -> list[Route]:
         """Their addresses."""
@@ -114,28 +120,29 @@ class FilePages:
 
     async def save(self, request: Request) -> Response:  # noqa: PLR0911 - one page for each way to go on
         """Save the edited text; what is wrong with it is told beside it."""
-        stream, actor = await self._stream(request), actor_of(request)
+        stream = await self._stream(request)
         if stream is None:
             return missing(request, GONE)
         try:
             form = await submitted(request)
         except ConfigError as error:
             return _edit(request, stream, text="", based_on=stream.version, problems=error.problems, status=413)
-        text = form["text"]
-        based_on = form["version"]
-        number = int(based_on) if based_on.isdecimal() and len(based_on) < 10 else 0  # noqa: PLR2004 - digits of any version
+        actor, entered = actor_of(request), form["entered"]
+        text, number = form["text"], _version(form["version"])
         try:
+            text = completed(text, self._entered.of(actor, entered) or {})
             document = read(text)
             if form["action"] == "preview":
                 plan = await self._importing.plan(document, stream=stream)
-                return _edit(request, stream, text=text, based_on=number, plan=plan)
+                return self._again(request, stream, text=text, based_on=number, plan=plan)
             await self._importing.replace(stream.id, document, based_on=number, actor=actor, why="edited")
         except ConfigError as error:
-            return _edit(request, stream, text=text, based_on=number, problems=error.problems, status=400)
+            return self._again(request, stream, text=text, based_on=number, problems=error.problems, status=400)
         except Outdated as error:
             return await self._outdated(request, stream, text=text, based_on=number, error=error)
         except NotFound:
             return missing(request, GONE)
+        self._entered.drop(actor, entered)
         return RedirectResponse(f"/value-streams/{stream.id}", 303)
 
     async def _outdated(
@@ -150,7 +157,18 @@ class FilePages:
             "at": latest.at if latest else None,
             "differences": told(differences(former.document, stream.document)) if former else [],
         }
-        return _edit(request, stream, text=text, based_on=stream.version, outdated=outdated, status=409)
+        return self._again(request, stream, text=text, based_on=stream.version, outdated=outdated, status=409)
+
+    def _again(self, request: Request, stream: StoredStream, *, text: str, **more: Any) -> Response:
+        """A text as it was typed, but for its secrets: they wait here until it comes back."""
+        if len(text) > MOST_CHARACTERS:
+            return _edit(request, stream, text="", **more)
+        actor, shown = actor_of(request), hidden(text)
+        # A key of its own each time: in a page that somebody goes back to, the same words may stand for others.
+        key = self._entered.key(actor) if shown.secrets else ""
+        if key:
+            self._entered.put(actor, key, shown.secrets)
+        return _edit(request, stream, text=shown.text, entered=key, **more)
 
     def _kept(self, actor: Actor, stream: StoredStream, document: Any) -> str:
         """The token by which a file is applied that was shown."""
@@ -163,6 +181,10 @@ class FilePages:
 
     async def _text(self, stream: StoredStream) -> str:
         return as_text(downloaded(stream, await known_integrations(self._stores, self._schedule)))
+
+
+def _version(text: str) -> int:
+    return int(text) if text.isdecimal() and len(text) < 10 else 0  # noqa: PLR2004 - digits of any version
 
 
 def _chosen(form: Form) -> bytes:
@@ -221,10 +243,12 @@ def _edit(
     problems: Sequence[Problem] = (),
     plan: Plan | None = None,
     outdated: Any = None,
+    entered: str = "",
     status: int = 200,
 ) -> Response:
     data = {
         **frame(stream, "edit"),
+        "entered": entered,
         "text": text,
         "basedOn": based_on,
         "problems": _listed(problems),
