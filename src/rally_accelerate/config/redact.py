@@ -5,7 +5,9 @@ import html
 import json
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -89,6 +91,20 @@ class Redactor:
         return "".join([*clear, text[done:]])
 
 
+#: Who knows the secrets of what is worked on just now: a host's integrations come and go while it logs.
+_at_work: ContextVar[tuple[Redactor, ...]] = ContextVar("redactors", default=())
+
+
+@contextmanager
+def redacting(redactor: Redactor) -> Iterator[None]:
+    """Mask what this redactor knows, too, in everything that is logged inside the context."""
+    token = _at_work.set((*_at_work.get(), redactor))
+    try:
+        yield
+    finally:
+        _at_work.reset(token)
+
+
 class RedactingFormatter(logging.Formatter):
     """A formatter whose output, tracebacks included, holds no secret."""
 
@@ -98,7 +114,10 @@ class RedactingFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The finished line, masked as a whole: message, arguments and traceback alike."""
-        return self._redactor.redact(super().format(record))
+        text = self._redactor.redact(super().format(record))
+        for redactor in _at_work.get():
+            text = redactor.redact(text)
+        return text
 
 
 def secrets_of(integration: Integration) -> list[str]:

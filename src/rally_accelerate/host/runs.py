@@ -14,7 +14,7 @@ from rally_accelerate import __version__
 from rally_accelerate.config.about import EVENT
 from rally_accelerate.config.load import validated
 from rally_accelerate.config.model import Integration
-from rally_accelerate.config.redact import Redactor
+from rally_accelerate.config.redact import Redactor, redacting
 from rally_accelerate.errors import ConfigError, NotFound, RallyAccelerateError
 from rally_accelerate.host.originals import HostOriginals
 from rally_accelerate.host.runlog import recorded
@@ -103,7 +103,9 @@ class Runs:
             level = LEVELS[stored.logging_level]
             try:
                 async with recorded(self._stores.lines, execution, redactor, level=level):
-                    report = await self._reported(stored, running, watch)
+                    # The log of the process, too, tells what happens here, and was set up before this was known.
+                    with redacting(redactor):
+                        report = await self._reported(stored, running, watch)
                 outcome = report.outcome.value
             except Exception:
                 outcome = "failed"

@@ -5,8 +5,10 @@ import logging
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 
+from rally_accelerate.config.redact import Redactor, redacting
 from rally_accelerate.errors import RallyAccelerateError
 from rally_accelerate.host.runs import Runs
+from rally_accelerate.host.store.vault import secret_values
 from rally_accelerate.host.stores import Stores
 from rally_accelerate.model.report import SyncReport
 from rally_accelerate.sync.ports import Watch
@@ -102,12 +104,18 @@ class Schedule:
                 self.run_soon(integration.id)
 
     async def _run(self, integration_id: str) -> SyncReport | None:
+        secrets: list[str] = []
         try:
             stored = await self._stores.integrations.by_id(integration_id)
-            return None if stored is None or stored.disabled else await self._runs.run(integration_id)
+            if stored is None or stored.disabled:
+                return None
+            secrets = secret_values(stored.properties)
+            return await self._runs.run(integration_id)
         except RallyAccelerateError as error:
-            log.warning("%s", error)
+            with redacting(Redactor(secrets)):
+                log.warning("%s", error)
         except Exception:
             # One integration's fault must not stop the others; it is recorded in its execution, too.
-            log.exception("a run failed by a fault of the program itself")
+            with redacting(Redactor(secrets)):
+                log.exception("a run failed by a fault of the program itself")
         return None

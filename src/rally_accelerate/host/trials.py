@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from rally_accelerate.config.redact import Redactor
+from rally_accelerate.config.redact import Redactor, redacting
 from rally_accelerate.errors import ConfigError, RallyAccelerateError
 from rally_accelerate.host.access import Actor
 
@@ -108,6 +108,11 @@ class Trials:
 
 
 async def _done(trial: Trial, work: Work, seconds: float) -> None:
+    with redacting(trial.redactor):
+        await _worked(trial, work, seconds)
+
+
+async def _worked(trial: Trial, work: Work, seconds: float) -> None:
     try:
         async with asyncio.timeout(seconds):
             await work(trial)

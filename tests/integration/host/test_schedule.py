@@ -1,15 +1,21 @@
 """Runs take turns, and all of them can be stopped: those of the schedule and those that somebody waits for."""
 
 import asyncio
+import io
+import logging
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rally_accelerate.config.model import DEFAULT_TENANT
+from rally_accelerate.config.redact import Redactor
 from rally_accelerate.errors import StoreError
 from rally_accelerate.host.access import HOST
 from rally_accelerate.host.app import Host
+from rally_accelerate.host.runs import Runs
+from rally_accelerate.observe.logs import set_up
 from support.asked import Asked
 
 #: Nothing answers there, and the run tries for a long time.
@@ -40,6 +46,33 @@ async def test_a_host_that_closes_ends_every_run(tmp_path: Path) -> None:
         waiting = asyncio.create_task(host.run_now(its_id))
         await begun(host, its_id)
     assert waiting.done()
+
+
+async def test_the_log_of_the_process_masks_what_its_start_did_not_know(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Settings come by the browser while the process logs; Rally and proxies echo what they were sent."""
+    key = str(NEVER["apiKey"])
+
+    async def echoed(*_: Any) -> None:
+        logging.getLogger("rally_accelerate.host").warning("the server said: %s", key)
+        raise RuntimeError(f"no {key}")
+
+    monkeypatch.setattr(Runs, "_sync", echoed)
+    stream = io.StringIO()
+    logger = logging.getLogger("rally_accelerate")
+    before, handler = logger.propagate, set_up("INFO", redactor=Redactor(()), stream=stream)
+    try:
+        its_id = await asked.host.add_integration({"name": "sample", "properties": NEVER})
+        asked.host.schedule.run_soon(its_id)
+        while "by a fault" not in stream.getvalue():  # noqa: ASYNC110 - nothing in the product needs an event for it
+            await asyncio.sleep(0.01)
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = before
+    assert "the server said: ***" in stream.getvalue()
+    assert "RuntimeError: no ***" in stream.getvalue()
+    assert key not in stream.getvalue()
 
 
 async def test_one_database_has_one_host(tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
 """A trial tells what it finds while it goes on, masks secrets, ends in time, and is its author's alone."""
 
 import asyncio
+import logging
 from typing import Any
 
-from rally_accelerate.config.redact import Redactor
+import pytest
+
+from rally_accelerate.config.redact import RedactingFormatter, Redactor
 from rally_accelerate.errors import ConfigError, Problem
 from rally_accelerate.host.access import Actor, Role
 from rally_accelerate.host.trials import Trial, Trials
@@ -29,6 +32,19 @@ async def test_what_is_told_and_what_fails_holds_no_secret() -> None:
     assert shown["lines"][0]["text"] == "echo ***"
     assert shown["failure"] == {"message": "no ***", "hint": "Do it.", "problems": ["a.b: ***"]}
     assert not shown["running"]
+
+
+async def test_the_log_of_the_process_holds_no_secret_of_a_trial(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work(_: Trial) -> None:
+        raise RuntimeError(SECRET)
+
+    monkeypatch.setattr(logging.getLogger("rally_accelerate"), "propagate", True)
+    monkeypatch.setattr(caplog.handler, "formatter", RedactingFormatter("%(message)s", redactor=Redactor(())))
+    await ended(Trials(), work)
+    assert "RuntimeError: ***" in caplog.text
+    assert SECRET not in caplog.text
 
 
 async def test_what_takes_too_long_is_given_up() -> None:
