@@ -135,6 +135,19 @@ async def test_the_migrations_make_the_tables_that_the_program_describes(tmp_pat
     described.dispose()
 
 
+async def test_a_new_database_is_for_its_owner_only_and_an_old_one_stays_as_it_was_made(tmp_path: Path) -> None:
+    path = tmp_path / "x.sqlite"
+    database = await Database.open(path)
+    async with database.writing() as connection:
+        await connection.execute(sa.select(1))
+        files = sorted(tmp_path.iterdir())
+        assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+    await database.close()
+    path.chmod(0o640)
+    await (await Database.open(path)).close()
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
 async def test_the_key_file_is_for_its_owner_only_and_its_loss_is_explained(tmp_path: Path) -> None:
     database = tmp_path / "x.sqlite"
     sealed = Vault.beside(database).sealed({"apiKey": "s", "baseUrl": "u"})

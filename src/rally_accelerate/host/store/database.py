@@ -43,6 +43,10 @@ class Database:
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                # Its owner's alone, and what SQLite puts beside it as well: it holds what Rally shows to few, and what
+                # passwords and keys can be guessed from.
+                path.touch(mode=0o600)
             await asyncio.to_thread(upgrade, f"sqlite:///{path}")
         except (OSError, SQLAlchemyError) as error:
             reason = getattr(error, "orig", None) or error
