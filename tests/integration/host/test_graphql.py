@@ -1,5 +1,6 @@
 """The endpoint answers as the vendor's does: names, nullability, errors, keys, limits."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from graphql import build_client_schema, get_introspection_query, validate
 from graphql import parse as parse_document
 
 from rally_accelerate.accelerate import documents
+from rally_accelerate.host.access import Actor
 from support.asked import TENANT, Asked
 from support.issues import UPLOAD, change, item, upload
 
@@ -131,6 +133,31 @@ async def test_integrations_are_added_found_changed_and_removed(asked: Asked) ->
     assert stored.properties["apiKey"] == "planted-secret-1"
     assert (await asked.data("mutation($d: ID!) { removeIntegration(_id: $d) }", d=added["_id"]))["removeIntegration"]
     assert (await asked.data(by_name, n="n", t=TENANT))["integrationByName"] is None
+
+
+async def test_a_secret_that_is_entered_meanwhile_goes_to_no_other_address(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    its_id = await asked.host.add_integration(
+        {"name": "a", "properties": {"baseUrl": "https://b.example", "apiKey": "b"}}
+    )
+    edit = asked.host.administration.edit
+
+    async def overtaken(actor: Actor, which: str, changes: Mapping[str, Any]) -> Any:
+        # What an administrator saves between the look at the stored settings and this write.
+        mended = {"properties": {"baseUrl": "https://a.example", "apiKey": "the-real-one"}}
+        await asked.host.stores.integrations.change(which, mended)
+        return await edit(actor, which, changes)
+
+    monkeypatch.setattr(asked.host.administration, "edit", overtaken)
+    await asked.data(
+        "mutation($d: ID!, $i: EditIntegrationInput!) { editIntegration(_id: $d, input: $i) { name } }",
+        d=its_id,
+        i={"tenantId": TENANT, "properties": {"baseUrl": "https://b.example", "apiKey": "****"}},
+    )
+    stored = await asked.host.stores.integrations.by_id(its_id)
+    assert stored is not None
+    assert (stored.properties["baseUrl"], stored.properties["apiKey"]) == ("https://b.example", "b")
 
 
 async def test_wrong_settings_and_taken_names_are_told(asked: Asked) -> None:

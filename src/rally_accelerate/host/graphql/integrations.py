@@ -102,10 +102,11 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         if input.get("properties") is not None or _key(input):
             properties = _object(input.get("properties")) or masked(known.properties)
             given = {**normalised(properties), **_key(input)}
-            changes["properties"] = given
             clear = {name: known.properties.get(name) if value == MASK else value for name, value in given.items()}
             _same_receivers(known.properties, clear, kept=[name for name, value in given.items() if value == MASK])
             _checked({**known.raw, "name": changes.get("name", known.name), "properties": clear})
+            # The very secrets that were looked at: somebody may enter another one for another address meanwhile.
+            changes["properties"] = clear
         try:
             return await shown(await administration.edit(info.context["actor"], _id, changes))
         except ConfigError as error:

@@ -42,12 +42,7 @@ class Database:
             StoreError: It cannot be used.
         """
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if not path.exists():
-                # Its owner's alone, and what SQLite puts beside it as well: it holds what Rally shows to few, and what
-                # passwords and keys can be guessed from.
-                path.touch(mode=0o600)
-            await asyncio.to_thread(upgrade, f"sqlite:///{path}")
+            await asyncio.to_thread(_prepare, path)
         except (OSError, SQLAlchemyError) as error:
             reason = getattr(error, "orig", None) or error
             raise StoreError(
@@ -149,6 +144,15 @@ class Database:
             connection.execution_options(writes=True)
             with connection.begin():
                 return write(connection)
+
+
+def _prepare(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        # Its owner's alone, and what SQLite puts beside it as well: it holds what Rally shows to few, and what passwords
+        # can be guessed from.
+        path.touch(mode=0o600)
+    upgrade(f"sqlite:///{path}")
 
 
 #: What SQLite says, and what an operator can do about it.
