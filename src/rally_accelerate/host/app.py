@@ -22,6 +22,7 @@ from rally_accelerate.errors import ConfigError
 from rally_accelerate.host.access import HOST, Role
 from rally_accelerate.host.administration import Administration
 from rally_accelerate.host.callers import Callers
+from rally_accelerate.host.connections import Connection
 from rally_accelerate.host.drafts import Drafts
 from rally_accelerate.host.graphql.endpoint import Endpoint
 from rally_accelerate.host.rest import StreamApi
@@ -219,6 +220,7 @@ async def serving(
     app = host.app(names=names, secure_names={name} if shown.scheme == "https" else ())
     config = uvicorn.Config(
         app,
+        http=Connection,
         log_level="warning",
         access_log=False,
         lifespan="off",

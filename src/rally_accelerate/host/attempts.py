@@ -3,6 +3,8 @@
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from rally_accelerate.host.store.users import folded
+
 #: How many failures cost nothing: of one name from one address, of one name from anywhere, from one address at all.
 #: The wider ones are larger, so that nobody locks a colleague out from elsewhere.
 FREE = {"both": 5, "name": 40, "address": 40}
@@ -66,5 +68,6 @@ class Attempts:
 
 
 def _keys(name: str, address: str) -> list[tuple[str, str, str]]:
-    folded = name.strip().casefold()[:100]
-    return [("both", folded, address), ("name", folded, ""), ("address", "", address)]
+    # As names are looked up: every spelling that signs the same user in is a guess at the same password.
+    name = folded(name)[:100]
+    return [("both", name, address), ("name", name, ""), ("address", "", address)]

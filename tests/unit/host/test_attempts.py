@@ -29,7 +29,7 @@ def test_the_wait_has_an_end() -> None:
     assert attempts.wait("eva", "10.0.0.1", now=0) == LONGEST_WAIT
 
 
-@pytest.mark.parametrize("spelling", ["EVA", " eva "])
+@pytest.mark.parametrize("spelling", ["EVA", " eva ", "\uff45va", "e\uff36A", "\U0001d41eva"])
 def test_another_spelling_of_a_name_is_the_same_name(spelling: str) -> None:
     attempts = Attempts()
     failures(attempts, 6)

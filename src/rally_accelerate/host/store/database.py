@@ -149,8 +149,8 @@ class Database:
 def _prepare(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
-        # Its owner's alone, and what SQLite puts beside it as well: it holds what Rally shows to few, and what passwords
-        # can be guessed from.
+        # Its owner's alone, as is what SQLite puts beside it: it holds what Rally shows to few, and what guesses at
+        # passwords are tried on.
         path.touch(mode=0o600)
     upgrade(f"sqlite:///{path}")
 

@@ -50,6 +50,11 @@ class Proven:
     kept: str = field(repr=False)
 
 
+def folded(name: str) -> str:
+    """A name as it is looked up: letters have several codings, and people several ways to write them."""
+    return unicodedata.normalize("NFKC", name.strip()).casefold()
+
+
 class Users:
     """The users of one host."""
 
@@ -139,9 +144,8 @@ class Users:
         return Proven(user_of(found), kept)
 
     async def _row(self, name: str) -> Any:
-        folded = unicodedata.normalize("NFKC", name.strip()).casefold()
         async with self._database.reading() as connection:
-            return (await connection.execute(sa.select(users).where(users.c.folded == folded))).one_or_none()
+            return (await connection.execute(sa.select(users).where(users.c.folded == folded(name)))).one_or_none()
 
     async def set_password(self, its_id: str, password: str, *, temporary: bool) -> None:
         """Give a user another password, and end the user's sessions.
