@@ -15,6 +15,7 @@ import trustme
 from support.bare_platform import bare_platform, lacking
 from support.container import Container, added, basic, encrypted, event_words, process_props
 from support.processes import TENANT, RunningHost, Simulator, host, simulator
+from support.secret_forms import leaked
 
 COUNTS = re.compile(r"(\d+) read, (\d+) uploaded, (\d+) unchanged")
 
@@ -481,10 +482,6 @@ def test_no_secret_is_ever_printed(container: Container, rally: Simulator, targe
             assert told.err == ""
             printed += told.out
     secrets = [*SECRETS.values(), "planted-8888-bearer", "planted-9999-inside", rally.key]
+    assert leaked(printed, secrets) == []
     for secret in secrets:
-        for form in {secret, json.dumps(secret)[1:-1], basic("", secret)[:-4], basic("sample", secret)[:-4]}:
-            assert form not in printed
-    # Cut forms as well: no long piece of any secret.
-    for secret in secrets:
-        for start in range(len(secret) - 11):
-            assert secret[start : start + 12] not in printed
+        assert not any(form in printed for form in (basic("", secret)[:-4], basic("sample", secret)[:-4]))

@@ -5,6 +5,7 @@ import pytest
 from rally_accelerate.config.load import validated
 from support.asked import TENANT, Asked
 from support.issues import UPLOAD, change, item, upload
+from support.secret_forms import leaked
 
 SECRETS = ("planted-secret-1", "planted-secret-2")
 
@@ -56,8 +57,7 @@ async def test_every_page_answers_and_tells_no_secret(asked: Asked) -> None:
             assert answer.status_code == 200, address
             assert "default-src 'none'" in answer.headers["content-security-policy"]
             assert "set-cookie" not in answer.headers
-            for secret in (*SECRETS, asked.key):
-                assert secret not in answer.text, address
+            assert leaked(answer.text, (*SECRETS, asked.key)) == [], address
 
 
 async def test_what_was_uploaded_is_text_and_never_markup_or_a_script(asked: Asked) -> None:
@@ -98,6 +98,11 @@ async def test_forms_of_other_sites_are_refused(asked: Asked) -> None:
 
 async def test_another_name_that_leads_here_is_turned_away(asked: Asked) -> None:
     assert (await asked.http.get("/issues", headers={"Host": "evil.example"})).status_code == 421
+
+
+async def test_a_slash_too_many_leads_to_the_page_under_whatever_scheme_a_proxy_shows_it(asked: Asked) -> None:
+    answer = await asked.http.get("/issues/?text=a")
+    assert (answer.status_code, answer.headers["location"]) == (307, "/issues?text=a")
 
 
 async def test_a_failed_run_says_why_and_what_to_do(asked: Asked) -> None:

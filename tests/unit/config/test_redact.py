@@ -1,10 +1,7 @@
 """No form of a secret passes the redactor."""
 
 import base64
-import html
-import json
 import logging
-from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -12,31 +9,13 @@ from hypothesis import strategies as st
 
 from rally_accelerate.config.model import Integration
 from rally_accelerate.config.redact import RedactingFormatter, Redactor, secrets_of
+from support.secret_forms import forms
 
 SECRET = "p@ss:w/rd%'\"1"
 
 
 #: Too short to be masked in pieces, so that each form has to be known as a whole.
 SHORT = "ü\"p/'d<1"
-
-
-def forms(secret: str) -> list[str]:
-    once = json.dumps(secret)[1:-1]
-    return [
-        secret,
-        quote(secret, safe=""),
-        quote(secret, safe="").lower(),
-        base64.b64encode(secret.encode()).decode(),
-        base64.urlsafe_b64encode(secret.encode()).decode().rstrip("="),
-        repr(secret)[1:-1],
-        repr(secret.encode())[2:-1],
-        once,
-        json.dumps(once)[1:-1],
-        json.dumps(secret, ensure_ascii=False)[1:-1],
-        once.replace("/", "\\/"),
-        html.escape(secret),
-        html.escape(secret).replace("&#x27;", "&#39;"),
-    ]
 
 
 @pytest.mark.parametrize(("secret", "form"), [(secret, form) for secret in (SECRET, SHORT) for form in forms(secret)])

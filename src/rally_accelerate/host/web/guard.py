@@ -88,6 +88,8 @@ class Guard:
                 begun = True
                 headers = MutableHeaders(scope=message)
                 headers.update(HEADERS)
+                if own := _own_path(headers.get("location", ""), scope):
+                    headers["Location"] = own
                 headers["Cache-Control"] = "max-age=3600" if path.startswith(OPEN_BELOW) else "no-store"
             await send(message)
 
@@ -135,6 +137,13 @@ class Guard:
         # A browser's session counts only where the browser says that a page of ours asks.
         token = self._cookie.token(request)
         return await self._callers.by_token(token) if token and from_our_page(request) else None
+
+
+def _own_path(location: str, scope: Scope) -> str:
+    """The path of a full address of this host, as routing gives it; a proxy may show the host under another scheme."""
+    here = f"{scope['scheme']}://{Request(scope).headers.get('host', '')}"
+    path = location.removeprefix(here)
+    return path if path != location and path.startswith("/") and not path.startswith("//") else ""
 
 
 def _remember(scope: Scope, known: Known | None) -> None:
