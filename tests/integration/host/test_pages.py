@@ -72,7 +72,7 @@ async def test_what_was_uploaded_is_text_and_never_markup_or_a_script(asked: Ask
 @pytest.mark.parametrize("url", ["http://[", "https://[::1", "java\tscript:alert(1)", " javascript:alert(1)", "//evil"])
 async def test_what_is_no_address_is_followed_nowhere_and_breaks_no_page(asked: Asked, url: str) -> None:
     await asked.data(UPLOAD, data=upload(item(1, url=url), tracker="elsewhere"))
-    for address in ("/issues/elsewhere/1", "/issues?columns=id&columns=address"):
+    for address in ("/issues/elsewhere/1", "/issues?column=id&column=address"):
         answer = await asked.http.get(address)
         assert answer.status_code == 200, address
         assert "noreferrer" not in answer.text
