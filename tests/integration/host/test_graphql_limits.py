@@ -123,28 +123,3 @@ async def test_of_very_many_mistakes_only_the_first_are_told(asked: Asked) -> No
     answer = (await asked.graphql(UPLOAD, data={f"unknown{number}": number for number in range(1000)})).json()
     assert len(answer["errors"]) == limits.MOST_ERRORS + 1
     assert "unknown" in answer["errors"][-2]["message"] or "required" in answer["errors"][-2]["message"]
-
-
-async def test_large_requests_take_turns_and_small_ones_pass_them(
-    asked: Asked, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    going, most, full, leave = 0, 0, asyncio.Event(), asyncio.Event()
-
-    async def slow(**_: Any) -> None:
-        nonlocal going, most
-        going += 1
-        most = max(most, going)
-        if going == limits.LARGE_AT_ONCE:
-            full.set()
-        await leave.wait()
-        going -= 1
-
-    monkeypatch.setattr(asked.host.stores.issues, "take", slow)
-    large = upload(item(1, description="x" * limits.LARGE), tracker="a")
-    waiting = [asyncio.create_task(asked.data(UPLOAD, data=large)) for _ in range(limits.LARGE_AT_ONCE + 3)]
-    await full.wait()
-    # It comes last, and is answered while the others stand in line.
-    await asked.data("{ productVersion }")
-    leave.set()
-    await asyncio.gather(*waiting)
-    assert most == limits.LARGE_AT_ONCE

@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +42,6 @@ UPLOAD = "mutation uploadIssueData($data: IssueDataIn!) { uploadIssueData(data: 
 
 FORBIDDEN, INTERNAL, UNSTORED = "FORBIDDEN", "INTERNAL_SERVER_ERROR", "NOT_STORED"
 
-#: Answers what was sent by somebody who was recognised.
-Answered = Callable[[Any, Request, Known], Awaitable[Response]]
-
 
 class Endpoint:
     """Answers POST requests."""
@@ -69,7 +65,6 @@ class Endpoint:
             *streams.bind(query, mutation, stores, schedule, importing=importing, boards=boards),
         ]
         lists.bind(query, mutation, stores, administration=administration, shown=shown)
-        self._turns = asyncio.Semaphore(limits.LARGE_AT_ONCE)
         query.set_field("productVersion", lambda *_: __version__)
         definitions = [load_schema_from_path(str(path)) for path in (CONTRACT, *MORE)]
         self.schema: GraphQLSchema = make_executable_schema(
@@ -79,17 +74,35 @@ class Endpoint:
 
     async def answer(self, request: Request) -> Response:
         """One question, one answer."""
-        return await self._in_turn(request, self._answered)
+        given = await self._given(request)
+        if isinstance(given, Response):
+            return given
+        known, asked = given
+        if isinstance(asked, list):
+            return _refused("several questions in one request are not taken: send them one by one", 400)
+        if not isinstance(asked, dict) or not isinstance(asked.get("query"), str):
+            return _refused("the request has no query", 400)
+        return _in_json(await self._told(asked, request, known))
 
     async def upload(self, request: Request) -> Response:
         """The REST way to upload issues (accelerate-host.md 2.6).
 
         Its body is not public: it is taken to be the variable of ``uploadIssueData``, and so is the answer.
         """
-        return await self._in_turn(request, self._uploaded)
+        given = await self._given(request)
+        if isinstance(given, Response):
+            return given
+        known, data = given
+        told = await self._told({"query": UPLOAD, "variables": {"data": data}}, request, known)
+        if isinstance(told, Response):
+            return told
+        if errors := told.get("errors"):
+            code = str((errors[0].get("extensions") or {}).get("code"))
+            return _in_json({"errors": errors}, {FORBIDDEN: 403, INTERNAL: 500}.get(code, 400))
+        return _in_json(told["data"]["uploadIssueData"])
 
-    async def _in_turn(self, request: Request, answered: Answered) -> Response:
-        """The answer to what was sent, or why it is not taken; few large requests are in the works at once."""
+    async def _given(self, request: Request) -> tuple[Known, Any] | Response:
+        """Who asks, and what was sent; or why it is not taken."""
         known: Known | None = request.state.known
         if known is None:
             body = {"errors": [{"message": "Not authorized", "extensions": {"code": "UNAUTHENTICATED"}}]}
@@ -101,28 +114,10 @@ class Endpoint:
             return _refused(f"the request is larger than {MOST_BYTES} bytes", 413)
         if limits.crowded(content):
             return _refused(f"the request holds more than {limits.MOST_VALUES} values: send less of them at once", 413)
-        async with self._turns if len(content) > limits.LARGE else nullcontext():
-            try:
-                sent = orjson.loads(content)
-            except orjson.JSONDecodeError as error:
-                return _refused(f"the request is no JSON: {error}", 400)
-            return await answered(sent, request, known)
-
-    async def _answered(self, asked: Any, request: Request, known: Known) -> Response:
-        if isinstance(asked, list):
-            return _refused("several questions in one request are not taken: send them one by one", 400)
-        if not isinstance(asked, dict) or not isinstance(asked.get("query"), str):
-            return _refused("the request has no query", 400)
-        return _in_json(await self._told(asked, request, known))
-
-    async def _uploaded(self, data: Any, request: Request, known: Known) -> Response:
-        told = await self._told({"query": UPLOAD, "variables": {"data": data}}, request, known)
-        if isinstance(told, Response):
-            return told
-        if errors := told.get("errors"):
-            code = str((errors[0].get("extensions") or {}).get("code"))
-            return _in_json({"errors": errors}, {FORBIDDEN: 403, INTERNAL: 500}.get(code, 400))
-        return _in_json(told["data"]["uploadIssueData"])
+        try:
+            return known, orjson.loads(content)
+        except orjson.JSONDecodeError as error:
+            return _refused(f"the request is no JSON: {error}", 400)
 
     async def _told(self, asked: Mapping[str, Any], request: Request, known: Known) -> dict[str, Any] | Response:
         try:

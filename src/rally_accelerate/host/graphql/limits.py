@@ -38,9 +38,6 @@ MOST_VALUES = 600_000
 #: Mistakes that are told of one request; each repeats what stands there, and may look through all of it.
 MOST_ERRORS = 10
 
-#: Larger requests wait until fewer than this are in the works: read, each takes ten times its size.
-LARGE, LARGE_AT_ONCE = 1_000_000, 2
-
 #: How long one request is answered.
 SECONDS = 60.0
 
