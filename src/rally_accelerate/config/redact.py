@@ -142,6 +142,9 @@ def _forms(secret: str) -> set[str]:
     # Half a pair of surrogates is no text, but JSON can hold it.
     raw = secret.encode(errors="surrogatepass")
     encoded = {form for shift in range(3) for form in _encoded(raw, shift)}
+    # Basic credentials are encoded, and a header that somebody encodes once more holds them so.
+    twice = base64.b64encode(raw)
+    encoded |= {form for shift in range(3) for form in _encoded(twice, shift)}
     quoted = {quote(raw, safe=""), quote(raw), quote_plus(raw)}
     quoted |= {_PERCENT.sub(lambda match: match[0].lower(), form) for form in quoted}
     escaped = {repr(secret)[1:-1], repr(raw)[2:-1], html.escape(secret), html.escape(secret).replace("&#x27;", "&#39;")}

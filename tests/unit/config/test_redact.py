@@ -106,5 +106,14 @@ def test_a_piece_of_a_long_secret_is_masked(start: int, end: int) -> None:
     assert Redactor([LONG]).redact(f"{LONG[start:end]}") == "***"
 
 
+def test_basic_credentials_that_are_encoded_once_more_are_masked() -> None:
+    inner = base64.b64encode(f"sample:{SECRET}".encode())
+    shown = Redactor([f"sample:{SECRET}"]).redact(f"it said {base64.b64encode(b'Basic ' + inner).decode()} and went")
+    assert "***" in shown
+    assert base64.b64encode(inner).decode()[:12] not in shown
+    assert shown.startswith("it said ")
+    assert shown.endswith(" and went")
+
+
 def test_a_short_secret_does_not_mask_words() -> None:
     assert Redactor(["password12"]).redact("username and password") == "username and password"
