@@ -87,6 +87,7 @@ def operations() -> str:
         "| bound | of one request |",
         "|---|---|",
         f"| size | {MOST_BYTES:,} bytes, and {limits.MOST_CHARACTERS:,} characters of the question itself |",
+        f"| values | {limits.MOST_VALUES:,}, by their commas; of mistakes, the first {limits.MOST_ERRORS} are told |",
         f"| operations | {limits.MOST_ROOTS}, aliases counted; several questions in one request are not taken |",
         f"| fields | {limits.MOST_FIELDS}, with every fragment put in |",
         f"| depth | {limits.DEEPEST} levels |",
