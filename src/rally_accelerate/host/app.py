@@ -1,7 +1,6 @@
 """The host as a whole: its stores, its schedule and its web application."""
 
 import asyncio
-import gc
 import secrets
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
@@ -15,8 +14,10 @@ from starlette.exceptions import HTTPException
 
 from rally_accelerate.config.load import validated
 from rally_accelerate.config.model import Integration
+from rally_accelerate.host import garbage
 from rally_accelerate.host.access import HOST, Role
 from rally_accelerate.host.administration import Administration
+from rally_accelerate.host.beside import Beside
 from rally_accelerate.host.callers import Callers
 from rally_accelerate.host.drafts import Drafts
 from rally_accelerate.host.graphql.endpoint import Endpoint
@@ -40,9 +41,6 @@ from rally_accelerate.sync.ports import Watch
 
 DEFAULT_INTERVAL = timedelta(minutes=5)
 
-#: New objects after which the youngest are looked through for garbage, and how often that is before older ones are.
-GARBAGE_THRESHOLDS = (50_000, 20, 20)
-
 
 class Host:
     """The embedded host; opened by ``Host.open``."""
@@ -65,8 +63,15 @@ class Host:
         self.drafts = Drafts()
         self.importing = Importing(stores, self.administration)
         self.boards = Boards(stores.search)
+        #: Takes large uploads.
+        self.beside = Beside(stores.path, stores.database.turn)
         self._endpoint = Endpoint(
-            stores, self.schedule, self.administration, importing=self.importing, boards=self.boards
+            stores,
+            self.schedule,
+            self.administration,
+            importing=self.importing,
+            boards=self.boards,
+            beside=self.beside,
         )
         self._callers = Callers(stores, inside_key=inside_key)
         # The host's own runs upload as everybody does, only without a socket.
@@ -91,10 +96,7 @@ class Host:
             first_password = await stores.users.first()
             first_key = await stores.keys.first()
             host = cls(stores, interval=interval, first_access_key=first_key, first_password=first_password)
-            # An upload is some hundred thousand objects that live until it is stored: looking through them for garbage
-            # every 700 objects, and through all that a program is made of, takes a third of its time.
-            gc.freeze()
-            gc.set_threshold(*GARBAGE_THRESHOLDS)
+            garbage.look_seldom()
             # The first page that counts issues need not wait for it, or less.
             warming = asyncio.create_task(stores.search.warm())
             try:
@@ -105,6 +107,7 @@ class Host:
                 await host.trials.close()
                 await host.schedule.close()
                 await host.boards.close()
+                await host.beside.close()
 
     def app(self, *, names: Collection[str] | None = LOCAL_NAMES, secure_names: Collection[str] = ()) -> Starlette:
         """The web application.
@@ -166,5 +169,6 @@ class Host:
         return await self.schedule.run_now(integration_id, watch=watch)
 
     def start_schedule(self) -> None:
-        """Run every enabled integration when it is due."""
+        """Run every enabled integration when it is due, and have ready what large uploads ask for."""
         self.schedule.start()
+        self.beside.start()
