@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -109,12 +110,14 @@ async def _work(database: Path, end: socket.socket) -> None:
         except Exception:
             logging.getLogger(__name__).exception("an upload failed by a fault of the program itself")
             answer = refused("internal error", FAULT)
-        del content
         told = {"log": lines.taken()}
         if answer is None:
             await host.send(pipe.NOT_MINE, told)
         else:
             await host.send(pipe.ANSWER, {**told, "status": answer.status}, answer.body)
+        # What executes a question and what was sent with it hold each other: without this, ten uploads would stay.
+        del content
+        gc.collect()
 
 
 async def _listen(host: Pipe, questions: "asyncio.Queue[tuple[dict[str, Any], bytes]]", turns: Turns) -> None:
