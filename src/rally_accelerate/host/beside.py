@@ -53,6 +53,7 @@ class _Child:
         """
         here, there = socket.socketpair()
         with there:
+            end = await Pipe.on(here)
             command = [sys.executable, "-P", "-m", PROGRAM, str(database), str(there.fileno())]
             try:
                 # A group of its own: Ctrl-C at a terminal is for the host, which then ends it.
@@ -64,12 +65,12 @@ class _Child:
                     process_group=0,
                 )
             except OSError:
-                here.close()
+                end.close()
                 raise
-        child = cls(process, await Pipe.on(here))
+        child = cls(process, end)
         try:
             async with asyncio.timeout(SECONDS_TO_BEGIN):
-                await child.pipe.receive()
+                await end.receive()
         except BaseException:
             child.end()
             raise
@@ -184,6 +185,8 @@ class Beside:
         finally:
             if not task.done() or task.exception() is not None:
                 child.end()
+                # It may wait for its turn, which others have.
+                task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
 
     async def _talked(
