@@ -33,8 +33,8 @@ SECONDS_TO_END = 1.0
 #: How often something is tried when the process ends in the middle of it.
 TRIES = 2
 
-#: How a process that ends says so.
-GONE = (EOFError, ConnectionError)
+#: How it shows that a process has ended, does not begin, or cannot be started at all.
+GONE = (EOFError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +47,13 @@ class _Child:
         """A new process that can be asked.
 
         Raises:
-            OSError: It could not be started.
+            OSError: It could not be started, or does not begin.
             EOFError: It ended at once.
-            TimeoutError: It did not begin.
         """
         here, there = socket.socketpair()
         with there:
             end = await Pipe.on(here)
-            command = [sys.executable, "-P", "-m", PROGRAM, str(database), str(there.fileno())]
+            command = [sys.executable, "-P", "-m", PROGRAM, str(database.absolute()), str(there.fileno())]
             try:
                 # A group of its own: Ctrl-C at a terminal is for the host, which then ends it.
                 process = subprocess.Popen(  # noqa: S603, ASYNC220 - our own program; it is started, not waited for
@@ -137,10 +136,10 @@ class Beside:
                 try:
                     child = await self._running()
                     return await self._exchanged(child, values, content)
-                except (*GONE, OSError, TimeoutError) as error:
+                except GONE:
                     if self._closed:
                         break
-                    log.warning("the process that takes large uploads ended (%s)", type(error).__name__)
+                    log.warning("the process that takes large uploads ended in the middle of one; nothing is lost")
         raise StoreError(
             "the upload was not stored: the process that takes large ones was ended",
             hint="Send it again; if that does not help, the machine may be short of memory: send fewer issues at once.",
@@ -158,9 +157,9 @@ class Beside:
     async def _started(self) -> bool:
         try:
             self._child = await _Child.begun(self._database)
-        except (*GONE, OSError, TimeoutError) as error:
-            reason = str(error) or type(error).__name__
-            log.warning("large uploads hold pages up: the process that is to take them does not start (%s)", reason)
+        except GONE as error:
+            reason = "it ended at once" if isinstance(error, EOFError) else str(error) or type(error).__name__
+            log.warning("large uploads hold pages up: the process that is to take them does not start: %s", reason)
             return False
         return True
 

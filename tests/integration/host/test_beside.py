@@ -296,6 +296,14 @@ async def test_a_process_that_is_killed_is_replaced_and_the_upload_succeeds(
     assert len(found["words"]) == 30
 
 
+async def test_mutant_without_a_second_try_dies(
+    ready: Asked, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beside_module, "TRIES", 1)
+    interrupted.before[1] = interrupted.kill
+    assert (await sent(ready, {"query": UPLOAD, "variables": {"data": upload(*many())}})).status_code == 503
+
+
 async def test_one_that_is_killed_twice_tells_that_nothing_was_stored_and_the_next_succeeds(
     ready: Asked, interrupted: Interrupted
 ) -> None:
