@@ -53,7 +53,7 @@ class _Child:
         here, there = socket.socketpair()
         with there:
             end = await Pipe.on(here)
-            command = [sys.executable, "-P", "-m", PROGRAM, str(database.absolute()), str(there.fileno())]
+            command = [sys.executable, "-P", "-m", PROGRAM, str(database), str(there.fileno())]
             try:
                 # A group of its own: Ctrl-C at a terminal is for the host, which then ends it.
                 process = subprocess.Popen(  # noqa: S603, ASYNC220 - our own program; it is started, not waited for
@@ -95,7 +95,7 @@ class Beside:
     """
 
     def __init__(self, database: Path, turn: Callable[[], AbstractAsyncContextManager[Any]]) -> None:
-        self._database = database
+        self._database = database.absolute()
         self._turn = turn
         self._asking = asyncio.Lock()
         self._child: _Child | None = None
