@@ -377,7 +377,8 @@ async def test_it_writes_in_turn_with_the_host(ready: Asked, interrupted: Interr
     interrupted.before[1] = asks.set
     async with ready.host.stores.database.turn():
         sending = asyncio.create_task(sent(ready, {"query": UPLOAD, "variables": {"data": upload(*many())}}))
-        await asks.wait()
+        asked_for = asyncio.create_task(asks.wait())
+        await asyncio.wait({asked_for, sending}, return_when=asyncio.FIRST_COMPLETED)
         # Pages are answered meanwhile.
         assert (await ready.http.get("/issues")).status_code == 200
         assert not sending.done()
