@@ -72,6 +72,8 @@ def stored(database: Path) -> dict[str, list[tuple[Any, ...]]]:
         "history": "SELECT * FROM issue_history ORDER BY number, position",
         "facts": "SELECT f.issue, n.name, f.folded, f.kind, f.number, f.moment FROM facts f JOIN fact_names n ON n.id = f.name"
         " ORDER BY 1, 2, 3, 4",
+        "texts": "SELECT t.issue, n.name, t.part, t.folded FROM long_texts t JOIN fact_names n ON n.id = t.name"
+        " ORDER BY 1, 2, 3",
         "words": "SELECT * FROM issue_words WHERE issue_words MATCH 'many' ORDER BY rowid",
         "marks": "SELECT * FROM marks ORDER BY name",
     }
@@ -115,6 +117,7 @@ async def test_a_large_upload_is_stored_by_the_process_beside_exactly_as_by_the_
     assert len(here["issues"]) == 60
     assert len(here["history"]) == 240
     assert here["facts"]
+    assert here["texts"]
     assert len(here["words"]) == 60
     # What the host had counted before is counted anew.
     assert await counted() == 20
