@@ -103,6 +103,8 @@ async def opened(path: Path) -> AsyncIterator[tuple[Host, httpx2.AsyncClient]]:
     """A host, and a client that is signed in and has an access key."""
     async with Host.open(path, interval=timedelta(days=365)) as host:
         transport = httpx2.ASGITransport(app=host.app())
+        # As ``serve`` has it.
+        await host.beside.ready()
         async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1", timeout=600) as http:
             admin = await host.stores.users.by_name("admin")
             if admin is None:

@@ -11,8 +11,9 @@ from graphql import GraphQLArgument, print_ast
 from rally_accelerate.cli.main import commands
 from rally_accelerate.config.model import Integration, Properties
 from rally_accelerate.host.graphql import limits
-from rally_accelerate.host.graphql.endpoint import CONTRACT, MORE, MOST_BYTES
+from rally_accelerate.host.graphql.endpoint import MOST_BYTES
 from rally_accelerate.host.graphql.roles import needed
+from rally_accelerate.host.graphql.schema import CONTRACT, MORE
 from rally_accelerate.host.streams.keys import TABLES
 
 REFERENCE = Path(__file__).parent / "reference"

@@ -54,7 +54,8 @@ async def hosting(
         keep_days: For how many days at most.
     """
     try:
-        from rally_accelerate.host.app import Host, is_local, listening, serving  # noqa: PLC0415 - an extra: the command says how to get it
+        from rally_accelerate.host.app import Host  # noqa: PLC0415 - an extra: the command says how to get it
+        from rally_accelerate.host.serving import is_local, listening, serving  # noqa: PLC0415 - likewise
         from rally_accelerate.host.store.executions import Retention  # noqa: PLC0415 - likewise
     except ImportError as error:
         raise without_host() from error

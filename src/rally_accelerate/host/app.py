@@ -1,28 +1,24 @@
-"""The host as a whole: its stores, its schedule, its web application, and serving it."""
+"""The host as a whole: its stores, its schedule and its web application."""
 
 import asyncio
-import gc
 import secrets
-import socket
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx2
-import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
 from rally_accelerate.config.load import validated
 from rally_accelerate.config.model import Integration
-from rally_accelerate.errors import ConfigError
+from rally_accelerate.host import garbage
 from rally_accelerate.host.access import HOST, Role
 from rally_accelerate.host.administration import Administration
+from rally_accelerate.host.beside import Beside
 from rally_accelerate.host.callers import Callers
-from rally_accelerate.host.connections import Connection
 from rally_accelerate.host.drafts import Drafts
 from rally_accelerate.host.graphql.endpoint import Endpoint
 from rally_accelerate.host.rest import StreamApi
@@ -44,9 +40,6 @@ from rally_accelerate.model.report import SyncReport
 from rally_accelerate.sync.ports import Watch
 
 DEFAULT_INTERVAL = timedelta(minutes=5)
-
-#: New objects after which the youngest are looked through for garbage, and how often that is before older ones are.
-GARBAGE_THRESHOLDS = (50_000, 20, 20)
 
 
 class Host:
@@ -70,8 +63,15 @@ class Host:
         self.drafts = Drafts()
         self.importing = Importing(stores, self.administration)
         self.boards = Boards(stores.search)
+        #: Takes large uploads.
+        self.beside = Beside(stores.path, stores.database.turn)
         self._endpoint = Endpoint(
-            stores, self.schedule, self.administration, importing=self.importing, boards=self.boards
+            stores,
+            self.schedule,
+            self.administration,
+            importing=self.importing,
+            boards=self.boards,
+            beside=self.beside,
         )
         self._callers = Callers(stores, inside_key=inside_key)
         # The host's own runs upload as everybody does, only without a socket.
@@ -96,10 +96,7 @@ class Host:
             first_password = await stores.users.first()
             first_key = await stores.keys.first()
             host = cls(stores, interval=interval, first_access_key=first_key, first_password=first_password)
-            # An upload is some hundred thousand objects that live until it is stored: looking through them for garbage
-            # every 700 objects, and through all that a program is made of, takes a third of its time.
-            gc.freeze()
-            gc.set_threshold(*GARBAGE_THRESHOLDS)
+            garbage.look_seldom()
             # The first page that counts issues need not wait for it, or less.
             warming = asyncio.create_task(stores.search.warm())
             try:
@@ -109,7 +106,10 @@ class Host:
                 await asyncio.gather(warming, return_exceptions=True)
                 await host.trials.close()
                 await host.schedule.close()
+                # Long searches first: boards may wait for them.
+                await stores.search.close()
                 await host.boards.close()
+                await host.beside.close()
 
     def app(self, *, names: Collection[str] | None = LOCAL_NAMES, secure_names: Collection[str] = ()) -> Starlette:
         """The web application.
@@ -171,83 +171,6 @@ class Host:
         return await self.schedule.run_now(integration_id, watch=watch)
 
     def start_schedule(self) -> None:
-        """Run every enabled integration when it is due."""
+        """Run every enabled integration when it is due, and have ready what large uploads ask for."""
         self.schedule.start()
-
-
-def listening(address: str, port: int) -> socket.socket:
-    """A socket that listens, for ``serving``: taken before anything is opened or changed.
-
-    Args:
-        address: The address to listen on, of either family.
-        port: 0 takes a free one.
-
-    Raises:
-        ConfigError: The address is none of this machine's, or the port is taken.
-    """
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    try:
-        listener = socket.create_server((address, port), family=family)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ConfigError(
-            f"{address} port {port} cannot be listened on: {reason}",
-            hint="Choose another port with --port (0 takes a free one), or another address of this machine.",
-        ) from error
-    # Connections inherit it; asyncio sets it only on sockets that name their protocol, unlike this one. Without it the
-    # second part of an answer waits some 40 ms for the receipt of the first.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listener
-
-
-@asynccontextmanager
-async def serving(
-    host: Host, listener: socket.socket | None = None, *, outside: str = "", proxy: str = ""
-) -> AsyncIterator[str]:
-    """Serve a host for as long as the context lasts; its address.
-
-    Args:
-        host: An open host.
-        listener: From ``listening``, closed at the end; None listens on a free port of this machine alone.
-        outside: The address under which a proxy in front shows the host, when there is one.
-        proxy: The proxy's own address: only what it forwards says from where a request came.
-    """
-    listener = listener or listening("127.0.0.1", 0)
-    address, port = listener.getsockname()[:2]
-    shown = urlsplit(outside)
-    name = shown.hostname or ""
-    names = LOCAL_NAMES | {name} if is_local(address) else None
-    app = host.app(names=names, secure_names={name} if shown.scheme == "https" else ())
-    config = uvicorn.Config(
-        app,
-        http=Connection,
-        log_level="warning",
-        access_log=False,
-        lifespan="off",
-        server_header=False,
-        # Otherwise it would believe every process of this machine.
-        proxy_headers=bool(proxy),
-        forwarded_allow_ips=proxy,
-    )
-    server = _QuietServer(config)
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-    try:
-        yield f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
-    finally:
-        server.should_exit = True
-        await asyncio.wait([task], timeout=5)
-        task.cancel()
-        listener.close()
-
-
-class _QuietServer(uvicorn.Server):
-    def capture_signals(self) -> Any:
-        """Signals belong to the command that serves."""
-        from contextlib import nullcontext  # noqa: PLC0415
-
-        return nullcontext()
-
-
-def is_local(address: str) -> bool:
-    """Whether only this machine reaches an address."""
-    return address in {"127.0.0.1", "::1", "localhost"}
+        self.beside.start()

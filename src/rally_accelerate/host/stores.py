@@ -31,6 +31,8 @@ LOST_KEY = (
 class Stores:
     """The parts of one database."""
 
+    #: Its file.
+    path: Path
     database: Database
     integrations: Integrations
     executions: Executions
@@ -88,6 +90,7 @@ async def _opened(path: Path, retention: Retention | None) -> AsyncIterator[Stor
     try:
         vault = await _vault(path, database)
         stores = Stores(
+            path,
             database,
             Integrations(database, vault),
             Executions(database, retention),

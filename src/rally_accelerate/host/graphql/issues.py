@@ -6,8 +6,7 @@ from typing import Any
 from ariadne import MutationType, ObjectType, QueryType
 from graphql import GraphQLError
 
-from rally_accelerate.host import current
-from rally_accelerate.host.access import HOST
+from rally_accelerate.host.graphql import uploads
 from rally_accelerate.host.graphql.limits import counted
 from rally_accelerate.host.store.issues import StoredIssue
 from rally_accelerate.host.store.updates import Updates
@@ -24,18 +23,7 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores) -> list[Objec
     """Attach the resolvers to a store."""
     issues, updates = stores.issues, Updates(stores.database, stores.issues)
 
-    @mutation.field("uploadIssueData")
-    async def upload(_: Any, info: Any, data: dict[str, Any]) -> dict[str, bool]:
-        _check_ids(data)
-        # An unknown tracker is taken as well: whoever uploads from elsewhere needs no integration here [assumed].
-        await issues.take(
-            source=data["source"],
-            tracker_id=data["trackerId"],
-            tenant_id=data["tenantId"],
-            items=data.get("issues") or (),
-            execution_id=current.execution.get() if info.context["actor"] is HOST else "",
-        )
-        return {"result": True}
+    uploads.bind(mutation, issues)
 
     @query.field("issue")
     async def issue(_: Any, __: Any, tenantId: str, issueId: str) -> dict[str, Any] | None:
@@ -108,15 +96,6 @@ def issue_data(issue: StoredIssue) -> dict[str, Any]:
         "type": issue.source,
         "issue": {**content, **filled, "normalizedType": content.get("normalizedType") or "OTHER"},
     }
-
-
-def _check_ids(data: dict[str, Any]) -> None:
-    """Refuse an empty id: it names nothing, and no address leads to it."""
-    if not data["trackerId"]:
-        raise GraphQLError("data.trackerId is empty")
-    for number, item in enumerate(data.get("issues") or ()):
-        if not item["_id"]:
-            raise GraphQLError(f"data.issues[{number}]._id is empty")
 
 
 def _bounded(limit: int | None, usual: int) -> int:

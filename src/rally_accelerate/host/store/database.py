@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,11 +27,11 @@ BUSY_SECONDS = 30
 class Database:
     """One SQLite file. Writers take turns; readers never wait for them (write-ahead log)."""
 
-    def __init__(self, engine: AsyncEngine, at_once: sa.Engine) -> None:
+    def __init__(self, engine: AsyncEngine, at_once: sa.Engine, turns: AbstractAsyncContextManager[Any]) -> None:
         self._engine = engine
         #: For long work with little waiting, in a thread of its own.
         self._at_once = at_once
-        self._writing = asyncio.Lock()
+        self._writing = turns
         self._long: set[Any] = set()
 
     @classmethod
@@ -49,6 +49,16 @@ class Database:
                 f"the database {path} cannot be used: {reason}",
                 hint="Choose another file with --database, or repair its folder's rights.",
             ) from error
+        return cls.joined(path, asyncio.Lock())
+
+    @classmethod
+    def joined(cls, path: Path, turns: AbstractAsyncContextManager[Any]) -> "Database":
+        """The database of a file whose tables are up to date.
+
+        Args:
+            path: The file.
+            turns: Entered by each writer for as long as it writes.
+        """
         like: dict[str, Any] = {
             "connect_args": {"timeout": BUSY_SECONDS},
             "json_serializer": sqlite.to_json,
@@ -59,13 +69,17 @@ class Database:
         for each in (engine.sync_engine, at_once):
             sa.event.listen(each, "connect", sqlite.prepare)
             sa.event.listen(each, "begin", sqlite.begin)
-        return cls(engine, at_once)
+        return cls(engine, at_once, turns)
 
     async def close(self) -> None:
         """Close every connection."""
         async with self._writing:
             self._at_once.dispose()
         await self._engine.dispose()
+
+    def turn(self) -> AbstractAsyncContextManager[Any]:
+        """A writer's turn, for what another process writes."""
+        return self._writing
 
     async def settle(self) -> None:
         """Write the log back into the database file, and empty it; as far as nobody reads meanwhile."""

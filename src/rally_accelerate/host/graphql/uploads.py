@@ -1,0 +1,55 @@
+"""The operation that brings issues, and how a question is told that asks for nothing else."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ariadne import MutationType
+from graphql import FieldNode, GraphQLError, OperationType, get_operation_ast
+
+from rally_accelerate.host import current
+from rally_accelerate.host.access import HOST
+from rally_accelerate.host.graphql import limits
+from rally_accelerate.host.store.issues import Issues
+
+NAME = "uploadIssueData"
+
+
+def bind(mutation: MutationType, issues: Issues) -> None:
+    """Attach the resolver to the issues of a store."""
+
+    @mutation.field(NAME)
+    async def upload(_: Any, info: Any, data: dict[str, Any]) -> dict[str, bool]:
+        _check_ids(data)
+        # An unknown tracker is taken as well: whoever uploads from elsewhere needs no integration here [assumed].
+        await issues.take(
+            source=data["source"],
+            tracker_id=data["trackerId"],
+            tenant_id=data["tenantId"],
+            items=data.get("issues") or (),
+            execution_id=current.execution.get() if info.context["actor"] is HOST else "",
+        )
+        return {"result": True}
+
+
+def is_upload(asked: Mapping[str, Any]) -> bool:
+    """Whether a question is an upload and nothing else."""
+    try:
+        document = limits.read(asked["query"])
+    except GraphQLError:
+        return False
+    name = asked.get("operationName")
+    operation = get_operation_ast(document, name if isinstance(name, str) else None)
+    return (
+        operation is not None
+        and operation.operation is OperationType.MUTATION
+        and all(isinstance(each, FieldNode) and each.name.value == NAME for each in operation.selection_set.selections)
+    )
+
+
+def _check_ids(data: dict[str, Any]) -> None:
+    """Refuse an empty id: it names nothing, and no address leads to it."""
+    if not data["trackerId"]:
+        raise GraphQLError("data.trackerId is empty")
+    for number, item in enumerate(data.get("issues") or ()):
+        if not item["_id"]:
+            raise GraphQLError(f"data.issues[{number}]._id is empty")

@@ -1,0 +1,93 @@
+"""Serving a host: its socket, and the server that answers on it."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import uvicorn
+
+from rally_accelerate.errors import ConfigError
+from rally_accelerate.host.app import Host
+from rally_accelerate.host.connections import Connection
+from rally_accelerate.host.web.guard import LOCAL_NAMES
+
+
+def listening(address: str, port: int) -> socket.socket:
+    """A socket that listens, for ``serving``: taken before anything is opened or changed.
+
+    Args:
+        address: The address to listen on, of either family.
+        port: 0 takes a free one.
+
+    Raises:
+        ConfigError: The address is none of this machine's, or the port is taken.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        listener = socket.create_server((address, port), family=family)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(
+            f"{address} port {port} cannot be listened on: {reason}",
+            hint="Choose another port with --port (0 takes a free one), or another address of this machine.",
+        ) from error
+    # Connections inherit it; asyncio sets it only on sockets that name their protocol, unlike this one. Without it the
+    # second part of an answer waits some 40 ms for the receipt of the first.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+@asynccontextmanager
+async def serving(
+    host: Host, listener: socket.socket | None = None, *, outside: str = "", proxy: str = ""
+) -> AsyncIterator[str]:
+    """Serve a host for as long as the context lasts; its address.
+
+    Args:
+        host: An open host.
+        listener: From ``listening``, closed at the end; None listens on a free port of this machine alone.
+        outside: The address under which a proxy in front shows the host, when there is one.
+        proxy: The proxy's own address: only what it forwards says from where a request came.
+    """
+    listener = listener or listening("127.0.0.1", 0)
+    address, port = listener.getsockname()[:2]
+    shown = urlsplit(outside)
+    name = shown.hostname or ""
+    names = LOCAL_NAMES | {name} if is_local(address) else None
+    app = host.app(names=names, secure_names={name} if shown.scheme == "https" else ())
+    config = uvicorn.Config(
+        app,
+        http=Connection,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        # Otherwise it would believe every process of this machine.
+        proxy_headers=bool(proxy),
+        forwarded_allow_ips=proxy,
+    )
+    server = _QuietServer(config)
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
+    finally:
+        server.should_exit = True
+        await asyncio.wait([task], timeout=5)
+        task.cancel()
+        listener.close()
+
+
+class _QuietServer(uvicorn.Server):
+    def capture_signals(self) -> Any:
+        """Signals belong to the command that serves."""
+        from contextlib import nullcontext  # noqa: PLC0415
+
+        return nullcontext()
+
+
+def is_local(address: str) -> bool:
+    """Whether only this machine reaches an address."""
+    return address in {"127.0.0.1", "::1", "localhost"}
