@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from rally_accelerate.host import connections
-from rally_accelerate.host.serving import Host, serving
+from rally_accelerate.host.app import Host
+from rally_accelerate.host.serving import serving
 
 WHOLE = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 BEGUN = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Rest: "
