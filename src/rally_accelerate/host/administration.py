@@ -92,14 +92,16 @@ class Administration:
         Raises:
             NotFound: There is no such integration.
         """
-        known = await self.known(its_id)
-        after = {name: dict(state) for name, state in known.event_states.items()}
-        for name, state in states.items():
-            after[name] = {**after.get(name, {}), **state}
-        if after == known.event_states:
-            return
-        await self._stores.integrations.change(its_id, {"event_states": after})
-        await self._note(actor, "wrote event states of", its_id, known.name, {"events": dict(states)})
+
+        def written(known: StoredIntegration) -> dict[str, Any]:
+            after = {name: dict(state) for name, state in known.event_states.items()}
+            for name, state in states.items():
+                after[name] = {**after.get(name, {}), **state}
+            return {"event_states": after} if after != known.event_states else {}
+
+        before, after = await self._stores.integrations.rewrite(its_id, written)
+        if after.event_states != before.event_states:
+            await self._note(actor, "wrote event states of", its_id, after.name, {"events": dict(states)})
 
     async def write_state(self, actor: Actor, its_id: str, event: str, state: Any) -> StoredIntegration:
         """Keep what a connector remembers between its runs.
@@ -109,12 +111,13 @@ class Administration:
         Raises:
             NotFound: There is no such integration.
         """
-        known = await self.known(its_id)
-        found = await self._stores.integrations.change(its_id, {"state": {**(known.state or {}), event: state}})
+        _, found = await self._stores.integrations.rewrite(
+            its_id, lambda known: {"state": {**(known.state or {}), event: state}}
+        )
         action = "wrote the state of"
         wanted = Wanted(actor=actor.name, action=action, object_id=its_id, since=datetime.now(UTC) - NOTED_AGAIN)
         if not await self._stores.audit.latest(wanted, limit=1):
-            await self._note(actor, action, its_id, known.name, {"event": event})
+            await self._note(actor, action, its_id, found.name, {"event": event})
         return found
 
     async def remove(self, actor: Actor, its_id: str, *, with_issues: bool) -> bool:
@@ -179,7 +182,9 @@ class Administration:
         """
         known = await self.known(its_id)
         await self._schedule.stop(its_id)
-        await self._stores.integrations.change(its_id, {"event_states": with_resync(known.event_states, since)})
+        await self._stores.integrations.rewrite(
+            its_id, lambda now: {"event_states": with_resync(now.event_states, since)}
+        )
         await self._note(actor, "resynced", its_id, known.name, {"since": since.isoformat() if since else "full"})
         self._schedule.run_soon(its_id)
 
@@ -192,7 +197,7 @@ class Administration:
         """
         known = await self._enabled(its_id)
         await self._schedule.stop(its_id)
-        await self._stores.integrations.change(its_id, {"event_states": with_approval(known.event_states)})
+        await self._stores.integrations.rewrite(its_id, lambda now: {"event_states": with_approval(now.event_states)})
         await self._note(actor, "approved removals", its_id, known.name)
         self._schedule.run_soon(its_id)
 

@@ -3,9 +3,9 @@
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import httpx2
 from pydantic import SecretStr
@@ -169,11 +169,11 @@ class Runs:
             )
 
     async def _fulfil(self, integration_id: str, wishes: Wishes) -> None:
-        # Read again: somebody may have wished for something else meanwhile.
-        stored = await self._stores.integrations.by_id(integration_id)
-        if stored is not None:
-            changes: dict[str, Any] = {"event_states": fulfilled(stored.event_states, wishes)}
-            await self._stores.integrations.change(integration_id, changes)
+        # In one step: somebody may be wishing for something else just now. Removed meanwhile, it has no more wishes.
+        with suppress(NotFound):
+            await self._stores.integrations.rewrite(
+                integration_id, lambda now: {"event_states": fulfilled(now.event_states, wishes)}
+            )
 
 
 def _tell(report: SyncReport) -> None:

@@ -1,6 +1,6 @@
 """Integrations: added, found, changed, removed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -113,22 +113,34 @@ class Integrations:
         Raises:
             NotFound: There is no such integration.
         """
-        known = await self.by_id(its_id)
-        if known is None:
-            raise NotFound(f"there is no integration {its_id}")
-        values = dict(changes)
-        if "properties" in values:
-            given = {
-                name: known.properties.get(name) if value == MASK else value
-                for name, value in values["properties"].items()
-            }
-            values["properties"] = given
-        if values:
-            async with self._database.writing() as connection:
-                await self.update(connection, its_id, values)
-        found = await self.by_id(its_id)
-        assert found is not None
-        return found
+        return (await self.rewrite(its_id, lambda known: _unmasked(known, changes)))[1]
+
+    async def rewrite(
+        self, its_id: str, changes: Callable[[StoredIntegration], Mapping[str, Any]]
+    ) -> tuple[StoredIntegration, StoredIntegration]:
+        """Change columns of an integration by what they are, in one transaction: of two at once, none is lost.
+
+        Args:
+            its_id: Which.
+            changes: What to change, made of what is stored.
+
+        Returns:
+            The integration before and after.
+
+        Raises:
+            NotFound: There is no such integration.
+        """
+        query = sa.select(integrations).where(integrations.c.id == its_id)
+        async with self._database.writing() as connection:
+            row = (await connection.execute(query)).one_or_none()
+            if row is None:
+                raise NotFound(f"there is no integration {its_id}")
+            before = self._read(row)
+            values = changes(before)
+            if not values:
+                return before, before
+            await self.update(connection, its_id, values)
+            return before, self._read((await connection.execute(query)).one())
 
     async def remove(self, its_id: str, *, with_issues: bool) -> bool:
         """Remove an integration, and what it brought if asked to; whether there was one."""
@@ -151,20 +163,29 @@ class Integrations:
     async def _found(self, query: sa.Select[Any]) -> list[StoredIntegration]:
         async with self._database.reading() as connection:
             rows: Sequence[Any] = (await connection.execute(query)).all()
-        return [
-            StoredIntegration(
-                id=row.id,
-                tenant_id=row.tenant_id,
-                name=row.name,
-                type=row.type,
-                display_name=row.display_name,
-                logging_level=row.logging_level,
-                disabled=row.disabled,
-                show_hidden=row.show_hidden,
-                properties=self._vault.opened(row.properties),
-                state=row.state,
-                event_states=row.event_states or {},
-                created=instant(row.created),
-            )
-            for row in rows
-        ]
+        return [self._read(row) for row in rows]
+
+    def _read(self, row: Any) -> StoredIntegration:
+        return StoredIntegration(
+            id=row.id,
+            tenant_id=row.tenant_id,
+            name=row.name,
+            type=row.type,
+            display_name=row.display_name,
+            logging_level=row.logging_level,
+            disabled=row.disabled,
+            show_hidden=row.show_hidden,
+            properties=self._vault.opened(row.properties),
+            state=row.state,
+            event_states=row.event_states or {},
+            created=instant(row.created),
+        )
+
+
+def _unmasked(known: StoredIntegration, changes: Mapping[str, Any]) -> dict[str, Any]:
+    values = dict(changes)
+    if "properties" in values:
+        values["properties"] = {
+            name: known.properties.get(name) if value == MASK else value for name, value in values["properties"].items()
+        }
+    return values
