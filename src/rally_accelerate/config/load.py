@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from rally_accelerate.config.model import DEFAULT_TENANT, PLUGIN_ID, Integration, Properties
-from rally_accelerate.config.values import as_boolean
+from rally_accelerate.config.values import as_boolean, doubted_level
 from rally_accelerate.errors import ConfigError, Problem
 
 ENVIRONMENT = {
@@ -185,7 +185,7 @@ def from_platform(properties: Mapping[str, Any], envelope: Mapping[str, Any]) ->
     notices: list[str] = []
     known, level = _known_properties(properties, notices)
     candidate: dict[str, Any] = {**envelope, "properties": _layered(known)}
-    candidate["loggingLevel"] = candidate.get("loggingLevel") or level
+    candidate["loggingLevel"] = candidate.get("loggingLevel") or _chosen_level(level, notices)
     return Loaded(validated(candidate), tuple(notices))
 
 
@@ -214,7 +214,7 @@ def _one(
     values = {key: _expanded(value, f"{path}{key}", variables, problems, origin) for key, value in values.items()}
     merged = _layered(overrides, properties, from_environment(variables))
     candidate = {**values, "properties": merged}
-    if chosen := level or inner_level:
+    if chosen := _chosen_level(level or inner_level, notices):
         candidate["loggingLevel"] = chosen
     try:
         integration = validated(candidate, path=path, origin=origin)
@@ -268,6 +268,13 @@ def _split_level(raw: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
     return values, (levels[0] if levels else None)
 
 
+def _chosen_level(level: Any, notices: list[str]) -> Any:
+    # Not refused: Accelerate takes such an integration, too, and reads info (accelerate-host.md 1.7).
+    if doubt := doubted_level(level):
+        notices.append(doubt)
+    return level
+
+
 def _known_properties(given: Mapping[str, Any], notices: list[str]) -> tuple[dict[str, Any], Any]:
     properties: dict[str, Any] = {}
     level: Any = None
@@ -306,7 +313,7 @@ def spelt(raw: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], list[
     values, level = _split_level(raw)
     given = values.pop("properties", None) or {}
     _, inner_level = _known_properties(given, notices)
-    if chosen := level or inner_level:
+    if chosen := _chosen_level(level or inner_level, notices):
         values["loggingLevel"] = chosen
     return values, {name: value for name, value in normalised(given).items() if value not in (None, "", [])}, notices
 

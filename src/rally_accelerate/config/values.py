@@ -24,6 +24,12 @@ KIND_ALIASES = {
 }
 
 LEVELS = ("ALL", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL", "OFF")
+
+#: The words of other tools are understood as well.
+_LEVEL_WORDS = {**{word: word for word in LEVELS}, "WARNING": "WARN", "CRITICAL": "FATAL"}
+
+#: So much of a value that makes no sense is shown.
+_LONGEST_SHOWN = 40
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0", ""}
 
@@ -86,9 +92,16 @@ def as_boolean(value: Any) -> Any:
 def as_level(value: Any) -> str:
     """A logging level in any case; anything unknown is INFO, as in the host's own runner (accelerate-host.md 1.7)."""
     word = str(value).strip().upper() if isinstance(value, str) else ""
-    return (
-        {"WARNING": "WARN", "CRITICAL": "FATAL"}.get(word, word) if word in {*LEVELS, "WARNING", "CRITICAL"} else "INFO"
-    )
+    return _LEVEL_WORDS.get(word, "INFO")
+
+
+def doubted_level(value: Any) -> str:
+    """What to tell of a logging level that is none, and is read as INFO; empty for those that are known."""
+    if value in (None, "") or (isinstance(value, str) and value.strip().upper() in _LEVEL_WORDS):
+        return ""
+    shown = repr(value) if len(repr(value)) <= _LONGEST_SHOWN else f"{repr(value)[:_LONGEST_SHOWN]}..."
+    *most, last = (word.lower() for word in LEVELS)
+    return f"the logging level {shown} is not known, so info is used; there are {', '.join(most)} and {last}"
 
 
 def as_kind(value: str) -> str:

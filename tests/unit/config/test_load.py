@@ -83,6 +83,18 @@ def test_the_spellings_of_the_logging_level(key: str) -> None:
     assert load(inside)[0].integration.logging_level == "FATAL"
 
 
+def test_a_logging_level_that_is_none_is_told_wherever_it_stands() -> None:
+    raw = full()
+    raw["logginglevel"] = "verbose"
+    inside = full(logLevel="verbose")
+    del inside["logginglevel"]
+    for given in (raw, inside):
+        (one,) = load(given)
+        assert one.integration.logging_level == "INFO"
+        assert any("the logging level 'verbose' is not known" in notice for notice in one.notices)
+    assert not any("logging level" in notice for notice in load(full())[0].notices)
+
+
 def test_variables_are_taken_from_the_environment() -> None:
     (loaded,) = load(full(apiKey="${KEY}", workspace="${SPACE} 1"), environment={"KEY": "_k", "SPACE": "Sample"})
     assert loaded.integration.properties.api_key.get_secret_value() == "_k"

@@ -125,3 +125,16 @@ def test_name_maps() -> None:
     assert values.as_name_map("Story=User Story, Defect = Bug") == {"Story": "User Story", "Defect": "Bug"}
     with pytest.raises(ValueError, match="column"):
         values.as_name_map('{"Story": }')
+
+
+@pytest.mark.parametrize(("given", "shown"), [("verbose", "'verbose'"), (3, "3"), ("x" * 500, "xxx...")])
+def test_a_level_that_is_none_is_told(given: object, shown: str) -> None:
+    told = values.doubted_level(given)
+    assert shown in told
+    assert told.endswith("so info is used; there are all, trace, debug, info, warn, error, fatal and off")
+    assert len(told) < 200
+
+
+@pytest.mark.parametrize("given", ["info", " Info ", "warning", "critical", "", None])
+def test_levels_that_are_known_need_no_word(given: object) -> None:
+    assert values.doubted_level(given) == ""

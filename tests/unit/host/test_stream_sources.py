@@ -67,6 +67,17 @@ def test_a_whole_entry_adds_an_integration() -> None:
     assert "unheardOf" in found.notices[0]
 
 
+def test_a_logging_level_that_is_none_is_told_with_its_path() -> None:
+    entry = {
+        "type": "ucv-ext-rally",
+        "name": "my-rally",
+        "loggingLevel": "verbose",
+        "properties": {"baseUrl": "https://rally.example/", "apiKey": "k"},
+    }
+    (notice,) = asked(entry).notices
+    assert notice.startswith("integrations[0]: the logging level 'verbose' is not known, so info is used")
+
+
 def test_a_name_alone_refers_to_one_that_exists() -> None:
     found = asked({"name": "rally"}, known=(stored(),))
     assert found.entries == ({"name": "rally", "_id": "a" * 24},)
