@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rally_accelerate.config.redact import Redactor
 from rally_accelerate.errors import ConfigError, RallyAccelerateError
 from rally_accelerate.model.report import Outcome, SyncReport, Tally
-from rally_accelerate.observe.pace import duration, sentence
+from rally_accelerate.observe.pace import duration, histories, sentence
 from rally_accelerate.sync.ports import Watch
 
 #: The exit code of a bug in the program itself.
@@ -74,13 +74,8 @@ def show_report(report: SyncReport, *, name: str, uploaded: str = "uploaded") ->
         f"requests: {report.rally.requests:,} to Rally, {report.accelerate.requests:,} to Accelerate"
         + (f", {retries:,} tried again" if (retries := report.rally.retries + report.accelerate.retries) else "")
     )
-    histories = tally.complete + tally.incomplete + tally.unverifiable
-    if histories:
-        click.echo(
-            f"  histories: {tally.complete:,} complete"
-            + (f", {tally.incomplete:,} incomplete" if tally.incomplete else "")
-            + (f", {tally.unverifiable:,} that cannot be checked" if tally.unverifiable else "")
-        )
+    if told := histories(tally):
+        click.echo(f"  histories: {told}")
     if tally.removed:
         click.echo(f"  marked as gone: {tally.removed:,}")
     for notice in report.notices:

@@ -26,7 +26,7 @@ from rally_accelerate.host.stores import Stores
 from rally_accelerate.host.wishes import Wishes, fulfilled, wishes_of
 from rally_accelerate.model.report import SyncReport, Tally
 from rally_accelerate.observe.logs import LEVELS
-from rally_accelerate.observe.pace import sentence
+from rally_accelerate.observe.pace import histories, sentence
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.sync.engine import sync_once
 from rally_accelerate.sync.learning import rules_for
@@ -187,6 +187,8 @@ def _tell(report: SyncReport) -> None:
         for problem in report.failure.problems if isinstance(report.failure, ConfigError) else ():
             log.error("%s", problem)
     tally = report.tally
+    if told := histories(tally):
+        log.info("histories: %s", told)
     log.info(
         "%s: %d read, %d uploaded, %d unchanged, %d skipped",
         report.outcome.value,

@@ -82,6 +82,8 @@ class Tally:
     #: Histories that lead from the creation to the present, that miss something, and that cannot be checked.
     complete: int = 0
     incomplete: int = 0
+    #: Those among the incomplete ones whose last changes the source has not told yet: the next run completes them.
+    awaited: int = 0
     unverifiable: int = 0
 
 
@@ -122,6 +124,7 @@ class SyncReport:
             "histories": {
                 "complete": self.tally.complete,
                 "incomplete": self.tally.incomplete,
+                "awaited": self.tally.awaited,
                 "unverifiable": self.tally.unverifiable,
             },
             "skippedItems": [{"key": item.key, "reason": item.reason} for item in self.skipped],

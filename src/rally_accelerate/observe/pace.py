@@ -48,6 +48,24 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
+def histories(tally: Tally) -> str:
+    """What became of the histories of what was uploaded; empty when nothing was."""
+    parts = [f"{tally.complete:,} complete"]
+    if tally.incomplete:
+        awaited = f" ({awaited_words(tally.awaited, of=tally.incomplete)})" if tally.awaited else ""
+        parts.append(f"{tally.incomplete:,} incomplete{awaited}")
+    if tally.unverifiable:
+        parts.append(f"{tally.unverifiable:,} that cannot be checked")
+    return ", ".join(parts) if tally.complete + tally.incomplete + tally.unverifiable else ""
+
+
+def awaited_words(count: int, *, of: int) -> str:
+    """Why histories are incomplete that Rally's own record of the past, a minute behind, will tell soon."""
+    if count < of:
+        return f"{count:,} of them until the next run: Rally's Lookback has not got their last changes yet"
+    return "until the next run: Rally's Lookback has not got the last changes yet"
+
+
 def sentence(tally: Tally, *, seconds: float) -> str:
     """One line about a run that is going on."""
     pace = pace_of(tally, seconds=seconds)

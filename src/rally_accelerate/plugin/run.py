@@ -23,7 +23,7 @@ from rally_accelerate.config.redact import secrets_of
 from rally_accelerate.errors import ConfigError, RallyAccelerateError
 from rally_accelerate.model.progress import Progress, Window
 from rally_accelerate.model.report import Outcome, SyncReport, Tally
-from rally_accelerate.observe.pace import duration, sentence
+from rally_accelerate.observe.pace import duration, histories, sentence
 from rally_accelerate.plugin import arguments, lines, memory
 from rally_accelerate.plugin.entry import DONE, EVENT, FAILED, STOPPED
 from rally_accelerate.rally.limiter import LimiterPool
@@ -280,14 +280,8 @@ def _tell(report: SyncReport, *, told: Collection[str]) -> None:
         log.warning("skipped %s: %s", skip.key, skip.reason)
     if tally.skipped > len(report.skipped):
         log.warning("and %d more were skipped", tally.skipped - len(report.skipped))
-    histories = tally.complete + tally.incomplete + tally.unverifiable
-    if histories:
-        log.info(
-            "histories: %d complete, %d incomplete, %d that cannot be checked",
-            tally.complete,
-            tally.incomplete,
-            tally.unverifiable,
-        )
+    if told_of := histories(tally):
+        log.info("histories: %s", told_of)
     if tally.removed:
         log.info("marked as gone: %d", tally.removed)
     seconds = duration(report.seconds) if report.seconds >= 1 else f"{report.seconds:.1f} s"

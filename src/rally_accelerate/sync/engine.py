@@ -429,6 +429,7 @@ class _Run:
                 uploaded=len(sent),
                 complete=histories[Verdict.COMPLETE],
                 incomplete=histories[Verdict.INCOMPLETE],
+                awaited=sum(parcel.verdicts[key] is Verdict.INCOMPLETE for key in unfinished),
                 unverifiable=histories[Verdict.UNVERIFIABLE],
             )
             await self.state.commit(self.progress, sent)

@@ -249,3 +249,16 @@ async def test_logs_of_earlier_versions_become_lines(tmp_path: Path) -> None:
         ("INFO", "done: 3 read"),
     ]
     await database.close()
+
+
+async def test_a_history_that_the_next_run_completes_is_told_as_such(asked: Asked) -> None:
+    its_id = await asked.host.add_integration({"name": "sample", "properties": NEVER})
+    executions = asked.host.stores.executions
+    pages = []
+    for histories in (REPORT["histories"], {"complete": 4, "incomplete": 3, "awaited": 2, "unverifiable": 0}):
+        key = await executions.begin(its_id, job_name="syncRallyDataEvent")
+        await executions.end(key, outcome="complete", report={**REPORT, "histories": histories})
+        pages.append((await asked.http.get(f"/executions/{key}")).text)
+    earlier, later = pages
+    assert "4 complete, 0 incomplete, 0 that cannot be checked" in earlier
+    assert "3 incomplete (2 of them until the next run: Rally&#39;s Lookback" in later

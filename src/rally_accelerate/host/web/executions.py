@@ -16,7 +16,7 @@ from rally_accelerate.host.store.lines import SEVERITIES, Line
 from rally_accelerate.host.stores import Stores
 from rally_accelerate.host.web.render import missing, page
 from rally_accelerate.host.web.routing import actor_of, posted, routed, shown
-from rally_accelerate.observe.pace import pace_of, sentence
+from rally_accelerate.observe.pace import awaited_words, pace_of, sentence
 
 PAGE = 50
 
@@ -108,6 +108,7 @@ class ExecutionPages:
             "integration": {"id": found.integration_id, "name": integration.name if integration else ""},
             "execution": account_of(found, self._runs),
             "report": dict(found.report),
+            "awaited": _awaited(found),
             "log": [_line(line) for line in lines],
             "levels": await self._stores.lines.counts(found.id),
             "filters": {"level": level, "text": text},
@@ -171,6 +172,13 @@ def account_of(found: Execution, runs: Runs) -> dict[str, Any]:
             },
         }
     return account
+
+
+def _awaited(found: Execution) -> str:
+    """Why some histories are incomplete for now; nothing in runs of earlier versions, which did not tell."""
+    histories = found.report.get("histories") or {}
+    count = histories.get("awaited") or 0
+    return awaited_words(count, of=histories.get("incomplete") or 0) if count else ""
 
 
 def _line(line: Line) -> dict[str, Any]:
