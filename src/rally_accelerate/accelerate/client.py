@@ -32,6 +32,7 @@ from rally_accelerate.errors import (
 )
 from rally_accelerate.model.issue import SOURCE, Issue
 from rally_accelerate.model.report import Receipt, Skipped, Usage
+from rally_accelerate.model.trouble import trying
 
 log = logging.getLogger(__name__)
 
@@ -307,6 +308,7 @@ class AccelerateClient:
                     return False
             self._usage += Usage(retries=1)
             log.warning("%s: %s; trying again", asked, error)
+            tell(str(error), error.hint)
             return True if error.retry_after is None else min(error.retry_after, self._connection.retry_seconds)
 
         attempts = stamina.retry_context(
@@ -317,9 +319,10 @@ class AccelerateClient:
             wait_max=30.0,
             wait_jitter=1.0,
         )
-        async for attempt in attempts:
-            with attempt:
-                return await self._post_once(content, asked=asked)
+        with trying() as tell:
+            async for attempt in attempts:
+                with attempt:
+                    return await self._post_once(content, asked=asked)
         raise AssertionError("a retry loop ends by returning or raising")
 
     async def _post_once(self, content: bytes, *, asked: str) -> Any:

@@ -25,8 +25,9 @@ from rally_accelerate.host.store.vault import secret_values
 from rally_accelerate.host.stores import Stores
 from rally_accelerate.host.wishes import Wishes, fulfilled, wishes_of
 from rally_accelerate.model.report import SyncReport, Tally
+from rally_accelerate.model.trouble import Troubles, watched
 from rally_accelerate.observe.logs import LEVELS
-from rally_accelerate.observe.pace import histories, sentence
+from rally_accelerate.observe.pace import histories, sentence, trying_again
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.sync.engine import sync_once
 from rally_accelerate.sync.learning import rules_for
@@ -52,6 +53,15 @@ class Running:
     began: float = field(default_factory=time.monotonic)
     #: After how many seconds its log told how far it was.
     told_at: float = 0.0
+    #: What it tries again, without its secrets.
+    troubles: Troubles = field(default_factory=Troubles)
+    redactor: Redactor = field(default_factory=lambda: Redactor(()))
+
+    @property
+    def trouble(self) -> str:
+        """In words, what it is trying again and why; empty while all goes well."""
+        worst = self.troubles.worst
+        return self.redactor.redact(trying_again(worst)) if worst else ""
 
     @property
     def seconds(self) -> float:
@@ -98,13 +108,13 @@ class Runs:
                 raise NotFound(f"there is no integration {integration_id}")
             execution = await self._stores.executions.begin(integration_id, job_name=EVENT)
             report, outcome = None, INTERRUPTED
-            running = self._running[integration_id] = Running(execution)
             redactor = Redactor(secret_values(stored.properties))
+            running = self._running[integration_id] = Running(execution, redactor=redactor)
             level = LEVELS[stored.logging_level]
             try:
                 async with recorded(self._stores.lines, execution, redactor, level=level):
                     # The log of the process, too, tells what happens here, and was set up before this was known.
-                    with redacting(redactor):
+                    with redacting(redactor), watched() as running.troubles:
                         report = await self._reported(stored, running, watch)
                 outcome = report.outcome.value
             except Exception:

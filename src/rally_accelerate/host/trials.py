@@ -13,6 +13,8 @@ from typing import Any
 from rally_accelerate.config.redact import Redactor, redacting
 from rally_accelerate.errors import ConfigError, RallyAccelerateError
 from rally_accelerate.host.access import Actor
+from rally_accelerate.model.trouble import Troubles, watched
+from rally_accelerate.observe.pace import trying_again
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,8 @@ class Trial:
     #: Message, hint and problems, when it failed.
     failure: dict[str, Any] | None = None
     redactor: Redactor = field(default_factory=lambda: Redactor(()))
+    #: What it tries again.
+    troubles: Troubles = field(default_factory=Troubles)
     task: asyncio.Task[None] | None = None
 
     @property
@@ -46,7 +50,9 @@ class Trial:
 
     def shown(self) -> dict[str, Any]:
         """What a page shows of it."""
-        found: dict[str, Any] = self.redactor.redact_values({"failure": self.failure, **self.told})
+        worst = self.troubles.worst
+        trouble = trying_again(worst) if worst else ""
+        found: dict[str, Any] = self.redactor.redact_values({"failure": self.failure, "trouble": trouble, **self.told})
         return {"running": self.running, "begun": self.begun, **found}
 
 
@@ -114,8 +120,9 @@ async def _done(trial: Trial, work: Work, seconds: float) -> None:
 
 async def _worked(trial: Trial, work: Work, seconds: float) -> None:
     try:
-        async with asyncio.timeout(seconds):
-            await work(trial)
+        with watched() as trial.troubles:
+            async with asyncio.timeout(seconds):
+                await work(trial)
     except TimeoutError:
         trial.failure = {
             "message": f"It was given up after {seconds:.0f} seconds.",

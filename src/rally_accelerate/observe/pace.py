@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from rally_accelerate.model.report import Tally
+from rally_accelerate.model.trouble import Trouble
 
 #: Before this many seconds a rate says nothing.
 FIRST_SECONDS = 0.5
@@ -64,6 +65,12 @@ def awaited_words(count: int, *, of: int) -> str:
     if count < of:
         return f"{count:,} of them until the next run: Rally's Lookback has not got their last changes yet"
     return "until the next run: Rally's Lookback has not got the last changes yet"
+
+
+def trying_again(trouble: Trouble) -> str:
+    """What somebody reads who waits while something fails and is tried again."""
+    often = "" if trouble.failures == 1 else f" after {trouble.failures} failures"
+    return f"Trying again{often}: {trouble.message}"
 
 
 def sentence(tally: Tally, *, seconds: float) -> str:

@@ -8,6 +8,7 @@ from typing import TypeVar
 import stamina
 
 from rally_accelerate.errors import Transient
+from rally_accelerate.model.trouble import trying
 
 logger = logging.getLogger(__name__)
 
@@ -41,29 +42,31 @@ async def retrying(
     Raises:
         RallyAccelerateError: What the last attempt raised.
     """
-    patience = _Patience(seconds, eased)
-    async for try_ in stamina.retry_context(
-        on=patience.decide,
-        attempts=None,
-        timeout=None,
-        wait_initial=FIRST_WAIT,
-        wait_max=LONGEST_WAIT,
-        wait_jitter=JITTER,
-    ):
-        with try_:
-            if try_.num > 1:
-                retried()
-                logger.warning("Trying again (attempt %d) after: %s", try_.num, patience.last)
-            return await attempt()
+    with trying() as tell:
+        patience = _Patience(seconds, eased, tell)
+        async for try_ in stamina.retry_context(
+            on=patience.decide,
+            attempts=None,
+            timeout=None,
+            wait_initial=FIRST_WAIT,
+            wait_max=LONGEST_WAIT,
+            wait_jitter=JITTER,
+        ):
+            with try_:
+                if try_.num > 1:
+                    retried()
+                    logger.warning("Trying again (attempt %d) after: %s", try_.num, patience.last)
+                return await attempt()
     raise AssertionError("stamina ends with a result or an exception")
 
 
 class _Patience:
     """Decides after each failure whether to go on, and how long to wait when the service says."""
 
-    def __init__(self, seconds: float, eased: Callable[[Transient], bool]) -> None:
+    def __init__(self, seconds: float, eased: Callable[[Transient], bool], tell: Callable[[str, str], None]) -> None:
         self._seconds = seconds
         self._eased = eased
+        self._tell = tell
         self._until: float | None = None
         self.last: Transient | None = None
 
@@ -78,4 +81,6 @@ class _Patience:
         wait = error.retry_after or 0.0
         if now + wait >= self._until:
             return False
+        # Told now, not when the next attempt begins: whoever looks on sees nothing else during a long wait.
+        self._tell(str(error), error.hint)
         return wait if wait > 0 else True

@@ -169,6 +169,7 @@ def account_of(found: Execution, runs: Runs) -> dict[str, Any]:
                 "done": pace.done,
                 "expected": pace.expected,
                 "remaining": pace.remaining,
+                "trouble": running.trouble,
             },
         }
     return account

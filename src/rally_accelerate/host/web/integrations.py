@@ -176,6 +176,7 @@ class IntegrationPages:
                 "text": sentence(running.tally, seconds=running.seconds),
                 "done": pace.done,
                 "expected": pace.expected,
+                "trouble": running.trouble,
             }
         return {
             "id": found.id,

@@ -1,0 +1,56 @@
+"""What somebody sees who waits while Rally does not answer: that it is tried again, and why, without any secret."""
+
+import asyncio
+import re
+
+from rally_accelerate.host.access import HOST
+from support.asked import Asked
+
+#: Nothing listens there.
+NEVER = {"baseUrl": "http://127.0.0.1:9", "apiKey": "planted-secret-1", "retrySeconds": 3600}
+
+REASON = re.compile(
+    r"Trying again( after \d+ failures)?: Nothing listens at the server&#39;s or the proxy&#39;s address \(connection refused\)\."
+)
+
+
+async def troubled(asked: Asked) -> tuple[str, str]:
+    """The ids of an integration whose run tries again, and of that run."""
+    its_id = await asked.host.add_integration({"name": "sample", "properties": NEVER})
+    asked.host.schedule.run_soon(its_id)
+    while True:
+        running = asked.host._runs.running(its_id)
+        if running is not None and running.trouble:
+            return its_id, running.execution_id
+        await asyncio.sleep(0.01)
+
+
+async def test_every_page_of_a_run_that_tries_again_says_why(asked: Asked) -> None:
+    its_id, execution_id = await troubled(asked)
+    addresses = ["/settings/integrations", f"/settings/integrations/{its_id}", f"/executions/{execution_id}"]
+    for address in addresses:
+        page = (await asked.http.get(address)).text
+        assert REASON.search(page), address
+        assert "planted" not in page
+    await asked.host.administration.stop(HOST, its_id)
+    for address in addresses:
+        assert not REASON.search((await asked.http.get(address)).text)
+
+
+async def test_why_the_last_run_failed_stands_in_its_row(asked: Asked) -> None:
+    its_id = await asked.host.add_integration({"name": "sample", "properties": {**NEVER, "retrySeconds": 0}})
+    report = await asked.host.run_now(its_id)
+    assert report.failure is not None
+    page = (await asked.http.get("/settings/integrations")).text
+    assert "<small>Nothing listens at the server&#39;s or the proxy&#39;s address (connection refused).</small>" in page
+
+
+async def test_a_resync_preview_that_tries_again_says_why(asked: Asked) -> None:
+    its_id = await asked.host.add_integration({"name": "sample", "disabled": True, "properties": NEVER})
+    address = f"/settings/integrations/{its_id}/resync"
+    await asked.http.post(address, data={"range": "full", "do": "preview"})
+    while not REASON.search(page := (await asked.http.get(address)).text):
+        await asyncio.sleep(0.01)
+    assert "planted" not in page
+    await asked.http.post(address, data={"do": "stop"})
+    assert not REASON.search((await asked.http.get(address)).text)
