@@ -4,7 +4,7 @@ import asyncio
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from rally_accelerate.cli.hosting import DEFAULT_PORT, hosting
+from rally_accelerate.cli.hosting import DEFAULT_PORT, hosting, stoppable
 from rally_accelerate.cli.options import Duration
 from rally_accelerate.cli.output import progress, show_report
 from rally_accelerate.config.load import from_environment, state_folder
@@ -119,10 +119,13 @@ async def _demo(rally: Rally, *, port: int, once: bool, interval: timedelta) -> 
         every = f"every {interval.total_seconds():g} s" if interval < timedelta(minutes=1) else "every five minutes"
         click.echo(f"it is synced {every}; Ctrl-C stops it")
         host.start_schedule()
-        while True:
-            await asyncio.sleep(SECONDS_BETWEEN_CHANGES)
-            if rally.simulator:
-                rally.simulator.world.work(1)
+        with stoppable() as stopped:
+            while not stopped.is_set():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stopped.wait(), SECONDS_BETWEEN_CHANGES)
+                if rally.simulator:
+                    rally.simulator.world.work(1)
+        return 0
 
 
 def _code(outcome: Outcome) -> int:

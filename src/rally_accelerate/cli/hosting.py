@@ -1,7 +1,9 @@
 """Running the embedded host inside a command."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,6 +68,22 @@ async def hosting(
         opened = Host.open(database, interval=interval, retention=Retention(runs=keep_runs, days=keep_days))
         async with opened as host, serving(host, listener, outside=outside, proxy=proxy) as url:
             yield host, url
+
+
+@contextmanager
+def stoppable() -> Iterator[asyncio.Event]:
+    """An event that Ctrl-C or SIGTERM sets, so that everything ends in its order; a second one ends the process.
+
+    Without it, the signal would be raised wherever the process happens to be, and every task be cancelled at once.
+    """
+    loop, asked = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, asked.set)
+    try:
+        yield asked
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from rally_accelerate.cli.hosting import DEFAULT_PORT, database_option, default_database, hosting
+from rally_accelerate.cli.hosting import DEFAULT_PORT, database_option, default_database, hosting, stoppable
 from rally_accelerate.cli.options import Duration, load, redactor_of
 from rally_accelerate.cli.output import redact_with
 from rally_accelerate.config.load import Loaded, disabled_names, read_json
@@ -78,10 +78,10 @@ def serve(
         keep_runs=keep_runs,
         keep_days=keep_days,
     )
-    try:
+    # Raised only before it serves, and for the second time.
+    with suppress(KeyboardInterrupt):
         asyncio.run(_serve(serving, loaded, switched_off, database=where))
-    except KeyboardInterrupt:
-        click.echo("stopped", err=True)
+    click.echo("stopped", err=True)
     return 0
 
 
@@ -125,17 +125,17 @@ async def _serve(
     database: Path,
 ) -> None:
     async with serving as (host, url):
-        click.echo(f"host: {url}")
-        click.echo(f"data: {database}")
-        if host.first_password:
-            click.echo(f"sign in: admin / {host.first_password}   (shown only now)")
-        if host.first_access_key:
-            click.echo(f"key:  {host.first_access_key}   (for the GraphQL endpoint; shown only now, keep it)")
-        for one in loaded:
-            await host.add_integration(one.integration)
-        for name, tenant_id in switched_off:
-            if await host.switch_off(name, tenant_id):
-                click.echo(f"{name}: disabled, as the file says", err=True)
-        host.start_schedule()
-        # Until Ctrl-C or SIGTERM cancels it.
-        await asyncio.Event().wait()
+        with stoppable() as stopped:
+            click.echo(f"host: {url}")
+            click.echo(f"data: {database}")
+            if host.first_password:
+                click.echo(f"sign in: admin / {host.first_password}   (shown only now)")
+            if host.first_access_key:
+                click.echo(f"key:  {host.first_access_key}   (for the GraphQL endpoint; shown only now, keep it)")
+            for one in loaded:
+                await host.add_integration(one.integration)
+            for name, tenant_id in switched_off:
+                if await host.switch_off(name, tenant_id):
+                    click.echo(f"{name}: disabled, as the file says", err=True)
+            host.start_schedule()
+            await stopped.wait()

@@ -1,6 +1,7 @@
 """Serving a host: its socket, and the server that answers on it."""
 
 import asyncio
+import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,6 +9,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import uvicorn
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rally_accelerate.errors import ConfigError
 from rally_accelerate.host.app import Host
@@ -40,6 +43,12 @@ def listening(address: str, port: int) -> socket.socket:
     return listener
 
 
+#: For so long requests that are being answered may go on when the server ends; then they are told so.
+GRACE_SECONDS = 1
+
+STOPPING = "the host is stopping; send it again when it is back"
+
+
 @asynccontextmanager
 async def serving(
     host: Host, listener: socket.socket | None = None, *, outside: str = "", proxy: str = ""
@@ -59,9 +68,10 @@ async def serving(
     names = LOCAL_NAMES | {name} if is_local(address) else None
     app = host.app(names=names, secure_names={name} if shown.scheme == "https" else ())
     config = uvicorn.Config(
-        app,
+        _answering_to_the_end(app),
         http=Connection,
         log_level="warning",
+        timeout_graceful_shutdown=GRACE_SECONDS,
         access_log=False,
         lifespan="off",
         server_header=False,
@@ -74,10 +84,33 @@ async def serving(
     try:
         yield f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
     finally:
+        # What is cut off from here on is cut off on purpose: neither that nor its traceback is worth a line.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         server.should_exit = True
-        await asyncio.wait([task], timeout=5)
+        await asyncio.wait([task], timeout=5 * GRACE_SECONDS)
         task.cancel()
         listener.close()
+
+
+def _answering_to_the_end(app: ASGIApp) -> ASGIApp:
+    """An application that tells whoever still waits when the server ends; only a server may cancel its requests."""
+
+    async def answering(scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await app(scope, receive, sending)
+        except asyncio.CancelledError:
+            if begun or scope["type"] != "http":
+                raise
+            await PlainTextResponse(STOPPING, 503, headers={"Connection": "close"})(scope, receive, send)
+
+    return answering
 
 
 class _QuietServer(uvicorn.Server):
