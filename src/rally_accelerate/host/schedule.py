@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import math
+import time
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 
@@ -18,6 +20,13 @@ log = logging.getLogger(__name__)
 #: How often the list of integrations is looked at.
 LOOK_SECONDS = 1.0
 
+#: So many runs the schedule has going at once: fifty that are due together, as after a start, would take the memory of
+#: fifty and all end late. What people ask for begins at once.
+MOST_AT_ONCE = 8
+
+#: A run that takes longer, as first ones do, holds up nobody any more: otherwise eight of them could for hours.
+LONG_SECONDS = 120.0
+
 
 class Schedule:
     """Starts runs when they are due, and when somebody asks."""
@@ -27,7 +36,9 @@ class Schedule:
         self._runs = runs
         #: Time from one run to the next.
         self.interval = interval
-        self._due: dict[str, datetime] = {}
+        #: When each is due, and when its run began, by a clock that nobody sets.
+        self._due: dict[str, float] = {}
+        self._began: dict[str, float] = {}
         self._tasks: dict[str, asyncio.Task[SyncReport | None]] = {}
         #: Runs that somebody waits for; they take turns with those of the schedule.
         self._awaited: dict[str, set[asyncio.Task[SyncReport]]] = defaultdict(set)
@@ -43,22 +54,25 @@ class Schedule:
         if self._loop is not None:
             self._loop.cancel()
             await asyncio.gather(self._loop, return_exceptions=True)
-        for integration_id in {*self._tasks, *self._awaited}:
-            await self.stop(integration_id)
+        await asyncio.gather(*(self.stop(integration_id) for integration_id in {*self._tasks, *self._awaited}))
 
     def running(self, integration_id: str) -> bool:
         """Whether a run of this integration goes on."""
         return self._runs.running(integration_id) is not None
 
     def due(self, integration_id: str) -> datetime | None:
-        """When the next run is due, if that is known."""
-        return self._due.get(integration_id, datetime.now(UTC)) if self._loop is not None else None
+        """When the next run is due, if that is known; what is due already waits for its turn."""
+        if self._loop is None:
+            return None
+        wait = self._due.get(integration_id, -math.inf) - time.monotonic()
+        return datetime.now(UTC) + timedelta(seconds=max(0.0, wait))
 
     def run_soon(self, integration_id: str) -> None:
         """Start a run now; one that goes on is enough, and what is disabled never runs."""
         task = self._tasks.get(integration_id)
         if task is None or task.done():
-            self._due[integration_id] = datetime.now(UTC) + self.interval
+            self._began[integration_id] = time.monotonic()
+            self._due[integration_id] = time.monotonic() + self.interval.total_seconds()
             self._tasks[integration_id] = asyncio.create_task(self._run(integration_id))
 
     def make_due(self, integration_id: str) -> None:
@@ -67,7 +81,7 @@ class Schedule:
 
     async def run_now(self, integration_id: str, *, watch: Watch | None = None) -> SyncReport:
         """Run an integration and wait for its report."""
-        self._due[integration_id] = datetime.now(UTC) + self.interval
+        self._due[integration_id] = time.monotonic() + self.interval.total_seconds()
         task = asyncio.create_task(self._runs.run(integration_id, watch=watch))
         self._awaited[integration_id].add(task)
         try:
@@ -98,10 +112,14 @@ class Schedule:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _look(self) -> None:
-        now = datetime.now(UTC)
-        for integration in await self._stores.integrations.all():
-            if not integration.disabled and self._due.get(integration.id, now) <= now:
-                self.run_soon(integration.id)
+        enabled = [each.id for each in await self._stores.integrations.all() if not each.disabled]
+        now = time.monotonic()
+        going = [each for each, task in self._tasks.items() if not task.done()]
+        free = MOST_AT_ONCE - sum(now - self._began[each] < LONG_SECONDS for each in going)
+        waiting = {each: since for each in enabled if (since := self._due.get(each, -math.inf)) <= now}
+        # Whoever has waited longest comes first; what goes on still is due again when it ends.
+        for each in sorted(waiting.keys() - set(going), key=waiting.__getitem__)[: max(0, free)]:
+            self.run_soon(each)
 
     async def _run(self, integration_id: str) -> SyncReport | None:
         secrets: list[str] = []

@@ -4,8 +4,9 @@ Secrets that were typed may lie here: they never go back to the browser, nor int
 """
 
 import secrets
+import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Generic, TypeVar
 
 from rally_accelerate.host.access import Actor
@@ -18,7 +19,8 @@ LIFETIME = timedelta(hours=1)
 @dataclass(frozen=True, slots=True)
 class _Kept(Generic[Thing]):
     actor_id: str
-    since: datetime
+    #: By a clock that nobody sets.
+    since: float
     what: Thing
 
 
@@ -40,7 +42,7 @@ class Shelf(Generic[Thing]):
     def put(self, actor: Actor, key: str, what: Thing) -> None:
         """Keep something under a key of ``key``, in place of what was there."""
         self._kept.pop(key, None)
-        self._kept[key] = _Kept(actor.id, datetime.now(UTC), what)
+        self._kept[key] = _Kept(actor.id, time.monotonic(), what)
         self._make_room()
 
     def of(self, actor: Actor, key: str) -> Thing | None:
@@ -55,7 +57,7 @@ class Shelf(Generic[Thing]):
             del self._kept[key]
 
     def _make_room(self) -> None:
-        oldest = datetime.now(UTC) - LIFETIME
+        oldest = time.monotonic() - LIFETIME.total_seconds()
         # In the order in which they were put.
         for key, kept in list(self._kept.items()):
             if kept.since < oldest or len(self._kept) > self._most:

@@ -5,7 +5,7 @@ import math
 import secrets
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from rally_accelerate.errors import Outdated
 from rally_accelerate.host.access import Actor, Role
@@ -57,8 +57,8 @@ class SignIn:
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
         self._attempts = Attempts()
-        #: The digests of the links that nobody has followed yet: whose, and until when.
-        self._links: dict[str, tuple[str, datetime]] = {}
+        #: The digests of the links that nobody has followed yet: whose, and until when by a clock that nobody sets.
+        self._links: dict[str, tuple[str, float]] = {}
 
     async def with_password(self, name: str, password: str, *, caller: Caller) -> SignedIn | Refused:
         """Sign in with name and password."""
@@ -102,13 +102,13 @@ class SignIn:
     def link(self, user: User) -> str:
         """The token of a sign-in link for a user, good once and for ten minutes."""
         token = secrets.token_urlsafe(32)
-        self._links[_digest(token)] = (user.id, datetime.now(UTC) + LINK_LASTS)
+        self._links[_digest(token)] = (user.id, time.monotonic() + LINK_LASTS.total_seconds())
         return token
 
     async def with_link(self, token: str, *, caller: Caller) -> SignedIn | Refused:
         """Sign in with the token of a link, which is used up by it."""
-        user_id, until = self._links.pop(_digest(token), ("", datetime.min.replace(tzinfo=UTC)))
-        user = await self._stores.users.by_id(user_id) if datetime.now(UTC) < until else None
+        user_id, until = self._links.pop(_digest(token), ("", -math.inf))
+        user = await self._stores.users.by_id(user_id) if time.monotonic() < until else None
         if user is None or user.disabled:
             return Refused(USED)
         try:

@@ -5,6 +5,7 @@ A trial changes nothing. It is known to whoever began it, for an hour, and lives
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -34,6 +35,8 @@ class Trial:
 
     actor_id: str
     begun: datetime
+    #: The same by a clock that nobody sets.
+    since: float = field(default_factory=time.monotonic)
     #: JSON-ready values, filled in as they are found; secrets are masked when they are shown.
     told: dict[str, Any] = field(default_factory=dict)
     #: Message, hint and problems, when it failed.
@@ -102,8 +105,8 @@ class Trials:
         self._trials.clear()
 
     def _make_room(self, key: str) -> None:
-        oldest = datetime.now(UTC) - LIFETIME
-        old = [each for each, trial in self._trials.items() if each == key or trial.begun < oldest]
+        oldest = time.monotonic() - LIFETIME.total_seconds()
+        old = [each for each, trial in self._trials.items() if each == key or trial.since < oldest]
         old += list(self._trials)[: max(0, len(self._trials) - MOST)]
         going = [each for each, trial in self._trials.items() if trial.running and each not in old]
         old += going[: max(0, len(going) - MOST_AT_ONCE + 1)]

@@ -1,5 +1,6 @@
 """What can be tried before anything is saved or sent: each is the work of a trial and changes nothing."""
 
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -102,7 +103,7 @@ def resync(stores: Stores, runs: Runs, integration: Integration, again: Window) 
     """See what a resync would change."""
 
     async def work(trial: Trial) -> None:
-        started = datetime.now(UTC)
+        started = time.monotonic()
         trial.told |= {
             "since": again.since.isoformat() if again.since else "",
             "progress": "",
@@ -112,7 +113,7 @@ def resync(stores: Stores, runs: Runs, integration: Integration, again: Window) 
         }
 
         def watch(tally: Tally) -> None:
-            seconds = (datetime.now(UTC) - started).total_seconds()
+            seconds = time.monotonic() - started
             pace = pace_of(tally, seconds=seconds)
             words = sentence(tally, seconds=seconds).replace("uploaded", "would be sent")
             trial.told |= {"progress": words, "done": pace.done, "expected": pace.expected}

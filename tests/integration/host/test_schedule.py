@@ -3,6 +3,7 @@
 import asyncio
 import io
 import logging
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ import pytest
 from rally_accelerate.config.model import DEFAULT_TENANT
 from rally_accelerate.config.redact import Redactor
 from rally_accelerate.errors import StoreError
+from rally_accelerate.host import schedule as schedule_module
 from rally_accelerate.host.access import HOST
 from rally_accelerate.host.app import Host
 from rally_accelerate.host.runs import Runs
 from rally_accelerate.observe.logs import set_up
+from rally_accelerate.host.schedule import MOST_AT_ONCE
 from support.asked import Asked
 
 #: Nothing answers there, and the run tries for a long time.
@@ -124,3 +127,37 @@ async def test_a_run_with_old_settings_ends_when_a_file_changes_them(asked: Aske
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert not host.schedule.running(its_id)
+
+
+async def test_many_that_are_due_at_once_take_turns_and_long_ones_hold_up_nobody(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = asked.host
+    schedule = host.schedule
+    ids = [await host.add_integration({"name": f"sample {number}", "properties": NEVER}) for number in range(20)]
+    await schedule._look()
+    first = set(schedule._tasks)
+    assert len(first) == MOST_AT_ONCE
+    await schedule._look()
+    assert set(schedule._tasks) == first
+    # What somebody asks for begins at once, turns or not.
+    asked_for = next(each for each in ids if each not in first)
+    schedule.run_soon(asked_for)
+    await schedule._look()
+    assert set(schedule._tasks) == {*first, asked_for}
+    # One that ends makes room for one.
+    ended = next(iter(first))
+    await schedule.stop(ended)
+    schedule._due[ended] = time.monotonic() + 3600
+    await schedule.stop(asked_for)
+    await schedule._look()
+    assert len(schedule._tasks) == MOST_AT_ONCE
+    # Runs that take hours are there all the same, and the others go on; those that waited longest come first.
+    left = [each for each in ids if each not in schedule._tasks and each not in {ended, asked_for}]
+    for place, each in enumerate(left):
+        schedule._due[each] = time.monotonic() - 100 + place
+    going = set(schedule._tasks)
+    monkeypatch.setattr(schedule_module, "LONG_SECONDS", -1.0)
+    monkeypatch.setattr(schedule_module, "MOST_AT_ONCE", 3)
+    await schedule._look()
+    assert set(schedule._tasks) - going == set(left[:3])

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rally_accelerate.host.store.database import Database
 from rally_accelerate.host.store.tables import executions
@@ -67,15 +68,17 @@ class Executions:
     async def begin(self, integration_id: str, *, job_name: str) -> str:
         """Note that a run begins; its id."""
         its_id = new_id()
-        values = {"id": its_id, "integration_id": integration_id, "job_name": job_name}
+        now = ms(datetime.now(UTC))
+        values = {"id": its_id, "integration_id": integration_id, "job_name": job_name, "started": now}
         async with self._database.writing() as connection:
-            await connection.execute(sa.insert(executions).values(**values, started=ms(datetime.now(UTC))))
+            await _set_back(connection, integration_id, now=now)
+            await connection.execute(sa.insert(executions).values(values))
         return its_id
 
     async def end(self, its_id: str, *, outcome: str, report: Mapping[str, Any]) -> None:
         """Note how a run ended, and let go of the oldest ones."""
         now = datetime.now(UTC)
-        values = {"completed": ms(now), "outcome": outcome, "report": dict(report)}
+        values = {"completed": _not_before_started(ms(now)), "outcome": outcome, "report": dict(report)}
         async with self._database.writing() as connection:
             await connection.execute(sa.update(executions).where(executions.c.id == its_id).values(values))
             owner = sa.select(executions.c.integration_id).where(executions.c.id == its_id).scalar_subquery()
@@ -93,7 +96,7 @@ class Executions:
     async def interrupt_all(self) -> None:
         """Note that runs which an earlier process left open were interrupted."""
         open_ones = executions.c.completed.is_(None)
-        values = {"completed": ms(datetime.now(UTC)), "outcome": INTERRUPTED}
+        values = {"completed": _not_before_started(ms(datetime.now(UTC))), "outcome": INTERRUPTED}
         async with self._database.writing() as connection:
             await connection.execute(sa.update(executions).where(open_ones).values(values))
 
@@ -149,6 +152,24 @@ class Executions:
             )
             for row in rows
         ]
+
+
+async def _set_back(connection: AsyncConnection, integration_id: str, *, now: int) -> None:
+    """Move runs that a clock ahead noted to where that clock should have been.
+
+    Otherwise the last of them would pass for the latest run until then, whatever came of those behind it.
+    """
+    its = executions.c.integration_id == integration_id
+    ahead = (await connection.execute(sa.select(sa.func.max(executions.c.started)).where(its))).scalar_one()
+    if ahead is not None and ahead >= now:
+        by = ahead - now + 1
+        values = {"started": executions.c.started - by, "completed": executions.c.completed - by}
+        await connection.execute(sa.update(executions).where(its, executions.c.started >= now).values(values))
+
+
+def _not_before_started(now: int) -> sa.ColumnElement[int]:
+    """Now, as long as the clock was not set back meanwhile: no run takes less than no time."""
+    return sa.case((executions.c.started > now, executions.c.started), else_=now)
 
 
 def _conditions(wanted: WantedExecutions) -> list[sa.ColumnElement[bool]]:

@@ -90,7 +90,7 @@ class AccessKeys:
         if row is None or row.disabled:
             return None
         now = ms(datetime.now(UTC))
-        if row.last_used is None or now - row.last_used > MINUTE_MS:
+        if row.last_used is None or abs(now - row.last_used) > MINUTE_MS:
             # On a full disk clients must still be able to read.
             with suppress(StoreError):
                 async with self._database.writing() as connection:

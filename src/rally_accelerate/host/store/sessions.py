@@ -97,12 +97,15 @@ class Sessions:
             row = (await connection.execute(query)).one_or_none()
         if row is None:
             return None
-        if now - row.session_last_seen > MINUTE_MS:
+        # Also when it was seen by a clock that was ahead: otherwise it would not end before that.
+        if abs(now - row.session_last_seen) > MINUTE_MS:
             # On a full disk people must still see what is wrong.
             with suppress(StoreError):
                 async with self._database.writing() as connection:
                     this = sessions.c.id == row.session_id
-                    await connection.execute(sa.update(sessions).where(this).values(last_seen=now))
+                    created = min(now, row.session_created)
+                    seen = sa.update(sessions).where(this).values(last_seen=now, created=created)
+                    await connection.execute(seen)
                     await connection.execute(sa.update(users).where(users.c.id == row.id).values(last_seen=now))
         return (
             Session(
@@ -155,8 +158,9 @@ class Sessions:
 
 
 def _alive(now: int) -> sa.ColumnElement[bool]:
-    idle, oldest = (now - int(span.total_seconds() * 1000) for span in (IDLE, LONGEST))
-    return (sessions.c.last_seen > idle) & (sessions.c.created > oldest)
+    idle, longest = (int(span.total_seconds() * 1000) for span in (IDLE, LONGEST))
+    # From a clock that was years ahead, a session would last for years.
+    return (sessions.c.last_seen > now - idle) & sessions.c.created.between(now - longest, now + longest)
 
 
 def _digest(token: str) -> str:

@@ -150,7 +150,7 @@ def account_of(found: Execution, runs: Runs) -> dict[str, Any]:
         "started": found.started,
         "completed": found.completed,
         "outcome": found.outcome or RUNNING,
-        "seconds": ((found.completed or datetime.now(UTC)) - found.started).total_seconds(),
+        "seconds": _seconds(found, running.seconds if running and running.execution_id == found.id else None),
         **{name: report.get(name, 0) for name in ("read", "uploaded", "unchanged", "skipped", "removed", "withheld")},
         "retries": sum((report.get("retries") or {}).values()),
         "error": (report.get("error") or {}).get("message", ""),
@@ -173,6 +173,14 @@ def account_of(found: Execution, runs: Runs) -> dict[str, Any]:
             },
         }
     return account
+
+
+def _seconds(found: Execution, so_far: float | None) -> float:
+    """How long a run took: as it measured itself, for between two instants somebody may have set the clock."""
+    measured = so_far if found.completed is None else found.report.get("seconds")
+    if measured is not None:
+        return float(measured)
+    return max(0.0, ((found.completed or datetime.now(UTC)) - found.started).total_seconds())
 
 
 def _awaited(found: Execution) -> str:

@@ -79,16 +79,23 @@ def _ago(value: Any, now: datetime) -> str:
     if moment is None:
         return "never"
     seconds = (now - moment).total_seconds()
-    if abs(seconds) < NOW_SECONDS:
-        return "now"
-    text = duration(abs(seconds)) if abs(seconds) < DAY_SECONDS else _days(abs(seconds))
-    return f"{text} ago" if seconds > 0 else f"in {text}"
+    # What has been cannot be to come: a clock was set back, here or where it was noted.
+    return "now" if seconds < NOW_SECONDS else f"{_rough(seconds)} ago"
+
+
+def _until(value: Any, now: datetime) -> str:
+    moment = as_instant(value)
+    seconds = (moment - now).total_seconds() if moment is not None else 0.0
+    return "now" if seconds < NOW_SECONDS else f"in {_rough(seconds)}"
+
+
+def _rough(seconds: float) -> str:
+    return duration(seconds) if seconds < DAY_SECONDS else _days(seconds)
 
 
 def _lasting(milliseconds: float) -> str:
     """A time in words, for figures in tables: minutes up to a day, then days."""
-    seconds = max(milliseconds, 0) / 1000
-    return duration(seconds) if seconds < DAY_SECONDS else _days(seconds)
+    return _rough(max(milliseconds, 0) / 1000)
 
 
 def _days(seconds: float) -> str:
@@ -156,6 +163,7 @@ def _plain(value: Any) -> Any:
 
 _templates.filters |= {
     "ago": _ago,
+    "until": _until,
     "said": _said,
     "segment": segment,
     "exact": _exact,
