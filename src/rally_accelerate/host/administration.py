@@ -9,6 +9,7 @@ from rally_accelerate.config.model import Integration
 from rally_accelerate.errors import ConfigError, NotFound, Problem
 from rally_accelerate.host.access import Actor
 from rally_accelerate.host.schedule import Schedule
+from rally_accelerate.host.store import removals
 from rally_accelerate.host.store.audit import Wanted
 from rally_accelerate.host.store.integrations import StoredIntegration
 from rally_accelerate.host.stores import Stores
@@ -67,9 +68,7 @@ class Administration:
         await self.settle(actor, "edited", its_id, name=found.name, settings=changed_names(known, found))
         return found
 
-    async def settle(
-        self, actor: Actor, action: str, its_id: str, *, name: str, settings: Sequence[str], by: str = ""
-    ) -> None:
+    async def settle(self, actor: Actor, action: str, its_id: str, *, name: str, settings: Sequence[str]) -> None:
         """Note that the settings of an integration were written, and have it run with them.
 
         Args:
@@ -78,12 +77,15 @@ class Administration:
             its_id: The integration.
             name: Its name.
             settings: The names of what was written.
-            by: With what it was done, where that is no form for one integration.
         """
+        await self.restart(its_id)
+        await self._note(actor, action, its_id, name, {"settings": list(settings)})
+
+    async def restart(self, its_id: str) -> None:
+        """Have an integration run with the settings that were just written."""
         # A run that goes on still has the old settings. It is stopped only now: stopped before they were written, the
         # schedule could start another one with them.
         await self._schedule.stop(its_id)
-        await self._note(actor, action, its_id, name, {"settings": list(settings), **({"by": by} if by else {})})
         self._schedule.make_due(its_id)
 
     async def write_event_states(self, actor: Actor, its_id: str, states: Mapping[str, Mapping[str, Any]]) -> None:
@@ -122,21 +124,32 @@ class Administration:
 
     async def remove(self, actor: Actor, its_id: str, *, with_issues: bool) -> bool:
         """Remove an integration, and what it brought if asked to; whether there was one."""
-        known = await self._stores.integrations.by_id(its_id)
-        await self._schedule.stop(its_id)
-        done = await self._stores.integrations.remove(its_id, with_issues=with_issues)
-        if known is not None:
-            await self._note(actor, "removed", its_id, known.name, {"with issues": with_issues})
+        stores = self._stores
+        async with self._schedule.still(its_id):
+            known = await stores.integrations.by_id(its_id)
+            async with stores.database.writing() as connection:
+                done = await stores.integrations.delete(connection, its_id)
+                if with_issues:
+                    await connection.run_sync(removals.note, its_id)
+                if known is not None:
+                    entry = entry_of("removed", its_id, known.name, {"with issues": with_issues})
+                    await stores.audit.add(connection, actor, **entry)
+            if with_issues:
+                await removals.finish(stores.database, its_id)
         return done
 
     async def remove_issues(self, actor: Actor, its_id: str) -> None:
         """Remove what an integration brought, or what was uploaded under an id that is none of ours."""
-        known = await self._stores.integrations.by_id(its_id)
-        await self._schedule.stop(its_id)
-        await self._stores.issues.remove(its_id)
-        if known is not None:
-            await self._stores.integrations.forget(its_id)
-        await self._note(actor, "removed the issues of", its_id, known.name if known else "")
+        stores = self._stores
+        async with self._schedule.still(its_id):
+            known = await stores.integrations.by_id(its_id)
+            async with stores.database.writing() as connection:
+                await connection.run_sync(removals.note, its_id)
+                # Before the first of them is gone: what is missing must not pass for sent.
+                await stores.integrations.forget(connection, its_id)
+                entry = entry_of("removed the issues of", its_id, known.name if known else "")
+                await stores.audit.add(connection, actor, **entry)
+            await removals.finish(stores.database, its_id)
 
     async def switch(self, actor: Actor, its_id: str, *, on: bool) -> StoredIntegration:
         """Enable an integration, which runs it at once, or disable it, which stops its run.
@@ -221,7 +234,12 @@ class Administration:
     async def _note(
         self, actor: Actor, action: str, its_id: str, name: str, detail: Mapping[str, Any] | None = None
     ) -> None:
-        await self._stores.audit.note(actor, action, kind=KIND, object_id=its_id, name=name, detail=detail)
+        await self._stores.audit.note(actor, **entry_of(action, its_id, name, detail))
+
+
+def entry_of(action: str, its_id: str, name: str, detail: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What is noted of a change of an integration."""
+    return {"action": action, "kind": KIND, "object_id": its_id, "name": name, "detail": detail}
 
 
 def changed_names(before: StoredIntegration, after: StoredIntegration) -> list[str]:

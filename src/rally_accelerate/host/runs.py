@@ -96,13 +96,17 @@ class Runs:
         """The run of an integration that goes on, or None."""
         return self._running.get(integration_id)
 
+    def lock(self, integration_id: str) -> asyncio.Lock:
+        """Held by whatever no run of an integration may go on beside."""
+        return self._locks.setdefault(integration_id, asyncio.Lock())
+
     async def run(self, integration_id: str, *, watch: Watch | None = None) -> SyncReport:
         """Run an integration to its end; waits while a run of it goes on.
 
         Raises:
             NotFound: There is no such integration.
         """
-        async with self._locks.setdefault(integration_id, asyncio.Lock()):
+        async with self.lock(integration_id):
             stored = await self._stores.integrations.by_id(integration_id)
             if stored is None:
                 raise NotFound(f"there is no integration {integration_id}")

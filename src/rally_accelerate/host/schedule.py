@@ -5,6 +5,8 @@ import logging
 import math
 import time
 from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 from rally_accelerate.config.redact import Redactor, redacting
@@ -96,6 +98,13 @@ class Schedule:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    @asynccontextmanager
+    async def still(self, integration_id: str) -> AsyncIterator[None]:
+        """Stop every run of an integration, and let none begin for as long as the context lasts."""
+        await self.stop(integration_id)
+        async with self._runs.lock(integration_id):
+            yield
 
     async def _forever(self) -> None:
         said = ""

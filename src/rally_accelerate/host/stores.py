@@ -1,12 +1,14 @@
 """Everything the host keeps, opened together."""
 
 import fcntl
+import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from rally_accelerate.errors import StoreError
+from rally_accelerate.host.store import removals
 from rally_accelerate.host.store.audit import Audit
 from rally_accelerate.host.store.database import Database
 from rally_accelerate.host.store.executions import Executions, Retention
@@ -20,6 +22,8 @@ from rally_accelerate.host.store.sessions import Sessions
 from rally_accelerate.host.store.streams import ValueStreams
 from rally_accelerate.host.store.users import Users
 from rally_accelerate.host.store.vault import Vault, key_file
+
+log = logging.getLogger(__name__)
 
 LOST_KEY = (
     "Bring back the key file that belongs to this database; when it is lost for good, "
@@ -104,6 +108,9 @@ async def _opened(path: Path, retention: Retention | None) -> AsyncIterator[Stor
             ValueStreams(database, vault),
         )
         await stores.executions.interrupt_all()
+        for tracker_id in await removals.unfinished(database):
+            log.warning("going on with the removal of the issues of %s", tracker_id)
+            await removals.finish(database, tracker_id)
         yield stores
         await stores.search.close()
     finally:

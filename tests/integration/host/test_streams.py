@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from rally_accelerate.host.access import HOST
 from rally_accelerate.host.store.tables import value_stream_versions
 from support.asked import TENANT, Asked
 from support.issues import UPLOAD, change, item, upload
@@ -473,7 +474,7 @@ async def test_an_integration_that_was_removed_since_does_not_stop_the_value_str
     its_id = await created(asked, board() | {"integrations": [whole()]})
     (integration,) = await asked.host.stores.integrations.all()
     await asked.host.schedule.stop(integration.id)
-    await asked.host.stores.integrations.remove(integration.id, with_issues=False)
+    await asked.host.administration.remove(HOST, integration.id, with_issues=False)
     found = await file_of(asked, its_id)
     assert found["integrations"] == [{"name": "my-rally", "_id": integration.id}]
     assert (await asked.http.get(f"/value-streams/{its_id}")).status_code == 200

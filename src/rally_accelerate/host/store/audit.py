@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rally_accelerate.host.access import Actor
 from rally_accelerate.host.store.database import Database
@@ -64,7 +65,7 @@ class Audit:
         name: str = "",
         detail: Mapping[str, Any] | None = None,
     ) -> None:
-        """Add an entry.
+        """Add an entry in a transaction of its own.
 
         Args:
             actor: Who did it.
@@ -74,6 +75,21 @@ class Audit:
             name: What people call it.
             detail: What else is worth knowing, such as the names of changed settings. Never a secret.
         """
+        async with self._database.writing() as connection:
+            await self.add(connection, actor, action, kind=kind, object_id=object_id, name=name, detail=detail)
+
+    async def add(
+        self,
+        connection: AsyncConnection,
+        actor: Actor,
+        action: str,
+        *,
+        kind: str,
+        object_id: str = "",
+        name: str = "",
+        detail: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Add an entry within the transaction that it tells of, so that there is never one without the other."""
         values = {
             "instant": ms(datetime.now(UTC)),
             "actor_id": actor.id,
@@ -84,8 +100,7 @@ class Audit:
             "name": name,
             "detail": dict(detail or {}),
         }
-        async with self._database.writing() as connection:
-            await connection.execute(sa.insert(audit).values(values))
+        await connection.execute(sa.insert(audit).values(values))
 
     async def latest(self, wanted: Wanted | None = None, *, before: int | None = None, limit: int = 100) -> list[Entry]:
         """Entries, newest first.

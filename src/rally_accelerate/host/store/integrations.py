@@ -10,9 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rally_accelerate.errors import ConfigError, NotFound, Problem
 from rally_accelerate.host.store.database import Database
-from rally_accelerate.host.store.issues import REMOVED_AT_ONCE
 from rally_accelerate.host.store.tables import integrations, sent
-from rally_accelerate.host.store.uploads import remove as remove_issues
 from rally_accelerate.host.store.values import instant, ms, new_id
 from rally_accelerate.host.store.vault import MASK, Vault
 
@@ -142,23 +140,16 @@ class Integrations:
             await self.update(connection, its_id, values)
             return before, self._read((await connection.execute(query)).one())
 
-    async def remove(self, its_id: str, *, with_issues: bool) -> bool:
-        """Remove an integration, and what it brought if asked to; whether there was one."""
-        async with self._database.writing() as connection:
-            done = await connection.execute(sa.delete(integrations).where(integrations.c.id == its_id))
-        more = with_issues
-        while more:
-            # In parts, so that no other writer waits long.
-            async with self._database.writing() as connection:
-                more = await connection.run_sync(remove_issues, its_id, most=REMOVED_AT_ONCE)
+    async def delete(self, connection: AsyncConnection, its_id: str) -> bool:
+        """Remove an integration with its runs, within a transaction that does more; whether there was one."""
+        done = await connection.execute(sa.delete(integrations).where(integrations.c.id == its_id))
         return bool(done.rowcount)
 
-    async def forget(self, its_id: str) -> None:
-        """Forget how far the work has come: the next run reads and uploads everything again."""
-        async with self._database.writing() as connection:
-            await connection.execute(sa.delete(sent).where(sent.c.integration_id == its_id))
-            where = integrations.c.id == its_id
-            await connection.execute(sa.update(integrations).where(where).values(progress=sa.null()))
+    async def forget(self, connection: AsyncConnection, its_id: str) -> None:
+        """Forget how far the work has come, within a transaction: the next run reads and uploads everything again."""
+        await connection.execute(sa.delete(sent).where(sent.c.integration_id == its_id))
+        where = integrations.c.id == its_id
+        await connection.execute(sa.update(integrations).where(where).values(progress=sa.null()))
 
     async def _found(self, query: sa.Select[Any]) -> list[StoredIntegration]:
         async with self._database.reading() as connection:

@@ -8,13 +8,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from rally_accelerate.host.store import removals
 from rally_accelerate.host.store.database import Database
 from rally_accelerate.host.store.tables import issue_contents, issue_history, issues
-from rally_accelerate.host.store.uploads import KEYS_IN_A_QUERY, prepared, remove, write
+from rally_accelerate.host.store.uploads import KEYS_IN_A_QUERY, prepared, write
 from rally_accelerate.host.store.values import ms
-
-#: So many issues are removed in one transaction.
-REMOVED_AT_ONCE = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,10 +102,9 @@ class Issues:
             return [value for (value,) in (await connection.execute(query)).all() if value]
 
     async def remove(self, tracker_id: str) -> None:
-        """Remove everything that an integration brought; in parts, so that no other writer waits long."""
-        more = True
-        while more:
-            more = await self._database.written(lambda connection: remove(connection, tracker_id, most=REMOVED_AT_ONCE))
+        """Remove everything that an integration brought."""
+        await self._database.written(lambda connection: removals.note(connection, tracker_id))
+        await removals.finish(self._database, tracker_id)
 
     async def _found(self, query: sa.Select[Any]) -> list[StoredIssue]:
         async with self._database.reading() as connection:

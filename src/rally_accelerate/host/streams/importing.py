@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from rally_accelerate.config.model import DEFAULT_TENANT
 from rally_accelerate.errors import ConfigError, NotFound, Outdated
 from rally_accelerate.host.access import Actor
-from rally_accelerate.host.administration import Administration
+from rally_accelerate.host.administration import Administration, entry_of
 from rally_accelerate.host.store.streams import StoredStream
 from rally_accelerate.host.store.values import new_id
 from rally_accelerate.host.stores import Stores
@@ -103,7 +103,9 @@ class Importing:
             its_id = await self._stores.streams.insert(
                 connection, name=name, tenant_id=tenant_id, team=team, document=kept, actor=actor, why=why
             )
-        return await self._done(its_id, plan, added, actor=actor, action="created")
+            told = _Told(actor, "created", its_id, " ".join(name.split()), 1)
+            await self._note(connection, told, plan, added)
+        return await self._done(its_id, plan, added)
 
     async def replace(
         self, its_id: str, document: Any, *, based_on: int, actor: Actor, why: str = "imported"
@@ -133,11 +135,13 @@ class Importing:
             return stream
         async with self._stores.database.writing() as connection:
             kept, added = await self._written(connection, plan)
+            version = based_on
             if plan.differences:
-                await self._stores.streams.replace(
+                version = await self._stores.streams.replace(
                     connection, its_id, based_on=based_on, document=kept, actor=actor, why=why
                 )
-        return await self._done(its_id, plan, added, actor=actor, action=why)
+            await self._note(connection, _Told(actor, why, its_id, stream.name, version), plan, added)
+        return await self._done(its_id, plan, added)
 
     async def rename(
         self, stream: StoredStream, *, name: str | None, description: str | None, actor: Actor
@@ -182,32 +186,47 @@ class Importing:
                 raise Outdated(f"an integration {write.name!r} was added meanwhile") from None
         return _with_ids(plan.document, added), added
 
-    async def _done(
-        self, its_id: str, plan: Plan, added: Mapping[str, str], *, actor: Actor, action: str
-    ) -> StoredStream:
+    async def _note(self, connection: AsyncConnection, told: "_Told", plan: Plan, added: Mapping[str, str]) -> None:
+        """Note what was written in the transaction that writes it: neither is there without the other."""
+        audit = self._stores.audit
+        changed = [f"{each.kind} {each.what} {each.name}".strip() for each in plan.differences]
+        await audit.add(
+            connection,
+            told.actor,
+            told.action,
+            kind="value stream",
+            object_id=told.its_id,
+            name=told.name,
+            detail={"version": told.version, "changed": changed[:50]},
+        )
+        for write in plan.writes:
+            settings = list(write.changed or sorted(write.values["properties"]))
+            entry = entry_of(
+                "edited" if write.id else "added",
+                write.id or added[write.name],
+                write.name,
+                {"settings": settings, "by": f"the value stream {told.name}"},
+            )
+            await audit.add(connection, told.actor, **entry)
+
+    async def _done(self, its_id: str, plan: Plan, added: Mapping[str, str]) -> StoredStream:
+        for write in plan.writes:
+            await self._administration.restart(write.id or added[write.name])
         stream = await self._stores.streams.by_id(its_id)
         if stream is None:
             raise NotFound(f"the value stream {its_id} was removed meanwhile")
-        changed = [f"{each.kind} {each.what} {each.name}".strip() for each in plan.differences]
-        note = self._stores.audit.note
-        await note(
-            actor,
-            action,
-            kind="value stream",
-            object_id=its_id,
-            name=stream.name,
-            detail={"version": stream.version, "changed": changed[:50]},
-        )
-        for write in plan.writes:
-            await self._administration.settle(
-                actor,
-                "edited" if write.id else "added",
-                write.id or added[write.name],
-                name=write.name,
-                settings=write.changed or sorted(write.values["properties"]),
-                by=f"the value stream {stream.name}",
-            )
         return stream
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Who did what to which value stream, for the audit log."""
+
+    actor: Actor
+    action: str
+    its_id: str
+    name: str
+    version: int
 
 
 def _kept(document: Mapping[str, Any], sources: Sources) -> dict[str, Any]:
