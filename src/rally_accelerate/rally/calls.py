@@ -15,8 +15,11 @@ from rally_accelerate.rally.decipher import Answer, decipher
 from rally_accelerate.rally.limiter import Limiter
 from rally_accelerate.rally.pagesize import PageSize
 from rally_accelerate.rally.retry import retrying
-from rally_accelerate.rally.transport import translated
+from rally_accelerate.rally.transport import translated, whole
 from rally_accelerate.rally.wire import Request
+
+#: An answer that trickles has arrived after so many times of what may pass between two pieces of it, or is given up.
+WHOLE_ANSWER = 3
 
 #: What Lookback's rows are called where page sizes are learned.
 SNAPSHOT = "snapshot"
@@ -104,9 +107,10 @@ class Caller:
             address = f"{self._base_url}{request.target}"
             method, headers = ("POST", _JSON) if request.body else ("GET", None)
             with translated(request.asked, seconds=self._timeout):
-                async with self._http.stream(
-                    method, address, content=request.body or None, headers=headers
-                ) as response:
+                async with (
+                    whole(request.asked, seconds=WHOLE_ANSWER * self._timeout),
+                    self._http.stream(method, address, content=request.body or None, headers=headers) as response,
+                ):
                     try:
                         # Joined here: a response that was read keeps its body until the garbage collector comes.
                         body = b"".join([part async for part in response.aiter_bytes()])

@@ -224,7 +224,9 @@ def _too_large(context: _Context) -> RallyAccelerateError:
 
 def _throttled(context: _Context) -> RallyAccelerateError:
     # Rally is not known to send it [U]; gateways before it may (rally-api.md 1.3).
-    return Throttled("Rally asks for fewer requests (429).", retry_after=context.retry_after)
+    wait = context.retry_after
+    until = f", and to wait {wait:,.0f} s" if wait else ""
+    return Throttled(f"Rally asks for fewer requests (429){until}.", retry_after=wait)
 
 
 def _worked_too_long(context: _Context) -> RallyAccelerateError:

@@ -16,6 +16,10 @@ FIRST_WAIT = 1.0
 LONGEST_WAIT = 30.0
 JITTER = 2.0
 
+#: Who tries for no longer than this waits before a screen: an attempt that itself took longer is the last one, also
+#: where the next would ask for less.
+LITTLE_PATIENCE = 10.0
+
 T = TypeVar("T")
 
 
@@ -53,6 +57,7 @@ async def retrying(
             wait_jitter=JITTER,
         ):
             with try_:
+                patience.begins()
                 if try_.num > 1:
                     retried()
                     logger.warning("Trying again (attempt %d) after: %s", try_.num, patience.last)
@@ -68,13 +73,20 @@ class _Patience:
         self._eased = eased
         self._tell = tell
         self._until: float | None = None
+        self._began = 0.0
         self.last: Transient | None = None
+
+    def begins(self) -> None:
+        """An attempt begins now."""
+        self._began = time.monotonic()
 
     def decide(self, error: Exception) -> bool | float:
         """Stamina's hook: False gives up, True waits as usual, a number waits exactly so long."""
         if not isinstance(error, Transient):
             return False
         now = time.monotonic()
+        if self._seconds < now - self._began and self._seconds <= LITTLE_PATIENCE:
+            return False
         if self._eased(error) or self._until is None:
             self._until = now + self._seconds
         self.last = error

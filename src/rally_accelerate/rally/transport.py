@@ -4,14 +4,15 @@ Nothing is decided here about answers; failures before an answer become the prod
 cause.
 """
 
+import asyncio
 import platform
 import re
 import socket
 import ssl
 import urllib.request
 from base64 import b64encode
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from urllib.parse import urlsplit
 
@@ -207,6 +208,24 @@ def translated(asked: str, *, seconds: float) -> Iterator[None]:
         raise CutShort(f"The connection ended within the answer for {asked}: {_said(error)}") from None
     except httpx2.TransportError as error:
         raise Unreachable(f"The connection failed: {_said(error)}") from None
+
+
+@asynccontextmanager
+async def whole(asked: str, *, seconds: float) -> AsyncIterator[None]:
+    """Give up what trickles: every piece of it is in time, and the whole never comes.
+
+    Args:
+        asked: What was asked for, for the sentence.
+        seconds: After how long.
+
+    Raises:
+        TimedOut: It took longer.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise TimedOut(f"The answer for {asked} had not arrived whole within {seconds:g} seconds.") from None
 
 
 def _proxy_failure(said: str) -> AccessRefused | Transient:

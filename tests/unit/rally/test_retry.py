@@ -7,6 +7,7 @@ import pytest
 import stamina
 
 from rally_accelerate.errors import Rejected, Throttled, TimedOut, Unavailable
+from rally_accelerate.model.trouble import watched
 from rally_accelerate.rally import retry
 from rally_accelerate.rally.retry import retrying
 
@@ -122,3 +123,41 @@ async def test_can_be_cancelled_while_it_waits() -> None:
 async def test_tests_do_not_wait() -> None:
     with stamina.set_testing(True, attempts=3):
         assert await retrying(Script(Throttled("busy", retry_after=100.0), "done"), seconds=300) == "done"
+
+
+@pytest.mark.parametrize(("seconds", "attempts"), [(5, 1), (60, 2)])
+async def test_who_waits_before_a_screen_waits_for_no_second_answer_that_takes_as_long(
+    clock: Clock, seconds: float, attempts: int
+) -> None:
+    made = 0
+
+    async def slow() -> str:
+        nonlocal made
+        made += 1
+        clock.now += 100
+        if made == 1:
+            raise TimedOut("too long")
+        return "there"
+
+    try:
+        await retrying(slow, seconds=seconds, eased=lambda _: True)
+    except TimedOut:
+        assert made == attempts == 1
+    assert made == attempts
+
+
+async def test_what_is_tried_again_is_told_during_the_wait_and_forgotten_after_it(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    with watched() as troubles:
+        script = Script(Throttled("slowly", retry_after=7.0), Unavailable("down"), "there")
+
+        async def looked(seconds: float) -> None:
+            seen.append(troubles.worst)
+            await Clock.wait(clock, seconds)
+
+        monkeypatch.setattr("stamina._core._smart_sleep", looked)
+        assert await retrying(script, seconds=60) == "there"
+        assert [(each.message, each.failures) for each in seen if each] == [("slowly", 1), ("down", 2)]
+        assert troubles.worst is None
