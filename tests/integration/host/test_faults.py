@@ -2,8 +2,10 @@
 
 import asyncio
 import logging.config
+import re
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -80,6 +82,67 @@ async def test_people_and_clients_still_read_when_nothing_can_be_written(asked: 
     assert (await asked.http.get("/issues")).status_code == 200
     assert (await asked.graphql("{ productVersion }")).status_code == 200
     assert len(seen) >= 1
+
+
+@contextmanager
+def full_disk(asked: Asked) -> Iterator[None]:
+    """Nothing can be written meanwhile."""
+
+    def failing(*given: Any) -> None:
+        if given[2].startswith(("INSERT", "UPDATE", "DELETE")):
+            raise sqlite3.OperationalError("database or disk is full")
+
+    engine = asked.host.stores.database._engine.sync_engine
+    sa.event.listen(engine, "before_cursor_execute", failing)
+    try:
+        yield
+    finally:
+        sa.event.remove(engine, "before_cursor_execute", failing)
+
+
+NOT_SAVED = "The database cannot be written: database or disk is full, so nothing was saved. Free space on its disk."
+
+
+async def test_a_form_keeps_what_was_typed_when_it_cannot_be_saved(asked: Asked) -> None:
+    typed = {
+        "name": "typed-name",
+        "loggingLevel": "INFO",
+        "properties.baseUrl": "http://127.0.0.1:9",
+        "properties.apiKey": "planted-secret",
+        "do": "save",
+    }
+    with full_disk(asked):
+        page = await asked.http.post("/settings/integrations/new", data=typed)
+    assert page.status_code == 503
+    assert NOT_SAVED in page.text
+    assert 'value="typed-name"' in page.text
+    assert 'value="http://127.0.0.1:9"' in page.text
+    assert "planted-secret" not in page.text
+    found = re.search(r'name="draft" value="([^"]+)"', page.text)
+    assert found is not None
+    # With space again, the same page saves it, the secret included.
+    again = {**typed, "properties.apiKey": "", "draft": found[1]}
+    assert (await asked.http.post("/settings/integrations/new", data=again)).status_code == 303
+    (saved,) = await asked.host.stores.integrations.all()
+    assert saved.properties["apiKey"] == "planted-secret"
+
+
+async def test_a_value_stream_keeps_what_was_written_when_it_cannot_be_saved(asked: Asked) -> None:
+    new = {"name": "typed-name", "start": "empty", "description": "typed-text"}
+    with full_disk(asked):
+        page = await asked.http.post("/value-streams/new", data=new)
+    assert NOT_SAVED in page.text
+    assert "typed-name" in page.text
+    assert "typed-text" in page.text
+    assert (await asked.http.post("/value-streams/new", data=new)).status_code == 303
+    (stream,) = await asked.host.stores.streams.all()
+    text = '{"name": "typed-name", "phases": [], "description": "another text"}'
+    with full_disk(asked):
+        edit = {"text": text, "version": "1", "action": "save"}
+        page = await asked.http.post(f"/value-streams/{stream.id}/edit", data=edit)
+    assert page.status_code == 503
+    assert NOT_SAVED in page.text
+    assert "another text" in page.text
 
 
 async def test_the_schedule_outlives_a_look_that_fails(

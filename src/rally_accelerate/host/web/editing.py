@@ -12,7 +12,7 @@ from rally_accelerate.config.about import DISPLAY_NAME
 from rally_accelerate.config.form import FormField
 from rally_accelerate.config.model import DEFAULT_TENANT
 from rally_accelerate.config.values import LEVELS
-from rally_accelerate.errors import ConfigError
+from rally_accelerate.errors import ConfigError, StoreError
 from rally_accelerate.host.access import Role
 from rally_accelerate.host.administration import Administration
 from rally_accelerate.host.drafts import Draft, Drafts
@@ -21,6 +21,7 @@ from rally_accelerate.host.store.integrations import StoredIntegration
 from rally_accelerate.host.stores import Stores
 from rally_accelerate.host.trials import Trials
 from rally_accelerate.host.web import typed as forms
+from rally_accelerate.host.web.faults import unkept
 from rally_accelerate.host.web.forms import large_form
 from rally_accelerate.host.web.integrations import LIST
 from rally_accelerate.host.web.render import missing, page
@@ -106,6 +107,9 @@ class EditingPages:
                 its_id = await self._save(request, typed, stored)
             except ConfigError as error:
                 found = {problem.path: [problem.text] for problem in error.problems} or {"name": [str(error)]}
+            except StoreError as error:
+                # On a full disk, what was typed must not be lost as well.
+                return self._page(request, stored, typed, draft=draft, fault=unkept(error))
             else:
                 self._drafts.drop(actor, draft.id)
                 return RedirectResponse(f"{LIST}/{its_id}", 303)
@@ -155,6 +159,7 @@ class EditingPages:
         *,
         draft: Draft | None = None,
         problems: Mapping[str, list[str]] | None = None,
+        fault: str = "",
     ) -> Response:
         told = dict(sorted((problems or {}).items(), key=lambda pair: forms.order_of(pair[0])))
         fields = [_shown(field, typed, stored, told) for field in FIELDS]
@@ -171,10 +176,11 @@ class EditingPages:
             "fields": fields,
             "levels": LEVELS,
             "problems": told,
+            "fault": fault,
             "labels": LABELS,
             "first": next(iter(told), ""),
         }
-        return page(request, "integrationform.html", data, status=422 if told else 200)
+        return page(request, "integrationform.html", data, status=503 if fault else 422 if told else 200)
 
 
 def _shown(

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Message, Receive
 
+from rally_accelerate.errors import StoreError
 from rally_accelerate.host.web.render import page
 
 #: A body has arrived after so long, or it never will: an upload of ten megabytes over a slow line takes half of it.
@@ -38,6 +39,12 @@ def within(receive: Receive, seconds: float) -> Receive:
         return message
 
     return receiving
+
+
+def unkept(error: StoreError) -> str:
+    """What a form says above what was typed, which could not be kept."""
+    text = str(error).rstrip(".")
+    return f"{text[:1].upper()}{text[1:]}, so nothing was saved. {error.hint}".strip()
 
 
 def faulty(request: Request, text: str, hint: str, *, status: int, api: bool) -> Response:

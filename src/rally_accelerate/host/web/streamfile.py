@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from rally_accelerate.errors import ConfigError, NotFound, Outdated, Problem
+from rally_accelerate.errors import ConfigError, NotFound, Outdated, Problem, StoreError
 from rally_accelerate.host.access import Actor, Role
 from rally_accelerate.host.schedule import Schedule
 from rally_accelerate.host.shelf import Shelf
@@ -22,6 +22,7 @@ from rally_accelerate.host.streams.entered import completed, hidden
 from rally_accelerate.host.streams.importing import Importing, Plan
 from rally_accelerate.host.streams.jsontext import MOST_CHARACTERS, read
 from rally_accelerate.host.streams.known import known_integrations
+from rally_accelerate.host.web.faults import unkept
 from rally_accelerate.host.web.forms import Form, submitted
 from rally_accelerate.host.web.render import missing, page
 from rally_accelerate.host.web.routing import actor_of, posted, routed, shown
@@ -138,6 +139,10 @@ class FilePages:
             await self._importing.replace(stream.id, document, based_on=number, actor=actor, why="edited")
         except ConfigError as error:
             return self._again(request, stream, text=text, based_on=number, problems=error.problems, status=400)
+        except StoreError as error:
+            # On a full disk, what was written must not be lost as well.
+            problems = [Problem("", unkept(error))]
+            return self._again(request, stream, text=text, based_on=number, problems=problems, status=503)
         except Outdated as error:
             return await self._outdated(request, stream, text=text, based_on=number, error=error)
         except NotFound:

@@ -10,13 +10,14 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from rally_accelerate.config.model import DEFAULT_TENANT
-from rally_accelerate.errors import ConfigError, Outdated, Problem
+from rally_accelerate.errors import ConfigError, Outdated, Problem, StoreError
 from rally_accelerate.host.access import Role
 from rally_accelerate.host.store.search import Wanted
 from rally_accelerate.host.stores import Stores
 from rally_accelerate.host.streams import beginning
 from rally_accelerate.host.streams.importing import Importing
 from rally_accelerate.host.streams.jsontext import read
+from rally_accelerate.host.web.faults import unkept
 from rally_accelerate.host.web.forms import Form, submitted
 from rally_accelerate.host.web.render import page
 from rally_accelerate.host.web.routing import actor_of, posted, shown
@@ -69,7 +70,7 @@ class NewStreamPages:
             document = _begun(form, start, description)
             _named(name or (str(document.get("name") or "") if start == "file" else ""))
             stream = await self._importing.create(document, actor=actor_of(request), name=name)
-        except (ConfigError, Outdated) as error:
+        except (ConfigError, Outdated, StoreError) as error:
             return _first(request, name, description, start, _problems(error))
         return RedirectResponse(f"/value-streams/{stream.id}", 303)
 
@@ -114,7 +115,7 @@ class NewStreamPages:
             )
             _staged(document)
             stream = await self._importing.create(document, actor=actor_of(request), name=form["name"])
-        except (ConfigError, Outdated) as error:
+        except (ConfigError, Outdated, StoreError) as error:
             return _third(
                 request,
                 name=form["name"],
@@ -188,7 +189,10 @@ def _rows(lines: Sequence[Mapping[str, str]]) -> list[beginning.Row]:
     ]
 
 
-def _problems(error: ConfigError | Outdated) -> Sequence[Problem]:
+def _problems(error: ConfigError | Outdated | StoreError) -> Sequence[Problem]:
+    if isinstance(error, StoreError):
+        # On a full disk, what was typed must not be lost as well.
+        return [Problem("", unkept(error))]
     found: Sequence[Problem] = getattr(error, "problems", ())
     return found or [Problem("", str(error))]
 
