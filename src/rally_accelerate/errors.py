@@ -89,7 +89,10 @@ class Broken(Unavailable):
 class TimedOut(Transient):
     """The service did not answer in time; a smaller page may be answered."""
 
-    hint = "The page size shrinks by itself; a narrower scope (projects, query) helps too."
+    hint = (
+        "If nothing at all is answered, look at what lies between here and the service; "
+        "otherwise the page size shrinks by itself, and a narrower scope (projects, query) helps too."
+    )
 
 
 class CutShort(Transient):

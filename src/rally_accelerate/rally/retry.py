@@ -20,6 +20,9 @@ JITTER = 2.0
 #: where the next would ask for less.
 LITTLE_PATIENCE = 10.0
 
+#: For so long it asks for less and less before such a screen.
+LONGEST_SHRINKING = 20.0
+
 T = TypeVar("T")
 
 
@@ -74,6 +77,7 @@ class _Patience:
         self._tell = tell
         self._until: float | None = None
         self._began = 0.0
+        self._first: float | None = None
         self.last: Transient | None = None
 
     def begins(self) -> None:
@@ -85,7 +89,11 @@ class _Patience:
         if not isinstance(error, Transient):
             return False
         now = time.monotonic()
-        if self._seconds < now - self._began and self._seconds <= LITTLE_PATIENCE:
+        if self._first is None:
+            self._first = now
+        if self._seconds <= LITTLE_PATIENCE and (
+            now - self._began > self._seconds or now - self._first > LONGEST_SHRINKING
+        ):
             return False
         if self._eased(error) or self._until is None:
             self._until = now + self._seconds

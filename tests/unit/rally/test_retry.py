@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import stamina
 
-from rally_accelerate.errors import Rejected, Throttled, TimedOut, Unavailable
+from rally_accelerate.errors import CutShort, Rejected, Throttled, TimedOut, Unavailable
 from rally_accelerate.model.trouble import watched
 from rally_accelerate.rally import retry
 from rally_accelerate.rally.retry import retrying
@@ -144,6 +144,17 @@ async def test_who_waits_before_a_screen_waits_for_no_second_answer_that_takes_a
     except TimedOut:
         assert made == attempts == 1
     assert made == attempts
+
+
+async def test_who_waits_before_a_screen_does_not_see_it_ask_for_less_and_less_without_end(clock: Clock) -> None:
+    begun = clock.now
+
+    async def cut() -> None:
+        raise CutShort("it ends in the middle")
+
+    with pytest.raises(CutShort):
+        await retrying(cut, seconds=5, eased=lambda _: True)
+    assert 20 < clock.now - begun < 60
 
 
 async def test_what_is_tried_again_is_told_during_the_wait_and_forgotten_after_it(
