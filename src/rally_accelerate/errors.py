@@ -98,7 +98,10 @@ class TimedOut(Transient):
 class CutShort(Transient):
     """The answer ended before it was complete; a smaller page may arrive whole."""
 
-    hint = "Look for a proxy or gateway between here and the service that limits answers."
+    hint = (
+        "Look for a proxy or gateway between here and the service that limits answers; "
+        "if nothing ever arrives whole, check scheme and port of the address (https or http)."
+    )
 
 
 class Permanent(RallyAccelerateError):
