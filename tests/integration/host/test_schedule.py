@@ -17,8 +17,8 @@ from rally_accelerate.host import schedule as schedule_module
 from rally_accelerate.host.access import HOST
 from rally_accelerate.host.app import Host
 from rally_accelerate.host.runs import Runs
-from rally_accelerate.observe.logs import set_up
 from rally_accelerate.host.schedule import MOST_AT_ONCE
+from rally_accelerate.observe.logs import set_up
 from support.asked import Asked
 
 #: Nothing answers there, and the run tries for a long time.
