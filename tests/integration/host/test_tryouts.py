@@ -1,6 +1,7 @@
 """What can be looked at before saving: the connection, a few issues, the projects; with a real simulator."""
 
 import html
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +13,10 @@ from support.asked import TENANT, Asked
 from support.processes import Simulator, simulator
 
 NEW = "/settings/integrations/new"
+
+
+#: They are well-formed, and name a field that the workspace has not got.
+WRONG_RULES = json.dumps([{"type": "*", "fieldMapping": {"priority": "No Such Field"}}])
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +83,20 @@ async def test_a_broken_link_is_marked_and_says_what_to_do(asked: Asked, rally: 
     last = told["trial"]["findings"][-1]
     assert (last["link"], last["state"]) == ("projects", "failed")
     assert "No Such Project" in last["text"]
+
+
+async def test_what_a_request_passed_before_the_broken_link_is_told_as_well(asked: Asked, rally: Simulator) -> None:
+    _, whole = await begun(asked, "test", **good(rally))
+    passed = {each["link"]: each["text"] for each in whole["trial"]["findings"]}
+    for wrong in ({"properties__projects": "No Such Project"}, {"properties__fieldMapping": WRONG_RULES}):
+        _, told = await begun(asked, "test", **good(rally, **wrong))
+        *before, last = told["trial"]["findings"]
+        assert last["state"] == "failed"
+        assert [each["link"] for each in before][:4] == ["address", "service", "login", "workspace"]
+        assert {each["state"] for each in before} == {"ok"}
+        # Which workspace it was is what one wants to know of a project that is not there.
+        assert all(each["text"] == passed[each["link"]] for each in before if each["link"] != "projects")
+        assert all(each["text"] != "holds" for each in before)
 
 
 async def test_what_does_not_answer_is_given_up_soon(asked: Asked) -> None:
