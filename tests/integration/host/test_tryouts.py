@@ -115,6 +115,27 @@ async def test_a_stored_integration_is_tried_as_it_is(asked: Asked, rally: Simul
     assert told["form"].startswith(f"/settings/integrations/{its_id}/edit?draft=")
 
 
+async def test_one_goes_back_to_where_one_came_from(asked: Asked, rally: Simulator) -> None:
+    its_id = await asked.host.add_integration(
+        {"name": "sample", "properties": {"baseUrl": rally.url, "apiKey": rally.key}}
+    )
+    place = f"/settings/integrations/{its_id}"
+
+    async def ways(path: str, **fields: str) -> list[tuple[str, str]]:
+        begun = await asked.http.post(path, data=fields)
+        await ended(asked, begun.headers["location"])
+        page = (await asked.http.get(begun.headers["location"])).text
+        return re.findall(r'<a class="button" href="([^"?]+)[^"]*">(Back[^<]*)', page)
+
+    assert await ways(f"{place}/test") == [(place, "Back to sample")]
+    assert await ways(f"{place}/test", back="/settings/integrations") == [
+        ("/settings/integrations", "Back to the integrations")
+    ]
+    assert await ways(f"{place}/test", back="//evil.example") == [(place, "Back to sample")]
+    typed = {"name": "sample", "do": "test", "properties.baseUrl": rally.url}
+    assert await ways(f"{place}/edit", **typed) == [(f"{place}/edit", "Back to the form")]
+
+
 async def test_a_preview_shows_a_few_issues_of_every_type_and_stores_nothing(asked: Asked, rally: Simulator) -> None:
     address, told = await begun(asked, "preview", **good(rally))
     issues = told["trial"]["issues"]

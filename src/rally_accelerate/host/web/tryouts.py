@@ -78,6 +78,8 @@ class TryoutPages:
             "title": title,
             "name": draft.values["name"] or forms.UNNAMED,
             "form": form_address(draft),
+            "origin": draft.origin,
+            "place": f"/settings/integrations/{draft.integration_id}" if draft.origin else "",
             "again": f"{DRAFTS}/{draft.id}/{what}",
             "trial": {"findings": [], "issues": [], "skipped": [], "notices": [], **trial.shown()},
         }
