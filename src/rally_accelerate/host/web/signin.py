@@ -1,6 +1,5 @@
 """The door: signing in and out."""
 
-
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
