@@ -119,3 +119,15 @@ async def test_renaming_and_removing(asked: Asked) -> None:
     assert (await asked.http.get(f"/value-streams/{its_id}")).status_code == 404
     actions = {one.action for one in await asked.host.stores.audit.latest() if one.kind == "value stream"}
     assert actions == {"created", "renamed", "described anew", "removed"}
+
+
+async def test_what_is_kept_and_not_drawn_is_said_by_the_map_and_by_the_preview(asked: Asked) -> None:
+    its_id = await created(asked)
+    assert "not drawn here" not in (await asked.http.get(f"/value-streams/{its_id}")).text
+    text = json.dumps(board() | {"metrics": [{"name": "M"}]})
+    fields = {"text": (None, text), "version": (None, "1"), "action": (None, "preview")}
+    preview = await asked.http.post(f"/value-streams/{its_id}/edit", files=fields)
+    assert "kept and given back, but not drawn here: 1 metric" in preview.text
+    fields |= {"action": (None, "save")}
+    assert (await asked.http.post(f"/value-streams/{its_id}/edit", files=fields)).status_code == 303
+    assert "The file also holds 1 metric:" in (await asked.http.get(f"/value-streams/{its_id}")).text

@@ -21,6 +21,7 @@ from rally_accelerate.host.streams.board import FIELDS, FIRST_SECONDS, Asked, Bo
 from rally_accelerate.host.streams.checks import WINDOWS
 from rally_accelerate.host.streams.colours import CHOICES, Legend, legend_of
 from rally_accelerate.host.streams.layout import Layout, Stage, layout_of
+from rally_accelerate.host.streams.undrawn import undrawn
 from rally_accelerate.host.unheard import unheard
 from rally_accelerate.host.web.render import missing, page
 from rally_accelerate.host.web.routing import routed
@@ -91,6 +92,7 @@ class MapPages:
             **_toolbar(asked, board, fault),
             "hints": await self._hints(readable),
             "streamQuery": layout.text,
+            "undrawn": undrawn(stream.document),
             "query": _query(request, fault),
         }
         return page(request, "stream_map.html", data, status=200 if fault is None else 400)
