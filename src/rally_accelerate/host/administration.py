@@ -121,7 +121,9 @@ class Administration:
         """Remove an integration, and what it brought if asked to; whether there was one."""
         known = await self._stores.integrations.by_id(its_id)
         await self._schedule.stop(its_id)
-        done = await self._stores.integrations.remove(its_id, with_issues=with_issues)
+        done = await self._stores.integrations.remove(its_id)
+        if with_issues:
+            await self._stores.issues.remove(its_id)
         if known is not None:
             await self._note(actor, "removed", its_id, known.name, {"with issues": with_issues})
         return done

@@ -407,7 +407,7 @@ async def test_an_integration_that_was_removed_since_does_not_stop_the_value_str
     its_id = await created(asked, board() | {"integrations": [whole()]})
     (integration,) = await asked.host.stores.integrations.all()
     await asked.host.schedule.stop(integration.id)
-    await asked.host.stores.integrations.remove(integration.id, with_issues=False)
+    await asked.host.stores.integrations.remove(integration.id)
     found = await file_of(asked, its_id)
     assert found["integrations"] == [{"name": "my-rally", "_id": integration.id}]
     assert (await asked.http.get(f"/value-streams/{its_id}")).status_code == 200

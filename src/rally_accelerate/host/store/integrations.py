@@ -10,9 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rally_accelerate.errors import ConfigError, NotFound, Problem
 from rally_accelerate.host.store.database import Database
-from rally_accelerate.host.store.issues import REMOVED_AT_ONCE
 from rally_accelerate.host.store.tables import integrations, sent
-from rally_accelerate.host.store.uploads import remove as remove_issues
 from rally_accelerate.host.store.values import instant, ms, new_id
 from rally_accelerate.host.store.vault import MASK, Vault
 
@@ -130,15 +128,10 @@ class Integrations:
         assert found is not None
         return found
 
-    async def remove(self, its_id: str, *, with_issues: bool) -> bool:
-        """Remove an integration, and what it brought if asked to; whether there was one."""
+    async def remove(self, its_id: str) -> bool:
+        """Remove an integration; its issues stay. Whether there was one."""
         async with self._database.writing() as connection:
             done = await connection.execute(sa.delete(integrations).where(integrations.c.id == its_id))
-        more = with_issues
-        while more:
-            # In parts, so that no other writer waits long.
-            async with self._database.writing() as connection:
-                more = await connection.run_sync(remove_issues, its_id, most=REMOVED_AT_ONCE)
         return bool(done.rowcount)
 
     async def forget(self, its_id: str) -> None:

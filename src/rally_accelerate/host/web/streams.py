@@ -1,13 +1,13 @@
 """Value streams: the list, renaming and removing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from rally_accelerate.errors import ConfigError, NotFound, Outdated
+from rally_accelerate.errors import ConfigError, NotFound, Outdated, Problem
 from rally_accelerate.host.access import Role
 from rally_accelerate.host.store.streams import StoredStream
 from rally_accelerate.host.stores import Stores
@@ -89,6 +89,16 @@ def frame(stream: StoredStream, tab: str) -> dict[str, Any]:
             "lastUpdate": stream.last_update,
         },
     }
+
+
+def problems_of(error: ConfigError | NotFound | Outdated) -> list[dict[str, str]]:
+    """Why a value stream was not taken, each thing with its path, for ``stream_parts.problems``."""
+    return listed(getattr(error, "problems", ())) or [{"path": "", "text": f"{error} {error.hint}".strip()}]
+
+
+def listed(problems: Sequence[Problem]) -> list[dict[str, str]]:
+    """Problems for a template."""
+    return [{"path": problem.path, "text": problem.text} for problem in problems]
 
 
 def _settings(
