@@ -1,7 +1,7 @@
 /* What a page must be for everybody, looked up in the browser itself; a list of what is not so. */
 () => {
   const faults = [];
-  const said = (element) => `<${element.tagName.toLowerCase()}${element.id ? ` #${element.id}` : ""}${element.className && element.className.baseVal === undefined ? ` .${element.className}` : ""}> ${(element.textContent || "").trim().slice(0, 40)}`;
+  const said = (element) => `<${element.tagName.toLowerCase()}${element.id ? ` #${element.id}` : ""}${element.className && element.className.baseVal === undefined ? ` .${element.className}` : ""}> ${(element.textContent || "").replace(/\s+/g, " ").trim().slice(0, 40)}`;
   const tell = (what, element) => faults.push(`${what}: ${said(element)}`);
   const shown = (element) => element.checkVisibility({ opacityProperty: true, visibilityProperty: true, contentVisibilityAuto: true });
   const all = (selector) => [...document.querySelectorAll(selector)];
@@ -43,7 +43,7 @@
   for (const table of all("table")) if (!table.querySelector("th")) tell("a table without headings", table);
   for (const element of all("[tabindex]")) if (element.tabIndex > 0) tell("a tab order of its own", element);
   for (const element of all("[title]:not(svg *)")) if (element.title === "") tell("an empty hint", element);
-  for (const element of all("*")) {
+  for (const element of all("main, main *:not(select)")) {
     if (element.scrollWidth > document.documentElement.clientWidth + 1 && getComputedStyle(element).overflowX === "visible" && !element.closest(".wide, pre, .log, svg")) tell("wider than the page", element);
   }
 
