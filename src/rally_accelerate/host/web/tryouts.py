@@ -75,7 +75,8 @@ class TryoutPages:
         if draft is None or trial is None:
             return missing(request, GONE)
         data = {
-            "title": title,
+            "title": f"{title} · {draft.values['name'] or forms.UNNAMED}",
+            "heading": title,
             "name": draft.values["name"] or forms.UNNAMED,
             "form": form_address(draft),
             "origin": draft.origin,
