@@ -19,7 +19,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHost]:
 
 def account(page: Page) -> None:
     """Open the menu that has one's name."""
-    page.get_by_text("Account").click()
+    page.locator("header summary").click()
 
 
 def test_from_the_door_to_a_page_with_a_wrong_password_on_the_way(target: RunningHost, page: Page) -> None:
