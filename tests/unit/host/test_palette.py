@@ -13,7 +13,8 @@ TEXTS = ("ink", "soft", "link", "good", "busy", "warn", "bad")
 
 def colours(file: Path, scheme: str) -> dict[str, str]:
     """The variables of a style sheet in one scheme."""
-    light, _, dark = file.read_text().partition("@media (prefers-color-scheme: dark)")
+    screen, _, _ = file.read_text().partition("@media print")
+    light, _, dark = screen.partition("@media (prefers-color-scheme: dark)")
     found = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", light))
     return found | (dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", dark)) if scheme == "dark" else {})
 
