@@ -73,7 +73,7 @@ def test_an_integration_is_added_tried_and_run(tmp_path: Path, page: Page, rally
         page.get_by_role("switch", name="my-rally enabled").click()
         expect(page.get_by_role("switch", name="my-rally enabled")).to_have_attribute("aria-checked", "false")
         expect(row).to_contain_text("Disabled")
-        page.locator("summary").click()
+        page.locator("main summary").click()
         page.get_by_role("link", name="Edit").click()
         assert page.get_by_label("API Token", exact=True).get_attribute("placeholder") == "••••"
         assert rally.key not in page.content()

@@ -17,6 +17,11 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHost]:
         yield running
 
 
+def account(page: Page) -> None:
+    """Open the menu that has one's name."""
+    page.locator("header summary").click()
+
+
 def test_from_the_door_to_a_page_with_a_wrong_password_on_the_way(target: RunningHost, page: Page) -> None:
     page.goto(f"{target.url}/issues?text=x")
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
@@ -31,6 +36,7 @@ def test_from_the_door_to_a_page_with_a_wrong_password_on_the_way(target: Runnin
     page.keyboard.press("Enter")
     page.wait_for_url("**/issues?text=x")
     assert page.evaluate("document.cookie") == ""
+    account(page)
     page.get_by_role("button", name="Sign out").click()
     page.wait_for_url("**/sign-in")
     page.goto(f"{target.url}/issues")
@@ -39,7 +45,8 @@ def test_from_the_door_to_a_page_with_a_wrong_password_on_the_way(target: Runnin
 
 def test_a_key_is_made_shown_once_and_revoked(target: RunningHost, page: Page) -> None:
     sign_in(page, target)
-    page.get_by_role("link", name="admin").click()
+    account(page)
+    page.get_by_role("link", name="My profile").click()
     page.get_by_label("Name of a new key").fill("nightly sync")
     page.get_by_role("button", name="Create user access key").click()
     key = page.get_by_label("The new access key").input_value()
@@ -56,6 +63,7 @@ def test_a_new_user_chooses_a_password_and_sees_what_a_viewer_may(
     target: RunningHost, page: Page, browser: Browser
 ) -> None:
     sign_in(page, target)
+    account(page)
     page.get_by_role("link", name="Users").click()
     page.get_by_label("Name").fill("eva.schmidt")
     page.get_by_label("Role").select_option("viewer")
@@ -71,6 +79,8 @@ def test_a_new_user_chooses_a_password_and_sees_what_a_viewer_may(
     hers.get_by_role("button", name="Change password").click()
     expect(hers.get_by_role("status")).to_contain_text("Your password is changed")
     expect(hers.get_by_text("Somebody else made your password")).to_have_count(0)
+    account(hers)
+    expect(hers.get_by_role("link", name="My profile")).to_be_visible()
     expect(hers.get_by_role("link", name="Users")).to_have_count(0)
     hers.goto(f"{target.url}/users")
     expect(hers.get_by_role("heading", name="Not allowed")).to_be_visible()
@@ -79,6 +89,7 @@ def test_a_new_user_chooses_a_password_and_sees_what_a_viewer_may(
     expect(page.get_by_role("status")).to_contain_text("disabled")
     hers.goto(f"{target.url}/issues")
     expect(hers.get_by_role("heading", name="Sign in")).to_be_visible()
+    account(page)
     page.get_by_role("link", name="Audit log").first.click()
     expect(page.get_by_role("row").filter(has_text="changed the password")).to_contain_text("eva.schmidt")
     context.close()
@@ -96,6 +107,7 @@ def test_a_page_of_another_port_cannot_make_the_browser_act(target: RunningHost,
     foreign.get_by_role("button").click()
     expect(foreign.get_by_text("the request comes from another site")).to_be_visible()
     page.reload()
+    account(page)
     expect(page.get_by_role("button", name="Sign out")).to_be_visible()
 
 

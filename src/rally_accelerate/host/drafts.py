@@ -23,6 +23,8 @@ class Draft:
     secrets: Mapping[str, str] = field(repr=False)
     #: Stored secrets that are to be forgotten.
     cleared: frozenset[str] = frozenset()
+    #: The page where somebody began who typed nothing, and goes back to; empty for the form.
+    origin: str = ""
 
 
 class Drafts:
@@ -40,6 +42,7 @@ class Drafts:
         secrets_typed: Mapping[str, str],
         cleared: frozenset[str] = frozenset(),
         draft_id: str = "",
+        origin: str = "",
     ) -> Draft:
         """Keep what was typed; in place of the draft of an id, if it is this actor's.
 
@@ -50,6 +53,7 @@ class Drafts:
             secrets_typed: What is.
             cleared: Stored secrets that are to be forgotten.
             draft_id: The draft that it goes on from.
+            origin: The page where somebody began who typed nothing.
         """
         draft = Draft(
             id=self._shelf.key(actor, draft_id),
@@ -57,6 +61,7 @@ class Drafts:
             values=dict(values),
             secrets=dict(secrets_typed),
             cleared=cleared,
+            origin=origin,
         )
         self._shelf.put(actor, draft.id, draft)
         return draft

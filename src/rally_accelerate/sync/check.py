@@ -15,7 +15,7 @@ from rally_accelerate.errors import (
     Untrusted,
 )
 from rally_accelerate.rally.limiter import LimiterPool
-from rally_accelerate.rally.records import Scope
+from rally_accelerate.rally.records import Scope, Workspace
 from rally_accelerate.sync.learning import rules_from
 from rally_accelerate.sync.wiring import Links, Target, links
 
@@ -67,7 +67,6 @@ async def check(integration: Integration, *, target: Target | None, limiters: Li
     nowhere = Target("https://accelerate.invalid", SecretStr(""))
     try:
         async with links(integration, target=target or nowhere, limiters=limiters) as connected:
-            await rules_from(connected.source, properties)
             async for finding in _rally(integration, connected):
                 yield finding
             yield await _accelerate(connected, target)
@@ -77,24 +76,40 @@ async def check(integration: Integration, *, target: Target | None, limiters: Li
 
 async def _rally(integration: Integration, connected: Links) -> AsyncIterator[Finding]:
     try:
-        scope = await connected.source.open()
+        scope = await connected.source.open_early()
     except RallyAccelerateError as error:
         broken = _broken_link(error, integration)
         for link in _links_before(broken, integration):
-            yield Finding(link, "holds")
+            if link is Link.WORKSPACE:
+                yield await _workspace(integration, connected)
+            else:
+                yield Finding(link, _passed(link, integration))
         yield Finding(broken, str(error), error)
         return
-    for link in _links_before(Link.LOGIN, integration):
-        yield Finding(link, _address_text(link, integration))
-    how = "API key" if integration.properties.api_key else f"user {integration.properties.username}"
-    yield Finding(Link.LOGIN, f"accepted ({how})")
-    yield Finding(Link.WORKSPACE, f"{scope.workspace.name} ({scope.workspace.object_id})")
+    for link in _links_before(Link.WORKSPACE, integration):
+        yield Finding(link, _passed(link, integration))
+    yield Finding(Link.WORKSPACE, _named(scope.workspace))
     yield Finding(Link.PROJECTS, _projects_text(scope))
     for notice in scope.notices:
         yield Finding(Link.PROJECTS, notice, doubtful=True)
+    try:
+        await rules_from(connected.source, integration.properties)
+    except RallyAccelerateError as error:
+        # Without rules it is not known which fields to ask items for.
+        yield Finding(Link.ITEMS, str(error), error)
+        return
     for kind in scope.kinds:
         yield await _items(connected, scope, kind)
     yield await _history(integration, connected, scope)
+
+
+async def _workspace(integration: Integration, connected: Links) -> Finding:
+    """Which workspace it is, when its projects are what is wrong: to see whether it is the right one."""
+    try:
+        workspace, _ = await connected.source.projects()
+    except RallyAccelerateError:
+        return Finding(Link.WORKSPACE, integration.properties.workspace or "the default one of the user")
+    return Finding(Link.WORKSPACE, _named(workspace))
 
 
 async def _history(integration: Integration, connected: Links, scope: Scope) -> Finding:
@@ -172,16 +187,27 @@ def _links_before(broken: Link, integration: Integration) -> list[Link]:
     return ordered[: ordered.index(broken)] if broken in ordered else []
 
 
-def _address_text(link: Link, integration: Integration) -> str:
+def _passed(link: Link, integration: Integration) -> str:
+    """What is said of a link that a request has passed."""
+    properties = integration.properties
     match link:
+        case Link.PROXY:
+            # Its address may hold credentials.
+            return f"{properties.proxy_server.rpartition('@')[2]} lets requests through"
         case Link.ADDRESS:
-            return f"{integration.properties.base_url} answers"
-        case Link.TLS if not integration.properties.verify_tls:
+            return f"{properties.base_url} answers"
+        case Link.TLS if not properties.verify_tls:
             return "not verified, because verifyTls is false"
         case Link.TLS:
             return "the certificate verifies"
+        case Link.SERVICE:
+            return "Rally's web services answer"
         case _:
-            return "holds"
+            return f"accepted ({'API key' if properties.api_key else f'user {properties.username}'})"
+
+
+def _named(workspace: Workspace) -> str:
+    return f"{workspace.name} ({workspace.object_id})"
 
 
 def _projects_text(scope: Scope) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from rally_accelerate.host.web import issue_files
+from rally_accelerate.host.web.issue_columns import COLUMNS
 from support.asked import Asked
 from support.issues import UPLOAD, item, upload
 
@@ -75,6 +76,15 @@ async def test_pages_follow_each_other_without_gap_or_repeat(asked: Asked) -> No
         assert len(files) == len(set(files)) == 121, order
 
 
+async def test_headings_that_nothing_is_sorted_by_are_no_links(asked: Asked) -> None:
+    await filled(asked)
+    columns = "&".join(f"column={name}" for name in COLUMNS)
+    headings = re.findall(r"<th scope=\"col\"[^>]*>(.*?)</th>", (await asked.http.get(f"/issues?{columns}")).text)
+    plain = {each for each in headings if not each.startswith("<a ")}
+    assert plain == {column.label for column in COLUMNS.values() if column.sort is None}
+    assert len(headings) == len(COLUMNS)
+
+
 CHOSEN = [
     ("?status=Defined", 41),
     ("?status=Defined&status=Accepted", 81),
@@ -133,10 +143,12 @@ async def test_headers_order_by_their_column_and_say_so(asked: Asked) -> None:
     await filled(asked)
     text = (await asked.http.get("/issues")).text
     assert text.count("aria-sort=") == 1
-    assert 'aria-sort="descending"><a href="/issues?sort=updated">Updated' in text
-    assert 'href="/issues?sort=name">Name</a>' in text
+    assert (
+        'aria-sort="descending"><a href="/issues?sort=updated" title="Sort by Updated, the other way round">U' in text
+    )
+    assert 'href="/issues?sort=name" title="Sort by Name">Name</a>' in text
     text = (await asked.http.get("/issues?sort=name")).text
-    assert 'aria-sort="ascending"><a href="/issues?sort=-name">Name' in text
+    assert 'aria-sort="ascending"><a href="/issues?sort=-name" ' in text
     names = [row["name"] for row in (await asked.http.get("/issues.json?sort=-name&text=sample")).json()["issues"]]
     assert names == sorted(names, reverse=True)
     assert len(names) == 119

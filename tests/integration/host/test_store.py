@@ -171,3 +171,15 @@ def test_a_setting_that_only_looks_encrypted_comes_back_as_it_was(tmp_path: Path
     vault = Vault.beside(tmp_path / "host.sqlite")
     properties = {"fieldMapping": {"encrypted": "abc"}, "projects": ["A"]}
     assert vault.opened(vault.sealed(properties)) == properties
+
+
+async def test_several_issues_come_in_the_order_in_which_they_were_asked_for(tmp_path: Path) -> None:
+    database = await Database.open(tmp_path / "x.sqlite")
+    store = Issues(database)
+    for tracker in ("t", "u"):
+        await store.take(source="RALLY", tracker_id=tracker, tenant_id="n", items=[item(n) for n in range(1, 4)])
+    keys = [("u", "3"), ("t", "9"), ("t", "2"), ("nobody", "1"), ("u", "1")]
+    found = [(one.tracker_id, one.content["_id"]) for one in await store.several(keys)]
+    assert found == [("u", "3"), ("t", "2"), ("u", "1")]
+    assert await store.several([]) == []
+    await database.close()

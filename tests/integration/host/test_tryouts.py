@@ -1,6 +1,7 @@
 """What can be looked at before saving: the connection, a few issues, the projects; with a real simulator."""
 
 import html
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +13,10 @@ from support.asked import TENANT, Asked
 from support.processes import Simulator, simulator
 
 NEW = "/settings/integrations/new"
+
+
+#: They are well-formed, and name a field that the workspace has not got.
+WRONG_RULES = json.dumps([{"type": "*", "fieldMapping": {"priority": "No Such Field"}}])
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +85,20 @@ async def test_a_broken_link_is_marked_and_says_what_to_do(asked: Asked, rally: 
     assert "No Such Project" in last["text"]
 
 
+async def test_what_a_request_passed_before_the_broken_link_is_told_as_well(asked: Asked, rally: Simulator) -> None:
+    _, whole = await begun(asked, "test", **good(rally))
+    passed = {each["link"]: each["text"] for each in whole["trial"]["findings"]}
+    for wrong in ({"properties__projects": "No Such Project"}, {"properties__fieldMapping": WRONG_RULES}):
+        _, told = await begun(asked, "test", **good(rally, **wrong))
+        *before, last = told["trial"]["findings"]
+        assert last["state"] == "failed"
+        assert [each["link"] for each in before][:4] == ["address", "service", "login", "workspace"]
+        assert {each["state"] for each in before} == {"ok"}
+        # Which workspace it was is what one wants to know of a project that is not there.
+        assert all(each["text"] == passed[each["link"]] for each in before if each["link"] != "projects")
+        assert all(each["text"] != "holds" for each in before)
+
+
 async def test_what_does_not_answer_is_given_up_soon(asked: Asked) -> None:
     fields = {"properties__baseUrl": "http://127.0.0.1:9", "properties__retrySeconds": "0"}
     _, told = await begun(asked, "test", properties__apiKey="k", **fields)
@@ -94,6 +113,27 @@ async def test_a_stored_integration_is_tried_as_it_is(asked: Asked, rally: Simul
     told = await ended(asked, answer.headers["location"])
     assert {each["state"] for each in told["trial"]["findings"]} == {"ok"}
     assert told["form"].startswith(f"/settings/integrations/{its_id}/edit?draft=")
+
+
+async def test_one_goes_back_to_where_one_came_from(asked: Asked, rally: Simulator) -> None:
+    its_id = await asked.host.add_integration(
+        {"name": "sample", "properties": {"baseUrl": rally.url, "apiKey": rally.key}}
+    )
+    place = f"/settings/integrations/{its_id}"
+
+    async def ways(path: str, **fields: str) -> list[tuple[str, str]]:
+        begun = await asked.http.post(path, data=fields)
+        await ended(asked, begun.headers["location"])
+        page = (await asked.http.get(begun.headers["location"])).text
+        return re.findall(r'<a class="button" href="([^"?]+)[^"]*">(Back[^<]*)', page)
+
+    assert await ways(f"{place}/test") == [(place, "Back to sample")]
+    assert await ways(f"{place}/test", back="/settings/integrations") == [
+        ("/settings/integrations", "Back to the integrations")
+    ]
+    assert await ways(f"{place}/test", back="//evil.example") == [(place, "Back to sample")]
+    typed = {"name": "sample", "do": "test", "properties.baseUrl": rally.url}
+    assert await ways(f"{place}/edit", **typed) == [(f"{place}/edit", "Back to the form")]
 
 
 async def test_a_preview_shows_a_few_issues_of_every_type_and_stores_nothing(asked: Asked, rally: Simulator) -> None:

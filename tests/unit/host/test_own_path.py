@@ -2,8 +2,8 @@
 
 import pytest
 
+from rally_accelerate.host.web.addresses import own_path
 from rally_accelerate.host.web.profile import browser
-from rally_accelerate.host.web.signin import own_path
 
 
 @pytest.mark.parametrize("wanted", ["/issues", "/issues?text=a%20b&after=1", "/issues/t/US%252F1", "/users/x#keys"])
@@ -48,3 +48,8 @@ def test_everything_else_leads_to_the_first_page(wanted: str) -> None:
 )
 def test_browsers_are_named_as_people_know_them(agent: str, name: str) -> None:
     assert browser(agent) == name
+
+
+def test_what_is_no_page_of_this_host_gives_way_to_another() -> None:
+    assert own_path("//evil.example", otherwise="/issues") == "/issues"
+    assert own_path("/users", otherwise="/issues") == "/users"

@@ -44,8 +44,11 @@ class Particles:
         if stage is None:
             return []
         if only is not None:
-            chosen = [await self.one(its_id, stream) for its_id in only[skip : skip + limit]]
-            return [one for one in chosen if one is not None and one["_stage"] == stage.name]
+            keys = [
+                (tracker, key) for tracker, _, key in (its_id.rpartition(":") for its_id in only[skip : skip + limit])
+            ]
+            here = [one for one in await self._stores.issues.several(keys) if _is_of(stream, one)]
+            return [one for one in (_particle(each, layout) for each in here) if one["_stage"] == stage.name]
         now, after = datetime.now(UTC), ""
         rows: list[Row] = []
         while len(rows) < skip + limit:
@@ -65,9 +68,7 @@ class Particles:
             return None
         if stream is None:
             return _particle(found, None)
-        trackers = trackers_of(stream.document)
-        is_here = found.tenant_id == stream.tenant_id and (not trackers or tracker in trackers)
-        return _particle(found, layout_of(stream.document)) if is_here else None
+        return _particle(found, layout_of(stream.document)) if _is_of(stream, found) else None
 
     async def matching(
         self, stream: StoredStream, asked: Asked, *, with_stream_query: bool, limit: int
@@ -87,13 +88,18 @@ class Particles:
         return await self._whole(found.rows, layout)
 
     async def _whole(self, rows: Sequence[Row], layout: Layout) -> list[dict[str, Any]]:
-        found = [await self._stores.issues.one(row.tracker_id, row.external_id) for row in rows]
-        return [_particle(one, layout) for one in found if one is not None]
+        found = await self._stores.issues.several([(row.tracker_id, row.external_id) for row in rows])
+        return [_particle(one, layout) for one in found]
 
 
 def id_of(entry: Mapping[str, Any]) -> str:
     """The id of an integration's entry; empty where it has none."""
     return str(entry.get("_id") or "")
+
+
+def _is_of(stream: StoredStream, found: StoredIssue) -> bool:
+    trackers = trackers_of(stream.document)
+    return found.tenant_id == stream.tenant_id and (not trackers or found.tracker_id in trackers)
 
 
 def _particle(found: StoredIssue, layout: Layout | None) -> dict[str, Any]:

@@ -72,6 +72,23 @@ class Issues:
         where = (issues.c.tracker_id == tracker_id) & (issues.c.external_id == external_id)
         return next(iter(await self._found(_whole().where(where))), None)
 
+    async def several(self, keys: Sequence[tuple[str, str]]) -> list[StoredIssue]:
+        """Issues by tracker and id in their tool, in this order; those that are not there are left out.
+
+        Args:
+            keys: Pairs of both.
+        """
+        found: dict[tuple[str, str], StoredIssue] = {}
+        for tracker_id in dict.fromkeys(tracker for tracker, _ in keys):
+            its = [external_id for tracker, external_id in keys if tracker == tracker_id]
+            for start in range(0, len(its), KEYS_IN_A_QUERY):
+                where = (issues.c.tracker_id == tracker_id) & issues.c.external_id.in_(
+                    its[start : start + KEYS_IN_A_QUERY]
+                )
+                for one in await self._found(_whole().where(where)):
+                    found[tracker_id, one.content["_id"]] = one
+        return [found[key] for key in keys if key in found]
+
     async def by_any_id(self, tenant_id: str, its_id: str) -> StoredIssue | None:
         """One issue by the id in its tool or the id that people know, or None."""
         for known in (issues.c.external_id == its_id, issues.c.display_id == its_id):

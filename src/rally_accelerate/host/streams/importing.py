@@ -18,6 +18,7 @@ from rally_accelerate.host.streams.difference import Difference, differences
 from rally_accelerate.host.streams.document import checked, integrations_of
 from rally_accelerate.host.streams.layout import asks_for_others, layout_of
 from rally_accelerate.host.streams.sources import Sources, Write, sources_of
+from rally_accelerate.host.streams.undrawn import undrawn
 
 #: Made by the host: a file may say otherwise, as it may come from another one.
 MADE = ("_id", "pipelineId", "tenantId")
@@ -71,7 +72,8 @@ class Importing:
             text = "1 problem" if count == 1 else f"{count} problems"
             raise ConfigError(f"the value stream has {text}", problems=sources.problems)
         kept = _kept(document, sources)
-        notices = (*examined.notices, *sources.notices, *_doubts(document, tenant_id))
+        only_kept = [f"kept and given back, but not drawn here: {those}"] if (those := undrawn(document)) else []
+        notices = (*examined.notices, *sources.notices, *_doubts(document, tenant_id), *only_kept)
         return Plan(kept, sources.writes, tuple(differences(before, kept)), notices)
 
     async def create(

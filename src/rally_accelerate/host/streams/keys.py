@@ -47,9 +47,13 @@ TABLES: Mapping[str, Mapping[str, Key]] = {
             "Where items come from; an empty list means every integration of the tenant.",
             inside="integrations[]",
         ),
-        "linkRules": Key(checks.listed, "Which items of two integrations belong together.", inside="linkRules[]"),
-        "metrics": Key(checks.listed, "Metrics to compute.", inside="metrics[]"),
-        "metricsBar": Key(checks.listed, "Metrics to show above the map.", inside="metricsBar[]"),
+        "linkRules": Key(
+            checks.listed,
+            "Which items of two integrations belong together; kept, not drawn here.",
+            inside="linkRules[]",
+        ),
+        "metrics": Key(checks.listed, "Metrics to compute; kept, not drawn here.", inside="metrics[]"),
+        "metricsBar": Key(checks.listed, "Metrics to show above the map; kept, not drawn here.", inside="metricsBar[]"),
         "ageThresholdDays": Key(
             checks.days,
             f"After how many days without a change of status an item is too old: {AGE_THRESHOLD_DAYS} if it is "
@@ -66,8 +70,12 @@ TABLES: Mapping[str, Mapping[str, Key]] = {
         "description": Key(checks.text, "What happens in it."),
         "query": Key(checks.query, "Which items are in it; null or empty holds none."),
         "wipLimit": Key(checks.limit, "How many items should be in it at most; null for no limit."),
-        "gates": Key(checks.listed, "What must be true before an item goes on.", inside="phases[].stages[].gates[]"),
-        "targets": Key(checks.listed, "Targets of the stage."),
+        "gates": Key(
+            checks.listed,
+            "What must be true before an item goes on; kept, not drawn here.",
+            inside="phases[].stages[].gates[]",
+        ),
+        "targets": Key(checks.listed, "Targets of the stage; kept, not drawn here."),
         "showAlerts": Key(checks.flag, "false hides the rings of its items; servers from version 5."),
         "showSpeed": Key(checks.flag, "Whether its speed is shown; servers from version 5."),
     },

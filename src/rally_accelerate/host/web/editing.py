@@ -21,8 +21,9 @@ from rally_accelerate.host.store.integrations import StoredIntegration
 from rally_accelerate.host.stores import Stores
 from rally_accelerate.host.trials import Trials
 from rally_accelerate.host.web import typed as forms
+from rally_accelerate.host.web.addresses import own_path
 from rally_accelerate.host.web.faults import unkept
-from rally_accelerate.host.web.forms import large_form
+from rally_accelerate.host.web.forms import form, large_form
 from rally_accelerate.host.web.integrations import LIST
 from rally_accelerate.host.web.render import missing, page
 from rally_accelerate.host.web.routing import actor_of, posted, shown
@@ -121,7 +122,8 @@ class EditingPages:
         if stored is None:
             return missing(request, "this integration")
         actor, typed = actor_of(request), forms.typed_of(stored)
-        draft = self._drafts.keep(actor, stored.id, values=typed.values, secrets_typed={})
+        origin = own_path((await form(request))["back"], otherwise=f"{LIST}/{stored.id}")
+        draft = self._drafts.keep(actor, stored.id, values=typed.values, secrets_typed={}, origin=origin)
         if problems := forms.problems(typed, stored):
             return self._page(request, stored, typed, draft=draft, problems=problems)
         begin("test", draft, stored, trials=self._trials, runs=self._runs, actor=actor)

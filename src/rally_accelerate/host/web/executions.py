@@ -104,7 +104,7 @@ class ExecutionPages:
             lines = lines[:LINES]
             more = "?" + urlencode({"level": level, "text": text, "after": lines[-1].position})
         data = {
-            "title": "Run",
+            "title": f"Run of {integration.name}" if integration else "Run",
             "integration": {"id": found.integration_id, "name": integration.name if integration else ""},
             "execution": account_of(found, self._runs),
             "report": dict(found.report),

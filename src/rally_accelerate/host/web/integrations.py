@@ -20,6 +20,7 @@ from rally_accelerate.host.store.integrations import StoredIntegration
 from rally_accelerate.host.store.vault import masked
 from rally_accelerate.host.stores import Stores
 from rally_accelerate.host.web import forms
+from rally_accelerate.host.web.addresses import own_path
 from rally_accelerate.host.web.executions import account_of
 from rally_accelerate.host.web.render import missing, page
 from rally_accelerate.host.web.routing import actor_of, posted, routed, shown
@@ -201,6 +202,4 @@ def refusal(request: Request, error: ConfigError) -> Response:
 
 async def back(request: Request) -> Response:
     """Back to the page of ours that the form stood on."""
-    to = (await forms.form(request)).get("back", "")
-    own = to.startswith("/") and not to.startswith("//") and "\\" not in to
-    return RedirectResponse(to if own else LIST, 303)
+    return RedirectResponse(own_path((await forms.form(request))["back"], otherwise=LIST), 303)

@@ -86,7 +86,7 @@ class IssuePage:
         history = found.content["history"]
         issue = _whole(found.content)
         data = {
-            "title": str(found.content["id"]),
+            "title": f"{found.content['id']} {found.content['name']}",
             "issue": issue,
             "details": _details(issue),
             "age": ms(now) - status_since(found.content, history),

@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from rally_accelerate.host.stores import Stores
+from rally_accelerate.host.unheard import unheard
 from rally_accelerate.host.web.issue_columns import COLUMNS, Told, as_object
 from rally_accelerate.host.web.issue_files import Files
 from rally_accelerate.host.web.issue_views import FACETS, PAGE, View, fault_of, view_of
@@ -60,6 +61,7 @@ class IssuePages:
             "files": {kind: replace(view, after="", limit=None).address(f"/issues.{kind}") for kind in ("csv", "json")},
             "is_looking": False,
             "rows": [],
+            "hints": [],
             "facets": {},
             "count": 0,
             "next": "",
@@ -79,6 +81,7 @@ class IssuePages:
                 "rows": [(row, as_object(row, told)) for row in found.rows],
                 "count": await self._stores.search.count(view.wanted(), now=told.now),
                 "facets": await self._facets(view, told),
+                "hints": await unheard(self._stores.database, view.query),
                 "next": replace(view, after=found.after).address() if found.after else "",
             }
         return page(request, "issues.html", data, status=200 if fault is None else 400)
@@ -93,6 +96,7 @@ class IssuePages:
             "view": dict.fromkeys(FACETS, ()) | dict(view.chosen) | {"text": view.text, "dql": view.dql},
             "count": await self._stores.search.count(view.wanted(), now=told.now),
             "facets": await self._facets(view, told),
+            "hints": await unheard(self._stores.database, view.query),
         }
         return StreamingResponse(Files(self._stores.search, view, told).as_json(around), media_type="application/json")
 
@@ -149,7 +153,7 @@ def _chips(view: View, told: Told) -> list[dict[str, str]]:
         for value in values
     ]
     if view.text:
-        found.append({"label": "Text", "value": view.text, "address": replace(view, text="", after="").address()})
+        found.append({"label": "Search", "value": view.text, "address": replace(view, text="", after="").address()})
     if view.dql:
-        found.append({"label": "Query", "value": view.dql, "address": replace(view, dql="", after="").address()})
+        found.append({"label": "DQL", "value": view.dql, "address": replace(view, dql="", after="").address()})
     return found

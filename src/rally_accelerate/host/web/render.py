@@ -105,7 +105,7 @@ def _days(seconds: float) -> str:
 
 def _exact(value: Any) -> str:
     moment = as_instant(value)
-    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+    return "never" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _safe_link(value: Any) -> str:
@@ -131,6 +131,11 @@ def _said(value: Any) -> str:
             return ""
         case _:
             return str(value)
+
+
+def _counted(number: int, word: str) -> str:
+    """A number of things: ``1 issue``, ``1,200 issues``."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def _size(value: float) -> str:
@@ -171,6 +176,7 @@ _templates.filters |= {
     "link": _safe_link,
     "duration": duration,
     "lasting": _lasting,
+    "counted": _counted,
 }
 _templates.filters["took"] = lambda seconds: f"{seconds:.1f} s" if seconds < SHORT_SECONDS else duration(seconds)
 _templates.filters["bytes"] = _size

@@ -1,7 +1,5 @@
 """The door: signing in and out."""
 
-from urllib.parse import urlsplit
-
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -9,12 +7,11 @@ from starlette.routing import Route
 from rally_accelerate.host.access import Role
 from rally_accelerate.host.signin import Caller, Refused, SignedIn, SignIn
 from rally_accelerate.host.stores import Stores
+from rally_accelerate.host.web.addresses import HOME, own_path
 from rally_accelerate.host.web.cookies import Cookie
 from rally_accelerate.host.web.forms import form
 from rally_accelerate.host.web.render import page
 from rally_accelerate.host.web.routing import known_of, opened, posted
-
-HOME = "/"
 
 
 class SignInPages:
@@ -85,18 +82,6 @@ def caller_of(request: Request, cookie: Cookie) -> Caller:
         agent=request.headers.get("user-agent", ""),
         token=cookie.token(request),
     )
-
-
-def own_path(wanted: str) -> str:
-    """A path of this host's pages, or the first page: a link must not lead whoever signs in to another site."""
-    try:
-        parts = urlsplit(wanted)
-    except ValueError:
-        return HOME
-    odd = any(letter == "\\" or not letter.isprintable() for letter in wanted)
-    if parts.scheme or parts.netloc or odd or not wanted.startswith("/") or wanted.startswith("//"):
-        return HOME
-    return HOME if parts.path in {"/sign-in", "/sign-out"} else wanted
 
 
 def _form(request: Request, following: str, *, fault: str = "", name: str = "", status: int = 200) -> Response:

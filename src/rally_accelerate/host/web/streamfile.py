@@ -26,7 +26,7 @@ from rally_accelerate.host.web.faults import unkept
 from rally_accelerate.host.web.forms import Form, submitted
 from rally_accelerate.host.web.render import missing, page
 from rally_accelerate.host.web.routing import actor_of, posted, routed, shown
-from rally_accelerate.host.web.streams import GONE, frame
+from rally_accelerate.host.web.streams import GONE, frame, listed, problems_of
 
 #: So many previews are remembered: a file may be large.
 MOST_PREVIEWS = 20
@@ -87,7 +87,7 @@ class FilePages:
             document = read(_chosen(await submitted(request)))
             plan = await self._importing.plan(document, stream=stream)
         except ConfigError as error:
-            return _import(request, stream, problems=error.problems, status=400)
+            return _import(request, stream, problems=problems_of(error), status=400)
         return _preview(request, stream, plan, self._kept(actor, stream, document))
 
     async def apply(self, request: Request) -> Response:
@@ -98,8 +98,8 @@ class FilePages:
         token = request.path_params["token"]
         pending = self._previews.of(actor, token)
         if pending is None or pending.stream_id != stream.id:
-            text = "the preview is not known any more; choose the file again"
-            return _import(request, stream, problems=[Problem("", text)], status=400)
+            gone = Problem("", "the preview is not known any more; choose the file again")
+            return _import(request, stream, problems=listed([gone]), status=400)
         try:
             await self._importing.replace(stream.id, pending.document, based_on=pending.version, actor=actor)
         except Outdated as error:
@@ -107,8 +107,7 @@ class FilePages:
             plan = await self._importing.plan(pending.document, stream=stream)
             return _preview(request, stream, plan, self._kept(actor, stream, pending.document), outdated=str(error))
         except (ConfigError, NotFound) as error:
-            problems = getattr(error, "problems", ()) or [Problem("", str(error))]
-            return _import(request, stream, problems=problems, status=400)
+            return _import(request, stream, problems=problems_of(error), status=400)
         self._previews.drop(actor, token)
         return RedirectResponse(f"/value-streams/{stream.id}", 303)
 
@@ -127,7 +126,7 @@ class FilePages:
         try:
             form = await submitted(request)
         except ConfigError as error:
-            return _edit(request, stream, text="", based_on=stream.version, problems=error.problems, status=413)
+            return _edit(request, stream, text="", based_on=stream.version, problems=problems_of(error), status=413)
         actor, entered = actor_of(request), form["entered"]
         text, number = form["text"], _version(form["version"])
         try:
@@ -138,7 +137,7 @@ class FilePages:
                 return self._again(request, stream, text=text, based_on=number, plan=plan)
             await self._importing.replace(stream.id, document, based_on=number, actor=actor, why="edited")
         except ConfigError as error:
-            return self._again(request, stream, text=text, based_on=number, problems=error.problems, status=400)
+            return self._again(request, stream, text=text, based_on=number, problems=problems_of(error), status=400)
         except StoreError as error:
             # On a full disk, what was written must not be lost as well.
             problems = [Problem("", unkept(error))]
@@ -229,8 +228,10 @@ def planned(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _import(request: Request, stream: StoredStream, *, problems: Sequence[Problem] = (), status: int = 200) -> Response:
-    data = {**frame(stream, "import"), "problems": _listed(problems)}
+def _import(
+    request: Request, stream: StoredStream, *, problems: Sequence[Mapping[str, str]] = (), status: int = 200
+) -> Response:
+    data = {**frame(stream, "import"), "problems": problems}
     return page(request, "stream_import.html", data, status=status)
 
 
@@ -245,7 +246,7 @@ def _edit(
     *,
     text: str,
     based_on: int,
-    problems: Sequence[Problem] = (),
+    problems: Sequence[Mapping[str, str]] = (),
     plan: Plan | None = None,
     outdated: Any = None,
     entered: str = "",
@@ -256,12 +257,8 @@ def _edit(
         "entered": entered,
         "text": text,
         "basedOn": based_on,
-        "problems": _listed(problems),
+        "problems": problems,
         "plan": planned(plan) if plan else None,
         "outdated": outdated,
     }
     return page(request, "stream_edit.html", data, status=status)
-
-
-def _listed(problems: Sequence[Problem]) -> list[dict[str, str]]:
-    return [{"path": problem.path, "text": problem.text} for problem in problems]

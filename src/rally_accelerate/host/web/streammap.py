@@ -1,6 +1,7 @@
 """The map of a value stream, the list of one of its stages, and the card of one item."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -9,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from rally_accelerate.dql.parse import parse
 from rally_accelerate.errors import QueryError
 from rally_accelerate.host.store.search import Row
 from rally_accelerate.host.store.streams import StoredStream
@@ -19,6 +21,8 @@ from rally_accelerate.host.streams.board import FIELDS, FIRST_SECONDS, Asked, Bo
 from rally_accelerate.host.streams.checks import WINDOWS
 from rally_accelerate.host.streams.colours import CHOICES, Legend, legend_of
 from rally_accelerate.host.streams.layout import Layout, Stage, layout_of
+from rally_accelerate.host.streams.undrawn import undrawn
+from rally_accelerate.host.unheard import unheard
 from rally_accelerate.host.web.render import missing, page
 from rally_accelerate.host.web.routing import routed
 from rally_accelerate.host.web.streams import GONE, frame
@@ -64,7 +68,7 @@ class MapPages:
             return missing(request, GONE)
         now, asked, by = datetime.now(UTC), asked_of(request), _by(request)
         layout = layout_of(stream.document)
-        board, fault = await self._board(request, stream, asked, now)
+        board, readable, fault = await self._board(request, stream, asked, now)
         if board is None:
             return page(request, "stream_counting.html", frame(stream, "map"))
         legend = legend_of(by, board.facets.get(by, ()), layout.ranks)
@@ -86,8 +90,10 @@ class MapPages:
             "by": by,
             "legend": [{"name": name, "tone": tone, "items": count} for name, tone, count in legend.entries],
             **_toolbar(asked, board, fault),
+            "hints": await self._hints(readable),
             "streamQuery": layout.text,
-            "query": _query(request),
+            "undrawn": undrawn(stream.document),
+            "query": _query(request, fault),
         }
         return page(request, "stream_map.html", data, status=200 if fault is None else 400)
 
@@ -102,44 +108,43 @@ class MapPages:
         if stage is None:
             return missing(request, "this stage")
         now, asked = datetime.now(UTC), asked_of(request)
-        board, fault = await self._board(request, stream, asked, now)
+        board, readable, fault = await self._board(request, stream, asked, now)
         if board is None:
             return page(request, "stream_counting.html", frame(stream, "map"))
         held = board.stages[stage.number - 1]
         after = request.query_params.get("after", "")
-        rows, more = [], ""
-        if fault is None:
-            found = await self._boards.page(stream, stage, asked, now=now, after=after, limit=PAGE)
-            rows, more = [_dot(layout, stage, row, None, now) for row in found.rows], found.after
+        found = await self._boards.page(stream, stage, readable, now=now, after=after, limit=PAGE)
         plain = [(name, value) for name, value in request.query_params.multi_items() if name != "after"]
         data = {
             **frame(stream, "map"),
             "title": f"{stage.name} · {stream.name}",
             "stage": {**_figures(held, board, now), "wanted": stage.text, "description": stage.description},
             "neighbours": _neighbours(layout, stage),
-            "items": rows,
-            "more": "?" + urlencode([*plain, ("after", more)]) if more else "",
+            "items": [_dot(layout, stage, row, None, now) for row in found.rows],
+            "more": "?" + urlencode([*plain, ("after", found.after)]) if found.after else "",
             "isContinued": bool(after),
             **_toolbar(asked, board, fault),
-            "query": _query(request),
+            "hints": await self._hints(readable),
+            "query": _query(request, fault),
         }
         return page(request, "stream_stage.html", data, status=200 if fault is None else 400)
 
     async def _board(
         self, request: Request, stream: StoredStream, asked: Asked, now: datetime
-    ) -> tuple[Board | None, QueryError | None]:
-        """The board; with a query that cannot be read the one of all items, empty of them, and the fault.
+    ) -> tuple[Board | None, Asked, QueryError | None]:
+        """The board and what it shows: all that was asked for, without a query that cannot be read, and its fault.
 
         For people None where it is still being counted; programs wait.
         """
         seconds = None if request.url.path.endswith(".json") else FIRST_SECONDS
         try:
-            return await self._boards.soon(stream, asked, now=now, seconds=seconds), None
+            return await self._boards.soon(stream, asked, now=now, seconds=seconds), asked, None
         except QueryError as error:
-            whole = await self._boards.soon(stream, Asked(), now=now, seconds=seconds)
-            return whole and Board(
-                whole.at, tuple(StageBoard(each.stage, 0, None, ()) for each in whole.stages), whole.facets
-            ), error
+            readable = replace(asked, dql="")
+            return await self._boards.soon(stream, readable, now=now, seconds=seconds), readable, error
+
+    async def _hints(self, asked: Asked) -> list[str]:
+        return await unheard(self._stores.database, parse(asked.dql)) if asked.dql else []
 
 
 def asked_of(request: Request) -> Asked:
@@ -160,9 +165,10 @@ def _by(request: Request) -> str:
     return by if by in CHOICES else "type"
 
 
-def _query(request: Request) -> str:
-    """The restrictions as the end of an address of the same value stream."""
-    pairs = [(name, value) for name, value in request.query_params.multi_items() if value and name != "after"]
+def _query(request: Request, fault: QueryError | None) -> str:
+    """The restrictions that hold as the end of an address of the same value stream."""
+    left_out = {"after"} if fault is None else {"after", "dql"}
+    pairs = [(name, value) for name, value in request.query_params.multi_items() if value and name not in left_out]
     return f"?{urlencode(pairs)}" if pairs else ""
 
 

@@ -1,6 +1,6 @@
 """Creating a value stream in three plain forms: its name and with what it begins, its integrations, its stages."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -64,6 +64,9 @@ class NewStreamPages:
         name, start = " ".join(form["name"].split()), form["start"]
         description = form["description"].strip()
         if start == "statuses" and name:
+            if await self._is_taken(name):
+                # Told now, and not after two more steps.
+                return _first(request, name, description, start, [Problem("name", f"{name!r} is taken")])
             query = urlencode({"name": name, "description": description})
             return RedirectResponse(f"/value-streams/new/integrations?{query}", 303)
         try:
@@ -126,6 +129,10 @@ class NewStreamPages:
             )
         return RedirectResponse(f"/value-streams/{stream.id}", 303)
 
+    async def _is_taken(self, name: str) -> bool:
+        its = [one.name for one in await self._stores.streams.all() if one.tenant_id == DEFAULT_TENANT]
+        return name.casefold() in map(str.casefold, its)
+
     async def _statuses(self, chosen: Sequence[str]) -> list[str]:
         known = {one.name: one.id for one in await self._stores.integrations.all() if one.tenant_id == DEFAULT_TENANT}
         trackers = tuple(known[name] for name in chosen if name in known)
@@ -139,7 +146,7 @@ def _begun(form: Form, start: str, description: str) -> dict[str, Any]:
         case "file":
             content = form.content("file")
             if not content:
-                raise ConfigError("", problems=[Problem("", "choose the JSON file to begin with")])
+                raise ConfigError("", problems=[Problem("file", "choose the JSON file to begin with")])
             document = read(content)
             if isinstance(document, dict) and description:
                 document["description"] = description
@@ -154,7 +161,7 @@ def _begun(form: Form, start: str, description: str) -> dict[str, Any]:
 
 def _named(name: str) -> None:
     if not name.strip():
-        raise ConfigError("", problems=[Problem("", "give the value stream a name")])
+        raise ConfigError("", problems=[Problem("name", "give the value stream a name")])
 
 
 def _staged(document: Mapping[str, Any]) -> None:
@@ -177,7 +184,7 @@ def _lines(form: Form) -> list[dict[str, str]]:
 
 def _rows(lines: Sequence[Mapping[str, str]]) -> list[beginning.Row]:
     problems = [
-        Problem(line["status"], f"the limit {line['limit']!r} is no whole number from 1")
+        Problem(f"limit.{line['status']}", "no whole number from 1")
         for line in lines
         if line["limit"] and not (line["limit"].isdecimal() and int(line["limit"][:9]) > 0)
     ]
@@ -197,6 +204,14 @@ def _problems(error: ConfigError | Outdated | StoreError) -> Sequence[Problem]:
     return found or [Problem("", str(error))]
 
 
+def _told(problems: Sequence[Problem], fields: Container[str]) -> dict[str, Any]:
+    """What is wrong: at its field where it has one, else above the form."""
+    return {
+        "faults": {problem.path: problem.text for problem in problems if problem.path in fields},
+        "problems": [str(problem) for problem in problems if problem.path not in fields],
+    }
+
+
 def _first(request: Request, name: str, description: str, start: str, problems: Sequence[Problem]) -> Response:
     data = {
         "title": "New value stream",
@@ -204,7 +219,7 @@ def _first(request: Request, name: str, description: str, start: str, problems: 
         "description": description,
         "start": start if start in STARTS else "statuses",
         "starts": STARTS,
-        "problems": [str(problem) for problem in problems],
+        **_told(problems, {"name", "file"}),
     }
     return page(request, "stream_new.html", data, status=400 if problems else 200)
 
@@ -225,6 +240,6 @@ def _third(
         "chosen": chosen,
         "rows": rows,
         "phases": beginning.PHASES,
-        "problems": [str(problem) for problem in problems],
+        **_told(problems, {"name", *(f"limit.{row['status']}" for row in rows)}),
     }
     return page(request, "stream_stages.html", data, status=400 if problems else 200)

@@ -1,19 +1,19 @@
 """Value streams: the list, renaming and removing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from rally_accelerate.errors import ConfigError, NotFound, Outdated
+from rally_accelerate.errors import ConfigError, NotFound, Outdated, Problem
 from rally_accelerate.host.access import Role
 from rally_accelerate.host.store.streams import StoredStream
 from rally_accelerate.host.stores import Stores
 from rally_accelerate.host.streams.document import phases_of, stages_of
 from rally_accelerate.host.streams.importing import Importing
-from rally_accelerate.host.web.forms import submitted
+from rally_accelerate.host.web.forms import form, large_form
 from rally_accelerate.host.web.render import missing, page
 from rally_accelerate.host.web.routing import actor_of, posted, shown
 
@@ -47,7 +47,7 @@ class StreamPages:
     async def settings(self, request: Request) -> Response:
         """Name, description, and removing it."""
         stream = await self._stores.streams.by_id(request.path_params["id"])
-        return missing(request, GONE) if stream is None else _settings(request, stream, (), status=200)
+        return missing(request, GONE) if stream is None else _settings(request, stream)
 
     async def rename(self, request: Request) -> Response:
         """Another name, or another description."""
@@ -55,13 +55,13 @@ class StreamPages:
         stream = await self._stores.streams.by_id(its_id)
         if stream is None:
             return missing(request, GONE)
+        given = await large_form(request)
+        name, description = given["name"], given["description"].strip()
         try:
-            form = await submitted(request)
-            name, description = form["name"], form["description"].strip()
             await self._importing.rename(stream, name=name, description=description, actor=actor)
         except (ConfigError, NotFound, Outdated) as error:
-            problems = [problem.text for problem in getattr(error, "problems", ())] or [str(error)]
-            return _settings(request, stream, problems, status=400)
+            faults = {problem.path: problem.text for problem in getattr(error, "problems", ())} or {"": str(error)}
+            return _settings(request, stream, name=name, description=description, faults=faults)
         return RedirectResponse(f"/value-streams/{its_id}", 303)
 
     async def delete(self, request: Request) -> Response:
@@ -70,12 +70,8 @@ class StreamPages:
         stream = await self._stores.streams.by_id(its_id)
         if stream is None:
             return missing(request, GONE)
-        try:
-            sure = (await submitted(request))["sure"]
-        except ConfigError as error:
-            return _settings(request, stream, [str(error)], status=400)
-        if not sure:
-            return _settings(request, stream, ["Tick the box to say that it is to be removed."], status=400)
+        if not (await form(request))["sure"]:
+            return _settings(request, stream, faults={"sure": "Tick the box to say that it is to be removed."})
         await self._importing.remove(stream, actor=actor_of(request))
         return RedirectResponse("/value-streams", 303)
 
@@ -95,8 +91,32 @@ def frame(stream: StoredStream, tab: str) -> dict[str, Any]:
     }
 
 
-def _settings(request: Request, stream: StoredStream, problems: Any, *, status: int) -> Response:
-    return page(request, "stream_settings.html", {**frame(stream, "settings"), "problems": problems}, status=status)
+def problems_of(error: ConfigError | NotFound | Outdated) -> list[dict[str, str]]:
+    """Why a value stream was not taken, each thing with its path, for ``stream_parts.problems``."""
+    return listed(getattr(error, "problems", ())) or [{"path": "", "text": f"{error} {error.hint}".strip()}]
+
+
+def listed(problems: Sequence[Problem]) -> list[dict[str, str]]:
+    """Problems for a template."""
+    return [{"path": problem.path, "text": problem.text} for problem in problems]
+
+
+def _settings(
+    request: Request,
+    stream: StoredStream,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    faults: Mapping[str, str] | None = None,
+) -> Response:
+    """The settings, with what was typed and what is wrong with it."""
+    its = frame(stream, "settings")
+    typed = {
+        "name": stream.name if name is None else name,
+        "description": its["stream"]["description"] if description is None else description,
+    }
+    data = {**its, "typed": typed, "faults": faults or {}}
+    return page(request, "stream_settings.html", data, status=400 if faults else 200)
 
 
 def _row(stream: StoredStream) -> Mapping[str, Any]:

@@ -20,7 +20,7 @@ from rally_accelerate.host.web.forms import submitted
 from rally_accelerate.host.web.render import missing, page
 from rally_accelerate.host.web.routing import actor_of, posted, routed, shown
 from rally_accelerate.host.web.streamfile import as_text, attachment, told
-from rally_accelerate.host.web.streams import GONE, frame
+from rally_accelerate.host.web.streams import GONE, frame, problems_of
 
 PAGE = 50
 
@@ -119,8 +119,7 @@ class VersionPages:
                 why=f"restored version {version.number}",
             )
         except (ConfigError, NotFound, Outdated) as error:
-            problems = [str(problem) for problem in getattr(error, "problems", ())] or [f"{error} {error.hint}"]
-            data = {**frame(stream, "versions"), "number": version.number, "problems": problems}
+            data = {**frame(stream, "versions"), "number": version.number, "problems": problems_of(error)}
             return page(request, "stream_refused.html", data, status=409 if isinstance(error, Outdated) else 400)
         return RedirectResponse(f"/value-streams/{stream.id}", 303)
 

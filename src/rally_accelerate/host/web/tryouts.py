@@ -75,9 +75,12 @@ class TryoutPages:
         if draft is None or trial is None:
             return missing(request, GONE)
         data = {
-            "title": title,
+            "title": f"{title} · {draft.values['name'] or forms.UNNAMED}",
+            "heading": title,
             "name": draft.values["name"] or forms.UNNAMED,
             "form": form_address(draft),
+            "origin": draft.origin,
+            "place": f"/settings/integrations/{draft.integration_id}" if draft.origin else "",
             "again": f"{DRAFTS}/{draft.id}/{what}",
             "trial": {"findings": [], "issues": [], "skipped": [], "notices": [], **trial.shown()},
         }

@@ -34,11 +34,4 @@
       if (found) for (const above of way) above.hidden = false;
     }
   });
-
-  /* One menu at a time, closed by Escape and by a click elsewhere. */
-  document.addEventListener("click", (event) => {
-    for (const menu of document.querySelectorAll("details.menu[open]")) {
-      if (!menu.contains(event.target)) menu.open = false;
-    }
-  });
 })();

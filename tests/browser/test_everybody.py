@@ -1,0 +1,220 @@
+"""Pages that everybody can use: every page that a link leads to is looked over in a real Chromium.
+
+Names, labels, headings, ids, contrast and width, by rules of our own in ``audit.js``; for people who listen to pages, who
+see little, who have a small screen, or use keys alone.
+"""
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import parse_qsl, urljoin, urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from support.issues import UPLOAD, item, upload
+from support.processes import RunningHost, host, simulator
+from support.signing_in import sign_in
+from support.streams import board
+
+AUDIT = (Path(__file__).parent / "audit.js").read_text()
+
+LONG = "Without_any_space_" * 12
+
+TENANT = "5ade13625558f2c6688d15ce"
+
+CREATE = f"""
+mutation($name: String!, $workflow: JSON) {{
+  createValueStream(name: $name, tenantId: "{TENANT}", workflow: $workflow) {{
+    __typename
+    ... on WorkflowUploadError {{ errors }}
+  }}
+}}"""
+
+RUNS = f'query {{ integrationsByTenant(tenantId: "{TENANT}") {{ executions {{ success }} }} }}'
+
+#: What may be one of many pages of a kind: ids, numbers, and names in the place of ids.
+ONE_OF_MANY = re.compile(r"(?<=/issues/).+|(?<=/dots/).+|(?<=/drafts/)[^/]+|[0-9a-f]{12,}|(?<=/)\d+(?=/|$)")
+
+SCREENS = [("light", 1280), ("dark", 360)]
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHost]:
+    """A host with an integration that has run, one that fails, names as long as they can be, and nothing that is tidy."""
+    with simulator("--items", "60") as rally, host(tmp_path_factory.mktemp("host") / "host.sqlite") as running:
+        entry = {"type": "ucv-ext-rally", "name": "sample", "properties": {"baseUrl": rally.url, "apiKey": rally.key}}
+        nowhere = {"baseUrl": "http://127.0.0.1:9", "apiKey": "k", "retrySeconds": 0}
+        fails = {**entry, "name": LONG[:100], "properties": nowhere}
+        workflow = {**board(), "integrations": [entry, fails], "metrics": [{"name": "M"}], "description": LONG}
+        for name, document in (("Shop", workflow), (LONG[:180], board())):
+            made = running.ask(CREATE, name=name, workflow=document)["createValueStream"]
+            assert made == {"__typename": "Workflow"}
+        odd = item(1, name=LONG, url=f"https://rally.example/{LONG}", owner=LONG, labels=[LONG], description=LONG)
+        running.ask(UPLOAD, data=upload(odd, tracker="b" * 24))
+        for _ in range(600):
+            if all(one["executions"] for one in running.ask(RUNS)["integrationsByTenant"]):
+                break
+            time.sleep(0.2)
+        yield running
+
+
+def opened(browser: Browser, scheme: str, width: int, *, scripts: bool = True) -> Page:
+    """A page of a screen."""
+    context = browser.new_context(
+        viewport={"width": width, "height": 800},
+        color_scheme="dark" if scheme == "dark" else "light",
+        java_script_enabled=scripts,
+    )
+    return context.new_page()
+
+
+def faults(page: Page) -> list[str]:
+    """What is wrong with the page."""
+    found: list[str] = page.evaluate(AUDIT)
+    width = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    return found + ([f"the page is {width[0]} wide on a screen of {width[1]}"] if width[0] > width[1] else [])
+
+
+def walked(page: Page, target: RunningHost) -> dict[str, str]:
+    """Every kind of page that links lead to, with one address of each."""
+    found: dict[str, str] = {}
+    waiting = [f"{target.url}/", f"{target.url}/issues/{'b' * 24}/1"]
+    while waiting:
+        address = waiting.pop(0)
+        parts = urlsplit(address)
+        kind = ONE_OF_MANY.sub("_", parts.path) + "?" + " ".join(sorted(name for name, _ in parse_qsl(parts.query)))
+        is_file = parts.path.endswith(("/file", ".csv", ".json", ".txt"))
+        if kind in found or not address.startswith(target.url) or is_file or len(found) > 150:
+            continue
+        answer = page.goto(address)
+        assert answer is not None
+        if answer.headers.get("content-type", "").startswith("text/html"):
+            found[kind] = address
+            links: list[str] = page.locator("a[href]").evaluate_all("all => all.map((a) => a.getAttribute('href'))")
+            waiting += [urljoin(address, link).partition("#")[0] for link in links]
+    return found
+
+
+@pytest.fixture(scope="module")
+def addresses(browser: Browser, target: RunningHost) -> list[str]:
+    """An address of every kind of page."""
+    page = opened(browser, "light", 1280)
+    sign_in(page, target)
+    found = walked(page, target)
+    page.context.close()
+    paths = {kind.partition("?")[0] for kind in found}
+    # The walk is one only while it comes everywhere.
+    for path in (
+        "/issues",
+        "/issues/_",
+        "/value-streams/_",
+        "/value-streams/_/stages/_",
+        "/settings/plugins",
+        "/users/_",
+    ):
+        assert path in paths
+    assert len(paths) > 25
+    return [*found.values(), f"{target.url}/nowhere", f"{target.url}/sign-in"]
+
+
+@pytest.mark.parametrize(("scheme", "width"), SCREENS)
+def test_every_page_is_for_everybody(
+    browser: Browser, target: RunningHost, addresses: list[str], scheme: str, width: int
+) -> None:
+    page = opened(browser, scheme, width)
+    sign_in(page, target)
+    found = []
+    for address in addresses:
+        page.goto(address)
+        found += [f"{address.removeprefix(target.url)}: {fault}" for fault in faults(page)]
+    page.context.close()
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(("scheme", "width"), SCREENS)
+def test_forms_with_mistakes_are_for_everybody(browser: Browser, target: RunningHost, scheme: str, width: int) -> None:
+    page = opened(browser, scheme, width)
+    sign_in(page, target)
+    for address, button in (
+        ("/settings/integrations/new", "Save"),
+        ("/value-streams/new", "Continue"),
+        ("/issues?dql=issue.x+%3D", "Show"),
+        ("/audit?from=never", "Show"),
+        ("/users", "Add user"),
+    ):
+        page.goto(target.url + address)
+        page.get_by_role("button", name=button, exact=True).last.click()
+        assert faults(page) == [], address
+    page.context.close()
+
+
+@pytest.mark.parametrize(("scheme", "width"), SCREENS)
+def test_a_host_without_anything_is_for_everybody(tmp_path: Path, browser: Browser, scheme: str, width: int) -> None:
+    with host(tmp_path / "host.sqlite") as empty:
+        page = opened(browser, scheme, width)
+        sign_in(page, empty)
+        for address in (
+            "/settings/integrations",
+            "/issues",
+            "/value-streams",
+            "/executions",
+            "/value-streams/new/stages",
+        ):
+            page.goto(empty.url + address)
+            assert faults(page) == [], address
+        page.context.close()
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_the_head_is_one_line_and_its_menu_opens_with_a_key(
+    browser: Browser, target: RunningHost, scripts: bool
+) -> None:
+    page = opened(browser, "light", 360, scripts=scripts)
+    sign_in(page, target)
+    page.goto(f"{target.url}/issues")
+    head = page.get_by_role("banner").bounding_box()
+    assert head is not None
+    assert head["height"] < 60
+    for name in ("Value streams", "Issues", "Settings"):
+        expect(page.get_by_role("navigation", name="Pages").get_by_role("link", name=name)).to_be_visible()
+    expect(page.get_by_role("button", name="Sign out")).to_be_hidden()
+    page.locator("header summary").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+    if scripts:
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("button", name="Sign out")).to_be_hidden()
+        expect(page.locator("header summary")).to_be_focused()
+    page.context.close()
+
+
+PLANTED = [
+    ("document.querySelector('h1').remove()", "0 headings of the first level"),
+    ("document.querySelector('main').insertAdjacentHTML('beforeend', '<h5>x</h5>')", "a heading of level 5"),
+    (
+        "document.querySelector('[name=text]').closest('label').replaceWith(document.querySelector('[name=text]'))",
+        "label",
+    ),
+    ("document.querySelector('main').insertAdjacentHTML('beforeend', '<button></button>')", "nothing to call it by"),
+    (
+        "document.querySelector('main').insertAdjacentHTML('beforeend', '<i id=content></i>')",
+        "an id that is there twice",
+    ),
+    ("document.querySelector('h1').setAttribute('aria-describedby', 'no')", "leads to no"),
+    ("document.querySelector('h1').style.color = '#999'", "contrast"),
+    ("document.querySelector('h1').style.width = '3000px'", "wide"),
+    ("document.title = ' · rally-accelerate'", "the title says too little"),
+]
+
+
+@pytest.mark.parametrize(("mistake", "told"), PLANTED)
+def test_a_planted_mistake_is_found(browser: Browser, target: RunningHost, mistake: str, told: str) -> None:
+    page = opened(browser, "light", 1280)
+    sign_in(page, target)
+    page.goto(f"{target.url}/issues")
+    assert faults(page) == []
+    page.evaluate(mistake)
+    assert told in " ".join(faults(page))
+    page.context.close()
