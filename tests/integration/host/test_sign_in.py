@@ -107,7 +107,10 @@ async def test_every_answer_carries_the_headers_that_keep_browsers_safe(asked: A
         assert headers["cross-origin-resource-policy"] == "same-origin"
         assert headers["referrer-policy"] == "same-origin"
         assert "camera=()" in headers["permissions-policy"]
-        assert headers["cache-control"] == ("max-age=3600" if "static" in address else "no-store")
+        assert headers["cache-control"] == ("no-cache" if "static" in address else "no-store")
+    # A style that a browser has is not sent again.
+    tag = (await asked.http.get("/static/pages.css")).headers["etag"]
+    assert (await asked.http.get("/static/pages.css", headers={"If-None-Match": tag})).status_code == 304
 
 
 async def test_wrong_names_and_wrong_passwords_are_told_alike(asked: Asked, admin: str) -> None:
