@@ -72,39 +72,44 @@ def opened(browser: Browser, scheme: str, width: int, *, scripts: bool = True) -
 
 def faults(page: Page) -> list[str]:
     """What is wrong with the page."""
+    # A style that comes later would be judged as if there were none.
+    page.wait_for_load_state()
     found: list[str] = page.evaluate(AUDIT)
     width = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
     return found + ([f"the page is {width[0]} wide on a screen of {width[1]}"] if width[0] > width[1] else [])
 
 
-def walked(page: Page, target: RunningHost) -> dict[str, str]:
-    """Every kind of page that links lead to, with one address of each."""
-    found: dict[str, str] = {}
-    waiting = [f"{target.url}/", f"{target.url}/issues/{'b' * 24}/1"]
+def looked_over(page: Page, target: RunningHost) -> Iterator[tuple[str, str]]:
+    """Every kind of page that links lead to, by its path, with what is wrong with one of them on any screen."""
+    kinds: set[str] = set()
+    waiting = [f"{target.url}{path}" for path in ("/", f"/issues/{'b' * 24}/1", "/nowhere", "/sign-in")]
     while waiting:
         address = waiting.pop(0)
         parts = urlsplit(address)
-        kind = ONE_OF_MANY.sub("_", parts.path) + "?" + " ".join(sorted(name for name, _ in parse_qsl(parts.query)))
+        path = ONE_OF_MANY.sub("_", parts.path)
+        kind = f"{path}?" + " ".join(sorted(name for name, _ in parse_qsl(parts.query)))
         is_file = parts.path.endswith(("/file", ".csv", ".json", ".txt"))
-        if kind in found or not address.startswith(target.url) or is_file or len(found) > 150:
+        if kind in kinds or not address.startswith(target.url) or is_file or len(kinds) > 150:
             continue
+        kinds.add(kind)
         answer = page.goto(address)
         assert answer is not None
         if answer.headers.get("content-type", "").startswith("text/html"):
-            found[kind] = address
+            for scheme, width in SCREENS:
+                page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+                page.set_viewport_size({"width": width, "height": 800})
+                yield path, "; ".join(f"{address.removeprefix(target.url)} {scheme}: {fault}" for fault in faults(page))
             links: list[str] = page.locator("a[href]").evaluate_all("all => all.map((a) => a.getAttribute('href'))")
             waiting += [urljoin(address, link).partition("#")[0] for link in links]
-    return found
 
 
-@pytest.fixture(scope="module")
-def addresses(browser: Browser, target: RunningHost) -> list[str]:
-    """An address of every kind of page."""
+def test_every_page_is_for_everybody(browser: Browser, target: RunningHost) -> None:
     page = opened(browser, "light", 1280)
     sign_in(page, target)
-    found = walked(page, target)
+    found = list(looked_over(page, target))
     page.context.close()
-    paths = {kind.partition("?")[0] for kind in found}
+    assert not any(fault for _, fault in found), "\n".join(fault for _, fault in found if fault)
+    paths = {path for path, _ in found}
     # The walk is one only while it comes everywhere.
     for path in (
         "/issues",
@@ -116,21 +121,6 @@ def addresses(browser: Browser, target: RunningHost) -> list[str]:
     ):
         assert path in paths
     assert len(paths) > 25
-    return [*found.values(), f"{target.url}/nowhere", f"{target.url}/sign-in"]
-
-
-@pytest.mark.parametrize(("scheme", "width"), SCREENS)
-def test_every_page_is_for_everybody(
-    browser: Browser, target: RunningHost, addresses: list[str], scheme: str, width: int
-) -> None:
-    page = opened(browser, scheme, width)
-    sign_in(page, target)
-    found = []
-    for address in addresses:
-        page.goto(address)
-        found += [f"{address.removeprefix(target.url)}: {fault}" for fault in faults(page)]
-    page.context.close()
-    assert not found, "\n".join(found)
 
 
 @pytest.mark.parametrize(("scheme", "width"), SCREENS)

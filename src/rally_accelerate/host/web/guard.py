@@ -90,7 +90,7 @@ class Guard:
                 headers.update(HEADERS)
                 if own := _own_path(headers.get("location", ""), scope):
                     headers["Location"] = own
-                # What is not a page is kept, but asked for again: after an upgrade, an older style would meet a newer page.
+                # Kept, but asked for again: after an upgrade, an older style would meet a newer page.
                 headers["Cache-Control"] = "no-cache" if path.startswith(OPEN_BELOW) else "no-store"
             await send(message)
 
