@@ -180,15 +180,12 @@ def add_facts(connection: sa.Connection, new: Sequence[tuple[int, Fact]]) -> Non
     if missing:
         connection.execute(sa.insert(fact_names), missing)
         ids |= _ids(connection, {each["name"] for each in missing})
+    short, long = _parted(new)
     # In the order of the index, which is then filled page by page.
     rows = sorted(
-        (ids[fact.name], fact.folded, int(fact.kind), number, fact.number, fact.moment)
-        for number, fact in new
-        if not _stands_apart(fact)
+        (ids[fact.name], fact.folded, int(fact.kind), number, fact.number, fact.moment) for number, fact in short
     )
-    texts = sorted(
-        (ids[fact.name], number, _part(fact.folded), fact.folded) for number, fact in new if _stands_apart(fact)
-    )
+    texts = sorted((ids[fact.name], number, _part(fact.folded), fact.folded) for number, fact in long)
     if rows:
         statement = "INSERT INTO facts (name, folded, kind, issue, number, moment) VALUES (?, ?, ?, ?, ?, ?)"
         connection.exec_driver_sql(statement, rows)
@@ -197,8 +194,15 @@ def add_facts(connection: sa.Connection, new: Sequence[tuple[int, Fact]]) -> Non
         connection.exec_driver_sql(statement, texts)
 
 
-def _stands_apart(fact: Fact) -> bool:
-    return fact.kind is Kind.APART and fact.folded != ""
+def _parted(told: Sequence[tuple[int, Fact]]) -> tuple[list[tuple[int, Fact]], list[tuple[int, Fact]]]:
+    """The facts that are searched by an index, and the texts that stand apart."""
+    short: list[tuple[int, Fact]] = []
+    long: list[tuple[int, Fact]] = []
+    apart = Kind.APART
+    for each in told:
+        fact = each[1]
+        (long if fact.kind is apart and fact.folded else short).append(each)
+    return short, long
 
 
 def _part(folded: str) -> int:
@@ -207,10 +211,9 @@ def _part(folded: str) -> int:
 
 def _drop_facts(connection: sa.Connection, old: Sequence[tuple[int, Fact]]) -> None:
     ids = _ids(connection, {fact.name for _, fact in old})
-    rows = sorted(
-        (ids[fact.name], fact.folded, int(fact.kind), number) for number, fact in old if not _stands_apart(fact)
-    )
-    texts = sorted((ids[fact.name], number, _part(fact.folded)) for number, fact in old if _stands_apart(fact))
+    short, long = _parted(old)
+    rows = sorted((ids[fact.name], fact.folded, int(fact.kind), number) for number, fact in short)
+    texts = sorted((ids[fact.name], number, _part(fact.folded)) for number, fact in long)
     if rows:
         statement = "DELETE FROM facts WHERE name = ? AND folded = ? AND kind = ? AND issue = ?"
         connection.exec_driver_sql(statement, rows)
