@@ -112,30 +112,51 @@ async def test_a_host_that_stops_does_not_wait_for_the_end(tmp_path: Path, monke
     assert len(asked) < count
 
 
-async def test_few_go_on_at_once() -> None:
-    patience, going_on, most, go = Patience(), 0, 0, asyncio.Event()
+async def test_ages_are_told_as_of_when_they_were_counted(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each moment is another search: what was found would never be what is asked for now."""
+    count = 0
 
-    async def look() -> None:
+    def counted(*given: Any, **named: Any) -> bool:
+        nonlocal count
+        count += 1
+        return meaning.matches(*given, **named)
+
+    monkeypatch.setattr(sqlite, "matches", counted)
+    known = {"status": "Open", "type": "Story"}
+    done = item(2, history=[{**change("Open", "Done"), "timestamp": 5}], **known)
+    await asked.data(UPLOAD, data=upload(item(1, **known), done, item(3)))
+    address = "/issues?status=Open&type=Story&dql=issue.history.timestamp > 3d"
+    text = await told(asked, address, LOOKING)
+    searched = count
+    assert "<strong>1</strong> issue" in text
+    assert await told(asked, address, LOOKING) == text
+    assert count == searched
+
+
+async def test_few_go_on_at_once() -> None:
+    patience, going_on, most, go = Patience[int](), 0, 0, asyncio.Event()
+
+    async def look() -> int:
         nonlocal going_on, most
         async with patience.turns:
             going_on += 1
             most = max(most, going_on)
             await go.wait()
             going_on -= 1
+            return 1
 
     for key in range(5):
-        assert not await patience.soon(key, look, seconds=0)
+        assert await patience.soon(key, look, seconds=0) is None
     go.set()
     for key in range(5):
-        while not await patience.soon(key, look, seconds=1):
-            pass
+        assert await patience.soon(key, look, seconds=60) == 1
     assert most == 2
 
 
 async def test_a_fault_is_told_to_who_asks_again(caplog: pytest.LogCaptureFixture) -> None:
-    patience, go = Patience(), asyncio.Event()
+    patience, go = Patience[int](), asyncio.Event()
 
-    async def look() -> None:
+    async def look() -> int:
         await go.wait()
         raise StoreError("broken")
 

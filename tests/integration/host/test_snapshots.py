@@ -82,6 +82,24 @@ async def test_a_start_reads_only_what_came_since(database: Database) -> None:
     assert facets["status"] == [("New", 2), ("Old", 1)]
 
 
+async def test_a_removal_has_no_issue_read_again(database: Database) -> None:
+    await upload(database, "a", 1, "Old")
+    await upload(database, "b", 5, "Other")
+    search = Search(database)
+    await search.warm()
+    async with database.writing() as connection:
+        await connection.execute(sa.update(issues).values(status="Untold"))
+    await Issues(database).remove("b")
+    for each in (search, Search(database)):
+        assert (await each.facets(Wanted(), now=NOW))["status"] == [("Old", 2)]
+    # Nothing of what is gone is kept for longer than the host runs.
+    await search.close()
+    async with database.reading() as connection:
+        kept = (await connection.execute(sa.select(snapshots.c.content))).scalar_one()
+    assert b"Old 1" in kept
+    assert b"Other 5" not in kept
+
+
 async def test_what_cannot_be_read_is_read_from_the_issues(database: Database) -> None:
     await upload(database, "a", 1, "Old")
     await Search(database).warm()

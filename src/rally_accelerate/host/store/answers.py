@@ -58,7 +58,7 @@ class Answers:
             query: From ``dql.parse``.
             among: The set.
             mark: Of the issues, as the connection sees it.
-            removals: The mark of removals, likewise: numbers may be given again after one.
+            removals: The mark of removals, or a later one: numbers may be given again after one.
             now: Ages in the query are counted from here; aware.
         """
         if removals > self._removals:

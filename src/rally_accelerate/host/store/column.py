@@ -3,7 +3,7 @@
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from itertools import compress
+from itertools import compress, count
 from typing import TypeAlias
 
 import orjson
@@ -51,9 +51,13 @@ class Column:
         for number, text in zip(numbers, held, strict=True):
             codes[number] = code_of[text]
 
-    def kept(self) -> tuple[Sequence[str | None], Codes]:
-        """What the codes stand for, from the first on, and a copy of them."""
-        return self.held[1:], self.codes[:]
+    def kept(self, members: bytes) -> tuple[Sequence[str | None], Codes]:
+        """What the codes of some issues stand for, from the first on, and their codes; nothing of other issues."""
+        used = sorted(set(compress(self.codes, members)) - {NOTHING})
+        place = dict(zip(used, count(NOTHING + 1), strict=False))
+        codes = [place.get(code, NOTHING) for code in self.codes]
+        held = [self.held[code] for code in used]
+        return held, bytearray(codes) if len(held) < NARROW else array("I", codes)
 
     def restore(self, held: Sequence[str | None], codes: Codes) -> None:
         """Hold again what was kept."""

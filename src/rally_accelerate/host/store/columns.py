@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from rally_accelerate.dql import sql
 from rally_accelerate.dql.matches import matches
 from rally_accelerate.dql.tree import Comparison
-from rally_accelerate.host.store import marks
+from rally_accelerate.host.store import marks, sqlite
 from rally_accelerate.host.store.column import Column, of_one, of_several
 from rally_accelerate.host.store.members import both, numbers_of
 from rally_accelerate.host.store.snapshots import Snapshot, load
@@ -66,9 +66,6 @@ class Columns:
 
     def __init__(self) -> None:
         self._refreshing = asyncio.Lock()
-        self._start()
-
-    def _start(self) -> None:
         self._mark = 0
         self._removals = 0
         #: How many issues were read since the last snapshot.
@@ -91,20 +88,25 @@ class Columns:
 
     async def snapshot(self) -> Snapshot | None:
         """What to keep; None where that is not worth it."""
-        async with self._refreshing:
-            if not self._mark or self._fresh < WORTH_KEEPING:
-                return None
+        if not self._mark or self._fresh < WORTH_KEEPING:
+            return None
+        return await self._beside(self._snapshot)
+
+    def saved(self, snapshot: Snapshot) -> None:
+        """Note that a snapshot was kept."""
+        if snapshot.mark == self._mark:
             self._fresh = 0
-            columns = {name: column.kept() for name, column in self.of.items()}
-            return Snapshot(self._mark, self._removals, self.members, self.since[:], columns)
+
+    def _snapshot(self) -> Snapshot:
+        members = self.members
+        columns = {name: column.kept(members) for name, column in self.of.items()}
+        return Snapshot(self._mark, self._removals, members, self.since[:], columns)
 
     def _restore(self, snapshot: Snapshot | None, now: int) -> None:
-        # What an older program removed or a newer one wrote is not known to it.
-        if snapshot is None or snapshot.removals != self._removals or snapshot.mark > now:
+        # One from after what the connection sees is none of its past.
+        if snapshot is None or snapshot.mark > now or snapshot.columns.keys() != self.of.keys():
             return
-        if snapshot.columns.keys() != self.of.keys():
-            return
-        self._mark = snapshot.mark
+        self._mark, self._removals = snapshot.mark, snapshot.removals
         self._members[:] = snapshot.members
         self.since = snapshot.since
         for name, (held, codes) in snapshot.columns.items():
@@ -112,11 +114,14 @@ class Columns:
 
     async def _read(self, connection: AsyncConnection, now: int) -> None:
         removals = await connection.run_sync(marks.mark, marks.REMOVALS)
-        if removals != self._removals:
-            self._start()
-            self._removals = removals
         if not self._members:
             self._restore(await connection.run_sync(load), now)
+        if removals != self._removals:
+            # A number that is given again has a later mark: it is read below.
+            numbers, size = sa.select(issues.c.number), len(self._members)
+            self._members[:] = await connection.run_sync(sqlite.members, numbers, size)
+            self._removals = removals
+            self._fresh += WORTH_KEEPING
         texts = [sa.type_coerce(issues.c[name], sa.Text) for name in (*SINGLE.values(), *SEVERAL.values())]
         query = sa.select(issues.c.number, issues.c.mark, issues.c.status_since, *texts)
         query = query.order_by(issues.c.mark, issues.c.number).limit(READ_AT_ONCE)

@@ -147,7 +147,7 @@ class Search:
         self._database = database
         self._columns = Columns()
         self._answers = Answers(self._columns)
-        self._patience = Patience()
+        self._patience: Patience[datetime] = Patience()
         self._kept = Kept()
 
     async def page(
@@ -211,14 +211,14 @@ class Search:
             rows = await _rows(connection, newest.numbers)
         return Stage(newest.count, None if newest.mean is None else ms(now) - newest.mean, rows)
 
-    async def soon(self, wanted: Wanted, *, now: datetime, seconds: float) -> bool:
-        """Whether what is wanted can be told at once.
+    async def soon(self, wanted: Wanted, *, now: datetime, seconds: float) -> datetime | None:
+        """As of when what is wanted can be told at once; None where it cannot.
 
         A search that asks every issue one by one may take long. It is begun, and goes on after the seconds; who asks
-        again is told when it has ended.
+        again is told when it has ended, and as of when ages were counted.
         """
         if not _is_slow(wanted):
-            return True
+            return now
         return await self._patience.soon(wanted, lambda: self._look(wanted, now), seconds=seconds)
 
     async def close(self) -> None:
@@ -227,9 +227,10 @@ class Search:
         await self._patience.close()
         await self.keep()
 
-    async def _look(self, wanted: Wanted, now: datetime) -> None:
+    async def _look(self, wanted: Wanted, now: datetime) -> datetime:
         async with self._reading(wanted) as connection:
             await self._members(connection, wanted, now)
+        return now
 
     @asynccontextmanager
     async def _reading(self, wanted: Wanted) -> AsyncIterator[AsyncConnection]:
@@ -253,6 +254,7 @@ class Search:
             # On a full disk, the next start only takes longer.
             with suppress(StoreError):
                 await self._database.written(lambda connection: snapshots.save(connection, snapshot))
+                self._columns.saved(snapshot)
 
     async def change_mark(self) -> int:
         """Rises with every upload and every removal: what was computed under it may be kept until it does."""

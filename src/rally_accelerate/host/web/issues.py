@@ -1,5 +1,6 @@
 """Issues: the list with its filters, on the page and as files."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -8,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from rally_accelerate.host.store.search import Wanted
 from rally_accelerate.host.stores import Stores
 from rally_accelerate.host.unheard import unheard
 from rally_accelerate.host.web.issue_columns import COLUMNS, Told, as_object
@@ -66,12 +68,14 @@ class IssuePages:
             "count": 0,
             "next": "",
         }
-        if fault is None and not await self._stores.search.soon(view.wanted(), now=told.now, seconds=SOON):
+        as_of = None if fault else await self._as_of(view, told)
+        if fault is None and as_of is None:
             data["is_looking"] = True
-        elif fault is None:
+        elif as_of is not None:
+            wanted = view.wanted()
             found = await self._stores.search.page(
-                view.wanted(),
-                now=told.now,
+                wanted,
+                now=as_of[wanted],
                 sort=view.sort,
                 descending=view.descending,
                 after=view.after,
@@ -79,8 +83,8 @@ class IssuePages:
             )
             data |= {
                 "rows": [(row, as_object(row, told)) for row in found.rows],
-                "count": await self._stores.search.count(view.wanted(), now=told.now),
-                "facets": await self._facets(view, told),
+                "count": await self._stores.search.count(wanted, now=as_of[wanted]),
+                "facets": await self._facets(view, told, as_of),
                 "hints": await unheard(self._stores.database, view.query),
                 "next": replace(view, after=found.after).address() if found.after else "",
             }
@@ -95,7 +99,7 @@ class IssuePages:
             "title": "Issues",
             "view": dict.fromkeys(FACETS, ()) | dict(view.chosen) | {"text": view.text, "dql": view.dql},
             "count": await self._stores.search.count(view.wanted(), now=told.now),
-            "facets": await self._facets(view, told),
+            "facets": await self._facets(view, told, {}),
             "hints": await unheard(self._stores.database, view.query),
         }
         return StreamingResponse(Files(self._stores.search, view, told).as_json(around), media_type="application/json")
@@ -115,14 +119,28 @@ class IssuePages:
         names = {one.id: one.name for one in await self._stores.integrations.all()}
         return Told(names, datetime.now(UTC))
 
-    async def _facets(self, view: View, told: Told) -> dict[str, list[dict[str, Any]]]:
+    async def _as_of(self, view: View, told: Told) -> dict[Wanted, datetime] | None:
+        """As of when each search of a page is told; None while one of them takes longer than people wait."""
+        found = {}
+        for wanted in (view.wanted(), *(view.wanted(without=facet) for facet in view.chosen)):
+            moment = await self._stores.search.soon(wanted, now=told.now, seconds=SOON)
+            if moment is None:
+                return None
+            found[wanted] = moment
+        return found
+
+    async def _facets(
+        self, view: View, told: Told, as_of: Mapping[Wanted, datetime]
+    ) -> dict[str, list[dict[str, Any]]]:
         """The values of each field and how many issues have them; a chosen field's as if none of it were chosen."""
         search, now = self._stores.search, told.now
         free = [SEARCHED.get(facet, facet) for facet in FACETS if facet not in view.chosen]
-        counted = await search.facets(view.wanted(), now=now, fields=free, most=MOST_VALUES)
+        wanted = view.wanted()
+        counted = await search.facets(wanted, now=as_of.get(wanted, now), fields=free, most=MOST_VALUES)
         for facet in view.chosen:
             without = view.wanted(without=facet)
-            counted |= await search.facets(without, now=now, fields=[SEARCHED.get(facet, facet)], most=MOST_VALUES)
+            fields = [SEARCHED.get(facet, facet)]
+            counted |= await search.facets(without, now=as_of.get(without, now), fields=fields, most=MOST_VALUES)
         found = {}
         for facet in FACETS:
             counts = dict(counted[SEARCHED.get(facet, facet)])
