@@ -6,7 +6,7 @@ The condition is written in SQL that SQLite and PostgreSQL share; texts must be 
 order, collation "C" of PostgreSQL).
 """
 
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from rally_accelerate.dql.facts import OBJECTS, Kind, is_told, number_texts
 from rally_accelerate.dql.matches import COUNT, matches, milliseconds
-from rally_accelerate.dql.tree import Both, Comparison, Either, Negated, Operator, Query, Value
+from rally_accelerate.dql.tree import Both, Comparison, Either, Negated, Operator, Query, Value, leaves
 
 Condition = sa.ColumnElement[bool]
 
@@ -68,12 +68,12 @@ def condition(query: Query, known: Known, *, now: datetime) -> Condition:
 
 def names(query: Query) -> set[str]:
     """The names of facts, and of what stands above them, that a query asks for."""
-    return {".".join(path[:length]) for leaf in _leaves(query) for path in [_path(leaf)] for length in _upto(path)}
+    return {".".join(path[:length]) for leaf in leaves(query) for path in [_path(leaf)] for length in _upto(path)}
 
 
 def has_age(query: Query) -> bool:
     """Whether what matches depends on the hour."""
-    return any(value.age is not None for leaf in _leaves(query) for value in leaf.values)
+    return any(value.age is not None for leaf in leaves(query) for value in leaf.values)
 
 
 def is_slow(query: Query, numbers: Container[str]) -> bool:
@@ -85,7 +85,7 @@ def is_slow(query: Query, numbers: Container[str]) -> bool:
     """
     return any(
         leaf.item == "issue" and not _in_column(leaf, numbers) and not _is_told(leaf, _path(leaf))
-        for leaf in _leaves(query)
+        for leaf in leaves(query)
     )
 
 
@@ -118,17 +118,6 @@ def _in_column(leaf: Comparison, numbers: Container[str]) -> bool:
         and leaf.operator is not Operator.CONTAINS
         and (not is_length or leaf.path[-1] == COUNT)
     )
-
-
-def _leaves(query: Query) -> Iterator[Comparison]:
-    match query:
-        case Both(operands) | Either(operands):
-            for operand in operands:
-                yield from _leaves(operand)
-        case Negated(operand):
-            yield from _leaves(operand)
-        case Comparison():
-            yield query
 
 
 def _path(leaf: Comparison) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """A query as a tree; every leaf knows where it stands in the text."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -72,3 +73,15 @@ class Either:
 Query = Comparison | Negated | Both | Either
 
 EVERYTHING = Both(())
+
+
+def leaves(query: Query) -> Iterator[Comparison]:
+    """Every comparison of a query, in the order of its text."""
+    match query:
+        case Both(operands) | Either(operands):
+            for operand in operands:
+                yield from leaves(operand)
+        case Negated(operand):
+            yield from leaves(operand)
+        case Comparison():
+            yield query

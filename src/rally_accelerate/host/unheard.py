@@ -1,7 +1,7 @@
 """What a query asks for and nothing here has: a slip in a field's name finds nothing, and nothing else would say so."""
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from rally_accelerate.accelerate.retire import LISTS, SCALARS
 from rally_accelerate.dql.facts import APART, Kind, is_told
 from rally_accelerate.dql.matches import COUNT
-from rally_accelerate.dql.tree import Comparison, Negated, Query
+from rally_accelerate.dql.tree import Query, leaves
 from rally_accelerate.host.store.database import Database
 from rally_accelerate.host.store.tables import fact_names, facts
 
@@ -42,22 +42,10 @@ async def unheard(database: Database, query: Query | None) -> list[str]:
         return []
     said: dict[str, None] = {}
     async with database.reading() as connection:
-        for leaf in list(dict.fromkeys(_fields(query)))[:MOST_FIELDS]:
+        for leaf in list(dict.fromkeys((each.item, each.path) for each in leaves(query)))[:MOST_FIELDS]:
             if sentence := await connection.run_sync(_sentence, *leaf):
                 said[sentence] = None
     return list(said)
-
-
-def _fields(query: Query) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Item and path of every comparison."""
-    match query:
-        case Comparison():
-            yield query.item, query.path
-        case Negated(operand):
-            yield from _fields(operand)
-        case _:
-            for operand in query.operands:
-                yield from _fields(operand)
 
 
 def _sentence(connection: sa.Connection, item: str, path: tuple[str, ...]) -> str:
