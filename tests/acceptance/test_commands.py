@@ -49,7 +49,27 @@ def test_a_change_in_the_sample_company_reaches_the_host_and_ctrl_c_stops_cleanl
         assert httpx2.get(link).status_code == 401
         running.send_signal(signal.SIGINT)
         assert running.wait(30) == 0
-        assert "Traceback" not in running.stderr.read()
+        said = running.stderr.read()
+        assert "Traceback" not in said
+        assert said.splitlines()[-1] == "stopped"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_demo_that_is_stopped_in_its_first_sync_ends_quietly(number: signal.Signals, tmp_path: Path) -> None:
+    # Nothing listens there, and the sync tries for a long time.
+    rally = {"RALLY_URL": "http://127.0.0.1:9", "RALLY_API_KEY": "sample-key", "XDG_STATE_HOME": str(tmp_path)}
+    with started("demo", "--port", "0", **rally) as running:
+        assert running.stderr is not None
+        line = ""
+        while "Trying again" not in line:
+            line = running.stderr.readline()
+            assert line
+        running.send_signal(number)
+        assert running.wait(30) == 0
+        said = running.stderr.read()
+        assert "Traceback" not in said
+        assert "CancelledError" not in said
+        assert said.splitlines()[-1] == "stopped"
 
 
 def write(path: Path, **properties: Any) -> str:

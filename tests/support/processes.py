@@ -89,14 +89,14 @@ def stopped_at_the_end(process: subprocess.Popen[str]) -> Iterator[subprocess.Po
 
 
 @contextmanager
-def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+def started(*arguments: str, **more: str) -> Iterator[subprocess.Popen[str]]:
     """The command line as a running process; it is gone at the end, whatever happened."""
     process = subprocess.Popen(
         [*COMMAND, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=environment(),
+        env=environment(**more),
         # A shell that starts the tests in the background lets its children ignore Ctrl-C.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no thread is running yet
     )

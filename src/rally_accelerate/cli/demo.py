@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +19,9 @@ from rally_accelerate.config.load import from_environment, state_folder
 from rally_accelerate.config.redact import Redactor
 from rally_accelerate.model.report import Outcome
 from rally_accelerate.observe import logs
+
+if TYPE_CHECKING:
+    from rally_accelerate.host.app import Host
 
 #: The sample company is small enough to be read in seconds and large enough to look alive.
 SAMPLE_ITEMS = 600
@@ -63,12 +66,13 @@ def demo(*, port: int, once: bool, every: timedelta | None) -> int:
     a real Rally instead.
     """
     logs.set_up("WARN", redactor=Redactor(from_environment().values()), stream=sys.stderr)
-    try:
-        with _rally() as rally:
-            return asyncio.run(_demo(rally, port=port, once=once, interval=every or rally.interval))
-    except KeyboardInterrupt:
+    code: int | None = None
+    # Raised only before it serves, and for the second time.
+    with suppress(KeyboardInterrupt), _rally() as rally:
+        code = asyncio.run(_demo(rally, port=port, once=once, interval=every or rally.interval))
+    if code is None:
         click.echo("stopped", err=True)
-        return 0
+    return code or 0
 
 
 @contextmanager
@@ -91,41 +95,53 @@ def _rally() -> Iterator[Rally]:
             yield Rally(properties, "sample-company", SAMPLE_INTERVAL, Path(folder) / "host.sqlite", simulator)
 
 
-async def _demo(rally: Rally, *, port: int, once: bool, interval: timedelta) -> int:
+async def _demo(rally: Rally, *, port: int, once: bool, interval: timedelta) -> int | None:
+    """The demo from its host's start to its end; how it went, or None when it was told to stop."""
     async with hosting(rally.database, address="127.0.0.1", port=port, interval=interval) as (host, url):
-        where = f"simulated Rally at {rally.properties['baseUrl']}" if rally.simulator else "Rally"
-        click.echo(f"source:  {where}")
-        click.echo(f"host:    {url}")
-        if host.first_password:
-            click.echo(f"sign in: admin / {host.first_password}   (shown only now)")
-        if host.first_access_key:
-            click.echo(f"key:     {host.first_access_key}   (for the GraphQL endpoint; shown only now)")
-        identity = await host.add_integration(
-            {"type": "ucv-ext-rally", "name": rally.name, "properties": dict(rally.properties)}
-        )
-        with progress(rally.name) as watch:
-            report = await host.run_now(identity, watch=watch)
-        show_report(report, name="first sync")
-        if (drawn := await host.draw(identity)) is not None:
-            click.echo(f"drawn:   the value stream {drawn}")
-        if once:
-            if rally.simulator:
-                rally.simulator.world.work(CHANGES_BETWEEN_RUNS)
-            following = await host.run_now(identity)
-            show_report(following, name="next cycle")
-            return max(_code(report.outcome), _code(following.outcome))
-        click.secho(f"\nopen {url}{await host.sign_in_link()}", bold=True)
-        click.echo("the link signs you in, once, within ten minutes")
-        every = f"every {interval.total_seconds():g} s" if interval < timedelta(minutes=1) else "every five minutes"
-        click.echo(f"it is synced {every}; Ctrl-C stops it")
-        host.start_schedule()
-        with stoppable() as stopped:
-            while not stopped.is_set():
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(stopped.wait(), SECONDS_BETWEEN_CHANGES)
-                if rally.simulator:
-                    rally.simulator.world.work(1)
-        return 0
+        work = asyncio.create_task(_worked(rally, host, url, once=once, interval=interval))
+        try:
+            with stoppable() as stopped:
+                asked = asyncio.create_task(stopped.wait())
+                await asyncio.wait({work, asked}, return_when=asyncio.FIRST_COMPLETED)
+                asked.cancel()
+            return work.result() if work.done() else None
+        finally:
+            # Whatever it was at, a first sync as well: the next one goes on where it ended.
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+
+
+async def _worked(rally: Rally, host: "Host", url: str, *, once: bool, interval: timedelta) -> int:
+    where = f"simulated Rally at {rally.properties['baseUrl']}" if rally.simulator else "Rally"
+    click.echo(f"source:  {where}")
+    click.echo(f"host:    {url}")
+    if host.first_password:
+        click.echo(f"sign in: admin / {host.first_password}   (shown only now)")
+    if host.first_access_key:
+        click.echo(f"key:     {host.first_access_key}   (for the GraphQL endpoint; shown only now)")
+    identity = await host.add_integration(
+        {"type": "ucv-ext-rally", "name": rally.name, "properties": dict(rally.properties)}
+    )
+    with progress(rally.name) as watch:
+        report = await host.run_now(identity, watch=watch)
+    show_report(report, name="first sync")
+    if (drawn := await host.draw(identity)) is not None:
+        click.echo(f"drawn:   the value stream {drawn}")
+    if once:
+        if rally.simulator:
+            rally.simulator.world.work(CHANGES_BETWEEN_RUNS)
+        following = await host.run_now(identity)
+        show_report(following, name="next cycle")
+        return max(_code(report.outcome), _code(following.outcome))
+    click.secho(f"\nopen {url}{await host.sign_in_link()}", bold=True)
+    click.echo("the link signs you in, once, within ten minutes")
+    every = f"every {interval.total_seconds():g} s" if interval < timedelta(minutes=1) else "every five minutes"
+    click.echo(f"it is synced {every}; Ctrl-C stops it")
+    host.start_schedule()
+    while True:
+        await asyncio.sleep(SECONDS_BETWEEN_CHANGES)
+        if rally.simulator:
+            rally.simulator.world.work(1)
 
 
 def _code(outcome: Outcome) -> int:
