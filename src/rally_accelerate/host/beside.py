@@ -1,7 +1,7 @@
 """The process beside the host, which takes large uploads: pages share no loop and no lock with them.
 
 It is started when it is first worth it, ends with the host, however that ends, and is started anew when it was ended.
-Whatever it does is one transaction, so whoever ends it loses nothing but its time.
+An upload is one transaction: whoever ends the process leaves nothing half.
 """
 
 import asyncio
@@ -9,8 +9,9 @@ import logging
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ PROGRAM = "rally_accelerate.host.uploader"
 
 #: How long it may take to begin: its imports take a second, and several on a busy machine.
 SECONDS_TO_BEGIN = 60.0
+
+#: How long after a start that failed the next one may begin: on a busy machine, each makes it busier.
+SECONDS_BETWEEN_STARTS = 60.0
 
 #: How long something that nobody waits for any more may go on: an upload takes less than a second.
 SECONDS_TO_END = 1.0
@@ -86,20 +90,66 @@ class _Child:
         self.pipe.close()
 
 
+class _Turn:
+    """The host's turn to write, for one upload.
+
+    It is kept until the upload is answered, a second try included: whether the first one was stored is not known then,
+    and what somebody else stores after it must not be overwritten by the second.
+    """
+
+    def __init__(self, turn: Callable[[], AbstractAsyncContextManager[Any]]) -> None:
+        self._take = turn
+        self._kept: AsyncExitStack | None = None
+
+    @property
+    def was_given(self) -> bool:
+        """Whether the process may have written."""
+        return self._kept is not None
+
+    async def give(self, child: _Child) -> None:
+        """Wait for the turn and let a process write.
+
+        Raises:
+            EOFError: The process has ended meanwhile, and wrote nothing.
+        """
+        if self._kept is None:
+            async with AsyncExitStack() as taken:
+                await taken.enter_async_context(self._take())
+                if child.has_ended:
+                    raise EOFError
+                self._kept = taken.pop_all()
+        await child.pipe.send(pipe.WRITE)
+
+    async def end(self) -> None:
+        """Let others write."""
+        if self._kept is not None:
+            await self._kept.aclose()
+
+
 class Beside:
     """The process beside a host.
 
     Args:
         database: The file that it writes to; the host has brought its tables up to date.
         turn: The host's own turn to write, held while the process writes: both wait for each other fairly.
+        clock: Seconds, by a clock that nobody sets.
     """
 
-    def __init__(self, database: Path, turn: Callable[[], AbstractAsyncContextManager[Any]]) -> None:
+    def __init__(
+        self,
+        database: Path,
+        turn: Callable[[], AbstractAsyncContextManager[Any]],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._database = database.absolute()
         self._turn = turn
+        self._clock = clock
         self._asking = asyncio.Lock()
         self._child: _Child | None = None
         self._first: asyncio.Task[bool] | None = None
+        #: When the last start began to be none.
+        self._failed = 0.0
         self._closed = False
 
     @property
@@ -108,8 +158,8 @@ class Beside:
         return None if self._child is None or self._child.has_ended else self._child.process.pid
 
     def start(self) -> None:
-        """Start it, unless it was started before; nobody waits for it."""
-        if self._first is None:
+        """Start it, unless it was started before, or could not be within the last minute; nobody waits for it."""
+        if not self._closed and (self._first is None or self._may_begin_anew(self._first)):
             self._first = asyncio.create_task(self._started())
 
     @property
@@ -120,8 +170,7 @@ class Beside:
     async def ready(self) -> bool:
         """Wait until it can be asked; whether it can."""
         self.start()
-        assert self._first is not None
-        return await asyncio.shield(self._first)
+        return not self._closed and self._first is not None and await asyncio.shield(self._first)
 
     async def ask(self, values: Mapping[str, Any], content: bytes) -> tuple[str, dict[str, Any], bytes]:
         """Ask something and wait for the answer; tried once again when the process ends meanwhile.
@@ -129,21 +178,23 @@ class Beside:
         Whoever stops waiting ends what goes on: when this has returned, nothing is written any more.
 
         Raises:
-            StoreError: There is no answer, and nothing was stored.
+            StoreError: There is no answer; it tells whether something may have been stored.
         """
+        # One at a time, second tries included: what came later is stored later.
         async with self._asking:
-            for _ in range(TRIES):
-                try:
-                    child = await self._running()
-                    return await self._exchanged(child, values, content)
-                except GONE:
-                    if self._closed:
-                        break
-                    log.warning("the process that takes large uploads ended in the middle of one; nothing is lost")
-        raise StoreError(
-            "the upload was not stored: the process that takes large ones was ended",
-            hint="Send it again; if that does not help, the machine may be short of memory: send fewer issues at once.",
-        )
+            turn = _Turn(self._turn)
+            try:
+                for _ in range(TRIES):
+                    if (child := await self._running()) is None:
+                        continue
+                    try:
+                        return await self._exchanged(child, values, content, turn)
+                    except GONE:
+                        if not self._closed:
+                            log.warning("the process that takes large uploads ended in the middle of one")
+            finally:
+                await turn.end()
+        raise _unanswered(turn)
 
     async def close(self) -> None:
         """End it for good."""
@@ -158,24 +209,36 @@ class Beside:
         try:
             self._child = await _Child.begun(self._database)
         except GONE as error:
-            reason = "it ended at once" if isinstance(error, EOFError) else str(error) or type(error).__name__
-            log.warning("large uploads hold pages up: the process that is to take them does not start: %s", reason)
+            self._failed = self._clock()
+            log.warning("large uploads hold pages up: the process that is to take them does not start: %s", _why(error))
             return False
         return True
 
-    async def _running(self) -> _Child:
+    def _may_begin_anew(self, first: asyncio.Task[bool]) -> bool:
+        return first.done() and not first.result() and self._clock() - self._failed >= SECONDS_BETWEEN_STARTS
+
+    async def _running(self) -> _Child | None:
+        """The process; None where there is none and none can be started."""
         if self._closed:
-            raise EOFError
+            return None
         if self._child is None or self._child.has_ended:
             if self._child is not None:
                 self._child.end()
-            self._child = await _Child.begun(self._database)
+            try:
+                child = await _Child.begun(self._database)
+            except GONE as error:
+                log.warning("the process that takes large uploads ended, and does not start anew: %s", _why(error))
+                return None
+            if self._closed:
+                child.end()
+                return None
+            self._child = child
         return self._child
 
     async def _exchanged(
-        self, child: _Child, values: Mapping[str, Any], content: bytes
+        self, child: _Child, values: Mapping[str, Any], content: bytes, turn: _Turn
     ) -> tuple[str, dict[str, Any], bytes]:
-        task = asyncio.create_task(self._talked(child, values, content))
+        task = asyncio.create_task(_talked(child, values, content, turn))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -188,14 +251,34 @@ class Beside:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
 
-    async def _talked(
-        self, child: _Child, values: Mapping[str, Any], content: bytes
-    ) -> tuple[str, dict[str, Any], bytes]:
-        await child.pipe.send(pipe.QUESTION, values, content)
-        while True:
-            told = await child.pipe.receive()
-            if told[0] != pipe.TURN:
+
+async def _talked(
+    child: _Child, values: Mapping[str, Any], content: bytes, turn: _Turn
+) -> tuple[str, dict[str, Any], bytes]:
+    await child.pipe.send(pipe.QUESTION, values, content)
+    while True:
+        told = await child.pipe.receive()
+        match told[0]:
+            case pipe.TURN:
+                await turn.give(child)
+            case pipe.WRITTEN:
+                # The answer follows at once.
+                continue
+            case _:
                 return told
-            async with self._turn():
-                await child.pipe.send(pipe.WRITE)
-                await child.pipe.receive()
+
+
+def _why(error: Exception) -> str:
+    return "it ended at once" if isinstance(error, EOFError) else str(error) or type(error).__name__
+
+
+def _unanswered(turn: _Turn) -> StoreError:
+    short = "if that does not help, the machine may be short of memory: send fewer issues at once."
+    if turn.was_given:
+        return StoreError(
+            "it is not known whether the upload was stored: the process that takes large ones ended before it said so",
+            hint=f"Send it again, nothing is stored twice; {short}",
+        )
+    return StoreError(
+        "the upload was not stored: the process that takes large ones was ended", hint=f"Send it again; {short}"
+    )

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ import orjson
 import pytest
 
 from rally_accelerate.host import beside as beside_module
+from rally_accelerate.host import pipe
 from rally_accelerate.host.access import Role
 from rally_accelerate.host.graphql import large
 from rally_accelerate.host.store.issues import Issues
@@ -248,9 +249,8 @@ class Interrupted:
     def __init__(self, asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
         self.asked = asked
         self.taken = 0
-        #: What happens at a turn, by its number, before and after it.
+        #: What happens before a turn, by its number.
         self.before: dict[int, Callable[[], Any]] = {}
-        self.after: dict[int, Callable[[], Any]] = {}
         monkeypatch.setattr(asked.host.beside, "_turn", self.turn)
 
     @asynccontextmanager
@@ -261,14 +261,41 @@ class Interrupted:
             await waiting
         async with self.asked.host.stores.database.turn():
             yield
-        if number in self.after:
-            self.after[number]()
 
     def kill(self) -> None:
         """As the system does that is short of memory."""
         number = self.asked.host.beside.process_id
         assert number is not None
         os.kill(number, signal.SIGKILL)
+        # Gone, and not only about to go: what comes next is the same each time.
+        child = self.asked.host.beside._child
+        assert child is not None
+        child.process.wait()
+
+    def lose_answers(self, monkeypatch: pytest.MonkeyPatch, *, times: int) -> None:
+        """Kill the process each time when it has just written, before it can answer."""
+        received, lost = pipe.Pipe.receive, 0
+
+        async def receive(end: pipe.Pipe) -> tuple[str, dict[str, Any], bytes]:
+            nonlocal lost
+            told = await received(end)
+            if told[0] == pipe.WRITTEN and lost < times:
+                lost += 1
+                self.kill()
+                raise EOFError
+            return told
+
+        monkeypatch.setattr(pipe.Pipe, "receive", receive)
+
+    def before_the_next_process(self, monkeypatch: pytest.MonkeyPatch, what: Callable[[], Awaitable[Any]]) -> None:
+        """Have something happen after the end of one process, before another begins."""
+        begun = beside_module._Child.begun
+
+        async def later(database: Path) -> Any:
+            await what()
+            return await begun(database)
+
+        monkeypatch.setattr(beside_module._Child, "begun", later)
 
 
 @pytest.fixture
@@ -278,7 +305,7 @@ def interrupted(ready: Asked, monkeypatch: pytest.MonkeyPatch) -> Interrupted:
 
 @pytest.mark.parametrize("moment", ["idle", "before it writes", "after it has written"])
 async def test_a_process_that_is_killed_is_replaced_and_the_upload_succeeds(
-    ready: Asked, interrupted: Interrupted, moment: str
+    ready: Asked, interrupted: Interrupted, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     match moment:
         case "idle":
@@ -286,13 +313,11 @@ async def test_a_process_that_is_killed_is_replaced_and_the_upload_succeeds(
         case "before it writes":
             interrupted.before[1] = interrupted.kill
         case _:
-            interrupted.after[1] = interrupted.kill
+            interrupted.lose_answers(monkeypatch, times=1)
     first = ready.host.beside.process_id
     answer = await sent(ready, {"query": UPLOAD, "variables": {"data": upload(*many())}})
     assert answer.json() == {"data": {"uploadIssueData": {"result": True}}}
-    if moment != "after it has written":
-        # Then its answer may have been under way already.
-        assert ready.host.beside.process_id not in {None, first}
+    assert ready.host.beside.process_id not in {None, first}
     found = stored(path_of(ready))
     assert len(found["issues"]) == 30
     assert len(found["history"]) == 120
@@ -323,8 +348,59 @@ async def test_one_that_is_killed_twice_tells_that_nothing_was_stored_and_the_ne
     assert len(stored(path_of(ready))["issues"]) == 30
 
 
+async def test_one_that_is_killed_twice_after_it_has_written_does_not_tell_that_nothing_was_stored(
+    ready: Asked, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    interrupted.lose_answers(monkeypatch, times=2)
+    content = {"query": UPLOAD, "variables": {"data": upload(*many())}}
+    answer = await sent(ready, content)
+    assert answer.status_code == 503
+    assert "it is not known whether the upload was stored" in answer.json()["errors"][0]["message"]
+    assert "nothing is lost" not in caplog.text
+    assert len(stored(path_of(ready))["issues"]) == 30
+    # The hint says to send it again.
+    assert (await sent(ready, content)).status_code == 200
+    assert len(stored(path_of(ready))["issues"]) == 30
+
+
+async def test_a_second_try_overwrites_nothing_that_was_uploaded_after_the_first(
+    ready: Asked, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newer: list[asyncio.Task[httpx2.Response]] = []
+
+    async def uploaded() -> None:
+        # A small one, which the host itself takes.
+        small = {"query": UPLOAD, "variables": {"data": upload(item(0, status="Accepted"))}}
+        newer.append(asyncio.create_task(sent(ready, small)))
+        turns = ready.host.stores.database.turn()
+        assert isinstance(turns, asyncio.Lock)
+        while not newer[0].done() and not turns._waiters:  # noqa: ASYNC110 - a lock tells nobody who waits for it
+            await asyncio.sleep(0)
+
+    interrupted.lose_answers(monkeypatch, times=1)
+    interrupted.before_the_next_process(monkeypatch, uploaded)
+    older = await sent(ready, {"query": UPLOAD, "variables": {"data": upload(*many())}})
+    assert len(stored(path_of(ready))["issues"]) == 30
+    assert [older.status_code, (await newer[0]).status_code] == [200, 200]
+    found = await ready.host.stores.issues.one("a" * 24, "0")
+    assert found is not None
+    assert found.content["status"] == "Accepted"
+
+
+async def test_a_process_that_does_not_start_anew_is_not_told_as_ended_in_the_middle(
+    ready: Asked, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    interrupted.kill()
+    monkeypatch.setattr(beside_module, "PROGRAM", "rally_accelerate.nothing")
+    answer = await sent(ready, {"query": UPLOAD, "variables": {"data": upload(*many())}})
+    assert answer.status_code == 503
+    assert "the upload was not stored" in answer.json()["errors"][0]["message"]
+    assert "does not start anew: it ended at once" in caplog.text
+    assert "in the middle" not in caplog.text
+
+
 async def test_a_process_that_is_killed_in_the_middle_of_writing_leaves_nothing_half(
-    ready: Asked, interrupted: Interrupted
+    ready: Asked, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = {"query": UPLOAD, "variables": {"data": upload(*many())}}
     assert (await sent(ready, content)).status_code == 200
@@ -344,7 +420,7 @@ async def test_a_process_that_is_killed_in_the_middle_of_writing_leaves_nothing_
         )
     connection.close()
     interrupted.before[2] = held.set
-    interrupted.before[3] = lambda: again.set() or go_on.wait()  # type: ignore[func-returns-value]
+    interrupted.before_the_next_process(monkeypatch, lambda: again.set() or go_on.wait())  # type: ignore[func-returns-value]
     changed = {"query": UPLOAD, "variables": {"data": upload(*many(status="Accepted"), *many(30))}}
     sending = asyncio.create_task(sent(ready, changed))
     await held.wait()
@@ -419,13 +495,3 @@ async def test_a_host_ends_whatever_the_process_is_at(tmp_path: Path, monkeypatc
     await asyncio.gather(sending, return_exceptions=True)
     with pytest.raises(ProcessLookupError):
         os.kill(number, 0)
-
-
-async def test_where_it_cannot_start_the_host_takes_large_uploads_itself(
-    asked: Asked, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(beside_module, "PROGRAM", "rally_accelerate.nothing")
-    assert not await asked.host.beside.ready()
-    assert "large uploads hold pages up" in caplog.text
-    assert (await sent(asked, {"query": UPLOAD, "variables": {"data": upload(*many())}})).status_code == 200
-    assert len(stored(path_of(asked))["issues"]) == 30
