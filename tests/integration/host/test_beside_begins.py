@@ -78,8 +78,10 @@ async def test_once_closed_it_never_begins(beside: Beside, clock: Clock, monkeyp
         busy.setattr(beside_module, "PROGRAM", NOTHING)
         assert not await beside.ready()
     await beside.close()
+    failed = beside._first
     clock.now += SECONDS_BETWEEN_STARTS
     assert not await beside.ready()
+    assert beside._first is failed
     assert beside.process_id is None
 
 
