@@ -274,15 +274,17 @@ class Interrupted:
 
     def lose_answers(self, monkeypatch: pytest.MonkeyPatch, *, times: int) -> None:
         """Kill the process each time when it has just written, before it can answer."""
-        received, lost = pipe.Pipe.receive, 0
+        received, lost, is_lost = pipe.Pipe.receive, 0, False
 
         async def receive(end: pipe.Pipe) -> tuple[str, dict[str, Any], bytes]:
-            nonlocal lost
+            nonlocal lost, is_lost
+            if is_lost:
+                is_lost = False
+                raise EOFError
             told = await received(end)
             if told[0] == pipe.WRITTEN and lost < times:
-                lost += 1
+                lost, is_lost = lost + 1, True
                 self.kill()
-                raise EOFError
             return told
 
         monkeypatch.setattr(pipe.Pipe, "receive", receive)
