@@ -2,10 +2,12 @@
 
 import json
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import pytest
@@ -59,13 +61,24 @@ def test_a_demo_that_is_stopped_in_its_first_sync_ends_quietly(number: signal.Si
     # Nothing listens there, and the sync tries for a long time.
     rally = {"RALLY_URL": "http://127.0.0.1:9", "RALLY_API_KEY": "sample-key", "XDG_STATE_HOME": str(tmp_path)}
     with started("demo", "--port", "0", **rally) as running:
+        assert running.stdout is not None
         assert running.stderr is not None
         line = ""
+        while not line.startswith("host:"):
+            line = running.stdout.readline()
+            assert line
+        host = urlsplit(line.split()[1])
         while "Trying again" not in line:
             line = running.stderr.readline()
             assert line
-        running.send_signal(number)
-        assert running.wait(30) == 0
+        with socket.create_connection((host.hostname, host.port), timeout=30) as half:
+            half.sendall(b"POST /sign-in HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\nname=a")
+            # Also answers whoever asks meanwhile, so that the half request has come.
+            assert httpx2.get(f"{host.geturl()}/health").status_code
+            running.send_signal(number)
+            assert running.wait(30) == 0
+            # Whoever was in the middle of something is told.
+            assert half.recv(1000).startswith(b"HTTP/1.1 503")
         said = running.stderr.read()
         assert "Traceback" not in said
         assert "CancelledError" not in said
