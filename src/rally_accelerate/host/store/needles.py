@@ -2,16 +2,10 @@
 
 import re
 import sys
+from functools import cache
 
 #: Written in JSON as they are. Numbers have no letter but the e, and may be written otherwise than they are read.
 _PLAIN = re.compile(r"[a-z0-9 _-]*[a-df-z][a-z0-9 _-]*")
-
-#: Other characters that fold to something with a letter of ASCII in it, such as the long s and ligatures.
-_FOLDING = tuple(
-    chr(code).encode()
-    for code in range(0x80, sys.maxunicode + 1)
-    if not 0xD800 <= code <= 0xDFFF and any(each.isascii() for each in chr(code).casefold())  # noqa: PLR2004 - Unicode
-)
 
 _ASCII = bytes(range(0x80))
 
@@ -31,4 +25,15 @@ def cannot_hold(content: bytes, sought: bytes) -> bool:
     if content.isascii():
         return True
     others = content.translate(None, _ASCII)
-    return not any(each in others for each in _FOLDING)
+    return not any(each in others for each in _folding())
+
+
+# When it is first asked for: looking at every character takes a third of a second.
+@cache
+def _folding() -> tuple[bytes, ...]:
+    """Other characters that fold to something with a letter of ASCII in it, such as the long s and ligatures."""
+    return tuple(
+        chr(code).encode()
+        for code in range(0x80, sys.maxunicode + 1)
+        if not 0xD800 <= code <= 0xDFFF and any(each.isascii() for each in chr(code).casefold())  # noqa: PLR2004 - Unicode
+    )
