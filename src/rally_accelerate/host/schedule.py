@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from rally_accelerate.config.redact import Redactor, redacting
 from rally_accelerate.errors import RallyAccelerateError
 from rally_accelerate.host.runs import Runs
+from rally_accelerate.host.store import removals
 from rally_accelerate.host.store.vault import secret_values
 from rally_accelerate.host.stores import Stores
 from rally_accelerate.model.report import SyncReport
@@ -21,6 +22,9 @@ log = logging.getLogger(__name__)
 
 #: How often the list of integrations is looked at.
 LOOK_SECONDS = 1.0
+
+#: How often removals of issues that failed part way are gone on with.
+RETRY_SECONDS = 60.0
 
 #: So many runs the schedule has going at once: fifty that are due together, as after a start, would take the memory of
 #: fifty and all end late. What people ask for begins at once.
@@ -45,17 +49,20 @@ class Schedule:
         #: Runs that somebody waits for; they take turns with those of the schedule.
         self._awaited: dict[str, set[asyncio.Task[SyncReport]]] = defaultdict(set)
         self._loop: asyncio.Task[None] | None = None
+        self._retrying: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin; the first runs are due at once, unless an integration has just been run."""
         if self._loop is None:
             self._loop = asyncio.create_task(self._forever())
+            self._retrying = asyncio.create_task(self._finish_removals())
 
     async def close(self) -> None:
         """Stop the schedule and every run; each leaves a state from which the next one goes on."""
-        if self._loop is not None:
-            self._loop.cancel()
-            await asyncio.gather(self._loop, return_exceptions=True)
+        own = [task for task in (self._loop, self._retrying) if task is not None]
+        for task in own:
+            task.cancel()
+        await asyncio.gather(*own, return_exceptions=True)
         await asyncio.gather(*(self.stop(integration_id) for integration_id in {*self._tasks, *self._awaited}))
 
     def running(self, integration_id: str) -> bool:
@@ -115,10 +122,23 @@ class Schedule:
             except Exception as error:
                 # A look that fails (a full disk, a lost key file) must not be the last one; told once, not each second.
                 if str(error) != said:
-                    known = isinstance(error, RallyAccelerateError)
-                    log.error("the schedule cannot see what is due: %s", error, exc_info=None if known else error)  # noqa: TRY400 - what is known needs no traceback
+                    log.error("the schedule cannot see what is due: %s", error, exc_info=_fault(error))  # noqa: TRY400 - what is known needs no traceback
                 said = str(error)
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def _finish_removals(self) -> None:
+        """Go on with removals that a full disk or another program's lock has ended part way."""
+        said = ""
+        while True:
+            await asyncio.sleep(RETRY_SECONDS)
+            try:
+                for tracker_id in await removals.unfinished(self._stores.database):
+                    await removals.finish(self._stores.database, tracker_id)
+                said = ""
+            except Exception as error:
+                if str(error) != said:
+                    log.error("issues that are to be removed are still there: %s", error, exc_info=_fault(error))  # noqa: TRY400 - what is known needs no traceback
+                said = str(error)
 
     async def _look(self) -> None:
         enabled = [each.id for each in await self._stores.integrations.all() if not each.disabled]
@@ -146,3 +166,8 @@ class Schedule:
             with redacting(Redactor(secrets)):
                 log.exception("a run failed by a fault of the program itself")
         return None
+
+
+def _fault(error: Exception) -> Exception | None:
+    """An error whose traceback is of use: that of what is known is none."""
+    return None if isinstance(error, RallyAccelerateError) else error

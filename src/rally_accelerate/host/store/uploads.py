@@ -112,18 +112,19 @@ def write(connection: sa.Connection, tracker_id: str, upload: Sequence[Prepared]
     _apply(connection, changes)
 
 
-def remove(connection: sa.Connection, tracker_id: str, *, most: int) -> bool:
-    """Remove issues of a tracker, at most so many; whether there may be more."""
+def remove(connection: sa.Connection, tracker_id: str, *, until: int, most: int) -> bool:
+    """Remove issues of a tracker that were written until a mark, at most so many; whether there may be more."""
     raise_mark(connection)
     raise_mark(connection, REMOVALS)
-    others = sa.select(issues.c.number).where(issues.c.tracker_id != tracker_id).limit(1)
-    if connection.execute(others).first() is None:
-        # Nobody else has any: whole tables are emptied at once.
+    others = issues.c.tracker_id != tracker_id, issues.c.mark > until
+    if all(connection.execute(sa.select(issues.c.number).where(each).limit(1)).first() is None for each in others):
+        # There are no others, neither somebody else's nor newer ones: whole tables are emptied at once.
         for table in (issues, issue_contents, issue_history, facts, long_texts):
             connection.execute(sa.delete(table))
         sqlite.drop_all_words(connection)
         return False
-    query = sa.select(issues.c.number, issue_contents.c.content).where(issues.c.tracker_id == tracker_id)
+    its = issues.c.tracker_id == tracker_id, issues.c.mark <= until
+    query = sa.select(issues.c.number, issue_contents.c.content).where(*its)
     query = query.join(issue_contents, issue_contents.c.number == issues.c.number).limit(most)
     found = connection.execute(query).all()
     numbers = [(row.number,) for row in found]

@@ -1,0 +1,99 @@
+"""Removals of issues that fail part way, as on a full disk: they come to their end, and take nothing that came later."""
+
+import asyncio
+import sqlite3
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from rally_accelerate.errors import StoreError
+from rally_accelerate.host import schedule as schedule_module
+from rally_accelerate.host.access import HOST
+from rally_accelerate.host.app import Host
+from rally_accelerate.host.store import removals
+from rally_accelerate.host.store.uploads import remove
+from support.issues import item
+
+TRACKER = "tracker"
+
+
+async def take(host: Host, *numbers: int, tracker: str = TRACKER) -> None:
+    items = [item(number, name="a zebra") for number in numbers]
+    await host.stores.issues.take(source="R", tracker_id=tracker, tenant_id="t", items=items)
+
+
+async def failing(host: Host, monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
+    """Remove the tracker's issues, four at a time, with a disk that is full after so many parts."""
+    done: list[int] = []
+
+    def full(*given: Any, **named: Any) -> bool:
+        if len(done) == after:
+            raise sa.exc.OperationalError("", {}, sqlite3.OperationalError("database or disk is full"))
+        done.append(1)
+        return remove(*given, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(removals, "REMOVED_AT_ONCE", 4)
+        patch.setattr(removals, "remove", full)
+        with pytest.raises(StoreError, match="disk is full"):
+            await host.administration.remove_issues(HOST, TRACKER)
+
+
+@pytest.mark.parametrize("others", [{}, {"other": 3}], ids=["alone", "beside others"])
+@pytest.mark.parametrize("after", [0, 1])
+async def test_what_is_uploaded_after_a_removal_that_failed_outlives_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: dict[str, int], after: int
+) -> None:
+    path = tmp_path / "x.sqlite"
+    async with Host.open(path) as host:
+        await take(host, *range(7))
+        for other, count in others.items():
+            await take(host, *range(count), tracker=other)
+        # Alone, everything goes at once, and nothing is left that a second part could fail at.
+        await failing(host, monkeypatch, after=after if others else 0)
+        # Of those that are to go, one comes again, unchanged; another is new.
+        await take(host, 6, 7)
+    async with Host.open(path) as host:
+        assert await host.stores.issues.counts() == {TRACKER: 2, **others}
+        assert await host.stores.issues.one(TRACKER, item(6)["_id"]) is not None
+        assert await removals.unfinished(host.stores.database) == []
+
+
+async def test_a_removal_asked_for_again_takes_what_came_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Host.open(tmp_path / "x.sqlite") as host:
+        await take(host, *range(7))
+        await failing(host, monkeypatch, after=0)
+        await take(host, *range(9))
+        await host.administration.remove_issues(HOST, TRACKER)
+        assert await host.stores.issues.counts() == {}
+
+
+async def test_a_removal_that_failed_is_gone_on_with_while_the_host_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(schedule_module, "RETRY_SECONDS", 0.01)
+    async with Host.open(tmp_path / "x.sqlite", interval=timedelta(hours=1)) as host:
+        await take(host, *range(7))
+        await take(host, 1, tracker="other")
+        await failing(host, monkeypatch, after=1)
+        assert (await host.stores.issues.counts())[TRACKER] == 3
+        failed: list[int] = []
+
+        def full(*given: Any, **named: Any) -> bool:
+            if len(failed) < 3:
+                failed.append(1)
+                raise sa.exc.OperationalError("", {}, sqlite3.OperationalError("database or disk is full"))
+            return remove(*given, **named)
+
+        monkeypatch.setattr(removals, "remove", full)
+        host.start_schedule()
+        while await removals.unfinished(host.stores.database):  # noqa: ASYNC110 - nothing in the product needs an event for it
+            await asyncio.sleep(0.01)
+        assert await host.stores.issues.counts() == {"other": 1}
+    # Three times, said once.
+    assert caplog.text.count("are still there: the database cannot be written") == 1
