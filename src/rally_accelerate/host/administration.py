@@ -178,12 +178,14 @@ class Administration:
         await self._note(actor, "ran", its_id, known.name)
 
     async def stop(self, actor: Actor, its_id: str) -> None:
-        """Stop the run that goes on; the next one goes on where it ended.
+        """Stop the run that goes on; the next one, when the interval has passed, goes on where it ended.
 
         Raises:
             NotFound: There is no such integration.
         """
         known = await self.known(its_id)
+        # A run longer than the interval is overdue already: the schedule would start the next one in its place.
+        self._schedule.put_off(its_id)
         await self._schedule.stop(its_id)
         await self._note(actor, "stopped", its_id, known.name)
 

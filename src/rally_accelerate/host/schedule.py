@@ -81,16 +81,20 @@ class Schedule:
         task = self._tasks.get(integration_id)
         if task is None or task.done():
             self._began[integration_id] = time.monotonic()
-            self._due[integration_id] = time.monotonic() + self.interval.total_seconds()
+            self.put_off(integration_id)
             self._tasks[integration_id] = asyncio.create_task(self._run(integration_id))
 
     def make_due(self, integration_id: str) -> None:
         """Have the schedule start a run when it looks next."""
         self._due.pop(integration_id, None)
 
+    def put_off(self, integration_id: str) -> None:
+        """Have the schedule start no run before the time from one to the next has passed once more."""
+        self._due[integration_id] = time.monotonic() + self.interval.total_seconds()
+
     async def run_now(self, integration_id: str, *, watch: Watch | None = None) -> SyncReport:
         """Run an integration and wait for its report."""
-        self._due[integration_id] = time.monotonic() + self.interval.total_seconds()
+        self.put_off(integration_id)
         task = asyncio.create_task(self._runs.run(integration_id, watch=watch))
         self._awaited[integration_id].add(task)
         try:

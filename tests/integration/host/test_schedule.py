@@ -161,3 +161,20 @@ async def test_many_that_are_due_at_once_take_turns_and_long_ones_hold_up_nobody
     monkeypatch.setattr(schedule_module, "MOST_AT_ONCE", 3)
     await schedule._look()
     assert set(schedule._tasks) - going == set(left[:3])
+
+
+async def test_what_somebody_stops_stays_stopped_for_an_interval(asked: Asked) -> None:
+    host = asked.host
+    schedule = host.schedule
+    its_id = await host.add_integration({"name": "sample", "properties": NEVER})
+    await schedule._look()
+    await begun(host, its_id)
+    # It takes longer than the time from one run to the next.
+    schedule._due[its_id] = time.monotonic() - 1
+    await host.administration.stop(HOST, its_id)
+    await schedule._look()
+    assert its_id not in schedule._tasks
+    # Not for ever.
+    schedule._due[its_id] -= schedule.interval.total_seconds()
+    await schedule._look()
+    await begun(host, its_id)
