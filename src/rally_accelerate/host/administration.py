@@ -195,13 +195,11 @@ class Administration:
         Raises:
             NotFound: There is no such integration.
         """
-        known = await self.known(its_id)
-        await self._schedule.stop(its_id)
-        await self._stores.integrations.rewrite(
+        _, known = await self._stores.integrations.rewrite(
             its_id, lambda now: {"event_states": with_resync(now.event_states, since)}
         )
+        await self._run_anew(its_id)
         await self._note(actor, "resynced", its_id, known.name, {"since": since.isoformat() if since else "full"})
-        self._schedule.run_soon(its_id)
 
     async def approve_removals(self, actor: Actor, its_id: str) -> None:
         """Have the next run mark as gone what the last one withheld.
@@ -211,10 +209,9 @@ class Administration:
             ConfigError: It is disabled.
         """
         known = await self._enabled(its_id)
-        await self._schedule.stop(its_id)
         await self._stores.integrations.rewrite(its_id, lambda now: {"event_states": with_approval(now.event_states)})
+        await self._run_anew(its_id)
         await self._note(actor, "approved removals", its_id, known.name)
-        self._schedule.run_soon(its_id)
 
     async def known(self, its_id: str) -> StoredIntegration:
         """One integration.
@@ -232,6 +229,11 @@ class Administration:
         if known.disabled:
             raise ConfigError(f"{known.name} is disabled, so it does not run", hint="Enable it first.")
         return known
+
+    async def _run_anew(self, its_id: str) -> None:
+        """Have a run begin with what was just written, in place of one that goes on without it."""
+        await self._schedule.stop(its_id)
+        self._schedule.run_soon(its_id)
 
     async def _note(
         self, actor: Actor, action: str, its_id: str, name: str, detail: Mapping[str, Any] | None = None

@@ -4,6 +4,7 @@ import asyncio
 import io
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from rally_accelerate.host.access import HOST
 from rally_accelerate.host.app import Host
 from rally_accelerate.host.runs import Runs
 from rally_accelerate.host.schedule import MOST_AT_ONCE
+from rally_accelerate.host.wishes import Wishes
+from rally_accelerate.model.progress import Window
 from rally_accelerate.observe.logs import set_up
 from support.asked import Asked
 
@@ -178,3 +181,41 @@ async def test_what_somebody_stops_stays_stopped_for_an_interval(asked: Asked) -
     schedule._due[its_id] -= schedule.interval.total_seconds()
     await schedule._look()
     await begun(host, its_id)
+
+
+@pytest.mark.parametrize(
+    ("wish", "wished"),
+    [
+        (lambda host, its_id: host.administration.resync(HOST, its_id), Wishes(again=Window(None))),
+        (lambda host, its_id: host.administration.approve_removals(HOST, its_id), Wishes(approve_removal=True)),
+    ],
+    ids=["resync", "approval"],
+)
+async def test_a_wish_is_known_to_the_run_that_takes_the_place_of_another(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch, wish: Callable[[Host, str], Awaitable[None]], wished: Wishes
+) -> None:
+    host = asked.host
+    schedule, sync, rewrite = host.schedule, Runs._sync, host.stores.integrations.rewrite
+    seen: list[Wishes] = []
+
+    async def watched(runs: Runs, integration: Any, running: Any, wishes: Wishes, watch: Any) -> Any:
+        seen.append(wishes)
+        return await sync(runs, integration, running, wishes, watch)
+
+    async def waits_its_turn(*given: Any) -> Any:
+        # Somebody else writes, and meanwhile the schedule sees what is overdue.
+        schedule._due[its_id] = time.monotonic() - 1
+        await schedule._look()
+        await begun(host, its_id)
+        return await rewrite(*given)
+
+    monkeypatch.setattr(Runs, "_sync", watched)
+    its_id = await host.add_integration({"name": "sample", "properties": NEVER})
+    await schedule._look()
+    await begun(host, its_id)
+    monkeypatch.setattr(host.stores.integrations, "rewrite", waits_its_turn)
+    await wish(host, its_id)
+    await begun(host, its_id)
+    while len(seen) < 2:  # noqa: ASYNC110 - nothing in the product needs an event for it
+        await asyncio.sleep(0.01)
+    assert seen == [Wishes(), wished]
