@@ -6,7 +6,7 @@ from typing import Any
 
 from rally_accelerate.config.form import as_typed
 from rally_accelerate.config.model import Integration
-from rally_accelerate.errors import ConfigError, NotFound, Problem
+from rally_accelerate.errors import ConfigError, NotFound
 from rally_accelerate.host.access import Actor
 from rally_accelerate.host.schedule import Schedule
 from rally_accelerate.host.store import removals
@@ -59,11 +59,6 @@ class Administration:
             ConfigError: The name is taken.
         """
         known = await self.known(its_id)
-        name, tenant = changes.get("name", known.name), changes.get("tenant_id", known.tenant_id)
-        other = await self._stores.integrations.by_name(name, tenant)
-        if other is not None and other.id != its_id:
-            text = f"an integration named {name!r} exists already"
-            raise ConfigError(text, problems=[Problem("name", "is taken")])
         found = await self._stores.integrations.change(its_id, changes)
         await self.settle(actor, "edited", its_id, name=found.name, settings=changed_names(known, found))
         return found

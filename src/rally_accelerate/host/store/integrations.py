@@ -1,11 +1,13 @@
 """Integrations: added, found, changed, removed."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rally_accelerate.errors import ConfigError, NotFound, Problem
@@ -72,16 +74,17 @@ class Integrations:
         Raises:
             ConfigError: The name is taken.
         """
-        if await self.by_name(raw["name"], raw["tenant_id"]):
-            text = f"an integration named {raw['name']!r} exists already"
-            raise ConfigError(text, problems=[Problem("name", "is taken")])
         its_id = new_id()
         async with self._database.writing() as connection:
             await self.insert(connection, its_id, raw)
         return its_id
 
     async def insert(self, connection: AsyncConnection, its_id: str, raw: Mapping[str, Any]) -> None:
-        """Add an integration within a transaction that changes more than it."""
+        """Add an integration within a transaction that changes more than it.
+
+        Raises:
+            ConfigError: The name is taken.
+        """
         values = {
             "id": its_id,
             "tenant_id": raw["tenant_id"],
@@ -95,14 +98,20 @@ class Integrations:
             "event_states": raw.get("eventStates") or {},
             "created": ms(datetime.now(UTC)),
         }
-        await connection.execute(sa.insert(integrations).values(values))
+        with _named(raw["name"]):
+            await connection.execute(sa.insert(integrations).values(values))
 
     async def update(self, connection: AsyncConnection, its_id: str, changes: Mapping[str, Any]) -> bool:
-        """Change columns within a transaction that changes more; properties are in clear. Whether it is there."""
+        """Change columns within a transaction that changes more; properties are in clear. Whether it is there.
+
+        Raises:
+            ConfigError: The name is taken.
+        """
         values = dict(changes)
         if "properties" in values:
             values["properties"] = self._vault.sealed(values["properties"])
-        done = await connection.execute(sa.update(integrations).where(integrations.c.id == its_id).values(values))
+        with _named(changes.get("name")):
+            done = await connection.execute(sa.update(integrations).where(integrations.c.id == its_id).values(values))
         return bool(done.rowcount)
 
     async def change(self, its_id: str, changes: Mapping[str, Any]) -> StoredIntegration:
@@ -110,6 +119,7 @@ class Integrations:
 
         Raises:
             NotFound: There is no such integration.
+            ConfigError: The name is taken.
         """
         return (await self.rewrite(its_id, lambda known: _unmasked(known, changes)))[1]
 
@@ -127,6 +137,7 @@ class Integrations:
 
         Raises:
             NotFound: There is no such integration.
+            ConfigError: The name is taken.
         """
         query = sa.select(integrations).where(integrations.c.id == its_id)
         async with self._database.writing() as connection:
@@ -171,6 +182,16 @@ class Integrations:
             event_states=row.event_states or {},
             created=instant(row.created),
         )
+
+
+@contextmanager
+def _named(name: str | None) -> Iterator[None]:
+    """Tell that a name is taken as it is written: looked up before, two at once would both find it free."""
+    try:
+        yield
+    except IntegrityError:
+        text = f"an integration named {name!r} exists already" if name else "an integration of this name exists already"
+        raise ConfigError(text, problems=[Problem("name", "is taken")]) from None
 
 
 def _unmasked(known: StoredIntegration, changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rally_accelerate.config.model import DEFAULT_TENANT
@@ -184,7 +183,8 @@ class Importing:
             added[write.name] = new_id()
             try:
                 await self._stores.integrations.insert(connection, added[write.name], write.values)
-            except IntegrityError:
+            except ConfigError:
+                # Made from what was there, like a version: imported once more, it changes that integration.
                 raise Outdated(f"an integration {write.name!r} was added meanwhile") from None
         return _with_ids(plan.document, added), added
 
