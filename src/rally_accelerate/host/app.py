@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Collection, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -99,17 +99,19 @@ class Host:
             garbage.look_seldom()
             # The first page that counts issues need not wait for it, or less.
             warming = asyncio.create_task(stores.search.warm())
-            try:
-                yield host
-            finally:
-                warming.cancel()
-                await asyncio.gather(warming, return_exceptions=True)
-                await host.trials.close()
-                await host.schedule.close()
+            # Closed one after the other, the last named first, each also where one before it fails.
+            async with AsyncExitStack() as closing:
+                closing.push_async_callback(host.beside.close)
+                closing.push_async_callback(host.boards.close)
                 # Long searches first: boards may wait for them.
-                await stores.search.close()
-                await host.boards.close()
-                await host.beside.close()
+                closing.push_async_callback(stores.search.close)
+                closing.push_async_callback(host.schedule.close)
+                closing.push_async_callback(host.trials.close)
+                try:
+                    yield host
+                finally:
+                    warming.cancel()
+                    await asyncio.gather(warming, return_exceptions=True)
 
     def app(self, *, names: Collection[str] | None = LOCAL_NAMES, secure_names: Collection[str] = ()) -> Starlette:
         """The web application.

@@ -4,9 +4,10 @@ import asyncio
 import logging.config
 import re
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,16 +17,24 @@ from uvicorn.config import LOGGING_CONFIG
 
 from rally_accelerate.errors import Outdated, StoreError
 from rally_accelerate.host import schedule as schedule_module
+from rally_accelerate.host.app import Host
+from rally_accelerate.host.beside import Beside
 from rally_accelerate.host.signin import Caller, Refused
 from rally_accelerate.host.store.database import Database
 from rally_accelerate.host.store.issues import Issues
+from rally_accelerate.host.store.search import Search
 from rally_accelerate.host.store.sessions import Sessions
+from rally_accelerate.host.store.tables import marks
+from rally_accelerate.host.streams.board import Boards
 from rally_accelerate.host.web import faults
 from rally_accelerate.host.web.guard import HEADERS
 from support.asked import Asked
 from support.issues import item
 
 FULL = StoreError("the database cannot be written: database or disk is full", hint="Free space on its disk.")
+
+#: Nothing answers there, and the run tries for a long time.
+NEVER = {"baseUrl": "http://127.0.0.1:9", "apiKey": "sample-key", "retrySeconds": 3600}
 
 UPLOAD = "mutation ($data: IssueDataIn!) { uploadIssueData(data: $data) { result } }"
 
@@ -224,6 +233,63 @@ async def test_a_damaged_file_is_told_as_such(asked: Asked) -> None:
     with pytest.raises(sa.exc.OperationalError):
         async with database.reading() as connection:
             await connection.execute(sa.text("SELECT nothing FROM nowhere"))
+
+
+def harm(connection: sa.Connection) -> None:
+    raise sa.exc.DatabaseError("", {}, sqlite3.DatabaseError("database disk image is malformed"))
+
+
+async def test_writers_are_told_of_a_damaged_file_and_of_no_fault_of_ours(asked: Asked) -> None:
+    database: Database = asked.host.stores.database
+
+    async def write(function: Callable[[sa.Connection], None]) -> None:
+        async with database.writing() as connection:
+            await connection.run_sync(function)
+
+    def twice(connection: sa.Connection) -> None:
+        # Its text has words of a hint, and is none of the file's.
+        connection.execute(sa.insert(marks), [{"name": "disk full, malformed", "value": 1}] * 2)
+
+    for way in (write, database.written):
+        with pytest.raises(StoreError, match="cannot be written: database disk image is malformed") as told:
+            await way(harm)
+        assert "last backup" in told.value.hint
+        with pytest.raises(sa.exc.IntegrityError):
+            await way(twice)
+
+
+async def test_a_host_with_a_damaged_file_ends_in_words(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "x.sqlite"
+    async with Host.open(path) as host:
+        its_id = await host.add_integration({"name": "r", "properties": NEVER})
+        host.start_schedule()
+        while not host.schedule.running(its_id):  # noqa: ASYNC110 - nothing in the product needs an event for it
+            await asyncio.sleep(0.01)
+        await host.stores.database.settle()
+        with path.open("r+b") as file:
+            # Behind its head, by which SQLite knows it.
+            file.seek(100)
+            file.write(b"\xa5" * (path.stat().st_size - 100))
+    assert "the database cannot be written: database disk image is malformed" in caplog.text
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
+async def test_what_cannot_be_closed_keeps_nothing_else_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[str] = []
+
+    async def failing(*_: Any) -> None:
+        raise FULL
+
+    async def close(whose: Any) -> None:
+        closed.append(type(whose).__name__)
+
+    monkeypatch.setattr(Search, "close", failing)
+    monkeypatch.setattr(Boards, "close", close)
+    monkeypatch.setattr(Beside, "close", close)
+    with pytest.raises(StoreError, match="disk is full"):
+        async with Host.open(tmp_path / "x.sqlite"):
+            pass
+    assert closed == ["Boards", "Beside"]
 
 
 async def test_what_a_connector_writes_is_noted_but_not_each_time(asked: Asked) -> None:

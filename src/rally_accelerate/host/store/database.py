@@ -1,8 +1,8 @@
 """The database file: opened, brought up to date, read by many, written by one."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -96,13 +96,9 @@ class Database:
         Raises:
             StoreError: The file is damaged, or its disk fails.
         """
-        try:
+        with _told("read"):
             async with self._engine.connect() as connection:
                 yield connection
-        except sa.exc.DatabaseError as error:
-            if hint := _hint(str(error.orig), otherwise=""):
-                raise StoreError(f"the database cannot be read: {error.orig}", hint=hint) from error
-            raise
 
     @asynccontextmanager
     async def reading_long(self) -> AsyncIterator[AsyncConnection]:
@@ -127,13 +123,11 @@ class Database:
         Raises:
             StoreError: It cannot be written.
         """
-        try:
+        with _told("written", otherwise=LOOK):
             async with self._writing, self._engine.connect() as connection:
                 await connection.execution_options(writes=True)
                 async with connection.begin():
                     yield connection
-        except sa.exc.OperationalError as error:
-            raise StoreError(f"the database cannot be written: {error.orig}", hint=_hint(str(error.orig))) from error
 
     async def written(self, write: Callable[[sa.Connection], T]) -> T:
         """What a function makes that writes much, in a transaction and a thread: pages are answered meanwhile.
@@ -141,7 +135,7 @@ class Database:
         Raises:
             StoreError: It cannot be written.
         """
-        try:
+        with _told("written", otherwise=LOOK):
             async with self._writing:
                 # A thread cannot be stopped; the next writer waits for it, also where nobody waits for this one.
                 task = asyncio.ensure_future(asyncio.to_thread(self._written, write))
@@ -150,8 +144,6 @@ class Database:
                 except asyncio.CancelledError:
                     await asyncio.wait([task])
                     raise
-        except sa.exc.OperationalError as error:
-            raise StoreError(f"the database cannot be written: {error.orig}", hint=_hint(str(error.orig))) from error
 
     def _written(self, write: Callable[[sa.Connection], T]) -> T:
         with self._at_once.connect() as connection:
@@ -181,8 +173,30 @@ HINTS = {
 }
 
 
-def _hint(said: str, *, otherwise: str = "Look whether its disk is full, and its folder writable.") -> str:
-    return next((hint for words, hint in HINTS.items() if words in said.lower()), otherwise)
+#: What to do about all else that keeps a writer away.
+LOOK = "Look whether its disk is full, and its folder writable."
+
+
+@contextmanager
+def _told(done: str, *, otherwise: str = "") -> Iterator[None]:
+    """Tell in words that the file or its disk fails; what is a fault of the program stays one.
+
+    Args:
+        done: What cannot be done with it.
+        otherwise: The hint where SQLite says something unusual of its surroundings; without one, that is a fault.
+    """
+    try:
+        yield
+    except sa.exc.IntegrityError:
+        raise
+    except sa.exc.DatabaseError as error:
+        said = str(error.orig).lower()
+        # A damaged file is no OperationalError: SQLite takes only what it depends on for such.
+        usual = otherwise if isinstance(error, sa.exc.OperationalError) else ""
+        hint = next((hint for words, hint in HINTS.items() if words in said), usual)
+        if not hint:
+            raise
+        raise StoreError(f"the database cannot be {done}: {error.orig}", hint=hint) from error
 
 
 def upgrade(url: str, *, to: str = "head") -> None:
