@@ -129,6 +129,7 @@ class Administration:
                 if known is not None:
                     entry = entry_of("removed", its_id, known.name, {"with issues": with_issues})
                     await stores.audit.add(connection, actor, **entry)
+            self._schedule.forget(its_id)
             if with_issues:
                 await removals.finish(stores.database, its_id)
         return done

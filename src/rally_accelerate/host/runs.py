@@ -6,6 +6,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from weakref import WeakValueDictionary
 
 import httpx2
 from pydantic import SecretStr
@@ -82,7 +83,8 @@ class Runs:
         self._inside_key = SecretStr(inside_key)
         #: Shared by everything in this host that asks Rally.
         self.limiters = LimiterPool()
-        self._locks: dict[str, asyncio.Lock] = {}
+        #: Each is there for as long as somebody holds it or waits for it.
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._running: dict[str, Running] = {}
         #: Set by the application once it exists: uploads take the same path as everybody's.
         self.transport: httpx2.AsyncBaseTransport | None = None

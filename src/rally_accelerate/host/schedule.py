@@ -4,13 +4,12 @@ import asyncio
 import logging
 import math
 import time
-from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 from rally_accelerate.config.redact import Redactor, redacting
-from rally_accelerate.errors import RallyAccelerateError
+from rally_accelerate.errors import NotFound, RallyAccelerateError
 from rally_accelerate.host.runs import Runs
 from rally_accelerate.host.store import removals
 from rally_accelerate.host.store.vault import secret_values
@@ -47,7 +46,7 @@ class Schedule:
         self._began: dict[str, float] = {}
         self._tasks: dict[str, asyncio.Task[SyncReport | None]] = {}
         #: Runs that somebody waits for; they take turns with those of the schedule.
-        self._awaited: dict[str, set[asyncio.Task[SyncReport]]] = defaultdict(set)
+        self._awaited: dict[str, set[asyncio.Task[SyncReport]]] = {}
         self._loop: asyncio.Task[None] | None = None
         self._retrying: asyncio.Task[None] | None = None
 
@@ -92,20 +91,33 @@ class Schedule:
         """Have the schedule start no run before the time from one to the next has passed once more."""
         self._due[integration_id] = time.monotonic() + self.interval.total_seconds()
 
+    def forget(self, integration_id: str) -> None:
+        """Keep nothing of an integration that is no more; a run that was just begun does so when it finds that out."""
+        task = self._tasks.get(integration_id)
+        if task is None or task.done() or task is asyncio.current_task():
+            for kept in (self._due, self._began, self._tasks):
+                kept.pop(integration_id, None)
+
     async def run_now(self, integration_id: str, *, watch: Watch | None = None) -> SyncReport:
         """Run an integration and wait for its report."""
         self.put_off(integration_id)
         task = asyncio.create_task(self._runs.run(integration_id, watch=watch))
-        self._awaited[integration_id].add(task)
+        awaited = self._awaited.setdefault(integration_id, set())
+        awaited.add(task)
         try:
             return await task
+        except NotFound:
+            self.forget(integration_id)
+            raise
         finally:
-            self._awaited[integration_id].discard(task)
+            awaited.discard(task)
+            if not awaited and self._awaited.get(integration_id) is awaited:
+                del self._awaited[integration_id]
 
     async def stop(self, integration_id: str) -> None:
         """Stop every run of an integration that goes on or waits its turn."""
         scheduled = self._tasks.pop(integration_id, None)
-        tasks = [*self._awaited[integration_id], *([scheduled] if scheduled else [])]
+        tasks = [*self._awaited.get(integration_id, ()), *([scheduled] if scheduled else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -158,10 +170,16 @@ class Schedule:
         secrets: list[str] = []
         try:
             stored = await self._stores.integrations.by_id(integration_id)
+            if stored is None:
+                # Removed just as it was due.
+                self.forget(integration_id)
             if stored is None or stored.disabled:
                 return None
             secrets = secret_values(stored.properties)
             return await self._runs.run(integration_id)
+        except NotFound:
+            # Removed while it waited its turn.
+            self.forget(integration_id)
         except RallyAccelerateError as error:
             with redacting(Redactor(secrets)):
                 log.warning("%s", error)

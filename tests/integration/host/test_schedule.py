@@ -13,7 +13,7 @@ import pytest
 
 from rally_accelerate.config.model import DEFAULT_TENANT
 from rally_accelerate.config.redact import Redactor
-from rally_accelerate.errors import StoreError
+from rally_accelerate.errors import NotFound, StoreError
 from rally_accelerate.host import schedule as schedule_module
 from rally_accelerate.host.access import HOST
 from rally_accelerate.host.app import Host
@@ -219,3 +219,51 @@ async def test_a_wish_is_known_to_the_run_that_takes_the_place_of_another(
     while len(seen) < 2:  # noqa: ASYNC110 - nothing in the product needs an event for it
         await asyncio.sleep(0.01)
     assert seen == [Wishes(), wished]
+
+
+def kept_of(host: Host) -> list[Any]:
+    """What is in memory of integrations."""
+    schedule = host.schedule
+    return [*schedule._due, *schedule._began, *schedule._tasks, *schedule._awaited, *host._runs._locks]
+
+
+async def test_nothing_is_kept_of_integrations_that_are_removed(asked: Asked) -> None:
+    host = asked.host
+    administration, schedule = host.administration, host.schedule
+    its_id = await host.add_integration({"name": "sample", "properties": NEVER})
+    await schedule._look()
+    waiting = asyncio.create_task(host.run_now(its_id))
+    await begun(host, its_id)
+    assert set(kept_of(host)) == {its_id}
+    await administration.remove(HOST, its_id, with_issues=True)
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert kept_of(host) == []
+    # Nor of one that a run looks for, or that somebody asks to run or to stop, when it is gone already.
+    schedule.run_soon(its_id)
+    await schedule._tasks[its_id]
+    with pytest.raises(NotFound):
+        await host.run_now(its_id)
+    await schedule.stop(its_id)
+    assert kept_of(host) == []
+
+
+async def test_a_run_that_waits_while_its_integration_is_removed_ends_quietly(
+    asked: Asked, caplog: pytest.LogCaptureFixture
+) -> None:
+    host = asked.host
+    its_id = await host.add_integration({"name": "sample", "properties": NEVER})
+    async with host._runs.lock(its_id):
+        # It has been looked up, and comes to its end without the lock.
+        host.schedule.run_soon(its_id)
+        while not host._runs.lock(its_id)._waiters:  # noqa: ASYNC110 - nothing in the product needs an event for it
+            await asyncio.sleep(0.01)
+        task = host.schedule._tasks[its_id]
+        async with host.stores.database.writing() as connection:
+            await host.stores.integrations.delete(connection, its_id)
+        host.schedule.forget(its_id)
+        # For as long as it goes on, the schedule counts it.
+        await host.schedule._look()
+    assert await task is None
+    assert kept_of(host) == []
+    assert caplog.text.count("there is no integration") == 0
