@@ -1,4 +1,10 @@
-"""Have long texts stand beside the facts, so that a description is found by a part of it without reading all issues."""
+"""Have long texts stand beside the facts, so that a description is found by a part of it without reading all issues.
+
+The facts are written by today's code (``facts`` and ``add_facts``), as 0006 does with words and short rows, and not by
+a copy of what it was then: they hold nothing but what the issues say, and must be what the queries of the program that
+starts expect. Where that code comes to need tables that are not there yet, this migration leaves the facts to a later
+one.
+"""
 
 import logging
 
