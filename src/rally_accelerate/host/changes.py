@@ -74,6 +74,14 @@ def raw_name(raw: Any, field: str) -> str | None:
     return next((name for name in raw if _folded(str(name)) == folded), None) if isinstance(raw, Mapping) else None
 
 
+def instant_of(value: Any) -> int | None:
+    """An instant in milliseconds, however it is written; None where it is none."""
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
 def _folded(name: str) -> str:
     # Custom fields have a prefix in the raw issue that histories leave out.
     return name.casefold().removeprefix("c_")
@@ -83,14 +91,7 @@ def _told(history: Iterable[Any]) -> Iterable[Change]:
     for entry in history:
         content = entry.get("content") if isinstance(entry, Mapping) else None
         field = str(content.get("field") or "") if isinstance(content, Mapping) else ""
-        at = _instant(entry.get("timestamp")) if field else None
+        at = instant_of(entry.get("timestamp")) if field else None
         # Broken entries of other plug-ins are passed over.
         if isinstance(content, Mapping) and at is not None:
             yield Change(at, name_of(field), content)
-
-
-def _instant(value: Any) -> int | None:
-    try:
-        return int(value)
-    except (TypeError, ValueError, OverflowError):
-        return None

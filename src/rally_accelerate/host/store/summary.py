@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rally_accelerate.host.lagging import last_status, late_after
+
 
 def summary(item: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The columns that stand beside the content of an issue.
@@ -35,13 +37,15 @@ def summary(item: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> di
 
 
 def status_since(item: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> int:
-    """When an issue came into its status: the last change of it, else its creation."""
-    moments = [
-        int(entry.get("timestamp") or 0)
-        for entry in history
-        if str((entry.get("content") or {}).get("field") or "").lower() == "status"
-    ]
-    return max(moments, default=item.get("created") or 0)
+    """When an issue came into its status: the last change of it, else its creation.
+
+    Where the history does not tell that change yet: when it had happened at the latest.
+    """
+    last = last_status(history)
+    if last is None:
+        return item.get("created") or 0
+    late = late_after(last, item, history)
+    return last.at if late is None else late.at
 
 
 def _names(given: Sequence[Mapping[str, Any]] | None) -> list[str]:
