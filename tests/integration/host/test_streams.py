@@ -397,6 +397,28 @@ async def test_a_card_tells_the_item_and_its_way(asked: Asked) -> None:
     assert told["alerts"] == ["unassigned", "too old"]
 
 
+async def test_a_card_says_that_the_change_to_the_status_is_not_in_the_history_yet(asked: Asked) -> None:
+    history = [change("Defined", "In-Progress", at=1_700_000_600_000)]
+    late = item(7, status="Completed", lastUpdate=1_700_000_900_000, history=history)
+    await asked.data(UPLOAD, data=upload(late, tracker=TRACKER))
+    its_id = await created(asked, board())
+    address = f"/value-streams/{its_id}/dots/{TRACKER}/7"
+    card = (await asked.http.get(address)).text
+    assert "or longer in Completed" in card
+    assert "The last changes are not in the history yet." in card
+    assert "Its status was <strong>Completed</strong> by then" in card
+    assert "<strong>somebody</strong> updated status" not in card
+    told = (await asked.http.get(f"{address}.json")).json()
+    assert told["late"]["at"] == 1_700_000_900_000
+    assert [visit["stage"]["name"] for visit in told["visits"]] == ["Done", "Doing", "To Do"]
+    assert told["visits"][1]["lasted"] == 300_000
+    assert [event["told"] for visit in told["visits"] for event in visit["events"]] == [False, True, True]
+    await asked.data(UPLOAD, data=upload({**late, "status": "In-Progress"}, tracker=TRACKER))
+    card = (await asked.http.get(address)).text
+    assert "not in the history yet" not in card
+    assert "or longer" not in card
+
+
 async def test_an_item_outside_of_every_stage_has_a_card_too(asked: Asked) -> None:
     await filled(asked)
     its_id = await created(asked, board())

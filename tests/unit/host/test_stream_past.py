@@ -185,3 +185,17 @@ def test_fields_are_known_by_every_word_that_histories_have_for_them() -> None:
     ]
     document["phases"][0]["stages"].reverse()
     assert [name for name, *_ in way(document, item)] == ["Team B", "Plain", "Worth", ""]
+
+
+def test_a_status_that_the_history_does_not_tell_yet_begins_with_the_last_update() -> None:
+    item = issue("Completed", change(2, "status", "Defined", "In-Progress"), lastUpdate=START + 7 * DAY)
+    assert way(board(), item) == [
+        ("To Do", 0, 2, ["created"]),
+        # Not a visit of Done that begins with a change to In-Progress.
+        ("Doing", 2, 7, ["status"]),
+        ("Done", 7, None, ["status"]),
+    ]
+    (untold,) = visits(layout(board()), item, now=NOW)[-1].events
+    assert (untold.who, untold.before, untold.after, untold.is_told) == ("", "In-Progress", "Completed", False)
+    (told,) = visits(layout(board()), item, now=NOW)[-2].events
+    assert told.is_told

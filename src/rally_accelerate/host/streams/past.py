@@ -8,6 +8,7 @@ from typing import Any
 
 from rally_accelerate.dql.matches import matches
 from rally_accelerate.host.changes import PRESENT, Change, changes_of, raw_name
+from rally_accelerate.host.lagging import late_status
 from rally_accelerate.host.streams.layout import Layout, Stage
 
 #: What the wire holds as a list, and as a number.
@@ -25,6 +26,8 @@ class Event:
     field: str
     before: Any = None
     after: Any = None
+    #: False where the history does not tell it yet: then it had happened by this instant, and who did it is unknown.
+    is_told: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,8 @@ def visits(layout: Layout, issue: Mapping[str, Any], *, now: datetime) -> list[V
     """The stages that an issue was in, oldest first; an event belongs to the stage that it led to.
 
     The queries of the stages are held against the issue as it was after each change. Changes of one instant are one
-    change. Texts that no field stands for, and fields that the history does not tell of, count as they are now.
+    change. Texts that no field stands for, and fields that the history does not tell of, count as they are now. A
+    change of status that is not in the history yet stands where it had happened at the latest.
 
     Args:
         layout: The value stream's.
@@ -83,7 +87,9 @@ def visits(layout: Layout, issue: Mapping[str, Any], *, now: datetime) -> list[V
 
 def _states(issue: Mapping[str, Any]) -> Iterable[tuple[datetime, list[Event], Mapping[str, Any]]]:
     """Each instant with its events and the issue as it was after them, oldest first; the creation is the first."""
-    told = [(at, change) for change in changes_of(issue) if (at := _instant(change.at)) is not None]
+    late = _late(issue)
+    changes = changes_of(issue) if late is None else sorted((*changes_of(issue), late), key=lambda change: change.at)
+    told = [(at, change) for change in changes if (at := _instant(change.at)) is not None]
     batches = [(at, [change for _, change in some]) for at, some in groupby(told, key=lambda one: one[0])]
     # From the present backwards each change is undone.
     states = [dict(issue)]
@@ -99,13 +105,25 @@ def _states(issue: Mapping[str, Any]) -> Iterable[tuple[datetime, list[Event], M
     first = [Event(start, str(issue.get("creator") or ""), "")]
     yield start, first, states[0]
     for (at, changes), state in zip(batches, states[1:], strict=True):
-        yield at, [_event(at, change) for change in changes if not change.says_nothing], state
+        yield (
+            at,
+            [_event(at, change, is_told=change is not late) for change in changes if not change.says_nothing],
+            state,
+        )
 
 
-def _event(at: datetime, change: Change) -> Event:
+def _late(issue: Mapping[str, Any]) -> Change | None:
+    """The change of status that the history does not tell yet, as if it did."""
+    late = late_status(issue)
+    if late is None:
+        return None
+    return Change(late.at, "status", {"field": "status", "from": late.before, "to": late.after})
+
+
+def _event(at: datetime, change: Change, *, is_told: bool) -> Event:
     content = change.content
     who = content.get("userDisplayName") or content.get("user") or ""
-    return Event(at, str(who), str(content["field"]), content.get("from"), content.get("to"))
+    return Event(at, str(who), str(content["field"]), content.get("from"), content.get("to"), is_told)
 
 
 def _undo(state: dict[str, Any], change: Change) -> None:

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from rally_accelerate.host.lagging import late_status
 from rally_accelerate.host.store.issues import StoredIssue
 from rally_accelerate.host.store.summary import status_since
 from rally_accelerate.host.store.values import ms
@@ -54,6 +55,7 @@ class DotPages:
             "stage": {"number": stage.number, "name": stage.name, "phase": stage.phase} if stage else None,
             "item": _item(found),
             "age": ms(now) - since,
+            "late": late_status(issue),
             "inStageFor": ms(now) - ms(way[-1].entered),
             "alerts": alerts.words,
             "tooOldAfter": None if layout.too_old is None else layout.too_old.total_seconds() * 1000,
@@ -110,4 +112,5 @@ def _event(event: Event, issue: Mapping[str, Any]) -> dict[str, Any]:
         "id": issue["id"],
         "from": event.before,
         "to": event.after,
+        "told": event.is_told,
     }
