@@ -116,6 +116,27 @@ async def test_what_is_no_instant_is_said_beside_the_field(asked: Asked) -> None
         assert (await asked.http.get(f"/issues/{TRACKER}/1", params={"as-of": edge})).status_code in {200, 400}
 
 
+async def test_a_status_that_the_history_does_not_tell_yet_is_said_to_be_so(asked: Asked) -> None:
+    late = item(1, status="Completed", lastUpdate=CREATED + 3 * DAY, history=HISTORY[:2])
+    await asked.data(UPLOAD, data=upload(late, tracker=TRACKER))
+    text = await shown(asked)
+    assert re.search(r"in this status for [^·]+ or longer", text)
+    assert "The last changes are not in the history yet. It ends with In-Progress" in text
+    assert "the status was Completed by 2023-11-17" in text
+    told = (await asked.http.get(f"/issues/{TRACKER}/1.json")).json()
+    assert told["late"] == {"at": CREATED + 3 * DAY, "before": "In-Progress", "after": "Completed"}
+    (row,) = (await asked.http.get("/issues.json")).json()["issues"]
+    assert row["statusSince"] == CREATED + 3 * DAY
+    # The next run completes it.
+    whole = [*HISTORY[:2], moved(CREATED + 2 * DAY, "status", "In-Progress", "Completed")]
+    await asked.data(UPLOAD, data=upload({**late, "history": whole}, tracker=TRACKER))
+    text = await shown(asked)
+    assert "or longer" not in text
+    assert "not in the history yet" not in text
+    (row,) = (await asked.http.get("/issues.json")).json()["issues"]
+    assert row["statusSince"] == CREATED + 2 * DAY
+
+
 async def test_its_source_is_a_tree_that_folds_and_its_texts_are_texts(asked: Asked) -> None:
     await filled(asked)
     text = (await asked.http.get(f"/issues/{TRACKER}/1")).text

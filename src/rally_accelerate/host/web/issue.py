@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from rally_accelerate.host.changes import name_of
+from rally_accelerate.host.lagging import late_status
 from rally_accelerate.host.past import as_of
 from rally_accelerate.host.store.issues import StoredIssue
 from rally_accelerate.host.store.links import Link, Links
@@ -90,6 +91,7 @@ class IssuePage:
             "issue": issue,
             "details": _details(issue),
             "age": ms(now) - status_since(found.content, history),
+            "late": late_status(found.content),
             "integration": {"name": integration.name if integration else tracker, "known": integration is not None},
             "tracker": tracker,
             "uploaded": found.uploaded,
