@@ -4,6 +4,9 @@ import re
 from html import unescape
 from typing import Any
 
+import httpx2
+
+from rally_accelerate.host.lagging import last_status
 from support.asked import TENANT, Asked
 from support.issues import UPLOAD, item, upload
 from support.processes import simulator
@@ -135,6 +138,33 @@ async def test_a_status_that_the_history_does_not_tell_yet_is_said_to_be_so(aske
     assert "not in the history yet" not in text
     (row,) = (await asked.http.get("/issues.json")).json()["issues"]
     assert row["statusSince"] == CREATED + 2 * DAY
+
+
+async def test_what_lookback_has_not_got_yet_is_missed_until_a_later_run_brings_it(asked: Asked) -> None:
+    with simulator("--items", "40") as rally, httpx2.Client(base_url=f"{rally.url}/_sandbox") as sandbox:
+        sandbox.post("/lookback", json={"lag_ms": 0}).raise_for_status()
+        its_id = await asked.host.add_integration(
+            {"name": "sample", "properties": {"baseUrl": rally.url, "apiKey": rally.key}}
+        )
+        await asked.host.run_now(its_id)
+        stored = await asked.host.stores.issues.page(limit=40)
+        begun = [each.content for each in stored if each.content["status"] == "In-Progress"]
+        its_key = next(one["_id"] for one in begun if last_status(one["history"]))
+        address = f"/issues/{its_id}/{its_key}.json"
+        assert (await asked.http.get(address)).json()["late"] is None
+        # Ten minutes: far more than the test takes, and less than what is read from revisions.
+        sandbox.post("/lookback", json={"lag_ms": 600_000}).raise_for_status()
+        change = {"objectId": int(its_key), "fields": {"ScheduleState": "Completed"}}
+        assert sandbox.post("/edit", json=change).raise_for_status().json()["revision"]
+        await asked.host.run_now(its_id)
+        told = (await asked.http.get(address)).json()
+        assert told["issue"]["status"] == "Completed"
+        assert told["late"] == {"at": told["issue"]["lastUpdate"], "before": "In-Progress", "after": "Completed"}
+        sandbox.post("/lookback", json={"lag_ms": 0}).raise_for_status()
+        await asked.host.run_now(its_id)
+    told = (await asked.http.get(address)).json()
+    assert told["late"] is None
+    assert told["days"][0]["entries"][0]["changes"][0]["to"] == "Completed"
 
 
 async def test_its_source_is_a_tree_that_folds_and_its_texts_are_texts(asked: Asked) -> None:

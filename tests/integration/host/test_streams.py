@@ -405,6 +405,7 @@ async def test_a_card_says_that_the_change_to_the_status_is_not_in_the_history_y
     address = f"/value-streams/{its_id}/dots/{TRACKER}/7"
     card = (await asked.http.get(address)).text
     assert "or longer in Completed" in card
+    assert re.search(r"<dt>In Done for</dt><dd>[^<]+ or longer</dd>", card)
     assert "The last changes are not in the history yet." in card
     assert "Its status was <strong>Completed</strong> by then" in card
     assert "<strong>somebody</strong> updated status" not in card
