@@ -189,7 +189,7 @@ async def test_runs_are_kept_by_count_and_by_age(tmp_path: Path) -> None:
         await signed_in(host, asked.http)
         one = await host.add_integration({"name": "one", "properties": NEVER})
         two = await host.add_integration({"name": "two", "properties": NEVER})
-        old = await made(asked, two, "complete", days_ago=11)
+        old = await made(asked, two, "failed", days_ago=11)
         await host.stores.lines.append(old, [Line(datetime.now(UTC), "INFO", "x")], after=0)
         for _ in range(5):
             await made(asked, one, "complete")

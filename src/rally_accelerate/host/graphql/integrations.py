@@ -1,6 +1,7 @@
 """Operations on integrations and their executions."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +16,7 @@ from rally_accelerate.host.administration import Administration
 from rally_accelerate.host.graphql.limits import counted
 from rally_accelerate.host.graphql.scalars import LAST_MS
 from rally_accelerate.host.schedule import Schedule
-from rally_accelerate.host.store.executions import Execution
+from rally_accelerate.host.store.executions import COMPLETE, OUTCOMES, Execution
 from rally_accelerate.host.store.integrations import StoredIntegration
 from rally_accelerate.host.store.vault import MASK, masked
 from rally_accelerate.host.stores import Stores
@@ -25,6 +26,15 @@ from rally_accelerate.host.wishes import NOTHING
 Shown = Callable[[StoredIntegration | None], Awaitable[dict[str, Any] | None]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Lasts:
+    """The last runs of an integration: that began, that ended, that succeeded."""
+
+    began: Execution | None
+    ended: Execution | None
+    good: Execution | None
+
+
 def teller(stores: Stores, schedule: Schedule) -> Shown:
     """What tells integrations, with their last run."""
 
@@ -32,7 +42,12 @@ def teller(stores: Stores, schedule: Schedule) -> Shown:
         if found is None:
             return None
         latest = next(iter(await stores.executions.of(found.id, limit=1)), None)
-        return _integration(found, latest, running=schedule.running(found.id))
+        # While a run goes on, the one before it is the last that ended.
+        goes_on = latest is not None and latest.completed is None
+        ended = await stores.executions.last(found.id, OUTCOMES) if goes_on else latest
+        failed = ended is not None and ended.outcome != COMPLETE
+        good = await stores.executions.last(found.id, (COMPLETE,)) if failed else ended
+        return _integration(found, _Lasts(latest, ended, good), running=schedule.running(found.id))
 
     return shown
 
@@ -191,9 +206,8 @@ def _checked(raw: Mapping[str, Any]) -> None:
         raise GraphQLError("; ".join(str(problem) for problem in error.problems)) from None
 
 
-def _integration(found: StoredIntegration, latest: Execution | None, *, running: bool) -> dict[str, Any]:
-    done = latest.completed if latest else None
-    good = latest.outcome == "complete" if latest and latest.outcome else None
+def _integration(found: StoredIntegration, lasts: _Lasts, *, running: bool) -> dict[str, Any]:
+    good = lasts.ended.outcome == COMPLETE if lasts.ended else None
     status = (
         "Disabled" if found.disabled else "Sync in progress" if running else "Failed" if good is False else "Online"
     )
@@ -213,13 +227,13 @@ def _integration(found: StoredIntegration, latest: Execution | None, *, running:
         "delete": False,
         "upgradeAvailable": False,
         "cleanupOnDelete": False,
-        "last_run_completion_time": done,
-        "last_successful_execution_time": done if good else None,
+        "last_run_completion_time": lasts.ended.completed if lasts.ended else None,
+        "last_successful_execution_time": lasts.good.completed if lasts.good else None,
         "startTime": found.created,
         "current_time": datetime.now(UTC).timestamp() * 1000,
         "properties": masked(found.properties),
         "state": found.state,
-        "scheduledEventStates": _event_states(found, latest),
+        "scheduledEventStates": _event_states(found, lasts.began),
     }
 
 
@@ -247,5 +261,5 @@ def _execution(found: Execution) -> dict[str, Any]:
         "startTime": found.started,
         # Non-null in the vendor's schema: a run that goes on has not got further than now.
         "completionTime": found.completed or datetime.now(UTC),
-        "success": found.outcome == "complete",
+        "success": found.outcome == COMPLETE,
     }

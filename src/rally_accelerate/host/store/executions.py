@@ -1,6 +1,7 @@
 """Executions: every run with its account, for as long as it is kept."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,21 +9,32 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from rally_accelerate.errors import StoreError
 from rally_accelerate.host.store.database import Database
-from rally_accelerate.host.store.tables import executions
+from rally_accelerate.host.store.tables import executions, integrations
 from rally_accelerate.host.store.values import instant, ms, new_id
+
+log = logging.getLogger(__name__)
+
+COMPLETE = "complete"
 
 INTERRUPTED = "interrupted"
 
 #: How a run may have ended, in the order in which a list offers them; a run that goes on has no outcome.
-OUTCOMES = ("complete", "partial", "failed", INTERRUPTED)
+OUTCOMES = (COMPLETE, "partial", "failed", INTERRUPTED)
+
+#: How a run ended that carried everything, or what it could and named the rest.
+SYNCED = (COMPLETE, "partial")
 
 RUNNING = "running"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """How long runs are kept: an older one, and one too many of its integration, is let go."""
+    """How long runs are kept: an older one, and one too many of its integration, is let go.
+
+    Except the last ones that synced: for how long nothing has come over is asked above all when it is long.
+    """
 
     runs: int = 500
     days: float = 90.0
@@ -64,41 +76,64 @@ class Executions:
     def __init__(self, database: Database, retention: Retention | None = None) -> None:
         self._database = database
         self.retention = retention or Retention()
+        #: How runs ended where that is not written yet, by their ids.
+        self._ends: dict[str, dict[str, Any]] = {}
 
     async def begin(self, integration_id: str, *, job_name: str) -> str:
         """Note that a run begins; its id."""
         its_id = new_id()
         now = ms(datetime.now(UTC))
         values = {"id": its_id, "integration_id": integration_id, "job_name": job_name, "started": now}
+        await self.catch_up()
+        # Of an integration, one run goes on at a time: one still open was cut off before its end could be noted.
+        its = executions.c.integration_id == integration_id
         async with self._database.writing() as connection:
+            await _interrupt(connection, its, now=now)
             await _set_back(connection, integration_id, now=now)
             await connection.execute(sa.insert(executions).values(values))
         return its_id
 
     async def end(self, its_id: str, *, outcome: str, report: Mapping[str, Any]) -> None:
-        """Note how a run ended, and let go of the oldest ones."""
-        now = datetime.now(UTC)
-        values = {"completed": _not_before_started(ms(now)), "outcome": outcome, "report": dict(report)}
-        async with self._database.writing() as connection:
-            await connection.execute(sa.update(executions).where(executions.c.id == its_id).values(values))
-            owner = sa.select(executions.c.integration_id).where(executions.c.id == its_id).scalar_subquery()
-            kept = (
-                sa.select(executions.c.id)
-                .where(executions.c.integration_id == owner)
-                .order_by(executions.c.started.desc(), executions.c.id.desc())
-                .limit(self.retention.runs)
-            )
-            too_many = (executions.c.integration_id == owner) & executions.c.id.not_in(kept)
-            too_old = executions.c.started < ms(now - timedelta(days=self.retention.days))
-            ended = executions.c.completed.is_not(None) & (executions.c.id != its_id)
-            await connection.execute(sa.delete(executions).where(ended, too_many | too_old))
+        """Note how a run ended, and let go of the oldest ones; what cannot be written now is by ``catch_up``."""
+        values = {"completed": ms(datetime.now(UTC)), "outcome": outcome, "report": dict(report)}
+        self._ends[its_id] = values
+        try:
+            await self.catch_up()
+        except StoreError as error:
+            # What the run did is done, and who stopped it has stopped it.
+            log.warning("the end of a run is noted later: %s", error)
+
+    async def catch_up(self) -> None:
+        """Write how runs ended where that could not be written when they did, as on a full disk.
+
+        Raises:
+            StoreError: It still cannot be written.
+        """
+        for its_id, values in list(self._ends.items()):
+            async with self._database.writing() as connection:
+                await self._end(connection, its_id, values)
+            self._ends.pop(its_id, None)
+
+    async def _end(self, connection: AsyncConnection, its_id: str, values: Mapping[str, Any]) -> None:
+        ended = {**values, "completed": _not_before_started(values["completed"])}
+        await connection.execute(sa.update(executions).where(executions.c.id == its_id).values(ended))
+        owner = sa.select(executions.c.integration_id).where(executions.c.id == its_id).scalar_subquery()
+        kept = (
+            sa.select(executions.c.id)
+            .where(executions.c.integration_id == owner)
+            .order_by(executions.c.started.desc(), executions.c.id.desc())
+            .limit(self.retention.runs)
+        )
+        too_many = (executions.c.integration_id == owner) & executions.c.id.not_in(kept)
+        too_old = executions.c.started < ms(datetime.now(UTC) - timedelta(days=self.retention.days))
+        let_go = executions.c.completed.is_not(None) & (executions.c.id != its_id)
+        lasts = _is_last(SYNCED) | _is_last((COMPLETE,))
+        await connection.execute(sa.delete(executions).where(let_go, too_many | too_old, ~lasts))
 
     async def interrupt_all(self) -> None:
         """Note that runs which an earlier process left open were interrupted."""
-        open_ones = executions.c.completed.is_(None)
-        values = {"completed": _not_before_started(ms(datetime.now(UTC))), "outcome": INTERRUPTED}
         async with self._database.writing() as connection:
-            await connection.execute(sa.update(executions).where(open_ones).values(values))
+            await _interrupt(connection, sa.true(), now=ms(datetime.now(UTC)))
 
     async def of(self, integration_id: str, *, limit: int = 10) -> list[Execution]:
         """The latest runs of an integration, newest first."""
@@ -109,6 +144,30 @@ class Executions:
         newest = sa.select(sa.func.max(executions.c.started)).group_by(executions.c.integration_id)
         found = await self._found(sa.select(executions).where(executions.c.started.in_(newest)).order_by("started"))
         return {each.integration_id: each for each in found}
+
+    async def last(self, integration_id: str, outcomes: Collection[str]) -> Execution | None:
+        """The newest run of an integration that ended in one of these ways, or None."""
+        its = (executions.c.integration_id == integration_id) & executions.c.outcome.in_(outcomes)
+        query = sa.select(executions).where(its).order_by(executions.c.started.desc(), executions.c.id.desc())
+        return next(iter(await self._found(query.limit(1))), None)
+
+    async def last_synced(self) -> dict[str, datetime]:
+        """When the newest run of every integration ended that synced, by the integration's id."""
+        one = executions.alias()
+        # Asked for each integration, the index leads to it at once; all runs of all of them would be many.
+        newest = (
+            sa.select(one.c.id)
+            .where(one.c.integration_id == integrations.c.id, one.c.outcome.in_(SYNCED))
+            .order_by(one.c.started.desc(), one.c.id.desc())
+            .limit(1)
+            .correlate(integrations)
+            .scalar_subquery()
+        )
+        query = sa.select(integrations.c.id, executions.c.completed)
+        query = query.join_from(integrations, executions, executions.c.id == newest)
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query)).all()
+        return {row.id: instant(row.completed) for row in rows}
 
     async def page(
         self, wanted: WantedExecutions, *, after: tuple[int, str] | None = None, limit: int = 50
@@ -140,18 +199,33 @@ class Executions:
     async def _found(self, query: sa.Select[Any]) -> list[Execution]:
         async with self._database.reading() as connection:
             rows = (await connection.execute(query)).all()
-        return [
-            Execution(
-                id=row.id,
-                integration_id=row.integration_id,
-                job_name=row.job_name,
-                started=instant(row.started),
-                completed=None if row.completed is None else instant(row.completed),
-                outcome=row.outcome or "",
-                report=row.report or {},
-            )
-            for row in rows
-        ]
+        return [self._read(row) for row in rows]
+
+    def _read(self, row: Any) -> Execution:
+        unwritten = self._ends.get(row.id, {}) if row.completed is None else {}
+        completed = max(unwritten["completed"], row.started) if unwritten else row.completed
+        return Execution(
+            id=row.id,
+            integration_id=row.integration_id,
+            job_name=row.job_name,
+            started=instant(row.started),
+            completed=None if completed is None else instant(completed),
+            outcome=unwritten.get("outcome") or row.outcome or "",
+            report=unwritten.get("report") or row.report or {},
+        )
+
+
+async def _interrupt(connection: AsyncConnection, which: sa.ColumnElement[bool], *, now: int) -> None:
+    values = {"completed": _not_before_started(now), "outcome": INTERRUPTED}
+    await connection.execute(sa.update(executions).where(which, executions.c.completed.is_(None)).values(values))
+
+
+def _is_last(outcomes: Collection[str]) -> sa.ColumnElement[bool]:
+    """Whether a run is the newest of its integration that ended in one of these ways."""
+    newer = executions.alias()
+    later = sa.tuple_(newer.c.started, newer.c.id) > sa.tuple_(executions.c.started, executions.c.id)
+    same = newer.c.integration_id == executions.c.integration_id
+    return executions.c.outcome.in_(outcomes) & ~sa.exists().where(same, newer.c.outcome.in_(outcomes), later)
 
 
 async def _set_back(connection: AsyncConnection, integration_id: str, *, now: int) -> None:

@@ -1,5 +1,6 @@
 """Settings > Integrations: the list, one integration with its runs, and what can be done to it at once."""
 
+from datetime import datetime
 from typing import Any
 
 from starlette.requests import Request
@@ -15,7 +16,7 @@ from rally_accelerate.host.administration import Administration
 from rally_accelerate.host.missing import count_missing
 from rally_accelerate.host.runs import Runs
 from rally_accelerate.host.schedule import Schedule
-from rally_accelerate.host.store.executions import Execution
+from rally_accelerate.host.store.executions import SYNCED, Execution
 from rally_accelerate.host.store.integrations import StoredIntegration
 from rally_accelerate.host.store.vault import masked
 from rally_accelerate.host.stores import Stores
@@ -60,8 +61,9 @@ class IntegrationPages:
         """Every integration with its last run, and trackers that others upload to."""
         counts = await self._stores.issues.counts()
         latest = await self._stores.executions.latest()
+        synced = await self._stores.executions.last_synced()
         known = await self._stores.integrations.all()
-        rows = [self._row(one, counts.get(one.id, 0), latest.get(one.id)) for one in known]
+        rows = [self._row(one, counts.get(one.id, 0), latest.get(one.id), synced=synced.get(one.id)) for one in known]
         ids = {one.id for one in known}
         elsewhere = [{"id": key, "issues": count} for key, count in sorted(counts.items()) if key not in ids]
         data = {
@@ -81,10 +83,16 @@ class IntegrationPages:
             return missing(request, "this integration")
         counts = await self._stores.issues.counts()
         runs = await self._stores.executions.of(found.id, limit=RUNS_SHOWN)
+        synced = await self._stores.executions.last(found.id, SYNCED)
         labels = {field.name: field.label for field in form_fields()}
         data = {
             "title": found.name,
-            "integration": self._row(found, counts.get(found.id, 0), runs[0] if runs else None),
+            "integration": self._row(
+                found,
+                counts.get(found.id, 0),
+                runs[0] if runs else None,
+                synced=synced.completed if synced else None,
+            ),
             "plugin": {"id": PLUGIN_ID, "name": DISPLAY_NAME, "version": __version__, "description": DESCRIPTION},
             "events": [
                 {"name": EVENT, "seconds": self._schedule.interval.total_seconds(), "description": EVENT_DESCRIPTION}
@@ -165,7 +173,9 @@ class IntegrationPages:
         }
         return page(request, "delete.html", data, status=422 if fault else 200)
 
-    def _row(self, found: StoredIntegration, issues: int, latest: Execution | None) -> dict[str, Any]:
+    def _row(
+        self, found: StoredIntegration, issues: int, latest: Execution | None, *, synced: datetime | None
+    ) -> dict[str, Any]:
         running = self._runs.running(found.id)
         status = (
             "Disabled" if found.disabled else "Sync in progress" if running else WORDS[latest.outcome if latest else ""]
@@ -186,7 +196,8 @@ class IntegrationPages:
             "status": status,
             "disabled": found.disabled,
             "issues": issues,
-            "lastSync": latest.completed if latest else None,
+            # What the issues are as of, also while runs fail: the last try has its word in the status.
+            "lastSync": synced,
             "nextRun": None if found.disabled else self._schedule.due(found.id),
             "lastRun": account_of(latest, self._runs) if latest else None,
             "withheld": latest.report.get("withheld", 0) if latest else 0,
