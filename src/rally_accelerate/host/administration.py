@@ -1,6 +1,7 @@
 """What is done to integrations, by pages, GraphQL, files and commands alike; each change is noted and takes effect."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -153,14 +154,20 @@ class Administration:
         Raises:
             NotFound: There is no such integration.
         """
-        found = await self._stores.integrations.change(its_id, {"disabled": not on})
+        stores = self._stores
+        known = await self.known(its_id)
+        async with stores.database.writing() as connection:
+            # Noted where it is done: apart, a full disk could have it done and told as a failure.
+            if not await stores.integrations.update(connection, its_id, {"disabled": not on}):
+                raise NotFound(f"there is no integration {its_id}")
+            entry = entry_of("enabled" if on else "disabled", its_id, known.name)
+            await stores.audit.add(connection, actor, **entry)
         if on:
             # Toggling an integration on starts a run at once (accelerate-host.md 5.1).
             self._schedule.run_soon(its_id)
         else:
             await self._schedule.stop(its_id)
-        await self._note(actor, "enabled" if on else "disabled", its_id, found.name)
-        return found
+        return replace(known, disabled=not on)
 
     async def run(self, actor: Actor, its_id: str) -> None:
         """Run an integration now.

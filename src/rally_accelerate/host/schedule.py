@@ -5,11 +5,11 @@ import logging
 import math
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 from rally_accelerate.config.redact import Redactor, redacting
-from rally_accelerate.errors import NotFound, RallyAccelerateError
+from rally_accelerate.errors import NotFound, RallyAccelerateError, StoreError
 from rally_accelerate.host.runs import Runs
 from rally_accelerate.host.store import removals
 from rally_accelerate.host.store.vault import secret_values
@@ -157,6 +157,9 @@ class Schedule:
                 said = str(error)
 
     async def _look(self) -> None:
+        # Here, as what was switched off has no next run. What still cannot be written was told when the run ended.
+        with suppress(StoreError):
+            await self._stores.executions.catch_up()
         enabled = [each.id for each in await self._stores.integrations.all() if not each.disabled]
         now = time.monotonic()
         going = [each for each, task in self._tasks.items() if not task.done()]

@@ -1,0 +1,117 @@
+"""A disk that fills while a run goes on: what was done is told as done, and no run is left open."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from rally_accelerate.host import schedule as schedule_module
+from rally_accelerate.host.store.executions import INTERRUPTED
+from support.asked import Asked
+
+LIST = "/settings/integrations"
+
+#: Nobody is there, and it is asked for an hour.
+NEVER = {"baseUrl": "http://127.0.0.1:9", "apiKey": "k", "retrySeconds": 3600}
+
+
+@contextmanager
+def full_disk(asked: Asked, *, when: Callable[[str], bool] = lambda _: True) -> Iterator[None]:
+    """Nothing can be written meanwhile, or not what a statement says."""
+
+    def failing(*given: Any) -> None:
+        if given[2].startswith(("INSERT", "UPDATE", "DELETE")) and when(given[2]):
+            raise sqlite3.OperationalError("database or disk is full")
+
+    engine = asked.host.stores.database._engine.sync_engine
+    sa.event.listen(engine, "before_cursor_execute", failing)
+    try:
+        yield
+    finally:
+        sa.event.remove(engine, "before_cursor_execute", failing)
+
+
+async def going(asked: Asked) -> str:
+    """An integration whose run goes on."""
+    its_id = await asked.host.add_integration({"name": "one", "properties": NEVER})
+    asked.host.schedule.run_soon(its_id)
+    while not asked.host.schedule.running(its_id):  # noqa: ASYNC110 - nothing in the product needs an event for it
+        await asyncio.sleep(0.01)
+    return its_id
+
+
+async def switched_off(asked: Asked, its_id: str) -> int:
+    """How switching an integration off is answered."""
+    return (await asked.http.post(f"{LIST}/{its_id}/toggle", data={"to": "off"})).status_code
+
+
+async def test_a_switch_that_is_done_is_told_as_done(asked: Asked) -> None:
+    its_id = await going(asked)
+    # Space for the switch, and for nothing behind it.
+    with full_disk(asked, when=lambda statement: "executions" in statement):
+        assert await switched_off(asked, its_id) == 303
+    (found,) = await asked.host.stores.integrations.all()
+    assert found.disabled
+    assert not asked.host.schedule.running(its_id)
+
+
+@pytest.mark.parametrize("table", ["integrations", "audit"])
+async def test_a_switch_that_is_refused_is_not_done(asked: Asked, table: str) -> None:
+    its_id = await going(asked)
+    with full_disk(asked, when=lambda statement: table in statement):
+        assert await switched_off(asked, its_id) == 503
+    (found,) = await asked.host.stores.integrations.all()
+    assert not found.disabled
+    assert asked.host.schedule.running(its_id)
+
+
+async def open_ones(asked: Asked) -> int:
+    """How many runs pass for running in the database."""
+    query = sa.text("SELECT count(*) FROM executions WHERE completed IS NULL")
+    async with asked.host.stores.database.reading() as connection:
+        return int((await connection.execute(query)).scalar_one())
+
+
+async def test_an_end_that_could_not_be_written_is_known_and_written_with_space_again(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    its_id = await going(asked)
+    with full_disk(asked, when=lambda statement: "executions" in statement):
+        await switched_off(asked, its_id)
+        (run,) = await asked.host.stores.executions.of(its_id)
+        assert (run.outcome, run.completed is None) == (INTERRUPTED, False)
+        assert await open_ones(asked) == 1
+    assert "the end of a run is noted later" in caplog.text
+    # It is switched off, so no next run begins: the schedule sees to it.
+    monkeypatch.setattr(schedule_module, "LOOK_SECONDS", 0.0)
+    asked.host.start_schedule()
+    async with asyncio.timeout(10):
+        while await open_ones(asked):  # noqa: ASYNC110 - likewise
+            await asyncio.sleep(0.01)
+    assert await asked.host.stores.executions.of(its_id) == [run]
+
+
+async def test_a_full_disk_does_not_take_the_report_of_a_run_that_somebody_awaits(asked: Asked) -> None:
+    its_id = await asked.host.add_integration({"name": "one", "properties": {**NEVER, "retrySeconds": 0}})
+    with full_disk(
+        asked, when=lambda statement: statement.startswith("UPDATE executions SET completed=?, outcome=?, r")
+    ):
+        report = await asked.host.run_now(its_id)
+    await asked.host.stores.executions.begin(its_id, job_name="e")
+    _, first = await asked.host.stores.executions.of(its_id)
+    assert (first.outcome, first.report["outcome"]) == ("failed", report.outcome.value)
+
+
+async def test_a_run_that_was_left_open_is_closed_when_the_next_begins(asked: Asked) -> None:
+    its_id = await asked.host.add_integration({"name": "one", "properties": NEVER})
+    other = await asked.host.add_integration({"name": "two", "properties": NEVER})
+    executions = asked.host.stores.executions
+    for each in (other, its_id, its_id):
+        await executions.begin(each, job_name="e")
+    assert [one.outcome for one in await executions.of(its_id)] == ["", INTERRUPTED]
+    # That of another goes on.
+    assert [one.outcome for one in await executions.of(other)] == [""]
