@@ -49,11 +49,29 @@ async def switched_off(asked: Asked, its_id: str) -> int:
     return (await asked.http.post(f"{LIST}/{its_id}/toggle", data={"to": "off"})).status_code
 
 
+async def open_ones(asked: Asked) -> int:
+    """How many runs pass for running in the database."""
+    query = sa.text("SELECT count(*) FROM executions WHERE completed IS NULL")
+    async with asked.host.stores.database.reading() as connection:
+        return int((await connection.execute(query)).scalar_one())
+
+
 async def test_a_switch_that_is_done_is_told_as_done(asked: Asked) -> None:
     its_id = await going(asked)
     # Space for the switch, and for nothing behind it.
-    with full_disk(asked, when=lambda statement: "executions" in statement):
+    seen = {"switch": False, "commit": False}
+
+    def behind(statement: str) -> bool:
+        seen["switch"] |= statement.startswith("UPDATE integrations")
+        return seen["commit"]
+
+    def committed(_: sa.Connection) -> None:
+        seen["commit"] = seen["switch"]
+
+    sa.event.listen(asked.host.stores.database._engine.sync_engine, "commit", committed)
+    with full_disk(asked, when=behind):
         assert await switched_off(asked, its_id) == 303
+        assert await open_ones(asked) == 1
     (found,) = await asked.host.stores.integrations.all()
     assert found.disabled
     assert not asked.host.schedule.running(its_id)
@@ -67,13 +85,6 @@ async def test_a_switch_that_is_refused_is_not_done(asked: Asked, table: str) ->
     (found,) = await asked.host.stores.integrations.all()
     assert not found.disabled
     assert asked.host.schedule.running(its_id)
-
-
-async def open_ones(asked: Asked) -> int:
-    """How many runs pass for running in the database."""
-    query = sa.text("SELECT count(*) FROM executions WHERE completed IS NULL")
-    async with asked.host.stores.database.reading() as connection:
-        return int((await connection.execute(query)).scalar_one())
 
 
 async def test_an_end_that_could_not_be_written_is_known_and_written_with_space_again(
@@ -97,13 +108,12 @@ async def test_an_end_that_could_not_be_written_is_known_and_written_with_space_
 
 async def test_a_full_disk_does_not_take_the_report_of_a_run_that_somebody_awaits(asked: Asked) -> None:
     its_id = await asked.host.add_integration({"name": "one", "properties": {**NEVER, "retrySeconds": 0}})
-    with full_disk(
-        asked, when=lambda statement: statement.startswith("UPDATE executions SET completed=?, outcome=?, r")
-    ):
-        report = await asked.host.run_now(its_id)
+    with full_disk(asked, when=lambda statement: "UPDATE executions" in statement and "report" in statement):
+        told = await asked.host.run_now(its_id)
+        assert await open_ones(asked) == 1
     await asked.host.stores.executions.begin(its_id, job_name="e")
     _, first = await asked.host.stores.executions.of(its_id)
-    assert (first.outcome, first.report["outcome"]) == ("failed", report.outcome.value)
+    assert (first.outcome, first.report["outcome"]) == ("failed", told.outcome.value)
 
 
 async def test_a_run_that_was_left_open_is_closed_when_the_next_begins(asked: Asked) -> None:
