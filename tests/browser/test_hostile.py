@@ -1,9 +1,8 @@
 """What others wrote is text: nothing of it runs, is drawn, or leads to a script, in a real browser."""
 
-import json
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx2
 from playwright.sync_api import Page
@@ -11,7 +10,7 @@ from playwright.sync_api import Page
 from support.issues import UPLOAD, item, upload
 from support.processes import host
 from support.signing_in import sign_in
-from support.streams import stage, stream
+from support.streams import create_address, posted, stage, stream
 
 TAG = "<img src=x onerror=alert(1)>"
 CLOSING = "\"'></textarea></script><script>alert(1)</script><svg onload=alert(1)>"
@@ -72,12 +71,9 @@ def test_nothing_that_others_wrote_runs(page: Page, tmp_path: Path) -> None:
             http.post("/sign-in", data={"name": "admin", "password": target.password})
             stages = [stage(BOTH, "issue.type != none", description=BOTH)]
             document = stream((BOTH, stages), description=BOTH, note=BOTH)
-            made = http.post(
-                "/value-streams/new",
-                data={"name": BOTH, "start": "file"},
-                files={"file": ("x.json", json.dumps(document))},
-            )
-            value_stream = made.headers["location"]
+            preview = http.post("/value-streams/new", **posted(document, BOTH))
+            made = http.post(create_address(preview.text))
+            value_stream = urlsplit(made.headers["location"]).path
             http.post("/profile/keys", data={"name": TAG})
         address = "/issues?column=id&column=name&column=labels&column=sprint&column=address&column=owner"
         pages = [address, value_stream, *(f"{value_stream}/{each}" for each in ("edit", "versions/1", "settings"))]

@@ -1,5 +1,7 @@
 """Documents of value streams, for tests."""
 
+import json
+import re
 from typing import Any
 
 from rally_accelerate.host.streams.document import checked
@@ -25,6 +27,22 @@ def board() -> dict[str, Any]:
             [stage("Doing", "issue.status = 'In-Progress'"), stage("Done", "issue.status in (Completed, Accepted)")],
         ),
     )
+
+
+def posted(document: Any, name: str) -> dict[str, Any]:
+    """What the form sends that begins a value stream with a file."""
+    text = document if isinstance(document, str) else json.dumps(document)
+    return {
+        "data": {"name": name, "description": "", "start": "file"},
+        "files": {"file": ("x.json", text)},
+    }
+
+
+def create_address(page: str) -> str:
+    """Where the preview of a new value stream creates it."""
+    found = re.search(r'action="(/value-streams/new/file/[^"]+)"', page)
+    assert found is not None, page
+    return found[1]
 
 
 def layout(document: dict[str, Any]) -> Layout:

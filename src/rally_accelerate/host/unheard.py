@@ -1,7 +1,7 @@
 """What a query asks for and nothing here has: a slip in a field's name finds nothing, and nothing else would say so."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -48,6 +48,28 @@ async def unheard(database: Database, query: Query | None) -> list[str]:
     return list(said)
 
 
+async def slips(database: Database, queries: Mapping[str, Query]) -> list[str]:
+    """A sentence for each field that no issue has and that an issue cannot have, before or after a first sync.
+
+    Args:
+        database: Where the issues are.
+        queries: By the words for where each of them stands.
+    """
+    unsure = {
+        (place, leaf.path[0])
+        for place, query in queries.items()
+        for leaf in leaves(query)
+        if leaf.item == "issue" and leaf.path[0].casefold() not in WRITTEN and is_told((leaf.path[0].casefold(),))
+    }
+    said: dict[str, str] = {}
+    async with database.reading() as connection:
+        for name in sorted({name for _, name in unsure})[:MOST_FIELDS]:
+            said[name] = await connection.run_sync(_slip, name)
+    order = {place: number for number, place in enumerate(queries)}
+    found = sorted(unsure, key=lambda each: (order[each[0]], each[1]))
+    return [f"{place}: {said[name]}" for place, name in found if said.get(name)]
+
+
 def _sentence(connection: sa.Connection, item: str, path: tuple[str, ...]) -> str:
     if item != "issue":
         return f"This host keeps issues only: there is no {item} whose {'.'.join(path)} could be compared."
@@ -64,6 +86,17 @@ def _sentence(connection: sa.Connection, item: str, path: tuple[str, ...]) -> st
     near = _elsewhere(connection, names[-1]) or ([] if is_empty else _alike(connection, names))
     meant = f"; did you mean {' or '.join(dict.fromkeys(near[:TOLD]))}?" if near else "."
     return f"No issue has a {'value in' if is_empty else 'field'} issue.{'.'.join(path)}{meant}"
+
+
+def _slip(connection: sa.Connection, name: str) -> str:
+    folded = name.casefold()
+    if _is_held(connection, [folded]) or _names(
+        connection, fact_names.c.name.startswith(f"{folded}.", autoescape=True)
+    ):
+        return ""
+    near = _elsewhere(connection, folded) or _alike(connection, [folded])
+    meant = f"; did you mean {' or '.join(dict.fromkeys(near[:TOLD]))}?" if near else ""
+    return f"no issue has a field issue.{name}{meant}"
 
 
 def _is_held(connection: sa.Connection, names: Sequence[str]) -> bool:

@@ -3,25 +3,23 @@
 import json
 import re
 from html import unescape
+from urllib.parse import urlsplit
 
 import pytest
 
 from support.asked import Asked
 from support.issues import UPLOAD, change, item, upload
-from support.streams import board
+from support.streams import board, create_address, posted, stage, stream
 
 TRACKER = "a" * 24
 
 
 async def created(asked: Asked, name: str = "Shop") -> str:
     """The id of a value stream that the form makes of a file."""
-    answer = await asked.http.post(
-        "/value-streams/new",
-        data={"name": name, "description": "", "start": "file"},
-        files={"file": ("x.json", json.dumps(board()))},
-    )
+    preview = await asked.http.post("/value-streams/new", **posted(board(), name))
+    answer = await asked.http.post(create_address(preview.text))
     assert answer.status_code == 303, answer.text
-    return str(answer.headers["location"]).rpartition("/")[2]
+    return urlsplit(answer.headers["location"]).path.rpartition("/")[2]
 
 
 def at_field(text: str, fault: str) -> str:
@@ -100,6 +98,36 @@ async def test_a_name_that_is_taken_is_told_at_the_first_step(asked: Asked) -> N
 async def test_a_file_that_was_not_chosen_is_told_at_its_field(asked: Asked) -> None:
     answer = await asked.http.post("/value-streams/new", data={"name": "S", "start": "file"})
     assert at_field(answer.text, "fault-file") == "choose the JSON file to begin with"
+
+
+async def test_a_file_is_shown_with_its_doubts_before_anything_is_created(asked: Asked) -> None:
+    properties = {"baseUrl": "http://127.0.0.1:9", "apiKey": "planted-7", "projekts": ["A"]}
+    entry = {"type": "ucv-ext-rally", "name": "my-rally", "properties": properties}
+    document = stream(("Plan", [stage("Idea", "issue.statux = Idea")]), integrations=[entry])
+    preview = await asked.http.post("/value-streams/new", **posted(document, "Typo"))
+    assert preview.status_code == 200
+    text = unescape(preview.text)
+    assert "Worth knowing" in text
+    assert "did you mean projects?" in text
+    # Told before the first sync as well.
+    assert "the stage Idea: no issue has a field issue.statux; did you mean issue.status" in text
+    assert "1 integration is added to the Integrations page" in text
+    assert "planted-7" not in text
+    assert await asked.host.stores.streams.all() == []
+    assert await asked.host.stores.integrations.all() == []
+    made = await asked.http.post(create_address(text))
+    assert made.status_code == 303
+    assert [one.name for one in await asked.host.stores.integrations.all()] == ["my-rally"]
+    # Once created, the preview is gone.
+    again = await asked.http.post(create_address(text))
+    assert again.status_code == 400
+    assert "choose the file again" in again.text
+
+
+async def test_a_name_that_is_taken_is_told_before_the_preview_of_a_file(asked: Asked) -> None:
+    await created(asked)
+    answer = await asked.http.post("/value-streams/new", **posted(board(), "shop"))
+    assert at_field(answer.text, "fault-name") == "'shop' is taken"
 
 
 async def test_renaming_and_removing(asked: Asked) -> None:

@@ -5,6 +5,7 @@ import html
 import json
 import re
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import sqlalchemy as sa
@@ -13,7 +14,7 @@ from rally_accelerate.host.access import HOST
 from rally_accelerate.host.store.tables import value_stream_versions
 from support.asked import TENANT, Asked
 from support.issues import UPLOAD, change, item, upload
-from support.streams import board, stage, stream
+from support.streams import board, create_address, posted, stage, stream
 
 SECRET = "planted-secret-7"
 TRACKER = "a" * 24
@@ -27,13 +28,11 @@ def whole(name: str = "my-rally", **properties: Any) -> dict[str, Any]:
 
 async def created(asked: Asked, document: Any, name: str = "Shop") -> str:
     """The id of a value stream that the form makes of a file."""
-    answer = await asked.http.post(
-        "/value-streams/new",
-        data={"name": name, "description": "", "start": "file"},
-        files={"file": ("x.json", document if isinstance(document, str) else json.dumps(document))},
-    )
+    preview = await asked.http.post("/value-streams/new", **posted(document, name))
+    assert preview.status_code == 200, preview.text
+    answer = await asked.http.post(create_address(preview.text))
     assert answer.status_code == 303, answer.text
-    return str(answer.headers["location"]).rpartition("/")[2]
+    return urlsplit(answer.headers["location"]).path.rpartition("/")[2]
 
 
 async def edited(asked: Asked, its_id: str, text: str, version: int, action: str = "save", *, entered: str = "") -> Any:
@@ -132,13 +131,10 @@ async def test_nothing_of_a_wrong_file_is_applied_and_every_fault_is_told(asked:
 
 
 async def test_a_fault_in_the_middle_of_writing_undoes_what_was_written(asked: Asked) -> None:
+    preview = await asked.http.post("/value-streams/new", **posted(board() | {"integrations": [whole("half")]}, "shop"))
+    # The integration is written before the name of the value stream turns out to be taken since the preview.
     await created(asked, board())
-    # The integration is written before the name of the value stream turns out to be taken.
-    answer = await asked.http.post(
-        "/value-streams/new",
-        data={"name": "shop", "start": "file"},
-        files={"file": ("x.json", json.dumps(board() | {"integrations": [whole("half")]}))},
-    )
+    answer = await asked.http.post(create_address(preview.text))
     assert answer.status_code == 400
     assert "is taken" in answer.text
     assert await asked.host.stores.integrations.all() == []

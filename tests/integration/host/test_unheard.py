@@ -1,15 +1,15 @@
 """A query that asks for what nothing has says so, beside what it found; one that cannot be read leaves the map alone."""
 
-import json
 import re
+from urllib.parse import urlsplit
 
 import pytest
 
 from rally_accelerate.dql.parse import parse
-from rally_accelerate.host.unheard import unheard
+from rally_accelerate.host.unheard import slips, unheard
 from support.asked import Asked
 from support.issues import UPLOAD, item, upload
-from support.streams import board
+from support.streams import board, create_address, posted
 
 RAW = {"Severity": "Major", "c_Customer": {"name": "A", "Town": "B"}}
 
@@ -98,6 +98,23 @@ async def test_the_list_of_issues_says_it_in_the_words_of_its_form(asked: Asked)
     assert (await asked.http.get("/issues.json?dql=issue.owner+%3D+x")).json()["hints"] == []
 
 
+async def test_a_slip_in_a_stage_is_one_that_no_issue_could_have(asked: Asked) -> None:
+    queries = {
+        "the stage A": parse("issue.statux = x and pr.status = y"),
+        "the stage B": parse("not (issue.STATUS = x) or issue.history.count > 1 or issue.rawIssue.no = 1"),
+        "the stage C": parse("issue.epic = x or issue.additionalInfo.x = y or issue.description = z"),
+        "the stage D": parse("issue.town = x"),
+    }
+    # Before a first sync every issue's field is empty, and nothing is said of those that may be filled.
+    assert await slips(asked.host.stores.database, queries) == [
+        "the stage A: no issue has a field issue.statux; did you mean issue.status?",
+        "the stage D: no issue has a field issue.town; did you mean issue.owner?",
+    ]
+    await filled(asked)
+    found = await slips(asked.host.stores.database, queries)
+    assert found[1] == "the stage D: no issue has a field issue.town; did you mean issue.rawIssue.c_customer.town?"
+
+
 async def test_the_map_and_its_stages_say_it_too(asked: Asked) -> None:
     await filled(asked)
     stream = await asked.http.post("/value-streams/new", data={"name": "S", "start": "default"})
@@ -110,9 +127,9 @@ async def test_the_map_and_its_stages_say_it_too(asked: Asked) -> None:
 
 async def test_with_a_query_that_cannot_be_read_the_map_is_the_one_without_it(asked: Asked) -> None:
     await filled(asked)
-    file = {"file": ("x.json", json.dumps(board()))}
-    made = await asked.http.post("/value-streams/new", data={"name": "S", "start": "file"}, files=file)
-    place = str(made.headers["location"])
+    preview = await asked.http.post("/value-streams/new", **posted(board(), "S"))
+    made = await asked.http.post(create_address(preview.text))
+    place = urlsplit(made.headers["location"]).path
     answer = await asked.http.get(f"{place}?dql=issue.status+%3D&text=US1")
     assert answer.status_code == 400
     assert "The query cannot be read" in answer.text

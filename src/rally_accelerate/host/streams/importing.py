@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rally_accelerate.config.model import DEFAULT_TENANT
+from rally_accelerate.dql.tree import Query
 from rally_accelerate.errors import ConfigError, NotFound, Outdated
 from rally_accelerate.host.access import Actor
 from rally_accelerate.host.administration import Administration, entry_of
@@ -18,6 +19,7 @@ from rally_accelerate.host.streams.document import checked, integrations_of
 from rally_accelerate.host.streams.layout import asks_for_others, layout_of
 from rally_accelerate.host.streams.sources import Sources, Write, sources_of
 from rally_accelerate.host.streams.undrawn import undrawn
+from rally_accelerate.host.unheard import slips
 
 #: Made by the host: a file may say otherwise, as it may come from another one.
 MADE = ("_id", "pipelineId", "tenantId")
@@ -72,7 +74,8 @@ class Importing:
             raise ConfigError(f"the value stream has {text}", problems=sources.problems)
         kept = _kept(document, sources)
         only_kept = [f"kept and given back, but not drawn here: {those}"] if (those := undrawn(document)) else []
-        notices = (*examined.notices, *sources.notices, *_doubts(document, tenant_id), *only_kept)
+        slipped = await slips(self._stores.database, _queries(document))
+        notices = (*examined.notices, *sources.notices, *slipped, *_doubts(document, tenant_id), *only_kept)
         return Plan(kept, sources.writes, tuple(differences(before, kept)), notices)
 
     async def create(
@@ -261,6 +264,13 @@ def _linked(rule: Mapping[str, Any], ids: Mapping[str, str]) -> dict[str, Any]:
         if (name := rule[f"{end}IntegrationName"].strip()) in ids
     }
     return {**found, "_id": rule.get("_id") or new_id()}
+
+
+def _queries(document: Mapping[str, Any]) -> dict[str, Query]:
+    """What decides on the map, by the words for where it stands."""
+    layout = layout_of(document)
+    stages = {f"the stage {stage.name}": stage.query for stage in layout.stages if stage.query is not None}
+    return {"the query of all stages": layout.query} | stages
 
 
 def _doubts(document: Mapping[str, Any], tenant_id: str) -> Sequence[str]:

@@ -1,6 +1,7 @@
-"""Creating a value stream in three plain forms: its name and with what it begins, its integrations, its stages."""
+"""Creating a value stream in plain forms: its name and with what it begins, its integrations and stages, or a file."""
 
 from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -12,6 +13,7 @@ from starlette.routing import Route
 from rally_accelerate.config.model import DEFAULT_TENANT
 from rally_accelerate.errors import ConfigError, Outdated, Problem, StoreError
 from rally_accelerate.host.access import Role
+from rally_accelerate.host.shelf import Shelf
 from rally_accelerate.host.store.search import Wanted
 from rally_accelerate.host.stores import Stores
 from rally_accelerate.host.streams import beginning
@@ -21,6 +23,7 @@ from rally_accelerate.host.web.faults import unkept
 from rally_accelerate.host.web.forms import Form, submitted
 from rally_accelerate.host.web.render import page
 from rally_accelerate.host.web.routing import actor_of, posted, shown
+from rally_accelerate.host.web.streamfile import MOST_PREVIEWS, planned
 
 #: More statuses than these are not laid out by hand.
 MOST_STATUSES = 100
@@ -33,18 +36,28 @@ STARTS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A file that was shown as a preview; its secrets stay in the process."""
+
+    name: str
+    document: Any
+
+
 class NewStreamPages:
     """The steps of the wizard."""
 
     def __init__(self, stores: Stores, importing: Importing) -> None:
         self._stores = stores
         self._importing = importing
+        self._begun: Shelf[_Begun] = Shelf(most=MOST_PREVIEWS)
 
     def routes(self) -> list[Route]:
         """Their addresses; before the page of one value stream, whose id could be ``new`` else."""
         return [
             *shown("/value-streams/new", self.name, role=Role.EDITOR),
             posted("/value-streams/new", self.begin),
+            posted("/value-streams/new/file/{token:str}", self.apply),
             *shown("/value-streams/new/integrations", self.integrations, role=Role.EDITOR),
             *shown("/value-streams/new/stages", self.stages, role=Role.EDITOR),
             posted("/value-streams/new/stages", self.made),
@@ -56,7 +69,7 @@ class NewStreamPages:
         return _first(request, given.get("name", ""), given.get("description", ""), "statuses", ())
 
     async def begin(self, request: Request) -> Response:
-        """What step 1 asked for: the value stream, or step 2."""
+        """What step 1 asked for: the value stream, step 2, or what a file comes to."""
         try:
             form = await submitted(request)
         except ConfigError as error:
@@ -71,10 +84,52 @@ class NewStreamPages:
             return RedirectResponse(f"/value-streams/new/integrations?{query}", 303)
         try:
             document = _begun(form, start, description)
-            _named(name or (str(document.get("name") or "") if start == "file" else ""))
+            if start == "file":
+                its_name = name or " ".join(str(document.get("name") or "").split())
+                return await self._previewed(request, _Begun(its_name, document))
+            _named(name)
             stream = await self._importing.create(document, actor=actor_of(request), name=name)
         except (ConfigError, Outdated, StoreError) as error:
             return _first(request, name, description, start, _problems(error))
+        return RedirectResponse(f"/value-streams/{stream.id}", 303)
+
+    async def _previewed(self, request: Request, begun: _Begun, *, refused: str = "") -> Response:
+        """What a file comes to, before anything is created.
+
+        Raises:
+            ConfigError: With everything that is wrong with it.
+        """
+        _named(begun.name)
+        plan, actor = await self._importing.plan(begun.document), actor_of(request)
+        if await self._is_taken(begun.name):
+            raise ConfigError("", problems=[Problem("name", f"{begun.name!r} is taken")])
+        token = self._begun.key(actor)
+        self._begun.put(actor, token, begun)
+        data = {
+            "title": "New value stream",
+            "name": begun.name,
+            "plan": planned(plan),
+            "token": token,
+            "refused": refused,
+        }
+        return page(request, "stream_begun.html", data, status=409 if refused else 200)
+
+    async def apply(self, request: Request) -> Response:
+        """Create the value stream whose preview was shown."""
+        actor, token = actor_of(request), request.path_params["token"]
+        begun = self._begun.of(actor, token)
+        if begun is None:
+            gone = Problem("", "the preview is not known any more; choose the file again")
+            return _first(request, "", "", "file", [gone])
+        try:
+            try:
+                stream = await self._importing.create(begun.document, actor=actor, name=begun.name)
+            except (Outdated, StoreError) as error:
+                said = unkept(error) if isinstance(error, StoreError) else str(error)
+                return await self._previewed(request, begun, refused=said)
+        except ConfigError as error:
+            return _first(request, begun.name, "", "file", _problems(error))
+        self._begun.drop(actor, token)
         return RedirectResponse(f"/value-streams/{stream.id}", 303)
 
     async def integrations(self, request: Request) -> Response:
