@@ -181,3 +181,18 @@ def test_the_layout_places_an_item_in_the_last_stage_that_it_matches() -> None:
     assert found.alone(found.stages[2]) is None
     assert found.too_old is None
     assert [each.shows_alerts for each in found.stages] == [True, False, False, False]
+
+
+def test_faults_of_names_are_told_beside_those_of_queries() -> None:
+    document = stream(
+        ("P", [stage("Idea", "issue.status =="), stage("Idea", None, wipLimit=0)]), leadTime={"start": "Zzz"}
+    )
+    said = problems(document)
+    assert set(said) == {
+        "phases[0].stages[0].query",
+        "phases[0].stages[1].wipLimit",
+        "phases[0].stages[1].name",
+        "leadTime.start",
+    }
+    # A name that is there twice is told once.
+    assert said["leadTime.start"] == "there is no stage 'Zzz'; there are 'Idea'"

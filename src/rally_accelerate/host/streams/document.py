@@ -1,7 +1,7 @@
 """The document of a value stream: what is wrong with it, told all at once with the path of each fault."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,12 @@ from rally_accelerate.host.streams.keys import TABLES
 
 #: Keys that name stages.
 SPANS = ("leadTime", "cycleTime", "leadTimeChange", "devCycleTime")
+
+#: Keys that hold what has names, or are such names.
+SHAPES = frozenset(
+    {"", "phases", "stages", "name", "integrations", "linkRules", "fromIntegrationName", "toIntegrationName"}
+    | {*SPANS, "start", "end"}
+)
 
 #: More than these are no value stream that fits a page.
 MOST_STAGES = 200
@@ -35,10 +41,15 @@ def checked(document: Any) -> Examined:
     """
     found = examined(document)
     if found.problems:
-        count = len(found.problems)
-        text = "1 problem" if count == 1 else f"{count} problems"
-        raise ConfigError(f"the value stream has {text}", problems=shortened(found.problems))
+        raise refused(found.problems)
     return found
+
+
+def refused(problems: Sequence[Problem]) -> ConfigError:
+    """That a document is wrong, with all there is to mend."""
+    count = len(problems)
+    text = "1 problem" if count == 1 else f"{count} problems"
+    return ConfigError(f"the value stream has {text}", problems=shortened(problems))
 
 
 def examined(document: Any) -> Examined:
@@ -47,10 +58,20 @@ def examined(document: Any) -> Examined:
         text = f"must be an object with phases and integrations, not {kind_of(document)}"
         return Examined((Problem("", text),), ())
     problems = [*_walked(document, "", "")]
-    # What follows reads names: it must be able to rely on shapes.
-    if not problems:
-        problems = [*_doubles(document), *_spans(document), *_links(document)]
+    # What follows reads names: it must be able to rely on shapes, whatever is wrong with a query or a limit.
+    if not any(map(_disturbs, problems)):
+        problems += [*_doubles(document), *_spans(document), *_links(document)]
     return Examined(tuple(problems), tuple(_strange(document, "", "")))
+
+
+def allows_sources(problems: Sequence[Problem]) -> bool:
+    """Whether the integrations of a document can be looked at beside problems that were found in it."""
+    return not any(problem.path in {"", "tenantId"} or problem.path.startswith("integrations") for problem in problems)
+
+
+def _disturbs(problem: Problem) -> bool:
+    last = problem.path.rpartition(".")[2]
+    return last.endswith("]") or last in SHAPES
 
 
 def phases_of(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -74,6 +95,7 @@ def integrations_of(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[
 
 def near(name: str, known: list[str]) -> str:
     """The end of a sentence: what there is that looks like a name, or all there is."""
+    known = list(dict.fromkeys(known))
     folded = {each.casefold(): each for each in known}
     alike = difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.6)
     if alike:

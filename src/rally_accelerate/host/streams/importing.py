@@ -15,7 +15,7 @@ from rally_accelerate.host.store.streams import StoredStream
 from rally_accelerate.host.store.values import new_id
 from rally_accelerate.host.stores import Stores
 from rally_accelerate.host.streams.difference import Difference, differences
-from rally_accelerate.host.streams.document import checked, integrations_of
+from rally_accelerate.host.streams.document import allows_sources, examined, integrations_of, refused
 from rally_accelerate.host.streams.layout import asks_for_others, layout_of
 from rally_accelerate.host.streams.sources import Sources, Write, sources_of
 from rally_accelerate.host.streams.undrawn import undrawn
@@ -63,19 +63,19 @@ class Importing:
         Raises:
             ConfigError: With every problem and its path.
         """
-        examined = checked(document)
+        found = examined(document)
+        if not allows_sources(found.problems):
+            raise refused(found.problems)
         tenant_id = stream.tenant_id if stream else str(document.get("tenantId") or DEFAULT_TENANT)
         before = stream.document if stream else {}
         known = await self._stores.integrations.all()
         sources = sources_of(document, tenant_id=tenant_id, known=known, before=before)
-        if sources.problems:
-            count = len(sources.problems)
-            text = "1 problem" if count == 1 else f"{count} problems"
-            raise ConfigError(f"the value stream has {text}", problems=sources.problems)
+        if problems := (*found.problems, *sources.problems):
+            raise refused(problems)
         kept = _kept(document, sources)
         only_kept = [f"kept and given back, but not drawn here: {those}"] if (those := undrawn(document)) else []
         slipped = await slips(self._stores.database, _queries(document))
-        notices = (*examined.notices, *sources.notices, *slipped, *_doubts(document, tenant_id), *only_kept)
+        notices = (*found.notices, *sources.notices, *slipped, *_doubts(document, tenant_id), *only_kept)
         return Plan(kept, sources.writes, tuple(differences(before, kept)), notices)
 
     async def create(

@@ -33,7 +33,8 @@ class _Sent:
 
     name: str
     content: bytes
-    is_file: bool = False
+    #: None for a field; empty where no file was chosen.
+    file_name: str | None = None
 
 
 class Form(dict[str, str]):
@@ -41,7 +42,7 @@ class Form(dict[str, str]):
 
     def __init__(self, sent: Sequence[_Sent] = ()) -> None:
         self._sent = sent
-        self._pairs = [(each.name, _text(each.content)) for each in sent if not each.is_file]
+        self._pairs = [(each.name, _text(each.content)) for each in sent if each.file_name is None]
         super().__init__(self._pairs)
 
     def __missing__(self, name: str) -> str:
@@ -50,6 +51,10 @@ class Form(dict[str, str]):
     def all(self, name: str) -> list[str]:
         """Every value of a name, in order."""
         return [value for its, value in self._pairs if its == name]
+
+    def has_file(self, name: str) -> bool:
+        """Whether a file was chosen, be it empty."""
+        return any(each.file_name or each.content for each in self._sent if each.name == name)
 
     def content(self, name: str) -> bytes:
         """The content of a file, as it came; empty where none was chosen."""
@@ -115,7 +120,7 @@ def _parts(body: bytes, boundary: bytes, most: Most) -> Iterator[_Sent]:
                 told["Content-Disposition"] = value.strip()
                 field = told.get_param("name", header="content-disposition")
                 if isinstance(field, str):
-                    yield _Sent(field, content, is_file=told.get_filename() is not None)
+                    yield _Sent(field, content, told.get_filename())
 
 
 def _text(content: bytes) -> str:
