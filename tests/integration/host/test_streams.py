@@ -4,6 +4,7 @@ import asyncio
 import html
 import json
 import re
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,6 +13,8 @@ import sqlalchemy as sa
 
 from rally_accelerate.host.access import HOST
 from rally_accelerate.host.store.tables import value_stream_versions
+from rally_accelerate.host.streams.sources import PLACEHOLDER
+from rally_accelerate.host.web import streammap
 from support.asked import TENANT, Asked
 from support.issues import UPLOAD, change, item, upload
 from support.streams import board, create_address, posted, stage, stream
@@ -122,6 +125,8 @@ async def test_nothing_of_a_wrong_file_is_applied_and_every_fault_is_told(asked:
     assert answer.status_code == 400
     assert "<code>query</code>" in answer.text
     assert "line 1, column" in answer.text
+    # Beside a fault of a query, what no integration has is told at once.
+    assert "integrations[1].name" in answer.text
     wrong["query"] = ""
     answer = await edited(asked, its_id, json.dumps(wrong), 1)
     assert answer.status_code == 400
@@ -150,7 +155,7 @@ async def test_a_text_that_is_no_json_is_kept_and_told_by_line(asked: Asked) -> 
     assert "&#34;phases&#34;: [" in answer.text
 
 
-async def test_an_import_is_previewed_and_then_applied(asked: Asked) -> None:
+async def test_an_import_is_previewed_and_then_applied(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     its_id = await created(asked, board())
     after = board() | {"integrations": [whole()]}
     after["phases"][0]["stages"][0]["name"] = "Backlog"
@@ -164,8 +169,21 @@ async def test_an_import_is_previewed_and_then_applied(asked: Asked) -> None:
     assert await asked.host.stores.integrations.all() == []
     address = re.search(r'action="(/value-streams/[^"]+/import/[^"]+)"', preview.text)
     assert address is not None
-    assert (await asked.http.post(address[1])).status_code == 303
-    assert [one.name for one in await asked.host.stores.integrations.all()] == ["my-rally"]
+    done = await asked.http.post(address[1])
+    assert done.status_code == 303
+    (added,) = await asked.host.stores.integrations.all()
+    assert added.name == "my-rally"
+    saved = (await asked.http.get(done.headers["location"])).text
+    version = f'<a href="/value-streams/{its_id}/versions/2?with=1">version 2</a>'
+    link = f'<a href="/settings/integrations/{added.id}">my-rally</a>'
+    assert f"Imported as {version}; integration {link} was added." in saved
+    # Told on the page that an import leads to, and of the version that is valid.
+    assert "saved" not in "".join(re.findall(r'href="([^"]*)"', saved))
+    for query in ("", "?saved=1", "?saved=3", "?saved=x"):
+        assert "Imported as" not in (await asked.http.get(f"/value-streams/{its_id}{query}")).text
+    # An address that was kept does not say it for ever.
+    monkeypatch.setattr(streammap, "TOLD_FOR", timedelta(0))
+    assert "Imported as" not in (await asked.http.get(done.headers["location"])).text
     assert (await file_of(asked, its_id))["phases"][0]["stages"][0]["name"] == "Backlog"
     # Once applied, the preview is gone.
     assert (await asked.http.post(address[1])).status_code == 400
@@ -433,6 +451,51 @@ async def test_an_integration_that_was_removed_since_does_not_stop_the_value_str
     assert (await asked.http.get(f"/value-streams/{its_id}")).status_code == 200
     preview = await edited(asked, its_id, json.dumps(found), 1, "preview")
     assert "was removed; nothing comes from it" in preview.text
+    said = "The integration my-rally was removed; nothing comes from it any more."
+    assert said in (await asked.http.get(f"/value-streams/{its_id}")).text
+
+
+async def test_deleting_an_integration_names_the_value_streams_that_use_it(asked: Asked) -> None:
+    its_id = await created(asked, board() | {"integrations": [whole()]})
+    other = await created(asked, board(), "Of all")
+    (integration,) = await asked.host.stores.integrations.all()
+    page = (await asked.http.get(f"/settings/integrations/{integration.id}/delete")).text
+    assert f'<a href="/value-streams/{its_id}">Shop</a>' in page
+    assert "1 value stream uses it" in page
+    assert other not in page
+    assert "was removed" not in (await asked.http.get(f"/value-streams/{its_id}")).text
+
+
+async def test_an_empty_file_is_said_to_be_empty(asked: Asked) -> None:
+    its_id = await created(asked, board())
+    empty = {"file": ("x.json", b"")}
+    for address, data in ((f"/value-streams/{its_id}/import", {}), ("/value-streams/new", {"start": "file"})):
+        answer = await asked.http.post(address, data=data, files=empty)
+        assert answer.status_code == 400
+        assert "the file is empty" in answer.text
+        assert "choose the JSON file" not in answer.text
+
+
+async def test_the_sample_can_be_imported_once_the_key_is_in_it(asked: Asked) -> None:
+    page = (await asked.http.get("/settings/integrations")).text
+    found = re.search(r'<pre class="sample">(.+?)</pre>', page, re.DOTALL)
+    assert found is not None
+    sample = html.unescape(found[1])
+    left = await asked.http.post("/value-streams/new", **posted(sample, "Sample"))
+    assert left.status_code == 400
+    assert "integrations[0].properties.apiKey is still the sample" in html.unescape(left.text).replace(":", "")
+    whole_file = await asked.http.post("/value-streams/new", **posted(sample.replace(PLACEHOLDER, "k-1"), "Sample"))
+    assert whole_file.status_code == 200
+    assert "my-rally" in whole_file.text
+
+
+async def test_a_stage_says_how_many_of_its_items_are_drawn(asked: Asked) -> None:
+    few = await created(asked, stream(("P", [stage("All", "issue.type != none")])))
+    await asked.data(UPLOAD, data=upload(*[item(number) for number in range(1, 126)], tracker=TRACKER))
+    page = (await asked.http.get(f"/value-streams/{few}")).text
+    assert page.count('class="dot"') == 120
+    assert "120 of 125 drawn" in page
+    assert "⌀ is the average time" in page
 
 
 @pytest.mark.parametrize(

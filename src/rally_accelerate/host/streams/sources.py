@@ -17,6 +17,10 @@ from rally_accelerate.host.streams.document import integrations_of, near
 MADE = frozenset({"_id", "status", "startTime", "latest", "properties", "type", "tenant_id", "tenantId", "disabled"})
 
 
+#: What stands for the API key in the sample of the Integrations page.
+PLACEHOLDER = "YOUR-API-KEY"
+
+
 @dataclass(frozen=True, slots=True)
 class Write:
     """An integration that is to be added or changed."""
@@ -228,6 +232,8 @@ def _unusable(entry: _Entry, known: Mapping[str, Any]) -> Iterator[Problem]:
         path = f"{entry.path}.properties.{name}"
         if _is_masked(value) and not known.get(name):
             yield Problem(path, "is masked as in a download, and nothing is stored that it stands for; enter it")
+        elif value == PLACEHOLDER:
+            yield Problem(path, "is still the sample's; put in the API key that you made in Rally")
         elif variable := unexpanded(value):
             text = f"asks for ${{{variable}}}: variables are only read by the command line; enter the value"
             yield Problem(path, text)

@@ -20,6 +20,8 @@ from rally_accelerate.host.store.executions import SYNCED, Execution
 from rally_accelerate.host.store.integrations import StoredIntegration
 from rally_accelerate.host.store.vault import masked
 from rally_accelerate.host.stores import Stores
+from rally_accelerate.host.streams.document import integrations_of
+from rally_accelerate.host.streams.sources import PLACEHOLDER
 from rally_accelerate.host.web import forms
 from rally_accelerate.host.web.addresses import own_path
 from rally_accelerate.host.web.executions import account_of
@@ -73,6 +75,7 @@ class IntegrationPages:
             "known": len(rows),
             "mayEdit": actor_of(request).may(Role.EDITOR),
             "interval": self._schedule.interval.total_seconds(),
+            "placeholder": PLACEHOLDER,
         }
         return page(request, "integrations.html", data)
 
@@ -168,6 +171,11 @@ class IntegrationPages:
             "integration": {"id": found.id, "name": found.name},
             "issues": (await self._stores.issues.counts()).get(found.id, 0),
             "runs": (await self._stores.executions.counts()).get(found.id, 0),
+            "streams": [
+                {"id": stream.id, "name": stream.name}
+                for stream in await self._stores.streams.all()
+                if any(entry.get("_id") == found.id for _, entry in integrations_of(stream.document))
+            ],
             "fault": fault,
             "typed": {"name": "", "issues": "", **(form or {})},
         }

@@ -101,7 +101,7 @@ class FilePages:
             gone = Problem("", "the preview is not known any more; choose the file again")
             return _import(request, stream, problems=listed([gone]), status=400)
         try:
-            await self._importing.replace(stream.id, pending.document, based_on=pending.version, actor=actor)
+            done = await self._importing.replace(stream.id, pending.document, based_on=pending.version, actor=actor)
         except Outdated as error:
             # Shown anew, against what is valid by now.
             plan = await self._importing.plan(pending.document, stream=stream)
@@ -109,7 +109,9 @@ class FilePages:
         except (ConfigError, NotFound) as error:
             return _import(request, stream, problems=problems_of(error), status=400)
         self._previews.drop(actor, token)
-        return RedirectResponse(f"/value-streams/{stream.id}", 303)
+        # Where only settings of integrations changed there is no new version to tell of.
+        told_of = f"?saved={done.version}" if done.version > pending.version else ""
+        return RedirectResponse(f"/value-streams/{stream.id}{told_of}", 303)
 
     async def edit(self, request: Request) -> Response:
         """The file as text."""
@@ -192,10 +194,9 @@ def _version(text: str) -> int:
 
 
 def _chosen(form: Form) -> bytes:
-    content = form.content("file")
-    if not content:
+    if not form.has_file("file"):
         raise ConfigError("no file", problems=[Problem("", "choose the JSON file to import")])
-    return content
+    return form.content("file")
 
 
 def as_text(document: Any) -> str:

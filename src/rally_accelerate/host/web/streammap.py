@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,6 +20,8 @@ from rally_accelerate.host.streams.alerts import alerts_of_row
 from rally_accelerate.host.streams.board import FIELDS, FIRST_SECONDS, Asked, Board, Boards, StageBoard, average_age
 from rally_accelerate.host.streams.checks import WINDOWS
 from rally_accelerate.host.streams.colours import CHOICES, Legend, legend_of
+from rally_accelerate.host.streams.difference import differences
+from rally_accelerate.host.streams.document import integrations_of
 from rally_accelerate.host.streams.layout import Layout, Stage, layout_of
 from rally_accelerate.host.streams.undrawn import undrawn
 from rally_accelerate.host.unheard import unheard
@@ -32,6 +34,12 @@ PAGE = 50
 
 #: So many items of a stage are listed beside its dots.
 LISTED = 8
+
+#: The parameter that names the version which was just saved, and for how long that is told.
+SAVED = "saved"
+TOLD_FOR = timedelta(minutes=10)
+
+ADDED = ("added", "integration")
 
 TIMES = {
     "ALL": "any time",
@@ -90,7 +98,8 @@ class MapPages:
             "by": by,
             "legend": [{"name": name, "tone": tone, "items": count} for name, tone, count in legend.entries],
             **_toolbar(asked, board, fault),
-            "hints": await self._hints(readable),
+            "hints": [*await self._gone(stream), *await self._hints(readable)],
+            "saved": await self._saved(request, stream, now),
             "streamQuery": layout.text,
             "undrawn": undrawn(stream.document),
             "query": _query(request, fault),
@@ -143,6 +152,35 @@ class MapPages:
             readable = replace(asked, dql="")
             return await self._boards.soon(stream, readable, now=now, seconds=seconds), readable, error
 
+    async def _gone(self, stream: StoredStream) -> list[str]:
+        """A sentence for each integration that was removed since."""
+        known = {one.id for one in await self._stores.integrations.all()}
+        # Those of other tools stand in the document alone, with their settings.
+        its = [entry for _, entry in integrations_of(stream.document) if entry.get("_id") and "properties" not in entry]
+        return [
+            f"The integration {entry['name'].strip()} was removed; nothing comes from it any more."
+            for entry in its
+            if entry["_id"] not in known
+        ]
+
+    async def _saved(self, request: Request, stream: StoredStream, now: datetime) -> dict[str, Any] | None:
+        """What was just made valid: the version that the address names, while it is new."""
+        if request.query_params.get(SAVED) != str(stream.version):
+            return None
+        found = await self._stores.streams.versions(stream.id, limit=2)
+        version, before = found[0], found[1].document if len(found) > 1 else {}
+        if now - version.at > TOLD_FOR:
+            # An address that was kept, or a page that stays open.
+            return None
+        added = {each.name for each in differences(before, version.document) if (each.kind, each.what) == ADDED}
+        its = [entry for _, entry in integrations_of(version.document) if entry["name"].strip() in added]
+        return {
+            "number": version.number,
+            "said": f"{version.why[:1].upper()}{version.why[1:]}",
+            "isFirst": version.number == 1,
+            "added": [{"name": entry["name"].strip(), "id": entry.get("_id", "")} for entry in its],
+        }
+
     async def _hints(self, asked: Asked) -> list[str]:
         return await unheard(self._stores.database, parse(asked.dql)) if asked.dql else []
 
@@ -167,7 +205,7 @@ def _by(request: Request) -> str:
 
 def _query(request: Request, fault: QueryError | None) -> str:
     """The restrictions that hold as the end of an address of the same value stream."""
-    left_out = {"after"} if fault is None else {"after", "dql"}
+    left_out = {"after", SAVED} if fault is None else {"after", SAVED, "dql"}
     pairs = [(name, value) for name, value in request.query_params.multi_items() if value and name not in left_out]
     return f"?{urlencode(pairs)}" if pairs else ""
 

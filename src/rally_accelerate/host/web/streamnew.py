@@ -130,7 +130,7 @@ class NewStreamPages:
         except ConfigError as error:
             return _first(request, begun.name, "", "file", _problems(error))
         self._begun.drop(actor, token)
-        return RedirectResponse(f"/value-streams/{stream.id}", 303)
+        return RedirectResponse(f"/value-streams/{stream.id}?saved={stream.version}", 303)
 
     async def integrations(self, request: Request) -> Response:
         """Step 2: where items come from."""
@@ -199,10 +199,9 @@ class NewStreamPages:
 def _begun(form: Form, start: str, description: str) -> dict[str, Any]:
     match start:
         case "file":
-            content = form.content("file")
-            if not content:
+            if not form.has_file("file"):
                 raise ConfigError("", problems=[Problem("file", "choose the JSON file to begin with")])
-            document = read(content)
+            document = read(form.content("file"))
             if isinstance(document, dict) and description:
                 document["description"] = description
             if not isinstance(document, dict):
