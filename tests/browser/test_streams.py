@@ -63,7 +63,7 @@ def test_from_a_json_file_to_a_story_s_dot_with_its_history(tmp_path: Path, page
         page.get_by_role("button", name="Preview").click()
         expect(page.get_by_role("listitem").filter(has_text="my-rally").first).to_be_visible()
         page.get_by_role("button", name="Import", exact=True).click()
-        page.wait_for_url(address)
+        expect(page.get_by_text("Imported as version 2; integration my-rally was added.")).to_be_visible()
         page.goto(f"{target.url}/settings/integrations")
         expect(page.get_by_role("link", name="my-rally").first).to_be_visible()
         page.goto(address)

@@ -3,9 +3,11 @@
 import json
 import re
 from typing import Any
+from urllib.parse import urlsplit
 
 from rally_accelerate.host.streams.document import checked
 from rally_accelerate.host.streams.layout import Layout, layout_of
+from support.asked import Asked
 
 
 def stage(name: str, query: str | None, **more: Any) -> dict[str, Any]:
@@ -43,6 +45,15 @@ def create_address(page: str) -> str:
     found = re.search(r'action="(/value-streams/new/file/[^"]+)"', page)
     assert found is not None, page
     return found[1]
+
+
+async def created(asked: Asked, document: Any, name: str = "Shop") -> str:
+    """The id of a value stream that the form makes of a file, once its preview was shown."""
+    preview = await asked.http.post("/value-streams/new", **posted(document, name))
+    assert preview.status_code == 200, preview.text
+    answer = await asked.http.post(create_address(preview.text))
+    assert answer.status_code == 303, answer.text
+    return urlsplit(answer.headers["location"]).path.rpartition("/")[2]
 
 
 def layout(document: dict[str, Any]) -> Layout:

@@ -3,23 +3,14 @@
 import json
 import re
 from html import unescape
-from urllib.parse import urlsplit
 
 import pytest
 
 from support.asked import Asked
 from support.issues import UPLOAD, change, item, upload
-from support.streams import board, create_address, posted, stage, stream
+from support.streams import board, create_address, created, posted, stage, stream
 
 TRACKER = "a" * 24
-
-
-async def created(asked: Asked, name: str = "Shop") -> str:
-    """The id of a value stream that the form makes of a file."""
-    preview = await asked.http.post("/value-streams/new", **posted(board(), name))
-    answer = await asked.http.post(create_address(preview.text))
-    assert answer.status_code == 303, answer.text
-    return urlsplit(answer.headers["location"]).path.rpartition("/")[2]
 
 
 def at_field(text: str, fault: str) -> str:
@@ -88,7 +79,7 @@ async def test_a_value_stream_has_a_name(asked: Asked, name: str) -> None:
 
 
 async def test_a_name_that_is_taken_is_told_at_the_first_step(asked: Asked) -> None:
-    await created(asked)
+    await created(asked, board())
     answer = await asked.http.post("/value-streams/new", data={"name": "SHOP", "start": "statuses"})
     assert answer.status_code == 400
     assert at_field(answer.text, "fault-name") == "'SHOP' is taken"
@@ -125,14 +116,14 @@ async def test_a_file_is_shown_with_its_doubts_before_anything_is_created(asked:
 
 
 async def test_a_name_that_is_taken_is_told_before_the_preview_of_a_file(asked: Asked) -> None:
-    await created(asked)
+    await created(asked, board())
     answer = await asked.http.post("/value-streams/new", **posted(board(), "shop"))
     assert at_field(answer.text, "fault-name") == "'shop' is taken"
 
 
 async def test_renaming_and_removing(asked: Asked) -> None:
-    its_id = await created(asked)
-    await created(asked, "Other")
+    its_id = await created(asked, board())
+    await created(asked, board(), "Other")
     taken = await asked.http.post(f"/value-streams/{its_id}/rename", data={"name": "OTHER", "description": ""})
     assert taken.status_code == 400
     assert at_field(taken.text, "fault-name") == "'OTHER' is taken"
@@ -150,7 +141,7 @@ async def test_renaming_and_removing(asked: Asked) -> None:
 
 
 async def test_what_is_kept_and_not_drawn_is_said_by_the_map_and_by_the_preview(asked: Asked) -> None:
-    its_id = await created(asked)
+    its_id = await created(asked, board())
     assert "not drawn here" not in (await asked.http.get(f"/value-streams/{its_id}")).text
     text = json.dumps(board() | {"metrics": [{"name": "M"}]})
     fields = {"text": (None, text), "version": (None, "1"), "action": (None, "preview")}

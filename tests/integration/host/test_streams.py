@@ -6,18 +6,16 @@ import json
 import re
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 import sqlalchemy as sa
 
 from rally_accelerate.host.access import HOST
 from rally_accelerate.host.store.tables import value_stream_versions
-from rally_accelerate.host.streams.sources import PLACEHOLDER
 from rally_accelerate.host.web import streammap
 from support.asked import TENANT, Asked
 from support.issues import UPLOAD, change, item, upload
-from support.streams import board, create_address, posted, stage, stream
+from support.streams import board, create_address, created, posted, stage
 
 SECRET = "planted-secret-7"
 TRACKER = "a" * 24
@@ -27,15 +25,6 @@ def whole(name: str = "my-rally", **properties: Any) -> dict[str, Any]:
     """An entry that defines an integration; its Rally is not there."""
     settings = {"baseUrl": "http://127.0.0.1:9", "apiKey": SECRET, "retrySeconds": 0, **properties}
     return {"type": "ucv-ext-rally", "name": name, "tenant_id": TENANT, "logginglevel": "warn", "properties": settings}
-
-
-async def created(asked: Asked, document: Any, name: str = "Shop") -> str:
-    """The id of a value stream that the form makes of a file."""
-    preview = await asked.http.post("/value-streams/new", **posted(document, name))
-    assert preview.status_code == 200, preview.text
-    answer = await asked.http.post(create_address(preview.text))
-    assert answer.status_code == 303, answer.text
-    return urlsplit(answer.headers["location"]).path.rpartition("/")[2]
 
 
 async def edited(asked: Asked, its_id: str, text: str, version: int, action: str = "save", *, entered: str = "") -> Any:
@@ -128,9 +117,7 @@ async def test_nothing_of_a_wrong_file_is_applied_and_every_fault_is_told(asked:
     # Beside a fault of a query, what no integration has is told at once.
     assert "integrations[1].name" in answer.text
     wrong["query"] = ""
-    answer = await edited(asked, its_id, json.dumps(wrong), 1)
-    assert answer.status_code == 400
-    assert "integrations[1].name" in answer.text
+    assert (await edited(asked, its_id, json.dumps(wrong), 1)).status_code == 400
     assert await asked.host.stores.integrations.all() == []
     assert (await asked.host.stores.streams.by_id(its_id)).version == 1  # type: ignore[union-attr]
 
@@ -453,74 +440,6 @@ async def test_an_integration_that_was_removed_since_does_not_stop_the_value_str
     assert "was removed; nothing comes from it" in preview.text
     said = "The integration my-rally was removed; nothing comes from it any more."
     assert said in (await asked.http.get(f"/value-streams/{its_id}")).text
-
-
-async def test_deleting_an_integration_names_the_value_streams_that_use_it(asked: Asked) -> None:
-    its_id = await created(asked, board() | {"integrations": [whole()]})
-    other = await created(asked, board(), "Of all")
-    (integration,) = await asked.host.stores.integrations.all()
-    page = (await asked.http.get(f"/settings/integrations/{integration.id}/delete")).text
-    assert f'<a href="/value-streams/{its_id}">Shop</a>' in page
-    assert "1 value stream uses it" in page
-    assert other not in page
-    assert "was removed" not in (await asked.http.get(f"/value-streams/{its_id}")).text
-
-
-async def test_an_empty_file_is_said_to_be_empty(asked: Asked) -> None:
-    its_id = await created(asked, board())
-    empty = {"file": ("x.json", b"")}
-    for address, data in ((f"/value-streams/{its_id}/import", {}), ("/value-streams/new", {"start": "file"})):
-        answer = await asked.http.post(address, data=data, files=empty)
-        assert answer.status_code == 400
-        assert "the file is empty" in answer.text
-        assert "choose the JSON file" not in answer.text
-
-
-async def test_the_sample_can_be_imported_once_the_key_is_in_it(asked: Asked) -> None:
-    page = (await asked.http.get("/settings/integrations")).text
-    found = re.search(r'<pre class="sample">(.+?)</pre>', page, re.DOTALL)
-    assert found is not None
-    sample = html.unescape(found[1])
-    left = await asked.http.post("/value-streams/new", **posted(sample, "Sample"))
-    assert left.status_code == 400
-    assert "integrations[0].properties.apiKey is still the sample" in html.unescape(left.text).replace(":", "")
-    whole_file = await asked.http.post("/value-streams/new", **posted(sample.replace(PLACEHOLDER, "k-1"), "Sample"))
-    assert whole_file.status_code == 200
-    assert "my-rally" in whole_file.text
-
-
-async def test_a_stage_says_how_many_of_its_items_are_drawn(asked: Asked) -> None:
-    few = await created(asked, stream(("P", [stage("All", "issue.type != none")])))
-    await asked.data(UPLOAD, data=upload(*[item(number) for number in range(1, 126)], tracker=TRACKER))
-    page = (await asked.http.get(f"/value-streams/{few}")).text
-    assert page.count('class="dot"') == 120
-    assert "120 of 125 drawn" in page
-    assert "⌀ is the average time" in page
-
-
-@pytest.mark.parametrize(
-    "address",
-    [
-        "/value-streams/x",
-        "/value-streams/x.json",
-        "/value-streams/x/file",
-        "/value-streams/x/edit",
-        "/value-streams/x/import",
-        "/value-streams/x/versions",
-        "/value-streams/x/versions/1",
-        "/value-streams/x/settings",
-        "/value-streams/x/stages/1",
-        "/value-streams/x/dots/a/b",
-    ],
-)
-async def test_what_is_not_there(asked: Asked, address: str) -> None:
-    assert (await asked.http.get(address)).status_code == 404
-
-
-async def test_what_is_not_there_in_a_value_stream(asked: Asked) -> None:
-    its_id = await created(asked, stream(("A", [stage("B", None)])))
-    for path in ("stages/0", "stages/2", "stages/x", "versions/2", "versions/x", "versions/1?with=9", "dots/a/b"):
-        assert (await asked.http.get(f"/value-streams/{its_id}/{path}")).status_code == 404, path
 
 
 async def test_a_form_that_is_none_is_told(asked: Asked) -> None:

@@ -1,7 +1,6 @@
 """A query that asks for what nothing has says so, beside what it found; one that cannot be read leaves the map alone."""
 
 import re
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -9,7 +8,7 @@ from rally_accelerate.dql.parse import parse
 from rally_accelerate.host.unheard import slips, unheard
 from support.asked import Asked
 from support.issues import UPLOAD, item, upload
-from support.streams import board, create_address, posted
+from support.streams import board, created
 
 RAW = {"Severity": "Major", "c_Customer": {"name": "A", "Town": "B"}}
 
@@ -127,9 +126,7 @@ async def test_the_map_and_its_stages_say_it_too(asked: Asked) -> None:
 
 async def test_with_a_query_that_cannot_be_read_the_map_is_the_one_without_it(asked: Asked) -> None:
     await filled(asked)
-    preview = await asked.http.post("/value-streams/new", **posted(board(), "S"))
-    made = await asked.http.post(create_address(preview.text))
-    place = urlsplit(made.headers["location"]).path
+    place = f"/value-streams/{await created(asked, board())}"
     answer = await asked.http.get(f"{place}?dql=issue.status+%3D&text=US1")
     assert answer.status_code == 400
     assert "The query cannot be read" in answer.text
