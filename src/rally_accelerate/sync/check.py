@@ -82,9 +82,7 @@ async def check(
         yield Finding(_broken_link(error, integration), str(error), error)
 
 
-async def _rally(
-    integration: Integration, connected: Links, begins: Callable[[Link], None]
-) -> AsyncIterator[Finding]:
+async def _rally(integration: Integration, connected: Links, begins: Callable[[Link], None]) -> AsyncIterator[Finding]:
     # The first answer tells of several links at once: what does not come is waited for at the first of them.
     begins(Link.PROXY if integration.properties.proxy_server else Link.ADDRESS)
     try:
