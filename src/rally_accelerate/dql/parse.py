@@ -15,6 +15,8 @@ from rally_accelerate.errors import QueryError
 #: What a value stream holds beside issues (accelerate-host.md 4).
 ITEMS = ("issue", "pr", "commit", "build", "deployment")
 
+_PREFIXES = tuple(f"{item}." for item in ITEMS)
+
 #: Longer texts, and deeper ones, are no query that anybody wrote.
 LONGEST = 10_000
 DEEPEST = 50
@@ -26,9 +28,9 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d([T ].*)?")
 
 #: What people read instead of the names of terminals.
 _WORDS = {
-    "FIELD": "a field such as issue.status, or a value",
+    "FIELD": "a field such as issue.status",
     "OPERATOR": "one of = != < <= > >=",
-    "QUOTED": "a value in quotes",
+    "QUOTED": "a value, in quotes where it holds spaces",
     "_IN": "IN",
     "_CONTAINS": "CONTAINS",
     "_AND": "AND",
@@ -39,6 +41,10 @@ _WORDS = {
     "COMMA": ",",
     "$END": "the end",
 }
+
+#: The last words before a place that are a value without quotes, and what stands before such a one.
+_BARE_BEFORE = re.compile(r"""(?:[=<>(,]|\bcontains\s)\s*([^\s()'"=!<>,]+)\s*$""", re.IGNORECASE)
+_BARE_BEHIND = re.compile(r"""(?:\s*(?!(?:and|or)(?![^\s()'"=!<>,]))[^\s()'"=!<>,]+)+""", re.IGNORECASE)
 
 _grammar = Lark(
     Path(__file__).with_name("grammar.lark").read_text(encoding="utf-8"),
@@ -94,9 +100,28 @@ def _unexpected(text: str, error: UnexpectedToken) -> QueryError:
     expected = _readable(error.accepts or error.expected or ())
     if error.token.type == "$END":
         return _at_the_end(text, expected)
+    hint = _hint(text, error)
     return QueryError(
-        f"{str(error.token)!r} does not belong here", line=error.line, column=error.column, expected=expected
+        f"{str(error.token)!r} does not belong here{hint and f'; {hint}'}",
+        line=error.line,
+        column=error.column,
+        # What would be right if it were another mistake only leads away from this one.
+        expected=() if hint else expected,
     )
+
+
+def _hint(text: str, error: UnexpectedToken) -> str:
+    """What was probably meant, in the commonest mistakes."""
+    start = error.token.start_pos or 0
+    before, behind = text[:start], text[start:]
+    if before.endswith("=") and behind.startswith("="):
+        return "use one =, not ==" if not before.endswith(("!=", "<=", ">=")) else f"use {before[-2:]} alone"
+    follows = {"_AND", "_OR", "COMMA"} & set(error.accepts or error.expected or ())
+    begun, rest = _BARE_BEFORE.search(before), _BARE_BEHIND.match(behind)
+    # After a value comes no further word, unless an AND was forgotten before the next field.
+    if not follows or begun is None or rest is None or str(error.token).lower().startswith(_PREFIXES):
+        return ""
+    return f"put '{begun[1]} {rest[0]}' in quotes"
 
 
 def _at_the_end(text: str, expected: tuple[str, ...]) -> QueryError:
@@ -105,7 +130,9 @@ def _at_the_end(text: str, expected: tuple[str, ...]) -> QueryError:
 
 
 def _readable(terminals: Any) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(_WORDS.get(name, name) for name in sorted(terminals) if not name.startswith("__")))
+    # Where a value may stand in quotes, a word without them is a value as well, and no field.
+    names = [name for name in sorted(terminals) if not name.startswith("__")]
+    return tuple(_WORDS.get(name, name) for name in names if name != "FIELD" or "QUOTED" not in names)
 
 
 @v_args(inline=True)

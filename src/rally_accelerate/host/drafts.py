@@ -32,6 +32,8 @@ class Drafts:
 
     def __init__(self) -> None:
         self._shelf: Shelf[Draft] = Shelf(most=MOST)
+        #: What became of drafts: browsers go back to their addresses.
+        self._saved: Shelf[str] = Shelf(most=MOST)
 
     def keep(
         self,
@@ -70,6 +72,11 @@ class Drafts:
         """A draft of this actor's, or None."""
         return self._shelf.of(actor, draft_id)
 
-    def drop(self, actor: Actor, draft_id: str) -> None:
-        """Forget a draft: it was saved, or given up."""
+    def saved(self, actor: Actor, draft_id: str, integration_id: str) -> None:
+        """Forget a draft, but for what it was saved as."""
         self._shelf.drop(actor, draft_id)
+        self._saved.put(actor, draft_id, integration_id)
+
+    def saved_as(self, actor: Actor, draft_id: str) -> str:
+        """The integration that a draft of this actor's was saved as; empty when it was not, or long ago."""
+        return self._saved.of(actor, draft_id) or ""

@@ -27,7 +27,7 @@ from rally_accelerate.host.stores import Stores
 from rally_accelerate.host.wishes import Wishes, fulfilled, wishes_of
 from rally_accelerate.model.report import SyncReport, Tally
 from rally_accelerate.model.trouble import Troubles, watched
-from rally_accelerate.observe.logs import LEVELS
+from rally_accelerate.observe.logs import LEVELS, telling_of
 from rally_accelerate.observe.pace import histories, sentence, trying_again
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.sync.engine import sync_once
@@ -120,7 +120,7 @@ class Runs:
             try:
                 async with recorded(self._stores.lines, execution, redactor, level=level):
                     # The log of the process, too, tells what happens here, and was set up before this was known.
-                    with redacting(redactor), watched() as running.troubles:
+                    with redacting(redactor), telling_of(stored.name), watched() as running.troubles:
                         report = await self._reported(stored, running, watch)
                 outcome = report.outcome.value
             except Exception:
@@ -136,7 +136,7 @@ class Runs:
     async def _reported(self, stored: StoredIntegration, running: Running, watch: Watch | None) -> SyncReport:
         """Run with everything that happens told in the run's own log."""
         wishes = wishes_of(stored.event_states)
-        log.info("%s: begins, by rally-accelerate %s", stored.name, __version__)
+        log.info("begins, by rally-accelerate %s", __version__)
         try:
             report = await self._sync(validated(stored.raw), running, wishes, watch)
         except RallyAccelerateError as error:

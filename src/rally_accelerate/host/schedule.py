@@ -15,6 +15,7 @@ from rally_accelerate.host.store import removals
 from rally_accelerate.host.store.vault import secret_values
 from rally_accelerate.host.stores import Stores
 from rally_accelerate.model.report import SyncReport
+from rally_accelerate.observe.logs import telling_of
 from rally_accelerate.sync.ports import Watch
 
 log = logging.getLogger(__name__)
@@ -170,7 +171,7 @@ class Schedule:
             self.run_soon(each)
 
     async def _run(self, integration_id: str) -> SyncReport | None:
-        secrets: list[str] = []
+        secrets, name = list[str](), ""
         try:
             stored = await self._stores.integrations.by_id(integration_id)
             if stored is None:
@@ -178,17 +179,17 @@ class Schedule:
                 self.forget(integration_id)
             if stored is None or stored.disabled:
                 return None
-            secrets = secret_values(stored.properties)
+            secrets, name = secret_values(stored.properties), stored.name
             return await self._runs.run(integration_id)
         except NotFound:
             # Removed while it waited its turn.
             self.forget(integration_id)
         except RallyAccelerateError as error:
-            with redacting(Redactor(secrets)):
+            with redacting(Redactor(secrets)), telling_of(name):
                 log.warning("%s", error)
         except Exception:
             # One integration's fault must not stop the others; it is recorded in its execution, too.
-            with redacting(Redactor(secrets)):
+            with redacting(Redactor(secrets)), telling_of(name):
                 log.exception("a run failed by a fault of the program itself")
         return None
 

@@ -44,7 +44,30 @@ class Trial:
     redactor: Redactor = field(default_factory=lambda: Redactor(()))
     #: What it tries again.
     troubles: Troubles = field(default_factory=Troubles)
+    #: After so many seconds it is given up.
+    limit: float = SECONDS
+    #: What it waits for now, where it goes step by step, and after how many seconds that began.
+    step: str = ""
+    step_at: float = 0.0
     task: asyncio.Task[None] | None = None
+
+    @property
+    def seconds(self) -> float:
+        """For how long it has been going."""
+        return time.monotonic() - self.since
+
+    def begins(self, step: str) -> None:
+        """Note what is waited for from now on."""
+        self.step, self.step_at = step, self.seconds
+
+    @property
+    def waits(self) -> dict[str, Any]:
+        """What it waits for, for how many seconds already, and for how many at most."""
+        return {
+            "step": self.step,
+            "seconds": int(max(0.0, self.seconds - self.step_at)),
+            "limit": int(max(0.0, self.limit - self.step_at)),
+        }
 
     @property
     def running(self) -> bool:
@@ -56,7 +79,7 @@ class Trial:
         worst = self.troubles.worst
         trouble = trying_again(worst) if worst else ""
         found: dict[str, Any] = self.redactor.redact_values({"failure": self.failure, "trouble": trouble, **self.told})
-        return {"running": self.running, "begun": self.begun, **found}
+        return {"running": self.running, "begun": self.begun, "waits": self.waits, **found}
 
 
 Work = Callable[[Trial], Awaitable[None]]
@@ -79,7 +102,7 @@ class Trials:
             seconds: After how long it is given up.
         """
         self._make_room(key)
-        trial = Trial(actor.id, datetime.now(UTC), redactor=redactor)
+        trial = Trial(actor.id, datetime.now(UTC), redactor=redactor, limit=seconds)
         trial.task = asyncio.create_task(_done(trial, work, seconds))
         self._trials[key] = trial
         return trial

@@ -57,7 +57,10 @@ def connection(integration: Integration, limiters: LimiterPool) -> Work:
     async def work(trial: Trial) -> None:
         findings: list[dict[str, Any]] = []
         trial.told["findings"] = findings
-        async for finding in check(impatient(integration), target=None, limiters=limiters):
+        wanted = impatient(integration)
+        async for finding in check(
+            wanted, target=None, limiters=limiters, begins=lambda link: trial.begins(link.value)
+        ):
             # The last link is this host itself. One by one, so that each is seen when it is found.
             findings += [_finding(finding)] if finding.link is not Link.ACCELERATE else []
         if not any(each["state"] == "failed" for each in findings):

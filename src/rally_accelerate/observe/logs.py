@@ -1,6 +1,9 @@
 """Logging as the doors set it up: redacted on its way out, levels as the host knows them."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import IO
 
 from rally_accelerate.config.redact import RedactingFormatter, Redactor
@@ -21,6 +24,27 @@ LEVELS = {
 QUIET = ("httpx2", "httpcore2", "stamina", "asyncio", "uvicorn", "aiosqlite", "alembic")
 
 
+_whose: ContextVar[str] = ContextVar("whose", default="")
+
+
+@contextmanager
+def telling_of(name: str) -> Iterator[None]:
+    """Put the name of what is at work before each line of the process log, inside: several take turns there."""
+    token = _whose.set(name)
+    try:
+        yield
+    finally:
+        _whose.reset(token)
+
+
+def _name(record: logging.LogRecord) -> bool:
+    # Beside the message, not in it: a run's own log needs no name.
+    name = _whose.get()
+    told = not name or record.getMessage().startswith(f"{name}: ")
+    record.whose = "" if told else f"{name}: "
+    return True
+
+
 def set_up(level: str, *, redactor: Redactor, stream: IO[str]) -> logging.Handler:
     """Send the product's log to a stream, without secrets.
 
@@ -33,7 +57,10 @@ def set_up(level: str, *, redactor: Redactor, stream: IO[str]) -> logging.Handle
         The handler, for the door to remove when it ends.
     """
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S", redactor=redactor))
+    handler.setFormatter(
+        RedactingFormatter("%(asctime)s %(levelname)-7s %(whose)s%(message)s", "%H:%M:%S", redactor=redactor)
+    )
+    handler.addFilter(_name)
     # On the handler, not only on the logger: the host keeps more of a run's log than it shows here.
     handler.setLevel(LEVELS[level])
     root = logging.getLogger("rally_accelerate")

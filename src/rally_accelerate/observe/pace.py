@@ -10,6 +10,9 @@ FIRST_SECONDS = 0.5
 
 SIXTY = 60
 
+#: Whoever has waited so long for a first answer is told for how long.
+SILENT_SECONDS = 5.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
@@ -78,7 +81,8 @@ def sentence(tally: Tally, *, seconds: float) -> str:
     pace = pace_of(tally, seconds=seconds)
     if not pace.expected and not pace.done:
         # Before Rally's first answer there is no "0 of 0": nobody knows yet.
-        return "asking Rally what there is to read"
+        asking = "asking Rally what there is to read"
+        return asking if seconds < SILENT_SECONDS else f"{asking}; waiting for the answer for {duration(seconds)}"
     parts = [f"{pace.done:,} of {pace.expected:,} items", f"{tally.uploaded:,} uploaded"]
     if tally.unchanged:
         parts.append(f"{tally.unchanged:,} unchanged")

@@ -15,7 +15,7 @@ from rally_accelerate.rally.decipher import Answer, decipher
 from rally_accelerate.rally.limiter import Limiter
 from rally_accelerate.rally.pagesize import PageSize
 from rally_accelerate.rally.retry import retrying
-from rally_accelerate.rally.transport import translated, whole
+from rally_accelerate.rally.transport import translated, way_of, whole
 from rally_accelerate.rally.wire import Request
 
 #: An answer that trickles has arrived after so many times of what may pass between two pieces of it, or is given up.
@@ -56,6 +56,7 @@ class Caller:
         self._http = http
         self._limiter = limiter
         self._base_url = properties.base_url
+        self._way = way_of(properties)
         self._timeout = properties.request_timeout_seconds
         self._retry_seconds = properties.retry_seconds
         self._sizes = Sizes(properties, {})
@@ -106,7 +107,7 @@ class Caller:
             self._count(requests=1, bytes_sent=len(request.target) + len(request.body))
             address = f"{self._base_url}{request.target}"
             method, headers = ("POST", _JSON) if request.body else ("GET", None)
-            with translated(request.asked, seconds=self._timeout):
+            with translated(request.asked, seconds=self._timeout, way=self._way):
                 async with (
                     whole(request.asked, seconds=WHOLE_ANSWER * self._timeout),
                     self._http.stream(method, address, content=request.body or None, headers=headers) as response,

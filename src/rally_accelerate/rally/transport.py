@@ -13,6 +13,7 @@ import urllib.request
 from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from urllib.parse import urlsplit
 
@@ -49,6 +50,10 @@ _IDENTITY = {
     "X-RallyIntegrationPlatform": f"Python {platform.python_version()}",
     "X-RallyIntegrationOS": platform.system(),
 }
+
+
+#: What TLS says of an answer that is none of its own.
+_NO_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST"}
 
 
 class WriteAttempted(RuntimeError):
@@ -183,24 +188,51 @@ def _environment_proxy(base_url: str) -> str:
     return address if "://" in address else f"http://{address}"
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """The way to a server as sentences tell it, without credentials."""
+
+    server: str
+    #: The proxy that stands before it, or nothing; only its name is resolved here, and only it is connected to.
+    proxy: str = ""
+    #: Where the proxy is given.
+    given: str = "proxyServer"
+
+
+def way_of(properties: Properties) -> Way:
+    """The way that the settings, and the environment, lay down."""
+    server = _without_credentials(properties.base_url)
+    if properties.proxy_server:
+        return Way(server, _without_credentials(properties.proxy_server))
+    return Way(server, _without_credentials(_environment_proxy(properties.base_url)), "the environment (HTTPS_PROXY)")
+
+
+def _without_credentials(address: str) -> str:
+    scheme, mark, rest = address.partition("://")
+    return f"{scheme}{mark}{rest.rpartition('@')[2]}".rstrip("/") if mark else address.rpartition("@")[2]
+
+
 @contextmanager
-def translated(asked: str, *, seconds: float) -> Iterator[None]:
+def translated(asked: str, *, seconds: float, way: Way) -> Iterator[None]:
     """Turns the failures of the network, before or within an answer, into the product's errors.
 
     Args:
         asked: What was asked for, for the sentence.
         seconds: The read time-out, for the sentence.
+        way: What was connected to, for the sentence.
     """
     try:
         yield
     except httpx2.ConnectTimeout:
-        raise Unreachable(f"No connection within {min(CONNECT_SECONDS, seconds):g} seconds.") from None
+        raise Unreachable(
+            f"No connection to {way.proxy or way.server} within {min(CONNECT_SECONDS, seconds):g} seconds."
+        ) from None
     except httpx2.TimeoutException:
         raise TimedOut(f"No answer for {asked} within {seconds:g} seconds.") from None
     except httpx2.ProxyError as error:
         raise _proxy_failure(str(error)) from None
     except httpx2.ConnectError as error:
-        raise _no_connection(error) from None
+        raise _no_connection(error, way) from None
     except httpx2.DecodingError:
         # A compressed body that ends early fails in its decompression.
         raise CutShort(f"The answer for {asked} could not be decompressed.") from None
@@ -243,27 +275,44 @@ def _proxy_failure(said: str) -> AccessRefused | Transient:
     )
 
 
-def _no_connection(error: Exception) -> Untrusted | Unreachable:
+def _no_connection(error: Exception, way: Way) -> Untrusted | Unreachable:
     for cause in _causes(error):
         match cause:
             case ssl.SSLCertVerificationError():
                 return Untrusted(f"The server's certificate does not verify: {cause.verify_message or cause.reason}.")
+            case ssl.SSLError() if cause.reason in _NO_TLS and not way.proxy.startswith("https"):
+                return Unreachable(
+                    f"{way.server} answers without TLS.",
+                    hint="Write http:// in baseUrl if that is meant; else check its port.",
+                )
             case ssl.SSLError():
                 return Unreachable(
                     f"The TLS handshake failed: {cause.reason or cause}.",
-                    hint="Check scheme and port of baseUrl and proxyServer, and whether a clientCertificate is wanted.",
+                    hint=f"Check scheme and port of {_settings(way)}, and whether a clientCertificate is wanted.",
                 )
             case socket.gaierror():
                 return Unreachable(
-                    "The server's name, or that of the proxy, cannot be resolved.",
-                    hint="Check the spelling of baseUrl and proxyServer, and this machine's name resolution (DNS).",
+                    f"The name in {_connected(way)} cannot be resolved.",
+                    hint=f"Check its spelling in {_setting(way)}, and this machine's name resolution (DNS).",
                 )
             case ConnectionRefusedError():
                 return Unreachable(
-                    "Nothing listens at the server's or the proxy's address (connection refused).",
-                    hint="Check host and port of baseUrl and proxyServer, and the firewall.",
+                    f"Nothing listens at {_connected(way)} (connection refused).",
+                    hint=f"Check host and port of {_setting(way)}, and the firewall.",
                 )
     return Unreachable(f"No connection: {_said(error)}")
+
+
+def _connected(way: Way) -> str:
+    return f"the proxy's address {way.proxy}" if way.proxy else way.server
+
+
+def _setting(way: Way) -> str:
+    return way.given if way.proxy else "baseUrl"
+
+
+def _settings(way: Way) -> str:
+    return f"baseUrl and of the proxy in {way.given}" if way.proxy else "baseUrl"
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -1,6 +1,6 @@
 """Every link of the chain from here to Rally and to Accelerate, tried in order, each with what to do when it breaks."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -52,13 +52,20 @@ class Finding:
     doubtful: bool = False
 
 
-async def check(integration: Integration, *, target: Target | None, limiters: LimiterPool) -> AsyncIterator[Finding]:
+async def check(
+    integration: Integration,
+    *,
+    target: Target | None,
+    limiters: LimiterPool,
+    begins: Callable[[Link], None] = lambda _: None,
+) -> AsyncIterator[Finding]:
     """Try the chain and tell what is found, link by link; the first broken link on the way to Rally ends that way.
 
     Args:
         integration: The validated settings.
         target: Where the issues would go; None when it is not known.
         limiters: Shared by everything in this process that asks Rally.
+        begins: Told of each link before it is waited for.
     """
     # Somebody is waiting for the answer: what is broken now is told now.
     patience = min(integration.properties.retry_seconds, RETRY_SECONDS)
@@ -67,14 +74,17 @@ async def check(integration: Integration, *, target: Target | None, limiters: Li
     nowhere = Target("https://accelerate.invalid", SecretStr(""))
     try:
         async with links(integration, target=target or nowhere, limiters=limiters) as connected:
-            async for finding in _rally(integration, connected):
+            async for finding in _rally(integration, connected, begins):
                 yield finding
+            begins(Link.ACCELERATE)
             yield await _accelerate(connected, target)
     except RallyAccelerateError as error:
         yield Finding(_broken_link(error, integration), str(error), error)
 
 
-async def _rally(integration: Integration, connected: Links) -> AsyncIterator[Finding]:
+async def _rally(integration: Integration, connected: Links, begins: Callable[[Link], None]) -> AsyncIterator[Finding]:
+    # The first answer tells of several links at once: what does not come is waited for at the first of them.
+    begins(Link.PROXY if integration.properties.proxy_server else Link.ADDRESS)
     try:
         scope = await connected.source.open_early()
     except RallyAccelerateError as error:
@@ -92,6 +102,7 @@ async def _rally(integration: Integration, connected: Links) -> AsyncIterator[Fi
     yield Finding(Link.PROJECTS, _projects_text(scope))
     for notice in scope.notices:
         yield Finding(Link.PROJECTS, notice, doubtful=True)
+    begins(Link.ITEMS)
     try:
         await rules_from(connected.source, integration.properties)
     except RallyAccelerateError as error:
@@ -100,6 +111,7 @@ async def _rally(integration: Integration, connected: Links) -> AsyncIterator[Fi
         return
     for kind in scope.kinds:
         yield await _items(connected, scope, kind)
+    begins(Link.HISTORY)
     yield await _history(integration, connected, scope)
 
 

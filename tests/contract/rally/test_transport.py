@@ -1,5 +1,6 @@
 """How requests leave: login, cookies, proxies, certificates, and only ever as reads."""
 
+import asyncio
 import gzip
 import re
 import ssl
@@ -333,14 +334,27 @@ async def test_nobody_listens(connect: Connect) -> None:
     async with recording() as server:
         url = server.url
     async with connect(url) as client:
-        with pytest.raises(Unreachable, match="refused"):
+        with pytest.raises(Unreachable, match=f"Nothing listens at {url} .connection refused") as caught:
             await client.open()
+    # No proxy is given: none is spoken of.
+    assert "roxy" not in f"{caught.value} {caught.value.hint}"
+
+
+async def test_nobody_listens_at_the_proxy(connect: Connect) -> None:
+    async with recording() as server:
+        url = server.url
+    proxy = url.replace("://", "://ada:planted-secret@")
+    async with connect("https://rally.invalid", proxyServer=proxy) as client:
+        with pytest.raises(Unreachable, match=f"Nothing listens at the proxy's address {url} ") as caught:
+            await client.open()
+    assert "proxyServer" in caught.value.hint
 
 
 async def test_a_name_that_does_not_resolve(connect: Connect) -> None:
     async with connect("https://rally.invalid") as client:
-        with pytest.raises(Unreachable, match="resolved"):
+        with pytest.raises(Unreachable, match=r"The name in https://rally\.invalid cannot be resolved") as caught:
             await client.open()
+    assert "roxy" not in f"{caught.value} {caught.value.hint}"
 
 
 async def test_https_to_an_http_port_says_so(connect: Connect) -> None:
@@ -348,6 +362,21 @@ async def test_https_to_an_http_port_says_so(connect: Connect) -> None:
         with pytest.raises(Unreachable) as caught:
             await client.open()
     assert "scheme" in caught.value.hint
+
+
+async def test_an_answer_without_tls_is_told_as_such(connect: Connect) -> None:
+    async def plain(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(plain, "127.0.0.1", 0) as server:
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with connect(url, retrySeconds=0) as client:
+            with pytest.raises(Unreachable) as caught:
+                await client.open()
+    assert str(caught.value) == f"{url} answers without TLS."
+    assert caught.value.hint.startswith("Write http:// in baseUrl if that is meant")
 
 
 async def test_an_answer_that_ends_early(connect: Connect) -> None:

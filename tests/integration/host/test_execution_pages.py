@@ -22,6 +22,8 @@ from support.asked import Asked, signed_in
 
 NEVER = {"baseUrl": "http://127.0.0.1:9", "apiKey": "planted-secret-1", "retrySeconds": 3600}
 
+SILENT = {**NEVER, "retrySeconds": 0}
+
 REPORT = {
     "seconds": 1.0,
     "read": 10,
@@ -262,3 +264,22 @@ async def test_a_history_that_the_next_run_completes_is_told_as_such(asked: Aske
     earlier, later = pages
     assert "4 complete, 0 incomplete, 0 that cannot be checked" in earlier
     assert "3 incomplete (2 of them until the next run: Rally&#39;s Lookback" in later
+
+
+async def test_a_run_is_told_with_the_names_of_the_form(asked: Asked) -> None:
+    its_id = await asked.host.add_integration({"name": "sample", "properties": SILENT})
+    report = await asked.host.run_now(its_id)
+    assert report.failure is not None
+    (run,) = await asked.host.stores.executions.of(its_id, limit=1)
+    for address in (f"/executions/{run.id}", f"/executions/{run.id}?text=port+of+URL"):
+        page = (await asked.http.get(address)).text
+        assert "Check host and port of URL" in page
+        assert "baseUrl" not in page, address
+
+
+async def test_why_a_run_is_partial_stands_beside_the_word(asked: Asked) -> None:
+    its_id = await asked.host.add_integration({"name": "sample", "properties": SILENT})
+    run_id = await asked.host.stores.executions.begin(its_id, job_name="syncRallyIssuesEvent")
+    await asked.host.stores.executions.end(run_id, outcome="partial", report={"skipped": 3})
+    for address in ("/settings/integrations", f"/settings/integrations/{its_id}"):
+        assert "3 items were skipped" in (await asked.http.get(address)).text

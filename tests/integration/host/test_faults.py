@@ -21,6 +21,7 @@ from rally_accelerate.host.app import Host
 from rally_accelerate.host.beside import Beside
 from rally_accelerate.host.signin import Caller, Refused
 from rally_accelerate.host.store.database import Database
+from rally_accelerate.host.store.integrations import Integrations
 from rally_accelerate.host.store.issues import Issues
 from rally_accelerate.host.store.search import Search
 from rally_accelerate.host.store.sessions import Sessions
@@ -349,3 +350,26 @@ async def test_whoever_hangs_up_in_the_middle_is_no_fault(asked: Asked, caplog: 
     await asked.host.app()({**scope, "http_version": "1.1", "scheme": "http", "root_path": ""}, receive, send)
     assert messages == []
     assert "fault" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("referer", "back"),
+    [
+        ("http://127.0.0.1/settings/integrations?x=1&y=2", 'href="/settings/integrations?x=1&amp;y=2"'),
+        ("http://elsewhere.invalid/settings/integrations", ""),
+        ("http://127.0.0.1//elsewhere.invalid/", ""),
+        ("http://elsewhere.invalid/?http://127.0.0.1/x", ""),
+        ("", ""),
+    ],
+)
+async def test_a_page_of_what_could_not_be_done_leads_back(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch, referer: str, back: str
+) -> None:
+    async def full(*_: Any, **__: Any) -> Any:
+        raise FULL
+
+    monkeypatch.setattr(Integrations, "by_id", full)
+    answer = await asked.http.post("/settings/integrations/x/toggle", data={"to": "on"}, headers={"Referer": referer})
+    assert answer.status_code == 503
+    assert "To the first page" in answer.text
+    assert re.findall(r'<a (href="[^"]*")>Back to the page before', answer.text) == ([back] if back else [])

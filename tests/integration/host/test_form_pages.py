@@ -175,3 +175,53 @@ async def test_what_is_wrong_is_said_with_the_names_of_the_fields(asked: Asked) 
     answer = await sent(asked, name="x", properties__baseUrl="http://127.0.0.1:9")
     assert "give an API Token" in answer.text
     assert "give an apiKey" not in answer.text
+
+
+async def drafted(asked: Asked, address: str, **fields: str) -> dict[str, str]:
+    """The form behind a test of its connection: a secret that was typed lies in its draft."""
+    more = {name.replace("__", "."): text for name, text in fields.items()}
+    page = (await asked.http.get(address)).text
+    answer = await asked.http.post(address, data={**fields_of(page), **more, "do": "test"})
+    told = (await asked.http.get(f"{answer.headers['location']}.json")).json()
+    return fields_of((await asked.http.get(told["form"])).text)
+
+
+def restart(asked: Asked) -> None:
+    """Lose what a host loses that is started anew."""
+    for draft_id in list(asked.host.drafts._shelf._kept):
+        del asked.host.drafts._shelf._kept[draft_id]
+
+
+async def test_a_secret_that_a_restart_forgot_is_asked_for_and_not_called_missing(asked: Asked) -> None:
+    again = await drafted(asked, f"{LIST}/new", **FILLED)
+    restart(asked)
+    answer = await asked.http.post(f"{LIST}/new", data={**again, "do": "save"})
+    assert answer.status_code == 422
+    assert "the host was started anew or an hour passed: enter it again" in answer.text
+    assert "no credentials" not in answer.text
+    done = await asked.http.post(f"{LIST}/new", data={**fields_of(answer.text), "properties.apiKey": SECRET})
+    assert done.status_code == 303
+
+
+async def test_a_stored_secret_does_not_stay_in_silence_where_a_new_one_was_forgotten(asked: Asked) -> None:
+    its_id = (await sent(asked, **FILLED)).headers["location"].rpartition("/")[2]
+    again = await drafted(asked, f"{LIST}/{its_id}/edit", properties__apiKey=OTHER)
+    restart(asked)
+    answer = await asked.http.post(f"{LIST}/{its_id}/edit", data={**again, "do": "save"})
+    assert answer.status_code == 422
+    assert "enter it again" in answer.text
+    # Once told, the stored one may stay.
+    done = await asked.http.post(f"{LIST}/{its_id}/edit", data={**fields_of(answer.text), "do": "save"})
+    assert done.status_code == 303
+
+
+async def test_the_address_of_a_draft_that_is_gone_says_what_became_of_it(asked: Asked) -> None:
+    again = await drafted(asked, f"{LIST}/new", **FILLED)
+    address = f"{LIST}/new?draft={again['draft']}"
+    assert "What was typed here" not in (await asked.http.get(address)).text
+    saved = await asked.http.post(f"{LIST}/new", data={**again, "do": "save"})
+    page = (await asked.http.get(address)).text
+    assert f'What was typed here was saved: <a href="{saved.headers["location"]}">to my rally</a>' in page
+    # Saved once more from the browser's memory, too.
+    assert "was saved" in (await asked.http.post(f"{LIST}/new", data={**again, "do": "save"})).text
+    assert "What was typed here is forgotten" in (await asked.http.get(f"{LIST}/new?draft=other")).text

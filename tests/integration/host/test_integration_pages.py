@@ -196,3 +196,15 @@ async def test_a_name_belongs_to_one_integration_of_a_tenant(asked: Asked) -> No
     its_id = await asked.host.add_integration({"name": "two", "properties": FAILS})
     with pytest.raises(ConfigError, match="'one' exists already"):
         await asked.host.administration.edit(HOST, its_id, {"name": "one"})
+
+
+async def test_a_value_stream_is_offered_where_issues_came_and_none_is_drawn(asked: Asked) -> None:
+    its_id = await asked.host.add_integration({"name": "sample", "disabled": True, "properties": NEVER})
+    address, offer = f"/settings/integrations/{its_id}", "Draw a value stream"
+    assert offer not in (await asked.http.get(address)).text
+    await asked.data(UPLOAD, data=upload(item(1), tracker=its_id))
+    assert offer in (await asked.http.get(address)).text
+    await asked.http.post("/value-streams/new", data={"name": "Shop", "description": "", "start": "default"})
+    assert await asked.host.stores.streams.any(TENANT)
+    assert not await asked.host.stores.streams.any("other")
+    assert offer not in (await asked.http.get(address)).text

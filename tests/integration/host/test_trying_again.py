@@ -1,16 +1,20 @@
 """What somebody sees who waits while Rally does not answer: that it is tried again, and why, without any secret."""
 
 import asyncio
+import io
+import logging
 import re
 
+from rally_accelerate.config.redact import Redactor
 from rally_accelerate.host.access import HOST
+from rally_accelerate.observe import logs
 from support.asked import Asked
 
 #: Nothing listens there.
 NEVER = {"baseUrl": "http://127.0.0.1:9", "apiKey": "planted-secret-1", "retrySeconds": 3600}
 
 REASON = re.compile(
-    r"Trying again( after \d+ failures)?: Nothing listens at the server&#39;s or the proxy&#39;s address \(connection refused\)\."
+    r"Trying again( after \d+ failures)?: Nothing listens at http://127\.0\.0\.1:9 \(connection refused\)\."
 )
 
 
@@ -42,7 +46,7 @@ async def test_why_the_last_run_failed_stands_in_its_row(asked: Asked) -> None:
     report = await asked.host.run_now(its_id)
     assert report.failure is not None
     page = (await asked.http.get("/settings/integrations")).text
-    assert "<small>Nothing listens at the server&#39;s or the proxy&#39;s address (connection refused).</small>" in page
+    assert "<small>Nothing listens at http://127.0.0.1:9 (connection refused).</small>" in page
 
 
 async def test_a_resync_preview_that_tries_again_says_why(asked: Asked) -> None:
@@ -54,3 +58,22 @@ async def test_a_resync_preview_that_tries_again_says_why(asked: Asked) -> None:
     assert "planted" not in page
     await asked.http.post(address, data={"do": "stop"})
     assert not REASON.search((await asked.http.get(address)).text)
+
+
+async def test_the_log_of_the_process_names_the_integration_of_each_line(asked: Asked) -> None:
+    its_id = await asked.host.add_integration({"name": "sample", "properties": {**NEVER, "retrySeconds": 0}})
+    stream, root = io.StringIO(), logging.getLogger("rally_accelerate")
+    level, propagate = root.level, root.propagate
+    handler = logs.set_up("INFO", redactor=Redactor(()), stream=stream)
+    try:
+        report = await asked.host.run_now(its_id)
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+        root.propagate = propagate
+    assert report.failure is not None
+    lines = stream.getvalue().splitlines()
+    assert any("sample: failed: 0 read" in line for line in lines)
+    assert all(" sample: " in line for line in lines)
+    (run,) = await asked.host.stores.executions.of(its_id, limit=1)
+    assert "sample: failed" not in await asked.host.stores.lines.text(run.id)

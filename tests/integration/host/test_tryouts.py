@@ -1,5 +1,6 @@
 """What can be looked at before saving: the connection, a few issues, the projects; with a real simulator."""
 
+import asyncio
 import html
 import json
 import re
@@ -233,3 +234,22 @@ async def test_a_draft_that_is_gone_is_missed_politely(asked: Asked, what: str) 
     ):
         assert answer.status_code == 404
         assert "kept for an hour" in answer.text
+
+
+async def test_who_waits_reads_for_which_step_and_for_how_long(asked: Asked) -> None:
+    ended = asyncio.Event()
+
+    async def silent(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await ended.wait()
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        typed = {"name": "sample", "properties.baseUrl": url, "properties.apiKey": "planted-secret-1"}
+        address = (await asked.http.post(NEW, data={"do": "test", **typed})).headers["location"]
+        waits = re.compile(r"<strong>address</strong> waiting for an answer, [^>]*>\d+ s of at most 1[12]\d s<")
+        # The page before the trial's first step does not name it.
+        while not waits.search((await asked.http.get(address)).text):  # noqa: ASYNC110 - there is no event for it
+            await asyncio.sleep(0.01)
+        await asked.host.trials.close()
+        ended.set()

@@ -104,7 +104,12 @@ def test_trees(text: str, tree: Query) -> None:
         ("issue = a", 1, 1, "names no field"),
         ("issue..x = a", 1, 1, "names no field"),
         ("issue.status in ()", 1, 18, "does not belong here"),
-        ("issue.status == a", 1, 15, "does not belong here"),
+        ("issue.status == a", 1, 15, "use one =, not =="),
+        ("issue.status = In Progress", 1, 19, "put 'In Progress' in quotes"),
+        ("issue.status = Ready to  Test and issue.x = 1", 1, 22, "put 'Ready to  Test' in quotes"),
+        ("issue.status in (Done, In Review)", 1, 27, "put 'In Review' in quotes"),
+        ("(issue.status contains In Review)", 1, 27, "put 'In Review' in quotes"),
+        ("issue.status = Not in order", 1, 20, "put 'Not in order' in quotes"),
         ("= a", 1, 1, "does not belong here"),
     ],
 )
@@ -120,6 +125,18 @@ def test_what_would_have_been_right_is_told_in_words() -> None:
     with pytest.raises(QueryError) as caught:
         parse("issue.status")
     assert set(caught.value.expected) == {"one of = != < <= > >=", "IN", "CONTAINS", "NOT"}
+
+    with pytest.raises(QueryError) as caught:
+        parse("issue.status =")
+    assert caught.value.expected == ("a value, in quotes where it holds spaces",)
+
+
+@pytest.mark.parametrize("text", ["issue.status = Done issue.x = 1", "issue.status = 'In' Progress", "issue.a = b (c"])
+def test_no_quotes_are_advised_where_others_are_missing(text: str) -> None:
+    with pytest.raises(QueryError) as caught:
+        parse(text)
+    assert "put" not in str(caught.value)
+    assert caught.value.expected
 
 
 @pytest.mark.parametrize(

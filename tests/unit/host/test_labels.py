@@ -2,7 +2,7 @@
 
 import pytest
 
-from rally_accelerate.host.web.labels import labelled
+from rally_accelerate.host.web.labels import labelled, unlabelled
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,8 @@ from rally_accelerate.host.web.labels import labelled
 )
 def test_properties_are_called_as_their_fields(text: str, expected: str) -> None:
     assert labelled(text) == expected
+
+
+def test_what_is_looked_for_by_label_is_found_by_name() -> None:
+    assert unlabelled("give an API Token") == "give an apiKey"
+    assert unlabelled("CURL, nothing else") == "CURL, nothing else"

@@ -3,7 +3,7 @@
 import pytest
 
 from rally_accelerate.model.report import Tally
-from rally_accelerate.observe.pace import histories
+from rally_accelerate.observe.pace import histories, sentence
 
 SOON = "until the next run: Rally's Lookback has not got"
 
@@ -20,3 +20,8 @@ SOON = "until the next run: Rally's Lookback has not got"
 )
 def test_what_the_next_run_completes_is_told_as_such(tally: Tally, told: str) -> None:
     assert histories(tally) == told
+
+
+def test_who_waits_long_for_a_first_answer_is_told_for_how_long() -> None:
+    assert sentence(Tally(), seconds=1) == "asking Rally what there is to read"
+    assert sentence(Tally(), seconds=125).endswith("waiting for the answer for 2 min 5 s")

@@ -128,10 +128,12 @@ def test_a_draft_is_its_authors_alone() -> None:
     other = Actor("2", "Bob", Role.ADMIN)
     assert drafts.of(other, draft.id) is None
     assert drafts.keep(other, "", values={}, secrets_typed={}, draft_id=draft.id).id != draft.id
-    drafts.drop(other, draft.id)
+    drafts.saved(other, draft.id, "z")
+    assert drafts.saved_as(ADA, draft.id) == ""
     assert drafts.of(ADA, draft.id) == draft
     assert "planted-key" not in repr(draft)
-    drafts.drop(ADA, draft.id)
+    drafts.saved(ADA, draft.id, "y")
+    assert (drafts.saved_as(ADA, draft.id), drafts.saved_as(other, draft.id)) == ("y", "")
     assert drafts.of(ADA, draft.id) is None
 
 

@@ -60,10 +60,12 @@ class ValueStreams:
         query = _whole().order_by(value_streams.c.folded_name)
         return await self._found(query.where(value_streams.c.tenant_id == tenant_id) if tenant_id else query)
 
-    async def any(self) -> bool:
-        """Whether there is one."""
+    async def any(self, tenant_id: str = "") -> bool:
+        """Whether there is one, in a tenant or at all."""
+        query = sa.select(value_streams.c.id).limit(1)
         async with self._database.reading() as connection:
-            return (await connection.execute(sa.select(value_streams.c.id).limit(1))).first() is not None
+            wanted = query.where(value_streams.c.tenant_id == tenant_id) if tenant_id else query
+            return (await connection.execute(wanted)).first() is not None
 
     async def by_id(self, its_id: str) -> StoredStream | None:
         """One value stream, or None."""

@@ -2,6 +2,8 @@
 
 from urllib.parse import urlsplit
 
+from starlette.requests import Request
+
 HOME = "/"
 
 
@@ -20,3 +22,13 @@ def own_path(wanted: str, *, otherwise: str = HOME) -> str:
     if parts.scheme or parts.netloc or odd or not wanted.startswith("/") or wanted.startswith("//"):
         return otherwise
     return otherwise if parts.path in {"/sign-in", "/sign-out"} else wanted
+
+
+def page_before(request: Request) -> str:
+    """The page of this host from which a request was sent, as the browser tells; empty where there is none."""
+    origin, mark, path = request.headers.get("referer", "").partition(f"://{request.headers.get('host', '')}/")
+    if not mark or origin not in {"http", "https"}:
+        return ""
+    before = own_path(f"/{path}", otherwise="")
+    # Loaded again, a page would lead to itself.
+    return before if request.method != "GET" or before != request.url.path else ""

@@ -46,6 +46,10 @@ LABELS = {
 }
 
 
+#: Said of a secret that was typed into a draft which is kept no longer.
+FORGOTTEN = "was typed earlier and is forgotten, for the host was started anew or an hour passed: enter it again"
+
+
 class EditingPages:
     """The form."""
 
@@ -76,7 +80,8 @@ class EditingPages:
         draft = self._drafts.of(actor_of(request), request.query_params.get("draft", ""))
         if draft is not None and draft.integration_id == (stored.id if stored else ""):
             return self._page(request, stored, forms.typed_again(draft), draft=draft)
-        return self._page(request, stored, forms.typed_of(stored) if stored else forms.empty())
+        lost = await self._lost(request, request.query_params.get("draft", ""))
+        return self._page(request, stored, forms.typed_of(stored) if stored else forms.empty(), lost=lost)
 
     async def sent(self, request: Request) -> Response:
         """Save what was typed, or try it out; with problems, the form again and nothing lost."""
@@ -95,6 +100,11 @@ class EditingPages:
             draft_id=before.id if before else "",
         )
         found = forms.problems(typed, stored)
+        lost = await self._lost(request, form.get("draft", "")) if before is None else None
+        saved = lost if lost and lost["id"] else None
+        if before is None and saved is None:
+            # A browser sends no secret twice; saved without a word, the one before it would stay.
+            found |= {f"properties.{name}": [FORGOTTEN] for name in forms.held(form) - typed.secrets.keys()}
         if await self._is_taken(typed, stored):
             found.setdefault("name", []).append("is taken")
         what = form.get("do", "save")
@@ -112,9 +122,9 @@ class EditingPages:
                 # On a full disk, what was typed must not be lost as well.
                 return self._page(request, stored, typed, draft=draft, fault=unkept(error))
             else:
-                self._drafts.drop(actor, draft.id)
+                self._drafts.saved(actor, draft.id, its_id)
                 return RedirectResponse(f"{LIST}/{its_id}", 303)
-        return self._page(request, stored, typed, draft=draft, problems=found)
+        return self._page(request, stored, typed, draft=draft, problems=found, lost=saved)
 
     async def test(self, request: Request) -> Response:
         """Try the connection of an integration as it is stored."""
@@ -128,6 +138,14 @@ class EditingPages:
             return self._page(request, stored, typed, draft=draft, problems=problems)
         begin("test", draft, stored, trials=self._trials, runs=self._runs, actor=actor)
         return RedirectResponse(f"/settings/drafts/{draft.id}/test", 303)
+
+    async def _lost(self, request: Request, draft_id: str) -> dict[str, str] | None:
+        """What became of a draft that is kept no longer: the integration that it was saved as, if it was."""
+        if not draft_id:
+            return None
+        its_id = self._drafts.saved_as(actor_of(request), draft_id)
+        saved = await self._stores.integrations.by_id(its_id) if its_id else None
+        return {"id": saved.id, "name": saved.name} if saved else {"id": "", "name": ""}
 
     async def _save(self, request: Request, typed: Typed, stored: StoredIntegration | None) -> str:
         raw = forms.raw_of(typed, stored)
@@ -162,6 +180,7 @@ class EditingPages:
         draft: Draft | None = None,
         problems: Mapping[str, list[str]] | None = None,
         fault: str = "",
+        lost: Mapping[str, str] | None = None,
     ) -> Response:
         told = dict(sorted((problems or {}).items(), key=lambda pair: forms.order_of(pair[0])))
         fields = [_shown(field, typed, stored, told) for field in FIELDS]
@@ -179,6 +198,7 @@ class EditingPages:
             "levels": LEVELS,
             "problems": told,
             "fault": fault,
+            "lost": lost,
             "labels": LABELS,
             "first": next(iter(told), ""),
         }

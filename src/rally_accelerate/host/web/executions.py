@@ -14,6 +14,7 @@ from rally_accelerate.host.runs import Runs
 from rally_accelerate.host.store.executions import OUTCOMES, RUNNING, Execution, WantedExecutions
 from rally_accelerate.host.store.lines import SEVERITIES, Line
 from rally_accelerate.host.stores import Stores
+from rally_accelerate.host.web.labels import unlabelled
 from rally_accelerate.host.web.render import missing, page
 from rally_accelerate.host.web.routing import actor_of, posted, routed, shown
 from rally_accelerate.observe.pace import awaited_words, pace_of, sentence
@@ -96,9 +97,13 @@ class ExecutionPages:
         place = given.get("after", "")
         after = int(place) if place.isdecimal() and len(place) < LONGEST_INSTANT else 0
         live = found.completed is None and not after
-        lines = await self._stores.lines.of(
-            found.id, level=level, text=text, after=after, limit=LATEST_LINES if live else LINES + 1, latest=live
-        )
+        lines: list[Line] = []
+        # Shown with the labels of the form: whoever looks for one means the name that is stored.
+        for wanted in dict.fromkeys((text, unlabelled(text))):
+            limit = LATEST_LINES if live else LINES + 1
+            lines = lines or await self._stores.lines.of(
+                found.id, level=level, text=wanted, after=after, limit=limit, latest=live
+            )
         more = ""
         if not live and len(lines) > LINES:
             lines = lines[:LINES]

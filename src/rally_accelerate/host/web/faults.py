@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Message, Receive
 
 from rally_accelerate.errors import StoreError
+from rally_accelerate.host.web.addresses import page_before
 from rally_accelerate.host.web.render import page
 
 #: A body has arrived after so long, or it never will: an upload of ten megabytes over a slow line takes half of it.
@@ -59,4 +60,5 @@ def faulty(request: Request, text: str, hint: str, *, status: int, api: bool) ->
     """
     if api:
         return JSONResponse({"errors": [{"message": f"{text} {hint}".strip()}]}, status)
-    return page(request, "fault.html", {"title": "Not done", "error": text, "hint": hint}, status=status)
+    data = {"title": "Not done", "error": text, "hint": hint, "before": page_before(request)}
+    return page(request, "fault.html", data, status=status)

@@ -10,6 +10,7 @@ from starlette.routing import Route
 from rally_accelerate import __version__
 from rally_accelerate.config.about import DESCRIPTION, DISPLAY_NAME, EVENT, EVENT_DESCRIPTION, PLUGIN_ID
 from rally_accelerate.config.form import form_fields
+from rally_accelerate.config.model import DEFAULT_TENANT
 from rally_accelerate.errors import ConfigError, NotFound
 from rally_accelerate.host.access import Role
 from rally_accelerate.host.administration import Administration
@@ -108,6 +109,8 @@ class IntegrationPages:
             "created": found.created,
             "executions": [account_of(one, self._runs) for one in runs],
             "mayEdit": actor_of(request).may(Role.EDITOR),
+            # Those that the pages draw belong to this tenant.
+            "undrawn": found.tenant_id == DEFAULT_TENANT and not await self._stores.streams.any(found.tenant_id),
         }
         return page(request, "integration.html", data)
 

@@ -13,6 +13,11 @@ def labelled(text: str) -> str:
     return _PROPERTY.sub(lambda found: _LABELS[found["path"] or found["name"]], text)
 
 
+def unlabelled(text: str) -> str:
+    """What is looked for in texts that still have the names of the JSON file: the reverse of ``labelled``."""
+    return _LABEL.sub(lambda found: _NAMES[found[0]], text)
+
+
 _LABELS = {field.name: field.label for field in form_fields()}
 _PROPERTY = re.compile(
     # Inside quotes stands what somebody wrote, which is not ours to change.
@@ -20,3 +25,6 @@ _PROPERTY = re.compile(
         paths="|".join(_LABELS), names="|".join(name for name in _LABELS if _SPOKEN.search(name))
     )
 )
+_NAMES = {label: name for name, label in _LABELS.items() if _SPOKEN.search(name)}
+# The longest first: a label may begin like another one.
+_LABEL = re.compile(r"(?<!\w)(?:{})(?!\w)".format("|".join(sorted(map(re.escape, _NAMES), key=len, reverse=True))))

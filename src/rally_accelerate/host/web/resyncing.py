@@ -24,6 +24,7 @@ from rally_accelerate.host.web.integrations import LIST, refusal
 from rally_accelerate.host.web.render import missing, page
 from rally_accelerate.host.web.routing import actor_of, posted, shown
 from rally_accelerate.model.progress import Window
+from rally_accelerate.observe.logs import telling_of
 
 #: Reading everything of a large workspace takes its time.
 PREVIEW_SECONDS = 1800.0
@@ -75,7 +76,8 @@ class ResyncPages:
                 return refusal(request, error)
             work = tryouts.resync(self._stores, self._runs, integration, window)
             redactor = Redactor(secret_values(stored.properties))
-            self._trials.begin(actor, _key(stored), work, redactor=redactor, seconds=PREVIEW_SECONDS)
+            with telling_of(stored.name):
+                self._trials.begin(actor, _key(stored), work, redactor=redactor, seconds=PREVIEW_SECONDS)
             return RedirectResponse(f"{LIST}/{stored.id}/resync", 303)
         await self._administration.resync(actor, stored.id, since=window.since)
         return RedirectResponse(f"{LIST}/{stored.id}", 303)

@@ -21,6 +21,7 @@ from rally_accelerate.host.trials import Trials
 from rally_accelerate.host.web import typed as forms
 from rally_accelerate.host.web.render import missing, page
 from rally_accelerate.host.web.routing import actor_of, posted, shown
+from rally_accelerate.observe.logs import telling_of
 
 DRAFTS = "/settings/drafts"
 
@@ -110,7 +111,9 @@ def begin(
     if integration is None or kept:
         return
     work = _WORKS[what](integration, runs.limiters)
-    trials.begin(actor, f"{draft.id}/{what}", work, redactor=Redactor(secret_values(raw["properties"])))
+    with telling_of(integration.name):
+        # What begins here goes on with the name.
+        trials.begin(actor, f"{draft.id}/{what}", work, redactor=Redactor(secret_values(raw["properties"])))
 
 
 async def stored_of(stores: Stores, draft: Draft) -> StoredIntegration | None:

@@ -83,6 +83,11 @@ def typed_from(form: Mapping[str, str], draft: Draft | None) -> Typed:
     return Typed(values=values, secrets=secrets, cleared=cleared - typed.keys())
 
 
+def held(form: Mapping[str, str]) -> set[str]:
+    """Secrets that were typed before the form was shown, and are to stay: they lie in its draft."""
+    return {name for name in SECURE if form.get(f"held.{name}") and not form.get(f"clear.{name}")}
+
+
 def typed_again(draft: Draft) -> Typed:
     """What was typed into a draft."""
     return Typed(values=draft.values, secrets=draft.secrets, cleared=draft.cleared)
