@@ -8,8 +8,6 @@ from typing import Any, TypeVar
 
 import orjson
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -201,6 +199,10 @@ def _told(done: str, *, otherwise: str = "") -> Iterator[None]:
 
 def upgrade(url: str, *, to: str = "head") -> None:
     """Bring the tables up to date, or to an earlier state; everything that an older version wrote is kept."""
+    # Here, as the process beside the host, which begins often and must begin soon, never needs it.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["url"] = url

@@ -103,7 +103,7 @@ class Boards:
 
     search: Search
     #: After so many seconds without a new board the one before is taken, if there is one that is not too old.
-    patience: float = 0.25
+    patience: float = 0.1
     _kept: OrderedDict[_Key, _Kept] = field(default_factory=OrderedDict)
     _counting: dict[_Key, asyncio.Task[Board]] = field(default_factory=dict)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
