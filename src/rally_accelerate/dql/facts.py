@@ -145,11 +145,15 @@ def _walk(name: str, held: Any, depth: int, members: frozenset[str] | None) -> I
             if isinstance(each, Mapping):
                 yield from _object(name, each, depth, members)
             else:
-                yield from _scalar(name, each)
+                yield (fact := _scalar(name, each))
+                if fact.kind is Kind.APART:
+                    yield Fact(name, Kind.APART)
     elif isinstance(held, Mapping):
         yield from _object(name, held, depth, members)
     elif held is not None:
-        yield from _scalar(name, held)
+        yield (fact := _scalar(name, held))
+        if fact.kind is Kind.APART:
+            yield Fact(name, Kind.APART)
 
 
 def _opened(held: Any) -> Iterator[Any]:
@@ -203,21 +207,19 @@ def _itself(name: str, held: Mapping[str, Any]) -> Iterator[Fact]:
                 yield Fact(name, Kind.ODD)
 
 
-def _scalar(name: str, held: Any) -> Iterator[Fact]:
+def _scalar(name: str, held: Any) -> Fact:
     match held:
         case "":
-            yield Fact(name, Kind.EMPTY)
+            return Fact(name, Kind.EMPTY)
         case bool():
-            yield Fact(name, Kind.FLAG, str(held).casefold())
+            return Fact(name, Kind.FLAG, str(held).casefold())
         case int() | float() if _is_exact(held):
-            yield Fact(name, Kind.NUMBER, str(held).casefold(), number=float(held), moment=float(held))
+            return Fact(name, Kind.NUMBER, str(held).casefold(), number=float(held), moment=float(held))
         case str() if _fits(held) and (name not in APART or _is_read(held)):
-            yield _text(name, held)
+            return _text(name, held)
         case str() if "\0" not in held and not _is_read(held):
-            yield Fact(name, Kind.APART)
-            yield Fact(name, Kind.APART, held.casefold())
-        case _:
-            yield Fact(name, Kind.ODD)
+            return Fact(name, Kind.APART, held.casefold())
+    return Fact(name, Kind.ODD)
 
 
 def _is_read(text: str) -> bool:
