@@ -4,8 +4,7 @@ import asyncio
 import logging.config
 import re
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from rally_accelerate.host.streams.board import Boards
 from rally_accelerate.host.web import faults
 from rally_accelerate.host.web.guard import HEADERS
 from support.asked import Asked
+from support.disks import full_disk
 from support.issues import item
 
 FULL = StoreError("the database cannot be written: database or disk is full", hint="Free space on its disk.")
@@ -92,22 +92,6 @@ async def test_people_and_clients_still_read_when_nothing_can_be_written(asked: 
     assert (await asked.http.get("/issues")).status_code == 200
     assert (await asked.graphql("{ productVersion }")).status_code == 200
     assert len(seen) >= 1
-
-
-@contextmanager
-def full_disk(asked: Asked) -> Iterator[None]:
-    """Nothing can be written meanwhile."""
-
-    def failing(*given: Any) -> None:
-        if given[2].startswith(("INSERT", "UPDATE", "DELETE")):
-            raise sqlite3.OperationalError("database or disk is full")
-
-    engine = asked.host.stores.database._engine.sync_engine
-    sa.event.listen(engine, "before_cursor_execute", failing)
-    try:
-        yield
-    finally:
-        sa.event.remove(engine, "before_cursor_execute", failing)
 
 
 NOT_SAVED = "The database cannot be written: database or disk is full, so nothing was saved. Free space on its disk."

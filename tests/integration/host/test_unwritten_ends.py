@@ -1,10 +1,6 @@
 """A disk that fills while a run goes on: what was done is told as done, and no run is left open."""
 
 import asyncio
-import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -12,27 +8,12 @@ import sqlalchemy as sa
 from rally_accelerate.host import schedule as schedule_module
 from rally_accelerate.host.store.executions import INTERRUPTED
 from support.asked import Asked
+from support.disks import full_disk
 
 LIST = "/settings/integrations"
 
 #: Nobody is there, and it is asked for an hour.
 NEVER = {"baseUrl": "http://127.0.0.1:9", "apiKey": "k", "retrySeconds": 3600}
-
-
-@contextmanager
-def full_disk(asked: Asked, *, when: Callable[[str], bool] = lambda _: True) -> Iterator[None]:
-    """Nothing can be written meanwhile, or not what a statement says."""
-
-    def failing(*given: Any) -> None:
-        if given[2].startswith(("INSERT", "UPDATE", "DELETE")) and when(given[2]):
-            raise sqlite3.OperationalError("database or disk is full")
-
-    engine = asked.host.stores.database._engine.sync_engine
-    sa.event.listen(engine, "before_cursor_execute", failing)
-    try:
-        yield
-    finally:
-        sa.event.remove(engine, "before_cursor_execute", failing)
 
 
 async def going(asked: Asked) -> str:
