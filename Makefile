@@ -10,6 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --requir
 SELF := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
 PORT ?= 8420
 ONCE ?=
+ROUNDS ?= 26
 IMAGE ?= ucv-ext-rally
 PLATFORM ?= linux/amd64
 ROOTFS ?= build/rootfs
@@ -18,7 +19,7 @@ VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' src/rally_accelerate/_
 # A variable of the caller's shell must not lead pip or python into another environment.
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 
-.PHONY: help demo test lint format bench screenshots lock image image-rootfs clean
+.PHONY: help demo test lint format bench kill-test screenshots lock image image-rootfs clean
 
 help: ## Show what can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +46,9 @@ format: $(VENV)/dev.ready ## Bring the code into shape
 
 bench: $(VENV)/dev.ready ## Measure speed, requests and memory into bench/RESULTS.md
 	$(BIN)/python bench/run.py
+
+kill-test: $(VENV)/dev.ready build/libraries.ready ## Kill and stall real processes ROUNDS times; the table is bench/RELIABILITY.md
+	$(BIN)/python bench/kill_test.py --rounds $(ROUNDS)
 
 screenshots: $(VENV)/dev.ready ## Take pictures of the host's pages into docs/images (needs Chromium)
 	$(BIN)/python docs/make_screenshots.py

@@ -4,7 +4,6 @@ import json
 import signal
 import socket
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +13,7 @@ import pytest
 
 from support.processes import command, host, settings, simulator, started
 from support.secret_forms import leaked
+from support.waiting import wait_until
 
 SECRETS = {"apiKey": "planted-secret-1", "proxyPassword": "planted@:/%secret-2", "ucvAccessKey": "planted-secret-3"}
 
@@ -40,13 +40,14 @@ def test_a_change_in_the_sample_company_reaches_the_host_and_ctrl_c_stops_cleanl
         with httpx2.Client(base_url=url) as http:
             assert http.get("/settings/integrations.json").status_code == 401
             assert http.get(f"/sign-in{path}").status_code == 303
+
             # The demo's company changes something every few seconds; each cycle is an execution with uploads.
-            while True:
+            def a_change_arrived() -> bool:
                 (integration,) = http.get("/settings/integrations.json").json()["integrations"]
                 page = http.get(f"/settings/integrations/{integration['id']}.json").json()
-                if any(run["uploaded"] for run in page["executions"][:-1]):
-                    break
-                time.sleep(0.2)
+                return any(run["uploaded"] for run in page["executions"][:-1])
+
+            wait_until(a_change_arrived)
         # The link was for once.
         assert httpx2.get(link).status_code == 401
         running.send_signal(signal.SIGINT)
@@ -177,8 +178,7 @@ def test_two_runs_on_one_state_do_not_meet(tmp_path: Path) -> None:
         arguments = ["sync", str(file), "--once", "--state", str(tmp_path / "state.sqlite")]
         with started(*arguments):
             # The lock is taken once Accelerate was asked; then Rally is, whose every answer takes its time here.
-            while not rally.stats()["requests"]:
-                time.sleep(0.01)
+            wait_until(lambda: rally.stats()["requests"])
             done = command(*arguments)
             assert done.code == 3
             assert "another run is working on the same integration" in done.err

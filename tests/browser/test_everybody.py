@@ -5,7 +5,6 @@ see little, who have a small screen, or use keys alone.
 """
 
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qsl, urljoin, urlsplit
@@ -17,6 +16,7 @@ from support.issues import UPLOAD, item, upload
 from support.processes import RunningHost, host, simulator
 from support.signing_in import sign_in
 from support.streams import board
+from support.waiting import wait_until
 
 AUDIT = (Path(__file__).parent / "audit.js").read_text()
 
@@ -53,10 +53,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHost]:
             assert made == {"__typename": "Workflow"}
         odd = item(1, name=LONG, url=f"https://rally.example/{LONG}", owner=LONG, labels=[LONG], description=LONG)
         running.ask(UPLOAD, data=upload(odd, tracker="b" * 24))
-        for _ in range(600):
-            if all(one["executions"] for one in running.ask(RUNS)["integrationsByTenant"]):
-                break
-            time.sleep(0.2)
+        wait_until(lambda: all(one["executions"] for one in running.ask(RUNS)["integrationsByTenant"]))
         yield running
 
 

@@ -16,6 +16,7 @@ from support.bare_platform import bare_platform, lacking
 from support.container import Container, added, basic, encrypted, event_words, process_props
 from support.processes import TENANT, RunningHost, Simulator, host, simulator
 from support.secret_forms import leaked
+from support.waiting import wait_until
 
 COUNTS = re.compile(r"(\d+) read, (\d+) uploaded, (\d+) unchanged")
 
@@ -303,9 +304,8 @@ def test_a_run_that_is_told_to_end_does_and_the_next_one_goes_on(
         small = {"pageSize": "20", "uploadMaxItems": "20", "comments": "false"}
         words = event_words(process_props(rally, target, tracker, properties=small))
         with container.started(*words) as process:
-            while len(held_by(target, tracker)) < 100:
-                assert process.poll() is None
-                time.sleep(0.05)
+            wait_until(lambda: process.poll() is not None or len(held_by(target, tracker)) >= 100)
+            assert process.poll() is None
             process.send_signal(signal.SIGTERM)
             told = time.monotonic()
             assert process.wait(10) == 143, process.stdout and process.stdout.read()

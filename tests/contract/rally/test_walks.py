@@ -15,6 +15,7 @@ from rally_accelerate.rally.records import Scope
 from support.rally_settings import Connect
 from support.recorder import Asked, Reply, recording
 from support.tiny_rally import TinyRally, item, project, workspace
+from support.waiting import until
 
 NOW = datetime(2026, 10, 21, 7, 28, tzinfo=UTC)
 
@@ -179,8 +180,7 @@ async def test_leaving_the_client_stops_a_forgotten_walk(connect: Connect) -> No
             scope = await client.open()
             pages = client.changed(scope, Walk(kind="defect", started_at=NOW))
             await anext(pages)
-            while len(server.asked) < 3:  # noqa: ASYNC110 - the server has no event to wait for
-                await asyncio.sleep(0)
+            await until(lambda: len(server.asked) >= 3)
         assert not [task for task in asyncio.all_tasks() if "LookAhead" in repr(task)]
         await pages.aclose()
 

@@ -23,6 +23,7 @@ from rally_accelerate.host.store.search import Wanted
 from support.asked import Asked, asking
 from support.issues import UPLOAD, change, item, upload
 from support.processes import simulator
+from support.waiting import until
 
 REST = "/release-events-api/api/v1/issues"
 GRAPHQL = "/release-events-api/graphql"
@@ -376,8 +377,7 @@ async def test_a_second_try_overwrites_nothing_that_was_uploaded_after_the_first
         newer.append(asyncio.create_task(sent(ready, small)))
         turns = ready.host.stores.database.turn()
         assert isinstance(turns, asyncio.Lock)
-        while not newer[0].done() and not turns._waiters:  # noqa: ASYNC110 - a lock tells nobody who waits for it
-            await asyncio.sleep(0)
+        await until(lambda: newer[0].done() or turns._waiters)
 
     interrupted.lose_answers(monkeypatch, times=1)
     interrupted.before_the_next_process(monkeypatch, uploaded)
@@ -426,8 +426,7 @@ async def test_a_process_that_is_killed_in_the_middle_of_writing_leaves_nothing_
     changed = {"query": UPLOAD, "variables": {"data": upload(*many(status="Accepted"), *many(30))}}
     sending = asyncio.create_task(sent(ready, changed))
     await held.wait()
-    while not is_locked(path_of(ready)):  # noqa: ASYNC110 - another process's doing has no event
-        await asyncio.sleep(0.01)
+    await until(lambda: is_locked(path_of(ready)))
     interrupted.kill()
     await again.wait()
     # Between the first try and the second one.

@@ -5,8 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -15,19 +14,9 @@ import pytest
 
 from support.issues import UPLOAD, item, upload
 from support.processes import started
+from support.waiting import PATIENCE_SECONDS, wait_until
 
 LARGE = upload(*(item(number, description="many words " * 1_000) for number in range(30)))
-
-#: Longer than anything takes that happens at all.
-PATIENCE = 60.0
-
-
-def awaited(what: Callable[[], bool]) -> None:
-    """Wait until something is so."""
-    end = time.monotonic() + PATIENCE
-    while not what():
-        assert time.monotonic() < end, "it never came to be"
-        time.sleep(0.02)
 
 
 def status(process_id: int) -> list[str]:
@@ -58,7 +47,7 @@ class Served:
             name, _, value = process.stdout.readline().partition(":")
             told[name.strip()] = value.split()[0]
         self.url, self.key = told["host"], told["key"]
-        awaited(lambda: len(children(process.pid)) == 1)
+        wait_until(lambda: len(children(process.pid)) == 1)
         (self.beside,) = children(process.pid)
         # Once a minute it is noted that a key was used, which writes.
         self.ask("{ productVersion }")
@@ -77,14 +66,14 @@ class Served:
             with suppress(httpx2.HTTPError):
                 self.ask(UPLOAD, data=LARGE)
 
-        awaited(lambda: self.ask(UPLOAD, data=LARGE).status_code == 200 and self.has_worked())
+        wait_until(lambda: self.ask(UPLOAD, data=LARGE).status_code == 200 and self.has_worked())
         worked = self.worked()
         connection = sqlite3.connect(self.database)
         connection.execute("BEGIN IMMEDIATE")
         thread = threading.Thread(target=uploading)
         thread.start()
         try:
-            awaited(lambda: self.worked() > worked)
+            wait_until(lambda: self.worked() > worked)
             yield
         finally:
             connection.rollback()
@@ -111,7 +100,7 @@ def test_a_host_that_is_killed_leaves_no_process(served: Served) -> None:
     with served.at_work():
         served.process.kill()
         served.process.wait()
-        awaited(lambda: not status(served.beside))
+        wait_until(lambda: not status(served.beside))
     with sqlite3.connect(served.database) as connection:
         assert connection.execute("SELECT count(*), count(DISTINCT external_id) FROM issues").fetchone() == (30, 30)
     connection.close()
@@ -120,14 +109,14 @@ def test_a_host_that_is_killed_leaves_no_process(served: Served) -> None:
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
 def test_a_host_that_is_stopped_leaves_no_process_and_prints_no_fault(served: Served, sent: signal.Signals) -> None:
     os.kill(served.process.pid, sent)
-    _, said = served.process.communicate(timeout=PATIENCE)
+    _, said = served.process.communicate(timeout=PATIENCE_SECONDS)
     assert served.process.returncode in {0, 130}
     assert "Traceback" not in said
     assert not status(served.beside)
 
 
 def test_signals_that_a_whole_service_gets_are_the_hosts_to_obey(served: Served) -> None:
-    awaited(lambda: served.ask(UPLOAD, data=LARGE).status_code == 200 and served.has_worked())
+    wait_until(lambda: served.ask(UPLOAD, data=LARGE).status_code == 200 and served.has_worked())
     for each in (signal.SIGINT, signal.SIGTERM):
         os.kill(served.beside, each)
     assert served.ask(UPLOAD, data=LARGE).json() == {"data": {"uploadIssueData": {"result": True}}}

@@ -1,6 +1,5 @@
 """Runs: every one is kept for a while, found by filter and page, followed while it goes on, and its log searched."""
 
-import asyncio
 import logging
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +18,7 @@ from rally_accelerate.host.store.lines import Line
 from rally_accelerate.host.store.tables import execution_lines, executions
 from rally_accelerate.host.store.values import ms
 from support.asked import Asked, signed_in
+from support.waiting import until
 
 NEVER = {"baseUrl": "http://127.0.0.1:9", "apiKey": "planted-secret-1", "retrySeconds": 3600}
 
@@ -147,8 +147,7 @@ async def test_a_run_that_goes_on_is_followed_and_stopped(asked: Asked, monkeypa
     monkeypatch.setattr(runlog, "SECONDS", 0.01)
     its_id = await asked.host.add_integration({"name": "one", "properties": NEVER})
     asked.host.schedule.run_soon(its_id)
-    while not (running := asked.host._runs.running(its_id)):  # noqa: ASYNC110 - likewise
-        await asyncio.sleep(0.01)
+    running = await until(lambda: asked.host._runs.running(its_id))
     address = f"/executions/{running.execution_id}"
 
     async def account() -> dict[str, Any]:
@@ -156,9 +155,12 @@ async def test_a_run_that_goes_on_is_followed_and_stopped(asked: Asked, monkeypa
         return found
 
     # Its first words can be read while it goes on.
-    while not (await account())["log"]:  # noqa: ASYNC110 - what the page shows is what is waited for
-        await asyncio.sleep(0.01)
-    told = await account()
+    async def account_with_log() -> dict[str, Any] | None:
+        found = await account()
+        return found if found["log"] else None
+
+    told = await until(account_with_log)
+    assert told
     assert told["execution"]["outcome"] == "running"
     assert told["execution"]["progress"]["text"] == "asking Rally what there is to read"
     page = (await asked.http.get(address)).text
@@ -171,8 +173,7 @@ async def test_a_run_that_goes_on_is_followed_and_stopped(asked: Asked, monkeypa
     assert 'id="live"' not in (await asked.http.get(address)).text
     # What has ended is not stopped again, nor is its successor.
     asked.host.schedule.run_soon(its_id)
-    while not asked.host.schedule.running(its_id):  # noqa: ASYNC110 - nothing in the product needs an event for it
-        await asyncio.sleep(0.01)
+    await until(lambda: asked.host.schedule.running(its_id))
     await asked.http.post(f"{address}/stop")
     assert asked.host.schedule.running(its_id)
 

@@ -31,6 +31,7 @@ from rally_accelerate.host.web.guard import HEADERS
 from support.asked import Asked
 from support.disks import full_disk
 from support.issues import item
+from support.waiting import until
 
 FULL = StoreError("the database cannot be written: database or disk is full", hint="Free space on its disk.")
 
@@ -248,8 +249,7 @@ async def test_a_host_with_a_damaged_file_ends_in_words(tmp_path: Path, caplog: 
     async with Host.open(path) as host:
         its_id = await host.add_integration({"name": "r", "properties": NEVER})
         host.start_schedule()
-        while not host.schedule.running(its_id):  # noqa: ASYNC110 - nothing in the product needs an event for it
-            await asyncio.sleep(0.01)
+        await until(lambda: host.schedule.running(its_id))
         await host.stores.database.settle()
         with path.open("r+b") as file:
             # Behind its head, by which SQLite knows it.

@@ -10,6 +10,7 @@ from rally_accelerate.errors import ConfigError
 from rally_accelerate.host.access import HOST
 from support.asked import TENANT, Asked
 from support.issues import UPLOAD, item, upload
+from support.waiting import until
 
 #: Nothing answers there, and the run tries for a long time.
 NEVER = {"baseUrl": "http://127.0.0.1:9", "apiKey": "planted-secret-1", "retrySeconds": 3600}
@@ -33,8 +34,7 @@ async def actions(asked: Asked) -> list[tuple[str, str]]:
 
 async def going(asked: Asked, its_id: str) -> None:
     """Wait until a run goes on."""
-    while not asked.host.schedule.running(its_id):  # noqa: ASYNC110 - nothing in the product needs an event for it
-        await asyncio.sleep(0.01)
+    await until(lambda: asked.host.schedule.running(its_id))
 
 
 async def test_an_empty_list_teaches_both_ways(asked: Asked) -> None:

@@ -1,50 +1,20 @@
 """What an older version stored is found by this one."""
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 
 from rally_accelerate.dql.parse import parse
-from rally_accelerate.host.store.database import MIGRATIONS, Database
+from rally_accelerate.host.store.database import Database
 from rally_accelerate.host.store.issues import Issues
 from rally_accelerate.host.store.search import Search, Wanted
 from support.issues import change, item
+from support.old_database import old_database
 
 NOW = datetime(2026, 3, 10, tzinfo=UTC)
-
-
-def old_database(path: Path, items: list[dict[str, Any]]) -> None:
-    """A database as it was before issues were searched."""
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    config.attributes["url"] = f"sqlite:///{path}"
-    command.upgrade(config, "0005")
-    engine = sa.create_engine(f"sqlite:///{path}")
-    with engine.begin() as connection:
-        for each in items:
-            content = {name: value for name, value in each.items() if name != "history"}
-            connection.exec_driver_sql(
-                "INSERT INTO issues (tracker_id, external_id, tenant_id, source, display_id, name, status, type, last_update, "
-                "uploaded, content) VALUES ('t', ?, 'n', 'RALLY', ?, ?, ?, ?, ?, 5, ?)",
-                (
-                    *(each[name] for name in ("_id", "id", "name", "status", "type")),
-                    each.get("lastUpdate", 0),
-                    json.dumps(content),
-                ),
-            )
-            for position, entry in enumerate(each.get("history", ())):
-                connection.exec_driver_sql(
-                    "INSERT INTO issue_history (tracker_id, external_id, position, instant, field, content) "
-                    "VALUES ('t', ?, ?, ?, 'status', ?)",
-                    (each["_id"], position, entry["timestamp"], json.dumps(entry["content"])),
-                )
-    engine.dispose()
 
 
 async def test_issues_of_an_older_version_are_searched_like_new_ones(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from rally_accelerate.host.streams import board
 from rally_accelerate.host.web import issues, streammap
 from support.asked import Asked
 from support.issues import UPLOAD, change, item, upload
+from support.waiting import until
 
 NOW = datetime(2026, 3, 10, tzinfo=UTC)
 SLOW = "issue.history.content.to = Done"
@@ -33,13 +34,14 @@ def _nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streammap, "FIRST_SECONDS", 0)
 
 
-async def told(asked: Asked, address: str, until: str) -> str:
-    """A page that is asked for again until it has ended to say something."""
-    for _ in range(5_000):
-        if until not in (text := (await asked.http.get(address)).text):
-            return text
-        await asyncio.sleep(0.01)
-    pytest.fail("it never ended")
+async def told(asked: Asked, address: str, phrase: str) -> str:
+    """Return the page once it no longer contains a phrase."""
+
+    async def finished_page() -> str:
+        text = (await asked.http.get(address)).text
+        return "" if phrase in text else text
+
+    return await until(finished_page)
 
 
 async def test_a_slow_query_is_answered_when_it_has_ended(asked: Asked) -> None:
@@ -59,13 +61,15 @@ async def test_a_slow_query_is_answered_when_it_has_ended(asked: Asked) -> None:
 
 async def test_issues_that_change_meanwhile_do_not_make_it_begin_again_for_ever(asked: Asked) -> None:
     address, number = f"/issues?dql={SLOW}", 0
-    while True:
+
+    async def page_after_an_upload() -> str:
+        nonlocal number
         number += 1
         await asked.data(UPLOAD, data=upload(item(number, history=[{**change("Open", "Done"), "timestamp": 5}])))
         text = (await asked.http.get(address)).text
-        if LOOKING not in text:
-            break
-        await asyncio.sleep(0.01)
+        return "" if LOOKING in text else text
+
+    text = await until(page_after_an_upload)
     assert f"<strong>{number}</strong> issue" in text
 
 

@@ -1,6 +1,5 @@
 """Removals of issues that fail part way, as on a full disk: they come to their end, and take nothing that came later."""
 
-import asyncio
 import sqlite3
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +15,7 @@ from rally_accelerate.host.app import Host
 from rally_accelerate.host.store import removals
 from rally_accelerate.host.store.uploads import remove
 from support.issues import item
+from support.waiting import until
 
 TRACKER = "tracker"
 
@@ -92,8 +92,11 @@ async def test_a_removal_that_failed_is_gone_on_with_while_the_host_runs(
 
         monkeypatch.setattr(removals, "remove", full)
         host.start_schedule()
-        while await removals.unfinished(host.stores.database):  # noqa: ASYNC110 - nothing in the product needs an event for it
-            await asyncio.sleep(0.01)
+
+        async def finished() -> bool:
+            return not await removals.unfinished(host.stores.database)
+
+        await until(finished)
         assert await host.stores.issues.counts() == {"other": 1}
     # Three times, said once.
     assert caplog.text.count("are still there: the database cannot be written") == 1

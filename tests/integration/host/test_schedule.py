@@ -23,6 +23,7 @@ from rally_accelerate.host.wishes import Wishes
 from rally_accelerate.model.progress import Window
 from rally_accelerate.observe.logs import set_up
 from support.asked import Asked
+from support.waiting import until
 
 #: Nothing answers there, and the run tries for a long time.
 NEVER = {"baseUrl": "http://127.0.0.1:9", "apiKey": "sample-key", "retrySeconds": 3600}
@@ -30,8 +31,7 @@ NEVER = {"baseUrl": "http://127.0.0.1:9", "apiKey": "sample-key", "retrySeconds"
 
 async def begun(host: Host, its_id: str) -> None:
     """Wait until a run goes on."""
-    while not host.schedule.running(its_id):  # noqa: ASYNC110 - nothing in the product needs an event for it
-        await asyncio.sleep(0.01)
+    await until(lambda: host.schedule.running(its_id))
 
 
 async def test_a_run_that_somebody_waits_for_is_stopped_too(asked: Asked) -> None:
@@ -71,8 +71,7 @@ async def test_the_log_of_the_process_masks_what_its_start_did_not_know(
     try:
         its_id = await asked.host.add_integration({"name": "sample", "properties": NEVER})
         asked.host.schedule.run_soon(its_id)
-        while "by a fault" not in stream.getvalue():  # noqa: ASYNC110 - nothing in the product needs an event for it
-            await asyncio.sleep(0.01)
+        await until(lambda: "by a fault" in stream.getvalue())
     finally:
         logger.removeHandler(handler)
         logger.propagate = before
@@ -216,8 +215,7 @@ async def test_a_wish_is_known_to_the_run_that_takes_the_place_of_another(
     monkeypatch.setattr(host.stores.integrations, "rewrite", waits_its_turn)
     await wish(host, its_id)
     await begun(host, its_id)
-    while len(seen) < 2:  # noqa: ASYNC110 - nothing in the product needs an event for it
-        await asyncio.sleep(0.01)
+    await until(lambda: len(seen) >= 2)
     assert seen == [Wishes(), wished]
 
 
@@ -256,8 +254,7 @@ async def test_a_run_that_waits_while_its_integration_is_removed_ends_quietly(
     async with host._runs.lock(its_id):
         # It has been looked up, and comes to its end without the lock.
         host.schedule.run_soon(its_id)
-        while not host._runs.lock(its_id)._waiters:  # noqa: ASYNC110 - nothing in the product needs an event for it
-            await asyncio.sleep(0.01)
+        await until(lambda: host._runs.lock(its_id)._waiters)
         task = host.schedule._tasks[its_id]
         async with host.stores.database.writing() as connection:
             await host.stores.integrations.delete(connection, its_id)

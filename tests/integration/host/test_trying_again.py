@@ -1,6 +1,5 @@
 """What somebody sees who waits while Rally does not answer: that it is tried again, and why, without any secret."""
 
-import asyncio
 import io
 import logging
 import re
@@ -9,6 +8,7 @@ from rally_accelerate.config.redact import Redactor
 from rally_accelerate.host.access import HOST
 from rally_accelerate.observe import logs
 from support.asked import Asked
+from support.waiting import until
 
 #: Nothing listens there.
 NEVER = {"baseUrl": "http://127.0.0.1:9", "apiKey": "planted-secret-1", "retrySeconds": 3600}
@@ -22,11 +22,12 @@ async def troubled(asked: Asked) -> tuple[str, str]:
     """The ids of an integration whose run tries again, and of that run."""
     its_id = await asked.host.add_integration({"name": "sample", "properties": NEVER})
     asked.host.schedule.run_soon(its_id)
-    while True:
+
+    def in_trouble() -> str:
         running = asked.host._runs.running(its_id)
-        if running is not None and running.trouble:
-            return its_id, running.execution_id
-        await asyncio.sleep(0.01)
+        return running.execution_id if running is not None and running.trouble else ""
+
+    return its_id, await until(in_trouble)
 
 
 async def test_every_page_of_a_run_that_tries_again_says_why(asked: Asked) -> None:
@@ -53,9 +54,12 @@ async def test_a_resync_preview_that_tries_again_says_why(asked: Asked) -> None:
     its_id = await asked.host.add_integration({"name": "sample", "disabled": True, "properties": NEVER})
     address = f"/settings/integrations/{its_id}/resync"
     await asked.http.post(address, data={"range": "full", "do": "preview"})
-    while not REASON.search(page := (await asked.http.get(address)).text):  # noqa: ASYNC110 - there is no event in the product for it
-        await asyncio.sleep(0.01)
-    assert "planted" not in page
+
+    async def page_with_reason() -> str:
+        page = (await asked.http.get(address)).text
+        return page if REASON.search(page) else ""
+
+    assert "planted" not in await until(page_with_reason)
     await asked.http.post(address, data={"do": "stop"})
     assert not REASON.search((await asked.http.get(address)).text)
 

@@ -12,6 +12,7 @@ import pytest
 
 from support.asked import TENANT, Asked
 from support.processes import Simulator, simulator
+from support.waiting import until
 
 NEW = "/settings/integrations/new"
 
@@ -248,8 +249,11 @@ async def test_who_waits_reads_for_which_step_and_for_how_long(asked: Asked) -> 
         typed = {"name": "sample", "properties.baseUrl": url, "properties.apiKey": "planted-secret-1"}
         address = (await asked.http.post(NEW, data={"do": "test", **typed})).headers["location"]
         waits = re.compile(r"<strong>address</strong> waiting for an answer, [^>]*>\d+ s of at most 1[12]\d s<")
+
         # The page before the trial's first step does not name it.
-        while not waits.search((await asked.http.get(address)).text):  # noqa: ASYNC110 - there is no event for it
-            await asyncio.sleep(0.01)
+        async def waiting() -> bool:
+            return bool(waits.search((await asked.http.get(address)).text))
+
+        await until(waiting)
         await asked.host.trials.close()
         ended.set()

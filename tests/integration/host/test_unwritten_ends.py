@@ -1,7 +1,5 @@
 """A disk that fills while a run goes on: what was done is told as done, and no run is left open."""
 
-import asyncio
-
 import pytest
 import sqlalchemy as sa
 
@@ -9,6 +7,7 @@ from rally_accelerate.host import schedule as schedule_module
 from rally_accelerate.host.store.executions import INTERRUPTED
 from support.asked import Asked
 from support.disks import full_disk
+from support.waiting import until
 
 LIST = "/settings/integrations"
 
@@ -20,8 +19,7 @@ async def going(asked: Asked) -> str:
     """An integration whose run goes on."""
     its_id = await asked.host.add_integration({"name": "one", "properties": NEVER})
     asked.host.schedule.run_soon(its_id)
-    while not asked.host.schedule.running(its_id):  # noqa: ASYNC110 - nothing in the product needs an event for it
-        await asyncio.sleep(0.01)
+    await until(lambda: asked.host.schedule.running(its_id))
     return its_id
 
 
@@ -81,9 +79,11 @@ async def test_an_end_that_could_not_be_written_is_known_and_written_with_space_
     # It is switched off, so no next run begins: the schedule sees to it.
     monkeypatch.setattr(schedule_module, "LOOK_SECONDS", 0.0)
     asked.host.start_schedule()
-    async with asyncio.timeout(10):
-        while await open_ones(asked):  # noqa: ASYNC110 - likewise
-            await asyncio.sleep(0.01)
+
+    async def all_written() -> bool:
+        return not await open_ones(asked)
+
+    await until(all_written)
     assert await asked.host.stores.executions.of(its_id) == [run]
 
 
