@@ -1,7 +1,8 @@
 """Faults on request: what a service or something in front of it does wrong, at chosen requests, deterministically."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,14 @@ FAULTS: Mapping[str, str] = {
     "slow": "the right answer after `seconds`",
     "drop": "the connection ends without an answer",
     "set-cookie": "the right answer with a session cookie",
+    "byte-order-mark": "the right answer after a byte order mark",
+    "lone-surrogate": "half a surrogate pair at the end of every text named `field`, or of the first `rows` of them",
+    "control-characters": "likewise, raw control characters",
+    "invalid-utf-8": "likewise, a byte that is not UTF-8",
+    "empty-page": "a page without rows that announces as many as there are",
+    "sso-401": "401 of a subscription with single sign-on for a user name and password",
+    "proxy-401": "401 of a proxy (tinyproxy) for a wrong proxy password",
+    "ntlm-proxy": "407 of a proxy that offers NTLM and Negotiate only",
     "page-limit": "`answer` (502 unless told, or truncated-json) for every page larger than `rows`",
 }
 
@@ -54,8 +63,10 @@ class Fault:
     retry_after: int | None = None
     #: Whether ``retry_after`` is sent as an HTTP date.
     retry_after_date: bool = False
-    #: For ``page-limit``.
+    #: For ``page-limit``; for hostile texts, how many are changed, 0 for all.
     rows: int = 0
+    #: For hostile texts: the member of rows and nested objects.
+    field: str = "Name"
     answer: str = "502"
 
     def __post_init__(self) -> None:
@@ -104,8 +115,8 @@ class Faults:
 
     latency_ms: int = 0
     edit_between_pages: "Callable[[World], object] | int | None" = None
-    _armed: list[_Armed] = field(default_factory=list)
-    _lock: Lock = field(default_factory=Lock)
+    _armed: list[_Armed] = dataclasses.field(default_factory=list)
+    _lock: Lock = dataclasses.field(default_factory=Lock)
 
     def add(self, name: str, **details: Any) -> None:
         """Arm a fault; see ``Fault`` for the details.

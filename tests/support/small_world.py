@@ -153,6 +153,10 @@ class SmallSource:
         """Nothing."""
         return ()
 
+    def oddities(self) -> tuple[str, ...]:
+        """Nothing."""
+        return ()
+
     def in_scope(self, key: int) -> bool:
         """Whether an item belongs to the projects that are read."""
         projects = {project.object_id for project in self._projects}

@@ -27,9 +27,11 @@ from rally_accelerate.errors import (
     TimedOut,
     TooLarge,
     Transient,
+    UnexpectedAnswer,
     Unreachable,
     Untrusted,
 )
+from rally_accelerate.model.decoding import Oversized, bounded
 from rally_accelerate.model.issue import SOURCE, Issue
 from rally_accelerate.model.report import Receipt, Skipped, Usage
 from rally_accelerate.model.trouble import trying
@@ -76,6 +78,8 @@ class Connection:
     timeout_seconds: float = 150.0
     #: For how long a failing request is tried again; 0 tries once.
     retry_seconds: float = 300.0
+    #: The largest answer that is read, in unpacked bytes.
+    answer_max_bytes: int = 200_000_000
     #: True for the system's trust store, False for no verification, or a context with own authorities.
     verify: ssl.SSLContext | bool = True
     #: Replaces the network, for a server inside this process.
@@ -329,15 +333,23 @@ class AccelerateClient:
         started = time.monotonic()
         self._usage += Usage(requests=1, bytes_sent=len(content))
         try:
-            response = await self._http.post(self._url, content=content, headers={"Authorization": self._authorization})
+            headers = {"Authorization": self._authorization}
+            async with self._http.stream("POST", self._url, content=content, headers=headers) as response:
+                answer = await bounded(response.aiter_bytes(), most=self._connection.answer_max_bytes)
+        except Oversized:
+            raise UnexpectedAnswer(
+                f"Accelerate's answer to {asked} is larger than {self._connection.answer_max_bytes:,} bytes when it is "
+                "unpacked, the limit of answerMaxBytes.",
+                hint="Check that accelerateUrl is Accelerate's address; if it is, raise answerMaxBytes.",
+            ) from None
         except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError) as error:
             raise connection_error(error, server=self._url) from error
-        self._usage += Usage(bytes_received=len(response.content))
+        self._usage += Usage(bytes_received=len(answer))
         log.debug("%s: HTTP %s in %.2f s", asked, response.status_code, time.monotonic() - started)
         return wire.decipher(
             response.status_code,
             {name.lower(): value for name, value in response.headers.items()},
-            response.content,
+            answer,
         )
 
     def _address(self) -> payload.Address:

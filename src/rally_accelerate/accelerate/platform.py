@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
-
 from rally_accelerate.accelerate import documents
 from rally_accelerate.accelerate.client import ISSUES_IN_A_PAGE, AccelerateClient
 from rally_accelerate.errors import AccessRefused, Rejected
+from rally_accelerate.model.decoding import Undecodable, parse_json
 
 log = logging.getLogger(__name__)
 
@@ -172,6 +171,6 @@ def as_state(text: Any) -> Any:
     if not isinstance(text, str):
         return text
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
+        return parse_json(text).data
+    except Undecodable:
         return None

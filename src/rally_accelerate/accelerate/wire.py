@@ -6,8 +6,6 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
-import orjson
-
 from rally_accelerate.errors import (
     AccessRefused,
     Broken,
@@ -22,6 +20,7 @@ from rally_accelerate.errors import (
     Unavailable,
     UnexpectedAnswer,
 )
+from rally_accelerate.model.decoding import Undecodable, decode_json, decode_text
 
 API = "/release-events-api"
 
@@ -133,20 +132,21 @@ def decipher(status: int, headers: Mapping[str, str], content: bytes) -> Mapping
 
 def _read(status: int, content: bytes) -> dict[str, Any]:
     try:
-        answer = orjson.loads(content)
-    except orjson.JSONDecodeError:
-        start = content.lstrip()[:1]
+        answer = decode_json(content).data
+    except Undecodable as error:
+        start = decode_text(content[:1_000]).strip()[:1]
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise Broken(f"Accelerate failed (HTTP {status})") from None
-        if start == b"<":
+        if start == "<":
             if status == HTTPStatus.OK:
                 raise UnexpectedAnswer(
                     "a web page came instead of Accelerate's GraphQL answer",
                     hint="Check accelerateUrl: a portal, a login page or a proxy answers in its place.",
                 ) from None
             raise UnexpectedAnswer(f"a web page (HTTP {status}) came instead of Accelerate's GraphQL answer") from None
-        if start == b"{":
-            raise CutShort("Accelerate's answer ended in the middle") from None
+        if start == "{":
+            how = "ended in the middle" if error.ended else f"is damaged: {error.reason} at line {error.line}"
+            raise CutShort(f"Accelerate's answer {how}") from None
         raise UnexpectedAnswer(f"Accelerate's answer (HTTP {status}) is no JSON") from None
     if not isinstance(answer, dict):
         raise UnexpectedAnswer(f"Accelerate's answer (HTTP {status}) is no GraphQL answer")

@@ -10,10 +10,9 @@ Layers, each filling in what the ones before it leave empty:
 """
 
 import difflib
-import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from pydantic_core import ErrorDetails
 from rally_accelerate.config.model import DEFAULT_TENANT, PLUGIN_ID, Integration, Properties
 from rally_accelerate.config.values import as_boolean, doubted_level
 from rally_accelerate.errors import ConfigError, Problem
+from rally_accelerate.model.decoding import REPLACEMENT, Undecodable, decode_json
 
 ENVIRONMENT = {
     "RALLY_URL": "baseUrl",
@@ -68,24 +68,21 @@ def read_json(path: Path) -> Any:
         ConfigError: It cannot be read or is no JSON; the place of the fault is named.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        content = path.read_bytes()
     except FileNotFoundError:
         raise ConfigError(
             f"there is no file {path}",
             hint="Give the JSON file of a value stream, or of its integrations section.",
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(f"{path} cannot be read: {reason}") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
     try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
+        return decode_json(content).data
+    except Undecodable as error:
         raise ConfigError(
-            f"{path} is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}",
+            f"{path} is not valid JSON: line {error.line}, column {error.column}: {error.reason}",
             hint="Braces or a comma are often missing around an integration; any JSON editor shows the place.",
         ) from None
-    except RecursionError:
-        raise ConfigError(f"{path} is nested too deeply to be a value stream's JSON") from None
 
 
 def integrations(
@@ -212,6 +209,10 @@ def _one(
             text = "is masked as in a download; enter the real value, or ${NAME} to take it from the environment"
             problems.append(Problem(f"{path}properties.{key}", text, origin))
     values = {key: _expanded(value, f"{path}{key}", variables, problems, origin) for key, value in values.items()}
+    notices.extend(
+        f"{where} holds characters that cannot be read ({REPLACEMENT}); enter it again and save the file as UTF-8"
+        for where in _unreadable({**values, "properties": properties}, path.rstrip("."))
+    )
     merged = _layered(overrides, properties, from_environment(variables))
     candidate = {**values, "properties": merged}
     if chosen := _chosen_level(level or inner_level, notices):
@@ -225,6 +226,19 @@ def _one(
     if problems:
         raise ConfigError(f"{origin}: the settings have {_count(problems)}", problems=problems)
     return Loaded(integration, tuple(notices))
+
+
+def _unreadable(value: Any, path: str) -> Iterator[str]:
+    """The paths of texts with characters that the reader of the file had to replace."""
+    match value:
+        case str() if REPLACEMENT in value:
+            yield path
+        case list():
+            for number, inner in enumerate(value):
+                yield from _unreadable(inner, f"{path}[{number}]")
+        case dict():
+            for name, inner in value.items():
+                yield from _unreadable(inner, f"{path}.{name}" if path else str(name))
 
 
 def _sections(document: Any) -> list[tuple[str, Mapping[str, Any]]]:

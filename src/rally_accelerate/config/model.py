@@ -345,6 +345,14 @@ class Properties(BaseModel):
     request_timeout_seconds: Annotated[
         float, prop("Request time-out", "String", "After how many seconds without an answer a request is given up.")
     ] = Field(150.0, gt=0, le=600, alias="requestTimeoutSeconds")
+    answer_max_bytes: Annotated[
+        int,
+        prop(
+            "Bytes per answer",
+            "String",
+            "The largest size of one answer of Rally or Accelerate in bytes, unpacked; a larger one ends the run.",
+        ),
+    ] = Field(200_000_000, ge=1_000_000, le=10_000_000_000, alias="answerMaxBytes")
     retry_seconds: Annotated[
         float,
         prop(

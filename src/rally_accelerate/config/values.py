@@ -1,10 +1,11 @@
 """Pure readers of single values, tolerant of how people and host versions write them (accelerate-host.md 1.3)."""
 
-import json
 import re
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
+
+from rally_accelerate.model.decoding import Undecodable, parse_json
 
 #: What people call a type, and what it is called on the wire (rally-api.md 1.1).
 KIND_ALIASES = {
@@ -56,8 +57,8 @@ def as_list(value: Any) -> Any:
             return ()
         case str() if value.strip().startswith("["):
             try:
-                parsed = json.loads(value)
-            except json.JSONDecodeError:
+                parsed = parse_json(value).data
+            except Undecodable:
                 # A name may itself begin with a bracket: then it was not JSON.
                 parsed = value.split(",")
         case str():
@@ -120,9 +121,9 @@ def as_name_map(value: Any) -> Any:
             return {}
         case str() if value.strip().startswith("{"):
             try:
-                return json.loads(value)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"is not valid JSON: {error.msg} at column {error.colno}") from None
+                return parse_json(value).data
+            except Undecodable as error:
+                raise ValueError(f"is not valid JSON: {error.reason} at column {error.column}") from None
         case str():
             pairs = [part.partition("=") for part in value.split(",") if part.strip()]
             if any(not separator for _, separator, _ in pairs):
@@ -218,9 +219,10 @@ def as_json_value(value: Any) -> Any:
     if not value.strip():
         return None
     try:
-        return json.loads(value)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"is no JSON: {error}") from None
+        return parse_json(value).data
+    except Undecodable as error:
+        place = f"line {error.line}, column {error.column}"
+        raise ValueError(f"is not valid JSON: {error.reason} at {place}") from None
 
 
 def as_removed_status(value: Any) -> Any:

@@ -1,6 +1,5 @@
 """From the setting ``fieldMapping`` to rules: every fault is told with its place, none stops the reading."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +7,7 @@ from rally_accelerate.mapping.fieldrules import Entry, FieldRules, Standard
 from rally_accelerate.mapping.itemtypes import ANY, type_key
 from rally_accelerate.mapping.matchers import Conditions, Matcher, Single, single
 from rally_accelerate.mapping.targets import converted, near_matches, target_of
+from rally_accelerate.model.decoding import Undecodable, parse_json
 
 #: Where a rule stands, and what is wrong with it.
 Fault = tuple[str, str]
@@ -26,13 +26,10 @@ def read_rules(raw: Any) -> tuple[FieldRules, tuple[Fault, ...]]:
     faults: list[Fault] = []
     if isinstance(raw, str) and raw.strip():
         try:
-            raw = json.loads(raw)
-        except json.JSONDecodeError as error:
-            return FieldRules(), (
-                (PROPERTY, f"is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}"),
-            )
-        except (ValueError, RecursionError):
-            return FieldRules(), ((PROPERTY, "is not valid JSON: a number is too long or the nesting too deep"),)
+            raw = parse_json(raw).data
+        except Undecodable as error:
+            place = f"line {error.line}, column {error.column}"
+            return FieldRules(), ((PROPERTY, f"is not valid JSON: {error.reason} at {place}"),)
     match raw:
         case None | str():
             elements: list[Any] = []

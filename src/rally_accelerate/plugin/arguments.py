@@ -1,6 +1,5 @@
 """What the platform hands over for a run of the event, read tolerantly (accelerate-host.md 1.3, 1.4); pure."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from rally_accelerate.config.load import Loaded, from_platform
 from rally_accelerate.config.model import DEFAULT_TENANT, PLUGIN_ID
 from rally_accelerate.config.values import as_level, as_text
 from rally_accelerate.errors import ConfigError, Problem
+from rally_accelerate.model.decoding import Undecodable, parse_json
 from rally_accelerate.plugin.cipher import decrypted, looks_encrypted
 
 PROCESS = "the first argument (processProps)"
@@ -140,14 +140,10 @@ def _object(text: str, name: str, passphrase: str) -> dict[str, Any]:
             hint="The file encryptKey has to lie in the working directory of the container.",
         )
     try:
-        found = json.loads(text) if text else None
-    except json.JSONDecodeError as error:
+        found = parse_json(text).data if text else None
+    except Undecodable as error:
         # The decoder's own text is fine, its excerpt is not: the argument may be all secrets.
-        raise ConfigError(f"{name} is not valid JSON: {error.msg} at character {error.pos + 1}") from None
-    except ValueError:
-        raise ConfigError(f"{name} holds a number that is too long") from None
-    except RecursionError:
-        raise ConfigError(f"{name} is nested too deeply") from None
+        raise ConfigError(f"{name} is not valid JSON: {error.reason} at character {error.position + 1}") from None
     if not isinstance(found, dict):
         raise ConfigError(f"{name} must be a JSON object" if text else f"{name} is empty")
     return found

@@ -2,17 +2,20 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import httpx2
 
 from rally_accelerate.config.model import DEFAULT_PAGE_SIZE, LARGEST_PAGE, Properties
-from rally_accelerate.errors import CutShort, TimedOut, Transient
+from rally_accelerate.errors import CutShort, TimedOut, Transient, Unavailable, UnexpectedAnswer
+from rally_accelerate.model.decoding import Oversized, bounded
 from rally_accelerate.model.report import Usage
 from rally_accelerate.rally import lookback
 from rally_accelerate.rally.decipher import Answer, decipher
 from rally_accelerate.rally.limiter import Limiter
+from rally_accelerate.rally.oddities import Oddities
 from rally_accelerate.rally.pagesize import PageSize
 from rally_accelerate.rally.retry import retrying
 from rally_accelerate.rally.transport import translated, way_of, whole
@@ -20,6 +23,9 @@ from rally_accelerate.rally.wire import Request
 
 #: An answer that trickles has arrived after so many times of what may pass between two pieces of it, or is given up.
 WHOLE_ANSWER = 3
+
+#: How often an unlikely answer has to come before it is believed.
+TRIES_WHEN_DOUBTFUL = 3
 
 #: What Lookback's rows are called where page sizes are learned.
 SNAPSHOT = "snapshot"
@@ -49,6 +55,10 @@ def largest_page(kind: str, properties: Properties) -> int:
     return properties.page_size
 
 
+class _Doubtful(Unavailable):
+    """An answer that is asked for again before it is believed."""
+
+
 class Caller:
     """Asks Rally; the only place where requests are sent."""
 
@@ -59,8 +69,10 @@ class Caller:
         self._way = way_of(properties)
         self._timeout = properties.request_timeout_seconds
         self._retry_seconds = properties.retry_seconds
+        self._most_bytes = properties.answer_max_bytes
         self._sizes = Sizes(properties, {})
         self.usage = Usage()
+        self.oddities = Oddities()
 
     async def read(self, request: Request) -> Answer:
         """The answer to a request whose size does not matter."""
@@ -68,7 +80,14 @@ class Caller:
             lambda: self._send(request), seconds=self._retry_seconds, retried=lambda: self._count(retries=1)
         )
 
-    async def page(self, what: str, ask: Callable[[int], Request], *, patience: float = math.inf) -> tuple[Answer, int]:
+    async def page(
+        self,
+        what: str,
+        ask: Callable[[int], Request],
+        *,
+        patience: float = math.inf,
+        doubtful: Callable[[Mapping[str, Any]], bool] = lambda _: False,
+    ) -> tuple[Answer, int]:
         """One page, as large as the service manages: its answer, and how many rows were asked for.
 
         Args:
@@ -76,13 +95,19 @@ class Caller:
             ask: Makes the request for a number of rows; called anew for each attempt, as the number may have
                 shrunk.
             patience: For how many seconds a failing request is tried again at most, where there is another way.
+            doubtful: Whether an answer is so unlikely that the request is repeated, a few times, before it is believed.
         """
-        asked_for = 0
+        asked_for = doubts = 0
+        doubted: Answer | None = None
 
         async def attempt() -> Answer:
-            nonlocal asked_for
+            nonlocal asked_for, doubts, doubted
             asked_for = self._sizes.of(what).current
-            return await self._send(ask(asked_for), what=what)
+            answer = await self._send(ask(asked_for), what=what)
+            if doubts < TRIES_WHEN_DOUBTFUL - 1 and doubtful(answer.data):
+                doubts, doubted = doubts + 1, answer
+                raise _Doubtful(f"Rally announces rows of {what} but returns an empty page.")
+            return answer
 
         def eased(error: Transient) -> bool:
             size = self._sizes.of(what)
@@ -93,12 +118,17 @@ class Caller:
                 self._sizes.learned[what] = size.shrunk()
             return True
 
-        answer = await retrying(
-            attempt,
-            seconds=min(self._retry_seconds, patience),
-            eased=eased,
-            retried=lambda: self._count(retries=1),
-        )
+        try:
+            answer = await retrying(
+                attempt,
+                seconds=min(self._retry_seconds, patience),
+                eased=eased,
+                retried=lambda: self._count(retries=1),
+            )
+        except _Doubtful:
+            # There is no time left to ask again.
+            assert doubted is not None
+            answer = doubted
         return answer, asked_for
 
     async def _send(self, request: Request, *, what: str = "") -> Answer:
@@ -113,12 +143,20 @@ class Caller:
                     self._http.stream(method, address, content=request.body or None, headers=headers) as response,
                 ):
                     try:
-                        # Joined here: a response that was read keeps its body until the garbage collector comes.
-                        body = b"".join([part async for part in response.aiter_bytes()])
+                        # Joined there: a response that was read keeps its body until the garbage collector comes.
+                        body = await bounded(response.aiter_bytes(), most=self._most_bytes)
+                    except Oversized:
+                        raise UnexpectedAnswer(
+                            f"The answer for {request.asked} is larger than {self._most_bytes:,} bytes when it is "
+                            "unpacked, the limit of answerMaxBytes.",
+                            hint="Lower pageSize; if the items are really so large, raise answerMaxBytes. Otherwise "
+                            "check that no proxy or gateway answers in Rally's place.",
+                        ) from None
                     finally:
                         self._count(bytes_received=response.num_bytes_downloaded)
             seconds = time.monotonic() - started
         answer = decipher(response.status_code, response.headers, body, asked=request.asked, seconds=seconds)
+        self.oddities.unreadable(answer.unreadable)
         if what:
             self._sizes.learned[what] = self._sizes.of(what).after(seconds=seconds, size=len(body))
         return answer

@@ -225,11 +225,17 @@ class RallyClient:
     async def history(self, scope: Scope, records: Sequence[Record]) -> list[WorkItem]:
         """The records with their past and what stands around them, in the same order."""
         pasts, surroundings = self._readers(scope)
-        return await surroundings.of(records, await pasts.of(records))
+        items = await surroundings.of(records, await pasts.of(records))
+        self._caller.oddities.name(records)
+        return items
 
     def told(self) -> tuple[str, ...]:
         """Sentences about the history that are worth telling, each once."""
         return self._pasts.notices() if self._pasts is not None else ()
+
+    def oddities(self) -> tuple[str, ...]:
+        """Sentences about what could not be read as it should, each once; complete at the end of a run."""
+        return self._caller.oddities.take()
 
     def _readers(self, scope: Scope) -> "tuple[Pasts, Surroundings]":
         if self._pasts is None or self._surroundings is None or self._read_in != scope.workspace.object_id:

@@ -13,8 +13,6 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-import orjson
-
 from rally_accelerate.errors import (
     AccessRefused,
     CutShort,
@@ -27,6 +25,7 @@ from rally_accelerate.errors import (
     Unavailable,
     UnexpectedAnswer,
 )
+from rally_accelerate.model.decoding import Place, Undecodable, decode_json, decode_text
 from rally_accelerate.rally.wire import http_date
 
 #: Longer texts of the service are cut for messages.
@@ -47,6 +46,8 @@ class Answer:
     warnings: tuple[str, ...] = ()
     #: The service's clock when it answered; None when it did not say.
     date: datetime | None = None
+    #: The rows in which texts had to be repaired.
+    unreadable: tuple[Mapping[str, Any], ...] = ()
 
 
 def decipher(
@@ -90,12 +91,17 @@ class _Context:
 
     @property
     def is_html(self) -> bool:
-        return self.body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+        return self.start == "<"
+
+    @property
+    def start(self) -> str:
+        """The first character that is no white space; empty when there is none."""
+        return decode_text(self.body[:1_000]).strip()[:1]
 
     @property
     def text(self) -> str:
         """The beginning of the body as text; enough to recognise any page."""
-        return self.body[:20_000].decode("utf-8", "replace")
+        return decode_text(self.body[:20_000])
 
     @property
     def words(self) -> str:
@@ -106,8 +112,8 @@ class _Context:
     def errors(self) -> list[str]:
         """``Errors[]`` of a JSON body, or nothing."""
         try:
-            data = orjson.loads(self.body)
-        except orjson.JSONDecodeError:
+            data = decode_json(self.body).data
+        except Undecodable:
             return []
         return list(_texts(data, "Errors"))
 
@@ -338,13 +344,10 @@ def _read(context: _Context) -> Answer:
     if length.isdecimal() and not compressed and int(length) > len(context.body):
         raise CutShort(f"The answer for {context.asked} ended after {len(context.body)} of {length} bytes.")
     try:
-        data = orjson.loads(context.body)
-    except orjson.JSONDecodeError:
-        if context.body.lstrip()[:1] in {b"{", b""}:
-            raise CutShort(
-                f"The answer for {context.asked} ended in the middle, after {len(context.body)} bytes."
-            ) from None
-        raise UnexpectedAnswer(f"The answer for {context.asked} is not JSON.{context.words}") from None
+        decoded = decode_json(context.body)
+    except Undecodable as error:
+        raise _undecodable(context, error) from None
+    data = decoded.data
     inside = _unwrapped(data)
     if inside is None:
         # Errors may stand beside the envelope too (rally-api.md 1.3): look there before giving up.
@@ -356,7 +359,37 @@ def _read(context: _Context) -> Answer:
     if "OperationResult" in data:
         # Only failures and writes answer so (rally-api.md 1.3), and nothing here writes.
         raise UnexpectedAnswer(f"Rally answers the read of {context.asked} with an empty operation result.")
-    return Answer(inside, tuple(dict.fromkeys(excerpt(text) for text in _texts(data, "Warnings"))), context.date)
+    warnings = tuple(dict.fromkeys(excerpt(text) for text in _texts(data, "Warnings")))
+    return Answer(inside, warnings, context.date, _repaired_rows(data, decoded.repaired))
+
+
+def _undecodable(context: _Context, error: Undecodable) -> RallyAccelerateError:
+    if context.start not in {"{", ""}:
+        return UnexpectedAnswer(f"The answer for {context.asked} is not JSON.{context.words}")
+    if error.ended:
+        return CutShort(f"The answer for {context.asked} ended in the middle, after {len(context.body)} bytes.")
+    # A piece is missing, or something else was put in between: it may come whole the next time.
+    return CutShort(
+        f"The answer for {context.asked} is damaged: {error.reason} at line {error.line}, column {error.column}."
+    )
+
+
+def _repaired_rows(data: Any, places: Iterable[Place]) -> tuple[Mapping[str, Any], ...]:
+    """The rows, or the single object, around the places of repaired texts, each once."""
+    rows: dict[int, Mapping[str, Any]] = {}
+    for place in places:
+        inner = data
+        row: Mapping[str, Any] = {}
+        for step in place:
+            # Rows are the elements of the outermost list; what is nested in one belongs to it.
+            inner = inner[step]
+            row = inner if isinstance(inner, dict) else row
+            if isinstance(step, int):
+                break
+        # The envelope's own texts are told as what they are, errors or warnings.
+        if row and "Results" not in row:
+            rows[id(row)] = row
+    return tuple(rows.values())
 
 
 def _unwrapped(data: Any) -> Mapping[str, Any] | None:

@@ -7,7 +7,7 @@ from functools import partial
 from rally_accelerate.errors import NotFound
 from rally_accelerate.rally.calls import Caller
 from rally_accelerate.rally.decipher import Answer
-from rally_accelerate.rally.keyset import Row
+from rally_accelerate.rally.keyset import Row, is_doubtful
 from rally_accelerate.rally.query import any_of
 from rally_accelerate.rally.wire import WSAPI, Request, ref_id
 
@@ -85,7 +85,7 @@ async def _every(caller: Caller, what: str, path: str, params: Mapping[str, str]
     rows: list[Row] = []
     while True:
         start = len(rows) + 1
-        answer, _ = await caller.page(what, partial(_from, path, params, start))
+        answer, _ = await caller.page(what, partial(_from, path, params, start), doubtful=is_doubtful)
         some = _rows(answer)
         rows.extend(some)
         total = answer.data.get("TotalResultCount")

@@ -33,7 +33,8 @@ async def shown(caller: Caller, scope: Scope, ids: Sequence[int] | None) -> set[
         projects = [project.object_id for project in scope.projects]
         for start in range(0, max(1, len(projects)), PROJECTS_AT_ONCE):
             its_walk = Walk(kind=kind, projects=tuple(projects[start : start + PROJECTS_AT_ONCE]), started_at=scope.now)
-            listing = replace(listing_of(scope, its_walk), fetch=("ObjectID",))
+            # What is not listed would count as removed.
+            listing = replace(listing_of(scope, its_walk), fetch=("ObjectID",), complete=True)
             if ids is None:
                 async for page in walk(caller, listing):
                     found.update(key for key, _ in page.rows)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from rally_accelerate.errors import UnexpectedAnswer
+from rally_accelerate.errors import Unavailable, UnexpectedAnswer
 from rally_accelerate.rally.calls import Caller
 from rally_accelerate.rally.decipher import Answer
 from rally_accelerate.rally.query import And, Condition, Expression
@@ -29,6 +29,8 @@ class Listing:
     workspace: int | None = None
     #: None asks the whole workspace.
     project: int | None = None
+    #: Whether rows that are announced and do not come are an error.
+    complete: bool = False
 
     def request(self, *, after: int, size: int) -> Request:
         """The request for the next rows behind an ObjectID."""
@@ -63,6 +65,8 @@ class Rows:
     last: bool
     #: How many rows the service says met the condition behind the previous page, these included.
     left: int
+    #: How many rows it announces on a page that has none.
+    lacking: int = 0
     #: The service's clock when it answered.
     date: datetime | None = None
     notices: tuple[str, ...] = ()
@@ -114,8 +118,14 @@ def judge(data: Mapping[str, Any], *, kind: str, after: int, asked_for: int) -> 
         after=reached,
         last=last,
         left=max(total or 0, len(results)),
+        lacking=0 if results else max(0, total or 0),
         notices=notices,
     )
+
+
+def is_doubtful(data: Mapping[str, Any]) -> bool:
+    """Whether a page is empty although rows are announced: rather a fault that passes than rows that are hidden."""
+    return data.get("Results") == [] and (object_id(data.get("TotalResultCount")) or 0) > 0
 
 
 async def walk(caller: Caller, listing: Listing, *, after: int = 0) -> AsyncIterator[Rows]:
@@ -136,8 +146,13 @@ async def next_rows(caller: Caller, listing: Listing, *, after: int = 0) -> Rows
     def ask(size: int) -> Request:
         return listing.request(after=start, size=size)
 
-    answer, asked_for = await caller.page(listing.kind, ask)
-    return rows_in(answer, kind=listing.kind, after=after, asked_for=asked_for)
+    answer, asked_for = await caller.page(listing.kind, ask, doubtful=is_doubtful)
+    rows = rows_in(answer, kind=listing.kind, after=after, asked_for=asked_for)
+    if rows.lacking and listing.complete:
+        raise Unavailable(f"Rally announces {rows.lacking:,} more rows of {listing.kind} but returns an empty page.")
+    if rows.lacking:
+        caller.oddities.lacking(listing.kind, rows.lacking)
+    return rows
 
 
 def rows_in(answer: Answer, *, kind: str, after: int, asked_for: int) -> Rows:

@@ -153,6 +153,13 @@ class Snapshots:
         return bool(data.get("HasMore")) and bool(found)
 
 
+def is_doubtful(data: Mapping[str, Any]) -> bool:
+    """Whether a page is empty although more rows are announced."""
+    total, start = data.get("TotalResultCount"), data.get("StartIndex") or 0
+    announced = isinstance(total, int) and isinstance(start, int) and total > start
+    return data.get("Results") == [] and (bool(data.get("HasMore")) or announced)
+
+
 def is_dated(row: object) -> bool:
     """Whether a row says since when it holds."""
     return isinstance(row, dict) and _instant(row.get("_ValidFrom")) is not None

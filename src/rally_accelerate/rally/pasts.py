@@ -256,7 +256,9 @@ class Pasts:
         rows: list[lookback.Row] = []
         came = 0
         while True:
-            answer, _ = await self._caller.page(SNAPSHOT, partial(_at_size, ask, came), patience=self._patience)
+            answer, _ = await self._caller.page(
+                SNAPSHOT, partial(_at_size, ask, came), patience=self._patience, doubtful=lookback.is_doubtful
+            )
             found = answer.data.get("Results")
             found = found if isinstance(found, list) else []
             came += len(found)
@@ -273,6 +275,7 @@ class Pasts:
                 SNAPSHOT,
                 partial(_at_size, partial(lookback.question, self._workspace, ids, fields=self._fields), start),
                 patience=self._patience,
+                doubtful=lookback.is_doubtful,
             )
             more = told.take(answer.data)
         return told

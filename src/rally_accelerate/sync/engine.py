@@ -114,6 +114,7 @@ async def sync_once(
         await run.go()
     except* RallyAccelerateError as errors:
         run.failure = run.failure or _first(errors)
+    run.notices.extend(source.oddities())
     return SyncReport(
         started_at=started_at,
         seconds=time.monotonic() - started,

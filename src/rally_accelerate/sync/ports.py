@@ -40,6 +40,10 @@ class Source(Protocol):
         """Sentences about what was read that are worth telling, each once."""
         ...
 
+    def oddities(self) -> tuple[str, ...]:
+        """Sentences about what could not be read as it should, each once; complete at the end of a run."""
+        ...
+
     async def shown(self, scope: Scope, ids: Sequence[int] | None = None) -> AbstractSet[int]:
         """ObjectIDs of the items that the scope shows now, or of those among ``ids``; complete, or an error."""
         ...

@@ -57,7 +57,7 @@ async def sample(source: RallyClient, rules: Rules, *, count: int) -> Sample:
                 judgements[issue.external_id] = judge(item)
             case skip:
                 skipped.append(skip)
-    notices = tuple(dict.fromkeys((*scope.notices, *source.told())))
+    notices = tuple(dict.fromkeys((*scope.notices, *source.told(), *source.oddities())))
     return Sample(issues=issues, skipped=skipped, judgements=judgements, notices=notices)
 
 

@@ -69,6 +69,7 @@ async def links(integration: Integration, *, target: Target, limiters: LimiterPo
     connection = Connection(
         timeout_seconds=properties.request_timeout_seconds,
         retry_seconds=properties.retry_seconds,
+        answer_max_bytes=properties.answer_max_bytes,
         verify=accelerate_context(properties, context),
         transport=target.transport,
     )

@@ -109,6 +109,7 @@ async def test_every_verb_of_the_client_sends_reads_only(connect: Connect) -> No
         "fits",
         "history",
         "told",
+        "oddities",
         "count",
     }
     verbs |= {"shown", "binned", "elsewhere", "fed_until", "projects"}

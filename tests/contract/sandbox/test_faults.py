@@ -47,6 +47,9 @@ def client(own: Sandbox) -> Iterator[httpx2.Client]:
         ("502", 502, "Bad Gateway"),
         ("503", 503, "offline"),
         ("524", 524, "timeout"),
+        ("sso-401", 401, "Single Sign-On"),
+        ("proxy-401", 401, "tinyproxy"),
+        ("ntlm-proxy", 407, "sample proxy"),
     ],
 )
 def test_a_fault_is_answered_once_and_then_all_is_well(
@@ -194,6 +197,34 @@ def test_people_find_a_page(client: httpx2.Client) -> None:
     page = client.get("/")
     assert "not Rally" in page.text
     assert page.headers["date"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("byte-order-mark", b"\xef\xbb\xbf{"),
+        ("lone-surrogate", rb"\ud83d"),
+        ("control-characters", b"\x0b"),
+        ("invalid-utf-8", b"\xf6"),
+    ],
+)
+def test_hostile_texts_come_with_everything_else(
+    own: Sandbox, client: httpx2.Client, name: str, expected: bytes
+) -> None:
+    right = client.get(f"{WSAPI}defect", params={"fetch": "Name,FormattedID"}).content
+    own.faults.add(name)
+    answer = client.get(f"{WSAPI}defect", params={"fetch": "Name,FormattedID"})
+    assert answer.status_code == 200
+    assert expected in answer.content
+    assert expected not in right
+    assert answer.content.count(b'"FormattedID"') == right.count(b'"FormattedID"')
+
+
+def test_an_empty_page_announces_what_it_lacks(own: Sandbox, client: httpx2.Client) -> None:
+    own.faults.add("empty-page")
+    page = client.get(f"{WSAPI}defect").json()["QueryResult"]
+    assert page["Results"] == []
+    assert page["TotalResultCount"] > 0
 
 
 def test_every_fault_is_tested_here() -> None:

@@ -33,6 +33,20 @@ def test_wrong_addresses(given: str) -> None:
         graphql_address(given)
 
 
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b'\xef\xbb\xbf{"data": {"a": "b"}}', "b"),
+        (rb'{"data": {"a": "b \ud83d"}}', "b \ufffd"),
+        (b'{"data": {"a": "b\x0b\t"}}', "b\x0b\t"),
+        (b'{"data": {"a": "b\xf6"}}', "b\ufffd"),
+        ('{"data":\u00a0{"a": "b"}}'.encode(), "b"),
+    ],
+)
+def test_answers_that_break_the_rules_of_json_are_read(content: bytes, text: str) -> None:
+    assert decipher(200, {}, content) == {"a": text}
+
+
 HTML = b"<html><title>Login</title></html>"
 
 

@@ -253,3 +253,41 @@ def test_a_file_that_is_nested_without_end_is_refused(tmp_path: Path) -> None:
 def test_spellings_become_the_models_names_and_unknown_keys_stay() -> None:
     given = {"_userAccessKey": "k", "APITOKEN": "t", "url": "https://r.example", "future": 1}
     assert normalised(given) == {"ucvAccessKey": "k", "apiKey": "t", "baseUrl": "https://r.example", "future": 1}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_a_file_is_read_in_the_encodings_that_editors_write(encoding: str, tmp_path: Path) -> None:
+    file = tmp_path / "settings.json"
+    file.write_bytes(json.dumps({"integrations": [full(projects="Käse")]}, ensure_ascii=False).encode(encoding))
+    (one,) = load(read_json(file))
+    assert one.integration.properties.projects == ("Käse",)
+    assert one.notices == ()
+
+
+def test_no_break_spaces_between_values_are_white_space(tmp_path: Path) -> None:
+    file = tmp_path / "settings.json"
+    text = json.dumps({"integrations": [full(projects="Team A")]}, indent=2).replace("  ", "\u00a0\u00a0")
+    file.write_text(text, encoding="utf-8")
+    (one,) = load(read_json(file))
+    assert one.integration.properties.projects == ("Team A",)
+    file.write_text(text.replace("{", "{,", 1), encoding="utf-8")
+    with pytest.raises(ConfigError, match="line 1, column 2"):
+        read_json(file)
+
+
+def test_what_cannot_be_read_in_a_file_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "settings.json"
+    file.write_bytes(json.dumps([full(projects=["Team A", "K?se"])]).encode().replace(b"K?", b"K\xe4"))
+    (one,) = load(read_json(file))
+    assert one.integration.properties.projects == ("Team A", "K\ufffdse")
+    (notice,) = one.notices
+    assert notice.startswith("[0].properties.projects[1] holds characters that cannot be read")
+
+
+def test_json_within_a_property_may_be_copied_from_a_web_page() -> None:
+    rules = '[\u00a0{"type": "Story",\u00a0"fieldMapping": {}}]'
+    (one,) = load([full(fieldMapping=rules, typeNames='{\u00a0"Story": "User Story"}', projects='[\u00a0"A"]')])
+    properties = one.integration.properties
+    assert properties.field_mapping == [{"type": "Story", "fieldMapping": {}}]
+    assert properties.type_names == {"Story": "User Story"}
+    assert properties.projects == ("A",)

@@ -8,6 +8,7 @@ from make_reference import pages
 
 from rally_accelerate import __version__
 from rally_accelerate.cli.main import commands
+from rally_sandbox.faults import FAULTS
 
 ROOT = Path(__file__).parents[3]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "bench").glob("*.md")])
@@ -46,3 +47,9 @@ def test_the_architecture_names_every_room_and_only_files_that_are_there() -> No
         assert (package / name).exists() or (package / "host" / name).exists(), name
     rooms = [room.name for room in package.iterdir() if (room / "__init__.py").exists()]
     assert [room for room in rooms if f"| `{room}/` |" not in text] == []
+
+
+def test_the_simulators_page_names_every_fault() -> None:
+    page = (ROOT / "docs" / "how-to" / "use-the-simulator.md").read_text(encoding="utf-8")
+    for name, meaning in FAULTS.items():
+        assert f"| `{name}` | {meaning} |" in page

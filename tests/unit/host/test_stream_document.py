@@ -40,6 +40,13 @@ def problems(document: Any) -> dict[str, str]:
 def test_a_text_is_read_with_or_without_a_byte_order_mark() -> None:
     assert read('\ufeff{"a": 1}') == {"a": 1}
     assert read(b'\xef\xbb\xbf{"a": [1, 2.5, null, true, "\xc3\xa4"]}') == {"a": [1, 2.5, None, True, "ä"]}
+    assert read('{"a": "ä"}'.encode("utf-16")) == {"a": "ä"}
+
+
+def test_a_text_copied_from_a_web_page_is_read() -> None:
+    assert read('{\n\u00a0\u00a0"a":\u00a0"b\u00a0c\td"\u2003}') == {"a": "b\u00a0c\td"}
+    assert faults('{\u00a0"a": {"b": 1, "b": 2}}') == ["a.b: is there more than once; keep one of them"]
+    assert faults('{\n\u00a0"a" 1}') == ["line 2, column 6: expecting ':' delimiter, found '1'"]
 
 
 @pytest.mark.parametrize(

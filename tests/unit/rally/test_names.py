@@ -50,9 +50,9 @@ class AnswersLate:
     def __init__(self) -> None:
         self.asked = 0
 
-    async def page(self, what: str, ask: Callable[[int], Request]) -> tuple[Answer, int]:
+    async def page(self, what: str, ask: Callable[[int], Request], **more: object) -> tuple[Answer, int]:
         """The page."""
-        del what
+        del what, more
         ask(2000)
         self.asked += 1
         for _ in range(5):

@@ -51,7 +51,7 @@ def test_mistakes_in_a_fault_are_told(details: dict[str, str]) -> None:
         Fault.from_json(details)
 
 
-RIGHT = as_json({"QueryResult": {"Results": list(range(100))}})
+RIGHT = as_json({"QueryResult": {"Results": [{"Name": "A story"}, *range(100)]}})
 
 
 @pytest.mark.parametrize("name", sorted(FAULTS))

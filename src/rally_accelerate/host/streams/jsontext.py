@@ -1,11 +1,13 @@
 """From the text of a JSON file to its values, or to the places of its faults."""
 
+import codecs
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rally_accelerate.errors import ConfigError, Problem
+from rally_accelerate.model.decoding import Undecodable, decode_text, parse_json
 
 #: Larger files, and deeper ones, are no value stream that anybody wrote.
 MOST_CHARACTERS = 2_000_000
@@ -39,9 +41,9 @@ def read(content: str | bytes) -> Any:
     if len(text) > MOST_CHARACTERS:
         raise _broken("", f"the file is longer than {MOST_CHARACTERS:,} characters")
     try:
-        parsed = json.loads(text, object_pairs_hook=_pairs, parse_constant=_no_number)
-    except json.JSONDecodeError as error:
-        raise _broken(f"line {error.lineno}, column {error.colno}", _explained(text, error)) from None
+        parsed = _parsed(text)
+    except Undecodable as error:
+        raise _broken(f"line {error.line}, column {error.column}", _explained(text, error)) from None
     except RecursionError:
         raise _broken("", f"it is nested deeper than {DEEPEST} levels") from None
     except ValueError as error:
@@ -51,6 +53,14 @@ def read(content: str | bytes) -> Any:
         text = f"the file has {len(problems)} problem{'s' * (len(problems) > 1)}"
         raise ConfigError(text, problems=shortened(problems))
     return _plain(parsed)
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_pairs, parse_constant=_no_number)
+    except json.JSONDecodeError:
+        # Copied from a web page, a file is indented with no-break spaces.
+        return parse_json(text, pairs=_pairs).data
 
 
 def shortened(problems: Sequence[Problem]) -> list[Problem]:
@@ -64,7 +74,8 @@ def shortened(problems: Sequence[Problem]) -> list[Problem]:
 def _decoded(content: str | bytes) -> str:
     if isinstance(content, bytes):
         try:
-            return content.decode("utf-8-sig")
+            marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+            return decode_text(content) if marked else content.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             line = content[: error.start].count(b"\n") + 1
             raise _broken(f"line {line}", "it is not UTF-8 text; save it as UTF-8") from None
@@ -75,17 +86,17 @@ def _broken(place: str, text: str) -> ConfigError:
     return ConfigError("the file is not valid JSON", problems=[Problem(place, text)])
 
 
-def _explained(text: str, error: json.JSONDecodeError) -> str:
-    at = text[error.pos : error.pos + 1]
-    said = error.msg[0].lower() + error.msg[1:]
-    if at == ":" and error.msg in {"Expecting ',' delimiter", "Extra data"}:
+def _explained(text: str, error: Undecodable) -> str:
+    at = text[error.position : error.position + 1]
+    said = error.reason[0].lower() + error.reason[1:]
+    if at == ":" and error.reason in {"Expecting ',' delimiter", "Extra data"}:
         # The sample on the plug-in's public page lacks its braces just so.
         # No more of the line than its last text: a secret may stand before it.
-        name = text[: error.pos].rstrip().rpartition("\n")[2].removesuffix('"').rpartition('"')[2]
+        name = text[: error.position].rstrip().rpartition("\n")[2].removesuffix('"').rpartition('"')[2]
         return f'"{name[-80:]}" has a value but stands in no braces; put {{ before it and }} behind its last property'
-    if error.msg.startswith("Expecting property name") and at == "}":
+    if error.reason.startswith("Expecting property name") and at == "}":
         return f"{said}: there is a comma too much before this brace"
-    if error.pos >= len(text.rstrip()):
+    if error.position >= len(text.rstrip()):
         return f"{said}: the file ends too early; a brace or bracket is not closed"
     return f"{said}, found {at!r}"
 

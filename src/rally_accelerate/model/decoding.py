@@ -1,0 +1,223 @@
+"""Tolerant reading of JSON from services and files that do not keep to its rules; pure.
+
+The strict reader comes first, and nothing is repaired that it can read. What it refuses is read again leniently:
+
+- a byte order mark is ignored, and text in UTF-16 or UTF-32 is recognized,
+- bytes that are not text become U+FFFD, the replacement character, as do halves of surrogate pairs,
+- raw control characters inside texts are kept, and a backslash that begins no escape is a backslash,
+- no-break spaces, other Unicode spaces and control characters between values are white space.
+"""
+
+import codecs
+import json
+import re
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+#: Stands for what cannot be read.
+REPLACEMENT = "\ufffd"
+
+#: Put before a text that was repaired in place; a noncharacter, which no text for interchange contains.
+_MARK = "\ufdd0"
+
+#: Longer marks first: that of UTF-32 (little-endian) begins as that of UTF-16.
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+#: A text, ended or not, and what is white space in other places only.
+_TOKEN = re.compile(
+    r'"(?:[^"\\]++|\\.)*+"?'
+    r"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\xa0\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff]+",
+    re.DOTALL,
+)
+_CONTROL = re.compile(r"[\x00-\x1f]")
+#: Escapes as JSON has them, or a backslash that begins none; an escaped backslash is one, whatever follows.
+_ESCAPE = re.compile(r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})|\\')
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+#: Beginnings of a word or number that lacks its end.
+_BEGUN = re.compile(r"t|tr|tru|f|fa|fal|fals|n|nu|nul|-|[.eE][0-9+-]*[eE]?[+-]?")
+
+#: From the outermost value to the text: names of members and numbers of elements.
+Place = tuple[str | int, ...]
+
+
+class Undecodable(ValueError):
+    """It is no JSON, however leniently it is read.
+
+    Attributes:
+        reason: What is wrong, in a few words.
+        line: The line of the fault, from 1.
+        column: The column of the fault, from 1.
+        position: Characters before the fault.
+        ended: Whether it is right as far as it goes, and only ends too early.
+    """
+
+    def __init__(self, reason: str, *, line: int = 1, column: int = 1, position: int = 0, ended: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.line = line
+        self.column = column
+        self.position = position
+        self.ended = ended
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A document, and the places of the texts in it that had to be repaired."""
+
+    data: Any
+    repaired: tuple[Place, ...] = ()
+
+
+class Oversized(ValueError):
+    """A document is larger than its limit."""
+
+
+async def bounded(parts: AsyncIterator[bytes], *, most: int) -> bytes:
+    """Join the decompressed parts of a document up to a limit: some kilobytes can become gigabytes.
+
+    Args:
+        parts: Each of them small.
+        most: The limit in bytes.
+
+    Raises:
+        Oversized: It is larger than the limit.
+    """
+    kept: list[bytes] = []
+    size = 0
+    async for part in parts:
+        size += len(part)
+        if size > most:
+            raise Oversized
+        kept.append(part)
+    return b"".join(kept)
+
+
+def decode_json(content: bytes) -> Decoded:
+    """Read a JSON document, leniently where it cannot be read strictly.
+
+    Raises:
+        Undecodable: It is no JSON.
+    """
+    try:
+        return Decoded(orjson.loads(content))
+    except orjson.JSONDecodeError:
+        return parse_json(decode_text(content))
+
+
+def decode_text(content: bytes) -> str:
+    """Return text whose bytes may not all be text; a byte order mark tells the encoding and is dropped."""
+    for mark, encoding in _BYTE_ORDER_MARKS:
+        if content.startswith(mark):
+            return content[len(mark) :].decode(encoding, "replace")
+    if encoding := _unmarked(content):
+        return content.decode(encoding, "replace")
+    return content.decode("utf-8", "replace")
+
+
+def parse_json(text: str, *, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Decoded:
+    """Read JSON text leniently.
+
+    Args:
+        text: What ``decode_text`` returns, or what a person typed.
+        pairs: Makes an object from its members; None makes a dictionary.
+
+    Raises:
+        Undecodable: It is no JSON.
+    """
+    text = text.removeprefix("\ufeff")
+    try:
+        tokens = _TOKEN.sub(_repaired, text)
+        data = json.loads(tokens, strict=False, object_pairs_hook=pairs, parse_constant=_no_number)
+        places: list[Place] = []
+        return Decoded(_cleaned(data, (), places), tuple(places))
+    except json.JSONDecodeError as error:
+        raise _undecodable(text, error) from None
+    except RecursionError:
+        raise Undecodable("it is nested too deeply") from None
+    except ValueError:
+        # Python reads no whole numbers of more than 4,300 digits.
+        raise Undecodable("it holds a number that is too long") from None
+
+
+def readable(text: str) -> str:
+    """Return a text with U+FFFD in place of every half of a surrogate pair, which no encoding can carry."""
+    return _SURROGATE.sub(REPLACEMENT, text)
+
+
+def _unmarked(content: bytes) -> str:
+    """The encoding of a document without a byte order mark whose first character is ASCII (RFC 4627, section 3)."""
+    match tuple(byte != 0 for byte in content[:4]):
+        case (True, False, False, False):
+            return "utf-32-le"
+        case (False, False, False, True):
+            return "utf-32-be"
+        case (True, False, True, False):
+            return "utf-16-le"
+        case (False, True, False, True):
+            return "utf-16-be"
+    return ""
+
+
+def _repaired(token: re.Match[str]) -> str:
+    text = token[0]
+    if not text.startswith('"'):
+        return " "
+    fixed = _ESCAPE.sub(lambda found: found[0] if len(found[0]) > 1 else r"\\", text) if "\\" in text else text
+    return f'"{_MARK}{fixed[1:]}' if fixed != text or _CONTROL.search(text) else text
+
+
+def _no_number(_: str) -> None:
+    """Return null for NaN and the infinities, which JSON does not have."""
+
+
+def _cleaned(value: Any, place: Place, places: list[Place]) -> Any:
+    """A value whose texts can be encoded; the places of the repaired ones are added to ``places``."""
+    match value:
+        case str():
+            return _clean(value, place, places)
+        case dict():
+            members = ((_clean(name, place, places), inner) for name, inner in value.items())
+            return {name: _cleaned(inner, (*place, name), places) for name, inner in members}
+        case list():
+            return [_cleaned(inner, (*place, number), places) for number, inner in enumerate(value)]
+        case _:
+            return value
+
+
+def _clean(text: str, place: Place, places: list[Place]) -> str:
+    if text.isascii():
+        return text
+    clean = readable(text.removeprefix(_MARK))
+    if clean != text or REPLACEMENT in text:
+        places.append(place)
+    return clean
+
+
+def _undecodable(text: str, error: json.JSONDecodeError) -> Undecodable:
+    """The error with its place in the text as it came: repairs made what is before it longer or shorter."""
+    position = _place_before_repair(text, error.pos)
+    line_start = text.rfind("\n", 0, position) + 1
+    line, column = text.count("\n", 0, position) + 1, position - line_start + 1
+    rest = error.doc[error.pos :].strip()
+    ended = not rest or error.msg.startswith("Unterminated string") or bool(_BEGUN.fullmatch(rest))
+    return Undecodable(error.msg, line=line, column=column, position=position, ended=ended)
+
+
+def _place_before_repair(text: str, position: int) -> int:
+    """Where in a text the place is that came to be ``position`` in the repaired one."""
+    longer = 0
+    for token in _TOKEN.finditer(text):
+        if token.start() + longer >= position:
+            break
+        longer += len(_repaired(token)) - len(token[0])
+    return max(0, min(len(text), position - longer))
