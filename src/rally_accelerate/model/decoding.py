@@ -181,13 +181,17 @@ def _no_number(_: str) -> None:
 
 
 def _cleaned(value: Any, place: Place, places: list[Place]) -> Any:
-    """A value whose texts can be encoded; the places of the repaired ones are added to ``places``."""
+    """The value, changed so that its texts can be encoded; the places of the repaired ones go into ``places``."""
     match value:
         case str():
             return _clean(value, place, places)
         case dict():
-            members = ((_clean(name, place, places), inner) for name, inner in value.items())
-            return {name: _cleaned(inner, (*place, name), places) for name, inner in members}
+            for name in list(value):
+                clean = _clean(name, place, places)
+                # In place where it can be: the caller's objects may know more than their members.
+                inner = _cleaned(value[name] if clean == name else value.pop(name), (*place, clean), places)
+                value[clean] = inner
+            return value
         case list():
             return [_cleaned(inner, (*place, number), places) for number, inner in enumerate(value)]
         case _:
