@@ -1,11 +1,14 @@
 """AccelerateClient: finds out whose issues these are, and delivers them."""
 
+import asyncio
 import hashlib
 import logging
+import math
 import re
 import ssl
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +19,7 @@ import stamina
 from pydantic import SecretStr
 
 from rally_accelerate.accelerate import documents, payload, wire
+from rally_accelerate.accelerate.patience import SERVICE, Tries
 from rally_accelerate.accelerate.retire import Retirement, retired
 from rally_accelerate.errors import (
     AccessRefused,
@@ -31,6 +35,7 @@ from rally_accelerate.errors import (
     Unreachable,
     Untrusted,
 )
+from rally_accelerate.model.budget import RetryBudget
 from rally_accelerate.model.decoding import Oversized, bounded
 from rally_accelerate.model.issue import SOURCE, Issue
 from rally_accelerate.model.report import Receipt, Skipped, Usage
@@ -77,7 +82,9 @@ class Connection:
 
     timeout_seconds: float = 150.0
     #: For how long a failing request is tried again; 0 tries once.
-    retry_seconds: float = 300.0
+    retry_seconds: float = 90.0
+    #: The time that all requests of the run may lose together; None gives this client ``retry_seconds`` of its own.
+    budget: RetryBudget | None = None
     #: The largest answer that is read, in unpacked bytes.
     answer_max_bytes: int = 200_000_000
     #: True for the system's trust store, False for no verification, or a context with own authorities.
@@ -104,6 +111,7 @@ class AccelerateClient:
         self._account = account
         self._limits = limits or payload.Limits()
         self._connection = connection or Connection()
+        self._budget = self._connection.budget or RetryBudget(self._connection.retry_seconds)
         self._url = wire.graphql_address(account.url)
         self._authorization = wire.authorization(account.key.get_secret_value())
         self._tracker_id = account.tracker_id
@@ -300,42 +308,36 @@ class AccelerateClient:
         return str(found.get("_id") or "") if isinstance(found, dict) else ""
 
     async def _post(self, content: bytes, *, asked: str, tries_when_broken: int | None = None) -> Any:
-        broken = 0
+        tries = Tries(self._budget, SERVICE, tries_when_broken=tries_when_broken)
 
         def wait(error: Exception) -> bool | float:
-            nonlocal broken
-            if not isinstance(error, Transient) or not self._connection.retry_seconds:
+            seconds = tries.wait_after(error)
+            if seconds is None:
                 return False
-            if isinstance(error, Broken):
-                broken += 1
-                if broken == tries_when_broken:
-                    return False
             self._usage += Usage(retries=1)
             log.warning("%s: %s; trying again", asked, error)
-            tell(str(error), error.hint)
-            return True if error.retry_after is None else min(error.retry_after, self._connection.retry_seconds)
+            tell(str(error), error.hint if isinstance(error, Transient) else "")
+            return seconds
 
-        attempts = stamina.retry_context(
-            on=wait,
-            attempts=None if self._connection.retry_seconds else 1,
-            timeout=self._connection.retry_seconds or None,
-            wait_initial=0.5,
-            wait_max=30.0,
-            wait_jitter=1.0,
-        )
-        with trying() as tell:
-            async for attempt in attempts:
+        with trying() as tell, closing(tries):
+            async for attempt in stamina.retry_context(on=wait, attempts=None, timeout=None):
                 with attempt:
+                    tries.begins()
                     return await self._post_once(content, asked=asked)
         raise AssertionError("a retry loop ends by returning or raising")
 
     async def _post_once(self, content: bytes, *, asked: str) -> Any:
         started = time.monotonic()
         self._usage += Usage(requests=1, bytes_sent=len(content))
+        longest = self._budget.limit(SERVICE)
         try:
-            headers = {"Authorization": self._authorization}
-            async with self._http.stream("POST", self._url, content=content, headers=headers) as response:
-                answer = await bounded(response.aiter_bytes(), most=self._connection.answer_max_bytes)
+            async with asyncio.timeout(None if math.isinf(longest) else longest):
+                headers = {"Authorization": self._authorization}
+                async with self._http.stream("POST", self._url, content=content, headers=headers) as response:
+                    self._budget.answered(SERVICE)
+                    answer = await bounded(response.aiter_bytes(), most=self._connection.answer_max_bytes)
+        except TimeoutError:
+            raise TimedOut(f"no answer from {self._url} within {longest:.0f} s") from None
         except Oversized:
             raise UnexpectedAnswer(
                 f"Accelerate's answer to {asked} is larger than {self._connection.answer_max_bytes:,} bytes when it is "

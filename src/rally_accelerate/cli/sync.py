@@ -135,9 +135,11 @@ class _Runner:
         self._as_json = as_json
         self._debug = debug
         self._limiters = LimiterPool()
+        self._by_hand = True
 
     async def every(self, interval: timedelta) -> int:
         """Run for ever; a cycle that fails is told, and the next one tries again."""
+        self._by_hand = False
         loop = asyncio.get_running_loop()
         while True:
             began = loop.time()
@@ -160,7 +162,8 @@ class _Runner:
         target = target_of(integration) or Target("https://dry-run.invalid", SecretStr(""))
         difference: list[str] | None = None
         try:
-            async with links(integration, target=target, limiters=self._limiters) as connected:
+            connecting = links(integration, target=target, limiters=self._limiters, by_hand=self._by_hand)
+            async with connecting as connected:
                 if target_of(integration) is not None:
                     # Whose issues these are is part of what the state belongs to.
                     await connected.sink.open()

@@ -358,9 +358,9 @@ class Properties(BaseModel):
         prop(
             "Retry for",
             "String",
-            "For how many seconds a failing request is tried again before the run stops.",
+            "How many seconds a run may lose in all to requests that fail and are tried again, before it stops.",
         ),
-    ] = Field(300.0, ge=0, le=24 * 3600, alias="retrySeconds")
+    ] = Field(90.0, ge=0, le=24 * 3600, alias="retrySeconds")
     upload_max_items: Annotated[
         int, prop("Issues per upload", "String", "The largest number of issues in one upload.")
     ] = Field(500, ge=1, le=10_000, alias="uploadMaxItems")

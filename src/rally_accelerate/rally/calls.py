@@ -10,6 +10,7 @@ import httpx2
 
 from rally_accelerate.config.model import DEFAULT_PAGE_SIZE, LARGEST_PAGE, Properties
 from rally_accelerate.errors import CutShort, TimedOut, Transient, Unavailable, UnexpectedAnswer
+from rally_accelerate.model.budget import RetryBudget
 from rally_accelerate.model.decoding import Oversized, bounded
 from rally_accelerate.model.report import Usage
 from rally_accelerate.rally import lookback
@@ -17,7 +18,7 @@ from rally_accelerate.rally.decipher import Answer, decipher
 from rally_accelerate.rally.limiter import Limiter
 from rally_accelerate.rally.oddities import Oddities
 from rally_accelerate.rally.pagesize import PageSize
-from rally_accelerate.rally.retry import retrying
+from rally_accelerate.rally.retry import SERVICE, retrying
 from rally_accelerate.rally.transport import translated, way_of, whole
 from rally_accelerate.rally.wire import Request
 
@@ -62,7 +63,13 @@ class _Doubtful(Unavailable):
 class Caller:
     """Asks Rally; the only place where requests are sent."""
 
-    def __init__(self, http: httpx2.AsyncClient, limiter: Limiter, properties: Properties) -> None:
+    def __init__(
+        self,
+        http: httpx2.AsyncClient,
+        limiter: Limiter,
+        properties: Properties,
+        budget: RetryBudget | None = None,
+    ) -> None:
         self._http = http
         self._limiter = limiter
         self._base_url = properties.base_url
@@ -70,6 +77,7 @@ class Caller:
         self._timeout = properties.request_timeout_seconds
         self._retry_seconds = properties.retry_seconds
         self._most_bytes = properties.answer_max_bytes
+        self._budget = budget or RetryBudget(properties.retry_seconds)
         self._sizes = Sizes(properties, {})
         self.usage = Usage()
         self.oddities = Oddities()
@@ -77,7 +85,10 @@ class Caller:
     async def read(self, request: Request) -> Answer:
         """The answer to a request whose size does not matter."""
         return await retrying(
-            lambda: self._send(request), seconds=self._retry_seconds, retried=lambda: self._count(retries=1)
+            lambda: self._send(request),
+            seconds=self._retry_seconds,
+            retried=lambda: self._count(retries=1),
+            budget=self._budget,
         )
 
     async def page(
@@ -124,6 +135,7 @@ class Caller:
                 seconds=min(self._retry_seconds, patience),
                 eased=eased,
                 retried=lambda: self._count(retries=1),
+                budget=self._budget,
             )
         except _Doubtful:
             # There is no time left to ask again.
@@ -137,11 +149,13 @@ class Caller:
             self._count(requests=1, bytes_sent=len(request.target) + len(request.body))
             address = f"{self._base_url}{request.target}"
             method, headers = ("POST", _JSON) if request.body else ("GET", None)
+            longest = min(WHOLE_ANSWER * self._timeout, self._budget.limit(SERVICE))
             with translated(request.asked, seconds=self._timeout, way=self._way):
                 async with (
-                    whole(request.asked, seconds=WHOLE_ANSWER * self._timeout),
+                    whole(request.asked, seconds=longest),
                     self._http.stream(method, address, content=request.body or None, headers=headers) as response,
                 ):
+                    self._budget.answered(SERVICE)
                     try:
                         # Joined there: a response that was read keeps its body until the garbage collector comes.
                         body = await bounded(response.aiter_bytes(), most=self._most_bytes)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from rally_accelerate.config.model import Properties
 from rally_accelerate.errors import UnexpectedAnswer
+from rally_accelerate.model.budget import RetryBudget
 from rally_accelerate.model.progress import Walk
 from rally_accelerate.model.report import Usage
 from rally_accelerate.rally import gone
@@ -42,6 +43,7 @@ class RallyClient:
         limiters: Shared by everything in this process that asks Rally.
         clock: The present instant, aware UTC; used only where the service's answers carry no ``Date``.
         context: From ``tls.tls_context``, if it has been made already.
+        budget: The time that the run may lose to failures; None gives this client ``retrySeconds`` of its own.
     """
 
     def __init__(
@@ -51,8 +53,10 @@ class RallyClient:
         limiters: LimiterPool,
         clock: Callable[[], datetime] | None = None,
         context: ssl.SSLContext | None = None,
+        budget: RetryBudget | None = None,
     ) -> None:
         self._properties = properties
+        self._budget = budget
         self._context = context
         self._limiters = limiters
         self._clock = clock
@@ -78,7 +82,7 @@ class RallyClient:
         async with AsyncExitStack() as stack:
             http = await stack.enter_async_context(http_client(self._properties, self._context))
             limiter = stack.enter_context(self._limiters.share(self._properties))
-            self._entered = Caller(http, limiter, self._properties)
+            self._entered = Caller(http, limiter, self._properties, self._budget)
             self._stack = stack.pop_all()
         return self
 

@@ -1,16 +1,22 @@
 """What is tried again, for how long, and with which waits."""
 
 import logging
+import random
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from typing import TypeVar
 
 import stamina
 
-from rally_accelerate.errors import Transient
+from rally_accelerate.errors import Transient, Unreachable
+from rally_accelerate.model.budget import RetryBudget
 from rally_accelerate.model.trouble import trying
 
 logger = logging.getLogger(__name__)
+
+#: What the budget of a run calls Rally.
+SERVICE = "Rally"
 
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 30.0
@@ -32,6 +38,7 @@ async def retrying(
     seconds: float,
     eased: Callable[[Transient], bool] = lambda _: False,
     retried: Callable[[], None] = lambda: None,
+    budget: RetryBudget | None = None,
 ) -> T:
     """Run an attempt until it succeeds, fails for good, or has failed for too long.
 
@@ -45,20 +52,13 @@ async def retrying(
             request, and the time begins anew: a page that takes too long is halved until it fits, not given
             up after two tries.
         retried: Called before each further attempt.
+        budget: The time that all requests of the run may lose together; None leaves this request to itself.
 
     Raises:
         RallyAccelerateError: What the last attempt raised.
     """
-    with trying() as tell:
-        patience = _Patience(seconds, eased, tell)
-        async for try_ in stamina.retry_context(
-            on=patience.decide,
-            attempts=None,
-            timeout=None,
-            wait_initial=FIRST_WAIT,
-            wait_max=LONGEST_WAIT,
-            wait_jitter=JITTER,
-        ):
+    with trying() as tell, closing(_Patience(seconds, eased, tell, budget or RetryBudget(seconds))) as patience:
+        async for try_ in stamina.retry_context(on=patience.decide, attempts=None, timeout=None):
             with try_:
                 patience.begins()
                 if try_.num > 1:
@@ -69,23 +69,39 @@ async def retrying(
 
 
 class _Patience:
-    """Decides after each failure whether to go on, and how long to wait when the service says."""
+    """Decides after each failure whether to go on, and how long to wait."""
 
-    def __init__(self, seconds: float, eased: Callable[[Transient], bool], tell: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        seconds: float,
+        eased: Callable[[Transient], bool],
+        tell: Callable[[str, str], None],
+        budget: RetryBudget,
+    ) -> None:
         self._seconds = seconds
         self._eased = eased
         self._tell = tell
+        self._budget = budget
         self._until: float | None = None
         self._began = 0.0
         self._first: float | None = None
+        self._failures = 0
+        self._counted = False
+        self._asked_less = False
         self.last: Transient | None = None
 
     def begins(self) -> None:
-        """An attempt begins now."""
+        """Note that an attempt begins."""
         self._began = time.monotonic()
 
+    def close(self) -> None:
+        """End the count of the time that this request loses."""
+        if self._counted:
+            self._budget.ended()
+            self._counted = False
+
     def decide(self, error: Exception) -> bool | float:
-        """Stamina's hook: False gives up, True waits as usual, a number waits exactly so long."""
+        """Return False to give up, or for how many seconds to wait before the next attempt; stamina's hook."""
         if not isinstance(error, Transient):
             return False
         now = time.monotonic()
@@ -95,12 +111,45 @@ class _Patience:
             now - self._began > self._seconds or now - self._first > LONGEST_SHRINKING
         ):
             return False
-        if self._eased(error) or self._until is None:
+        self._failures += 1
+        if self._eased(error):
+            if self._counted:
+                self._budget.ended(counts=False)
+                self._counted = False
+            self._asked_less = True
             self._until = now + self._seconds
+            left = self._seconds
+        else:
+            self._count(error, now)
+            if self._until is None:
+                self._until = now + self._seconds
+            left = min(self._until - now, self._budget.left(SERVICE))
+            if self._whole(error):
+                # The next attempt will take as long as this one, and is to end in time too.
+                left -= now - self._began
         self.last = error
-        wait = error.retry_after or 0.0
-        if now + wait >= self._until:
+        if left <= 0 or (error.retry_after or 0.0) >= left:
             return False
         # Told now, not when the next attempt begins: whoever looks on sees nothing else during a long wait.
         self._tell(str(error), error.hint)
-        return wait if wait > 0 else True
+        if error.retry_after:
+            return error.retry_after
+        # The last attempt is made when the time is over, not up to half a minute later.
+        return min(backoff(self._failures), left)
+
+    def _count(self, error: Transient, now: float) -> None:
+        """Count the time that is lost, with the failed attempt where no answer was to be expected any more."""
+        if self._counted:
+            return
+        self._budget.failing(SERVICE, since=self._began if self._whole(error) else now)
+        self._counted = True
+
+    def _whole(self, error: Transient) -> bool:
+        # A request that was made smaller is another one, whose time begins with its failure.
+        return isinstance(error, Unreachable) or (not self._asked_less and not self._budget.has_answered(SERVICE))
+
+
+def backoff(failures: int) -> float:
+    """Return how many seconds to wait after so many failures of a request."""
+    # Jitter needs no cryptography.
+    return min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(failures - 1, 10)) + random.uniform(0, JITTER)  # noqa: S311

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from rally_accelerate.accelerate.client import AccelerateClient, Account, Connection
 from rally_accelerate.accelerate.payload import Limits
 from rally_accelerate.config.model import Integration, Properties
+from rally_accelerate.model.budget import RetryBudget
 from rally_accelerate.model.progress import Window
 from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.limiter import LimiterPool
@@ -19,6 +20,9 @@ from rally_accelerate.sync.engine import Plans
 from rally_accelerate.sync.gone import removal_of
 
 log = logging.getLogger(__name__)
+
+#: For how many seconds a run that a person waits for tries an address that has never answered.
+UNANSWERED_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +43,30 @@ class Links:
     sink: AccelerateClient
 
 
+def budget_of(properties: Properties, *, by_hand: bool = False) -> RetryBudget:
+    """Return the time that one run may lose to failing services, Rally and Accelerate together.
+
+    Args:
+        properties: The validated settings.
+        by_hand: Whether a person waits for the run: then an address that never answers is given up sooner, unless
+            ``retrySeconds`` is set.
+    """
+    if by_hand and "retry_seconds" not in properties.model_fields_set:
+        return RetryBudget(properties.retry_seconds, unanswered_seconds=UNANSWERED_SECONDS)
+    return RetryBudget(properties.retry_seconds)
+
+
 @asynccontextmanager
-async def links(integration: Integration, *, target: Target, limiters: LimiterPool) -> AsyncIterator[Links]:
+async def links(
+    integration: Integration, *, target: Target, limiters: LimiterPool, by_hand: bool = False
+) -> AsyncIterator[Links]:
     """Open the connections of one integration; closed on leaving.
 
     Args:
         integration: The validated settings.
         target: Where the issues go.
         limiters: Shared by everything in this process that asks Rally.
+        by_hand: Whether a person waits for the run.
 
     Raises:
         ConfigError: A setting that only shows its fault on use: an unreadable certificate, a bad address.
@@ -66,16 +86,19 @@ async def links(integration: Integration, *, target: Target, limiters: LimiterPo
     context = tls_context(properties)
     if properties.verify_tls and not properties.verify_accelerate_tls:
         log.warning("%s: %s", integration.name, ACCELERATE_UNVERIFIED)
+    budget = budget_of(properties, by_hand=by_hand)
     connection = Connection(
         timeout_seconds=properties.request_timeout_seconds,
         retry_seconds=properties.retry_seconds,
         answer_max_bytes=properties.answer_max_bytes,
+        budget=budget,
         verify=accelerate_context(properties, context),
         transport=target.transport,
     )
     limits = Limits(items=properties.upload_max_items, size=properties.upload_max_bytes)
     async with AsyncExitStack() as stack:
-        source = await stack.enter_async_context(RallyClient(properties, limiters=limiters, context=context))
+        client = RallyClient(properties, limiters=limiters, context=context, budget=budget)
+        source = await stack.enter_async_context(client)
         sink = await stack.enter_async_context(AccelerateClient(account, limits=limits, connection=connection))
         yield Links(source, sink)
 
