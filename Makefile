@@ -28,7 +28,7 @@ help: ## Show what can be made
 	@echo "  RALLY_URL, RALLY_API_KEY, RALLY_WORKSPACE and RALLY_PROJECTS make it use a real Rally."
 
 demo: $(VENV)/run.ready ## Sync a sample company into the embedded host, and keep syncing
-	@$(BIN)/rally-accelerate demo --port $(PORT) $(if $(ONCE),--once)
+	@$(BIN)/rally-accelerate demo --under-make --port $(PORT) $(if $(ONCE),--once)
 
 test: $(VENV)/dev.ready build/libraries.ready ## Run the whole test suite
 	@$(BIN)/python tests/support/machine.py

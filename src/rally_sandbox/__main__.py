@@ -7,6 +7,7 @@ import orjson
 
 from rally_sandbox.auth import SANDBOX_API_KEY
 from rally_sandbox.serving import LOOPBACK, run
+from rally_sandbox.world import LARGEST, SMALLEST
 
 
 def main() -> int:
@@ -20,6 +21,8 @@ def main() -> int:
     parser.add_argument("--every", type=float, default=5.0, metavar="SECONDS", help="between two changes (%(default)s)")
     parser.add_argument("--latency-ms", type=int, default=0, help="how long every answer is held back (%(default)s)")
     arguments = parser.parse_args()
+    if not SMALLEST <= arguments.items <= LARGEST:
+        parser.error(f"argument --items: must be {SMALLEST:,} to {LARGEST:,}, not {arguments.items:,}")
     run(
         host=arguments.host,
         port=arguments.port,

@@ -191,7 +191,7 @@ def test_two_runs_on_one_state_do_not_meet(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (("serve", "--port", "99999"), "0<=x<=65535"),
-        (("serve", "--address", "192.0.2.1", "--port", "0"), "192.0.2.1 port 0 cannot be listened on"),
+        (("serve", "--address", "192.0.2.1", "--port", "0"), "cannot listen on 192.0.2.1 port 0"),
         (("serve", "--every", "1e9m"), "is no duration"),
         (("serve", "--every", "999999h"), "longer than a week"),
     ],

@@ -15,6 +15,7 @@ import click
 from rally_accelerate.cli.hosting import DEFAULT_PORT, hosting, stoppable
 from rally_accelerate.cli.options import Duration
 from rally_accelerate.cli.output import progress, show_report
+from rally_accelerate.config.listening import PORT_OPTION
 from rally_accelerate.config.load import from_environment, state_folder
 from rally_accelerate.config.redact import Redactor
 from rally_accelerate.model.report import Outcome
@@ -33,6 +34,9 @@ SECONDS_BETWEEN_CHANGES = 4.0
 
 #: How many changes the sample company makes between the two runs of ``--once``.
 CHANGES_BETWEEN_RUNS = 12
+
+#: How the port is chosen where the command is run by ``make``, which takes no options.
+UNDER_MAKE = "with make demo PORT=8500 (PORT=0 takes a free one)"
 
 REAL_INTERVAL = timedelta(minutes=5)
 
@@ -59,7 +63,8 @@ class Rally:
 )
 @click.option("--once", is_flag=True, help="End after the first sync and one more cycle.")
 @click.option("--every", type=Duration(), help="Time from one run to the next.  [default: 20s; a real Rally: 5m]")
-def demo(*, port: int, once: bool, every: timedelta | None) -> int:
+@click.option("--under-make", is_flag=True, hidden=True, help="Name make's variables in hints.")
+def demo(*, port: int, once: bool, every: timedelta | None, under_make: bool) -> int:
     """Sync a sample company into the embedded host, and keep syncing while it goes on working.
 
     RALLY_API_KEY (or RALLY_USERNAME and RALLY_PASSWORD), RALLY_URL, RALLY_WORKSPACE and RALLY_PROJECTS make it read
@@ -69,7 +74,8 @@ def demo(*, port: int, once: bool, every: timedelta | None) -> int:
     code: int | None = None
     # Raised only before it serves, and for the second time.
     with suppress(KeyboardInterrupt), _rally() as rally:
-        code = asyncio.run(_demo(rally, port=port, once=once, interval=every or rally.interval))
+        choose = UNDER_MAKE if under_make else PORT_OPTION
+        code = asyncio.run(_demo(rally, port=port, once=once, interval=every or rally.interval, choose=choose))
     if code is None:
         click.echo("stopped", err=True)
     return code or 0
@@ -95,9 +101,10 @@ def _rally() -> Iterator[Rally]:
             yield Rally(properties, "sample-company", SAMPLE_INTERVAL, Path(folder) / "host.sqlite", simulator)
 
 
-async def _demo(rally: Rally, *, port: int, once: bool, interval: timedelta) -> int | None:
+async def _demo(rally: Rally, *, port: int, once: bool, interval: timedelta, choose: str) -> int | None:
     """The demo from its host's start to its end; how it went, or None when it was told to stop."""
-    async with hosting(rally.database, address="127.0.0.1", port=port, interval=interval) as (host, url):
+    hosted = hosting(rally.database, address="127.0.0.1", port=port, interval=interval, choose=choose)
+    async with hosted as (host, url):
         work = asyncio.create_task(_worked(rally, host, url, once=once, interval=interval))
         try:
             with stoppable() as stopped:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rally_accelerate.config.listening import PORT_OPTION
 from rally_accelerate.config.load import state_folder
+from rally_accelerate.config.sqlite_files import refuse_foreign
 from rally_accelerate.errors import StoreError
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ async def hosting(
     proxy: str = "",
     keep_runs: int = 500,
     keep_days: float = 90.0,
+    choose: str = PORT_OPTION,
 ) -> AsyncIterator[tuple["Host", str]]:
     """The embedded host, open and serving, and the address of its pages.
 
@@ -54,6 +57,7 @@ async def hosting(
         proxy: The proxy's own address.
         keep_runs: How many runs of each integration are kept.
         keep_days: For how many days at most.
+        choose: How to choose another port, for the hint of an error.
     """
     try:
         from rally_accelerate.host.app import Host  # noqa: PLC0415 - an extra: the command says how to get it
@@ -63,7 +67,7 @@ async def hosting(
         raise without_host() from error
     if not is_local(address) and not outside.startswith("https://"):
         click.secho(UNSAFE.format(address=address), fg="yellow", err=True)
-    listener = listening(address, port)
+    listener = listening(address, port, choose=choose)
     with listener:
         opened = Host.open(database, interval=interval, retention=Retention(runs=keep_runs, days=keep_days))
         async with opened as host, serving(host, listener, outside=outside, proxy=proxy) as url:
@@ -107,15 +111,16 @@ def existing_database(database: Path | None) -> Path:
     """A database that is there, and the extra to use it; None takes the one that ``serve`` takes.
 
     Raises:
-        StoreError: There is none.
+        StoreError: There is none, or the file belongs to another program.
     """
     try:
-        import rally_accelerate.host.stores  # noqa: F401, PLC0415 - as above
+        from rally_accelerate.host.stores import DATABASE, OWN_TABLES  # noqa: PLC0415 - as above
     except ImportError as error:
         raise without_host() from error
     path = database or default_database()
     if not path.is_file():
         raise StoreError(f"there is no database {path}", hint="Name the host's own with --database.")
+    refuse_foreign(path, OWN_TABLES, what=DATABASE, option="--database")
     return path
 
 

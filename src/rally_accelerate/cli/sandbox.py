@@ -5,15 +5,27 @@ from datetime import timedelta
 import click
 
 from rally_accelerate.cli.options import Duration
+from rally_accelerate.config.listening import cannot_listen
+
+#: How many work items a sample company has, as the simulator itself says.
+SMALLEST, LARGEST = 10, 1_000_000
 
 
 @click.command()
-@click.option("--port", default=8421, show_default=True, help="0 takes a free one.")
+@click.option("--port", default=8421, type=click.IntRange(0, 65535), show_default=True, help="0 takes a free one.")
 @click.option("--seed", default=7, show_default=True, help="The same seed makes the same world.")
-@click.option("--items", default=500, show_default=True, help="How many work items, 100 to 1,000,000.")
+@click.option(
+    "--items",
+    default=500,
+    type=click.IntRange(SMALLEST, LARGEST),
+    show_default=True,
+    help=f"How many work items, {SMALLEST} to {LARGEST:,}.",
+)
 @click.option("--live", is_flag=True, help="The sample company goes on working.")
 @click.option("--every", type=Duration(), default="5s", show_default=True, help="With --live: time between changes.")
-@click.option("--latency-ms", default=0, show_default=True, help="How long every answer is held back.")
+@click.option(
+    "--latency-ms", default=0, type=click.IntRange(0), show_default=True, help="How long every answer is held back."
+)
 def sandbox(*, port: int, seed: int, items: int, live: bool, every: timedelta, latency_ms: int) -> int:
     """Serve a simulated Rally with a sample company on 127.0.0.1."""
     try:
@@ -26,13 +38,16 @@ def sandbox(*, port: int, seed: int, items: int, live: bool, every: timedelta, l
         click.echo(f"API key:         {serving.SANDBOX_API_KEY}")
         click.echo("Ctrl-C stops it")
 
-    serving.run(
-        port=port,
-        seed=seed,
-        items=items,
-        live=live,
-        live_interval_seconds=every.total_seconds(),
-        latency_ms=latency_ms,
-        on_ready=ready,
-    )
+    try:
+        serving.run(
+            port=port,
+            seed=seed,
+            items=items,
+            live=live,
+            live_interval_seconds=every.total_seconds(),
+            latency_ms=latency_ms,
+            on_ready=ready,
+        )
+    except OSError as error:
+        raise cannot_listen(error, address=serving.LOOPBACK, port=port) from error
     return 0

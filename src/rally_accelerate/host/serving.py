@@ -12,18 +12,19 @@ import uvicorn
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rally_accelerate.errors import ConfigError
+from rally_accelerate.config.listening import PORT_OPTION, cannot_listen
 from rally_accelerate.host.app import Host
 from rally_accelerate.host.connections import Connection
 from rally_accelerate.host.web.guard import LOCAL_NAMES
 
 
-def listening(address: str, port: int) -> socket.socket:
+def listening(address: str, port: int, *, choose: str = PORT_OPTION) -> socket.socket:
     """A socket that listens, for ``serving``: taken before anything is opened or changed.
 
     Args:
         address: The address to listen on, of either family.
         port: 0 takes a free one.
+        choose: How to choose another port, for the hint.
 
     Raises:
         ConfigError: The address is none of this machine's, or the port is taken.
@@ -32,11 +33,7 @@ def listening(address: str, port: int) -> socket.socket:
     try:
         listener = socket.create_server((address, port), family=family)
     except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ConfigError(
-            f"{address} port {port} cannot be listened on: {reason}",
-            hint="Choose another port with --port (0 takes a free one), or another address of this machine.",
-        ) from error
+        raise cannot_listen(error, address=address, port=port, choose=choose) from error
     # Connections inherit it; asyncio sets it only on sockets that name their protocol, unlike this one. Without it the
     # second part of an answer waits some 40 ms for the receipt of the first.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

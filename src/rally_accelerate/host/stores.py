@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from rally_accelerate.config.sqlite_files import refuse_foreign
 from rally_accelerate.errors import StoreError
 from rally_accelerate.host.store import removals
 from rally_accelerate.host.store.audit import Audit
@@ -24,6 +25,12 @@ from rally_accelerate.host.store.users import Users
 from rally_accelerate.host.store.vault import Vault, key_file
 
 log = logging.getLogger(__name__)
+
+#: Tables of every version.
+OWN_TABLES = frozenset({"alembic_version", "integrations", "issues", "executions"})
+
+#: What a file with them is called.
+DATABASE = "a database of the embedded server"
 
 LOST_KEY = (
     "Bring back the key file that belongs to this database; when it is lost for good, "
@@ -68,7 +75,12 @@ async def open_stores(path: Path, *, retention: Retention | None = None) -> Asyn
 
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """Keep a second host away: both would run the same integrations and call the other's runs interrupted."""
+    """Keep a second host away: both would run the same integrations and call the other's runs interrupted.
+
+    Raises:
+        StoreError: Another host uses the database, or it belongs to another program.
+    """
+    refuse_foreign(path, OWN_TABLES, what=DATABASE, option="--database", new=True)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = Path(f"{path}.lock").open("a")  # noqa: SIM115 - held until the host ends

@@ -13,6 +13,7 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import IO, Any, Self
 
+from rally_accelerate.config.sqlite_files import refuse_foreign
 from rally_accelerate.errors import StoreError
 from rally_accelerate.model.issue import SourceRevision
 from rally_accelerate.model.progress import Progress, Sent
@@ -20,6 +21,9 @@ from rally_accelerate.sync.written import progress_from_json, progress_to_json
 
 #: Raised when the tables change; a file of a newer program is refused rather than misread.
 FORMAT = 1
+
+#: Tables of every version.
+OWN_TABLES = frozenset({"progress", "sent"})
 
 SENT_NOW = """
 INSERT INTO sent (owner, item, revision, rules_version) VALUES (?, ?, ?, ?)
@@ -80,6 +84,7 @@ class StateFile:
         self.path = path
         self._read_only = read_only
         self._lock: IO[str] | None = None
+        refuse_foreign(path, OWN_TABLES, what="a state file", option="--state", new=True)
         try:
             # Statements begin their transactions themselves; readers of one run share its connection and thread.
             if read_only:

@@ -88,8 +88,23 @@ def test_a_file_of_a_newer_program_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "state.sqlite"
     path.write_text("this is a note, not a database, and long enough to be read as a header " * 20)
-    with pytest.raises(StoreError, match="cannot be used"):
+    with pytest.raises(StoreError, match="is not a state file: it is no SQLite file"):
         StateFile(path)
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_file_of_another_program_is_left_alone(tmp_path: Path, read_only: bool) -> None:
+    path = tmp_path / "photos.sqlite"
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE photos (name TEXT)")
+    db.close()
+    before = path.read_bytes()
+    with pytest.raises(
+        StoreError, match=r"is not a state file: it has the tables photos; nothing was changed"
+    ) as caught:
+        StateFile(path, read_only=read_only)
+    assert "--state" in caught.value.hint
+    assert (path.read_bytes(), list(tmp_path.iterdir())) == (before, [path])
 
 
 async def test_a_commit_that_fails_leaves_nothing_of_itself(tmp_path: Path) -> None:

@@ -1,0 +1,52 @@
+"""A look at an SQLite file without a trace: whose it is has to be known before anything is created in it or beside it."""
+
+import sqlite3
+from collections.abc import Collection
+from contextlib import closing
+from pathlib import Path
+
+from rally_accelerate.errors import StoreError
+
+
+def refuse_foreign(path: Path, tables: Collection[str], *, what: str, option: str, new: bool = False) -> None:
+    """See that a file has the tables that this program makes; the file is only read.
+
+    Args:
+        path: The file; what is not there is not foreign.
+        tables: Those that every version of this program makes.
+        what: What the file should be, for the sentence, for example "a database of the embedded server".
+        option: The option that names the file.
+        new: Whether a file without any tables will do, as tables are made next.
+
+    Raises:
+        StoreError: It is no SQLite file, or belongs to another program.
+    """
+    if not path.exists():
+        return
+    try:
+        found = _tables(path)
+    except (OSError, sqlite3.Error) as error:
+        if isinstance(error, sqlite3.DatabaseError) and "not a database" in str(error):
+            raise StoreError(
+                f"{path} is not {what}: it is no SQLite file; nothing was changed",
+                hint=f"Check {option}; if the file was right before, it is damaged: restore your last backup.",
+            ) from None
+        # Damaged, locked or not readable: told in full when it is opened.
+        return
+    if found.issuperset(tables) or (new and not found):
+        return
+    has = f"it has the tables {', '.join(sorted(found)[:5])}" if found else "it has no tables"
+    more = f" and {len(found) - 5} more" if len(found) > 5 else ""  # noqa: PLR2004 - those that are named
+    raise StoreError(
+        f"{path} is not {what}: {has}{more}; nothing was changed",
+        hint=f"Check {option}: the file belongs to another program.",
+    )
+
+
+def _tables(path: Path) -> frozenset[str]:
+    address = path.absolute().as_uri()
+    # A write-ahead log that was not written back may hold the tables; without one, SQLite needs no files of its own.
+    mode = "mode=ro" if Path(f"{path}-wal").exists() else "mode=ro&immutable=1"
+    with closing(sqlite3.connect(f"{address}?{mode}", uri=True)) as connection:
+        rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    return frozenset(name for (name,) in rows if not name.startswith("sqlite_"))

@@ -1,0 +1,97 @@
+"""What a user gives by mistake is refused in words, and nothing is created or changed by it."""
+
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from rally_sandbox.world import LARGEST, SMALLEST
+from support.processes import command
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def foreign(tmp_path: Path) -> Path:
+    """Another program's database."""
+    path = tmp_path / "other.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE photos (name TEXT)")
+        db.commit()
+    return path
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port that another program uses."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        yield other.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("users", "list"),
+        ("users", "reset", "admin"),
+        ("secrets", "rotate"),
+        ("secrets", "forget", "--yes"),
+        ("serve", "--port", "0"),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("content", ["another program's", "empty", "no SQLite file"])
+def test_a_database_of_another_program_is_left_as_it_is(foreign: Path, words: tuple[str, ...], content: str) -> None:
+    if content == "empty":
+        if words[0] == "serve":
+            pytest.skip("an empty file is a new database")
+        foreign.write_bytes(b"")
+    elif content == "no SQLite file":
+        foreign.write_text("Minutes of the meeting, and long enough to be taken for a header. " * 20)
+    before = foreign.read_bytes()
+    done = command(*words, "--database", str(foreign))
+    assert done.code == 3
+    assert f"{foreign} is not a database of the embedded server" in done.err
+    assert "Check --database" in done.err
+    assert "Traceback" not in done.err
+    assert (foreign.read_bytes(), list(foreign.parent.iterdir())) == (before, [foreign])
+
+
+@pytest.mark.parametrize("items", ["5", "0", "-3", "1000001", "many"])
+def test_a_company_that_is_too_small_or_too_large_is_refused(items: str) -> None:
+    done = command("sandbox", f"--items={items}", "--port", "0")
+    assert done.code == 2
+    assert "--items" in done.err
+    assert items == "many" or f"{SMALLEST}<=x<={LARGEST}" in done.err
+
+
+@pytest.mark.parametrize("name", ["sandbox", "demo", "serve"])
+def test_a_port_that_is_taken_is_told(name: str, taken: int, tmp_path: Path) -> None:
+    at = ("--database", str(tmp_path / "host.sqlite")) if name == "serve" else ()
+    done = command(name, "--port", str(taken), *at)
+    assert done.code == 2
+    assert f"port {taken} on 127.0.0.1 is already in use" in done.err
+    assert "--port" in done.err
+    assert "Traceback" not in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_make_names_its_own_variable_for_a_port_that_is_taken(taken: int) -> None:
+    make = shutil.which("make")
+    assert make
+    done = subprocess.run(
+        [make, "-C", str(ROOT), "demo", f"PORT={taken}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": ""},
+        timeout=120,
+    )
+    assert "already in use" in done.stderr
+    assert "make demo PORT=" in done.stderr
+    assert "--port" not in done.stderr
