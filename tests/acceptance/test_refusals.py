@@ -62,6 +62,21 @@ def test_a_database_of_another_program_is_left_as_it_is(foreign: Path, words: tu
     assert (foreign.read_bytes(), list(foreign.parent.iterdir())) == (before, [foreign])
 
 
+def test_a_database_of_a_newer_version_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "host.sqlite"
+    with closing(sqlite3.connect(path)) as db:
+        for table in ("integrations", "issues", "executions"):
+            db.execute(f"CREATE TABLE {table} (id TEXT)")
+        db.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        db.execute("INSERT INTO alembic_version VALUES ('9999')")
+        db.commit()
+    before = path.read_bytes()
+    done = command("users", "list", "--database", str(path))
+    assert done.code == 3
+    assert "written by a newer version" in done.err
+    assert path.read_bytes() == before
+
+
 @pytest.mark.parametrize("items", ["5", "0", "-3", "1000001", "many"])
 def test_a_company_that_is_too_small_or_too_large_is_refused(items: str) -> None:
     done = command("sandbox", f"--items={items}", "--port", "0")

@@ -1,4 +1,4 @@
-"""A look at an SQLite file without a trace: whose it is has to be known before anything is created in it or beside it."""
+"""A look at an SQLite file that leaves no trace: it may belong to another program."""
 
 import sqlite3
 from collections.abc import Collection

@@ -202,8 +202,17 @@ def upgrade(url: str, *, to: str = "head") -> None:
     # Here, as the process beside the host, which begins often and must begin soon, never needs it.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
+    from alembic.util.exc import CommandError  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["url"] = url
-    command.upgrade(config, to)
+    try:
+        command.upgrade(config, to)
+    except CommandError as error:
+        if "locate revision" not in str(error):
+            raise
+        raise StoreError(
+            "the database was written by a newer version of this program; nothing was changed",
+            hint="Update the program, or choose another file with --database.",
+        ) from None
