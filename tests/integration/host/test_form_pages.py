@@ -124,7 +124,7 @@ async def test_a_cleared_secret_is_gone(asked: Asked) -> None:
 async def test_a_stored_secret_does_not_go_to_an_address_that_was_just_typed(asked: Asked, what: str) -> None:
     answer, after = await edited(asked, properties__baseUrl="http://127.0.0.1:1", do=what)
     assert answer.status_code == 422
-    assert "enter it anew" in answer.text
+    assert "must be entered again" in answer.text
     assert after["baseUrl"] == "http://127.0.0.1:9"
     draft = fields_of(answer.text)["draft"]
     # Nor by the way around the form.

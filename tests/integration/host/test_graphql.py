@@ -122,7 +122,7 @@ async def test_integrations_are_added_found_changed_and_removed(asked: Asked) ->
     elsewhere = {"tenantId": TENANT, "properties": {"baseUrl": "https://other.example", "apiKey": "****"}}
     # Whoever may not read the key may not have it sent to an address of their own either.
     refused = (await asked.graphql(edit, d=added["_id"], i=elsewhere)).json()
-    assert "baseUrl changes: enter apiKey anew" in refused["errors"][0]["message"]
+    assert "apiKey must be entered again, because the change of baseUrl" in refused["errors"][0]["message"]
     changed = {
         "tenantId": TENANT,
         "properties": {"baseUrl": "https://rally.example", "apiKey": "****", "workspace": "W"},

@@ -111,7 +111,7 @@ def test_a_masked_secret_that_stands_for_nothing_is_refused() -> None:
 @pytest.mark.parametrize("address", ["https://evil.example", ""])
 def test_a_kept_secret_does_not_follow_another_address(address: str) -> None:
     found = asked(whole(baseUrl=address, apiKey="****"), known=(stored(),))
-    assert "enter it anew" in said(found)["integrations[0].properties.apiKey"]
+    assert "must be entered again" in said(found)["integrations[0].properties.apiKey"]
     assert found.writes == ()
 
 

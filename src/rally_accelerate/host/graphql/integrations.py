@@ -196,7 +196,9 @@ def _same_receivers(known: Mapping[str, Any], given: Mapping[str, Any], *, kept:
     """Refuse to send a secret that the caller cannot read to an address that the caller chose."""
     for each in endangered(known, given):
         if each.secret in kept and known.get(each.secret):
-            raise GraphQLError(f"{each.because} changes: enter {each.secret} anew")
+            raise GraphQLError(
+                f"{each.secret} must be entered again, because the change of {each.because} lets another party read it"
+            )
 
 
 def _checked(raw: Mapping[str, Any]) -> None:

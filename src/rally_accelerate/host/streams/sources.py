@@ -159,7 +159,7 @@ def _whole(entry: _Entry, stored: StoredIntegration | None) -> tuple[dict[str, A
     problems += [
         Problem(
             f"{entry.path}.properties.{one.secret}",
-            f"is masked, and {one.because} changes: enter it anew, so that it is not sent to somebody else",
+            f"is masked and must be entered again, because the change of {one.because} lets another party read it",
         )
         for one in endangered(known, clear)
         if given.get(one.secret) == MASK and known.get(one.secret)

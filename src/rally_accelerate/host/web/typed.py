@@ -125,7 +125,7 @@ def problems(typed: Typed, stored: StoredIntegration | None) -> dict[str, list[s
         kept = known.get(each.secret) and each.secret not in typed.secrets and each.secret not in typed.cleared
         label = next((one.label for one in FIELDS if one.name == each.because), each.because)
         if kept and each.secret in SECURE:
-            text = f"is sent to another address now, because {label} changes: enter it anew"
+            text = f"must be entered again, because the change of {label} lets another party read it"
             found.setdefault(f"properties.{each.secret}", []).append(text)
     return found
 

@@ -1,0 +1,68 @@
+"""An editor who cannot read a secret cannot lead it to another reader in two edits, whichever way the edits take."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from support.asked import TENANT, Asked
+from support.streams import board
+
+SECRET = "planted-secret-1"
+LIST = "/settings/integrations"
+START = {"baseUrl": "https://rally.example", "apiKey": SECRET}
+OWN_PROXY = {"proxyServer": "http://evil.example:80"}
+
+EDIT = "mutation($d: ID!, $i: EditIntegrationInput!) { editIntegration(_id: $d, input: $i) { _id } }"
+CREATE = f"""
+mutation($name: String!, $workflow: JSON) {{
+  createValueStream(name: $name, tenantId: "{TENANT}", team: {{ id: "1", name: "Default" }}, workflow: $workflow) {{
+    __typename ... on WorkflowUploadError {{ errors }}
+  }}
+}}
+"""
+
+#: Makes one edit of the integration's settings with the secret masked, and returns what the answer says.
+Edit = Callable[[Asked, str, dict[str, Any]], Awaitable[str]]
+
+
+async def by_graphql(asked: Asked, its_id: str, properties: dict[str, Any]) -> str:
+    answer = await asked.graphql(EDIT, d=its_id, i={"tenantId": TENANT, "properties": {**properties, "apiKey": "****"}})
+    return answer.text
+
+
+async def by_form(asked: Asked, its_id: str, properties: dict[str, Any]) -> str:
+    typed = {f"properties.{name}": str(value).lower() for name, value in properties.items() if name != "apiKey"}
+    defaults = {"properties.verifyTls": "true", "properties.verifyAccelerateTls": "true"}
+    answer = await asked.http.post(f"{LIST}/{its_id}/edit", data={"name": "sample", **defaults, **typed})
+    return answer.text
+
+
+async def by_import(asked: Asked, its_id: str, properties: dict[str, Any]) -> str:
+    entry = {"type": "ucv-ext-rally", "name": "sample", "properties": {**properties, "apiKey": "****"}}
+    name = f"Stream {its_id} {len(properties)} {properties}"
+    answer = await asked.graphql(CREATE, name=name[:100], workflow={**board(), "integrations": [entry]})
+    return answer.text
+
+
+@pytest.mark.parametrize("edit", [by_graphql, by_form, by_import])
+@pytest.mark.parametrize(
+    "second",
+    [{"verifyTls": False}, {"caBundle": "-----BEGIN CERTIFICATE-----"}, {"clientCertificate": "/tmp/own.pem"}],
+    ids=["verification off", "own authority", "own client certificate"],
+)
+async def test_a_proxy_and_then_weaker_verification_need_the_secret(
+    asked: Asked, edit: Edit, second: dict[str, Any]
+) -> None:
+    its_id = await asked.host.add_integration({"name": "sample", "disabled": True, "properties": START})
+    refused = "must be entered again"
+    # A proxy sees only encrypted bytes of a verified connection.
+    assert refused not in await edit(asked, its_id, {**START, **OWN_PROXY})
+    found = await asked.host.stores.integrations.by_id(its_id)
+    assert found is not None
+    assert found.properties["proxyServer"] == OWN_PROXY["proxyServer"]
+    assert refused in await edit(asked, its_id, {**START, **OWN_PROXY, **second})
+    after = await asked.host.stores.integrations.by_id(its_id)
+    assert after is not None
+    assert after.properties == found.properties
+    assert after.properties["apiKey"] == SECRET
