@@ -48,7 +48,7 @@ def test_it_uploads_and_reads_back_what_it_uploaded(target: RunningHost) -> None
         for name in ("_id", "id", "name", "status", "created", "labels", "storyPoints", "rawIssue"):
             assert found[name] == one[name], name
         assert found["history"][0]["content"]["from"] == "A"
-        filtered = "query($f: IssueFilterInput!) { issues(filter: $f) { issue { id } } }"
+        filtered = "query($f: IssuesFilter) { issues(filter: $f) { issue { id } } }"
         listed = asked(session, filtered, f={"tenantId": TENANT})["issues"]
         assert sorted(each["issue"]["id"] for each in listed) == ["US1", "US2"]
         statuses = asked(session, "query($t: ID!) { issueStatuses(tenantId: $t) }", t=TENANT)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from rally_accelerate.host.changes import former_sprints
 from rally_sandbox.clock import Clock
 from rally_sandbox.records import Record
 from rally_sandbox.serving import serve
@@ -63,7 +64,7 @@ def entries(issue: dict[str, Any], *fields: str) -> list[tuple[int, str, Any, An
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_sprint_changes_name_the_sprint_by_id_and_name(source: str) -> None:
+def test_sprint_changes_name_the_sprint(source: str) -> None:
     company = Company()
     first, second = company.iterations(company.team.project)[:2]
     story = company.story()
@@ -72,18 +73,18 @@ def test_sprint_changes_name_the_sprint_by_id_and_name(source: str) -> None:
     company.edit(story, Iteration=None)
     company.edit(story, Iteration=second)
     issue = company.uploaded(story, source)
-    one = [{"id": str(first.object_id), "name": first.name}]
-    two = [{"id": str(second.object_id), "name": second.name}]
+    one, two = [first.name], [second.name]
     assert entries(issue, "sprint") == [
         (2, "sprint", [], one),
         (3, "sprint", one, two),
         (4, "sprint", two, []),
         (5, "sprint", [], two),
     ]
-    assert [(sprint["name"], sprint["previous"]) for sprint in issue["sprints"]] == [
-        (first.name, True),
-        (second.name, False),
+    assert [(sprint["id"], sprint["name"]) for sprint in issue["sprints"]] == [
+        (str(first.object_id), first.name),
+        (str(second.object_id), second.name),
     ]
+    assert former_sprints(issue) == issue["sprints"][:1]
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -111,7 +112,7 @@ def test_a_move_between_projects_takes_the_sprint_away(source: str) -> None:
     company.edit(story, Iteration=sprint)
     company.edit(story, Project=company.other.project)
     issue = company.uploaded(story, source)
-    its = [{"id": str(sprint.object_id), "name": sprint.name}]
+    its = [sprint.name]
     assert entries(issue, "project", "sprint") == [
         (2, "sprint", [], its),
         (3, "sprint", its, []),
@@ -131,8 +132,7 @@ def test_a_renamed_iteration_keeps_its_old_name_in_what_was_before() -> None:
     company.edit(story, Iteration=None)
     company.edit(story, Iteration=sprint)
     issue = company.uploaded(story, "lookback")
-    old = [{"id": str(sprint.object_id), "name": before}]
-    new = [{"id": str(sprint.object_id), "name": "The renamed sprint"}]
+    old, new = [before], ["The renamed sprint"]
     assert entries(issue, "sprint") == [
         (2, "sprint", [], old),
         (4, "sprint", new, []),
@@ -153,7 +153,7 @@ def test_a_renamed_iteration_is_told_by_name_alone_where_only_texts_are_left() -
     company.edit(story, Name="Another name")
     issue = company.uploaded(story, "revisions")
     # Other projects have sprints of the old name: which one was meant, the text does not say, and nobody guesses.
-    assert entries(issue, "sprint") == [(2, "sprint", [], [{"name": before}])]
+    assert entries(issue, "sprint") == [(2, "sprint", [], [before])]
 
 
 @pytest.mark.parametrize("source", SOURCES)

@@ -36,6 +36,7 @@ DateForm = Literal["number", "digits", "iso"]
 KEY = "0f9d6a52-3c1b-4e8e-9a7e-000000000001"
 TENANT = "5ade13625558f2c6688d15ce"
 TRACKER = "65a1b2c3d4e5f60718293a4b"
+EVENT = "syncRallyDataEvent"
 
 PATH = "/release-events-api/graphql"
 

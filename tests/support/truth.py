@@ -25,12 +25,11 @@ TIMEBOXES = {"Iteration": "sprint", "Release": "release"}
 COLLECTIONS = {"Tags": "labels", "Milestones": "milestones"}
 
 
-def history(row: Mapping[str, Any], *, ids: bool = True) -> list[Entry]:
+def history(row: Mapping[str, Any]) -> list[Entry]:
     """Every change that has to be told, oldest first.
 
     Args:
         row: A truth row of the simulator.
-        ids: Whether timeboxes are told with their ids.
     """
     members = {name: [each["name"] for each in row["initial"].get(name, ())] for name in COLLECTIONS}
     status = row["initial"]["ScheduleState"]
@@ -47,7 +46,7 @@ def history(row: Mapping[str, Any], *, ids: bool = True) -> list[Entry]:
             elif name == "Recycled":
                 found.append((at, "status", *((status, "Deleted") if new else ("Deleted", status))))
             else:
-                found.extend((at, *entry) for entry in _entries(name, old, new, ids=ids))
+                found.extend((at, *entry) for entry in _entries(name, old, new))
                 status = new if name == "ScheduleState" else status
         found.extend(
             (at, COLLECTIONS[name], before[name], sorted(names))
@@ -57,7 +56,7 @@ def history(row: Mapping[str, Any], *, ids: bool = True) -> list[Entry]:
     return sorted(found, key=str)
 
 
-def _entries(name: str, old: Any, new: Any, *, ids: bool) -> Iterator[tuple[str, Any, Any]]:
+def _entries(name: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
     if name in PLAIN:
         yield PLAIN[name], old or "", new or ""
     elif name in FLAGS:
@@ -71,16 +70,14 @@ def _entries(name: str, old: Any, new: Any, *, ids: bool) -> Iterator[tuple[str,
         if before != after:
             yield NAMED[name], before, after
     elif name in TIMEBOXES:
-        yield TIMEBOXES[name], _timebox(old, ids=ids), _timebox(new, ids=ids)
+        yield TIMEBOXES[name], _timebox(old), _timebox(new)
 
 
-def _timebox(value: Any, *, ids: bool) -> list[dict[str, str]]:
-    if not value:
-        return []
-    return [{"id": str(value["object_id"]), "name": value["name"]} if ids else {"name": value["name"]}]
+def _timebox(value: Any) -> list[str]:
+    return [value["name"]] if value else []
 
 
-def told(issue: Mapping[str, Any], *, ids: bool = True) -> list[Entry]:
+def told(issue: Mapping[str, Any]) -> list[Entry]:
     """The history of an uploaded issue in the same form; fields that ``history`` does not know are left out."""
     known = {*PLAIN.values(), *FLAGS.values(), *NAMED.values(), *TIMEBOXES.values(), *COLLECTIONS.values()}
     found = []
@@ -89,7 +86,5 @@ def told(issue: Mapping[str, Any], *, ids: bool = True) -> list[Entry]:
         if content["field"] not in {*known, "storyPoints"}:
             continue
         values = [content["from"], content["to"]]
-        if not ids and content["type"] == "objectArray":
-            values = [[{"name": each["name"]} for each in value] for value in values]
         found.append((int(entry["timestamp"]), content["field"], *values))
     return sorted(found, key=str)

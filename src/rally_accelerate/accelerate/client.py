@@ -7,7 +7,7 @@ import math
 import re
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from types import TracebackType
@@ -20,11 +20,13 @@ from pydantic import SecretStr
 
 from rally_accelerate.accelerate import documents, payload, wire
 from rally_accelerate.accelerate.patience import SERVICE, Tries
+from rally_accelerate.accelerate.reading import field_names, own_issue, page_of
 from rally_accelerate.accelerate.retire import Retirement, retired
 from rally_accelerate.errors import (
     AccessRefused,
     Broken,
     ConfigError,
+    NotFound,
     Problem,
     RallyAccelerateError,
     Rejected,
@@ -116,6 +118,8 @@ class AccelerateClient:
         self._authorization = wire.authorization(account.key.get_secret_value())
         self._tracker_id = account.tracker_id
         self._accepted = False
+        #: The fields of an issue that this server returns, once it was asked.
+        self._readable: frozenset[str] | None = None
         #: Whether this server has taken anything from this client.
         self._delivered = False
         self._usage = Usage()
@@ -199,7 +203,13 @@ class AccelerateClient:
             packed: list[payload.Packed] = []
             for each in retirements[start : start + RETIRED_AT_ONCE]:
                 held = await self._held_issue(each.external_id)
-                if held is None:
+                if held is not None and "history" not in await self.readable_fields():
+                    # An issue uploaded again without its history would lose it (accelerate-host.md 2.2).
+                    reason = Skipped(
+                        str(held.get("id")), "Accelerate does not return its history, so it is left as it is"
+                    )
+                    yield Receipt(refused=((each.external_id, reason),))
+                elif held is None:
                     reason = Skipped(each.external_id, "Accelerate does not hold it, so it cannot be marked as gone")
                     yield Receipt(refused=((each.external_id, reason),))
                 else:
@@ -209,15 +219,8 @@ class AccelerateClient:
 
     async def _held_issue(self, external_id: str) -> Mapping[str, Any] | None:
         variables = {"tenantId": self._account.tenant_id, "issueId": external_id}
-        data = await self.ask("issue", documents.READ_ISSUE, variables)
-        found = data.get("issue")
-        if not isinstance(found, Mapping):
-            return None
-        issue = found.get("issue")
-        # Which id the server looks for is not said [U]: another tracker's issue of the same number is not ours.
-        if not isinstance(issue, Mapping) or str(issue.get("_id")) != external_id:
-            return None
-        return issue if found.get("trackerId") in (None, self._tracker_id) else None
+        data = await self.ask("issue", documents.read_issue(await self.readable_fields()), variables)
+        return own_issue(data.get("issue"), tracker_id=self._tracker_id, external_id=external_id)
 
     async def _delivered_packed(self, packed: Iterable[payload.Packed]) -> AsyncIterator[Receipt]:
         broken_by = 0
@@ -241,27 +244,80 @@ class AccelerateClient:
                     self._delivered = True
                 yield receipt
 
-    async def held(self, projects: Sequence[str]) -> AsyncIterator[Mapping[str, Any]]:
-        """The issues of this integration that Accelerate holds, by the projects they belong to.
+    async def readable_fields(self) -> frozenset[str]:
+        """Return the names of the fields of an issue that this server returns; the server is asked once.
 
-        The form of the cursor is not public [U]: it is taken to be the number of issues to pass over, and a page that
-        brings nothing new ends a project.
+        No published version of Accelerate returns histories, comments, raw issues or relations; the embedded server
+        does (accelerate-host.md 2.2). A server that refuses introspection is taken to return what every version does.
+
+        Raises:
+            RallyAccelerateError: The server cannot be reached.
+        """
+        if self._readable is None:
+            try:
+                data = await self.ask("readableFields", documents.READABLE_FIELDS, {})
+            except (Rejected, AccessRefused, NotFound, UnexpectedAnswer) as error:
+                log.debug("introspection: %s", error)
+                data = {}
+            self._readable = frozenset(field_names(data.get("__type"))) or frozenset(documents.EVERYWHERE)
+        return self._readable
+
+    async def held(self, projects: Sequence[str]) -> AsyncIterator[Mapping[str, Any]]:
+        """Yield the issues of this integration that Accelerate holds, with every field that it returns.
 
         Args:
             projects: Keys of projects, as uploaded.
+
+        Raises:
+            RallyAccelerateError: As ``of_project`` says.
         """
+        document = documents.read_issues(await self.readable_fields())
         for project in projects:
-            seen: set[str] = set()
-            while True:
-                page = await self._page(project, passed=len(seen))
-                fresh = [each for each in page if str(each.get("_id")) not in seen]
-                seen.update(str(each.get("_id")) for each in fresh)
-                for each in fresh:
-                    issue = each.get("issue")
-                    if each.get("trackerId") == self._tracker_id and isinstance(issue, Mapping):
-                        yield issue
-                if not fresh or len(page) < ISSUES_IN_A_PAGE:
-                    break
+            async for issue in self.of_project(project, document):
+                yield issue
+
+    async def of_project(self, project: str, document: str) -> AsyncIterator[Mapping[str, Any]]:
+        """Yield the issues of this integration in a project, each once, page by page.
+
+        The cursor is opaque: each page is requested with the one that came with the page before it
+        (accelerate-host.md 2.5).
+
+        Args:
+            project: A project's key, as uploaded.
+            document: One of the documents for ``issuesForProjectKey``.
+
+        Raises:
+            UnexpectedAnswer: A page says that there are more, and its cursor leads nowhere new.
+            RallyAccelerateError: As ``ask`` says.
+        """
+        seen: set[str] = set()
+        cursors: set[str] = set()
+        cursor: str | None = None
+        while True:
+            variables = {
+                "tenantId": self._account.tenant_id,
+                "projectKey": project,
+                "limit": ISSUES_IN_A_PAGE,
+                "cursor": cursor,
+            }
+            data = await self.ask("issuesForProjectKey", document, variables)
+            found = data.get("issuesForProjectKey")
+            if found is None:
+                return
+            nodes, cursor = page_of(found)
+            for each in nodes:
+                issue = own_issue(each, tracker_id=self._tracker_id)
+                if issue is not None and (key := str(each.get("_id"))) not in seen:
+                    seen.add(key)
+                    yield issue
+            if cursor is None:
+                return
+            if cursor in cursors:
+                raise UnexpectedAnswer(
+                    f"Accelerate repeats a page of the issues of project {project}: it returned the same cursor twice",
+                    hint="The issues that Accelerate holds cannot be listed. Uploading is not affected.",
+                )
+            cursors.add(cursor)
 
     async def ask(self, operation: str, document: str, variables: Mapping[str, Any]) -> Mapping[str, Any]:
         """The ``data`` that an operation answers.
@@ -273,24 +329,11 @@ class AccelerateClient:
         data: Mapping[str, Any] = await self._post(orjson.dumps(body), asked=operation)
         return data
 
-    async def _page(self, project: str, *, passed: int) -> list[Mapping[str, Any]]:
-        variables = {
-            "tenantId": self._account.tenant_id,
-            "projectKey": project,
-            "limit": ISSUES_IN_A_PAGE,
-            "cursor": str(passed) if passed else None,
-        }
-        data = await self.ask("issuesForProjectKey", documents.READ_ISSUES, variables)
-        page = data.get("issuesForProjectKey")
-        return [each for each in page if isinstance(each, Mapping)] if isinstance(page, list) else []
-
     async def _upload(self, parcel: Sequence[payload.Packed]) -> Receipt:
         body = payload.body(parcel, address=self._address())
-        data = await self._post(body, asked="uploadIssueData", tries_when_broken=TRIES_WHEN_BROKEN)
-        answer = data.get("uploadIssueData")
-        # ``result`` is a nullable boolean; only an explicit false is a refusal (accelerate-host.md 2.2).
-        if isinstance(answer, dict) and answer.get("result") is False:
-            raise Rejected("Accelerate answers result: false")
+        await self._post(
+            body, asked="uploadIssueData", tries_when_broken=TRIES_WHEN_BROKEN, check=wire.check_acknowledgement
+        )
         return Receipt(delivered=tuple(one.external_id for one in parcel))
 
     async def _known_integration(self) -> str:
@@ -307,7 +350,14 @@ class AccelerateClient:
         found = data.get("integrationByName")
         return str(found.get("_id") or "") if isinstance(found, dict) else ""
 
-    async def _post(self, content: bytes, *, asked: str, tries_when_broken: int | None = None) -> Any:
+    async def _post(
+        self,
+        content: bytes,
+        *,
+        asked: str,
+        tries_when_broken: int | None = None,
+        check: Callable[[Mapping[str, Any]], None] | None = None,
+    ) -> Any:
         tries = Tries(self._budget, SERVICE, tries_when_broken=tries_when_broken)
 
         def wait(error: Exception) -> bool | float:
@@ -323,10 +373,13 @@ class AccelerateClient:
             async for attempt in stamina.retry_context(on=wait, attempts=None, timeout=None):
                 with attempt:
                     tries.begins()
-                    return await self._post_once(content, asked=asked)
+                    data = await self._post_once(content, asked=asked)
+                    if check is not None:
+                        check(data)
+                    return data
         raise AssertionError("a retry loop ends by returning or raising")
 
-    async def _post_once(self, content: bytes, *, asked: str) -> Any:
+    async def _post_once(self, content: bytes, *, asked: str) -> Mapping[str, Any]:
         started = time.monotonic()
         self._usage += Usage(requests=1, bytes_sent=len(content))
         longest = self._budget.limit(SERVICE)

@@ -150,10 +150,10 @@ def _history(entries: Iterable[HistoryEntry]) -> list[dict[str, Any]]:
 
 
 def _sprint(sprint: Sprint) -> dict[str, Any]:
+    # Without ``previous``: it is a text whose meaning is not public (accelerate-host.md 2.2).
     return _known(
         id=sprint.id,
         name=sprint.name,
-        previous=sprint.previous,
         description=sprint.description or None,
         startTime=_ms(sprint.start),
         endTime=_ms(sprint.end),

@@ -5,21 +5,18 @@ that cannot be reached, and the run goes on without.
 """
 
 import logging
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from rally_accelerate.accelerate import documents
-from rally_accelerate.accelerate.client import ISSUES_IN_A_PAGE, AccelerateClient
+from rally_accelerate.accelerate.client import AccelerateClient
+from rally_accelerate.accelerate.reading import own_issue
 from rally_accelerate.errors import AccessRefused, Rejected
 from rally_accelerate.model.decoding import Undecodable, parse_json
 
 log = logging.getLogger(__name__)
-
-#: What a server says to a document whose selection does not fit the answer's type.
-_SELECTION = re.compile(r"(?i)selection|subfield")
 
 #: Clears the wish for a resync (accelerate-host.md 1.8).
 NO_RESYNC = -1
@@ -102,53 +99,27 @@ class Platform:
         for each in ids:
             variables = {"tenantId": self._tenant_id, "issueId": str(each)}
             data = await self._client.ask("issue", documents.READ_STATUS, variables)
-            self._note(found, data.get("issue"), only=each)
+            issue = own_issue(data.get("issue"), tracker_id=self._client.tracker_id, external_id=str(each))
+            if issue is not None:
+                found[each] = str(issue.get("status") or "")
         return found
 
     async def all_statuses(self, projects: Sequence[str]) -> dict[int, str]:
-        """The status of every issue that the server holds for this integration, by the projects they belong to.
+        """Return the status of every issue that the server holds for this integration in these projects.
 
-        The form of the cursor is not public [U]: see ``AccelerateClient.held``.
+        Raises:
+            RallyAccelerateError: As ``AccelerateClient.of_project`` says.
         """
         found: dict[int, str] = {}
         for project in projects:
-            passed = 0
-            while True:
-                variables = {
-                    "tenantId": self._tenant_id,
-                    "projectKey": project,
-                    "limit": ISSUES_IN_A_PAGE,
-                    "cursor": str(passed) if passed else None,
-                }
-                data = await self._client.ask("issuesForProjectKey", documents.READ_STATUSES, variables)
-                listed = data.get("issuesForProjectKey")
-                page = listed if isinstance(listed, list) else []
-                before = len(found)
-                for each in page:
-                    self._note(found, each)
-                passed += len(page)
-                if len(page) < ISSUES_IN_A_PAGE or len(found) == before:
-                    break
+            async for issue in self._client.of_project(project, documents.READ_STATUSES):
+                if (key := str(issue.get("_id"))).isdigit():
+                    found[int(key)] = str(issue.get("status") or "")
         return found
-
-    def _note(self, found: dict[int, str], told: Any, *, only: int | None = None) -> None:
-        issue = told.get("issue") if isinstance(told, Mapping) else None
-        # Another tracker's issue of the same number is not ours.
-        if not isinstance(issue, Mapping) or told.get("trackerId") not in (None, self._id):
-            return
-        key = str(issue.get("_id"))
-        if key.isdigit() and only in (None, int(key)):
-            found[int(key)] = str(issue.get("status") or "")
 
     async def _told(self, operation: str, document: str, variables: Mapping[str, Any]) -> bool:
         try:
-            try:
-                await self._client.ask(operation, document, variables)
-            except Rejected as error:
-                # Whether the answer is an object is not public for every version [U]: ask the other way.
-                if not _SELECTION.search(str(error)):
-                    raise
-                await self._client.ask(operation, documents.with_other_selection(document), variables)
+            await self._client.ask(operation, document, variables)
         except (Rejected, AccessRefused) as error:
             log.debug("%s: %s", operation, error)
             return False

@@ -130,6 +130,28 @@ def decipher(status: int, headers: Mapping[str, str], content: bytes) -> Mapping
     return data
 
 
+def check_acknowledgement(data: Mapping[str, Any]) -> None:
+    """Check that the ``data`` of an upload's answer acknowledges it.
+
+    Only ``result: true`` of an answer that is there does; ``uploadIssueData`` and ``result`` are both nullable, and a
+    null without errors says nothing about what became of the upload (accelerate-host.md 2.2).
+
+    Raises:
+        Rejected: The server says that it did not take the upload.
+        Broken: The server does not say whether it took the upload; trying again is safe, as issues are replaced.
+    """
+    answer = data.get("uploadIssueData")
+    result = answer.get("result") if isinstance(answer, Mapping) else None
+    if result is False:
+        raise Rejected("Accelerate answers result: false")
+    if result is not True:
+        told = "uploadIssueData: null" if answer is None else "no result"
+        raise Broken(
+            f"Accelerate does not acknowledge the upload ({told})",
+            hint="Look into the log of Accelerate's release-events-api for the reason; the next run sends it again.",
+        )
+
+
 def _read(status: int, content: bytes) -> dict[str, Any]:
     try:
         answer = decode_json(content).data

@@ -12,7 +12,7 @@ import click
 from rally_accelerate.cli.options import accelerate_url_option, file_argument, name_option, redactor_of, target_of
 from rally_accelerate.cli.output import redact_with, safe
 from rally_accelerate.config.inherited import Fate, inherited
-from rally_accelerate.config.load import MASKED, Loaded, integrations, read_json, sections
+from rally_accelerate.config.load import MASKED, Loaded, from_environment, integrations, read_json, sections
 from rally_accelerate.errors import ConfigError
 from rally_accelerate.observe import logs
 from rally_accelerate.rally.limiter import LimiterPool
@@ -51,7 +51,7 @@ def migrate(*, file: Path, name: str, accelerate_url: str) -> int:
     codes = []
     for raw in found:
         click.secho(f"{raw.get('name') or 'an integration without a name'}:", bold=True)
-        for each in inherited(raw):
+        for each in inherited(raw, environment=from_environment()):
             # A value may be a secret in a place that nobody expects: only names and our own words are shown of it.
             click.echo(f"  {click.style(f'{each.fate.value:<10}', fg=COLOURS.get(each.fate))} {each.path}: {each.text}")
         codes.append(_compare(raw, str(file), accelerate_url))

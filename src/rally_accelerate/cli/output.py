@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import click
@@ -137,3 +137,8 @@ def _lines(name: str) -> Watch:
             click.echo(f"{name}: {sentence(tally, seconds=now - started)}", err=True)
 
     return watch
+
+
+def not_compared(fields: Sequence[str]) -> str:
+    """Return the sentence about fields that were uploaded and that the server does not return."""
+    return f"Accelerate does not return these fields, so they are not compared: {', '.join(fields)}."

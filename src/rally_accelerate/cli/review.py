@@ -17,7 +17,7 @@ from rally_accelerate.cli.options import (
     redactor_of,
     target_of,
 )
-from rally_accelerate.cli.output import redact_with, safe
+from rally_accelerate.cli.output import not_compared, redact_with, safe
 from rally_accelerate.config.load import Loaded
 from rally_accelerate.errors import ConfigError
 from rally_accelerate.mapping.coverage import Coverage
@@ -26,6 +26,7 @@ from rally_accelerate.mapping.verdict import Verdict
 from rally_accelerate.observe import logs
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.sync import review
+from rally_accelerate.sync.gone import removal_of
 from rally_accelerate.sync.learning import rules_from
 from rally_accelerate.sync.wiring import Links, Target, links
 
@@ -76,25 +77,34 @@ def coverage_command(*, file: Path, name: str) -> int:
 @name_option
 @accelerate_url_option
 def verify(*, file: Path, name: str, accelerate_url: str) -> int:
-    """Check that every history leads from the creation to the present, and compare with what Accelerate holds.
+    """Check that every history is complete, and compare every issue with what Accelerate holds.
 
-    Ends with 4 when anything is not as it should be.
+    A history whose last changes Rally's Lookback has not got yet is pending, which is no fault. Ends with 4 when a
+    history is not complete, or when an issue differs.
     """
     one = _one(load(file, name=name, accelerate_url=accelerate_url))
     compares = target_of(one.integration) is not None
+    removal = removal_of(one.integration.properties)
+    removed = frozenset((removal.statuses or {}).values())
     found = _asked(
         one,
-        lambda connected, rules: review.verify(connected.source, connected.sink if compares else None, rules),
+        lambda connected, rules: review.verify(
+            connected.source, connected.sink if compares else None, rules, removed=removed
+        ),
     )
     counts = ", ".join(f"{found.verdicts.get(verdict, 0):,} {verdict.value}" for verdict in Verdict)
-    click.secho(f"{one.integration.name}: histories: {counts}", bold=True)
+    pending = f", {found.pending:,} pending (Rally's Lookback is behind)" if found.pending else ""
+    click.secho(f"{one.integration.name}: histories: {counts}{pending}", bold=True)
     _list([f"{key}: {fault.verdict.value}: {fault.reason or _gaps(fault.gaps)}" for key, fault in found.faults.items()])
     if compares:
-        click.secho(f"compared with Accelerate: {found.compared:,} issues", bold=True)
-        _list(found.differences)
+        its = found.compared
+        click.secho(f"compared with Accelerate: {its.issues:,} issues, {len(its.differences):,} differ", bold=True)
+        _list(its.differences)
+        if its.unreadable:
+            click.echo(not_compared(its.unreadable))
     else:
         click.echo("not compared with Accelerate: accelerateUrl or ucvAccessKey is not given")
-    return PARTIAL if found.faults or found.differences else 0
+    return PARTIAL if found.faults or found.compared.differences else 0
 
 
 def _show(found: Coverage) -> None:

@@ -25,7 +25,7 @@ from rally_accelerate.cli.options import (
     required_target,
     target_of,
 )
-from rally_accelerate.cli.output import OWN_FAULT, own_fault, progress, redact_with, safe, show_report
+from rally_accelerate.cli.output import OWN_FAULT, not_compared, own_fault, progress, redact_with, safe, show_report
 from rally_accelerate.config.load import Loaded, state_folder
 from rally_accelerate.config.model import Integration
 from rally_accelerate.errors import ConfigError, RallyAccelerateError
@@ -34,11 +34,11 @@ from rally_accelerate.model.progress import Window
 from rally_accelerate.model.report import Outcome, SyncReport
 from rally_accelerate.observe import logs
 from rally_accelerate.rally.limiter import LimiterPool
+from rally_accelerate.sync.comparing import Compared, compare
 from rally_accelerate.sync.engine import sync_once
 from rally_accelerate.sync.learning import rules_for
 from rally_accelerate.sync.ports import Sink, State
 from rally_accelerate.sync.preview import PreviewSink, UnwrittenState
-from rally_accelerate.sync.review import compare
 from rally_accelerate.sync.state import MemoryState, StateFile
 from rally_accelerate.sync.wiring import Target, links, plans_of
 
@@ -160,7 +160,7 @@ class _Runner:
 
     async def _run(self, integration: Integration) -> int:
         target = target_of(integration) or Target("https://dry-run.invalid", SecretStr(""))
-        difference: list[str] | None = None
+        difference: Compared | None = None
         try:
             connecting = links(integration, target=target, limiters=self._limiters, by_hand=self._by_hand)
             async with connecting as connected:
@@ -184,7 +184,7 @@ class _Runner:
                         watch=watch,
                     )
                 if self._dry_run and self._again and report.failure is None and target_of(integration):
-                    _, difference = await compare(connected.sink, preview.outlines, whole=False)
+                    difference = await compare(connected.sink, preview.expected, whole=False)
         except RallyAccelerateError as error:
             report = SyncReport(started_at=datetime.now(UTC), seconds=0.0, failure=error)
         except Exception as error:
@@ -204,24 +204,28 @@ class _Runner:
         integration: Integration,
         report: SyncReport,
         previewed: Sequence[Issue],
-        difference: Sequence[str] | None,
+        difference: Compared | None,
     ) -> None:
         if self._as_json:
             wouldbe = [_line(issue) for issue in previewed]
             extra: dict[str, Any] = {"dryRun": True, "wouldUpload": wouldbe} if self._dry_run else {}
             if difference is not None:
-                extra["differences"] = list(difference)
+                extra["differences"] = difference.differences
+                extra["notCompared"] = list(difference.unreadable)
             account = {"integration": integration.name, **report.as_dict(), **extra}
             click.echo(safe(json.dumps(account, ensure_ascii=False)))
             return
         for issue in previewed if difference is None else ():
             click.echo("  " + "  ".join(f"{value}" for value in _line(issue).values()))
-        for line in (difference or ())[:DIFFERENCES_SHOWN]:
-            click.echo(safe(f"  {line}"))
         if difference is not None:
+            for line in difference.differences[:DIFFERENCES_SHOWN]:
+                click.echo(safe(f"  {line}"))
             click.echo(
-                f"  {len(difference):,} differences to what Accelerate holds; everything else is sent as it is there"
+                f"  {len(difference.differences):,} items differ from what Accelerate holds; all others would be sent "
+                "as they are there"
             )
+            if difference.unreadable:
+                click.echo(f"  {not_compared(difference.unreadable)}")
         elif self._dry_run and report.tally.uploaded > len(previewed):
             click.echo(f"  and {report.tally.uploaded - len(previewed):,} more")
         if self._dry_run:

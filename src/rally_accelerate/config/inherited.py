@@ -6,7 +6,7 @@ takes the place of; nothing in it is an error for that.
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -51,18 +51,19 @@ class Inherited:
     text: str
 
 
-def inherited(raw: Mapping[str, Any]) -> list[Inherited]:
-    """What becomes of each setting of an integration, in the file's order, and what is missing at the end.
+def inherited(raw: Mapping[str, Any], *, environment: Collection[str] = ()) -> list[Inherited]:
+    """Return what becomes of each setting of an integration, in the file's order, and what is missing at the end.
 
     Args:
         raw: One element of a value stream's ``integrations``.
+        environment: Names of the properties that the environment gives.
     """
     given = raw.get("properties")
     properties: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
     found = [*_envelope(raw)]
     for key, value in properties.items():
         found.append(_property(key, value))
-    found.extend(_missing(raw, properties))
+    found.extend(_missing(raw, properties, environment))
     return found
 
 
@@ -143,14 +144,22 @@ def _label(name: str) -> str:
     return label if name in _OF_THE_PAGE else f"{label} (a property of this plug-in's own)"
 
 
-def _missing(raw: Mapping[str, Any], properties: Mapping[str, Any]) -> Iterator[Inherited]:
+def _missing(
+    raw: Mapping[str, Any], properties: Mapping[str, Any], environment: Collection[str]
+) -> Iterator[Inherited]:
     names = {name_of_property(key) for key, value in properties.items() if value not in (None, "")}
     if "properties" not in raw:
         yield Inherited(
             "properties", Fate.MISSING, "the file refers to the integration by its name only; download it whole"
         )
         return
-    if "apiKey" not in names and not {"username", "password"} <= names:
+    has_login = "apiKey" in names or {"username", "password"} <= names
+    if not has_login and "apiKey" in environment:
+        yield Inherited("properties.apiKey", Fate.KEPT, "not in the file; taken from RALLY_API_KEY in the environment")
+    elif not has_login and {"username", "password"} <= {*names, *environment}:
+        text = "not in the file; RALLY_USERNAME and RALLY_PASSWORD in the environment are used"
+        yield Inherited("properties.username", Fate.KEPT, text)
+    elif not has_login:
         yield Inherited("properties.apiKey", Fate.MISSING, "no credentials for Rally; an API key is best")
     elif "apiKey" in names and "password" in names:
         yield Inherited("properties.password", Fate.IGNORED, "the API key is used where both are given")

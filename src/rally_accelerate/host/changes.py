@@ -63,6 +63,39 @@ def changes_of(issue: Mapping[str, Any]) -> list[Change]:
     return sorted(_told(issue.get("history") or ()), key=lambda change: change.at)
 
 
+def former_sprints(issue: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the sprints in an issue that it is no longer planned for.
+
+    An uploaded issue has its present and its former sprints in one list. Nothing in the published schema tells them
+    apart (accelerate-host.md 2.2), so the last change of the sprint does: what it led to is the present one. An issue
+    whose history has no such change has only present sprints. Issues that an earlier version of this connector
+    uploaded mark former sprints with ``previous: true``.
+    """
+    sprints = [each for each in issue.get("sprints") or () if isinstance(each, Mapping)]
+    if any(each.get("previous") is True for each in sprints):
+        return [each for each in sprints if each.get("previous") is True]
+    last = next((each for each in reversed(changes_of(issue)) if each.field == "sprint" and "to" in each.content), None)
+    if last is None:
+        return []
+    led_to = references(last.content["to"])
+    ids, names = ({each[key] for each in led_to if each.get(key)} for key in ("id", "name"))
+    present = [each for each in sprints if (each.get("id") in ids if ids else each.get("name") in names)]
+    if led_to and not present:
+        # It was renamed after the change: the present sprint is the last in the list.
+        present = sprints[-1:]
+    return [each for each in sprints if not any(each is one for one in present)]
+
+
+def references(value: Any) -> list[Mapping[str, Any]]:
+    """Return what a history says a field referred to, as objects with a ``name``, an ``id`` or both.
+
+    Histories name references in texts and lists of texts; earlier versions of this connector sent objects.
+    """
+    listed = value if isinstance(value, list | tuple) else [value]
+    found = (each if isinstance(each, Mapping) else {"name": str(each)} for each in listed if each not in (None, ""))
+    return [each for each in found if each]
+
+
 def name_of(field: str) -> str:
     """One name for a field that histories have several words for."""
     return ALIASES.get(field.casefold(), field)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from rally_accelerate.host.changes import PRESENT, changes_of, raw_name
+from rally_accelerate.host.changes import PRESENT, changes_of, former_sprints, raw_name
 
 #: A value as people read it: a text, or those of a list; nothing is nothing.
 Value = tuple[str, ...]
@@ -124,8 +124,8 @@ def _sides(issue: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
 
 def _present(issue: Mapping[str, Any]) -> dict[str, Value]:
     found = {field: plain(issue.get(name or field)) for field, name in PRESENT.items()}
-    # Former sprints are kept beside the present one (accelerate-host.md 2.2).
-    found["sprint"] = plain([each for each in issue.get("sprints") or () if not each.get("previous")])
+    former = former_sprints(issue)
+    found["sprint"] = plain([each for each in issue.get("sprints") or () if each not in former])
     return found
 
 

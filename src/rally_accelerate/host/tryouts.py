@@ -21,10 +21,10 @@ from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.rally.records import Project
 from rally_accelerate.sync.check import Finding, Link, check
+from rally_accelerate.sync.comparing import compare
 from rally_accelerate.sync.engine import sync_once
 from rally_accelerate.sync.learning import rules_for, rules_from
 from rally_accelerate.sync.preview import PreviewSink, UnwrittenState
-from rally_accelerate.sync.review import compare
 from rally_accelerate.sync.sample import Sample, sample
 from rally_accelerate.sync.wiring import Target, links, plans_of
 
@@ -137,18 +137,18 @@ def resync(stores: Stores, runs: Runs, integration: Integration, again: Window) 
             )
             if report.failure is not None:
                 raise report.failure
-            compared, differences = await compare(connected.sink, sink.outlines, whole=False)
+            compared = await compare(connected.sink, sink.expected, whole=False)
         trial.told["result"] = {
             "read": report.tally.read,
-            "sent": len(sink.outlines),
-            "compared": compared,
+            "sent": len(sink.expected),
+            "compared": compared.issues,
             "gone": len(sink.retired),
             "withheld": report.tally.withheld,
             "skipped": report.tally.skipped,
             "skippedItems": [{"key": each.key, "reason": each.reason} for each in report.skipped],
             "notices": list(report.notices),
-            "differences": differences[:DIFFERENCES_SHOWN],
-            "differing": len(differences),
+            "differences": compared.differences[:DIFFERENCES_SHOWN],
+            "differing": len(compared.differences),
         }
 
     return work
@@ -166,7 +166,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 def _issue(issue: Issue, found: Sample) -> dict[str, Any]:
     judgement = found.judgements[issue.external_id]
-    sprints: Sequence[Any] = [each for each in issue.sprints if not each.previous] or issue.sprints
+    sprints: Sequence[Any] = [each for each in issue.sprints if not each.former] or issue.sprints
     return {
         "id": issue.display_id,
         "name": issue.name,

@@ -22,6 +22,8 @@ class Reason:
     source: str = ""
     #: The place of that rule: ``fieldMapping[0].fieldMapping.storyPoints``.
     source_rule: str = ""
+    #: The Rally field that fills the field without rules; empty where that is not told.
+    default_source: str = ""
     #: The rules that translated the value, or the members of a list.
     matches: tuple[Match, ...] = ()
     #: Values that no rule translates, as texts.
@@ -35,7 +37,8 @@ class Reason:
         return not self.source_rule and not self.matches
 
     def __str__(self) -> str:
-        told = [f"read from {self.source} ({self.source_rule})" if self.source_rule else "mapped by default"]
+        by_default = f"mapped by default from {self.default_source}" if self.default_source else "mapped by default"
+        told = [f"read from {self.source} ({self.source_rule})" if self.source_rule else by_default]
         told += [
             f'"{each.before}" becomes "{each.after}" by {each.rule}: {each.matched}'
             if each.before

@@ -109,18 +109,25 @@ def _first_status(changes: Iterable[FieldChange], kind: Kind) -> str:
 def _values(before: PastValue, after: PastValue) -> tuple[str, HistoryValue, HistoryValue]:
     """The values with the word for their type (accelerate-host.md 2.2)."""
     if isinstance(before, Named) or isinstance(after, Named):
-        return "objectArray", _timeboxes(before), _timeboxes(after)
+        # Never as objects: Accelerate reads those back as comments, reviews or steps (accelerate-host.md 2.3). The
+        # ids of the sprints and releases are in the issue itself.
+        return "stringArray", _names(before), _names(after)
     if isinstance(before, tuple) or isinstance(after, tuple):
         return "stringArray", list(before or ()), list(after or ())
     return "string", before or "", after or ""
 
 
-def _timeboxes(value: PastValue) -> list[dict[str, str]]:
-    """A timebox by id and name; the id is missing where several bear the name."""
-    if not isinstance(value, Named):
-        return []
-    known = {"id": str(value.object_id)} if value.object_id is not None else {}
-    return [{**known, "name": value.name}]
+def _names(value: PastValue) -> list[str]:
+    """Return the name of what a field refers to, as the list that it is in an issue."""
+    match value:
+        case None | "":
+            return []
+        case Named():
+            return [value.name] if value.name else []
+        case str():
+            return [value]
+        case _:
+            return [str(each) for each in value]
 
 
 def _instant(milliseconds: int) -> datetime:

@@ -26,6 +26,22 @@ from rally_accelerate.rally.records import Record, WorkItem
 #: Shown where Rally gives an item no state: the upload requires a status (accelerate-host.md 2.2).
 NO_STATUS = "None"
 
+#: The Rally field that fills a field of an issue without rules; the status depends on the item's type.
+DEFAULT_SOURCES = {
+    "name": "Name",
+    "description": "Description",
+    "type": "the item's type (_type)",
+    "normalizedType": "the item's type (_type)",
+    "priority": "Priority",
+    "storyPoints": "PlanEstimate",
+    "labels": "Tags",
+    "epic": "the portfolio item above (PortfolioItem)",
+    "sprints": "Iteration",
+    "resolved": "AcceptedDate or ClosedDate",
+    "resolution": "Resolution",
+    "businessValue": "UserBusinessValue",
+}
+
 #: So many characters of one text are kept beside the mapped fields.
 LONGEST_KEPT = 2_000
 
@@ -105,6 +121,16 @@ def to_issue(item: WorkItem, rules: Rules) -> Issue | Skipped:
         extras={**issue.extras, **found.extras} if rules.newer_fields else {},
         raw={**found.issue.raw, **found.extended},
     )
+
+
+def default_sources(record: Record, rules: Rules) -> Mapping[str, str]:
+    """Return the Rally field that fills each field of an issue without rules, by target."""
+    kind = kind_of(record.kind, record.fields, defect_status=rules.defect_status)
+    states = (kind.status, "ScheduleState", "State")
+    return {
+        **DEFAULT_SOURCES,
+        "status": next((name for name in states if fields.text(record.fields, name)), kind.status),
+    }
 
 
 def _status(row: fields.Fields, kind: Kind) -> str:

@@ -36,7 +36,7 @@ def sprints_of(item: WorkItem, *, now: datetime) -> tuple[Sprint, ...]:
             start=known.start if known else None,
             end=known.end if known else None,
             active=False,
-            previous=True,
+            former=True,
         )
     if present is None or not present_id:
         return tuple(found.values())

@@ -54,8 +54,9 @@ class SourceRevision:
         return cls(datetime.fromisoformat(instant), int(version))
 
 
-#: A value as the schema's JSON takes it: text, a list of texts, or a list of objects with ``id`` and ``name``.
-HistoryValue = str | list[str] | list[dict[str, str]]
+#: A value as the schema's JSON takes it: a text or a list of texts. Objects are read back as comments, reviews or
+#: steps (accelerate-host.md 2.3), so references are told by their names.
+HistoryValue = str | list[str]
 
 
 class HistoryEntry(NamedTuple):
@@ -66,7 +67,7 @@ class HistoryEntry(NamedTuple):
     before: HistoryValue
     after: HistoryValue
     user: str = UNKNOWN_PERSON
-    #: ``string``, ``integer``, ``stringArray`` or ``objectArray``.
+    #: ``string``, ``integer`` or ``stringArray``.
     type: str = "string"
 
 
@@ -81,7 +82,8 @@ class Sprint:
     description: str = ""
     url: str = ""
     active: bool | None = None
-    previous: bool = False
+    #: Whether the item is no longer planned for it.
+    former: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

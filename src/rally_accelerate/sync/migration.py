@@ -13,6 +13,7 @@ from typing import Any
 
 from rally_accelerate.accelerate import documents
 from rally_accelerate.accelerate.client import ISSUES_IN_A_PAGE, AccelerateClient
+from rally_accelerate.accelerate.reading import own_issue
 from rally_accelerate.errors import Rejected
 from rally_accelerate.model.progress import Walk
 from rally_accelerate.rally.client import RallyClient
@@ -117,23 +118,28 @@ async def _held(sink: AccelerateClient, projects: list[str]) -> AsyncIterator[Ma
                 seen.add(key)
                 yield each
     except Rejected:
-        async for each in sink.held(projects):
-            if (key := str(each.get("_id"))) not in seen:
-                seen.add(key)
-                yield each
+        # Older servers have no such query.
+        for project in projects:
+            async for each in sink.of_project(project, documents.read_issues(("_id", "id"))):
+                if (key := str(each.get("_id"))) not in seen:
+                    seen.add(key)
+                    yield each
 
 
 async def _listed(sink: AccelerateClient) -> AsyncIterator[Mapping[str, Any]]:
     skip = 0
+    known: set[str] = set()
     while True:
         wanted = {"tenantId": sink.tenant_id, "skip": skip, "limit": ISSUES_IN_A_PAGE}
         data = await sink.ask("issues", documents.LIST_ISSUES, {"filter": wanted})
         listed = data.get("issues")
         page = [each for each in listed if isinstance(each, Mapping)] if isinstance(listed, list) else []
         for each in page:
-            issue = each.get("issue")
-            if each.get("trackerId") == sink.tracker_id and isinstance(issue, Mapping):
+            if (issue := own_issue(each, tracker_id=sink.tracker_id)) is not None:
                 yield issue
         skip += len(page)
-        if len(page) < ISSUES_IN_A_PAGE:
+        fresh = {str(each.get("_id")) for each in page} - known
+        known |= fresh
+        # A server that passes over nothing would answer the same page for ever.
+        if len(page) < ISSUES_IN_A_PAGE or not fresh:
             return

@@ -2,29 +2,13 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import NamedTuple
 
 from rally_accelerate.accelerate.retire import Retirement
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import Progress, Sent
 from rally_accelerate.model.report import Receipt, Usage
+from rally_accelerate.sync.comparing import Expected, expected
 from rally_accelerate.sync.ports import State
-
-
-class Outline(NamedTuple):
-    """As much of an issue as is compared with what Accelerate holds."""
-
-    display_id: str
-    status: str
-    name: str
-    changes: int
-    project: str
-
-
-def outline(issue: Issue) -> Outline:
-    """The outline of an issue."""
-    project = issue.project.key if issue.project else ""
-    return Outline(issue.display_id, issue.status, issue.name, len(issue.history), project)
 
 
 class PreviewSink:
@@ -38,8 +22,8 @@ class PreviewSink:
         self._keep = keep
         self.issues: list[Issue] = []
         self.retired: list[Retirement] = []
-        #: What can be compared with what is held, of every issue.
-        self.outlines: dict[str, Outline] = {}
+        #: What every issue is compared by, by external id.
+        self.expected: dict[str, Expected] = {}
 
     @property
     def usage(self) -> Usage:
@@ -52,7 +36,7 @@ class PreviewSink:
     async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Receipt]:
         """Take the issues without sending them."""
         self.issues.extend(issues[: max(0, self._keep - len(self.issues))])
-        self.outlines.update((issue.external_id, outline(issue)) for issue in issues)
+        self.expected.update((issue.external_id, expected(issue)) for issue in issues)
         if issues:
             yield Receipt(delivered=tuple(issue.external_id for issue in issues))
 

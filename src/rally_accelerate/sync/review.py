@@ -1,7 +1,7 @@
 """Looking closely at a run: why an item is mapped as it is, what no rule maps, whether histories are whole."""
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ from rally_accelerate.errors import NotFound
 from rally_accelerate.mapping.applied import Outcome, apply
 from rally_accelerate.mapping.compiled import CompiledRules
 from rally_accelerate.mapping.coverage import Coverage, Seen, coverage
-from rally_accelerate.mapping.issue import to_issue
+from rally_accelerate.mapping.issue import default_sources, to_issue
 from rally_accelerate.mapping.itemtypes import ItemType, item_type
 from rally_accelerate.mapping.kinds import kind_of
 from rally_accelerate.mapping.onto import defaults_of
@@ -19,8 +19,8 @@ from rally_accelerate.mapping.verdict import Judgement, Verdict, judge
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import Walk
 from rally_accelerate.rally.client import RallyClient
-from rally_accelerate.rally.records import Record, Scope, WorkItem
-from rally_accelerate.sync.preview import Outline, outline
+from rally_accelerate.rally.records import PastSource, Record, Scope, WorkItem
+from rally_accelerate.sync.comparing import FROM_HISTORY, Compared, Expected, compare, expected
 
 #: Prefixes are the workspace's own (rally-api.md 2.2.15): letters of any script.
 _KEY = re.compile(r"[^\W\d_]*\d+")
@@ -59,7 +59,12 @@ async def explain(source: RallyClient, rules: Rules, key: str) -> Explained:
     issue, plain = to_issue(item, rules), to_issue(item, _without_own(rules))
     if not isinstance(issue, Issue) or not isinstance(plain, Issue):
         raise NotFound(f"{key} cannot be mapped: Rally gave no ObjectID")
-    outcomes = apply(rules.compiled, _type_of(record, rules), record.fields, defaults_of(plain)).outcomes
+    sources = default_sources(record, rules)
+    applied = apply(rules.compiled, _type_of(record, rules), record.fields, defaults_of(plain)).outcomes
+    outcomes = {
+        target: replace(outcome, reason=replace(outcome.reason, default_source=sources.get(target, "")))
+        for target, outcome in applied.items()
+    }
     return Explained(issue, outcomes, judge(item))
 
 
@@ -82,72 +87,51 @@ async def covered(source: RallyClient, rules: Rules) -> Coverage:
 class Verified:
     """What ``verify`` found, by verdict and by difference."""
 
-    #: How many histories have which verdict.
+    #: How many histories have which verdict; those that are pending have none yet.
     verdicts: dict[Verdict, int] = field(default_factory=dict)
+    #: Histories whose last changes the source has not got yet: the next runs complete them.
+    pending: int = 0
     #: Items whose history is not complete, by FormattedID.
     faults: dict[str, Judgement] = field(default_factory=dict)
-    #: Sentences about what Accelerate holds and what it should hold.
-    differences: list[str] = field(default_factory=list)
-    compared: int = 0
+    compared: Compared = field(default_factory=Compared)
 
 
-async def verify(source: RallyClient, sink: AccelerateClient | None, rules: Rules) -> Verified:
-    """Whether every history is the whole story, and whether Accelerate holds what it should.
+async def verify(
+    source: RallyClient, sink: AccelerateClient | None, rules: Rules, *, removed: Collection[str] = ()
+) -> Verified:
+    """Check whether every history is complete, and whether Accelerate holds what it should.
 
     Args:
         source: Connected.
         sink: Where the issues are; None compares nothing.
         rules: Complete.
+        removed: Statuses of issues that are marked as removed.
     """
     scope = await source.open()
     found = Verified()
-    expected: dict[str, Outline] = {}
+    wanted: dict[str, Expected] = {}
     async for items in _items(source, scope):
         for item in items:
-            judgement = judge(item)
-            found.verdicts[judgement.verdict] = found.verdicts.get(judgement.verdict, 0) + 1
-            if judgement.verdict is not Verdict.COMPLETE:
-                found.faults[item.record.key] = judgement
+            pending = is_pending(item)
+            if pending:
+                found.pending += 1
+            else:
+                judgement = judge(item)
+                found.verdicts[judgement.verdict] = found.verdicts.get(judgement.verdict, 0) + 1
+                if judgement.verdict is not Verdict.COMPLETE:
+                    found.faults[item.record.key] = judgement
             issue = to_issue(item, rules)
-            if isinstance(issue, Issue):
-                expected[issue.external_id] = outline(issue)
+            if sink is not None and isinstance(issue, Issue):
+                wanted[issue.external_id] = expected(issue, without=FROM_HISTORY if pending else ())
     if sink is not None:
         await sink.open()
-        found.compared, found.differences = await compare(sink, expected, whole=True)
+        found.compared = await compare(sink, wanted, whole=True, removed=removed)
     return found
 
 
-async def compare(sink: AccelerateClient, expected: Mapping[str, Outline], *, whole: bool) -> tuple[int, list[str]]:
-    """How many issues Accelerate holds of those expected, and sentences about what differs.
-
-    Args:
-        sink: Open.
-        expected: What it should hold, by external id.
-        whole: Whether it should hold nothing else.
-    """
-    held: set[str] = set()
-    differences: list[str] = []
-    compared = 0
-    async for issue in sink.held(sorted({each.project for each in expected.values() if each.project})):
-        key = str(issue.get("_id"))
-        if key in held:
-            differences.append(f"{issue.get('id')} is there twice")
-        held.add(key)
-        if key not in expected:
-            if whole:
-                differences.append(f"{issue.get('id')} is in Accelerate, but not among the items of this integration")
-            continue
-        compared += 1
-        wanted, history = expected[key], issue.get("history")
-        there = (issue.get("status"), issue.get("name"), len(history) if isinstance(history, list) else 0)
-        for what, should, does in zip(("status", "name", "number of changes"), wanted[1:4], there, strict=True):
-            if should != does:
-                differences.append(
-                    f"{wanted.display_id}: its {what} is {does!r} in Accelerate, and should be {should!r}"
-                )
-    missing = sorted(expected.keys() - held, key=int)
-    differences.extend(f"{expected[key].display_id} is missing in Accelerate" for key in missing)
-    return compared, differences
+def is_pending(item: WorkItem) -> bool:
+    """Return whether the source of an item's history has not got the item's last changes yet."""
+    return item.past.source is not PastSource.NONE and not item.past.up_to_date
 
 
 async def _records(source: RallyClient, scope: Scope) -> AsyncIterator[Record]:

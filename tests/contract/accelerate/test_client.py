@@ -124,6 +124,24 @@ async def test_result_false_is_a_refusal() -> None:
     assert (delivered, set(refused)) == ([], {"0"})
 
 
+@pytest.mark.parametrize("answer", [None, {}, {"result": None}])
+async def test_an_answer_without_a_result_is_no_acknowledgement(answer: Any) -> None:
+    """``uploadIssueData: null`` without errors says nothing about the upload (accelerate-host.md 2.2)."""
+    unclear = httpx2.Response(200, json={"data": {"uploadIssueData": answer}})
+    left = [unclear, unclear]
+    server = Server(lambda issues, content: left.pop() if left else None)
+    delivered, refused = await upload(server, 3)
+    assert (delivered, refused) == (["0", "1", "2"], {})
+    assert server.held == delivered
+    # One item whose upload is never acknowledged holds up no other.
+    server = Server(lambda issues, content: unclear if any(each["_id"] == "1" for each in issues) else None)
+    delivered, refused = await upload(server, 3)
+    assert (sorted(delivered), list(refused)) == (["0", "2"], ["1"])
+    assert "does not acknowledge the upload" in refused["1"]
+    with pytest.raises(errors.Broken, match="does not acknowledge the upload"):
+        await upload(Server(lambda issues, content: unclear), 400)
+
+
 @pytest.mark.parametrize(
     "fault",
     [

@@ -292,7 +292,7 @@ async def test_what_a_connector_writes_is_noted_but_not_each_time(asked: Asked) 
     for number in range(3):
         await asked.data(state, id=its_id, p={"cursor": number})
     wish = """mutation ($id: ID!, $at: Float) { updateScheduledEventStates(
-        integrationId: $id, scheduledEventStates: [{eventName: "e", deltaTime: $at}]) }"""
+        integrationId: $id, scheduledEventStates: [{eventName: "e", deltaTime: $at}]) { _id } }"""
     for at in (5.0, 5.0, -1.0):
         await asked.data(wish, id=its_id, at=at)
     refused = (await asked.graphql(wish, id=its_id, at=1e300)).json()

@@ -36,7 +36,7 @@ async def test_an_upload_comes_back_and_a_second_one_replaces_it(asked: Asked) -
     assert (found["status"], found["labels"], found["normalizedType"]) == ("Accepted", [], "OTHER")
     assert [entry["content"]["to"] for entry in found["history"]] == ["A", "B"]
     assert found["history"][0]["timestamp"] == 1_700_000_000_500
-    listed = await asked.data("query($f: IssueFilterInput!) { issues(filter: $f) { _id } }", f={"tenantId": TENANT})
+    listed = await asked.data("query($f: IssuesFilter) { issues(filter: $f) { _id } }", f={"tenantId": TENANT})
     assert len(listed["issues"]) == 2
 
 

@@ -61,7 +61,7 @@ def test_what_was_taken_off_is_told() -> None:
 def test_sprints_and_releases_leave_out_what_is_not_known() -> None:
     sprint = Sprint(id="1", name="S", start=NOW, end=NOW + timedelta(days=14))
     item = item_in(issue(sprints=(sprint,), releases=(Release(id="2", name="R"),), project=Project(id="3", name="P")))
-    assert set(item["sprints"][0]) == {"id", "name", "previous", "startTime", "endTime"}
+    assert set(item["sprints"][0]) == {"id", "name", "startTime", "endTime"}
     assert item["releases"] == [{"id": "2", "name": "R"}]
     assert item["project"] == {"id": "3", "key": "", "name": "P"}
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rally_accelerate.host.changes import former_sprints
 from rally_accelerate.host.past import Sure, Was, as_of, plain
 
 CREATED = 1_000
@@ -77,6 +78,30 @@ def test_sprints_are_those_of_the_time_and_former_ones_are_not_the_present() -> 
     found = issue(moved, sprints=sprints)
     assert field(found, 1_500, "sprint") == Was("sprint", ("S1",), ("S2",), Sure.TOLD)
     assert field(found, 2_000, "sprint") == Was("sprint", ("S2",), ("S2",), Sure.TOLD)
+
+
+SPRINTS = [{"id": "1", "name": "S1"}, {"id": "2", "name": "S2"}, {"id": "3", "name": "S2"}]
+
+
+@pytest.mark.parametrize(
+    ("history", "former"),
+    [
+        ((), []),
+        ((entry(2_000, "sprint", ["S1"], ["S2"]),), ["1"]),
+        ((entry(2_000, "sprint", "S2", "S1"),), ["2", "3"]),
+        ((entry(2_000, "sprints", ["S2"], []),), ["1", "2", "3"]),
+        ((entry(3_000, "sprint", [], ["S1"]), entry(2_000, "sprint", ["S1"], [])), ["2", "3"]),
+        # As earlier versions sent it.
+        ((entry(2_000, "sprint", [{"id": "1", "name": "S1"}], [{"id": "3", "name": "S2"}]),), ["1", "2"]),
+        # Renamed since: the present one is the last.
+        ((entry(2_000, "sprint", ["S1"], ["Former name"]),), ["1", "2"]),
+        # Broken entries of other plug-ins.
+        ((entry(2_000, "sprint", ["S1"], ["S2"]), {"timestamp": 3_000, "content": {"field": "sprint"}}), ["1"]),
+    ],
+)
+def test_the_last_change_tells_former_sprints_from_the_present_one(history: Any, former: list[str]) -> None:
+    found = issue(*history, sprints=SPRINTS)
+    assert [each["id"] for each in former_sprints(found)] == former
 
 
 def test_numbers_lists_and_the_tools_own_fields() -> None:

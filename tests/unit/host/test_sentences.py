@@ -39,6 +39,21 @@ def test_what_is_told_of_a_change(field: str, before: Any, after: Any, expected:
     assert said(field, before, after) == expected
 
 
+@pytest.mark.parametrize(
+    ("field", "before", "after", "expected"),
+    [
+        ("sprint", [], ["Sprint 3"], "planned it for Sprint 3"),
+        ("sprint", ["Sprint 3"], ["Sprint 4"], "moved it from Sprint 3 to Sprint 4"),
+        ("sprints", ["Sprint 3"], [], "took it out of Sprint 3"),
+        ("release", ["R1"], ["R2"], "moved it from R1 to R2"),
+        ("sprint", ["S1"], ["S1", "S2"], "added sprint S2"),
+        ("labels", ["a"], ["b"], "added labels b and removed labels a"),
+    ],
+)
+def test_a_sprint_in_a_list_of_names_reads_like_a_move(field: str, before: Any, after: Any, expected: str) -> None:
+    assert said(field, before, after, type="stringArray") == expected
+
+
 def test_values_are_told_apart_from_the_words_around_them() -> None:
     pieces = sentence({"field": "status", "from": "to", "to": "{0}"})
     assert pieces == [(False, "moved it from "), (True, "to"), (False, " to "), (True, "{0}")]

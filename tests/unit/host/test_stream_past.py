@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from rally_accelerate.host.streams.past import latest_first, visits
 from support.streams import board, layout, stage, stream
 
@@ -112,6 +114,22 @@ def test_queries_on_other_fields_are_held_against_their_past() -> None:
     assert [name for name, *_ in way(document, item)] == ["Team B", ""]
     document["phases"][0]["stages"].reverse()
     assert [name for name, *_ in way(document, item)] == ["Sprint 1", "Late", "Big", "Blocked", "Team B", ""]
+
+
+@pytest.mark.parametrize("sprint", [["Sprint 1"], "Sprint 1", [{"id": "1", "name": "Sprint 1"}]])
+@pytest.mark.parametrize(
+    "query", ["issue.sprints.name = 'Sprint 1'", "issue.sprints = 'Sprint 1'", "issue.sprints.id = 1"]
+)
+def test_a_sprint_of_the_past_is_found_by_name_and_id(sprint: Any, query: str) -> None:
+    document = stream(("A", [stage("Planned", query)]))
+    item = issue(
+        "x",
+        change(1, "sprint", [], sprint),
+        change(2, "sprint", sprint, ["Sprint 2"]),
+        change(3, "sprint", ["Sprint 2"], []),
+        sprints=[{"id": "1", "name": "Sprint 1"}, {"id": "2", "name": "Sprint 2"}],
+    )
+    assert [(name, entered) for name, entered, *_ in way(document, item)][1:3] == [("Planned", 1), ("", 2)]
 
 
 def test_ages_count_from_the_instant_of_the_change() -> None:

@@ -143,17 +143,17 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         return True
 
     @mutation.field("updateScheduledEventStates")
-    async def event_states(_: Any, info: Any, integrationId: str, scheduledEventStates: Any) -> bool:
+    async def event_states(_: Any, info: Any, integrationId: str, scheduledEventStates: Any) -> dict[str, Any] | None:
         await _known(integrationId)
         counted(scheduledEventStates, "scheduledEventStates")
         states: dict[str, dict[str, Any]] = {}
-        for each in scheduledEventStates:
+        for each in filter(None, scheduledEventStates):
             given = {name: each[name] for name in ("deltaTime", "lastStartTime") if each.get(name) is not None}
             if not NOTHING <= given.get("deltaTime", NOTHING) <= LAST_MS:
                 raise GraphQLError("deltaTime must be -1, 0, or epoch milliseconds up to the year 9999")
             states.setdefault(each["eventName"], {}).update(given)
         await administration.write_event_states(info.context["actor"], integrationId, states)
-        return True
+        return await shown(await _known(integrationId))
 
     @mutation.field("updateIntegrationState")
     async def state(

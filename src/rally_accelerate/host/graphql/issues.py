@@ -31,11 +31,15 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores) -> list[Objec
         return None if found is None else issue_data(found)
 
     @query.field("issues")
-    async def listed(_: Any, __: Any, filter: dict[str, Any]) -> list[dict[str, Any]]:
+    async def listed(_: Any, __: Any, filter: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+        if filter is None:
+            raise GraphQLError("issues needs a filter with the tenantId")
         limit, skip = _bounded(filter["limit"], 100), max(filter["skip"] or 0, 0)
         counted(filter.get("internalIds"), "internalIds")
         if filter.get("internalIds"):
-            found = [await issues.by_any_id(filter["tenantId"], its_id) for its_id in filter["internalIds"][:limit]]
+            found = [
+                await issues.by_any_id(filter["tenantId"], its_id) for its_id in filter["internalIds"][:limit] if its_id
+            ]
             return [issue_data(one) for one in found if one is not None]
         page = await issues.page(tenant_id=filter["tenantId"], limit=limit, skip=skip)
         return [issue_data(one) for one in page]
@@ -46,13 +50,17 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores) -> list[Objec
         __: Any,
         tenantId: str,
         projectKey: str,
-        limit: int | None,
+        limit: int,
         cursor: str | None = None,
-    ) -> list[dict[str, Any]]:
-        # The cursor's form is not public [U]; here it is the number of issues to pass over.
+    ) -> dict[str, Any]:
+        # The cursor is opaque to clients; here it is the number of issues to skip.
         skip = int(cursor) if cursor and cursor.isdecimal() and len(cursor) < LONGEST_CURSOR else 0
-        page = await issues.page(tenant_id=tenantId, project_key=projectKey, limit=_bounded(limit, 10), skip=skip)
-        return [issue_data(one) for one in page]
+        wanted = _bounded(limit, 10)
+        # One more than wanted tells whether there is another page.
+        page = await issues.page(tenant_id=tenantId, project_key=projectKey, limit=wanted + 1, skip=skip)
+        more = len(page) > wanted
+        info = {"cursor": str(skip + wanted) if more else None, "hasMore": more}
+        return {"nodes": [issue_data(one) for one in page[:wanted]], "pageInfo": info}
 
     @query.field("issueStatuses")
     async def statuses(

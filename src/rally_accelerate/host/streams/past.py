@@ -7,12 +7,13 @@ from itertools import groupby
 from typing import Any
 
 from rally_accelerate.dql.matches import matches
-from rally_accelerate.host.changes import PRESENT, Change, changes_of, raw_name
+from rally_accelerate.host.changes import PRESENT, Change, changes_of, raw_name, references
 from rally_accelerate.host.lagging import late_status
 from rally_accelerate.host.streams.layout import Layout, Stage
 
-#: What the wire holds as a list, and as a number.
-LISTS = frozenset({"sprint", "release", "labels", "components"})
+#: What the wire holds as a list of objects, as a list of texts, and as a number.
+TIMEBOXES = frozenset({"sprint", "release"})
+LISTS = frozenset({"labels", "components"})
 NUMBERS = frozenset({"storyPoints", "businessValue"})
 
 
@@ -96,7 +97,7 @@ def _states(issue: Mapping[str, Any]) -> Iterable[tuple[datetime, list[Event], M
     for _, changes in reversed(batches):
         state = dict(states[-1])
         for change in reversed(changes):
-            _undo(state, change)
+            _undo(state, change, issue)
         states.append(state)
     states.reverse()
     created = _instant(issue.get("created")) or (batches[0][0] if batches else datetime.fromtimestamp(0, UTC))
@@ -126,20 +127,31 @@ def _event(at: datetime, change: Change, *, is_told: bool) -> Event:
     return Event(at, str(who), str(content["field"]), content.get("from"), content.get("to"), is_told)
 
 
-def _undo(state: dict[str, Any], change: Change) -> None:
+def _undo(state: dict[str, Any], change: Change, issue: Mapping[str, Any]) -> None:
     field, former = change.field, change.content.get("from")
     if field not in PRESENT:
         raw: Any = state.get("rawIssue")
         if (name := raw_name(raw, field)) is not None:
             state["rawIssue"] = {**raw, name: former}
         return
-    if field in LISTS:
+    if field in TIMEBOXES:
+        former = [_timebox(each, issue.get(PRESENT[field] or field)) for each in references(former)]
+    elif field in LISTS:
         former = former if isinstance(former, list) else [former] if former else []
     elif field == "project":
         former = former if isinstance(former, Mapping) else {"name": former}
     elif field in NUMBERS:
         former = _number(former)
     state[PRESENT[field] or field] = former
+
+
+def _timebox(reference: Mapping[str, Any], known: Any) -> Mapping[str, Any]:
+    """Return a sprint or release of the past with the id that the issue has for it, so that queries find it by both."""
+    if reference.get("id"):
+        return reference
+    named = (each for each in known or () if isinstance(each, Mapping) and each.get("name") == reference.get("name"))
+    its_id = next((each["id"] for each in named if each.get("id")), None)
+    return reference if its_id is None else {**reference, "id": its_id}
 
 
 def _number(value: Any) -> Any:

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from rally_accelerate.host.changes import name_of
+from rally_accelerate.host.changes import former_sprints, name_of
 from rally_accelerate.host.lagging import late_status
 from rally_accelerate.host.past import as_of
 from rally_accelerate.host.store.issues import StoredIssue
@@ -46,7 +46,7 @@ OPTIONAL = (
     "additionalInfo",
 )
 
-SPRINT = ("id", "name", "previous", "startTime", "endTime")
+SPRINT = ("id", "name", "startTime", "endTime")
 RELEASE = ("id", "name", "released", "releaseDate")
 COMMENT = ("user", "created", "updated", "comment")
 
@@ -116,6 +116,9 @@ def _whole(content: Mapping[str, Any]) -> dict[str, Any]:
     issue = {**dict.fromkeys(OPTIONAL), **content}
     for name, inner in (("sprints", SPRINT), ("releases", RELEASE), ("comments", COMMENT)):
         issue[name] = [{**dict.fromkeys(inner), **each} for each in issue[name] or () if each]
+    former = former_sprints(content)
+    for each, sprint in zip((one for one in content.get("sprints") or () if one), issue["sprints"], strict=True):
+        sprint["former"] = each in former
     return issue
 
 

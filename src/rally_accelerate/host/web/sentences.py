@@ -44,6 +44,9 @@ SWITCHES = {
 #: Texts that are too long for a sentence are named, not told.
 LONG = frozenset({"description", "notes", "acceptanceCriteria"})
 
+#: Lists that usually have one element: a change of it is a move, not an addition and a removal.
+ONE_AT_A_TIME = frozenset({"sprint", "release"})
+
 #: Longer values are cut in a sentence.
 LONGEST = 200
 
@@ -67,7 +70,10 @@ def sentence(content: Mapping[str, Any]) -> list[Piece]:
         return [(False, SWITCHES[field][0 if after == ("true",) else 1])]
     if field in LONG:
         return [(False, f"changed the {label(field).lower()}")]
-    if content.get("type") == "stringArray" or field in {"labels", "milestones", "components"}:
+    is_list = content.get("type") == "stringArray" and not (
+        field in ONE_AT_A_TIME and max(len(before), len(after)) == 1
+    )
+    if is_list or field in {"labels", "milestones", "components"}:
         return _of_a_list(label(field).lower(), before, after)
     forms = SAID.get(field, OTHERWISE)
     form = forms[0] if not before else forms[1] if after else forms[2]
