@@ -93,6 +93,8 @@ class Connection:
     verify: ssl.SSLContext | bool = True
     #: Replaces the network, for a server inside this process.
     transport: httpx2.AsyncBaseTransport | None = None
+    #: Whether a proxy that the environment names is passed by.
+    direct: bool = False
 
 
 class AccelerateClient:
@@ -128,6 +130,8 @@ class AccelerateClient:
             timeout=httpx2.Timeout(self._connection.timeout_seconds, connect=CONNECT_SECONDS),
             verify=self._connection.verify,
             transport=self._connection.transport,
+            # Of the environment only the proxy is left to be read: authorities are in ``verify``.
+            trust_env=not self._connection.direct,
             follow_redirects=False,
         )
 

@@ -143,6 +143,15 @@ class Properties(BaseModel):
             "integration by themselves.",
         ),
     ] = Field(None, alias="ucvAccessKey")
+    no_proxy: Annotated[
+        TextList,
+        prop(
+            "No proxy for",
+            "Array",
+            "Servers that are reached without a proxy: hosts, domains, IP addresses or networks such as 10.0.0.0/8, "
+            "separated by commas; * means all.",
+        ),
+    ] = Field((), alias="noProxy")
     accelerate_url: Annotated[
         Annotated[str, BeforeValidator(as_text)],
         prop(

@@ -21,6 +21,7 @@ import httpx2
 
 from rally_accelerate import __version__
 from rally_accelerate.config.model import MOST_REQUESTS_IN_FLIGHT, Properties
+from rally_accelerate.config.no_proxy import bypasses, proxy_server
 from rally_accelerate.config.values import proxy_address
 from rally_accelerate.errors import (
     AccessRefused,
@@ -153,11 +154,11 @@ def _login(properties: Properties) -> dict[str, str]:
 
 
 def _proxy(properties: Properties, context: ssl.SSLContext) -> httpx2.Proxy | None:
-    if properties.proxy_server:
+    if server := proxy_server(properties, properties.base_url):
         password = properties.proxy_password.get_secret_value() if properties.proxy_password else ""
-        address = proxy_address(properties.proxy_server, username=properties.proxy_username, password=password)
+        address = proxy_address(server, username=properties.proxy_username, password=password)
     else:
-        address = _environment_proxy(properties.base_url)
+        address = _environment_proxy(properties)
     if not address:
         return None
     try:
@@ -175,12 +176,14 @@ def _proxy(properties: Properties, context: ssl.SSLContext) -> httpx2.Proxy | No
     return proxy
 
 
-def _environment_proxy(base_url: str) -> str:
-    """The proxy that the machine's settings name for this server; ``NO_PROXY`` counts here only.
+def _environment_proxy(properties: Properties) -> str:
+    """The proxy that the machine's settings name for this server; ``NO_PROXY`` counts here only, ``noProxy`` always.
 
     The standard library reads them as every other program on the machine does.
     """
-    parts = urlsplit(base_url)
+    if bypasses(properties.base_url, properties.no_proxy):
+        return ""
+    parts = urlsplit(properties.base_url)
     proxies = urllib.request.getproxies()
     address = proxies.get(parts.scheme) or proxies.get("all") or ""
     if not address or urllib.request.proxy_bypass(parts.netloc):
@@ -202,9 +205,9 @@ class Way:
 def way_of(properties: Properties) -> Way:
     """The way that the settings, and the environment, lay down."""
     server = _without_credentials(properties.base_url)
-    if properties.proxy_server:
-        return Way(server, _without_credentials(properties.proxy_server))
-    return Way(server, _without_credentials(_environment_proxy(properties.base_url)), "the environment (HTTPS_PROXY)")
+    if proxy := proxy_server(properties, properties.base_url):
+        return Way(server, _without_credentials(proxy))
+    return Way(server, _without_credentials(_environment_proxy(properties)), "the environment (HTTPS_PROXY)")
 
 
 def _without_credentials(address: str) -> str:

@@ -10,7 +10,9 @@ from pydantic import SecretStr
 
 from rally_accelerate.accelerate.client import AccelerateClient, Account, Connection
 from rally_accelerate.accelerate.payload import Limits
+from rally_accelerate.accelerate.wire import graphql_address
 from rally_accelerate.config.model import Integration, Properties
+from rally_accelerate.config.no_proxy import bypasses
 from rally_accelerate.model.budget import RetryBudget
 from rally_accelerate.model.progress import Window
 from rally_accelerate.rally.client import RallyClient
@@ -94,6 +96,7 @@ async def links(
         budget=budget,
         verify=accelerate_context(properties, context),
         transport=target.transport,
+        direct=bypasses(graphql_address(target.url), properties.no_proxy),
     )
     limits = Limits(items=properties.upload_max_items, size=properties.upload_max_bytes)
     async with AsyncExitStack() as stack:

@@ -224,6 +224,21 @@ async def test_no_proxy_counts_only_when_no_proxy_is_configured(
         assert len(server.asked) == 3
 
 
+async def test_no_proxy_as_a_property_counts_for_every_proxy(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with recording(rally) as server, proxying() as proxy:
+        given = {"proxyServer": f"127.0.0.1:{proxy.port}"}
+        async with connect(server.url, **given, noProxy="127.0.0.0/8") as client:
+            await client.open()
+        async with connect(server.url, **given, noProxy="localhost") as client:
+            await client.open()
+        assert len(proxy.passed) == 1
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
+        async with connect(server.url, noProxy="127.0.0.1") as client:
+            await client.open()
+        assert len(proxy.passed) == 1
+        assert len(server.asked) == 3
+
+
 async def test_a_proxy_of_a_kind_we_cannot_use_is_a_settings_error(
     connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
