@@ -1,8 +1,8 @@
 """Which servers are reached without the configured proxy: ``noProxy``, with the meaning of the variable ``NO_PROXY``.
 
 An entry is a host, a domain (with or without a leading dot or ``*.``, its subdomains included), an IP address, a
-network in CIDR notation, or ``*`` for everything; a port after a colon limits it to that port. Names are not resolved: a
-network matches only where the server is given by its IP address. So do curl and Go.
+network in CIDR notation, or ``*`` for everything; a port after a colon limits it to that port. Names are not resolved:
+a network matches only where the server is given by its IP address. So do curl and Go.
 """
 
 import re
