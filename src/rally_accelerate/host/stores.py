@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from rally_accelerate.config.private_files import make_private_folder
 from rally_accelerate.config.sqlite_files import refuse_foreign
 from rally_accelerate.errors import StoreError
 from rally_accelerate.host.store import removals
@@ -22,7 +23,7 @@ from rally_accelerate.host.store.search import Search
 from rally_accelerate.host.store.sessions import Sessions
 from rally_accelerate.host.store.streams import ValueStreams
 from rally_accelerate.host.store.users import Users
-from rally_accelerate.host.store.vault import Vault, key_file
+from rally_accelerate.host.store.vault import KeyState, Vault, key_file, key_state, make_key_file
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ def alone(path: Path) -> Iterator[None]:
     """
     refuse_foreign(path, OWN_TABLES, what=DATABASE, option="--database", new=True)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(path.parent)
         lock = Path(f"{path}.lock").open("a")  # noqa: SIM115 - held until the host ends
     except OSError as error:
         raise StoreError(
@@ -147,10 +148,19 @@ async def _vault(path: Path, database: Database) -> Vault:
     """The vault of a database, with a key for every secret: found missing now, and not at the next run at night."""
     file = key_file(path)
     # Without its key, secrets in the database are lost: a new one would only hide that.
-    vault = Vault.beside(path) if file.exists() else None
+    state = key_state(file)
+    vault = Vault.beside(path) if state is KeyState.USABLE else None
     count = await unreadable(database, vault)
     if count:
         what = "1 secret" if count == 1 else f"{count} secrets"
-        why = f"the key file {file} is missing" if vault is None else f"no key in {file} encrypted them"
+        why = {
+            KeyState.MISSING: f"the key file {file} is missing",
+            KeyState.DAMAGED: f"the key file {file} is damaged: it holds no whole key",
+            KeyState.USABLE: f"no key in {file} encrypted them",
+        }[state]
         raise StoreError(f"{what} in the database {path} cannot be read: {why}", hint=LOST_KEY)
+    if state is KeyState.DAMAGED:
+        # A start that was interrupted while it wrote the file, before any secret was encrypted with it.
+        log.warning("the key file %s held no whole key and was replaced; no secret needed it", file)
+        make_key_file(file)
     return vault or Vault.beside(path)

@@ -13,6 +13,7 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import IO, Any, Self
 
+from rally_accelerate.config.private_files import make_private_file, make_private_folder
 from rally_accelerate.config.sqlite_files import refuse_foreign
 from rally_accelerate.errors import StoreError
 from rally_accelerate.model.issue import SourceRevision
@@ -91,7 +92,10 @@ class StateFile:
                 self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
                 self._refuse_newer()
             else:
-                path.parent.mkdir(parents=True, exist_ok=True)
+                make_private_folder(path.parent)
+                # It holds names and texts that Rally shows to few; SQLite gives its other files the same rights.
+                make_private_file(path)
+                make_private_file(Path(f"{path}.lock"))
                 self._lock = Path(f"{path}.lock").open("a")  # noqa: SIM115 - held as long as the state is open
                 self._db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
                 self._db.execute("PRAGMA synchronous=FULL")

@@ -25,6 +25,7 @@ SECRETS = {"apiKey": "planted-secret-1", "proxyPassword": "planted-secret-2"}
 KILLED = """
 import asyncio, os, pathlib, signal, sys
 import rally_accelerate.host.store.rotation as rotation
+import rally_accelerate.config.private_files as private_files
 from rally_accelerate.host.store.database import Database
 from rally_accelerate.host.stores import open_stores
 left = int(sys.argv[2])
@@ -40,7 +41,7 @@ async def main():
     path = pathlib.Path(sys.argv[1])
     async with open_stores(path) as stores:
         for owner, name in (
-            (rotation.os, "fsync"), (rotation.os, "open"), (pathlib.Path, "replace"), (pathlib.Path, "read_bytes"),
+            (private_files.os, "fsync"), (private_files.os, "open"), (pathlib.Path, "replace"), (pathlib.Path, "read_bytes"),
             (rotation.MultiFernet, "rotate"), (rotation.Fernet, "decrypt"),
             (Database, "writing"), (Database, "reading"), (Database, "settle"),
         ):

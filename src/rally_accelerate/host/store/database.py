@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from rally_accelerate.config.private_files import make_private_file, make_private_folder
 from rally_accelerate.errors import StoreError
 from rally_accelerate.host.store import sqlite
 
@@ -151,11 +152,11 @@ class Database:
 
 
 def _prepare(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private_folder(path.parent)
     if not path.exists():
         # Its owner's alone, as is what SQLite puts beside it: it holds what Rally shows to few, and what guesses at
         # passwords are tried on.
-        path.touch(mode=0o600)
+        make_private_file(path)
     upgrade(f"sqlite:///{path}")
 
 

@@ -1,11 +1,11 @@
 """Another key for the secrets: made, used for all of them, and only then are the old ones dropped."""
 
-import os
 from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from sqlalchemy.exc import SQLAlchemyError
 
+from rally_accelerate.config.private_files import replace_private_file
 from rally_accelerate.errors import StoreError
 from rally_accelerate.host.store.database import Database
 from rally_accelerate.host.store.sealed import every_secret
@@ -30,7 +30,7 @@ async def rotate(path: Path, database: Database) -> int:
     try:
         keys = [new, *file.read_bytes().split()]
         rotating = MultiFernet([Fernet(key) for key in keys])
-        _write(file, keys)
+        replace_private_file(file, _lines(keys))
         async with database.writing() as connection:
             count = await every_secret(connection, lambda token: rotating.rotate(token.encode()).decode())
         alone = Fernet(new)
@@ -38,7 +38,7 @@ async def rotate(path: Path, database: Database) -> int:
             await every_secret(connection, lambda token: _readable(token, alone))
         # Copies of the old pages are in the log until it is written back.
         await database.settle()
-        _write(file, [new])
+        replace_private_file(file, _lines([new]))
     except InvalidToken:
         raise StoreError(
             f"a secret in the database cannot be read with any key in {file}",
@@ -56,17 +56,5 @@ def _readable(token: str, key: Fernet) -> str:
     return token
 
 
-def _write(file: Path, keys: list[bytes]) -> None:
-    """Replace the key file in one step: after a crash it is the old one or the new one, and on the disk."""
-    beside = file.with_name(f"{file.name}.new")
-    beside.unlink(missing_ok=True)
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as written:
-        written.write(b"".join(key + b"\n" for key in keys))
-        written.flush()
-        os.fsync(written.fileno())
-    beside.replace(file)
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+def _lines(keys: list[bytes]) -> bytes:
+    return b"".join(key + b"\n" for key in keys)

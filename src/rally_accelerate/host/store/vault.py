@@ -1,14 +1,15 @@
 """Secure properties are encrypted at rest; the key lies beside the database, readable by its owner alone."""
 
 import json
-import os
 from collections.abc import Mapping
+from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from rally_accelerate.config.model import Properties
+from rally_accelerate.config.private_files import make_private_folder, replace_private_file
 from rally_accelerate.errors import StoreError
 
 #: What an encrypted value looks like in the store.
@@ -43,9 +44,8 @@ class Vault:
         path = key_file(database)
         try:
             if not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                    file.write(Fernet.generate_key() + b"\n")
+                make_private_folder(path.parent)
+                make_key_file(path)
             return cls(path.read_bytes().split())
         except (OSError, ValueError) as error:
             raise StoreError(
@@ -93,6 +93,45 @@ class Vault:
 def key_file(database: Path) -> Path:
     """Where the keys of a database lie: one a line, the one that encrypts first, others still decrypt."""
     return Path(f"{database}.key")
+
+
+class KeyState(Enum):
+    """What can be said of a key file without looking at a secret."""
+
+    MISSING = auto()
+    #: Empty, cut, or otherwise without a key in its form.
+    DAMAGED = auto()
+    USABLE = auto()
+
+
+def key_state(file: Path) -> KeyState:
+    """Return whether a key file is there and holds keys.
+
+    Raises:
+        StoreError: It is there and cannot be read.
+    """
+    try:
+        keys = file.read_bytes().split()
+    except FileNotFoundError:
+        return KeyState.MISSING
+    except OSError as error:
+        raise StoreError(
+            f"the key file {file} cannot be read: {error.strerror}",
+            hint="Give the user that runs the server the right to read it.",
+        ) from error
+    try:
+        return KeyState.USABLE if [Fernet(key) for key in keys] else KeyState.DAMAGED
+    except ValueError:
+        return KeyState.DAMAGED
+
+
+def make_key_file(file: Path) -> None:
+    """Write a new key in one step: a crash leaves the whole file or none.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    replace_private_file(file, Fernet.generate_key() + b"\n")
 
 
 def masked(properties: Mapping[str, Any]) -> dict[str, Any]:

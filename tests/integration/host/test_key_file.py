@@ -1,0 +1,84 @@
+"""The key file of the first start: written whole or not at all, and replaced only while no secret needs it."""
+
+import os
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+
+from rally_accelerate.errors import StoreError
+from rally_accelerate.host.store.vault import Vault
+from rally_accelerate.host.stores import open_stores
+
+DAMAGED = {"empty": b"", "blank": b"\n", "cut": Fernet.generate_key()[:20], "noise": b"\x00" * 45}
+
+
+async def with_secret(path: Path) -> None:
+    """Create a database that holds one secret."""
+    async with open_stores(path) as stores:
+        raw = {"name": "n", "type": "t", "tenant_id": "x", "loggingLevel": "INFO"}
+        await stores.integrations.add({**raw, "properties": {"apiKey": "planted-secret-1"}})
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
+async def test_a_damaged_key_that_no_secret_needs_is_replaced(
+    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "server.sqlite"
+    async with open_stores(path):
+        pass
+    key = Path(f"{path}.key")
+    key.write_bytes(content)
+    await with_secret(path)
+    assert "held no whole key and was replaced" in caplog.text
+    assert key.stat().st_mode & 0o777 == 0o600
+    async with open_stores(path) as stores:
+        (found,) = await stores.integrations.all()
+        assert found.properties["apiKey"] == "planted-secret-1"
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
+async def test_a_damaged_key_that_a_secret_needs_stays(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "server.sqlite"
+    await with_secret(path)
+    key = Path(f"{path}.key")
+    key.write_bytes(content)
+    with pytest.raises(StoreError, match=r"1 secret in the database .* is damaged: it holds no whole key"):
+        async with open_stores(path):
+            pass
+    assert key.read_bytes() == content
+
+
+def test_a_crash_while_the_key_is_written_leaves_no_part_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every step fails in turn: the file is whole or missing, and on the disk before anything relies on it."""
+    steps = [(os, "open"), (os, "fsync"), (Path, "replace"), (os, "close")]
+    for number, (owner, name) in enumerate(steps):
+        path = tmp_path / f"{number}.sqlite"
+        with monkeypatch.context() as patch:
+
+            def crash(*_: object, **__: object) -> None:
+                raise OSError(28, "No space left on device")
+
+            patch.setattr(owner, name, crash)
+            with pytest.raises(StoreError):
+                Vault.beside(path)
+        key = Path(f"{path}.key")
+        assert not key.exists() or Fernet(key.read_bytes().strip())
+
+
+def test_the_key_is_synced_before_it_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def noted_fsync(number: int) -> None:
+        done.append("fsync")
+        fsync(number)
+
+    def noted_replace(file: Path, target: Path) -> Path:
+        done.append("replace")
+        return replace(file, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
+    Vault.beside(tmp_path / "server.sqlite")
+    assert done == ["fsync", "replace", "fsync"]
