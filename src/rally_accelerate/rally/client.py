@@ -26,6 +26,7 @@ from rally_accelerate.rally.query import Condition, Raw
 from rally_accelerate.rally.questions import listing_of, listings_of
 from rally_accelerate.rally.records import Binned, Page, Project, Record, Scope, WorkItem, Workspace
 from rally_accelerate.rally.rows import to_records
+from rally_accelerate.rally.tls import tls_context
 from rally_accelerate.rally.transport import http_client, notices_of
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ class RallyClient:
             ConfigError: A certificate file, key or proxy cannot be used.
         """
         async with AsyncExitStack() as stack:
-            http = await stack.enter_async_context(http_client(self._properties, self._context))
+            context = self._context or await tls_context(self._properties)
+            http = await stack.enter_async_context(http_client(self._properties, context))
             limiter = stack.enter_context(self._limiters.share(self._properties))
             self._entered = Caller(http, limiter, self._properties, self._budget)
             self._stack = stack.pop_all()

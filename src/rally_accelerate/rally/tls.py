@@ -5,9 +5,16 @@ paths that OpenSSL was built with, or from ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`
 ``caBundle`` come on top of it.
 """
 
+import asyncio
+import errno
+import os
 import re
 import ssl
-from pathlib import Path
+import stat
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 
 import httpx2
 
@@ -16,6 +23,23 @@ from rally_accelerate.errors import ConfigError, Problem
 
 #: What a PEM file's content has and a path has not.
 _PEM = "-----BEGIN "
+
+#: For how many seconds the files of certificates and keys are waited for.
+FILE_SECONDS = 10.0
+
+#: No bundle of certificates is larger; all public authorities together take 250 kB.
+MOST_BYTES = 5_000_000
+
+#: One text for every reason: a person who can change settings must not learn which files there are.
+_NOT_USABLE = {
+    "caBundle": "cannot be used; give the certificates themselves in PEM form, or the path of a PEM file that the user "
+    "who runs this program can read",
+    "clientCertificate": "cannot be used; clientCertificate and clientKey must be PEM files that the user who runs "
+    "this program can read and that belong together, and clientKeyPassword must be the key's password if it has one",
+}
+
+#: Threads that were given up while they waited for files, by their paths.
+_stuck: dict[tuple[str, ...], threading.Thread] = {}
 
 UNVERIFIED = (
     "verifyTls is false: certificates are not checked, anybody on the way to Rally can read the key or password. "
@@ -29,29 +53,31 @@ ACCELERATE_UNVERIFIED = (
 )
 
 
-def tls_context(properties: Properties) -> ssl.SSLContext:
-    """The settings for every TLS connection of one integration.
+async def tls_context(properties: Properties) -> ssl.SSLContext:
+    """Return the settings for every TLS connection of one integration.
+
+    Files are read in a thread with a time limit: a named pipe, or a file of a server that does not answer, must not
+    stop everything else in this process.
 
     Raises:
-        ConfigError: A PEM file is missing, unreadable or not what it should be.
+        ConfigError: A PEM file cannot be used.
     """
+    if properties.client_key and not properties.client_certificate:
+        raise _problem("clientKey", "is given without clientCertificate")
+    bundle = "" if _PEM in properties.ca_bundle else properties.ca_bundle
     context = httpx2.create_ssl_context(verify=properties.verify_tls)
     if _PEM in properties.ca_bundle:
         try:
             # A text box of one line turns line ends into blanks.
             context.load_verify_locations(cadata=_with_line_ends(properties.ca_bundle))
         except (ssl.SSLError, ValueError):
-            raise _problem("caBundle", "the certificates in it cannot be read; were they copied whole?") from None
-    elif properties.ca_bundle:
-        _readable(properties.ca_bundle, "caBundle")
-        try:
-            context.load_verify_locations(cafile=properties.ca_bundle)
-        except (ssl.SSLError, OSError):
-            raise _problem("caBundle", f"{properties.ca_bundle} holds no PEM certificate") from None
+            text = "the certificates in it cannot be read; copy them whole, with their BEGIN and END lines"
+            raise _problem("caBundle", text) from None
+    if bundle:
+        await _load_files("caBundle", (bundle,), partial(_load_bundle, context, bundle))
     if properties.client_certificate:
-        _load_client_certificate(context, properties)
-    elif properties.client_key:
-        raise _problem("clientKey", "is given without clientCertificate")
+        paths = tuple(path for path in (properties.client_certificate, properties.client_key) if path)
+        await _load_files("clientCertificate", paths, partial(_load_client_certificate, context, properties, paths))
     return context
 
 
@@ -75,31 +101,70 @@ def _with_line_ends(pem: str) -> str:
     return re.sub(r"-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \1-----", part, pem, flags=re.DOTALL)
 
 
-def _load_client_certificate(context: ssl.SSLContext, properties: Properties) -> None:
-    _readable(properties.client_certificate, "clientCertificate")
-    if properties.client_key:
-        _readable(properties.client_key, "clientKey")
+def _load_bundle(context: ssl.SSLContext, path: str) -> None:
+    context.load_verify_locations(cadata=_content(path).decode("ascii"))
+
+
+def _load_client_certificate(context: ssl.SSLContext, properties: Properties, paths: tuple[str, ...]) -> None:
+    for path in paths:
+        _content(path)
     password = properties.client_key_password.get_secret_value() if properties.client_key_password else ""
-    try:
-        # A key that wants a password would otherwise be asked for on the terminal, and wait there for ever.
-        context.load_cert_chain(properties.client_certificate, properties.client_key or None, lambda: password)
-    except (ssl.SSLError, OSError, ValueError) as error:
-        reason = str(error).lower()
-        if "mismatch" in reason:
-            raise _problem("clientKey", "does not belong to the client certificate") from None
-        where = "clientKeyPassword" if "password" in reason or "decrypt" in reason else "clientCertificate"
-        raise _problem(
-            where,
-            "the client certificate and its key cannot be read: check the PEM files and the key's password",
-        ) from None
+    # A key that wants a password would otherwise be asked for on the terminal, and wait there for ever.
+    context.load_cert_chain(properties.client_certificate, properties.client_key or None, lambda: password)
 
 
-def _readable(path: str, name: str) -> None:
+def _content(path: str) -> bytes:
+    """Return the content of a regular file of a reasonable size.
+
+    Raises:
+        OSError: It is none, or cannot be read.
+    """
+    # Opening a named pipe waits for its writer, unless it is told not to.
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode) or found.st_size > MOST_BYTES:
+            raise OSError(errno.EINVAL, "not a regular file, or too large")
+        return file.read(MOST_BYTES)
+
+
+async def _load_files(name: str, paths: tuple[str, ...], load: Callable[[], None]) -> None:
+    """Load files in a daemon thread, which cannot keep the process from ending.
+
+    A thread that waits for a file cannot be ended: while one is stuck, no other one is started for the same files.
+
+    Raises:
+        ConfigError: They cannot be used, or not within ``FILE_SECONDS``.
+    """
+    loop = asyncio.get_running_loop()
+    loaded: asyncio.Future[bool] = loop.create_future()
+
+    def finish(good: bool) -> None:  # noqa: FBT001 - a callback of the loop
+        if not loaded.done():
+            loaded.set_result(good)
+
+    def work() -> None:
+        try:
+            load()
+            good = True
+        # An embedded zero byte or text that is not ASCII is a ValueError.
+        except (ssl.SSLError, OSError, ValueError):
+            good = False
+        with suppress(RuntimeError):
+            # Nothing waits any more when the loop is closed.
+            loop.call_soon_threadsafe(finish, good)
+
+    stuck = _stuck.get(paths)
+    if stuck is not None and stuck.is_alive():
+        raise _problem(name, _NOT_USABLE[name])
+    thread = threading.Thread(target=work, name=f"read {name}", daemon=True)
+    thread.start()
     try:
-        with Path(path).open("rb") as file:
-            file.read(1)
-    except OSError as error:
-        raise _problem(name, f"{path} cannot be read: {error.strerror or error}") from None
+        good = await asyncio.wait_for(loaded, FILE_SECONDS)
+    except TimeoutError:
+        good = False
+        _stuck[paths] = thread
+    if not good:
+        raise _problem(name, _NOT_USABLE[name])
 
 
 def _problem(name: str, text: str) -> ConfigError:

@@ -34,7 +34,7 @@ from rally_accelerate.errors import (
     Untrusted,
 )
 from rally_accelerate.rally.decipher import PROXY_LOGIN_HINT, PROXY_LOGIN_MESSAGE
-from rally_accelerate.rally.tls import UNVERIFIED, tls_context
+from rally_accelerate.rally.tls import UNVERIFIED
 
 CONNECT_SECONDS = 10.0
 
@@ -87,17 +87,16 @@ class OnlyReads(httpx2.AsyncBaseTransport):
         await self._inner.aclose()
 
 
-def http_client(properties: Properties, context: ssl.SSLContext | None = None) -> httpx2.AsyncClient:
+def http_client(properties: Properties, context: ssl.SSLContext) -> httpx2.AsyncClient:
     """A client for one integration; nothing is sent yet.
 
     Args:
         properties: The validated settings.
-        context: From ``tls_context``, if it has been made already.
+        context: From ``tls_context``.
 
     Raises:
-        ConfigError: A certificate file or the environment's proxy cannot be used.
+        ConfigError: The environment's proxy cannot be used.
     """
-    context = context or tls_context(properties)
     inner = httpx2.AsyncHTTPTransport(
         verify=context,
         proxy=_proxy(properties, context),

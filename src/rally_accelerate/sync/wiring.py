@@ -85,7 +85,7 @@ async def links(
         tracker_id=properties.tracker_id or integration.id,
         source_url=properties.base_url,
     )
-    context = tls_context(properties)
+    context = await tls_context(properties)
     if properties.verify_tls and not properties.verify_accelerate_tls:
         log.warning("%s: %s", integration.name, ACCELERATE_UNVERIFIED)
     budget = budget_of(properties, by_hand=by_hand)

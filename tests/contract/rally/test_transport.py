@@ -137,7 +137,7 @@ async def test_every_verb_of_the_client_sends_reads_only(connect: Connect) -> No
     ],
 )
 async def test_nothing_but_a_read_can_leave(method: Any, path: Any) -> None:
-    async with recording() as server, http_client(properties(server.url)) as http:
+    async with recording() as server, http_client(properties(server.url), ssl.create_default_context()) as http:
         with pytest.raises(WriteAttempted):
             await http.request(method, f"{server.url}{path}", content=b"{}")
         assert server.asked == []
@@ -146,13 +146,17 @@ async def test_nothing_but_a_read_can_leave(method: Any, path: Any) -> None:
 @pytest.mark.parametrize("suffix", ["", ".js"])
 async def test_lookbacks_query_address_may_be_posted_to(suffix: Any) -> None:
     path = f"/analytics/v2.0/service/rally/workspace/12/artifact/snapshot/query{suffix}"
-    async with recording() as server, http_client(properties(server.url)) as http:
+    async with recording() as server, http_client(properties(server.url), ssl.create_default_context()) as http:
         await http.post(f"{server.url}{path}", content=b"")
         assert [asked.method for asked in server.asked] == ["POST"]
 
 
 async def test_the_login_never_goes_to_another_server() -> None:
-    async with recording() as server, recording() as other, http_client(properties(server.url)) as http:
+    async with (
+        recording() as server,
+        recording() as other,
+        http_client(properties(server.url), ssl.create_default_context()) as http,
+    ):
         with pytest.raises(WriteAttempted):
             await http.get(other.url)
         assert other.asked == []
@@ -340,7 +344,7 @@ async def test_a_key_of_another_certificate_is_a_settings_error(connect: Connect
     with pytest.raises(ConfigError) as caught:
         async with connect("https://localhost:9", clientCertificate=authority.client, clientKey=authority.other_key):
             pass
-    assert caught.value.problems[0].path == "properties.clientKey"
+    assert caught.value.problems[0].path == "properties.clientCertificate"
 
 
 # --- failures of the network -----------------------------------------------------------------------------------------
@@ -439,7 +443,7 @@ async def test_bytes_are_counted_as_on_the_wire(connect: Connect) -> None:
 
 
 def test_the_environment_does_not_leak_into_the_client() -> None:
-    client = http_client(properties("http://127.0.0.1:9"))
+    client = http_client(properties("http://127.0.0.1:9"), ssl.create_default_context())
     assert isinstance(client, httpx2.AsyncClient)
     assert not client.trust_env
     assert not client.follow_redirects
