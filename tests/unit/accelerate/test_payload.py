@@ -28,6 +28,19 @@ def test_batches_keep_order_and_limits_and_lose_nothing(sizes: list[int], items:
         assert len(batch) == 1 or len(body(batch, address=ADDRESS)) <= size
 
 
+def test_the_limit_counts_every_byte_of_the_body() -> None:
+    """Commas between issues included: around each exact size of a body no batch is larger than the limit."""
+    packed = [Packed(str(number), str(number), b"{" + b"x" * 20 + b"}") for number in range(12)]
+    for count in range(2, 13):
+        exact = len(body(packed[:count], address=ADDRESS))
+        for size in range(exact - count, exact + 2):
+            made = list(batches(packed, limits=Limits(items=100, size=size), address=ADDRESS))
+            assert [one for batch in made for one in batch] == packed
+            assert max(len(body(batch, address=ADDRESS)) for batch in made) <= size
+            # Nor is a batch cut off where one more issue, with its comma, would fit.
+            assert len(made[0]) >= min(count - 1, 12)
+
+
 def test_a_body_is_one_graphql_request() -> None:
     request = orjson.loads(body([pack(issue(1)), pack(issue(2))], address=ADDRESS))
     assert request["operationName"] == "uploadIssueData"

@@ -200,8 +200,15 @@ async def test_an_item_that_the_mapping_cannot_take_is_left_out_and_owed(monkeyp
     with monkeypatch.context() as patched:
         patched.setattr("rally_accelerate.mapping.issue.to_issue", surprised)
         report = await run(source, sink, state)
+        # Two days later the windows do not reach back to it any more.
+        world.moment += 2 * 86_400
+        await run(source, sink, state)
+        world.moment += 2 * 86_400
     assert report.outcome is Outcome.PARTIAL
     assert [(skip.key, "KeyError" in skip.reason) for skip in report.skipped] == [("US2", True)]
     assert set(sink.held) == {"1", "3"}
+    assert state.progress.owed == {(KIND, 2)}
+    # It is read by its id.
     assert (await run(source, sink, state)).outcome is Outcome.COMPLETE
     assert set(sink.held) == {"1", "2", "3"}
+    assert state.progress.owed == frozenset()
