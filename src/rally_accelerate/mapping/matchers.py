@@ -1,11 +1,12 @@
 """What a value is compared with: a text, a regular expression, or conditions on other fields of the item."""
 
 import re
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
+
+from rally_accelerate.mapping import regex
 
 #: ``/expression/flags``, as in the rules of the sibling plug-ins.
 _PATTERN = re.compile(r"/(.+)/([A-Za-z]*)", re.DOTALL)
@@ -40,11 +41,11 @@ class Pattern:
     """A regular expression that is found anywhere in the text, as JavaScript's ``test`` does."""
 
     written: str
-    regex: re.Pattern[str]
+    expression: regex.Expression
 
     def grade(self, text: str) -> Grade:
         """A pattern fits or does not."""
-        return Grade.FULLY if self.regex.search(text) else Grade.NOT
+        return Grade.FULLY if self.expression.found_in(text) else Grade.NOT
 
 
 Single = Exactly | Pattern
@@ -114,12 +115,9 @@ def single(value: Any) -> Single:
             raise ValueError(f'"{text}" has the unknown flag "{letter}"; i, m and s are known')
         flags |= _FLAGS[letter]
     try:
-        with warnings.catch_warnings():
-            # What Python may read differently one day is no fault of the rules' author.
-            warnings.simplefilter("ignore")
-            return Pattern(text, re.compile(found[1], flags))
-    except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f'"{text}" is no regular expression: {error}') from None
+        return Pattern(text, regex.compiled(found[1], flags))
+    except ValueError as error:
+        raise ValueError(f'"{text}" {error}') from None
 
 
 def _folded(text: str) -> str:

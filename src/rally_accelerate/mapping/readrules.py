@@ -1,11 +1,11 @@
 """From the setting ``fieldMapping`` to rules: every fault is told with its place, none stops the reading."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rally_accelerate.mapping.fieldrules import Entry, FieldRules, Standard
 from rally_accelerate.mapping.itemtypes import ANY, type_key
-from rally_accelerate.mapping.matchers import Conditions, Matcher, Single, single
+from rally_accelerate.mapping.matchers import Conditions, Matcher, Pattern, Single, single
 from rally_accelerate.mapping.targets import converted, near_matches, target_of
 from rally_accelerate.model.decoding import Undecodable, parse_json
 
@@ -13,6 +13,9 @@ from rally_accelerate.model.decoding import Undecodable, parse_json
 Fault = tuple[str, str]
 
 PROPERTY = "fieldMapping"
+#: The largest size of all regular expressions of a setting together, in the unit of ``Expression.size``: it limits the
+#: time that one work item can take.
+MAXIMUM_EXPRESSIONS = 10_000
 _KEYS = {"type": "type", "fieldmapping": "fieldMapping", "valuemapping": "valueMapping"}
 
 
@@ -41,7 +44,21 @@ def read_rules(raw: Any) -> tuple[FieldRules, tuple[Fault, ...]]:
             elements = []
             faults.append((PROPERTY, "must be a list of objects with type, fieldMapping and valueMapping"))
     entries = tuple(_entry(element, f"{PROPERTY}[{index}]", faults) for index, element in enumerate(elements))
-    return FieldRules(tuple(each for each in entries if each is not None)), tuple(faults)
+    rules = FieldRules(tuple(each for each in entries if each is not None))
+    if sum(_expression_sizes(rules)) > MAXIMUM_EXPRESSIONS:
+        faults.append((PROPERTY, "has too many regular expressions, or too large ones; use plain texts where you can"))
+    return rules, tuple(faults)
+
+
+def _expression_sizes(rules: FieldRules) -> Iterator[int]:
+    for entry in rules.entries:
+        for matcher in (each for found in entry.values.values() for standard in found for each in standard.matchers):
+            singles = (
+                [each for _, values in matcher.tests for each in values]
+                if isinstance(matcher, Conditions)
+                else [matcher]
+            )
+            yield from (each.expression.size for each in singles if isinstance(each, Pattern))
 
 
 def _entry(raw: Any, path: str, faults: list[Fault]) -> Entry | None:

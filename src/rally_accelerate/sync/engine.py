@@ -51,8 +51,9 @@ MOST_GATHERED = 2_000
 #: Marks the ledger's entries of issues whose history the source had not finished.
 HISTORY_DUE = " history due"
 
-#: Every how many items the mapping lets other tasks run: uploads go on while a large page is mapped.
-ITEMS_BETWEEN_PAUSES = 100
+#: How long mapping keeps other tasks of the process waiting, such as uploads and pages of the server. By time, because
+#: an item with long texts and many regular expressions takes a thousand times as long as others.
+SECONDS_BETWEEN_PAUSES = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -364,7 +365,8 @@ class _Run:
         skipped: dict[int, Skipped] = {}
         due: set[str] = set()
         verdicts: dict[str, Verdict] = {}
-        for number, item in enumerate(items, start=1):
+        paused = time.monotonic()
+        for item in items:
             match self._mapped(item):
                 case Skipped() as skip:
                     skipped[item.record.object_id] = skip
@@ -373,8 +375,9 @@ class _Run:
                     verdicts[issue.external_id] = judge(item).verdict
                     if not item.past.up_to_date:
                         due.add(issue.external_id)
-            if number % ITEMS_BETWEEN_PAUSES == 0:
+            if time.monotonic() - paused > SECONDS_BETWEEN_PAUSES:
                 await asyncio.sleep(0)
+                paused = time.monotonic()
         return _Parcel(
             walk=walk,
             items=portion.items,

@@ -139,7 +139,7 @@ def test_every_fault_is_told_at_once_with_its_place() -> None:
         'fieldMapping[1].fieldMapping.storyPoint: is no field that can be mapped (did you mean "storyPoints"?)',
         "fieldMapping[1].fieldMapping.extended.: needs one name",
         "fieldMapping[1].fieldMapping.epic: must be the name of a Rally field",
-        f'{at}.status.Done[2]: "/[/" is no regular expression: ',
+        f'{at}.status.Done[2]: "/[/" is not a valid regular expression: ',
         f"{at}.status.: is an empty standard value",
         f"{at}.type: must be an object of standard values",
         f"{at}.priority.High[0]: is an empty condition",

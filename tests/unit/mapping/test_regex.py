@@ -1,0 +1,323 @@
+"""Regular expressions in rules: linear time, Python's meaning, and a clear error for what needs backtracking."""
+
+import itertools
+import json
+import re
+import subprocess
+import sys
+import warnings
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rally_accelerate.mapping import regex
+from rally_accelerate.mapping.matchers import Pattern, single
+from rally_accelerate.mapping.readrules import MAXIMUM_EXPRESSIONS, read_rules
+
+FREEZING = [
+    ("(a+)+$", "a" * 5000 + "!"),
+    (r"(\w+\s?)+$", "ab " * 5000 + "!"),
+    ("(a|a)*b", "a" * 5000),
+    ("(a|ab)*c", "ab" * 5000),
+    ("(.*a){20}b", "a" * 500),
+    ("(a?){60}a{60}b", "a" * 60),
+    (r"^(([a-z])+.)+[A-Z]([a-z])+$", "a" * 5000),
+    ("(x+x+)+y", "x" * 5000),
+    (r"(?i)(\b\w+\b\s*)+#", "Größe " * 1000),
+]
+
+
+@pytest.mark.parametrize(("expression", "text"), FREEZING, ids=[expression for expression, _ in FREEZING])
+def test_nested_repetitions_end(expression: str, text: str) -> None:
+    # In a process of its own: an engine that backtracks would never come back, and nothing could interrupt it.
+    code = "import json,sys; from rally_accelerate.mapping.matchers import single; e,t=json.load(sys.stdin); print(int(single(f'/{e}/').grade(t)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        input=json.dumps([expression, text]),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout.strip(), done.stderr) == ("0", "")
+
+
+EXPRESSIONS = [
+    *["a$", "a$|b", "^a$", r"a\Z", r"\Aa", "(?m)^b$", "(?m)a$", "a\n$", "^$", "$", "^", "(?s)a.b", "a.b", "(?s:a.)b"],
+    *[r"\d", r"\D", r"\w+\Z", r"\W", r"\s", r"\S", r"(?a)\w", r"(?a)\d", r"(?a)\s", r"(?a:\w)\w", r"(?u)\w"],
+    *[
+        r"[\d]",
+        r"[^\d]",
+        r"[^\W\d_]",
+        r"[\W_]",
+        r"[\s\S]",
+        r"[^\s]",
+        r"[]a]",
+        r"[^]a]",
+        "[a-]",
+        "[[a]",
+        r"[\]]",
+        r"[\b]",
+    ],
+    *[
+        r"\bgr",
+        r"\bGr",
+        r"e\b",
+        r"\Br",
+        r"\bß",
+        r"ö\b",
+        r"ö\B",
+        r"\b\b\w",
+        r"(\bG|\ba)",
+        r"\ba$",
+        r"^\ba",
+        r"\b[^x]+\b$",
+    ],
+    *[
+        r"(?P<word>a)b",
+        r"(a)(b)",
+        "(?:a|b)c",
+        "(|a)b",
+        "()",
+        "a{2}",
+        "a{,2}b",
+        "a{2,}",
+        "a{1,2}",
+        "a{",
+        "a{}",
+        "a{x",
+        "a{,}b",
+    ],
+    *[
+        "a*?b",
+        "a+?",
+        "a??b",
+        "a{1,2}?b",
+        r"a\.b",
+        r"\x41",
+        r"\u00f6",
+        r"\U0001F600",
+        r"\N{LATIN SMALL LETTER O WITH DIAERESIS}",
+    ],
+    *[
+        r"\n",
+        r"\t",
+        r"\101",
+        r"\0",
+        r"[\0-\x20]",
+        r"\/",
+        r"\-",
+        r"\ ",
+        "(?x) a b # c\n",
+        "(?x)a\\ b",
+        "(?#note)a",
+        "(?i)ÖS",
+        "(?i:A)b",
+    ],
+    *[
+        "(?i)(?-i:A)b",
+        "ß",
+        "ö",
+        "😀",
+        ".",
+        "..",
+        "[ä-ü]",
+        "[^a]",
+        "(?i)[^a]",
+        "(?i)[a-z]+$",
+        r"\\",
+        r"[\\]",
+        "-",
+        "#",
+        "~",
+        "&&",
+        "[&&]",
+    ],
+]
+TEXTS = [
+    *[
+        "",
+        "a",
+        "b",
+        "ab",
+        "a\n",
+        "a\n\n",
+        "b\na",
+        "a\nb",
+        "a\rb",
+        "aab",
+        "aaab",
+        "A",
+        "Ab",
+        "a b",
+        "a.b",
+        "a{",
+        "a{}",
+        "a{x",
+        "]",
+        "[",
+        "-",
+    ],
+    *[
+        "Größe",
+        "größer",
+        "öse",
+        "ÖSE",
+        "aö",
+        "öa",
+        "ßa",
+        "ß",
+        "straße",
+        "٣",
+        "²",
+        "_",
+        "\u00a0",
+        "\u2028",
+        "\x1c",
+        "\x08",
+        "😀",
+        "a😀b",
+        "é",
+    ],
+    *[
+        "e\u0301",
+        "日本",
+        "\ufdd0",
+        "a\ufdd0b",
+        "\x00",
+        "\t",
+        "/",
+        "\\",
+        "#",
+        "abc",
+        "ABC",
+        "3",
+        "x3",
+        "word",
+        "\ud83d",
+        "&&",
+        "~",
+        "\ufffd",
+    ],
+]
+
+
+def agrees(expression: str, text: str, flags: int = 0) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        theirs = re.search(expression, text, flags) is not None
+    assert regex.compiled(expression, flags).found_in(text) == theirs, (expression, text, flags)
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_the_meaning_is_that_of_python(expression: str) -> None:
+    for text, flags in itertools.product(TEXTS, [0, re.IGNORECASE, re.MULTILINE, re.DOTALL]):
+        agrees(expression, text, flags)
+
+
+def _grouped(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    repeat = st.sampled_from(["*", "+", "?", "{2}", "{,2}", "{1,}", "*?", "+?"])
+    return st.one_of(
+        st.lists(inner, max_size=4).map("".join),
+        st.tuples(inner, inner).map("(?:{0[0]}|{0[1]})".format),
+        st.tuples(st.sampled_from(["(", "(?:", "(?i:", "(?-i:", "(?s:", "(?m:"]), inner, repeat).map(
+            "{0[0]}{0[1]}){0[2]}".format
+        ),
+    )
+
+
+#: Word boundaries are only combined with characters: after ``\b``, an ``^`` behind it is not found in marked texts.
+PIECES = st.sampled_from(
+    [
+        *[
+            "a",
+            "b",
+            "ö",
+            "Ö",
+            "_",
+            " ",
+            "1",
+            r"\n",
+            ".",
+            r"\w",
+            r"\W",
+            r"\d",
+            r"\s",
+            r"\S",
+            "[ab]",
+            "[^a]",
+            r"[^\W\d]",
+            "[a-ö]",
+            r"[\s1]",
+        ],
+        *[r"\ba", r"a\b", r"ö\b", r"\bÖ", r"\Bb", r"b\B", r"\b.", "^", "$", r"\A", r"\Z"],
+    ]
+)
+RANDOM_EXPRESSIONS = st.recursive(PIECES, _grouped, max_leaves=8)
+
+
+@settings(derandomize=True, max_examples=600, deadline=None)
+@given(
+    RANDOM_EXPRESSIONS,
+    st.text("aböÖ_ 1\nAB", min_size=1, max_size=8),
+    st.sampled_from([0, re.IGNORECASE, re.MULTILINE, re.DOTALL, re.ASCII]),
+)
+def test_any_combination_means_what_it_means_to_python(expression: str, text: str, flags: int) -> None:
+    agrees(expression, text, flags)
+
+
+@pytest.mark.parametrize(
+    ("expression", "construct"),
+    [
+        ("a(?=b)", "a look-ahead"),
+        ("a(?!b)", "a look-ahead"),
+        ("(?<=a)b", "a look-behind"),
+        ("(?<!a)b", "a look-behind"),
+        (r"(a)\1", "a back-reference"),
+        ("(?P<x>a)(?P=x)", "a back-reference"),
+        ("(a)?(?(1)b|c)", "a conditional group"),
+        ("(?>a+)b", "an atomic group"),
+        ("a++b", "a possessive repetition"),
+        ("a{1001}", "more than 1000 times"),
+        ("(?:a{100}){100}", "too large"),
+        (r"\bx(?a:\b)", "with and without the flag a"),
+        ("a" * (regex.MAXIMUM_SIZE + 1), "too large"),
+        (r"\w{1000}", "too large"),
+    ],
+)
+def test_what_needs_backtracking_is_refused_with_its_name(expression: str, construct: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(construct)) as refused:
+        single(f"/{expression}/")
+    assert str(refused.value).startswith(f'"/{expression}/" ')
+
+
+def test_a_refused_construct_is_reported_with_its_place_in_the_rules() -> None:
+    raw = {"valueMapping": {"status": {"Done": ["x", r"/(a)\1/"]}}}
+    [(path, text)] = read_rules(raw)[1]
+    assert path == "fieldMapping[0].valueMapping.status.Done[1]"
+    assert text == r'"/(a)\1/" uses a back-reference (\1) at position 3, which is not supported'
+
+
+def test_the_same_characters_inside_a_set_or_escaped_are_accepted() -> None:
+    for expression, text in [(r"[(?=a]", "?"), (r"\(\?=", "(?="), (r"a\++", "a++"), ("[+]+", "+"), (r"[\1]", "\x01")]:
+        agrees(expression, text)
+
+
+def nested(matchers: list[Any], *, condition: bool) -> Any:
+    return {"valueMapping": {"status": {"Done": [{"Severity": matchers}] if condition else matchers}}}
+
+
+@pytest.mark.parametrize("condition", [False, True])
+def test_all_expressions_of_a_setting_share_a_limit(*, condition: bool) -> None:
+    large = f"/{'a' * 2000}/"
+    fitting = MAXIMUM_EXPRESSIONS // 2000
+    assert not read_rules(nested([large] * fitting, condition=condition))[1]
+    [(path, text)] = read_rules(nested([large] * fitting + ["/b/"], condition=condition))[1]
+    assert (path, "too many regular expressions" in text) == ("fieldMapping", True)
+
+
+def test_equal_expressions_are_equal() -> None:
+    assert single("/a/i") == single("/a/i") != single("/a/")
+    assert isinstance(single("/a/i"), Pattern)
