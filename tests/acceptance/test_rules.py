@@ -1,8 +1,9 @@
 """Mapping rules of one's own, and the commands that look at what they do, with real processes."""
 
 from pathlib import Path
+from typing import Any
 
-from support.processes import command, held, host, settings, simulator
+from support.processes import TENANT, RunningHost, command, held, host, settings, simulator
 
 RULES = [
     {"type": "*", "valueMapping": {"status": {"Done": ["Accepted", "/Released/"]}}},
@@ -41,6 +42,9 @@ def test_own_rules_map_status_and_history_alike_and_can_be_explained(tmp_path: P
         assert explained.code == 0, explained.err
         assert f'"{before[defect["_id"]]["status"]}"' in explained.out or "mapped by default" in explained.out
         assert "read from Environment (fieldMapping[1].fieldMapping.extended.found)" in explained.out
+        assert "mapped by default from Name" in explained.out
+        assert "mapped by default from PlanEstimate" in explained.out
+        assert "mapped by default from ScheduleState" in explained.out
         assert command("explain", str(file), "DE99999").code == 3
         for odd in ("US", "US 12", 'US1") OR (FormattedID = "US2'):
             assert "is no id of an item" in command("explain", str(file), odd).err
@@ -63,12 +67,42 @@ def test_verify_is_content_and_tells_what_is_not_right(tmp_path: Path) -> None:
         verified = command("verify", str(file))
         assert verified.code == 0, verified.out
         assert f"{len(held(target))} complete, 0 incomplete, 0 unverifiable" in verified.out
+        # Our own server returns histories, so they are compared.
+        issues = held(target)
+        shortened = next(each for each in issues.values() if len(each["history"]) > 2)
+        target.ask(
+            "mutation($d: IssueDataIn!) { uploadIssueData(data: $d) { result } }",
+            d={
+                "source": "RALLY",
+                "trackerId": tracker(target),
+                "tenantId": TENANT,
+                "issues": [without_history(shortened)],
+            },
+        )
+        lost = command("verify", str(file))
+        assert lost.code == 4
+        count = len(shortened["history"])
+        assert f"its history has 0 changes in Accelerate, and should have {count}" in lost.out
+        assert "1 differ" in lost.out
         changed = next(key for key, row in rally.truth("defect").items() if row["visible"])
         rally.post("edit", {"objectId": int(changed), "fields": {"Name": "Changed meanwhile"}})
         rally.post("clock", {"advance_seconds": 120})
         differs = command("verify", str(file))
         assert differs.code == 4
         assert "should be 'Changed meanwhile'" in differs.out
+
+
+def tracker(target: RunningHost) -> str:
+    """The integration that the issues belong to."""
+    query = "query($f: IssuesFilter) { issues(filter: $f) { trackerId } }"
+    found: str = target.ask(query, f={"tenantId": TENANT, "limit": 1})["issues"][0]["trackerId"]
+    return found
+
+
+def without_history(issue: dict[str, Any]) -> dict[str, Any]:
+    """An upload of an issue that would lose its history."""
+    names = ("_id", "id", "name", "status", "url", "creator", "created", "lastUpdate", "type", "project")
+    return {name: issue[name] for name in names}
 
 
 def test_rules_that_cannot_be_used_are_told_all_at_once(tmp_path: Path) -> None:

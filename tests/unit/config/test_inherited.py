@@ -78,3 +78,23 @@ def test_a_masked_proxy_password_may_be_an_empty_one() -> None:
 def test_a_reference_by_name_says_that_it_is_one() -> None:
     (last,) = [each for each in inherited({"name": "x"}) if each.fate is Fate.MISSING]
     assert "refers to the integration by its name only" in last.text
+
+
+@pytest.mark.parametrize(
+    ("properties", "environment", "fate", "text"),
+    [
+        ({}, (), Fate.MISSING, "no credentials"),
+        ({}, ("accelerateUrl",), Fate.MISSING, "no credentials"),
+        ({}, ("apiKey",), Fate.KEPT, "taken from RALLY_API_KEY"),
+        ({"apiKey": ""}, ("apiKey",), Fate.KEPT, "taken from RALLY_API_KEY"),
+        ({"username": "u"}, ("password",), Fate.KEPT, "RALLY_PASSWORD"),
+        ({}, ("username", "password"), Fate.KEPT, "RALLY_USERNAME"),
+        ({}, ("username",), Fate.MISSING, "no credentials"),
+    ],
+)
+def test_credentials_of_the_environment_are_not_called_missing(
+    properties: dict[str, str], environment: tuple[str, ...], fate: Fate, text: str
+) -> None:
+    found = inherited({"name": "x", "properties": properties}, environment=environment)
+    assert [each.fate for each in found if text in each.text] == [fate]
+    assert fate is Fate.MISSING or not [each for each in found if each.fate is Fate.MISSING]
