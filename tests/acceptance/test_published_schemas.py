@@ -159,6 +159,19 @@ def test_a_history_that_lookback_has_not_got_yet_is_pending_and_no_fault(tmp_pat
         assert "pending" not in its.run("verify").out
 
 
+def test_verify_and_migrate_say_which_setting_is_missing(tmp_path: Path) -> None:
+    with simulator("--items", "20") as rally:
+        path = tmp_path / "rally.json"
+        properties = {"baseUrl": rally.url, "apiKey": rally.key, "accelerateUrl": "http://127.0.0.1:9"}
+        integration = {"type": "ucv-ext-rally", "name": "rally", "properties": properties}
+        path.write_text(json.dumps({"integrations": [integration]}))
+        for name in ("verify", "migrate"):
+            told = command(name, str(path))
+            assert told.code == 0, told.out + told.err
+            assert "not compared with Accelerate: properties.ucvAccessKey is missing" in told.out
+            assert "accelerateUrl is missing" not in told.out
+
+
 def test_verify_says_what_differs_in_accelerate(tmp_path: Path) -> None:
     with place(tmp_path, "A") as its:
         its.sync()

@@ -9,7 +9,14 @@ from typing import Any
 
 import click
 
-from rally_accelerate.cli.options import accelerate_url_option, file_argument, name_option, redactor_of, target_of
+from rally_accelerate.cli.options import (
+    accelerate_url_option,
+    file_argument,
+    name_option,
+    redactor_of,
+    target_of,
+    target_problems,
+)
 from rally_accelerate.cli.output import redact_with, safe
 from rally_accelerate.config.inherited import Fate, inherited
 from rally_accelerate.config.load import MASKED, Loaded, from_environment, integrations, read_json, sections
@@ -71,7 +78,8 @@ def _compare(raw: Mapping[str, Any], origin: str, accelerate_url: str) -> int:
             click.echo(f"  Masked secrets are taken from the environment: {', '.join(SECRETS)}")
         return DONE
     if target_of(one.integration) is None:
-        click.echo("  not compared with Accelerate: give ACCELERATE_URL and ACCELERATE_ACCESS_KEY in the environment")
+        missing = "; ".join(f"{each.path} {each.text}" for each in target_problems(one.integration))
+        click.echo(f"  not compared with Accelerate: {missing}")
         return DONE
     redact_with(redactor_of([one]))
     logs.set_up("ERROR", redactor=redactor_of([one]), stream=sys.stderr)

@@ -88,14 +88,19 @@ def required_target(integration: Integration) -> Target:
     target = target_of(integration)
     if target is not None:
         return target
+    problems = [Problem(f"{integration.name}: {each.path}", each.text) for each in target_problems(integration)]
+    raise ConfigError("it is not known where the issues go", problems=problems)
+
+
+def target_problems(integration: Integration) -> list[Problem]:
+    """Return which of the settings are missing that say where an integration's issues go, and what gives them."""
     problems = []
     if not integration.properties.accelerate_url:
         text = "is missing; or give --accelerate-url or ACCELERATE_URL"
-        problems.append(Problem(f"{integration.name}: properties.accelerateUrl", text))
+        problems.append(Problem("properties.accelerateUrl", text))
     if integration.properties.accelerate_key is None:
-        text = "is missing; or give ACCELERATE_ACCESS_KEY"
-        problems.append(Problem(f"{integration.name}: properties.ucvAccessKey", text))
-    raise ConfigError("it is not known where the issues go", problems=problems)
+        problems.append(Problem("properties.ucvAccessKey", "is missing; or give ACCELERATE_ACCESS_KEY"))
+    return problems
 
 
 def redactor_of(loaded: Sequence[Loaded]) -> Redactor:

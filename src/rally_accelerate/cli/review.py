@@ -16,6 +16,7 @@ from rally_accelerate.cli.options import (
     name_option,
     redactor_of,
     target_of,
+    target_problems,
 )
 from rally_accelerate.cli.output import not_compared, redact_with, safe
 from rally_accelerate.config.load import Loaded
@@ -103,7 +104,8 @@ def verify(*, file: Path, name: str, accelerate_url: str) -> int:
         if its.unreadable:
             click.echo(not_compared(its.unreadable))
     else:
-        click.echo("not compared with Accelerate: accelerateUrl or ucvAccessKey is not given")
+        missing = "; ".join(f"{each.path} {each.text}" for each in target_problems(one.integration))
+        click.echo(f"not compared with Accelerate: {missing}")
     return PARTIAL if found.faults or found.compared.differences else 0
 
 
