@@ -60,6 +60,8 @@ class _Stretch:
     change: Change
     until: int | None
     restored: bool
+    #: Whether no later snapshot of the item exists; a deleted item's last one has an end all the same.
+    last: bool
 
 
 def count(item: Item, *, until: int) -> int:
@@ -97,7 +99,8 @@ def _stretches(item: Item, until: int) -> Iterator[_Stretch]:
             continue
         # A deletion closes the last snapshot and makes none of its own (4.6).
         restored = any(name == "Recycled" and not new for name, _, new in change.sets)
-        yield _Stretch(number, change, following.at if following is not None else None, restored)
+        last = following is None or (_is_deletion(following) and following is changes[-1])
+        yield _Stretch(number, change, following.at if following is not None else None, restored, last)
         number += 1
 
 
@@ -143,8 +146,8 @@ class _View:
                 # What is empty is mostly not stored (4.4).
                 if shown is not None and shown not in ("", []):
                     row[name] = shown
-        if stretch.until is None:
-            # Told on the current snapshot only: of the past nothing more is kept.
+        if stretch.last:
+            # Told on the newest snapshot only: of the past nothing more is kept.
             for name, indexes in (
                 ("Predecessors", self._world.ties.predecessors(item.index)),
                 ("Successors", self._world.ties.successors(item.index)),

@@ -4,15 +4,18 @@ Every call that the engine makes is a *moment*. At a moment the world may change
 no error of the product and travels through everything, as a kill would. Time is the number of moments.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from rally_accelerate.accelerate.retire import Retirement
+from rally_accelerate.accelerate.payload import item_in
+from rally_accelerate.accelerate.retire import READ_BACK, READ_BACK_LISTS, Retirement
 from rally_accelerate.model.issue import Issue, SourceRevision
 from rally_accelerate.model.progress import Progress, Sent, Walk
 from rally_accelerate.model.report import Receipt, Usage
 from rally_accelerate.rally.records import Binned, Page, Project, Record, Scope, WorkItem, Workspace
+from rally_accelerate.rally.remains import Remains
 from rally_accelerate.sync.state import MemoryState
 
 KIND = "hierarchicalrequirement"
@@ -176,6 +179,18 @@ class SmallSource:
             if key not in self.world.items and EPOCH + timedelta(seconds=moment) >= since
         ]
 
+    async def remains(
+        self, scope: Scope, removed: Mapping[int, datetime], *, commented: Collection[int]
+    ) -> Mapping[int, Remains]:
+        """What is elsewhere can be read; of the rest nothing is left."""
+        self.world.tick()
+        return {
+            key: Remains(item=WorkItem(record=self.record(key)), lists_comments=True)
+            if key in self.world.items
+            else Remains(reason="nothing is left")
+            for key in removed
+        }
+
     async def elsewhere(self, scope: Scope, ids: Sequence[int]) -> Mapping[int, str]:
         """What is in a project that is not read."""
         self.world.tick()
@@ -195,6 +210,7 @@ class SmallSink:
         self.usage = Usage()
         self.held: dict[str, Issue] = {}
         self.uploads = 0
+        self.retired: dict[str, Retirement] = {}
 
     async def open(self) -> None:
         """Nothing to do."""
@@ -212,9 +228,24 @@ class SmallSink:
         """Give issues another status; the process may die before and after each."""
         for each in retirements:
             self.world.tick()
-            self.held[each.external_id] = replace(self.held[each.external_id], status=each.status)
+            self.retired[each.external_id] = each
+            if each.external_id in self.held:
+                self.held[each.external_id] = replace(self.held[each.external_id], status=each.status)
             self.world.tick()
             yield Receipt(delivered=(each.external_id,))
+
+    async def read_back(
+        self, external_ids: Sequence[str], *, projects: Sequence[str]
+    ) -> Mapping[str, Mapping[str, Any]]:
+        """What a real server returns: no history, comments, raw issue or relations."""
+        self.world.tick()
+        names = (*READ_BACK, *READ_BACK_LISTS, "releases", "sprints", "project")
+        found = {}
+        for key in external_ids:
+            if key in self.held:
+                held = item_in(self.held[key])
+                found[key] = {name: held.get(name) for name in names}
+        return found
 
 
 class SmallState(MemoryState):
@@ -224,8 +255,8 @@ class SmallState(MemoryState):
         super().__init__()
         self.world = world
 
-    async def commit(self, progress: Progress, sent: Mapping[str, Sent]) -> None:
-        """Remember both."""
+    async def commit(self, progress: Progress, sent: Mapping[str, Sent], uploaded: Sequence[Issue] = ()) -> None:
+        """Remember all of it."""
         self.world.tick()
-        await super().commit(progress, sent)
+        await super().commit(progress, sent, uploaded)
         self.world.tick()

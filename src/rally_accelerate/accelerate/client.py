@@ -47,9 +47,6 @@ log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 10.0
 
-#: How many issues of items that are gone are told so at once: each is read back by itself.
-RETIRED_AT_ONCE = 50
-
 #: How many issues are read back at once.
 ISSUES_IN_A_PAGE = 500
 
@@ -199,27 +196,39 @@ class AccelerateClient:
             yield receipt
 
     async def retire(self, retirements: Sequence[Retirement]) -> AsyncIterator[Receipt]:
-        """Give issues whose items are gone their last status, everything else as it is held.
+        """Upload the issues of removed items with their last status.
 
-        An issue that Accelerate does not hold is refused: there is nothing to be told so.
+        Raises:
+            RallyAccelerateError: The fault is not in an item.
         """
-        for start in range(0, len(retirements), RETIRED_AT_ONCE):
-            packed: list[payload.Packed] = []
-            for each in retirements[start : start + RETIRED_AT_ONCE]:
-                held = await self._held_issue(each.external_id)
-                if held is not None and "history" not in await self.readable_fields():
-                    # An issue uploaded again without its history would lose it (accelerate-host.md 2.2).
-                    reason = Skipped(
-                        str(held.get("id")), "Accelerate does not return its history, so it is left as it is"
-                    )
-                    yield Receipt(refused=((each.external_id, reason),))
-                elif held is None:
-                    reason = Skipped(each.external_id, "Accelerate does not hold it, so it cannot be marked as gone")
-                    yield Receipt(refused=((each.external_id, reason),))
-                else:
-                    packed.append(retired(held, each))
-            async for receipt in self._delivered_packed(packed):
-                yield receipt
+        async for receipt in self._delivered_packed(retired(each) for each in retirements):
+            yield receipt
+
+    async def read_back(
+        self, external_ids: Sequence[str], *, projects: Sequence[str]
+    ) -> Mapping[str, Mapping[str, Any]]:
+        """Return what Accelerate returns of some issues of this integration; those that it does not hold are absent.
+
+        Args:
+            external_ids: The issues' ``_id``.
+            projects: Keys of the projects that they may be in: which id ``issue`` looks for, and whose issue it
+                answers where several integrations have the same, is not public [U], so the others are listed.
+
+        Raises:
+            RallyAccelerateError: The server does not answer these questions.
+        """
+        found: dict[str, Mapping[str, Any]] = {}
+        for each in external_ids:
+            held = await self._held_issue(each)
+            if held is not None:
+                found[each] = held
+        lacking = set(external_ids) - found.keys()
+        if lacking:
+            async for issue in self.held(projects):
+                key = str(issue.get("_id"))
+                if key in lacking:
+                    found[key] = issue
+        return found
 
     async def _held_issue(self, external_id: str) -> Mapping[str, Any] | None:
         variables = {"tenantId": self._account.tenant_id, "issueId": external_id}
@@ -323,14 +332,23 @@ class AccelerateClient:
                 )
             cursors.add(cursor)
 
-    async def ask(self, operation: str, document: str, variables: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def ask(
+        self, operation: str, document: str, variables: Mapping[str, Any], *, tries_when_broken: int | None = None
+    ) -> Mapping[str, Any]:
         """The ``data`` that an operation answers.
+
+        Args:
+            operation: The name of the operation.
+            document: The GraphQL document.
+            variables: Its variables.
+            tries_when_broken: How many bare failures of the server end the attempts; None for no limit of this kind.
 
         Raises:
             RallyAccelerateError: As ``decipher`` says, after tries again where they may help.
         """
         body = {"operationName": operation, "query": document, "variables": variables}
-        data: Mapping[str, Any] = await self._post(orjson.dumps(body), asked=operation)
+        content = orjson.dumps(body)
+        data: Mapping[str, Any] = await self._post(content, asked=operation, tries_when_broken=tries_when_broken)
         return data
 
     async def _upload(self, parcel: Sequence[payload.Packed]) -> Receipt:

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rally_accelerate.accelerate import documents
-from rally_accelerate.accelerate.client import AccelerateClient
+from rally_accelerate.accelerate.client import TRIES_WHEN_BROKEN, AccelerateClient
 from rally_accelerate.accelerate.reading import own_issue
-from rally_accelerate.errors import AccessRefused, Rejected
+from rally_accelerate.errors import AccessRefused, Broken, Permanent, Rejected
 from rally_accelerate.model.decoding import Undecodable, parse_json
 
 log = logging.getLogger(__name__)
@@ -49,6 +49,8 @@ class Platform:
         self._client = client
         self._id = integration_id
         self._tenant_id = tenant_id
+        #: What the server said when it refused something the last time; empty while it refuses nothing.
+        self.refusal = ""
 
     async def recall(self) -> Recalled:
         """What is known of the integration; empty when the server does not tell.
@@ -61,6 +63,7 @@ class Platform:
         except (Rejected, AccessRefused) as error:
             # A key that may upload may still not be allowed to read this [U]: opening shows whether it is accepted.
             log.debug("integrationById: %s", error)
+            self.refusal = str(error)
             return Recalled()
         self._client.accepted()
         found = data.get("integrationById")
@@ -119,10 +122,12 @@ class Platform:
 
     async def _told(self, operation: str, document: str, variables: Mapping[str, Any]) -> bool:
         try:
-            await self._client.ask(operation, document, variables)
-        except (Rejected, AccessRefused) as error:
+            await self._client.ask(operation, document, variables, tries_when_broken=TRIES_WHEN_BROKEN)
+        except (Permanent, Broken) as error:
             log.debug("%s: %s", operation, error)
+            self.refusal = str(error)
             return False
+        self.refusal = ""
         return True
 
 

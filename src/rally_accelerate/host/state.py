@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
 from rally_accelerate.host.store.database import Database
-from rally_accelerate.host.store.tables import integrations, sent
-from rally_accelerate.model.issue import SourceRevision
+from rally_accelerate.host.store.tables import integrations, issue_contents, issue_history, issues, sent
+from rally_accelerate.model.issue import Issue, SourceRevision
 from rally_accelerate.model.progress import Progress, Sent
 from rally_accelerate.sync.state import KEYS_IN_A_QUERY
 from rally_accelerate.sync.written import progress_from_json, progress_to_json
@@ -46,8 +47,35 @@ class HostState:
         async with self._database.reading() as connection:
             return {row.external_id: row.rules_version for row in (await connection.execute(query)).all()}
 
-    async def commit(self, progress: Progress, sent_now: Mapping[str, Sent]) -> None:
-        """Remember both in one transaction."""
+    async def documents(self, external_ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+        """Return the last upload of each item: the issue as it is stored, with its whole history."""
+        found: dict[str, Mapping[str, Any]] = {}
+        async with self._database.reading() as connection:
+            for key in external_ids:
+                its = (issues.c.tracker_id == self._id) & (issues.c.external_id == key)
+                number = (await connection.execute(sa.select(issues.c.number).where(its))).scalar_one_or_none()
+                if number is None:
+                    continue
+                stored = sa.select(issue_contents.c.content).where(issue_contents.c.number == number)
+                changes = sa.select(issue_history.c.instant, issue_history.c.content)
+                changes = changes.where(issue_history.c.number == number).order_by(issue_history.c.position)
+                content = (await connection.execute(stored)).scalar_one_or_none()
+                if content is not None:
+                    history = [
+                        {"timestamp": str(row.instant), "content": row.content}
+                        for row in (await connection.execute(changes)).all()
+                    ]
+                    found[key] = {**content, "history": history}
+        return found
+
+    async def comments(self, external_ids: Sequence[str]) -> Mapping[str, int]:
+        """Return how many comments the stored issues have."""
+        found = await self.documents(external_ids)
+        return {key: len(document.get("comments") or ()) for key, document in found.items()}
+
+    async def commit(self, progress: Progress, sent_now: Mapping[str, Sent], uploaded: Sequence[Issue] = ()) -> None:
+        """Remember progress and ledger in one transaction; what was uploaded is stored already."""
+        del uploaded
         rows = [
             {
                 "integration_id": self._id,

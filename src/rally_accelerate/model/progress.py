@@ -72,6 +72,24 @@ class Sent:
     rules_version: str
 
 
+#: Marks the ledger's entries of issues that have their last status; an item that comes back is news by it.
+GONE = " gone"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deferral:
+    """A side job that was refused, and is not tried again for a while."""
+
+    #: The source's time before which it is not tried again.
+    until: datetime
+    #: How often it has failed in a row.
+    failures: int = 1
+    #: What the service said.
+    reason: str = ""
+    #: The instant since which it has not been done; None where that does not matter.
+    since: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learned:
     """What a workspace's own definitions say about the fields that the settings name, remembered for a while."""
@@ -106,5 +124,11 @@ class Progress:
     listed_at: datetime | None = None
     #: From which instant on items were read at all; None is from the beginning.
     since: datetime | None = None
+    #: Side jobs that were refused, by name.
+    deferred: Mapping[str, Deferral] = field(default_factory=dict)
+    #: Removed items whose issues stay as they are, with the reason: no complete document can be made.
+    unmarked: Mapping[int, str] = field(default_factory=dict)
+    #: The request for a resync that was fulfilled and that the platform could not clear.
+    resynced: datetime | None = None
     #: So that a quiet run need not ask for definitions.
     learned: Learned | None = None

@@ -14,17 +14,16 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
 from rally_accelerate.accelerate.platform import Platform, Recalled, as_state, instant
 from rally_accelerate.errors import RallyAccelerateError, StoreError
-from rally_accelerate.model.issue import SourceRevision
-from rally_accelerate.model.progress import WHOLE_WORKSPACE, Progress, Sent
+from rally_accelerate.model.issue import Issue, SourceRevision
+from rally_accelerate.model.progress import GONE, WHOLE_WORKSPACE, Progress, Sent
 from rally_accelerate.rally.records import Scope
-from rally_accelerate.sync.gone import GONE
 from rally_accelerate.sync.plan import lanes_of
 from rally_accelerate.sync.written import progress_from_json, progress_to_json
 
@@ -44,6 +43,9 @@ MOST_REMEMBERED = 10_000
 #: So many statuses are asked for one by one; more of them by listing everything.
 MOST_ONE_BY_ONE = 100
 
+#: Of more items the number of comments is not remembered: then those of a removed item have to be readable.
+MOST_COMMENTED = 20_000
+
 NEVER = datetime.fromtimestamp(0, UTC)
 
 #: More entries than this are not kept, the latest of them: they only save sending the same again.
@@ -56,11 +58,17 @@ class Kept:
 
     progress: Progress
     sent: Mapping[str, Sent]
+    #: Under which mapping rules it was written.
+    rules_version: str
     #: Who wrote it, and when.
     run: str
     at: datetime
     #: Whether that run was still going on.
     running: bool
+    #: Whether that run ended without a failure.
+    finished: bool = False
+    #: How many comments the last upload of each item had; None when that was not counted.
+    commented: Mapping[str, int] | None = None
 
 
 def kept_of(recalled: Recalled, event: str) -> Kept | None:
@@ -81,13 +89,40 @@ def kept_of(recalled: Recalled, event: str) -> Kept | None:
                 str(key): Sent(SourceRevision.parse(revision), str(ours["rules"]))
                 for key, revision in ours["sent"].items()
             },
+            rules_version=str(ours["rules"]),
             run=str(ours["run"]),
             at=instant(ours["at"]) or NEVER,
             running=ours["running"] is True,
+            finished=ours.get("finished") is True,
+            commented=_counts(ours.get("comments")),
         )
     except (KeyError, TypeError, ValueError, AttributeError, StoreError):
         log.info("what an earlier run kept cannot be read; the platform's own times are used instead")
         return None
+
+
+def is_finished(kept: Kept, scope: Scope) -> bool:
+    """Return whether an earlier run has uploaded everything once."""
+    progress = kept.progress
+    return kept.finished or (
+        bool(progress.cursors) and not progress.unfinished and progress.cursors.keys() >= set(lanes_of(scope))
+    )
+
+
+def begun_again(kept: Kept) -> Kept:
+    """Return what is left of an earlier run where everything is uploaded again: no cursors, and no ledger."""
+    progress = kept.progress
+    return replace(
+        kept,
+        # What was asked for, and what the services refuse, is still so.
+        progress=Progress(since=progress.since, deferred=progress.deferred, resynced=progress.resynced),
+        sent={},
+        commented=None,
+    )
+
+
+def _counts(value: Any) -> Mapping[str, int] | None:
+    return {str(key): int(count) for key, count in value.items()} if isinstance(value, Mapping) else None
 
 
 def cursor_of(recalled: Recalled, last_run: datetime | None) -> datetime | None:
@@ -136,6 +171,8 @@ class PlatformState:
     before: Kept | None = None
     progress: Progress = field(default_factory=Progress)
     ledger: dict[str, Sent] = field(default_factory=dict)
+    #: How many comments the last upload of each item had, where it had any; None where that is not known.
+    commented: dict[str, int] | None = None
     #: Whether the server takes what it is to keep; None until it was asked.
     keeps: bool | None = None
     _begun_with: Progress = field(default_factory=Progress)
@@ -146,10 +183,19 @@ class PlatformState:
     def __post_init__(self) -> None:
         if self.before is not None:
             self.ledger.update(self.before.sent)
+            self.commented = dict(self.before.commented) if self.before.commented is not None else None
 
-    def begin(self, progress: Progress) -> None:
-        """Begin a run with what is known of earlier ones."""
+    def begin(self, progress: Progress, *, uploads_all: bool = False) -> None:
+        """Begin a run with what is known of earlier ones.
+
+        Args:
+            progress: As an earlier run left it.
+            uploads_all: Whether every item is uploaded again, because it is mapped in another way.
+        """
         self.progress = self._begun_with = progress
+        if self.commented is None and (uploads_all or not (progress.cursors or progress.unfinished)):
+            # Everything is uploaded from here on.
+            self.commented = {}
 
     async def is_kept(self) -> bool:
         """Whether this server gives back what it is asked to keep.
@@ -172,6 +218,11 @@ class PlatformState:
         """What Accelerate holds: there is no ledger of everything here."""
         if ids is not None and len(ids) <= MOST_ONE_BY_ONE:
             found = await self.platform.statuses(sorted(ids))
+            # Which id the server looks for, and whose issue it answers where several trackers have the same, is not
+            # public [U] (accelerate-host.md 2.5): what it did not answer is looked for among all.
+            if lacking := ids - found.keys():
+                every = await self.platform.all_statuses(self.projects)
+                found |= {key: status for key, status in every.items() if key in lacking}
         else:
             found = await self.platform.all_statuses(self.projects)
         return {
@@ -179,13 +230,36 @@ class PlatformState:
             for key, status in found.items()
         }
 
-    async def commit(self, progress: Progress, sent: Mapping[str, Sent]) -> None:
-        """Remember both; the platform is told at every beat and at the end."""
+    async def documents(self, external_ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+        """Return nothing: a server's JSON is no place for the uploads of all items."""
+        del external_ids
+        return {}
+
+    async def comments(self, external_ids: Sequence[str]) -> Mapping[str, int]:
+        """Return how many comments the last upload of each item had, where that is known."""
+        counts = self.commented
+        if counts is None:
+            return {}
+        return {key: counts.get(key, 0) for key in external_ids}
+
+    async def commit(self, progress: Progress, sent: Mapping[str, Sent], uploaded: Sequence[Issue] = ()) -> None:
+        """Remember all of it; the platform is told at every beat and at the end."""
         self.progress = progress
+        self._count_comments(uploaded)
         self._delivered = self._delivered or bool(sent)
         self.ledger.update(sent)
         for key in list(islice(self.ledger, max(0, len(self.ledger) - MOST_REMEMBERED))):
             del self.ledger[key]
+
+    def _count_comments(self, uploaded: Sequence[Issue]) -> None:
+        counts = self.commented
+        for issue in uploaded if counts is not None else ():
+            if counts is not None and issue.comments:
+                counts[issue.external_id] = len(issue.comments)
+            elif counts is not None:
+                counts.pop(issue.external_id, None)
+        if counts is not None and len(counts) > MOST_COMMENTED:
+            self.commented = None
 
     async def beat(self) -> None:
         """Have the progress kept now and then, until cancelled: a run that is killed is not all in vain."""
@@ -194,11 +268,12 @@ class PlatformState:
             with suppress(RallyAccelerateError):
                 await self.keep(running=True)
 
-    async def keep(self, *, running: bool) -> None:
+    async def keep(self, *, running: bool, finished: bool = False) -> None:
         """Have the progress kept.
 
         Args:
             running: False at the end.
+            finished: Whether the run ended without a failure.
 
         Raises:
             RallyAccelerateError: The server cannot be reached.
@@ -211,7 +286,7 @@ class PlatformState:
             other = kept_of(await self.platform.recall(), self.event) if self._delivered else None
             if other is not None and self._is_by_another(other):
                 progress, ledger = _older(self._begun_with, other.progress), {}
-            value = self._written(progress, ledger, running=running)
+            value = self._written(progress, ledger, running=running, finished=finished)
             self.keeps = await self.platform.keep(self.event, value)
             self._wrote = True
 
@@ -219,7 +294,9 @@ class PlatformState:
         known = {self.run} if self._wrote else {self.run, self.before.run if self.before else ""}
         return other.run not in known
 
-    def _written(self, progress: Progress, ledger: Mapping[str, Sent], *, running: bool) -> dict[str, Any]:
+    def _written(
+        self, progress: Progress, ledger: Mapping[str, Sent], *, running: bool, finished: bool
+    ) -> dict[str, Any]:
         # What lies behind the next window is not read again, so nobody asks for it; of a walk that is not at its end
         # the last ones sent may be read again, however old they are.
         since = _stands_at(progress)
@@ -236,9 +313,11 @@ class PlatformState:
                 "run": self.run,
                 "at": round(self.clock().timestamp() * 1000),
                 "running": running,
+                "finished": finished,
                 "rules": self.rules_version,
                 "progress": progress_to_json(progress),
                 "sent": dict(recent[-MOST_SENT:]),
+                "comments": self.commented,
             }
         }
 

@@ -20,15 +20,16 @@ from rally_accelerate.accelerate.platform import Platform, Recalled
 from rally_accelerate.config.load import Loaded
 from rally_accelerate.config.model import Properties
 from rally_accelerate.config.redact import secrets_of
-from rally_accelerate.errors import ConfigError, RallyAccelerateError
+from rally_accelerate.errors import ConfigError, RallyAccelerateError, Rejected
 from rally_accelerate.model.progress import Progress, Window
 from rally_accelerate.model.report import Outcome, SyncReport, Tally
 from rally_accelerate.observe.pace import duration, histories, sentence
 from rally_accelerate.plugin import arguments, lines, memory
 from rally_accelerate.plugin.entry import DONE, EVENT, FAILED, STOPPED
 from rally_accelerate.rally.limiter import LimiterPool
-from rally_accelerate.rally.records import Scope
 from rally_accelerate.rally.transport import notices_of
+from rally_accelerate.sync import deferral
+from rally_accelerate.sync.complete import project_keys
 from rally_accelerate.sync.engine import Plans, sync_once
 from rally_accelerate.sync.gone import removal_of
 from rally_accelerate.sync.learning import rules_from
@@ -150,6 +151,8 @@ class _Event:
     async def _sync(self, connected: Links, platform: Platform) -> int:
         recalled = await platform.recall()
         handed = Recalled(known=True, state=self._given.handed)
+        if platform.refusal:
+            log.info("The server does not return what an earlier run stored: %s", platform.refusal)
         before = memory.kept_of(recalled, EVENT) or memory.kept_of(handed, EVENT)
         now = datetime.now(UTC)
         if before is not None and before.running and abs(now - before.at) < memory.SILENT:
@@ -160,6 +163,10 @@ class _Event:
         rules, learned = await rules_from(
             connected.source, properties, before.progress.learned if before is not None else None
         )
+        if before is not None and self._given.state.last_run is None and memory.is_finished(before, scope):
+            # A finished sync and no earlier run: the server keeps the integration's state, not necessarily its issues.
+            log.info("The server knows no earlier run of this integration: everything is uploaded again.")
+            before = memory.begun_again(before)
         overlap = timedelta(minutes=properties.overlap_minutes)
         removal = removal_of(properties)
         state = memory.PlatformState(
@@ -168,17 +175,17 @@ class _Event:
             run=secrets.token_hex(6),
             clock=lambda: datetime.now(UTC),
             rules_version=rules.version,
-            projects=_keys(scope),
+            projects=project_keys(scope),
             gone=frozenset((removal.statuses or {}).values()) if removal else frozenset(),
             overlap=overlap,
             before=before,
         )
         if before is not None:
-            state.begin(replace(before.progress, learned=learned))
+            state.begin(replace(before.progress, learned=learned), uploads_all=before.rules_version != rules.version)
         else:
             last_run = self._given.state.last_run
             cursor = memory.cursor_of(recalled, last_run)
-            if cursor is not None and recalled.known and await state.is_kept():
+            if cursor is not None and recalled.known and await _keeps(state):
                 # Whatever ran before was another plug-in: what it left is not what this one makes of the items.
                 cursor = None
             begun = memory.begun_at(cursor, scope, rules_version=rules.version, reads=rules.reads)
@@ -205,21 +212,22 @@ class _Event:
         finally:
             beat.cancel()
         _tell(report, told=notices_of(properties))
-        return await self._ended(report, state, platform)
+        return await self._ended(report, state, platform, now=scope.now)
 
-    async def _ended(self, report: SyncReport, state: memory.PlatformState, platform: Platform) -> int:
+    async def _ended(
+        self, report: SyncReport, state: memory.PlatformState, platform: Platform, *, now: datetime
+    ) -> int:
+        """Store what the next run needs; a server that refuses that does not make the run fail."""
+        if report.failure is None:
+            state.progress = await self._resync_cleared(state.progress, platform, now=now)
+        refusal = ""
         try:
-            await state.keep(running=False)
-            if self._given.state.delta_time is not None and report.failure is None:
-                # After success only: a resync that failed is still wanted (accelerate-host.md 1.8).
-                done = await platform.resync_done(EVENT)
-                log.info(
-                    "The resync is done." if done else "The resync is done, but the server does not take note of it."
-                )
+            await state.keep(running=False, finished=report.failure is None)
         except RallyAccelerateError as error:
-            if report.failure is None:
-                raise
-            log.debug("the progress was not kept: %s", error)
+            refusal = str(error)
+        refusal = refusal or (platform.refusal if state.keeps is False else "")
+        if refusal:
+            log.info("The server does not store the progress of this run: %s", refusal)
         if report.failure is not None:
             return FAILED
         if report.outcome is Outcome.PARTIAL and not state.keeps and state.progress.owed:
@@ -229,6 +237,38 @@ class _Event:
             )
             return FAILED
         return DONE
+
+    async def _resync_cleared(self, progress: Progress, platform: Platform, *, now: datetime) -> Progress:
+        """Clear the request for a resync after success only (accelerate-host.md 1.8), and remember that it is done."""
+        wish = self._given.state.delta_time
+        if wish is None:
+            return replace(deferral.done(progress, deferral.RESYNC), resynced=None)
+        progress = replace(progress, resynced=wish)
+        if deferral.is_deferred(progress, deferral.RESYNC, now=now):
+            return progress
+        try:
+            done = await platform.resync_done(EVENT)
+            error: RallyAccelerateError = Rejected(platform.refusal)
+        except RallyAccelerateError as failure:
+            done, error = False, failure
+        if done:
+            log.info("The resync is done.")
+            return deferral.done(progress, deferral.RESYNC)
+        progress = deferral.deferred(progress, deferral.RESYNC, error, now=now)
+        for notice in deferral.notices(
+            replace(progress, deferred={deferral.RESYNC: progress.deferred[deferral.RESYNC]})
+        ):
+            log.info("%s", notice)
+        return progress
+
+
+async def _keeps(state: memory.PlatformState) -> bool:
+    """Return whether the server stores a state; True when it fails at this moment, so that everything is read."""
+    try:
+        return await state.is_kept()
+    except RallyAccelerateError as error:
+        log.info("The server does not store the progress of this run: %s", error)
+        return True
 
 
 def _plans(properties: Properties, progress: Progress, delta_time: datetime | None) -> Plans:
@@ -242,15 +282,9 @@ def _plans(properties: Properties, progress: Progress, delta_time: datetime | No
     again = None
     if delta_time is not None and first:
         wanted = delta_time if delta_time > everything else wanted
-    elif delta_time is not None and delta_time != progress.since:
+    elif delta_time is not None and delta_time not in (progress.since, progress.resynced):
         again = Window(delta_time if delta_time > everything else None)
     return Plans(since=wanted, removal=removal_of(properties), again=again)
-
-
-def _keys(scope: Scope) -> list[str]:
-    """Keys under which Accelerate may hold this integration's issues, as ``mapping.issue`` makes them."""
-    projects = {project.object_id for project in (*scope.projects, *scope.closed)} | set(scope.visible)
-    return [str(each) for each in sorted(projects)]
 
 
 def _name(loaded: Loaded) -> str:

@@ -2,7 +2,7 @@
 
 import logging
 import ssl
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import datetime
@@ -25,6 +25,7 @@ from rally_accelerate.rally.pastfields import PastField, PastFields
 from rally_accelerate.rally.query import Condition, Raw
 from rally_accelerate.rally.questions import listing_of, listings_of
 from rally_accelerate.rally.records import Binned, Page, Project, Record, Scope, WorkItem, Workspace
+from rally_accelerate.rally.remains import Remains
 from rally_accelerate.rally.rows import to_records
 from rally_accelerate.rally.tls import tls_context
 from rally_accelerate.rally.transport import http_client, notices_of
@@ -272,6 +273,28 @@ class RallyClient:
     async def elsewhere(self, scope: Scope, ids: Sequence[int]) -> Mapping[int, str]:
         """The project's name of each of these items that is still there, only not in the scope."""
         return await gone.elsewhere(self._caller, scope, ids)
+
+    async def remains(
+        self, scope: Scope, removed: Mapping[int, datetime], *, commented: Collection[int]
+    ) -> Mapping[int, Remains]:
+        """Put together again what Rally still tells of items that the scope no longer shows.
+
+        Args:
+            scope: The workspace and the types.
+            removed: When each item was seen to be removed, by ObjectID.
+            commented: The items that had comments.
+
+        Raises:
+            RallyAccelerateError: Rally, or the way to it, fails.
+        """
+        # Rarely needed, and only after items were read.
+        from rally_accelerate.rally import recovery  # noqa: PLC0415
+
+        found = await recovery.readable(self._caller, scope, removed.keys(), history=self.history, more=self._more)
+        rest = {item: at for item, at in removed.items() if item not in found}
+        pasts, _ = self._readers(scope)
+        lost = await recovery.snapshotted(self._caller, scope, rest, pasts=pasts, commented=commented)
+        return {**found, **lost}
 
     async def fed_until(self, scope: Scope) -> datetime | None:
         """How far Lookback's feed has come; None when it does not say.

@@ -64,6 +64,19 @@ class Discussions:
             self._kept = _by_item(rows)
 
 
+async def posts_of(caller: Caller, *, workspace: int, items: Sequence[int]) -> Posts:
+    """Return the posts of some items, by ObjectID of the item, in no order.
+
+    Args:
+        caller: Asks Rally.
+        workspace: The workspace's ObjectID.
+        items: ObjectIDs of the items.
+    """
+    listing = Listing(kind="conversationpost", fetch=_FIELDS, workspace=workspace)
+    rows = [row async for row in rows_of(caller, listing, items, field="Artifact.ObjectID")]
+    return _by_item(rows, items)
+
+
 def _by_item(rows: Sequence[Row], wanted: Collection[int] | None = None) -> Posts:
     found: dict[int, list[Post]] = defaultdict(list)
     for row in rows:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from rally_accelerate.errors import AccessRefused, NotFound, Rejected
 from rally_accelerate.model.progress import Walk
 from rally_accelerate.rally.calls import Caller
 from rally_accelerate.rally.keyset import Listing, walk
@@ -48,7 +47,11 @@ async def shown(caller: Caller, scope: Scope, ids: Sequence[int] | None) -> set[
 
 
 async def binned(caller: Caller, scope: Scope, since: datetime) -> list[Binned]:
-    """What was put into the recycle bin since an instant; nothing where it may not be read."""
+    """Return what was put into the recycle bin since an instant.
+
+    Raises:
+        RallyAccelerateError: It cannot be read: not every user may [U].
+    """
     listing = Listing(
         kind="recyclebinentry",
         fetch=_BIN_FIELDS,
@@ -56,18 +59,14 @@ async def binned(caller: Caller, scope: Scope, since: datetime) -> list[Binned]:
         workspace=scope.workspace.object_id,
     )
     found: list[Binned] = []
-    try:
-        async for page in walk(caller, listing):
-            for _, row in page.rows:
-                # ``ItemOID`` is missing on older servers [M]: then the listing alone tells of the deletion.
-                item, instant = object_id(row.get("ItemOID")), parse_instant(row.get("DeletionDate"))
-                if item is not None and instant is not None:
-                    user = row.get("DeletedBy")
-                    name = str(user.get("_refObjectName") or "") if isinstance(user, Mapping) else ""
-                    found.append(Binned(item, instant, name))
-    except (AccessRefused, NotFound, Rejected):
-        # Not everybody may look into it [U]; listings notice deletions as well, only later.
-        return []
+    async for page in walk(caller, listing):
+        for _, row in page.rows:
+            # ``ItemOID`` is missing on older servers [M]: then the listing alone tells of the deletion.
+            item, instant = object_id(row.get("ItemOID")), parse_instant(row.get("DeletionDate"))
+            if item is not None and instant is not None:
+                user = row.get("DeletedBy")
+                name = str(user.get("_refObjectName") or "") if isinstance(user, Mapping) else ""
+                found.append(Binned(item, instant, name))
     return found
 
 

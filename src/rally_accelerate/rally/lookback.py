@@ -43,20 +43,31 @@ LINKS = (
 _HYDRATED = (Shape.CHOICE, Shape.FLOW_STATE)
 
 
-def question(workspace: int, ids: Sequence[int], *, fields: PastFields, start: int, size: int) -> Request:
+def question(
+    workspace: int,
+    ids: Sequence[int],
+    *,
+    fields: PastFields,
+    start: int,
+    size: int,
+    more: Sequence[str] = (),
+    texts: Sequence[str] = (),
+) -> Request:
     """The request for all snapshots of some items.
 
     Args:
         workspace: The workspace's ObjectID.
         ids: ObjectIDs of the items.
         fields: What is tracked.
+        more: Further fields that are wanted.
+        texts: Those among the further fields that are wanted as text instead of ids.
         start: How many rows have come already, 0-based.
         size: How many rows are wanted.
     """
-    hydrated = [each.name for each in fields.in_lookback if each.shape in _HYDRATED]
+    hydrated = list(dict.fromkeys((*(each.name for each in fields.in_lookback if each.shape in _HYDRATED), *texts)))
     body = {
         "find": {"ObjectID": {"$in": list(ids)}},
-        "fields": list(dict.fromkeys((*_FRAME, *(each.name for each in fields.in_lookback), *LINKS))),
+        "fields": list(dict.fromkeys((*_FRAME, *(each.name for each in fields.in_lookback), *LINKS, *more))),
         "hydrate": hydrated,
         # By item: a new snapshot that appears between two pages can only repeat a row, never hide one.
         "sort": {"ObjectID": 1, "_ValidFrom": 1},

@@ -9,13 +9,13 @@ import logging
 import math
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
 from rally_accelerate.config.model import Properties
-from rally_accelerate.errors import RallyAccelerateError
-from rally_accelerate.rally import clauses, lookback, snapshots
+from rally_accelerate.errors import RallyAccelerateError, Rejected
+from rally_accelerate.rally import clauses, lookback, remains, snapshots
 from rally_accelerate.rally.calls import SNAPSHOT, Caller, largest_page
 from rally_accelerate.rally.histories import Histories
 from rally_accelerate.rally.labels import Labels
@@ -266,14 +266,64 @@ class Pasts:
             if not found or not answer.data.get("HasMore") or (most is not None and came >= most):
                 return rows
 
-    async def _snapshots(self, ids: Sequence[int]) -> lookback.Snapshots:
+    async def snapshotted(self, ids: Sequence[int]) -> remains.Feed:
+        """Read what Lookback has of items that queries no longer show.
+
+        Raises:
+            RallyAccelerateError: Lookback cannot be used.
+        """
+        if self._wanted not in {"auto", "lookback"}:
+            raise Rejected(f"Lookback is not asked, because historySource is {self._wanted}")
+        if self._given_up:
+            raise Rejected(f"Lookback cannot be used: {self._given_up}")
+        reader, tracked = snapshots.Reader(self._fields), self._fields.in_lookback
+        condensed: dict[int, snapshots.Condensed] = {}
+        newest: dict[int, lookback.Row] = {}
+        async with self._turns:
+            told = await self._snapshots(ids, also=remains.ALSO_ASKED, texts=remains.UNTRACKED_CHOICES)
+        for item, rows in told.by_item.items():
+            its = _condensed(reader, rows)
+            if its is not None and its.whole and remains.kind_in(rows[-1]):
+                # Reading has put them in order.
+                condensed[item], newest[item] = its, rows[-1]
+        for row in newest.values():
+            by_shape, items = remains.ids_in(row, tracked)
+            for shape, some in by_shape.items():
+                reader.ids.by_shape[shape].update(some)
+            for field, some in items.items():
+                reader.ids.items[field].update(some)
+        await self.names.ensure(reader.ids.by_shape)
+        await self.names.ensure_items(reader.ids.items)
+        await self._name_timeboxes(reader.ids, condensed)
+        found = {
+            item: remains.Snapshotted(
+                kind=remains.kind_in(newest[item]),
+                fields=remains.fields_in(newest[item], tracked, self.names, at=its.latest),
+                past=replace(
+                    reader.past(its, self.names.at, up_to_date=True),
+                    up_to_date=True,
+                    links=its.links if self._links else {},
+                ),
+                newest=datetime.fromtimestamp(its.latest / 1000, UTC),
+                ended=remains.ended_at(newest[item]),
+            )
+            for item, its in condensed.items()
+        }
+        return remains.Feed(
+            items=found, partly=told.by_item.keys() - found.keys(), until=told.fed_until, hides=told.unauthorized
+        )
+
+    async def _snapshots(
+        self, ids: Sequence[int], *, also: Sequence[str] = (), texts: Sequence[str] = ()
+    ) -> lookback.Snapshots:
         told = lookback.Snapshots()
+        ask = partial(lookback.question, self._workspace, ids, fields=self._fields, more=also, texts=texts)
         more = True
         while more:
             start = told.rows
             answer, _ = await self._caller.page(
                 SNAPSHOT,
-                partial(_at_size, partial(lookback.question, self._workspace, ids, fields=self._fields), start),
+                partial(_at_size, ask, start),
                 patience=self._patience,
                 doubtful=lookback.is_doubtful,
             )

@@ -31,6 +31,7 @@ from rally_accelerate.model.progress import DEFAULT_OVERLAP, Progress, Sent, Wal
 from rally_accelerate.model.report import NAMED_SKIPS, Receipt, Skipped, SyncReport, Tally
 from rally_accelerate.rally.records import Page, Record, Scope, WorkItem
 from rally_accelerate.sync import kept, plan
+from rally_accelerate.sync.complete import Completer
 from rally_accelerate.sync.gone import Removal, settle
 from rally_accelerate.sync.ports import Originals, Sink, Source, State, Watch
 
@@ -285,12 +286,12 @@ class _Run:
             await self.state.commit(self.progress, {})
 
     async def _settle_gone(self, scope: Scope, removal: Removal, looked_at: datetime | None) -> None:
-        settled = await settle(
-            self.source, self.sink, self.state, self.progress, scope=scope, removal=removal, looked_at=looked_at
+        make = Completer(
+            source=self.source, sink=self.sink, state=self.state, rules=self.rules, scope=scope, mapped=self._mapped
         )
+        settled = await settle(self.progress, removal=removal, looked_at=looked_at, completer=make)
         self.progress = settled.progress
         self.notices.extend(settled.notices)
-        self._skip(settled.skipped)
         self._count(removed=settled.removed, withheld=settled.withheld)
         await self.state.commit(self.progress, {})
 
@@ -436,7 +437,7 @@ class _Run:
                 awaited=sum(parcel.verdicts[key] is Verdict.INCOMPLETE for key in unfinished),
                 unverifiable=histories[Verdict.UNVERIFIABLE],
             )
-            await self.state.commit(self.progress, sent)
+            await self.state.commit(self.progress, sent, [by_id[key] for key in sent])
         progress = replace(self.progress, owed=frozenset(owed))
         if parcel.last:
             self.progress = plan.finished(progress, walk)

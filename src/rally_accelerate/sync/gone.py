@@ -5,21 +5,25 @@ is listed: that finds what was moved out, closed away or hidden. So a deletion i
 day, and a quiet cycle costs one request more.
 """
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from rally_accelerate.accelerate.retire import Retirement
 from rally_accelerate.config.model import Properties
 from rally_accelerate.model.issue import UNKNOWN_PERSON
-from rally_accelerate.model.progress import Progress, Sent
-from rally_accelerate.model.report import Skipped
+from rally_accelerate.model.progress import GONE, Progress, Sent
 from rally_accelerate.rally.records import Binned, Scope
+from rally_accelerate.sync import deferral
+from rally_accelerate.sync.complete import Completer
 from rally_accelerate.sync.ports import Sink, Source, State
-from rally_accelerate.sync.removal import Cap, Decision, Reason, Sighting, decide, listing_is_due
+from rally_accelerate.sync.removal import Cap, Reason, Sighting, decide, listing_is_due
 
-#: Marks the ledger's entries of issues that were told as gone; an item that comes back is news by it.
-GONE = " gone"
+log = logging.getLogger(__name__)
+
+#: So many items are named in a notice.
+NAMED = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,118 +62,197 @@ class Settled:
     removed: int = 0
     #: Items that would have gone, had they not been too many.
     withheld: int = 0
-    skipped: tuple[Skipped, ...] = ()
     notices: tuple[str, ...] = ()
 
 
-async def settle(
-    source: Source,
-    sink: Sink,
-    state: State,
-    progress: Progress,
-    *,
-    scope: Scope,
-    removal: Removal,
-    looked_at: datetime | None,
-) -> Settled:
-    """Look for what is gone, and tell Accelerate.
+async def settle(progress: Progress, *, removal: Removal, looked_at: datetime | None, completer: Completer) -> Settled:
+    """Find removed items and give their issues a last status.
+
+    A service that refuses or fails does not end the run: the job is put off, with a notice.
 
     Args:
-        source: Where items come from.
-        sink: Where issues are.
-        state: Whose ledger says what is held.
         progress: As it is after the run's walks.
-        scope: What was read.
         removal: The integration's wishes.
         looked_at: When an earlier run looked into the recycle bin; None when none did.
-
-    Raises:
-        RallyAccelerateError: A listing failed: then nothing is decided.
+        completer: Makes the documents that are uploaded; knows where items and issues are.
     """
-    now = scope.now
+    now = completer.scope.now
     if removal.statuses is None:
-        return Settled(progress=replace(progress, missing={}, listed_at=now))
-    if progress.listed_at is None:
-        # What is held was read in this very run.
-        progress = replace(progress, listed_at=now)
-    bin_entries = {each.object_id: each for each in await source.binned(scope, looked_at)} if looked_at else {}
-    full = listing_is_due(progress.listed_at, now=now, every=removal.every)
-    if not (full or bin_entries or progress.missing):
-        # A quiet run does not even look through the ledger.
-        return Settled(progress=progress)
-    marks = await state.held(None if full else bin_entries.keys() | progress.missing.keys())
-    gone = {int(key) for key, mark in marks.items() if mark.endswith(GONE)}
-    held = {int(key) for key in marks} - gone
-    looked_for = held | gone if full else set(progress.missing) & held
-    seen = await source.shown(scope, None if full else sorted(looked_for)) if looked_for else set()
-    decision = decide(
-        Sighting(held=held, gone=gone, looked_for=looked_for, seen=seen, binned=bin_entries.keys()),
-        progress.missing,
-        now=now,
+        return Settled(progress=replace(progress, missing={}, unmarked={}, deferred={}, listed_at=now))
+    if deferral.is_deferred(progress, deferral.REMOVALS, now=now):
+        return _settled(progress)
+    settling = _Settling(
+        source=completer.source,
+        sink=completer.sink,
+        state=completer.state,
+        scope=completer.scope,
+        progress=progress,
+        removal=removal,
+        completer=completer,
     )
-    progress = replace(progress, missing=decision.suspected, listed_at=now if full else progress.listed_at)
-    if decision.returned:
-        # Shown again without having changed: to be read by their ids, whatever kind they are.
-        owed = {(kind, item) for kind in scope.kinds for item in decision.returned}
-        progress = replace(progress, owed=progress.owed | owed)
-    confirmed, everything = len(decision.confirmed), len(held)
-    if not full and removal.cap.stops(confirmed, held=everything):
-        # What was told may have been a part only.
-        everything = len(await state.held())
-    if removal.cap.stops(confirmed, held=everything) and not removal.approved:
-        return Settled(
-            # They stay suspected, so that an approved run can take them.
-            progress=replace(progress, missing={**progress.missing, **dict.fromkeys(decision.confirmed, now)}),
-            withheld=confirmed,
-            notices=(_too_many(confirmed, everything, removal.cap),),
+    if looked_at is not None:
+        looked_at = deferral.since(progress, deferral.REMOVALS, looked_at)
+    try:
+        return await settling.settle(looked_at)
+    except deferral.FAILURES as error:
+        return _settled(deferral.deferred(progress, deferral.REMOVALS, error, now=now, since=looked_at))
+
+
+@dataclass(slots=True, kw_only=True)
+class _Settling:
+    """What changes while removed items are looked for."""
+
+    source: Source
+    sink: Sink
+    state: State
+    progress: Progress
+    scope: Scope
+    removal: Removal
+    completer: Completer
+    #: Entries of the recycle bin, by ObjectID of the item.
+    bin: dict[int, Binned] = field(default_factory=dict)
+    removed: int = 0
+    notices: list[str] = field(default_factory=list)
+
+    async def settle(self, looked_at: datetime | None) -> Settled:
+        now, every = self.scope.now, self.removal.every
+        if self.progress.listed_at is None:
+            # What is held was read in this very run.
+            self.progress = replace(self.progress, listed_at=now)
+        if looked_at is not None:
+            await self._look_into_bin(looked_at)
+        full = listing_is_due(self.progress.listed_at, now=now, every=every)
+        if not (full or self.bin or self.progress.missing):
+            # A quiet run does not even look through the ledger.
+            return _settled(deferral.done(self.progress, deferral.REMOVALS))
+        marks = await self.state.held(None if full else self.bin.keys() | self.progress.missing.keys())
+        gone = {int(key) for key, mark in marks.items() if mark.endswith(GONE)}
+        held = {int(key) for key in marks} - gone
+        looked_for = held | gone if full else set(self.progress.missing) & held
+        seen = await self.source.shown(self.scope, None if full else sorted(looked_for)) if looked_for else set()
+        suspected = self.progress.missing
+        decision = decide(
+            Sighting(held=held, gone=gone, looked_for=looked_for, seen=seen, binned=self.bin.keys()),
+            suspected,
+            now=now,
         )
-    return await _tell(source, sink, state, progress, scope=scope, removal=removal, found=(decision, bin_entries))
-
-
-async def _tell(
-    source: Source,
-    sink: Sink,
-    state: State,
-    progress: Progress,
-    *,
-    scope: Scope,
-    removal: Removal,
-    found: tuple[Decision, Mapping[int, Binned]],
-) -> Settled:
-    decision, bin_entries = found
-    going = sorted(decision.confirmed)
-    if not going or removal.statuses is None:
-        return Settled(progress=progress)
-    unknown = [item for item in going if item not in bin_entries]
-    if unknown:
-        # The bin was asked for a short time only: what it named in an earlier run is looked up again.
-        earlier = await source.binned(scope, scope.now - removal.every - timedelta(days=1))
-        bin_entries = {**{each.object_id: each for each in earlier}, **bin_entries}
-    places = await source.elsewhere(scope, [item for item in going if item not in bin_entries])
-    retirements = [_retirement(item, bin_entries.get(item), removal.statuses, scope.now) for item in going]
-    sent = await state.known([str(item) for item in going])
-    removed = 0
-    skipped: list[Skipped] = []
-    async for receipt in sink.retire(retirements):
-        delivered = {
-            key: Sent(sent[key].revision, f"{sent[key].rules_version.removesuffix(GONE)}{GONE}")
-            for key in (*receipt.delivered, *(key for key, _ in receipt.refused))
-            if key in sent
+        unmarked = {
+            item: reason
+            for item, reason in self.progress.unmarked.items()
+            if item not in seen and (item in held or not full)
         }
-        removed += len(receipt.delivered)
-        skipped.extend(skip for _, skip in receipt.refused)
-        await state.commit(progress, delivered)
-    names = _moved(places)
-    return Settled(progress=progress, removed=removed, skipped=tuple(skipped), notices=names)
+        self.progress = replace(
+            self.progress,
+            missing=decision.suspected,
+            unmarked=unmarked,
+            listed_at=now if full else self.progress.listed_at,
+        )
+        if decision.returned:
+            # Shown again without having changed: to be read by their ids, whatever kind they are.
+            owed = {(kind, item) for kind in self.scope.kinds for item in decision.returned}
+            self.progress = replace(self.progress, owed=self.progress.owed | owed)
+        # What could not be marked before must not stop the others.
+        going, everything = len(decision.confirmed - unmarked.keys()), len(held)
+        if not full and self.removal.cap.stops(going, held=everything):
+            # What was told may have been a part only.
+            everything = len(await self.state.held())
+        if self.removal.cap.stops(going, held=everything) and not self.removal.approved:
+            # They stay suspected, so that an approved run can take them.
+            missing = {**self.progress.missing, **dict.fromkeys(decision.confirmed, now)}
+            progress = deferral.done(replace(self.progress, missing=missing), deferral.REMOVALS)
+            return _settled(progress, withheld=going, notices=[_too_many(going, everything, self.removal.cap)])
+        if decision.confirmed:
+            await self._mark({item: suspected.get(item, now) for item in sorted(decision.confirmed)})
+        return _settled(deferral.done(self.progress, deferral.REMOVALS), removed=self.removed, notices=self.notices)
+
+    async def _look_into_bin(self, since: datetime) -> None:
+        """Read the recycle bin, unless it was refused a short time ago."""
+        now = self.scope.now
+        if deferral.is_deferred(self.progress, deferral.BIN, now=now):
+            return
+        since = deferral.since(self.progress, deferral.BIN, since)
+        try:
+            entries = await self.source.binned(self.scope, since)
+        except deferral.FAILURES as error:
+            self.progress = deferral.deferred(self.progress, deferral.BIN, error, now=now, since=since)
+            return
+        self.progress = deferral.done(self.progress, deferral.BIN)
+        self.bin.update((each.object_id, each) for each in entries)
+
+    async def _mark(self, missed: Mapping[int, datetime]) -> None:
+        """Give the issues of removed items their last status, as far as complete documents can be made.
+
+        Args:
+            missed: When each item was missed for the first time, by ObjectID.
+        """
+        now, statuses = self.scope.now, self.removal.statuses or {}
+        if any(item not in self.bin for item in missed):
+            # The bin was asked for a short time only: what it named in an earlier run is looked up again.
+            await self._look_into_bin(now - self.removal.every - timedelta(days=1))
+        removed_at = {item: self.bin[item].instant if item in self.bin else at for item, at in missed.items()}
+        found = await self.completer.documents(removed_at)
+        retirements: list[Retirement] = []
+        for item, document in sorted(found.complete.items()):
+            entry, deleted_at = self.bin.get(item), found.deleted_at.get(item)
+            deleted = entry is not None or deleted_at is not None
+            retirements.append(
+                Retirement(
+                    external_id=str(item),
+                    status=statuses[Reason.DELETED if deleted else Reason.MOVED_OUT],
+                    instant=removed_at[item] if entry is not None or deleted_at is None else deleted_at,
+                    user=(entry.user if entry is not None else "") or UNKNOWN_PERSON,
+                    document=document,
+                )
+            )
+        unmarked = {item: reason for item, reason in self.progress.unmarked.items() if item not in found.absent}
+        self.progress = replace(
+            self.progress,
+            unmarked={**unmarked, **found.incomplete},
+            missing={**self.progress.missing, **{item: missed[item] for item in found.later}},
+        )
+        sent = await self.state.known([str(item) for item in missed])
+        await self.state.commit(self.progress, _marked(sent, [str(item) for item in found.absent]))
+        async for receipt in self.sink.retire(retirements):
+            refused = {int(key): skip.reason for key, skip in receipt.refused}
+            accepted = {int(key) for key in receipt.delivered}
+            unmarked = {item: reason for item, reason in self.progress.unmarked.items() if item not in accepted}
+            self.progress = replace(self.progress, unmarked={**unmarked, **refused})
+            self.removed += len(accepted)
+            await self.state.commit(self.progress, _marked(sent, receipt.delivered))
+        await self._name_places([item for item in found.complete if item not in self.bin])
+
+    async def _name_places(self, items: Sequence[int]) -> None:
+        """Tell where items are now that left the scope: a service that does not answer this is no obstacle."""
+        try:
+            places = await self.source.elsewhere(self.scope, items) if items else {}
+        except deferral.FAILURES as error:
+            log.info("where removed items are now cannot be read: %s", error)
+            return
+        self.notices.extend(_moved(places))
 
 
-def _retirement(item: int, entry: Binned | None, statuses: Mapping[Reason, str], now: datetime) -> Retirement:
-    reason = Reason.DELETED if entry is not None else Reason.MOVED_OUT
-    return Retirement(
-        external_id=str(item),
-        status=statuses[reason],
-        instant=entry.instant if entry is not None else now,
-        user=(entry.user if entry is not None else "") or UNKNOWN_PERSON,
+def _settled(progress: Progress, *, removed: int = 0, withheld: int = 0, notices: Sequence[str] = ()) -> Settled:
+    told = (*notices, *_unmarked(progress.unmarked), *deferral.notices(progress))
+    return Settled(progress=progress, removed=removed, withheld=withheld, notices=told)
+
+
+def _marked(sent: Mapping[str, Sent], keys: Iterable[str]) -> dict[str, Sent]:
+    return {
+        key: Sent(sent[key].revision, f"{sent[key].rules_version.removesuffix(GONE)}{GONE}")
+        for key in keys
+        if key in sent
+    }
+
+
+def _unmarked(unmarked: Mapping[int, str]) -> tuple[str, ...]:
+    """Return one sentence about the items whose issues stay as they are."""
+    if not unmarked:
+        return ()
+    shown = ", ".join(str(item) for item in sorted(unmarked)[:NAMED])
+    more = f" and {len(unmarked) - NAMED} more" if len(unmarked) > NAMED else ""
+    reasons = "; ".join(dict.fromkeys(reason.rstrip(".") for _, reason in sorted(unmarked.items())))
+    return (
+        f"Removed items whose issues stay as they are, because an upload would lose data: {shown}{more} ({reasons}).",
     )
 
 

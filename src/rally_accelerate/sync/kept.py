@@ -3,9 +3,8 @@
 from collections.abc import AsyncIterator, Sequence
 
 from rally_accelerate.mapping.rules import Rules
-from rally_accelerate.model.progress import Progress
+from rally_accelerate.model.progress import GONE, Progress
 from rally_accelerate.rally.records import Scope, WorkItem
-from rally_accelerate.sync.gone import GONE
 from rally_accelerate.sync.ports import Originals, State
 
 

@@ -1,15 +1,16 @@
 """The three things that a run needs, as small protocols."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from rally_accelerate.accelerate.retire import Retirement
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import Progress, Sent, Walk
 from rally_accelerate.model.report import Receipt, Tally, Usage
 from rally_accelerate.rally.records import Binned, Page, Record, Scope, WorkItem
+from rally_accelerate.rally.remains import Remains
 
 
 class Source(Protocol):
@@ -52,6 +53,12 @@ class Source(Protocol):
         """What was put into the recycle bin since an instant."""
         ...
 
+    async def remains(
+        self, scope: Scope, removed: Mapping[int, datetime], *, commented: Collection[int]
+    ) -> Mapping[int, Remains]:
+        """Return what can still be read of removed items; ``commented`` had comments."""
+        ...
+
     async def elsewhere(self, scope: Scope, ids: Sequence[int]) -> Mapping[int, str]:
         """The project's name of each of these items that is still there, only not in the scope."""
         ...
@@ -74,7 +81,13 @@ class Sink(Protocol):
         ...
 
     def retire(self, retirements: Sequence[Retirement]) -> AsyncIterator[Receipt]:
-        """Give issues whose items are gone their last status; an issue that is not there is refused."""
+        """Give issues whose items are gone their last status, each with its whole document."""
+        ...
+
+    async def read_back(
+        self, external_ids: Sequence[str], *, projects: Sequence[str]
+    ) -> Mapping[str, Mapping[str, Any]]:
+        """Return what can be read back of these issues, which may be less than was sent; unknown ones are absent."""
         ...
 
 
@@ -97,8 +110,22 @@ class State(Protocol):
         """
         ...
 
-    async def commit(self, progress: Progress, sent: Mapping[str, Sent]) -> None:
-        """Remember both together, durably, before returning."""
+    async def documents(self, external_ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+        """Return the last upload of each item (``IssueDataItemIn``), where it is kept."""
+        ...
+
+    async def comments(self, external_ids: Sequence[str]) -> Mapping[str, int]:
+        """Return how many comments the last upload of each item had, where that is known."""
+        ...
+
+    async def commit(self, progress: Progress, sent: Mapping[str, Sent], uploaded: Sequence[Issue] = ()) -> None:
+        """Remember all of it together, durably, before returning.
+
+        Args:
+            progress: How far the work has come.
+            sent: The ledger's new entries.
+            uploaded: The issues that were uploaded.
+        """
         ...
 
 

@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from typing import Any
 
-from rally_accelerate.accelerate.retire import Retirement
+from rally_accelerate.accelerate.retire import READ_BACK, Retirement
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import Progress, Sent
 from rally_accelerate.model.report import Receipt, Usage
@@ -46,6 +47,13 @@ class PreviewSink:
         if retirements:
             yield Receipt(delivered=tuple(each.external_id for each in retirements))
 
+    async def read_back(
+        self, external_ids: Sequence[str], *, projects: Sequence[str]
+    ) -> Mapping[str, Mapping[str, Any]]:
+        """Return every issue with its id alone: a preview takes it for complete."""
+        del projects
+        return {key: dict.fromkeys(READ_BACK) | {"_id": key} for key in external_ids}
+
 
 class UnwrittenState:
     """A state whose changes are forgotten: reads come from the real one, later ones from what was just done."""
@@ -67,7 +75,15 @@ class UnwrittenState:
         """The real ledger's marks, and over them what this preview would have sent."""
         return {**await self._real.held(ids), **{key: entry.rules_version for key, entry in self._ledger.items()}}
 
-    async def commit(self, progress: Progress, sent: Mapping[str, Sent]) -> None:
+    async def documents(self, external_ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+        """Return the real last uploads."""
+        return await self._real.documents(external_ids)
+
+    async def comments(self, external_ids: Sequence[str]) -> Mapping[str, int]:
+        """Return what is really known of comments."""
+        return await self._real.comments(external_ids)
+
+    async def commit(self, progress: Progress, sent: Mapping[str, Sent], uploaded: Sequence[Issue] = ()) -> None:
         """Keep the ledger for this run only."""
-        del progress
+        del progress, uploaded
         self._ledger.update(sent)

@@ -8,28 +8,41 @@ import fcntl
 import hashlib
 import json
 import sqlite3
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import IO, Any, Self
 
+import orjson
+
+from rally_accelerate.accelerate import payload
 from rally_accelerate.config.private_files import make_private_file, make_private_folder
 from rally_accelerate.config.sqlite_files import refuse_foreign
 from rally_accelerate.errors import StoreError
-from rally_accelerate.model.issue import SourceRevision
-from rally_accelerate.model.progress import Progress, Sent
+from rally_accelerate.model.issue import Issue, SourceRevision
+from rally_accelerate.model.progress import GONE, Progress, Sent
 from rally_accelerate.sync.written import progress_from_json, progress_to_json
 
 #: Raised when the tables change; a file of a newer program is refused rather than misread.
-FORMAT = 1
+FORMAT = 2
 
 #: Tables of every version.
 OWN_TABLES = frozenset({"progress", "sent"})
+
+#: A document that takes more bytes than this, compressed, is not kept; nor is any new one in a file of this size.
+MOST_DOCUMENT_BYTES = 1_000_000
+MOST_FILE_BYTES = 2_000_000_000
 
 SENT_NOW = """
 INSERT INTO sent (owner, item, revision, rules_version) VALUES (?, ?, ?, ?)
 ON CONFLICT (owner, item) DO UPDATE SET revision = excluded.revision, rules_version = excluded.rules_version
 """
+DOCUMENT_NOW = """
+INSERT INTO documents (owner, item, content) VALUES (?, ?, ?)
+ON CONFLICT (owner, item) DO UPDATE SET content = excluded.content
+"""
+DOCUMENT_GONE = "DELETE FROM documents WHERE owner = ? AND item = ?"
 PROGRESS_NOW = """
 INSERT INTO progress (owner, value) VALUES (?, ?) ON CONFLICT (owner) DO UPDATE SET value = excluded.value
 """
@@ -50,6 +63,7 @@ class MemoryState:
     def __init__(self) -> None:
         self.progress = Progress()
         self.ledger: dict[str, Sent] = {}
+        self.uploaded: dict[str, Issue] = {}
 
     async def load(self) -> Progress:
         """The progress of earlier runs."""
@@ -64,10 +78,19 @@ class MemoryState:
         del ids
         return {key: sent.rules_version for key, sent in self.ledger.items()}
 
-    async def commit(self, progress: Progress, sent: Mapping[str, Sent]) -> None:
-        """Remember both."""
+    async def documents(self, external_ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+        """Return the last upload of each item."""
+        return {key: payload.item_in(self.uploaded[key]) for key in external_ids if key in self.uploaded}
+
+    async def comments(self, external_ids: Sequence[str]) -> Mapping[str, int]:
+        """Return how many comments the last upload of each item had."""
+        return {key: len(self.uploaded[key].comments) for key in external_ids if key in self.uploaded}
+
+    async def commit(self, progress: Progress, sent: Mapping[str, Sent], uploaded: Sequence[Issue] = ()) -> None:
+        """Remember all of it."""
         self.progress = progress
         self.ledger.update(sent)
+        self.uploaded.update((issue.external_id, issue) for issue in uploaded)
 
 
 class StateFile:
@@ -149,6 +172,11 @@ class StateFile:
                 hint="Move it away and start anew; issues that are already in Accelerate stay as they are.",
             ) from error
 
+    def size(self) -> int:
+        """Return how many bytes the file has."""
+        ((pages,),), ((page_size,),) = self.ask("PRAGMA page_count"), self.ask("PRAGMA page_size")
+        return int(pages) * int(page_size)
+
     def write(self, statements: Iterable[tuple[str, Iterable[Sequence[object]]]]) -> None:
         """Execute statements, each for many rows of values, all or none.
 
@@ -188,6 +216,10 @@ class StateFile:
         self._db.execute(
             "CREATE TABLE IF NOT EXISTS sent (owner TEXT NOT NULL, item TEXT NOT NULL, revision TEXT NOT NULL, "
             "rules_version TEXT NOT NULL, PRIMARY KEY (owner, item)) WITHOUT ROWID"
+        )
+        self._db.execute(
+            "CREATE TABLE IF NOT EXISTS documents (owner TEXT NOT NULL, item TEXT NOT NULL, content BLOB NOT NULL, "
+            "PRIMARY KEY (owner, item)) WITHOUT ROWID"
         )
         self._db.execute(f"PRAGMA user_version = {FORMAT}")
 
@@ -240,10 +272,34 @@ class FileState:
         rows = self._file.ask("SELECT item, rules_version FROM sent WHERE owner = ?", [self._owner])
         return dict(rows)
 
-    async def commit(self, progress: Progress, sent: Mapping[str, Sent]) -> None:
-        """Remember both in one transaction."""
+    async def documents(self, external_ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+        """Return the last upload of each item, where it is kept."""
+        found: dict[str, Mapping[str, Any]] = {}
+        for key in external_ids:
+            query = "SELECT content FROM documents WHERE owner = ? AND item = ?"
+            for (content,) in self._file.ask(query, [self._owner, key]):
+                document = _unpacked(content)
+                if document is not None:
+                    found[key] = document
+        return found
+
+    async def comments(self, external_ids: Sequence[str]) -> Mapping[str, int]:
+        """Return how many comments the last upload of each item had, where it is kept."""
+        found = await self.documents(external_ids)
+        return {key: len(document.get("comments") or ()) for key, document in found.items()}
+
+    async def commit(self, progress: Progress, sent: Mapping[str, Sent], uploaded: Sequence[Issue] = ()) -> None:
+        """Remember all of it in one transaction."""
+        room = self._file.size() < MOST_FILE_BYTES if uploaded else False
+        packed = {issue.external_id: _packed(issue) if room else b"" for issue in uploaded}
+        kept = {item: content for item, content in packed.items() if 0 < len(content) <= MOST_DOCUMENT_BYTES}
+        # An older document must not be taken for the last one; of a removed item none is needed any more.
+        dropped = [item for item in packed if item not in kept]
+        dropped += [item for item, entry in sent.items() if entry.rules_version.endswith(GONE)]
         self._file.write(
             [
+                (DOCUMENT_NOW, [(self._owner, item, content) for item, content in kept.items()]),
+                (DOCUMENT_GONE, [(self._owner, item) for item in dropped]),
                 (
                     SENT_NOW,
                     [(self._owner, item, str(entry.revision), entry.rules_version) for item, entry in sent.items()],
@@ -254,3 +310,17 @@ class FileState:
                 ),
             ]
         )
+
+
+def _packed(issue: Issue) -> bytes:
+    """Return an upload as compressed JSON; the quickest level makes hardly more than the best."""
+    return zlib.compress(payload.pack(issue).body, 1)
+
+
+def _unpacked(content: bytes) -> Mapping[str, Any] | None:
+    """Return what ``_packed`` was made of; None when it is damaged."""
+    try:
+        found = orjson.loads(zlib.decompress(content))
+    except (zlib.error, orjson.JSONDecodeError):
+        return None
+    return found if isinstance(found, dict) else None

@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from rally_accelerate.errors import StoreError
-from rally_accelerate.model.progress import Lane, Learned, Progress, Walk, Window
+from rally_accelerate.model.progress import Deferral, Lane, Learned, Progress, Walk, Window
 
 
 def progress_to_json(progress: Progress) -> dict[str, Any]:
@@ -36,6 +36,20 @@ def progress_to_json(progress: Progress) -> dict[str, Any]:
         "missing": [{"item": item, "at": at.isoformat()} for item, at in sorted(progress.missing.items())],
         "listedAt": progress.listed_at.isoformat() if progress.listed_at else None,
         "since": progress.since.isoformat() if progress.since else None,
+        "deferred": {
+            job: {
+                "until": each.until.isoformat(),
+                "failures": each.failures,
+                "reason": each.reason,
+                "since": each.since.isoformat() if each.since else None,
+            }
+            for job, each in progress.deferred.items()
+        },
+        "unmarked": [
+            {"reason": reason, "items": [item for item, _ in items]}
+            for reason, items in groupby(sorted(progress.unmarked.items(), key=_by_reason), key=_reason)
+        ],
+        "resynced": progress.resynced.isoformat() if progress.resynced else None,
         "learned": _learned_to_json(progress.learned),
     }
 
@@ -72,6 +86,17 @@ def progress_from_json(data: Mapping[str, Any]) -> Progress:
             missing={row["item"]: datetime.fromisoformat(row["at"]) for row in data.get("missing", ())},
             listed_at=_instant(data.get("listedAt")),
             since=_instant(data.get("since")),
+            deferred={
+                job: Deferral(
+                    until=datetime.fromisoformat(row["until"]),
+                    failures=row["failures"],
+                    reason=row["reason"],
+                    since=_instant(row.get("since")),
+                )
+                for job, row in data.get("deferred", {}).items()
+            },
+            unmarked={item: row["reason"] for row in data.get("unmarked", ()) for item in row["items"]},
+            resynced=_instant(data.get("resynced")),
             learned=_learned_from_json(data.get("learned")),
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -110,6 +135,15 @@ def _kind_and_cursor(each: tuple[Lane, datetime]) -> tuple[str, datetime]:
 def _order(each: tuple[Lane, datetime]) -> tuple[str, datetime, int]:
     lane, cursor = each
     return lane.kind, cursor, lane.project
+
+
+def _reason(each: tuple[int, str]) -> str:
+    return each[1]
+
+
+def _by_reason(each: tuple[int, str]) -> tuple[str, int]:
+    item, reason = each
+    return reason, item
 
 
 def _instant(text: str | None) -> datetime | None:

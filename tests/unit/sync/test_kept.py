@@ -9,10 +9,9 @@ from functools import partial
 import pytest
 
 from rally_accelerate.mapping.rules import Rules
-from rally_accelerate.model.progress import Sent
+from rally_accelerate.model.progress import GONE, Sent
 from rally_accelerate.rally.records import Record, Scope, WorkItem
 from rally_accelerate.sync import engine, kept
-from rally_accelerate.sync.gone import GONE
 from support.small_world import KIND, Crash, SmallSink, SmallSource, SmallState, World
 
 OLD = Rules(web_url="https://rally.example", type_names={"Story": "Old"})

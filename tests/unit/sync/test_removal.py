@@ -173,7 +173,7 @@ async def test_keep_leaves_everything_as_it_is() -> None:
     assert company.statuses[2] == "None"
 
 
-async def test_a_listing_that_fails_removes_nothing_and_is_told() -> None:
+async def test_a_listing_that_fails_removes_nothing_and_does_not_fail_the_run() -> None:
     class Failing(SmallSource):
         async def shown(self, scope: Any, ids: Any = None) -> set[int]:
             raise Unavailable("the listing broke off")
@@ -184,8 +184,16 @@ async def test_a_listing_that_fails_removes_nothing_and_is_told() -> None:
     await company.run()
     company.source = Failing(company.world)
     report = await company.run()
-    assert isinstance(report.failure, Unavailable)
+    assert report.outcome is Outcome.COMPLETE
+    assert [notice for notice in report.notices if "the listing broke off" in notice] == list(report.notices)
     assert company.statuses[2] == "None"
+    company.source = SmallSource(company.world)
+    # It is not tried in every run, and told all the same.
+    assert any("the listing broke off" in notice for notice in (await company.run()).notices)
+    assert company.statuses[2] == "None"
+    company.world.moment += 3600
+    assert (await company.run()).notices == ()
+    assert company.statuses[2] == "Deleted"
 
 
 def nothing(_: World) -> None:

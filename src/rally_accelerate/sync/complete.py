@@ -1,0 +1,122 @@
+"""Complete documents for the issues of removed items: from what is known here, or not at all.
+
+An upload replaces an issue whole, and Accelerate returns neither history, comments, raw issue nor relations
+(accelerate-host.md 2.2). So the last upload is taken where it is kept. Otherwise those four come from Rally, and
+everything else from Accelerate. Where one of them cannot be had, the issue stays as it is.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from rally_accelerate.accelerate.payload import item_in
+from rally_accelerate.accelerate.retire import READ_BACK, READ_BACK_LISTS, completed
+from rally_accelerate.mapping.rules import Rules
+from rally_accelerate.mapping.targets import EXTENDED
+from rally_accelerate.model.issue import Issue
+from rally_accelerate.model.report import Skipped
+from rally_accelerate.rally.records import Scope, WorkItem
+from rally_accelerate.rally.remains import Remains
+from rally_accelerate.sync.ports import Sink, Source, State
+
+NO_COMMENTS = "their comments cannot be read any more"
+NOT_RETURNED = "Accelerate does not return all fields of an issue"
+OWN_RULES = "fieldMapping fills fields from Rally that cannot be read any more"
+
+#: Targets of rules whose values come back from Accelerate.
+_RETURNED = frozenset({"name", "description", "status", "type", "normalizedType", "priority", "storyPoints", "labels"})
+_RETURNED_TOO = frozenset({"sprints", "epic"})
+
+
+@dataclass(slots=True)
+class Documents:
+    """What became of a request for complete documents."""
+
+    #: By ObjectID.
+    complete: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    #: When an item was deleted, where Rally's history tells.
+    deleted_at: dict[int, datetime] = field(default_factory=dict)
+    #: Why there is no document.
+    incomplete: dict[int, str] = field(default_factory=dict)
+    #: Items whose history has not come as far yet: a later run will know.
+    later: set[int] = field(default_factory=set)
+    #: Items whose issues Accelerate does not hold.
+    absent: set[int] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completer:
+    """Makes complete documents in one run."""
+
+    source: Source
+    sink: Sink
+    state: State
+    rules: Rules
+    scope: Scope
+    #: Maps an item as the run does.
+    mapped: Callable[[WorkItem], Issue | Skipped]
+
+    async def documents(self, removed: Mapping[int, datetime]) -> Documents:
+        """Return what is known of the issues of some removed items.
+
+        Args:
+            removed: When each was seen to be removed, by ObjectID.
+
+        Raises:
+            RallyAccelerateError: Rally or Accelerate cannot be asked.
+        """
+        found = Documents()
+        kept = await self.state.documents([str(item) for item in removed])
+        found.complete.update((int(key), document) for key, document in kept.items())
+        lacking = {item: at for item, at in removed.items() if item not in found.complete}
+        if not lacking:
+            return found
+        if self._fills_more():
+            found.incomplete.update(dict.fromkeys(lacking, OWN_RULES))
+            return found
+        held = await self.sink.read_back([str(item) for item in lacking], projects=project_keys(self.scope))
+        found.absent.update(item for item in lacking if str(item) not in held)
+        lacking = {item: at for item, at in lacking.items() if str(item) in held}
+        counts = await self.state.comments([str(item) for item in lacking])
+        commented = {int(key) for key, count in counts.items() if count}
+        unknown = {item for item in lacking if str(item) not in counts}
+        remains = await self.source.remains(self.scope, lacking, commented=commented | unknown)
+        for item in lacking:
+            self._put_together(
+                item, remains.get(item, Remains()), held[str(item)], comments=counts.get(str(item)), found=found
+            )
+        return found
+
+    def _put_together(
+        self, item: int, its: Remains, held: Mapping[str, Any], *, comments: int | None, found: Documents
+    ) -> None:
+        if its.item is None:
+            if its.reason:
+                found.incomplete[item] = its.reason
+            else:
+                found.later.add(item)
+            return
+        issue = self.mapped(its.item)
+        if isinstance(issue, Skipped):
+            found.incomplete[item] = issue.reason
+        elif not {*READ_BACK, *READ_BACK_LISTS} <= held.keys():
+            found.incomplete[item] = NOT_RETURNED
+        elif not (its.lists_comments or "comments" in held) and (comments is None or len(issue.comments) < comments):
+            found.incomplete[item] = NO_COMMENTS
+        else:
+            found.complete[item] = completed(item_in(issue), held)
+            if its.deleted_at is not None:
+                found.deleted_at[item] = its.deleted_at
+
+    def _fills_more(self) -> bool:
+        """Return whether rules of the user's own fill what neither Accelerate nor snapshots tell again."""
+        targets = {target for entry in self.rules.compiled.rules.entries for target in (*entry.sources, *entry.values)}
+        beyond = targets - _RETURNED - _RETURNED_TOO
+        return any(target.startswith(EXTENDED) or self.rules.newer_fields for target in beyond)
+
+
+def project_keys(scope: Scope) -> list[str]:
+    """Return the keys under which Accelerate may hold issues of a scope, as ``mapping.issue`` makes them."""
+    projects = {project.object_id for project in (*scope.projects, *scope.closed)} | set(scope.visible)
+    return [str(each) for each in sorted(projects)]

@@ -1,0 +1,86 @@
+"""Side jobs that failed: told in every run, tried again after a while, and never a reason for a run to fail; pure."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from rally_accelerate.errors import Permanent, RallyAccelerateError, Transient
+from rally_accelerate.model.progress import Deferral, Progress
+
+#: Finding removed items and marking their issues.
+REMOVALS = "removal check"
+#: Reading the recycle bin.
+BIN = "recycle bin"
+#: Clearing the platform's request for a resync.
+RESYNC = "resync request"
+
+#: What of a side job does not fail a run; own faults and wrong settings still do.
+FAILURES = (Transient, Permanent)
+
+#: After a failure of the moment, after a refusal, and at most: the time doubles with each failure in a row.
+AFTER_TROUBLE = timedelta(minutes=10)
+AFTER_REFUSAL = timedelta(hours=1)
+LONGEST = timedelta(days=1)
+
+#: So much of a service's words is remembered.
+LONGEST_REASON = 300
+
+_TEXTS: Mapping[str, str] = {
+    REMOVALS: "Removed items could not be marked",
+    BIN: "The recycle bin could not be read, so deletions are found by the listing of everything only",
+    RESYNC: "The server did not clear the request for a resync, which is done",
+}
+
+
+def is_deferred(progress: Progress, job: str, *, now: datetime) -> bool:
+    """Return whether a job is not to be tried yet."""
+    found = progress.deferred.get(job)
+    # A clock that was far ahead when the job failed must not put it off for years.
+    return found is not None and now < found.until <= now + LONGEST
+
+
+def deferred(
+    progress: Progress, job: str, error: RallyAccelerateError, *, now: datetime, since: datetime | None = None
+) -> Progress:
+    """Return the progress with a failed job put off.
+
+    Args:
+        progress: As it is.
+        job: The job's name.
+        error: Why it failed.
+        now: The source's clock.
+        since: The instant since which the job has not been done; an earlier one is kept.
+    """
+    before = progress.deferred.get(job)
+    failures = before.failures + 1 if before else 1
+    first = AFTER_TROUBLE if isinstance(error, Transient) else AFTER_REFUSAL
+    earliest = min((each for each in (since, before.since if before else None) if each is not None), default=None)
+    entry = Deferral(
+        until=now + min(LONGEST, first * 2 ** min(failures - 1, 10)),
+        failures=failures,
+        reason=" ".join(str(error).split())[:LONGEST_REASON],
+        since=earliest,
+    )
+    return replace(progress, deferred={**progress.deferred, job: entry})
+
+
+def done(progress: Progress, job: str) -> Progress:
+    """Return the progress with a job that succeeded."""
+    return replace(progress, deferred={name: each for name, each in progress.deferred.items() if name != job})
+
+
+def since(progress: Progress, job: str, otherwise: datetime) -> datetime:
+    """Return the instant since which a job has to be done, with what it missed while it was put off."""
+    found = progress.deferred.get(job)
+    return min(found.since, otherwise) if found is not None and found.since is not None else otherwise
+
+
+def notice(job: str, deferral: Deferral) -> str:
+    """Return a sentence about a job that is put off, with the service's own words."""
+    said = deferral.reason.rstrip(".")
+    return f"{_TEXTS.get(job, job)}: {said}. The next attempt is made after {deferral.until:%Y-%m-%d %H:%M} UTC."
+
+
+def notices(progress: Progress) -> tuple[str, ...]:
+    """Return one sentence for each job that is put off."""
+    return tuple(notice(job, each) for job, each in sorted(progress.deferred.items()))
