@@ -1,5 +1,6 @@
 """What a user gives by mistake is refused in words, and nothing is created or changed by it."""
 
+import json
 import os
 import shutil
 import socket
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from rally_sandbox.world import LARGEST, SMALLEST
-from support.processes import command
+from support.processes import command, simulator
 
 ROOT = Path(__file__).parents[2]
 
@@ -75,6 +76,34 @@ def test_a_database_of_a_newer_version_is_left_as_it_is(tmp_path: Path) -> None:
     assert done.code == 3
     assert "written by a newer version" in done.err
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "accelerateUrl and ucvAccessKey are not given"),
+        ({"accelerateUrl": "http://127.0.0.1:9"}, "ucvAccessKey is not given"),
+        ({"ucvAccessKey": "key"}, "accelerateUrl is not given"),
+    ],
+)
+def test_a_check_says_what_of_accelerate_is_not_given(tmp_path: Path, given: dict[str, str], said: str) -> None:
+    with simulator("--items", "20") as rally:
+        file = tmp_path / "rally.json"
+        properties = {"baseUrl": rally.url, "apiKey": rally.key, **given}
+        file.write_text(json.dumps([{"type": "ucv-ext-rally", "name": "sample", "properties": properties}]))
+        done = command("check", str(file))
+    assert f"not tried: {said}" in done.out
+
+
+def test_a_check_tells_a_wrong_workspace_once(tmp_path: Path) -> None:
+    with simulator("--items", "20") as rally:
+        file = tmp_path / "rally.json"
+        properties = {"baseUrl": rally.url, "apiKey": rally.key, "workspace": "No such workspace"}
+        file.write_text(json.dumps([{"type": "ucv-ext-rally", "name": "sample", "properties": properties}]))
+        done = command("check", str(file))
+    assert done.code == 2
+    assert done.out.count("properties.workspace") == 1
+    assert done.out.count("No such workspace") == 1
 
 
 @pytest.mark.parametrize("items", ["5", "0", "-3", "1000001", "many"])

@@ -39,6 +39,7 @@ from rally_accelerate.errors import (
 )
 from rally_accelerate.model.budget import RetryBudget
 from rally_accelerate.model.decoding import Oversized, bounded
+from rally_accelerate.model.foreign import Route, headers_into, refused_certificate, refused_connection
 from rally_accelerate.model.issue import SOURCE, Issue
 from rally_accelerate.model.report import Receipt, Skipped, Usage
 from rally_accelerate.model.trouble import trying
@@ -90,6 +91,8 @@ class Connection:
     verify: ssl.SSLContext | bool = True
     #: Replaces the network, for a server inside this process.
     transport: httpx2.AsyncBaseTransport | None = None
+    #: Whether ``verify`` presents a client certificate.
+    certificate: bool = False
     #: Whether a proxy that the environment names is passed by.
     direct: bool = False
 
@@ -114,6 +117,13 @@ class AccelerateClient:
         self._connection = connection or Connection()
         self._budget = self._connection.budget or RetryBudget(self._connection.retry_seconds)
         self._url = wire.graphql_address(account.url)
+        self._route = Route(
+            service="Accelerate",
+            setting="accelerateUrl",
+            server=self._url,
+            given="the environment (HTTPS_PROXY)",
+            certificate=self._connection.certificate,
+        )
         self._authorization = wire.authorization(account.key.get_secret_value())
         self._tracker_id = account.tracker_id
         self._accepted = False
@@ -405,12 +415,19 @@ class AccelerateClient:
         started = time.monotonic()
         self._usage += Usage(requests=1, bytes_sent=len(content))
         longest = self._budget.limit(SERVICE)
+        headers = {"Authorization": self._authorization}
+        # Why a proxy refuses a connection is in its headers, which the library's error does not hold.
+        answered: dict[str, str] = {}
+        extensions = {"trace": headers_into(answered)}
         try:
-            async with asyncio.timeout(None if math.isinf(longest) else longest):
-                headers = {"Authorization": self._authorization}
-                async with self._http.stream("POST", self._url, content=content, headers=headers) as response:
-                    self._budget.answered(SERVICE)
-                    answer = await bounded(response.aiter_bytes(), most=self._connection.answer_max_bytes)
+            async with (
+                asyncio.timeout(None if math.isinf(longest) else longest),
+                self._http.stream(
+                    "POST", self._url, content=content, headers=headers, extensions=extensions
+                ) as response,
+            ):
+                self._budget.answered(SERVICE)
+                answer = await bounded(response.aiter_bytes(), most=self._connection.answer_max_bytes)
         except TimeoutError:
             raise TimedOut(f"no answer from {self._url} within {longest:.0f} s") from None
         except Oversized:
@@ -420,13 +437,14 @@ class AccelerateClient:
                 hint="Check that accelerateUrl is Accelerate's address; if it is, raise answerMaxBytes.",
             ) from None
         except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError) as error:
-            raise connection_error(error, server=self._url) from error
+            raise connection_error(error, server=self._url, route=self._route, answered=answered) from error
         self._usage += Usage(bytes_received=len(answer))
         log.debug("%s: HTTP %s in %.2f s", asked, response.status_code, time.monotonic() - started)
         return wire.decipher(
             response.status_code,
             {name.lower(): value for name, value in response.headers.items()},
             answer,
+            route=self._route,
         )
 
     def _address(self) -> payload.Address:
@@ -444,12 +462,16 @@ def made_tracker_id(tenant_id: str, name: str) -> str:
 
 
 # A table of causes and errors reads better than one exit.
-def connection_error(error: Exception, *, server: str) -> RallyAccelerateError:  # noqa: PLR0911
+def connection_error(  # noqa: PLR0911
+    error: Exception, *, server: str, route: Route, answered: Mapping[str, str] | None = None
+) -> RallyAccelerateError:
     """What a fault below HTTP means, by its cause.
 
     Args:
         error: What the HTTP library raised.
         server: The address that was asked, for the message.
+        route: How it was asked.
+        answered: The headers of the last answer that came, which may be a proxy's refusal to connect.
     """
     cause: BaseException | None = error
     while cause is not None:
@@ -458,6 +480,8 @@ def connection_error(error: Exception, *, server: str) -> RallyAccelerateError: 
                 f"the certificate of {server} does not verify: {cause.verify_message}",
                 hint="Give the issuing authority's certificate as caBundle, or set verifyAccelerateTls to false.",
             )
+        if isinstance(cause, ssl.SSLError) and (refusal := refused_certificate(str(cause.reason), route)):
+            return refusal
         cause = cause.__cause__ or cause.__context__
     match error:
         case httpx2.ConnectTimeout():
@@ -465,12 +489,9 @@ def connection_error(error: Exception, *, server: str) -> RallyAccelerateError: 
         case httpx2.TimeoutException():
             return TimedOut(f"no answer from {server} in time")
         case httpx2.ProxyError():
-            if "407" in str(error):
-                return AccessRefused(
-                    f"the proxy on the way to {server} refuses the credentials (HTTP 407)",
-                    hint="Check proxyUsername and proxyPassword.",
-                )
-            return Unreachable(f"the proxy on the way to {server} fails: {error}")
+            return refused_connection(str(error), answered or {}, route) or Unreachable(
+                f"the proxy on the way to {server} fails: {error}"
+            )
         case httpx2.InvalidURL() | httpx2.UnsupportedProtocol():
             return ConfigError("an address cannot be used", problems=[Problem("accelerateUrl", str(error))])
         case _:

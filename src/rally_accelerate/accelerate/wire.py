@@ -13,6 +13,7 @@ from rally_accelerate.errors import (
     CutShort,
     NotFound,
     Problem,
+    RallyAccelerateError,
     Rejected,
     Throttled,
     TimedOut,
@@ -21,6 +22,16 @@ from rally_accelerate.errors import (
     UnexpectedAnswer,
 )
 from rally_accelerate.model.decoding import Undecodable, decode_json, decode_text
+from rally_accelerate.model.foreign import (
+    Reply,
+    Route,
+    blocked,
+    certificate_page,
+    page_instead,
+    proxy_login,
+    redirected,
+    refused_login,
+)
 
 API = "/release-events-api"
 
@@ -89,18 +100,30 @@ def _unusable(text: str) -> ConfigError:
     )
 
 
-def decipher(status: int, headers: Mapping[str, str], content: bytes) -> Mapping[str, Any]:
+def decipher(
+    status: int,
+    headers: Mapping[str, str],
+    content: bytes,
+    *,
+    route: Route = Route(service="Accelerate", setting="accelerateUrl"),  # noqa: B008 - a frozen value
+) -> Mapping[str, Any]:
     """The ``data`` of an answer, or exactly the right error.
 
     Args:
         status: The HTTP status.
         headers: The headers, by lower-case name.
         content: The whole body.
+        route: How the request was sent.
 
     Raises:
         AccessRefused, NotFound, TooLarge, Rejected, UnexpectedAnswer: Trying again is no use.
         Throttled, Unavailable, TimedOut, CutShort: Trying again may help.
     """
+    text = decode_text(content[:20_000])
+    marked = text.strip()[:1] == "{"
+    reply = Reply(asked="GraphQL", status=status, headers=headers, text=text, marked=marked)
+    if not marked and (foreign := _foreign(reply, route)):
+        raise foreign
     match status:
         case 401 | 403:
             raise _refused(f"Accelerate refuses the access key (HTTP {status})")
@@ -110,7 +133,7 @@ def decipher(status: int, headers: Mapping[str, str], content: bytes) -> Mapping
                 hint="Check accelerateUrl; the endpoint is <server>/release-events-api/graphql.",
             )
         case 407:
-            raise AccessRefused("the proxy in front of Accelerate asks for credentials (HTTP 407)")
+            raise proxy_login(status, headers, route)
         case 413:
             raise TooLarge("Accelerate finds the upload too large (HTTP 413)")
         case 429:
@@ -150,6 +173,28 @@ def check_acknowledgement(data: Mapping[str, Any]) -> None:
             f"Accelerate does not acknowledge the upload ({told})",
             hint="Look into the log of Accelerate's release-events-api for the reason; the next run sends it again.",
         )
+
+
+# A table of statuses reads better than one exit.
+def _foreign(reply: Reply, route: Route) -> RallyAccelerateError | None:  # noqa: PLR0911
+    """The explanation of an answer that shows that it is not Accelerate's."""
+    match reply.status:
+        case 401:
+            return refused_login(reply, route)
+        case 400:
+            return certificate_page(reply, route)
+        case 403:
+            return certificate_page(reply, route) or blocked(reply, route)
+        case status if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+            return redirected(reply, route)
+        case HTTPStatus.OK if reply.is_page:
+            return page_instead(reply, route)
+        case HTTPStatus.BAD_GATEWAY | HTTPStatus.SERVICE_UNAVAILABLE if reply.is_of_a_proxy():
+            return Unavailable(
+                f"a proxy gets no answer from Accelerate (HTTP {reply.status})",
+                hint=f"Check that the proxy may reach {route.host}, or pass it by with noProxy.",
+            )
+    return None
 
 
 def _read(status: int, content: bytes) -> dict[str, Any]:

@@ -54,7 +54,9 @@ def _show(finding: Finding) -> None:
         click.secho(f"  ✗ {finding.link.value}: {safe(finding.text)}", fg="red")
         if isinstance(finding.error, ConfigError):
             for problem in finding.error.problems:
-                click.echo(safe(f"      - {problem}"))
+                # The only problem is often the error's own sentence.
+                if str(problem) not in finding.text:
+                    click.echo(safe(f"      - {problem}"))
         if finding.error.hint:
             click.echo(f"      {finding.error.hint}")
     elif finding.doubtful:

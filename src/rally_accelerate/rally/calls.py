@@ -12,6 +12,7 @@ from rally_accelerate.config.model import DEFAULT_PAGE_SIZE, LARGEST_PAGE, Prope
 from rally_accelerate.errors import CutShort, TimedOut, Transient, Unavailable, UnexpectedAnswer
 from rally_accelerate.model.budget import RetryBudget
 from rally_accelerate.model.decoding import Oversized, bounded
+from rally_accelerate.model.foreign import headers_into
 from rally_accelerate.model.report import Usage
 from rally_accelerate.rally import lookback
 from rally_accelerate.rally.decipher import Answer, decipher
@@ -150,10 +151,18 @@ class Caller:
             address = f"{self._base_url}{request.target}"
             method, headers = ("POST", _JSON) if request.body else ("GET", None)
             longest = min(WHOLE_ANSWER * self._timeout, self._budget.limit(SERVICE))
-            with translated(request.asked, seconds=self._timeout, way=self._way):
+            answered: dict[str, str] = {}
+            with translated(request.asked, seconds=self._timeout, way=self._way, answered=answered):
                 async with (
                     whole(request.asked, seconds=longest),
-                    self._http.stream(method, address, content=request.body or None, headers=headers) as response,
+                    self._http.stream(
+                        method,
+                        address,
+                        content=request.body or None,
+                        headers=headers,
+                        # Why a proxy refuses a connection is in its headers, which the library's error does not hold.
+                        extensions={"trace": headers_into(answered)},
+                    ) as response,
                 ):
                     self._budget.answered(SERVICE)
                     try:
@@ -169,7 +178,9 @@ class Caller:
                     finally:
                         self._count(bytes_received=response.num_bytes_downloaded)
             seconds = time.monotonic() - started
-        answer = decipher(response.status_code, response.headers, body, asked=request.asked, seconds=seconds)
+        answer = decipher(
+            response.status_code, response.headers, body, asked=request.asked, seconds=seconds, route=self._way
+        )
         self.oddities.unreadable(answer.unreadable)
         if what:
             self._sizes.learned[what] = self._sizes.of(what).after(seconds=seconds, size=len(body))

@@ -5,13 +5,11 @@ body decides wherever it can, and the status where it cannot. What an operator s
 error's hint. No message holds a whole body or a secret: at most a short excerpt of the service's own words.
 """
 
-import html
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 from rally_accelerate.errors import (
     AccessRefused,
@@ -26,10 +24,18 @@ from rally_accelerate.errors import (
     UnexpectedAnswer,
 )
 from rally_accelerate.model.decoding import Place, Undecodable, decode_json, decode_text
+from rally_accelerate.model.foreign import (
+    Reply,
+    Route,
+    blocked,
+    certificate_page,
+    page_instead,
+    proxy_login,
+    redirected,
+    refused_login,
+)
+from rally_accelerate.rally.error_texts import error_of, excerpt
 from rally_accelerate.rally.wire import http_date
-
-#: Longer texts of the service are cut for messages.
-EXCERPT_LENGTH = 200
 
 #: Rally cuts requests at 4 to 5 minutes with 502 or 524 (rally-api.md 1.8); a 502 that comes sooner than this
 #: is a gateway without a server behind it, and asking for less would not help.
@@ -51,7 +57,13 @@ class Answer:
 
 
 def decipher(
-    status: int, headers: Mapping[str, str], body: bytes, *, asked: str, seconds: float | None = None
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    asked: str,
+    seconds: float | None = None,
+    route: Route = Route(),  # noqa: B008 - a frozen value
 ) -> Answer:
     """The data of an answer.
 
@@ -61,17 +73,18 @@ def decipher(
         body: The whole body after decompression.
         asked: What was asked for, for the error's sentence, for example ``/slm/webservice/v2.0/defect``.
         seconds: How long the answer took, if known.
+        route: How the request was sent.
 
     Raises:
         AccessRefused: Login, rights, single sign-on or address list.
         NotFound, Rejected, TooLarge, UnexpectedAnswer: Other lasting refusals.
         Throttled, Unavailable, TimedOut, CutShort: What may pass.
     """
-    context = _Context(status, headers, body, asked, seconds)
+    context = _Context(status, headers, body, asked, seconds, route)
     if status in _BY_STATUS:
         raise _BY_STATUS[status](context)
     if 300 <= status < 400:  # noqa: PLR2004 - the class of redirects
-        raise _redirect(context)
+        raise redirected(context.reply, route)
     if 400 <= status < 500:  # noqa: PLR2004 - the class of refusals
         raise _refusal(context)
     if status >= 500:  # noqa: PLR2004 - the class of failures
@@ -88,6 +101,13 @@ class _Context:
     body: bytes
     asked: str
     seconds: float | None
+    route: Route
+
+    @property
+    def reply(self) -> Reply:
+        """The answer for the question who gave it."""
+        marked = self.start == "{" or bool(_MARKS.search(self.text)) or any(map(_MARK_NAMES.match, self.headers))
+        return Reply(asked=self.asked, status=self.status, headers=self.headers, text=self.text, marked=marked)
 
     @property
     def is_html(self) -> bool:
@@ -131,10 +151,20 @@ class _Context:
         return max(0.0, (until - now).total_seconds()) if until and now else None
 
 
+#: What Rally's own refusals say (rally-api.md 1.2, 1.3), and how its headers are named.
+_MARKS = re.compile(
+    r"(?i)Problem accessing /slm/|Full authentication is required|Authentication object was not found|"
+    r"username or password you entered|not within the allowed range|An unexpected error has occurred"
+)
+_MARK_NAMES = re.compile(r"(?i)(x-)?rally")
+
+
 # --- by status -------------------------------------------------------------------------------------------------------
 
 
 def _unauthorized(context: _Context) -> RallyAccelerateError:
+    if error := refused_login(context.reply, context.route):
+        return error
     for pattern, message, hint in _LOGIN_TEXTS:
         if re.search(pattern, context.text, re.IGNORECASE):
             return AccessRefused(message, hint=hint)
@@ -143,7 +173,8 @@ def _unauthorized(context: _Context) -> RallyAccelerateError:
 
 _CREDENTIALS = (
     "Check apiKey, or username and password; keys are made and revoked on Rally's API Keys page. Check as well that "
-    "baseUrl is Rally's address: other servers refuse Rally's keys too."
+    "baseUrl is Rally's address: other servers refuse Rally's keys too. With single sign-on, user name and password "
+    "work only for users on the subscription's exception list; an apiKey works for all."
 )
 
 #: The three bodies of a 401 (rally-api.md 1.2).
@@ -161,7 +192,8 @@ _LOGIN_TEXTS: tuple[tuple[str, str, str], ...] = (
         "Rally does not accept the API key or login (401).",
         (
             "Check that apiKey is complete and has not been revoked. A key works only on the server that made it: "
-            "compare baseUrl (rally1 or eu1)."
+            "compare baseUrl (rally1 or eu1). With single sign-on, user name and password work only for users on the "
+            "subscription's exception list: use an apiKey."
         ),
     ),
     (
@@ -181,19 +213,16 @@ def _forbidden(context: _Context) -> RallyAccelerateError:
             hint="Ask the Rally subscription administrator to add the address that this machine leaves your network "
             "with to the allowed range.",
         )
+    if error := certificate_page(context.reply, context.route) or blocked(context.reply, context.route):
+        return error
     return AccessRefused(
         f"Rally does not allow reading {context.asked} (403).{context.words}",
         hint="Give the user of this key or login at least viewer rights in the workspace and its projects.",
     )
 
 
-def _proxy_login(_: _Context) -> RallyAccelerateError:
-    return AccessRefused(PROXY_LOGIN_MESSAGE, hint=PROXY_LOGIN_HINT)
-
-
-#: Also used where the proxy refuses a tunnel, before any answer of Rally exists.
-PROXY_LOGIN_MESSAGE = "The proxy wants a login, or does not accept the one it got (407)."
-PROXY_LOGIN_HINT = "Check proxyUsername and proxyPassword."
+def _proxy_login(context: _Context) -> RallyAccelerateError:
+    return proxy_login(context.status, context.headers, context.route)
 
 
 #: Types that every Rally has (rally-api.md 1.1), as far as they are asked for.
@@ -243,14 +272,27 @@ def _worked_too_long(context: _Context) -> RallyAccelerateError:
 
 
 def _bad_gateway(context: _Context) -> RallyAccelerateError:
+    if context.reply.is_of_a_proxy():
+        return _proxy_failed(context)
     if context.seconds is not None and context.seconds < SOON_SECONDS:
         return Unavailable("The gateway before Rally gets no answer from it (502).", retry_after=context.retry_after)
     return _worked_too_long(context)
 
 
 def _maintenance(context: _Context) -> RallyAccelerateError:
+    if context.reply.is_of_a_proxy():
+        return _proxy_failed(context)
     return Unavailable(
         f"Rally is not available ({context.status}): maintenance or restart.", retry_after=context.retry_after
+    )
+
+
+def _proxy_failed(context: _Context) -> RallyAccelerateError:
+    the_proxy = context.route.the_proxy
+    return Unavailable(
+        f"{the_proxy[:1].upper()}{the_proxy[1:]} gets no answer from Rally ({context.status}).{context.words}",
+        hint=f"Check that the proxy may reach {context.route.host} and resolves its name, and that baseUrl is right.",
+        retry_after=context.retry_after,
     )
 
 
@@ -278,31 +320,11 @@ _BY_STATUS: Mapping[int, Callable[[_Context], RallyAccelerateError]] = {
 }
 
 
-def _redirect(context: _Context) -> RallyAccelerateError:
-    location = context.headers.get("location") or ""
-    parts = urlsplit(location)
-    # Only the host is told: addresses of login pages carry tokens.
-    where = parts.hostname or "another page of the same server"
-    if re.search(_SIGN_ON, location, re.IGNORECASE):
-        return AccessRefused(
-            f"Rally sends the request to a login page at {where} ({context.status}).", hint=_SIGN_ON_HINT
-        )
-    return UnexpectedAnswer(
-        f"The server sends the request for {context.asked} on to {where} ({context.status}).",
-        hint="Set baseUrl to the address that the server sends to, with https://.",
-    )
-
-
-_SIGN_ON = r"login|log-in|signin|sign-in|logon|saml|sso\b|/sso|oauth|authorize|adfs|idp\b|okta"
-_SIGN_ON_HINT = (
-    "Single sign-on is in the way: use an apiKey instead of username and password, and check that no portal of your "
-    "network stands before Rally."
-)
-
-
 def _refusal(context: _Context) -> RallyAccelerateError:
     for text in context.errors:
-        return _error_text(text, context.asked)
+        return error_of(text, context.asked)
+    if error := certificate_page(context.reply, context.route):
+        return error
     return Rejected(
         f"The server refuses the request for {context.asked} ({context.status}).{context.words}",
         hint="Check baseUrl and the extra filter (query).",
@@ -319,14 +341,10 @@ def _failure(context: _Context) -> RallyAccelerateError:
 
 def _page_instead_of_data(context: _Context) -> RallyAccelerateError:
     """HTML with a good status: a login page, maintenance, or somebody else's page (rally-api.md 1.3, 1.2)."""
-    if re.search(
-        r"SAMLRequest|type=['\"]?password|j_username|single sign.?on|sign in to|log in to",
-        context.text,
-        re.IGNORECASE,
-    ):
-        return AccessRefused("A login page came instead of data.", hint=_SIGN_ON_HINT)
     if re.search(r"maintenance|unavailable|offline|be back|upgrad", context.text, re.IGNORECASE):
         return Unavailable(f"Rally shows a maintenance page.{context.words}", retry_after=context.retry_after)
+    if error := page_instead(context.reply, context.route):
+        return error
     return Unavailable(
         f"A web page came instead of data for {context.asked}.{context.words}",
         hint="If it does not pass by itself: check that baseUrl is a Rally server and that no proxy or portal of your "
@@ -352,10 +370,10 @@ def _read(context: _Context) -> Answer:
     if inside is None:
         # Errors may stand beside the envelope too (rally-api.md 1.3): look there before giving up.
         for text in _texts(data, "Errors"):
-            raise _error_text(text, context.asked)
+            raise error_of(text, context.asked)
         raise UnexpectedAnswer(f"The answer for {context.asked} has none of Rally's envelopes.")
     for text in _texts(data, "Errors"):
-        raise _error_text(text, context.asked)
+        raise error_of(text, context.asked)
     if "OperationResult" in data:
         # Only failures and writes answer so (rally-api.md 1.3), and nothing here writes.
         raise UnexpectedAnswer(f"Rally answers the read of {context.asked} with an empty operation result.")
@@ -417,69 +435,3 @@ def _texts(data: Any, name: str) -> Iterable[str]:
         texts = place.get(name)
         for text in texts if isinstance(texts, list) else []:
             yield text if isinstance(text, str) else str(text)
-
-
-def _error_text(text: str, asked: str) -> RallyAccelerateError:
-    """The error that a text of ``Errors[]`` stands for (rally-api.md 1.3, 4.7)."""
-    for pattern, kind, hint in _ERROR_TEXTS:
-        if re.search(pattern, text, re.IGNORECASE):
-            return kind(f'Rally says about {asked}: "{excerpt(text)}".', hint=hint)
-    return Rejected(
-        f'Rally refuses {asked}: "{excerpt(text)}".',
-        hint="Check the extra filter (query), types and projects.",
-    )
-
-
-_ERROR_TEXTS: tuple[tuple[str, type[RallyAccelerateError], str], ...] = (
-    (
-        r"Cannot find object to read|Could not read: Could not read",
-        NotFound,
-        "The object was deleted, or this user may not see it: check workspace, projects and rights.",
-    ),
-    (
-        r"Could not find (the )?attribute",
-        Rejected,
-        "The extra filter (query) names a field that this type does not have; custom fields begin with c_.",
-    ),
-    (
-        r"Could not parse|Error parsing expression|Unknown operator",
-        Rejected,
-        "Check the extra filter (query): every condition in parentheses, and each AND or OR joining exactly two.",
-    ),
-    (
-        r"Invalid key",
-        AccessRefused,
-        (
-            "Something on the way adds cookies or caches answers (a proxy), or the key is not allowed here: use an "
-            "apiKey and bypass caching proxies."
-        ),
-    ),
-    (
-        r"type name .* is unknown",
-        NotFound,
-        "Check types: this workspace has no such type. Portfolio levels are written PortfolioItem/<level>.",
-    ),
-    (
-        r"Unauthorized for projects|Not authorized",
-        AccessRefused,
-        "Give the user of this key or login at least viewer rights in the workspace and its projects.",
-    ),
-    (
-        r"Concurrency ?conflict|Modified since read",
-        Unavailable,
-        "Somebody changed the data in the same moment.",
-    ),
-)
-
-#: API keys and session ids: a long run of key characters behind an underscore, or a named one.
-_SECRETS = re.compile(r"(?<![A-Za-z0-9])_[A-Za-z0-9]{20,}|(?i:\b(key|token|zsessionid|password)=)[^\s&\"'<]+")
-
-
-def excerpt(text: str) -> str:
-    """A short piece of the service's own words, fit for a message: no markup, no blanks in rows, no keys."""
-    plain = re.sub(r"(?is)<(script|style|title)\b.*?(</\1>|$)|<!--.*?(-->|$)", " ", text)
-    plain = html.unescape(re.sub(r"<[^>]*(>|$)", " ", plain))
-    # Control and direction characters could rewrite a terminal's line.
-    plain = "".join(char if char.isprintable() else " " for char in plain)
-    plain = _SECRETS.sub(lambda found: f"{found[1]}=***" if found[1] else "***", " ".join(plain.split()))
-    return plain if len(plain) <= EXCERPT_LENGTH else f"{plain[: EXCERPT_LENGTH - 1]}…"

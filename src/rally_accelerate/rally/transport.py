@@ -11,9 +11,9 @@ import socket
 import ssl
 import urllib.request
 from base64 import b64encode
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from urllib.parse import urlsplit
 
@@ -29,11 +29,10 @@ from rally_accelerate.errors import (
     CutShort,
     Problem,
     TimedOut,
-    Transient,
     Unreachable,
     Untrusted,
 )
-from rally_accelerate.rally.decipher import PROXY_LOGIN_HINT, PROXY_LOGIN_MESSAGE
+from rally_accelerate.model.foreign import Route, refused_certificate, refused_connection
 from rally_accelerate.rally.tls import UNVERIFIED
 
 CONNECT_SECONDS = 10.0
@@ -190,23 +189,14 @@ def _environment_proxy(properties: Properties) -> str:
     return address if "://" in address else f"http://{address}"
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
-    """The way to a server as sentences tell it, without credentials."""
-
-    server: str
-    #: The proxy that stands before it, or nothing; only its name is resolved here, and only it is connected to.
-    proxy: str = ""
-    #: Where the proxy is given.
-    given: str = "proxyServer"
-
-
-def way_of(properties: Properties) -> Way:
+def way_of(properties: Properties) -> Route:
     """The way that the settings, and the environment, lay down."""
     server = _without_credentials(properties.base_url)
+    route = Route(server=server, key=has_key(properties), certificate=bool(properties.client_certificate))
     if proxy := proxy_server(properties, properties.base_url):
-        return Way(server, _without_credentials(proxy))
-    return Way(server, _without_credentials(_environment_proxy(properties)), "the environment (HTTPS_PROXY)")
+        return replace(route, proxy=_without_credentials(proxy))
+    proxy = _without_credentials(_environment_proxy(properties))
+    return replace(route, proxy=proxy, given="the environment (HTTPS_PROXY)")
 
 
 def _without_credentials(address: str) -> str:
@@ -215,13 +205,14 @@ def _without_credentials(address: str) -> str:
 
 
 @contextmanager
-def translated(asked: str, *, seconds: float, way: Way) -> Iterator[None]:
+def translated(asked: str, *, seconds: float, way: Route, answered: Mapping[str, str] | None = None) -> Iterator[None]:
     """Turns the failures of the network, before or within an answer, into the product's errors.
 
     Args:
         asked: What was asked for, for the sentence.
         seconds: The read time-out, for the sentence.
         way: What was connected to, for the sentence.
+        answered: The headers of the last answer that came, which may be a proxy's refusal to connect.
     """
     try:
         yield
@@ -232,14 +223,30 @@ def translated(asked: str, *, seconds: float, way: Way) -> Iterator[None]:
     except httpx2.TimeoutException:
         raise TimedOut(f"No answer for {asked} within {seconds:g} seconds.") from None
     except httpx2.ProxyError as error:
-        raise _proxy_failure(str(error)) from None
+        raise _proxy_failure(str(error), answered or {}, way) from None
     except httpx2.ConnectError as error:
         raise _no_connection(error, way) from None
     except httpx2.DecodingError:
         # A compressed body that ends early fails in its decompression.
         raise CutShort(f"The answer for {asked} could not be decompressed.") from None
-    except (httpx2.ReadError, httpx2.WriteError, httpx2.CloseError, httpx2.RemoteProtocolError) as error:
-        raise CutShort(f"The connection ended within the answer for {asked}: {_said(error)}") from None
+    # An alert that comes after the handshake leaves the library as it is.
+    except (
+        httpx2.ReadError,
+        httpx2.WriteError,
+        httpx2.CloseError,
+        httpx2.RemoteProtocolError,
+        ssl.SSLError,
+    ) as error:
+        if refusal := _certificate_refused(error, way):
+            raise refusal from None
+        hint = ""
+        if way.server.startswith("https") and not way.certificate and not answered:
+            # Some servers end the connection without an alert.
+            hint = (
+                f"If {way.host} requires a client certificate, give it as clientCertificate and clientKey. If not, "
+                "look for what ends connections on the way there, such as a firewall."
+            )
+        raise CutShort(f"The connection ended within the answer for {asked}: {_said(error)}", hint=hint) from None
     except httpx2.TransportError as error:
         raise Unreachable(f"The connection failed: {_said(error)}") from None
 
@@ -262,22 +269,23 @@ async def whole(asked: str, *, seconds: float) -> AsyncIterator[None]:
         raise TimedOut(f"The answer for {asked} had not arrived whole within {seconds:g} seconds.") from None
 
 
-def _proxy_failure(said: str) -> AccessRefused | Transient:
+def _proxy_failure(said: str, headers: Mapping[str, str], way: Route) -> AccessRefused | Unreachable:
     # The message of a refused tunnel is the proxy's status line.
-    if said.startswith("407"):
-        return AccessRefused(PROXY_LOGIN_MESSAGE, hint=PROXY_LOGIN_HINT)
-    if said.startswith("403"):
-        return AccessRefused(
-            "The proxy does not allow connections to Rally (403).",
-            hint="Ask for Rally's host to be allowed on the proxy.",
-        )
-    return Unreachable(
-        f"The proxy makes no connection to Rally: {said[:100] or 'no reason given'}.",
-        hint="Check proxyServer, and that the proxy may reach Rally.",
+    return refused_connection(said, headers, way) or Unreachable(
+        f"{way.the_proxy[:1].upper()}{way.the_proxy[1:]} makes no connection to {way.host}: "
+        f"{said[:100] or 'no reason given'}.",
+        hint=f"Check {way.given}, and that the proxy may reach {way.host} and resolves its name.",
     )
 
 
-def _no_connection(error: Exception, way: Way) -> Untrusted | Unreachable:
+def _certificate_refused(error: Exception, way: Route) -> AccessRefused | None:
+    """The refusal of a server that wants another client certificate, or one at all; else None."""
+    reasons = [str(cause.reason) for cause in _causes(error) if isinstance(cause, ssl.SSLError)]
+    return next((refusal for each in reasons if (refusal := refused_certificate(each, way))), None)
+
+
+# A table of causes and errors reads better than one exit.
+def _no_connection(error: Exception, way: Route) -> Untrusted | Unreachable | AccessRefused:  # noqa: PLR0911
     for cause in _causes(error):
         match cause:
             case ssl.SSLCertVerificationError():
@@ -286,6 +294,15 @@ def _no_connection(error: Exception, way: Way) -> Untrusted | Unreachable:
                 return Unreachable(
                     f"{way.server} answers without TLS.",
                     hint="Write http:// in baseUrl if that is meant; else check its port.",
+                )
+            case ssl.SSLError() if refusal := refused_certificate(str(cause.reason), way):
+                return refusal
+            case ssl.SSLError() if "HANDSHAKE_FAILURE" in str(cause.reason) and not way.certificate:
+                return Unreachable(
+                    f"{way.server} ends the TLS handshake ({cause.reason}), as servers do that require a client "
+                    "certificate.",
+                    hint="If it requires one, give it as clientCertificate and clientKey. If not, it has no TLS "
+                    f"version or cipher in common with this program: ask the operator of {way.host}.",
                 )
             case ssl.SSLError():
                 return Unreachable(
@@ -305,15 +322,15 @@ def _no_connection(error: Exception, way: Way) -> Untrusted | Unreachable:
     return Unreachable(f"No connection: {_said(error)}")
 
 
-def _connected(way: Way) -> str:
+def _connected(way: Route) -> str:
     return f"the proxy's address {way.proxy}" if way.proxy else way.server
 
 
-def _setting(way: Way) -> str:
+def _setting(way: Route) -> str:
     return way.given if way.proxy else "baseUrl"
 
 
-def _settings(way: Way) -> str:
+def _settings(way: Route) -> str:
     return f"baseUrl and of the proxy in {way.given}" if way.proxy else "baseUrl"
 
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from pydantic import SecretStr
 
 from rally_accelerate.config.model import Integration
+from rally_accelerate.config.no_proxy import proxy_server
 from rally_accelerate.errors import (
     AccessRefused,
     ConfigError,
@@ -77,14 +78,14 @@ async def check(
             async for finding in _rally(integration, connected, begins):
                 yield finding
             begins(Link.ACCELERATE)
-            yield await _accelerate(connected, target)
+            yield await _accelerate(integration, connected, target)
     except RallyAccelerateError as error:
         yield Finding(_broken_link(error, integration), str(error), error)
 
 
 async def _rally(integration: Integration, connected: Links, begins: Callable[[Link], None]) -> AsyncIterator[Finding]:
     # The first answer tells of several links at once: what does not come is waited for at the first of them.
-    begins(Link.PROXY if integration.properties.proxy_server else Link.ADDRESS)
+    begins(Link.PROXY if _proxy(integration) else Link.ADDRESS)
     try:
         scope = await connected.source.open_early()
     except RallyAccelerateError as error:
@@ -155,9 +156,13 @@ async def _items(connected: Links, scope: Scope, kind: str) -> Finding:
     )
 
 
-async def _accelerate(connected: Links, target: Target | None) -> Finding:
+async def _accelerate(integration: Integration, connected: Links, target: Target | None) -> Finding:
     if target is None:
-        return Finding(Link.ACCELERATE, "not tried: accelerateUrl or ucvAccessKey is not given", doubtful=True)
+        properties = integration.properties
+        given = {"accelerateUrl": properties.accelerate_url, "ucvAccessKey": properties.accelerate_key}
+        missing = [name for name, value in given.items() if not value]
+        verb = "is" if len(missing) == 1 else "are"
+        return Finding(Link.ACCELERATE, f"not tried: {' and '.join(missing)} {verb} not given", doubtful=True)
     try:
         await connected.sink.open()
     except RallyAccelerateError as error:
@@ -179,19 +184,25 @@ def _broken_link(error: RallyAccelerateError, integration: Integration) -> Link:
             return Link.PROXY
         case Untrusted():
             return Link.TLS
+        case AccessRefused() if "client certificate" in str(error):
+            return Link.TLS
         case AccessRefused() if "proxy" in str(error).lower():
             return Link.PROXY
         case AccessRefused():
             return Link.LOGIN
         case Unreachable():
-            return Link.PROXY if integration.properties.proxy_server else Link.ADDRESS
+            return Link.PROXY if _proxy(integration) else Link.ADDRESS
         case _:
             return Link.SERVICE
 
 
+def _proxy(integration: Integration) -> str:
+    return proxy_server(integration.properties, integration.properties.base_url)
+
+
 def _links_before(broken: Link, integration: Integration) -> list[Link]:
     skipped = set()
-    if not integration.properties.proxy_server:
+    if not _proxy(integration):
         skipped.add(Link.PROXY)
     if not integration.properties.base_url.startswith("https"):
         skipped.add(Link.TLS)
@@ -205,7 +216,7 @@ def _passed(link: Link, integration: Integration) -> str:
     match link:
         case Link.PROXY:
             # Its address may hold credentials.
-            return f"{properties.proxy_server.rpartition('@')[2]} lets requests through"
+            return f"{_proxy(integration).rpartition('@')[2]} lets requests through"
         case Link.ADDRESS:
             return f"{properties.base_url} answers"
         case Link.TLS if not properties.verify_tls:

@@ -96,6 +96,7 @@ async def links(
         budget=budget,
         verify=accelerate_context(properties, context),
         transport=target.transport,
+        certificate=bool(properties.client_certificate),
         direct=bypasses(graphql_address(target.url), properties.no_proxy),
     )
     limits = Limits(items=properties.upload_max_items, size=properties.upload_max_bytes)

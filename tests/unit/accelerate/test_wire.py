@@ -4,6 +4,7 @@ import pytest
 
 from rally_accelerate import errors
 from rally_accelerate.accelerate.wire import decipher, graphql_address
+from rally_accelerate.model.foreign import Route
 
 API = "https://accelerate.example/release-events-api/graphql"
 
@@ -45,6 +46,54 @@ def test_wrong_addresses(given: str) -> None:
 )
 def test_answers_that_break_the_rules_of_json_are_read(content: bytes, text: str) -> None:
     assert decipher(200, {}, content) == {"a": text}
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "content", "kind", "said", "hint"),
+    [
+        (401, {"server": "tinyproxy/1.11"}, b"<html>tinyproxy</html>", errors.AccessRefused, "proxy", "proxyPassword"),
+        (401, {}, b"<html>Use single sign-on</html>", errors.AccessRefused, "single sign-on", "Single"),
+        (401, {}, b"Unauthorized", errors.AccessRefused, "access key", "ucvAccessKey"),
+        (
+            403,
+            {},
+            b"<html>Blocked by the web filter</html>",
+            errors.AccessRefused,
+            "filter on the way",
+            "administrators",
+        ),
+        (407, {"proxy-authenticate": "NTLM"}, b"", errors.AccessRefused, "only offers NTLM", "Cntlm"),
+        (
+            302,
+            {"location": "https://login.example/x?t=1"},
+            b"",
+            errors.AccessRefused,
+            "at login.example",
+            "accelerateUrl",
+        ),
+        (302, {"location": "https://other.example/"}, b"", errors.UnexpectedAnswer, "other.example", "accelerateUrl"),
+        (301, {"location": "https://acc.example/"}, b"", errors.UnexpectedAnswer, "on to https", "https://acc.example"),
+        (200, {}, b"<html><title>Guest network</title></html>", errors.Unavailable, "portal of a network", "Sign in"),
+        (503, {"server": "squid"}, b"<html></html>", errors.Unavailable, "proxy gets no answer", "noProxy"),
+        (
+            400,
+            {},
+            b"<html>No required SSL certificate was sent</html>",
+            errors.AccessRefused,
+            "certificate",
+            "clientKey",
+        ),
+    ],
+)
+def test_answers_of_others_are_named(
+    status: int, headers: dict[str, str], content: bytes, kind: type[Exception], said: str, hint: str
+) -> None:
+    route = Route(service="Accelerate", setting="accelerateUrl", server="http://acc.example/release-events-api/graphql")
+    with pytest.raises(errors.RallyAccelerateError) as caught:
+        decipher(status, headers, content, route=route)
+    assert isinstance(caught.value, kind)
+    assert said in str(caught.value)
+    assert hint in caught.value.hint
 
 
 HTML = b"<html><title>Login</title></html>"

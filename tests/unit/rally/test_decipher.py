@@ -23,7 +23,8 @@ from rally_accelerate.errors import (
     Unavailable,
     UnexpectedAnswer,
 )
-from rally_accelerate.rally.decipher import EXCERPT_LENGTH, decipher, excerpt
+from rally_accelerate.rally.decipher import decipher
+from rally_accelerate.rally.error_texts import EXCERPT_LENGTH, excerpt
 
 ASKED = "/slm/webservice/v2.0/defect"
 DATE = "Wed, 21 Oct 2026 07:28:00 GMT"

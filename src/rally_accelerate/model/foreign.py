@@ -1,0 +1,324 @@
+"""Answers that a service did not give itself: those of proxies, gateways, portals and sign-in pages; pure.
+
+They come in place of the service's own answer, with any status, and explain nothing about its keys or its state. Each
+is named for what it is, with who can change it. Of addresses only hosts are repeated: the rest may hold tokens.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from rally_accelerate.errors import AccessRefused, RallyAccelerateError, Unavailable, UnexpectedAnswer
+
+#: Login schemes of a proxy that take a user and a password as this program sends them.
+_SPOKEN = "basic"
+_SCHEMES = re.compile(r"(?i)\b(basic|digest|ntlm|negotiate|kerberos|bearer)\b")
+
+#: What proxies and filters call themselves, in headers and on pages.
+_PROXIES = (
+    r"tinyproxy|squid|zscaler|blue ?coat|bluecoat|forcepoint|websense|netskope|mcafee|fortinet|fortigate|fortiguard|"
+    r"palo alto|checkpoint|barracuda|sophos|cisco umbrella|ironport|privoxy|web ?gateway|umbrella"
+)
+_PROXY_PAGE = re.compile(rf"(?i)\bproxy\b|proxy (server|authentication)|{_PROXIES}")
+_FILTER_PAGE = re.compile(
+    rf"(?i){_PROXY_PAGE.pattern[4:]}|firewall|web ?filter|content filter|blocked (by|page|site)|has been blocked|"
+    r"(access|acceptable use|internet|security) polic|url category|this (web ?)?site is blocked"
+)
+_PROXY_HEADERS = ("proxy-authenticate", "x-squid-error", "proxy-connection", "x-bluecoat-via")
+
+_SIGN_ON = re.compile(
+    r"(?i)single[ -]?sign[ -]?on|\bsso\b|saml|identity provider|\bidp\b|\bokta\b|\badfs\b|"
+    r"ping ?(one|federate|identity)|login\.microsoftonline|onelogin|federated (login|sign)"
+)
+_SIGN_IN_PAGE = re.compile(r"(?i)type=['\"]?password|j_username|sign in to|log in to|please (sign|log) in")
+_SIGN_IN_ADDRESS = re.compile(
+    r"(?i)login|log-in|signin|sign-in|logon|saml|sso\b|/sso|oauth|authorize|adfs|idp\b|okta|microsoftonline"
+)
+_PORTAL = re.compile(
+    r"(?i)captive|guest (network|wi-?fi|access)|hotspot|wi-?fi (login|access)|accept (the )?terms|terms (of use|and)|"
+    r"internet access|walled garden"
+)
+
+#: Alerts of TLS that speak of the client's certificate (RFC 8446, 6.2).
+_CERTIFICATE_ALERT = re.compile(
+    r"ALERT_(CERTIFICATE_REQUIRED|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_(REVOKED|EXPIRED|UNKNOWN)|"
+    r"UNKNOWN_CA|ACCESS_DENIED|NO_CERTIFICATE)"
+)
+
+_CERTIFICATE_PAGE = re.compile(
+    r"(?i)no required ssl certificate|ssl certificate error|client certificate (is )?(required|needed)|"
+    r"requires a (valid )?client certificate"
+)
+
+#: What helps where single sign-on is in the way (rally-api.md 1.2, SSO and Availability).
+SIGN_ON_HINT = (
+    "Single sign-on is in the way: use an apiKey instead of username and password, or have a subscription "
+    "administrator put the user on the exception list of single sign-on; and check that no portal of your network is "
+    "in front of Rally."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """How a request reaches its service, as far as that explains an answer; without credentials."""
+
+    #: The service's name for sentences.
+    service: str = "Rally"
+    #: The setting that holds its address.
+    setting: str = "baseUrl"
+    #: Its configured address.
+    server: str = ""
+    #: The proxy's address; empty when there is none.
+    proxy: str = ""
+    #: Where the proxy is given.
+    given: str = "proxyServer"
+    #: Whether the request logs in with a key, not with a user and a password.
+    key: bool = True
+    #: Whether a client certificate is presented.
+    certificate: bool = False
+
+    @property
+    def host(self) -> str:
+        """The host's name of the service."""
+        return urlsplit(self.server).hostname or self.service
+
+    @property
+    def the_proxy(self) -> str:
+        """The proxy as sentences name it."""
+        return f"the proxy {self.proxy}" if self.proxy else "a proxy on the way"
+
+    @property
+    def login(self) -> str:
+        """What to check about the proxy's login."""
+        if self.proxy and self.given != "proxyServer":
+            return f"Check the user and password of the proxy in {self.given}."
+        return "Check proxyUsername and proxyPassword."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """An answer, as far as it tells who gave it."""
+
+    asked: str
+    status: int
+    #: Names in lower case, or a mapping that ignores case.
+    headers: Mapping[str, str]
+    #: The beginning of the body.
+    text: str
+    #: Whether it has marks that only the service itself leaves.
+    marked: bool = False
+
+    @property
+    def is_page(self) -> bool:
+        """Whether it is HTML."""
+        return self.text.lstrip().startswith("<")
+
+    @property
+    def title(self) -> str:
+        """The page's title in a short quotation after a blank; empty when there is none."""
+        found = re.search(r"(?is)<title[^>]*>(.*?)</title>", self.text)
+        words = " ".join("".join(each if each.isprintable() else " " for each in found[1]).split()) if found else ""
+        return f' titled "{words[:80]}"' if words else ""
+
+    def is_of_a_proxy(self) -> bool:
+        """Whether a proxy says that it is its answer."""
+        if any(name in self.headers for name in _PROXY_HEADERS):
+            return True
+        said = " ".join(self.headers.get(name) or "" for name in ("server", "www-authenticate"))
+        if re.search(rf"(?i){_PROXIES}|\bproxy\b", said):
+            return True
+        return not self.marked and bool(_PROXY_PAGE.search(self.text))
+
+    def is_about_sign_on(self) -> bool:
+        """Whether it speaks of single sign-on."""
+        said = f"{self.text} {self.headers.get('www-authenticate') or ''} {self.headers.get('location') or ''}"
+        return bool(_SIGN_ON.search(said))
+
+
+def refused_login(reply: Reply, route: Route) -> RallyAccelerateError | None:
+    """Explain a 401 that is not the service's own word about a key; None when it may be."""
+    if reply.is_of_a_proxy():
+        return proxy_login(reply.status, reply.headers, route)
+    if reply.is_about_sign_on():
+        how = "apiKey" if route.key else "user name and password"
+        return AccessRefused(
+            f"{route.service} requires single sign-on and does not accept this {how} ({reply.status}).",
+            hint=SIGN_ON_HINT,
+        )
+    if route.proxy and not reply.marked:
+        return AccessRefused(
+            f"The login is refused ({reply.status}), by {route.the_proxy} or by {route.service}: nothing in the answer "
+            f"shows that it is {route.service}'s.",
+            hint=f"{route.login} If the proxy's login is right, check the login to {route.service}; tinyproxy and "
+            "others answer a wrong proxy password with 401.",
+        )
+    return None
+
+
+def proxy_login(status: int, headers: Mapping[str, str], route: Route) -> AccessRefused:
+    """Explain that a proxy refuses its login, by what it offers."""
+    offered = [each.lower() for each in _SCHEMES.findall(headers.get("proxy-authenticate") or "")]
+    if offered and _SPOKEN not in offered:
+        names = {"ntlm": "NTLM", "negotiate": "Negotiate", "kerberos": "Kerberos"}
+        listed = " and ".join(dict.fromkeys(names.get(each, each.capitalize()) for each in offered))
+        return AccessRefused(
+            f"{_capital(route.the_proxy)} only offers {listed} logins ({status}), which this program cannot use: no "
+            "password helps.",
+            hint="Ask your network's administrators for an exception for this machine or for "
+            f"{route.host}, or for a proxy with Basic login; or run a local proxy that signs in for you, such as Px or "
+            "Cntlm, and enter its address as proxyServer.",
+        )
+    return AccessRefused(
+        f"{_capital(route.the_proxy)} requires a login, or does not accept the one it got ({status}).", hint=route.login
+    )
+
+
+def refused_connection(said: str, headers: Mapping[str, str], route: Route) -> AccessRefused | None:
+    """Explain why a proxy opens no connection; None when it may do so later.
+
+    Args:
+        said: The status line of its answer to CONNECT, from the status on.
+        headers: Its headers, names in lower case.
+        route: The way.
+    """
+    found = re.match(r"(\d{3})\b", said)
+    status = int(found[1]) if found else 0
+    if status in {401, 407}:
+        return proxy_login(status, headers, route)
+    if status in {408, 425, 429} or not 400 <= status < 500:  # noqa: PLR2004 - the class of refusals
+        return None
+    if status == 403:  # noqa: PLR2004 - Forbidden
+        return AccessRefused(
+            f"{_capital(route.the_proxy)} does not allow connections to {route.service} (403).",
+            hint=f"Ask your network's administrators to allow {route.host} on the proxy.",
+        )
+    return AccessRefused(
+        f"{_capital(route.the_proxy)} does not open connections to {route.service} ({said[:60].strip()}).",
+        hint=f"Check that {route.given} names a proxy, and its port; ask whether it allows CONNECT to {route.host}.",
+    )
+
+
+def refused_certificate(reason: str, route: Route) -> AccessRefused | None:
+    """Explain that a server wants another client certificate, or one at all; None when TLS failed otherwise.
+
+    Args:
+        reason: What OpenSSL calls it.
+        route: The way.
+    """
+    if not _CERTIFICATE_ALERT.search(reason):
+        return None
+    said = reason.lower().replace("_", " ")
+    server = urlsplit(route.server).netloc or route.service
+    if not route.certificate:
+        return AccessRefused(
+            f"{server} requires a client certificate, and none is given ({said}).",
+            hint="Give the certificate and its key as clientCertificate and clientKey; the operator of the server "
+            "issues them.",
+        )
+    return AccessRefused(
+        f"{server} does not accept the client certificate ({said}).",
+        hint="Check that clientCertificate is the one that the operator of the server issued, that it has not expired, "
+        "and that its file holds the intermediate certificates too.",
+    )
+
+
+def certificate_page(reply: Reply, route: Route) -> AccessRefused | None:
+    """Explain a page that asks for a client certificate, as nginx and IIS send it with 400 or 403; None for others."""
+    if reply.marked or not _CERTIFICATE_PAGE.search(reply.text):
+        return None
+    return refused_certificate("ALERT_BAD_CERTIFICATE" if route.certificate else "ALERT_CERTIFICATE_REQUIRED", route)
+
+
+def blocked(reply: Reply, route: Route) -> RallyAccelerateError | None:
+    """Explain a 403 that a proxy, firewall or filter gave; None when it may be the service's own."""
+    named = reply.is_of_a_proxy() or (not reply.marked and _FILTER_PAGE.search(reply.text))
+    if not named and not (route.proxy and reply.is_page and not reply.marked):
+        return None
+    who = route.the_proxy if route.proxy else "a proxy, firewall or filter on the way"
+    return AccessRefused(
+        f"{_capital(who)} blocks the request for {reply.asked} ({reply.status}) with a page of its own{reply.title}.",
+        hint=f"Ask your network's administrators to allow {route.host}. {_other_login(route)}",
+    )
+
+
+def redirected(reply: Reply, route: Route) -> RallyAccelerateError:
+    """Explain a redirect; none is followed, as it would take the login to another place."""
+    location = reply.headers.get("location") or ""
+    try:
+        parts = urlsplit(location)
+        host = parts.hostname or ""
+    except ValueError:
+        parts, host = urlsplit(""), ""
+    where = host or "another page of the same server"
+    if _SIGN_IN_ADDRESS.search(location):
+        return AccessRefused(
+            f"{route.service} sends the request to a login page at {where} ({reply.status}).",
+            hint=SIGN_ON_HINT if route.service == "Rally" else _portal_hint(route),
+        )
+    own = urlsplit(route.server)
+    if host and host == own.hostname and (parts.scheme, own.scheme) == ("https", "http"):
+        return UnexpectedAnswer(
+            f"{host} sends http requests on to https ({reply.status}).",
+            hint=f"Set {route.setting} to https://{host}.",
+        )
+    if host and host != own.hostname:
+        return UnexpectedAnswer(
+            f"The server sends the request for {reply.asked} on to {host} ({reply.status}).",
+            hint=f"If {host} is {route.service}, set {route.setting} to https://{host}. If not, a portal, proxy or "
+            "gateway of your network answers: sign in to it on this machine, or ask its administrators to let this "
+            f"machine reach {route.host} directly.",
+        )
+    return UnexpectedAnswer(
+        f"The server sends the request for {reply.asked} on to {where} ({reply.status}).",
+        hint=f"Set {route.setting} to the address that the server sends to, with https://.",
+    )
+
+
+def page_instead(reply: Reply, route: Route) -> RallyAccelerateError | None:
+    """Explain HTML that came with a good status, where it shows whose it is; None for any other page."""
+    if reply.is_of_a_proxy() or _FILTER_PAGE.search(reply.text):
+        return AccessRefused(
+            f"{_capital(route.the_proxy)} or a filter answers in {route.service}'s place, with a page{reply.title}.",
+            hint=f"Ask your network's administrators to let this machine reach {route.host}. {_other_login(route)}",
+        )
+    if _PORTAL.search(reply.text) and not _SIGN_ON.search(reply.text):
+        return Unavailable(
+            f"The sign-in portal of a network answers in {route.service}'s place, with a page{reply.title}.",
+            hint=_portal_hint(route),
+        )
+    if _SIGN_ON.search(reply.text) or _SIGN_IN_PAGE.search(reply.text):
+        return AccessRefused(
+            f"A login page came instead of data{reply.title}.",
+            hint=SIGN_ON_HINT if route.service == "Rally" else _portal_hint(route),
+        )
+    return None
+
+
+def headers_into(answered: dict[str, str]) -> Callable[[str, Any], Awaitable[None]]:
+    """Make a listener for the HTTP library that keeps the headers of the last answer, names in lower case."""
+
+    async def listen(event: str, told: Any) -> None:
+        if event.endswith("receive_response_headers.complete"):
+            answered.clear()
+            for name, value in told["return_value"][3]:
+                key = name.decode("latin-1").lower()
+                answered[key] = ", ".join(filter(None, (answered.get(key), value.decode("latin-1"))))
+
+    return listen
+
+
+def _portal_hint(route: Route) -> str:
+    return (
+        f"Sign in to the portal of your network on this machine, or ask its administrators to let this machine reach "
+        f"{route.host} without it; and check {route.setting}."
+    )
+
+
+def _other_login(route: Route) -> str:
+    return route.login if route.proxy else f"If a proxy has to be used for {route.host}, enter it as proxyServer."
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
