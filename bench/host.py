@@ -47,10 +47,11 @@ NEW = "bench-rally-new"
 
 ENDPOINT = "/release-events-api/graphql"
 UPLOAD_ISSUES = "mutation uploadIssueData($data: IssueDataIn!) { uploadIssueData(data: $data) { result } }"
-ISSUES = "query($filter: IssueFilterInput!) { issues(filter: $filter) { _id issue { id name status } } }"
+ISSUES = "query($filter: IssuesFilter!) { issues(filter: $filter) { _id issue { id name status } } }"
 CREATE = (
-    "mutation($name: String!, $tenantId: ID!, $workflow: JSON) "
-    "{ createValueStream(name: $name, tenantId: $tenantId, workflow: $workflow) { ... on Workflow { _id } } }"
+    "mutation($name: String!, $tenantId: ID!, $team: TeamInput!, $workflow: JSON) "
+    "{ createValueStream(name: $name, tenantId: $tenantId, team: $team, workflow: $workflow) "
+    "{ ... on Workflow { _id } } }"
 )
 
 #: Milliseconds: of pages the median and the 95th percentile, of uploads every one.
@@ -260,7 +261,8 @@ async def _stream(http: httpx2.AsyncClient, number: int) -> str:
         "query": query,
         "phases": [{"name": "Plan", "stages": stages[:2]}, {"name": "Do", "stages": stages[2:]}],
     }
-    variables = {"name": f"Bench {time.time_ns()}", "tenantId": TENANT, "workflow": workflow}
+    team = {"id": "1", "name": "Default"}
+    variables = {"name": f"Bench {time.time_ns()}", "tenantId": TENANT, "team": team, "workflow": workflow}
     answer = (await http.post(ENDPOINT, json={"query": CREATE, "variables": variables})).json()
     return str(answer["data"]["createValueStream"]["_id"])
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
-from ariadne import load_schema_from_path, make_executable_schema
+from ariadne import MutationType, QueryType
 from graphql import GraphQLArgument, print_ast
 
 from rally_accelerate.cli.main import commands
@@ -13,7 +13,7 @@ from rally_accelerate.config.model import Integration, Properties
 from rally_accelerate.host.graphql import limits
 from rally_accelerate.host.graphql.endpoint import MOST_BYTES
 from rally_accelerate.host.graphql.roles import needed
-from rally_accelerate.host.graphql.schema import CONTRACT, MORE
+from rally_accelerate.host.graphql.schema import made
 from rally_accelerate.host.streams.keys import TABLES
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -72,14 +72,21 @@ def _every(group: click.Group, name: str = "") -> Iterator[tuple[str, click.Comm
 
 def operations() -> str:
     """The page on the host's GraphQL operations."""
-    schema = make_executable_schema([load_schema_from_path(str(path)) for path in (CONTRACT, *MORE)])
+    schema, _ = made(QueryType(), MutationType())
     lines = [
         "# GraphQL operations of the embedded host",
         "",
         "`POST /release-events-api/graphql` with `Authorization: UserAccessKey …` (or `Bearer …`) and",
-        '`Content-Type: application/json`: `{"query": …, "variables": …, "operationName": …}`. Names and shapes are',
-        "Accelerate's as far as they are public; where they are not, the description says *assumed*. The whole schema",
-        "can be asked for by introspection with any key: generic clients and editors do.",
+        '`Content-Type: application/json`: `{"query": …, "variables": …, "operationName": …}`.',
+        "",
+        "Names and types are those that HCL Accelerate publishes, of older servers (4.x) and newer ones (5.x)",
+        "together: every document that is valid for one of them is accepted here. Where the two name a type",
+        "differently, such as `PaginationInput` and `InsightsPaginationInput`, a document is executed by those that",
+        "it uses. This page and introspection show the newer ones. What this server does not hold, such as builds and",
+        "deployments, is null or an empty list. Operations outside its purpose answer an error that says so.",
+        "",
+        "Issues have these fields here and nowhere else: `history`, `comments`, `rawIssue`, `relations` and",
+        "`additionalInfo`.",
         "",
         "Errors come as `errors` in an answer with status 200, each with a `message` that says what is wrong and",
         "where. 400 is what is no question, 401 a wrong key, 413 too large a request, 415 another content type, 503 a",

@@ -48,7 +48,7 @@ def test_it_uploads_and_reads_back_what_it_uploaded(target: RunningHost) -> None
         for name in ("_id", "id", "name", "status", "created", "labels", "storyPoints", "rawIssue"):
             assert found[name] == one[name], name
         assert found["history"][0]["content"]["from"] == "A"
-        filtered = "query($f: IssuesFilter) { issues(filter: $f) { issue { id } } }"
+        filtered = "query($f: IssuesFilter!) { issues(filter: $f) { issue { id } } }"
         listed = asked(session, filtered, f={"tenantId": TENANT})["issues"]
         assert sorted(each["issue"]["id"] for each in listed) == ["US1", "US2"]
         statuses = asked(session, "query($t: ID!) { issueStatuses(tenantId: $t) }", t=TENANT)
@@ -66,7 +66,7 @@ def test_it_is_told_what_is_wrong_in_the_way_it_expects(target: RunningHost) -> 
             asked(session, UPLOAD, data=upload({**item(3), "created": "yesterday"}))
         assert "issues[0].created" in str(refused.value)
         with pytest.raises(TransportQueryError, match="there is no integration") as refused:
-            asked(session, 'mutation { resyncIntegration(integrationId: "none") }')
+            asked(session, 'mutation { resyncIntegration(integrationId: "none") { _id } }')
         assert refused.value.errors is not None
         assert refused.value.errors[0]["path"] == ["resyncIntegration"]
 

@@ -26,13 +26,13 @@ TENANT = "5ade13625558f2c6688d15ce"
 
 CREATE = f"""
 mutation($name: String!, $workflow: JSON) {{
-  createValueStream(name: $name, tenantId: "{TENANT}", workflow: $workflow) {{
+  createValueStream(name: $name, tenantId: "{TENANT}", team: {{id: "1", name: "Default"}}, workflow: $workflow) {{
     __typename
     ... on WorkflowUploadError {{ errors }}
   }}
 }}"""
 
-RUNS = f'query {{ integrationsByTenant(tenantId: "{TENANT}") {{ executions {{ success }} }} }}'
+RUNS = f'query {{ integrationsByTenantId(tenantId: "{TENANT}") {{ executions {{ success }} }} }}'
 
 #: What may be one of many pages of a kind: ids, numbers, and names in the place of ids.
 ONE_OF_MANY = re.compile(r"(?<=/issues/).+|(?<=/dots/).+|(?<=/drafts/)[^/]+|[0-9a-f]{12,}|(?<=/)\d+(?=/|$)")
@@ -53,7 +53,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHost]:
             assert made == {"__typename": "Workflow"}
         odd = item(1, name=LONG, url=f"https://rally.example/{LONG}", owner=LONG, labels=[LONG], description=LONG)
         running.ask(UPLOAD, data=upload(odd, tracker="b" * 24))
-        wait_until(lambda: all(one["executions"] for one in running.ask(RUNS)["integrationsByTenant"]))
+        wait_until(lambda: all(one["executions"] for one in running.ask(RUNS)["integrationsByTenantId"]))
         yield running
 
 

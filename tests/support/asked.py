@@ -23,7 +23,7 @@ class Asked:
     #: An access key of the administrator as whom ``http`` is signed in.
     key: str
 
-    async def graphql(self, query: str, *, key: str | None = None, **variables: Any) -> httpx2.Response:
+    async def graphql(self, query: str, /, *, key: str | None = None, **variables: Any) -> httpx2.Response:
         """Ask the GraphQL endpoint."""
         return await self.http.post(
             "/release-events-api/graphql",
@@ -31,7 +31,7 @@ class Asked:
             headers={"Authorization": f"UserAccessKey {self.key if key is None else key}"},
         )
 
-    async def data(self, query: str, **variables: Any) -> dict[str, Any]:
+    async def data(self, query: str, /, **variables: Any) -> dict[str, Any]:
         """The data of an answer that has no errors."""
         answer = (await self.graphql(query, **variables)).json()
         assert "errors" not in answer, answer

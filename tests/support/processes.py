@@ -169,7 +169,7 @@ def settings(path: Path, rally: Simulator, target: RunningHost, **properties: An
 
 
 ISSUES = """
-query issues($filter: IssuesFilter) {
+query issues($filter: IssuesFilter!) {
   issues(filter: $filter) { _id trackerId issue { _id id name description status type normalizedType owner creator url
     created lastUpdate priority storyPoints labels epic rawIssue project { id key name } relations { id type }
     sprints { id name previous } comments { id user comment } releases { id name }

@@ -37,6 +37,54 @@ def sdl(table: Table) -> str:
     return "\n".join(_definition(name, entry) for name, entry in table.items()) + "\n"
 
 
+def merge(preferred: Table, other: Table) -> dict[str, dict[str, Any]]:
+    """Merge two tables into one that has everything of both.
+
+    Where both define something, ``preferred`` decides, so that every document that is valid for it stays valid. What
+    only ``other`` has is added; an argument or input field that only ``other`` requires becomes optional.
+
+    Args:
+        preferred: A table, whole.
+        other: The table whose additional types, fields, arguments and values are added.
+    """
+    names = {**preferred, **other}
+    return {name: _merged(preferred.get(name), other.get(name)) for name in names}
+
+
+def _merged(preferred: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> dict[str, Any]:
+    if preferred is None or other is None or preferred["kind"] != other["kind"]:
+        return dict(preferred or other or {})
+    found = dict(preferred)
+    for members in ("values", "types"):
+        if members in preferred:
+            found[members] = list(dict.fromkeys([*preferred[members], *other[members]]))
+    if "fields" in preferred:
+        is_input = preferred["kind"] == "input"
+        fields: dict[str, Any] = dict(preferred["fields"])
+        for name, field in other["fields"].items():
+            if name not in fields:
+                fields[name] = _optional(field) if is_input else field
+            elif not is_input:
+                fields[name] = _with_arguments(fields[name], field)
+        found["fields"] = fields
+    return found
+
+
+def _with_arguments(preferred: Any, other: Any) -> Any:
+    """Return a field with the arguments that only the other table has, as optional ones."""
+    ours, theirs = (each.get("args", {}) if isinstance(each, Mapping) else {} for each in (preferred, other))
+    added = {name: _optional(argument) for name, argument in theirs.items() if name not in ours}
+    if not added:
+        return preferred
+    return {"type": preferred if isinstance(preferred, str) else preferred["type"], "args": {**ours, **added}}
+
+
+def _optional(argument: Any) -> Any:
+    if isinstance(argument, str):
+        return argument.removesuffix("!")
+    return argument if "default" in argument else {**argument, "type": argument["type"].removesuffix("!")}
+
+
 def _definition(name: str, entry: Mapping[str, Any]) -> str:
     match entry["kind"]:
         case "scalar":

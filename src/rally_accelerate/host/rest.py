@@ -68,7 +68,7 @@ class StreamApi:
         for stage in layout_of(stream.document).stages:
             if chosen in {None, stage.name}:
                 some = await self._particles.of_stage(stream, stage.name, skip=skip, limit=limit, only=None)
-                dots = [{name: value for name, value in dot.items() if name != "_stage"} for dot in some]
+                dots = [{name: value for name, value in dot.items() if not name.startswith("_")} for dot in some]
                 found.append({"phase": stage.phase, "stage": stage.name, "dots": dots})
         return _in_json(found)
 

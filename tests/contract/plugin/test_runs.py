@@ -24,7 +24,7 @@ COUNTS = re.compile(r"(\d+) read, (\d+) uploaded, (\d+) unchanged")
 LINE = re.compile(r"\[\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\] \[(DEBUG|INFO|WARN|ERROR|FATAL)\] rally - \S.*")
 
 HELD = """
-query issues($filter: IssuesFilter) { issues(filter: $filter) { trackerId issue { _id status } } }
+query issues($filter: IssuesFilter!) { issues(filter: $filter) { trackerId issue { _id status } } }
 """
 
 
@@ -202,7 +202,7 @@ def test_a_resync_sends_everything_again_and_is_cleared_only_after_success(
     container: Container, rally: Simulator, target: RunningHost, tracker: str
 ) -> None:
     assert container.run(*event_words(process_props(rally, target, tracker))).code == 0
-    wish = "mutation($id: ID!, $s: [ScheduledEventStateInput]!) { updateScheduledEventStates(integrationId: $id, scheduledEventStates: $s) { _id } }"
+    wish = "mutation($id: ID!, $s: [ScheduledEventStateInput!]!) { updateScheduledEventStates(integrationId: $id, scheduledEventStates: $s) { _id } }"
     target.ask(wish, id=tracker, s=[{"eventName": "syncRallyDataEvent", "deltaTime": 0}])
     state = {"lastRun": round(time.time() * 1000), "deltaTime": 0}
     refused = {"apiKey": "_wrong_key_0123456789"}

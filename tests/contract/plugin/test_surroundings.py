@@ -14,7 +14,7 @@ from support.container import Container, event_words, process_props, seat
 from support.processes import RunningHost, Simulator
 from support.proxy import Proxy, proxying
 
-HELD = "query issues($filter: IssuesFilter) { issues(filter: $filter) { trackerId } }"
+HELD = "query issues($filter: IssuesFilter!) { issues(filter: $filter) { trackerId } }"
 
 
 def issues_of(target: RunningHost, tracker: str) -> int:

@@ -154,7 +154,7 @@ ODD: dict[str, Callable[[], Any]] = {
         "variables": {"data": upload(*many())},
     },
     "something else beside it": lambda: {
-        "query": UPLOAD.replace("{ result } }", '{ result } updateIssues(issues: [], tenantId: "t") { _id } }'),
+        "query": UPLOAD.replace("{ result } }", '{ result } updateIssues(issues: [], tenantId: "t") }'),
         "variables": {"data": upload(*many())},
     },
     "the second of two": lambda: {

@@ -291,12 +291,12 @@ async def test_what_a_connector_writes_is_noted_but_not_each_time(asked: Asked) 
         updateIntegrationState(integrationId: $id, eventName: "e", properties: $p) { state } }"""
     for number in range(3):
         await asked.data(state, id=its_id, p={"cursor": number})
-    wish = """mutation ($id: ID!, $at: Float) { updateScheduledEventStates(
+    wish = """mutation ($id: ID!, $at: Date!) { updateScheduledEventStates(
         integrationId: $id, scheduledEventStates: [{eventName: "e", deltaTime: $at}]) { _id } }"""
     for at in (5.0, 5.0, -1.0):
         await asked.data(wish, id=its_id, at=at)
     refused = (await asked.graphql(wish, id=its_id, at=1e300)).json()
-    assert "year 9999" in refused["errors"][0]["message"]
+    assert "years 1 to 9999" in refused["errors"][0]["message"]
     entries = await host.stores.audit.latest()
     told = [(each.actor, each.action) for each in reversed(entries) if each.object_id == its_id]
     assert told == [

@@ -23,8 +23,14 @@ DEFAULT_SELECTION = {
     "IntegrationExecution": "_id integrationId jobName jobType log startTime completionTime success",
     "ScheduledEventState": "_id eventName lastStartTime deltaTime",
     "IssueData": "_id trackerId tenantId type issue",
+    "IssueDataItem": "_id id name description status url creator owner created lastUpdate type normalizedType priority "
+    "storyPoints epic history comments rawIssue relations",
     "AccessKey": "id accessKey name created lastUsed",
-    "Issue": "_id id name description status url creator owner created lastUpdate type normalizedType priority storyPoints epic",
+    "Plugin": "_id pluginId displayName description docUrl image releaseDate vsmLinkRuleDefaultRegex features",
+    "Workflow": "_id pipelineId tenantId name description query recalculating integrationId integrationsCount created "
+    "lastUpdate mappings",
+    "Particle": "metricsDataCount lastVSMUpdate particleId",
+    "VSMVersionResponse": "count",
 }
 
 
@@ -36,7 +42,7 @@ async def test_an_upload_comes_back_and_a_second_one_replaces_it(asked: Asked) -
     assert (found["status"], found["labels"], found["normalizedType"]) == ("Accepted", [], "OTHER")
     assert [entry["content"]["to"] for entry in found["history"]] == ["A", "B"]
     assert found["history"][0]["timestamp"] == 1_700_000_000_500
-    listed = await asked.data("query($f: IssuesFilter) { issues(filter: $f) { _id } }", f={"tenantId": TENANT})
+    listed = await asked.data("query($f: IssuesFilter!) { issues(filter: $f) { _id } }", f={"tenantId": TENANT})
     assert len(listed["issues"]) == 2
 
 
@@ -131,7 +137,9 @@ async def test_integrations_are_added_found_changed_and_removed(asked: Asked) ->
     stored = await asked.host.stores.integrations.by_id(added["_id"])
     assert stored is not None
     assert stored.properties["apiKey"] == "planted-secret-1"
-    assert (await asked.data("mutation($d: ID!) { removeIntegration(_id: $d) }", d=added["_id"]))["removeIntegration"]
+    assert (await asked.data("mutation($d: ID!) { removeIntegration(_id: $d) { _id } }", d=added["_id"]))[
+        "removeIntegration"
+    ]
     assert (await asked.data(by_name, n="n", t=TENANT))["integrationByName"] is None
 
 

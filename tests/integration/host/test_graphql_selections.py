@@ -24,7 +24,7 @@ WHOLE: dict[str, Any] = {
     "comments": [{"id": "1", "user": "u", "created": 1, "updated": 2, "comment": "c"}],
     "history": [change("A", "B")],
     "releases": [{"id": "1", "description": "d", "name": "n", "archived": False, "released": True, "releaseDate": 5}],
-    "sprints": [{"id": "1", "name": "n", "previous": False, "startTime": 1, "endTime": 2, "active": True}],
+    "sprints": [{"id": "1", "name": "n", "previous": "s0", "startTime": 1, "endTime": 2, "active": True}],
     "project": {"id": "1", "key": "P", "name": "Project"},
     "epic": "e",
     "rawIssue": {"a": [1]},
@@ -53,10 +53,11 @@ async def test_every_question_for_everything_is_answered(asked: Asked) -> None:
         "integrationById": {"id": integration},
         "integrationByName": {"tenantId": TENANT, "name": "n"},
         "integrationsByTenant": {"tenantId": TENANT},
+        "integrationsByTenantId": {"tenantId": TENANT},
         "integrationsByIds": {"ids": [integration, "unknown"]},
-        "integrationsByType": {"tenantId": TENANT, "type": "ucv-ext-rally"},
+        "integrationsByType": {"type": "ucv-ext-rally"},
         "integrationsByCategory": {"tenantId": TENANT, "category": "ALM"},
-        "integrationsByActiveState": {"tenantId": TENANT, "active": True},
+        "integrationsByActiveState": {"tenantId": TENANT, "activeState": {"active": True}},
         "integrationExecutionById": {"_id": execution},
         "latestPluginByPluginId": {"pluginId": "ucv-ext-rally"},
     }
@@ -83,7 +84,7 @@ async def test_whatever_a_mutation_answers_can_be_asked_for_whole(asked: Asked) 
     assert isinstance(mutations, GraphQLObjectType)
     for name, given in (
         ("updateIssues", {"issues": [{"externalId": "1", "updates": {"businessValue": 7}}], "tenantId": TENANT}),
-        ("editIntegrations", {"ids": [integration], "action": "DISABLE", "tenantId": TENANT}),
+        ("editIntegrations", {"ids": [integration], "operation": "DISABLE", "tenantId": TENANT}),
         ("setIntegrationVersion", {"integrationId": integration}),
         ("setIntegrationResyncData", {"_id": integration}),
         ("restoreIntegration", {"_id": integration}),
@@ -103,11 +104,11 @@ async def test_whatever_a_mutation_answers_can_be_asked_for_whole(asked: Asked) 
         ('deletePlugin(_id: "ucv-ext-rally")', "cannot be deleted"),
         ('deletePlugin(_id: "other")', "there is no plug-in other"),
         ('restoreIntegration(_id: "gone") { _id }', "what is removed here is gone"),
-        ('setIntegrationVersion(integrationId: "gone") { _id }', "there is no integration gone"),
+        ('setIntegrationVersion(integrationId: "gone")', "there is no integration gone"),
         ('setIntegrationResyncData(_id: "gone") { _id }', "there is no integration gone"),
-        ('editIntegrations(ids: ["gone"], action: ENABLE, tenantId: "t") { _id }', "there is no integration gone"),
+        ('editIntegrations(ids: ["gone"], operation: ENABLE, tenantId: "t") { _id }', "there is no integration gone"),
         (
-            'updateIssues(issues: [{externalId: "9", updates: {}}], tenantId: "t") { _id }',
+            'updateIssues(issues: [{externalId: "9", updates: {}}], tenantId: "t")',
             "there is no issue 9; nothing was updated",
         ),
     ],
@@ -119,7 +120,7 @@ async def test_what_this_host_cannot_do_is_said(asked: Asked, question: str, sai
 
 async def test_another_version_than_the_running_one_is_refused(asked: Asked) -> None:
     integration, _ = await filled(asked)
-    question = "mutation($i: ID!, $v: String) { setIntegrationVersion(integrationId: $i, version: $v) { name } }"
+    question = "mutation($i: ID!, $v: SemVer) { setIntegrationVersion(integrationId: $i, version: $v) }"
     assert await asked.data(question, i=integration, v=__version__)
     answer = (await asked.graphql(question, i=integration, v="0.0.0")).json()
     assert "there is no version 0.0.0" in answer["errors"][0]["message"]
@@ -128,12 +129,12 @@ async def test_another_version_than_the_running_one_is_refused(asked: Asked) -> 
 async def test_several_integrations_are_switched_at_once_and_it_is_noted_who_did_it(asked: Asked) -> None:
     first = await asked.host.add_integration({"name": "a", "properties": {"apiKey": "x"}, "disabled": True})
     second = await asked.host.add_integration({"name": "b", "properties": {"apiKey": "x"}, "disabled": True})
-    by_state = "query($t: ID!, $a: Boolean!) { integrationsByActiveState(tenantId: $t, active: $a) { _id } }"
-    assert (await asked.data(by_state, t=TENANT, a=True))["integrationsByActiveState"] == []
-    edit = "mutation($i: [ID!]!, $a: IntegrationsAction!, $t: ID!) { editIntegrations(ids: $i, action: $a, tenantId: $t) { disabled } }"
+    by_state = "query($t: ID!, $a: IntegrationActiveState) { integrationsByActiveState(tenantId: $t, activeState: $a) { _id } }"
+    assert (await asked.data(by_state, t=TENANT, a={}))["integrationsByActiveState"] == []
+    edit = "mutation($i: [ID!]!, $a: EDIT_INTEGRATIONS_OPERATION!, $t: ID!) { editIntegrations(ids: $i, operation: $a, tenantId: $t) { disabled } }"
     refused = (await asked.graphql(edit, i=[first, "gone"], a="ENABLE", t=TENANT)).json()
     assert "there is no integration gone" in refused["errors"][0]["message"]
-    assert (await asked.data(by_state, t=TENANT, a=True))["integrationsByActiveState"] == [], "nothing half done"
+    assert (await asked.data(by_state, t=TENANT, a={}))["integrationsByActiveState"] == [], "nothing half done"
     enabled = (await asked.data(edit, i=[first, second, first], a="ENABLE", t=TENANT))["editIntegrations"]
     assert enabled == [{"disabled": False}] * 2
     entries = await asked.host.stores.audit.latest(limit=2)
@@ -141,7 +142,7 @@ async def test_several_integrations_are_switched_at_once_and_it_is_noted_who_did
 
 
 async def test_an_integration_goes_with_what_it_brought_or_without(asked: Asked) -> None:
-    remove = "mutation($d: ID!, $l: Boolean) { removeIntegration(_id: $d, deleteLinkedData: $l) }"
+    remove = "mutation($d: ID!, $l: Boolean) { removeIntegration(_id: $d, deleteLinkedData: $l) { _id delete executions { _id } } }"
     for linked, left in ((False, 2), (True, 0)):
         integration, _ = await filled(asked)
         assert (await asked.data(remove, d=integration, l=linked))["removeIntegration"]
@@ -151,16 +152,14 @@ async def test_an_integration_goes_with_what_it_brought_or_without(asked: Asked)
 
 async def test_a_business_value_is_set_and_read_back(asked: Asked) -> None:
     await asked.data(UPLOAD, data=upload(item(1), item(2)))
-    update = "mutation($i: [IssueUpdateInput!]!, $t: ID!) { updateIssues(issues: $i, tenantId: $t) { issue { id businessValue } } }"
+    update = "mutation($i: [IssueUpdates], $t: ID!) { updateIssues(issues: $i, tenantId: $t) }"
     wanted = [{"externalId": "2", "updates": {"businessValue": 3.5}}]
     unknown = [*wanted, {"externalId": "9", "updates": {"businessValue": 1}}]
     refused = (await asked.graphql(update, i=unknown, t=TENANT)).json()
     assert "there is no issue 9" in refused["errors"][0]["message"]
     read = 'query($t: ID!) { issue(tenantId: $t, issueId: "2") { issue { businessValue } } }'
     assert (await asked.data(read, t=TENANT))["issue"]["issue"]["businessValue"] is None
-    assert (await asked.data(update, i=wanted, t=TENANT))["updateIssues"] == [
-        {"issue": {"id": "US2", "businessValue": 3.5}}
-    ]
+    assert (await asked.data(update, i=wanted, t=TENANT))["updateIssues"] == ["a" * 24 + ":2"]
     assert (await asked.data(read, t=TENANT))["issue"]["issue"]["businessValue"] == 3.5
 
 

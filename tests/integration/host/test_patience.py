@@ -79,10 +79,12 @@ async def test_a_map_of_slow_stages_is_shown_when_it_is_counted(asked: Asked, mo
     await asked.data(UPLOAD, data=upload(item(1), done))
     document = {"name": "A", "phases": [{"name": "P", "stages": [{"name": "Was done", "query": SLOW}]}]}
     created = await asked.data(
-        "mutation($name: String!, $tenantId: ID!, $workflow: JSON) "
-        "{ createValueStream(name: $name, tenantId: $tenantId, workflow: $workflow) { ... on Workflow { _id } } }",
+        "mutation($name: String!, $tenantId: ID!, $team: TeamInput!, $workflow: JSON) "
+        "{ createValueStream(name: $name, tenantId: $tenantId, team: $team, workflow: $workflow) "
+        "{ ... on Workflow { _id } } }",
         name="A",
         tenantId=upload()["tenantId"],
+        team={"id": "1", "name": "Default"},
         workflow=document,
     )
     its_id = created["createValueStream"]["_id"]

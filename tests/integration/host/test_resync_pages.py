@@ -116,8 +116,8 @@ async def test_a_resync_that_is_interrupted_is_done_by_the_next_run(synced: Sync
 
 async def test_graphql_and_a_disabled_integration_resync_alike(synced: Synced) -> None:
     await synced.asked.http.post(f"{synced.address}/toggle", data={"to": "off"})
-    question = "mutation again($id: ID!) { resyncIntegration(integrationId: $id) }"
-    assert (await synced.asked.data(question, id=synced.id)) == {"resyncIntegration": True}
+    question = "mutation again($id: ID!) { resyncIntegration(integrationId: $id) { _id } }"
+    assert (await synced.asked.data(question, id=synced.id)) == {"resyncIntegration": {"_id": synced.id}}
     await synced.ended()
     assert len(await synced.asked.host.stores.executions.of(synced.id)) == 1
     await synced.asked.http.post(f"{synced.address}/toggle", data={"to": "on"})

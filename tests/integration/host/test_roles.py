@@ -147,9 +147,9 @@ async def test_the_walk_sees_a_route_that_forgets_to_ask(people: Asked, monkeypa
 def test_only_their_own_things_can_be_changed_by_viewers(asked: Asked) -> None:
     changing = [route for route, method, _ in walked(routes_of(asked.host)) if method not in {"GET", "HEAD"}]
     assert {route.path for route in changing if route.role is Role.VIEWER} == OWN  # type: ignore[attr-defined]
-    schema = schema_of(asked.host)
-    assert schema.mutation_type is not None
-    assert {name for name in schema.mutation_type.fields if needed(name) is Role.VIEWER} == OWN_MUTATIONS
+    for schema in schemas_of(asked.host):
+        assert schema.mutation_type is not None
+        assert {name for name in schema.mutation_type.fields if needed(name) is Role.VIEWER} == OWN_MUTATIONS
 
 
 async def test_no_other_spelling_of_an_address_leads_past_its_role(people: Asked) -> None:
@@ -182,15 +182,23 @@ async def test_no_header_turns_a_question_into_a_change(people: Asked) -> None:
 # --- GraphQL ---------------------------------------------------------------------------------------------------------
 
 
-def schema_of(host: Host) -> GraphQLSchema:
-    return host._endpoint.schema
+def schemas_of(host: Host) -> tuple[GraphQLSchema, ...]:
+    return host._endpoint.schemas
 
 
-def operations(schema: GraphQLSchema) -> Iterator[tuple[str, str, GraphQLField]]:
-    """Every operation with its kind."""
-    for kind, root in (("query", schema.query_type), ("mutation", schema.mutation_type)):
-        for name, field in root.fields.items() if root else ():
-            yield kind, name, field
+def operations(host: Host) -> Iterator[tuple[str, str, GraphQLField]]:
+    """Every operation with its kind, as each schema has it; once where they agree."""
+    seen = set()
+    for schema in schemas_of(host):
+        for kind, root in (("query", schema.query_type), ("mutation", schema.mutation_type)):
+            for name, field in root.fields.items() if root else ():
+                # The required arguments are what questions are written from.
+                required = tuple(
+                    f"{each} {argument.type}" for each, argument in field.args.items() if _required(argument)
+                )
+                if (name, required) not in seen:
+                    seen.add((name, required))
+                    yield kind, name, field
 
 
 def sample(kind: Any) -> Any:
@@ -205,7 +213,9 @@ def sample(kind: Any) -> Any:
         case GraphQLEnumType(values=values):
             return next(iter(values))
         case _:
-            return {"Int": 1, "Float": 1.5, "Boolean": True, "Date": 0, "JSON": {}}.get(kind.name, "x")
+            return {"Int": 1, "Float": 1.5, "Boolean": True, "Date": 0, "JSON": {}, "SemVer": "latest"}.get(
+                kind.name, "x"
+            )
 
 
 def written(name: str, field: GraphQLField) -> tuple[str, str, dict[str, Any]]:
@@ -243,7 +253,7 @@ async def test_every_operation_is_for_whom_it_says_and_for_nobody_else(people: A
     keys = await keys_of(people)
     people.http.cookies.clear()
     seen = 0
-    for kind, name, field in operations(schema_of(people.host)):
+    for kind, name, field in operations(people.host):
         declared, selection, values = written(name, field)
         question = f"{kind} q{declared} {{ {selection} }}"
         for key in ("", "unknown"):
@@ -254,12 +264,12 @@ async def test_every_operation_is_for_whom_it_says_and_for_nobody_else(people: A
             assert forbidden(answer) is (role < needed(name)), f"{name} as {who}: {answer.text}"
         seen += 1
     assert seen > 20
-    assert set(ROLES) <= {name for _, name, _ in operations(schema_of(people.host))}
+    assert set(ROLES) <= {name for _, name, _ in operations(people.host)}
 
 
 async def test_no_other_wording_leads_past_an_operations_role(people: Asked) -> None:
     key = (await keys_of(people))["viewer"]
-    for kind, name, field in operations(schema_of(people.host)):
+    for kind, name, field in operations(people.host):
         if needed(name) is Role.VIEWER:
             continue
         declared, selection, values = written(name, field)
@@ -346,11 +356,16 @@ async def test_keys_through_graphql_are_those_of_their_user(people: Asked) -> No
     told = (await people.graphql(about, key=mine["accessKey"])).json()["data"]["myAccessKeyMetaData"]
     viewer = await people.host.stores.users.by_name("viewer")
     assert viewer is not None
-    assert (told["id"], told["name"], told["userId"]) == (mine["id"], "x", viewer.id)
-    assert told["lastUsed"]
+    assert {each["name"] for each in told} == {"viewer", "x"}
+    assert {each["userId"] for each in told} == {viewer.id}
+    assert next(each for each in told if each["id"] == mine["id"])["lastUsed"]
+    (hosts_own,) = (await people.graphql(about, key=keys["editor, the host's own"])).json()["data"][
+        "myAccessKeyMetaData"
+    ]
+    assert hosts_own["userId"] is None
     twice = await people.graphql('mutation { createMyUserAccessKey(name: "x") { id } }', key=keys["viewer"])
     assert "there is a key x already" in twice.json()["errors"][0]["message"]
-    delete = "mutation($i: String!) { deleteUserAccessKey(id: $i) }"
+    delete = 'mutation($i: String!) { deleteUserAccessKey(id: $i, tenantId: "t") }'
     other = await people.graphql(delete, key=keys["editor"], i=mine["id"])
     nothing = await people.graphql(delete, key=keys["editor"], i="nothing")
     assert other.json()["errors"][0]["message"].replace(mine["id"], "") == (
@@ -362,13 +377,28 @@ async def test_keys_through_graphql_are_those_of_their_user(people: Asked) -> No
         'mutation { createMyUserAccessKey(name: "y") { id } }', key=keys["editor, the host's own"]
     )
     assert "belongs to no user" in own.json()["errors"][0]["message"]
-    may = "query($p: [String!]!) { hasPermissions(permissions: $p) }"
-    for permissions, expected in (
-        (["viewer"], True),
-        (["issues", "hasPermissions"], True),
-        (["issues", "uploadIssueData"], False),
-        (["editor"], False),
-        (["somethingElse"], False),
-    ):
-        answer = (await people.graphql(may, key=keys["viewer"], p=permissions)).json()
-        assert answer["data"]["hasPermissions"] is expected, permissions
+
+
+async def test_permissions_are_told_of_oneself_and_to_administrators_of_others(people: Asked) -> None:
+    keys = await keys_of(people)
+    question = (
+        'query($u: ID!, $p: [ScopedPermission!]!) { hasPermissions(userId: $u, tenantId: "t", scopedPermissions: $p) }'
+    )
+    ids = {user.name: user.id for user in await people.host.stores.users.all()}
+
+    async def may(who: str, of: str, *permissions: tuple[str, str]) -> bool:
+        given = [{"resourceKey": resource, "actionKey": action, "scope": "global"} for resource, action in permissions]
+        answer = await people.graphql(question, key=keys[who], u=ids.get(of, of), p=given)
+        found: bool = answer.json()["data"]["hasPermissions"]
+        return found
+
+    assert await may("viewer", "viewer", ("integration", "view"), ("value_stream", "read"))
+    assert not await may("viewer", "viewer", ("integration", "view"), ("integration", "edit"))
+    assert await may("editor", "editor", ("integration", "edit"))
+    assert not await may("editor", "editor", ("user", "create"))
+    assert await may("admin", "admin", ("user", "create"), ("plugin", "install"))
+    assert await may("admin", "editor", ("integration", "edit"))
+    assert not await may("admin", "viewer", ("integration", "edit"))
+    assert not await may("editor", "admin", ("integration", "view")), "of others only administrators are told"
+    assert not await may("admin", "nobody", ("integration", "view"))
+    assert await may("editor, the host's own", "anything", ("integration", "edit"))

@@ -19,7 +19,7 @@ WHOLE = f"""{SCALARS}
   phases {{ name description stages {{ name description query wipLimit particles {{ particleId }} stat {{ averageAge trend }}
     gates {{ name }} targets showAlerts }} }}
   environmentMap {{ name }} leadTime {{ start end }} cycleTime {{ start end }} linkRules {{ _id pattern fromIntegrationId }}
-  metrics {{ name }} metricsBar {{ name relativeTime }} team {{ id name }} sprints {{ name }} releases {{ name }}
+  metrics {{ name }} metricsBar {{ ... on MetricFilter {{ name relativeTime }} }} team {{ id name }} sprints {{ name }} releases {{ name }}
   features {{ name }} leadTimeChange {{ start }} devCycleTime {{ start }} particleTypes"""
 
 CREATE = f"""mutation ($name: String!, $workflow: JSON, $description: String) {{
@@ -33,8 +33,9 @@ CREATE = f"""mutation ($name: String!, $workflow: JSON, $description: String) {{
 UPDATE = f"""mutation ($id: ID!, $workflow: JSON!) {{ updateWorkflow(workflowId: $id, workflow: $workflow) {{
   __typename ... on Workflow {{ {WHOLE} }} ... on WorkflowUploadError {{ errors }} }} }}"""
 
-PARTICLE = """particleId lastVSMUpdate lastVSMEvent metricsData issue { id name status history { timestamp } }
-  commit { id } pullRequest { id } build { id } version { id } deploy { id }
+PARTICLE = """particleId lastVSMUpdate lastVSMEvent { timestamp content { field } } metricsData { _id } metricsDataCount
+  issue { id name status history { timestamp } }
+  commit { _id } pullRequest { _id } build { _id } version { id } deploy { _id }
   alerts { failedBuildIds failedDeployIds isUnassigned isPastAgeThreshold }"""
 
 
@@ -98,11 +99,18 @@ async def test_an_update_adds_integrations_and_masks_their_secrets(asked: Asked)
     assert told["integrations"][0]["properties"]["apiKey"] == "****"
     assert (told["integrationsCount"], told["integrationId"]) == (1, integration.id)
     versions = (
-        "query ($id: ID!) { vsmVersions(workflowId: $id, skip: 0, limit: 5) { version created createdBy workflow } }"
+        "query ($id: ID!) { vsmVersions(workflowId: $id, skip: 0, limit: 1) "
+        "{ count items { version name user timestamp description changes workflow } } }"
     )
     found = (await asked.data(versions, id=made["_id"]))["vsmVersions"]
-    assert [one["version"] for one in found] == [2, 1]
+    assert found["count"] == 2
+    (newest,) = found["items"]
+    assert (newest["version"], newest["name"], newest["user"]) == (2, "Shop", "admin")
+    assert {"kind": "added", "what": "integration", "name": "r"} in newest["changes"]
+    assert newest["workflow"]["integrations"][0]["properties"]["apiKey"] == "****"
     assert "planted-9" not in str(found)
+    first = await asked.data(versions.replace("skip: 0", "skip: 1"), id=made["_id"])
+    assert [(one["version"], one["changes"]) for one in first["vsmVersions"]["items"]] == [(1, [])]
     old = await asked.data(
         "query ($id: ID!) { workflow(workflowId: $id, version: 1) { integrationsCount } }", id=made["_id"]
     )
@@ -113,7 +121,7 @@ async def test_dots_of_a_stage_in_pages(asked: Asked) -> None:
     items = [item(number, history=[change("Idea", "Defined", at=1_700_000_000_000 + number)]) for number in range(1, 8)]
     await asked.data(UPLOAD, data=upload(*items, item(20, status="Accepted", owner="Ann"), tracker=TRACKER))
     made = await created(asked)
-    query = f"""query ($id: ID!, $stage: String!, $page: InsightsPaginationInput, $ids: [ID!]) {{
+    query = f"""query ($id: ID!, $stage: String!, $page: InsightsPaginationInput, $ids: [ID]) {{
       particlesByStage(workflowId: $id, stageName: $stage, pagination: $page, particleIds: $ids) {{ {PARTICLE} }} }}"""
 
     async def ids(stage: str, **more: Any) -> list[str]:
@@ -133,54 +141,71 @@ async def test_dots_of_a_stage_in_pages(asked: Asked) -> None:
         "isUnassigned": False,
         "isPastAgeThreshold": False,
     }
-    by_id = f"query ($id: ID!, $stream: ID) {{ particleById(particleId: $id, workflowId: $stream) {{ {PARTICLE} }} }}"
+    by_id = f"""query ($id: ID!, $stream: ID!, $stage: String, $top: Boolean) {{
+      particleById(particleId: $id, workflowId: $stream, stageName: $stage, includeTopLevelQuery: $top) {{ {PARTICLE} }} }}"""
     found = (await asked.data(by_id, id=f"{TRACKER}:1", stream=made["_id"]))["particleById"]
+    assert (found["metricsData"], found["metricsDataCount"]) == ([], 0)
+    assert found["lastVSMEvent"] == {"timestamp": 1_700_000_000_001, "content": {"field": "status"}}
+    for stage, is_there in (("To Do", True), ("Done", False), ("Nowhere", False)):
+        told = await asked.data(by_id, id=f"{TRACKER}:1", stream=made["_id"], stage=stage, top=True)
+        assert (told["particleById"] is not None) is is_there, stage
     assert found["alerts"]["isUnassigned"] is True
     assert found["alerts"]["isPastAgeThreshold"] is True
-    assert (await asked.data(by_id, id="x"))["particleById"] is None
+    assert (await asked.data(by_id, id="x", stream=made["_id"]))["particleById"] is None
 
 
 async def test_dots_that_match_a_query(asked: Asked) -> None:
     await asked.data(UPLOAD, data=upload(item(1), item(2, status="Accepted"), item(3, status="Idea"), tracker=TRACKER))
     made = await created(asked, board() | {"query": "issue.status != Accepted"})
     query = """query ($dql: String, $id: ID!, $top: Boolean!, $text: String) {
-      particlesMatchingQuery(query: $dql, pipelineId: $id, includeTopLevelQuery: $top, text: $text) { issue { id } } }"""
+      particlesMatchingQuery(query: $dql, pipelineId: $id, includeTopLevelQuery: $top, text: $text) }"""
 
     async def ids(text: str | None, *, top: bool, words: str | None = None) -> set[str]:
         found = await asked.data(query, dql=text, id=made["pipelineId"], top=top, text=words)
-        return {one["issue"]["id"] for one in found["particlesMatchingQuery"]}
+        return {one.removeprefix(f"{TRACKER}:") for one in found["particlesMatchingQuery"]}
 
-    assert await ids("issue.type = Story", top=True) == {"US1", "US3"}
-    assert await ids("issue.type = Story", top=False) == {"US1", "US2", "US3"}
-    assert await ids("", top=False, words="US2") == {"US2"}
+    assert await ids("issue.type = Story", top=True) == {"1", "3"}
+    assert await ids("issue.type = Story", top=False) == {"1", "2", "3"}
+    assert await ids("", top=False, words="US2") == {"2"}
     answer = (await asked.graphql(query, dql="issue.x ==", id=made["pipelineId"], top=True)).json()
     assert "line 1, column" in answer["errors"][0]["message"]
 
 
 async def test_renaming_the_metrics_bar_and_removing(asked: Asked) -> None:
     made = await created(asked)
-    edit = 'mutation ($id: ID!, $name: String) { editValueStream(workflowId: $id, name: $name, description: "d") { name description } }'
-    assert (await asked.data(edit, id=made["_id"], name="New"))["editValueStream"] == {
-        "name": "New",
-        "description": "d",
-    }
-    assert (await asked.graphql(edit, id=made["_id"], name=" ")).json()["errors"]
-    bar = """mutation ($id: ID!, $bar: [JSON!]!) { updateMetricsBar(workflowId: $id, metricsBar: $bar) {
-      metricsBar { name relativeTime index } } }"""
-    told = await asked.data(bar, id=made["_id"], bar=[{"name": "m", "relativeTime": "DAY30", "index": 0}])
-    assert told["updateMetricsBar"]["metricsBar"] == [{"name": "m", "relativeTime": "DAY30", "index": 0}]
-    assert "DAY30" in (await asked.graphql(bar, id=made["_id"], bar=[{"relativeTime": "x"}])).text
-    remove = "mutation ($id: ID!) { deleteValueStream(workflowId: $id) }"
-    assert (await asked.data(remove, id=made["_id"])) == {"deleteValueStream": True}
-    assert (await asked.graphql(remove, id=made["_id"])).json()["errors"]
+    edit = """mutation ($id: ID!, $name: String, $team: TeamInput) {
+      editValueStream(pipelineId: $id, pipelineName: $name, pipelineDesc: "d", team: $team) }"""
+    team = {"id": "2", "name": "Other"}
+    assert (await asked.data(edit, id=made["pipelineId"], name="New", team=team)) == {"editValueStream": True}
+    read = "query ($id: ID!) { workflow(workflowId: $id) { name description team { id name } } }"
+    told = (await asked.data(read, id=made["_id"]))["workflow"]
+    assert told == {"name": "New", "description": "d", "team": team}
+    assert (await asked.graphql(edit, id=made["pipelineId"], name=" ")).json()["errors"]
+    bar = """mutation ($id: ID!, $bar: [MetricFilterInput], $charts: [ChartableInput]) {
+      updateMetricsBar(workflowId: $id, metrics: $bar, chartables: $charts) {
+        __typename ... on MetricFilter { name relativeTime displayType metricDefinitionId } } }"""
+    metric = {"name": "m", "relativeTime": "DAY30", "displayType": "count", "metricDefinitionId": "x"}
+    given = {**metric, "index": 0, "aggregationInterval": "WEEK", "calculationType": "total"}
+    changed = (await asked.data(bar, id=made["_id"], bar=[given]))["updateMetricsBar"]
+    assert changed == [{"__typename": "MetricFilter", **metric}]
+    again = (
+        "query ($id: ID!) { workflow(workflowId: $id) { metricsBar { ... on MetricFilter { aggregationInterval } } } }"
+    )
+    assert (await asked.data(again, id=made["_id"]))["workflow"]["metricsBar"] == [{"aggregationInterval": "WEEK"}]
+    refused = (await asked.graphql(bar, id=made["_id"], charts=[{"_id": "c", "index": 0}])).json()
+    assert "draws no charts" in refused["errors"][0]["message"]
+    remove = "mutation ($id: ID!, $tenant: ID!) { deleteValueStream(tenantId: $tenant, pipelineId: $id) }"
+    assert (await asked.graphql(remove, id=made["pipelineId"], tenant="other")).json()["errors"]
+    assert (await asked.data(remove, id=made["pipelineId"], tenant=TENANT)) == {"deleteValueStream": True}
+    assert (await asked.graphql(remove, id=made["pipelineId"], tenant=TENANT)).json()["errors"]
 
 
 @pytest.mark.parametrize(
     "query",
     [
-        'vsmVersions(workflowId: "x") { version }',
+        'vsmVersions(workflowId: "x") { count }',
         'particlesByStage(workflowId: "x", stageName: "y") { particleId }',
-        'particlesMatchingQuery(pipelineId: "x", includeTopLevelQuery: true) { particleId }',
+        'particlesMatchingQuery(pipelineId: "x", includeTopLevelQuery: true)',
     ],
 )
 async def test_what_is_not_there_is_told(asked: Asked, query: str) -> None:
@@ -200,7 +225,7 @@ async def test_pages_have_bounds(asked: Asked, page: dict[str, int]) -> None:
 async def test_every_scalar_of_a_value_stream_can_be_asked_for_at_once(asked: Asked) -> None:
     made = await created(asked)
     endpoint: Endpoint = asked.host._endpoint
-    found = endpoint.schema.type_map["Workflow"]
+    found = endpoint.schemas[0].type_map["Workflow"]
     assert isinstance(found, GraphQLObjectType)
 
     def is_scalar(kind: Any) -> bool:

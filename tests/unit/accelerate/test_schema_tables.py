@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from graphql import build_schema, parse, print_schema, validate
 
-from rally_accelerate.accelerate.schema_tables import Server, load_table, sdl
+from rally_accelerate.accelerate.schema_tables import Server, load_table, merge, sdl
 
 
 @pytest.mark.parametrize("server", Server)
@@ -54,3 +55,44 @@ def test_the_tables_are_read_without_a_graphql_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def kind(fields: dict[str, Any], *, of: str = "object") -> dict[str, Any]:
+    return {"kind": of, "fields": fields}
+
+
+def test_a_merged_table_has_everything_and_the_preferred_one_decides() -> None:
+    preferred = {
+        "Query": kind({"both": {"type": "[Int]", "args": {"page": "Page!"}}, "plain": "String!"}),
+        "Page": kind({"limit": "Int!"}, of="input"),
+        "Level": {"kind": "enum", "values": ["A", "B"]},
+        "Either": {"kind": "union", "types": ["Query"]},
+    }
+    other = {
+        "Query": kind({
+            "both": {"type": "[Int!]", "args": {"page": "OtherPage", "more": "ID!", "usual": {"type": "Int!", "default": "1"}}},
+            "plain": {"type": "String", "args": {"of": "ID!"}},
+            "own": "Boolean!",
+        }),
+        "Page": kind({"limit": "Int", "after": "String!"}, of="input"),
+        "OtherPage": kind({"limit": "Int!"}, of="input"),
+        "Level": {"kind": "enum", "values": ["B", "C"]},
+        "Either": kind({"a": "Int"}),
+    }  # fmt: skip
+    assert merge(preferred, other) == {
+        "Query": kind({
+            "both": {"type": "[Int]", "args": {"page": "Page!", "more": "ID", "usual": {"type": "Int!", "default": "1"}}},
+            "plain": {"type": "String!", "args": {"of": "ID"}},
+            "own": "Boolean!",
+        }),
+        "Page": kind({"limit": "Int!", "after": "String"}, of="input"),
+        "OtherPage": kind({"limit": "Int!"}, of="input"),
+        "Level": {"kind": "enum", "values": ["A", "B", "C"]},
+        "Either": {"kind": "union", "types": ["Query"]},
+    }  # fmt: skip
+
+
+def test_merging_changes_neither_table() -> None:
+    older, newer = (load_table(server) for server in Server)
+    merge(older, newer)
+    assert (older, newer) == tuple(load_table(server) for server in Server)

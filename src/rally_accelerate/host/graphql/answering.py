@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -82,10 +82,14 @@ async def in_time(answer: Awaitable[T]) -> T | Answer:
 
 
 class Answering:
-    """Answers questions by a schema."""
+    """Answers questions by the first schema that accepts them.
 
-    def __init__(self, schema: GraphQLSchema) -> None:
-        self.schema = schema
+    Args:
+        schemas: In the order in which they are tried; at least one.
+    """
+
+    def __init__(self, schemas: Sequence[GraphQLSchema]) -> None:
+        self._schemas = schemas
 
     async def answer(self, asked: Mapping[str, Any], way: Way, context: Mapping[str, Any]) -> Answer:
         """Execute a question that was read.
@@ -112,16 +116,33 @@ class Answering:
         return Answer(OK, orjson.dumps(found["data"]["uploadIssueData"]))
 
     async def _executed(self, asked: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
-        _, found = await graphql(
-            self.schema,
-            dict(asked),
-            context_value=dict(context),
-            query_parser=limits.parser,
-            max_coercion_errors=limits.MOST_ERRORS,
-            error_formatter=_shown,
-            logger=NOWHERE,
-        )
-        return found
+        try:
+            document = limits.read(asked["query"])
+        except GraphQLError as error:
+            return {"errors": [_shown(error)]}
+        except Exception as error:  # noqa: BLE001 - what no parser can read is the caller's mistake, not a failure here
+            return {"errors": [_shown(GraphQLError(str(error)))]}
+        refusals = []
+        for schema in self._schemas:
+            _, found = await graphql(
+                schema,
+                dict(asked),
+                query_document=document,
+                context_value=dict(context),
+                max_coercion_errors=limits.MOST_ERRORS,
+                error_formatter=_shown,
+                logger=NOWHERE,
+            )
+            if not _was_not_executed(found):
+                return found
+            refusals.append(found)
+        # A schema that accepts the document itself says what is wrong with the variables.
+        return next((each for each in refusals if "data" in each), refusals[0])
+
+
+def _was_not_executed(found: Mapping[str, Any]) -> bool:
+    """Whether an answer only says that the document or its variables were refused: then nothing was done yet."""
+    return found.get("data") is None and not any(each.get("path") for each in found.get("errors") or ())
 
 
 def _shown(error: GraphQLError, debug: bool = False) -> dict[str, Any]:  # noqa: FBT002 - ariadne's signature

@@ -8,7 +8,7 @@ from rally_accelerate import __version__
 from rally_accelerate.host.administration import Administration
 from rally_accelerate.host.beside import Beside
 from rally_accelerate.host.callers import Known
-from rally_accelerate.host.graphql import integrations, issues, keys, limits, lists, plugins, schema, streams
+from rally_accelerate.host.graphql import integrations, issues, keys, limits, lists, plugins, refused, schema, streams
 from rally_accelerate.host.graphql.answering import Answer, Answering, Way, read
 from rally_accelerate.host.graphql.large import LargeUploads
 from rally_accelerate.host.schedule import Schedule
@@ -39,13 +39,15 @@ class Endpoint:
             *issues.bind(query, mutation, stores),
             *integrations.bind(query, mutation, stores, administration, shown=shown),
             *keys.bind(query, mutation, stores),
-            *plugins.bind(query, mutation, stores, shown),
+            *plugins.bind(query, mutation, stores),
             *streams.bind(query, mutation, stores, schedule, importing=importing, boards=boards),
         ]
         lists.bind(query, mutation, stores, administration=administration, shown=shown)
+        refused.bind(mutation)
         query.set_field("productVersion", lambda *_: __version__)
-        self.schema = schema.made(query, mutation, *bound)
-        self._answering = Answering(self.schema)
+        #: In the order in which they are tried.
+        self.schemas = schema.made(query, mutation, *bound)
+        self._answering = Answering(self.schemas)
         self._large = LargeUploads(beside)
 
     async def answer(self, request: Request) -> Response:

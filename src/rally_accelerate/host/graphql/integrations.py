@@ -26,6 +26,10 @@ from rally_accelerate.host.wishes import NOTHING
 Shown = Callable[[StoredIntegration | None], Awaitable[dict[str, Any] | None]]
 
 
+#: The words of ``LOGGING_LEVEL``; a file may hold others, which mean INFO (accelerate-host.md 1.7).
+LEVELS = frozenset({"ALL", "DEBUG", "INFO", "WARN", "ERROR", "FATAL", "OFF", "TRACE"})
+
+
 @dataclass(frozen=True, slots=True)
 class _Lasts:
     """The last runs of an integration: that began, that ended, that succeeded."""
@@ -67,17 +71,16 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
     async def by_name(_: Any, __: Any, name: str, tenantId: str) -> dict[str, Any] | None:
         return await shown(await stores.integrations.by_name(name, tenantId))
 
-    @query.field("integrationsByTenant")
-    async def by_tenant(_: Any, __: Any, tenantId: str) -> list[dict[str, Any] | None]:
-        return [await shown(one) for one in await stores.integrations.all() if one.tenant_id == tenantId]
-
     @query.field("integrationExecutionById")
     async def execution(_: Any, __: Any, _id: str) -> dict[str, Any] | None:
         found = await stores.executions.one(_id)
         return None if found is None else _execution(found)
 
     @integration_type.field("executions")
-    async def executions(parent: Mapping[str, Any], _: Any, limit: int | None) -> list[dict[str, Any]]:
+    async def executions(parent: Mapping[str, Any], _: Any, limit: int | None = None) -> list[dict[str, Any]]:
+        if "executions" in parent:
+            found: list[dict[str, Any]] = parent["executions"]
+            return found
         most = 10 if limit is None else min(max(limit, 1), 500)
         return [_execution(one) for one in await stores.executions.of(parent["_id"], limit=most)]
 
@@ -128,22 +131,31 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
             raise GraphQLError(str(error)) from None
 
     @mutation.field("removeIntegration")
-    async def remove(_: Any, info: Any, _id: str, deleteLinkedData: bool | None = None) -> bool:
-        return await administration.remove(info.context["actor"], _id, with_issues=bool(deleteLinkedData))
+    async def remove(_: Any, info: Any, _id: str, deleteLinkedData: bool | None = None) -> dict[str, Any] | None:
+        removed = await shown(await _known(_id))
+        if not await administration.remove(info.context["actor"], _id, with_issues=bool(deleteLinkedData)):
+            raise GraphQLError(f"there is no integration {_id}")
+        # Its executions went with it.
+        return {**(removed or {}), "delete": True, "executions": []}
 
     @mutation.field("updateIntegrationDisabledFlag")
-    async def disable(_: Any, info: Any, _id: str, disabled: bool) -> dict[str, Any] | None:
-        await _known(_id)
+    async def disable(_: Any, info: Any, _id: str, disabled: bool | None = None) -> dict[str, Any] | None:
+        known = await _known(_id)
+        if disabled is None:
+            # The argument may be left out; nothing says what that does, so it does nothing.
+            return await shown(known)
         return await shown(await administration.switch(info.context["actor"], _id, on=not disabled))
 
     @mutation.field("resyncIntegration")
-    async def resync(_: Any, info: Any, integrationId: str) -> bool:
+    async def resync(_: Any, info: Any, integrationId: str) -> dict[str, Any] | None:
         await _known(integrationId)
         await administration.resync(info.context["actor"], integrationId)
-        return True
+        return await shown(await stores.integrations.by_id(integrationId))
 
     @mutation.field("updateScheduledEventStates")
-    async def event_states(_: Any, info: Any, integrationId: str, scheduledEventStates: Any) -> dict[str, Any] | None:
+    async def event_states(
+        _: Any, info: Any, integrationId: str, scheduledEventStates: Sequence[Mapping[str, Any] | None]
+    ) -> dict[str, Any] | None:
         await _known(integrationId)
         counted(scheduledEventStates, "scheduledEventStates")
         states: dict[str, dict[str, Any]] = {}
@@ -153,7 +165,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
                 raise GraphQLError("deltaTime must be -1, 0, or epoch milliseconds up to the year 9999")
             states.setdefault(each["eventName"], {}).update(given)
         await administration.write_event_states(info.context["actor"], integrationId, states)
-        return await shown(await _known(integrationId))
+        return await shown(await stores.integrations.by_id(integrationId))
 
     @mutation.field("updateIntegrationState")
     async def state(
@@ -218,7 +230,7 @@ def _integration(found: StoredIntegration, lasts: _Lasts, *, running: bool) -> d
         "type": found.type,
         "tenant_id": found.tenant_id,
         "name": found.name,
-        "loggingLevel": found.logging_level,
+        "loggingLevel": level if (level := found.logging_level.upper()) in LEVELS else "INFO",
         "showHidden": found.show_hidden,
         "userAccessKey": None,
         "displayName": found.display_name,

@@ -1,6 +1,7 @@
 """Operations on issues."""
 
-from dataclasses import replace
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ariadne import MutationType, ObjectType, QueryType
@@ -8,6 +9,7 @@ from graphql import GraphQLError
 
 from rally_accelerate.host.graphql import uploads
 from rally_accelerate.host.graphql.limits import counted
+from rally_accelerate.host.graphql.uploads import issue_id
 from rally_accelerate.host.store.issues import StoredIssue
 from rally_accelerate.host.store.updates import Updates
 from rally_accelerate.host.stores import Stores
@@ -15,8 +17,14 @@ from rally_accelerate.host.stores import Stores
 #: How many issues one question may ask for.
 MOST = 1000
 
+#: What the text inside a cursor begins with.
+CURSOR = "issues-before:"
+
 #: No database counts further.
-LONGEST_CURSOR = 18
+LONGEST_NUMBER = 18
+
+#: GraphQL's whole numbers have 32 bits.
+LARGEST_INT = 2**31 - 1
 
 
 def bind(query: QueryType, mutation: MutationType, stores: Stores) -> list[ObjectType]:
@@ -31,50 +39,49 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores) -> list[Objec
         return None if found is None else issue_data(found)
 
     @query.field("issues")
-    async def listed(_: Any, __: Any, filter: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-        if filter is None:
-            raise GraphQLError("issues needs a filter with the tenantId")
-        limit, skip = _bounded(filter["limit"], 100), max(filter["skip"] or 0, 0)
-        counted(filter.get("internalIds"), "internalIds")
-        if filter.get("internalIds"):
-            found = [
-                await issues.by_any_id(filter["tenantId"], its_id) for its_id in filter["internalIds"][:limit] if its_id
-            ]
+    async def listed(_: Any, __: Any, filter: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        given = filter or {}
+        tenant_id = given.get("tenantId", "")
+        limit, skip = _bounded(given.get("limit"), 100), max(given.get("skip") or 0, 0)
+        counted(given.get("internalIds"), "internalIds")
+        if given.get("internalIds") is not None:
+            ids = [its_id for its_id in given["internalIds"] if its_id is not None][skip : skip + limit]
+            found = [await issues.by_any_id(tenant_id, its_id) for its_id in ids]
             return [issue_data(one) for one in found if one is not None]
-        page = await issues.page(tenant_id=filter["tenantId"], limit=limit, skip=skip)
+        page = await issues.page(tenant_id=tenant_id, limit=limit, skip=skip)
         return [issue_data(one) for one in page]
 
     @query.field("issuesForProjectKey")
     async def for_project(
-        _: Any,
-        __: Any,
-        tenantId: str,
-        projectKey: str,
-        limit: int,
-        cursor: str | None = None,
+        _: Any, __: Any, tenantId: str, projectKey: str, limit: int, cursor: str | None = None
     ) -> dict[str, Any]:
-        # The cursor is opaque to clients; here it is the number of issues to skip.
-        skip = int(cursor) if cursor and cursor.isdecimal() and len(cursor) < LONGEST_CURSOR else 0
-        wanted = _bounded(limit, 10)
-        # One more than wanted tells whether there is another page.
-        page = await issues.page(tenant_id=tenantId, project_key=projectKey, limit=wanted + 1, skip=skip)
-        more = len(page) > wanted
-        info = {"cursor": str(skip + wanted) if more else None, "hasMore": more}
-        return {"nodes": [issue_data(one) for one in page[:wanted]], "pageInfo": info}
+        most = _bounded(limit, 10)
+        # One more than asked for tells whether there are more.
+        page = await issues.of_project(tenantId, projectKey, before=_read_cursor(cursor), limit=most + 1)
+        has_more = len(page) > most
+        info = {"cursor": _cursor(page[most - 1].number) if has_more else None, "hasMore": has_more}
+        return {"nodes": [issue_data(one) for one in page[:most]], "pageInfo": info}
 
     @query.field("issueStatuses")
     async def statuses(
-        _: Any, __: Any, tenantId: str, integrationId: str | None = None, integrationIds: list[str] | None = None
+        _: Any,
+        __: Any,
+        tenantId: str,
+        integrationId: str | None = None,
+        integrationIds: Sequence[str | None] | None = None,
     ) -> list[str]:
         counted(integrationIds, "integrationIds")
-        trackers = [*([integrationId] if integrationId else []), *(integrationIds or [])] or [""]
-        found = [await issues.statuses(tenantId, tracker_id=each) for each in set(trackers)]
+        # An older server takes one integration, a newer one several; empty or absent means all of them.
+        trackers = {each for each in (integrationId, *(integrationIds or ())) if each} or {""}
+        found = [await issues.statuses(tenantId, tracker_id=each) for each in trackers]
         return sorted({status for each in found for status in each})
 
     @mutation.field("updateIssues")
-    async def update(_: Any, info: Any, issues: list[dict[str, Any]], tenantId: str) -> list[dict[str, Any]]:
+    async def update(
+        _: Any, info: Any, tenantId: str, issues: Sequence[Mapping[str, Any] | None] | None = None
+    ) -> list[str]:
         counted(issues, "issues")
-        values = {each["externalId"]: each["updates"] for each in issues}
+        values = {each["externalId"]: each["updates"] for each in issues or () if each is not None}
         found = await updates.change(tenantId, values)
         if missing := [its_id for its_id in values if its_id not in {one.content["_id"] for one in found}]:
             raise GraphQLError(f"there is no issue {', '.join(missing[:5])}; nothing was updated")
@@ -87,9 +94,21 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores) -> list[Objec
                 name=one.content["id"],
                 detail=values[one.content["_id"]],
             )
-        return [issue_data(replace(one, content={**one.content, **values[one.content["_id"]]})) for one in found]
+        return [issue_id(one.tracker_id, one.content["_id"]) for one in found]
 
-    return []
+    return _types()
+
+
+def _types() -> list[ObjectType]:
+    """Return what sprints, releases and the issue of a dot need beyond what an upload has."""
+    dot, *named = ObjectType("Issue"), ObjectType("IssueSprint"), ObjectType("IssueRelease")
+    for each in named:
+        # The server's own id must not be null; here the tool's id is the only one.
+        each.set_field("_id", lambda parent, _: parent.get("id") or parent.get("name") or "")
+    # A dot's issue has whole numbers where an upload has fractions (accelerate-host.md 2.2, 2.5).
+    dot.set_field("storyPoints", lambda parent, _: _whole(parent.get("storyPoints")))
+    dot.set_field("businessValue", lambda parent, _: _whole(parent.get("businessValue")))
+    return [dot, *named]
 
 
 def issue_data(issue: StoredIssue) -> dict[str, Any]:
@@ -98,12 +117,39 @@ def issue_data(issue: StoredIssue) -> dict[str, Any]:
     lists = ("versionIds", "components", "labels", "comments", "history", "releases", "sprints", "relations")
     filled = {name: content.get(name) or [] for name in lists}
     return {
-        "_id": f"{issue.tracker_id}:{content['_id']}",
+        "_id": issue_id(issue.tracker_id, content["_id"]),
         "trackerId": issue.tracker_id,
         "tenantId": issue.tenant_id,
         "type": issue.source,
         "issue": {**content, **filled, "normalizedType": content.get("normalizedType") or "OTHER"},
     }
+
+
+def _whole(number: float | None) -> int | None:
+    rounded = None if number is None else round(number)
+    return None if rounded is None or abs(rounded) > LARGEST_INT else rounded
+
+
+def _cursor(number: int) -> str:
+    return urlsafe_b64encode(f"{CURSOR}{number}".encode()).decode()
+
+
+def _read_cursor(cursor: str | None) -> int | None:
+    """Return the number before which a page begins; None for the first page.
+
+    Raises:
+        GraphQLError: The cursor does not come from this server. Starting again would repeat pages without end.
+    """
+    if not cursor:
+        return None
+    try:
+        text = urlsafe_b64decode(cursor.encode()).decode()
+    except ValueError:
+        text = ""
+    number = text.removeprefix(CURSOR)
+    if text == number or not (number.isascii() and number.isdecimal()) or len(number) > LONGEST_NUMBER:
+        raise GraphQLError("cursor must be the pageInfo.cursor of a page before; leave it out for the first page")
+    return int(number)
 
 
 def _bounded(limit: int | None, usual: int) -> int:

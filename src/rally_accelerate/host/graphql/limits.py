@@ -1,7 +1,7 @@
 """What one question may cost; looked at before it is validated, as validation itself takes time."""
 
 from collections.abc import Mapping, Sequence, Sized
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from graphql import (
     DocumentNode,
@@ -138,8 +138,3 @@ def _inside(
 
 def _too_much(text: str) -> GraphQLError:
     return GraphQLError(text, extensions={"code": "TOO_COMPLEX"})
-
-
-def parser(_: Any, data: Mapping[str, Any]) -> DocumentNode:
-    """``read`` in the shape that ariadne asks a parser in."""
-    return read(data["query"])

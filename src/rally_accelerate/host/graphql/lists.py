@@ -1,6 +1,6 @@
 """Operations on several integrations, and the rarer ones on one."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ariadne import MutationType, QueryType
@@ -29,9 +29,14 @@ def bind(
         known = {each.id: each for each in await stores.integrations.all()}
         return [await shown(known[its_id]) for its_id in dict.fromkeys(ids) if its_id in known]
 
+    @query.field("integrationsByTenantId")
+    @query.field("integrationsByTenant")
+    async def by_tenant(_: Any, __: Any, tenantId: str) -> list[Any]:
+        return await those(lambda each: each.tenant_id == tenantId)
+
     @query.field("integrationsByType")
-    async def by_type(_: Any, __: Any, type: str, tenantId: str) -> list[Any]:
-        return await those(lambda each: (each.type, each.tenant_id) == (type, tenantId))
+    async def by_type(_: Any, __: Any, type: str) -> list[Any]:
+        return await those(lambda each: each.type == type)
 
     @query.field("integrationsByCategory")
     async def by_category(_: Any, __: Any, category: str, tenantId: str) -> list[Any]:
@@ -41,16 +46,19 @@ def bind(
         )
 
     @query.field("integrationsByActiveState")
-    async def by_state(_: Any, __: Any, active: bool, tenantId: str) -> list[Any]:
-        return await those(lambda each: (each.disabled, each.tenant_id) == (not active, tenantId))
+    async def by_state(_: Any, __: Any, tenantId: str, activeState: Mapping[str, bool] | None = None) -> list[Any]:
+        # "Active" is taken to mean enabled [assumed]. Without the argument nothing is restricted [assumed]. Whether
+        # archived ones are asked for does not matter: what is removed here is gone.
+        wanted = {True, False} if activeState is None else {activeState["active"]}
+        return await those(lambda each: each.tenant_id == tenantId and (not each.disabled) in wanted)
 
     @mutation.field("editIntegrations")
-    async def edit(_: Any, info: Any, ids: list[str], action: str, tenantId: str) -> list[Any]:
+    async def edit(_: Any, info: Any, ids: list[str], operation: str, tenantId: str) -> list[Any]:
         counted(ids, "ids")
         known = {each.id: each for each in await stores.integrations.all() if each.tenant_id == tenantId}
         wanted = list(dict.fromkeys(ids))
         _all_there(wanted, known)
-        on = action != "DISABLE"
+        on = operation != "DISABLE"
         for its_id in wanted:
             if known[its_id].disabled == on:
                 await administration.switch(info.context["actor"], its_id, on=on)
@@ -64,7 +72,7 @@ def bind(
         return await shown(await stores.integrations.by_id(_id))
 
     @mutation.field("restoreIntegration")
-    async def restore(_: Any, __: Any, _id: str) -> Any:
+    async def restore(_: Any, __: Any, _id: str, **___: Any) -> Any:
         found = await stores.integrations.by_id(_id)
         if found is not None:
             # It was never removed: what the caller wants is so.

@@ -12,7 +12,6 @@ from graphql import GraphQLError
 
 from rally_accelerate import __version__
 from rally_accelerate.config.model import PLUGIN_ID
-from rally_accelerate.host.graphql.integrations import Shown
 from rally_accelerate.host.stores import Stores
 
 #: What the container prints (plugin/manifest.py); the host may not import the plug-in, but tells the same of it.
@@ -57,7 +56,7 @@ def image() -> str:
     return f"{PLUGIN_ID}:{__version__}"
 
 
-def bind(query: QueryType, mutation: MutationType, stores: Stores, shown: Shown) -> list[ObjectType]:
+def bind(query: QueryType, mutation: MutationType, stores: Stores) -> list[ObjectType]:
     """Attach the resolvers."""
     integration_type = ObjectType("Integration")
 
@@ -100,12 +99,12 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores, shown: Shown)
         return True
 
     @mutation.field("setIntegrationVersion")
-    async def set_version(_: Any, __: Any, integrationId: str, version: str | None = None) -> Any:
+    async def set_version(_: Any, __: Any, integrationId: str, version: str | None = None) -> str:
         found = await stores.integrations.by_id(integrationId)
         if found is None:
             raise GraphQLError(f"there is no integration {integrationId}")
         if version not in {None, "latest", __version__}:
             raise GraphQLError(f"there is no version {version}: this host runs {__version__}")
-        return await shown(found)
+        return __version__
 
     return [integration_type]

@@ -1,4 +1,4 @@
-"""The two scalars of the vendor's schema."""
+"""The scalars of the vendor's schema."""
 
 import math
 from collections.abc import Iterable
@@ -10,6 +10,8 @@ from ariadne import ScalarType
 DATE = ScalarType("Date")
 JSON = ScalarType("JSON")
 PLUGIN_PROP_VALUE = ScalarType("PluginPropValue")
+
+SCALARS = (DATE, JSON, PLUGIN_PROP_VALUE)
 
 #: Values inside each other: what is written into answers and tables must be readable again everywhere.
 DEEPEST = 100

@@ -1,33 +1,48 @@
-"""The schema: the vendor's types and ours, and the question for the role before every operation."""
+"""The schemas: Accelerate's published types with our additions, and the role that every operation requires.
+
+An older and a newer generation of servers name some input types differently, so no single schema accepts the documents
+of both. Each schema here is one generation's table with whatever only the other one has, and with ``extras.graphql``;
+``answering.py`` executes a document against the first schema that accepts it.
+"""
 
 from pathlib import Path
 from typing import Any
 
-from ariadne import MutationType, QueryType, SchemaBindable, load_schema_from_path, make_executable_schema
+from ariadne import MutationType, QueryType, SchemaBindable, make_executable_schema
 from graphql import GraphQLError, GraphQLField, GraphQLSchema, default_field_resolver
 
+from rally_accelerate.accelerate.schema_tables import Server, load_table, merge, sdl
 from rally_accelerate.host.access import Actor, Role
 from rally_accelerate.host.graphql.answering import FORBIDDEN
+from rally_accelerate.host.graphql.descriptions import DESCRIPTIONS
 from rally_accelerate.host.graphql.roles import needed
-from rally_accelerate.host.graphql.scalars import DATE, JSON, PLUGIN_PROP_VALUE
+from rally_accelerate.host.graphql.scalars import SCALARS
 
-CONTRACT = Path(__file__).parents[2] / "accelerate" / "contract.graphql"
-#: What only hosts know: fields of newer servers, and operations that the connector does not ask for.
-MORE = tuple(Path(__file__).parent / f"{name}.graphql" for name in ("newer", "plugins", "keys", "streams"))
+EXTRAS = Path(__file__).with_name("extras.graphql")
 
-
-def made(query: QueryType, mutation: MutationType, *bound: SchemaBindable) -> GraphQLSchema:
-    """The whole schema, with the resolvers that were attached."""
-    definitions = [load_schema_from_path(str(path)) for path in (CONTRACT, *MORE)]
-    schema = make_executable_schema(definitions, query, mutation, DATE, JSON, PLUGIN_PROP_VALUE, *bound)
-    _check_roles(schema)
-    return schema
+#: The newer generation first: introspection describes it, and most documents are valid for both.
+ORDER = (Server.B, Server.A)
 
 
-def _check_roles(schema: GraphQLSchema) -> None:
-    """Put the question for the role before every operation: a resolver cannot forget it."""
+def made(query: QueryType, mutation: MutationType, *bound: SchemaBindable) -> tuple[GraphQLSchema, ...]:
+    """Make the schemas, in the order in which they are tried, with the resolvers that were attached."""
+    extras = EXTRAS.read_text(encoding="utf-8")
+    tables = {server: load_table(server) for server in ORDER}
+    schemas = []
+    for server in ORDER:
+        (other,) = (tables[each] for each in ORDER if each is not server)
+        types = sdl(merge(tables[server], other))
+        schema = make_executable_schema([types, extras], query, mutation, *SCALARS, *bound)
+        _prepare(schema)
+        schemas.append(schema)
+    return tuple(schemas)
+
+
+def _prepare(schema: GraphQLSchema) -> None:
+    """Describe every operation, and make each check the caller's role: a resolver cannot forget it."""
     for root in (schema.query_type, schema.mutation_type):
         for name, field in root.fields.items() if root else ():
+            field.description = DESCRIPTIONS.get(name)
             field.resolve = _checked(field, needed(name), name)
 
 

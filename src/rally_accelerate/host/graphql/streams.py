@@ -1,6 +1,7 @@
 """Operations on value streams, their versions and their dots."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,13 +11,16 @@ from graphql import GraphQLError
 from rally_accelerate.dql.parse import parse
 from rally_accelerate.errors import ConfigError, NotFound, Outdated, QueryError
 from rally_accelerate.host.access import Actor
-from rally_accelerate.host.graphql.particles import Particles, id_of
+from rally_accelerate.host.graphql import history
+from rally_accelerate.host.graphql.limits import counted
+from rally_accelerate.host.graphql.particles import Particles
+from rally_accelerate.host.graphql.workflows import chosen_timeboxes, metrics_bar, workflow
 from rally_accelerate.host.schedule import Schedule
 from rally_accelerate.host.store.streams import StoredStream, Version
 from rally_accelerate.host.stores import Stores
 from rally_accelerate.host.streams import beginning
 from rally_accelerate.host.streams.board import Asked, Boards
-from rally_accelerate.host.streams.document import phases_of
+from rally_accelerate.host.streams.difference import differences
 from rally_accelerate.host.streams.download import downloaded
 from rally_accelerate.host.streams.importing import Importing
 from rally_accelerate.host.streams.jsontext import checked_value, read
@@ -24,6 +28,9 @@ from rally_accelerate.host.streams.known import known_integrations
 
 #: More versions, or dots, than these are asked for in several questions.
 MOST = 500
+
+#: So many versions come where nothing says how many.
+VERSIONS = 10
 
 #: So many dots of each stage come with the value stream itself.
 WITH_STAGE = 100
@@ -50,14 +57,20 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         return found
 
     async def told(stream: StoredStream, document: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        return _workflow(stream, downloaded(stream, await known_integrations(stores, schedule), document=document))
+        return workflow(stream, downloaded(stream, await known_integrations(stores, schedule), document=document))
+
+    async def of_pipeline(its_id: str, tenant_id: str | None = None) -> StoredStream:
+        found = await stores.streams.by_pipeline(its_id)
+        if found is None or tenant_id not in {None, found.tenant_id}:
+            raise GraphQLError(f"there is no pipeline {its_id}")
+        return found
 
     @query.field("workflow")
-    async def workflow(_: Any, __: Any, workflowId: str, version: str | None = None) -> dict[str, Any] | None:
+    async def workflow_by_id(_: Any, __: Any, workflowId: str, version: int | None = None) -> dict[str, Any] | None:
         found = await stores.streams.by_id(workflowId)
         if found is None or version is None:
             return None if found is None else await told(found)
-        older = await stores.streams.version(workflowId, _number(version))
+        older = await stores.streams.version(workflowId, version)
         return None if older is None else await told(found, older.document)
 
     @query.field("workflowsForTenant")
@@ -70,11 +83,18 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         return found.id if found else None
 
     @query.field("vsmVersions")
-    async def versions(_: Any, __: Any, workflowId: str, skip: int, limit: int) -> list[dict[str, Any]]:
+    async def versions(
+        _: Any, __: Any, workflowId: str, skip: int | None = None, limit: int | None = None
+    ) -> dict[str, Any]:
         stream = await known(workflowId)
-        some = await stores.streams.versions(stream.id, skip=_from_zero(skip), limit=_bounded(limit))
+        most = _bounded(VERSIONS if limit is None else limit)
+        # One more: what a version changed is told by comparing it with the one before.
+        some = await stores.streams.versions(stream.id, skip=_from_zero(skip or 0), limit=most + 1)
         integrations = await known_integrations(stores, schedule)
-        return [_version(stream, one, downloaded(stream, integrations, document=one.document)) for one in some]
+        files = [downloaded(stream, integrations, document=one.document) for one in some]
+        before = [*files[1:], None]
+        items = [_version(stream, *each) for each in zip(some, files, before, strict=True)]
+        return {"items": items[:most], "count": await stores.streams.count_versions(stream.id)}
 
     @query.field("particlesByStage")
     async def by_stage(
@@ -82,17 +102,36 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         __: Any,
         workflowId: str,
         stageName: str,
-        particleIds: list[str] | None = None,
+        particleIds: Sequence[str | None] | None = None,
         pagination: Mapping[str, Any] | None = None,
     ) -> list[dict[str, Any]]:
+        counted(particleIds, "particleIds")
         stream = await known(workflowId)
         skip = _from_zero((pagination or {}).get("skip") or 0)
         limit = _bounded((pagination or {}).get("limit") or WITH_STAGE)
-        return await particles.of_stage(stream, stageName, skip=skip, limit=limit, only=particleIds)
+        only = None if particleIds is None else [its_id for its_id in particleIds if its_id is not None]
+        return await particles.of_stage(stream, stageName, skip=skip, limit=limit, only=only)
+
+    @query.field("particlesByIssueId")
+    async def by_issue(_: Any, __: Any, tenantId: str, issueId: str) -> list[dict[str, Any]]:
+        return await particles.positions(tenantId, issueId)
 
     @query.field("particleById")
-    async def by_id(_: Any, __: Any, particleId: str, workflowId: str | None = None) -> dict[str, Any] | None:
-        return await particles.one(particleId, await known(workflowId) if workflowId else None)
+    async def by_id(
+        _: Any,
+        __: Any,
+        workflowId: str,
+        particleId: str,
+        stageName: str | None = None,
+        includeTopLevelQuery: bool | None = None,
+    ) -> dict[str, Any] | None:
+        stream = await known(workflowId)
+        return await particles.one(particleId, stream, stage_name=stageName, in_query=bool(includeTopLevelQuery))
+
+    @query.field("particleHistory")
+    async def history_of(_: Any, __: Any, workflowId: str, particleId: str) -> list[dict[str, Any]] | None:
+        found = await particles.issue(particleId, await known(workflowId))
+        return None if found is None else history.events(found)
 
     @query.field("particlesMatchingQuery")
     async def matching(
@@ -102,10 +141,8 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         includeTopLevelQuery: bool,
         query: str | None = None,
         text: str | None = None,
-    ) -> list[dict[str, Any]]:
-        stream = await stores.streams.by_pipeline(pipelineId)
-        if stream is None:
-            raise GraphQLError(f"there is no pipeline {pipelineId}")
+    ) -> list[str]:
+        stream = await of_pipeline(pipelineId)
         try:
             parse(query or "")
         except QueryError as error:
@@ -116,7 +153,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
 
     @stage_type.field("particles")
     async def stage_particles(parent: Mapping[str, Any], _: Any) -> list[dict[str, Any]]:
-        return await particles.of_stage(parent["_stream"], parent["name"], skip=0, limit=WITH_STAGE, only=None)
+        return await particles.summaries(parent["_stream"], parent["name"], limit=WITH_STAGE)
 
     @stage_type.field("stat")
     async def stat(parent: Mapping[str, Any], _: Any) -> dict[str, Any] | None:
@@ -125,17 +162,26 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         # How it changes over time is told by the metrics; it is not known here.
         return {"averageAge": held.average_age_ms, "trend": None, "count": held.count} if held else None
 
-    async def facet(parent: Mapping[str, Any], name: str) -> list[dict[str, str]]:
-        board = await boards.board(parent["_stream"], Asked(), now=datetime.now(UTC))
-        return [{"name": value} for value, _ in board.facets.get(name, ())]
+    async def timeboxes(stream: StoredStream, facet: str) -> list[dict[str, Any]]:
+        board = await boards.board(stream, Asked(), now=datetime.now(UTC))
+        names = [name for name, _ in board.facets.get(facet, ())]
+        whole = await particles.timeboxes(stream, f"{facet}s") if names else {}
+        # Of one that only older issues have, the name is what is known; it serves as the id as well.
+        return [{"id": name, **whole.get(name, {}), "name": name} for name in names]
 
     @workflow_type.field("sprints")
-    async def sprints(parent: Mapping[str, Any], _: Any) -> list[dict[str, str]]:
-        return await facet(parent, "sprint")
+    async def sprints(
+        parent: Mapping[str, Any], _: Any, criterion: str | None = None, count: int | None = None
+    ) -> list[dict[str, Any]]:
+        found = await timeboxes(parent["_stream"], "sprint")
+        return chosen_timeboxes(found, "sprints", only=criterion is not None, count=count)
 
     @workflow_type.field("releases")
-    async def releases(parent: Mapping[str, Any], _: Any) -> list[dict[str, str]]:
-        return await facet(parent, "release")
+    async def releases(
+        parent: Mapping[str, Any], _: Any, criterion: str | None = None, count: int | None = None
+    ) -> list[dict[str, Any]]:
+        found = await timeboxes(parent["_stream"], "release")
+        return chosen_timeboxes(found, "releases", only=criterion is not None, count=count)
 
     @mutation.field("createValueStream")
     async def create(
@@ -173,33 +219,49 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
 
     @mutation.field("editValueStream")
     async def edit(
-        _: Any, info: Any, workflowId: str, name: str | None = None, description: str | None = None
-    ) -> dict[str, Any]:
-        stream = await known(workflowId)
+        _: Any,
+        info: Any,
+        pipelineId: str,
+        pipelineName: str | None = None,
+        pipelineDesc: str | None = None,
+        team: Mapping[str, Any] | None = None,
+    ) -> bool:
+        stream = await of_pipeline(pipelineId)
         try:
-            done = await importing.rename(stream, name=name, description=description, actor=_actor(info))
+            await importing.rename(stream, name=pipelineName, description=pipelineDesc, team=team, actor=_actor(info))
         except (ConfigError, NotFound, Outdated) as error:
             raise GraphQLError("; ".join(_refused(error)["errors"])) from None
-        return await told(done)
+        return True
 
     @mutation.field("deleteValueStream")
-    async def delete(_: Any, info: Any, workflowId: str) -> bool:
-        stream = await known(workflowId)
-        return await importing.remove(stream, actor=_actor(info))
+    async def delete(_: Any, info: Any, tenantId: str, pipelineId: str) -> bool:
+        return await importing.remove(await of_pipeline(pipelineId, tenantId), actor=_actor(info))
 
     @mutation.field("updateMetricsBar")
-    async def metrics_bar(_: Any, info: Any, workflowId: str, metricsBar: list[Any]) -> dict[str, Any]:
+    async def change_bar(
+        _: Any,
+        info: Any,
+        workflowId: str,
+        metrics: Sequence[Mapping[str, Any] | None] | None = None,
+        chartables: Sequence[Any] | None = None,
+    ) -> list[dict[str, Any]]:
+        counted(metrics, "metrics")
         stream = await known(workflowId)
+        if chartables:
+            raise GraphQLError("this server draws no charts: send metrics alone, or the charts to HCL Accelerate")
+        if metrics is None:
+            return metrics_bar(stream.document)
         try:
-            document = checked_value({**stream.document, "metricsBar": metricsBar})
+            document = checked_value({**stream.document, "metricsBar": [each for each in metrics if each is not None]})
             done = await importing.replace(
                 stream.id, document, based_on=stream.version, actor=_actor(info), why="changed the metrics bar"
             )
         except (ConfigError, NotFound, Outdated) as error:
             raise GraphQLError("; ".join(_refused(error)["errors"])) from None
-        return await told(done)
+        return metrics_bar(done.document)
 
-    return [workflow_type, stage_type, result_type]
+    bar_type = UnionType("ChartableMetric", lambda held, *_: held["__typename"])
+    return [workflow_type, stage_type, result_type, bar_type, *history.bind()]
 
 
 def _document(given: Any) -> Any:
@@ -221,63 +283,21 @@ def _refused(error: ConfigError | NotFound | Outdated) -> dict[str, Any]:
     return {"__typename": "WorkflowUploadError", "errors": problems or [str(error)]}
 
 
-def _workflow(stream: StoredStream, document: Mapping[str, Any]) -> dict[str, Any]:
-    integrations = document.get("integrations") or []
-    ids = [id_of(entry) for entry in integrations]
-    spans = {name: _first(document.get(name)) for name in ("leadTime", "cycleTime", "leadTimeChange", "devCycleTime")}
+def _version(
+    stream: StoredStream, version: Version, document: Mapping[str, Any], before: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    changes = [] if before is None else differences(before, document)
     return {
-        "__typename": "Workflow",
-        "_stream": stream,
-        "_id": stream.id,
-        "pipelineId": stream.pipeline_id,
-        "tenantId": stream.tenant_id,
-        "name": stream.name,
-        "description": document.get("description"),
-        "query": document.get("query"),
-        "recalculating": False,
-        "phases": [_phase(phase, stream) for _, phase in phases_of(document)],
-        "environmentMap": [],
-        "integrations": integrations,
-        "integrationId": next(filter(None, ids), None),
-        "integrationsCount": len(integrations),
-        "created": stream.created,
-        "lastUpdate": stream.last_update,
-        "mappings": document.get("mappings"),
-        **spans,
-        "linkRules": document.get("linkRules") or [],
-        "metrics": document.get("metrics") or [],
-        "metricsBar": document.get("metricsBar") or [],
-        "team": stream.team,
-        "features": [],
-        "particleTypes": ["issue"],
-    }
-
-
-def _phase(phase: Mapping[str, Any], stream: StoredStream) -> dict[str, Any]:
-    stages = [{**stage, "_stream": stream} for stage in phase.get("stages") or ()]
-    return {**phase, "stages": stages}
-
-
-def _first(span: Any) -> Any:
-    return (span[0] if span else None) if isinstance(span, list) else span
-
-
-def _version(stream: StoredStream, version: Version, document: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "_id": f"{stream.id}:{version.number}",
         "workflowId": stream.id,
         "version": version.number,
-        "created": version.at,
-        "createdBy": version.actor,
+        "name": stream.name,
         "description": version.why,
+        "user": version.actor,
+        "timestamp": version.at,
+        # The form of the changes is not public; here each is an object with the words of the page on versions.
+        "changes": [{name: value for name, value in asdict(each).items() if value} for each in changes],
         "workflow": document,
     }
-
-
-def _number(given: str) -> int:
-    # The vendor's form of a version is not public; here it is its number.
-    digits = given.rpartition(":")[2]
-    return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 10 else 0  # noqa: PLR2004 - digits
 
 
 def _bounded(limit: int) -> int:

@@ -13,22 +13,26 @@ from rally_accelerate.host.store.issues import Issues
 
 NAME = "uploadIssueData"
 
+#: The lists of an uploaded issue that may have null elements on an older server.
+LISTS = ("versionIds", "components", "labels", "comments", "history", "releases")
+
 
 def bind(mutation: MutationType, issues: Issues) -> None:
     """Attach the resolver to the issues of a store."""
 
     @mutation.field(NAME)
-    async def upload(_: Any, info: Any, data: dict[str, Any]) -> dict[str, bool]:
+    async def upload(_: Any, info: Any, data: dict[str, Any]) -> dict[str, Any]:
         _check_ids(data)
+        items = [_without_nulls(item) for item in data.get("issues") or ()]
         # An unknown tracker is taken as well: whoever uploads from elsewhere needs no integration here [assumed].
         await issues.take(
             source=data["source"],
             tracker_id=data["trackerId"],
             tenant_id=data["tenantId"],
-            items=data.get("issues") or (),
+            items=items,
             execution_id=current.execution.get() if info.context["actor"] is HOST else "",
         )
-        return {"result": True}
+        return {"result": True, "issueIds": [issue_id(data["trackerId"], item["_id"]) for item in items]}
 
 
 def is_upload(asked: Mapping[str, Any]) -> bool:
@@ -44,6 +48,17 @@ def is_upload(asked: Mapping[str, Any]) -> bool:
         and operation.operation is OperationType.MUTATION
         and all(isinstance(each, FieldNode) and each.name.value == NAME for each in operation.selection_set.selections)
     )
+
+
+def issue_id(tracker_id: str, external_id: str) -> str:
+    """Return the ``_id`` that an issue has here."""
+    return f"{tracker_id}:{external_id}"
+
+
+def _without_nulls(item: dict[str, Any]) -> dict[str, Any]:
+    """Return an item without the null elements of its lists, which older servers accept (accelerate-host.md 2.2)."""
+    holed = {name: value for name in LISTS if (value := item.get(name)) and None in value}
+    return {**item, **{name: [each for each in value if each is not None] for name, value in holed.items()}}
 
 
 def _check_ids(data: dict[str, Any]) -> None:

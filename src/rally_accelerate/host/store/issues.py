@@ -90,20 +90,51 @@ class Issues:
         return [found[key] for key in keys if key in found]
 
     async def by_any_id(self, tenant_id: str, its_id: str) -> StoredIssue | None:
-        """One issue by the id in its tool or the id that people know, or None."""
-        for known in (issues.c.external_id == its_id, issues.c.display_id == its_id):
-            found = await self._found(_whole().where(issues.c.tenant_id == tenant_id, known).limit(1))
-            if found:
-                return found[0]
-        return None
+        """Return one issue by the id in its tool, the id that people know, or its own ``_id`` here; or None."""
+        return next(iter(await self.all_by_any_id(tenant_id, its_id, limit=1)), None)
 
-    async def page(
-        self, *, tenant_id: str = "", project_key: str = "", limit: int = 50, skip: int = 0
-    ) -> list[StoredIssue]:
+    async def all_by_any_id(self, tenant_id: str, its_id: str, *, limit: int = 50) -> list[StoredIssue]:
+        """Return the issues of every tracker that have an id, by the first kind of id that leads to any.
+
+        Args:
+            tenant_id: The tenant; empty means every one.
+            its_id: The id in its tool, the id that people know, or ``_id``: the tracker and the id in its tool.
+            limit: How many at most.
+        """
+        tracker_id, _, external_id = its_id.rpartition(":")
+        for known in (
+            issues.c.external_id == its_id,
+            issues.c.display_id == its_id,
+            (issues.c.tracker_id == tracker_id) & (issues.c.external_id == external_id),
+        ):
+            wanted = _whole().where(known, *_of(tenant_id=tenant_id)).order_by(issues.c.number)
+            if found := await self._found(wanted.limit(limit)):
+                return found
+        return []
+
+    async def page(self, *, tenant_id: str = "", limit: int = 50, skip: int = 0) -> list[StoredIssue]:
         """Whole issues by last update, newest first; empty means everything. Lists for people come from the search."""
         order = (issues.c.last_update.desc(), issues.c.number.desc())
-        wanted = _of(tenant_id=tenant_id, project_key=project_key)
-        return await self._found(_whole().where(*wanted).order_by(*order).limit(limit).offset(skip))
+        return await self._found(_whole().where(*_of(tenant_id=tenant_id)).order_by(*order).limit(limit).offset(skip))
+
+    async def of_project(
+        self, tenant_id: str, project_key: str, *, before: int | None = None, limit: int = 50
+    ) -> list[StoredIssue]:
+        """Return the issues of a project, those that came last first.
+
+        The order does not change when issues do: pages that are read one after the other have each issue once.
+
+        Args:
+            tenant_id: The tenant.
+            project_key: The project's key, as it was uploaded.
+            before: Only issues with a smaller number, which is that of the last one of the page before.
+            limit: How many at most.
+        """
+        wanted = (issues.c.tenant_id == tenant_id, issues.c.project_key == project_key)
+        older = () if before is None else (issues.c.number < before,)
+        # Numbers first, from an index alone: a large project's contents must not be sorted for one page of it.
+        page = sa.select(issues.c.number).where(*wanted, *older).order_by(issues.c.number.desc()).limit(limit)
+        return await self._found(_whole().where(issues.c.number.in_(page)).order_by(issues.c.number.desc()))
 
     async def counts(self) -> dict[str, int]:
         """How many issues each tracker has."""

@@ -80,6 +80,12 @@ class ValueStreams:
         query = sa.select(versions).where(versions.c.stream_id == its_id)
         return await self._versions(query.order_by(versions.c.version.desc()).offset(skip).limit(limit))
 
+    async def count_versions(self, its_id: str) -> int:
+        """Return how many versions a value stream has."""
+        query = sa.select(sa.func.count()).select_from(versions).where(versions.c.stream_id == its_id)
+        async with self._database.reading() as connection:
+            return int((await connection.execute(query)).scalar_one())
+
     async def version(self, its_id: str, number: int) -> Version | None:
         """One version, or None."""
         wanted = (versions.c.stream_id == its_id) & (versions.c.version == number)
@@ -159,6 +165,12 @@ class ValueStreams:
                 raise NotFound(f"there is no value stream {its_id}")
             name = await self._free(connection, name, tenant_id=tenant_id, but=its_id)
             values = {"name": name, "folded_name": name.casefold(), "last_update": ms(datetime.now(UTC))}
+            await connection.execute(sa.update(value_streams).where(value_streams.c.id == its_id).values(values))
+
+    async def set_team(self, its_id: str, team: Mapping[str, Any]) -> None:
+        """Assign a value stream to another team."""
+        values = {"team": dict(team), "last_update": ms(datetime.now(UTC))}
+        async with self._database.writing() as connection:
             await connection.execute(sa.update(value_streams).where(value_streams.c.id == its_id).values(values))
 
     async def remove(self, its_id: str) -> bool:

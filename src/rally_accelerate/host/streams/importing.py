@@ -148,9 +148,15 @@ class Importing:
         return await self._done(its_id, plan, added)
 
     async def rename(
-        self, stream: StoredStream, *, name: str | None, description: str | None, actor: Actor
+        self,
+        stream: StoredStream,
+        *,
+        name: str | None,
+        description: str | None,
+        actor: Actor,
+        team: Mapping[str, Any] | None = None,
     ) -> StoredStream:
-        """Give a value stream another name and description, each if it is given and differs.
+        """Give a value stream another name, description and team, each if it is given and differs.
 
         Raises:
             ConfigError: The name is taken, or none.
@@ -162,6 +168,11 @@ class Importing:
             detail = {"from": stream.name, "to": " ".join(name.split())}
             note = self._stores.audit.note
             await note(actor, "renamed", kind="value stream", object_id=stream.id, name=detail["to"], detail=detail)
+        if team is not None and dict(team) != dict(stream.team or {}):
+            await self._stores.streams.set_team(stream.id, team)
+            detail = {"team": str(team.get("name") or "")}
+            note = self._stores.audit.note
+            await note(actor, "edited", kind="value stream", object_id=stream.id, name=stream.name, detail=detail)
         if description is not None and description != (stream.document.get("description") or ""):
             document = {**stream.document, "description": description}
             await self.replace(stream.id, document, based_on=stream.version, actor=actor, why="described anew")
