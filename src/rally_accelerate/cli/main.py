@@ -6,7 +6,19 @@ import traceback
 import click
 
 from rally_accelerate import __version__
-from rally_accelerate.cli import check, demo, migrate, plugin, review, sandbox, secrets, serve, sync, users
+from rally_accelerate.cli import (
+    check,
+    demo,
+    integrations,
+    migrate,
+    plugin,
+    review,
+    sandbox,
+    secrets,
+    serve,
+    sync,
+    users,
+)
 from rally_accelerate.cli.output import OWN_FAULT, own_fault, safe, show_error
 from rally_accelerate.errors import ConfigError, RallyAccelerateError
 
@@ -32,6 +44,7 @@ for command in (
     review.coverage_command,
     review.verify,
     serve.serve,
+    integrations.integrations,
     users.users,
     secrets.secrets,
     plugin.plugin,

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from datetime import timedelta
 from ipaddress import ip_address
@@ -46,6 +46,12 @@ if TYPE_CHECKING:
 @click.option(
     "--keep-days", default=90.0, type=click.FloatRange(0, 36_500), show_default=True, help="For how many days at most."
 )
+@click.option(
+    "--without",
+    multiple=True,
+    metavar="NAME",
+    help="Do not run the integration NAME; the option can be given several times.",
+)
 def serve(
     *,
     file: Path | None,
@@ -57,6 +63,7 @@ def serve(
     trusted_proxy: str,
     keep_runs: int,
     keep_days: float,
+    without: tuple[str, ...],
 ) -> int:
     """Serve the embedded host; with FILE, its Rally integrations are added first."""
     loaded = load(file, name="") if file else []
@@ -80,7 +87,7 @@ def serve(
     )
     # Raised only before it serves, and for the second time.
     with suppress(KeyboardInterrupt):
-        asyncio.run(_serve(serving, loaded, switched_off, database=where))
+        asyncio.run(_serve(serving, loaded, switched_off, database=where, without=without))
     click.echo("stopped", err=True)
     return 0
 
@@ -123,6 +130,7 @@ async def _serve(
     switched_off: Sequence[tuple[str, str]],
     *,
     database: Path,
+    without: Collection[str],
 ) -> None:
     async with serving as (host, url):
         with stoppable() as stopped:
@@ -137,5 +145,9 @@ async def _serve(
             for name, tenant_id in switched_off:
                 if await host.switch_off(name, tenant_id):
                     click.echo(f"{name}: disabled, as the file says", err=True)
+            # Here, as FILE may bring an integration that is to be left out.
+            await host.exclude(without)
+            for name in without:
+                click.echo(f"{name}: does not run (--without)", err=True)
             host.start_schedule()
             await stopped.wait()

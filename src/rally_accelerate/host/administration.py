@@ -120,19 +120,14 @@ class Administration:
 
     async def remove(self, actor: Actor, its_id: str, *, with_issues: bool) -> bool:
         """Remove an integration, and what it brought if asked to; whether there was one."""
-        stores = self._stores
         async with self._schedule.still(its_id):
-            known = await stores.integrations.by_id(its_id)
-            async with stores.database.writing() as connection:
-                done = await stores.integrations.delete(connection, its_id)
-                if with_issues:
-                    await connection.run_sync(removals.note, its_id)
-                if known is not None:
-                    entry = entry_of("removed", its_id, known.name, {"with issues": with_issues})
-                    await stores.audit.add(connection, actor, **entry)
+            known = await self._stores.integrations.by_id(its_id)
+            done = await write_removal(
+                self._stores, actor, its_id, name=known.name if known else None, with_issues=with_issues
+            )
             self._schedule.forget(its_id)
             if with_issues:
-                await removals.finish(stores.database, its_id)
+                await removals.finish(self._stores.database, its_id)
         return done
 
     async def remove_issues(self, actor: Actor, its_id: str) -> None:
@@ -154,14 +149,8 @@ class Administration:
         Raises:
             NotFound: There is no such integration.
         """
-        stores = self._stores
         known = await self.known(its_id)
-        async with stores.database.writing() as connection:
-            # Noted where it is done: apart, a full disk could have it done and told as a failure.
-            if not await stores.integrations.update(connection, its_id, {"disabled": not on}):
-                raise NotFound(f"there is no integration {its_id}")
-            entry = entry_of("enabled" if on else "disabled", its_id, known.name)
-            await stores.audit.add(connection, actor, **entry)
+        await write_switch(self._stores, actor, known, on=on)
         if on:
             # Toggling an integration on starts a run at once (accelerate-host.md 5.1).
             self._schedule.run_soon(its_id)
@@ -231,6 +220,11 @@ class Administration:
         known = await self.known(its_id)
         if known.disabled:
             raise ConfigError(f"{known.name} is disabled, so it does not run", hint="Enable it first.")
+        if self._schedule.excluded(its_id):
+            raise ConfigError(
+                f"the server was started with --without {known.name}, so it does not run",
+                hint="Restart the server without that option.",
+            )
         return known
 
     async def _run_anew(self, its_id: str) -> None:
@@ -242,6 +236,54 @@ class Administration:
         self, actor: Actor, action: str, its_id: str, name: str, detail: Mapping[str, Any] | None = None
     ) -> None:
         await self._stores.audit.note(actor, **entry_of(action, its_id, name, detail))
+
+
+async def write_switch(
+    stores: Stores, actor: Actor, known: StoredIntegration, *, on: bool, detail: Mapping[str, Any] | None = None
+) -> None:
+    """Store that an integration is enabled or disabled, with an entry in the audit log.
+
+    Raises:
+        NotFound: There is no such integration any more.
+    """
+    async with stores.database.writing() as connection:
+        # In one transaction: apart, a full disk could have it done and reported as a failure.
+        if not await stores.integrations.update(connection, known.id, {"disabled": not on}):
+            raise NotFound(f"there is no integration {known.id}")
+        entry = entry_of("enabled" if on else "disabled", known.id, known.name, detail)
+        await stores.audit.add(connection, actor, **entry)
+
+
+async def write_removal(
+    stores: Stores,
+    actor: Actor,
+    its_id: str,
+    *,
+    name: str | None,
+    with_issues: bool,
+    detail: Mapping[str, Any] | None = None,
+) -> bool:
+    """Delete an integration, with an entry in the audit log, and note that its issues must be deleted if asked to.
+
+    Args:
+        stores: The stores of the database.
+        actor: Who does it.
+        its_id: The integration.
+        name: Its name for the audit log; None makes no entry.
+        with_issues: Whether ``removals.finish`` deletes its issues afterwards.
+        detail: More for the audit log.
+
+    Returns:
+        Whether there was such an integration.
+    """
+    async with stores.database.writing() as connection:
+        done = await stores.integrations.delete(connection, its_id)
+        if with_issues:
+            await connection.run_sync(removals.note, its_id)
+        if name is not None:
+            entry = entry_of("removed", its_id, name, {"with issues": with_issues, **(detail or {})})
+            await stores.audit.add(connection, actor, **entry)
+    return done
 
 
 def entry_of(action: str, its_id: str, name: str, detail: Mapping[str, Any] | None = None) -> dict[str, Any]:

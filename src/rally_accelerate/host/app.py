@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from rally_accelerate.config.load import validated
 from rally_accelerate.config.model import Integration
+from rally_accelerate.errors import ConfigError
 from rally_accelerate.host import garbage
 from rally_accelerate.host.access import HOST, Role
 from rally_accelerate.host.administration import Administration
@@ -167,6 +168,22 @@ class Host:
         if known is not None and not known.disabled:
             await self.administration.switch(HOST, known.id, on=False)
         return known is not None
+
+    async def exclude(self, names: Collection[str]) -> None:
+        """Never run the integrations of these names in this process.
+
+        Raises:
+            ConfigError: There is no integration of one of the names.
+        """
+        stored = await self.stores.integrations.all()
+        unknown = sorted({*names} - {one.name for one in stored})
+        if unknown:
+            known = ", ".join(sorted({one.name for one in stored})) or "none"
+            raise ConfigError(
+                f"there is no integration {', '.join(map(repr, unknown))} to serve without",
+                hint=f"The integrations of this database: {known}.",
+            )
+        self.schedule.exclude(one.id for one in stored if one.name in names)
 
     async def run_now(self, integration_id: str, *, watch: Watch | None = None) -> SyncReport:
         """Run an integration and wait for its report."""

@@ -4,12 +4,12 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 from rally_accelerate.config.redact import Redactor, redacting
-from rally_accelerate.errors import NotFound, RallyAccelerateError, StoreError
+from rally_accelerate.errors import ConfigError, NotFound, RallyAccelerateError, StoreError
 from rally_accelerate.host.runs import Runs
 from rally_accelerate.host.store import removals
 from rally_accelerate.host.store.vault import secret_values
@@ -48,8 +48,18 @@ class Schedule:
         self._tasks: dict[str, asyncio.Task[SyncReport | None]] = {}
         #: Runs that somebody waits for; they take turns with those of the schedule.
         self._awaited: dict[str, set[asyncio.Task[SyncReport]]] = {}
+        #: Integrations that this process does not run, whatever asks for it.
+        self._excluded: frozenset[str] = frozenset()
         self._loop: asyncio.Task[None] | None = None
         self._retrying: asyncio.Task[None] | None = None
+
+    def exclude(self, integration_ids: Iterable[str]) -> None:
+        """Never run these integrations in this process; what is stored about them stays as it is."""
+        self._excluded = frozenset(integration_ids)
+
+    def excluded(self, integration_id: str) -> bool:
+        """Return whether this process never runs an integration."""
+        return integration_id in self._excluded
 
     def start(self) -> None:
         """Begin; the first runs are due at once, unless an integration has just been run."""
@@ -71,7 +81,7 @@ class Schedule:
 
     def due(self, integration_id: str) -> datetime | None:
         """When the next run is due, if that is known; what is due already waits for its turn."""
-        if self._loop is None:
+        if self._loop is None or integration_id in self._excluded:
             return None
         wait = self._due.get(integration_id, -math.inf) - time.monotonic()
         return datetime.now(UTC) + timedelta(seconds=max(0.0, wait))
@@ -79,7 +89,7 @@ class Schedule:
     def run_soon(self, integration_id: str) -> None:
         """Start a run now; one that goes on is enough, and what is disabled never runs."""
         task = self._tasks.get(integration_id)
-        if task is None or task.done():
+        if (task is None or task.done()) and integration_id not in self._excluded:
             self._began[integration_id] = time.monotonic()
             self.put_off(integration_id)
             self._tasks[integration_id] = asyncio.create_task(self._run(integration_id))
@@ -100,7 +110,13 @@ class Schedule:
                 kept.pop(integration_id, None)
 
     async def run_now(self, integration_id: str, *, watch: Watch | None = None) -> SyncReport:
-        """Run an integration and wait for its report."""
+        """Run an integration and wait for its report.
+
+        Raises:
+            ConfigError: This process does not run it.
+        """
+        if integration_id in self._excluded:
+            raise ConfigError("the server was started with --without for this integration, so it does not run")
         self.put_off(integration_id)
         task = asyncio.create_task(self._runs.run(integration_id, watch=watch))
         awaited = self._awaited.setdefault(integration_id, set())
@@ -161,7 +177,11 @@ class Schedule:
         # Here, as what was switched off has no next run. What still cannot be written was told when the run ended.
         with suppress(StoreError):
             await self._stores.executions.catch_up()
-        enabled = [each.id for each in await self._stores.integrations.all() if not each.disabled]
+        enabled = [
+            each.id
+            for each in await self._stores.integrations.all()
+            if not each.disabled and each.id not in self._excluded
+        ]
         now = time.monotonic()
         going = [each for each, task in self._tasks.items() if not task.done()]
         free = MOST_AT_ONCE - sum(now - self._began[each] < LONG_SECONDS for each in going)

@@ -33,6 +33,9 @@ from rally_accelerate.observe.pace import pace_of, sentence
 #: What a last run's outcome means for people (accelerate-host.md 5.1).
 WORDS = {"complete": "Online", "partial": "Partial", "failed": "Failed", "interrupted": "Interrupted", "": "New"}
 
+#: The status of an integration that this process does not run, see ``serve --without``.
+PAUSED = "Paused"
+
 LIST = "/settings/integrations"
 
 #: How many runs the page of an integration shows.
@@ -184,13 +187,19 @@ class IntegrationPages:
         }
         return page(request, "delete.html", data, status=422 if fault else 200)
 
+    def _status(self, found: StoredIntegration, latest: Execution | None) -> str:
+        if found.disabled:
+            return "Disabled"
+        if self._schedule.excluded(found.id):
+            return PAUSED
+        if self._runs.running(found.id):
+            return "Sync in progress"
+        return WORDS[latest.outcome if latest else ""]
+
     def _row(
         self, found: StoredIntegration, issues: int, latest: Execution | None, *, synced: datetime | None
     ) -> dict[str, Any]:
         running = self._runs.running(found.id)
-        status = (
-            "Disabled" if found.disabled else "Sync in progress" if running else WORDS[latest.outcome if latest else ""]
-        )
         progress: dict[str, Any] | None = None
         if running is not None:
             pace = pace_of(running.tally, seconds=running.seconds)
@@ -204,7 +213,7 @@ class IntegrationPages:
             "id": found.id,
             "name": found.name,
             "type": DISPLAY_NAME if found.type == PLUGIN_ID else found.type,
-            "status": status,
+            "status": self._status(found, latest),
             "disabled": found.disabled,
             "issues": issues,
             # What the issues are as of, also while runs fail: the last try has its word in the status.
