@@ -39,7 +39,9 @@ def prepare(connection: Any, _: Any = None) -> None:
     connection.create_function("members", 2, _members, deterministic=True)
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=NORMAL")
+    # An upload is acknowledged when it is committed, and the connector never sends it again: each commit must be on the
+    # disk. With NORMAL, a power cut loses the commits since the last checkpoint (https://sqlite.org/pragma.html).
+    cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
     cursor.execute(f"PRAGMA mmap_size={MAPPED_BYTES}")
