@@ -14,6 +14,7 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from rally_accelerate.dql.folding import fold
 from rally_accelerate.dql.matches import COUNT, as_milliseconds, as_number
 
 #: Longer texts stand apart: no index of them would help, and all facts would be larger by them.
@@ -179,7 +180,7 @@ def _object(name: str, held: Mapping[str, Any], depth: int, members: frozenset[s
 
 def _members(held: Mapping[str, Any]) -> Iterator[tuple[str, Any, bool]]:
     """Folded names, values, and whether a name is that of one member alone: of two, the spelling decides."""
-    names = [key.casefold() for key in held]
+    names = [fold(key) for key in held]
     counts = Counter(names)
     are_plain = len(counts) == len(names)
     for name, value in zip(names, held.values(), strict=True):
@@ -194,15 +195,15 @@ def _itself(name: str, held: Mapping[str, Any]) -> Iterator[Fact]:
     if called is not None and not (isinstance(called, str) and _fits(called)):
         yield Fact(name, Kind.ODD)
         called = None
-    yield Fact(name, Kind.NAMED, called.casefold() if called else "")
+    yield Fact(name, Kind.NAMED, fold(called) if called else "")
     for key in ("id", "key"):
         match held.get(key):
             case None:
                 pass
             case str() as text if _fits(text):
-                yield Fact(name, Kind.KEYED, text.casefold())
+                yield Fact(name, Kind.KEYED, fold(text))
             case int() | float() as number if not isinstance(number, bool) and _is_exact(number):
-                yield Fact(name, Kind.NUMBERED, str(number).casefold(), number=float(number))
+                yield Fact(name, Kind.NUMBERED, fold(str(number)), number=float(number))
             case _:
                 yield Fact(name, Kind.ODD)
 
@@ -212,13 +213,13 @@ def _scalar(name: str, held: Any) -> Fact:
         case "":
             return Fact(name, Kind.EMPTY)
         case bool():
-            return Fact(name, Kind.FLAG, str(held).casefold())
+            return Fact(name, Kind.FLAG, fold(str(held)))
         case int() | float() if _is_exact(held):
-            return Fact(name, Kind.NUMBER, str(held).casefold(), number=float(held), moment=float(held))
+            return Fact(name, Kind.NUMBER, fold(str(held)), number=float(held), moment=float(held))
         case str() if _fits(held) and (name not in APART or _is_read(held)):
             return _text(name, held)
         case str() if "\0" not in held and not _is_read(held):
-            return Fact(name, Kind.APART, held.casefold())
+            return Fact(name, Kind.APART, fold(held))
     return Fact(name, Kind.ODD)
 
 
@@ -233,7 +234,7 @@ def _text(name: str, held: str) -> Fact:
     number = as_number(held)
     if number is not None and not math.isfinite(number):
         return Fact(name, Kind.ODD)
-    return Fact(name, Kind.TEXT, held.casefold(), number=number, moment=as_milliseconds(held))
+    return Fact(name, Kind.TEXT, fold(held), number=number, moment=as_milliseconds(held))
 
 
 def _length(name: str, held: Any) -> Iterator[Fact]:

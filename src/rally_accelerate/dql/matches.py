@@ -1,6 +1,6 @@
 """What a query means: whether an issue matches it. Every other way of answering a query must agree with this one.
 
-Assumed, as it is not public (accelerate-host.md 4 [U], [L]): texts are compared without regard to case; a field that is
+Assumed, as it is not public (accelerate-host.md 4 [U], [L]): texts are compared as ``folding`` says; a field that is
 missing or empty matches no comparison, only ``!=`` and what is negated; of a list one element that matches is enough,
 and for ``!=`` none may be equal.
 """
@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from rally_accelerate.dql.folding import fold
 from rally_accelerate.dql.tree import Both, Comparison, Either, Negated, Operator, Query, Value
 
 #: The length of a list, behind its name.
@@ -76,13 +77,13 @@ def _values(held: Any, path: Sequence[str]) -> Iterator[Any]:
 def _member(held: Mapping[str, Any], name: str) -> Any:
     if name in held:
         return held[name]
-    folded = name.casefold()
-    return next((value for key, value in held.items() if key.casefold() == folded), None)
+    folded = fold(name)
+    return next((value for key, value in held.items() if fold(key) == folded), None)
 
 
 def _is_equal(held: Any, value: Value, now: datetime) -> bool:
     if isinstance(held, bool):
-        return value.text.casefold() == str(held).lower()
+        return fold(value.text) == str(held).lower()
     if isinstance(held, int | float):
         if value.number is not None:
             return held == value.number
@@ -90,13 +91,13 @@ def _is_equal(held: Any, value: Value, now: datetime) -> bool:
     if isinstance(held, Mapping):
         # A person, a sprint, a project: by its name.
         return any(_is_equal(held[name], value, now) for name in ("name", "id", "key") if held.get(name) is not None)
-    return str(held).casefold() == value.text.casefold()
+    return fold(str(held)) == fold(value.text)
 
 
 def _holds(held: Any, value: Value) -> bool:
     if isinstance(held, Mapping):
         return _holds(held.get("name") or "", value)
-    return value.text.casefold() in str(held).casefold()
+    return fold(value.text) in fold(str(held))
 
 
 def _is_ordered(held: Any, operator: Operator, value: Value, now: datetime) -> bool:
@@ -113,7 +114,7 @@ def _is_ordered(held: Any, operator: Operator, value: Value, now: datetime) -> b
         return _in_order(number, operator, value.number)
     if isinstance(held, int | float):
         return False
-    return _in_order(str(held).casefold(), operator, value.text.casefold())
+    return _in_order(fold(str(held)), operator, fold(value.text))
 
 
 def _in_order(left: Any, operator: Operator, right: Any) -> bool:

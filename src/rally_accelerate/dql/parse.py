@@ -9,7 +9,9 @@ from typing import Any
 from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedEOF, UnexpectedToken, v_args
 from lark.exceptions import VisitError
 
+from rally_accelerate.dql.folding import plain
 from rally_accelerate.dql.tree import EVERYTHING, Both, Comparison, Either, Negated, Operator, Query, Value
+from rally_accelerate.dql.value_checks import Literal, check
 from rally_accelerate.errors import QueryError
 
 #: What a value stream holds beside issues (accelerate-host.md 4).
@@ -24,7 +26,12 @@ DEEPEST = 50
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 _AGE = re.compile(r"(\d{1,6})(s|min|m|h|d|w)")
 _NUMBER = re.compile(r"[+-]?(\d{1,300}(\.\d{0,300})?|\.\d{1,300})")
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_WRAPPED = re.compile(r"[ \t]*[\r\n]+[ \t]*")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d([T ].*)?")
+
+#: Every character that a quoted value may begin with.
+QUOTES = "\"'“”„‟″〝〞＂«»‹›‘’‚‛′`´＇"
 
 #: What people read instead of the names of terminals.
 _WORDS = {
@@ -41,6 +48,21 @@ _WORDS = {
     "COMMA": ",",
     "$END": "the end",
 }
+
+#: What people of other languages write, and what it is here.
+_OTHER_SPELLINGS = (
+    ("<>", "!="),
+    ("=>", ">="),
+    ("=<", "<="),
+    ("~", "CONTAINS"),
+    ("like", "CONTAINS"),
+    ("&", "AND"),
+    ("|", "OR"),
+    ("is", "= or !="),
+)
+
+#: Marks of input methods, and what they are here.
+_WIDE = {"＝": "=", "≠": "!=", "≤": "<=", "≥": ">=", "＜": "<", "＞": ">", "！": "!=", "（": "(", "）": ")", "，": ","}
 
 #: The last words before a place that are a value without quotes, and what stands before such a one.
 _BARE_BEFORE = re.compile(r"""(?:[=<>(,]|\bcontains\s)\s*([^\s()'"=!<>,]+)\s*$""", re.IGNORECASE)
@@ -60,7 +82,7 @@ def parse(text: str) -> Query:
     Raises:
         QueryError: With the place of the fault, and what would have been right there.
     """
-    if not text.strip():
+    if not plain(text).strip():
         return EVERYTHING
     _bounded(text)
     try:
@@ -70,7 +92,9 @@ def parse(text: str) -> Query:
     except UnexpectedEOF:
         raise _at_the_end(text, ()) from None
     except UnexpectedCharacters as error:
-        what = "a quote that is not closed" if error.char in "'\"" else f"{error.char!r} does not belong here"
+        what = "a quote that is not closed" if error.char in QUOTES else f"{error.char!r} does not belong here"
+        if meant := _WIDE.get(error.char):
+            what += f"; use {meant}"
         raise QueryError(what, line=error.line, column=error.column, expected=_readable(error.allowed or ())) from None
     try:
         tree: Query = _Builder().transform(parsed)
@@ -116,6 +140,14 @@ def _hint(text: str, error: UnexpectedToken) -> str:
     before, behind = text[:start], text[start:]
     if before.endswith("=") and behind.startswith("="):
         return "use one =, not ==" if not before.endswith(("!=", "<=", ">=")) else f"use {before[-2:]} alone"
+    if before.rstrip().endswith("=~"):
+        return "use CONTAINS, not =~"
+    for typed, meant in _OTHER_SPELLINGS:
+        is_it = str(error.token).lower() == typed if typed.isalpha() else (before[-1:] + behind).startswith(typed)
+        if is_it or (not typed.isalpha() and behind.startswith(typed)):
+            return f"use {meant}, not {typed}"
+    if re.match(r",\s*\d", behind) and before[-1:].isdigit():
+        return "write a number with a point, such as 2.5, and without marks between thousands"
     follows = {"_AND", "_OR", "COMMA"} & set(error.accepts or error.expected or ())
     begun, rest = _BARE_BEFORE.search(before), _BARE_BEHIND.match(behind)
     # After a value comes no further word, unless an AND was forgotten before the next field.
@@ -148,28 +180,31 @@ class _Builder(Transformer[Token, Query]):
     def negated(self, operand: Query) -> Query:
         return Negated(operand)
 
-    def compared(self, field: Token, operator: Token, value: Value) -> Query:
+    def compared(self, field: Token, operator: Token, value: Literal) -> Query:
         return _comparison(field, Operator(str(operator)), (value,))
 
-    def among(self, field: Token, *values: Value) -> Query:
+    def among(self, field: Token, *values: Literal) -> Query:
         return _comparison(field, Operator.AMONG, values)
 
-    def not_among(self, field: Token, *values: Value) -> Query:
+    def not_among(self, field: Token, *values: Literal) -> Query:
         return Negated(_comparison(field, Operator.AMONG, values))
 
-    def containing(self, field: Token, value: Value) -> Query:
+    def containing(self, field: Token, value: Literal) -> Query:
         return _comparison(field, Operator.CONTAINS, (value,))
 
-    def quoted(self, token: Token) -> Value:
-        return _value(re.sub(r"\\(.)", r"\1", str(token)[1:-1], flags=re.DOTALL), bare=False)
+    def quoted(self, token: Token) -> Literal:
+        # A value that was wrapped at the end of a line goes on in the next one.
+        text = _WRAPPED.sub(" ", _ESCAPED.sub(r"\1", str(token)[1:-1]))
+        # French quotes have a space within.
+        return _literal(token, text if token[0] in "\"'" else text.strip(), bare=False)
 
-    def bare(self, token: Token) -> Value:
-        return _value(str(token), bare=True)
+    def bare(self, token: Token) -> Literal:
+        return _literal(token, str(token), bare=True)
 
 
-def _comparison(field: Token, operator: Operator, values: tuple[Value, ...]) -> Comparison:
+def _comparison(field: Token, operator: Operator, literals: tuple[Literal, ...]) -> Comparison:
     line, column = field.line or 1, field.column or 1
-    item, *path = str(field).split(".")
+    item, *path = plain(str(field)).split(".")
     known = item.lower()
     if known not in ITEMS:
         near = difflib.get_close_matches(known, ITEMS, n=1)
@@ -179,17 +214,21 @@ def _comparison(field: Token, operator: Operator, values: tuple[Value, ...]) -> 
         raise QueryError(f"{item!r} is no item of a value stream{meant}", line=line, column=column, expected=ITEMS)
     if not path or not all(path):
         raise QueryError(f"{str(field)!r} names no field", line=line, column=column, expected=(f"{known}.status",))
-    return Comparison(known, tuple(path), operator, values, line, column)
+    check(known, path, operator, literals)
+    return Comparison(known, tuple(path), operator, tuple(each.value for each in literals), line, column)
 
 
-def _value(text: str, *, bare: bool) -> Value:
-    age = _AGE.fullmatch(text.lower()) if bare else None
-    return Value(
+def _literal(token: Token, text: str, *, bare: bool) -> Literal:
+    # A minus that a word processor made long is a minus all the same.
+    read = plain(text)
+    age = _AGE.fullmatch(read.lower()) if bare else None
+    value = Value(
         text=text,
-        number=float(text) if _NUMBER.fullmatch(text) else None,
+        number=float(read) if _NUMBER.fullmatch(read) else None,
         age=timedelta(seconds=int(age[1]) * _UNITS[age[2]]) if age else None,
-        instant=_instant(text),
+        instant=_instant(read),
     )
+    return Literal(value, bare, token.line or 1, token.column or 1)
 
 
 def _instant(text: str) -> datetime | None:

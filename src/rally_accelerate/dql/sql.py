@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from rally_accelerate.dql.facts import OBJECTS, Kind, is_told, number_texts
+from rally_accelerate.dql.folding import fold
 from rally_accelerate.dql.matches import COUNT, matches, milliseconds
 from rally_accelerate.dql.tree import Both, Comparison, Either, Negated, Operator, Query, Value, leaves
 
@@ -121,7 +122,7 @@ def _in_column(leaf: Comparison, numbers: Container[str]) -> bool:
 
 
 def _path(leaf: Comparison) -> tuple[str, ...]:
-    return tuple(name.casefold() for name in leaf.path)
+    return tuple(fold(name) for name in leaf.path)
 
 
 def _upto(path: tuple[str, ...]) -> range:
@@ -191,7 +192,7 @@ def _of_fact(leaf: Comparison, known: Known, now: datetime) -> Condition:
         case Operator.EQUAL | Operator.AMONG:
             return _equal(leaf.values, its)
         case Operator.CONTAINS:
-            folded = leaf.values[0].text.casefold()
+            folded = fold(leaf.values[0].text)
             holds = [its.kind.in_([kind.value for kind in _HOLDING]), its.folded.contains(folded, autoescape=True)]
             # What has no characters lies together: it need not be read.
             return sa.and_(*holds, its.folded > "") if folded else sa.and_(*holds)
@@ -201,7 +202,7 @@ def _of_fact(leaf: Comparison, known: Known, now: datetime) -> Condition:
 
 def _of_text(leaf: Comparison, folded: Any) -> Condition:
     """A comparison with a text that is neither a number nor an instant."""
-    texts = [value.text.casefold() for value in leaf.values]
+    texts = [fold(value.text) for value in leaf.values]
     match leaf.operator:
         case Operator.EQUAL | Operator.AMONG:
             found: Condition = folded.in_(sorted(set(texts)))
@@ -214,7 +215,7 @@ def _of_text(leaf: Comparison, folded: Any) -> Condition:
 
 def _equal(values: tuple[Value, ...], its: Any) -> Condition:
     # An empty text is no value that anything is equal to.
-    texts = {folded for value in values if (folded := value.text.casefold())}
+    texts = {folded for value in values if (folded := fold(value.text))}
     numbers = {text for value in values if (number := _number(value)) is not None for text in number_texts(number)}
     found: list[Condition] = [sa.and_(its.kind.in_([kind.value for kind in _TEXTS]), its.folded.in_(sorted(texts)))]
     if numbers:
@@ -232,7 +233,7 @@ def _number(value: Value) -> float | None:
 
 def _ordered(operator: Operator, value: Value, its: Any, now: datetime) -> Condition:
     is_text = its.kind == Kind.TEXT.value
-    as_text = sa.and_(is_text, _in_order(its.folded, operator, value.text.casefold()))
+    as_text = sa.and_(is_text, _in_order(its.folded, operator, fold(value.text)))
     either = its.kind.in_([Kind.TEXT.value, Kind.NUMBER.value])
     if value.age is not None:
         age = value.age / timedelta(milliseconds=1)

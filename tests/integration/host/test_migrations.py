@@ -1,5 +1,6 @@
 """What an older version stored is found by this one."""
 
+import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -66,3 +67,24 @@ async def test_a_migration_that_stops_half_way_leaves_the_database_as_it_was(tmp
     with pytest.raises(KeyError):
         await Database.open(path)
     assert state() == before
+
+
+async def test_texts_that_fold_otherwise_than_before_are_found_after_the_migration(tmp_path: Path) -> None:
+    path = tmp_path / "old.sqlite"
+    pasted, description = "In\u00a0Progress", "a long\u00a0text " * 40
+    items = [item(number, status="Open") for number in range(5)]
+    items[3] |= {"status": pasted, "description": description, "labels": ["a\u2011b"]}
+    new = await Database.open(path)
+    await Issues(new).take(source="RALLY", tracker_id="t", tenant_id="n", items=items)
+    await new.close()
+    # As the version before left it.
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE facts SET folded = ? WHERE folded = 'in progress'", (pasted.casefold(),))
+        connection.execute("UPDATE facts SET folded = ? WHERE folded = 'a-b'", ("a\u2011b",))
+        connection.execute("UPDATE long_texts SET folded = ?", (description.casefold(),))
+        connection.execute("UPDATE alembic_version SET version_num = '0010'")
+    connection.close()
+    old = await Database.open(path)
+    for query in ("issue.status = 'In Progress'", "issue.labels = a-b", "issue.description contains 'long text'"):
+        assert await Search(old).count(Wanted(queries=(parse(query),)), now=NOW) == 1, query
+    await old.close()

@@ -78,7 +78,7 @@ A, B, C = (comparison("issue.status", Operator.EQUAL, Value(letter)) for letter 
         (r"issue.status='it\'s'", comparison("issue.status", Operator.EQUAL, Value("it's"))),
         ("issue.storyPoints>=2.5", comparison("issue.storyPoints", Operator.AT_LEAST, Value("2.5", number=2.5))),
         ("issue.created<2w", comparison("issue.created", Operator.LESS, Value("2w", age=timedelta(weeks=2)))),
-        ("issue.created<'2w'", comparison("issue.created", Operator.LESS, Value("2w"))),
+        ("issue.rawIssue.x<'2w'", comparison("issue.rawIssue.x", Operator.LESS, Value("2w"))),
         (
             "issue.created>2026-01-31",
             comparison("issue.created", Operator.MORE, Value("2026-01-31", instant=datetime(2026, 1, 31, tzinfo=UTC))),

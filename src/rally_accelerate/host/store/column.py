@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import orjson
 
+from rally_accelerate.dql.folding import fold
 from rally_accelerate.host.store.members import both
 
 #: Stands for numbers that no issue has.
@@ -122,4 +123,4 @@ def of_one() -> Column:
 
 def of_several() -> Column:
     """A column of lists of names in JSON; names are one whatever their case, as they are in queries."""
-    return Column(lambda held: tuple(orjson.loads(held)), str.casefold)
+    return Column(lambda held: tuple(orjson.loads(held)), fold)

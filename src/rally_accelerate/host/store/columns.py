@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rally_accelerate.dql import sql
+from rally_accelerate.dql.folding import fold
 from rally_accelerate.dql.matches import matches
 from rally_accelerate.dql.tree import Comparison
 from rally_accelerate.host.store import marks, sqlite
@@ -178,7 +179,7 @@ class Columns:
 
         Every value is held against ``matches`` once, which says what a query means.
         """
-        path = tuple(name.casefold() for name in leaf.path)
+        path = tuple(fold(name) for name in leaf.path)
         if leaf.item != "issue" or path not in TOLD or sql.has_age(leaf):
             return None
         column = self.of[TOLD[path]]

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
+from rally_accelerate.dql.folding import fold
 from rally_accelerate.dql.matches import matches
 from rally_accelerate.dql.tree import Comparison, Operator, Value
 from rally_accelerate.host.store.members import of_numbers
@@ -72,7 +73,7 @@ def asked(leaf: Comparison, *, now: datetime) -> sa.ColumnElement[bool]:
         issue_contents.c.number == issues.c.number
     )
     past: sa.ColumnElement[Any] = sa.null()
-    if leaf.path[0].casefold() == "history":
+    if fold(leaf.path[0]) == "history":
         entry = sa.func.json_array(
             issue_history.c.instant, sa.func.json(sa.type_coerce(issue_history.c.content, sa.Text))
         )

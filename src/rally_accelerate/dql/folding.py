@@ -1,0 +1,46 @@
+"""How texts are compared: without regard to case, and to characters that only typography tells apart.
+
+Web pages and word processors put no-break spaces, typographic quotes, dashes and invisible characters where people
+typed plain ones, and East Asian input methods type wide letters. A text that was copied from there looks the same and
+must match the same. Facts in databases are made with this: a change of it needs a migration (``dql/facts.py``).
+"""
+
+import sys
+
+_INVISIBLE = (
+    0x00AD,  # soft hyphen
+    0x180E,
+    *range(0x200B, 0x2010),  # zero-width space and joiners, marks of direction
+    *range(0x202A, 0x202F),  # embeddings of direction
+    *range(0x2060, 0x2065),  # word joiner
+    *range(0x2066, 0x206A),  # isolates of direction
+    0xFEFF,  # byte order mark
+)
+_DASHES = (*range(0x2010, 0x2016), 0x2212, 0xFE58, 0xFE63)
+_SINGLE_QUOTES = (0x00B4, 0x02BC, *range(0x2018, 0x201C), 0x2032)
+_DOUBLE_QUOTES = (*range(0x201C, 0x2020), 0x2033, 0x301D, 0x301E)
+#: ASCII's printable characters, as wide as an ideograph.
+_WIDE = range(0xFF01, 0xFF5F)
+
+_TABLE: dict[int, str] = {
+    **{code: " " for code in range(0x80, sys.maxunicode + 1) if chr(code).isspace()},
+    **dict.fromkeys(_INVISIBLE, ""),
+    **dict.fromkeys(_DASHES, "-"),
+    **dict.fromkeys(_SINGLE_QUOTES, "'"),
+    **dict.fromkeys(_DOUBLE_QUOTES, '"'),
+    **{code: chr(code - 0xFF01 + ord("!")) for code in _WIDE},
+}
+
+#: Every character that is replaced; none of them is ASCII.
+REPLACED = frozenset(map(chr, _TABLE))
+
+
+def plain(text: str) -> str:
+    """Return a text with plain characters in place of those that only typography tells apart."""
+    return text if text.isascii() else text.translate(_TABLE)
+
+
+def fold(text: str) -> str:
+    """Return the form of a text in which it is compared."""
+    # Most texts are ASCII: that is one look at a flag.
+    return text.lower() if text.isascii() else text.casefold().translate(_TABLE)

@@ -1,0 +1,175 @@
+"""Refuse comparisons that can never match because of how their value is written.
+
+A value that is not what its author meant finds nothing, and an empty list looks like an answer. Each check names what
+to write instead. What is a date, a number or a flag is known for the fields of the published types
+(accelerate-host.md 2.2); of other fields only the form of the value is judged.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rally_accelerate.dql.folding import fold, plain
+from rally_accelerate.dql.tree import Operator, Value
+from rally_accelerate.errors import QueryError
+
+_DATES = {
+    "issue": frozenset(
+        {
+            *("created", "lastupdate", "resolved", "sprints.starttime", "sprints.endtime", "sprints.completetime"),
+            *("releases.releasedate", "comments.created", "comments.updated", "history.timestamp"),
+        }
+    ),
+    "pr": frozenset({"created", "lastupdate", "merged"}),
+    "commit": frozenset({"created"}),
+    "build": frozenset({"starttime", "endtime"}),
+}
+_NUMBERS = {"issue": frozenset({"storypoints", "businessvalue"}), "pr": frozenset({"number"})}
+_FLAGS = {
+    "issue": frozenset({"sprints.active", "releases.released", "releases.archived"}),
+    "pr": frozenset({"draft"}),
+}
+#: Below these the names are the users' own: one may be called ``count``.
+_FREE = frozenset({"rawissue", "extended", "additionalinfo"})
+
+_EQUALITIES = frozenset({Operator.EQUAL, Operator.UNEQUAL, Operator.AMONG})
+
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+#: A date of another form than ISO 8601, or an ISO date that does not exist: only the former are looked at in texts.
+_OTHER_DATE = re.compile(r"\d{4}[./]\d{1,2}[./]\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d{4}|\d{4}-\d{1,2}-\d{1,2}([T ].*)?")
+_ENTITY = re.compile(r"&(?:[a-z]{2,8}|#\d{1,6}|#x[0-9a-f]{1,5});", re.IGNORECASE)
+_PERCENT_ENCODED = re.compile(r"%[0-9a-f]{2}", re.IGNORECASE)
+#: Marks that end a sentence, a line of code or a list; a value that has one must be in quotes.
+_STRAY_ENDS = ";:.?|&^~#{}[]\\"
+_AGE = re.compile(r"\d{1,6} ?(s|min|m|h|d|w)", re.IGNORECASE)
+_SIGNED_AGE = re.compile(r"[+-]\d{1,6}(s|min|m|h|d|w)", re.IGNORECASE)
+_NO_VALUES = frozenset({"null", "nil", "undefined"})
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A value with the form and the place in which it was written."""
+
+    value: Value
+    bare: bool
+    #: 1-based.
+    line: int
+    column: int
+
+
+def check(item: str, path: Sequence[str], operator: Operator, literals: Sequence[Literal]) -> None:
+    """Refuse the values of a comparison that can never match.
+
+    Args:
+        item: ``issue``, ``pr`` and so on, in lower case.
+        path: The field's name, and those inside it, as written.
+        operator: How they are compared.
+        literals: The values.
+
+    Raises:
+        QueryError: At the first such value.
+    """
+    field = ".".join(map(fold, path))
+    written = f"{item}.{'.'.join(path)}"
+    is_count = len(path) > 1 and fold(path[-1]) == "count" and fold(path[0]) not in _FREE
+    for each in literals:
+        problem = _form(each, operator, written)
+        if not problem and field in _DATES.get(item, ()):
+            problem = _date(each, operator, written)
+        elif not problem and (is_count or field in _NUMBERS.get(item, ())):
+            problem = _number(each, operator, written)
+        elif not problem and field in _FLAGS.get(item, ()):
+            problem = _flag(each, operator, written)
+        elif not problem and operator not in _EQUALITIES | {Operator.CONTAINS}:
+            problem = _order(each)
+        if problem:
+            raise QueryError(problem, line=each.line, column=each.column)
+
+
+def _form(each: Literal, operator: Operator, field: str) -> str:
+    """Return what is wrong with a value whatever the field is, or nothing."""
+    text = plain(each.value.text)
+    if not text.strip():
+        missing, there = f"{field}.count = 0", f"{field}.count != 0"
+        return f"an empty value matches nothing; write {missing} for issues without a value, {there} for those with one"
+    if entity := _ENTITY.search(text):
+        return f"{entity[0]!r} is an HTML entity; write the character itself"
+    if _has_wildcard(text):
+        if operator is Operator.CONTAINS:
+            return "there are no wildcards; write the text without them: CONTAINS finds it anywhere"
+        return f"there are no wildcards; write {field} contains {_quoted(text.strip('*%'))} instead"
+    return _bare_form(each, text, field) if each.bare else ""
+
+
+def _bare_form(each: Literal, text: str, field: str) -> str:
+    """Return what is wrong with a value without quotes, or nothing."""
+    if text.lower() in _NO_VALUES:
+        return f"{each.value.text} is no value; write {field}.count = 0 for issues without one"
+    if _PERCENT_ENCODED.search(text):
+        return f"{each.value.text!r} is encoded as in a web address; write the characters themselves, in quotes"
+    stray = next((mark for mark in (text[-1], text[0]) if mark in _STRAY_ENDS), "")
+    if not stray:
+        return ""
+    clean = _quoted(text.strip(_STRAY_ENDS) or text)
+    return f"{stray!r} does not belong here; write {clean}, or put the value in quotes if {stray!r} is part of it"
+
+
+def _has_wildcard(text: str) -> bool:
+    """Return whether a value is a pattern; ``100%`` is a share, and ``2 * 3`` a text."""
+    if len(text) < 2:  # noqa: PLR2004 - a mark alone is a value
+        return text == "*"
+    stars = text.startswith("*") or text.endswith("*")
+    begins, ends = text.startswith("%"), text.endswith("%") and not text[-2].isdigit() and text[-2] != " "
+    return stars or (begins and not text[1].isdigit() and text[1] != " ") or ends
+
+
+def _quoted(text: str) -> str:
+    return text if re.fullmatch(r"[\w.-]+", text) else f"'{text}'"
+
+
+def _date(each: Literal, operator: Operator, field: str) -> str:
+    value = each.value
+    if operator is Operator.CONTAINS:
+        return f"{field} is a date and contains no text; write {field} >= 2026-01-01 and {field} < 2027-01-01"
+    if operator in _EQUALITIES:
+        return _equal_date(value, field)
+    if value.instant is not None or value.age is not None or value.number is not None:
+        return ""
+    if _AGE.fullmatch(plain(value.text)):
+        return f"write {value.text} without quotes: in quotes it is a text"
+    return (
+        f"{value.text!r} is neither a date nor an age; write a date as 2026-01-31 and an age as 7d "
+        "(units: s, m, h, d, w), without a sign"
+    )
+
+
+def _equal_date(value: Value, field: str) -> str:
+    if value.instant is not None and _DAY.fullmatch(day := plain(value.text)):
+        return f"{field} is a moment, not a day; write {field} >= {day}, and {field} < with the day after"
+    if value.instant is not None or value.number is not None:
+        return ""
+    return f"{field} is a date; compare it with < or >, for example {field} > 2026-01-31 or {field} < 7d"
+
+
+def _number(each: Literal, operator: Operator, field: str) -> str:
+    if operator is Operator.CONTAINS:
+        return f"{field} is a number; compare it with = != < <= > >="
+    if each.value.number is None:
+        return f"{each.value.text!r} is no number; {field} is compared with numbers such as 5 or 2.5"
+    return ""
+
+
+def _flag(each: Literal, operator: Operator, field: str) -> str:
+    if operator in _EQUALITIES and fold(each.value.text) in {"true", "false"}:
+        return ""
+    return f"{field} is true or false; write {field} = true or {field} = false"
+
+
+def _order(each: Literal) -> str:
+    """Return what is wrong with a bound of a field whose type is not known."""
+    value = each.value
+    if each.bare and _SIGNED_AGE.fullmatch(plain(value.text)):
+        return f"an age has no sign; write {plain(value.text)[1:]}"
+    if value.instant is None and value.number is None and _OTHER_DATE.fullmatch(plain(value.text)):
+        return f"{value.text!r} is no date of the form 2026-01-31; texts in order would not be dates in order"
+    return ""

@@ -1,0 +1,152 @@
+"""Queries as people paste and mistype them: each means what it says or is refused with a place, none finds nothing."""
+
+from collections.abc import Callable
+from itertools import product
+from typing import Any
+
+import pytest
+
+from rally_accelerate.dql.matches import matches
+from rally_accelerate.dql.parse import parse
+from rally_accelerate.errors import QueryError
+from support.models import NOW
+
+#: What an issue has.
+HELD = [
+    "Done",
+    "In Progress",
+    "In-Progress",
+    "O'Brien",
+    "50%",
+    "v1.2",
+    "R&D",
+    "2026-01-31 plan",
+    "größer",
+    "Phase 1 - a",
+]
+
+#: How people write a value; some of these forms cannot hold every value and must be refused then.
+QUOTES = [
+    *("{}", "'{}'", '"{}"', "\u201c{}\u201d", "\u201e{}\u201c", "\u201d{}\u201d", "\u2018{}\u2019", "\u201a{}\u2018", "\u2019{}\u2019"),
+    *("\u00ab{}\u00bb", "\u00bb{}\u00ab", "\u00ab\u00a0{}\u00a0\u00bb", "\u00ab {} \u00bb", "\u2039{}\u203a", "\u301d{}\u301e", "\uff02{}\uff02"),
+    *("`{}`", "\u00b4{}\u00b4", "\u2032{}\u2032", "\u2033{}\u2033", '\u201c{}"', '"{}\u201d', "\u2018{}'", "'{}\u2019"),
+    # Not closed, not opened, doubled, of two kinds.
+    *("\u201c{}", "{}\u201d", "'{}", "{}'", '"{}', '{}"', "''{}''", '""{}""', "\"{}'", "'{}\"", "\u201c{}\u2019", "\u00ab{}\u201d"),
+    *("[{}]", "{{{}}}", "({})", "<{}>", "{};", "'{}';", "{}.", "{},", "{}:", "&quot;{}&quot;", "{}&nbsp;", "*{}*", "%{}%", "{}*"),
+]  # fmt: skip
+
+#: What stands where white space may.
+SPACES = [" ", "\u00a0", "\u202f", "\u3000", "\u200b \ufeff", "\n\t"]
+
+#: How the characters of a value change on their way through word processors and web pages.
+CHANGES: list[Callable[[str], str]] = [
+    str,
+    lambda text: text.replace(" ", "\u00a0"),
+    lambda text: text.replace("-", "\u2011").replace("'", "\u2019"),
+    lambda text: text.replace("-", "\u2013"),
+    "\u200b".join,
+    lambda text: "".join(chr(ord(each) + 0xFEE0) if "!" <= each <= "~" else each for each in text),
+]
+
+FORMS = ["issue.status{0}={0}{1}", "issue.status{0}in{0}({0}{1}{0})", "issue.status{0}contains{0}{1}"]
+
+
+def outcome(text: str, issue: dict[str, Any]) -> bool | QueryError:
+    found: bool | QueryError
+    try:
+        found = matches(parse(text), issue, now=NOW)
+    except QueryError as error:
+        found = error
+    if isinstance(found, QueryError):
+        assert 1 <= found.line <= text.count("\n") + 1, text
+        assert 1 <= found.column <= len(text) + 1, text
+        assert str(found)
+    return found
+
+
+def test_no_pasted_query_finds_nothing_in_silence() -> None:
+    found, refused = 0, 0
+    for held, quotes, space, form in product(HELD, QUOTES, SPACES, FORMS):
+        for change in CHANGES:
+            text = form.format(space, quotes.format(change(held)))
+            match outcome(text, {"status": held}):
+                case True:
+                    found += 1
+                    # And nothing else.
+                    assert outcome(text, {"status": "something else"}) is False, text
+                case QueryError():
+                    refused += 1
+                case _:
+                    pytest.fail(f"{text!r} finds nothing and says nothing")
+    assert found > 10_000
+    assert refused > 10_000
+
+
+@pytest.mark.parametrize("held", ["Done", "In Progress", "In-Progress", "O'Brien", "R&D", "größer"])
+@pytest.mark.parametrize("quotes", QUOTES[1:20])
+def test_every_pair_of_quotes_delimits_a_value(held: str, quotes: str) -> None:
+    if quotes[0] == "'" and "'" in held:
+        return
+    assert outcome(f"issue.status = {quotes.format(held)}", {"status": held}) is True
+
+
+@pytest.mark.parametrize(
+    ("text", "held"),
+    [
+        ("issue.created > {}", 1_800_000_000_000),
+        ("issue.storyPoints >= {}", 5.0),
+        ("issue.rawIssue.due < {}", "2025-01-01"),
+    ],
+)
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("2026-01-31", "2026\u201301\u201331", "2026\u221201\u221231", "'2026-01-31'", "\u201c2026-01-31\u201d", "2026-01-31T10:00"),
+        *("31.01.2026", "01/31/2026", "2026/01/31", "2026-1-31", "2026-13-01", "31-01-2026", "today", "yesterday", "now"),
+        *("-7d", "7days", "7 d", "'7d'", "1y", "2,5", "2.5", "\u22122", "five", "1,000", "1 000", "5 points", "''", "null"),
+    ],
+)  # fmt: skip
+def test_dates_and_numbers_are_read_or_refused(text: str, held: Any, value: str) -> None:
+    """Whatever a bound is, some value lies on either side of it: two that no value parts mean that it was not read."""
+    _, name, *rest = text.split(maxsplit=1)[0].split(".")
+    low, high = ("-1e18", "zzzz") if isinstance(held, str) else (-1e18, 1e18)
+
+    def issue(at: Any) -> dict[str, Any]:
+        return {name: {rest[0]: at}} if rest else {name: at}
+
+    results = [outcome(text.format(value), issue(each)) for each in (low, high)]
+    assert isinstance(results[0], QueryError) or results[0] is not results[1], results
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("issue.status <> Done", "use !=, not <>"),
+        ("issue.status => Done", "use >=, not =>"),
+        ("issue.status =~ Done", "use CONTAINS, not ="),
+        ("issue.status \uff1d Done", "use ="),
+        ("issue.status\u2260Done", "use !="),
+        ("issue.status = a && issue.type = b", "use AND"),
+        ("issue.status = a || issue.type = b", "use OR"),
+        ("issue.status like Done", "use CONTAINS"),
+        ("issue.status = Done;", "write Done"),
+        ("issue.name = 'Login*'", "issue.name contains Login"),
+        ("issue.name contains '*Login*'", "without them"),
+        ("issue.owner = ''", "issue.owner.count = 0"),
+        ("issue.owner = null", "issue.owner.count = 0"),
+        ("issue.owner = \u201c\u201d", "issue.owner.count = 0"),
+        ("issue.created = 2026-01-31", "issue.created >= 2026-01-31"),
+        ("issue.created < '7d'", "without quotes"),
+        ("issue.created contains 2026", "is a date"),
+        ("issue.storyPoints = five", "is no number"),
+        ("issue.storyPoints > 2,5", "with a point"),
+        ("issue.labels.count = many", "is no number"),
+        ("issue.sprints.active = yes", "true or false"),
+        ("issue.status = &quot;Done&quot;", "HTML entity"),
+        ("issue.status = In%20Progress", "web address"),
+    ],
+)
+def test_what_was_meant_is_told(text: str, word: str) -> None:
+    found = outcome(text, {})
+    assert isinstance(found, QueryError), text
+    assert word in str(found)
