@@ -40,8 +40,9 @@ def sdl(table: Table) -> str:
 def merge(preferred: Table, other: Table) -> dict[str, dict[str, Any]]:
     """Merge two tables into one that has everything of both.
 
-    Where both define something, ``preferred`` decides, so that every document that is valid for it stays valid. What
-    only ``other`` has is added; an argument or input field that only ``other`` requires becomes optional.
+    Every document that is valid for ``preferred`` stays valid. Where the two differ, ``preferred`` decides; but an
+    argument or input field may be null wherever one of them allows it, so that values are accepted that are valid for
+    either. What only ``other`` has is added; an argument or input field that only ``other`` requires becomes optional.
 
     Args:
         preferred: A table, whole.
@@ -58,25 +59,49 @@ def _merged(preferred: Mapping[str, Any] | None, other: Mapping[str, Any] | None
     for members in ("values", "types"):
         if members in preferred:
             found[members] = list(dict.fromkeys([*preferred[members], *other[members]]))
-    if "fields" in preferred:
-        is_input = preferred["kind"] == "input"
-        fields: dict[str, Any] = dict(preferred["fields"])
-        for name, field in other["fields"].items():
-            if name not in fields:
-                fields[name] = _optional(field) if is_input else field
-            elif not is_input:
-                fields[name] = _with_arguments(fields[name], field)
-        found["fields"] = fields
+    if preferred["kind"] == "input":
+        found["fields"] = _merged_inputs(preferred["fields"], other["fields"])
+    elif "fields" in preferred:
+        fields = {**other["fields"], **preferred["fields"]}
+        ours = preferred["fields"]
+        theirs = other["fields"]
+        found["fields"] = {
+            name: _with_arguments(ours[name], theirs[name]) if name in ours and name in theirs else field
+            for name, field in fields.items()
+        }
     return found
 
 
 def _with_arguments(preferred: Any, other: Any) -> Any:
-    """Return a field with the arguments that only the other table has, as optional ones."""
+    """Return a field with the arguments of both tables."""
     ours, theirs = (each.get("args", {}) if isinstance(each, Mapping) else {} for each in (preferred, other))
-    added = {name: _optional(argument) for name, argument in theirs.items() if name not in ours}
-    if not added:
+    if not theirs:
         return preferred
-    return {"type": preferred if isinstance(preferred, str) else preferred["type"], "args": {**ours, **added}}
+    type_ = preferred if isinstance(preferred, str) else preferred["type"]
+    return {"type": type_, "args": _merged_inputs(ours, theirs)}
+
+
+def _merged_inputs(preferred: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments, or input fields, of both tables."""
+    found = dict(preferred)
+    for name, theirs in other.items():
+        found[name] = _lenient(found[name], theirs) if name in found else _optional(theirs)
+    return found
+
+
+def _lenient(preferred: Any, other: Any) -> Any:
+    """Return an argument that may be null wherever one of the two may; the preferred one where their types differ."""
+    ours, theirs = (each if isinstance(each, str) else each["type"] for each in (preferred, other))
+    if ours.replace("!", "") != theirs.replace("!", ""):
+        return preferred
+    type_ = _nullable(ours, theirs)
+    return type_ if isinstance(preferred, str) else {**preferred, "type": type_}
+
+
+def _nullable(one: str, other: str) -> str:
+    required = "!" if one.endswith("!") and other.endswith("!") else ""
+    one, other = one.removesuffix("!"), other.removesuffix("!")
+    return f"[{_nullable(one[1:-1], other[1:-1])}]{required}" if one.startswith("[") else f"{one}{required}"
 
 
 def _optional(argument: Any) -> Any:

@@ -64,7 +64,7 @@ def kind(fields: dict[str, Any], *, of: str = "object") -> dict[str, Any]:
 def test_a_merged_table_has_everything_and_the_preferred_one_decides() -> None:
     preferred = {
         "Query": kind({"both": {"type": "[Int]", "args": {"page": "Page!"}}, "plain": "String!"}),
-        "Page": kind({"limit": "Int!"}, of="input"),
+        "Page": kind({"limit": "Int!", "list": "[[ID]!]!"}, of="input"),
         "Level": {"kind": "enum", "values": ["A", "B"]},
         "Either": {"kind": "union", "types": ["Query"]},
     }
@@ -74,7 +74,7 @@ def test_a_merged_table_has_everything_and_the_preferred_one_decides() -> None:
             "plain": {"type": "String", "args": {"of": "ID!"}},
             "own": "Boolean!",
         }),
-        "Page": kind({"limit": "Int", "after": "String!"}, of="input"),
+        "Page": kind({"limit": "Int", "list": "[[ID!]]!", "after": "String!"}, of="input"),
         "OtherPage": kind({"limit": "Int!"}, of="input"),
         "Level": {"kind": "enum", "values": ["B", "C"]},
         "Either": kind({"a": "Int"}),
@@ -85,7 +85,7 @@ def test_a_merged_table_has_everything_and_the_preferred_one_decides() -> None:
             "plain": {"type": "String!", "args": {"of": "ID"}},
             "own": "Boolean!",
         }),
-        "Page": kind({"limit": "Int!", "after": "String"}, of="input"),
+        "Page": kind({"limit": "Int", "list": "[[ID]]!", "after": "String"}, of="input"),
         "OtherPage": kind({"limit": "Int!"}, of="input"),
         "Level": {"kind": "enum", "values": ["A", "B", "C"]},
         "Either": {"kind": "union", "types": ["Query"]},

@@ -133,16 +133,12 @@ class Answering:
                 error_formatter=_shown,
                 logger=NOWHERE,
             )
-            if not _was_not_executed(found):
+            if "data" in found:
+                # The document was accepted. Where its variables were not, no other schema would accept them: what may
+                # be sent is the same in all of them.
                 return found
             refusals.append(found)
-        # A schema that accepts the document itself says what is wrong with the variables.
-        return next((each for each in refusals if "data" in each), refusals[0])
-
-
-def _was_not_executed(found: Mapping[str, Any]) -> bool:
-    """Whether an answer only says that the document or its variables were refused: then nothing was done yet."""
-    return found.get("data") is None and not any(each.get("path") for each in found.get("errors") or ())
+        return refusals[0]
 
 
 def _shown(error: GraphQLError, debug: bool = False) -> dict[str, Any]:  # noqa: FBT002 - ariadne's signature

@@ -2,7 +2,8 @@
 
 An older and a newer generation of servers name some input types differently, so no single schema accepts the documents
 of both. Each schema here is one generation's table with whatever only the other one has, and with ``extras.graphql``;
-``answering.py`` executes a document against the first schema that accepts it.
+``answering.py`` executes a document against the first schema that accepts it. The input types themselves are the same
+in both: only which of them an argument takes differs.
 """
 
 from pathlib import Path
