@@ -32,6 +32,10 @@ ALSO_ASKED = (
     "Package",
 )
 
+#: Flags that are false where a snapshot does not hold them, and the types that lack one (rally-api.md 2.2, 4.4).
+FLAGS = ("Blocked", "Ready", "Expedite")
+WITHOUT_BLOCKED = frozenset({"testcase"})
+
 LOOKBACK_HAS_NOTHING = "Lookback has no snapshots"
 LOOKBACK_IS_NOT_WHOLE = "Lookback does not show the whole history"
 
@@ -102,6 +106,7 @@ def fields_in(row: Row, tracked: Sequence[PastField], names: Names, *, at: int) 
         at: The instant in milliseconds whose names count.
     """
     found = {name: row[name] for name in ALSO_ASKED if not name.startswith("_") and row.get(name) is not None}
+    found |= {name: False for name in FLAGS if name != "Blocked" or kind_in(row) not in WITHOUT_BLOCKED}
     for field in tracked:
         value = row.get(field.name)
         match field.shape:

@@ -17,6 +17,7 @@ from rally_accelerate.errors import (
 )
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.rally.records import Scope, Workspace
+from rally_accelerate.sync.gone import removal_of
 from rally_accelerate.sync.learning import rules_from
 from rally_accelerate.sync.wiring import Links, Target, links
 
@@ -39,6 +40,7 @@ class Link(StrEnum):
     PROJECTS = "projects"
     ITEMS = "items"
     HISTORY = "history"
+    REMOVALS = "removed items"
     ACCELERATE = "Accelerate"
 
 
@@ -114,6 +116,9 @@ async def _rally(integration: Integration, connected: Links, begins: Callable[[L
         yield await _items(connected, scope, kind)
     begins(Link.HISTORY)
     yield await _history(integration, connected, scope)
+    if removal_of(integration.properties).statuses is not None:
+        begins(Link.REMOVALS)
+        yield await _removals(connected, scope)
 
 
 async def _workspace(integration: Integration, connected: Links) -> Finding:
@@ -139,6 +144,16 @@ async def _history(integration: Integration, connected: Links, scope: Scope) -> 
         return Finding(Link.HISTORY, "Lookback answers")
     behind = max(0.0, (scope.now - fed_until).total_seconds())
     return Finding(Link.HISTORY, f"Lookback answers; it is {behind:,.0f} s behind")
+
+
+async def _removals(connected: Links, scope: Scope) -> Finding:
+    try:
+        # What was deleted within the last moments: one request that reads next to nothing.
+        await connected.source.binned(scope, scope.now)
+    except RallyAccelerateError as error:
+        text = f"the recycle bin cannot be read, so deletions are found once a day by the listing: {error}"
+        return Finding(Link.REMOVALS, text, doubtful=True)
+    return Finding(Link.REMOVALS, "the recycle bin can be read")
 
 
 async def _items(connected: Links, scope: Scope, kind: str) -> Finding:

@@ -275,6 +275,9 @@ class FileState:
     async def documents(self, external_ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
         """Return the last upload of each item, where it is kept."""
         found: dict[str, Mapping[str, Any]] = {}
+        if not self._file.ask("SELECT 1 FROM sqlite_master WHERE name = 'documents'"):
+            # A file of an earlier version that is only read.
+            return found
         for key in external_ids:
             query = "SELECT content FROM documents WHERE owner = ? AND item = ?"
             for (content,) in self._file.ask(query, [self._owner, key]):

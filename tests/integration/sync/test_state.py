@@ -8,12 +8,14 @@ import sys
 import textwrap
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from rally_accelerate.accelerate.payload import item_in
 from rally_accelerate.errors import StoreError
-from rally_accelerate.model.issue import SourceRevision
-from rally_accelerate.model.progress import Lane, Progress, Sent
+from rally_accelerate.model.issue import Issue, SourceRevision
+from rally_accelerate.model.progress import GONE, Lane, Progress, Sent
 from rally_accelerate.sync.state import StateFile
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -153,3 +155,79 @@ async def test_a_killed_process_leaves_progress_and_ledger_of_one_commit(tmp_pat
             ledger = await file.of("a").known([str(key) for key in range(50)])
             assert scope >= commits_before_the_kill
             assert {entry.revision.version for entry in ledger.values()} == {scope}
+
+
+def issue(key: str, **more: Any) -> Issue:
+    """An issue with the least that it has."""
+    given = {"name": "A", "status": "Defined", "description": "", "history": (), **more}
+    return Issue(
+        external_id=key,
+        display_id=f"US{key}",
+        revision=SENT.revision,
+        url="https://rally.example",
+        creator="u",
+        created=NOW,
+        last_update=NOW,
+        type="Story",
+        **given,
+    )
+
+
+async def test_the_last_upload_of_each_item_comes_back(tmp_path: Path) -> None:
+    with StateFile(tmp_path / "state.sqlite") as file:
+        state = file.of("a")
+        await state.commit(Progress(), {"1": SENT, "2": SENT}, [issue("1"), issue("2")])
+        await state.commit(Progress(), {"1": SENT}, [issue("1", name="B")])
+        await file.of("b").commit(Progress(), {"1": SENT}, [issue("1", name="Other")])
+    with StateFile(tmp_path / "state.sqlite") as file:
+        found = await file.of("a").documents(["1", "2", "3"])
+        assert {key: document["name"] for key, document in found.items()} == {"1": "B", "2": "A"}
+        assert found["1"] == item_in(issue("1", name="B")) | {"created": found["1"]["created"]}
+        assert await file.of("a").comments(["1", "3"]) == {"1": 0}
+
+
+async def test_the_upload_of_a_removed_item_is_dropped_and_one_too_large_never_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with StateFile(tmp_path / "state.sqlite") as file:
+        state = file.of("a")
+        await state.commit(Progress(), {"1": SENT, "2": SENT}, [issue("1"), issue("2")])
+        await state.commit(Progress(), {"1": Sent(SENT.revision, f"rules{GONE}")})
+        assert (await state.documents(["1", "2"])).keys() == {"2"}
+        monkeypatch.setattr("rally_accelerate.sync.state.MOST_DOCUMENT_BYTES", 300)
+        # An older upload must not pass for the last one.
+        await state.commit(Progress(), {"2": SENT}, [issue("2", description=os.urandom(2000).hex())])
+        assert await state.documents(["2"]) == {}
+        monkeypatch.setattr("rally_accelerate.sync.state.MOST_FILE_BYTES", 1)
+        await state.commit(Progress(), {"3": SENT}, [issue("3")])
+        assert await state.documents(["3"]) == {}
+
+
+async def test_a_damaged_upload_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite"
+    with StateFile(path) as file:
+        await file.of("a").commit(Progress(), {"1": SENT}, [issue("1")])
+        db = sqlite3.connect(path)
+        db.execute("UPDATE documents SET content = ?", [b"\x00damaged"])
+        db.commit()
+        db.close()
+        assert await file.of("a").documents(["1"]) == {}
+        assert (await file.of("a").known(["1"])) == {"1": SENT}
+
+
+async def test_a_file_of_the_first_format_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite"
+    with StateFile(path) as file:
+        await file.of("a").commit(Progress(scope="s"), {"1": SENT})
+    db = sqlite3.connect(path)
+    db.execute("DROP TABLE documents")
+    db.execute("PRAGMA user_version = 1")
+    db.close()
+    with StateFile(path, read_only=True) as file:
+        assert await file.of("a").documents(["1"]) == {}
+    with StateFile(path) as file:
+        state = file.of("a")
+        assert (await state.load()).scope == "s"
+        assert await state.documents(["1"]) == {}
+        await state.commit(Progress(), {"1": SENT}, [issue("1")])
+        assert (await state.documents(["1"])).keys() == {"1"}
