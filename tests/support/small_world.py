@@ -160,6 +160,15 @@ class SmallSource:
         """Nothing."""
         return ()
 
+    async def count(self, scope: Scope, kind: str) -> int:
+        """How many items the scope shows."""
+        del scope, kind
+        return sum(self.in_scope(key) for key in self.world.items)
+
+    async def projects(self) -> tuple[Workspace, tuple[Project, ...]]:
+        """Everything is visible."""
+        return Workspace(object_id=9, name="W"), self._projects
+
     def in_scope(self, key: int) -> bool:
         """Whether an item belongs to the projects that are read."""
         projects = {project.object_id for project in self._projects}

@@ -76,6 +76,8 @@ def show_report(report: SyncReport, *, name: str, uploaded: str = "uploaded") ->
     )
     if told := histories(tally):
         click.echo(f"  histories: {told}")
+    if report.empty:
+        click.secho(f"  {safe(report.empty)}", fg="yellow")
     if tally.removed:
         click.echo(f"  marked as gone: {tally.removed:,}")
     for notice in report.notices:

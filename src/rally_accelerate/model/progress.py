@@ -102,6 +102,16 @@ class Learned:
     definitions: Mapping[str, tuple[tuple[str, str, str, bool, str], ...]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Empty:
+    """Why nothing was ever brought; without a key, something was."""
+
+    #: The settings that the cause holds for.
+    key: str = ""
+    #: Sentences for people; empty when no cause was found.
+    cause: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """Everything the next run needs to know, apart from the ledger."""
@@ -132,3 +142,5 @@ class Progress:
     resynced: datetime | None = None
     #: So that a quiet run need not ask for definitions.
     learned: Learned | None = None
+    #: Whether anything was ever brought; None when it is not known yet.
+    empty: Empty | None = None

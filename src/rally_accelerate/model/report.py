@@ -101,6 +101,8 @@ class SyncReport:
     #: Sentences worth telling once per run: what is unusual but not wrong.
     notices: tuple[str, ...] = ()
     failure: RallyAccelerateError | None = None
+    #: Why nothing was ever brought, with what to do; empty when something was, or no cause was found.
+    empty: str = ""
 
     @property
     def outcome(self) -> Outcome:
@@ -132,6 +134,7 @@ class SyncReport:
             "retries": {"rally": self.rally.retries, "accelerate": self.accelerate.retries},
             "bytes": {"received": self.rally.bytes_received, "uploaded": self.accelerate.bytes_sent},
             "notices": list(self.notices),
+            "empty": self.empty,
             "error": None
             if self.failure is None
             else {

@@ -17,6 +17,7 @@ from rally_accelerate.errors import (
 )
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.rally.records import Scope, Workspace
+from rally_accelerate.sync.emptiness import cause
 from rally_accelerate.sync.gone import removal_of
 from rally_accelerate.sync.learning import rules_from
 from rally_accelerate.sync.wiring import Links, Target, links
@@ -112,8 +113,13 @@ async def _rally(integration: Integration, connected: Links, begins: Callable[[L
         # Without rules it is not known which fields to ask items for.
         yield Finding(Link.ITEMS, str(error), error)
         return
+    empty = True
     for kind in scope.kinds:
-        yield await _items(connected, scope, kind)
+        finding, count = await _items(connected, scope, kind)
+        empty = empty and count == 0
+        yield finding
+    if empty:
+        yield await _emptiness(integration, connected, scope)
     begins(Link.HISTORY)
     yield await _history(integration, connected, scope)
     if removal_of(integration.properties).statuses is not None:
@@ -156,19 +162,23 @@ async def _removals(connected: Links, scope: Scope) -> Finding:
     return Finding(Link.REMOVALS, "the recycle bin can be read")
 
 
-async def _items(connected: Links, scope: Scope, kind: str) -> Finding:
+async def _items(connected: Links, scope: Scope, kind: str) -> tuple[Finding, int | None]:
+    """What is told of a type, and how many items it has; None when they cannot be counted."""
     try:
         count = await connected.source.count(scope, kind)
     except RallyAccelerateError as error:
-        return Finding(Link.ITEMS, f"{kind}: {error}", error)
+        return Finding(Link.ITEMS, f"{kind}: {error}", error), None
     if count:
-        return Finding(Link.ITEMS, f"{count:,} of type {kind} would be synced")
-    return Finding(
-        Link.ITEMS,
-        f"no item of type {kind} is visible to this user here: is it the right workspace, may the user see these "
-        "projects, are they open, does the extra filter let anything through?",
-        doubtful=True,
-    )
+        return Finding(Link.ITEMS, f"{count:,} of type {kind} would be synced"), count
+    return Finding(Link.ITEMS, f"no item of type {kind}", doubtful=True), 0
+
+
+async def _emptiness(integration: Integration, connected: Links, scope: Scope) -> Finding:
+    try:
+        text = await cause(connected.source, scope, since=integration.properties.initial_sync_date)
+    except RallyAccelerateError as error:
+        return Finding(Link.ITEMS, str(error), error)
+    return Finding(Link.ITEMS, text or "the items came in just now", doubtful=True)
 
 
 async def _accelerate(integration: Integration, connected: Links, target: Target | None) -> Finding:

@@ -32,6 +32,7 @@ from rally_accelerate.model.report import NAMED_SKIPS, Receipt, Skipped, SyncRep
 from rally_accelerate.rally.records import Page, Record, Scope, WorkItem
 from rally_accelerate.sync import kept, plan
 from rally_accelerate.sync.complete import Completer
+from rally_accelerate.sync.emptiness import examined
 from rally_accelerate.sync.gone import Removal, settle
 from rally_accelerate.sync.ports import Originals, Sink, Source, State, Watch
 
@@ -126,6 +127,7 @@ async def sync_once(
         accelerate=sink.usage - before[1],
         notices=tuple(dict.fromkeys(run.notices)),
         failure=run.failure,
+        empty=run.progress.empty.cause if run.progress.empty and run.failure is None else "",
     )
 
 
@@ -274,6 +276,10 @@ class _Run:
             self.again = False
         if self.plans.removal is not None and self.failure is None:
             await self._settle_gone(scope, self.plans.removal, looked_at)
+        if self.failure is None:
+            self.progress = await examined(
+                self.source, self.state, self.progress, scope, read=self.tally.read, since=self.plans.since
+            )
 
     async def _reach_back(self, scope: Scope) -> None:
         """When items are wanted from an earlier date than before, read the difference."""

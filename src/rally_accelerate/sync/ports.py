@@ -9,7 +9,7 @@ from rally_accelerate.accelerate.retire import Retirement
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import Progress, Sent, Walk
 from rally_accelerate.model.report import Receipt, Tally, Usage
-from rally_accelerate.rally.records import Binned, Page, Record, Scope, WorkItem
+from rally_accelerate.rally.records import Binned, Page, Project, Record, Scope, WorkItem, Workspace
 from rally_accelerate.rally.remains import Remains
 
 
@@ -39,6 +39,14 @@ class Source(Protocol):
 
     def told(self) -> tuple[str, ...]:
         """Sentences about what was read that are worth telling, each once."""
+        ...
+
+    async def count(self, scope: Scope, kind: str) -> int:
+        """How many items of a kind the scope has."""
+        ...
+
+    async def projects(self) -> tuple[Workspace, tuple[Project, ...]]:
+        """The workspace of the settings and all of its projects that the user sees."""
         ...
 
     def oddities(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from rally_accelerate.model.progress import Walk, Window
 from rally_accelerate.model.report import Skipped
 from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.records import Record, Scope
+from rally_accelerate.sync.emptiness import cause
 
 #: People know what they changed lately best; where that is too little, anything serves.
 LATELY = timedelta(days=14)
@@ -57,7 +58,8 @@ async def sample(source: RallyClient, rules: Rules, *, count: int) -> Sample:
                 judgements[issue.external_id] = judge(item)
             case skip:
                 skipped.append(skip)
-    notices = tuple(dict.fromkeys((*scope.notices, *source.told(), *source.oddities())))
+    why = () if records else (await cause(source, scope),)
+    notices = tuple(text for text in dict.fromkeys((*why, *scope.notices, *source.told(), *source.oddities())) if text)
     return Sample(issues=issues, skipped=skipped, judgements=judgements, notices=notices)
 
 

@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from rally_accelerate.errors import StoreError
-from rally_accelerate.model.progress import Deferral, Lane, Learned, Progress, Walk, Window
+from rally_accelerate.model.progress import Deferral, Empty, Lane, Learned, Progress, Walk, Window
 
 
 def progress_to_json(progress: Progress) -> dict[str, Any]:
@@ -51,6 +51,7 @@ def progress_to_json(progress: Progress) -> dict[str, Any]:
         ],
         "resynced": progress.resynced.isoformat() if progress.resynced else None,
         "learned": _learned_to_json(progress.learned),
+        "empty": {"key": progress.empty.key, "cause": progress.empty.cause} if progress.empty else None,
     }
 
 
@@ -98,6 +99,7 @@ def progress_from_json(data: Mapping[str, Any]) -> Progress:
             unmarked={item: row["reason"] for row in data.get("unmarked", ()) for item in row["items"]},
             resynced=_instant(data.get("resynced")),
             learned=_learned_from_json(data.get("learned")),
+            empty=Empty(empty["key"], empty["cause"]) if (empty := data.get("empty")) else None,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(

@@ -37,6 +37,21 @@ async def going(asked: Asked, its_id: str) -> None:
     await until(lambda: asked.host.schedule.running(its_id))
 
 
+async def test_an_integration_that_never_brought_an_item_is_not_online(asked: Asked) -> None:
+    its_id = await asked.host.add_integration({"name": "one", "properties": FAILS})
+    await asked.host.run_now(its_id)
+    run = (await row(asked, its_id))["lastRun"]["id"]
+    why = "No items: their child projects have 12 (Team A). Turn on includeChildProjects."
+    await asked.host.stores.executions.end(run, outcome="complete", report={"empty": why})
+    assert (await row(asked, its_id))["status"] == "No items"
+    for address in (LIST, f"{LIST}/{its_id}"):
+        text = (await asked.http.get(address)).text
+        assert 'class="badge no-items"' in text
+        assert "their child projects have 12 (Team A). Turn on Include child projects." in text
+    await asked.host.stores.executions.end(run, outcome="failed", report={"empty": why})
+    assert (await row(asked, its_id))["status"] == "Failed"
+
+
 async def test_an_empty_list_teaches_both_ways(asked: Asked) -> None:
     text = (await asked.http.get(LIST)).text
     assert f'href="{LIST}/new"' in text

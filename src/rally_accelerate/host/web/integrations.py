@@ -30,6 +30,9 @@ from rally_accelerate.host.web.render import missing, page
 from rally_accelerate.host.web.routing import actor_of, posted, routed, shown
 from rally_accelerate.observe.pace import pace_of, sentence
 
+#: The status of an integration that works and has never brought an item.
+EMPTY = "No items"
+
 #: What a last run's outcome means for people (accelerate-host.md 5.1).
 WORDS = {"complete": "Online", "partial": "Partial", "failed": "Failed", "interrupted": "Interrupted", "": "New"}
 
@@ -200,6 +203,10 @@ class IntegrationPages:
         self, found: StoredIntegration, issues: int, latest: Execution | None, *, synced: datetime | None
     ) -> dict[str, Any]:
         running = self._runs.running(found.id)
+        status = self._status(found, latest)
+        empty = latest.report.get("empty", "") if latest and not issues else ""
+        if empty and status == WORDS["complete"]:
+            status = EMPTY
         progress: dict[str, Any] | None = None
         if running is not None:
             pace = pace_of(running.tally, seconds=running.seconds)
@@ -213,9 +220,11 @@ class IntegrationPages:
             "id": found.id,
             "name": found.name,
             "type": DISPLAY_NAME if found.type == PLUGIN_ID else found.type,
-            "status": self._status(found, latest),
+            "status": status,
             "disabled": found.disabled,
             "issues": issues,
+            # Why there are none, when that was found out.
+            "empty": empty if status == EMPTY else "",
             # What the issues are as of, also while runs fail: the last try has its word in the status.
             "lastSync": synced,
             "nextRun": None if found.disabled else self._schedule.due(found.id),

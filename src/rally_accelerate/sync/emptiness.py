@@ -1,0 +1,126 @@
+"""Why an integration has never brought an item: the cause is computed, not asked for.
+
+An integration without items runs without a failure, and looks as if all were well.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from rally_accelerate.config.model import DEFAULT_KINDS
+from rally_accelerate.errors import RallyAccelerateError
+from rally_accelerate.model.progress import Empty, Progress
+from rally_accelerate.rally.records import Project, Scope
+from rally_accelerate.sync.ports import Source, State
+
+log = logging.getLogger(__name__)
+
+#: Items were brought, now or earlier: whatever comes next, nothing is to be explained.
+NOT_EMPTY = Empty()
+
+#: So many projects are counted in at once; more would make the address of a request too long.
+MOST_COUNTED = 40
+
+#: So many projects are named.
+MOST_NAMED = 5
+
+
+async def examined(
+    source: Source, state: State, progress: Progress, scope: Scope, *, read: int, since: datetime | None
+) -> Progress:
+    """Return the progress with the cause in it when nothing was ever brought; asks only once for the same settings.
+
+    Args:
+        source: Where items would come from.
+        state: Knows whether anything was sent before.
+        progress: As it is at the end of a run.
+        scope: What was read.
+        read: How many items the run read.
+        since: Items that changed before are not wanted.
+    """
+    known, key = progress.empty, _key(scope, since)
+    if known == NOT_EMPTY or (not read and known is not None and known.key == key):
+        return progress
+    if read or (known is None and await state.held()):
+        found = NOT_EMPTY
+    else:
+        try:
+            found = Empty(key, await cause(source, scope, since=since))
+        except RallyAccelerateError as error:
+            log.debug("why there are no items cannot be found out: %s", error)
+            return progress
+    progress = replace(progress, empty=found)
+    await state.commit(progress, {})
+    return progress
+
+
+# A table of causes reads better than one exit.
+async def cause(source: Source, scope: Scope, *, since: datetime | None = None) -> str:  # noqa: PLR0911
+    """Return why a scope shows no items, with what to do, in a few sentences; counts with a few requests.
+
+    Raises:
+        RallyAccelerateError: Rally cannot be asked.
+    """
+    if count := await _count(source, scope, scope.kinds):
+        if since is None:
+            # They came in just now: the next run brings them.
+            return ""
+        return f"No items: there {_are(count)}, but none changed since initialSyncDate. Choose an earlier date."
+    if scope.query and (count := await _count(source, replace(scope, query=""), scope.kinds)):
+        return f"No items: the extra filter (query) excludes all. Without it there {_are(count)}. Correct the filter."
+    hidden: Sequence[Project] = scope.closed if not scope.visible else ()
+    if scope.projects:
+        _, every = await source.projects()
+        below = _below(every, {project.object_id for project in scope.projects})
+        hidden = (*scope.projects, *below)
+        children = [project for project in below if project.open]
+        inside = replace(scope, projects=tuple(children[:MOST_COUNTED]), query="")
+        if children and (count := await _count(source, inside, scope.kinds)):
+            return (
+                f"No items: the chosen projects have none of their own, but their child projects have {count:,} "
+                f"({_names(children)}). Turn on includeChildProjects, or choose these projects."
+            )
+    others = [kind for kind in DEFAULT_KINDS if kind not in scope.kinds]
+    if others and (count := await _count(source, scope, others)):
+        return f"No items of the chosen types, but there {_are(count)} among stories and defects. Check types."
+    if closed := [project for project in hidden if not project.open]:
+        return (
+            f"No items: items of closed projects cannot be read, and {_names(closed)} "
+            f"{'is' if len(closed) == 1 else 'are'} closed. Open the project in Rally, or choose others."
+        )
+    where = "the chosen projects" if scope.projects else f"the workspace {scope.workspace.name}"
+    return (
+        f"No items: this user sees none in {where}. Check that it is the right workspace, and that the user of the key "
+        "may read these projects."
+    )
+
+
+def _key(scope: Scope, since: datetime | None) -> str:
+    projects = ",".join(str(project.object_id) for project in scope.projects)
+    return f"{scope.signature};projects={projects};kinds={','.join(scope.kinds)};since={since}"
+
+
+async def _count(source: Source, scope: Scope, kinds: Iterable[str]) -> int:
+    return sum([await source.count(scope, kind) for kind in kinds])
+
+
+def _below(every: Sequence[Project], roots: set[int]) -> list[Project]:
+    """The projects below some others, in the order in which they are listed."""
+    inside = set(roots)
+    while more := {project.object_id for project in every if project.parent in inside} - inside:
+        inside |= more
+    return [project for project in every if project.object_id in inside - roots]
+
+
+def _items(count: int) -> str:
+    return "1 item" if count == 1 else f"{count:,} items"
+
+
+def _are(count: int) -> str:
+    return f"{'is' if count == 1 else 'are'} {_items(count)}"
+
+
+def _names(projects: Sequence[Project]) -> str:
+    shown = ", ".join(project.name for project in projects[:MOST_NAMED])
+    return f"{shown} and {len(projects) - MOST_NAMED:,} more" if len(projects) > MOST_NAMED else shown
