@@ -95,6 +95,7 @@ async def test_every_verb_of_the_client_sends_reads_only(connect: Connect) -> No
         await client.shown(scope)
         await client.binned(scope, scope.now)
         await client.elsewhere(scope, [1])
+        await client.remains(scope, {1: scope.now}, commented=[1])
         await client.count(scope, "defect")
         await client.projects()
     public = {name for name in dir(client) if not name.startswith("_")}
@@ -112,7 +113,7 @@ async def test_every_verb_of_the_client_sends_reads_only(connect: Connect) -> No
         "oddities",
         "count",
     }
-    verbs |= {"shown", "binned", "elsewhere", "fed_until", "projects"}
+    verbs |= {"shown", "binned", "elsewhere", "fed_until", "projects", "remains"}
     assert public == verbs, "a new verb belongs into this test"
     # Lookback's question is too long for an address; it is the only thing that is not got.
     others = {asked.target for asked in server.asked if asked.method != "GET"}
