@@ -118,3 +118,15 @@ def test_rules_that_cannot_be_used_are_told_all_at_once(tmp_path: Path) -> None:
         told = command("sync", str(file), "--once", "--state", str(tmp_path / "state"))
         assert told.code == 2
         assert 'did you mean "Schedule State"' in told.err
+
+
+def test_rules_for_unknown_targets_and_types_are_refused_before_rally_is_asked(tmp_path: Path) -> None:
+    wrong = [{"type": "Storry", "valueMapping": {"statuss": {"Done": ["Accepted"]}}}]
+    with simulator("--items", "10") as rally, host(tmp_path / "host.sqlite") as target:
+        file = settings(tmp_path / "wrong.json", rally, target, fieldMapping=wrong)
+    # Neither of them runs any more.
+    for arguments in (("check", str(file)), ("sync", str(file), "--once", "--state", str(tmp_path / "state"))):
+        told = command(*arguments)
+        assert told.code == 2
+        assert 'did you mean "status"' in told.err
+        assert 'did you mean "Story"' in told.err

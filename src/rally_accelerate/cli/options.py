@@ -13,6 +13,7 @@ from rally_accelerate.config.model import Integration
 from rally_accelerate.config.redact import Redactor, secrets_of
 from rally_accelerate.config.values import as_instant
 from rally_accelerate.errors import ConfigError, Problem
+from rally_accelerate.mapping.rules import require_usable_rules
 from rally_accelerate.model.progress import Window
 from rally_accelerate.sync.wiring import Target
 
@@ -66,9 +67,11 @@ accelerate_url_option = click.option(
 
 
 def load(file: Path, *, name: str, accelerate_url: str = "", given: Mapping[str, Any] | None = None) -> list[Loaded]:
-    """The file's integrations, validated; ``given`` are properties of the command line."""
+    """The file's integrations, validated with their mapping rules; ``given`` are properties of the command line."""
     overrides = {**(given or {}), **({"accelerateUrl": accelerate_url} if accelerate_url else {})}
-    return integrations(read_json(file), origin=str(file), name=name, overrides=overrides)
+    loaded = integrations(read_json(file), origin=str(file), name=name, overrides=overrides)
+    require_usable_rules((one.integration for one in loaded), origin=str(file))
+    return loaded
 
 
 def target_of(integration: Integration) -> Target | None:

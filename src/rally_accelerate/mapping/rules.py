@@ -2,16 +2,20 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import astuple, dataclass, field, fields, replace
+from typing import Any
 
-from rally_accelerate.config.model import Properties
+from rally_accelerate.config.model import DEFAULT_KINDS, Integration, Properties
+from rally_accelerate.config.values import as_json_value, as_kind, as_list, as_name_map
 from rally_accelerate.errors import ConfigError, Problem
 from rally_accelerate.mapping.attributes import AttributeDefinition
 from rally_accelerate.mapping.compiled import CompiledRules, fields_needed, resolve
 from rally_accelerate.mapping.customs import CustomField, choose
 from rally_accelerate.mapping.fieldrules import FieldRules
 from rally_accelerate.mapping.readrules import read_rules
+from rally_accelerate.mapping.ruletypes import type_faults
 
 #: Raised whenever the program itself maps differently, so that everything is mapped and uploaded again.
 MAPPING_VERSION = 3
@@ -83,11 +87,54 @@ def own_rules(properties: Properties) -> FieldRules:
     Raises:
         ConfigError: With every fault and its place.
     """
-    rules, faults = read_rules(properties.field_mapping)
+    rules, faults = _read(properties.field_mapping, properties.types, properties.type_names)
     if faults:
-        problems = [Problem(f"properties.{path}", text) for path, text in faults]
-        raise ConfigError("fieldMapping cannot be used", problems=problems)
+        raise ConfigError("fieldMapping cannot be used", problems=faults)
     return rules
+
+
+def rule_problems(settings: Mapping[str, Any]) -> tuple[Problem, ...]:
+    """Return everything that is wrong with the mapping rules of settings, without asking Rally.
+
+    For forms and files: other settings may be wrong too, which is not reported here.
+
+    Args:
+        settings: The properties of an integration by the names of the JSON file.
+    """
+    kinds: Sequence[str] = DEFAULT_KINDS
+    type_names: Mapping[str, str] = {}
+    try:
+        raw = as_json_value(settings.get("fieldMapping"))
+    except ValueError:
+        return ()
+    with suppress(ValueError):
+        kinds = [as_kind(str(each)) for each in as_list(settings.get("types"))] or DEFAULT_KINDS
+    with suppress(ValueError):
+        names = as_name_map(settings.get("typeNames"))
+        type_names = {str(old): str(new) for old, new in names.items()} if isinstance(names, Mapping) else {}
+    return _read(raw, kinds, type_names)[1]
+
+
+def require_usable_rules(integrations: Iterable[Integration], *, origin: str) -> None:
+    """Check the mapping rules of integrations that were read from a file.
+
+    Raises:
+        ConfigError: With every problem of every integration.
+    """
+    problems = [
+        Problem(f"{each.name}: {problem.path}", problem.text, origin)
+        for each in integrations
+        for problem in _read(each.properties.field_mapping, each.properties.types, each.properties.type_names)[1]
+    ]
+    if problems:
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise ConfigError(f"{origin}: the settings have {count}", problems=problems)
+
+
+def _read(raw: Any, kinds: Sequence[str], type_names: Mapping[str, str]) -> tuple[FieldRules, tuple[Problem, ...]]:
+    rules, faults = read_rules(raw)
+    found = (*faults, *type_faults(rules, kinds=kinds, type_names=type_names))
+    return rules, tuple(Problem(f"properties.{path}", text) for path, text in found)
 
 
 def needs_definitions(properties: Properties) -> bool:

@@ -175,3 +175,10 @@ def test_what_the_settings_lack_together_is_told_with_what_is_wrong_in_one() -> 
     found = said(asked(whole("a", baseUrl="https://rally.example", pageSize="many")))
     assert {"integrations[0].properties.pageSize", "integrations[0].properties.apiKey"} == set(found)
     assert found["integrations[0].properties.apiKey"].startswith("no credentials")
+
+
+def test_mapping_rules_that_a_run_would_refuse_are_refused_in_a_file() -> None:
+    rules = [{"type": "Storry", "valueMapping": {"statuss": {"Done": ["Accepted"]}}}]
+    problems = said(asked(whole(apiKey="k", fieldMapping=rules)))
+    assert 'did you mean "Story"' in problems["integrations[0].properties.fieldMapping[0].type"]
+    assert 'did you mean "status"' in problems["integrations[0].properties.fieldMapping[0].valueMapping.statuss"]

@@ -144,3 +144,14 @@ def test_old_drafts_give_way() -> None:
         last = drafts.keep(ADA, "", values={}, secrets_typed={})
     assert drafts.of(ADA, first.id) is None
     assert drafts.of(ADA, last.id) is not None
+
+
+def test_mapping_rules_that_a_run_would_refuse_are_refused_in_the_form() -> None:
+    rules = '[{"type": "Storry", "valueMapping": {"statuss": {"Done": ["Accepted"]}}}]'
+    target, rule_type = forms.problems(sent(stored(), properties__fieldMapping=rules), stored())[
+        "properties.fieldMapping"
+    ]
+    assert target.startswith("fieldMapping[0].valueMapping.statuss: ")
+    assert 'did you mean "status"' in target
+    assert rule_type.startswith('fieldMapping[0].type: "Storry" is no type')
+    assert 'did you mean "Story"' in rule_type

@@ -21,6 +21,7 @@ from rally_accelerate.host.store.integrations import StoredIntegration
 from rally_accelerate.host.store.vault import MASK, masked
 from rally_accelerate.host.stores import Stores
 from rally_accelerate.host.wishes import NOTHING
+from rally_accelerate.mapping.rules import rule_problems
 
 #: Tells an integration in the vendor's shape.
 Shown = Callable[[StoredIntegration | None], Awaitable[dict[str, Any] | None]]
@@ -218,6 +219,8 @@ def _checked(raw: Mapping[str, Any]) -> None:
         validated(raw)
     except ConfigError as error:
         raise GraphQLError("; ".join(str(problem) for problem in error.problems)) from None
+    if problems := rule_problems(raw["properties"]):
+        raise GraphQLError("; ".join(map(str, problems)))
 
 
 def _integration(found: StoredIntegration, lasts: _Lasts, *, running: bool) -> dict[str, Any]:

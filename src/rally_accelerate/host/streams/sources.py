@@ -12,6 +12,7 @@ from rally_accelerate.errors import ConfigError, Problem
 from rally_accelerate.host.store.integrations import StoredIntegration
 from rally_accelerate.host.store.vault import MASK
 from rally_accelerate.host.streams.document import integrations_of, near
+from rally_accelerate.mapping.rules import rule_problems
 
 #: What the host fills in anew in each download (accelerate-host.md 3.2).
 MADE = frozenset({"_id", "status", "startTime", "latest", "properties", "type", "tenant_id", "tenantId", "disabled"})
@@ -177,6 +178,7 @@ def _whole(entry: _Entry, stored: StoredIntegration | None) -> tuple[dict[str, A
             if text not in told
         ]
         problems += [problem for problem in (*error.problems, *further) if problem.path not in said]
+    problems += [Problem(f"{entry.path}.{each.path}", each.text) for each in rule_problems(clear)]
     if problems:
         raise ConfigError("", problems=problems)
     raw |= {"loggingLevel": integration.logging_level, "disabled": integration.disabled, "properties": clear}

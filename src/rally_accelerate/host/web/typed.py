@@ -14,6 +14,7 @@ from rally_accelerate.config.receivers import endangered
 from rally_accelerate.config.values import as_list, as_proxy_server
 from rally_accelerate.host.drafts import Draft
 from rally_accelerate.host.store.integrations import StoredIntegration
+from rally_accelerate.mapping.rules import rule_problems
 
 #: Where the issues go is no question in the host itself: it keeps them.
 _NOT_HERE = ("accelerateUrl", "trackerId")
@@ -116,6 +117,10 @@ def problems(typed: Typed, stored: StoredIntegration | None) -> dict[str, list[s
     """Everything that is wrong with what was typed, by field."""
     raw = raw_of(typed, stored)
     found = problems_of(raw)
+    for problem in rule_problems(raw["properties"]):
+        # The field is one text: the place inside it is part of the sentence.
+        place = problem.path.removeprefix("properties.")
+        found.setdefault("properties.fieldMapping", []).append(f"{place}: {problem.text}")
     if not typed.values["name"]:
         found["name"] = ["is required"]
     if not typed.values["properties.baseUrl"]:

@@ -1,0 +1,83 @@
+"""Rules for types that do not exist are refused with a suggestion, and no rule that can mean something is."""
+
+import pytest
+
+from rally_accelerate.config.load import validated
+from rally_accelerate.errors import ConfigError
+from rally_accelerate.mapping.rules import own_rules, rule_problems
+
+
+def rule(rule_type: object, target: str = "status") -> dict[str, object]:
+    return {"type": rule_type, "valueMapping": {target: {"Done": ["Accepted"]}}}
+
+
+@pytest.mark.parametrize(
+    ("written", "suggested"),
+    [("Storry", "Story"), ("Defct", "Defect"), ("TestCas", "TestCase"), ("Featrue", "Feature"), ("Taks", "Task")],
+)
+def test_misspelled_types_are_refused_with_a_suggestion(written: str, suggested: str) -> None:
+    (problem,) = rule_problems({"fieldMapping": [rule("*"), rule(written)]})
+    assert problem.path == "properties.fieldMapping[1].type"
+    assert f'"{written}" is no type' in problem.text
+    assert f'did you mean "{suggested}"' in problem.text
+
+
+def test_one_misspelled_type_of_several_is_named() -> None:
+    (problem,) = rule_problems({"fieldMapping": [rule(["Defect", "Storry"])]})
+    assert '"Storry" is no type' in problem.text
+
+
+def test_types_that_are_like_no_other_are_refused_with_all_there_are() -> None:
+    (problem,) = rule_problems({"fieldMapping": [rule("Bugzilla")]})
+    assert "there are Story, Defect," in problem.text
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "*",
+        "Story",
+        "User Story",
+        "stories",
+        "HierarchicalRequirement",
+        "defect",
+        "Test Case",
+        "TestSet",
+        "Risk",
+        "Feature",
+        "Theme",
+        "PortfolioItem",
+        "PortfolioItem/Epic",
+        "portfolioitem/capability",
+        ["Task", "Defect"],
+    ],
+)
+def test_types_that_rally_has_are_accepted(written: object) -> None:
+    assert rule_problems({"fieldMapping": [rule(written)]}) == ()
+
+
+def test_types_that_the_settings_import_or_rename_are_accepted() -> None:
+    settings = {"types": "Story, PortfolioItem/Epic", "typeNames": {"Story": "Requirement"}}
+    assert rule_problems({**settings, "fieldMapping": [rule("Epic"), rule("Requirement")]}) == ()
+    # All levels are imported, and their names are the workspace's own.
+    assert rule_problems({"types": "PortfolioItem", "fieldMapping": [rule("Capability")]}) == ()
+
+
+def test_unknown_targets_are_refused_with_a_suggestion_also_in_json_text() -> None:
+    text = '[{"type": "*", "valueMapping": {"statuss": {"Done": ["Accepted"]}}}]'
+    (problem,) = rule_problems({"fieldMapping": text})
+    assert problem.path == "properties.fieldMapping[0].valueMapping.statuss"
+    assert 'did you mean "status"' in problem.text
+
+
+def test_other_faults_of_the_settings_are_left_to_others() -> None:
+    assert rule_problems({"fieldMapping": "[{", "types": {"a": 1}}) == ()
+    assert rule_problems({"fieldMapping": [rule("Story")], "types": {"a": 1}, "typeNames": "Story"}) == ()
+
+
+def test_a_run_refuses_the_same() -> None:
+    settings = {"apiKey": "_k", "fieldMapping": [rule("Storry")]}
+    properties = validated({"name": "a", "properties": settings}).properties
+    with pytest.raises(ConfigError) as refused:
+        own_rules(properties)
+    assert [each.path for each in refused.value.problems] == ["properties.fieldMapping[0].type"]
