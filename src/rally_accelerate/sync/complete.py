@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from rally_accelerate.accelerate.payload import item_in
+from rally_accelerate.accelerate.platform import instant
 from rally_accelerate.accelerate.retire import READ_BACK, READ_BACK_LISTS, completed
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.mapping.targets import EXTENDED
@@ -81,7 +82,9 @@ class Completer:
         counts = await self.state.comments([str(item) for item in lacking])
         commented = {int(key) for key, count in counts.items() if count}
         unknown = {item for item in lacking if str(item) not in counts}
-        remains = await self.source.remains(self.scope, lacking, commented=commented | unknown)
+        # A history is complete when it reaches to what was uploaded last: the removal itself is known already.
+        needed = {item: min(at, instant(held[str(item)].get("lastUpdate")) or at) for item, at in lacking.items()}
+        remains = await self.source.remains(self.scope, needed, commented=commented | unknown)
         for item in lacking:
             self._put_together(
                 item, remains.get(item, Remains()), held[str(item)], comments=counts.get(str(item)), found=found
