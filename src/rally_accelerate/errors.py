@@ -196,6 +196,10 @@ class StoreError(RallyAccelerateError):
     """Our own state cannot be read or written."""
 
 
+class QueryTooSlow(RallyAccelerateError):
+    """A query would take, or has taken, more time than one query can have."""
+
+
 class QueryError(RallyAccelerateError):
     """A query text is wrong.
 

@@ -16,6 +16,7 @@ from rally_accelerate.cli.hosting import DEFAULT_PORT, database_option, default_
 from rally_accelerate.cli.options import Duration, load, redactor_of
 from rally_accelerate.cli.output import redact_with
 from rally_accelerate.config.load import Loaded, disabled_names, read_json
+from rally_accelerate.host.descriptors import raise_limit
 from rally_accelerate.observe import logs
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def serve(
     for one in loaded:
         for notice in one.notices:
             click.echo(f"{one.integration.name}: note: {notice}", err=True)
+    raise_limit()
     where = database or default_database()
     outside, proxy = _outside(outside_url), _proxy(trusted_proxy)
     serving = hosting(

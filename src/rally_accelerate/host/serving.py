@@ -14,7 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rally_accelerate.config.listening import PORT_OPTION, cannot_listen
 from rally_accelerate.host.app import Host
-from rally_accelerate.host.connections import Connection
+from rally_accelerate.host.connections import limited_to
+from rally_accelerate.host.descriptors import room
 from rally_accelerate.host.web.guard import LOCAL_NAMES
 
 
@@ -64,9 +65,12 @@ async def serving(
     name = shown.hostname or ""
     names = LOCAL_NAMES | {name} if is_local(address) else None
     app = host.app(names=names, secure_names={name} if shown.scheme == "https" else ())
+    place = room()
     config = uvicorn.Config(
         _answering_to_the_end(app),
-        http=Connection,
+        http=limited_to(place.connections),
+        # asyncio accepts so many at once, before the protocol can refuse any.
+        backlog=place.burst,
         log_level="warning",
         timeout_graceful_shutdown=GRACE_SECONDS,
         access_log=False,

@@ -8,7 +8,6 @@ from typing import Any
 from ariadne import MutationType, ObjectType, QueryType, UnionType
 from graphql import GraphQLError
 
-from rally_accelerate.dql.parse import parse
 from rally_accelerate.errors import ConfigError, NotFound, Outdated, QueryError
 from rally_accelerate.host.access import Actor
 from rally_accelerate.host.graphql import history
@@ -16,6 +15,7 @@ from rally_accelerate.host.graphql.limits import counted
 from rally_accelerate.host.graphql.particles import Particles
 from rally_accelerate.host.graphql.workflows import chosen_timeboxes, metrics_bar, workflow
 from rally_accelerate.host.schedule import Schedule
+from rally_accelerate.host.store.query_limits import parse_limited
 from rally_accelerate.host.store.streams import StoredStream, Version
 from rally_accelerate.host.stores import Stores
 from rally_accelerate.host.streams import beginning
@@ -144,7 +144,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
     ) -> list[str]:
         stream = await of_pipeline(pipelineId)
         try:
-            parse(query or "")
+            parse_limited(query or "")
         except QueryError as error:
             place = {"line": error.line, "column": error.column, "expected": list(error.expected)}
             raise GraphQLError(f"{error} (line {error.line}, column {error.column})", extensions=place) from None

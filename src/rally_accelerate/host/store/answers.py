@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 
@@ -38,6 +38,13 @@ NUMBERS = {
 }
 
 
+class Spendable(Protocol):
+    """What limits the evaluation of issues one by one."""
+
+    def spend(self, evaluations: int) -> None:
+        """Take some evaluations from the budget, or raise."""
+
+
 class Answers:
     """Answers queries about the issues of one host."""
 
@@ -49,7 +56,15 @@ class Answers:
         self._kept: OrderedDict[Hashable, tuple[int, bytes]] = OrderedDict()
 
     def matching(
-        self, connection: sa.Connection, query: Query, among: bytes, *, mark: int, removals: int = 0, now: datetime
+        self,
+        connection: sa.Connection,
+        query: Query,
+        among: bytes,
+        *,
+        mark: int,
+        removals: int = 0,
+        now: datetime,
+        budget: Spendable | None = None,
     ) -> bytes:
         """The issues of a set that match a query.
 
@@ -60,11 +75,15 @@ class Answers:
             mark: Of the issues, as the connection sees it.
             removals: The mark of removals, or a later one: numbers may be given again after one.
             now: Ages in the query are counted from here; aware.
+            budget: Limits what is evaluated for issues one by one; None does not.
+
+        Raises:
+            QueryTooSlow: The budget is spent.
         """
         if removals > self._removals:
             self._removals = removals
             self._kept.clear()
-        return _Asking(self, connection, mark, removals, now).found(query, among)
+        return _Asking(self, connection, mark, removals, now, budget=budget).found(query, among)
 
     def in_memory(self, leaf: Comparison, now: datetime) -> bytes | None:
         """The issues of a comparison that the columns tell; else None."""
@@ -88,7 +107,17 @@ class Answers:
 class _Asking:
     """One question."""
 
-    def __init__(self, answers: Answers, connection: sa.Connection, mark: int, removals: int, now: datetime) -> None:
+    def __init__(
+        self,
+        answers: Answers,
+        connection: sa.Connection,
+        mark: int,
+        removals: int,
+        now: datetime,
+        *,
+        budget: Spendable | None,
+    ) -> None:
+        self._budget = budget
         self._answers = answers
         self._connection = connection
         self._mark = mark
@@ -157,6 +186,7 @@ class _Asking:
 
     def _alone(self, leaf: Comparison, numbers: Sequence[int], size: int) -> bytes:
         """Those of some issues that are like this, asked one by one."""
+        self._spend(leaf, len(numbers))
         known = self._known(leaf)
         searches = sql.search(leaf, known, now=self._now)
         query: sa.Select[Any] | sa.CompoundSelect[Any]
@@ -169,7 +199,12 @@ class _Asking:
             query = sa.select(issues.c.number).where(sqlite.among(issues.c.number, numbers), here)
         return sqlite.members(self._connection, query, size)
 
+    def _spend(self, leaf: Comparison, count: int) -> None:
+        if self._budget is not None and _is_slow(leaf):
+            self._budget.spend(count)
+
     def _anew(self, leaf: Comparison, size: int) -> bytes:
+        self._spend(leaf, size)
         known = self._known(leaf)
         query: sa.Select[Any] | sa.CompoundSelect[Any]
         if searches := sql.search(leaf, known, now=self._now):

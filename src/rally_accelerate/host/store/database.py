@@ -100,14 +100,36 @@ class Database:
                 yield connection
 
     @asynccontextmanager
-    async def reading_long(self) -> AsyncIterator[AsyncConnection]:
-        """The same, for what takes so long that a host that stops cannot wait for its end."""
+    async def reading_long(self, *, seconds: float | None = None) -> AsyncIterator[AsyncConnection]:
+        """The same, for what takes so long that a host that stops cannot wait for its end.
+
+        Args:
+            seconds: After so long, what the connection reads is interrupted; None never does that.
+
+        Raises:
+            TimeoutError: It was interrupted.
+        """
+        loop, late = asyncio.get_running_loop(), asyncio.Event()
         async with self.reading() as connection:
-            driver = (await connection.get_raw_connection()).driver_connection
+            driver: Any = (await connection.get_raw_connection()).driver_connection
             self._long.add(driver)
+
+            def interrupt() -> None:
+                late.set()
+                interrupting.append(loop.create_task(driver.interrupt()))
+
+            interrupting: list[asyncio.Task[None]] = []
+            timer = loop.call_later(seconds, interrupt) if seconds is not None else None
             try:
                 yield connection
+            except sa.exc.DatabaseError as error:
+                if late.is_set() and "interrupted" in str(error.orig):
+                    raise TimeoutError from None
+                raise
             finally:
+                if timer is not None:
+                    timer.cancel()
+                await asyncio.gather(*interrupting)
                 self._long.discard(driver)
 
     async def interrupt(self) -> None:

@@ -1,5 +1,6 @@
 """Searching issues: pages in any order, counts, facets, and what stands in a stage."""
 
+import dataclasses
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from rally_accelerate.dql import sql
 from rally_accelerate.dql.tree import Query
 from rally_accelerate.errors import StoreError
-from rally_accelerate.host.store import marks, snapshots, sqlite
+from rally_accelerate.host.store import marks, query_limits, snapshots, sqlite
 from rally_accelerate.host.store.answers import NUMBERS, Answers
 from rally_accelerate.host.store.columns import Columns
 from rally_accelerate.host.store.database import Database
@@ -46,6 +47,8 @@ class Wanted:
     text: str = ""
     #: From ``dql.parse``; all of them must match.
     queries: tuple[Query, ...] = ()
+    #: Whether the evaluation is limited (``query_limits``): not for what editors have put into value streams.
+    limited: bool = dataclasses.field(default=True, compare=False)
 
 
 class Sort(StrEnum):
@@ -238,8 +241,13 @@ class Search:
             async with self._database.reading() as connection:
                 yield connection
         else:
-            async with self._patience.turns, self._database.reading_long() as connection:
-                yield connection
+            seconds = query_limits.SECONDS if wanted.limited else None
+            async with self._patience.turns:
+                try:
+                    async with self._database.reading_long(seconds=seconds) as connection:
+                        yield connection
+                except TimeoutError:
+                    raise query_limits.out_of_time() from None
 
     async def warm(self) -> None:
         """Read what searches begin with, so that the first of them need not."""
@@ -264,22 +272,29 @@ class Search:
     async def _members(self, connection: AsyncConnection, wanted: Wanted, now: datetime) -> tuple[int, bytes]:
         """The set of the issues that are like this, and the mark of what the connection sees."""
         mark = await self._columns.refresh(connection)
-        return mark, await self._known(connection, wanted, mark, now)
+        budget = None
+        if wanted.limited:
+            budget = query_limits.Budget(seconds=query_limits.SECONDS, evaluations=query_limits.MOST_EVALUATIONS)
+        return mark, await self._known(connection, wanted, mark, now, budget)
 
-    async def _known(self, connection: AsyncConnection, wanted: Wanted, mark: int, now: datetime) -> bytes:
+    async def _known(
+        self, connection: AsyncConnection, wanted: Wanted, mark: int, now: datetime, budget: query_limits.Budget | None
+    ) -> bytes:
         key = (wanted, now if any(map(sql.has_age, wanted.queries)) else None)
         members: bytes | None = self._kept.get(mark, key)
         if members is None:
-            members = await self._found(connection, wanted, mark, now)
+            members = await self._found(connection, wanted, mark, now, budget)
             self._kept.put(mark, key, members)
         return members
 
-    async def _found(self, connection: AsyncConnection, wanted: Wanted, mark: int, now: datetime) -> bytes:
+    async def _found(
+        self, connection: AsyncConnection, wanted: Wanted, mark: int, now: datetime, budget: query_limits.Budget | None
+    ) -> bytes:
         if wanted.queries:
             # The stages of a map, which differ in the last query alone, have the rest in common.
             *others, last = wanted.queries
-            among = await self._known(connection, replace(wanted, queries=tuple(others)), mark, now)
-            return await self._matching(connection, last, among, mark=mark, now=now)
+            among = await self._known(connection, replace(wanted, queries=tuple(others)), mark, now, budget)
+            return await self._matching(connection, last, among, mark=mark, now=now, budget=budget)
         members = self._columns.members
         if wanted.tenant_id:
             members = await self._columns.having(members, "tenant", [wanted.tenant_id])
@@ -303,10 +318,23 @@ class Search:
         return found
 
     async def _matching(
-        self, connection: AsyncConnection, query: Query, among: bytes, *, mark: int, now: datetime
+        self,
+        connection: AsyncConnection,
+        query: Query,
+        among: bytes,
+        *,
+        mark: int,
+        now: datetime,
+        budget: query_limits.Budget | None,
     ) -> bytes:
         return await connection.run_sync(
-            self._answers.matching, query, among, mark=mark, removals=self._columns.removals, now=now
+            self._answers.matching,
+            query,
+            among,
+            mark=mark,
+            removals=self._columns.removals,
+            now=now,
+            budget=budget,
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from rally_accelerate.dql.parse import parse
 from rally_accelerate.dql.tree import Query
+from rally_accelerate.host.store.query_limits import parse_limited
 from rally_accelerate.host.store.search import Found, Row, Search, Sort, Wanted
 from rally_accelerate.host.store.streams import StoredStream
 from rally_accelerate.host.store.values import ms
@@ -129,7 +130,7 @@ class Boards:
             QueryError: The query that was asked for cannot be read.
         """
         if asked.dql:
-            parse(asked.dql)
+            parse_limited(asked.dql)
         key = (stream.id, stream.version, asked)
         mark = await self.search.change_mark()
         kept = self._kept.get(key)
@@ -219,7 +220,7 @@ def wanted_of(stream: StoredStream, layout: Layout, asked: Asked, *, also: Query
     """
     queries = [layout.query]
     if asked.dql:
-        queries.append(parse(asked.dql))
+        queries.append(parse_limited(asked.dql))
     if (days := WINDOWS.get(asked.window)) is not None:
         queries.append(parse(f"issue.lastUpdate < {days}d"))
     return Wanted(
@@ -232,6 +233,7 @@ def wanted_of(stream: StoredStream, layout: Layout, asked: Asked, *, also: Query
         projects=asked.projects,
         text=asked.text,
         queries=(*queries, also),
+        limited=bool(asked.dql),
     )
 
 

@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rally_accelerate.errors import StoreError
+from rally_accelerate.errors import QueryTooSlow, StoreError
 from rally_accelerate.host.callers import Callers, Known
 from rally_accelerate.host.web import faults
 from rally_accelerate.host.web.cookies import Cookie, host_name
@@ -161,6 +161,8 @@ def _failed(error: Exception, scope: Scope) -> Response:
             # The rest of it may still come, and is no request of its own.
             text = "the request took too long to arrive; send it again"
             return PlainTextResponse(text, 408, headers={"Connection": "close"})
+        case QueryTooSlow():
+            return faulty(request, f"{str(error)[:1].upper()}{str(error)[1:]}.", error.hint, status=422, api=api)
         case StoreError():
             log.error("%s %s: %s %s", scope["method"], scope["path"], error, error.hint)
             return faulty(request, f"{str(error)[:1].upper()}{str(error)[1:]}.", error.hint, status=503, api=api)

@@ -7,9 +7,9 @@ from urllib.parse import urlencode
 
 from starlette.datastructures import QueryParams
 
-from rally_accelerate.dql.parse import parse
 from rally_accelerate.dql.tree import Query
 from rally_accelerate.errors import QueryError
+from rally_accelerate.host.store.query_limits import parse_limited
 from rally_accelerate.host.store.search import Sort, Wanted
 from rally_accelerate.host.web.issue_columns import USUAL, Column, chosen
 
@@ -59,7 +59,7 @@ class View:
         Raises:
             QueryError: It cannot be read.
         """
-        return parse(self.dql) if self.dql else None
+        return parse_limited(self.dql) if self.dql else None
 
     @property
     def narrowed(self) -> bool:
