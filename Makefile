@@ -19,10 +19,10 @@ VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' src/rally_accelerate/_
 # A variable of the caller's shell must not lead pip or python into another environment.
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 
-.PHONY: help demo test lint format bench kill-test screenshots lock image image-rootfs clean
+.PHONY: help demo test test-pythons lint format bench kill-test screenshots lock image image-rootfs clean
 
 help: ## Show what can be made
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make demo ONCE=1 ends after the first sync and one more cycle; PORT=8420 chooses the port."
 	@echo "  RALLY_URL, RALLY_API_KEY, RALLY_WORKSPACE and RALLY_PROJECTS make it use a real Rally."
@@ -33,6 +33,9 @@ demo: $(VENV)/run.ready ## Sync a sample company into the embedded host, and kee
 test: $(VENV)/dev.ready build/libraries.ready ## Run the whole test suite
 	@$(BIN)/python tests/support/machine.py
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+test-pythons: ## Run the unit and contract tests on every supported Python that is installed
+	@$(PYTHON) tests/support/pythons.py
 
 lint: $(VENV)/dev.ready ## Check style, types and the import contracts
 	$(BIN)/ruff check

@@ -18,7 +18,8 @@ from typing import Any
 from support.processes import TENANT, Finished, RunningHost, Simulator
 
 ROOT = Path(__file__).parents[2]
-LIBRARIES = ROOT / "build" / "libraries"
+#: Of the Python that runs the tests.
+LIBRARIES = Path(os.environ.get("PLUGIN_LIBRARIES", ROOT / "build" / "libraries"))
 EVENT = "syncRallyDataEvent"
 
 #: The platform runs images as whatever user it likes, without a name or a home (accelerate-host.md 1.11).

@@ -41,6 +41,8 @@ _TOKEN = re.compile(
 _CONTROL = re.compile(r"[\x00-\x1f]")
 #: Escapes as JSON has them, or a backslash that begins none; an escaped backslash is one, whatever follows.
 _ESCAPE = re.compile(r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})|\\')
+#: What Python 3.13 and later say of a comma before a closing bracket.
+_TRAILING_COMMA = "Illegal trailing comma before end of "
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 #: Beginnings of a word or number that lacks its end.
@@ -209,12 +211,17 @@ def _clean(text: str, place: Place, places: list[Place]) -> str:
 
 def _undecodable(text: str, error: json.JSONDecodeError) -> Undecodable:
     """The error with its place in the text as it came: repairs made what is before it longer or shorter."""
-    position = _place_before_repair(text, error.pos)
+    reason, at = error.msg, error.pos
+    if reason.startswith(_TRAILING_COMMA):
+        # As Python reports it before 3.13, so that one text has one error everywhere: at the bracket behind the comma.
+        reason = "Expecting value" if reason.endswith("array") else "Expecting property name enclosed in double quotes"
+        at = len(error.doc) - len(error.doc[at + 1 :].lstrip())
+    position = _place_before_repair(text, at)
     line_start = text.rfind("\n", 0, position) + 1
     line, column = text.count("\n", 0, position) + 1, position - line_start + 1
-    rest = error.doc[error.pos :].strip()
-    ended = not rest or error.msg.startswith("Unterminated string") or bool(_BEGUN.fullmatch(rest))
-    return Undecodable(error.msg, line=line, column=column, position=position, ended=ended)
+    rest = error.doc[at:].strip()
+    ended = not rest or reason.startswith("Unterminated string") or bool(_BEGUN.fullmatch(rest))
+    return Undecodable(reason, line=line, column=column, position=position, ended=ended)
 
 
 def _place_before_repair(text: str, position: int) -> int:

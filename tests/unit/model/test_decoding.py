@@ -125,3 +125,17 @@ async def test_a_document_is_joined_up_to_its_limit() -> None:
     assert await bounded(parts(), most=5) == b"12345"
     with pytest.raises(Oversized):
         await bounded(parts(), most=4)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "column"),
+    [
+        ('{"a": 1, }', "Expecting property name enclosed in double quotes", 10),
+        ("[1,]", "Expecting value", 4),
+        ("[1,\u00a0]", "Expecting value", 5),
+    ],
+)
+def test_a_comma_too_much_is_the_same_error_on_every_python(text: str, reason: str, column: int) -> None:
+    with pytest.raises(Undecodable) as refused:
+        parse_json(text)
+    assert (refused.value.reason, refused.value.column) == (reason, column)
