@@ -6,7 +6,12 @@ import subprocess
 import sys
 
 #: Program, Debian package, and what is skipped without it.
-OPTIONAL = (("chromium", "chromium", "the browser tests are skipped: there is no Chromium on this machine"),)
+OPTIONAL = (
+    ("chromium", "chromium", "the browser tests are skipped: there is no Chromium on this machine"),
+    ("nginx", "nginx-light", "the tests behind nginx are skipped: it is not installed"),
+    ("caddy", "caddy", "the tests behind Caddy are skipped: it is not installed"),
+    ("strace", "strace", "the test of power cuts is skipped: strace is not installed"),
+)
 
 
 def bring(program: str, package: str) -> bool:

@@ -1,6 +1,7 @@
 """``rally-accelerate serve``: the embedded host."""
 
 import asyncio
+import re
 import sys
 from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
@@ -19,6 +20,10 @@ from rally_accelerate.config.load import Loaded, disabled_names, read_json
 from rally_accelerate.host.descriptors import raise_limit
 from rally_accelerate.observe import logs
 
+#: The path of ``--outside-url``; without percent signs and dots at the beginning of a segment, as proxies read them
+#: differently.
+PREFIX = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
+
 if TYPE_CHECKING:
     from rally_accelerate.host.app import Host
 
@@ -31,7 +36,11 @@ if TYPE_CHECKING:
 )
 @database_option
 @click.option("--every", type=Duration(), default="5m", show_default=True, help="Time from one run to the next.")
-@click.option("--outside-url", default="", help="The address under which a proxy with TLS in front shows the host.")
+@click.option(
+    "--outside-url",
+    default="",
+    help="The address under which a proxy with TLS in front shows the host, with its path if it has one.",
+)
 @click.option(
     "--trusted-proxy",
     default="",
@@ -102,11 +111,17 @@ def _outside(given: str) -> str:
     """
     try:
         parts = urlsplit(given.strip())
-        fits = not given or (parts.scheme in {"http", "https"} and parts.hostname and parts.path in {"", "/"})
+        path = parts.path.rstrip("/")
+        fits = not given or (
+            parts.scheme in {"http", "https"}
+            and parts.hostname
+            and not (parts.query or parts.fragment)
+            and (not path or PREFIX.fullmatch(path))
+        )
     except ValueError:
         fits = False
     if not fits:
-        text = f"{given!r} is no such address; write for example https://accelerate.example.com"
+        text = f"{given!r} is no such address; write for example https://accelerate.example.com or https://example.com/rally/"
         raise click.BadParameter(text, param_hint="--outside-url")
     return given.strip()
 

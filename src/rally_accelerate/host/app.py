@@ -114,14 +114,21 @@ class Host:
                     warming.cancel()
                     await asyncio.gather(warming, return_exceptions=True)
 
-    def app(self, *, names: Collection[str] | None = LOCAL_NAMES, secure_names: Collection[str] = ()) -> Starlette:
+    def app(
+        self,
+        *,
+        names: Collection[str] | None = LOCAL_NAMES,
+        secure_names: Collection[str] = (),
+        prefix: str = "",
+    ) -> Starlette:
         """The web application.
 
         Args:
             names: The names under which it answers; None for every one, where other machines are to reach it.
             secure_names: Those under which a proxy with TLS shows it.
+            prefix: The path below which it is shown, for its cookie; ``Prefixed`` does the rest.
         """
-        cookie = Cookie(secure_names)
+        cookie = Cookie(secure_names, prefix=prefix)
         endpoints = [
             opened("/release-events-api/graphql", self._endpoint.answer, methods=["POST"]),
             opened("/release-events-api/api/v1/issues", self._endpoint.upload, methods=["POST"]),

@@ -9,14 +9,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import uvicorn
+from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rally_accelerate.config.listening import PORT_OPTION, cannot_listen
+from rally_accelerate.errors import ConfigError
 from rally_accelerate.host.app import Host
 from rally_accelerate.host.connections import limited_to
 from rally_accelerate.host.descriptors import room
 from rally_accelerate.host.web.guard import LOCAL_NAMES
+from rally_accelerate.host.web.prefix import Prefixed
 
 
 def listening(address: str, port: int, *, choose: str = PORT_OPTION) -> socket.socket:
@@ -64,10 +68,16 @@ async def serving(
     shown = urlsplit(outside)
     name = shown.hostname or ""
     names = LOCAL_NAMES | {name} if is_local(address) else None
-    app = host.app(names=names, secure_names={name} if shown.scheme == "https" else ())
+    prefix = shown.path.rstrip("/")
+    app = host.app(names=names, secure_names={name} if shown.scheme == "https" else (), prefix=prefix)
+    try:
+        shown_app = _below(prefix, app) if prefix else app
+    except ConfigError:
+        listener.close()
+        raise
     place = room()
     config = uvicorn.Config(
-        _answering_to_the_end(app),
+        _answering_to_the_end(shown_app),
         http=limited_to(place.connections),
         # asyncio accepts so many at once, before the protocol can refuse any.
         backlog=place.burst,
@@ -91,6 +101,22 @@ async def serving(
         await asyncio.wait([task], timeout=5 * GRACE_SECONDS)
         task.cancel()
         listener.close()
+
+
+def _below(prefix: str, app: Starlette) -> ASGIApp:
+    """Return an application below a prefix.
+
+    Raises:
+        ConfigError: The prefix begins as addresses of the application do: a proxy that removes it would be ambiguous.
+    """
+    own = {route.path.split("/")[1].partition(".")[0] for route in app.routes if isinstance(route, Route)}
+    own |= {route.path.split("/")[1] for route in app.routes if isinstance(route, Mount)}
+    if prefix.split("/")[1] in own:
+        raise ConfigError(
+            f"the path {prefix} of --outside-url is one of the server's own",
+            hint="Choose another one, such as /rally.",
+        )
+    return Prefixed(app, prefix)
 
 
 def _answering_to_the_end(app: ASGIApp) -> ASGIApp:

@@ -13,10 +13,12 @@ class Cookie:
 
     Args:
         secure_names: The names under which a proxy with TLS shows this host.
+        prefix: The path below which it does so; what else the proxy shows does not receive the cookie.
     """
 
-    def __init__(self, secure_names: Collection[str] = ()) -> None:
+    def __init__(self, secure_names: Collection[str] = (), *, prefix: str = "") -> None:
         self._secure_names = frozenset(secure_names)
+        self._path = f"{prefix}/"
 
     def token(self, request: HTTPConnection) -> str:
         """The token that a browser sent, or nothing."""
@@ -28,7 +30,7 @@ class Cookie:
             self._name(request),
             token,
             max_age=int(LONGEST.total_seconds()),
-            path="/",
+            path=self._path,
             secure=self._secure(request),
             httponly=True,
             # Strict would make links from mails and chats look signed out; what changes anything asks for the origin.
@@ -38,7 +40,7 @@ class Cookie:
     def take(self, request: HTTPConnection, response: Response) -> None:
         """Take the token away from a browser."""
         response.delete_cookie(
-            self._name(request), path="/", secure=self._secure(request), httponly=True, samesite="lax"
+            self._name(request), path=self._path, secure=self._secure(request), httponly=True, samesite="lax"
         )
 
     def _secure(self, request: HTTPConnection) -> bool:
@@ -48,7 +50,8 @@ class Cookie:
         # Browsers send the cookies of one port to every other: two hosts on one machine must not sign each other out.
         # With the prefix they take it over TLS only, and for this very host.
         if self._secure(request):
-            return "__Host-rally-accelerate"
+            # The prefix __Host- demands the path "/".
+            return "__Host-rally-accelerate" if self._path == "/" else "__Secure-rally-accelerate"
         _, _, port = request.headers.get("host", "").rpartition(":")
         return f"rally-accelerate-{port if port.isdecimal() and port.isascii() else 80}"
 
