@@ -19,7 +19,7 @@ VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' src/rally_accelerate/_
 # A variable of the caller's shell must not lead pip or python into another environment.
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 
-.PHONY: help demo test test-pythons lint format bench kill-test screenshots lock image image-rootfs clean
+.PHONY: help demo test test-pythons lint format bench kill-test mutants screenshots lock image image-rootfs clean
 
 help: ## Show what can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ bench: $(VENV)/dev.ready ## Measure speed, requests and memory into bench/RESULT
 
 kill-test: $(VENV)/dev.ready build/libraries.ready ## Kill and stall real processes ROUNDS times; the table is bench/RELIABILITY.md
 	$(BIN)/python bench/kill_test.py --rounds $(ROUNDS)
+
+mutants: $(VENV)/dev.ready ## Change the core modules and count what their tests notice, into bench/MUTANTS.md
+	$(BIN)/python bench/mutants.py
 
 screenshots: $(VENV)/dev.ready ## Take pictures of the host's pages into docs/images (needs Chromium)
 	$(BIN)/python docs/make_screenshots.py

@@ -1,0 +1,256 @@
+"""Change the core modules line by line, and write how many changes their tests notice to MUTANTS.md."""
+
+import argparse
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+WORK = ROOT / "build" / "mutants"
+MUTMUT = (sys.executable, "-m", "mutmut")
+EXPLANATIONS = HERE / "mutants_explained.toml"
+
+#: What the tests read besides the sources.
+COPIED = ("tests", "docs", "bench", "README.md", "CHANGELOG.md")
+
+#: Each core module with the tests that concern it. Fast ones: each mutant runs them until the first failure.
+MODULES: dict[str, tuple[str, ...]] = {
+    "config/receivers.py": ("tests/unit/config/test_receivers.py", "tests/unit/config/test_receiver_causes.py"),
+    "accelerate/payload.py": ("tests/unit/accelerate",),
+    "mapping/history.py": ("tests/unit/mapping/test_history_of.py", "tests/unit/mapping/test_issue.py"),
+    "sync/plan.py": ("tests/unit/sync/test_plan.py", "tests/unit/sync/test_engine.py"),
+    "rally/keyset.py": ("tests/unit/rally/test_keyset.py", "tests/contract/rally/test_walks.py"),
+    "sync/engine.py": (
+        "tests/unit/sync/test_engine.py",
+        "tests/unit/sync/test_deferral.py",
+        "tests/unit/sync/test_kept.py",
+        "tests/unit/sync/test_comparing.py",
+    ),
+    "host/web/guard.py": (
+        "tests/integration/host/test_pages.py",
+        "tests/integration/host/test_sign_in.py",
+        "tests/integration/host/test_faults.py",
+    ),
+    "host/store/uploads.py": (
+        "tests/integration/host/test_store.py",
+        "tests/integration/host/test_removals.py",
+        "tests/integration/host/test_search.py",
+    ),
+}
+
+SETTINGS = """
+[tool.mutmut]
+source_paths = ["src/rally_accelerate", "src/rally_sandbox"]
+only_mutate = ["src/rally_accelerate/{module}"]
+pytest_add_cli_args_test_selection = {tests}
+also_copy = {copied}
+max_stack_depth = -1
+timeout_multiplier = 2.0
+timeout_constant = 5.0
+"""
+
+#: mutmut's word for each result, as the column that counts it. A mutant that loops or crashes is noticed.
+COLUMNS = {
+    "killed": "killed",
+    "timeout": "timed out",
+    "segfault": "killed",
+    "survived": "survived",
+    "no tests": "not covered",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One change that no test noticed."""
+
+    module: str
+    function: str
+    removed: str
+    added: str
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What became of the mutants of one module."""
+
+    module: str
+    counts: Mapping[str, int]
+    unnoticed: Sequence[Mutant]
+
+    @property
+    def total(self) -> int:
+        """The number of mutants."""
+        return sum(self.counts.values())
+
+    @property
+    def noticed(self) -> int:
+        """The number of mutants that a test noticed."""
+        return self.counts.get("killed", 0) + self.counts.get("timed out", 0)
+
+
+def main() -> int:
+    """Run the modules in turn; return 1 when the score is too low or a surviving mutant is not explained."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=MODULES, default=list(MODULES), help="only these modules")
+    parser.add_argument("--jobs", type=int, default=2, help="mutants that are tested at the same time")
+    parser.add_argument("--least", type=float, default=85.0, help="the percentage that the tests must notice")
+    parser.add_argument("--reuse", action="store_true", help="count the results of the last run, without a new one")
+    parser.add_argument("--output", type=Path, default=HERE / "MUTANTS.md", help="where the page is written")
+    options = parser.parse_args()
+    explained = explanations(EXPLANATIONS.read_text()) if EXPLANATIONS.exists() else {}
+    scores = []
+    for module in options.only:
+        if not options.reuse:
+            test(module, jobs=options.jobs)
+        score = counted(module)
+        scores.append(score)
+        print(f"{module}: {score.noticed} of {score.total} noticed, {dict(score.counts)}", flush=True)
+    options.output.write_text(page(scores, explained))
+    print(f"written: {options.output.name}")
+    total, noticed = sum(score.total for score in scores), sum(score.noticed for score in scores)
+    missing = [each for score in scores for each in score.unnoticed if reason(each, explained) is None]
+    for each in missing:
+        print(f"not explained: {each.module} {each.function}: {each.removed}  becomes  {each.added}")
+    return int(bool(missing) or not total or 100 * noticed / total < options.least)
+
+
+def folder_of(module: str) -> Path:
+    """Return the folder in which a module's mutants are tested."""
+    return WORK / module.removesuffix(".py").replace("/", "_")
+
+
+def test(module: str, *, jobs: int) -> None:
+    """Test all mutants of one module in a copy of the project."""
+    folder = folder_of(module)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name in ("src", *COPIED):
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+    settings = SETTINGS.format(module=module, tests=quoted(MODULES[module]), copied=quoted(COPIED))
+    (folder / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text() + settings)
+    with (folder / "output.txt").open("w") as output:
+        ended = subprocess.run(
+            [*MUTMUT, "run", "--max-children", str(jobs)],
+            cwd=folder,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    if ended.returncode:
+        raise SystemExit(f"{module}: mutmut ended with {ended.returncode}; its output is {output.name}")
+
+
+def quoted(texts: Sequence[str]) -> str:
+    """Return texts as a TOML list."""
+    return "[" + ", ".join(f'"{each}"' for each in texts) + "]"
+
+
+def counted(module: str) -> Score:
+    """Return what became of a module's mutants."""
+    lines = asked(module, "results", "--all", "true").splitlines()
+    results = dict(line.strip().rsplit(": ", 1) for line in lines if ": " in line)
+    unnoticed = []
+    for name, result in results.items():
+        if COLUMNS.get(result, result) not in {"killed", "timed out"}:
+            removed, added = changed(asked(module, "show", name))
+            unnoticed.append(Mutant(module, function_of(name), removed, added, COLUMNS.get(result, result)))
+    return Score(module, Counter(COLUMNS.get(each, each) for each in results.values()), unnoticed)
+
+
+def asked(module: str, *arguments: str) -> str:
+    """Return what mutmut prints about the last run of a module."""
+    command = [*MUTMUT, *arguments]
+    return subprocess.run(command, cwd=folder_of(module), capture_output=True, text=True, check=True).stdout
+
+
+def function_of(name: str) -> str:
+    """Return the function that a mutant's name contains, with its class."""
+    last = name.rsplit("__mutmut_", 1)[0].rsplit(".", 1)[-1]
+    return last.removeprefix("x").strip("ǁ").replace("ǁ", ".") if "ǁ" in last else last.removeprefix("x_")
+
+
+def changed(difference: str) -> tuple[str, str]:
+    """Return the text that a mutant removes and the one that it adds, each as one line."""
+    lines = [line for line in difference.splitlines() if not line.startswith(("---", "+++"))]
+    return one_line(lines, "-"), one_line(lines, "+")
+
+
+def one_line(lines: Sequence[str], mark: str) -> str:
+    """Join the lines of a difference that begin with a mark."""
+    return re.sub(r"\s+", " ", " ".join(line[1:].strip() for line in lines if line.startswith(mark))).strip()
+
+
+def explanations(text: str) -> dict[tuple[str, str, str], str]:
+    """Return the reason for each mutant that may survive, by module, function and new line."""
+    return {
+        (each["module"], each["function"], line): each["reason"]
+        for each in tomllib.loads(text).get("explained", [])
+        for line in each["becomes"]
+    }
+
+
+def reason(mutant: Mutant, explained: Mapping[tuple[str, str, str], str]) -> str | None:
+    """Return why a mutant may survive, or None when that is not written."""
+    return explained.get((mutant.module, mutant.function, mutant.added))
+
+
+def page(scores: Sequence[Score], explained: Mapping[tuple[str, str, str], str]) -> str:
+    """Return the page: a row for each module, and each mutant that no test noticed."""
+    total, noticed = sum(score.total for score in scores), sum(score.noticed for score in scores)
+    columns = ("killed", "timed out", "survived", "not covered")
+    others = sorted({name for score in scores for name in score.counts} - set(columns))
+    shown = (*columns, *others)
+    lines = [
+        "# Mutants",
+        "",
+        f"Written by `make mutants` on {datetime.now(UTC):%Y-%m-%d}",
+        f"({platform.python_implementation()} {platform.python_version()}, {platform.machine()}).",
+        "",
+        "A mutant is a copy of a module with one small change, such as `<` in place of `<=`. A test that fails on it",
+        "notices (kills) it; so does one that no longer ends. The modules are those that decide whether an item is",
+        "lost or doubled, and who can read what. `bench/mutants.py` names the tests that run for each module;",
+        "other tests of the suite may notice some of the mutants that these do not.",
+        "",
+        f"**{percent(noticed, total)} of {total:,} mutants are noticed.**",
+        "",
+        f"| module | mutants | {' | '.join(shown)} | score |",
+        f"|---|---:|{'---:|' * len(shown)}---:|",
+    ]
+    lines += [
+        f"| `{score.module}` | {score.total} | {' | '.join(str(score.counts.get(name, 0)) for name in shown)} "
+        f"| {percent(score.noticed, score.total)} |"
+        for score in scores
+    ]
+    sums = (str(sum(score.counts.get(name, 0) for score in scores)) for name in shown)
+    lines += [f"| **all** | {total} | {' | '.join(sums)} | {percent(noticed, total)} |", ""]
+    for score in scores:
+        if score.unnoticed:
+            lines += [f"## Not noticed in `{score.module}`", ""]
+        for each in score.unnoticed:
+            why = reason(each, explained) or "not explained yet"
+            lines += [f"`{each.function}` ({each.result}): {why}", "", "```diff"]
+            lines += [f"- {each.removed}", f"+ {each.added}", "```", ""]
+    return "\n".join(lines)
+
+
+def percent(part: int, whole: int) -> str:
+    """Return a share as a percentage, rounded down: a score is never shown higher than it is."""
+    return f"{1000 * part // whole / 10 if whole else 0:.1f} %"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
