@@ -25,10 +25,14 @@ COPIED = ("tests", "docs", "bench", "README.md", "CHANGELOG.md")
 #: Each core module with the tests that concern it. Fast ones: each mutant runs them until the first failure.
 MODULES: dict[str, tuple[str, ...]] = {
     "config/receivers.py": ("tests/unit/config/test_receivers.py", "tests/unit/config/test_receiver_causes.py"),
-    "accelerate/payload.py": ("tests/unit/accelerate",),
-    "mapping/history.py": ("tests/unit/mapping/test_history_of.py", "tests/unit/mapping/test_issue.py"),
+    "accelerate/payload.py": ("tests/unit/accelerate/test_payload.py", "tests/unit/accelerate/test_input_object.py"),
+    "mapping/history.py": (
+        "tests/unit/mapping/test_history_of.py",
+        "tests/unit/mapping/test_history_entries.py",
+        "tests/unit/mapping/test_issue.py",
+    ),
     "sync/plan.py": ("tests/unit/sync/test_plan.py", "tests/unit/sync/test_engine.py"),
-    "rally/keyset.py": ("tests/unit/rally/test_keyset.py", "tests/contract/rally/test_walks.py"),
+    "rally/keyset.py": ("tests/unit/rally/test_keyset.py", "tests/unit/rally/test_keyset_pages.py"),
     "sync/engine.py": (
         "tests/unit/sync/test_engine.py",
         "tests/unit/sync/test_deferral.py",

@@ -1,0 +1,111 @@
+"""What each change becomes: its instant, name, values, type and person."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from rally_accelerate.mapping.history import FIELD_NAMES, UNPARSED, UNPARSED_LENGTH, history_of
+from rally_accelerate.mapping.kinds import kind_of
+from rally_accelerate.model.issue import UNKNOWN_PERSON, HistoryEntry
+from rally_accelerate.rally.records import RECYCLED, FieldChange, Named, Past, Unread
+
+STORY = kind_of("hierarchicalrequirement", {})
+#: An instant with milliseconds, in milliseconds.
+AT = 1_772_323_200_250
+INSTANT = datetime(2026, 3, 1, 0, 0, 0, 250_000, tzinfo=UTC)
+
+
+def of(*changes: FieldChange, unread: tuple[Unread, ...] = (), status: str = "Now") -> tuple[HistoryEntry, ...]:
+    return history_of(Past(changes=changes, unread=unread), STORY, status=status, removed="Gone")
+
+
+def change(field: str, before: Any, after: Any, *, at: int = AT, author: str = "Sample User") -> FieldChange:
+    return FieldChange(at, author, field, before, after)
+
+
+def test_a_change_of_a_text() -> None:
+    assert of(change("Name", "a", "b")) == (HistoryEntry(INSTANT, "name", "a", "b", "Sample User", "string"),)
+
+
+def test_a_change_by_an_unknown_person() -> None:
+    (entry,) = of(change("Name", "a", "b", author=""))
+    assert entry.user == UNKNOWN_PERSON
+
+
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [*((name, its) for name, its in FIELD_NAMES.items() if name != STORY.status),
+     (STORY.status, "status"), ("c_Own", "Own"), ("Other", "Other")],
+)  # fmt: skip
+def test_the_name_of_a_field(field: str, expected: str) -> None:
+    assert [entry.field for entry in of(change(field, "a", "b"))] == [expected]
+
+
+def test_changes_of_different_saves_have_their_own_instants() -> None:
+    entries = of(change("Name", "a", "b"), change("Owner", "c", "d"), change("Name", "b", "c", at=AT + 1000))
+    assert [entry.instant.second for entry in entries] == [0, 0, 1]
+    assert {entry.instant.tzinfo for entry in entries} == {UTC}
+
+
+def named(name: str) -> Named:
+    """Return a reference with a name."""
+    return Named(1, name)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (None, "b", ("string", "", "b")),
+        ("a", None, ("string", "a", "")),
+        (("a",), ("a", "b"), ("stringArray", ["a"], ["a", "b"])),
+        (None, ("a",), ("stringArray", [], ["a"])),
+        (("a",), None, ("stringArray", ["a"], [])),
+        (named("A"), named("B"), ("stringArray", ["A"], ["B"])),
+        (None, named("B"), ("stringArray", [], ["B"])),
+        (named("A"), None, ("stringArray", ["A"], [])),
+        (named("A"), "", ("stringArray", ["A"], [])),
+        (named("A"), "B", ("stringArray", ["A"], ["B"])),
+        (named(""), named("B"), ("stringArray", [], ["B"])),
+        (named("A"), ("B", "C"), ("stringArray", ["A"], ["B", "C"])),
+    ],
+)
+def test_the_values_and_their_type(before: Any, after: Any, expected: tuple[Any, ...]) -> None:
+    (entry,) = of(change("Release", before, after))
+    assert (entry.type, entry.before, entry.after) == expected
+
+
+def test_a_text_that_cannot_be_read_is_passed_on_with_its_person() -> None:
+    unread = (Unread(AT, "Sample User", "x" * 2000), Unread(AT, "", "y"))
+    assert of(unread=unread) == (
+        HistoryEntry(INSTANT, UNPARSED, "", "x" * UNPARSED_LENGTH, "Sample User"),
+        HistoryEntry(INSTANT, UNPARSED, "", "y", UNKNOWN_PERSON),
+    )
+
+
+def test_a_deletion_is_a_change_from_the_status_that_the_item_had() -> None:
+    status = STORY.status
+    found = of(
+        change(status, "A", "B"),
+        change(RECYCLED, "", "true"),
+        change(RECYCLED, "true", ""),
+        change(status, "B", "C"),
+        change(RECYCLED, "", "true", author=""),
+    )
+    assert [(each.field, each.before, each.after) for each in found] == [
+        ("status", "A", "B"),
+        ("status", "B", "Gone"),
+        ("status", "Gone", "B"),
+        ("status", "B", "C"),
+        ("status", "C", "Gone"),
+    ]
+    assert found[-1].user == UNKNOWN_PERSON
+
+
+def test_before_the_first_change_an_item_has_the_status_that_the_change_begins_with() -> None:
+    found = of(change(RECYCLED, "", "true"), change("Name", "a", "b"), change(STORY.status, "A", "B"))
+    assert (found[0].before, found[0].after) == ("A", "Gone")
+
+
+def test_an_item_that_already_has_the_status_of_deleted_ones_does_not_change_it() -> None:
+    assert of(change(RECYCLED, "", "true"), status="Gone") == ()

@@ -1,0 +1,169 @@
+"""What is told about a page: counts, warnings, and errors that say what is wrong and what to do."""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import pytest
+
+from rally_accelerate.errors import Unavailable, UnexpectedAnswer
+from rally_accelerate.rally.calls import Caller
+from rally_accelerate.rally.decipher import Answer
+from rally_accelerate.rally.keyset import Listing, everything, is_doubtful, judge, next_rows, rows_in, walk
+from rally_accelerate.rally.oddities import Oddities
+from rally_accelerate.rally.wire import Request
+
+DATE = datetime(2026, 10, 21, tzinfo=UTC)
+
+
+class Pages:
+    """Answers with prepared pages, and keeps what it was asked."""
+
+    def __init__(self, *pages: Mapping[str, Any], size: int = 2) -> None:
+        self.pages = list(pages)
+        self.size = size
+        self.asked: list[Request] = []
+        self.kinds: list[str] = []
+        self.doubts: list[bool] = []
+        self.oddities = Oddities()
+
+    async def page(
+        self, what: str, ask: Callable[[int], Request], *, doubtful: Callable[[Mapping[str, Any]], bool]
+    ) -> tuple[Answer, int]:
+        """Return the next page."""
+        self.kinds.append(what)
+        self.asked.append(ask(self.size))
+        data = self.pages.pop(0)
+        self.doubts.append(doubtful(data))
+        return Answer(data, warnings=("slow",), date=DATE), self.size
+
+
+def caller(pages: Pages) -> Caller:
+    """Return it as the type that the functions take."""
+    return cast("Caller", pages)
+
+
+def page(*ids: int, total: int | None = None) -> dict[str, Any]:
+    return {"Results": [{"ObjectID": each} for each in ids], "TotalResultCount": len(ids) if total is None else total}
+
+
+LISTING = Listing(kind="defect", fetch=("A",))
+
+
+async def test_a_walk_asks_behind_the_last_row_of_each_page() -> None:
+    pages = Pages(page(1, 2, total=3), page(3))
+    found = [each async for each in walk(caller(pages), LISTING)]
+    assert [[key for key, _ in each.rows] for each in found] == [[1, 2], [3]]
+    assert [each.left for each in found] == [3, 1]
+    assert [each.params.get("query") for each in pages.asked] == [None, "(ObjectID > 2)"]
+    assert {each.params["pagesize"] for each in pages.asked} == {"2"}
+    assert pages.kinds == ["defect", "defect"]
+
+
+async def test_a_walk_begins_where_it_is_told() -> None:
+    pages = Pages(page(6))
+    assert [each.after async for each in walk(caller(pages), LISTING, after=5)] == [6]
+    assert pages.asked[0].params["query"] == "(ObjectID > 5)"
+    assert pages.asked[0].path.endswith("/defect")
+
+
+async def test_everything_is_every_page() -> None:
+    assert [each.after for each in await everything(caller(Pages(page(1, 2), page(3))), LISTING)] == [2, 3]
+
+
+async def test_a_page_tells_when_it_was_answered_and_with_which_warnings() -> None:
+    rows = await next_rows(caller(Pages(page(1))), LISTING)
+    assert (rows.date, rows.notices) == (DATE, ("Rally warns about defect: slow",))
+
+
+async def test_a_page_without_a_start_begins_at_the_first_row() -> None:
+    pages = Pages(page(1))
+    assert (await next_rows(caller(pages), LISTING)).after == 1
+    assert "query" not in pages.asked[0].params
+
+
+async def test_rows_before_the_start_are_refused() -> None:
+    with pytest.raises(UnexpectedAnswer, match="ObjectID 5 after 5"):
+        await next_rows(caller(Pages(page(5))), LISTING, after=5)
+
+
+async def test_announced_rows_that_do_not_come_are_told() -> None:
+    pages = Pages(page(total=1234))
+    rows = await next_rows(caller(pages), LISTING)
+    assert (rows.lacking, rows.last, pages.doubts) == (1234, True, [True])
+    (told,) = pages.oddities.take()
+    assert "1,234" in told
+    assert "defect" in told
+
+
+async def test_a_listing_that_must_be_complete_fails_when_announced_rows_do_not_come() -> None:
+    complete = Listing(kind="defect", fetch=("A",), complete=True)
+    with pytest.raises(Unavailable, match="announces 1,234 more rows of defect but returns an empty page"):
+        await next_rows(caller(Pages(page(total=1234))), complete)
+    assert (await next_rows(caller(Pages(page(1))), complete)).lacking == 0
+    assert (await next_rows(caller(Pages(page())), complete)).last
+
+
+async def test_a_page_with_rows_lacks_nothing() -> None:
+    pages = Pages(page(1, total=9))
+    await next_rows(caller(pages), LISTING)
+    assert pages.doubts == [False]
+    assert pages.oddities.take() == ()
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (page(total=1), True),
+        (page(total=2), True),
+        (page(), False),
+        (page(1), False),
+        ({"Results": []}, False),
+        ({"TotalResultCount": 1}, False),
+    ],
+)
+def test_an_empty_page_is_doubtful_when_rows_are_announced(data: dict[str, Any], expected: bool) -> None:
+    assert is_doubtful(data) is expected
+
+
+def test_notices_about_rows_come_before_warnings() -> None:
+    data = {"Results": [{"ObjectID": 1}, {"Name": "x"}, "y"], "TotalResultCount": 3}
+    rows = rows_in(Answer(data, warnings=("a", "b")), kind="defect", after=0, asked_for=5)
+    assert rows.notices == (
+        "2 rows of defect without ObjectID were left out.",
+        "Rally warns about defect: a",
+        "Rally warns about defect: b",
+    )
+    assert rows_in(Answer(page(1)), kind="defect", after=0, asked_for=5).notices == ()
+
+
+def test_counts_of_a_page() -> None:
+    def counts(data: dict[str, Any]) -> tuple[int, int]:
+        rows = judge(data, kind="defect", after=0, asked_for=5)
+        return rows.left, rows.lacking
+
+    assert counts(page(1, 2, total=7)) == (7, 0)
+    assert counts(page(1, 2, total=1)) == (2, 0)
+    assert counts(page(total=3)) == (3, 3)
+    assert counts(page()) == (0, 0)
+    assert counts({"Results": []}) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("data", "message", "hint"),
+    [
+        ({}, "The answer for defect has no Results.", ""),
+        ({"Results": [{"Name": "x"}, "y"]}, "None of the 2 rows of defect has an ObjectID.", ""),
+        (
+            page(3, 2),
+            "Rally returned defect out of order: ObjectID 2 after 3.",
+            "Something between here and Rally changes or repeats answers; a caching proxy does.",
+        ),
+    ],
+)
+def test_an_answer_that_cannot_be_walked_is_explained(data: dict[str, Any], message: str, hint: str) -> None:
+    with pytest.raises(UnexpectedAnswer, match=f"^{re.escape(message)}$") as caught:
+        judge(data, kind="defect", after=0, asked_for=5)
+    if hint:
+        assert caught.value.hint == hint
