@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import orjson
 
+from rally_accelerate.accelerate.documents import UPLOAD_ISSUES
 from rally_accelerate.accelerate.payload import Address, Limits, Packed, batches, body, item_in, pack
 from rally_accelerate.model.issue import (
     Comment,
@@ -108,3 +109,19 @@ def test_issues_that_just_fit_go_together() -> None:
     exact = len(body(packed, address=ADDRESS)) + 1
     assert [len(each) for each in batches(packed, limits=Limits(size=exact), address=ADDRESS)] == [2]
     assert [len(each) for each in batches(packed, limits=Limits(size=exact - 1), address=ADDRESS)] == [1, 1]
+
+
+def test_a_body_is_the_operation_with_the_whole_address() -> None:
+    assert orjson.loads(body([pack(FULL)], address=ADDRESS)) == {
+        "operationName": "uploadIssueData",
+        "query": UPLOAD_ISSUES,
+        "variables": {
+            "data": {
+                "source": "RALLY",
+                "trackerId": "t",
+                "tenantId": "n",
+                "baseUrl": "https://rally.example",
+                "issues": [orjson.loads(pack(FULL).body)],
+            }
+        },
+    }

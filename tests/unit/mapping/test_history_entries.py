@@ -73,6 +73,8 @@ def named(name: str) -> Named:
 def test_the_values_and_their_type(before: Any, after: Any, expected: tuple[Any, ...]) -> None:
     (entry,) = of(change("Release", before, after))
     assert (entry.type, entry.before, entry.after) == expected
+    if not isinstance(before, str) or not isinstance(after, str):
+        assert (entry.instant, entry.field, entry.user) == (INSTANT, "release", "Sample User")
 
 
 def test_a_text_that_cannot_be_read_is_passed_on_with_its_person() -> None:
@@ -99,7 +101,7 @@ def test_a_deletion_is_a_change_from_the_status_that_the_item_had() -> None:
         ("status", "B", "C"),
         ("status", "C", "Gone"),
     ]
-    assert found[-1].user == UNKNOWN_PERSON
+    assert [each.user for each in found] == ["Sample User"] * 4 + [UNKNOWN_PERSON]
 
 
 def test_before_the_first_change_an_item_has_the_status_that_the_change_begins_with() -> None:
@@ -109,3 +111,13 @@ def test_before_the_first_change_an_item_has_the_status_that_the_change_begins_w
 
 def test_an_item_that_already_has_the_status_of_deleted_ones_does_not_change_it() -> None:
     assert of(change(RECYCLED, "", "true"), status="Gone") == ()
+
+
+def test_changes_of_one_instant_keep_their_order_among_texts() -> None:
+    found = of(change("Name", "z", "y"), change("Name", "y", "a"), unread=(Unread(AT - 1, "", "x"),))
+    assert [each.after for each in found] == ["x", "y", "a"]
+
+
+def test_a_change_at_the_beginning_of_time() -> None:
+    (entry,) = of(change("Name", "a", "b", at=0))
+    assert entry.instant == datetime(1970, 1, 1, tzinfo=UTC)

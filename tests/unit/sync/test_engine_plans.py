@@ -1,0 +1,204 @@
+"""What a run does besides new changes: earlier items, everything again, counts, and portions of a walk."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from rally_accelerate.errors import Rejected, Unavailable
+from rally_accelerate.mapping.rules import Rules
+from rally_accelerate.model.issue import Issue
+from rally_accelerate.model.progress import Walk, Window
+from rally_accelerate.model.report import Receipt, Skipped, SyncReport
+from rally_accelerate.rally.records import Page, Scope
+from rally_accelerate.sync import engine
+from rally_accelerate.sync.engine import Plans
+from support.small_world import EPOCH, Item, SmallSink, SmallSource, SmallState, World
+
+RULES = Rules(web_url="https://rally.example")
+
+
+def at(seconds: int) -> Any:
+    """Return an instant of the small world."""
+    return EPOCH + timedelta(seconds=seconds)
+
+
+class WindowedSource(SmallSource):
+    """Keeps which walks it was asked for, and leaves out what lies behind a window."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.walks: list[Walk] = []
+        self.broken = False
+
+    async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
+        """Note the walk."""
+        self.walks.append(walk)
+        if self.broken:
+            raise Unavailable("maintenance")
+        async for page in super().changed(scope, walk):
+            yield page
+
+    def matches(self, key: int, walk: Walk) -> bool:
+        """Tell whether an item belongs to the walk's window."""
+        until = walk.window.until
+        return super().matches(key, walk) and (until is None or at(self.world.items[key].changed) < until)
+
+    @property
+    def windows(self) -> list[Window]:
+        """The windows of all walks."""
+        return [walk.window for walk in self.walks]
+
+
+class Setup:
+    """A world with items that changed at different times."""
+
+    def __init__(self) -> None:
+        self.world = World(items={1: Item(changed=10), 2: Item(changed=20), 3: Item(changed=30)}, moment=100)
+        self.source, self.sink, self.state = WindowedSource(self.world), SmallSink(self.world), SmallState(self.world)
+
+    async def run(self, plans: Plans) -> SyncReport:
+        """Run once, and forget which walks earlier runs made."""
+        self.source.walks.clear()
+        return await engine.sync_once(
+            self.source, self.sink, self.state, RULES, lambda: self.world.now, overlap=timedelta(0), plans=plans
+        )
+
+
+async def test_an_earlier_date_reads_the_difference_once() -> None:
+    its = Setup()
+    await its.run(Plans(since=at(25)))
+    assert (set(its.sink.held), its.state.progress.since) == ({"3"}, at(25))
+    report = await its.run(Plans(since=at(15)))
+    assert its.source.windows[1:] == [Window(at(15), at(25))]
+    assert (set(its.sink.held), report.tally.uploaded) == ({"2", "3"}, 1)
+    assert its.state.progress.since == at(15)
+    await its.run(Plans(since=at(15)))
+    assert len(its.source.windows) == 1
+
+
+async def test_no_date_reads_everything_that_is_earlier() -> None:
+    its = Setup()
+    await its.run(Plans(since=at(25)))
+    await its.run(Plans())
+    assert its.source.windows[1:] == [Window(None, at(25))]
+    assert (set(its.sink.held), its.state.progress.since) == ({"1", "2", "3"}, None)
+    await its.run(Plans())
+    assert len(its.source.windows) == 1
+
+
+async def test_a_later_date_reads_nothing_more() -> None:
+    its = Setup()
+    await its.run(Plans(since=at(15)))
+    await its.run(Plans(since=at(25)))
+    assert len(its.source.windows) == 1
+    assert its.state.progress.since == at(15)
+
+
+async def test_a_failure_leaves_the_earlier_items_for_the_next_run() -> None:
+    its = Setup()
+    await its.run(Plans(since=at(25)))
+    its.source.broken = True
+    assert (await its.run(Plans(since=at(15)))).failure is not None
+    assert (len(its.source.windows), its.state.progress.since) == (1, at(25))
+    its.source.broken = False
+    await its.run(Plans(since=at(15)))
+    assert set(its.sink.held) == {"2", "3"}
+
+
+async def test_everything_in_a_window_is_sent_again() -> None:
+    its = Setup()
+    await its.run(Plans())
+    before = its.state.progress
+    report = await its.run(Plans(again=Window(at(15), at(25))))
+    assert (report.tally.uploaded, its.sink.uploads) == (1, 4)
+    assert its.source.windows[1:] == [Window(at(15), at(25))]
+    assert its.state.progress.since == before.since
+
+
+class RefusingSink(SmallSink):
+    """Refuses everything."""
+
+    async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Receipt]:
+        """Refuse the issues."""
+        yield Receipt(refused=tuple((each.external_id, Skipped(each.display_id, "no")) for each in issues))
+
+
+async def test_too_many_refusals_say_what_to_look_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "MOST_REFUSED", 1)
+    its = Setup()
+    its.sink = RefusingSink(its.world)
+    failure = (await its.run(Plans())).failure
+    assert isinstance(failure, Rejected)
+    assert failure.hint == "So many refusals point to the server or the settings, not to the items."
+
+
+def gathered(*numbers: int, fresh: Sequence[int]) -> tuple[engine._Gathered, SmallSource]:
+    """Return what was read, with the source that it came from."""
+    source = SmallSource(World(items={number: Item() for number in numbers}))
+    found = engine._Gathered()
+    found.add([source.record(number) for number in numbers], [source.record(number) for number in fresh])
+    return found, source
+
+
+def fitting(monkeypatch: pytest.MonkeyPatch, source: SmallSource, count: int) -> None:
+    """Let so many items share a request."""
+    monkeypatch.setattr(source, "fits", lambda records: min(count, len(records)))
+
+
+def test_a_portion_waits_for_more_until_a_request_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, source = gathered(1, 2, 3, fresh=[2, 3])
+    fitting(monkeypatch, source, 0)
+    assert found.portion(source, after=3, last=False) is None
+    whole = found.portion(source, after=3, last=True)
+    assert whole is not None
+    assert (whole.items, len(whole.fresh), whole.after, whole.last) == ((1, 2, 3), 2, 3, True)
+    assert found.portion(source, after=3, last=True) is None
+
+
+def test_a_portion_ends_at_the_last_item_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, source = gathered(1, 2, 3, 4, fresh=[2, 4])
+    fitting(monkeypatch, source, 1)
+    first = found.portion(source, after=4, last=True)
+    assert first is not None
+    assert (first.items, [each.object_id for each in first.fresh], first.after, first.last) == ((1, 2), [2], 2, False)
+    second = found.portion(source, after=4, last=True)
+    assert second is not None
+    assert (second.items, [each.object_id for each in second.fresh], second.after, second.last) == (
+        (3, 4),
+        [4],
+        4,
+        True,
+    )
+
+
+def test_too_many_items_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "MOST_GATHERED", 2)
+    found, source = gathered(1, 2, fresh=[1, 2])
+    fitting(monkeypatch, source, 0)
+    portion = found.portion(source, after=2, last=False)
+    assert portion is not None
+    assert (portion.items, portion.last) == ((1, 2), False)
+
+
+def test_items_without_news_do_not_wait_and_no_source_is_asked_about_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, source = gathered(1, 2, fresh=[])
+    monkeypatch.setattr(source, "fits", None)
+    portion = found.portion(source, after=2, last=False)
+    assert portion is not None
+    assert (portion.items, list(portion.fresh), portion.after) == ((1, 2), [], 2)
+
+
+def test_nothing_read_is_no_portion_unless_the_walk_has_ended() -> None:
+    found, source = gathered(fresh=[])
+    assert found.portion(source, after=5, last=False) is None
+    end = found.portion(source, after=5, last=True)
+    assert end is not None
+    assert (end.items, end.after, end.last) == ((), 5, True)
+
+
+async def test_the_error_of_a_nested_group_is_found() -> None:
+    error = Unavailable("inner")
+    nested = BaseExceptionGroup("outer", [BaseExceptionGroup("middle", [error])])
+    assert engine._first(nested) is error
