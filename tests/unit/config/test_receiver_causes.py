@@ -120,3 +120,36 @@ def test_an_address_that_cannot_be_read_is_another_address() -> None:
 def test_two_causes_of_one_secret_are_both_named_once() -> None:
     both = found(KNOWN, baseUrl="https://evil.example", verifyTls=False)
     assert [each for each in both if each[0] == "apiKey"] == [("apiKey", "baseUrl"), ("apiKey", "verifyTls")]
+
+
+def test_another_client_certificate_is_another_identity() -> None:
+    known = {**KNOWN, "clientCertificate": "old.pem", "clientKey": "old.key"}
+    assert found(known, clientCertificate="new.pem") == of("clientCertificate", *RALLY, "ucvAccessKey")
+    assert found(known, clientKey="new.key") == of("clientKey", *RALLY, "ucvAccessKey")
+    assert found(known, clientKey=" old.key ") == []
+
+
+def test_hosts_that_bypass_no_proxy_do_not_matter() -> None:
+    assert found({"baseUrl": "http://rally.example"}, noProxy="other.example") == []
+
+
+def test_a_first_address_that_is_not_verified_has_both_causes() -> None:
+    new = found({}, accelerateUrl="https://accelerate.example", verifyAccelerateTls=False)
+    assert [each for each in new if each[0] == "ucvAccessKey"] == [
+        ("ucvAccessKey", "accelerateUrl"),
+        ("ucvAccessKey", "verifyAccelerateTls"),
+    ]
+
+
+def test_another_spelling_of_a_switch_is_no_cause() -> None:
+    new = found({"verifyAccelerateTls": False}, accelerateUrl="https://accelerate.example", verifyAccelerateTls="no")
+    assert new == of("accelerateUrl", "ucvAccessKey")
+
+
+def test_two_addresses_that_cannot_be_read_are_not_the_same() -> None:
+    assert found({**KNOWN, "baseUrl": "https://[evil"}, baseUrl="https://[other") == of("baseUrl", *RALLY)
+
+
+def test_two_lists_that_cannot_be_read_are_not_the_same() -> None:
+    known = {**KNOWN, "verifyTls": False, "noProxy": {"a": 1}}
+    assert found(known, noProxy={"b": 2}) == of("noProxy", *RALLY)

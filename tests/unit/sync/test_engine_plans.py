@@ -200,5 +200,5 @@ def test_nothing_read_is_no_portion_unless_the_walk_has_ended() -> None:
 
 async def test_the_error_of_a_nested_group_is_found() -> None:
     error = Unavailable("inner")
-    nested = BaseExceptionGroup("outer", [BaseExceptionGroup("middle", [error])])
+    nested: Any = BaseExceptionGroup("outer", [BaseExceptionGroup("middle", [error])])
     assert engine._first(nested) is error
