@@ -130,9 +130,9 @@ def test_an_integration_that_is_left_out_does_not_run(database: Path) -> None:
 
             # Nor does it run when somebody asks for it, unlike another one that is asked for later.
             first = rows()["good"]["lastRun"]
-            mutate(f'resyncIntegration(integrationId: "{stuck["id"]}")')
+            mutate(f'resyncIntegration(integrationId: "{stuck["id"]}") {{ _id }}')
             mutate(f'updateIntegrationDisabledFlag(_id: "{stuck["id"]}", disabled: false) {{ _id }}')
-            mutate(f'resyncIntegration(integrationId: "{rows()["good"]["id"]}")')
+            mutate(f'resyncIntegration(integrationId: "{rows()["good"]["id"]}") {{ _id }}')
             wait_until(lambda: rows()["good"]["lastRun"] != first)
             assert rows()["stuck"]["lastRun"] is None
     # Nothing was changed: the next start runs it again.

@@ -39,7 +39,11 @@ async def filled(asked: Asked) -> None:
         comments=[{"id": "1", "user": "Cy", "created": CREATED, "updated": CREATED + DAY, "comment": "said"}],
         relations=[{"id": "2", "type": "PARENT"}, {"id": "9", "type": "RELATED"}],
     )
-    others = [item(2), item(3, relations=[{"id": "1", "type": "PARENT"}]), item(4, relations=[{"id": "1"}])]
+    others = [
+        item(2),
+        item(3, relations=[{"id": "1", "type": "PARENT"}]),
+        item(4, relations=[{"id": "1", "type": "RELATED"}]),
+    ]
     await asked.data(UPLOAD, data=upload(whole, *others, tracker=TRACKER))
 
 
