@@ -140,11 +140,13 @@ def body(packed: Sequence[Packed], *, address: Address) -> bytes:
 def _history(entries: Iterable[HistoryEntry]) -> list[dict[str, Any]]:
     written: list[dict[str, Any]] = []
     saved, timestamp = None, ""
-    for instant, field, before, after, user, type_ in entries:
+    for instant, field, before, after, name, type_, user_id in entries:
         if instant is not saved:
             # Vendor plug-ins send history timestamps as texts of milliseconds (accelerate-host.md 2.3).
             saved, timestamp = instant, str(_ms(instant))
-        content = {"field": field, "type": type_, "from": before, "to": after, "user": user, "userDisplayName": user}
+        # The id tells people of one name apart, and stays when a person is renamed; both are texts in the schema.
+        user = user_id or name
+        content = {"field": field, "type": type_, "from": before, "to": after, "user": user, "userDisplayName": name}
         written.append({"timestamp": timestamp, "content": content})
     return written
 

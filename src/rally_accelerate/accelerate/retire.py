@@ -54,6 +54,8 @@ class Retirement:
     user: str
     #: The whole issue as an ``IssueDataItemIn``, with the status and the history that it had before.
     document: Mapping[str, Any]
+    #: The user's id in the source; empty when it is not known.
+    user_id: str = ""
 
 
 def completed(document: Mapping[str, Any], held: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,7 +93,7 @@ def retired(retirement: Retirement) -> Packed:
                 "type": "string",
                 "from": before,
                 "to": retirement.status,
-                "user": retirement.user,
+                "user": retirement.user_id or retirement.user,
                 "userDisplayName": retirement.user,
             },
         }

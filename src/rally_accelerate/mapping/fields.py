@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from rally_accelerate.rally.people import person_name
+
 Fields = Mapping[str, Any]
 
 
@@ -95,15 +97,15 @@ def name_of(reference_fields: Fields) -> str:
 
 
 def person(fields: Fields, name: str) -> str | None:
-    """A user's display name, or the best that is left of a deleted user; None when there is no user at all."""
+    """Return what a user is called, or the best that is left of a deleted one; None when there is no name at all."""
     user = reference(fields, name)
-    if user is None:
-        return None
-    for key in ("DisplayName", "_refObjectName", "UserName", "EmailAddress"):
-        value = user.get(key)
-        if isinstance(value, str) and value.strip():
-            return value.strip()
-    return None
+    return (person_name(user) or None) if user is not None else None
+
+
+def person_id(fields: Fields, name: str) -> str:
+    """Return a user's ObjectID as text; empty when there is no user, or only a name is left."""
+    user = reference(fields, name)
+    return object_id(user) if user is not None else ""
 
 
 def names_in(fields: Fields, name: str) -> tuple[str, ...]:

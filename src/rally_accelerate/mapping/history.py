@@ -67,6 +67,7 @@ def history_of(past: Past, kind: Kind, *, status: str, removed: str) -> tuple[Hi
                 before="",
                 after=unread.text[:UNPARSED_LENGTH],
                 user=unread.user or UNKNOWN_PERSON,
+                user_id=_id(unread.user_id),
             )
             for unread in past.unread
         )
@@ -79,26 +80,26 @@ def _told(changes: Iterable[FieldChange], kind: Kind, *, status: str, removed: s
     present = _first_status(changes, kind) or status
     status_field, gone = kind.status, False
     saved, instant = 0, _instant(0)
-    for at, author, field, was, now in changes:
+    for at, author, field, was, now, author_id in changes:
         if at != saved:
             # Changes of one save share its instant.
             saved, instant = at, _instant(at)
-        user = author or UNKNOWN_PERSON
+        user, user_id = author or UNKNOWN_PERSON, _id(author_id)
         if field == RECYCLED:
             # Deletion and restoration are a status of their own; where one of the two is not told, the other is.
             if (now == "true") != gone and present != removed:
                 before, after = (present, removed) if now == "true" else (removed, present)
-                yield HistoryEntry(instant, STATUS, before, after, user)
+                yield HistoryEntry(instant, STATUS, before, after, user, user_id=user_id)
             gone = now == "true"
             continue
         name = STATUS if field == status_field else FIELD_NAMES.get(field) or field.removeprefix("c_")
         if name == STATUS:
             present = str(now)
         if isinstance(was, str) and isinstance(now, str):
-            yield HistoryEntry(instant, name, was, now, user)
+            yield HistoryEntry(instant, name, was, now, user, user_id=user_id)
         else:
             kind_of_value, before_value, after_value = _values(was, now)
-            yield HistoryEntry(instant, name, before_value, after_value, user, kind_of_value)
+            yield HistoryEntry(instant, name, before_value, after_value, user, kind_of_value, user_id)
 
 
 def _first_status(changes: Iterable[FieldChange], kind: Kind) -> str:
@@ -128,6 +129,10 @@ def _names(value: PastValue) -> list[str]:
             return [value]
         case _:
             return [str(each) for each in value]
+
+
+def _id(user_id: int | None) -> str:
+    return "" if user_id is None else str(user_id)
 
 
 def _instant(milliseconds: int) -> datetime:

@@ -80,6 +80,8 @@ def to_issue(item: WorkItem, rules: Rules) -> Issue | Skipped:
     created = fields.instant(row, "CreationDate") or record.revision.updated_at
     status = _status(row, kind)
     releases = releases_of(item)
+    owner, owner_id = _person(row, "Owner")
+    creator, creator_id = _creator(item)
     issue = Issue(
         external_id=str(record.object_id),
         display_id=record.key,
@@ -90,8 +92,8 @@ def to_issue(item: WorkItem, rules: Rules) -> Issue | Skipped:
         url=_page(record, kind, rules),
         type=rules.type_names.get(kind.name, kind.name),
         normalized_type=normalized(record.kind, row),
-        creator=_creator(item),
-        owner=fields.person(row, "Owner"),
+        creator=creator or UNKNOWN_PERSON,
+        owner=owner or None,
         created=created,
         last_update=fields.instant(row, "LastUpdateDate") or record.revision.updated_at,
         priority=fields.rating(row, "Priority"),
@@ -108,7 +110,7 @@ def to_issue(item: WorkItem, rules: Rules) -> Issue | Skipped:
         comments=comments_of(item),
         relations=relations_of(item),
         history=history_of(item.past, kind, status=status, removed=rules.removed_status),
-        raw=_kept_aside(row, rules.custom),
+        raw={**_kept_aside(row, rules.custom), **_ids(ownerId=owner_id, creatorId=creator_id)},
     )
     if rules.newer_fields:
         issue = replace(issue, extras=extras_of(row))
@@ -143,11 +145,23 @@ def _page(record: Record, kind: Kind, rules: Rules) -> str:
     return f"{rules.web_url}/#/detail/{kind.page}/{record.object_id}"
 
 
-def _creator(item: WorkItem) -> str:
+def _person(row: fields.Fields, name: str) -> tuple[str, str]:
+    """Return a user's name and ObjectID as text; a user without any name is told by the id, never as absent."""
+    its_id = fields.person_id(row, name)
+    return fields.person(row, name) or (f"User {its_id}" if its_id else ""), its_id
+
+
+def _creator(item: WorkItem) -> tuple[str, str]:
+    """Return the creator's name and ObjectID as text; empty when they are not known."""
     # CreatedBy is null on old artifacts; the user of the first revision made the item (rally-api.md 2.1).
-    row = item.record.fields
-    known = fields.person(row, "CreatedBy") or item.past.creator or fields.person(row, "SubmittedBy")
-    return known or UNKNOWN_PERSON
+    row, past = item.record.fields, item.past
+    by_past = (past.creator, "" if past.creator_id is None else str(past.creator_id))
+    candidates = (_person(row, "CreatedBy"), by_past, _person(row, "SubmittedBy"))
+    return next((each for each in candidates if each[0]), ("", ""))
+
+
+def _ids(**ids: str) -> Mapping[str, str]:
+    return {name: its_id for name, its_id in ids.items() if its_id}
 
 
 def _components(row: fields.Fields) -> tuple[str, ...]:

@@ -18,10 +18,10 @@ from rally_accelerate.mapping.readrules import read_rules
 from rally_accelerate.mapping.ruletypes import type_faults
 
 #: Raised whenever the program itself maps differently, so that everything is mapped and uploaded again.
-MAPPING_VERSION = 3
+MAPPING_VERSION = 4
 
 #: Raised whenever the program itself asks Rally for more: then what is kept of earlier runs is not enough.
-READING_VERSION = 1
+READING_VERSION = 2
 
 #: What the time in the recycle bin is called in a history unless a setting says otherwise.
 REMOVED = "Deleted"

@@ -22,7 +22,7 @@ def sprints_of(item: WorkItem, *, now: datetime) -> tuple[Sprint, ...]:
     present = fields.reference(row, "Iteration")
     present_id = fields.object_id(present) if present is not None else ""
     found: dict[str, Sprint] = {}
-    for _, _, field, left, _ in item.past.changes:
+    for _, _, field, left, _, _ in item.past.changes:
         if field != "Iteration" or not isinstance(left, Named) or left.object_id is None:
             continue
         its_id = str(left.object_id)

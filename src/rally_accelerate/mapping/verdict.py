@@ -64,7 +64,7 @@ def judge(item: WorkItem) -> Judgement:
 def _gaps(changes: Sequence[FieldChange], record: Record) -> list[Gap]:
     found: list[Gap] = []
     latest: dict[str, PastValue] = {}
-    for at, _, name, before, after in changes:
+    for at, _, name, before, after, _ in changes:
         held = latest.get(name, before)
         # Nearly always the very same; what ``_same`` says is dear.
         if held != before and not _same(held, before):

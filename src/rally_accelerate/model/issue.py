@@ -69,6 +69,8 @@ class HistoryEntry(NamedTuple):
     user: str = UNKNOWN_PERSON
     #: ``string``, ``integer`` or ``stringArray``.
     type: str = "string"
+    #: The user's id in the source, which stays through renamings; empty when it is not known.
+    user_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

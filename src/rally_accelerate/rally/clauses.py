@@ -66,6 +66,7 @@ class _Told(NamedTuple):
     field: PastField
     before: str
     after: str
+    user_id: int | None
 
 
 def timebox_names(revisions: Sequence[Revision], fields: PastFields) -> Mapping[Shape, set[str]]:
@@ -121,6 +122,7 @@ class Reader:
         for revision in ordered:
             self._read(revision, told, unread, recycled)
         numbers = [revision.number for revision in ordered]
+        first = next((revision for revision in ordered if revision.number == 0), None)
         whole = bool(numbers) and sorted(set(numbers)) == list(range(len(set(numbers))))
         changes = self._settled(told, project=project, collections=collections)
         if whole and not unread:
@@ -132,33 +134,35 @@ class Reader:
             source=PastSource.REVISIONS,
             changes=tuple(changes),
             unread=tuple(unread),
-            creator=next((revision.user for revision in ordered if revision.number == 0), ""),
+            creator=first.user if first is not None else "",
+            creator_id=first.user_id if first is not None else None,
             whole=whole,
         )
 
     def _read(self, revision: Revision, told: list[_Told], unread: list[Unread], recycled: list[FieldChange]) -> None:
-        at, user = round(revision.instant.timestamp() * 1000), revision.user
+        at, user, user_id = round(revision.instant.timestamp() * 1000), revision.user, revision.user_id
         # What could speak of a tracked field; everything else need not be understood.
         clauses = parse(revision.description)
         if isinstance(clauses, Unparsed):
             if any(label in revision.description for label in self._by_label):
-                unread.append(Unread(at, user, revision.description))
+                unread.append(Unread(at, user, revision.description, user_id))
             return
         silent: list[str] = []
         for clause in clauses:
             if isinstance(clause, Sentence):
                 if _BINNED.match(clause.text):
-                    recycled.append(FieldChange(at, user, RECYCLED, "false", "true"))
+                    recycled.append(FieldChange(at, user, RECYCLED, "false", "true", user_id))
                 elif _RECOVERED.match(clause.text):
-                    recycled.append(FieldChange(at, user, RECYCLED, "true", "false"))
+                    recycled.append(FieldChange(at, user, RECYCLED, "true", "false", user_id))
             elif (field := self._by_label.get(clause.label)) and clause.verb is not Verb.MOVED:
                 if (clause.before is None and clause.after is None) or TOO_LONG in (clause.before, clause.after):
                     silent.append(clause.label)
                 else:
-                    told.append(_Told(at, user, field, unescape(clause.before or ""), unescape(clause.after or "")))
+                    before, after = unescape(clause.before or ""), unescape(clause.after or "")
+                    told.append(_Told(at, user, field, before, after, user_id))
         if silent:
             # That something changed is told, from what to what is not.
-            unread.append(Unread(at, user, revision.description))
+            unread.append(Unread(at, user, revision.description, user_id))
 
     def _settled(
         self, told: Sequence[_Told], *, project: Place, collections: Mapping[str, Sequence[str]]
@@ -181,7 +185,7 @@ class Reader:
                     continue
                 was, now = self._value(each.field, each.before, came_from), self._value(each.field, each.after, place)
                 if was != now:
-                    changes.append(FieldChange(each.at, each.user, each.field.name, was, now))
+                    changes.append(FieldChange(each.at, each.user, each.field.name, was, now, each.user_id))
             place = came_from
         changes.reverse()
         return changes
@@ -232,7 +236,7 @@ def _member_change(told: _Told, members: set[str]) -> FieldChange:
         members.discard(_member(told.field, told.after))
     if told.before:
         members.add(_member(told.field, told.before))
-    return FieldChange(told.at, told.user, told.field.name, tuple(sorted(members)), after)
+    return FieldChange(told.at, told.user, told.field.name, tuple(sorted(members)), after, told.user_id)
 
 
 def _member(field: PastField, text: str) -> str:

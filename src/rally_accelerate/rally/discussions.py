@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from rally_accelerate.rally.calls import Caller
 from rally_accelerate.rally.keyset import Listing, Row, next_rows, walk
+from rally_accelerate.rally.people import person_name
 from rally_accelerate.rally.records import Post, Record
 from rally_accelerate.rally.selection import rows_of
 from rally_accelerate.rally.wire import object_id, parse_instant, ref_id
@@ -88,10 +89,11 @@ def _by_item(rows: Sequence[Row], wanted: Collection[int] | None = None) -> Post
         found[item].append(
             Post(
                 object_id=its_id,
-                user=str(user.get("_refObjectName") or "") if isinstance(user, Mapping) else "",
+                user=person_name(user) if isinstance(user, Mapping) else "",
                 created=created,
                 updated=parse_instant(row.get("LastUpdateDate")) or created,
                 text=str(row.get("Text") or ""),
+                user_id=ref_id(user),
             )
         )
     return found

@@ -7,6 +7,8 @@ row after row. Unknown names are ignored, so one list serves a whole family of k
 
 from collections.abc import Iterable
 
+from rally_accelerate.rally.people import PERSON_FIELDS
+
 #: What makes a row a Record, and where its past stands.
 _IDENTITY = ("ObjectID", "FormattedID", "VersionId", "CreationDate", "LastUpdateDate", "RevisionHistory")
 #: What people read of an item. Tags bring their names inline (rally-api.md 1.5).
@@ -36,8 +38,8 @@ _SCHEDULE = (
     "ReleaseStartDate",
     "ReleaseDate",
 )
-#: The person's name; ``_refObjectName`` is what remains of a user without one.
-_PEOPLE = ("DisplayName",)
+#: What names a person is chosen from; only users have attributes of these names.
+_PEOPLE = PERSON_FIELDS
 _DEFECT = ("Priority", "Severity", "Environment", "Resolution", "SubmittedBy", "OpenedDate", "ClosedDate")
 #: Ordinal is that of the type definition: 0 is the lowest level (rally-api.md 2.5).
 _PORTFOLIO = ("PortfolioItemType", "PortfolioItemTypeName", "Ordinal", "InvestmentCategory")

@@ -7,13 +7,14 @@ from datetime import datetime
 from rally_accelerate.model.progress import Walk
 from rally_accelerate.rally.calls import Caller
 from rally_accelerate.rally.keyset import Listing, walk
+from rally_accelerate.rally.people import PERSON_FIELDS, person_name
 from rally_accelerate.rally.query import Condition
 from rally_accelerate.rally.questions import listing_of
 from rally_accelerate.rally.records import Binned, Scope
 from rally_accelerate.rally.selection import rows_of
 from rally_accelerate.rally.wire import object_id, parse_instant, ref_id
 
-_BIN_FIELDS = ("ObjectID", "ItemOID", "ID", "Name", "DeletionDate", "DeletedBy")
+_BIN_FIELDS = ("ObjectID", "ItemOID", "ID", "Name", "DeletionDate", "DeletedBy", *PERSON_FIELDS)
 
 #: Projects in one condition: the address stays below its limit.
 PROJECTS_AT_ONCE = 40
@@ -65,8 +66,8 @@ async def binned(caller: Caller, scope: Scope, since: datetime) -> list[Binned]:
             item, instant = object_id(row.get("ItemOID")), parse_instant(row.get("DeletionDate"))
             if item is not None and instant is not None:
                 user = row.get("DeletedBy")
-                name = str(user.get("_refObjectName") or "") if isinstance(user, Mapping) else ""
-                found.append(Binned(item, instant, name))
+                name = person_name(user) if isinstance(user, Mapping) else ""
+                found.append(Binned(item, instant, name, ref_id(user)))
     return found
 
 

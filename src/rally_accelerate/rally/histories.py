@@ -17,6 +17,7 @@ from rally_accelerate.rally import stretches
 from rally_accelerate.rally.calls import Caller
 from rally_accelerate.rally.fields import REVISION_FIELDS
 from rally_accelerate.rally.keyset import Listing, Row, next_rows, walk
+from rally_accelerate.rally.people import person_name
 from rally_accelerate.rally.query import Expression
 from rally_accelerate.rally.records import Record, Revision
 from rally_accelerate.rally.wire import object_id, parse_instant, ref_id
@@ -218,7 +219,7 @@ class _Past:
                 unreadable += 1
                 continue
             user = row.get("User")
-            name = str(user.get("_refObjectName") or user.get("DisplayName") or "") if isinstance(user, Mapping) else ""
+            name = person_name(user) if isinstance(user, Mapping) else ""
             self.by_history[history].append(
                 Revision(
                     history_id=history,
@@ -226,6 +227,7 @@ class _Past:
                     instant=instant,
                     user=self._users.setdefault(name, name),
                     description=str(row.get("Description") or ""),
+                    user_id=ref_id(user),
                 )
             )
         if unreadable:

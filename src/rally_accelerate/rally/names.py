@@ -15,6 +15,7 @@ from rally_accelerate.errors import NotFound, Rejected
 from rally_accelerate.rally.calls import Caller
 from rally_accelerate.rally.keyset import Listing, walk
 from rally_accelerate.rally.pastfields import Shape
+from rally_accelerate.rally.people import PERSON_FIELDS, person_name
 from rally_accelerate.rally.query import Condition, any_of
 from rally_accelerate.rally.records import Record, Timebox
 from rally_accelerate.rally.revisions import Change, Unparsed, parse, unescape
@@ -26,7 +27,7 @@ logger = logging.getLogger(__name__)
 #: The endpoint of each shape, and what is fetched of it.
 _ENDPOINTS = {
     # ``/user`` alone is who asks; the list has the plural (rally-api.md 1.1).
-    Shape.PERSON: ("users", ("ObjectID", "DisplayName", "UserName")),
+    Shape.PERSON: ("users", ("ObjectID", *PERSON_FIELDS)),
     Shape.PROJECT: ("project", ("ObjectID", "Name", "VersionId", "RevisionHistory")),
     Shape.ITERATION: (
         "iteration",
@@ -69,8 +70,7 @@ _CARRIED = {
 
 #: What names, dates and renamings are told from.
 _REMEMBERED = (
-    "DisplayName",
-    "UserName",
+    *PERSON_FIELDS,
     "Name",
     "_refObjectName",
     "VersionId",
@@ -180,6 +180,13 @@ class Names:
             for shape in _DATED:
                 if shape in wanted:
                     await self._date(shape, [each for each in wanted[shape] if each in self._rows[shape]])
+
+    async def people(self, ids: Iterable[int]) -> Mapping[int, str]:
+        """Return what these users are called; who is not known is left out."""
+        wanted = set(ids)
+        await self.ensure({Shape.PERSON: wanted})
+        found = {its_id: self.at(Shape.PERSON, its_id, 0) for its_id in wanted}
+        return {its_id: name for its_id, name in found.items() if name}
 
     async def ensure_items(self, wanted: Mapping[str, Iterable[int]]) -> None:
         """Know FormattedID and name of these items, by the field that refers to them."""
@@ -363,7 +370,7 @@ class Names:
 
     def _name(self, shape: Shape, row: Mapping[str, Any]) -> str:
         if shape is Shape.PERSON:
-            return str(row.get("DisplayName") or row.get("_refObjectName") or row.get("UserName") or "").strip()
+            return person_name(row)
         return _shown(row)
 
 

@@ -22,6 +22,7 @@ from rally_accelerate.rally.labels import Labels
 from rally_accelerate.rally.linked import linked
 from rally_accelerate.rally.names import Names
 from rally_accelerate.rally.pastfields import TIMEBOXES, PastFields, Shape, choice_text
+from rally_accelerate.rally.people import person_name
 from rally_accelerate.rally.records import NO_PAST, Past, PastSource, Record, Revision, Scope
 from rally_accelerate.rally.wire import Request, ref_id
 
@@ -342,6 +343,7 @@ class Pasts:
     async def _from_revisions_of(self, records: Sequence[Record], fields: PastFields) -> dict[int, Past]:
         by_history = await self._histories.of(records)
         revisions = [by_history.get(ref_id(record.fields.get("RevisionHistory")) or 0, ()) for record in records]
+        revisions = await self._with_authors(revisions)
         which = await self._which_timebox(revisions, fields)
         reader = clauses.Reader(fields, which)
         found: dict[int, Past] = {}
@@ -354,6 +356,17 @@ class Pasts:
             if number % ITEMS_BETWEEN_PAUSES == 0:
                 await asyncio.sleep(0)
         return found
+
+    async def _with_authors(self, revisions: Sequence[Sequence[Revision]]) -> list[Sequence[Revision]]:
+        """Name the authors whose stubs carry no name; costs nothing where all of them do."""
+        nameless = {each.user_id for its in revisions for each in its if not each.user and each.user_id is not None}
+        if not nameless:
+            return list(revisions)
+        names = await self.names.people(nameless)
+        return [
+            [replace(each, user=names.get(each.user_id or 0, "")) if not each.user else each for each in its]
+            for its in revisions
+        ]
 
     async def _which_timebox(self, revisions: Sequence[Sequence[Revision]], fields: PastFields) -> clauses.WhichTimebox:
         wanted: dict[Shape, set[str]] = {}
@@ -411,7 +424,8 @@ def _present(record: Record, fields: PastFields) -> dict[str, str]:
     for field in fields.fields:
         value = record.fields.get(field.name)
         if isinstance(value, Mapping):
-            value = value.get("DisplayName") or value.get("Name") or value.get("_refObjectName")
+            person = field.shape is Shape.PERSON
+            value = person_name(value) if person else value.get("Name") or value.get("_refObjectName")
         if field.shape in RENAMED and field.name in record.fields and (value is None or isinstance(value, str)):
             found[field.name] = choice_text(value)
     return found

@@ -36,6 +36,8 @@ class Revision:
     #: Display name at the time of reading; empty when Rally no longer knows the user.
     user: str
     description: str
+    #: The user's ObjectID; None when the revision does not tell it.
+    user_id: int | None = None
 
 
 class Named(NamedTuple):
@@ -66,6 +68,8 @@ class FieldChange(NamedTuple):
     field: str
     before: PastValue
     after: PastValue
+    #: The user's ObjectID, which tells people of one name apart; None when it is not known.
+    user_id: int | None = None
 
 
 class Unread(NamedTuple):
@@ -75,6 +79,8 @@ class Unread(NamedTuple):
     at: int
     user: str
     text: str
+    #: The user's ObjectID; None when it is not known.
+    user_id: int | None = None
 
 
 class PastSource(StrEnum):
@@ -94,6 +100,8 @@ class Past:
     unread: tuple[Unread, ...] = ()
     #: Who made the item, where the past tells; else empty.
     creator: str = ""
+    #: The creator's ObjectID; None when it is not known.
+    creator_id: int | None = None
     #: False when the source has not come as far as the item's last change: to be read again soon.
     up_to_date: bool = True
     #: False when the source does not show every part of the past.
@@ -117,6 +125,8 @@ class Post:
     updated: datetime
     #: Rich text, as Rally has it.
     text: str
+    #: The author's ObjectID; None when the post does not tell it.
+    user_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +174,8 @@ class Binned(NamedTuple):
     instant: datetime
     #: Display name of who deleted it; empty when it is not told.
     user: str
+    #: That user's ObjectID; None when it is not told.
+    user_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -191,24 +191,27 @@ class Reader:
         """
         changes: list[FieldChange] = []
         # Changes of one save follow each other: its author is looked up once.
-        saved, who = (0, None), ""
+        saved: tuple[int, Any] = (0, None)
+        who, who_id = "", None
         for at, user, name, shape, before, after in condensed.moves:
             if saved != (at, user):
                 saved = (at, user)
-                who = name_at(Shape.PERSON, user, at) if isinstance(user, int) else ""
+                who_id = user if isinstance(user, int) else None
+                who = name_at(Shape.PERSON, who_id, at) if who_id is not None else ""
             if shape is None:
-                changes.append(FieldChange(at, who, name, before, after))
+                changes.append(FieldChange(at, who, name, before, after, who_id))
                 continue
             # The old value carries the name that it still had when it went.
             was, now = _named(shape, before, at, name_at), _named(shape, after, at, name_at)
             if was != now:
-                changes.append(FieldChange(at, who, name, was, now))
+                changes.append(FieldChange(at, who, name, was, now, who_id))
         creator = condensed.creator
         known = condensed.whole and isinstance(creator, int)
         return Past(
             source=PastSource.LOOKBACK,
             changes=tuple(changes),
             creator=name_at(Shape.PERSON, creator, condensed.created_at) if known else "",
+            creator_id=creator if known else None,
             up_to_date=up_to_date and condensed.current,
             whole=condensed.whole,
             links=condensed.links,

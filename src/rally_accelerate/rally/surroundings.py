@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from rally_accelerate.errors import NotFound, Rejected
 from rally_accelerate.rally.calls import Caller
-from rally_accelerate.rally.discussions import Discussions
+from rally_accelerate.rally.discussions import Discussions, Posts
 from rally_accelerate.rally.keyset import Listing, walk
 from rally_accelerate.rally.names import Names
 from rally_accelerate.rally.pastfields import TIMEBOXES
@@ -55,7 +55,7 @@ class Surroundings:
         """The items with their pasts and what stands around them, in the same order."""
         pasts = await self._linked(records, pasts) if self._links else [replace(past, links={}) for past in pasts]
         await self._names.ensure_items({"PortfolioItem": _referred(pasts, "PortfolioItem")})
-        posts = await self._discussions.of(records) if self._discussions is not None else {}
+        posts = await self._posts(records) if self._discussions is not None else {}
         return [
             WorkItem(
                 record=record,
@@ -68,6 +68,18 @@ class Surroundings:
             )
             for record, past in zip(records, pasts, strict=True)
         ]
+
+    async def _posts(self, records: Sequence[Record]) -> Posts:
+        """Read the discussions, and name authors whose stubs carry no name."""
+        posts = await self._discussions.of(records) if self._discussions is not None else {}
+        nameless = {each.user_id for its in posts.values() for each in its if not each.user and each.user_id}
+        if not nameless:
+            return posts
+        names = await self._names.people(nameless)
+        return {
+            item: [replace(each, user=each.user or names.get(each.user_id or 0, "")) for each in its]
+            for item, its in posts.items()
+        }
 
     async def _linked(self, records: Sequence[Record], pasts: Sequence[Past]) -> list[Past]:
         """The pasts with links; Lookback tells them, for the others they are asked for."""
@@ -164,7 +176,7 @@ class Surroundings:
 
     def _timeboxes(self, past: Past) -> Mapping[int, Timebox]:
         found: dict[int, Timebox] = {}
-        for _, _, field, before, after in past.changes:
+        for _, _, field, before, after, _ in past.changes:
             shape = TIMEBOXES.get(field)
             if shape is None:
                 continue

@@ -201,6 +201,7 @@ class _Settling:
                     status=statuses[Reason.DELETED if deleted else Reason.MOVED_OUT],
                     instant=removed_at[item] if entry is not None or deleted_at is None else deleted_at,
                     user=(entry.user if entry is not None else "") or UNKNOWN_PERSON,
+                    user_id=str(entry.user_id) if entry is not None and entry.user_id is not None else "",
                     document=document,
                 )
             )

@@ -49,13 +49,13 @@ def test_a_change_has_its_instant_its_author_and_both_values() -> None:
         row(1, 2, ScheduleState="In-Progress", Iteration=5, PlanEstimate=3.0, Owner=8, Blocked=True),
     )
     assert found.changes == (
-        FieldChange(ms(2), "person 7", "ScheduleState", "Defined", "In-Progress"),
-        FieldChange(ms(2), "person 7", "Owner", "", "person 8"),
-        FieldChange(ms(2), "person 7", "PlanEstimate", "", "3"),
-        FieldChange(ms(2), "person 7", "Iteration", None, Named(5, "iteration 5")),
-        FieldChange(ms(2), "person 7", "Blocked", "false", "true"),
+        FieldChange(ms(2), "person 7", "ScheduleState", "Defined", "In-Progress", 7),
+        FieldChange(ms(2), "person 7", "Owner", "", "person 8", 7),
+        FieldChange(ms(2), "person 7", "PlanEstimate", "", "3", 7),
+        FieldChange(ms(2), "person 7", "Iteration", None, Named(5, "iteration 5"), 7),
+        FieldChange(ms(2), "person 7", "Blocked", "false", "true", 7),
     )
-    assert (found.whole, found.up_to_date, found.creator) == (True, True, "person 7")
+    assert (found.whole, found.up_to_date, found.creator, found.creator_id) == (True, True, "person 7", 7)
 
 
 def test_rows_may_come_in_any_order() -> None:

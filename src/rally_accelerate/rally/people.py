@@ -1,0 +1,33 @@
+"""What a Rally user is called, whatever is left of the user object; pure (rally-api.md 2.2.16)."""
+
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+#: What ``person_name`` reads; to be fetched wherever users come along with other objects.
+PERSON_FIELDS = ("DisplayName", "FirstName", "LastName", "UserName", "EmailAddress")
+
+
+def person_name(user: Mapping[str, Any]) -> str:
+    """Return the display name, or the best name that the object still has; empty when it has none.
+
+    A display name may be empty or blank: then the first and last name stand for it, else the user name, else the e-mail
+    address. Stubs, and all that is left of deleted users, carry nothing but ``_refObjectName``, which is the display
+    name (rally-api.md 1.5).
+
+    Args:
+        user: A user as an object, or as a stub.
+    """
+    shown = "DisplayName" if "DisplayName" in user else "_refObjectName"
+    full = " ".join(part for name in ("FirstName", "LastName") if (part := _text(user, name)))
+    candidates = (_text(user, shown), full, _text(user, "UserName"), _text(user, "EmailAddress"))
+    return next(filter(None, candidates), "") or _text(user, "_refObjectName")
+
+
+def _text(user: Mapping[str, Any], name: str) -> str:
+    """Return an attribute without surrounding space; empty when nothing of it is visible."""
+    value = user.get(name)
+    if not isinstance(value, str):
+        return ""
+    # Separators, controls and invisible characters such as U+200B make no name.
+    return value.strip() if any(unicodedata.category(char)[0] not in "CZ" for char in value) else ""
