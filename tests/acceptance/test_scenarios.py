@@ -193,7 +193,7 @@ def test_a_deleted_user_leaves_the_change_and_no_error(source: str) -> None:
     assert entries(issue, "status") == [(2, "status", "Defined", "In-Progress")]
     (entry,) = [each["content"] for each in issue["history"] if each["content"]["field"] == "status"]
     # Revisions keep a stub with the name; Lookback's bare id is known by the stubs of other items.
-    assert entry["user"] == leaver.name
+    assert (entry["user"], entry["userDisplayName"]) == (str(leaver.object_id), leaver.name)
 
 
 @pytest.mark.parametrize("source", SOURCES)
