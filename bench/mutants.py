@@ -210,7 +210,10 @@ def one_line(lines: Sequence[str], mark: str) -> str:
 
 
 def explanations(text: str) -> dict[tuple[str, str, str], str]:
-    """Return the reason for each mutant that may survive, by module, function and new line."""
+    """Return the reason for each mutant that may survive, by module, function and new line.
+
+    A mutant that only removes text is named by ``without`` and that text.
+    """
     return {
         (each["module"], each["function"], line): each["reason"]
         for each in tomllib.loads(text).get("explained", [])
@@ -220,7 +223,8 @@ def explanations(text: str) -> dict[tuple[str, str, str], str]:
 
 def reason(mutant: Mutant, explained: Mapping[tuple[str, str, str], str]) -> str | None:
     """Return why a mutant may survive, or None when that is not written."""
-    return explained.get((mutant.module, mutant.function, mutant.added))
+    line = mutant.added or f"without {mutant.removed}"
+    return explained.get((mutant.module, mutant.function, line))
 
 
 def page(scores: Sequence[Score], explained: Mapping[tuple[str, str, str], str]) -> str:
@@ -229,10 +233,12 @@ def page(scores: Sequence[Score], explained: Mapping[tuple[str, str, str], str])
     columns = ("killed", "timed out", "survived", "not covered")
     others = sorted({name for score in scores for name in score.counts} - set(columns))
     shown = (*columns, *others)
+    missing = [module for module in MODULES if module not in {score.module for score in scores}]
+    command = "bench/mutants.py --only " + " ".join(score.module for score in scores) if missing else "make mutants"
     lines = [
         "# Mutants",
         "",
-        f"Written by `make mutants` on {datetime.now(UTC):%Y-%m-%d}",
+        f"Written by `{command}` on {datetime.now(UTC):%Y-%m-%d}",
         f"({platform.python_implementation()} {platform.python_version()}, {platform.machine()}).",
         "",
         "A mutant is a copy of a module with one small change, such as `<` in place of `<=`. A test that fails on it",
@@ -252,13 +258,14 @@ def page(scores: Sequence[Score], explained: Mapping[tuple[str, str, str], str])
     ]
     sums = (str(sum(score.counts.get(name, 0) for score in scores)) for name in shown)
     lines += [f"| **all** | {total} | {' | '.join(sums)} | {percent(noticed, total)} |", ""]
+    lines += [f"Not measured yet: {', '.join(f'`{module}`' for module in missing)}.", ""] if missing else []
     for score in scores:
         if score.unnoticed:
             lines += [f"## Not noticed in `{score.module}`", ""]
         for each in score.unnoticed:
             why = reason(each, explained) or "not explained yet"
             lines += [f"`{each.function}` ({each.result}): {why}", "", "```diff"]
-            lines += [f"- {each.removed}", f"+ {each.added}", "```", ""]
+            lines += [f"- {each.removed}", *([f"+ {each.added}"] if each.added else []), "```", ""]
     return "\n".join(lines)
 
 

@@ -167,3 +167,12 @@ def test_an_answer_that_cannot_be_walked_is_explained(data: dict[str, Any], mess
         judge(data, kind="defect", after=0, asked_for=5)
     if hint:
         assert caught.value.hint == hint
+
+
+def test_a_bare_reference_is_no_row() -> None:
+    data = {"Results": [{"ObjectID": 1}, "https://eu1.rallydev.com/slm/webservice/v2.x/defect/77"]}
+    rows = judge(data, kind="defect", after=0, asked_for=5)
+    assert ([key for key, _ in rows.rows], rows.notices) == (
+        [1],
+        ("1 rows of defect without ObjectID were left out.",),
+    )
