@@ -51,6 +51,9 @@ CONNECT_SECONDS = 10.0
 #: How many issues are read back at once.
 ISSUES_IN_A_PAGE = 500
 
+#: So many pages in a row may bring nothing new before a list is given up.
+MOST_FRUITLESS_PAGES = 3
+
 #: How often an upload that makes the server fail without a word is tried, before its items are tried apart.
 TRIES_WHEN_BROKEN = 3
 
@@ -314,8 +317,10 @@ class AccelerateClient:
             RallyAccelerateError: As ``ask`` says.
         """
         seen: set[str] = set()
+        listed: set[str] = set()
         cursors: set[str] = set()
         cursor: str | None = None
+        fruitless = 0
         while True:
             variables = {
                 "tenantId": self._account.tenant_id,
@@ -328,6 +333,9 @@ class AccelerateClient:
             if found is None:
                 return
             nodes, cursor = page_of(found)
+            ids = {str(each.get("_id")) for each in nodes}
+            fruitless = 0 if ids - listed else fruitless + 1
+            listed |= ids
             for each in nodes:
                 issue = own_issue(each, tracker_id=self._tracker_id)
                 if issue is not None and (key := str(each.get("_id"))) not in seen:
@@ -338,6 +346,12 @@ class AccelerateClient:
             if cursor in cursors:
                 raise UnexpectedAnswer(
                     f"Accelerate repeats a page of the issues of project {project}: it returned the same cursor twice",
+                    hint="The issues that Accelerate holds cannot be listed. Uploading is not affected.",
+                )
+            if fruitless >= MOST_FRUITLESS_PAGES:
+                raise UnexpectedAnswer(
+                    f"Accelerate's list of the issues of project {project} does not end: {fruitless} pages in a row "
+                    "brought nothing new",
                     hint="The issues that Accelerate holds cannot be listed. Uploading is not affected.",
                 )
             cursors.add(cursor)
@@ -414,7 +428,8 @@ class AccelerateClient:
     async def _post_once(self, content: bytes, *, asked: str) -> Mapping[str, Any]:
         started = time.monotonic()
         self._usage += Usage(requests=1, bytes_sent=len(content))
-        longest = self._budget.limit(SERVICE)
+        # Also of a server that has answered before: one that hangs from now on must not outlast the run's time.
+        longest = self._budget.limit(SERVICE, always=True)
         headers = {"Authorization": self._authorization}
         # Why a proxy refuses a connection is in its headers, which the library's error does not hold.
         answered: dict[str, str] = {}

@@ -3,7 +3,7 @@
 import random
 import time
 
-from rally_accelerate.errors import Broken, Transient, Unreachable
+from rally_accelerate.errors import Broken, TimedOut, Transient, Unreachable
 from rally_accelerate.model.budget import RetryBudget
 
 #: What the budget of a run calls Accelerate.
@@ -51,7 +51,7 @@ class Tries:
                 return None
         now = time.monotonic()
         # Where no answer was to be expected any more, the failed attempt is lost time as well.
-        whole = isinstance(error, Unreachable) or not self._budget.has_answered(self._service)
+        whole = isinstance(error, Unreachable | TimedOut) or not self._budget.has_answered(self._service)
         if not self._failures:
             self._budget.failing(self._service, since=self._began if whole else now)
         self._failures += 1

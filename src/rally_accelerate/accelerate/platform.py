@@ -13,7 +13,7 @@ from typing import Any
 from rally_accelerate.accelerate import documents
 from rally_accelerate.accelerate.client import TRIES_WHEN_BROKEN, AccelerateClient
 from rally_accelerate.accelerate.reading import own_issue
-from rally_accelerate.errors import AccessRefused, Broken, Permanent, Rejected
+from rally_accelerate.errors import AccessRefused, Broken, Permanent, Rejected, UnexpectedAnswer
 from rally_accelerate.model.decoding import Undecodable, parse_json
 
 log = logging.getLogger(__name__)
@@ -59,9 +59,12 @@ class Platform:
             RallyAccelerateError: The server cannot be reached.
         """
         try:
-            data = await self._client.ask("integrationById", documents.RECALL, {"id": self._id})
-        except (Rejected, AccessRefused) as error:
-            # A key that may upload may still not be allowed to read this [U]: opening shows whether it is accepted.
+            data = await self._client.ask(
+                "integrationById", documents.RECALL, {"id": self._id}, tries_when_broken=TRIES_WHEN_BROKEN
+            )
+        except (Rejected, AccessRefused, Broken, UnexpectedAnswer) as error:
+            # A key that may upload may still not be allowed to read this [U]: opening shows whether it is accepted, and
+            # whether anything else works.
             log.debug("integrationById: %s", error)
             self.refusal = str(error)
             return Recalled()

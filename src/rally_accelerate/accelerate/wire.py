@@ -216,6 +216,8 @@ def _read(status: int, content: bytes) -> dict[str, Any]:
             raise CutShort(f"Accelerate's answer {how}") from None
         raise UnexpectedAnswer(f"Accelerate's answer (HTTP {status}) is no JSON") from None
     if not isinstance(answer, dict):
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise Broken(f"Accelerate failed (HTTP {status})")
         raise UnexpectedAnswer(f"Accelerate's answer (HTTP {status}) is no GraphQL answer")
     return answer
 

@@ -66,11 +66,11 @@ class RetryBudget:
             left = min(left, self._unanswered_seconds - (now - self._first_failures.get(service, now)))
         return left
 
-    def limit(self, service: str) -> float:
+    def limit(self, service: str, *, always: bool = False) -> float:
         """Return after how many seconds an attempt has to be given up, so that a silent service ends in time.
 
-        A service that has answered before and is not failing has no limit of this kind.
+        A service that has answered before and is not failing has no limit of this kind, unless ``always`` is set.
         """
-        if not self.seconds or (service in self._answered and not self._failing):
+        if not self.seconds or (service in self._answered and not self._failing and not always):
             return math.inf
         return max(self.left(service), FIRST_ANSWER_SECONDS)

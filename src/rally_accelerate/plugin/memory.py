@@ -121,6 +121,23 @@ def begun_again(kept: Kept) -> Kept:
     )
 
 
+def stored(kept: Kept) -> dict[str, Any]:
+    """Return what is stored with the integration, in the form that ``kept_of`` reads."""
+    return {
+        OURS: {
+            "format": FORMAT,
+            "run": kept.run,
+            "at": round(kept.at.timestamp() * 1000),
+            "running": kept.running,
+            "finished": kept.finished,
+            "rules": kept.rules_version,
+            "progress": progress_to_json(kept.progress),
+            "sent": {key: str(sent.revision) for key, sent in kept.sent.items()},
+            "comments": kept.commented,
+        }
+    }
+
+
 def _counts(value: Any) -> Mapping[str, int] | None:
     return {str(key): int(count) for key, count in value.items()} if isinstance(value, Mapping) else None
 
@@ -302,24 +319,23 @@ class PlatformState:
         since = _stands_at(progress)
         every = since is None or bool(progress.unfinished)
         recent = [
-            (key, str(sent.revision))
+            (key, sent)
             for key, sent in ledger.items()
             if sent.rules_version == self.rules_version
             and (every or since is None or sent.revision.updated_at >= since - 2 * self.overlap)
         ]
-        return {
-            OURS: {
-                "format": FORMAT,
-                "run": self.run,
-                "at": round(self.clock().timestamp() * 1000),
-                "running": running,
-                "finished": finished,
-                "rules": self.rules_version,
-                "progress": progress_to_json(progress),
-                "sent": dict(recent[-MOST_SENT:]),
-                "comments": self.commented,
-            }
-        }
+        return stored(
+            Kept(
+                progress=progress,
+                sent=dict(recent[-MOST_SENT:]),
+                run=self.run,
+                at=self.clock(),
+                running=running,
+                finished=finished,
+                rules_version=self.rules_version,
+                commented=self.commented,
+            )
+        )
 
 
 def _older(mine: Progress, other: Progress) -> Progress:

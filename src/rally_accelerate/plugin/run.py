@@ -158,15 +158,18 @@ class _Event:
         if before is not None and before.running and abs(now - before.at) < memory.SILENT:
             log.info("Another run of this integration is at work; this one leaves it to that one.")
             return DONE
+        restarts = before is not None and self._given.state.last_run is None
+        if before is not None and restarts and before.finished:
+            # Before anything can fail: the time of the last run may move although this run dies, and the next one
+            # would go on from the progress of the issues that the server no longer has.
+            before = await _begin_again(platform, before)
         scope = await connected.source.open_early()
         properties = self._given.loaded.integration.properties
         rules, learned = await rules_from(
             connected.source, properties, before.progress.learned if before is not None else None
         )
-        if before is not None and self._given.state.last_run is None and memory.is_finished(before, scope):
-            # A finished sync and no earlier run: the server keeps the integration's state, not necessarily its issues.
-            log.info("The server knows no earlier run of this integration: everything is uploaded again.")
-            before = memory.begun_again(before)
+        if before is not None and restarts and memory.is_finished(before, scope):
+            before = await _begin_again(platform, before)
         overlap = timedelta(minutes=properties.overlap_minutes)
         removal = removal_of(properties)
         state = memory.PlatformState(
@@ -260,6 +263,20 @@ class _Event:
         ):
             log.info("%s", notice)
         return progress
+
+
+async def _begin_again(platform: Platform, before: memory.Kept) -> memory.Kept:
+    """Return and store the start of a sync from the beginning.
+
+    A finished sync and no earlier run: the server keeps the integration's state, not necessarily its issues.
+    """
+    log.info("The server knows no earlier run of this integration: everything is uploaded again.")
+    begun = memory.begun_again(before)
+    try:
+        await platform.keep(EVENT, memory.stored(begun))
+    except RallyAccelerateError as error:
+        log.info("The server does not store the progress of this run: %s", error)
+    return begun
 
 
 async def _keeps(state: memory.PlatformState) -> bool:

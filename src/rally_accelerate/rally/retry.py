@@ -29,6 +29,9 @@ LITTLE_PATIENCE = 10.0
 #: For so long it asks for less and less before such a screen.
 LONGEST_SHRINKING = 20.0
 
+#: What fails sooner does not fail because of the size of what was asked for.
+AT_ONCE_SECONDS = 5.0
+
 T = TypeVar("T")
 
 
@@ -57,7 +60,7 @@ async def retrying(
     Raises:
         RallyAccelerateError: What the last attempt raised.
     """
-    with trying() as tell, closing(_Patience(seconds, eased, tell, budget or RetryBudget(seconds))) as patience:
+    with trying() as tell, closing(_Patience(seconds, eased, tell, budget)) as patience:
         async for try_ in stamina.retry_context(on=patience.decide, attempts=None, timeout=None):
             with try_:
                 patience.begins()
@@ -76,12 +79,13 @@ class _Patience:
         seconds: float,
         eased: Callable[[Transient], bool],
         tell: Callable[[str, str], None],
-        budget: RetryBudget,
+        budget: RetryBudget | None,
     ) -> None:
+        self._is_run = budget is not None
         self._seconds = seconds
         self._eased = eased
         self._tell = tell
-        self._budget = budget
+        self._budget = budget or RetryBudget(seconds)
         self._until: float | None = None
         self._began = 0.0
         self._first: float | None = None
@@ -112,7 +116,7 @@ class _Patience:
         ):
             return False
         self._failures += 1
-        if self._eased(error):
+        if self._eased(error) and not self._is_dead(now):
             if self._counted:
                 self._budget.ended(counts=False)
                 self._counted = False
@@ -136,6 +140,11 @@ class _Patience:
             return error.retry_after
         # The last attempt is made when the time is over, not up to half a minute later.
         return min(backoff(self._failures), left)
+
+    def _is_dead(self, now: float) -> bool:
+        """Return whether asking for less changes nothing: no answer ever came, or the failure came at once."""
+        silent = not self._budget.has_answered(SERVICE)
+        return self._is_run and (silent or now - self._began < AT_ONCE_SECONDS)
 
     def _count(self, error: Transient, now: float) -> None:
         """Count the time that is lost, with the failed attempt where no answer was to be expected any more."""

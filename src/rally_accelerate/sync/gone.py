@@ -252,9 +252,7 @@ def _unmarked(unmarked: Mapping[int, str]) -> tuple[str, ...]:
     shown = ", ".join(str(item) for item in sorted(unmarked)[:NAMED])
     more = f" and {len(unmarked) - NAMED} more" if len(unmarked) > NAMED else ""
     reasons = "; ".join(dict.fromkeys(reason.rstrip(".") for _, reason in sorted(unmarked.items())))
-    return (
-        f"Removed items whose issues stay as they are, because an upload would lose data: {shown}{more} ({reasons}).",
-    )
+    return (f"Removed items whose issues stay as they are: {shown}{more} ({reasons}).",)
 
 
 def _moved(places: Mapping[int, str]) -> tuple[str, ...]:

@@ -60,6 +60,21 @@ async def test_a_cursor_that_comes_twice_ends_with_an_error(monkeypatch: pytest.
         assert stub.asked["issuesForProjectKey"] == 2
 
 
+async def test_a_list_that_never_ends_is_an_error() -> None:
+    with accelerate_stub("A") as stub:
+        pages = iter(range(10**6))
+
+        def endless(body: dict[str, Any]) -> tuple[int, dict[str, Any]] | None:
+            if body["operationName"] != "issuesForProjectKey":
+                return None
+            page = {"nodes": [], "pageInfo": {"cursor": f"page {next(pages)}", "hasMore": True}}
+            return 200, {"data": {"issuesForProjectKey": page}}
+
+        stub.decide = endless
+        with pytest.raises(errors.UnexpectedAnswer, match="does not end: 3 pages in a row"):
+            await held(stub, "7")
+
+
 @pytest.mark.parametrize(
     "answer",
     [

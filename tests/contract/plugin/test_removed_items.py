@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import httpx2
 import pytest
 
 from support.accelerate_stub import TENANT, TRACKER, AccelerateStub, Label, accelerate_stub
@@ -209,9 +210,29 @@ def test_a_server_that_lost_its_issues_gets_all_of_them_again(bare: Container) -
         assert len(its.stub.uploads) == sent
 
 
+def test_a_restart_that_fails_although_the_platform_moves_last_run_is_made_good(bare: Container) -> None:
+    """Whether ``lastRun`` moves with a run that fails is not public: the restart must be known before it begins."""
+    with platform(bare) as its:
+        its.run()
+        everything = its.stub.of()
+        its.later(DAY)
+        its.stub.lose_issues()
+        its.last_run = 0
+        its.properties = {"retrySeconds": 0}
+        its.rally.post("faults", [{"name": "drop", "times": -1}])
+        failed = its.container.run(*its.words())
+        assert failed.code == 1, failed.out
+        httpx2.delete(f"{its.rally.url}/_sandbox/faults").raise_for_status()
+        its.properties = {}
+        its.last_run = round(time.time() * 1000)
+        its.run()
+        assert its.stub.of() == everything
+
+
 @pytest.mark.parametrize("status", [200, 500])
 @pytest.mark.parametrize(
-    "operation", ["issue", "issuesForProjectKey", "updateIntegrationState", "updateScheduledEventStates"]
+    "operation",
+    ["integrationById", "issue", "issuesForProjectKey", "updateIntegrationState", "updateScheduledEventStates"],
 )
 def test_a_refused_side_job_is_a_notice(bare: Container, operation: str, status: int) -> None:
     with platform(bare) as its:
@@ -232,7 +253,8 @@ def test_a_refused_side_job_is_a_notice(bare: Container, operation: str, status:
         # Nothing else is uploaded again because of it, apart from the removal.
         assert len(its.stub.uploads) <= sent + 2
         asked = its.stub.asked[operation]
-        if operation != "updateIntegrationState":
+        # The state is where it would be remembered.
+        if operation not in {"integrationById", "updateIntegrationState"}:
             its.later()
             assert "no such thing here" in its.run().out
             assert its.stub.asked[operation] == asked

@@ -48,6 +48,12 @@ def test_answers_that_break_the_rules_of_json_are_read(content: bytes, text: str
     assert decipher(200, {}, content) == {"a": text}
 
 
+@pytest.mark.parametrize("content", [b'"html"', b"[]", b"null", b"7", b"oops"])
+def test_a_failed_server_may_answer_anything(content: bytes) -> None:
+    with pytest.raises(errors.Broken, match="HTTP 500"):
+        decipher(500, {}, content)
+
+
 @pytest.mark.parametrize(
     ("status", "headers", "content", "kind", "said", "hint"),
     [
