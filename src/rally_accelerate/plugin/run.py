@@ -41,6 +41,9 @@ log = logging.getLogger(__name__)
 #: The key of encrypted arguments lies here (accelerate-host.md 1.4).
 KEY_FILE = Path("encryptKey")
 
+#: How long a failed run waits for the server to store its progress.
+FAILED_KEEP_SECONDS = 5.0
+
 #: A run that is told to end has two seconds: so long it may try to have its progress kept.
 LAST_WORDS_SECONDS = 1.2
 
@@ -225,9 +228,13 @@ class _Event:
             state.progress = await self._resync_cleared(state.progress, platform, now=now)
         refusal = ""
         try:
-            await state.keep(running=False, finished=report.failure is None)
+            # After a failure the time may be used up: one short attempt, and the next run begins a little earlier.
+            async with asyncio.timeout(None if report.failure is None else FAILED_KEEP_SECONDS):
+                await state.keep(running=False, finished=report.failure is None)
         except RallyAccelerateError as error:
             refusal = str(error)
+        except TimeoutError:
+            refusal = f"no answer within {FAILED_KEEP_SECONDS:g} s"
         refusal = refusal or (platform.refusal if state.keeps is False else "")
         if refusal:
             log.info("The server does not store the progress of this run: %s", refusal)
