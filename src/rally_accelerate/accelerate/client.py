@@ -271,7 +271,7 @@ class AccelerateClient:
                 yield receipt
 
     async def readable_fields(self) -> frozenset[str]:
-        """Return the names of the fields of an issue that this server returns; the server is asked once.
+        """Return the names of the fields of an issue that this server returns; one request per run.
 
         No published version of Accelerate returns histories, comments, raw issues or relations; the embedded server
         does (accelerate-host.md 2.2). A server that refuses introspection is taken to return what every version does.

@@ -111,7 +111,7 @@ def existing_database(database: Path | None) -> Path:
     """A database that is there, and the extra to use it; None takes the one that ``serve`` takes.
 
     Raises:
-        StoreError: There is none, or the file belongs to another program.
+        StoreError: The database does not exist, or the file belongs to another program.
     """
     try:
         from rally_accelerate.host.stores import DATABASE, OWN_TABLES  # noqa: PLC0415 - as above

@@ -2,7 +2,7 @@
 
 An editor may change an address but cannot read a secret. So no change of settings may let a party read a secret that
 could not read it before, unless the secret is entered again. Each edit is judged by the settings that would result:
-if nobody new can read a secret after any single edit, nobody new can after any sequence of edits.
+if no single edit lets a new party read a secret, no sequence of edits does.
 """
 
 from collections.abc import Iterator, Mapping

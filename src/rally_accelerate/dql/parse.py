@@ -142,9 +142,9 @@ def _hint(text: str, error: UnexpectedToken) -> str:
         return "use one =, not ==" if not before.endswith(("!=", "<=", ">=")) else f"use {before[-2:]} alone"
     if before.rstrip().endswith("=~"):
         return "use CONTAINS, not =~"
+    word, marks = str(error.token).lower(), (behind, before[-1:] + behind)
     for typed, meant in _OTHER_SPELLINGS:
-        is_it = str(error.token).lower() == typed if typed.isalpha() else (before[-1:] + behind).startswith(typed)
-        if is_it or (not typed.isalpha() and behind.startswith(typed)):
+        if word == typed if typed.isalpha() else any(each.startswith(typed) for each in marks):
             return f"use {meant}, not {typed}"
     if re.match(r",\s*\d", behind) and before[-1:].isdigit():
         return "write a number with a point, such as 2.5, and without marks between thousands"
@@ -193,7 +193,7 @@ class _Builder(Transformer[Token, Query]):
         return _comparison(field, Operator.CONTAINS, (value,))
 
     def quoted(self, token: Token) -> Literal:
-        # A value that was wrapped at the end of a line goes on in the next one.
+        # A value that was wrapped at the end of a line continues in the next one.
         text = _WRAPPED.sub(" ", _ESCAPED.sub(r"\1", str(token)[1:-1]))
         # French quotes have a space within.
         return _literal(token, text if token[0] in "\"'" else text.strip(), bare=False)

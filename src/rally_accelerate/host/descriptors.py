@@ -12,7 +12,7 @@ from pathlib import Path
 #: More is of no use to a server on one machine.
 MOST_CONNECTIONS = 1_000
 
-#: More than this is not asked of the system.
+#: The most descriptors that the server requests.
 WANTED = 4_096
 
 #: What the rest of the process needs at least: connections to the database with their files, and to Rally.

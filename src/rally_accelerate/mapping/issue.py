@@ -146,7 +146,7 @@ def _page(record: Record, kind: Kind, rules: Rules) -> str:
 
 
 def _person(row: fields.Fields, name: str) -> tuple[str, str]:
-    """Return a user's name and ObjectID as text; a user without any name is told by the id, never as absent."""
+    """Return a user's name and ObjectID as text; a user without any name is represented by the id, never left out."""
     its_id = fields.person_id(row, name)
     return fields.person(row, name) or (f"User {its_id}" if its_id else ""), its_id
 

@@ -52,7 +52,7 @@ class RetryBudget:
         """End the count of a request that succeeded or was given up.
 
         Args:
-            counts: False for a request that is asked differently next: asking for less is no loss of time.
+            counts: False for a request that is repeated in a smaller form: asking for less is no loss of time.
         """
         self._failing -= 1
         if not self._failing and counts:

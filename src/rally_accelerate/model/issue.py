@@ -55,7 +55,7 @@ class SourceRevision:
 
 
 #: A value as the schema's JSON takes it: a text or a list of texts. Objects are read back as comments, reviews or
-#: steps (accelerate-host.md 2.3), so references are told by their names.
+#: steps (accelerate-host.md 2.3), so references are sent as their names.
 HistoryValue = str | list[str]
 
 

@@ -58,7 +58,7 @@ def largest_page(kind: str, properties: Properties) -> int:
 
 
 class _Doubtful(Unavailable):
-    """An answer that is asked for again before it is believed."""
+    """An answer that is requested again before it is trusted."""
 
 
 class Caller:

@@ -404,7 +404,7 @@ def _repaired_rows(data: Any, places: Iterable[Place]) -> tuple[Mapping[str, Any
             row = inner if isinstance(inner, dict) else row
             if isinstance(step, int):
                 break
-        # The envelope's own texts are told as what they are, errors or warnings.
+        # The envelope's own texts keep their kind: errors or warnings.
         if row and "Results" not in row:
             rows[id(row)] = row
     return tuple(rows.values())

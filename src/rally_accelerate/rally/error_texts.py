@@ -57,7 +57,7 @@ _ERROR_TEXTS: tuple[tuple[str, type[RallyAccelerateError], str], ...] = (
     (
         r"Concurrency ?conflict|Modified since read",
         Unavailable,
-        "Somebody changed the data in the same moment.",
+        "The data was changed at the same moment.",
     ),
 )
 

@@ -55,7 +55,7 @@ class Surroundings:
         """The items with their pasts and what stands around them, in the same order."""
         pasts = await self._linked(records, pasts) if self._links else [replace(past, links={}) for past in pasts]
         await self._names.ensure_items({"PortfolioItem": _referred(pasts, "PortfolioItem")})
-        posts = await self._posts(records) if self._discussions is not None else {}
+        posts = await self._posts(records)
         return [
             WorkItem(
                 record=record,
@@ -71,7 +71,9 @@ class Surroundings:
 
     async def _posts(self, records: Sequence[Record]) -> Posts:
         """Read the discussions, and name authors whose stubs carry no name."""
-        posts = await self._discussions.of(records) if self._discussions is not None else {}
+        if self._discussions is None:
+            return {}
+        posts = await self._discussions.of(records)
         nameless = {each.user_id for its in posts.values() for each in its if not each.user and each.user_id}
         if not nameless:
             return posts

@@ -119,7 +119,7 @@ def _content(path: str) -> bytes:
     Raises:
         OSError: It is none, or cannot be read.
     """
-    # Opening a named pipe waits for its writer, unless it is told not to.
+    # Without O_NONBLOCK, opening a named pipe waits for its writer.
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode) or found.st_size > MOST_BYTES:

@@ -163,7 +163,7 @@ async def _removals(connected: Links, scope: Scope) -> Finding:
 
 
 async def _items(connected: Links, scope: Scope, kind: str) -> tuple[Finding, int | None]:
-    """What is told of a type, and how many items it has; None when they cannot be counted."""
+    """Return what to report about a type, and how many items it has; None when they cannot be counted."""
     try:
         count = await connected.source.count(scope, kind)
     except RallyAccelerateError as error:

@@ -33,7 +33,7 @@ COUNTED = {"history": "changes", "comments": "comments", "relations": "relations
 #: How fields are called in a difference; all others by their own name.
 NAMES = {"history": "history", "rawIssue": "raw issue", "storyPoints": "story points", "lastUpdate": "last update"}
 
-#: The order of the fields that are told first.
+#: The fields that are reported first, in this order.
 FIRST = {name: place for place, name in enumerate(("status", "name", "type", "owner", "priority", "history"))}
 
 #: Longer values are cut in a difference.

@@ -88,7 +88,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
     ) -> dict[str, Any]:
         stream = await known(workflowId)
         most = _bounded(VERSIONS if limit is None else limit)
-        # One more: what a version changed is told by comparing it with the one before.
+        # One more: what a version changed is found by comparing it with the previous one.
         some = await stores.streams.versions(stream.id, skip=_from_zero(skip or 0), limit=most + 1)
         integrations = await known_integrations(stores, schedule)
         files = [downloaded(stream, integrations, document=one.document) for one in some]

@@ -1,7 +1,7 @@
 """Compare texts without regard to typography: no-break spaces, dashes, quotes, invisible and wide characters.
 
 What queries look at is folded when it is stored (``dql/folding.py``). Only issues that have such characters are written
-anew; whatever memory keeps of the columns is read again.
+again; the columns kept in memory are read again.
 """
 
 import json
