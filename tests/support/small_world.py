@@ -13,7 +13,7 @@ from rally_accelerate.accelerate.payload import item_in
 from rally_accelerate.accelerate.retire import READ_BACK, READ_BACK_LISTS, Retirement
 from rally_accelerate.model.issue import Issue, SourceRevision
 from rally_accelerate.model.progress import Progress, Sent, Walk
-from rally_accelerate.model.report import Receipt, Usage
+from rally_accelerate.model.report import Receipt, Skipped, Usage
 from rally_accelerate.rally.records import Binned, Page, Project, Record, Scope, WorkItem, Workspace
 from rally_accelerate.rally.remains import Remains
 from rally_accelerate.sync.state import MemoryState
@@ -145,7 +145,11 @@ class SmallSource:
             kind=KIND,
             object_id=key,
             revision=SourceRevision(EPOCH + timedelta(seconds=item.changed), item.version),
-            fields={"FormattedID": f"US{key}", "Name": item.name},
+            fields={
+                "FormattedID": f"US{key}",
+                "Name": item.name,
+                "Project": {"ObjectID": item.project, "Name": f"P{item.project}"},
+            },
         )
 
     def fits(self, records: Sequence[Record]) -> int:
@@ -255,6 +259,23 @@ class SmallSink:
                 held = item_in(self.held[key])
                 found[key] = {name: held.get(name) for name in names}
         return found
+
+
+class PickySink(SmallSink):
+    """Refuses the items it is told to."""
+
+    def __init__(self, world: World, refused: set[str]) -> None:
+        super().__init__(world)
+        self.refused = refused
+
+    async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Receipt]:
+        """Take or refuse the issues one by one."""
+        for issue in issues:
+            if issue.external_id in self.refused:
+                yield Receipt(refused=((issue.external_id, Skipped(issue.display_id, "no")),))
+            else:
+                async for receipt in super().deliver([issue]):
+                    yield receipt
 
 
 class SmallState(MemoryState):

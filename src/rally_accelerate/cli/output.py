@@ -13,6 +13,7 @@ from rally_accelerate.config.redact import Redactor
 from rally_accelerate.errors import ConfigError, RallyAccelerateError
 from rally_accelerate.model.report import Outcome, SyncReport, Tally
 from rally_accelerate.observe.pace import duration, histories, sentence
+from rally_accelerate.observe.results import project_lines
 from rally_accelerate.sync.ports import Watch
 
 #: The exit code of a bug in the program itself.
@@ -76,6 +77,8 @@ def show_report(report: SyncReport, *, name: str, uploaded: str = "uploaded") ->
     )
     if told := histories(tally):
         click.echo(f"  histories: {told}")
+    for line in project_lines(report.projects, uploaded=uploaded):
+        click.echo(safe(f"  {line}"))
     if report.empty:
         click.secho(f"  {safe(report.empty)}", fg="yellow")
     if tally.removed:

@@ -29,6 +29,7 @@ from rally_accelerate.model.report import SyncReport, Tally
 from rally_accelerate.model.trouble import Troubles, watched
 from rally_accelerate.observe.logs import LEVELS, telling_of
 from rally_accelerate.observe.pace import histories, sentence, trying_again
+from rally_accelerate.observe.results import project_lines
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.sync.engine import sync_once
 from rally_accelerate.sync.learning import rules_for
@@ -205,6 +206,8 @@ def _tell(report: SyncReport) -> None:
     tally = report.tally
     if told := histories(tally):
         log.info("histories: %s", told)
+    for line in project_lines(report.projects):
+        log.info("%s", line)
     log.info(
         "%s: %d read, %d uploaded, %d unchanged, %d skipped",
         report.outcome.value,

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from rally_accelerate.model.issue import Project
 from rally_accelerate.rally.people import person_name
 
 Fields = Mapping[str, Any]
@@ -118,3 +119,12 @@ def names_in(fields: Fields, name: str) -> tuple[str, ...]:
         return ()
     found = (str(member.get("Name") or "").strip() for member in members if isinstance(member, dict))
     return tuple(sorted({member for member in found if member}))
+
+
+def project_of(fields: Fields) -> Project | None:
+    """The project that an item is in, or None."""
+    project = reference(fields, "Project")
+    if project is None:
+        return None
+    name, its_id = name_of(project), object_id(project)
+    return Project(id=its_id, name=name or its_id, key=its_id) if its_id else None

@@ -19,7 +19,7 @@ from rally_accelerate.mapping.onto import remapped
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.mapping.text import readable
 from rally_accelerate.mapping.timeboxes import releases_of, sprints_of
-from rally_accelerate.model.issue import UNKNOWN_PERSON, Issue, Project
+from rally_accelerate.model.issue import UNKNOWN_PERSON, Issue
 from rally_accelerate.model.report import Skipped
 from rally_accelerate.rally.records import Record, WorkItem
 
@@ -100,7 +100,7 @@ def to_issue(item: WorkItem, rules: Rules) -> Issue | Skipped:
         story_points=fields.number(row, "PlanEstimate"),
         labels=fields.names_in(row, "Tags"),
         components=_components(row),
-        project=_project(row),
+        project=fields.project_of(row),
         epic=epic_of(item),
         sprints=sprints_of(item, now=record.revision.updated_at),
         releases=releases,
@@ -168,14 +168,6 @@ def _components(row: fields.Fields) -> tuple[str, ...]:
     # Rally's nearest thing to a component is the Package of a schedulable item (rally-api.md 2.2.3).
     package = fields.text(row, "Package")
     return (package,) if package else ()
-
-
-def _project(row: fields.Fields) -> Project | None:
-    project = fields.reference(row, "Project")
-    if project is None:
-        return None
-    name, its_id = fields.name_of(project), fields.object_id(project)
-    return Project(id=its_id, name=name or its_id, key=its_id) if its_id else None
 
 
 def _kept_aside(row: fields.Fields, custom: Iterable[CustomField] = ()) -> Mapping[str, Any]:

@@ -1,7 +1,7 @@
 """What a run did, for people and for machines."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -87,6 +87,25 @@ class Tally:
     unverifiable: int = 0
 
 
+#: The counts that are kept for each project, too.
+PER_PROJECT = ("read", "uploaded", "unchanged", "skipped", "removed", "incomplete")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectResult:
+    """What a run did in one project. The counts mean what they mean in ``Tally``."""
+
+    #: The project's ObjectID as text; empty for items that name no project.
+    id: str
+    name: str
+    read: int = 0
+    uploaded: int = 0
+    unchanged: int = 0
+    skipped: int = 0
+    removed: int = 0
+    incomplete: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncReport:
     """The whole account of one run."""
@@ -94,6 +113,8 @@ class SyncReport:
     started_at: datetime
     seconds: float
     tally: Tally = field(default_factory=Tally)
+    #: The same for each project in which anything was read or done, by name.
+    projects: tuple[ProjectResult, ...] = ()
     #: At most ``NAMED_SKIPS`` of them; ``tally.skipped`` is the whole number.
     skipped: tuple[Skipped, ...] = ()
     rally: Usage = field(default_factory=Usage)
@@ -129,6 +150,7 @@ class SyncReport:
                 "awaited": self.tally.awaited,
                 "unverifiable": self.tally.unverifiable,
             },
+            "projects": [asdict(project) for project in self.projects],
             "skippedItems": [{"key": item.key, "reason": item.reason} for item in self.skipped],
             "requests": {"rally": self.rally.requests, "accelerate": self.accelerate.requests},
             "retries": {"rally": self.rally.retries, "accelerate": self.accelerate.retries},

@@ -24,6 +24,7 @@ from rally_accelerate.errors import ConfigError, RallyAccelerateError, Rejected
 from rally_accelerate.model.progress import Progress, Window
 from rally_accelerate.model.report import Outcome, SyncReport, Tally
 from rally_accelerate.observe.pace import duration, histories, sentence
+from rally_accelerate.observe.results import project_lines
 from rally_accelerate.plugin import arguments, lines, memory
 from rally_accelerate.plugin.entry import DONE, EVENT, FAILED, STOPPED
 from rally_accelerate.rally.limiter import LimiterPool
@@ -340,6 +341,8 @@ def _tell(report: SyncReport, *, told: Collection[str]) -> None:
         log.warning("and %d more were skipped", tally.skipped - len(report.skipped))
     if told_of := histories(tally):
         log.info("histories: %s", told_of)
+    for line in project_lines(report.projects):
+        log.info("%s", line)
     if tally.removed:
         log.info("marked as gone: %d", tally.removed)
     seconds = duration(report.seconds) if report.seconds >= 1 else f"{report.seconds:.1f} s"

@@ -24,16 +24,19 @@ from datetime import datetime, timedelta
 from itertools import groupby
 
 from rally_accelerate.errors import RallyAccelerateError, Rejected
+from rally_accelerate.mapping.fields import project_of
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.mapping.verdict import Verdict, judge
-from rally_accelerate.model.issue import Issue, SourceRevision
+from rally_accelerate.model.issue import Issue, Project, SourceRevision
 from rally_accelerate.model.progress import DEFAULT_OVERLAP, Progress, Sent, Walk, Window
-from rally_accelerate.model.report import NAMED_SKIPS, Receipt, Skipped, SyncReport, Tally
+from rally_accelerate.model.report import Receipt, Skipped, SyncReport
 from rally_accelerate.rally.records import Page, Record, Scope, WorkItem
 from rally_accelerate.sync import kept, plan
+from rally_accelerate.sync.account import Account
 from rally_accelerate.sync.complete import Completer
 from rally_accelerate.sync.emptiness import examined
 from rally_accelerate.sync.gone import Removal, settle
+from rally_accelerate.sync.portions import Gathered, Portion
 from rally_accelerate.sync.ports import Originals, Sink, Source, State, Watch
 
 log = logging.getLogger(__name__)
@@ -46,9 +49,6 @@ WALKS_AT_ONCE = 3
 
 #: When more items than this are refused in one run, the fault is not in the items.
 MOST_REFUSED = 200
-
-#: So many items wait at most for others to share a request for history with.
-MOST_GATHERED = 2_000
 
 #: Marks the ledger's entries of issues whose history the source had not finished.
 HISTORY_DUE = " history due"
@@ -109,7 +109,7 @@ async def sync_once(
         overlap=overlap,
         plans=its_plans,
         originals=originals,
-        watch=watch,
+        account=Account(watch),
     )
     started_at, started = clock(), time.monotonic()
     before = (source.usage, sink.usage)
@@ -121,8 +121,9 @@ async def sync_once(
     return SyncReport(
         started_at=started_at,
         seconds=time.monotonic() - started,
-        tally=run.tally,
-        skipped=tuple(run.skipped),
+        tally=run.account.tally,
+        projects=run.account.projects(),
+        skipped=tuple(run.account.skipped),
         rally=source.usage - before[0],
         accelerate=sink.usage - before[1],
         notices=tuple(dict.fromkeys(run.notices)),
@@ -153,68 +154,14 @@ class _Parcel:
     #: ObjectIDs of everything on the page, news or not.
     items: tuple[int, ...]
     issues: Sequence[Issue]
-    skipped: Mapping[int, Skipped]
+    #: With their projects, by ObjectID.
+    skipped: Mapping[int, tuple[Project | None, Skipped]]
     #: External ids of issues whose history is not up to date yet: sent now, and again when it is.
     due: frozenset[str]
     #: What is known of each issue's history, by external id.
     verdicts: Mapping[str, Verdict]
     after: int
     last: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Portion:
-    """Some items of a walk whose history is asked for together."""
-
-    #: ObjectIDs of everything that was read, news or not.
-    items: tuple[int, ...]
-    fresh: Sequence[Record]
-    after: int = 0
-    last: bool = False
-
-
-@dataclass(slots=True)
-class _Gathered:
-    """What was read of a walk and not handed on yet. Pages and requests for history are of different sizes."""
-
-    items: list[int] = field(default_factory=list)
-    fresh: list[Record] = field(default_factory=list)
-    ended: bool = False
-
-    def add(self, records: Sequence[Record], fresh: Sequence[Record]) -> None:
-        """Take a page's records in."""
-        self.items.extend(record.object_id for record in records)
-        self.fresh.extend(fresh)
-
-    def portion(self, source: Source, *, after: int, last: bool) -> _Portion | None:
-        """The next portion, or None when more has to be read first.
-
-        Args:
-            source: Knows how many fit.
-            after: How far the walk has been read.
-            last: Whether the walk has been read to its end.
-        """
-        if self.ended or (not self.items and not last):
-            return None
-        fits = source.fits(self.fresh) if self.fresh else 0
-        if not fits and (last or not self.fresh or len(self.fresh) >= MOST_GATHERED):
-            fits = len(self.fresh)
-        elif not fits:
-            return None
-        if fits == len(self.fresh):
-            portion = _Portion(items=tuple(self.items), fresh=self.fresh, after=after, last=last)
-            self.items, self.fresh, self.ended = [], [], last
-            return portion
-        reached = self.fresh[fits - 1].object_id
-        portion = _Portion(
-            items=tuple(each for each in self.items if each <= reached),
-            fresh=self.fresh[:fits],
-            after=reached,
-            last=False,
-        )
-        self.items = [each for each in self.items if each > reached]
-        self.fresh = self.fresh[fits:]
-        return portion
 
 
 @dataclass(slots=True)
@@ -229,9 +176,7 @@ class _Run:
     overlap: timedelta = field(kw_only=True)
     plans: Plans = field(kw_only=True)
     originals: Originals | None = field(kw_only=True)
-    watch: Watch | None = field(kw_only=True)
-    tally: Tally = field(default_factory=Tally)
-    skipped: list[Skipped] = field(default_factory=list)
+    account: Account = field(kw_only=True)
     notices: list[str] = field(default_factory=list)
     failure: RallyAccelerateError | None = None
     progress: Progress = field(default_factory=Progress)
@@ -278,7 +223,7 @@ class _Run:
             await self._settle_gone(scope, self.plans.removal, looked_at)
         if self.failure is None:
             self.progress = await examined(
-                self.source, self.state, self.progress, scope, read=self.tally.read, since=self.plans.since
+                self.source, self.state, self.progress, scope, read=self.account.tally.read, since=self.plans.since
             )
 
     async def _reach_back(self, scope: Scope) -> None:
@@ -298,7 +243,7 @@ class _Run:
         settled = await settle(self.progress, removal=removal, looked_at=looked_at, completer=make)
         self.progress = settled.progress
         self.notices.extend(settled.notices)
-        self._count(removed=settled.removed, withheld=settled.withheld)
+        self.account.count(removed=settled.removed, withheld=settled.withheld)
         await self.state.commit(self.progress, {})
 
     async def _map_kept(self, scope: Scope, originals: Originals) -> None:
@@ -315,7 +260,7 @@ class _Run:
             for kind, some in groupby(sorted(items, key=_kind), key=_kind):
                 walk = Walk(kind=kind, started_at=scope.now, aside=True)
                 # Nothing that is owed is settled by an item that may be older.
-                await self.queue.put(await self._parcel(walk, list(some), _Portion(items=(), fresh=())))
+                await self.queue.put(await self._parcel(walk, list(some), Portion(items=(), fresh=())))
         self.notices.append(f"The rules have changed: {mapped:,} items were mapped again from what is kept here.")
 
     async def _walk(self, scope: Scope, walks: Sequence[Walk]) -> None:
@@ -337,10 +282,10 @@ class _Run:
     async def _read(self, scope: Scope, walk: Walk, slots: asyncio.Semaphore) -> None:
         async with slots:
             first = True
-            gathered = _Gathered()
+            gathered = Gathered()
             async for page in self.source.changed(scope, walk):
                 if first:
-                    self._count(expected=page.left)
+                    self.account.count(expected=page.left)
                     first = False
                 await self._take(gathered, page)
                 after, last = page.after, page.last
@@ -352,14 +297,18 @@ class _Run:
                     await self.queue.put(parcel)
                     del parcel
 
-    async def _take(self, gathered: "_Gathered", page: Page) -> None:
+    async def _take(self, gathered: Gathered, page: Page) -> None:
         self.notices.extend(page.notices)
         ledger = await self.state.known([str(record.object_id) for record in page.records])
         fresh = list(page.records) if self.again else news(page.records, ledger, rules_version=self.rules_version)
-        self._count(read=len(page.records), unchanged=len(page.records) - len(fresh))
+        news_of = {record.object_id for record in fresh}
+        self.account.count(
+            read=[project_of(record.fields) for record in page.records],
+            unchanged=[project_of(record.fields) for record in page.records if record.object_id not in news_of],
+        )
         gathered.add(page.records, fresh)
 
-    async def _prepared(self, scope: Scope, walk: Walk, portion: "_Portion") -> _Parcel:
+    async def _prepared(self, scope: Scope, walk: Walk, portion: Portion) -> _Parcel:
         items = await self.source.history(scope, portion.fresh) if portion.fresh else []
         self.notices.extend(self.source.told())
         if self.originals is not None and items:
@@ -367,16 +316,16 @@ class _Run:
             await self.originals.keep(items)
         return await self._parcel(walk, items, portion)
 
-    async def _parcel(self, walk: Walk, items: Sequence[WorkItem], portion: "_Portion") -> _Parcel:
+    async def _parcel(self, walk: Walk, items: Sequence[WorkItem], portion: Portion) -> _Parcel:
         issues: list[Issue] = []
-        skipped: dict[int, Skipped] = {}
+        skipped: dict[int, tuple[Project | None, Skipped]] = {}
         due: set[str] = set()
         verdicts: dict[str, Verdict] = {}
         paused = time.monotonic()
         for item in items:
             match self._mapped(item):
                 case Skipped() as skip:
-                    skipped[item.record.object_id] = skip
+                    skipped[item.record.object_id] = (project_of(item.record.fields), skip)
                 case Issue() as issue:
                     issues.append(issue)
                     verdicts[issue.external_id] = judge(item).verdict
@@ -423,23 +372,23 @@ class _Run:
             # What is owed is read by its id, and perhaps as a change as well: once is enough.
             if self.sent_unfinished.get(issue.external_id) != issue.revision
         ]
-        self._count(unchanged=len(parcel.issues) - len(issues))
         by_id = {issue.external_id: issue for issue in issues}
+        self.account.count(unchanged=[each.project for each in parcel.issues if each.external_id not in by_id])
         owed = self._owed_after(parcel)
         owed |= {(walk.kind, item) for item in parcel.skipped}
         owed |= {(walk.kind, int(key)) for key in parcel.due if key in self.sent_unfinished}
-        self._skip(parcel.skipped.values())
+        self.account.skip(parcel.skipped.values())
         async for receipt in self.sink.deliver(issues):
-            owed |= self._refusals(walk.kind, receipt)
+            owed |= self._refusals(walk.kind, receipt, by_id)
             sent = {key: self._sent(by_id[key], due=key in parcel.due) for key in receipt.delivered}
             unfinished = {key: by_id[key].revision for key in receipt.delivered if key in parcel.due}
             self.sent_unfinished |= unfinished
             owed |= {(walk.kind, int(key)) for key in unfinished}
             histories = Counter(parcel.verdicts[key] for key in sent)
-            self._count(
-                uploaded=len(sent),
+            self.account.count(
+                uploaded=[by_id[key].project for key in sent],
                 complete=histories[Verdict.COMPLETE],
-                incomplete=histories[Verdict.INCOMPLETE],
+                incomplete=[by_id[key].project for key in sent if parcel.verdicts[key] is Verdict.INCOMPLETE],
                 awaited=sum(parcel.verdicts[key] is Verdict.INCOMPLETE for key in unfinished),
                 unverifiable=histories[Verdict.UNVERIFIABLE],
             )
@@ -466,8 +415,8 @@ class _Run:
                 settled |= {(walk.kind, item) for item in walk.only} - self.came
         return set(self.progress.owed) - settled
 
-    def _refusals(self, kind: str, receipt: Receipt) -> set[tuple[str, int]]:
-        self._skip(skip for _, skip in receipt.refused)
+    def _refusals(self, kind: str, receipt: Receipt, issues: Mapping[str, Issue]) -> set[tuple[str, int]]:
+        self.account.skip((issues[key].project, skip) for key, skip in receipt.refused)
         self.refused += len(receipt.refused)
         if self.refused > MOST_REFUSED:
             last = receipt.refused[-1][1]
@@ -476,17 +425,6 @@ class _Run:
                 hint="So many refusals point to the server or the settings, not to the items.",
             )
         return {(kind, int(external_id)) for external_id, _ in receipt.refused}
-
-    def _skip(self, skips: Iterable[Skipped]) -> None:
-        for skip in skips:
-            self._count(skipped=1)
-            if len(self.skipped) < NAMED_SKIPS:
-                self.skipped.append(skip)
-
-    def _count(self, **more: int) -> None:
-        self.tally = replace(self.tally, **{name: getattr(self.tally, name) + count for name, count in more.items()})
-        if self.watch is not None:
-            self.watch(self.tally)
 
 
 def _kind(item: WorkItem) -> str:

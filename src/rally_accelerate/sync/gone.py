@@ -9,10 +9,11 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from rally_accelerate.accelerate.retire import Retirement
 from rally_accelerate.config.model import Properties
-from rally_accelerate.model.issue import UNKNOWN_PERSON
+from rally_accelerate.model.issue import UNKNOWN_PERSON, Project
 from rally_accelerate.model.progress import GONE, Progress, Sent
 from rally_accelerate.rally.records import Binned, Scope
 from rally_accelerate.sync import deferral
@@ -59,7 +60,8 @@ class Settled:
     """What became of what is gone."""
 
     progress: Progress
-    removed: int = 0
+    #: The projects of the items whose issues were marked, one for each item.
+    removed: Sequence[Project | None] = ()
     #: Items that would have gone, had they not been too many.
     withheld: int = 0
     notices: tuple[str, ...] = ()
@@ -111,7 +113,7 @@ class _Settling:
     completer: Completer
     #: Entries of the recycle bin, by ObjectID of the item.
     bin: dict[int, Binned] = field(default_factory=dict)
-    removed: int = 0
+    removed: list[Project | None] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
 
     async def settle(self, looked_at: datetime | None) -> Settled:
@@ -218,7 +220,7 @@ class _Settling:
             accepted = {int(key) for key in receipt.delivered}
             unmarked = {item: reason for item, reason in self.progress.unmarked.items() if item not in accepted}
             self.progress = replace(self.progress, unmarked={**unmarked, **refused})
-            self.removed += len(accepted)
+            self.removed.extend(_project_in(found.complete[item]) for item in sorted(accepted))
             await self.state.commit(self.progress, _marked(sent, receipt.delivered))
         await self._name_places([item for item in found.complete if item not in self.bin])
 
@@ -232,9 +234,19 @@ class _Settling:
         self.notices.extend(_moved(places))
 
 
-def _settled(progress: Progress, *, removed: int = 0, withheld: int = 0, notices: Sequence[str] = ()) -> Settled:
+def _settled(
+    progress: Progress, *, removed: Sequence[Project | None] = (), withheld: int = 0, notices: Sequence[str] = ()
+) -> Settled:
     told = (*notices, *_unmarked(progress.unmarked), *deferral.notices(progress))
     return Settled(progress=progress, removed=removed, withheld=withheld, notices=told)
+
+
+def _project_in(document: Mapping[str, Any]) -> Project | None:
+    """Return the project that an issue was uploaded with."""
+    its = document.get("project")
+    if not isinstance(its, Mapping) or not its.get("id"):
+        return None
+    return Project(id=str(its["id"]), name=str(its.get("name") or its["id"]))
 
 
 def _marked(sent: Mapping[str, Sent], keys: Iterable[str]) -> dict[str, Sent]:

@@ -37,6 +37,18 @@ REPORT = {
     "requests": {"rally": 12, "accelerate": 3},
     "retries": {"rally": 2, "accelerate": 1},
     "bytes": {"received": 2_500_000, "uploaded": 900},
+    "projects": [
+        {
+            "id": "4711",
+            "name": "Red & green",
+            "read": 9,
+            "uploaded": 4,
+            "unchanged": 3,
+            "skipped": 1,
+            "removed": 7,
+            "incomplete": 1,
+        }
+    ],
     "notices": ["A notice."],
     "error": None,
 }
@@ -85,7 +97,18 @@ async def test_one_run_tells_its_whole_account(asked: Asked) -> None:
     its_id = await asked.host.add_integration({"name": "one", "properties": NEVER})
     key = await made(asked, its_id, "partial")
     text = (await asked.http.get(f"/executions/{key}")).text
-    for told in ("US7", "it is &lt;odd&gt;", "A notice.", "2.5 MB", "900 bytes", ">2<", ">1<", ">12<"):
+    for told in (
+        "US7",
+        "it is &lt;odd&gt;",
+        "A notice.",
+        "Red &amp; green",
+        ">7<",
+        "2.5 MB",
+        "900 bytes",
+        ">2<",
+        ">1<",
+        ">12<",
+    ):
         assert told in text, told
     assert "<odd>" not in text
     assert "refresh" not in text

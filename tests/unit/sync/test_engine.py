@@ -16,26 +16,9 @@ from rally_accelerate.rally.records import Page, Scope, WorkItem
 from rally_accelerate.sync import engine
 from rally_accelerate.sync.ports import Sink, Source
 from rally_accelerate.sync.preview import PreviewSink, UnwrittenState
-from support.small_world import KIND, Item, SmallSink, SmallSource, SmallState, World
+from support.small_world import KIND, Item, PickySink, SmallSink, SmallSource, SmallState, World
 
 RULES = Rules(web_url="https://rally.example")
-
-
-class PickySink(SmallSink):
-    """Refuses the items it is told to."""
-
-    def __init__(self, world: World, refused: set[str]) -> None:
-        super().__init__(world)
-        self.refused = refused
-
-    async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Receipt]:
-        """Take or refuse the issues one by one."""
-        for issue in issues:
-            if issue.external_id in self.refused:
-                yield Receipt(refused=((issue.external_id, Skipped(issue.display_id, "no")),))
-            else:
-                async for receipt in super().deliver([issue]):
-                    yield receipt
 
 
 async def run(source: Source, sink: Sink, state: Any, **how: Any) -> SyncReport:

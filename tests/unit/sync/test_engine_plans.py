@@ -12,8 +12,9 @@ from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import Walk, Window
 from rally_accelerate.model.report import Receipt, Skipped, SyncReport
 from rally_accelerate.rally.records import Page, Scope
-from rally_accelerate.sync import engine
+from rally_accelerate.sync import engine, portions
 from rally_accelerate.sync.engine import Plans
+from rally_accelerate.sync.portions import Gathered
 from support.small_world import EPOCH, Item, SmallSink, SmallSource, SmallState, World
 
 RULES = Rules(web_url="https://rally.example")
@@ -134,10 +135,10 @@ async def test_too_many_refusals_say_what_to_look_at(monkeypatch: pytest.MonkeyP
     assert failure.hint == "So many refusals point to the server or the settings, not to the items."
 
 
-def gathered(*numbers: int, fresh: Sequence[int]) -> tuple[engine._Gathered, SmallSource]:
+def gathered(*numbers: int, fresh: Sequence[int]) -> tuple[Gathered, SmallSource]:
     """Return what was read, with the source that it came from."""
     source = SmallSource(World(items={number: Item() for number in numbers}))
-    found = engine._Gathered()
+    found = Gathered()
     found.add([source.record(number) for number in numbers], [source.record(number) for number in fresh])
     return found, source
 
@@ -174,7 +175,7 @@ def test_a_portion_ends_at_the_last_item_that_fits(monkeypatch: pytest.MonkeyPat
 
 
 def test_too_many_items_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "MOST_GATHERED", 2)
+    monkeypatch.setattr(portions, "MOST_GATHERED", 2)
     found, source = gathered(1, 2, fresh=[1, 2])
     fitting(monkeypatch, source, 0)
     portion = found.portion(source, after=2, last=False)

@@ -16,6 +16,7 @@ from rally_accelerate.model.progress import Progress, Walk
 from rally_accelerate.model.report import Receipt
 from rally_accelerate.rally.records import Page, Record, Scope
 from rally_accelerate.sync import engine, plan
+from rally_accelerate.sync.portions import Portion
 from support.small_world import EPOCH, Crash, SmallSink, SmallSource, SmallState, World
 
 RULES = Rules(web_url="https://rally.example")
@@ -187,7 +188,7 @@ async def test_mutant_receipt_before_delivery_dies() -> None:
 async def test_mutant_progress_before_delivery_dies(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = engine._Run._prepared
 
-    async def prepared(self: engine._Run, scope: Scope, walk: Walk, portion: engine._Portion) -> Any:
+    async def prepared(self: engine._Run, scope: Scope, walk: Walk, portion: Portion) -> Any:
         self.progress = plan.finished(self.progress, walk) if portion.last else self.progress
         await self.state.commit(self.progress, {})
         return await honest(self, scope, walk, portion)
