@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rally_accelerate.config.redact import Redactor
 from rally_accelerate.errors import ConfigError, RallyAccelerateError
 from rally_accelerate.model.report import Outcome, SyncReport, Tally
-from rally_accelerate.observe.pace import duration, histories, sentence
+from rally_accelerate.observe.pace import Follower, duration, histories
 from rally_accelerate.observe.results import project_lines
 from rally_accelerate.sync.ports import Watch
 
@@ -121,11 +121,14 @@ def _bar(name: str) -> Iterator[Watch]:
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
         task: TaskID = shown.add_task(name, total=None, said="asking Rally")
+        follower = Follower()
 
         def watch(tally: Tally) -> None:
-            done = tally.uploaded + tally.unchanged + tally.skipped
-            said = sentence(tally, seconds=time.monotonic() - started)
-            shown.update(task, total=max(tally.expected, tally.read) or None, completed=done, said=said)
+            seconds = time.monotonic() - started
+            follower.update(tally, seconds=seconds)
+            share = follower.measured(seconds=seconds).share
+            said = follower.sentence(seconds=seconds)
+            shown.update(task, total=None if share is None else 1.0, completed=share or 0.0, said=said)
 
         yield watch
 
@@ -133,13 +136,15 @@ def _bar(name: str) -> Iterator[Watch]:
 def _lines(name: str) -> Watch:
     started = time.monotonic()
     last = started
+    follower = Follower()
 
     def watch(tally: Tally) -> None:
         nonlocal last
         now = time.monotonic()
+        follower.update(tally, seconds=now - started)
         if now - last >= SECONDS_BETWEEN_LINES:
             last = now
-            click.echo(f"{name}: {sentence(tally, seconds=now - started)}", err=True)
+            click.echo(f"{name}: {follower.sentence(seconds=now - started)}", err=True)
 
     return watch
 

@@ -6,6 +6,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from weakref import WeakValueDictionary
 
 import httpx2
@@ -28,7 +29,7 @@ from rally_accelerate.host.wishes import Wishes, fulfilled, wishes_of
 from rally_accelerate.model.report import SyncReport, Tally
 from rally_accelerate.model.trouble import Troubles, watched
 from rally_accelerate.observe.logs import LEVELS, telling_of
-from rally_accelerate.observe.pace import histories, sentence, trying_again
+from rally_accelerate.observe.pace import Follower, histories, progress_of, trying_again
 from rally_accelerate.observe.results import project_lines
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.sync.engine import sync_once
@@ -51,7 +52,7 @@ class Running:
     """A run that goes on."""
 
     execution_id: str
-    tally: Tally = field(default_factory=Tally)
+    follower: Follower = field(default_factory=Follower)
     began: float = field(default_factory=time.monotonic)
     #: After how many seconds its log told how far it was.
     told_at: float = 0.0
@@ -69,6 +70,16 @@ class Running:
     def seconds(self) -> float:
         """For how long."""
         return time.monotonic() - self.began
+
+    def progress(self) -> dict[str, Any]:
+        """Return how far it is, for pages and their JSON."""
+        seconds = self.seconds
+        measure = self.follower.measured(seconds=seconds)
+        return {
+            "text": self.follower.sentence(seconds=seconds),
+            **progress_of(measure),
+            "trouble": self.trouble,
+        }
 
 
 class Runs:
@@ -157,10 +168,10 @@ class Runs:
         self, integration: Integration, running: Running, wishes: Wishes, watch: Watch | None
     ) -> SyncReport:
         def counted(tally: Tally) -> None:
-            running.tally = tally
+            running.follower.update(tally, seconds=running.seconds)
             if running.seconds - running.told_at >= SECONDS_BETWEEN_WORDS:
                 running.told_at = running.seconds
-                log.info("%s", sentence(tally, seconds=running.seconds))
+                log.info("%s", running.follower.sentence(seconds=running.seconds))
             if watch is not None:
                 watch(tally)
 

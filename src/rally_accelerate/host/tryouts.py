@@ -16,7 +16,7 @@ from rally_accelerate.host.trials import Trial, Work
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import Window
 from rally_accelerate.model.report import Tally
-from rally_accelerate.observe.pace import pace_of, sentence
+from rally_accelerate.observe.pace import Follower, progress_of
 from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.rally.records import Project
@@ -110,16 +110,17 @@ def resync(stores: Stores, runs: Runs, integration: Integration, again: Window) 
         trial.told |= {
             "since": again.since.isoformat() if again.since else "",
             "progress": "",
-            "done": 0,
-            "expected": 0,
+            "percent": None,
             "result": None,
         }
 
+        follower = Follower()
+
         def watch(tally: Tally) -> None:
             seconds = time.monotonic() - started
-            pace = pace_of(tally, seconds=seconds)
-            words = sentence(tally, seconds=seconds).replace("uploaded", "would be sent")
-            trial.told |= {"progress": words, "done": pace.done, "expected": pace.expected}
+            follower.update(tally, seconds=seconds)
+            words = follower.sentence(seconds=seconds, uploading="mapping")
+            trial.told |= {"progress": words, **progress_of(follower.measured(seconds=seconds))}
 
         async with links(integration, target=runs.target, limiters=runs.limiters) as connected:
             await connected.sink.open()

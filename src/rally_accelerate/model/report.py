@@ -72,7 +72,11 @@ class Tally:
 
     #: How many items the source says there are to read in this run, as far as it has said.
     expected: int = 0
+    #: Walks that have neither begun nor been counted: as long as there are any, ``expected`` is less than there is.
+    uncounted: int = 0
     read: int = 0
+    #: Items whose history is read, or not needed because they did not change.
+    ready: int = 0
     uploaded: int = 0
     unchanged: int = 0
     skipped: int = 0

@@ -1,12 +1,10 @@
-"""How fast a run goes and when it will be done: pure figures from counts and seconds."""
+"""What people read of a run while it goes on, and of its histories."""
 
-from dataclasses import dataclass
+from typing import Any
 
 from rally_accelerate.model.report import Tally
 from rally_accelerate.model.trouble import Trouble
-
-#: Before this many seconds a rate says nothing.
-FIRST_SECONDS = 0.5
+from rally_accelerate.observe.meter import Measure, Meter, Phase
 
 SIXTY = 60
 
@@ -14,30 +12,50 @@ SIXTY = 60
 SILENT_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """The figures that people ask for while they wait."""
+class Follower:
+    """How far one run is, from the counts that it tells; seconds are those since it began."""
 
-    done: int
-    expected: int
-    #: Items per second, or None while it is too early to say.
-    rate: float | None
-    #: Seconds to the end, or None while it is too early to say.
-    remaining: float | None
+    def __init__(self) -> None:
+        self.tally = Tally()
+        self._meter = Meter()
+
+    def update(self, tally: Tally, *, seconds: float) -> None:
+        """Take fresh counts in."""
+        self.tally = tally
+        total = max(tally.expected, tally.read)
+        done = tally.uploaded + tally.unchanged + tally.skipped
+        for phase, count in ((Phase.READING, tally.read), (Phase.HISTORY, tally.ready), (Phase.UPLOADING, done)):
+            self._meter.feed(phase, count, total, seconds)
+
+    def measured(self, *, seconds: float) -> Measure:
+        """Return how far the run is."""
+        return self._meter.measured(seconds, known=not self.tally.uncounted)
+
+    def sentence(self, *, seconds: float, uploading: str = Phase.UPLOADING.value) -> str:
+        """Return one line about the run.
+
+        Args:
+            seconds: How long it has been going.
+            uploading: What the last phase is called.
+        """
+        return sentence(self.tally, self.measured(seconds=seconds), seconds=seconds, uploading=uploading)
 
 
-def pace_of(tally: Tally, *, seconds: float) -> Pace:
-    """The pace of a run.
-
-    Args:
-        tally: Its counts so far.
-        seconds: How long it has been going.
-    """
-    done = tally.uploaded + tally.unchanged + tally.skipped
-    expected = max(tally.expected, tally.read)
-    rate = done / seconds if seconds >= FIRST_SECONDS and done else None
-    remaining = max(0.0, (expected - done) / rate) if rate else None
-    return Pace(done=done, expected=expected, rate=rate, remaining=remaining)
+def progress_of(measure: Measure) -> dict[str, Any]:
+    """Return a run's progress as JSON-ready values: percent of all phases, seconds left, and each phase."""
+    return {
+        "percent": None if measure.share is None else int(100 * measure.share),
+        "remaining": measure.remaining,
+        "phases": [
+            {
+                "name": stage.phase.value,
+                "done": stage.done,
+                "total": stage.total,
+                "rate": None if stage.rate is None else round(stage.rate, 1),
+            }
+            for stage in measure.stages
+        ],
+    }
 
 
 def duration(seconds: float) -> str:
@@ -76,20 +94,26 @@ def trying_again(trouble: Trouble) -> str:
     return f"Trying again{often}: {trouble.message}"
 
 
-def sentence(tally: Tally, *, seconds: float) -> str:
+def sentence(tally: Tally, measure: Measure, *, seconds: float, uploading: str = Phase.UPLOADING.value) -> str:
     """One line about a run that is going on."""
-    pace = pace_of(tally, seconds=seconds)
-    if not pace.expected and not pace.done:
+    if not any(stage.total or stage.done for stage in measure.stages):
         # Before Rally's first answer there is no "0 of 0": nobody knows yet.
         asking = "asking Rally what there is to read"
         return asking if seconds < SILENT_SECONDS else f"{asking}; waiting for the answer for {duration(seconds)}"
-    parts = [f"{pace.done:,} of {pace.expected:,} items", f"{tally.uploaded:,} uploaded"]
+    more = "at least " if tally.uncounted else ""
+    parts: list[str] = []
+    for stage in measure.stages:
+        name = uploading if stage.phase is Phase.UPLOADING else stage.phase.value
+        if stage.total:
+            parts.append(f"{name} {stage.done:,} of {more}{stage.total:,}")
+        elif stage.done:
+            parts.append(f"{name} {stage.done:,}")
     if tally.unchanged:
         parts.append(f"{tally.unchanged:,} unchanged")
     if tally.skipped:
         parts.append(f"{tally.skipped:,} skipped")
-    if pace.rate is not None:
-        parts.append(f"{pace.rate:,.0f}/s")
-    if pace.remaining is not None:
-        parts.append(f"{duration(pace.remaining)} left")
+    if measure.last.rate and measure.last.remaining != 0:
+        parts.append(f"{measure.last.rate:,.0f}/s" if measure.last.rate >= 1 else "less than 1/s")
+    if measure.remaining:
+        parts.append(f"{duration(measure.remaining)} left")
     return ", ".join(parts)

@@ -23,7 +23,7 @@ from rally_accelerate.config.redact import secrets_of
 from rally_accelerate.errors import ConfigError, RallyAccelerateError, Rejected
 from rally_accelerate.model.progress import Progress, Window
 from rally_accelerate.model.report import Outcome, SyncReport, Tally
-from rally_accelerate.observe.pace import duration, histories, sentence
+from rally_accelerate.observe.pace import Follower, duration, histories
 from rally_accelerate.observe.results import project_lines
 from rally_accelerate.plugin import arguments, lines, memory
 from rally_accelerate.plugin.entry import DONE, EVENT, FAILED, STOPPED
@@ -319,13 +319,15 @@ def _name(loaded: Loaded) -> str:
 
 def _lines() -> Watch:
     started = last = time.monotonic()
+    follower = Follower()
 
     def watch(tally: Tally) -> None:
         nonlocal last
         now = time.monotonic()
+        follower.update(tally, seconds=now - started)
         if now - last >= SECONDS_BETWEEN_LINES:
             last = now
-            log.info("%s", sentence(tally, seconds=now - started))
+            log.info("%s", follower.sentence(seconds=now - started))
 
     return watch
 

@@ -280,12 +280,15 @@ class _Run:
             await self.queue.put(None)
 
     async def _read(self, scope: Scope, walk: Walk, slots: asyncio.Semaphore) -> None:
+        self.account.count(uncounted=1)
+        announced = await self._announced(scope, walk) if slots.locked() else 0
+        self.account.count(expected=announced, uncounted=-1 if announced else 0)
         async with slots:
             first = True
             gathered = Gathered()
             async for page in self.source.changed(scope, walk):
                 if first:
-                    self.account.count(expected=page.left)
+                    self.account.count(expected=page.left - announced, uncounted=0 if announced else -1)
                     first = False
                 await self._take(gathered, page)
                 after, last = page.after, page.last
@@ -297,6 +300,21 @@ class _Run:
                     await self.queue.put(parcel)
                     del parcel
 
+    async def _announced(self, scope: Scope, walk: Walk) -> int:
+        """Return how many items a walk has that waits for others, or 0.
+
+        In a first sync alone: there it takes long until the walk begins, and nobody would know how much there is.
+        """
+        projects = tuple(project for project in scope.projects if project.object_id in walk.projects)
+        if walk.only or walk.after or walk.window != Window() or len(projects) != len(walk.projects):
+            return 0
+        try:
+            return await self.source.count(replace(scope, projects=projects), walk.kind)
+        except RallyAccelerateError as error:
+            # The walk itself will tell.
+            log.debug("items cannot be counted: %s", error)
+            return 0
+
     async def _take(self, gathered: Gathered, page: Page) -> None:
         self.notices.extend(page.notices)
         ledger = await self.state.known([str(record.object_id) for record in page.records])
@@ -305,11 +323,13 @@ class _Run:
         self.account.count(
             read=[project_of(record.fields) for record in page.records],
             unchanged=[project_of(record.fields) for record in page.records if record.object_id not in news_of],
+            ready=len(page.records) - len(fresh),
         )
         gathered.add(page.records, fresh)
 
     async def _prepared(self, scope: Scope, walk: Walk, portion: Portion) -> _Parcel:
         items = await self.source.history(scope, portion.fresh) if portion.fresh else []
+        self.account.count(ready=len(items))
         self.notices.extend(self.source.told())
         if self.originals is not None and items:
             # Before the ledger knows of them: what is kept is never older than what was sent.

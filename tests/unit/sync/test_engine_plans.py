@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.errors import Rejected, Unavailable
+from rally_accelerate.errors import RallyAccelerateError, Rejected, Unavailable
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import Walk, Window
-from rally_accelerate.model.report import Receipt, Skipped, SyncReport
+from rally_accelerate.model.report import Receipt, Skipped, SyncReport, Tally
 from rally_accelerate.rally.records import Page, Scope
 from rally_accelerate.sync import engine, portions
 from rally_accelerate.sync.engine import Plans
@@ -203,3 +203,36 @@ async def test_the_error_of_a_nested_group_is_found() -> None:
     error = Unavailable("inner")
     nested: Any = BaseExceptionGroup("outer", [BaseExceptionGroup("middle", [error])])
     assert engine._first(nested) is error
+
+
+class CountingSource(SmallSource):
+    """Knows how many items each project has, or fails to."""
+
+    counted: tuple[str, ...] = ()
+    failure: RallyAccelerateError | None = None
+
+    async def count(self, scope: Scope, kind: str) -> int:
+        """Count the items of the given projects."""
+        self.counted += tuple(project.name for project in scope.projects)
+        if self.failure is not None:
+            raise self.failure
+        return 50
+
+
+@pytest.mark.parametrize("failure", [None, Unavailable("maintenance")])
+async def test_walks_that_wait_are_counted_in_a_first_sync_alone(failure: RallyAccelerateError | None) -> None:
+    world = World(items={number: Item(project=number) for number in range(1, 5)})
+    source, state, told = CountingSource(world, projects=4), SmallState(world), list[Tally]()
+    source.failure = failure
+
+    async def run() -> SyncReport:
+        its = SmallSink(world)
+        return await engine.sync_once(source, its, state, RULES, lambda: world.now, watch=told.append)
+
+    assert (await run()).tally.uploaded == 4
+    # Three walks are read side by side; the fourth one waits for them.
+    assert source.counted == ("P4",)
+    assert (max(tally.expected for tally in told) >= 50) is (failure is None)
+    assert (told[-1].uncounted, told[-1].expected) == (0, 4)
+    await run()
+    assert source.counted == ("P4",)

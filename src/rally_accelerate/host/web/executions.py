@@ -17,7 +17,7 @@ from rally_accelerate.host.stores import Stores
 from rally_accelerate.host.web.labels import unlabelled
 from rally_accelerate.host.web.render import missing, page
 from rally_accelerate.host.web.routing import actor_of, posted, routed, shown
-from rally_accelerate.observe.pace import awaited_words, pace_of, sentence
+from rally_accelerate.observe.pace import awaited_words
 
 PAGE = 50
 
@@ -162,20 +162,13 @@ def account_of(found: Execution, runs: Runs) -> dict[str, Any]:
         "progress": None,
     }
     if running is not None and running.execution_id == found.id:
-        tally = running.tally
-        pace = pace_of(tally, seconds=running.seconds)
+        tally = running.follower.tally
         account |= {
             "read": tally.read,
             "uploaded": tally.uploaded,
             "unchanged": tally.unchanged,
             "skipped": tally.skipped,
-            "progress": {
-                "text": sentence(tally, seconds=running.seconds),
-                "done": pace.done,
-                "expected": pace.expected,
-                "remaining": pace.remaining,
-                "trouble": running.trouble,
-            },
+            "progress": running.progress(),
         }
     return account
 

@@ -28,7 +28,6 @@ from rally_accelerate.host.web.addresses import own_path
 from rally_accelerate.host.web.executions import account_of
 from rally_accelerate.host.web.render import missing, page
 from rally_accelerate.host.web.routing import actor_of, posted, routed, shown
-from rally_accelerate.observe.pace import pace_of, sentence
 
 #: The status of an integration that works and has never brought an item.
 EMPTY = "No items"
@@ -207,15 +206,6 @@ class IntegrationPages:
         empty = latest.report.get("empty", "") if latest and not issues else ""
         if empty and status == WORDS["complete"]:
             status = EMPTY
-        progress: dict[str, Any] | None = None
-        if running is not None:
-            pace = pace_of(running.tally, seconds=running.seconds)
-            progress = {
-                "text": sentence(running.tally, seconds=running.seconds),
-                "done": pace.done,
-                "expected": pace.expected,
-                "trouble": running.trouble,
-            }
         return {
             "id": found.id,
             "name": found.name,
@@ -230,7 +220,7 @@ class IntegrationPages:
             "nextRun": None if found.disabled else self._schedule.due(found.id),
             "lastRun": account_of(latest, self._runs) if latest else None,
             "withheld": latest.report.get("withheld", 0) if latest else 0,
-            "progress": progress,
+            "progress": running.progress() if running is not None else None,
         }
 
 

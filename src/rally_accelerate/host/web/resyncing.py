@@ -124,7 +124,7 @@ class ResyncPages:
         self, request: Request, stored: StoredIntegration, *, fault: str = "", form: forms.Form | None = None
     ) -> Response:
         trial = self._trials.of(actor_of(request), _key(stored))
-        begun = {"since": "", "progress": "", "done": 0, "expected": 0, "result": None}
+        begun = {"since": "", "progress": "", "percent": None, "result": None}
         shown = {**begun, **trial.shown()} if trial is not None else None
         since = str(shown.get("since") or "")[:10] if shown else ""
         data: dict[str, Any] = {
