@@ -12,12 +12,12 @@ _PARENTS = ("Parent", "Requirement", "WorkProduct", "PortfolioItem")
 _RELATED = ("Predecessors", "Successors", "Duplicates", "DefectSuites", "TestCase")
 
 
-def comments_of(item: WorkItem) -> tuple[Comment, ...]:
-    """The discussion as readable text, oldest first; of a very long one the newest part."""
+def comments_of(item: WorkItem, *, site: str = "") -> tuple[Comment, ...]:
+    """Return the discussion as readable text, oldest first; of a very long one the newest part."""
     kept: list[Comment] = []
     left = COMMENT_CHARACTERS
     for post in sorted(item.around.posts, key=lambda post: (post.created, post.object_id), reverse=True):
-        text = readable(post.text)
+        text = readable(post.text, site=site)
         left -= len(text)
         if left < 0 and kept:
             break

@@ -3,10 +3,11 @@
 Lookback and revisions both come as ``Past``; nothing here knows which it was.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 
 from rally_accelerate.mapping.kinds import Kind
+from rally_accelerate.mapping.text import readable
 from rally_accelerate.model.issue import UNKNOWN_PERSON, HistoryEntry, HistoryValue
 from rally_accelerate.rally.records import RECYCLED, FieldChange, Named, Past, PastValue
 
@@ -49,7 +50,9 @@ FIELD_NAMES = {
 }
 
 
-def history_of(past: Past, kind: Kind, *, status: str, removed: str) -> tuple[HistoryEntry, ...]:
+def history_of(
+    past: Past, kind: Kind, *, status: str, removed: str, rich: Collection[str] = (), site: str = ""
+) -> tuple[HistoryEntry, ...]:
     """Every change, oldest first; empty values are empty, never missing.
 
     Args:
@@ -57,8 +60,11 @@ def history_of(past: Past, kind: Kind, *, status: str, removed: str) -> tuple[Hi
         kind: Says which field is the status.
         status: The item's status now: what it had at its last deletion is known from it when nothing else changed it.
         removed: The status that a deleted item has.
+        rich: The fields whose values are HTML.
+        site: The address of the Rally server for people.
     """
-    entries = [*_told(past.changes, kind, status=status, removed=removed)]
+    changes = _as_text(past.changes, rich, site) if rich else past.changes
+    entries = [*_told(changes, kind, status=status, removed=removed)]
     if past.unread:
         entries.extend(
             HistoryEntry(
@@ -73,6 +79,17 @@ def history_of(past: Past, kind: Kind, *, status: str, removed: str) -> tuple[Hi
         )
         entries.sort(key=lambda entry: entry.instant)
     return tuple(entries)
+
+
+def _as_text(changes: Iterable[FieldChange], rich: Collection[str], site: str) -> Iterable[FieldChange]:
+    for change in changes:
+        if change.field not in rich:
+            yield change
+            continue
+        before, after = (
+            readable(value, site=site) if isinstance(value, str) else value for value in (change.before, change.after)
+        )
+        yield change._replace(before=before, after=after)
 
 
 def _told(changes: Iterable[FieldChange], kind: Kind, *, status: str, removed: str) -> Iterable[HistoryEntry]:

@@ -17,6 +17,7 @@ from rally_accelerate.mapping.kinds import Kind, kind_of, normalized
 from rally_accelerate.mapping.newer import extras_of
 from rally_accelerate.mapping.onto import remapped
 from rally_accelerate.mapping.rules import Rules
+from rally_accelerate.mapping.sources import RICH
 from rally_accelerate.mapping.text import readable
 from rally_accelerate.mapping.timeboxes import releases_of, sprints_of
 from rally_accelerate.model.issue import UNKNOWN_PERSON, Issue
@@ -87,7 +88,7 @@ def to_issue(item: WorkItem, rules: Rules) -> Issue | Skipped:
         display_id=record.key,
         revision=record.revision,
         name=fields.text(row, "Name") or record.key,
-        description=readable(fields.text(row, "Description")),
+        description=readable(fields.text(row, "Description"), site=rules.web_url),
         status=status,
         url=_page(record, kind, rules),
         type=rules.type_names.get(kind.name, kind.name),
@@ -107,10 +108,17 @@ def to_issue(item: WorkItem, rules: Rules) -> Issue | Skipped:
         # Assumed: the ids of the versions that ``releases`` describes, as an issue's fix versions are elsewhere. The
         # schema says no more than a list of texts (accelerate-host.md 2.2), and Rally's only version is the release.
         version_ids=tuple(release.id for release in releases),
-        comments=comments_of(item),
+        comments=comments_of(item, site=rules.web_url),
         relations=relations_of(item),
-        history=history_of(item.past, kind, status=status, removed=rules.removed_status),
-        raw={**_kept_aside(row, rules.custom), **_ids(ownerId=owner_id, creatorId=creator_id)},
+        history=history_of(
+            item.past,
+            kind,
+            status=status,
+            removed=rules.removed_status,
+            site=rules.web_url,
+            rich={each.name for each in rules.custom if each.attribute_type == RICH},
+        ),
+        raw={**_kept_aside(row, rules.custom, site=rules.web_url), **_ids(ownerId=owner_id, creatorId=creator_id)},
     )
     if rules.newer_fields:
         issue = replace(issue, extras=extras_of(row))
@@ -170,16 +178,19 @@ def _components(row: fields.Fields) -> tuple[str, ...]:
     return (package,) if package else ()
 
 
-def _kept_aside(row: fields.Fields, custom: Iterable[CustomField] = ()) -> Mapping[str, Any]:
+def _kept_aside(row: fields.Fields, custom: Iterable[CustomField] = (), *, site: str = "") -> Mapping[str, Any]:
     kept: dict[str, Any] = {}
+    rich = {each.name for each in custom if each.attribute_type == RICH}
     for name in (*KEPT_ASIDE, *(each.name for each in custom)):
         value = row.get(name)
         if value is None or value == "":
             continue
         if isinstance(value, int | float):
             kept[name] = value
-        elif text := fields.text(row, name):
-            # Kept small: a rich text has its place in the description.
+            continue
+        text = fields.text(row, name)
+        if text := readable(text, site=site) if name in rich else text:
+            # Kept small: a long text has its place in the description.
             kept[name] = text[:LONGEST_KEPT]
     if milestones := fields.names_in(row, "Milestones"):
         kept["Milestones"] = list(milestones)

@@ -18,7 +18,7 @@ from rally_accelerate.mapping.readrules import read_rules
 from rally_accelerate.mapping.ruletypes import type_faults
 
 #: Raised whenever the program itself maps differently, so that everything is mapped and uploaded again.
-MAPPING_VERSION = 4
+MAPPING_VERSION = 5
 
 #: Raised whenever the program itself asks Rally for more: then what is kept of earlier runs is not enough.
 READING_VERSION = 2

@@ -11,6 +11,12 @@ from rally_accelerate.mapping.text import readable
 #: Attributes whose text is HTML (rally-api.md 1.9).
 RICH = "TEXT"
 
+#: Such attributes of the objects that an item refers to, whose definitions are not read (rally-api.md 2.2).
+_RICH_NAMES = frozenset(
+    {"Description", "Notes", "Objective", "PostConditions", "PreConditions", "Text", "Theme"}
+    | {"ValidationExpectedResult", "ValidationInput"}
+)
+
 
 def texts_at(row: Mapping[str, Any], path: Path) -> tuple[str, ...]:
     """The texts of a field, without empty ones; nothing when it is unset or was not told."""
@@ -21,7 +27,7 @@ def texts_at(row: Mapping[str, Any], path: Path) -> tuple[str, ...]:
             return ()
         held = inner
     texts = _texts(held, path.names[-1])
-    if path.attribute_type == RICH and len(path.names) == 1:
+    if path.attribute_type == RICH if len(path.names) == 1 else path.names[-1] in _RICH_NAMES:
         texts = tuple(readable(text) for text in texts)
     return tuple(text for text in texts if text)
 

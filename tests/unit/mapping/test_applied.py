@@ -167,6 +167,8 @@ def test_an_unset_source_leaves_what_every_issue_has() -> None:
         ("Iteration", {"Iteration": {"_refObjectName": "S4"}}, "S4"),
         ("Link", {"c_Link": {"LinkID": "7", "DisplayString": "seven"}}, "seven"),
         ("Notes", {"Notes": "<p>a &amp; b</p>"}, "a & b"),
+        ("Iteration.Theme", {"Iteration": {"Theme": "<p>a</p><p>b</p>"}}, "a\n\nb"),
+        ("Iteration.Name", {"Iteration": {"Name": "<p> is a tag"}}, "<p> is a tag"),
         ("Blocked", {"Blocked": False}, "false"),
         ("PlanEstimate", {"PlanEstimate": 1234567.0}, "1234567"),
         ("Tags", {"Tags": {"_tagsNameArray": [{"Name": "b"}, {"Name": "a"}]}}, "a, b"),

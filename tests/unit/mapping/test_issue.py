@@ -1,5 +1,6 @@
 """A work item becomes an issue, whatever Rally leaves out."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rally_accelerate.accelerate.payload import item_in
+from rally_accelerate.mapping.customs import CustomField
 from rally_accelerate.mapping.issue import to_issue
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.model.issue import Issue, NormalizedType, SourceRevision
 from rally_accelerate.model.report import Skipped
 from rally_accelerate.rally.clauses import Place, Reader
 from rally_accelerate.rally.pastfields import PastFields
-from rally_accelerate.rally.records import Record, Revision, WorkItem
+from rally_accelerate.rally.records import Around, FieldChange, Past, Post, Record, Revision, WorkItem
 
 RULES = Rules(web_url="https://rally.example")
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -234,3 +236,24 @@ def test_what_is_kept_aside_is_small_and_has_the_milestones() -> None:
     issue = mapped({**STORY, "BlockedReason": "x" * 5000, "Milestones": milestones})
     assert len(issue.raw["BlockedReason"]) == 2000
     assert issue.raw["Milestones"] == ["MI1: Sample date"]
+
+
+def test_rich_texts_read_as_they_were_written() -> None:
+    field = CustomField("c_Plan", "Plan", "TEXT")
+    html = '<ul><li>see <a href="/slm/a.pdf">this</a></li></ul>'
+    rich = {"Description": html, "c_Plan": html, "c_Plain": "<a> is no tag"}
+    record = Record(kind="defect", object_id=1, revision=SourceRevision(NOW, 5), fields={**STORY, **rich})
+    changes = (FieldChange(1, "A", "c_Plan", "", html), FieldChange(2, "A", "c_Plain", "<a>", "<b>"))
+    post = Post(object_id=7, user="A", created=NOW, updated=NOW, text=html)
+    whole = WorkItem(record=record, past=Past(changes=changes), around=Around(posts=(post,)))
+    custom = (field, CustomField("c_Plain", "Plain", "STRING"))
+    issue = to_issue(whole, replace(RULES, custom=custom))
+    assert isinstance(issue, Issue)
+    expected = "- see this (https://rally.example/slm/a.pdf)"
+    assert issue.description == expected
+    assert issue.comments[0].text == expected
+    assert (issue.raw["c_Plan"], issue.raw["c_Plain"]) == (expected, "<a> is no tag")
+    assert [(entry.field, entry.before, entry.after) for entry in issue.history] == [
+        ("Plan", "", expected),
+        ("Plain", "<a>", "<b>"),
+    ]
