@@ -88,9 +88,11 @@ class Gateway:
                 if fault is not None:
                     answer = answers.spoiled(fault, answer)
             self._stats.answered(answer.status, len(answer.body))
-            await self._send(answer, scope, receive, send)
+            now = self._now()
             if answer.status == 200 and _is_page(parts):  # noqa: PLR2004 - only served pages have something between them
+                # The page is complete but not sent: when the client has it, the edits have happened.
                 self._faults.between_pages(self._world)
+            await self._send(answer, scope, receive, send, now=now)
 
     def _now(self) -> int:
         return self._world.clock.milliseconds()
@@ -156,14 +158,14 @@ class Gateway:
                 # Errors come with status 200 (rally-api.md 4.7).
                 return answers.as_json({"Errors": [str(refusal)], "Warnings": [], "Results": []})
 
-    async def _send(self, answer: Answer, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _send(self, answer: Answer, scope: Scope, receive: Receive, send: Send, *, now: int) -> None:
         if answer.dropped:
             await self._connections.drop(scope, receive)
             return
         headers = [
             (b"content-type", answer.content_type.encode("latin-1")),
             (b"content-length", str(len(answer.body)).encode("ascii")),
-            (b"date", answers.http_date(self._now()).encode("ascii")),
+            (b"date", answers.http_date(now).encode("ascii")),
             *((name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers),
         ]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})

@@ -13,7 +13,7 @@ import pytest
 
 from support.processes import command, host, settings, simulator, started
 from support.secret_forms import leaked
-from support.waiting import wait_until
+from support.waiting import PATIENCE_SECONDS, wait_until
 
 SECRETS = {"apiKey": "planted-secret-1", "proxyPassword": "planted@:/%secret-2", "ucvAccessKey": "planted-secret-3"}
 
@@ -51,7 +51,7 @@ def test_a_change_in_the_sample_company_reaches_the_host_and_ctrl_c_stops_cleanl
         # The link was for once.
         assert httpx2.get(link).status_code == 401
         running.send_signal(signal.SIGINT)
-        assert running.wait(30) == 0
+        assert running.wait(PATIENCE_SECONDS) == 0
         said = running.stderr.read()
         assert "Traceback" not in said
         assert said.splitlines()[-1] == "stopped"
@@ -72,12 +72,12 @@ def test_a_demo_that_is_stopped_in_its_first_sync_ends_quietly(number: signal.Si
         while "Trying again" not in line:
             line = running.stderr.readline()
             assert line
-        with socket.create_connection((host.hostname, host.port), timeout=30) as half:
+        with socket.create_connection((host.hostname, host.port), timeout=PATIENCE_SECONDS) as half:
             half.sendall(b"POST /sign-in HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\nname=a")
             # Also answers whoever asks meanwhile, so that the half request has come.
             assert httpx2.get(f"{host.geturl()}/health").status_code
             running.send_signal(number)
-            assert running.wait(30) == 0
+            assert running.wait(PATIENCE_SECONDS) == 0
             # Whoever was in the middle of something is told.
             assert half.recv(1000).startswith(b"HTTP/1.1 503")
         said = running.stderr.read()

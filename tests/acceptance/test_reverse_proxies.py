@@ -18,8 +18,9 @@ import trustme
 
 from support.crawling import crawl
 from support.issues import UPLOAD, item, upload
+from support.ports import reserved_port
 from support.processes import started
-from support.waiting import wait_until
+from support.waiting import PATIENCE_SECONDS, wait_until
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "run-the-embedded-host.md").read_text()
 
@@ -106,18 +107,12 @@ def running(command: list[str], folder: Path, port: int) -> Iterator[None]:
             yield
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(30)
+            process.wait(PATIENCE_SECONDS)
 
 
 def _listens(port: int) -> bool:
     with socket.socket() as one:
         return one.connect_ex(("127.0.0.1", port)) == 0
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        port: int = one.getsockname()[1]
-        return port
 
 
 def lines_of(process: subprocess.Popen[str], *words: str) -> dict[str, str]:
@@ -136,7 +131,7 @@ def lines_of(process: subprocess.Popen[str], *words: str) -> dict[str, str]:
 def test_everything_works_behind_a_proxy(tmp_path: Path, proxy: str, path: str) -> None:
     if shutil.which(proxy, path=PATH) is None:
         pytest.skip(f"{proxy} is not installed")
-    authority, port, upstream = trustme.CA(), free_port(), free_port()
+    authority, port, upstream = trustme.CA(), reserved_port(), reserved_port()
     certificate = authority.issue_cert("localhost")
     certificate.private_key_pem.write_to_path(tmp_path / "server.key")
     for number, pem in enumerate(certificate.cert_chain_pems):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.processes import started
+from support.waiting import PATIENCE_SECONDS
 
 #: Nothing listens there, and the run tries for a long time.
 NEVER = {"baseUrl": "http://127.0.0.1:9", "apiKey": "sample-key", "retrySeconds": 3600}
@@ -44,7 +45,9 @@ def test_a_host_that_is_stopped_ends_quietly_and_soon(tmp_path: Path, number: si
         port = int(known["host"].rpartition(":")[2])
         connections = []
         for half in HALVES:
-            connection = open_ones.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+            connection = open_ones.enter_context(
+                socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS)
+            )
             connection.sendall(half.replace(b"%s", known["key"].encode()))
             connections.append(connection)
         assert process.stderr is not None
@@ -53,7 +56,7 @@ def test_a_host_that_is_stopped_ends_quietly_and_soon(tmp_path: Path, number: si
         assert "sample: begins" in begins
         assert "Trying again" in process.stderr.readline()
         process.send_signal(number)
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0
         said = process.stderr.read()
         assert "stopped; the next run goes on where this one ended" in said
         assert "Traceback" not in said

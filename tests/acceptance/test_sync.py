@@ -1,9 +1,12 @@
 """From a settings file to a host full of issues, with real processes that are also killed."""
 
 import signal
+import subprocess
+from functools import partial
 from pathlib import Path
 
-from support.processes import assert_same, command, held, host, settings, simulator, started
+from support.processes import RunningHost, assert_same, command, held, host, settings, simulator, started
+from support.waiting import PATIENCE_SECONDS, wait_until
 
 
 def test_a_first_sync_and_a_cycle_bring_everything_over_once(tmp_path: Path) -> None:
@@ -45,14 +48,17 @@ def test_the_same_connector_fills_a_second_host_with_the_same_issues(tmp_path: P
         assert_same(rally, two)
 
 
+def ended_or_holds(running: subprocess.Popen[str], target: RunningHost, count: int) -> bool:
+    return running.poll() is not None or len(held(target)) >= count
+
+
 def test_a_sync_that_is_killed_again_and_again_ends_whole(tmp_path: Path) -> None:
     with simulator("--items", "400", "--latency-ms", "20") as rally, host(tmp_path / "host.sqlite") as target:
         file = settings(tmp_path / "rally.json", rally, target, pageSize=20, uploadMaxItems=7)
         arguments = ["sync", str(file), "--once", "--json", "--state", str(tmp_path / "state.sqlite")]
         for uploads in (10, 60, 120, 200):
             with started(*arguments) as running:
-                while running.poll() is None and len(held(target)) < uploads:
-                    pass
+                wait_until(partial(ended_or_holds, running, target, uploads))
                 running.send_signal(signal.SIGKILL)
             rally.post("work", {"steps": 3})
         done = command(*arguments)
@@ -89,10 +95,9 @@ def test_a_running_service_stops_cleanly_and_goes_on_later(tmp_path: Path) -> No
             assert '"outcome": "complete"' in line
             # The changes of a moment ago are in Lookback a little later, and so are the last entries of their history.
             rally.post("clock", {"advance_seconds": 120})
-            while '"incomplete": 0' not in running.stdout.readline():
-                pass
+            assert any('"incomplete": 0' in line for line in running.stdout)
             running.send_signal(signal.SIGTERM)
-            assert running.wait(60) == 0
+            assert running.wait(PATIENCE_SECONDS) == 0
             assert "the next run continues" in running.stderr.read()
         assert_same(rally, target)
 

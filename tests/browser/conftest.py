@@ -5,9 +5,12 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, sync_playwright
+from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium")
+
+# The default of five seconds is short for a loaded machine; only a failing test waits so long.
+expect.set_options(timeout=60_000)
 
 #: Background services of the browser would look for hosts outside this machine.
 OFFLINE = [

@@ -91,7 +91,7 @@ def test_nothing_that_others_wrote_runs(page: Page, tmp_path: Path) -> None:
             assert page.evaluate(TRACES) == [], path
         page.goto(f"{target.url}{address}")
         page.locator("tbody th a").first.click()
-        page.wait_for_load_state()
+        page.wait_for_url("**/issues/*/*")
         assert page.evaluate(TRACES) == []
         page.goto(f"{target.url}{value_stream}")
         page.locator("a.dot").first.click()

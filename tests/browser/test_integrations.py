@@ -46,8 +46,8 @@ def test_an_integration_is_added_tried_and_run(tmp_path: Path, page: Page, rally
         page.get_by_role("button", name="Test connection").click()
         page.get_by_text("The connection does not work yet").wait_for()
         page.get_by_role("link", name="Back to the form").click()
-        assert page.get_by_label("Integration Name", exact=True).input_value() == "my-rally"
-        assert page.get_by_label("API Token", exact=True).input_value() == ""
+        expect(page.get_by_label("Integration Name", exact=True)).to_have_value("my-rally")
+        expect(page.get_by_label("API Token", exact=True)).to_have_value("")
         page.get_by_label("API Token", exact=True).fill(rally.key)
         page.get_by_role("button", name="Test connection").click()
         page.get_by_text("The connection works.").wait_for()
@@ -56,12 +56,13 @@ def test_an_integration_is_added_tried_and_run(tmp_path: Path, page: Page, rally
         page.get_by_role("button", name="Choose projects").click()
         page.get_by_label("Team Amber").check()
         page.get_by_role("button", name="Use these projects").click()
-        assert page.get_by_label("Projects", exact=True).input_value() == "Team Amber"
-        assert not page.get_by_label("Extra filter", exact=True).is_visible()
+        expect(page.get_by_label("Projects", exact=True)).to_have_value("Team Amber")
+        expect(page.get_by_label("Extra filter", exact=True)).to_be_hidden()
         page.get_by_label("Show hidden properties").check()
-        assert page.get_by_label("Extra filter", exact=True).is_visible()
+        expect(page.get_by_label("Extra filter", exact=True)).to_be_visible()
         page.get_by_role("button", name="Preview issues").click()
         page.get_by_text("Nothing was stored").wait_for()
+        page.wait_for_load_state()
         assert 0 < page.locator("tbody tr").count() <= 5
         page.get_by_role("link", name="Back to the form").click()
         page.get_by_role("button", name="Save", exact=True).click()
@@ -75,7 +76,8 @@ def test_an_integration_is_added_tried_and_run(tmp_path: Path, page: Page, rally
         expect(row).to_contain_text("Disabled")
         page.locator("main summary").click()
         page.get_by_role("link", name="Edit").click()
-        assert page.get_by_label("API Token", exact=True).get_attribute("placeholder") == "••••"
+        expect(page.get_by_label("API Token", exact=True)).to_have_attribute("placeholder", "••••")
+        page.wait_for_load_state()
         assert rally.key not in page.content()
 
 
@@ -95,8 +97,9 @@ def test_a_run_is_followed_and_its_log_is_searched(tmp_path: Path, page: Page, r
         page.locator(".badge", has_text="interrupted").wait_for()
         page.get_by_label("Level").select_option("WARNING")
         page.get_by_role("button", name="Show").click()
+        page.wait_for_url("**level=WARNING**")
         lines = page.locator(".lines li")
-        assert "stopped" in lines.last.inner_text()
+        expect(lines.last).to_contain_text("stopped")
         assert all("INFO" not in text for text in lines.all_inner_texts())
         with page.expect_download() as download:
             page.get_by_role("link", name="Download").click()

@@ -1,5 +1,6 @@
 """The pages in a real Chromium: a run is started by a click and its issue is seen with its history, without a script."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ def test_from_the_list_of_integrations_to_an_issue_with_its_history(tmp_path: Pa
         page.get_by_role("link", name="Issues", exact=True).click()
         page.locator(".facets").get_by_role("link", name="Accepted").click()
         page.get_by_role("link", name="Take away Status: Accepted").wait_for()
+        page.wait_for_load_state()
         assert set(page.locator("tbody .badge").all_inner_texts()) == {"Accepted"}
         page.locator("summary", has_text="Columns").click()
         # A menu over the page closes with Escape, and with a click beside it.
@@ -37,14 +39,15 @@ def test_from_the_list_of_integrations_to_an_issue_with_its_history(tmp_path: Pa
         page.get_by_text("did you mean issue?").wait_for()
         page.get_by_label("Search with DQL").fill("issue.status = Accepted")
         page.get_by_label("Search with DQL").press("Enter")
+        page.wait_for_url(re.compile(r"Accepted(&|$)"))
         page.locator("tbody th a").first.click()
         page.get_by_role("heading", name="History").wait_for()
-        assert page.locator(".timeline li").count() > 1
-        assert page.get_by_role("link", name="open in Rally").get_attribute("href", timeout=5000)
+        expect(page.locator(".timeline li").nth(1)).to_be_visible()
+        expect(page.get_by_role("link", name="open in Rally")).to_have_attribute("href", re.compile("."))
         # What it was at the first change that is known.
         page.locator(".timeline time a").last.click()
         page.get_by_text("were different").wait_for()
-        assert page.locator("tr.differs").count() > 0
+        expect(page.locator("tr.differs").first).to_be_visible()
 
 
 @pytest.mark.parametrize("width", [360, 1280])

@@ -47,6 +47,7 @@ def test_a_key_is_made_shown_once_and_revoked(target: RunningHost, page: Page) -
     sign_in(page, target)
     account(page)
     page.get_by_role("link", name="My profile").click()
+    page.wait_for_url("**/profile")
     page.get_by_label("Name of a new key").fill("nightly sync")
     page.get_by_role("button", name="Create user access key").click()
     key = page.get_by_label("The new access key").input_value()
@@ -65,6 +66,7 @@ def test_a_new_user_chooses_a_password_and_sees_what_a_viewer_may(
     sign_in(page, target)
     account(page)
     page.get_by_role("link", name="Users").click()
+    page.wait_for_url("**/users")
     page.get_by_label("Name").fill("eva.schmidt")
     page.get_by_label("Role").select_option("viewer")
     page.get_by_role("button", name="Add user").click()
@@ -129,5 +131,6 @@ def test_no_page_about_people_is_wider_than_its_screen(
         assert page.evaluate("document.documentElement.scrollWidth") <= width, address
     page.goto(f"{target.url}/users")
     page.get_by_role("link", name="admin").last.click()
+    page.wait_for_url("**/users/*")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     context.close()

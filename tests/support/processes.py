@@ -14,6 +14,7 @@ from typing import Any
 import httpx2
 
 from support.truth import history, told
+from support.waiting import PATIENCE_SECONDS
 
 COMMAND = [sys.executable, "-m", "rally_accelerate.cli.entry"]
 
@@ -79,7 +80,7 @@ def stopped_at_the_end(process: subprocess.Popen[str]) -> Iterator[subprocess.Po
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
             try:
-                process.wait(20)
+                process.wait(PATIENCE_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

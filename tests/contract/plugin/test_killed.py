@@ -13,6 +13,7 @@ from support.accelerate_stub import TENANT, TRACKER, AccelerateStub, accelerate_
 from support.container import Container, event_words
 from support.processes import Simulator, simulator
 from support.relay import Answer, relay
+from support.waiting import wait_until
 
 T = TypeVar("T")
 
@@ -44,9 +45,7 @@ class Killer:
         if self.after:
             answer()
         self.killed = True
-        while self.process is None:
-            time.sleep(0.01)
-        self.process.kill()
+        wait_until(lambda: self.process).kill()
         return nothing
 
 

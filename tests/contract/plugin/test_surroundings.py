@@ -13,6 +13,7 @@ from support.bare_platform import bare_platform
 from support.container import Container, event_words, process_props, seat
 from support.processes import RunningHost, Simulator
 from support.proxy import Proxy, proxying
+from support.waiting import PATIENCE_SECONDS
 
 HELD = "query issues($filter: IssuesFilter!) { issues(filter: $filter) { trackerId } }"
 
@@ -103,7 +104,7 @@ def a_proxy(user: str, password: str) -> Iterator[Proxy]:
 
     thread = threading.Thread(target=asyncio.run, args=[serve()])
     thread.start()
-    assert ready.wait(30)
+    assert ready.wait(PATIENCE_SECONDS)
     try:
         yield found[0]
     finally:

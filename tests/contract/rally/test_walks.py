@@ -168,7 +168,9 @@ async def test_the_next_page_is_fetched_while_one_is_in_use_and_no_more(connect:
         scope = await client.open()
         async with aclosing(client.changed(scope, Walk(kind="defect", started_at=NOW))) as pages:
             async for _ in pages:
-                await asyncio.sleep(0.1)
+                await until(lambda: tiny.count("defect") >= 2)
+                # Time for a third request, which does not come.
+                await asyncio.sleep(0.05)
                 break
         assert tiny.count("defect") == 2
 

@@ -157,7 +157,7 @@ async def test_the_schedule_outlives_a_look_that_fails(
 
     monkeypatch.setattr(asked.host.stores.integrations, "all", all_of_them)
     asked.host.start_schedule()
-    await asyncio.wait_for(looked.wait(), 10)
+    await asyncio.wait_for(looked.wait(), 60)
     assert caplog.text.count("the schedule cannot see what is due") == 1
 
 

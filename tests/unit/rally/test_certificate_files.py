@@ -12,6 +12,7 @@ from rally_accelerate.config.model import Properties
 from rally_accelerate.errors import ConfigError
 from rally_accelerate.rally import tls
 from rally_accelerate.rally.tls import tls_context
+from support.waiting import until
 
 
 def fifo(path: Path) -> None:
@@ -81,6 +82,7 @@ async def test_a_file_that_does_not_answer_holds_nothing_up(tmp_path: Path, monk
         first = await refusal(caBundle=str(tmp_path / "ca.pem"))
         # The next run does not start another thread that would be stuck as well.
         assert await refusal(caBundle=str(tmp_path / "ca.pem")) == first
+        await until(lambda: started)
         assert len(started) == 1
     finally:
         answered.set()
@@ -88,4 +90,4 @@ async def test_a_file_that_does_not_answer_holds_nothing_up(tmp_path: Path, monk
         if thread.name == "read caBundle":
             thread.join(60)
     assert await refusal(caBundle=str(tmp_path / "ca.pem")) == first
-    assert len(started) == 2
+    assert len(await until(lambda: started[1:])) == 1

@@ -61,7 +61,7 @@ async def test_a_place_given_to_a_cancelled_task_is_not_lost() -> None:
         with pytest.raises(asyncio.CancelledError):
             await waiter
         assert limiter.in_flight == 0
-        await asyncio.wait_for(use(limiter), 1)
+        await asyncio.wait_for(use(limiter), 60)
 
 
 async def test_a_cancelled_waiter_does_not_stand_in_the_way() -> None:
