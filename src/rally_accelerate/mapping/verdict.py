@@ -51,7 +51,7 @@ def judge(item: WorkItem) -> Judgement:
         return Judgement(Verdict.UNVERIFIABLE, reason="no history was asked for")
     if not past.up_to_date:
         return Judgement(Verdict.INCOMPLETE, reason="the source has not come as far as the last change")
-    if past.unread:
+    if past.unread and past.whole:
         return Judgement(Verdict.UNVERIFIABLE, reason=f"{len(past.unread)} changes cannot be read without guessing")
     gaps = tuple(_gaps(past.changes, item.record))
     if gaps:

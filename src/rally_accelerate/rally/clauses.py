@@ -5,8 +5,8 @@ can be meant; collections are replayed backwards from what the item has now.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from itertools import groupby
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from rally_accelerate.rally.pastfields import (
@@ -30,7 +30,9 @@ from rally_accelerate.rally.records import (
     Revision,
     Unread,
 )
-from rally_accelerate.rally.revisions import TOO_LONG, Change, Sentence, Unparsed, Verb, parse, unescape
+from rally_accelerate.rally.renaming import Foreign, Renaming
+from rally_accelerate.rally.revisions import TOO_LONG, Change, Cut, Sentence, Unparsed, Verb, is_cut, parse, unescape
+from rally_accelerate.rally.saves import Newest, Save, in_order
 
 
 class Place(NamedTuple):
@@ -54,19 +56,43 @@ _PLAIN: Mapping[Shape, Callable[[str], str]] = {
 
 _COLLECTIONS = (Shape.TAGS, Shape.MILESTONES)
 
+#: Values of these may be anything that people write, even what looks like a clause.
+_IMITATING = frozenset({Shape.TEXT, Shape.TAGS, Shape.MILESTONES, Shape.ITEM})
+
 _BINNED = re.compile(r"Moved to Recycle\b")
 _RECOVERED = re.compile(r"Recovered from Recycle\b")
+
+
+#: Of the project that an item was in nothing is known.
+_ANYWHERE = Place("")
 
 
 class _Told(NamedTuple):
     """One clause about one field, before references and collections are settled."""
 
-    at: int
-    user: str
+    save: Save
     field: PastField
     before: str
     after: str
-    user_id: int | None
+
+
+class _Reading:
+    """What the texts of one item's revisions say, and what they leave open."""
+
+    def __init__(self) -> None:
+        self.told: dict[int, list[_Told]] = defaultdict(list)
+        self.recycled: list[tuple[int, FieldChange]] = []
+        self.unread: list[Unread] = []
+        self.foreign: list[Foreign] = []
+        #: Fields that may have been changed in a save, or behind it, without being told; None stands for all.
+        self.open: dict[int, set[str | None]] = defaultdict(set)
+        self.whole = True
+
+    def leave(self, save: Save, text: str, fields: Iterable[str | None]) -> None:
+        """Leave a text unread that may tell of some fields."""
+        revision = save.revision
+        self.unread.append(Unread(save.at, revision.user, text, revision.user_id))
+        self.open[save.group].update(fields)
 
 
 def timebox_names(revisions: Sequence[Revision], fields: PastFields) -> Mapping[Shape, set[str]]:
@@ -96,6 +122,7 @@ class Reader:
 
     def __init__(self, fields: PastFields, which: WhichTimebox) -> None:
         self._by_label = fields.by_label
+        self._short = frozenset(label for label, each in self._by_label.items() if each.shape not in _IMITATING)
         self._order = {each.name: number for number, each in enumerate(fields.fields)}
         self._which = which
 
@@ -106,89 +133,121 @@ class Reader:
         project: Place,
         collections: Mapping[str, Sequence[str]],
         present: Mapping[str, str] | None = None,
+        newest: Newest = Newest.TOLD,
     ) -> Past:
-        """The past of one item.
+        """Return the past of one item.
 
         Args:
-            revisions: All of its revisions, in any order.
+            revisions: All of its revisions that came, in any order.
             project: Its project now.
-            collections: The members that its collections have now, by field.
+            collections: The members that its collections have now, by field; of others they are not known.
             present: The text that drop-downs and people have now, by field: what was renamed since is recognised by it.
+            newest: Whether the newest revision led to what the item is now.
         """
-        ordered = sorted(revisions, key=lambda revision: (revision.instant, revision.number))
-        told: list[_Told] = []
-        unread: list[Unread] = []
-        recycled: list[FieldChange] = []
-        for revision in ordered:
-            self._read(revision, told, unread, recycled)
-        numbers = [revision.number for revision in ordered]
-        first = next((revision for revision in ordered if revision.number == 0), None)
-        whole = bool(numbers) and sorted(set(numbers)) == list(range(len(set(numbers))))
-        changes = self._settled(told, project=project, collections=collections)
-        if whole and not unread:
-            changes = renamed(changes, present or {})
-        changes.extend(recycled)
-        # Within one save in the order of the fields; deletion and restoration stand before what they bring along.
-        changes.sort(key=lambda change: (change.at, self._order.get(change.field, -1)))
+        saves, missing = in_order(revisions)
+        reading = _Reading()
+        for group in missing:
+            reading.open[group].add(None)
+        for save in saves:
+            self._read(save, reading)
+        reading.whole &= bool(saves) and not missing and newest is not Newest.OTHER
+        found = self._settled(
+            saves,
+            reading,
+            _Held(
+                project if newest is not Newest.OTHER else _ANYWHERE,
+                {name: set(its) for name, its in collections.items()} if newest is not Newest.OTHER else {},
+                Renaming((present or {}) if newest is Newest.TOLD else {}, reading.foreign),
+            ),
+        )
+        found.extend(reading.recycled)
+        # Within one save in the order of the fields; deletion and restoration come before what they bring along.
+        found.sort(key=lambda each: (each[0], self._order.get(each[1].field, -1)))
+        first = next((save.revision for save in saves if save.revision.number == 0), None)
         return Past(
             source=PastSource.REVISIONS,
-            changes=tuple(changes),
-            unread=tuple(unread),
+            changes=tuple(change for _, change in found),
+            unread=tuple(sorted(dict.fromkeys(reading.unread), key=lambda each: each.at)),
             creator=first.user if first is not None else "",
             creator_id=first.user_id if first is not None else None,
-            whole=whole,
+            whole=reading.whole,
         )
 
-    def _read(self, revision: Revision, told: list[_Told], unread: list[Unread], recycled: list[FieldChange]) -> None:
-        at, user, user_id = round(revision.instant.timestamp() * 1000), revision.user, revision.user_id
-        # What could speak of a tracked field; everything else need not be understood.
-        clauses = parse(revision.description)
+    def _read(self, save: Save, reading: _Reading) -> None:
+        text = save.revision.description
+        clauses = parse(text, short=self._short)
         if isinstance(clauses, Unparsed):
-            if any(label in revision.description for label in self._by_label):
-                unread.append(Unread(at, user, revision.description, user_id))
+            if is_cut(text):
+                # What may have followed is not known, so that every field is open.
+                reading.whole = False
+                reading.leave(save, text, [None])
+            elif fields := {each.name for label, each in self._by_label.items() if label in text}:
+                # Everything that cannot speak of a tracked field need not be understood.
+                reading.leave(save, text, fields)
             return
-        silent: list[str] = []
+        silent: set[str] = set()
         for clause in clauses:
-            if isinstance(clause, Sentence):
-                if _BINNED.match(clause.text):
-                    recycled.append(FieldChange(at, user, RECYCLED, "false", "true", user_id))
-                elif _RECOVERED.match(clause.text):
-                    recycled.append(FieldChange(at, user, RECYCLED, "true", "false", user_id))
-            elif (field := self._by_label.get(clause.label)) and clause.verb is not Verb.MOVED:
-                if (clause.before is None and clause.after is None) or TOO_LONG in (clause.before, clause.after):
-                    silent.append(clause.label)
-                else:
-                    before, after = unescape(clause.before or ""), unescape(clause.after or "")
-                    told.append(_Told(at, user, field, before, after, user_id))
+            match clause:
+                case Cut():
+                    reading.whole = False
+                    reading.leave(save, clause.text, [None])
+                case Sentence():
+                    reading.recycled.extend((save.group, change) for change in _recycling(clause, save))
+                case Change(verb=Verb.MOVED):
+                    pass
+                case Change(label, before, after):
+                    field = self._by_label.get(label)
+                    if field is None:
+                        reading.foreign.append(Foreign(save.group, unescape(before or ""), unescape(after or "")))
+                    elif (before is None and after is None) or TOO_LONG in (before, after):
+                        silent.add(field.name)
+                    else:
+                        told = _Told(save, field, unescape(before or ""), unescape(after or ""))
+                        reading.told[save.group].append(told)
         if silent:
             # That something changed is told, from what to what is not.
-            unread.append(Unread(at, user, revision.description, user_id))
+            reading.leave(save, text, silent)
 
-    def _settled(
-        self, told: Sequence[_Told], *, project: Place, collections: Mapping[str, Sequence[str]]
-    ) -> list[FieldChange]:
-        changes: list[FieldChange] = []
-        members = {name: set(found) for name, found in collections.items()}
-        place = project
+    def _settled(self, saves: Sequence[Save], reading: _Reading, held: "_Held") -> list[tuple[int, FieldChange]]:
+        """Return the changes, each with the number of its save, oldest first."""
+        found: list[tuple[int, FieldChange]] = []
         # Backwards, save by save: what an item has now is known, what it had at first is not.
-        for _, save in groupby(reversed(told), key=lambda each: each.at):
-            clauses = list(save)
+        for group in sorted({save.group for save in saves}, reverse=True):
+            held.forget(reading.open.get(group, ()))
+            clauses = reading.told.get(group, [])
+            moved = next((each for each in clauses if each.field.shape is Shape.PROJECT), None)
             # A save that moves an item takes away what belonged to the old project and gives what belongs to the new.
-            came_from = next((Place(each.before) for each in clauses if each.field.shape is Shape.PROJECT), place)
-            for each in clauses:
-                if each.field.shape in _COLLECTIONS:
-                    change = _member_change(each, members.setdefault(each.field.name, set()))
+            came_from = held.place if moved is None else Place(moved.before)
+            if moved is not None and held.place == _ANYWHERE:
+                held.place = Place(moved.after)
+            changes: list[FieldChange] = []
+            was: PastValue
+            now: PastValue
+            for each in reversed(clauses):
+                revision, field = each.save.revision, each.field
+                if field.shape in _COLLECTIONS:
+                    values = _members(each, held.members)
+                    if values is None:
+                        # Who the other members were is not known: the text says as much as can be said.
+                        reading.leave(each.save, revision.description, ())
+                        reading.whole &= field.name in held.doubted
+                        held.forget([field.name])
+                        continue
+                    was, now = values
                     # Members that come and go in one save are one change of the collection.
-                    if changes and (changes[-1].at, changes[-1].field) == (each.at, each.field.name):
-                        change = changes.pop()._replace(before=change.before)
-                    changes.append(change)
-                    continue
-                was, now = self._value(each.field, each.before, came_from), self._value(each.field, each.after, place)
+                    same = next((place for place, other in enumerate(changes) if other.field == field.name), None)
+                    if same is not None:
+                        now = changes.pop(same).after
+                else:
+                    was = self._value(field, each.before, came_from)
+                    now = self._value(field, each.after, held.place)
                 if was != now:
-                    changes.append(FieldChange(each.at, each.user, each.field.name, was, now, each.user_id))
-            place = came_from
-        changes.reverse()
-        return changes
+                    change = FieldChange(each.save.at, revision.user, field.name, was, now, revision.user_id)
+                    changes.append(held.renaming.of(change, group))
+            found.extend((group, change) for change in changes)
+            held.place = came_from
+        found.reverse()
+        return found
 
     def _value(self, field: PastField, text: str, project: Place) -> PastValue:
         plain = _PLAIN.get(field.shape)
@@ -199,44 +258,50 @@ class Reader:
         return text
 
 
-def renamed(changes: Sequence[FieldChange], present: Mapping[str, str]) -> list[FieldChange]:
-    """The changes with today's names of states and people.
+class _Held:
+    """What is known of an item behind the save that is looked at, on the way from now to its creation."""
 
-    Revisions keep the name of their day. Where every save is told, a value that differs from the one that the save
-    before left, or from the present one, without a save in between, can only have been renamed: nothing else changes
-    without a save. Lookback, which knows values by id, tells today's names as well.
+    def __init__(self, place: Place, members: dict[str, set[str]], renaming: Renaming) -> None:
+        self.place = place
+        #: Of collections that are not here, the members are not known.
+        self.members = members
+        self.renaming = renaming
+        #: Fields of which it was told that something about them is not known.
+        self.doubted: set[str] = set()
 
-    Args:
-        changes: Oldest first.
-        present: What fields hold now; others are left as they are.
+    def forget(self, fields: Iterable[str | None]) -> None:
+        """Let go of what may have been changed without being told; None stands for every field."""
+        for name in fields:
+            self.renaming.forget(name)
+            if name in (None, "Project"):
+                self.place = _ANYWHERE
+            for collection in list(self.members) if name is None else (name,):
+                self.members.pop(collection, None)
+                self.doubted.add(collection)
+
+
+def _recycling(sentence: Sentence, save: Save) -> Iterator[FieldChange]:
+    """Return what a sentence tells of deletion or restoration."""
+    revision = save.revision
+    if _BINNED.match(sentence.text):
+        yield FieldChange(save.at, revision.user, RECYCLED, "false", "true", revision.user_id)
+    elif _RECOVERED.match(sentence.text):
+        yield FieldChange(save.at, revision.user, RECYCLED, "true", "false", revision.user_id)
+
+
+def _members(told: _Told, known: Mapping[str, set[str]]) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """Return a collection's members before and after a clause, seen backwards; None where they are not known.
+
+    A member that came and is not there can only have been renamed, and nothing tells by what name it is there.
     """
-    names: dict[str, dict[str, str]] = {name: {} for name in present}
-    expected = dict(present)
-    found: list[FieldChange] = []
-    for change in reversed(changes):
-        alias = names.get(change.field)
-        if alias is None or not isinstance(change.before, str) or not isinstance(change.after, str):
-            found.append(change)
-            continue
-        after = alias.get(change.after, change.after)
-        wanted = expected[change.field]
-        if after != wanted and after and wanted:
-            alias[change.after] = after = wanted
-        before = alias.get(change.before, change.before)
-        expected[change.field] = before
-        found.append(change._replace(before=before, after=after))
-    found.reverse()
-    return found
-
-
-def _member_change(told: _Told, members: set[str]) -> FieldChange:
-    """A collection's change, seen backwards; ``members`` become those before it."""
+    members = known.get(told.field.name)
+    came, gone = (_member(told.field, text) if text else "" for text in (told.after, told.before))
+    if members is None or (came and came not in members) or (gone and gone in members):
+        return None
     after = tuple(sorted(members))
-    if told.after:
-        members.discard(_member(told.field, told.after))
-    if told.before:
-        members.add(_member(told.field, told.before))
-    return FieldChange(told.at, told.user, told.field.name, tuple(sorted(members)), after, told.user_id)
+    members.difference_update({came} - {""})
+    members.update({gone} - {""})
+    return tuple(sorted(members)), after
 
 
 def _member(field: PastField, text: str) -> str:

@@ -9,7 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 from rally_accelerate.rally.records import Revision
-from rally_accelerate.rally.revisions import Change, Unparsed, parse
+from rally_accelerate.rally.revisions import Change, Unparsed, is_cut, parse
+from rally_accelerate.rally.saves import in_order
 
 #: Collections of other items, with the labels of their clauses.
 LINKED = {
@@ -35,7 +36,10 @@ def linked(revisions: Sequence[Revision], labels: Mapping[str, str] = LINKED) ->
     found: dict[str, set[str]] = {}
     unclear: set[str] = set()
     by_label = {label: name for name, label in labels.items()}
-    for revision in sorted(revisions, key=lambda each: (each.instant, each.number)):
+    for revision in (save.revision for save in in_order(revisions).saves):
+        if is_cut(revision.description):
+            # It may have spoken of any of them behind the cut.
+            return {}
         spoken_of = [name for name, label in labels.items() if f"{label} " in revision.description]
         if not spoken_of:
             continue

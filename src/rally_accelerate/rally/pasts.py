@@ -24,6 +24,7 @@ from rally_accelerate.rally.names import Names
 from rally_accelerate.rally.pastfields import TIMEBOXES, PastFields, Shape, choice_text
 from rally_accelerate.rally.people import person_name
 from rally_accelerate.rally.records import NO_PAST, Past, PastSource, Record, Revision, Scope
+from rally_accelerate.rally.saves import CLOCKS, Agreement
 from rally_accelerate.rally.wire import Request, ref_id
 
 logger = logging.getLogger(__name__)
@@ -35,9 +36,6 @@ USUAL_SNAPSHOTS = 10
 
 #: So full a request is worth sending; more items of the next page would rarely fit.
 FULL = 0.9
-
-#: The service's clocks may differ by so much (rally-api.md 4.4: "within seconds").
-CLOCKS = timedelta(seconds=5)
 
 #: Answers of this size are read one after the other: each takes tens of megabytes while it is read.
 ANSWERS_AT_ONCE = 1
@@ -87,6 +85,7 @@ class Pasts:
         self._histories = Histories(caller, workspace=self._workspace, page_size=largest_page("revision", properties))
         self._labels = Labels(caller, workspace=self._workspace, fields=fields)
         self._turns = asyncio.Semaphore(ANSWERS_AT_ONCE)
+        self._agreement = Agreement()
         #: Why Lookback is not asked any more; empty while it is.
         self._given_up = ""
         self._told: list[str] = []
@@ -349,8 +348,13 @@ class Pasts:
         found: dict[int, Past] = {}
         for number, (record, its) in enumerate(zip(records, revisions, strict=True), start=1):
             project = clauses.Place(_name(record, "Project"), ref_id(record.fields.get("Project") or {}))
+            state = record.revision
             past = reader.past(
-                its, project=project, collections=_collections(record), present=_present(record, self._fields)
+                its,
+                project=project,
+                collections=_collections(record),
+                present=_present(record, self._fields),
+                newest=self._agreement.newest(its, updated_at=state.updated_at, version=state.version),
             )
             found[record.object_id] = replace(past, linked=linked(its)) if self._links else past
             if number % ITEMS_BETWEEN_PAUSES == 0:
@@ -376,11 +380,12 @@ class Pasts:
         known = {shape: await self.names.timeboxes_named(shape, names) for shape, names in wanted.items() if names}
 
         def which(shape: Shape, name: str, place: clauses.Place) -> int | None:
-            found = known.get(shape, {}).get(name, [])
-            if len(found) > 1:
-                found = [each for each in found if each.project == place.name]
-            if len(found) > 1 and place.object_id is not None:
-                found = [each for each in found if each.project_id == place.object_id]
+            # A timebox of another project that has the name today need not have had it then.
+            found = [
+                each
+                for each in known.get(shape, {}).get(name, [])
+                if (each.project == place.name if place.object_id is None else each.project_id == place.object_id)
+            ]
             return found[0].object_id if len(found) == 1 else None
 
         return which
@@ -406,15 +411,15 @@ def _name(record: Record, field: str) -> str:
 
 
 def _collections(record: Record) -> dict[str, list[str]]:
+    """Return the members that the item's collections have now; those that Rally does not tell are left out."""
     found: dict[str, list[str]] = {}
     for field in ("Tags", "Milestones"):
         value: Any = record.fields.get(field)
         members = value.get("_tagsNameArray") if isinstance(value, Mapping) else None
-        found[field] = (
-            [str(member.get("Name") or "") for member in members if isinstance(member, Mapping)]
-            if isinstance(members, list)
-            else []
-        )
+        if isinstance(members, list):
+            found[field] = [str(member.get("Name") or "") for member in members if isinstance(member, Mapping)]
+        elif value is None or (isinstance(value, Mapping) and value.get("Count") == 0):
+            found[field] = []
     return found
 
 

@@ -8,8 +8,10 @@ next clause. A text is read only when it can be read in one way:
 - The whole text must be consumed so, and the brackets inside each value must pair up wherever another split
   would be possible. A value that ends in ``:]``, say, beside other clauses leaves two readings: then none is
   taken.
-- Where that leads nowhere because a value imitates a beginning, every choice of beginnings is tried, and the text is
-  read when only one of them leads to its end.
+- Where that leads nowhere because a value imitates a beginning, every choice of beginnings is tried. The text is read
+  when only one of them leads to its end, or only one has values whose brackets pair up and none has more clauses.
+- Of a text that was cut, the clauses in front of the last one are read. The last one stays unread, complete or not,
+  because its value may continue behind the cut.
 
 What cannot be told by anybody: a value that spells out a complete clause between its own brackets' ends.
 """
@@ -19,13 +21,14 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import combinations, product
+from typing import NamedTuple
 
 #: Descriptions are cut here (rally-api.md 3.2), so a text of this length may lack its end.
 LONGEST_DESCRIPTION = 4000
 
-#: So many places that look like beginnings are tried in every combination; a longer text stays unparsed.
-MOST_STARTS_TRIED = 7
+#: So many places that look like beginnings are tried in every combination; the work grows with their square. A longer
+#: text stays unparsed.
+MOST_STARTS_TRIED = 40
 
 #: Stands in the place of a value above about 1985 characters (rally-api.md 3.2).
 TOO_LONG = "value too long to display"
@@ -60,6 +63,13 @@ class Sentence:
 
 
 @dataclass(frozen=True, slots=True)
+class Cut:
+    """The end of a text that was cut: what follows the last complete clause."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Unparsed:
     """A text that has no reading, or more than one; it stays one change."""
 
@@ -67,7 +77,8 @@ class Unparsed:
     reason: str
 
 
-Clauses = tuple[Change | Sentence, ...]
+#: Only the last one may be ``Cut``.
+Clauses = tuple[Change | Sentence | Cut, ...]
 
 _SENTENCES = re.compile(
     r"Original revision|Original story creation|Moved to Recycle\b.*|Recovered from Recycle\b.*", re.DOTALL
@@ -86,20 +97,22 @@ _CLAUSE = re.compile(
 _BETWEEN = "] to ["
 
 
-def parse(text: str, *, labels: Collection[str] = ()) -> Clauses | Unparsed:
-    """The clauses of a revision's description, or the text as one unparsed change.
+def parse(text: str, *, labels: Collection[str] = (), short: Collection[str] = ()) -> Clauses | Unparsed:
+    """Return the clauses of a revision's description, or the text as one unparsed change.
 
     Args:
         text: ``Revision.Description``.
         labels: Every label that can occur, in upper case, if they are known: then a place that only looks
             like the beginning of a clause is told from a real one where the text alone leaves more than one
             reading.
+        short: Labels of fields whose values never imitate clauses, such as states, flags and dates. They are read even
+            where a later value of a cut text leaves more than one reading.
     """
     if _SENTENCES.fullmatch(text):
         return (Sentence(text),)
-    if len(text) >= LONGEST_DESCRIPTION:
-        return Unparsed(text, "the text may have been cut")
     starts = _starts(text)
+    if _is_full(text):
+        return _before_the_cut(text, starts, short)
     found = _read(text, starts)
     if isinstance(found, Unparsed) and (only := _only_reading(text, starts)):
         return only
@@ -108,6 +121,63 @@ def parse(text: str, *, labels: Collection[str] = ()) -> Clauses | Unparsed:
         if known != starts:
             found = _read(text, known)
     return found
+
+
+def is_cut(text: str) -> bool:
+    """Return whether a description may lack its end: it is as long as Rally lets one be, or ends inside a value."""
+    ended = text.endswith(("]", "changed", "moved up", "moved down"))
+    return _is_full(text) or (_START.match(text) is not None and not ended)
+
+
+def _is_full(text: str) -> bool:
+    # Java counts a character outside of the basic plane as two.
+    return len(text) + sum(char > "\uffff" for char in text) >= LONGEST_DESCRIPTION
+
+
+def _before_the_cut(text: str, starts: Sequence[int], short: Collection[str]) -> Clauses | Unparsed:
+    """Read the complete clauses of a cut text."""
+    nothing = Unparsed(text, "the text may have been cut")
+    if not starts or starts[0] != 0 or len(starts) == 1:
+        return nothing
+    if not _is_begun(text[starts[-1] :]):
+        # The last place that looks like a beginning is inside a value, which may have begun in any free text before.
+        free = next((place for place, start in enumerate(starts) if _label_at(text, start) not in short), None)
+        starts = starts if free is None else starts[: free + 1]
+        if len(starts) == 1:
+            return nothing
+    last = starts[-1]
+    found = _read(text[: last - len(", ")], starts[:-1], alone=False)
+    return nothing if isinstance(found, Unparsed) else (*found, Cut(text[last:]))
+
+
+def _is_begun(part: str) -> bool:
+    """Whether a text can be the beginning of one clause that was cut, with brackets that pair up."""
+    start = _START.match(part)
+    assert start is not None  # the caller found a beginning here
+    values = 2 if start[0].endswith(" from [") else 1
+    rest = part[start.end() :] if start[0].endswith("[") else ""
+    for value in range(values):
+        end = _closing(rest)
+        if end is None:
+            return True
+        behind, rest = rest[end:], rest[end + len(_BETWEEN) :]
+        if value < values - 1 and not behind.startswith(_BETWEEN):
+            return _BETWEEN.startswith(behind)
+    # The value has ended, so that at most the beginning of another clause's label follows.
+    return re.fullmatch(r"\](?:,(?: [^\[\]a-z]*[a-z ]{0,14})?)?", behind) is not None
+
+
+def _closing(value: str) -> int | None:
+    """Return the place of the bracket that closes a value's own, if there is one."""
+    depth = 0
+    for place, char in enumerate(value):
+        if char == "[":
+            depth += 1
+        elif char == "]":
+            depth -= 1
+            if depth < 0:
+                return place
+    return None
 
 
 def unescape(value: str) -> str:
@@ -129,7 +199,7 @@ def _is_label(word: str) -> bool:
     return word == word.strip() and word == word.upper() and any(char.isalnum() for char in word)
 
 
-def _read(text: str, starts: Sequence[int]) -> Clauses | Unparsed:
+def _read(text: str, starts: Sequence[int], *, alone: bool | None = None) -> Clauses | Unparsed:
     if not starts or starts[0] != 0:
         return Unparsed(text, "the text does not begin with a known form")
     ends = [start - len(", ") for start in starts[1:]] + [len(text)]
@@ -139,7 +209,8 @@ def _read(text: str, starts: Sequence[int]) -> Clauses | Unparsed:
     # One value alone can only end at the end: its text has one reading whatever its brackets do. Several
     # values could also be fewer, longer ones: only values whose brackets pair up cannot be parts of a longer
     # one that does.
-    alone = sum(1 for choices in readings if _has_values(choices[0])) <= 1
+    if alone is None:
+        alone = sum(1 for choices in readings if _has_values(choices[0])) <= 1
     clauses: list[Change] = []
     for choices in readings:
         natural = [choice for choice in choices if _balanced(choice)]
@@ -153,18 +224,36 @@ def _read(text: str, starts: Sequence[int]) -> Clauses | Unparsed:
 
 
 def _only_reading(text: str, starts: Sequence[int]) -> Clauses | None:
-    """The reading of a text that has no other, though a value in it imitates a beginning; None where there are more."""
+    """Return the one reading that a text can have although a value in it imitates a beginning; None for several."""
     if not starts or starts[0] != 0 or len(starts) > MOST_STARTS_TRIED:
         return None
-    found: list[Clauses] = []
-    for count in range(len(starts)):
-        for chosen in combinations(starts[1:], count):
-            ends = [start - len(", ") for start in chosen] + [len(text)]
-            parts = [_clause_readings(text[start:end]) for start, end in zip((0, *chosen), ends, strict=True)]
-            found.extend(product(*parts))
-            if len(found) > 1:
-                return None
-    return found[0] if found else None
+    ends = [*(start - len(", ") for start in starts[1:]), len(text)]
+    # What follows each beginning, from the last one on: all readings and the natural ones, and the most clauses.
+    every, natural, most = [_Found(1, ())], [_Found(1, ())], [0]
+    for at in reversed(range(len(starts))):
+        ways: list[tuple[Change, int]] = []
+        for place in range(at, len(starts)):
+            behind = len(starts) - 1 - place
+            if every[behind].readings:
+                ways.extend((choice, behind) for choice in _clause_readings(text[starts[at] : ends[place]]))
+        most.append(max((1 + most[behind] for _, behind in ways), default=0))
+        natural.append(_joined([way for way in ways if _balanced(way[0])], natural))
+        every.append(_joined(ways, every))
+    if every[-1].readings == 1:
+        return every[-1].first
+    return natural[-1].first if natural[-1].readings == 1 and len(natural[-1].first) == most[-1] else None
+
+
+class _Found(NamedTuple):
+    """How many readings a part of a text has, and the first of them."""
+
+    readings: int
+    first: tuple[Change, ...]
+
+
+def _joined(ways: Sequence[tuple[Change, int]], behind: Sequence[_Found]) -> _Found:
+    first = next(((choice, *behind[place].first) for choice, place in ways if behind[place].readings), ())
+    return _Found(sum(behind[place].readings for _, place in ways), first)
 
 
 def _clause_readings(part: str) -> list[Change]:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
 
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from rally_accelerate.rally.revisions import Change, Clauses, Sentence, Unparsed, Verb, parse
@@ -156,6 +156,12 @@ patient = settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow
 
 @patient
 @given(written)
+# Values behind "changed, " imitate a beginning that no reading can use.
+@example([Change("STATE", None, " changed, STATE added []a"), Change("TAGS", None, "", Verb.ADDED)])
+@example([Change("STATE", "", " changed, STATE added []"), Change("STATE", None, "")])
+@example([Change("STATE", None, ""), Change("STATE", None, " changed, STATE added [")])
+# One that only a reading with brackets that do not pair up can use.
+@example([Change("STATE", None, ""), Change("STATE", "[a], TAGS added []", "")])
 def test_a_generated_text_is_read_as_the_grammar_alone_allows(clauses: list[Change]) -> None:
     text = ", ".join(map(render, clauses))
     assume(len(text) <= LONGEST)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from rally_accelerate.rally.revisions import TOO_LONG, Change, Sentence, Unparsed, Verb, parse, unescape
+from rally_accelerate.rally.revisions import TOO_LONG, Change, Cut, Sentence, Unparsed, Verb, is_cut, parse, unescape
 
 
 def changed(label: Any, before: Any, after: Any) -> Any:
@@ -264,6 +264,77 @@ def test_a_text_that_may_be_cut_is_not_read() -> None:
     longer = whole.replace("[x", "[xx")
     assert len(longer) == 4000
     assert parse(longer) == Unparsed(longer, "the text may have been cut")
+
+
+STATE = "SCHEDULE STATE changed from [Defined] to [In-Progress]"
+
+
+def cut(text: str) -> str:
+    """Cut a text as Rally does."""
+    return text[:4000]
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["x" * 4000, "<p>a [b] c</p> " * 400, "x" * 4000 + "] to [" + "y" * 10, "first] to [second" + "z" * 4000],
+    ids=["plain", "brackets", "old value", "new value"],
+)
+def test_the_clauses_in_front_of_the_cut_are_read(value: str) -> None:
+    text = cut(f"{STATE}, READY changed from [false] to [true], DESCRIPTION changed from [{value}] to [z]")
+    assert is_cut(text)
+    found = parse(text)
+    assert isinstance(found, tuple)
+    *read, rest = found
+    assert read == [changed("SCHEDULE STATE", "Defined", "In-Progress"), changed("READY", "false", "true")]
+    assert isinstance(rest, Cut)
+    assert text.endswith(f", {rest.text}")
+    assert rest.text.startswith("DESCRIPTION changed from [")
+
+
+@pytest.mark.parametrize("left", range(3920, 3999))
+def test_wherever_the_cut_is_nothing_behind_it_is_made_up(left: int) -> None:
+    front = f"NOTES changed from [] to [{'x' * (left - len('NOTES changed from [] to [], '))}], "
+    text = cut(f"{front}{STATE}, READY changed from [false] to [true], TAGS added [a]")
+    assert len(text) == 4000
+    found = parse(text)
+    clauses = () if isinstance(found, Unparsed) else found
+    written = (parse(front[:-2]), parse(STATE), parse("READY changed from [false] to [true]"))
+    every = [clause for each in written if isinstance(each, tuple) for clause in each]
+    assert [clause for clause in clauses if not isinstance(clause, Cut)] == every[: len(clauses) - 1 if clauses else 0]
+
+
+def test_a_cut_value_that_imitates_clauses_is_not_believed() -> None:
+    log = "DESCRIPTION changed from [] to [see [x], SCHEDULE STATE changed from [a] to [b], READY added [c] and so on "
+    assert isinstance(parse(cut(log + "x" * 4000)), Unparsed)
+    # What comes before the free text cannot be part of it.
+    text = cut(f"{STATE}, {log}{'x' * 4000}")
+    assert isinstance(parse(text), Unparsed)
+    assert parse(text, short={"SCHEDULE STATE"}) == (
+        changed("SCHEDULE STATE", "Defined", "In-Progress"),
+        Cut(text[len(STATE) + 2 :]),
+    )
+
+
+def test_length_is_counted_as_rally_counts_it() -> None:
+    text = f"NAME changed to [{'😀' * 1991}]"
+    assert len(text) < 2100
+    assert is_cut(text)
+    assert not is_cut(text.replace("😀", "x"))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("DESCRIPTION changed from [<p>long", True),
+        ("DESCRIPTION changed from [a] to [b], NOTES chan", True),
+        ("DESCRIPTION changed", False),
+        ("RANK moved up", False),
+        (STATE, False),
+        ("Added project Phoenix", False),
+    ],
+)
+def test_a_text_that_ends_inside_a_clause_was_cut(text: str, expected: bool) -> None:
+    assert is_cut(text) is expected
 
 
 def test_a_value_too_long_to_display_is_a_value() -> None:

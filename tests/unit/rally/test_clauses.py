@@ -1,0 +1,209 @@
+"""Revisions read as changes: in the order of their numbers, and nothing is made up for what is missing."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from rally_accelerate.mapping.verdict import Verdict, judge
+from rally_accelerate.model.issue import SourceRevision
+from rally_accelerate.rally.clauses import Place, Reader
+from rally_accelerate.rally.linked import linked
+from rally_accelerate.rally.pastfields import PastFields
+from rally_accelerate.rally.records import Past, Record, Revision, WorkItem
+from rally_accelerate.rally.saves import Agreement, Newest
+
+BEGIN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+CREATED = (0, 0, "Original revision")
+LONG = "DESCRIPTION changed from [" + "x" * 3974
+
+
+def revision(number: int, milliseconds: int, text: str) -> Revision:
+    return Revision(
+        history_id=1,
+        number=number,
+        instant=BEGIN + timedelta(milliseconds=milliseconds),
+        user="Ada",
+        description=text[:4000],
+        user_id=7,
+    )
+
+
+def state(before: str, after: str) -> str:
+    return f"SCHEDULE STATE changed from [{before}] to [{after}]"
+
+
+def past_of(
+    *told: tuple[int, int, str],
+    now: str = "Accepted",
+    tags: Sequence[str] | None = (),
+    newest: Newest = Newest.TOLD,
+    project: Place | None = None,
+) -> Past:
+    timeboxes = {("Sprint 1", "A"): 11, ("Sprint 1", "B"): 12}
+    return Reader(PastFields.of(), lambda _, name, place: timeboxes.get((name, place.name))).past(
+        [revision(*each) for each in told],
+        project=project or Place("A", 1),
+        collections={} if tags is None else {"Tags": tags},
+        present={"ScheduleState": now},
+        newest=newest,
+    )
+
+
+def states(past: Past) -> list[tuple[int, Any, Any]]:
+    begin = round(BEGIN.timestamp() * 1000)
+    return [(each.at - begin, each.before, each.after) for each in past.changes if each.field == "ScheduleState"]
+
+
+def verdict(past: Past, now: str = "Accepted", tags: Sequence[str] = ()) -> Verdict:
+    row = {"ScheduleState": now, "Tags": {"_tagsNameArray": [{"Name": each} for each in tags]}}
+    record = Record(kind="hierarchicalrequirement", object_id=1, revision=SourceRevision(BEGIN), fields=row)
+    return judge(WorkItem(record=record, past=past)).verdict
+
+
+def test_numbers_order_revisions_and_instants_never_go_back() -> None:
+    past = past_of(CREATED, (2, 990, state("In-Progress", "Accepted")), (1, 1000, state("Defined", "In-Progress")))
+    assert states(past) == [(1000, "Defined", "In-Progress"), (1000, "In-Progress", "Accepted")]
+    assert verdict(past) is Verdict.COMPLETE
+
+
+def test_a_deletion_stays_between_the_changes_that_it_came_between() -> None:
+    past = past_of(
+        CREATED,
+        (1, 1000, state("Defined", "In-Progress")),
+        (2, 995, "Moved to Recycle Bin"),
+        (3, 990, "Recovered from Recycle Bin"),
+        (4, 985, state("In-Progress", "Accepted")),
+    )
+    assert [each.field for each in past.changes] == ["ScheduleState", "Recycled", "Recycled", "ScheduleState"]
+    assert [each.after for each in past.changes] == ["In-Progress", "true", "false", "Accepted"]
+    assert len({each.at for each in past.changes}) == 1
+
+
+def test_revisions_without_numbers_are_ordered_by_instants_and_incomplete() -> None:
+    past = past_of((0, 0, "Original revision"), (0, 9, state("B", "Accepted")), (0, 5, state("A", "B")))
+    assert states(past) == [(5, "A", "B"), (9, "B", "Accepted")]
+    assert not past.whole
+
+
+def test_a_revision_that_comes_twice_counts_once() -> None:
+    past = past_of(CREATED, (1, 5, state("Defined", "Accepted")), (1, 5, state("Defined", "Accepted")))
+    assert states(past) == [(5, "Defined", "Accepted")]
+    assert past.whole
+
+
+@pytest.mark.parametrize("text", [LONG, LONG[:3000]])
+def test_a_state_that_may_be_behind_a_cut_is_no_renaming(text: str) -> None:
+    past = past_of(
+        CREATED, (1, 5, state("Defined", "In-Progress")), (2, 10, text), (3, 15, state("Completed", "Accepted"))
+    )
+    assert states(past) == [(5, "Defined", "In-Progress"), (15, "Completed", "Accepted")]
+    assert [each.text for each in past.unread] == [text]
+    assert verdict(past) is Verdict.INCOMPLETE
+
+
+def test_what_is_complete_in_front_of_a_cut_is_told_and_the_rest_is_unreadable() -> None:
+    past = past_of(CREATED, (1, 5, f"{state('Defined', 'Accepted')}, {LONG}"))
+    assert states(past) == [(5, "Defined", "Accepted")]
+    (unread,) = past.unread
+    assert unread.text.startswith("DESCRIPTION changed from [xxx")
+    assert verdict(past) is Verdict.INCOMPLETE
+
+
+def test_a_renaming_is_inferred_only_where_every_save_was_read() -> None:
+    told = [(1, 5, state("Open", "Doing")), (2, 10, state("Doing", "Done")), (3, 15, state("Done", "Doing"))]
+    past = past_of(CREATED, *told, now="Active")
+    assert states(past) == [(5, "Open", "Active"), (10, "Active", "Done"), (15, "Done", "Active")]
+    assert verdict(past, now="Active") is Verdict.COMPLETE
+    without = past_of(CREATED, told[0], told[2], now="Active")
+    assert states(without) == [(5, "Open", "Doing"), (15, "Done", "Active")]
+    assert verdict(without, now="Active") is Verdict.INCOMPLETE
+
+
+@pytest.mark.parametrize("newest", [Newest.OTHER, Newest.UNSURE])
+def test_a_missing_newest_revision_is_no_renaming(newest: Newest) -> None:
+    past = past_of(CREATED, (1, 5, state("Defined", "In-Progress")), newest=newest)
+    assert states(past) == [(5, "Defined", "In-Progress")]
+    assert verdict(past) is Verdict.INCOMPLETE
+
+
+def test_a_state_under_a_former_label_is_no_renaming() -> None:
+    past = past_of(
+        CREATED,
+        (1, 5, state("Defined", "In-Progress")),
+        (2, 10, "STAGE changed from [In-Progress] to [Completed]"),
+        (3, 15, state("Completed", "Accepted")),
+    )
+    assert states(past) == [(5, "Defined", "In-Progress"), (15, "Completed", "Accepted")]
+    assert verdict(past) is Verdict.INCOMPLETE
+
+
+@pytest.mark.parametrize("hidden", [(2, 10, LONG), None], ids=["cut", "missing"])
+def test_members_are_not_made_up_in_front_of_what_is_missing(hidden: tuple[int, int, str] | None) -> None:
+    told = [CREATED, (1, 5, "TAGS added [a]"), *([hidden] if hidden else []), (3, 15, "TAGS added [c]")]
+    past = past_of(*told, tags=["a", "b", "c"])
+    assert [(each.before, each.after) for each in past.changes] == [(("a", "b"), ("a", "b", "c"))]
+    assert "TAGS added [a]" in [each.text for each in past.unread]
+    assert verdict(past, tags=["a", "b", "c"]) is Verdict.INCOMPLETE
+
+
+@pytest.mark.parametrize("tags", [["new name"], None], ids=["renamed", "not told"])
+def test_a_member_whose_name_cannot_be_resolved_is_left_in_words(tags: Sequence[str] | None) -> None:
+    past = past_of(CREATED, (1, 5, "TAGS added [old name]"), tags=tags)
+    assert past.changes == ()
+    assert [each.text for each in past.unread] == ["TAGS added [old name]"]
+    assert not past.whole
+
+
+def test_sprints_keep_their_names_where_the_project_of_their_day_is_not_known() -> None:
+    told = [
+        CREATED,
+        (1, 5, "ITERATION added [Sprint 1]"),
+        (2, 10, LONG),
+        (3, 15, "ITERATION changed from [Sprint 1] to [Sprint 2]"),
+    ]
+    past = past_of(*told)
+    assert [(each.before, each.after) for each in past.changes] == [
+        (None, (None, "Sprint 1")),
+        ((11, "Sprint 1"), (None, "Sprint 2")),
+    ]
+    moved = past_of(*told[:2], (2, 10, "PROJECT changed from [B] to [A], ITERATION removed [Sprint 1]"))
+    assert [each.after for each in moved.changes if each.field == "Iteration"] == [(12, "Sprint 1"), None]
+
+
+@pytest.mark.parametrize(
+    ("latest", "number", "version", "expected"),
+    [
+        (0, 3, 4, Newest.TOLD),
+        # Rally may count versions otherwise.
+        (0, 3, 9, Newest.TOLD),
+        (-800, 3, 4, Newest.TOLD),
+        (-800, 3, 5, Newest.OTHER),
+        (-800, 3, 0, Newest.TOLD),
+        (-60_000, 3, 4, Newest.TOLD),
+        (-60_000, 3, 5, Newest.OTHER),
+        (-60_000, 3, 0, Newest.OTHER),
+        # Written after the item was read.
+        (60_000, 4, 4, Newest.OTHER),
+    ],
+)
+def test_the_newest_revision_is_known_by_instant_or_version(
+    latest: int, number: int, version: int, expected: Newest
+) -> None:
+    its = [revision(0, -(10**9), "Original revision"), revision(number, latest, "RANK moved up")]
+    assert Agreement().newest(its, updated_at=BEGIN, version=version) is expected
+
+
+def test_where_versions_disagree_as_a_rule_they_say_nothing() -> None:
+    agreement = Agreement()
+    its = [revision(0, -60_000, "Original revision")]
+    found = [agreement.newest(its, updated_at=BEGIN, version=12) for _ in range(30)]
+    assert set(found[:19]) == {Newest.OTHER}
+    assert set(found[20:]) == {Newest.UNSURE}
+
+
+def test_links_follow_numbers_and_a_cut_text_tells_none() -> None:
+    its = [revision(1, 1000, "PREDECESSORS added [US1: a]"), revision(2, 990, "PREDECESSORS removed [US1: a]")]
+    assert linked(its) == {"Predecessors": ()}
+    assert linked([*its, revision(3, 2000, LONG)]) == {}
