@@ -104,3 +104,39 @@ def test_a_run_is_followed_and_its_log_is_searched(tmp_path: Path, page: Page, r
         with page.expect_download() as download:
             page.get_by_role("link", name="Download").click()
         assert download.value.suggested_filename.endswith(".txt")
+
+
+@pytest.mark.parametrize("page", ["with scripts"], indirect=True)
+def test_an_integration_of_a_parent_project_says_so_and_the_tree_offers_its_children(
+    tmp_path: Path, page: Page, rally: Simulator
+) -> None:
+    with host(tmp_path / "host.sqlite") as target:
+        sign_in(page, target)
+        page.goto(f"{target.url}/settings/integrations/new")
+        page.get_by_label("Integration Name", exact=True).fill("my-rally")
+        page.get_by_label("URL", exact=True).fill(rally.url)
+        page.get_by_label("API Token", exact=True).fill(rally.key)
+        page.get_by_label("Projects", exact=True).fill("Sample Company Delivery")
+        page.get_by_role("button", name="Save", exact=True).click()
+        expect(page.locator(".badge.no-items").first).to_have_text("No items", timeout=PATIENCE)
+        expect(page.get_by_text("their child projects have")).to_be_visible()
+        page.get_by_role("link", name="Edit").click()
+        page.get_by_role("button", name="Choose projects").click()
+        offer = page.locator(".offer")
+        expect(offer).to_contain_text(
+            re.compile(r"No items of its own\. \d+ child projects, \d+ items: add them"), timeout=PATIENCE
+        )
+        # What is narrowed away takes its offer along.
+        page.get_by_label("Search", exact=True).fill("team amber")
+        expect(page.get_by_label("Team Birch")).to_be_hidden()
+        expect(page.get_by_label("Team Amber")).to_be_visible()
+        expect(offer).to_be_visible()
+        page.get_by_role("button", name="Add the child projects of Sample Company Delivery").click()
+        expect(page.get_by_label("Team Amber")).to_be_checked(timeout=PATIENCE)
+        expect(page.locator(".offer")).to_have_count(0)
+        page.get_by_role("button", name="Use these projects").click()
+        page.get_by_role("button", name="Save", exact=True).click()
+        page.get_by_role("heading", name="my-rally").wait_for()
+        page.get_by_role("button", name="Run now").click()
+        page.get_by_text("Online").wait_for()
+        expect(page.locator(".badge.no-items")).to_have_count(0)

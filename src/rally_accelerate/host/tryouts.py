@@ -1,5 +1,6 @@
 """What can be tried before anything is saved or sent: each is the work of a trial and changes nothing."""
 
+import logging
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -8,7 +9,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from rally_accelerate.config.model import Integration
-from rally_accelerate.errors import ConfigError
+from rally_accelerate.errors import ConfigError, RallyAccelerateError
 from rally_accelerate.host.runs import Runs
 from rally_accelerate.host.state import HostState
 from rally_accelerate.host.stores import Stores
@@ -22,11 +23,14 @@ from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.rally.records import Project
 from rally_accelerate.sync.check import Finding, Link, check
 from rally_accelerate.sync.comparing import compare
+from rally_accelerate.sync.emptiness import counted
 from rally_accelerate.sync.engine import sync_once
 from rally_accelerate.sync.learning import rules_for, rules_from
 from rally_accelerate.sync.preview import PreviewSink, UnwrittenState
 from rally_accelerate.sync.sample import Sample, sample
 from rally_accelerate.sync.wiring import Target, links, plans_of
+
+log = logging.getLogger(__name__)
 
 #: Nothing is sent to it: a sample is only looked at.
 _NOWHERE = Target("https://accelerate.invalid", SecretStr(""))
@@ -87,17 +91,39 @@ def items(integration: Integration, limiters: LimiterPool) -> Work:
 
 
 def projects(integration: Integration, limiters: LimiterPool) -> Work:
-    """Read the projects of the workspace."""
+    """Read the projects of the workspace, and count the items below those that are chosen."""
 
     async def work(trial: Trial) -> None:
+        chosen = integration.properties.projects
+        everything = integration.properties.model_copy(update={"projects": ()})
         async with RallyClient(
-            impatient(integration).properties, limiters=limiters, clock=lambda: datetime.now(UTC)
+            impatient(integration.model_copy(update={"properties": everything})).properties,
+            limiters=limiters,
+            clock=lambda: datetime.now(UTC),
         ) as source:
             workspace, found = await source.projects()
-        trial.told |= {
-            "workspace": {"id": workspace.object_id, "name": workspace.name},
-            "projects": [_project(each) for each in found],
-        }
+            trial.told |= {
+                "workspace": {"id": workspace.object_id, "name": workspace.name},
+                "projects": [_project(each) for each in found],
+            }
+            above = {each.parent for each in found}
+            # A pattern or a path means projects of many teams: what is below them is not offered one by one.
+            parents = [
+                each
+                for each in found
+                if each.open and each.object_id in above and {each.name, str(each.object_id)} & set(chosen)
+            ]
+            if not parents or integration.properties.include_child_projects:
+                return
+            try:
+                counts = await counted(source, await source.open(), parents)
+            except RallyAccelerateError as error:
+                # The tree is what was asked for; types that are not known yet, for example, only prevent the count.
+                log.info("The items of child projects cannot be counted: %s", error)
+                return
+            trial.told["counts"] = [
+                {"id": its_id, "own": own, "children": children} for its_id, (own, children) in counts.items()
+            ]
 
     return work
 

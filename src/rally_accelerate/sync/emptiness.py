@@ -4,7 +4,7 @@ An integration without items runs without a failure, and looks as if all were we
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -94,6 +94,22 @@ async def cause(source: Source, scope: Scope, *, since: datetime | None = None) 
         f"No items: this user sees none in {where}. Check that it is the right workspace, and that the user of the key "
         "may read these projects."
     )
+
+
+async def counted(source: Source, scope: Scope, parents: Sequence[Project]) -> Mapping[int, tuple[int, int]]:
+    """Return how many items parent projects have, and how many the open projects below each, by ObjectID.
+
+    Raises:
+        RallyAccelerateError: Rally cannot be asked.
+    """
+    _, every = await source.projects()
+    found: dict[int, tuple[int, int]] = {}
+    for parent in parents[:MOST_COUNTED]:
+        children = [project for project in _below(every, {parent.object_id}) if project.open][:MOST_COUNTED]
+        inside = replace(scope, projects=tuple(children), query="")
+        own = await _count(source, replace(inside, projects=(parent,)), scope.kinds)
+        found[parent.object_id] = (own, await _count(source, inside, scope.kinds) if children else 0)
+    return found
 
 
 def _key(scope: Scope, since: datetime | None) -> str:

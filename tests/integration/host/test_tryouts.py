@@ -203,6 +203,43 @@ async def test_projects_are_chosen_from_the_tree_without_scripts(asked: Asked, r
     assert rally.key not in form
 
 
+async def test_the_children_of_a_chosen_parent_are_offered_with_their_items(asked: Asked, rally: Simulator) -> None:
+    parents = "Sample Company Delivery, Team Retired, Platform*"
+    address, told = await begun(asked, "projects", **good(rally, properties__projects=parents))
+    rows = {row["name"]: row for row in told["rows"]}
+    parent = rows["Sample Company Delivery"]
+    assert [name for name, row in rows.items() if row["offer"]] == [parent["name"]]
+    offer = parent["offer"]
+    assert (offer["own"], offer["projects"] > 1, offer["below"] > 1) == (0, True, True)
+    page = (await asked.http.get(address)).text
+    assert "No items of its own. " in page
+    assert f"{offer['projects']} child projects, {offer['below']} items: " in page
+    assert 'aria-label="Add the child projects of Sample Company Delivery"' in page
+    assert re.search(r"Team Retired <small>closed: its items cannot be read", page)
+    chosen = {"project": [str(parent["id"])], "other": "Platform*", "add": str(parent["id"]), "search": "team"}
+    added = await asked.http.post(address, data=chosen)
+    assert added.headers["location"] == f"{address}?search=team#project-{parent['id']}"
+    told = (await asked.http.get(f"{address}.json")).json()
+    chosen_rows = [row for row in told["rows"] if row["chosen"]]
+    assert len(chosen_rows) == offer["projects"] + 1
+    assert all(row["open"] and row["offer"] is None for row in chosen_rows)
+    assert told["others"] == ["Platform*"]
+    # With the setting for child projects, none is missing.
+    ticked = {"project": [str(parent["id"])], "children": "true", "do": "search"}
+    await asked.http.post(address, data=ticked)
+    told = (await asked.http.get(f"{address}.json")).json()
+    assert not any(row["offer"] for row in told["rows"])
+
+
+async def test_the_tree_is_shown_also_when_items_cannot_be_counted(asked: Asked, rally: Simulator) -> None:
+    fields = good(rally, properties__projects="Sample Company Delivery", properties__types="NoSuchType")
+    address, told = await begun(asked, "projects", **fields)
+    (offer,) = [row["offer"] for row in told["rows"] if row["offer"]]
+    assert offer["below"] is None
+    page = (await asked.http.get(address)).text
+    assert f"{offer['projects']} child projects: <button" in page
+
+
 async def test_projects_of_a_wrong_workspace_say_so_and_lead_back(asked: Asked, rally: Simulator) -> None:
     address, told = await begun(asked, "projects", **good(rally, properties__workspace="No Such Workspace"))
     assert "No Such Workspace" in told["trial"]["failure"]["message"]

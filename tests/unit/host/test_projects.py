@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rally_accelerate.host.web.projects import chosen_of, names_of, rows_of
+from rally_accelerate.host.web.projects import chosen_of, names_of, offers_of, open_below, rows_of
 
 
 def project(its_id: int, name: str, parent: int | None = None) -> dict[str, Any]:
@@ -46,3 +46,18 @@ def test_names_are_written_where_they_mean_one_project_and_ids_elsewhere() -> No
 def test_what_was_written_is_found_again_and_the_rest_is_kept() -> None:
     projects = [project(1, "Team"), project(2, "Team"), project(3, "Only")]
     assert chosen_of(projects, ["1", "Only", "Team", "Te*"]) == ({1, 3}, ["Team", "Te*"])
+
+
+def test_the_open_projects_below_one_are_found_at_any_depth_and_in_a_ring() -> None:
+    closed = {**project(5, "Closed", 1), "open": False}
+    assert open_below([*COMPANY, closed, project(6, "Below", 5)], 1) == {2, 3, 4, 6}
+    assert open_below(COMPANY, 4) == set()
+    assert open_below([project(1, "A", 2), project(2, "B", 1)], 1) == {2}
+
+
+def test_a_chosen_parent_offers_the_children_that_are_not_chosen() -> None:
+    counts = [{"id": 2, "own": 0, "children": 120}]
+    assert offers_of(COMPANY, {2, 4}, counts) == {2: {"projects": 1, "below": 120, "own": 0}}
+    assert offers_of(COMPANY, {1}, counts) == {1: {"projects": 3, "below": None, "own": None}}
+    assert offers_of(COMPANY, {2, 3, 4}, counts) == {}
+    assert offers_of(COMPANY, set(), counts) == {}

@@ -54,6 +54,8 @@ class ProjectPages:
         told = {"workspace": None, **trial.shown()}
         projects: Sequence[Project] = told.get("projects", ())
         chosen, others = chosen_of(projects, _texts(draft))
+        children = draft.values.get(CHILDREN) == "true"
+        offers = {} if children else offers_of(projects, chosen, told.get("counts", ()))
         search = request.query_params.get("search", "").strip()
         rows = rows_of(projects, search=search)
         here = {row["id"] for row in rows}
@@ -62,13 +64,13 @@ class ProjectPages:
             "name": draft.values["name"] or UNNAMED,
             "form": form_address(draft),
             "again": f"{DRAFTS}/{draft.id}/projects",
-            "trial": {key: value for key, value in told.items() if key != "projects"},
+            "trial": {key: value for key, value in told.items() if key not in {"projects", "counts"}},
             "count": len(projects),
-            "rows": [{**row, "chosen": row["id"] in chosen} for row in rows],
+            "rows": [{**row, "chosen": row["id"] in chosen, "offer": offers.get(row["id"])} for row in rows],
             # What a search hides stays chosen.
             "unseen": [{"id": each["id"], "name": each["name"]} for each in projects if each["id"] in chosen - here],
             "others": others,
-            "children": draft.values.get(CHILDREN) == "true",
+            "children": children,
             "search": search,
         }
         return page(request, "projects.html", data)
@@ -85,14 +87,22 @@ class ProjectPages:
             return RedirectResponse(f"{DRAFTS}/{draft.id}/projects", 303)
         trial = self._trials.of(actor, f"{draft.id}/projects")
         projects: Sequence[Project] = trial.shown().get("projects", ()) if trial is not None else ()
-        self._keep(request, draft, form, projects)
+        parent = form.get("add") or ""
+        self._keep(request, draft, form, projects, parent=int(parent) if parent.isdecimal() else None)
+        if parent:
+            query = urlencode({"search": form.get("search", "")})
+            return RedirectResponse(f"{DRAFTS}/{draft.id}/projects?{query}#project-{parent}", 303)
         if form.get("do") == "search":
             query = urlencode({"search": form.get("search", "")})
             return RedirectResponse(f"{DRAFTS}/{draft.id}/projects?{query}", 303)
         return RedirectResponse(form_address(draft), 303)
 
-    def _keep(self, request: Request, draft: Draft, form: Form, projects: Sequence[Project]) -> None:
+    def _keep(
+        self, request: Request, draft: Draft, form: Form, projects: Sequence[Project], *, parent: int | None
+    ) -> None:
         ids = {int(text) for text in form.all("project") if text.isdecimal()}
+        if parent is not None:
+            ids |= open_below(projects, parent)
         texts = [*form.all("other"), *names_of(projects, ids)]
         values = {
             **draft.values,
@@ -133,6 +143,46 @@ def rows_of(projects: Sequence[Project], *, search: str = "") -> list[dict[str, 
             rows.append({**each, "depth": min(depth, 12), "match": bool(wanted) and each["id"] in matching})
             waiting += [(child, depth + 1) for child in reversed(below[each["id"]])]
     return rows
+
+
+def open_below(projects: Sequence[Project], parent: int) -> set[int]:
+    """Return the open projects below one, at any depth, by id."""
+    children: dict[int | None, list[Project]] = defaultdict(list)
+    for each in projects:
+        children[each["parent"]].append(each)
+    found: set[int] = set()
+    seen = {parent}
+    waiting = [parent]
+    while waiting:
+        for each in children[waiting.pop()]:
+            if each["id"] not in seen:
+                seen.add(each["id"])
+                waiting.append(each["id"])
+                found |= {each["id"]} if each["open"] else set()
+    return found
+
+
+def offers_of(
+    projects: Sequence[Project], chosen: set[int], counts: Sequence[Mapping[str, int]]
+) -> Mapping[int, dict[str, Any]]:
+    """Return what is offered at each chosen project whose child projects are not chosen, by id.
+
+    Args:
+        projects: As Rally lists them.
+        chosen: The ids of the chosen ones.
+        counts: How many items a project has (``own``) and the projects below it (``children``), as far as known.
+    """
+    known = {each["id"]: each for each in counts}
+    offers: dict[int, dict[str, Any]] = {}
+    for each in projects:
+        if each["id"] in chosen and (more := open_below(projects, each["id"]) - chosen):
+            count = known.get(each["id"])
+            offers[each["id"]] = {
+                "projects": len(more),
+                "below": count["children"] if count else None,
+                "own": count["own"] if count else None,
+            }
+    return offers
 
 
 def chosen_of(projects: Sequence[Project], texts: Sequence[str]) -> tuple[set[int], list[str]]:

@@ -29,8 +29,12 @@ GONE = "this draft, which is kept for an hour,"
 
 _WORKS = {"test": tryouts.connection, "preview": tryouts.items, "projects": tryouts.projects}
 
-#: For a look at the connection and the projects, what else is wrong does not matter.
-_LEFT_OUT = {"projects": ("projects", "types", "fieldMapping"), "test": (), "preview": ()}
+#: For a look at the connection and the projects, what else is wrong does not matter: so much is left out in turn.
+_LEFT_OUT: dict[str, tuple[tuple[str, ...], ...]] = {
+    "projects": (("fieldMapping",), ("fieldMapping", "types"), ("fieldMapping", "types", "projects")),
+    "test": ((),),
+    "preview": ((),),
+}
 
 
 class TryoutPages:
@@ -106,7 +110,9 @@ def begin(
     # Asked again: a draft may be older than the last change of what is stored.
     faults = forms.problems(typed, stored)
     faults.pop("name", None)
-    integration = _integration({**raw, "name": raw["name"] or forms.UNNAMED}, _LEFT_OUT[what])
+    named = {**raw, "name": raw["name"] or forms.UNNAMED}
+    tries = (_integration(named, left_out) for left_out in _LEFT_OUT[what])
+    integration = next((each for each in tries if each is not None), None)
     kept = any(field.removeprefix("properties.") in forms.SECURE for field in faults)
     if integration is None or kept:
         return

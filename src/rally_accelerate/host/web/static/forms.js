@@ -24,11 +24,11 @@
     if (!tree) return;
     const wanted = field.value.trim().toLowerCase();
     const way = [];
-    for (const row of tree.querySelectorAll("label")) {
+    for (const row of tree.querySelectorAll("[class*=depth-]")) {
       const depth = Number(/depth-(\d+)/.exec(row.className)?.[1] ?? 0);
       way[depth] = row;
       way.length = depth + 1;
-      const found = row.textContent.toLowerCase().includes(wanted);
+      const found = row.querySelector("label").textContent.toLowerCase().includes(wanted);
       row.hidden = wanted !== "" && !found;
       row.classList.toggle("match", wanted !== "" && found);
       if (found) for (const above of way) above.hidden = false;
