@@ -200,6 +200,26 @@ def test_more_issues_and_more_names_than_one_query_may_have(
     assert held(connection) == expected(*again)
 
 
+def test_of_what_is_known_only_the_issues_of_the_upload_are_read_each_once(
+    connection: sa.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "KEYS_IN_A_QUERY", 2)
+    take(connection, *(item(number) for number in range(9)))
+    read: dict[str, list[Any]] = {"issue_contents": [], "fact_names": []}
+
+    def note(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
+        for table, noted in read.items():
+            if statement.startswith("SELECT") and table in statement:
+                noted.append(parameters)
+
+    sa.event.listen(connection, "before_cursor_execute", note)
+    take(connection, *(item(number) for number in range(5)))
+    assert read == {"issue_contents": [("t", "0", "1"), ("t", "2", "3"), ("t", "4")], "fact_names": []}
+    add_facts(connection, [(1, Fact(name, Kind.TEXT, "x")) for name in ("name", "priority", "status")])
+    # The names that are there, and then the new one alone.
+    assert read["fact_names"] == [("name", "priority"), ("status",), ("priority",)]
+
+
 def test_what_is_known_is_not_written_again(connection: sa.Connection) -> None:
     take(connection, *(sample(number, description=LONG) for number in range(3)))
     noted = writes(connection)

@@ -8,11 +8,15 @@ from functools import partial
 
 import pytest
 
+from rally_accelerate.errors import StoreError
+from rally_accelerate.mapping.issue import to_issue
 from rally_accelerate.mapping.rules import Rules
-from rally_accelerate.model.progress import GONE, Sent
-from rally_accelerate.rally.records import Record, Scope, WorkItem
+from rally_accelerate.model.issue import Issue
+from rally_accelerate.model.progress import GONE, Sent, Walk
+from rally_accelerate.model.report import Skipped, SyncReport
+from rally_accelerate.rally.records import Page, Record, Scope, WorkItem
 from rally_accelerate.sync import engine, kept
-from support.small_world import KIND, Crash, SmallSink, SmallSource, SmallState, World
+from support.small_world import KIND, Crash, Item, SmallSink, SmallSource, SmallState, World
 
 OLD = Rules(web_url="https://rally.example", type_names={"Story": "Old"})
 NEW = replace(OLD, type_names={"Story": "New"})
@@ -48,6 +52,13 @@ class AskedSource(SmallSource):
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self.asked: list[int] = []
+        self.walks: list[Walk] = []
+
+    async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
+        """Note the walk."""
+        self.walks.append(walk)
+        async for page in super().changed(scope, walk):
+            yield page
 
     async def history(self, scope: Scope, records: Sequence[Record]) -> list[WorkItem]:
         """The records that somebody wanted."""
@@ -62,6 +73,7 @@ class Setup:
         self.world = world
         self.source, self.sink, self.state = AskedSource(world), SmallSink(world), SmallState(world)
         self.originals = SmallOriginals(world)
+        self.report: SyncReport | None = None
 
     async def run(self, rules: Rules) -> tuple[str, ...]:
         report = await engine.sync_once(
@@ -73,6 +85,7 @@ class Setup:
             overlap=timedelta(0),
             originals=self.originals,
         )
+        self.report = report
         if report.failure:
             raise report.failure
         return report.notices
@@ -88,7 +101,11 @@ async def test_other_rules_are_applied_to_what_is_kept_without_asking_for_it() -
     notices = await its.run(NEW)
     assert its.held() == {"1": ("New", "A"), "2": ("New", "A")}
     assert its.source.asked == []
-    assert any("2 items were mapped again" in notice for notice in notices)
+    assert notices == ("The rules have changed: 2 items were mapped again from what is kept here.",)
+    # What changes is read on as if nothing had happened.
+    assert [(walk.only, walk.after, walk.window.since is None) for walk in its.source.walks[1:]] == [((), 0, False)]
+    assert (its.state.progress.rules_version, its.state.progress.unfinished) == (NEW.version, ())
+    assert its.state.progress.read_with == NEW.reads
     uploads = its.sink.uploads
     await its.run(NEW)
     assert its.sink.uploads == uploads
@@ -173,3 +190,61 @@ async def test_an_item_that_is_owed_stays_owed() -> None:
     its.world.edit(1)
     await its.run(NEW)
     assert its.held()["1"] == ("New", "B")
+    assert its.state.progress.owed == frozenset()
+
+
+async def test_what_is_kept_does_not_settle_what_is_owed() -> None:
+    its = Setup(World())
+    await its.run(OLD)
+    its.state.progress = replace(its.state.progress, owed=frozenset({(KIND, 1)}))
+    await its.run(NEW)
+    assert [walk.only for walk in its.source.walks[1:]] == [(), (1,)]
+
+
+async def test_a_kept_item_that_cannot_be_mapped_is_owed_as_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def surprised(item: WorkItem, rules: Rules) -> Issue | Skipped:
+        if rules == NEW and item.record.kind == "defect":
+            raise KeyError("a surprise")
+        return to_issue(item, rules)
+
+    class TogetherOriginals(SmallOriginals):
+        async def kept(self) -> AsyncIterator[Sequence[WorkItem]]:
+            """Everything at once, in the order in which it was kept."""
+            yield list(self.items.values())
+
+    its = Setup(World(items={key: Item() for key in range(1, 5)}))
+    its.originals = TogetherOriginals(its.world)
+    await its.run(OLD)
+    for key in (2, 4):
+        its.originals.items[key] = replace(
+            its.originals.items[key], record=replace(its.originals.items[key].record, kind="defect")
+        )
+    its.source.asked.clear()
+    monkeypatch.setattr("rally_accelerate.mapping.issue.to_issue", surprised)
+    before = its.source.walks[:]
+    notices = await its.run(NEW)
+    assert notices == ("The rules have changed: 4 items were mapped again from what is kept here.",)
+    assert {key for key, (kind, _) in its.held().items() if kind == "New"} == {"1", "3"}
+    assert its.report is not None
+    assert {skip.key for skip in its.report.skipped} == {"US2", "US4"}
+    # They are not of a kind that is read, so they are owed no longer; the others need nothing.
+    assert its.source.asked == []
+    assert {walk.kind for walk in its.source.walks[len(before) :]} == {KIND}
+
+
+async def test_what_is_kept_and_cannot_be_read_stops_the_run_before_anything_is_asked() -> None:
+    class BrokenOriginals(SmallOriginals):
+        async def kept(self) -> AsyncIterator[Sequence[WorkItem]]:
+            """The first item, and then a fault of the disk."""
+            yield [self.items[1]]
+            raise StoreError("the database cannot be read")
+
+    its = Setup(World())
+    await its.run(OLD)
+    items, its.originals = its.originals.items, BrokenOriginals(its.world)
+    its.originals.items.update(items)
+    walks = len(its.source.walks)
+    with pytest.raises(StoreError):
+        await its.run(NEW)
+    assert its.held() == {"1": ("New", "A"), "2": ("Old", "A")}
+    assert (len(its.source.walks), its.state.progress.rules_version) == (walks, OLD.version)
