@@ -81,3 +81,12 @@ def test_sprints_and_releases_leave_out_what_is_not_known() -> None:
 
 def test_the_same_issue_is_the_same_bytes() -> None:
     assert pack(issue(labels=("b", "a"))).body == pack(issue(labels=("b", "a"))).body
+
+
+def test_people_are_told_apart_by_their_ids_and_named_for_people() -> None:
+    by = [HistoryEntry(NOW, "status", "a", "b", "Sample User", user_id=its_id) for its_id in ("77", "")]
+    found = [each["content"] for each in item_in(issue(history=tuple(by)))["history"]]
+    assert [(each["user"], each["userDisplayName"]) for each in found] == [
+        ("77", "Sample User"),
+        ("Sample User", "Sample User"),
+    ]

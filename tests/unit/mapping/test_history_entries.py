@@ -7,6 +7,7 @@ import pytest
 
 from rally_accelerate.mapping.history import FIELD_NAMES, UNPARSED, UNPARSED_LENGTH, history_of
 from rally_accelerate.mapping.kinds import kind_of
+from rally_accelerate.mapping.text import readable
 from rally_accelerate.model.issue import UNKNOWN_PERSON, HistoryEntry
 from rally_accelerate.rally.records import RECYCLED, FieldChange, Named, Past, Unread
 
@@ -121,3 +122,39 @@ def test_changes_of_one_instant_keep_their_order_among_texts() -> None:
 def test_a_change_at_the_beginning_of_time() -> None:
     (entry,) = of(change("Name", "a", "b", at=0))
     assert entry.instant == datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def test_rich_values_are_told_as_text_and_all_others_as_they_are() -> None:
+    html, link = "<b>a</b><div>b</div>", '<a href="/x">c</a>'
+    past = Past(changes=(change("Description", html, link), change("Name", html, "b"), change("Notes", None, html)))
+    told = history_of(
+        past, STORY, status="Now", removed="Gone", rich={"Description", "Notes"}, site="https://r.example"
+    )
+    assert [(each.field, each.before, each.after) for each in told] == [
+        ("Description", readable(html), readable(link, site="https://r.example")),
+        ("name", html, "b"),
+        ("Notes", "", readable(html)),
+    ]
+    assert "https://r.example/x" in str(told[0].after)
+    plain = history_of(past, STORY, status="Now", removed="Gone")
+    assert [each.after for each in plain] == [link, "b", html]
+
+
+def test_a_deletion_among_rich_values_is_told() -> None:
+    past = Past(changes=(change("Description", "<b>a</b>", ""), change(RECYCLED, "", "true")))
+    told = history_of(past, STORY, status="Now", removed="Gone", rich=("Description",))
+    assert [(each.field, each.before, each.after) for each in told] == [
+        ("Description", "a", ""),
+        ("status", "Now", "Gone"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("field", "before", "after"), [("Name", "a", "b"), (RECYCLED, "", "true"), ("Tags", (), ("b",))]
+)
+def test_a_person_is_told_by_id_where_it_is_known(field: str, before: Any, after: Any) -> None:
+    for its_id, told in ((77, "77"), (None, "")):
+        (entry,) = of(FieldChange(AT, "Sample User", field, before, after, its_id))
+        assert (entry.user, entry.user_id) == ("Sample User", told)
+        (entry,) = of(unread=(Unread(AT, "Sample User", "x", its_id),))
+        assert (entry.user, entry.user_id) == ("Sample User", told)
