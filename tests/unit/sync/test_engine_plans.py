@@ -1,6 +1,7 @@
 """What a run does besides new changes: earlier items, everything again, counts, and portions of a walk."""
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -9,13 +10,13 @@ import pytest
 from rally_accelerate.errors import RallyAccelerateError, Rejected, Unavailable
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.model.issue import Issue
-from rally_accelerate.model.progress import Walk, Window
+from rally_accelerate.model.progress import Lane, Progress, Walk, Window
 from rally_accelerate.model.report import Receipt, Skipped, SyncReport, Tally
-from rally_accelerate.rally.records import Page, Scope
+from rally_accelerate.rally.records import Page, Scope, Workspace
 from rally_accelerate.sync import engine, portions
 from rally_accelerate.sync.engine import Plans
 from rally_accelerate.sync.portions import Gathered
-from support.small_world import EPOCH, Item, SmallSink, SmallSource, SmallState, World
+from support.small_world import EPOCH, KIND, Item, PickySink, SmallSink, SmallSource, SmallState, World
 
 RULES = Rules(web_url="https://rally.example")
 
@@ -236,3 +237,75 @@ async def test_walks_that_wait_are_counted_in_a_first_sync_alone(failure: RallyA
     assert (told[-1].uncounted, told[-1].expected) == (0, 4)
     await run()
     assert source.counted == ("P4",)
+
+
+def waiting_walks(world: World, **more: Any) -> SmallState:
+    """Return a state in which three walks of single projects are to be resumed, so that any other one waits."""
+    state = SmallState(world)
+    scope = Scope(workspace=Workspace(object_id=9, name="W"), projects=(), kinds=(KIND,), query="", now=world.now)
+    state.progress = Progress(
+        scope=scope.signature,
+        rules_version=RULES.version,
+        unfinished=tuple(Walk(kind=KIND, projects=(number,), started_at=at(0), after=1) for number in (1, 2, 3)),
+        **more,
+    )
+    return state
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"owed": frozenset({(KIND, 9)}), "cursors": {Lane(KIND, 4): at(0)}},
+        {"cursors": {Lane(KIND, 4): at(0)}},
+        {"since": at(0)},
+    ],
+    ids=["owed", "changes", "from a date on"],
+)
+async def test_only_walks_over_everything_are_counted(more: dict[str, Any]) -> None:
+    world = World(items={number: Item(project=1 + number % 4) for number in range(1, 9)}, moment=9)
+    source, state = CountingSource(world, projects=4), waiting_walks(world, **more)
+    report = await engine.sync_once(
+        source, SmallSink(world), state, RULES, lambda: world.now, plans=Plans(since=more.get("since"))
+    )
+    assert report.failure is None
+    assert source.counted == ()
+    assert report.tally.uncounted == 0
+
+
+async def test_a_walk_that_is_resumed_is_not_counted() -> None:
+    world = World(items={number: Item(project=1 + number % 4) for number in range(1, 9)}, moment=9)
+    source, state = CountingSource(world, projects=4), waiting_walks(world)
+    fourth = Walk(kind=KIND, projects=(4,), started_at=at(0), after=1)
+    state.progress = replace(state.progress, unfinished=(*state.progress.unfinished, fourth))
+    report = await engine.sync_once(source, SmallSink(world), state, RULES, lambda: world.now)
+    assert (report.failure, source.counted) == (None, ())
+
+
+@pytest.mark.parametrize(("refused", "fails"), [(2, False), (3, True)])
+async def test_the_most_that_may_be_refused_may_be_refused(
+    monkeypatch: pytest.MonkeyPatch, refused: int, fails: bool
+) -> None:
+    monkeypatch.setattr(engine, "MOST_REFUSED", 2)
+    world = World(items={number: Item() for number in range(1, refused + 1)})
+    report = await engine.sync_once(
+        SmallSource(world), RefusingSink(world), SmallState(world), RULES, lambda: world.now
+    )
+    assert (report.failure is not None, report.tally.skipped) == (fails, refused)
+    if report.failure is not None:
+        assert str(report.failure) == "Accelerate refused more than 2 items; the last one, US3: no"
+
+
+async def test_an_item_that_is_refused_again_stays_owed_when_another_one_has_gone() -> None:
+    world = World(items={number: Item() for number in range(1, 5)})
+    source, state = SmallSource(world), SmallState(world)
+
+    async def run(sink: SmallSink) -> set[int]:
+        await engine.sync_once(source, sink, state, RULES, lambda: world.now, overlap=timedelta(0))
+        world.moment += 1000
+        return {item for _, item in state.progress.owed}
+
+    assert await run(RefusingSink(world)) == {1, 2, 3, 4}
+    world.delete(2)
+    # Each comes on a page of its own, and the last page is empty.
+    assert await run(PickySink(world, {"1", "4"})) == {1, 4}
+    assert await run(SmallSink(world)) == set()

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,9 +12,10 @@ from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import Walk, Window
 from rally_accelerate.model.report import Outcome, Receipt, SyncReport, Tally, Usage
-from rally_accelerate.rally.records import Page, Record, Scope, WorkItem
+from rally_accelerate.rally.records import Binned, Page, Record, Scope, WorkItem
 from rally_accelerate.sync import engine
 from rally_accelerate.sync.gone import Removal
+from rally_accelerate.sync.removal import Cap
 from support.small_world import EPOCH, Item, SmallSink, SmallSource, SmallState, World
 
 RULES = Rules(web_url="https://rally.example")
@@ -268,3 +269,46 @@ async def test_items_that_an_item_shares_a_request_with_come_in_its_portion() ->
     assert asked == [[1, 2], [3, 4], [5]]
     assert set(sink.held) == {"1", "2", "3", "4", "5"}
     assert state.progress.unfinished == ()
+
+
+# What is removed
+
+
+async def test_the_recycle_bin_is_asked_about_the_time_since_the_last_look_with_the_overlap() -> None:
+    asked: list[datetime] = []
+
+    class Source(SmallSource):
+        async def binned(self, scope: Scope, since: datetime) -> list[Binned]:
+            asked.append(since)
+            return await super().binned(scope, since)
+
+    world = World(items={1: Item()})
+    source, sink, state = Source(world), SmallSink(world), SmallState(world)
+    overlap, plans = timedelta(minutes=3), engine.Plans(removal=Removal(every=timedelta(days=1)))
+    looks = []
+    for _ in range(3):
+        world.moment += 1000
+        await run(source, sink, state, overlap=overlap, plans=plans)
+        (cursor,) = set(state.progress.cursors.values())
+        looks.append(cursor)
+    # Nothing was held before the first run.
+    assert asked == [look - overlap for look in looks[:2]]
+
+
+async def test_removals_are_counted_in_their_projects_and_told() -> None:
+    world = World(items={key: Item(project=1 + key % 2) for key in range(1, 5)})
+    source, sink, state = SmallSource(world, projects=2), SmallSink(world), SmallState(world)
+    plans = engine.Plans(removal=Removal(every=timedelta(0), cap=Cap(1, 0.05)))
+    await run(source, sink, state, plans=plans)
+    world.delete(2)
+    await run(source, sink, state, plans=plans)
+    report = await run(source, sink, state, plans=plans)
+    assert (report.tally.removed, report.tally.withheld) == (1, 0)
+    assert [(each.name, each.removed) for each in report.projects if each.removed] == [("P1", 1)]
+    world.delete(3)
+    world.delete(4)
+    await run(source, sink, state, plans=plans)
+    withheld = await run(source, sink, state, plans=plans)
+    assert (withheld.tally.removed, withheld.tally.withheld) == (0, 2)
+    assert withheld.outcome is Outcome.PARTIAL
+    assert any("--approve-removal" in notice for notice in withheld.notices)
