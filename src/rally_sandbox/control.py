@@ -42,6 +42,7 @@ def routes(world: "World", faults: Faults, stats: Stats) -> list[Route]:
         Route("/gather", _guarded(control.gather), methods=["POST"]),
         Route("/relabel", _guarded(control.relabel), methods=["POST"]),
         Route("/rename", _guarded(control.rename), methods=["POST"]),
+        Route("/revise", _guarded(control.revise), methods=["POST"]),
         Route("/lookback", _guarded(control.lookback), methods=["POST"]),
         Route("/clock", _guarded(control.advance), methods=["POST"]),
         Route("/truth/{kind:path}", _guarded(control.truth), methods=["GET"]),
@@ -152,6 +153,11 @@ class _Control:
         """Rename a record: ``kind`` (say Iteration), ``record`` (ObjectID or name) and ``name``."""
         body = await _body(request)
         return _json({"objectId": self._world.rename(body["kind"], body["record"], body["name"]).object_id})
+
+    async def revise(self, request: Request) -> Response:
+        """Change a record: ``kind`` (say Iteration), ``record`` (ObjectID or name), ``fields`` (dates as ISO texts)."""
+        body = await _body(request)
+        return _json({"objectId": self._world.revise(body["kind"], body["record"], **body["fields"]).object_id})
 
     async def lookback(self, request: Request) -> Response:
         """How Lookback is from now on: ``lag_ms`` and ``available``."""

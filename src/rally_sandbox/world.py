@@ -10,7 +10,7 @@ from random import Random
 from threading import RLock
 from typing import Any
 
-from rally_sandbox import finding, truth
+from rally_sandbox import finding, recordedits, truth
 from rally_sandbox.beginnings import Beginning, first_values
 from rally_sandbox.belongings import Belongings
 from rally_sandbox.clock import Clock
@@ -74,7 +74,7 @@ class World:
         #: ObjectIDs of deleted users.
         self.forgotten: set[int] = set()
         #: Revisions of renamed records, by the record's ObjectID.
-        self._renamings: dict[int, list[Change]] = {}
+        self._revised: dict[int, list[Change]] = {}
         self._belongings = Belongings(self.columns)
         self._updates = Updates(self.columns, items)
         self._next_id = FIRST_NEW_ID
@@ -330,17 +330,17 @@ class World:
 
     def rename(self, kind: str, record: object, name: str) -> Record:
         """Rename a project, iteration, user, tag or other record; texts written before keep the old name."""
+        return self.revise(kind, record, Name=name)
+
+    def revise(self, kind: str, record: object, **values: object) -> Record:
+        """Change a record that is no work item: a timebox's ``Name``, ``State`` or dates (ISO texts), and the like."""
         with self.lock:
-            found_record = self.record(kind, record)
-            renamings = self._renamings.setdefault(found_record.object_id, [])
-            text = description((("Name", found_record.name, name),), self._name_now)
-            renamings.append(
-                Change(len(renamings) + 1, self.new_id(), self.clock.milliseconds(), self.company.users[0], (), text)
-            )
-            found_record.name = name
-            found_record.values["DisplayName" if found_record.type == "User" else "Name"] = name
-            self._touch(found_record)
-            return found_record
+            revised = self.record(kind, record)
+            revisions = self._revised.setdefault(revised.object_id, [])
+            text, now = recordedits.changed(revised, values), self.clock.milliseconds()
+            revisions.append(Change(len(revisions) + 1, self.new_id(), now, self.company.users[0], (), text))
+            self._touch(revised)
+            return revised
 
     def relabel(self, attribute: str, label: str) -> None:
         """Give a field another display name in every type; texts written before keep the old label."""
@@ -401,7 +401,7 @@ class World:
         # The first one's id lies next to the history's; nothing else has it, because ids are given out three apart or
         # more.
         first = Change(0, record.history_id + 1, record.created, self.company.users[0], (), ORIGINAL)
-        return [first, *self._renamings.get(record.object_id, ())]
+        return [first, *self._revised.get(record.object_id, ())]
 
     def _first_name(self, value: Record | Link) -> str:
         return value.first_name if isinstance(value, Record) else self._item_label(value)

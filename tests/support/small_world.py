@@ -12,9 +12,9 @@ from typing import Any
 from rally_accelerate.accelerate.payload import item_in
 from rally_accelerate.accelerate.retire import READ_BACK, READ_BACK_LISTS, Retirement
 from rally_accelerate.model.issue import Issue, SourceRevision
-from rally_accelerate.model.progress import Progress, Sent, Walk
+from rally_accelerate.model.progress import Progress, Sent, Walk, Window
 from rally_accelerate.model.report import Receipt, Skipped, Usage
-from rally_accelerate.rally.records import Binned, Page, Project, Record, Scope, WorkItem, Workspace
+from rally_accelerate.rally.records import Binned, Page, Project, Record, Scope, TimeboxFacts, WorkItem, Workspace
 from rally_accelerate.rally.remains import Remains
 from rally_accelerate.sync.state import MemoryState
 
@@ -34,6 +34,17 @@ class Item:
     version: int = 1
     changed: int = 0
     project: int = 1
+    #: 0 is none.
+    sprint: int = 0
+
+
+@dataclass
+class Sprint:
+    """A timebox: when it ends, in moments, and what it is called."""
+
+    name: str = "Sprint"
+    end: int = 1_000_000
+    changed: int = 0
 
 
 @dataclass
@@ -42,6 +53,8 @@ class World:
 
     items: dict[int, Item] = field(default_factory=lambda: {1: Item(), 2: Item()})
     moment: int = 0
+    #: Sprints by id.
+    sprints: dict[int, Sprint] = field(default_factory=dict)
     #: What happens at which moment.
     script: Mapping[int, Sequence[Callable[["World"], None]]] = field(default_factory=dict)
     crash_at: int | None = None
@@ -74,6 +87,11 @@ class World:
     def create(self, key: int) -> None:
         """A new item appears."""
         self.items.setdefault(key, Item(changed=self.moment))
+
+    def rename_sprint(self, key: int) -> None:
+        """Call a sprint something else; no item changes by that."""
+        sprint = self.sprints[key]
+        sprint.name, sprint.changed = f"{sprint.name} again", self.moment
 
     def delete(self, key: int) -> None:
         """An item disappears from every answer."""
@@ -133,6 +151,8 @@ class SmallSource:
         item = self.world.items[key]
         if walk.only:
             return key in walk.only
+        if walk.timeboxes and item.sprint not in walk.timeboxes:
+            return False
         visible_from = EPOCH + timedelta(seconds=item.changed + self.world.lag)
         since = walk.window.since
         recent = since is None or EPOCH + timedelta(seconds=item.changed) >= since
@@ -149,8 +169,31 @@ class SmallSource:
                 "FormattedID": f"US{key}",
                 "Name": item.name,
                 "Project": {"ObjectID": item.project, "Name": f"P{item.project}"},
+                **({"Iteration": self._iteration(item.sprint)} if item.sprint else {}),
             },
         )
+
+    def _iteration(self, key: int) -> dict[str, Any]:
+        sprint = self.world.sprints[key]
+        start, end = (instant.isoformat() for instant in (EPOCH, EPOCH + timedelta(seconds=sprint.end)))
+        return {"ObjectID": key, "Name": sprint.name, "StartDate": start, "EndDate": end}
+
+    async def timeboxes(self, scope: Scope, field: str, *, since: datetime, passed: Window) -> list[TimeboxFacts]:
+        """Return the sprints that changed or ended."""
+        del scope
+        self.world.tick()
+        found = []
+        for key, sprint in self.world.sprints.items() if field == "Iteration" else ():
+            changed, end = (EPOCH + timedelta(seconds=moment) for moment in (sprint.changed, sprint.end))
+            ended = passed.since is not None and passed.until is not None and passed.since <= end <= passed.until
+            if changed >= since or ended:
+                found.append(TimeboxFacts(key, sprint.name, None, EPOCH, end, f"{sprint.name}{sprint.end}"))
+        return found
+
+    async def left(self, scope: Scope, field: str, timeboxes: Sequence[int]) -> set[int]:
+        """No item has a past."""
+        del scope, field, timeboxes
+        return set()
 
     def fits(self, records: Sequence[Record]) -> int:
         """Each page's items by themselves."""

@@ -6,6 +6,7 @@ skipped only when there is nothing to know it by.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from rally_accelerate.mapping import fields
@@ -66,12 +67,13 @@ KEPT_ASIDE = (
 )
 
 
-def to_issue(item: WorkItem, rules: Rules) -> Issue | Skipped:
+def to_issue(item: WorkItem, rules: Rules, *, now: datetime | None = None) -> Issue | Skipped:
     """The issue that an item becomes, or why it becomes none.
 
     Args:
         item: A record with its past.
         rules: How the integration wants it mapped.
+        now: Rally's clock, for what depends on the time: whether a sprint is active. None is the item's last change.
     """
     record = item.record
     row = record.fields
@@ -103,7 +105,7 @@ def to_issue(item: WorkItem, rules: Rules) -> Issue | Skipped:
         components=_components(row),
         project=fields.project_of(row),
         epic=epic_of(item),
-        sprints=sprints_of(item, now=record.revision.updated_at),
+        sprints=sprints_of(item, now=now or record.revision.updated_at),
         releases=releases,
         # Assumed: the ids of the versions that ``releases`` describes, as an issue's fix versions are elsewhere. The
         # schema says no more than a list of texts (accelerate-host.md 2.2), and Rally's only version is the release.

@@ -15,8 +15,8 @@ def sprints_of(item: WorkItem, *, now: datetime) -> tuple[Sprint, ...]:
 
     Args:
         item: The item with its past.
-        now: Which instant counts as now for ``active``: that of the item's last change, so that the same item gives
-            the same bytes in every run.
+        now: Which instant counts as now for ``active``. Items of a sprint that begins or ends are sent again, so that
+            what was sent stays true.
     """
     row = item.record.fields
     present = fields.reference(row, "Iteration")

@@ -55,11 +55,15 @@ class Walk:
     covers: tuple[int, ...] = ()
     #: A walk beside the usual ones: it moves no cursor, and is not resumed.
     aside: bool = False
+    #: When given, the walk asks for the items that carry one of these timeboxes in a field, or for those in ``only``
+    #: that carried one, and they are sent again.
+    timeboxes: tuple[int, ...] = ()
+    field: str = ""
 
     @property
     def lanes(self) -> tuple[Lane, ...]:
         """The lanes that this walk covers when it has reached its end."""
-        if self.only or self.aside:
+        if self.only or self.aside or self.timeboxes:
             return ()
         return tuple(Lane(self.kind, project) for project in (*(self.projects or (WHOLE_WORKSPACE,)), *self.covers))
 
@@ -112,6 +116,20 @@ class Empty:
     cause: str = ""
 
 
+#: The fields in which items carry timeboxes, and milestones.
+TIMEBOX_FIELDS = ("Iteration", "Release", "Milestones")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeboxWatch:
+    """What is known of the timeboxes that items carry."""
+
+    #: By field in which items carried any, the source's time until which changes were looked for.
+    until: Mapping[str, datetime] = field(default_factory=dict)
+    #: What the timeboxes were like that were seen last, as digests by ObjectID.
+    seen: Mapping[int, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """Everything the next run needs to know, apart from the ledger."""
@@ -144,3 +162,5 @@ class Progress:
     learned: Learned | None = None
     #: Whether anything was ever brought; None when it is not known yet.
     empty: Empty | None = None
+    #: None in progress of earlier versions.
+    timeboxes: TimeboxWatch | None = None

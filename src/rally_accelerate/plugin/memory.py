@@ -22,7 +22,7 @@ from typing import Any
 from rally_accelerate.accelerate.platform import Platform, Recalled, as_state, instant
 from rally_accelerate.errors import RallyAccelerateError, StoreError
 from rally_accelerate.model.issue import Issue, SourceRevision
-from rally_accelerate.model.progress import GONE, WHOLE_WORKSPACE, Progress, Sent
+from rally_accelerate.model.progress import GONE, TIMEBOX_FIELDS, WHOLE_WORKSPACE, Progress, Sent, TimeboxWatch
 from rally_accelerate.rally.records import Scope
 from rally_accelerate.sync.plan import lanes_of
 from rally_accelerate.sync.written import progress_from_json, progress_to_json
@@ -166,6 +166,7 @@ def begun_at(cursor: datetime | None, scope: Scope, *, rules_version: str, reads
         rules_version=rules_version,
         read_with=reads,
         cursors=dict.fromkeys(lanes_of(scope), start),
+        timeboxes=TimeboxWatch(until=dict.fromkeys(TIMEBOX_FIELDS, start)),
     )
 
 

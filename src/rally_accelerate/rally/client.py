@@ -3,6 +3,7 @@
 import logging
 import ssl
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import datetime
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 from rally_accelerate.config.model import Properties
 from rally_accelerate.errors import UnexpectedAnswer
 from rally_accelerate.model.budget import RetryBudget
-from rally_accelerate.model.progress import Walk
+from rally_accelerate.model.progress import Walk, Window
 from rally_accelerate.model.report import Usage
 from rally_accelerate.rally import gone
 from rally_accelerate.rally.ahead import LookAhead
@@ -24,11 +25,13 @@ from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.rally.pastfields import PastField, PastFields
 from rally_accelerate.rally.query import Condition, Raw
 from rally_accelerate.rally.questions import listing_of, listings_of
-from rally_accelerate.rally.records import Binned, Page, Project, Record, Scope, WorkItem, Workspace
+from rally_accelerate.rally.records import Binned, Page, Project, Record, Scope, TimeboxFacts, WorkItem, Workspace
 from rally_accelerate.rally.remains import Remains
 from rally_accelerate.rally.rows import to_records
+from rally_accelerate.rally.timeboxes import changed_timeboxes
 from rally_accelerate.rally.tls import tls_context
 from rally_accelerate.rally.transport import http_client, notices_of
+from rally_accelerate.rally.wire import ref_id
 
 if TYPE_CHECKING:
     from rally_accelerate.rally.pasts import Pasts
@@ -201,6 +204,8 @@ class RallyClient:
             async for rows in walk(self._caller, listing, after=after):
                 after = rows.after
                 records, oddities = to_records(its_walk.kind, rows.rows)
+                if its_walk.timeboxes:
+                    records = _within(scope, records)
                 # The same warning comes with every page; once is enough.
                 fresh = [text for text in dict.fromkeys((*rows.notices, *oddities)) if text not in told]
                 told.update(fresh)
@@ -209,6 +214,15 @@ class RallyClient:
                 # Handed over, not shared: see ``keyset.walk``.
                 del rows, records
                 yield page.pop()
+
+    async def timeboxes(self, scope: Scope, field: str, *, since: datetime, passed: Window) -> Sequence[TimeboxFacts]:
+        """Return the timeboxes that changed since an instant, or began or ended in a window."""
+        return await changed_timeboxes(self._caller, scope, field, since=since, passed=passed)
+
+    async def left(self, scope: Scope, field: str, timeboxes: Sequence[int]) -> AbstractSet[int]:
+        """Return the items that left one of some timeboxes, as far as that can be found out."""
+        pasts, _ = self._readers(scope)
+        return await pasts.left(field, timeboxes)
 
     async def find(self, scope: Scope, key: str) -> Record | None:
         """The item of a FormattedID, or None when the scope has none."""
@@ -319,3 +333,9 @@ class RallyClient:
         if self._entered is None:
             raise RuntimeError("RallyClient is used outside of its context")
         return self._entered
+
+
+def _within(scope: Scope, records: Sequence[Record]) -> tuple[Record, ...]:
+    """Return the records in the projects of a scope: a walk by timebox has no room for the projects in its address."""
+    projects = {project.object_id for project in scope.projects}
+    return tuple(each for each in records if not projects or ref_id(each.fields.get("Project")) in projects)

@@ -97,6 +97,20 @@ def naming_question(workspace: int, items: Sequence[int], ids: Sequence[int], *,
     return _naming(workspace, find, hydrated=True, start=start, size=size)
 
 
+def left_question(workspace: int, field: str, ids: Sequence[int], *, start: int, size: int) -> Request:
+    """The request for every snapshot in which an item left one of some timeboxes.
+
+    Args:
+        workspace: The workspace's ObjectID.
+        field: Where items carry them: ``Iteration`` or ``Release``.
+        ids: ObjectIDs of the timeboxes.
+        start: How many rows have come already, 0-based.
+        size: How many rows are wanted.
+    """
+    find = {f"_PreviousValues.{field}": {"$in": list(ids)}}
+    return _asking(workspace, find, fields=("ObjectID", "_ValidFrom"), hydrate=(), start=start, size=size)
+
+
 def closed_question(workspace: int, projects: Sequence[int], *, hydrated: bool, start: int, size: int) -> Request:
     """The request for every snapshot in which an item came into a timebox of some projects.
 
@@ -120,10 +134,18 @@ def _entered(field: str) -> dict[str, Any]:
 
 
 def _naming(workspace: int, find: Mapping[str, Any], *, hydrated: bool, start: int, size: int) -> Request:
+    hydrate = tuple(TIMEBOXES) if hydrated else ()
+    fields = ("ObjectID", "_ValidFrom", *TIMEBOXES)
+    return _asking(workspace, find, fields=fields, hydrate=hydrate, start=start, size=size)
+
+
+def _asking(
+    workspace: int, find: Mapping[str, Any], *, fields: Sequence[str], hydrate: Sequence[str], start: int, size: int
+) -> Request:
     body = {
         "find": find,
-        "fields": ["ObjectID", "_ValidFrom", *TIMEBOXES],
-        "hydrate": list(TIMEBOXES) if hydrated else [],
+        "fields": list(fields),
+        "hydrate": list(hydrate),
         "sort": {"ObjectID": 1, "_ValidFrom": 1},
         "start": start,
         "pagesize": size,

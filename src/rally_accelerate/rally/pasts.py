@@ -266,6 +266,17 @@ class Pasts:
             if not found or not answer.data.get("HasMore") or (most is not None and came >= most):
                 return rows
 
+    async def left(self, field: str, timeboxes: Sequence[int]) -> set[int]:
+        """Return the items that left one of some timeboxes, as far as Lookback can be asked."""
+        if not self._by_lookback:
+            return set()
+        try:
+            rows = await self._rows(partial(lookback.left_question, self._workspace, field, timeboxes))
+        except RallyAccelerateError as error:
+            logger.info("items that left a timebox cannot be found: %s", error)
+            return set()
+        return {row["ObjectID"] for row in rows if isinstance(row.get("ObjectID"), int)}
+
     async def snapshotted(self, ids: Sequence[int]) -> remains.Feed:
         """Read what Lookback has of items that queries no longer show.
 

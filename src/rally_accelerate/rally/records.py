@@ -143,6 +143,20 @@ class Timebox:
     project_id: int | None = None
 
 
+class TimeboxFacts(NamedTuple):
+    """What of an iteration, a release or a milestone matters to the items that carry it."""
+
+    object_id: int
+    name: str
+    #: ObjectID of its project, where it tells one.
+    project: int | None
+    #: When it begins and ends, where that alone changes what is told of an item.
+    start: datetime | None
+    end: datetime | None
+    #: Differs when a fact that is carried with items does.
+    digest: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Around:
     """What stands around an item: its discussion, the timeboxes of its past, its place among other items."""

@@ -11,6 +11,8 @@ from rally_accelerate.model.progress import Deferral, Progress
 REMOVALS = "removal check"
 #: Reading the recycle bin.
 BIN = "recycle bin"
+#: Watching timeboxes.
+TIMEBOXES = "timeboxes"
 #: Clearing the platform's request for a resync.
 RESYNC = "resync request"
 
@@ -28,6 +30,7 @@ LONGEST_REASON = 300
 _TEXTS: Mapping[str, str] = {
     REMOVALS: "Removed items could not be marked",
     BIN: "The recycle bin could not be read, so deletions are found by the listing of everything only",
+    TIMEBOXES: "Changes of iterations, releases and milestones could not be read",
     RESYNC: "The server did not clear the request for a resync, which is done",
 }
 

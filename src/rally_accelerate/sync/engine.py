@@ -18,24 +18,25 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 
-from rally_accelerate.errors import RallyAccelerateError, Rejected
+from rally_accelerate.errors import NotFound, QueryError, RallyAccelerateError, Rejected
 from rally_accelerate.mapping.fields import project_of
 from rally_accelerate.mapping.rules import Rules
-from rally_accelerate.mapping.verdict import Verdict, judge
-from rally_accelerate.model.issue import Issue, Project, SourceRevision
+from rally_accelerate.mapping.verdict import Verdict
+from rally_accelerate.model.issue import Issue, SourceRevision
 from rally_accelerate.model.progress import DEFAULT_OVERLAP, Progress, Sent, Walk, Window
-from rally_accelerate.model.report import Receipt, Skipped, SyncReport
+from rally_accelerate.model.report import Receipt, SyncReport
 from rally_accelerate.rally.records import Page, Record, Scope, WorkItem
-from rally_accelerate.sync import kept, plan
+from rally_accelerate.sync import kept, plan, timeboxes
 from rally_accelerate.sync.account import Account
 from rally_accelerate.sync.complete import Completer
 from rally_accelerate.sync.emptiness import examined
 from rally_accelerate.sync.gone import Removal, settle
+from rally_accelerate.sync.mapper import Mapper, Parcel
 from rally_accelerate.sync.portions import Gathered, Portion
 from rally_accelerate.sync.ports import Originals, Sink, Source, State, Watch
 
@@ -52,10 +53,6 @@ MOST_REFUSED = 200
 
 #: Marks the ledger's entries of issues whose history the source had not finished.
 HISTORY_DUE = " history due"
-
-#: How long mapping keeps other tasks of the process waiting, such as uploads and pages of the server. By time, because
-#: an item with long texts and many regular expressions takes a thousand times as long as others.
-SECONDS_BETWEEN_PAUSES = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +107,7 @@ async def sync_once(
         plans=its_plans,
         originals=originals,
         account=Account(watch),
+        mapper=Mapper(rules),
     )
     started_at, started = clock(), time.monotonic()
     before = (source.usage, sink.usage)
@@ -146,24 +144,6 @@ def _is_news(item: Record | Issue, sent: Sent | None, rules_version: str) -> boo
     return sent is None or sent.rules_version != rules_version or sent.revision < item.revision
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Parcel:
-    """A page that is ready to be delivered; Rally's own rows, which are large, have been let go."""
-
-    walk: Walk
-    #: ObjectIDs of everything on the page, news or not.
-    items: tuple[int, ...]
-    issues: Sequence[Issue]
-    #: With their projects, by ObjectID.
-    skipped: Mapping[int, tuple[Project | None, Skipped]]
-    #: External ids of issues whose history is not up to date yet: sent now, and again when it is.
-    due: frozenset[str]
-    #: What is known of each issue's history, by external id.
-    verdicts: Mapping[str, Verdict]
-    after: int
-    last: bool
-
-
 @dataclass(slots=True)
 class _Run:
     """What changes while one run goes on."""
@@ -177,6 +157,7 @@ class _Run:
     plans: Plans = field(kw_only=True)
     originals: Originals | None = field(kw_only=True)
     account: Account = field(kw_only=True)
+    mapper: Mapper = field(kw_only=True)
     notices: list[str] = field(default_factory=list)
     failure: RallyAccelerateError | None = None
     progress: Progress = field(default_factory=Progress)
@@ -185,13 +166,17 @@ class _Run:
     sent_unfinished: dict[str, SourceRevision] = field(default_factory=dict)
     #: While everything is sent again, the ledger stops nothing.
     again: bool = False
+    #: Whether items are sent again because of their timeboxes, and what has been sent since: once is enough.
+    resends: bool = False
+    sent_now: set[str] = field(default_factory=set)
     came: set[tuple[str, int]] = field(default_factory=set)
-    queue: asyncio.Queue[_Parcel | None] = field(default_factory=lambda: asyncio.Queue(PAGES_WAITING))
+    queue: asyncio.Queue[Parcel | None] = field(default_factory=lambda: asyncio.Queue(PAGES_WAITING))
 
     async def go(self) -> None:
         """Read, map and deliver every walk of this run."""
         await self.sink.open()
         scope = await self.source.open()
+        self.mapper.now = scope.now
         self.notices.extend(scope.notices)
         if self.plans.since is not None and self.plans.since > scope.now:
             self.notices.append(f"initialSyncDate {self.plans.since:%Y-%m-%d} lies ahead: nothing is read until then.")
@@ -207,8 +192,9 @@ class _Run:
         looked_at = reached - self.overlap if reached is not None else None
         if not self.progress.cursors and not self.progress.unfinished:
             self.progress = replace(self.progress, since=self.plans.since)
+        await self._watch_timeboxes(scope)
         walks = plan.walks(self.progress, scope, overlap=self.overlap)
-        resumed = {plan.identity(walk) for walk in self.progress.unfinished}
+        resumed = {plan.identity(walk) for walk in self.progress.unfinished if walk.lanes}
         await self._walk(scope, walks)
         if resumed and self.failure is None:
             # A resumed walk ends at the clock of the run that began it: catch up with what changed since.
@@ -226,6 +212,17 @@ class _Run:
                 self.source, self.state, self.progress, scope, read=self.account.tally.read, since=self.plans.since
             )
 
+    async def _watch_timeboxes(self, scope: Scope) -> None:
+        """Plan to send the items again whose timeboxes changed."""
+        watched = await timeboxes.watched(self.source, self.progress, scope, overlap=self.overlap)
+        self.notices.extend(watched.notices)
+        planned = watched.progress.unfinished != self.progress.unfinished
+        self.progress = watched.progress
+        self.resends = any(walk.timeboxes for walk in self.progress.unfinished)
+        if planned:
+            # From here on, a run that is killed is continued.
+            await self.state.commit(self.progress, {})
+
     async def _reach_back(self, scope: Scope) -> None:
         """When items are wanted from an earlier date than before, read the difference."""
         before, wanted = self.progress.since, self.plans.since
@@ -238,7 +235,12 @@ class _Run:
 
     async def _settle_gone(self, scope: Scope, removal: Removal, looked_at: datetime | None) -> None:
         make = Completer(
-            source=self.source, sink=self.sink, state=self.state, rules=self.rules, scope=scope, mapped=self._mapped
+            source=self.source,
+            sink=self.sink,
+            state=self.state,
+            rules=self.rules,
+            scope=scope,
+            mapped=self.mapper.mapped,
         )
         settled = await settle(self.progress, removal=removal, looked_at=looked_at, completer=make)
         self.progress = settled.progress
@@ -260,7 +262,7 @@ class _Run:
             for kind, some in groupby(sorted(items, key=_kind), key=_kind):
                 walk = Walk(kind=kind, started_at=scope.now, aside=True)
                 # Nothing that is owed is settled by an item that may be older.
-                await self.queue.put(await self._parcel(walk, list(some), Portion(items=(), fresh=())))
+                await self.queue.put(await self.mapper.parcel(walk, list(some), Portion(items=(), fresh=())))
         self.notices.append(f"The rules have changed: {mapped:,} items were mapped again from what is kept here.")
 
     async def _walk(self, scope: Scope, walks: Sequence[Walk]) -> None:
@@ -286,11 +288,11 @@ class _Run:
         async with slots:
             first = True
             gathered = Gathered()
-            async for page in self.source.changed(scope, walk):
+            async for page in self._pages(scope, walk):
                 if first:
                     self.account.count(expected=page.left - announced, uncounted=0 if announced else -1)
                     first = False
-                await self._take(gathered, page)
+                await self._take(walk, gathered, page)
                 after, last = page.after, page.last
                 # Rally's rows are many times as large as what became of them: let go of them before waiting.
                 del page
@@ -299,6 +301,17 @@ class _Run:
                     del portion
                     await self.queue.put(parcel)
                     del parcel
+
+    async def _pages(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
+        """Yield a walk's pages; a kind whose items cannot be asked for by their timeboxes has none."""
+        try:
+            async for page in self.source.changed(scope, walk):
+                yield page
+        except (Rejected, NotFound, QueryError) as error:
+            if not walk.timeboxes:
+                raise
+            log.info("%s cannot be asked for by %s: %s", walk.kind, walk.field, error)
+            yield Page(records=(), after=walk.after, last=True, left=0)
 
     async def _announced(self, scope: Scope, walk: Walk) -> int:
         """Return how many items a walk has that waits for others, or 0.
@@ -315,10 +328,15 @@ class _Run:
             log.debug("items cannot be counted: %s", error)
             return 0
 
-    async def _take(self, gathered: Gathered, page: Page) -> None:
+    async def _take(self, walk: Walk, gathered: Gathered, page: Page) -> None:
         self.notices.extend(page.notices)
         ledger = await self.state.known([str(record.object_id) for record in page.records])
-        fresh = list(page.records) if self.again else news(page.records, ledger, rules_version=self.rules_version)
+        self.progress = timeboxes.carried(self.progress, page.records, now=walk.started_at)
+        fresh = [
+            record
+            for record in page.records
+            if self._is_wanted(walk, record, str(record.object_id), ledger.get(str(record.object_id)))
+        ]
         news_of = {record.object_id for record in fresh}
         self.account.count(
             read=[project_of(record.fields) for record in page.records],
@@ -327,68 +345,27 @@ class _Run:
         )
         gathered.add(page.records, fresh)
 
-    async def _prepared(self, scope: Scope, walk: Walk, portion: Portion) -> _Parcel:
+    async def _prepared(self, scope: Scope, walk: Walk, portion: Portion) -> Parcel:
         items = await self.source.history(scope, portion.fresh) if portion.fresh else []
         self.account.count(ready=len(items))
         self.notices.extend(self.source.told())
         if self.originals is not None and items:
             # Before the ledger knows of them: what is kept is never older than what was sent.
             await self.originals.keep(items)
-        return await self._parcel(walk, items, portion)
-
-    async def _parcel(self, walk: Walk, items: Sequence[WorkItem], portion: Portion) -> _Parcel:
-        issues: list[Issue] = []
-        skipped: dict[int, tuple[Project | None, Skipped]] = {}
-        due: set[str] = set()
-        verdicts: dict[str, Verdict] = {}
-        paused = time.monotonic()
-        for item in items:
-            match self._mapped(item):
-                case Skipped() as skip:
-                    skipped[item.record.object_id] = (project_of(item.record.fields), skip)
-                case Issue() as issue:
-                    issues.append(issue)
-                    verdicts[issue.external_id] = judge(item).verdict
-                    if not item.past.up_to_date:
-                        due.add(issue.external_id)
-            if time.monotonic() - paused > SECONDS_BETWEEN_PAUSES:
-                await asyncio.sleep(0)
-                paused = time.monotonic()
-        return _Parcel(
-            walk=walk,
-            items=portion.items,
-            issues=issues,
-            skipped=skipped,
-            due=frozenset(due),
-            verdicts=verdicts,
-            after=portion.after,
-            last=portion.last,
-        )
-
-    def _mapped(self, item: WorkItem) -> Issue | Skipped:
-        # With the first item: most runs have none, and a container starts for each of them.
-        from rally_accelerate.mapping.issue import to_issue  # noqa: PLC0415
-
-        try:
-            return to_issue(item, self.rules)
-        except Exception as error:
-            # Rally's data has surprised every connector (accelerate-host.md 7): one item must not stop the others,
-            # and stays owed until a version that can map it.
-            log.exception("%s cannot be mapped", item.record.key)
-            return Skipped(item.record.key, f"it cannot be mapped ({type(error).__name__}); please report it")
+        return await self.mapper.parcel(walk, items, portion)
 
     async def _deliver_all(self) -> None:
         while (parcel := await self.queue.get()) is not None:
             await self._deliver(parcel)
 
-    async def _deliver(self, parcel: _Parcel) -> None:
+    async def _deliver(self, parcel: Parcel) -> None:
         walk = parcel.walk
         # Another walk may have delivered a newer state of the same item since this page was read.
         ledger = await self.state.known([issue.external_id for issue in parcel.issues])
         issues = [
             issue
             for issue in parcel.issues
-            if self.again or _is_news(issue, ledger.get(issue.external_id), self.rules_version)
+            if self._is_wanted(walk, issue, issue.external_id, ledger.get(issue.external_id))
             # What is owed is read by its id, and perhaps as a change as well: once is enough.
             if self.sent_unfinished.get(issue.external_id) != issue.revision
         ]
@@ -401,6 +378,8 @@ class _Run:
         async for receipt in self.sink.deliver(issues):
             owed |= self._refusals(walk.kind, receipt, by_id)
             sent = {key: self._sent(by_id[key], due=key in parcel.due) for key in receipt.delivered}
+            if self.resends:
+                self.sent_now.update(receipt.delivered)
             unfinished = {key: by_id[key].revision for key in receipt.delivered if key in parcel.due}
             self.sent_unfinished |= unfinished
             owed |= {(walk.kind, int(key)) for key in unfinished}
@@ -420,15 +399,23 @@ class _Run:
             self.progress = plan.advanced(progress, walk, after=parcel.after)
         await self.state.commit(self.progress, {})
 
+    def _is_wanted(self, walk: Walk, item: Record | Issue, key: str, sent: Sent | None) -> bool:
+        """Return whether an item is to be sent: it is news, or sent again."""
+        if self.again or _is_news(item, sent, self.rules_version):
+            return True
+        # A node that lags behind may show an older revision here as well.
+        newer = sent is not None and sent.revision > item.revision
+        return bool(walk.timeboxes) and not newer and key not in self.sent_now
+
     def _sent(self, issue: Issue, *, due: bool) -> Sent:
         # What was sent with an unfinished history is news again whenever it is read, until it is finished.
         return Sent(issue.revision, f"{self.rules_version}{HISTORY_DUE}" if due else self.rules_version)
 
-    def _owed_after(self, parcel: _Parcel) -> set[tuple[str, int]]:
+    def _owed_after(self, parcel: Parcel) -> set[tuple[str, int]]:
         """What is still owed when this page is delivered, before its own refusals are added."""
         walk = parcel.walk
         settled = {(walk.kind, item) for item in parcel.items}
-        if walk.only:
+        if walk.only and not walk.timeboxes:
             self.came |= settled
             if parcel.last:
                 # What was asked for by id and did not come is no longer there.

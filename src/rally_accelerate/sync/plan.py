@@ -21,6 +21,12 @@ from rally_accelerate.rally.records import Scope
 #: Project conditions are joined with OR; more than this and the address grows past 4 KB (rally-api.md 1.7, Design).
 MOST_PROJECTS_IN_A_WALK = 40
 
+#: Timeboxes in one condition, for the same reason.
+MOST_TIMEBOXES_IN_A_WALK = 25
+
+#: Kinds whose items have no such field (rally-api.md 2.2.6, 2.2.10).
+_WITHOUT = {"Iteration": ("portfolioitem", "testcase"), "Release": ("testcase",)}
+
 #: Into how many walks of one kind a first sync is parted, so that several requests can be under way: pages of one
 #: walk follow each other, each needs the last id of the one before.
 FIRST_WALKS_PER_KIND = 4
@@ -56,7 +62,7 @@ def valid_progress(
     return replace(
         progress,
         cursors={lane: cursor for lane, cursor in progress.cursors.items() if lane in lanes},
-        unfinished=tuple(walk for walk in unfinished if lanes.issuperset(walk.lanes)),
+        unfinished=tuple(walk for walk in unfinished if walk.kind in scope.kinds and lanes.issuperset(walk.lanes)),
         owed=frozenset((kind, item) for kind, item in progress.owed if kind in scope.kinds),
     )
 
@@ -126,6 +132,31 @@ def over(scope: Scope, window: Window) -> tuple[Walk, ...]:
     )
 
 
+def carrying(
+    scope: Scope, field: str, timeboxes: Sequence[int], *, since: datetime | None, left: Iterable[int] = ()
+) -> tuple[Walk, ...]:
+    """Walks over the items that carry some timeboxes, which are sent again although they did not change.
+
+    Args:
+        scope: What is read.
+        field: Where items carry them.
+        timeboxes: ObjectIDs.
+        since: Items that changed before are not wanted.
+        left: ObjectIDs of items that carried one of them, of whatever kind.
+    """
+    kinds = [kind for kind in scope.kinds if not kind.startswith(_WITHOUT.get(field, ()))]
+    parts = [
+        tuple(timeboxes[start : start + MOST_TIMEBOXES_IN_A_WALK])
+        for start in range(0, len(timeboxes), MOST_TIMEBOXES_IN_A_WALK)
+    ]
+    walk = Walk(kind="", field=field, window=Window(since), started_at=scope.now)
+    items = tuple(sorted(left))
+    return tuple(
+        [replace(walk, kind=kind, timeboxes=part) for kind in kinds for part in parts]
+        + [replace(walk, kind=kind, timeboxes=part, only=items) for kind in kinds for part in parts[:1] if items]
+    )
+
+
 def _to_walk(progress: Progress, scope: Scope) -> frozenset[Lane]:
     lanes = lanes_of(scope)
     if scope.projects:
@@ -158,12 +189,12 @@ def _by_kind(owed: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
 
 def identity(walk: Walk) -> tuple[object, ...]:
     """What makes two values the same walk at different points of its way."""
-    return (walk.kind, walk.projects, walk.window, walk.started_at, walk.only)
+    return (walk.kind, walk.projects, walk.window, walk.started_at, walk.only, walk.field, walk.timeboxes)
 
 
 def advanced(progress: Progress, walk: Walk, *, after: int) -> Progress:
     """The progress when everything up to ``after`` of this walk is delivered and the walk goes on."""
-    if walk.only or walk.aside:
+    if (walk.only and not walk.timeboxes) or walk.aside:
         return progress
     rest = tuple(other for other in progress.unfinished if identity(other) != identity(walk))
     return replace(progress, unfinished=(*rest, replace(walk, after=after)))

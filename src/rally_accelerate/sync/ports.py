@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 from rally_accelerate.accelerate.retire import Retirement
 from rally_accelerate.model.issue import Issue
-from rally_accelerate.model.progress import Progress, Sent, Walk
+from rally_accelerate.model.progress import Progress, Sent, Walk, Window
 from rally_accelerate.model.report import Receipt, Tally, Usage
-from rally_accelerate.rally.records import Binned, Page, Project, Record, Scope, WorkItem, Workspace
+from rally_accelerate.rally.records import Binned, Page, Project, Record, Scope, TimeboxFacts, WorkItem, Workspace
 from rally_accelerate.rally.remains import Remains
 
 
@@ -39,6 +39,14 @@ class Source(Protocol):
 
     def told(self) -> tuple[str, ...]:
         """Sentences about what was read that are worth telling, each once."""
+        ...
+
+    async def timeboxes(self, scope: Scope, field: str, *, since: datetime, passed: Window) -> Sequence[TimeboxFacts]:
+        """Return the timeboxes of a field that changed since an instant, or began or ended in a window."""
+        ...
+
+    async def left(self, scope: Scope, field: str, timeboxes: Sequence[int]) -> AbstractSet[int]:
+        """Return the items that left one of some timeboxes, as far as that can be found out."""
         ...
 
     async def count(self, scope: Scope, kind: str) -> int:

@@ -56,7 +56,7 @@ async def explain(source: RallyClient, rules: Rules, key: str) -> Explained:
             hint="Check the id, and the settings workspace, projects, types and query; a deleted item is not shown.",
         )
     (item,) = await source.history(scope, [record])
-    issue, plain = to_issue(item, rules), to_issue(item, _without_own(rules))
+    issue, plain = to_issue(item, rules, now=scope.now), to_issue(item, _without_own(rules), now=scope.now)
     if not isinstance(issue, Issue) or not isinstance(plain, Issue):
         raise NotFound(f"{key} cannot be mapped: Rally gave no ObjectID")
     sources = default_sources(record, rules)
@@ -120,7 +120,7 @@ async def verify(
                 found.verdicts[judgement.verdict] = found.verdicts.get(judgement.verdict, 0) + 1
                 if judgement.verdict is not Verdict.COMPLETE:
                     found.faults[item.record.key] = judgement
-            issue = to_issue(item, rules)
+            issue = to_issue(item, rules, now=scope.now)
             if sink is not None and isinstance(issue, Issue):
                 wanted[issue.external_id] = expected(issue, without=FROM_HISTORY if pending else ())
     if sink is not None:

@@ -52,7 +52,7 @@ async def sample(source: RallyClient, rules: Rules, *, count: int) -> Sample:
     skipped: list[Skipped] = []
     judgements: dict[str, Judgement] = {}
     for item in await source.history(scope, records) if records else ():
-        match to_issue(item, rules):
+        match to_issue(item, rules, now=scope.now):
             case Issue() as issue:
                 issues.append(issue)
                 judgements[issue.external_id] = judge(item)

@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from rally_accelerate.errors import StoreError
-from rally_accelerate.model.progress import Deferral, Empty, Lane, Learned, Progress, Walk, Window
+from rally_accelerate.model.progress import Deferral, Empty, Lane, Learned, Progress, TimeboxWatch, Walk, Window
 
 
 def progress_to_json(progress: Progress) -> dict[str, Any]:
@@ -29,6 +29,8 @@ def progress_to_json(progress: Progress) -> dict[str, Any]:
                 "startedAt": walk.started_at.isoformat(),
                 "after": walk.after,
                 "covers": list(walk.covers),
+                **({"field": walk.field, "timeboxes": list(walk.timeboxes)} if walk.timeboxes else {}),
+                **({"only": list(walk.only)} if walk.only else {}),
             }
             for walk in progress.unfinished
         ],
@@ -52,6 +54,7 @@ def progress_to_json(progress: Progress) -> dict[str, Any]:
         "resynced": progress.resynced.isoformat() if progress.resynced else None,
         "learned": _learned_to_json(progress.learned),
         "empty": {"key": progress.empty.key, "cause": progress.empty.cause} if progress.empty else None,
+        "timeboxes": _watch_to_json(progress.timeboxes),
     }
 
 
@@ -80,6 +83,9 @@ def progress_from_json(data: Mapping[str, Any]) -> Progress:
                     started_at=datetime.fromisoformat(row["startedAt"]),
                     after=row["after"],
                     covers=tuple(row.get("covers", ())),
+                    timeboxes=tuple(row.get("timeboxes", ())),
+                    field=row.get("field", ""),
+                    only=tuple(row.get("only", ())),
                 )
                 for row in data.get("unfinished", ())
             ),
@@ -100,12 +106,29 @@ def progress_from_json(data: Mapping[str, Any]) -> Progress:
             resynced=_instant(data.get("resynced")),
             learned=_learned_from_json(data.get("learned")),
             empty=Empty(empty["key"], empty["cause"]) if (empty := data.get("empty")) else None,
+            timeboxes=_watch_from_json(data.get("timeboxes")),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(
             "the remembered progress cannot be read",
             hint="Move the state away and start anew; issues that are already in Accelerate stay as they are.",
         ) from error
+
+
+def _watch_to_json(watch: TimeboxWatch | None) -> dict[str, Any] | None:
+    if watch is None:
+        return None
+    seen = {str(its_id): digest for its_id, digest in watch.seen.items()}
+    return {"until": {name: instant.isoformat() for name, instant in watch.until.items()}, "seen": seen}
+
+
+def _watch_from_json(data: Mapping[str, Any] | None) -> TimeboxWatch | None:
+    if not data:
+        return None
+    return TimeboxWatch(
+        until={name: datetime.fromisoformat(instant) for name, instant in data["until"].items()},
+        seen={int(its_id): digest for its_id, digest in data["seen"].items()},
+    )
 
 
 def _learned_to_json(learned: Learned | None) -> dict[str, Any] | None:

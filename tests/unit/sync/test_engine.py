@@ -1,7 +1,7 @@
 """What a run tells, and what it does about items and services that fail."""
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -173,10 +173,10 @@ async def test_an_empty_workspace_is_complete_and_remembered() -> None:
 
 
 async def test_an_item_that_the_mapping_cannot_take_is_left_out_and_owed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def surprised(item: WorkItem, rules: Rules) -> Issue | Skipped:
+    def surprised(item: WorkItem, rules: Rules, *, now: datetime | None) -> Issue | Skipped:
         if item.record.object_id == 2:
             raise KeyError("a surprise")
-        return to_issue(item, rules)
+        return to_issue(item, rules, now=now)
 
     world = World(items={key: Item() for key in range(1, 4)})
     source, sink, state = SmallSource(world), SmallSink(world), SmallState(world)
