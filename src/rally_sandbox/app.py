@@ -50,9 +50,10 @@ def create_app(
     """
     chosen = faults if faults is not None else Faults()
     counted = stats if stats is not None else Stats()
+    users = accounts(world.company, keys_enabled=api_keys_enabled)
     gateway = Gateway(
         world,
-        accounts(world.company, keys_enabled=api_keys_enabled),
+        users,
         faults=chosen,
         stats=counted,
         connections=connections if connections is not None else Connections(),
@@ -71,7 +72,7 @@ def create_app(
         routes=[
             Route("/", people, methods=["GET"]),
             Route(LOGIN_PATH, sign_in, methods=["GET"]),
-            Mount("/_sandbox", routes=control.routes(world, chosen, counted)),
+            Mount("/_sandbox", routes=control.routes(world, chosen, counted, users)),
         ]
     )
     return Starlette(

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from rally_sandbox.access import Accounts
 from rally_sandbox.faults import Faults
 from rally_sandbox.instants import iso
 from rally_sandbox.stats import Stats
@@ -22,9 +23,9 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 _PIECE = 100
 
 
-def routes(world: "World", faults: Faults, stats: Stats) -> list[Route]:
+def routes(world: "World", faults: Faults, stats: Stats, accounts: Accounts) -> list[Route]:
     """The routes; bodies and answers are JSON, and mistakes in them are answered with 400 and a message."""
-    control = _Control(world, faults, stats)
+    control = _Control(world, faults, stats, accounts)
     return [
         Route("/stats", control.show_stats, methods=["GET"]),
         Route("/stats/reset", control.reset_stats, methods=["POST"]),
@@ -37,6 +38,7 @@ def routes(world: "World", faults: Faults, stats: Stats) -> list[Route]:
         Route("/restore", _guarded(control.restore), methods=["POST"]),
         Route("/purge", _guarded(control.purge), methods=["POST"]),
         Route("/close", _guarded(control.close), methods=["POST"]),
+        Route("/rights", _guarded(control.rights), methods=["POST"]),
         Route("/post", _guarded(control.post), methods=["POST"]),
         Route("/link", _guarded(control.link), methods=["POST"]),
         Route("/gather", _guarded(control.gather), methods=["POST"]),
@@ -60,8 +62,9 @@ def _guarded(endpoint: Endpoint) -> Endpoint:
 
 
 class _Control:
-    def __init__(self, world: "World", faults: Faults, stats: Stats) -> None:
+    def __init__(self, world: "World", faults: Faults, stats: Stats, accounts: Accounts) -> None:
         self._world = world
+        self._accounts = accounts
         self._faults = faults
         self._stats = stats
 
@@ -137,6 +140,14 @@ class _Control:
         body = await _body(request)
         change = self._world.open_project if body.get("open") else self._world.close_project
         return _json({"objectId": change(body["project"]).object_id})
+
+    async def rights(self, request: Request) -> Response:
+        """Let a ``user`` (API key or user name) see only some ``projects`` (ObjectIDs or names), or all with null."""
+        body = await _body(request)
+        wanted = body["projects"]
+        projects = None if wanted is None else [self._world.record("Project", each) for each in wanted]
+        self._accounts.restrict(body.get("user", ""), projects)
+        return _json({"projects": None if projects is None else [each.object_id for each in projects]})
 
     async def post(self, request: Request) -> Response:
         """Say something: ``objectId`` and ``text``."""

@@ -207,7 +207,7 @@ class SmallSource:
         """Nothing."""
         return ()
 
-    async def count(self, scope: Scope, kind: str) -> int:
+    async def count(self, scope: Scope, kind: str, *, since: datetime | None = None) -> int:
         """How many items the scope shows."""
         del scope, kind
         return sum(self.in_scope(key) for key in self.world.items)

@@ -80,7 +80,8 @@ def items(integration: Integration, limiters: LimiterPool) -> Work:
         wanted = impatient(integration, page_size=ITEMS_SHOWN)
         async with links(wanted, target=_NOWHERE, limiters=limiters) as connected:
             rules, _ = await rules_from(connected.source, wanted.properties)
-            found = await sample(connected.source, rules, count=ITEMS_SHOWN)
+            since = wanted.properties.initial_sync_date
+            found = await sample(connected.source, rules, count=ITEMS_SHOWN, since=since)
         trial.told |= {
             "issues": [_issue(each, found) for each in found.issues],
             "skipped": [{"key": each.key, "reason": each.reason} for each in found.skipped],
@@ -176,6 +177,7 @@ def resync(stores: Stores, runs: Runs, integration: Integration, again: Window) 
             "notices": list(report.notices),
             "differences": compared.differences[:DIFFERENCES_SHOWN],
             "differing": len(compared.differences),
+            "empty": report.empty,
         }
 
     return work

@@ -319,10 +319,10 @@ class RallyClient:
         pasts, _ = self._readers(scope)
         return await pasts.fed_until()
 
-    async def count(self, scope: Scope, kind: str) -> int:
-        """How many items of a kind the scope has, by Rally's own count."""
+    async def count(self, scope: Scope, kind: str, *, since: datetime | None = None) -> int:
+        """Return how many items of a kind the scope has, or changed since an instant, by Rally's own count."""
         projects = tuple(project.object_id for project in scope.projects)
-        its_walk = Walk(kind=kind, projects=projects, started_at=scope.now)
+        its_walk = Walk(kind=kind, projects=projects, window=Window(since), started_at=scope.now)
         listing = listing_of(scope, its_walk)
         # There is no call that only counts (rally-api.md 1.4).
         answer = await self._caller.read(listing.request(after=0, size=1))

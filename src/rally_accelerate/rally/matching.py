@@ -107,7 +107,10 @@ def choose_projects(wanted: Sequence[str], projects: Sequence[Project], *, child
         raise ConfigError(
             "; ".join(str(problem) for problem in problems),
             problems=problems,
-            hint="Correct projects: names, patterns such as Team *, paths such as A // B, or ObjectIDs.",
+            hint=(
+                "Correct projects: names, patterns such as Team *, paths such as A // B, or ObjectIDs. "
+                "A project that exists in Rally is missing here when the user of the key has no right to read it."
+            ),
         )
     return Chosen(readable, tuple(notices))
 

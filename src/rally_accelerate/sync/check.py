@@ -115,7 +115,7 @@ async def _rally(integration: Integration, connected: Links, begins: Callable[[L
         return
     empty = True
     for kind in scope.kinds:
-        finding, count = await _items(connected, scope, kind)
+        finding, count = await _items(integration, connected, scope, kind)
         empty = empty and count == 0
         yield finding
     if empty:
@@ -162,15 +162,17 @@ async def _removals(connected: Links, scope: Scope) -> Finding:
     return Finding(Link.REMOVALS, "the recycle bin can be read")
 
 
-async def _items(connected: Links, scope: Scope, kind: str) -> tuple[Finding, int | None]:
+async def _items(integration: Integration, connected: Links, scope: Scope, kind: str) -> tuple[Finding, int | None]:
     """Return what to report about a type, and how many items it has; None when they cannot be counted."""
+    since = integration.properties.initial_sync_date
+    changed = f" that changed since {since:%Y-%m-%d}" if since else ""
     try:
-        count = await connected.source.count(scope, kind)
+        count = await connected.source.count(scope, kind, since=since)
     except RallyAccelerateError as error:
         return Finding(Link.ITEMS, f"{kind}: {error}", error), None
     if count:
-        return Finding(Link.ITEMS, f"{count:,} of type {kind} would be synced"), count
-    return Finding(Link.ITEMS, f"no item of type {kind}", doubtful=True), 0
+        return Finding(Link.ITEMS, f"{count:,} of type {kind}{changed} would be synced"), count
+    return Finding(Link.ITEMS, f"no item of type {kind}{changed}", doubtful=True), 0
 
 
 async def _emptiness(integration: Integration, connected: Links, scope: Scope) -> Finding:

@@ -29,7 +29,7 @@ MOST_NAMED = 5
 async def examined(
     source: Source, state: State, progress: Progress, scope: Scope, *, read: int, since: datetime | None
 ) -> Progress:
-    """Return the progress with the cause in it when nothing was ever brought; asks only once for the same settings.
+    """Return the progress with the cause in it when nothing was ever brought; asks once a day for the same settings.
 
     Args:
         source: Where items would come from.
@@ -63,7 +63,7 @@ async def cause(source: Source, scope: Scope, *, since: datetime | None = None) 
         RallyAccelerateError: Rally cannot be asked.
     """
     if count := await _count(source, scope, scope.kinds):
-        if since is None:
+        if since is None or await _count(source, scope, scope.kinds, since=since):
             # They came in just now: the next run brings them.
             return ""
         return f"No items: there {_are(count)}, but none changed since initialSyncDate. Choose an earlier date."
@@ -89,10 +89,26 @@ async def cause(source: Source, scope: Scope, *, since: datetime | None = None) 
             f"No items: items of closed projects cannot be read, and {_names(closed)} "
             f"{'is' if len(closed) == 1 else 'are'} closed. Open the project in Rally, or choose others."
         )
-    where = "the chosen projects" if scope.projects else f"the workspace {scope.workspace.name}"
+    return _nothing_seen(scope)
+
+
+def _nothing_seen(scope: Scope) -> str:
+    """The cause when there is nothing that this user can see: Rally leaves out what they may not read (1.10)."""
+    if scope.projects:
+        names = _names(scope.projects)
+        return (
+            f"No items: this user sees none in {names}, and none in child projects. Choose the projects that hold the "
+            "items, and give the user of the key viewer rights to them and their child projects."
+        )
+    workspace = scope.workspace.name
+    if not scope.visible:
+        return (
+            f"No items: this user sees no project of the workspace {workspace}. "
+            "Give the user of the key viewer rights to its projects, or choose another workspace."
+        )
     return (
-        f"No items: this user sees none in {where}. Check that it is the right workspace, and that the user of the key "
-        "may read these projects."
+        f"No items: this user sees {_projects(len(scope.visible))} of the workspace {workspace}, and no items there. "
+        "Give the user of the key viewer rights to the projects that hold the items, or choose another workspace."
     )
 
 
@@ -114,11 +130,14 @@ async def counted(source: Source, scope: Scope, parents: Sequence[Project]) -> M
 
 def _key(scope: Scope, since: datetime | None) -> str:
     projects = ",".join(str(project.object_id) for project in scope.projects)
-    return f"{scope.signature};projects={projects};kinds={','.join(scope.kinds)};since={since}"
+    kinds = ",".join(scope.kinds)
+    # Rights and projects change without a change of the settings.
+    seen = f"{len(scope.visible)} on {scope.now:%Y-%m-%d}"
+    return f"{scope.signature};projects={projects};kinds={kinds};since={since};seen={seen}"
 
 
-async def _count(source: Source, scope: Scope, kinds: Iterable[str]) -> int:
-    return sum([await source.count(scope, kind) for kind in kinds])
+async def _count(source: Source, scope: Scope, kinds: Iterable[str], *, since: datetime | None = None) -> int:
+    return sum([await source.count(scope, kind, since=since) for kind in kinds])
 
 
 def _below(every: Sequence[Project], roots: set[int]) -> list[Project]:
@@ -131,6 +150,10 @@ def _below(every: Sequence[Project], roots: set[int]) -> list[Project]:
 
 def _items(count: int) -> str:
     return "1 item" if count == 1 else f"{count:,} items"
+
+
+def _projects(count: int) -> str:
+    return "1 project" if count == 1 else f"{count:,} projects"
 
 
 def _are(count: int) -> str:

@@ -49,8 +49,8 @@ class Source(Protocol):
         """Return the items that left one of some timeboxes, as far as that can be found out."""
         ...
 
-    async def count(self, scope: Scope, kind: str) -> int:
-        """How many items of a kind the scope has."""
+    async def count(self, scope: Scope, kind: str, *, since: datetime | None = None) -> int:
+        """Return how many items of a kind the scope has, or how many of them changed since an instant."""
         ...
 
     async def projects(self) -> tuple[Workspace, tuple[Project, ...]]:

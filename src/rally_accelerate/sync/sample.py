@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import chain, zip_longest
 
 from rally_accelerate.mapping.issue import to_issue
@@ -31,20 +31,22 @@ class Sample:
     notices: Sequence[str]
 
 
-async def sample(source: RallyClient, rules: Rules, *, count: int) -> Sample:
+async def sample(source: RallyClient, rules: Rules, *, count: int, since: datetime | None = None) -> Sample:
     """Some items, of every type in turn, mapped; nothing is sent or remembered.
 
     Args:
         source: Connected; its page size need not be larger than ``count``.
         rules: Complete.
         count: How many at most.
+        since: Items that changed before are not wanted.
 
     Raises:
         RallyAccelerateError: Rally cannot be asked.
     """
     scope = await source.open()
     records: list[Record] = []
-    for window in (Window(scope.now - LATELY), Window()):
+    lately = scope.now - LATELY
+    for window in (Window(max(lately, since) if since else lately), Window(since)):
         records = await _some(source, scope, window, count)
         if len(records) >= count:
             break
@@ -58,7 +60,7 @@ async def sample(source: RallyClient, rules: Rules, *, count: int) -> Sample:
                 judgements[issue.external_id] = judge(item)
             case skip:
                 skipped.append(skip)
-    why = () if records else (await cause(source, scope),)
+    why = () if records else (await cause(source, scope, since=since),)
     notices = tuple(text for text in dict.fromkeys((*why, *scope.notices, *source.told(), *source.oddities())) if text)
     return Sample(issues=issues, skipped=skipped, judgements=judgements, notices=notices)
 

@@ -110,6 +110,21 @@ def test_projects_closed_and_invisible(ask: Ask, client: httpx2.Client, world: W
     assert {row["Project"]["_refObjectName"] for row in visible} == {"Team Amber", "Team Birch"}
 
 
+def test_what_a_user_may_not_see_is_missing_without_a_word(ask: Ask, client: httpx2.Client) -> None:
+    every = ask("defect", project="null")["TotalResultCount"]
+    control = f"{client.base_url.copy_with(path='/_sandbox/rights')}"
+    assert client.post(control, json={"projects": ["Team Birch", "Platform"]}).status_code == 200
+    assert {row["_refObjectName"] for row in ask("project")["Results"]} == {"Team Birch", "Platform"}
+    seen = ask("defect", project="null", pagesize=2000, fetch="Project")["Results"]
+    assert {row["Project"]["_refObjectName"] for row in seen} == {"Team Birch"}
+    client.post(control, json={"projects": []})
+    assert (ask("project")["TotalResultCount"], ask("defect", project="null")["TotalResultCount"]) == (0, 0)
+    client.post(control, json={"user": "user01@sandbox.example", "projects": None})
+    assert ask("defect", project="null")["TotalResultCount"] == every
+    for mistake in ({"user": "nobody", "projects": None}, {"projects": ["No Such Project"]}, {}):
+        assert client.post(control, json=mistake).status_code == 400
+
+
 def test_deleted_items_are_in_the_recycle_bin_until_restored(ask: Ask, world: World) -> None:
     defect = next(truth(world, "Defect"))
     world.delete(defect["object_id"], "user04@sandbox.example")

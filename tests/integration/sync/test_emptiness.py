@@ -1,17 +1,20 @@
 """An integration that never brought an item says why, with what to do, and asks for the cause once."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx2
 import pytest
 import stamina
 
 from rally_accelerate.config.load import validated
+from rally_accelerate.config.model import Integration
 from rally_accelerate.mapping.rules import rules_of
 from rally_accelerate.model.report import SyncReport
 from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.limiter import LimiterPool
+from rally_accelerate.sync.check import Link, check
 from rally_accelerate.sync.engine import sync_once
 from rally_accelerate.sync.preview import PreviewSink
 from rally_accelerate.sync.sample import sample
@@ -28,10 +31,13 @@ def rally() -> Iterator[Sandbox]:
         yield sandbox
 
 
+def integration(rally: Sandbox, **given: Any) -> Integration:
+    properties = {"baseUrl": rally.url, "apiKey": SANDBOX_API_KEY, "historySource": "none", **given}
+    return validated({"name": "n", "properties": properties})
+
+
 async def run(rally: Sandbox, state: MemoryState | None = None, **given: Any) -> SyncReport:
-    properties = validated(
-        {"name": "n", "properties": {"baseUrl": rally.url, "apiKey": SANDBOX_API_KEY, "historySource": "none", **given}}
-    ).properties
+    properties = integration(rally, **given).properties
     async with RallyClient(properties, limiters=LimiterPool()) as client:
         return await sync_once(
             client,
@@ -41,6 +47,24 @@ async def run(rally: Sandbox, state: MemoryState | None = None, **given: Any) ->
             lambda: datetime.now(UTC),
             plans=plans_of(properties.model_copy(update={"removed_status": ("keep",)})),
         )
+
+
+async def told_everywhere(rally: Sandbox, **given: Any) -> str:
+    """Return the cause as a run tells it; a check and a preview must tell the same."""
+    report = await run(rally, **given)
+    assert report.failure is None
+    assert report.tally.read == 0
+    assert report.as_dict()["empty"] == report.empty
+    wanted = integration(rally, **given)
+    findings = [each async for each in check(wanted, target=None, limiters=LimiterPool())]
+    doubts = [each.text for each in findings if each.link is Link.ITEMS and each.doubtful]
+    assert doubts[-1] == report.empty
+    async with RallyClient(wanted.properties, limiters=LimiterPool()) as client:
+        since = wanted.properties.initial_sync_date
+        shown = await sample(client, rules_of(wanted.properties), count=5, since=since)
+    assert shown.issues == []
+    assert shown.notices[0] == report.empty
+    return report.empty
 
 
 CAUSES = [
@@ -54,12 +78,74 @@ CAUSES = [
 
 @pytest.mark.parametrize(("given", "said"), CAUSES)
 async def test_the_cause_is_computed(rally: Sandbox, given: dict[str, Any], said: list[str]) -> None:
-    report = await run(rally, **given)
-    assert report.failure is None
-    assert report.tally.read == 0
+    empty = await told_everywhere(rally, **given)
     for words in said:
-        assert words in report.empty
-    assert report.as_dict()["empty"] == report.empty
+        assert words in empty
+
+
+@pytest.fixture
+def rights(rally: Sandbox) -> Iterator[Callable[[list[str] | None], None]]:
+    """Lets the user see only some projects, until the test ends."""
+
+    def restrict(projects: list[str] | None) -> None:
+        httpx2.post(f"{rally.url}/_sandbox/rights", json={"projects": projects}).raise_for_status()
+
+    yield restrict
+    restrict(None)
+
+
+NO_RIGHTS = [
+    ([], {"workspace": "Sample Company"}, ["sees no project of the workspace Sample Company", "viewer rights"]),
+    (["Sample Company Delivery"], {}, ["sees 1 project of the workspace", "no items there", "viewer rights"]),
+    (
+        ["Sample Company Delivery", "Platform"],
+        {"projects": "Sample Company Delivery"},
+        ["none in Sample Company Delivery, and none in child projects", "viewer rights"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("visible", "given", "said"), NO_RIGHTS)
+async def test_items_that_the_user_may_not_read_are_missing_and_the_rights_are_named(
+    rally: Sandbox,
+    rights: Callable[[list[str] | None], None],
+    visible: list[str],
+    given: dict[str, Any],
+    said: list[str],
+) -> None:
+    rights(visible)
+    empty = await told_everywhere(rally, **given)
+    for words in said:
+        assert words in empty
+
+
+async def test_a_project_that_the_user_may_not_read_is_unknown_and_the_rights_are_named(
+    rally: Sandbox, rights: Callable[[list[str] | None], None]
+) -> None:
+    rights(["Team Birch"])
+    report = await run(rally, projects="Team Amber")
+    assert report.failure is not None
+    assert 'no project is called "Team Amber"' in str(report.failure)
+    assert "no right to read it" in report.failure.hint
+    findings = [
+        each async for each in check(integration(rally, projects="Team Amber"), target=None, limiters=LimiterPool())
+    ]
+    (broken,) = [each for each in findings if each.error]
+    assert (broken.link, "no right to read it" in str(broken.error and broken.error.hint)) == (Link.PROJECTS, True)
+
+
+async def test_rights_that_are_given_later_change_the_cause(
+    rally: Sandbox, rights: Callable[[list[str] | None], None]
+) -> None:
+    state = MemoryState()
+    rights(["Platform"])
+    before = (await run(rally, state)).empty
+    rights(["Platform", "Sample Company Delivery"])
+    after = (await run(rally, state)).empty
+    assert "1 project " in before
+    assert "2 projects " in after
+    rights(None)
+    assert (await run(rally, state)).tally.read > 0
 
 
 async def test_the_cause_is_asked_for_once_for_the_same_settings(rally: Sandbox) -> None:
@@ -84,21 +170,11 @@ async def test_who_holds_items_already_is_asked_nothing(rally: Sandbox) -> None:
     assert quiet.empty == ""
 
 
-async def test_a_preview_says_it_too(rally: Sandbox) -> None:
-    properties = validated(
-        {"name": "n", "properties": {"baseUrl": rally.url, "apiKey": SANDBOX_API_KEY, "query": '(Name = "none")'}}
-    ).properties
-    async with RallyClient(properties, limiters=LimiterPool()) as client:
-        shown = await sample(client, rules_of(properties), count=5)
-    assert shown.issues == []
-    assert "extra filter (query) excludes all" in shown.notices[0]
-
-
 async def test_closed_projects_are_named() -> None:
     with serve(World.create(seed=11, items=80)) as sandbox:
         for name in ("Team Dune", 'Team "Quartz"', "Mobile, Web and Desk"):
             sandbox.world.close_project(name)
         sandbox.world.close_project(100000242694)
-        report = await run(sandbox, projects="Payments & Billing")
-    assert "Team Dune" in report.empty
-    assert "are closed" in report.empty
+        empty = await told_everywhere(sandbox, projects="Payments & Billing")
+    assert "Team Dune" in empty
+    assert "are closed" in empty

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -212,7 +212,7 @@ class CountingSource(SmallSource):
     counted: tuple[str, ...] = ()
     failure: RallyAccelerateError | None = None
 
-    async def count(self, scope: Scope, kind: str) -> int:
+    async def count(self, scope: Scope, kind: str, *, since: datetime | None = None) -> int:
         """Count the items of the given projects."""
         self.counted += tuple(project.name for project in scope.projects)
         if self.failure is not None:

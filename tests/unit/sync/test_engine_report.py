@@ -242,7 +242,7 @@ async def test_only_so_many_walks_are_read_side_by_side() -> None:
                 yield page
             reading -= 1
 
-        async def count(self, scope: Scope, kind: str) -> int:
+        async def count(self, scope: Scope, kind: str, *, since: datetime | None = None) -> int:
             return 1
 
     world = World(items={key: Item(project=key) for key in range(1, 5)})
