@@ -210,7 +210,9 @@ class SmallSource:
     async def count(self, scope: Scope, kind: str, *, since: datetime | None = None) -> int:
         """How many items the scope shows."""
         del scope, kind
-        return sum(self.in_scope(key) for key in self.world.items)
+        items = self.world.items.items()
+        seconds = (since - EPOCH).total_seconds() if since else 0
+        return sum(self.in_scope(key) and item.changed >= seconds for key, item in items)
 
     async def projects(self) -> tuple[Workspace, tuple[Project, ...]]:
         """Everything is visible."""

@@ -113,7 +113,7 @@ async def test_why_there_is_nothing_is_told_in_each_run_until_there_is_something
     world = World(items={})
     source, sink, state = SmallSource(world), SmallSink(world), SmallState(world)
     for _ in range(2):
-        assert (await run(source, sink, state)).empty.startswith("No items: this user sees none")
+        assert (await run(source, sink, state)).empty.startswith("No items: this user sees no project")
     world.create(1)
     for _ in range(2):
         assert (await run(source, sink, state)).empty == ""
