@@ -130,7 +130,7 @@ class _Control:
         return _json({})
 
     async def relabel(self, request: Request) -> Response:
-        """Give a field another display name: ``attribute`` (say Iteration) and ``label``."""
+        """Give a field or a type another name: ``attribute`` (say Iteration or PortfolioItem/Feature), ``label``."""
         body = await _body(request)
         self._world.relabel(body["attribute"], body["label"])
         return _json({})

@@ -42,6 +42,16 @@ def define(company: Company) -> None:
         record.values["Attributes"] = Group("AttributeDefinition", attributes)
 
 
+def relabel(company: Company, name: str, label: str) -> None:
+    """Give an attribute of every type, or a type by its TypePath, another display name."""
+    for each in company.of("attributedefinition"):
+        if each.values["ElementName"] == name:
+            each.values["Name"] = each.name = label
+    for each in company.of("typedefinition"):
+        if each.values["TypePath"] == name:
+            each.values["Name"] = each.values["DisplayName"] = each.name = label
+
+
 def _abstract(name: str, object_id: int, company: Company) -> Record:
     values = {"Name": name, "DisplayName": name, "ElementName": name, "TypePath": name, "IDPrefix": "", "Ordinal": -1}
     flags = {"Abstract": True, "Queryable": False, "ReadOnly": True, "Parent": None, "Restorable": False}

@@ -22,7 +22,7 @@ from rally_sandbox.journal import Change, Item, Set, apply
 from rally_sandbox.kinds import kind_of
 from rally_sandbox.lives import Maker, title
 from rally_sandbox.lookback import LookbackService
-from rally_sandbox.metadata import define
+from rally_sandbox.metadata import define, relabel
 from rally_sandbox.records import Link, Record
 from rally_sandbox.recycling import RecycleBin
 from rally_sandbox.revisiontext import LABELS, ORIGINAL, description
@@ -343,11 +343,9 @@ class World:
             return revised
 
     def relabel(self, attribute: str, label: str) -> None:
-        """Give a field another display name in every type; texts written before keep the old label."""
+        """Give a field, or a type by its TypePath, another display name; texts written before keep the old label."""
         with self.lock:
-            for each in self.company.of("attributedefinition"):
-                if each.values["ElementName"] == attribute:
-                    each.values["Name"] = each.name = label
+            relabel(self.company, attribute, label)
             self.labels = {**self.labels, attribute: label.upper()}
             self.version += 1
 

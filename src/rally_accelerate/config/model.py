@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -30,6 +29,7 @@ from rally_accelerate.config.values import (
     as_name_map,
     as_proxy_server,
     as_removed_status,
+    as_status_field,
     as_text,
     as_word,
 )
@@ -40,6 +40,8 @@ DEFAULT_BASE_URL = "https://rally1.rallydev.com"
 DEFAULT_TENANT = "5ade13625558f2c6688d15ce"
 #: What the plug-in we replace imports (plug-in page, "Scheduled events").
 DEFAULT_KINDS = ("hierarchicalrequirement", "defect")
+#: The same by the names that people know: this is how forms show the default.
+DEFAULT_TYPES = ("Story", "Defect")
 #: More rows than this are never granted (rally-api.md 1.4).
 LARGEST_PAGE = 2000
 #: Items are large, several kilobytes each with all that they refer to; a few pages of them are in memory at once.
@@ -47,6 +49,13 @@ DEFAULT_PAGE_SIZE = 1750
 #: Rally slows further requests of one user down and may disable the account (rally-api.md 1.8).
 MOST_REQUESTS_IN_FLIGHT = 12
 DEFAULT_REQUESTS_IN_FLIGHT = 6
+
+
+def as_types(value: Any) -> Any:
+    """The names of types as written; the default in the words of a form is the default."""
+    names = as_list(value)
+    return DEFAULT_KINDS if names == DEFAULT_TYPES else names
+
 
 Text = Annotated[str, BeforeValidator(as_text)]
 TextList = Annotated[tuple[str, ...], BeforeValidator(as_list)]
@@ -183,12 +192,12 @@ class Properties(BaseModel):
         ),
     ] = Field("", alias="query")
     types: Annotated[
-        Annotated[tuple[Annotated[str, AfterValidator(as_kind)], ...], BeforeValidator(as_list)],
+        Annotated[tuple[str, ...], BeforeValidator(as_types)],
         prop(
             "Types",
             "Array",
-            "The Rally types to import, separated by commas: Story, Defect, Task, TestCase, DefectSuite, "
-            "PortfolioItem/Feature and so on. Empty means stories and defects.",
+            "The Rally types to import, separated by commas, as Rally shows them: Story, Defect, Task, Test Case, "
+            "Feature or any other portfolio level. Empty means stories and defects.",
         ),
     ] = Field(DEFAULT_KINDS, alias="types")
     type_names: Annotated[
@@ -217,7 +226,7 @@ class Properties(BaseModel):
         ),
     ] = Field((), alias="customFields")
     defect_status: Annotated[
-        Literal["ScheduleState", "State"],
+        Annotated[Literal["ScheduleState", "State"], BeforeValidator(as_status_field)],
         prop(
             "Defect status from",
             "String",
@@ -376,6 +385,11 @@ class Properties(BaseModel):
     upload_max_bytes: Annotated[int, prop("Bytes per upload", "String", "The largest size of one upload in bytes.")] = (
         Field(4_000_000, ge=10_000, le=100_000_000, alias="uploadMaxBytes")
     )
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The wire names of the types as far as they are known without asking Rally."""
+        return tuple(dict.fromkeys(as_kind(each) for each in self.types)) or DEFAULT_KINDS
 
     @model_validator(mode="after")
     def _credentials(self) -> "Properties":

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from rally_accelerate.model.decoding import Undecodable, parse_json
+from rally_accelerate.model.folding import plain
 
 #: What people call a type, and what it is called on the wire (rally-api.md 1.1).
 KIND_ALIASES = {
@@ -17,11 +18,16 @@ KIND_ALIASES = {
     "defects": "defect",
     "tasks": "task",
     "testcases": "testcase",
+    "testsets": "testset",
+    "risks": "risk",
     "defectsuites": "defectsuite",
     "feature": "portfolioitem/feature",
     "features": "portfolioitem/feature",
     "initiative": "portfolioitem/initiative",
+    "initiatives": "portfolioitem/initiative",
     "theme": "portfolioitem/theme",
+    "themes": "portfolioitem/theme",
+    "portfolioitems": "portfolioitem",
 }
 
 LEVELS = ("ALL", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL", "OFF")
@@ -107,11 +113,18 @@ def doubted_level(value: Any) -> str:
 
 def as_kind(value: str) -> str:
     """The wire name of a Rally type, lower case, from any of its usual names."""
-    word = value.strip().strip("/").lower()
-    compact = word.replace(" ", "").replace("_", "")
-    if compact in KIND_ALIASES:
-        return KIND_ALIASES[compact]
-    return word if "/" in word else compact
+    family, slash, level = " ".join(plain(value).lower().split()).strip("/ ").partition("/")
+    compact = re.sub(r"[\s_]+", "", family)
+    # What is behind the slash is a name of the workspace's own.
+    return f"{compact}/{level.strip()}" if slash else KIND_ALIASES.get(compact, compact)
+
+
+def as_status_field(value: Any) -> Any:
+    """The name of a status field in any case, and as Rally shows it: ``Schedule State``."""
+    if not isinstance(value, str):
+        return value
+    word = re.sub(r"\s+", "", plain(value).lower())
+    return {"schedulestate": "ScheduleState", "state": "State"}.get(word, value)
 
 
 def as_name_map(value: Any) -> Any:

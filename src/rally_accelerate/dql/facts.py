@@ -14,8 +14,8 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from rally_accelerate.dql.folding import fold
 from rally_accelerate.dql.matches import COUNT, as_milliseconds, as_number
+from rally_accelerate.model.folding import fold
 
 #: Longer texts stand apart: no index of them would help, and all facts would be larger by them.
 LONGEST = 200

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from rally_accelerate.dql.folding import fold
 from rally_accelerate.dql.tree import Both, Comparison, Either, Negated, Operator, Query, Value
+from rally_accelerate.model.folding import fold
 
 #: The length of a list, behind its name.
 COUNT = "count"

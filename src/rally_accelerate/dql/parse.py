@@ -9,10 +9,10 @@ from typing import Any
 from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedEOF, UnexpectedToken, v_args
 from lark.exceptions import VisitError
 
-from rally_accelerate.dql.folding import plain
 from rally_accelerate.dql.tree import EVERYTHING, Both, Comparison, Either, Negated, Operator, Query, Value
 from rally_accelerate.dql.value_checks import Literal, check
 from rally_accelerate.errors import QueryError
+from rally_accelerate.model.folding import plain
 
 #: What a value stream holds beside issues (accelerate-host.md 4).
 ITEMS = ("issue", "pr", "commit", "build", "deployment")

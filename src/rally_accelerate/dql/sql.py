@@ -14,9 +14,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from rally_accelerate.dql.facts import OBJECTS, Kind, is_told, number_texts
-from rally_accelerate.dql.folding import fold
 from rally_accelerate.dql.matches import COUNT, matches, milliseconds
 from rally_accelerate.dql.tree import Both, Comparison, Either, Negated, Operator, Query, Value, leaves
+from rally_accelerate.model.folding import fold
 
 Condition = sa.ColumnElement[bool]
 

@@ -9,9 +9,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rally_accelerate.dql.folding import fold, plain
 from rally_accelerate.dql.tree import Operator, Value
 from rally_accelerate.errors import QueryError
+from rally_accelerate.model.folding import fold, plain
 
 _DATES = {
     "issue": frozenset(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rally_accelerate.mapping.targets import near_matches
+from rally_accelerate.model.folding import fold
 
 CUSTOM = "c_"
 #: Attributes of these types refer to nothing, so nothing can be read behind a dot (rally-api.md 2.3).
@@ -46,7 +47,7 @@ def find(label: str, definitions: Sequence[AttributeDefinition]) -> Path | None:
 
     The whole label is looked for first, as names may contain dots; then what stands before a dot. Within each, the
     element name goes before the display name, since a standard field may have no other name of its own; then the
-    name without ``c_``; letters' case and blanks count until nothing is found with them.
+    name without ``c_``; letters' case, typography and blanks count until nothing is found with them.
 
     Returns:
         The path, or None when there is no such field.
@@ -81,7 +82,7 @@ def near(label: str, definitions: Sequence[AttributeDefinition]) -> str:
 
 def _named(label: str, definitions: Sequence[AttributeDefinition]) -> list[AttributeDefinition]:
     """The fields of this name at the strictest reading that finds any, each once."""
-    readings: tuple[Callable[[str], str], ...] = (str, str.casefold, _compact)
+    readings: tuple[Callable[[str], str], ...] = (str, fold, _compact)
     for reading in readings:
         for name in (_element_name, _display_name, _bare_name):
             wanted = reading(label)
@@ -104,4 +105,4 @@ def _bare_name(definition: AttributeDefinition) -> str:
 
 
 def _compact(name: str) -> str:
-    return "".join(name.casefold().replace("_", " ").split())
+    return "".join(fold(name).replace("_", " ").split())

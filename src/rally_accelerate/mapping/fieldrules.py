@@ -44,6 +44,8 @@ class Entry:
     sources: Mapping[str, str] = field(default_factory=dict)
     #: Standard values by target, in order of appearance.
     values: Mapping[str, tuple[Standard, ...]] = field(default_factory=dict)
+    #: The types as written, in the order of ``types``.
+    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

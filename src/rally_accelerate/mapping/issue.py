@@ -13,7 +13,7 @@ from rally_accelerate.mapping import fields
 from rally_accelerate.mapping.around import comments_of, epic_of, relations_of
 from rally_accelerate.mapping.customs import CustomField
 from rally_accelerate.mapping.history import history_of
-from rally_accelerate.mapping.itemtypes import item_type
+from rally_accelerate.mapping.itemtypes import item_type, renamed
 from rally_accelerate.mapping.kinds import Kind, kind_of, normalized
 from rally_accelerate.mapping.newer import extras_of
 from rally_accelerate.mapping.onto import remapped
@@ -93,7 +93,7 @@ def to_issue(item: WorkItem, rules: Rules, *, now: datetime | None = None) -> Is
         description=readable(fields.text(row, "Description"), site=rules.web_url),
         status=status,
         url=_page(record, kind, rules),
-        type=rules.type_names.get(kind.name, kind.name),
+        type=renamed(rules.type_names, kind.name, item_type(record.kind, row, kind.name)),
         normalized_type=normalized(record.kind, row),
         creator=creator or UNKNOWN_PERSON,
         owner=owner or None,
@@ -126,7 +126,7 @@ def to_issue(item: WorkItem, rules: Rules, *, now: datetime | None = None) -> Is
         issue = replace(issue, extras=extras_of(row))
     if not rules.compiled.rules.entries:
         return issue
-    its = item_type(record.kind, row, kind.name, rules.type_names.get(kind.name, kind.name))
+    its = item_type(record.kind, row, kind.name, issue.type)
     found = remapped(rules.compiled, its, row, issue)
     return replace(
         found.issue,

@@ -64,4 +64,18 @@ def item_type(kind: str, row: Mapping[str, Any] | None = None, *shown: str) -> I
 
 def type_key(written: str) -> str:
     """A type's name in the form that is compared: Story, User Story and HierarchicalRequirement are one."""
-    return as_kind(written.replace(" ", ""))
+    return as_kind("".join(written.split()))
+
+
+def renamed(type_names: Mapping[str, str], shown: str, its: ItemType) -> str:
+    """What settings call a type in Accelerate; what it is called anyway when they do not.
+
+    Args:
+        type_names: The setting ``typeNames``: new names by any of the type's names.
+        shown: What the type is called without it.
+        its: The type under all its names.
+    """
+    if not type_names:
+        return shown
+    by_name = (new for old, new in type_names.items() if type_key(old) in its.names)
+    return type_names.get(shown) or next(by_name, shown)

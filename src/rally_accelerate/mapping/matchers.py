@@ -7,6 +7,7 @@ from enum import IntEnum
 from typing import Any
 
 from rally_accelerate.mapping import regex
+from rally_accelerate.model.folding import fold
 
 #: ``/expression/flags``, as in the rules of the sibling plug-ins.
 _PATTERN = re.compile(r"/(.+)/([A-Za-z]*)", re.DOTALL)
@@ -18,7 +19,7 @@ class Grade(IntEnum):
     """How well a value fits."""
 
     NOT = 0
-    #: But for letters' case and surrounding blanks.
+    #: But for letters' case, typography and blanks.
     NEARLY = 1
     FULLY = 2
 
@@ -122,5 +123,5 @@ def single(value: Any) -> Single:
 
 def _folded(text: str) -> str:
     # An unset drop-down is null, an empty text or the word None (rally-api.md 1.9): rules need not know which.
-    folded = text.strip().casefold()
+    folded = " ".join(fold(text).split())
     return "" if folded == "none" else folded

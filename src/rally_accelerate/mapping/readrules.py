@@ -72,22 +72,23 @@ def _entry(raw: Any, path: str, faults: list[Fault]) -> Entry | None:
             faults.append((f"{path}.{key}", f"is not known{near_matches(str(key), _KEYS.values())}"))
         else:
             parts[known] = value
-    types, written = _types(parts.get("type", ANY), f"{path}.type", faults)
+    words = _types(parts.get("type", ANY), f"{path}.type", faults)
     return Entry(
         path,
-        types,
-        written,
+        tuple(type_key(word) for word in words),
+        ", ".join(words),
         _sources(parts.get("fieldMapping"), f"{path}.fieldMapping", faults),
         _values(parts.get("valueMapping"), f"{path}.valueMapping", faults),
+        words,
     )
 
 
-def _types(raw: Any, path: str, faults: list[Fault]) -> tuple[tuple[str, ...], str]:
+def _types(raw: Any, path: str, faults: list[Fault]) -> tuple[str, ...]:
     words = list(raw) if isinstance(raw, list | tuple) else [raw]
     texts = [word.strip() for word in words if isinstance(word, str) and word.strip()]
     if not texts or len(texts) < len(words):
         faults.append((path, 'must be "*" or the name of a type, for example Defect'))
-    return tuple(type_key(text) for text in texts), ", ".join(texts)
+    return tuple(texts)
 
 
 def _sources(raw: Any, path: str, faults: list[Fault]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import astuple, dataclass, field, fields, replace
 from typing import Any
@@ -14,8 +14,9 @@ from rally_accelerate.mapping.attributes import AttributeDefinition
 from rally_accelerate.mapping.compiled import CompiledRules, fields_needed, resolve
 from rally_accelerate.mapping.customs import CustomField, choose
 from rally_accelerate.mapping.fieldrules import FieldRules
+from rally_accelerate.mapping.kinds import KINDS
 from rally_accelerate.mapping.readrules import read_rules
-from rally_accelerate.mapping.ruletypes import type_faults
+from rally_accelerate.mapping.ruletypes import imported_faults, looked_up, type_faults, unusual_types, with_types
 
 #: Raised whenever the program itself maps differently, so that everything is mapped and uploaded again.
 MAPPING_VERSION = 5
@@ -87,32 +88,33 @@ def own_rules(properties: Properties) -> FieldRules:
     Raises:
         ConfigError: With every fault and its place.
     """
-    rules, faults = _read(properties.field_mapping, properties.types, properties.type_names)
+    rules, faults = _read(properties.field_mapping, properties.kinds, properties.type_names)
     if faults:
-        raise ConfigError("fieldMapping cannot be used", problems=faults)
+        raise ConfigError("; ".join(map(str, faults)), problems=faults)
     return rules
 
 
 def rule_problems(settings: Mapping[str, Any]) -> tuple[Problem, ...]:
-    """Return everything that is wrong with the mapping rules of settings, without asking Rally.
+    """Return everything that is wrong with the types and mapping rules of settings, without asking Rally.
 
     For forms and files: other settings may be wrong too, which is not reported here.
 
     Args:
         settings: The properties of an integration by the names of the JSON file.
     """
-    kinds: Sequence[str] = DEFAULT_KINDS
+    types: Sequence[str] = ()
     type_names: Mapping[str, str] = {}
-    try:
-        raw = as_json_value(settings.get("fieldMapping"))
-    except ValueError:
-        return ()
+    raw: Any = None
     with suppress(ValueError):
-        kinds = [as_kind(str(each)) for each in as_list(settings.get("types"))] or DEFAULT_KINDS
+        raw = as_json_value(settings.get("fieldMapping"))
+    with suppress(ValueError):
+        listed = as_list(settings.get("types"))
+        types = [str(each) for each in listed] if isinstance(listed, tuple) else ()
     with suppress(ValueError):
         names = as_name_map(settings.get("typeNames"))
         type_names = {str(old): str(new) for old, new in names.items()} if isinstance(names, Mapping) else {}
-    return _read(raw, kinds, type_names)[1]
+    kinds = [as_kind(each) for each in types] or DEFAULT_KINDS
+    return (*_imported(types), *_read(raw, kinds, type_names)[1])
 
 
 def require_usable_rules(integrations: Iterable[Integration], *, origin: str) -> None:
@@ -124,7 +126,10 @@ def require_usable_rules(integrations: Iterable[Integration], *, origin: str) ->
     problems = [
         Problem(f"{each.name}: {problem.path}", problem.text, origin)
         for each in integrations
-        for problem in _read(each.properties.field_mapping, each.properties.types, each.properties.type_names)[1]
+        for problem in (
+            *_imported(each.properties.types),
+            *_read(each.properties.field_mapping, each.properties.kinds, each.properties.type_names)[1],
+        )
     ]
     if problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
@@ -137,21 +142,58 @@ def _read(raw: Any, kinds: Sequence[str], type_names: Mapping[str, str]) -> tupl
     return rules, tuple(Problem(f"properties.{path}", text) for path, text in found)
 
 
+def _imported(types: Sequence[str]) -> tuple[Problem, ...]:
+    return tuple(Problem(f"properties.{path}", text) for path, text in imported_faults(types))
+
+
 def needs_definitions(properties: Properties) -> bool:
-    """Whether the rules can only be completed with the workspace's own attribute definitions."""
-    return bool(own_rules(properties)) or bool(properties.custom_fields)
+    """Whether the rules can only be completed with the workspace's own definitions of types and attributes."""
+    own = own_rules(properties)
+    # A new name for one of Rally's own types is understood without them.
+    named = any(as_kind(each) not in KINDS for each in unusual_types(FieldRules(), properties.type_names))
+    return bool(own) or bool(properties.custom_fields) or named
+
+
+def types_named(properties: Properties, kind_of: Callable[[str], str]) -> Mapping[str, str]:
+    """The wire names of the types that mapping rules and new names speak of, by name as written.
+
+    Args:
+        properties: The validated settings.
+        kind_of: Gives the wire name of a name; raises ValueError with a sentence.
+
+    Raises:
+        ConfigError: With every name that means no type of work item.
+    """
+    own = own_rules(properties)
+    found, faults = looked_up(unusual_types(own, properties.type_names), kind_of)
+    if faults:
+        places = {word: f"{entry.path}.type" for entry in reversed(own.entries) for word in entry.words}
+        problems = [Problem(f"properties.{places.get(word, 'typeNames')}", text) for word, text in faults]
+        raise ConfigError("; ".join(map(str, problems)), problems=problems)
+    return found
 
 
 def completed(
-    rules: Rules, properties: Properties, definitions_by_type: Mapping[str, Sequence[AttributeDefinition]]
+    rules: Rules,
+    properties: Properties,
+    definitions_by_type: Mapping[str, Sequence[AttributeDefinition]],
+    kinds: Mapping[str, str] | None = None,
 ) -> Rules:
-    """The rules with every label of the settings resolved.
+    """The rules with every label and type of the settings resolved.
+
+    Args:
+        rules: From ``rules_of``.
+        properties: The validated settings.
+        definitions_by_type: The attributes of every type that is read, by wire name.
+        kinds: From ``types_named``; None leaves the names of types as they are written.
 
     Raises:
         ConfigError: With every label that means nothing or too much.
     """
+    named = kinds or {}
     return replace(
         rules,
-        compiled=resolve(own_rules(properties), definitions_by_type),
+        type_names={**rules.type_names, **{named[old]: new for old, new in rules.type_names.items() if old in named}},
+        compiled=resolve(with_types(own_rules(properties), named), definitions_by_type),
         custom=choose(properties.custom_fields, definitions_by_type),
     )

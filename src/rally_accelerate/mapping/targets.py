@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from rally_accelerate.mapping import fields
+from rally_accelerate.model.folding import fold
 from rally_accelerate.model.issue import NormalizedType
 
 #: What a target may hold once rules are applied.
@@ -74,10 +75,16 @@ def converted(target: str, text: str) -> Value:
     return text
 
 
-def near_matches(wanted: str, names: Iterable[str]) -> str:
-    """A remark in brackets with names like the wanted one, or nothing."""
-    by_folded = {name.strip().casefold(): name for name in names}
-    close = difflib.get_close_matches(wanted.strip().casefold(), list(by_folded), n=3, cutoff=0.6)
+def near_matches(wanted: str, names: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """A remark in brackets with names like the wanted one, or nothing.
+
+    Args:
+        wanted: What somebody wrote.
+        names: What there is.
+        cutoff: How alike a name must be, 0 to 1.
+    """
+    by_folded = {fold(name.strip()): name for name in names}
+    close = difflib.get_close_matches(fold(wanted.strip()), list(by_folded), n=3, cutoff=cutoff)
     named = " or ".join(f'"{by_folded[each]}"' for each in close)
     return f" (did you mean {named}?)" if named else ""
 

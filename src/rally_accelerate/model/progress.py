@@ -104,6 +104,8 @@ class Learned:
     at: datetime
     #: By type: element name, display name, attribute type, whether it is the workspace's own, what it refers to.
     definitions: Mapping[str, tuple[tuple[str, str, str, bool, str], ...]] = field(default_factory=dict)
+    #: The wire names of the types that the settings speak of, by name as written.
+    types: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,15 +10,15 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from rally_accelerate.config.model import Properties
-from rally_accelerate.errors import UnexpectedAnswer
+from rally_accelerate.config.model import DEFAULT_KINDS, Properties
+from rally_accelerate.errors import AccessRefused, NotFound, Rejected, UnexpectedAnswer
 from rally_accelerate.model.budget import RetryBudget
 from rally_accelerate.model.progress import Walk, Window
 from rally_accelerate.model.report import Usage
 from rally_accelerate.rally import gone
 from rally_accelerate.rally.ahead import LookAhead
 from rally_accelerate.rally.calls import Caller
-from rally_accelerate.rally.definitions import Attribute, attributes_of
+from rally_accelerate.rally.definitions import Attribute, attributes_of, types_of
 from rally_accelerate.rally.directory import every_project, find_place
 from rally_accelerate.rally.keyset import judge, next_rows, walk
 from rally_accelerate.rally.limiter import LimiterPool
@@ -31,6 +31,7 @@ from rally_accelerate.rally.rows import to_records
 from rally_accelerate.rally.timeboxes import changed_timeboxes
 from rally_accelerate.rally.tls import tls_context
 from rally_accelerate.rally.transport import http_client, notices_of
+from rally_accelerate.rally.typenames import TypeNames
 from rally_accelerate.rally.wire import ref_id
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ class RallyClient:
         self._past_fields = PastFields.of()
         self._ahead = LookAhead()
         self._opened_early: Scope | None = None
+        #: By the ObjectID of the workspace.
+        self._types: dict[int, TypeNames] = {}
 
     async def __aenter__(self) -> Self:
         """Make the connections' settings; nothing is sent yet.
@@ -133,15 +136,16 @@ class RallyClient:
         # Checked before anything is asked, so that its fault is told at once.
         query = Raw(properties.query).render() if properties.query else ""
         place = await find_place(self._caller, properties)
+        kinds, doubts = await self._kinds(place.workspace.object_id)
         scope = Scope(
             workspace=place.workspace,
             projects=place.projects,
             visible=place.visible,
             closed=place.closed,
-            kinds=tuple(dict.fromkeys(properties.types)),
+            kinds=kinds,
             query=query,
             now=self._now(place.now, notices),
-            notices=(*notices, *place.notices),
+            notices=(*notices, *place.notices, *doubts),
         )
         self._scope = scope
         return scope
@@ -161,7 +165,32 @@ class RallyClient:
             NotFound: The workspace lacks a type.
         """
         workspace = scope.workspace.object_id
-        return await attributes_of(self._caller, workspace=workspace, kinds=scope.kinds)
+        types = await self.types(workspace)
+        return await attributes_of(self._caller, workspace=workspace, types=types, kinds=scope.kinds)
+
+    async def types(self, workspace: int) -> TypeNames:
+        """The types of a workspace by their names; read once.
+
+        Raises:
+            RallyAccelerateError: Rally, or the way to it, fails.
+        """
+        if workspace not in self._types:
+            self._types[workspace] = await types_of(self._caller, workspace=workspace)
+        return self._types[workspace]
+
+    async def _kinds(self, workspace: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the wire names of the types to read, and what is worth telling about them."""
+        written = self._properties.types
+        if set(written) <= set(DEFAULT_KINDS):
+            # What nobody has written needs no looking up: a quiet run costs few requests.
+            return tuple(dict.fromkeys(written)), ()
+        try:
+            types = await self.types(workspace)
+        except (AccessRefused, NotFound, Rejected) as error:
+            return self._properties.kinds, (f"The names of types could not be looked up in Rally: {error}",)
+        if not types.definitions:
+            return self._properties.kinds, ()
+        return types.kinds(written, path="properties.types")
 
     def carry(self, names: Mapping[str, Sequence[str]], past: Sequence[PastField]) -> None:
         """Read further fields from now on.

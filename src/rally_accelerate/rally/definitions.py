@@ -8,21 +8,10 @@ from rally_accelerate.errors import NotFound
 from rally_accelerate.rally.calls import Caller
 from rally_accelerate.rally.decipher import Answer
 from rally_accelerate.rally.keyset import Row, is_doubtful
-from rally_accelerate.rally.query import any_of
+from rally_accelerate.rally.typenames import TypeDefinition, TypeNames
 from rally_accelerate.rally.wire import WSAPI, Request, ref_id
 
-#: TypePaths of the wire names whose spelling differs in more than case (rally-api.md 1.1).
-_TYPE_PATHS = {
-    "hierarchicalrequirement": "HierarchicalRequirement",
-    "defect": "Defect",
-    "defectsuite": "DefectSuite",
-    "task": "Task",
-    "testcase": "TestCase",
-    "testset": "TestSet",
-    "portfolioitem": "PortfolioItem",
-}
-
-_FETCH = ("ObjectID", "Name", "ElementName", "TypePath")
+_FETCH = "ObjectID,Name,DisplayName,ElementName,TypePath,Parent,Abstract"
 _ATTRIBUTE_FETCH = "ElementName,Name,AttributeType,Custom,Hidden,AllowedValueType"
 
 
@@ -38,40 +27,61 @@ class Attribute:
     target: str = ""
 
 
-async def attributes_of(caller: Caller, *, workspace: int, kinds: Sequence[str]) -> Mapping[str, Sequence[Attribute]]:
+async def types_of(caller: Caller, *, workspace: int) -> TypeNames:
+    """Read the types of a workspace; there are some seventy (rally-api.md 6).
+
+    Args:
+        caller: Asks Rally.
+        workspace: The workspace's ObjectID.
+    """
+    params = {"workspace": f"/workspace/{workspace}", "fetch": _FETCH, "order": "ObjectID"}
+    rows = await _every(caller, "typedefinition", f"{WSAPI}/typedefinition", params)
+    return TypeNames(each for row in rows if (each := _type(row)) is not None)
+
+
+async def attributes_of(
+    caller: Caller, *, workspace: int, types: TypeNames, kinds: Sequence[str]
+) -> Mapping[str, Sequence[Attribute]]:
     """The attributes of each type, by wire name.
 
     Args:
         caller: Asks Rally.
         workspace: The workspace's ObjectID.
+        types: What the workspace has.
         kinds: Wire names, lower case.
 
     Raises:
         NotFound: The workspace lacks a type.
     """
-    params = {
-        "workspace": f"/workspace/{workspace}",
-        "fetch": ",".join(_FETCH),
-        "query": any_of("TypePath", [_type_path(kind) for kind in kinds]).render(),
-        "order": "ObjectID",
-    }
-    found = await _every(caller, "typedefinition", f"{WSAPI}/typedefinition", params)
-    # Comparison of texts ignores case [M]; a server for which it counts still lists every type.
-    by_kind = {str(row.get("TypePath") or "").lower(): ref_id(row) for row in found}
+    by_kind = {each.kind: each.object_id for each in types.definitions}
     attributes: dict[str, Sequence[Attribute]] = {}
     for kind in kinds:
         definition = by_kind.get(kind)
         if definition is None:
             raise NotFound(
-                f"The workspace has no type {_type_path(kind)}.",
+                f"The workspace has no type {kind}.",
                 hint="Check types: portfolio levels have own names.",
             )
         attributes[kind] = await _defined(caller, workspace, definition)
     return attributes
 
 
-def _type_path(kind: str) -> str:
-    return _TYPE_PATHS.get(kind, kind)
+def _type(row: Row) -> TypeDefinition | None:
+    its_id, path = ref_id(row), str(row.get("TypePath") or "")
+    if its_id is None or not path:
+        return None
+    above = row.get("Parent")
+    names = ("TypePath", "Name", "_refObjectName")
+    parent = next((str(above[name]) for name in names if above.get(name)), "") if isinstance(above, Mapping) else ""
+    return TypeDefinition(
+        object_id=its_id,
+        path=path,
+        element_name=str(row.get("ElementName") or ""),
+        display_name=str(row.get("DisplayName") or ""),
+        name=str(row.get("Name") or ""),
+        parent=parent,
+        abstract=row.get("Abstract") is True,
+    )
 
 
 async def _defined(caller: Caller, workspace: int, definition: int) -> Sequence[Attribute]:

@@ -10,8 +10,9 @@ from dataclasses import replace
 
 from rally_accelerate.errors import AccessRefused, NotFound, Rejected
 from rally_accelerate.rally.calls import Caller
-from rally_accelerate.rally.definitions import Attribute, attributes_of
+from rally_accelerate.rally.definitions import Attribute, attributes_of, types_of
 from rally_accelerate.rally.pastfields import PastFields
+from rally_accelerate.rally.typenames import TypeNames
 
 logger = logging.getLogger(__name__)
 
@@ -30,12 +31,17 @@ class Labels:
         self._workspace = workspace
         self._fields = fields
         self._known: dict[str, PastFields] = {}
+        self._types: TypeNames | None = None
 
     async def of(self, kind: str) -> PastFields:
         """The fields as a kind's revisions call them; by Rally's own labels where definitions cannot be read."""
         if kind not in self._known:
             try:
-                attributes = await attributes_of(self._caller, workspace=self._workspace, kinds=[kind])
+                if self._types is None:
+                    self._types = await types_of(self._caller, workspace=self._workspace)
+                attributes = await attributes_of(
+                    self._caller, workspace=self._workspace, types=self._types, kinds=[kind]
+                )
                 self._known[kind] = labelled(self._fields, attributes[kind])
             except (AccessRefused, NotFound, Rejected) as error:
                 logger.info("the fields' display names cannot be read, Rally's own are used: %s", error)

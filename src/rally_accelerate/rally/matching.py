@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from rally_accelerate.errors import ConfigError, Problem
+from rally_accelerate.model.folding import fold
 from rally_accelerate.rally.records import Project, Workspace
 
 #: Separates the names of a path, as in pyral: ``Company // Division // Team`` (rally-api.md 1.6).
@@ -44,16 +45,15 @@ def choose_workspace(wanted: str, workspaces: Sequence[Workspace]) -> Workspace:
         case [Workspace(open=True) as only]:
             return only
         case [only]:
-            text = f"the workspace {_quoted(only.name)} is closed; its items cannot be read"
+            text = f"the workspace {quoted(only.name)} is closed; its items cannot be read"
         case []:
-            near = _near(wanted, [each.name for each in workspaces])
-            seen = _listing(f"{_quoted(each.name)} ({each.object_id})" for each in workspaces)
-            text = f"this user sees no workspace {_quoted(wanted)}{near}; it sees {seen or 'none at all'}"
+            close = near(wanted, [each.name for each in workspaces])
+            seen = listing(f"{quoted(each.name)} ({each.object_id})" for each in workspaces)
+            text = f"this user sees no workspace {quoted(wanted)}{close}; it sees {seen or 'none at all'}"
         case several:
-            candidates = _listing(str(each.object_id) for each in several)
+            candidates = listing(str(each.object_id) for each in several)
             text = (
-                f"{len(several)} workspaces are called {_quoted(wanted)}; "
-                f"give the ObjectID of one of them: {candidates}"
+                f"{len(several)} workspaces are called {quoted(wanted)}; give the ObjectID of one of them: {candidates}"
             )
     problem = Problem("properties.workspace", text)
     raise ConfigError(
@@ -86,7 +86,7 @@ def choose_projects(wanted: Sequence[str], projects: Sequence[Project], *, child
             problems.append(Problem("properties.projects", fault))
         closed = [each for each in found if not each.open]
         if closed and len(closed) == len(found):
-            notices.append(f"The project {_quoted(closed[0].name)} is closed: its items cannot be read.")
+            notices.append(f"The project {quoted(closed[0].name)} is closed: its items cannot be read.")
         chosen.update((each.object_id, each) for each in found)
     if children:
         below = [
@@ -94,12 +94,12 @@ def choose_projects(wanted: Sequence[str], projects: Sequence[Project], *, child
         ]
         closed = [each for each in {each.object_id: each for each in below}.values() if not each.open]
         if closed:
-            names = _listing(_quoted(each.name) for each in closed)
+            names = listing(quoted(each.name) for each in closed)
             notices.append(f"Closed child projects are left out, their items cannot be read: {names}.")
         chosen.update((each.object_id, each) for each in below)
     readable = tuple(sorted((each for each in chosen.values() if each.open), key=lambda each: each.object_id))
     if chosen and not readable and not problems:
-        names = _listing(_quoted(each.name) for each in chosen.values())
+        names = listing(quoted(each.name) for each in chosen.values())
         problems.append(
             Problem("properties.projects", f"every project named is closed, their items cannot be read: {names}")
         )
@@ -163,18 +163,18 @@ def _find(text: str, tree: _Tree) -> tuple[Sequence[Project], str]:
         found = _by_path(text, tree)
     if not found and is_pattern(text):
         found = _by_pattern(text, tree.projects)
-        return (found, "") if found else ((), f"no project matches {_quoted(text)}")
+        return (found, "") if found else ((), f"no project matches {quoted(text)}")
     # A closed project of the same name is no rival: its items cannot be read.
     found = [each for each in found if each.open] or found
     if not found:
-        near = _near(text, [each.name for each in tree.projects])
-        what = f"no project has the ObjectID {text}" if text.isdecimal() else f"no project is called {_quoted(text)}"
-        return (), f"{what}{near}"
+        close = near(text, [each.name for each in tree.projects])
+        what = f"no project has the ObjectID {text}" if text.isdecimal() else f"no project is called {quoted(text)}"
+        return (), f"{what}{close}"
     if len(found) > 1:
-        candidates = _listing(f"{each.object_id} ({tree.path(each)})" for each in found)
+        candidates = listing(f"{each.object_id} ({tree.path(each)})" for each in found)
         return (
             (),
-            f"{len(found)} projects are called {_quoted(text)}; give the ObjectID or path of one: {candidates}",
+            f"{len(found)} projects are called {quoted(text)}; give the ObjectID or path of one: {candidates}",
         )
     return found, ""
 
@@ -188,12 +188,12 @@ def _by_name(wanted: str, things: Iterable[T], name: Callable[[T], str]) -> list
 def _by_path(wanted: str, tree: _Tree) -> list[Project]:
     """Projects whose path is, or ends with, the wanted one."""
     parts = [part.strip() for part in wanted.split(PATH_SEPARATOR.strip())]
-    for fold in (str, _folded):
-        tail = [fold(part) for part in parts]
+    for form in (str, _folded):
+        tail = [form(part) for part in parts]
         found = [
             each
             for each in tree.projects
-            if [fold(part) for part in tree.path(each).split(PATH_SEPARATOR)][-len(tail) :] == tail
+            if [form(part) for part in tree.path(each).split(PATH_SEPARATOR)][-len(tail) :] == tail
         ]
         if found:
             return found
@@ -202,30 +202,34 @@ def _by_path(wanted: str, tree: _Tree) -> list[Project]:
 
 def _by_pattern(wanted: str, projects: Iterable[Project]) -> list[Project]:
     projects = list(projects)
-    for fold in (str, _folded):
+    for form in (str, _folded):
         pieces = {"*": ".*", "?": "."}
-        pattern = re.compile("".join(pieces.get(char) or re.escape(char) for char in fold(wanted)), re.DOTALL)
-        found = [each for each in projects if pattern.fullmatch(fold(each.name))]
+        pattern = re.compile("".join(pieces.get(char) or re.escape(char) for char in form(wanted)), re.DOTALL)
+        found = [each for each in projects if pattern.fullmatch(form(each.name))]
         if found:
             return found
     return []
 
 
 def _folded(text: str) -> str:
-    return text.strip().casefold()
+    # A name that was copied from a page may hold no-break spaces, typographic quotes and invisible characters.
+    return " ".join(fold(text).split())
 
 
-def _near(wanted: str, names: Sequence[str]) -> str:
+def near(wanted: str, names: Sequence[str]) -> str:
+    """Return a remark in brackets with names like the wanted one, or nothing."""
     by_folded = {_folded(name): name for name in names}
     close = difflib.get_close_matches(_folded(wanted), list(by_folded), n=3, cutoff=0.6)
-    return f" (did you mean {' or '.join(_quoted(by_folded[each]) for each in close)}?)" if close else ""
+    return f" (did you mean {' or '.join(quoted(by_folded[each]) for each in close)}?)" if close else ""
 
 
-def _listing(texts: Iterable[str]) -> str:
+def listing(texts: Iterable[str], *, most: int = MOST_TOLD) -> str:
+    """Return the first texts and how many more there are."""
     every = list(texts)
-    told = ", ".join(every[:MOST_TOLD])
-    return f"{told} and {len(every) - MOST_TOLD} more" if len(every) > MOST_TOLD else told
+    told = ", ".join(every[:most])
+    return f"{told} and {len(every) - most} more" if len(every) > most else told
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """Return a name in double quotes."""
     return f'"{name}"'

@@ -39,6 +39,7 @@ class Link(StrEnum):
     LOGIN = "login"
     WORKSPACE = "workspace"
     PROJECTS = "projects"
+    TYPES = "types"
     ITEMS = "items"
     HISTORY = "history"
     REMOVALS = "removed items"
@@ -203,6 +204,8 @@ def _broken_link(error: RallyAccelerateError, integration: Integration) -> Link:
     match error:
         case ConfigError() if "projects" in paths:
             return Link.PROJECTS
+        case ConfigError() if "properties.types" in paths:
+            return Link.TYPES
         case ConfigError() if "workspace" in paths:
             return Link.WORKSPACE
         case ConfigError() if any(word in paths for word in ("caBundle", "client", "verify")):
@@ -237,7 +240,8 @@ def _links_before(broken: Link, integration: Integration) -> list[Link]:
     return ordered[: ordered.index(broken)] if broken in ordered else []
 
 
-def _passed(link: Link, integration: Integration) -> str:
+# A table of links reads better than one exit.
+def _passed(link: Link, integration: Integration) -> str:  # noqa: PLR0911
     """What is said of a link that a request has passed."""
     properties = integration.properties
     match link:
@@ -252,6 +256,8 @@ def _passed(link: Link, integration: Integration) -> str:
             return "the certificate verifies"
         case Link.SERVICE:
             return "Rally's web services answer"
+        case Link.PROJECTS:
+            return ", ".join(properties.projects) or "the whole workspace"
         case _:
             return f"accepted ({'API key' if properties.api_key else f'user {properties.username}'})"
 

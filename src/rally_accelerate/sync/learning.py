@@ -14,7 +14,7 @@ from datetime import timedelta
 from rally_accelerate.config.model import Properties
 from rally_accelerate.mapping.attributes import AttributeDefinition
 from rally_accelerate.mapping.compiled import fields_needed
-from rally_accelerate.mapping.rules import Rules, completed, needs_definitions, rules_of
+from rally_accelerate.mapping.rules import Rules, completed, needs_definitions, rules_of, types_named
 from rally_accelerate.model.progress import Learned
 from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.records import Scope
@@ -65,6 +65,7 @@ async def rules_from(
     if learned is None or learned.key != key or abs(scope.now - learned.at) > LEARNED_FOR:
         learned = None
         read = await source.definitions(scope)
+        types = types_named(properties, (await source.types(scope.workspace.object_id)).kind)
         definitions = {
             kind: [
                 AttributeDefinition(each.element_name, each.display_name, each.attribute_type, each.custom, each.target)
@@ -73,8 +74,9 @@ async def rules_from(
             for kind, attributes in read.items()
         }
     else:
+        types = learned.types
         definitions = {kind: [AttributeDefinition(*each) for each in its] for kind, its in learned.definitions.items()}
-    rules = completed(rules, properties, definitions)
+    rules = completed(rules, properties, definitions, types)
     carried = [each.name for each in rules.custom]
     source.carry(
         {kind: (*fields_needed(rules.compiled, kind), *carried) for kind in scope.kinds},
@@ -82,11 +84,17 @@ async def rules_from(
     )
     for notice in rules.compiled.notices:
         log.warning("%s", notice)
-    return rules, learned or Learned(key=key, at=scope.now, definitions=_used(rules, definitions))
+    return rules, learned or Learned(key=key, at=scope.now, definitions=_used(rules, definitions), types=types)
 
 
 def _key(properties: Properties, scope: Scope) -> str:
-    named = [scope.workspace.object_id, scope.kinds, properties.field_mapping, properties.custom_fields]
+    named = [
+        scope.workspace.object_id,
+        scope.kinds,
+        properties.field_mapping,
+        properties.custom_fields,
+        properties.type_names,
+    ]
     return hashlib.sha256(json.dumps(named, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

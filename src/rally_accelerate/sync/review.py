@@ -11,7 +11,7 @@ from rally_accelerate.mapping.applied import Outcome, apply
 from rally_accelerate.mapping.compiled import CompiledRules
 from rally_accelerate.mapping.coverage import Coverage, Seen, coverage
 from rally_accelerate.mapping.issue import default_sources, to_issue
-from rally_accelerate.mapping.itemtypes import ItemType, item_type
+from rally_accelerate.mapping.itemtypes import ItemType, item_type, renamed
 from rally_accelerate.mapping.kinds import kind_of
 from rally_accelerate.mapping.onto import defaults_of
 from rally_accelerate.mapping.rules import Rules
@@ -159,4 +159,5 @@ def _without_own(rules: Rules) -> Rules:
 def _type_of(record: Record, rules: Rules) -> ItemType:
     row: Mapping[str, Any] = record.fields
     kind = kind_of(record.kind, row, defect_status=rules.defect_status)
-    return item_type(record.kind, row, kind.name, rules.type_names.get(kind.name, kind.name))
+    its = item_type(record.kind, row, kind.name)
+    return item_type(record.kind, row, kind.name, renamed(rules.type_names, kind.name, its))

@@ -134,7 +134,12 @@ def _watch_from_json(data: Mapping[str, Any] | None) -> TimeboxWatch | None:
 def _learned_to_json(learned: Learned | None) -> dict[str, Any] | None:
     if learned is None:
         return None
-    return {"key": learned.key, "at": learned.at.isoformat(), "definitions": learned.definitions}
+    return {
+        "key": learned.key,
+        "at": learned.at.isoformat(),
+        "definitions": learned.definitions,
+        "types": learned.types,
+    }
 
 
 def _learned_from_json(data: Mapping[str, Any] | None) -> Learned | None:
@@ -149,6 +154,7 @@ def _learned_from_json(data: Mapping[str, Any] | None) -> Learned | None:
             )
             for kind, its in data["definitions"].items()
         },
+        types=data.get("types") or {},
     )
 
 

@@ -81,3 +81,26 @@ def test_a_run_refuses_the_same() -> None:
     with pytest.raises(ConfigError) as refused:
         own_rules(properties)
     assert [each.path for each in refused.value.problems] == ["properties.fieldMapping[0].type"]
+
+
+@pytest.mark.parametrize("written", ["Storry", "Defct", "Featrue", "*"])
+def test_types_to_import_that_cannot_be_right_are_refused_without_rally(written: str) -> None:
+    (problem,) = rule_problems({"types": f"Defect, {written}"})
+    assert problem.path == "properties.types"
+    assert f'"{written}" is no type' in problem.text
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["User\u00a0Story", "test cases", "Business Outcome", "Strategy", "Product Feature", "Task Set", "Project"],
+)
+def test_types_to_import_that_may_be_levels_are_left_to_rally(written: str) -> None:
+    assert rule_problems({"types": [written, "Outcome"], "fieldMapping": [rule("Outcomes"), rule("Capability")]}) == ()
+
+
+def test_new_names_for_types_that_do_not_exist_are_refused() -> None:
+    (problem,) = rule_problems({"typeNames": {"Storry": "Requirement", "defects": "Bug"}})
+    assert problem.path == "properties.typeNames"
+    assert 'did you mean "Story"' in problem.text
+    (problem,) = rule_problems({"typeNames": "Capability=Epic"})
+    assert "there are Story, Defect," in problem.text

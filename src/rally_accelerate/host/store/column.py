@@ -8,8 +8,8 @@ from typing import TypeAlias
 
 import orjson
 
-from rally_accelerate.dql.folding import fold
 from rally_accelerate.host.store.members import both
+from rally_accelerate.model.folding import fold
 
 #: Stands for numbers that no issue has.
 NOTHING = 0

@@ -19,7 +19,6 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rally_accelerate.dql import sql
-from rally_accelerate.dql.folding import fold
 from rally_accelerate.dql.matches import matches
 from rally_accelerate.dql.tree import Comparison
 from rally_accelerate.host.store import marks, sqlite
@@ -27,6 +26,7 @@ from rally_accelerate.host.store.column import Column, of_one, of_several
 from rally_accelerate.host.store.members import both, numbers_of
 from rally_accelerate.host.store.snapshots import Snapshot, load
 from rally_accelerate.host.store.tables import issues
+from rally_accelerate.model.folding import fold
 
 T = TypeVar("T")
 

@@ -4,7 +4,7 @@ import re
 import sys
 from functools import cache
 
-from rally_accelerate.dql.folding import fold
+from rally_accelerate.model.folding import fold
 
 #: Written in JSON as they are. Numbers have no letter but the e, and may be written otherwise than they are read.
 _PLAIN = re.compile(r"[a-z0-9 _-]*[a-df-z][a-z0-9 _-]*")

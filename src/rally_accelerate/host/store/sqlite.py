@@ -12,12 +12,12 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
-from rally_accelerate.dql.folding import fold
 from rally_accelerate.dql.matches import matches
 from rally_accelerate.dql.tree import Comparison, Operator, Value
 from rally_accelerate.host.store.members import of_numbers
 from rally_accelerate.host.store.needles import cannot_hold, needle
 from rally_accelerate.host.store.tables import issue_contents, issue_history, issues
+from rally_accelerate.model.folding import fold
 
 #: Kibibytes of pages that each connection keeps in memory, and bytes of the file that are read without a copy.
 CACHE_KIB = 16_384

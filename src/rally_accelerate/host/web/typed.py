@@ -1,5 +1,6 @@
 """An integration as somebody types it into the form, and what that means; pure."""
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -118,9 +119,11 @@ def problems(typed: Typed, stored: StoredIntegration | None) -> dict[str, list[s
     raw = raw_of(typed, stored)
     found = problems_of(raw)
     for problem in rule_problems(raw["properties"]):
-        # The field is one text: the place inside it is part of the sentence.
         place = problem.path.removeprefix("properties.")
-        found.setdefault("properties.fieldMapping", []).append(f"{place}: {problem.text}")
+        field_name = re.split(r"[.\[]", place, maxsplit=1)[0]
+        # The field is one text: the place inside it is part of the sentence.
+        text = problem.text if place == field_name else f"{place}: {problem.text}"
+        found.setdefault(f"properties.{field_name}", []).append(text)
     if not typed.values["name"]:
         found["name"] = ["is required"]
     if not typed.values["properties.baseUrl"]:

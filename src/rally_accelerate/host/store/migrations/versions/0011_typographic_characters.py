@@ -1,7 +1,7 @@
 """Compare texts without regard to typography: no-break spaces, dashes, quotes, invisible and wide characters.
 
-What queries look at is folded when it is stored (``dql/folding.py``). Only issues that have such characters are written
-again; the columns kept in memory are read again.
+What queries look at is folded when it is stored (``model/folding.py``). Only issues that have such characters are
+written again; the columns kept in memory are read again.
 """
 
 import json
@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from alembic import op
 
 from rally_accelerate.dql.facts import facts
-from rally_accelerate.dql.folding import REPLACED
 from rally_accelerate.host.store.uploads import add_facts
+from rally_accelerate.model.folding import REPLACED
 
 revision = "0011"
 down_revision = "0010"
