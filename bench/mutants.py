@@ -93,6 +93,8 @@ class Score:
     module: str
     counts: Mapping[str, int]
     unnoticed: Sequence[Mutant]
+    #: Whether the module is still what was measured.
+    current: bool
 
     @property
     def total(self) -> int:
@@ -198,7 +200,9 @@ def counted(module: str) -> Score:
         if COLUMNS.get(result, result) not in {"killed", "timed out"}:
             removed, added = changed(asked(module, "show", name))
             unnoticed.append(Mutant(module, function_of(name), removed, added, COLUMNS.get(result, result)))
-    return Score(module, Counter(COLUMNS.get(each, each) for each in found.values()), unnoticed)
+    source = Path("src", "rally_accelerate", module)
+    current = (folder_of(module) / source).read_bytes() == (ROOT / source).read_bytes()
+    return Score(module, Counter(COLUMNS.get(each, each) for each in found.values()), unnoticed, current)
 
 
 def asked(module: str, *arguments: str) -> str:
@@ -273,7 +277,9 @@ def page(scores: Sequence[Score], explained: Mapping[tuple[str, str, str], str])
     ]
     sums = (str(sum(score.counts.get(name, 0) for score in scores)) for name in shown)
     lines += [f"| **all** | {total} | {' | '.join(sums)} | {percent(noticed, total)} |", ""]
-    lines += [f"Not measured yet: {', '.join(f'`{module}`' for module in missing)}.", ""] if missing else []
+    changed_since = [score.module for score in scores if not score.current]
+    lines += [f"Not measured yet: {listed(missing)}.", ""] if missing else []
+    lines += [f"Changed since they were measured: {listed(changed_since)}.", ""] if changed_since else []
     for score in scores:
         if score.unnoticed:
             lines += [f"## Not noticed in `{score.module}`", ""]
@@ -282,6 +288,11 @@ def page(scores: Sequence[Score], explained: Mapping[tuple[str, str, str], str])
             lines += [f"`{each.function}` ({each.result}): {why}", "", "```diff"]
             lines += [f"- {each.removed}", *([f"+ {each.added}"] if each.added else []), "```", ""]
     return "\n".join(lines)
+
+
+def listed(modules: Sequence[str]) -> str:
+    """Return the names of modules as one text."""
+    return ", ".join(f"`{module}`" for module in modules)
 
 
 def percent(part: int, whole: int) -> str:
