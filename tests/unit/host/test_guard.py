@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import Mapping
 
 import httpx2
@@ -30,6 +31,11 @@ HEADERS_OF_OTHERS = (
     {"Origin": "null"},
     {"Origin": "http://["},
 )
+
+
+def plain(value: object) -> str:
+    """Return the id of a case, without the marks that separate the parts of a test's name."""
+    return re.sub(r"\W+", "-", repr(value)).strip("-") or "none"
 
 
 class OneUser(Callers):
@@ -137,13 +143,13 @@ async def test_a_wrong_access_key_is_not_helped_by_a_session() -> None:
 
 
 @pytest.mark.parametrize("path", ["/issues", "/sign-in", "/static/pages.css"])
-@pytest.mark.parametrize("headers", HEADERS_OF_OTHERS, ids=str)
+@pytest.mark.parametrize("headers", HEADERS_OF_OTHERS, ids=plain)
 async def test_nothing_that_another_site_sends_is_done(path: str, headers: dict[str, str]) -> None:
     answer = await ask(path, method="POST", token="of-ada", headers=headers)
     assert (answer.status_code, answer.text) == (403, "the request comes from another site")
 
 
-@pytest.mark.parametrize("headers", HEADERS_OF_OTHERS, ids=str)
+@pytest.mark.parametrize("headers", HEADERS_OF_OTHERS, ids=plain)
 async def test_links_of_other_sites_are_followed(headers: dict[str, str]) -> None:
     assert (await ask("/issues", token="of-ada", headers=headers)).text == "ada"
 
@@ -160,7 +166,7 @@ async def test_links_of_other_sites_are_followed(headers: dict[str, str]) -> Non
         {"Origin": "https://Localhost:8420", "Host": "localhost:8420"},
         {"Origin": "https://localhost:8420", "Host": "LOCALHOST:8420"},
     ],
-    ids=str,
+    ids=plain,
 )
 async def test_forms_of_our_own_pages_are_taken(headers: dict[str, str]) -> None:
     cookie = {"Cookie": "rally-accelerate-8420=of-ada; rally-accelerate-80=of-ada"}
@@ -176,13 +182,13 @@ async def test_an_origin_counts_even_where_a_request_names_no_host() -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-@pytest.mark.parametrize("headers", [{}, *HEADERS_OF_OTHERS], ids=str)
+@pytest.mark.parametrize("headers", [{}, *HEADERS_OF_OTHERS], ids=plain)
 async def test_graphql_takes_keys_from_anywhere(method: str, headers: dict[str, str]) -> None:
     answer = await ask(API, method=method, headers={"Authorization": KEY, **headers})
     assert (answer.status_code, answer.text) == (200, HOST.name)
 
 
-@pytest.mark.parametrize("headers", [OURS, {"Origin": ADDRESS}, {**OURS, "Origin": "https://odd.example"}], ids=str)
+@pytest.mark.parametrize("headers", [OURS, {"Origin": ADDRESS}, {**OURS, "Origin": "https://odd.example"}], ids=plain)
 async def test_graphql_takes_a_session_only_with_a_browser_s_word_that_our_page_asks(headers: dict[str, str]) -> None:
     assert (await ask(API, method="POST", token="of-ada", headers=headers)).text == "ada"
     assert (await ask(API, method="POST", headers=headers)).text == "unknown"
@@ -192,7 +198,7 @@ async def test_graphql_takes_a_session_only_with_a_browser_s_word_that_our_page_
 @pytest.mark.parametrize(
     "headers",
     [{}, {"Sec-Fetch-Site": "none"}, {"Sec-Fetch-Site": "none", "Origin": ADDRESS}, *HEADERS_OF_OTHERS],
-    ids=str,
+    ids=plain,
 )
 async def test_graphql_takes_silence_for_no(method: str, headers: dict[str, str]) -> None:
     assert (await ask(API, method=method, token="of-ada", headers=headers)).text == "unknown"
@@ -235,7 +241,7 @@ async def test_a_host_answers_to_no_name_at_all() -> None:
     ],
 )
 @pytest.mark.parametrize(
-    "mode", [{}, {"Sec-Fetch-Mode": "navigate"}, {"Accept": "text/html,application/json"}], ids=str
+    "mode", [{}, {"Sec-Fetch-Mode": "navigate"}, {"Accept": "text/html,application/json"}], ids=plain
 )
 async def test_people_are_led_to_the_sign_in_page_and_back(path: str, back: str, mode: dict[str, str]) -> None:
     answer = await ask(path, headers=mode)
@@ -333,7 +339,7 @@ async def test_a_path_without_a_host_leads_on_as_it_is() -> None:
         (QueryTooSlow(""), 422, ".", ""),
         (StoreError(""), 503, ".", ""),
     ],
-    ids=repr,
+    ids=plain,
 )
 async def test_a_failure_is_told_in_words_in_the_form_that_the_sender_reads(
     error: Exception, status: int, text: str, hint: str, caplog: pytest.LogCaptureFixture

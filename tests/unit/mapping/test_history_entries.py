@@ -66,7 +66,7 @@ def named(name: str) -> Named:
         (None, named("B"), ("stringArray", [], ["B"])),
         (named("A"), None, ("stringArray", ["A"], [])),
         (named("A"), "", ("stringArray", ["A"], [])),
-        (named("A"), "B", ("stringArray", ["A"], ["B"])),
+        (named("A"), "Beta", ("stringArray", ["A"], ["Beta"])),
         (named(""), named("B"), ("stringArray", [], ["B"])),
         (named("A"), ("B", "C"), ("stringArray", ["A"], ["B", "C"])),
     ],
@@ -136,6 +136,8 @@ def test_rich_values_are_told_as_text_and_all_others_as_they_are() -> None:
         ("Notes", "", readable(html)),
     ]
     assert "https://r.example/x" in str(told[0].after)
+    without_site = history_of(past, STORY, status="Now", removed="Gone", rich=("Description",))
+    assert without_site[0].after == readable(link)
     plain = history_of(past, STORY, status="Now", removed="Gone")
     assert [each.after for each in plain] == [link, "b", html]
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from rally_accelerate.model.progress import WHOLE_WORKSPACE, Lane, Progress, Walk, Window
+from rally_accelerate.model.progress import WHOLE_WORKSPACE, Lane, Learned, Progress, Walk, Window
 from rally_accelerate.rally.records import Project, Scope, Workspace
 from rally_accelerate.sync import plan
 
@@ -33,13 +33,14 @@ def progress(its_scope: Scope, **more: object) -> Progress:
         "owed": frozenset({(STORY, 5)}),
         "missing": {3: T0},
         "listed_at": T0,
+        "learned": Learned(key="k", at=T0),
         **more,
     }
     return Progress(**values)  # type: ignore[arg-type]
 
 
 def test_other_rules_in_the_same_scope_keep_what_is_known_about_items() -> None:
-    before = progress(scope(), learned=progress(scope()).learned)
+    before = progress(scope())
     after = plan.valid_progress(before, scope(), rules_version="other", reads=frozenset({"A"}))
     assert after == Progress(
         scope=before.scope,
