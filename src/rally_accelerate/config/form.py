@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
 from rally_accelerate.config.model import Properties
+from rally_accelerate.config.queries import as_text
 
 #: Labels of the page mark these with a star (plug-in page, "Configuration properties").
 REQUIRED = ("baseUrl",)
@@ -65,6 +66,8 @@ def as_typed(name: str, value: Any) -> str:  # noqa: PLR0911 - a table of cases,
             return ""
         case bool():
             return "true" if value else "false"
+        case str() | dict() if name == "query":
+            return as_text(value)
         case tuple() if name == "types":
             return ", ".join(PLAIN_KINDS.get(str(each), str(each)) for each in value)
         case (int() as items, float() as share) if name == "removalCap":

@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from rally_accelerate.config.queries import as_query
 from rally_accelerate.config.values import (
     as_base_url,
     as_boolean,
@@ -184,11 +185,12 @@ class Properties(BaseModel):
         Flag, prop("Include child projects", "Boolean", "Import the projects below the named ones as well.")
     ] = Field(False, alias="includeChildProjects")
     query: Annotated[
-        Text,
+        Annotated[str | dict[str, str], BeforeValidator(as_query)],
         prop(
             "Extra filter",
             "String",
-            'A query in Rally\'s own syntax that every item must meet, for example (Iteration.Name = "Sprint 1").',
+            "A query in Rally's own syntax that every item must meet, for example "
+            '(Iteration.Name = "Sprint 1"); or one for each type, on lines of their own: Defect: (Priority = "High").',
         ),
     ] = Field("", alias="query")
     types: Annotated[

@@ -8,6 +8,7 @@ from dataclasses import astuple, dataclass, field, fields, replace
 from typing import Any
 
 from rally_accelerate.config.model import DEFAULT_KINDS, Integration, Properties
+from rally_accelerate.config.queries import OTHERS, as_query
 from rally_accelerate.config.values import as_json_value, as_kind, as_list, as_name_map
 from rally_accelerate.errors import ConfigError, Problem
 from rally_accelerate.mapping.attributes import AttributeDefinition
@@ -17,6 +18,7 @@ from rally_accelerate.mapping.fieldrules import FieldRules
 from rally_accelerate.mapping.kinds import KINDS
 from rally_accelerate.mapping.readrules import read_rules
 from rally_accelerate.mapping.ruletypes import imported_faults, looked_up, type_faults, unusual_types, with_types
+from rally_accelerate.rally.filters import faults as unparsable
 
 #: Raised whenever the program itself maps differently, so that everything is mapped and uploaded again.
 MAPPING_VERSION = 5
@@ -95,7 +97,7 @@ def own_rules(properties: Properties) -> FieldRules:
 
 
 def rule_problems(settings: Mapping[str, Any]) -> tuple[Problem, ...]:
-    """Return everything that is wrong with the types and mapping rules of settings, without asking Rally.
+    """Return everything that is wrong with the types, filters and mapping rules of settings, without asking Rally.
 
     For forms and files: other settings may be wrong too, which is not reported here.
 
@@ -113,8 +115,11 @@ def rule_problems(settings: Mapping[str, Any]) -> tuple[Problem, ...]:
     with suppress(ValueError):
         names = as_name_map(settings.get("typeNames"))
         type_names = {str(old): str(new) for old, new in names.items()} if isinstance(names, Mapping) else {}
+    queries: str | Mapping[str, str] = ""
+    with suppress(ValueError):
+        queries = as_query(settings.get("query"))
     kinds = [as_kind(each) for each in types] or DEFAULT_KINDS
-    return (*_imported(types), *_read(raw, kinds, type_names)[1])
+    return (*_imported(types), *_filtered(queries), *_read(raw, kinds, type_names)[1])
 
 
 def require_usable_rules(integrations: Iterable[Integration], *, origin: str) -> None:
@@ -128,6 +133,7 @@ def require_usable_rules(integrations: Iterable[Integration], *, origin: str) ->
         for each in integrations
         for problem in (
             *_imported(each.properties.types),
+            *_filtered(each.properties.query),
             *_read(each.properties.field_mapping, each.properties.kinds, each.properties.type_names)[1],
         )
     ]
@@ -144,6 +150,15 @@ def _read(raw: Any, kinds: Sequence[str], type_names: Mapping[str, str]) -> tupl
 
 def _imported(types: Sequence[str]) -> tuple[Problem, ...]:
     return tuple(Problem(f"properties.{path}", text) for path, text in imported_faults(types))
+
+
+def _filtered(queries: str | Mapping[str, str]) -> tuple[Problem, ...]:
+    names = [] if isinstance(queries, str) else [name for name in queries if name != OTHERS]
+    texts = [
+        *(f"{name}: {text}" if name else text for name, text in unparsable(queries)),
+        *(text for _, text in imported_faults(names)),
+    ]
+    return tuple(Problem("properties.query", text) for text in texts)
 
 
 def needs_definitions(properties: Properties) -> bool:

@@ -4,14 +4,16 @@ import logging
 import ssl
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from rally_accelerate.config.model import DEFAULT_KINDS, Properties
-from rally_accelerate.errors import AccessRefused, NotFound, Rejected, UnexpectedAnswer
+from rally_accelerate.config.queries import OTHERS
+from rally_accelerate.config.values import as_kind
+from rally_accelerate.errors import AccessRefused, NotFound, RallyAccelerateError, Rejected, UnexpectedAnswer
 from rally_accelerate.model.budget import RetryBudget
 from rally_accelerate.model.progress import Walk, Window
 from rally_accelerate.model.report import Usage
@@ -20,10 +22,11 @@ from rally_accelerate.rally.ahead import LookAhead
 from rally_accelerate.rally.calls import Caller
 from rally_accelerate.rally.definitions import Attribute, attributes_of, types_of
 from rally_accelerate.rally.directory import every_project, find_place
+from rally_accelerate.rally.filters import Filters, explained, filters_of, require_parsable
 from rally_accelerate.rally.keyset import judge, next_rows, walk
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.rally.pastfields import PastField, PastFields
-from rally_accelerate.rally.query import Condition, Raw
+from rally_accelerate.rally.query import Condition
 from rally_accelerate.rally.questions import listing_of, listings_of
 from rally_accelerate.rally.records import Binned, Page, Project, Record, Scope, TimeboxFacts, WorkItem, Workspace
 from rally_accelerate.rally.remains import Remains
@@ -134,18 +137,20 @@ class RallyClient:
         for notice in notices:
             logger.info("%s", notice)
         # Checked before anything is asked, so that its fault is told at once.
-        query = Raw(properties.query).render() if properties.query else ""
+        require_parsable(properties.query)
         place = await find_place(self._caller, properties)
         kinds, doubts = await self._kinds(place.workspace.object_id)
+        filters = await self._filters(place.workspace.object_id, kinds)
         scope = Scope(
             workspace=place.workspace,
             projects=place.projects,
             visible=place.visible,
             closed=place.closed,
             kinds=kinds,
-            query=query,
+            query=filters.rest,
+            queries=filters.own,
             now=self._now(place.now, notices),
-            notices=(*notices, *place.notices, *doubts),
+            notices=(*notices, *place.notices, *doubts, *filters.notices),
         )
         self._scope = scope
         return scope
@@ -192,6 +197,28 @@ class RallyClient:
             return self._properties.kinds, ()
         return types.kinds(written, path="properties.types")
 
+    async def _filters(self, workspace: int, kinds: Sequence[str]) -> Filters:
+        queries = self._properties.query
+        kind_of: Callable[[str], str] = as_kind
+        if isinstance(queries, dict) and not {as_kind(name) for name in queries} <= {*kinds, OTHERS}:
+            with suppress(AccessRefused, NotFound, Rejected):
+                types = await self.types(workspace)
+                kind_of = types.kind if types.definitions else as_kind
+        return filters_of(queries, kinds=kinds, kind_of=kind_of)
+
+    async def _explained(self, scope: Scope, kind: str, error: Rejected) -> RallyAccelerateError:
+        """Return why Rally refuses to filter a type: its own words name neither the other types nor a remedy."""
+        query = scope.query_of(kind)
+        if not query:
+            return error
+        try:
+            attributes = await self.definitions(scope)
+            types = await self.types(scope.workspace.object_id)
+        except RallyAccelerateError:
+            return error
+        shown = {each.kind: each.display_name or each.name or each.path for each in types.definitions}
+        return explained(query, kind, attributes, shown) or error
+
     def carry(self, names: Mapping[str, Sequence[str]], past: Sequence[PastField]) -> None:
         """Read further fields from now on.
 
@@ -222,6 +249,13 @@ class RallyClient:
         return self._ahead.over(self._pages(scope, walk))
 
     async def _pages(self, scope: Scope, its_walk: Walk) -> AsyncGenerator[Page]:
+        try:
+            async for page in self._unexplained(scope, its_walk):
+                yield page
+        except Rejected as error:
+            raise await self._explained(scope, its_walk.kind, error) from error
+
+    async def _unexplained(self, scope: Scope, its_walk: Walk) -> AsyncGenerator[Page]:
         more = self._more.get(its_walk.kind, ())
         listings = listings_of(scope, its_walk, page_size=self._properties.page_size, more=more)
         if not listings:
@@ -354,7 +388,10 @@ class RallyClient:
         its_walk = Walk(kind=kind, projects=projects, window=Window(since), started_at=scope.now)
         listing = listing_of(scope, its_walk)
         # There is no call that only counts (rally-api.md 1.4).
-        answer = await self._caller.read(listing.request(after=0, size=1))
+        try:
+            answer = await self._caller.read(listing.request(after=0, size=1))
+        except Rejected as error:
+            raise await self._explained(scope, kind, error) from error
         return judge(answer.data, kind=kind, after=0, asked_for=1).left
 
     @property

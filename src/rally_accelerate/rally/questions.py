@@ -33,8 +33,8 @@ def listing_of(scope: Scope, walk: Walk, more: Sequence[str] = ()) -> Listing:
         where.append(any_of("Project.ObjectID", projects))
     if walk.timeboxes and not walk.only:
         where.insert(0, any_of(f"{walk.field}.ObjectID", walk.timeboxes))
-    if scope.query:
-        where.append(Raw(scope.query))
+    if query := scope.query_of(walk.kind):
+        where.append(Raw(query))
     return Listing(
         kind=walk.kind,
         fetch=fetched(walk.kind, more),

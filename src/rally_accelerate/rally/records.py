@@ -1,7 +1,7 @@
 """Rally's own shapes and names, read but not yet translated."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -234,7 +234,7 @@ class Scope:
     #: Empty means the whole workspace.
     projects: tuple[Project, ...]
     kinds: tuple[str, ...]
-    #: An extra condition in Rally's own syntax, or empty.
+    #: An extra condition in Rally's own syntax for every type that has none of its own, or empty.
     query: str
     #: The service's clock when the scope was resolved.
     now: datetime
@@ -244,8 +244,25 @@ class Scope:
     closed: tuple[Project, ...] = ()
     #: Sentences worth telling: closed projects, patterns that match little.
     notices: tuple[str, ...] = ()
+    #: Extra conditions of single types, by wire name; an empty one excludes nothing.
+    queries: Mapping[str, str] = field(default_factory=dict)
+
+    def query_of(self, kind: str) -> str:
+        """The extra condition of a type, or empty."""
+        return self.queries.get(kind, self.query)
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether any type has an extra condition."""
+        return any(self.query_of(kind) for kind in self.kinds)
+
+    @property
+    def unfiltered(self) -> "Scope":
+        """The same without extra conditions."""
+        return replace(self, query="", queries={})
 
     @property
     def signature(self) -> str:
         """Text that changes when cursors of an earlier scope mean nothing any more."""
-        return f"workspace={self.workspace.object_id};query={self.query}"
+        queries = "".join(f";query of {kind}={text}" for kind, text in sorted(self.queries.items()))
+        return f"workspace={self.workspace.object_id};query={self.query}{queries}"

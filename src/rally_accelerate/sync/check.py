@@ -204,6 +204,8 @@ def _broken_link(error: RallyAccelerateError, integration: Integration) -> Link:
     match error:
         case ConfigError() if "projects" in paths:
             return Link.PROJECTS
+        case ConfigError() if "properties.query" in paths:
+            return Link.ITEMS
         case ConfigError() if "properties.types" in paths:
             return Link.TYPES
         case ConfigError() if "workspace" in paths:
@@ -258,6 +260,8 @@ def _passed(link: Link, integration: Integration) -> str:  # noqa: PLR0911
             return "Rally's web services answer"
         case Link.PROJECTS:
             return ", ".join(properties.projects) or "the whole workspace"
+        case Link.TYPES:
+            return ", ".join(properties.types)
         case _:
             return f"accepted ({'API key' if properties.api_key else f'user {properties.username}'})"
 

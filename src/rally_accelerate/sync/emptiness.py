@@ -67,7 +67,7 @@ async def cause(source: Source, scope: Scope, *, since: datetime | None = None) 
             # They came in just now: the next run brings them.
             return ""
         return f"No items: there {_are(count)}, but none changed since initialSyncDate. Choose an earlier date."
-    if scope.query and (count := await _count(source, replace(scope, query=""), scope.kinds)):
+    if scope.is_filtered and (count := await _count(source, scope.unfiltered, scope.kinds)):
         return f"No items: the extra filter (query) excludes all. Without it there {_are(count)}. Correct the filter."
     hidden: Sequence[Project] = scope.closed if not scope.visible else ()
     if scope.projects:
@@ -75,7 +75,7 @@ async def cause(source: Source, scope: Scope, *, since: datetime | None = None) 
         below = _below(every, {project.object_id for project in scope.projects})
         hidden = (*scope.projects, *below)
         children = [project for project in below if project.open]
-        inside = replace(scope, projects=tuple(children[:MOST_COUNTED]), query="")
+        inside = replace(scope.unfiltered, projects=tuple(children[:MOST_COUNTED]))
         if children and (count := await _count(source, inside, scope.kinds)):
             return (
                 f"No items: the chosen projects have none of their own, but their child projects have {count:,} "
@@ -122,7 +122,7 @@ async def counted(source: Source, scope: Scope, parents: Sequence[Project]) -> M
     found: dict[int, tuple[int, int]] = {}
     for parent in parents[:MOST_COUNTED]:
         children = [project for project in _below(every, {parent.object_id}) if project.open][:MOST_COUNTED]
-        inside = replace(scope, projects=tuple(children), query="")
+        inside = replace(scope.unfiltered, projects=tuple(children))
         own = await _count(source, replace(inside, projects=(parent,)), scope.kinds)
         found[parent.object_id] = (own, await _count(source, inside, scope.kinds) if children else 0)
     return found

@@ -1,0 +1,64 @@
+"""The extra filter: one query or one for each type, as object or as text, and nothing that a value holds is a type."""
+
+from typing import Any
+
+import pytest
+
+from rally_accelerate.config.form import as_typed
+from rally_accelerate.config.load import validated
+from rally_accelerate.config.queries import as_query, as_text, fields_of, plain_query
+from rally_accelerate.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (None, ""),
+        (" ", ""),
+        ("{}", ""),
+        ('(A = "b")', '(A = "b")'),
+        ("Name contains foo: bar", "Name contains foo: bar"),
+        ("Name = http://x", "Name = http://x"),
+        ('(Name = "a\nDefect: b")', '(Name = "a\nDefect: b")'),
+        ('*: (A = "b")', '(A = "b")'),
+        ('Defect: (A = "b")', {"Defect": '(A = "b")'}),
+        ('Defect : A = "b: c";\n User Story: (B = "d")', {"Defect": 'A = "b: c"', "User Story": '(B = "d")'}),
+        ('Défaut: (A = "b"), PortfolioItem/Épic: (B = 1)', {"Défaut": '(A = "b")', "PortfolioItem/Épic": "(B = 1)"}),
+        ("(A = 1)\nDefect: (B = 2)", {"*": "(A = 1)", "Defect": "(B = 2)"}),
+        ("Task: (A = 1)\nDefect:", {"Task": "(A = 1)"}),
+        ('{"Defect": "(A = 1)", "*": null, "Task": " "}', {"Defect": "(A = 1)"}),
+        ({"Defect": "(A = 1)", "*": "(B = 2)"}, {"Defect": "(A = 1)", "*": "(B = 2)"}),
+    ],
+)
+def test_queries_are_read_and_shown_alike(written: Any, read: Any) -> None:
+    found = as_query(written)
+    assert found == read
+    assert as_query(found) == read
+    assert as_query(as_text(found)) == read
+    assert as_query(as_typed("query", found)) == read
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("{", "is not valid JSON"),
+        (["(A = 1)"], "must be a query such as"),
+        ({"Defect": 1}, 'must have a query as text for the type "Defect"'),
+        ({"": "(A = 1)"}, "has a query without a type"),
+        ("Defect: (A = 1)\nDefect: (B = 2)", 'has two queries for "Defect"'),
+    ],
+)
+def test_what_is_no_filter_is_refused(written: Any, told: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        validated({"name": "x", "properties": {"apiKey": "k", "query": written}})
+    assert [(each.path, told in each.text) for each in refused.value.problems] == [("properties.query", True)]
+
+
+def test_quotes_and_blanks_of_web_pages_are_those_of_the_grammar_but_inside_values() -> None:
+    assert plain_query("(A\u00a0= \u201cb\u201d)") == '(A = "b")'
+    assert plain_query('(A = "\u201cb\u201d\u00a0c")') == '(A = "\u201cb\u201d\u00a0c")'
+
+
+def test_the_fields_of_a_query_are_found_outside_of_values() -> None:
+    query = '((Priority = "A = b") AND (c_X contains "z")) OR ((Iteration.Name != null) AND (Größe<=3))'
+    assert list(fields_of(query)) == ["Priority", "c_X", "Iteration.Name", "Größe"]
