@@ -151,5 +151,7 @@ def test_two_addresses_that_cannot_be_read_are_not_the_same() -> None:
 
 
 def test_two_lists_that_cannot_be_read_are_not_the_same() -> None:
-    known = {**KNOWN, "verifyTls": False, "noProxy": {"a": 1}}
-    assert found(known, noProxy={"b": 2}) == of("noProxy", *RALLY)
+    for one, other in (({"a": 1}, {"b": 2}), ([{"a": 1}], [{"b": 2}])):
+        known = {**KNOWN, "verifyTls": False, "noProxy": one}
+        assert found(known, noProxy=other) == of("noProxy", *RALLY)
+        assert found(known, noProxy=one) == []

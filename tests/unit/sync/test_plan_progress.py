@@ -119,3 +119,55 @@ def test_projects_of_a_whole_workspace_are_walked_by_themselves_only_after_it() 
     assert [walk.projects for walk in plan.walks(only_project, whole, overlap=OVERLAP)] == [()]
     only_whole = replace(only_project, cursors={Lane(STORY, WHOLE_WORKSPACE): T0})
     assert {walk.projects for walk in plan.walks(only_whole, whole, overlap=OVERLAP)} == {(), (1,)}
+
+
+def test_items_that_carry_timeboxes_are_walked_in_parts_of_a_bounded_address() -> None:
+    boxes = tuple(range(1, 2 * plan.MOST_TIMEBOXES_IN_A_WALK + 2))
+    walks = plan.carrying(scope(kinds=(STORY, DEFECT)), "Iteration", boxes, since=T0)
+    assert [walk.kind for walk in walks] == [STORY] * 3 + [DEFECT] * 3
+    assert {(walk.field, walk.window, walk.started_at, walk.only) for walk in walks} == {
+        ("Iteration", Window(T0), T1, ())
+    }
+    for kind in (STORY, DEFECT):
+        parts = [walk.timeboxes for walk in walks if walk.kind == kind]
+        assert [len(part) for part in parts] == [plan.MOST_TIMEBOXES_IN_A_WALK] * 2 + [1]
+        assert tuple(box for part in parts for box in part) == boxes
+
+
+def test_items_that_left_timeboxes_are_asked_for_by_their_ids_once() -> None:
+    boxes = tuple(range(1, plan.MOST_TIMEBOXES_IN_A_WALK + 2))
+    walks = plan.carrying(scope(kinds=(STORY, DEFECT)), "Release", boxes, since=None, left={9, 7})
+    asked = [(walk.kind, walk.only, walk.timeboxes) for walk in walks if walk.only]
+    first = boxes[: plan.MOST_TIMEBOXES_IN_A_WALK]
+    assert asked == [(STORY, (7, 9), first), (DEFECT, (7, 9), first)]
+    assert len([walk for walk in walks if not walk.only]) == 4
+    assert {walk.window for walk in walks} == {Window(None)}
+
+
+def test_kinds_that_carry_no_timebox_are_not_asked_for_any() -> None:
+    kinds = ("portfolioitem/feature", "testcase", STORY)
+    of = {
+        field: [walk.kind for walk in plan.carrying(scope(kinds=kinds), field, (1,), since=None, left=(5,))]
+        for field in ("Iteration", "Release", "Other")
+    }
+    assert of == {
+        "Iteration": [STORY, STORY],
+        "Release": ["portfolioitem/feature", STORY] * 2,
+        "Other": [*kinds, *kinds],
+    }
+
+
+def test_walks_over_timeboxes_are_resumed_each_for_itself() -> None:
+    one, other = plan.carrying(scope(), "Iteration", (1,), since=None, left=(5,))
+    both = plan.advanced(plan.advanced(progress(scope()), one, after=3), other, after=4)
+    assert both.unfinished == (replace(one, after=3), replace(other, after=4))
+    assert plan.finished(both, one).unfinished == (replace(other, after=4),)
+    (release,) = plan.carrying(scope(), "Release", (1,), since=None)
+    (second,) = plan.carrying(scope(), "Iteration", (2,), since=None)
+    assert len({plan.identity(each) for each in (one, other, release, second)}) == 4
+
+
+def test_an_unfinished_walk_of_a_kind_that_is_no_longer_read_is_forgotten() -> None:
+    walks = plan.carrying(scope(kinds=(STORY, DEFECT)), "Iteration", (1,), since=None)
+    before = progress(scope(), unfinished=walks)
+    assert plan.valid_progress(before, scope(), rules_version="r").unfinished == walks[:1]
