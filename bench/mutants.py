@@ -22,6 +22,30 @@ EXPLANATIONS = HERE / "mutants_explained.toml"
 #: What the tests read besides the sources.
 COPIED = ("tests", "docs", "bench", "README.md", "CHANGELOG.md")
 
+#: Whole runs against a small source, without those that repeat a run for each moment of a crash.
+ENGINE = (
+    "tests/unit/sync/test_engine.py",
+    "tests/unit/sync/test_engine_plans.py",
+    "tests/unit/sync/test_engine_report.py",
+    "tests/unit/sync/test_resends.py",
+    "tests/unit/sync/test_unfinished_histories.py",
+    "tests/unit/sync/test_kept.py::test_other_rules_are_applied_to_what_is_kept_without_asking_for_it",
+    "tests/unit/sync/test_kept.py::test_rules_that_need_more_than_was_read_ask_for_everything",
+    "tests/unit/sync/test_kept.py::test_what_is_not_kept_is_asked_for",
+    "tests/unit/sync/test_kept.py::test_an_item_that_is_owed_stays_owed",
+    "tests/unit/sync/test_kept.py::test_what_is_kept_does_not_settle_what_is_owed",
+    "tests/unit/sync/test_kept.py::test_a_kept_item_that_cannot_be_mapped_is_owed_as_what_it_is",
+    "tests/unit/sync/test_kept.py::test_what_is_kept_and_cannot_be_read_stops_the_run_before_anything_is_asked",
+    "tests/unit/sync/test_removal.py::test_a_deleted_item_is_told_in_the_second_run_after",
+    "tests/unit/sync/test_removal.py::test_a_restored_item_has_its_own_status_again",
+    "tests/unit/sync/test_removal.py::test_an_item_that_moves_out_and_back",
+    "tests/unit/sync/test_removal.py::test_too_many_at_once_are_withheld_until_somebody_approves",
+    "tests/unit/sync/test_timeboxes.py::test_a_renamed_sprint_is_told_in_every_item_and_sent_once",
+    "tests/unit/sync/test_timeboxes.py::test_an_item_that_changed_as_well_is_sent_once",
+    "tests/unit/sync/test_timeboxes.py::test_what_no_item_carries_is_not_asked_for",
+    "tests/unit/sync/test_timeboxes.py::test_a_service_that_refuses_does_not_fail_the_run_and_nothing_is_missed",
+)
+
 #: Each core module with the tests that concern it. Fast ones: each mutant runs them until the first failure.
 MODULES: dict[str, tuple[str, ...]] = {
     "config/receivers.py": ("tests/unit/config/test_receivers.py", "tests/unit/config/test_receiver_causes.py"),
@@ -33,23 +57,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "sync/plan.py": ("tests/unit/sync/test_plan.py", "tests/unit/sync/test_plan_progress.py"),
     "rally/keyset.py": ("tests/unit/rally/test_keyset.py", "tests/unit/rally/test_keyset_pages.py"),
-    "sync/engine.py": (
-        "tests/unit/sync/test_engine.py",
-        "tests/unit/sync/test_engine_plans.py",
-        "tests/unit/sync/test_engine_report.py",
-        "tests/unit/sync/test_unfinished_histories.py",
-        "tests/unit/sync/test_kept.py::test_other_rules_are_applied_to_what_is_kept_without_asking_for_it",
-        "tests/unit/sync/test_kept.py::test_rules_that_need_more_than_was_read_ask_for_everything",
-        "tests/unit/sync/test_kept.py::test_what_is_not_kept_is_asked_for",
-        "tests/unit/sync/test_kept.py::test_an_item_that_is_owed_stays_owed",
-        "tests/unit/sync/test_kept.py::test_what_is_kept_does_not_settle_what_is_owed",
-        "tests/unit/sync/test_kept.py::test_a_kept_item_that_cannot_be_mapped_is_owed_as_what_it_is",
-        "tests/unit/sync/test_kept.py::test_what_is_kept_and_cannot_be_read_stops_the_run_before_anything_is_asked",
-        "tests/unit/sync/test_removal.py::test_a_deleted_item_is_told_in_the_second_run_after",
-        "tests/unit/sync/test_removal.py::test_a_restored_item_has_its_own_status_again",
-        "tests/unit/sync/test_removal.py::test_an_item_that_moves_out_and_back",
-        "tests/unit/sync/test_removal.py::test_too_many_at_once_are_withheld_until_somebody_approves",
-    ),
+    "sync/engine.py": ENGINE,
+    "sync/mapper.py": ENGINE,
     "host/web/guard.py": ("tests/unit/host/test_guard.py",),
     "host/store/uploads.py": ("tests/unit/host/test_uploads.py",),
 }
