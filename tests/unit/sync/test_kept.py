@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -202,10 +203,10 @@ async def test_what_is_kept_does_not_settle_what_is_owed() -> None:
 
 
 async def test_a_kept_item_that_cannot_be_mapped_is_owed_as_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    def surprised(item: WorkItem, rules: Rules) -> Issue | Skipped:
+    def surprised(item: WorkItem, rules: Rules, **more: Any) -> Issue | Skipped:
         if rules == NEW and item.record.kind == "defect":
             raise KeyError("a surprise")
-        return to_issue(item, rules)
+        return to_issue(item, rules, **more)
 
     class TogetherOriginals(SmallOriginals):
         async def kept(self) -> AsyncIterator[Sequence[WorkItem]]:
