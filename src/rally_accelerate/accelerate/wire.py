@@ -28,9 +28,11 @@ from rally_accelerate.model.foreign import (
     blocked,
     certificate_page,
     page_instead,
+    portal,
     proxy_login,
     redirected,
     refused_login,
+    wants_https,
 )
 
 API = "/release-events-api"
@@ -182,7 +184,9 @@ def _foreign(reply: Reply, route: Route) -> RallyAccelerateError | None:  # noqa
         case 401:
             return refused_login(reply, route)
         case 400:
-            return certificate_page(reply, route)
+            return certificate_page(reply, route) or wants_https(reply, route)
+        case 511:
+            return portal(reply, route)
         case 403:
             return certificate_page(reply, route) or blocked(reply, route)
         case status if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:

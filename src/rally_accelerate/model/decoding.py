@@ -3,6 +3,7 @@
 The strict reader comes first, and nothing is repaired that it can read. What it refuses is read again leniently:
 
 - a byte order mark is ignored, and text in UTF-16 or UTF-32 is recognized,
+- pairs of surrogates that were encoded one by one (CESU-8, as some Java programs do) are read as what they mean,
 - bytes that are not text become U+FFFD, the replacement character, as do halves of surrogate pairs,
 - raw control characters inside texts are kept, and a backslash that begins no escape is a backslash,
 - no-break spaces, other Unicode spaces and control characters between values are white space.
@@ -44,6 +45,7 @@ _ESCAPE = re.compile(r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})|\\')
 #: What Python 3.13 and later say of a comma before a closing bracket.
 _TRAILING_COMMA = "Illegal trailing comma before end of "
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_SURROGATE_PAIR = re.compile(rb"\xed[\xa0-\xaf][\x80-\xbf]\xed[\xb0-\xbf][\x80-\xbf]")
 
 #: Beginnings of a word or number that lacks its end.
 _BEGUN = re.compile(r"t|tr|tru|f|fa|fal|fals|n|nu|nul|-|[.eE][0-9+-]*[eE]?[+-]?")
@@ -123,7 +125,12 @@ def decode_text(content: bytes) -> str:
             return content[len(mark) :].decode(encoding, "replace")
     if encoding := _unmarked(content):
         return content.decode(encoding, "replace")
-    return content.decode("utf-8", "replace")
+    return _SURROGATE_PAIR.sub(_joined, content).decode("utf-8", "replace")
+
+
+def _joined(pair: re.Match[bytes]) -> bytes:
+    halves = pair[0].decode("utf-8", "surrogatepass")
+    return halves.encode("utf-16", "surrogatepass").decode("utf-16").encode()
 
 
 def parse_json(text: str, *, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Decoded:

@@ -52,6 +52,24 @@ _CERTIFICATE_PAGE = re.compile(
     r"requires a (valid )?client certificate"
 )
 
+#: What web servers say to http on a port for https: nginx, Apache, Go, Tomcat.
+_HTTPS_PAGE = re.compile(
+    r"(?i)plain http request was sent to https port|speaking plain http to an ssl-enabled|"
+    r"sent an http request to an https server|combination of host and port requires tls"
+)
+
+#: Pages of gateways that protect a server against attacks and robots: Cloudflare, Akamai, F5, Imperva, AWS.
+_GUARD_PAGE = re.compile(
+    r"(?i)just a moment\.\.\.|attention required! \| cloudflare|cf-(chl|error|browser)|checking your browser|"
+    r"enable javascript and cookies to continue|access denied.*reference (#|&#35;)|errors\.edgesuite\.net|"
+    r"requested url was rejected\. please consult|incapsula|imperva|request blocked.*cloudfront|captcha|"
+    r"verify (that )?you are (a )?human",
+    re.DOTALL,
+)
+
+#: Names by which the services call themselves when they ask for a login.
+_OWN_REALMS = re.compile(r"(?i)rally|agile central|broadcom|\balm\b|accelerate|velocity")
+
 #: What helps where single sign-on is in the way (rally-api.md 1.2, SSO and Availability).
 SIGN_ON_HINT = (
     "Single sign-on is in the way: use an apiKey instead of username and password, or have a subscription "
@@ -141,6 +159,10 @@ def refused_login(reply: Reply, route: Route) -> RallyAccelerateError | None:
     """Explain a 401 that is not the service's own word about a key; None when it may be."""
     if reply.is_of_a_proxy():
         return proxy_login(reply.status, reply.headers, route)
+    # The services refuse logins in words or with a page; JSON is an API gateway's.
+    own = reply.marked and not reply.text.lstrip().startswith("{")
+    if not own and (error := _gateway_login(reply, route)):
+        return error
     if reply.is_about_sign_on():
         how = "apiKey" if route.key else "user name and password"
         return AccessRefused(
@@ -155,6 +177,28 @@ def refused_login(reply: Reply, route: Route) -> RallyAccelerateError | None:
             "others answer a wrong proxy password with 401.",
         )
     return None
+
+
+def _gateway_login(reply: Reply, route: Route) -> AccessRefused | None:
+    """Explain a 401 by what it asks for, where the service would ask for something else."""
+    wanted = reply.headers.get("www-authenticate") or ""
+    schemes = [each.lower() for each in _SCHEMES.findall(wanted)]
+    if schemes and {"negotiate", "ntlm", "kerberos"} >= set(schemes):
+        return AccessRefused(
+            f"A gateway in front of {route.service} requires a Windows login ({wanted.split()[0].rstrip(',')}, "
+            f"{reply.status}), which this program cannot use: no key or password helps.",
+            hint=f"Ask the operators of the gateway for an exception for this machine, or for an address of "
+            f"{route.service} without it, and set {route.setting} to that.",
+        )
+    realm = re.search(r'(?i)realm="?([^",]+)', wanted)
+    if realm is None or _OWN_REALMS.search(realm[1]):
+        return None
+    name = "".join(each for each in realm[1] if each.isprintable()).strip()[:60]
+    return AccessRefused(
+        f'The login is refused ({reply.status}) by a server that calls itself "{name}".',
+        hint=f"If that is a gateway in front of {route.service}, ask its operators to let this machine through, or for "
+        f"an address without it. If it is {route.service}, check the key, or user name and password.",
+    )
 
 
 def proxy_login(status: int, headers: Mapping[str, str], route: Route) -> AccessRefused:
@@ -231,8 +275,34 @@ def certificate_page(reply: Reply, route: Route) -> AccessRefused | None:
     return refused_certificate("ALERT_BAD_CERTIFICATE" if route.certificate else "ALERT_CERTIFICATE_REQUIRED", route)
 
 
+def wants_https(reply: Reply, route: Route) -> UnexpectedAnswer | None:
+    """Explain that a port takes https only; None for any other answer."""
+    if reply.marked or not _HTTPS_PAGE.search(reply.text):
+        return None
+    server = urlsplit(route.server).netloc or route.host
+    return UnexpectedAnswer(
+        f"{server} takes https only, and {route.setting} begins with http ({reply.status}).",
+        hint=f"Set {route.setting} to https://{server}.",
+    )
+
+
+def portal(reply: Reply, route: Route) -> Unavailable:
+    """Explain that a network lets nobody through who has not signed in to it (RFC 6585, 511)."""
+    return Unavailable(
+        f"The sign-in portal of a network answers in {route.service}'s place ({reply.status}){reply.title}.",
+        hint=_portal_hint(route),
+    )
+
+
 def blocked(reply: Reply, route: Route) -> RallyAccelerateError | None:
-    """Explain a 403 that a proxy, firewall or filter gave; None when it may be the service's own."""
+    """Explain a refusal that a proxy, firewall or filter gave; None when it may be the service's own."""
+    if not reply.marked and ("cf-mitigated" in reply.headers or _GUARD_PAGE.search(reply.text)):
+        return AccessRefused(
+            f"A gateway in front of {route.service} takes this program for a robot or an attack ({reply.status}) and "
+            f"answers with a page of its own{reply.title}.",
+            hint=f"Ask its operators to let this machine's requests to {route.host} through: your network's "
+            f"administrators if it is theirs, else the support of {route.service}.",
+        )
     named = reply.is_of_a_proxy() or (not reply.marked and _FILTER_PAGE.search(reply.text))
     if not named and not (route.proxy and reply.is_page and not reply.marked):
         return None

@@ -30,9 +30,11 @@ from rally_accelerate.model.foreign import (
     blocked,
     certificate_page,
     page_instead,
+    portal,
     proxy_login,
     redirected,
     refused_login,
+    wants_https,
 )
 from rally_accelerate.rally.error_texts import error_of, excerpt
 from rally_accelerate.rally.wire import http_date
@@ -151,6 +153,9 @@ class _Context:
         return max(0.0, (until - now).total_seconds()) if until and now else None
 
 
+#: Every document of this format begins so (RFC 1952).
+_GZIP = b"\x1f\x8b"
+
 #: What Rally's own refusals say (rally-api.md 1.2, 1.3), and how its headers are named.
 _MARKS = re.compile(
     r"(?i)Problem accessing /slm/|Full authentication is required|Authentication object was not found|"
@@ -215,9 +220,14 @@ def _forbidden(context: _Context) -> RallyAccelerateError:
         )
     if error := certificate_page(context.reply, context.route) or blocked(context.reply, context.route):
         return error
+    others = (
+        " If Rally has no such page, a proxy or gateway on the way gave it: ask its operators."
+        if context.is_html and not context.reply.marked
+        else ""
+    )
     return AccessRefused(
         f"Rally does not allow reading {context.asked} (403).{context.words}",
-        hint="Give the user of this key or login at least viewer rights in the workspace and its projects.",
+        hint=f"Give the user of this key or login at least viewer rights in the workspace and its projects.{others}",
     )
 
 
@@ -296,6 +306,19 @@ def _proxy_failed(context: _Context) -> RallyAccelerateError:
     )
 
 
+def _gateway_failed(context: _Context) -> RallyAccelerateError:
+    """Cloudflare's own statuses: it does not reach the server behind it, or cannot use what it says."""
+    return Unavailable(
+        f"The gateway before Rally gets no usable answer from it ({context.status}).",
+        hint="Wait: it usually passes, and the next run continues. If it does not, ask Rally's support.",
+        retry_after=context.retry_after,
+    )
+
+
+def _portal(context: _Context) -> RallyAccelerateError:
+    return portal(context.reply, context.route)
+
+
 def _conflict(context: _Context) -> RallyAccelerateError:
     # Live-tested clients try again on a conflict [U] (rally-api.md 1.3); for a reader it means a moment of
     # change.
@@ -316,6 +339,8 @@ _BY_STATUS: Mapping[int, Callable[[_Context], RallyAccelerateError]] = {
     502: _bad_gateway,
     503: _maintenance,
     504: _worked_too_long,
+    511: _portal,
+    **dict.fromkeys((520, 521, 522, 523, 525, 526, 527, 530), _gateway_failed),
     524: _worked_too_long,
 }
 
@@ -323,11 +348,13 @@ _BY_STATUS: Mapping[int, Callable[[_Context], RallyAccelerateError]] = {
 def _refusal(context: _Context) -> RallyAccelerateError:
     for text in context.errors:
         return error_of(text, context.asked)
-    if error := certificate_page(context.reply, context.route):
+    reply, route = context.reply, context.route
+    if error := certificate_page(reply, route) or wants_https(reply, route) or blocked(reply, route):
         return error
+    others = "" if reply.marked else " If it is not Rally that answers so, a proxy or gateway does."
     return Rejected(
-        f"The server refuses the request for {context.asked} ({context.status}).{context.words}",
-        hint="Check baseUrl and the extra filter (query).",
+        f"The server refuses the request for {context.asked} ({context.status}){reply.title}.{context.words}",
+        hint=f"Check baseUrl and the extra filter (query).{others}",
     )
 
 
@@ -371,7 +398,7 @@ def _read(context: _Context) -> Answer:
         # Errors may stand beside the envelope too (rally-api.md 1.3): look there before giving up.
         for text in _texts(data, "Errors"):
             raise error_of(text, context.asked)
-        raise UnexpectedAnswer(f"The answer for {context.asked} has none of Rally's envelopes.")
+        raise UnexpectedAnswer(f"The answer for {context.asked} is not Rally's.{context.words}")
     for text in _texts(data, "Errors"):
         raise error_of(text, context.asked)
     if "OperationResult" in data:
@@ -382,6 +409,14 @@ def _read(context: _Context) -> Answer:
 
 
 def _undecodable(context: _Context, error: Undecodable) -> RallyAccelerateError:
+    if context.body.startswith(_GZIP):
+        return UnexpectedAnswer(
+            f"The answer for {context.asked} is compressed (gzip) and does not say so, or is compressed twice.",
+            hint="A proxy or gateway on the way to Rally changes answers: have it pass the header Content-Encoding on, "
+            "and compress nothing again.",
+        )
+    if not context.body:
+        return CutShort(f"The answer for {context.asked} is empty.")
     if context.start not in {"{", ""}:
         return UnexpectedAnswer(f"The answer for {context.asked} is not JSON.{context.words}")
     if error.ended:

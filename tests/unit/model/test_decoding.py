@@ -28,6 +28,7 @@ READ = [
     ("raw control characters", b'{"a": "x\x00\x0b\ty\nz"}', {"a": "x\x00\x0b\ty\nz"}, [("a",)]),
     ("a byte of ISO 8859-1", b'{"a": "Bj\xf6rn"}', {"a": f"Bj{REPLACEMENT}rn"}, [("a",)]),
     ("half a character of UTF-8", b'{"a": "\xf0\x9f\x98"}', {"a": REPLACEMENT}, [("a",)]),
+    ("CESU-8", b'{"a": "\xed\xa0\xbd\xed\xb8\x80", "b": "\xed\xa0\xbd"}', {"a": "😀", "b": REPLACEMENT * 3}, [("b",)]),
     ("a byte order mark", b'\xef\xbb\xbf{"a": 1}', {"a": 1}, []),
     ("UTF-16 with its mark", '{"a": "ö"}'.encode("utf-16"), {"a": "ö"}, []),
     ("UTF-16, big-endian", codecs.BOM_UTF16_BE + '{"a": "ö"}'.encode("utf-16-be"), {"a": "ö"}, []),

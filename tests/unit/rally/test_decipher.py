@@ -1,5 +1,6 @@
 """Every answer becomes data or exactly the right error, with a hint that helps and nothing secret in it."""
 
+import gzip
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -90,7 +91,33 @@ CASES = [
     (520, b"", {}, Unavailable, "support"),
     (200, b'{"QueryResult": {"Results": [{"ObjectID": 1', {}, CutShort, "proxy or gateway"),
     (200, b"", {}, CutShort, "proxy or gateway"),
+    (200, gzip.compress(query_result()), {}, UnexpectedAnswer, "Content-Encoding"),
     (200, query_result(), {"content-length": "999999"}, CutShort, "proxy or gateway"),
+    (
+        403,
+        b"<html><head><title>Just a moment...</title></head></html>",
+        {"cf-mitigated": "challenge"},
+        AccessRefused,
+        "Ask its operators",
+    ),
+    (403, HTML % b"Access Denied You don't have permission. Reference #18.2d", {}, AccessRefused, "Ask its operators"),
+    (403, HTML % b"No.", {}, AccessRefused, "If Rally has no such page"),
+    (401, b"", {"www-authenticate": "Negotiate, NTLM"}, AccessRefused, "operators of the gateway"),
+    (401, b"", {"www-authenticate": 'Basic realm="Corporate Gateway"'}, AccessRefused, "a gateway in front of Rally"),
+    (401, b'{"error": "x"}', {"www-authenticate": 'Bearer realm="api"'}, AccessRefused, "a gateway in front of Rally"),
+    (401, b"", {"www-authenticate": 'Basic realm="Rally ALM"'}, AccessRefused, "API Keys page"),
+    (
+        401,
+        HTML % b"Full authentication is required to access this resource",
+        {"www-authenticate": 'Basic realm="Protected"'},
+        AccessRefused,
+        "compare baseUrl",
+    ),
+    (400, HTML % b"The plain HTTP request was sent to HTTPS port", {}, UnexpectedAnswer, "https://"),
+    (400, b"Client sent an HTTP request to an HTTPS server.\n", {}, UnexpectedAnswer, "https://"),
+    (511, HTML % b"Sign in", {}, Unavailable, "portal"),
+    (522, HTML % b"Connection timed out", {}, Unavailable, "the next run continues"),
+    (451, b"not allowed", {}, Rejected, "If it is not Rally"),
     (200, b"hello", {}, UnexpectedAnswer, "portal"),
     (200, b"[]", {}, UnexpectedAnswer, "portal"),
     (200, b'{"hello": "world"}', {}, UnexpectedAnswer, "portal"),
