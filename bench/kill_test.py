@@ -26,6 +26,7 @@ def main() -> int:
     options = parser.parse_args()
     results: dict[str, list[Damage]] = defaultdict(list)
     impossible: dict[str, str] = {}
+    unfinished: dict[str, int] = defaultdict(int)
     began = time.monotonic()
     for number in range(options.rounds):
         name = options.only[number % len(options.only)]
@@ -39,17 +40,35 @@ def main() -> int:
                 impossible[name] = str(error)
                 print(f"{name}: not run: {error}", flush=True)
                 continue
+            except Exception as error:  # noqa: BLE001 - one round that cannot finish must not hide the others
+                unfinished[name] += 1
+                print(
+                    f"{number + 1:4} of {options.rounds}  {name}: NOT FINISHED {_repeat(name, seed)}: {error!r}",
+                    flush=True,
+                )
+                continue
         results[name].append(found)
-        verdict = "ok" if found.none else f"DAMAGED {found} (repeat: --only {name} --rounds 1 --seed {seed})"
+        verdict = "ok" if found.none else f"DAMAGED {found} {_repeat(name, seed)}"
         print(f"{number + 1:4} of {options.rounds}  {name}: {verdict}", flush=True)
     minutes = (time.monotonic() - began) / 60
-    options.output.write_text(table(results, impossible, rounds=options.rounds, seed=options.seed, minutes=minutes))
+    text = table(results, impossible, unfinished, rounds=options.rounds, seed=options.seed, minutes=minutes)
+    options.output.write_text(text)
     print(f"written: {options.output.name}")
-    return int(any(not each.none for found in results.values() for each in found))
+    return int(bool(unfinished) or any(not each.none for found in results.values() for each in found))
+
+
+def _repeat(name: str, seed: int) -> str:
+    return f"(repeat: --only {name} --rounds 1 --seed {seed})"
 
 
 def table(
-    results: dict[str, list[Damage]], impossible: dict[str, str], *, rounds: int, seed: int, minutes: float
+    results: dict[str, list[Damage]],
+    impossible: dict[str, str],
+    unfinished: dict[str, int],
+    *,
+    rounds: int,
+    seed: int,
+    minutes: float,
 ) -> str:
     """Return the page with one row for each scenario."""
     lines = [
@@ -62,19 +81,21 @@ def table(
         "several times), lets the product recover, and compares every issue and its whole history with the simulator's",
         "own records. What each scenario does is written in `tests/reliability/scenarios.py`.",
         "",
-        "| scenario | rounds | lost | doubled | wrong values or histories |",
-        "|---|---:|---:|---:|---:|",
+        "| scenario | rounds | lost | doubled | wrong values or histories | not finished |",
+        "|---|---:|---:|---:|---:|---:|",
     ]
     for name, scenario in SCENARIOS.items():
         what = (scenario.__doc__ or "").splitlines()[0].rstrip(".")
         if name in impossible:
-            lines.append(f"| {what} | not run: {impossible[name]} | | | |")
-        elif found := results.get(name):
+            lines.append(f"| {what} | not run: {impossible[name]} | | | | |")
+        elif (found := results.get(name, [])) or name in unfinished:
             counts = [sum(getattr(each, kind) for each in found) for kind in ("lost", "doubled", "wrong")]
-            lines.append(f"| {what} | {len(found)} | {' | '.join(map(str, counts))} |")
+            rounds_of = len(found) + unfinished.get(name, 0)
+            lines.append(f"| {what} | {rounds_of} | {' | '.join(map(str, counts))} | {unfinished.get(name, 0)} |")
     every = [each for found in results.values() for each in found]
     totals = [sum(getattr(each, kind) for each in every) for kind in ("lost", "doubled", "wrong")]
-    lines += [f"| **all** | {len(every)} | {' | '.join(map(str, totals))} |", ""]
+    stuck = sum(unfinished.values())
+    lines += [f"| **all** | {len(every) + stuck} | {' | '.join(map(str, totals))} | {stuck} |", ""]
     return "\n".join(lines)
 
 

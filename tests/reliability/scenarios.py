@@ -112,10 +112,14 @@ def upload_killed(folder: Path, chance: random.Random) -> Damage:
     database, acknowledged = folder / "server.sqlite", dict[str, str]()
     for round_number in range(3):
         with serving(database) as target:
-            client = threading.Thread(target=_upload_until_refused, args=(target, acknowledged, round_number, chance))
+            done: list[str] = []
+            client = threading.Thread(
+                target=_upload_until_refused, args=(target, acknowledged, done, round_number, chance)
+            )
             client.start()
-            wanted = len(acknowledged) + chance.randint(0, 150)
-            wait_until(lambda wanted=wanted: len(acknowledged) >= wanted)  # type: ignore[misc]
+            # Not the number of issues: there are 400 of them at most, and waiting for more would never end.
+            uploads = chance.randint(0, 6)
+            wait_until(lambda done=done, uploads=uploads: len(done) >= uploads)  # type: ignore[misc]
             time.sleep(chance.random() * 0.05)
             target.process.kill()
             client.join()
@@ -415,9 +419,9 @@ def _settled_schedule(folder: Path, rally: Simulator, file: Path | None) -> Dama
 
 
 def _upload_until_refused(
-    target: RunningHost, acknowledged: dict[str, str], round_number: int, chance: random.Random
+    target: RunningHost, acknowledged: dict[str, str], done: list[str], round_number: int, chance: random.Random
 ) -> None:
-    """Upload batches, small and large, until the server does not answer any more."""
+    """Upload batches, small and large, until the server does not answer any more; add each acknowledged one's name."""
     batch = 0
     with suppress(httpx2.HTTPError):
         while True:
@@ -431,6 +435,7 @@ def _upload_until_refused(
             unique = {row["_id"]: row for row in rows}
             target.ask(UPLOAD, data=upload(*unique.values()))
             acknowledged.update(dict.fromkeys(unique, name))
+            done.append(name)
 
 
 @contextmanager
