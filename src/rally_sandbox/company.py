@@ -268,6 +268,10 @@ class _Founder:
         for team in company.teams:
             team.project.values["Iterations"] = Group("Iteration", team.sprints)
             team.project.values["Releases"] = Group("Release", team.releases)
+        for number, milestone in enumerate(company.milestones):
+            # The last one has none: it belongs to the whole workspace.
+            of_project = number < len(company.milestones) - 1
+            milestone.values["TargetProject"] = company.teams[number].project if of_project else None
         for workspace in company.workspaces:
             own = [each for each in projects if each.workspace is workspace]
             workspace.values["Projects"] = Group("Project", own)

@@ -20,7 +20,7 @@ from rally_accelerate.mapping.onto import remapped
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.mapping.sources import RICH
 from rally_accelerate.mapping.text import readable
-from rally_accelerate.mapping.timeboxes import releases_of, sprints_of
+from rally_accelerate.mapping.timeboxes import milestones_of, releases_of, sprints_of, states_of
 from rally_accelerate.model.issue import UNKNOWN_PERSON, Issue
 from rally_accelerate.model.report import Skipped
 from rally_accelerate.rally.records import Record, WorkItem
@@ -120,7 +120,12 @@ def to_issue(item: WorkItem, rules: Rules, *, now: datetime | None = None) -> Is
             site=rules.web_url,
             rich={each.name for each in rules.custom if each.attribute_type == RICH},
         ),
-        raw={**_kept_aside(row, rules.custom, site=rules.web_url), **_ids(ownerId=owner_id, creatorId=creator_id)},
+        raw={
+            **states_of(item),
+            **_milestones(item),
+            **_kept_aside(row, rules.custom, site=rules.web_url),
+            **_ids(ownerId=owner_id, creatorId=creator_id),
+        },
     )
     if rules.newer_fields:
         issue = replace(issue, extras=extras_of(row))
@@ -178,6 +183,11 @@ def _components(row: fields.Fields) -> tuple[str, ...]:
     # Rally's nearest thing to a component is the Package of a schedulable item (rally-api.md 2.2.3).
     package = fields.text(row, "Package")
     return (package,) if package else ()
+
+
+def _milestones(item: WorkItem) -> Mapping[str, Any]:
+    found = milestones_of(item)
+    return {"MilestoneDetails": [dict(each) for each in found]} if found else {}
 
 
 def _kept_aside(row: fields.Fields, custom: Iterable[CustomField] = (), *, site: str = "") -> Mapping[str, Any]:

@@ -1,13 +1,20 @@
 """Sprints and releases: the present ones from the item, the former ones from its past."""
 
+import math
+from collections.abc import Mapping
 from datetime import datetime
 
 from rally_accelerate.mapping import fields
+from rally_accelerate.mapping.text import readable
 from rally_accelerate.model.issue import Release, Sprint
-from rally_accelerate.rally.records import Named, WorkItem
+from rally_accelerate.rally.records import Milestone, Named, WorkItem
 
 #: Release.State when it is out; Planning and Active come before (rally-api.md 2.3).
 RELEASED = "Accepted"
+
+#: So many characters of a theme come with each issue, and so many milestones.
+LONGEST_THEME = 500
+MOST_MILESTONES = 50
 
 
 def sprints_of(item: WorkItem, *, now: datetime) -> tuple[Sprint, ...]:
@@ -35,6 +42,7 @@ def sprints_of(item: WorkItem, *, now: datetime) -> tuple[Sprint, ...]:
             name=known.name if known else left.name,
             start=known.start if known else None,
             end=known.end if known else None,
+            description=_theme(known.theme) if known else "",
             active=False,
             former=True,
         )
@@ -46,6 +54,7 @@ def sprints_of(item: WorkItem, *, now: datetime) -> tuple[Sprint, ...]:
         name=fields.name_of(present) or present_id,
         start=start,
         end=end,
+        description=_theme(fields.text(present, "Theme")),
         active=start <= now <= end if start and end else None,
     )
     return (*found.values(), current)
@@ -61,7 +70,42 @@ def releases_of(item: WorkItem) -> tuple[Release, ...]:
         Release(
             id=its_id,
             name=fields.name_of(release) or its_id,
+            description=_theme(fields.text(release, "Theme")),
             date=fields.instant(release, "ReleaseDate"),
             released=fields.text(release, "State") == RELEASED if "State" in release else None,
         ),
     )
+
+
+def states_of(item: WorkItem) -> Mapping[str, str]:
+    """The states of the present iteration and release, which the upload has no fields for."""
+    states = {
+        f"{name}State": fields.text(timebox, "State")
+        for name in ("Iteration", "Release")
+        if (timebox := fields.reference(item.record.fields, name)) is not None
+    }
+    return {name: state for name, state in states.items() if state}
+
+
+def milestones_of(item: WorkItem) -> tuple[Mapping[str, str], ...]:
+    """The milestones that the item carries, the next date first; those without a date last."""
+    known = sorted(item.around.milestones.values(), key=_order)
+    return tuple({name: value for name, value in _milestone(each) if value} for each in known[:MOST_MILESTONES])
+
+
+def _order(milestone: Milestone) -> tuple[float, str, str]:
+    return (milestone.target.timestamp() if milestone.target else math.inf, milestone.name, milestone.key)
+
+
+def _milestone(milestone: Milestone) -> tuple[tuple[str, str], ...]:
+    target = milestone.target
+    return (
+        ("id", milestone.key),
+        ("name", milestone.name),
+        ("targetDate", target.strftime("%Y-%m-%dT%H:%M:%SZ") if target else ""),
+        ("targetProject", milestone.project),
+    )
+
+
+def _theme(text: str) -> str:
+    return readable(text)[:LONGEST_THEME]

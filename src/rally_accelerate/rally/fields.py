@@ -37,6 +37,7 @@ _SCHEDULE = (
     "Release",
     "ReleaseStartDate",
     "ReleaseDate",
+    "Theme",
 )
 #: What names a person is chosen from; only users have attributes of these names.
 _PEOPLE = PERSON_FIELDS
@@ -65,7 +66,7 @@ def fetched(kind: str, more: Iterable[str] = ()) -> tuple[str, ...]:
     names: tuple[str, ...]
     if kind.startswith("portfolioitem"):
         # Only the lowest level has a release (rally-api.md 2.2.10).
-        names = (*_EVERY, *_PORTFOLIO, "Release", "ReleaseStartDate", "ReleaseDate")
+        names = (*_EVERY, *_PORTFOLIO, "Release", "ReleaseStartDate", "ReleaseDate", "Theme")
     elif kind == "testcase":
         names = (*_EVERY, *_TEST_CASE)
     elif kind == "hierarchicalrequirement":

@@ -31,11 +31,21 @@ _ENDPOINTS = {
     Shape.PROJECT: ("project", ("ObjectID", "Name", "VersionId", "RevisionHistory")),
     Shape.ITERATION: (
         "iteration",
-        ("ObjectID", "Name", "StartDate", "EndDate", "State", "Project", "VersionId", "RevisionHistory"),
+        ("ObjectID", "Name", "StartDate", "EndDate", "State", "Theme", "Project", "VersionId", "RevisionHistory"),
     ),
     Shape.RELEASE: (
         "release",
-        ("ObjectID", "Name", "ReleaseStartDate", "ReleaseDate", "State", "Project", "VersionId", "RevisionHistory"),
+        (
+            "ObjectID",
+            "Name",
+            "ReleaseStartDate",
+            "ReleaseDate",
+            "State",
+            "Theme",
+            "Project",
+            "VersionId",
+            "RevisionHistory",
+        ),
     ),
     Shape.TAGS: ("tag", ("ObjectID", "Name")),
     Shape.MILESTONES: ("milestone", ("ObjectID", "Name", "FormattedID")),
@@ -79,6 +89,7 @@ _REMEMBERED = (
     "ReleaseStartDate",
     "ReleaseDate",
     "State",
+    "Theme",
 )
 
 #: When more ids than this are unknown, the whole list is read if it is not much longer.
@@ -262,6 +273,7 @@ class Names:
             start=parse_instant(row.get(start)),
             end=parse_instant(row.get(end)),
             state=str(row.get("State") or ""),
+            theme=str(row.get("Theme") or ""),
             project=_shown(project) if isinstance(project, Mapping) else "",
             project_id=ref_id(project) if isinstance(project, Mapping) else None,
         )

@@ -138,6 +138,8 @@ class Timebox:
     start: datetime | None = None
     end: datetime | None = None
     state: str = ""
+    #: Rich text, as Rally has it.
+    theme: str = ""
     #: Its project's name and ObjectID.
     project: str = ""
     project_id: int | None = None
@@ -158,6 +160,19 @@ class TimeboxFacts(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Milestone:
+    """A milestone that an item carries (rally-api.md 2.2.18)."""
+
+    object_id: int
+    #: FormattedID, for example MI7.
+    key: str
+    name: str
+    target: datetime | None = None
+    #: The name of its target project; empty for none.
+    project: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Around:
     """What stands around an item: its discussion, the timeboxes of its past, its place among other items."""
 
@@ -166,6 +181,8 @@ class Around:
     timeboxes: Mapping[int, Timebox] = field(default_factory=dict)
     #: FormattedIDs and names of items that this one refers to, by ObjectID.
     items: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+    #: The milestones that the item carries now, by ObjectID.
+    milestones: Mapping[int, Milestone] = field(default_factory=dict)
 
 
 NOTHING_AROUND = Around()

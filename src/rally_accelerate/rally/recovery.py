@@ -10,8 +10,9 @@ from rally_accelerate.rally.calls import Caller
 from rally_accelerate.rally.discussions import posts_of
 from rally_accelerate.rally.fields import fetched
 from rally_accelerate.rally.keyset import Listing, Row
+from rally_accelerate.rally.milestones import Milestones, carried
 from rally_accelerate.rally.pasts import Pasts
-from rally_accelerate.rally.records import Around, Post, Record, Scope, WorkItem
+from rally_accelerate.rally.records import Around, Milestone, Post, Record, Scope, WorkItem
 from rally_accelerate.rally.remains import LOOKBACK_HAS_NOTHING, LOOKBACK_IS_NOT_WHOLE, Feed, Remains
 from rally_accelerate.rally.rows import to_records
 from rally_accelerate.rally.selection import rows_of
@@ -77,10 +78,13 @@ async def snapshotted(
         reason = str(error).rstrip(".")
         return {item: Remains(reason=reason) for item in ids}
     posts = await _posts(caller, scope, [item for item in ids if item in commented])
-    return {item: _remains(item, at, feed, posts.get(item, ())) for item, at in removed.items()}
+    known = await Milestones(caller, workspace=scope.workspace.object_id).of(its.fields for its in feed.items.values())
+    return {item: _remains(item, at, feed, posts.get(item, ()), known) for item, at in removed.items()}
 
 
-def _remains(item: int, removed_at: datetime, feed: Feed, posts: Sequence[Post]) -> Remains:
+def _remains(
+    item: int, removed_at: datetime, feed: Feed, posts: Sequence[Post], milestones: Mapping[int, Milestone]
+) -> Remains:
     if feed.until is not None and feed.until < removed_at:
         return Remains()
     its = feed.items.get(item)
@@ -95,7 +99,10 @@ def _remains(item: int, removed_at: datetime, feed: Feed, posts: Sequence[Post])
                 fields={"ObjectID": item, **its.fields},
             ),
             past=its.past,
-            around=Around(posts=tuple(posts)),
+            around=Around(
+                posts=tuple(posts),
+                milestones={each: milestones[each] for each in carried(its.fields) if each in milestones},
+            ),
         ),
         # Where snapshots are hidden, an end without a successor may be a move into a project that is hidden.
         deleted_at=None if feed.hides else its.ended,

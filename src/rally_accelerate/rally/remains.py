@@ -12,8 +12,9 @@ from typing import Any
 
 from rally_accelerate.rally.lookback import FOREVER, Row, milliseconds
 from rally_accelerate.rally.names import Names
-from rally_accelerate.rally.pastfields import PastField, Shape
+from rally_accelerate.rally.pastfields import TIMEBOXES, PastField, Shape
 from rally_accelerate.rally.records import Past, WorkItem
+from rally_accelerate.rally.wire import WSAPI
 
 #: Drop-downs that mapping keeps aside (``mapping.issue.KEPT_ASIDE``) and that have no tracked history.
 UNTRACKED_CHOICES = ("Environment",)
@@ -114,11 +115,15 @@ def fields_in(row: Row, tracked: Sequence[PastField], names: Names, *, at: int) 
                 continue
             case Shape.TAGS | Shape.MILESTONES:
                 ids = [each for each in value if isinstance(each, int)] if isinstance(value, list) else []
-                members = [{"Name": names.at(field.shape, each, at)} for each in ids]
+                members = [
+                    {"Name": names.at(field.shape, each, at), "_ref": f"{WSAPI}/{field.shape}/{each}"} for each in ids
+                ]
                 found[field.name] = {"Count": len(members), "_tagsNameArray": members}
             case Shape.PERSON | Shape.PROJECT | Shape.ITERATION | Shape.RELEASE if isinstance(value, int):
                 called = names.at(field.shape, value, at)
                 found[field.name] = {"ObjectID": value, "Name": called, "_refObjectName": called}
+                if field.name in TIMEBOXES and (known := names.timebox(field.shape, value)) is not None:
+                    found[field.name] |= {"State": known.state, "Theme": known.theme}
             case Shape.ITEM if isinstance(value, int):
                 key, name = names.item(value) or (str(value), "")
                 found[field.name] = {"ObjectID": value, "FormattedID": key, "Name": name, "_refObjectName": name}

@@ -10,6 +10,7 @@ from rally_accelerate.errors import NotFound, Rejected
 from rally_accelerate.rally.calls import Caller
 from rally_accelerate.rally.discussions import Discussions, Posts
 from rally_accelerate.rally.keyset import Listing, walk
+from rally_accelerate.rally.milestones import Milestones, carried
 from rally_accelerate.rally.names import Names
 from rally_accelerate.rally.pastfields import TIMEBOXES
 from rally_accelerate.rally.query import any_of
@@ -47,6 +48,7 @@ class Surroundings:
         self._names = names
         self._discussions = Discussions(caller, workspace=workspace) if posts else None
         self._links = links
+        self._milestones = Milestones(caller, workspace=workspace)
         #: ObjectIDs by kind and FormattedID, and what was asked for and not found.
         self._by_key: dict[str, dict[str, int]] = defaultdict(dict)
         self._unknown: dict[str, set[str]] = defaultdict(set)
@@ -56,6 +58,7 @@ class Surroundings:
         pasts = await self._linked(records, pasts) if self._links else [replace(past, links={}) for past in pasts]
         await self._names.ensure_items({"PortfolioItem": _referred(pasts, "PortfolioItem")})
         posts = await self._posts(records)
+        milestones = await self._milestones.of(record.fields for record in records)
         return [
             WorkItem(
                 record=record,
@@ -64,6 +67,7 @@ class Surroundings:
                     posts=tuple(posts.get(record.object_id, ())),
                     timeboxes=self._timeboxes(past),
                     items=self._items(past),
+                    milestones={each: milestones[each] for each in carried(record.fields) if each in milestones},
                 ),
             )
             for record, past in zip(records, pasts, strict=True)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from datetime import datetime
 
 from rally_accelerate.model.progress import Window
@@ -16,7 +17,7 @@ from rally_accelerate.rally.wire import parse_instant, ref_id
 _FACTS = {
     "Iteration": ("iteration", ("Name", "StartDate", "EndDate", "State", "Theme")),
     "Release": ("release", ("Name", "ReleaseStartDate", "ReleaseDate", "State", "Theme")),
-    "Milestones": ("milestone", ("Name", "FormattedID", "TargetDate", "DisplayColor")),
+    "Milestones": ("milestone", ("Name", "FormattedID", "TargetDate", "TargetProject")),
 }
 
 #: Where the beginning and the end decide what is told of an item: whether its sprint is active.
@@ -49,7 +50,7 @@ async def changed_timeboxes(
     async for page in walk(caller, listing):
         for its_id, row in page.rows:
             start, end = (parse_instant(row.get(each)) for each in ends) if ends else (None, None)
-            text = json.dumps([row.get(name) for name in facts], sort_keys=True, default=str)
+            text = json.dumps([_fact(row.get(name)) for name in facts], sort_keys=True, default=str)
             found.append(
                 TimeboxFacts(
                     object_id=its_id,
@@ -61,3 +62,8 @@ async def changed_timeboxes(
                 )
             )
     return found
+
+
+def _fact(value: object) -> object:
+    # Of what is referred to only its identity counts: everything else of it is told by itself.
+    return ref_id(value) if isinstance(value, Mapping) else value

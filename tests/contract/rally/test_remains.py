@@ -78,6 +78,10 @@ async def test_a_deleted_item_of_every_type_has_its_whole_history_raw_issue_and_
             assert remains.item is not None, (remains.reason, before[key].record.kind)
             assert remains.deleted_at is not None
             again = mapped(remains.item, rules)
+            if before[key].record.kind == "task":
+                # A task is in the timeboxes of its story; its own snapshots do not tell them.
+                for name in ("IterationState", "ReleaseState"):
+                    documents[key]["rawIssue"].pop(name, None)
             for name in ("history", "rawIssue", "relations", "id", "status"):
                 assert again[name] == documents[key][name], (name, before[key].record.kind)
 

@@ -83,7 +83,8 @@ def test_a_whole_story() -> None:
     assert issue.sprints[0].end == datetime(2026, 2, 15, 5, 59, 59, tzinfo=UTC)
     assert [(release.id, release.released) for release in issue.releases] == [("9", True)]
     assert issue.version_ids == ("9",)
-    assert issue.raw == {"ScheduleState": "In-Progress", "FlowState": "Doing", "Blocked": False}
+    states = {"ScheduleState": "In-Progress", "FlowState": "Doing", "ReleaseState": "Accepted"}
+    assert issue.raw == {**states, "Blocked": False}
 
 
 def test_an_item_of_which_nothing_is_known_is_still_an_issue() -> None:

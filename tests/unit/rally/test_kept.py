@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rally_accelerate.rally.kept import from_bytes, to_bytes
-from rally_accelerate.rally.records import Around, FieldChange, Named, Past, Post, Record, Timebox, WorkItem
+from rally_accelerate.rally.records import Around, FieldChange, Milestone, Named, Past, Post, Record, Timebox, WorkItem
 
 PLAIN = (
     st.none()
@@ -27,6 +27,7 @@ CHANGES = st.builds(FieldChange, st.integers(0), st.text(), st.text(), VALUES, V
 BOXES = st.builds(
     Timebox, object_id=st.integers(), name=st.text(), start=st.none() | INSTANTS, end=st.none() | INSTANTS
 )
+MILESTONES = st.builds(Milestone, target=st.none() | INSTANTS)
 POSTS = st.builds(Post, created=INSTANTS, updated=INSTANTS)
 ITEMS = st.builds(
     WorkItem,
@@ -37,6 +38,7 @@ ITEMS = st.builds(
         posts=st.lists(POSTS, max_size=2).map(tuple),
         timeboxes=st.dictionaries(st.integers(), BOXES, max_size=2),
         items=st.dictionaries(st.integers(), st.tuples(st.text(), st.text()), max_size=2),
+        milestones=st.dictionaries(st.integers(), MILESTONES, max_size=2),
     ),
 )
 
