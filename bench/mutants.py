@@ -274,7 +274,7 @@ def page(scores: Sequence[Score], explained: Mapping[tuple[str, str, str], str])
         "lost or doubled, and who can read what. `bench/mutants.py` names the tests that run for each module;",
         "other tests of the suite may notice some of the mutants that these do not.",
         "",
-        f"**{percent(noticed, total)} of {total:,} mutants are noticed.**",
+        f"**{percent(noticed, total)} of {total:,} mutants are noticed; {others_explained(scores, explained)}.**",
         "",
         f"| module | mutants | {' | '.join(shown)} | score |",
         f"|---|---:|{'---:|' * len(shown)}---:|",
@@ -297,6 +297,14 @@ def page(scores: Sequence[Score], explained: Mapping[tuple[str, str, str], str])
             lines += [f"`{each.function}` ({each.result}): {why}", "", "```diff"]
             lines += [f"- {each.removed}", *([f"+ {each.added}"] if each.added else []), "```", ""]
     return "\n".join(lines)
+
+
+def others_explained(scores: Sequence[Score], explained: Mapping[tuple[str, str, str], str]) -> str:
+    """Return how many of the mutants that are not noticed are explained, as part of a sentence."""
+    reasons = [reason(each, explained) for score in scores for each in score.unnoticed]
+    if None in reasons:
+        return f"{reasons.count(None)} of the {len(reasons)} others are not explained yet"
+    return f"each of the {len(reasons)} others is explained below"
 
 
 def listed(modules: Sequence[str]) -> str:
