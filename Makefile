@@ -18,6 +18,8 @@ VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' src/rally_accelerate/_
 
 # A variable of the caller's shell must not lead pip or python into another environment.
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
+# Without compiled modules, each of the many processes that the tests start compiles the package again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test test-pythons lint format bench kill-test mutants screenshots lock image image-rootfs clean
 

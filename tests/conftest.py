@@ -1,7 +1,24 @@
 """What holds for every test."""
 
+from collections.abc import Iterator
+
+import pytest
+import trustme
 from hypothesis import HealthCheck, settings
 
 # No test depends on timing: on a busy machine making examples may be slow.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep compiled modules, and trust one authority instead of the system's many, whose certificates every client and process would read again."""
+    path = tmp_path_factory.mktemp("authorities") / "authorities.pem"
+    trustme.CA().cert_pem.write_to_path(path)
+    with pytest.MonkeyPatch.context() as patch:
+        # Without compiled modules, each process that a test starts compiles the package again.
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+        patch.setenv("SSL_CERT_FILE", str(path))
+        patch.setenv("SSL_CERT_DIR", str(path.parent / "none"))
+        yield

@@ -3,6 +3,7 @@
 import difflib
 import re
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +69,16 @@ _WIDE = {"＝": "=", "≠": "!=", "≤": "<=", "≥": ">=", "＜": "<", "＞": "
 _BARE_BEFORE = re.compile(r"""(?:[=<>(,]|\bcontains\s)\s*([^\s()'"=!<>,]+)\s*$""", re.IGNORECASE)
 _BARE_BEHIND = re.compile(r"""(?:\s*(?!(?:and|or)(?![^\s()'"=!<>,]))[^\s()'"=!<>,]+)+""", re.IGNORECASE)
 
-_grammar = Lark(
-    Path(__file__).with_name("grammar.lark").read_text(encoding="utf-8"),
-    parser="lalr",
-    propagate_positions=True,
-    maybe_placeholders=False,
-)
+
+@cache
+def _grammar() -> Lark:
+    """Return the parser, made when the first query comes: it takes as long as many imports together."""
+    return Lark(
+        Path(__file__).with_name("grammar.lark").read_text(encoding="utf-8"),
+        parser="lalr",
+        propagate_positions=True,
+        maybe_placeholders=False,
+    )
 
 
 def parse(text: str) -> Query:
@@ -86,7 +91,7 @@ def parse(text: str) -> Query:
         return EVERYTHING
     _bounded(text)
     try:
-        parsed = _grammar.parse(text)
+        parsed = _grammar().parse(text)
     except UnexpectedToken as error:
         raise _unexpected(text, error) from None
     except UnexpectedEOF:

@@ -12,6 +12,9 @@ THRESHOLDS = (50_000, 20, 20)
 
 def look_seldom() -> None:
     """Pass over everything that is there already, and look for more only after many new objects."""
+    if gc.get_threshold() == THRESHOLDS:
+        # Done already; counting what is frozen takes a while.
+        return
     # Once: what was garbage by then would stay for ever, as with each of many hosts in one process.
     if not gc.get_freeze_count():
         gc.freeze()

@@ -1,8 +1,9 @@
 """The database file: opened, brought up to date, read by many, written by one."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -179,7 +180,19 @@ def _prepare(path: Path) -> None:
         # Its owner's alone, as is what SQLite puts beside it: it holds what Rally shows to few, and what guesses at
         # passwords are tried on.
         make_private_file(path)
-    upgrade(f"sqlite:///{path}")
+    if not _is_current(path):
+        upgrade(f"sqlite:///{path}")
+
+
+def _is_current(path: Path) -> bool:
+    """Return whether the tables are up to date, without Alembic, whose import takes a tenth of a host's start."""
+    newest = max(file.name.partition("_")[0] for file in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as connection:
+            return connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(newest,)]
+    except sqlite3.Error:
+        # There are no tables yet, or something is wrong, which the migrations tell in words.
+        return False
 
 
 #: What SQLite says, and what an operator can do about it.
