@@ -124,6 +124,11 @@ def resolve(rules: FieldRules, definitions_by_type: Mapping[str, Sequence[Attrib
     return CompiledRules(rules, paths, tuple(notices))
 
 
+def labels_of(entry: Entry) -> Iterator[str]:
+    """Yield every label of an entry, in the order in which it is written."""
+    return (label for _, label in _labels(entry))
+
+
 def fields_needed(compiled: CompiledRules, kind: str) -> tuple[str, ...]:
     """The element names to fetch for a kind, sorted.
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rally_accelerate.errors import ConfigError, Problem
-from rally_accelerate.mapping.attributes import AttributeDefinition, find, near
+from rally_accelerate.mapping.attributes import AttributeDefinition, Path, find, near
 from rally_accelerate.rally.pastfields import PastField, Shape, label_of
 
 #: How the values of an attribute type read in the past (rally-api.md 2.3, 2.4).
@@ -52,6 +52,13 @@ class CustomField:
         return PastField(self.name, shape, tuple(labels))
 
 
+def past_of(path: Path) -> PastField | None:
+    """Return how the past of the field behind a label is read; None where it cannot be, or leads on to another item."""
+    if len(path.names) != 1:
+        return None
+    return CustomField(path.names[0], path.display_name, path.attribute_type, path.target).past
+
+
 def choose(
     labels: Sequence[str], definitions_by_type: Mapping[str, Sequence[AttributeDefinition]]
 ) -> tuple[CustomField, ...]:
@@ -73,9 +80,8 @@ def choose(
                 path = find(label, definitions)
                 if path is not None and len(path.names) == 1:
                     found = True
-                    chosen[path.names[0]] = CustomField(
-                        path.names[0], path.display_name, path.attribute_type, path.target
-                    )
+                    its = (path.names[0], path.display_name, path.attribute_type, path.target)
+                    chosen[path.names[0]] = CustomField(*its)
         except ValueError as error:
             problems.append(Problem("properties.customFields", str(error)))
             continue

@@ -164,5 +164,7 @@ class Progress:
     learned: Learned | None = None
     #: Whether anything was ever brought; None when it is not known yet.
     empty: Empty | None = None
+    #: ObjectIDs of projects that were read once and left the scope.
+    former: frozenset[int] = frozenset()
     #: None in progress of earlier versions.
     timeboxes: TimeboxWatch | None = None

@@ -10,12 +10,16 @@ run reads again whatever either of them may have sent in the wrong order.
 """
 
 import asyncio
+import json
 import logging
+import zlib
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from enum import IntEnum
 from itertools import islice
 from typing import Any
 
@@ -48,8 +52,21 @@ MOST_COMMENTED = 20_000
 
 NEVER = datetime.fromtimestamp(0, UTC)
 
+#: A state of more bytes than this that the server refuses is tried again in a smaller form.
+LARGE = 10_000
+
 #: More entries than this are not kept, the latest of them: they only save sending the same again.
 MOST_SENT = 2_000
+
+
+class Size(IntEnum):
+    """The forms of a stored state, each smaller than the one before."""
+
+    WHOLE = 0
+    #: Compressed.
+    PACKED = 1
+    #: Compressed, without what only saves work: what was sent lately, counts of comments, what timeboxes were like.
+    LEAN = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +86,8 @@ class Kept:
     finished: bool = False
     #: How many comments the last upload of each item had; None when that was not counted.
     commented: Mapping[str, int] | None = None
+    #: In which form it was stored.
+    size: "Size" = Size.WHOLE
 
 
 def kept_of(recalled: Recalled, event: str) -> Kept | None:
@@ -83,6 +102,9 @@ def kept_of(recalled: Recalled, event: str) -> Kept | None:
     if not isinstance(ours, Mapping) or ours.get("format") != FORMAT:
         return None
     try:
+        size = Size(ours.get("size", Size.WHOLE))
+        if "packed" in ours:
+            ours = json.loads(zlib.decompress(b64decode(ours["packed"])))
         return Kept(
             progress=progress_from_json(ours["progress"]),
             sent={
@@ -95,8 +117,9 @@ def kept_of(recalled: Recalled, event: str) -> Kept | None:
             running=ours["running"] is True,
             finished=ours.get("finished") is True,
             commented=_counts(ours.get("comments")),
+            size=size,
         )
-    except (KeyError, TypeError, ValueError, AttributeError, StoreError):
+    except (KeyError, TypeError, ValueError, AttributeError, StoreError, zlib.error):
         log.info("what an earlier run kept cannot be read; the platform's own times are used instead")
         return None
 
@@ -123,19 +146,25 @@ def begun_again(kept: Kept) -> Kept:
 
 def stored(kept: Kept) -> dict[str, Any]:
     """Return what is stored with the integration, in the form that ``kept_of`` reads."""
-    return {
-        OURS: {
-            "format": FORMAT,
-            "run": kept.run,
-            "at": round(kept.at.timestamp() * 1000),
-            "running": kept.running,
-            "finished": kept.finished,
-            "rules": kept.rules_version,
-            "progress": progress_to_json(kept.progress),
-            "sent": {key: str(sent.revision) for key, sent in kept.sent.items()},
-            "comments": kept.commented,
-        }
+    if kept.size is Size.LEAN:
+        watch = kept.progress.timeboxes
+        progress = replace(kept.progress, timeboxes=replace(watch, seen={}) if watch is not None else None)
+        kept = replace(kept, progress=progress, sent={}, commented=None)
+    whole = {
+        "format": FORMAT,
+        "run": kept.run,
+        "at": round(kept.at.timestamp() * 1000),
+        "running": kept.running,
+        "finished": kept.finished,
+        "rules": kept.rules_version,
+        "progress": progress_to_json(kept.progress),
+        "sent": {key: str(sent.revision) for key, sent in kept.sent.items()},
+        "comments": kept.commented,
     }
+    if kept.size is Size.WHOLE:
+        return {OURS: whole}
+    packed = b64encode(zlib.compress(json.dumps(whole).encode())).decode()
+    return {OURS: {"format": FORMAT, "size": int(kept.size), "packed": packed}}
 
 
 def _counts(value: Any) -> Mapping[str, int] | None:
@@ -193,6 +222,8 @@ class PlatformState:
     commented: dict[str, int] | None = None
     #: Whether the server takes what it is to keep; None until it was asked.
     keeps: bool | None = None
+    #: The form that the server takes.
+    size: Size = Size.WHOLE
     _begun_with: Progress = field(default_factory=Progress)
     _wrote: bool = False
     _delivered: bool = False
@@ -201,6 +232,7 @@ class PlatformState:
     def __post_init__(self) -> None:
         if self.before is not None:
             self.ledger.update(self.before.sent)
+            self.size = self.before.size
             self.commented = dict(self.before.commented) if self.before.commented is not None else None
 
     def begin(self, progress: Progress, *, uploads_all: bool = False) -> None:
@@ -304,20 +336,29 @@ class PlatformState:
             other = kept_of(await self.platform.recall(), self.event) if self._delivered else None
             if other is not None and self._is_by_another(other):
                 progress, ledger = _older(self._begun_with, other.progress), {}
-            value = self._written(progress, ledger, running=running, finished=finished)
-            self.keeps = await self.platform.keep(self.event, value)
+            self.keeps = await self._stored(self._written(progress, ledger, running=running, finished=finished))
             self._wrote = True
+
+    async def _stored(self, kept: Kept) -> bool:
+        """Have a state stored, in a smaller form when the server refuses a large one."""
+        for size in (each for each in Size if each >= self.size):
+            value = stored(replace(kept, size=size))
+            if await self.platform.keep(self.event, value):
+                self.size = size
+                return True
+            if len(json.dumps(value)) <= LARGE:
+                # It is not for its size that it is refused.
+                return False
+        return False
 
     def _is_by_another(self, other: Kept) -> bool:
         known = {self.run} if self._wrote else {self.run, self.before.run if self.before else ""}
         return other.run not in known
 
-    def _written(
-        self, progress: Progress, ledger: Mapping[str, Sent], *, running: bool, finished: bool
-    ) -> dict[str, Any]:
+    def _written(self, progress: Progress, ledger: Mapping[str, Sent], *, running: bool, finished: bool) -> Kept:
         # What lies behind the next window is not read again, so nobody asks for it; of a walk that is not at its end
         # the last ones sent may be read again, however old they are.
-        since = _stands_at(progress)
+        since = stands_at(progress)
         every = since is None or bool(progress.unfinished)
         recent = [
             (key, sent)
@@ -325,17 +366,15 @@ class PlatformState:
             if sent.rules_version == self.rules_version
             and (every or since is None or sent.revision.updated_at >= since - 2 * self.overlap)
         ]
-        return stored(
-            Kept(
-                progress=progress,
-                sent=dict(recent[-MOST_SENT:]),
-                run=self.run,
-                at=self.clock(),
-                running=running,
-                finished=finished,
-                rules_version=self.rules_version,
-                commented=self.commented,
-            )
+        return Kept(
+            progress=progress,
+            sent=dict(recent[-MOST_SENT:]),
+            run=self.run,
+            at=self.clock(),
+            running=running,
+            finished=finished,
+            rules_version=self.rules_version,
+            commented=self.commented,
         )
 
 
@@ -346,10 +385,10 @@ def _older(mine: Progress, other: Progress) -> Progress:
     """
     if mine.scope != other.scope or not mine.cursors or not other.cursors:
         return mine if not mine.cursors else other
-    return mine if (_stands_at(mine) or NEVER) <= (_stands_at(other) or NEVER) else other
+    return mine if (stands_at(mine) or NEVER) <= (stands_at(other) or NEVER) else other
 
 
-def _stands_at(progress: Progress) -> datetime | None:
+def stands_at(progress: Progress) -> datetime | None:
     """The cursor of the lane that lags most; in a whole workspace the lanes of single projects do not move."""
     whole = [cursor for lane, cursor in progress.cursors.items() if lane.project == WHOLE_WORKSPACE]
     return min(whole or progress.cursors.values(), default=None)

@@ -34,6 +34,7 @@ from rally_accelerate.sync.complete import project_keys
 from rally_accelerate.sync.engine import Plans, sync_once
 from rally_accelerate.sync.gone import removal_of
 from rally_accelerate.sync.learning import rules_from
+from rally_accelerate.sync.plan import former
 from rally_accelerate.sync.ports import Watch
 from rally_accelerate.sync.wiring import Links, Target, links
 
@@ -182,7 +183,7 @@ class _Event:
             run=secrets.token_hex(6),
             clock=lambda: datetime.now(UTC),
             rules_version=rules.version,
-            projects=project_keys(scope),
+            projects=project_keys(scope, former(before.progress, scope) if before is not None else ()),
             gone=frozenset((removal.statuses or {}).values()) if removal else frozenset(),
             overlap=overlap,
             before=before,
@@ -238,7 +239,7 @@ class _Event:
             refusal = f"no answer within {FAILED_KEEP_SECONDS:g} s"
         refusal = refusal or (platform.refusal if state.keeps is False else "")
         if refusal:
-            log.info("The server does not store the progress of this run: %s", refusal)
+            _tell_refusal(refusal, state.before)
         if report.failure is not None:
             return FAILED
         if report.outcome is Outcome.PARTIAL and not state.keeps and state.progress.owed:
@@ -294,6 +295,21 @@ async def _keeps(state: memory.PlatformState) -> bool:
     except RallyAccelerateError as error:
         log.info("The server does not store the progress of this run: %s", error)
         return True
+
+
+def _tell_refusal(refusal: str, before: memory.Kept | None) -> None:
+    """Tell that the progress is not stored, and what that means for the next runs."""
+    if before is None:
+        log.info("The server does not store the progress of this run: %s", refusal)
+        return
+    since = memory.stands_at(before.progress)
+    what = f"what changed since {since:%Y-%m-%d %H:%M} UTC" if since else "everything"
+    log.warning(
+        "The server no longer stores the progress of a run: %s. Until it does, every run reads %s again. Check the "
+        "server's log, and its limit for the size of a request.",
+        refusal.rstrip("."),
+        what,
+    )
 
 
 def _plans(properties: Properties, progress: Progress, delta_time: datetime | None) -> Plans:

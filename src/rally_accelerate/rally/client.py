@@ -79,6 +79,7 @@ class RallyClient:
         self._read_in: int | None = None
         self._more: dict[str, Sequence[str]] = {}
         self._past_fields = PastFields.of()
+        self._rests: tuple[PastField, ...] = ()
         self._ahead = LookAhead()
         self._opened_early: Scope | None = None
         #: By the ObjectID of the workspace.
@@ -219,13 +220,17 @@ class RallyClient:
         shown = {each.kind: each.display_name or each.name or each.path for each in types.definitions}
         return explained(query, kind, attributes, shown) or error
 
-    def carry(self, names: Mapping[str, Sequence[str]], past: Sequence[PastField]) -> None:
+    def carry(
+        self, names: Mapping[str, Sequence[str]], past: Sequence[PastField], *, rests: Sequence[PastField] = ()
+    ) -> None:
         """Read further fields from now on.
 
         Args:
             names: Element names to fetch, by wire name of the type.
             past: Fields whose changes are told besides the built-in ones.
+            rests: Fields that are read of removed items besides those.
         """
+        self._rests = tuple(rests)
         self._more = dict(names)
         self._past_fields = PastFields.of(tuple(past))
         self._read_in = None
@@ -329,7 +334,7 @@ class RallyClient:
 
             properties = self._properties
             self._read_in = scope.workspace.object_id
-            self._pasts = Pasts(self._caller, properties, scope, self._past_fields)
+            self._pasts = Pasts(self._caller, properties, scope, self._past_fields, rests=self._rests)
             self._surroundings = Surroundings(
                 self._caller,
                 workspace=scope.workspace.object_id,

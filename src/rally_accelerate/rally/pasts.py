@@ -21,7 +21,7 @@ from rally_accelerate.rally.histories import Histories
 from rally_accelerate.rally.labels import Labels
 from rally_accelerate.rally.linked import linked
 from rally_accelerate.rally.names import Names
-from rally_accelerate.rally.pastfields import TIMEBOXES, PastFields, Shape, choice_text
+from rally_accelerate.rally.pastfields import TIMEBOXES, PastField, PastFields, Shape, choice_text
 from rally_accelerate.rally.people import person_name
 from rally_accelerate.rally.records import NO_PAST, Past, PastSource, Record, Revision, Scope
 from rally_accelerate.rally.saves import CLOCKS, Agreement
@@ -73,12 +73,23 @@ class Pasts:
         properties: The validated settings.
         scope: Where the items are.
         fields: What is tracked.
+        rests: What is read of removed items besides that.
     """
 
-    def __init__(self, caller: Caller, properties: Properties, scope: Scope, fields: PastFields) -> None:
+    def __init__(
+        self,
+        caller: Caller,
+        properties: Properties,
+        scope: Scope,
+        fields: PastFields,
+        *,
+        rests: Sequence[PastField] = (),
+    ) -> None:
         self._caller = caller
         self._workspace = scope.workspace.object_id
         self._fields = fields
+        tracked = {field.name for field in fields.fields}
+        self._rests = tuple(field for field in rests if field.name not in tracked)
         self._wanted = properties.history_source
         self._links = properties.relations
         self._page_size = largest_page(SNAPSHOT, properties)
@@ -287,11 +298,13 @@ class Pasts:
             raise Rejected(f"Lookback is not asked, because historySource is {self._wanted}")
         if self._given_up:
             raise Rejected(f"Lookback cannot be used: {self._given_up}")
-        reader, tracked = snapshots.Reader(self._fields), self._fields.in_lookback
+        reader, tracked = snapshots.Reader(self._fields), (*self._fields.in_lookback, *self._rests)
+        texts = (*remains.UNTRACKED_CHOICES, *(field.name for field in self._rests if field.shape is Shape.CHOICE))
+        also = (*remains.ALSO_ASKED, *(field.name for field in self._rests))
         condensed: dict[int, snapshots.Condensed] = {}
         newest: dict[int, lookback.Row] = {}
         async with self._turns:
-            told = await self._snapshots(ids, also=remains.ALSO_ASKED, texts=remains.UNTRACKED_CHOICES)
+            told = await self._snapshots(ids, also=also, texts=texts)
         for item, rows in told.by_item.items():
             its = _condensed(reader, rows)
             if its is not None and its.whole and remains.kind_in(rows[-1]):

@@ -5,7 +5,7 @@ An upload replaces an issue whole, and Accelerate returns neither history, comme
 everything else from Accelerate. Where one of them cannot be had, the issue stays as it is.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,8 @@ from typing import Any
 from rally_accelerate.accelerate.payload import item_in
 from rally_accelerate.accelerate.platform import instant
 from rally_accelerate.accelerate.retire import READ_BACK, READ_BACK_LISTS, completed
+from rally_accelerate.mapping.compiled import labels_of
+from rally_accelerate.mapping.customs import past_of
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.mapping.targets import EXTENDED
 from rally_accelerate.model.issue import Issue
@@ -57,6 +59,8 @@ class Completer:
     scope: Scope
     #: Maps an item as the run does.
     mapped: Callable[[WorkItem], Issue | Skipped]
+    #: ObjectIDs of projects that left the scope: there may be issues in them.
+    former: Collection[int] = ()
 
     async def documents(self, removed: Mapping[int, datetime]) -> Documents:
         """Return what is known of the issues of some removed items.
@@ -73,10 +77,8 @@ class Completer:
         lacking = {item: at for item, at in removed.items() if item not in found.complete}
         if not lacking:
             return found
-        if self._fills_more():
-            found.incomplete.update(dict.fromkeys(lacking, OWN_RULES))
-            return found
-        held = await self.sink.read_back([str(item) for item in lacking], projects=project_keys(self.scope))
+        projects = project_keys(self.scope, self.former)
+        held = await self.sink.read_back([str(item) for item in lacking], projects=projects)
         found.absent.update(item for item in lacking if str(item) not in held)
         lacking = {item: at for item, at in lacking.items() if str(item) in held}
         counts = await self.state.comments([str(item) for item in lacking])
@@ -100,6 +102,10 @@ class Completer:
             else:
                 found.later.add(item)
             return
+        if not its.lists_comments and self._reads_more():
+            # Snapshots alone do not tell what these rules read.
+            found.incomplete[item] = OWN_RULES
+            return
         issue = self.mapped(its.item)
         if isinstance(issue, Skipped):
             found.incomplete[item] = issue.reason
@@ -112,14 +118,25 @@ class Completer:
             if its.deleted_at is not None:
                 found.deleted_at[item] = its.deleted_at
 
-    def _fills_more(self) -> bool:
-        """Return whether rules of the user's own fill what neither Accelerate nor snapshots tell again."""
-        targets = {target for entry in self.rules.compiled.rules.entries for target in (*entry.sources, *entry.values)}
-        beyond = targets - _RETURNED - _RETURNED_TOO
-        return any(target.startswith(EXTENDED) or self.rules.newer_fields for target in beyond)
+    def _reads_more(self) -> bool:
+        """Return whether rules fill what Accelerate does not return from what snapshots do not tell."""
+        compiled = self.rules.compiled
+        for entry in compiled.rules.entries:
+            beyond = {*entry.sources, *entry.values} - _RETURNED - _RETURNED_TOO
+            if any(target.startswith(EXTENDED) or self.rules.newer_fields for target in beyond):
+                labels = set(labels_of(entry))
+                read = [path for paths in compiled.paths.values() for label, path in paths.items() if label in labels]
+                if any(past_of(path) is None for path in read):
+                    return True
+        return False
 
 
-def project_keys(scope: Scope) -> list[str]:
-    """Return the keys under which Accelerate may hold issues of a scope, as ``mapping.issue`` makes them."""
-    projects = {project.object_id for project in (*scope.projects, *scope.closed)} | set(scope.visible)
+def project_keys(scope: Scope, former: Collection[int] = ()) -> list[str]:
+    """Return the keys under which Accelerate may hold issues of a scope, as ``mapping.issue`` makes them.
+
+    Args:
+        scope: What is read.
+        former: ObjectIDs of projects that left the scope.
+    """
+    projects = {project.object_id for project in (*scope.projects, *scope.closed)} | scope.visible | set(former)
     return [str(each) for each in sorted(projects)]

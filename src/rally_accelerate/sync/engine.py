@@ -241,6 +241,7 @@ class _Run:
             rules=self.rules,
             scope=scope,
             mapped=self.mapper.mapped,
+            former=self.progress.former,
         )
         settled = await settle(self.progress, removal=removal, looked_at=looked_at, completer=make)
         self.progress = settled.progress

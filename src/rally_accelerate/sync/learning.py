@@ -14,9 +14,11 @@ from datetime import timedelta
 from rally_accelerate.config.model import Properties
 from rally_accelerate.mapping.attributes import AttributeDefinition
 from rally_accelerate.mapping.compiled import fields_needed
+from rally_accelerate.mapping.customs import past_of
 from rally_accelerate.mapping.rules import Rules, completed, needs_definitions, rules_of, types_named
 from rally_accelerate.model.progress import Learned
 from rally_accelerate.rally.client import RallyClient
+from rally_accelerate.rally.pastfields import PastField
 from rally_accelerate.rally.records import Scope
 from rally_accelerate.sync.ports import State
 
@@ -81,10 +83,17 @@ async def rules_from(
     source.carry(
         {kind: (*fields_needed(rules.compiled, kind), *carried) for kind in scope.kinds},
         [past for each in rules.custom if (past := each.past) is not None],
+        rests=_mapped(rules),
     )
     for notice in rules.compiled.notices:
         log.warning("%s", notice)
     return rules, learned or Learned(key=key, at=scope.now, definitions=_used(rules, definitions), types=types)
+
+
+def _mapped(rules: Rules) -> list[PastField]:
+    """Return the fields that rules read, as far as what is left of a removed item can tell them."""
+    every = [past_of(path) for paths in rules.compiled.paths.values() for path in paths.values()]
+    return list({field.name: field for field in every if field is not None}.values())
 
 
 def _key(properties: Properties, scope: Scope) -> str:

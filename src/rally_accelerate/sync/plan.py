@@ -52,6 +52,7 @@ def valid_progress(
             missing=progress.missing if same else {},
             listed_at=progress.listed_at if same else None,
             learned=progress.learned,
+            former=former(progress, scope),
         )
     lanes = lanes_of(scope)
     # A project that went out of sight in the middle of a walk may come back behind the walk's place.
@@ -64,7 +65,20 @@ def valid_progress(
         cursors={lane: cursor for lane, cursor in progress.cursors.items() if lane in lanes},
         unfinished=tuple(walk for walk in unfinished if walk.kind in scope.kinds and lanes.issuperset(walk.lanes)),
         owed=frozenset((kind, item) for kind, item in progress.owed if kind in scope.kinds),
+        former=former(progress, scope),
     )
+
+
+def former(progress: Progress, scope: Scope) -> frozenset[int]:
+    """Return the projects that were read before and are not in the scope: their issues are still held somewhere.
+
+    Args:
+        progress: As an earlier run left it.
+        scope: What is read now.
+    """
+    lanes = (*progress.cursors, *(lane for walk in progress.unfinished for lane in walk.lanes))
+    before = progress.former | {lane.project for lane in lanes}
+    return frozenset(before - {lane.project for lane in lanes_of(scope)} - {WHOLE_WORKSPACE})
 
 
 def lanes_of(scope: Scope) -> frozenset[Lane]:

@@ -54,6 +54,7 @@ def progress_to_json(progress: Progress) -> dict[str, Any]:
         "resynced": progress.resynced.isoformat() if progress.resynced else None,
         "learned": _learned_to_json(progress.learned),
         "empty": {"key": progress.empty.key, "cause": progress.empty.cause} if progress.empty else None,
+        "former": sorted(progress.former),
         "timeboxes": _watch_to_json(progress.timeboxes),
     }
 
@@ -106,6 +107,7 @@ def progress_from_json(data: Mapping[str, Any]) -> Progress:
             resynced=_instant(data.get("resynced")),
             learned=_learned_from_json(data.get("learned")),
             empty=Empty(empty["key"], empty["cause"]) if (empty := data.get("empty")) else None,
+            former=frozenset(data.get("former", ())),
             timeboxes=_watch_from_json(data.get("timeboxes")),
         )
     except (KeyError, TypeError, ValueError) as error:

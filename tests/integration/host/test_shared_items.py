@@ -45,6 +45,8 @@ class Shared:
     url: str
     by_plugin: bool
     transport: httpx2.ASGITransport
+    scopes: dict[str, tuple[int, ...]] = field(default_factory=lambda: dict(SCOPES))
+    given: dict[str, Any] = field(default_factory=dict)
     ids: dict[str, str] = field(default_factory=dict)
     last_run: dict[str, int] = field(default_factory=dict)
 
@@ -96,8 +98,9 @@ class Shared:
 
     def _properties(self, name: str) -> dict[str, Any]:
         teams = self.world.company.teams
-        projects = [str(teams[position].project.object_id) for position in SCOPES[name]]
-        return {"baseUrl": self.url, "apiKey": SANDBOX_API_KEY, **({"projects": projects} if projects else {})}
+        projects = [str(teams[position].project.object_id) for position in self.scopes[name]]
+        chosen = {"projects": projects} if projects else {}
+        return {"baseUrl": self.url, "apiKey": SANDBOX_API_KEY, **chosen, **self.given}
 
 
 @asynccontextmanager
@@ -165,3 +168,48 @@ async def test_each_integration_has_its_own_truth(
                 if life.deleted and life.team in SCOPES[name] and life.steps[0] == "delete":
                     assert held["status"] == "Deleted", told
         assert {name: await its.differences(name) for name in SCOPES} == {name: [] for name in SCOPES}
+
+
+async def test_a_project_that_leaves_the_settings_of_the_plug_in_is_marked_and_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with shared(tmp_path, monkeypatch, by_plugin=True) as its:
+        teams = its.world.company.teams
+        items = [its.world.create_item("story", project=team.project).object_id for team in teams[:2]]
+        its.world.clock.advance(timedelta(minutes=10))
+
+        async def statuses() -> list[str]:
+            await its.settle("two")
+            return [held["status"] for item in items if (held := await its.held("two", item)) is not None]
+
+        first = await statuses()
+        its.scopes["two"] = (1,)
+        assert await statuses() == ["Moved out", first[1]]
+        its.world.delete(items[1])
+        assert await statuses() == ["Moved out", "Deleted"]
+        its.scopes["two"] = (0, 1)
+        assert await statuses() == [first[0], "Deleted"]
+
+
+async def test_own_rules_fill_the_issue_of_a_removed_item_as_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with shared(tmp_path, monkeypatch, by_plugin=True) as its:
+        sources = {"risk": "Risk Level", "points": "Plan Estimate", "sprint": "Iteration"}
+        its.given["fieldMapping"] = [
+            {"type": "*", "fieldMapping": {f"extended.{name}": label for name, label in sources.items()}}
+        ]
+        team = its.world.company.teams[0]
+        values = {"c_RiskLevel": "High", "PlanEstimate": 5, "Iteration": team.sprints[2].object_id}
+        item = its.world.create_item("story", project=team.project, **values).object_id
+        its.world.clock.advance(timedelta(minutes=10))
+        await its.settle("all")
+        before = await its.held("all", item)
+        assert before is not None
+        assert {"risk", "points", "sprint"} <= before["rawIssue"].keys()
+        its.world.delete(item)
+        await its.settle("all")
+        after = await its.held("all", item)
+        assert after is not None
+        assert after["status"] == "Deleted"
+        assert after["rawIssue"] == before["rawIssue"]

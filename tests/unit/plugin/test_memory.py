@@ -10,8 +10,9 @@ import pytest
 
 from rally_accelerate.accelerate.platform import Platform, Recalled
 from rally_accelerate.model.issue import SourceRevision
-from rally_accelerate.model.progress import Lane, Progress, Sent, Walk
-from rally_accelerate.plugin.memory import MOST_SENT, PlatformState, begun_at, cursor_of, kept_of
+from rally_accelerate.model.progress import Lane, Progress, Sent, TimeboxWatch, Walk
+from rally_accelerate.plugin.memory import MOST_SENT, PlatformState, Size, begun_at, cursor_of, kept_of
+from rally_accelerate.plugin.run import _tell_refusal
 from rally_accelerate.rally.records import Project, Scope, Workspace
 
 EVENT = "syncRallyDataEvent"
@@ -177,3 +178,71 @@ async def test_what_is_kept_is_bounded_and_recent() -> None:
     walk = Walk(kind="defect", projects=(7,), started_at=NOON, after=5)
     platform = await kept_by_one_run(replace(at(12), unfinished=(walk,)), old)
     assert set(platform.state[EVENT]["rallyAccelerate"]["sent"]) == set(old)
+
+
+class NarrowPlatform(SmallPlatform):
+    """Refuses what is too large."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self.limit = limit
+        self.asked = 0
+
+    async def keep(self, event: str, state: Mapping[str, Any]) -> bool:
+        """Keep it, if it is small enough."""
+        self.asked += 1
+        return len(json.dumps(state)) <= self.limit and await super().keep(event, state)
+
+
+def large(*, owed: int) -> Progress:
+    """A progress with many items that could not be delivered."""
+    watch = TimeboxWatch(until={"Iteration": NOON}, seen={number: f"{number:08x}" for number in range(1_000)})
+    return replace(at(9), owed=frozenset(("defect", 10**11 + number) for number in range(owed)), timeboxes=watch)
+
+
+@pytest.mark.parametrize(
+    ("limit", "size"),
+    [(10**6, Size.WHOLE), (60_000, Size.PACKED), (15_000, Size.LEAN)],
+)
+async def test_a_state_that_is_too_large_is_stored_in_a_smaller_form(limit: int, size: Size) -> None:
+    platform, progress = NarrowPlatform(limit), large(owed=2_000)
+    state = state_of(platform, "first", Progress())
+    await state.commit(progress, {str(number): sent() for number in range(1_000)})
+    await state.keep(running=False)
+    assert (state.keeps, state.size) == (True, size)
+    asked = platform.asked
+    await state.keep(running=False)
+    # What was refused once is not offered again, in later runs neither.
+    assert platform.asked == asked + 1
+    found = kept_of(Recalled(known=True, state=platform.state), EVENT)
+    assert found is not None
+    assert (found.progress.cursors, found.progress.owed) == (progress.cursors, progress.owed)
+    assert found.sent.keys() == (set() if size is Size.LEAN else state.ledger.keys())
+    later = state_of(platform, "second", found.progress)
+    await later.keep(running=False)
+    assert platform.asked == asked + 2
+
+
+async def test_a_small_state_that_is_refused_is_offered_once() -> None:
+    platform = NarrowPlatform(0)
+    state = state_of(platform, "first", at(9))
+    await state.keep(running=False)
+    await state.keep(running=False)
+    assert (platform.asked, state.keeps) == (1, False)
+
+
+async def test_a_state_that_is_damaged_is_none() -> None:
+    damaged = {EVENT: {"rallyAccelerate": {"format": 1, "size": 1, "packed": "bm8gemxpYg=="}}}
+    assert kept_of(Recalled(known=True, state=damaged), EVENT) is None
+
+
+async def test_who_stops_storing_is_told_of_with_what_it_costs(caplog: pytest.LogCaptureFixture) -> None:
+    platform = await kept_by_one_run(at(9), {})
+    before = kept_of(Recalled(known=True, state=platform.state), EVENT)
+    _tell_refusal("The request is too large.", before)
+    (told,) = caplog.records
+    assert told.levelname == "WARNING"
+    assert told.getMessage() == (
+        "The server no longer stores the progress of a run: The request is too large. Until it does, every run reads "
+        "what changed since 2026-03-01 09:00 UTC again. Check the server's log, and its limit for the size of a request."
+    )
