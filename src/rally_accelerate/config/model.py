@@ -22,6 +22,7 @@ from rally_accelerate.config.values import (
     as_base_url,
     as_boolean,
     as_cap,
+    as_identifier,
     as_instant,
     as_json_value,
     as_kind,
@@ -153,6 +154,22 @@ class Properties(BaseModel):
             "integration by themselves.",
         ),
     ] = Field(None, alias="ucvAccessKey")
+    team_id: Annotated[
+        Annotated[str, BeforeValidator(as_identifier)],
+        prop(
+            "Team",
+            "String",
+            "The team in Accelerate of the integration. Kept for newer servers; issues do not carry it.",
+        ),
+    ] = Field("", alias="teamId")
+    teamspace_id: Annotated[
+        Annotated[str, BeforeValidator(as_identifier)],
+        prop(
+            "Teamspace",
+            "String",
+            "The teamspace in Accelerate of the integration. Kept for newer servers; issues do not carry it.",
+        ),
+    ] = Field("", alias="teamspaceId")
     no_proxy: Annotated[
         TextList,
         prop(

@@ -56,6 +56,17 @@ def as_text(value: Any) -> Any:
             return value
 
 
+def as_identifier(value: Any) -> Any:
+    """An identifier as text; newer servers may give an object with one, whose shape no public text tells."""
+    match value:
+        case dict():
+            return as_text(next((value[name] for name in ("_id", "id", "name") if value.get(name)), ""))
+        case list() | tuple():
+            return ", ".join(str(as_identifier(each)) for each in value)
+        case _:
+            return as_text(value)
+
+
 def as_list(value: Any) -> Any:
     """A list from an array, a comma-separated text or a JSON array's text; trimmed, without empties and repeats."""
     match value:
