@@ -141,21 +141,21 @@ def test_forms_with_mistakes_are_for_everybody(browser: Browser, target: Running
     page.context.close()
 
 
-@pytest.mark.parametrize(("scheme", "width"), SCREENS)
-def test_a_host_without_anything_is_for_everybody(tmp_path: Path, browser: Browser, scheme: str, width: int) -> None:
+def test_a_host_without_anything_is_for_everybody(tmp_path: Path, browser: Browser) -> None:
     with host(tmp_path / "host.sqlite") as empty:
-        page = opened(browser, scheme, width)
-        sign_in(page, empty)
-        for address in (
-            "/settings/integrations",
-            "/issues",
-            "/value-streams",
-            "/executions",
-            "/value-streams/new/stages",
-        ):
-            page.goto(empty.url + address)
-            assert faults(page) == [], address
-        page.context.close()
+        for scheme, width in SCREENS:
+            page = opened(browser, scheme, width)
+            sign_in(page, empty)
+            for address in (
+                "/settings/integrations",
+                "/issues",
+                "/value-streams",
+                "/executions",
+                "/value-streams/new/stages",
+            ):
+                page.goto(empty.url + address)
+                assert faults(page) == [], (scheme, width, address)
+            page.context.close()
 
 
 @pytest.mark.parametrize("scripts", [True, False])
