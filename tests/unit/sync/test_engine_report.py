@@ -1,6 +1,6 @@
 """What a run reports besides the counts of issues: what it spent, what is unusual, and why there is nothing."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -312,3 +312,28 @@ async def test_removals_are_counted_in_their_projects_and_told() -> None:
     assert (withheld.tally.removed, withheld.tally.withheld) == (0, 2)
     assert withheld.outcome is Outcome.PARTIAL
     assert any("--approve-removal" in notice for notice in withheld.notices)
+
+
+async def test_issues_of_a_project_that_was_taken_out_are_looked_for_in_it() -> None:
+    asked: list[list[str]] = []
+
+    class Sink(SmallSink):
+        async def read_back(
+            self, external_ids: Sequence[str], *, projects: Sequence[str]
+        ) -> Mapping[str, Mapping[str, Any]]:
+            asked.append(sorted(projects))
+            return await super().read_back(external_ids, projects=projects)
+
+    class State(SmallState):
+        async def documents(self, external_ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+            """Keep none, as where there is no room."""
+            return {}
+
+    world = World(items={1: Item(project=1), 2: Item(project=2)})
+    sink, state = Sink(world), State(world)
+    plans = engine.Plans(removal=Removal(every=timedelta(0)))
+    await run(SmallSource(world, projects=2), sink, state, plans=plans)
+    for _ in range(2):
+        report = await run(SmallSource(world, projects=1), sink, state, plans=plans)
+    assert report.tally.removed == 1
+    assert asked == [["1", "2"]]

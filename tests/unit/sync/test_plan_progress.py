@@ -171,3 +171,28 @@ def test_an_unfinished_walk_of_a_kind_that_is_no_longer_read_is_forgotten() -> N
     walks = plan.carrying(scope(kinds=(STORY, DEFECT)), "Iteration", (1,), since=None)
     before = progress(scope(), unfinished=walks)
     assert plan.valid_progress(before, scope(), rules_version="r").unfinished == walks[:1]
+
+
+def test_projects_that_left_the_scope_are_remembered_until_they_come_back() -> None:
+    all_three = scope(1, 2, 3)
+    read = plan.valid_progress(Progress(), all_three, rules_version="r")
+    assert read.former == frozenset()
+    first, second, third = plan.walks(read, all_three, overlap=OVERLAP)
+    # Of the third one only a part was read.
+    read = plan.advanced(plan.finished(plan.finished(read, first), second), third, after=5)
+    fewer = plan.valid_progress(read, scope(1), rules_version="r")
+    assert fewer.former == {2, 3}
+    for rules in ("r", "other"):
+        later = plan.valid_progress(fewer, scope(1), rules_version=rules)
+        assert later.former == {2, 3}
+        assert plan.valid_progress(later, scope(1, 2), rules_version=rules).former == {3}
+    other = plan.valid_progress(fewer, scope(3, query='(Name = "x")'), rules_version="r")
+    assert other.former == {1, 2}
+
+
+def test_a_whole_workspace_is_no_project_that_could_be_left() -> None:
+    whole = scope(visible=(1, 2))
+    (walk,) = plan.walks(plan.valid_progress(Progress(), whole, rules_version="r"), whole, overlap=OVERLAP)
+    read = plan.finished(plan.valid_progress(Progress(), whole, rules_version="r"), walk)
+    assert plan.valid_progress(read, whole, rules_version="r").former == frozenset()
+    assert plan.valid_progress(read, scope(1), rules_version="r").former == {2}
