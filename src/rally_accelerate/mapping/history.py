@@ -3,7 +3,7 @@
 Lookback and revisions both come as ``Past``; nothing here knows which it was.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 
 from rally_accelerate.mapping.kinds import Kind
@@ -94,10 +94,12 @@ def _as_text(changes: Iterable[FieldChange], rich: Collection[str], site: str) -
 
 def _told(changes: Iterable[FieldChange], kind: Kind, *, status: str, removed: str) -> Iterable[HistoryEntry]:
     changes = tuple(changes)
-    present = _first_status(changes, kind) or status
+    present = _next_status(changes, kind) or status
+    # What a deleted item had is not what it is now.
+    last = "" if _is_deleted(changes) else status
     status_field, gone = kind.status, False
     saved, instant = 0, _instant(0)
-    for at, author, field, was, now, author_id in changes:
+    for place, (at, author, field, was, now, author_id) in enumerate(changes):
         if at != saved:
             # Changes of one save share its instant.
             saved, instant = at, _instant(at)
@@ -105,7 +107,9 @@ def _told(changes: Iterable[FieldChange], kind: Kind, *, status: str, removed: s
         if field == RECYCLED:
             # Deletion and restoration are a status of their own; where one of the two is not told, the other is.
             if (now == "true") != gone and present != removed:
-                before, after = (present, removed) if now == "true" else (removed, present)
+                # What the item had in the bin is known from both sides; where they differ, a change is missing.
+                held = present if (_next_status(changes[place:], kind) or last) in ("", present) else ""
+                before, after = (held, removed) if now == "true" else (removed, held)
                 yield HistoryEntry(instant, STATUS, before, after, user, user_id=user_id)
             gone = now == "true"
             continue
@@ -119,8 +123,12 @@ def _told(changes: Iterable[FieldChange], kind: Kind, *, status: str, removed: s
             yield HistoryEntry(instant, name, before_value, after_value, user, kind_of_value, user_id)
 
 
-def _first_status(changes: Iterable[FieldChange], kind: Kind) -> str:
-    """The status before the first change of it, or nothing when it never changed."""
+def _is_deleted(changes: Sequence[FieldChange]) -> bool:
+    return next((change.after == "true" for change in reversed(changes) if change.field == RECYCLED), False)
+
+
+def _next_status(changes: Iterable[FieldChange], kind: Kind) -> str:
+    """Return the status before the first change of it, or nothing when it does not change."""
     return next((str(change.before) for change in changes if change.field == kind.status), "")
 
 

@@ -4,9 +4,11 @@ Revisions tell names, never ids, and collections by single members. Names of tim
 can be meant; collections are replayed backwards from what the item has now.
 """
 
+import html
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 from rally_accelerate.rally.pastfields import (
@@ -31,7 +33,18 @@ from rally_accelerate.rally.records import (
     Unread,
 )
 from rally_accelerate.rally.renaming import Foreign, Renaming
-from rally_accelerate.rally.revisions import TOO_LONG, Change, Cut, Sentence, Unparsed, Verb, is_cut, parse, unescape
+from rally_accelerate.rally.revisions import (
+    TOO_LONG,
+    Change,
+    Cut,
+    Sentence,
+    Unparsed,
+    Verb,
+    imitates,
+    is_cut,
+    parse,
+    unescape,
+)
 from rally_accelerate.rally.saves import Newest, Save, in_order
 
 
@@ -59,6 +72,12 @@ _COLLECTIONS = (Shape.TAGS, Shape.MILESTONES)
 #: Values of these may be anything that people write, even what looks like a clause.
 _IMITATING = frozenset({Shape.TEXT, Shape.TAGS, Shape.MILESTONES, Shape.ITEM})
 
+#: Values of these never do. The others are names, which seldom do.
+_PLAIN_VALUES = frozenset({Shape.CHOICE, Shape.FLAG, Shape.NUMBER, Shape.DATE})
+
+#: Shapes whose values may be renamed without a save of the item.
+RENAMED = (Shape.CHOICE, Shape.FLOW_STATE, Shape.PERSON)
+
 _BINNED = re.compile(r"Moved to Recycle\b")
 _RECOVERED = re.compile(r"Recovered from Recycle\b")
 
@@ -74,6 +93,10 @@ class _Told(NamedTuple):
     field: PastField
     before: str
     after: str
+    #: Whether the clause stands behind a text of an untracked field, of which it may be a part.
+    behind_text: bool
+    #: Whether the clause ends with the old value.
+    removed: bool
 
 
 class _Reading:
@@ -84,9 +107,23 @@ class _Reading:
         self.recycled: list[tuple[int, FieldChange]] = []
         self.unread: list[Unread] = []
         self.foreign: list[Foreign] = []
+        #: Values that look like clauses, as they stand in texts.
+        self.imitations: set[str] = set()
         #: Fields that may have been changed in a save, or behind it, without being told; None stands for all.
         self.open: dict[int, set[str | None]] = defaultdict(set)
         self.whole = True
+
+    def fits(self, told: _Told, held: "_Held") -> bool:
+        """Whether a clause leads from the save before to the next one, as far as they are known."""
+        older = (
+            each
+            for group in range(told.save.group - 1, -1, -1)
+            for each in reversed(self.told.get(group, ()))
+            if each.field.name == told.field.name
+        )
+        before = next(older, None)
+        single = told.field.shape not in _COLLECTIONS
+        return held.leads_on(told) is not False and not (single and before and before.after != told.before)
 
     def leave(self, save: Save, text: str, fields: Iterable[str | None]) -> None:
         """Leave a text unread that may tell of some fields."""
@@ -124,6 +161,7 @@ class Reader:
         self._by_label = fields.by_label
         self._short = frozenset(label for label, each in self._by_label.items() if each.shape not in _IMITATING)
         self._order = {each.name: number for number, each in enumerate(fields.fields)}
+        self._shapes = {each.name: each.shape for each in fields.fields}
         self._which = which
 
     def past(
@@ -134,6 +172,7 @@ class Reader:
         collections: Mapping[str, Sequence[str]],
         present: Mapping[str, str] | None = None,
         newest: Newest = Newest.TOLD,
+        texts: Iterable[str] = (),
     ) -> Past:
         """Return the past of one item.
 
@@ -141,33 +180,37 @@ class Reader:
             revisions: All of its revisions that came, in any order.
             project: Its project now.
             collections: The members that its collections have now, by field; of others they are not known.
-            present: The text that drop-downs and people have now, by field: what was renamed since is recognised by it.
+            present: What drop-downs, people and texts are now, by field: what was renamed since is recognised by it.
             newest: Whether the newest revision led to what the item is now.
+            texts: Texts that the item and what it refers to have now: those that look like clauses are told from them.
         """
         saves, missing = in_order(revisions)
         reading = _Reading()
         for group in missing:
             reading.open[group].add(None)
-        for save in saves:
+        reading.imitations.update(form for text in texts if imitates(text) for form in _forms(text))
+        # The newest first: what a value was changed from is what an older text set it to.
+        for save in reversed(saves):
             self._read(save, reading)
         reading.whole &= bool(saves) and not missing and newest is not Newest.OTHER
-        found = self._settled(
-            saves,
-            reading,
-            _Held(
-                project if newest is not Newest.OTHER else _ANYWHERE,
-                {name: set(its) for name, its in collections.items()} if newest is not Newest.OTHER else {},
-                Renaming((present or {}) if newest is Newest.TOLD else {}, reading.foreign),
-            ),
+        known = newest is not Newest.OTHER
+        values = (present or {}) if newest is Newest.TOLD else {}
+        renamed = {name: text for name, text in values.items() if self._shapes.get(name) in RENAMED}
+        held = _Held(
+            project if known else _ANYWHERE,
+            {name: set(its) for name, its in collections.items()} if known else {},
+            Renaming(renamed, reading.foreign),
+            values,
         )
-        found.extend(reading.recycled)
+        found = self._settled(saves, reading, held)
+        found.extend(reversed(reading.recycled))
         # Within one save in the order of the fields; deletion and restoration come before what they bring along.
         found.sort(key=lambda each: (each[0], self._order.get(each[1].field, -1)))
         first = next((save.revision for save in saves if save.revision.number == 0), None)
         return Past(
             source=PastSource.REVISIONS,
             changes=tuple(change for _, change in found),
-            unread=tuple(sorted(dict.fromkeys(reading.unread), key=lambda each: each.at)),
+            unread=tuple(sorted(dict.fromkeys(reversed(reading.unread)), key=lambda each: each.at)),
             creator=first.user if first is not None else "",
             creator_id=first.user_id if first is not None else None,
             whole=reading.whole,
@@ -175,7 +218,7 @@ class Reader:
 
     def _read(self, save: Save, reading: _Reading) -> None:
         text = save.revision.description
-        clauses = parse(text, short=self._short)
+        clauses = parse(text, short=self._short, known=reading.imitations)
         if isinstance(clauses, Unparsed):
             if is_cut(text):
                 # What may have followed is not known, so that every field is open.
@@ -186,6 +229,7 @@ class Reader:
                 reading.leave(save, text, fields)
             return
         silent: set[str] = set()
+        behind_text = False
         for clause in clauses:
             match clause:
                 case Cut():
@@ -196,13 +240,16 @@ class Reader:
                 case Change(verb=Verb.MOVED):
                     pass
                 case Change(label, before, after):
+                    reading.imitations.update(value for value in (before, after) if value and imitates(value))
                     field = self._by_label.get(label)
                     if field is None:
+                        behind_text |= not label.endswith("DATE")
                         reading.foreign.append(Foreign(save.group, unescape(before or ""), unescape(after or "")))
                     elif (before is None and after is None) or TOO_LONG in (before, after):
                         silent.add(field.name)
                     else:
-                        told = _Told(save, field, unescape(before or ""), unescape(after or ""))
+                        values = unescape(before or ""), unescape(after or "")
+                        told = _Told(save, field, *values, behind_text, clause.verb is Verb.REMOVED)
                         reading.told[save.group].append(told)
         if silent:
             # That something changed is told, from what to what is not.
@@ -214,13 +261,13 @@ class Reader:
         # Backwards, save by save: what an item has now is known, what it had at first is not.
         for group in sorted({save.group for save in saves}, reverse=True):
             held.forget(reading.open.get(group, ()))
-            clauses = reading.told.get(group, [])
+            clauses = _believed(reading.told.get(group, []), reading, held)
             moved = next((each for each in clauses if each.field.shape is Shape.PROJECT), None)
             # A save that moves an item takes away what belonged to the old project and gives what belongs to the new.
             came_from = held.place if moved is None else Place(moved.before)
             if moved is not None and held.place == _ANYWHERE:
                 held.place = Place(moved.after)
-            changes: list[FieldChange] = []
+            changes: list[tuple[Save, FieldChange]] = []
             was: PastValue
             now: PastValue
             for each in reversed(clauses):
@@ -235,16 +282,18 @@ class Reader:
                         continue
                     was, now = values
                     # Members that come and go in one save are one change of the collection.
-                    same = next((place for place, other in enumerate(changes) if other.field == field.name), None)
-                    if same is not None:
-                        now = changes.pop(same).after
+                    same = (each.save, field.name)
+                    at = next((at for at, (save, other) in enumerate(changes) if (save, other.field) == same), None)
+                    if at is not None:
+                        now = changes.pop(at)[1].after
                 else:
+                    held.chain[field.name] = each.before
                     was = self._value(field, each.before, came_from)
                     now = self._value(field, each.after, held.place)
                 if was != now:
                     change = FieldChange(each.save.at, revision.user, field.name, was, now, revision.user_id)
-                    changes.append(held.renaming.of(change, group))
-            found.extend((group, change) for change in changes)
+                    changes.append((each.save, held.renaming.of(change, group)))
+            found.extend((group, change) for _, change in changes)
             held.place = came_from
         found.reverse()
         return found
@@ -261,23 +310,81 @@ class Reader:
 class _Held:
     """What is known of an item behind the save that is looked at, on the way from now to its creation."""
 
-    def __init__(self, place: Place, members: dict[str, set[str]], renaming: Renaming) -> None:
+    def __init__(
+        self, place: Place, members: dict[str, set[str]], renaming: Renaming, present: Mapping[str, str]
+    ) -> None:
         self.place = place
+        #: What the next save found in single-valued fields, in the words of its day.
+        self.chain = dict(present)
+        #: Fields that the chain has lost; None stands for all that are not in it.
+        self.lost: set[str | None] = set()
         #: Of collections that are not here, the members are not known.
         self.members = members
         self.renaming = renaming
         #: Fields of which it was told that something about them is not known.
         self.doubted: set[str] = set()
 
+    def leads_on(self, told: _Told) -> bool | None:
+        """Whether a clause leaves its field as the next save found it; None for a field that was not seen yet."""
+        name = told.field.name
+        if name in self.chain:
+            return told.after == self.chain[name]
+        return False if self.lost & {name, None} else None
+
+    def doubt(self) -> None:
+        """Let go of everything but the chain: what was read there is no change, or another one."""
+        chain, lost = dict(self.chain), set(self.lost)
+        self.forget([None])
+        self.chain, self.lost = chain, lost
+
     def forget(self, fields: Iterable[str | None]) -> None:
         """Let go of what may have been changed without being told; None stands for every field."""
         for name in fields:
             self.renaming.forget(name)
+            self.lost.add(name)
+            for field in list(self.chain) if name is None else (name,):
+                self.chain.pop(field, None)
             if name in (None, "Project"):
                 self.place = _ANYWHERE
             for collection in list(self.members) if name is None else (name,):
                 self.members.pop(collection, None)
                 self.doubted.add(collection)
+
+
+def _believed(told: Sequence[_Told], reading: _Reading, held: _Held) -> list[_Told]:
+    """Return the clauses of some saves without those that are rather a part of a value.
+
+    A value that spells out a whole clause reads as one. What it spells out seldom leads from one save to the next, and
+    it may be about a field that the save changed already.
+    """
+    believed: list[_Told] = []
+    for save, group in groupby(told, key=lambda each: each.save):
+        its = list(group)
+        single = [each.field.name for each in its if each.field.shape not in _COLLECTIONS]
+        twice = len(set(single)) < len(single)
+        #: Where a value begins of which the rest may be a part.
+        begins: int | None = 0 if twice else None
+        for at, each in enumerate(its):
+            loose = each.behind_text or begins is not None
+            # People are renamed more often than their names are spelled out like that.
+            if twice or (loose and not reading.fits(each, held) and each.field.shape is not Shape.PERSON):
+                reading.leave(save, save.revision.description, ())
+                reading.whole = False
+                held.doubt()
+                its = [] if twice else its[: at if begins is None else begins]
+                break
+            confirmed = each.field.shape in _PLAIN_VALUES or (not each.removed and held.leads_on(each))
+            if begins is None and not confirmed:
+                begins = at
+        believed.extend(its)
+    return believed
+
+
+def _forms(text: str) -> Iterator[str]:
+    """Return a text in the forms in which revisions may show it: they are HTML (rally-api.md 3.2)."""
+    yield text
+    yield html.escape(text, quote=False)
+    yield html.escape(text)
 
 
 def _recycling(sentence: Sentence, save: Save) -> Iterator[FieldChange]:

@@ -7,7 +7,7 @@ together until they fill one. What Lookback refuses, has not got yet or shows on
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -24,6 +24,7 @@ from rally_accelerate.rally.names import Names
 from rally_accelerate.rally.pastfields import TIMEBOXES, PastField, PastFields, Shape, choice_text
 from rally_accelerate.rally.people import person_name
 from rally_accelerate.rally.records import NO_PAST, Past, PastSource, Record, Revision, Scope
+from rally_accelerate.rally.revisions import imitates
 from rally_accelerate.rally.saves import CLOCKS, Agreement
 from rally_accelerate.rally.wire import Request, ref_id
 
@@ -50,9 +51,6 @@ LOOKBACK_PATIENCE = 20.0
 
 #: So many items at once are a first sync: more of them will need more names.
 MANY = 500
-
-#: Shapes whose values may be renamed without a save of the item.
-RENAMED = (Shape.CHOICE, Shape.FLOW_STATE, Shape.PERSON)
 
 PARTLY = (
     "Lookback shows some items' past only in part, because it touches projects that this user may not see; their "
@@ -97,6 +95,8 @@ class Pasts:
         self._labels = Labels(caller, workspace=self._workspace, fields=fields)
         self._turns = asyncio.Semaphore(ANSWERS_AT_ONCE)
         self._agreement = Agreement()
+        #: Texts of the run's items, and names of what they refer to, that look like clauses of revisions.
+        self._imitations: set[str] = set()
         #: Why Lookback is not asked any more; empty while it is.
         self._given_up = ""
         self._told: list[str] = []
@@ -364,6 +364,7 @@ class Pasts:
         return found
 
     async def _from_revisions_of(self, records: Sequence[Record], fields: PastFields) -> dict[int, Past]:
+        self._imitations.update(text for record in records for text in _texts(record) if imitates(text))
         by_history = await self._histories.of(records)
         revisions = [by_history.get(ref_id(record.fields.get("RevisionHistory")) or 0, ()) for record in records]
         revisions = await self._with_authors(revisions)
@@ -379,6 +380,7 @@ class Pasts:
                 collections=_collections(record),
                 present=_present(record, self._fields),
                 newest=self._agreement.newest(its, updated_at=state.updated_at, version=state.version),
+                texts=self._imitations,
             )
             found[record.object_id] = replace(past, linked=linked(its)) if self._links else past
             if number % ITEMS_BETWEEN_PAUSES == 0:
@@ -447,14 +449,30 @@ def _collections(record: Record) -> dict[str, list[str]]:
     return found
 
 
+def _texts(record: Record) -> Iterator[str]:
+    """Return the texts that an item has now, and the names of what it refers to."""
+    for value in record.fields.values():
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, Mapping):
+            members = value.get("_tagsNameArray")
+            named = (value, *(members if isinstance(members, list) else ()))
+            names = [each.get(key) for each in named if isinstance(each, Mapping) for key in ("Name", "_refObjectName")]
+            yield from (name for name in names if isinstance(name, str))
+
+
 def _present(record: Record, fields: PastFields) -> dict[str, str]:
-    """What drop-downs and people are now, in the form of the past's values."""
+    """Return what drop-downs, people and texts are now, in the form of the past's values."""
     found: dict[str, str] = {}
     for field in fields.fields:
         value = record.fields.get(field.name)
         if isinstance(value, Mapping):
             person = field.shape is Shape.PERSON
             value = person_name(value) if person else value.get("Name") or value.get("_refObjectName")
-        if field.shape in RENAMED and field.name in record.fields and (value is None or isinstance(value, str)):
+        if field.name not in record.fields or not (value is None or isinstance(value, str)):
+            continue
+        if field.shape in clauses.RENAMED:
             found[field.name] = choice_text(value)
+        elif field.shape is Shape.TEXT:
+            found[field.name] = value or ""
     return found

@@ -19,7 +19,7 @@ What cannot be told by anybody: a value that spells out a complete clause betwee
 import html
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -97,7 +97,9 @@ _CLAUSE = re.compile(
 _BETWEEN = "] to ["
 
 
-def parse(text: str, *, labels: Collection[str] = (), short: Collection[str] = ()) -> Clauses | Unparsed:
+def parse(
+    text: str, *, labels: Collection[str] = (), short: Collection[str] = (), known: Collection[str] = ()
+) -> Clauses | Unparsed:
     """Return the clauses of a revision's description, or the text as one unparsed change.
 
     Args:
@@ -107,7 +109,11 @@ def parse(text: str, *, labels: Collection[str] = (), short: Collection[str] = (
             reading.
         short: Labels of fields whose values never imitate clauses, such as states, flags and dates. They are read even
             where a later value of a cut text leaves more than one reading.
+        known: Values that imitate clauses and that the item is known to have had, as they stand in texts.
     """
+    for value in sorted(known, key=len, reverse=True):
+        if value in text and (around := _around(text, value, labels, short, known)) is not None:
+            return around
     if _SENTENCES.fullmatch(text):
         return (Sentence(text),)
     starts = _starts(text)
@@ -117,10 +123,39 @@ def parse(text: str, *, labels: Collection[str] = (), short: Collection[str] = (
     if isinstance(found, Unparsed) and (only := _only_reading(text, starts)):
         return only
     if isinstance(found, Unparsed) and labels:
-        known = [start for start in starts if _label_at(text, start) in labels]
-        if known != starts:
-            found = _read(text, known)
+        labelled = [start for start in starts if _label_at(text, start) in labels]
+        if labelled != starts:
+            found = _read(text, labelled)
     return found
+
+
+def imitates(value: str) -> bool:
+    """Return whether a value spells out the beginning of a clause, so that its text may be taken for clauses."""
+    if not any(end in value for end in ("], ", "up, ", "down, ", "changed, ")):
+        return False
+    return any(found.start() > 0 for found in _START.finditer(value))
+
+
+def _around(
+    text: str, value: str, labels: Collection[str], short: Collection[str], known: Collection[str]
+) -> Clauses | None:
+    """Read a text with a mark in the place of a value; None where that leads nowhere."""
+    # Rally's texts do not hold this character, which is for private use.
+    mark = "\ue0f0" * (1 + text.count("\ue0f0"))
+    others = [each for each in known if each != value]
+    found = parse(text.replace(value, mark), labels=labels, short=short, known=others)
+    if isinstance(found, Unparsed):
+        return None
+
+    def whole(part: str | None) -> str | None:
+        return part if part is None else part.replace(mark, value)
+
+    return tuple(
+        replace(each, before=whole(each.before), after=whole(each.after))
+        if isinstance(each, Change)
+        else replace(each, text=each.text.replace(mark, value))
+        for each in found
+    )
 
 
 def is_cut(text: str) -> bool:

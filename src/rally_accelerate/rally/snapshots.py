@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import compress
-from operator import lt, ne
+from operator import itemgetter, lt, ne
 from typing import Any
 
 from rally_accelerate.rally.lookback import FOREVER, LINKS, Row, milliseconds
@@ -109,23 +109,26 @@ class Reader:
         Args:
             rows: The snapshots of one item, at least one, in any order.
         """
-        instants = [row["_ValidFrom"] for row in rows]
-        if not all(map(lt, instants, instants[1:])):
-            # Rarely: they are asked for in this order.
-            rows.sort(key=_in_time)
+        _put_in_order(rows)
         moves: list[_Move] = []
         people = self.ids.by_shape[Shape.PERSON]
         previous = rows[0]
         whole = not previous.get("_SnapshotNumber")
+        latest = 0
         for row in rows[1:]:
             number, before = row.get("_SnapshotNumber"), previous.get("_SnapshotNumber")
             if number is not None and before is not None and number != before + 1:
+                # What happened in between, when and by whom, is not shown: the difference of the two is no change.
                 whole = False
+                previous = row
+                continue
             valid_from, closed = row["_ValidFrom"], previous.get("_ValidTo")
             changed = self._changed(previous, row)
             gap = closed is not None and closed < valid_from
             if changed or gap:
-                at, user = milliseconds(valid_from), row.get("_User")
+                # Numbers tell the order; instants of different nodes may differ by a little.
+                at = latest = max(latest, milliseconds(valid_from))
+                user = row.get("_User")
                 if isinstance(user, int):
                     people.add(user)
                 if gap:
@@ -226,8 +229,16 @@ def _named(shape: Shape, value: Any, at: int, name_at: NameAt) -> PastValue:
     return name_at(shape, value, at) if isinstance(value, int) else str(value or "")
 
 
-def _in_time(row: Row) -> tuple[str, int]:
-    return row["_ValidFrom"], row.get("_SnapshotNumber") or 0
+def _put_in_order(rows: list[Row]) -> None:
+    """Sort snapshots by number, or by instant where not all have one; they are asked for by instant."""
+    numbers = [number for row in rows if isinstance(number := row.get("_SnapshotNumber"), int)]
+    if len(numbers) == len(rows):
+        if not all(map(lt, numbers, numbers[1:])):
+            rows.sort(key=itemgetter("_SnapshotNumber", "_ValidFrom"))
+        return
+    instants = [row["_ValidFrom"] for row in rows]
+    if not all(map(lt, instants, instants[1:])):
+        rows.sort(key=lambda row: (row["_ValidFrom"], row.get("_SnapshotNumber") or 0))
 
 
 def _ids(value: Any) -> tuple[int, ...]:

@@ -105,6 +105,14 @@ def test_a_deletion_is_a_change_from_the_status_that_the_item_had() -> None:
     assert [each.user for each in found] == ["Sample User"] * 4 + [UNKNOWN_PERSON]
 
 
+def test_the_status_of_a_deletion_is_empty_where_a_change_of_it_is_missing() -> None:
+    status = STORY.status
+    found = of(
+        change(status, "A", "B"), change(RECYCLED, "", "true"), change(RECYCLED, "true", ""), change(status, "C", "D")
+    )
+    assert [(each.before, each.after) for each in found] == [("A", "B"), ("", "Gone"), ("Gone", ""), ("C", "D")]
+
+
 def test_before_the_first_change_an_item_has_the_status_that_the_change_begins_with() -> None:
     found = of(change(RECYCLED, "", "true"), change("Name", "a", "b"), change(STORY.status, "A", "B"))
     assert (found[0].before, found[0].after) == ("A", "Gone")

@@ -203,6 +203,61 @@ def test_where_versions_disagree_as_a_rule_they_say_nothing() -> None:
     assert set(found[20:]) == {Newest.UNSURE}
 
 
+EVIL = "x], SCHEDULE STATE changed from [Defined] to [Accepted"
+
+
+def named(past: Past) -> list[tuple[str, Any, Any]]:
+    return [(each.field, each.before, each.after) for each in past.changes]
+
+
+def test_a_known_value_that_spells_out_a_clause_is_a_value() -> None:
+    its = [
+        revision(*CREATED),
+        revision(1, 5, f"NAME changed from [Story] to [{EVIL}], READY changed from [false] to [true]"),
+    ]
+    reader = Reader(PastFields.of(), lambda *_: None)
+    past = reader.past(its, project=Place("A"), collections={}, present={"ScheduleState": "Defined"}, texts=[EVIL])
+    assert named(past) == [("Name", "Story", EVIL), ("Ready", "false", "true")]
+
+
+def test_a_value_that_a_newer_text_tells_is_known_in_older_ones() -> None:
+    evil = "x changed, FLOW STATE added [y"
+    older = f"NAME changed from [Story] to [{evil}], READY changed from [false] to [true]"
+    past = past_of(CREATED, (1, 5, older), (2, 10, f"NAME changed from [{evil}] to [Story]"))
+    assert named(past) == [("Name", "Story", evil), ("Ready", "false", "true"), ("Name", evil, "Story")]
+    assert past.whole
+
+
+@pytest.mark.parametrize("now", ["Defined", "In-Progress", "Completed"])
+def test_a_spelled_out_clause_that_leads_nowhere_is_not_believed(now: str) -> None:
+    text = f"READY changed from [false] to [true], BLOCKED REASON removed [{EVIL}]"
+    past = past_of(CREATED, (1, 5, text), now=now)
+    assert named(past) == [("Ready", "false", "true")]
+    assert [each.text for each in past.unread] == [text]
+    assert verdict(past, now=now) is Verdict.INCOMPLETE
+
+
+def test_a_spelled_out_clause_that_comes_from_nowhere_is_not_believed() -> None:
+    past = past_of(CREATED, (1, 5, state("Defined", "Completed")), (2, 10, f"BLOCKED REASON removed [{EVIL}]"))
+    assert states(past) == [(5, "Defined", "Completed")]
+    assert not past.whole
+
+
+def test_no_field_changes_twice_in_one_save() -> None:
+    text = f"{state('Defined', 'In-Progress')}, FLOW STATE changed from [a] to [{EVIL}]"
+    past = past_of(CREATED, (1, 5, text))
+    assert past.changes == ()
+    assert [each.text for each in past.unread] == [text]
+
+
+def test_a_renaming_behind_a_text_that_is_known_is_a_renaming() -> None:
+    its = [revision(*CREATED), revision(1, 5, f"NAME changed from [a] to [b], {state('Open', 'Doing')}")]
+    past = Reader(PastFields.of(), lambda *_: None).past(
+        its, project=Place("A"), collections={}, present={"ScheduleState": "Active", "Name": "b"}
+    )
+    assert named(past) == [("ScheduleState", "Open", "Active"), ("Name", "a", "b")]
+
+
 def test_links_follow_numbers_and_a_cut_text_tells_none() -> None:
     its = [revision(1, 1000, "PREDECESSORS added [US1: a]"), revision(2, 990, "PREDECESSORS removed [US1: a]")]
     assert linked(its) == {"Predecessors": ()}

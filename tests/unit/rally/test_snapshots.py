@@ -78,6 +78,28 @@ def test_a_missing_part_is_noticed(rows: tuple[dict[str, Any], ...]) -> None:
     assert not found.whole
 
 
+def test_nothing_is_told_of_what_happened_in_a_missing_part() -> None:
+    found = past(
+        row(0, 1, 2, ScheduleState="Defined"),
+        row(1, 2, 3, ScheduleState="In-Progress"),
+        # Hidden: to Completed, by somebody else.
+        row(3, 5, 6, ScheduleState="Accepted"),
+        row(4, 6, ScheduleState="Released"),
+    )
+    assert [(each.field, each.before, each.after) for each in found.changes] == [
+        ("ScheduleState", "Defined", "In-Progress"),
+        ("ScheduleState", "Accepted", "Released"),
+    ]
+    assert not found.whole
+
+
+def test_numbers_order_snapshots_and_instants_never_go_back() -> None:
+    rows = [row(0, 1, ScheduleState="A"), row(1, 3, ScheduleState="B"), row(2, 2, ScheduleState="C")]
+    for order in (rows, [rows[0], rows[2], rows[1]]):
+        found = past(*order)
+        assert [(each.at, each.before, each.after) for each in found.changes] == [(ms(3), "A", "B"), (ms(3), "B", "C")]
+
+
 def test_a_last_snapshot_that_is_closed_is_not_the_end_of_the_story() -> None:
     assert not past(row(0, 1, 2)).up_to_date
     assert not past(row(0, 1), up_to_date=False).up_to_date
