@@ -23,7 +23,7 @@ from pydantic_core import ErrorDetails
 from rally_accelerate.config.model import DEFAULT_TENANT, PLUGIN_ID, Integration, Properties
 from rally_accelerate.config.values import as_boolean, doubted_level
 from rally_accelerate.errors import ConfigError, Problem
-from rally_accelerate.model.decoding import REPLACEMENT, Undecodable, decode_json
+from rally_accelerate.model.decoding import REPLACEMENT, Undecodable, decode_json, decode_text
 
 ENVIRONMENT = {
     "RALLY_URL": "baseUrl",
@@ -79,10 +79,34 @@ def read_json(path: Path) -> Any:
     try:
         return decode_json(content).data
     except Undecodable as error:
+        text = decode_text(content)
+        if not text.strip():
+            raise ConfigError(
+                f"{path} is empty.", hint="Give the JSON file of a value stream, or of its integrations section."
+            ) from None
         raise ConfigError(
             f"{path} is not valid JSON: line {error.line}, column {error.column}: {error.reason}",
-            hint="Braces or a comma are often missing around an integration; any JSON editor shows the place.",
+            hint=_json_hint(text, error),
         ) from None
+
+
+# A table of places reads better than one exit.
+def _json_hint(text: str, error: Undecodable) -> str:  # noqa: PLR0911
+    """What to do about a fault in a JSON file, by what is at its place."""
+    before, here = text[: error.position].rstrip(), text[error.position : error.position + 2]
+    if here[:1] in {*"“”„‟«»‘’"}:  # noqa: RUF001 - these very characters
+        return f'There is a typographic quote ({here[:1]}); JSON takes straight ones ("). Word processors replace them.'
+    if here[:1] == "'":
+        return "Use double quotes; JSON takes no single ones."
+    if here in {"//", "/*"} or here[:1] == "#":
+        return "Remove the comment; JSON has none."
+    if here[:1] in {*"}]"} and before.endswith(","):
+        return f"Remove the comma before {here[:1]}."
+    if error.ended:
+        return "The file ends too early: a quote, bracket or brace is not closed, or the file was cut off."
+    if text.lstrip()[:1] not in {*'{["'}:
+        return "The file is no JSON. Give the JSON file of a value stream, or of its integrations section."
+    return "Braces or a comma are often missing around an integration; any JSON editor shows the place."
 
 
 def integrations(

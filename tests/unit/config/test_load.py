@@ -291,3 +291,34 @@ def test_json_within_a_property_may_be_copied_from_a_web_page() -> None:
     assert properties.field_mapping == [{"type": "Story", "fieldMapping": {}}]
     assert properties.type_names == {"Story": "User Story"}
     assert properties.projects == ("A",)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("{\u201cname\u201d: 1}", "There is a typographic quote (\u201c)"),
+        ('{"name": \u00abn\u00bb}', "There is a typographic quote (\u00ab)"),
+        ("{'name': 1}", "Use double quotes"),
+        ('{"a": 1, // why\n"b": 2}', "Remove the comment"),
+        ('# settings\n{"a": 1}', "Remove the comment"),
+        ('{"a": [1, ], "b": 1}', "Remove the comma before ]"),
+        ('{"a": 1,\n}', "Remove the comma before }"),
+        ('{"a": [1, 2', "ends too early"),
+        ("name: n\nproperties:\n", "The file is no JSON"),
+        ('"name": "n"', "Braces or a comma"),
+    ],
+)
+def test_a_fault_in_a_file_is_explained_by_what_is_at_its_place(tmp_path: Path, text: str, hint: str) -> None:
+    path = tmp_path / "rally.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match="is not valid JSON: line") as caught:
+        read_json(path)
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize("content", [b"", b"\xef\xbb\xbf\n ", "\u00a0\n".encode("utf-16")])
+def test_an_empty_file_is_called_so(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "rally.json"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"is empty\.$"):
+        read_json(path)
