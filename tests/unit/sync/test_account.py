@@ -73,3 +73,13 @@ def test_lines_for_people_name_the_projects_that_matter_and_count_the_rest() -> 
     assert lines[1] == "project P29: 29 read, 1 uploaded, 0 skipped"
     assert lines[-1] == f"{31 - MOST_NAMED} more projects: {sum(range(11)):,} read, 11 uploaded"
     assert len(lines) == MOST_NAMED + 1
+
+
+def test_projects_of_one_name_are_told_apart() -> None:
+    same = [ProjectResult(id="1", name="Support", read=2), ProjectResult(id="2", name="Support", read=1)]
+    other = ProjectResult(id="3", name="Other")
+    assert [line.partition(":")[0] for line in project_lines([*same, other])] == [
+        "project Support (1)",
+        "project Support (2)",
+        "project Other",
+    ]

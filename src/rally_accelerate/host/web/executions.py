@@ -18,12 +18,16 @@ from rally_accelerate.host.web.labels import unlabelled
 from rally_accelerate.host.web.render import missing, page
 from rally_accelerate.host.web.routing import actor_of, posted, routed, shown
 from rally_accelerate.observe.pace import awaited_words
+from rally_accelerate.observe.results import labels
 
 PAGE = 50
 
 #: How many lines of a log a page shows; of a run that goes on, its last ones.
 LINES = 1000
 LATEST_LINES = 200
+
+#: How many projects a page shows.
+PROJECTS = 100
 
 #: Digits of the last instant of the year 9999 in milliseconds.
 LONGEST_INSTANT = 15
@@ -113,6 +117,7 @@ class ExecutionPages:
             "integration": {"id": found.integration_id, "name": integration.name if integration else ""},
             "execution": account_of(found, self._runs),
             "report": dict(found.report),
+            "projects": _projects(found),
             "awaited": _awaited(found),
             "log": [_line(line) for line in lines],
             "levels": await self._stores.lines.counts(found.id),
@@ -186,6 +191,13 @@ def _awaited(found: Execution) -> str:
     histories = found.report.get("histories") or {}
     count = histories.get("awaited") or 0
     return awaited_words(count, of=histories.get("incomplete") or 0) if count else ""
+
+
+def _projects(found: Execution) -> list[dict[str, Any]]:
+    """The first results of projects, each with a label that is its own; none in runs of earlier versions."""
+    results = found.report.get("projects") or []
+    names = labels(results)
+    return [{**one, "label": names[one["id"]]} for one in results[:PROJECTS]]
 
 
 def _line(line: Line) -> dict[str, Any]:
