@@ -153,8 +153,12 @@ name; it is then listed on the Integrations page and runs. The names of its prop
 [settings](settings.md), in any case. An entry with a `name` alone refers to an integration that exists. Secrets are
 `****` in every download. A `****` that is imported keeps the stored secret, unless the address that it is sent to
 changes: then it must be entered anew. `${VARIABLES}` are only read in files that are given to the command line.
-Integrations of other plug-ins are kept, encrypted, and do not run here. Taking an entry out of the file leaves the
-integration on the Integrations page.
+Integrations of other plug-ins are kept, encrypted, and do not run here; a secret of theirs that comes masked from
+another server is kept as missing. Taking an entry out of the file leaves the integration on the Integrations page.
+
+An empty list means every integration of the tenant, also later ones; a list with entries means only these. The download
+of a value stream that shows all of them writes their names out, so that adding one to the file does not hide the
+others; imported as it is, it still means all. The preview says which items an import hides, and can keep them.
 """
 
 

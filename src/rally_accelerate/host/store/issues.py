@@ -136,9 +136,11 @@ class Issues:
         page = sa.select(issues.c.number).where(*wanted, *older).order_by(issues.c.number.desc()).limit(limit)
         return await self._found(_whole().where(issues.c.number.in_(page)).order_by(issues.c.number.desc()))
 
-    async def counts(self) -> dict[str, int]:
-        """How many issues each tracker has."""
+    async def counts(self, *, tenant_id: str = "") -> dict[str, int]:
+        """How many issues each tracker has; of one tenant if it is named."""
         query = sa.select(issues.c.tracker_id, sa.func.count().label("number")).group_by(issues.c.tracker_id)
+        if tenant_id:
+            query = query.where(issues.c.tenant_id == tenant_id)
         async with self._database.reading() as connection:
             return {row.tracker_id: row.number for row in (await connection.execute(query)).all()}
 

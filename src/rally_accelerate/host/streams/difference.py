@@ -66,6 +66,15 @@ def _integrations(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterat
             if key not in {"_id", "name", "properties"} and former.get(key) != entry.get(key):
                 detail = f"{key}: {_short(former.get(key))} → {_short(entry.get(key))}"
                 yield Difference("changed", "integration", entry["name"].strip(), detail)
+        # Of another tool's settings only the names: each may be secret.
+        old_settings, new_settings = former.get("properties") or {}, entry.get("properties") or {}
+        names = [
+            each
+            for each in dict.fromkeys((*old_settings, *new_settings))
+            if old_settings.get(each) != new_settings.get(each)
+        ]
+        if names:
+            yield Difference("changed", "integration", entry["name"].strip(), f"settings: {', '.join(names)}")
 
 
 def _phases(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Difference]:

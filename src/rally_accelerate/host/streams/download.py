@@ -8,6 +8,7 @@ from rally_accelerate.host.store.integrations import StoredIntegration
 from rally_accelerate.host.store.streams import StoredStream
 from rally_accelerate.host.store.values import ms
 from rally_accelerate.host.store.vault import masked
+from rally_accelerate.host.streams.showing import named, shows_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,12 @@ def downloaded(
     """
     held = stream.document if document is None else document
     found = {"_id": stream.id, "pipelineId": stream.pipeline_id, "tenantId": stream.tenant_id, **held}
-    if held.get("integrations"):
+    mine = [each.integration for each in known.values() if each.integration.tenant_id == stream.tenant_id]
+    if shows_all(held):
+        if document is None:
+            # Written out, so that a file to which somebody adds one does not hide the others.
+            found["integrations"] = named(held, mine)
+    else:
         found["integrations"] = [_entry(entry, known) for entry in held["integrations"]]
     if held.get("linkRules"):
         found["linkRules"] = [_rule(rule, known) for rule in held["linkRules"]]

@@ -16,10 +16,13 @@ from rally_accelerate.host.store.values import new_id
 from rally_accelerate.host.stores import Stores
 from rally_accelerate.host.streams.difference import Difference, differences
 from rally_accelerate.host.streams.document import allows_sources, examined, integrations_of, refused
+from rally_accelerate.host.streams.jsontext import unreadable
 from rally_accelerate.host.streams.layout import asks_for_others, layout_of
+from rally_accelerate.host.streams.showing import Effect, effect, means_all, with_others
 from rally_accelerate.host.streams.sources import Sources, Write, sources_of
 from rally_accelerate.host.streams.undrawn import undrawn
 from rally_accelerate.host.unheard import slips
+from rally_accelerate.model.decoding import REPLACEMENT
 
 #: Made by the host: a file may say otherwise, as it may come from another one.
 MADE = ("_id", "pipelineId", "tenantId")
@@ -34,6 +37,8 @@ class Plan:
     writes: tuple[Write, ...]
     differences: tuple[Difference, ...]
     notices: tuple[str, ...]
+    #: What it does to the items of the map.
+    effect: Effect
 
     @property
     def changes_nothing(self) -> bool:
@@ -53,12 +58,13 @@ class Importing:
         self._stores = stores
         self._administration = administration
 
-    async def plan(self, document: Any, *, stream: StoredStream | None = None) -> Plan:
+    async def plan(self, document: Any, *, stream: StoredStream | None = None, keeps_others: bool = False) -> Plan:
         """What an import of a document would change; nothing is changed.
 
         Args:
             document: From ``jsontext.read``.
             stream: What it is to replace; None for a new value stream.
+            keeps_others: Whether the map goes on showing the integrations that it shows now.
 
         Raises:
             ConfigError: With every problem and its path.
@@ -69,14 +75,25 @@ class Importing:
         tenant_id = stream.tenant_id if stream else str(document.get("tenantId") or DEFAULT_TENANT)
         before = stream.document if stream else {}
         known = await self._stores.integrations.all()
+        mine = [each for each in known if each.tenant_id == tenant_id]
+        if keeps_others and stream is not None:
+            document = with_others(document, before, mine)
         sources = sources_of(document, tenant_id=tenant_id, known=known, before=before)
         if problems := (*found.problems, *sources.problems):
             raise refused(problems)
         kept = _kept(document, sources)
+        if stream is not None and not sources.writes and means_all(before, sources.entries, mine):
+            kept["integrations"] = before.get("integrations") or []
+        lost = [
+            f"{path} holds characters that cannot be read ({REPLACEMENT}); enter it again and save the file as UTF-8"
+            for path in unreadable(document)
+        ]
         only_kept = [f"kept and given back, but not drawn here: {those}"] if (those := undrawn(document)) else []
         slipped = await slips(self._stores.database, _queries(document))
-        notices = (*found.notices, *sources.notices, *slipped, *_doubts(document, tenant_id), *only_kept)
-        return Plan(kept, sources.writes, tuple(differences(before, kept)), notices)
+        notices = (*found.notices, *lost, *sources.notices, *slipped, *_doubts(document, tenant_id), *only_kept)
+        counts = await self._stores.issues.counts(tenant_id=tenant_id)
+        found_effect = effect(before if stream else None, kept, known=mine, counts=counts)
+        return Plan(kept, sources.writes, tuple(differences(before, kept)), notices, found_effect)
 
     async def create(
         self,
@@ -112,7 +129,14 @@ class Importing:
         return await self._done(its_id, plan, added)
 
     async def replace(
-        self, its_id: str, document: Any, *, based_on: int, actor: Actor, why: str = "imported"
+        self,
+        its_id: str,
+        document: Any,
+        *,
+        based_on: int,
+        actor: Actor,
+        why: str = "imported",
+        keeps_others: bool = False,
     ) -> StoredStream:
         """Replace the document of a value stream.
 
@@ -122,6 +146,7 @@ class Importing:
             based_on: The version that the document was made from.
             actor: Who does it.
             why: What is written beside the version, a verb in the past.
+            keeps_others: Whether the map goes on showing the integrations that it shows now.
 
         Raises:
             ConfigError: With every problem and its path.
@@ -134,7 +159,7 @@ class Importing:
             raise NotFound(f"there is no value stream {its_id}")
         if stream.version != based_on:
             raise Outdated(f"the value stream has version {stream.version} by now; this was made from {based_on}")
-        plan = await self.plan(document, stream=stream)
+        plan = await self.plan(document, stream=stream, keeps_others=keeps_others)
         if plan.changes_nothing:
             return stream
         async with self._stores.database.writing() as connection:

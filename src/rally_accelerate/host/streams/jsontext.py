@@ -1,13 +1,12 @@
 """From the text of a JSON file to its values, or to the places of its faults."""
 
-import codecs
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rally_accelerate.errors import ConfigError, Problem
-from rally_accelerate.model.decoding import Undecodable, decode_text, parse_json
+from rally_accelerate.model.decoding import REPLACEMENT, Undecodable, decode_text, parse_json, readable
 
 #: Larger files, and deeper ones, are no value stream that anybody wrote.
 MOST_CHARACTERS = 2_000_000
@@ -48,7 +47,7 @@ def read(content: str | bytes) -> Any:
         raise _broken("", f"it is nested deeper than {DEEPEST} levels") from None
     except ValueError as error:
         raise _broken("", str(error)) from None
-    problems = list(_faults(parsed, "", 0))
+    problems = list(_faults(parsed, "", 0, halves=False))
     if problems:
         text = f"the file has {len(problems)} problem{'s' * (len(problems) > 1)}"
         raise ConfigError(text, problems=shortened(problems))
@@ -72,14 +71,7 @@ def shortened(problems: Sequence[Problem]) -> list[Problem]:
 
 
 def _decoded(content: str | bytes) -> str:
-    if isinstance(content, bytes):
-        try:
-            marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-            return decode_text(content) if marked else content.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            line = content[: error.start].count(b"\n") + 1
-            raise _broken(f"line {line}", "it is not UTF-8 text; save it as UTF-8") from None
-    return content.removeprefix("\ufeff")
+    return decode_text(content) if isinstance(content, bytes) else content.removeprefix("\ufeff")
 
 
 def _broken(place: str, text: str) -> ConfigError:
@@ -117,7 +109,8 @@ def member(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def _faults(value: Any, path: str, depth: int) -> Iterator[Problem]:
+def _faults(value: Any, path: str, depth: int, *, halves: bool) -> Iterator[Problem]:
+    """Yield what cannot be kept; halves of characters count unless they are replaced afterwards."""
     if depth > DEEPEST:
         yield Problem(path, f"is nested deeper than {DEEPEST} levels")
         return
@@ -126,13 +119,13 @@ def _faults(value: Any, path: str, depth: int) -> Iterator[Problem]:
             for name in getattr(value, "doubled", ()):
                 yield Problem(member(path, _shown(name)), "is there more than once; keep one of them")
             for name, inner in value.items():
-                if not _is_text(name):
+                if halves and not _is_text(name):
                     yield Problem(member(path, _shown(name)), "its name holds half a character (a lone surrogate)")
-                yield from _faults(inner, member(path, _shown(name)), depth + 1)
+                yield from _faults(inner, member(path, _shown(name)), depth + 1, halves=halves)
         case list():
             for number, inner in enumerate(value):
-                yield from _faults(inner, f"{path}[{number}]", depth + 1)
-        case str() if not _is_text(value):
+                yield from _faults(inner, f"{path}[{number}]", depth + 1, halves=halves)
+        case str() if halves and not _is_text(value):
             yield Problem(path, "holds half a character (a lone surrogate)")
         case bool():
             pass
@@ -150,10 +143,25 @@ def _shown(name: str) -> str:
     return name.encode("utf-8", "replace").decode()
 
 
+def unreadable(value: Any, path: str = "") -> Iterator[str]:
+    """Yield the paths of texts with characters that could not be read and were replaced."""
+    match value:
+        case str() if REPLACEMENT in value:
+            yield path
+        case dict():
+            for name, inner in value.items():
+                yield from unreadable(inner, member(path, name))
+        case list():
+            for number, inner in enumerate(value):
+                yield from unreadable(inner, f"{path}[{number}]")
+
+
 def _plain(value: Any) -> Any:
     match value:
+        case str():
+            return readable(value)
         case dict():
-            return {name: _plain(inner) for name, inner in value.items()}
+            return {readable(name): _plain(inner) for name, inner in value.items()}
         case list():
             return [_plain(inner) for inner in value]
         case _:
@@ -166,7 +174,7 @@ def checked_value(value: Any) -> Any:
     Raises:
         ConfigError: With the path of every value that cannot be kept.
     """
-    problems = list(_faults(value, "", 0))
+    problems = list(_faults(value, "", 0, halves=True))
     if problems:
         raise ConfigError("the value stream cannot be kept", problems=problems)
     return value

@@ -112,10 +112,13 @@ def sources_of(
         other = others.get(entry.name)
         try:
             if (stored is None and other is not None) or entry.type not in {"", PLUGIN_ID}:
-                kept, write = _other(entry, other), None
+                (kept, missing), write = _other(entry, other), None
                 notices.append(
                     f"{path}: {entry.name} is of type {kept['type']}, which does not run here; it is kept in the file"
                 )
+                if missing:
+                    text = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} masked in the file"
+                    notices.append(f"{path}: {text} and kept as missing; enter the real values where {entry.name} runs")
             elif stored is None and entry.is_reference and raw.get("_id") and (entry.name, raw["_id"]) in former:
                 kept, write = {**entry.kept, "_id": raw["_id"]}, None
                 notices.append(f"{path}: {entry.name} was removed; nothing comes from it any more")
@@ -206,27 +209,51 @@ def _change(stored: StoredIntegration, changes: Mapping[str, Any]) -> Write | No
     return Write(stored.name, stored.id, changes, tuple(words.get(name, name) for name in names))
 
 
-def _other(entry: _Entry, before: Mapping[str, Any] | None) -> dict[str, Any]:
-    """An integration of another tool: kept as it came, its secrets as they were where they come back masked."""
+def _other(entry: _Entry, before: Mapping[str, Any] | None) -> tuple[dict[str, Any], list[str]]:
+    """An integration of another tool, and the names of its settings that are masked and unknown.
+
+    It is kept as it came. A masked secret is what it was before; one that nobody knows is missing, which stops nothing
+    here.
+    """
     before = before or {}
     if entry.is_reference and before:
-        return {**before, **entry.raw}
+        return {**before, **entry.raw}, []
     known = before.get("properties") or {} if entry.type in {"", before.get("type")} else {}
-    given = (
-        {name: MASK if _is_masked(value) else value for name, value in (entry.raw["properties"] or {}).items()}
-        if (not entry.is_reference)
-        else {}
-    )
-    problems = [
-        Problem(f"{entry.path}.properties.{name}", "is masked as in a download; enter the real value")
-        for name, value in given.items()
-        if value == MASK and name not in known
-    ]
-    if problems:
-        raise ConfigError("", problems=problems)
-    clear = {name: known[name] if value == MASK else value for name, value in given.items()}
+    given = (entry.raw["properties"] or {}) if not entry.is_reference else {}
+    clear = {name: _unmasked(value, known.get(name)) for name, value in given.items()}
+    missing = [name for name, value in given.items() if _lacks(value, known.get(name))]
     kept = {key: value for key, value in entry.raw.items() if key not in {"status", "latest", "startTime"}}
-    return {**kept, "name": entry.name, "type": entry.type or before["type"], "properties": clear}
+    return {**kept, "name": entry.name, "type": entry.type or before["type"], "properties": clear}, missing
+
+
+def _unmasked(value: Any, known: Any) -> Any:
+    """A setting with what is known of it in place of what is masked in it; null where nothing is."""
+    match value:
+        case str() if _is_masked(value):
+            return known
+        case dict():
+            former = known if isinstance(known, Mapping) else {}
+            return {name: _unmasked(inner, former.get(name)) for name, inner in value.items()}
+        case list():
+            former_list = known if isinstance(known, list) and len(known) == len(value) else [None] * len(value)
+            return [_unmasked(inner, former) for inner, former in zip(value, former_list, strict=True)]
+        case _:
+            return value
+
+
+def _lacks(value: Any, known: Any) -> bool:
+    """Whether something in a setting is masked that nobody knows."""
+    match value:
+        case str():
+            return _is_masked(value) and known is None
+        case dict():
+            former = known if isinstance(known, Mapping) else {}
+            return any(_lacks(inner, former.get(name)) for name, inner in value.items())
+        case list():
+            same = isinstance(known, list) and len(known) == len(value)
+            return any(_lacks(inner, known[place] if same else None) for place, inner in enumerate(value))
+        case _:
+            return False
 
 
 def _unusable(entry: _Entry, known: Mapping[str, Any]) -> Iterator[Problem]:

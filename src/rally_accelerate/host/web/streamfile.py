@@ -23,7 +23,7 @@ from rally_accelerate.host.streams.importing import Importing, Plan
 from rally_accelerate.host.streams.jsontext import MOST_CHARACTERS, read
 from rally_accelerate.host.streams.known import known_integrations
 from rally_accelerate.host.web.faults import unkept
-from rally_accelerate.host.web.forms import Form, submitted
+from rally_accelerate.host.web.forms import Form, form, submitted
 from rally_accelerate.host.web.render import missing, page
 from rally_accelerate.host.web.routing import actor_of, posted, routed, shown
 from rally_accelerate.host.web.streams import GONE, frame, listed, problems_of
@@ -96,12 +96,15 @@ class FilePages:
         if stream is None:
             return missing(request, GONE)
         token = request.path_params["token"]
+        keeps_others = bool((await form(request))["keep_others"])
         pending = self._previews.of(actor, token)
         if pending is None or pending.stream_id != stream.id:
             gone = Problem("", "the preview is not known any more; choose the file again")
             return _import(request, stream, problems=listed([gone]), status=400)
         try:
-            done = await self._importing.replace(stream.id, pending.document, based_on=pending.version, actor=actor)
+            done = await self._importing.replace(
+                stream.id, pending.document, based_on=pending.version, actor=actor, keeps_others=keeps_others
+            )
         except Outdated as error:
             # Shown anew, against what is valid by now.
             plan = await self._importing.plan(pending.document, stream=stream)
@@ -137,7 +140,14 @@ class FilePages:
             if form["action"] == "preview":
                 plan = await self._importing.plan(document, stream=stream)
                 return self._again(request, stream, text=text, based_on=number, plan=plan)
-            await self._importing.replace(stream.id, document, based_on=number, actor=actor, why="edited")
+            await self._importing.replace(
+                stream.id,
+                document,
+                based_on=number,
+                actor=actor,
+                why="edited",
+                keeps_others=bool(form["keep_others"]),
+            )
         except ConfigError as error:
             return self._again(request, stream, text=text, based_on=number, problems=problems_of(error), status=400)
         except StoreError as error:
@@ -226,6 +236,8 @@ def planned(plan: Plan) -> dict[str, Any]:
         "differences": told(plan.differences),
         "notices": list(plan.notices),
         "changesNothing": plan.changes_nothing,
+        "effect": plan.effect.text,
+        "hidden": list(plan.effect.hidden),
     }
 
 

@@ -1,0 +1,181 @@
+"""Importing files that other servers wrote: missing secrets of other tools, and what an import does to the map."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from support.asked import TENANT, Asked
+from support.issues import UPLOAD, item, upload
+from support.streams import board, created
+
+RALLY = {
+    "type": "ucv-ext-rally",
+    "name": "json-rally",
+    "properties": {"baseUrl": "http://127.0.0.1:9", "apiKey": "k-7"},
+}
+GITHUB = {
+    "_id": "b" * 24,
+    "type": "ucv-ext-github",
+    "name": "github",
+    "tenant_id": TENANT,
+    "status": "Online",
+    "properties": {
+        "owner": "acme",
+        "token": "****",
+        "proxy": {"user": "u", "password": "*****"},
+        "keys": ["****", "a"],
+    },
+}
+RULES = [
+    {
+        "fromIntegrationName": "github",
+        "toIntegrationName": "json-rally",
+        "fromField": "pr.name",
+        "toField": "issue.id",
+        "pattern": "(US[0-9]+)",
+    }
+]
+
+
+async def previewed(asked: Asked, its_id: str, document: Any) -> tuple[str, str]:
+    """The preview's text without markup, and where it is applied."""
+    text = document if isinstance(document, bytes) else json.dumps(document).encode()
+    answer = await asked.http.post(f"/value-streams/{its_id}/import", files={"file": ("x.json", text)})
+    assert answer.status_code == 200, answer.text
+    address = re.search(r'action="(/value-streams/[^"]+/import/[^"]+)"', answer.text)
+    assert address is not None
+    plain = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", answer.text.replace("&#39;", "'")))
+    return plain, address[1] if "<button" in answer.text.partition('action="/value-streams')[2] else ""
+
+
+async def kept(asked: Asked, its_id: str) -> dict[str, Any]:
+    stored = await asked.host.stores.streams.by_id(its_id)
+    assert stored is not None
+    return dict(stored.document)
+
+
+async def shown(asked: Asked, its_id: str) -> int:
+    total: int = (await asked.http.get(f"/value-streams/{its_id}.json")).json()["total"]
+    return total
+
+
+async def test_masked_secrets_of_tools_that_do_not_run_here_are_kept_as_missing(asked: Asked) -> None:
+    its_id = await created(asked, board())
+    file = board() | {"integrations": [RALLY, GITHUB], "linkRules": RULES}
+    text, address = await previewed(asked, its_id, file)
+    assert "github is of type ucv-ext-github, which does not run here; it is kept in the file" in text
+    assert "token, proxy, keys are masked in the file and kept as missing" in text
+    assert (await asked.http.post(address)).status_code == 303
+    document = await kept(asked, its_id)
+    github = document["integrations"][1]
+    missing = {"owner": "acme", "token": None, "proxy": {"user": "u", "password": None}, "keys": [None, "a"]}
+    assert github["properties"] == missing
+    (rule,) = document["linkRules"]
+    assert (rule["fromIntegrationId"], rule["toIntegrationId"]) == (GITHUB["_id"], document["integrations"][0]["_id"])
+    # The download comes back as it is, and a secret that is entered later stays when it is masked again.
+    download = (await asked.http.get(f"/value-streams/{its_id}/file")).json()
+    assert download["integrations"][1]["properties"]["token"] is None
+    again, _ = await previewed(asked, its_id, download)
+    assert "nothing would change" in again
+    download["integrations"][1]["properties"]["token"] = "t-9"
+    _, address = await previewed(asked, its_id, download)
+    await asked.http.post(address)
+    masked = (await asked.http.get(f"/value-streams/{its_id}/file")).json()
+    assert masked["integrations"][1]["properties"]["token"] == "****"
+    again, _ = await previewed(asked, its_id, masked)
+    assert "nothing would change" in again
+    assert (await kept(asked, its_id))["integrations"][1]["properties"]["token"] == "t-9"
+
+
+async def test_masked_secrets_of_integrations_that_run_here_are_still_asked_for(asked: Asked) -> None:
+    its_id = await created(asked, board())
+    masked = {**RALLY, "properties": {**RALLY["properties"], "apiKey": "****"}}  # type: ignore[dict-item]
+    text = json.dumps(board() | {"integrations": [masked, GITHUB]})
+    answer = await asked.http.post(f"/value-streams/{its_id}/import", files={"file": ("x.json", text)})
+    assert answer.status_code == 400
+    assert "integrations[0].properties.apiKey" in answer.text
+    assert "github" not in answer.text
+
+
+async def integrated(asked: Asked, *counts: int) -> list[str]:
+    """Integrations with so many issues each."""
+    ids = []
+    for number, count in enumerate(counts):
+        raw = {"name": f"team-{number}", "type": "ucv-ext-rally", "tenant_id": TENANT, "disabled": True}
+        raw |= {"properties": {"baseUrl": "http://127.0.0.1:9", "apiKey": "k"}}
+        its_id = await asked.host.stores.integrations.add(raw)
+        ids.append(its_id)
+        await asked.data(UPLOAD, data=upload(*(item(100 * number + each) for each in range(count)), tracker=its_id))
+    return ids
+
+
+async def test_the_preview_says_what_an_import_hides_and_offers_to_keep_it(asked: Asked) -> None:
+    asked.host.boards.patience = 60
+    await integrated(asked, 4, 3)
+    its_id = await created(asked, board() | {"integrations": []})
+    assert await shown(asked, its_id) == 7
+    text, address = await previewed(asked, its_id, board() | {"integrations": [{**RALLY, "disabled": True}]})
+    assert "The map will show only json-rally: 0 of 7 items. It hides team-0, team-1." in text
+    assert "Import and keep the others" in text
+    assert (await asked.http.post(address, data={"keep_others": "1"})).status_code == 303
+    assert [each["name"] for each in (await kept(asked, its_id))["integrations"]] == ["json-rally", "team-0", "team-1"]
+    assert await shown(asked, its_id) == 7
+    # Of a map that names some, the same.
+    text, address = await previewed(asked, its_id, board() | {"integrations": [{"name": "team-1"}]})
+    assert "The map will show only team-1: 3 of 7 items. It hides json-rally, team-0." in text
+    assert (await asked.http.post(address)).status_code == 303
+    assert await shown(asked, its_id) == 3
+
+
+async def test_a_download_names_every_integration_and_comes_back_without_a_change(asked: Asked) -> None:
+    asked.host.boards.patience = 60
+    ids = await integrated(asked, 2, 1)
+    its_id = await created(asked, board() | {"integrations": []})
+    file = (await asked.http.get(f"/value-streams/{its_id}/file")).json()
+    assert file["integrations"] == [{"_id": its, "name": f"team-{number}"} for number, its in enumerate(ids)]
+    text, _ = await previewed(asked, its_id, file)
+    assert "nothing would change" in text
+    assert "The map will show only" not in text
+    # Adding one to it hides nothing now; only later ones will not show.
+    file["integrations"].append({**RALLY, "disabled": True})
+    text, address = await previewed(asked, its_id, file)
+    assert "The map will show only" not in text
+    assert "Integrations that are added later will not show on the map." in text
+    assert (await asked.http.post(address)).status_code == 303
+    assert await shown(asked, its_id) == 3
+
+
+async def test_an_import_that_hides_nothing_says_nothing(asked: Asked) -> None:
+    await integrated(asked, 1)
+    its_id = await created(asked, board() | {"integrations": [{"name": "team-0"}]})
+    text, _ = await previewed(asked, its_id, board() | {"integrations": [{"name": "team-0"}], "description": "x"})
+    assert "The map" not in text
+    text, _ = await previewed(asked, its_id, board() | {"integrations": []})
+    assert "The map" not in text
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [
+        lambda text: b"\xef\xbb\xbf" + text.encode(),
+        lambda text: text.encode("utf-16"),
+        lambda text: text.replace("  ", "\u00a0\u00a0").encode(),
+        lambda text: text.replace("\n", "\u2028\n").encode(),
+        lambda text: text.replace('"To Do"', '"To \\ud83d Do"').encode(),
+        lambda text: text.encode().replace(b'"To Do"', b'"To \xff Do"'),
+        lambda text: text.replace('"To Do"', '"To\x0bDo"').encode(),
+    ],
+)
+async def test_files_from_web_pages_and_broken_editors_are_read(asked: Asked, encode: Any) -> None:
+    its_id = await created(asked, board())
+    text = json.dumps(board() | {"description": "read"}, indent=2, ensure_ascii=False)
+    told, address = await previewed(asked, its_id, encode(text))
+    assert (await asked.http.post(address)).status_code == 303
+    document = await kept(asked, its_id)
+    name = document["phases"][0]["stages"][0]["name"]
+    assert name in {"To Do", "To \ufffd Do", "To\x0bDo"}
+    assert document["description"] == "read"
+    lost = "phases[0].stages[0].name holds characters that cannot be read (\ufffd); enter it again"
+    assert (lost in told) is ("\ufffd" in name)
