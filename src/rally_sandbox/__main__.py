@@ -6,7 +6,7 @@ import sys
 import orjson
 
 from rally_sandbox.auth import SANDBOX_API_KEY
-from rally_sandbox.serving import LOOPBACK, run
+from rally_sandbox.serving import LOOPBACK, WORLDS, run
 from rally_sandbox.world import LARGEST, SMALLEST
 
 
@@ -17,6 +17,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one (%(default)s)")
     parser.add_argument("--seed", type=int, default=7, help="the same seed makes the same world (%(default)s)")
     parser.add_argument("--items", type=int, default=500, help="how many work items, 10 to 1,000,000 (%(default)s)")
+    parser.add_argument("--world", choices=WORLDS, default="sample", help="what its texts are like (%(default)s)")
     parser.add_argument("--live", action="store_true", help="the sample company goes on working")
     parser.add_argument("--every", type=float, default=5.0, metavar="SECONDS", help="between two changes (%(default)s)")
     parser.add_argument("--latency-ms", type=int, default=0, help="how long every answer is held back (%(default)s)")
@@ -28,6 +29,7 @@ def main() -> int:
         port=arguments.port,
         seed=arguments.seed,
         items=arguments.items,
+        hostile_share=WORLDS[arguments.world],
         live=arguments.live,
         live_interval_seconds=arguments.every,
         latency_ms=arguments.latency_ms,

@@ -5,7 +5,7 @@ from email.utils import format_datetime
 
 import orjson
 
-from rally_sandbox import hostile
+from rally_sandbox import hostile, hostileworld
 from rally_sandbox.envelopes import Json, html_error, operation_result, query_result
 from rally_sandbox.faults import Fault
 from rally_sandbox.instants import SECOND, to_datetime
@@ -31,7 +31,7 @@ class Answer:
 
 def as_json(document: Json, status: int = 200) -> Answer:
     """A JSON answer."""
-    return Answer(status, orjson.dumps(document))
+    return Answer(status, hostileworld.raw(orjson.dumps(document)))
 
 
 def page(status: int, title: str, text: str) -> Answer:

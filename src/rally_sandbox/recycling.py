@@ -1,10 +1,17 @@
 """The recycle bin: an entry for each deleted item until it is restored or purged (rally-api.md 1.10)."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from rally_sandbox.instants import DAY
 from rally_sandbox.journal import Item
 from rally_sandbox.records import Record
+
+if TYPE_CHECKING:
+    from rally_sandbox.world import World
+
+#: How far back the generated past fills the bin.
+DAYS_FILLED = 30
 
 
 class RecycleBin:
@@ -49,6 +56,23 @@ class RecycleBin:
     def entries(self, *, now: int) -> Iterator[Record]:
         """What a query sees at ``now`` (milliseconds)."""
         return (entry for entry in self._entries.values() if not _is_purged(entry, now))
+
+
+def fill(world: "World") -> None:
+    """Enter what was deleted lately in the generated past."""
+    columns = world.columns
+    for index in range(len(columns)):
+        if columns.deleted[index] and columns.updated[index] > world.company.begins - DAYS_FILLED * DAY:
+            item = world.item(index)
+            put(world, item, item.changes[-1].user, item.updated)
+
+
+def put(world: "World", item: Item, by: Record, at: int) -> None:
+    """Enter an item deleted at ``at`` (milliseconds), unless items of its type vanish without a trace (1.10)."""
+    definition = next(each for each in world.company.of("typedefinition") if each.values["TypePath"] == item.type)
+    if definition.values["Restorable"]:
+        formatted_id = world.formatted_id(item)
+        world.bin.put(item, object_id=world.new_id(), formatted_id=formatted_id, by=by, at=at, kind=definition)
 
 
 def _is_purged(entry: Record, now: int) -> bool:

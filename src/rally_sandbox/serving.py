@@ -13,6 +13,7 @@ from types import FrameType
 
 import uvicorn
 
+from rally_sandbox import hostileworld
 from rally_sandbox.app import create_app
 from rally_sandbox.auth import LIMITED_API_KEY, SANDBOX_API_KEY
 from rally_sandbox.connections import Connections
@@ -20,9 +21,12 @@ from rally_sandbox.faults import Faults
 from rally_sandbox.stats import Stats
 from rally_sandbox.world import World
 
-__all__ = ["LIMITED_API_KEY", "SANDBOX_API_KEY", "Sandbox", "Tls", "run", "serve"]
+__all__ = ["LIMITED_API_KEY", "SANDBOX_API_KEY", "WORLDS", "Sandbox", "Tls", "run", "serve"]
 
 LOOPBACK = "127.0.0.1"
+
+#: How much of all texts is hostile, by the name of the world.
+WORLDS = {"sample": 0.0, "hostile": hostileworld.SHARE}
 
 #: How long the end of a block waits for its server.
 SECONDS_TO_STOP = 10.0
@@ -131,6 +135,7 @@ def run(
     port: int = 0,
     seed: int = 7,
     items: int = 500,
+    hostile_share: float = 0.0,
     live: bool = False,
     live_interval_seconds: float = 5.0,
     latency_ms: int = 0,
@@ -143,12 +148,13 @@ def run(
         port: 0 takes a free one.
         seed: The same seed makes the same world.
         items: How many work items.
+        hostile_share: How much of all texts is hostile, from 0 to 1.
         live: Whether the sample company goes on working.
         live_interval_seconds: Time between two things that it does.
         latency_ms: How long every answer is held back.
         on_ready: Gets the base URL once requests are answered.
     """
-    world = World.create(seed, items)
+    world = World.create(seed, items, hostile_share=hostile_share)
     # What lives as long as the process need not be looked through whenever a page has made some garbage.
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from random import Random
 
+from rally_sandbox import hostileworld
 from rally_sandbox.company import Company
 from rally_sandbox.instants import HOUR
 from rally_sandbox.records import Link, Record
@@ -33,13 +34,16 @@ class Ties:
         self._suites: defaultdict[int, list[int]] = defaultdict(list)
         self._gathered: defaultdict[int, list[int]] = defaultdict(list)
 
-    def generate(self, seed: int, created: Sequence[int], workspaces: Sequence[Record]) -> None:
+    def generate(
+        self, seed: int, created: Sequence[int], workspaces: Sequence[Record], *, hostile_share: float = 0.0
+    ) -> None:
         """Posts on a tenth of some items; a few have very many.
 
         Args:
             seed: The same seed makes the same posts.
             created: When each item was made, in milliseconds.
             workspaces: Where each item is.
+            hostile_share: How many of the posts are hostile.
         """
         random = Random(seed * 7 + 3)
         number = 0
@@ -50,9 +54,10 @@ class Ties:
                 number += 1
                 user = random.choice(self._company.users)
                 at = created[index] + int(random.random() * HOUR)
-                self.post(
-                    index, FIRST_POST_ID + number, random.choice(TEXTS), user=user, at=at, workspace=workspaces[index]
-                )
+                text = random.choice(TEXTS)
+                if hostile_share and random.random() < hostile_share:
+                    text += hostileworld.ending(random)
+                self.post(index, FIRST_POST_ID + number, text, user=user, at=at, workspace=workspaces[index])
 
     def post(self, index: int, object_id: int, text: str, *, user: Record, at: int, workspace: Record) -> Record:
         """Add a post to an item's discussion."""

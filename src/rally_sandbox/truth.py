@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from rally_sandbox.hostileworld import readable
 from rally_sandbox.instants import iso
 from rally_sandbox.journal import COLLECTIONS, Item
 from rally_sandbox.records import Link, Record
@@ -40,7 +41,7 @@ def of(world: "World", item: Item) -> Mapping[str, Any]:
                 "object_id": change.object_id,
                 "at": iso(change.at),
                 "user": _plain(world, "User", change.user),
-                "text": world.text(change),
+                "text": readable(world.text(change)),
                 "sets": [[name, _plain(world, name, old), _plain(world, name, new)] for name, old, new in change.sets],
             }
             for change in item.changes
@@ -48,15 +49,17 @@ def of(world: "World", item: Item) -> Mapping[str, Any]:
     }
 
 
-def _plain(world: "World", name: str, value: Any) -> Any:
+def _plain(world: "World", name: str, value: Any) -> Any:  # noqa: PLR0911 - one table
     match value:
         case Record():
-            return {"object_id": value.object_id, "name": value.name}
+            return {"object_id": value.object_id, "name": readable(value.name)}
         case Link():
             linked = world.item(value.index)
-            return {"object_id": linked.object_id, "name": linked.name}
+            return {"object_id": linked.object_id, "name": readable(linked.name)}
         case tuple():
             return [_plain(world, name, each) for each in value]
+        case str():
+            return readable(value)
         case bool():
             return value
         case int() if name in DATES:

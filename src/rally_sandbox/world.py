@@ -10,14 +10,13 @@ from random import Random
 from threading import RLock
 from typing import Any
 
-from rally_sandbox import finding, recordedits, truth
+from rally_sandbox import finding, hostileworld, recordedits, recycling, truth
 from rally_sandbox.beginnings import Beginning, first_values
 from rally_sandbox.belongings import Belongings
 from rally_sandbox.clock import Clock
 from rally_sandbox.columns import FIRST_NEW_ID, KINDS, NOTHING, Columns, fill
 from rally_sandbox.company import Company, Team, found
 from rally_sandbox.edits import sets_of
-from rally_sandbox.instants import DAY
 from rally_sandbox.journal import Change, Item, Set, apply
 from rally_sandbox.kinds import kind_of
 from rally_sandbox.lives import Maker, title
@@ -45,8 +44,12 @@ class World:
     projects and other records by ``Record``, ObjectID or name.
     """
 
-    def __init__(self, *, seed: int, items: int, clock: Clock, same_workspace_names: bool) -> None:
+    def __init__(
+        self, *, seed: int, items: int, clock: Clock, same_workspace_names: bool, hostile_share: float = 0.0
+    ) -> None:
         self.seed = seed
+        #: How much of all texts breaks every rule, from 0 to 1.
+        self.hostile_share = hostile_share
         self.clock = clock
         #: Held while the world is read for an answer or changed.
         self.lock = RLock()
@@ -54,6 +57,8 @@ class World:
         self.version = 0
         begins = clock.milliseconds()
         self.company: Company = found(seed, begins=begins, same_workspace_names=same_workspace_names)
+        if hostile_share:
+            hostileworld.spoil_company(self.company, Random(seed * 13 + 7), hostile_share)
         self.columns = Columns()
         self.generated = items
         define(self.company)
@@ -81,14 +86,22 @@ class World:
         self._random = Random(seed * 31 + 5)
         self._worker = Worker(self, Random(seed * 17 + 1))
         self._team_of = {id(team.project): position for position, team in enumerate(self.company.teams)}
-        self._fill_bin(begins)
+        if hostile_share:
+            hostileworld.spoil_items(self, Random(seed * 19 + 3))
+        recycling.fill(self)
         self.ties: Ties = Ties(self.company)
         places = [self.company.teams[team].workspace for team in self.columns.team]
-        self.ties.generate(seed, self.columns.created, places)
+        self.ties.generate(seed, self.columns.created, places, hostile_share=hostile_share)
 
     @classmethod
     def create(
-        cls, seed: int = 7, items: int = 500, *, clock: Clock | None = None, same_workspace_names: bool = False
+        cls,
+        seed: int = 7,
+        items: int = 500,
+        *,
+        clock: Clock | None = None,
+        same_workspace_names: bool = False,
+        hostile_share: float = 0.0,
     ) -> "World":
         """The world of a seed.
 
@@ -97,6 +110,8 @@ class World:
             items: How many work items, 10 to 1,000,000.
             clock: Its start is the end of the generated past, which reaches two years back. None follows real time.
             same_workspace_names: Whether two workspaces share a name.
+            hostile_share: How much of all texts is hostile, from 0 to 1: names, descriptions, reasons, posts and the
+                revisions that tell of them.
 
         Raises:
             ValueError: The number of items is out of range.
@@ -108,6 +123,7 @@ class World:
             items=items,
             clock=clock if clock is not None else Clock(),
             same_workspace_names=same_workspace_names,
+            hostile_share=hostile_share,
         )
 
     # What is there
@@ -145,7 +161,7 @@ class World:
         """The Description of a revision."""
         if change.text is not None:
             return change.text
-        return description(change.sets, self._first_name)
+        return description(change.sets, self.first_name)
 
     def items(self, kind: str) -> Iterator[Mapping[str, Any]]:
         """The plain truth about each item of a kind, deleted ones included, with its whole journal.
@@ -213,7 +229,7 @@ class World:
             KeyError: There is no such item, attribute or reference.
         """
         with self.lock:
-            item = self._own(self.find(object_id).index)
+            item = self.own(self.find(object_id).index)
             now = self._moment(item)
             sets = sets_of(self, item, fields, now)
             before = item.values["Project"]
@@ -267,7 +283,7 @@ class World:
     def post(self, object_id: int, text: str, user: object = None) -> Record:
         """Say something in an item's discussion, as rich text; it is a save of the item (rally-api.md 1.11 [U])."""
         with self.lock:
-            item = self._own(self.find(object_id).index)
+            item = self.own(self.find(object_id).index)
             now, by = self._moment(item), self._user(user)
             self._write(item, Change(len(item.changes), self.new_id(), now, by, (), "DISCUSSION added"))
             return self.ties.post(item.index, self.new_id(), text, user=by, at=now, workspace=item.workspace)
@@ -275,7 +291,7 @@ class World:
     def link(self, predecessor: int, successor: int, user: object = None) -> None:
         """Let one story wait for another."""
         with self.lock:
-            before, after = (self._own(self.find(each).index) for each in (predecessor, successor))
+            before, after = (self.own(self.find(each).index) for each in (predecessor, successor))
             self.ties.link(before.index, after.index)
             self._tell_tie(after, "PREDECESSORS", before, user)
             self._tell_tie(before, "SUCCESSORS", after, user)
@@ -283,7 +299,7 @@ class World:
     def gather(self, suite: int, defect: int, user: object = None) -> None:
         """Put a defect into a defect suite."""
         with self.lock:
-            whole, part = (self._own(self.find(each).index) for each in (suite, defect))
+            whole, part = (self.own(self.find(each).index) for each in (suite, defect))
             self.ties.gather(whole.index, part.index)
             self._tell_tie(part, "DEFECT SUITES", whole, user)
             self._tell_tie(whole, "DEFECTS", part, user)
@@ -291,14 +307,14 @@ class World:
     def delete(self, object_id: int, user: object = None) -> None:
         """Put an item into the recycle bin, with its tasks."""
         with self.lock:
-            item = self._own(self.find(object_id).index)
+            item = self.own(self.find(object_id).index)
             if item.deleted:
                 return
             now = self._moment(item)
             by = self._user(user)
             self._save(item, (("Recycled", False, True),), by, now)
             self.columns.deleted[item.index] = 1
-            self._put(item, by, now)
+            recycling.put(self, item, by, now)
             if item.type != KINDS[TASK]:
                 for task in self.tasks_of(item):
                     self.delete(task.object_id, user)
@@ -310,7 +326,7 @@ class World:
             KeyError: The item is not in the bin, or was purged.
         """
         with self.lock:
-            item = self._own(self.find(object_id).index)
+            item = self.own(self.find(object_id).index)
             if not self.bin.holds(item.index, now=self.clock.milliseconds()):
                 raise KeyError(f"{object_id} is not in the recycle bin")
             self.columns.deleted[item.index] = 0
@@ -401,7 +417,8 @@ class World:
         first = Change(0, record.history_id + 1, record.created, self.company.users[0], (), ORIGINAL)
         return [first, *self._revised.get(record.object_id, ())]
 
-    def _first_name(self, value: Record | Link) -> str:
+    def first_name(self, value: Record | Link) -> str:
+        """Return what revision texts of the generated past call a record or an item."""
         return value.first_name if isinstance(value, Record) else self._item_label(value)
 
     def _name_now(self, value: Record | Link) -> str:
@@ -413,8 +430,8 @@ class World:
     def _user(self, user: object) -> Record:
         return self.company.users[0] if user is None else self.record("User", user)
 
-    def _own(self, index: int) -> Item:
-        """The item, kept from now on because it is about to change."""
+    def own(self, index: int) -> Item:
+        """Return the item, kept from now on because it is about to change."""
         item = self.item(index)
         self._kept.pop(index, None)
         self.changed[index] = item
@@ -474,20 +491,6 @@ class World:
         if stamp in record.values:
             record.values[stamp] = self.clock.milliseconds()
         self.version += 1
-
-    def _fill_bin(self, begins: int) -> None:
-        columns = self.columns
-        for index in range(len(columns)):
-            if columns.deleted[index] and columns.updated[index] > begins - 30 * DAY:
-                item = self.item(index)
-                self._put(item, item.changes[-1].user, item.updated)
-
-    def _put(self, item: Item, by: Record, at: int) -> None:
-        definition = next(each for each in self.company.of("typedefinition") if each.values["TypePath"] == item.type)
-        if not definition.values["Restorable"]:
-            # Such types vanish without a trace (rally-api.md 1.10).
-            return
-        self.bin.put(item, object_id=self.new_id(), formatted_id=self.formatted_id(item), by=by, at=at, kind=definition)
 
 
 def _index(link: Link | None) -> int:

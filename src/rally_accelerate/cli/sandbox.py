@@ -10,6 +10,9 @@ from rally_accelerate.config.listening import cannot_listen
 #: How many work items a sample company has, as the simulator itself says.
 SMALLEST, LARGEST = 10, 1_000_000
 
+#: The worlds that the simulator has, as it says itself.
+WORLDS = ("sample", "hostile")
+
 
 @click.command()
 @click.option("--port", default=8421, type=click.IntRange(0, 65535), show_default=True, help="0 takes a free one.")
@@ -21,12 +24,19 @@ SMALLEST, LARGEST = 10, 1_000_000
     show_default=True,
     help=f"How many work items, {SMALLEST} to {LARGEST:,}.",
 )
+@click.option(
+    "--world",
+    default="sample",
+    type=click.Choice(WORLDS),
+    show_default=True,
+    help="With hostile, 1 % of all texts break every rule: encodings, brackets, cut revisions.",
+)
 @click.option("--live", is_flag=True, help="The sample company goes on working.")
 @click.option("--every", type=Duration(), default="5s", show_default=True, help="With --live: time between changes.")
 @click.option(
     "--latency-ms", default=0, type=click.IntRange(0), show_default=True, help="How long every answer is held back."
 )
-def sandbox(*, port: int, seed: int, items: int, live: bool, every: timedelta, latency_ms: int) -> int:
+def sandbox(*, port: int, seed: int, items: int, world: str, live: bool, every: timedelta, latency_ms: int) -> int:
     """Serve a simulated Rally with a sample company on 127.0.0.1."""
     try:
         import rally_sandbox.serving as serving  # noqa: PLC0415, PLR0402 - an extra: the command says how to get it
@@ -43,6 +53,7 @@ def sandbox(*, port: int, seed: int, items: int, live: bool, every: timedelta, l
             port=port,
             seed=seed,
             items=items,
+            hostile_share=serving.WORLDS[world],
             live=live,
             live_interval_seconds=every.total_seconds(),
             latency_ms=latency_ms,
