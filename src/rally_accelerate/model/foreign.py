@@ -159,16 +159,16 @@ def refused_login(reply: Reply, route: Route) -> RallyAccelerateError | None:
     """Explain a 401 that is not the service's own word about a key; None when it may be."""
     if reply.is_of_a_proxy():
         return proxy_login(reply.status, reply.headers, route)
-    # The services refuse logins in words or with a page; JSON is an API gateway's.
-    own = reply.marked and not reply.text.lstrip().startswith("{")
-    if not own and (error := _gateway_login(reply, route)):
-        return error
     if reply.is_about_sign_on():
         how = "apiKey" if route.key else "user name and password"
         return AccessRefused(
             f"{route.service} requires single sign-on and does not accept this {how} ({reply.status}).",
             hint=SIGN_ON_HINT,
         )
+    # The services refuse logins in words or with a page; JSON is an API gateway's.
+    own = reply.marked and not reply.text.lstrip().startswith("{")
+    if not own and (error := _gateway_login(reply, route)):
+        return error
     if route.proxy and not reply.marked:
         return AccessRefused(
             f"The login is refused ({reply.status}), by {route.the_proxy} or by {route.service}: nothing in the answer "
@@ -288,8 +288,9 @@ def wants_https(reply: Reply, route: Route) -> UnexpectedAnswer | None:
 
 def portal(reply: Reply, route: Route) -> Unavailable:
     """Explain that a network lets nobody through who has not signed in to it (RFC 6585, 511)."""
+    page = f", with a page{reply.title}" if reply.is_page else ""
     return Unavailable(
-        f"The sign-in portal of a network answers in {route.service}'s place ({reply.status}){reply.title}.",
+        f"The sign-in portal of a network answers in {route.service}'s place ({reply.status}){page}.",
         hint=_portal_hint(route),
     )
 
@@ -360,7 +361,7 @@ def page_instead(reply: Reply, route: Route) -> RallyAccelerateError | None:
         )
     if _SIGN_ON.search(reply.text) or _SIGN_IN_PAGE.search(reply.text):
         return AccessRefused(
-            f"A login page came instead of data{reply.title}.",
+            f"A login page{reply.title} came instead of data.",
             hint=SIGN_ON_HINT if route.service == "Rally" else _portal_hint(route),
         )
     return None

@@ -164,7 +164,7 @@ async def test_a_proxy_that_offers_windows_logins_only_is_named_for_http_too(con
          'portal of a network answers in Rally\'s place, with a page titled "Guest Wi-Fi"', "Sign in to the portal"),
         (Reply(200, HTML, b"<html>This page has been blocked by the firewall</html>"), AccessRefused, "filter answers", "Ask"),
         (Reply(200, HTML, b"<html><title>Sign in</title><input type=password></html>"), AccessRefused,
-         'login page came instead of data titled "Sign in"', "Single sign-on"),
+         'login page titled "Sign in" came instead of data', "Single sign-on"),
         (Reply(302, {"Location": "https://login.microsoftonline.com/common?SAMLRequest=s3cret"}), AccessRefused,
          "login page at login.microsoftonline.com", "Single sign-on"),
         (Reply(302, {"Location": "http://portal.hotel.example/welcome?token=s3cret"}), UnexpectedAnswer,
