@@ -2,7 +2,7 @@
 
     1 what to ask     plan.walks(progress, scope)            Walk
     2 Rally answers   source.changed(scope, walk)            Page of Record
-    3 only news       news(records, ledger, rules)           Record
+    3 only news       _is_wanted(walk, record, sent)         Record
     4 with its past   source.history(scope, records)         WorkItem, as many records as one request can serve
     5 in our words    mapping.to_issue(item, rules)          Issue or Skipped
     6 in parcels      sink.deliver(issues)                   Receipt after Receipt
@@ -18,7 +18,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -130,16 +130,12 @@ async def sync_once(
     )
 
 
-def news(records: Iterable[Record], ledger: Mapping[str, Sent], *, rules_version: str) -> list[Record]:
-    """The records that the sink does not hold yet, by source revision and mapping rules.
+def _is_news(item: Record | Issue, sent: Sent | None, rules_version: str) -> bool:
+    """Return whether the sink does not hold this revision, mapped by these rules.
 
     Keyed by revision, not by content: an edit from A to B and back to A whose middle was uploaded but not
     remembered would otherwise leave B in the sink for ever.
     """
-    return [record for record in records if _is_news(record, ledger.get(str(record.object_id)), rules_version)]
-
-
-def _is_news(item: Record | Issue, sent: Sent | None, rules_version: str) -> bool:
     # An older revision than the one sent is the answer of a node that lags behind, or of a slower walk.
     return sent is None or sent.rules_version != rules_version or sent.revision < item.revision
 
