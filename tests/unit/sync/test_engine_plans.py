@@ -1,5 +1,6 @@
 """What a run does besides new changes: earlier items, everything again, counts, and portions of a walk."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -211,9 +212,21 @@ class CountingSource(SmallSource):
 
     counted: tuple[str, ...] = ()
     failure: RallyAccelerateError | None = None
+    #: Whether the first walks fail before any other one can begin.
+    breaks: bool = False
+
+    async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
+        """Let all walks come as far as they can before the first page."""
+        for _ in range(20 if self.breaks else 0):
+            await asyncio.sleep(0)
+        if self.breaks:
+            raise Unavailable("maintenance")
+        async for page in super().changed(scope, walk):
+            yield page
 
     async def count(self, scope: Scope, kind: str, *, since: datetime | None = None) -> int:
         """Count the items of the given projects."""
+        assert kind == KIND
         self.counted += tuple(project.name for project in scope.projects)
         if self.failure is not None:
             raise self.failure
@@ -270,6 +283,20 @@ async def test_only_walks_over_everything_are_counted(more: dict[str, Any]) -> N
     assert report.failure is None
     assert source.counted == ()
     assert report.tally.uncounted == 0
+    # A walk that waits and never begins is not counted either.
+    source.breaks, state = True, waiting_walks(world, **more)
+    report = await engine.sync_once(
+        source, SmallSink(world), state, RULES, lambda: world.now, plans=Plans(since=more.get("since"))
+    )
+    assert (report.tally.expected, source.counted) == (0, ())
+
+
+async def test_a_walk_that_cannot_be_counted_is_not_counted() -> None:
+    world = World(items={number: Item(project=number) for number in range(1, 5)})
+    source = CountingSource(world, projects=4)
+    source.breaks, source.failure = True, Unavailable("maintenance")
+    report = await engine.sync_once(source, SmallSink(world), SmallState(world), RULES, lambda: world.now)
+    assert (report.tally.expected, report.tally.uncounted, source.counted) == (0, 4, ("P4",))
 
 
 async def test_a_walk_that_is_resumed_is_not_counted() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.errors import StoreError
+from rally_accelerate.errors import StoreError, Unavailable
 from rally_accelerate.mapping.issue import to_issue
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.model.issue import Issue
@@ -249,3 +249,49 @@ async def test_what_is_kept_and_cannot_be_read_stops_the_run_before_anything_is_
         await its.run(NEW)
     assert its.held() == {"1": ("New", "A"), "2": ("Old", "A")}
     assert (len(its.source.walks), its.state.progress.rules_version) == (walks, OLD.version)
+
+
+async def test_a_kept_item_that_cannot_be_mapped_is_read_by_its_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    def surprised(item: WorkItem, rules: Rules, **more: Any) -> Issue | Skipped:
+        if rules == NEW and item.record.object_id == 2:
+            raise KeyError("a surprise")
+        return to_issue(item, rules, **more)
+
+    its = Setup(World())
+    await its.run(OLD)
+    its.source.asked.clear()
+    its.source.walks.clear()
+    monkeypatch.setattr("rally_accelerate.mapping.issue.to_issue", surprised)
+    await its.run(NEW)
+    assert [walk.only for walk in its.source.walks] == [(), (2,)]
+    assert its.source.asked == [2]
+    assert its.state.progress.owed == {(KIND, 2)}
+
+
+async def test_rules_that_need_less_are_what_later_items_are_read_with() -> None:
+    its = Setup(World())
+    await its.run(MORE)
+    assert its.state.progress.read_with == MORE.reads
+    await its.run(OLD)
+    assert its.held() == {"1": ("Old", "A"), "2": ("Old", "A")}
+    assert its.state.progress.read_with == OLD.reads
+    # What was read with less is not enough for what needs more.
+    its.source.asked.clear()
+    await its.run(MORE)
+    assert its.source.asked == [1, 2]
+
+
+async def test_what_was_mapped_is_remembered_before_anything_is_asked() -> None:
+    class Source(AskedSource):
+        async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
+            """Fail before the first page."""
+            raise Unavailable("maintenance")
+            yield
+
+    its = Setup(World())
+    await its.run(OLD)
+    cursors = its.state.progress.cursors
+    its.source = Source(its.world)
+    with pytest.raises(Unavailable):
+        await its.run(NEW)
+    assert (its.state.progress.rules_version, its.state.progress.cursors) == (NEW.version, cursors)

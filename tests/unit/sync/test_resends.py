@@ -1,7 +1,8 @@
 """Walks over the items of changed timeboxes: a kind that cannot be asked so, older answers, and what was just sent."""
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -9,9 +10,10 @@ import pytest
 
 from rally_accelerate.errors import NotFound, QueryError, RallyAccelerateError, Rejected, Unavailable
 from rally_accelerate.mapping.rules import Rules
+from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import Walk, Window
-from rally_accelerate.model.report import SyncReport
-from rally_accelerate.rally.records import Page, Scope
+from rally_accelerate.model.report import Receipt, SyncReport
+from rally_accelerate.rally.records import Page, Record, Scope, WorkItem
 from rally_accelerate.sync import engine
 from support.small_world import KIND, Item, SmallSink, SmallSource, SmallState, Sprint, World
 
@@ -149,3 +151,37 @@ async def test_mapped_issues_know_the_time_of_the_service() -> None:
     team.world.moment = 5_000
     await team.run()
     assert team.sink.held["1"].sprints[-1].active is False
+
+
+async def test_what_was_just_sent_is_not_even_asked_for_its_history() -> None:
+    asked: list[int] = []
+
+    class Source(TimeboxSource):
+        async def left(self, scope: Scope, field: str, timeboxes: Sequence[int]) -> set[int]:
+            return {1}
+
+        async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
+            if walk.only:
+                await sent.wait()
+            async for page in super().changed(scope, walk):
+                yield page
+
+        async def history(self, scope: Scope, records: Sequence[Record]) -> list[WorkItem]:
+            asked.extend(each.object_id for each in records)
+            return await super().history(scope, records)
+
+    class Sink(SmallSink):
+        async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Receipt]:
+            async for receipt in super().deliver(issues):
+                yield receipt
+                if receipt.delivered == ("3",):
+                    sent.set()
+
+    team, sent = Team(), asyncio.Event()
+    team.source, team.sink = Source(team.world), Sink(team.world)
+    await team.settled()
+    asked.clear()
+    sent.clear()
+    report = await team.run()
+    assert sorted(walk.only for walk in team.source.walks if walk.timeboxes) == [(), (1,)]
+    assert (asked, report.tally.uploaded, report.tally.unchanged) == ([1, 2, 3], 3, 1)
