@@ -213,3 +213,22 @@ async def test_own_rules_fill_the_issue_of_a_removed_item_as_before(
         assert after is not None
         assert after["status"] == "Deleted"
         assert after["rawIssue"] == before["rawIssue"]
+
+
+async def test_a_renamed_sprint_reaches_the_issues_of_every_integration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with shared(tmp_path, monkeypatch, by_plugin=True) as its:
+        team = its.world.company.teams[0]
+        sprint = team.sprints[-1]
+        item = its.world.create_item("story", project=team.project, Iteration=sprint.object_id).object_id
+        its.world.clock.advance(timedelta(minutes=10))
+        await its.settle("one all")
+        its.world.revise("Iteration", sprint, Name="Called otherwise")
+        its.world.clock.advance(timedelta(minutes=5))
+        for name in ("one", "all"):
+            await its.run(name)
+            held = await its.held(name, item)
+            assert held is not None
+            assert [each["name"] for each in held["sprints"]] == ["Called otherwise"]
+            assert await its.differences(name) == []
