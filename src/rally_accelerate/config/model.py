@@ -21,6 +21,7 @@ from rally_accelerate.config.queries import as_query
 from rally_accelerate.config.values import (
     as_base_url,
     as_boolean,
+    as_bundle,
     as_cap,
     as_identifier,
     as_instant,
@@ -318,7 +319,7 @@ class Properties(BaseModel):
         ),
     ] = Field(False, alias="newerFields")
     ca_bundle: Annotated[
-        Text,
+        Annotated[str, BeforeValidator(as_bundle)],
         prop(
             "CA bundle",
             "String",

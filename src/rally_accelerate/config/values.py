@@ -35,6 +35,8 @@ LEVELS = ("ALL", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL", "OFF")
 #: The words of other tools are understood as well.
 _LEVEL_WORDS = {**{word: word for word in LEVELS}, "WARNING": "WARN", "CRITICAL": "FATAL"}
 
+#: All public authorities together take 250,000 characters.
+LARGEST_BUNDLE = 1_000_000
 #: So much of a value that makes no sense is shown.
 _LONGEST_SHOWN = 40
 _TRUE = {"true", "yes", "on", "1"}
@@ -54,6 +56,16 @@ def as_text(value: Any) -> Any:
             return value.strip()
         case _:
             return value
+
+
+def as_bundle(value: Any) -> Any:
+    """Return the path of a bundle of certificates, or the certificates themselves as text."""
+    text = as_text(value)
+    if isinstance(text, str) and len(text) > LARGEST_BUNDLE:
+        raise ValueError(
+            f"has {len(text):,} characters, more than {LARGEST_BUNDLE:,}; give only the authorities that you need"
+        )
+    return text
 
 
 def as_identifier(value: Any) -> Any:

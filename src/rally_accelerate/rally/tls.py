@@ -8,7 +8,6 @@ paths that OpenSSL was built with, or from ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`
 import asyncio
 import errno
 import os
-import re
 import ssl
 import stat
 import threading
@@ -20,15 +19,16 @@ import httpx2
 
 from rally_accelerate.config.model import Properties
 from rally_accelerate.errors import ConfigError, Problem
-
-#: What a PEM file's content has and a path has not.
-_PEM = "-----BEGIN "
+from rally_accelerate.rally import pem
 
 #: For how many seconds the files of certificates and keys are waited for.
 FILE_SECONDS = 10.0
 
-#: No bundle of certificates is larger; all public authorities together take 250 kB.
+#: No file of certificates is larger, not even one that describes each of them in words.
 MOST_BYTES = 5_000_000
+
+#: So many certificates are read at once: between two lots, the thread that reads them lets others run.
+_AT_ONCE = 10
 
 #: One text for every reason: a person who can change settings must not learn which files there are.
 _NOT_USABLE = {
@@ -56,24 +56,25 @@ ACCELERATE_UNVERIFIED = (
 async def tls_context(properties: Properties) -> ssl.SSLContext:
     """Return the settings for every TLS connection of one integration.
 
-    Files are read in a thread with a time limit: a named pipe, or a file of a server that does not answer, must not
-    stop everything else in this process.
+    Files and certificates are read in threads: a named pipe, a file of a server that does not answer, or a bundle with
+    thousands of certificates must not stop everything else in this process.
 
     Raises:
         ConfigError: A PEM file cannot be used.
     """
     if properties.client_key and not properties.client_certificate:
         raise _problem("clientKey", "is given without clientCertificate")
-    bundle = "" if _PEM in properties.ca_bundle else properties.ca_bundle
-    context = httpx2.create_ssl_context(verify=properties.verify_tls)
-    if _PEM in properties.ca_bundle:
+    context = await asyncio.to_thread(httpx2.create_ssl_context, verify=properties.verify_tls)
+    bundle = properties.ca_bundle
+    if pem.is_pem(bundle):
         try:
-            # A text box of one line turns line ends into blanks.
-            context.load_verify_locations(cadata=_with_line_ends(properties.ca_bundle))
-        except (ssl.SSLError, ValueError):
+            await asyncio.to_thread(_trust, context, bundle)
+        except ValueError as error:
+            raise _problem("caBundle", f"{error}; copy the certificates whole, with BEGIN and END lines") from None
+        except ssl.SSLError:
             text = "the certificates in it cannot be read; copy them whole, with their BEGIN and END lines"
             raise _problem("caBundle", text) from None
-    if bundle:
+    elif bundle:
         await _load_files("caBundle", (bundle,), partial(_load_bundle, context, bundle))
     if properties.client_certificate:
         paths = tuple(path for path in (properties.client_certificate, properties.client_key) if path)
@@ -93,16 +94,21 @@ def accelerate_context(properties: Properties, rally: ssl.SSLContext) -> ssl.SSL
     return httpx2.create_ssl_context(verify=False)
 
 
-def _with_line_ends(pem: str) -> str:
-    def part(match: re.Match[str]) -> str:
-        lines = [f"-----BEGIN {match[1]}-----", *match[2].split(), f"-----END {match[1]}-----", ""]
-        return "\n".join(lines)
+def _trust(context: ssl.SSLContext, text: str) -> None:
+    """Trust the authorities of a PEM text.
 
-    return re.sub(r"-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \1-----", part, pem, flags=re.DOTALL)
+    Raises:
+        ValueError: There is none, or too many.
+        ssl.SSLError: One cannot be read.
+    """
+    found = pem.certificates(text)
+    for start in range(0, len(found), _AT_ONCE):
+        context.load_verify_locations(cadata="".join(found[start : start + _AT_ONCE]))
 
 
 def _load_bundle(context: ssl.SSLContext, path: str) -> None:
-    context.load_verify_locations(cadata=_content(path).decode("ascii"))
+    # Comments in words are in many encodings; certificates are ASCII in all of them.
+    _trust(context, _content(path).decode("ascii", errors="replace"))
 
 
 def _load_client_certificate(context: ssl.SSLContext, properties: Properties, paths: tuple[str, ...]) -> None:
