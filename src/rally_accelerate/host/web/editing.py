@@ -34,7 +34,10 @@ from rally_accelerate.host.web.typed import FIELDS, LONG, Typed
 TRIED = {
     "test": {"name"},
     "preview": {"name"},
-    "projects": {"name", "properties.projects", "properties.types", "properties.fieldMapping"},
+    "projects": {
+        "name",
+        *(f"properties.{each}" for each in ("projects", "types", "typeNames", "query", "fieldMapping")),
+    },
 }
 
 
