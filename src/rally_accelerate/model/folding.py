@@ -35,6 +35,15 @@ _TABLE: dict[int, str] = {
 REPLACED = frozenset(map(chr, _TABLE))
 
 
+#: What a text loses when it is copied; joiners and marks of direction may belong to its words and emoji.
+_COPIED: dict[int, str] = {**dict.fromkeys(_SPACES, " "), **dict.fromkeys((0x200B, 0x2060, 0xFEFF), "")}
+
+
+def spaced(text: str) -> str:
+    """Return a text with plain spaces in place of others, and without spaces of no width; the rest stays as it is."""
+    return text if text.isascii() else text.translate(_COPIED)
+
+
 def plain(text: str) -> str:
     """Return a text with plain characters in place of those that only typography tells apart."""
     return text if text.isascii() else text.translate(_TABLE)

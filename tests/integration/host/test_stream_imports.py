@@ -179,3 +179,19 @@ async def test_files_from_web_pages_and_broken_editors_are_read(asked: Asked, en
     assert document["description"] == "read"
     lost = "phases[0].stages[0].name holds characters that cannot be read (\ufffd); enter it again"
     assert (lost in told) is ("\ufffd" in name)
+
+
+async def test_names_that_were_copied_from_a_page_are_those_that_were_meant(asked: Asked) -> None:
+    team, _ = await integrated(asked, 1, 1)
+    its_id = await created(asked, board())
+    file = board() | {
+        "integrations": [{"name": "Team\u20110"}],
+        "leadTime": {"start": "To\u00a0Do", "end": "Done\u200b"},
+    }
+    file["phases"][0]["stages"][0]["name"] = "To\u2003Do"
+    _, address = await previewed(asked, its_id, file)
+    assert (await asked.http.post(address)).status_code == 303
+    document = await kept(asked, its_id)
+    assert document["integrations"][0]["_id"] == team
+    assert document["phases"][0]["stages"][0]["name"] == "To Do"
+    assert document["leadTime"] == {"start": "To Do", "end": "Done"}

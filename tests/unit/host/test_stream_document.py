@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rally_accelerate.errors import ConfigError
-from rally_accelerate.host.streams.document import checked, examined
+from rally_accelerate.host.streams.document import checked, examined, plain_names
 from rally_accelerate.host.streams.jsontext import read
 from rally_accelerate.host.streams.past import stage_of
 from support.streams import board, layout, stage, stream
@@ -201,3 +201,13 @@ def test_faults_of_names_are_told_beside_those_of_queries() -> None:
     }
     # A name that is there twice is told once.
     assert said["leadTime.start"] == "there is no stage 'Zzz'; there are 'Idea'"
+
+
+def test_names_lose_what_a_page_put_into_them_and_nothing_of_their_own() -> None:
+    emoji = "Team \U0001f469\u200d\U0001f4bb \u2013 \u201cA\u201d"
+    given = {"phases": [{"name": "Work\u00a0now", "stages": [{"name": emoji, "query": "a\u00a0= b"}]}], "x": ["\u00a0"]}
+    found = plain_names(given | {"leadTime": [{"start": "a\u2009b"}], "integrations": [{"name": 1}, "odd\u00a0one"]})
+    assert found["phases"] == [{"name": "Work now", "stages": [{"name": emoji, "query": "a\u00a0= b"}]}]
+    assert (found["x"], found["leadTime"]) == (["\u00a0"], [{"start": "a b"}])
+    assert found["integrations"] == [{"name": 1}, "odd\u00a0one"]
+    assert plain_names([1]) == [1]

@@ -10,6 +10,7 @@ from rally_accelerate.errors import ConfigError, Problem
 from rally_accelerate.host.streams.checks import kind_of
 from rally_accelerate.host.streams.jsontext import member, shortened
 from rally_accelerate.host.streams.keys import TABLES
+from rally_accelerate.model.folding import spaced
 
 #: Keys that name stages.
 SPANS = ("leadTime", "cycleTime", "leadTimeChange", "devCycleTime")
@@ -19,6 +20,9 @@ SHAPES = frozenset(
     {"", "phases", "stages", "name", "integrations", "linkRules", "fromIntegrationName", "toIntegrationName"}
     | {*SPANS, "start", "end"}
 )
+
+#: Keys whose values are names.
+NAMES = frozenset({"name", "start", "end", "fromIntegrationName", "toIntegrationName"})
 
 #: More than these are no value stream that fits a page.
 MOST_STAGES = 200
@@ -62,6 +66,28 @@ def examined(document: Any) -> Examined:
     if not any(map(_disturbs, problems)):
         problems += [*_doubles(document), *_spans(document), *_links(document)]
     return Examined(tuple(problems), tuple(_strange(document, "", "")))
+
+
+def plain_names(document: Any) -> Any:
+    """A document whose names hold plain spaces, and no characters that nobody sees: a page may have put them there."""
+    return _plain_names(document, "") if isinstance(document, dict) else document
+
+
+def _plain_names(held: Mapping[str, Any], table: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in held.items():
+        key = TABLES[table].get(name)
+        inside = key.inside if key is not None else ""
+        match value:
+            case str() if name in NAMES:
+                found[name] = spaced(value)
+            case dict() if inside:
+                found[name] = _plain_names(value, inside)
+            case list() if inside:
+                found[name] = [_plain_names(each, inside) if isinstance(each, dict) else each for each in value]
+            case _:
+                found[name] = value
+    return found
 
 
 def allows_sources(problems: Sequence[Problem]) -> bool:

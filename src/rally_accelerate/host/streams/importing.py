@@ -15,7 +15,7 @@ from rally_accelerate.host.store.streams import StoredStream
 from rally_accelerate.host.store.values import new_id
 from rally_accelerate.host.stores import Stores
 from rally_accelerate.host.streams.difference import Difference, differences
-from rally_accelerate.host.streams.document import allows_sources, examined, integrations_of, refused
+from rally_accelerate.host.streams.document import allows_sources, examined, integrations_of, plain_names, refused
 from rally_accelerate.host.streams.jsontext import unreadable
 from rally_accelerate.host.streams.layout import asks_for_others, layout_of
 from rally_accelerate.host.streams.showing import Effect, effect, means_all, with_others
@@ -69,6 +69,7 @@ class Importing:
         Raises:
             ConfigError: With every problem and its path.
         """
+        document = plain_names(document)
         found = examined(document)
         if not allows_sources(found.problems):
             raise refused(found.problems)

@@ -13,6 +13,7 @@ from rally_accelerate.host.store.integrations import StoredIntegration
 from rally_accelerate.host.store.vault import MASK
 from rally_accelerate.host.streams.document import integrations_of, near
 from rally_accelerate.mapping.rules import rule_problems
+from rally_accelerate.model.folding import fold
 
 #: What the host fills in anew in each download (accelerate-host.md 3.2).
 MADE = frozenset({"_id", "status", "startTime", "latest", "properties", "type", "tenant_id", "tenantId", "disabled"})
@@ -87,6 +88,7 @@ def sources_of(
     """
     mine = {(each.tenant_id, each.name): each for each in known}
     by_id = {each.id: each for each in known}
+    by_fold = {(each.tenant_id, fold(each.name)): each for each in known}
     former = {(entry["name"].strip(), entry.get("_id")) for _, entry in integrations_of(before or {})}
     # Integrations of other tools live in the document alone.
     others = {entry["name"]: entry for _, entry in integrations_of(before or {}) if "properties" in entry}
@@ -106,6 +108,8 @@ def sources_of(
             properties=properties,
         )
         stored = mine.get((entry.tenant_id, entry.name))
+        if stored is None and entry.is_reference:
+            stored = by_fold.get((entry.tenant_id, fold(entry.name)))
         if stored is None and entry.is_reference:
             # It was renamed since; a document that is restored names it as it was.
             stored = by_id.get(str(raw.get("_id") or ""))
