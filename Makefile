@@ -11,6 +11,7 @@ SELF := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-de
 PORT ?= 8420
 ONCE ?=
 ROUNDS ?= 26
+WORKERS = $(shell $(BIN)/python -c "import os; print((os.cpu_count() or 1) + 1)")
 IMAGE ?= ucv-ext-rally
 PLATFORM ?= linux/amd64
 ROOTFS ?= build/rootfs
@@ -34,7 +35,9 @@ demo: $(VENV)/run.ready ## Sync a sample company into the embedded host, and kee
 
 test: $(VENV)/dev.ready build/libraries.ready ## Run the whole test suite
 	@$(BIN)/python tests/support/machine.py
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	@# In the order of the folders: the long tests with many processes come first, and no worker ends with one alone.
+	@# One worker more than there are cores: some tests wait.
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-pythons: ## Run the unit and contract tests on every supported Python that is installed
 	@$(PYTHON) tests/support/pythons.py

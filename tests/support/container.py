@@ -15,6 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from support.processes import TENANT, Finished, RunningHost, Simulator
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +29,11 @@ NOBODY = 54_321
 
 #: Where the interpreter that the tree was put together for may lie, without the tests' own packages.
 INTERPRETERS = (Path(sys.base_prefix) / "bin", Path("/usr/local/bin"), Path("/usr/bin"))
+
+PASSPHRASE = "a passphrase with blanks and ümlauts"
+
+#: For tests of what depends on the form of the arguments: the platform sends them plain or encrypted.
+IN_EITHER_FORM = pytest.mark.parametrize("container", ["", PASSPHRASE], ids=["plain", "encrypted"], indirect=True)
 
 #: A scheduled event's words: the interface, the event, its two arguments.
 WORDS_OF_AN_EVENT = 4

@@ -5,10 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from support.container import Container, added, assembled, working_in
+from support.container import PASSPHRASE, Container, added, assembled, working_in
 from support.processes import RunningHost, Simulator, host, simulator
-
-PASSPHRASE = "a passphrase with blanks and ümlauts"
 
 
 @pytest.fixture(scope="session")
@@ -18,10 +16,10 @@ def tree() -> Iterator[Path]:
         yield folder
 
 
-@pytest.fixture(params=["", PASSPHRASE], ids=["plain", "encrypted"])
+@pytest.fixture
 def container(tree: Path, request: pytest.FixtureRequest) -> Iterator[Container]:
-    """A container of its own for each test, whose arguments are plain once and encrypted once."""
-    with working_in(tree, passphrase=request.param) as made:
+    """A container of its own for each test; its arguments are encrypted unless ``IN_EITHER_FORM`` says otherwise."""
+    with working_in(tree, passphrase=getattr(request, "param", PASSPHRASE)) as made:
         yield made
 
 

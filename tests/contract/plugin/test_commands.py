@@ -10,7 +10,7 @@ from rally_accelerate import __version__
 from rally_accelerate.config.about import EVENT
 from rally_accelerate.config.model import Properties
 from rally_accelerate.plugin.manifest import manifest
-from support.container import Container, event_words, process_props
+from support.container import IN_EITHER_FORM, Container, event_words, process_props
 from support.processes import RunningHost, Simulator, command
 
 #: Property types that every server version knows (accelerate-host.md 1.10).
@@ -103,6 +103,7 @@ def test_a_script_of_other_name_is_refused(bare: Container) -> None:
     assert "This image runs the Rally plug-in, not Node" in told.out
 
 
+@IN_EITHER_FORM
 @pytest.mark.parametrize(
     ("process", "velocity", "sentence"),
     [

@@ -13,7 +13,7 @@ import pytest
 import trustme
 
 from support.bare_platform import bare_platform, lacking
-from support.container import Container, added, basic, encrypted, event_words, process_props
+from support.container import IN_EITHER_FORM, Container, added, basic, encrypted, event_words, process_props
 from support.processes import TENANT, RunningHost, Simulator, host, simulator
 from support.secret_forms import leaked
 from support.waiting import PATIENCE_SECONDS, wait_until
@@ -66,6 +66,7 @@ def resync_wish(target: RunningHost, tracker: str) -> Any:
     return next((state["deltaTime"] for state in states if state["eventName"] == "syncRallyDataEvent"), None)
 
 
+@IN_EITHER_FORM
 def test_a_run_brings_everything_once_and_then_only_what_changed(
     container: Container, target: RunningHost, tracker: str
 ) -> None:
@@ -451,6 +452,7 @@ SECRETS = {
 }
 
 
+@IN_EITHER_FORM
 def test_no_secret_is_ever_printed(container: Container, rally: Simulator, target: RunningHost, tracker: str) -> None:
     """Every secret is planted everywhere, echoed by both servers, and looked for in all that was printed."""
     echo = " ".join([*SECRETS.values(), basic("sample", SECRETS["password"])])

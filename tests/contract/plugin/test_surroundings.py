@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from support.bare_platform import bare_platform
-from support.container import Container, event_words, process_props, seat
+from support.container import IN_EITHER_FORM, Container, event_words, process_props, seat
 from support.processes import RunningHost, Simulator
 from support.proxy import Proxy, proxying
 from support.waiting import PATIENCE_SECONDS
@@ -30,6 +30,7 @@ def issues_of(target: RunningHost, tracker: str) -> int:
             return count
 
 
+@IN_EITHER_FORM
 def test_another_user_runs_it(container: Container, rally: Simulator, target: RunningHost, tracker: str) -> None:
     """A key file that only its owner may read shows who it is."""
     if not seat()[1]:
@@ -71,6 +72,7 @@ def test_a_manifest_that_nobody_gets_is_a_failure_without_a_traceback(bare: Cont
     assert told.code == (1 if where == ">/dev/full" else 0)
 
 
+@IN_EITHER_FORM
 @pytest.mark.parametrize("locale", ["C", "de_DE.ISO-8859-1", "no_SUCH.thing"])
 def test_the_users_language_changes_nothing(
     container: Container, rally: Simulator, target: RunningHost, tracker: str, locale: str
@@ -81,6 +83,7 @@ def test_the_users_language_changes_nothing(
     assert 'no workspace "Wörk → \U0001f600"' in told.out
 
 
+@IN_EITHER_FORM
 def test_half_a_character_in_a_name_is_no_obstacle(
     container: Container, rally: Simulator, target: RunningHost, tracker: str
 ) -> None:
