@@ -1,5 +1,6 @@
 """Which workspace and projects to read, found out with as few requests as possible (rally-api.md 1.6, 0.30)."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -58,7 +59,10 @@ async def find_place(caller: Caller, properties: Properties) -> Place:
     found = await search.by_ids(wanted, workspace) if not properties.include_child_projects else None
     if found is None:
         found = await search.projects(workspace)
-    chosen = choose_projects(wanted, found.projects, children=properties.include_child_projects)
+    # In a thread: hundreds of patterns and thousands of projects are compared, each with each.
+    chosen = await asyncio.to_thread(
+        choose_projects, wanted, found.projects, children=properties.include_child_projects
+    )
     search.notices.extend(chosen.notices)
     workspace = workspace or found.workspace or await search.default_workspace()
     return search.place(workspace, chosen.projects, seen=found.projects)

@@ -5,20 +5,28 @@ meant.
 """
 
 import difflib
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 from rally_accelerate.errors import ConfigError, Problem
 from rally_accelerate.model.folding import fold
 from rally_accelerate.rally.records import Project, Workspace
+from rally_accelerate.rally.wildcards import matching
 
 #: Separates the names of a path, as in pyral: ``Company // Division // Team`` (rally-api.md 1.6).
 PATH_SEPARATOR = " // "
 
 #: So many candidates, near matches or names are told of each wanted name.
 MOST_TOLD = 8
+
+#: Rally's names have at most 256 characters.
+LONGEST_SHOWN = 300
+#: So many names that mean nothing are told one by one.
+MOST_FAULTS = 20
+#: Each pattern is compared with every project.
+MOST_PATTERNS = 500
 
 T = TypeVar("T")
 
@@ -80,10 +88,17 @@ def choose_projects(wanted: Sequence[str], projects: Sequence[Project], *, child
     chosen: dict[int, Project] = {}
     problems: list[Problem] = []
     notices: list[str] = []
+    if sum(map(is_pattern, wanted)) > MOST_PATTERNS:
+        text = f"has more than {MOST_PATTERNS} patterns with * or ?; list names instead, or leave it empty for all"
+        problem = Problem("properties.projects", text)
+        raise ConfigError(str(problem), problems=(problem,), hint="Use fewer patterns.")
+    further = 0
     for text in wanted:
-        found, fault = _find(text, tree)
-        if fault:
+        found, fault = _find(text, tree, explain=len(problems) < MOST_FAULTS)
+        if fault and len(problems) < MOST_FAULTS:
             problems.append(Problem("properties.projects", fault))
+        elif fault:
+            further += 1
         closed = [each for each in found if not each.open]
         if closed and len(closed) == len(found):
             notices.append(f"The project {quoted(closed[0].name)} is closed: its items cannot be read.")
@@ -97,6 +112,8 @@ def choose_projects(wanted: Sequence[str], projects: Sequence[Project], *, child
             names = listing(quoted(each.name) for each in closed)
             notices.append(f"Closed child projects are left out, their items cannot be read: {names}.")
         chosen.update((each.object_id, each) for each in below)
+    if further:
+        problems.append(Problem("properties.projects", f"and {further:,} more that mean no project, or several"))
     readable = tuple(sorted((each for each in chosen.values() if each.open), key=lambda each: each.object_id))
     if chosen and not readable and not problems:
         names = listing(quoted(each.name) for each in chosen.values())
@@ -120,6 +137,22 @@ def is_pattern(text: str) -> bool:
     return "*" in text or "?" in text
 
 
+class _Index:
+    """Projects by their names in one form."""
+
+    def __init__(self, projects: Iterable[Project], form: Callable[[str], str]) -> None:
+        self.form = form
+        self.names: list[str] = []
+        self.by_name: dict[str, list[Project]] = {}
+        #: By the last part of their paths: a name may hold the separator itself.
+        self.by_last: dict[str, list[Project]] = {}
+        for each in projects:
+            name = form(each.name)
+            self.names.append(name)
+            self.by_name.setdefault(name, []).append(each)
+            self.by_last.setdefault(form(each.name.split(PATH_SEPARATOR)[-1]), []).append(each)
+
+
 class _Tree:
     """Projects with their places in the tree."""
 
@@ -130,6 +163,11 @@ class _Tree:
         for each in projects:
             if each.parent is not None:
                 self._children.setdefault(each.parent, []).append(each)
+
+    @cached_property
+    def indexes(self) -> tuple[_Index, ...]:
+        """The names as they are, and without regard to case and typography."""
+        return _Index(self.projects, str), _Index(self.projects, _folded)
 
     def path(self, project: Project) -> str:
         """The names from the topmost visible ancestor down to the project."""
@@ -154,18 +192,20 @@ class _Tree:
         return list(found.values())
 
 
-def _find(text: str, tree: _Tree) -> tuple[Sequence[Project], str]:
-    """What a text means, and what is wrong with it."""
+def _find(text: str, tree: _Tree, *, explain: bool) -> tuple[Sequence[Project], str]:
+    """What a text means, and what is wrong with it; briefly unless it shall be explained."""
     if text.isdecimal() and int(text) in tree.by_id:
         return [tree.by_id[int(text)]], ""
-    found = _by_name(text, tree.projects, lambda each: each.name)
+    found = next((some for each in tree.indexes if (some := each.by_name.get(each.form(text)))), [])
     if not found and PATH_SEPARATOR.strip() in text:
         found = _by_path(text, tree)
     if not found and is_pattern(text):
-        found = _by_pattern(text, tree.projects)
+        found = _by_pattern(text, tree)
         return (found, "") if found else ((), f"no project matches {quoted(text)}")
     # A closed project of the same name is no rival: its items cannot be read.
     found = [each for each in found if each.open] or found
+    if not explain and len(found) != 1:
+        return (), "means no project, or several"
     if not found:
         close = near(text, [each.name for each in tree.projects])
         what = f"no project has the ObjectID {text}" if text.isdecimal() else f"no project is called {quoted(text)}"
@@ -188,26 +228,22 @@ def _by_name(wanted: str, things: Iterable[T], name: Callable[[T], str]) -> list
 def _by_path(wanted: str, tree: _Tree) -> list[Project]:
     """Projects whose path is, or ends with, the wanted one."""
     parts = [part.strip() for part in wanted.split(PATH_SEPARATOR.strip())]
-    for form in (str, _folded):
-        tail = [form(part) for part in parts]
+    for index in tree.indexes:
+        tail = [index.form(part) for part in parts]
         found = [
             each
-            for each in tree.projects
-            if [form(part) for part in tree.path(each).split(PATH_SEPARATOR)][-len(tail) :] == tail
+            for each in index.by_last.get(tail[-1], ())
+            if [index.form(part) for part in tree.path(each).split(PATH_SEPARATOR)][-len(tail) :] == tail
         ]
         if found:
             return found
     return []
 
 
-def _by_pattern(wanted: str, projects: Iterable[Project]) -> list[Project]:
-    projects = list(projects)
-    for form in (str, _folded):
-        pieces = {"*": ".*", "?": "."}
-        pattern = re.compile("".join(pieces.get(char) or re.escape(char) for char in form(wanted)), re.DOTALL)
-        found = [each for each in projects if pattern.fullmatch(form(each.name))]
-        if found:
-            return found
+def _by_pattern(wanted: str, tree: _Tree) -> list[Project]:
+    for index in tree.indexes:
+        if found := matching(index.form(wanted), index.names):
+            return [tree.projects[position] for position in found]
     return []
 
 
@@ -231,5 +267,5 @@ def listing(texts: Iterable[str], *, most: int = MOST_TOLD) -> str:
 
 
 def quoted(name: str) -> str:
-    """Return a name in double quotes."""
-    return f'"{name}"'
+    """Return a name in double quotes, shortened when it is longer than any name of Rally."""
+    return f'"{name}"' if len(name) <= LONGEST_SHOWN else f'"{name[:LONGEST_SHOWN]}…"'

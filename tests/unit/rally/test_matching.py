@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from rally_accelerate.errors import ConfigError
-from rally_accelerate.rally.matching import choose_projects, choose_workspace
+from rally_accelerate.rally.matching import MOST_FAULTS, MOST_PATTERNS, choose_projects, choose_workspace
 from rally_accelerate.rally.records import Project, Workspace
 
 
@@ -142,3 +142,33 @@ def test_a_workspace_that_cannot_be_told_is_an_error_with_candidates(wanted: Any
     (problem,) = caught.value.problems
     assert problem.path == "properties.workspace"
     assert all(word in problem.text for word in told)
+
+
+def test_a_pattern_that_no_engine_with_backtracking_ends_is_refused_at_once() -> None:
+    assert refused("*?" * 40 + "#", projects=[project(1, "x" * 60)]) == [f'no project matches "{"*?" * 40}#"']
+
+
+def test_the_first_faults_are_explained_and_the_rest_is_counted() -> None:
+    texts = refused(*(f"Teem {number}" for number in range(60_000)))
+    assert len(texts) == MOST_FAULTS + 1
+    assert all("did you mean" in text for text in texts[:-1])
+    assert texts[-1] == "and 59,980 more that mean no project, or several"
+    # What is right among them is found all the same, and ambiguous names are counted as well.
+    assert refused(*(f"x{number}" for number in range(MOST_FAULTS)), "Team B", "Team A")[-1].startswith("and 1 more")
+
+
+def test_the_number_of_patterns_has_a_limit() -> None:
+    fitting = [f"T*{'?' * number}" for number in range(MOST_PATTERNS)]
+    assert 4 in ids(*["Team ?"] * MOST_PATTERNS)
+    assert "more than 500 patterns" in refused(*fitting, "Team ?")[0]
+
+
+def test_a_path_whose_names_hold_the_separator() -> None:
+    odd = [project(1, "A"), project(2, "B // C", 1), project(3, "C")]
+    assert ids("B // C", projects=odd) == [2]
+    assert ids("a//b//c", projects=odd) == [2]
+
+
+def test_a_name_of_any_length_is_shown_in_part() -> None:
+    (text,) = refused("n" * 1_000_000)
+    assert text == f'no project is called "{"n" * 300}…"'
