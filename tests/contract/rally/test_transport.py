@@ -22,7 +22,7 @@ from rally_accelerate.errors import (
     Unreachable,
     Untrusted,
 )
-from rally_accelerate.model.progress import Walk
+from rally_accelerate.model.progress import Walk, Window
 from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.rally.transport import WriteAttempted, http_client
@@ -99,6 +99,9 @@ async def test_every_verb_of_the_client_sends_reads_only(connect: Connect) -> No
         await client.remains(scope, {1: scope.now}, commented=[1])
         await client.count(scope, "defect")
         await client.projects()
+        await client.timeboxes(scope, "Iteration", since=scope.now, passed=Window())
+        await client.left(scope, "Iteration", [1])
+        await client.types(scope.workspace.object_id)
     public = {name for name in dir(client) if not name.startswith("_")}
     verbs = {
         "usage",
@@ -114,7 +117,7 @@ async def test_every_verb_of_the_client_sends_reads_only(connect: Connect) -> No
         "oddities",
         "count",
     }
-    verbs |= {"shown", "binned", "elsewhere", "fed_until", "projects", "remains"}
+    verbs |= {"shown", "binned", "elsewhere", "fed_until", "projects", "remains", "timeboxes", "left", "types"}
     assert public == verbs, "a new verb belongs into this test"
     # Lookback's question is too long for an address; it is the only thing that is not got.
     others = {asked.target for asked in server.asked if asked.method != "GET"}
