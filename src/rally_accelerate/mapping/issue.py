@@ -20,7 +20,7 @@ from rally_accelerate.mapping.onto import remapped
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.mapping.sources import RICH
 from rally_accelerate.mapping.text import readable
-from rally_accelerate.mapping.timeboxes import milestones_of, releases_of, sprints_of, states_of
+from rally_accelerate.mapping.timeboxes import milestones_of, releases_of, sprint_changes_of, sprints_of, states_of
 from rally_accelerate.model.issue import UNKNOWN_PERSON, Issue
 from rally_accelerate.model.report import Skipped
 from rally_accelerate.rally.records import Record, WorkItem
@@ -123,6 +123,7 @@ def to_issue(item: WorkItem, rules: Rules, *, now: datetime | None = None) -> Is
         raw={
             **states_of(item),
             **_milestones(item),
+            **_sprint_changes(item),
             **_kept_aside(row, rules.custom, site=rules.web_url),
             **_ids(ownerId=owner_id, creatorId=creator_id),
         },
@@ -183,6 +184,11 @@ def _components(row: fields.Fields) -> tuple[str, ...]:
     # Rally's nearest thing to a component is the Package of a schedulable item (rally-api.md 2.2.3).
     package = fields.text(row, "Package")
     return (package,) if package else ()
+
+
+def _sprint_changes(item: WorkItem) -> Mapping[str, Any]:
+    changes = sprint_changes_of(item)
+    return {"IterationChanges": changes} if changes else {}
 
 
 def _milestones(item: WorkItem) -> Mapping[str, Any]:

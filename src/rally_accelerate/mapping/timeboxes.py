@@ -7,7 +7,7 @@ from datetime import datetime
 from rally_accelerate.mapping import fields
 from rally_accelerate.mapping.text import readable
 from rally_accelerate.model.issue import Release, Sprint
-from rally_accelerate.rally.records import Milestone, Named, WorkItem
+from rally_accelerate.rally.records import Milestone, Named, PastValue, WorkItem
 
 #: Release.State when it is out; Planning and Active come before (rally-api.md 2.3).
 RELEASED = "Accepted"
@@ -58,6 +58,26 @@ def sprints_of(item: WorkItem, *, now: datetime) -> tuple[Sprint, ...]:
         active=start <= now <= end if start and end else None,
     )
     return (*found.values(), current)
+
+
+def sprint_changes_of(item: WorkItem) -> list[Mapping[str, str | None]]:
+    """Return when the item came into sprints and left them, by the ids that ``sprints`` have.
+
+    The history tells sprints by the names of their day, which are not unique and change when a sprint is renamed. With
+    ids, what a sprint began with, gained, lost and handed on follows from what is uploaded. An empty id is no sprint,
+    None is one whose id is not known.
+    """
+    return [
+        {"at": str(at), "from": _sprint_id(left), "to": _sprint_id(came)}
+        for at, _, field, left, came, _ in item.past.changes
+        if field == "Iteration"
+    ]
+
+
+def _sprint_id(value: PastValue) -> str | None:
+    if not isinstance(value, Named):
+        return ""
+    return None if value.object_id is None else str(value.object_id)
 
 
 def releases_of(item: WorkItem) -> tuple[Release, ...]:
