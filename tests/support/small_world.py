@@ -136,6 +136,7 @@ class SmallSource:
 
     async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
         """A keyset walk, one item a page, until an empty page."""
+        assert walk.kind in scope.kinds
         after = walk.after
         while True:
             self.world.tick()
@@ -256,6 +257,7 @@ class SmallSource:
 
     async def history(self, scope: Scope, records: Sequence[Record]) -> list[WorkItem]:
         """No past."""
+        assert {record.kind for record in records} <= set(scope.kinds)
         self.world.tick()
         return [WorkItem(record=record) for record in records]
 

@@ -168,3 +168,35 @@ def test_a_person_is_told_by_id_where_it_is_known(field: str, before: Any, after
         assert (entry.user, entry.user_id) == ("Sample User", told)
         (entry,) = of(unread=(Unread(AT, "Sample User", "x", its_id),))
         assert (entry.user, entry.user_id) == ("Sample User", told)
+
+
+DELETED, RESTORED = change(RECYCLED, "", "true"), change(RECYCLED, "true", "")
+
+
+def statuses(*changes: FieldChange, status: str = "Now") -> list[tuple[Any, Any]]:
+    """Return the changes of the status, from the first to the last."""
+    return [(each.before, each.after) for each in of(*changes, status=status) if each.field == "status"]
+
+
+def test_the_status_of_a_deletion_is_not_known_where_a_change_of_it_is_missing() -> None:
+    first, later = change(STORY.status, "A", "B"), change(STORY.status, "C", "D")
+    assert statuses(first, DELETED, RESTORED, later) == [("A", "B"), ("", "Gone"), ("Gone", ""), ("C", "D")]
+    assert statuses(first, DELETED, RESTORED, status="C") == [("A", "B"), ("", "Gone"), ("Gone", "")]
+    fitting = change(STORY.status, "B", "D")
+    assert statuses(first, DELETED, RESTORED, fitting) == [("A", "B"), ("B", "Gone"), ("Gone", "B"), ("B", "D")]
+    assert statuses(first, DELETED, RESTORED, status="B") == [("A", "B"), ("B", "Gone"), ("Gone", "B")]
+
+
+def test_what_a_deleted_item_had_need_not_be_its_status_now() -> None:
+    first = change(STORY.status, "A", "B")
+    assert statuses(first, DELETED, status="C") == [("A", "B"), ("B", "Gone")]
+    # The last of several tells whether it is deleted.
+    again = statuses(first, DELETED, RESTORED, DELETED, status="C")
+    assert again == [("A", "B"), ("B", "Gone"), ("Gone", "B"), ("B", "Gone")]
+    assert statuses(first, DELETED, RESTORED, DELETED, RESTORED, status="C")[1:] == [("", "Gone"), ("Gone", "")] * 2
+
+
+def test_the_status_of_a_deletion_is_known_from_the_changes_after_it_alone() -> None:
+    before, after = change(STORY.status, "X", "A"), change(STORY.status, "A", "B")
+    assert statuses(before, DELETED, RESTORED, after) == [("X", "A"), ("A", "Gone"), ("Gone", "A"), ("A", "B")]
+    assert statuses(before, change("Name", "a", "b"), DELETED, status="Z")[1:] == [("A", "Gone")]
