@@ -81,9 +81,13 @@ def prop(label: str, kind: str, description: str, *, hidden: bool = True, inside
 
 
 class Properties(BaseModel):
-    """The ``properties`` of an integration; the names are those of the JSON file."""
+    """The ``properties`` of an integration; the names are those of the JSON file.
 
-    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True, str_strip_whitespace=True)
+    No other name sets a field: ``base_url`` is an unknown property, and who judges by names what a change does to a
+    secret (config/receivers.py) sees all that counts.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True, str_strip_whitespace=True)
 
     api_key: Annotated[
         SecretStr | None,
@@ -426,7 +430,7 @@ class Properties(BaseModel):
 class Integration(BaseModel):
     """One element of the ``integrations`` section of a value stream's JSON file (accelerate-host.md 3.2)."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True, str_strip_whitespace=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, str_strip_whitespace=True)
 
     name: str = Field(min_length=1, description="The name of the integration, unique within the server.")
     type: Literal["ucv-ext-rally"] = Field("ucv-ext-rally", description="The id of the plug-in.")

@@ -57,12 +57,17 @@ _Readers = Mapping[_Path | _Server | _Authority, tuple[str, ...]]
 def endangered(known: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[Endangered]:
     """Yield each secret that must be entered again if it is to be kept, at most once for each setting.
 
+    ``proxyServer`` is one of the secrets while it has credentials inside.
+
     Args:
         known: The stored properties.
         given: The properties as they would become.
     """
     before, after = _readers(known), _readers(given)
     for secret, parties in after.items():
+        if secret not in before:
+            # The address of a proxy that had no credentials inside.
+            continue
         causes = [
             _cause(known, given, settings)
             for party, settings in parties.items()
@@ -88,7 +93,9 @@ def _readers(properties: Mapping[str, Any]) -> Mapping[str, _Readers]:
         paths=[network],
     )
     login = _parties("proxyServer", properties, "verifyTls", verified=verified, paths=[network])
-    return {"apiKey": rally, "password": rally, "ucvAccessKey": accelerate, "proxyPassword": login}
+    found = {"apiKey": rally, "password": rally, "ucvAccessKey": accelerate, "proxyPassword": login}
+    # Credentials inside the address go where the address leads.
+    return {**found, "proxyServer": login} if "@" in proxy else found
 
 
 def _parties(name: str, properties: Mapping[str, Any], switch: str, *, verified: bool, paths: list[_Path]) -> _Readers:

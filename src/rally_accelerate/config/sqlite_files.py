@@ -23,6 +23,9 @@ def refuse_foreign(path: Path, tables: Collection[str], *, what: str, option: st
     """
     if not path.exists():
         return
+    if not path.is_file() and not path.is_dir():
+        # SQLite would wait for the writer of a named pipe.
+        raise StoreError(f"{path} is not {what}: it is not a regular file", hint=f"Check {option}.")
     try:
         found = _tables(path)
     except (OSError, sqlite3.Error) as error:

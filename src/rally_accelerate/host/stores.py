@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rally_accelerate.config.private_files import make_private_folder
+from rally_accelerate.config.private_files import make_private_file, make_private_folder
 from rally_accelerate.config.sqlite_files import refuse_foreign
 from rally_accelerate.errors import StoreError
 from rally_accelerate.host.store import removals
@@ -84,6 +84,7 @@ def alone(path: Path) -> Iterator[None]:
     refuse_foreign(path, OWN_TABLES, what=DATABASE, option="--database", new=True)
     try:
         make_private_folder(path.parent)
+        make_private_file(Path(f"{path}.lock"))
         lock = Path(f"{path}.lock").open("a")  # noqa: SIM115 - held until the host ends
     except OSError as error:
         raise StoreError(

@@ -159,6 +159,8 @@ async def _load_files(name: str, paths: tuple[str, ...], load: Callable[[], None
             # Nothing waits any more when the loop is closed.
             loop.call_soon_threadsafe(finish, good)
 
+    # The same file in another spelling is the same one.
+    paths = tuple(os.path.normpath(path) for path in paths)  # noqa: ASYNC240 - it looks at no file
     stuck = _stuck.get(paths)
     if stuck is not None and stuck.is_alive():
         raise _problem(name, _NOT_USABLE[name])

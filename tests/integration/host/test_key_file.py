@@ -49,6 +49,41 @@ async def test_a_damaged_key_that_a_secret_needs_stays(tmp_path: Path, content: 
     assert key.read_bytes() == content
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("kind", ["a named pipe", "a device", "a link to nothing"])
+async def test_what_is_no_file_of_keys_is_refused_and_stays(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "server.sqlite"
+    await with_secret(path)
+    key = Path(f"{path}.key")
+    key.unlink()
+    match kind:
+        case "a named pipe":
+            os.mkfifo(key)
+        case "a device":
+            key.symlink_to("/dev/zero")
+        case _:
+            key.symlink_to("nothing")
+    before = key.lstat()
+    with pytest.raises(StoreError, match=r"the key file .*server.sqlite.key (cannot be read|is missing)"):
+        async with open_stores(path):
+            pass
+    assert key.lstat().st_ino == before.st_ino
+
+
+async def test_a_key_file_that_others_could_read_is_closed_with_a_notice(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "server.sqlite"
+    await with_secret(path)
+    files = [Path(f"{path}{end}") for end in ("", ".key", ".lock")]
+    for file in files:
+        file.chmod(0o644)
+    async with open_stores(path):
+        pass
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o640}
+    assert "other users of this machine could read the key file" in caplog.text
+
+
 def test_a_crash_while_the_key_is_written_leaves_no_part_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every step fails in turn: the file is whole or missing, and on the disk before anything relies on it."""
     steps = [(os, "open"), (os, "fsync"), (Path, "replace"), (os, "close")]

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from rally_accelerate.config.load import validated
+from rally_accelerate.host.web.typed import raw_of, typed_of
 from support.asked import TENANT, Asked
 from support.streams import board
 
@@ -43,6 +45,53 @@ async def by_import(asked: Asked, its_id: str, properties: dict[str, Any]) -> st
     name = f"Stream {its_id} {len(properties)} {properties}"
     answer = await asked.graphql(CREATE, name=name[:100], workflow={**board(), "integrations": [entry]})
     return answer.text
+
+
+@pytest.mark.parametrize("edit", [by_graphql, by_import])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"base_url": "http://evil.example"},
+        {"proxy_server": "http://evil.example:80", "verify_tls": False},
+        {"ca_bundle": "-----BEGIN CERTIFICATE-----"},
+        {"BASEURL": "http://evil.example"},
+    ],
+    ids=["address", "proxy without verification", "own authority", "other case"],
+)
+async def test_no_other_name_of_a_setting_leads_the_secret_elsewhere(
+    asked: Asked, edit: Edit, change: dict[str, Any]
+) -> None:
+    its_id = await asked.host.add_integration({"name": "sample", "disabled": True, "properties": START})
+    await edit(asked, its_id, {**START, **change})
+    after = await asked.host.stores.integrations.by_id(its_id)
+    assert after is not None
+    settings = validated(after.raw).properties
+    assert settings.base_url == START["baseUrl"]
+    assert (settings.proxy_server, settings.verify_tls, settings.ca_bundle) == ("", True, "")
+
+
+async def test_the_address_that_the_form_shows_is_the_one_that_is_used(asked: Asked) -> None:
+    planted = {"name": "sample", "disabled": True, "properties": {**START, "base_url": "http://evil.example"}}
+    its_id = await asked.host.add_integration(planted)
+    stored = await asked.host.stores.integrations.by_id(its_id)
+    assert stored is not None
+    assert validated(raw_of(typed_of(stored), stored)).properties.base_url == START["baseUrl"]
+
+
+@pytest.mark.parametrize("edit", [by_graphql, by_form, by_import])
+async def test_credentials_inside_the_address_of_a_proxy_need_to_be_entered_again(asked: Asked, edit: Edit) -> None:
+    start = {**START, "proxyServer": "https://bob:planted-secret-2@proxy.example:443"}
+    its_id = await asked.host.add_integration({"name": "sample", "disabled": True, "properties": start})
+    shown = "https://proxy.example:443" if edit is by_form else "****"
+    properties = {"baseUrl": START["baseUrl"], "apiKey": "****", "proxyServer": shown}
+    assert "must be entered again" not in await edit(asked, its_id, {**properties, "workspace": "Other"})
+    answer = await edit(asked, its_id, {**properties, "workspace": "Other", "verifyTls": False})
+    assert "must be entered again, because the change of" in answer.replace("\n", " ")
+    assert ("inside this address must be entered again" in answer) is (edit is by_form)
+    after = await asked.host.stores.integrations.by_id(its_id)
+    assert after is not None
+    assert after.properties["proxyServer"] == start["proxyServer"]
+    assert after.properties.get("verifyTls", True) is True
 
 
 @pytest.mark.parametrize("edit", [by_graphql, by_form, by_import])

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from rally_accelerate.config.private_files import make_private_file, make_private_folder, replace_private_file
+from rally_accelerate.config.private_files import (
+    close_to_others,
+    make_private_file,
+    make_private_folder,
+    read_small_file,
+    replace_private_file,
+)
+from rally_accelerate.errors import StoreError
 from rally_accelerate.sync.state import StateFile
 
 
@@ -45,6 +52,41 @@ def test_a_replaced_file_is_private_and_whole(tmp_path: Path) -> None:
     (tmp_path / "x.new").write_bytes(b"half")
     replace_private_file(path, b"new")
     assert (path.read_bytes(), mode(path), sorted(each.name for each in tmp_path.iterdir())) == (b"new", 0o600, ["x"])
+
+
+def test_a_replaced_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("real")
+    replace_private_file(tmp_path / "link", b"new")
+    assert (tmp_path / "real").read_bytes() == b"new"
+    assert (tmp_path / "link").is_symlink()
+
+
+@pytest.mark.timeout(60)
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/zero"), tmp_path):
+        with pytest.raises(OSError, match=r"regular file|directory"):
+            read_small_file(path, 100)
+    with pytest.raises(OSError, match="not a regular file"):
+        make_private_file(pipe)
+    with pytest.raises(StoreError, match=r"pipe is not a state file: it is not a regular file"):
+        StateFile(pipe)
+
+
+def test_a_file_that_is_too_large_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"12345")
+    assert read_small_file(tmp_path / "x", 5) == b"12345"
+    with pytest.raises(OSError, match="more than 4 bytes"):
+        read_small_file(tmp_path / "x", 4)
+
+
+def test_closing_a_file_tells_whether_others_could_read_it(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.touch(0o644)
+    assert [close_to_others(path), close_to_others(path), close_to_others(tmp_path / "none")] == [True, False, False]
+    assert mode(path) == 0o640
 
 
 def test_everything_that_a_sync_keeps_is_private(tmp_path: Path) -> None:

@@ -40,6 +40,26 @@ def test_another_spelling_of_the_same_address_is_the_same_receiver(same: str) ->
     assert secrets(KNOWN, baseUrl=same) == set()
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, set()),
+        ({"proxyServer": "https://ann:other@evil.example:443"}, {"proxyServer"}),
+        ({"proxyServer": "https://evil.example:443"}, set()),
+        ({"verifyTls": False}, {"proxyServer"}),
+        ({"caBundle": "own.pem"}, {"proxyServer"}),
+        ({"noProxy": "rally.example"}, set()),
+    ],
+)
+def test_credentials_inside_the_address_of_a_proxy_are_a_secret(changes: dict[str, Any], expected: set[str]) -> None:
+    known = {"proxyServer": "https://ann:word@proxy.example:443"}
+    assert secrets(known, **changes) & {"proxyServer"} == expected
+
+
+def test_an_address_that_newly_has_credentials_was_entered() -> None:
+    assert "proxyServer" not in secrets(KNOWN, proxyServer="http://ann:word@evil.example:80", verifyTls=False)
+
+
 def test_the_default_address_is_an_address() -> None:
     assert secrets({}, baseUrl="https://rally1.rallydev.com") == set()
     assert secrets({}, baseUrl="https://evil.example") == {"apiKey", "password"}

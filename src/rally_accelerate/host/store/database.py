@@ -176,10 +176,9 @@ class Database:
 
 def _prepare(path: Path) -> None:
     make_private_folder(path.parent)
-    if not path.exists():
-        # Its owner's alone, as is what SQLite puts beside it: it holds what Rally shows to few, and what guesses at
-        # passwords are tried on.
-        make_private_file(path)
+    # Its owner's alone, as is what SQLite puts beside it: it holds what Rally shows to few, and what guesses at
+    # passwords are tried on.
+    make_private_file(path)
     if not _is_current(path):
         upgrade(f"sqlite:///{path}")
 

@@ -9,7 +9,7 @@ from rally_accelerate.config.private_files import replace_private_file
 from rally_accelerate.errors import StoreError
 from rally_accelerate.host.store.database import Database
 from rally_accelerate.host.store.sealed import every_secret
-from rally_accelerate.host.store.vault import key_file
+from rally_accelerate.host.store.vault import key_file, read_keys
 
 
 async def rotate(path: Path, database: Database) -> int:
@@ -28,7 +28,7 @@ async def rotate(path: Path, database: Database) -> int:
     file = key_file(path)
     new = Fernet.generate_key()
     try:
-        keys = [new, *file.read_bytes().split()]
+        keys = [new, *read_keys(file)]
         rotating = MultiFernet([Fernet(key) for key in keys])
         replace_private_file(file, _lines(keys))
         async with database.writing() as connection:

@@ -1,6 +1,8 @@
 """Secure properties are encrypted at rest; the key lies beside the database, readable by its owner alone."""
 
 import json
+import logging
+import os
 from collections.abc import Mapping
 from enum import Enum, auto
 from pathlib import Path
@@ -9,8 +11,18 @@ from typing import Any
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from rally_accelerate.config.model import Properties
-from rally_accelerate.config.private_files import make_private_folder, replace_private_file
+from rally_accelerate.config.private_files import (
+    close_to_others,
+    make_private_folder,
+    read_small_file,
+    replace_private_file,
+)
 from rally_accelerate.errors import StoreError
+
+log = logging.getLogger(__name__)
+
+#: A key has 45 bytes; a file that is larger than this holds something else.
+MOST_BYTES = 65_536
 
 #: What an encrypted value looks like in the store.
 MARK = "encrypted"
@@ -43,10 +55,16 @@ class Vault:
         """
         path = key_file(database)
         try:
-            if not path.exists():
+            if not os.path.lexists(path):
                 make_private_folder(path.parent)
                 make_key_file(path)
-            return cls(path.read_bytes().split())
+            elif close_to_others(path):
+                log.warning(
+                    "other users of this machine could read the key file %s; it is closed to them now. If one of them "
+                    "may have read it, stop the server, run rally-accelerate secrets rotate, and change the secrets",
+                    path,
+                )
+            return cls(read_keys(path))
         except (OSError, ValueError) as error:
             raise StoreError(
                 f"the key file {path} cannot be used",
@@ -95,6 +113,15 @@ def key_file(database: Path) -> Path:
     return Path(f"{database}.key")
 
 
+def read_keys(file: Path) -> list[bytes]:
+    """Return the keys in a file, in the order of its lines.
+
+    Raises:
+        OSError: It is missing, cannot be read, or is no file of keys.
+    """
+    return read_small_file(file, MOST_BYTES).split()
+
+
 class KeyState(Enum):
     """What can be said of a key file without looking at a secret."""
 
@@ -111,13 +138,13 @@ def key_state(file: Path) -> KeyState:
         StoreError: It is there and cannot be read.
     """
     try:
-        keys = file.read_bytes().split()
+        keys = read_keys(file)
     except FileNotFoundError:
         return KeyState.MISSING
     except OSError as error:
         raise StoreError(
             f"the key file {file} cannot be read: {error.strerror}",
-            hint="Give the user that runs the server the right to read it.",
+            hint="It must be a file of keys that the user who runs the server can read, or a link to one.",
         ) from error
     try:
         return KeyState.USABLE if [Fernet(key) for key in keys] else KeyState.DAMAGED
