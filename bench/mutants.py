@@ -84,7 +84,11 @@ COLUMNS = {
     "segfault": "killed",
     "survived": "survived",
     "no tests": "not covered",
+    "not checked": "not tested",
 }
+
+#: What is tested again.
+AGAIN = frozenset({"timed out", "survived", "not covered"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +114,8 @@ class Score:
 
     @property
     def total(self) -> int:
-        """The number of mutants."""
-        return sum(self.counts.values())
+        """The number of mutants that were tested."""
+        return sum(self.counts.values()) - self.counts.get("not tested", 0)
 
     @property
     def noticed(self) -> int:
@@ -175,7 +179,7 @@ def test_again(module: str, *, jobs: int) -> None:
     """Test a module's mutants that survived or timed out, with the tests as they are now."""
     folder = folder_of(module)
     shutil.copytree(ROOT / "tests", folder / "tests", ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
-    if names := [name for name, result in results(module).items() if COLUMNS.get(result, result) != "killed"]:
+    if names := [name for name, result in results(module).items() if COLUMNS.get(result, result) in AGAIN]:
         run(module, names, jobs=jobs)
 
 
@@ -209,7 +213,7 @@ def counted(module: str) -> Score:
     """Return what became of a module's mutants."""
     found, unnoticed = results(module), []
     for name, result in found.items():
-        if COLUMNS.get(result, result) not in {"killed", "timed out"}:
+        if COLUMNS.get(result, result) not in {"killed", "timed out", "not tested"}:
             removed, added = changed(asked(module, "show", name))
             unnoticed.append(Mutant(module, function_of(name), removed, added, COLUMNS.get(result, result)))
     source = Path("src", "rally_accelerate", module)

@@ -257,6 +257,8 @@ class SmallSource:
 
     async def history(self, scope: Scope, records: Sequence[Record]) -> list[WorkItem]:
         """No past."""
+        # Nobody asks for nothing.
+        assert records
         assert {record.kind for record in records} <= set(scope.kinds)
         self.world.tick()
         return [WorkItem(record=record) for record in records]
