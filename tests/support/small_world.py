@@ -336,6 +336,7 @@ class SmallState(MemoryState):
 
     async def commit(self, progress: Progress, sent: Mapping[str, Sent], uploaded: Sequence[Issue] = ()) -> None:
         """Remember all of it."""
+        assert isinstance(progress, Progress)
         self.world.tick()
         await super().commit(progress, sent, uploaded)
         self.world.tick()

@@ -185,3 +185,35 @@ async def test_what_was_just_sent_is_not_even_asked_for_its_history() -> None:
     report = await team.run()
     assert sorted(walk.only for walk in team.source.walks if walk.timeboxes) == [(), (1,)]
     assert (asked, report.tally.uploaded, report.tally.unchanged) == ([1, 2, 3], 3, 1)
+
+
+async def test_what_two_walks_have_read_before_it_is_sent_is_sent_once() -> None:
+    asked: list[int] = []
+    armed, read_twice = False, asyncio.Event()
+
+    class Source(TimeboxSource):
+        async def left(self, scope: Scope, field: str, timeboxes: Sequence[int]) -> set[int]:
+            return {1}
+
+        async def history(self, scope: Scope, records: Sequence[Record]) -> list[WorkItem]:
+            asked.extend(each.object_id for each in records)
+            if asked.count(1) == 2:
+                read_twice.set()
+            return await super().history(scope, records)
+
+    class Sink(SmallSink):
+        async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Receipt]:
+            if armed and issues:
+                await read_twice.wait()
+            async for receipt in super().deliver(issues):
+                yield receipt
+
+    team = Team()
+    team.source, team.sink = Source(team.world), Sink(team.world)
+    await team.settled()
+    asked.clear()
+    read_twice.clear()
+    armed = True
+    report = await team.run()
+    assert sorted(asked) == [1, 1, 2, 3]
+    assert (report.tally.uploaded, report.tally.unchanged) == (3, 1)
