@@ -53,7 +53,9 @@ def show_error(error: RallyAccelerateError) -> None:
     click.secho(safe(f"error: {error}"), fg="red", err=True)
     if isinstance(error, ConfigError):
         for problem in error.problems:
-            click.echo(safe(f"  - {problem}"), err=True)
+            # Few problems are often the error's own sentence.
+            if str(problem) not in str(error):
+                click.echo(safe(f"  - {problem}"), err=True)
     if error.hint:
         click.echo(safe(f"hint: {error.hint}"), err=True)
 

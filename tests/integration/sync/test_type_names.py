@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from rally_accelerate.cli.output import show_error
 from rally_accelerate.config.load import validated
 from rally_accelerate.errors import ConfigError
 from rally_accelerate.mapping.issue import to_issue
@@ -74,9 +75,13 @@ def test_the_default_types_cost_no_request(rally: Sandbox) -> None:
     assert "typedefinition" not in rally.stats.requests
 
 
-def test_an_unknown_type_stops_a_run_and_a_check_with_a_suggestion(rally: Sandbox) -> None:
-    with pytest.raises(ConfigError, match=r'"Busines Outcom" is no type .*did you mean "Business Outcome"'):
+def test_an_unknown_type_stops_a_run_and_a_check_with_a_suggestion(
+    rally: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ConfigError, match=r'"Busines Outcom" is no type .*did you mean "Business Outcome"') as refused:
         opened(rally, types=["Busines Outcom"])
+    show_error(refused.value)
+    assert capsys.readouterr().err.count("is no type of work item") == 1
     given = {"baseUrl": rally.url, "apiKey": SANDBOX_API_KEY, "types": ["Milestone", "Defect"]}
     integration = validated({"name": "x", "properties": given})
 
