@@ -336,3 +336,19 @@ async def test_an_item_that_is_refused_again_stays_owed_when_another_one_has_gon
     # Each comes on a page of its own, and the last page is empty.
     assert await run(PickySink(world, {"1", "4"})) == {1, 4}
     assert await run(SmallSink(world)) == set()
+
+
+async def test_what_is_owed_is_settled_by_a_page_that_is_the_last_one_too() -> None:
+    class Source(SmallSource):
+        async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
+            """Put everything on one page."""
+            records = [record async for page in super().changed(scope, walk) for record in page.records]
+            after = max((record.object_id for record in records), default=walk.after)
+            yield Page(records=tuple(records), after=after, last=True, left=len(records))
+
+    world = World(items={number: Item() for number in range(1, 4)})
+    source, state = Source(world), SmallState(world)
+    for sink, owed in ((RefusingSink(world), {1, 2, 3}), (PickySink(world, {"3"}), {3}), (SmallSink(world), set())):
+        await engine.sync_once(source, sink, state, RULES, lambda: world.now, overlap=timedelta(0))
+        assert {item for _, item in state.progress.owed} == owed
+        world.moment += 1000

@@ -217,3 +217,49 @@ async def test_what_two_walks_have_read_before_it_is_sent_is_sent_once() -> None
     report = await team.run()
     assert sorted(asked) == [1, 1, 2, 3]
     assert (report.tally.uploaded, report.tally.unchanged) == (3, 1)
+
+
+async def test_what_is_to_be_sent_again_is_remembered_before_anything_is_read() -> None:
+    class Source(TimeboxSource):
+        async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
+            if broken:
+                raise Unavailable("maintenance")
+            async for page in super().changed(scope, walk):
+                yield page
+
+    broken = False
+    team = Team()
+    team.source = Source(team.world)
+    await team.settled()
+    broken = True
+    assert (await team.run()).failure is not None
+    assert [walk.timeboxes for walk in team.state.progress.unfinished] == [(7,)]
+    broken = False
+    # Later than the overlap: only what is remembered can bring it.
+    team.world.moment += 5_000
+    assert (await team.run()).tally.uploaded == 3
+
+
+async def test_an_owed_item_is_looked_for_by_its_own_walk_alone() -> None:
+    class Source(TimeboxSource):
+        async def left(self, scope: Scope, field: str, timeboxes: Sequence[int]) -> set[int]:
+            # It is not known of which kind they are.
+            return {9}
+
+        async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
+            if walk.only and not walk.timeboxes:
+                await over.wait()
+                raise Unavailable("maintenance")
+            async for page in super().changed(scope, walk):
+                yield page
+            if walk.only:
+                over.set()
+
+    over = asyncio.Event()
+    team = Team()
+    team.source = Source(team.world)
+    await team.settled()
+    team.state.progress = replace(team.state.progress, owed=frozenset({(KIND, 9)}))
+    assert (await team.run()).failure is not None
+    assert over.is_set()
+    assert team.state.progress.owed == {(KIND, 9)}
