@@ -5,7 +5,7 @@ import logging.config
 import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable
-from datetime import timedelta
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from rally_accelerate.host.store.search import Search
 from rally_accelerate.host.store.sessions import Sessions
 from rally_accelerate.host.store.tables import marks
 from rally_accelerate.host.streams.board import Boards
-from rally_accelerate.host.web import faults
+from rally_accelerate.host.web import arrival
 from rally_accelerate.host.web.guard import HEADERS
 from support.asked import Asked
 from support.disks import full_disk
@@ -182,7 +182,8 @@ async def test_a_password_that_changes_while_the_old_one_is_looked_at_lets_nobod
 
 
 async def test_a_body_that_never_ends_is_given_up(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faults, "BODY_SECONDS", 0.05)
+    for name in ("OF_STRANGERS", "OF_CALLERS"):
+        monkeypatch.setattr(arrival, name, replace(arrival.OF_CALLERS, seconds=0.05))
 
     async def dripping() -> AsyncIterator[bytes]:
         while True:
@@ -191,23 +192,6 @@ async def test_a_body_that_never_ends_is_given_up(asked: Asked, monkeypatch: pyt
 
     answer = await asked.http.post("/sign-in", content=dripping())
     assert answer.status_code == 408
-
-
-async def test_receiving_ends_in_time_and_then_waits_for_the_hang_up_as_long_as_it_takes() -> None:
-    async def never() -> Message:
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    with pytest.raises(faults.SlowBodyError):
-        await faults.within(never, 0.01)()
-
-    async def whole() -> Message:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    receiving = faults.within(whole, 0.0001)
-    await receiving()
-    await asyncio.sleep(timedelta(milliseconds=5).total_seconds())
-    assert (await receiving())["type"] == "http.request"
 
 
 async def test_a_damaged_file_is_told_as_such(asked: Asked) -> None:

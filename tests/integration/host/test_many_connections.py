@@ -5,7 +5,8 @@ import resource
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
@@ -15,6 +16,7 @@ from rally_accelerate.host import connections, serving
 from rally_accelerate.host.app import Host
 from rally_accelerate.host.descriptors import LEAST_RESERVE, MOST_CONNECTIONS, Room, room_of
 from support.processes import COMMAND, environment, stopped_at_the_end
+from support.waiting import until
 
 WHOLE = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 BEGUN = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Rest: "
@@ -71,49 +73,150 @@ class Client:
             each.close()
 
 
+@dataclass(frozen=True)
+class Small:
+    """A server that takes two connections, and a client."""
+
+    client: Client
+    address: tuple[str, int]
+    key: str
+
+    @property
+    def known(self) -> bytes:
+        """The begin of a request with an access key; the server answers when it waits for the body."""
+        line = b"POST /release-events-api/graphql HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n"
+        return line + f"Authorization: UserAccessKey {self.key}\r\nExpect: 100-continue\r\n\r\n".encode()
+
+
 @pytest.fixture
-async def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Client]:
+async def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Small]:
     """A server that takes two connections."""
     monkeypatch.setattr(serving, "room", lambda: Room(2, 10))
     async with Host.open(tmp_path / "host.sqlite") as host, serving.serving(host) as url:
         client = Client(int(url.rpartition(":")[2]))
-        yield client
+        yield Small(client, ("127.0.0.1", int(url.rpartition(":")[2])), host.first_access_key or "")
         client.close()
 
 
-async def test_the_longest_idle_connection_gives_way(client: Client) -> None:
-    first = await client.opened(WHOLE)
+async def opened(small: Small, *sent: bytes) -> list[asyncio.StreamReader]:
+    """Open connections with requests for the bodies of which the server waits."""
+    found = [await small.client.opened(each) for each in sent]
+    for each in found:
+        await each.readuntil(b"Continue\r\n\r\n")
+    return found
+
+
+async def healthy(small: Small) -> bool:
+    """Whether a new connection is answered."""
+    reader = await small.client.opened(WHOLE)
+    return b"200 OK" in await reader.readuntil(b"\n")
+
+
+async def test_the_longest_idle_connection_gives_way(small: Small) -> None:
+    first = await small.client.opened(WHOLE)
     await first.readuntil(b"}")
-    second = await client.opened(WHOLE)
+    second = await small.client.opened(WHOLE)
     await second.readuntil(b"}")
-    third = await client.opened(WHOLE)
-    assert b"200 OK" in await third.readuntil(b"}")
+    assert await healthy(small)
     assert await first.read() == b""
     assert not second.at_eof()
 
 
-async def test_a_connection_is_refused_while_all_others_are_busy(
-    client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_connection_is_refused_while_all_others_are_busy(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "STALLED_SECONDS", 3600)
-    busy = [await client.opened(BODY) for _ in range(2)]
-    for each in busy:
-        await each.readuntil(b"Continue\r\n\r\n")
-    refused = await (await client.opened(b"")).read()
+    busy = await opened(small, small.known, small.known)
+    refused = await (await small.client.opened(b"")).read()
     assert refused.startswith(b"HTTP/1.1 503")
     assert refused.endswith(b"\r\n\r\nthe server has too many connections; try again.\n")
     assert b"Content-Length: 48\r\n" in refused
     assert not any(one.at_eof() for one in busy)
 
 
-async def test_a_stalled_upload_gives_way_when_none_is_idle(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stalled_upload_gives_way_when_none_is_idle(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "STALLED_SECONDS", 0)
-    stalled = [await client.opened(BODY) for _ in range(2)]
-    for each in stalled:
-        await each.readuntil(b"Continue\r\n\r\n")
-    answered = await client.opened(WHOLE)
-    assert b"200 OK" in await answered.readuntil(b"}")
+    stalled = await opened(small, small.known, small.known)
+    assert await healthy(small)
     assert await stalled[0].read() == b""
+
+
+async def test_strangers_who_send_their_forms_slowly_keep_nobody_out(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # None of them counts as stalled.
+    monkeypatch.setattr(connections, "STALLED_SECONDS", 3600)
+    uploading, slow = await opened(small, small.known, BODY)
+    for _ in range(3):
+        assert await healthy(small)
+    assert await slow.read() == b""
+    assert not uploading.at_eof()
+
+
+async def test_a_body_that_is_sent_on_after_its_answer_keeps_nobody_out(small: Small) -> None:
+    line = b"POST /issues HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 90000\r\n\r\na"
+    for _ in range(2):
+        answered = await small.client.opened(line)
+        assert b"303" in await answered.readuntil(b"\r\n\r\n")
+    assert await healthy(small)
+
+
+async def test_a_body_that_is_sent_on_after_its_answer_is_given_up(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "LINGER_SECONDS", 0.05)
+    line = b"POST /issues HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 90000\r\n\r\na"
+    reader, writer = await asyncio.open_connection(*small.address)
+    writer.write(line)
+    assert b"303" in await reader.readuntil(b"\r\n\r\n")
+    with suppress(ConnectionError):
+        while not reader.at_eof():
+            # Each byte would make the server wait again.
+            writer.write(b"a")
+            await writer.drain()
+            await asyncio.sleep(0.01)
+    writer.close()
+
+
+@contextmanager
+def unread(address: tuple[str, int], count: int) -> Iterator[list[socket.socket]]:
+    """Open connections that ask for more than they read."""
+    with ExitStack() as stack:
+        found = []
+        for _ in range(count):
+            one = stack.enter_context(socket.socket())
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            one.connect(address)
+            one.setblocking(False)
+            with suppress(BlockingIOError):
+                one.send(b"GET /static/pages.css HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 2_000)
+            found.append(one)
+        yield found
+
+
+def noted(monkeypatch: pytest.MonkeyPatch, name: str) -> list[object]:
+    """Return the connections of which a method was called."""
+    found: list[object] = []
+    method = getattr(connections.Connection, name)
+
+    def noting(self: object, *given: object) -> None:
+        found.append(self)
+        method(self, *given)
+
+    monkeypatch.setattr(connections.Connection, name, noting)
+    return found
+
+
+async def test_strangers_who_read_no_answers_keep_nobody_out(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocked = noted(monkeypatch, "pause_writing")
+    with unread(small.address, 2):
+        await until(lambda: len({*blocked}) == 2)
+        assert await healthy(small)
+
+
+async def test_answers_that_are_not_read_are_given_up(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "UNREAD_SECONDS", 0.05)
+    lost = noted(monkeypatch, "connection_lost")
+    with unread(small.address, 1):
+        await until(lambda: lost)
 
 
 @pytest.mark.parametrize("limit", [32, 64, 128, 256, 1024, 4096, 1 << 20])

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 import httpx2
 import pytest
@@ -14,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from rally_accelerate.errors import QueryTooSlow, StoreError
 from rally_accelerate.host.access import HOST, Actor, Role
 from rally_accelerate.host.callers import Callers, Known
-from rally_accelerate.host.web import faults
+from rally_accelerate.host.web import arrival, faults
 from rally_accelerate.host.web.cookies import Cookie
 from rally_accelerate.host.web.guard import HEADERS, Guard, Names
 
@@ -382,7 +383,7 @@ async def test_a_fault_of_the_program_is_in_the_log_with_its_place_and_others_wi
 
 
 async def test_a_request_that_does_not_arrive_in_time_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faults, "BODY_SECONDS", 0.01)
+    monkeypatch.setattr(arrival, "OF_STRANGERS", replace(arrival.OF_STRANGERS, seconds=0.01))
     scope = scope_of("/sign-in", method="POST")
     start, body = await messages_of(guarded(), scope, hung=True)
     headers = dict(start["headers"])

@@ -1,45 +1,14 @@
-"""What is answered when a request fails by no fault of its own, and how long one may take to arrive."""
-
-import asyncio
-import time
+"""What is answered when a request fails by no fault of its own."""
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import Message, Receive
 
 from rally_accelerate.errors import StoreError
 from rally_accelerate.host.web.addresses import page_before
 from rally_accelerate.host.web.render import page
 
-#: A body has arrived after so long, or it never will: an upload of ten megabytes over a slow line takes half of it.
-BODY_SECONDS = 180.0
-
 #: Said of a fault that nobody but a developer can mend.
 FAULT, REPORT = "A fault in rally-accelerate itself.", "Its details are in the log of the process; please report it."
-
-
-class SlowBodyError(Exception):
-    """A request did not arrive in time."""
-
-
-def within(receive: Receive, seconds: float) -> Receive:
-    """Receive a request, but no longer than some time in all; afterwards, wait as long as it takes for a hang-up."""
-    ends = time.monotonic() + seconds
-    whole = False
-
-    async def receiving() -> Message:
-        nonlocal whole
-        if whole:
-            return await receive()
-        try:
-            async with asyncio.timeout(max(0.0, ends - time.monotonic())):
-                message = await receive()
-        except TimeoutError:
-            raise SlowBodyError from None
-        whole = not message.get("more_body", False)
-        return message
-
-    return receiving
 
 
 def unkept(error: StoreError) -> str:

@@ -12,9 +12,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rally_accelerate.errors import QueryTooSlow, StoreError
 from rally_accelerate.host.callers import Callers, Known
-from rally_accelerate.host.web import faults
+from rally_accelerate.host.web import arrival
+from rally_accelerate.host.web.arrival import LargeBodyError, SlowBodyError, within
 from rally_accelerate.host.web.cookies import Cookie, host_name
-from rally_accelerate.host.web.faults import FAULT, REPORT, SlowBodyError, faulty, within
+from rally_accelerate.host.web.faults import FAULT, REPORT, faulty
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +97,7 @@ class Guard:
 
         try:
             answer = await self._refusal(HTTPConnection(scope), scope)
-            await (answer or self._app)(scope, within(receive, faults.BODY_SECONDS), sending)
+            await (answer or self._app)(scope, _arriving(receive, scope), sending)
         except ClientDisconnect:
             # Whoever asked has hung up: there is nobody to answer, and nothing to report.
             log.debug("%s %s: hung up", scope["method"], path)
@@ -147,6 +148,17 @@ def _own_path(location: str, scope: Scope) -> str:
     return path if path != location and path.startswith("/") and not path.startswith("//") else ""
 
 
+def _arriving(receive: Receive, scope: Scope) -> Receive:
+    """Receive a request within the limits of who sends it."""
+    announced = HTTPConnection(scope).headers.get("content-length", "")
+    known = scope.get("state", {}).get("known") is not None
+    return within(
+        receive,
+        arrival.OF_CALLERS if known else arrival.OF_STRANGERS,
+        announced=int(announced) if announced.isdecimal() else 0,
+    )
+
+
 def _remember(scope: Scope, known: Known | None) -> None:
     state = scope.setdefault("state", {})
     state["known"] = known
@@ -161,6 +173,9 @@ def _failed(error: Exception, scope: Scope) -> Response:
             # The rest of it may still come, and is no request of its own.
             text = "the request took too long to arrive; send it again"
             return PlainTextResponse(text, 408, headers={"Connection": "close"})
+        case LargeBodyError():
+            text = "the request is too large for a sender who is not signed in and gives no access key"
+            return PlainTextResponse(text, 413, headers={"Connection": "close"})
         case QueryTooSlow():
             return faulty(request, f"{str(error)[:1].upper()}{str(error)[1:]}.", error.hint, status=422, api=api)
         case StoreError():
