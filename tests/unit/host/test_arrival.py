@@ -1,8 +1,8 @@
 """How long a request's body can take, and how large it can be."""
 
-import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 import pytest
 from starlette.types import Message, Receive
@@ -28,27 +28,25 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def arriving(clock: Clock, sizes: Sequence[int], *, every: float) -> Receive:
-    """Return a body of which a part arrives each so many seconds; it never ends."""
+    """Return a body of which a part arrives each so many seconds."""
     parts = iter(sizes)
 
     async def receive() -> Message:
         clock.now += every
         size = next(parts, None)
-        if size is None:
-            await asyncio.Event().wait()
-        return {"type": "http.request", "body": b"a" * (size or 0), "more_body": True}
+        return {"type": "http.request", "body": b"a" * (size or 0), "more_body": size is not None}
 
     return receive
 
 
 async def taken(receive: Receive, expected: Arrival, *, announced: int = 0) -> int:
-    """Return how many bytes are received until the body is given up."""
-    receiving, size = within(receive, expected, announced=announced), 0
-    try:
-        while True:
-            size += len((await receiving())["body"])
-    except SlowBodyError:
-        return size
+    """Return how many bytes are received until the body ends or is given up."""
+    receiving, size, more = within(receive, expected, announced=announced), 0, True
+    with suppress(SlowBodyError):
+        while more:
+            message = await receiving()
+            size, more = size + len(message["body"]), message["more_body"]
+    return size
 
 
 async def test_a_stranger_s_byte_now_and_then_is_given_up_after_ten_seconds(clock: Clock) -> None:
