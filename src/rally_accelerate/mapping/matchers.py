@@ -11,6 +11,8 @@ from rally_accelerate.model.folding import fold
 
 #: ``/expression/flags``, as in the rules of the sibling plug-ins.
 _PATTERN = re.compile(r"/(.+)/([A-Za-z]*)", re.DOTALL)
+#: So much of a regular expression is told with what is wrong with it.
+LONGEST_SHOWN = 300
 #: JavaScript's flags: those for repeated and Unicode matching change nothing for a single test.
 _FLAGS = {"i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL, "g": re.NOFLAG, "u": re.NOFLAG, "y": re.NOFLAG}
 
@@ -113,12 +115,16 @@ def single(value: Any) -> Single:
     flags = re.NOFLAG
     for letter in found[2]:
         if letter not in _FLAGS:
-            raise ValueError(f'"{text}" has the unknown flag "{letter}"; i, m and s are known')
+            raise ValueError(f'"{_shortened(text)}" has the unknown flag "{letter}"; i, m and s are known')
         flags |= _FLAGS[letter]
     try:
         return Pattern(text, regex.compiled(found[1], flags))
     except ValueError as error:
-        raise ValueError(f'"{text}" {error}') from None
+        raise ValueError(f'"{_shortened(text)}" {error}') from None
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
 
 def _folded(text: str) -> str:

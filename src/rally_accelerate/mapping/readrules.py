@@ -1,6 +1,6 @@
 """From the setting ``fieldMapping`` to rules: every fault is told with its place, none stops the reading."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from rally_accelerate.mapping.fieldrules import Entry, FieldRules, Standard
@@ -13,10 +13,73 @@ from rally_accelerate.model.decoding import Undecodable, parse_json
 Fault = tuple[str, str]
 
 PROPERTY = "fieldMapping"
-#: The largest size of all regular expressions of a setting together, in the unit of ``Expression.size``: it limits the
-#: time that one work item can take.
+#: The largest size of all regular expressions of a setting together, in the units of ``Expression.size`` and
+#: ``Expression.program``: they limit the time that one work item can take.
 MAXIMUM_EXPRESSIONS = 10_000
+MAXIMUM_PROGRAMS = 40_000
+#: The largest number of regular expressions, entries, and texts and expressions that values are compared with.
+MAXIMUM_PATTERNS = 1_000
+MAXIMUM_ENTRIES = 1_000
+MAXIMUM_VALUES = 20_000
+#: So many faults are told one by one.
+MOST_FAULTS = 20
 _KEYS = {"type": "type", "fieldmapping": "fieldMapping", "valuemapping": "valueMapping"}
+
+
+class _Faults:
+    """What is wrong so far, and what has been read: past a limit, nothing more is compiled or explained."""
+
+    def __init__(self) -> None:
+        self.told: list[Fault] = []
+        self._further = 0
+        self._values = 0
+        self._patterns = 0
+        self._size = 0
+        self._program = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether further faults are only counted."""
+        return len(self.told) >= MOST_FAULTS
+
+    def append(self, fault: Fault) -> None:
+        """Take a fault down."""
+        if self.full:
+            self._further += 1
+        else:
+            self.told.append(fault)
+
+    def single(self, raw: Any) -> Single | None:
+        """Return the matcher of a scalar, or None when there are too many faults or expressions already.
+
+        Raises:
+            ValueError: It is none; the message is a sentence.
+        """
+        self._values += 1
+        if self.full or self._excess():
+            return None
+        found = single(raw)
+        if isinstance(found, Pattern):
+            self._patterns += 1
+            self._size += found.expression.size
+            self._program += found.expression.program
+        return found
+
+    def _excess(self) -> str:
+        """What there is too much of."""
+        if self._values > MAXIMUM_VALUES:
+            return f"compares values with more than {MAXIMUM_VALUES:,} texts and regular expressions"
+        if self._patterns > MAXIMUM_PATTERNS:
+            return f"has more than {MAXIMUM_PATTERNS:,} regular expressions; use plain texts where you can"
+        if self._size > MAXIMUM_EXPRESSIONS or self._program > MAXIMUM_PROGRAMS:
+            return "has too many regular expressions, or too large ones; use plain texts where you can"
+        return ""
+
+    def all(self) -> tuple[Fault, ...]:
+        """Return every fault that is told, and how many more there are."""
+        excess = self._excess()
+        further = f"has {self._further:,} more problems" if self._further else ""
+        return (*self.told, *((PROPERTY, text) for text in (excess, further) if text))
 
 
 def read_rules(raw: Any) -> tuple[FieldRules, tuple[Fault, ...]]:
@@ -26,7 +89,7 @@ def read_rules(raw: Any) -> tuple[FieldRules, tuple[Fault, ...]]:
         raw: A list of entries, a single entry, the JSON text of either, or nothing. Single values may stand where
             lists are expected. Letters' case counts neither in targets nor in types.
     """
-    faults: list[Fault] = []
+    faults = _Faults()
     if isinstance(raw, str) and raw.strip():
         try:
             raw = parse_json(raw).data
@@ -43,25 +106,14 @@ def read_rules(raw: Any) -> tuple[FieldRules, tuple[Fault, ...]]:
         case _:
             elements = []
             faults.append((PROPERTY, "must be a list of objects with type, fieldMapping and valueMapping"))
+    if len(elements) > MAXIMUM_ENTRIES:
+        text = f"has {len(elements):,} entries; there are at most {MAXIMUM_ENTRIES:,}"
+        return FieldRules(), ((PROPERTY, text),)
     entries = tuple(_entry(element, f"{PROPERTY}[{index}]", faults) for index, element in enumerate(elements))
-    rules = FieldRules(tuple(each for each in entries if each is not None))
-    if sum(_expression_sizes(rules)) > MAXIMUM_EXPRESSIONS:
-        faults.append((PROPERTY, "has too many regular expressions, or too large ones; use plain texts where you can"))
-    return rules, tuple(faults)
+    return FieldRules(tuple(each for each in entries if each is not None)), faults.all()
 
 
-def _expression_sizes(rules: FieldRules) -> Iterator[int]:
-    for entry in rules.entries:
-        for matcher in (each for found in entry.values.values() for standard in found for each in standard.matchers):
-            singles = (
-                [each for _, values in matcher.tests for each in values]
-                if isinstance(matcher, Conditions)
-                else [matcher]
-            )
-            yield from (each.expression.size for each in singles if isinstance(each, Pattern))
-
-
-def _entry(raw: Any, path: str, faults: list[Fault]) -> Entry | None:
+def _entry(raw: Any, path: str, faults: _Faults) -> Entry | None:
     if not isinstance(raw, Mapping):
         faults.append((path, "must be an object with type, fieldMapping and valueMapping"))
         return None
@@ -69,7 +121,8 @@ def _entry(raw: Any, path: str, faults: list[Fault]) -> Entry | None:
     for key, value in raw.items():
         known = _KEYS.get(str(key).strip().casefold())
         if known is None:
-            faults.append((f"{path}.{key}", f"is not known{near_matches(str(key), _KEYS.values())}"))
+            close = "" if faults.full else near_matches(str(key), _KEYS.values())
+            faults.append((f"{path}.{key}", f"is not known{close}"))
         else:
             parts[known] = value
     words = _types(parts.get("type", ANY), f"{path}.type", faults)
@@ -83,7 +136,7 @@ def _entry(raw: Any, path: str, faults: list[Fault]) -> Entry | None:
     )
 
 
-def _types(raw: Any, path: str, faults: list[Fault]) -> tuple[str, ...]:
+def _types(raw: Any, path: str, faults: _Faults) -> tuple[str, ...]:
     words = list(raw) if isinstance(raw, list | tuple) else [raw]
     texts = [word.strip() for word in words if isinstance(word, str) and word.strip()]
     if not texts or len(texts) < len(words):
@@ -91,7 +144,7 @@ def _types(raw: Any, path: str, faults: list[Fault]) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def _sources(raw: Any, path: str, faults: list[Fault]) -> dict[str, str]:
+def _sources(raw: Any, path: str, faults: _Faults) -> dict[str, str]:
     sources: dict[str, str] = {}
     for target, place, label in _by_target(raw, path, faults):
         if isinstance(label, str) and label.strip():
@@ -101,7 +154,7 @@ def _sources(raw: Any, path: str, faults: list[Fault]) -> dict[str, str]:
     return sources
 
 
-def _values(raw: Any, path: str, faults: list[Fault]) -> dict[str, tuple[Standard, ...]]:
+def _values(raw: Any, path: str, faults: _Faults) -> dict[str, tuple[Standard, ...]]:
     values: dict[str, tuple[Standard, ...]] = {}
     for target, place, standards in _by_target(raw, path, faults):
         if isinstance(standards, Mapping):
@@ -114,7 +167,7 @@ def _values(raw: Any, path: str, faults: list[Fault]) -> dict[str, tuple[Standar
     return values
 
 
-def _by_target(raw: Any, path: str, faults: list[Fault]) -> list[tuple[str, str, Any]]:
+def _by_target(raw: Any, path: str, faults: _Faults) -> list[tuple[str, str, Any]]:
     """Targets with their places and what is written there, each target once."""
     if raw is None:
         return []
@@ -125,7 +178,7 @@ def _by_target(raw: Any, path: str, faults: list[Fault]) -> list[tuple[str, str,
     for key, value in raw.items():
         place = f"{path}.{key}"
         try:
-            target = target_of(str(key))
+            target = target_of(str(key), suggest=not faults.full)
         except ValueError as error:
             faults.append((place, str(error)))
             continue
@@ -135,7 +188,7 @@ def _by_target(raw: Any, path: str, faults: list[Fault]) -> list[tuple[str, str,
     return list(found.values())
 
 
-def _standard(target: str, value: str, raw: Any, *, path: str, faults: list[Fault]) -> Standard:
+def _standard(target: str, value: str, raw: Any, *, path: str, faults: _Faults) -> Standard:
     if not value.strip():
         faults.append((path, "is an empty standard value"))
     else:
@@ -153,7 +206,7 @@ def _standard(target: str, value: str, raw: Any, *, path: str, faults: list[Faul
     return Standard(value.strip(), path, tuple(matchers), listed)
 
 
-def _conditions(raw: Mapping[Any, Any], path: str, faults: list[Fault]) -> Conditions | None:
+def _conditions(raw: Mapping[Any, Any], path: str, faults: _Faults) -> Conditions | None:
     if not raw:
         faults.append((path, "is an empty condition: every item would meet it"))
         return None
@@ -171,9 +224,9 @@ def _conditions(raw: Mapping[Any, Any], path: str, faults: list[Fault]) -> Condi
     return Conditions(tuple(tests))
 
 
-def _single(raw: Any, path: str, faults: list[Fault]) -> Single | None:
+def _single(raw: Any, path: str, faults: _Faults) -> Single | None:
     try:
-        return single(raw)
+        return faults.single(raw)
     except ValueError as error:
         faults.append((path, str(error)))
         return None

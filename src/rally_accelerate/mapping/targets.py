@@ -36,8 +36,12 @@ EXTENDED = "extended."
 _IDENTITY = frozenset({"id", "_id"})
 
 
-def target_of(written: str) -> str:
+def target_of(written: str, *, suggest: bool = True) -> str:
     """The target that a text names; letters' case does not count.
+
+    Args:
+        written: The name as written.
+        suggest: Whether names like an unknown one are looked for.
 
     Raises:
         ValueError: It names none; the message is a sentence without subject.
@@ -52,7 +56,7 @@ def target_of(written: str) -> str:
         return EXTENDED + segment
     found = {each.casefold(): each for each in TARGETS}.get(name.casefold())
     if found is None:
-        near = near_matches(name, TARGETS)
+        near = near_matches(name, TARGETS) if suggest else ""
         raise ValueError(f"is no field that can be mapped{near}; there are {', '.join(TARGETS)} and {EXTENDED}<name>")
     return found
 

@@ -1,10 +1,12 @@
 """Regular expressions in rules: linear time, Python's meaning, and a clear error for what needs backtracking."""
 
+import contextlib
 import itertools
 import json
 import re
 import subprocess
 import sys
+import time
 import warnings
 from typing import Any
 
@@ -14,7 +16,15 @@ from hypothesis import strategies as st
 
 from rally_accelerate.mapping import regex
 from rally_accelerate.mapping.matchers import Pattern, single
-from rally_accelerate.mapping.readrules import MAXIMUM_EXPRESSIONS, read_rules
+from rally_accelerate.mapping.readrules import (
+    MAXIMUM_ENTRIES,
+    MAXIMUM_EXPRESSIONS,
+    MAXIMUM_PATTERNS,
+    MAXIMUM_PROGRAMS,
+    MAXIMUM_VALUES,
+    MOST_FAULTS,
+    read_rules,
+)
 
 FREEZING = [
     ("(a+)+$", "a" * 5000 + "!"),
@@ -228,7 +238,6 @@ def _grouped(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     )
 
 
-#: Word boundaries are only combined with characters: after ``\b``, an ``^`` behind it is not found in marked texts.
 PIECES = st.sampled_from(
     [
         *[
@@ -252,6 +261,22 @@ PIECES = st.sampled_from(
             "[a-ö]",
             r"[\s1]",
         ],
+        *[
+            r"\b",
+            r"\B",
+            "k",
+            "S",
+            "[ks]",
+            "[^k]",
+            "[K-s]",
+            r"[\W_]",
+            r"[^\w]",
+            r"[\D]",
+            r"[^\S_]",
+            r"[\x00-\x7f]",
+            "\x01",
+            "²",
+        ],
         *[r"\ba", r"a\b", r"ö\b", r"\bÖ", r"\Bb", r"b\B", r"\b.", "^", "$", r"\A", r"\Z"],
     ]
 )
@@ -261,7 +286,7 @@ RANDOM_EXPRESSIONS = st.recursive(PIECES, _grouped, max_leaves=8)
 @settings(derandomize=True, max_examples=600, deadline=None)
 @given(
     RANDOM_EXPRESSIONS,
-    st.text("aböÖ_ 1\nAB", min_size=1, max_size=8),
+    st.text("aböÖ_ 1\nABk\u212a\u017f²٣—\x01\ufdd0\u2028", min_size=1, max_size=8),
     st.sampled_from([0, re.IGNORECASE, re.MULTILINE, re.DOTALL, re.ASCII]),
 )
 def test_any_combination_means_what_it_means_to_python(expression: str, text: str, flags: int) -> None:
@@ -284,13 +309,20 @@ def test_any_combination_means_what_it_means_to_python(expression: str, text: st
         ("(?:a{100}){100}", "too large"),
         (r"\bx(?a:\b)", "with and without the flag a"),
         ("a" * (regex.MAXIMUM_SIZE + 1), "too large"),
-        (r"\w{1000}", "too large"),
+        ("(?i)" + "é" * 1900, "too large"),
+        (r"[^\w]" * 1900, "too large"),
+        ("(?:$|^)*" * 1000 + "x", "too large"),
+        ("(?:$|^)*" * 20_000 + "x", "is too long; a regular expression has at most 10,000 characters"),
+        ("(|)" * 1001, "too large"),
+        (r"(?:\A\b){1000}", "too large"),
+        ("a" * 1_000_000, "too long"),
     ],
 )
 def test_what_needs_backtracking_is_refused_with_its_name(expression: str, construct: str) -> None:
     with pytest.raises(ValueError, match=re.escape(construct)) as refused:
         single(f"/{expression}/")
-    assert str(refused.value).startswith(f'"/{expression}/" ')
+    assert str(refused.value).startswith(f'"/{expression[:200]}')
+    assert len(str(refused.value)) < 1000
 
 
 def test_a_refused_construct_is_reported_with_its_place_in_the_rules() -> None:
@@ -321,3 +353,124 @@ def test_all_expressions_of_a_setting_share_a_limit(*, condition: bool) -> None:
 def test_equal_expressions_are_equal() -> None:
     assert single("/a/i") == single("/a/i") != single("/a/")
     assert isinstance(single("/a/i"), Pattern)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        r"(?:\b){3}é",
+        r"\b\b\b\bé",
+        r"(\b(\b(\b(é|x))))",
+        r"(?:\b|x)*é\b\b\b$",
+        r"\b^a",
+        r"^\b\b\ba\Bé",
+        r"\B\B\Bé",
+        r"é\b\b\B",
+        r"(?a)a\b\b\bé",
+        r"(?a)\Bé",
+        r"(?a)_\b\x01?é",
+    ],
+)
+def test_any_number_of_conditions_can_ask_for_one_position(expression: str) -> None:
+    for text in ("aé é", "é", "aé", "_é", "é_", "_\x01é", "a é\n", "—é—", "é\ufdd0é"):
+        agrees(expression, text)
+
+
+LARGE = [
+    *[
+        r"[\w\W\s\S\d\D]" * 580,
+        r"[^\w]" * 1900,
+        r"\d" * 1900,
+        r"\D" * 1900,
+        r"[\d\s]" * 1400,
+        r"\w{1000}x",
+        "(?:a*)*" * 600,
+    ],
+    *[
+        "(?i)" + "[Ā-\uffff]" * 1600,
+        "(?i)" + "[!-\uffff]" * 1600,
+        "(" * 4000 + "a" + ")" * 4000,
+        "|".join(["abcd"] * 1900),
+    ],
+    *[
+        r"(?:.*\b){190}x",
+        r"(?:.*\b){400}x",
+        "(?:[Ā-\uffff]?){400}x",
+        "(?:é|a).{400}#",
+        "(?:(?:(?:a{0,10}){0,10}){0,10})",
+    ],
+]
+
+
+@pytest.mark.parametrize("expression", LARGE, ids=range(len(LARGE)))
+def test_the_instructions_of_an_expression_have_a_limit_for_texts_of_every_kind(expression: str) -> None:
+    # What is refused takes no longer to compile than what is accepted: 0.3 s, where some took 5 to 10 s.
+    begun = time.process_time()
+    with contextlib.suppress(ValueError):
+        found = regex.compiled(expression)
+        assert max(found._plain.programsize, found._beyond.programsize) == found.program <= regex.MAXIMUM_PROGRAM
+    assert time.process_time() - begun < 3
+
+
+def test_a_class_is_as_small_beyond_ascii_as_in_it() -> None:
+    assert regex.compiled(r"\w").program < 50
+    assert regex.compiled(r"[\W\w]\W\S").program < 200
+
+
+def test_as_much_of_a_text_is_searched_as_rally_keeps() -> None:
+    expression = regex.compiled("x")
+    assert expression.found_in("é" * (regex.MAXIMUM_TEXT - 1) + "x")
+    assert not expression.found_in("é" * regex.MAXIMUM_TEXT + "x")
+
+
+def one_by_one(*matchers: str) -> Any:
+    return {"valueMapping": {"status": {"Done": list(matchers)}}}
+
+
+def test_the_number_of_expressions_has_a_limit() -> None:
+    assert not read_rules(one_by_one(*["/a/"] * MAXIMUM_PATTERNS))[1]
+    assert read_rules(one_by_one(*["/a/"] * (MAXIMUM_PATTERNS + 1)))[1] == (
+        ("fieldMapping", "has more than 1,000 regular expressions; use plain texts where you can"),
+    )
+
+
+def test_no_expression_is_compiled_after_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+    compiled = regex.compiled
+
+    def counted(source: str, flags: int = 0) -> regex.Expression:
+        tried.append(source)
+        return compiled(source, flags)
+
+    monkeypatch.setattr(regex, "compiled", counted)
+    read_rules(one_by_one(*[f"/{'a' * 2000}/"] * 1000))
+    assert len(tried) == MAXIMUM_EXPRESSIONS // 2000 + 1
+    tried.clear()
+    faults = read_rules(one_by_one(*[f"/{'a' * 2001}/"] * 1000))[1]
+    assert len(tried) == MOST_FAULTS
+    assert len(faults) == MOST_FAULTS
+
+
+def test_the_instructions_of_all_expressions_have_a_limit() -> None:
+    wide = "/.{400}/"
+    fitting = MAXIMUM_PROGRAMS // regex.compiled(".{400}").program
+    assert not read_rules(one_by_one(*[wide] * fitting))[1]
+    [(_, text)] = read_rules(one_by_one(*[wide] * (fitting + 1)))[1]
+    assert "too large ones" in text
+
+
+def test_the_number_of_values_and_entries_has_a_limit() -> None:
+    assert not read_rules(one_by_one(*map(str, range(MAXIMUM_VALUES))))[1]
+    [(_, text)] = read_rules(one_by_one(*map(str, range(MAXIMUM_VALUES + 1))))[1]
+    assert text == "compares values with more than 20,000 texts and regular expressions"
+    [(path, text)] = read_rules([{}] * (MAXIMUM_ENTRIES + 1))[1]
+    assert (path, text) == ("fieldMapping", "has 1,001 entries; there are at most 1,000")
+
+
+def test_the_first_faults_are_told_and_the_rest_is_counted() -> None:
+    faults = read_rules({f"valuemaping{number}": 1 for number in range(60_000)})[1]
+    assert len(faults) == MOST_FAULTS + 1
+    assert all("did you mean" in text for _, text in faults[:-1])
+    assert faults[-1] == ("fieldMapping", "has 59,980 more problems")
+    faults = read_rules({"fieldMapping": {f"statuss{number}": "x" for number in range(60_000)}})[1]
+    assert faults[-1] == ("fieldMapping", "has 59,980 more problems")
