@@ -165,6 +165,8 @@ def is_cut(text: str) -> bool:
 
 
 def _is_full(text: str) -> bool:
+    if len(text) * 2 < LONGEST_DESCRIPTION:
+        return False
     # Java counts a character outside of the basic plane as two.
     return len(text) + sum(char > "\uffff" for char in text) >= LONGEST_DESCRIPTION
 
