@@ -37,7 +37,7 @@ def test_a_change_in_the_sample_company_reaches_the_host_and_ctrl_c_stops_cleanl
             assert line, running.stderr.read()
             link = line.split()[1] if line.startswith("open ") else ""
         url, path = link.split("/sign-in")
-        with httpx2.Client(base_url=url) as http:
+        with httpx2.Client(base_url=url, timeout=PATIENCE_SECONDS) as http:
             assert http.get("/settings/integrations.json").status_code == 401
             assert http.get(f"/sign-in{path}").status_code == 303
 
@@ -49,7 +49,7 @@ def test_a_change_in_the_sample_company_reaches_the_host_and_ctrl_c_stops_cleanl
 
             wait_until(a_change_arrived)
         # The link was for once.
-        assert httpx2.get(link).status_code == 401
+        assert httpx2.get(link, timeout=PATIENCE_SECONDS).status_code == 401
         running.send_signal(signal.SIGINT)
         assert running.wait(PATIENCE_SECONDS) == 0
         said = running.stderr.read()
@@ -75,7 +75,7 @@ def test_a_demo_that_is_stopped_in_its_first_sync_ends_quietly(number: signal.Si
         with socket.create_connection((host.hostname, host.port), timeout=PATIENCE_SECONDS) as half:
             half.sendall(b"POST /sign-in HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\nname=a")
             # Also answers whoever asks meanwhile, so that the half request has come.
-            assert httpx2.get(f"{host.geturl()}/health").status_code
+            assert httpx2.get(f"{host.geturl()}/health", timeout=PATIENCE_SECONDS).status_code
             running.send_signal(number)
             assert running.wait(PATIENCE_SECONDS) == 0
             # Whoever was in the middle of something is told.
@@ -265,7 +265,7 @@ def test_a_lost_password_is_replaced_and_secrets_get_another_key_while_the_host_
         with started("serve", "--port", "0", *at) as running:
             url = told(running, "host")
             form = {"name": "admin", "password": given}
-            assert httpx2.post(f"{url}/sign-in", data=form).status_code == status
+            assert httpx2.post(f"{url}/sign-in", data=form, timeout=PATIENCE_SECONDS).status_code == status
 
 
 def told(running: subprocess.Popen[str], word: str) -> str:
@@ -282,7 +282,10 @@ def test_where_other_machines_reach_the_host_it_says_what_is_missing(tmp_path: P
     # Another address than the usual one stands for another machine's network here: this one is reached from nowhere else.
     with started("serve", "--port", "0", "--address", "127.0.0.2", "--database", str(tmp_path / "a.sqlite")) as running:
         url = told(running, "host")
-        assert httpx2.get(f"{url}/issues.json", headers={"Host": "host.example"}).status_code == 401
+        assert (
+            httpx2.get(f"{url}/issues.json", headers={"Host": "host.example"}, timeout=PATIENCE_SECONDS).status_code
+            == 401
+        )
         running.terminate()
         assert running.stderr is not None
         said = running.stderr.read()
@@ -302,18 +305,23 @@ def test_behind_a_proxy_the_host_answers_to_its_name_and_its_cookie_asks_for_tls
     with started("serve", "--port", "0", "--database", str(tmp_path / "a.sqlite"), *options) as running:
         url = told(running, "host")
         sent = {"Host": "accelerate.example", "X-Forwarded-For": "10.1.2.3", "X-Forwarded-Proto": "https"}
-        assert httpx2.get(f"{url}/sign-in", headers=sent).status_code == 200
-        assert httpx2.get(f"{url}/sign-in", headers={"Host": "evil.example"}).status_code == 421
+        assert httpx2.get(f"{url}/sign-in", headers=sent, timeout=PATIENCE_SECONDS).status_code == 200
+        assert (
+            httpx2.get(f"{url}/sign-in", headers={"Host": "evil.example"}, timeout=PATIENCE_SECONDS).status_code == 421
+        )
         # Guesses are counted by whom the proxy names.
         form = {"name": "x", "password": "y"}
-        answers = [httpx2.post(f"{url}/sign-in", headers=sent, data=form).status_code for _ in range(6)]
+        answers = [
+            httpx2.post(f"{url}/sign-in", headers=sent, data=form, timeout=PATIENCE_SECONDS).status_code
+            for _ in range(6)
+        ]
         assert answers[-1] == 429
         elsewhere = {**sent, "X-Forwarded-For": "10.1.2.4"}
-        assert httpx2.post(f"{url}/sign-in", headers=elsewhere, data=form).status_code == 401
+        assert httpx2.post(f"{url}/sign-in", headers=elsewhere, data=form, timeout=PATIENCE_SECONDS).status_code == 401
     # Without the option nobody is believed.
     with started("serve", "--port", "0", "--database", str(tmp_path / "b.sqlite")) as running:
         url = told(running, "host")
         for number in range(6):
             headers = {"X-Forwarded-For": f"10.1.2.{number}"}
-            answer = httpx2.post(f"{url}/sign-in", headers=headers, data=form)
+            answer = httpx2.post(f"{url}/sign-in", headers=headers, data=form, timeout=PATIENCE_SECONDS)
         assert answer.status_code == 429

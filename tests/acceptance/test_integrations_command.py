@@ -9,7 +9,7 @@ import pytest
 
 from rally_accelerate.host.stores import open_stores
 from support.processes import command, host, started
-from support.waiting import wait_until
+from support.waiting import PATIENCE_SECONDS, wait_until
 
 TENANTS = ("5ade13625558f2c6688d15ce", "6ade13625558f2c6688d15ce")
 
@@ -108,7 +108,7 @@ def test_an_integration_that_is_left_out_does_not_run(database: Path) -> None:
     with started("serve", "--port", "0", "--database", str(database), "--without", "stuck") as running:
         url = line_after(running, "host")
         headers = {"Authorization": f"UserAccessKey {line_after(running, 'key')}"}
-        with httpx2.Client(base_url=url, headers=headers) as http:
+        with httpx2.Client(base_url=url, headers=headers, timeout=PATIENCE_SECONDS) as http:
 
             def rows() -> dict[str, dict[str, object]]:
                 found = http.get("/settings/integrations.json").json()["integrations"]

@@ -11,6 +11,7 @@ from support.issues import UPLOAD, item, upload
 from support.processes import host
 from support.signing_in import sign_in
 from support.streams import create_address, posted, stage, stream
+from support.waiting import PATIENCE_SECONDS
 
 TAG = "<img src=x onerror=alert(1)>"
 CLOSING = "\"'></textarea></script><script>alert(1)</script><svg onload=alert(1)>"
@@ -67,7 +68,7 @@ def test_nothing_that_others_wrote_runs(page: Page, tmp_path: Path) -> None:
     with host(tmp_path / "host.sqlite") as target:
         target.ask(UPLOAD, data=upload(hostile(), item(2, url="http://["), tracker=BOTH))
         sign_in(page, target)
-        with httpx2.Client(base_url=target.url) as http:
+        with httpx2.Client(base_url=target.url, timeout=PATIENCE_SECONDS) as http:
             http.post("/sign-in", data={"name": "admin", "password": target.password})
             stages = [stage(BOTH, "issue.type != none", description=BOTH)]
             document = stream((BOTH, stages), description=BOTH, note=BOTH)

@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from support.processes import RunningHost, host
 from support.signing_in import sign_in
+from support.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +53,12 @@ def test_a_key_is_made_shown_once_and_revoked(target: RunningHost, page: Page) -
     page.get_by_role("button", name="Create user access key").click()
     key = page.get_by_label("The new access key").input_value()
     headers = {"Authorization": f"UserAccessKey {key}"}
-    assert httpx2.get(f"{target.url}/users.json", headers=headers).status_code == 200
+    assert httpx2.get(f"{target.url}/users.json", headers=headers, timeout=PATIENCE_SECONDS).status_code == 200
     page.goto(f"{target.url}/profile")
     assert key not in page.content()
     page.get_by_role("button", name="Revoke nightly sync").click()
     expect(page.get_by_role("status")).to_contain_text("revoked")
-    assert httpx2.get(f"{target.url}/users.json", headers=headers).status_code == 401
+    assert httpx2.get(f"{target.url}/users.json", headers=headers, timeout=PATIENCE_SECONDS).status_code == 401
 
 
 def test_a_new_user_chooses_a_password_and_sees_what_a_viewer_may(

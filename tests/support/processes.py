@@ -34,7 +34,7 @@ class Simulator:
 
     def stats(self) -> dict[str, Any]:
         """What it was asked."""
-        found: dict[str, Any] = httpx2.get(f"{self.url}/_sandbox/stats").json()
+        found: dict[str, Any] = httpx2.get(f"{self.url}/_sandbox/stats", timeout=PATIENCE_SECONDS).json()
         return found
 
     def truth(self, kind: str) -> dict[str, dict[str, Any]]:

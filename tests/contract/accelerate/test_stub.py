@@ -6,6 +6,7 @@ import httpx2
 import pytest
 
 from support.accelerate_stub import PATH, TENANT, TRACKER, AccelerateStub, Label, accelerate_stub
+from support.waiting import PATIENCE_SECONDS
 
 UPLOAD = "mutation($data: IssueDataIn!) { uploadIssueData(data: $data) { result } }"
 PAGE = """
@@ -25,7 +26,7 @@ mutation($i: ID!, $e: String!, $p: JSON) { updateIntegrationState(integrationId:
 def ask(stub: AccelerateStub, query: str, **variables: Any) -> dict[str, Any]:
     headers = {"Authorization": f"UserAccessKey {stub.key}"}
     answer: dict[str, Any] = httpx2.post(
-        f"{stub.url}{PATH}", json={"query": query, "variables": variables}, headers=headers
+        f"{stub.url}{PATH}", json={"query": query, "variables": variables}, headers=headers, timeout=PATIENCE_SECONDS
     ).json()
     return answer
 
@@ -113,5 +114,10 @@ def test_it_loses_refuses_and_fails_on_demand() -> None:
         assert stub.of() == {}
         stub.key = "another"
         assert stub.asked["uploadIssueData"] == 3
-        wrong = httpx2.post(f"{stub.url}{PATH}", json={"query": UPLOAD}, headers={"Authorization": "UserAccessKey x"})
+        wrong = httpx2.post(
+            f"{stub.url}{PATH}",
+            json={"query": UPLOAD},
+            headers={"Authorization": "UserAccessKey x"},
+            timeout=PATIENCE_SECONDS,
+        )
         assert wrong.status_code == 401

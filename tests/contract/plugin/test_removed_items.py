@@ -11,6 +11,7 @@ import pytest
 from support.accelerate_stub import TENANT, TRACKER, AccelerateStub, Label, accelerate_stub
 from support.container import Container, event_words
 from support.processes import Finished, Simulator, simulator
+from support.waiting import PATIENCE_SECONDS
 
 DAY = 25 * 3600
 
@@ -222,7 +223,7 @@ def test_a_restart_that_fails_although_the_platform_moves_last_run_is_made_good(
         its.rally.post("faults", [{"name": "drop", "times": -1}])
         failed = its.container.run(*its.words())
         assert failed.code == 1, failed.out
-        httpx2.delete(f"{its.rally.url}/_sandbox/faults").raise_for_status()
+        httpx2.delete(f"{its.rally.url}/_sandbox/faults", timeout=PATIENCE_SECONDS).raise_for_status()
         its.properties = {}
         its.last_run = round(time.time() * 1000)
         its.run()

@@ -13,6 +13,7 @@ from rally_sandbox.auth import SANDBOX_API_KEY
 from rally_sandbox.clock import Clock
 from rally_sandbox.serving import Sandbox, Tls, serve
 from rally_sandbox.world import World
+from support.waiting import PATIENCE_SECONDS
 
 #: Standing time makes every answer the same in every run.
 NOW = datetime(2026, 11, 2, 15, 30, tzinfo=UTC)
@@ -47,7 +48,9 @@ def sandbox(world: World) -> Iterator[Sandbox]:
 @pytest.fixture
 def client(sandbox: Sandbox) -> Iterator[httpx2.Client]:
     base = f"{sandbox.url}/slm/webservice/v2.0/"
-    with httpx2.Client(base_url=base, headers={"ZSESSIONID": SANDBOX_API_KEY}, trust_env=False) as client:
+    with httpx2.Client(
+        base_url=base, headers={"ZSESSIONID": SANDBOX_API_KEY}, trust_env=False, timeout=PATIENCE_SECONDS
+    ) as client:
         yield client
 
 

@@ -111,7 +111,7 @@ def test_a_server_stops_while_a_fault_sleeps() -> None:
         sandbox.faults.add("timeout")
         headers = {"ZSESSIONID": SANDBOX_API_KEY}
         with (
-            httpx2.Client(base_url=sandbox.url, headers=headers, trust_env=False) as client,
+            httpx2.Client(base_url=sandbox.url, headers=headers, trust_env=False, timeout=PATIENCE_SECONDS) as client,
             pytest.raises(httpx2.ReadTimeout),
         ):
             client.get(f"{WSAPI}defect", timeout=httpx2.Timeout(60, read=0.1))
@@ -238,7 +238,7 @@ def test_the_process_says_where_it_is_and_ends_with_0() -> None:
         assert process.stdout is not None
         ready = json.loads(process.stdout.readline())
         headers = {"ZSESSIONID": ready["apiKey"]}
-        answer = httpx2.get(f"{ready['url']}{WSAPI}defect", headers=headers, trust_env=False)
+        answer = httpx2.get(f"{ready['url']}{WSAPI}defect", headers=headers, trust_env=False, timeout=PATIENCE_SECONDS)
         assert answer.json()["QueryResult"]["TotalResultCount"] > 0
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=PATIENCE_SECONDS) == 0

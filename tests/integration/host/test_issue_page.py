@@ -10,6 +10,7 @@ from rally_accelerate.host.lagging import last_status
 from support.asked import TENANT, Asked
 from support.issues import UPLOAD, item, upload
 from support.processes import simulator
+from support.waiting import PATIENCE_SECONDS
 
 TRACKER = "a" * 24
 DAY = 86_400_000
@@ -145,7 +146,10 @@ async def test_a_status_that_the_history_does_not_tell_yet_is_said_to_be_so(aske
 
 
 async def test_what_lookback_has_not_got_yet_is_missed_until_a_later_run_brings_it(asked: Asked) -> None:
-    with simulator("--items", "40") as rally, httpx2.Client(base_url=f"{rally.url}/_sandbox") as sandbox:
+    with (
+        simulator("--items", "40") as rally,
+        httpx2.Client(base_url=f"{rally.url}/_sandbox", timeout=PATIENCE_SECONDS) as sandbox,
+    ):
         sandbox.post("/lookback", json={"lag_ms": 0}).raise_for_status()
         its_id = await asked.host.add_integration(
             {"name": "sample", "properties": {"baseUrl": rally.url, "apiKey": rally.key}}

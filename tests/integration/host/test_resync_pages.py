@@ -15,6 +15,7 @@ from rally_accelerate.model.report import Outcome
 from support.asked import Asked
 from support.issues import UPLOAD, upload
 from support.processes import Simulator, simulator
+from support.waiting import PATIENCE_SECONDS
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ async def test_a_resync_that_is_interrupted_is_done_by_the_next_run(synced: Sync
     synced.rally.post("faults", [{"name": "timeout", "match": "*", "times": -1}])
     await synced.asked.http.post(f"{synced.address}/resync", data={"range": "full", "do": "resync"})
     await synced.asked.host.schedule.stop(synced.id)
-    assert httpx2.delete(f"{synced.rally.url}/_sandbox/faults").status_code == 200
+    assert httpx2.delete(f"{synced.rally.url}/_sandbox/faults", timeout=PATIENCE_SECONDS).status_code == 200
     assert "Wrong" in await synced.asked.host.stores.issues.statuses("")
     await synced.asked.host.run_now(synced.id)
     assert "Wrong" not in await synced.asked.host.stores.issues.statuses("")

@@ -14,6 +14,7 @@ from rally_accelerate.host.app import Host
 from rally_accelerate.host.serving import serving
 from rally_accelerate.host.web.prefix import Prefixed
 from support.issues import UPLOAD, item, upload
+from support.waiting import PATIENCE_SECONDS
 
 OUTSIDE = "https://tools.example.com/rally/"
 HEADERS = {"Host": "tools.example.com"}
@@ -24,7 +25,7 @@ async def shown(path: Path, *, outside: str = OUTSIDE) -> AsyncIterator[tuple[Ho
     async with (
         Host.open(path) as host,
         serving(host, outside=outside) as url,
-        httpx2.AsyncClient(base_url=url, headers=HEADERS) as http,
+        httpx2.AsyncClient(base_url=url, headers=HEADERS, timeout=PATIENCE_SECONDS) as http,
     ):
         yield host, http
 

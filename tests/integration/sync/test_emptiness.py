@@ -22,6 +22,7 @@ from rally_accelerate.sync.state import MemoryState
 from rally_accelerate.sync.wiring import plans_of
 from rally_sandbox.serving import SANDBOX_API_KEY, Sandbox, serve
 from rally_sandbox.world import World
+from support.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,9 @@ def rights(rally: Sandbox) -> Iterator[Callable[[list[str] | None], None]]:
     """Lets the user see only some projects, until the test ends."""
 
     def restrict(projects: list[str] | None) -> None:
-        httpx2.post(f"{rally.url}/_sandbox/rights", json={"projects": projects}).raise_for_status()
+        httpx2.post(
+            f"{rally.url}/_sandbox/rights", json={"projects": projects}, timeout=PATIENCE_SECONDS
+        ).raise_for_status()
 
     yield restrict
     restrict(None)
