@@ -25,7 +25,8 @@ def changed(record: Record, given: Mapping[str, Any]) -> str:
     """
     kind = type_of(record.type)
     known = kind.attributes if kind is not None else {}
-    if unknown := given.keys() - known.keys():
+    # Every record is shown under a name, whatever the attribute is called.
+    if unknown := given.keys() - known.keys() - {"Name"}:
         raise KeyError(f"{record.type} has no attribute {', '.join(sorted(unknown))}")
     values: dict[str, Any] = {
         name: from_datetime(datetime.fromisoformat(value)) if name in DATES and value is not None else value
