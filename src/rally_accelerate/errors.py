@@ -200,6 +200,10 @@ class QueryTooSlow(RallyAccelerateError):
     """A query would take, or has taken, more time than one query can have."""
 
 
+class TooManyQueries(RallyAccelerateError):
+    """A user has more slow queries waiting than one user can have."""
+
+
 class QueryError(RallyAccelerateError):
     """A query text is wrong.
 

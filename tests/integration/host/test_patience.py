@@ -16,6 +16,7 @@ from rally_accelerate.host.store.database import Database
 from rally_accelerate.host.store.issues import Issues
 from rally_accelerate.host.store.patience import Patience
 from rally_accelerate.host.store.search import Search, Wanted
+from rally_accelerate.host.store.turns import asker
 from rally_accelerate.host.streams import board
 from rally_accelerate.host.web import issues, streammap
 from support.asked import Asked
@@ -144,7 +145,7 @@ async def test_few_go_on_at_once() -> None:
 
     async def look() -> int:
         nonlocal going_on, most
-        async with patience.turns:
+        async with patience.turns.turn():
             going_on += 1
             most = max(most, going_on)
             await go.wait()
@@ -152,6 +153,7 @@ async def test_few_go_on_at_once() -> None:
             return 1
 
     for key in range(5):
+        asker.set(f"user {key}")
         assert await patience.soon(key, look, seconds=0) is None
     go.set()
     for key in range(5):

@@ -12,9 +12,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rally_accelerate.errors import QueryTooSlow, StoreError
+from rally_accelerate.errors import QueryTooSlow, StoreError, TooManyQueries
 from rally_accelerate.host.access import HOST, Actor, Role
 from rally_accelerate.host.callers import Callers, Known
+from rally_accelerate.host.store.turns import asker
 from rally_accelerate.host.web import arrival, faults
 from rally_accelerate.host.web.cookies import Cookie
 from rally_accelerate.host.web.guard import HEADERS, Guard, Names
@@ -138,6 +139,24 @@ async def test_a_wrong_access_key_is_not_helped_by_a_session() -> None:
     for path in ("/issues", "/sign-out"):
         assert (await ask(path, token="of-ada", headers={"Authorization": "UserAccessKey wrong"})).status_code == 401
     assert (await ask(API, token="of-ada", headers={"Authorization": "", **OURS})).text == "unknown"
+
+
+@pytest.mark.parametrize(("token", "who"), [("of-ada", "u1"), ("", "")])
+async def test_turns_of_slow_queries_are_the_user_s(token: str, who: str) -> None:
+    found = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        found.append(asker.get())
+        await PlainTextResponse("")(scope, receive, send)
+
+    asker.set("another one")
+    await ask("/health", app=app, token=token)
+    assert found == [who]
+
+
+async def test_a_user_with_too_many_slow_queries_is_refused_for_now() -> None:
+    answer = await ask("/issues.json", app=failing(TooManyQueries("20 are waiting", hint="Wait.")), token="of-ada")
+    assert (answer.status_code, answer.json()["error"], answer.json()["hint"]) == (429, "20 are waiting.", "Wait.")
 
 
 # What comes from other sites

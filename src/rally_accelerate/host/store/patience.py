@@ -6,12 +6,12 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
+from rally_accelerate.errors import TooManyQueries
+from rally_accelerate.host.store.turns import Turns
+
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
-
-#: Each has a connection and a thread, and takes the time of everybody else.
-AT_ONCE = 2
 
 #: So many are remembered, and for so many seconds after they have ended: whoever asks meanwhile is told the same.
 MOST = 50
@@ -22,7 +22,7 @@ class Patience(Generic[T]):
     """Lets slow searches take turns, and go on while whoever asked is told to come back."""
 
     def __init__(self) -> None:
-        self.turns = asyncio.Semaphore(AT_ONCE)
+        self.turns = Turns()
         self._tasks: OrderedDict[Hashable, asyncio.Task[T]] = OrderedDict()
         self._closing = False
 
@@ -51,6 +51,10 @@ class Patience(Generic[T]):
 
     def _ended(self, key: Hashable, task: asyncio.Task[T]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None and not self._closing:
+            if isinstance(error, TooManyQueries):
+                # It says nothing about the search: the next attempt begins it.
+                self._drop(key, task)
+                return
             # Whoever waits is told as well; when nobody does, the log is.
             log.warning("a search failed: %s", error)
         if not self._closing:

@@ -22,6 +22,7 @@ from rally_accelerate.host.store.members import Kept, both
 from rally_accelerate.host.store.pages import Order, Place, picked
 from rally_accelerate.host.store.patience import Patience
 from rally_accelerate.host.store.tables import issues
+from rally_accelerate.host.store.turns import asker
 from rally_accelerate.host.store.values import ms
 from rally_accelerate.host.store.words import asked_words
 
@@ -222,7 +223,9 @@ class Search:
         """
         if not _is_slow(wanted):
             return now
-        return await self._patience.soon(wanted, lambda: self._look(wanted, now), seconds=seconds)
+        # Each user has a search of their own, so that nobody waits for what another one has in the queue before it.
+        key = (asker.get(), wanted)
+        return await self._patience.soon(key, lambda: self._look(wanted, now), seconds=seconds)
 
     async def close(self) -> None:
         """Stop what goes on, and keep what the next start needs."""
@@ -242,7 +245,7 @@ class Search:
                 yield connection
         else:
             seconds = query_limits.SECONDS if wanted.limited else None
-            async with self._patience.turns:
+            async with self._patience.turns.turn():
                 try:
                     async with self._database.reading_long(seconds=seconds) as connection:
                         yield connection

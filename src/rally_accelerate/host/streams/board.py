@@ -13,6 +13,7 @@ from rally_accelerate.dql.tree import Query
 from rally_accelerate.host.store.query_limits import parse_limited
 from rally_accelerate.host.store.search import Found, Row, Search, Sort, Wanted
 from rally_accelerate.host.store.streams import StoredStream
+from rally_accelerate.host.store.turns import Turns
 from rally_accelerate.host.store.values import ms
 from rally_accelerate.host.streams.checks import WINDOWS
 from rally_accelerate.host.streams.document import integrations_of
@@ -107,7 +108,7 @@ class Boards:
     patience: float = 0.1
     _kept: OrderedDict[_Key, _Kept] = field(default_factory=OrderedDict)
     _counting: dict[_Key, asyncio.Task[Board]] = field(default_factory=dict)
-    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _turns: Turns = field(default_factory=Turns)
 
     async def board(self, stream: StoredStream, asked: Asked, *, now: datetime) -> Board:
         """What stands in each stage of a value stream.
@@ -175,8 +176,8 @@ class Boards:
         return await self.search.page(wanted, now=now, sort=Sort.AGE, descending=False, after=after, limit=limit)
 
     async def _count(self, key: _Key, stream: StoredStream, mark: int, now: datetime) -> Board:
-        # One after the other: together they would only make each other slow.
-        async with self._turn:
+        # Few at once, as together they would only make each other slow.
+        async with self._turns.turn():
             found = await self._computed(stream, key[2], now)
         self._kept[key] = _Kept(mark, found)
         self._kept.move_to_end(key)

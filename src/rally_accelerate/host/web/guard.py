@@ -10,8 +10,9 @@ from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rally_accelerate.errors import QueryTooSlow, StoreError
+from rally_accelerate.errors import QueryTooSlow, StoreError, TooManyQueries
 from rally_accelerate.host.callers import Callers, Known
+from rally_accelerate.host.store.turns import asker
 from rally_accelerate.host.web import arrival
 from rally_accelerate.host.web.arrival import LargeBodyError, SlowBodyError, within
 from rally_accelerate.host.web.cookies import Cookie, host_name
@@ -163,6 +164,7 @@ def _remember(scope: Scope, known: Known | None) -> None:
     state = scope.setdefault("state", {})
     state["known"] = known
     state["actor"] = known.actor if known else None
+    asker.set((known.actor.id or known.key_id) if known else "")
 
 
 def _failed(error: Exception, scope: Scope) -> Response:
@@ -176,8 +178,9 @@ def _failed(error: Exception, scope: Scope) -> Response:
         case LargeBodyError():
             text = "the request is too large for a sender who is not signed in and gives no access key"
             return PlainTextResponse(text, 413, headers={"Connection": "close"})
-        case QueryTooSlow():
-            return faulty(request, f"{str(error)[:1].upper()}{str(error)[1:]}.", error.hint, status=422, api=api)
+        case QueryTooSlow() | TooManyQueries():
+            status = 422 if isinstance(error, QueryTooSlow) else 429
+            return faulty(request, f"{str(error)[:1].upper()}{str(error)[1:]}.", error.hint, status=status, api=api)
         case StoreError():
             log.error("%s %s: %s %s", scope["method"], scope["path"], error, error.hint)
             return faulty(request, f"{str(error)[:1].upper()}{str(error)[1:]}.", error.hint, status=503, api=api)
