@@ -14,10 +14,11 @@ from rally_accelerate.model.progress import Walk, Window
 from rally_accelerate.model.report import Outcome, Receipt, SyncReport, Tally, Usage
 from rally_accelerate.rally.records import Binned, Page, Record, Scope, WorkItem
 from rally_accelerate.rally.remains import Remains
-from rally_accelerate.sync import engine
+from rally_accelerate.sync import engine, mapper
 from rally_accelerate.sync.gone import Removal
+from rally_accelerate.sync.portions import Portion
 from rally_accelerate.sync.removal import Cap
-from support.small_world import EPOCH, Item, SmallSink, SmallSource, SmallState, World
+from support.small_world import EPOCH, KIND, Item, SmallSink, SmallSource, SmallState, World
 
 RULES = Rules(web_url="https://rally.example")
 
@@ -344,3 +345,13 @@ async def test_issues_of_a_project_that_was_taken_out_are_looked_for_in_it() -> 
         report = await run(Source(world, projects=1), sink, state, plans=plans)
     assert (report.tally.removed, report.tally.withheld) == (1, 0)
     assert asked == [["1", "2"]]
+
+
+async def test_mapping_that_pauses_after_each_item_maps_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mapper, "SECONDS_BETWEEN_PAUSES", -1)
+    source = SmallSource(World(items={key: Item() for key in range(1, 4)}))
+    items = [WorkItem(record=source.record(key)) for key in range(1, 4)]
+    walk, portion = Walk(kind=KIND, started_at=EPOCH), Portion(items=(1, 2, 3), fresh=(), after=3, last=True)
+    parcel = await mapper.Mapper(RULES).parcel(walk, items, portion)
+    assert [issue.external_id for issue in parcel.issues] == ["1", "2", "3"]
+    assert (parcel.items, parcel.after, parcel.last) == ((1, 2, 3), 3, True)
