@@ -16,6 +16,7 @@ import click
 from rally_accelerate.cli.hosting import DEFAULT_PORT, database_option, default_database, hosting, stoppable
 from rally_accelerate.cli.options import Duration, load, redactor_of
 from rally_accelerate.cli.output import redact_with
+from rally_accelerate.config.answer_limit import LEAST, default_limit, set_answer_limit
 from rally_accelerate.config.load import Loaded, disabled_names, read_json
 from rally_accelerate.host.descriptors import raise_limit
 from rally_accelerate.observe import logs
@@ -62,6 +63,12 @@ if TYPE_CHECKING:
     metavar="NAME",
     help="Do not run the integration NAME; the option can be given several times.",
 )
+@click.option(
+    "--answer-limit",
+    type=click.IntRange(LEAST, 10_000_000_000),
+    help="The largest answerMaxBytes that an integration can have.  [default: 1000000000, less on machines with less "
+    "than 16 GB of memory]",
+)
 def serve(
     *,
     file: Path | None,
@@ -74,8 +81,11 @@ def serve(
     keep_runs: int,
     keep_days: float,
     without: tuple[str, ...],
+    answer_limit: int | None,
 ) -> int:
     """Serve the embedded host; with FILE, its Rally integrations are added first."""
+    # Before any settings are read.
+    set_answer_limit(answer_limit or default_limit())
     loaded = load(file, name="") if file else []
     switched_off = disabled_names(read_json(file)) if file else []
     logs.set_up("INFO", redactor=redactor_of(loaded), stream=sys.stderr)

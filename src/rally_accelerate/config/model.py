@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -17,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from rally_accelerate.config.answer_limit import within_answer_limit
 from rally_accelerate.config.queries import as_query
 from rally_accelerate.config.values import (
     as_base_url,
@@ -394,6 +396,7 @@ class Properties(BaseModel):
             "String",
             "The largest size of one answer of Rally or Accelerate in bytes, unpacked; a larger one ends the run.",
         ),
+        AfterValidator(within_answer_limit),
     ] = Field(200_000_000, ge=1_000_000, le=10_000_000_000, alias="answerMaxBytes")
     retry_seconds: Annotated[
         float,

@@ -18,6 +18,7 @@ from rally_accelerate.config.load import validated
 from rally_accelerate.config.model import Integration
 from rally_accelerate.config.redact import Redactor, redacting
 from rally_accelerate.errors import ConfigError, NotFound, RallyAccelerateError
+from rally_accelerate.host import garbage
 from rally_accelerate.host.originals import HostOriginals
 from rally_accelerate.host.runlog import recorded
 from rally_accelerate.host.state import HostState
@@ -140,6 +141,7 @@ class Runs:
                 raise
             finally:
                 self._running.pop(integration_id, None)
+                garbage.give_back()
                 account = redactor.redact_values(report.as_dict()) if report else {}
                 # Shielded: also a cancelled run is recorded.
                 await asyncio.shield(self._stores.executions.end(execution, outcome=outcome, report=account))

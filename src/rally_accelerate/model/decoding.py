@@ -101,6 +101,8 @@ async def bounded(parts: AsyncIterator[bytes], *, most: int) -> bytes:
     async for part in parts:
         size += len(part)
         if size > most:
+            # An error keeps what its functions held for as long as it is kept itself.
+            kept.clear()
             raise Oversized
         kept.append(part)
     return b"".join(kept)

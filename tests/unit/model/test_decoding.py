@@ -124,8 +124,10 @@ async def test_a_document_is_joined_up_to_its_limit() -> None:
         yield b"345"
 
     assert await bounded(parts(), most=5) == b"12345"
-    with pytest.raises(Oversized):
+    with pytest.raises(Oversized) as refused:
         await bounded(parts(), most=4)
+    # The error, which may be kept for long, keeps nothing of the document.
+    assert refused.traceback[-1].locals["kept"] == []
 
 
 @pytest.mark.parametrize(
