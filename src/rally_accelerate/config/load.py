@@ -77,7 +77,7 @@ def read_json(path: Path) -> Any:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
     try:
-        return decode_json(content).data
+        return decode_json(content, keep_numbers=True).data
     except Undecodable as error:
         text = decode_text(content)
         if not text.strip():

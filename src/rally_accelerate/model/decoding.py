@@ -6,11 +6,13 @@ The strict reader comes first, and nothing is repaired that it can read. What it
 - pairs of surrogates that were encoded one by one (CESU-8, as some Java programs do) are read as what they mean,
 - bytes that are not text become U+FFFD, the replacement character, as do halves of surrogate pairs,
 - raw control characters inside texts are kept, and a backslash that begins no escape is a backslash,
+- NaN and the infinities are null, and in answers of services also numbers too large for a floating-point number,
 - no-break spaces, other Unicode spaces and control characters between values are white space.
 """
 
 import codecs
 import json
+import math
 import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -46,6 +48,10 @@ _ESCAPE = re.compile(r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})|\\')
 _TRAILING_COMMA = "Illegal trailing comma before end of "
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SURROGATE_PAIR = re.compile(rb"\xed[\xa0-\xaf][\x80-\xbf]\xed[\xb0-\xbf][\x80-\xbf]")
+
+#: Whole numbers that the strict reader reads exactly: those of 64 bits, with a sign or without.
+_SMALLEST, _LARGEST = -(2**63), 2**64 - 1
+_DIGITS = len(str(_SMALLEST))
 
 #: Beginnings of a word or number that lacks its end.
 _BEGUN = re.compile(r"t|tr|tru|f|fa|fal|fals|n|nu|nul|-|[.eE][0-9+-]*[eE]?[+-]?")
@@ -108,8 +114,13 @@ async def bounded(parts: AsyncIterator[bytes], *, most: int) -> bytes:
     return b"".join(kept)
 
 
-def decode_json(content: bytes) -> Decoded:
+def decode_json(content: bytes, *, keep_numbers: bool = False) -> Decoded:
     """Read a JSON document, leniently where it cannot be read strictly.
+
+    Args:
+        content: The document as it came.
+        keep_numbers: Refuse numbers that are too large, as in what a person wrote and can correct. Otherwise they are
+            null: one of them must not cost an answer with everything in it.
 
     Raises:
         Undecodable: It is no JSON.
@@ -117,7 +128,7 @@ def decode_json(content: bytes) -> Decoded:
     try:
         return Decoded(orjson.loads(content))
     except orjson.JSONDecodeError:
-        return parse_json(decode_text(content))
+        return parse_json(decode_text(content), keep_numbers=keep_numbers)
 
 
 def decode_text(content: bytes) -> str:
@@ -135,12 +146,15 @@ def _joined(pair: re.Match[bytes]) -> bytes:
     return halves.encode("utf-16", "surrogatepass").decode("utf-16").encode()
 
 
-def parse_json(text: str, *, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Decoded:
+def parse_json(
+    text: str, *, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None, keep_numbers: bool = True
+) -> Decoded:
     """Read JSON text leniently.
 
     Args:
         text: What ``decode_text`` returns, or what a person typed.
         pairs: Makes an object from its members; None makes a dictionary.
+        keep_numbers: As for ``decode_json``.
 
     Raises:
         Undecodable: It is no JSON.
@@ -148,7 +162,14 @@ def parse_json(text: str, *, pairs: Callable[[list[tuple[str, Any]]], Any] | Non
     text = text.removeprefix("\ufeff")
     try:
         tokens = _TOKEN.sub(_repaired, text)
-        data = json.loads(tokens, strict=False, object_pairs_hook=pairs, parse_constant=_no_number)
+        data = json.loads(
+            tokens,
+            strict=False,
+            object_pairs_hook=pairs,
+            parse_constant=_no_number,
+            parse_int=None if keep_numbers else _whole_number,
+            parse_float=None if keep_numbers else _finite_number,
+        )
         places: list[Place] = []
         return Decoded(_cleaned(data, (), places), tuple(places))
     except json.JSONDecodeError as error:
@@ -189,6 +210,22 @@ def _repaired(token: re.Match[str]) -> str:
 
 def _no_number(_: str) -> None:
     """Return null for NaN and the infinities, which JSON does not have."""
+
+
+def _whole_number(digits: str) -> int | float | None:
+    """Return a whole number as the strict reader does: one of more than 64 bits is the nearest floating-point number.
+
+    Python reads none of more than 4,300 digits at all.
+    """
+    if len(digits) > _DIGITS or not _SMALLEST <= (number := int(digits)) <= _LARGEST:
+        return _finite_number(digits)
+    return number
+
+
+def _finite_number(digits: str) -> float | None:
+    """Return a floating-point number; null where there is none so large."""
+    number = float(digits)
+    return number if math.isfinite(number) else None
 
 
 def _cleaned(value: Any, place: Place, places: list[Place]) -> Any:

@@ -39,6 +39,8 @@ READ = [
     ("a backslash that escapes nothing", rb'{"a": "C:\temp\query \u12"}', {"a": "C:\temp\\query \\u12"}, [("a",)]),
     ("an escaped backslash before the letter u", b'{"a": "\\\\u12\x0b"}', {"a": "\\u12\x0b"}, [("a",)]),
     ("names of members", rb'{"\ud83d": [{"b": "\ud83d"}]}', {REPLACEMENT: [{"b": REPLACEMENT}]}, [(), (REPLACEMENT, 0, "b")]),
+    ("numbers too large", b"[%s, 1e999, -1e999, 18446744073709551616, 1.5]" % (b"9" * 5_000), [None, None, None, 2.0**64, 1.5], []),
+    ("whole numbers of 64 bits", b"[-9223372036854775808, 18446744073709551615, NaN]", [-(2**63), 2**64 - 1, None], []),
     ("no number", b'{"a": NaN, "b": -Infinity}', {"a": None, "b": None}, []),
 ]  # fmt: skip
 
@@ -67,13 +69,20 @@ def test_what_breaks_the_rules_is_read(content: bytes, data: Any, repaired: Any)
         (b'{"a": "x" y"}', False),
         (b"Forbidden", False),
         (b"[" * 100_000, False),
-        (b"9" * 5_000, False),
     ],
 )
 def test_what_ends_too_early_is_told_from_what_is_no_json(content: bytes, ended: bool) -> None:
     with pytest.raises(Undecodable) as caught:
         decode_json(content)
     assert caught.value.ended is ended
+
+
+def test_a_number_that_a_person_wrote_is_not_lost() -> None:
+    with pytest.raises(Undecodable, match="a number that is too long") as caught:
+        decode_json(b"9" * 5_000, keep_numbers=True)
+    assert not caught.value.ended
+    with pytest.raises(Undecodable, match="a number that is too long"):
+        parse_json("9" * 5_000)
 
 
 def test_a_fault_has_its_place_in_the_text_as_it_came() -> None:
