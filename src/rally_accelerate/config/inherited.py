@@ -4,7 +4,6 @@ A download has its secrets masked (accelerate-host.md 3.2), and may come from an
 takes the place of; nothing in it is an error for that.
 """
 
-import difflib
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 from rally_accelerate.config.load import LEVEL_KEYS, MASKED, PROPERTY_NAMES, name_of_property
 from rally_accelerate.config.model import Properties
 from rally_accelerate.config.values import as_list
+from rally_accelerate.model.likeness import alike
 
 #: What the plug-in that we take the place of knows (plug-in page); the rest is ours.
 _OF_THE_PAGE = (
@@ -99,7 +99,7 @@ def _property(key: str, value: Any) -> Inherited:  # noqa: PLR0911 - a table of 
     if key.lower() in LEVEL_KEYS:
         return Inherited(path, Fate.DEPRECATED, "read as the logging level; write loggingLevel beside properties")
     if name is None:
-        near = difflib.get_close_matches(key.lower(), PROPERTY_NAMES, n=1)
+        near = alike(key.lower(), PROPERTY_NAMES, n=1)
         meant = f"; did you mean {PROPERTY_NAMES[near[0]]}?" if near else ""
         return Inherited(path, Fate.IGNORED, f"it is not known here{meant}")
     if name == "ucvAccessKey":

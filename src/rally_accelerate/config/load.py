@@ -9,9 +9,9 @@ Layers, each filling in what the ones before it leave empty:
 4. the defaults of the model.
 """
 
-import difflib
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from rally_accelerate.config.model import DEFAULT_TENANT, PLUGIN_ID, Integration
 from rally_accelerate.config.values import as_boolean, doubted_level
 from rally_accelerate.errors import ConfigError, Problem
 from rally_accelerate.model.decoding import REPLACEMENT, Undecodable, decode_json, decode_text
+from rally_accelerate.model.likeness import MOST_EXPLAINED, alike, shortened
 
 ENVIRONMENT = {
     "RALLY_URL": "baseUrl",
@@ -316,6 +317,7 @@ def _chosen_level(level: Any, notices: list[str]) -> Any:
 def _known_properties(given: Mapping[str, Any], notices: list[str]) -> tuple[dict[str, Any], Any]:
     properties: dict[str, Any] = {}
     level: Any = None
+    unknown: list[str] = []
     # The platform's own key comes first: vendor plug-ins take it before the hand-entered one.
     for key, value in sorted(given.items(), key=lambda pair: pair[0].lower() != "_useraccesskey"):
         lower = key.lower()
@@ -325,9 +327,13 @@ def _known_properties(given: Mapping[str, Any], notices: list[str]) -> tuple[dic
             if properties.get(name) in (None, ""):
                 properties[name] = value
         else:
-            near = difflib.get_close_matches(lower, PROPERTY_NAMES, n=1)
-            meant = f"; did you mean {PROPERTY_NAMES[near[0]]}?" if near else ""
-            notices.append(f"the property {key} is not known and is ignored{meant}")
+            unknown.append(key)
+    for key in unknown[:MOST_EXPLAINED]:
+        near = alike(key.lower(), PROPERTY_NAMES, n=1)
+        meant = f"; did you mean {PROPERTY_NAMES[near[0]]}?" if near else ""
+        notices.append(f"the property {shortened(key)} is not known and is ignored{meant}")
+    if len(unknown) > MOST_EXPLAINED:
+        notices.append(f"{len(unknown) - MOST_EXPLAINED:,} more properties are not known and are ignored")
     return properties, level
 
 
@@ -416,7 +422,7 @@ def _problem(detail: ErrorDetails, *, path: str, origin: str) -> Problem:
 
 def _doubles(loaded: Sequence[Loaded], origin: str) -> list[Problem]:
     names = [one.integration.name for one in loaded]
-    doubled = sorted({name for name in names if names.count(name) > 1})
+    doubled = sorted(name for name, times in Counter(names).items() if times > 1)
     return [Problem("integrations", f"the name {name!r} is used more than once", origin) for name in doubled]
 
 

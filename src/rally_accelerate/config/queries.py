@@ -17,7 +17,8 @@ from rally_accelerate.model.decoding import Undecodable, parse_json
 OTHERS = "*"
 
 #: A type in front of its query. Values are full of colons, so nothing that belongs to a condition may be in it.
-_TYPE = re.compile(r"""\s*(\*|[^\W\d][^"'()<>=!:;,\n]*?)\s*:(?!//)""")
+#: Possessive: a text of blanks is looked through once.
+_TYPE = re.compile(r"""(\*|[^\W\d][^"'()<>=!:;,\n]*+)\s*+:(?!//)""")
 _OPERATOR = re.compile(r"\b(contains|containsall|containsany|in)\b", re.IGNORECASE)
 #: What stands between two queries.
 _BETWEEN = "\n;,"
@@ -64,7 +65,9 @@ def plain_query(text: str) -> str:
 def fields_of(query: str) -> Iterator[str]:
     """Yield the fields that a query compares, as written."""
     outside = re.sub(r'"[^"]*"', '""', query)
-    for found in re.finditer(r"([^\W\d][\w.]*)\s*(?:[<>=!]|\bcontains|\bin\b)", outside, re.IGNORECASE):
+    # Possessive, and never begun within a name: each character is looked at once.
+    comparison = r"(?<![\w.])([^\W\d][\w.]*+)\s*+(?:[<>=!]|\bcontains|\bin\b)"
+    for found in re.finditer(comparison, outside, re.IGNORECASE):
         yield found[1]
 
 
@@ -105,11 +108,11 @@ def _sections(text: str) -> Iterator[tuple[str, int, int]]:
     for place, char in enumerate(text):
         if place < reached:
             continue
-        if fresh and not quoted and depth == 0 and (found := _TYPE.match(text, place)):
+        if fresh and not char.isspace() and not quoted and depth == 0 and (found := _TYPE.match(text, place)):
             fresh = False
             if not _OPERATOR.search(found[1]):
                 reached = found.end()
-                yield found[1], place, reached
+                yield found[1].strip(), place, reached
                 continue
         if char == '"':
             quoted = not quoted

@@ -37,6 +37,8 @@ _LEVEL_WORDS = {**{word: word for word in LEVELS}, "WARNING": "WARN", "CRITICAL"
 
 #: All public authorities together take 250,000 characters.
 LARGEST_BUNDLE = 1_000_000
+#: More than any list of settings needs: workspaces have some thousand projects.
+MOST_LISTED = 10_000
 #: So much of a value that makes no sense is shown.
 _LONGEST_SHOWN = 40
 _TRUE = {"true", "yes", "on", "1"}
@@ -100,6 +102,8 @@ def as_list(value: Any) -> Any:
             return value
     if not isinstance(parsed, list) or any(isinstance(item, dict | list) for item in parsed):
         raise ValueError("must be a list of texts")
+    if len(parsed) > MOST_LISTED:
+        raise ValueError(f"lists {len(parsed):,} texts; there are at most {MOST_LISTED:,}")
     texts = (str(item).strip() for item in parsed if item is not None)
     return tuple(dict.fromkeys(text for text in texts if text))
 

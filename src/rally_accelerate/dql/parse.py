@@ -1,6 +1,5 @@
 """From the text of a query to its tree, or to the place of its fault."""
 
-import difflib
 import re
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -14,6 +13,7 @@ from rally_accelerate.dql.tree import EVERYTHING, Both, Comparison, Either, Nega
 from rally_accelerate.dql.value_checks import Literal, check
 from rally_accelerate.errors import QueryError
 from rally_accelerate.model.folding import plain
+from rally_accelerate.model.likeness import alike
 
 #: What a value stream holds beside issues (accelerate-host.md 4).
 ITEMS = ("issue", "pr", "commit", "build", "deployment")
@@ -212,7 +212,7 @@ def _comparison(field: Token, operator: Operator, literals: tuple[Literal, ...])
     item, *path = plain(str(field)).split(".")
     known = item.lower()
     if known not in ITEMS:
-        near = difflib.get_close_matches(known, ITEMS, n=1)
+        near = alike(known, ITEMS, n=1)
         meant = f"; did you mean {near[0]}?" if near else ""
         # A field without its item is the commonest slip.
         meant = meant or ("" if path else f"; did you mean issue.{item}?")

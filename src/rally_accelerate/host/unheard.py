@@ -1,6 +1,5 @@
 """What a query asks for and nothing here has: a slip in a field's name finds nothing, and nothing else would say so."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from rally_accelerate.dql.matches import COUNT
 from rally_accelerate.dql.tree import Query, leaves
 from rally_accelerate.host.store.database import Database
 from rally_accelerate.host.store.tables import fact_names, facts
+from rally_accelerate.model.likeness import alike
 
 #: So many fields of one query are looked at, and so many names compared with each.
 MOST_FIELDS = 20
@@ -127,7 +127,7 @@ def _alike(connection: sa.Connection, names: Sequence[str]) -> list[str]:
     deeper = sa.func.instr(sa.func.substr(fact_names.c.name, len(above) + 1), ".") > 0
     known = [each.removeprefix(above) for each in _names(connection, beside, ~deeper)]
     known += [] if above else WRITTEN
-    return [_written(above + each) for each in difflib.get_close_matches(names[-1], known, n=TOLD, cutoff=ALIKE)]
+    return [_written(above + each) for each in alike(names[-1], known, n=TOLD, cutoff=ALIKE)]
 
 
 def _names(connection: sa.Connection, *conditions: Any) -> list[str]:

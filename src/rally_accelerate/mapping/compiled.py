@@ -12,6 +12,7 @@ from rally_accelerate.mapping.itemtypes import PORTFOLIO, Closeness, ItemType, i
 from rally_accelerate.mapping.kinds import kind_of
 from rally_accelerate.mapping.matchers import Conditions
 from rally_accelerate.mapping.targets import near_matches
+from rally_accelerate.model.likeness import MOST_EXPLAINED
 
 #: Paths by kind and label.
 Paths = Mapping[str, Mapping[str, Path]]
@@ -93,10 +94,8 @@ def resolve(rules: FieldRules, definitions_by_type: Mapping[str, Sequence[Attrib
         meant = [kind for kind, its in types.items() if _may_speak_of(entry, its)]
         if not meant:
             names = {name for its in types.values() for name in its.names}
-            notices.append(
-                f'{entry.path} speaks of the type "{entry.written}", '
-                f"which is not imported{near_matches(entry.written, sorted(names))}."
-            )
+            close = near_matches(entry.written, sorted(names)) if len(notices) < MOST_EXPLAINED else ""
+            notices.append(f'{entry.path} speaks of the type "{entry.written}", which is not imported{close}.')
         for place, label in _labels(entry):
             found = False
             faults: list[str] = []
@@ -111,7 +110,8 @@ def resolve(rules: FieldRules, definitions_by_type: Mapping[str, Sequence[Attrib
                     found = True
             if meant and not found and not faults:
                 every = [each for kind in meant for each in definitions_by_type[kind]]
-                faults.append(f'no field of {" or ".join(map(_shown, meant))} is called "{label}"{near(label, every)}')
+                close = near(label, every) if len(problems) < MOST_EXPLAINED else ""
+                faults.append(f'no field of {" or ".join(map(_shown, meant))} is called "{label}"{close}')
             for fault in faults:
                 problems.setdefault(fault, Problem(f"properties.{place}", fault))
     if problems:

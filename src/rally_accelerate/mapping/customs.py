@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from rally_accelerate.errors import ConfigError, Problem
 from rally_accelerate.mapping.attributes import AttributeDefinition, Path, find, near
+from rally_accelerate.model.likeness import MOST_EXPLAINED
 from rally_accelerate.rally.pastfields import PastField, Shape, label_of
 
 #: How the values of an attribute type read in the past (rally-api.md 2.3, 2.4).
@@ -87,7 +88,8 @@ def choose(
             continue
         if not found:
             every = [each for definitions in definitions_by_type.values() for each in definitions]
-            problems.append(Problem("properties.customFields", f'no field is called "{label}"{near(label, every)}'))
+            close = near(label, every) if len(problems) < MOST_EXPLAINED else ""
+            problems.append(Problem("properties.customFields", f'no field is called "{label}"{close}'))
     if problems:
         raise ConfigError("; ".join(map(str, problems)), problems=problems)
     return tuple(chosen.values())

@@ -8,6 +8,7 @@ from rally_accelerate.mapping.itemtypes import ANY, type_key
 from rally_accelerate.mapping.matchers import Conditions, Matcher, Pattern, Single, single
 from rally_accelerate.mapping.targets import converted, near_matches, target_of
 from rally_accelerate.model.decoding import Undecodable, parse_json
+from rally_accelerate.model.likeness import MOST_EXPLAINED
 
 #: Where a rule stands, and what is wrong with it.
 Fault = tuple[str, str]
@@ -22,7 +23,7 @@ MAXIMUM_PATTERNS = 1_000
 MAXIMUM_ENTRIES = 1_000
 MAXIMUM_VALUES = 20_000
 #: So many faults are told one by one.
-MOST_FAULTS = 20
+MOST_FAULTS = MOST_EXPLAINED
 _KEYS = {"type": "type", "fieldmapping": "fieldMapping", "valuemapping": "valueMapping"}
 
 

@@ -4,14 +4,16 @@ Without Rally, only names that cannot be right are refused: a portfolio level ha
 With the workspace's own names, every name is looked up.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from dataclasses import replace
+from itertools import islice
 
 from rally_accelerate.config.values import KIND_ALIASES, as_kind
 from rally_accelerate.mapping.fieldrules import FieldRules
 from rally_accelerate.mapping.itemtypes import ANY, PORTFOLIO, item_type, type_key
 from rally_accelerate.mapping.kinds import KINDS
 from rally_accelerate.mapping.targets import near_matches
+from rally_accelerate.model.likeness import MOST_EXPLAINED
 
 #: Names as people write them; Rally's own artifact types, and the usual levels of the portfolio (rally-api.md 1.1).
 USUAL = (*(kind.name.replace(" ", "") for kind in KINDS.values()), "Feature", "Initiative", "Theme", "PortfolioItem")
@@ -24,6 +26,9 @@ _MISSPELLED = 0.8
 
 #: The place of a name in the settings, and what is wrong with it.
 Fault = tuple[str, str]
+
+#: More types than any workspace has; each one that is not known is compared with the known ones.
+MOST_TYPES = 500
 
 
 def type_faults(rules: FieldRules, *, kinds: Sequence[str], type_names: Mapping[str, str]) -> Iterator[Fault]:
@@ -41,23 +46,42 @@ def type_faults(rules: FieldRules, *, kinds: Sequence[str], type_names: Mapping[
     # Of names that differ in case only, the last one is suggested.
     usual = [*(kind for kind in sorted(imported) if "/" not in kind), *USUAL]
     named = {*known, *map(as_kind, renamed)}
-    for entry in rules.entries:
-        for key, written in zip(entry.types, entry.words, strict=True):
-            if fault := _fault(written, key, named, [*usual, *renamed], levels=levels):
-                yield f"{entry.path}.type", fault
-    for written in type_names:
-        if fault := _fault(written, type_key(written), known, usual, levels=levels):
-            yield "typeNames", fault
+    keys = {word: key for entry in rules.entries for key, word in zip(entry.types, entry.words, strict=True)}
+    for path, names in (("fieldMapping", keys), ("types", kinds), ("typeNames", type_names)):
+        if len(names) > MOST_TYPES:
+            yield path, _too_many(names)
+            return
+
+    def found() -> Iterator[Fault]:
+        faults = {word: _fault(word, key, named, [*usual, *renamed], levels=levels) for word, key in keys.items()}
+        for entry in rules.entries:
+            yield from ((f"{entry.path}.type", faults[word]) for word in entry.words if faults[word])
+        for written in type_names:
+            if fault := _fault(written, type_key(written), known, usual, levels=levels):
+                yield "typeNames", fault
+
+    yield from islice(found(), MOST_EXPLAINED)
 
 
 def imported_faults(types: Sequence[str]) -> Iterator[Fault]:
     """Yield what is wrong with the names of types to import, as far as it is seen without asking Rally."""
-    for written in types:
-        key = type_key(written)
-        if key == ANY or not key:
-            yield "types", f'"{written}" is no type; leave types empty for stories and defects'
-        elif fault := _fault(written, key, _KNOWN, USUAL, levels=True):
-            yield "types", fault
+    if len(types) > MOST_TYPES:
+        yield "types", _too_many(types)
+        return
+
+    def found() -> Iterator[Fault]:
+        for written in types:
+            key = type_key(written)
+            if key == ANY or not key:
+                yield "types", f'"{written}" is no type; leave types empty for stories and defects'
+            elif fault := _fault(written, key, _KNOWN, USUAL, levels=True):
+                yield "types", fault
+
+    yield from islice(found(), MOST_EXPLAINED)
+
+
+def _too_many(names: Sized) -> str:
+    return f"names {len(names):,} types; there are at most {MOST_TYPES}"
 
 
 def _fault(written: str, key: str, known: frozenset[str] | set[str], shown: Sequence[str], *, levels: bool) -> str:

@@ -4,7 +4,6 @@ Names are those of the upload (accelerate-host.md 2.2); ``severity``, ``impact``
 ``changeType`` and ``businessValue`` exist on newer servers only, so whoever sends them asks the server first.
 """
 
-import difflib
 import math
 from collections.abc import Iterable
 from datetime import datetime
@@ -12,6 +11,7 @@ from datetime import datetime
 from rally_accelerate.mapping import fields
 from rally_accelerate.model.folding import fold
 from rally_accelerate.model.issue import NormalizedType
+from rally_accelerate.model.likeness import alike
 
 #: What a target may hold once rules are applied.
 Value = str | float | datetime | tuple[str, ...] | None
@@ -88,7 +88,7 @@ def near_matches(wanted: str, names: Iterable[str], *, cutoff: float = 0.6) -> s
         cutoff: How alike a name must be, 0 to 1.
     """
     by_folded = {fold(name.strip()): name for name in names}
-    close = difflib.get_close_matches(fold(wanted.strip()), list(by_folded), n=3, cutoff=cutoff)
+    close = alike(fold(wanted.strip()), by_folded, cutoff=cutoff)
     named = " or ".join(f'"{by_folded[each]}"' for each in close)
     return f" (did you mean {named}?)" if named else ""
 

@@ -4,7 +4,6 @@ Names are not unique (rally-api.md 0.30, 5.1, 5.2): nothing is chosen silently w
 meant.
 """
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +11,7 @@ from typing import TypeVar
 
 from rally_accelerate.errors import ConfigError, Problem
 from rally_accelerate.model.folding import fold
+from rally_accelerate.model.likeness import MOST_EXPLAINED, alike
 from rally_accelerate.rally.records import Project, Workspace
 from rally_accelerate.rally.wildcards import matching
 
@@ -24,7 +24,7 @@ MOST_TOLD = 8
 #: Rally's names have at most 256 characters.
 LONGEST_SHOWN = 300
 #: So many names that mean nothing are told one by one.
-MOST_FAULTS = 20
+MOST_FAULTS = MOST_EXPLAINED
 #: Each pattern is compared with every project.
 MOST_PATTERNS = 500
 
@@ -255,7 +255,7 @@ def _folded(text: str) -> str:
 def near(wanted: str, names: Sequence[str]) -> str:
     """Return a remark in brackets with names like the wanted one, or nothing."""
     by_folded = {_folded(name): name for name in names}
-    close = difflib.get_close_matches(_folded(wanted), list(by_folded), n=3, cutoff=0.6)
+    close = alike(_folded(wanted), by_folded)
     return f" (did you mean {' or '.join(quoted(by_folded[each]) for each in close)}?)" if close else ""
 
 

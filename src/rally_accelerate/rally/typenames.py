@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from rally_accelerate.config.values import KIND_ALIASES
 from rally_accelerate.errors import ConfigError, Problem
 from rally_accelerate.model.folding import fold
+from rally_accelerate.model.likeness import MOST_EXPLAINED
 from rally_accelerate.rally.matching import listing, near, quoted
 
 PORTFOLIO = "portfolioitem"
@@ -96,6 +97,8 @@ class TypeNames:
                 kind = self.kind(name)
             except ValueError as error:
                 problems.append(Problem(path, str(error)))
+                if len(problems) == MOST_EXPLAINED:
+                    break
                 continue
             found[kind] = None
             notices.extend(self._doubt(name, kind))

@@ -11,7 +11,9 @@ from urllib.parse import quote, unquote, urlsplit
 WSAPI = "/slm/webservice/v2.0"
 
 #: Rally's own pages also use ``v2.x`` as an alias (rally-api.md 1.1).
-_REF = re.compile(r"^(?:.*/slm/webservice/v[0-9][0-9.x]*)?/?(?P<type>[^0-9/][^/]*(?:/[^0-9/][^/]*)?)/(?P<id>-?[0-9]+)$")
+_REF = re.compile(
+    r"^(?:.*/slm/webservice/v[0-9][0-9.x]*+)?/?(?P<type>[^0-9/][^/]*(?:/[^0-9/][^/]*)?)/(?P<id>-?[0-9]+)$"
+)
 
 #: No limit is published; addresses are kept below this many bytes (rally-api.md 1.7, Design).
 LONGEST_ADDRESS = 4096

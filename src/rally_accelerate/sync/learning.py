@@ -4,6 +4,7 @@ A quiet run asks for news and nothing else. So what the definitions said about t
 remembered with the progress; everything else of the definitions is let go.
 """
 
+import asyncio
 import hashlib
 import json
 import logging
@@ -78,7 +79,8 @@ async def rules_from(
     else:
         types = learned.types
         definitions = {kind: [AttributeDefinition(*each) for each in its] for kind, its in learned.definitions.items()}
-    rules = completed(rules, properties, definitions, types)
+    # In a thread: thousands of labels may be looked up among the fields of every type.
+    rules = await asyncio.to_thread(completed, rules, properties, definitions, types)
     carried = [each.name for each in rules.custom]
     source.carry(
         {kind: (*fields_needed(rules.compiled, kind), *carried) for kind in scope.kinds},

@@ -1,8 +1,8 @@
 """The document of a value stream: what is wrong with it, told all at once with the path of each fault."""
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from rally_accelerate.config.load import LEVEL_KEYS
@@ -11,6 +11,7 @@ from rally_accelerate.host.streams.checks import kind_of
 from rally_accelerate.host.streams.jsontext import member, shortened
 from rally_accelerate.host.streams.keys import TABLES
 from rally_accelerate.model.folding import spaced
+from rally_accelerate.model.likeness import MOST_EXPLAINED, alike
 
 #: Keys that name stages.
 SPANS = ("leadTime", "cycleTime", "leadTimeChange", "devCycleTime")
@@ -26,6 +27,8 @@ NAMES = frozenset({"name", "start", "end", "fromIntegrationName", "toIntegration
 
 #: More than these are no value stream that fits a page.
 MOST_STAGES = 200
+#: So many keys that are only kept are compared with the known ones.
+MOST_UNKNOWN = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ def examined(document: Any) -> Examined:
     # What follows reads names: it must be able to rely on shapes, whatever is wrong with a query or a limit.
     if not any(map(_disturbs, problems)):
         problems += [*_doubles(document), *_spans(document), *_links(document)]
-    return Examined(tuple(problems), tuple(_strange(document, "", "")))
+    return Examined(tuple(problems), tuple(_strange(document)))
 
 
 def plain_names(document: Any) -> Any:
@@ -123,9 +126,9 @@ def near(name: str, known: list[str]) -> str:
     """The end of a sentence: what there is that looks like a name, or all there is."""
     known = list(dict.fromkeys(known))
     folded = {each.casefold(): each for each in known}
-    alike = difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.6)
-    if alike:
-        return f"; did you mean {' or '.join(repr(folded[each]) for each in alike)}?"
+    close = alike(name.casefold(), folded)
+    if close:
+        return f"; did you mean {' or '.join(repr(folded[each]) for each in close)}?"
     if not known:
         return "; there is none yet"
     return f"; there are {', '.join(map(repr, known[:10]))}{' and more' if len(known) > 10 else ''}"  # noqa: PLR2004 - a sentence, not a list
@@ -174,6 +177,7 @@ def _doubled(what: str, named: Iterator[tuple[str, Mapping[str, Any]]]) -> Itera
 def _spans(document: Mapping[str, Any]) -> Iterator[Problem]:
     names = [stage["name"] for _, stage in stages_of(document)]
     known = {name.strip() for name in names}
+    told = 0
     for key in SPANS:
         given = document.get(key)
         for number, each in enumerate(given if isinstance(given, list) else [given] if given else []):
@@ -181,33 +185,45 @@ def _spans(document: Mapping[str, Any]) -> Iterator[Problem]:
             for end in ("start", "end"):
                 name = each.get(end)
                 if name and name.strip() not in known:
-                    yield Problem(f"{path}.{end}", f"there is no stage {name!r}{near(name, names)}")
+                    told += 1
+                    close = near(name, names) if told <= MOST_EXPLAINED else ""
+                    yield Problem(f"{path}.{end}", f"there is no stage {name!r}{close}")
 
 
 def _links(document: Mapping[str, Any]) -> Iterator[Problem]:
     names = [each["name"].strip() for _, each in integrations_of(document)]
+    known = set(names)
+    told = 0
     for number, rule in enumerate(document.get("linkRules") or ()):
         for end in ("fromIntegrationName", "toIntegrationName"):
-            if (name := rule[end].strip()) not in names:
-                text = f"the value stream has no integration {name!r}{near(name, names)}"
+            if (name := rule[end].strip()) not in known:
+                told += 1
+                close = near(name, names) if told <= MOST_EXPLAINED else ""
+                text = f"the value stream has no integration {name!r}{close}"
                 yield Problem(f"linkRules[{number}].{end}", text)
 
 
-def _strange(held: Mapping[str, Any], path: str, table: str) -> Iterator[str]:
+def _strange(document: Mapping[str, Any]) -> Iterator[str]:
     """Keys that are only kept and look like a known one that was meant."""
+    for where, name, table in islice(_unknown(document, "", ""), MOST_UNKNOWN):
+        by_fold = {each.casefold(): each for each in TABLES[table]}
+        meant = alike(name.casefold(), by_fold, n=1, cutoff=0.8)
+        # Every spelling of the logging level is understood.
+        if meant and not (table == "integrations[]" and name.casefold() in LEVEL_KEYS):
+            yield f"{where} is not known and is only kept; did you mean {by_fold[meant[0]]}?"
+
+
+def _unknown(held: Mapping[str, Any], path: str, table: str) -> Iterator[tuple[str, str, str]]:
+    """Yield the path, the name and the table of each key that is only kept."""
     keys = TABLES[table]
-    by_fold = {name.casefold(): name for name in keys}
     for name, value in held.items():
         where = member(path, name)
         key = keys.get(name)
         if key is None:
-            # Every spelling of the logging level is understood.
-            meant = difflib.get_close_matches(name.casefold(), by_fold, n=1, cutoff=0.8)
-            if meant and not (table == "integrations[]" and name.casefold() in LEVEL_KEYS):
-                yield f"{where} is not known and is only kept; did you mean {by_fold[meant[0]]}?"
+            yield where, name, table
         elif key.inside and isinstance(value, list):
             for number, inner in enumerate(value):
                 if isinstance(inner, dict):
-                    yield from _strange(inner, f"{where}[{number}]", key.inside)
+                    yield from _unknown(inner, f"{where}[{number}]", key.inside)
         elif key.inside and isinstance(value, dict):
-            yield from _strange(value, where, key.inside)
+            yield from _unknown(value, where, key.inside)

@@ -1,5 +1,6 @@
 """The versions of a value stream: listed, compared, downloaded and restored."""
 
+import asyncio
 import difflib
 from collections.abc import Iterator
 from typing import Any
@@ -26,6 +27,8 @@ PAGE = 50
 
 #: Lines of a comparison; longer ones are read in the files.
 MOST_LINES = 3_000
+#: Longer files are not compared.
+MOST_COMPARED = 20_000
 
 
 class VersionPages:
@@ -131,7 +134,8 @@ class VersionPages:
         # Settings of integrations have no versions: both files would show those of today.
         known = await known_integrations(self._stores, self._schedule)
         texts = [as_text(_bare(downloaded(stream, known, document=each.document))) for each in (old, new)]
-        return list(_compared(*texts))
+        # In a thread: the time to compare long files of equal lines grows with the square of their length.
+        return await asyncio.to_thread(lambda: list(_compared(*texts)))
 
 
 def _bare(document: dict[str, Any]) -> dict[str, Any]:
@@ -144,7 +148,11 @@ def _bare(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _compared(old: str, new: str) -> Iterator[dict[str, str]]:
-    found = difflib.unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=3)
+    sides = old.splitlines(), new.splitlines()
+    if max(map(len, sides)) > MOST_COMPARED:
+        yield {"kind": "place", "text": f"Files of more than {MOST_COMPARED:,} lines are not compared here."}
+        return
+    found = difflib.unified_diff(*sides, lineterm="", n=3)
     words = {"+": "added", "-": "removed", "@": "place", " ": "same"}
     for number, line in enumerate(found):
         if number > MOST_LINES:
