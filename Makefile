@@ -81,6 +81,7 @@ clean: ## Remove the environment and everything made
 
 build/libraries.ready: requirements/plugin.txt image/assemble.py | $(VENV)/dev.ready
 	@echo "installing what the plug-in's container holds, once"
+	@rm -rf build/libraries
 	@$(BIN)/python image/assemble.py --libraries build/libraries
 	@touch $@
 
