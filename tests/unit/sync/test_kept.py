@@ -270,15 +270,13 @@ async def test_a_kept_item_that_cannot_be_mapped_is_read_by_its_id(monkeypatch: 
 
 async def test_rules_that_need_less_are_what_later_items_are_read_with() -> None:
     its = Setup(World())
-    await its.run(MORE)
-    assert its.state.progress.read_with == MORE.reads
     await its.run(OLD)
-    assert its.held() == {"1": ("Old", "A"), "2": ("Old", "A")}
-    assert its.state.progress.read_with == OLD.reads
-    # What was read with less is not enough for what needs more.
+    its.state.progress = replace(its.state.progress, read_with=OLD.reads | {"more"})
     its.source.asked.clear()
-    await its.run(MORE)
-    assert its.source.asked == [1, 2]
+    await its.run(NEW)
+    assert its.source.asked == []
+    # What is read from now on is not enough for what needs more.
+    assert its.state.progress.read_with == NEW.reads
 
 
 async def test_what_was_mapped_is_remembered_before_anything_is_asked() -> None:
