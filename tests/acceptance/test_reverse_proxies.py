@@ -1,7 +1,6 @@
 """The server behind real proxies, with the configurations that the how-to page documents, on a port of their own."""
 
 import os
-import re
 import shutil
 import signal
 import socket
@@ -51,13 +50,24 @@ class Seat:
         return f"https://localhost:{self.port}{self.path}"
 
 
+#: A site that exists already, with settings of its own.
+EXISTING = """
+server {
+    listen 443 ssl;
+    server_name accelerate.example.com;
+    ssl_certificate     /etc/ssl/accelerate.pem;
+    ssl_certificate_key /etc/ssl/accelerate.key;
+    location / {
+        return 404;
+    }
+%s
+}
+"""
+
+
 def nginx(seat: Seat) -> list[str]:
-    server = block("server {")
-    if seat.path:
-        # As the page says: in the server block of that name.
-        server = re.sub(
-            r" *location / \{.*?\n *\}\n", lambda _: block("location /rally/ {") + "\n", server, flags=re.DOTALL
-        )
+    # As the page says: in the server block of that name.
+    server = EXISTING % block("location /rally/ {") if seat.path else block("server {")
     assert "$http_host" in server
     for written, here in (
         ("listen 443 ssl", f"listen 127.0.0.1:{seat.port} ssl"),
@@ -148,6 +158,11 @@ def test_everything_works_behind_a_proxy(tmp_path: Path, proxy: str, path: str) 
             body = {"query": UPLOAD, "variables": {"data": upload(item(1), item(2))}}
             answer = http.post(f"{seat.outside}/release-events-api/graphql", json=body, headers=key)
             assert "errors" not in answer.json()
+            large = {"query": "{ productVersion }", "variables": {"a": "b" * 2_000_000}}
+            assert http.post(f"{seat.outside}/release-events-api/graphql", json=large, headers=key).status_code == 200
+            if path:
+                bare = http.get(seat.outside)
+                assert (bare.is_redirect, httpx2.URL(bare.headers["location"]).path) == (True, f"{path}/")
             # Older browsers tell where a form was sent from with its origin alone.
             origin = {"Origin": f"https://localhost:{port}"}
             assert (

@@ -14,16 +14,20 @@ OPTIONAL = (
 )
 
 
+#: Debian installs servers where not everybody has them on the path.
+PATH = f"{os.environ.get('PATH', '')}:/usr/sbin"
+
+
 def bring(program: str, package: str) -> bool:
     """Whether a program is here, or could be installed from the system's own packages."""
-    if shutil.which(program) is None and shutil.which("apt-get") is not None and os.geteuid() == 0:
+    if shutil.which(program, path=PATH) is None and shutil.which("apt-get") is not None and os.geteuid() == 0:
         sys.stdout.write(f"installing {package}, once\n")
         sys.stdout.flush()
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         for arguments in (["update"], ["install", "--yes", "--no-install-recommends", package]):
             # Whether it worked is seen by looking for the program, not by what the installer says.
             subprocess.run(["apt-get", *arguments], env=environment, check=False, capture_output=True)
-    return shutil.which(program) is not None
+    return shutil.which(program, path=PATH) is not None
 
 
 if __name__ == "__main__":
