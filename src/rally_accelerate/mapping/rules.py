@@ -26,6 +26,9 @@ MAPPING_VERSION = 6
 #: Raised whenever the program itself asks Rally for more: then what is kept of earlier runs is not enough.
 READING_VERSION = 3
 
+#: More than all versions of the plug-ins and servers together know.
+MOST_PROPERTIES = 500
+
 #: What the time in the recycle bin is called in a history unless a setting says otherwise.
 REMOVED = "Deleted"
 
@@ -119,7 +122,15 @@ def rule_problems(settings: Mapping[str, Any]) -> tuple[Problem, ...]:
     with suppress(ValueError):
         queries = as_query(settings.get("query"))
     kinds = [as_kind(each) for each in types] or DEFAULT_KINDS
-    return (*_imported(types), *_filtered(queries), *_read(raw, kinds, type_names)[1])
+    found = (*_numerous(settings), *_imported(types), *_filtered(queries), *_read(raw, kinds, type_names)[1])
+    return tuple(dict.fromkeys(found))
+
+
+def _numerous(settings: Mapping[str, Any]) -> tuple[Problem, ...]:
+    # All properties are kept and read with each look at the integration, also those that are not known.
+    if len(settings) <= MOST_PROPERTIES:
+        return ()
+    return (Problem("properties", f"has {len(settings):,} names; there are at most {MOST_PROPERTIES}"),)
 
 
 def require_usable_rules(integrations: Iterable[Integration], *, origin: str) -> None:

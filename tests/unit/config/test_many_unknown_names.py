@@ -72,6 +72,14 @@ def test_the_number_of_types_has_a_limit(compared: list[str]) -> None:
     assert len(compared) <= 3 * MOST_TYPES
 
 
+def test_the_number_of_properties_has_a_limit() -> None:
+    assert not rule_problems({f"of the server {number}": 1 for number in range(500)})
+    (problem,) = rule_problems({f"of the server {number}": 1 for number in range(MANY)})
+    assert (problem.path, problem.text) == ("properties", "has 60,000 names; there are at most 500")
+    # What several checks find is told once.
+    assert len(rule_problems({"types": ["Storry"] * (MOST_TYPES + 1)})) <= 1
+
+
 def test_a_list_has_a_limit() -> None:
     assert len(as_list(list(range(MOST_LISTED)))) == MOST_LISTED
     with pytest.raises(ValueError, match="lists 10,001 texts; there are at most 10,000"):
