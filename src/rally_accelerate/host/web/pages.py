@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount
-from starlette.staticfiles import StaticFiles
 
 from rally_accelerate import __version__
 from rally_accelerate.host.administration import Administration
@@ -32,6 +31,7 @@ from rally_accelerate.host.web.render import FOLDER
 from rally_accelerate.host.web.resyncing import ResyncPages
 from rally_accelerate.host.web.routing import opened, routed
 from rally_accelerate.host.web.signin import SignInPages
+from rally_accelerate.host.web.static_files import StaticFiles
 from rally_accelerate.host.web.streamfile import FilePages
 from rally_accelerate.host.web.streammap import MapPages
 from rally_accelerate.host.web.streamnew import NewStreamPages
@@ -86,7 +86,7 @@ def routes(
         *VersionPages(stores, schedule, importing).routes(),
         *DotPages(stores).routes(),
         *MapPages(stores, boards).routes(),
-        Mount("/static", StaticFiles(directory=FOLDER / "static")),
+        Mount("/static", StaticFiles(FOLDER / "static")),
     ]
 
 
