@@ -445,10 +445,9 @@ class AccelerateClient:
                 answer = await bounded(response.aiter_bytes(), most=self._connection.answer_max_bytes)
         except TimeoutError:
             raise TimedOut(f"no answer from {self._url} within {longest:.0f} s") from None
-        except Oversized:
+        except Oversized as error:
             raise UnexpectedAnswer(
-                f"Accelerate's answer to {asked} is larger than {self._connection.answer_max_bytes:,} bytes when it is "
-                "unpacked, the limit of answerMaxBytes.",
+                f"Accelerate's answer to {asked} {error}.",
                 hint="Check that accelerateUrl is Accelerate's address; if it is, raise answerMaxBytes.",
             ) from None
         except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError) as error:

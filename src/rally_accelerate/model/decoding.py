@@ -89,7 +89,15 @@ class Decoded:
 
 
 class Oversized(ValueError):
-    """A document is larger than its limit."""
+    """A document is larger than its limit; the text continues a sentence that begins with its name."""
+
+
+#: What is read from a document can need so many times its limit in memory. Usual answers need up to four times their
+#: size, and those of many tiny values thirty times.
+MOST_MEMORY = 8
+
+#: Bytes that CPython takes for an object, an array and another value, roughly.
+_OBJECT, _ARRAY, _VALUE = 200, 64, 40
 
 
 async def bounded(parts: AsyncIterator[bytes], *, most: int) -> bytes:
@@ -100,7 +108,7 @@ async def bounded(parts: AsyncIterator[bytes], *, most: int) -> bytes:
         most: The limit in bytes.
 
     Raises:
-        Oversized: It is larger than the limit.
+        Oversized: It is larger than the limit, or has so many values that they would need far more memory than that.
     """
     kept: list[bytes] = []
     size = 0
@@ -109,9 +117,24 @@ async def bounded(parts: AsyncIterator[bytes], *, most: int) -> bytes:
         if size > most:
             # An error keeps what its functions held for as long as it is kept itself.
             kept.clear()
-            raise Oversized
+            raise Oversized(f"is larger than {most:,} bytes when it is unpacked, the limit of answerMaxBytes")
         kept.append(part)
-    return b"".join(kept)
+    whole = b"".join(kept)
+    kept.clear()
+    # Counting takes time, and far smaller ones cannot need so much.
+    if size * 5 > most and _memory_of(whole) > MOST_MEMORY * most:
+        del whole
+        raise Oversized(
+            f"has so many values that they would need more than {MOST_MEMORY * most:,} bytes of memory, {MOST_MEMORY} "
+            "times the limit of answerMaxBytes"
+        )
+    return whole
+
+
+def _memory_of(document: bytes) -> int:
+    """Return about how many bytes a JSON document and what is read from it need."""
+    inside = _OBJECT * document.count(b"{") + _ARRAY * document.count(b"[") + _VALUE * document.count(b",")
+    return len(document) + inside
 
 
 def decode_json(content: bytes, *, keep_numbers: bool = False) -> Decoded:

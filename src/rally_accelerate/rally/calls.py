@@ -168,10 +168,9 @@ class Caller:
                     try:
                         # Joined there: a response that was read keeps its body until the garbage collector comes.
                         body = await bounded(response.aiter_bytes(), most=self._most_bytes)
-                    except Oversized:
+                    except Oversized as error:
                         raise UnexpectedAnswer(
-                            f"The answer for {request.asked} is larger than {self._most_bytes:,} bytes when it is "
-                            "unpacked, the limit of answerMaxBytes.",
+                            f"The answer for {request.asked} {error}.",
                             hint="Lower pageSize; if the items are really so large, raise answerMaxBytes. Otherwise "
                             "check that no proxy or gateway answers in Rally's place.",
                         ) from None

@@ -62,6 +62,17 @@ async def test_a_small_answer_that_unpacks_to_a_large_one_is_given_up_at_the_lim
 
 
 @pytest.mark.parametrize("ask", [ask_rally, ask_accelerate])
+@pytest.mark.parametrize("value", [b'{"a":1}', b"[]"])
+async def test_an_answer_of_too_many_tiny_values_is_given_up_before_it_is_read(ask: object, value: bytes) -> None:
+    def body(size: int) -> bytes:
+        return b'{"QueryResult":{"Results":[' + b",".join([value] * (size // (len(value) + 1))) + b']},"data":{}}'
+
+    with pytest.raises(UnexpectedAnswer, match="need more than 8,000,000 bytes of memory, 8 times the limit"):
+        await ask(answering(body(LIMIT // 2)))  # type: ignore[operator]  # one of the two above
+    await ask(answering(body(LIMIT // 8)))  # type: ignore[operator]  # one of the two above
+
+
+@pytest.mark.parametrize("ask", [ask_rally, ask_accelerate])
 async def test_an_answer_of_exactly_the_limit_is_read(ask: object) -> None:
     inside = {"data": {"a": 1}, "QueryResult": {"Results": [], "Errors": []}}
     body = orjson.dumps(inside).ljust(LIMIT)
