@@ -16,6 +16,9 @@ from rally_accelerate.model.decoding import Undecodable, parse_json
 #: Every type that has no query of its own.
 OTHERS = "*"
 
+#: Rally takes some thousand characters in an address.
+LONGEST = 100_000
+
 #: A type in front of its query. Values are full of colons, so nothing that belongs to a condition may be in it.
 #: Possessive: a text of blanks is looked through once.
 _TYPE = re.compile(r"""(\*|[^\W\d][^"'()<>=!:;,\n]*+)\s*+:(?!//)""")
@@ -34,6 +37,8 @@ def as_query(value: Any) -> Any:
     match value:
         case None:
             return ""
+        case str() if len(value) > LONGEST:
+            raise ValueError(f"has {len(value):,} characters; there are at most {LONGEST:,}")
         case str() if value.strip().startswith("{"):
             try:
                 return as_query(parse_json(value).data)
