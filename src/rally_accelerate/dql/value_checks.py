@@ -8,6 +8,7 @@ to write instead. What is a date, a number or a flag is known for the fields of 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from rally_accelerate.dql.tree import Operator, Value
 from rally_accelerate.errors import QueryError
@@ -43,6 +44,16 @@ _PERCENT_ENCODED = re.compile(r"%[0-9a-f]{2}", re.IGNORECASE)
 _STRAY_ENDS = ";:.?|&^~#{}[]\\"
 _AGE = re.compile(r"\d{1,6} ?(s|min|m|h|d|w)", re.IGNORECASE)
 _SIGNED_AGE = re.compile(r"[+-]\d{1,6}(s|min|m|h|d|w)", re.IGNORECASE)
+#: The years that a number of milliseconds since 1970 is believed in. Numbers of days, years, seconds and microseconds,
+#: and dates without hyphens, are all outside.
+_FIRST_YEAR, _LAST_YEAR = 2000, 2200
+_EARLIEST, _LATEST = (datetime(year, 1, 1, tzinfo=UTC).timestamp() * 1000 for year in (_FIRST_YEAR, _LAST_YEAR))
+#: How dates are written without hyphens.
+_COMPACT = {4: "%Y", 6: "%Y%m", 8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
+#: Units of other instants since 1970, and how many of them make a second.
+_EPOCHS = {"seconds": 1, "microseconds": 10**6, "nanoseconds": 10**9}
+#: An age of more days is not meant.
+_MOST_DAYS = 1000
 _NO_VALUES = frozenset({"null", "nil", "undefined"})
 
 
@@ -131,9 +142,11 @@ def _date(each: Literal, operator: Operator, field: str) -> str:
     value = each.value
     if operator is Operator.CONTAINS:
         return f"{field} is a date and contains no text; write {field} >= 2026-01-01 and {field} < 2027-01-01"
+    if value.number is not None:
+        return _epoch(plain(value.text), value.number, field)
     if operator in _EQUALITIES:
         return _equal_date(value, field)
-    if value.instant is not None or value.age is not None or value.number is not None:
+    if value.instant is not None or value.age is not None:
         return ""
     if _AGE.fullmatch(plain(value.text)):
         return f"write {value.text} without quotes: in quotes it is a text"
@@ -146,9 +159,43 @@ def _date(each: Literal, operator: Operator, field: str) -> str:
 def _equal_date(value: Value, field: str) -> str:
     if value.instant is not None and _DAY.fullmatch(day := plain(value.text)):
         return f"{field} is a moment, not a day; write {field} >= {day}, and {field} < with the day after"
-    if value.instant is not None or value.number is not None:
+    if value.instant is not None:
         return ""
     return f"{field} is a date; compare it with < or >, for example {field} > 2026-01-31 or {field} < 7d"
+
+
+def _epoch(text: str, number: float, field: str) -> str:
+    """Return what is wrong with a number that a date is compared with: it can only be milliseconds since 1970."""
+    if _EARLIEST <= number <= _LATEST:
+        return ""
+    meant = _compact(text) or _of_epoch(number)
+    if not meant and text.isdecimal() and 0 < number <= _MOST_DAYS:
+        meant = f"{int(number)}d for an age of {int(number)} days, or a date such as 2026-01-31"
+    return f"{text} is no date; {field} is compared with a date or an age: write {meant or '2026-01-31, or 7d'}"
+
+
+def _compact(text: str) -> str:
+    """Return the date that is written without hyphens, or nothing."""
+    form = _COMPACT.get(len(text))
+    # Shorter forms would be read as well.
+    if form is None or not (text.isascii() and text.isdecimal()):
+        return ""
+    try:
+        found = datetime.strptime(text, form).replace(tzinfo=UTC)
+    except ValueError:
+        return ""
+    if not _FIRST_YEAR - 100 <= found.year <= _LAST_YEAR:
+        return ""
+    return f"{found:%Y-%m-%d}" if len(text) <= len("20260131") else f"{found:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _of_epoch(number: float) -> str:
+    """Return the instant that a number in another unit than milliseconds stands for, or nothing."""
+    for unit, divisor in _EPOCHS.items():
+        if _EARLIEST <= number / divisor * 1000 <= _LATEST:
+            instant = datetime.fromtimestamp(number / divisor, UTC)
+            return f"{instant:%Y-%m-%dT%H:%M:%SZ} if {unit} since 1970 are meant"
+    return ""
 
 
 def _number(each: Literal, operator: Operator, field: str) -> str:

@@ -118,6 +118,32 @@ def test_dates_and_numbers_are_read_or_refused(text: str, held: Any, value: str)
     assert isinstance(results[0], QueryError) or results[0] is not results[1], results
 
 
+@pytest.mark.parametrize("form", ["issue.created > {}", "issue.created != '{}'", "not issue.sprints.endTime in ({})"])
+@pytest.mark.parametrize(
+    ("number", "word"),
+    [
+        *(("2026", "write 2026-01-01"), ("202602", "write 2026-02-01"), ("20260131", "write 2026-01-31")),
+        *(("202601311530", "write 2026-01-31T15:30:00Z"), ("20260131153059", "write 2026-01-31T15:30:59Z")),
+        *(("1735689600", "2025-01-01T00:00:00Z if seconds"), ("1735689600000000", "if microseconds")),
+        *(("1735689600000000000", "if nanoseconds"), ("1735689600.5", "if seconds"), ("7", "write 7d for an age of 7 days")),
+        *(("0", "write 2026-01-31, or 7d"), ("2.5", "write 2026-01-31"), ("-7", "7d"), ("20261301", "write 2026-01-31")),
+        *(("9999", "write 2026-01-31"), ("946684799999", "write 2026-01-31"), ("7258118400001", "write 2026-01-31")),
+    ],
+)  # fmt: skip
+def test_numbers_that_are_no_instants_are_refused(form: str, number: str, word: str) -> None:
+    text = form.format(number)
+    found = outcome(text, {})
+    assert isinstance(found, QueryError), text
+    assert word in str(found)
+    assert text[found.column - 1 :].lstrip("'").startswith(number)
+
+
+@pytest.mark.parametrize("number", ["946684800000", "1735689600000", "'1735689600000'", "7258118400000"])
+def test_milliseconds_since_1970_are_instants(number: str) -> None:
+    assert outcome(f"issue.created > {number}", {"created": 7_258_118_400_001}) is True
+    assert outcome(f"issue.created > {number}", {"created": 946_684_800_000}) is False
+
+
 @pytest.mark.parametrize(
     ("text", "word"),
     [
