@@ -75,6 +75,8 @@ class World:
         self.bin = RecycleBin()
         #: What fields are called in revision texts today.
         self.labels = LABELS
+        #: Whether saves of one item may share a millisecond; otherwise the later one is a millisecond later.
+        self.instants_repeat = False
         self.lookback = LookbackService()
         #: ObjectIDs of deleted users.
         self.forgotten: set[int] = set()
@@ -438,8 +440,8 @@ class World:
         return item
 
     def _moment(self, item: Item) -> int:
-        # Two saves of one item never share a millisecond, also when the clock stands still.
-        return max(self.clock.milliseconds(), item.updated + 1)
+        # Two saves of one item share a millisecond only where that is wanted, also when the clock stands still.
+        return max(self.clock.milliseconds(), item.updated + (not self.instants_repeat))
 
     def _save(self, item: Item, sets: tuple[Set, ...], user: object, at: int) -> Change | None:
         if not sets:

@@ -103,6 +103,7 @@ class _Reading:
     """What the texts of one item's revisions say, and what they leave open."""
 
     def __init__(self) -> None:
+        #: Clauses, recycling and open fields are kept by the positions of saves.
         self.told: dict[int, list[_Told]] = defaultdict(list)
         self.recycled: list[tuple[int, FieldChange]] = []
         self.unread: list[Unread] = []
@@ -117,8 +118,8 @@ class _Reading:
         """Whether a clause leads from the save before to the next one, as far as they are known."""
         older = (
             each
-            for group in range(told.save.group - 1, -1, -1)
-            for each in reversed(self.told.get(group, ()))
+            for position in range(told.save.position - 1, -1, -1)
+            for each in reversed(self.told.get(position, ()))
             if each.field.name == told.field.name
         )
         before = next(older, None)
@@ -129,7 +130,7 @@ class _Reading:
         """Leave a text unread that may tell of some fields."""
         revision = save.revision
         self.unread.append(Unread(save.at, revision.user, text, revision.user_id))
-        self.open[save.group].update(fields)
+        self.open[save.position].update(fields)
 
 
 def timebox_names(revisions: Sequence[Revision], fields: PastFields) -> Mapping[Shape, set[str]]:
@@ -186,8 +187,8 @@ class Reader:
         """
         saves, missing = in_order(revisions)
         reading = _Reading()
-        for group in missing:
-            reading.open[group].add(None)
+        for position in missing:
+            reading.open[position].add(None)
         reading.imitations.update(form for text in texts if imitates(text) for form in _forms(text))
         # The newest first: what a value was changed from is what an older text set it to.
         for save in reversed(saves):
@@ -203,6 +204,7 @@ class Reader:
             values,
         )
         found = self._settled(saves, reading, held)
+        reading.whole &= held.renaming.closed
         found.extend(reversed(reading.recycled))
         # Within one save in the order of the fields; deletion and restoration come before what they bring along.
         found.sort(key=lambda each: (each[0], self._order.get(each[1].field, -1)))
@@ -236,7 +238,7 @@ class Reader:
                     reading.whole = False
                     reading.leave(save, clause.text, [None])
                 case Sentence():
-                    reading.recycled.extend((save.group, change) for change in _recycling(clause, save))
+                    reading.recycled.extend((save.position, change) for change in _recycling(clause, save))
                 case Change(verb=Verb.MOVED):
                     pass
                 case Change(label, before, after):
@@ -244,29 +246,30 @@ class Reader:
                     field = self._by_label.get(label)
                     if field is None:
                         behind_text |= not label.endswith("DATE")
-                        reading.foreign.append(Foreign(save.group, unescape(before or ""), unescape(after or "")))
+                        reading.foreign.append(Foreign(save.position, unescape(before or ""), unescape(after or "")))
                     elif (before is None and after is None) or TOO_LONG in (before, after):
                         silent.add(field.name)
                     else:
                         values = unescape(before or ""), unescape(after or "")
                         told = _Told(save, field, *values, behind_text, clause.verb is Verb.REMOVED)
-                        reading.told[save.group].append(told)
+                        reading.told[save.position].append(told)
         if silent:
             # That something changed is told, from what to what is not.
             reading.leave(save, text, silent)
 
     def _settled(self, saves: Sequence[Save], reading: _Reading, held: "_Held") -> list[tuple[int, FieldChange]]:
-        """Return the changes, each with the number of its save, oldest first."""
+        """Return the changes, each with the position of its save, oldest first."""
         found: list[tuple[int, FieldChange]] = []
         # Backwards, save by save: what an item has now is known, what it had at first is not.
-        for group in sorted({save.group for save in saves}, reverse=True):
-            held.forget(reading.open.get(group, ()))
-            clauses = _believed(reading.told.get(group, []), reading, held)
-            moved = next((each for each in clauses if each.field.shape is Shape.PROJECT), None)
+        for position in range(len(saves) - 1, -1, -1):
+            held.forget(reading.open.get(position, ()))
+            clauses = _believed(reading.told.get(position, []), reading, held)
+            moved = next(_moves(clauses), None)
             # A save that moves an item takes away what belonged to the old project and gives what belongs to the new.
             came_from = held.place if moved is None else Place(moved.before)
             if moved is not None and held.place == _ANYWHERE:
                 held.place = Place(moved.after)
+            places_before, places_after = _places(saves, position, reading, came_from, held.place)
             changes: list[tuple[Save, FieldChange]] = []
             was: PastValue
             now: PastValue
@@ -288,22 +291,25 @@ class Reader:
                         now = changes.pop(at)[1].after
                 else:
                     held.chain[field.name] = each.before
-                    was = self._value(field, each.before, came_from)
-                    now = self._value(field, each.after, held.place)
+                    was = self._value(field, each.before, places_before)
+                    now = self._value(field, each.after, places_after)
                 if was != now:
                     change = FieldChange(each.save.at, revision.user, field.name, was, now, revision.user_id)
-                    changes.append((each.save, held.renaming.of(change, group)))
-            found.extend((group, change) for _, change in changes)
+                    changes.append((each.save, held.renaming.of(change, position)))
+            found.extend((position, change) for _, change in changes)
             held.place = came_from
         found.reverse()
         return found
 
-    def _value(self, field: PastField, text: str, project: Place) -> PastValue:
+    def _value(self, field: PastField, text: str, projects: Sequence[Place]) -> PastValue:
         plain = _PLAIN.get(field.shape)
         if plain is not None:
             return plain(text)
         if field.shape in TIMEBOXES.values():
-            return Named(self._which(field.shape, text, project), text) if text else None
+            if not text:
+                return None
+            ids = {self._which(field.shape, text, each) for each in projects} - {None}
+            return Named(ids.pop() if len(ids) == 1 else None, text)
         return text
 
 
@@ -378,6 +384,30 @@ def _believed(told: Sequence[_Told], reading: _Reading, held: _Held) -> list[_To
                 begins = at
         believed.extend(its)
     return believed
+
+
+def _places(
+    saves: Sequence[Save], position: int, reading: _Reading, before: Place, after: Place
+) -> tuple[list[Place], list[Place]]:
+    """Return the projects that the old and the new values of a save may belong to.
+
+    Revisions of one instant may be one save that moved the item, or several: then its values may be of either project.
+    """
+    places = [before], [after]
+    group = saves[position].group
+    for other in range(position - 1, -1, -1):
+        if saves[other].group != group:
+            break
+        places[0].extend(Place(each.before) for each in _moves(reading.told.get(other, ())))
+    for other in range(position + 1, len(saves)):
+        if saves[other].group != group:
+            break
+        places[1].extend(Place(each.after) for each in _moves(reading.told.get(other, ())))
+    return places
+
+
+def _moves(told: Iterable[_Told]) -> Iterator[_Told]:
+    return (each for each in told if each.field.shape is Shape.PROJECT)
 
 
 def _forms(text: str) -> Iterator[str]:

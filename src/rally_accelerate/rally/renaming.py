@@ -14,7 +14,7 @@ from rally_accelerate.rally.records import FieldChange
 class Foreign(NamedTuple):
     """A clause of a field that is not known by its label: the label may be a former one of a tracked field."""
 
-    group: int
+    position: int
     before: str
     after: str
 
@@ -28,6 +28,8 @@ class Renaming:
     """
 
     def __init__(self, present: Mapping[str, str], foreign: Sequence[Foreign]) -> None:
+        #: Whether every change leads to the next one, and the newest to the present value, as far as they are known.
+        self.closed = True
         self._fields = present.keys()
         #: What the next save found, by field; unknown where there is nothing.
         self._expected = dict(present)
@@ -43,12 +45,12 @@ class Renaming:
             self._expected.pop(name, None)
             self._names[name] = {}
 
-    def of(self, change: FieldChange, group: int) -> FieldChange:
+    def of(self, change: FieldChange, position: int) -> FieldChange:
         """Return a change with today's names.
 
         Args:
             change: The next older one.
-            group: Its save.
+            position: That of its save.
         """
         name = change.field
         if name not in self._fields or not isinstance(change.before, str) or not isinstance(change.after, str):
@@ -56,24 +58,28 @@ class Renaming:
         names, expected = self._names[name], self._expected.get(name)
         after = names.get(change.after, change.after)
         if expected and after and after != expected:
-            if self._may_have_changed(name, group, change.after, expected):
+            if self._may_have_changed(name, position, change.after, expected):
                 self.forget(name)
                 names, after = self._names[name], change.after
             else:
                 names[change.after] = after = expected
         before = names.get(change.before, change.before)
-        if before == after and change.before != change.after:
-            # Two values cannot have become one: the names have changed in a way that is not known.
+        merged = before == after and change.before != change.after
+        # A name of today that is told from before it was given was another value's.
+        reused = not {change.before, change.after}.isdisjoint(set(names.values()) - names.keys())
+        if merged or reused:
+            # Which value each name meant is not known, so that what was told since may be wrong as well.
+            self.closed = False
             self.forget(name)
             before, after = change.before, change.after
-        self._expected[name], self._seen[name] = before, group
+        self._expected[name], self._seen[name] = before, position
         return change._replace(before=before, after=after)
 
-    def _may_have_changed(self, field: str, group: int, left: str, found: str) -> bool:
+    def _may_have_changed(self, field: str, position: int, left: str, found: str) -> bool:
         """Whether a clause under an unknown label leads from one value to another between two saves."""
         seen = self._seen[field]
         return any(
             (each.before == left or each.after == found)
             for each in self._foreign
-            if each.group >= group and (seen is None or each.group <= seen)
+            if each.position >= position and (seen is None or each.position <= seen)
         )

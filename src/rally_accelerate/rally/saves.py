@@ -25,8 +25,10 @@ class Save(NamedTuple):
     revision: Revision
     #: Milliseconds since 1970; never before those of an earlier save.
     at: int
+    #: Which one it is of those that came, from 0 on.
+    position: int
     #: Saves of one number follow each other at the same instant: one save that was written as several revisions
-    #: (rally-api.md 3.2).
+    #: (rally-api.md 3.2), or several saves within a millisecond.
     group: int
 
 
@@ -34,7 +36,7 @@ class Saves(NamedTuple):
     """The saves of one item, oldest first."""
 
     saves: tuple[Save, ...]
-    #: Groups behind which revisions are missing; -1 for the beginning.
+    #: Positions behind which revisions are missing; -1 for the beginning.
     missing_behind: frozenset[int]
 
 
@@ -51,14 +53,14 @@ def in_order(revisions: Sequence[Revision]) -> Saves:
     saves: list[Save] = []
     missing: set[int] = set() if its and its[0].number == 0 else {-1}
     at, group = 0, -1
-    for before, each in zip((None, *its), its, strict=False):
+    for position, (before, each) in enumerate(zip((None, *its), its, strict=False)):
         follows = before is not None and each.number == before.number + 1
         if before is None or before.instant != each.instant or not follows:
             group += 1
         if before is not None and not follows:
-            missing.add(group - 1)
+            missing.add(position - 1)
         at = max(at, round(each.instant.timestamp() * 1000))
-        saves.append(Save(each, at, group))
+        saves.append(Save(each, at, position, group))
     return Saves(tuple(saves), frozenset(missing))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from rally_accelerate.model.issue import SourceRevision
 from rally_accelerate.rally.clauses import Place, Reader
 from rally_accelerate.rally.linked import linked
 from rally_accelerate.rally.pastfields import PastFields
-from rally_accelerate.rally.records import Past, Record, Revision, WorkItem
+from rally_accelerate.rally.records import Named, Past, Record, Revision, WorkItem
 from rally_accelerate.rally.saves import Agreement, Newest
 
 BEGIN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -262,3 +263,104 @@ def test_links_follow_numbers_and_a_cut_text_tells_none() -> None:
     its = [revision(1, 1000, "PREDECESSORS added [US1: a]"), revision(2, 990, "PREDECESSORS removed [US1: a]")]
     assert linked(its) == {"Predecessors": ()}
     assert linked([*its, revision(3, 2000, LONG)]) == {}
+
+
+def tied(*texts: str, now: str = "Accepted", tags: Sequence[str] = (), project: Place | None = None) -> Past:
+    """The past of saves within one millisecond."""
+    told = [(number, 1000, text) for number, text in enumerate(texts, start=1)]
+    return past_of(CREATED, *told, now=now, tags=tags, project=project)
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        ("Defined", "In-Progress", "Accepted"),
+        ("Accepted", "Defined", "Accepted"),
+        ("Defined", "In-Progress", "Completed", "Accepted"),
+        ("Accepted", "Defined", "Accepted", "Defined", "Accepted"),
+    ],
+)
+def test_saves_of_one_instant_follow_their_numbers(way: Sequence[str]) -> None:
+    past = tied(*(state(before, after) for before, after in pairwise(way)))
+    assert states(past) == [(1000, before, after) for before, after in pairwise(way)]
+    assert verdict(past) is Verdict.COMPLETE
+
+
+def test_a_renaming_between_saves_of_one_instant_and_now_is_inferred() -> None:
+    past = tied(state("Defined", "Doing"), state("Doing", "Done"), state("Done", "Doing"), now="Active")
+    assert [each[1:] for each in states(past)] == [("Defined", "Active"), ("Active", "Done"), ("Done", "Active")]
+
+
+@pytest.mark.parametrize(
+    ("texts", "tags", "expected"),
+    [
+        (("TAGS added [x]", "TAGS added [y]"), ("x", "y"), [((), ("x",)), (("x",), ("x", "y"))]),
+        (("TAGS added [x]", "TAGS removed [x]"), (), [((), ("x",)), (("x",), ())]),
+        (("TAGS removed [x]", "TAGS added [x]"), ("x",), [(("x",), ()), ((), ("x",))]),
+    ],
+)
+def test_tags_of_one_instant_come_and_go_in_order(
+    texts: Sequence[str], tags: Sequence[str], expected: Sequence[Any]
+) -> None:
+    past = tied(*texts, tags=tags)
+    assert [(each.before, each.after) for each in past.changes] == expected
+    assert verdict(past, tags=tags) is Verdict.COMPLETE
+
+
+def test_nothing_is_inferred_across_a_cut_text_between_saves_of_one_instant() -> None:
+    past = tied(state("Defined", "In-Progress"), LONG, state("Completed", "Accepted"))
+    assert [each[1:] for each in states(past)] == [("Defined", "In-Progress"), ("Completed", "Accepted")]
+    assert verdict(past) is Verdict.INCOMPLETE
+
+
+def test_what_happens_in_one_instant_stays_in_order_across_fields() -> None:
+    past = tied(
+        state("Defined", "Accepted"), "Moved to Recycle Bin", "Recovered from Recycle Bin", "TAGS added [x]", tags=["x"]
+    )
+    assert [each.field for each in past.changes] == ["ScheduleState", "Recycled", "Recycled", "Tags"]
+
+
+MOVE = "PROJECT changed from [B] to [A]"
+SPRINT = "ITERATION changed from [] to [Sprint 1]"
+UNPLANNED = "ITERATION changed from [Sprint 1] to []"
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        # In one save it is clear which project a sprint belongs to.
+        ((f"{MOVE}, {SPRINT}",), 11),
+        ((f"{MOVE}, {UNPLANNED}",), 12),
+        # Planned in the old project, or by the save that moved it.
+        ((SPRINT, MOVE), None),
+        ((MOVE, SPRINT), 11),
+        # Taken out by the move, or in the new project afterwards.
+        ((MOVE, UNPLANNED), None),
+        ((UNPLANNED, MOVE), 12),
+    ],
+)
+def test_a_sprint_beside_a_move_has_an_id_only_where_one_project_can_be_meant(
+    texts: Sequence[str], expected: int | None
+) -> None:
+    (sprint,) = [each for each in tied(*texts, project=Place("A", 1)).changes if each.field == "Iteration"]
+    assert (sprint.after or sprint.before) == Named(expected, "Sprint 1")
+
+
+@pytest.mark.parametrize(
+    ("told", "now"),
+    [
+        # "Defined" became another name, and then "Accepted" became "Defined".
+        ([("Defined", "Accepted"), ("Defined", "In-Progress")], "In-Progress"),
+        # "Defined" became another name, and then "In-Progress" became "Defined".
+        ([("Defined", "In-Progress")], "Defined"),
+        # "Ready" became "In-Progress" once "Defined" had become "Ready".
+        ([("Defined", "Ready"), ("Ready", "Accepted"), ("Accepted", "Defined")], "Ready"),
+    ],
+)
+def test_a_name_that_went_from_one_state_to_another_leaves_a_past_incomplete(
+    told: Sequence[tuple[str, str]], now: str
+) -> None:
+    past = past_of(CREATED, *((number, number, state(*each)) for number, each in enumerate(told, start=1)), now=now)
+    assert not past.whole
+    assert verdict(past, now=now) is Verdict.INCOMPLETE
+    assert all(before != after for _, before, after in states(past))
