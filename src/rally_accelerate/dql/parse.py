@@ -9,16 +9,12 @@ from typing import Any
 from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedEOF, UnexpectedToken, v_args
 from lark.exceptions import VisitError
 
+from rally_accelerate.dql.hints import APOSTROPHE, CLOSING, ITEMS, QUOTES, hint, hint_at_the_end
 from rally_accelerate.dql.tree import EVERYTHING, Both, Comparison, Either, Negated, Operator, Query, Value
 from rally_accelerate.dql.value_checks import Literal, check
 from rally_accelerate.errors import QueryError
 from rally_accelerate.model.folding import plain
 from rally_accelerate.model.likeness import alike
-
-#: What a value stream holds beside issues (accelerate-host.md 4).
-ITEMS = ("issue", "pr", "commit", "build", "deployment")
-
-_PREFIXES = tuple(f"{item}." for item in ITEMS)
 
 #: Longer texts, and deeper ones, are no query that anybody wrote.
 LONGEST = 10_000
@@ -27,12 +23,12 @@ DEEPEST = 50
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 _AGE = re.compile(r"(\d{1,6})(s|min|m|h|d|w)")
 _NUMBER = re.compile(r"[+-]?(\d{1,300}(\.\d{0,300})?|\.\d{1,300})")
-_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+#: Before anything else a backslash stands for itself, as in ``C:\temp``.
+_ESCAPED = re.compile(rf"\\([\\{CLOSING}])|((?:\\u[0-9a-fA-F]{{4}})+)")
+#: A quoted value in quotes of another kind; none within it, as ``"Login" or "Logout"`` is a title.
+_QUOTED_TWICE = re.compile(rf"\s*[{QUOTES}](?:[^{CLOSING}\\]|{APOSTROPHE})+[{CLOSING}]\s*")
 _WRAPPED = re.compile(r"[ \t]*[\r\n]+[ \t]*")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d([T ].*)?")
-
-#: Every character that a quoted value may begin with.
-QUOTES = "\"'“”„‟″〝〞＂«»‹›‘’‚‛′`´＇"
 
 #: What people read instead of the names of terminals.
 _WORDS = {
@@ -50,24 +46,8 @@ _WORDS = {
     "$END": "the end",
 }
 
-#: What people of other languages write, and what it is here.
-_OTHER_SPELLINGS = (
-    ("<>", "!="),
-    ("=>", ">="),
-    ("=<", "<="),
-    ("~", "CONTAINS"),
-    ("like", "CONTAINS"),
-    ("&", "AND"),
-    ("|", "OR"),
-    ("is", "= or !="),
-)
-
 #: Marks of input methods, and what they are here.
 _WIDE = {"＝": "=", "≠": "!=", "≤": "<=", "≥": ">=", "＜": "<", "＞": ">", "！": "!=", "（": "(", "）": ")", "，": ","}
-
-#: The last words before a place that are a value without quotes, and what stands before such a one.
-_BARE_BEFORE = re.compile(r"""(?:[=<>(,]|\bcontains\s)\s*([^\s()'"=!<>,]+)\s*$""", re.IGNORECASE)
-_BARE_BEHIND = re.compile(r"""(?:\s*(?!(?:and|or)(?![^\s()'"=!<>,]))[^\s()'"=!<>,]+)+""", re.IGNORECASE)
 
 
 @cache
@@ -100,6 +80,9 @@ def parse(text: str) -> Query:
         what = "a quote that is not closed" if error.char in QUOTES else f"{error.char!r} does not belong here"
         if meant := _WIDE.get(error.char):
             what += f"; use {meant}"
+        elif error.char in QUOTES and text[: error.pos_in_stream].endswith("\\"):
+            what = "a backslash does not belong here; write the quotes around a value without backslashes"
+            raise QueryError(what, line=error.line, column=error.column) from None
         raise QueryError(what, line=error.line, column=error.column, expected=_readable(error.allowed or ())) from None
     try:
         tree: Query = _Builder().transform(parsed)
@@ -129,41 +112,21 @@ def _unexpected(text: str, error: UnexpectedToken) -> QueryError:
     expected = _readable(error.accepts or error.expected or ())
     if error.token.type == "$END":
         return _at_the_end(text, expected)
-    hint = _hint(text, error)
+    meant = hint(text, error)
     return QueryError(
-        f"{str(error.token)!r} does not belong here{hint and f'; {hint}'}",
+        f"{str(error.token)!r} does not belong here{meant and f'; {meant}'}",
         line=error.line,
         column=error.column,
         # What would be right if it were another mistake only leads away from this one.
-        expected=() if hint else expected,
+        expected=() if meant else expected,
     )
-
-
-def _hint(text: str, error: UnexpectedToken) -> str:
-    """What was probably meant, in the commonest mistakes."""
-    start = error.token.start_pos or 0
-    before, behind = text[:start], text[start:]
-    if before.endswith("=") and behind.startswith("="):
-        return "use one =, not ==" if not before.endswith(("!=", "<=", ">=")) else f"use {before[-2:]} alone"
-    if before.rstrip().endswith("=~"):
-        return "use CONTAINS, not =~"
-    word, marks = str(error.token).lower(), (behind, before[-1:] + behind)
-    for typed, meant in _OTHER_SPELLINGS:
-        if word == typed if typed.isalpha() else any(each.startswith(typed) for each in marks):
-            return f"use {meant}, not {typed}"
-    if re.match(r",\s*\d", behind) and before[-1:].isdigit():
-        return "write a number with a point, such as 2.5, and without marks between thousands"
-    follows = {"_AND", "_OR", "COMMA"} & set(error.accepts or error.expected or ())
-    begun, rest = _BARE_BEFORE.search(before), _BARE_BEHIND.match(behind)
-    # After a value comes no further word, unless an AND was forgotten before the next field.
-    if not follows or begun is None or rest is None or str(error.token).lower().startswith(_PREFIXES):
-        return ""
-    return f"put '{begun[1]} {rest[0]}' in quotes"
 
 
 def _at_the_end(text: str, expected: tuple[str, ...]) -> QueryError:
     line, column = _place(text, len(text.rstrip()))
-    return QueryError("the query ends too early", line=line, column=column, expected=expected)
+    meant = hint_at_the_end(text)
+    what = f"the query ends too early{meant and f'; {meant}'}"
+    return QueryError(what, line=line, column=column, expected=() if meant else expected)
 
 
 def _readable(terminals: Any) -> tuple[str, ...]:
@@ -199,9 +162,11 @@ class _Builder(Transformer[Token, Query]):
 
     def quoted(self, token: Token) -> Literal:
         # A value that was wrapped at the end of a line continues in the next one.
-        text = _WRAPPED.sub(" ", _ESCAPED.sub(r"\1", str(token)[1:-1]))
+        written = str(token)[1:-1]
+        text = _WRAPPED.sub(" ", _ESCAPED.sub(_character, written))
+        is_twice = _QUOTED_TWICE.fullmatch(plain(written)) is not None
         # French quotes have a space within.
-        return _literal(token, text if token[0] in "\"'" else text.strip(), bare=False)
+        return _literal(token, text if token[0] in "\"'" else text.strip(), bare=False, is_twice=is_twice)
 
     def bare(self, token: Token) -> Literal:
         return _literal(token, str(token), bare=True)
@@ -223,7 +188,20 @@ def _comparison(field: Token, operator: Operator, literals: tuple[Literal, ...])
     return Comparison(known, tuple(path), operator, tuple(each.value for each in literals), line, column)
 
 
-def _literal(token: Token, text: str, *, bare: bool) -> Literal:
+def _character(escaped: re.Match[str]) -> str:
+    """Return what an escape stands for; one of half a character, or of none, stands for itself."""
+    if escaped[1]:
+        return escaped[1]
+    units = b"".join(int(code, 16).to_bytes(2, "big") for code in escaped[2].split("\\u")[1:])
+    try:
+        found = units.decode("utf-16-be")
+    except UnicodeDecodeError:
+        return escaped[0]
+    # Databases hold no character 0.
+    return escaped[0] if "\0" in found else found
+
+
+def _literal(token: Token, text: str, *, bare: bool, is_twice: bool = False) -> Literal:
     # A minus that a word processor made long is a minus all the same.
     read = plain(text)
     age = _AGE.fullmatch(read.lower()) if bare else None
@@ -233,7 +211,7 @@ def _literal(token: Token, text: str, *, bare: bool) -> Literal:
         age=timedelta(seconds=int(age[1]) * _UNITS[age[2]]) if age else None,
         instant=_instant(read),
     )
-    return Literal(value, bare, token.line or 1, token.column or 1)
+    return Literal(value, bare, token.line or 1, token.column or 1, is_twice)
 
 
 def _instant(text: str) -> datetime | None:

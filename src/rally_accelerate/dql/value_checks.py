@@ -66,6 +66,8 @@ class Literal:
     #: 1-based.
     line: int
     column: int
+    #: Whether its quotes hold a text that is in quotes again.
+    is_twice: bool = False
 
 
 def check(item: str, path: Sequence[str], operator: Operator, literals: Sequence[Literal]) -> None:
@@ -105,11 +107,22 @@ def _form(each: Literal, operator: Operator, field: str) -> str:
         return f"an empty value matches nothing; write {missing} for issues without a value, {there} for those with one"
     if entity := _ENTITY.search(text):
         return f"{entity[0]!r} is an HTML entity; write the character itself"
+    if each.is_twice:
+        inner = text.strip()[1:-1].strip()
+        kept = "\\'" + inner + "\\'" if text.strip()[0] == "'" else f'\\"{inner}\\"'
+        return f"the value is in quotes twice; write {_quoted(inner)}, or '{kept}' if the inner ones are part of it"
     if _has_wildcard(text):
-        if operator is Operator.CONTAINS:
-            return "there are no wildcards; write the text without them: CONTAINS finds it anywhere"
-        return f"there are no wildcards; write {field} contains {_quoted(text.strip('*%'))} instead"
+        return f"there are no wildcards; write {_without_wildcards(text, operator, field)}"
     return _bare_form(each, text, field) if each.bare else ""
+
+
+def _without_wildcards(text: str, operator: Operator, field: str) -> str:
+    sought = text.strip("*%")
+    if not sought.strip():
+        return f"{field}.count != 0 for issues with a value, {field}.count = 0 for those without one"
+    if operator is Operator.CONTAINS:
+        return "the text without them: CONTAINS finds it anywhere"
+    return f"{field} contains {_quoted(sought)} instead"
 
 
 def _bare_form(each: Literal, text: str, field: str) -> str:
@@ -149,7 +162,7 @@ def _date(each: Literal, operator: Operator, field: str) -> str:
     if value.instant is not None or value.age is not None:
         return ""
     if _AGE.fullmatch(plain(value.text)):
-        return f"write {value.text} without quotes: in quotes it is a text"
+        return f"write {''.join(plain(value.text).split())} without quotes: in quotes it is a text"
     return (
         f"{value.text!r} is neither a date nor an age; write a date as 2026-01-31 and an age as 7d "
         "(units: s, m, h, d, w), without a sign"

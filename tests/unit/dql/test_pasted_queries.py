@@ -33,6 +33,7 @@ QUOTES = [
     # Not closed, not opened, doubled, of two kinds.
     *("\u201c{}", "{}\u201d", "'{}", "{}'", '"{}', '{}"', "''{}''", '""{}""', "\"{}'", "'{}\"", "\u201c{}\u2019", "\u00ab{}\u201d"),
     *("[{}]", "{{{}}}", "({})", "<{}>", "{};", "'{}';", "{}.", "{},", "{}:", "&quot;{}&quot;", "{}&nbsp;", "*{}*", "%{}%", "{}*"),
+    *("\u300c{}\u300d", "\u300e{}\u300f", "\uff62{}\uff63", "{}\u300d", "\u300c{}", "'\"{}\"'", "\"'{}'\"", "\u201c'{}'\u201d", '\\"{}\\"'),
 ]  # fmt: skip
 
 #: What stands where white space may.
@@ -169,6 +170,39 @@ def test_milliseconds_since_1970_are_instants(number: str) -> None:
         ("issue.labels.count = many", "is no number"),
         ("issue.sprints.active = yes", "true or false"),
         ("issue.status = &quot;Done&quot;", "HTML entity"),
+        ("issue.status = *", "write issue.status.count != 0"),
+        ("issue.name contains '**'", "write issue.name.count != 0"),
+        ("issue.status = Done or Open", "write issue.status IN (Done, Open)"),
+        ("issue.status = Done or Open or Closed", "write issue.status IN (Done, Open, Closed)"),
+        ("(issue.status = Done or Open) and issue.owner = x", "write issue.status IN (Done, Open)"),
+        ("issue.owner = x and issue.status = Done or In Progress", "write issue.status IN (Done, 'In Progress')"),
+        ("issue.status = Done or Not Started", "write issue.status IN (Done, 'Not Started')"),
+        ('issue.status = "Done" or "Open" or issue.owner = x', 'write issue.status IN ("Done", "Open")'),
+        (
+            "issue.status = \u201cDone\u201d, \u201cOpen\u201d",
+            "write issue.status IN (\u201cDone\u201d, \u201cOpen\u201d)",
+        ),
+        ("issue.status = Done, Open", "write issue.status IN (Done, Open)"),
+        ("issue.status != Done and Open", "write issue.status NOT IN (Done, Open)"),
+        ("issue.labels = a and b", "write issue.labels = a and issue.labels = b"),
+        ("issue.name contains a or b", "write issue.name contains a or issue.name contains b"),
+        ("issue.storyPoints > 3 and < 5", "write issue.storyPoints > 3 and issue.storyPoints < 5"),
+        ('issue.status = ""Done""', "one pair of quotes: 'Done'"),
+        ("issue.status = ''In Progress''", "one pair of quotes: 'In Progress'"),
+        ("issue.status = '\"Done\"'", "write Done"),
+        ('issue.name = "He said "hi" twice"', "put a backslash before quotes"),
+        ('issue.status = \\"Done\\"', "without backslashes"),
+        ("issue.status in [Done, In Progress]", "in parentheses: IN (Done, 'In Progress')"),
+        ('issue.status not in {"a,b"}', 'in parentheses: NOT IN ("a,b")'),
+        ("issue.status in Done", "in parentheses: IN (Done)"),
+        ("issue.status in (Done; Open)", "with commas"),
+        ("issue.status in (Done,)", "at least one value"),
+        ("issue.status = (Done)", "without parentheses"),
+        ("issue.status not Done", "use !="),
+        ("issue . status = Done", "write issue.status without spaces"),
+        ("issue status = Done", "write issue.status without spaces"),
+        ("issue.created > 7 d", "write 7d without a space"),
+        ("issue.created > '7 d'", "write 7d without quotes"),
         ("issue.status = In%20Progress", "web address"),
     ],
 )
@@ -176,3 +210,31 @@ def test_what_was_meant_is_told(text: str, word: str) -> None:
     found = outcome(text, {})
     assert isinstance(found, QueryError), text
     assert word in str(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (r"'In\u0020Progress'", "In Progress"),
+        (r"'\ud83d\ude00 \u00e4'", "\U0001f600 ä"),
+        # Half a character, and none that a database holds.
+        (r"'\ud83d'", r"\ud83d"),
+        (r"'\u0000'", r"\u0000"),
+        (r"'\u12'", r"\u12"),
+        (r"'C:\temp\new'", r"C:\temp\new"),
+        (r"'O\'Brien \\ x'", r"O'Brien \ x"),
+        (r"'\\u0020'", r"\u0020"),
+        (r'"\"Done\""', '"Done"'),
+        ('\'"Login" or "Logout"\'', '"Login" or "Logout"'),
+    ],
+)
+def test_escapes_are_read_and_other_backslashes_kept(text: str, value: str) -> None:
+    assert outcome(f"issue.name = {text}", {"name": value}) is True
+
+
+def test_quotes_that_are_meant_are_found() -> None:
+    refusal = outcome("issue.name contains '\"Done\"'", {"name": 'Not "Done" yet'})
+    assert r"""write Done, or '\"Done\"' if""" in str(refusal)
+    assert outcome(r"""issue.name contains '\"Done\"'""", {"name": 'Not "Done" yet'}) is True
+    assert outcome(r"""issue.name contains '\"Done\"'""", {"name": "Done"}) is False
+    assert outcome("issue.name contains '\"\"'", {"name": 'an empty "" text'}) is True
