@@ -19,9 +19,17 @@ OTHERS = "*"
 #: Rally takes some thousand characters in an address.
 LONGEST = 100_000
 
+#: So many characters of a query are repeated in a message.
+LONGEST_EXAMPLE = 60
+
 #: A type in front of its query. Values are full of colons, so nothing that belongs to a condition may be in it.
 #: Possessive: a text of blanks is looked through once.
 _TYPE = re.compile(r"""(\*|[^\W\d][^"'()<>=!:;,\n]*+)\s*+:(?!//)""")
+#: The same in front of a parenthesis, where the colon was forgotten.
+_NO_COLON = re.compile(r"""(\*|[^\W\d][^"'()<>=!:;,\n]*+)\s*+\(""")
+#: A type without a query: words and nothing of a condition.
+_WORDS_ONLY = re.compile(r"""\*|[^\W\d][^"'()<>=!:;,\n]*+""")
+_LOGIC = re.compile(r"(and|or|not)\b", re.IGNORECASE)
 _OPERATOR = re.compile(r"\b(contains|containsall|containsany|in)\b", re.IGNORECASE)
 #: What stands between two queries.
 _BETWEEN = "\n;,"
@@ -93,8 +101,13 @@ def _from_object(value: Mapping[Any, Any]) -> Any:
 
 def _from_text(text: str) -> Any:
     found = list(_sections(text))
+    _require_colons(text)
     if not found:
         return text.strip()
+    begins_at = 0
+    for name, start, begins in found:
+        _require_own_query(text[begins_at:start], name)
+        begins_at = begins
     queries: dict[str, str] = {}
     before = text[: found[0][1]].strip(f"{_BETWEEN} ")
     if before:
@@ -105,6 +118,49 @@ def _from_text(text: str) -> Any:
             raise ValueError(f'has two queries for "{name}"; join them: ((...) AND (...))')
         queries[name] = text[begins:ends_at].strip().strip(_BETWEEN).strip()
     return _from_object(queries)
+
+
+def _require_colons(text: str) -> None:
+    """Refuse a type that is followed by its query without a colon."""
+    for piece in _pieces(plain_query(text)):
+        found = _NO_COLON.match(piece)
+        if found is None or _OPERATOR.search(found[1]) or _LOGIC.match(piece):
+            continue
+        name = found[1].strip()
+        query = piece[found.end(1) :].strip().rstrip(_BETWEEN)
+        example = query if len(query) <= LONGEST_EXAMPLE else f"{query[:LONGEST_EXAMPLE]}\u2026"
+        raise ValueError(f'needs a colon after the type "{name}": {name}: {example}')
+
+
+def _require_own_query(before: str, following: str) -> None:
+    """Refuse several types in front of one query.
+
+    Args:
+        before: What stands between the query before, or its type, and the next type.
+        following: The next type.
+    """
+    *others, last = _pieces(plain_query(before).rstrip(f"{_BETWEEN} \t"))
+    name = last.strip()
+    if not _WORDS_ONLY.fullmatch(name) or _OPERATOR.search(name) or _LOGIC.match(name):
+        return
+    is_listed = "\n" not in before[len(before.rstrip(f"{_BETWEEN} \t")) :]
+    if is_listed or not any(map(str.strip, others)):
+        example = f"{name}: (\u2026), and below it {following}: (\u2026)"
+        raise ValueError(f'has no query for the type "{name}"; each type needs its own line: {example}')
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Yield what is between separators outside of parentheses and quotes."""
+    depth, quoted, begins = 0, False, 0
+    for place, char in enumerate(text):
+        if char == '"':
+            quoted = not quoted
+        elif not quoted:
+            depth += (char == "(") - (char == ")")
+            if depth == 0 and char in _BETWEEN:
+                yield text[begins:place].lstrip()
+                begins = place + 1
+    yield text[begins:].lstrip()
 
 
 def _sections(text: str) -> Iterator[tuple[str, int, int]]:
