@@ -20,7 +20,7 @@ from rally_accelerate.model.report import Usage
 from rally_accelerate.rally import gone
 from rally_accelerate.rally.ahead import LookAhead
 from rally_accelerate.rally.calls import Caller
-from rally_accelerate.rally.definitions import Attribute, attributes_of, types_of
+from rally_accelerate.rally.definitions import Attribute, attributes_of, types_of, values_of
 from rally_accelerate.rally.directory import every_project, find_place
 from rally_accelerate.rally.filters import Filters, explained, filters_of, require_parsable
 from rally_accelerate.rally.keyset import judge, next_rows, walk
@@ -173,6 +173,22 @@ class RallyClient:
         workspace = scope.workspace.object_id
         types = await self.types(workspace)
         return await attributes_of(self._caller, workspace=workspace, types=types, kinds=scope.kinds)
+
+    async def values(
+        self, scope: Scope, fields: Mapping[str, Collection[str]]
+    ) -> Mapping[str, Mapping[str, Sequence[str]]]:
+        """Read the values that fields can have, where they have a list of them.
+
+        Args:
+            scope: From ``open``.
+            fields: Element names by wire name of their type; the result is by both.
+
+        Raises:
+            RallyAccelerateError: Rally, or the way to it, fails.
+        """
+        workspace = scope.workspace.object_id
+        types = await self.types(workspace)
+        return await values_of(self._caller, workspace=workspace, types=types, fields=fields)
 
     async def types(self, workspace: int) -> TypeNames:
         """The types of a workspace by their names; read once.

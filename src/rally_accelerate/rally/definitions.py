@@ -1,6 +1,6 @@
 """The attributes that a workspace defines for its types: their names for people, and which are its own."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -64,6 +64,38 @@ async def attributes_of(
             )
         attributes[kind] = await _defined(caller, workspace, definition)
     return attributes
+
+
+async def values_of(
+    caller: Caller, *, workspace: int, types: TypeNames, fields: Mapping[str, Collection[str]]
+) -> Mapping[str, Mapping[str, Sequence[str]]]:
+    """Read the values that fields can have, by wire name of their type and by element name.
+
+    A field without a list of values has an empty one; fields that a type does not have are left out.
+
+    Args:
+        caller: Asks Rally.
+        workspace: The workspace's ObjectID.
+        types: What the workspace has.
+        fields: Element names by wire name.
+    """
+    by_kind = {each.kind: each.object_id for each in types.definitions}
+    found: dict[str, dict[str, Sequence[str]]] = {}
+    for kind, names in fields.items():
+        if kind not in by_kind:
+            continue
+        params = {"workspace": f"/workspace/{workspace}", "fetch": "ObjectID,ElementName", "order": "ObjectID"}
+        path = f"{WSAPI}/TypeDefinition/{by_kind[kind]}/Attributes"
+        for row in await _every(caller, "attributedefinition", path, params):
+            its_id, name = ref_id(row), str(row.get("ElementName") or "")
+            if name not in names or its_id is None:
+                continue
+            # rally-api.md 1.1.
+            listed = f"{WSAPI}/attributedefinition/{its_id}/AllowedValues"
+            rows = await _every(caller, "attributedefinition", listed, {**params, "fetch": "StringValue"})
+            values = [value for each in rows if isinstance(value := each.get("StringValue"), str) and value]
+            found.setdefault(kind, {})[name] = values
+    return found
 
 
 def _type(row: Row) -> TypeDefinition | None:

@@ -15,6 +15,10 @@ from rally_accelerate.errors import (
     Unreachable,
     Untrusted,
 )
+from rally_accelerate.mapping.issue import DEFAULT_SOURCES
+from rally_accelerate.mapping.kinds import kind_of
+from rally_accelerate.mapping.rules import Rules
+from rally_accelerate.mapping.unmet import sought, unmet
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.rally.records import Scope, Workspace
 from rally_accelerate.sync.emptiness import cause
@@ -109,11 +113,13 @@ async def _rally(integration: Integration, connected: Links, begins: Callable[[L
         yield Finding(Link.PROJECTS, notice, doubtful=True)
     begins(Link.ITEMS)
     try:
-        await rules_from(connected.source, integration.properties)
+        rules, _ = await rules_from(connected.source, integration.properties)
     except RallyAccelerateError as error:
         # Without rules it is not known which fields to ask items for.
         yield Finding(Link.ITEMS, str(error), error)
         return
+    for text in await _unmet(connected, scope, rules):
+        yield Finding(Link.ITEMS, text, doubtful=True)
     empty = True
     for kind in scope.kinds:
         finding, count = await _items(integration, connected, scope, kind)
@@ -126,6 +132,27 @@ async def _rally(integration: Integration, connected: Links, begins: Callable[[L
     if removal_of(integration.properties).statuses is not None:
         begins(Link.REMOVALS)
         yield await _removals(connected, scope)
+
+
+async def _unmet(connected: Links, scope: Scope, rules: Rules) -> list[str]:
+    """Return what is to be said of mapped values that their fields do not have: misspelled, former or future ones."""
+
+    def default(kind: str, target: str) -> str:
+        if target == "status":
+            return kind_of(kind, {}, defect_status=rules.defect_status).status
+        return DEFAULT_SOURCES.get(target, "")
+
+    every = list(sought(rules.compiled, scope.kinds, default))
+    fields: dict[str, set[str]] = {}
+    for kind, name in dict.fromkeys(pair for each in every for pair in each.fields.items()):
+        fields.setdefault(kind, set()).add(name)
+    if not fields:
+        return []
+    try:
+        allowed = await connected.source.values(scope, fields)
+    except RallyAccelerateError as error:
+        return [f"the values in fieldMapping were not compared with those of Rally: {error}"]
+    return list(unmet(every, allowed))
 
 
 async def _workspace(integration: Integration, connected: Links) -> Finding:
