@@ -78,6 +78,8 @@ _PLAIN_VALUES = frozenset({Shape.CHOICE, Shape.FLAG, Shape.NUMBER, Shape.DATE})
 #: Shapes whose values may be renamed without a save of the item.
 RENAMED = (Shape.CHOICE, Shape.FLOW_STATE, Shape.PERSON)
 
+_DROP_DOWNS = (Shape.CHOICE, Shape.FLOW_STATE)
+
 _BINNED = re.compile(r"Moved to Recycle\b")
 _RECOVERED = re.compile(r"Recovered from Recycle\b")
 
@@ -322,6 +324,8 @@ class _Held:
         self.place = place
         #: What the next save found in single-valued fields, in the words of its day.
         self.chain = dict(present)
+        #: Drop-downs that the item has; empty where that is not known.
+        self._carried = present.keys()
         #: Fields that the chain has lost; None stands for all that are not in it.
         self.lost: set[str | None] = set()
         #: Of collections that are not here, the members are not known.
@@ -335,6 +339,9 @@ class _Held:
         name = told.field.name
         if name in self.chain:
             return told.after == self.chain[name]
+        if told.field.shape in _DROP_DOWNS and self._carried and name not in self._carried:
+            # Items of this type have no such field.
+            return False
         return False if self.lost & {name, None} else None
 
     def doubt(self) -> None:

@@ -364,3 +364,11 @@ def test_a_name_that_went_from_one_state_to_another_leaves_a_past_incomplete(
     assert not past.whole
     assert verdict(past, now=now) is Verdict.INCOMPLETE
     assert all(before != after for _, before, after in states(past))
+
+
+def test_a_spelled_out_clause_of_a_field_that_the_item_does_not_have_is_not_believed() -> None:
+    spelled_out = "TAGS removed [x], STATE changed from [Open] to [Fixed]"
+    past = past_of(CREATED, (1, 5, state("Defined", "Accepted")), (2, 9, spelled_out))
+    assert named(past) == [("ScheduleState", "Defined", "Accepted")]
+    assert [each.text for each in past.unread] == [spelled_out]
+    assert verdict(past) is Verdict.INCOMPLETE
