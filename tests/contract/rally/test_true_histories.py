@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from rally_accelerate.mapping.verdict import Verdict, judge
@@ -313,6 +313,11 @@ def test_no_revision_tells_what_did_not_happen(
     steps: Any, ways: Sequence[Delivery], shuffled: bool, resolvable: bool, ties: bool
 ) -> None:
     story = Story(steps, ties=ties)
+    if ties:
+        # An item tells the instant of its newest save, and so not whether only one of several in it came.
+        newest = len(story.item.changes) - 1
+        assume(newest < len(ways))
+        ways = [*ways[:newest], ways[newest]._replace(arrives=True), *ways[newest + 1 :]]
     check(story, by_revisions(story, ways, shuffled=shuffled, resolvable=resolvable), ways)
 
 
