@@ -31,9 +31,9 @@ def lost(request: Request) -> list[str]:
     return [] if request.failure == "net::ERR_ABORTED" else [request.url]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The system's Chromium, for this folder alone: while Playwright runs, asynchronous tests cannot."""
+    """The system's Chromium, for one module: while Playwright runs, no asynchronous test can run in this process."""
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
     with sync_playwright() as playwright:
