@@ -40,7 +40,7 @@ class Accounts:
     def restrict(self, user: str, projects: Iterable[Record] | None) -> None:
         """Let a user see these projects only, or every one.
 
-        What they do not see any more is missing from the results without a word (rally-api.md 1.10).
+        What they do not see any more is missing from the results without a word (rally-api-notes.md#removed-items).
 
         Args:
             user: An API key, or a user name; empty for the user of the first key.

@@ -106,7 +106,7 @@ def _refused_login(name: str) -> Answer | None:
 
 
 def unexpected_error() -> Answer:
-    """The page for what Rally cannot handle, malformed percent-encoding for one (rally-api.md 1.3)."""
+    """The page for what Rally cannot handle, malformed percent-encoding for one (rally-api-notes.md#http-failures)."""
     return page(500, "An unexpected error has occurred", "We have been notified. (Sample text of a simulator.)")
 
 

@@ -46,7 +46,7 @@ def create_app(
         faults: What goes wrong; None is nothing at first.
         stats: Where requests are counted.
         connections: Where the server's connections can be ended, for the faults that do so.
-        api_keys_enabled: Whether API keys are accepted (rally-api.md 1.2, Availability).
+        api_keys_enabled: Whether API keys are accepted (rally-api-notes.md#authentication).
     """
     chosen = faults if faults is not None else Faults()
     counted = stats if stats is not None else Stats()

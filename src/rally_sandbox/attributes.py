@@ -1,4 +1,4 @@
-"""The attributes of each type: a transcription of rally-api.md 2.2, which says where each line comes from.
+"""The attributes of each type; their sources: rally-api-notes.md#attributes.
 
 ``Name:TYPE:flags`` or ``Name:TYPE>Target:flags``; flags are R for read-only, F for filterable, S for sortable.
 Where the source does not know whether an attribute may be filtered (its ``?``), the simulator allows it.

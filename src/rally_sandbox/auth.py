@@ -1,4 +1,4 @@
-"""Authentication: an API key in ``ZSESSIONID``, or user and password (rally-api.md 1.2)."""
+"""Authentication: an API key in ``ZSESSIONID``, or user and password (rally-api-notes.md#authentication)."""
 
 import binascii
 from base64 import b64decode
@@ -12,7 +12,7 @@ LIMITED_API_KEY = "_sandbox-limited-key"
 
 
 class Unauthorized(Exception):
-    """Bad credentials; the message is one of the signatures of rally-api.md 1.2."""
+    """Bad credentials; the message is one of Rally's own (rally-api-notes.md#login-failures)."""
 
 
 def accounts(company: Company, *, keys_enabled: bool = True) -> Accounts:

@@ -72,7 +72,7 @@ def first_values(kind: int, begin: Beginning, company: Company) -> Values:
     elif kind == TEST_CASE:
         values |= {"Method": "Manual", "Type": "Acceptance", "Priority": "Useful"}
     else:
-        # A portfolio item's State is an object (rally-api.md 2.2.9).
+        # A portfolio item's State is an object (rally-api-notes.md#states-and-choices).
         values |= {
             "State": company.feature_states[0],
             "StateChangedDate": begin.at,

@@ -197,7 +197,7 @@ class _Owners:
             found = self._pick(owner_kind, place, share)
             if found is not None:
                 link = found[0]
-                # Tasks follow the project of their work product (rally-api.md 2.2.7).
+                # Tasks follow the project of their work product (rally-api-notes.md#tasks).
                 if kind == TASK:
                     team = found[1]
                 break

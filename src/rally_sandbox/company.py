@@ -17,7 +17,8 @@ FUTURE = 42 * DAY
 SPRINT = 14 * DAY
 QUARTER = 91 * DAY
 
-#: Sample workspaces keep UTC-6 the year round: timeboxes begin and end at that zone's midnight (rally-api.md 1.9).
+#: Sample workspaces keep UTC-6 the year round: timeboxes begin and end at that zone's midnight
+#: (rally-api-notes.md#dates).
 MIDNIGHT = 6 * HOUR
 
 USERS = 24
@@ -124,7 +125,8 @@ class _Founder:
         for number in range(1, USERS + 1):
             mail = f"user{number:02d}@sandbox.example"
             shown = f"Sample User {number:02d}"
-            # Two users with one display name: texts of revisions cannot tell them apart (rally-api.md 3.4).
+            # Two users with one display name: texts of revisions cannot tell them apart
+            # (rally-api-notes.md#ambiguous-texts).
             if number == USERS:
                 shown = f"Sample User {USERS - 1:02d}"
             user = self._make("User", shown, None)
@@ -290,7 +292,7 @@ class _Founder:
 
 
 def _sprint_name(number: int) -> str:
-    # The same name in every project: timeboxes are told apart by their ids only (rally-api.md 0.22).
+    # The same name in every project: timeboxes are told apart by their ids only (rally-api-notes.md#timeboxes).
     return f"Sprint {number:02d}" if number % 9 else f"Sprint {number:02d}, hardening [extra]"
 
 

@@ -20,7 +20,7 @@ Test = Callable[[Any], bool]
 Predicate = Callable[[Entity], bool]
 
 _ORDERED = ("=", "!=", "<", ">", "<=", ">=")
-#: Which operators an attribute type allows (rally-api.md 1.7); null may always be compared with.
+#: Which operators an attribute type allows (rally-api-notes.md#query-language); null may always be compared with.
 _ALLOWED: dict[str, tuple[str, ...]] = {
     "STRING": (*_ORDERED, "contains", "!contains", "in"),
     "RATING": (*_ORDERED, "contains", "!contains", "in"),
@@ -68,7 +68,7 @@ class Asker:
 def resolve(condition: Condition, types: Sequence[Type], asker: Asker) -> Leaf:
     """A condition with its test.
 
-    On several types it is enough that one has the attribute (rally-api.md 1.7).
+    On several types it is enough that one has the attribute (rally-api-notes.md#query-language).
 
     Raises:
         QueryRefused: The attribute is unknown or not filterable, the operator or the value does not suit it.
@@ -109,7 +109,7 @@ def matches(leaf: Leaf, world: "World", entity: Entity) -> bool:
     if steps is None:
         return False
     if leaf.negative:
-        # "(Tags.Name != x)" is taken as: no tag is x. Which of the two readings Rally has is not known [U].
+        # "(Tags.Name != x)" is taken as: no tag is x. Which of the two readings Rally has is not known.
         return all(leaf.test(value) for value in _walk(world, entity, steps))
     return any(leaf.test(value) for value in _walk(world, entity, steps))
 
@@ -209,7 +209,7 @@ def _contains(text: str, attribute: Attribute, asker: Asker, *, wanted: bool) ->
 
 
 def _by_order(operator: str, text: str) -> Test:
-    """``(ScheduleState < Accepted)`` goes by the order of the states (rally-api.md 1.7)."""
+    """``(ScheduleState < Accepted)`` goes by the order of the states (rally-api-notes.md#query-language)."""
     places = {state.casefold(): place for place, state in enumerate(SCHEDULE_STATES)}
     wanted = places.get(text.casefold())
     if wanted is None:
@@ -218,7 +218,7 @@ def _by_order(operator: str, text: str) -> Test:
 
 
 def _by_formatted_id(operator: str, text: str) -> Test:
-    """With the prefix or with digits only (rally-api.md 0.20)."""
+    """With the prefix or with digits only (rally-api-notes.md#formatted-ids)."""
     found = _PREFIXED.fullmatch(text)
     if found is None:
         raise QueryRefused(f'Could not parse: Cannot parse integer from "{text}"')

@@ -1,4 +1,7 @@
-"""Lookback's criteria: objects in the manner of a document database, judged on one snapshot (rally-api.md 4.5)."""
+"""Lookback's criteria: objects in the manner of a document database, judged on one snapshot.
+
+See rally-api-notes.md#lookback-criteria.
+"""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -82,7 +85,7 @@ def _judge(name: str, operator: str, operand: Any) -> Callable[[Any], bool]:
 
 def _compares(name: str, operator: str, value: Any, operand: Any) -> bool:
     if value is _ABSENT or value is None:
-        # Nothing comes before every state (4.5: a null previous value meets $lt).
+        # Nothing comes before every state (a null previous value meets $lt, rally-api-notes.md#lookback-criteria).
         if name not in ENUMERATED:
             return False
         value = ""

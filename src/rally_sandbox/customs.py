@@ -1,4 +1,4 @@
-"""The fields that the sample company has added to its stories and defects (rally-api.md 2.4)."""
+"""The fields that the sample company has added to its stories and defects (rally-api-notes.md#custom-fields)."""
 
 #: Display names by element name: the display name was changed after the field was made, so they need not match.
 CUSTOM_NAMES = {

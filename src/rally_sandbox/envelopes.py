@@ -1,4 +1,4 @@
-"""The envelopes of answers (rally-api.md 1.3)."""
+"""The envelopes of answers (rally-api-notes.md#envelopes)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -39,7 +39,7 @@ def operation_result(*, errors: Sequence[str] = (), warnings: Sequence[str] = ()
 
 
 def html_error(status: int, path: str, reason: str) -> bytes:
-    """A page like the servlet container's: not JSON (rally-api.md 1.2, 401 signatures)."""
+    """A page like the servlet container's: not JSON (rally-api-notes.md#login-failures)."""
     return (
         '<html>\n<head>\n<meta http-equiv="Content-Type" content="text/html;charset=ISO-8859-1"/>\n'
         f"<title>Error {status} {reason}</title>\n</head>\n<body>\n<h2>HTTP ERROR {status}</h2>\n"

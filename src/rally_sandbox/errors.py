@@ -14,7 +14,10 @@ class Refusal(Exception):
 
 
 class QueryRefused(Refusal):
-    """A query, an order or a scope that cannot be understood (rally-api.md 1.3, 1.7)."""
+    """A query, an order or a scope that cannot be understood.
+
+    See rally-api-notes.md#errors-in-answers and rally-api-notes.md#query-language.
+    """
 
 
 class NotFound(Refusal):
@@ -22,4 +25,4 @@ class NotFound(Refusal):
 
 
 class UnknownType(Refusal):
-    """A type that does not exist. The HTTP status of a real Rally is not known [U]."""
+    """A type that does not exist. The HTTP status of a real Rally is not known."""

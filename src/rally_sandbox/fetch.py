@@ -1,4 +1,4 @@
-"""The ``fetch`` parameter (rally-api.md 1.5)."""
+"""The ``fetch`` parameter (rally-api-notes.md#fetch)."""
 
 from dataclasses import dataclass
 
@@ -34,7 +34,7 @@ EVERYTHING = Fetch(everything=True)
 def parse(text: str | None, *, default: Fetch = STUB) -> Fetch:
     """Read the parameter: absent, ``true``, ``false`` or a comma list of names.
 
-    A ``:summary`` or ``[...]`` behind a name is dropped; the summaries of rally-api.md 1.5 are not simulated.
+    A ``:summary`` or ``[...]`` behind a name is dropped; summaries (rally-api-notes.md#fetch) are not simulated.
     """
     # A toolkit puts the whole list into quotes.
     value = (text or "").strip().strip('"')

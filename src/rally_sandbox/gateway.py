@@ -155,7 +155,7 @@ class Gateway:
             except lookback.Forbidden:
                 return answers.container_page(403, asked.path, "Forbidden")
             except (QueryRefused, orjson.JSONDecodeError, TypeError, ValueError, AttributeError) as refusal:
-                # Errors come with status 200 (rally-api.md 4.7).
+                # Errors come with status 200 (rally-api-notes.md#access-to-snapshots).
                 return answers.as_json({"Errors": [str(refusal)], "Warnings": [], "Results": []})
 
     async def _send(self, answer: Answer, scope: Scope, receive: Receive, send: Send, *, now: int) -> None:

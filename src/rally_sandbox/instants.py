@@ -25,7 +25,7 @@ def to_datetime(milliseconds: int) -> datetime:
 
 
 def iso(milliseconds: int) -> str:
-    """UTC ISO-8601 with milliseconds and ``Z`` (rally-api.md 1.9)."""
+    """UTC ISO-8601 with milliseconds and ``Z`` (rally-api-notes.md#dates)."""
     day, rest = divmod(milliseconds, DAY)
     hour, rest = divmod(rest, HOUR)
     minute, rest = divmod(rest, MINUTE)
@@ -39,7 +39,10 @@ def _date(day: int) -> str:
 
 
 def mountain(milliseconds: int) -> str:
-    """The date as revision texts show it: server-local, ``MST`` or ``MDT``, no milliseconds (rally-api.md 3.2)."""
+    """The date as revision texts show it: server-local, ``MST`` or ``MDT``, no milliseconds.
+
+    See rally-api-notes.md#revision-texts.
+    """
     seconds = milliseconds // SECOND
     zone, shift = ("MDT", 6 * 3600) if _is_summer(seconds) else ("MST", 7 * 3600)
     day, rest = divmod(seconds - shift, 86_400)
@@ -71,9 +74,9 @@ def _summer(year: int) -> tuple[int, int]:
 
 
 def parse(text: str) -> int | None:
-    """A date of a query as milliseconds, or None when it is none (rally-api.md 1.7).
+    """A date of a query as milliseconds, or None when it is none (rally-api-notes.md#query-language).
 
-    A date without a time is taken as UTC midnight; which zone Rally takes is not known [U].
+    A date without a time is taken as UTC midnight; which zone Rally takes is not known.
     """
     value = text.strip()
     if not value[:4].isdecimal() or value[4:5] != "-":

@@ -134,7 +134,7 @@ _COLUMNS: dict[str, Callable[[Columns, "World"], Callable[[int], Any]]] = {
 
 def _sort(world: "World", found: list[int], order: Sequence[OrderKey]) -> None:
     if not order:
-        # The server's own order is not documented (rally-api.md 1.4): here one that helps nobody.
+        # The server's own order is not documented (rally-api-notes.md#paging): here one that helps nobody.
         found.sort(key=lambda index: (index * 2_654_435_761) & 0xFFFFFFFF)
         return
     for key in reversed(order):

@@ -69,7 +69,7 @@ def _is_visible(record: Record, scope: Scope, login: Login) -> bool:  # noqa: PL
         case "User" | "Subscription":
             return True
         case "UserProfile":
-            # Other users' profiles only for administrators (rally-api.md 1.2).
+            # Other users' profiles only for administrators (rally-api-notes.md#authentication).
             return record is login.user.values["UserProfile"]
         case "Workspace":
             return login.sees_workspace(record)

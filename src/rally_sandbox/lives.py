@@ -206,7 +206,7 @@ def _rename(life: _Life, old: str, _: int) -> str:
 def _describe(life: _Life, _: str, __: int) -> str:
     life.count += 1
     text = SAMPLE_TEXT.format(life.count, life.pick(names.THEMES))
-    # Now and then more than a revision shows (rally-api.md 3.2).
+    # Now and then more than a revision shows (rally-api-notes.md#revision-texts).
     return text * (LONGEST_VALUE // len(text) + 1) if life.random.random() < 0.1 else text
 
 

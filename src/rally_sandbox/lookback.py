@@ -1,4 +1,4 @@
-"""Lookback's query endpoint: snapshots of artifacts, in bulk (rally-api.md section 4)."""
+"""Lookback's query endpoint: snapshots of artifacts, in bulk (rally-api-notes.md#lookback)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Json = Mapping[str, Any]
 
-#: Granted at most; with every field, less (4.2).
+#: Granted at most; with every field, less (rally-api-notes.md#lookback-requests).
 LARGEST_PAGE = 20_000
 LARGEST_WHOLE_PAGE = 100
 DEFAULT_PAGE = 100
@@ -32,14 +32,14 @@ _DEFAULT_FIELDS = ("ObjectID", "_ValidFrom", "_ValidTo", "_UnformattedID", "Proj
 class LookbackService:
     """How the service is today: changed by tests and by ``/_sandbox/lookback``."""
 
-    #: How far the feed lags behind, in milliseconds (4.1: 15 to 60 seconds).
+    #: How far the feed lags behind, in milliseconds (15 to 60 seconds, rally-api-notes.md#lookback-availability).
     lag_ms: int = 30 * SECOND
-    #: False on servers that have no Lookback (4.1).
+    #: False on servers that have no Lookback (rally-api-notes.md#lookback-availability).
     available: bool = True
 
 
 class Forbidden(Exception):
-    """The workspace is none that the caller may see: HTTP 403 (4.7)."""
+    """The workspace is none that the caller may see: HTTP 403 (rally-api-notes.md#access-to-snapshots)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def answer(world: "World", workspace: int, asked: Json, login: Login) -> dict[st
 
 
 def parsed(parameters: Mapping[str, str]) -> Json:
-    """The question of a GET: each parameter is JSON text (4.1)."""
+    """The question of a GET: each parameter is JSON text (rally-api-notes.md#lookback-requests)."""
     found: dict[str, Any] = {}
     for name, text in parameters.items():
         try:

@@ -1,4 +1,4 @@
-"""Type definitions and attribute definitions as records, made from the schema (rally-api.md 2.2.27 to 2.2.29)."""
+"""Type definitions and attribute definitions as records, made from the schema (rally-api-notes.md#type-definitions)."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,7 +9,7 @@ from rally_sandbox.records import Group, Record
 from rally_sandbox.schema import TYPES, Attribute, Type
 from rally_sandbox.transitions import DEFECT_STATES
 
-#: Built-in definitions have negative ids (rally-api.md 1.1). -51038 is the story's (4.4).
+#: Built-in definitions have negative ids (rally-api-notes.md#type-definitions). -51038 is the story's.
 _FIRST_ID = -51_038
 
 _ALLOWED: dict[tuple[str, str], Sequence[str]] = {
@@ -59,7 +59,8 @@ def _abstract(name: str, object_id: int, company: Company) -> Record:
 
 
 def _type(kind: Type, object_id: int, company: Company) -> Record:
-    # Display names serve as Name too: rally-api.md 2.5 queries (Parent.Name = "Portfolio Item").
+    # Display names serve as Name too: (Parent.Name = "Portfolio Item") finds levels, see
+    # rally-api-notes.md#portfolio-levels.
     values = {
         "Name": kind.display_name,
         "DisplayName": kind.display_name,

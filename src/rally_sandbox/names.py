@@ -1,7 +1,7 @@
 """The words of the sample company. Everything is plainly sample data; no word repeats a label of a revision text."""
 
 #: Names of flow states, per flavour of project, with the ScheduleState that each stands for. Brackets inside a name
-#: are real (rally-api.md 3.3, row 7). Every flavour has two states for work in progress.
+#: are real (rally-api-notes.md#revision-examples). Every flavour has two states for work in progress.
 FLOWS: tuple[tuple[tuple[str, str], ...], ...] = (
     (
         ("Idea", "Idea"),
@@ -25,7 +25,8 @@ FLOWS: tuple[tuple[tuple[str, str], ...], ...] = (
 
 SCHEDULE_STATES = ("Idea", "Defined", "In-Progress", "Completed", "Accepted", "Released")
 
-#: Areas below the root, and the teams below each area. "Support" exists twice on purpose (rally-api.md 0.30).
+#: Areas below the root, and the teams below each area. "Support" exists twice on purpose
+#: (rally-api-notes.md#ambiguous-names).
 AREAS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Platform", ("Team Amber", "Team Birch", "Team Cobalt", "Support")),
     ("Payments & Billing", ("Team Dune", 'Team "Quartz"', "Mobile, Web and Desk", "Support")),

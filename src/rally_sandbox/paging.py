@@ -1,4 +1,4 @@
-"""``start``, ``pagesize`` and ``order`` (rally-api.md 1.4)."""
+"""``start``, ``pagesize`` and ``order`` (rally-api-notes.md#paging)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

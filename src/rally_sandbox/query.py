@@ -1,4 +1,4 @@
-"""The query grammar of rally-api.md 1.7, strictly: binary, fully parenthesised, nothing redundant.
+"""The query grammar, strictly: binary, fully parenthesised, nothing redundant (rally-api-notes.md#query-language).
 
 ::
 
@@ -54,7 +54,7 @@ _ATTRIBUTE = re.compile(r"[^\W\d][\w.]*")
 _OPERATOR = re.compile(r'[^\s()"]+')
 _QUOTED = re.compile(r'"([^"]*)"')
 _BARE = re.compile(r'[^\s()"]+')
-#: ``today + 2``: the only bare value with blanks (rally-api.md 1.7).
+#: ``today + 2``: the only bare value with blanks (rally-api-notes.md#query-language).
 _RELATIVE_DAY = re.compile(r"today\s*[+-]\s*\d+")
 _WORD = re.compile(r'"[^"]*"|[()]|[^\s()"]+|"')
 
@@ -159,7 +159,7 @@ class _Parser:
     def _unexpected(self, *expected: str) -> QueryRefused:
         self._blanks()
         wanted = " or ".join(f'"{each}"' for each in expected)
-        # The wording of a real report (rally-api.md 1.3).
+        # The wording of a real report (rally-api-notes.md#errors-in-answers).
         return QueryRefused(
             f'Could not parse: Error parsing expression -- expected {wanted} but saw "{self._word()}" instead.'
         )

@@ -1,4 +1,4 @@
-"""The recycle bin: an entry for each deleted item until it is restored or purged (rally-api.md 1.10)."""
+"""The recycle bin: an entry for each deleted item until it is restored or purged (rally-api-notes.md#recycle-bin)."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -68,7 +68,10 @@ def fill(world: "World") -> None:
 
 
 def put(world: "World", item: Item, by: Record, at: int) -> None:
-    """Enter an item deleted at ``at`` (milliseconds), unless items of its type vanish without a trace (1.10)."""
+    """Enter an item deleted at ``at`` (milliseconds), unless items of its type vanish without a trace.
+
+    See rally-api-notes.md#removed-items.
+    """
     definition = next(each for each in world.company.of("typedefinition") if each.values["TypePath"] == item.type)
     if definition.values["Restorable"]:
         formatted_id = world.formatted_id(item)

@@ -1,4 +1,7 @@
-"""Objects as JSON: rows, stubs, nested objects and collections (rally-api.md 1.3, 1.5)."""
+"""Objects as JSON: rows, stubs, nested objects and collections.
+
+See rally-api-notes.md#envelopes and rally-api-notes.md#fetch.
+"""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 
 WSAPI = "/slm/webservice/v2.0"
 
-#: Collections whose elements' names are inlined, and what else of them (rally-api.md 1.5).
+#: Collections whose elements' names are inlined, and what else of them (rally-api-notes.md#collections).
 _INLINED = {"Tags": (), "Milestones": ("DisplayColor", "TargetDate")}
 
 Show = Callable[[Entity], Any]
@@ -31,7 +34,7 @@ class Renderer:
         world: The world.
         base: Scheme and host that refs begin with.
         fetch: What is wanted.
-        compact: Relative refs and no version members (rally-api.md 1.5, ``compact``).
+        compact: Relative refs and no version members (rally-api-notes.md#compact-answers).
     """
 
     def __init__(self, world: "World", *, base: str, fetch: Fetch, compact: bool = False) -> None:
@@ -161,7 +164,7 @@ class Renderer:
         return entry
 
     def _created_at(self, created: int) -> str:
-        """Text for people, never to be parsed (rally-api.md 1.3)."""
+        """Text for people, never to be parsed (rally-api-notes.md#envelopes)."""
         age = self._now - created
         if age < MINUTE:
             return "just now"

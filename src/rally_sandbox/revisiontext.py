@@ -1,4 +1,4 @@
-"""The text of a revision, in the grammar of rally-api.md 3.2: display text, upper-case labels, nothing escaped."""
+"""The text of a revision: display text, upper-case labels, nothing escaped (rally-api-notes.md#revision-texts)."""
 
 from collections.abc import Callable, Mapping
 from html import escape
@@ -14,7 +14,8 @@ TOO_LONG = "value too long to display"
 LONGEST_VALUE = 1985
 LONGEST_TEXT = 4000
 
-#: Fields that write revisions, with their labels, in the order of the clauses of one text (3.3, rows 2 to 4, 12, 28).
+#: Fields that write revisions, with their labels, in the order of the clauses of one text
+#: (rally-api-notes.md#revision-examples).
 LABELS = {
     "DragAndDropRank": "RANK",
     "ScheduleState": "SCHEDULE STATE",
@@ -61,7 +62,8 @@ _ORDER = {name: position for position, name in enumerate(LABELS)}
 #: Dates by the names of their fields.
 DATES = frozenset(name for name in LABELS if name.endswith("Date")) | CUSTOM_DATES
 
-#: What an unset value becomes: ``changed from [] to [x]`` instead of ``added [x]`` (3.2 knows both).
+#: What an unset value becomes: ``changed from [] to [x]`` instead of ``added [x]`` (both exist,
+#: rally-api-notes.md#revision-texts).
 _FROM_NOTHING = frozenset({"Owner", "Priority", "Severity", "Environment", "Resolution", "Description", "Notes"})
 
 #: Names of references at the time of the text.
@@ -130,6 +132,6 @@ def shown(name: str, value: Any, name_of: NameOf) -> str:
         case Record() | Link():
             return name_of(value)
         case _:
-            # Rich text is HTML already; plain text is shown as HTML (3.3, row 32).
+            # Rich text is HTML already; plain text is shown as HTML (rally-api-notes.md#revision-examples).
             text = str(value) if name in {"Description", "Notes"} else escape(str(value), quote=False)
             return text if len(text) <= LONGEST_VALUE else TOO_LONG

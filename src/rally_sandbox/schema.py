@@ -1,4 +1,7 @@
-"""The types of the API and their attributes, and which names of types a path may use (rally-api.md 1.1, 2.2)."""
+"""The types of the API and their attributes, and which names of types a path may use.
+
+See rally-api-notes.md#type-names and rally-api-notes.md#attributes.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +28,7 @@ class Attribute:
 class Type:
     """One type of the API."""
 
-    #: TypePath, as in ``_type``: two types can share an ElementName (rally-api.md 1.1).
+    #: TypePath, as in ``_type``: two types can share an ElementName (rally-api-notes.md#type-names).
     path: str
     display_name: str
     attributes: Mapping[str, Attribute]
@@ -115,7 +118,8 @@ _ALL: Sequence[Type] = (
             ("AllowedAttributeValue", "Allowed Attribute Value", ""),
         )
     ),
-    # A test of pyral filters recycle-bin entries by Name, which the metadata of 2014 denies (rally-api.md 1.7).
+    # A test of pyral filters recycle-bin entries by Name, which the metadata of 2014 denies
+    # (rally-api-notes.md#query-language).
     Type(
         "RecycleBinEntry", "Recycle Bin Entry", _attributes("Persistable", "RecycleBinEntry", extra="Name:STRING:RFS")
     ),
@@ -155,7 +159,7 @@ ARTIFACTS = ("hierarchicalrequirement", "defect", "defectsuite", "task", "testca
 def type_of(name: str) -> Type | None:
     """The type that a path segment means, whatever its case; None when it is unknown.
 
-    Most types accept both singular and plural (rally-api.md 1.1).
+    Most types accept both singular and plural (rally-api-notes.md#addresses).
     """
     wanted = name.lower()
     found = TYPES.get(wanted)

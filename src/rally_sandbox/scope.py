@@ -1,4 +1,4 @@
-"""``workspace``, ``project``, ``projectScopeUp`` and ``projectScopeDown`` (rally-api.md 1.6)."""
+"""``workspace``, ``project``, ``projectScopeUp`` and ``projectScopeDown`` (rally-api-notes.md#scope)."""
 
 import re
 from collections.abc import Iterator, Mapping

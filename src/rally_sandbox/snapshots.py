@@ -1,4 +1,7 @@
-"""Lookback's snapshots, told from the same journal as the revisions (rally-api.md 4.4, 4.7)."""
+"""Lookback's snapshots, told from the same journal as the revisions.
+
+See rally-api-notes.md#snapshots and rally-api-notes.md#snapshots-of-removed-items.
+"""
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +28,7 @@ ENUMERATED = frozenset(
     | CUSTOM_CHOICES
 )
 
-#: Type ids from general to specific, as negative built-in ids, in front of the names (4.4).
+#: Type ids from general to specific, as negative built-in ids, in front of the names (rally-api-notes.md#snapshots).
 _TYPE_IDS = {name: -51_000 - position for position, name in enumerate(KINDS, start=38)}
 _ANCESTORS = (-51_001, "PersistableObject", -51_002, "DomainObject", -51_003, "WorkspaceDomainObject", "Artifact")
 
@@ -97,7 +100,7 @@ def _stretches(item: Item, until: int) -> Iterator[_Stretch]:
     for change, following in zip_longest(changes, changes[1:]):
         if _is_deletion(change):
             continue
-        # A deletion closes the last snapshot and makes none of its own (4.6).
+        # A deletion closes the last snapshot and makes none of its own (rally-api-notes.md#snapshots-of-removed-items).
         restored = any(name == "Recycled" and not new for name, _, new in change.sets)
         last = following is None or (_is_deletion(following) and following is changes[-1])
         yield _Stretch(number, change, following.at if following is not None else None, restored, last)
@@ -143,7 +146,7 @@ class _View:
         for name, value in values.items():
             if name not in _LEFT_OUT and wish.shows(name):
                 shown = self._shown(name, value)
-                # What is empty is mostly not stored (4.4).
+                # What is empty is mostly not stored (rally-api-notes.md#snapshots).
                 if shown is not None and shown not in ("", []):
                     row[name] = shown
         if stretch.last:
@@ -162,7 +165,7 @@ class _View:
 
     def _previous(self, stretch: _Stretch, before: Values) -> Mapping[str, Any]:
         if not stretch.number:
-            # On the first snapshot everything was nothing before (4.4).
+            # On the first snapshot everything was nothing before (rally-api-notes.md#snapshots).
             return {name: None for name in before if name not in _LEFT_OUT}
         names = dict.fromkeys(name for name, _, _ in stretch.change.sets if name not in _LEFT_OUT)
         return {name: self._shown(name, before.get(name)) for name in names}
@@ -172,7 +175,8 @@ class _View:
             case None:
                 return None
             case Record():
-                # A portfolio item's state is an object whose text can be asked for (4.2).
+                # A portfolio item's state is an object whose text can be asked for
+                # (rally-api-notes.md#lookback-requests).
                 return value.name if name in self._wish.hydrated else value.object_id
             case Link():
                 return self._world.columns.object_id[value.index]

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import Any
 
-#: Rally's own limit of simultaneous requests of one user (rally-api.md 1.8).
+#: Rally's own limit of simultaneous requests of one user (rally-api-notes.md#limits).
 LIMIT = 12
 
 

@@ -32,7 +32,7 @@ def first_flow(team: Team, state: int) -> Any:
 
 
 def to_schedule_state(values: Values, team: Team, new: int, at: int, *, flow: Any = None) -> list[Set]:
-    """The sets of a change of ScheduleState (3.3, rows 2 and 3)."""
+    """The sets of a change of ScheduleState (rally-api-notes.md#revision-examples)."""
     before = values["ScheduleState"]
     old = order_of(before)
     sets: list[Set] = [] if old == new else [("ScheduleState", before, SCHEDULE_STATES[new])]
@@ -59,7 +59,7 @@ def to_defect_state(values: Values, new: int, at: int, *, resolution: str | None
 def to_project(values: Values, team: Team) -> Iterator[Set]:
     """The sets of a move: timeboxes belong to one project and are lost, the flow state becomes the new project's.
 
-    rally-api.md 2.6 presumes so [L].
+    Assumed, see rally-api-notes.md#timeboxes.
     """
     yield "Project", values["Project"], team.project
     for name in ("Iteration", "Release"):

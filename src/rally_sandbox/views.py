@@ -204,7 +204,7 @@ def _defects(world: "World", entity: Entity) -> Any:
 
 
 def _feature(world: "World", entity: Entity) -> Any:
-    """The read-only mirror of PortfolioItem (rally-api.md 2.5)."""
+    """The read-only mirror of PortfolioItem (rally-api-notes.md#portfolio-levels)."""
     link = entity.values.get("PortfolioItem") if isinstance(entity, Item) else None
     return world.item(link.index) if isinstance(link, Link) else None
 
@@ -217,7 +217,7 @@ def _unified_parent(world: "World", entity: Entity) -> Any:
 
 
 def _of_work_product(name: str) -> Callable[["World", Entity], Any]:
-    """Tasks follow the timeboxes of their work product (rally-api.md 2.2.7)."""
+    """Tasks follow the timeboxes of their work product (rally-api-notes.md#tasks)."""
 
     def computed(world: "World", entity: Entity) -> Any:
         if not isinstance(entity, Item) or entity.type != KINDS[TASK]:
@@ -248,7 +248,7 @@ def _revisions(world: "World", entity: Entity) -> Any:
 
 
 def revisions_of(world: "World", owner: Item | Record) -> Sequence[RevisionRow]:
-    """The revisions of an item or record, newest first (rally-api.md 3.1)."""
+    """The revisions of an item or record, newest first (rally-api-notes.md#reading-revisions)."""
     if isinstance(owner, Item):
         return [RevisionRow(owner, change) for change in reversed(owner.changes)]
     return [RevisionRow(owner, change) for change in world.revisions_of(owner)]

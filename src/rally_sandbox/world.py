@@ -283,7 +283,10 @@ class World:
             return self.company.add(record)
 
     def post(self, object_id: int, text: str, user: object = None) -> Record:
-        """Say something in an item's discussion, as rich text; it is a save of the item (rally-api.md 1.11 [U])."""
+        """Say something in an item's discussion, as rich text; it is a save of the item.
+
+        See rally-api-notes.md#item-versions.
+        """
         with self.lock:
             item = self.own(self.find(object_id).index)
             now, by = self._moment(item), self._user(user)

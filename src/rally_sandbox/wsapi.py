@@ -1,4 +1,4 @@
-"""WSAPI v2.0: from the path and the parameters of a GET to its answer (rally-api.md 1)."""
+"""WSAPI v2.0: from the path and the parameters of a GET to its answer (rally-api-notes.md#web-services-api)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from rally_sandbox.views import Entity, History, RevisionRow, value_of
 if TYPE_CHECKING:
     from rally_sandbox.world import World
 
-#: Types that answer with one object when asked for by their singular (rally-api.md 1.1, Singletons).
+#: Types that answer with one object when asked for by their singular (rally-api-notes.md#addresses).
 _SINGLETONS = frozenset({"subscription", "user"})
 _PORTFOLIO = "portfolioitem"
 
@@ -217,7 +217,7 @@ class Wsapi:
     def _members(self, request: Request, group: Group) -> list[Entity]:
         members = [self._world.item(each) if isinstance(each, int) else each for each in group.members]
         if group.type.lower() in ARTIFACTS:
-            # Without "workspace" a collection of items is looked for in the default one (rally-api.md 1.6).
+            # Without "workspace" a collection of items is looked for in the default one (rally-api-notes.md#scope).
             where = self._scope(request).workspace
             members = [each for each in members if each.workspace is where]
         return [each for each in members if self._is_visible(each, request.login)]

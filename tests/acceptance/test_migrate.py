@@ -89,7 +89,10 @@ def test_without_a_way_to_compare_the_settings_are_told(tmp_path: Path) -> None:
 
 
 def test_a_name_that_may_be_another_tools_is_left_out(tmp_path: Path) -> None:
-    """A value stream refers to integrations of every tool by name alone (accelerate-host.md 3.2)."""
+    """A value stream refers to integrations of every tool by name alone.
+
+    See accelerate-api-notes.md#integrations-in-the-file.
+    """
     file = download(tmp_path / "vsm.json", "my-rally", baseUrl="https://rally.example")
     document = json.loads(file.read_text())
     document["integrations"].append({"name": "my-jira"})

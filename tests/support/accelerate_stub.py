@@ -1,8 +1,9 @@
 """A stand-in for an Accelerate server that knows exactly one of the vendor's published schemas, and no more.
 
 It validates every document and its variables, stores uploads, and answers reads with the fields of the schema alone:
-histories, comments, raw issues and relations cannot be read back, as on a real server (accelerate-host.md 2.2). Tests
-look at what arrived in ``issues`` and ``uploads``, and at what a real server would have refused in ``refused``.
+histories, comments, raw issues and relations cannot be read back, as on a real server
+(accelerate-api-notes.md#reading-issues-back). Tests look at what arrived in ``issues`` and ``uploads``, and at what a
+real server would have refused in ``refused``.
 """
 
 import base64

@@ -24,7 +24,8 @@ ROOT = Path(__file__).parents[2]
 LIBRARIES = Path(os.environ.get("PLUGIN_LIBRARIES", ROOT / "build" / "libraries"))
 EVENT = "syncRallyDataEvent"
 
-#: The platform runs images as whatever user it likes, without a name or a home (accelerate-host.md 1.11).
+#: The platform runs images as whatever user it likes, without a name or a home
+#: (accelerate-api-notes.md#container-user).
 NOBODY = 54_321
 
 #: Where the interpreter that the tree was put together for may lie, without the tests' own packages.
@@ -132,7 +133,7 @@ def working_in(tree: Path, *, passphrase: str = "") -> Iterator[Container]:
         shutil.copy(tree / "plugin" / "velocity-plugin.min.js", folder)
         container = Container(tree, folder, passphrase)
         if passphrase:
-            # Both texts are trimmed (accelerate-host.md 1.4).
+            # Both texts are trimmed (accelerate-api-notes.md#encrypted-arguments).
             container.lay(f"\n {passphrase} \n")
         yield container
     finally:
@@ -140,7 +141,10 @@ def working_in(tree: Path, *, passphrase: str = "") -> Iterator[Container]:
 
 
 def encrypted(text: str, passphrase: str) -> str:
-    """What the platform's own library makes of a text, made by OpenSSL (accelerate-host.md 1.4)."""
+    """What the platform's own library makes of a text, made by OpenSSL.
+
+    See accelerate-api-notes.md#encrypted-arguments.
+    """
     command = ["openssl", "enc", "-aes-256-cbc", "-md", "md5", "-salt", "-a", "-A", "-pass", "env:PASSPHRASE"]
     environment = {**os.environ, "PASSPHRASE": passphrase}
     done = subprocess.run(command, input=text.encode(), env=environment, check=True, capture_output=True)

@@ -14,7 +14,7 @@ def published(label: str) -> GraphQLSchema:
     """Return the schema of an older server (``A``) or of a newer one (``B``).
 
     Which forms of ``Date`` a server version reads is not public: a number, a text of digits and an ISO text are in use
-    (accelerate-host.md 2.2), anything else is refused here.
+    (accelerate-api-notes.md#dates-in-uploads), anything else is refused here.
     """
     schema = build_schema(sdl(load_table(Server(label.lower()))))
     date = schema.type_map["Date"]

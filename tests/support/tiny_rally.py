@@ -61,7 +61,7 @@ class TinyRally:
         if fault := self.faults.pop(len(self.asked), None):
             return fault
         if kind.startswith("/analytics/"):
-            # No Lookback here, as on servers of one's own (rally-api.md 4.1).
+            # No Lookback here, as on servers of one's own (rally-api-notes.md#lookback-availability).
             return Reply(status=404, headers={"Date": self.date}, body=b"<html>Not Found</html>")
         if kind == "subscription":
             return self._said({"OperationResult": {"Errors": ["Cannot find object to read"], "Warnings": []}})
@@ -98,7 +98,10 @@ class TinyRally:
 
 
 def parsed(text: str) -> Callable[[Row], bool]:
-    """A test from a query in the strictly binary grammar (rally-api.md 1.7); an assertion fails on anything else."""
+    """A test from a query in the strictly binary grammar; an assertion fails on anything else.
+
+    See rally-api-notes.md#query-language.
+    """
     tokens = TOKEN.findall(text)
     assert "".join(tokens) == re.sub(r'\s+(?=(?:[^"]*"[^"]*")*[^"]*$)', "", text)
 

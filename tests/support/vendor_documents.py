@@ -1,7 +1,7 @@
 """Documents as clients of Accelerate send them, generated from a server's published types.
 
-Such a client declares variables with the vendor's type names and, when its caller names no fields, selects the scalar and
-enum fields of the answered type (accelerate-host.md 2.5, "Default selection").
+Such a client declares variables with the vendor's type names and, when its caller names no fields, selects the scalar
+and enum fields of the answered type (accelerate-api-notes.md#default-selection).
 """
 
 from collections.abc import Callable, Iterator

@@ -225,7 +225,7 @@ class AccelerateClient:
         Args:
             external_ids: The issues' ``_id``.
             projects: Keys of the projects that they may be in: which id ``issue`` looks for, and whose issue it
-                answers where several integrations have the same, is not public [U], so the others are listed.
+                answers where several integrations have the same, is not public, so the others are listed.
 
         Raises:
             RallyAccelerateError: The server does not answer these questions.
@@ -274,7 +274,8 @@ class AccelerateClient:
         """Return the names of the fields of an issue that this server returns; one request per run.
 
         No published version of Accelerate returns histories, comments, raw issues or relations; the embedded server
-        does (accelerate-host.md 2.2). A server that refuses introspection is taken to return what every version does.
+        does (accelerate-api-notes.md#reading-issues-back). A server that refuses introspection is taken to return what
+        every version does.
 
         Raises:
             RallyAccelerateError: The server cannot be reached.
@@ -306,7 +307,7 @@ class AccelerateClient:
         """Yield the issues of this integration in a project, each once, page by page.
 
         The cursor is opaque: each page is requested with the one that came with the page before it
-        (accelerate-host.md 2.5).
+        (accelerate-api-notes.md#queries).
 
         Args:
             project: A project's key, as uploaded.

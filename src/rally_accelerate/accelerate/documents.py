@@ -1,7 +1,7 @@
 """The GraphQL documents that the client sends; a test validates them against the vendor's published schemas.
 
-Only fields that every server version has are selected (accelerate-host.md 2.2, 2.5), except in documents that are
-composed for what a server says that it can return.
+Only fields that every server version has are selected (accelerate-api-notes.md#reading-issues-back,
+accelerate-api-notes.md#queries), except in documents that are composed for what a server says that it can return.
 """
 
 from collections.abc import Collection, Mapping
@@ -24,7 +24,7 @@ query integrationByName($name: String!, $tenantId: ID!) {
 }
 """.strip()
 
-#: What is kept for a plug-in between its runs, and when it last succeeded (accelerate-host.md 1.8, 2.5).
+#: What is kept for a plug-in between its runs, and when it last succeeded (accelerate-api-notes.md#stored-state).
 RECALL = """
 query integrationById($id: ID!) {
   integrationById(id: $id) {
@@ -84,7 +84,7 @@ query issuesForProjectKey($tenantId: ID!, $projectKey: String!, $limit: Int!, $c
 }
 """.strip()
 
-#: Newer servers only: older ones have no such query (accelerate-host.md 2.5).
+#: Newer servers only: older ones have no such query (accelerate-api-notes.md#queries).
 LIST_ISSUES = """
 query issues($filter: IssuesFilter) {
   issues(filter: $filter) {
@@ -119,8 +119,8 @@ query readableFields {
 }
 """.strip()
 
-#: The fields of an issue that every server returns, with what is selected of an object (accelerate-host.md 2.2).
-#: ``sprints.previous`` is never sent, so it is not read either.
+#: The fields of an issue that every server returns, with what is selected of an object
+#: (accelerate-api-notes.md#reading-issues-back). ``sprints.previous`` is never sent, so it is not read either.
 EVERYWHERE: Mapping[str, str] = {
     "_id": "",
     "id": "",
@@ -145,7 +145,7 @@ EVERYWHERE: Mapping[str, str] = {
     "epic": "",
 }
 
-#: Fields that newer servers return besides (accelerate-host.md 2.2).
+#: Fields that newer servers return besides (accelerate-api-notes.md#reading-issues-back).
 NEWER: Mapping[str, str] = {"resolved": "", "severity": "", "impact": "", "resolution": "", "businessValue": ""}
 
 #: Fields that no published version of Accelerate returns; the embedded server does.

@@ -1,7 +1,7 @@
 """Pure: issues as input objects, and input objects in parcels bounded by count and by bytes.
 
-Field names and types: accelerate-host.md 2.2 and 2.3. Only the set that old and new servers share is sent: an older
-server refuses a whole upload for one unknown field.
+Field names and types: accelerate-api-notes.md#issue-fields and accelerate-api-notes.md#issue-history. Only the set that
+old and new servers share is sent: an older server refuses a whole upload for one unknown field.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +19,10 @@ OPERATION = "uploadIssueData"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How large one upload may be. Accelerate's own limit is not public; gateways answer 413 [U]."""
+    """How large one upload may be. Accelerate's own limit is not public; gateways answer 413.
+
+    See accelerate-api-notes.md#upload-size.
+    """
 
     items: int = 500
     #: Bytes of the whole request body.
@@ -54,7 +57,7 @@ def item_in(issue: Issue) -> dict[str, Any]:
     """The issue as an ``IssueDataItemIn``; optional fields that say nothing are left out.
 
     Lists are always sent, empty ones too: it is not known whether an omitted field keeps its old value
-    (accelerate-host.md 2.4), and a tag that was taken off must go.
+    (accelerate-api-notes.md#updates-and-deletion), and a tag that was taken off must go.
     """
     item: dict[str, Any] = {
         "_id": issue.external_id,
@@ -142,7 +145,7 @@ def _history(entries: Iterable[HistoryEntry]) -> list[dict[str, Any]]:
     saved, timestamp = None, ""
     for instant, field, before, after, name, type_, user_id in entries:
         if instant is not saved:
-            # Vendor plug-ins send history timestamps as texts of milliseconds (accelerate-host.md 2.3).
+            # Vendor plug-ins send history timestamps as texts of milliseconds (accelerate-api-notes.md#issue-history).
             saved, timestamp = instant, str(_ms(instant))
         # The id tells people of one name apart, and stays when a person is renamed; both are texts in the schema.
         user = user_id or name
@@ -152,7 +155,7 @@ def _history(entries: Iterable[HistoryEntry]) -> list[dict[str, Any]]:
 
 
 def _sprint(sprint: Sprint) -> dict[str, Any]:
-    # Without ``previous``: it is a text whose meaning is not public (accelerate-host.md 2.2).
+    # Without ``previous``: it is a text whose meaning is not public (accelerate-api-notes.md#sprints).
     return _known(
         id=sprint.id,
         name=sprint.name,
@@ -180,5 +183,6 @@ def _known(**values: Any) -> dict[str, Any]:
 
 
 def _ms(moment: datetime | None) -> int | None:
-    # Numbers of milliseconds are read by every server version that real plug-ins met (accelerate-host.md 2.2).
+    # Numbers of milliseconds are read by every server version that real plug-ins met
+    # (accelerate-api-notes.md#dates-in-uploads).
     return None if moment is None else round(moment.timestamp() * 1000)

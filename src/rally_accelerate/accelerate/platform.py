@@ -1,4 +1,4 @@
-"""What Accelerate keeps for one integration between the runs of its plug-in (accelerate-host.md 1.8).
+"""What Accelerate keeps for one integration between the runs of its plug-in (accelerate-api-notes.md#stored-state).
 
 None of this is needed to deliver issues: a server that lacks an operation, or keeps nothing, is told apart from one
 that cannot be reached, and the run goes on without.
@@ -18,7 +18,7 @@ from rally_accelerate.model.decoding import Undecodable, parse_json
 
 log = logging.getLogger(__name__)
 
-#: Clears the wish for a resync (accelerate-host.md 1.8).
+#: Clears the wish for a resync (accelerate-api-notes.md#resync).
 NO_RESYNC = -1
 
 
@@ -63,7 +63,7 @@ class Platform:
                 "integrationById", documents.RECALL, {"id": self._id}, tries_when_broken=TRIES_WHEN_BROKEN
             )
         except (Rejected, AccessRefused, Broken, UnexpectedAnswer) as error:
-            # A key that may upload may still not be allowed to read this [U]: opening shows whether it is accepted, and
+            # A key that may upload may still not be allowed to read this: opening shows whether it is accepted, and
             # whether anything else works.
             log.debug("integrationById: %s", error)
             self.refusal = str(error)

@@ -1,4 +1,7 @@
-"""Pure: issues in the answers of Accelerate's queries (accelerate-host.md 2.2, 2.5)."""
+"""Pure: issues in the answers of Accelerate's queries.
+
+See accelerate-api-notes.md#reading-issues-back and accelerate-api-notes.md#queries.
+"""
 
 from collections.abc import Mapping
 from typing import Any

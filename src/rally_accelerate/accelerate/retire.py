@@ -1,8 +1,9 @@
 """The last upload of an issue whose work item was removed; pure.
 
-Accelerate has no operation that deletes one issue (accelerate-host.md 2.4), so a removed item gets a last status. An
-upload replaces an issue whole, and what Accelerate returns has no history, comments, raw issue or relations (2.2): the
-document is made from what is known here, never from what is read back alone.
+Accelerate has no operation that deletes one issue (accelerate-api-notes.md#updates-and-deletion), so a removed item
+gets a last status. An upload replaces an issue whole, and what Accelerate returns has no history, comments, raw issue
+or relations (accelerate-api-notes.md#reading-issues-back): the document is made from what is known here, never from
+what is read back alone.
 """
 
 from collections.abc import Mapping
@@ -14,7 +15,8 @@ import orjson
 
 from rally_accelerate.accelerate.payload import Packed
 
-#: Fields of an issue that Accelerate returns and that can be sent again as they are (accelerate-host.md 2.2).
+#: Fields of an issue that Accelerate returns and that can be sent again as they are
+#: (accelerate-api-notes.md#reading-issues-back).
 READ_BACK = (
     "_id",
     "id",
@@ -67,7 +69,7 @@ def completed(document: Mapping[str, Any], held: Mapping[str, Any]) -> dict[str,
     """
     found = dict(document)
     found |= {name: held[name] for name in READ_BACK if name in held}
-    # Null items in lists are refused by newer servers (accelerate-host.md 2.2).
+    # Null items in lists are refused by newer servers (accelerate-api-notes.md#lists-in-uploads).
     found |= {name: [each for each in held[name] or () if each is not None] for name in READ_BACK_LISTS if name in held}
     for name, parts in (("releases", _RELEASE), ("sprints", _SPRINT)):
         if name in held:

@@ -51,8 +51,8 @@ _REFUSAL_WORDS = re.compile(
 def graphql_address(server: str) -> str:
     """The GraphQL address from any of the forms that people and platforms give.
 
-    ``https://host``, ``https://host/release-events-api`` (what the platform hands to plug-ins, accelerate-host.md 1.3)
-    and the full address are all understood.
+    ``https://host``, ``https://host/release-events-api`` (what the platform hands to plug-ins,
+    accelerate-api-notes.md#run-arguments) and the full address are all understood.
 
     Raises:
         ConfigError: It is no address.
@@ -83,7 +83,7 @@ def graphql_address(server: str) -> str:
 
 
 def authorization(key: str) -> str:
-    """The header that carries an access key (accelerate-host.md 2.1).
+    """The header that carries an access key (accelerate-api-notes.md#endpoint).
 
     Raises:
         ConfigError: The key holds what no header can carry.
@@ -159,7 +159,7 @@ def check_acknowledgement(data: Mapping[str, Any]) -> None:
     """Check that the ``data`` of an upload's answer acknowledges it.
 
     Only ``result: true`` of an answer that is there does; ``uploadIssueData`` and ``result`` are both nullable, and a
-    null without errors says nothing about what became of the upload (accelerate-host.md 2.2).
+    null without errors says nothing about what became of the upload (accelerate-api-notes.md#acknowledgements).
 
     Raises:
         Rejected: The server says that it did not take the upload.
@@ -227,7 +227,7 @@ def _read(status: int, content: bytes) -> dict[str, Any]:
 
 
 def _graphql_error(errors: Any) -> Rejected | AccessRefused:
-    """The typed failure of an answer whose HTTP status may well be 200 (accelerate-host.md 2.1)."""
+    """The typed failure of an answer whose HTTP status may well be 200 (accelerate-api-notes.md#graphql-errors)."""
     listed = errors if isinstance(errors, list) else [errors]
     texts = []
     for error in listed:

@@ -11,7 +11,7 @@ DESCRIPTION = (
     "them up to date."
 )
 
-#: The one scheduled event (plug-in page, "Scheduled events").
+#: The one scheduled event (accelerate-api-notes.md#ucv-ext-rally).
 EVENT = "syncRallyDataEvent"
 
 EVENT_DESCRIPTION = (

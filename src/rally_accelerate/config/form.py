@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args, get_origin
 from rally_accelerate.config.model import Properties
 from rally_accelerate.config.queries import as_text
 
-#: Labels of the page mark these with a star (plug-in page, "Configuration properties").
+#: Labels of the page mark these with a star (accelerate-api-notes.md#ucv-ext-rally).
 REQUIRED = ("baseUrl",)
 
 #: Types by the names that people know, where the default has them by those of the wire.
@@ -21,7 +21,8 @@ class FormField:
     #: The name in the JSON file.
     name: str
     label: str
-    #: String, Secure, Array or Boolean: the words that every server version knows (accelerate-host.md 1.10).
+    #: String, Secure, Array or Boolean: the words that every server version knows
+    #: (accelerate-api-notes.md#property-types).
     kind: str
     #: The tooltip.
     description: str

@@ -1,7 +1,7 @@
 """What an existing integration's settings mean here: pure sentences about a downloaded file.
 
-A download has its secrets masked (accelerate-host.md 3.2), and may come from any version of the plug-in that this one
-takes the place of; nothing in it is an error for that.
+A download has its secrets masked (accelerate-api-notes.md#integrations-in-the-file), and may come from any version of
+the plug-in that this one takes the place of; nothing in it is an error for that.
 """
 
 import re
@@ -15,7 +15,7 @@ from rally_accelerate.config.model import Properties
 from rally_accelerate.config.values import as_list
 from rally_accelerate.model.likeness import alike
 
-#: What the plug-in that we take the place of knows (plug-in page); the rest is ours.
+#: What the plug-in that we take the place of knows (accelerate-api-notes.md#ucv-ext-rally); the rest is ours.
 _OF_THE_PAGE = (
     "apiKey",
     "projects",

@@ -40,10 +40,11 @@ ENVIRONMENT = {
 #: Credentials from the environment are of no use beside those of the file, and would win over them.
 _CREDENTIALS = ("apiKey", "username", "password")
 
-#: Keys that carry the logging level in the wild, lower case (accelerate-host.md 1.7).
+#: Keys that carry the logging level in the wild, lower case (accelerate-api-notes.md#logging-levels).
 LEVEL_KEYS = {"logginglevel", "loglevel", "logging_level", "log_level"}
 
-#: What the platform names differently from the page (accelerate-host.md 1.3); the first one given wins.
+#: What the platform names differently from the page (accelerate-api-notes.md#property-values); the first one given
+#: wins.
 _PROPERTY_ALIASES = {"_useraccesskey": "ucvAccessKey", "apitoken": "apiKey", "url": "baseUrl"}
 
 #: The names of the properties, by their lower case.
@@ -198,7 +199,8 @@ def from_platform(properties: Mapping[str, Any], envelope: Mapping[str, Any]) ->
     """One integration from what the platform hands to its plug-in container.
 
     Args:
-        properties: Values by the manifest's names, and what the platform adds (accelerate-host.md 1.3).
+        properties: Values by the manifest's names, and what the platform adds
+            (accelerate-api-notes.md#property-values).
         envelope: What belongs to the integration itself: name, ids, logging level.
 
     Raises:
@@ -299,7 +301,7 @@ def _is_reference(raw: Mapping[str, Any]) -> bool:
 def _split_level(raw: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
     values = {key: value for key, value in raw.items() if key.lower() not in LEVEL_KEYS}
     levels = [value for key, value in raw.items() if key.lower() in LEVEL_KEYS and value]
-    # Some host versions write the tenant without the underscore (accelerate-host.md 3.2).
+    # Some host versions write the tenant without the underscore (accelerate-api-notes.md#integrations-in-the-file).
     if "tenant_id" not in values and "tenantId" in values:
         values["tenant_id"] = values.pop("tenantId")
     if values.get("type") == f"@velocity/{PLUGIN_ID}":
@@ -308,7 +310,7 @@ def _split_level(raw: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
 
 
 def _chosen_level(level: Any, notices: list[str]) -> Any:
-    # Not refused: Accelerate takes such an integration, too, and reads info (accelerate-host.md 1.7).
+    # Not refused: Accelerate takes such an integration, too, and reads info (accelerate-api-notes.md#logging-levels).
     if doubt := doubted_level(level):
         notices.append(doubt)
     return level

@@ -41,17 +41,17 @@ from rally_accelerate.config.values import (
 
 PLUGIN_ID = "ucv-ext-rally"
 DEFAULT_BASE_URL = "https://rally1.rallydev.com"
-#: In every public sample of the host (accelerate-host.md 6).
+#: In every public sample of the host (accelerate-api-notes.md#tenant).
 DEFAULT_TENANT = "5ade13625558f2c6688d15ce"
-#: What the plug-in we replace imports (plug-in page, "Scheduled events").
+#: What the plug-in we replace imports (accelerate-api-notes.md#ucv-ext-rally).
 DEFAULT_KINDS = ("hierarchicalrequirement", "defect")
 #: The same by the names that people know: this is how forms show the default.
 DEFAULT_TYPES = ("Story", "Defect")
-#: More rows than this are never granted (rally-api.md 1.4).
+#: More rows than this are never granted (rally-api-notes.md#paging).
 LARGEST_PAGE = 2000
 #: Items are large, several kilobytes each with all that they refer to; a few pages of them are in memory at once.
 DEFAULT_PAGE_SIZE = 1750
-#: Rally slows further requests of one user down and may disable the account (rally-api.md 1.8).
+#: Rally slows further requests of one user down and may disable the account (rally-api-notes.md#limits).
 MOST_REQUESTS_IN_FLIGHT = 12
 DEFAULT_REQUESTS_IN_FLIGHT = 6
 
@@ -69,7 +69,7 @@ Level = Literal["ALL", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL", "OFF"
 
 
 def prop(label: str, kind: str, description: str, *, hidden: bool = True, inside: bool = True) -> Any:
-    """What the host's forms need to know of a property (accelerate-host.md 1.10).
+    """What the host's forms need to know of a property (accelerate-api-notes.md#property-types).
 
     Args:
         label: The name shown to people.
@@ -431,7 +431,10 @@ class Properties(BaseModel):
 
 
 class Integration(BaseModel):
-    """One element of the ``integrations`` section of a value stream's JSON file (accelerate-host.md 3.2)."""
+    """One element of the ``integrations`` section of a value stream's JSON file.
+
+    See accelerate-api-notes.md#integrations-in-the-file.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True, str_strip_whitespace=True)
 

@@ -1,4 +1,7 @@
-"""Pure readers of single values, tolerant of how people and host versions write them (accelerate-host.md 1.3)."""
+"""Pure readers of single values, tolerant of how people and host versions write them.
+
+See accelerate-api-notes.md#property-values.
+"""
 
 import re
 from datetime import UTC, datetime
@@ -8,7 +11,7 @@ from urllib.parse import quote, urlsplit
 from rally_accelerate.model.decoding import Undecodable, parse_json
 from rally_accelerate.model.folding import plain
 
-#: What people call a type, and what it is called on the wire (rally-api.md 1.1).
+#: What people call a type, and what it is called on the wire (rally-api-notes.md#type-names).
 KIND_ALIASES = {
     "story": "hierarchicalrequirement",
     "stories": "hierarchicalrequirement",
@@ -124,7 +127,10 @@ def as_boolean(value: Any) -> Any:
 
 
 def as_level(value: Any) -> str:
-    """A logging level in any case; anything unknown is INFO, as in the host's own runner (accelerate-host.md 1.7)."""
+    """A logging level in any case; anything unknown is INFO, as in the host's own runner.
+
+    See accelerate-api-notes.md#logging-levels.
+    """
     word = str(value).strip().upper() if isinstance(value, str) else ""
     return _LEVEL_WORDS.get(word, "INFO")
 

@@ -1,1 +1,1 @@
-"""The query language of value streams (accelerate-host.md 4)."""
+"""The query language of value streams (accelerate-api-notes.md#value-stream-queries)."""

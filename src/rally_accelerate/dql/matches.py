@@ -1,8 +1,8 @@
 """What a query means: whether an issue matches it. Every other way of answering a query must agree with this one.
 
-Assumed, as it is not public (accelerate-host.md 4 [U], [L]): texts are compared as ``folding`` says; a field that is
-missing or empty matches no comparison, only ``!=`` and what is negated; of a list one element that matches is enough,
-and for ``!=`` none may be equal.
+Assumed, as it is not public (accelerate-api-notes.md#value-stream-queries): texts are compared as ``folding`` says; a
+field that is missing or empty matches no comparison, only ``!=`` and what is negated; of a list one element that
+matches is enough, and for ``!=`` none may be equal.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +21,8 @@ def matches(query: Query, issue: Mapping[str, Any], *, now: datetime) -> bool:
 
     Args:
         query: From ``parse``.
-        issue: An issue under the wire's names (accelerate-host.md 2.2), instants in milliseconds since 1970.
+        issue: An issue under the wire's names (accelerate-api-notes.md#issue-fields), instants in milliseconds since
+            1970.
         now: Ages are counted from here; aware.
     """
     match query:
@@ -105,7 +106,7 @@ def _is_ordered(held: Any, operator: Operator, value: Value, now: datetime) -> b
         return False
     moment = as_milliseconds(held)
     if value.age is not None and moment is not None:
-        # ``build.endTime < 1d`` means less than one day ago (accelerate-host.md 4).
+        # ``build.endTime < 1d`` means less than one day ago (accelerate-api-notes.md#value-stream-queries).
         return _in_order(milliseconds(now) - moment, operator, value.age / timedelta(milliseconds=1))
     if value.instant is not None and moment is not None:
         return _in_order(moment, operator, milliseconds(value.instant))

@@ -2,7 +2,7 @@
 
 A value that is not what its author meant finds nothing, and an empty list looks like an answer. Each check names what
 to write instead. What is a date, a number or a flag is known for the fields of the published types
-(accelerate-host.md 2.2); of other fields only the form of the value is judged.
+(accelerate-api-notes.md#issue-fields); of other fields only the form of the value is judged.
 """
 
 import re

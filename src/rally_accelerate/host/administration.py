@@ -152,7 +152,7 @@ class Administration:
         known = await self.known(its_id)
         await write_switch(self._stores, actor, known, on=on)
         if on:
-            # Toggling an integration on starts a run at once (accelerate-host.md 5.1).
+            # Toggling an integration on starts a run at once (accelerate-api-notes.md#integration-status).
             self._schedule.run_soon(its_id)
         else:
             await self._schedule.stop(its_id)

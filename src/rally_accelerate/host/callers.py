@@ -35,7 +35,7 @@ class Callers:
         self._inside_key = inside_key
 
     async def by_authorization(self, header: str) -> Known | None:
-        """Who gives this ``Authorization`` (accelerate-host.md 2.1), or None."""
+        """Who gives this ``Authorization`` (accelerate-api-notes.md#endpoint), or None."""
         scheme, _, key = header.partition(" ")
         key = key.strip()
         if scheme.lower() not in {"useraccesskey", "bearer"} or not key:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-#: Fields of an issue under the names that histories have for them (accelerate-host.md 2.3), in the order of the page.
-#: ``None`` is a field whose name is the same in both.
+#: Fields of an issue under the names that histories have for them (accelerate-api-notes.md#issue-history), in the order
+#: of the page. ``None`` is a field whose name is the same in both.
 PRESENT: Mapping[str, str | None] = {
     "name": None,
     "type": None,
@@ -38,7 +38,8 @@ ALIASES = {
     "tags": "labels",
 }
 
-#: What changes with every change says nothing; vendor plug-ins tell it beside each (accelerate-host.md 2.3).
+#: What changes with every change says nothing; vendor plug-ins tell it beside each
+#: (accelerate-api-notes.md#issue-history).
 UNSAID = frozenset({"lastupdate", "revision"})
 
 
@@ -67,8 +68,8 @@ def former_sprints(issue: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the sprints in an issue that it is no longer planned for.
 
     An uploaded issue has its present and its former sprints in one list. Nothing in the published schema tells them
-    apart (accelerate-host.md 2.2), so the last change of the sprint does: what it led to is the present one. An issue
-    whose history has no such change has only present sprints. Issues that an earlier version of this connector
+    apart (accelerate-api-notes.md#sprints), so the last change of the sprint does: what it led to is the present one.
+    An issue whose history has no such change has only present sprints. Issues that an earlier version of this connector
     uploaded mark former sprints with ``previous: true``.
     """
     sprints = [each for each in issue.get("sprints") or () if isinstance(each, Mapping)]

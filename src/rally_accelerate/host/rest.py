@@ -1,4 +1,4 @@
-"""The REST addresses on value streams (accelerate-host.md 2.6), for programs without GraphQL.
+"""The REST addresses on value streams (accelerate-api-notes.md#rest-addresses), for programs without GraphQL.
 
 Their answers are not public but for the first one, which is the file of the page; the shape of the others is assumed.
 """

@@ -21,7 +21,8 @@ MOST_NAMES = 2_000
 ALIKE = 0.6
 TOLD = 3
 
-#: The fields of an issue that may well be empty everywhere (accelerate-host.md 2.2), as people write them.
+#: The fields of an issue that may well be empty everywhere (accelerate-api-notes.md#issue-fields), as people write
+#: them.
 WRITTEN = {
     name.casefold(): name
     for name in (

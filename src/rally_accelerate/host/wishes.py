@@ -1,7 +1,7 @@
 """What is asked of an integration's next run besides bringing over what changed.
 
-It lies in the states of the scheduled event, where Accelerate keeps it too (accelerate-host.md 1.8): it outlives the
-process, and is fulfilled when a run that knew of it has ended well.
+It lies in the states of the scheduled event, where Accelerate keeps it too (accelerate-api-notes.md#resync): it
+outlives the process, and is fulfilled when a run that knew of it has ended well.
 """
 
 from collections.abc import Mapping

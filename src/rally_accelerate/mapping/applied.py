@@ -155,7 +155,7 @@ def _single(task: _Task, texts: tuple[str, ...]) -> Outcome:
     reason = task.because((), (text,) if text else ())
     if not task.reason.source_rule:
         return Outcome(task.default, reason)
-    # The word None is what Rally shows for an unset drop-down (rally-api.md 1.9).
+    # The word None is what Rally shows for an unset drop-down (rally-api-notes.md#empty-values).
     if not text or (text == "None" and task.target not in NEVER_EMPTY):
         return Outcome(task.default if task.target in NEVER_EMPTY else None, reason)
     return _usable(task, text, reason)

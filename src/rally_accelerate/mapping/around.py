@@ -7,7 +7,8 @@ from rally_accelerate.rally.records import WorkItem
 #: The newest posts are kept as long as their texts stay within so many characters: one item must not fill an upload.
 COMMENT_CHARACTERS = 100_000
 
-#: Which reference is whose kind of relation (rally-api.md 2.2); of several parents the nearest comes first.
+#: Which reference is whose kind of relation (rally-api-notes.md#attributes); of several parents the nearest comes
+#: first.
 _PARENTS = ("Parent", "Requirement", "WorkProduct", "PortfolioItem")
 _RELATED = ("Predecessors", "Successors", "Duplicates", "DefectSuites", "TestCase")
 

@@ -1,7 +1,8 @@
 """Rally's fields by the names that people use: what a label means among the attributes of a type; pure.
 
 A label is an attribute's display name or its element name; custom fields are ``c_<name>`` on the wire
-(rally-api.md 2.2.28, 2.4). A dotted label reads a field of what the first part refers to: ``Iteration.Name``.
+(rally-api-notes.md#type-definitions, rally-api-notes.md#custom-fields). A dotted label reads a field of what the first
+part refers to: ``Iteration.Name``.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +12,8 @@ from rally_accelerate.mapping.targets import near_matches
 from rally_accelerate.model.folding import fold
 
 CUSTOM = "c_"
-#: Attributes of these types refer to nothing, so nothing can be read behind a dot (rally-api.md 2.3).
+#: Attributes of these types refer to nothing, so nothing can be read behind a dot
+#: (rally-api-notes.md#type-definitions).
 _PLAIN = frozenset({"BOOLEAN", "DATE", "DECIMAL", "INTEGER", "QUANTITY", "RATING", "STRING", "TEXT", "BINARY_DATA"})
 #: So many candidates of an ambiguous label are told.
 _MOST_TOLD = 8

@@ -133,7 +133,7 @@ def fields_needed(compiled: CompiledRules, kind: str) -> tuple[str, ...]:
     """The element names to fetch for a kind, sorted.
 
     A name in ``fetch`` applies at every depth, so what stands behind a dot is a name like any other
-    (rally-api.md 1.5).
+    (rally-api-notes.md#fetch).
     """
     family = kind.startswith(PORTFOLIO)
     wanted = {

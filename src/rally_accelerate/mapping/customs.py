@@ -8,7 +8,8 @@ from rally_accelerate.mapping.attributes import AttributeDefinition, Path, find,
 from rally_accelerate.model.likeness import MOST_EXPLAINED
 from rally_accelerate.rally.pastfields import PastField, Shape, label_of
 
-#: How the values of an attribute type read in the past (rally-api.md 2.3, 2.4).
+#: How the values of an attribute type read in the past (rally-api-notes.md#type-definitions,
+#: rally-api-notes.md#custom-fields).
 _SHAPES = {
     "BOOLEAN": Shape.FLAG,
     "INTEGER": Shape.NUMBER,
@@ -48,7 +49,7 @@ class CustomField:
         shape = _REFERENCES.get(self.target, Shape.ITEM) if is_reference else _SHAPES.get(self.attribute_type)
         if shape is None:
             return None
-        # The name is made of the first label, which may have been another (rally-api.md 1.11).
+        # The name is made of the first label, which may have been another (rally-api-notes.md#custom-fields).
         labels = dict.fromkeys((self.display_name.upper(), label_of(self.name)))
         return PastField(self.name, shape, tuple(labels))
 

@@ -14,8 +14,8 @@ Fields = Mapping[str, Any]
 def text(fields: Fields, name: str) -> str:
     """A field as text without surrounding blanks; empty when unset.
 
-    Ratings may be unset as null, as an empty text or as the word None (rally-api.md 1.9): the word is a value that
-    people see, so it is kept here and dropped by ``rating``.
+    Ratings may be unset as null, as an empty text or as the word None (rally-api-notes.md#empty-values): the word is a
+    value that people see, so it is kept here and dropped by ``rating``.
     """
     match fields.get(name):
         case None:
@@ -39,7 +39,7 @@ def rating(fields: Fields, name: str) -> str | None:
 
 
 def number(fields: Fields, name: str) -> float | None:
-    """A quantity; Rally writes 3, 3.0 or, in old answers, text (rally-api.md 1.9)."""
+    """A quantity; Rally writes 3, 3.0 or, in old answers, text (rally-api-notes.md#numbers)."""
     match fields.get(name):
         case bool():
             return None
@@ -83,7 +83,7 @@ def object_id(reference_fields: Fields) -> str:
     found = reference_fields.get("ObjectID")
     if found is not None:
         return str(found)
-    # Refs are compared by path: hosts differ, compact answers are relative (rally-api.md 1.5, 1.11).
+    # Refs are compared by path: hosts differ, compact answers are relative (rally-api-notes.md#references).
     tail = urlsplit(str(reference_fields.get("_ref") or "")).path.rstrip("/").rpartition("/")[2]
     return tail.removesuffix(".js")
 
@@ -110,7 +110,10 @@ def person_id(fields: Fields, name: str) -> str:
 
 
 def names_in(fields: Fields, name: str) -> tuple[str, ...]:
-    """The names of a collection's members where Rally puts them inline (tags and milestones, rally-api.md 1.5)."""
+    """The names of a collection's members where Rally puts them inline (tags and milestones).
+
+    See rally-api-notes.md#collections.
+    """
     collection = reference(fields, name)
     if collection is None:
         return ()

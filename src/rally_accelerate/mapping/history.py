@@ -1,4 +1,6 @@
-"""The history that Accelerate receives, from what Rally tells of an item's past (accelerate-host.md 2.3).
+"""The history that Accelerate receives, from what Rally tells of an item's past.
+
+See accelerate-api-notes.md#issue-history.
 
 Lookback and revisions both come as ``Past``; nothing here knows which it was.
 """
@@ -11,7 +13,7 @@ from rally_accelerate.mapping.text import readable
 from rally_accelerate.model.issue import UNKNOWN_PERSON, HistoryEntry, HistoryValue
 from rally_accelerate.rally.records import RECYCLED, FieldChange, Named, Past, PastValue
 
-#: The word that Accelerate computes stage times from (accelerate-host.md 2.3).
+#: The word that Accelerate computes stage times from (accelerate-api-notes.md#issue-history).
 STATUS = "status"
 
 #: A text that cannot be read without guessing is passed on as it is, under this name.
@@ -37,7 +39,7 @@ FIELD_NAMES = {
     "Tags": "labels",
     "Milestones": "milestones",
     "Project": "project",
-    # One item has one parent, whichever field it stands in (rally-api.md 2.5).
+    # One item has one parent, whichever field it stands in (rally-api-notes.md#attributes).
     "Parent": "parent",
     "PortfolioItem": "portfolioItem",
     "Requirement": "requirement",
@@ -133,10 +135,10 @@ def _next_status(changes: Iterable[FieldChange], kind: Kind) -> str:
 
 
 def _values(before: PastValue, after: PastValue) -> tuple[str, HistoryValue, HistoryValue]:
-    """The values with the word for their type (accelerate-host.md 2.2)."""
+    """The values with the word for their type (accelerate-api-notes.md#issue-history)."""
     if isinstance(before, Named) or isinstance(after, Named):
-        # Never as objects: Accelerate reads those back as comments, reviews or steps (accelerate-host.md 2.3). The
-        # ids of the sprints and releases are in the issue itself.
+        # Never as objects: Accelerate reads those back as comments, reviews or steps
+        # (accelerate-api-notes.md#issue-history). The ids of the sprints and releases are in the issue itself.
         return "stringArray", _names(before), _names(after)
     if isinstance(before, tuple) or isinstance(after, tuple):
         return "stringArray", list(before or ()), list(after or ())

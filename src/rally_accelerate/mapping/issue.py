@@ -25,7 +25,7 @@ from rally_accelerate.model.issue import UNKNOWN_PERSON, Issue
 from rally_accelerate.model.report import Skipped
 from rally_accelerate.rally.records import Record, WorkItem
 
-#: Shown where Rally gives an item no state: the upload requires a status (accelerate-host.md 2.2).
+#: Shown where Rally gives an item no state: the upload requires a status (accelerate-api-notes.md#issue-fields).
 NO_STATUS = "None"
 
 #: The Rally field that fills a field of an issue without rules; the status depends on the item's type.
@@ -108,7 +108,8 @@ def to_issue(item: WorkItem, rules: Rules, *, now: datetime | None = None) -> Is
         sprints=sprints_of(item, now=now or record.revision.updated_at),
         releases=releases,
         # Assumed: the ids of the versions that ``releases`` describes, as an issue's fix versions are elsewhere. The
-        # schema says no more than a list of texts (accelerate-host.md 2.2), and Rally's only version is the release.
+        # schema says no more than a list of texts (accelerate-api-notes.md#issue-fields), and Rally's only version is
+        # the release.
         version_ids=tuple(release.id for release in releases),
         comments=comments_of(item, site=rules.web_url),
         relations=relations_of(item),
@@ -152,12 +153,14 @@ def default_sources(record: Record, rules: Rules) -> Mapping[str, str]:
 
 
 def _status(row: fields.Fields, kind: Kind) -> str:
-    # A portfolio item's state is a reference, everybody else's a text (rally-api.md 0.21); ``text`` reads both.
+    # A portfolio item's state is a reference, everybody else's a text (rally-api-notes.md#states-and-choices); ``text``
+    # reads both.
     return fields.text(row, kind.status) or fields.text(row, "ScheduleState") or fields.text(row, "State") or NO_STATUS
 
 
 def _page(record: Record, kind: Kind, rules: Rules) -> str:
-    # The page for people, never the API address: a wrong link from the dot was reported (accelerate-host.md 7.13).
+    # The page for people, never the API address: a wrong link from the dot was reported
+    # (accelerate-api-notes.md#reported-problems).
     return f"{rules.web_url}/#/detail/{kind.page}/{record.object_id}"
 
 
@@ -169,7 +172,7 @@ def _person(row: fields.Fields, name: str) -> tuple[str, str]:
 
 def _creator(item: WorkItem) -> tuple[str, str]:
     """Return the creator's name and ObjectID as text; empty when they are not known."""
-    # CreatedBy is null on old artifacts; the user of the first revision made the item (rally-api.md 2.1).
+    # CreatedBy is null on old artifacts; the user of the first revision made the item (rally-api-notes.md#users).
     row, past = item.record.fields, item.past
     by_past = (past.creator, "" if past.creator_id is None else str(past.creator_id))
     candidates = (_person(row, "CreatedBy"), by_past, _person(row, "SubmittedBy"))
@@ -181,7 +184,7 @@ def _ids(**ids: str) -> Mapping[str, str]:
 
 
 def _components(row: fields.Fields) -> tuple[str, ...]:
-    # Rally's nearest thing to a component is the Package of a schedulable item (rally-api.md 2.2.3).
+    # Rally's nearest thing to a component is the Package of a schedulable item (rally-api-notes.md#attributes).
     package = fields.text(row, "Package")
     return (package,) if package else ()
 

@@ -49,7 +49,8 @@ def item_type(kind: str, row: Mapping[str, Any] | None = None, *shown: str) -> I
 
     Args:
         kind: The wire name that was asked for, lower case.
-        row: The item: ``_type`` is the exact level when all of the portfolio was asked for (rally-api.md 1.3, 2.5).
+        row: The item: ``_type`` is the exact level when all of the portfolio was asked for
+            (rally-api-notes.md#envelopes, rally-api-notes.md#portfolio-levels).
         shown: Further names, for example the one that settings replace ours with.
     """
     said = (row or {}).get("_type")

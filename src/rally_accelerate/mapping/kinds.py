@@ -12,7 +12,10 @@ PORTFOLIO = "portfolioitem"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """The fixed facts of one kind of item (rally-api.md 1.1, 2.2, 2.3)."""
+    """The fixed facts of one kind of item.
+
+    See rally-api-notes.md#pages-for-people, rally-api-notes.md#attributes and rally-api-notes.md#states-and-choices.
+    """
 
     #: The type word that Accelerate shows.
     name: str
@@ -45,7 +48,8 @@ def kind_of(wire_name: str, row: Mapping[str, Any], *, defect_status: str = "Sch
         defect_status: Which field is a defect's status.
     """
     if wire_name.startswith(PORTFOLIO):
-        # ``_type`` is PortfolioItem/<Level>, and levels carry names of the workspace's own (rally-api.md 1.3, 2.5).
+        # ``_type`` is PortfolioItem/<Level>, and levels carry names of the workspace's own
+        # (rally-api-notes.md#envelopes, rally-api-notes.md#portfolio-levels).
         level = str(row.get("_type") or wire_name).rpartition("/")[2]
         shown = fields.text(row, "PortfolioItemTypeName") or level
         return Kind(shown, f"{PORTFOLIO}/{level.lower()}", STATEFUL)
@@ -60,8 +64,8 @@ def kind_of(wire_name: str, row: Mapping[str, Any], *, defect_status: str = "Sch
 def normalized(wire_name: str, row: Mapping[str, Any]) -> NormalizedType:
     """The portfolio's lowest level is a feature, the levels above are epics, the rest is other work.
 
-    The lowest level has ordinal 0 and is the only one with user stories (rally-api.md 2.5); where neither is told,
-    the usual name of the lowest level decides.
+    The lowest level has ordinal 0 and is the only one with user stories (rally-api-notes.md#portfolio-levels); where
+    neither is told, the usual name of the lowest level decides.
     """
     if not wire_name.startswith(PORTFOLIO):
         return NormalizedType.OTHER

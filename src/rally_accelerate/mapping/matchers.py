@@ -128,6 +128,7 @@ def _shortened(text: str) -> str:
 
 
 def _folded(text: str) -> str:
-    # An unset drop-down is null, an empty text or the word None (rally-api.md 1.9): rules need not know which.
+    # An unset drop-down is null, an empty text or the word None (rally-api-notes.md#empty-values): rules need not know
+    # which.
     folded = " ".join(fold(text).split())
     return "" if folded == "none" else folded

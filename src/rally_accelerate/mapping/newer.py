@@ -1,4 +1,7 @@
-"""Fields that only newer servers take (accelerate-host.md 2.2): sent when a setting says that the server has them."""
+"""Fields that only newer servers take: sent when a setting says that the server has them.
+
+See accelerate-api-notes.md#newer-fields.
+"""
 
 from collections.abc import Mapping
 from datetime import datetime

@@ -15,7 +15,8 @@ from rally_accelerate.mapping.kinds import KINDS
 from rally_accelerate.mapping.targets import near_matches
 from rally_accelerate.model.likeness import MOST_EXPLAINED
 
-#: Names as people write them; Rally's own artifact types, and the usual levels of the portfolio (rally-api.md 1.1).
+#: Names as people write them; Rally's own artifact types, and the usual levels of the portfolio
+#: (rally-api-notes.md#type-names).
 USUAL = (*(kind.name.replace(" ", "") for kind in KINDS.values()), "Feature", "Initiative", "Theme", "PortfolioItem")
 
 #: Every type that a rule may name although it is not imported: it is then reported in a notice of the run.

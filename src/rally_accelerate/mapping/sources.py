@@ -1,4 +1,7 @@
-"""The value of any Rally field as texts, whatever shape Rally gives it (rally-api.md 1.5, 1.9, 2.4)."""
+"""The value of any Rally field as texts, whatever shape Rally gives it.
+
+See rally-api-notes.md#references, rally-api-notes.md#empty-values and rally-api-notes.md#custom-fields.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,10 +11,11 @@ from rally_accelerate.mapping.attributes import Path
 from rally_accelerate.mapping.matchers import words_of
 from rally_accelerate.mapping.text import readable
 
-#: Attributes whose text is HTML (rally-api.md 1.9).
+#: Attributes whose text is HTML (rally-api-notes.md#rich-text).
 RICH = "TEXT"
 
-#: Such attributes of the objects that an item refers to, whose definitions are not read (rally-api.md 2.2).
+#: Such attributes of the objects that an item refers to, whose definitions are not read
+#: (rally-api-notes.md#attributes).
 _RICH_NAMES = frozenset(
     {"Description", "Notes", "Objective", "PostConditions", "PreConditions", "Text", "Theme"}
     | {"ValidationExpectedResult", "ValidationInput"}

@@ -1,7 +1,8 @@
 """Which fields of an issue a user's rules may set, and what each of them takes.
 
-Names are those of the upload (accelerate-host.md 2.2); ``severity``, ``impact``, ``resolution``, ``resolved``,
-``changeType`` and ``businessValue`` exist on newer servers only, so whoever sends them asks the server first.
+Names are those of the upload (accelerate-api-notes.md#issue-fields); ``severity``, ``impact``, ``resolution``,
+``resolved``, ``changeType`` and ``businessValue`` exist on newer servers only, so whoever sends them asks the server
+first.
 """
 
 import math
@@ -20,7 +21,7 @@ TEXTS = ("name", "description", "status", "type", "priority", "resolution", "epi
 LISTS = ("labels", "sprints")
 NUMBERS = ("storyPoints", "businessValue")
 INSTANTS = ("resolved",)
-#: One value outside these and the server rejects the whole upload (accelerate-host.md 2.2).
+#: One value outside these and the server rejects the whole upload (accelerate-api-notes.md#issue-fields).
 CHOICES = {
     "severity": tuple(f"SEV{level}" for level in range(1, 6)),
     "impact": tuple(f"IMPACT{level}" for level in range(1, 6)),

@@ -1,7 +1,7 @@
 """Rally's rich text as plain text that reads as its author structured it.
 
-What Accelerate makes of markup in a description or a comment is not documented (accelerate-host.md 2.2 says "text"),
-so no markup is sent: structure becomes line ends, bullets, numbers and indentation.
+What Accelerate makes of markup in a description or a comment is not documented (accelerate-api-notes.md#issue-fields
+says "text"), so no markup is sent: structure becomes line ends, bullets, numbers and indentation.
 """
 
 import re
@@ -274,7 +274,7 @@ def _address(written: str, site: str) -> str:
     if address.startswith("//"):
         return f"https:{address}"
     if address.startswith("#"):
-        # Rally's own pages are behind this (rally-api.md 1.1); other fragments lead nowhere else.
+        # Rally's own pages are behind this (rally-api-notes.md#pages-for-people); other fragments lead nowhere else.
         return f"{site}/{address}" if address.startswith("#/") else ""
     return f"{site}{address}" if address.startswith("/") else address
 

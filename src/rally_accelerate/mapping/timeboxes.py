@@ -9,7 +9,7 @@ from rally_accelerate.mapping.text import readable
 from rally_accelerate.model.issue import Release, Sprint
 from rally_accelerate.rally.records import Milestone, Named, PastValue, WorkItem
 
-#: Release.State when it is out; Planning and Active come before (rally-api.md 2.3).
+#: Release.State when it is out; Planning and Active come before (rally-api-notes.md#states-and-choices).
 RELEASED = "Accepted"
 
 #: So many characters of a theme come with each issue, and so many milestones.

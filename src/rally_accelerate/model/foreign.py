@@ -70,7 +70,7 @@ _GUARD_PAGE = re.compile(
 #: Names by which the services call themselves when they ask for a login.
 _OWN_REALMS = re.compile(r"(?i)rally|agile central|broadcom|\balm\b|accelerate|velocity")
 
-#: What helps where single sign-on is in the way (rally-api.md 1.2, SSO and Availability).
+#: What helps where single sign-on is in the way (rally-api-notes.md#authentication).
 SIGN_ON_HINT = (
     "Single sign-on is in the way: use an apiKey instead of username and password, or have a subscription "
     "administrator put the user on the exception list of single sign-on; and check that no portal of your network is "

@@ -1,7 +1,7 @@
 """The issue as Accelerate understands it, before it is put on the wire.
 
-Field meanings follow accelerate-host.md 2.2 and 2.3; names here are Python's, the wire names live in
-``accelerate/payload.py``.
+Field meanings follow accelerate-api-notes.md#issue-fields and accelerate-api-notes.md#issue-history; names here are
+Python's, the wire names live in ``accelerate/payload.py``.
 """
 
 from collections.abc import Mapping
@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 #: The word that names this source to Accelerate.
 SOURCE = "RALLY"
 
-#: Shown where the source cannot say who created an item: the field is required (accelerate-host.md 2.2).
+#: Shown where the source cannot say who created an item: the field is required (accelerate-api-notes.md#issue-fields).
 UNKNOWN_PERSON = "unknown"
 
 
 class NormalizedType(StrEnum):
-    """The three kinds of item that every server version knows (accelerate-host.md 2.2)."""
+    """The three kinds of item that every server version knows (accelerate-api-notes.md#issue-fields)."""
 
     EPIC = "EPIC"
     FEATURE = "FEATURE"
@@ -37,8 +37,8 @@ class RelationType(StrEnum):
 class SourceRevision:
     """Which state of an item this is, in the source's own count; orders older before newer.
 
-    Rally raises ``VersionId`` with each change [M] and moves ``LastUpdateDate`` on edits [H]; either alone may
-    stand still, so both are kept (rally-api.md 1.9, 1.11).
+    Rally raises ``VersionId`` with each change and moves ``LastUpdateDate`` on edits; either alone may
+    stand still, so both are kept (rally-api-notes.md#item-versions).
     """
 
     updated_at: datetime
@@ -55,12 +55,12 @@ class SourceRevision:
 
 
 #: A value as the schema's JSON takes it: a text or a list of texts. Objects are read back as comments, reviews or
-#: steps (accelerate-host.md 2.3), so references are sent as their names.
+#: steps (accelerate-api-notes.md#issue-history), so references are sent as their names.
 HistoryValue = str | list[str]
 
 
 class HistoryEntry(NamedTuple):
-    """One change of one field (accelerate-host.md 2.3); there are ten and more of them for each item."""
+    """One change of one field (accelerate-api-notes.md#issue-history); there are ten and more of them for each item."""
 
     instant: datetime
     field: str

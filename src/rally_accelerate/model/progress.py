@@ -12,7 +12,8 @@ from rally_accelerate.model.issue import SourceRevision
 #: Stands for "the whole workspace" where a project's ObjectID is expected.
 WHOLE_WORKSPACE = 0
 
-#: How far a window reaches back behind the last one: nodes may disagree, an index may lag (rally-api.md 1.8 [U]).
+#: How far a window reaches back behind the last one: nodes may disagree, an index may lag
+#: (rally-api-notes.md#indexing-lag).
 DEFAULT_OVERLAP = timedelta(minutes=10)
 
 

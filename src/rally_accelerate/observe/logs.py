@@ -8,7 +8,7 @@ from typing import IO
 
 from rally_accelerate.config.redact import RedactingFormatter, Redactor
 
-#: The host's level words (accelerate-host.md 1.7) as the standard library's numbers.
+#: The host's level words (accelerate-api-notes.md#logging-levels) as the standard library's numbers.
 LEVELS = {
     "ALL": logging.DEBUG,
     "TRACE": logging.DEBUG,

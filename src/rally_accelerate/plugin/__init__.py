@@ -1,1 +1,1 @@
-"""The door that Accelerate knocks at: the plug-in container's commands (accelerate-host.md 1)."""
+"""The door that Accelerate knocks at: the plug-in container's commands (accelerate-api-notes.md#plug-in-container)."""

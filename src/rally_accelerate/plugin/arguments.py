@@ -1,4 +1,7 @@
-"""What the platform hands over for a run of the event, read tolerantly (accelerate-host.md 1.3, 1.4); pure."""
+"""What the platform hands over for a run of the event, read tolerantly; pure.
+
+See accelerate-api-notes.md#run-arguments and accelerate-api-notes.md#encrypted-arguments.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,13 +27,14 @@ MOST_SECONDS = 100_000_000_000
 #: Words in names of values that must never be shown, whoever gave them.
 _SECRET_WORDS = ("key", "token", "password", "secret", "credential", "authorization")
 
-#: A key of the integration's that the platform makes, and the one that is entered by hand (accelerate-host.md 1.3).
+#: A key of the integration's that the platform makes, and the one that is entered by hand
+#: (accelerate-api-notes.md#property-values).
 _ACCESS_KEYS = ("_useraccesskey", "ucvaccesskey", "useraccesskey")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunState:
-    """What the platform says of the run (accelerate-host.md 1.3)."""
+    """What the platform says of the run (accelerate-api-notes.md#run-arguments)."""
 
     #: When the event ran last; None when it never did, or when that is not told.
     last_run: datetime | None
@@ -50,7 +54,7 @@ class Arguments:
     state: RunState
     loaded: Loaded
     access_key: SecretStr
-    #: ``state`` as handed over: a server may give back in it what it was asked to keep [U].
+    #: ``state`` as handed over: a server may give back in it what it was asked to keep.
     handed: Mapping[str, Any]
 
 

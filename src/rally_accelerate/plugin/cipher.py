@@ -1,4 +1,6 @@
-"""The encryption of the container's arguments: OpenSSL's salted AES-256-CBC (accelerate-host.md 1.4); pure.
+"""The encryption of the container's arguments: OpenSSL's salted AES-256-CBC; pure.
+
+See accelerate-api-notes.md#encrypted-arguments.
 
 The key is derived with one round of MD5 because the platform does so. It keeps arguments out of process lists; nothing
 else rests on it.

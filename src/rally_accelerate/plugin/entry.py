@@ -1,4 +1,6 @@
-"""Where the container's commands begin (accelerate-host.md 1.1, 1.2, 1.6).
+"""Where the container's commands begin.
+
+See accelerate-api-notes.md#commands and accelerate-api-notes.md#output-and-exit-codes.
 
 ``getManifest`` prints the manifest; ``scheduledEvents syncRallyDataEvent <processProps> <velocityProps>`` runs the
 event. Little is imported here: the manifest is asked for in a container that starts for it alone, and a signal may
@@ -15,14 +17,14 @@ from pathlib import Path
 
 DONE, FAILED, STOPPED = 0, 1, 143
 
-#: What stands where Node's own plug-ins have their program (accelerate-host.md 1.1).
+#: What stands where Node's own plug-ins have their program (accelerate-api-notes.md#commands).
 SCRIPT = "velocity-plugin.min.js"
 
 MANIFEST = Path(__file__).with_name("manifest.json")
 EVENT = "syncRallyDataEvent"
 GET_MANIFEST, SCHEDULED_EVENTS = "getmanifest", "scheduledevents"
 
-#: The host's other interfaces, which this plug-in has nothing for (accelerate-host.md 1.1).
+#: The host's other interfaces, which this plug-in has nothing for (accelerate-api-notes.md#commands).
 OTHERS = ("endpoints", "taskDefinitions", "eventTriggers", "qualityHandlers", "automationTasks")
 
 #: ``scheduledEvents``, the event, and its two arguments.

@@ -1,4 +1,7 @@
-"""What a run prints: lines in the host's form, one for each fact, without secrets (accelerate-host.md 1.6, 1.7)."""
+"""What a run prints: lines in the host's form, one for each fact, without secrets.
+
+See accelerate-api-notes.md#output-and-exit-codes and accelerate-api-notes.md#secrets-in-logs.
+"""
 
 import logging
 import re
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 else:
     _Handler = logging.StreamHandler
 
-#: What settings are called where the platform gives them (accelerate-host.md 1.3).
+#: What settings are called where the platform gives them (accelerate-api-notes.md#run-arguments).
 _NAMES_HERE = {
     "properties.accelerateUrl": "state.apiServerUrl",
     "Check accelerateUrl": "Check the address that Accelerate gives (state.apiServerUrl)",

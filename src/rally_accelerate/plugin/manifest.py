@@ -1,4 +1,6 @@
-"""The manifest that Accelerate stores when the plug-in is installed (accelerate-host.md 1.9, 1.10).
+"""The manifest that Accelerate stores when the plug-in is installed.
+
+See accelerate-api-notes.md#manifest and accelerate-api-notes.md#property-types.
 
 It is made from the settings model and kept beside this file as ``manifest.json``: the container prints that file
 without importing anything else, as answering takes a tenth of the time then. A test compares the two.
@@ -21,8 +23,8 @@ from rally_accelerate.config.form import form_fields
 
 FILE = Path(__file__).with_name("manifest.json")
 
-#: Prefixes of FormattedIDs (rally-api.md 2.2) in names of branches, commits and pull requests; one capture group, as
-#: the link rules of a value stream need it.
+#: Prefixes of FormattedIDs (rally-api-notes.md#formatted-ids) in names of branches, commits and pull requests; one
+#: capture group, as the link rules of a value stream need it.
 ID_PATTERN = r"\b((?:US|DE|DS|TA|TC|TS|F|I|T)[0-9]+)\b"
 
 

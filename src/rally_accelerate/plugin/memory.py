@@ -93,7 +93,7 @@ class Kept:
 def kept_of(recalled: Recalled, event: str) -> Kept | None:
     """What an earlier run had kept, wherever the server puts it; None when there is nothing of ours.
 
-    Where it comes back is not public [U]: as it was given, or by the event's name.
+    Where it comes back is not public: as it was given, or by the event's name.
     """
     state = as_state(recalled.state)
     if isinstance(state, Mapping) and OURS not in state:
@@ -174,8 +174,8 @@ def _counts(value: Any) -> Mapping[str, int] | None:
 def cursor_of(recalled: Recalled, last_run: datetime | None) -> datetime | None:
     """From when on changes may be missing, by the platform's own times alone; None means from the beginning.
 
-    ``lastRun`` may have moved although the run failed (accelerate-host.md 1.3 [U]): the last success counts where it
-    is told.
+    ``lastRun`` may have moved although the run failed (accelerate-api-notes.md#last-run): the last success counts where
+    it is told.
     """
     if last_run is None:
         return None
@@ -269,7 +269,7 @@ class PlatformState:
         if ids is not None and len(ids) <= MOST_ONE_BY_ONE:
             found = await self.platform.statuses(sorted(ids))
             # Which id the server looks for, and whose issue it answers where several trackers have the same, is not
-            # public [U] (accelerate-host.md 2.5): what it did not answer is looked for among all.
+            # public (accelerate-api-notes.md#queries): what it did not answer is looked for among all.
             if lacking := ids - found.keys():
                 every = await self.platform.all_statuses(self.projects)
                 found |= {key: status for key, status in every.items() if key in lacking}

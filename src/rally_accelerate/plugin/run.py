@@ -40,7 +40,7 @@ from rally_accelerate.sync.wiring import Links, Target, links
 
 log = logging.getLogger(__name__)
 
-#: The key of encrypted arguments lies here (accelerate-host.md 1.4).
+#: The key of encrypted arguments lies here (accelerate-api-notes.md#encrypted-arguments).
 KEY_FILE = Path("encryptKey")
 
 #: How long a failed run waits for the server to store its progress.
@@ -251,7 +251,10 @@ class _Event:
         return DONE
 
     async def _resync_cleared(self, progress: Progress, platform: Platform, *, now: datetime) -> Progress:
-        """Clear the request for a resync after success only (accelerate-host.md 1.8), and remember that it is done."""
+        """Clear the request for a resync after success only, and remember that it is done.
+
+        See accelerate-api-notes.md#resync.
+        """
         wish = self._given.state.delta_time
         if wish is None:
             return replace(deferral.done(progress, deferral.RESYNC), resynced=None)
@@ -315,7 +318,8 @@ def _tell_refusal(refusal: str, before: memory.Kept | None) -> None:
 def _plans(properties: Properties, progress: Progress, delta_time: datetime | None) -> Plans:
     """What to do besides bringing over changes.
 
-    ``deltaTime`` is the initial sync date in a first run, and the wish for a resync later (accelerate-host.md 1.8).
+    ``deltaTime`` is the initial sync date in a first run, and the wish for a resync later
+    (accelerate-api-notes.md#resync).
     """
     everything = datetime.fromtimestamp(0, UTC)
     first = not progress.cursors and not progress.unfinished

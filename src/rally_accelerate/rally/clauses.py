@@ -1,4 +1,6 @@
-"""An item's revisions read as changes; pure (rally-api.md 3.2 to 3.4).
+"""An item's revisions read as changes; pure.
+
+See rally-api-notes.md#revision-texts, rally-api-notes.md#revision-examples and rally-api-notes.md#ambiguous-texts.
 
 Revisions tell names, never ids, and collections by single members. Names of timeboxes become ids where only one timebox
 can be meant; collections are replayed backwards from what the item has now.
@@ -418,7 +420,7 @@ def _moves(told: Iterable[_Told]) -> Iterator[_Told]:
 
 
 def _forms(text: str) -> Iterator[str]:
-    """Return a text in the forms in which revisions may show it: they are HTML (rally-api.md 3.2)."""
+    """Return a text in the forms in which revisions may show it: they are HTML (rally-api-notes.md#revision-texts)."""
     yield text
     yield html.escape(text, quote=False)
     yield html.escape(text)
@@ -449,7 +451,7 @@ def _members(told: _Told, known: Mapping[str, set[str]]) -> tuple[tuple[str, ...
 
 
 def _member(field: PastField, text: str) -> str:
-    # A milestone is shown with its id in front (rally-api.md 3.3, row 24).
+    # A milestone is shown with its id in front (rally-api-notes.md#revision-examples).
     if field.shape is Shape.MILESTONES and (found := re.match(r"[^\s:]*\d+: ", text)):
         return text[found.end() :]
     return text

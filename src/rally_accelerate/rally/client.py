@@ -318,7 +318,8 @@ class RallyClient:
             rows = await next_rows(self._caller, listing)
             records, _ = to_records(kind, rows.rows)
             for record in records:
-                # Prefixes are not unique over types, and some servers compare digits only (rally-api.md 0.20, 2.3).
+                # Prefixes are not unique over types, and some servers compare digits only
+                # (rally-api-notes.md#formatted-ids).
                 if record.key.casefold() == key.casefold():
                     return record
         return None
@@ -408,7 +409,7 @@ class RallyClient:
         projects = tuple(project.object_id for project in scope.projects)
         its_walk = Walk(kind=kind, projects=projects, window=Window(since), started_at=scope.now)
         listing = listing_of(scope, its_walk)
-        # There is no call that only counts (rally-api.md 1.4).
+        # There is no call that only counts (rally-api-notes.md#paging).
         try:
             answer = await self._caller.read(listing.request(after=0, size=1))
         except Rejected as error:

@@ -1,8 +1,8 @@
 """Every answer of Rally becomes data or exactly the right error here; pure.
 
-A status alone means little: errors come with 200, maintenance and login pages too (rally-api.md 1.3). So the
-body decides wherever it can, and the status where it cannot. What an operator should do is told in each
-error's hint. No message holds a whole body or a secret: at most a short excerpt of the service's own words.
+A status alone means little: errors come with 200, maintenance and login pages too (rally-api-notes.md#http-failures).
+So the body decides wherever it can, and the status where it cannot. What an operator should do is told in each error's
+hint. No message holds a whole body or a secret: at most a short excerpt of the service's own words.
 """
 
 import re
@@ -39,7 +39,7 @@ from rally_accelerate.model.foreign import (
 from rally_accelerate.rally.error_texts import error_of, excerpt
 from rally_accelerate.rally.wire import http_date
 
-#: Rally cuts requests at 4 to 5 minutes with 502 or 524 (rally-api.md 1.8); a 502 that comes sooner than this
+#: Rally cuts requests at 4 to 5 minutes with 502 or 524 (rally-api-notes.md#limits); a 502 that comes sooner than this
 #: is a gateway without a server behind it, and asking for less would not help.
 SOON_SECONDS = 60.0
 
@@ -156,7 +156,8 @@ class _Context:
 #: Every document of this format begins so (RFC 1952).
 _GZIP = b"\x1f\x8b"
 
-#: What Rally's own refusals say (rally-api.md 1.2, 1.3), and how its headers are named.
+#: What Rally's own refusals say (rally-api-notes.md#login-failures, rally-api-notes.md#http-failures), and how its
+#: headers are named.
 _MARKS = re.compile(
     r"(?i)Problem accessing /slm/|Full authentication is required|Authentication object was not found|"
     r"username or password you entered|not within the allowed range|An unexpected error has occurred"
@@ -182,7 +183,7 @@ _CREDENTIALS = (
     "work only for users on the subscription's exception list; an apiKey works for all."
 )
 
-#: The three bodies of a 401 (rally-api.md 1.2).
+#: The three bodies of a 401 (rally-api-notes.md#login-failures).
 _LOGIN_TEXTS: tuple[tuple[str, str, str], ...] = (
     (
         r"username or password you entered is incorrect",
@@ -235,7 +236,7 @@ def _proxy_login(context: _Context) -> RallyAccelerateError:
     return proxy_login(context.status, context.headers, context.route)
 
 
-#: Types that every Rally has (rally-api.md 1.1), as far as they are asked for.
+#: Types that every Rally has (rally-api-notes.md#addresses), as far as they are asked for.
 # fmt: off
 _EVERYWHERE = frozenset({
     "artifact", "conversationpost", "defect", "defectsuite", "hierarchicalrequirement", "iteration",
@@ -268,7 +269,7 @@ def _too_large(context: _Context) -> RallyAccelerateError:
 
 
 def _throttled(context: _Context) -> RallyAccelerateError:
-    # Rally is not known to send it [U]; gateways before it may (rally-api.md 1.3).
+    # Rally is not known to send it; gateways before it may (rally-api-notes.md#http-failures).
     wait = context.retry_after
     until = f", and to wait {wait:,.0f} s" if wait else ""
     return Throttled(f"Rally asks for fewer requests (429){until}.", retry_after=wait)
@@ -320,7 +321,7 @@ def _portal(context: _Context) -> RallyAccelerateError:
 
 
 def _conflict(context: _Context) -> RallyAccelerateError:
-    # Live-tested clients try again on a conflict [U] (rally-api.md 1.3); for a reader it means a moment of
+    # Live-tested clients try again on a conflict (rally-api-notes.md#http-failures); for a reader it means a moment of
     # change.
     return Unavailable(f"Rally reports a conflict for {context.asked} (409).", retry_after=context.retry_after)
 
@@ -367,7 +368,10 @@ def _failure(context: _Context) -> RallyAccelerateError:
 
 
 def _page_instead_of_data(context: _Context) -> RallyAccelerateError:
-    """HTML with a good status: a login page, maintenance, or somebody else's page (rally-api.md 1.3, 1.2)."""
+    """HTML with a good status: a login page, maintenance, or somebody else's page.
+
+    See rally-api-notes.md#http-failures and rally-api-notes.md#login-failures.
+    """
     if re.search(r"maintenance|unavailable|offline|be back|upgrad", context.text, re.IGNORECASE):
         return Unavailable(f"Rally shows a maintenance page.{context.words}", retry_after=context.retry_after)
     if error := page_instead(context.reply, context.route):
@@ -395,14 +399,14 @@ def _read(context: _Context) -> Answer:
     data = decoded.data
     inside = _unwrapped(data)
     if inside is None:
-        # Errors may stand beside the envelope too (rally-api.md 1.3): look there before giving up.
+        # Errors may stand beside the envelope too (rally-api-notes.md#envelopes): look there before giving up.
         for text in _texts(data, "Errors"):
             raise error_of(text, context.asked)
         raise UnexpectedAnswer(f"The answer for {context.asked} is not Rally's.{context.words}")
     for text in _texts(data, "Errors"):
         raise error_of(text, context.asked)
     if "OperationResult" in data:
-        # Only failures and writes answer so (rally-api.md 1.3), and nothing here writes.
+        # Only failures and writes answer so (rally-api-notes.md#envelopes), and nothing here writes.
         raise UnexpectedAnswer(f"Rally answers the read of {context.asked} with an empty operation result.")
     warnings = tuple(dict.fromkeys(excerpt(text) for text in _texts(data, "Warnings")))
     return Answer(inside, warnings, context.date, _repaired_rows(data, decoded.repaired))
@@ -455,14 +459,17 @@ def _unwrapped(data: Any) -> Mapping[str, Any] | None:
     if isinstance(data.get("Results"), list):
         return data
     objects = [value for key, value in data.items() if isinstance(value, dict) and key not in {"Errors", "Warnings"}]
-    # An object's wrapper is its ElementName (rally-api.md 1.3), which cannot be told beforehand.
+    # An object's wrapper is its ElementName (rally-api-notes.md#envelopes), which cannot be told beforehand.
     if len(objects) == 1 and any(key.startswith("_") or key in {"ObjectID", "Errors"} for key in objects[0]):
         return objects[0]
     return None
 
 
 def _texts(data: Any, name: str) -> Iterable[str]:
-    """The members of ``Errors[]`` or ``Warnings[]``, inside the envelope and beside it (rally-api.md 1.3)."""
+    """The members of ``Errors[]`` or ``Warnings[]``, inside the envelope and beside it.
+
+    See rally-api-notes.md#envelopes.
+    """
     if not isinstance(data, dict):
         return
     places = [data, *(value for value in data.values() if isinstance(value, dict))]

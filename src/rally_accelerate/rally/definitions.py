@@ -17,7 +17,7 @@ _ATTRIBUTE_FETCH = "ElementName,Name,AttributeType,Custom,Hidden,AllowedValueTyp
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """One field of a type as its workspace defines it (rally-api.md 2.2.28)."""
+    """One field of a type as its workspace defines it (rally-api-notes.md#type-definitions)."""
 
     element_name: str
     display_name: str
@@ -28,7 +28,7 @@ class Attribute:
 
 
 async def types_of(caller: Caller, *, workspace: int) -> TypeNames:
-    """Read the types of a workspace; there are some seventy (rally-api.md 6).
+    """Read the types of a workspace; there are some seventy (rally-api-notes.md#type-definitions).
 
     Args:
         caller: Asks Rally.
@@ -90,7 +90,7 @@ async def values_of(
             its_id, name = ref_id(row), str(row.get("ElementName") or "")
             if name not in names or its_id is None:
                 continue
-            # rally-api.md 1.1.
+            # rally-api-notes.md#type-definitions
             listed = f"{WSAPI}/attributedefinition/{its_id}/AllowedValues"
             rows = await _every(caller, "attributedefinition", listed, {**params, "fetch": "StringValue"})
             values = [value for each in rows if isinstance(value := each.get("StringValue"), str) and value]
@@ -123,7 +123,10 @@ async def _defined(caller: Caller, workspace: int, definition: int) -> Sequence[
 
 
 async def _every(caller: Caller, what: str, path: str, params: Mapping[str, str]) -> list[Row]:
-    """Every row of a list, page by page from its start: built-in definitions have negative ids (rally-api.md 1.1)."""
+    """Every row of a list, page by page from its start: built-in definitions have negative ids.
+
+    See rally-api-notes.md#type-definitions.
+    """
     rows: list[Row] = []
     while True:
         start = len(rows) + 1

@@ -1,4 +1,7 @@
-"""Which workspace and projects to read, found out with as few requests as possible (rally-api.md 1.6, 0.30)."""
+"""Which workspace and projects to read, found out with as few requests as possible.
+
+See rally-api-notes.md#scope and rally-api-notes.md#ambiguous-names.
+"""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -40,7 +43,7 @@ async def find_place(caller: Caller, properties: Properties) -> Place:
 
     The default workspace costs no request of its own: a request without ``workspace`` is answered from it,
     and each project tells which one it belongs to. That is the very rule which later requests rely on; the
-    user's profile, which could be asked instead, may lack the entry (rally-api.md 5.3).
+    user's profile, which could be asked instead, may lack the entry (rally-api-notes.md#scope).
 
     Raises:
         ConfigError: ``properties.workspace`` or ``properties.projects`` name nothing, too much, or closed

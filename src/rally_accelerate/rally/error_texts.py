@@ -1,4 +1,7 @@
-"""What the texts of ``Errors[]`` mean, and how much of them is repeated; pure (rally-api.md 1.3, 4.7)."""
+"""What the texts of ``Errors[]`` mean, and how much of them is repeated; pure.
+
+See rally-api-notes.md#errors-in-answers and rally-api-notes.md#access-to-snapshots.
+"""
 
 import html
 import re
@@ -10,7 +13,10 @@ EXCERPT_LENGTH = 200
 
 
 def error_of(text: str, asked: str) -> RallyAccelerateError:
-    """The error that a text of ``Errors[]`` stands for (rally-api.md 1.3, 4.7)."""
+    """The error that a text of ``Errors[]`` stands for.
+
+    See rally-api-notes.md#errors-in-answers and rally-api-notes.md#access-to-snapshots.
+    """
     for pattern, kind, hint in _ERROR_TEXTS:
         if re.search(pattern, text, re.IGNORECASE):
             return kind(f'Rally says about {asked}: "{excerpt(text)}".', hint=hint)

@@ -2,7 +2,7 @@
 
 A name in ``fetch`` applies at every depth and costs the server a lookup for each nested object that has it, so the
 lists stay lean: a reference that is not mapped is not asked for, because all that it refers to would come with it,
-row after row. Unknown names are ignored, so one list serves a whole family of kinds (rally-api.md 1.5).
+row after row. Unknown names are ignored, so one list serves a whole family of kinds (rally-api-notes.md#fetch).
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from rally_accelerate.rally.people import PERSON_FIELDS
 
 #: What makes a row a Record, and where its past stands.
 _IDENTITY = ("ObjectID", "FormattedID", "VersionId", "CreationDate", "LastUpdateDate", "RevisionHistory")
-#: What people read of an item. Tags bring their names inline (rally-api.md 1.5).
+#: What people read of an item. Tags bring their names inline (rally-api-notes.md#collections).
 _TEXTS = ("Name", "Description", "Owner", "CreatedBy", "Project", "Tags", "Milestones", "Discussion")
 #: Where an item stands. A portfolio item's State is a reference and comes with its Name.
 _STATUS = (
@@ -42,13 +42,13 @@ _SCHEDULE = (
 #: What names a person is chosen from; only users have attributes of these names.
 _PEOPLE = PERSON_FIELDS
 _DEFECT = ("Priority", "Severity", "Environment", "Resolution", "SubmittedBy", "OpenedDate", "ClosedDate")
-#: Ordinal is that of the type definition: 0 is the lowest level (rally-api.md 2.5).
+#: Ordinal is that of the type definition: 0 is the lowest level (rally-api-notes.md#portfolio-levels).
 _PORTFOLIO = ("PortfolioItemType", "PortfolioItemTypeName", "Ordinal", "InvestmentCategory")
 _TEST_CASE = ("Priority", "LastVerdict", "LastRun")
 
 _EVERY = (*_IDENTITY, *_TEXTS, *_STATUS, *_PEOPLE)
 
-#: What a revision consists of; the user comes as a stub with the name in it (rally-api.md 3.1).
+#: What a revision consists of; the user comes as a stub with the name in it (rally-api-notes.md#reading-revisions).
 REVISION_FIELDS = ("ObjectID", "RevisionNumber", "CreationDate", "User", "Description", "RevisionHistory")
 
 #: What project and workspace resolution needs.
@@ -65,7 +65,7 @@ def fetched(kind: str, more: Iterable[str] = ()) -> tuple[str, ...]:
     """
     names: tuple[str, ...]
     if kind.startswith("portfolioitem"):
-        # Only the lowest level has a release (rally-api.md 2.2.10).
+        # Only the lowest level has a release (rally-api-notes.md#portfolio-levels).
         names = (*_EVERY, *_PORTFOLIO, "Release", "ReleaseStartDate", "ReleaseDate", "Theme")
     elif kind == "testcase":
         names = (*_EVERY, *_TEST_CASE)

@@ -1,4 +1,7 @@
-"""Looking for items that are no longer shown: listings of ids, the recycle bin, other places (rally-api.md 1.10)."""
+"""Looking for items that are no longer shown: listings of ids, the recycle bin, other places.
+
+See rally-api-notes.md#removed-items.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -51,7 +54,7 @@ async def binned(caller: Caller, scope: Scope, since: datetime) -> list[Binned]:
     """Return what was put into the recycle bin since an instant.
 
     Raises:
-        RallyAccelerateError: It cannot be read: not every user may [U].
+        RallyAccelerateError: It cannot be read: perhaps not every user can (rally-api-notes.md#recycle-bin).
     """
     listing = Listing(
         kind="recyclebinentry",
@@ -62,7 +65,8 @@ async def binned(caller: Caller, scope: Scope, since: datetime) -> list[Binned]:
     found: list[Binned] = []
     async for page in walk(caller, listing):
         for _, row in page.rows:
-            # ``ItemOID`` is missing on older servers [M]: then the listing alone tells of the deletion.
+            # ``ItemOID`` is missing on older servers (rally-api-notes.md#recycle-bin): then the listing alone tells of
+            # the deletion.
             item, instant = object_id(row.get("ItemOID")), parse_instant(row.get("DeletionDate"))
             if item is not None and instant is not None:
                 user = row.get("DeletedBy")

@@ -171,7 +171,7 @@ class Histories:
         return Listing(
             kind="revision",
             fetch=REVISION_FIELDS,
-            # The project scope does not matter to revisions (rally-api.md 3.1).
+            # The project scope does not matter to revisions (rally-api-notes.md#reading-revisions).
             where=(where,),
             workspace=self._workspace,
         )

@@ -37,10 +37,10 @@ class Listing:
         where = [*([Condition("ObjectID", ">", after)] if after else []), *self.where]
         params = {
             # Sent even with a project that implies it: users with several workspaces got nothing without
-            # (rally-api.md 1.6, KB000047750).
+            # (rally-api-notes.md#scope).
             **({"workspace": f"/workspace/{self.workspace}"} if self.workspace is not None else {}),
             # Absent means the user's default project; null is the whole workspace. Both scope flags default
-            # to true, so they are always sent (rally-api.md 0.7, 0.8).
+            # to true, so they are always sent (rally-api-notes.md#scope).
             "project": "null" if self.project is None else f"/project/{self.project}",
             "projectScopeUp": "false",
             "projectScopeDown": "false",
@@ -49,7 +49,7 @@ class Listing:
             "order": "ObjectID",
             "start": "1",
             "pagesize": str(size),
-            # The default is disputed; the compact form lacks members that we read (rally-api.md 1.5).
+            # The default is disputed; the compact form lacks members that we read (rally-api-notes.md#compact-answers).
             "compact": "false",
         }
         return Request(query_path(self.kind), params)
@@ -76,7 +76,7 @@ def judge(data: Mapping[str, Any], *, kind: str, after: int, asked_for: int) -> 
     """What a page says, and whether it is the last one.
 
     A walk ends on an empty page, or on one shorter than the granted size unless more is said to be left;
-    never on ``TotalResultCount`` alone, which may differ from what can be had (rally-api.md 1.4).
+    never on ``TotalResultCount`` alone, which may differ from what can be had (rally-api-notes.md#paging).
 
     Args:
         data: The inside of ``QueryResult``.
@@ -90,7 +90,7 @@ def judge(data: Mapping[str, Any], *, kind: str, after: int, asked_for: int) -> 
     results = data.get("Results")
     if not isinstance(results, list):
         raise UnexpectedAnswer(f"The answer for {kind} has no Results.")
-    # An oversized page is clamped and the granted size echoed (rally-api.md 1.4).
+    # An oversized page is clamped and the granted size echoed (rally-api-notes.md#paging).
     granted = object_id(data.get("PageSize")) or asked_for
     total = object_id(data.get("TotalResultCount"))
     rows: list[tuple[int, Row]] = []

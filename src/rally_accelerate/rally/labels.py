@@ -1,7 +1,8 @@
 """What revision texts call a type's fields: the display names of its workspace's own definitions.
 
-A text carries the label of its day (rally-api.md 3.2), so that a relabelled field has two: the one that Rally gives it,
-and the one that the workspace gives it today. One in between is known to nobody, and its changes are lost to revisions.
+A text carries the label of its day (rally-api-notes.md#revision-texts), so that a relabelled field has two: the one
+that Rally gives it, and the one that the workspace gives it today. One in between is known to nobody, and its changes
+are lost to revisions.
 """
 
 import logging
@@ -59,7 +60,7 @@ def labelled(fields: PastFields, attributes: Sequence[Attribute]) -> PastFields:
     today = {each.element_name: each.display_name.strip().upper() for each in attributes if each.display_name.strip()}
     tracked = {each.name for each in fields.fields}
     # A label that another field bears today tells of that one. Only fields of the workspace's own take labels away:
-    # Rally's own ones mirror each other, as Feature does PortfolioItem (rally-api.md 2.5).
+    # Rally's own ones mirror each other, as Feature does PortfolioItem (rally-api-notes.md#portfolio-levels).
     taken = {today[each.element_name] for each in attributes if each.custom and each.element_name in today}
     taken |= {today[name] for name in tracked & today.keys()}
     return PastFields(

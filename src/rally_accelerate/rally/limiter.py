@@ -1,6 +1,6 @@
 """How many requests one Rally user has under way: one count, shared by everything that uses that user.
 
-Rally slows a user's thirteenth simultaneous request and may disable the account (rally-api.md 1.8).
+Rally slows a user's thirteenth simultaneous request and may disable the account (rally-api-notes.md#limits).
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 """Which other items an item's revisions link it to; pure.
 
-Each member of a collection comes and goes by a clause of its own, as ``ID: name`` (rally-api.md 3.2), so that the links
-of many items are known without a request for each of them. How many links there are is told by the item itself: where
-the texts lead to another number, they are not believed.
+Each member of a collection comes and goes by a clause of its own, as ``ID: name`` (rally-api-notes.md#revision-texts),
+so that the links of many items are known without a request for each of them. How many links there are is told by the
+item itself: where the texts lead to another number, they are not believed.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Lookback's questions, and its snapshots as they come; pure (rally-api.md section 4)."""
+"""Lookback's questions, and its snapshots as they come; pure (rally-api-notes.md#lookback)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from rally_accelerate.rally.wire import Request
 
 Row = Mapping[str, Any]
 
-#: More rows are never granted (rally-api.md 4.2).
+#: More rows are never granted (rally-api-notes.md#lookback-requests).
 LARGEST_PAGE = 20_000
 
 #: How many rows at a page's edge are looked at for repeats: more snapshots are not made while a page is read.
@@ -73,7 +73,8 @@ def question(
         "sort": {"ObjectID": 1, "_ValidFrom": 1},
         "start": start,
         "pagesize": size,
-        # Rows of projects that this user may not see would otherwise fail the whole request (rally-api.md 4.7).
+        # Rows of projects that this user may not see would otherwise fail the whole request
+        # (rally-api-notes.md#access-to-snapshots).
         "removeUnauthorizedSnapshots": True,
     }
     path = f"/analytics/v2.0/service/rally/workspace/{workspace}/artifact/snapshot/query.js"

@@ -1,6 +1,6 @@
 """Which workspace and projects the settings mean: names, patterns, ids and paths against what Rally has; pure.
 
-Names are not unique (rally-api.md 0.30, 5.1, 5.2): nothing is chosen silently where two things could be
+Names are not unique (rally-api-notes.md#ambiguous-names): nothing is chosen silently where two things could be
 meant.
 """
 
@@ -15,7 +15,7 @@ from rally_accelerate.model.likeness import MOST_EXPLAINED, alike
 from rally_accelerate.rally.records import Project, Workspace
 from rally_accelerate.rally.wildcards import matching
 
-#: Separates the names of a path, as in pyral: ``Company // Division // Team`` (rally-api.md 1.6).
+#: Separates the names of a path, as in pyral: ``Company // Division // Team`` (rally-api-notes.md#ambiguous-names).
 PATH_SEPARATOR = " // "
 
 #: So many candidates, near matches or names are told of each wanted name.

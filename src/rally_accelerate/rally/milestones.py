@@ -1,4 +1,4 @@
-"""Milestones with their dates and projects (rally-api.md 2.2.18); rows of items carry their names alone."""
+"""Milestones with their dates and projects (rally-api-notes.md#timeboxes); rows of items carry their names alone."""
 
 import logging
 from collections.abc import Iterable, Mapping

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 #: The endpoint of each shape, and what is fetched of it.
 _ENDPOINTS = {
-    # ``/user`` alone is who asks; the list has the plural (rally-api.md 1.1).
+    # ``/user`` alone is who asks; the list has the plural (rally-api-notes.md#addresses).
     Shape.PERSON: ("users", ("ObjectID", *PERSON_FIELDS)),
     Shape.PROJECT: ("project", ("ObjectID", "Name", "VersionId", "RevisionHistory")),
     Shape.ITERATION: (
@@ -54,7 +54,7 @@ _ENDPOINTS = {
 PORTFOLIO = "portfolioitem"
 
 #: Where the items behind a field stand. A work product is a story or a defect: whatever is not found in the first
-#: place is looked for in the next (rally-api.md 2.2).
+#: place is looked for in the next (rally-api-notes.md#attributes).
 _ITEM_ENDPOINTS = {
     "PortfolioItem": (PORTFOLIO,),
     "Parent": ("hierarchicalrequirement", PORTFOLIO),
@@ -282,7 +282,8 @@ class Names:
         """Every iteration or release of the workspace that bears one of these names today."""
         endpoint, fetch = _ENDPOINTS[shape]
         async with self._turns:
-            # A double quote has no escape in Rally's grammar (rally-api.md 1.7): such a name cannot be asked for.
+            # A double quote has no escape in Rally's grammar (rally-api-notes.md#query-language): such a name cannot be
+            # asked for.
             unknown = sorted({name for name in names if '"' not in name} - self._asked[shape])
             if len(unknown) > FEW:
                 await self._list(shape)
@@ -376,7 +377,7 @@ class Names:
                 self._former[shape][its_id].append((until, unescape(clause.before)))
 
     def _listing(self, endpoint: str, fetch: tuple[str, ...], *where: Any) -> Listing:
-        # People belong to the subscription, everything else to the workspace (rally-api.md 1.6).
+        # People belong to the subscription, everything else to the workspace (rally-api-notes.md#scope).
         workspace = None if endpoint == "users" else self._workspace
         return Listing(kind=endpoint, fetch=fetch, where=where, workspace=workspace)
 

@@ -10,7 +10,8 @@ from rally_accelerate.rally.wire import object_id, ref_id
 #: So many items are named in a notice.
 MOST_NAMED = 50
 
-#: Whose text it is, where the row is not the item itself: a post's, a revision's (rally-api.md 2.2.21, 3.1).
+#: Whose text it is, where the row is not the item itself: a post's, a revision's (rally-api-notes.md#discussions,
+#: rally-api-notes.md#reading-revisions).
 _OWNERS = ("Artifact", "RevisionHistory")
 
 
@@ -32,7 +33,7 @@ class Oddities:
                 self._named[str(key)] = None
                 continue
             owner = next((found for name in _OWNERS if (found := ref_id(row.get(name))) is not None), None)
-            # A snapshot bears the ObjectID of its item (rally-api.md 4.4).
+            # A snapshot bears the ObjectID of its item (rally-api-notes.md#snapshots).
             snapshot = object_id(row.get("ObjectID")) if "_ValidFrom" in row else None
             if (found := owner if owner is not None else snapshot) is not None:
                 self._unnamed[found] = None

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 #: Below this, asking for less no longer helps.
 SMALLEST = 10
 
-#: Requests are cut at 4 to 5 minutes (rally-api.md 1.8): half of the shorter limit is a warning.
+#: Requests are cut at 4 to 5 minutes (rally-api-notes.md#limits): half of the shorter limit is a warning.
 SLOW_SECONDS = 120.0
 #: Only answers well within that let the size grow again.
 QUICK_SECONDS = 30.0

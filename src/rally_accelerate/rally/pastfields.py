@@ -1,8 +1,8 @@
 """Which fields have a history, how the two sources spell them, and the one form that their values take; pure.
 
 Lookback knows fields by element name and references by ObjectID; revisions know upper-case display labels and names
-(rally-api.md 3.2, 4.4). Both end in the forms of ``records.PastValue``, so that nothing behind this room knows which
-source it was.
+(rally-api-notes.md#revision-texts, rally-api-notes.md#snapshots). Both end in the forms of ``records.PastValue``, so
+that nothing behind this room knows which source it was.
 """
 
 import re
@@ -72,7 +72,8 @@ BUILT_IN = (
     _field("Milestones", Shape.MILESTONES),
     _field("Project", Shape.PROJECT),
     _field("Parent", Shape.ITEM),
-    # The label follows the name of the lowest portfolio level, "Feature" by default (rally-api.md 2.5, 3.3 row 47).
+    # The label follows the name of the lowest portfolio level, "Feature" by default
+    # (rally-api-notes.md#portfolio-levels, rally-api-notes.md#revision-examples).
     _field("PortfolioItem", Shape.ITEM, "PORTFOLIO ITEM", "FEATURE"),
     _field("Requirement", Shape.ITEM, "REQUIREMENT", "USER STORY"),
     _field("WorkProduct", Shape.ITEM),
@@ -86,7 +87,7 @@ BUILT_IN = (
 #: A portfolio item's size is an object of its own kind in Lookback, whose names it does not tell.
 _NOT_IN_LOOKBACK = frozenset({"PreliminaryEstimate"})
 
-#: Dates in revision texts, in the server's own zone (rally-api.md 3.2), so far MST or MDT.
+#: Dates in revision texts, in the server's own zone (rally-api-notes.md#revision-texts), so far MST or MDT.
 _JAVA_DATE = re.compile(
     r"[A-Z][a-z]{2} (?P<month>[A-Z][a-z]{2}) (?P<day>\d{1,2}) (?P<time>\d\d:\d\d:\d\d) (?P<zone>[A-Z]+)"
     r" (?P<year>\d{4})",
@@ -95,7 +96,7 @@ _JAVA_DATE = re.compile(
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _ZONES = {"UTC": "Z", "GMT": "Z", "MST": "-07:00", "MDT": "-06:00"}
 
-#: Where people write numbers, the unit stands behind them (rally-api.md 3.2).
+#: Where people write numbers, the unit stands behind them (rally-api-notes.md#revision-texts).
 _NUMBER = re.compile(r"\s*(-?\d+(?:\.\d+)?)(?:\s.*)?", re.DOTALL)
 
 
@@ -159,7 +160,7 @@ def date_text(value: object) -> str:
 
 
 def choice_text(value: object) -> str:
-    """A drop-down's value; nothing chosen is empty, however Rally spells it (rally-api.md 1.9)."""
+    """A drop-down's value; nothing chosen is empty, however Rally spells it (rally-api-notes.md#empty-values)."""
     if value is None:
         return ""
     text = (value if isinstance(value, str) else str(value)).strip()

@@ -1,7 +1,8 @@
 """The past of items: from Lookback in bulk where it can be had, from revisions where it cannot.
 
-One Lookback request brings up to 20,000 snapshots, whichever items they belong to (rally-api.md 4.2), so items are put
-together until they fill one. What Lookback refuses, has not got yet or shows only in part is told by revisions.
+One Lookback request brings up to 20,000 snapshots, whichever items they belong to
+(rally-api-notes.md#lookback-requests), so items are put together until they fill one. What Lookback refuses, has not
+got yet or shows only in part is told by revisions.
 """
 
 import asyncio
@@ -43,7 +44,8 @@ ANSWERS_AT_ONCE = 1
 
 ITEMS_BETWEEN_PAUSES = 200
 
-#: Changes are there after 15 to 60 seconds (rally-api.md 4.1): what is not there after so long, revisions tell.
+#: Changes are there after 15 to 60 seconds (rally-api-notes.md#lookback-availability): what is not there after so long,
+#: revisions tell.
 LONGEST_LAG = timedelta(minutes=30)
 
 #: For how many seconds a failing Lookback is tried again before revisions take its place.
@@ -422,7 +424,7 @@ def _condensed(reader: snapshots.Reader, rows: list[lookback.Row]) -> snapshots.
     try:
         return reader.condensed(rows)
     except (KeyError, TypeError, ValueError) as error:
-        # One item's odd snapshots must not stop the others (accelerate-host.md 7).
+        # One item's odd snapshots must not stop the others (accelerate-api-notes.md#reported-problems).
         logger.info("snapshots of %s cannot be read: %s", rows[0].get("ObjectID"), error)
         return None
 

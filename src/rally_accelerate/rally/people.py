@@ -1,4 +1,4 @@
-"""What a Rally user is called, whatever is left of the user object; pure (rally-api.md 2.2.16)."""
+"""What a Rally user is called, whatever is left of the user object; pure (rally-api-notes.md#users)."""
 
 import unicodedata
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ def person_name(user: Mapping[str, Any]) -> str:
 
     A display name may be empty or blank: then the first and last name stand for it, else the user name, else the e-mail
     address. Stubs, and all that is left of deleted users, carry nothing but ``_refObjectName``, which is the display
-    name (rally-api.md 1.5).
+    name (rally-api-notes.md#references).
 
     Args:
         user: A user as an object, or as a stub.

@@ -1,4 +1,7 @@
-"""WSAPI query expressions as a tiny tree that renders itself to Rally's strictly binary grammar (rally-api.md 1.7)."""
+"""WSAPI query expressions as a tiny tree that renders itself to Rally's strictly binary grammar.
+
+See rally-api-notes.md#query-language.
+"""
 
 import re
 from collections.abc import Sequence
@@ -19,7 +22,7 @@ class Condition:
     """One comparison: ``(field operator value)``.
 
     The right side is always a literal, Rally compares no two fields. ``in`` is left out on purpose: it is
-    undependable for some attribute types (rally-api.md 1.7).
+    undependable for some attribute types (rally-api-notes.md#query-language).
     """
 
     field: str
@@ -89,7 +92,7 @@ def _joined(parts: Sequence[str], word: str) -> str:
         case []:
             raise ValueError(f"{word} needs an operand")
         case [only]:
-            # A redundant pair of parentheses is an error to Rally (rally-api.md 1.7).
+            # A redundant pair of parentheses is an error to Rally (rally-api-notes.md#query-language).
             return only
     # Halved rather than chained: a long list nests a few levels deep instead of one level for each operand.
     middle = (len(parts) + 1) // 2
@@ -107,7 +110,7 @@ def _literal(value: Value) -> str:
         case datetime():
             return f'"{render_instant(value)}"'
     if '"' in value:
-        # No working escape is known (rally-api.md 1.7).
+        # No working escape is known (rally-api-notes.md#query-language).
         raise QueryError(
             f"Rally's query language cannot express a value with a double quote: {value!r}",
             column=value.index('"') + 1,

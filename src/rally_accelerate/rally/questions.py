@@ -1,4 +1,4 @@
-"""What a walk asks Rally for, as listings; pure (rally-api.md 1.6, 1.7)."""
+"""What a walk asks Rally for, as listings; pure (rally-api-notes.md#scope, rally-api-notes.md#query-language)."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -28,7 +28,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
-    """One saved change of one object as Rally describes it in words (rally-api.md 3.1)."""
+    """One saved change of one object as Rally describes it in words (rally-api-notes.md#reading-revisions)."""
 
     history_id: int
     number: int
@@ -117,7 +117,7 @@ NO_PAST = Past()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Post:
-    """One post of a discussion (rally-api.md 2.2.21)."""
+    """One post of a discussion (rally-api-notes.md#discussions)."""
 
     object_id: int
     user: str
@@ -131,7 +131,7 @@ class Post:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timebox:
-    """An iteration or release that an item is or was in (rally-api.md 2.2.11, 2.2.12)."""
+    """An iteration or release that an item is or was in (rally-api-notes.md#timeboxes)."""
 
     object_id: int
     name: str
@@ -161,7 +161,7 @@ class TimeboxFacts(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Milestone:
-    """A milestone that an item carries (rally-api.md 2.2.18)."""
+    """A milestone that an item carries (rally-api-notes.md#timeboxes)."""
 
     object_id: int
     #: FormattedID, for example MI7.
@@ -198,7 +198,7 @@ class WorkItem:
 
 
 class Binned(NamedTuple):
-    """An entry of the recycle bin (rally-api.md 1.10)."""
+    """An entry of the recycle bin (rally-api-notes.md#recycle-bin)."""
 
     #: ObjectID of the deleted item.
     object_id: int

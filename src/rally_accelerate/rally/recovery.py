@@ -1,4 +1,7 @@
-"""Items that the scope no longer shows, put together again from what Rally still tells (rally-api.md 1.10, 4.7)."""
+"""Items that the scope no longer shows, put together again from what Rally still tells.
+
+See rally-api-notes.md#removed-items and rally-api-notes.md#snapshots-of-removed-items.
+"""
 
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -110,7 +113,7 @@ def _remains(
 
 
 async def _posts(caller: Caller, scope: Scope, ids: Sequence[int]) -> Mapping[int, Sequence[Post]]:
-    """Return the posts of items that may be deleted, as far as they can be read: that is not documented [U]."""
+    """Return the posts of items that may be deleted, as far as they can be read: that is not documented."""
     if not ids:
         return {}
     try:

@@ -1,7 +1,7 @@
 """What can still be read of items that the scope no longer shows: nothing is guessed, and what is missing is named.
 
 An item that was moved is often still readable by its ObjectID. Of a deleted one only Lookback's snapshots are left
-(rally-api.md 4.6, 4.7): ids, drop-downs as text, and its whole history.
+(rally-api-notes.md#snapshots-of-removed-items): ids, drop-downs as text, and its whole history.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,8 @@ ALSO_ASKED = (
     "Package",
 )
 
-#: Flags that are false where a snapshot does not hold them, and the types that lack one (rally-api.md 2.2, 4.4).
+#: Flags that are false where a snapshot does not hold them, and the types that lack one (rally-api-notes.md#attributes,
+#: rally-api-notes.md#snapshots).
 FLAGS = ("Blocked", "Ready", "Expedite")
 WITHOUT_BLOCKED = frozenset({"testcase"})
 
@@ -85,13 +86,13 @@ class Feed:
 
 
 def ended_at(row: Row) -> datetime | None:
-    """Return when a newest snapshot ended; None while it lasts (rally-api.md 4.4)."""
+    """Return when a newest snapshot ended; None while it lasts (rally-api-notes.md#snapshots)."""
     until = str(row.get("_ValidTo") or FOREVER)
     return None if until.startswith(FOREVER) else datetime.fromtimestamp(milliseconds(until) / 1000, UTC)
 
 
 def kind_in(row: Row) -> str:
-    """Return the wire name of an item's type; empty when the snapshot does not tell (rally-api.md 4.4)."""
+    """Return the wire name of an item's type; empty when the snapshot does not tell (rally-api-notes.md#snapshots)."""
     hierarchy = row.get("_TypeHierarchy")
     names = [each for each in hierarchy if isinstance(each, str)] if isinstance(hierarchy, list) else []
     return names[-1].lower() if names else ""

@@ -1,4 +1,6 @@
-"""Revision texts to clauses, or "unparsed", never a guess; pure (rally-api.md 3.2 to 3.4).
+"""Revision texts to clauses, or "unparsed", never a guess; pure.
+
+See rally-api-notes.md#revision-texts, rally-api-notes.md#revision-examples and rally-api-notes.md#ambiguous-texts.
 
 The texts are made for people: nothing is escaped, and a value may hold anything, even what looks like the
 next clause. A text is read only when it can be read in one way:
@@ -23,14 +25,14 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple
 
-#: Descriptions are cut here (rally-api.md 3.2), so a text of this length may lack its end.
+#: Descriptions are cut here (rally-api-notes.md#revision-texts), so a text of this length may lack its end.
 LONGEST_DESCRIPTION = 4000
 
 #: So many places that look like beginnings are tried in every combination; the work grows with their square. A longer
 #: text stays unparsed.
 MOST_STARTS_TRIED = 40
 
-#: Stands in the place of a value above about 1985 characters (rally-api.md 3.2).
+#: Stands in the place of a value above about 1985 characters (rally-api-notes.md#revision-texts).
 TOO_LONG = "value too long to display"
 
 
@@ -218,7 +220,7 @@ def _closing(value: str) -> int | None:
 
 
 def unescape(value: str) -> str:
-    """A value with its HTML entities resolved (texts are HTML, rally-api.md 3.2); markup stays."""
+    """A value with its HTML entities resolved (texts are HTML, rally-api-notes.md#revision-texts); markup stays."""
     return html.unescape(value)
 
 

@@ -37,8 +37,8 @@ def to_records(kind: str, rows: Iterable[tuple[int, Row]]) -> tuple[tuple[Record
     seen: dict[tuple[str, Any], Any] = {}
     for key, row in rows:
         updated_at = parse_instant(row.get("LastUpdateDate")) or parse_instant(row.get("CreationDate"))
-        # VersionId rises with each change; ``_objectVersion`` is its twin on every row (rally-api.md 1.3,
-        # 1.9).
+        # VersionId rises with each change; ``_objectVersion`` is its twin on every row
+        # (rally-api-notes.md#item-versions).
         version = object_id(row.get("VersionId"))
         version = object_id(row.get("_objectVersion")) if version is None else version
         record = Record(

@@ -1,4 +1,6 @@
-"""An item's revisions in the order in which they were saved, with what is missing among them; pure (rally-api.md 3.1).
+"""An item's revisions in the order in which they were saved, with what is missing among them; pure.
+
+See rally-api-notes.md#reading-revisions.
 
 Revision numbers rise by one with each save, so they tell the order. Instants do not: nodes of the service write them by
 clocks of their own, and saves of one second come with instants that go backwards.
@@ -12,7 +14,7 @@ from typing import NamedTuple
 
 from rally_accelerate.rally.records import Revision
 
-#: The service's clocks may differ by so much (rally-api.md 4.4: "within seconds").
+#: The service's clocks may differ by so much (rally-api-notes.md#snapshots).
 CLOCKS = timedelta(seconds=5)
 
 #: From so many items on it shows whether versions and instants of items agree with those of their revisions.
@@ -28,7 +30,7 @@ class Save(NamedTuple):
     #: Which one it is of those that came, from 0 on.
     position: int
     #: Saves of one number follow each other at the same instant: one save that was written as several revisions
-    #: (rally-api.md 3.2), or several saves within a millisecond.
+    #: (rally-api-notes.md#revision-texts), or several saves within a millisecond.
     group: int
 
 
@@ -93,8 +95,9 @@ class Agreement:
         found = _newest(revisions, updated_at, version)
         self.items += 1
         self.others += found is Newest.OTHER
-        # It is not documented that every change of an item's instant or version writes a revision (rally-api.md 1.11
-        # [U]). Where they disagree as a rule, a difference says nothing.
+        # It is not documented that every change of an item's instant or version writes a revision
+        # (rally-api-notes.md#item-versions).
+        # Where they disagree as a rule, a difference says nothing.
         if found is Newest.OTHER and self.items >= ENOUGH and self.others * 2 > self.items:
             return Newest.UNSURE
         return found
@@ -104,7 +107,8 @@ def _newest(revisions: Sequence[Revision], updated_at: datetime, version: int) -
     latest = max(each.instant for each in revisions)
     if latest == updated_at:
         return Newest.TOLD
-    # The version rises with each change, and is 1 after the creation, which is revision 0 (rally-api.md 1.9 [M]).
+    # The version rises with each change, and is 1 after the creation, which is revision 0
+    # (rally-api-notes.md#item-versions).
     by_version = max(each.number for each in revisions) + 1 == version
     told = by_version if version else abs(latest - updated_at) <= CLOCKS
     return Newest.TOLD if told else Newest.OTHER

@@ -1,4 +1,6 @@
-"""Snapshots read as changes, in two passes: what changed, then what the ids in it were called; pure (rally-api.md 4.4).
+"""Snapshots read as changes, in two passes: what changed, then what the ids in it were called; pure.
+
+See rally-api-notes.md#snapshots.
 
 The first pass needs nothing but the rows and lets go of them: they are ten times as large as the changes in them. It
 gathers every id that has a name, so that names can be asked for in bulk before the second pass.
@@ -132,7 +134,8 @@ class Reader:
                 if isinstance(user, int):
                     people.add(user)
                 if gap:
-                    # The time in the recycle bin (4.7); who put the item there is not told.
+                    # The time in the recycle bin (rally-api-notes.md#snapshots-of-removed-items); who put the item
+                    # there is not told.
                     moves.append((milliseconds(str(closed)), None, RECYCLED, None, "false", "true"))
                     moves.append((at, user, RECYCLED, None, "true", "false"))
                 for name in changed:
@@ -149,7 +152,8 @@ class Reader:
             created_at=milliseconds(first["_ValidFrom"]),
             latest=milliseconds(last["_ValidFrom"]),
             whole=whole,
-            # Closed without a successor: deleted, or the feed has not come to the restoration yet (4.6).
+            # Closed without a successor: deleted, or the feed has not come to the restoration yet
+            # (rally-api-notes.md#snapshots-of-removed-items).
             current=str(last.get("_ValidTo") or FOREVER).startswith(FOREVER),
             links={name: found for name in LINKS if (found := _ids(last.get(name)))},
             first={name: value for name in TIMEBOXES if isinstance(value := first.get(name), int)},

@@ -26,7 +26,7 @@ def range_condition(low: int, high: int) -> Expression:
 
 
 def chunks(ids: Sequence[int], *, taken: int, field: str = HISTORY_ID) -> list[tuple[int, ...]]:
-    """The ids in parts whose OR-list keeps the address below its limit (rally-api.md 1.7, Design).
+    """The ids in parts whose OR-list keeps the address below its limit (rally-api-notes.md#address-length).
 
     Args:
         ids: In any order, which is kept.

@@ -21,7 +21,7 @@ from rally_accelerate.rally.wire import WSAPI, Request, object_id, ref_id
 logger = logging.getLogger(__name__)
 
 #: References to other items. Fetched by themselves: in the fetch list of whole items each would bring all its own
-#: fields along, row after row (rally-api.md 1.5).
+#: fields along, row after row (rally-api-notes.md#fetch).
 _REFERENCES = ("Parent", "PortfolioItem", "Requirement", "WorkProduct", "TestCase")
 #: What is in them revisions tell by FormattedID; where they do not, it takes a request for each item that has any.
 #: Children are told by themselves, as theirs is the parent. The kind of the members is the item's own unless named.
@@ -155,7 +155,8 @@ class Surroundings:
             )
             try:
                 async for page in walk(self._caller, listing):
-                    # Some servers compare digits only (rally-api.md 0.20): whoever has another prefix is not meant.
+                    # Some servers compare digits only (rally-api-notes.md#formatted-ids): whoever has another prefix is
+                    # not meant.
                     known.update((str(row.get("FormattedID")), its_id) for its_id, row in page.rows)
             except (NotFound, Rejected) as error:
                 logger.info("%s cannot be found by FormattedID: %s", kind, error)
@@ -164,7 +165,7 @@ class Surroundings:
 
     async def _members(self, its_id: int, name: str, kind: str) -> tuple[int, ...]:
         # The workspace is sent although the item implies it: without it users of several workspaces got nothing
-        # (rally-api.md 1.6, KB000047750).
+        # (rally-api-notes.md#scope).
         params = {
             "workspace": f"/workspace/{self._workspace}",
             "fetch": "ObjectID",

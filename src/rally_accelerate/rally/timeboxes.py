@@ -1,4 +1,4 @@
-"""Iterations, releases and milestones that changed, began or ended (rally-api.md 2.2.11, 2.2.12, 2.2.18)."""
+"""Iterations, releases and milestones that changed, began or ended (rally-api-notes.md#timeboxes)."""
 
 import hashlib
 import json

@@ -37,10 +37,10 @@ from rally_accelerate.rally.tls import UNVERIFIED
 
 CONNECT_SECONDS = 10.0
 
-#: Lookback's query address is POSTed to, but only reads (rally-api.md 4.1).
+#: Lookback's query address is POSTed to, but only reads (rally-api-notes.md#lookback-requests).
 _LOOKBACK = re.compile(rb"/analytics/v2\.0/service/rally/workspace/[0-9]+/artifact/snapshot/query(\.js)?")
 
-#: Rally's own toolkits name themselves so (rally-api.md 1.2).
+#: Rally's own toolkits name themselves so (rally-api-notes.md#authentication).
 _IDENTITY = {
     "User-Agent": f"rally-accelerate/{__version__}",
     "X-RallyIntegrationName": "rally-accelerate",
@@ -108,8 +108,8 @@ def http_client(properties: Properties, context: ssl.SSLContext) -> httpx2.Async
     return httpx2.AsyncClient(
         transport=OnlyReads(inner, base_url=properties.base_url),
         headers={**_IDENTITY, "Accept": "application/json", **_login(properties)},
-        # Keys that come with session cookies are refused with "Invalid key" (rally-api.md 1.2): a jar whose
-        # policy allows no domain neither keeps nor sends any.
+        # Keys that come with session cookies are refused with "Invalid key" (rally-api-notes.md#authentication): a jar
+        # whose policy allows no domain neither keeps nor sends any.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         timeout=httpx2.Timeout(
             properties.request_timeout_seconds,
@@ -134,7 +134,7 @@ def notices_of(properties: Properties) -> list[str]:
 
 
 def has_key(properties: Properties) -> bool:
-    """Whether an API key is given; it wins over user and password (rally-api.md 1.2)."""
+    """Whether an API key is given; it wins over user and password (rally-api-notes.md#authentication)."""
     return bool(properties.api_key and properties.api_key.get_secret_value())
 
 

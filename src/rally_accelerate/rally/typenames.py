@@ -1,4 +1,4 @@
-"""Which type of work item a name means: by what people see in their workspace; pure (rally-api.md 1.1, 2.2.27, 2.5)."""
+"""Which type of work item a name means: by what people see in their workspace; pure (rally-api-notes.md#type-names)."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,7 +26,7 @@ class TypeDefinition:
     """One type as its workspace defines it."""
 
     object_id: int
-    #: TypePath: the identity. Two types can share an ElementName (rally-api.md 1.1).
+    #: TypePath: the identity. Two types can share an ElementName (rally-api-notes.md#type-names).
     path: str
     element_name: str
     display_name: str

@@ -1,4 +1,7 @@
-"""What goes to Rally and how its addresses and dates are written; pure (rally-api.md 1.1, 1.6, 1.7, 1.9)."""
+"""What goes to Rally and how its addresses and dates are written; pure.
+
+See rally-api-notes.md#addresses, rally-api-notes.md#scope, rally-api-notes.md#encoding and rally-api-notes.md#dates.
+"""
 
 import re
 from collections.abc import Mapping
@@ -7,15 +10,15 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import quote, unquote, urlsplit
 
-#: Versions 1.x are retired; v2.0 is the only one to use (rally-api.md 1.1).
+#: Versions 1.x are retired; v2.0 is the only one to use (rally-api-notes.md#addresses).
 WSAPI = "/slm/webservice/v2.0"
 
-#: Rally's own pages also use ``v2.x`` as an alias (rally-api.md 1.1).
+#: Rally's own pages also use ``v2.x`` as an alias (rally-api-notes.md#addresses).
 _REF = re.compile(
     r"^(?:.*/slm/webservice/v[0-9][0-9.x]*+)?/?(?P<type>[^0-9/][^/]*(?:/[^0-9/][^/]*)?)/(?P<id>-?[0-9]+)$"
 )
 
-#: No limit is published; addresses are kept below this many bytes (rally-api.md 1.7, Design).
+#: No limit is published; addresses are kept below this many bytes (rally-api-notes.md#address-length).
 LONGEST_ADDRESS = 4096
 
 
@@ -26,7 +29,8 @@ class Request:
     #: Below the server's root, already encoded, for example ``/slm/webservice/v2.0/defect``.
     path: str
     params: Mapping[str, str] = field(default_factory=dict)
-    #: A question too long for an address: Lookback's alone is sent so, and only reads (rally-api.md 4.1).
+    #: A question too long for an address: Lookback's alone is sent so, and only reads
+    #: (rally-api-notes.md#lookback-requests).
     body: bytes = b""
 
     @property
@@ -34,7 +38,7 @@ class Request:
         """The path with its parameters, as it goes over the wire.
 
         Each value is encoded by itself and blanks are %20: unencoded ``&``, ``%``, ``#``, ``(`` and others
-        give wrong rows or a 500 page (rally-api.md 1.7, 5.8).
+        give wrong rows or a 500 page (rally-api-notes.md#encoding).
         """
         if not self.params:
             return self.path
@@ -52,14 +56,14 @@ def query_path(kind: str) -> str:
 
     Args:
         kind: The wire name, for example ``defect`` or ``portfolioitem/feature``; levels carry names of the
-            workspace's own, which need not be ASCII (rally-api.md 1.1).
+            workspace's own, which need not be ASCII (rally-api-notes.md#type-names).
     """
     return f"{WSAPI}/{'/'.join(quote(part, safe='') for part in kind.split('/'))}"
 
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """An object's address without its host: refs are compared by path (rally-api.md 1.11)."""
+    """An object's address without its host: refs are compared by path (rally-api-notes.md#references)."""
 
     #: Lower case, for example ``project`` or ``portfolioitem/feature``.
     type: str
@@ -90,7 +94,7 @@ def ref_id(value: object) -> int | None:
 
 
 def object_id(value: object) -> int | None:
-    """An ObjectID from a number or its digits; values exceed 2^31 (rally-api.md 1.9)."""
+    """An ObjectID from a number or its digits; values exceed 2^31 (rally-api-notes.md#numbers)."""
     match value:
         case bool():
             return None
@@ -105,7 +109,9 @@ def object_id(value: object) -> int | None:
 
 
 def parse_instant(value: object) -> datetime | None:
-    """A WSAPI date as aware UTC, for example ``2017-03-16T17:23:06.674Z``; None when it is none (rally-api.md 1.9).
+    """A WSAPI date as aware UTC, for example ``2017-03-16T17:23:06.674Z``; None when it is none.
+
+    See rally-api-notes.md#dates.
 
     A date without a zone is taken as UTC.
     """

@@ -1,7 +1,7 @@
 """What Accelerate holds, compared with what would be uploaded, field by field.
 
 Only fields that the server returns can be compared. No published version of Accelerate returns histories, comments,
-raw issues or relations (accelerate-host.md 2.2); the embedded server does.
+raw issues or relations (accelerate-api-notes.md#reading-issues-back); the embedded server does.
 """
 
 import hashlib

@@ -1,8 +1,8 @@
 """Complete documents for the issues of removed items: from what is known here, or not at all.
 
 An upload replaces an issue whole, and Accelerate returns neither history, comments, raw issue nor relations
-(accelerate-host.md 2.2). So the last upload is taken where it is kept. Otherwise those four come from Rally, and
-everything else from Accelerate. Where one of them cannot be had, the issue stays as it is.
+(accelerate-api-notes.md#reading-issues-back). So the last upload is taken where it is kept. Otherwise those four come
+from Rally, and everything else from Accelerate. Where one of them cannot be had, the issue stays as it is.
 """
 
 from collections.abc import Callable, Collection, Mapping

@@ -93,7 +93,10 @@ async def cause(source: Source, scope: Scope, *, since: datetime | None = None) 
 
 
 def _nothing_seen(scope: Scope) -> str:
-    """The cause when there is nothing that this user can see: Rally leaves out what they may not read (1.10)."""
+    """The cause when there is nothing that this user can see: Rally leaves out what they may not read.
+
+    See rally-api-notes.md#scope.
+    """
     if scope.projects:
         names = _names(scope.projects)
         return (

@@ -91,7 +91,7 @@ class Mapper:
         try:
             return to_issue(item, self.rules, now=self.now)
         except Exception as error:
-            # Rally's data has surprised every connector (accelerate-host.md 7): one item must not stop the others,
-            # and stays owed until a version that can map it.
+            # Rally's data has surprised every connector (accelerate-api-notes.md#reported-problems): one item must not
+            # stop the others, and stays owed until a version that can map it.
             log.exception("%s cannot be mapped", item.record.key)
             return Skipped(item.record.key, f"it cannot be mapped ({type(error).__name__}); please report it")

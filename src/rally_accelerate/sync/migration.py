@@ -1,7 +1,7 @@
 """Whether an integration's issues in Accelerate would be updated by this plug-in, or doubled.
 
-An issue is known by the integration and by its id in the external tool (accelerate-host.md 2.4 [U]); which of Rally's
-ids an earlier plug-in took for that is seen in what it left.
+An issue is known by the integration and by its id in the external tool (accelerate-api-notes.md#updates-and-deletion);
+which of Rally's ids an earlier plug-in took for that is seen in what it left.
 """
 
 import re

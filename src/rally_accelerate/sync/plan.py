@@ -18,13 +18,14 @@ from datetime import datetime, timedelta
 from rally_accelerate.model.progress import WHOLE_WORKSPACE, Lane, Progress, Walk, Window, next_window
 from rally_accelerate.rally.records import Scope
 
-#: Project conditions are joined with OR; more than this and the address grows past 4 KB (rally-api.md 1.7, Design).
+#: Project conditions are joined with OR; more than this and the address grows past 4 KB
+#: (rally-api-notes.md#address-length).
 MOST_PROJECTS_IN_A_WALK = 40
 
 #: Timeboxes in one condition, for the same reason.
 MOST_TIMEBOXES_IN_A_WALK = 25
 
-#: Kinds whose items have no such field (rally-api.md 2.2.6, 2.2.10).
+#: Kinds whose items have no such field (rally-api-notes.md#attributes).
 _WITHOUT = {"Iteration": ("portfolioitem", "testcase"), "Release": ("testcase",)}
 
 #: Into how many walks of one kind a first sync is parted, so that several requests can be under way: pages of one

@@ -22,7 +22,7 @@ from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.records import PastSource, Record, Scope, WorkItem
 from rally_accelerate.sync.comparing import FROM_HISTORY, Compared, Expected, compare, expected
 
-#: Prefixes are the workspace's own (rally-api.md 2.2.15): letters of any script.
+#: Prefixes are the workspace's own (rally-api-notes.md#formatted-ids): letters of any script.
 _KEY = re.compile(r"[^\W\d_]*\d+")
 
 

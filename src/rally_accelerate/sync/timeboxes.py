@@ -114,7 +114,8 @@ def _carries(record: Record, field: str) -> bool:
 
 
 def _matters(facts: TimeboxFacts, scope: Scope) -> bool:
-    # An item is scheduled in a timebox of its own project (rally-api.md 2.4 [L]); milestones belong to several.
+    # An item is scheduled in a timebox of its own project (rally-api-notes.md#custom-fields); milestones belong to
+    # several.
     projects = {project.object_id for project in scope.projects}
     return not projects or facts.project is None or facts.project in projects
 

@@ -126,7 +126,10 @@ async def test_result_false_is_a_refusal() -> None:
 
 @pytest.mark.parametrize("answer", [None, {}, {"result": None}])
 async def test_an_answer_without_a_result_is_no_acknowledgement(answer: Any) -> None:
-    """``uploadIssueData: null`` without errors says nothing about the upload (accelerate-host.md 2.2)."""
+    """``uploadIssueData: null`` without errors says nothing about the upload.
+
+    See accelerate-api-notes.md#acknowledgements.
+    """
     unclear = httpx2.Response(200, json={"data": {"uploadIssueData": answer}})
     left = [unclear, unclear]
     server = Server(lambda issues, content: left.pop() if left else None)

@@ -1,4 +1,7 @@
-"""What the container answers to which command (accelerate-host.md 1.1, 1.2, 1.6)."""
+"""What the container answers to which command.
+
+See accelerate-api-notes.md#commands and accelerate-api-notes.md#output-and-exit-codes.
+"""
 
 import json
 import os
@@ -13,7 +16,7 @@ from rally_accelerate.plugin.manifest import manifest
 from support.container import IN_EITHER_FORM, Container, event_words, process_props
 from support.processes import RunningHost, Simulator, command
 
-#: Property types that every server version knows (accelerate-host.md 1.10).
+#: Property types that every server version knows (accelerate-api-notes.md#property-types).
 SAFE_TYPES = {"String", "Secure", "Array", "Boolean"}
 
 #: The page's properties in the form's order; the access key is made by newer servers.
@@ -53,7 +56,7 @@ def test_the_manifest_has_what_the_page_has_and_hides_the_rest() -> None:
     for each in made["properties"]:
         assert {"name", "label", "type", "required", "description"} <= each.keys()
         assert each["type"] in SAFE_TYPES
-        # A required hidden property without a default would block the form (accelerate-host.md 1.10).
+        # A required hidden property without a default would block the form (accelerate-api-notes.md#property-types).
         assert not (each.get("hidden") and each["required"])
     hidden = {each["name"] for each in made["properties"] if each.get("hidden")}
     assert "ucvAccessKey" in hidden

@@ -1,4 +1,7 @@
-"""Removed items in the container, against a server that returns no more than a real one (accelerate-host.md 2.2)."""
+"""Removed items in the container, against a server that returns no more than a real one.
+
+See accelerate-api-notes.md#reading-issues-back.
+"""
 
 import time
 from collections.abc import Iterator

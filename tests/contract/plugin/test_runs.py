@@ -1,4 +1,4 @@
-"""Runs of the event in the container (accelerate-host.md 1.3 to 1.8): what arrives, and what is printed."""
+"""Runs of the event in the container (accelerate-api-notes.md#plug-in-container): what arrives, and what is printed."""
 
 import json
 import re
@@ -85,7 +85,7 @@ def test_a_run_brings_everything_once_and_then_only_what_changed(
         rally.post("edit", {"objectId": int(changed), "fields": {"Name": "Changed"}})
         assert counts(container.run(*words).out)[1] == 1
         if container.passphrase:
-            # The file is the platform's (accelerate-host.md 7.1).
+            # The file is the platform's (accelerate-api-notes.md#encrypted-arguments).
             assert (container.workdir / "encryptKey").read_text() == f"\n {container.passphrase} \n"
 
 
@@ -184,7 +184,7 @@ def test_the_level_may_stand_among_the_properties(
 def test_the_environment_decides_nothing(
     container: Container, rally: Simulator, target: RunningHost, tracker: str
 ) -> None:
-    """An issue plug-in goes by its arguments (accelerate-host.md 1.5)."""
+    """An issue plug-in goes by its arguments (accelerate-api-notes.md#environment-variables)."""
     elsewhere = {"GRAPHQL_URL": "http://127.0.0.1:9", "BEARER_TOKEN": "x", "NODE_TLS_REJECT_UNAUTHORIZED": "0"}
     elsewhere |= {"RALLY_API_KEY": "_another", "RALLY_URL": "http://127.0.0.1:9", "PYTHONPATH": "/nowhere"}
     told = container.run(*event_words(process_props(rally, target, tracker)), **elsewhere)

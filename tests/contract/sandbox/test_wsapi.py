@@ -1,4 +1,4 @@
-"""WSAPI over HTTP: envelopes, rows, scopes, collections and what is refused (rally-api.md 1)."""
+"""WSAPI over HTTP: envelopes, rows, scopes, collections and what is refused (rally-api-notes.md#web-services-api)."""
 
 import http.client
 from collections.abc import Callable, Iterator, Mapping
@@ -214,7 +214,7 @@ def test_collections(ask: Ask, world: World) -> None:
     owner = task["values"]["WorkProduct"]["object_id"]
     path = f"{world.find(owner).type}/{owner}/Tasks"
     assert task["object_id"] in ids(ask(path, fetch="Name", query=f"(FormattedID = {task['formatted_id']})"))
-    # In another workspace there is nothing (rally-api.md 1.6).
+    # In another workspace there is nothing (rally-api-notes.md#scope).
     assert ask(path, workspace=f"/workspace/{world.company.workspaces[1].object_id}")["TotalResultCount"] == 0
     assert ask(f"project/{world.company.teams[0].project.object_id}/Iterations", pagesize=100)["TotalResultCount"] > 50
 

@@ -15,7 +15,7 @@ from support.issues import UPLOAD, change, item, upload
 ISSUE = "query($t: ID!, $i: ID!) { issue(tenantId: $t, issueId: $i) { _id trackerId type issue { %s } } }"
 FIELDS = "_id id name status owner labels created lastUpdate normalizedType storyPoints rawIssue history { timestamp content { field from to } }"
 
-#: accelerate-host.md 2.5, "Default selection": a server that lacks one of them fails clients of the vendor's kind.
+#: accelerate-api-notes.md#default-selection: a server that lacks one of them fails clients of the vendor's kind.
 DEFAULT_SELECTION = {
     "Integration": "_id type tenant_id name loggingLevel showHidden userAccessKey displayName ucd_url token status image "
     "pluginId last_run_successful disabled delete upgradeAvailable cleanupOnDelete last_run_completion_time "

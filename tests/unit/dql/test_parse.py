@@ -10,7 +10,7 @@ from rally_accelerate.dql.parse import DEEPEST, LONGEST, parse
 from rally_accelerate.dql.tree import EVERYTHING, Both, Comparison, Either, Negated, Operator, Query, Value
 from rally_accelerate.errors import QueryError
 
-#: As public files of value streams have them (accelerate-host.md 4).
+#: As public files of value streams have them (accelerate-api-notes.md#value-stream-queries).
 EXAMPLES = [
     'issue.status = "In Progress"',
     'issue.owner = "John Doe"',

@@ -67,7 +67,7 @@ trees = st.recursive(
 
 
 def strict(text: Any, place: Any = 0) -> Any:
-    """A reader of Rally's grammar (rally-api.md 1.7): where an operand ends, or a failure."""
+    """A reader of Rally's grammar (rally-api-notes.md#query-language): where an operand ends, or a failure."""
     leaf = re.compile(r"\(F >= \d\)").match(text, place)
     if leaf:
         return leaf.end()

@@ -1,4 +1,7 @@
-"""The parser of revision texts beside an oracle that tries every reading the grammar allows (rally-api.md 3.2, 3.4)."""
+"""The parser of revision texts beside an oracle that tries every reading the grammar allows.
+
+See rally-api-notes.md#revision-texts and rally-api-notes.md#ambiguous-texts.
+"""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -51,7 +54,7 @@ def clauses_at(text: str) -> Iterator[tuple[Change, int]]:
 
 
 def is_label(text: str) -> bool:
-    """Upper-case words, perhaps with digits and punctuation (3.2)."""
+    """Upper-case words, perhaps with digits and punctuation (rally-api-notes.md#revision-texts)."""
     return text == text.strip() == text.upper() and not set(text) & set("[]\n") and any(map(str.isalnum, text))
 
 

@@ -1,4 +1,7 @@
-"""Revision texts are read whole and in one way, or left as one unparsed change (rally-api.md 3.2 to 3.4)."""
+"""Revision texts are read whole and in one way, or left as one unparsed change.
+
+See rally-api-notes.md#revision-texts, rally-api-notes.md#revision-examples and rally-api-notes.md#ambiguous-texts.
+"""
 
 import re
 from typing import Any
@@ -24,7 +27,7 @@ def removed(label: Any, value: Any) -> Any:
 
 UP, DOWN = (Change("RANK", None, where, Verb.MOVED) for where in ("up", "down"))
 
-#: The examples of rally-api.md 3.3, by their numbers.
+#: Texts of every shape in rally-api-notes.md#revision-examples.
 EXAMPLES = {
     "Original revision": (Sentence("Original revision"),),
     "SCHEDULE STATE changed from [In-Progress] to [Accepted], FLOW STATE CHANGED DATE changed from "

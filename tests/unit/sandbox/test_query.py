@@ -1,4 +1,4 @@
-"""The query grammar of rally-api.md 1.7, strictly."""
+"""The query grammar of rally-api-notes.md#query-language, strictly."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Revision texts follow the grammar of rally-api.md 3.2, and the shapes tell the truth about them."""
+"""Revision texts follow the grammar, and the shapes tell the truth about them (rally-api-notes.md#revision-texts)."""
 
 import re
 from datetime import UTC, datetime
@@ -97,7 +97,7 @@ def test_words_that_values_may_hold_are_never_counted_by_shape(text: str) -> Non
 
 
 def test_dates_in_texts_are_in_the_servers_zone() -> None:
-    """rally-api.md 3.2: 15:03:16 MDT matched 21:03:16.145Z; and the two nights of the year."""
+    """In rally-api-notes.md#revision-texts, 15:03:16 MDT matches 21:03:16.145Z; and the two nights of the year."""
     assert mountain(from_datetime(datetime(2018, 9, 11, 21, 3, 16, 145000, UTC))) == "Tue Sep 11 15:03:16 MDT 2018"
     assert mountain(from_datetime(datetime(2026, 3, 8, 8, 59, 59, tzinfo=UTC))) == "Sun Mar 08 01:59:59 MST 2026"
     assert mountain(from_datetime(datetime(2026, 3, 8, 9, 0, 0, tzinfo=UTC))) == "Sun Mar 08 03:00:00 MDT 2026"

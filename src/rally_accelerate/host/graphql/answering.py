@@ -33,8 +33,8 @@ class Way(StrEnum):
     """By which address a question came."""
 
     GRAPHQL = "graphql"
-    #: The REST way to upload issues (accelerate-host.md 2.6). Its body is not public: it is taken to be the variable of
-    #: ``uploadIssueData``, and so is the answer.
+    #: The REST way to upload issues (accelerate-api-notes.md#rest-addresses). Its body is not public: it is taken to be
+    #: the variable of ``uploadIssueData``, and so is the answer.
     REST = "rest"
 
 

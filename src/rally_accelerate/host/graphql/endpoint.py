@@ -16,7 +16,7 @@ from rally_accelerate.host.stores import Stores
 from rally_accelerate.host.streams.board import Boards
 from rally_accelerate.host.streams.importing import Importing
 
-#: The vendor's gateway answers 413 somewhere above 10 MB (accelerate-host.md 2.4 [U]).
+#: The vendor's gateway answers 413 somewhere above 10 MB (accelerate-api-notes.md#upload-size).
 MOST_BYTES = 10_000_000
 
 

@@ -9,7 +9,7 @@ from rally_accelerate.host.changes import changes_of, name_of
 from rally_accelerate.host.past import plain
 from rally_accelerate.host.store.issues import StoredIssue
 
-#: Fields whose whole numbers are instants (accelerate-host.md 2.3).
+#: Fields whose whole numbers are instants (accelerate-api-notes.md#issue-history).
 INSTANTS = frozenset({"lastupdate", "created", "resolved", "duedate", "releasedate", "starttime", "endtime"})
 
 #: What tells the members of ``ObjectArray`` apart; a step has neither.

@@ -27,7 +27,7 @@ from rally_accelerate.mapping.rules import rule_problems
 Shown = Callable[[StoredIntegration | None], Awaitable[dict[str, Any] | None]]
 
 
-#: The words of ``LOGGING_LEVEL``; a file may hold others, which mean INFO (accelerate-host.md 1.7).
+#: The words of ``LOGGING_LEVEL``; a file may hold others, which mean INFO (accelerate-api-notes.md#logging-levels).
 LEVELS = frozenset({"ALL", "DEBUG", "INFO", "WARN", "ERROR", "FATAL", "OFF", "TRACE"})
 
 
@@ -201,7 +201,7 @@ def _key(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _since(given: Mapping[str, Any]) -> dict[str, Any]:
-    # "Initial Sync Date" of the form (accelerate-host.md 1.8), under the name that our own runs know it by.
+    # "Initial Sync Date" of the form (accelerate-api-notes.md#resync), under the name that our own runs know it by.
     return {"initialSyncDate": given["deltaTime"]} if given.get("deltaTime") else {}
 
 

@@ -105,7 +105,7 @@ def _types() -> list[ObjectType]:
     for each in named:
         # The server's own id must not be null; here the tool's id is the only one.
         each.set_field("_id", lambda parent, _: parent.get("id") or parent.get("name") or "")
-    # A dot's issue has whole numbers where an upload has fractions (accelerate-host.md 2.2, 2.5).
+    # A dot's issue has whole numbers where an upload has fractions (accelerate-api-notes.md#queries).
     dot.set_field("storyPoints", lambda parent, _: _whole(parent.get("storyPoints")))
     dot.set_field("businessValue", lambda parent, _: _whole(parent.get("businessValue")))
     return [dot, *named]

@@ -43,7 +43,8 @@ def plugin() -> Mapping[str, Any]:
         "pipelineDefinition": None,
         "image": image(),
         "releaseDate": datetime.fromtimestamp(MANIFEST.stat().st_mtime, UTC).date().isoformat(),
-        # Which key of the manifest it is made of is strongly suggested, not seen (accelerate-host.md 8).
+        # Which key of the manifest it is made of is strongly suggested, not seen
+        # (accelerate-api-notes.md#link-patterns).
         "vsmLinkRuleDefaultRegex": manifest["idRegExp"],
         "categories": manifest["categories"],
         "features": manifest["features"],

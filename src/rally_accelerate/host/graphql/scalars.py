@@ -39,7 +39,7 @@ def read_date(value: Any) -> int:
 
 
 def any_date(value: Any) -> int:
-    """Epoch milliseconds from any form that real plug-ins send (accelerate-host.md 2.2).
+    """Epoch milliseconds from any form that real plug-ins send (accelerate-api-notes.md#dates-in-uploads).
 
     Raises:
         ValueError: It is none of them.
@@ -62,7 +62,7 @@ def any_date(value: Any) -> int:
 
 @DATE.serializer
 def write_date(value: Any) -> Any:
-    """Epoch milliseconds as a number; which form the vendor's server answers is not known [U]."""
+    """Epoch milliseconds as a number; which form the vendor's server answers is not known."""
     return round(value.timestamp() * 1000) if isinstance(value, datetime) else value
 
 

@@ -56,7 +56,10 @@ def issue_id(tracker_id: str, external_id: str) -> str:
 
 
 def _without_nulls(item: dict[str, Any]) -> dict[str, Any]:
-    """Return an item without the null elements of its lists, which older servers accept (accelerate-host.md 2.2)."""
+    """Return an item without the null elements of its lists, which older servers accept.
+
+    See accelerate-api-notes.md#lists-in-uploads.
+    """
     holed = {name: value for name in LISTS if (value := item.get(name)) and None in value}
     return {**item, **{name: [each for each in value if each is not None] for name, value in holed.items()}}
 

@@ -54,7 +54,7 @@ class AccessKeys:
         self._database = database
 
     async def make(self, name: str, *, user_id: str | None = None) -> MadeKey:
-        """A new key in the vendor's form, a UUID (accelerate-host.md 6).
+        """A new key in the vendor's form, a UUID (accelerate-api-notes.md#access-keys).
 
         Args:
             name: What the user calls it; empty, too long and taken names are refused.

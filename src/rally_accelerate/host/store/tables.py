@@ -71,7 +71,8 @@ integrations = Table(
     Column("properties", JSON, nullable=False),
     # What a plug-in asked to keep (``updateIntegrationState``).
     Column("state", JSON),
-    # What is asked of the next run of each event, by its name: ``deltaTime`` and the like (accelerate-host.md 1.8).
+    # What is asked of the next run of each event, by its name: ``deltaTime`` and the like
+    # (accelerate-api-notes.md#resync).
     Column("event_states", JSON),
     # The connector's own memory between runs.
     Column("progress", JSON),

@@ -1,4 +1,4 @@
-"""What is worth a ring around a dot (accelerate-host.md 5.2)."""
+"""What is worth a ring around a dot (accelerate-api-notes.md#dots-and-alerts)."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,7 +7,7 @@ from rally_accelerate.host.store.search import Row
 from rally_accelerate.host.store.values import ms
 from rally_accelerate.host.streams.layout import Layout, Stage
 
-#: What stands for nobody where a source must name an owner (accelerate-host.md 2.2).
+#: What stands for nobody where a source must name an owner (accelerate-api-notes.md#issue-fields).
 NOBODY = {"", "unknown"}
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-#: The phases of the vendor's default file (accelerate-host.md 3.1).
+#: The phases of the vendor's default file (accelerate-api-notes.md#value-stream-files).
 PHASES = ("Planning", "Development", "Deployment")
 
 #: Where a status most probably belongs, by its lower case without blanks and dashes; Rally's own among them.

@@ -9,10 +9,10 @@ from rally_accelerate.errors import QueryError
 
 Check = Callable[[Any], Iterator[str]]
 
-#: The ranks that priorities are mapped to, lowest first (accelerate-host.md 3.1).
+#: The ranks that priorities are mapped to, lowest first (accelerate-api-notes.md#value-stream-files).
 RANKS = ("Lowest", "Low", "Medium", "High", "Highest")
 
-#: Windows of time, and their days; None is all time (accelerate-host.md 3.1).
+#: Windows of time, and their days; None is all time (accelerate-api-notes.md#value-stream-files).
 WINDOWS: Mapping[str, int | None] = {
     "HOUR24": 1,
     "DAY7": 7,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from rally_accelerate.host.store.search import Row
 from rally_accelerate.host.streams.checks import RANKS
 
-#: What dots can be coloured by (accelerate-host.md 5.2).
+#: What dots can be coloured by (accelerate-api-notes.md#dots-and-alerts).
 CHOICES = {"type": "Type", "priority": "Priority", "sprint": "Sprint", "release": "Release"}
 
 #: So many values have a tone of their own.

@@ -44,7 +44,7 @@ def downloaded(
 
 
 def file_name(name: str) -> str:
-    """What the file of a value stream is called (accelerate-host.md 3)."""
+    """What the file of a value stream is called (accelerate-api-notes.md#value-stream-files)."""
     plain = "".join(character if character.isalnum() or character in "-_. " else "_" for character in name)
     return f"{plain.strip().replace(' ', '_') or 'value_stream'}-vsm.json"
 

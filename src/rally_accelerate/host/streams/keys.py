@@ -1,7 +1,8 @@
 """Every key of a value stream's file that is known here: what it means and what it may hold.
 
-Keys and shapes are facts on the vendor's files (accelerate-host.md 3.1 to 3.3); a key of ours says so. The reference
-page is made from these tables.
+Keys and shapes are facts on the vendor's files (accelerate-api-notes.md#value-stream-files,
+accelerate-api-notes.md#integrations-in-the-file, accelerate-api-notes.md#link-patterns); a key of ours says so. The
+reference page is made from these tables.
 """
 
 from collections.abc import Mapping

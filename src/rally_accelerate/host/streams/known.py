@@ -17,7 +17,7 @@ async def known_integrations(stores: Stores, schedule: Schedule) -> dict[str, Kn
 
 
 def _word(one: StoredIntegration, latest: Execution | None, *, running: bool) -> str:
-    """The status in the vendor's words (accelerate-host.md 5.1)."""
+    """The status in the vendor's words (accelerate-api-notes.md#integration-status)."""
     if one.disabled:
         return "Disabled"
     if running:

@@ -15,7 +15,7 @@ from rally_accelerate.host.streams.document import integrations_of, near
 from rally_accelerate.mapping.rules import rule_problems
 from rally_accelerate.model.folding import fold
 
-#: What the host fills in anew in each download (accelerate-host.md 3.2).
+#: What the host fills in anew in each download (accelerate-api-notes.md#integrations-in-the-file).
 MADE = frozenset({"_id", "status", "startTime", "latest", "properties", "type", "tenant_id", "tenantId", "disabled"})
 
 

@@ -32,7 +32,7 @@ from rally_accelerate.host.web.routing import actor_of, posted, routed, shown
 #: The status of an integration that works and has never brought an item.
 EMPTY = "No items"
 
-#: What a last run's outcome means for people (accelerate-host.md 5.1).
+#: What a last run's outcome means for people (accelerate-api-notes.md#integration-status).
 WORDS = {"complete": "Online", "partial": "Partial", "failed": "Failed", "interrupted": "Interrupted", "": "New"}
 
 #: The status of an integration that this process does not run, see ``serve --without``.
