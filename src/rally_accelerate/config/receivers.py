@@ -64,13 +64,11 @@ def endangered(known: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[E
         given: The properties as they would become.
     """
     before, after = _readers(known), _readers(given)
-    for secret, parties in after.items():
-        if secret not in before:
-            # The address of a proxy that had no credentials inside.
-            continue
+    # The address of a proxy is a secret only if it had credentials inside before as well.
+    for secret in (each for each in after if each in before):
         causes = [
             _cause(known, given, settings)
-            for party, settings in parties.items()
+            for party, settings in after[secret].items()
             if party not in before[secret]
             # Who can read everything on a path gains nothing from an authority.
             and not (isinstance(party, _Authority) and party.path in before[secret])
