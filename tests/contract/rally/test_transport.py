@@ -102,6 +102,7 @@ async def test_every_verb_of_the_client_sends_reads_only(connect: Connect) -> No
         await client.timeboxes(scope, "Iteration", since=scope.now, passed=Window())
         await client.left(scope, "Iteration", [1])
         await client.types(scope.workspace.object_id)
+        await client.values(scope, {"defect": ["State"]})
     public = {name for name in dir(client) if not name.startswith("_")}
     verbs = {
         "usage",
@@ -117,7 +118,7 @@ async def test_every_verb_of_the_client_sends_reads_only(connect: Connect) -> No
         "oddities",
         "count",
     }
-    verbs |= {"shown", "binned", "elsewhere", "fed_until", "projects", "remains", "timeboxes", "left", "types"}
+    verbs |= {"shown", "binned", "elsewhere", "fed_until", "projects", "remains", "timeboxes", "left", "types", "values"}
     assert public == verbs, "a new verb belongs into this test"
     # Lookback's question is too long for an address; it is the only thing that is not got.
     others = {asked.target for asked in server.asked if asked.method != "GET"}
