@@ -118,7 +118,18 @@ async def test_every_verb_of_the_client_sends_reads_only(connect: Connect) -> No
         "oddities",
         "count",
     }
-    verbs |= {"shown", "binned", "elsewhere", "fed_until", "projects", "remains", "timeboxes", "left", "types", "values"}
+    verbs |= {
+        "shown",
+        "binned",
+        "elsewhere",
+        "fed_until",
+        "projects",
+        "remains",
+        "timeboxes",
+        "left",
+        "types",
+        "values",
+    }
     assert public == verbs, "a new verb belongs into this test"
     # Lookback's question is too long for an address; it is the only thing that is not got.
     others = {asked.target for asked in server.asked if asked.method != "GET"}
