@@ -1,7 +1,8 @@
 """A first sync of a simulated company, in this process."""
 
+import asyncio
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rally_accelerate.accelerate.payload import item_in
@@ -13,7 +14,8 @@ from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.sync.engine import sync_once
 from rally_accelerate.sync.preview import PreviewSink
 from rally_accelerate.sync.state import MemoryState
-from rally_sandbox.serving import SANDBOX_API_KEY
+from rally_sandbox.serving import SANDBOX_API_KEY, serve
+from rally_sandbox.world import World
 
 
 async def synced(url: str, key: str = SANDBOX_API_KEY, **given: Any) -> tuple[SyncReport, Mapping[str, dict[str, Any]]]:
@@ -25,3 +27,11 @@ async def synced(url: str, key: str = SANDBOX_API_KEY, **given: Any) -> tuple[Sy
         report = await sync_once(client, sink, MemoryState(), rules, lambda: datetime.now(UTC))
     assert report.failure is None, report.failure
     return report, {issue.external_id: item_in(issue) for issue in sink.issues}
+
+
+def uploaded(world: World, source: str, **given: Any) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
+    """Sync a world an hour later; return what is uploaded by external id, and how often each resource was requested."""
+    world.clock.advance(timedelta(hours=1))
+    with serve(world) as rally:
+        _, issues = asyncio.run(synced(rally.url, historySource=source, **given))
+        return dict(issues), dict(rally.stats.requests)

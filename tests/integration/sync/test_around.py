@@ -1,10 +1,8 @@
 """Discussions, relations and epics reach Accelerate, whichever source tells the history."""
 
-import asyncio
 import math
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Any
 
 import pytest
 
@@ -15,7 +13,7 @@ from rally_accelerate.rally.limiter import LimiterPool
 from rally_sandbox.clock import Clock
 from rally_sandbox.serving import SANDBOX_API_KEY, serve
 from rally_sandbox.world import World
-from support.first_sync import synced
+from support.first_sync import uploaded
 
 BEGIN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 SOURCES = ("lookback", "revisions")
@@ -24,14 +22,6 @@ SOURCES = ("lookback", "revisions")
 @pytest.fixture
 def world() -> World:
     return World.create(4, 300, clock=Clock.standing(BEGIN))
-
-
-def uploaded(world: World, source: str, **given: Any) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
-    """What a first sync uploads a while later, and how often what was asked for."""
-    world.clock.advance(timedelta(hours=1))
-    with serve(world) as rally:
-        _, issues = asyncio.run(synced(rally.url, historySource=source, **given))
-        return dict(issues), dict(rally.stats.requests)
 
 
 @pytest.mark.parametrize("source", SOURCES)

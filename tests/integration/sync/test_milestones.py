@@ -2,14 +2,13 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
 from rally_sandbox.clock import Clock
 from rally_sandbox.serving import serve
 from rally_sandbox.world import World
-from support.first_sync import synced
+from support.first_sync import synced, uploaded
 
 BEGIN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 SOURCES = ("lookback", "revisions")
@@ -18,14 +17,6 @@ SOURCES = ("lookback", "revisions")
 @pytest.fixture
 def world() -> World:
     return World.create(4, 60, clock=Clock.standing(BEGIN))
-
-
-def uploaded(world: World, source: str, **given: Any) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
-    """What a first sync uploads a while later, and how often what was asked for."""
-    world.clock.advance(timedelta(hours=1))
-    with serve(world) as rally:
-        _, issues = asyncio.run(synced(rally.url, historySource=source, **given))
-        return dict(issues), dict(rally.stats.requests)
 
 
 @pytest.mark.parametrize("source", SOURCES)
