@@ -328,12 +328,4 @@ def _balanced(change: Change) -> bool:
 
 
 def _pairs_up(value: str) -> bool:
-    depth = 0
-    for char in value:
-        if char == "[":
-            depth += 1
-        elif char == "]":
-            depth -= 1
-            if depth < 0:
-                return False
-    return depth == 0
+    return _closing(value) is None and value.count("[") == value.count("]")

@@ -1,4 +1,4 @@
-"""Which items of a walk share a request for their history. Pages and such requests are of different sizes."""
+"""Group the items of a walk into requests for their history."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ class Portion:
 
 @dataclass(slots=True)
 class Gathered:
-    """What was read of a walk and not handed on yet. Pages and requests for history are of different sizes."""
+    """The items of a walk that wait for a request; pages and requests for history are of different sizes."""
 
     items: list[int] = field(default_factory=list)
     fresh: list[Record] = field(default_factory=list)
