@@ -1,6 +1,6 @@
 """The largest answer that this process reads, set by its operator.
 
-``answerMaxBytes`` is a setting of an integration. On a server, whoever edits an integration is not the operator, and
+``answerMaxBytes`` is a setting of an integration. On a server, editors of integrations are not the operator, and
 the memory of one large answer is taken from everyone: there the setting has an upper limit.
 """
 

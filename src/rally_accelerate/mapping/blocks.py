@@ -116,7 +116,7 @@ class Block:
         self.open_tags[container.tag] = self.open_tags.get(container.tag, 0) + 1
 
     def close(self, tag: str) -> bool:
-        """Close a container and those within it; False when there is none of the kind."""
+        """Close a container and those within it; return False if none of that kind is open."""
         if not self.open_tags.get(tag):
             return False
         closed = ""

@@ -65,7 +65,7 @@ def normalized(wire_name: str, row: Mapping[str, Any]) -> NormalizedType:
     """The portfolio's lowest level is a feature, the levels above are epics, the rest is other work.
 
     The lowest level has ordinal 0 and is the only one with user stories (rally-api-notes.md#portfolio-levels); where
-    neither is told, the usual name of the lowest level decides.
+    neither is known, the usual name of the lowest level decides.
     """
     if not wire_name.startswith(PORTFOLIO):
         return NormalizedType.OTHER

@@ -11,7 +11,7 @@ from rally_accelerate.model.folding import fold
 
 #: ``/expression/flags``, as in the rules of the sibling plug-ins.
 _PATTERN = re.compile(r"/(.+)/([A-Za-z]*)", re.DOTALL)
-#: So much of a regular expression is told with what is wrong with it.
+#: The characters of a regular expression that an error message quotes.
 LONGEST_SHOWN = 300
 #: JavaScript's flags: those for repeated and Unicode matching change nothing for a single test.
 _FLAGS = {"i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL, "g": re.NOFLAG, "u": re.NOFLAG, "y": re.NOFLAG}
@@ -104,7 +104,7 @@ def single(value: Any) -> Single:
     """The matcher that a scalar stands for; a text between slashes is a regular expression.
 
     Raises:
-        ValueError: It is none; the message is a sentence.
+        ValueError: It is invalid; the message is a sentence.
     """
     text = words_of(value)
     if text is None:

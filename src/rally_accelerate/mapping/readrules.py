@@ -22,7 +22,7 @@ MAXIMUM_PROGRAMS = 40_000
 MAXIMUM_PATTERNS = 1_000
 MAXIMUM_ENTRIES = 1_000
 MAXIMUM_VALUES = 20_000
-#: So many faults are told one by one.
+#: The largest number of faults that are listed one by one.
 MOST_FAULTS = MOST_EXPLAINED
 _KEYS = {"type": "type", "fieldmapping": "fieldMapping", "valuemapping": "valueMapping"}
 
@@ -54,7 +54,7 @@ class _Faults:
         """Return the matcher of a scalar, or None when there are too many faults or expressions already.
 
         Raises:
-            ValueError: It is none; the message is a sentence.
+            ValueError: It is invalid; the message is a sentence.
         """
         self._values += 1
         if self.full or self._excess():
@@ -77,7 +77,7 @@ class _Faults:
         return ""
 
     def all(self) -> tuple[Fault, ...]:
-        """Return every fault that is told, and how many more there are."""
+        """Return the listed faults, and how many more there are."""
         excess = self._excess()
         further = f"has {self._further:,} more problems" if self._further else ""
         return (*self.told, *((PROPERTY, text) for text in (excess, further) if text))

@@ -84,7 +84,7 @@ def near_matches(wanted: str, names: Iterable[str], *, cutoff: float = 0.6) -> s
     """A remark in brackets with names like the wanted one, or nothing.
 
     Args:
-        wanted: What somebody wrote.
+        wanted: The name as written.
         names: What there is.
         cutoff: How alike a name must be, 0 to 1.
     """

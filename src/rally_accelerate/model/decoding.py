@@ -246,7 +246,7 @@ def _whole_number(digits: str) -> int | float | None:
 
 
 def _finite_number(digits: str) -> float | None:
-    """Return a floating-point number; null where there is none so large."""
+    """Return a floating-point number; None if it is too large for one."""
     number = float(digits)
     return number if math.isfinite(number) else None
 

@@ -287,7 +287,7 @@ def wants_https(reply: Reply, route: Route) -> UnexpectedAnswer | None:
 
 
 def portal(reply: Reply, route: Route) -> Unavailable:
-    """Explain that a network lets nobody through who has not signed in to it (RFC 6585, 511)."""
+    """Explain that a network requires signing in (RFC 6585, 511)."""
     page = f", with a page{reply.title}" if reply.is_page else ""
     return Unavailable(
         f"The sign-in portal of a network answers in {route.service}'s place ({reply.status}){page}.",

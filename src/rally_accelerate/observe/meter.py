@@ -15,7 +15,7 @@ WINDOW_SECONDS = 20.0
 #: Before this many seconds a rate says nothing.
 FIRST_SECONDS = 1.0
 
-#: A time to the end is told when so much of the last phase is done: before, it is a guess.
+#: The share of the last phase that must be done before the remaining time is estimated: earlier, it is a guess.
 SHARE_BEFORE_ESTIMATE = 0.1
 
 #: So many samples lie in a window.
@@ -48,7 +48,7 @@ class Measure:
     """How far a run is."""
 
     stages: tuple[Stage, ...]
-    #: Between 0 and 1, all phases together; None while nobody knows how much there is.
+    #: Between 0 and 1, all phases together; None while the total is unknown.
     share: float | None
     #: Seconds to the end, or None while it is too early to say.
     remaining: float | None
@@ -78,7 +78,7 @@ class Meter:
 
         Args:
             at: The time; what stands still gets slower with it.
-            known: Whether the totals are whole; else nobody can say when they are reached.
+            known: Whether the totals are complete; otherwise no end can be estimated.
         """
         stages = tuple(gauge.stage(phase, at) for phase, gauge in self._gauges.items())
         totals, last = sum(stage.total for stage in stages), stages[-1]

@@ -1,4 +1,4 @@
-"""What people read of a run while it goes on, and of its histories."""
+"""Texts about a running sync and its histories."""
 
 from typing import Any
 

@@ -187,7 +187,7 @@ class Reader:
             collections: The members that its collections have now, by field; of others they are not known.
             present: What drop-downs, people and texts are now, by field: what was renamed since is recognised by it.
             newest: Whether the newest revision led to what the item is now.
-            texts: Texts that the item and what it refers to have now: those that look like clauses are told from them.
+            texts: Texts that the item and what it refers to have now, to tell them apart from clauses they look like.
         """
         saves, missing = in_order(revisions)
         reading = _Reading()

@@ -1,7 +1,7 @@
 """Every answer of Rally becomes data or exactly the right error here; pure.
 
 A status alone means little: errors come with 200, maintenance and login pages too (rally-api-notes.md#http-failures).
-So the body decides wherever it can, and the status where it cannot. What an operator should do is told in each error's
+So the body decides wherever it can, and the status where it cannot. What an operator should do is in each error's
 hint. No message holds a whole body or a secret: at most a short excerpt of the service's own words.
 """
 

@@ -1,7 +1,7 @@
 """What revision texts call a type's fields: the display names of its workspace's own definitions.
 
 A text carries the label of its day (rally-api-notes.md#revision-texts), so that a relabelled field has two: the one
-that Rally gives it, and the one that the workspace gives it today. One in between is known to nobody, and its changes
+that Rally gives it, and the one that the workspace gives it today. One in between is not known, and its changes
 are lost to revisions.
 """
 

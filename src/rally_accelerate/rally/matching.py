@@ -23,7 +23,7 @@ MOST_TOLD = 8
 
 #: Rally's names have at most 256 characters.
 LONGEST_SHOWN = 300
-#: So many names that mean nothing are told one by one.
+#: The largest number of unknown names that are listed one by one.
 MOST_FAULTS = MOST_EXPLAINED
 #: Each pattern is compared with every project.
 MOST_PATTERNS = 500

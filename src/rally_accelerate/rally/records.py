@@ -152,7 +152,7 @@ class TimeboxFacts(NamedTuple):
     name: str
     #: ObjectID of its project, where it tells one.
     project: int | None
-    #: When it begins and ends, where that alone changes what is told of an item.
+    #: When it begins and ends, where that alone changes what an item's issue says.
     start: datetime | None
     end: datetime | None
     #: Differs when a fact that is carried with items does.

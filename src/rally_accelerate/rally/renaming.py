@@ -65,7 +65,7 @@ class Renaming:
                 names[change.after] = after = expected
         before = names.get(change.before, change.before)
         merged = before == after and change.before != change.after
-        # A name of today that is told from before it was given was another value's.
+        # A current name that appears in a change from before it was given belonged to another value.
         reused = not {change.before, change.after}.isdisjoint(set(names.values()) - names.keys())
         if merged or reused:
             # Which value each name meant is not known, so that what was told since may be wrong as well.

@@ -20,7 +20,7 @@ _FACTS = {
     "Milestones": ("milestone", ("Name", "FormattedID", "TargetDate", "TargetProject")),
 }
 
-#: Where the beginning and the end decide what is told of an item: whether its sprint is active.
+#: Where the beginning and the end decide what an item's issue says: whether its sprint is active.
 _BEGINS_AND_ENDS = {"Iteration": ("StartDate", "EndDate")}
 
 
@@ -65,5 +65,5 @@ async def changed_timeboxes(
 
 
 def _fact(value: object) -> object:
-    # Of what is referred to only its identity counts: everything else of it is told by itself.
+    # Of a referenced object only its identity counts: its other changes are reported for itself.
     return ref_id(value) if isinstance(value, Mapping) else value

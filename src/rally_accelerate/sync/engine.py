@@ -313,7 +313,7 @@ class _Run:
     async def _announced(self, scope: Scope, walk: Walk) -> int:
         """Return how many items a walk has that waits for others, or 0.
 
-        In a first sync alone: there it takes long until the walk begins, and nobody would know how much there is.
+        In a first sync alone: there it takes long until the walk begins, and the total would be unknown until then.
         """
         projects = tuple(project for project in scope.projects if project.object_id in walk.projects)
         if walk.only or walk.after or walk.window != Window() or len(projects) != len(walk.projects):

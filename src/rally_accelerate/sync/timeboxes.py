@@ -26,7 +26,7 @@ MOST_SEEN = 1_000
 #: A quiet run is to stay small, and milestones change seldom.
 EVERY = {"Milestones": timedelta(minutes=15)}
 
-#: The fields whose former values are told with an item.
+#: The fields whose former values come with an item.
 FORMER_TOLD = frozenset({"Iteration"})
 
 #: So many changed timeboxes are named in a notice.

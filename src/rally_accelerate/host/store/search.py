@@ -223,7 +223,7 @@ class Search:
         """
         if not _is_slow(wanted):
             return now
-        # Each user has a search of their own, so that nobody waits for what another one has in the queue before it.
+        # Each user has a search of their own, so that one user's queue delays no other user.
         key = (asker.get(), wanted)
         return await self._patience.soon(key, lambda: self._look(wanted, now), seconds=seconds)
 

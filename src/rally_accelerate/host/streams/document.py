@@ -72,7 +72,7 @@ def examined(document: Any) -> Examined:
 
 
 def plain_names(document: Any) -> Any:
-    """A document whose names hold plain spaces, and no characters that nobody sees: a page may have put them there."""
+    """A document whose names hold plain spaces and no invisible characters: a web page may have put them there."""
     return _plain_names(document, "") if isinstance(document, dict) else document
 
 

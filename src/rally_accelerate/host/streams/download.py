@@ -34,7 +34,7 @@ def downloaded(
     mine = [each.integration for each in known.values() if each.integration.tenant_id == stream.tenant_id]
     if shows_all(held):
         if document is None:
-            # Written out, so that a file to which somebody adds one does not hide the others.
+            # Written out, so that adding one to the file does not hide the others.
             found["integrations"] = named(held, mine)
     else:
         found["integrations"] = [_entry(entry, known) for entry in held["integrations"]]

@@ -64,7 +64,7 @@ class Importing:
         Args:
             document: From ``jsontext.read``.
             stream: What it is to replace; None for a new value stream.
-            keeps_others: Whether the map goes on showing the integrations that it shows now.
+            keeps_others: Whether the map keeps showing the integrations that it shows now.
 
         Raises:
             ConfigError: With every problem and its path.
@@ -147,7 +147,7 @@ class Importing:
             based_on: The version that the document was made from.
             actor: Who does it.
             why: What is written beside the version, a verb in the past.
-            keeps_others: Whether the map goes on showing the integrations that it shows now.
+            keeps_others: Whether the map keeps showing the integrations that it shows now.
 
         Raises:
             ConfigError: With every problem and its path.

@@ -216,7 +216,7 @@ def _change(stored: StoredIntegration, changes: Mapping[str, Any]) -> Write | No
 def _other(entry: _Entry, before: Mapping[str, Any] | None) -> tuple[dict[str, Any], list[str]]:
     """An integration of another tool, and the names of its settings that are masked and unknown.
 
-    It is kept as it came. A masked secret is what it was before; one that nobody knows is missing, which stops nothing
+    It is kept as it came. A masked secret is what it was before; an unknown one is missing, which stops nothing
     here.
     """
     before = before or {}
@@ -246,7 +246,7 @@ def _unmasked(value: Any, known: Any) -> Any:
 
 
 def _lacks(value: Any, known: Any) -> bool:
-    """Whether something in a setting is masked that nobody knows."""
+    """Return whether a setting holds a mask for an unknown value."""
     match value:
         case str():
             return _is_masked(value) and known is None
