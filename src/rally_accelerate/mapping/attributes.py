@@ -8,8 +8,8 @@ part refers to: ``Iteration.Name``.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rally_accelerate.mapping.targets import near_matches
 from rally_accelerate.model.folding import fold
+from rally_accelerate.model.likeness import suggestion
 
 CUSTOM = "c_"
 #: Attributes of these types refer to nothing, so nothing can be read behind a dot
@@ -79,7 +79,7 @@ def find(label: str, definitions: Sequence[AttributeDefinition]) -> Path | None:
 def near(label: str, definitions: Sequence[AttributeDefinition]) -> str:
     """A remark with fields of similar names, or nothing."""
     names = [name for each in definitions for name in (each.element_name, each.display_name) if name]
-    return near_matches(label, names) or near_matches(label.partition(".")[0], names)
+    return suggestion(label, names) or suggestion(label.partition(".")[0], names)
 
 
 def _named(label: str, definitions: Sequence[AttributeDefinition]) -> list[AttributeDefinition]:

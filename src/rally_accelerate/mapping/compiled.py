@@ -11,8 +11,7 @@ from rally_accelerate.mapping.fieldrules import Entry, FieldRules
 from rally_accelerate.mapping.itemtypes import PORTFOLIO, Closeness, ItemType, item_type
 from rally_accelerate.mapping.kinds import kind_of
 from rally_accelerate.mapping.matchers import Conditions
-from rally_accelerate.mapping.targets import near_matches
-from rally_accelerate.model.likeness import MOST_EXPLAINED
+from rally_accelerate.model.likeness import MOST_EXPLAINED, suggestion
 
 #: Paths by kind and label.
 Paths = Mapping[str, Mapping[str, Path]]
@@ -94,7 +93,7 @@ def resolve(rules: FieldRules, definitions_by_type: Mapping[str, Sequence[Attrib
         meant = [kind for kind, its in types.items() if _may_speak_of(entry, its)]
         if not meant:
             names = {name for its in types.values() for name in its.names}
-            close = near_matches(entry.written, sorted(names)) if len(notices) < MOST_EXPLAINED else ""
+            close = suggestion(entry.written, sorted(names)) if len(notices) < MOST_EXPLAINED else ""
             notices.append(f'{entry.path} speaks of the type "{entry.written}", which is not imported{close}.')
         for place, label in _labels(entry):
             found = False

@@ -6,9 +6,9 @@ from typing import Any
 from rally_accelerate.mapping.fieldrules import Entry, FieldRules, Standard
 from rally_accelerate.mapping.itemtypes import ANY, type_key
 from rally_accelerate.mapping.matchers import Conditions, Matcher, Pattern, Single, single
-from rally_accelerate.mapping.targets import converted, near_matches, target_of
+from rally_accelerate.mapping.targets import converted, target_of
 from rally_accelerate.model.decoding import Undecodable, parse_json
-from rally_accelerate.model.likeness import MOST_EXPLAINED
+from rally_accelerate.model.likeness import MOST_EXPLAINED, suggestion
 
 #: Where a rule stands, and what is wrong with it.
 Fault = tuple[str, str]
@@ -122,7 +122,7 @@ def _entry(raw: Any, path: str, faults: _Faults) -> Entry | None:
     for key, value in raw.items():
         known = _KEYS.get(str(key).strip().casefold())
         if known is None:
-            close = "" if faults.full else near_matches(str(key), _KEYS.values())
+            close = "" if faults.full else suggestion(str(key), _KEYS.values())
             faults.append((f"{path}.{key}", f"is not known{close}"))
         else:
             parts[known] = value

@@ -12,8 +12,7 @@ from rally_accelerate.config.values import KIND_ALIASES, as_kind
 from rally_accelerate.mapping.fieldrules import FieldRules
 from rally_accelerate.mapping.itemtypes import ANY, PORTFOLIO, item_type, type_key
 from rally_accelerate.mapping.kinds import KINDS
-from rally_accelerate.mapping.targets import near_matches
-from rally_accelerate.model.likeness import MOST_EXPLAINED
+from rally_accelerate.model.likeness import MOST_EXPLAINED, suggestion
 
 #: Names as people write them; Rally's own artifact types, and the usual levels of the portfolio
 #: (rally-api-notes.md#type-names).
@@ -91,9 +90,9 @@ def _fault(written: str, key: str, known: frozenset[str] | set[str], shown: Sequ
         return ""
     others = [name for name in shown if as_kind(name) != key]
     # A level's name may well be like that of another level: only Rally's own names count here.
-    if levels and not near_matches(written, [name for name in USUAL if as_kind(name) != key], cutoff=_MISSPELLED):
+    if levels and not suggestion(written, [name for name in USUAL if as_kind(name) != key], cutoff=_MISSPELLED):
         return ""
-    near = near_matches(written, others)
+    near = suggestion(written, others)
     more = near or f"; there are {', '.join(USUAL)} and PortfolioItem/<level>"
     level = f"; a portfolio level of this name is written PortfolioItem/{written}" if levels else ""
     return f'"{written}" is no type of work item that Rally has or that these settings name{more}{level}'

@@ -6,13 +6,11 @@ first.
 """
 
 import math
-from collections.abc import Iterable
 from datetime import datetime
 
 from rally_accelerate.mapping import fields
-from rally_accelerate.model.folding import fold
 from rally_accelerate.model.issue import NormalizedType
-from rally_accelerate.model.likeness import alike
+from rally_accelerate.model.likeness import suggestion
 
 #: What a target may hold once rules are applied.
 Value = str | float | datetime | tuple[str, ...] | None
@@ -57,7 +55,7 @@ def target_of(written: str, *, suggest: bool = True) -> str:
         return EXTENDED + segment
     found = {each.casefold(): each for each in TARGETS}.get(name.casefold())
     if found is None:
-        near = near_matches(name, TARGETS) if suggest else ""
+        near = suggestion(name, TARGETS) if suggest else ""
         raise ValueError(f"is no field that can be mapped{near}; there are {', '.join(TARGETS)} and {EXTENDED}<name>")
     return found
 
@@ -78,20 +76,6 @@ def converted(target: str, text: str) -> Value:
             raise ValueError(f"is none of {', '.join(CHOICES[target])}")
         return found
     return text
-
-
-def near_matches(wanted: str, names: Iterable[str], *, cutoff: float = 0.6) -> str:
-    """A remark in brackets with names like the wanted one, or nothing.
-
-    Args:
-        wanted: The name as written.
-        names: What there is.
-        cutoff: How alike a name must be, 0 to 1.
-    """
-    by_folded = {fold(name.strip()): name for name in names}
-    close = alike(fold(wanted.strip()), by_folded, cutoff=cutoff)
-    named = " or ".join(f'"{by_folded[each]}"' for each in close)
-    return f" (did you mean {named}?)" if named else ""
 
 
 def _number(text: str) -> float:

@@ -7,8 +7,7 @@ from rally_accelerate.mapping.compiled import CompiledRules
 from rally_accelerate.mapping.itemtypes import ItemType, item_type
 from rally_accelerate.mapping.kinds import kind_of
 from rally_accelerate.mapping.matchers import Conditions, Exactly, Grade
-from rally_accelerate.mapping.targets import near_matches
-from rally_accelerate.model.likeness import MOST_EXPLAINED, shortened
+from rally_accelerate.model.likeness import MOST_EXPLAINED, shortened, suggestion
 
 #: The values of each field of each type, by wire name and element name; none for a field that can hold anything.
 Allowed = Mapping[str, Mapping[str, Sequence[str]]]
@@ -68,7 +67,7 @@ def unmet(every: Iterable[Sought], allowed: Allowed) -> Iterator[str]:
             continue
         kind, name, _ = lists[0]
         names = dict.fromkeys(value for _, _, values in lists for value in values)
-        close = near_matches(each.text.written, names)
+        close = suggestion(each.text.written, names)
         shown = shortened(each.text.written)
         yield f'{each.place}: {name} of {kind_of(kind, {}).name} has no value "{shown}" now{close}'
     if count > MOST_EXPLAINED:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from rally_accelerate.config.queries import OTHERS, fields_of, plain_query
 from rally_accelerate.errors import ConfigError, Problem, QueryError
 from rally_accelerate.model.folding import fold
-from rally_accelerate.rally.matching import near, quoted
+from rally_accelerate.model.likeness import suggestion
+from rally_accelerate.rally.matching import quoted
 from rally_accelerate.rally.query import Raw
 from rally_accelerate.rally.typenames import PORTFOLIO
 
@@ -144,7 +145,7 @@ def _lacking(name: str, kind: str, attributes: "Mapping[str, Sequence[Attribute]
     if having:
         return f"{text}; {' and '.join(having)} {'has' if len(having) == 1 else 'have'} it"
     every = dict.fromkeys(each.element_name for its in attributes.values() for each in its)
-    return f"{text}{near(name, list(every))}"
+    return f"{text}{suggestion(name, every)}"
 
 
 def _hint(query: str, attributes: "Mapping[str, Sequence[Attribute]]", shown: Mapping[str, str]) -> str:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from rally_accelerate.errors import ConfigError, Problem
 from rally_accelerate.model.folding import fold
-from rally_accelerate.model.likeness import MOST_EXPLAINED, alike
+from rally_accelerate.model.likeness import MOST_EXPLAINED, suggestion
 from rally_accelerate.rally.records import Project, Workspace
 from rally_accelerate.rally.wildcards import matching
 
@@ -55,7 +55,7 @@ def choose_workspace(wanted: str, workspaces: Sequence[Workspace]) -> Workspace:
         case [only]:
             text = f"the workspace {quoted(only.name)} is closed; its items cannot be read"
         case []:
-            close = near(wanted, [each.name for each in workspaces])
+            close = suggestion(wanted, [each.name for each in workspaces])
             seen = listing(f"{quoted(each.name)} ({each.object_id})" for each in workspaces)
             text = f"this user sees no workspace {quoted(wanted)}{close}; it sees {seen or 'none at all'}"
         case several:
@@ -207,7 +207,7 @@ def _find(text: str, tree: _Tree, *, explain: bool) -> tuple[Sequence[Project], 
     if not explain and len(found) != 1:
         return (), "means no project, or several"
     if not found:
-        close = near(text, [each.name for each in tree.projects])
+        close = suggestion(text, [each.name for each in tree.projects])
         what = f"no project has the ObjectID {text}" if text.isdecimal() else f"no project is called {quoted(text)}"
         return (), f"{what}{close}"
     if len(found) > 1:
@@ -250,13 +250,6 @@ def _by_pattern(wanted: str, tree: _Tree) -> list[Project]:
 def _folded(text: str) -> str:
     # A name that was copied from a page may hold no-break spaces, typographic quotes and invisible characters.
     return " ".join(fold(text).split())
-
-
-def near(wanted: str, names: Sequence[str]) -> str:
-    """Return a remark in brackets with names like the wanted one, or nothing."""
-    by_folded = {_folded(name): name for name in names}
-    close = alike(_folded(wanted), by_folded)
-    return f" (did you mean {' or '.join(quoted(by_folded[each]) for each in close)}?)" if close else ""
 
 
 def listing(texts: Iterable[str], *, most: int = MOST_TOLD) -> str:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from rally_accelerate.config.values import KIND_ALIASES
 from rally_accelerate.errors import ConfigError, Problem
 from rally_accelerate.model.folding import fold
-from rally_accelerate.model.likeness import MOST_EXPLAINED
-from rally_accelerate.rally.matching import listing, near, quoted
+from rally_accelerate.model.likeness import MOST_EXPLAINED, suggestion
+from rally_accelerate.rally.matching import listing, quoted
 
 PORTFOLIO = "portfolioitem"
 #: So many types are listed where a name means none.
@@ -160,7 +160,7 @@ class TypeNames:
         if others:
             return f"{quoted(written)} is a type of Rally, but not one of work items; there are {there}"
         names = ["Story", *(name for each in (*self._others, *self._levels) for name in (each.display_name, each.path))]
-        close = near(written, [name for name in dict.fromkeys(names) if name])
+        close = suggestion(written, [name for name in dict.fromkeys(names) if name])
         return f"{quoted(written)} is no type of work item in this workspace{close}; there are {there}"
 
     def _is_work_item(self, definition: TypeDefinition) -> bool:

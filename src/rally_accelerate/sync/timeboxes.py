@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 #: Progress of an earlier version does not tell since when timeboxes are watched: so far back is looked.
 FIRST_LOOK_BACK = timedelta(days=90)
 
-#: Scheduling an item changes its timebox, too. Of so many timeboxes is known whether they are what they were.
+#: Scheduling an item changes its timebox, too: the last facts of this many timeboxes are remembered to tell.
 MOST_SEEN = 1_000
 
 #: A quiet run is to stay small, and milestones change seldom.
@@ -114,8 +114,7 @@ def _carries(record: Record, field: str) -> bool:
 
 
 def _matters(facts: TimeboxFacts, scope: Scope) -> bool:
-    # An item is scheduled in a timebox of its own project (rally-api-notes.md#custom-fields); milestones belong to
-    # several.
+    # An item is scheduled in a timebox of its own project (rally-api-notes.md#timeboxes); milestones belong to several.
     projects = {project.object_id for project in scope.projects}
     return not projects or facts.project is None or facts.project in projects
 
