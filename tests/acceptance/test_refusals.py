@@ -63,6 +63,19 @@ def test_a_database_of_another_program_is_left_as_it_is(foreign: Path, words: tu
     assert (foreign.read_bytes(), list(foreign.parent.iterdir())) == (before, [foreign])
 
 
+@pytest.mark.parametrize("mark", ["user_version", "application_id"])
+def test_a_database_that_another_program_has_begun_is_left_as_it_is(tmp_path: Path, mark: str) -> None:
+    path = tmp_path / "other.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute(f"PRAGMA {mark} = 1")
+    before = path.read_bytes()
+    done = command("serve", "--port", "0", "--database", str(path))
+    assert done.code == 3
+    assert f"{path} is not a database of the embedded server: it has {mark} 1; nothing was changed" in done.err
+    assert "the file belongs to another program" in done.err
+    assert (path.read_bytes(), list(tmp_path.iterdir())) == (before, [path])
+
+
 def test_a_database_of_a_newer_version_is_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "host.sqlite"
     with closing(sqlite3.connect(path)) as db:

@@ -16,7 +16,8 @@ def refuse_foreign(path: Path, tables: Collection[str], *, what: str, option: st
         tables: Those that every version of this program makes.
         what: What the file should be, for the sentence, for example "a database of the embedded server".
         option: The option that names the file.
-        new: Whether a file without any tables will do, as tables are made next.
+        new: Whether a file without any tables will do, as tables are made next. Not if it has a version or an
+            application ID: another program has set it and will make its tables later.
 
     Raises:
         StoreError: It is no SQLite file, or belongs to another program.
@@ -27,7 +28,7 @@ def refuse_foreign(path: Path, tables: Collection[str], *, what: str, option: st
         # SQLite would wait for the writer of a named pipe.
         raise StoreError(f"{path} is not {what}: it is not a regular file", hint=f"Check {option}.")
     try:
-        found = _tables(path)
+        found, marks = _content(path)
     except (OSError, sqlite3.Error) as error:
         if isinstance(error, sqlite3.DatabaseError) and "not a database" in str(error):
             raise StoreError(
@@ -36,9 +37,9 @@ def refuse_foreign(path: Path, tables: Collection[str], *, what: str, option: st
             ) from None
         # Damaged, locked or not readable: told in full when it is opened.
         return
-    if found.issuperset(tables) or (new and not found):
+    if found.issuperset(tables) or (new and not found and not marks):
         return
-    has = f"it has the tables {', '.join(sorted(found)[:5])}" if found else "it has no tables"
+    has = f"it has the tables {', '.join(sorted(found)[:5])}" if found else f"it has {marks or 'no tables'}"
     more = f" and {len(found) - 5} more" if len(found) > 5 else ""  # noqa: PLR2004 - those that are named
     raise StoreError(
         f"{path} is not {what}: {has}{more}; nothing was changed",
@@ -46,10 +47,18 @@ def refuse_foreign(path: Path, tables: Collection[str], *, what: str, option: st
     )
 
 
-def _tables(path: Path) -> frozenset[str]:
+def _content(path: Path) -> tuple[frozenset[str], str]:
+    """Return the names of the tables, and in words what marks the file as a program's own."""
     address = path.absolute().as_uri()
     # A write-ahead log that was not written back may hold the tables; without one, SQLite needs no files of its own.
     mode = "mode=ro" if Path(f"{path}-wal").exists() else "mode=ro&immutable=1"
     with closing(sqlite3.connect(f"{address}?{mode}", uri=True)) as connection:
         rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-    return frozenset(name for (name,) in rows if not name.startswith("sqlite_"))
+        marks = {
+            "user_version": connection.execute("PRAGMA user_version").fetchone()[0],
+            "application_id": connection.execute("PRAGMA application_id").fetchone()[0],
+        }
+    return (
+        frozenset(name for (name,) in rows if not name.startswith("sqlite_")),
+        " and ".join(f"{name} {value}" for name, value in marks.items() if value),
+    )

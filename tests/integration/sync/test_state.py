@@ -80,6 +80,7 @@ async def test_a_look_at_the_state_needs_no_lock_and_leaves_no_trace(tmp_path: P
 
 def test_a_file_of_a_newer_program_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "state.sqlite"
+    StateFile(path).close()
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version = 99")
     db.close()
