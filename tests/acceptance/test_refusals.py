@@ -88,7 +88,7 @@ def test_a_database_of_a_newer_version_is_left_as_it_is(tmp_path: Path) -> None:
     done = command("users", "list", "--database", str(path))
     assert done.code == 3
     assert "written by a newer version" in done.err
-    assert path.read_bytes() == before
+    assert (path.read_bytes(), list(tmp_path.iterdir())) == (before, [path])
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,11 @@ def make_private_folder(folder: Path) -> None:
         each.mkdir(FOLDER_OF_OWNER_ONLY, exist_ok=True)
 
 
-def make_private_file(path: Path) -> None:
+def make_private_file(path: Path) -> bool:
     """Create an empty file that only its owner can read; an existing one is closed to other users, not to its group.
+
+    Returns:
+        Whether the file was missing.
 
     Raises:
         OSError: The file cannot be created, or what is there is no regular file: opening a named pipe could wait
@@ -38,6 +41,8 @@ def make_private_file(path: Path) -> None:
         if not stat.S_ISREG(mode):
             raise OSError(errno.EINVAL, _NO_FILE) from None
         close_to_others(path)
+        return False
+    return True
 
 
 def close_to_others(path: Path) -> bool:

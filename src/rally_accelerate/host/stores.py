@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rally_accelerate.config.private_files import make_private_file, make_private_folder
+from rally_accelerate.config.lock_files import LockFile
+from rally_accelerate.config.private_files import make_private_folder
 from rally_accelerate.config.sqlite_files import refuse_foreign
 from rally_accelerate.errors import StoreError
 from rally_accelerate.host.store import removals
@@ -82,24 +83,39 @@ def alone(path: Path) -> Iterator[None]:
         StoreError: Another host uses the database, or it belongs to another program.
     """
     refuse_foreign(path, OWN_TABLES, what=DATABASE, option="--database", new=True)
+    lock = _locked(path)
     try:
-        make_private_folder(path.parent)
-        make_private_file(Path(f"{path}.lock"))
-        lock = Path(f"{path}.lock").open("a")  # noqa: SIM115 - held until the host ends
-    except OSError as error:
-        raise StoreError(
-            f"the database {path} cannot be used: {error.strerror}",
-            hint="Choose another file with --database, or repair its folder's rights.",
-        ) from error
-    with lock:
+        yield
+    except StoreError:
+        # The lock is still held: no other server can have begun to use the database.
+        lock.remove_new()
+        raise
+    finally:
+        lock.close()
+
+
+def _locked(path: Path) -> LockFile:
+    while True:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            make_private_folder(path.parent)
+            lock = LockFile(Path(f"{path}.lock"))
+        except OSError as error:
+            raise StoreError(
+                f"the database {path} cannot be used: {error.strerror}",
+                hint="Choose another file with --database, or repair its folder's rights.",
+            ) from error
+        try:
+            fcntl.flock(lock.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            lock.close()
             raise StoreError(
                 f"another host is using the database {path}",
                 hint="Stop it first, or give this one a file of its own with --database.",
             ) from None
-        yield
+        if lock.is_in_place():
+            return lock
+        # A server that was refused has just removed it.
+        lock.close()
 
 
 @asynccontextmanager

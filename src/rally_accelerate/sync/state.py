@@ -11,12 +11,14 @@ import sqlite3
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import orjson
 
 from rally_accelerate.accelerate import payload
+from rally_accelerate.config.lock_files import LockFile
 from rally_accelerate.config.private_files import make_private_file, make_private_folder
 from rally_accelerate.config.sqlite_files import refuse_foreign
 from rally_accelerate.errors import StoreError
@@ -107,7 +109,7 @@ class StateFile:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
         self._read_only = read_only
-        self._lock: IO[str] | None = None
+        self._lock: LockFile | None = None
         refuse_foreign(path, OWN_TABLES, what="a state file", option="--state", new=True)
         try:
             # Statements begin their transactions themselves; readers of one run share its connection and thread.
@@ -118,19 +120,18 @@ class StateFile:
                 make_private_folder(path.parent)
                 # It holds names and texts that Rally shows to few; SQLite gives its other files the same rights.
                 make_private_file(path)
-                make_private_file(Path(f"{path}.lock"))
-                self._lock = Path(f"{path}.lock").open("a")  # noqa: SIM115 - held as long as the state is open
+                self._lock = LockFile(Path(f"{path}.lock"))
                 self._db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
                 self._db.execute("PRAGMA synchronous=FULL")
                 self._prepare()
         except (OSError, sqlite3.Error) as error:
-            self._release()
+            self._leave()
             raise StoreError(
                 f"the state file {path} cannot be used: {error}",
                 hint="Choose another file with --state, or repair its folder's rights.",
             ) from error
         except StoreError:
-            self._release()
+            self._leave()
             raise
 
     def __enter__(self) -> Self:
@@ -229,12 +230,26 @@ class StateFile:
         try:
             # One byte of the lock file for each integration. The operating system lets go of it with the process,
             # however that ends; the same process may ask again.
-            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, int(key[:LOCK_DIGITS], 16))
+            fcntl.lockf(self._lock.file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, int(key[:LOCK_DIGITS], 16))
+            while not self._lock.is_in_place():
+                # A process that was refused has removed it; nothing can be locked in it yet.
+                self._lock.close()
+                self._lock = LockFile(Path(f"{self.path}.lock"))
+                fcntl.lockf(self._lock.file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, int(key[:LOCK_DIGITS], 16))
         except OSError:
             raise StoreError(
                 f"another run is working on the same integration with the state file {self.path}",
                 hint="Wait until it ends. Two runs of one integration would only do the same work twice.",
             ) from None
+
+    def _leave(self) -> None:
+        """Release the lock file of a state file that is refused, and remove it unless another process uses it."""
+        if self._lock is not None:
+            with suppress(OSError):
+                # All of it: fails as long as a process works on any integration.
+                fcntl.lockf(self._lock.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._lock.remove_new()
+        self._release()
 
     def _release(self) -> None:
         if self._lock is not None:

@@ -1,7 +1,9 @@
 """The key file of the first start: written whole or not at all, and replaced only while no secret needs it."""
 
+import fcntl
 import os
 from pathlib import Path
+from typing import IO
 
 import pytest
 from cryptography.fernet import Fernet
@@ -68,6 +70,38 @@ async def test_what_is_no_file_of_keys_is_refused_and_stays(tmp_path: Path, kind
         async with open_stores(path):
             pass
     assert key.lstat().st_ino == before.st_ino
+
+
+async def test_a_refusal_leaves_no_lock_file_that_was_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "server.sqlite"
+    await with_secret(path)
+    lock, key = Path(f"{path}.lock"), Path(f"{path}.key")
+    key.unlink()
+    for found in (True, False):
+        with pytest.raises(StoreError, match=r"the key file .* is missing"):
+            async with open_stores(path):
+                pass
+        assert lock.exists() is found
+        lock.unlink(missing_ok=True)
+
+
+async def test_a_lock_file_that_was_removed_before_its_locking_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "server.sqlite"
+    locked = fcntl.flock
+
+    def remove(lock: IO[str], how: int) -> None:
+        monkeypatch.undo()
+        Path(f"{path}.lock").unlink()
+        locked(lock, how)
+
+    monkeypatch.setattr(fcntl, "flock", remove)
+    async with open_stores(path):
+        with pytest.raises(StoreError, match="another host is using the database"):
+            async with open_stores(path):
+                pass
+        assert Path(f"{path}.lock").exists()
 
 
 async def test_a_key_file_that_others_could_read_is_closed_with_a_notice(

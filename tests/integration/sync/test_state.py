@@ -40,9 +40,7 @@ async def test_integrations_do_not_see_each_other(tmp_path: Path) -> None:
         assert await file.of("b").known(["1"]) == {}
 
 
-def test_a_second_process_may_work_on_another_integration_but_not_on_the_same(tmp_path: Path) -> None:
-    path = tmp_path / "state.sqlite"
-    asks = """
+ASKS = textwrap.dedent("""
     import sys
     from pathlib import Path
     from rally_accelerate.errors import StoreError
@@ -53,8 +51,12 @@ def test_a_second_process_may_work_on_another_integration_but_not_on_the_same(tm
             file.of("a")
         except StoreError as error:
             print(error)
-    """
-    command = [sys.executable, "-c", textwrap.dedent(asks), str(path)]
+""")
+
+
+def test_a_second_process_may_work_on_another_integration_but_not_on_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite"
+    command = [sys.executable, "-c", ASKS, str(path)]
     with StateFile(path) as file:
         file.of("a")
         file.of("a")
@@ -84,8 +86,31 @@ def test_a_file_of_a_newer_program_is_refused(tmp_path: Path) -> None:
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version = 99")
     db.close()
+    Path(f"{path}.lock").unlink()
     with pytest.raises(StoreError, match="newer version"):
         StateFile(path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_refusal_leaves_the_lock_file_of_another_process(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite"
+    StateFile(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    with pytest.raises(StoreError, match="newer version"):
+        StateFile(path)
+    assert Path(f"{path}.lock").exists()
+
+
+def test_a_lock_file_that_was_removed_after_its_opening_is_made_again(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite"
+    with StateFile(path) as file:
+        Path(f"{path}.lock").unlink()
+        file.of("a")
+        command = [sys.executable, "-c", ASKS, str(path)]
+        turned_away = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert "another run is working on the same integration" in turned_away.stdout
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
