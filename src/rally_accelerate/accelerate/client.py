@@ -60,7 +60,11 @@ TRIES_WHEN_BROKEN = 3
 #: When so many single items make the server fail and it has taken none, the fault is the server's.
 BROKEN_FOR_ALL = 3
 
-_UNKNOWN_NAME = re.compile(r"(?i)not found|no (such )?integration|does not exist|cannot query field|null")
+#: A null field of an integration that was found is another fault.
+_UNKNOWN_NAME = re.compile(
+    r"(?i)not found|no (such )?integration|does not exist|cannot query field"
+    r"|\bnull\b(?! for non-nullable field (?!Query\b))"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -330,9 +334,9 @@ class AccelerateClient:
                 "cursor": cursor,
             }
             data = await self.ask("issuesForProjectKey", document, variables)
-            found = data.get("issuesForProjectKey")
-            if found is None:
+            if data.get("issuesForProjectKey", ...) is None:
                 return
+            found = data.get("issuesForProjectKey")
             nodes, cursor = page_of(found)
             ids = {str(each.get("_id")) for each in nodes}
             fruitless = 0 if ids - listed else fruitless + 1
@@ -394,8 +398,17 @@ class AccelerateClient:
                 raise
             log.debug("integrationByName: %s", error)
             return ""
+        if data.get("integrationByName", ...) is None:
+            return ""
         found = data.get("integrationByName")
-        return str(found.get("_id") or "") if isinstance(found, dict) else ""
+        its_id = found.get("_id") if isinstance(found, dict) else None
+        # An id of our own for an integration that is there would duplicate its issues.
+        if not isinstance(its_id, str) or not its_id.strip():
+            raise UnexpectedAnswer(
+                f"Accelerate's answer does not say whether it has an integration named {self._account.name!r}",
+                hint="Look into the log of Accelerate's release-events-api for the reason.",
+            )
+        return its_id
 
     async def _post(
         self,

@@ -150,6 +150,11 @@ def decipher(
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise Broken(f"Accelerate failed (HTTP {status})")
     data = answer.get("data")
+    if data is None and "data" in answer:
+        raise UnexpectedAnswer(
+            f"Accelerate's answer (HTTP {status}) has no data and no error",
+            hint="Look into the log of Accelerate's release-events-api for the reason; the next run sends it again.",
+        )
     if status >= HTTPStatus.MULTIPLE_CHOICES or not isinstance(data, dict):
         raise UnexpectedAnswer(f"Accelerate's answer (HTTP {status}) is no GraphQL answer")
     return data
@@ -202,6 +207,11 @@ def _foreign(reply: Reply, route: Route) -> RallyAccelerateError | None:  # noqa
 
 
 def _read(status: int, content: bytes) -> dict[str, Any]:
+    if status < HTTPStatus.INTERNAL_SERVER_ERROR and not content.strip():
+        raise UnexpectedAnswer(
+            f"Accelerate's answer (HTTP {status}) is empty",
+            hint="Check accelerateUrl: a gateway, or a server of another kind, answers in Accelerate's place.",
+        )
     try:
         answer = decode_json(content).data
     except Undecodable as error:
@@ -232,8 +242,9 @@ def _graphql_error(errors: Any) -> Rejected | AccessRefused:
     texts = []
     for error in listed:
         text = error.get("message") if isinstance(error, dict) else str(error)
-        code = (error.get("extensions") or {}).get("code") if isinstance(error, dict) else None
-        if code in _REFUSAL_CODES:
+        extensions = error.get("extensions") if isinstance(error, dict) else None
+        code = extensions.get("code") if isinstance(extensions, dict) else None
+        if isinstance(code, str) and code in _REFUSAL_CODES:
             return _refused(f"Accelerate refuses: {_excerpt(text)}")
         texts.append(_excerpt(text))
     message = "; ".join(dict.fromkeys(texts)) or "without a reason"

@@ -258,3 +258,37 @@ async def test_accelerate_is_reached_through_the_environments_proxy(monkeypatch:
             await client.open()
             assert client.tracker_id == "from-behind-the-proxy"
     assert passed == ["POST http://accelerate.invalid/release-events-api/graphql HTTP/1.1"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"data": {}},
+        {"data": {"integrationByName": []}},
+        {"data": {"integrationByName": {}}},
+        {"data": {"integrationByName": {"_id": None}}},
+        {"data": {"integrationByName": {"_id": " "}}},
+        {"errors": [{"message": "Cannot return null for non-nullable field Integration._id."}]},
+    ],
+)
+async def test_an_id_is_only_made_for_an_integration_that_the_server_does_not_know(answer: Any) -> None:
+    connection = Connection(transport=httpx2.MockTransport(lambda request: httpx2.Response(200, json=answer)))
+    async with AccelerateClient(ACCOUNT, connection=connection) as client:
+        with pytest.raises((errors.UnexpectedAnswer, errors.Rejected)):
+            await client.open()
+        assert client.tracker_id == ""
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"data": {"integrationByName": None}},
+        {"errors": [{"message": "Cannot return null for non-nullable field Query.integrationByName."}]},
+        {"errors": [{"message": "Cannot read property '_id' of null"}]},
+    ],
+)
+async def test_an_id_is_made_for_an_integration_that_the_server_does_not_know(answer: Any) -> None:
+    connection = Connection(transport=httpx2.MockTransport(lambda request: httpx2.Response(200, json=answer)))
+    async with AccelerateClient(ACCOUNT, connection=connection) as client:
+        await client.open()
+        assert client.tracker_id == made_tracker_id("t", "sample")

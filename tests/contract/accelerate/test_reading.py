@@ -135,3 +135,10 @@ async def test_state_and_resyncs_are_written_as_the_schemas_have_them(schema: La
             assert not await platform.resync_done(EVENT)
         assert stub.event_states == {(TRACKER, EVENT): -1}
         assert not stub.refused
+
+
+async def test_an_answer_without_the_list_is_an_error() -> None:
+    with accelerate_stub("A") as stub:
+        stub.decide = lambda body: (200, {"data": {}}) if body["operationName"] == "issuesForProjectKey" else None
+        with pytest.raises(errors.UnexpectedAnswer):
+            await held(stub, "7")

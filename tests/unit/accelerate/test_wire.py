@@ -158,3 +158,24 @@ def test_long_messages_are_shortened() -> None:
     with pytest.raises(errors.Rejected) as caught:
         decipher(200, {}, content)
     assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "said"),
+    [
+        (204, b"", "HTTP 204.* is empty"),
+        (200, b" \n", "HTTP 200.* is empty"),
+        (200, b'{"data": null}', "no data and no error"),
+        (200, b'{"data": null, "errors": []}', "no data and no error"),
+    ],
+)
+def test_an_answer_without_content_is_named(status: int, content: bytes, said: str) -> None:
+    with pytest.raises(errors.UnexpectedAnswer, match=said):
+        decipher(status, {}, content)
+
+
+@pytest.mark.parametrize("extensions", ['"x"', "[1]", "7", '{"code": []}', '{"code": {"a": 1}}'])
+def test_extensions_of_another_form_are_ignored(extensions: str) -> None:
+    content = f'{{"errors": [{{"message": "the reason", "extensions": {extensions}}}]}}'.encode()
+    with pytest.raises(errors.Rejected, match="the reason"):
+        decipher(200, {}, content)
