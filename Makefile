@@ -62,7 +62,7 @@ mutants: $(VENV)/dev.ready ## Change the core modules and count what their tests
 	$(BIN)/python bench/mutants.py
 
 screenshots: $(VENV)/dev.ready ## Take pictures of the host's pages into docs/images (needs Chromium)
-	$(BIN)/python docs/make_screenshots.py
+	$(BIN)/python tools/make_screenshots.py
 
 image: ## Build the plug-in's container image (needs docker or podman)
 	@engine=$$(command -v docker || command -v podman) || \

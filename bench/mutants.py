@@ -20,7 +20,7 @@ MUTMUT = (sys.executable, "-m", "mutmut")
 EXPLANATIONS = HERE / "mutants_explained.toml"
 
 #: What the tests read besides the sources.
-COPIED = ("tests", "docs", "bench", "README.md", "CHANGELOG.md")
+COPIED = ("tests", "docs", "tools", "bench", "README.md", "CHANGELOG.md")
 
 #: Whole runs against a small source, without those that repeat a run for each moment of a crash.
 ENGINE = (

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[3]
 
 #: Where documents are cited by their file names. Folders that hold no text of ours are left out.
-FOLDERS = ("src", "tests", "docs", "bench", "image", "requirements")
+FOLDERS = ("src", "tests", "docs", "tools", "bench", "image", "requirements")
 SUFFIXES = {".py", ".md", ".html", ".css", ".js", ".toml", ".graphql", ".lark", ".yml", ".yaml"}
 
 #: A document with or without a folder, and the section. What is part of a longer name or address is none.

@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-from make_reference import pages
 
+from make_reference import pages
 from rally_accelerate import __version__
 from rally_accelerate.cli.main import commands
 from rally_sandbox.faults import FAULTS
@@ -16,7 +16,7 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT /
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
 def test_reference_pages_are_those_of_the_code(page: Path) -> None:
-    assert page.read_text() == pages()[page], "run: python docs/make_reference.py"
+    assert page.read_text() == pages()[page], "run: python tools/make_reference.py"
 
 
 @pytest.mark.parametrize("name", commands.commands)

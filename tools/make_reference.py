@@ -16,7 +16,7 @@ from rally_accelerate.host.graphql.roles import needed
 from rally_accelerate.host.graphql.schema import made
 from rally_accelerate.host.streams.keys import TABLES
 
-REFERENCE = Path(__file__).parent / "reference"
+REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 
 
 def settings() -> str:
@@ -203,6 +203,6 @@ if __name__ == "__main__":
     for page, text in pages().items():
         if "--check" in sys.argv:
             if not page.exists() or page.read_text() != text:
-                sys.exit(f"{page.name} differs from the code; run: python docs/make_reference.py")
+                sys.exit(f"{page.name} differs from the code; run: python tools/make_reference.py")
         else:
             page.write_text(text)
