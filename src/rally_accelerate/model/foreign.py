@@ -110,7 +110,12 @@ class Route:
     @property
     def login(self) -> str:
         """What to check about the proxy's login."""
-        if self.proxy and self.given != "proxyServer":
+        if not self.proxy:
+            return (
+                f"A proxy that is set nowhere takes the connections to {self.host}: enter its address as proxyServer, "
+                "with proxyUsername and proxyPassword. Your network's administrators know them."
+            )
+        if self.given != "proxyServer":
             return f"Check the user and password of the proxy in {self.given}."
         return "Check proxyUsername and proxyPassword."
 
@@ -203,7 +208,10 @@ def _gateway_login(reply: Reply, route: Route) -> AccessRefused | None:
 
 def proxy_login(status: int, headers: Mapping[str, str], route: Route) -> AccessRefused:
     """Explain that a proxy refuses its login, by what it offers."""
-    offered = [each.lower() for each in _SCHEMES.findall(headers.get("proxy-authenticate") or "")]
+    wanted = headers.get("proxy-authenticate") or ""
+    if status == 401:  # noqa: PLR2004 - proxies that answer with this status often ask as servers do
+        wanted = wanted or headers.get("www-authenticate") or ""
+    offered = [each.lower() for each in _SCHEMES.findall(wanted)]
     if offered and _SPOKEN not in offered:
         names = {"ntlm": "NTLM", "negotiate": "Negotiate", "kerberos": "Kerberos"}
         listed = " and ".join(dict.fromkeys(names.get(each, each.capitalize()) for each in offered))
@@ -219,7 +227,7 @@ def proxy_login(status: int, headers: Mapping[str, str], route: Route) -> Access
     )
 
 
-def refused_connection(said: str, headers: Mapping[str, str], route: Route) -> AccessRefused | None:
+def refused_connection(said: str, headers: Mapping[str, str], route: Route) -> AccessRefused | Unavailable | None:
     """Explain why a proxy opens no connection; None when it may do so later.
 
     Args:
@@ -231,6 +239,15 @@ def refused_connection(said: str, headers: Mapping[str, str], route: Route) -> A
     status = int(found[1]) if found else 0
     if status in {401, 407}:
         return proxy_login(status, headers, route)
+    if 300 <= status < 400 or status == 511:  # noqa: PLR2004 - redirects, and the status of portals (RFC 6585)
+        host = _host(headers.get("location") or "")
+        where = f" at {host or 'another address'}" if status < 400 else ""  # noqa: PLR2004 - a redirect
+        return Unavailable(
+            f"{_capital(route.the_proxy)} refers to a sign-in page{where} ({status}) instead of connecting to "
+            f"{route.service}.",
+            hint=f"Sign in to the portal of your network{f' ({host})' if host else ''} on this machine, or "
+            f"ask your network's administrators to let this machine reach {route.host} without it.",
+        )
     if status in {408, 425, 429} or not 400 <= status < 500:  # noqa: PLR2004 - the class of refusals
         return None
     if status == 403:  # noqa: PLR2004 - Forbidden
@@ -317,11 +334,8 @@ def blocked(reply: Reply, route: Route) -> RallyAccelerateError | None:
 def redirected(reply: Reply, route: Route) -> RallyAccelerateError:
     """Explain a redirect; none is followed, as it would take the login to another place."""
     location = reply.headers.get("location") or ""
-    try:
-        parts = urlsplit(location)
-        host = parts.hostname or ""
-    except ValueError:
-        parts, host = urlsplit(""), ""
+    host = _host(location)
+    parts = urlsplit(location if host else "")
     where = host or "another page of the same server"
     if _SIGN_IN_ADDRESS.search(location):
         return AccessRefused(
@@ -378,6 +392,14 @@ def headers_into(answered: dict[str, str]) -> Callable[[str, Any], Awaitable[Non
                 answered[key] = ", ".join(filter(None, (answered.get(key), value.decode("latin-1"))))
 
     return listen
+
+
+def _host(location: str) -> str:
+    """Return the host of an address; empty when it has none or is malformed."""
+    try:
+        return urlsplit(location).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _portal_hint(route: Route) -> str:

@@ -29,6 +29,7 @@ from rally_accelerate.errors import (
     CutShort,
     Problem,
     TimedOut,
+    Unavailable,
     Unreachable,
     Untrusted,
 )
@@ -269,7 +270,7 @@ async def whole(asked: str, *, seconds: float) -> AsyncIterator[None]:
         raise TimedOut(f"The answer for {asked} had not arrived whole within {seconds:g} seconds.") from None
 
 
-def _proxy_failure(said: str, headers: Mapping[str, str], way: Route) -> AccessRefused | Unreachable:
+def _proxy_failure(said: str, headers: Mapping[str, str], way: Route) -> AccessRefused | Unavailable | Unreachable:
     # The message of a refused tunnel is the proxy's status line.
     return refused_connection(said, headers, way) or Unreachable(
         f"{way.the_proxy[:1].upper()}{way.the_proxy[1:]} makes no connection to {way.host}: "

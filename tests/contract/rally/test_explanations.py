@@ -94,6 +94,15 @@ async def test_a_proxys_own_401_is_known_without_a_setting(connect: Connect) -> 
     assert "proxy on the way requires a login" in str(error)
 
 
+@pytest.mark.parametrize("status", [401, 407])
+async def test_a_proxy_that_no_setting_names_is_to_be_entered(connect: Connect, status: int) -> None:
+    reply = Reply(status, {"Proxy-Authenticate": 'Basic realm="corp"'}, b"")
+    error = await refusal(connect, reply)
+    assert f"A proxy on the way requires a login, or does not accept the one it got ({status})." in str(error)
+    assert "enter its address as proxyServer, with proxyUsername and proxyPassword" in error.hint
+    assert "Check proxyUsername" not in error.hint
+
+
 @asynccontextmanager
 async def refusing_connect(reply: bytes) -> AsyncIterator[str]:
     """A proxy that answers every CONNECT in one way."""
@@ -123,6 +132,12 @@ async def refusing_connect(reply: bytes) -> AsyncIterator[str]:
         (b"407 Needed\r\nProxy-Authenticate: Negotiate, NTLM", AccessRefused, "no password helps", "exception for this"),
         (b"407 Needed\r\nProxy-Authenticate: NTLM, Basic realm=x", AccessRefused, "requires a login", "proxyPassword"),
         (b"407 Needed\r\nProxy-Authenticate: Digest realm=x", AccessRefused, "only offers Digest", "Basic login"),
+        (b"401 Unauthorized\r\nWWW-Authenticate: Negotiate\r\nWWW-Authenticate: NTLM", AccessRefused,
+         "only offers Negotiate and NTLM logins (401), which this program cannot use: no password helps", "Px"),
+        (b"302 Found\r\nLocation: https://portal.hotel.example/welcome?token=s3cret", Unavailable,
+         "refers to a sign-in page at portal.hotel.example (302) instead of connecting to Rally", "(portal.hotel.example)"),
+        (b"307 Moved\r\nLocation: https://[", Unavailable, "sign-in page at another address (307)", "Sign in to the portal"),
+        (b"511 Network Authentication Required", Unavailable, "refers to a sign-in page (511)", "Sign in to the portal"),
         (b"403 Forbidden", AccessRefused, "does not allow connections to Rally", "allow rally.example"),
         (b"405 Method Not Allowed", AccessRefused, "does not open connections", "names a proxy"),
         (b"502 Bad Gateway", Unreachable, "makes no connection to rally.example: 502", "resolves its name"),
@@ -138,9 +153,10 @@ async def test_a_refused_tunnel_is_explained_and_only_failures_are_tried_again(
     ):
         with pytest.raises(kind) as caught:
             await client.open()
-    assert isinstance(caught.value, Transient) is (kind is Unreachable)
+    assert isinstance(caught.value, Transient) is (kind is not AccessRefused)
     assert said in str(caught.value)
     assert hint in caught.value.hint
+    assert "s3cret" not in f"{caught.value} {caught.value.hint}"
 
 
 async def test_a_proxy_that_offers_windows_logins_only_is_named_for_http_too(connect: Connect) -> None:
