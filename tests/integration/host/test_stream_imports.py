@@ -5,7 +5,11 @@ import re
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from rally_accelerate.host.store.tables import value_stream_versions
+from rally_accelerate.host.store.vault import ENVELOPE
+from rally_accelerate.host.streams.keys import TABLES
 from support.asked import TENANT, Asked
 from support.issues import UPLOAD, item, upload
 from support.streams import board, created
@@ -87,6 +91,51 @@ async def test_masked_secrets_of_tools_that_do_not_run_here_are_kept_as_missing(
     again, _ = await previewed(asked, its_id, masked)
     assert "nothing would change" in again
     assert (await kept(asked, its_id))["integrations"][1]["properties"]["token"] == "t-9"
+
+
+async def test_unknown_keys_next_to_the_settings_are_secret_too(asked: Asked) -> None:
+    its_id = await created(asked, board())
+    foreign = {**GITHUB, "apiToken": "planted-1", "auth": {"key": "planted-2"}, "properties": {"owner": "acme"}}
+    mine = {**RALLY, "note": "planted-3"}
+    file = board() | {"integrations": [mine, foreign]}
+    _, address = await previewed(asked, its_id, file)
+    assert (await asked.http.post(address)).status_code == 303
+    stored = await kept(asked, its_id)
+    assert (stored["integrations"][1]["apiToken"], stored["integrations"][1]["auth"]) == (
+        "planted-1",
+        {"key": "planted-2"},
+    )
+    for place in ("file", "edit"):
+        shown_text = (await asked.http.get(f"/value-streams/{its_id}/{place}")).text
+        assert "planted" not in shown_text, place
+        assert "apiToken" in shown_text
+    async with asked.host.stores.database.reading() as connection:
+        rows = (await connection.execute(sa.select(sa.cast(value_stream_versions.c.document, sa.Text)))).scalars()
+        assert not any("planted" in row for row in rows)
+    # What is masked stays what it was, and what changes is named without its value.
+    download = (await asked.http.get(f"/value-streams/{its_id}/file")).json()
+    assert download["integrations"][1]["auth"] == "****"
+    assert "nothing would change" in (await previewed(asked, its_id, download))[0]
+    download["integrations"][1]["apiToken"] = "planted-4"
+    text, address = await previewed(asked, its_id, download)
+    assert "settings: apiToken" in text
+    assert "planted" not in text
+    assert (await asked.http.post(address)).status_code == 303
+    first, second = (await kept(asked, its_id))["integrations"]
+    assert (first["note"], second["apiToken"], second["auth"]) == ("planted-3", "planted-4", {"key": "planted-2"})
+    # Another tool gets none of it.
+    download["integrations"][1] |= {"type": "ucv-ext-jira", "apiToken": "****"}
+    text, _ = await previewed(asked, its_id, download)
+    assert "apiToken, auth are masked in the file and kept as missing" in text
+    # A file that is refused is shown again without them.
+    wrong = json.dumps(file | {"phases": 1}, indent=2)
+    answer = await asked.http.post(f"/value-streams/{its_id}/edit", data={"text": wrong, "version": "3"})
+    assert answer.status_code == 400
+    assert "planted" not in answer.text
+
+
+def test_the_known_keys_are_those_that_are_documented() -> None:
+    assert set(TABLES["integrations[]"]) == ENVELOPE
 
 
 async def test_masked_secrets_of_integrations_that_run_here_are_still_asked_for(asked: Asked) -> None:

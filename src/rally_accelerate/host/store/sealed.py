@@ -14,19 +14,22 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rally_accelerate.host.store.database import Database
 from rally_accelerate.host.store.tables import integrations, value_stream_versions
-from rally_accelerate.host.store.vault import MARK, Vault, is_sealed
+from rally_accelerate.host.store.vault import MARK, Vault, is_sealed, is_stray, strays
 
 #: What is done with the settings of an integration.
 Treat = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
 def each_setting(document: Mapping[str, Any], treat: Treat) -> dict[str, Any]:
-    """A value stream's document with the settings that its integrations hold treated: sealed, or opened."""
-    entries = [
-        {**entry, "properties": treat(entry["properties"])} if entry.get("properties") else entry
-        for entry in document.get("integrations") or ()
-    ]
+    """A value stream's document with what its integrations hold treated: sealed, or opened."""
+    entries = [_treated(entry, treat) for entry in document.get("integrations") or ()]
     return {**document, "integrations": entries} if "integrations" in document else dict(document)
+
+
+def _treated(entry: Mapping[str, Any], treat: Treat) -> dict[str, Any]:
+    beside = treat(strays(entry))
+    found = {name: beside.get(name, value) for name, value in entry.items() if name in beside or not is_stray(name)}
+    return {**found, "properties": treat(entry["properties"])} if entry.get("properties") else found
 
 
 async def every_secret(connection: AsyncConnection, change: Callable[[str], str | None]) -> int:

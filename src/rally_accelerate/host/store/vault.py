@@ -10,6 +10,7 @@ from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
+from rally_accelerate.config.load import LEVEL_KEYS
 from rally_accelerate.config.model import Properties
 from rally_accelerate.config.private_files import (
     close_to_others,
@@ -38,6 +39,14 @@ SECURE = frozenset(
 
 
 KNOWN = frozenset(field.alias or name for name, field in Properties.model_fields.items())
+
+
+#: The keys of an integration in the file of a value stream (accelerate-api-notes.md#integrations-in-the-file). Under
+#: any other there can be a secret, as in its settings.
+ENVELOPE = frozenset(
+    {"name", "type", "tenant_id", "tenantId", "properties", "image", "disabled"}
+    | {"_id", "status", "startTime", "latest", "loggingLevel"}
+)
 
 
 class Vault:
@@ -164,6 +173,16 @@ def make_key_file(file: Path) -> None:
 def masked(properties: Mapping[str, Any]) -> dict[str, Any]:
     """Properties as people and clients may see them."""
     return {name: MASK if _is_secret(name, value) else value for name, value in properties.items()}
+
+
+def strays(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an integration in a file holds under unknown keys next to its settings."""
+    return {name: value for name, value in entry.items() if is_stray(name)}
+
+
+def is_stray(name: str) -> bool:
+    """Return whether a key of an integration in a file is unknown."""
+    return name not in ENVELOPE and name.lower() not in LEVEL_KEYS
 
 
 def secret_values(properties: Mapping[str, Any]) -> list[str]:

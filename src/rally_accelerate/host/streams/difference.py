@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from rally_accelerate.host.store.vault import is_stray, strays
 from rally_accelerate.host.streams.document import integrations_of, phases_of
 from rally_accelerate.host.streams.keys import TABLES
 
@@ -63,11 +64,11 @@ def _integrations(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterat
             continue
         for key in dict.fromkeys((*former, *entry)):
             # Settings are told by those who know which are secret.
-            if key not in {"_id", "name", "properties"} and former.get(key) != entry.get(key):
+            if key not in {"_id", "name", "properties"} and not is_stray(key) and former.get(key) != entry.get(key):
                 detail = f"{key}: {_short(former.get(key))} → {_short(entry.get(key))}"
                 yield Difference("changed", "integration", entry["name"].strip(), detail)
-        # Of another tool's settings only the names: each may be secret.
-        old_settings, new_settings = former.get("properties") or {}, entry.get("properties") or {}
+        # Of another tool's settings, and of unknown keys next to them, only the names: each may be secret.
+        old_settings, new_settings = ({**strays(each), **(each.get("properties") or {})} for each in (former, entry))
         names = [
             each
             for each in dict.fromkeys((*old_settings, *new_settings))

@@ -7,7 +7,7 @@ from typing import Any
 from rally_accelerate.host.store.integrations import StoredIntegration
 from rally_accelerate.host.store.streams import StoredStream
 from rally_accelerate.host.store.values import ms
-from rally_accelerate.host.store.vault import masked
+from rally_accelerate.host.store.vault import masked, strays
 from rally_accelerate.host.streams.showing import named, shows_all
 
 
@@ -50,6 +50,7 @@ def file_name(name: str) -> str:
 
 
 def _entry(entry: Mapping[str, Any], known: Mapping[str, Known]) -> dict[str, Any]:
+    entry = {**entry, **masked(strays(entry))}
     if "properties" in entry:
         # Another tool's: every setting that is not known to be harmless is a secret.
         return {**entry, "properties": masked(entry["properties"])}

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from rally_accelerate.config.load import MASKED, name_of_property
 from rally_accelerate.errors import ConfigError, Problem
-from rally_accelerate.host.store.vault import SECURE
+from rally_accelerate.host.store.vault import SECURE, is_stray
 
 #: A text that ends with its line has lost its last quotation mark.
 _TOKEN = re.compile(r"""(?P<text>"(?:\\.|[^"\\\n])*"?)|(?P<mark>[{}\[\],:])|(?P<bare>'[^'\n]*'?|[^\s"{}\[\],:]+)""")
@@ -112,7 +112,8 @@ def _is_secret(name: str, value: str, frame: _Frame) -> bool:
     if known == "proxyServer":
         return "@" in value
     stray = name != "" and known is None and frame.name.casefold() == "properties"
-    return frame.is_secret or known in SECURE or stray
+    beside = name != "" and frame.name.casefold() == "integrations" and is_stray(name)
+    return frame.is_secret or known in SECURE or stray or beside
 
 
 def _is_typed(word: str) -> bool:

@@ -10,7 +10,7 @@ from rally_accelerate.config.problems import problems_of
 from rally_accelerate.config.receivers import endangered
 from rally_accelerate.errors import ConfigError, Problem
 from rally_accelerate.host.store.integrations import StoredIntegration
-from rally_accelerate.host.store.vault import MASK
+from rally_accelerate.host.store.vault import MASK, strays
 from rally_accelerate.host.streams.document import integrations_of, near
 from rally_accelerate.mapping.rules import rule_problems
 from rally_accelerate.model.folding import fold
@@ -91,6 +91,9 @@ def sources_of(
     by_fold = {(each.tenant_id, fold(each.name)): each for each in known}
     former = {(entry["name"].strip(), entry.get("_id")) for _, entry in integrations_of(before or {})}
     # Integrations of other tools live in the document alone.
+    by_key = {
+        key: entry for _, entry in integrations_of(before or {}) for key in (entry["name"], entry.get("_id")) if key
+    }
     others = {entry["name"]: entry for _, entry in integrations_of(before or {}) if "properties" in entry}
     entries: list[dict[str, Any]] = []
     writes: list[Write] = []
@@ -121,8 +124,8 @@ def sources_of(
                     f"{path}: {entry.name} is of type {kept['type']}, which does not run here; it is kept in the file"
                 )
                 if missing:
-                    text = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} masked in the file"
-                    notices.append(f"{path}: {text} and kept as missing; enter the real values where {entry.name} runs")
+                    text = _masked_text(missing)
+                    notices.append(f"{path}: {text}; enter the real values where {entry.name} runs")
             elif stored is None and entry.is_reference and raw.get("_id") and (entry.name, raw["_id"]) in former:
                 kept, write = {**entry.kept, "_id": raw["_id"]}, None
                 notices.append(f"{path}: {entry.name} was removed; nothing comes from it any more")
@@ -133,6 +136,10 @@ def sources_of(
         except ConfigError as error:
             problems += error.problems
             continue
+        beside, lacking = _beside(entry, kept, by_key)
+        kept |= beside
+        if lacking:
+            notices.append(f"{path}: {_masked_text(lacking)}; enter the real values where {entry.name} runs")
         entries.append(kept)
         if "properties" not in kept:
             notices += [f"{path}: {text}" for text in told]
@@ -228,6 +235,27 @@ def _other(entry: _Entry, before: Mapping[str, Any] | None) -> tuple[dict[str, A
     missing = [name for name, value in given.items() if _lacks(value, known.get(name))]
     kept = {key: value for key, value in entry.raw.items() if key not in {"status", "latest", "startTime"}}
     return {**kept, "name": entry.name, "type": entry.type or before["type"], "properties": clear}, missing
+
+
+def _beside(
+    entry: _Entry, kept: Mapping[str, Any], former: Mapping[str, Mapping[str, Any]]
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the unknown keys next to the settings, with what is known in place of masks, and the names that lack it.
+
+    Args:
+        entry: Of the file.
+        kept: What the document is to keep of it.
+        former: The entries of the document that is to be replaced, by name and by ID.
+    """
+    before = former.get(entry.name) or former.get(str(kept.get("_id") or "")) or {}
+    known = before if entry.type in {"", before.get("type", PLUGIN_ID)} else {}
+    given = {name: value for name, value in strays(entry.raw).items() if name in kept}
+    lacking = [name for name, value in given.items() if _lacks(value, known.get(name))]
+    return {name: _unmasked(value, known.get(name)) for name, value in given.items()}, lacking
+
+
+def _masked_text(names: Sequence[str]) -> str:
+    return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} masked in the file and kept as missing"
 
 
 def _unmasked(value: Any, known: Any) -> Any:
