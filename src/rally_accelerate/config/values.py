@@ -56,11 +56,19 @@ def as_text(value: Any) -> Any:
         case bool():
             return value
         case int():
-            return str(value)
+            return _digits(value)
         case str():
             return value.strip()
         case _:
             return value
+
+
+def _digits(value: int) -> str:
+    try:
+        return str(value)
+    except ValueError:
+        # Python's limit, against the time that grows with the square of the length.
+        raise ValueError("has too many digits") from None
 
 
 def as_bundle(value: Any) -> Any:
@@ -100,7 +108,7 @@ def as_list(value: Any) -> Any:
         case list() | tuple() | set():
             parsed = list(value)
         case int() if not isinstance(value, bool):
-            parsed = [value]
+            parsed = [_digits(value)]
         case _:
             return value
     if not isinstance(parsed, list) or any(isinstance(item, dict | list) for item in parsed):
@@ -273,11 +281,17 @@ def as_json_value(value: Any) -> Any:
 
 def as_removed_status(value: Any) -> Any:
     """One or two words for deleted items and for those that left the scope; or ``keep``."""
-    words = as_list(value)
-    if not words:
-        return ("Deleted", "Moved out")
+    form = 'must be like "Deleted, Moved out", or keep'
+    words = _listed(value, form)
     if len(words) > 2:  # noqa: PLR2004 - deleted, moved out
-        raise ValueError('must be like "Deleted, Moved out", or keep')
+        raise ValueError(form)
+    return words or ("Deleted", "Moved out")
+
+
+def _listed(value: Any, form: str) -> tuple[str, ...]:
+    words = as_list(value)
+    if not isinstance(words, tuple):
+        raise ValueError(form)  # noqa: TRY004 - the model collects errors of values
     return words
 
 
@@ -286,10 +300,10 @@ def as_cap(value: Any) -> Any:
     if isinstance(value, tuple):
         return value
     items, share = 0, 0.0
-    for word in as_list(value) or ("5%", "50"):
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(%?)", str(word).strip())
+    for word in _listed(value, 'must be like "5%, 50"') or ("5%", "50"):
+        found = re.fullmatch(r"(\d{1,12}(?:\.\d{1,12})?)\s*(%?)", word)
         if found is None:
-            raise ValueError('must be like "5%, 50"')
+            raise ValueError('must be like "5%, 50", with numbers of at most 12 digits')
         if found[2]:
             share = float(found[1]) / 100
         else:
@@ -307,7 +321,7 @@ def as_instant(value: Any) -> Any:
         case int() | float():
             return _from_milliseconds(value)
         case str() if re.fullmatch(r"\d{9,}", value.strip()):
-            return _from_milliseconds(int(value))
+            return _from_milliseconds(float(value))
         case str():
             try:
                 moment = datetime.fromisoformat(value.strip())
