@@ -11,9 +11,9 @@ from enum import StrEnum
 from typing import Any
 
 from rally_accelerate.config.load import LEVEL_KEYS, MASKED, PROPERTY_NAMES, name_of_property
+from rally_accelerate.config.meant import property_meant
 from rally_accelerate.config.model import Properties
 from rally_accelerate.config.values import as_list
-from rally_accelerate.model.likeness import alike
 
 #: What the plug-in that we take the place of knows (accelerate-api-notes.md#ucv-ext-rally); the rest is ours.
 _OF_THE_PAGE = (
@@ -99,8 +99,8 @@ def _property(key: str, value: Any) -> Inherited:  # noqa: PLR0911 - a table of 
     if key.lower() in LEVEL_KEYS:
         return Inherited(path, Fate.DEPRECATED, "read as the logging level; write loggingLevel beside properties")
     if name is None:
-        near = alike(key.lower(), PROPERTY_NAMES, n=1)
-        meant = f"; did you mean {PROPERTY_NAMES[near[0]]}?" if near else ""
+        suggested = property_meant(key, PROPERTY_NAMES)
+        meant = f"; did you mean {suggested}?" if suggested else ""
         return Inherited(path, Fate.IGNORED, f"it is not known here{meant}")
     if name == "ucvAccessKey":
         text = "servers since 2.4.0 make a key for each integration by themselves; needed only where none is made"

@@ -13,18 +13,19 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from rally_accelerate.config.meant import means_plugin, property_meant
 from rally_accelerate.config.model import DEFAULT_TENANT, PLUGIN_ID, Integration, Properties
 from rally_accelerate.config.values import as_boolean, doubted_level
 from rally_accelerate.errors import ConfigError, Problem
 from rally_accelerate.model.decoding import REPLACEMENT, Undecodable, decode_json, decode_text
-from rally_accelerate.model.likeness import MOST_EXPLAINED, alike, shortened
+from rally_accelerate.model.likeness import MOST_EXPLAINED, shortened
 
 ENVIRONMENT = {
     "RALLY_URL": "baseUrl",
@@ -51,8 +52,8 @@ _PROPERTY_ALIASES = {"_useraccesskey": "ucvAccessKey", "apitoken": "apiKey", "ur
 PROPERTY_NAMES = {name.lower(): name for name in (field.alias or key for key, field in Properties.model_fields.items())}
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-#: A secret in a download.
-MASKED = re.compile(r"^\*{3,}$")
+#: A secret in a download, or copied from a page.
+MASKED = re.compile(r"^\s*(?:\*{3,}|[•●∙·⋅]{3,})\s*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +152,16 @@ def integrations(
     problems.extend(_doubles(loaded, origin))
     if problems:
         raise ConfigError(f"{origin}: the settings have {_count(problems)}", problems=problems)
+    if loaded and not name and (strays := tuple(_misspelled(document))):
+        loaded[0] = replace(loaded[0], notices=(*loaded[0].notices, *strays))
     return loaded
+
+
+def _misspelled(document: Any) -> Iterator[str]:
+    for path, raw in _sections(document):
+        given = raw.get("type", PLUGIN_ID)
+        if isinstance(given, str) and not _is_ours(raw) and means_plugin(given):
+            yield f"{path}type is {shortened(given)!r}, which is left out; did you mean {PLUGIN_ID}?"
 
 
 def disabled_names(document: Any) -> list[tuple[str, str]]:
@@ -331,8 +341,8 @@ def _known_properties(given: Mapping[str, Any], notices: list[str]) -> tuple[dic
         else:
             unknown.append(key)
     for key in unknown[:MOST_EXPLAINED]:
-        near = alike(key.lower(), PROPERTY_NAMES, n=1)
-        meant = f"; did you mean {PROPERTY_NAMES[near[0]]}?" if near else ""
+        suggested = property_meant(key, PROPERTY_NAMES)
+        meant = f"; did you mean {suggested}?" if suggested else ""
         notices.append(f"the property {shortened(key)} is not known and is ignored{meant}")
     if len(unknown) > MOST_EXPLAINED:
         notices.append(f"{len(unknown) - MOST_EXPLAINED:,} more properties are not known and are ignored")
@@ -437,7 +447,17 @@ def _nothing_found(document: Any, *, origin: str, name: str) -> ConfigError:
             hint=f"It has: {', '.join(sorted(ours))}.",
         )
     types = sorted({str(raw.get("type", "without a type")) for _, raw in sections})
-    has = f"it has integrations of other types: {', '.join(types)}" if types else "it has no integrations section"
+    if types:
+        has = f"it has integrations of other types: {', '.join(types)}"
+        if any(means_plugin(each) for each in types):
+            has += f" (did you mean {PLUGIN_ID}?)"
+    elif isinstance(document, Mapping) and "integrations" in document:
+        # In the file of a value stream this means all of them, which are only known to the server.
+        has = "its integrations section is empty"
+    elif isinstance(document, Mapping) and "data" in document:
+        has = "it is an answer of an API (data), not the JSON file of a value stream"
+    else:
+        has = "it has no integrations section"
     return ConfigError(
         f"{origin}: there is no Rally integration; {has}",
         hint=f'Give {{"integrations": [{{"type": "{PLUGIN_ID}", "name": "my-rally", "properties": {{…}}}}]}}.',

@@ -139,9 +139,10 @@ def test_all_problems_are_told_at_once_with_place_and_source_and_without_values(
     assert "hidden-word" not in "".join(told)
 
 
-def test_masked_secrets_of_a_download_are_refused() -> None:
+@pytest.mark.parametrize("masked", ["****", "*****", " *** ", "••••••", "●●●●"])
+def test_masked_secrets_of_a_download_are_refused(masked: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        load(full(apiKey="****"))
+        load(full(apiKey=masked))
     assert "masked" in str(caught.value.problems[0])
 
 
@@ -322,3 +323,56 @@ def test_an_empty_file_is_called_so(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(ConfigError, match=r"is empty\.$"):
         read_json(path)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("proxyHost", "proxyServer"),
+        ("useProxy", "proxyServer"),
+        ("https_proxy", "proxyServer"),
+        ("proxyPort", "proxyServer"),
+        ("rallyUrl", "baseUrl"),
+        ("API Key", "apiKey"),
+        ("accessKey", "ucvAccessKey"),
+        ("issueTypes", "types"),
+        ("team", "teamId"),
+        ("teamspaceName", "teamspaceId"),
+        ("projcts", "projects"),
+        ("businessUnit", ""),
+        ("costCenter", ""),
+        ("releaseTrain", ""),
+    ],
+)
+def test_what_an_unknown_property_means(written: str, meant: str) -> None:
+    (loaded,) = load(full(**{written: "x"}))
+    assert loaded.notices[0].endswith(f"did you mean {meant}?" if meant else "is ignored")
+
+
+@pytest.mark.parametrize("given", ["ucv-ext-raly", "UCV-EXT-RALLY", "rally", "ucv-ext-rally:1.0.50", " ucv-ext-rally"])
+def test_a_misspelt_type_is_named(given: str) -> None:
+    raw = {**full(), "type": given}
+    with pytest.raises(ConfigError, match=r"did you mean ucv-ext-rally\?"):
+        load(raw)
+    (loaded,) = load([{**full(), "name": "other"}, raw])
+    assert loaded.notices == (f"[1].type is {given!r}, which is left out; did you mean ucv-ext-rally?",)
+
+
+@pytest.mark.parametrize("given", ["ucv-ext-jira", "ucv-ext-github", "ucv-ext-azure", "jenkins"])
+def test_other_plug_ins_are_left_out_without_a_word(given: str) -> None:
+    (loaded,) = load([full(), {**full(), "type": given}])
+    assert loaded.notices == ()
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ({"integrations": []}, "its integrations section is empty"),
+        ({"integrations": None, "phases": []}, "its integrations section is empty"),
+        ({"data": {"integrations": []}}, "an answer of an API"),
+        ({"phases": []}, "it has no integrations section"),
+    ],
+)
+def test_a_document_without_integrations(document: object, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        load(document)

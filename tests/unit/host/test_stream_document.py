@@ -211,3 +211,9 @@ def test_names_lose_what_a_page_put_into_them_and_nothing_of_their_own() -> None
     assert (found["x"], found["leadTime"]) == (["\u00a0"], [{"start": "a b"}])
     assert found["integrations"] == [{"name": 1}, "odd\u00a0one"]
     assert plain_names([1]) == [1]
+
+
+def test_an_answer_of_an_api_is_no_file() -> None:
+    (problem,) = examined({"data": {"valueStream": board()}}).problems
+    assert (problem.path, problem.text[:22]) == ("data", "is an answer of an API")
+    assert not examined(board() | {"data": {"ours": 1}}).problems

@@ -83,7 +83,7 @@ def test_a_name_alone_refers_to_one_that_exists() -> None:
     assert found.entries == ({"name": "rally", "_id": "a" * 24},)
     assert found.writes == ()
     assert "did you mean 'rally'" in said(asked({"name": "raly"}, known=(stored(),)))["integrations[0].name"]
-    assert "there is none yet" in said(asked({"name": "raly"}))["integrations[0].name"]
+    assert "add it on the Integrations page first" in said(asked({"name": "raly"}))["integrations[0].name"]
     # Of another tenant it does not exist.
     assert said(asked({"name": "rally", "tenant_id": "tenant-2"}, known=(stored(),)))
 
@@ -185,3 +185,18 @@ def test_mapping_rules_that_a_run_would_refuse_are_refused_in_a_file() -> None:
     problems = said(asked(whole(apiKey="k", fieldMapping=rules)))
     assert 'did you mean "Story"' in problems["integrations[0].properties.fieldMapping[0].type"]
     assert 'did you mean "status"' in problems["integrations[0].properties.fieldMapping[0].valueMapping.statuss"]
+
+
+@pytest.mark.parametrize("given", ["ucv-ext-raly", "UCV-EXT-RALLY", "rally"])
+def test_a_misspelt_type_is_named(given: str) -> None:
+    (notice,) = asked({"name": "r", "type": given, "properties": {}}).notices
+    assert notice.endswith("; did you mean ucv-ext-rally?")
+    (notice,) = asked({"name": "r", "type": "ucv-ext-jira", "properties": {}}).notices
+    assert notice.endswith("it is kept in the file")
+
+
+def test_a_reference_where_there_is_no_integration_says_what_to_do() -> None:
+    text = said(asked({"name": "nowhere"}))["integrations[0].name"]
+    assert text == (
+        "there is no integration 'nowhere'; add it on the Integrations page first, or give its type and properties"
+    )

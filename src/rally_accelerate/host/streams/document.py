@@ -64,6 +64,9 @@ def examined(document: Any) -> Examined:
     if not isinstance(document, dict):
         text = f"must be an object with phases and integrations, not {kind_of(document)}"
         return Examined((Problem("", text),), ())
+    if isinstance(document.get("data"), dict) and not TABLES[""].keys() & document.keys():
+        text = "is an answer of an API; give what is inside data: the object with phases and integrations"
+        return Examined((Problem("data", text),), ())
     problems = [*_walked(document, "", "")]
     # What follows reads names: it must be able to rely on shapes, whatever is wrong with a query or a limit.
     if not any(map(_disturbs, problems)):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rally_accelerate.config.load import LEVEL_KEYS, MASKED, spelt, unexpanded, validated
+from rally_accelerate.config.meant import means_plugin
 from rally_accelerate.config.model import PLUGIN_ID
 from rally_accelerate.config.problems import problems_of
 from rally_accelerate.config.receivers import endangered
@@ -120,8 +121,10 @@ def sources_of(
         try:
             if (stored is None and other is not None) or entry.type not in {"", PLUGIN_ID}:
                 (kept, missing), write = _other(entry, other), None
+                meant = f"; did you mean {PLUGIN_ID}?" if means_plugin(kept["type"]) else ""
                 notices.append(
                     f"{path}: {entry.name} is of type {kept['type']}, which does not run here; it is kept in the file"
+                    f"{meant}"
                 )
                 if missing:
                     text = _masked_text(missing)
@@ -154,6 +157,8 @@ def _reference(
         text = f"there is no integration {entry.name!r}{near(entry.name, names)}"
         if entry.type:
             text = f"{text.partition(';')[0]}; give its properties to add it"
+        elif not names:
+            text = f"{text.partition(';')[0]}; add it on the Integrations page first, or give its type and properties"
         raise _wrong(f"{entry.path}.name", text)
     asked = {key: entry.values[key] for key in ("disabled", "loggingLevel") if key in entry.values}
     candidate = {**stored.raw, **asked}

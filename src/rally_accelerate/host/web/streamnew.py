@@ -99,8 +99,8 @@ class NewStreamPages:
         Raises:
             ConfigError: With everything that is wrong with it.
         """
-        _named(begun.name)
         plan, actor = await self._importing.plan(begun.document), actor_of(request)
+        _named(begun.name)
         if await self._is_taken(begun.name):
             raise ConfigError("", problems=[Problem("name", f"{begun.name!r} is taken")])
         token = self._begun.key(actor)
