@@ -9,7 +9,7 @@ from ariadne import MutationType, QueryType
 from graphql import GraphQLArgument, print_ast
 
 from rally_accelerate.cli.main import commands
-from rally_accelerate.config.model import Integration, Properties
+from rally_accelerate.config.model import DEFAULT_KINDS, DEFAULT_TYPES, Integration, Properties
 from rally_accelerate.host.graphql import limits
 from rally_accelerate.host.graphql.endpoint import MOST_BYTES
 from rally_accelerate.host.graphql.roles import needed
@@ -24,11 +24,13 @@ def settings() -> str:
     lines = [
         "# Settings",
         "",
-        "An integration in the JSON file. Names of properties are understood in any case.",
+        "This page lists the settings of an integration in a JSON file. The case of property names doesn't matter.",
+        "The labels are those of the form in the browser. Types are the property types of Accelerate: a value of type",
+        "`Secure` is a secret, and an `Array` is a JSON list or a comma-separated text.",
         "",
-        "## The integration",
+        "## Integration",
         "",
-        "| name | meaning |",
+        "| Name | Description |",
         "|---|---|",
     ]
     for name, field in Integration.model_fields.items():
@@ -36,9 +38,9 @@ def settings() -> str:
             lines.append(f"| `{field.alias or name}` | {_cell(field.description)} |")
     lines += [
         "",
-        "## Its properties",
+        "## Properties",
         "",
-        "| name | label | type | default | meaning |",
+        "| Name | Label | Type | Default | Description |",
         "|---|---|---|---|---|",
     ]
     for name, field in Properties.model_fields.items():
@@ -74,39 +76,40 @@ def operations() -> str:
     """The page on the host's GraphQL operations."""
     schema, _ = made(QueryType(), MutationType())
     lines = [
-        "# GraphQL operations of the embedded host",
+        "# GraphQL operations",
         "",
-        "`POST /release-events-api/graphql` with `Authorization: UserAccessKey …` (or `Bearer …`) and",
-        '`Content-Type: application/json`: `{"query": …, "variables": …, "operationName": …}`.',
+        "The server provides a GraphQL API at `POST /release-events-api/graphql`. Send a JSON object with `query`,",
+        "`variables` and `operationName`, and the headers `Authorization: UserAccessKey …` (or `Bearer …`) and",
+        "`Content-Type: application/json`.",
         "",
-        "Names and types are those that HCL Accelerate publishes, of older servers (4.x) and newer ones (5.x)",
-        "together: every document that is valid for one of them is accepted here. Where the two name a type",
-        "differently, such as `PaginationInput` and `InsightsPaginationInput`, a document is executed by those that",
-        "it uses. This page and introspection show the newer ones. What this server does not hold, such as builds and",
-        "deployments, is null or an empty list. Operations outside its purpose answer an error that says so.",
+        "Names and types are those of HCL Accelerate. Every document that is valid for an older server (4.x) or a",
+        "newer one (5.x) is accepted. Where the two use different type names, such as `PaginationInput` and",
+        "`InsightsPaginationInput`, the server uses the types that the document names. This page and introspection",
+        "show the newer names. Data that this server doesn't store, such as builds and deployments, is null or an",
+        "empty list. Unsupported operations return an error that says so.",
         "",
-        "Issues have these fields here and nowhere else: `history`, `comments`, `rawIssue`, `relations` and",
-        "`additionalInfo`.",
+        "The following fields of an issue are specific to this server: `history`, `comments`, `rawIssue`, `relations`",
+        "and `additionalInfo`.",
         "",
-        "Errors come as `errors` in an answer with status 200, each with a `message` that says what is wrong and",
-        "where. 400 is what is no question, 401 a wrong key, 413 too large a request, 415 another content type, 503 a",
-        "question that took too long.",
+        "Errors are returned as `errors` with HTTP status 200. Each has a `message` that describes the problem and its",
+        "location. Other status codes: 400 invalid request, 401 invalid key, 413 request too large, 415 unsupported",
+        "content type, 503 timeout.",
         "",
-        "| bound | of one request |",
+        "| Limit | Per request |",
         "|---|---|",
-        f"| size | {MOST_BYTES:,} bytes, and {limits.MOST_CHARACTERS:,} characters of the question itself |",
-        f"| values | {limits.MOST_VALUES:,}, by their commas; of mistakes, the first {limits.MOST_ERRORS} are told |",
-        f"| operations | {limits.MOST_ROOTS}, aliases counted; several questions in one request are not taken |",
-        f"| fields | {limits.MOST_FIELDS}, with every fragment put in |",
-        f"| depth | {limits.DEEPEST} levels |",
-        f"| elements of a list argument | {limits.MOST_ELEMENTS:,} |",
-        f"| time | {limits.SECONDS:g} seconds |",
+        f"| Size | {MOST_BYTES:,} bytes, including at most {limits.MOST_CHARACTERS:,} characters of query text |",
+        f"| Values | {limits.MOST_VALUES:,}, by number of commas; the first {limits.MOST_ERRORS} errors are reported |",
+        f"| Operations | {limits.MOST_ROOTS}, including aliases; batched requests are not supported |",
+        f"| Fields | {limits.MOST_FIELDS}, with fragments expanded |",
+        f"| Depth | {limits.DEEPEST} levels |",
+        f"| Elements of a list argument | {limits.MOST_ELEMENTS:,} |",
+        f"| Time | {limits.SECONDS:g} seconds |",
         "",
-        "`POST /release-events-api/api/v1/issues` with the same key takes the variable of `uploadIssueData` as its",
-        'body, and answers `{"result": true}`, or 400 with `errors`.',
+        "You can also upload issues with `POST /release-events-api/api/v1/issues` and the same key. The body is the",
+        'variable of `uploadIssueData`. The response is `{"result": true}`, or status 400 with `errors`.',
     ]
-    for title, root in (("Questions", schema.query_type), ("Changes", schema.mutation_type)):
-        lines += ["", f"## {title}", "", "| operation | answer | role | |", "|---|---|---|---|"]
+    for title, root in (("Queries", schema.query_type), ("Mutations", schema.mutation_type)):
+        lines += ["", f"## {title}", "", "| Operation | Returns | Role | Description |", "|---|---|---|---|"]
         for name, field in sorted(root.fields.items() if root else ()):
             given = ", ".join(f"{each}: {argument.type}{_usual(argument)}" for each, argument in field.args.items())
             call = f"`{name}({given})`" if given else f"`{name}`"
@@ -122,55 +125,60 @@ def _usual(argument: GraphQLArgument) -> str:
 
 #: What stands above each table of a value stream's file.
 HEADINGS = {
-    "": "The value stream",
-    "phases[]": "A phase",
-    "phases[].stages[]": "A stage",
-    "phases[].stages[].gates[]": "A gate",
-    "leadTime": "A time: `leadTime`, `cycleTime`, `leadTimeChange`, `devCycleTime`",
+    "": "Value stream",
+    "phases[]": "Phase",
+    "phases[].stages[]": "Stage",
+    "phases[].stages[].gates[]": "Gate",
+    "leadTime": "Times: `leadTime`, `cycleTime`, `leadTimeChange`, `devCycleTime`",
     "mappings": "Mappings",
-    "integrations[]": "An integration",
-    "linkRules[]": "A link rule",
-    "metrics[]": "A metric",
-    "metrics[].properties": "The settings of a metric",
-    "metricsBar[]": "An entry of the metrics bar",
+    "integrations[]": "Integration",
+    "linkRules[]": "Link rule",
+    "metrics[]": "Metric",
+    "metrics[].properties": "Metric settings",
+    "metricsBar[]": "Metrics bar entry",
 }
 
 
 INTRODUCTION = """
-What *Download JSON* gives and *Import JSON* takes. It is HCL Accelerate's file, as far as that is public; what is a
-rule of this host says so. Keys that are not named here are kept and come back as they were, at every level. A text
-that is no JSON, a key that is there twice, a query that cannot be read: every fault is told with its path, its line
-and its column, and nothing is changed as long as there is one.
+This page describes the file that you get with **Download JSON** and upload with **Import JSON**. The format is the one
+of HCL Accelerate as far as it is public; the text says where a rule is specific to this server. Unknown keys are
+preserved at every level and returned in downloads. If the file has errors, such as invalid JSON, a duplicate key or an
+invalid query, each error is reported with its path, line and column, and nothing is changed.
 
-An item is shown once: in the last stage whose query it matches (a rule of this host; the vendor's is not public). A
-stage without a query holds nothing. Where the lead time ends, and after it, work is done: there items get no ring,
-unless the stage has `showAlerts: true`.
+Each item appears once, in the last stage whose query it matches. (This rule is specific to this server; the rule of HCL
+Accelerate is not public.) A stage without a query has no items. Work is done at the end of the lead time: items in that
+stage and in later ones show no alerts, unless the stage has `showAlerts: true`.
 
 ## Integrations in the file
 
-A whole entry (with `properties`) adds the integration, or replaces the settings of the one of the same tenant and
-name; it is then listed on the Integrations page and runs. The names of its properties are those of
-[settings](settings.md), in any case. An entry with a `name` alone refers to an integration that exists. Secrets are
-`****` in every download. A `****` that is imported keeps the stored secret, unless the address that it is sent to
-changes: then it must be entered anew. `${VARIABLES}` are only read in files that are given to the command line.
-Integrations of other plug-ins are kept, encrypted, and do not run here; a secret of theirs that comes masked from
-another server is kept as missing. Taking an entry out of the file leaves the integration on the Integrations page.
+A complete entry (with `properties`) adds an integration, or replaces the settings of the integration with the same
+tenant and name. The integration then appears on the Integrations page and runs. Its properties are described in
+[Settings](settings.md); the case of their names doesn't matter. An entry with only a `name` refers to an existing
+integration. `${VARIABLES}` are read only in files passed on the command line.
 
-An empty list means every integration of the tenant, also later ones; a list with entries means only these. The download
-of a value stream that shows all of them writes their names out, so that adding one to the file does not hide the
-others; imported as it is, it still means all. The preview says which items an import hides, and can keep them.
+Secrets are `****` in every download. If you import a `****`, the stored secret is kept, unless the import would send it
+to a different address: in that case, enter the secret again.
+
+Integrations of other plug-ins are stored encrypted and don't run on this server. If a secret of such an integration is
+masked because the file comes from another server, it is recorded as missing. Removing an entry from the file doesn't
+delete the integration.
+
+An empty list means every integration of the tenant, including integrations that are added later. A list with entries
+means only those integrations. If the value stream shows all integrations, the downloaded file lists their names, so
+that adding an entry to the file doesn't hide the others; if you import that file unchanged, the value stream still
+shows all integrations. The preview of an import shows which items would be hidden and lets you keep them.
 """
 
 
 def value_stream() -> str:
     """The page on the value stream's file."""
     lines = [
-        "# The value stream's JSON file",
+        "# Value stream JSON file",
         "",
         *INTRODUCTION.strip().splitlines(),
     ]
     for table, keys in TABLES.items():
-        lines += ["", f"## {HEADINGS[table]}", "", "| key | meaning |", "|---|---|"]
+        lines += ["", f"## {HEADINGS[table]}", "", "| Key | Description |", "|---|---|"]
         for name, key in keys.items():
             needed = " Required." if key.required else ""
             lines.append(f"| `{name}` | {_cell(key.meaning)}{needed} |")
@@ -190,8 +198,12 @@ def pages() -> dict[Path, str]:
 def _default(value: object) -> str:
     if value in (None, "", (), {}):
         return ""
+    if value == DEFAULT_KINDS:
+        value = DEFAULT_TYPES
+    if isinstance(value, float):
+        return f"{value:g}"
     if isinstance(value, tuple):
-        return ", ".join(str(item) for item in value)
+        return ", ".join(f"{item:.0%}" if isinstance(item, float) else str(item) for item in value)
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -30,10 +30,10 @@ from rally_accelerate.sync.check import check as try_chain
 @click.option(
     "--query",
     default="",
-    help="Try this extra filter in place of the file's: one query, or lines such as 'Defect: (Priority = \"Low\")'.",
+    help="Use this filter instead of the one in FILE: a query, or one per line such as 'Defect: (Priority = \"Low\")'.",
 )
 def check(*, file: Path, name: str, accelerate_url: str, query: str) -> int:
-    """Try every link of the chain for the integrations of FILE, and say what is wrong and what to do."""
+    """Test the connection to Rally and Accelerate and explain any problem."""
     loaded = load(file, name=name, accelerate_url=accelerate_url, given={"query": query} if query else {})
     # Each finding is told once, by the check itself: retries and notices in the log would tell it again.
     redact_with(redactor_of(loaded))

@@ -59,16 +59,16 @@ class Rally:
     default=DEFAULT_PORT,
     type=click.IntRange(0, 65535),
     show_default=True,
-    help="The port of the pages; 0 takes a free one.",
+    help="The port of the server; 0 selects a free one.",
 )
-@click.option("--once", is_flag=True, help="End after the first sync and one more cycle.")
-@click.option("--every", type=Duration(), help="Time from one run to the next.  [default: 20s; a real Rally: 5m]")
+@click.option("--once", is_flag=True, help="Run two syncs and exit.")
+@click.option("--every", type=Duration(), help="The sync interval.  [default: 20s; a real Rally: 5m]")
 @click.option("--under-make", is_flag=True, hidden=True, help="Name make's variables in hints.")
 def demo(*, port: int, once: bool, every: timedelta | None, under_make: bool) -> int:
-    """Sync a sample company into the embedded host, and keep syncing while it goes on working.
+    """Start the server with sample data and keep syncing it.
 
-    RALLY_API_KEY (or RALLY_USERNAME and RALLY_PASSWORD), RALLY_URL, RALLY_WORKSPACE and RALLY_PROJECTS make it read
-    a real Rally instead.
+    Set RALLY_API_KEY (or RALLY_USERNAME and RALLY_PASSWORD), RALLY_URL, RALLY_WORKSPACE and RALLY_PROJECTS to read
+    your own Rally instead.
     """
     logs.set_up("WARN", redactor=Redactor(from_environment().values()), stream=sys.stderr)
     code: int | None = None

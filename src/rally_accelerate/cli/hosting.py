@@ -29,7 +29,7 @@ UNSAFE = """warning: other machines can reach {address}, and without TLS whoever
 database_option = click.option(
     "--database",
     type=click.Path(path_type=Path),
-    help="The SQLite file.  [default: host.sqlite in the user's state folder]",
+    help="The SQLite database file.  [default: host.sqlite in the user's state folder]",
 )
 
 

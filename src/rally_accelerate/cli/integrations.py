@@ -19,16 +19,17 @@ ORIGIN = {"from": "the terminal"}
 
 @click.group()
 def integrations() -> None:
-    """Manage the server's integrations while it is stopped.
+    """Manage integrations from the command line.
 
-    Use this when an integration keeps the server from starting or answering. NAME is a name or an ID.
+    Use this when an integration keeps the server from starting or responding. Stop the server first. NAME is the name
+    or the ID of an integration.
     """
 
 
 @integrations.command("list")
 @database_option
 def listed(*, database: Path | None) -> int:
-    """Show every integration with its ID and state."""
+    """List all integrations with their IDs and states."""
     asyncio.run(_list(database))
     return 0
 
@@ -37,7 +38,7 @@ def listed(*, database: Path | None) -> int:
 @click.argument("name")
 @database_option
 def disable(*, name: str, database: Path | None) -> int:
-    """Disable the integration NAME: it does not run when the server is started again."""
+    """Disable the integration NAME."""
     asyncio.run(_switch(name, database, on=False))
     return 0
 
@@ -46,18 +47,21 @@ def disable(*, name: str, database: Path | None) -> int:
 @click.argument("name")
 @database_option
 def enable(*, name: str, database: Path | None) -> int:
-    """Enable the integration NAME: it runs as soon as the server is started."""
+    """Enable the integration NAME. It runs as soon as the server starts."""
     asyncio.run(_switch(name, database, on=True))
     return 0
 
 
 @integrations.command()
 @click.argument("name")
-@click.option("--with-issues", is_flag=True, help="Delete its issues and their history, too.")
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--with-issues", is_flag=True, help="Also delete its issues and their history.")
+@click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 @database_option
 def remove(*, name: str, with_issues: bool, yes: bool, database: Path | None) -> int:
-    """Delete the integration NAME with its settings and runs. Its issues are kept unless you say otherwise."""
+    """Delete the integration NAME with its settings and runs.
+
+    Its issues are kept unless you add --with-issues.
+    """
     asyncio.run(_remove(name, database, with_issues=with_issues, ask=not yes))
     return 0
 

@@ -28,11 +28,11 @@ DONE, CONFIGURATION, REFUSED, PARTIAL, STOPPED = 0, 2, 3, 4, 130
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="rally-accelerate")
-@click.option("--debug", is_flag=True, help="Show tracebacks of faults in the program itself.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an internal error.")
 def commands(*, debug: bool) -> None:
-    """Carry Rally work items and their history to HCL Accelerate.
+    """Sync Rally work items and their history to HCL Accelerate.
 
-    Exit codes: 0 done, 2 wrong settings, 3 refused or unreachable, 4 something was left out (partial).
+    Exit codes: 0 success, 2 invalid settings, 3 refused or unreachable, 4 partial (some items were left out).
     """
     del debug
 

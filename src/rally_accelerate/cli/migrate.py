@@ -42,11 +42,11 @@ COLOURS = {Fate.KEPT: "green", Fate.DEPRECATED: "yellow", Fate.MASKED: "yellow",
 @name_option
 @accelerate_url_option
 def migrate(*, file: Path, name: str, accelerate_url: str) -> int:
-    """Tell what the existing Rally integrations of FILE mean here, and compare their issues with ours.
+    """Show how an existing ucv-ext-rally integration would behave after migration.
 
-    FILE is a value stream's JSON as downloaded. Secrets that are masked in it, and addresses, are taken from the
-    environment (RALLY_API_KEY, ACCELERATE_URL, ACCELERATE_ACCESS_KEY). Nothing is changed anywhere. Ends with 4 when
-    issues would be there twice.
+    FILE is the downloaded JSON file of a value stream. Masked secrets and the server URL are read from the environment
+    (RALLY_API_KEY, ACCELERATE_URL, ACCELERATE_ACCESS_KEY). Nothing is changed. The exit code is 4 if issues would be
+    duplicated.
     """
     document = read_json(file)
     found = [raw for raw in sections(document) if not name or str(raw.get("name", "")).strip() == name]

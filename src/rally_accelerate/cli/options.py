@@ -58,11 +58,11 @@ class Again(click.ParamType[Window]):
 
 
 file_argument = click.argument("file", type=click.Path(path_type=Path))
-name_option = click.option("--name", default="", help="Only the integration of this name.")
+name_option = click.option("--name", default="", help="Use only the integration with this name.")
 accelerate_url_option = click.option(
     "--accelerate-url",
     default="",
-    help="The Accelerate server, when the file does not say (or ACCELERATE_URL).",
+    help="The URL of the Accelerate server, if FILE doesn't set it (or set ACCELERATE_URL).",
 )
 
 

@@ -10,9 +10,9 @@ from rally_accelerate.plugin.entry import main
     "words", nargs=-1, type=click.UNPROCESSED, metavar="getManifest | scheduledEvents EVENT PROCESS VELOCITY"
 )
 def plugin(*, words: tuple[str, ...]) -> int:
-    """Answer as the plug-in container does.
+    """Run a command of the plug-in container.
 
-    getManifest prints the manifest. scheduledEvents syncRallyDataEvent runs the event once with the two JSON texts that
-    Accelerate hands over: processProps and velocityProps.
+    getManifest prints the manifest. scheduledEvents syncRallyDataEvent runs the event once with the two JSON arguments
+    that Accelerate passes: processProps and velocityProps.
     """
     return main(words)

@@ -46,7 +46,7 @@ NOWHERE = Target("https://accelerate.invalid", SecretStr("not-used"))
 @click.argument("key")
 @name_option
 def explain(*, file: Path, key: str, name: str) -> int:
-    """Show for one live item, say US123, which rule gave which value."""
+    """Explain how each field of a work item (such as US123) is mapped."""
     one = _one(load(file, name=name))
     found = _asked(one, lambda connected, rules: review.explain(connected.source, rules, key.strip()))
     click.secho(safe(f"{found.issue.display_id}: {found.issue.name}"), bold=True)
@@ -67,7 +67,7 @@ def explain(*, file: Path, key: str, name: str) -> int:
 @file_argument
 @name_option
 def coverage_command(*, file: Path, name: str) -> int:
-    """Count the states, types, priorities and other values that no rule maps, among all items."""
+    """Count the states, types, priorities and other values that no mapping rule covers."""
     one = _one(load(file, name=name))
     _show(_asked(one, lambda connected, rules: review.covered(connected.source, rules)))
     return 0
@@ -78,10 +78,10 @@ def coverage_command(*, file: Path, name: str) -> int:
 @name_option
 @accelerate_url_option
 def verify(*, file: Path, name: str, accelerate_url: str) -> int:
-    """Check that every history is complete, and compare every issue with what Accelerate holds.
+    """Check all histories for gaps and compare all issues with Accelerate.
 
-    A history whose last changes Rally's Lookback has not got yet is pending, which is no fault. Ends with 4 when a
-    history is not complete, or when an issue differs.
+    A history is pending, which is not an error, while Rally's Lookback lacks its latest changes. The exit code is 4 if
+    a history is incomplete or an issue differs.
     """
     one = _one(load(file, name=name, accelerate_url=accelerate_url))
     compares = target_of(one.integration) is not None

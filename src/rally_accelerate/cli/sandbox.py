@@ -15,29 +15,39 @@ WORLDS = ("sample", "hostile")
 
 
 @click.command()
-@click.option("--port", default=8421, type=click.IntRange(0, 65535), show_default=True, help="0 takes a free one.")
-@click.option("--seed", default=7, show_default=True, help="The same seed makes the same world.")
+@click.option(
+    "--port", default=8421, type=click.IntRange(0, 65535), show_default=True, help="The port; 0 selects a free one."
+)
+@click.option(
+    "--seed", default=7, show_default=True, help="Seed of the generated data. The same seed generates the same data."
+)
 @click.option(
     "--items",
     default=500,
     type=click.IntRange(SMALLEST, LARGEST),
     show_default=True,
-    help=f"How many work items, {SMALLEST} to {LARGEST:,}.",
+    help=f"Number of work items, {SMALLEST} to {LARGEST:,}.",
 )
 @click.option(
     "--world",
     default="sample",
     type=click.Choice(WORLDS),
     show_default=True,
-    help="With hostile, 1 % of all texts break every rule: encodings, brackets, cut revisions.",
+    help="The sample data. With hostile, 1% of all texts are malformed: encodings, brackets, truncated revisions.",
 )
-@click.option("--live", is_flag=True, help="The sample company goes on working.")
-@click.option("--every", type=Duration(), default="5s", show_default=True, help="With --live: time between changes.")
+@click.option("--live", is_flag=True, help="Keep generating changes while running.")
 @click.option(
-    "--latency-ms", default=0, type=click.IntRange(0), show_default=True, help="How long every answer is held back."
+    "--every", type=Duration(), default="5s", show_default=True, help="Interval between changes, with --live."
+)
+@click.option(
+    "--latency-ms",
+    default=0,
+    type=click.IntRange(0),
+    show_default=True,
+    help="Added latency per response, in milliseconds.",
 )
 def sandbox(*, port: int, seed: int, items: int, world: str, live: bool, every: timedelta, latency_ms: int) -> int:
-    """Serve a simulated Rally with a sample company on 127.0.0.1."""
+    """Start a simulated Rally server with sample data on 127.0.0.1."""
     try:
         import rally_sandbox.serving as serving  # noqa: PLC0415, PLR0402 - an extra: the command says how to get it
     except ImportError as error:

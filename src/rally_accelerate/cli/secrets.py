@@ -10,18 +10,18 @@ from rally_accelerate.cli.hosting import database_option, existing_database, sto
 
 @click.group()
 def secrets() -> None:
-    """Look after the key that encrypts the embedded host's secrets.
+    """Manage the encryption key of the server's secrets.
 
-    The host must not be running meanwhile.
+    Stop the server first.
     """
 
 
 @secrets.command()
 @database_option
 def rotate(*, database: Path | None) -> int:
-    """Make a new key, encrypt every secret with it, and drop the old one.
+    """Generate a new key and re-encrypt every secret with it.
 
-    It can be stopped at any moment and run again: the old key goes when no secret needs it any more.
+    You can interrupt this command and run it again: the old key is removed only when no secret needs it.
     """
     asyncio.run(_rotate(database))
     return 0
@@ -40,12 +40,12 @@ async def _rotate(database: Path | None) -> None:
 
 @secrets.command()
 @database_option
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 def forget(*, database: Path | None, yes: bool) -> int:
-    """Take out the secrets that cannot be read because their key file is lost.
+    """Delete secrets that can't be decrypted because the key file is lost.
 
-    Everything else is kept; enter them again in the integrations' forms. With the key file they could still be read,
-    so look for it first.
+    All other data is kept. Enter the secrets again in the integrations. Look for a backup of the key file first: with
+    it, nothing needs to be deleted.
     """
     path = existing_database(database)
     if not yes:

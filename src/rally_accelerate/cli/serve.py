@@ -31,43 +31,51 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path), required=False)
-@click.option("--address", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--address", default="127.0.0.1", show_default=True, help="The network address to listen on.")
 @click.option(
-    "--port", default=DEFAULT_PORT, type=click.IntRange(0, 65535), show_default=True, help="0 takes a free one."
+    "--port",
+    default=DEFAULT_PORT,
+    type=click.IntRange(0, 65535),
+    show_default=True,
+    help="The port; 0 selects a free one.",
 )
 @database_option
-@click.option("--every", type=Duration(), default="5m", show_default=True, help="Time from one run to the next.")
+@click.option("--every", type=Duration(), default="5m", show_default=True, help="The sync interval.")
 @click.option(
     "--outside-url",
     default="",
-    help="The address under which a proxy with TLS in front shows the host, with its path if it has one.",
+    help="The public URL of the server behind a TLS proxy, including its path if it has one.",
 )
 @click.option(
     "--trusted-proxy",
     default="",
-    help="The IP address from which the proxy connects: its X-Forwarded-For is believed, nobody else's.",
+    help="The IP address of the proxy. The server trusts X-Forwarded-For from this address only.",
 )
 @click.option(
     "--keep-runs",
     default=500,
     type=click.IntRange(1, 100_000),
     show_default=True,
-    help="How many runs of each integration are kept, with their logs.",
+    help="Number of runs to keep per integration, with their logs.",
 )
 @click.option(
-    "--keep-days", default=90.0, type=click.FloatRange(0, 36_500), show_default=True, help="For how many days at most."
+    "--keep-days",
+    default=90.0,
+    type=click.FloatRange(0, 36_500),
+    show_default=True,
+    help="Maximum age of kept runs, in days.",
 )
 @click.option(
     "--without",
     multiple=True,
     metavar="NAME",
-    help="Do not run the integration NAME; the option can be given several times.",
+    help="Start without running the integration NAME. Can be repeated.",
 )
 @click.option(
     "--answer-limit",
     type=click.IntRange(LEAST, 10_000_000_000),
-    help="The largest answerMaxBytes that an integration can have.  [default: 1000000000, less on machines with less "
-    "than 16 GB of memory]",
+    help="The largest value of answerMaxBytes that an integration can have.  [default: 1000000000, or less on machines "
+    "with less than 16 GB of memory]",
 )
 def serve(
     *,
@@ -83,7 +91,7 @@ def serve(
     without: tuple[str, ...],
     answer_limit: int | None,
 ) -> int:
-    """Serve the embedded host; with FILE, its Rally integrations are added first."""
+    """Start the server. With FILE, add the Rally integrations in it first."""
     # Before any settings are read.
     set_answer_limit(answer_limit or default_limit())
     loaded = load(file, name="") if file else []

@@ -58,20 +58,22 @@ DIFFERENCES_SHOWN = 50
 @file_argument
 @name_option
 @accelerate_url_option
-@click.option("--once", is_flag=True, help="Run once and end, instead of every five minutes.")
-@click.option("--every", type=Duration(), default="5m", show_default=True, help="Time from one run to the next.")
-@click.option("--dry-run", is_flag=True, help="Show what would be uploaded; send and remember nothing.")
+@click.option("--once", is_flag=True, help="Run one sync and exit instead of syncing every five minutes.")
+@click.option("--every", type=Duration(), default="5m", show_default=True, help="The sync interval.")
+@click.option("--dry-run", is_flag=True, help="Preview the upload without sending or saving anything.")
 @click.option(
     "--resync",
     type=Again(),
-    help="Send everything again, once: full, or what changed since a date. With --dry-run, what would change.",
+    help="Upload everything (full) or all changes since a date again. With --dry-run, preview the changes.",
 )
-@click.option("--approve-removal", is_flag=True, help="Mark items as gone, however many they are; for this run.")
-@click.option("--json", "as_json", is_flag=True, help="Print each run's report as one line of JSON.")
+@click.option(
+    "--approve-removal", is_flag=True, help="Mark items as removed even if they exceed removalCap, in this sync only."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the report of each sync as one line of JSON.")
 @click.option(
     "--state",
     type=click.Path(path_type=Path),
-    help="The state file.  [default: sync.sqlite in the user's state folder]",
+    help="The state file, a SQLite database.  [default: sync.sqlite in the user's state folder]",
 )
 def sync(
     *,
@@ -86,7 +88,10 @@ def sync(
     as_json: bool,
     state: Path | None,
 ) -> int:
-    """Sync the integrations of FILE, a value stream's JSON or its integrations section."""
+    """Sync the integrations in FILE to Accelerate.
+
+    FILE is the JSON file of a value stream, or its integrations section.
+    """
     given = {"approveRemoval": True} if approve_removal else {}
     loaded = load(file, name=name, accelerate_url=accelerate_url, given=given)
     if not loaded:

@@ -11,16 +11,16 @@ from rally_accelerate.errors import NotFound
 
 @click.group()
 def users() -> None:
-    """Look after the embedded host's users when nobody can sign in; its pages do the rest.
+    """Manage users from the command line (account recovery).
 
-    The host must not be running meanwhile.
+    Stop the server first.
     """
 
 
 @users.command("list")
 @database_option
 def listed(*, database: Path | None) -> int:
-    """Show every user with role and state."""
+    """List all users with their roles and states."""
     asyncio.run(_list(database))
     return 0
 
@@ -29,9 +29,9 @@ def listed(*, database: Path | None) -> int:
 @click.argument("name")
 @database_option
 def reset(*, name: str, database: Path | None) -> int:
-    """Make a new password for the user NAME and show it, once.
+    """Generate a new password for the user NAME and show it once.
 
-    Every session of the user ends; access keys go on working.
+    All sessions of the user end. Access keys stay valid.
     """
     asyncio.run(_reset(name, database))
     return 0

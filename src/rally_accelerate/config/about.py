@@ -7,7 +7,7 @@ __all__ = ["DESCRIPTION", "DISPLAY_NAME", "EVENT", "EVENT_DESCRIPTION", "INTERVA
 DISPLAY_NAME = "Rally"
 
 DESCRIPTION = (
-    "Imports stories, defects and other work items from a Rally server as issues, with their whole history, and keeps "
+    "Imports stories, defects and other work items from a Rally server as issues, with their full history, and keeps "
     "them up to date."
 )
 

@@ -96,7 +96,8 @@ class Properties(BaseModel):
         prop(
             "API Token",
             "Secure",
-            "The API token used to authenticate with the Rally server. Give either this or user name and password.",
+            "The API token used to authenticate with the Rally server. Specify either this or a user "
+            "name and password.",
             hidden=False,
         ),
     ] = Field(None, alias="apiKey")
@@ -105,34 +106,49 @@ class Properties(BaseModel):
         prop(
             "Projects",
             "Array",
-            "The Rally projects to import: names, patterns such as Team *, or ObjectIDs, separated by commas. "
-            "Empty means the whole workspace.",
+            "The Rally projects to import, separated by commas: names, patterns such as Team *, or "
+            "ObjectIDs. Leave empty to import the whole workspace.",
             hidden=False,
         ),
     ] = Field((), alias="projects")
     password: Annotated[
         SecretStr | None,
-        prop("Password", "Secure", "The password used to authenticate with the Rally server.", hidden=False),
+        prop(
+            "Password",
+            "Secure",
+            "The password used to authenticate with the Rally server. Specify either a user name and "
+            "password or an API token.",
+            hidden=False,
+        ),
     ] = Field(None, alias="password")
     base_url: Annotated[
         Annotated[str, BeforeValidator(as_base_url)],
         prop("URL", "String", f"The URL of the Rally server. The default is {DEFAULT_BASE_URL}.", hidden=False),
     ] = Field(DEFAULT_BASE_URL, alias="baseUrl")
     username: Annotated[
-        Text, prop("User Name", "String", "The user name used to authenticate with the Rally server.", hidden=False)
+        Text,
+        prop(
+            "User Name",
+            "String",
+            "The user name used to authenticate with the Rally server. Specify either a user name and "
+            "password or an API token.",
+            hidden=False,
+        ),
     ] = Field("", alias="username")
     workspace: Annotated[
         Text,
         prop(
             "Workspace",
             "String",
-            "The Rally workspace, by name or ObjectID. Required if you are not using the user's default workspace.",
+            "The Rally workspace, by name or ObjectID. Leave empty to use the default workspace of the user.",
             hidden=False,
         ),
     ] = Field("", alias="workspace")
     proxy_server: Annotated[
         Annotated[str, BeforeValidator(as_proxy_server)],
-        prop("Proxy Server", "String", "The URL of the proxy server including the port number.", hidden=False),
+        prop(
+            "Proxy Server", "String", "The URL of the proxy server for Rally, including the port number.", hidden=False
+        ),
     ] = Field("", alias="proxyServer")
     proxy_username: Annotated[
         Text,
@@ -157,8 +173,8 @@ class Properties(BaseModel):
         prop(
             "User Access Key",
             "Secure",
-            "The user access key used to authenticate with the HCL Accelerate server. Newer servers make one for each "
-            "integration by themselves.",
+            "The user access key used to authenticate with the HCL Accelerate server. Newer servers "
+            "create one for each integration.",
         ),
     ] = Field(None, alias="ucvAccessKey")
     team_id: Annotated[
@@ -166,7 +182,7 @@ class Properties(BaseModel):
         prop(
             "Team",
             "String",
-            "The team in Accelerate of the integration. Kept for newer servers; issues do not carry it.",
+            "The team in Accelerate that owns the integration. Stored for newer servers; not sent with issues.",
         ),
     ] = Field("", alias="teamId")
     teamspace_id: Annotated[
@@ -174,16 +190,16 @@ class Properties(BaseModel):
         prop(
             "Teamspace",
             "String",
-            "The teamspace in Accelerate of the integration. Kept for newer servers; issues do not carry it.",
+            "The teamspace in Accelerate that owns the integration. Stored for newer servers; not sent with issues.",
         ),
     ] = Field("", alias="teamspaceId")
     no_proxy: Annotated[
         TextList,
         prop(
-            "No proxy for",
+            "Proxy exceptions",
             "Array",
-            "Servers that are reached without a proxy: hosts, domains, IP addresses or networks such as 10.0.0.0/8, "
-            "separated by commas; * means all.",
+            "Servers to reach without the proxy, separated by commas: hosts, domains, IP addresses or "
+            "networks such as 10.0.0.0/8. Use * for all servers.",
         ),
     ] = Field((), alias="noProxy")
     accelerate_url: Annotated[
@@ -191,7 +207,7 @@ class Properties(BaseModel):
         prop(
             "Accelerate URL",
             "String",
-            "The address of the Accelerate server, used outside its plug-in container; inside, the platform gives it.",
+            "The URL of the Accelerate server. Not needed in the plug-in container, where Accelerate provides it.",
             inside=False,
         ),
     ] = Field("", alias="accelerateUrl")
@@ -200,21 +216,22 @@ class Properties(BaseModel):
         prop(
             "Tracker ID",
             "String",
-            "The id of the integration in Accelerate that the issues belong to. Empty means: found by the name of the "
-            "integration, or made from it.",
+            "The ID of the Accelerate integration that owns the issues. Leave empty to find it by the "
+            "name of the integration, or to generate it from the name.",
             inside=False,
         ),
     ] = Field("", alias="trackerId")
     include_child_projects: Annotated[
-        Flag, prop("Include child projects", "Boolean", "Import the projects below the named ones as well.")
+        Flag, prop("Include child projects", "Boolean", "Also import the child projects of the listed projects.")
     ] = Field(False, alias="includeChildProjects")
     query: Annotated[
         Annotated[str | dict[str, str], BeforeValidator(as_query)],
         prop(
-            "Extra filter",
+            "Filter",
             "String",
-            "A query in Rally's own syntax that every item must meet, for example "
-            '(Iteration.Name = "Sprint 1"); or one for each type, on lines of their own: Defect: (Priority = "High").',
+            "A query in Rally's query language that work items must match, such as (Iteration.Name = "
+            '"Sprint 1"). For a separate filter per type, enter one per line: Defect: (Priority = '
+            '"High").',
         ),
     ] = Field("", alias="query")
     types: Annotated[
@@ -222,8 +239,9 @@ class Properties(BaseModel):
         prop(
             "Types",
             "Array",
-            "The Rally types to import, separated by commas, as Rally shows them: Story, Defect, Task, Test Case, "
-            "Feature or any other portfolio level. Empty means stories and defects.",
+            "The types of work items to import, separated by commas, as shown in Rally: Story, Defect, "
+            "Task, Test Case, Feature or any other portfolio level. Leave empty to import stories and "
+            "defects.",
         ),
     ] = Field(DEFAULT_KINDS, alias="types")
     type_names: Annotated[
@@ -231,7 +249,7 @@ class Properties(BaseModel):
         prop(
             "Type names",
             "String",
-            'What the types are called in Accelerate, as JSON: {"Story": "User Story"}.',
+            'Names of types in Accelerate, as JSON: {"Story": "User Story"}.',
         ),
     ] = Field(default_factory=dict, alias="typeNames")
     field_mapping: Annotated[
@@ -239,7 +257,7 @@ class Properties(BaseModel):
         prop(
             "Field mapping",
             "String",
-            "Mapping rules of your own, as JSON: a list of {type, fieldMapping, valueMapping}.",
+            "Custom mapping rules, as JSON: a list of {type, fieldMapping, valueMapping}.",
         ),
     ] = Field(None, alias="fieldMapping")
     custom_fields: Annotated[
@@ -247,17 +265,17 @@ class Properties(BaseModel):
         prop(
             "Custom fields",
             "Array",
-            "Further Rally fields to import with their history, by display name or name, separated by commas. They "
-            "are found as issue.rawIssue.<name>.",
+            "Additional Rally fields to import with their history, separated by commas, by display "
+            "name or API name. Query them as issue.rawIssue.<name>.",
         ),
     ] = Field((), alias="customFields")
     defect_status: Annotated[
         Annotated[Literal["ScheduleState", "State"], BeforeValidator(as_status_field)],
         prop(
-            "Defect status from",
+            "Defect status field",
             "String",
-            "Which field becomes the status of a defect: ScheduleState (as for stories) or State. The other one is "
-            "kept in the raw issue.",
+            "The Rally field that sets the status of a defect: ScheduleState (as for stories) or "
+            "State. The other field is available in the raw issue.",
         ),
     ] = Field("ScheduleState", alias="defectStatus")
     initial_sync_date: Annotated[
@@ -265,8 +283,8 @@ class Properties(BaseModel):
         prop(
             "Initial sync date",
             "String",
-            "Only items that changed since this date are imported, with their whole history. Moved back later, the "
-            "difference is imported. Empty means all items.",
+            "Import only work items that changed on or after this date, with their full history. If "
+            "you move the date back later, the additional items are imported. Leave empty to import all items.",
         ),
     ] = Field(None, alias="initialSyncDate")
     removed_status: Annotated[
@@ -274,42 +292,41 @@ class Properties(BaseModel):
         prop(
             "Removed status",
             "Array",
-            "The status of items that are gone: deleted ones, and those that left the scope, separated by a comma; "
-            "keep leaves them as they are.",
+            "The status for deleted items and for items that are no longer in scope, separated by a "
+            "comma. Enter keep to leave their status unchanged.",
         ),
     ] = Field(("Deleted", "Moved out"), alias="removedStatus")
     removal_cap: Annotated[
         Annotated[tuple[int, float], BeforeValidator(as_cap)],
         prop(
-            "Removal cap",
+            "Removal limit",
             "String",
-            "When more items than this count and this share of all would be marked as gone at once, none is, until it "
-            "is approved: 5%, 50.",
+            "Safety limit for a single sync, such as 5%, 50. If more items than both numbers would be "
+            "marked as removed, none are marked until you approve the removal.",
         ),
     ] = Field((50, 0.05), alias="removalCap")
     removal_check_hours: Annotated[
         float,
         prop(
-            "Removal check",
+            "Removal check interval",
             "String",
-            "Every how many hours everything is listed, to find items that were moved out or hidden; deleted ones are "
-            "found in every run.",
+            "How often to scan for moved or hidden items, in hours. Every sync checks for deleted items.",
         ),
     ] = Field(24.0, ge=0, le=24 * 365, alias="removalCheckHours")
     approve_removal: Annotated[
         Flag,
-        prop("Approve removal", "Boolean", "Mark items as gone even when they are more than the removal cap."),
+        prop("Approve removal", "Boolean", "Mark items as removed even if they exceed the removal limit."),
     ] = Field(False, alias="approveRemoval")
     history_source: Annotated[
         Annotated[Literal["auto", "lookback", "revisions", "none"], BeforeValidator(as_word)],
         prop(
-            "History from",
+            "History source",
             "String",
-            "Where the history of items is read: auto (Lookback, and revisions where it cannot be used), lookback, "
-            "revisions, or none.",
+            "Where to read the history of work items: lookback, revisions, none, or auto, which uses "
+            "Lookback and falls back to revisions.",
         ),
     ] = Field("auto", alias="historySource")
-    comments: Annotated[Flag, prop("Comments", "Boolean", "Import the discussions of items as comments.")] = Field(
+    comments: Annotated[Flag, prop("Comments", "Boolean", "Import discussion posts as comments.")] = Field(
         True, alias="comments"
     )
     relations: Annotated[
@@ -320,8 +337,8 @@ class Properties(BaseModel):
         prop(
             "Newer fields",
             "Boolean",
-            "Send resolved, resolution, severity, impact, businessValue and additionalInfo too. Only servers from "
-            "about version 5 on know them; an older one refuses every upload that has them.",
+            "Also send resolved, resolution, severity, impact, businessValue and additionalInfo. "
+            "Requires Accelerate 5 or later (approximately); older servers reject uploads with these fields.",
         ),
     ] = Field(False, alias="newerFields")
     ca_bundle: Annotated[
@@ -329,7 +346,7 @@ class Properties(BaseModel):
         prop(
             "CA bundle",
             "String",
-            "Further certificate authorities to trust: the path of a PEM file, or the certificates themselves.",
+            "Additional certificate authorities to trust: the path of a PEM file, or the certificates themselves.",
         ),
     ] = Field("", alias="caBundle")
     client_certificate: Annotated[
@@ -337,7 +354,7 @@ class Properties(BaseModel):
         prop(
             "Client certificate",
             "String",
-            "Path of a PEM file with the certificate to present, and its key.",
+            "Path of a PEM file with the client certificate, and optionally its private key.",
             inside=False,
         ),
     ] = Field("", alias="clientCertificate")
@@ -346,70 +363,75 @@ class Properties(BaseModel):
         prop(
             "Client key",
             "String",
-            "Path of the client certificate's private key, if it is in a file of its own.",
+            "Path of the private key of the client certificate, if it is in a separate file.",
             inside=False,
         ),
     ] = Field("", alias="clientKey")
     client_key_password: Annotated[
         SecretStr | None,
-        prop("Client key password", "Secure", "The password of the client certificate's private key.", inside=False),
+        prop(
+            "Client key password", "Secure", "The password of the private key of the client certificate.", inside=False
+        ),
     ] = Field(None, alias="clientKeyPassword")
     verify_tls: Annotated[
         Flag,
         prop(
             "Verify TLS",
             "Boolean",
-            "Verify certificates. Switched off, anybody on the way can read the keys; every run warns of it.",
+            "Verify TLS certificates. If disabled, anyone on the network path can read the keys; every "
+            "sync logs a warning.",
         ),
     ] = Field(True, alias="verifyTls")
     verify_accelerate_tls: Annotated[
         Flag,
         prop(
-            "Verify Accelerate's TLS",
+            "Verify Accelerate TLS",
             "Boolean",
-            "Verify Accelerate's certificate. Switch it off for a server with a self-signed one, if its authority "
-            "cannot be given as CA bundle; Rally's is verified all the same.",
+            "Verify the certificate of the Accelerate server. Disable it only for a self-signed "
+            "certificate that you can't add as CA bundle. Does not affect Rally.",
         ),
     ] = Field(True, alias="verifyAccelerateTls")
     max_requests_in_flight: Annotated[
         int,
         prop(
-            "Requests in flight",
+            "Concurrent requests",
             "String",
-            f"How many requests may be under way at once, 1 to {MOST_REQUESTS_IN_FLIGHT}, for all integrations that "
-            "use the same Rally user.",
+            f"Maximum number of simultaneous requests to Rally, 1 to {MOST_REQUESTS_IN_FLIGHT}, shared by all "
+            "integrations with the same Rally user.",
         ),
     ] = Field(DEFAULT_REQUESTS_IN_FLIGHT, ge=1, le=MOST_REQUESTS_IN_FLIGHT, alias="maxRequestsInFlight")
-    page_size: Annotated[
-        int, prop("Page size", "String", "The largest number of items asked for at once, 1 to 2000.")
-    ] = Field(DEFAULT_PAGE_SIZE, ge=1, le=LARGEST_PAGE, alias="pageSize")
+    page_size: Annotated[int, prop("Page size", "String", "Maximum number of work items per request, 1 to 2000.")] = (
+        Field(DEFAULT_PAGE_SIZE, ge=1, le=LARGEST_PAGE, alias="pageSize")
+    )
     overlap_minutes: Annotated[
-        float, prop("Overlap", "String", "How many minutes each run looks back behind the previous one.")
+        float,
+        prop("Overlap", "String", "How far each sync looks back before the start of the previous one, in minutes."),
     ] = Field(10.0, ge=0, le=7 * 24 * 60, alias="overlapMinutes")
-    request_timeout_seconds: Annotated[
-        float, prop("Request time-out", "String", "After how many seconds without an answer a request is given up.")
-    ] = Field(150.0, gt=0, le=600, alias="requestTimeoutSeconds")
+    request_timeout_seconds: Annotated[float, prop("Request timeout", "String", "Request timeout, in seconds.")] = (
+        Field(150.0, gt=0, le=600, alias="requestTimeoutSeconds")
+    )
     answer_max_bytes: Annotated[
         int,
         prop(
-            "Bytes per answer",
+            "Maximum response size",
             "String",
-            "The largest size of one answer of Rally or Accelerate in bytes, unpacked; a larger one ends the run.",
+            "Maximum size of one response from Rally or Accelerate, uncompressed, in bytes. A larger "
+            "response ends the sync.",
         ),
         AfterValidator(within_answer_limit),
     ] = Field(200_000_000, ge=1_000_000, le=10_000_000_000, alias="answerMaxBytes")
     retry_seconds: Annotated[
         float,
         prop(
-            "Retry for",
+            "Retry time limit",
             "String",
-            "How many seconds a run may lose in all to requests that fail and are tried again, before it stops.",
+            "Total time that a sync can spend on retries before it fails, in seconds.",
         ),
     ] = Field(90.0, ge=0, le=24 * 3600, alias="retrySeconds")
-    upload_max_items: Annotated[
-        int, prop("Issues per upload", "String", "The largest number of issues in one upload.")
-    ] = Field(500, ge=1, le=10_000, alias="uploadMaxItems")
-    upload_max_bytes: Annotated[int, prop("Bytes per upload", "String", "The largest size of one upload in bytes.")] = (
+    upload_max_items: Annotated[int, prop("Issues per upload", "String", "Maximum number of issues in one upload.")] = (
+        Field(500, ge=1, le=10_000, alias="uploadMaxItems")
+    )
+    upload_max_bytes: Annotated[int, prop("Bytes per upload", "String", "Maximum size of one upload, in bytes.")] = (
         Field(4_000_000, ge=10_000, le=100_000_000, alias="uploadMaxBytes")
     )
 
@@ -438,12 +460,14 @@ class Integration(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True, str_strip_whitespace=True)
 
-    name: str = Field(min_length=1, description="The name of the integration, unique within the server.")
-    type: Literal["ucv-ext-rally"] = Field("ucv-ext-rally", description="The id of the plug-in.")
-    id: Text = Field("", alias="_id", description="The id of the integration, present in downloaded files.")
-    tenant_id: Text = Field(DEFAULT_TENANT, alias="tenant_id", description="The tenant that the issues belong to.")
+    name: str = Field(min_length=1, description="The name of the integration. It must be unique on the server.")
+    type: Literal["ucv-ext-rally"] = Field("ucv-ext-rally", description="The ID of the plug-in.")
+    id: Text = Field("", alias="_id", description="The ID of the integration, present in downloaded files.")
+    tenant_id: Text = Field(DEFAULT_TENANT, alias="tenant_id", description="The tenant that owns the issues.")
     logging_level: Annotated[Level, BeforeValidator(as_level)] = Field(
-        "INFO", alias="loggingLevel", description="all, trace, debug, info, warn, error, fatal or off."
+        "INFO", alias="loggingLevel", description="The log level: all, trace, debug, info, warn, error, fatal or off."
     )
-    disabled: Flag = Field(False, alias="disabled", description="A disabled integration is not run.")
+    disabled: Flag = Field(
+        False, alias="disabled", description="Whether the integration is disabled. A disabled integration doesn't run."
+    )
     properties: Properties
