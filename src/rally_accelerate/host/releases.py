@@ -16,8 +16,8 @@ class Release:
 RELEASES = (
     Release(
         "0.1.0",
-        "",
-        "Stories, defects and every other type with their whole history; comments, relations, sprints and releases; "
-        "mapping rules of your own; removals; a container that takes the place of ucv-ext-rally; this host.",
+        "2026-11-29",
+        "Syncs stories, defects and other types with their full history, comments, relations, sprints and releases. "
+        "Custom mapping rules, removal detection, a drop-in replacement for the ucv-ext-rally image, and this server.",
     ),
 )
