@@ -2,14 +2,18 @@
 
 import json
 import re
+import threading
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from rally_accelerate.host.graphql import streams
 from rally_accelerate.host.store.tables import value_stream_versions
 from rally_accelerate.host.store.vault import ENVELOPE
+from rally_accelerate.host.streams import importing
 from rally_accelerate.host.streams.keys import TABLES
+from rally_accelerate.host.web import streamfile, streamnew
 from support.asked import TENANT, Asked
 from support.issues import UPLOAD, item, upload
 from support.streams import board, created
@@ -244,3 +248,32 @@ async def test_names_that_were_copied_from_a_page_are_those_that_were_meant(aske
     assert document["integrations"][0]["_id"] == team
     assert document["phases"][0]["stages"][0]["name"] == "To Do"
     assert document["leadTime"] == {"start": "To Do", "end": "Done"}
+
+
+async def test_large_files_are_read_and_checked_outside_the_event_loop(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    its_id = await created(asked, board())
+    seen: dict[str, set[bool]] = {}
+
+    def watched(module: Any, name: str) -> None:
+        whole = getattr(module, name)
+
+        def watching(*args: Any, **more: Any) -> Any:
+            seen.setdefault(name, set()).add(threading.current_thread() is threading.main_thread())
+            return whole(*args, **more)
+
+        monkeypatch.setattr(module, name, watching)
+
+    watched(importing, "examined")
+    watched(importing, "sources_of")
+    watched(streamfile, "hidden")
+    for module in (streamfile, streamnew, streams):
+        watched(module, "read")
+    await previewed(asked, its_id, board())
+    await asked.http.post("/value-streams/new", data={"name": "n", "start": "file"}, files={"file": ("x.json", b"{}")})
+    for text in ("{}", "{", json.dumps(board())):
+        await asked.http.post(f"/value-streams/{its_id}/edit", data={"text": text, "version": "1", "action": "preview"})
+    question = "mutation ($id: ID!, $w: JSON!) { updateWorkflow(workflowId: $id, workflow: $w) { __typename } }"
+    await asked.graphql(question, id=its_id, w="{}")
+    assert seen == {name: {False} for name in ("examined", "sources_of", "hidden", "read")}

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rally_accelerate.errors import ConfigError
+from rally_accelerate.host.streams import checks, jsontext
 from rally_accelerate.host.streams.document import checked, examined, plain_names
 from rally_accelerate.host.streams.jsontext import read
 from rally_accelerate.host.streams.past import stage_of
@@ -217,3 +218,32 @@ def test_an_answer_of_an_api_is_no_file() -> None:
     (problem,) = examined({"data": {"valueStream": board()}}).problems
     assert (problem.path, problem.text[:22]) == ("data", "is an answer of an API")
     assert not examined(board() | {"data": {"ours": 1}}).problems
+
+
+@pytest.mark.parametrize(
+    "content",
+    ['{"zeros":[' + "0," * 100_001 + "0]}", '{"a":[' + "[]," * 100_001, "{" + '"a":{},' * 100_001],
+    ids=["elements", "lists", "objects"],
+)
+def test_a_file_of_very_many_values_is_refused_before_it_is_read(content: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(jsontext, "_parsed")
+    assert faults(content) == ["the file has more than 100,000 values"]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        board() | {"linkRules": [{"pattern": "x"}] * 1_001},
+        {"phases": [{"stages": [{"gates": [{"query": "("}] * 1_001}]}, None]},
+        {"phases": [], "metrics": [{"properties": {"query": "("}}] * 1_001},
+        {"phases": [{"stages": [{"query": "issue.status = Done"}] * 1_001}]},
+    ],
+    ids=["patterns", "gates", "metrics", "stages"],
+)
+def test_a_file_of_very_many_expressions_is_refused_before_they_are_checked(
+    document: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(checks, "parse")
+    monkeypatch.delattr(checks, "re")
+    said = "has more than 1,000 queries and patterns; there are at most 200 stages"
+    assert problems(document) == {"": said}

@@ -1,5 +1,6 @@
 """Operations on value streams, their versions and their dots."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -195,7 +196,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         workflow: Any = None,
     ) -> dict[str, Any]:
         try:
-            document = _document(workflow)
+            document = await asyncio.to_thread(_document, workflow)
             if document is None:
                 document = beginning.default(description=description or "", tenant_id=tenantId)
             if isinstance(document, dict):
@@ -211,7 +212,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
     async def update(_: Any, info: Any, workflowId: str, workflow: Any) -> dict[str, Any]:
         stream = await known(workflowId)
         try:
-            document = _document(workflow)
+            document = await asyncio.to_thread(_document, workflow)
             done = await importing.replace(stream.id, document, based_on=stream.version, actor=_actor(info))
         except (ConfigError, NotFound, Outdated) as error:
             return _refused(error)

@@ -7,6 +7,7 @@ from typing import Any
 
 from rally_accelerate.config.load import LEVEL_KEYS
 from rally_accelerate.errors import ConfigError, Problem
+from rally_accelerate.host.streams import checks
 from rally_accelerate.host.streams.checks import kind_of
 from rally_accelerate.host.streams.jsontext import member, shortened
 from rally_accelerate.host.streams.keys import TABLES
@@ -27,6 +28,8 @@ NAMES = frozenset({"name", "start", "end", "fromIntegrationName", "toIntegration
 
 #: More than these are no value stream that fits a page.
 MOST_STAGES = 200
+#: Each query and each pattern takes milliseconds to check.
+MOST_EXPRESSIONS = 1_000
 #: So many keys that are only kept are compared with the known ones.
 MOST_UNKNOWN = 1_000
 
@@ -67,6 +70,9 @@ def examined(document: Any) -> Examined:
     if isinstance(document.get("data"), dict) and not TABLES[""].keys() & document.keys():
         text = "is an answer of an API; give what is inside data: the object with phases and integrations"
         return Examined((Problem("data", text),), ())
+    if sum(1 for _ in islice(_expressions(document, ""), MOST_EXPRESSIONS + 1)) > MOST_EXPRESSIONS:
+        text = f"has more than {MOST_EXPRESSIONS:,} queries and patterns; there are at most {MOST_STAGES} stages"
+        return Examined((Problem("", text),), ())
     problems = [*_walked(document, "", "")]
     # What follows reads names: it must be able to rely on shapes, whatever is wrong with a query or a limit.
     if not any(map(_disturbs, problems)):
@@ -157,6 +163,20 @@ def _walked(held: Mapping[str, Any], path: str, table: str) -> Iterator[Problem]
                     yield Problem(f"{where}[{number}]", f"must be an object, not {kind_of(inner)}")
         elif isinstance(value, dict):
             yield from _walked(value, where, key.inside)
+
+
+def _expressions(held: Mapping[str, Any], table: str) -> Iterator[str]:
+    """Yield every query and every pattern."""
+    for name, key in TABLES[table].items():
+        match held.get(name):
+            case str(text) if key.check in {checks.query, checks.pattern}:
+                yield text
+            case dict(inner) if key.inside:
+                yield from _expressions(inner, key.inside)
+            case list(each) if key.inside:
+                for inner in each:
+                    if isinstance(inner, dict):
+                        yield from _expressions(inner, key.inside)
 
 
 def _doubles(document: Mapping[str, Any]) -> Iterator[Problem]:

@@ -1,5 +1,6 @@
 """Importing a value stream's file: what it comes to is known before anything changes, and then all of it changes."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -69,8 +70,9 @@ class Importing:
         Raises:
             ConfigError: With every problem and its path.
         """
+        # In threads: both take seconds for the largest files.
         document = plain_names(document)
-        found = examined(document)
+        found = await asyncio.to_thread(examined, document)
         if not allows_sources(found.problems):
             raise refused(found.problems)
         tenant_id = stream.tenant_id if stream else str(document.get("tenantId") or DEFAULT_TENANT)
@@ -79,7 +81,7 @@ class Importing:
         mine = [each for each in known if each.tenant_id == tenant_id]
         if keeps_others and stream is not None:
             document = with_others(document, before, mine)
-        sources = sources_of(document, tenant_id=tenant_id, known=known, before=before)
+        sources = await asyncio.to_thread(sources_of, document, tenant_id=tenant_id, known=known, before=before)
         if problems := (*found.problems, *sources.problems):
             raise refused(problems)
         kept = _kept(document, sources)

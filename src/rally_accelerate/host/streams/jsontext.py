@@ -11,6 +11,8 @@ from rally_accelerate.model.decoding import REPLACEMENT, Undecodable, decode_tex
 #: Larger files, and deeper ones, are no value stream that anybody wrote.
 MOST_CHARACTERS = 2_000_000
 DEEPEST = 60
+#: Every value takes time to read and to check. The stages of the largest map have some thousand.
+MOST_VALUES = 100_000
 
 #: So many problems are listed.
 MOST_PROBLEMS = 200
@@ -39,6 +41,9 @@ def read(content: str | bytes) -> Any:
         raise _broken("", "the file is empty; it must hold one JSON object")
     if len(text) > MOST_CHARACTERS:
         raise _broken("", f"the file is longer than {MOST_CHARACTERS:,} characters")
+    # Commas within texts count as well; a file that has so many there is no value stream either.
+    if text.count(",") > MOST_VALUES:
+        raise _broken("", f"the file has more than {MOST_VALUES:,} values")
     try:
         parsed = _parsed(text)
     except Undecodable as error:

@@ -1,5 +1,6 @@
 """The file of a value stream: downloading, importing with a preview, and editing in place."""
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -84,7 +85,7 @@ class FilePages:
         if stream is None:
             return missing(request, GONE)
         try:
-            document = read(_chosen(await submitted(request)))
+            document = await asyncio.to_thread(read, _chosen(await submitted(request)))
             plan = await self._importing.plan(document, stream=stream)
         except ConfigError as error:
             return _import(request, stream, problems=problems_of(error), status=400)
@@ -136,10 +137,10 @@ class FilePages:
         text, number = form["text"], _version(form["version"])
         try:
             text = completed(text, self._entered.of(actor, entered) or {})
-            document = read(text)
+            document = await asyncio.to_thread(read, text)
             if form["action"] == "preview":
                 plan = await self._importing.plan(document, stream=stream)
-                return self._again(request, stream, text=text, based_on=number, plan=plan)
+                return await self._again(request, stream, text=text, based_on=number, plan=plan)
             await self._importing.replace(
                 stream.id,
                 document,
@@ -149,11 +150,13 @@ class FilePages:
                 keeps_others=bool(form["keep_others"]),
             )
         except ConfigError as error:
-            return self._again(request, stream, text=text, based_on=number, problems=problems_of(error), status=400)
+            return await self._again(
+                request, stream, text=text, based_on=number, problems=problems_of(error), status=400
+            )
         except StoreError as error:
             # On a full disk, what was written must not be lost as well.
             problems = [Problem("", unkept(error))]
-            return self._again(request, stream, text=text, based_on=number, problems=problems, status=503)
+            return await self._again(request, stream, text=text, based_on=number, problems=problems, status=503)
         except Outdated as error:
             return await self._outdated(request, stream, text=text, based_on=number, error=error)
         except NotFound:
@@ -173,13 +176,13 @@ class FilePages:
             "at": latest.at if latest else None,
             "differences": told(differences(former.document, stream.document)) if former else [],
         }
-        return self._again(request, stream, text=text, based_on=stream.version, outdated=outdated, status=409)
+        return await self._again(request, stream, text=text, based_on=stream.version, outdated=outdated, status=409)
 
-    def _again(self, request: Request, stream: StoredStream, *, text: str, **more: Any) -> Response:
+    async def _again(self, request: Request, stream: StoredStream, *, text: str, **more: Any) -> Response:
         """A text as it was typed, but for its secrets: they wait here until it comes back."""
         if len(text) > MOST_CHARACTERS:
             return _edit(request, stream, text="", **more)
-        actor, shown = actor_of(request), hidden(text)
+        actor, shown = actor_of(request), await asyncio.to_thread(hidden, text)
         # A key of its own each time: in a page that somebody goes back to, the same words may stand for others.
         key = self._entered.key(actor) if shown.secrets else ""
         if key:

@@ -1,5 +1,6 @@
 """Creating a value stream in plain forms: its name and with what it begins, its integrations and stages, or a file."""
 
+import asyncio
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -83,7 +84,7 @@ class NewStreamPages:
             query = urlencode({"name": name, "description": description})
             return RedirectResponse(f"/value-streams/new/integrations?{query}", 303)
         try:
-            document = _begun(form, start, description)
+            document = await asyncio.to_thread(_begun, form, start, description)
             if start == "file":
                 its_name = name or " ".join(str(document.get("name") or "").split())
                 return await self._previewed(request, _Begun(its_name, document))
