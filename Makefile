@@ -22,7 +22,7 @@ unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 # Without compiled modules, each of the many processes that the tests start compiles the package again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-pythons lint format bench kill-test mutants screenshots lock image image-rootfs clean
+.PHONY: help demo test test-pythons lint format bench kill-test mutants docs screenshots lock image image-rootfs clean
 
 help: ## Show what can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ kill-test: $(VENV)/dev.ready build/libraries.ready ## Kill and stall real proces
 mutants: $(VENV)/dev.ready ## Change the core modules and count what their tests notice, into bench/MUTANTS.md
 	$(BIN)/python bench/mutants.py
 
+docs: $(VENV)/docs.ready ## Build the documentation site into build/docs and for the server's /help
+	@$(BIN)/python tools/make_docs.py
+
 screenshots: $(VENV)/dev.ready ## Take pictures of the host's pages into docs/images (needs Chromium)
 	$(BIN)/python tools/make_screenshots.py
 
@@ -77,7 +80,7 @@ lock: $(VENV)/dev.ready ## Resolve the lock files anew
 	$(BIN)/python requirements/lock.py
 
 clean: ## Remove the environment and everything made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) .cache src/rally_accelerate/host/help .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 
 build/libraries.ready: requirements/plugin.txt image/assemble.py | $(VENV)/dev.ready
 	@echo "installing what the plug-in's container holds, once"
@@ -101,3 +104,8 @@ $(VENV)/dev.ready: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
 	$(PIP) -r requirements/dev.txt
 	$(SELF)
 	@touch $@ $(VENV)/run.ready
+
+$(VENV)/docs.ready: requirements/docs.txt | $(VENV)/bin/python
+	@echo "installing what the documentation site needs, once"
+	$(PIP) -r requirements/docs.txt
+	@touch $@

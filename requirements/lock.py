@@ -29,4 +29,5 @@ if __name__ == "__main__":
     resolve(HERE / "run.txt", RUN)
     resolve(HERE / "dev.txt", DEV, constraint=HERE / "run.txt")
     resolve(HERE / "plugin.txt", ("plugin",), constraint=HERE / "dev.txt")
+    resolve(HERE / "docs.txt", ("docs",), constraint=HERE / "dev.txt")
     resolve(HERE / "image.txt", ("image", "plugin"), constraint=HERE / "dev.txt")

@@ -30,26 +30,20 @@ def settings() -> str:
         "",
         "## Integration",
         "",
-        "| Name | Description |",
-        "|---|---|",
     ]
     for name, field in Integration.model_fields.items():
         if field.description:
-            lines.append(f"| `{field.alias or name}` | {_cell(field.description)} |")
-    lines += [
-        "",
-        "## Properties",
-        "",
-        "| Name | Label | Type | Default | Description |",
-        "|---|---|---|---|---|",
-    ]
+            lines += [f"### {field.alias or name}", "", _plain(field.description), ""]
+    lines += ["## Properties", ""]
     for name, field in Properties.model_fields.items():
         extra = field.json_schema_extra
         if isinstance(extra, dict):
             default = _default(field.get_default(call_default_factory=True))
-            cells = (extra["label"], extra["kind"], default, field.description or "")
-            lines.append(f"| `{field.alias or name}` | " + " | ".join(_cell(str(cell)) for cell in cells) + " |")
-    return "\n".join(lines) + "\n"
+            lines += [f"### {field.alias or name}", "", _plain(field.description or ""), ""]
+            lines += [f"- Label: {extra['label']}", f"- Type: {extra['kind']}"]
+            lines += [f"- Default: `{default}`"] if default else []
+            lines.append("")
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def reference_of_commands() -> str:
@@ -205,6 +199,11 @@ def _default(value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(f"{item:.0%}" if isinstance(item, float) else str(item) for item in value)
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _plain(text: str) -> str:
+    """Text of a paragraph: what looks like an element of HTML is none."""
+    return text.replace("<", "&lt;")
 
 
 def _cell(text: str) -> str:

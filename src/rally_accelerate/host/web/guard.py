@@ -40,6 +40,9 @@ LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]", "host.invalid"})
 OPEN = frozenset({"/sign-in", "/health"})
 OPEN_BELOW = "/static/"
 
+#: The documentation: not secret, but only for those who are signed in.
+HELP_BELOW = "/help/"
+
 #: Answers for itself who may ask, in the form that its clients know.
 API_BELOW = "/release-events-api/"
 
@@ -89,11 +92,16 @@ class Guard:
             if message["type"] == "http.response.start":
                 begun = True
                 headers = MutableHeaders(scope=message)
+                # The documentation brings a policy of its own, with the hashes of its scripts.
+                policy = headers.get("Content-Security-Policy") if path.startswith(HELP_BELOW) else None
                 headers.update(HEADERS)
+                if policy:
+                    headers["Content-Security-Policy"] = policy
                 if own := _own_path(headers.get("location", ""), scope):
                     headers["Location"] = own
                 # Kept, but asked for again: after an upgrade, an older style would meet a newer page.
-                headers["Cache-Control"] = "no-cache" if path.startswith(OPEN_BELOW) else "no-store"
+                cacheable = path.startswith(OPEN_BELOW) or (path.startswith(HELP_BELOW) and "ETag" in headers)
+                headers["Cache-Control"] = "no-cache" if cacheable else "no-store"
             await send(message)
 
         try:

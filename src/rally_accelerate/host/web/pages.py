@@ -21,6 +21,7 @@ from rally_accelerate.host.web.cookies import Cookie
 from rally_accelerate.host.web.dots import DotPages
 from rally_accelerate.host.web.editing import EditingPages
 from rally_accelerate.host.web.executions import ExecutionPages
+from rally_accelerate.host.web.help import HelpPages
 from rally_accelerate.host.web.integrations import IntegrationPages
 from rally_accelerate.host.web.issue import IssuePage
 from rally_accelerate.host.web.issues import IssuePages
@@ -86,6 +87,7 @@ def routes(
         *VersionPages(stores, schedule, importing).routes(),
         *DotPages(stores).routes(),
         *MapPages(stores, boards).routes(),
+        *HelpPages().routes(),
         Mount("/static", StaticFiles(FOLDER / "static")),
     ]
 

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from rally_accelerate import __version__
+from rally_accelerate.host.web.help_site import installed
 from rally_accelerate.host.web.labels import labelled
 from rally_accelerate.observe.pace import duration
 
@@ -178,6 +179,7 @@ _templates.filters |= {
     "lasting": _lasting,
     "counted": _counted,
 }
+_templates.globals["help_address"] = lambda page, anchor="": installed().address(page, anchor)
 _templates.filters["took"] = lambda seconds: f"{seconds:.1f} s" if seconds < SHORT_SECONDS else duration(seconds)
 _templates.filters["bytes"] = _size
 _templates.filters["number"] = lambda value: f"{value:,}"

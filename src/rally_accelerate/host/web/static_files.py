@@ -46,7 +46,7 @@ class StaticFiles:
         if found is None:
             raise HTTPException(404)
         headers = {"ETag": found.tag}
-        if found.tag in _tags(request.headers.get("if-none-match", "")):
+        if found.tag in tags(request.headers.get("if-none-match", "")):
             answer = Response(status_code=304, headers=headers)
         else:
             answer = Response(found.content, media_type=found.media_type, headers=headers)
@@ -64,6 +64,6 @@ def _read(folder: Path) -> dict[str, _File]:
     return found
 
 
-def _tags(header: str) -> set[str]:
+def tags(header: str) -> set[str]:
     """Return the tags of ``If-None-Match``, weak ones as strong: the content is the same byte by byte."""
     return {tag.strip().removeprefix("W/") for tag in header.split(",")}
