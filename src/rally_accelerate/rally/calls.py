@@ -18,13 +18,14 @@ from rally_accelerate.rally import lookback
 from rally_accelerate.rally.decipher import Answer, decipher
 from rally_accelerate.rally.limiter import Limiter
 from rally_accelerate.rally.oddities import Oddities
-from rally_accelerate.rally.pagesize import PageSize
-from rally_accelerate.rally.retry import SERVICE, retrying
+from rally_accelerate.rally.pagesize import SMALL_PART, PageSize
+from rally_accelerate.rally.retry import LONGEST_EASING, SERVICE, retrying
 from rally_accelerate.rally.transport import translated, way_of, whole
 from rally_accelerate.rally.wire import Request
 
 #: An answer that trickles has arrived after so many times of what may pass between two pieces of it, or is given up.
-WHOLE_ANSWER = 3
+#: Rally cuts requests at 4 to 5 minutes (rally-api-notes.md#limits).
+WHOLE_ANSWER = 2
 
 #: How often an unlikely answer has to come before it is believed.
 TRIES_WHEN_DOUBTFUL = 3
@@ -110,6 +111,7 @@ class Caller:
             doubtful: Whether an answer is so unlikely that the request is repeated, a few times, before it is believed.
         """
         asked_for = doubts = 0
+        started = time.monotonic()
         doubted: Answer | None = None
 
         async def attempt() -> Answer:
@@ -127,7 +129,8 @@ class Caller:
                 return False
             # Another task may have learned the same from its own failure: one halving is enough for both.
             if size.current >= asked_for:
-                self._sizes.learned[what] = size.shrunk()
+                is_late = time.monotonic() - started >= LONGEST_EASING
+                self._sizes.learned[what] = size.shrunk(by=SMALL_PART) if is_late else size.shrunk()
             return True
 
         try:

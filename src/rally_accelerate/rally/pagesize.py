@@ -10,6 +10,9 @@ SLOW_SECONDS = 120.0
 #: Only answers well within that let the size grow again.
 QUICK_SECONDS = 30.0
 
+#: The part of a page to ask for next when the last answer took so long that there is little time left.
+SMALL_PART = 10
+
 #: Larger bodies cost memory and tempt gateways to cut them.
 LARGE_BYTES = 32_000_000
 
@@ -34,9 +37,9 @@ class PageSize:
         """Whether a smaller size is left to try."""
         return self.current > min(SMALLEST, self.largest)
 
-    def shrunk(self) -> "PageSize":
-        """Half, but not below the smallest useful size."""
-        return replace(self, current=max(min(SMALLEST, self.largest), self.current // 2))
+    def shrunk(self, *, by: int = 2) -> "PageSize":
+        """Half, or another part, but not below the smallest useful size."""
+        return replace(self, current=max(min(SMALLEST, self.largest), self.current // by))
 
     def after(self, *, seconds: float, size: int) -> "PageSize":
         """The size for the next page when this one came whole.

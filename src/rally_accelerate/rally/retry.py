@@ -29,6 +29,10 @@ LITTLE_PATIENCE = 10.0
 #: For so long it asks for less and less before such a screen.
 LONGEST_SHRINKING = 20.0
 
+#: For so long a run asks for less and less as if no time were lost. A service that has not answered by then may hang:
+#: what follows counts as time that the run loses.
+LONGEST_EASING = 60.0
+
 #: What fails sooner does not fail because of the size of what was asked for.
 AT_ONCE_SECONDS = 5.0
 
@@ -52,8 +56,8 @@ async def retrying(
         attempt: What is tried; makes its request anew each time.
         seconds: For how long after the first failure further attempts begin; 0 means one attempt only.
         eased: Told of each failure; answers whether the next attempt will ask for less. Then it is another
-            request, and the time begins anew: a page that takes too long is halved until it fits, not given
-            up after two tries.
+            request, and the time begins anew, as long as all attempts together take less than
+            ``LONGEST_EASING``: a page that takes too long is halved until it fits, not given up after two tries.
         retried: Called before each further attempt.
         budget: The time that all requests of the run may lose together; None leaves this request to itself.
 
@@ -67,7 +71,9 @@ async def retrying(
                 if try_.num > 1:
                     retried()
                     logger.warning("Trying again (attempt %d) after: %s", try_.num, patience.last)
-                return await attempt()
+                result = await attempt()
+                patience.succeeded()
+                return result
     raise AssertionError("stamina ends with a result or an exception")
 
 
@@ -92,16 +98,24 @@ class _Patience:
         self._failures = 0
         self._counted = False
         self._asked_less = False
+        self._started: float | None = None
+        self._succeeded = False
         self.last: Transient | None = None
 
     def begins(self) -> None:
         """Note that an attempt begins."""
         self._began = time.monotonic()
+        if self._started is None:
+            self._started = self._began
+
+    def succeeded(self) -> None:
+        """Note that the last attempt brought an answer."""
+        self._succeeded = True
 
     def close(self) -> None:
-        """End the count of the time that this request loses."""
+        """End the count of the time that this request loses; a smaller page that came is no loss."""
         if self._counted:
-            self._budget.ended()
+            self._budget.ended(counts=not (self._succeeded and self._asked_less))
             self._counted = False
 
     def decide(self, error: Exception) -> bool | float:
@@ -116,14 +130,17 @@ class _Patience:
         ):
             return False
         self._failures += 1
-        if self._eased(error) and not self._is_dead(now):
+        eased = self._eased(error) and not self._is_dead(now)
+        self._asked_less |= eased
+        if eased and not self._may_hang(now):
             if self._counted:
                 self._budget.ended(counts=False)
                 self._counted = False
-            self._asked_less = True
             self._until = now + self._seconds
             left = self._seconds
         else:
+            if eased and not self._counted:
+                self._until = now + self._seconds
             self._count(error, now)
             if self._until is None:
                 self._until = now + self._seconds
@@ -145,6 +162,10 @@ class _Patience:
         """Return whether asking for less changes nothing: no answer ever came, or the failure came at once."""
         silent = not self._budget.has_answered(SERVICE)
         return self._is_run and (silent or now - self._began < AT_ONCE_SECONDS)
+
+    def _may_hang(self, now: float) -> bool:
+        """Return whether so much time has passed that more of it is lost, even if the next attempt asks for less."""
+        return self._is_run and self._started is not None and now - self._started >= LONGEST_EASING
 
     def _count(self, error: Transient, now: float) -> None:
         """Count the time that is lost, with the failed attempt where no answer was to be expected any more."""

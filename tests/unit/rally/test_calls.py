@@ -11,6 +11,7 @@ from rally_accelerate.errors import TimedOut
 from rally_accelerate.rally import calls
 from rally_accelerate.rally.calls import Caller
 from rally_accelerate.rally.limiter import Limiter
+from rally_accelerate.rally.retry import SERVICE
 from rally_accelerate.rally.wire import Request
 
 
@@ -31,3 +32,35 @@ async def test_an_answer_that_trickles_is_given_up(monkeypatch: pytest.MonkeyPat
         its = Caller(http, Limiter(), validated(raw).properties)
         with pytest.raises(TimedOut, match="had not arrived whole within"):
             await its.read(Request("/slm/webservice/v2.0/user"))
+
+
+async def test_a_rally_that_hangs_in_the_middle_of_a_run_is_asked_for_little_and_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 1000.0
+    sizes: list[int] = []
+
+    def pass_time(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    async def wait(seconds: float) -> None:
+        pass_time(seconds)
+
+    def hang(request: httpx2.Request) -> httpx2.Response:
+        if "pagesize" not in request.url.params:
+            return httpx2.Response(200, json={"QueryResult": {"Results": []}})
+        sizes.append(int(request.url.params["pagesize"]))
+        pass_time(min(150.0, its._budget.limit(SERVICE)))
+        raise httpx2.ReadTimeout("nothing came")
+
+    raw = {"name": "n", "properties": {"baseUrl": "http://rally.example", "apiKey": "k", "pageSize": 1750}}
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(hang)) as http:
+        its = Caller(http, Limiter(), validated(raw).properties)
+        await its.read(Request("/slm/webservice/v2.0/user"))
+        monkeypatch.setattr("time.monotonic", lambda: now)
+        monkeypatch.setattr("stamina._core._smart_sleep", wait)
+        with pytest.raises(TimedOut):
+            await its.page("defect", lambda size: Request("/slm/webservice/v2.0/defect", {"pagesize": str(size)}))
+    assert sizes == [1750, 175]
+    assert now - 1000.0 <= 150 + 90

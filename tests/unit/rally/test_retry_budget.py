@@ -7,9 +7,17 @@ import pytest
 
 from rally_accelerate.accelerate.patience import Tries
 from rally_accelerate.config.model import Properties
-from rally_accelerate.errors import RallyAccelerateError, Rejected, Throttled, TimedOut, Unavailable, Unreachable
+from rally_accelerate.errors import (
+    CutShort,
+    RallyAccelerateError,
+    Rejected,
+    Throttled,
+    TimedOut,
+    Unavailable,
+    Unreachable,
+)
 from rally_accelerate.model.budget import FIRST_ANSWER_SECONDS, RetryBudget
-from rally_accelerate.rally.retry import retrying
+from rally_accelerate.rally.retry import LONGEST_EASING, retrying
 from rally_accelerate.sync.wiring import budget_of
 
 Ask = Callable[..., Awaitable[int]]
@@ -123,13 +131,36 @@ async def test_asking_for_less_is_no_lost_time(clock: Clock) -> None:
     async def slow() -> str:
         nonlocal attempts
         attempts += 1
-        clock.now += 150
-        if attempts < 5:
+        clock.now += 80 if attempts > 1 else 150
+        if attempts < 2:
             raise TimedOut("slow")
         return "done"
 
     assert await retrying(slow, seconds=90, eased=lambda _: True, budget=budget) == "done"
     assert budget.left("Rally") == 90
+
+
+@pytest.mark.parametrize("took", [6.0, 30.0, 59.0, 100.0, 150.0])
+@pytest.mark.parametrize("error", [TimedOut("no answer"), CutShort("it ends in the middle")])
+async def test_a_service_that_hangs_in_the_middle_of_a_run_is_given_up_in_time(
+    clock: Clock, took: float, error: RallyAccelerateError
+) -> None:
+    """However often the next attempt asks for less."""
+    budget, attempts, began = RetryBudget(90), 0, clock.now
+    budget.answered("Rally")
+
+    async def hanging() -> None:
+        nonlocal attempts
+        attempts += 1
+        clock.now += min(took, budget.limit("Rally"))
+        raise error
+
+    with pytest.raises(type(error)):
+        await retrying(hanging, seconds=90, eased=lambda _: True, budget=budget)
+    assert attempts >= 2
+    # The first answer that never comes, the time of the run, and a last attempt.
+    assert clock.now - began <= max(took, LONGEST_EASING + took) + 90 + FIRST_ANSWER_SECONDS
+    assert budget.left("Rally") <= 0
 
 
 @pytest.mark.parametrize("ask", [rally, accelerate])
