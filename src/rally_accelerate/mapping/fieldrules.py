@@ -12,7 +12,7 @@ The shape is that of the sibling plug-in for Jira, so that rules can be carried 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rally_accelerate.mapping.matchers import Matcher
+from rally_accelerate.mapping.matchers import Conditions, Matcher, Pattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +56,23 @@ class FieldRules:
 
     def __bool__(self) -> bool:
         return bool(self.entries)
+
+    @property
+    def searches(self) -> bool:
+        """Whether there is a regular expression among them: long texts can take it seconds."""
+        matchers = (
+            matcher
+            for entry in self.entries
+            for standards in entry.values.values()
+            for standard in standards
+            for matcher in standard.matchers
+        )
+        return any(
+            isinstance(single, Pattern)
+            for matcher in matchers
+            for single in (
+                [each for _, any_of in matcher.tests for each in any_of]
+                if isinstance(matcher, Conditions)
+                else [matcher]
+            )
+        )

@@ -60,8 +60,10 @@ class Mapper:
         due: set[str] = set()
         verdicts: dict[str, Verdict] = {}
         paused = time.monotonic()
+        searches = self.rules.compiled.rules.searches
         for item in items:
-            match self.mapped(item):
+            # A search of a long text lets other threads run; other items are mapped sooner than a thread takes over.
+            match await asyncio.to_thread(self.mapped, item) if searches else self.mapped(item):
                 case Skipped() as skip:
                     skipped[item.record.object_id] = (project_of(item.record.fields), skip)
                 case Issue() as issue:

@@ -1,5 +1,6 @@
 """A few live items as they would be uploaded, for whoever is about to save settings."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -54,7 +55,8 @@ async def sample(source: RallyClient, rules: Rules, *, count: int, since: dateti
     skipped: list[Skipped] = []
     judgements: dict[str, Judgement] = {}
     for item in await source.history(scope, records) if records else ():
-        match to_issue(item, rules, now=scope.now):
+        # In a thread: regular expressions of the rules can take seconds for a long text.
+        match await asyncio.to_thread(to_issue, item, rules, now=scope.now):
             case Issue() as issue:
                 issues.append(issue)
                 judgements[issue.external_id] = judge(item)

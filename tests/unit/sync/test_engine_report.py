@@ -1,5 +1,6 @@
 """What a run reports besides the counts of issues: what it spent, what is unusual, and why there is nothing."""
 
+import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -8,10 +9,12 @@ from typing import Any
 import pytest
 
 from rally_accelerate.errors import AccessRefused, Unavailable
+from rally_accelerate.mapping.compiled import CompiledRules
+from rally_accelerate.mapping.readrules import read_rules
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import Walk, Window
-from rally_accelerate.model.report import Outcome, Receipt, SyncReport, Tally, Usage
+from rally_accelerate.model.report import Outcome, Receipt, Skipped, SyncReport, Tally, Usage
 from rally_accelerate.rally.records import Binned, Page, Record, Scope, WorkItem
 from rally_accelerate.rally.remains import Remains
 from rally_accelerate.sync import engine, mapper
@@ -345,6 +348,32 @@ async def test_issues_of_a_project_that_was_taken_out_are_looked_for_in_it() -> 
         report = await run(Source(world, projects=1), sink, state, plans=plans)
     assert (report.tally.removed, report.tally.withheld) == (1, 0)
     assert asked == [["1", "2"]]
+
+
+@pytest.mark.parametrize(
+    ("value", "apart"),
+    [("Accepted", False), ("/^Acc/", True), ({"Name": ["x", "/y/"]}, True), ({"Name": "x"}, False)],
+    ids=["text", "expression", "condition with an expression", "condition"],
+)
+async def test_items_are_mapped_outside_the_event_loop_where_texts_are_searched(
+    monkeypatch: pytest.MonkeyPatch, value: Any, apart: bool
+) -> None:
+    threads = set()
+    whole = mapper.Mapper.mapped
+
+    def mapped(self: mapper.Mapper, item: WorkItem) -> Issue | Skipped:
+        threads.add(threading.current_thread() is threading.main_thread())
+        return whole(self, item)
+
+    monkeypatch.setattr(mapper.Mapper, "mapped", mapped)
+    field_rules, faults = read_rules([{"type": "*", "valueMapping": {"status": {"Done": [value]}}}])
+    assert not faults
+    rules = replace(RULES, compiled=CompiledRules(rules=field_rules))
+    source = SmallSource(World(items={1: Item()}))
+    walk, portion = Walk(kind=KIND, started_at=EPOCH), Portion(items=(1,), fresh=(), after=1, last=True)
+    parcel = await mapper.Mapper(rules).parcel(walk, [WorkItem(record=source.record(1))], portion)
+    assert [issue.external_id for issue in parcel.issues] == ["1"]
+    assert threads == {not apart}
 
 
 async def test_mapping_that_pauses_after_each_item_maps_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
