@@ -1,5 +1,5 @@
-# The interface for users and developers; `make help` lists it.
-# Everything runs in .venv, made from hash-pinned lock files; nothing else on the machine is touched.
+# Targets for users and developers; `make help` lists them.
+# Everything runs in .venv, created from hash-pinned lock files. Nothing else on the machine is changed.
 
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
@@ -24,88 +24,88 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test test-pythons lint format bench kill-test mutants docs screenshots lock image image-rootfs clean
 
-help: ## Show what can be made
+help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  make demo ONCE=1 ends after the first sync and one more cycle; PORT=8420 chooses the port."
-	@echo "  RALLY_URL, RALLY_API_KEY, RALLY_WORKSPACE and RALLY_PROJECTS make it use a real Rally."
+	@echo "  make demo ONCE=1 runs two syncs and exits. PORT=8420 sets the port."
+	@echo "  Set RALLY_URL, RALLY_API_KEY, RALLY_WORKSPACE and RALLY_PROJECTS to read your own Rally."
 
-demo: $(VENV)/run.ready ## Sync a sample company into the embedded host, and keep syncing
+demo: $(VENV)/run.ready ## Start the server with sample data and keep syncing it
 	@$(BIN)/rally-accelerate demo --under-make --port $(PORT) $(if $(ONCE),--once)
 
-test: $(VENV)/dev.ready build/libraries.ready ## Run the whole test suite
+test: $(VENV)/dev.ready build/libraries.ready ## Run all tests
 	@$(BIN)/python tests/support/machine.py
 	@# In the order of the folders: the long tests with many processes come first, and no worker ends with one alone.
 	@# One worker more than there are cores: some tests wait.
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-test-pythons: ## Run the unit and contract tests on every supported Python that is installed
+test-pythons: ## Run unit and contract tests on all supported Python versions that are installed
 	@$(PYTHON) tests/support/pythons.py
 
-lint: $(VENV)/dev.ready ## Check style, types and the import contracts
+lint: $(VENV)/dev.ready ## Check style, types and import contracts
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(VENV)/dev.ready ## Bring the code into shape
+format: $(VENV)/dev.ready ## Format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(VENV)/dev.ready ## Measure speed, requests and memory into bench/RESULTS.md
+bench: $(VENV)/dev.ready ## Measure speed, requests and memory; writes bench/RESULTS.md
 	$(BIN)/python bench/run.py
 
-kill-test: $(VENV)/dev.ready build/libraries.ready ## Kill and stall real processes ROUNDS times; the table is bench/RELIABILITY.md
+kill-test: $(VENV)/dev.ready build/libraries.ready ## Kill and stall real processes ROUNDS times; writes bench/RELIABILITY.md
 	$(BIN)/python bench/kill_test.py --rounds $(ROUNDS)
 
-mutants: $(VENV)/dev.ready ## Change the core modules and count what their tests notice, into bench/MUTANTS.md
+mutants: $(VENV)/dev.ready ## Measure how many code changes the tests notice; writes bench/MUTANTS.md
 	$(BIN)/python bench/mutants.py
 
-docs: $(VENV)/docs.ready ## Build the documentation site into build/docs and for the server's /help
+docs: $(VENV)/docs.ready ## Build the documentation site in build/docs and for the server's /help
 	@$(BIN)/python tools/make_docs.py
 
-screenshots: $(VENV)/dev.ready ## Take pictures of the host's pages into docs/images (needs Chromium)
+screenshots: $(VENV)/dev.ready ## Create the screenshots in docs/images (needs Chromium)
 	$(BIN)/python tools/make_screenshots.py
 
-image: ## Build the plug-in's container image (needs docker or podman)
+image: ## Build the container image of the plug-in (needs docker or podman)
 	@engine=$$(command -v docker || command -v podman) || \
-	  { echo "building an image needs docker or podman; make image-rootfs makes its file tree in a folder"; exit 1; }; \
+	  { echo "building the image needs docker or podman; make image-rootfs creates its file tree in a folder"; exit 1; }; \
 	$$engine build --platform $(PLATFORM) --build-arg VERSION=$(VERSION) --tag $(IMAGE):$(VERSION) .
 
-image-rootfs: $(VENV)/dev.ready ## Put the image's file tree together in the folder ROOTFS (build/rootfs)
+image-rootfs: $(VENV)/dev.ready ## Create the file tree of the image in the folder ROOTFS (build/rootfs)
 	@$(BIN)/python image/assemble.py $(ROOTFS)
 	@echo "$(ROOTFS)/usr/local/bin/node answers as in the container"
 
-lock: $(VENV)/dev.ready ## Resolve the lock files anew
+lock: $(VENV)/dev.ready ## Update the lock files
 	$(BIN)/python requirements/lock.py
 
-clean: ## Remove the environment and everything made
+clean: ## Delete the environment and all build results
 	rm -rf $(VENV) .cache src/rally_accelerate/host/help .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 
 build/libraries.ready: requirements/plugin.txt image/assemble.py | $(VENV)/dev.ready
-	@echo "installing what the plug-in's container holds, once"
+	@echo "installing the libraries of the plug-in container"
 	@rm -rf build/libraries
 	@$(BIN)/python image/assemble.py --libraries build/libraries
 	@touch $@
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "rally-accelerate needs Python 3.11 or newer; say which with make PYTHON=python3.12"; exit 1; }
+	  { echo "rally-accelerate needs Python 3.11 or newer; specify one with make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/run.ready: requirements/run.txt pyproject.toml | $(VENV)/bin/python
-	@echo "installing what rally-accelerate needs, once"
+	@echo "installing dependencies"
 	$(PIP) -r requirements/run.txt
 	$(SELF)
 	@touch $@
 
 $(VENV)/dev.ready: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
-	@echo "installing what the tests need, once"
+	@echo "installing test dependencies"
 	$(PIP) -r requirements/dev.txt
 	$(SELF)
 	@touch $@ $(VENV)/run.ready
 
 $(VENV)/docs.ready: requirements/docs.txt | $(VENV)/bin/python
-	@echo "installing what the documentation site needs, once"
+	@echo "installing dependencies of the documentation site"
 	$(PIP) -r requirements/docs.txt
 	@touch $@
