@@ -1,9 +1,12 @@
 """From a settings file to a host full of issues, with real processes that are also killed."""
 
+import json
 import signal
 import subprocess
 from functools import partial
 from pathlib import Path
+
+import pytest
 
 from support.processes import RunningHost, assert_same, command, held, host, settings, simulator, started
 from support.waiting import PATIENCE_SECONDS, wait_until
@@ -118,3 +121,24 @@ def test_a_project_that_is_opened_again_brings_what_changed_long_ago(tmp_path: P
         assert_same(rally, target)
         idle = command(*arguments).report
         assert (idle["read"], idle["uploaded"]) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"projects": "Sample Company Delivery"}, "child projects have"),
+        ({"query": '(Name = "no such name")'}, "extra filter (query) excludes all"),
+    ],
+    ids=["parent", "query"],
+)
+def test_a_dry_run_says_why_there_are_no_items(tmp_path: Path, given: dict[str, str], said: str) -> None:
+    with simulator("--items", "60") as rally:
+        file = tmp_path / "rally.json"
+        properties = {"baseUrl": rally.url, "apiKey": rally.key, **given}
+        file.write_text(json.dumps([{"type": "ucv-ext-rally", "name": "sample", "properties": properties}]))
+        done = command("sync", str(file), "--dry-run", "--state", str(tmp_path / "state.sqlite"))
+        as_json = command("sync", str(file), "--dry-run", "--json", "--state", str(tmp_path / "state.sqlite"))
+    assert (done.code, as_json.code) == (0, 0)
+    assert said in " ".join((done.out + done.err).split())
+    assert said in as_json.report["empty"]
+    assert list(tmp_path.iterdir()) == [file]

@@ -209,6 +209,8 @@ class Runs:
 def _tell(report: SyncReport) -> None:
     for notice in report.notices:
         log.info("%s", notice)
+    if report.empty:
+        log.warning("%s", report.empty)
     for skip in report.skipped:
         log.warning("skipped %s: %s", skip.key, skip.reason)
     if report.failure is not None:
