@@ -73,7 +73,9 @@ class Applied:
         return tuple(outcome.reason.warning for outcome in self.outcomes.values() if outcome.reason.warning)
 
 
-def apply(compiled: CompiledRules, its: ItemType, row: Mapping[str, Any], defaults: Mapping[str, Any]) -> Applied:
+def apply(
+    compiled: CompiledRules, its: ItemType, row: Mapping[str, Any], defaults: Mapping[str, Any], *, site: str = ""
+) -> Applied:
     """The fields of an issue as the rules want them.
 
     A ``fieldMapping`` replaces the source of a field; a ``valueMapping`` then translates what the source holds, or the
@@ -84,6 +86,7 @@ def apply(compiled: CompiledRules, its: ItemType, row: Mapping[str, Any], defaul
         its: The item's type.
         row: The item under Rally's own names.
         defaults: What each field holds without rules; the members of a list as texts.
+        site: The address of the Rally server for people.
 
     Returns:
         An outcome for every default and for every field that the rules speak of, in this order.
@@ -91,7 +94,7 @@ def apply(compiled: CompiledRules, its: ItemType, row: Mapping[str, Any], defaul
 
     def read(label: str) -> tuple[str, ...]:
         path = compiled.path(its, label)
-        return (texts_at(row, path) if path is not None else ()) or ("",)
+        return (texts_at(row, path, site=site) if path is not None else ()) or ("",)
 
     entries = compiled.entries_for(its)
     spoken_of = dict.fromkeys(target for entry in entries for target in (*entry.sources, *entry.values))
@@ -102,7 +105,7 @@ def apply(compiled: CompiledRules, its: ItemType, row: Mapping[str, Any], defaul
             continue
         source = compiled.source(its, target)
         default = defaults.get(target, () if target in LISTS else None)
-        texts = texts_of(default) if source is None else texts_at(row, source[0])
+        texts = texts_of(default) if source is None else texts_at(row, source[0], site=site)
         known = Reason() if source is None else Reason(source=str(source[0]), source_rule=source[1])
         how = _list if target in LISTS else _single
         outcomes[target] = how(_Task(compiled, its, target, known, default, read), texts)

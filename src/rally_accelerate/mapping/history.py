@@ -16,7 +16,7 @@ from rally_accelerate.rally.records import RECYCLED, FieldChange, Named, Past, P
 #: The word that Accelerate computes stage times from (accelerate-api-notes.md#issue-history).
 STATUS = "status"
 
-#: A text that cannot be read without guessing is passed on as it is, under this name.
+#: A text that cannot be read without guessing is passed on without its markup, under this name.
 UNPARSED = "revision"
 
 #: So much of an unparsed text is kept.
@@ -73,7 +73,7 @@ def history_of(
                 instant=_instant(unread.at),
                 field=UNPARSED,
                 before="",
-                after=unread.text[:UNPARSED_LENGTH],
+                after=readable(unread.text, site=site)[:UNPARSED_LENGTH],
                 user=unread.user or UNKNOWN_PERSON,
                 user_id=_id(unread.user_id),
             )

@@ -134,7 +134,7 @@ def to_issue(item: WorkItem, rules: Rules, *, now: datetime | None = None) -> Is
     if not rules.compiled.rules.entries:
         return issue
     its = item_type(record.kind, row, kind.name, issue.type)
-    found = remapped(rules.compiled, its, row, issue)
+    found = remapped(rules.compiled, its, row, issue, site=rules.web_url)
     return replace(
         found.issue,
         extras={**issue.extras, **found.extras} if rules.newer_fields else {},

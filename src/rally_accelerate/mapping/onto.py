@@ -46,7 +46,9 @@ def defaults_of(issue: Issue) -> dict[str, Any]:
     return defaults
 
 
-def remapped(compiled: CompiledRules, its: ItemType, row: Mapping[str, Any], issue: Issue) -> Remapped:
+def remapped(
+    compiled: CompiledRules, its: ItemType, row: Mapping[str, Any], issue: Issue, *, site: str = ""
+) -> Remapped:
     """The issue as the rules want it.
 
     Args:
@@ -54,10 +56,11 @@ def remapped(compiled: CompiledRules, its: ItemType, row: Mapping[str, Any], iss
         its: The item's type.
         row: The item under Rally's own names.
         issue: The issue that the item becomes without rules, its history untranslated.
+        site: The address of the Rally server for people.
     """
     if not compiled.entries_for(its):
         return Remapped(issue)
-    applied = apply(compiled, its, row, defaults_of(issue))
+    applied = apply(compiled, its, row, defaults_of(issue), site=site)
     values = applied.values
     changed: dict[str, Any] = {name: values[target] for target, name in _PLAIN.items()}
     changed["description"] = values["description"] or ""

@@ -21,7 +21,7 @@ from rally_accelerate.mapping.ruletypes import imported_faults, looked_up, type_
 from rally_accelerate.rally.filters import faults as unparsable
 
 #: Raised whenever the program itself maps differently, so that everything is mapped and uploaded again.
-MAPPING_VERSION = 6
+MAPPING_VERSION = 7
 
 #: Raised whenever the program itself asks Rally for more: then what is kept of earlier runs is not enough.
 READING_VERSION = 3

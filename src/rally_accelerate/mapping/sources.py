@@ -22,8 +22,14 @@ _RICH_NAMES = frozenset(
 )
 
 
-def texts_at(row: Mapping[str, Any], path: Path) -> tuple[str, ...]:
-    """The texts of a field, without empty ones; nothing when it is unset or was not told."""
+def texts_at(row: Mapping[str, Any], path: Path, *, site: str = "") -> tuple[str, ...]:
+    """Return the texts of a field, without empty ones; nothing when it is unset or was not told.
+
+    Args:
+        row: The item under Rally's own names.
+        path: Where the field is.
+        site: The address of the Rally server for people, which relative links of rich texts are completed with.
+    """
     held: Any = row
     for name in path.names[:-1]:
         inner = held.get(name)
@@ -32,7 +38,7 @@ def texts_at(row: Mapping[str, Any], path: Path) -> tuple[str, ...]:
         held = inner
     texts = _texts(held, path.names[-1])
     if path.attribute_type == RICH if len(path.names) == 1 else path.names[-1] in _RICH_NAMES:
-        texts = tuple(readable(text) for text in texts)
+        texts = tuple(readable(text, site=site) for text in texts)
     return tuple(text for text in texts if text)
 
 

@@ -60,7 +60,8 @@ async def explain(source: RallyClient, rules: Rules, key: str) -> Explained:
     if not isinstance(issue, Issue) or not isinstance(plain, Issue):
         raise NotFound(f"{key} cannot be mapped: Rally gave no ObjectID")
     sources = default_sources(record, rules)
-    applied = apply(rules.compiled, _type_of(record, rules), record.fields, defaults_of(plain)).outcomes
+    its, site = _type_of(record, rules), rules.web_url
+    applied = apply(rules.compiled, its, record.fields, defaults_of(plain), site=site).outcomes
     outcomes = {
         target: replace(outcome, reason=replace(outcome.reason, default_source=sources.get(target, "")))
         for target, outcome in applied.items()

@@ -86,6 +86,13 @@ def test_a_text_that_cannot_be_read_is_passed_on_with_its_person() -> None:
     )
 
 
+def test_a_text_that_cannot_be_read_has_no_markup() -> None:
+    text = 'DESCRIPTION changed from [<div>a &amp; b</div>] to [<a href="/slm/x">see</a>]'
+    unread = (Unread(AT, "Sample User", text),)
+    (entry,) = history_of(Past(unread=unread), STORY, status="Now", removed="Gone", site="https://rally.example")
+    assert entry.after == "DESCRIPTION changed from [\na & b\n] to [see (https://rally.example/slm/x)]"
+
+
 def test_a_deletion_is_a_change_from_the_status_that_the_item_had() -> None:
     status = STORY.status
     found = of(

@@ -9,8 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rally_accelerate.accelerate.payload import item_in
+from rally_accelerate.mapping.attributes import AttributeDefinition
+from rally_accelerate.mapping.compiled import resolve
 from rally_accelerate.mapping.customs import CustomField
 from rally_accelerate.mapping.issue import to_issue
+from rally_accelerate.mapping.readrules import read_rules
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.model.issue import Issue, NormalizedType, SourceRevision
 from rally_accelerate.model.report import Skipped
@@ -258,3 +261,16 @@ def test_rich_texts_read_as_they_were_written() -> None:
         ("Plan", "", expected),
         ("Plain", "<a>", "<b>"),
     ]
+
+
+def test_links_in_rich_texts_that_rules_read_lead_to_rally() -> None:
+    html = '<p>see <a href="/slm/a.pdf">this</a></p>'
+    notes, _ = read_rules([{"type": "*", "fieldMapping": {"description": "Notes", "extended.plan": "Plan"}}])
+    definitions = [AttributeDefinition("Notes", "Notes", "TEXT"), AttributeDefinition("c_Plan", "Plan", "TEXT")]
+    rules = replace(RULES, compiled=resolve(notes, {"hierarchicalrequirement": definitions}))
+    fields = {**STORY, "Notes": html, "c_Plan": html}
+    record = Record(kind="hierarchicalrequirement", object_id=1, revision=SourceRevision(NOW, 5), fields=fields)
+    issue = to_issue(WorkItem(record=record), rules)
+    assert isinstance(issue, Issue)
+    expected = "see this (https://rally.example/slm/a.pdf)"
+    assert (issue.description, issue.raw["plan"]) == (expected, expected)
