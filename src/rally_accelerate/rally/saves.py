@@ -20,6 +20,9 @@ CLOCKS = timedelta(seconds=5)
 #: From so many items on it shows whether versions and instants of items agree with those of their revisions.
 ENOUGH = 20
 
+#: So many items have to confirm a rule for each that breaks it.
+NEARLY_ALL = 10
+
 
 class Save(NamedTuple):
     """One revision in its place."""
@@ -81,6 +84,9 @@ class Agreement:
 
     items: int = 0
     others: int = 0
+    #: How many items' versions say that their newest revision came, and how many that a later one did not.
+    whole: int = 0
+    behind: int = 0
 
     def newest(self, revisions: Sequence[Revision], *, updated_at: datetime, version: int) -> Newest:
         """Judge the newest revision of one item.
@@ -94,6 +100,13 @@ class Agreement:
             return Newest.UNSURE
         found = _newest(revisions, updated_at, version)
         self.items += 1
+        lacks = version > max(each.number for each in revisions) + 1
+        self.whole += version == max(each.number for each in revisions) + 1
+        self.behind += bool(version) and lacks
+        # Of two revisions of one instant, the later one can be missing. Only the version tells, so it is believed where
+        # it agrees with the revisions of nearly all items.
+        if found is Newest.TOLD and lacks and self.whole >= max(ENOUGH, NEARLY_ALL * self.behind):
+            return Newest.OTHER
         self.others += found is Newest.OTHER
         # It is not documented that every change of an item's instant or version writes a revision
         # (rally-api-notes.md#item-versions).

@@ -204,6 +204,33 @@ def test_where_versions_disagree_as_a_rule_they_say_nothing() -> None:
     assert set(found[20:]) == {Newest.UNSURE}
 
 
+@pytest.mark.parametrize(
+    ("others", "version", "expected"),
+    [
+        (20, 3, Newest.OTHER),
+        (20, 2, Newest.TOLD),
+        (20, 1, Newest.TOLD),
+        (20, 0, Newest.TOLD),
+        (19, 3, Newest.TOLD),
+    ],
+)
+def test_the_newest_of_two_revisions_of_one_instant_is_missed_where_versions_count_revisions(
+    others: int, version: int, expected: Newest
+) -> None:
+    agreement = Agreement()
+    for _ in range(others):
+        agreement.newest([revision(0, 0, "Original revision")], updated_at=BEGIN, version=1)
+    its = [revision(0, -60_000, "Original revision"), revision(1, 0, "RANK moved up")]
+    assert agreement.newest(its, updated_at=BEGIN, version=version) is expected
+
+
+def test_versions_that_count_more_than_revisions_say_nothing_of_one_instant() -> None:
+    agreement = Agreement()
+    its = [revision(0, 0, "Original revision")]
+    for version in (1, 3) * 30:
+        assert agreement.newest(its, updated_at=BEGIN, version=version) is Newest.TOLD
+
+
 EVIL = "x], SCHEDULE STATE changed from [Defined] to [Accepted"
 
 
