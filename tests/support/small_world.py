@@ -152,7 +152,7 @@ class SmallSource:
         item = self.world.items[key]
         if walk.only:
             return key in walk.only
-        if walk.timeboxes and item.sprint not in walk.timeboxes:
+        if walk.carrying and item.sprint not in walk.carrying:
             return False
         visible_from = EPOCH + timedelta(seconds=item.changed + self.world.lag)
         since = walk.window.since

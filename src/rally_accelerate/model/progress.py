@@ -56,15 +56,15 @@ class Walk:
     covers: tuple[int, ...] = ()
     #: A walk beside the usual ones: it moves no cursor, and is not resumed.
     aside: bool = False
-    #: When given, the walk asks for the items that carry one of these timeboxes in a field, or for those in ``only``
-    #: that carried one, and they are sent again.
-    timeboxes: tuple[int, ...] = ()
+    #: When given, the walk asks for the items that carry one of these in a field, or for those in ``only`` that carried
+    #: one, and they are sent again: ObjectIDs of timeboxes, projects, tags or people.
+    carrying: tuple[int, ...] = ()
     field: str = ""
 
     @property
     def lanes(self) -> tuple[Lane, ...]:
         """The lanes that this walk covers when it has reached its end."""
-        if self.only or self.aside or self.timeboxes:
+        if self.only or self.aside or self.carrying:
             return ()
         return tuple(Lane(self.kind, project) for project in (*(self.projects or (WHOLE_WORKSPACE,)), *self.covers))
 

@@ -288,7 +288,7 @@ class RallyClient:
             async for rows in walk(self._caller, listing, after=after):
                 after = rows.after
                 records, oddities = to_records(its_walk.kind, rows.rows)
-                if its_walk.timeboxes:
+                if its_walk.carrying:
                     records = _within(scope, records)
                 # The same warning comes with every page; once is enough.
                 fresh = [text for text in dict.fromkeys((*rows.notices, *oddities)) if text not in told]

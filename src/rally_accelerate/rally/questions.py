@@ -31,8 +31,8 @@ def listing_of(scope: Scope, walk: Walk, more: Sequence[str] = ()) -> Listing:
     if len(projects) > 1:
         # The project parameter takes one project; several are a condition on the whole workspace.
         where.append(any_of("Project.ObjectID", projects))
-    if walk.timeboxes and not walk.only:
-        where.insert(0, any_of(f"{walk.field}.ObjectID", walk.timeboxes))
+    if walk.carrying and not walk.only:
+        where.insert(0, any_of(f"{walk.field}.ObjectID", walk.carrying))
     if query := scope.query_of(walk.kind):
         where.append(Raw(query))
     return Listing(

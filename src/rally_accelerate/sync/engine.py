@@ -214,7 +214,7 @@ class _Run:
         self.notices.extend(watched.notices)
         planned = watched.progress.unfinished != self.progress.unfinished
         self.progress = watched.progress
-        self.resends = any(walk.timeboxes for walk in self.progress.unfinished)
+        self.resends = any(walk.carrying for walk in self.progress.unfinished)
         if planned:
             # From here on, a run that is killed is continued.
             await self.state.commit(self.progress, {})
@@ -305,7 +305,7 @@ class _Run:
             async for page in self.source.changed(scope, walk):
                 yield page
         except (Rejected, NotFound, QueryError) as error:
-            if not walk.timeboxes:
+            if not walk.carrying:
                 raise
             log.info("%s cannot be asked for by %s: %s", walk.kind, walk.field, error)
             yield Page(records=(), after=walk.after, last=True, left=0)
@@ -402,7 +402,7 @@ class _Run:
             return True
         # A node that lags behind may show an older revision here as well.
         newer = sent is not None and sent.revision > item.revision
-        return bool(walk.timeboxes) and not newer and key not in self.sent_now
+        return bool(walk.carrying) and not newer and key not in self.sent_now
 
     def _sent(self, issue: Issue, *, due: bool) -> Sent:
         # What was sent with an unfinished history is news again whenever it is read, until it is finished.
@@ -412,7 +412,7 @@ class _Run:
         """What is still owed when this page is delivered, before its own refusals are added."""
         walk = parcel.walk
         settled = {(walk.kind, item) for item in parcel.items}
-        if walk.only and not walk.timeboxes:
+        if walk.only and not walk.carrying:
             self.came |= settled
             if parcel.last:
                 # What was asked for by id and did not come is no longer there.

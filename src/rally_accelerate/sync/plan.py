@@ -167,8 +167,8 @@ def carrying(
     walk = Walk(kind="", field=field, window=Window(since), started_at=scope.now)
     items = tuple(sorted(left))
     return tuple(
-        [replace(walk, kind=kind, timeboxes=part) for kind in kinds for part in parts]
-        + [replace(walk, kind=kind, timeboxes=part, only=items) for kind in kinds for part in parts[:1] if items]
+        [replace(walk, kind=kind, carrying=part) for kind in kinds for part in parts]
+        + [replace(walk, kind=kind, carrying=part, only=items) for kind in kinds for part in parts[:1] if items]
     )
 
 
@@ -204,12 +204,12 @@ def _by_kind(owed: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
 
 def identity(walk: Walk) -> tuple[object, ...]:
     """What makes two values the same walk at different points of its way."""
-    return (walk.kind, walk.projects, walk.window, walk.started_at, walk.only, walk.field, walk.timeboxes)
+    return (walk.kind, walk.projects, walk.window, walk.started_at, walk.only, walk.field, walk.carrying)
 
 
 def advanced(progress: Progress, walk: Walk, *, after: int) -> Progress:
     """The progress when everything up to ``after`` of this walk is delivered and the walk goes on."""
-    if (walk.only and not walk.timeboxes) or walk.aside:
+    if (walk.only and not walk.carrying) or walk.aside:
         return progress
     rest = tuple(other for other in progress.unfinished if identity(other) != identity(walk))
     return replace(progress, unfinished=(*rest, replace(walk, after=after)))

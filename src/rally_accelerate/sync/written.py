@@ -29,7 +29,7 @@ def progress_to_json(progress: Progress) -> dict[str, Any]:
                 "startedAt": walk.started_at.isoformat(),
                 "after": walk.after,
                 "covers": list(walk.covers),
-                **({"field": walk.field, "timeboxes": list(walk.timeboxes)} if walk.timeboxes else {}),
+                **({"field": walk.field, "carrying": list(walk.carrying)} if walk.carrying else {}),
                 **({"only": list(walk.only)} if walk.only else {}),
             }
             for walk in progress.unfinished
@@ -84,7 +84,8 @@ def progress_from_json(data: Mapping[str, Any]) -> Progress:
                     started_at=datetime.fromisoformat(row["startedAt"]),
                     after=row["after"],
                     covers=tuple(row.get("covers", ())),
-                    timeboxes=tuple(row.get("timeboxes", ())),
+                    # Earlier versions resent the items of timeboxes alone.
+                    carrying=tuple(row.get("carrying", row.get("timeboxes", ()))),
                     field=row.get("field", ""),
                     only=tuple(row.get("only", ())),
                 )

@@ -129,7 +129,7 @@ def test_items_that_carry_timeboxes_are_walked_in_parts_of_a_bounded_address() -
         ("Iteration", Window(T0), T1, ())
     }
     for kind in (STORY, DEFECT):
-        parts = [walk.timeboxes for walk in walks if walk.kind == kind]
+        parts = [walk.carrying for walk in walks if walk.kind == kind]
         assert [len(part) for part in parts] == [plan.MOST_TIMEBOXES_IN_A_WALK] * 2 + [1]
         assert tuple(box for part in parts for box in part) == boxes
 
@@ -137,7 +137,7 @@ def test_items_that_carry_timeboxes_are_walked_in_parts_of_a_bounded_address() -
 def test_items_that_left_timeboxes_are_asked_for_by_their_ids_once() -> None:
     boxes = tuple(range(1, plan.MOST_TIMEBOXES_IN_A_WALK + 2))
     walks = plan.carrying(scope(kinds=(STORY, DEFECT)), "Release", boxes, since=None, left={9, 7})
-    asked = [(walk.kind, walk.only, walk.timeboxes) for walk in walks if walk.only]
+    asked = [(walk.kind, walk.only, walk.carrying) for walk in walks if walk.only]
     first = boxes[: plan.MOST_TIMEBOXES_IN_A_WALK]
     assert asked == [(STORY, (7, 9), first), (DEFECT, (7, 9), first)]
     assert len([walk for walk in walks if not walk.only]) == 4

@@ -30,7 +30,7 @@ class TimeboxSource(SmallSource):
 
     async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
         self.walks.append(walk)
-        if self.refusal is not None and walk.timeboxes:
+        if self.refusal is not None and walk.carrying:
             raise self.refusal
         async for page in super().changed(scope, walk):
             yield page
@@ -83,7 +83,7 @@ async def test_a_kind_that_cannot_be_asked_for_by_timeboxes_stops_nothing(
     assert team.state.progress.unfinished == ()
     team.source.walks.clear()
     await team.run()
-    assert [walk.timeboxes for walk in team.source.walks] == [()]
+    assert [walk.carrying for walk in team.source.walks] == [()]
 
 
 async def test_a_service_that_is_down_leaves_the_walk_for_the_next_run() -> None:
@@ -91,7 +91,7 @@ async def test_a_service_that_is_down_leaves_the_walk_for_the_next_run() -> None
     await team.settled()
     team.source.refusal = Unavailable("maintenance")
     assert (await team.run()).failure is team.source.refusal
-    assert [walk.timeboxes for walk in team.state.progress.unfinished] == [(7,)]
+    assert [walk.carrying for walk in team.state.progress.unfinished] == [(7,)]
     team.source.refusal = None
     assert (await team.run()).tally.uploaded == 3
 
@@ -127,7 +127,7 @@ async def test_items_are_sent_again_once_however_many_walks_meet_them() -> None:
     await team.settled()
     team.world.edit(1)
     report = await team.run()
-    assert [bool(walk.timeboxes) for walk in team.source.walks] == [True, False]
+    assert [bool(walk.carrying) for walk in team.source.walks] == [True, False]
     assert (report.tally.uploaded, report.tally.read) == (3, 4)
     # Everything again is everything again.
     assert (await team.run(engine.Plans(again=Window()))).tally.uploaded == 3
@@ -140,7 +140,7 @@ async def test_what_is_owed_is_settled_by_nothing_but_its_own_walk() -> None:
     await team.run()
     # The one is gone, the other came.
     assert team.state.progress.owed == frozenset()
-    assert {walk.only for walk in team.source.walks if not walk.timeboxes} == {(), (2, 9)}
+    assert {walk.only for walk in team.source.walks if not walk.carrying} == {(), (2, 9)}
 
 
 async def test_mapped_issues_know_the_time_of_the_service() -> None:
@@ -184,7 +184,7 @@ async def test_what_was_just_sent_is_not_even_asked_for_its_history() -> None:
     asked.clear()
     sent.clear()
     report = await team.run()
-    assert sorted(walk.only for walk in team.source.walks if walk.timeboxes) == [(), (1,)]
+    assert sorted(walk.only for walk in team.source.walks if walk.carrying) == [(), (1,)]
     assert (asked, report.tally.uploaded, report.tally.unchanged) == ([1, 2, 3], 3, 1)
 
 
@@ -234,7 +234,7 @@ async def test_what_is_to_be_sent_again_is_remembered_before_anything_is_read() 
     await team.settled()
     broken = True
     assert (await team.run()).failure is not None
-    assert [walk.timeboxes for walk in team.state.progress.unfinished] == [(7,)]
+    assert [walk.carrying for walk in team.state.progress.unfinished] == [(7,)]
     broken = False
     # Later than the overlap: only what is remembered can bring it.
     team.world.moment += 5_000
@@ -248,7 +248,7 @@ async def test_an_owed_item_is_looked_for_by_its_own_walk_alone() -> None:
             return {9}
 
         async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
-            if walk.only and not walk.timeboxes:
+            if walk.only and not walk.carrying:
                 await over.wait()
                 raise Unavailable("maintenance")
             async for page in super().changed(scope, walk):

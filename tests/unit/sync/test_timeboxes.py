@@ -205,7 +205,7 @@ def kinds_of(progress: Progress) -> set[str]:
 def test_walks_by_timebox_are_read_back_as_they_were_written() -> None:
     its = scope(KIND, "portfolioitem/feature", "testcase", "task")
     walks = plan.carrying(its, "Iteration", list(range(1, 31)), since=EPOCH)
-    found = [(walk.kind, len(walk.timeboxes)) for walk in walks]
+    found = [(walk.kind, len(walk.carrying)) for walk in walks]
     assert found == [(KIND, 25), (KIND, 5), ("task", 25), ("task", 5)]
     assert not any(walk.lanes for walk in walks)
     progress = plan.valid_progress(Progress(), its, rules_version="r")
