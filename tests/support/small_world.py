@@ -14,11 +14,23 @@ from rally_accelerate.accelerate.retire import READ_BACK, READ_BACK_LISTS, Retir
 from rally_accelerate.model.issue import Issue, SourceRevision
 from rally_accelerate.model.progress import Progress, Sent, Walk, Window
 from rally_accelerate.model.report import Receipt, Skipped, Usage
-from rally_accelerate.rally.records import Binned, Page, Project, Record, Scope, TimeboxFacts, WorkItem, Workspace
+from rally_accelerate.rally.records import (
+    Binned,
+    NamesPage,
+    Page,
+    Project,
+    Record,
+    Scope,
+    TimeboxFacts,
+    WorkItem,
+    Workspace,
+)
 from rally_accelerate.rally.remains import Remains
 from rally_accelerate.sync.state import MemoryState
 
 KIND = "hierarchicalrequirement"
+#: More people are read one by one.
+MANY_PEOPLE = 2
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -36,6 +48,8 @@ class Item:
     project: int = 1
     #: 0 is none.
     sprint: int = 0
+    #: 0 is none.
+    owner: int = 0
 
 
 @dataclass
@@ -55,6 +69,9 @@ class World:
     moment: int = 0
     #: Sprints by id.
     sprints: dict[int, Sprint] = field(default_factory=dict)
+    #: What people and projects are called, by id; other projects are called P and their id.
+    people: dict[int, str] = field(default_factory=dict)
+    projects: dict[int, str] = field(default_factory=dict)
     #: What happens at which moment.
     script: Mapping[int, Sequence[Callable[["World"], None]]] = field(default_factory=dict)
     crash_at: int | None = None
@@ -93,6 +110,10 @@ class World:
         sprint = self.sprints[key]
         sprint.name, sprint.changed = f"{sprint.name} again", self.moment
 
+    def project_name(self, key: int) -> str:
+        """What a project is called."""
+        return self.projects.get(key, f"P{key}")
+
     def delete(self, key: int) -> None:
         """An item disappears from every answer."""
         if item := self.items.pop(key, None):
@@ -121,7 +142,12 @@ class SmallSource:
     def __init__(self, world: World, *, projects: int = 0) -> None:
         self.world = world
         self.usage = Usage()
-        self._projects = tuple(Project(object_id=number, name=f"P{number}") for number in range(1, projects + 1))
+        self._count = projects
+
+    @property
+    def _projects(self) -> tuple[Project, ...]:
+        numbers = range(1, self._count + 1)
+        return tuple(Project(object_id=number, name=self.world.project_name(number)) for number in numbers)
 
     async def open(self) -> Scope:
         """The scope, and the world's clock."""
@@ -132,6 +158,7 @@ class SmallSource:
             kinds=(KIND,),
             query="",
             now=self.world.now,
+            names={each.object_id: each.name for each in self._projects},
         )
 
     async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
@@ -152,7 +179,8 @@ class SmallSource:
         item = self.world.items[key]
         if walk.only:
             return key in walk.only
-        if walk.carrying and item.sprint not in walk.carrying:
+        carried = {"Iteration": item.sprint, "Owner": item.owner, "Project": item.project}
+        if walk.carrying and carried[walk.field] not in walk.carrying:
             return False
         visible_from = EPOCH + timedelta(seconds=item.changed + self.world.lag)
         since = walk.window.since
@@ -169,8 +197,9 @@ class SmallSource:
             fields={
                 "FormattedID": f"US{key}",
                 "Name": item.name,
-                "Project": {"ObjectID": item.project, "Name": f"P{item.project}"},
+                "Project": {"ObjectID": item.project, "Name": self.world.project_name(item.project)},
                 **({"Iteration": self._iteration(item.sprint)} if item.sprint else {}),
+                **({"Owner": self._person(item.owner)} if item.owner else {}),
             },
         )
 
@@ -178,6 +207,9 @@ class SmallSource:
         sprint = self.world.sprints[key]
         start, end = (instant.isoformat() for instant in (EPOCH, EPOCH + timedelta(seconds=sprint.end)))
         return {"ObjectID": key, "Name": sprint.name, "StartDate": start, "EndDate": end}
+
+    def _person(self, key: int) -> dict[str, Any]:
+        return {"_ref": f"/user/{key}", "ObjectID": key, "DisplayName": self.world.people[key]}
 
     async def timeboxes(self, scope: Scope, field: str, *, since: datetime, passed: Window) -> list[TimeboxFacts]:
         """Return the sprints that changed or ended."""
@@ -190,6 +222,16 @@ class SmallSource:
             if changed >= since or ended:
                 found.append(TimeboxFacts(key, sprint.name, None, EPOCH, end, f"{sprint.name}{sprint.end}"))
         return found
+
+    async def names(self, scope: Scope, kind: str, ids: Sequence[int], *, after: int) -> NamesPage:
+        """Return everybody, one by one if there are many."""
+        del scope
+        assert (kind, ids) == ("people", sorted(ids))
+        self.world.tick()
+        if len(ids) <= MANY_PEOPLE:
+            return NamesPage({key: self.world.people[key] for key in ids})
+        key = min(key for key in self.world.people if key > after)
+        return NamesPage({key: self.world.people[key]}, 0 if key == max(self.world.people) else key)
 
     async def left(self, scope: Scope, field: str, timeboxes: Sequence[int]) -> set[int]:
         """No item has a past."""

@@ -119,6 +119,9 @@ class Empty:
     cause: str = ""
 
 
+#: Kinds of things whose names are uploaded with items and that Rally does not list by date of change.
+PROJECTS, PEOPLE, TAGS = "projects", "people", "tags"
+
 #: The fields in which items carry timeboxes, and milestones.
 TIMEBOX_FIELDS = ("Iteration", "Release", "Milestones")
 
@@ -131,6 +134,20 @@ class TimeboxWatch:
     until: Mapping[str, datetime] = field(default_factory=dict)
     #: What the timeboxes were like that were seen last, as digests by ObjectID.
     seen: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NameWatch:
+    """What projects, people and tags were called whose names are uploaded with items; everything by kind of those."""
+
+    #: Digests of names by ObjectID.
+    seen: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    #: In which fields of which types of items they were found.
+    places: Mapping[str, frozenset[tuple[str, str]]] = field(default_factory=dict)
+    #: The source's time when names were last compared.
+    compared: Mapping[str, datetime] = field(default_factory=dict)
+    #: The ObjectID up to which a long list has been compared; 0 begins again.
+    after: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,3 +186,5 @@ class Progress:
     former: frozenset[int] = frozenset()
     #: None in progress of earlier versions.
     timeboxes: TimeboxWatch | None = None
+    #: None in progress of earlier versions, and where there is no room for it.
+    names: NameWatch | None = None

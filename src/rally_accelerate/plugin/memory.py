@@ -67,6 +67,8 @@ class Size(IntEnum):
     PACKED = 1
     #: Compressed, without what only saves work: what was sent lately, counts of comments, what timeboxes were like.
     LEAN = 2
+    #: Also without names of projects, people and tags: what is renamed is not noticed.
+    BARE = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,9 +148,11 @@ def begun_again(kept: Kept) -> Kept:
 
 def stored(kept: Kept) -> dict[str, Any]:
     """Return what is stored with the integration, in the form that ``kept_of`` reads."""
-    if kept.size is Size.LEAN:
+    if kept.size >= Size.LEAN:
         watch = kept.progress.timeboxes
         progress = replace(kept.progress, timeboxes=replace(watch, seen={}) if watch is not None else None)
+        if kept.size is Size.BARE:
+            progress = replace(progress, names=None)
         kept = replace(kept, progress=progress, sent={}, commented=None)
     whole = {
         "format": FORMAT,

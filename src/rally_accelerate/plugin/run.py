@@ -46,6 +46,11 @@ KEY_FILE = Path("encryptKey")
 #: How long a failed run waits for the server to store its progress.
 FAILED_KEEP_SECONDS = 5.0
 
+NAMES_NOT_STORED = (
+    "The server has no room for the names of projects, tags and people: after a rename in Rally, an issue gets the new "
+    "name when its work item changes, or with a resync."
+)
+
 #: A run that is told to end has two seconds: so long it may try to have its progress kept.
 LAST_WORDS_SECONDS = 1.2
 
@@ -240,6 +245,8 @@ class _Event:
         refusal = refusal or (platform.refusal if state.keeps is False else "")
         if refusal:
             _tell_refusal(refusal, state.before)
+        elif state.size is memory.Size.BARE:
+            log.info(NAMES_NOT_STORED)
         if report.failure is not None:
             return FAILED
         if report.outcome is Outcome.PARTIAL and not state.keeps and state.progress.owed:

@@ -25,10 +25,21 @@ from rally_accelerate.rally.directory import every_project, find_place
 from rally_accelerate.rally.filters import Filters, explained, filters_of, require_parsable
 from rally_accelerate.rally.keyset import judge, next_rows, walk
 from rally_accelerate.rally.limiter import LimiterPool
+from rally_accelerate.rally.namesnow import names_now
 from rally_accelerate.rally.pastfields import PastField, PastFields
 from rally_accelerate.rally.query import Condition
 from rally_accelerate.rally.questions import listing_of, listings_of
-from rally_accelerate.rally.records import Binned, Page, Project, Record, Scope, TimeboxFacts, WorkItem, Workspace
+from rally_accelerate.rally.records import (
+    Binned,
+    NamesPage,
+    Page,
+    Project,
+    Record,
+    Scope,
+    TimeboxFacts,
+    WorkItem,
+    Workspace,
+)
 from rally_accelerate.rally.remains import Remains
 from rally_accelerate.rally.rows import to_records
 from rally_accelerate.rally.timeboxes import changed_timeboxes
@@ -146,6 +157,7 @@ class RallyClient:
             workspace=place.workspace,
             projects=place.projects,
             visible=place.visible,
+            names=place.names,
             closed=place.closed,
             kinds=kinds,
             query=filters.rest,
@@ -302,6 +314,10 @@ class RallyClient:
     async def timeboxes(self, scope: Scope, field: str, *, since: datetime, passed: Window) -> Sequence[TimeboxFacts]:
         """Return the timeboxes that changed since an instant, or began or ended in a window."""
         return await changed_timeboxes(self._caller, scope, field, since=since, passed=passed)
+
+    async def names(self, scope: Scope, kind: str, ids: Sequence[int], *, after: int) -> NamesPage:
+        """Return what some people or tags are called now, in one request."""
+        return await names_now(self._caller, scope, kind, ids, after=after)
 
     async def left(self, scope: Scope, field: str, timeboxes: Sequence[int]) -> AbstractSet[int]:
         """Return the items that left one of some timeboxes, as far as that can be found out."""

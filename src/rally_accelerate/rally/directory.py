@@ -31,6 +31,8 @@ class Place:
     projects: tuple[Project, ...]
     #: ObjectIDs of the open projects that the user sees now; only when the whole workspace is read.
     visible: frozenset[int]
+    #: What the projects are called that are read, by ObjectID.
+    names: dict[int, str]
     #: Closed projects, as far as the list of projects was read.
     closed: tuple[Project, ...]
     #: The service's clock at the first answer; None when no answer carried it.
@@ -104,6 +106,7 @@ class _Search:
             workspace=workspace,
             projects=projects,
             visible=frozenset(each.object_id for each in seen if each.open) if not projects else frozenset(),
+            names={each.object_id: each.name for each in projects or seen if each.open},
             closed=tuple(each for each in seen if not each.open),
             now=self._now,
             notices=tuple(dict.fromkeys(self.notices)),

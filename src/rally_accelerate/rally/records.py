@@ -159,6 +159,15 @@ class TimeboxFacts(NamedTuple):
     digest: str
 
 
+class NamesPage(NamedTuple):
+    """What some people or tags are called now."""
+
+    #: By ObjectID.
+    names: Mapping[int, str]
+    #: The ObjectID that the list was read up to; 0 at its end.
+    after: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Milestone:
     """A milestone that an item carries (rally-api-notes.md#timeboxes)."""
@@ -257,6 +266,8 @@ class Scope:
     now: datetime
     #: ObjectIDs of the open projects that the user sees, when the whole workspace is read; else empty.
     visible: frozenset[int] = frozenset()
+    #: What the projects are called that are read, by ObjectID.
+    names: Mapping[int, str] = field(default_factory=dict)
     #: Closed projects of the workspace, as far as they are known.
     closed: tuple[Project, ...] = ()
     #: Sentences worth telling: closed projects, patterns that match little.

@@ -13,6 +13,9 @@ REMOVALS = "removal check"
 BIN = "recycle bin"
 #: Watching timeboxes.
 TIMEBOXES = "timeboxes"
+#: Comparing names of people, and of tags.
+PEOPLE = "names of people"
+TAGS = "names of tags"
 #: Clearing the platform's request for a resync.
 RESYNC = "resync request"
 
@@ -31,6 +34,8 @@ _TEXTS: Mapping[str, str] = {
     REMOVALS: "Removed items could not be marked",
     BIN: "The recycle bin could not be read, so deletions are found by the listing of everything only",
     TIMEBOXES: "Changes of iterations, releases and milestones could not be read",
+    PEOPLE: "Names of people could not be compared, so renamed people keep their former names",
+    TAGS: "Names of tags could not be compared, so renamed tags keep their former names",
     RESYNC: "The server did not clear the request for a resync, which is done",
 }
 

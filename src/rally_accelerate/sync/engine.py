@@ -31,7 +31,7 @@ from rally_accelerate.model.issue import Issue, SourceRevision
 from rally_accelerate.model.progress import DEFAULT_OVERLAP, Progress, Sent, Walk, Window
 from rally_accelerate.model.report import Receipt, SyncReport
 from rally_accelerate.rally.records import Page, Record, Scope, WorkItem
-from rally_accelerate.sync import kept, plan, timeboxes
+from rally_accelerate.sync import kept, names, plan, timeboxes
 from rally_accelerate.sync.account import Account
 from rally_accelerate.sync.complete import Completer
 from rally_accelerate.sync.emptiness import examined
@@ -162,7 +162,7 @@ class _Run:
     sent_unfinished: dict[str, SourceRevision] = field(default_factory=dict)
     #: While everything is sent again, the ledger stops nothing.
     again: bool = False
-    #: Whether items are sent again because of their timeboxes, and what has been sent since: once is enough.
+    #: Whether items are sent again because of what they carry, and what has been sent since: once is enough.
     resends: bool = False
     sent_now: set[str] = field(default_factory=set)
     came: set[tuple[str, int]] = field(default_factory=set)
@@ -188,7 +188,7 @@ class _Run:
         looked_at = reached - self.overlap if reached is not None else None
         if not self.progress.cursors and not self.progress.unfinished:
             self.progress = replace(self.progress, since=self.plans.since)
-        await self._watch_timeboxes(scope)
+        await self._watch_references(scope)
         walks = plan.walks(self.progress, scope, overlap=self.overlap)
         resumed = {plan.identity(walk) for walk in self.progress.unfinished if walk.lanes}
         await self._walk(scope, walks)
@@ -208,12 +208,14 @@ class _Run:
                 self.source, self.state, self.progress, scope, read=self.account.tally.read, since=self.plans.since
             )
 
-    async def _watch_timeboxes(self, scope: Scope) -> None:
-        """Plan to send the items again whose timeboxes changed."""
-        watched = await timeboxes.watched(self.source, self.progress, scope, overlap=self.overlap)
-        self.notices.extend(watched.notices)
-        planned = watched.progress.unfinished != self.progress.unfinished
-        self.progress = watched.progress
+    async def _watch_references(self, scope: Scope) -> None:
+        """Plan to send the items again whose timeboxes changed, or whose projects, people or tags were renamed."""
+        before = self.progress.unfinished
+        boxes = await timeboxes.watched(self.source, self.progress, scope, overlap=self.overlap)
+        named = await names.watched(self.source, boxes.progress, scope)
+        self.notices.extend((*boxes.notices, *named.notices))
+        self.progress = named.progress
+        planned = self.progress.unfinished != before
         self.resends = any(walk.carrying for walk in self.progress.unfinished)
         if planned:
             # From here on, a run that is killed is continued.
@@ -300,7 +302,7 @@ class _Run:
                     del parcel
 
     async def _pages(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
-        """Yield a walk's pages; a kind whose items cannot be asked for by their timeboxes has none."""
+        """Yield a walk's pages; a kind whose items cannot be asked for by what they carry has none."""
         try:
             async for page in self.source.changed(scope, walk):
                 yield page
@@ -329,6 +331,7 @@ class _Run:
         self.notices.extend(page.notices)
         ledger = await self.state.known([str(record.object_id) for record in page.records])
         self.progress = timeboxes.carried(self.progress, page.records, now=walk.started_at)
+        self.progress = names.carried(self.progress, page.records, now=walk.started_at)
         fresh = [
             record
             for record in page.records

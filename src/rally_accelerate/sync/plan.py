@@ -22,8 +22,8 @@ from rally_accelerate.rally.records import Scope
 #: (rally-api-notes.md#address-length).
 MOST_PROJECTS_IN_A_WALK = 40
 
-#: Timeboxes in one condition, for the same reason.
-MOST_TIMEBOXES_IN_A_WALK = 25
+#: Timeboxes and other references in one condition, for the same reason.
+MOST_CARRIED_IN_A_WALK = 25
 
 #: Kinds whose items have no such field (rally-api-notes.md#attributes).
 _WITHOUT = {"Iteration": ("portfolioitem", "testcase"), "Release": ("testcase",)}
@@ -54,6 +54,9 @@ def valid_progress(
             listed_at=progress.listed_at if same else None,
             learned=progress.learned,
             former=former(progress, scope),
+            # Items that did not change are read and not sent: what they carry may have changed since.
+            timeboxes=progress.timeboxes,
+            names=progress.names,
         )
     lanes = lanes_of(scope)
     # A project that went out of sight in the middle of a walk may come back behind the walk's place.
@@ -159,16 +162,33 @@ def carrying(
         since: Items that changed before are not wanted.
         left: ObjectIDs of items that carried one of them, of whatever kind.
     """
-    kinds = [kind for kind in scope.kinds if not kind.startswith(_WITHOUT.get(field, ()))]
+    places = [(kind, field) for kind in scope.kinds if not kind.startswith(_WITHOUT.get(field, ()))]
+    walks = carrying_in(scope, places, timeboxes, since=since)
+    items, first = tuple(sorted(left)), tuple(timeboxes[:MOST_CARRIED_IN_A_WALK])
+    return walks + tuple(replace(walk, only=items) for walk in walks if items and walk.carrying == first)
+
+
+def carrying_in(
+    scope: Scope, places: Iterable[tuple[str, str]], carried: Sequence[int], *, since: datetime | None
+) -> tuple[Walk, ...]:
+    """Return walks over the items that carry something, which are sent again although they did not change.
+
+    Args:
+        scope: What is read.
+        places: Types of items, and the fields in which those carry it.
+        carried: ObjectIDs.
+        since: Items that changed before are not wanted.
+    """
     parts = [
-        tuple(timeboxes[start : start + MOST_TIMEBOXES_IN_A_WALK])
-        for start in range(0, len(timeboxes), MOST_TIMEBOXES_IN_A_WALK)
+        tuple(carried[start : start + MOST_CARRIED_IN_A_WALK])
+        for start in range(0, len(carried), MOST_CARRIED_IN_A_WALK)
     ]
-    walk = Walk(kind="", field=field, window=Window(since), started_at=scope.now)
-    items = tuple(sorted(left))
     return tuple(
-        [replace(walk, kind=kind, carrying=part) for kind in kinds for part in parts]
-        + [replace(walk, kind=kind, carrying=part, only=items) for kind in kinds for part in parts[:1] if items]
+        Walk(kind=kind, field=field, carrying=part, window=Window(since), started_at=scope.now)
+        for kind in scope.kinds
+        for of_kind, field in sorted(places)
+        if of_kind == kind
+        for part in parts
     )
 
 

@@ -9,7 +9,17 @@ from rally_accelerate.accelerate.retire import Retirement
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import Progress, Sent, Walk, Window
 from rally_accelerate.model.report import Receipt, Tally, Usage
-from rally_accelerate.rally.records import Binned, Page, Project, Record, Scope, TimeboxFacts, WorkItem, Workspace
+from rally_accelerate.rally.records import (
+    Binned,
+    NamesPage,
+    Page,
+    Project,
+    Record,
+    Scope,
+    TimeboxFacts,
+    WorkItem,
+    Workspace,
+)
 from rally_accelerate.rally.remains import Remains
 
 
@@ -43,6 +53,17 @@ class Source(Protocol):
 
     async def timeboxes(self, scope: Scope, field: str, *, since: datetime, passed: Window) -> Sequence[TimeboxFacts]:
         """Return the timeboxes of a field that changed since an instant, or began or ended in a window."""
+        ...
+
+    async def names(self, scope: Scope, kind: str, ids: Sequence[int], *, after: int) -> NamesPage:
+        """Return what some people or tags (``model.progress``) are called now, as far as one request tells.
+
+        Args:
+            scope: What is read.
+            kind: ``PEOPLE`` or ``TAGS``.
+            ids: Their ObjectIDs; others may come as well.
+            after: Where an earlier call ended in a list that is too long for one request.
+        """
         ...
 
     async def left(self, scope: Scope, field: str, timeboxes: Sequence[int]) -> AbstractSet[int]:

@@ -6,7 +6,17 @@ from itertools import groupby
 from typing import Any
 
 from rally_accelerate.errors import StoreError
-from rally_accelerate.model.progress import Deferral, Empty, Lane, Learned, Progress, TimeboxWatch, Walk, Window
+from rally_accelerate.model.progress import (
+    Deferral,
+    Empty,
+    Lane,
+    Learned,
+    NameWatch,
+    Progress,
+    TimeboxWatch,
+    Walk,
+    Window,
+)
 
 
 def progress_to_json(progress: Progress) -> dict[str, Any]:
@@ -56,6 +66,7 @@ def progress_to_json(progress: Progress) -> dict[str, Any]:
         "empty": {"key": progress.empty.key, "cause": progress.empty.cause} if progress.empty else None,
         "former": sorted(progress.former),
         "timeboxes": _watch_to_json(progress.timeboxes),
+        "names": _names_to_json(progress.names),
     }
 
 
@@ -110,6 +121,7 @@ def progress_from_json(data: Mapping[str, Any]) -> Progress:
             empty=Empty(empty["key"], empty["cause"]) if (empty := data.get("empty")) else None,
             former=frozenset(data.get("former", ())),
             timeboxes=_watch_from_json(data.get("timeboxes")),
+            names=_names_from_json(data.get("names")),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(
@@ -131,6 +143,28 @@ def _watch_from_json(data: Mapping[str, Any] | None) -> TimeboxWatch | None:
     return TimeboxWatch(
         until={name: datetime.fromisoformat(instant) for name, instant in data["until"].items()},
         seen={int(its_id): digest for its_id, digest in data["seen"].items()},
+    )
+
+
+def _names_to_json(watch: NameWatch | None) -> dict[str, Any] | None:
+    if watch is None:
+        return None
+    return {
+        "seen": {kind: {str(its_id): digest for its_id, digest in its.items()} for kind, its in watch.seen.items()},
+        "places": {kind: sorted(places) for kind, places in watch.places.items()},
+        "compared": {kind: instant.isoformat() for kind, instant in watch.compared.items()},
+        "after": dict(watch.after),
+    }
+
+
+def _names_from_json(data: Mapping[str, Any] | None) -> NameWatch | None:
+    if not data:
+        return None
+    return NameWatch(
+        seen={kind: {int(its_id): digest for its_id, digest in its.items()} for kind, its in data["seen"].items()},
+        places={kind: frozenset((its, field) for its, field in places) for kind, places in data["places"].items()},
+        compared={kind: datetime.fromisoformat(instant) for kind, instant in data["compared"].items()},
+        after=dict(data["after"]),
     )
 
 

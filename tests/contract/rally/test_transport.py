@@ -22,7 +22,7 @@ from rally_accelerate.errors import (
     Unreachable,
     Untrusted,
 )
-from rally_accelerate.model.progress import Walk, Window
+from rally_accelerate.model.progress import PEOPLE, TAGS, Walk, Window
 from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.rally.transport import WriteAttempted, http_client
@@ -101,6 +101,8 @@ async def test_every_verb_of_the_client_sends_reads_only(connect: Connect) -> No
         await client.projects()
         await client.timeboxes(scope, "Iteration", since=scope.now, passed=Window())
         await client.left(scope, "Iteration", [1])
+        await client.names(scope, PEOPLE, [1], after=0)
+        await client.names(scope, TAGS, [1], after=0)
         await client.types(scope.workspace.object_id)
         await client.values(scope, {"defect": ["State"]})
     public = {name for name in dir(client) if not name.startswith("_")}
@@ -127,6 +129,7 @@ async def test_every_verb_of_the_client_sends_reads_only(connect: Connect) -> No
         "remains",
         "timeboxes",
         "left",
+        "names",
         "types",
         "values",
     }

@@ -1,73 +1,18 @@
 """Timeboxes that change in Rally while no item does: every issue that carries one is what the timebox is now."""
 
-import asyncio
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
-from rally_accelerate.accelerate.payload import item_in
-from rally_accelerate.config.load import validated
-from rally_accelerate.mapping.rules import rules_of
-from rally_accelerate.model.report import SyncReport
-from rally_accelerate.rally.client import RallyClient
-from rally_accelerate.rally.limiter import LimiterPool
-from rally_accelerate.sync.engine import sync_once
-from rally_accelerate.sync.preview import PreviewSink
-from rally_accelerate.sync.state import MemoryState
-from rally_accelerate.sync.wiring import plans_of
 from rally_sandbox.clock import Clock
-from rally_sandbox.serving import SANDBOX_API_KEY, serve
+from rally_sandbox.serving import serve
 from rally_sandbox.world import World
+from support.connector import Connector
 
 BEGIN = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 
 #: A run without news asks for places, changes of two kinds, iterations, releases, and the recycle bin.
 QUIET_REQUESTS = 6
-
-
-@dataclass
-class Connector:
-    """One integration: what it remembers, and what it has sent."""
-
-    url: str
-    given: Mapping[str, Any] = field(default_factory=dict)
-    state: MemoryState = field(default_factory=MemoryState)
-    sent: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    def run(self) -> SyncReport:
-        """Run once."""
-        return asyncio.run(self._run())
-
-    async def _run(self) -> SyncReport:
-        integration = validated(
-            {"name": "x", "properties": {"baseUrl": self.url, "apiKey": SANDBOX_API_KEY, **self.given}}
-        )
-        sink = PreviewSink(keep=10**6)
-        async with RallyClient(integration.properties, limiters=LimiterPool()) as client:
-            report = await sync_once(
-                client,
-                sink,
-                self.state,
-                rules_of(integration.properties),
-                lambda: datetime.now(UTC),
-                plans=plans_of(integration.properties),
-            )
-        assert report.failure is None, report.failure
-        self.sent |= {issue.external_id: item_in(issue) for issue in sink.issues}
-        return report
-
-    def most_carried(self, field_name: str) -> int:
-        """Return the ObjectID of the timebox that the most issues tell of."""
-        told = Counter(each["id"] for item in self.sent.values() for each in item[field_name])
-        return int(told.most_common(1)[0][0])
-
-    def timeboxes(self, field_name: str, its_id: int) -> list[dict[str, Any]]:
-        """Return what the issues tell of one timebox, each once."""
-        return [each for item in self.sent.values() for each in item[field_name] if each["id"] == str(its_id)]
 
 
 @pytest.fixture

@@ -4,13 +4,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 import pytest
 
 from rally_accelerate.accelerate.platform import Platform, Recalled
 from rally_accelerate.model.issue import SourceRevision
-from rally_accelerate.model.progress import Lane, Progress, Sent, TimeboxWatch, Walk
+from rally_accelerate.model.progress import PEOPLE, Lane, NameWatch, Progress, Sent, TimeboxWatch, Walk
 from rally_accelerate.plugin.memory import MOST_SENT, PlatformState, Size, begun_at, cursor_of, kept_of
 from rally_accelerate.plugin.run import _tell_refusal
 from rally_accelerate.rally.records import Project, Scope, Workspace
@@ -197,12 +198,14 @@ class NarrowPlatform(SmallPlatform):
 def large(*, owed: int) -> Progress:
     """A progress with many items that could not be delivered."""
     watch = TimeboxWatch(until={"Iteration": NOON}, seen={number: f"{number:08x}" for number in range(1_000)})
-    return replace(at(9), owed=frozenset(("defect", 10**11 + number) for number in range(owed)), timeboxes=watch)
+    names = NameWatch(seen={PEOPLE: {number: sha256(b"%d" % number).hexdigest()[:8] for number in range(300)}})
+    ids = frozenset(("defect", 10**11 + number) for number in range(owed))
+    return replace(at(9), owed=ids, timeboxes=watch, names=names)
 
 
 @pytest.mark.parametrize(
     ("limit", "size"),
-    [(10**6, Size.WHOLE), (60_000, Size.PACKED), (15_000, Size.LEAN)],
+    [(10**6, Size.WHOLE), (60_000, Size.PACKED), (15_000, Size.LEAN), (9_000, Size.BARE)],
 )
 async def test_a_state_that_is_too_large_is_stored_in_a_smaller_form(limit: int, size: Size) -> None:
     platform, progress = NarrowPlatform(limit), large(owed=2_000)
@@ -217,7 +220,8 @@ async def test_a_state_that_is_too_large_is_stored_in_a_smaller_form(limit: int,
     found = kept_of(Recalled(known=True, state=platform.state), EVENT)
     assert found is not None
     assert (found.progress.cursors, found.progress.owed) == (progress.cursors, progress.owed)
-    assert found.sent.keys() == (set() if size is Size.LEAN else state.ledger.keys())
+    assert found.sent.keys() == (set() if size >= Size.LEAN else state.ledger.keys())
+    assert found.progress.names == (None if size is Size.BARE else progress.names)
     later = state_of(platform, "second", found.progress)
     await later.keep(running=False)
     assert platform.asked == asked + 2

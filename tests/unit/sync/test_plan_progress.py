@@ -122,7 +122,7 @@ def test_projects_of_a_whole_workspace_are_walked_by_themselves_only_after_it() 
 
 
 def test_items_that_carry_timeboxes_are_walked_in_parts_of_a_bounded_address() -> None:
-    boxes = tuple(range(1, 2 * plan.MOST_TIMEBOXES_IN_A_WALK + 2))
+    boxes = tuple(range(1, 2 * plan.MOST_CARRIED_IN_A_WALK + 2))
     walks = plan.carrying(scope(kinds=(STORY, DEFECT)), "Iteration", boxes, since=T0)
     assert [walk.kind for walk in walks] == [STORY] * 3 + [DEFECT] * 3
     assert {(walk.field, walk.window, walk.started_at, walk.only) for walk in walks} == {
@@ -130,15 +130,15 @@ def test_items_that_carry_timeboxes_are_walked_in_parts_of_a_bounded_address() -
     }
     for kind in (STORY, DEFECT):
         parts = [walk.carrying for walk in walks if walk.kind == kind]
-        assert [len(part) for part in parts] == [plan.MOST_TIMEBOXES_IN_A_WALK] * 2 + [1]
+        assert [len(part) for part in parts] == [plan.MOST_CARRIED_IN_A_WALK] * 2 + [1]
         assert tuple(box for part in parts for box in part) == boxes
 
 
 def test_items_that_left_timeboxes_are_asked_for_by_their_ids_once() -> None:
-    boxes = tuple(range(1, plan.MOST_TIMEBOXES_IN_A_WALK + 2))
+    boxes = tuple(range(1, plan.MOST_CARRIED_IN_A_WALK + 2))
     walks = plan.carrying(scope(kinds=(STORY, DEFECT)), "Release", boxes, since=None, left={9, 7})
     asked = [(walk.kind, walk.only, walk.carrying) for walk in walks if walk.only]
-    first = boxes[: plan.MOST_TIMEBOXES_IN_A_WALK]
+    first = boxes[: plan.MOST_CARRIED_IN_A_WALK]
     assert asked == [(STORY, (7, 9), first), (DEFECT, (7, 9), first)]
     assert len([walk for walk in walks if not walk.only]) == 4
     assert {walk.window for walk in walks} == {Window(None)}
