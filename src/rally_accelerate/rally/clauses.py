@@ -57,8 +57,8 @@ class Place(NamedTuple):
     object_id: int | None = None
 
 
-#: Which timebox a name means in a place, or None when several could be meant.
-WhichTimebox = Callable[[Shape, str, Place], int | None]
+#: Which timebox a name means in a place at an instant in milliseconds, or None when several could be meant.
+WhichTimebox = Callable[[Shape, str, Place, int], int | None]
 
 #: How texts of a shape are read that mean the same whoever tells them.
 _PLAIN: Mapping[Shape, Callable[[str], str]] = {
@@ -295,8 +295,8 @@ class Reader:
                         now = changes.pop(at)[1].after
                 else:
                     held.chain[field.name] = each.before
-                    was = self._value(field, each.before, places_before)
-                    now = self._value(field, each.after, places_after)
+                    was = self._value(field, each.before, places_before, each.save.at)
+                    now = self._value(field, each.after, places_after, each.save.at)
                 if was != now:
                     change = FieldChange(each.save.at, revision.user, field.name, was, now, revision.user_id)
                     changes.append((each.save, held.renaming.of(change, position)))
@@ -305,14 +305,14 @@ class Reader:
         found.reverse()
         return found
 
-    def _value(self, field: PastField, text: str, projects: Sequence[Place]) -> PastValue:
+    def _value(self, field: PastField, text: str, projects: Sequence[Place], at: int) -> PastValue:
         plain = _PLAIN.get(field.shape)
         if plain is not None:
             return plain(text)
         if field.shape in TIMEBOXES.values():
             if not text:
                 return None
-            ids = {self._which(field.shape, text, each) for each in projects} - {None}
+            ids = {self._which(field.shape, text, each, at) for each in projects} - {None}
             return Named(ids.pop() if len(ids) == 1 else None, text)
         return text
 

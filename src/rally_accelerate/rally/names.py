@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from itertools import islice
 from typing import Any
 
@@ -102,6 +103,9 @@ MOST_REMEMBERED = 20_000
 
 #: Keeps the address below its limit, for names of ordinary length.
 NAMES_IN_A_QUERY = 20
+
+#: Later than any renaming.
+_TODAY = 2**62
 
 #: Revision 0 is the creation: a thing of this version was never renamed.
 _NEVER_CHANGED = 1
@@ -299,6 +303,23 @@ class Names:
             if timebox is not None and timebox.project:
                 found[self._name(shape, row)].append(timebox)
         return found
+
+    def every(self, shape: Shape, its_id: int) -> set[str]:
+        """Return every name that an id has or had, as far as that is known."""
+        return {self.at(shape, its_id, _TODAY), *(name for _, name in self._former[shape].get(its_id, ()))}
+
+    async def timeboxes_of(self, shape: Shape, projects: AbstractSet[int]) -> list[Timebox]:
+        """Return every iteration or release of some projects, whose former names are known from then on.
+
+        Empty where the workspace has too many of them.
+        """
+        async with self._turns:
+            await self._list(shape)
+            if shape not in self._complete:
+                return []
+            ids = [its_id for its_id, row in self._rows[shape].items() if ref_id(row.get("Project") or {}) in projects]
+            await self._date(shape, ids)
+        return [timebox for its_id in ids if (timebox := self.timebox(shape, its_id)) is not None]
 
     async def _fetch(self, shape: Shape, unknown: list[int], *, many: bool) -> None:
         endpoint, fetch = _ENDPOINTS[shape]

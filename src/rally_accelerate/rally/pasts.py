@@ -8,6 +8,7 @@ got yet or shows only in part is told by revisions.
 import asyncio
 import logging
 import math
+from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -24,7 +25,7 @@ from rally_accelerate.rally.linked import linked
 from rally_accelerate.rally.names import Names
 from rally_accelerate.rally.pastfields import TIMEBOXES, PastField, PastFields, Shape, choice_text
 from rally_accelerate.rally.people import person_name
-from rally_accelerate.rally.records import NO_PAST, Past, PastSource, Record, Revision, Scope
+from rally_accelerate.rally.records import NO_PAST, Past, PastSource, Record, Revision, Scope, Timebox
 from rally_accelerate.rally.revisions import imitates
 from rally_accelerate.rally.saves import CLOCKS, Agreement
 from rally_accelerate.rally.wire import Request, ref_id
@@ -370,7 +371,7 @@ class Pasts:
         by_history = await self._histories.of(records)
         revisions = [by_history.get(ref_id(record.fields.get("RevisionHistory")) or 0, ()) for record in records]
         revisions = await self._with_authors(revisions)
-        which = await self._which_timebox(revisions, fields)
+        which = await self._which_timebox(records, revisions, fields)
         reader = clauses.Reader(fields, which)
         found: dict[int, Past] = {}
         for number, (record, its) in enumerate(zip(records, revisions, strict=True), start=1):
@@ -400,21 +401,45 @@ class Pasts:
             for its in revisions
         ]
 
-    async def _which_timebox(self, revisions: Sequence[Sequence[Revision]], fields: PastFields) -> clauses.WhichTimebox:
-        wanted: dict[Shape, set[str]] = {}
-        for its in revisions:
-            for shape, names in clauses.timebox_names(its, fields).items():
-                wanted.setdefault(shape, set()).update(names)
-        known = {shape: await self.names.timeboxes_named(shape, names) for shape, names in wanted.items() if names}
+    async def _which_timebox(
+        self, records: Sequence[Record], revisions: Sequence[Sequence[Revision]], fields: PastFields
+    ) -> clauses.WhichTimebox:
+        """Return how to tell timeboxes by what they were called when an item came into them or left them."""
+        told = [clauses.timebox_names(its, fields) for its in revisions]
+        known: dict[tuple[Shape, str], list[Timebox]] = defaultdict(list)
+        for shape in {shape for names in told for shape, some in names.items() if some}:
+            wanted = {name for names in told for name in names.get(shape, ())}
+            today = await self.names.timeboxes_named(shape, wanted)
+            boxes = {each.object_id: each for some in today.values() for each in some}
+            # What has the name today may have had another one then, and what had it then may have another one today.
+            await self.names.ensure({shape: boxes})
+            here = {
+                (each.project_id, name)
+                for name, some in today.items()
+                for each in some
+                if self.names.every(shape, each.object_id) == {name}
+            }
+            renamed = {
+                project
+                for record, names in zip(records, told, strict=True)
+                if (project := ref_id(record.fields.get("Project") or {})) is not None
+                if any((project, name) not in here for name in names.get(shape, ()))
+            }
+            if renamed:
+                boxes |= {each.object_id: each for each in await self.names.timeboxes_of(shape, renamed)}
+            for its_id, box in boxes.items():
+                for name in self.names.every(shape, its_id):
+                    known[shape, name].append(box)
 
-        def which(shape: Shape, name: str, place: clauses.Place) -> int | None:
-            # A timebox of another project that has the name today need not have had it then.
+        def which(shape: Shape, name: str, place: clauses.Place, at: int) -> int | None:
+            # A timebox of another project that has the name need not be meant.
             found = [
-                each
-                for each in known.get(shape, {}).get(name, [])
+                each.object_id
+                for each in known.get((shape, name), ())
                 if (each.project == place.name if place.object_id is None else each.project_id == place.object_id)
+                if self.names.at(shape, each.object_id, at) == name
             ]
-            return found[0].object_id if len(found) == 1 else None
+            return found[0] if len(found) == 1 else None
 
         return which
 

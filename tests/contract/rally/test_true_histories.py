@@ -220,7 +220,8 @@ def by_revisions(story: Story, ways: Sequence[Delivery], *, shuffled: bool, reso
     ]
     record, project = story.record(), story.item.values["Project"]
 
-    def which(shape: Shape, name: str, place: Place) -> int | None:
+    def which(shape: Shape, name: str, place: Place, at: int) -> int | None:
+        del at
         found = [
             each.object_id
             for each in story.world.company.of(shape.value)

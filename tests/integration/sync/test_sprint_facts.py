@@ -164,7 +164,9 @@ def planned(world: World) -> tuple[Record, set[int]]:
     return sprint, items
 
 
-@pytest.mark.parametrize(("source", "renamed"), [("lookback", False), ("lookback", True), ("revisions", False)])
+@pytest.mark.parametrize(
+    ("source", "renamed"), [("lookback", False), ("lookback", True), ("revisions", False), ("revisions", True)]
+)
 def test_the_facts_of_a_sprint_follow_from_what_is_uploaded(source: str, renamed: bool) -> None:
     world = World.create(4, 30, clock=Clock.standing(BEGIN))
     sprint, items = planned(world)
@@ -186,16 +188,43 @@ def test_the_facts_of_a_sprint_follow_from_what_is_uploaded(source: str, renamed
     assert [len(each) for each in found] == [7, 5, 4, 3]
 
 
-def test_a_sprint_whose_id_is_not_known_is_told_from_none() -> None:
-    world = World.create(4, 30, clock=Clock.standing(BEGIN))
-    team = world.company.teams[0]
-    its = world.create_item("story", team.project, Iteration=team.sprints[0]).object_id
-    world.clock.advance(timedelta(hours=1))
-    world.edit(its, {"Iteration": None})
-    world.rename("Iteration", team.sprints[0], "Another name")
+def changes_of(world: World, its: int) -> list[dict[str, str | None]]:
+    """The changes of one item's sprint as revisions alone tell them, without the instants."""
     world.clock.advance(timedelta(hours=1))
     with serve(world) as rally:
         _, issues = asyncio.run(synced(rally.url, historySource="revisions"))
-    (change,) = issues[str(its)]["rawIssue"]["IterationChanges"]
-    # Revisions tell the name of the day only.
-    assert (change["from"], change["to"]) == (None, "")
+    changes = issues[str(its)]["rawIssue"]["IterationChanges"]
+    return [{name: each[name] for name in ("from", "to")} for each in changes]
+
+
+def test_a_renamed_sprint_is_known_by_the_name_of_the_day() -> None:
+    world = World.create(4, 30, clock=Clock.standing(BEGIN))
+    team = world.company.teams[0]
+    first, second = team.sprints[:2]
+    name = first.name
+    its = world.create_item("story", team.project, Iteration=first).object_id
+    world.clock.advance(timedelta(hours=1))
+    world.edit(its, {"Iteration": None})
+    world.clock.advance(timedelta(hours=1))
+    world.rename("Iteration", first, "Another name")
+    # Another sprint has its name now, and that is the one which the item comes into.
+    world.rename("Iteration", second, name)
+    world.clock.advance(timedelta(hours=1))
+    world.edit(its, {"Iteration": second})
+    ids = str(first.object_id), str(second.object_id)
+    assert changes_of(world, its) == [{"from": ids[0], "to": ""}, {"from": "", "to": ids[1]}]
+
+
+def test_a_sprint_whose_id_is_not_known_is_told_from_none() -> None:
+    world = World.create(4, 30, clock=Clock.standing(BEGIN))
+    team = world.company.teams[0]
+    first, second = team.sprints[:2]
+    its = world.create_item("story", team.project, Iteration=first).object_id
+    # Two sprints of one name: nothing tells which of them is meant.
+    world.rename("Iteration", second, first.name)
+    world.clock.advance(timedelta(hours=1))
+    world.edit(its, {"Iteration": None})
+    world.clock.advance(timedelta(hours=1))
+    for each, name in ((first, "Another name"), (second, "Some other name")):
+        world.rename("Iteration", each, name)
+    assert changes_of(world, its) == [{"from": None, "to": ""}]

@@ -43,7 +43,7 @@ def past_of(
     project: Place | None = None,
 ) -> Past:
     timeboxes = {("Sprint 1", "A"): 11, ("Sprint 1", "B"): 12}
-    return Reader(PastFields.of(), lambda _, name, place: timeboxes.get((name, place.name))).past(
+    return Reader(PastFields.of(), lambda _, name, place, at: timeboxes.get((name, place.name))).past(
         [revision(*each) for each in told],
         project=project or Place("A", 1),
         collections={} if tags is None else {"Tags": tags},
