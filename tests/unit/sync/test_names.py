@@ -212,11 +212,11 @@ async def test_a_project_that_was_hidden_for_a_while_may_have_another_name() -> 
     team = Team()
     await team.settled()
     hidden, shown = SmallSource(team.world, projects=1), team.source
-    team.source = hidden
+    team.source, team.world.projects[1] = hidden, "Orders"
     await team.run()
     team.world.projects[2], team.source = "Payments", shown
     await team.run()
-    assert team.projects == MOVED
+    assert team.projects == {"1": "Orders", "2": "Payments", "3": "Payments", "4": "Orders"}
 
 
 async def test_progress_without_names_learns_them() -> None:
