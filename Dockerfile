@@ -1,5 +1,5 @@
-# The Rally plug-in for HCL Accelerate: answers `node velocity-plugin.min.js ...` without holding any Node.
-# `make image` builds it; `make image-rootfs` makes the same file tree in a folder.
+# The Rally plug-in for HCL Accelerate. It responds to `node velocity-plugin.min.js ...`, but contains no Node.js.
+# `make image` builds it. `make image-rootfs` creates the same file tree in a folder.
 ARG PYTHON=3.13
 ARG DEBIAN=bookworm
 
@@ -17,7 +17,7 @@ RUN python image/assemble.py /rootfs
 FROM python:${PYTHON}-slim-${DEBIAN}
 ARG VERSION=0.0.0
 LABEL org.opencontainers.image.title="rally-accelerate" \
-      org.opencontainers.image.description="The Rally plug-in for HCL Accelerate: stories, defects and their whole history, as issues." \
+      org.opencontainers.image.description="The Rally plug-in for HCL Accelerate: stories and defects with their full history." \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}"
 # The base image comes without the standard library's bytecode, and at run time nothing can be written: every run would
