@@ -1,6 +1,7 @@
 """The built documentation in a real Chromium: it loads nothing from elsewhere, its search works, its policy suffices."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -10,6 +11,8 @@ from support.processes import RunningHost, host
 from support.signing_in import sign_in
 
 pytestmark = pytest.mark.skipif(not installed().is_built, reason="the documentation is not built (make docs)")
+
+AUDIT = (Path(__file__).parent / "audit.js").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +70,13 @@ def test_every_page_of_the_documentation_loads(page: Page, target: RunningHost, 
     page.wait_for_url(f"{target.url}/settings/integrations")
 
 
-def test_the_colors_follow_those_of_the_system(page: Page, target: RunningHost, visited: list[str]) -> None:
-    page.emulate_media(color_scheme="dark")
-    page.goto(f"{target.url}/help/")
-    expect(page.locator("body")).to_have_attribute("data-md-color-scheme", "slate")
+@pytest.mark.parametrize(("scheme", "name"), [("light", "default"), ("dark", "slate")])
+def test_a_page_can_be_used_by_everybody(
+    page: Page, target: RunningHost, visited: list[str], scheme: str, name: str
+) -> None:
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light", reduced_motion="reduce")
+    page.goto(f"{target.url}/help/reference/settings.html")
+    expect(page.locator("body")).to_have_attribute("data-md-color-scheme", name)
+    page.wait_for_load_state()
+    # The title has the generator's form.
+    assert [fault for fault in page.evaluate(AUDIT) if not fault.startswith("the title")] == []

@@ -38,8 +38,9 @@ def test_the_start_page_leads_to_every_other_page() -> None:
     assert targets == {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")} - {"README.md"}
 
 
-def test_only_pages_and_pictures_are_copied_into_the_site() -> None:
+def test_only_pages_pictures_and_styles_are_copied_into_the_site() -> None:
     assert {path.suffix for path in DOCS.rglob("*") if path.is_file() and "__pycache__" not in path.parts} == {
+        ".css",
         ".md",
         ".png",
         ".svg",
