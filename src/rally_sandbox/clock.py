@@ -36,6 +36,14 @@ class Clock:
             return self._origin
         return self._origin + int((time.monotonic() - self._since) * 1000)
 
+    def stop(self) -> None:
+        """Let the clock show the same time until it is advanced or started."""
+        self._origin, self._still = self.milliseconds(), True
+
+    def start(self) -> None:
+        """Let the clock go on from the time it shows."""
+        self._origin, self._since, self._still = self.milliseconds(), time.monotonic(), False
+
     def advance(self, step: timedelta) -> None:
         """Let ``step`` pass at once.
 

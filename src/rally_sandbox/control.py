@@ -179,9 +179,20 @@ class _Control:
         return _json({"lag_ms": service.lag_ms, "available": service.available})
 
     async def advance(self, request: Request) -> Response:
+        """Advance the clock by ``advance_seconds``, stop or start it (``still``), or let instants repeat.
+
+        With ``instants_repeat``, several saves of one item can have the same instant, as they do while the clock is
+        still; otherwise each is a millisecond after the one before.
+        """
         body = await _body(request)
-        self._world.clock.advance(timedelta(seconds=float(body["advance_seconds"])))
-        return _json({"now": iso(self._world.clock.milliseconds())})
+        clock = self._world.clock
+        if not body.keys() & {"advance_seconds", "still", "instants_repeat"}:
+            raise ValueError("give advance_seconds, still or instants_repeat")
+        clock.advance(timedelta(seconds=float(body.get("advance_seconds", 0))))
+        if "still" in body:
+            (clock.stop if body["still"] else clock.start)()
+        self._world.instants_repeat = bool(body.get("instants_repeat", self._world.instants_repeat))
+        return _json({"now": iso(clock.milliseconds()), "instantsRepeat": self._world.instants_repeat})
 
     async def truth(self, request: Request) -> Response:
         rows = self._world.items(request.path_params["kind"])

@@ -228,6 +228,19 @@ def _of_work_product(name: str) -> Callable[["World", Entity], Any]:
     return computed
 
 
+def _level(world: "World", entity: Entity) -> Any:
+    """Return the definition of a portfolio item's level."""
+    if not isinstance(entity, Item) or not entity.type.startswith("PortfolioItem/"):
+        return _MISSING
+    types = world.company.of("typedefinition")
+    return next((each for each in types if each.values["TypePath"] == entity.type), _MISSING)
+
+
+def _level_name(world: "World", entity: Entity) -> Any:
+    level = _level(world, entity)
+    return level if level is _MISSING else level.values["Name"]
+
+
 def _schedule_prefix(_: "World", entity: Entity) -> Any:
     state = entity.values.get("ScheduleState") if isinstance(entity, Item) else None
     return state[0] if state in SCHEDULE_STATES else _MISSING
@@ -284,6 +297,8 @@ _COMPUTED: dict[str, Callable[["World", Entity], Any]] = {
     "HasParent": lambda _, entity: isinstance(entity, Item) and entity.values.get("Parent") is not None,
     "Iteration": _of_work_product("Iteration"),
     "Release": _of_work_product("Release"),
+    "PortfolioItemType": _level,
+    "PortfolioItemTypeName": _level_name,
     "ScheduleStatePrefix": _schedule_prefix,
     "TaskEstimateTotal": _total("Estimate"),
     "TaskRemainingTotal": _total("ToDo"),

@@ -142,3 +142,38 @@ def test_deleted_items_are_in_the_recycle_bin_until_restored(ask: Ask, world: Wo
     assert entries[0]["Type"]["_refObjectName"] == "Defect"
     world.restore(defect["object_id"])
     assert ask("defect", project="null", query=f"(ObjectID = {defect['object_id']})")["TotalResultCount"] == 1
+
+
+def test_saves_of_one_item_share_an_instant_while_the_clock_is_still(
+    client: httpx2.Client, sandbox: Sandbox, world: World
+) -> None:
+    story = next(truth(world, "story"))["object_id"]
+
+    def edited(name: str) -> str:
+        body = {"objectId": story, "fields": {"Name": name}}
+        revision: Json = client.post(f"{sandbox.url}/_sandbox/edit", json=body).json()["revision"]
+        return str(revision["at"])
+
+    world.clock.start()
+    assert client.post(f"{sandbox.url}/_sandbox/clock", json={"still": True}).json()["instantsRepeat"] is False
+    one = edited("one")
+    assert edited("two") > one
+    client.post(f"{sandbox.url}/_sandbox/clock", json={"advance_seconds": 5, "instants_repeat": True})
+    same = edited("three")
+    assert edited("four") == same > one
+    client.post(f"{sandbox.url}/_sandbox/clock", json={"still": False, "instants_repeat": False})
+    assert edited("five") > same
+    assert client.post(f"{sandbox.url}/_sandbox/clock", json={"still": True}).json()["now"] >= same
+    assert client.post(f"{sandbox.url}/_sandbox/clock", json={"steps": 5}).status_code == 400
+
+
+def test_portfolio_items_name_their_level(ask: Ask, client: httpx2.Client, sandbox: Sandbox) -> None:
+    client.post(
+        f"{sandbox.url}/_sandbox/relabel", json={"attribute": "PortfolioItem/Feature", "label": "Business Outcome"}
+    )
+    levels = {"feature": ("Business Outcome", 0), "initiative": ("Initiative", 1)}
+    for level, (name, ordinal) in levels.items():
+        fetch = "PortfolioItemTypeName,PortfolioItemType,Ordinal"
+        row = ask(f"portfolioitem/{level}", project="null", fetch=fetch)["Results"][0]
+        assert (row["PortfolioItemTypeName"], row["PortfolioItemType"]["Ordinal"]) == (name, ordinal)
+        assert row["PortfolioItemType"]["_refObjectName"] == name

@@ -115,8 +115,8 @@ def test_rules_and_new_names_speak_of_types_as_people_do(rally: Sandbox) -> None
             for label in ("lowest", "highest")
             if label in issue.labels
         }
-        assert labels == {("F", "Goal", "lowest"), ("I", "Initiative", "highest")}
-        assert {issue.type for issue in issues} == {"Goal", "Initiative", "Bug"}
+        assert labels == {("F", "Goal", "lowest"), ("I", "Feature", "highest")}
+        assert {issue.type for issue in issues} == {"Goal", "Feature", "Bug"}
 
 
 @pytest.mark.parametrize("setting", ["fieldMapping", "typeNames"])
