@@ -11,6 +11,7 @@ from rally_accelerate.config.values import as_kind
 ANY = "*"
 #: Every level of the portfolio.
 PORTFOLIO = "portfolioitem"
+_LEVELS = f"{PORTFOLIO}/"
 
 
 class Closeness(IntEnum):
@@ -58,7 +59,10 @@ def item_type(kind: str, row: Mapping[str, Any] | None = None, *shown: str) -> I
         "",
     )
     # Asking for the portfolio is not being called so: the family's word stays less close than a level's name.
-    names = {each for each in (*kinds, *(type_key(word) for word in shown)) if each and each not in {ANY, PORTFOLIO}}
+    # A level can be shown under the name that another level has on the wire: that is the other one's.
+    others = {key for key in map(type_key, shown) if key.startswith(_LEVELS)} if kinds[0].startswith(_LEVELS) else set()
+    keys = (*kinds, *(key for key in map(type_key, shown) if key in kinds or key not in others))
+    names = {each for each in keys if each and each not in {ANY, PORTFOLIO}}
     names |= {each.rpartition("/")[2] for each in names}
     return ItemType(kinds, frozenset(names))
 
