@@ -63,6 +63,20 @@ def test_the_python_reference_names_what_exists(name: str) -> None:
         assert hasattr(importlib.import_module(module), member)
 
 
+def test_the_guide_to_a_new_field_names_what_exists() -> None:
+    text = (DOCS / "how-to/add-a-field.md").read_text(encoding="utf-8")
+    files = [ROOT / name for name in re.findall(r"`((?:src|tests)/[\w/]+\.py)`", text)]
+    files += [
+        ROOT / "src/rally_accelerate" / name for name in re.findall(r"`((?:mapping|model|accelerate)/\w+\.py)`", text)
+    ]
+    assert len(files) > 8
+    assert [file for file in files if not file.is_file()] == []
+    code = "\n".join(file.read_text(encoding="utf-8") for file in files)
+    names = re.findall(r"`([A-Z]+_[A-Z_]+|_DEFECT|_defect|to_issue|present)`", text)
+    assert len(names) > 8
+    assert [name for name in names if not re.search(rf"\b{name}\b", code)] == []
+
+
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
     """A small site without a fault."""
