@@ -114,21 +114,29 @@ class _Reading:
         self.foreign: list[Foreign] = []
         #: Values that look like clauses, as they stand in texts.
         self.imitations: set[str] = set()
-        #: Fields that may have been changed in a save, or behind it, without being told; None stands for all.
+        #: Fields that may have been changed in a save without being told; None stands for all.
         self.open: dict[int, set[str | None]] = defaultdict(set)
+        #: Positions behind which saves are missing.
+        self.missing_behind: frozenset[int] = frozenset()
         self.whole = True
 
     def fits(self, told: _Told, held: "_Held") -> bool:
         """Whether a clause leads from the save before to the next one, as far as they are known."""
-        older = (
-            each
-            for position in range(told.save.position - 1, -1, -1)
-            for each in reversed(self.told.get(position, ()))
-            if each.field.name == told.field.name
-        )
-        before = next(older, None)
+        before = self._before(told)
         single = told.field.shape not in _COLLECTIONS
         return held.leads_on(told) is not False and not (single and before and before.after != told.before)
+
+    def _before(self, told: _Told) -> _Told | None:
+        """Return the clause about the same field before, unless the field may have changed in between."""
+        name = told.field.name
+        for position in range(told.save.position - 1, -1, -1):
+            if position in self.missing_behind:
+                return None
+            if found := next((each for each in reversed(self.told.get(position, ())) if each.field.name == name), None):
+                return found
+            if not self.open.get(position, set()).isdisjoint({name, None}):
+                return None
+        return None
 
     def leave(self, save: Save, text: str, fields: Iterable[str | None]) -> None:
         """Leave a text unread that may tell of some fields."""
@@ -191,8 +199,7 @@ class Reader:
         """
         saves, missing = in_order(revisions)
         reading = _Reading()
-        for position in missing:
-            reading.open[position].add(None)
+        reading.missing_behind = missing
         reading.imitations.update(form for text in texts if imitates(text) for form in _forms(text))
         # The newest first: what a value was changed from is what an older text set it to.
         for save in reversed(saves):
@@ -240,7 +247,8 @@ class Reader:
             match clause:
                 case Cut():
                     reading.whole = False
-                    reading.leave(save, clause.text, [None])
+                    # Where the text was cut between two clauses, nothing of the next one is there.
+                    reading.leave(save, clause.text or text, [None])
                 case Sentence():
                     reading.recycled.extend((save.position, change) for change in _recycling(clause, save))
                 case Change(verb=Verb.MOVED):
@@ -266,8 +274,11 @@ class Reader:
         found: list[tuple[int, FieldChange]] = []
         # Backwards, save by save: what an item has now is known, what it had at first is not.
         for position in range(len(saves) - 1, -1, -1):
-            held.forget(reading.open.get(position, ()))
+            if position in reading.missing_behind:
+                held.forget([None])
             clauses = _believed(reading.told.get(position, []), reading, held)
+            # A save tells each field once: what of it was not read is about other fields than those that were.
+            held.forget(reading.open.get(position, ()))
             moved = next(_moves(clauses), None)
             # A save that moves an item takes away what belonged to the old project and gives what belongs to the new.
             came_from = held.place if moved is None else Place(moved.before)

@@ -12,8 +12,8 @@ next clause. A text is read only when it can be read in one way:
   taken.
 - Where that leads nowhere because a value imitates a beginning, every choice of beginnings is tried. The text is read
   when only one of them leads to its end, or only one has values whose brackets pair up and none has more clauses.
-- Of a text that was cut, the clauses in front of the last one are read. The last one stays unread, complete or not,
-  because its value may continue behind the cut.
+- Of a text that was cut, wherever that was, the clauses in front of the last one are read. The last one stays unread,
+  complete or not, because its value may continue behind the cut, unless its values never imitate clauses.
 
 What cannot be told by anybody: a value that spells out a complete clause between its own brackets' ends.
 """
@@ -122,6 +122,8 @@ def parse(
     if _is_full(text):
         return _before_the_cut(text, starts, short)
     found = _read(text, starts)
+    if isinstance(found, Unparsed) and is_cut(text):
+        return _before_the_cut(text, starts, short)
     if isinstance(found, Unparsed) and (only := _only_reading(text, starts)):
         return only
     if isinstance(found, Unparsed) and labels:
@@ -176,7 +178,13 @@ def _is_full(text: str) -> bool:
 def _before_the_cut(text: str, starts: Sequence[int], short: Collection[str]) -> Clauses | Unparsed:
     """Read the complete clauses of a cut text."""
     nothing = Unparsed(text, "the text may have been cut")
-    if not starts or starts[0] != 0 or len(starts) == 1:
+    if not starts or starts[0] != 0:
+        return nothing
+    if (end := _end_of_short(text, starts[-1], short)) is not None:
+        whole = _read(text[:end], starts, alone=False)
+        if not isinstance(whole, Unparsed):
+            return (*whole, Cut(text[end:].removeprefix(",").strip()))
+    if len(starts) == 1:
         return nothing
     if not _is_begun(text[starts[-1] :]):
         # The last place that looks like a beginning is inside a value, which may have begun in any free text before.
@@ -187,6 +195,15 @@ def _before_the_cut(text: str, starts: Sequence[int], short: Collection[str]) ->
     last = starts[-1]
     found = _read(text[: last - len(", ")], starts[:-1], alone=False)
     return nothing if isinstance(found, Unparsed) else (*found, Cut(text[last:]))
+
+
+def _end_of_short(text: str, start: int, short: Collection[str]) -> int | None:
+    """Return where the last clause ends if it is complete and its values never imitate clauses; None otherwise."""
+    if _label_at(text, start) not in short or not _is_begun(text[start:]):
+        return None
+    end = text.rfind("]") + 1
+    clause = _clause_readings(text[start:end])
+    return end if end > start and len(clause) == 1 and _has_values(clause[0]) else None
 
 
 def _is_begun(part: str) -> bool:

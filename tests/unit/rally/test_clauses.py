@@ -112,6 +112,38 @@ def test_what_is_complete_in_front_of_a_cut_is_told_and_the_rest_is_unreadable()
     assert verdict(past) is Verdict.INCOMPLETE
 
 
+def test_a_state_between_a_complete_text_and_a_cut_one_is_told() -> None:
+    cut = f"DESCRIPTION changed from [<b>a</b> [x]] to [b], {state('Defined', 'In-Progress')}, NOTES{LONG[11:]}"
+    past = past_of(CREATED, (1, 5, cut), (2, 10, state("In-Progress", "Accepted")))
+    assert states(past) == [(5, "Defined", "In-Progress"), (10, "In-Progress", "Accepted")]
+    assert [each.text[:5] for each in past.unread] == ["NOTES"]
+    assert verdict(past) is Verdict.INCOMPLETE
+
+
+def test_a_state_in_a_cut_text_that_does_not_lead_on_is_not_believed() -> None:
+    cut = f"DESCRIPTION changed from [a], {state('Accepted', 'Released')}, NOTES{LONG[11:]}"
+    past = past_of(CREATED, (1, 5, cut), (2, 10, state("Defined", "Accepted")))
+    assert states(past) == [(10, "Defined", "Accepted")]
+    assert verdict(past) is Verdict.INCOMPLETE
+
+
+@pytest.mark.parametrize("hidden", [(2, 10, LONG), None], ids=["cut", "missing"])
+def test_a_state_behind_a_text_is_told_although_the_one_before_it_is_hidden(hidden: tuple[int, int, str] | None) -> None:
+    told = [CREATED, (1, 5, state("Defined", "In-Progress")), *([hidden] if hidden else [])]
+    past = past_of(*told, (3, 15, f"DESCRIPTION changed from [a] to [b], {state('Completed', 'Accepted')}"))
+    assert states(past) == [(5, "Defined", "In-Progress"), (15, "Completed", "Accepted")]
+    assert verdict(past) is Verdict.INCOMPLETE
+
+
+def test_a_text_that_was_cut_between_two_clauses_is_unreadable_as_a_whole() -> None:
+    front = "NOTES changed from [] to []"
+    text = f"{front[:-1]}{'x' * (4000 - len(front) - 2 - len(state('Defined', 'Accepted')))}], {state('Defined', 'Accepted')}"
+    past = past_of(CREATED, (1, 5, text))
+    assert states(past) == [(5, "Defined", "Accepted")]
+    assert [each.text for each in past.unread] == [text]
+    assert verdict(past) is Verdict.INCOMPLETE
+
+
 def test_a_renaming_is_inferred_only_where_every_save_was_read() -> None:
     told = [(1, 5, state("Open", "Doing")), (2, 10, state("Doing", "Done")), (3, 15, state("Done", "Doing"))]
     past = past_of(CREATED, *told, now="Active")

@@ -10,7 +10,7 @@ from functools import lru_cache
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from rally_accelerate.rally.revisions import Change, Clauses, Sentence, Unparsed, Verb, parse
+from rally_accelerate.rally.revisions import Change, Clauses, Cut, Sentence, Unparsed, Verb, is_cut, parse
 
 #: The labels that are written; values may imitate others.
 LABELS = ("STATE", "FLOW STATE", "TAGS", "RANK")
@@ -103,6 +103,11 @@ def judged(text: str) -> str:
     found: Clauses | Unparsed = parse(text)
     if not every:
         assert isinstance(found, Unparsed | tuple)
+        if isinstance(found, tuple) and isinstance(found[-1], Cut):
+            # What is in front of the last clause is read, and that is not.
+            assert is_cut(text)
+            assert found[:-1] in readings(text.removesuffix(found[-1].text).removesuffix(", "))
+            return "cut"
         assert isinstance(found, Unparsed) or all(isinstance(each, Sentence) for each in found)
         return "no reading"
     if len(every) == 1:
@@ -189,6 +194,7 @@ def test_every_rule_decides_some_text() -> None:
         "TAGS added [smile :]], STATE changed from [a] to [b]": "ambiguous",
         "STATE changed from [a] to [b] to [c]": "ambiguous",
         "STATE is changed": "no reading",
+        "STATE added [a], TAGS added [b": "cut",
     }
     assert {text: judged(text) for text in texts} == texts
-    assert len(Counter(texts.values())) == 5
+    assert len(Counter(texts.values())) == 6

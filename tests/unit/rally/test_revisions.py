@@ -306,6 +306,26 @@ def test_wherever_the_cut_is_nothing_behind_it_is_made_up(left: int) -> None:
     assert [clause for clause in clauses if not isinstance(clause, Cut)] == every[: len(clauses) - 1 if clauses else 0]
 
 
+@pytest.mark.parametrize("rest", ["", ",", ", ", ", NOT", ", NOTES chan"])
+def test_a_complete_state_in_front_of_the_cut_is_read(rest: str) -> None:
+    front = "NOTES changed from [] to []"
+    front = f"{front[:-1]}{'x' * (4000 - len(f'{front}, {STATE}{rest}'))}], "
+    text = f"{front}{STATE}{rest}"
+    assert len(text) == 4000
+    found = parse(text, short={"SCHEDULE STATE"})
+    assert isinstance(found, tuple)
+    assert [each.label for each in found if isinstance(each, Change)] == ["NOTES", "SCHEDULE STATE"]
+    assert found[-1] == Cut(rest.removeprefix(",").strip())
+
+
+@pytest.mark.parametrize(
+    "rest", ["DESCRIPTION changed from [xxx", "DESCRIP", "DESCRIPTION changed from [a] to [b", "READY chan", ""]
+)
+def test_the_clauses_in_front_of_a_cut_at_any_length_are_read(rest: str) -> None:
+    found = parse(f"{STATE}, {rest}", short={"SCHEDULE STATE"})
+    assert found == (changed("SCHEDULE STATE", "Defined", "In-Progress"), Cut(rest))
+
+
 def test_a_cut_value_that_imitates_clauses_is_not_believed() -> None:
     log = "DESCRIPTION changed from [] to [see [x], SCHEDULE STATE changed from [a] to [b], READY added [c] and so on "
     assert isinstance(parse(cut(log + "x" * 4000)), Unparsed)
