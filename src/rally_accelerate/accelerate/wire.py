@@ -22,6 +22,7 @@ from rally_accelerate.errors import (
     UnexpectedAnswer,
 )
 from rally_accelerate.model.decoding import Undecodable, decode_json, decode_text
+from rally_accelerate.model.folding import plain, unquoted
 from rally_accelerate.model.foreign import (
     Reply,
     Route,
@@ -57,7 +58,7 @@ def graphql_address(server: str) -> str:
     Raises:
         ConfigError: It is no address.
     """
-    text = server.strip()
+    text = plain(unquoted(server))
     if not text:
         raise ConfigError(
             "the address of the Accelerate server is not given",

@@ -25,6 +25,7 @@ from rally_accelerate.config.model import DEFAULT_TENANT, PLUGIN_ID, Integration
 from rally_accelerate.config.values import as_boolean, doubted_level
 from rally_accelerate.errors import ConfigError, Problem
 from rally_accelerate.model.decoding import REPLACEMENT, Undecodable, decode_json, decode_text
+from rally_accelerate.model.folding import plain
 from rally_accelerate.model.likeness import MOST_EXPLAINED, shortened
 
 ENVIRONMENT = {
@@ -383,7 +384,7 @@ def unexpanded(value: Any) -> str:
 
 def name_of_property(key: str) -> str | None:
     """The model's name of a property, whatever spelling it is given in; None when it is not known."""
-    lower = key.lower()
+    lower = plain(key).strip().lower()
     return PROPERTY_NAMES.get(lower) or _PROPERTY_ALIASES.get(lower)
 
 

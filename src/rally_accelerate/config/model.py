@@ -63,6 +63,7 @@ def as_types(value: Any) -> Any:
 
 
 Text = Annotated[str, BeforeValidator(as_text)]
+Key = Annotated[SecretStr, BeforeValidator(as_text)]
 TextList = Annotated[tuple[str, ...], BeforeValidator(as_list)]
 Flag = Annotated[bool, BeforeValidator(as_boolean)]
 Level = Literal["ALL", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL", "OFF"]
@@ -92,7 +93,7 @@ class Properties(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, str_strip_whitespace=True)
 
     api_key: Annotated[
-        SecretStr | None,
+        Key | None,
         prop(
             "API Token",
             "Secure",
@@ -169,7 +170,7 @@ class Properties(BaseModel):
         ),
     ] = Field(None, alias="proxyPassword")
     accelerate_key: Annotated[
-        SecretStr | None,
+        Key | None,
         prop(
             "User Access Key",
             "Secure",

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rally_accelerate.model.decoding import Undecodable, parse_json
+from rally_accelerate.model.folding import plain, trimmed
 
 #: Every type that has no query of its own.
 OTHERS = "*"
@@ -33,7 +34,17 @@ _LOGIC = re.compile(r"(and|or|not)\b", re.IGNORECASE)
 _OPERATOR = re.compile(r"\b(contains|containsall|containsany|in)\b", re.IGNORECASE)
 #: What stands between two queries.
 _BETWEEN = "\n;,"
-_PLAIN = {**dict.fromkeys(map(ord, "\u201c\u201d\u201e\u201f\u00ab\u00bb"), '"'), 0xA0: " "}
+#: A value in straight double quotes, in typographic ones, or in single ones, which only stand behind an operator: an
+#: apostrophe does not.
+_VALUE = re.compile(
+    r'"(?P<straight>[^"]*+)"?'
+    r'|[\u201c-\u201f\u2033\u301d\u301e\uff02\xab\xbb](?P<double>[^\u201c-\u201f\u2033\u301d\u301e\uff02\xab\xbb"]*+)'
+    r'[\u201c-\u201f\u2033\u301d\u301e\uff02\xab\xbb"]'
+    r"|(?P<before>(?:[=<>]|\bcontains|\bin)\s*+)['`\xb4\u2018-\u201b\u2032](?P<single>[^\"()]*?)"
+    r"['`\xb4\u2018-\u201b\u2032](?=\s*+[)]|\s*+$)",
+    re.IGNORECASE,
+)
+_ENTITY = re.compile(r"&(?:[a-z]{2,8}|#\d{1,6}|#x[0-9a-f]{1,5});", re.IGNORECASE)
 
 
 def as_query(value: Any) -> Any:
@@ -68,11 +79,29 @@ def as_text(queries: str | Mapping[str, str]) -> str:
 
 
 def plain_query(text: str) -> str:
-    """A query whose quotes and blanks are those of Rally's grammar; what is between straight quotes stays as it is."""
-    parts = text.split('"')
-    for place in range(0, len(parts), 2):
-        parts[place] = parts[place].translate(_PLAIN)
-    return '"'.join(parts)
+    """Return a query with the quotes and blanks of Rally's grammar; what is between straight quotes stays as it is."""
+    parts: list[str] = []
+    reached = 0
+    for found in _VALUE.finditer(text):
+        parts.append(plain(text[reached : found.start()]))
+        match found.lastgroup:
+            case "straight":
+                parts.append(found[0])
+            case "double":
+                # French quotes have a space within.
+                parts.append(f'"{trimmed(found["double"])}"')
+            case _:
+                parts.append(f'{plain(found["before"])}"{found["single"]}"')
+        reached = found.end()
+    parts.append(plain(text[reached:]))
+    return "".join(parts)
+
+
+def entity_in(query: str) -> tuple[str, int] | None:
+    """Return the first HTML entity outside of quotes, as a page's source has it, and where it stands; None for none."""
+    outside = re.sub(r'"[^"]*"', lambda found: " " * len(found[0]), query)
+    found = _ENTITY.search(outside)
+    return (found[0], found.start()) if found else None
 
 
 def fields_of(query: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from rally_accelerate.model.decoding import Undecodable, parse_json
-from rally_accelerate.model.folding import plain
+from rally_accelerate.model.folding import plain, trimmed, unquoted
 
 #: What people call a type, and what it is called on the wire (rally-api-notes.md#type-names).
 KIND_ALIASES = {
@@ -58,7 +58,7 @@ def as_text(value: Any) -> Any:
         case int():
             return _digits(value)
         case str():
-            return value.strip()
+            return trimmed(value)
         case _:
             return value
 
@@ -115,7 +115,7 @@ def as_list(value: Any) -> Any:
         raise ValueError("must be a list of texts")
     if len(parsed) > MOST_LISTED:
         raise ValueError(f"lists {len(parsed):,} texts; there are at most {MOST_LISTED:,}")
-    texts = (str(item).strip() for item in parsed if item is not None)
+    texts = (trimmed(str(item)) for item in parsed if item is not None)
     return tuple(dict.fromkeys(text for text in texts if text))
 
 
@@ -192,6 +192,7 @@ def as_base_url(value: Any) -> Any:
     text = as_text(value)
     if not isinstance(text, str):
         return text
+    text = plain(unquoted(text))
     if not text:
         return "https://rally1.rallydev.com"
     if not re.match(r"^[a-z][a-z0-9+.-]*://", text, re.IGNORECASE):
@@ -216,15 +217,16 @@ def as_proxy_server(value: Any) -> Any:
     text = as_text(value)
     if not isinstance(text, str) or not text:
         return text
+    text = unquoted(text)
     if not re.match(r"^[a-z][a-z0-9+.-]*://", text, re.IGNORECASE):
         text = f"http://{text}"
     scheme, _, rest = text.partition("://")
     if scheme.lower() not in {"http", "https"}:
         raise ValueError(f"must be an http:// or https:// proxy, not {scheme}://")
     # Credentials end at the last @: passwords may hold the character themselves.
-    credentials, at, address = rest.rpartition("@")
-    address = address.split("/", 1)[0]
-    parts = urlsplit(f"{scheme}://{address}")
+    credentials, at, server = rest.rpartition("@")
+    server = plain(server).split("/", 1)[0]
+    parts = urlsplit(f"{scheme}://{server}")
     host = _host(parts.hostname)
     try:
         port = parts.port
@@ -244,13 +246,13 @@ def proxy_address(server: str, *, username: str = "", password: str = "") -> str
         password: That user's password, as typed.
     """
     scheme, _, rest = server.partition("://")
-    credentials, _, address = rest.rpartition("@")
+    credentials, _, host_and_port = rest.rpartition("@")
     if username:
         credentials = f"{quote(username, safe='')}:{quote(password, safe='')}"
     elif credentials:
         user, _, word = credentials.partition(":")
         credentials = f"{quote(user, safe='%')}:{quote(word, safe='%')}"
-    return f"{scheme}://{credentials}@{address}" if credentials else f"{scheme}://{address}"
+    return f"{scheme}://{credentials}@{host_and_port}" if credentials else f"{scheme}://{host_and_port}"
 
 
 def _host(name: str | None) -> str:
@@ -258,6 +260,8 @@ def _host(name: str | None) -> str:
         raise ValueError("names no host, for example https://rally1.rallydev.com")
     if re.search(r"\s", name):
         raise ValueError("has a blank in the host name")
+    if ":" not in name and (found := re.search(r"[^\w.-]", name)):
+        raise ValueError(f"has a character in the host name that none has: {found[0]!r}")
     return f"[{name}]" if ":" in name else name
 
 

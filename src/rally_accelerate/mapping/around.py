@@ -2,6 +2,7 @@
 
 from rally_accelerate.mapping.text import readable
 from rally_accelerate.model.issue import UNKNOWN_PERSON, Comment, Relation, RelationType
+from rally_accelerate.rally.people import nameless
 from rally_accelerate.rally.records import WorkItem
 
 #: The newest posts are kept as long as their texts stay within so many characters: one item must not fill an upload.
@@ -25,7 +26,7 @@ def comments_of(item: WorkItem, *, site: str = "") -> tuple[Comment, ...]:
         kept.append(
             Comment(
                 id=str(post.object_id),
-                user=post.user or UNKNOWN_PERSON,
+                user=post.user or (nameless(post.user_id) if post.user_id is not None else UNKNOWN_PERSON),
                 created=post.created,
                 updated=post.updated,
                 text=text[:COMMENT_CHARACTERS],

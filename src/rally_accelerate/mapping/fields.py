@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rally_accelerate.model.issue import Project
-from rally_accelerate.rally.people import person_name
+from rally_accelerate.rally.people import name_or_id
 
 Fields = Mapping[str, Any]
 
@@ -100,7 +100,7 @@ def name_of(reference_fields: Fields) -> str:
 def person(fields: Fields, name: str) -> str | None:
     """Return what a user is called, or the best that is left of a deleted one; None when there is no name at all."""
     user = reference(fields, name)
-    return (person_name(user) or None) if user is not None else None
+    return (name_or_id(user) or None) if user is not None else None
 
 
 def person_id(fields: Fields, name: str) -> str:

@@ -165,9 +165,8 @@ def _page(record: Record, kind: Kind, rules: Rules) -> str:
 
 
 def _person(row: fields.Fields, name: str) -> tuple[str, str]:
-    """Return a user's name and ObjectID as text; a user without any name is represented by the id, never left out."""
-    its_id = fields.person_id(row, name)
-    return fields.person(row, name) or (f"User {its_id}" if its_id else ""), its_id
+    """Return a user's name and ObjectID as text; both are empty without a user."""
+    return fields.person(row, name) or "", fields.person_id(row, name)
 
 
 def _creator(item: WorkItem) -> tuple[str, str]:

@@ -2,8 +2,11 @@
 
 Web pages and word processors put no-break spaces, typographic quotes, dashes and invisible characters where people
 typed plain ones, and East Asian input methods type wide letters. A text that was copied from there looks the same and
-must match the same. Facts in databases are made with this: a change of it needs a migration (``dql/facts.py``).
+must match the same. Some systems, macOS among them, write accented letters as a letter and an accent: they match those
+of one piece. Facts in databases are made with this: a change of it needs a migration (``dql/facts.py``).
 """
+
+import unicodedata
 
 #: Every character beyond ASCII for which ``str.isspace`` is true; looking through all of Unicode would slow each start.
 _SPACES = (0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000)
@@ -44,6 +47,20 @@ def spaced(text: str) -> str:
     return text if text.isascii() else text.translate(_COPIED)
 
 
+_EDGES = "".join(map(chr, (*range(0x21), 0x7F, *_SPACES, *_INVISIBLE)))
+_AROUND = "".join((_EDGES, "\"'<>\xab\xbb", *map(chr, (*_SINGLE_QUOTES, *_DOUBLE_QUOTES))))
+
+
+def trimmed(text: str) -> str:
+    """Return a text without white space and invisible characters at its ends."""
+    return text.strip(_EDGES)
+
+
+def unquoted(text: str) -> str:
+    """Return an address without the quotes, brackets and invisible characters that copying puts around it."""
+    return text.strip(_AROUND)
+
+
 def plain(text: str) -> str:
     """Return a text with plain characters in place of those that only typography tells apart."""
     return text if text.isascii() else text.translate(_TABLE)
@@ -52,4 +69,4 @@ def plain(text: str) -> str:
 def fold(text: str) -> str:
     """Return the form of a text in which it is compared."""
     # Most texts are ASCII: that is one look at a flag.
-    return text.lower() if text.isascii() else text.casefold().translate(_TABLE)
+    return text.lower() if text.isascii() else unicodedata.normalize("NFC", text.casefold().translate(_TABLE))

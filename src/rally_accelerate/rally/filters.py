@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rally_accelerate.config.queries import OTHERS, fields_of, plain_query
+from rally_accelerate.config.queries import OTHERS, entity_in, fields_of, plain_query
 from rally_accelerate.errors import ConfigError, Problem, QueryError
 from rally_accelerate.model.folding import fold
 from rally_accelerate.model.likeness import suggestion
@@ -89,10 +89,16 @@ def rendered(query: str, name: str = "") -> str:
     if not text.strip():
         return ""
     try:
+        _require_no_entity(text)
         return Raw(text).render()
     except QueryError as error:
         message = f"{name}: {error.message}" if name else error.message
         raise QueryError(message, column=error.column, expected=error.expected) from None
+
+
+def _require_no_entity(text: str) -> None:
+    if entity := entity_in(text):
+        raise QueryError(f"{entity[0]} is an HTML entity; write the character itself.", column=entity[1] + 1)
 
 
 def require_parsable(queries: str | Mapping[str, str]) -> None:

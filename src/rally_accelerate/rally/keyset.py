@@ -65,6 +65,10 @@ class Rows:
     last: bool
     #: How many rows the service says met the condition behind the previous page, these included.
     left: int
+    #: The same as the service counts it, if it does.
+    total: int | None = None
+    #: How many rows came, those without ObjectID included.
+    came: int = 0
     #: How many rows it announces on a page that has none.
     lacking: int = 0
     #: The service's clock when it answered.
@@ -94,12 +98,16 @@ def judge(data: Mapping[str, Any], *, kind: str, after: int, asked_for: int) -> 
     granted = object_id(data.get("PageSize")) or asked_for
     total = object_id(data.get("TotalResultCount"))
     rows: list[tuple[int, Row]] = []
-    unreadable = 0
+    unreadable, repeated = 0, list[int]()
     reached = after
     for row in results:
         found = ref_id(row) if isinstance(row, Mapping) else None
         if found is None:
             unreadable += 1
+            continue
+        if (found <= after and not rows) or (rows and found == reached):
+            # Of an earlier page, or the same one again: it has been read.
+            repeated.append(found)
             continue
         if found <= reached:
             raise UnexpectedAnswer(
@@ -108,6 +116,11 @@ def judge(data: Mapping[str, Any], *, kind: str, after: int, asked_for: int) -> 
             )
         reached = found
         rows.append((found, row))
+    if repeated and not rows:
+        raise UnexpectedAnswer(
+            f"Rally returned {kind} out of order: ObjectID {repeated[-1]} after {after}.",
+            hint="Something between here and Rally changes or repeats answers; a caching proxy does.",
+        )
     if results and not rows:
         raise UnexpectedAnswer(f"None of the {len(results)} rows of {kind} has an ObjectID.")
     more_said = total is not None and total > len(results)
@@ -118,6 +131,8 @@ def judge(data: Mapping[str, Any], *, kind: str, after: int, asked_for: int) -> 
         after=reached,
         last=last,
         left=max(total or 0, len(results)),
+        total=total,
+        came=len(rows) + unreadable,
         lacking=0 if results else max(0, total or 0),
         notices=notices,
     )
@@ -125,18 +140,64 @@ def judge(data: Mapping[str, Any], *, kind: str, after: int, asked_for: int) -> 
 
 def is_doubtful(data: Mapping[str, Any]) -> bool:
     """Whether a page is empty although rows are announced: rather a fault that passes than rows that are hidden."""
-    return data.get("Results") == [] and (object_id(data.get("TotalResultCount")) or 0) > 0
+    return not data.get("Results") and (object_id(data.get("TotalResultCount")) or 0) > 0
 
 
 async def walk(caller: Caller, listing: Listing, *, after: int = 0) -> AsyncIterator[Rows]:
     """The rows of a listing, page by page, from behind an ObjectID on; the last page may be empty."""
+    before: _Read | None = None
     while True:
         page = [await next_rows(caller, listing, after=after)]
+        if before is not None and before.lacking(page[0].total) > 0:
+            skipped = await _skipped(caller, listing, before, page[0].total)
+            if skipped.rows:
+                yield skipped
+        before = _Read.of(page[0], after)
         after, last = page[0].after, page[0].last
         # Handed over, not shared: while the next page is fetched, nothing here keeps this one in memory.
         yield page.pop()
         if last:
             return
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A page that was read."""
+
+    #: The ObjectIDs that it began and ended behind.
+    after: int
+    reached: int
+    total: int | None
+    came: int
+    ids: frozenset[int]
+
+    @classmethod
+    def of(cls, page: Rows, after: int) -> "_Read":
+        """Return what is remembered of a page that began behind an ObjectID."""
+        return cls(after, page.after, page.total, page.came, frozenset(its_id for its_id, _ in page.rows))
+
+    def lacking(self, left: int | None) -> int:
+        """Return how many rows were announced and are neither in this page nor behind it.
+
+        Args:
+            left: How many rows there are behind it; None when that is not told.
+        """
+        # A count below the rows that came is none.
+        if self.total is None or left is None or self.total < self.came:
+            return 0
+        return self.total - self.came - left
+
+
+async def _skipped(caller: Caller, listing: Listing, before: _Read, left: int | None) -> Rows:
+    """Read a page again that left rows out, and return those; rows that left the listing since are no fault."""
+    again = await next_rows(caller, listing, after=before.after)
+    rows = tuple((its_id, row) for its_id, row in again.rows if its_id <= before.reached and its_id not in before.ids)
+    lacking = replace(before, total=again.total, came=before.came + len(rows)).lacking(left)
+    if lacking > 0 and listing.complete:
+        raise Unavailable(f"Rally announces {lacking:,} more rows of {listing.kind} than it returns.")
+    if lacking > 0:
+        caller.oddities.skipped(listing.kind, lacking)
+    return replace(again, rows=rows, after=before.reached, last=False)
 
 
 async def next_rows(caller: Caller, listing: Listing, *, after: int = 0) -> Rows:

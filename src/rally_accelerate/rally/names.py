@@ -16,7 +16,7 @@ from rally_accelerate.errors import NotFound, Rejected
 from rally_accelerate.rally.calls import Caller
 from rally_accelerate.rally.keyset import Listing, walk
 from rally_accelerate.rally.pastfields import Shape
-from rally_accelerate.rally.people import PERSON_FIELDS, person_name
+from rally_accelerate.rally.people import PERSON_FIELDS, nameless, person_name
 from rally_accelerate.rally.query import Condition, any_of
 from rally_accelerate.rally.records import Record, Timebox
 from rally_accelerate.rally.revisions import Change, Unparsed, parse, unescape
@@ -249,8 +249,11 @@ class Names:
         if known is None:
             row = self._rows[shape].get(its_id)
             if row is None:
-                return "" if shape is Shape.PERSON else str(its_id)
-            known = shown[its_id] = self._name(shape, row)
+                return nameless(its_id) if shape is Shape.PERSON else str(its_id)
+            known = self._name(shape, row)
+            if shape is Shape.PERSON:
+                known = known or nameless(its_id)
+            shown[its_id] = known
         return known
 
     def item(self, its_id: int) -> tuple[str, str] | None:

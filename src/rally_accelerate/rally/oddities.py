@@ -25,6 +25,8 @@ class Oddities:
     _unnamed: dict[int, None] = field(default_factory=dict)
     #: By kind of row, how many were announced and did not come.
     _lacking: dict[str, int] = field(default_factory=dict)
+    #: By kind of row, how many were left out of pages that had others.
+    _skipped: dict[str, int] = field(default_factory=dict)
 
     def unreadable(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Note rows in which texts had to be repaired."""
@@ -44,6 +46,10 @@ class Oddities:
         """Note that rows were announced and did not come."""
         self._lacking[kind] = max(count, self._lacking.get(kind, 0))
 
+    def skipped(self, kind: str, count: int) -> None:
+        """Note that rows were announced and left out of a page, also when it was read again."""
+        self._skipped[kind] = self._skipped.get(kind, 0) + count
+
     def name(self, records: Iterable[Record]) -> None:
         """Find the display ids of items that are only known by ObjectID."""
         if not self._unnamed:
@@ -62,6 +68,11 @@ class Oddities:
             "hidden from this user; if items are missing, run a full resync."
             for kind, count in self._lacking.items()
         ]
+        sentences += [
+            f"Rally announced {count:,} more rows of {kind} than it returned. They may be hidden from this user; if "
+            "items are missing, run a full resync."
+            for kind, count in self._skipped.items()
+        ]
         if keys:
             items = "1 item" if len(keys) == 1 else f"{len(keys):,} items"
             more = f" and {len(keys) - MOST_NAMED:,} more" if len(keys) > MOST_NAMED else ""
@@ -69,7 +80,7 @@ class Oddities:
                 f"{items} had unreadable characters: {', '.join(keys[:MOST_NAMED])}{more}. "
                 "What could not be read is shown as \ufffd; correct the texts in Rally."
             )
-        self._named, self._unnamed, self._lacking = {}, {}, {}
+        self._named, self._unnamed, self._lacking, self._skipped = {}, {}, {}, {}
         return tuple(sentences)
 
 

@@ -24,7 +24,7 @@ from rally_accelerate.rally.labels import Labels
 from rally_accelerate.rally.linked import linked
 from rally_accelerate.rally.names import Names
 from rally_accelerate.rally.pastfields import TIMEBOXES, PastField, PastFields, Shape, choice_text
-from rally_accelerate.rally.people import person_name
+from rally_accelerate.rally.people import name_or_id
 from rally_accelerate.rally.records import NO_PAST, Past, PastSource, Record, Revision, Scope, Timebox
 from rally_accelerate.rally.revisions import imitates
 from rally_accelerate.rally.saves import CLOCKS, Agreement
@@ -495,7 +495,7 @@ def _present(record: Record, fields: PastFields) -> dict[str, str]:
         value = record.fields.get(field.name)
         if isinstance(value, Mapping):
             person = field.shape is Shape.PERSON
-            value = person_name(value) if person else value.get("Name") or value.get("_refObjectName")
+            value = name_or_id(value) if person else value.get("Name") or value.get("_refObjectName")
         if field.name not in record.fields or not (value is None or isinstance(value, str)):
             continue
         if field.shape in clauses.RENAMED:

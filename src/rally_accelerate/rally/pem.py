@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterator
 
+from rally_accelerate.model.folding import plain
+
 #: No bundle of certificates is larger; all public authorities together take 250 kB. OpenSSL's time for certificates of
 #: one subject grows with the square of their number: a megabyte of the smallest ones takes about a second.
 MOST_CHARACTERS = 1_000_000
@@ -52,7 +54,7 @@ def _blocks(text: str) -> Iterator[str]:
             begun = marker
             continue
         if begun is not None and label in _LABELS:
-            content = "".join(text[begun.end() : marker.start()].split())
+            content = "".join(plain(text[begun.end() : marker.start()]).split())
             if not content.isascii():
                 raise ValueError("holds a certificate with characters that are none of Base64")
             lines = (content[at : at + _LINE] for at in range(0, len(content), _LINE))

@@ -4,6 +4,8 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
+from rally_accelerate.rally.wire import ref_id
+
 #: What ``person_name`` reads; to be fetched wherever users come along with other objects.
 PERSON_FIELDS = ("DisplayName", "FirstName", "LastName", "UserName", "EmailAddress")
 
@@ -22,6 +24,17 @@ def person_name(user: Mapping[str, Any]) -> str:
     full = " ".join(part for name in ("FirstName", "LastName") if (part := _text(user, name)))
     candidates = (_text(user, shown), full, _text(user, "UserName"), _text(user, "EmailAddress"))
     return next(filter(None, candidates), "") or _text(user, "_refObjectName")
+
+
+def name_or_id(user: Mapping[str, Any]) -> str:
+    """Return the best name of a user, or one made of the ObjectID: a user without any name is never left out."""
+    its_id = ref_id(user)
+    return person_name(user) or (nameless(its_id) if its_id is not None else "")
+
+
+def nameless(its_id: int) -> str:
+    """Return what a user without any name is called."""
+    return f"User {its_id}"
 
 
 def _text(user: Mapping[str, Any], name: str) -> str:

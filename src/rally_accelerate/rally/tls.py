@@ -11,14 +11,15 @@ import os
 import ssl
 import stat
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 
 import httpx2
 
 from rally_accelerate.config.model import Properties
 from rally_accelerate.errors import ConfigError, Problem
+from rally_accelerate.model.decoding import decode_text
 from rally_accelerate.rally import pem
 
 #: For how many seconds the files of certificates and keys are waited for.
@@ -107,16 +108,35 @@ def _trust(context: ssl.SSLContext, text: str) -> None:
 
 
 def _load_bundle(context: ssl.SSLContext, path: str) -> None:
-    # Comments in words are in many encodings; certificates are ASCII in all of them.
-    _trust(context, _content(path).decode("ascii", errors="replace"))
+    # Comments in words are in many encodings; some editors store all of it in UTF-16.
+    _trust(context, decode_text(_content(path)))
 
 
 def _load_client_certificate(context: ssl.SSLContext, properties: Properties, paths: tuple[str, ...]) -> None:
-    for path in paths:
-        _content(path)
     password = properties.client_key_password.get_secret_value() if properties.client_key_password else ""
     # A key that wants a password would otherwise be asked for on the terminal, and wait there for ever.
-    context.load_cert_chain(properties.client_certificate, properties.client_key or None, lambda: password)
+    with ExitStack() as stack:
+        certificate, *key = [stack.enter_context(_in_ascii(path)) for path in paths]
+        context.load_cert_chain(certificate, key[0] if key else None, lambda: password)
+
+
+@contextmanager
+def _in_ascii(path: str) -> Iterator[str]:
+    """Yield the path of a file as OpenSSL reads it: without a byte order mark, and not in UTF-16.
+
+    Raises:
+        OSError: It is no usable file.
+    """
+    content = _content(path)
+    readable = decode_text(content).encode("ascii", errors="replace")
+    # A private key must not be written to a disk: where there is no file in memory, it is read as it is.
+    if readable == content or not hasattr(os, "memfd_create"):
+        yield path
+        return
+    with os.fdopen(os.memfd_create("certificate", os.MFD_CLOEXEC), "wb") as file:
+        file.write(readable)
+        file.flush()
+        yield f"/proc/self/fd/{file.fileno()}"
 
 
 def _content(path: str) -> bytes:

@@ -248,6 +248,9 @@ def translated(asked: str, *, seconds: float, way: Route, answered: Mapping[str,
                 "look for what ends connections on the way there, such as a firewall."
             )
         raise CutShort(f"The connection ended within the answer for {asked}: {_said(error)}", hint=hint) from None
+    except httpx2.InvalidURL as error:
+        problem = Problem("properties.baseUrl", f"cannot be used as an address: {_said(error)}")
+        raise ConfigError(str(problem), problems=(problem,), hint="Correct baseUrl.") from None
     except httpx2.TransportError as error:
         raise Unreachable(f"The connection failed: {_said(error)}") from None
 

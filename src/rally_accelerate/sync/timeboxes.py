@@ -1,8 +1,8 @@
 """Watches the timeboxes that items carry: a sprint that is renamed, moved, closed or over changes no item.
 
 The items that carry a changed timebox are sent again. Their walks are remembered as unfinished before they begin, so
-that a run that is killed is continued. A quiet run costs a request each for iterations and releases, where items carry
-any, and now and then one for milestones.
+that a run that is killed is continued. A quiet run costs a request each for iterations, releases and milestones, where
+items carry any.
 """
 
 import logging
@@ -22,9 +22,6 @@ FIRST_LOOK_BACK = timedelta(days=90)
 
 #: Scheduling an item changes its timebox, too: the last facts of this many timeboxes are remembered to tell.
 MOST_SEEN = 1_000
-
-#: A quiet run is to stay small, and milestones change seldom.
-EVERY = {"Milestones": timedelta(minutes=15)}
 
 #: The fields whose former values come with an item.
 FORMER_TOLD = frozenset({"Iteration"})
@@ -65,8 +62,6 @@ async def watched(source: Source, progress: Progress, scope: Scope, *, overlap: 
     changed: list[TimeboxFacts] = []
     try:
         for field, last in before.until.items():
-            if now - last < EVERY.get(field, timedelta(0)):
-                continue
             rows = await source.timeboxes(scope, field, since=last - overlap, passed=Window(last, now))
             until[field] = max(now, last)
             own = [each for each in rows if _matters(each, scope)]

@@ -69,6 +69,29 @@ async def test_a_migration_that_stops_half_way_leaves_the_database_as_it_was(tmp
     assert state() == before
 
 
+async def test_accented_letters_in_two_characters_are_found_after_the_migration(tmp_path: Path) -> None:
+    path = tmp_path / "old.sqlite"
+    written, description = "Pre\u0301te\u0301", "un long texte\u0301 " * 40
+    items = [item(number, status="Open") for number in range(5)]
+    items[3] |= {"status": written, "description": description}
+    new = await Database.open(path)
+    await Issues(new).take(source="RALLY", tracker_id="t", tenant_id="n", items=items)
+    await new.close()
+    # As the version before left it.
+    with sqlite3.connect(path) as connection:
+        changed = connection.execute(
+            "UPDATE facts SET folded = ? WHERE folded = 'pr\u00e9t\u00e9'", (written.casefold(),)
+        )
+        assert changed.rowcount
+        connection.execute("UPDATE long_texts SET folded = ?", (description.casefold(),))
+        connection.execute("UPDATE alembic_version SET version_num = '0011'")
+    connection.close()
+    old = await Database.open(path)
+    for query in ("issue.status = 'Pr\u00e9t\u00e9'", "issue.description contains 'text\u00e9 un'"):
+        assert await Search(old).count(Wanted(queries=(parse(query),)), now=NOW) == 1, query
+    await old.close()
+
+
 async def test_texts_that_fold_otherwise_than_before_are_found_after_the_migration(tmp_path: Path) -> None:
     path = tmp_path / "old.sqlite"
     pasted, description = "In\u00a0Progress", "a long\u00a0text " * 40

@@ -83,9 +83,22 @@ def test_a_person_without_any_name_is_told_by_id(world: World, source: str) -> N
     user.values.update(dict.fromkeys(("FirstName", "LastName", "UserName", "EmailAddress"), ""))
     world.rename("User", user, " ")
     its = story_of(world, user)
-    found = names_in(uploaded(world, source)[its])
-    assert (found["owner"], found["owner id"]) == (f"User {user.object_id}", str(user.object_id))
-    assert (found["creator"], found["id in history"]) == (f"User {user.object_id}", str(user.object_id))
+    issue = uploaded(world, source)[its]
+    assert names_in(issue) == everywhere(f"User {user.object_id}", user)
+
+
+def test_owners_without_any_name_are_told_apart_in_the_history(world: World) -> None:
+    nameless = world.company.users[4:6]
+    for user in nameless:
+        user.values.update(dict.fromkeys(("FirstName", "LastName", "UserName", "EmailAddress"), ""))
+        world.rename("User", user, " ")
+    first, second = nameless
+    its = story_of(world, first)
+    world.edit(int(its), {"Owner": second})
+    issue = uploaded(world, "lookback")[its]
+    owners = [each["content"] for each in issue["history"] if each["content"]["field"] == "owner"]
+    assert [(each["from"], each["to"]) for each in owners] == [(f"User {first.object_id}", f"User {second.object_id}")]
+    assert issue["owner"] == f"User {second.object_id}"
 
 
 @pytest.mark.parametrize("source", SOURCES)

@@ -6,7 +6,7 @@ import pytest
 
 from rally_accelerate.config.form import as_typed
 from rally_accelerate.config.load import validated
-from rally_accelerate.config.queries import as_query, as_text, fields_of, plain_query
+from rally_accelerate.config.queries import as_query, as_text, entity_in, fields_of, plain_query
 from rally_accelerate.errors import ConfigError
 
 
@@ -69,6 +69,33 @@ def test_what_is_no_filter_is_refused(written: Any, told: str) -> None:
 def test_quotes_and_blanks_of_web_pages_are_those_of_the_grammar_but_inside_values() -> None:
     assert plain_query("(A\u00a0= \u201cb\u201d)") == '(A = "b")'
     assert plain_query('(A = "\u201cb\u201d\u00a0c")') == '(A = "\u201cb\u201d\u00a0c")'
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("(A = \u2018b c\u2019)", '(A = "b c")'),
+        ("(A = 'b c')", '(A = "b c")'),
+        ("(A contains \u201ab\u2018)", '(A contains "b")'),
+        ("(A contains \u00ab\u00a0b\u00a0\u00bb)", '(A contains "b")'),
+        ("(A = \u201cO\u2019Brien\u201d)", '(A = "O\u2019Brien")'),
+        ("(A = \u2018O\u2019Brien\u2019)", '(A = "O\u2019Brien")'),
+        ("(A = \u201eb\u201c)", '(A = "b")'),
+        ('(A = \u201cb")', '(A = "b")'),
+        ("((A = \u201cb (c) d\u201d) AND (B = \u2018e\u2019))", '((A = "b (c) d") AND (B = "e"))'),
+        ("(A\u2009\uff1e\u202f1)", "(A > 1)"),
+        ("(A\u200b != null)\ufeff", "(A != null)"),
+        ('(A = "it\u2019s") ', '(A = "it\u2019s") '),
+        ('(A = "b', '(A = "b'),
+    ],
+)
+def test_quotes_and_spaces_of_any_kind_are_understood(written: str, expected: str) -> None:
+    assert plain_query(written) == expected
+
+
+def test_an_html_entity_is_found_outside_of_values() -> None:
+    assert entity_in("(A = &quot;b&quot;)") == ("&quot;", 5)
+    assert entity_in('(A = "R&amp;D")') is None
 
 
 def test_the_fields_of_a_query_are_found_outside_of_values() -> None:

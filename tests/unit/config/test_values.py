@@ -49,6 +49,11 @@ def test_a_boolean_that_is_none_is_said() -> None:
         ("HTTPS://Rally.Example/rally", "https://rally.example/rally"),
         ("https://[::1]:8443/slm", "https://[::1]:8443"),
         ("https://slmhost.example/slmx", "https://slmhost.example/slmx"),
+        ("\ufeff\u200bhttps://rally.example\u00a0\u200e", "https://rally.example"),
+        ("https://rally\u200b.example", "https://rally.example"),
+        ("\u201chttps://rally.example\u201d", "https://rally.example"),
+        ("<https://rally.example/>", "https://rally.example"),
+        ("\u00abrally\u2010one.example\u00bb", "https://rally-one.example"),
     ],
 )
 def test_base_urls(given: str, expected: str) -> None:
@@ -62,6 +67,8 @@ def test_base_urls(given: str, expected: str) -> None:
         ("https://", "names no host"),
         ("https://user:word@rally.example", "must not contain a user"),
         ("https://rally.example:99999", "port"),
+        ("https://rally.exa\u201cmple", "has a character in the host name that none has: '\"'"),
+        ("https://rally,example", "has a character in the host name that none has: ','"),
     ],
 )
 def test_wrong_base_urls_say_what_is_wrong(given: str, said: str) -> None:
@@ -83,6 +90,17 @@ def test_wrong_base_urls_say_what_is_wrong(given: str, said: str) -> None:
 def test_proxies(server: str, user: str, word: str, expected: str) -> None:
     read = values.as_proxy_server(server)
     assert values.proxy_address(read, username=user, password=word) == expected
+
+
+def test_what_copying_puts_around_a_proxy_is_left_out_and_not_in_its_password() -> None:
+    read = values.as_proxy_server("\u201c\u200bhttp://u:p\u00a0\u2019s@proxy\u200b.example:8080\u201d\ufeff")
+    assert read == "http://u:p\u00a0\u2019s@proxy.example:8080"
+
+
+@pytest.mark.parametrize("given", ["\ufeffabc\u200b", "\u00a0abc\r\n", "\u200eabc\u202c"])
+def test_texts_and_lists_lose_invisible_ends(given: str) -> None:
+    assert values.as_text(given) == "abc"
+    assert values.as_list([given]) == ("abc",)
 
 
 def test_a_proxy_needs_its_port() -> None:

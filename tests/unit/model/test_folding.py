@@ -1,8 +1,11 @@
 """How texts are compared."""
 
 import sys
+import unicodedata
 
-from rally_accelerate.model.folding import fold, plain
+import pytest
+
+from rally_accelerate.model.folding import fold, plain, trimmed, unquoted
 
 
 def test_every_space_of_unicode_is_compared_as_a_blank() -> None:
@@ -11,3 +14,14 @@ def test_every_space_of_unicode_is_compared_as_a_blank() -> None:
     for space in spaces:
         assert plain(f"In{space}Progress") == "In Progress"
         assert fold(f"In{space}Progress") == "in progress"
+
+
+@pytest.mark.parametrize("text", ["Équipe Été", "Zoë O\u2019Brien", "Ångström Ǆ", "ǰ", "İstanbul", "ΐ", "Müßig"])
+def test_accents_of_their_own_are_compared_as_accented_letters(text: str) -> None:
+    assert fold(unicodedata.normalize("NFD", text)) == fold(unicodedata.normalize("NFC", text)) == fold(fold(text))
+
+
+def test_what_copying_puts_around_a_value_is_left_out() -> None:
+    assert trimmed("\ufeff\u200b\u00a0 a\u200bb \u200f\r\n") == "a\u200bb"
+    assert unquoted("\u201c\u200bhttps://a.example\u00a0\u201d") == "https://a.example"
+    assert unquoted("<\u00ab'https://a.example'\u00bb>") == "https://a.example"

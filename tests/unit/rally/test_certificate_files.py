@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import trustme
 
 from rally_accelerate.config.model import Properties
 from rally_accelerate.errors import ConfigError
@@ -91,3 +92,20 @@ async def test_a_file_that_does_not_answer_holds_nothing_up(tmp_path: Path, monk
             thread.join(60)
     assert await refusal(caBundle=str(tmp_path / "ca.pem")) == first
     assert len(await until(lambda: started[1:])) == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-8"])
+async def test_certificates_are_read_whatever_an_editor_made_of_their_encoding(tmp_path: Path, encoding: str) -> None:
+    authority = trustme.CA()
+    issued = authority.issue_cert("client.example")
+    indented = authority.cert_pem.bytes().decode().replace("\n", "\n\u00a0\u200b")
+    (tmp_path / "ca.pem").write_bytes(indented.encode(encoding))
+    (tmp_path / "client.pem").write_bytes(issued.cert_chain_pems[0].bytes().decode().encode(encoding))
+    (tmp_path / "key.pem").write_bytes(issued.private_key_pem.bytes().decode().encode(encoding))
+    settings = {
+        "caBundle": str(tmp_path / "ca.pem"),
+        "clientCertificate": str(tmp_path / "client.pem"),
+        "clientKey": str(tmp_path / "key.pem"),
+    }
+    context = await tls_context(Properties.model_validate({"apiKey": "sample-key", "verifyTls": False, **settings}))
+    assert context.get_ca_certs(binary_form=True)

@@ -128,7 +128,9 @@ def test_a_state_in_a_cut_text_that_does_not_lead_on_is_not_believed() -> None:
 
 
 @pytest.mark.parametrize("hidden", [(2, 10, LONG), None], ids=["cut", "missing"])
-def test_a_state_behind_a_text_is_told_although_the_one_before_it_is_hidden(hidden: tuple[int, int, str] | None) -> None:
+def test_a_state_behind_a_text_is_told_although_the_one_before_it_is_hidden(
+    hidden: tuple[int, int, str] | None,
+) -> None:
     told = [CREATED, (1, 5, state("Defined", "In-Progress")), *([hidden] if hidden else [])]
     past = past_of(*told, (3, 15, f"DESCRIPTION changed from [a] to [b], {state('Completed', 'Accepted')}"))
     assert states(past) == [(5, "Defined", "In-Progress"), (15, "Completed", "Accepted")]

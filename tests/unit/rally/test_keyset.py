@@ -45,9 +45,9 @@ def test_a_missing_count_does_not_lose_rows() -> None:
     assert judge(full, kind="defect", after=0, asked_for=3).last
 
 
-@pytest.mark.parametrize("ids", [[5, 5], [6, 5], [3], [4]])
+@pytest.mark.parametrize("ids", [[6, 5], [5, 6, 5], [5, 4], [3], [4], [4, 4]])
 def test_rows_that_do_not_ascend_are_refused(ids: Any) -> None:
-    """The same last ObjectID twice would loop for ever."""
+    """A page of nothing but earlier rows would loop for ever."""
     with pytest.raises(UnexpectedAnswer, match="out of order"):
         verdict(page(ids), after=4)
 

@@ -120,11 +120,58 @@ async def test_a_page_with_rows_lacks_nothing() -> None:
         (page(), False),
         (page(1), False),
         ({"Results": []}, False),
-        ({"TotalResultCount": 1}, False),
+        ({"TotalResultCount": 1}, True),
+        ({"Results": None, "TotalResultCount": 1}, True),
     ],
 )
 def test_an_empty_page_is_doubtful_when_rows_are_announced(data: dict[str, Any], expected: bool) -> None:
     assert is_doubtful(data) is expected
+
+
+async def test_rows_that_a_page_left_out_are_read_again() -> None:
+    pages = Pages(page(1, 3, total=5), page(4, 5, total=2), page(1, 2, total=5), page(total=0))
+    found = [each async for each in walk(caller(pages), LISTING)]
+    assert [[key for key, _ in each.rows] for each in found] == [[1, 3], [2], [4, 5], []]
+    assert [each.after for each in found] == [3, 3, 5, 5]
+    assert [each.params.get("query") for each in pages.asked] == [None, "(ObjectID > 3)", None, "(ObjectID > 5)"]
+    assert pages.oddities.take() == ()
+
+
+async def test_rows_that_are_left_out_for_good_are_told() -> None:
+    pages = Pages(page(1, 3, total=5), page(4, 5, total=2), page(1, 3, total=5), page(total=0))
+    found = [each async for each in walk(caller(pages), LISTING)]
+    assert [[key for key, _ in each.rows] for each in found] == [[1, 3], [4, 5], []]
+    (told,) = pages.oddities.take()
+    assert told.startswith("Rally announced 1 more rows of defect than it returned.")
+
+
+async def test_a_listing_that_must_be_complete_fails_when_a_page_leaves_rows_out() -> None:
+    complete = Listing(kind="defect", fetch=("A",), complete=True)
+    pages = Pages(page(1, 3, total=5), page(4, 5, total=2), page(1, 3, total=5))
+    with pytest.raises(Unavailable, match="announces 1 more rows of defect than it returns"):
+        await everything(caller(pages), complete)
+
+
+async def test_rows_that_left_the_listing_between_two_pages_are_no_fault() -> None:
+    pages = Pages(page(1, 3, total=5), page(4, total=1), page(1, 3, total=3), page(total=0))
+    found = [each async for each in walk(caller(pages), LISTING)]
+    assert [[key for key, _ in each.rows] for each in found] == [[1, 3], [4]]
+    assert pages.oddities.take() == ()
+
+
+@pytest.mark.parametrize("total", [None, "x", 0, 1])
+async def test_a_count_that_cannot_be_right_asks_for_nothing_more(total: Any) -> None:
+    first, second = page(1, 3, total=9), page(4, total=1)
+    first["TotalResultCount"] = total
+    pages = Pages(first, second)
+    assert len([each async for each in walk(caller(pages), LISTING)]) == 2
+    assert len(pages.asked) == 2
+
+
+def test_rows_of_an_earlier_page_and_repeated_ones_are_passed_over() -> None:
+    rows = judge(page(3, 4, 5, 5, 6), kind="defect", after=4, asked_for=5)
+    assert [key for key, _ in rows.rows] == [5, 6]
+    assert (rows.after, rows.came) == (6, 2)
 
 
 def test_notices_about_rows_come_before_warnings() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.rally.people import person_name
+from rally_accelerate.rally.people import name_or_id, person_name
 
 FULL = {
     "DisplayName": "Ann Lee",
@@ -37,3 +37,9 @@ def test_a_stub_is_called_what_its_reference_says() -> None:
     assert person_name({"_ref": "/user/7", "_refObjectName": " Ann Lee "}) == "Ann Lee"
     assert person_name({"_ref": "/user/7", "_refObjectName": "\u00a0"}) == ""
     assert person_name({"DisplayName": "", "_refObjectName": "Ann Lee"}) == "Ann Lee"
+
+
+@pytest.mark.parametrize("user", [{"_ref": "/user/7", "_refObjectName": None}, {"ObjectID": 7, "DisplayName": " "}])
+def test_a_user_without_any_name_is_called_by_the_id(user: dict[str, Any]) -> None:
+    assert (person_name(user), name_or_id(user)) == ("", "User 7")
+    assert name_or_id({**user, "UserName": "ann"}) == "ann"
