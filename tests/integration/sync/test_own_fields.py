@@ -146,8 +146,8 @@ def test_a_quiet_run_asks_for_no_definitions_and_a_change_of_rules_does(world: W
         hour(world)
         rally.stats.reset()
         asyncio.run(synced(rally.url, state, fieldMapping=RULES, customFields=["Needed By"]))
-        timeboxes = {"iteration": 1, "release": 1, "milestone": 1}
-        assert dict(rally.stats.requests) == {"project": 1, "hierarchicalrequirement": 1, "defect": 1, **timeboxes}
+        watched = {"iteration": 1, "release": 1, "milestone": 1, "users": 1, "tag": 1}
+        assert dict(rally.stats.requests) == {"project": 1, "hierarchicalrequirement": 1, "defect": 1, **watched}
         world.edit(story, {"c_RiskLevel": "Low [1]"})
         hour(world)
         _, issues = asyncio.run(synced(rally.url, state, fieldMapping=RULES, customFields=["Needed By"]))
