@@ -116,21 +116,22 @@ def judge(data: Mapping[str, Any], *, kind: str, after: int, asked_for: int) -> 
             )
         reached = found
         rows.append((found, row))
-    if repeated and not rows:
+    if repeated and not rows and total != 0:
         raise UnexpectedAnswer(
             f"Rally returned {kind} out of order: ObjectID {repeated[-1]} after {after}.",
             hint="Something between here and Rally changes or repeats answers; a caching proxy does.",
         )
-    if results and not rows:
+    if results and not rows and not repeated:
         raise UnexpectedAnswer(f"None of the {len(results)} rows of {kind} has an ObjectID.")
-    more_said = total is not None and total > len(results)
-    last = not results or (len(results) < min(granted, asked_for) and not more_said)
+    fresh = len(results) - len(repeated)
+    more_said = total is not None and total > fresh
+    last = not fresh or (fresh < min(granted, asked_for) and not more_said)
     notices = (f"{unreadable} rows of {kind} without ObjectID were left out.",) if unreadable else ()
     return Rows(
         rows=tuple(rows),
         after=reached,
         last=last,
-        left=max(total or 0, len(results)),
+        left=max(total or 0, fresh),
         total=total,
         came=len(rows) + unreadable,
         lacking=0 if results else max(0, total or 0),

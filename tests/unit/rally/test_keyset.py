@@ -52,6 +52,12 @@ def test_rows_that_do_not_ascend_are_refused(ids: Any) -> None:
         verdict(page(ids), after=4)
 
 
+def test_repeated_rows_do_not_make_a_page_full() -> None:
+    assert verdict(page([3, 4, 5, 6], total=2), after=4, asked_for=4).last
+    assert verdict(page([3, 4], total=0), after=4).last
+    assert not verdict(page([4, 5, 5], total=2), after=4).last
+
+
 def test_a_row_without_id_is_left_out_and_told() -> None:
     data = page([1, 2, 3])
     data["Results"][1] = {"Name": "x"}
