@@ -7,11 +7,13 @@ import math
 import re
 import ssl
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import httpx2
 import orjson
@@ -39,10 +41,11 @@ from rally_accelerate.errors import (
 )
 from rally_accelerate.model.budget import RetryBudget
 from rally_accelerate.model.decoding import Oversized, bounded
-from rally_accelerate.model.foreign import Route, headers_into, refused_certificate, refused_connection
+from rally_accelerate.model.foreign import Route, headers_into, refused_connection
 from rally_accelerate.model.issue import SOURCE, Issue
 from rally_accelerate.model.report import Receipt, Skipped, Usage
 from rally_accelerate.model.trouble import trying
+from rally_accelerate.model.unconnected import unconnected
 
 log = logging.getLogger(__name__)
 
@@ -128,6 +131,7 @@ class AccelerateClient:
             service="Accelerate",
             setting="accelerateUrl",
             server=self._url,
+            proxy="" if self._connection.direct or self._connection.transport else _environment_proxy(self._url),
             given="the environment (HTTPS_PROXY)",
             certificate=self._connection.certificate,
         )
@@ -489,8 +493,21 @@ def made_tracker_id(tenant_id: str, name: str) -> str:
     return hashlib.sha256(f"{SOURCE}\n{tenant_id}\n{name}".encode()).hexdigest()[:24]
 
 
+def _environment_proxy(server: str) -> str:
+    """Return the proxy that the HTTP library takes from the environment, without credentials; empty for none."""
+    parts = urlsplit(server)
+    proxies = urllib.request.getproxies()
+    address = proxies.get(parts.scheme) or proxies.get("all") or ""
+    if not address or urllib.request.proxy_bypass(parts.netloc):
+        return ""
+    scheme, mark, rest = address.rpartition("://")
+    return (
+        f"{scheme or 'http'}://{rest.rpartition('@')[2]}".rstrip("/") if mark else f"http://{rest.rpartition('@')[2]}"
+    )
+
+
 # A table of causes and errors reads better than one exit.
-def connection_error(  # noqa: PLR0911
+def connection_error(
     error: Exception, *, server: str, route: Route, answered: Mapping[str, str] | None = None
 ) -> RallyAccelerateError:
     """What a fault below HTTP means, by its cause.
@@ -501,16 +518,10 @@ def connection_error(  # noqa: PLR0911
         route: How it was asked.
         answered: The headers of the last answer that came, which may be a proxy's refusal to connect.
     """
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return Untrusted(
-                f"the certificate of {server} does not verify: {cause.verify_message}",
-                hint="Give the issuing authority's certificate as caBundle, or set verifyAccelerateTls to false.",
-            )
-        if isinstance(cause, ssl.SSLError) and (refusal := refused_certificate(str(cause.reason), route)):
-            return refusal
-        cause = cause.__cause__ or cause.__context__
+    if found := unconnected(error, route):
+        if isinstance(found, Untrusted):
+            found.hint = f"{found.hint} Or set verifyAccelerateTls to false, if only a test needs the connection."
+        return found
     match error:
         case httpx2.ConnectTimeout():
             return Unreachable(f"no connection to {server} within {CONNECT_SECONDS:g} s")
@@ -524,4 +535,5 @@ def connection_error(  # noqa: PLR0911
             return ConfigError("an address cannot be used", problems=[Problem("accelerateUrl", str(error))])
         case _:
             reason = str(error) or type(error).__name__
-            return Unreachable(f"no connection to {server}: {reason}")
+            hint = f"If the server takes https only, set {route.setting} to https://." if server[:5] == "http:" else ""
+            return Unreachable(f"no connection to {server}: {reason}", hint=hint)

@@ -21,6 +21,7 @@ from rally_accelerate.errors import (
     Unavailable,
     UnexpectedAnswer,
 )
+from rally_accelerate.model.addresses import is_host, mended
 from rally_accelerate.model.decoding import Undecodable, decode_json, decode_text
 from rally_accelerate.model.folding import plain, unquoted
 from rally_accelerate.model.foreign import (
@@ -58,7 +59,7 @@ def graphql_address(server: str) -> str:
     Raises:
         ConfigError: It is no address.
     """
-    text = plain(unquoted(server))
+    text = mended(plain(unquoted(server)))
     if not text:
         raise ConfigError(
             "the address of the Accelerate server is not given",
@@ -69,7 +70,7 @@ def graphql_address(server: str) -> str:
         text = f"https://{text}"
     try:
         parts = urlsplit(text)
-        readable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        readable = parts.scheme in {"http", "https"} and is_host(parts.hostname or "") and parts.port != 0
     except ValueError:
         # An unclosed bracket, or a port that is no number up to 65535.
         readable = False
@@ -99,7 +100,9 @@ def authorization(key: str) -> str:
 
 def _unusable(text: str) -> ConfigError:
     return ConfigError(
-        "the address of the Accelerate server cannot be used", problems=[Problem("properties.accelerateUrl", text)]
+        "the address of the Accelerate server cannot be used",
+        problems=[Problem("properties.accelerateUrl", text)],
+        hint="Check accelerateUrl: give the server's address alone.",
     )
 
 
@@ -129,7 +132,7 @@ def decipher(
         raise foreign
     match status:
         case 401 | 403:
-            raise _refused(f"Accelerate refuses the access key (HTTP {status})")
+            raise _refused(f"Accelerate refuses the access key (HTTP {status})", route)
         case 404 | 405:
             raise NotFound(
                 f"there is no Accelerate GraphQL endpoint at this address (HTTP {status})",
@@ -254,9 +257,11 @@ def _graphql_error(errors: Any) -> Rejected | AccessRefused:
     return Rejected(f"Accelerate rejects the request: {message}")
 
 
-def _refused(message: str) -> AccessRefused:
+def _refused(message: str, route: Route | None = None) -> AccessRefused:
+    path = urlsplit(route.server).path.removesuffix("/graphql").removesuffix(API) if route else ""
+    others = f" Check accelerateUrl as well: give the server's address without {path}." if path else ""
     return AccessRefused(
-        message, hint="Check ucvAccessKey; its user needs a role that may write issues, not only Viewer."
+        message, hint=f"Check ucvAccessKey; its user needs a role that may write issues, not only Viewer.{others}"
     )
 
 

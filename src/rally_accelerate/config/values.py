@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from rally_accelerate.model.addresses import mended
 from rally_accelerate.model.decoding import Undecodable, parse_json
 from rally_accelerate.model.folding import plain, trimmed, unquoted
 
@@ -192,7 +193,7 @@ def as_base_url(value: Any) -> Any:
     text = as_text(value)
     if not isinstance(text, str):
         return text
-    text = plain(unquoted(text))
+    text = mended(plain(unquoted(text)))
     if not text:
         return "https://rally1.rallydev.com"
     if not re.match(r"^[a-z][a-z0-9+.-]*://", text, re.IGNORECASE):
@@ -218,11 +219,17 @@ def as_proxy_server(value: Any) -> Any:
     if not isinstance(text, str) or not text:
         return text
     text = unquoted(text)
+    if re.search(r"(?i)(\.pac|/wpad\.dat)(\?.*)?$", text):
+        raise ValueError(
+            "is the address of a PAC file (automatic configuration), which this program does not evaluate; open "
+            "the file in a browser and give the proxy that it names, for example http://proxy.example:8080"
+        )
     if not re.match(r"^[a-z][a-z0-9+.-]*://", text, re.IGNORECASE):
         text = f"http://{text}"
     scheme, _, rest = text.partition("://")
     if scheme.lower() not in {"http", "https"}:
-        raise ValueError(f"must be an http:// or https:// proxy, not {scheme}://")
+        socks = "; ask for the address of an HTTP proxy" if scheme.lower().startswith("socks") else ""
+        raise ValueError(f"must be an http:// or https:// proxy, not {scheme}://{socks}")
     # Credentials end at the last @: passwords may hold the character themselves.
     credentials, at, server = rest.rpartition("@")
     server = plain(server).split("/", 1)[0]

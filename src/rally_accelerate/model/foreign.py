@@ -30,7 +30,7 @@ _PROXY_HEADERS = ("proxy-authenticate", "x-squid-error", "proxy-connection", "x-
 
 _SIGN_ON = re.compile(
     r"(?i)single[ -]?sign[ -]?on|\bsso\b|saml|identity provider|\bidp\b|\bokta\b|\badfs\b|"
-    r"ping ?(one|federate|identity)|login\.microsoftonline|onelogin|federated (login|sign)"
+    r"ping ?(one|federate|identity)|login\.(microsoftonline|windows)|onelogin|federated (login|sign)"
 )
 _SIGN_IN_PAGE = re.compile(r"(?i)type=['\"]?password|j_username|sign in to|log in to|please (sign|log) in")
 _SIGN_IN_ADDRESS = re.compile(
@@ -63,19 +63,16 @@ _GUARD_PAGE = re.compile(
     r"(?i)just a moment\.\.\.|attention required! \| cloudflare|cf-(chl|error|browser)|checking your browser|"
     r"enable javascript and cookies to continue|access denied.*reference (#|&#35;)|errors\.edgesuite\.net|"
     r"requested url was rejected\. please consult|incapsula|imperva|request blocked.*cloudfront|captcha|"
-    r"verify (that )?you are (a )?human",
+    r"verify (that )?you are (a )?human|request is blocked.*azure|mod_security|web application firewall|"
+    r"request could not be satisfied|sucuri|wordfence",
     re.DOTALL,
 )
 
+#: Servers whose refusals are their own rules, not those of what is behind them: AWS, Akamai.
+_GUARDS = re.compile(r"(?i)awselb|akamaighost|imperva|sucuri")
+
 #: Names by which the services call themselves when they ask for a login.
 _OWN_REALMS = re.compile(r"(?i)rally|agile central|broadcom|\balm\b|accelerate|velocity")
-
-#: What helps where single sign-on is in the way (rally-api-notes.md#authentication).
-SIGN_ON_HINT = (
-    "Single sign-on is in the way: use an apiKey instead of username and password, or have a subscription "
-    "administrator put the user on the exception list of single sign-on; and check that no portal of your network is "
-    "in front of Rally."
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +165,7 @@ def refused_login(reply: Reply, route: Route) -> RallyAccelerateError | None:
         how = "apiKey" if route.key else "user name and password"
         return AccessRefused(
             f"{route.service} requires single sign-on and does not accept this {how} ({reply.status}).",
-            hint=SIGN_ON_HINT,
+            hint=sign_on_hint(route),
         )
     # The services refuse logins in words or with a page; JSON is an API gateway's.
     own = reply.marked and not reply.text.lstrip().startswith("{")
@@ -196,6 +193,12 @@ def _gateway_login(reply: Reply, route: Route) -> AccessRefused | None:
             f"{route.service} without it, and set {route.setting} to that.",
         )
     realm = re.search(r'(?i)realm="?([^",]+)', wanted)
+    if realm is None and schemes == ["bearer"]:
+        return AccessRefused(
+            f"A gateway in front of {route.service} requires a token of its own (Bearer, {reply.status}).",
+            hint=f"Ask the operators of the gateway for an exception for this machine, or for an address of "
+            f"{route.service} without it, and set {route.setting} to that.",
+        )
     if realm is None or _OWN_REALMS.search(realm[1]):
         return None
     name = "".join(each for each in realm[1] if each.isprintable()).strip()[:60]
@@ -314,7 +317,8 @@ def portal(reply: Reply, route: Route) -> Unavailable:
 
 def blocked(reply: Reply, route: Route) -> RallyAccelerateError | None:
     """Explain a refusal that a proxy, firewall or filter gave; None when it may be the service's own."""
-    if not reply.marked and ("cf-mitigated" in reply.headers or _GUARD_PAGE.search(reply.text)):
+    guard = "cf-mitigated" in reply.headers or _GUARDS.search(reply.headers.get("server") or "")
+    if not reply.marked and (guard or _GUARD_PAGE.search(reply.text)):
         return AccessRefused(
             f"A gateway in front of {route.service} takes this program for a robot or an attack ({reply.status}) and "
             f"answers with a page of its own{reply.title}.",
@@ -336,11 +340,22 @@ def redirected(reply: Reply, route: Route) -> RallyAccelerateError:
     location = reply.headers.get("location") or ""
     host = _host(location)
     parts = urlsplit(location if host else "")
+    if not location:
+        return UnexpectedAnswer(
+            f"The server redirects the request for {reply.asked} without an address ({reply.status}).",
+            hint=f"Check {route.setting}: a gateway, or a server of another kind, answers in {route.service}'s place.",
+        )
     where = host or "another page of the same server"
+    if _PORTAL.search(location) and not _SIGN_ON.search(location):
+        return Unavailable(
+            f"The sign-in portal of a network answers in {route.service}'s place, at {where} ({reply.status}).",
+            hint=_portal_hint(route),
+        )
     if _SIGN_IN_ADDRESS.search(location):
         return AccessRefused(
-            f"{route.service} sends the request to a login page at {where} ({reply.status}).",
-            hint=SIGN_ON_HINT if route.service == "Rally" else _portal_hint(route),
+            f"{route.service} sends the request to a login page "
+            f"{'at ' + host if host else 'of the same server'} ({reply.status}).",
+            hint=sign_on_hint(route) if route.service == "Rally" else _portal_hint(route),
         )
     own = urlsplit(route.server)
     if host and host == own.hostname and (parts.scheme, own.scheme) == ("https", "http"):
@@ -356,13 +371,19 @@ def redirected(reply: Reply, route: Route) -> RallyAccelerateError:
             f"machine reach {route.host} directly.",
         )
     return UnexpectedAnswer(
-        f"The server sends the request for {reply.asked} on to {where} ({reply.status}).",
-        hint=f"Set {route.setting} to the address that the server sends to, with https://.",
+        f"The server sends the request for {reply.asked} on to another page of its own ({reply.status}).",
+        hint=f"Check {route.setting}: it must be the address of {route.service} alone, with https:// unless the server "
+        "has no TLS.",
     )
 
 
 def page_instead(reply: Reply, route: Route) -> RallyAccelerateError | None:
     """Explain HTML that came with a good status, where it shows whose it is; None for any other page."""
+    if "FindProxyForURL" in reply.text:
+        return AccessRefused(
+            f"{_capital(route.the_proxy)} is no proxy: it sends a PAC file (automatic configuration).",
+            hint=f"Open the file in a browser and give the proxy that it names for {route.host} as {route.given}.",
+        )
     if reply.is_of_a_proxy() or _FILTER_PAGE.search(reply.text):
         return AccessRefused(
             f"{_capital(route.the_proxy)} or a filter answers in {route.service}'s place, with a page{reply.title}.",
@@ -376,7 +397,7 @@ def page_instead(reply: Reply, route: Route) -> RallyAccelerateError | None:
     if _SIGN_ON.search(reply.text) or _SIGN_IN_PAGE.search(reply.text):
         return AccessRefused(
             f"A login page{reply.title} came instead of data.",
-            hint=SIGN_ON_HINT if route.service == "Rally" else _portal_hint(route),
+            hint=sign_on_hint(route) if route.service == "Rally" else _portal_hint(route),
         )
     return None
 
@@ -400,6 +421,22 @@ def _host(location: str) -> str:
         return urlsplit(location).hostname or ""
     except ValueError:
         return ""
+
+
+def sign_on_hint(route: Route) -> str:
+    """Return what helps where single sign-on is in the way (rally-api-notes.md#authentication)."""
+    others = f"and check that no portal or gateway of your network is in front of {route.service}."
+    if not route.key:
+        return (
+            "Single sign-on is in the way: use an apiKey instead of username and password, or have a subscription "
+            f"administrator put the user on the exception list of single sign-on; {others}"
+        )
+    return (
+        f"Single sign-on is in the way, which an apiKey of {route.service} passes: check that {route.setting} is "
+        f"{route.service}'s own address and not that of a sign-on page, that the apiKey is complete and was made on "
+        "this server; or have a subscription administrator put the user on the exception list of single sign-on; "
+        f"{others}"
+    )
 
 
 def _portal_hint(route: Route) -> str:

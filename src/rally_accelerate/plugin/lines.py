@@ -25,6 +25,7 @@ else:
 _NAMES_HERE = {
     "properties.accelerateUrl": "state.apiServerUrl",
     "Check accelerateUrl": "Check the address that Accelerate gives (state.apiServerUrl)",
+    "accelerateUrl": "the address that Accelerate gives (state.apiServerUrl)",
     "Check ucvAccessKey": "Edit and save the integration, so that it gets a new user access key, or check ucvAccessKey",
 }
 _NAMES = re.compile("|".join(map(re.escape, _NAMES_HERE)))

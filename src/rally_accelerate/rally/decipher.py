@@ -36,7 +36,7 @@ from rally_accelerate.model.foreign import (
     refused_login,
     wants_https,
 )
-from rally_accelerate.rally.error_texts import error_of, excerpt
+from rally_accelerate.rally.error_texts import account_hint, error_of, excerpt
 from rally_accelerate.rally.wire import http_date
 
 #: Rally cuts requests at 4 to 5 minutes with 502 or 524 (rally-api-notes.md#limits); a 502 that comes sooner than this
@@ -93,6 +93,8 @@ def decipher(
         raise _failure(context)
     if context.is_html:
         raise _page_instead_of_data(context)
+    if "FindProxyForURL" in context.text and (error := page_instead(context.reply, route)):
+        raise error
     return _read(context)
 
 
@@ -173,8 +175,20 @@ def _unauthorized(context: _Context) -> RallyAccelerateError:
         return error
     for pattern, message, hint in _LOGIN_TEXTS:
         if re.search(pattern, context.text, re.IGNORECASE):
+            if context.route.key and "user name and password" in message:
+                return AccessRefused("Rally does not accept the API key (401).", hint=_KEY)
             return AccessRefused(message, hint=hint)
-    return AccessRefused(f"Rally refuses the login (401) for {context.asked}.", hint=_CREDENTIALS)
+    return AccessRefused(
+        f"Rally refuses the login (401) for {context.asked}.{context.words}",
+        hint=account_hint(context.text) or _CREDENTIALS,
+    )
+
+
+_KEY = (
+    "Check that apiKey is complete and has not been revoked. A key works only on the server that made it: "
+    "compare baseUrl (rally1 or eu1). With single sign-on, user name and password work only for users on the "
+    "subscription's exception list: use an apiKey."
+)
 
 
 _CREDENTIALS = (
@@ -196,11 +210,7 @@ _LOGIN_TEXTS: tuple[tuple[str, str, str], ...] = (
     (
         r"Full authentication is required",
         "Rally does not accept the API key or login (401).",
-        (
-            "Check that apiKey is complete and has not been revoked. A key works only on the server that made it: "
-            "compare baseUrl (rally1 or eu1). With single sign-on, user name and password work only for users on the "
-            "subscription's exception list: use an apiKey."
-        ),
+        _KEY,
     ),
     (
         r"Authentication object was not found",
@@ -228,7 +238,8 @@ def _forbidden(context: _Context) -> RallyAccelerateError:
     )
     return AccessRefused(
         f"Rally does not allow reading {context.asked} (403).{context.words}",
-        hint=f"Give the user of this key or login at least viewer rights in the workspace and its projects.{others}",
+        hint=account_hint(context.text)
+        or f"Give the user of this key or login at least viewer rights in the workspace and its projects.{others}",
     )
 
 
@@ -353,8 +364,9 @@ def _refusal(context: _Context) -> RallyAccelerateError:
     if error := certificate_page(reply, route) or wants_https(reply, route) or blocked(reply, route):
         return error
     others = "" if reply.marked else " If it is not Rally that answers so, a proxy or gateway does."
+    page = f", with a page{reply.title}" if reply.title else ""
     return Rejected(
-        f"The server refuses the request for {context.asked} ({context.status}){reply.title}.{context.words}",
+        f"The server refuses the request for {context.asked} ({context.status}){page}.{context.words}",
         hint=f"Check baseUrl and the extra filter (query).{others}",
     )
 
@@ -367,12 +379,18 @@ def _failure(context: _Context) -> RallyAccelerateError:
     )
 
 
+_FORM = re.compile(r"(?i)type=['\"]?password|SAMLRe(quest|sponse)|j_username")
+_MAINTENANCE = re.compile(r"(?i)maintenance|unavailable|offline|be back|upgrad")
+
+
 def _page_instead_of_data(context: _Context) -> RallyAccelerateError:
     """HTML with a good status: a login page, maintenance, or somebody else's page.
 
     See rally-api-notes.md#http-failures and rally-api-notes.md#login-failures.
     """
-    if re.search(r"maintenance|unavailable|offline|be back|upgrad", context.text, re.IGNORECASE):
+    # Login and filter pages ask to upgrade the browser, or call the page unavailable.
+    asks_to_sign_in = _FORM.search(context.text)
+    if not asks_to_sign_in and re.search(_MAINTENANCE, context.text):
         return Unavailable(f"Rally shows a maintenance page.{context.words}", retry_after=context.retry_after)
     if error := page_instead(context.reply, context.route):
         return error

@@ -12,6 +12,31 @@ from rally_accelerate.errors import AccessRefused, NotFound, RallyAccelerateErro
 EXCERPT_LENGTH = 200
 
 
+#: States of subscriptions and accounts. Rally's own words for them are not public; these are assumed.
+_ACCOUNTS: tuple[tuple[str, str], ...] = (
+    (
+        r"subscription[^.]{0,60}\b(disabled|(not |in)active|suspended|expired|deactivated|terminated|closed)\b",
+        (
+            "Have the subscription activated by its administrator or Rally's support, and check that the key is of the "
+            "right subscription. No setting here helps."
+        ),
+    ),
+    (
+        r"password[^.]{0,40}\b(expired|must be (changed|reset)|needs to be (changed|reset))\b",
+        "Sign in to Rally in a browser with this user and choose a new password, or use an apiKey.",
+    ),
+    (
+        r"\b(account|user|login)\b[^.]{0,60}\b(disabled|locked|(not |in)active|deactivated|suspended)\b",
+        "Ask a subscription administrator to enable or unlock this user, or use a key of another one.",
+    ),
+)
+
+
+def account_hint(text: str) -> str:
+    """Return what to do about the state of a subscription or an account that a text speaks of; empty for none."""
+    return next((hint for pattern, hint in _ACCOUNTS if re.search(pattern, text, re.IGNORECASE)), "")
+
+
 def error_of(text: str, asked: str) -> RallyAccelerateError:
     """The error that a text of ``Errors[]`` stands for.
 
@@ -20,6 +45,8 @@ def error_of(text: str, asked: str) -> RallyAccelerateError:
     for pattern, kind, hint in _ERROR_TEXTS:
         if re.search(pattern, text, re.IGNORECASE):
             return kind(f'Rally says about {asked}: "{excerpt(text)}".', hint=hint)
+    if hint := account_hint(text):
+        return AccessRefused(f'Rally refuses {asked}: "{excerpt(text)}".', hint=hint)
     return Rejected(
         f'Rally refuses {asked}: "{excerpt(text)}".',
         hint="Check the extra filter (query), types and projects.",

@@ -7,7 +7,6 @@ cause.
 import asyncio
 import platform
 import re
-import socket
 import ssl
 import urllib.request
 from base64 import b64encode
@@ -31,9 +30,9 @@ from rally_accelerate.errors import (
     TimedOut,
     Unavailable,
     Unreachable,
-    Untrusted,
 )
 from rally_accelerate.model.foreign import Route, refused_certificate, refused_connection
+from rally_accelerate.model.unconnected import causes, unconnected
 from rally_accelerate.rally.tls import UNVERIFIED
 
 CONNECT_SECONDS = 10.0
@@ -51,10 +50,6 @@ _IDENTITY = {
     "X-RallyIntegrationPlatform": f"Python {platform.python_version()}",
     "X-RallyIntegrationOS": platform.system(),
 }
-
-
-#: What TLS says of an answer that is none of its own.
-_NO_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST"}
 
 
 class WriteAttempted(RuntimeError):
@@ -226,7 +221,7 @@ def translated(asked: str, *, seconds: float, way: Route, answered: Mapping[str,
     except httpx2.ProxyError as error:
         raise _proxy_failure(str(error), answered or {}, way) from None
     except httpx2.ConnectError as error:
-        raise _no_connection(error, way) from None
+        raise (unconnected(error, way) or Unreachable(f"No connection: {_said(error)}")) from None
     except httpx2.DecodingError:
         # A compressed body that ends early fails in its decompression.
         raise CutShort(f"The answer for {asked} could not be decompressed.") from None
@@ -247,6 +242,13 @@ def translated(asked: str, *, seconds: float, way: Route, answered: Mapping[str,
                 f"If {way.host} requires a client certificate, give it as clientCertificate and clientKey. If not, "
                 "look for what ends connections on the way there, such as a firewall."
             )
+        if way.proxy and not answered:
+            hint = (
+                f"Check that {way.given} names an HTTP proxy and its port: SOCKS proxies and services of other kinds "
+                f"end connections so. If it does, look for what ends connections to {way.host}, such as a firewall."
+            )
+        elif way.server.startswith("http:") and not answered:
+            hint = f"If the server takes https only, set baseUrl to {way.server.replace('http:', 'https:', 1)}."
         raise CutShort(f"The connection ended within the answer for {asked}: {_said(error)}", hint=hint) from None
     except httpx2.InvalidURL as error:
         problem = Problem("properties.baseUrl", f"cannot be used as an address: {_said(error)}")
@@ -284,66 +286,8 @@ def _proxy_failure(said: str, headers: Mapping[str, str], way: Route) -> AccessR
 
 def _certificate_refused(error: Exception, way: Route) -> AccessRefused | None:
     """The refusal of a server that wants another client certificate, or one at all; else None."""
-    reasons = [str(cause.reason) for cause in _causes(error) if isinstance(cause, ssl.SSLError)]
+    reasons = [str(cause.reason) for cause in causes(error) if isinstance(cause, ssl.SSLError)]
     return next((refusal for each in reasons if (refusal := refused_certificate(each, way))), None)
-
-
-# A table of causes and errors reads better than one exit.
-def _no_connection(error: Exception, way: Route) -> Untrusted | Unreachable | AccessRefused:  # noqa: PLR0911
-    for cause in _causes(error):
-        match cause:
-            case ssl.SSLCertVerificationError():
-                return Untrusted(f"The server's certificate does not verify: {cause.verify_message or cause.reason}.")
-            case ssl.SSLError() if cause.reason in _NO_TLS and not way.proxy.startswith("https"):
-                return Unreachable(
-                    f"{way.server} answers without TLS.",
-                    hint="Write http:// in baseUrl if that is meant; else check its port.",
-                )
-            case ssl.SSLError() if refusal := refused_certificate(str(cause.reason), way):
-                return refusal
-            case ssl.SSLError() if "HANDSHAKE_FAILURE" in str(cause.reason) and not way.certificate:
-                return Unreachable(
-                    f"{way.server} ends the TLS handshake ({cause.reason}), as servers do that require a client "
-                    "certificate.",
-                    hint="If it requires one, give it as clientCertificate and clientKey. If not, it has no TLS "
-                    f"version or cipher in common with this program: ask the operator of {way.host}.",
-                )
-            case ssl.SSLError():
-                return Unreachable(
-                    f"The TLS handshake failed: {cause.reason or cause}.",
-                    hint=f"Check scheme and port of {_settings(way)}, and whether a clientCertificate is wanted.",
-                )
-            case socket.gaierror():
-                return Unreachable(
-                    f"The name in {_connected(way)} cannot be resolved.",
-                    hint=f"Check its spelling in {_setting(way)}, and this machine's name resolution (DNS).",
-                )
-            case ConnectionRefusedError():
-                return Unreachable(
-                    f"Nothing listens at {_connected(way)} (connection refused).",
-                    hint=f"Check host and port of {_setting(way)}, and the firewall.",
-                )
-    return Unreachable(f"No connection: {_said(error)}")
-
-
-def _connected(way: Route) -> str:
-    return f"the proxy's address {way.proxy}" if way.proxy else way.server
-
-
-def _setting(way: Route) -> str:
-    return way.given if way.proxy else "baseUrl"
-
-
-def _settings(way: Route) -> str:
-    return f"baseUrl and of the proxy in {way.given}" if way.proxy else "baseUrl"
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _said(error: Exception) -> str:

@@ -179,3 +179,10 @@ def test_extensions_of_another_form_are_ignored(extensions: str) -> None:
     content = f'{{"errors": [{{"message": "the reason", "extensions": {extensions}}}]}}'.encode()
     with pytest.raises(errors.Rejected, match="the reason"):
         decipher(200, {}, content)
+
+
+def test_a_refused_key_at_an_address_with_a_path_may_be_a_wrong_address() -> None:
+    route = Route(service="Accelerate", setting="accelerateUrl", server=graphql_address("https://h/integrations"))
+    with pytest.raises(errors.AccessRefused) as caught:
+        decipher(401, {}, b"", route=route)
+    assert caught.value.hint.endswith("give the server's address without /integrations.")
