@@ -86,6 +86,7 @@ def test_without_a_way_to_compare_the_settings_are_told(tmp_path: Path) -> None:
     nothing = command("migrate", str(file), "--name", "another")
     assert nothing.code == 2
     assert "there is no Rally integration named 'another'" in nothing.err
+    assert "It has: " in nothing.err
 
 
 def test_a_name_that_may_be_another_tools_is_left_out(tmp_path: Path) -> None:

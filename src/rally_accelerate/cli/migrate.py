@@ -52,7 +52,9 @@ def migrate(*, file: Path, name: str, accelerate_url: str) -> int:
     found = [raw for raw in sections(document) if not name or str(raw.get("name", "")).strip() == name]
     if not found:
         named = f" named {name!r}" if name else ""
-        raise ConfigError(f"{file}: there is no Rally integration{named}", hint="Its type is ucv-ext-rally.")
+        there = sorted({str(raw["name"]).strip() for raw in sections(document) if raw.get("name")})
+        hint = f"It has: {', '.join(there)}." if there else "Its type is ucv-ext-rally."
+        raise ConfigError(f"{file}: there is no Rally integration{named}", hint=hint)
     # A name alone may be that of any tool's integration.
     found = [raw for raw in found if name or "type" in raw or "properties" in raw] or found
     codes = []

@@ -123,7 +123,8 @@ def _entry(raw: Any, path: str, faults: _Faults) -> Entry | None:
         known = _KEYS.get(str(key).strip().casefold())
         if known is None:
             close = "" if faults.full else suggestion(str(key), _KEYS.values())
-            faults.append((f"{path}.{key}", f"is not known{close}"))
+            known_keys = "; an entry has type, fieldMapping and valueMapping"
+            faults.append((f"{path}.{key}", f"is not known{close or known_keys}"))
         else:
             parts[known] = value
     words = _types(parts.get("type", ANY), f"{path}.type", faults)

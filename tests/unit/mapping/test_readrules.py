@@ -184,3 +184,11 @@ def test_reading_text_never_raises(text: str) -> None:
 @given(pattern=st.text(alphabet="/[](){}*+?|^$\\abd9,-:<>P=!#i", max_size=12))
 def test_no_expression_breaks_the_reading(pattern: str) -> None:
     read_rules({"valueMapping": {"status": {"Done": f"/{pattern}/"}}})
+
+
+@pytest.mark.parametrize(
+    "raw", [{"statuss": {"field": "ScheduleState"}}, [{"type": "*", "Story": {"priority": "Name"}}]]
+)
+def test_an_unknown_key_of_an_entry_is_told_with_those_that_there_are(raw: Any) -> None:
+    (text,) = faults(raw)
+    assert text.endswith("is not known; an entry has type, fieldMapping and valueMapping")
