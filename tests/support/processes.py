@@ -13,10 +13,12 @@ from typing import Any
 
 import httpx2
 
+from support.starting import start
 from support.truth import history, told
 from support.waiting import PATIENCE_SECONDS
 
-COMMAND = [sys.executable, "-m", "rally_accelerate.cli.entry"]
+MODULE = "rally_accelerate.cli.entry"
+COMMAND = [sys.executable, "-m", MODULE]
 
 
 @dataclass(frozen=True)
@@ -92,24 +94,16 @@ def stopped_at_the_end(process: subprocess.Popen[str]) -> Iterator[subprocess.Po
 @contextmanager
 def started(*arguments: str, **more: str) -> Iterator[subprocess.Popen[str]]:
     """The command line as a running process; it is gone at the end, whatever happened."""
-    process = subprocess.Popen(
-        [*COMMAND, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(**more),
-        # A shell that starts the tests in the background lets its children ignore Ctrl-C.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no thread is running yet
-    )
-    with stopped_at_the_end(process):
+    pipe = subprocess.PIPE
+    with stopped_at_the_end(start(MODULE, *arguments, stdout=pipe, stderr=pipe, env=environment(**more))) as process:
         yield process
 
 
 @contextmanager
 def simulator(*options: str) -> Iterator[Simulator]:
     """Start a simulator."""
-    command = [sys.executable, "-m", "rally_sandbox", "--port", "0", *options]
-    with stopped_at_the_end(subprocess.Popen(command, stdout=subprocess.PIPE, text=True)) as process:
+    how = {"stdout": subprocess.PIPE, "stderr": None, "env": environment()}
+    with stopped_at_the_end(start("rally_sandbox", "--port", "0", *options, **how)) as process:
         assert process.stdout is not None
         told = json.loads(process.stdout.readline())
         yield Simulator(told["url"], told["apiKey"])
@@ -118,9 +112,8 @@ def simulator(*options: str) -> Iterator[Simulator]:
 @contextmanager
 def host(database: Path) -> Iterator[RunningHost]:
     """Start an embedded host on a new database."""
-    command = [*COMMAND, "serve", "--port", "0", "--database", str(database)]
-    popen = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment())
-    with stopped_at_the_end(popen) as process:
+    how = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "env": environment()}
+    with stopped_at_the_end(start(MODULE, "serve", "--port", "0", "--database", str(database), **how)) as process:
         told: dict[str, str] = {}
         assert process.stdout is not None
         while "key" not in told:
@@ -155,10 +148,13 @@ class Finished:
 
 def command(*arguments: str, **more: str) -> Finished:
     """Run the command line to its end."""
-    done = subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, env=environment(**more), check=False, timeout=300
-    )
-    return Finished(done.returncode, done.stdout, done.stderr)
+    pipe = subprocess.PIPE
+    with start(MODULE, *arguments, stdout=pipe, stderr=pipe, env=environment(**more)) as process:
+        try:
+            out, err = process.communicate(timeout=300)
+        finally:
+            process.kill()
+    return Finished(process.returncode, out, err)
 
 
 def settings(path: Path, rally: Simulator, target: RunningHost, **properties: Any) -> Path:

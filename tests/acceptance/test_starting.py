@@ -1,0 +1,92 @@
+"""A copy of a process that has imported the product does what a new process does: the other tests rely on it."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from support import starting
+from support.processes import MODULE, environment, stopped_at_the_end
+from support.starting import Copy, copying, start
+
+Start = Callable[..., "subprocess.Popen[str]"]
+PIPE = subprocess.PIPE
+
+
+@pytest.fixture(params=["new", "copied"])
+def begin(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    monkeypatch.setattr(starting, "_servers", [])
+    if request.param == "new":
+        yield start
+    else:
+        with copying():
+            yield start
+
+
+def finished(begin: Start, *arguments: str, **more: str) -> tuple[int, str, str]:
+    with begin(MODULE, *arguments, stdout=PIPE, stderr=PIPE, env=environment(**more)) as process:
+        out, err = process.communicate(timeout=60)
+        assert isinstance(process, Copy) == bool(starting._servers)
+        return process.wait(), out, err
+
+
+def test_outputs_and_exit_code_are_its_own(begin: Start, tmp_path: Path) -> None:
+    code, out, err = finished(begin, "--version")
+    assert (code, out.split(",")[0], err) == (0, "rally-accelerate", "")
+    code, out, err = finished(begin, "sync", str(tmp_path / "none.json"))
+    assert (code, out) == (2, "")
+    assert "none.json" in err
+
+
+def test_a_wrong_option_is_told_with_the_usage_of_a_new_process(begin: Start) -> None:
+    code, out, err = finished(begin, "serve", "--no-such-option")
+    assert (code, out) == (2, "")
+    assert err.startswith("Usage: python -m rally_accelerate.cli.entry serve [OPTIONS] [FILE]\n")
+
+
+def test_it_can_open_its_output_in_its_own_way(begin: Start) -> None:
+    code, out, err = finished(begin, "plugin", "nonsense")
+    assert (code, err) == (1, "")
+    assert "There is no interface 'nonsense'" in out
+
+
+def test_its_environment_and_folder_are_what_it_is_given(
+    begin: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "here.json" in finished(begin, "sync", "here.json")[2]
+    (tmp_path / "here.json").write_text('{"integrations": [{"name": "a", "properties": {"apiKey": "${GIVEN}"}}]}')
+    assert "GIVEN" in finished(begin, "sync", "here.json", "--once")[2]
+    assert "GIVEN" not in finished(begin, "sync", "here.json", "--once", GIVEN="key")[2]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 0), (signal.SIGINT, 0)])
+def test_a_signal_ends_it_alone(begin: Start, number: signal.Signals, code: int, tmp_path: Path) -> None:
+    words = ("serve", "--port", "0", "--database")
+    how = {"stdout": PIPE, "stderr": subprocess.DEVNULL, "env": environment()}
+    with (
+        stopped_at_the_end(begin(MODULE, *words, str(tmp_path / "a.sqlite"), **how)) as one,
+        stopped_at_the_end(begin(MODULE, *words, str(tmp_path / "b.sqlite"), **how)) as other,
+    ):
+        for process in (one, other):
+            assert process.stdout is not None
+            while not process.stdout.readline().startswith("key"):
+                assert process.poll() is None
+        assert len({one.pid, other.pid, os.getpid()}) == 3
+        with pytest.raises(subprocess.TimeoutExpired):
+            one.wait(0.001)
+        one.send_signal(number)
+        assert one.wait(60) == code
+        assert other.poll() is None
+
+
+def test_what_an_interpreter_reads_at_its_start_needs_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(starting, "_servers", [])
+    with copying():
+        how = {"stdout": PIPE, "stderr": PIPE, "env": environment(PYTHONUTF8="0", PYTHONWARNINGS="ignore")}
+        with start(MODULE, "--version", **how) as process:
+            assert not isinstance(process, Copy)
+            assert process.communicate(timeout=60)[0].startswith("rally-accelerate")
