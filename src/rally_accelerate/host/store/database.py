@@ -3,7 +3,14 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    closing,
+    contextmanager,
+    suppress,
+)
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -83,11 +90,29 @@ class Database:
 
     async def settle(self) -> None:
         """Write the log back into the database file, and empty it; as far as nobody reads meanwhile."""
-        async with self._writing, self._engine.connect() as connection:
+        async with self._writing, self._connected() as connection:
             # Past SQLAlchemy, which would begin a transaction: inside one, nothing is written back.
             driver = (await connection.get_raw_connection()).driver_connection
             assert driver is not None
             await driver.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[AsyncConnection]:
+        """A connection; one whose task is cancelled while the driver opens it would never be closed."""
+        connection = self._engine.connect()
+        opening = asyncio.ensure_future(connection.start())
+        async with AsyncExitStack() as stack:
+            try:
+                await asyncio.shield(opening)
+            except asyncio.CancelledError:
+                while not opening.done():
+                    with suppress(asyncio.CancelledError):
+                        await asyncio.wait([opening])
+                raise
+            finally:
+                if not opening.cancelled() and opening.exception() is None:
+                    stack.push_async_exit(connection)
+            yield connection
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -97,7 +122,7 @@ class Database:
             StoreError: The file is damaged, or its disk fails.
         """
         with _told("read"):
-            async with self._engine.connect() as connection:
+            async with self._connected() as connection:
                 yield connection
 
     @asynccontextmanager
@@ -146,7 +171,7 @@ class Database:
             StoreError: It cannot be written.
         """
         with _told("written", otherwise=LOOK):
-            async with self._writing, self._engine.connect() as connection:
+            async with self._writing, self._connected() as connection:
                 await connection.execution_options(writes=True)
                 async with connection.begin():
                     yield connection
