@@ -197,6 +197,7 @@ class Host:
         return await self.schedule.run_now(integration_id, watch=watch)
 
     def start_schedule(self) -> None:
-        """Run every enabled integration when it is due, and have ready what large uploads ask for."""
+        """Run every enabled integration when it is due, and have ready what GraphQL requests and large uploads need."""
+        self._endpoint.prepare()
         self.schedule.start()
         self.beside.start()
