@@ -35,7 +35,7 @@ demo: $(VENV)/run.ready ## Start the server with sample data and keep syncing it
 
 test: $(VENV)/dev.ready build/libraries.ready ## Run all tests
 	@$(BIN)/python tests/support/machine.py
-	@# In the order of the folders: the long tests with many processes come first, and no worker ends with one alone.
+	@# Long files first (tests/conftest.py), then in the order of the folders: no worker ends with a long test alone.
 	@# One worker more than there are cores: some tests wait.
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 

@@ -12,6 +12,14 @@ from support.starting import copying
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
+#: Files that take a minute; each is run by one worker, which would end alone with it if it came last.
+LONG = ("tests/integration/host/test_fuzz.py", "tests/unit/sync/test_promises.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the long files first, and everything else in the order of the folders."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _quick_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
