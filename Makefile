@@ -80,7 +80,7 @@ lock: $(VENV)/dev.ready ## Update the lock files
 	$(BIN)/python requirements/lock.py
 
 clean: ## Delete the environment and all build results
-	rm -rf $(VENV) .cache src/rally_accelerate/host/help .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) .cache src/rally_accelerate/server/help .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 
 build/libraries.ready: requirements/plugin.txt image/assemble.py | $(VENV)/dev.ready
 	@echo "installing the libraries of the plug-in container"

@@ -20,9 +20,9 @@ import httpx2
 import orjson
 
 from issuemaker import LABELS, PEOPLE, PROJECTS, STATUSES, TENANT, TRACKERS, TYPES, WORDS, items
-from rally_accelerate.host.app import Host
-from rally_accelerate.host.store.lines import Line
 from rally_accelerate.model.report import SyncReport
+from rally_accelerate.server.app import Host
+from rally_accelerate.server.store.executions import Line
 
 BUILD = Path(__file__).parent.parent / "build"
 

@@ -51,7 +51,7 @@ ENGINE = (
 
 #: Each core module with the tests that concern it. Fast ones: each mutant runs them until the first failure.
 MODULES: dict[str, tuple[str, ...]] = {
-    "config/receivers.py": ("tests/unit/config/test_receivers.py", "tests/unit/config/test_receiver_causes.py"),
+    "config/secret_recipients.py": ("tests/unit/config/test_receivers.py", "tests/unit/config/test_receiver_causes.py"),
     "accelerate/payload.py": ("tests/unit/accelerate/test_payload.py", "tests/unit/accelerate/test_input_object.py"),
     "mapping/history.py": (
         "tests/unit/mapping/test_history_of.py",
@@ -59,11 +59,11 @@ MODULES: dict[str, tuple[str, ...]] = {
         "tests/unit/mapping/test_issue.py",
     ),
     "sync/plan.py": ("tests/unit/sync/test_plan.py", "tests/unit/sync/test_plan_progress.py"),
-    "rally/keyset.py": ("tests/unit/rally/test_keyset.py", "tests/unit/rally/test_keyset_pages.py"),
+    "rally/keyset_paging.py": ("tests/unit/rally/test_keyset.py", "tests/unit/rally/test_keyset_pages.py"),
     "sync/engine.py": ENGINE,
     "sync/mapper.py": ENGINE,
-    "host/web/guard.py": ("tests/unit/host/test_guard.py",),
-    "host/store/uploads.py": ("tests/unit/host/test_uploads.py",),
+    "server/web/security.py": ("tests/unit/host/test_guard.py",),
+    "server/store/issue_writer.py": ("tests/unit/host/test_uploads.py",),
 }
 
 SETTINGS = """

@@ -22,7 +22,14 @@ ROOT = HERE.parent
 PINNED = ROOT / "requirements" / "plugin.txt"
 
 #: Of no use at run time; a fifth of the size.
-LEFT_OUT = ("bin", "rally_sandbox", "*/tests", "rally_accelerate/host", "rally_accelerate/cli", "rally_accelerate/dql")
+LEFT_OUT = (
+    "bin",
+    "rally_sandbox",
+    "*/tests",
+    "rally_accelerate/server",
+    "rally_accelerate/cli",
+    "rally_accelerate/dql",
+)
 
 
 def assemble(folder: Path, libraries: Path | None = None) -> None:

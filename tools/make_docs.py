@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 BUILT = ROOT / "build" / "docs"
 SERVED = ROOT / "src" / "rally_accelerate" / "host" / "help"
 
-#: The file with the hashes of inline scripts and styles, read by ``host/web/help_site.py``.
+#: The file with the hashes of inline scripts and styles, read by ``server/web/help_site.py``.
 HASHES = "inline.json"
 
 #: Made by the generator for sites with an address of their own.

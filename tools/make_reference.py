@@ -10,11 +10,10 @@ from graphql import GraphQLArgument, print_ast
 
 from rally_accelerate.cli.main import commands
 from rally_accelerate.config.model import DEFAULT_KINDS, DEFAULT_TYPES, Integration, Properties
-from rally_accelerate.host.graphql import limits
-from rally_accelerate.host.graphql.endpoint import MOST_BYTES
-from rally_accelerate.host.graphql.roles import needed
-from rally_accelerate.host.graphql.schema import made
-from rally_accelerate.host.streams.keys import TABLES
+from rally_accelerate.server.graphql import execution
+from rally_accelerate.server.graphql.endpoint import MOST_BYTES
+from rally_accelerate.server.graphql.schema import made, needed
+from rally_accelerate.server.value_streams.document import TABLES
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 
@@ -91,13 +90,13 @@ def operations() -> str:
         "",
         "| Limit | Per request |",
         "|---|---|",
-        f"| Size | {MOST_BYTES:,} bytes, including at most {limits.MOST_CHARACTERS:,} characters of query text |",
-        f"| Values | {limits.MOST_VALUES:,}, by number of commas; the first {limits.MOST_ERRORS} errors are reported |",
-        f"| Operations | {limits.MOST_ROOTS}, including aliases; batched requests are not supported |",
-        f"| Fields | {limits.MOST_FIELDS}, with fragments expanded |",
-        f"| Depth | {limits.DEEPEST} levels |",
-        f"| Elements of a list argument | {limits.MOST_ELEMENTS:,} |",
-        f"| Time | {limits.SECONDS:g} seconds |",
+        f"| Size | {MOST_BYTES:,} bytes, including at most {execution.MOST_CHARACTERS:,} characters of query text |",
+        f"| Values | {execution.MOST_VALUES:,}, by commas; at most {execution.MOST_ERRORS} errors are shown |",
+        f"| Operations | {execution.MOST_ROOTS}, including aliases; batched requests are not supported |",
+        f"| Fields | {execution.MOST_FIELDS}, with fragments expanded |",
+        f"| Depth | {execution.DEEPEST} levels |",
+        f"| Elements of a list argument | {execution.MOST_ELEMENTS:,} |",
+        f"| Time | {execution.SECONDS:g} seconds |",
         "",
         "You can also upload issues with `POST /release-events-api/api/v1/issues` and the same key. The body is the",
         'variable of `uploadIssueData`. The response is `{"result": true}`, or status 400 with `errors`.',

@@ -6,7 +6,7 @@ import sys
 import orjson
 
 from rally_sandbox.auth import SANDBOX_API_KEY
-from rally_sandbox.serving import LOOPBACK, WORLDS, run
+from rally_sandbox.server import LOOPBACK, WORLDS, run
 from rally_sandbox.world import LARGEST, SMALLEST
 
 

@@ -9,12 +9,10 @@ from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from rally_sandbox import control
-from rally_sandbox.answers import HTML, LOGIN_PATH, http_date
 from rally_sandbox.auth import accounts
-from rally_sandbox.connections import Connections
+from rally_sandbox.control import Stats
 from rally_sandbox.faults import Faults
-from rally_sandbox.gateway import Gateway
-from rally_sandbox.stats import Stats
+from rally_sandbox.gateway import HTML, LOGIN_PATH, Connections, Gateway, http_date
 
 if TYPE_CHECKING:
     from rally_sandbox.world import World

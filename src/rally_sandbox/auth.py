@@ -1,11 +1,64 @@
 """Authentication: an API key in ``ZSESSIONID``, or user and password (rally-api-notes.md#authentication)."""
 
 import binascii
+import re
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
-from rally_sandbox.access import LIMITED_TEAMS, Accounts, Login
-from rally_sandbox.company import LIMITED_USER, PASSWORD, Company
+from rally_sandbox.errors import QueryRefused
+from rally_sandbox.records import Record
+from rally_sandbox.sample_company import LIMITED_USER, PASSWORD, Company
+
+#: Teams, by position, whose projects the limited user sees.
+LIMITED_TEAMS = (0, 1)
+
+
+@dataclass(slots=True, eq=False)
+class Login:
+    """A user with their rights, which can change, and defaults."""
+
+    user: Record
+    default_workspace: Record
+    default_project: Record
+    #: ObjectIDs of the only projects that the user sees; None means every one.
+    only_projects: frozenset[int] | None = None
+
+    def sees(self, project: Record) -> bool:
+        """Whether the user may see a project."""
+        return self.only_projects is None or project.object_id in self.only_projects
+
+    def sees_workspace(self, workspace: Record) -> bool:
+        """Whether the user may see anything in a workspace."""
+        return self.only_projects is None or workspace is self.default_workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """The logins of a company by API key and by user name."""
+
+    keys: Mapping[str, Login] = field(repr=False)
+    names: Mapping[str, Login]
+    password: str = field(repr=False)
+    keys_enabled: bool = True
+
+    def restrict(self, user: str, projects: Iterable[Record] | None) -> None:
+        """Let a user see these projects only, or every one.
+
+        What they do not see any more is missing from the results without a word (rally-api-notes.md#removed-items).
+
+        Args:
+            user: An API key, or a user name; empty for the user of the first key.
+            projects: May be none at all.
+
+        Raises:
+            KeyError: There is no such user.
+        """
+        login = self.keys.get(user) or self.names.get(user.lower()) if user else next(iter(self.keys.values()))
+        if login is None:
+            raise KeyError(f"no user is {user!r}")
+        login.only_projects = None if projects is None else frozenset(each.object_id for each in projects)
+
 
 SANDBOX_API_KEY = "_sandbox-key"
 LIMITED_API_KEY = "_sandbox-limited-key"
@@ -61,3 +114,77 @@ def _basic(credentials: str) -> tuple[str, str]:
     except (binascii.Error, UnicodeDecodeError):
         return "", ""
     return name, password
+
+
+_REFERENCE = re.compile(r"(?:^|/)(workspace|project)/(\d+)(?:\.js)?$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where a request looks."""
+
+    workspace: Record
+    #: ObjectIDs of the projects looked at, visible ones only, closed ones included.
+    projects: frozenset[int]
+    #: ObjectIDs of every visible project of the workspace.
+    visible: frozenset[int]
+
+
+def scope(company: Company, login: Login, parameters: Mapping[str, str]) -> Scope:
+    """Read the parameters.
+
+    An absent workspace is the user's default one, an absent project their default one when it lies in that workspace;
+    ``null`` is the whole workspace; both scopes default to true.
+
+    Raises:
+        QueryRefused: A reference names nothing that the user can see.
+    """
+    project_text = parameters.get("project", "").strip()
+    project: Record | None = None
+    if project_text and project_text.lower() != "null":
+        project = _referenced(company, project_text, "project")
+        if not login.sees(project):
+            raise QueryRefused(f'Could not read: Could not find project "{project_text}"')
+    workspace_text = parameters.get("workspace", "").strip()
+    if workspace_text and workspace_text.lower() != "null":
+        workspace = _referenced(company, workspace_text, "workspace")
+        if not login.sees_workspace(workspace):
+            raise QueryRefused(f'Could not read: Could not find workspace "{workspace_text}"')
+    elif project is not None and project.workspace is not None:
+        workspace = project.workspace
+    else:
+        workspace = login.default_workspace
+    if not project_text and login.default_project.workspace is workspace:
+        project = login.default_project
+    everywhere = [each for each in company.of("project") if each.workspace is workspace and login.sees(each)]
+    visible = frozenset(each.object_id for each in everywhere)
+    if project is None:
+        return Scope(workspace, visible, visible)
+    up, down = _flag(parameters, "projectScopeUp"), _flag(parameters, "projectScopeDown")
+    wanted = {each.object_id for each in _around(project, up=up, down=down)}
+    return Scope(workspace, visible & wanted, visible)
+
+
+def _around(project: Record, *, up: bool, down: bool) -> Iterator[Record]:
+    yield project
+    parent = project.values["Parent"]
+    while up and parent is not None:
+        yield parent
+        parent = parent.values["Parent"]
+    waiting = list(project.values["Children"].members) if down else []
+    while waiting:
+        child = waiting.pop()
+        yield child
+        waiting.extend(child.values["Children"].members)
+
+
+def _referenced(company: Company, text: str, kind: str) -> Record:
+    found = _REFERENCE.search(text)
+    record = company.by_id.get(int(found[2])) if found is not None and found[1].lower() == kind else None
+    if record is None or record.type.lower() != kind:
+        raise QueryRefused(f'Could not read: Could not find {kind} "{text}"')
+    return record
+
+
+def _flag(parameters: Mapping[str, str], name: str) -> bool:
+    return parameters.get(name, "").strip().lower() != "false"

@@ -3,15 +3,17 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from rally_sandbox.customs import CUSTOM_DATES, CUSTOM_ITEMS, CUSTOM_NAMES, CUSTOM_NUMBERS, CUSTOM_RECORDS
-from rally_sandbox.instants import parse as moment
-from rally_sandbox.journal import COLLECTIONS, Item, Set
-from rally_sandbox.records import Link, Record, Values
-from rally_sandbox.schema import TYPES
+from rally_sandbox.clock import parse_instant as moment
+from rally_sandbox.records import COLLECTIONS, Item, Link, Record, Set, Values
+from rally_sandbox.schema import CUSTOM_DATES, CUSTOM_ITEMS, CUSTOM_NAMES, CUSTOM_NUMBERS, CUSTOM_RECORDS, TYPES
 from rally_sandbox.transitions import order_of, to_project, to_schedule_state
 
 if TYPE_CHECKING:
     from rally_sandbox.world import World
+from datetime import datetime
+
+from rally_sandbox.clock import from_datetime, mountain
+from rally_sandbox.schema import type_of
 
 #: Attributes that refer to records, with the record's type.
 _RECORDS = {
@@ -118,3 +120,50 @@ def _link(world: "World", value: Any) -> Link:
     if isinstance(value, Link):
         return value
     return Link(value.index if isinstance(value, Item) else world.find(int(value)).index)
+
+
+#: Attributes that are kept as milliseconds and given as ISO texts.
+DATES = frozenset({"StartDate", "EndDate", "ReleaseStartDate", "ReleaseDate", "TargetDate"})
+
+
+def changed(record: Record, given: Mapping[str, Any]) -> str:
+    """Give a record other values; return the text of the revision.
+
+    Args:
+        record: Changed in place.
+        given: By attribute name; dates as ISO texts.
+
+    Raises:
+        KeyError: The type has no such attribute.
+        ValueError: A date cannot be read.
+    """
+    kind = type_of(record.type)
+    known = kind.attributes if kind is not None else {}
+    # Every record is shown under a name, whatever the attribute is called.
+    if unknown := given.keys() - known.keys() - {"Name"}:
+        raise KeyError(f"{record.type} has no attribute {', '.join(sorted(unknown))}")
+    values: dict[str, Any] = {
+        name: from_datetime(datetime.fromisoformat(value)) if name in DATES and value is not None else value
+        for name, value in given.items()
+    }
+    clauses: list[str] = []
+    for name, value in values.items():
+        # The shown name of a user is another attribute.
+        attribute = "DisplayName" if name == "Name" and record.type == "User" else name
+        before = record.name if name == "Name" else record.values.get(attribute)
+        clauses.append(f"{_label(name)} changed from [{_shown(name, before)}] to [{_shown(name, value)}]")
+        record.values[attribute] = value
+        if name == "Name":
+            record.name = value
+    return ", ".join(clauses)
+
+
+def _label(name: str) -> str:
+    """Return an attribute's name as revisions have it: ``END DATE``."""
+    return "".join(f" {char}" if char.isupper() and place else char for place, char in enumerate(name)).upper()
+
+
+def _shown(name: str, value: Any) -> str:
+    if value is None:
+        return ""
+    return mountain(value) if name in DATES else str(value)

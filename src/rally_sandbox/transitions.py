@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-from rally_sandbox.company import Team
-from rally_sandbox.journal import Set
-from rally_sandbox.names import SCHEDULE_STATES
-from rally_sandbox.records import Values
-from rally_sandbox.shapes import ACCEPTED, CLOSED, FIXED, IN_PROGRESS
+from rally_sandbox.history_shapes import ACCEPTED, CLOSED, FIXED, IN_PROGRESS
+from rally_sandbox.records import Set, Values
+from rally_sandbox.sample_company import Team
+from rally_sandbox.sample_names import SCHEDULE_STATES
 
 #: The first flow state for each ScheduleState, by position; every flavour has the same pattern.
 _FIRST_FLOW = (0, 1, 2, 4, 5, 6)

@@ -4,32 +4,28 @@ A world is made from a seed in an instant whatever its size: ``Columns`` keeps a
 with its history is made when somebody asks for it. Only what was changed since is kept whole.
 """
 
+from array import array
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from random import Random
 from threading import RLock
 from typing import Any
 
-from rally_sandbox import finding, hostileworld, recordedits, recycling, truth
-from rally_sandbox.beginnings import Beginning, first_values
-from rally_sandbox.belongings import Belongings
-from rally_sandbox.clock import Clock
-from rally_sandbox.columns import FIRST_NEW_ID, KINDS, NOTHING, Columns, fill
-from rally_sandbox.company import Company, Team, found
+from rally_sandbox import edits, ground_truth, hostile_data
+from rally_sandbox.activity import Worker
+from rally_sandbox.attribute_values import Entity, History, RevisionRow
+from rally_sandbox.clock import DAY, Clock
+from rally_sandbox.discussions import Ties
 from rally_sandbox.edits import sets_of
-from rally_sandbox.journal import Change, Item, Set, apply
-from rally_sandbox.kinds import kind_of
-from rally_sandbox.lives import Maker, title
+from rally_sandbox.history_generator import Beginning, Maker, first_values, title
+from rally_sandbox.history_shapes import DEFECT, DEFINED, STORY, TASK, catalogue
+from rally_sandbox.item_columns import FIRST_NEW_ID, FIRST_REVISION_ID, KINDS, NOTHING, REVISION_STRIDE, Columns, fill
 from rally_sandbox.lookback import LookbackService
-from rally_sandbox.metadata import define, relabel
-from rally_sandbox.records import Link, Record
-from rally_sandbox.recycling import RecycleBin
-from rally_sandbox.revisiontext import LABELS, ORIGINAL, description
-from rally_sandbox.shapes import DEFECT, DEFINED, STORY, TASK, catalogue
-from rally_sandbox.ties import Ties
-from rally_sandbox.updates import Updates
-from rally_sandbox.views import Entity
-from rally_sandbox.work import Worker
+from rally_sandbox.records import Change, Item, Link, Record, Set, apply
+from rally_sandbox.revision_text import LABELS, ORIGINAL, description
+from rally_sandbox.sample_company import Company, Team, found
+from rally_sandbox.type_definitions import define, relabel
 
 #: How many unchanged items are kept at hand; each takes a few kilobytes.
 MOST_KEPT = 6_000
@@ -58,7 +54,7 @@ class World:
         begins = clock.milliseconds()
         self.company: Company = found(seed, begins=begins, same_workspace_names=same_workspace_names)
         if hostile_share:
-            hostileworld.spoil_company(self.company, Random(seed * 13 + 7), hostile_share)
+            hostile_data.spoil_company(self.company, Random(seed * 13 + 7), hostile_share)
         self.columns = Columns()
         self.generated = items
         define(self.company)
@@ -89,8 +85,8 @@ class World:
         self._worker = Worker(self, Random(seed * 17 + 1))
         self._team_of = {id(team.project): position for position, team in enumerate(self.company.teams)}
         if hostile_share:
-            hostileworld.spoil_items(self, Random(seed * 19 + 3))
-        recycling.fill(self)
+            hostile_data.spoil_items(self, Random(seed * 19 + 3))
+        fill_recycle_bin(self)
         self.ties: Ties = Ties(self.company)
         places = [self.company.teams[team].workspace for team in self.columns.team]
         self.ties.generate(seed, self.columns.created, places, hostile_share=hostile_share)
@@ -157,7 +153,7 @@ class World:
 
     def entity(self, object_id: int) -> Entity | None:
         """Whatever has an ObjectID: an item, deleted or not, a record, a history or a revision."""
-        return finding.entity(self, object_id)
+        return entity(self, object_id)
 
     def text(self, change: Change) -> str:
         """The Description of a revision."""
@@ -176,7 +172,7 @@ class World:
         indexes = self.columns.of_kind[kind_of(kind)]
         while position < len(indexes):
             with self.lock:
-                row = truth.of(self, self.item(indexes[position]))
+                row = ground_truth.of(self, self.item(indexes[position]))
             yield row
             position += 1
 
@@ -319,7 +315,7 @@ class World:
             by = self._user(user)
             self._save(item, (("Recycled", False, True),), by, now)
             self.columns.deleted[item.index] = 1
-            recycling.put(self, item, by, now)
+            put(self, item, by, now)
             if item.type != KINDS[TASK]:
                 for task in self.tasks_of(item):
                     self.delete(task.object_id, user)
@@ -358,7 +354,7 @@ class World:
         with self.lock:
             revised = self.record(kind, record)
             revisions = self._revised.setdefault(revised.object_id, [])
-            text, now = recordedits.changed(revised, values), self.clock.milliseconds()
+            text, now = edits.changed(revised, values), self.clock.milliseconds()
             revisions.append(Change(len(revisions) + 1, self.new_id(), now, self.company.users[0], (), text))
             self._touch(revised)
             return revised
@@ -500,3 +496,195 @@ class World:
 
 def _index(link: Link | None) -> int:
     return link.index if link is not None else NOTHING
+
+
+#: How far back the generated past fills the bin.
+DAYS_FILLED = 30
+
+
+class RecycleBin:
+    """The entries of every workspace, by the index of the deleted item."""
+
+    def __init__(self) -> None:
+        self._entries: dict[int, Record] = {}
+
+    def put(self, item: Item, *, object_id: int, formatted_id: str, by: Record, at: int, kind: Record) -> Record:
+        """Enter an item deleted at ``at`` (milliseconds); the entry's ObjectID is unrelated to the item's.
+
+        ``kind`` is the type definition.
+        """
+        entry = Record(
+            "RecycleBinEntry",
+            object_id,
+            {
+                "Name": item.name,
+                "ID": formatted_id,
+                "ItemOID": item.object_id,
+                "DeletionDate": at,
+                "DeletedBy": by,
+                "Project": item.values["Project"],
+                "Type": kind,
+            },
+            at,
+            item.name,
+            item.workspace,
+        )
+        self._entries[item.index] = entry
+        return entry
+
+    def take(self, index: int) -> None:
+        """Remove the entry of an item; nothing happens when it was purged."""
+        self._entries.pop(index, None)
+
+    def holds(self, index: int, *, now: int) -> bool:
+        """Whether the item can still be restored."""
+        entry = self._entries.get(index)
+        return entry is not None and not _is_purged(entry, now)
+
+    def entries(self, *, now: int) -> Iterator[Record]:
+        """What a query sees at ``now`` (milliseconds)."""
+        return (entry for entry in self._entries.values() if not _is_purged(entry, now))
+
+
+def fill_recycle_bin(world: "World") -> None:
+    """Enter what was deleted lately in the generated past."""
+    columns = world.columns
+    for index in range(len(columns)):
+        if columns.deleted[index] and columns.updated[index] > world.company.begins - DAYS_FILLED * DAY:
+            item = world.item(index)
+            put(world, item, item.changes[-1].user, item.updated)
+
+
+def put(world: "World", item: Item, by: Record, at: int) -> None:
+    """Enter an item deleted at ``at`` (milliseconds), unless items of its type vanish without a trace.
+
+    See rally-api-notes.md#removed-items.
+    """
+    definition = next(each for each in world.company.of("typedefinition") if each.values["TypePath"] == item.type)
+    if definition.values["Restorable"]:
+        formatted_id = world.formatted_id(item)
+        world.bin.put(item, object_id=world.new_id(), formatted_id=formatted_id, by=by, at=at, kind=definition)
+
+
+def _is_purged(entry: Record, now: int) -> bool:
+    workspace = entry.workspace
+    assert workspace is not None  # every deleted item lies in a workspace
+    days = workspace.values["WorkspaceConfiguration"].values["PurgeRecycleBinAfterNumberOfDays"]
+    return bool(entry.values["DeletionDate"] + int(days) * DAY < now)
+
+
+def entity(world: "World", object_id: int) -> Entity | None:
+    """Whatever has an ObjectID, deleted items included; None when nothing has."""
+    columns = world.columns
+    for index, is_item in ((columns.find(object_id), True), (columns.find_history(object_id), False)):
+        if index is not None:
+            item = world.item(index)
+            return item if is_item else History(item)
+    record = world.company.by_id.get(object_id)
+    if record is not None:
+        return record
+    for entry in world.bin.entries(now=world.clock.milliseconds()):
+        if entry.object_id == object_id:
+            return entry
+    return _revision(world, object_id) or _record_history(world, object_id)
+
+
+def _revision(world: "World", object_id: int) -> RevisionRow | None:
+    revisions = world.columns.revisions
+    position, rest = divmod(object_id - FIRST_REVISION_ID, REVISION_STRIDE)
+    if not rest and 0 <= position < revisions[-1]:
+        index = bisect_right(revisions, position) - 1
+        item = world.item(index)
+        return RevisionRow(item, item.changes[position - revisions[index]])
+    place = bisect_left(world.new_revisions, (object_id,))
+    if place < len(world.new_revisions) and world.new_revisions[place][0] == object_id:
+        item = world.item(world.new_revisions[place][1])
+        return RevisionRow(item, item.changes[world.new_revisions[place][2]])
+    return None
+
+
+def _record_history(world: "World", object_id: int) -> Entity | None:
+    for record in world.company.by_id.values():
+        if record.history_id and record.history_id == object_id:
+            return History(record)
+        for change in world.revisions_of(record):
+            if change.object_id == object_id:
+                return RevisionRow(record, change)
+    return None
+
+
+class Belongings:
+    """Answers from sorted arrays, eight bytes for each item that belongs to another."""
+
+    def __init__(self, columns: Columns) -> None:
+        self._columns = columns
+        self._sorted: dict[tuple[int, bool], tuple[array[int], array[int], int]] = {}
+
+    def forget(self) -> None:
+        """Some link has changed."""
+        self._sorted.clear()
+
+    def of(self, index: int, kind: int, *, parents: bool) -> Sequence[int]:
+        """See ``World.belonging``."""
+        owners, owned = self._arrays(kind, parents=parents)
+        begin, end = bisect_left(owners, index), bisect_right(owners, index)
+        deleted = self._columns.deleted
+        return [each for each in owned[begin:end] if not deleted[each]]
+
+    def _arrays(self, kind: int, *, parents: bool) -> tuple["array[int]", "array[int]"]:
+        candidates = self._columns.of_kind[kind]
+        kept = self._sorted.get((kind, parents))
+        if kept is None or kept[2] != len(candidates):
+            links = self._columns.parent if parents else self._columns.link
+            owned = array("i", (each for each in candidates if links[each] != NOTHING))
+            # Sorting is stable, so the owned of one owner stay ascending.
+            owned = array("i", sorted(owned, key=links.__getitem__))
+            owners = array("i", (links[each] for each in owned))
+            kept = self._sorted[kind, parents] = owners, owned, len(candidates)
+        return kept[0], kept[1]
+
+
+class Updates:
+    """Finds items by LastUpdateDate.
+
+    Args:
+        columns: Of the world.
+        generated: How many items of the generated past there are.
+    """
+
+    def __init__(self, columns: Columns, generated: int) -> None:
+        self._columns = columns
+        self._generated = generated
+        self._by_update: array[int] | None = None
+        self._times: array[int] = array("q")
+
+    def since(self, moment: int, changed: Collection[int]) -> list[int]:
+        """See ``World.updated_since``; what is ``changed`` has left the index."""
+        updated = self._columns.updated
+        if self._by_update is None:
+            self._by_update = array("i", sorted(range(self._generated), key=updated.__getitem__))
+            self._times = array("q", (updated[index] for index in self._by_update))
+        first = bisect_left(self._times, moment)
+        found = [index for index in self._by_update[first:] if index not in changed]
+        found.extend(index for index in changed if updated[index] >= moment)
+        return found
+
+
+KIND_NAMES = {
+    "story": STORY,
+    "userstory": STORY,
+    "feature": KINDS.index("PortfolioItem/Feature"),
+    "initiative": KINDS.index("PortfolioItem/Initiative"),
+} | {name.lower(): position for position, name in enumerate(KINDS)}
+
+
+def kind_of(name: str) -> int:
+    """The position in ``columns.KINDS`` of a kind by any of its names.
+
+    Raises:
+        KeyError: It is no kind of work item.
+    """
+    try:
+        return KIND_NAMES[name.lower()]
+    except KeyError:
+        raise KeyError(f"{name!r} is no kind of work item; there are {', '.join(KINDS)}") from None

@@ -4,22 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rally_sandbox import fetch as fetching
-from rally_sandbox.access import Login
-from rally_sandbox.conditions import Asker
-from rally_sandbox.envelopes import JS_WARNING, Json, operation_result, query_result, single
+from rally_sandbox import parameters as fetching
+from rally_sandbox.attribute_values import Entity, History, RevisionRow, value_of
+from rally_sandbox.auth import Login, Scope, scope
 from rally_sandbox.errors import NotFound, QueryRefused, UnknownType
-from rally_sandbox.items import find_items
-from rally_sandbox.journal import Item
-from rally_sandbox.listings import chosen, find_records
-from rally_sandbox.paging import Paging, order_of, paging
-from rally_sandbox.query import Query, parse
-from rally_sandbox.records import Group, Record
-from rally_sandbox.render import Renderer
-from rally_sandbox.revisions import find_revisions
+from rally_sandbox.item_search import chosen, find_items, find_records
+from rally_sandbox.parameters import JS_WARNING, Json, Paging, operation_result, order_of, paging, query_result, single
+from rally_sandbox.query import Asker, Query, parse
+from rally_sandbox.records import Group, Item, Record
+from rally_sandbox.rendering import Renderer
+from rally_sandbox.revision_search import find_revisions
 from rally_sandbox.schema import ARTIFACTS, TYPES, Type, concrete, type_of
-from rally_sandbox.scope import Scope, scope
-from rally_sandbox.views import Entity, History, RevisionRow, value_of
 
 if TYPE_CHECKING:
     from rally_sandbox.world import World

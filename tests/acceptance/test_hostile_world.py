@@ -1,6 +1,6 @@
 """The hostile world in the size that is promised: more than 2,000 stories and defects, 1 % of all texts hostile."""
 
-from rally_sandbox.serving import WORLDS
+from rally_sandbox.server import WORLDS
 from support.hostile_world import check
 
 

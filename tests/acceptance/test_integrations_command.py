@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from rally_accelerate.host.stores import open_stores
+from rally_accelerate.server.store.repositories import open_stores
 from support.processes import command, host, started
 from support.waiting import PATIENCE_SECONDS, wait_until
 

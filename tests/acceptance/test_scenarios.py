@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.host.changes import former_sprints
+from rally_accelerate.server.issue_history import former_sprints
 from rally_sandbox.clock import Clock
 from rally_sandbox.records import Record
-from rally_sandbox.serving import serve
+from rally_sandbox.server import serve
 from rally_sandbox.world import World
 from support.first_sync import synced
 

@@ -7,7 +7,7 @@ import httpx2
 import pytest
 from graphql import GraphQLSchema
 
-from rally_accelerate.accelerate.schema_tables import Server
+from rally_accelerate.accelerate.published_schemas import Server
 from support.issues import change, item, upload
 from support.processes import TENANT, RunningHost, host
 from support.streams import board

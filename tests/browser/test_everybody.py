@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urljoin, urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from rally_accelerate.host.web.help_site import installed
+from rally_accelerate.server.web.help_site import installed
 from support.issues import UPLOAD, item, upload
 from support.processes import RunningHost, host, simulator
 from support.signing_in import sign_in

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from rally_accelerate.host.web.help_site import installed
+from rally_accelerate.server.web.help_site import installed
 from support.processes import RunningHost, host
 from support.signing_in import sign_in
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx2
 
-from rally_accelerate.host.app import Host
+from rally_accelerate.server.app import Host
 
 TENANT = "5ade13625558f2c6688d15ce"
 

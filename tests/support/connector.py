@@ -15,11 +15,11 @@ from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.report import Receipt, SyncReport
 from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.limiter import LimiterPool
+from rally_accelerate.sync.dry_run import PreviewSink
 from rally_accelerate.sync.engine import sync_once
-from rally_accelerate.sync.preview import PreviewSink
 from rally_accelerate.sync.state import MemoryState
 from rally_accelerate.sync.wiring import plans_of
-from rally_sandbox.serving import SANDBOX_API_KEY
+from rally_sandbox.server import SANDBOX_API_KEY
 
 
 class Killed(BaseException):

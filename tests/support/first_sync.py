@@ -11,10 +11,10 @@ from rally_accelerate.mapping.rules import rules_of
 from rally_accelerate.model.report import SyncReport
 from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.limiter import LimiterPool
+from rally_accelerate.sync.dry_run import PreviewSink
 from rally_accelerate.sync.engine import sync_once
-from rally_accelerate.sync.preview import PreviewSink
 from rally_accelerate.sync.state import MemoryState
-from rally_sandbox.serving import SANDBOX_API_KEY, serve
+from rally_sandbox.server import SANDBOX_API_KEY, serve
 from rally_sandbox.world import World
 
 

@@ -21,9 +21,9 @@ from typing import Any
 PRELOADED = (
     "alembic.command",
     "rally_accelerate.cli.main",
-    "rally_accelerate.host.app",
-    "rally_accelerate.host.serving",
-    "rally_sandbox.serving",
+    "rally_accelerate.server.app",
+    "rally_accelerate.server.http_server",
+    "rally_sandbox.server",
 )
 
 NUMBER = struct.Struct("!i")

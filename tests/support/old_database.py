@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
-from rally_accelerate.host.store.database import MIGRATIONS
+from rally_accelerate.server.store.database import MIGRATIONS
 
 
 def old_database(path: Path, items: list[dict[str, Any]]) -> None:

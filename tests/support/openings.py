@@ -8,9 +8,9 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 
-import rally_accelerate.host.web
+import rally_accelerate.server.web
 
-PAGES = Path(rally_accelerate.host.web.__file__).parent
+PAGES = Path(rally_accelerate.server.web.__file__).parent
 
 #: Where pages and forms read what they are given: ``given.get("text")``, ``form.getlist("column")``.
 READ = re.compile(r"""\.(?:get|getlist|multi_items)\(\s*f?["']([A-Za-z_][\w-]*)["']""")

@@ -6,7 +6,7 @@ from typing import Any
 
 from graphql import GraphQLError, GraphQLScalarType, GraphQLSchema, build_schema
 
-from rally_accelerate.accelerate.schema_tables import Server, load_table, sdl
+from rally_accelerate.accelerate.published_schemas import Server, load_table, sdl
 
 
 @cache

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from rally_accelerate.accelerate.payload import item_in
-from rally_accelerate.accelerate.retire import READ_BACK, READ_BACK_LISTS, Retirement
+from rally_accelerate.accelerate.payload import READ_BACK, READ_BACK_LISTS, Retirement, item_in
 from rally_accelerate.model.issue import Issue, SourceRevision
 from rally_accelerate.model.progress import Progress, Sent, Walk, Window
 from rally_accelerate.model.report import Receipt, Skipped, Usage
@@ -25,7 +24,7 @@ from rally_accelerate.rally.records import (
     WorkItem,
     Workspace,
 )
-from rally_accelerate.rally.remains import Remains
+from rally_accelerate.rally.removed_item_values import Remains
 from rally_accelerate.sync.state import MemoryState
 
 KIND = "hierarchicalrequirement"

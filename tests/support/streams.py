@@ -5,8 +5,8 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
-from rally_accelerate.host.streams.document import checked
-from rally_accelerate.host.streams.layout import Layout, layout_of
+from rally_accelerate.server.value_streams.document import checked
+from rally_accelerate.server.value_streams.layout import Layout, layout_of
 from support.asked import Asked
 
 

@@ -23,7 +23,7 @@ from graphql import (
     is_required_argument,
 )
 
-from rally_accelerate.accelerate.schema_tables import Server
+from rally_accelerate.accelerate.published_schemas import Server
 from support.published import published as of_label
 
 SCALARS: dict[str, Any] = {"Int": 1, "Float": 1.5, "Boolean": True, "JSON": {}, "Date": 0, "SemVer": "latest"}

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import logging
 import math
+import random
 import re
 import ssl
 import time
@@ -20,10 +21,9 @@ import orjson
 import stamina
 from pydantic import SecretStr
 
-from rally_accelerate.accelerate import documents, payload, wire
-from rally_accelerate.accelerate.patience import SERVICE, Tries
-from rally_accelerate.accelerate.reading import field_names, own_issue, page_of
-from rally_accelerate.accelerate.retire import Retirement, retired
+from rally_accelerate.accelerate import documents, payload, responses
+from rally_accelerate.accelerate.payload import Retirement, retired
+from rally_accelerate.accelerate.responses import field_names, own_issue, page_of
 from rally_accelerate.errors import (
     AccessRefused,
     Broken,
@@ -39,13 +39,72 @@ from rally_accelerate.errors import (
     Unreachable,
     Untrusted,
 )
-from rally_accelerate.model.budget import RetryBudget
-from rally_accelerate.model.decoding import Oversized, bounded
-from rally_accelerate.model.foreign import Route, headers_into, refused_connection
+from rally_accelerate.model.connection_errors import unconnected
+from rally_accelerate.model.foreign_responses import Route, headers_into, refused_connection
 from rally_accelerate.model.issue import SOURCE, Issue
-from rally_accelerate.model.report import Receipt, Skipped, Usage
-from rally_accelerate.model.trouble import trying
-from rally_accelerate.model.unconnected import unconnected
+from rally_accelerate.model.lenient_json import Oversized, bounded
+from rally_accelerate.model.report import Receipt, Skipped, Usage, trying
+from rally_accelerate.model.time_budget import RetryBudget
+
+#: What the budget of a run calls Accelerate.
+SERVICE = "Accelerate"
+
+FIRST_WAIT = 0.5
+LONGEST_WAIT = 30.0
+JITTER = 1.0
+
+
+class Tries:
+    """The attempts of one request.
+
+    Args:
+        budget: The time that all requests of the run may lose together.
+        service: What the budget calls the service.
+        tries_when_broken: How many bare failures of the server end the attempts; None for no limit of this kind.
+    """
+
+    def __init__(self, budget: RetryBudget, service: str, *, tries_when_broken: int | None = None) -> None:
+        self._budget = budget
+        self._service = service
+        self._tries_when_broken = tries_when_broken
+        self._began = 0.0
+        self._broken = 0
+        self._failures = 0
+
+    def begins(self) -> None:
+        """Note that an attempt begins."""
+        self._began = time.monotonic()
+
+    def close(self) -> None:
+        """End the count of the time that this request loses."""
+        if self._failures:
+            self._budget.ended()
+            self._failures = 0
+
+    def wait_after(self, error: Exception) -> float | None:
+        """Return for how many seconds to wait before the next attempt; None gives up."""
+        if not isinstance(error, Transient) or not self._budget.seconds:
+            return None
+        if isinstance(error, Broken):
+            self._broken += 1
+            if self._broken == self._tries_when_broken:
+                return None
+        now = time.monotonic()
+        # Where no answer was to be expected any more, the failed attempt is lost time as well.
+        whole = isinstance(error, Unreachable | TimedOut) or not self._budget.has_answered(self._service)
+        if not self._failures:
+            self._budget.failing(self._service, since=self._began if whole else now)
+        self._failures += 1
+        # The next attempt will take as long as this one, and is to end in time too.
+        left = self._budget.left(self._service) - (now - self._began if whole else 0.0)
+        if left <= 0 or (error.retry_after or 0.0) >= left:
+            return None
+        if error.retry_after is not None:
+            return error.retry_after
+        doubled = FIRST_WAIT * 2.0 ** min(self._failures - 1, 10)
+        # Jitter needs no cryptography; the last attempt is made when the time is over, not long after it.
+        return min(min(LONGEST_WAIT, doubled) + random.uniform(0, JITTER), left)  # noqa: S311
+
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +185,7 @@ class AccelerateClient:
         self._limits = limits or payload.Limits()
         self._connection = connection or Connection()
         self._budget = self._connection.budget or RetryBudget(self._connection.retry_seconds)
-        self._url = wire.graphql_address(account.url)
+        self._url = responses.graphql_address(account.url)
         self._route = Route(
             service="Accelerate",
             setting="accelerateUrl",
@@ -135,7 +194,7 @@ class AccelerateClient:
             given="the environment (HTTPS_PROXY)",
             certificate=self._connection.certificate,
         )
-        self._authorization = wire.authorization(account.key.get_secret_value())
+        self._authorization = responses.authorization(account.key.get_secret_value())
         self._tracker_id = account.tracker_id
         self._accepted = False
         #: The fields of an issue that this server returns, once it was asked.
@@ -387,7 +446,7 @@ class AccelerateClient:
     async def _upload(self, parcel: Sequence[payload.Packed]) -> Receipt:
         body = payload.body(parcel, address=self._address())
         await self._post(
-            body, asked="uploadIssueData", tries_when_broken=TRIES_WHEN_BROKEN, check=wire.check_acknowledgement
+            body, asked="uploadIssueData", tries_when_broken=TRIES_WHEN_BROKEN, check=responses.check_acknowledgement
         )
         return Receipt(delivered=tuple(one.external_id for one in parcel))
 
@@ -472,7 +531,7 @@ class AccelerateClient:
             raise connection_error(error, server=self._url, route=self._route, answered=answered) from error
         self._usage += Usage(bytes_received=len(answer))
         log.debug("%s: HTTP %s in %.2f s", asked, response.status_code, time.monotonic() - started)
-        return wire.decipher(
+        return responses.decipher(
             response.status_code,
             {name.lower(): value for name, value in response.headers.items()},
             answer,

@@ -15,14 +15,14 @@ import click
 from rally_accelerate.cli.hosting import DEFAULT_PORT, hosting, stoppable
 from rally_accelerate.cli.options import Duration
 from rally_accelerate.cli.output import progress, show_report
-from rally_accelerate.config.listening import PORT_OPTION
+from rally_accelerate.config.listen_errors import PORT_OPTION
 from rally_accelerate.config.load import from_environment, state_folder
-from rally_accelerate.config.redact import Redactor
+from rally_accelerate.config.redaction import Redactor
 from rally_accelerate.model.report import Outcome
 from rally_accelerate.observe import logs
 
 if TYPE_CHECKING:
-    from rally_accelerate.host.app import Host
+    from rally_accelerate.server.app import Host
 
 #: The sample company is small enough to be read in seconds and large enough to look alive.
 SAMPLE_ITEMS = 600
@@ -90,14 +90,14 @@ def _rally() -> Iterator[Rally]:
         yield Rally(real, "rally-from-the-environment", REAL_INTERVAL, database)
         return
     try:
-        from rally_sandbox import serving, world  # noqa: PLC0415 - an extra: the command says how to get it
+        from rally_sandbox import server, world  # noqa: PLC0415 - an extra: the command says how to get it
     except ImportError as error:
         raise click.ClickException("the sample company needs: pip install 'rally-accelerate[sandbox]'") from error
     with tempfile.TemporaryDirectory(prefix="rally-accelerate-demo-") as folder:
         # Each demo has a sample company of its own, so what an earlier one synced would only confuse.
         company = world.World.create(seed=SAMPLE_SEED, items=SAMPLE_ITEMS)
-        with serving.serve(company) as simulator:
-            properties = {"baseUrl": simulator.url, "apiKey": serving.SANDBOX_API_KEY}
+        with server.serve(company) as simulator:
+            properties = {"baseUrl": simulator.url, "apiKey": server.SANDBOX_API_KEY}
             yield Rally(properties, "sample-company", SAMPLE_INTERVAL, Path(folder) / "host.sqlite", simulator)
 
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rally_accelerate.config.listening import PORT_OPTION
+from rally_accelerate.config.listen_errors import PORT_OPTION
 from rally_accelerate.config.load import state_folder
 from rally_accelerate.config.sqlite_files import refuse_foreign
 from rally_accelerate.errors import StoreError
 
 if TYPE_CHECKING:
-    from rally_accelerate.host.app import Host
-    from rally_accelerate.host.stores import Stores
+    from rally_accelerate.server.app import Host
+    from rally_accelerate.server.store.repositories import Stores
 
 DEFAULT_PORT = 8420
 
@@ -60,9 +60,9 @@ async def hosting(
         choose: How to choose another port, for the hint of an error.
     """
     try:
-        from rally_accelerate.host.app import Host  # noqa: PLC0415 - an extra: the command says how to get it
-        from rally_accelerate.host.serving import is_local, listening, serving  # noqa: PLC0415 - likewise
-        from rally_accelerate.host.store.executions import Retention  # noqa: PLC0415 - likewise
+        from rally_accelerate.server.app import Host  # noqa: PLC0415 - an extra: the command says how to get it
+        from rally_accelerate.server.http_server import is_local, listening, serving  # noqa: PLC0415 - likewise
+        from rally_accelerate.server.store.executions import Retention  # noqa: PLC0415 - likewise
     except ImportError as error:
         raise without_host() from error
     if not is_local(address) and not outside.startswith("https://"):
@@ -101,7 +101,7 @@ async def stores_alone(database: Path | None) -> AsyncIterator[tuple["Stores", P
         StoreError: There is none, or a host uses it.
     """
     path = existing_database(database)
-    from rally_accelerate.host.stores import open_stores  # noqa: PLC0415 - as above
+    from rally_accelerate.server.store.repositories import open_stores  # noqa: PLC0415 - as above
 
     async with open_stores(path) as stores:
         yield stores, path
@@ -114,7 +114,7 @@ def existing_database(database: Path | None) -> Path:
         StoreError: The database does not exist, or the file belongs to another program.
     """
     try:
-        from rally_accelerate.host.stores import DATABASE, OWN_TABLES  # noqa: PLC0415 - as above
+        from rally_accelerate.server.store.repositories import DATABASE, OWN_TABLES  # noqa: PLC0415 - as above
     except ImportError as error:
         raise without_host() from error
     path = database or default_database()

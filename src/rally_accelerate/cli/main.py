@@ -6,19 +6,7 @@ import traceback
 import click
 
 from rally_accelerate import __version__
-from rally_accelerate.cli import (
-    check,
-    demo,
-    integrations,
-    migrate,
-    plugin,
-    review,
-    sandbox,
-    secrets,
-    serve,
-    sync,
-    users,
-)
+from rally_accelerate.cli import admin, check, demo, migrate, plugin, sandbox, serve, sync
 from rally_accelerate.cli.output import OWN_FAULT, own_fault, safe, show_error
 from rally_accelerate.errors import ConfigError, RallyAccelerateError
 
@@ -40,13 +28,13 @@ def commands(*, debug: bool) -> None:
 for command in (
     sync.sync,
     check.check,
-    review.explain,
-    review.coverage_command,
-    review.verify,
+    check.explain,
+    check.coverage_command,
+    check.verify,
     serve.serve,
-    integrations.integrations,
-    users.users,
-    secrets.secrets,
+    admin.integrations,
+    admin.users,
+    admin.secrets,
     plugin.plugin,
     migrate.migrate,
     demo.demo,

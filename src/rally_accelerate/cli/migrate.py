@@ -18,12 +18,12 @@ from rally_accelerate.cli.options import (
     target_problems,
 )
 from rally_accelerate.cli.output import redact_with, safe
-from rally_accelerate.config.inherited import Fate, inherited
+from rally_accelerate.config.legacy_settings import Fate, inherited
 from rally_accelerate.config.load import MASKED, Loaded, from_environment, integrations, read_json, sections
 from rally_accelerate.errors import ConfigError
 from rally_accelerate.observe import logs
 from rally_accelerate.rally.limiter import LimiterPool
-from rally_accelerate.sync.migration import EXAMPLES, Comparison, Identity, compared
+from rally_accelerate.sync.migration_check import EXAMPLES, Comparison, Identity, compared
 from rally_accelerate.sync.wiring import links
 
 DONE, TO_DECIDE = 0, 4

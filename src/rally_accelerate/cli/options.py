@@ -10,8 +10,8 @@ import click
 
 from rally_accelerate.config.load import Loaded, integrations, read_json
 from rally_accelerate.config.model import Integration
-from rally_accelerate.config.redact import Redactor, secrets_of
-from rally_accelerate.config.values import as_instant
+from rally_accelerate.config.redaction import Redactor, secrets_of
+from rally_accelerate.config.value_parsers import as_instant
 from rally_accelerate.errors import ConfigError, Problem
 from rally_accelerate.mapping.rules import require_usable_rules
 from rally_accelerate.model.progress import Window

@@ -9,11 +9,10 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
-from rally_accelerate.config.redact import Redactor
+from rally_accelerate.config.redaction import Redactor
 from rally_accelerate.errors import ConfigError, RallyAccelerateError
 from rally_accelerate.model.report import Outcome, SyncReport, Tally
-from rally_accelerate.observe.pace import Follower, duration, histories
-from rally_accelerate.observe.results import project_lines
+from rally_accelerate.observe.run_summary import Follower, duration, histories, project_lines
 from rally_accelerate.sync.ports import Watch
 
 #: The exit code of a bug in the program itself.

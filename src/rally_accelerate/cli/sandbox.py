@@ -5,7 +5,7 @@ from datetime import timedelta
 import click
 
 from rally_accelerate.cli.options import Duration
-from rally_accelerate.config.listening import cannot_listen
+from rally_accelerate.config.listen_errors import cannot_listen
 
 #: How many work items a sample company has, as the simulator itself says.
 SMALLEST, LARGEST = 10, 1_000_000
@@ -49,26 +49,26 @@ WORLDS = ("sample", "hostile")
 def sandbox(*, port: int, seed: int, items: int, world: str, live: bool, every: timedelta, latency_ms: int) -> int:
     """Start a simulated Rally server with sample data on 127.0.0.1."""
     try:
-        import rally_sandbox.serving as serving  # noqa: PLC0415, PLR0402 - an extra: the command says how to get it
+        import rally_sandbox.server as server  # noqa: PLC0415, PLR0402 - an extra: the command says how to get it
     except ImportError as error:
         raise click.ClickException("the simulator needs: pip install 'rally-accelerate[sandbox]'") from error
 
     def ready(url: str) -> None:
         click.echo(f"simulated Rally: {url}")
-        click.echo(f"API key:         {serving.SANDBOX_API_KEY}")
+        click.echo(f"API key:         {server.SANDBOX_API_KEY}")
         click.echo("Ctrl-C stops it")
 
     try:
-        serving.run(
+        server.run(
             port=port,
             seed=seed,
             items=items,
-            hostile_share=serving.WORLDS[world],
+            hostile_share=server.WORLDS[world],
             live=live,
             live_interval_seconds=every.total_seconds(),
             latency_ms=latency_ms,
             on_ready=ready,
         )
     except OSError as error:
-        raise cannot_listen(error, address=serving.LOOPBACK, port=port) from error
+        raise cannot_listen(error, address=server.LOOPBACK, port=port) from error
     return 0

@@ -16,17 +16,17 @@ import click
 from rally_accelerate.cli.hosting import DEFAULT_PORT, database_option, default_database, hosting, stoppable
 from rally_accelerate.cli.options import Duration, load, redactor_of
 from rally_accelerate.cli.output import redact_with
-from rally_accelerate.config.answer_limit import LEAST, default_limit, set_answer_limit
 from rally_accelerate.config.load import Loaded, disabled_names, read_json
-from rally_accelerate.host.descriptors import raise_limit
+from rally_accelerate.config.response_limit import LEAST, default_limit, set_answer_limit
 from rally_accelerate.observe import logs
+from rally_accelerate.server.runtime import raise_limit
 
 #: The path of ``--outside-url``; without percent signs and dots at the beginning of a segment, as proxies read them
 #: differently.
 PREFIX = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 
 if TYPE_CHECKING:
-    from rally_accelerate.host.app import Host
+    from rally_accelerate.server.app import Host
 
 
 @click.command()

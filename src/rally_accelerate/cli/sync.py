@@ -13,7 +13,7 @@ from typing import Any
 import click
 from pydantic import SecretStr
 
-from rally_accelerate.accelerate.wire import graphql_address
+from rally_accelerate.accelerate.responses import graphql_address
 from rally_accelerate.cli.options import (
     Again,
     Duration,
@@ -34,13 +34,11 @@ from rally_accelerate.model.progress import Window
 from rally_accelerate.model.report import Outcome, SyncReport
 from rally_accelerate.observe import logs
 from rally_accelerate.rally.limiter import LimiterPool
-from rally_accelerate.sync.comparing import Compared, compare
+from rally_accelerate.sync.dry_run import Compared, PreviewSink, UnwrittenState, compare
 from rally_accelerate.sync.engine import sync_once
-from rally_accelerate.sync.learning import rules_for
 from rally_accelerate.sync.ports import Sink, State
-from rally_accelerate.sync.preview import PreviewSink, UnwrittenState
 from rally_accelerate.sync.state import MemoryState, StateFile
-from rally_accelerate.sync.wiring import Target, links, plans_of
+from rally_accelerate.sync.wiring import Target, links, plans_of, rules_for
 
 #: Exit codes when several integrations end differently: the one that most needs somebody.
 WORST_FIRST = (OWN_FAULT, 2, 3, 4, 0)

@@ -20,13 +20,13 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from rally_accelerate.config.meant import means_plugin, property_meant
 from rally_accelerate.config.model import DEFAULT_TENANT, PLUGIN_ID, Integration, Properties
-from rally_accelerate.config.values import as_boolean, doubted_level
+from rally_accelerate.config.property_suggestions import means_plugin, property_meant
+from rally_accelerate.config.value_parsers import as_boolean, doubted_level
 from rally_accelerate.errors import ConfigError, Problem
-from rally_accelerate.model.decoding import REPLACEMENT, Undecodable, decode_json, decode_text
-from rally_accelerate.model.folding import plain
-from rally_accelerate.model.likeness import MOST_EXPLAINED, shortened
+from rally_accelerate.model.lenient_json import REPLACEMENT, Undecodable, decode_json, decode_text
+from rally_accelerate.model.suggestions import MOST_EXPLAINED, shortened
+from rally_accelerate.model.text_folding import plain
 
 ENVIRONMENT = {
     "RALLY_URL": "baseUrl",

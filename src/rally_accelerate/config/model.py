@@ -18,9 +18,9 @@ from pydantic import (
     model_validator,
 )
 
-from rally_accelerate.config.answer_limit import within_answer_limit
-from rally_accelerate.config.queries import as_query
-from rally_accelerate.config.values import (
+from rally_accelerate.config.item_queries import as_query
+from rally_accelerate.config.response_limit import within_answer_limit
+from rally_accelerate.config.value_parsers import (
     as_base_url,
     as_boolean,
     as_bundle,
@@ -87,7 +87,7 @@ class Properties(BaseModel):
     """The ``properties`` of an integration; the names are those of the JSON file.
 
     No other name sets a field: ``base_url`` is an unknown property, and who judges by names what a change does to a
-    secret (config/receivers.py) sees all that counts.
+    secret (config/secret_recipients.py) sees all that counts.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True, str_strip_whitespace=True)
@@ -472,3 +472,23 @@ class Integration(BaseModel):
         False, alias="disabled", description="Whether the integration is disabled. A disabled integration doesn't run."
     )
     properties: Properties
+
+
+__all__ = ["DESCRIPTION", "DISPLAY_NAME", "EVENT", "EVENT_DESCRIPTION", "INTERVAL_MINUTES", "PLUGIN_ID"]
+
+DISPLAY_NAME = "Rally"
+
+DESCRIPTION = (
+    "Imports stories, defects and other work items from a Rally server as issues, with their full history, and keeps "
+    "them up to date."
+)
+
+#: The one scheduled event (accelerate-api-notes.md#ucv-ext-rally).
+EVENT = "syncRallyDataEvent"
+
+EVENT_DESCRIPTION = (
+    "Queries the Rally server for stories and defects to import into HCL Accelerate issues. If the Rally data already "
+    "exists as an issue, the issue is updated."
+)
+
+INTERVAL_MINUTES = 5

@@ -1,7 +1,8 @@
 """From a query to a condition of SQL: the fast path, equal to ``matches``.
 
-The store keeps the facts of each issue (``dql/facts.py``) and says here where. A comparison becomes a search among them
-that an index answers; what facts do not tell is left to ``matches`` itself, by a function that the store provides.
+The store keeps the facts of each issue (``dql/index_terms.py``) and says here where. A comparison becomes a search
+among them that an index answers; what facts do not tell is left to ``matches`` itself, by a function that the store
+provides.
 The condition is written in SQL that SQLite and PostgreSQL share; texts must be compared by their code points (SQLite's
 order, collation "C" of PostgreSQL).
 """
@@ -13,10 +14,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from rally_accelerate.dql.facts import OBJECTS, Kind, is_told, number_texts
-from rally_accelerate.dql.matches import COUNT, matches, milliseconds
-from rally_accelerate.dql.tree import Both, Comparison, Either, Negated, Operator, Query, Value, leaves
-from rally_accelerate.model.folding import fold
+from rally_accelerate.dql.ast import Both, Comparison, Either, Negated, Operator, Query, Value, leaves
+from rally_accelerate.dql.evaluator import COUNT, matches, milliseconds
+from rally_accelerate.dql.index_terms import OBJECTS, Kind, is_told, number_texts
+from rally_accelerate.model.text_folding import fold
 
 Condition = sa.ColumnElement[bool]
 

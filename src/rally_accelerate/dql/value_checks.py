@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from rally_accelerate.dql.tree import Operator, Value
+from rally_accelerate.dql.ast import Operator, Value
 from rally_accelerate.errors import QueryError
-from rally_accelerate.model.folding import fold, plain
+from rally_accelerate.model.text_folding import fold, plain
 
 _DATES = {
     "issue": frozenset(

@@ -8,8 +8,8 @@ part refers to: ``Iteration.Name``.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rally_accelerate.model.folding import fold
-from rally_accelerate.model.likeness import suggestion
+from rally_accelerate.model.suggestions import suggestion
+from rally_accelerate.model.text_folding import fold
 
 CUSTOM = "c_"
 #: Attributes of these types refer to nothing, so nothing can be read behind a dot

@@ -8,8 +8,8 @@ Lookback and revisions both come as ``Past``; nothing here knows which it was.
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 
-from rally_accelerate.mapping.kinds import Kind
-from rally_accelerate.mapping.text import readable
+from rally_accelerate.mapping.item_types import Kind
+from rally_accelerate.mapping.rich_text import readable
 from rally_accelerate.model.issue import UNKNOWN_PERSON, HistoryEntry, HistoryValue
 from rally_accelerate.rally.records import RECYCLED, FieldChange, Named, Past, PastValue
 

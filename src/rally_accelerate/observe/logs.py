@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import IO
 
-from rally_accelerate.config.redact import RedactingFormatter, Redactor
+from rally_accelerate.config.redaction import RedactingFormatter, Redactor
 
 #: The host's level words (accelerate-api-notes.md#logging-levels) as the standard library's numbers.
 LEVELS = {

@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rally_accelerate.config.about import (
+from rally_accelerate.config.form import form_fields
+from rally_accelerate.config.model import (
     DESCRIPTION,
     DISPLAY_NAME,
     EVENT,
@@ -19,7 +20,6 @@ from rally_accelerate.config.about import (
     INTERVAL_MINUTES,
     PLUGIN_ID,
 )
-from rally_accelerate.config.form import form_fields
 
 FILE = Path(__file__).with_name("manifest.json")
 

@@ -16,27 +16,24 @@ from pathlib import Path
 from typing import Any
 
 from rally_accelerate import __version__
-from rally_accelerate.accelerate.platform import Platform, Recalled
+from rally_accelerate.accelerate.integration_state import Platform, Recalled
 from rally_accelerate.config.load import Loaded
 from rally_accelerate.config.model import Properties
-from rally_accelerate.config.redact import secrets_of
+from rally_accelerate.config.redaction import secrets_of
 from rally_accelerate.errors import ConfigError, RallyAccelerateError, Rejected
 from rally_accelerate.model.progress import Progress, Window
 from rally_accelerate.model.report import Outcome, SyncReport, Tally
-from rally_accelerate.observe.pace import Follower, duration, histories
-from rally_accelerate.observe.results import project_lines
-from rally_accelerate.plugin import arguments, lines, memory
+from rally_accelerate.observe.run_summary import Follower, duration, histories, project_lines
+from rally_accelerate.plugin import arguments, log_output, platform_state
 from rally_accelerate.plugin.entry import DONE, EVENT, FAILED, STOPPED
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.rally.transport import notices_of
-from rally_accelerate.sync import deferral
-from rally_accelerate.sync.complete import project_keys
+from rally_accelerate.sync import side_jobs
 from rally_accelerate.sync.engine import Plans, sync_once
-from rally_accelerate.sync.gone import removal_of
-from rally_accelerate.sync.learning import rules_from
 from rally_accelerate.sync.plan import former
 from rally_accelerate.sync.ports import Watch
-from rally_accelerate.sync.wiring import Links, Target, links
+from rally_accelerate.sync.removals import project_keys, removal_of
+from rally_accelerate.sync.wiring import Links, Target, links, rules_from
 
 log = logging.getLogger(__name__)
 
@@ -68,17 +65,17 @@ def run_event(process: str, velocity: str) -> int:
         process: ``processProps`` as handed over.
         velocity: ``velocityProps`` as handed over.
     """
-    lines.set_up("INFO", ())
+    log_output.set_up("INFO", ())
     try:
         passphrase = _passphrase()
         given = arguments.read(process, velocity, passphrase=passphrase)
-        lines.set_up(given.level, (*given.secrets, passphrase))
+        log_output.set_up(given.level, (*given.secrets, passphrase))
         log.info("Found decryption key file" if passphrase else "No Decryption Key Found")
         understood = arguments.understood(given)
-        lines.set_up(given.level, (*given.secrets, passphrase, *secrets_of(understood.loaded.integration)))
+        log_output.set_up(given.level, (*given.secrets, passphrase, *secrets_of(understood.loaded.integration)))
         return asyncio.run(stoppable(_Event(understood).go()))
     except RallyAccelerateError as error:
-        lines.tell_error(log, error)
+        log_output.tell_error(log, error)
         return FAILED
     except Exception as error:
         # Its traceback is for whoever sets the level to debug; the message may hold data.
@@ -163,9 +160,9 @@ class _Event:
         handed = Recalled(known=True, state=self._given.handed)
         if platform.refusal:
             log.info("The server does not return what an earlier run stored: %s", platform.refusal)
-        before = memory.kept_of(recalled, EVENT) or memory.kept_of(handed, EVENT)
+        before = platform_state.kept_of(recalled, EVENT) or platform_state.kept_of(handed, EVENT)
         now = datetime.now(UTC)
-        if before is not None and before.running and abs(now - before.at) < memory.SILENT:
+        if before is not None and before.running and abs(now - before.at) < platform_state.SILENT:
             log.info("Another run of this integration is at work; this one leaves it to that one.")
             return DONE
         restarts = before is not None and self._given.state.last_run is None
@@ -178,11 +175,11 @@ class _Event:
         rules, learned = await rules_from(
             connected.source, properties, before.progress.learned if before is not None else None
         )
-        if before is not None and restarts and memory.is_finished(before, scope):
+        if before is not None and restarts and platform_state.is_finished(before, scope):
             before = await _begin_again(platform, before)
         overlap = timedelta(minutes=properties.overlap_minutes)
         removal = removal_of(properties)
-        state = memory.PlatformState(
+        state = platform_state.PlatformState(
             platform=platform,
             event=EVENT,
             run=secrets.token_hex(6),
@@ -197,11 +194,11 @@ class _Event:
             state.begin(replace(before.progress, learned=learned), uploads_all=before.rules_version != rules.version)
         else:
             last_run = self._given.state.last_run
-            cursor = memory.cursor_of(recalled, last_run)
+            cursor = platform_state.cursor_of(recalled, last_run)
             if cursor is not None and recalled.known and await _keeps(state):
                 # Whatever ran before was another plug-in: what it left is not what this one makes of the items.
                 cursor = None
-            begun = memory.begun_at(cursor, scope, rules_version=rules.version, reads=rules.reads)
+            begun = platform_state.begun_at(cursor, scope, rules_version=rules.version, reads=rules.reads)
             state.begin(replace(begun, learned=learned))
             log.info("From the beginning." if cursor is None else "Changes since %s.", *([cursor] if cursor else []))
         progress = state.progress
@@ -228,7 +225,7 @@ class _Event:
         return await self._ended(report, state, platform, now=scope.now)
 
     async def _ended(
-        self, report: SyncReport, state: memory.PlatformState, platform: Platform, *, now: datetime
+        self, report: SyncReport, state: platform_state.PlatformState, platform: Platform, *, now: datetime
     ) -> int:
         """Store what the next run needs; a server that refuses that does not make the run fail."""
         if report.failure is None:
@@ -245,7 +242,7 @@ class _Event:
         refusal = refusal or (platform.refusal if state.keeps is False else "")
         if refusal:
             _tell_refusal(refusal, state.before)
-        elif state.size is memory.Size.BARE:
+        elif state.size is platform_state.Size.BARE:
             log.info(NAMES_NOT_STORED)
         if report.failure is not None:
             return FAILED
@@ -264,9 +261,9 @@ class _Event:
         """
         wish = self._given.state.delta_time
         if wish is None:
-            return replace(deferral.done(progress, deferral.RESYNC), resynced=None)
+            return replace(side_jobs.done(progress, side_jobs.RESYNC), resynced=None)
         progress = replace(progress, resynced=wish)
-        if deferral.is_deferred(progress, deferral.RESYNC, now=now):
+        if side_jobs.is_deferred(progress, side_jobs.RESYNC, now=now):
             return progress
         try:
             done = await platform.resync_done(EVENT)
@@ -275,30 +272,30 @@ class _Event:
             done, error = False, failure
         if done:
             log.info("The resync is done.")
-            return deferral.done(progress, deferral.RESYNC)
-        progress = deferral.deferred(progress, deferral.RESYNC, error, now=now)
-        for notice in deferral.notices(
-            replace(progress, deferred={deferral.RESYNC: progress.deferred[deferral.RESYNC]})
+            return side_jobs.done(progress, side_jobs.RESYNC)
+        progress = side_jobs.deferred(progress, side_jobs.RESYNC, error, now=now)
+        for notice in side_jobs.notices(
+            replace(progress, deferred={side_jobs.RESYNC: progress.deferred[side_jobs.RESYNC]})
         ):
             log.info("%s", notice)
         return progress
 
 
-async def _begin_again(platform: Platform, before: memory.Kept) -> memory.Kept:
+async def _begin_again(platform: Platform, before: platform_state.Kept) -> platform_state.Kept:
     """Return and store the start of a sync from the beginning.
 
     A finished sync and no earlier run: the server keeps the integration's state, not necessarily its issues.
     """
     log.info("The server knows no earlier run of this integration: everything is uploaded again.")
-    begun = memory.begun_again(before)
+    begun = platform_state.begun_again(before)
     try:
-        await platform.keep(EVENT, memory.stored(begun))
+        await platform.keep(EVENT, platform_state.stored(begun))
     except RallyAccelerateError as error:
         log.info("The server does not store the progress of this run: %s", error)
     return begun
 
 
-async def _keeps(state: memory.PlatformState) -> bool:
+async def _keeps(state: platform_state.PlatformState) -> bool:
     """Return whether the server stores a state; True when it fails at this moment, so that everything is read."""
     try:
         return await state.is_kept()
@@ -307,12 +304,12 @@ async def _keeps(state: memory.PlatformState) -> bool:
         return True
 
 
-def _tell_refusal(refusal: str, before: memory.Kept | None) -> None:
+def _tell_refusal(refusal: str, before: platform_state.Kept | None) -> None:
     """Tell that the progress is not stored, and what that means for the next runs."""
     if before is None:
         log.info("The server does not store the progress of this run: %s", refusal)
         return
-    since = memory.stands_at(before.progress)
+    since = platform_state.stands_at(before.progress)
     what = f"what changed since {since:%Y-%m-%d %H:%M} UTC" if since else "everything"
     log.warning(
         "The server no longer stores the progress of a run: %s. Until it does, every run reads %s again. Check the "
@@ -387,4 +384,4 @@ def _tell(report: SyncReport, *, told: Collection[str]) -> None:
         report.accelerate.requests,
     )
     if report.failure is not None:
-        lines.tell_error(log, report.failure)
+        log_output.tell_error(log, report.failure)

@@ -10,25 +10,20 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from rally_accelerate.config.item_queries import OTHERS
 from rally_accelerate.config.model import DEFAULT_KINDS, Properties
-from rally_accelerate.config.queries import OTHERS
-from rally_accelerate.config.values import as_kind
+from rally_accelerate.config.value_parsers import as_kind
 from rally_accelerate.errors import AccessRefused, NotFound, RallyAccelerateError, Rejected, UnexpectedAnswer
-from rally_accelerate.model.budget import RetryBudget
 from rally_accelerate.model.progress import Walk, Window
 from rally_accelerate.model.report import Usage
-from rally_accelerate.rally import gone
-from rally_accelerate.rally.ahead import LookAhead
-from rally_accelerate.rally.calls import Caller
-from rally_accelerate.rally.definitions import Attribute, attributes_of, types_of, values_of
-from rally_accelerate.rally.directory import every_project, find_place
-from rally_accelerate.rally.filters import Filters, explained, filters_of, require_parsable
-from rally_accelerate.rally.keyset import judge, next_rows, walk
+from rally_accelerate.model.time_budget import RetryBudget
+from rally_accelerate.rally import deletions
+from rally_accelerate.rally.current_names import names_now
+from rally_accelerate.rally.history_fields import PastField, PastFields
+from rally_accelerate.rally.item_filters import Filters, explained, filters_of, require_parsable
+from rally_accelerate.rally.keyset_paging import judge, listing_of, listings_of, next_rows, to_records, walk
 from rally_accelerate.rally.limiter import LimiterPool
-from rally_accelerate.rally.namesnow import names_now
-from rally_accelerate.rally.pastfields import PastField, PastFields
 from rally_accelerate.rally.query import Condition
-from rally_accelerate.rally.questions import listing_of, listings_of
 from rally_accelerate.rally.records import (
     Binned,
     NamesPage,
@@ -40,17 +35,71 @@ from rally_accelerate.rally.records import (
     WorkItem,
     Workspace,
 )
-from rally_accelerate.rally.remains import Remains
-from rally_accelerate.rally.rows import to_records
+from rally_accelerate.rally.removed_item_values import Remains
+from rally_accelerate.rally.scope import every_project, find_place
+from rally_accelerate.rally.session import Caller
 from rally_accelerate.rally.timeboxes import changed_timeboxes
-from rally_accelerate.rally.tls import tls_context
-from rally_accelerate.rally.transport import http_client, notices_of
-from rally_accelerate.rally.typenames import TypeNames
-from rally_accelerate.rally.wire import ref_id
+from rally_accelerate.rally.transport import http_client, notices_of, tls_context
+from rally_accelerate.rally.type_definitions import Attribute, attributes_of, types_of, values_of
+from rally_accelerate.rally.type_names import TypeNames
+from rally_accelerate.rally.wsapi import ref_id
 
 if TYPE_CHECKING:
-    from rally_accelerate.rally.pasts import Pasts
-    from rally_accelerate.rally.surroundings import Surroundings
+    from rally_accelerate.rally.history import Pasts
+    from rally_accelerate.rally.related_items import Surroundings
+import asyncio
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class LookAhead:
+    """Every look-ahead of one owner, so that it can stop them all.
+
+    A consumer may merely forget its iterator, which Python then closes at a time of its own; the owner's end
+    must not wait for that.
+    """
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[Any]] = set()
+
+    async def over(self, source: AsyncGenerator[T]) -> AsyncGenerator[T]:
+        """The values of a source, each fetched while the one before is in use.
+
+        Args:
+            source: Where the values come from; closed at the end, also when the consumer stops early.
+        """
+        task = self._begin(source)
+        try:
+            while (value := await task) is not None:
+                held, value = [value], None
+                task = self._begin(source)
+                # Handed over, not shared: while the next value is awaited, nothing here keeps this one in memory.
+                yield held.pop()
+        finally:
+            await _gone(task)
+            await source.aclose()
+
+    async def stop(self) -> None:
+        """Cancel what is running and wait until it is gone."""
+        await _gone(*self._running)
+
+    def _begin(self, source: AsyncGenerator[T]) -> asyncio.Task[T | None]:
+        async def step() -> T | None:
+            return await anext(source, None)
+
+        task = asyncio.create_task(step())
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
+
+
+async def _gone(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    # What they brought or failed with is nobody's any more.
+    await asyncio.gather(*tasks, return_exceptions=True)
+
 
 logger = logging.getLogger(__name__)
 
@@ -362,8 +411,8 @@ class RallyClient:
     def _readers(self, scope: Scope) -> "tuple[Pasts, Surroundings]":
         if self._pasts is None or self._surroundings is None or self._read_in != scope.workspace.object_id:
             # With the first item: most runs in a container have none, and start for their few requests alone.
-            from rally_accelerate.rally.pasts import Pasts  # noqa: PLC0415
-            from rally_accelerate.rally.surroundings import Surroundings  # noqa: PLC0415
+            from rally_accelerate.rally.history import Pasts  # noqa: PLC0415
+            from rally_accelerate.rally.related_items import Surroundings  # noqa: PLC0415
 
             properties = self._properties
             self._read_in = scope.workspace.object_id
@@ -379,15 +428,15 @@ class RallyClient:
 
     async def shown(self, scope: Scope, ids: Sequence[int] | None = None) -> set[int]:
         """ObjectIDs of the items that the scope shows now, or of those among ``ids``; complete, or an error."""
-        return await gone.shown(self._caller, scope, ids)
+        return await deletions.shown(self._caller, scope, ids)
 
     async def binned(self, scope: Scope, since: datetime) -> list[Binned]:
         """What was put into the recycle bin since an instant."""
-        return await gone.binned(self._caller, scope, since)
+        return await deletions.binned(self._caller, scope, since)
 
     async def elsewhere(self, scope: Scope, ids: Sequence[int]) -> Mapping[int, str]:
         """The project's name of each of these items that is still there, only not in the scope."""
-        return await gone.elsewhere(self._caller, scope, ids)
+        return await deletions.elsewhere(self._caller, scope, ids)
 
     async def remains(
         self, scope: Scope, removed: Mapping[int, datetime], *, commented: Collection[int]
@@ -403,12 +452,12 @@ class RallyClient:
             RallyAccelerateError: Rally, or the way to it, fails.
         """
         # Rarely needed, and only after items were read.
-        from rally_accelerate.rally import recovery  # noqa: PLC0415
+        from rally_accelerate.rally import removed_items  # noqa: PLC0415
 
-        found = await recovery.readable(self._caller, scope, removed.keys(), history=self.history, more=self._more)
+        found = await removed_items.readable(self._caller, scope, removed.keys(), history=self.history, more=self._more)
         rest = {item: at for item, at in removed.items() if item not in found}
         pasts, _ = self._readers(scope)
-        lost = await recovery.snapshotted(self._caller, scope, rest, pasts=pasts, commented=commented)
+        lost = await removed_items.snapshotted(self._caller, scope, rest, pasts=pasts, commented=commented)
         return {**found, **lost}
 
     async def fed_until(self, scope: Scope) -> datetime | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from rally_accelerate.errors import QueryError
-from rally_accelerate.rally.wire import render_instant
+from rally_accelerate.rally.wsapi import render_instant
 
 Value = str | int | float | bool | datetime | None
 

@@ -17,28 +17,106 @@ overtake each other. What is promised, and why it holds, is told in docs/explana
 import asyncio
 import logging
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 
 from rally_accelerate.errors import NotFound, QueryError, RallyAccelerateError, Rejected
-from rally_accelerate.mapping.fields import project_of
+from rally_accelerate.mapping.field_readers import project_of
+from rally_accelerate.mapping.history_check import Verdict
 from rally_accelerate.mapping.rules import Rules
-from rally_accelerate.mapping.verdict import Verdict
-from rally_accelerate.model.issue import Issue, SourceRevision
-from rally_accelerate.model.progress import DEFAULT_OVERLAP, Progress, Sent, Walk, Window
-from rally_accelerate.model.report import Receipt, SyncReport
+from rally_accelerate.model.issue import Issue, Project, SourceRevision
+from rally_accelerate.model.progress import DEFAULT_OVERLAP, GONE, Progress, Sent, Walk, Window
+from rally_accelerate.model.report import NAMED_SKIPS, PER_PROJECT, ProjectResult, Receipt, Skipped, SyncReport, Tally
 from rally_accelerate.rally.records import Page, Record, Scope, WorkItem
-from rally_accelerate.sync import kept, names, plan, timeboxes
-from rally_accelerate.sync.account import Account
-from rally_accelerate.sync.complete import Completer
-from rally_accelerate.sync.emptiness import examined
-from rally_accelerate.sync.gone import Removal, settle
-from rally_accelerate.sync.mapper import Mapper, Parcel
-from rally_accelerate.sync.portions import Gathered, Portion
+from rally_accelerate.sync import name_watch, plan, timebox_watch
+from rally_accelerate.sync.empty_sync import examined
+from rally_accelerate.sync.mapper import Gathered, Mapper, Parcel, Portion
 from rally_accelerate.sync.ports import Originals, Sink, Source, State, Watch
+from rally_accelerate.sync.removals import Completer, Removal, settle
+
+
+def serves(progress: Progress, scope: Scope, rules: Rules) -> bool:
+    """Whether the rules have changed since, but what was read for the old ones is enough for the new ones."""
+    same = progress.scope == scope.signature and progress.rules_version != rules.version
+    return same and bool(progress.read_with) and rules.reads <= progress.read_with
+
+
+async def outdated(originals: Originals, state: State, rules: Rules) -> AsyncIterator[Sequence[WorkItem]]:
+    """The kept items whose issues were made by other rules, some at a time.
+
+    An issue that is marked as gone keeps its last status: its item is no longer what it was when it was kept.
+    """
+    async for items in originals.kept():
+        ledger = await state.known([str(item.record.object_id) for item in items])
+        marks = {key: sent.rules_version for key, sent in ledger.items()}
+        some = [item for item in items if _is_outdated(marks.get(str(item.record.object_id)), rules)]
+        if some:
+            yield some
+
+
+async def remain(state: State, progress: Progress, rules: Rules) -> bool:
+    """Whether issues made by other rules are left: nothing was kept of them, and Rally has to be asked."""
+    owed = {str(item) for _, item in progress.owed}
+    marks = await state.held()
+    return any(_is_outdated(mark, rules) and key not in owed for key, mark in marks.items())
+
+
+def _is_outdated(mark: str | None, rules: Rules) -> bool:
+    return mark is not None and not mark.startswith(rules.version) and not mark.endswith(GONE)
+
+
+#: Stands for the project of an item that names none.
+NO_PROJECT = Project(id="", name="")
+
+
+class Account:
+    """The account of one run.
+
+    Args:
+        watch: Called with the counts whenever they change.
+    """
+
+    def __init__(self, watch: Watch | None = None) -> None:
+        self._watch = watch
+        self.tally = Tally()
+        #: At most ``NAMED_SKIPS`` of them; the tally has the whole number.
+        self.skipped: list[Skipped] = []
+        self._names: dict[str, str] = {}
+        self._counts: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(PER_PROJECT, 0))
+
+    def count(self, **more: int | Sequence[Project | None]) -> None:
+        """Add to the counts of the tally.
+
+        Args:
+            more: By the count's name: how many items, or their projects where the count is kept per project.
+        """
+        sums: dict[str, int] = {}
+        for name, added in more.items():
+            sums[name] = getattr(self.tally, name) + (added if isinstance(added, int) else len(added))
+            for project in () if isinstance(added, int) else added:
+                its = project or NO_PROJECT
+                # A project that was renamed has two names in one run: the last one counts.
+                self._names[its.id] = its.name
+                self._counts[its.id][name] += 1
+        self.tally = replace(self.tally, **sums)
+        if self._watch is not None:
+            self._watch(self.tally)
+
+    def skip(self, skips: Iterable[tuple[Project | None, Skipped]]) -> None:
+        """Count items that are left out, with their projects, and name the first ones."""
+        for project, skip in skips:
+            self.count(skipped=[project])
+            if len(self.skipped) < NAMED_SKIPS:
+                self.skipped.append(skip)
+
+    def projects(self) -> tuple[ProjectResult, ...]:
+        """Return the result of every project in which anything was read or done, by name."""
+        order = sorted(self._counts, key=lambda its_id: (self._names[its_id].casefold(), its_id))
+        return tuple(ProjectResult(id=each, name=self._names[each], **self._counts[each]) for each in order)
+
 
 log = logging.getLogger(__name__)
 
@@ -177,7 +255,7 @@ class _Run:
         if self.plans.since is not None and self.plans.since > scope.now:
             self.notices.append(f"initialSyncDate {self.plans.since:%Y-%m-%d} lies ahead: nothing is read until then.")
         self.progress = await self.state.load()
-        if self.originals is not None and kept.serves(self.progress, scope, self.rules):
+        if self.originals is not None and serves(self.progress, scope, self.rules):
             await self._map_kept(scope, self.originals)
             if self.failure is not None:
                 return
@@ -211,8 +289,8 @@ class _Run:
     async def _watch_references(self, scope: Scope) -> None:
         """Plan to send the items again whose timeboxes changed, or whose projects, people or tags were renamed."""
         before = self.progress.unfinished
-        boxes = await timeboxes.watched(self.source, self.progress, scope, overlap=self.overlap)
-        named = await names.watched(self.source, boxes.progress, scope)
+        boxes = await timebox_watch.watched(self.source, self.progress, scope, overlap=self.overlap)
+        named = await name_watch.watched(self.source, boxes.progress, scope)
         self.notices.extend((*boxes.notices, *named.notices))
         self.progress = named.progress
         planned = self.progress.unfinished != before
@@ -250,13 +328,13 @@ class _Run:
     async def _map_kept(self, scope: Scope, originals: Originals) -> None:
         """Under changed rules, map again what is kept; what is not is left for Rally to be asked."""
         await self._round([self._read_kept(scope, originals)])
-        if self.failure is None and not await kept.remain(self.state, self.progress, self.rules):
+        if self.failure is None and not await remain(self.state, self.progress, self.rules):
             self.progress = replace(self.progress, rules_version=self.rules_version, read_with=self.rules.reads)
             await self.state.commit(self.progress, {})
 
     async def _read_kept(self, scope: Scope, originals: Originals) -> None:
         mapped = 0
-        async for items in kept.outdated(originals, self.state, self.rules):
+        async for items in outdated(originals, self.state, self.rules):
             mapped += len(items)
             for kind, some in groupby(sorted(items, key=_kind), key=_kind):
                 walk = Walk(kind=kind, started_at=scope.now, aside=True)
@@ -330,8 +408,8 @@ class _Run:
     async def _take(self, walk: Walk, gathered: Gathered, page: Page) -> None:
         self.notices.extend(page.notices)
         ledger = await self.state.known([str(record.object_id) for record in page.records])
-        self.progress = timeboxes.carried(self.progress, page.records, now=walk.started_at)
-        self.progress = names.carried(self.progress, page.records, now=walk.started_at)
+        self.progress = timebox_watch.carried(self.progress, page.records, now=walk.started_at)
+        self.progress = name_watch.carried(self.progress, page.records, now=walk.started_at)
         fresh = [
             record
             for record in page.records

@@ -5,7 +5,7 @@ from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Any, Protocol
 
-from rally_accelerate.accelerate.retire import Retirement
+from rally_accelerate.accelerate.payload import Retirement
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import Progress, Sent, Walk, Window
 from rally_accelerate.model.report import Receipt, Tally, Usage
@@ -20,7 +20,7 @@ from rally_accelerate.rally.records import (
     WorkItem,
     Workspace,
 )
-from rally_accelerate.rally.remains import Remains
+from rally_accelerate.rally.removed_item_values import Remains
 
 
 class Source(Protocol):

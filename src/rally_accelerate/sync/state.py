@@ -24,7 +24,7 @@ from rally_accelerate.config.sqlite_files import refuse_foreign
 from rally_accelerate.errors import StoreError
 from rally_accelerate.model.issue import Issue, SourceRevision
 from rally_accelerate.model.progress import GONE, Progress, Sent
-from rally_accelerate.sync.written import progress_from_json, progress_to_json
+from rally_accelerate.sync.progress_json import progress_from_json, progress_to_json
 
 #: Raised when the tables change; a file of a newer program is refused rather than misread.
 FORMAT = 2

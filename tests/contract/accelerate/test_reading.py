@@ -10,7 +10,7 @@ from rally_accelerate import errors
 from rally_accelerate.accelerate import client as client_module
 from rally_accelerate.accelerate import documents
 from rally_accelerate.accelerate.client import AccelerateClient, Account, Connection
-from rally_accelerate.accelerate.platform import Platform
+from rally_accelerate.accelerate.integration_state import Platform
 from rally_accelerate.model.issue import Project
 from support.accelerate_stub import EVENT, KEY, TENANT, TRACKER, AccelerateStub, Label, accelerate_stub
 from support.models import issue

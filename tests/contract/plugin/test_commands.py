@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from rally_accelerate import __version__
-from rally_accelerate.config.about import EVENT
-from rally_accelerate.config.model import Properties
+from rally_accelerate.config.model import EVENT, Properties
 from rally_accelerate.plugin.manifest import manifest
 from support.container import IN_EITHER_FORM, Container, event_words, process_props
 from support.processes import RunningHost, Simulator, command

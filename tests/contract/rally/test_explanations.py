@@ -20,7 +20,7 @@ from rally_accelerate.errors import (
     UnexpectedAnswer,
     Unreachable,
 )
-from rally_sandbox import answers
+from rally_sandbox import gateway
 from rally_sandbox.faults import Fault
 from support.rally_settings import Connect
 from support.recorder import Reply, read_head, recording
@@ -33,7 +33,7 @@ TINYPROXY = Reply(
 
 def played(name: str) -> Reply:
     """What the simulator answers under a fault."""
-    answer = answers.instead(Fault(name=name), path="/slm/x", base="http://rally.example", now=0)
+    answer = gateway.instead(Fault(name=name), path="/slm/x", base="http://rally.example", now=0)
     assert answer is not None
     # One line for several headers of a name, as HTTP allows.
     headers: dict[str, str] = {"Content-Type": answer.content_type}

@@ -6,7 +6,7 @@ import pytest
 
 from rally_accelerate.model.progress import PEOPLE, TAGS
 from rally_sandbox.clock import Clock
-from rally_sandbox.serving import SANDBOX_API_KEY, serve
+from rally_sandbox.server import SANDBOX_API_KEY, serve
 from rally_sandbox.world import World
 from support.rally_settings import Connect
 

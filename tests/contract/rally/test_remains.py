@@ -16,7 +16,7 @@ from rally_accelerate.model.progress import Walk
 from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.rally.records import Scope, WorkItem
-from rally_accelerate.rally.remains import LOOKBACK_HAS_NOTHING
+from rally_accelerate.rally.removed_item_values import LOOKBACK_HAS_NOTHING
 from support.processes import Simulator, simulator
 
 TYPES = ("hierarchicalrequirement", "defect", "task", "portfolioitem/feature")

@@ -8,16 +8,15 @@ from typing import Any, NamedTuple
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from rally_accelerate.mapping.verdict import Verdict, judge
+from rally_accelerate.mapping.history_check import Verdict, judge
 from rally_accelerate.model.issue import SourceRevision
-from rally_accelerate.rally import snapshots
-from rally_accelerate.rally.clauses import Place, Reader
-from rally_accelerate.rally.pastfields import PastFields, Shape
+from rally_accelerate.rally import lookback
+from rally_accelerate.rally.history_fields import PastFields, Shape
 from rally_accelerate.rally.records import FieldChange, Named, Past, Record, Revision, WorkItem
-from rally_accelerate.rally.saves import Agreement
+from rally_accelerate.rally.revision_changes import Agreement, Place, Reader
 from rally_sandbox.clock import Clock
-from rally_sandbox.journal import Change, Item
-from rally_sandbox.snapshots import Wish, rows
+from rally_sandbox.lookback import Wish, rows
+from rally_sandbox.records import Change, Item
 from rally_sandbox.world import World
 
 BEGIN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -252,7 +251,7 @@ def by_lookback(story: Story, ways: Sequence[Delivery]) -> Past:
     delivered: list[Mapping[str, Any]] = [row for row, way in zip(every, ways, strict=False) if way.arrives]
     if not delivered:
         return Past(whole=False, up_to_date=False)
-    reader = snapshots.Reader(FIELDS)
+    reader = lookback.Reader(FIELDS)
     condensed = reader.condensed(delivered)
 
     def name_at(_: Shape, its_id: int, __: int) -> str:

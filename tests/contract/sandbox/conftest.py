@@ -11,7 +11,7 @@ import trustme
 
 from rally_sandbox.auth import SANDBOX_API_KEY
 from rally_sandbox.clock import Clock
-from rally_sandbox.serving import Sandbox, Tls, serve
+from rally_sandbox.server import Sandbox, Tls, serve
 from rally_sandbox.world import World
 from support.waiting import PATIENCE_SECONDS
 

@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from rally_sandbox.auth import LIMITED_API_KEY
-from rally_sandbox.serving import Sandbox, serve
+from rally_sandbox.server import Sandbox, serve
 from rally_sandbox.world import World
 
 Json = dict[str, Any]

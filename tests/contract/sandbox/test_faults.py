@@ -14,7 +14,7 @@ import pytest
 
 from rally_sandbox.auth import SANDBOX_API_KEY
 from rally_sandbox.faults import FAULTS
-from rally_sandbox.serving import Sandbox, run, serve
+from rally_sandbox.server import Sandbox, run, serve
 from rally_sandbox.world import World
 from support.waiting import PATIENCE_SECONDS, until
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from rally_sandbox.auth import SANDBOX_API_KEY
-from rally_sandbox.company import PASSWORD
-from rally_sandbox.serving import Sandbox, Tls, serve
+from rally_sandbox.sample_company import PASSWORD
+from rally_sandbox.server import Sandbox, Tls, serve
 from rally_sandbox.world import World
 
 pyral = pytest.importorskip("pyral")

@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from rally_sandbox.auth import SANDBOX_API_KEY
-from rally_sandbox.serving import Sandbox
+from rally_sandbox.server import Sandbox
 from rally_sandbox.world import World
 
 Json = dict[str, Any]

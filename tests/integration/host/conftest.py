@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from rally_accelerate.host import passwords
-from rally_accelerate.host.store import database
+from rally_accelerate.server import passwords
+from rally_accelerate.server.store import database
 from support.asked import Asked, asking
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.config.answer_limit import set_answer_limit
+from rally_accelerate.config.response_limit import set_answer_limit
 from support.asked import TENANT, Asked
 from support.streams import created
 

@@ -14,12 +14,12 @@ import httpx2
 import orjson
 import pytest
 
-from rally_accelerate.host import beside as beside_module
-from rally_accelerate.host import pipe
-from rally_accelerate.host.access import Role
-from rally_accelerate.host.graphql import large
-from rally_accelerate.host.store.issues import Issues
-from rally_accelerate.host.store.search import Wanted
+from rally_accelerate.server import upload_worker
+from rally_accelerate.server import upload_worker as beside_module
+from rally_accelerate.server.graphql import endpoint
+from rally_accelerate.server.permissions import Role
+from rally_accelerate.server.store.issue_search import Wanted
+from rally_accelerate.server.store.issues import Issues
 from support.asked import Asked, asking
 from support.issues import UPLOAD, change, item, upload
 from support.processes import simulator
@@ -100,7 +100,7 @@ async def test_a_large_upload_is_stored_by_the_process_beside_exactly_as_by_the_
     again = [{**each, "status": "Accepted", "labels": ["b"]} for each in many()[:20]]
     parcels = (many(), [*again, *many(30)])
     with monkeypatch.context() as small:
-        small.setattr(large, "LARGE", 1_000_000_000)
+        small.setattr(endpoint, "LARGE", 1_000_000_000)
         async with asking(tmp_path / "other.sqlite") as other:
             for parcel in parcels:
                 assert (await sent(other, {"query": UPLOAD, "variables": {"data": upload(*parcel)}})).status_code == 200
@@ -127,7 +127,7 @@ async def test_a_large_upload_is_stored_by_the_process_beside_exactly_as_by_the_
 
 async def test_small_uploads_and_other_questions_start_nothing(asked: Asked) -> None:
     await asked.data(UPLOAD, data=upload(item(1)))
-    question = {"query": "{ productVersion }", "variables": {"much": "x" * large.LARGE}}
+    question = {"query": "{ productVersion }", "variables": {"much": "x" * endpoint.LARGE}}
     assert (await sent(asked, question)).status_code == 200
     assert asked.host.beside._first is None
 
@@ -147,7 +147,7 @@ ODD: dict[str, Callable[[], Any]] = {
     "no document": lambda: {"query": "mutation { uploadIssueData(", "more": upload(*many())},
     "no question": lambda: upload(*many(), tracker="uploadIssueData"),
     "several": lambda: [{"query": UPLOAD, "variables": {"data": upload(*many())}}],
-    "no JSON": lambda: b'{"uploadIssueData": ' + b"[" * large.LARGE,
+    "no JSON": lambda: b'{"uploadIssueData": ' + b"[" * endpoint.LARGE,
     "a name that is none": lambda: {"query": UPLOAD, "operationName": {}, "variables": {"data": upload(*many())}},
     "under another name": lambda: {
         "query": UPLOAD.replace("{ upload", "{ mine: upload"),
@@ -176,7 +176,7 @@ async def test_whatever_is_sent_is_answered_as_by_the_host_itself(
     viewer, _ = await ready.host.stores.users.add("viewer", Role.VIEWER)
     key = (await ready.host.stores.keys.make("of a viewer", user_id=viewer.id)).key
     bodies = {name: orjson.dumps(made()) if name != "no JSON" else made() for name, made in ODD.items()}
-    assert all(len(body) >= large.LARGE for body in bodies.values())
+    assert all(len(body) >= endpoint.LARGE for body in bodies.values())
     rest = (upload(*many(), item(99, created="never")), [upload(*many())], upload(*many()))
 
     async def answers() -> dict[Any, tuple[int, Any]]:
@@ -192,7 +192,7 @@ async def test_whatever_is_sent_is_answered_as_by_the_host_itself(
         return found
 
     beside = await answers()
-    monkeypatch.setattr(large, "LARGE", 1_000_000_000)
+    monkeypatch.setattr(endpoint, "LARGE", 1_000_000_000)
     assert await answers() == beside
     assert "issues[30].created" in beside["another type", False][1]["errors"][0]["message"]
     assert beside["under another name", True][1]["errors"][0]["extensions"]["code"] == "FORBIDDEN"
@@ -203,7 +203,7 @@ async def test_whatever_is_sent_is_answered_as_by_the_host_itself(
 async def test_a_run_of_the_host_is_known_to_have_written_what_it_uploads(
     ready: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(large, "LARGE", 1)
+    monkeypatch.setattr(endpoint, "LARGE", 1)
     never(monkeypatch)
     with simulator("--items", "20") as rally:
         properties = {"baseUrl": rally.url, "apiKey": rally.key}
@@ -275,20 +275,20 @@ class Interrupted:
 
     def lose_answers(self, monkeypatch: pytest.MonkeyPatch, *, times: int) -> None:
         """Kill the process each time when it has just written, before it can answer."""
-        received, lost, is_lost = pipe.Pipe.receive, 0, False
+        received, lost, is_lost = upload_worker.Pipe.receive, 0, False
 
-        async def receive(end: pipe.Pipe) -> tuple[str, dict[str, Any], bytes]:
+        async def receive(end: upload_worker.Pipe) -> tuple[str, dict[str, Any], bytes]:
             nonlocal lost, is_lost
             if is_lost:
                 is_lost = False
                 raise EOFError
             told = await received(end)
-            if told[0] == pipe.WRITTEN and lost < times:
+            if told[0] == upload_worker.WRITTEN and lost < times:
                 lost, is_lost = lost + 1, True
                 self.kill()
             return told
 
-        monkeypatch.setattr(pipe.Pipe, "receive", receive)
+        monkeypatch.setattr(upload_worker.Pipe, "receive", receive)
 
     def before_the_next_process(self, monkeypatch: pytest.MonkeyPatch, what: Callable[[], Awaitable[Any]]) -> None:
         """Have something happen after the end of one process, before another begins."""

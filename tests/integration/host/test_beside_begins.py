@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from rally_accelerate.host import beside as beside_module
-from rally_accelerate.host.beside import SECONDS_BETWEEN_STARTS, Beside
-from rally_accelerate.host.graphql import large
+from rally_accelerate.server import upload_worker as beside_module
+from rally_accelerate.server.graphql import endpoint
+from rally_accelerate.server.upload_worker import SECONDS_BETWEEN_STARTS, Beside
 from support.asked import Asked
 from support.issues import UPLOAD, item, upload
 
@@ -40,7 +40,7 @@ async def test_where_it_cannot_start_the_host_takes_large_uploads_itself(
     asked: Asked, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(beside_module, "PROGRAM", NOTHING)
-    monkeypatch.setattr(large, "LARGE", 1)
+    monkeypatch.setattr(endpoint, "LARGE", 1)
     assert not await asked.host.beside.ready()
     assert "large uploads hold pages up" in caplog.text
     assert await asked.data(UPLOAD, data=upload(item(1))) == {"uploadIssueData": {"result": True}}

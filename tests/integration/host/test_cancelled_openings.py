@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.host.store.database import Database
+from rally_accelerate.server.store.database import Database
 
 
 @pytest.mark.parametrize("times", [1, 2])

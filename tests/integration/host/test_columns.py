@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.dql.matches import matches
-from rally_accelerate.dql.parse import parse
-from rally_accelerate.dql.tree import Comparison
-from rally_accelerate.host.store.columns import TOLD, Columns
-from rally_accelerate.host.store.database import Database
-from rally_accelerate.host.store.issues import Issues
-from rally_accelerate.host.store.members import numbers_of
+from rally_accelerate.dql.ast import Comparison
+from rally_accelerate.dql.evaluator import matches
+from rally_accelerate.dql.parser import parse
+from rally_accelerate.server.store.column_index import TOLD, Columns
+from rally_accelerate.server.store.database import Database
+from rally_accelerate.server.store.issue_sets import numbers_of
+from rally_accelerate.server.store.issues import Issues
 from support.issues import item
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from rally_accelerate.host import connections
-from rally_accelerate.host.app import Host
-from rally_accelerate.host.serving import serving
+from rally_accelerate.server import http_server
+from rally_accelerate.server.app import Host
+from rally_accelerate.server.http_server import serving
 
 WHOLE = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 BEGUN = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Rest: "
@@ -32,7 +32,7 @@ async def told(address: str, *sent: bytes) -> bytes:
 async def test_a_request_that_does_not_come_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: tuple[bytes, ...]
 ) -> None:
-    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(http_server, "HEAD_SECONDS", 0.2)
     async with Host.open(tmp_path / "host.sqlite") as host, serving(host) as address:
         assert await told(address, *sent) == b""
 
@@ -41,12 +41,12 @@ async def test_the_second_request_of_a_connection_has_its_own_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with Host.open(tmp_path / "host.sqlite") as host, serving(host) as address:
-        monkeypatch.setattr(connections, "HEAD_SECONDS", 3600)
+        monkeypatch.setattr(http_server, "HEAD_SECONDS", 3600)
         reader, writer = await asyncio.open_connection("127.0.0.1", int(address.rpartition(":")[2]))
         for _ in range(2):
             writer.write(WHOLE)
             assert b"200 OK" in await reader.readuntil(b"}")
-        monkeypatch.setattr(connections, "HEAD_SECONDS", 0.2)
+        monkeypatch.setattr(http_server, "HEAD_SECONDS", 0.2)
         writer.write(BEGUN)
         assert await reader.read() == b""
         writer.close()

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.host.graphql.history import boxed
+from rally_accelerate.server.graphql.value_stream_types import boxed
 from support.asked import TENANT, Asked
 from support.issues import UPLOAD, change, item, upload
 from support.streams import board

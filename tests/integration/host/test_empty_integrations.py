@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rally_sandbox.serving import SANDBOX_API_KEY, Sandbox, serve
+from rally_sandbox.server import SANDBOX_API_KEY, Sandbox, serve
 from rally_sandbox.world import World
 from support.asked import Asked
 from support.waiting import until

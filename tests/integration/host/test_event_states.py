@@ -3,9 +3,9 @@
 import asyncio
 from datetime import UTC, datetime
 
-from rally_accelerate.config.about import EVENT
-from rally_accelerate.host.access import HOST
-from rally_accelerate.host.wishes import fulfilled, wishes_of, with_approval, with_resync
+from rally_accelerate.config.model import EVENT
+from rally_accelerate.server.permissions import HOST
+from rally_accelerate.server.runner import fulfilled, wishes_of, with_approval, with_resync
 from support.asked import Asked
 
 #: Disabled, so that no run fulfils a wish meanwhile.

@@ -9,14 +9,12 @@ import httpx2
 import pytest
 import sqlalchemy as sa
 
-from rally_accelerate.config.redact import Redactor
-from rally_accelerate.host import runlog
-from rally_accelerate.host.app import Host
-from rally_accelerate.host.store.database import Database
-from rally_accelerate.host.store.executions import Retention
-from rally_accelerate.host.store.lines import Line
-from rally_accelerate.host.store.tables import execution_lines, executions
-from rally_accelerate.host.store.values import ms
+from rally_accelerate.config.redaction import Redactor
+from rally_accelerate.server import runner
+from rally_accelerate.server.app import Host
+from rally_accelerate.server.store.database import Database
+from rally_accelerate.server.store.executions import Line, Retention
+from rally_accelerate.server.store.tables import execution_lines, executions, ms
 from support.asked import Asked, signed_in
 from support.waiting import until
 
@@ -167,7 +165,7 @@ async def test_a_long_log_is_told_in_pages(asked: Asked) -> None:
 
 
 async def test_a_run_that_goes_on_is_followed_and_stopped(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runlog, "SECONDS", 0.01)
+    monkeypatch.setattr(runner, "SECONDS", 0.01)
     its_id = await asked.host.add_integration({"name": "one", "properties": NEVER})
     asked.host.schedule.run_soon(its_id)
     running = await until(lambda: asked.host._runs.running(its_id))
@@ -229,26 +227,26 @@ async def test_runs_are_kept_by_count_and_by_age(tmp_path: Path) -> None:
 
 
 async def test_a_run_may_not_fill_the_disk_with_its_log(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runlog, "MOST_LINES", 5)
+    monkeypatch.setattr(runner, "MOST_LINES", 5)
     key = await with_log(asked)
     async with asked.host.stores.database.writing() as connection:
         await connection.execute(sa.delete(execution_lines))
     product = logging.getLogger("rally_accelerate.sample")
-    async with runlog.recorded(asked.host.stores.lines, key, Redactor(["planted-secret"]), level=logging.INFO):
+    async with runner.recorded(asked.host.stores.lines, key, Redactor(["planted-secret"]), level=logging.INFO):
         product.debug("not wanted")
         for number in range(20):
             product.info("line %d planted-secret", number)
         product.error("still told")
     found = [line.text for line in await asked.host.stores.lines.of(key)]
-    assert found == [*(f"line {number} ***" for number in range(5)), runlog.TOO_MANY, "still told"]
+    assert found == [*(f"line {number} ***" for number in range(5)), runner.TOO_MANY, "still told"]
 
 
 async def test_logs_of_earlier_versions_become_lines(tmp_path: Path) -> None:
     from alembic import command  # noqa: PLC0415 - only this test goes back in time
     from alembic.config import Config  # noqa: PLC0415
 
-    from rally_accelerate.host.store.database import MIGRATIONS  # noqa: PLC0415
-    from rally_accelerate.host.store.lines import Lines  # noqa: PLC0415
+    from rally_accelerate.server.store.database import MIGRATIONS  # noqa: PLC0415
+    from rally_accelerate.server.store.executions import Lines  # noqa: PLC0415
 
     path = tmp_path / "old.sqlite"
     config = Config()

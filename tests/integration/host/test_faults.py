@@ -15,19 +15,19 @@ from starlette.types import Message
 from uvicorn.config import LOGGING_CONFIG
 
 from rally_accelerate.errors import Outdated, StoreError
-from rally_accelerate.host import schedule as schedule_module
-from rally_accelerate.host.app import Host
-from rally_accelerate.host.beside import Beside
-from rally_accelerate.host.signin import Caller, Refused
-from rally_accelerate.host.store.database import Database
-from rally_accelerate.host.store.integrations import Integrations
-from rally_accelerate.host.store.issues import Issues
-from rally_accelerate.host.store.search import Search
-from rally_accelerate.host.store.sessions import Sessions
-from rally_accelerate.host.store.tables import marks
-from rally_accelerate.host.streams.board import Boards
-from rally_accelerate.host.web import arrival
-from rally_accelerate.host.web.guard import HEADERS
+from rally_accelerate.server import scheduler as schedule_module
+from rally_accelerate.server.app import Host
+from rally_accelerate.server.authentication import Caller, Refused
+from rally_accelerate.server.store.credentials import Sessions
+from rally_accelerate.server.store.database import Database
+from rally_accelerate.server.store.integrations import Integrations
+from rally_accelerate.server.store.issue_search import Search
+from rally_accelerate.server.store.issues import Issues
+from rally_accelerate.server.store.tables import marks
+from rally_accelerate.server.upload_worker import Beside
+from rally_accelerate.server.value_streams.board import Boards
+from rally_accelerate.server.web import request_limits
+from rally_accelerate.server.web.security import HEADERS
 from support.asked import Asked
 from support.disks import full_disk
 from support.issues import item
@@ -183,7 +183,7 @@ async def test_a_password_that_changes_while_the_old_one_is_looked_at_lets_nobod
 
 async def test_a_body_that_never_ends_is_given_up(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OF_STRANGERS", "OF_CALLERS"):
-        monkeypatch.setattr(arrival, name, replace(arrival.OF_CALLERS, seconds=0.05))
+        monkeypatch.setattr(request_limits, name, replace(request_limits.OF_CALLERS, seconds=0.05))
 
     async def dripping() -> AsyncIterator[bytes]:
         while True:

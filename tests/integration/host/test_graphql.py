@@ -8,7 +8,7 @@ from graphql import build_client_schema, get_introspection_query, validate
 from graphql import parse as parse_document
 
 from rally_accelerate.accelerate import documents
-from rally_accelerate.host.access import Actor
+from rally_accelerate.server.permissions import Actor
 from support.asked import TENANT, Asked
 from support.issues import UPLOAD, change, item, upload
 
@@ -92,7 +92,7 @@ async def test_a_made_key_works_and_is_shown_once(asked: Asked) -> None:
 
 
 async def test_too_large_a_request_is_refused_with_413(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rally_accelerate.host.graphql.endpoint.MOST_BYTES", 10_000)
+    monkeypatch.setattr("rally_accelerate.server.graphql.endpoint.MOST_BYTES", 10_000)
     answer = await asked.graphql(UPLOAD, data=upload(item(1, description="x" * 20_000)))
     assert answer.status_code == 413
 

@@ -6,7 +6,7 @@ import pytest
 from graphql import GraphQLObjectType, build_client_schema, get_introspection_query, get_named_type
 
 from rally_accelerate import __version__
-from rally_accelerate.host.access import Role
+from rally_accelerate.server.permissions import Role
 from support.asked import TENANT, Asked
 from support.issues import UPLOAD, change, item, upload
 from support.selections import needs_arguments, operation

@@ -8,11 +8,11 @@ import httpx2
 import pytest
 
 from rally_accelerate.config.model import Integration, Properties
-from rally_accelerate.host.app import Host
-from rally_accelerate.host.serving import serving
-from rally_accelerate.host.web import help as help_pages
-from rally_accelerate.host.web import render
-from rally_accelerate.host.web.help_site import HelpSite
+from rally_accelerate.server.app import Host
+from rally_accelerate.server.http_server import serving
+from rally_accelerate.server.web import help as help_pages
+from rally_accelerate.server.web import templating
+from rally_accelerate.server.web.help_site import HelpSite
 from support.asked import Asked, asking, signed_in
 from support.waiting import PATIENCE_SECONDS
 
@@ -27,7 +27,7 @@ CONTEXTS = [
 
 def use(monkeypatch: pytest.MonkeyPatch, site: HelpSite) -> None:
     monkeypatch.setattr(help_pages, "installed", lambda: site)
-    monkeypatch.setattr(render, "installed", lambda: site)
+    monkeypatch.setattr(templating, "installed", lambda: site)
 
 
 @pytest.fixture

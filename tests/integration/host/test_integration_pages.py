@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rally_accelerate.errors import ConfigError
-from rally_accelerate.host.access import HOST
+from rally_accelerate.server.permissions import HOST
 from support.asked import TENANT, Asked
 from support.issues import UPLOAD, item, upload
 from support.waiting import until

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.host.web import issue_files
-from rally_accelerate.host.web.issue_columns import COLUMNS
+from rally_accelerate.server.web import issue_list
+from rally_accelerate.server.web.issue_columns import COLUMNS
 from support.asked import Asked
 from support.issues import UPLOAD, item, upload
 
@@ -51,7 +51,7 @@ async def test_a_view_as_json_is_whole_however_it_is_read(asked: Asked, monkeypa
     await filled(asked)
     everything = await ids(asked)
     assert len(everything) == 121
-    monkeypatch.setattr(issue_files, "AT_ONCE", 7)
+    monkeypatch.setattr(issue_list, "AT_ONCE", 7)
     assert await ids(asked) == everything
 
 

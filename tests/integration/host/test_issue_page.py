@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx2
 
-from rally_accelerate.host.lagging import last_status
+from rally_accelerate.server.issue_history import last_status
 from support.asked import TENANT, Asked
 from support.issues import UPLOAD, item, upload
 from support.processes import simulator

@@ -9,8 +9,8 @@ import pytest
 from cryptography.fernet import Fernet
 
 from rally_accelerate.errors import StoreError
-from rally_accelerate.host.store.vault import Vault
-from rally_accelerate.host.stores import open_stores
+from rally_accelerate.server.store.encryption import Vault
+from rally_accelerate.server.store.repositories import open_stores
 
 DAMAGED = {"empty": b"", "blank": b"\n", "cut": Fernet.generate_key()[:20], "noise": b"\x00" * 45}
 

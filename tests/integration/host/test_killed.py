@@ -13,14 +13,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from rally_accelerate.host.access import HOST
-from rally_accelerate.host.app import Host
-from rally_accelerate.host.store import removals
-from rally_accelerate.host.store.database import Database, upgrade
-from rally_accelerate.host.store.executions import Retention
-from rally_accelerate.host.store.lines import Line
-from rally_accelerate.host.store.tables import execution_lines, executions, sent
-from rally_accelerate.host.store.values import instant
+from rally_accelerate.server.app import Host
+from rally_accelerate.server.permissions import HOST
+from rally_accelerate.server.store import issue_writer
+from rally_accelerate.server.store.database import Database, upgrade
+from rally_accelerate.server.store.executions import Line, Retention
+from rally_accelerate.server.store.tables import execution_lines, executions, instant, sent
 from support.issues import item
 
 #: Nothing listens there.
@@ -117,13 +115,13 @@ async def left(host: Host) -> tuple[bool, int, int]:
     assert counts.pop("other") == 7
     async with host.stores.database.reading() as connection:
         ledger = (await connection.execute(sa.select(sa.func.count()).select_from(sent))).scalar_one()
-    assert await removals.unfinished(host.stores.database) == []
+    assert await issue_writer.unfinished(host.stores.database) == []
     return found is not None, sum(counts.values()), ledger
 
 
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(removals, "REMOVED_AT_ONCE", 4)
+    monkeypatch.setattr(issue_writer, "REMOVED_AT_ONCE", 4)
 
 
 @pytest.mark.usefixtures("small_parts")
@@ -155,13 +153,13 @@ async def test_no_run_begins_while_its_issues_are_removed(tmp_path: Path, monkey
     async with opened(tmp_path / "x.sqlite") as host:
         await brought(host)
         its_id = await integration_of(host)
-        finish, ran = removals.finish, []
+        finish, ran = issue_writer.finish, []
 
         async def watched(database: Database, tracker_id: str) -> None:
             await finish(database, tracker_id)
             ran.append(host._runs.lock(its_id).locked())
 
-        monkeypatch.setattr(removals, "finish", watched)
+        monkeypatch.setattr(issue_writer, "finish", watched)
         await host.administration.remove_issues(HOST, its_id)
         await host.administration.remove(HOST, its_id, with_issues=True)
         assert ran == [True, True]

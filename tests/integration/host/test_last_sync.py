@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.host.store.executions import Retention
-from rally_accelerate.host.store.values import instant
+from rally_accelerate.server.store.executions import Retention
+from rally_accelerate.server.store.tables import instant
 from support.asked import Asked
 
 LIST = "/settings/integrations"
@@ -111,7 +111,7 @@ async def test_the_last_sync_outlives_the_age_of_runs(asked: Asked, monkeypatch:
         def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
             return datetime.now(tz) + timedelta(days=30)
 
-    monkeypatch.setattr("rally_accelerate.host.store.executions.datetime", Later)
+    monkeypatch.setattr("rally_accelerate.server.store.executions.datetime", Later)
     old = await ran(asked, its_id, "failed")
     await ran(asked, other, "failed")
     assert await last_sync(asked, its_id) == await end_of(asked, good)

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from rally_accelerate.host.state import HostState
-from rally_accelerate.host.store.database import Database
-from rally_accelerate.host.store.issues import Issues
+from rally_accelerate.server.store.database import Database
+from rally_accelerate.server.store.issues import Issues
+from rally_accelerate.server.sync_state import HostState
 from support.issues import change, item
 
 

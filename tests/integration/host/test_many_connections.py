@@ -12,9 +12,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from rally_accelerate.host import connections, serving
-from rally_accelerate.host.app import Host
-from rally_accelerate.host.descriptors import LEAST_RESERVE, MOST_CONNECTIONS, Room, room_of
+from rally_accelerate.server import http_server
+from rally_accelerate.server.app import Host
+from rally_accelerate.server.runtime import LEAST_RESERVE, MOST_CONNECTIONS, Room, room_of
 from support.processes import COMMAND, environment, stopped_at_the_end
 from support.waiting import until
 
@@ -49,7 +49,7 @@ def test_idle_connections_do_not_silence_a_server_with_few_descriptors(tmp_path:
             one.sendall(sent)
         for _ in range(5):
             # Well before the idle ones time out by themselves.
-            assert httpx2.get(f"{url}/health", timeout=connections.HEAD_SECONDS / 3).status_code == 200
+            assert httpx2.get(f"{url}/health", timeout=http_server.HEAD_SECONDS / 3).status_code == 200
 
 
 class Client:
@@ -91,8 +91,8 @@ class Small:
 @pytest.fixture
 async def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Small]:
     """A server that takes two connections."""
-    monkeypatch.setattr(serving, "room", lambda: Room(2, 10))
-    async with Host.open(tmp_path / "host.sqlite") as host, serving.serving(host) as url:
+    monkeypatch.setattr(http_server, "room", lambda: Room(2, 10))
+    async with Host.open(tmp_path / "host.sqlite") as host, http_server.serving(host) as url:
         client = Client(int(url.rpartition(":")[2]))
         yield Small(client, ("127.0.0.1", int(url.rpartition(":")[2])), host.first_access_key or "")
         client.close()
@@ -123,7 +123,7 @@ async def test_the_longest_idle_connection_gives_way(small: Small) -> None:
 
 
 async def test_a_connection_is_refused_while_all_others_are_busy(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "STALLED_SECONDS", 3600)
+    monkeypatch.setattr(http_server, "STALLED_SECONDS", 3600)
     busy = await opened(small, small.known, small.known)
     refused = await (await small.client.opened(b"")).read()
     assert refused.startswith(b"HTTP/1.1 503")
@@ -133,7 +133,7 @@ async def test_a_connection_is_refused_while_all_others_are_busy(small: Small, m
 
 
 async def test_a_stalled_upload_gives_way_when_none_is_idle(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "STALLED_SECONDS", 0)
+    monkeypatch.setattr(http_server, "STALLED_SECONDS", 0)
     stalled = await opened(small, small.known, small.known)
     assert await healthy(small)
     assert await stalled[0].read() == b""
@@ -143,7 +143,7 @@ async def test_strangers_who_send_their_forms_slowly_keep_nobody_out(
     small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # None of them counts as stalled.
-    monkeypatch.setattr(connections, "STALLED_SECONDS", 3600)
+    monkeypatch.setattr(http_server, "STALLED_SECONDS", 3600)
     uploading, slow = await opened(small, small.known, BODY)
     for _ in range(3):
         assert await healthy(small)
@@ -162,7 +162,7 @@ async def test_a_body_that_is_sent_on_after_its_answer_keeps_nobody_out(small: S
 async def test_a_body_that_is_sent_on_after_its_answer_is_given_up(
     small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "LINGER_SECONDS", 0.05)
+    monkeypatch.setattr(http_server, "LINGER_SECONDS", 0.05)
     line = b"POST /issues HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 90000\r\n\r\na"
     reader, writer = await asyncio.open_connection(*small.address)
     writer.write(line)
@@ -195,13 +195,13 @@ def unread(address: tuple[str, int], count: int) -> Iterator[list[socket.socket]
 def noted(monkeypatch: pytest.MonkeyPatch, name: str) -> list[object]:
     """Return the connections of which a method was called."""
     found: list[object] = []
-    method = getattr(connections.Connection, name)
+    method = getattr(http_server.Connection, name)
 
     def noting(self: object, *given: object) -> None:
         found.append(self)
         method(self, *given)
 
-    monkeypatch.setattr(connections.Connection, name, noting)
+    monkeypatch.setattr(http_server.Connection, name, noting)
     return found
 
 
@@ -213,7 +213,7 @@ async def test_strangers_who_read_no_answers_keep_nobody_out(small: Small, monke
 
 
 async def test_answers_that_are_not_read_are_given_up(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "UNREAD_SECONDS", 0.05)
+    monkeypatch.setattr(http_server, "UNREAD_SECONDS", 0.05)
     lost = noted(monkeypatch, "connection_lost")
     with unread(small.address, 1):
         await until(lambda: lost)

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from rally_accelerate.dql.parse import parse
-from rally_accelerate.host.store.database import Database
-from rally_accelerate.host.store.issues import Issues
-from rally_accelerate.host.store.search import Search, Wanted
+from rally_accelerate.dql.parser import parse
+from rally_accelerate.server.store.database import Database
+from rally_accelerate.server.store.issue_search import Search, Wanted
+from rally_accelerate.server.store.issues import Issues
 from support.issues import change, item
 from support.old_database import old_database
 

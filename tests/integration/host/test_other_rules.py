@@ -4,8 +4,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from rally_accelerate.host.app import Host
 from rally_accelerate.model.report import Outcome
+from rally_accelerate.server.app import Host
 from support.processes import simulator
 
 DONE = [{"type": "*", "valueMapping": {"status": {"Done": ["Accepted"]}}}]

@@ -8,17 +8,15 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.dql import matches as meaning
-from rally_accelerate.dql.parse import parse
+from rally_accelerate.dql import evaluator as meaning
+from rally_accelerate.dql.parser import parse
 from rally_accelerate.errors import StoreError
-from rally_accelerate.host.store import sqlite
-from rally_accelerate.host.store.database import Database
-from rally_accelerate.host.store.issues import Issues
-from rally_accelerate.host.store.patience import Patience
-from rally_accelerate.host.store.search import Search, Wanted
-from rally_accelerate.host.store.turns import asker
-from rally_accelerate.host.streams import board
-from rally_accelerate.host.web import issues, streammap
+from rally_accelerate.server.store import sqlite
+from rally_accelerate.server.store.database import Database
+from rally_accelerate.server.store.issue_search import Patience, Search, Wanted, asker
+from rally_accelerate.server.store.issues import Issues
+from rally_accelerate.server.value_streams import board
+from rally_accelerate.server.web import issue_list, value_stream_map
 from support.asked import Asked
 from support.issues import UPLOAD, change, item, upload
 from support.waiting import until
@@ -31,8 +29,8 @@ COUNTING = "The items are being counted"
 
 @pytest.fixture(autouse=True)
 def _nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(issues, "SOON", 0)
-    monkeypatch.setattr(streammap, "FIRST_SECONDS", 0)
+    monkeypatch.setattr(issue_list, "SOON", 0)
+    monkeypatch.setattr(value_stream_map, "FIRST_SECONDS", 0)
 
 
 async def told(asked: Asked, address: str, phrase: str) -> str:

@@ -5,9 +5,9 @@ import re
 import httpx2
 import pytest
 
-from rally_accelerate.host.access import Role
-from rally_accelerate.host.store.keys import AccessKey
-from rally_accelerate.host.store.users import User
+from rally_accelerate.server.permissions import Role
+from rally_accelerate.server.store.credentials import AccessKey
+from rally_accelerate.server.store.users import User
 from support.asked import Asked, signed_in
 
 SHOWN = re.compile(r'class="shown" value="([^"]+)"')

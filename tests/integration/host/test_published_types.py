@@ -6,10 +6,10 @@ import pytest
 from graphql import is_input_type, parse, print_type, validate, validate_schema
 from graphql.validation.validate import validate_sdl
 
-from rally_accelerate.accelerate.schema_tables import Server
-from rally_accelerate.host.graphql import limits
-from rally_accelerate.host.graphql import schema as schema_module
-from rally_accelerate.host.graphql.refused import WHY
+from rally_accelerate.accelerate.published_schemas import Server
+from rally_accelerate.server.graphql import execution
+from rally_accelerate.server.graphql import schema as schema_module
+from rally_accelerate.server.graphql.unsupported_operations import WHY
 from support.asked import TENANT, Asked
 from support.issues import UPLOAD, change, item, upload
 from support.streams import board
@@ -73,7 +73,7 @@ async def test_every_document_of_a_published_server_is_valid_here(asked: Asked, 
     schemas = asked.host._endpoint.schemas
     theirs, seen = published(server), 0
     for each in documents(theirs):
-        document = limits.read(each.text)
+        document = execution.parse_within_limits(each.text)
         assert validate(theirs, document) == [], each
         refusals = [validate(schema, document) for schema in schemas]
         assert [] in refusals, (each, refusals)

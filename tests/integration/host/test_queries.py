@@ -10,16 +10,15 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from rally_accelerate.dql.matches import matches
-from rally_accelerate.dql.parse import parse
-from rally_accelerate.dql.tree import Both, Either, Negated, Query
+from rally_accelerate.dql.ast import Both, Either, Negated, Query
+from rally_accelerate.dql.evaluator import matches
+from rally_accelerate.dql.parser import parse
 from rally_accelerate.errors import QueryError
-from rally_accelerate.host.store import sqlite
-from rally_accelerate.host.store.answers import Answers
-from rally_accelerate.host.store.marks import mark
-from rally_accelerate.host.store.members import numbers_of, of_numbers
-from rally_accelerate.host.store.tables import issue_contents, issues, metadata
-from rally_accelerate.host.store.uploads import prepared, write
+from rally_accelerate.server.store import sqlite
+from rally_accelerate.server.store.issue_sets import numbers_of, of_numbers
+from rally_accelerate.server.store.issue_writer import mark, prepared, write
+from rally_accelerate.server.store.query_evaluator import Answers
+from rally_accelerate.server.store.tables import issue_contents, issues, metadata
 from support.issues import item
 
 NOW = datetime(2026, 3, 10, 12, 0, 0, 123_456, tzinfo=UTC)
@@ -292,7 +291,7 @@ def test_what_is_kept_of_an_answer_follows_the_uploads(
 def test_what_facts_do_not_tell_is_asked_of_the_issues_that_are_left(
     engine: sa.Engine, monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
-    monkeypatch.setattr("rally_accelerate.host.store.answers.FEW", few)
+    monkeypatch.setattr("rally_accelerate.server.store.query_evaluator.FEW", few)
     said = [{"id": "one two", "comment": "x"}]
     items = [item(number, status=status, comments=said) for number, status in enumerate(("A", "B", "A"))]
     query = parse("issue.comments.id contains 'e tw' and issue.status = A")

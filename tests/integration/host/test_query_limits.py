@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.dql import matches as meaning
-from rally_accelerate.dql.parse import parse
+from rally_accelerate.dql import evaluator as meaning
+from rally_accelerate.dql.parser import parse
 from rally_accelerate.errors import QueryError, QueryTooSlow
-from rally_accelerate.host.store import query_limits, sqlite
-from rally_accelerate.host.store.query_limits import MOST_SLOW, Budget, parse_limited
+from rally_accelerate.server.store import query_evaluator, sqlite
+from rally_accelerate.server.store.query_evaluator import MOST_SLOW, Budget, parse_limited
 from support.asked import Asked
 from support.issues import UPLOAD, change, item, upload
 
@@ -73,7 +73,7 @@ async def test_a_map_is_shown_without_a_query_that_is_refused(asked: Asked, monk
     )
     address = f"/value-streams/{created['createValueStream']['_id']}.json"
     # What an editor has put into the value stream itself is not limited.
-    monkeypatch.setattr(query_limits, "MOST_EVALUATIONS", 0)
+    monkeypatch.setattr(query_evaluator, "MOST_EVALUATIONS", 0)
     assert (await asked.http.get(address)).json()["total"] == 20
     refused = await asked.http.get(f"{address}?dql={histories(200)}")
     assert refused.status_code == 400
@@ -87,7 +87,7 @@ def _never(*_: Any, **__: Any) -> bool:
 
 async def test_evaluations_of_one_query_are_limited(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     await fill(asked, 20)
-    monkeypatch.setattr(query_limits, "MOST_EVALUATIONS", 50)
+    monkeypatch.setattr(query_evaluator, "MOST_EVALUATIONS", 50)
     assert (await asked.http.get(f"/issues.json?dql={histories(2)}")).status_code == 200
     refused = await asked.http.get("/issues.json?dql=" + histories(4).replace("v", "w"))
     assert refused.status_code == 422
@@ -99,7 +99,7 @@ async def test_evaluations_of_one_query_are_limited(asked: Asked, monkeypatch: p
 
 async def test_a_query_is_stopped_when_its_time_is_over(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     await fill(asked, 200)
-    monkeypatch.setattr(query_limits, "SECONDS", 0.2)
+    monkeypatch.setattr(query_evaluator, "SECONDS", 0.2)
 
     def slow(*given: Any, **more: Any) -> bool:
         time.sleep(0.05)
@@ -110,5 +110,5 @@ async def test_a_query_is_stopped_when_its_time_is_over(asked: Asked, monkeypatc
     refused = await asked.http.get(f"/issues.json?dql={histories(1)}")
     assert refused.status_code == 422
     assert "was stopped after" in refused.text
-    monkeypatch.setattr(query_limits, "SECONDS", 60)
+    monkeypatch.setattr(query_evaluator, "SECONDS", 60)
     assert (await asked.http.get("/issues.json?dql=issue.status = Defined")).json()["count"] == 200

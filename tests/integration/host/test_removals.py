@@ -9,11 +9,11 @@ import pytest
 import sqlalchemy as sa
 
 from rally_accelerate.errors import StoreError
-from rally_accelerate.host import schedule as schedule_module
-from rally_accelerate.host.access import HOST
-from rally_accelerate.host.app import Host
-from rally_accelerate.host.store import removals
-from rally_accelerate.host.store.uploads import remove
+from rally_accelerate.server import scheduler as schedule_module
+from rally_accelerate.server.app import Host
+from rally_accelerate.server.permissions import HOST
+from rally_accelerate.server.store import issue_writer
+from rally_accelerate.server.store.issue_writer import remove
 from support.issues import item
 from support.waiting import until
 
@@ -36,8 +36,8 @@ async def failing(host: Host, monkeypatch: pytest.MonkeyPatch, *, after: int) ->
         return remove(*given, **named)
 
     with monkeypatch.context() as patch:
-        patch.setattr(removals, "REMOVED_AT_ONCE", 4)
-        patch.setattr(removals, "remove", full)
+        patch.setattr(issue_writer, "REMOVED_AT_ONCE", 4)
+        patch.setattr(issue_writer, "remove", full)
         with pytest.raises(StoreError, match="disk is full"):
             await host.administration.remove_issues(HOST, TRACKER)
 
@@ -59,7 +59,7 @@ async def test_what_is_uploaded_after_a_removal_that_failed_outlives_the_next_st
     async with Host.open(path) as host:
         assert await host.stores.issues.counts() == {TRACKER: 2, **others}
         assert await host.stores.issues.one(TRACKER, item(6)["_id"]) is not None
-        assert await removals.unfinished(host.stores.database) == []
+        assert await issue_writer.unfinished(host.stores.database) == []
 
 
 async def test_a_removal_asked_for_again_takes_what_came_meanwhile(
@@ -90,11 +90,11 @@ async def test_a_removal_that_failed_is_gone_on_with_while_the_host_runs(
                 raise sa.exc.OperationalError("", {}, sqlite3.OperationalError("database or disk is full"))
             return remove(*given, **named)
 
-        monkeypatch.setattr(removals, "remove", full)
+        monkeypatch.setattr(issue_writer, "remove", full)
         host.start_schedule()
 
         async def finished() -> bool:
-            return not await removals.unfinished(host.stores.database)
+            return not await issue_writer.unfinished(host.stores.database)
 
         await until(finished)
         assert await host.stores.issues.counts() == {"other": 1}

@@ -9,9 +9,9 @@ import httpx2
 import pytest
 import sqlalchemy as sa
 
-from rally_accelerate.config.about import EVENT
-from rally_accelerate.host.store.tables import issues
+from rally_accelerate.config.model import EVENT
 from rally_accelerate.model.report import Outcome
+from rally_accelerate.server.store.tables import issues
 from support.asked import Asked
 from support.issues import UPLOAD, upload
 from support.processes import Simulator, simulator

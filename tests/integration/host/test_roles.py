@@ -23,10 +23,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from rally_accelerate.host.access import Role
-from rally_accelerate.host.app import Host
-from rally_accelerate.host.graphql.roles import ROLES, needed
-from rally_accelerate.host.web.guard import OPEN
+from rally_accelerate.server.app import Host
+from rally_accelerate.server.graphql.schema import ROLES, needed
+from rally_accelerate.server.permissions import Role
+from rally_accelerate.server.web.security import OPEN
 from support.asked import Asked, signed_in
 
 GRAPHQL = "/release-events-api/graphql"

@@ -11,12 +11,11 @@ import sqlalchemy as sa
 from cryptography.fernet import Fernet, InvalidToken
 
 from rally_accelerate.errors import StoreError
-from rally_accelerate.host.access import Actor, Role
-from rally_accelerate.host.store.integrations import Integrations
-from rally_accelerate.host.store.rotation import rotate
-from rally_accelerate.host.store.tables import integrations
-from rally_accelerate.host.store.vault import Vault, key_file
-from rally_accelerate.host.stores import forget_secrets, open_stores
+from rally_accelerate.server.permissions import Actor, Role
+from rally_accelerate.server.store.encryption import Vault, key_file, rotate
+from rally_accelerate.server.store.integrations import Integrations
+from rally_accelerate.server.store.repositories import forget_secrets, open_stores
+from rally_accelerate.server.store.tables import integrations
 from support.issues import item
 
 SECRETS = {"apiKey": "planted-secret-1", "proxyPassword": "planted-secret-2"}
@@ -24,10 +23,10 @@ SECRETS = {"apiKey": "planted-secret-1", "proxyPassword": "planted-secret-2"}
 #: Ends the process by force before the n-th step that touches a file or the database.
 KILLED = """
 import asyncio, os, pathlib, signal, sys
-import rally_accelerate.host.store.rotation as rotation
+import rally_accelerate.server.store.encryption as encryption
 import rally_accelerate.config.private_files as private_files
-from rally_accelerate.host.store.database import Database
-from rally_accelerate.host.stores import open_stores
+from rally_accelerate.server.store.database import Database
+from rally_accelerate.server.store.repositories import open_stores
 left = int(sys.argv[2])
 def counted(real):
     def step(*args, **kwargs):
@@ -42,11 +41,11 @@ async def main():
     async with open_stores(path) as stores:
         for owner, name in (
             (private_files.os, "fsync"), (private_files.os, "open"), (pathlib.Path, "replace"), (pathlib.Path, "read_bytes"),
-            (rotation.MultiFernet, "rotate"), (rotation.Fernet, "decrypt"),
+            (encryption.MultiFernet, "rotate"), (encryption.Fernet, "decrypt"),
             (Database, "writing"), (Database, "reading"), (Database, "settle"),
         ):
             setattr(owner, name, counted(getattr(owner, name)))
-        await rotation.rotate(path, stores.database)
+        await encryption.rotate(path, stores.database)
 asyncio.run(main())
 """
 

@@ -12,16 +12,15 @@ from typing import Any
 import pytest
 
 from rally_accelerate.config.model import DEFAULT_TENANT
-from rally_accelerate.config.redact import Redactor
+from rally_accelerate.config.redaction import Redactor
 from rally_accelerate.errors import NotFound, StoreError
-from rally_accelerate.host import schedule as schedule_module
-from rally_accelerate.host.access import HOST
-from rally_accelerate.host.app import Host
-from rally_accelerate.host.runs import Runs
-from rally_accelerate.host.schedule import MOST_AT_ONCE
-from rally_accelerate.host.wishes import Wishes
 from rally_accelerate.model.progress import Window
 from rally_accelerate.observe.logs import set_up
+from rally_accelerate.server import scheduler as schedule_module
+from rally_accelerate.server.app import Host
+from rally_accelerate.server.permissions import HOST
+from rally_accelerate.server.runner import Runs, Wishes
+from rally_accelerate.server.scheduler import MOST_AT_ONCE
 from support.asked import Asked
 from support.waiting import until
 
@@ -61,7 +60,7 @@ async def test_the_log_of_the_process_masks_what_its_start_did_not_know(
     key = str(NEVER["apiKey"])
 
     async def echoed(*_: Any) -> None:
-        logging.getLogger("rally_accelerate.host").warning("the server said: %s", key)
+        logging.getLogger("rally_accelerate.server").warning("the server said: %s", key)
         raise RuntimeError(f"no {key}")
 
     monkeypatch.setattr(Runs, "_sync", echoed)

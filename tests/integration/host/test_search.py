@@ -13,13 +13,13 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rally_accelerate.dql.parse import parse
-from rally_accelerate.host.store import pages
-from rally_accelerate.host.store.database import Database
-from rally_accelerate.host.store.issues import Issues
-from rally_accelerate.host.store.search import FACETS, Row, Search, Sort, Wanted
-from rally_accelerate.host.store.tables import issues
-from rally_accelerate.host.store.words import asked_words, words_of
+from rally_accelerate.dql.parser import parse
+from rally_accelerate.server.store import pagination
+from rally_accelerate.server.store.database import Database
+from rally_accelerate.server.store.issue_search import FACETS, Row, Search, Sort, Wanted
+from rally_accelerate.server.store.issue_writer import asked_words, words_of
+from rally_accelerate.server.store.issues import Issues
+from rally_accelerate.server.store.tables import issues
 from support.issues import change, item
 
 NOW = datetime.fromtimestamp(1_700_100_000, UTC)
@@ -207,7 +207,7 @@ async def test_large_sets_are_paged_as_small_ones_are(search: Search, monkeypatc
         for descending in (True, False):
             found: dict[int, list[Row]] = {}
             for few in (0, 10_000):
-                monkeypatch.setattr(pages, "FEW", few)
+                monkeypatch.setattr(pagination, "FEW", few)
                 found[few], after = [], ""
                 for _ in range(4):
                     some = await search.page(wanted, now=NOW, sort=sort, descending=descending, after=after, limit=1)

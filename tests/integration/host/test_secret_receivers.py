@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from rally_accelerate.config.load import validated
-from rally_accelerate.host.web.typed import raw_of, typed_of
+from rally_accelerate.server.web.integration_form import raw_of, typed_of
 from support.asked import TENANT, Asked
 from support.streams import board
 

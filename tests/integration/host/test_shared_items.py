@@ -18,11 +18,10 @@ from rally_accelerate.plugin import arguments
 from rally_accelerate.plugin import run as plugin_run
 from rally_accelerate.plugin.entry import DONE
 from rally_accelerate.rally.limiter import LimiterPool
-from rally_accelerate.sync.learning import rules_from
-from rally_accelerate.sync.review import verify
-from rally_accelerate.sync.wiring import Target, links
+from rally_accelerate.sync.dry_run import verify
+from rally_accelerate.sync.wiring import Target, links, rules_from
 from rally_sandbox.clock import Clock
-from rally_sandbox.serving import SANDBOX_API_KEY, serve
+from rally_sandbox.server import SANDBOX_API_KEY, serve
 from rally_sandbox.world import World
 from support.asked import TENANT, Asked, asking
 from support.container import event_words

@@ -11,13 +11,13 @@ import pytest
 import sqlalchemy as sa
 
 from rally_accelerate.errors import ConfigError
-from rally_accelerate.host import attempts, passwords, signin
-from rally_accelerate.host.access import Role
-from rally_accelerate.host.app import Host
-from rally_accelerate.host.store import sessions
-from rally_accelerate.host.store.database import Database, upgrade
-from rally_accelerate.host.store.tables import sessions as session_table
-from rally_accelerate.host.store.tables import users as user_table
+from rally_accelerate.server import authentication, passwords
+from rally_accelerate.server.app import Host
+from rally_accelerate.server.permissions import Role
+from rally_accelerate.server.store import credentials
+from rally_accelerate.server.store.database import Database, upgrade
+from rally_accelerate.server.store.tables import sessions as session_table
+from rally_accelerate.server.store.tables import users as user_table
 from support.asked import Asked, signed_in
 
 COOKIE = "rally-accelerate-80"
@@ -126,7 +126,7 @@ async def test_wrong_names_and_wrong_passwords_are_told_alike(asked: Asked, admi
 
 
 async def test_guesses_are_slowed_down_and_told_how_long(asked: Asked, admin: str) -> None:
-    for number in range(attempts.FREE["both"]):
+    for number in range(authentication.FREE["both"]):
         answer = await sign_in(asked.http, "admin", f"guess {number}")
     assert answer.status_code == 429
     right = await sign_in(asked.http, "admin", admin)
@@ -135,7 +135,7 @@ async def test_guesses_are_slowed_down_and_told_how_long(asked: Asked, admin: st
     assert "try again in" in right.text
     assert COOKIE not in asked.http.cookies
     # A name that nobody has is slowed down alike.
-    for number in range(attempts.FREE["both"]):
+    for number in range(authentication.FREE["both"]):
         answer = await sign_in(asked.http, "nobody", f"guess {number}")
     assert answer.status_code == 429
     assert "failures': 5" in str((await asked.host.stores.audit.latest(limit=1))[0])
@@ -144,7 +144,7 @@ async def test_guesses_are_slowed_down_and_told_how_long(asked: Asked, admin: st
 async def test_many_guesses_at_once_are_counted_too(asked: Asked, admin: str) -> None:
     answers = await asyncio.gather(*(sign_in(asked.http, "admin", f"guess {number}") for number in range(40)))
     heard = [answer for answer in await asked.host.stores.audit.latest() if answer.action == "failed to sign in"]
-    assert len(heard) <= attempts.FREE["both"] + 1
+    assert len(heard) <= authentication.FREE["both"] + 1
     assert {answer.status_code for answer in answers} <= {401, 429}
 
 
@@ -185,10 +185,10 @@ async def test_a_session_ends_after_long_silence_and_after_a_week_in_any_case(as
     async with asked.host.stores.database.reading() as connection:
         session_ms: int = (await connection.execute(sa.select(session_table.c.created))).scalar_one()
     minute = timedelta(minutes=5)
-    assert await age(last_seen=before(sessions.IDLE - minute)) == 200
-    assert await age(last_seen=before(sessions.IDLE + minute)) == 401
-    assert await age(last_seen=session_ms, created=before(sessions.LONGEST - minute)) == 200
-    assert await age(last_seen=session_ms, created=before(sessions.LONGEST + minute)) == 401
+    assert await age(last_seen=before(credentials.IDLE - minute)) == 200
+    assert await age(last_seen=before(credentials.IDLE + minute)) == 401
+    assert await age(last_seen=session_ms, created=before(credentials.LONGEST - minute)) == 200
+    assert await age(last_seen=session_ms, created=before(credentials.LONGEST + minute)) == 401
 
 
 async def test_the_database_holds_neither_passwords_nor_tokens(asked: Asked, admin: str) -> None:
@@ -240,7 +240,7 @@ async def test_a_link_from_the_terminal_signs_in_once(asked: Asked, admin: str) 
 
 
 async def test_a_link_is_too_old_after_a_while(asked: Asked, admin: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signin, "LINK_LASTS", timedelta(seconds=-1))
+    monkeypatch.setattr(authentication, "LINK_LASTS", timedelta(seconds=-1))
     assert (await asked.http.get(await asked.host.sign_in_link())).status_code == 401
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from rally_accelerate.host.store.database import Database
-from rally_accelerate.host.store.issues import Issues
-from rally_accelerate.host.store.search import Search, Wanted
-from rally_accelerate.host.store.snapshots import Snapshot, load, packed, unpacked
-from rally_accelerate.host.store.tables import issues, snapshots
+from rally_accelerate.server.store.column_index import Snapshot, load, packed, unpacked
+from rally_accelerate.server.store.database import Database
+from rally_accelerate.server.store.issue_search import Search, Wanted
+from rally_accelerate.server.store.issues import Issues
+from rally_accelerate.server.store.tables import issues, snapshots
 from support.issues import item
 
 NOW = datetime(2026, 3, 10, tzinfo=UTC)
@@ -29,7 +29,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 
 @pytest.fixture(autouse=True)
 def _everything_is_worth_keeping(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rally_accelerate.host.store.columns.WORTH_KEEPING", 1)
+    monkeypatch.setattr("rally_accelerate.server.store.column_index.WORTH_KEEPING", 1)
 
 
 class Unkept(Search):

@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import pytest
 
-from rally_accelerate.host.web.render import FOLDER
+from rally_accelerate.server.web.templating import FOLDER
 from support.asked import Asked
 
 FILES = sorted(path.name for path in (FOLDER / "static").iterdir())

@@ -8,11 +8,11 @@ import pytest
 import sqlalchemy as sa
 
 from rally_accelerate.errors import StoreError
-from rally_accelerate.host.app import Host
-from rally_accelerate.host.store.database import Database
-from rally_accelerate.host.store.issues import Issues
-from rally_accelerate.host.store.tables import fact_names, issue_history, issues, metadata
-from rally_accelerate.host.store.vault import Vault
+from rally_accelerate.server.app import Host
+from rally_accelerate.server.store.database import Database
+from rally_accelerate.server.store.encryption import Vault
+from rally_accelerate.server.store.issues import Issues
+from rally_accelerate.server.store.tables import fact_names, issue_history, issues, metadata
 from support.issues import change, item
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from graphql import GraphQLList, GraphQLNonNull, GraphQLObjectType, GraphQLScalarType
 
-from rally_accelerate.host.graphql.endpoint import Endpoint
+from rally_accelerate.server.graphql.endpoint import Endpoint
 from support.asked import TENANT, Asked
 from support.issues import UPLOAD, change, item, upload
 from support.streams import board

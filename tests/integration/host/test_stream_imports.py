@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from rally_accelerate.host.graphql import streams
-from rally_accelerate.host.store.tables import value_stream_versions
-from rally_accelerate.host.store.vault import ENVELOPE
-from rally_accelerate.host.streams import importing
-from rally_accelerate.host.streams.keys import TABLES
-from rally_accelerate.host.web import streamfile, streamnew
+from rally_accelerate.server.graphql import value_stream_resolvers
+from rally_accelerate.server.store.encryption import ENVELOPE
+from rally_accelerate.server.store.tables import value_stream_versions
+from rally_accelerate.server.value_streams import importer
+from rally_accelerate.server.value_streams.document import TABLES
+from rally_accelerate.server.web import value_stream_create, value_stream_file
 from support.asked import TENANT, Asked
 from support.issues import UPLOAD, item, upload
 from support.streams import board, created
@@ -265,10 +265,10 @@ async def test_large_files_are_read_and_checked_outside_the_event_loop(
 
         monkeypatch.setattr(module, name, watching)
 
-    watched(importing, "examined")
-    watched(importing, "sources_of")
-    watched(streamfile, "hidden")
-    for module in (streamfile, streamnew, streams):
+    watched(importer, "examined")
+    watched(importer, "sources_of")
+    watched(value_stream_file, "hidden")
+    for module in (value_stream_file, value_stream_create, value_stream_resolvers):
         watched(module, "read")
     await previewed(asked, its_id, board())
     await asked.http.post("/value-streams/new", data={"name": "n", "start": "file"}, files={"file": ("x.json", b"{}")})

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from rally_accelerate.host.streams.sources import PLACEHOLDER
+from rally_accelerate.server.value_streams.importer import PLACEHOLDER
 from support.asked import Asked
 from support.issues import UPLOAD, item, upload
 from support.streams import board, created, posted, stage, stream

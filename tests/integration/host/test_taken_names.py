@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from rally_accelerate.errors import ConfigError, Outdated
-from rally_accelerate.host.access import HOST
-from rally_accelerate.host.store.integrations import Integrations
+from rally_accelerate.server.permissions import HOST
+from rally_accelerate.server.store.integrations import Integrations
 from support.asked import TENANT, Asked
 
 PROPERTIES = {"baseUrl": "http://127.0.0.1:9", "apiKey": "sample-key"}

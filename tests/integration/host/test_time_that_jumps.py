@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.host import schedule as schedule_module
-from rally_accelerate.host.access import Actor, Role
-from rally_accelerate.host.shelf import Shelf
-from rally_accelerate.host.signin import Caller, SignedIn
-from rally_accelerate.host.store import executions as executions_module
-from rally_accelerate.host.store import sessions as sessions_module
-from rally_accelerate.host.web.render import _ago, _until
+from rally_accelerate.server import scheduler as schedule_module
+from rally_accelerate.server.authentication import Caller, SignedIn
+from rally_accelerate.server.form_drafts import Shelf
+from rally_accelerate.server.permissions import Actor, Role
+from rally_accelerate.server.store import credentials as sessions_module
+from rally_accelerate.server.store import executions as executions_module
+from rally_accelerate.server.web.templating import _ago, _until
 from support.asked import Asked
 
 NEVER = {"baseUrl": "http://127.0.0.1:9", "apiKey": "sample-key", "retrySeconds": 3600}

@@ -4,9 +4,9 @@ import io
 import logging
 import re
 
-from rally_accelerate.config.redact import Redactor
-from rally_accelerate.host.access import HOST
+from rally_accelerate.config.redaction import Redactor
 from rally_accelerate.observe import logs
+from rally_accelerate.server.permissions import HOST
 from support.asked import Asked
 from support.waiting import until
 

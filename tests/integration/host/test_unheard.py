@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from rally_accelerate.dql.parse import parse
-from rally_accelerate.host.unheard import slips, unheard
+from rally_accelerate.dql.parser import parse
+from rally_accelerate.server.query_diagnostics import slips, unheard
 from support.asked import Asked
 from support.issues import UPLOAD, item, upload
 from support.streams import board, created

@@ -3,8 +3,8 @@
 import pytest
 import sqlalchemy as sa
 
-from rally_accelerate.host import schedule as schedule_module
-from rally_accelerate.host.store.executions import INTERRUPTED
+from rally_accelerate.server import scheduler as schedule_module
+from rally_accelerate.server.store.executions import INTERRUPTED
 from support.asked import Asked
 from support.disks import full_disk
 from support.waiting import until

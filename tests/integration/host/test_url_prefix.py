@@ -10,9 +10,9 @@ import httpx2
 import pytest
 
 from rally_accelerate.errors import ConfigError
-from rally_accelerate.host.app import Host
-from rally_accelerate.host.serving import serving
-from rally_accelerate.host.web.prefix import Prefixed
+from rally_accelerate.server.app import Host
+from rally_accelerate.server.http_server import serving
+from rally_accelerate.server.web.path_prefix import Prefixed
 from support.issues import UPLOAD, item, upload
 from support.waiting import PATIENCE_SECONDS
 

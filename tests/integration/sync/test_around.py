@@ -11,7 +11,7 @@ from rally_accelerate.model.progress import Walk
 from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_sandbox.clock import Clock
-from rally_sandbox.serving import SANDBOX_API_KEY, serve
+from rally_sandbox.server import SANDBOX_API_KEY, serve
 from rally_sandbox.world import World
 from support.first_sync import uploaded
 

@@ -15,10 +15,10 @@ from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.report import Outcome, SyncReport
 from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.limiter import LimiterPool
+from rally_accelerate.sync.dry_run import PreviewSink
 from rally_accelerate.sync.engine import sync_once
-from rally_accelerate.sync.preview import PreviewSink
 from rally_accelerate.sync.state import MemoryState
-from rally_sandbox.serving import SANDBOX_API_KEY, Sandbox, serve
+from rally_sandbox.server import SANDBOX_API_KEY, Sandbox, serve
 from rally_sandbox.world import World
 
 #: Every kind of request that a run makes: how many of it pass before the fault, which strikes in the middle, and which

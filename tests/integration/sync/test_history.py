@@ -9,7 +9,7 @@ import pytest
 
 from rally_sandbox import gateway, lookback
 from rally_sandbox.clock import Clock
-from rally_sandbox.serving import LIMITED_API_KEY, serve
+from rally_sandbox.server import LIMITED_API_KEY, serve
 from rally_sandbox.world import World
 from support.first_sync import synced
 from support.truth import history, told

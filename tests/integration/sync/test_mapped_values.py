@@ -10,9 +10,9 @@ import pytest
 
 from rally_accelerate.config.load import validated
 from rally_accelerate.rally.limiter import LimiterPool
-from rally_accelerate.sync.check import Finding, check
+from rally_accelerate.sync.connection_check import Finding, check
 from rally_sandbox.clock import Clock
-from rally_sandbox.serving import SANDBOX_API_KEY, Sandbox, serve
+from rally_sandbox.server import SANDBOX_API_KEY, Sandbox, serve
 from rally_sandbox.world import World
 
 

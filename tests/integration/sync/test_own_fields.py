@@ -15,13 +15,12 @@ from rally_accelerate.errors import ConfigError
 from rally_accelerate.model.progress import Learned, Progress
 from rally_accelerate.model.report import SyncReport
 from rally_accelerate.rally.limiter import LimiterPool
+from rally_accelerate.sync.dry_run import PreviewSink
 from rally_accelerate.sync.engine import sync_once
-from rally_accelerate.sync.learning import rules_for
-from rally_accelerate.sync.preview import PreviewSink
 from rally_accelerate.sync.state import MemoryState, StateFile
-from rally_accelerate.sync.wiring import Target, links
+from rally_accelerate.sync.wiring import Target, links, rules_for
 from rally_sandbox.clock import Clock
-from rally_sandbox.serving import SANDBOX_API_KEY, serve
+from rally_sandbox.server import SANDBOX_API_KEY, serve
 from rally_sandbox.world import World
 
 BEGIN = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)

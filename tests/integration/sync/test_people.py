@@ -8,7 +8,7 @@ import pytest
 
 from rally_sandbox.clock import Clock
 from rally_sandbox.records import Record
-from rally_sandbox.serving import serve
+from rally_sandbox.server import serve
 from rally_sandbox.world import World
 from support.first_sync import synced
 

@@ -15,9 +15,9 @@ from rally_accelerate.model.progress import Walk
 from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.rally.records import Scope
-from rally_accelerate.sync.check import Finding, Link, check
+from rally_accelerate.sync.connection_check import Finding, Link, check
 from rally_sandbox.clock import Clock
-from rally_sandbox.serving import SANDBOX_API_KEY, Sandbox, serve
+from rally_sandbox.server import SANDBOX_API_KEY, Sandbox, serve
 from rally_sandbox.world import World
 
 HIGH = '(Priority = "High Attention")'

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.sync.names import EVERY
+from rally_accelerate.sync.name_watch import EVERY
 from rally_sandbox.clock import Clock
-from rally_sandbox.serving import serve
+from rally_sandbox.server import serve
 from rally_sandbox.world import World
 from support.connector import Connector
 

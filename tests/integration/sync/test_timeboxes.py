@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from rally_sandbox.clock import Clock
-from rally_sandbox.serving import serve
+from rally_sandbox.server import serve
 from rally_sandbox.world import World
 from support.connector import Connector
 

@@ -6,7 +6,7 @@ import pytest
 from graphql import get_introspection_query, graphql_sync
 
 from rally_accelerate.accelerate import documents
-from rally_accelerate.accelerate.reading import field_names
+from rally_accelerate.accelerate.responses import field_names
 from support.published import published
 
 ITEM = {"fields": [{"name": "_id"}, {"name": "history"}, {"name": "somethingNew"}]}

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from rally_accelerate.accelerate.retire import Retirement, completed, retired
+from rally_accelerate.accelerate.payload import Retirement, completed, retired
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from graphql import build_schema, parse, print_schema, validate
 
-from rally_accelerate.accelerate.schema_tables import Server, load_table, merge, sdl
+from rally_accelerate.accelerate.published_schemas import Server, load_table, merge, sdl
 
 
 @pytest.mark.parametrize("server", Server)
@@ -49,7 +49,7 @@ def test_the_two_servers_differ_where_they_are_known_to() -> None:
 def test_the_tables_are_read_without_a_graphql_library() -> None:
     program = (
         "import sys\n"
-        "from rally_accelerate.accelerate.schema_tables import Server, load_table, sdl\n"
+        "from rally_accelerate.accelerate.published_schemas import Server, load_table, sdl\n"
         "assert all(sdl(load_table(server)) for server in Server)\n"
         "assert 'graphql' not in sys.modules"
     )

@@ -3,8 +3,8 @@
 import pytest
 
 from rally_accelerate import errors
-from rally_accelerate.accelerate.wire import decipher, graphql_address
-from rally_accelerate.model.foreign import Route
+from rally_accelerate.accelerate.responses import decipher, graphql_address
+from rally_accelerate.model.foreign_responses import Route
 
 API = "https://accelerate.example/release-events-api/graphql"
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.config.answer_limit import LARGEST_DEFAULT, LEAST, default_limit, limit_for, set_answer_limit
 from rally_accelerate.config.load import validated
+from rally_accelerate.config.response_limit import LARGEST_DEFAULT, LEAST, default_limit, limit_for, set_answer_limit
 from rally_accelerate.errors import ConfigError
 
 

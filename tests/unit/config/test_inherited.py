@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.config.inherited import Fate, inherited
+from rally_accelerate.config.legacy_settings import Fate, inherited
 
 #: As the plug-in's page prints it, misspellings included, and as a download has it.
 OF_THE_PAGE: dict[str, Any] = {

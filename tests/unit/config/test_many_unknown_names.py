@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.config import queries
+from rally_accelerate.config import item_queries
 from rally_accelerate.config.load import from_platform, normalised
-from rally_accelerate.config.values import MOST_LISTED, as_list
+from rally_accelerate.config.value_parsers import MOST_LISTED, as_list
+from rally_accelerate.mapping.rule_checks import MOST_TYPES
 from rally_accelerate.mapping.rules import rule_problems
-from rally_accelerate.mapping.ruletypes import MOST_TYPES
-from rally_accelerate.model.likeness import LONGEST, MOST_COMPARED, MOST_EXPLAINED, alike
+from rally_accelerate.model.suggestions import LONGEST, MOST_COMPARED, MOST_EXPLAINED, alike
 
 MANY = 60_000
 
@@ -87,19 +87,19 @@ def test_a_list_has_a_limit() -> None:
 
 
 def test_a_filter_has_a_limit() -> None:
-    assert queries.as_query("a" * queries.LONGEST)
+    assert item_queries.as_query("a" * item_queries.LONGEST)
     with pytest.raises(ValueError, match="has 100,001 characters; there are at most 100,000"):
-        queries.as_query("a" * (queries.LONGEST + 1))
+        item_queries.as_query("a" * (item_queries.LONGEST + 1))
 
 
 LONG_QUERIES: list[tuple[str, Callable[[str], Any]]] = [
-    ("a" + " " * 99_000 + "b", queries.as_query),
-    ("x\n" + " " * 99_000 + "b", queries.as_query),
-    ("a b" * 33_000, queries.as_query),
-    ("a\n" * 50_000, queries.as_query),
-    ("a" * 200_000, lambda text: list(queries.fields_of(text))),
-    ("a." * 100_000, lambda text: list(queries.fields_of(text))),
-    ("a" + " " * 200_000, lambda text: list(queries.fields_of(text))),
+    ("a" + " " * 99_000 + "b", item_queries.as_query),
+    ("x\n" + " " * 99_000 + "b", item_queries.as_query),
+    ("a b" * 33_000, item_queries.as_query),
+    ("a\n" * 50_000, item_queries.as_query),
+    ("a" * 200_000, lambda text: list(item_queries.fields_of(text))),
+    ("a." * 100_000, lambda text: list(item_queries.fields_of(text))),
+    ("a" + " " * 200_000, lambda text: list(item_queries.fields_of(text))),
 ]
 
 

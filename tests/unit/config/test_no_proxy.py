@@ -3,7 +3,7 @@
 import pytest
 
 from rally_accelerate.config.no_proxy import bypasses, proxy_server
-from rally_accelerate.config.receivers import endangered
+from rally_accelerate.config.secret_recipients import endangered
 from support.rally_settings import properties
 
 RALLY = "https://rally1.rallydev.com"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.config.problems import problems_of
+from rally_accelerate.config.form import problems_of
 
 
 def of(**properties: Any) -> dict[str, list[str]]:

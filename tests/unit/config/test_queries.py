@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from rally_accelerate.config.form import as_typed
+from rally_accelerate.config.item_queries import as_query, as_text, entity_in, fields_of, plain_query
 from rally_accelerate.config.load import validated
-from rally_accelerate.config.queries import as_query, as_text, entity_in, fields_of, plain_query
 from rally_accelerate.errors import ConfigError
 
 

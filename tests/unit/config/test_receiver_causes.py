@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.config.receivers import endangered
+from rally_accelerate.config.secret_recipients import endangered
 
 KNOWN = {
     "baseUrl": "https://rally.example",

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rally_accelerate.config.model import Integration
-from rally_accelerate.config.redact import RedactingFormatter, Redactor, secrets_of
+from rally_accelerate.config.redaction import RedactingFormatter, Redactor, secrets_of
 from support.secret_forms import forms
 
 SECRET = "p@ss:w/rd%'\"1"

@@ -6,8 +6,8 @@ import pytest
 
 from rally_accelerate.config.form import form_fields
 from rally_accelerate.config.load import integrations, normalised
-from rally_accelerate.host.web.typed import empty, raw_of, typed_from
 from rally_accelerate.plugin.manifest import manifest
+from rally_accelerate.server.web.integration_form import empty, raw_of, typed_from
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rally_accelerate.config import values
+from rally_accelerate.config import value_parsers
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from rally_accelerate.config import values
     ],
 )
 def test_lists(given: object, expected: tuple[str, ...]) -> None:
-    assert values.as_list(given) == expected
+    assert value_parsers.as_list(given) == expected
 
 
 @pytest.mark.parametrize(
@@ -27,12 +27,12 @@ def test_lists(given: object, expected: tuple[str, ...]) -> None:
     [(True, True), ("TRUE", True), ("no", False), (0, False), ("", False), ("On", True)],
 )
 def test_booleans(given: object, expected: bool) -> None:
-    assert values.as_boolean(given) is expected
+    assert value_parsers.as_boolean(given) is expected
 
 
 def test_a_boolean_that_is_none_is_said() -> None:
     with pytest.raises(ValueError, match="true or false"):
-        values.as_boolean("maybe")
+        value_parsers.as_boolean("maybe")
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_boolean_that_is_none_is_said() -> None:
     ],
 )
 def test_base_urls(given: str, expected: str) -> None:
-    assert values.as_base_url(given) == expected
+    assert value_parsers.as_base_url(given) == expected
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_base_urls(given: str, expected: str) -> None:
 )
 def test_wrong_base_urls_say_what_is_wrong(given: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        values.as_base_url(given)
+        value_parsers.as_base_url(given)
 
 
 @pytest.mark.parametrize(
@@ -88,24 +88,24 @@ def test_wrong_base_urls_say_what_is_wrong(given: str, said: str) -> None:
     ],
 )
 def test_proxies(server: str, user: str, word: str, expected: str) -> None:
-    read = values.as_proxy_server(server)
-    assert values.proxy_address(read, username=user, password=word) == expected
+    read = value_parsers.as_proxy_server(server)
+    assert value_parsers.proxy_address(read, username=user, password=word) == expected
 
 
 def test_what_copying_puts_around_a_proxy_is_left_out_and_not_in_its_password() -> None:
-    read = values.as_proxy_server("\u201c\u200bhttp://u:p\u00a0\u2019s@proxy\u200b.example:8080\u201d\ufeff")
+    read = value_parsers.as_proxy_server("\u201c\u200bhttp://u:p\u00a0\u2019s@proxy\u200b.example:8080\u201d\ufeff")
     assert read == "http://u:p\u00a0\u2019s@proxy.example:8080"
 
 
 @pytest.mark.parametrize("given", ["\ufeffabc\u200b", "\u00a0abc\r\n", "\u200eabc\u202c"])
 def test_texts_and_lists_lose_invisible_ends(given: str) -> None:
-    assert values.as_text(given) == "abc"
-    assert values.as_list([given]) == ("abc",)
+    assert value_parsers.as_text(given) == "abc"
+    assert value_parsers.as_list([given]) == ("abc",)
 
 
 def test_a_proxy_needs_its_port() -> None:
     with pytest.raises(ValueError, match="port"):
-        values.as_proxy_server("http://proxy.example")
+        value_parsers.as_proxy_server("http://proxy.example")
 
 
 @pytest.mark.parametrize(
@@ -121,16 +121,16 @@ def test_a_proxy_needs_its_port() -> None:
     ],
 )
 def test_kinds(given: str, expected: str) -> None:
-    assert values.as_kind(given) == expected
+    assert value_parsers.as_kind(given) == expected
 
 
 @pytest.mark.parametrize("given", ["info", "INFO", " Info ", "verbose", None, 3])
 def test_levels_fall_back_to_info(given: object) -> None:
-    assert values.as_level(given) == "INFO"
+    assert value_parsers.as_level(given) == "INFO"
 
 
 def test_levels_in_any_case() -> None:
-    assert [values.as_level(word) for word in ("all", "Trace", "warning", "off")] == [
+    assert [value_parsers.as_level(word) for word in ("all", "Trace", "warning", "off")] == [
         "ALL",
         "TRACE",
         "WARN",
@@ -139,15 +139,15 @@ def test_levels_in_any_case() -> None:
 
 
 def test_name_maps() -> None:
-    assert values.as_name_map('{"Story": "User Story"}') == {"Story": "User Story"}
-    assert values.as_name_map("Story=User Story, Defect = Bug") == {"Story": "User Story", "Defect": "Bug"}
+    assert value_parsers.as_name_map('{"Story": "User Story"}') == {"Story": "User Story"}
+    assert value_parsers.as_name_map("Story=User Story, Defect = Bug") == {"Story": "User Story", "Defect": "Bug"}
     with pytest.raises(ValueError, match="column"):
-        values.as_name_map('{"Story": }')
+        value_parsers.as_name_map('{"Story": }')
 
 
 @pytest.mark.parametrize(("given", "shown"), [("verbose", "'verbose'"), (3, "3"), ("x" * 500, "xxx...")])
 def test_a_level_that_is_none_is_told(given: object, shown: str) -> None:
-    told = values.doubted_level(given)
+    told = value_parsers.doubted_level(given)
     assert shown in told
     assert told.endswith("so info is used; there are all, trace, debug, info, warn, error, fatal and off")
     assert len(told) < 200
@@ -155,4 +155,4 @@ def test_a_level_that_is_none_is_told(given: object, shown: str) -> None:
 
 @pytest.mark.parametrize("given", ["info", " Info ", "warning", "critical", "", None])
 def test_levels_that_are_known_need_no_word(given: object) -> None:
-    assert values.doubted_level(given) == ""
+    assert value_parsers.doubted_level(given) == ""

@@ -48,7 +48,7 @@ def test_only_pages_pictures_and_styles_are_copied_into_the_site() -> None:
 
 
 def test_the_icon_of_the_site_is_that_of_the_server() -> None:
-    server = ROOT / "src/rally_accelerate/host/web/static/icon.svg"
+    server = ROOT / "src/rally_accelerate/server/web/static/icon.svg"
     assert (DOCS / "images/icon.svg").read_bytes() == server.read_bytes()
 
 

@@ -1,7 +1,7 @@
 """One walk over a query for everybody who looks at its comparisons."""
 
-from rally_accelerate.dql.parse import parse
-from rally_accelerate.dql.tree import EVERYTHING, leaves
+from rally_accelerate.dql.ast import EVERYTHING, leaves
+from rally_accelerate.dql.parser import parse
 
 
 def test_every_comparison_is_found_in_the_order_of_the_text() -> None:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rally_accelerate.dql.matches import matches
-from rally_accelerate.dql.parse import parse
+from rally_accelerate.dql.evaluator import matches
+from rally_accelerate.dql.parser import parse
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 

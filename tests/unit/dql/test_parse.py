@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rally_accelerate.dql.parse import DEEPEST, LONGEST, parse
-from rally_accelerate.dql.tree import EVERYTHING, Both, Comparison, Either, Negated, Operator, Query, Value
+from rally_accelerate.dql.ast import EVERYTHING, Both, Comparison, Either, Negated, Operator, Query, Value
+from rally_accelerate.dql.parser import DEEPEST, LONGEST, parse
 from rally_accelerate.errors import QueryError
 
 #: As public files of value streams have them (accelerate-api-notes.md#value-stream-queries).

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.dql.matches import matches
-from rally_accelerate.dql.parse import parse
+from rally_accelerate.dql.evaluator import matches
+from rally_accelerate.dql.parser import parse
 from rally_accelerate.errors import QueryError
 from support.models import NOW
 

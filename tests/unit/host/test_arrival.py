@@ -7,8 +7,15 @@ from contextlib import suppress
 import pytest
 from starlette.types import Message, Receive
 
-from rally_accelerate.host.web import arrival
-from rally_accelerate.host.web.arrival import OF_CALLERS, OF_STRANGERS, Arrival, LargeBodyError, SlowBodyError, within
+from rally_accelerate.server.web import request_limits
+from rally_accelerate.server.web.request_limits import (
+    OF_CALLERS,
+    OF_STRANGERS,
+    Arrival,
+    LargeBodyError,
+    SlowBodyError,
+    within,
+)
 
 
 class Clock:
@@ -23,7 +30,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(arrival, "time", clock)
+    monkeypatch.setattr(request_limits, "time", clock)
     return clock
 
 

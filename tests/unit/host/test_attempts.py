@@ -2,7 +2,7 @@
 
 import pytest
 
-from rally_accelerate.host.attempts import FREE, LONGEST_WAIT, MOST, Attempts
+from rally_accelerate.server.authentication import FREE, LONGEST_WAIT, MOST, Attempts
 
 
 def failures(attempts: Attempts, count: int, *, name: str = "eva", address: str = "10.0.0.1", now: float = 0.0) -> None:

@@ -6,8 +6,8 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rally_accelerate.host.store.column import Column, of_one, of_several
-from rally_accelerate.host.store.members import numbers_of, of_numbers
+from rally_accelerate.server.store.column_index import Column, of_one, of_several
+from rally_accelerate.server.store.issue_sets import numbers_of, of_numbers
 
 SIZE = 12
 ONES = st.sampled_from([None, "", "Red", "red", "Blue", *(f"v{number}" for number in range(300))])

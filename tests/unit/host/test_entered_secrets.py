@@ -5,7 +5,7 @@ import json
 import pytest
 
 from rally_accelerate.errors import ConfigError
-from rally_accelerate.host.streams.entered import completed, hidden
+from rally_accelerate.server.value_streams.document_text import completed, hidden
 
 SECRET = 'a "quoted" \\ s3cret, ünd: {more}'
 

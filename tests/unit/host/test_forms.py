@@ -7,7 +7,7 @@ import pytest
 from starlette.requests import Request
 
 from rally_accelerate.errors import ConfigError
-from rally_accelerate.host.web.forms import FILES, SMALL, Form, form, large_form, submitted
+from rally_accelerate.server.web.forms import FILES, SMALL, Form, form, large_form, submitted
 
 Reader = Callable[[Request], Awaitable[Form]]
 

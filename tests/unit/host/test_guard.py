@@ -13,12 +13,11 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rally_accelerate.errors import QueryTooSlow, StoreError, TooManyQueries
-from rally_accelerate.host.access import HOST, Actor, Role
-from rally_accelerate.host.callers import Callers, Known
-from rally_accelerate.host.store.turns import asker
-from rally_accelerate.host.web import arrival, faults
-from rally_accelerate.host.web.cookies import Cookie
-from rally_accelerate.host.web.guard import HEADERS, Guard, Names
+from rally_accelerate.server.authentication import Callers, Known
+from rally_accelerate.server.permissions import HOST, Actor, Role
+from rally_accelerate.server.store.issue_search import asker
+from rally_accelerate.server.web import error_pages, request_limits
+from rally_accelerate.server.web.security import HEADERS, Cookie, Guard, Names
 
 ADDRESS = "http://127.0.0.1"
 ADA = Known(Actor("u1", "ada", Role.EDITOR))
@@ -353,7 +352,7 @@ async def test_a_path_without_a_host_leads_on_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("error", "status", "text", "hint"),
     [
-        (ZeroDivisionError("planted"), 500, faults.FAULT, faults.REPORT),
+        (ZeroDivisionError("planted"), 500, error_pages.FAULT, error_pages.REPORT),
         (StoreError("the disk is full", hint="Free space."), 503, "The disk is full.", "Free space."),
         (StoreError("Ö is full"), 503, "Ö is full.", ""),
         (
@@ -408,7 +407,7 @@ async def test_a_fault_of_the_program_is_in_the_log_with_its_place_and_others_wi
 
 
 async def test_a_request_that_does_not_arrive_in_time_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrival, "OF_STRANGERS", replace(arrival.OF_STRANGERS, seconds=0.01))
+    monkeypatch.setattr(request_limits, "OF_STRANGERS", replace(request_limits.OF_STRANGERS, seconds=0.01))
     scope = scope_of("/sign-in", method="POST")
     start, body = await messages_of(guarded(), scope, hung=True)
     headers = dict(start["headers"])

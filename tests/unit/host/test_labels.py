@@ -2,7 +2,7 @@
 
 import pytest
 
-from rally_accelerate.host.web.labels import labelled, unlabelled
+from rally_accelerate.server.web.templating import labelled, unlabelled
 
 
 @pytest.mark.parametrize(

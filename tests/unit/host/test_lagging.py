@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.host.lagging import Late, late_status
-from rally_accelerate.host.store.summary import status_since, summary
+from rally_accelerate.server.issue_history import Late, late_status
+from rally_accelerate.server.store.issue_writer import status_since, summary
 from support.issues import item
 
 CREATED = 1_700_000_000_000
@@ -75,7 +75,7 @@ def test_the_order_in_which_a_tool_tells_its_changes_does_not_count() -> None:
 
 
 def test_nothing_is_to_come_where_the_history_reaches_the_last_update() -> None:
-    # A rule may make the status out of other fields, whose changes are none of the status (mapping/translate.py).
+    # A rule may make the status out of other fields, whose changes are none of the status (mapping/rule_engine.py).
     one = issue(BEGUN, entry(9_000, "false", "true", "blocked"), status="Blocked")
     assert late_status(one) is None
     assert since(one) == CREATED + 1_000

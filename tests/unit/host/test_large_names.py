@@ -6,9 +6,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from rally_accelerate.dql.facts import facts
+from rally_accelerate.dql.index_terms import facts
 from rally_accelerate.errors import ConfigError
-from rally_accelerate.host.streams.jsontext import MOST_PROBLEMS, read
+from rally_accelerate.server.value_streams.document_text import MOST_PROBLEMS, read
 
 MANY = 60_000
 

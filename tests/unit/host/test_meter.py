@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from rally_accelerate.observe.meter import SHARE_BEFORE_ESTIMATE, WINDOW_SECONDS, Measure, Meter, Phase
+from rally_accelerate.observe.progress_rate import SHARE_BEFORE_ESTIMATE, WINDOW_SECONDS, Measure, Meter, Phase
 
 TOTAL = 14_000
 

@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rally_accelerate.dql.matches import matches
-from rally_accelerate.dql.parse import parse
-from rally_accelerate.host.store.needles import cannot_hold, needle
-from rally_accelerate.host.store.sqlite import to_json
+from rally_accelerate.dql.evaluator import matches
+from rally_accelerate.dql.parser import parse
+from rally_accelerate.server.store.sqlite import cannot_hold, needle, to_json
 from support.models import NOW
 
 LETTERS = st.text('sSkK\u017f\u212aeE1 -_aﬁßẞŉi\u0130\u0307\n"\\é', max_size=6)

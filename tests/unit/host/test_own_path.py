@@ -2,8 +2,8 @@
 
 import pytest
 
-from rally_accelerate.host.web.addresses import own_path
-from rally_accelerate.host.web.profile import browser
+from rally_accelerate.server.web.account import browser
+from rally_accelerate.server.web.routing import own_path
 
 
 @pytest.mark.parametrize("wanted", ["/issues", "/issues?text=a%20b&after=1", "/issues/t/US%252F1", "/users/x#keys"])

@@ -3,7 +3,7 @@
 import pytest
 
 from rally_accelerate.model.report import Tally
-from rally_accelerate.observe.pace import Follower, histories, progress_of
+from rally_accelerate.observe.run_summary import Follower, histories, progress_of
 
 SOON = "until the next run: Rally's Lookback has not got"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rally_accelerate.host.web.render import FOLDER
+from rally_accelerate.server.web.templating import FOLDER
 
 STATIC = FOLDER / "static"
 TEXTS = ("ink", "soft", "link", "good", "busy", "warn", "bad")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from rally_accelerate.host import passwords
-from rally_accelerate.host.passwords import Cost, hashed, made, matches, outdated, problem
+from rally_accelerate.server import passwords
+from rally_accelerate.server.passwords import Cost, hashed, made, matches, outdated, problem
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rally_accelerate.host.changes import former_sprints
-from rally_accelerate.host.past import Sure, Was, as_of, plain
+from rally_accelerate.server.issue_history import Sure, Was, as_of, former_sprints, plain
 
 CREATED = 1_000
 

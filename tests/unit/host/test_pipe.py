@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from rally_accelerate.host.pipe import ANSWER, QUESTION, READY, Pipe
+from rally_accelerate.server.upload_worker import ANSWER, QUESTION, READY, Pipe
 
 
 async def both() -> tuple[Pipe, Pipe]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rally_accelerate.config.redact import Redactor
+from rally_accelerate.config.redaction import Redactor
 from rally_accelerate.observe import logs
 
 log = logging.getLogger("rally_accelerate.some.room")

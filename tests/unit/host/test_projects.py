@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rally_accelerate.host.web.projects import chosen_of, names_of, offers_of, open_below, rows_of
+from rally_accelerate.server.web.integration_preview import chosen_of, names_of, offers_of, open_below, rows_of
 
 
 def project(its_id: int, name: str, parent: int | None = None) -> dict[str, Any]:

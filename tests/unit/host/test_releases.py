@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from rally_accelerate import __version__
-from rally_accelerate.host.releases import RELEASES
+from rally_accelerate.server.web.plugins import RELEASES
 
 CHANGELOG = Path(__file__).parents[3] / "CHANGELOG.md"
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.host.web.sentences import label, sentence
+from rally_accelerate.server.web.issue_detail import label, sentence
 
 
 def said(field: str, before: Any, after: Any, **more: Any) -> str:

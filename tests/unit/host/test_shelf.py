@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from rally_accelerate.host import shelf as module
-from rally_accelerate.host.access import Actor, Role
-from rally_accelerate.host.shelf import Shelf
+from rally_accelerate.server import form_drafts as module
+from rally_accelerate.server.form_drafts import Shelf
+from rally_accelerate.server.permissions import Actor, Role
 
 ADA, BOB = Actor("1", "Ada", Role.EDITOR), Actor("2", "Bob", Role.ADMIN)
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.host.streams import beginning
-from rally_accelerate.host.streams.difference import differences
-from rally_accelerate.host.streams.document import checked
-from rally_accelerate.host.streams.layout import layout_of
-from rally_accelerate.host.streams.past import stage_of
+from rally_accelerate.server.value_streams import defaults
+from rally_accelerate.server.value_streams.diff import differences
+from rally_accelerate.server.value_streams.document import checked
+from rally_accelerate.server.value_streams.layout import layout_of
+from rally_accelerate.server.value_streams.stage_history import stage_of
 from support.streams import board, stage, stream
 
 
@@ -85,12 +85,12 @@ def test_an_integration_s_other_keys_are_told() -> None:
 
 def test_the_default_file_and_the_wizard_s_are_right() -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    default = beginning.default(description="d", tenant_id="t")
+    default = defaults.default(description="d", tenant_id="t")
     assert checked(default).notices == ()
     names = [one.name for one in layout_of(default).stages]
     assert names == ["Backlog", "Queue", "In Progress", "In Review", "Merged", "DEV", "QA", "PROD"]
     assert default["leadTime"] == {"start": "Backlog", "end": "PROD"}
-    rows = beginning.suggested(["Accepted", "It's \\ odd", "In-Progress", "Idea", "Defined", "Deleted", "Completed"])
+    rows = defaults.suggested(["Accepted", "It's \\ odd", "In-Progress", "Idea", "Defined", "Deleted", "Completed"])
     assert [(row.status, row.phase) for row in rows] == [
         ("Idea", "Planning"),
         ("Defined", "Planning"),
@@ -100,7 +100,7 @@ def test_the_default_file_and_the_wizard_s_are_right() -> None:
         ("Accepted", "Deployment"),
         ("Deleted", ""),
     ]
-    made = beginning.made_of(rows, description="", tenant_id="t", integrations=["a"])
+    made = defaults.made_of(rows, description="", tenant_id="t", integrations=["a"])
     assert checked(made).problems == ()
     layout = layout_of(made)
     for row in rows:

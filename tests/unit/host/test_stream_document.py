@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rally_accelerate.errors import ConfigError
-from rally_accelerate.host.streams import checks, jsontext
-from rally_accelerate.host.streams.document import checked, examined, plain_names
-from rally_accelerate.host.streams.jsontext import read
-from rally_accelerate.host.streams.past import stage_of
+from rally_accelerate.server.value_streams import document_text
+from rally_accelerate.server.value_streams.document import checked, examined, plain_names
+from rally_accelerate.server.value_streams.document_text import read
+from rally_accelerate.server.value_streams.stage_history import stage_of
 from support.streams import board, layout, stage, stream
 
 PUBLIC_SAMPLE = """"integrations": [
@@ -226,7 +226,7 @@ def test_an_answer_of_an_api_is_no_file() -> None:
     ids=["elements", "lists", "objects"],
 )
 def test_a_file_of_very_many_values_is_refused_before_it_is_read(content: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(jsontext, "_parsed")
+    monkeypatch.delattr(document_text, "_parsed")
     assert faults(content) == ["the file has more than 100,000 values"]
 
 
@@ -243,7 +243,7 @@ def test_a_file_of_very_many_values_is_refused_before_it_is_read(content: str, m
 def test_a_file_of_very_many_expressions_is_refused_before_they_are_checked(
     document: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(checks, "parse")
-    monkeypatch.delattr(checks, "re")
+    monkeypatch.delattr("rally_accelerate.server.value_streams.document.parse")
+    monkeypatch.delattr("rally_accelerate.server.value_streams.document.re")
     said = "has more than 1,000 queries and patterns; there are at most 200 stages"
     assert problems(document) == {"": said}

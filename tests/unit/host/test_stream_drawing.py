@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.host.store.search import Row
-from rally_accelerate.host.streams.colours import legend_of
-from rally_accelerate.host.web.sunflower import SIZE, places
+from rally_accelerate.server.store.issue_search import Row
+from rally_accelerate.server.value_streams.layout import legend_of
+from rally_accelerate.server.web.value_stream_map import SIZE, places
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7, 30, 120])

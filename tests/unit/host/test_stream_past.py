@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.host.streams.past import latest_first, visits
+from rally_accelerate.server.value_streams.stage_history import latest_first, visits
 from support.streams import board, layout, stage, stream
 
 DAY = 86_400_000

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.host.store.integrations import StoredIntegration
-from rally_accelerate.host.streams.sources import Sources, sources_of
+from rally_accelerate.server.store.integrations import StoredIntegration
+from rally_accelerate.server.value_streams.importer import Sources, sources_of
 
 TENANT = "tenant-1"
 

@@ -1,6 +1,6 @@
 """What a file holds that is only kept is told, in numbers."""
 
-from rally_accelerate.host.streams.undrawn import undrawn
+from rally_accelerate.server.value_streams.document import undrawn
 from support.streams import board, stage, stream
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.config.redact import RedactingFormatter, Redactor
+from rally_accelerate.config.redaction import RedactingFormatter, Redactor
 from rally_accelerate.errors import ConfigError, Problem
-from rally_accelerate.host.access import Actor, Role
-from rally_accelerate.host.trials import Trial, Trials
+from rally_accelerate.server.dry_runs import Trial, Trials
+from rally_accelerate.server.permissions import Actor, Role
 
 ADA = Actor("1", "Ada", Role.EDITOR)
 SECRET = "planted-secret"

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from rally_accelerate.errors import TooManyQueries
-from rally_accelerate.host.store import turns
-from rally_accelerate.host.store.patience import Patience
-from rally_accelerate.host.store.turns import Turns, asker
+from rally_accelerate.server.store import issue_search
+from rally_accelerate.server.store.issue_search import Patience, Turns, asker
 
 
 @dataclass
@@ -73,7 +72,7 @@ async def test_users_take_turns(work: Work) -> None:
 async def test_a_user_with_too_many_waiting_is_refused_and_others_are_not(
     work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turns, "MOST_WAITING", 2)
+    monkeypatch.setattr(issue_search, "MOST_WAITING", 2)
     await work.add("a", 4)
     with pytest.raises(TooManyQueries, match="2 of your slow queries are waiting already"):
         await work.tasks["a4"]

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.host.access import Actor, Role
-from rally_accelerate.host.drafts import Draft, Drafts
-from rally_accelerate.host.store.integrations import StoredIntegration
-from rally_accelerate.host.web import typed as forms
+from rally_accelerate.server.form_drafts import Draft, Drafts
+from rally_accelerate.server.permissions import Actor, Role
+from rally_accelerate.server.store.integrations import StoredIntegration
+from rally_accelerate.server.web import integration_form as forms
 
 ADA = Actor("1", "Ada", Role.EDITOR)
 

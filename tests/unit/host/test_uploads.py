@@ -6,20 +6,20 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from rally_accelerate.dql.facts import LONGEST, Fact, Kind, facts
-from rally_accelerate.host.store import uploads
-from rally_accelerate.host.store.marks import ISSUES, REMOVALS, mark
-from rally_accelerate.host.store.tables import (
-    fact_names,
-    issue_contents,
-    issue_history,
-    issues,
-    long_texts,
-    metadata,
+from rally_accelerate.dql.index_terms import LONGEST, Fact, Kind, facts
+from rally_accelerate.server.store import issue_writer
+from rally_accelerate.server.store.issue_writer import (
+    ISSUES,
+    REMOVALS,
+    add_facts,
+    mark,
+    prepared,
+    remove,
+    words_of,
+    write,
 )
-from rally_accelerate.host.store.tables import facts as fact_rows
-from rally_accelerate.host.store.uploads import add_facts, prepared, remove, write
-from rally_accelerate.host.store.words import words_of
+from rally_accelerate.server.store.tables import fact_names, issue_contents, issue_history, issues, long_texts, metadata
+from rally_accelerate.server.store.tables import facts as fact_rows
 from support.issues import change, item
 
 COMMON = {"tenant_id": "n", "source": "RALLY", "uploaded": 5, "execution_id": None}
@@ -193,7 +193,7 @@ def test_every_issue_has_a_number_of_its_own_and_keeps_it(connection: sa.Connect
 def test_more_issues_and_more_names_than_one_query_may_have(
     connection: sa.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uploads, "KEYS_IN_A_QUERY", 2)
+    monkeypatch.setattr(issue_writer, "KEYS_IN_A_QUERY", 2)
     take(connection, *(item(number) for number in range(5)))
     again = [item(number, name=f"again {number}") for number in range(6)]
     take(connection, *again)
@@ -203,7 +203,7 @@ def test_more_issues_and_more_names_than_one_query_may_have(
 def test_of_what_is_known_only_the_issues_of_the_upload_are_read_each_once(
     connection: sa.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uploads, "KEYS_IN_A_QUERY", 2)
+    monkeypatch.setattr(issue_writer, "KEYS_IN_A_QUERY", 2)
     take(connection, *(item(number) for number in range(9)))
     read: dict[str, list[Any]] = {"issue_contents": [], "fact_names": []}
 
@@ -350,8 +350,8 @@ def test_a_removal_is_a_change_of_issues_and_a_removal(connection: sa.Connection
 
 
 def test_texts_of_one_name_are_told_apart_in_63_bits() -> None:
-    found = {uploads._part(f"text {number}") for number in range(100)}
+    found = {issue_writer._part(f"text {number}") for number in range(100)}
     assert len(found) == 100
     assert all(0 <= each < 1 << 63 for each in found)
     # What is stored must be found again by later versions.
-    assert uploads._part("\u00e4") == 8_657_851_361_613_172_764
+    assert issue_writer._part("\u00e4") == 8_657_851_361_613_172_764

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from rally_accelerate.config.about import EVENT
-from rally_accelerate.host.wishes import fulfilled, wishes_of, with_approval, with_resync
+from rally_accelerate.config.model import EVENT
 from rally_accelerate.model.progress import Window
+from rally_accelerate.server.runner import fulfilled, wishes_of, with_approval, with_resync
 
 SINCE = datetime(2026, 1, 31, tzinfo=UTC)
 

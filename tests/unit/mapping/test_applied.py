@@ -7,13 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rally_accelerate.mapping.applied import Applied, apply
 from rally_accelerate.mapping.attributes import AttributeDefinition
-from rally_accelerate.mapping.compiled import CompiledRules, resolve
-from rally_accelerate.mapping.itemtypes import item_type
-from rally_accelerate.mapping.onto import Remapped, remapped
-from rally_accelerate.mapping.readrules import read_rules
-from rally_accelerate.mapping.translate import map_history_value
+from rally_accelerate.mapping.item_types import item_type
+from rally_accelerate.mapping.rule_engine import Applied, Remapped, apply, map_history_value, remapped
+from rally_accelerate.mapping.rule_parser import read_rules
+from rally_accelerate.mapping.rules import CompiledRules, resolve
 from rally_accelerate.model.issue import HistoryEntry, Issue, NormalizedType, SourceRevision, Sprint
 
 FIELDS = [

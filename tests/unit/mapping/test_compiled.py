@@ -7,9 +7,9 @@ import pytest
 
 from rally_accelerate.errors import ConfigError
 from rally_accelerate.mapping.attributes import AttributeDefinition, find
-from rally_accelerate.mapping.compiled import CompiledRules, fields_needed, resolve
-from rally_accelerate.mapping.itemtypes import item_type
-from rally_accelerate.mapping.readrules import read_rules
+from rally_accelerate.mapping.item_types import item_type
+from rally_accelerate.mapping.rule_parser import read_rules
+from rally_accelerate.mapping.rules import CompiledRules, fields_needed, resolve
 
 STORY_FIELDS = [
     AttributeDefinition("PlanEstimate", "Plan Estimate", "QUANTITY"),

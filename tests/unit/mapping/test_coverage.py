@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rally_accelerate.mapping.attributes import AttributeDefinition
-from rally_accelerate.mapping.compiled import CompiledRules, resolve
 from rally_accelerate.mapping.coverage import Coverage, Seen, UnmappedValue, UnreadField, coverage
-from rally_accelerate.mapping.itemtypes import item_type
-from rally_accelerate.mapping.readrules import read_rules
+from rally_accelerate.mapping.item_types import item_type
+from rally_accelerate.mapping.rule_parser import read_rules
+from rally_accelerate.mapping.rules import CompiledRules, resolve
 
 FIELDS = [AttributeDefinition("c_Size", "Size"), AttributeDefinition("c_Area", "Area")]
 RULES = resolve(

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from rally_accelerate.mapping.history import FIELD_NAMES, UNPARSED, UNPARSED_LENGTH, history_of
-from rally_accelerate.mapping.kinds import kind_of
-from rally_accelerate.mapping.text import readable
+from rally_accelerate.mapping.item_types import kind_of
+from rally_accelerate.mapping.rich_text import readable
 from rally_accelerate.model.issue import UNKNOWN_PERSON, HistoryEntry
 from rally_accelerate.rally.records import RECYCLED, FieldChange, Named, Past, Unread
 

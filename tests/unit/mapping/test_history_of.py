@@ -1,7 +1,7 @@
 """The entries of a history: their order, and what a deletion and a restoration become."""
 
 from rally_accelerate.mapping.history import UNPARSED, history_of
-from rally_accelerate.mapping.kinds import kind_of
+from rally_accelerate.mapping.item_types import kind_of
 from rally_accelerate.rally.records import RECYCLED, FieldChange, Past, Unread
 
 STORY = kind_of("hierarchicalrequirement", {})

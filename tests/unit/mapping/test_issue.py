@@ -10,16 +10,14 @@ from hypothesis import strategies as st
 
 from rally_accelerate.accelerate.payload import item_in
 from rally_accelerate.mapping.attributes import AttributeDefinition
-from rally_accelerate.mapping.compiled import resolve
-from rally_accelerate.mapping.customs import CustomField
 from rally_accelerate.mapping.issue import to_issue
-from rally_accelerate.mapping.readrules import read_rules
-from rally_accelerate.mapping.rules import Rules
+from rally_accelerate.mapping.rule_parser import read_rules
+from rally_accelerate.mapping.rules import CustomField, Rules, resolve
 from rally_accelerate.model.issue import Issue, NormalizedType, SourceRevision
 from rally_accelerate.model.report import Skipped
-from rally_accelerate.rally.clauses import Place, Reader
-from rally_accelerate.rally.pastfields import PastFields
+from rally_accelerate.rally.history_fields import PastFields
 from rally_accelerate.rally.records import Around, FieldChange, Past, Post, Record, Revision, WorkItem
+from rally_accelerate.rally.revision_changes import Place, Reader
 
 RULES = Rules(web_url="https://rally.example")
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -7,9 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rally_accelerate.mapping.fieldrules import FieldRules
-from rally_accelerate.mapping.matchers import Conditions, Exactly, Pattern
-from rally_accelerate.mapping.readrules import read_rules
+from rally_accelerate.mapping.rule_parser import Conditions, Exactly, FieldRules, Pattern, read_rules
 
 EXAMPLE = [
     {

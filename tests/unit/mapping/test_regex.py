@@ -15,15 +15,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rally_accelerate.mapping import regex
-from rally_accelerate.mapping.matchers import Pattern, single
-from rally_accelerate.mapping.readrules import (
+from rally_accelerate.mapping.rule_parser import (
     MAXIMUM_ENTRIES,
     MAXIMUM_EXPRESSIONS,
     MAXIMUM_PATTERNS,
     MAXIMUM_PROGRAMS,
     MAXIMUM_VALUES,
     MOST_FAULTS,
+    Pattern,
     read_rules,
+    single,
 )
 
 FREEZING = [
@@ -42,7 +43,7 @@ FREEZING = [
 @pytest.mark.parametrize(("expression", "text"), FREEZING, ids=[expression for expression, _ in FREEZING])
 def test_nested_repetitions_end(expression: str, text: str) -> None:
     # In a process of its own: an engine that backtracks would never come back, and nothing could interrupt it.
-    code = "import json,sys; from rally_accelerate.mapping.matchers import single; e,t=json.load(sys.stdin); print(int(single(f'/{e}/').grade(t)))"
+    code = "import json,sys; from rally_accelerate.mapping.rule_parser import single; e,t=json.load(sys.stdin); print(int(single(f'/{e}/').grade(t)))"
     done = subprocess.run(
         [sys.executable, "-c", code],
         input=json.dumps([expression, text]),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rally_accelerate.mapping.text import readable
+from rally_accelerate.mapping.rich_text import readable
 
 SITE = "https://rally.example"
 

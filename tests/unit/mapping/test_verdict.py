@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.mapping.verdict import Verdict, judge
+from rally_accelerate.mapping.history_check import Verdict, judge
 from rally_accelerate.model.issue import SourceRevision
 from rally_accelerate.rally.records import FieldChange, Named, Past, PastSource, PastValue, Record, Unread, WorkItem
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from rally_accelerate.accelerate.wire import graphql_address
-from rally_accelerate.config.values import as_base_url, as_proxy_server
+from rally_accelerate.accelerate.responses import graphql_address
+from rally_accelerate.config.value_parsers import as_base_url, as_proxy_server
 from rally_accelerate.errors import ConfigError
 
 PASTED = [

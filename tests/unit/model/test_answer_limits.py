@@ -11,9 +11,9 @@ from pydantic import SecretStr
 from rally_accelerate.accelerate.client import AccelerateClient, Account, Connection
 from rally_accelerate.config.load import validated
 from rally_accelerate.errors import UnexpectedAnswer
-from rally_accelerate.rally.calls import Caller
 from rally_accelerate.rally.limiter import Limiter
-from rally_accelerate.rally.wire import Request
+from rally_accelerate.rally.session import Caller
+from rally_accelerate.rally.wsapi import Request
 
 LIMIT = 1_000_000
 

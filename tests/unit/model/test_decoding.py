@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rally_accelerate.model.decoding import (
+from rally_accelerate.model.lenient_json import (
     REPLACEMENT,
     Decoded,
     Oversized,

@@ -5,7 +5,7 @@ import unicodedata
 
 import pytest
 
-from rally_accelerate.model.folding import fold, plain, trimmed, unquoted
+from rally_accelerate.model.text_folding import fold, plain, trimmed, unquoted
 
 
 def test_every_space_of_unicode_is_compared_as_a_blank() -> None:

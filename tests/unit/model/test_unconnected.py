@@ -7,8 +7,8 @@ import pytest
 
 from rally_accelerate import errors
 from rally_accelerate.accelerate.client import connection_error
-from rally_accelerate.model.foreign import Route
-from rally_accelerate.model.unconnected import unconnected
+from rally_accelerate.model.connection_errors import unconnected
+from rally_accelerate.model.foreign_responses import Route
 
 RALLY = Route(server="https://rally.example/slm")
 

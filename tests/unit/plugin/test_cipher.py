@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from rally_accelerate.errors import ConfigError
-from rally_accelerate.plugin.cipher import decrypted, looks_encrypted
+from rally_accelerate.plugin.arguments import decrypted, looks_encrypted
 
 PASSPHRASE = "sample passphrase ü"
 CLEAR = '{"state": {"lastRun": 0}, "properties": {"apiKey": "sample"}}'

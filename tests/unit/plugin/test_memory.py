@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.accelerate.platform import Platform, Recalled
+from rally_accelerate.accelerate.integration_state import Platform, Recalled
 from rally_accelerate.model.issue import SourceRevision
 from rally_accelerate.model.progress import PEOPLE, Lane, NameWatch, Progress, Sent, TimeboxWatch, Walk
-from rally_accelerate.plugin.memory import MOST_SENT, PlatformState, Size, begun_at, cursor_of, kept_of
+from rally_accelerate.plugin.platform_state import MOST_SENT, PlatformState, Size, begun_at, cursor_of, kept_of
 from rally_accelerate.plugin.run import _tell_refusal
 from rally_accelerate.rally.records import Project, Scope, Workspace
 

@@ -9,14 +9,14 @@ import pytest
 
 PROGRAM = """
 import asyncio, logging, sys, time
-from rally_accelerate.plugin import lines, run
+from rally_accelerate.plugin import log_output, run
 
 async def work():
     print("at work", flush=True)
     {work}
     return 0
 
-lines.set_up("INFO", ())
+log_output.set_up("INFO", ())
 sys.exit(asyncio.run(run.stoppable(work())))
 """
 

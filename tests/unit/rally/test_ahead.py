@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.rally.ahead import LookAhead
+from rally_accelerate.rally.client import LookAhead
 
 
 class Source:

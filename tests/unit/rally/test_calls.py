@@ -8,11 +8,10 @@ import pytest
 
 from rally_accelerate.config.load import validated
 from rally_accelerate.errors import TimedOut
-from rally_accelerate.rally import calls
-from rally_accelerate.rally.calls import Caller
+from rally_accelerate.rally import session
 from rally_accelerate.rally.limiter import Limiter
-from rally_accelerate.rally.retry import SERVICE
-from rally_accelerate.rally.wire import Request
+from rally_accelerate.rally.session import SERVICE, Caller
+from rally_accelerate.rally.wsapi import Request
 
 
 class Dripping(httpx2.AsyncByteStream):
@@ -25,7 +24,7 @@ class Dripping(httpx2.AsyncByteStream):
 
 
 async def test_an_answer_that_trickles_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "WHOLE_ANSWER", 0.01)
+    monkeypatch.setattr(session, "WHOLE_ANSWER", 0.01)
     raw = {"name": "n", "properties": {"baseUrl": "http://rally.example", "apiKey": "k", "retrySeconds": 0}}
     transport = httpx2.MockTransport(lambda _: httpx2.Response(200, stream=Dripping()))
     async with httpx2.AsyncClient(transport=transport) as http:

@@ -11,8 +11,8 @@ import trustme
 
 from rally_accelerate.config.model import Properties
 from rally_accelerate.errors import ConfigError
-from rally_accelerate.rally import tls
-from rally_accelerate.rally.tls import tls_context
+from rally_accelerate.rally import transport
+from rally_accelerate.rally.transport import tls_context
 from support.waiting import until
 
 
@@ -22,7 +22,7 @@ def fifo(path: Path) -> None:
 
 def huge(path: Path) -> None:
     with path.open("wb") as file:
-        file.truncate(tls.MOST_BYTES + 1)
+        file.truncate(transport.MOST_BYTES + 1)
 
 
 UNUSABLE: dict[str, Callable[[Path], object]] = {
@@ -78,7 +78,7 @@ async def test_a_file_that_does_not_answer_holds_nothing_up(tmp_path: Path, monk
         return opened(path, flags, *more)
 
     monkeypatch.setattr(os, "open", hung)
-    monkeypatch.setattr(tls, "FILE_SECONDS", 0.05)
+    monkeypatch.setattr(transport, "FILE_SECONDS", 0.05)
     try:
         first = await refusal(caBundle=str(tmp_path / "ca.pem"))
         # The next run does not start another thread that would be stuck as well.

@@ -7,13 +7,11 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.mapping.verdict import Verdict, judge
+from rally_accelerate.mapping.history_check import Verdict, judge
 from rally_accelerate.model.issue import SourceRevision
-from rally_accelerate.rally.clauses import Place, Reader
-from rally_accelerate.rally.linked import linked
-from rally_accelerate.rally.pastfields import PastFields
+from rally_accelerate.rally.history_fields import PastFields
 from rally_accelerate.rally.records import Named, Past, Record, Revision, WorkItem
-from rally_accelerate.rally.saves import Agreement, Newest
+from rally_accelerate.rally.revision_changes import Agreement, Newest, Place, Reader, linked
 
 BEGIN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 CREATED = (0, 0, "Original revision")

@@ -24,9 +24,8 @@ from rally_accelerate.errors import (
     Unavailable,
     UnexpectedAnswer,
 )
-from rally_accelerate.model.foreign import Route
-from rally_accelerate.rally.decipher import decipher
-from rally_accelerate.rally.error_texts import EXCERPT_LENGTH, excerpt
+from rally_accelerate.model.foreign_responses import Route
+from rally_accelerate.rally.responses import EXCERPT_LENGTH, decipher, excerpt
 
 ASKED = "/slm/webservice/v2.0/defect"
 DATE = "Wed, 21 Oct 2026 07:28:00 GMT"

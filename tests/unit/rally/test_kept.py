@@ -6,8 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rally_accelerate.rally.kept import from_bytes, to_bytes
-from rally_accelerate.rally.records import Around, FieldChange, Milestone, Named, Past, Post, Record, Timebox, WorkItem
+from rally_accelerate.rally.records import (
+    Around,
+    FieldChange,
+    Milestone,
+    Named,
+    Past,
+    Post,
+    Record,
+    Timebox,
+    WorkItem,
+    from_bytes,
+    to_bytes,
+)
 
 PLAIN = (
     st.none()

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from rally_accelerate.errors import UnexpectedAnswer
-from rally_accelerate.rally.keyset import Listing, judge
+from rally_accelerate.rally.keyset_paging import Listing, judge
 from rally_accelerate.rally.query import Condition
 
 

@@ -8,11 +8,10 @@ from typing import Any, cast
 import pytest
 
 from rally_accelerate.errors import Unavailable, UnexpectedAnswer
-from rally_accelerate.rally.calls import Caller
-from rally_accelerate.rally.decipher import Answer
-from rally_accelerate.rally.keyset import Listing, everything, is_doubtful, judge, next_rows, rows_in, walk
-from rally_accelerate.rally.oddities import Oddities
-from rally_accelerate.rally.wire import Request
+from rally_accelerate.rally.keyset_paging import Listing, everything, is_doubtful, judge, next_rows, rows_in, walk
+from rally_accelerate.rally.responses import Answer, Oddities
+from rally_accelerate.rally.session import Caller
+from rally_accelerate.rally.wsapi import Request
 
 DATE = datetime(2026, 10, 21, tzinfo=UTC)
 

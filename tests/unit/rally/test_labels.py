@@ -2,9 +2,8 @@
 
 import pytest
 
-from rally_accelerate.rally.definitions import Attribute
-from rally_accelerate.rally.labels import labelled
-from rally_accelerate.rally.pastfields import PastFields, date_text, label_of
+from rally_accelerate.rally.history_fields import PastFields, date_text, label_of
+from rally_accelerate.rally.type_definitions import Attribute, labelled
 
 
 def field(element: str, display: str, *, custom: bool = False) -> Attribute:

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rally_accelerate.rally.linked import linked
 from rally_accelerate.rally.records import Revision
+from rally_accelerate.rally.revision_changes import linked
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 

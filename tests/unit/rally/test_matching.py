@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from rally_accelerate.errors import ConfigError
-from rally_accelerate.rally.matching import MOST_FAULTS, MOST_PATTERNS, choose_projects, choose_workspace
 from rally_accelerate.rally.records import Project, Workspace
+from rally_accelerate.rally.scope import MOST_FAULTS, MOST_PATTERNS, choose_projects, choose_workspace
 
 
 def project(key: Any, name: Any, parent: Any = None, *, open: Any = True) -> Any:  # noqa: A002 - the field's name

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from rally_accelerate.model.issue import SourceRevision
-from rally_accelerate.rally import names as module
-from rally_accelerate.rally.decipher import Answer
-from rally_accelerate.rally.names import Names
-from rally_accelerate.rally.pastfields import Shape
+from rally_accelerate.rally import name_resolver as module
+from rally_accelerate.rally.history_fields import Shape
+from rally_accelerate.rally.name_resolver import Names
 from rally_accelerate.rally.records import Record
-from rally_accelerate.rally.wire import Request
+from rally_accelerate.rally.responses import Answer
+from rally_accelerate.rally.wsapi import Request
 
 
 class NobodyAsked:

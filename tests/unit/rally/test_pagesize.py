@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rally_accelerate.rally.pagesize import SMALLEST, PageSize
+from rally_accelerate.rally.session import SMALLEST, PageSize
 
 
 def test_halves_down_to_the_smallest() -> None:

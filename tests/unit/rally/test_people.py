@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.rally.people import name_or_id, person_name
+from rally_accelerate.rally.records import name_or_id, person_name
 
 FULL = {
     "DisplayName": "Ann Lee",

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from rally_accelerate.model.progress import Walk, Window
-from rally_accelerate.rally.fields import fetched
-from rally_accelerate.rally.questions import listing_of, listings_of
+from rally_accelerate.rally.fetch_fields import fetched
+from rally_accelerate.rally.keyset_paging import listing_of, listings_of
 from rally_accelerate.rally.records import Scope, Workspace
-from rally_accelerate.rally.wire import LONGEST_ADDRESS
+from rally_accelerate.rally.wsapi import LONGEST_ADDRESS
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from rally_accelerate.rally.revisions import Change, Clauses, Cut, Sentence, Unparsed, Verb, is_cut, parse
+from rally_accelerate.rally.revision_text import Change, Clauses, Cut, Sentence, Unparsed, Verb, is_cut, parse
 
 #: The labels that are written; values may imitate others.
 LABELS = ("STATE", "FLOW STATE", "TAGS", "RANK")

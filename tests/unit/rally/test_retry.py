@@ -7,9 +7,9 @@ import pytest
 import stamina
 
 from rally_accelerate.errors import CutShort, Rejected, Throttled, TimedOut, Unavailable
-from rally_accelerate.model.trouble import watched
-from rally_accelerate.rally import retry
-from rally_accelerate.rally.retry import retrying
+from rally_accelerate.model.report import watched
+from rally_accelerate.rally import session
+from rally_accelerate.rally.session import retrying
 
 
 class Script:
@@ -79,7 +79,7 @@ async def test_gives_up_in_time_with_the_last_error(clock: Clock) -> None:
     began = clock.now
     with pytest.raises(Unavailable) as caught:
         await retrying(Script(*errors), seconds=300)
-    assert 270 <= clock.now - began <= 300 + retry.LONGEST_WAIT
+    assert 270 <= clock.now - began <= 300 + session.LONGEST_WAIT
     assert str(caught.value) != "0"
 
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from rally_accelerate.accelerate.patience import Tries
+from rally_accelerate.accelerate.client import Tries
 from rally_accelerate.config.model import Properties
 from rally_accelerate.errors import (
     CutShort,
@@ -16,8 +16,8 @@ from rally_accelerate.errors import (
     Unavailable,
     Unreachable,
 )
-from rally_accelerate.model.budget import FIRST_ANSWER_SECONDS, RetryBudget
-from rally_accelerate.rally.retry import LONGEST_EASING, retrying
+from rally_accelerate.model.time_budget import FIRST_ANSWER_SECONDS, RetryBudget
+from rally_accelerate.rally.session import LONGEST_EASING, retrying
 from rally_accelerate.sync.wiring import budget_of
 
 Ask = Callable[..., Awaitable[int]]

@@ -10,7 +10,17 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from rally_accelerate.rally.revisions import TOO_LONG, Change, Cut, Sentence, Unparsed, Verb, is_cut, parse, unescape
+from rally_accelerate.rally.revision_text import (
+    TOO_LONG,
+    Change,
+    Cut,
+    Sentence,
+    Unparsed,
+    Verb,
+    is_cut,
+    parse,
+    unescape,
+)
 
 
 def changed(label: Any, before: Any, after: Any) -> Any:

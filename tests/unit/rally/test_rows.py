@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from rally_accelerate.model.issue import SourceRevision
-from rally_accelerate.rally.rows import to_records
+from rally_accelerate.rally.keyset_paging import to_records
 
 
 def test_the_revision_is_date_and_version() -> None:

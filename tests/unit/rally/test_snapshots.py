@@ -8,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rally_accelerate.rally import lookback
-from rally_accelerate.rally.lookback import Snapshots
-from rally_accelerate.rally.pastfields import PastFields, Shape
+from rally_accelerate.rally.history_fields import PastFields, Shape
+from rally_accelerate.rally.lookback import Reader, Snapshots
 from rally_accelerate.rally.records import FieldChange, Named, Past
-from rally_accelerate.rally.snapshots import Reader
 
 FOREVER = "9999-01-01T00:00:00.000Z"
 FIELDS = PastFields.of()

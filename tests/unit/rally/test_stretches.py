@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rally_accelerate.rally.keyset import Listing
-from rally_accelerate.rally.stretches import (
+from rally_accelerate.rally.keyset_paging import (
+    Listing,
     chunks,
     gaps,
     is_fresh,
@@ -16,7 +16,7 @@ from rally_accelerate.rally.stretches import (
     range_condition,
     range_is_cheaper,
 )
-from rally_accelerate.rally.wire import LONGEST_ADDRESS
+from rally_accelerate.rally.wsapi import LONGEST_ADDRESS
 
 ids = st.tuples(st.integers(1, 10**12), st.integers(0, 300)).map(lambda pair: list(range(pair[0], sum(pair))))
 

@@ -3,7 +3,7 @@
 import pytest
 
 from rally_accelerate.errors import ConfigError
-from rally_accelerate.rally.typenames import TypeDefinition, TypeNames
+from rally_accelerate.rally.type_names import TypeDefinition, TypeNames
 
 
 def defined(

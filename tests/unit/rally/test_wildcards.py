@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.rally.wildcards import Wildcards, matching
+from rally_accelerate.rally.scope import Wildcards, matching
 
 
 def words(letters: str, longest: int) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rally_accelerate.rally.wire import (
+from rally_accelerate.rally.wsapi import (
     Ref,
     Request,
     http_date,

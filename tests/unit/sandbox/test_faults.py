@@ -2,9 +2,9 @@
 
 import pytest
 
-from rally_sandbox import answers
-from rally_sandbox.answers import as_json, instead, spoiled
+from rally_sandbox import gateway
 from rally_sandbox.faults import FAULTS, FOREVER, Fault, Faults
+from rally_sandbox.gateway import as_json, instead, spoiled
 
 
 def plays(faults: Faults, kind: str = "defect", page_size: int = 20) -> str | None:
@@ -86,6 +86,6 @@ def test_retry_after_is_seconds_a_date_or_absent(fault: Fault, expected: tuple[t
 
 
 def test_the_container_page_names_the_path_and_the_reason() -> None:
-    page = answers.container_page(401, "/slm/webservice/v2.0/defect", "Full authentication is required")
+    page = gateway.container_page(401, "/slm/webservice/v2.0/defect", "Full authentication is required")
     assert b"HTTP ERROR 401" in page.body
     assert b"Problem accessing /slm/webservice/v2.0/defect" in page.body

@@ -4,11 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rally_sandbox import snapshots
+from rally_sandbox import lookback
 from rally_sandbox.clock import Clock
-from rally_sandbox.snapshots import Wish, enumerated_id
-from rally_sandbox.ties import FIRST_POST_ID
-from rally_sandbox.truth import replayed
+from rally_sandbox.discussions import FIRST_POST_ID
+from rally_sandbox.ground_truth import replayed
+from rally_sandbox.lookback import Wish, enumerated_id
 from rally_sandbox.world import World
 
 NOW = datetime(2026, 11, 2, 15, 30, tzinfo=UTC)
@@ -41,7 +41,7 @@ def test_own_fields_are_told_by_revisions_snapshots_and_truth_alike(world: World
     row = next(each for each in world.items("story") if each["object_id"] == story)
     assert replayed(row) == row["values"]
     wish = Wish(frozenset({"c_RiskLevel", "c_NeededBy", "c_Reviewer"}), frozenset())
-    told = list(snapshots.rows(world, world.find(story), wish, until=world.clock.milliseconds()))
+    told = list(lookback.rows(world, world.find(story), wish, until=world.clock.milliseconds()))
     assert [each.get("c_RiskLevel") for each in told] == [
         enumerated_id("c_RiskLevel", each) for each in ("Medium", "Low [1]", "Low [1]")
     ]

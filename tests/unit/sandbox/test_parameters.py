@@ -4,14 +4,11 @@ from base64 import b64encode
 
 import pytest
 
-from rally_sandbox.access import Login
-from rally_sandbox.auth import LIMITED_API_KEY, SANDBOX_API_KEY, Unauthorized, accounts, login
-from rally_sandbox.company import Company, found
+from rally_sandbox.auth import LIMITED_API_KEY, SANDBOX_API_KEY, Login, Scope, Unauthorized, accounts, login, scope
 from rally_sandbox.errors import QueryRefused
-from rally_sandbox.fetch import EVERYTHING, STUB, Fetch, parse
-from rally_sandbox.paging import OrderKey, order_of, paging
+from rally_sandbox.parameters import EVERYTHING, STUB, Fetch, OrderKey, order_of, paging, parse
+from rally_sandbox.sample_company import Company, found
 from rally_sandbox.schema import TYPES, concrete, type_of
-from rally_sandbox.scope import Scope, scope
 
 STORY = TYPES["hierarchicalrequirement"]
 

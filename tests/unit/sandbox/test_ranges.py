@@ -7,9 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rally_sandbox.planner import is_exact, ranges_of
+from rally_sandbox.item_search import (
+    EVERYTHING,
+    Ranges,
+    comparison,
+    contains,
+    intersection,
+    is_exact,
+    positions,
+    ranges_of,
+    union,
+)
 from rally_sandbox.query import Both, parse
-from rally_sandbox.ranges import EVERYTHING, Ranges, comparison, contains, intersection, positions, union
 
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "=": operator.eq,

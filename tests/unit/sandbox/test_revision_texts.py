@@ -5,12 +5,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from rally_sandbox.clock import Clock
-from rally_sandbox.columns import KINDS
-from rally_sandbox.instants import from_datetime, iso, mountain, parse, to_datetime
+from rally_sandbox.clock import Clock, from_datetime, iso, mountain, parse_instant, to_datetime
+from rally_sandbox.item_columns import KINDS
 from rally_sandbox.query import parse as parse_query
-from rally_sandbox.revisiontext import LABELS, clause, description
-from rally_sandbox.words import numbers_by_shape
+from rally_sandbox.revision_search import numbers_by_shape
+from rally_sandbox.revision_text import LABELS, clause, description
 from rally_sandbox.world import World
 
 NOW = datetime(2026, 11, 2, 15, 30, tzinfo=UTC)
@@ -110,10 +109,10 @@ def test_moments_are_written_and_read() -> None:
     moment = datetime(2017, 3, 16, 17, 23, 6, 674000, UTC)
     assert iso(from_datetime(moment)) == "2017-03-16T17:23:06.674Z"
     assert to_datetime(from_datetime(moment)) == moment
-    assert parse("2017-03-16T17:23:06.674Z") == from_datetime(moment)
-    assert parse("2017-03-16T10:23:06.674-07:00") == from_datetime(moment)
-    assert parse("2017-03-16") == from_datetime(datetime(2017, 3, 16, tzinfo=UTC))
-    assert parse("yesterday") is None
+    assert parse_instant("2017-03-16T17:23:06.674Z") == from_datetime(moment)
+    assert parse_instant("2017-03-16T10:23:06.674-07:00") == from_datetime(moment)
+    assert parse_instant("2017-03-16") == from_datetime(datetime(2017, 3, 16, tzinfo=UTC))
+    assert parse_instant("yesterday") is None
 
 
 def test_clauses_read_like_the_captured_ones() -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from rally_sandbox.clock import Clock
-from rally_sandbox.columns import KINDS
-from rally_sandbox.truth import replayed
+from rally_sandbox.ground_truth import replayed
+from rally_sandbox.item_columns import KINDS
 from rally_sandbox.world import World
 
 NOW = datetime(2026, 11, 2, 15, 30, tzinfo=UTC)

@@ -7,10 +7,9 @@ from typing import Any
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.model.issue import Project
 from rally_accelerate.model.report import PER_PROJECT, ProjectResult, Skipped, SyncReport
-from rally_accelerate.observe.results import MOST_NAMED, project_lines
-from rally_accelerate.sync.account import Account
-from rally_accelerate.sync.engine import Plans, sync_once
-from rally_accelerate.sync.gone import Removal
+from rally_accelerate.observe.run_summary import MOST_NAMED, project_lines
+from rally_accelerate.sync.engine import Account, Plans, sync_once
+from rally_accelerate.sync.removals import Removal
 from support.small_world import Item, PickySink, SmallSource, SmallState, World
 
 

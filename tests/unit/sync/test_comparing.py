@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from rally_accelerate.accelerate.client import AccelerateClient, Account, Connection
 from rally_accelerate.accelerate.payload import item_in
 from rally_accelerate.model.issue import Comment, HistoryEntry, Issue, Project, Relation, RelationType, Release, Sprint
-from rally_accelerate.sync.comparing import FROM_HISTORY, Compared, comparable, compare, expected
+from rally_accelerate.sync.dry_run import FROM_HISTORY, Compared, comparable, compare, expected
 from support.accelerate_stub import KEY, TENANT, TRACKER, DateForm, accelerate_stub
 from support.models import NOW, issue
 

@@ -7,8 +7,8 @@ import pytest
 
 from rally_accelerate.errors import AccessRefused, RallyAccelerateError, Rejected, Unavailable
 from rally_accelerate.model.progress import Progress
-from rally_accelerate.sync import deferral
-from rally_accelerate.sync.written import progress_from_json, progress_to_json
+from rally_accelerate.sync import side_jobs
+from rally_accelerate.sync.progress_json import progress_from_json, progress_to_json
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -25,10 +25,10 @@ def test_the_time_doubles_up_to_a_day(error: RallyAccelerateError, first: timede
     progress, now = Progress(), NOW
     waits = []
     for _ in range(12):
-        progress = deferral.deferred(progress, deferral.BIN, error, now=now)
-        until = progress.deferred[deferral.BIN].until
-        assert deferral.is_deferred(progress, deferral.BIN, now=until - timedelta(seconds=1))
-        assert not deferral.is_deferred(progress, deferral.BIN, now=until)
+        progress = side_jobs.deferred(progress, side_jobs.BIN, error, now=now)
+        until = progress.deferred[side_jobs.BIN].until
+        assert side_jobs.is_deferred(progress, side_jobs.BIN, now=until - timedelta(seconds=1))
+        assert not side_jobs.is_deferred(progress, side_jobs.BIN, now=until)
         waits.append(until - now)
         now = until
     assert waits[:3] == [first, 2 * first, 4 * first]
@@ -36,29 +36,29 @@ def test_the_time_doubles_up_to_a_day(error: RallyAccelerateError, first: timede
 
 
 def test_a_clock_that_was_far_ahead_puts_nothing_off_for_years() -> None:
-    progress = deferral.deferred(Progress(), deferral.BIN, Rejected("no"), now=NOW + timedelta(days=4000))
-    assert not deferral.is_deferred(progress, deferral.BIN, now=NOW)
+    progress = side_jobs.deferred(Progress(), side_jobs.BIN, Rejected("no"), now=NOW + timedelta(days=4000))
+    assert not side_jobs.is_deferred(progress, side_jobs.BIN, now=NOW)
 
 
 def test_what_was_missed_while_a_job_was_put_off_is_asked_for() -> None:
-    progress = deferral.deferred(Progress(), deferral.BIN, Rejected("no"), now=NOW, since=NOW)
+    progress = side_jobs.deferred(Progress(), side_jobs.BIN, Rejected("no"), now=NOW, since=NOW)
     later = NOW + timedelta(hours=5)
-    progress = deferral.deferred(progress, deferral.BIN, Rejected("no"), now=later, since=later)
-    assert deferral.since(progress, deferral.BIN, later) == NOW
-    assert deferral.since(deferral.done(progress, deferral.BIN), deferral.BIN, later) == later
+    progress = side_jobs.deferred(progress, side_jobs.BIN, Rejected("no"), now=later, since=later)
+    assert side_jobs.since(progress, side_jobs.BIN, later) == NOW
+    assert side_jobs.since(side_jobs.done(progress, side_jobs.BIN), side_jobs.BIN, later) == later
 
 
 def test_each_job_has_one_notice_with_the_words_of_the_service() -> None:
-    progress = deferral.deferred(Progress(), deferral.BIN, Rejected("no\n  recycle bin here."), now=NOW)
-    progress = deferral.deferred(progress, deferral.REMOVALS, Rejected("x" * 5000), now=NOW)
-    first, second = deferral.notices(progress)
+    progress = side_jobs.deferred(Progress(), side_jobs.BIN, Rejected("no\n  recycle bin here."), now=NOW)
+    progress = side_jobs.deferred(progress, side_jobs.REMOVALS, Rejected("x" * 5000), now=NOW)
+    first, second = side_jobs.notices(progress)
     assert "no recycle bin here. The next attempt is made after 2026-03-01 13:00 UTC." in first
     assert len(second) < 500
-    assert deferral.notices(deferral.done(deferral.done(progress, deferral.BIN), deferral.REMOVALS)) == ()
+    assert side_jobs.notices(side_jobs.done(side_jobs.done(progress, side_jobs.BIN), side_jobs.REMOVALS)) == ()
 
 
 def test_all_of_it_is_written_down_and_read_back() -> None:
-    progress = deferral.deferred(Progress(), deferral.BIN, Rejected("no"), now=NOW, since=NOW)
+    progress = side_jobs.deferred(Progress(), side_jobs.BIN, Rejected("no"), now=NOW, since=NOW)
     progress = replace(progress, unmarked={7: "a", 5: "b", 6: "a"}, resynced=NOW)
     assert progress_from_json(progress_to_json(progress)) == progress
     # What an earlier version wrote is read as well.

@@ -14,8 +14,8 @@ from rally_accelerate.model.progress import Walk
 from rally_accelerate.model.report import Outcome, Receipt, Skipped, SyncReport, Tally
 from rally_accelerate.rally.records import Page, Scope, WorkItem
 from rally_accelerate.sync import engine
+from rally_accelerate.sync.dry_run import PreviewSink, UnwrittenState
 from rally_accelerate.sync.ports import Sink, Source
-from rally_accelerate.sync.preview import PreviewSink, UnwrittenState
 from support.small_world import KIND, Item, PickySink, SmallSink, SmallSource, SmallState, World
 
 RULES = Rules(web_url="https://rally.example")

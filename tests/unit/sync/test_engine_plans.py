@@ -14,9 +14,9 @@ from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import Lane, Progress, Walk, Window
 from rally_accelerate.model.report import Receipt, Skipped, SyncReport, Tally
 from rally_accelerate.rally.records import Page, Scope, Workspace
-from rally_accelerate.sync import engine, portions
+from rally_accelerate.sync import engine, mapper
 from rally_accelerate.sync.engine import Plans
-from rally_accelerate.sync.portions import Gathered
+from rally_accelerate.sync.mapper import Gathered
 from support.small_world import EPOCH, KIND, Item, PickySink, SmallSink, SmallSource, SmallState, World
 
 RULES = Rules(web_url="https://rally.example")
@@ -177,7 +177,7 @@ def test_a_portion_ends_at_the_last_item_that_fits(monkeypatch: pytest.MonkeyPat
 
 
 def test_too_many_items_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(portions, "MOST_GATHERED", 2)
+    monkeypatch.setattr(mapper, "MOST_GATHERED", 2)
     found, source = gathered(1, 2, fresh=[1, 2])
     fitting(monkeypatch, source, 0)
     portion = found.portion(source, after=2, last=False)

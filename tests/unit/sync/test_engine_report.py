@@ -9,18 +9,16 @@ from typing import Any
 import pytest
 
 from rally_accelerate.errors import AccessRefused, Unavailable
-from rally_accelerate.mapping.compiled import CompiledRules
-from rally_accelerate.mapping.readrules import read_rules
-from rally_accelerate.mapping.rules import Rules
+from rally_accelerate.mapping.rule_parser import read_rules
+from rally_accelerate.mapping.rules import CompiledRules, Rules
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import Walk, Window
 from rally_accelerate.model.report import Outcome, Receipt, Skipped, SyncReport, Tally, Usage
 from rally_accelerate.rally.records import Binned, Page, Record, Scope, WorkItem
-from rally_accelerate.rally.remains import Remains
+from rally_accelerate.rally.removed_item_values import Remains
 from rally_accelerate.sync import engine, mapper
-from rally_accelerate.sync.gone import Removal
-from rally_accelerate.sync.portions import Portion
-from rally_accelerate.sync.removal import Cap
+from rally_accelerate.sync.mapper import Portion
+from rally_accelerate.sync.removals import Cap, Removal
 from support.small_world import EPOCH, KIND, Item, SmallSink, SmallSource, SmallState, World
 
 RULES = Rules(web_url="https://rally.example")

@@ -16,7 +16,7 @@ from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import GONE, Sent, Walk
 from rally_accelerate.model.report import Skipped, SyncReport
 from rally_accelerate.rally.records import Page, Record, Scope, WorkItem
-from rally_accelerate.sync import engine, kept
+from rally_accelerate.sync import engine
 from support.small_world import KIND, Crash, Item, SmallSink, SmallSource, SmallState, World
 
 OLD = Rules(web_url="https://rally.example", type_names={"Story": "Old"})
@@ -178,9 +178,9 @@ async def test_a_progress_that_moves_before_everything_is_mapped_would_be_found(
             yield items
             return
 
-    outdated = kept.outdated
-    monkeypatch.setattr(kept, "remain", nothing_remains)
-    monkeypatch.setattr(kept, "outdated", first_only)
+    outdated = engine.outdated
+    monkeypatch.setattr(engine, "remain", nothing_remains)
+    monkeypatch.setattr(engine, "outdated", first_only)
     assert await faults([partial(World.edit, key=1)])
 
 

@@ -12,10 +12,10 @@ from rally_accelerate.model.issue import SourceRevision
 from rally_accelerate.model.progress import PEOPLE, PROJECTS, TAGS, NameWatch, Progress
 from rally_accelerate.model.report import SyncReport
 from rally_accelerate.rally.records import NamesPage, Record, Scope, Workspace
-from rally_accelerate.sync import names, plan
+from rally_accelerate.sync import name_watch, plan
 from rally_accelerate.sync.engine import sync_once
-from rally_accelerate.sync.names import EVERY
-from rally_accelerate.sync.written import progress_from_json, progress_to_json
+from rally_accelerate.sync.name_watch import EVERY
+from rally_accelerate.sync.progress_json import progress_from_json, progress_to_json
 from support.small_world import EPOCH, KIND, Crash, Item, SmallSink, SmallSource, SmallState, World
 
 RULES = Rules(web_url="https://rally.example")
@@ -258,7 +258,7 @@ def test_people_and_tags_are_found_wherever_items_carry_them() -> None:
         "Name": "Ann",
     }
     record = Record(kind="defect", object_id=9, revision=SourceRevision(EPOCH, 1), fields=fields)
-    found = names.carried(Progress(names=NameWatch()), [record, record], now=EPOCH).names
+    found = name_watch.carried(Progress(names=NameWatch()), [record, record], now=EPOCH).names
     assert found is not None
     assert {kind: set(its) for kind, its in found.seen.items()} == {PEOPLE: {1, 2}, TAGS: {5}}
     assert found.places == {
@@ -268,17 +268,17 @@ def test_people_and_tags_are_found_wherever_items_carry_them() -> None:
     assert found.compared == {PEOPLE: EPOCH, TAGS: EPOCH}
     # What is known already leaves everything as it is.
     progress = Progress(names=found)
-    assert names.carried(progress, [record], now=EPOCH + EVERY) is progress
+    assert name_watch.carried(progress, [record], now=EPOCH + EVERY) is progress
     walks = plan.carrying_in(scope("defect"), [("defect", "Owner"), ("task", "Owner")], [1, 2], since=None)
     assert [(walk.kind, walk.field, walk.carrying) for walk in walks] == [("defect", "Owner", (1, 2))]
 
 
 def test_the_latest_names_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(names, "MOST_REMEMBERED", 2)
+    monkeypatch.setattr(name_watch, "MOST_REMEMBERED", 2)
     progress = Progress(names=NameWatch())
     for number in (3, 1, 2):
         fields = {"Owner": {"_ref": f"/user/{number}", "_refObjectName": "Ann"}}
         record = Record(kind=KIND, object_id=number, revision=SourceRevision(EPOCH, 1), fields=fields)
-        progress = names.carried(progress, [record], now=EPOCH)
+        progress = name_watch.carried(progress, [record], now=EPOCH)
     assert progress.names is not None
     assert set(progress.names.seen[PEOPLE]) == {1, 2}

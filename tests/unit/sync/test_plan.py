@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rally_accelerate.model.progress import Lane, Progress, Walk, Window
 from rally_accelerate.rally.records import Project, Scope, Workspace
 from rally_accelerate.sync import plan
-from rally_accelerate.sync.written import progress_from_json, progress_to_json
+from rally_accelerate.sync.progress_json import progress_from_json, progress_to_json
 
 T0 = datetime(2026, 3, 1, tzinfo=UTC)
 T1 = T0 + timedelta(minutes=5)

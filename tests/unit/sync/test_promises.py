@@ -16,7 +16,7 @@ from rally_accelerate.model.progress import Progress, Walk
 from rally_accelerate.model.report import Receipt
 from rally_accelerate.rally.records import Page, Record, Scope
 from rally_accelerate.sync import engine, plan
-from rally_accelerate.sync.portions import Portion
+from rally_accelerate.sync.mapper import Portion
 from support.small_world import EPOCH, Crash, SmallSink, SmallSource, SmallState, World
 
 RULES = Rules(web_url="https://rally.example")

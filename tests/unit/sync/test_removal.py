@@ -11,10 +11,9 @@ import pytest
 from rally_accelerate.errors import Unavailable
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.model.report import Outcome
-from rally_accelerate.sync import gone, removal
+from rally_accelerate.sync import removals
 from rally_accelerate.sync.engine import Plans, sync_once
-from rally_accelerate.sync.gone import Removal
-from rally_accelerate.sync.removal import Cap, Sighting, decide
+from rally_accelerate.sync.removals import Cap, Removal, Sighting, decide
 from support.small_world import EPOCH, Crash, Item, SmallSink, SmallSource, SmallState, World
 
 RULES = Rules(web_url="https://rally.example")
@@ -243,7 +242,7 @@ async def test_after_every_history_what_is_gone_is_marked_and_nothing_else() -> 
 
 
 async def test_mutant_one_observation_dies(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = removal.decide
+    honest = removals.decide
 
     def hasty(sighting: Sighting, suspected: Any, *, now: Any) -> Any:
         missed = (sighting.looked_for & sighting.held) - sighting.seen
@@ -268,15 +267,15 @@ async def test_mutant_one_observation_dies(monkeypatch: pytest.MonkeyPatch) -> N
         return marked
 
     assert not await blinked()
-    monkeypatch.setattr(gone, "decide", hasty)
+    monkeypatch.setattr(removals, "decide", hasty)
     assert await blinked()
 
 
 async def test_mutant_that_does_not_look_for_what_came_back_dies(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = removal.decide
+    honest = removals.decide
 
     def forgetful(sighting: Sighting, suspected: Any, *, now: Any) -> Any:
         return replace(honest(sighting, suspected, now=now), returned=frozenset())
 
-    monkeypatch.setattr(gone, "decide", forgetful)
+    monkeypatch.setattr(removals, "decide", forgetful)
     assert await came_back_unchanged() != "None"

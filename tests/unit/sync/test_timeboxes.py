@@ -15,7 +15,7 @@ from rally_accelerate.model.report import SyncReport
 from rally_accelerate.rally.records import Scope, TimeboxFacts, Workspace
 from rally_accelerate.sync import plan
 from rally_accelerate.sync.engine import Plans, sync_once
-from rally_accelerate.sync.written import progress_from_json, progress_to_json
+from rally_accelerate.sync.progress_json import progress_from_json, progress_to_json
 from support.small_world import EPOCH, KIND, Crash, Item, SmallSink, SmallSource, SmallState, Sprint, World
 
 RULES = Rules(web_url="https://rally.example")

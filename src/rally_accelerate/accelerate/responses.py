@@ -1,0 +1,334 @@
+"""Pure: addresses, and what Accelerate's answers mean."""
+
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
+
+from rally_accelerate.accelerate import documents
+from rally_accelerate.errors import (
+    AccessRefused,
+    Broken,
+    ConfigError,
+    CutShort,
+    NotFound,
+    Problem,
+    RallyAccelerateError,
+    Rejected,
+    Throttled,
+    TimedOut,
+    TooLarge,
+    Unavailable,
+    UnexpectedAnswer,
+)
+from rally_accelerate.model.addresses import is_host, mended
+from rally_accelerate.model.foreign_responses import (
+    Reply,
+    Route,
+    blocked,
+    certificate_page,
+    page_instead,
+    portal,
+    proxy_login,
+    redirected,
+    refused_login,
+    wants_https,
+)
+from rally_accelerate.model.lenient_json import Undecodable, decode_json, decode_text
+from rally_accelerate.model.text_folding import plain, unquoted
+
+API = "/release-events-api"
+
+#: How much of a service's own words is repeated.
+EXCERPT = 300
+
+_REFUSAL_CODES = {"UNAUTHENTICATED", "FORBIDDEN"}
+#: Only at the beginning: a message about an item may quote any word from the item.
+_REFUSAL_WORDS = re.compile(
+    r"(?i)(error:\s*)?(not authori[sz]ed|unauthori[sz]ed|unauthenticated|forbidden|access denied|permission denied"
+    r"|(user )?access key|you do not have)"
+)
+
+
+def graphql_address(server: str) -> str:
+    """The GraphQL address from any of the forms that people and platforms give.
+
+    ``https://host``, ``https://host/release-events-api`` (what the platform hands to plug-ins,
+    accelerate-api-notes.md#run-arguments) and the full address are all understood.
+
+    Raises:
+        ConfigError: It is no address.
+    """
+    text = mended(plain(unquoted(server)))
+    if not text:
+        raise ConfigError(
+            "the address of the Accelerate server is not given",
+            problems=[Problem("properties.accelerateUrl", "is missing")],
+            hint="Give accelerateUrl in the properties, --accelerate-url or ACCELERATE_URL.",
+        )
+    if "://" not in text:
+        text = f"https://{text}"
+    try:
+        parts = urlsplit(text)
+        readable = parts.scheme in {"http", "https"} and is_host(parts.hostname or "") and parts.port != 0
+    except ValueError:
+        # An unclosed bracket, or a port that is no number up to 65535.
+        readable = False
+    if not readable:
+        raise _unusable("must be like https://accelerate.example")
+    if parts.username is not None or parts.password is not None:
+        raise _unusable("must not hold a user or password; give the access key as ucvAccessKey")
+    path = parts.path.rstrip("/").removesuffix("/graphql")
+    if not path.endswith(API):
+        path += API
+    return f"{parts.scheme}://{parts.netloc.lower()}{path}/graphql"
+
+
+def authorization(key: str) -> str:
+    """The header that carries an access key (accelerate-api-notes.md#endpoint).
+
+    Raises:
+        ConfigError: The key holds what no header can carry.
+    """
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError(
+            "the access key cannot be sent",
+            problems=[Problem("properties.ucvAccessKey", "holds characters that no key has; copy it again")],
+        )
+    return f"UserAccessKey {key}"
+
+
+def _unusable(text: str) -> ConfigError:
+    return ConfigError(
+        "the address of the Accelerate server cannot be used",
+        problems=[Problem("properties.accelerateUrl", text)],
+        hint="Check accelerateUrl: give the server's address alone.",
+    )
+
+
+def decipher(
+    status: int,
+    headers: Mapping[str, str],
+    content: bytes,
+    *,
+    route: Route = Route(service="Accelerate", setting="accelerateUrl"),  # noqa: B008 - a frozen value
+) -> Mapping[str, Any]:
+    """The ``data`` of an answer, or exactly the right error.
+
+    Args:
+        status: The HTTP status.
+        headers: The headers, by lower-case name.
+        content: The whole body.
+        route: How the request was sent.
+
+    Raises:
+        AccessRefused, NotFound, TooLarge, Rejected, UnexpectedAnswer: Trying again is no use.
+        Throttled, Unavailable, TimedOut, CutShort: Trying again may help.
+    """
+    text = decode_text(content[:20_000])
+    marked = text.strip()[:1] == "{"
+    reply = Reply(asked="GraphQL", status=status, headers=headers, text=text, marked=marked)
+    if not marked and (foreign := _foreign(reply, route)):
+        raise foreign
+    match status:
+        case 401 | 403:
+            raise _refused(f"Accelerate refuses the access key (HTTP {status})", route)
+        case 404 | 405:
+            raise NotFound(
+                f"there is no Accelerate GraphQL endpoint at this address (HTTP {status})",
+                hint="Check accelerateUrl; the endpoint is <server>/release-events-api/graphql.",
+            )
+        case 407:
+            raise proxy_login(status, headers, route)
+        case 413:
+            raise TooLarge("Accelerate finds the upload too large (HTTP 413)")
+        case 429:
+            raise Throttled("Accelerate asks for fewer requests (HTTP 429)", retry_after=_seconds(headers))
+        case 408 | 504 | 524:
+            raise TimedOut(f"Accelerate did not answer in time (HTTP {status})")
+        case 502 | 503:
+            raise Unavailable(f"Accelerate is not available (HTTP {status})", retry_after=_seconds(headers))
+    answer = _read(status, content)
+    if errors := answer.get("errors"):
+        raise _graphql_error(errors)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise Broken(f"Accelerate failed (HTTP {status})")
+    data = answer.get("data")
+    if data is None and "data" in answer:
+        raise UnexpectedAnswer(
+            f"Accelerate's answer (HTTP {status}) has no data and no error",
+            hint="Look into the log of Accelerate's release-events-api for the reason; the next run sends it again.",
+        )
+    if status >= HTTPStatus.MULTIPLE_CHOICES or not isinstance(data, dict):
+        raise UnexpectedAnswer(f"Accelerate's answer (HTTP {status}) is no GraphQL answer")
+    return data
+
+
+def check_acknowledgement(data: Mapping[str, Any]) -> None:
+    """Check that the ``data`` of an upload's answer acknowledges it.
+
+    Only ``result: true`` of an answer that is there does; ``uploadIssueData`` and ``result`` are both nullable, and a
+    null without errors says nothing about what became of the upload (accelerate-api-notes.md#acknowledgements).
+
+    Raises:
+        Rejected: The server says that it did not take the upload.
+        Broken: The server does not say whether it took the upload; trying again is safe, as issues are replaced.
+    """
+    answer = data.get("uploadIssueData")
+    result = answer.get("result") if isinstance(answer, Mapping) else None
+    if result is False:
+        raise Rejected("Accelerate answers result: false")
+    if result is not True:
+        told = "uploadIssueData: null" if answer is None else "no result"
+        raise Broken(
+            f"Accelerate does not acknowledge the upload ({told})",
+            hint="Look into the log of Accelerate's release-events-api for the reason; the next run sends it again.",
+        )
+
+
+# A table of statuses reads better than one exit.
+def _foreign(reply: Reply, route: Route) -> RallyAccelerateError | None:  # noqa: PLR0911
+    """The explanation of an answer that shows that it is not Accelerate's."""
+    match reply.status:
+        case 401:
+            return refused_login(reply, route)
+        case 400:
+            return certificate_page(reply, route) or wants_https(reply, route)
+        case 511:
+            return portal(reply, route)
+        case 403:
+            return certificate_page(reply, route) or blocked(reply, route)
+        case status if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+            return redirected(reply, route)
+        case HTTPStatus.OK if reply.is_page:
+            return page_instead(reply, route)
+        case HTTPStatus.BAD_GATEWAY | HTTPStatus.SERVICE_UNAVAILABLE if reply.is_of_a_proxy():
+            return Unavailable(
+                f"a proxy gets no answer from Accelerate (HTTP {reply.status})",
+                hint=f"Check that the proxy may reach {route.host}, or pass it by with noProxy.",
+            )
+    return None
+
+
+def _read(status: int, content: bytes) -> dict[str, Any]:
+    if status < HTTPStatus.INTERNAL_SERVER_ERROR and not content.strip():
+        raise UnexpectedAnswer(
+            f"Accelerate's answer (HTTP {status}) is empty",
+            hint="Check accelerateUrl: a gateway, or a server of another kind, answers in Accelerate's place.",
+        )
+    try:
+        answer = decode_json(content).data
+    except Undecodable as error:
+        start = decode_text(content[:1_000]).strip()[:1]
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise Broken(f"Accelerate failed (HTTP {status})") from None
+        if start == "<":
+            if status == HTTPStatus.OK:
+                raise UnexpectedAnswer(
+                    "a web page came instead of Accelerate's GraphQL answer",
+                    hint="Check accelerateUrl: a portal, a login page or a proxy answers in its place.",
+                ) from None
+            raise UnexpectedAnswer(f"a web page (HTTP {status}) came instead of Accelerate's GraphQL answer") from None
+        if start == "{":
+            how = "ended in the middle" if error.ended else f"is damaged: {error.reason} at line {error.line}"
+            raise CutShort(f"Accelerate's answer {how}") from None
+        raise UnexpectedAnswer(f"Accelerate's answer (HTTP {status}) is no JSON") from None
+    if not isinstance(answer, dict):
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise Broken(f"Accelerate failed (HTTP {status})")
+        raise UnexpectedAnswer(f"Accelerate's answer (HTTP {status}) is no GraphQL answer")
+    return answer
+
+
+def _graphql_error(errors: Any) -> Rejected | AccessRefused:
+    """The typed failure of an answer whose HTTP status may well be 200 (accelerate-api-notes.md#graphql-errors)."""
+    listed = errors if isinstance(errors, list) else [errors]
+    texts = []
+    for error in listed:
+        text = error.get("message") if isinstance(error, dict) else str(error)
+        extensions = error.get("extensions") if isinstance(error, dict) else None
+        code = extensions.get("code") if isinstance(extensions, dict) else None
+        if isinstance(code, str) and code in _REFUSAL_CODES:
+            return _refused(f"Accelerate refuses: {_excerpt(text)}")
+        texts.append(_excerpt(text))
+    message = "; ".join(dict.fromkeys(texts)) or "without a reason"
+    if _REFUSAL_WORDS.match(message):
+        return _refused(f"Accelerate refuses: {message}")
+    return Rejected(f"Accelerate rejects the request: {message}")
+
+
+def _refused(message: str, route: Route | None = None) -> AccessRefused:
+    path = urlsplit(route.server).path.removesuffix("/graphql").removesuffix(API) if route else ""
+    others = f" Check accelerateUrl as well: give the server's address without {path}." if path else ""
+    return AccessRefused(
+        message, hint=f"Check ucvAccessKey; its user needs a role that may write issues, not only Viewer.{others}"
+    )
+
+
+def _excerpt(text: Any) -> str:
+    words = " ".join(str(text or "no message").split())
+    return words if len(words) <= EXCERPT else f"{words[:EXCERPT]}…"
+
+
+def _seconds(headers: Mapping[str, str]) -> float | None:
+    try:
+        return max(0.0, float(headers.get("retry-after", "")))
+    except ValueError:
+        return None
+
+
+def own_issue(found: Any, *, tracker_id: str, external_id: str = "") -> Mapping[str, Any] | None:
+    """Return the issue in an ``IssueData``, or None when it belongs to another integration or is another issue.
+
+    Which id ``issue(issueId)`` looks for is not public: it can answer an issue of another integration.
+
+    Args:
+        found: An ``IssueData`` as it was answered.
+        tracker_id: The integration whose issue it must be.
+        external_id: The ``_id`` that the issue must have; empty accepts any.
+    """
+    if not isinstance(found, Mapping) or found.get("trackerId") != tracker_id:
+        return None
+    issue = found.get("issue")
+    if not isinstance(issue, Mapping) or (external_id and str(issue.get("_id")) != external_id):
+        return None
+    return issue
+
+
+def page_of(found: Any) -> tuple[list[Mapping[str, Any]], str | None]:
+    """Return the issues of an ``IssueDataQueryResponse`` and the cursor of its next page, None after the last page.
+
+    Raises:
+        UnexpectedAnswer: It has another form, or there are more pages and no cursor.
+    """
+    nodes = found.get("nodes") if isinstance(found, Mapping) else None
+    info = found.get("pageInfo") if isinstance(found, Mapping) else None
+    if not isinstance(nodes, list) or not isinstance(info, Mapping):
+        raise UnexpectedAnswer("Accelerate's list of a project's issues does not have the published form")
+    kept = [each for each in nodes if isinstance(each, Mapping)]
+    if not info.get("hasMore"):
+        return kept, None
+    cursor = info.get("cursor")
+    if not isinstance(cursor, str) or not cursor:
+        raise UnexpectedAnswer("Accelerate says that a project has more issues, but gives no cursor to request them")
+    return kept, cursor
+
+
+def field_names(described: Any) -> set[str]:
+    """Return the fields of an issue that can be selected, from what introspection says of ``IssueData``.
+
+    The field ``issue`` is non-null in the published schemas, so its type is wrapped in another one.
+    """
+    for each in _listed(described, "fields"):
+        if each.get("name") == "issue":
+            kind = each.get("type")
+            inner = kind.get("ofType") if isinstance(kind, Mapping) else None
+            fields = _listed(inner, "fields") or _listed(kind, "fields")
+            return {str(field.get("name")) for field in fields} & documents.SELECTABLE.keys()
+    return set()
+
+
+def _listed(held: Any, name: str) -> list[Mapping[str, Any]]:
+    found = held.get(name) if isinstance(held, Mapping) else None
+    return [each for each in found if isinstance(each, Mapping)] if isinstance(found, list) else []

@@ -1,0 +1,233 @@
+"""``rally-accelerate secrets``: the key that encrypts the host's secrets."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rally_accelerate.cli.hosting import database_option, existing_database, stores_alone
+from rally_accelerate.errors import ConfigError, NotFound
+
+if TYPE_CHECKING:
+    from rally_accelerate.server.store.integrations import StoredIntegration
+    from rally_accelerate.server.store.repositories import Stores
+
+
+@click.group()
+def secrets() -> None:
+    """Manage the encryption key of the server's secrets.
+
+    Stop the server first.
+    """
+
+
+@secrets.command()
+@database_option
+def rotate(*, database: Path | None) -> int:
+    """Generate a new key and re-encrypt every secret with it.
+
+    You can interrupt this command and run it again: the old key is removed only when no secret needs it.
+    """
+    asyncio.run(_rotate(database))
+    return 0
+
+
+async def _rotate(database: Path | None) -> None:
+    async with stores_alone(database) as (stores, path):
+        from rally_accelerate.server.permissions import HOST  # noqa: PLC0415 - an extra; ``stores_alone`` says how to get it
+        from rally_accelerate.server.store.encryption import rotate as encrypt_anew  # noqa: PLC0415 - likewise
+
+        count = await encrypt_anew(path, stores.database)
+        await stores.audit.note(HOST, "rotated", kind="secrets", detail={"secrets": count, "from": "the terminal"})
+        click.echo(f"encrypted with a new key: {count} secret{'' if count == 1 else 's'} in {path}")
+        click.echo(f"back up {path}.key anew, and destroy the old backups of it")
+
+
+@secrets.command()
+@database_option
+@click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
+def forget(*, database: Path | None, yes: bool) -> int:
+    """Delete secrets that can't be decrypted because the key file is lost.
+
+    All other data is kept. Enter the secrets again in the integrations. Look for a backup of the key file first: with
+    it, nothing needs to be deleted.
+    """
+    path = existing_database(database)
+    if not yes:
+        click.confirm(f"Take every secret out of {path} that no key in {path}.key can read?", abort=True)
+    asyncio.run(_forget(path))
+    return 0
+
+
+async def _forget(path: Path) -> None:
+    from rally_accelerate.server.permissions import HOST  # noqa: PLC0415 - an extra; ``existing_database`` says how to get it
+    from rally_accelerate.server.store.repositories import forget_secrets  # noqa: PLC0415 - likewise
+
+    count = await forget_secrets(path)
+    async with stores_alone(path) as (stores, _):
+        await stores.audit.note(HOST, "forgot", kind="secrets", detail={"secrets": count, "from": "the terminal"})
+    click.echo(f"taken out: {count} secret{'' if count == 1 else 's'} that no key could read in {path}")
+
+
+@click.group()
+def users() -> None:
+    """Manage users from the command line (account recovery).
+
+    Stop the server first.
+    """
+
+
+@users.command("list")
+@database_option
+def list_users(*, database: Path | None) -> int:
+    """List all users with their roles and states."""
+    asyncio.run(_list_users(database))
+    return 0
+
+
+@users.command()
+@click.argument("name")
+@database_option
+def reset(*, name: str, database: Path | None) -> int:
+    """Generate a new password for the user NAME and show it once.
+
+    All sessions of the user end. Access keys stay valid.
+    """
+    asyncio.run(_reset(name, database))
+    return 0
+
+
+async def _list_users(database: Path | None) -> None:
+    async with stores_alone(database) as (stores, _):
+        for user in await stores.users.all():
+            seen = f"last seen {user.last_seen:%Y-%m-%d %H:%M} UTC" if user.last_seen else "never seen"
+            click.echo(f"{user.name}: {user.role.word}{', disabled' if user.disabled else ''}, {seen}")
+
+
+async def _reset(name: str, database: Path | None) -> None:
+    from rally_accelerate.server import passwords  # noqa: PLC0415 - an extra; ``stores_alone`` says how to get it
+    from rally_accelerate.server.permissions import HOST  # noqa: PLC0415 - likewise
+
+    async with stores_alone(database) as (stores, path):
+        user = await stores.users.by_name(name)
+        if user is None:
+            known = ", ".join(one.name for one in await stores.users.all()) or "none"
+            raise NotFound(f"there is no user {name} in {path}", hint=f"Its users: {known}.")
+        password = passwords.made()
+        await stores.users.set_password(user.id, password, temporary=True)
+        await stores.audit.note(
+            HOST, "reset the password", kind="user", object_id=user.id, name=user.name, detail={"from": "the terminal"}
+        )
+        click.echo(f"sign in: {user.name} / {password}   (shown only now)")
+        if user.disabled:
+            click.echo(f"{user.name} is disabled: an administrator has to enable the user first", err=True)
+
+
+#: For the audit log.
+ORIGIN = {"from": "the terminal"}
+
+
+@click.group()
+def integrations() -> None:
+    """Manage integrations from the command line.
+
+    Use this when an integration keeps the server from starting or responding. Stop the server first. NAME is the name
+    or the ID of an integration.
+    """
+
+
+@integrations.command("list")
+@database_option
+def list_integrations(*, database: Path | None) -> int:
+    """List all integrations with their IDs and states."""
+    asyncio.run(_list_integrations(database))
+    return 0
+
+
+@integrations.command()
+@click.argument("name")
+@database_option
+def disable(*, name: str, database: Path | None) -> int:
+    """Disable the integration NAME."""
+    asyncio.run(_switch(name, database, on=False))
+    return 0
+
+
+@integrations.command()
+@click.argument("name")
+@database_option
+def enable(*, name: str, database: Path | None) -> int:
+    """Enable the integration NAME. It runs as soon as the server starts."""
+    asyncio.run(_switch(name, database, on=True))
+    return 0
+
+
+@integrations.command()
+@click.argument("name")
+@click.option("--with-issues", is_flag=True, help="Also delete its issues and their history.")
+@click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
+@database_option
+def remove(*, name: str, with_issues: bool, yes: bool, database: Path | None) -> int:
+    """Delete the integration NAME with its settings and runs.
+
+    Its issues are kept unless you add --with-issues.
+    """
+    asyncio.run(_remove(name, database, with_issues=with_issues, ask=not yes))
+    return 0
+
+
+async def _list_integrations(database: Path | None) -> None:
+    async with stores_alone(database) as (stores, _):
+        found = await stores.integrations.all()
+        for one in found:
+            click.echo(f"{one.name}: {'disabled' if one.disabled else 'enabled'}, id {one.id}, tenant {one.tenant_id}")
+        if not found:
+            click.echo("no integrations")
+
+
+async def _switch(name: str, database: Path | None, *, on: bool) -> None:
+    async with stores_alone(database) as (stores, path):
+        from rally_accelerate.server.integrations import write_switch  # noqa: PLC0415 - likewise
+        from rally_accelerate.server.permissions import HOST  # noqa: PLC0415 - an extra; ``stores_alone`` says how to get it
+
+        known = await _known(stores, name, path)
+        if known.disabled != on:
+            click.echo(f"{known.name} is already {'enabled' if on else 'disabled'}")
+            return
+        await write_switch(stores, HOST, known, on=on, detail=ORIGIN)
+        click.echo(f"{'enabled' if on else 'disabled'}: {known.name}")
+
+
+async def _remove(name: str, database: Path | None, *, with_issues: bool, ask: bool) -> None:
+    async with stores_alone(database) as (stores, path):
+        from rally_accelerate.server.integrations import write_removal  # noqa: PLC0415 - likewise
+        from rally_accelerate.server.permissions import HOST  # noqa: PLC0415 - as above
+        from rally_accelerate.server.store import issue_writer  # noqa: PLC0415 - likewise
+
+        known = await _known(stores, name, path)
+        if ask:
+            issues = "with all its issues" if with_issues else "and keep its issues"
+            click.confirm(f"Delete the integration {known.name} {issues}?", abort=True)
+        await write_removal(stores, HOST, known.id, name=known.name, with_issues=with_issues, detail=ORIGIN)
+        if with_issues:
+            await issue_writer.finish(stores.database, known.id)
+        click.echo(f"removed: {known.name}{' with its issues' if with_issues else ''}")
+
+
+async def _known(stores: "Stores", name: str, path: Path) -> "StoredIntegration":
+    """Return the integration of a name or ID.
+
+    Raises:
+        NotFound: There is none.
+        ConfigError: Several tenants have one of this name.
+    """
+    everything = await stores.integrations.all()
+    found = [one for one in everything if one.id == name] or [one for one in everything if one.name == name]
+    if not found:
+        known = ", ".join(one.name for one in everything) or "none"
+        raise NotFound(f"there is no integration {name!r} in {path}", hint=f"Its integrations: {known}.")
+    if len(found) > 1:
+        ids = ", ".join(f"{one.id} (tenant {one.tenant_id})" for one in found)
+        raise ConfigError(f"{len(found)} integrations are named {name!r}", hint=f"Use the ID of one: {ids}.")
+    return found[0]

@@ -1,0 +1,69 @@
+"""Pure: which property or plug-in an unknown name may mean, for suggestions."""
+
+from collections.abc import Mapping
+
+from rally_accelerate.config.model import PLUGIN_ID
+from rally_accelerate.model.suggestions import alike
+
+#: Names from other tools, by their letters and digits in lower case; likeness would lead to other properties.
+_ELSEWHERE = {
+    "accesskey": "ucvAccessKey",
+    "useraccesskey": "ucvAccessKey",
+    "velocityurl": "accelerateUrl",
+    "ucvurl": "accelerateUrl",
+    "key": "apiKey",
+    "token": "apiKey",
+    "rallyapikey": "apiKey",
+    "server": "baseUrl",
+    "serverurl": "baseUrl",
+    "host": "baseUrl",
+    "rallyurl": "baseUrl",
+    "rallyserver": "baseUrl",
+    "user": "username",
+    "login": "username",
+    "pass": "password",
+    "proxy": "proxyServer",
+    "proxyurl": "proxyServer",
+    "proxyhost": "proxyServer",
+    "proxyport": "proxyServer",
+    "proxyaddress": "proxyServer",
+    "useproxy": "proxyServer",
+    "httpproxy": "proxyServer",
+    "httpsproxy": "proxyServer",
+    "proxyuser": "proxyUsername",
+    "proxypass": "proxyPassword",
+    "project": "projects",
+    "projectnames": "projects",
+    "issuetypes": "types",
+    "artifacttypes": "types",
+    "workitemtypes": "types",
+    "filter": "query",
+    "rallyquery": "query",
+    "team": "teamId",
+    "teamname": "teamId",
+    "teamspace": "teamspaceId",
+    "teamspacename": "teamspaceId",
+}
+
+#: Names less alike than this are more often another plug-in's than misspelled.
+_ALIKE = 0.75
+_ALIKE_TYPE = 0.88
+
+
+def property_meant(name: str, known: Mapping[str, str]) -> str:
+    """Return the property that an unknown name may mean; empty for none.
+
+    Args:
+        name: As it is written.
+        known: The names of the properties by their lower case.
+    """
+    if found := _ELSEWHERE.get("".join(filter(str.isalnum, name[:100])).lower()):
+        return found
+    near = alike(name.lower(), known, n=1, cutoff=_ALIKE)
+    return known[near[0]] if near else ""
+
+
+def means_plugin(given: str) -> bool:
+    """Return whether the type of an integration looks like a misspelling of ours."""
+    plain = given.strip().casefold()[:100]
+    return given != PLUGIN_ID and ("rally" in plain or bool(alike(plain, [PLUGIN_ID], n=1, cutoff=_ALIKE_TYPE)))

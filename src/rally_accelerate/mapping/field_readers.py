@@ -1,0 +1,133 @@
+"""Tolerant reading of single Rally fields: absent, null, a stub or an object, they never fail an item."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from rally_accelerate.model.issue import Project
+from rally_accelerate.rally.records import name_or_id
+
+Fields = Mapping[str, Any]
+
+
+def text(fields: Fields, name: str) -> str:
+    """A field as text without surrounding blanks; empty when unset.
+
+    Ratings may be unset as null, as an empty text or as the word None (rally-api-notes.md#empty-values): the word is a
+    value that people see, so it is kept here and dropped by ``rating``.
+    """
+    match fields.get(name):
+        case None:
+            return ""
+        case str() as value:
+            return value.strip()
+        case bool() as value:
+            return "true" if value else "false"
+        case int() | float() as value:
+            return f"{value:g}" if isinstance(value, float) else str(value)
+        case dict() as value:
+            return name_of(value)
+        case _:
+            return ""
+
+
+def rating(fields: Fields, name: str) -> str | None:
+    """A drop-down's value, or None when nothing is chosen."""
+    value = text(fields, name)
+    return None if value in {"", "None"} else value
+
+
+def number(fields: Fields, name: str) -> float | None:
+    """A quantity; Rally writes 3, 3.0 or, in old answers, text (rally-api-notes.md#numbers)."""
+    match fields.get(name):
+        case bool():
+            return None
+        case int() | float() as value:
+            return float(value)
+        case str() as value:
+            try:
+                return float(value)
+            except ValueError:
+                return None
+        case _:
+            return None
+
+
+def flag(fields: Fields, name: str) -> bool | None:
+    """A boolean, or None when Rally does not say."""
+    value = fields.get(name)
+    return value if isinstance(value, bool) else None
+
+
+def instant(fields: Fields, name: str) -> datetime | None:
+    """A date as aware UTC, or None; unreadable text is None too."""
+    value = fields.get(name)
+    if not isinstance(value, str) or not value:
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def reference(fields: Fields, name: str) -> Fields | None:
+    """The object that a field refers to, or None."""
+    value = fields.get(name)
+    return value if isinstance(value, dict) else None
+
+
+def object_id(reference_fields: Fields) -> str:
+    """The ObjectID of a referenced object as text, from the field or from its ref; empty when there is none."""
+    found = reference_fields.get("ObjectID")
+    if found is not None:
+        return str(found)
+    # Refs are compared by path: hosts differ, compact answers are relative (rally-api-notes.md#references).
+    tail = urlsplit(str(reference_fields.get("_ref") or "")).path.rstrip("/").rpartition("/")[2]
+    return tail.removesuffix(".js")
+
+
+def name_of(reference_fields: Fields) -> str:
+    """What an object is called."""
+    for name in ("Name", "_refObjectName"):
+        value = reference_fields.get(name)
+        if isinstance(value, str) and value.strip():
+            return value.strip()
+    return ""
+
+
+def person(fields: Fields, name: str) -> str | None:
+    """Return what a user is called, or the best that is left of a deleted one; None when there is no name at all."""
+    user = reference(fields, name)
+    return (name_or_id(user) or None) if user is not None else None
+
+
+def person_id(fields: Fields, name: str) -> str:
+    """Return a user's ObjectID as text; empty when there is no user, or only a name is left."""
+    user = reference(fields, name)
+    return object_id(user) if user is not None else ""
+
+
+def names_in(fields: Fields, name: str) -> tuple[str, ...]:
+    """The names of a collection's members where Rally puts them inline (tags and milestones).
+
+    See rally-api-notes.md#collections.
+    """
+    collection = reference(fields, name)
+    if collection is None:
+        return ()
+    members = collection.get("_tagsNameArray")
+    if not isinstance(members, list):
+        return ()
+    found = (str(member.get("Name") or "").strip() for member in members if isinstance(member, dict))
+    return tuple(sorted({member for member in found if member}))
+
+
+def project_of(fields: Fields) -> Project | None:
+    """The project that an item is in, or None."""
+    project = reference(fields, "Project")
+    if project is None:
+        return None
+    name, its_id = name_of(project), object_id(project)
+    return Project(id=its_id, name=name or its_id, key=its_id) if its_id else None

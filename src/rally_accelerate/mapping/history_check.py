@@ -1,0 +1,156 @@
+"""Whether a history is the whole story: replayed from the creation, it must end at what the item is now; pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from rally_accelerate.mapping import field_readers
+from rally_accelerate.rally.history_fields import TIMEBOXES, choice_text, date_text, flag_text, number_text
+from rally_accelerate.rally.records import RECYCLED, FieldChange, Named, PastSource, PastValue, Record, WorkItem
+
+
+class Verdict(StrEnum):
+    """What is known of a history."""
+
+    COMPLETE = "complete"
+    #: Something is missing, and it is known what.
+    INCOMPLETE = "incomplete"
+    #: There is nothing to check, or what there is cannot be read without guessing.
+    UNVERIFIABLE = "unverifiable"
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A place where a history does not fit together."""
+
+    #: Rally's element name.
+    field: str
+    #: Milliseconds since 1970 of the change that does not fit; None where the last one does not lead to today.
+    at: int | None
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        where = "today" if self.at is None else "at its next change"
+        return f"{self.field} was left at {self.expected!r} and is {self.found!r} {where}"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The verdict on one history, with what speaks against it."""
+
+    verdict: Verdict
+    gaps: tuple[Gap, ...] = ()
+    reason: str = ""
+
+
+def judge(item: WorkItem) -> Judgement:
+    """The verdict on an item's history."""
+    past = item.past
+    if past.source is PastSource.NONE:
+        return Judgement(Verdict.UNVERIFIABLE, reason="no history was asked for")
+    if not past.up_to_date:
+        return Judgement(Verdict.INCOMPLETE, reason="the source has not come as far as the last change")
+    if past.unread and past.whole:
+        return Judgement(Verdict.UNVERIFIABLE, reason=f"{len(past.unread)} changes cannot be read without guessing")
+    gaps = tuple(_gaps(past.changes, item.record))
+    if gaps:
+        return Judgement(Verdict.INCOMPLETE, gaps)
+    if not past.whole:
+        return Judgement(Verdict.INCOMPLETE, reason="the source does not show every part of the past")
+    return Judgement(Verdict.COMPLETE)
+
+
+def _gaps(changes: Sequence[FieldChange], record: Record) -> list[Gap]:
+    found: list[Gap] = []
+    latest: dict[str, PastValue] = {}
+    for at, _, name, before, after, _ in changes:
+        held = latest.get(name, before)
+        # Nearly always the very same; what ``_same`` says is dear.
+        if held != before and not _same(held, before):
+            found.append(Gap(name, at, _shown(held), _shown(before)))
+        latest[name] = after
+    for name, value in latest.items():
+        if name == RECYCLED:
+            if value == "true":
+                found.append(Gap(name, None, "deleted", "there"))
+            continue
+        now = present(record.fields, name)
+        if now is not _UNKNOWN and not _same(value, now):
+            found.append(Gap(name, None, _shown(value), _shown(now)))
+    return found
+
+
+class _Unknown:
+    pass
+
+
+_UNKNOWN = _Unknown()
+
+
+def present(row: Mapping[str, object], name: str) -> "PastValue | _Unknown":  # noqa: PLR0911 - one table
+    """What a field holds now, in the form of the past's values; unknown where the row does not carry it."""
+    if name not in row:
+        return _UNKNOWN
+    match name:
+        case "Blocked" | "Ready" | "Expedite":
+            return flag_text(row[name])
+        case "PlanEstimate":
+            return number_text(field_readers.number(row, name))
+        case "Owner":
+            return field_readers.person(row, name) or ""
+        case "Tags" | "Milestones":
+            return field_readers.names_in(row, name)
+        case "Iteration" | "Release":
+            reference = field_readers.reference(row, name)
+            if reference is None:
+                return None
+            its_id = field_readers.object_id(reference)
+            return Named(int(its_id) if its_id.isdecimal() else None, field_readers.name_of(reference))
+        case "Parent" | "PortfolioItem" | "Requirement" | "WorkProduct":
+            return _UNKNOWN
+        case _:
+            return _any(row, name)
+
+
+def _any(row: Mapping[str, object], name: str) -> PastValue:
+    """A field of the workspace's own, whatever it is."""
+    match row[name]:
+        case bool() as value:
+            return flag_text(value)
+        case int() | float() as value:
+            return number_text(value)
+        case Mapping() as value if value.get("_type") in TIMEBOXES:
+            its_id = field_readers.object_id(value)
+            return Named(int(its_id) if its_id.isdecimal() else None, field_readers.name_of(value))
+        case Mapping() as value if value.get("FormattedID"):
+            return str(value["FormattedID"])
+        case Mapping():
+            return field_readers.person(row, name) or field_readers.text(row, name)
+        case _:
+            return choice_text(field_readers.text(row, name))
+
+
+def _same(one: PastValue, other: "PastValue | _Unknown") -> bool:
+    if isinstance(one, Named) and isinstance(other, Named):
+        # Names change, ids do not; without both ids the names must do.
+        if one.object_id is not None and other.object_id is not None:
+            return one.object_id == other.object_id
+        return one.name == other.name
+    # What is unset is told in several ways.
+    if one == other or (not one and not other):
+        return True
+    # A flag that was never set is no flag, and dates are compared to the second.
+    return {one, other} == {"false", ""} or date_text(one) == date_text(other)
+
+
+def _shown(value: "PastValue | _Unknown") -> str:
+    match value:
+        case Named():
+            return value.name
+        case str():
+            return value
+        case tuple():
+            return ", ".join(map(str, value))
+        case _:
+            return ""

@@ -1,0 +1,159 @@
+"""What Rally's kinds of item are called, where their status stands and where their page is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from rally_accelerate.config.value_parsers import as_kind
+from rally_accelerate.mapping import field_readers
+from rally_accelerate.model.issue import NormalizedType
+
+PORTFOLIO = "portfolioitem"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """The fixed facts of one kind of item.
+
+    See rally-api-notes.md#pages-for-people, rally-api-notes.md#attributes and rally-api-notes.md#states-and-choices.
+    """
+
+    #: The type word that Accelerate shows.
+    name: str
+    #: The path segment of the item's page in the web app.
+    page: str
+    #: The field that holds the status.
+    status: str
+
+
+SCHEDULABLE = "ScheduleState"
+STATEFUL = "State"
+
+KINDS = {
+    "hierarchicalrequirement": Kind("Story", "userstory", SCHEDULABLE),
+    "defect": Kind("Defect", "defect", SCHEDULABLE),
+    "defectsuite": Kind("Defect Suite", "defectsuite", SCHEDULABLE),
+    "task": Kind("Task", "task", STATEFUL),
+    "testcase": Kind("Test Case", "testcase", "LastVerdict"),
+    "testset": Kind("Test Set", "testset", SCHEDULABLE),
+    "risk": Kind("Risk", "risk", STATEFUL),
+}
+
+
+def kind_of(wire_name: str, row: Mapping[str, Any], *, defect_status: str = "ScheduleState") -> Kind:
+    """The facts of an item's kind; an unknown kind gets sensible ones, never an error.
+
+    Args:
+        wire_name: The name that was asked for, lower case.
+        row: The item's fields: a portfolio item's level is named there.
+        defect_status: Which field is a defect's status.
+    """
+    if wire_name.startswith(PORTFOLIO):
+        # ``_type`` is PortfolioItem/<Level>, and levels carry names of the workspace's own
+        # (rally-api-notes.md#envelopes, rally-api-notes.md#portfolio-levels).
+        level = str(row.get("_type") or wire_name).rpartition("/")[2]
+        shown = field_readers.text(row, "PortfolioItemTypeName") or level
+        return Kind(shown, f"{PORTFOLIO}/{level.lower()}", STATEFUL)
+    if wire_name == "defect" and defect_status == "State":
+        return Kind("Defect", "defect", STATEFUL)
+    if wire_name in KINDS:
+        return KINDS[wire_name]
+    word = str(row.get("_type") or wire_name)
+    return Kind(word, wire_name, SCHEDULABLE if "ScheduleState" in row else STATEFUL)
+
+
+def normalized(wire_name: str, row: Mapping[str, Any]) -> NormalizedType:
+    """The portfolio's lowest level is a feature, the levels above are epics, the rest is other work.
+
+    The lowest level has ordinal 0 and is the only one with user stories (rally-api-notes.md#portfolio-levels); where
+    neither is known, the usual name of the lowest level decides.
+    """
+    if not wire_name.startswith(PORTFOLIO):
+        return NormalizedType.OTHER
+    level = field_readers.reference(row, "PortfolioItemType") or {}
+    ordinal = field_readers.number(level, "Ordinal")
+    if ordinal is not None:
+        lowest = ordinal == 0
+    else:
+        word = str(row.get("_type") or wire_name).rpartition("/")[2].lower()
+        lowest = "UserStories" in row or word == "feature"
+    return NormalizedType.FEATURE if lowest else NormalizedType.EPIC
+
+
+#: Every type.
+ANY = "*"
+#: Every level of the portfolio.
+_LEVELS = f"{PORTFOLIO}/"
+
+
+class Closeness(IntEnum):
+    """How closely a rule's type names an item's type."""
+
+    ANY = 0
+    #: One word for all levels of the portfolio.
+    FAMILY = 1
+    EXACT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ItemType:
+    """One type of item under all its names."""
+
+    #: Wire names, the most precise first: what the row says, what was asked for.
+    kinds: tuple[str, ...]
+    #: Every name that rules may call it by, folded by ``type_key``.
+    names: frozenset[str]
+
+    def closeness(self, types: tuple[str, ...]) -> Closeness | None:
+        """How closely any of a rule's types names this one; None when they mean others.
+
+        Args:
+            types: Folded by ``type_key``.
+        """
+        if any(each in self.names for each in types):
+            return Closeness.EXACT
+        if PORTFOLIO in types and self.kinds[0].startswith(PORTFOLIO):
+            return Closeness.FAMILY
+        return Closeness.ANY if ANY in types else None
+
+
+def item_type(kind: str, row: Mapping[str, Any] | None = None, *shown: str) -> ItemType:
+    """The type of an item.
+
+    Args:
+        kind: The wire name that was asked for, lower case.
+        row: The item: ``_type`` is the exact level when all of the portfolio was asked for
+            (rally-api-notes.md#envelopes, rally-api-notes.md#portfolio-levels).
+        shown: Further names, for example the one that settings replace ours with.
+    """
+    said = (row or {}).get("_type")
+    kinds = tuple(dict.fromkeys(type_key(word) for word in (said, kind) if isinstance(word, str) and word.strip())) or (
+        "",
+    )
+    # Asking for the portfolio is not being called so: the family's word stays less close than a level's name.
+    # A level can be shown under the name that another level has on the wire: that is the other one's.
+    others = {key for key in map(type_key, shown) if key.startswith(_LEVELS)} if kinds[0].startswith(_LEVELS) else set()
+    keys = (*kinds, *(key for key in map(type_key, shown) if key in kinds or key not in others))
+    names = {each for each in keys if each and each not in {ANY, PORTFOLIO}}
+    names |= {each.rpartition("/")[2] for each in names}
+    return ItemType(kinds, frozenset(names))
+
+
+def type_key(written: str) -> str:
+    """A type's name in the form that is compared: Story, User Story and HierarchicalRequirement are one."""
+    return as_kind("".join(written.split()))
+
+
+def renamed(type_names: Mapping[str, str], shown: str, its: ItemType) -> str:
+    """What settings call a type in Accelerate; what it is called anyway when they do not.
+
+    Args:
+        type_names: The setting ``typeNames``: new names by any of the type's names.
+        shown: What the type is called without it.
+        its: The type under all its names.
+    """
+    if not type_names:
+        return shown
+    by_name = (new for old, new in type_names.items() if type_key(old) in its.names)
+    return type_names.get(shown) or next(by_name, shown)

@@ -1,0 +1,100 @@
+"""Which fields of an issue a user's rules may set, and what each of them takes.
+
+Names are those of the upload (accelerate-api-notes.md#issue-fields); ``severity``, ``impact``, ``resolution``,
+``resolved``, ``changeType`` and ``businessValue`` exist on newer servers only, so whoever sends them asks the server
+first.
+"""
+
+import math
+from datetime import datetime
+
+from rally_accelerate.mapping import field_readers
+from rally_accelerate.model.issue import NormalizedType
+from rally_accelerate.model.suggestions import suggestion
+
+#: What a target may hold once rules are applied.
+Value = str | float | datetime | tuple[str, ...] | None
+
+TEXTS = ("name", "description", "status", "type", "priority", "resolution", "epic", "changeType")
+LISTS = ("labels", "sprints")
+NUMBERS = ("storyPoints", "businessValue")
+INSTANTS = ("resolved",)
+#: One value outside these and the server rejects the whole upload (accelerate-api-notes.md#issue-fields).
+CHOICES = {
+    "severity": tuple(f"SEV{level}" for level in range(1, 6)),
+    "impact": tuple(f"IMPACT{level}" for level in range(1, 6)),
+    "normalizedType": tuple(each.value for each in NormalizedType),
+}
+TARGETS = (*TEXTS, *LISTS, *NUMBERS, *INSTANTS, *CHOICES)
+
+#: An issue always has these: an empty source leaves them as they are.
+NEVER_EMPTY = frozenset({"name", "status", "type", "normalizedType"})
+
+#: Targets of this prefix take any name behind it.
+EXTENDED = "extended."
+_IDENTITY = frozenset({"id", "_id"})
+
+
+def target_of(written: str, *, suggest: bool = True) -> str:
+    """The target that a text names; letters' case does not count.
+
+    Args:
+        written: The name as written.
+        suggest: Whether names like an unknown one are looked for.
+
+    Raises:
+        ValueError: It names none; the message is a sentence without subject.
+    """
+    name = written.strip()
+    if name.casefold() in _IDENTITY:
+        raise ValueError("cannot be mapped: it is what the item is known by")
+    if name.casefold().startswith(EXTENDED):
+        segment = name[len(EXTENDED) :]
+        if not segment.strip() or segment != segment.strip() or "." in segment or "*" in segment:
+            raise ValueError("needs one name behind the dot, for example extended.riskLevel")
+        return EXTENDED + segment
+    found = {each.casefold(): each for each in TARGETS}.get(name.casefold())
+    if found is None:
+        near = suggestion(name, TARGETS) if suggest else ""
+        raise ValueError(f"is no field that can be mapped{near}; there are {', '.join(TARGETS)} and {EXTENDED}<name>")
+    return found
+
+
+def converted(target: str, text: str) -> Value:
+    """A text as the value that a target takes; the members of a list are converted one by one.
+
+    Raises:
+        ValueError: It cannot be; the message is a sentence without subject.
+    """
+    if target in NUMBERS:
+        return _number(text)
+    if target in INSTANTS:
+        return _instant(text)
+    if target in CHOICES:
+        found = {each.casefold(): each for each in CHOICES[target]}.get(text.strip().casefold())
+        if found is None:
+            raise ValueError(f"is none of {', '.join(CHOICES[target])}")
+        return found
+    return text
+
+
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        raise ValueError("is no number") from None
+    if not math.isfinite(number):
+        # Python reads nan and infinity; JSON has neither.
+        raise ValueError("is no number")
+    return number
+
+
+def _instant(text: str) -> datetime:
+    try:
+        moment = field_readers.instant({"instant": text.strip()}, "instant")
+    except OverflowError:
+        # A date at the very edge of the calendar has no UTC.
+        moment = None
+    if moment is None:
+        raise ValueError("is no date such as 2026-01-31T12:00:00Z")
+    return moment

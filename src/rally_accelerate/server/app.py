@@ -1,0 +1,201 @@
+"""The host as a whole: its stores, its schedule and its web application."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+
+from rally_accelerate.config.load import validated
+from rally_accelerate.config.model import Integration
+from rally_accelerate.errors import ConfigError
+from rally_accelerate.model.report import SyncReport
+from rally_accelerate.server import runtime
+from rally_accelerate.server.authentication import Callers, SignIn
+from rally_accelerate.server.dry_runs import Trials
+from rally_accelerate.server.form_drafts import Drafts
+from rally_accelerate.server.graphql.endpoint import Endpoint
+from rally_accelerate.server.integrations import Administration
+from rally_accelerate.server.permissions import HOST, Role
+from rally_accelerate.server.rest_api import StreamApi
+from rally_accelerate.server.runner import Runs
+from rally_accelerate.server.scheduler import Schedule
+from rally_accelerate.server.store.executions import Retention
+from rally_accelerate.server.store.repositories import Stores, open_stores
+from rally_accelerate.server.upload_worker import Beside
+from rally_accelerate.server.value_streams.board import Boards
+from rally_accelerate.server.value_streams.defaults import first_stream
+from rally_accelerate.server.value_streams.importer import Importing
+from rally_accelerate.server.web.routes import routes
+from rally_accelerate.server.web.routing import opened
+from rally_accelerate.server.web.security import LOCAL_NAMES, Cookie, Guard, Names
+from rally_accelerate.server.web.templating import no_route
+from rally_accelerate.sync.ports import Watch
+
+DEFAULT_INTERVAL = timedelta(minutes=5)
+
+
+class Host:
+    """The embedded host; opened by ``Host.open``."""
+
+    def __init__(
+        self, stores: Stores, *, interval: timedelta, first_access_key: str | None, first_password: str | None
+    ) -> None:
+        self.stores = stores
+        #: The access key that was made at the first start, to be shown once; None later.
+        self.first_access_key = first_access_key
+        #: The administrator's password, likewise.
+        self.first_password = first_password
+        #: Where people sign in.
+        self.door = SignIn(stores)
+        inside_key = secrets.token_urlsafe(32)
+        self._runs = Runs(stores, inside_key=inside_key)
+        self.schedule = Schedule(stores, self._runs, interval=interval)
+        self.administration = Administration(stores, self.schedule)
+        self.trials = Trials()
+        self.drafts = Drafts()
+        self.importing = Importing(stores, self.administration)
+        self.boards = Boards(stores.search)
+        #: Takes large uploads.
+        self.beside = Beside(stores.path, stores.database.turn)
+        self._endpoint = Endpoint(
+            stores,
+            self.schedule,
+            self.administration,
+            importing=self.importing,
+            boards=self.boards,
+            beside=self.beside,
+        )
+        self._callers = Callers(stores, inside_key=inside_key)
+        # The host's own runs upload as everybody does, only without a socket.
+        self._runs.transport = httpx2.ASGITransport(app=self.app())
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, database: Path, *, interval: timedelta = DEFAULT_INTERVAL, retention: Retention | None = None
+    ) -> AsyncIterator["Host"]:
+        """The host of a database; runs that go on are stopped on leaving.
+
+        Args:
+            database: The SQLite file; made if it is missing.
+            interval: Time from one run to the next.
+            retention: For how long runs are kept.
+
+        Raises:
+            StoreError: The database cannot be used.
+        """
+        async with open_stores(database, retention=retention) as stores:
+            first_password = await stores.users.first()
+            first_key = await stores.keys.first()
+            host = cls(stores, interval=interval, first_access_key=first_key, first_password=first_password)
+            runtime.look_seldom()
+            # The first page that counts issues need not wait for it, or less.
+            warming = asyncio.create_task(stores.search.warm())
+            # Closed one after the other, the last named first, each also where one before it fails.
+            async with AsyncExitStack() as closing:
+                closing.push_async_callback(host.beside.close)
+                closing.push_async_callback(host.boards.close)
+                # Long searches first: boards may wait for them.
+                closing.push_async_callback(stores.search.close)
+                closing.push_async_callback(host.schedule.close)
+                closing.push_async_callback(host.trials.close)
+                try:
+                    yield host
+                finally:
+                    warming.cancel()
+                    await asyncio.gather(warming, return_exceptions=True)
+
+    def app(
+        self,
+        *,
+        names: Collection[str] | None = LOCAL_NAMES,
+        secure_names: Collection[str] = (),
+        prefix: str = "",
+    ) -> Starlette:
+        """The web application.
+
+        Args:
+            names: The names under which it answers; None for every one, where other machines are to reach it.
+            secure_names: Those under which a proxy with TLS shows it.
+            prefix: The path below which it is shown, for its cookie; ``Prefixed`` does the rest.
+        """
+        cookie = Cookie(secure_names, prefix=prefix)
+        endpoints = [
+            opened("/release-events-api/graphql", self._endpoint.answer, methods=["POST"]),
+            opened("/release-events-api/api/v1/issues", self._endpoint.upload, methods=["POST"]),
+        ]
+        pages = routes(
+            self.stores,
+            self.schedule,
+            self._runs,
+            self.administration,
+            trials=self.trials,
+            drafts=self.drafts,
+            door=self.door,
+            cookie=cookie,
+            importing=self.importing,
+            boards=self.boards,
+        )
+        programs = StreamApi(self.stores, self.schedule, self.boards).routes()
+        app = Starlette(routes=[*endpoints, *programs, *pages], exception_handlers={HTTPException: no_route})
+        app.add_middleware(Guard, callers=self._callers, cookie=cookie, names=Names(names))
+        return app
+
+    async def sign_in_link(self) -> str:
+        """The path of a link that signs an administrator in, once, within a few minutes."""
+        able = [user for user in await self.stores.users.all() if user.role is Role.ADMIN and not user.disabled]
+        return f"/sign-in?once={self.door.link(min(able, key=lambda user: user.created))}"
+
+    async def add_integration(self, given: Integration | Mapping[str, Any]) -> str:
+        """Add an integration, or change the one of the same tenant and name; its id.
+
+        Raises:
+            ConfigError: The settings are wrong.
+        """
+        integration = given if isinstance(given, Integration) else validated(given)
+        return await self.administration.put(HOST, integration)
+
+    async def draw(self, integration_id: str) -> str | None:
+        """Draw a first value stream of an integration's issues; its name, or None where there is one already."""
+        drawn = await first_stream(self.stores, self.importing, integration_id)
+        return drawn.name if drawn else None
+
+    async def switch_off(self, name: str, tenant_id: str) -> bool:
+        """Disable the integration of a tenant and name; whether there is one."""
+        known = await self.stores.integrations.by_name(name, tenant_id)
+        if known is not None and not known.disabled:
+            await self.administration.switch(HOST, known.id, on=False)
+        return known is not None
+
+    async def exclude(self, names: Collection[str]) -> None:
+        """Never run the integrations of these names in this process.
+
+        Raises:
+            ConfigError: There is no integration of one of the names.
+        """
+        stored = await self.stores.integrations.all()
+        unknown = sorted({*names} - {one.name for one in stored})
+        if unknown:
+            known = ", ".join(sorted({one.name for one in stored})) or "none"
+            raise ConfigError(
+                f"there is no integration {', '.join(map(repr, unknown))} to serve without",
+                hint=f"The integrations of this database: {known}.",
+            )
+        self.schedule.exclude(one.id for one in stored if one.name in names)
+
+    async def run_now(self, integration_id: str, *, watch: Watch | None = None) -> SyncReport:
+        """Run an integration and wait for its report."""
+        return await self.schedule.run_now(integration_id, watch=watch)
+
+    def start_schedule(self) -> None:
+        """Run every enabled integration when it is due, and have ready what GraphQL requests and large uploads need."""
+        self._endpoint.prepare()
+        self.schedule.start()
+        self.beside.start()

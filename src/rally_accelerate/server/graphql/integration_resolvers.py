@@ -1,0 +1,454 @@
+"""Operations on integrations and their executions."""
+
+import json
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ariadne import MutationType, ObjectType, QueryType
+from graphql import GraphQLError
+
+from rally_accelerate import __version__
+from rally_accelerate.config.load import normalised, validated
+from rally_accelerate.config.model import EVENT, PLUGIN_ID
+from rally_accelerate.config.secret_recipients import endangered
+from rally_accelerate.errors import ConfigError
+from rally_accelerate.mapping.rules import rule_problems
+from rally_accelerate.server.graphql.execution import counted
+from rally_accelerate.server.graphql.schema import LAST_MS
+from rally_accelerate.server.integrations import Administration
+from rally_accelerate.server.runner import NOTHING
+from rally_accelerate.server.scheduler import Schedule
+from rally_accelerate.server.store.encryption import MASK, masked
+from rally_accelerate.server.store.executions import COMPLETE, OUTCOMES, Execution
+from rally_accelerate.server.store.integrations import StoredIntegration
+from rally_accelerate.server.store.repositories import Stores
+
+#: Tells an integration in the vendor's shape.
+Shown = Callable[[StoredIntegration | None], Awaitable[dict[str, Any] | None]]
+
+
+#: The words of ``LOGGING_LEVEL``; a file may hold others, which mean INFO (accelerate-api-notes.md#logging-levels).
+LEVELS = frozenset({"ALL", "DEBUG", "INFO", "WARN", "ERROR", "FATAL", "OFF", "TRACE"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Lasts:
+    """The last runs of an integration: that began, that ended, that succeeded."""
+
+    began: Execution | None
+    ended: Execution | None
+    good: Execution | None
+
+
+def teller(stores: Stores, schedule: Schedule) -> Shown:
+    """What tells integrations, with their last run."""
+
+    async def shown(found: StoredIntegration | None) -> dict[str, Any] | None:
+        if found is None:
+            return None
+        latest = next(iter(await stores.executions.of(found.id, limit=1)), None)
+        # While a run goes on, the one before it is the last that ended.
+        goes_on = latest is not None and latest.completed is None
+        ended = await stores.executions.last(found.id, OUTCOMES) if goes_on else latest
+        failed = ended is not None and ended.outcome != COMPLETE
+        good = await stores.executions.last(found.id, (COMPLETE,)) if failed else ended
+        return _integration(found, _Lasts(latest, ended, good), running=schedule.running(found.id))
+
+    return shown
+
+
+def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor's list
+    query: QueryType, mutation: MutationType, stores: Stores, administration: Administration, *, shown: Shown
+) -> list[ObjectType]:
+    """Attach the resolvers to a store and to what changes integrations."""
+    integration_type = ObjectType("Integration")
+    execution_type = ObjectType("IntegrationExecution")
+
+    @query.field("integrationById")
+    async def by_id(_: Any, __: Any, id: str) -> dict[str, Any] | None:
+        return await shown(await stores.integrations.by_id(id))
+
+    @query.field("integrationByName")
+    async def by_name(_: Any, __: Any, name: str, tenantId: str) -> dict[str, Any] | None:
+        return await shown(await stores.integrations.by_name(name, tenantId))
+
+    @query.field("integrationExecutionById")
+    async def execution(_: Any, __: Any, _id: str) -> dict[str, Any] | None:
+        found = await stores.executions.one(_id)
+        return None if found is None else _execution(found)
+
+    @integration_type.field("executions")
+    async def executions(parent: Mapping[str, Any], _: Any, limit: int | None = None) -> list[dict[str, Any]]:
+        if "executions" in parent:
+            found: list[dict[str, Any]] = parent["executions"]
+            return found
+        most = 10 if limit is None else min(max(limit, 1), 500)
+        return [_execution(one) for one in await stores.executions.of(parent["_id"], limit=most)]
+
+    @execution_type.field("log")
+    async def execution_log(parent: Mapping[str, Any], _: Any) -> str:
+        return await stores.lines.text(parent["_id"])
+
+    @mutation.field("addIntegration")
+    async def add(_: Any, info: Any, input: dict[str, Any]) -> dict[str, Any] | None:
+        raw = {
+            "name": input["name"],
+            "type": input["type"],
+            "tenant_id": input["tenantId"],
+            "displayName": input["displayName"],
+            "loggingLevel": input["loggingLevel"],
+            "showHidden": input["showHidden"],
+            "disabled": input["enabled"] is False,
+            "properties": {**_since(input), **normalised(_object(input.get("properties"))), **_key(input)},
+        }
+        _checked(raw)
+        try:
+            its_id = await administration.add(info.context["actor"], raw)
+        except ConfigError as error:
+            raise GraphQLError(str(error)) from None
+        return await shown(await stores.integrations.by_id(its_id))
+
+    @mutation.field("editIntegration")
+    async def edit(_: Any, info: Any, _id: str, input: dict[str, Any]) -> dict[str, Any] | None:
+        known = await _known(_id)
+        names = {
+            "name": "name",
+            "loggingLevel": "logging_level",
+            "showHidden": "show_hidden",
+            "displayName": "display_name",
+        }
+        changes: dict[str, Any] = {column: input[name] for name, column in names.items() if input.get(name) is not None}
+        if input.get("properties") is not None or _key(input):
+            properties = _object(input.get("properties")) or masked(known.properties)
+            given = {**normalised(properties), **_key(input)}
+            clear = {name: known.properties.get(name) if value == MASK else value for name, value in given.items()}
+            _same_receivers(known.properties, clear, kept=[name for name, value in given.items() if value == MASK])
+            _checked({**known.raw, "name": changes.get("name", known.name), "properties": clear})
+            # The very secrets that were looked at: somebody may enter another one for another address meanwhile.
+            changes["properties"] = clear
+        try:
+            return await shown(await administration.edit(info.context["actor"], _id, changes))
+        except ConfigError as error:
+            raise GraphQLError(str(error)) from None
+
+    @mutation.field("removeIntegration")
+    async def remove(_: Any, info: Any, _id: str, deleteLinkedData: bool | None = None) -> dict[str, Any] | None:
+        removed = await shown(await _known(_id))
+        if not await administration.remove(info.context["actor"], _id, with_issues=bool(deleteLinkedData)):
+            raise GraphQLError(f"there is no integration {_id}")
+        # Its executions went with it.
+        return {**(removed or {}), "delete": True, "executions": []}
+
+    @mutation.field("updateIntegrationDisabledFlag")
+    async def disable(_: Any, info: Any, _id: str, disabled: bool | None = None) -> dict[str, Any] | None:
+        known = await _known(_id)
+        if disabled is None:
+            # The argument may be left out; nothing says what that does, so it does nothing.
+            return await shown(known)
+        return await shown(await administration.switch(info.context["actor"], _id, on=not disabled))
+
+    @mutation.field("resyncIntegration")
+    async def resync(_: Any, info: Any, integrationId: str) -> dict[str, Any] | None:
+        await _known(integrationId)
+        await administration.resync(info.context["actor"], integrationId)
+        return await shown(await stores.integrations.by_id(integrationId))
+
+    @mutation.field("updateScheduledEventStates")
+    async def event_states(
+        _: Any, info: Any, integrationId: str, scheduledEventStates: Sequence[Mapping[str, Any] | None]
+    ) -> dict[str, Any] | None:
+        await _known(integrationId)
+        counted(scheduledEventStates, "scheduledEventStates")
+        states: dict[str, dict[str, Any]] = {}
+        for each in filter(None, scheduledEventStates):
+            given = {name: each[name] for name in ("deltaTime", "lastStartTime") if each.get(name) is not None}
+            if not NOTHING <= given.get("deltaTime", NOTHING) <= LAST_MS:
+                raise GraphQLError("deltaTime must be -1, 0, or epoch milliseconds up to the year 9999")
+            states.setdefault(each["eventName"], {}).update(given)
+        await administration.write_event_states(info.context["actor"], integrationId, states)
+        return await shown(await stores.integrations.by_id(integrationId))
+
+    @mutation.field("updateIntegrationState")
+    async def state(
+        _: Any, info: Any, integrationId: str, eventName: str, properties: Any = None
+    ) -> dict[str, Any] | None:
+        await _known(integrationId)
+        actor = info.context["actor"]
+        return await shown(await administration.write_state(actor, integrationId, eventName, properties))
+
+    @mutation.field("bulkDataRemovalByIntegration")
+    async def bulk_removal(_: Any, info: Any, integrationId: str) -> bool:
+        await administration.remove_issues(info.context["actor"], integrationId)
+        return True
+
+    async def _known(its_id: str) -> StoredIntegration:
+        found = await stores.integrations.by_id(its_id)
+        if found is None:
+            raise GraphQLError(f"there is no integration {its_id}")
+        return found
+
+    return [integration_type, execution_type]
+
+
+def _object(properties: Any) -> dict[str, Any]:
+    if not isinstance(properties, dict | None):
+        raise GraphQLError("properties must be an object")
+    return properties or {}
+
+
+def _key(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {"ucvAccessKey": given["userAccessKey"]} if given.get("userAccessKey") else {}
+
+
+def _since(given: Mapping[str, Any]) -> dict[str, Any]:
+    # "Initial Sync Date" of the form (accelerate-api-notes.md#resync), under the name that our own runs know it by.
+    return {"initialSyncDate": given["deltaTime"]} if given.get("deltaTime") else {}
+
+
+def _same_receivers(known: Mapping[str, Any], given: Mapping[str, Any], *, kept: Sequence[str]) -> None:
+    """Refuse to send a secret that the caller cannot read to an address that the caller chose."""
+    for each in endangered(known, given):
+        if each.secret in kept and known.get(each.secret):
+            raise GraphQLError(
+                f"{each.secret} must be entered again, because the change of {each.because} lets another party read it"
+            )
+
+
+def _checked(raw: Mapping[str, Any]) -> None:
+    try:
+        validated(raw)
+    except ConfigError as error:
+        raise GraphQLError("; ".join(str(problem) for problem in error.problems)) from None
+    if problems := rule_problems(raw["properties"]):
+        raise GraphQLError("; ".join(map(str, problems)))
+
+
+def _integration(found: StoredIntegration, lasts: _Lasts, *, running: bool) -> dict[str, Any]:
+    good = lasts.ended.outcome == COMPLETE if lasts.ended else None
+    status = (
+        "Disabled" if found.disabled else "Sync in progress" if running else "Failed" if good is False else "Online"
+    )
+    return {
+        "_id": found.id,
+        "type": found.type,
+        "tenant_id": found.tenant_id,
+        "name": found.name,
+        "loggingLevel": level if (level := found.logging_level.upper()) in LEVELS else "INFO",
+        "showHidden": found.show_hidden,
+        "userAccessKey": None,
+        "displayName": found.display_name,
+        "status": status,
+        "pluginId": found.type,
+        "last_run_successful": good,
+        "disabled": found.disabled,
+        "delete": False,
+        "upgradeAvailable": False,
+        "cleanupOnDelete": False,
+        "last_run_completion_time": lasts.ended.completed if lasts.ended else None,
+        "last_successful_execution_time": lasts.good.completed if lasts.good else None,
+        "startTime": found.created,
+        "current_time": datetime.now(UTC).timestamp() * 1000,
+        "properties": masked(found.properties),
+        "state": found.state,
+        "scheduledEventStates": _event_states(found, lasts.began),
+    }
+
+
+def _event_states(found: StoredIntegration, latest: Execution | None) -> list[dict[str, Any]]:
+    states = {name: dict(state) for name, state in found.event_states.items()}
+    if latest is not None:
+        states.setdefault(EVENT, {})["lastStartTime"] = latest.started
+    return [
+        {
+            "_id": f"{found.id}:{name}",
+            "eventName": name,
+            "lastStartTime": state.get("lastStartTime") or found.created,
+            "deltaTime": state.get("deltaTime"),
+        }
+        for name, state in states.items()
+    ]
+
+
+def _execution(found: Execution) -> dict[str, Any]:
+    return {
+        "_id": found.id,
+        "integrationId": found.integration_id,
+        "jobName": found.job_name,
+        "jobType": "scheduledEvent",
+        "startTime": found.started,
+        # Non-null in the vendor's schema: a run that goes on has not got further than now.
+        "completionTime": found.completed or datetime.now(UTC),
+        "success": found.outcome == COMPLETE,
+    }
+
+
+#: What the container prints (plugin/manifest.py); the host may not import the plug-in, but tells the same of it.
+MANIFEST = Path(__file__).parents[2] / "plugin" / "manifest.json"
+
+#: Of every version: there is never more than one.
+ITS_ID = "000000000000000000000001"
+
+
+@cache
+def plugin() -> Mapping[str, Any]:
+    """The built-in plug-in in the vendor's shape."""
+    manifest = json.loads(MANIFEST.read_text(encoding="utf-8"))
+    return {
+        "_id": ITS_ID,
+        "pluginId": manifest["pluginId"],
+        "displayName": manifest["displayName"],
+        "description": manifest["description"],
+        "docUrl": manifest.get("docUrl"),
+        "properties": {
+            "name": manifest["pluginId"],
+            "displayName": manifest["displayName"],
+            "fields": manifest["properties"],
+        },
+        "qualityHandlers": manifest["qualityHandlers"],
+        "scheduledEvents": manifest["scheduledEvents"],
+        "automationTasks": manifest["automationTasks"],
+        "endpoints": manifest["endpoints"],
+        "pipelineDefinition": None,
+        "image": image(),
+        "releaseDate": datetime.fromtimestamp(MANIFEST.stat().st_mtime, UTC).date().isoformat(),
+        # Which key of the manifest it is made of is strongly suggested, not seen
+        # (accelerate-api-notes.md#link-patterns).
+        "vsmLinkRuleDefaultRegex": manifest["idRegExp"],
+        "categories": manifest["categories"],
+        "features": manifest["features"],
+        "version": __version__,
+    }
+
+
+def image() -> str:
+    """The name that an image of this version has; none is needed here."""
+    return f"{PLUGIN_ID}:{__version__}"
+
+
+def bind_plugins(query: QueryType, mutation: MutationType, stores: Stores) -> list[ObjectType]:
+    """Attach the resolvers."""
+    integration_type = ObjectType("Integration")
+
+    @integration_type.field("plugin")
+    def its_plugin(parent: Mapping[str, Any], _: Any) -> Mapping[str, Any] | None:
+        return plugin() if parent["pluginId"] == PLUGIN_ID else None
+
+    @query.field("plugins")
+    def plugins(_: Any, __: Any, configurable: bool | None = None) -> list[Mapping[str, Any]]:
+        # Its integrations are made by filling in a form, so it is of the configurable ones.
+        return [] if configurable is False else [plugin()]
+
+    @query.field("availablePlugins")
+    def available(_: Any, __: Any) -> list[Mapping[str, Any]]:
+        return []
+
+    @query.field("latestPluginByPluginId")
+    def latest(_: Any, __: Any, pluginId: str) -> Mapping[str, Any] | None:
+        return plugin() if pluginId == PLUGIN_ID else None
+
+    @query.field("productBuild")
+    def build(_: Any, __: Any) -> str:
+        return __version__
+
+    @mutation.field("installPlugin")
+    def install(_: Any, __: Any, **___: Any) -> NoReturn:
+        raise GraphQLError(
+            f"this host runs its built-in plug-in {PLUGIN_ID} {__version__} alone: no image can be installed. "
+            "Plug-ins that run elsewhere may upload to it with an access key"
+        )
+
+    @mutation.field("deletePlugin")
+    def delete(_: Any, __: Any, _id: str) -> NoReturn:
+        if _id not in {ITS_ID, PLUGIN_ID}:
+            raise GraphQLError(f"there is no plug-in {_id}")
+        raise GraphQLError(f"{PLUGIN_ID} is built into this host and cannot be deleted: disable its integrations")
+
+    @mutation.field("updatePluginsIndex")
+    def update_index(_: Any, __: Any) -> bool:
+        return True
+
+    @mutation.field("setIntegrationVersion")
+    async def set_version(_: Any, __: Any, integrationId: str, version: str | None = None) -> str:
+        found = await stores.integrations.by_id(integrationId)
+        if found is None:
+            raise GraphQLError(f"there is no integration {integrationId}")
+        if version not in {None, "latest", __version__}:
+            raise GraphQLError(f"there is no version {version}: this host runs {__version__}")
+        return __version__
+
+    return [integration_type]
+
+
+def bind_integration_lists(
+    query: QueryType, mutation: MutationType, stores: Stores, *, administration: Administration, shown: Shown
+) -> None:
+    """Attach the resolvers."""
+
+    async def those(is_wanted: Callable[[StoredIntegration], bool]) -> list[Any]:
+        return [await shown(each) for each in await stores.integrations.all() if is_wanted(each)]
+
+    @query.field("integrationsByIds")
+    async def by_ids(_: Any, __: Any, ids: list[str]) -> list[Any]:
+        counted(ids, "ids")
+        # In the order in which they were asked for; those that are not there are left out.
+        known = {each.id: each for each in await stores.integrations.all()}
+        return [await shown(known[its_id]) for its_id in dict.fromkeys(ids) if its_id in known]
+
+    @query.field("integrationsByTenantId")
+    @query.field("integrationsByTenant")
+    async def by_tenant(_: Any, __: Any, tenantId: str) -> list[Any]:
+        return await those(lambda each: each.tenant_id == tenantId)
+
+    @query.field("integrationsByType")
+    async def by_type(_: Any, __: Any, type: str) -> list[Any]:
+        return await those(lambda each: each.type == type)
+
+    @query.field("integrationsByCategory")
+    async def by_category(_: Any, __: Any, category: str, tenantId: str) -> list[Any]:
+        ours = plugin()
+        return await those(
+            lambda each: (each.type, each.tenant_id) == (ours["pluginId"], tenantId) and category in ours["categories"]
+        )
+
+    @query.field("integrationsByActiveState")
+    async def by_state(_: Any, __: Any, tenantId: str, activeState: Mapping[str, bool] | None = None) -> list[Any]:
+        # "Active" is taken to mean enabled [assumed]. Without the argument nothing is restricted [assumed]. Whether
+        # archived ones are asked for does not matter: what is removed here is gone.
+        wanted = {True, False} if activeState is None else {activeState["active"]}
+        return await those(lambda each: each.tenant_id == tenantId and (not each.disabled) in wanted)
+
+    @mutation.field("editIntegrations")
+    async def edit(_: Any, info: Any, ids: list[str], operation: str, tenantId: str) -> list[Any]:
+        counted(ids, "ids")
+        known = {each.id: each for each in await stores.integrations.all() if each.tenant_id == tenantId}
+        wanted = list(dict.fromkeys(ids))
+        _all_there(wanted, known)
+        on = operation != "DISABLE"
+        for its_id in wanted:
+            if known[its_id].disabled == on:
+                await administration.switch(info.context["actor"], its_id, on=on)
+        return [await shown(await stores.integrations.by_id(its_id)) for its_id in wanted]
+
+    @mutation.field("setIntegrationResyncData")
+    async def resync_data(_: Any, info: Any, _id: str) -> Any:
+        found = await stores.integrations.by_id(_id)
+        _all_there([_id], [found.id] if found else [])
+        await administration.resync(info.context["actor"], _id)
+        return await shown(await stores.integrations.by_id(_id))
+
+    @mutation.field("restoreIntegration")
+    async def restore(_: Any, __: Any, _id: str, **___: Any) -> Any:
+        found = await stores.integrations.by_id(_id)
+        if found is not None:
+            # It was never removed: what the caller wants is so.
+            return await shown(found)
+        raise GraphQLError(f"there is no integration {_id}: what is removed here is gone; add it anew")
+
+
+def _all_there(ids: Iterable[str], known: Iterable[str]) -> None:
+    if unknown := [its_id for its_id in ids if its_id not in set(known)]:
+        raise GraphQLError(f"there is no integration {', '.join(unknown[:5])}")

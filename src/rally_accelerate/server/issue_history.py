@@ -1,0 +1,349 @@
+"""Pure: what an issue was at any instant, by undoing its history from the present backwards.
+
+The present is what was uploaded and so the only state that is known whole; a history may begin late, have gaps, or
+leave fields out. What it does not tell is said to be so, never guessed.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+#: Fields of an issue under the names that histories have for them (accelerate-api-notes.md#issue-history), in the order
+#: of the page. ``None`` is a field whose name is the same in both.
+PRESENT: Mapping[str, str | None] = {
+    "name": None,
+    "type": None,
+    "status": None,
+    "owner": None,
+    "priority": None,
+    "storyPoints": None,
+    "project": None,
+    "sprint": "sprints",
+    "release": "releases",
+    "labels": None,
+    "components": None,
+    "epic": None,
+    "severity": None,
+    "impact": None,
+    "resolution": None,
+    "businessValue": None,
+    "description": None,
+}
+
+#: Other words that histories have for a field, as far as they are known.
+ALIASES = {
+    "displayname": "name",
+    "releases": "release",
+    "sprints": "sprint",
+    "storypoints": "storyPoints",
+    "tags": "labels",
+}
+
+#: What changes with every change says nothing; vendor plug-ins tell it beside each
+#: (accelerate-api-notes.md#issue-history).
+UNSAID = frozenset({"lastupdate", "revision"})
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of one field."""
+
+    #: Milliseconds since 1970; changes at the instant itself have happened.
+    at: int
+    #: The one name that we have for the field.
+    field: str
+    content: Mapping[str, Any]
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether it only accompanies another one."""
+        return self.field.casefold() in UNSAID
+
+
+def changes_of(issue: Mapping[str, Any]) -> list[Change]:
+    """What the history of an issue tells, oldest first; of one instant in the order in which it is told."""
+    return sorted(_told(issue.get("history") or ()), key=lambda change: change.at)
+
+
+def former_sprints(issue: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the sprints in an issue that it is no longer planned for.
+
+    An uploaded issue has its present and its former sprints in one list. Nothing in the published schema tells them
+    apart (accelerate-api-notes.md#sprints), so the last change of the sprint does: what it led to is the present one.
+    An issue whose history has no such change has only present sprints. Issues that an earlier version of this connector
+    uploaded mark former sprints with ``previous: true``.
+    """
+    sprints = [each for each in issue.get("sprints") or () if isinstance(each, Mapping)]
+    if any(each.get("previous") is True for each in sprints):
+        return [each for each in sprints if each.get("previous") is True]
+    last = next((each for each in reversed(changes_of(issue)) if each.field == "sprint" and "to" in each.content), None)
+    if last is None:
+        return []
+    led_to = references(last.content["to"])
+    ids, names = ({each[key] for each in led_to if each.get(key)} for key in ("id", "name"))
+    present = [each for each in sprints if (each.get("id") in ids if ids else each.get("name") in names)]
+    if led_to and not present:
+        # It was renamed after the change: the present sprint is the last in the list.
+        present = sprints[-1:]
+    return [each for each in sprints if not any(each is one for one in present)]
+
+
+def references(value: Any) -> list[Mapping[str, Any]]:
+    """Return what a history says a field referred to, as objects with a ``name``, an ``id`` or both.
+
+    Histories name references in texts and lists of texts; earlier versions of this connector sent objects.
+    """
+    listed = value if isinstance(value, list | tuple) else [value]
+    found = (each if isinstance(each, Mapping) else {"name": str(each)} for each in listed if each not in (None, ""))
+    return [each for each in found if each]
+
+
+def name_of(field: str) -> str:
+    """One name for a field that histories have several words for."""
+    return ALIASES.get(field.casefold(), field)
+
+
+def raw_name(raw: Any, field: str) -> str | None:
+    """Under which name a raw issue holds a field that histories tell of; None where it does not."""
+    folded = _folded(field)
+    return next((name for name in raw if _folded(str(name)) == folded), None) if isinstance(raw, Mapping) else None
+
+
+def instant_of(value: Any) -> int | None:
+    """An instant in milliseconds, however it is written; None where it is none."""
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _folded(name: str) -> str:
+    # Custom fields have a prefix in the raw issue that histories leave out.
+    return name.casefold().removeprefix("c_")
+
+
+def _told(history: Iterable[Any]) -> Iterable[Change]:
+    for entry in history:
+        content = entry.get("content") if isinstance(entry, Mapping) else None
+        field = str(content.get("field") or "") if isinstance(content, Mapping) else ""
+        at = instant_of(entry.get("timestamp")) if field else None
+        # Broken entries of other plug-ins are passed over.
+        if isinstance(content, Mapping) and at is not None:
+            yield Change(at, name_of(field), content)
+
+
+#: A value as people read it: a text, or those of a list; nothing is nothing.
+Value = tuple[str, ...]
+
+
+class Sure(StrEnum):
+    """How far a value is told by the history."""
+
+    #: A change before or after the instant tells it.
+    TOLD = "told"
+    #: The change before the instant leads elsewhere than the one after it begins: something between is missing.
+    GAP = "gap"
+    #: No change of the field is known at all: it is taken to be as today.
+    UNTOLD = "untold"
+    #: The first change after the instant does not tell what it changed.
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Was:
+    """One field at an instant."""
+
+    field: str
+    value: Value
+    now: Value
+    sure: Sure
+
+    @property
+    def differs(self) -> bool:
+        """Whether it is another one today."""
+        return not _same(self.value, self.now)
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """An issue at an instant."""
+
+    #: False before its creation: then there are no fields.
+    existed: bool
+    fields: tuple[Was, ...]
+
+
+#: Fields that servers know in words of their own, and tools in theirs.
+SHARED = frozenset({"severity", "impact", "resolution"})
+
+
+def as_of(issue: Mapping[str, Any], instant: int) -> Past:
+    """What an issue was at an instant.
+
+    Args:
+        issue: An issue under the wire's names, instants in milliseconds since 1970.
+        instant: Changes at the instant itself have happened.
+    """
+    created = issue.get("created")
+    if created is not None and instant < created:
+        return Past(existed=False, fields=())
+    present = _present(issue)
+    changes = _sides(issue)
+    for field in changes:
+        # Words of the tool's own, such as its severity, are kept beside what servers know under the same name.
+        if field not in PRESENT or (field in SHARED and not present[field]):
+            present[field] = _aside(issue, field, changes[field])
+    fields = tuple(
+        _was(field, now, changes.get(field, ()), instant) for field, now in present.items() if now or changes.get(field)
+    )
+    return Past(existed=True, fields=fields)
+
+
+def plain(value: Any) -> Value:
+    """A value as people read it, alike for what is written differently in an issue and in its history."""
+    match value:
+        case None | "":
+            return ()
+        case bool():
+            return ("true" if value else "false",)
+        case float() if value.is_integer():
+            return (str(int(value)),)
+        case list() | tuple():
+            return tuple(text for each in value for text in plain(each))
+        case Mapping():
+            named = next((value[key] for key in ("name", "id", "key") if value.get(key)), None)
+            return plain(named) if named is not None else (str(dict(value)),)
+        case _:
+            return (_number(str(value)),)
+
+
+def _was(field: str, now: Value, changes: Sequence[Mapping[str, Any]], instant: int) -> Was:
+    if not changes:
+        return Was(field, now, now, Sure.UNTOLD)
+    before = [each for each in changes if each["at"] <= instant]
+    after = [each for each in changes if each["at"] > instant]
+    if after and after[0]["from"] is None:
+        # The change itself is known, what it changed is not: the one before it may say.
+        told = before[-1]["to"] if before else None
+        return Was(field, told or (), now, Sure.LOST if told is None else Sure.TOLD)
+    value = after[0]["from"] if after else now
+    last = before[-1]["to"] if before else None
+    return Was(field, value, now, Sure.TOLD if last is None or _same(last, value) else Sure.GAP)
+
+
+def _sides(issue: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """What each field came from and went to, oldest first."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for change in changes_of(issue):
+        if not change.says_nothing:
+            # A side that is not told at all is another thing than one that is empty.
+            content = change.content
+            sides = {side: plain(content[side]) if side in content else None for side in ("from", "to")}
+            found.setdefault(change.field, []).append({"at": change.at, **sides})
+    return found
+
+
+def _present(issue: Mapping[str, Any]) -> dict[str, Value]:
+    found = {field: plain(issue.get(name or field)) for field, name in PRESENT.items()}
+    former = former_sprints(issue)
+    found["sprint"] = plain([each for each in issue.get("sprints") or () if each not in former])
+    return found
+
+
+def _aside(issue: Mapping[str, Any], field: str, changes: Sequence[Mapping[str, Any]]) -> Value:
+    """The present value of a field that is none of an issue's own: from the raw issue, else from its last change."""
+    raw: Any = issue.get("rawIssue")
+    name = raw_name(raw, field)
+    if name is not None:
+        return plain(raw[name])
+    return changes[-1]["to"] or ()
+
+
+def _same(one: Value, other: Value) -> bool:
+    """Whether two values are the same; lists have no order that anybody chose."""
+    return sorted(one) == sorted(other)
+
+
+def _number(text: str) -> str:
+    """Histories hold numbers as texts: ``3.0`` and ``3`` are the same estimate."""
+    head, dot, tail = text.partition(".")
+    return head if dot and tail and not tail.strip("0") and head.lstrip("-").isdecimal() else text
+
+
+@dataclass(frozen=True, slots=True)
+class LastStatus:
+    """The last change of status that a history tells."""
+
+    #: Milliseconds since 1970.
+    at: int
+    #: What it led to; several where one instant has several changes, as their order is not sure in every tool.
+    led_to: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """A change of status that a history does not tell yet."""
+
+    #: When it had happened at the latest, in milliseconds since 1970.
+    at: int
+    #: The status that the history ends with, and the present one.
+    before: str
+    after: str
+
+
+def last_status(history: Iterable[Any]) -> LastStatus | None:
+    """The last change of status that a history tells; None where it tells none."""
+    latest: int | None = None
+    led_to: list[Any] = []
+    for entry in history:
+        # What is read of JSON is nothing but dictionaries, which are told from the rest at a fraction of the price.
+        content = entry.get("content") if isinstance(entry, dict) else None
+        if not isinstance(content, dict) or str(content.get("field") or "").lower() != "status":
+            continue
+        at = instant_of(entry.get("timestamp"))
+        if at is None:
+            continue
+        if latest is None or at > latest:
+            latest, led_to = at, []
+        if at == latest:
+            led_to.append(content.get("to"))
+    return None if latest is None else LastStatus(latest, tuple(led_to))
+
+
+def late_after(last: LastStatus | None, issue: Mapping[str, Any], history: Sequence[Any]) -> Late | None:
+    """The change of status that is missing behind the last one, or None.
+
+    Assumed: it happened between the last change that is known and the last update, which is taken for its instant as
+    the latest that is possible. A history without a status, or whose last change does not say what it led to, says
+    nothing against the issue's status. Neither does one that reaches the last update: nothing is to come there, and the
+    statuses differ for another reason, such as a rule that makes one out of other fields.
+
+    Args:
+        last: ``last_status`` of the history.
+        issue: An issue under the wire's names, instants in milliseconds since 1970.
+        history: Its history.
+    """
+    if last is None or issue.get("status") in last.led_to:
+        # So it is nearly always, and every upload asks.
+        return None
+    updated, status = instant_of(issue.get("lastUpdate")), _text(issue.get("status"))
+    if updated is None or not status:
+        return None
+    ends = [_text(each) for each in last.led_to]
+    # Queries do not tell statuses apart by the case of letters either (dql/evaluator.py).
+    if not all(ends) or status.casefold() in {each.casefold() for each in ends}:
+        return None
+    # What stands beside each change, and texts that could not be read, do not say that the status was as it was.
+    newest = max(change.at for change in changes_of({"history": history}) if not change.says_nothing)
+    return None if newest >= updated else Late(updated, ends[-1], status)
+
+
+def late_status(issue: Mapping[str, Any]) -> Late | None:
+    """The change of status that the history of an issue does not tell yet, or None."""
+    history = issue.get("history") or ()
+    return late_after(last_status(history), issue, history)
+
+
+def _text(value: Any) -> str:
+    return ", ".join(plain(value)).strip()

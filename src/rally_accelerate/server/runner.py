@@ -1,0 +1,380 @@
+"""One run of one integration, recorded as an execution with its log."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from weakref import WeakValueDictionary
+
+import httpx2
+from pydantic import SecretStr
+
+from rally_accelerate import __version__
+from rally_accelerate.config.load import validated
+from rally_accelerate.config.model import EVENT, Integration
+from rally_accelerate.config.redaction import Redactor, redacting
+from rally_accelerate.errors import ConfigError, NotFound, RallyAccelerateError, StoreError
+from rally_accelerate.model.progress import Window
+from rally_accelerate.model.report import SyncReport, Tally, Troubles, watched
+from rally_accelerate.observe.logs import LEVELS, telling_of
+from rally_accelerate.observe.run_summary import Follower, histories, progress_of, project_lines, trying_again
+from rally_accelerate.rally.limiter import LimiterPool
+from rally_accelerate.server import runtime
+from rally_accelerate.server.store.encryption import secret_values
+from rally_accelerate.server.store.executions import INTERRUPTED, Line, Lines
+from rally_accelerate.server.store.integrations import StoredIntegration
+from rally_accelerate.server.store.repositories import Stores
+from rally_accelerate.server.sync_state import HostOriginals, HostState
+from rally_accelerate.sync.engine import sync_once
+from rally_accelerate.sync.ports import Watch
+from rally_accelerate.sync.wiring import Target, links, plans_of, rules_for
+
+#: The end of the year 9999 in epoch milliseconds: no calendar shows later ones.
+LATEST = 253_402_300_799_999
+
+#: What a plug-in writes over a date when it has done what it asked for.
+NOTHING = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What the next run is to do."""
+
+    #: Send everything in this window again.
+    again: Window | None = None
+    #: Mark items as gone, however many they are.
+    approve_removal: bool = False
+
+    def __bool__(self) -> bool:
+        return self.again is not None or self.approve_removal
+
+
+def wishes_of(event_states: Mapping[str, Any]) -> Wishes:
+    """The wishes that stand in an integration's event states."""
+    state = event_states.get(EVENT) or {}
+    since = state.get("deltaTime")
+    again = None
+    if isinstance(since, int | float) and 0 <= since <= LATEST:
+        again = Window(datetime.fromtimestamp(since / 1000, UTC) if since else None)
+    return Wishes(again=again, approve_removal=bool(state.get("approveRemoval")))
+
+
+def with_resync(event_states: Mapping[str, Any], since: datetime | None) -> dict[str, Any]:
+    """The event states with the wish to send again what changed since an instant; None sends everything."""
+    return _changed(event_states, deltaTime=0 if since is None else max(1, round(since.timestamp() * 1000)))
+
+
+def with_approval(event_states: Mapping[str, Any]) -> dict[str, Any]:
+    """The event states with the wish to let go what was withheld."""
+    return _changed(event_states, approveRemoval=True)
+
+
+def fulfilled(event_states: Mapping[str, Any], done: Wishes) -> dict[str, Any]:
+    """The event states without the wishes that a run fulfilled; one that came meanwhile stays."""
+    now = wishes_of(event_states)
+    changes: dict[str, Any] = {}
+    if done.again is not None and now.again == done.again:
+        changes["deltaTime"] = NOTHING
+    if done.approve_removal:
+        changes["approveRemoval"] = False
+    return _changed(event_states, **changes)
+
+
+def _changed(event_states: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
+    states = {name: dict(state) for name, state in event_states.items()}
+    return {**states, EVENT: {**states.get(EVENT, {}), **changes}}
+
+
+#: How long a line waits at most to be stored with others.
+SECONDS = 1.0
+
+#: So many lines of one run are kept; behind that, warnings and worse only, and of those as many again.
+MOST_LINES = 20_000
+
+TOO_MANY = "More lines than are kept follow: only warnings and errors are told from here on."
+
+
+class RunLog(logging.Handler):
+    """Takes the lines of one run.
+
+    Args:
+        lines: Where they are stored.
+        execution_id: The run.
+        redactor: Knows its secrets.
+    """
+
+    def __init__(self, lines: Lines, execution_id: str, redactor: Redactor) -> None:
+        super().__init__()
+        self._lines = lines
+        self._execution = execution_id
+        self._redactor = redactor
+        self._waiting: list[Line] = []
+        self._taken = 0
+        self._stored = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take the line if it belongs to this run."""
+        if runtime.execution.get() == self._execution:
+            self.tell(record.levelno, self.format(record))
+
+    def tell(self, level: int, text: str) -> None:
+        """Take a line."""
+        if self._taken >= (2 if level >= logging.WARNING else 1) * MOST_LINES:
+            return
+        self._taken += 1
+        now, name = datetime.now(UTC), logging.getLevelName(level)
+        self._waiting.append(Line(now, name, self._redactor.redact(text)))
+        if self._taken == MOST_LINES:
+            self._waiting.append(Line(now, "WARNING", TOO_MANY))
+
+    async def store(self) -> None:
+        """Store what was taken since the last time; what cannot be stored now waits for the next time."""
+        fresh, self._waiting = self._waiting, []
+        if not fresh:
+            return
+        try:
+            await self._lines.append(self._execution, fresh, after=self._stored)
+        except StoreError:
+            # A full disk is told by the run itself, which has to store more than its log.
+            self._waiting = [*fresh, *self._waiting]
+        else:
+            self._stored += len(fresh)
+
+    async def keep_storing(self, ended: asyncio.Event) -> None:
+        """Store until the run has ended, and its last words then."""
+        last = False
+        while not last:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), SECONDS)
+            # Asked before: what is taken while storing is stored in another turn.
+            last = ended.is_set()
+            await self.store()
+
+
+@asynccontextmanager
+async def recorded(lines: Lines, execution_id: str, redactor: Redactor, *, level: int) -> AsyncIterator[RunLog]:
+    """Keep the log lines of one run, without secrets, for as long as the context lasts.
+
+    Args:
+        lines: Where they are stored.
+        execution_id: The run.
+        redactor: Knows its secrets.
+        level: From which level on.
+    """
+    run_log = RunLog(lines, execution_id, redactor)
+    run_log.setLevel(level)
+    root = logging.getLogger("rally_accelerate")
+    if root.level == logging.NOTSET or root.level > min(level, logging.INFO):
+        # The process may log less than a run keeps.
+        root.setLevel(min(level, logging.INFO))
+    token = runtime.execution.set(execution_id)
+    root.addHandler(run_log)
+    ended = asyncio.Event()
+    storing = asyncio.create_task(run_log.keep_storing(ended))
+    try:
+        yield run_log
+    finally:
+        root.removeHandler(run_log)
+        runtime.execution.reset(token)
+        ended.set()
+        # Shielded: also the last words of a run that is stopped.
+        await asyncio.shield(storing)
+
+
+log = logging.getLogger(__name__)
+
+#: The address of the host inside its own process: no socket is opened for it.
+INSIDE = "http://host.invalid"
+
+
+#: A long run says in its log how far it has come.
+SECONDS_BETWEEN_WORDS = 15.0
+
+
+@dataclass(slots=True)
+class Running:
+    """A run that goes on."""
+
+    execution_id: str
+    follower: Follower = field(default_factory=Follower)
+    began: float = field(default_factory=time.monotonic)
+    #: After how many seconds its log told how far it was.
+    told_at: float = 0.0
+    #: What it tries again, without its secrets.
+    troubles: Troubles = field(default_factory=Troubles)
+    redactor: Redactor = field(default_factory=lambda: Redactor(()))
+
+    @property
+    def trouble(self) -> str:
+        """In words, what it is trying again and why; empty while all goes well."""
+        worst = self.troubles.worst
+        return self.redactor.redact(trying_again(worst)) if worst else ""
+
+    @property
+    def seconds(self) -> float:
+        """For how long."""
+        return time.monotonic() - self.began
+
+    def progress(self) -> dict[str, Any]:
+        """Return how far it is, for pages and their JSON."""
+        seconds = self.seconds
+        measure = self.follower.measured(seconds=seconds)
+        return {
+            "text": self.follower.sentence(seconds=seconds),
+            **progress_of(measure),
+            "trouble": self.trouble,
+        }
+
+
+class Runs:
+    """Runs integrations, each at most once at a time, through the host's own GraphQL endpoint.
+
+    Args:
+        stores: Where integrations are read and executions recorded.
+        inside_key: The endpoint's key for the host's own runs.
+    """
+
+    def __init__(self, stores: Stores, *, inside_key: str) -> None:
+        self._stores = stores
+        self._inside_key = SecretStr(inside_key)
+        #: Shared by everything in this host that asks Rally.
+        self.limiters = LimiterPool()
+        #: Each is there for as long as somebody holds it or waits for it.
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._running: dict[str, Running] = {}
+        #: Set by the application once it exists: uploads take the same path as everybody's.
+        self.transport: httpx2.AsyncBaseTransport | None = None
+
+    @property
+    def target(self) -> Target:
+        """This host, as its own runs reach it."""
+        return Target(INSIDE, self._inside_key, transport=self.transport)
+
+    def running(self, integration_id: str) -> Running | None:
+        """The run of an integration that goes on, or None."""
+        return self._running.get(integration_id)
+
+    def lock(self, integration_id: str) -> asyncio.Lock:
+        """Held by whatever no run of an integration may go on beside."""
+        return self._locks.setdefault(integration_id, asyncio.Lock())
+
+    async def run(self, integration_id: str, *, watch: Watch | None = None) -> SyncReport:
+        """Run an integration to its end; waits while a run of it goes on.
+
+        Raises:
+            NotFound: There is no such integration.
+        """
+        async with self.lock(integration_id):
+            stored = await self._stores.integrations.by_id(integration_id)
+            if stored is None:
+                raise NotFound(f"there is no integration {integration_id}")
+            execution = await self._stores.executions.begin(integration_id, job_name=EVENT)
+            report, outcome = None, INTERRUPTED
+            redactor = Redactor(secret_values(stored.properties))
+            running = self._running[integration_id] = Running(execution, redactor=redactor)
+            level = LEVELS[stored.logging_level]
+            try:
+                async with recorded(self._stores.lines, execution, redactor, level=level):
+                    # The log of the process, too, tells what happens here, and was set up before this was known.
+                    with redacting(redactor), telling_of(stored.name), watched() as running.troubles:
+                        report = await self._reported(stored, running, watch)
+                outcome = report.outcome.value
+            except Exception:
+                outcome = "failed"
+                raise
+            finally:
+                self._running.pop(integration_id, None)
+                runtime.give_back()
+                account = redactor.redact_values(report.as_dict()) if report else {}
+                # Shielded: also a cancelled run is recorded.
+                await asyncio.shield(self._stores.executions.end(execution, outcome=outcome, report=account))
+            return report
+
+    async def _reported(self, stored: StoredIntegration, running: Running, watch: Watch | None) -> SyncReport:
+        """Run with everything that happens told in the run's own log."""
+        wishes = wishes_of(stored.event_states)
+        log.info("begins, by rally-accelerate %s", __version__)
+        try:
+            report = await self._sync(validated(stored.raw), running, wishes, watch)
+        except RallyAccelerateError as error:
+            report = SyncReport(started_at=datetime.now(UTC), seconds=running.seconds, failure=error)
+        except asyncio.CancelledError:
+            log.warning("stopped; the next run goes on where this one ended")
+            raise
+        except Exception:
+            log.error("A fault in rally-accelerate itself; its details are in the log of the process.")  # noqa: TRY400 - the run's log is shown to people
+            raise
+        _tell(report)
+        if wishes and report.failure is None:
+            await self._fulfil(stored.id, wishes)
+        return report
+
+    async def _sync(
+        self, integration: Integration, running: Running, wishes: Wishes, watch: Watch | None
+    ) -> SyncReport:
+        def counted(tally: Tally) -> None:
+            running.follower.update(tally, seconds=running.seconds)
+            if running.seconds - running.told_at >= SECONDS_BETWEEN_WORDS:
+                running.told_at = running.seconds
+                log.info("%s", running.follower.sentence(seconds=running.seconds))
+            if watch is not None:
+                watch(tally)
+
+        properties = integration.properties
+        if wishes.approve_removal:
+            properties = properties.model_copy(update={"approve_removal": True})
+        if wishes.again is not None:
+            since = wishes.again.since
+            what = "everything" if since is None else f"what changed since {since:%Y-%m-%d %H:%M}"
+            log.info("resync: %s is sent again", what)
+        state = HostState(self._stores.database, integration.id)
+        async with links(integration, target=self.target, limiters=self.limiters) as connected:
+            return await sync_once(
+                connected.source,
+                connected.sink,
+                state,
+                await rules_for(connected.source, properties, state),
+                lambda: datetime.now(UTC),
+                overlap=timedelta(minutes=properties.overlap_minutes),
+                plans=plans_of(properties, again=wishes.again),
+                originals=HostOriginals(self._stores.database, integration.id),
+                watch=counted,
+            )
+
+    async def _fulfil(self, integration_id: str, wishes: Wishes) -> None:
+        # In one step: somebody may be wishing for something else just now. Removed meanwhile, it has no more wishes.
+        with suppress(NotFound):
+            await self._stores.integrations.rewrite(
+                integration_id, lambda now: {"event_states": fulfilled(now.event_states, wishes)}
+            )
+
+
+def _tell(report: SyncReport) -> None:
+    for notice in report.notices:
+        log.info("%s", notice)
+    if report.empty:
+        log.warning("%s", report.empty)
+    for skip in report.skipped:
+        log.warning("skipped %s: %s", skip.key, skip.reason)
+    if report.failure is not None:
+        hint = report.failure.hint
+        log.error("%s", f"{str(report.failure).removesuffix('.')}. {hint}" if hint else report.failure)
+        for problem in report.failure.problems if isinstance(report.failure, ConfigError) else ():
+            log.error("%s", problem)
+    tally = report.tally
+    if told := histories(tally):
+        log.info("histories: %s", told)
+    for line in project_lines(report.projects):
+        log.info("%s", line)
+    log.info(
+        "%s: %d read, %d uploaded, %d unchanged, %d skipped",
+        report.outcome.value,
+        tally.read,
+        tally.uploaded,
+        tally.unchanged,
+        tally.skipped,
+    )

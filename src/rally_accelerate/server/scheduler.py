@@ -1,0 +1,219 @@
+"""The schedule: every enabled integration, every five minutes, each on its own."""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+
+from rally_accelerate.config.redaction import Redactor, redacting
+from rally_accelerate.errors import ConfigError, NotFound, RallyAccelerateError, StoreError
+from rally_accelerate.model.report import SyncReport
+from rally_accelerate.observe.logs import telling_of
+from rally_accelerate.server.runner import Runs
+from rally_accelerate.server.store import issue_writer
+from rally_accelerate.server.store.encryption import secret_values
+from rally_accelerate.server.store.repositories import Stores
+from rally_accelerate.sync.ports import Watch
+
+log = logging.getLogger(__name__)
+
+#: How often the list of integrations is looked at.
+LOOK_SECONDS = 1.0
+
+#: How often removals of issues that failed part way are gone on with.
+RETRY_SECONDS = 60.0
+
+#: So many runs the schedule has going at once: fifty that are due together, as after a start, would take the memory of
+#: fifty and all end late. What people ask for begins at once.
+MOST_AT_ONCE = 8
+
+#: A run that takes longer, as first ones do, holds up nobody any more: otherwise eight of them could for hours.
+LONG_SECONDS = 120.0
+
+
+class Schedule:
+    """Starts runs when they are due, and when somebody asks."""
+
+    def __init__(self, stores: Stores, runs: Runs, *, interval: timedelta) -> None:
+        self._stores = stores
+        self._runs = runs
+        #: Time from one run to the next.
+        self.interval = interval
+        #: When each is due, and when its run began, by a clock that nobody sets.
+        self._due: dict[str, float] = {}
+        self._began: dict[str, float] = {}
+        self._tasks: dict[str, asyncio.Task[SyncReport | None]] = {}
+        #: Runs that somebody waits for; they take turns with those of the schedule.
+        self._awaited: dict[str, set[asyncio.Task[SyncReport]]] = {}
+        #: Integrations that this process does not run, whatever asks for it.
+        self._excluded: frozenset[str] = frozenset()
+        self._loop: asyncio.Task[None] | None = None
+        self._retrying: asyncio.Task[None] | None = None
+
+    def exclude(self, integration_ids: Iterable[str]) -> None:
+        """Never run these integrations in this process; what is stored about them stays as it is."""
+        self._excluded = frozenset(integration_ids)
+
+    def excluded(self, integration_id: str) -> bool:
+        """Return whether this process never runs an integration."""
+        return integration_id in self._excluded
+
+    def start(self) -> None:
+        """Begin; the first runs are due at once, unless an integration has just been run."""
+        if self._loop is None:
+            self._loop = asyncio.create_task(self._forever())
+            self._retrying = asyncio.create_task(self._finish_removals())
+
+    async def close(self) -> None:
+        """Stop the schedule and every run; each leaves a state from which the next one goes on."""
+        own = [task for task in (self._loop, self._retrying) if task is not None]
+        for task in own:
+            task.cancel()
+        await asyncio.gather(*own, return_exceptions=True)
+        await asyncio.gather(*(self.stop(integration_id) for integration_id in {*self._tasks, *self._awaited}))
+
+    def running(self, integration_id: str) -> bool:
+        """Whether a run of this integration goes on."""
+        return self._runs.running(integration_id) is not None
+
+    def due(self, integration_id: str) -> datetime | None:
+        """When the next run is due, if that is known; what is due already waits for its turn."""
+        if self._loop is None or integration_id in self._excluded:
+            return None
+        wait = self._due.get(integration_id, -math.inf) - time.monotonic()
+        return datetime.now(UTC) + timedelta(seconds=max(0.0, wait))
+
+    def run_soon(self, integration_id: str) -> None:
+        """Start a run now; one that goes on is enough, and what is disabled never runs."""
+        task = self._tasks.get(integration_id)
+        if (task is None or task.done()) and integration_id not in self._excluded:
+            self._began[integration_id] = time.monotonic()
+            self.put_off(integration_id)
+            self._tasks[integration_id] = asyncio.create_task(self._run(integration_id))
+
+    def make_due(self, integration_id: str) -> None:
+        """Have the schedule start a run when it looks next."""
+        self._due.pop(integration_id, None)
+
+    def put_off(self, integration_id: str) -> None:
+        """Have the schedule start no run before the time from one to the next has passed once more."""
+        self._due[integration_id] = time.monotonic() + self.interval.total_seconds()
+
+    def forget(self, integration_id: str) -> None:
+        """Keep nothing of an integration that is no more; a run that was just begun does so when it finds that out."""
+        task = self._tasks.get(integration_id)
+        if task is None or task.done() or task is asyncio.current_task():
+            for kept in (self._due, self._began, self._tasks):
+                kept.pop(integration_id, None)
+
+    async def run_now(self, integration_id: str, *, watch: Watch | None = None) -> SyncReport:
+        """Run an integration and wait for its report.
+
+        Raises:
+            ConfigError: This process does not run it.
+        """
+        if integration_id in self._excluded:
+            raise ConfigError("the server was started with --without for this integration, so it does not run")
+        self.put_off(integration_id)
+        task = asyncio.create_task(self._runs.run(integration_id, watch=watch))
+        awaited = self._awaited.setdefault(integration_id, set())
+        awaited.add(task)
+        try:
+            return await task
+        except NotFound:
+            self.forget(integration_id)
+            raise
+        finally:
+            awaited.discard(task)
+            if not awaited and self._awaited.get(integration_id) is awaited:
+                del self._awaited[integration_id]
+
+    async def stop(self, integration_id: str) -> None:
+        """Stop every run of an integration that goes on or waits its turn."""
+        scheduled = self._tasks.pop(integration_id, None)
+        tasks = [*self._awaited.get(integration_id, ()), *([scheduled] if scheduled else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    @asynccontextmanager
+    async def still(self, integration_id: str) -> AsyncIterator[None]:
+        """Stop every run of an integration, and let none begin for as long as the context lasts."""
+        await self.stop(integration_id)
+        async with self._runs.lock(integration_id):
+            yield
+
+    async def _forever(self) -> None:
+        said = ""
+        while True:
+            try:
+                await self._look()
+                said = ""
+            except Exception as error:
+                # A look that fails (a full disk, a lost key file) must not be the last one; told once, not each second.
+                if str(error) != said:
+                    log.error("the schedule cannot see what is due: %s", error, exc_info=_fault(error))  # noqa: TRY400 - what is known needs no traceback
+                said = str(error)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _finish_removals(self) -> None:
+        """Go on with removals that a full disk or another program's lock has ended part way."""
+        said = ""
+        while True:
+            await asyncio.sleep(RETRY_SECONDS)
+            try:
+                for tracker_id in await issue_writer.unfinished(self._stores.database):
+                    await issue_writer.finish(self._stores.database, tracker_id)
+                said = ""
+            except Exception as error:
+                if str(error) != said:
+                    log.error("issues that are to be removed are still there: %s", error, exc_info=_fault(error))  # noqa: TRY400 - what is known needs no traceback
+                said = str(error)
+
+    async def _look(self) -> None:
+        # Here, as what was switched off has no next run. What still cannot be written was told when the run ended.
+        with suppress(StoreError):
+            await self._stores.executions.catch_up()
+        enabled = [
+            each.id
+            for each in await self._stores.integrations.all()
+            if not each.disabled and each.id not in self._excluded
+        ]
+        now = time.monotonic()
+        going = [each for each, task in self._tasks.items() if not task.done()]
+        free = MOST_AT_ONCE - sum(now - self._began[each] < LONG_SECONDS for each in going)
+        waiting = {each: since for each in enabled if (since := self._due.get(each, -math.inf)) <= now}
+        # Whoever has waited longest comes first; what goes on still is due again when it ends.
+        for each in sorted(waiting.keys() - set(going), key=waiting.__getitem__)[: max(0, free)]:
+            self.run_soon(each)
+
+    async def _run(self, integration_id: str) -> SyncReport | None:
+        secrets, name = list[str](), ""
+        try:
+            stored = await self._stores.integrations.by_id(integration_id)
+            if stored is None:
+                # Removed just as it was due.
+                self.forget(integration_id)
+            if stored is None or stored.disabled:
+                return None
+            secrets, name = secret_values(stored.properties), stored.name
+            return await self._runs.run(integration_id)
+        except NotFound:
+            # Removed while it waited its turn.
+            self.forget(integration_id)
+        except RallyAccelerateError as error:
+            with redacting(Redactor(secrets)), telling_of(name):
+                log.warning("%s", error)
+        except Exception:
+            # One integration's fault must not stop the others; it is recorded in its execution, too.
+            with redacting(Redactor(secrets)), telling_of(name):
+                log.exception("a run failed by a fault of the program itself")
+        return None
+
+
+def _fault(error: Exception) -> Exception | None:
+    """An error whose traceback is of use: that of what is known is none."""
+    return None if isinstance(error, RallyAccelerateError) else error

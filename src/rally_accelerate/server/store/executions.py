@@ -1,0 +1,352 @@
+"""Executions: every run with its account, for as long as it is kept."""
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from rally_accelerate.errors import StoreError
+from rally_accelerate.server.store.database import Database
+from rally_accelerate.server.store.tables import execution_lines as lines
+from rally_accelerate.server.store.tables import executions, instant, integrations, ms, new_id
+
+log = logging.getLogger(__name__)
+
+COMPLETE = "complete"
+
+INTERRUPTED = "interrupted"
+
+#: How a run may have ended, in the order in which a list offers them; a run that goes on has no outcome.
+OUTCOMES = (COMPLETE, "partial", "failed", INTERRUPTED)
+
+#: How a run ended that carried everything, or what it could and named the rest.
+SYNCED = (COMPLETE, "partial")
+
+RUNNING = "running"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """How long runs are kept: an older one, and one too many of its integration, is let go.
+
+    Except the last ones that synced: for how long nothing has come over is asked above all when it is long.
+    """
+
+    runs: int = 500
+    days: float = 90.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """One run."""
+
+    id: str
+    integration_id: str
+    job_name: str
+    started: datetime
+    completed: datetime | None
+    #: complete, partial, failed, interrupted; empty while the run goes on.
+    outcome: str
+    report: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedExecutions:
+    """What a list of runs is restricted to; empty means everything."""
+
+    integration_id: str = ""
+    #: One of ``OUTCOMES``, or ``RUNNING``.
+    outcome: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+class Executions:
+    """The executions of one host.
+
+    Args:
+        database: Where they are kept.
+        retention: For how long.
+    """
+
+    def __init__(self, database: Database, retention: Retention | None = None) -> None:
+        self._database = database
+        self.retention = retention or Retention()
+        #: How runs ended where that is not written yet, by their ids.
+        self._ends: dict[str, dict[str, Any]] = {}
+
+    async def begin(self, integration_id: str, *, job_name: str) -> str:
+        """Note that a run begins; its id."""
+        its_id = new_id()
+        now = ms(datetime.now(UTC))
+        values = {"id": its_id, "integration_id": integration_id, "job_name": job_name, "started": now}
+        await self.catch_up()
+        # Of an integration, one run goes on at a time: one still open was cut off before its end could be noted.
+        its = executions.c.integration_id == integration_id
+        async with self._database.writing() as connection:
+            await _interrupt(connection, its, now=now)
+            await _set_back(connection, integration_id, now=now)
+            await connection.execute(sa.insert(executions).values(values))
+        return its_id
+
+    async def end(self, its_id: str, *, outcome: str, report: Mapping[str, Any]) -> None:
+        """Note how a run ended, and let go of the oldest ones; what cannot be written now is by ``catch_up``."""
+        values = {"completed": ms(datetime.now(UTC)), "outcome": outcome, "report": dict(report)}
+        self._ends[its_id] = values
+        try:
+            await self.catch_up()
+        except StoreError as error:
+            # What the run did is done, and who stopped it has stopped it.
+            log.warning("the end of a run is noted later: %s", error)
+
+    async def catch_up(self) -> None:
+        """Write how runs ended where that could not be written when they did, as on a full disk.
+
+        Raises:
+            StoreError: It still cannot be written.
+        """
+        for its_id, values in list(self._ends.items()):
+            async with self._database.writing() as connection:
+                await self._end(connection, its_id, values)
+            self._ends.pop(its_id, None)
+
+    async def _end(self, connection: AsyncConnection, its_id: str, values: Mapping[str, Any]) -> None:
+        ended = {**values, "completed": _not_before_started(values["completed"])}
+        await connection.execute(sa.update(executions).where(executions.c.id == its_id).values(ended))
+        owner = sa.select(executions.c.integration_id).where(executions.c.id == its_id).scalar_subquery()
+        kept = (
+            sa.select(executions.c.id)
+            .where(executions.c.integration_id == owner)
+            .order_by(executions.c.started.desc(), executions.c.id.desc())
+            .limit(self.retention.runs)
+        )
+        too_many = (executions.c.integration_id == owner) & executions.c.id.not_in(kept)
+        too_old = executions.c.started < ms(datetime.now(UTC) - timedelta(days=self.retention.days))
+        let_go = executions.c.completed.is_not(None) & (executions.c.id != its_id)
+        lasts = _is_last(SYNCED) | _is_last((COMPLETE,))
+        await connection.execute(sa.delete(executions).where(let_go, too_many | too_old, ~lasts))
+
+    async def interrupt_all(self) -> None:
+        """Note that runs which an earlier process left open were interrupted."""
+        async with self._database.writing() as connection:
+            await _interrupt(connection, sa.true(), now=ms(datetime.now(UTC)))
+
+    async def of(self, integration_id: str, *, limit: int = 10) -> list[Execution]:
+        """The latest runs of an integration, newest first."""
+        return await self.page(WantedExecutions(integration_id=integration_id), limit=limit)
+
+    async def latest(self) -> dict[str, Execution]:
+        """The latest run of every integration, by the integration's id."""
+        newest = sa.select(sa.func.max(executions.c.started)).group_by(executions.c.integration_id)
+        found = await self._found(sa.select(executions).where(executions.c.started.in_(newest)).order_by("started"))
+        return {each.integration_id: each for each in found}
+
+    async def last(self, integration_id: str, outcomes: Collection[str]) -> Execution | None:
+        """The newest run of an integration that ended in one of these ways, or None."""
+        its = (executions.c.integration_id == integration_id) & executions.c.outcome.in_(outcomes)
+        query = sa.select(executions).where(its).order_by(executions.c.started.desc(), executions.c.id.desc())
+        return next(iter(await self._found(query.limit(1))), None)
+
+    async def last_synced(self) -> dict[str, datetime]:
+        """When the newest run of every integration ended that synced, by the integration's id."""
+        one = executions.alias()
+        # Asked for each integration, the index leads to it at once; all runs of all of them would be many.
+        newest = (
+            sa.select(one.c.id)
+            .where(one.c.integration_id == integrations.c.id, one.c.outcome.in_(SYNCED))
+            .order_by(one.c.started.desc(), one.c.id.desc())
+            .limit(1)
+            .correlate(integrations)
+            .scalar_subquery()
+        )
+        query = sa.select(integrations.c.id, executions.c.completed)
+        query = query.join_from(integrations, executions, executions.c.id == newest)
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query)).all()
+        return {row.id: instant(row.completed) for row in rows}
+
+    async def page(
+        self, wanted: WantedExecutions, *, after: tuple[int, str] | None = None, limit: int = 50
+    ) -> list[Execution]:
+        """Runs, newest first, behind a place.
+
+        Args:
+            wanted: Which ones.
+            after: Start in milliseconds and id of the one before.
+            limit: How many at most.
+        """
+        key = (executions.c.started, executions.c.id)
+        query = sa.select(executions).where(*_conditions(wanted)).order_by(*(column.desc() for column in key))
+        if after is not None:
+            query = query.where(sa.tuple_(*key) < after)
+        return await self._found(query.limit(limit))
+
+    async def counts(self) -> dict[str, int]:
+        """How many runs are kept of each integration."""
+        query = sa.select(executions.c.integration_id, sa.func.count().label("number"))
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query.group_by(executions.c.integration_id))).all()
+        return {row.integration_id: row.number for row in rows}
+
+    async def one(self, its_id: str) -> Execution | None:
+        """One run, or None."""
+        return next(iter(await self._found(sa.select(executions).where(executions.c.id == its_id))), None)
+
+    async def _found(self, query: sa.Select[Any]) -> list[Execution]:
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query)).all()
+        return [self._read(row) for row in rows]
+
+    def _read(self, row: Any) -> Execution:
+        unwritten = self._ends.get(row.id, {}) if row.completed is None else {}
+        completed = max(unwritten["completed"], row.started) if unwritten else row.completed
+        return Execution(
+            id=row.id,
+            integration_id=row.integration_id,
+            job_name=row.job_name,
+            started=instant(row.started),
+            completed=None if completed is None else instant(completed),
+            outcome=unwritten.get("outcome") or row.outcome or "",
+            report=unwritten.get("report") or row.report or {},
+        )
+
+
+async def _interrupt(connection: AsyncConnection, which: sa.ColumnElement[bool], *, now: int) -> None:
+    values = {"completed": _not_before_started(now), "outcome": INTERRUPTED}
+    await connection.execute(sa.update(executions).where(which, executions.c.completed.is_(None)).values(values))
+
+
+def _is_last(outcomes: Collection[str]) -> sa.ColumnElement[bool]:
+    """Whether a run is the newest of its integration that ended in one of these ways."""
+    newer = executions.alias()
+    later = sa.tuple_(newer.c.started, newer.c.id) > sa.tuple_(executions.c.started, executions.c.id)
+    same = newer.c.integration_id == executions.c.integration_id
+    return executions.c.outcome.in_(outcomes) & ~sa.exists().where(same, newer.c.outcome.in_(outcomes), later)
+
+
+async def _set_back(connection: AsyncConnection, integration_id: str, *, now: int) -> None:
+    """Move runs that a clock ahead noted to where that clock should have been.
+
+    Otherwise the last of them would pass for the latest run until then, whatever came of those behind it.
+    """
+    its = executions.c.integration_id == integration_id
+    ahead = (await connection.execute(sa.select(sa.func.max(executions.c.started)).where(its))).scalar_one()
+    if ahead is not None and ahead >= now:
+        by = ahead - now + 1
+        values = {"started": executions.c.started - by, "completed": executions.c.completed - by}
+        await connection.execute(sa.update(executions).where(its, executions.c.started >= now).values(values))
+
+
+def _not_before_started(now: int) -> sa.ColumnElement[int]:
+    """Now, as long as the clock was not set back meanwhile: no run takes less than no time."""
+    return sa.case((executions.c.started > now, executions.c.started), else_=now)
+
+
+def _conditions(wanted: WantedExecutions) -> list[sa.ColumnElement[bool]]:
+    found: list[sa.ColumnElement[bool]] = []
+    if wanted.integration_id:
+        found.append(executions.c.integration_id == wanted.integration_id)
+    if wanted.outcome == RUNNING:
+        found.append(executions.c.completed.is_(None))
+    elif wanted.outcome:
+        found.append(executions.c.outcome == wanted.outcome)
+    if wanted.since is not None:
+        found.append(executions.c.started >= ms(wanted.since))
+    if wanted.until is not None:
+        found.append(executions.c.started < ms(wanted.until))
+    return found
+
+
+#: The levels of a log, mild ones first; each shows those behind it too.
+SEVERITIES = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a log, without secrets."""
+
+    at: datetime
+    level: str
+    text: str
+    #: Its place in the log, from 1 on; 0 until it is stored.
+    position: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M:%S}.{self.at.microsecond // 1000:03} {self.level:<7} {self.text}"
+
+
+class Lines:
+    """The logs of one host's runs."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def append(self, execution_id: str, fresh: Sequence[Line], *, after: int) -> None:
+        """Add lines to a run's log; nothing happens when the run is gone.
+
+        Args:
+            execution_id: The run.
+            fresh: The lines.
+            after: How many it has already.
+        """
+        rows = [
+            {
+                "execution_id": execution_id,
+                "position": position,
+                "instant": ms(line.at),
+                "level": line.level,
+                "text": line.text,
+            }
+            for position, line in enumerate(fresh, start=after + 1)
+        ]
+        async with self._database.writing() as connection:
+            known = sa.select(sa.func.count()).select_from(executions).where(executions.c.id == execution_id)
+            if (await connection.execute(known)).scalar_one():
+                await connection.execute(sa.insert(lines), rows)
+
+    async def of(
+        self,
+        execution_id: str,
+        *,
+        level: str = "",
+        text: str = "",
+        after: int = 0,
+        limit: int | None = None,
+        latest: bool = False,
+    ) -> list[Line]:
+        """The lines of a run.
+
+        Args:
+            execution_id: The run.
+            level: Only lines of this level or a graver one.
+            text: Only lines that contain this, in any case.
+            after: Only lines behind this position.
+            limit: How many at most.
+            latest: The last ones instead of the first ones.
+        """
+        query = sa.select(lines).where(lines.c.execution_id == execution_id, lines.c.position > after)
+        if level in SEVERITIES:
+            query = query.where(lines.c.level.in_(SEVERITIES[SEVERITIES.index(level) :]))
+        if text:
+            query = query.where(lines.c.text.icontains(text, autoescape=True))
+        order = lines.c.position.desc() if latest else lines.c.position
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query.order_by(order).limit(limit))).all()
+        found = [Line(instant(row.instant), row.level, row.text, row.position) for row in rows]
+        return found[::-1] if latest else found
+
+    async def counts(self, execution_id: str) -> dict[str, int]:
+        """How many lines of each level a run's log has."""
+        query = sa.select(lines.c.level, sa.func.count().label("number")).where(lines.c.execution_id == execution_id)
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query.group_by(lines.c.level))).all()
+        found = {row.level: row.number for row in rows}
+        return {level: found[level] for level in SEVERITIES if level in found}
+
+    async def text(self, execution_id: str) -> str:
+        """The whole log as text."""
+        return "".join(f"{line}\n" for line in await self.of(execution_id))

@@ -1,0 +1,202 @@
+"""Integrations: added, found, changed, removed."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from rally_accelerate.errors import ConfigError, NotFound, Problem
+from rally_accelerate.server.store.database import Database
+from rally_accelerate.server.store.encryption import MASK, Vault
+from rally_accelerate.server.store.tables import instant, integrations, ms, new_id, sent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredIntegration:
+    """One integration as the store knows it; secrets are in clear, so it never leaves the process."""
+
+    id: str
+    tenant_id: str
+    name: str
+    type: str
+    display_name: str
+    logging_level: str
+    disabled: bool
+    show_hidden: bool
+    properties: Mapping[str, Any]
+    state: Any
+    event_states: Mapping[str, Any]
+    created: datetime
+
+    @property
+    def raw(self) -> dict[str, Any]:
+        """The integration in the form of the JSON file, for validation."""
+        return {
+            "_id": self.id,
+            "name": self.name,
+            "type": self.type,
+            "tenant_id": self.tenant_id,
+            "loggingLevel": self.logging_level,
+            "disabled": self.disabled,
+            "properties": dict(self.properties),
+        }
+
+
+class Integrations:
+    """The integrations of one host."""
+
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self._database = database
+        self._vault = vault
+
+    async def all(self) -> list[StoredIntegration]:
+        """Every integration, by name."""
+        return await self._found(sa.select(integrations).order_by(integrations.c.name))
+
+    async def by_id(self, its_id: str) -> StoredIntegration | None:
+        """One integration, or None."""
+        return next(iter(await self._found(sa.select(integrations).where(integrations.c.id == its_id))), None)
+
+    async def by_name(self, name: str, tenant_id: str) -> StoredIntegration | None:
+        """One integration, or None."""
+        wanted = (integrations.c.name == name) & (integrations.c.tenant_id == tenant_id)
+        return next(iter(await self._found(sa.select(integrations).where(wanted))), None)
+
+    async def add(self, raw: Mapping[str, Any]) -> str:
+        """Add an integration in the form of the JSON file; its id.
+
+        Raises:
+            ConfigError: The name is taken.
+        """
+        its_id = new_id()
+        async with self._database.writing() as connection:
+            await self.insert(connection, its_id, raw)
+        return its_id
+
+    async def insert(self, connection: AsyncConnection, its_id: str, raw: Mapping[str, Any]) -> None:
+        """Add an integration within a transaction that changes more than it.
+
+        Raises:
+            ConfigError: The name is taken.
+        """
+        values = {
+            "id": its_id,
+            "tenant_id": raw["tenant_id"],
+            "name": raw["name"],
+            "type": raw["type"],
+            "display_name": raw.get("displayName") or raw["name"],
+            "logging_level": raw.get("loggingLevel") or "INFO",
+            "disabled": bool(raw.get("disabled")),
+            "show_hidden": bool(raw.get("showHidden")),
+            "properties": self._vault.sealed(raw["properties"]),
+            "event_states": raw.get("eventStates") or {},
+            "created": ms(datetime.now(UTC)),
+        }
+        with _named(raw["name"]):
+            await connection.execute(sa.insert(integrations).values(values))
+
+    async def update(self, connection: AsyncConnection, its_id: str, changes: Mapping[str, Any]) -> bool:
+        """Change columns within a transaction that changes more; properties are in clear. Whether it is there.
+
+        Raises:
+            ConfigError: The name is taken.
+        """
+        values = dict(changes)
+        if "properties" in values:
+            values["properties"] = self._vault.sealed(values["properties"])
+        with _named(changes.get("name")):
+            done = await connection.execute(sa.update(integrations).where(integrations.c.id == its_id).values(values))
+        return bool(done.rowcount)
+
+    async def change(self, its_id: str, changes: Mapping[str, Any]) -> StoredIntegration:
+        """Change columns of an integration; a masked secret keeps its value.
+
+        Raises:
+            NotFound: There is no such integration.
+            ConfigError: The name is taken.
+        """
+        return (await self.rewrite(its_id, lambda known: _unmasked(known, changes)))[1]
+
+    async def rewrite(
+        self, its_id: str, changes: Callable[[StoredIntegration], Mapping[str, Any]]
+    ) -> tuple[StoredIntegration, StoredIntegration]:
+        """Change columns of an integration by what they are, in one transaction: of two at once, none is lost.
+
+        Args:
+            its_id: Which.
+            changes: What to change, made of what is stored.
+
+        Returns:
+            The integration before and after.
+
+        Raises:
+            NotFound: There is no such integration.
+            ConfigError: The name is taken.
+        """
+        query = sa.select(integrations).where(integrations.c.id == its_id)
+        async with self._database.writing() as connection:
+            row = (await connection.execute(query)).one_or_none()
+            if row is None:
+                raise NotFound(f"there is no integration {its_id}")
+            before = self._read(row)
+            values = changes(before)
+            if not values:
+                return before, before
+            await self.update(connection, its_id, values)
+            return before, self._read((await connection.execute(query)).one())
+
+    async def delete(self, connection: AsyncConnection, its_id: str) -> bool:
+        """Remove an integration with its runs, within a transaction that does more; whether there was one."""
+        done = await connection.execute(sa.delete(integrations).where(integrations.c.id == its_id))
+        return bool(done.rowcount)
+
+    async def forget(self, connection: AsyncConnection, its_id: str) -> None:
+        """Forget how far the work has come, within a transaction: the next run reads and uploads everything again."""
+        await connection.execute(sa.delete(sent).where(sent.c.integration_id == its_id))
+        where = integrations.c.id == its_id
+        await connection.execute(sa.update(integrations).where(where).values(progress=sa.null()))
+
+    async def _found(self, query: sa.Select[Any]) -> list[StoredIntegration]:
+        async with self._database.reading() as connection:
+            rows: Sequence[Any] = (await connection.execute(query)).all()
+        return [self._read(row) for row in rows]
+
+    def _read(self, row: Any) -> StoredIntegration:
+        return StoredIntegration(
+            id=row.id,
+            tenant_id=row.tenant_id,
+            name=row.name,
+            type=row.type,
+            display_name=row.display_name,
+            logging_level=row.logging_level,
+            disabled=row.disabled,
+            show_hidden=row.show_hidden,
+            properties=self._vault.opened(row.properties),
+            state=row.state,
+            event_states=row.event_states or {},
+            created=instant(row.created),
+        )
+
+
+@contextmanager
+def _named(name: str | None) -> Iterator[None]:
+    """Tell that a name is taken as it is written: looked up before, two at once would both find it free."""
+    try:
+        yield
+    except IntegrityError:
+        text = f"an integration named {name!r} exists already" if name else "an integration of this name exists already"
+        raise ConfigError(text, problems=[Problem("name", "is taken")]) from None
+
+
+def _unmasked(known: StoredIntegration, changes: Mapping[str, Any]) -> dict[str, Any]:
+    values = dict(changes)
+    if "properties" in values:
+        values["properties"] = {
+            name: known.properties.get(name) if value == MASK else value for name, value in values["properties"].items()
+        }
+    return values

@@ -1,0 +1,609 @@
+"""Searching issues: pages in any order, counts, facets, and what stands in a stage."""
+
+import asyncio
+import dataclasses
+import logging
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from rally_accelerate.dql import sql
+from rally_accelerate.dql.ast import Comparison, Operator, Query, Value
+from rally_accelerate.errors import StoreError, TooManyQueries
+from rally_accelerate.server.store import column_index, issue_writer, query_evaluator, sqlite
+from rally_accelerate.server.store.column_index import Columns
+from rally_accelerate.server.store.database import Database
+from rally_accelerate.server.store.issue_sets import Kept, both
+from rally_accelerate.server.store.issue_writer import asked_words
+from rally_accelerate.server.store.pagination import Order, Place, picked
+from rally_accelerate.server.store.query_evaluator import NUMBERS, Answers
+from rally_accelerate.server.store.tables import issue_contents, issues, ms
+
+#: Each has a connection and a thread, and takes the time of everybody else.
+AT_ONCE = 2
+
+#: Of one user. A GraphQL request can have as many operations.
+MOST_WAITING = 20
+
+#: The user, or the key of the server's own, in whose name the current task works; the guard sets it.
+asker: ContextVar[str] = ContextVar("asker", default="")
+
+
+class Turns:
+    """Gives turns to users in rotation, to each of them only one at a time.
+
+    Args:
+        at_once: How many turns there are.
+    """
+
+    def __init__(self, at_once: int = AT_ONCE) -> None:
+        self._at_once = at_once
+        self._running: set[str] = set()
+        #: First comes the user whose last turn ended first.
+        self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for a turn of the current user, and keep it for as long as the context lasts.
+
+        Raises:
+            TooManyQueries: Too many of the user's are waiting.
+        """
+        who = asker.get()
+        await self._begun(who)
+        try:
+            yield
+        finally:
+            self._ended(who)
+
+    async def _begun(self, who: str) -> None:
+        queue = self._waiting.setdefault(who, deque())
+        if len(queue) >= MOST_WAITING:
+            raise TooManyQueries(
+                f"{MOST_WAITING} of your slow queries are waiting already, and each user has one evaluated at a time",
+                hint="Wait until some have ended, then try again.",
+            )
+        mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        queue.append(mine)
+        self._give()
+        try:
+            await mine
+        except asyncio.CancelledError:
+            if mine.done() and not mine.cancelled():
+                # The turn was given at the same moment.
+                self._ended(who)
+            raise
+
+    def _ended(self, who: str) -> None:
+        self._running.discard(who)
+        if who in self._waiting:
+            self._waiting.move_to_end(who)
+        self._give()
+
+    def _give(self) -> None:
+        for who in list(self._waiting):
+            queue = self._waiting[who]
+            while queue and queue[0].done():
+                # Its task was cancelled.
+                queue.popleft()
+            if not queue:
+                del self._waiting[who]
+            elif len(self._running) < self._at_once and who not in self._running:
+                self._running.add(who)
+                queue.popleft().set_result(None)
+
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+#: So many are remembered, and for so many seconds after they have ended: whoever asks meanwhile is told the same.
+MOST_SEARCHES = 50
+KEPT_SECONDS = 60.0
+
+
+class Patience(Generic[T]):
+    """Lets slow searches take turns, and go on while whoever asked is told to come back."""
+
+    def __init__(self) -> None:
+        self.turns = Turns()
+        self._tasks: OrderedDict[Hashable, asyncio.Task[T]] = OrderedDict()
+        self._closing = False
+
+    async def soon(self, key: Hashable, look: Callable[[], Awaitable[T]], *, seconds: float) -> T | None:
+        """What a search says that ends within some seconds, or has ended a short time ago; else None.
+
+        Args:
+            key: The search.
+            look: Has it done; called if it does not go on already.
+            seconds: To wait.
+        """
+        task = self._tasks.get(key)
+        if task is None:
+            self._forget()
+            task = self._tasks[key] = asyncio.ensure_future(look())
+            task.add_done_callback(lambda done: self._ended(key, done))
+        await asyncio.wait([task], timeout=seconds)
+        return task.result() if task.done() else None
+
+    async def close(self) -> None:
+        """Stop what goes on."""
+        self._closing = True
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    def _ended(self, key: Hashable, task: asyncio.Task[T]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None and not self._closing:
+            if isinstance(error, TooManyQueries):
+                # It says nothing about the search: the next attempt begins it.
+                self._drop(key, task)
+                return
+            # Whoever waits is told as well; when nobody does, the log is.
+            log.warning("a search failed: %s", error)
+        if not self._closing:
+            task.get_loop().call_later(KEPT_SECONDS, self._drop, key, task)
+
+    def _drop(self, key: Hashable, task: asyncio.Task[T]) -> None:
+        if self._tasks.get(key) is task:
+            del self._tasks[key]
+
+    def _forget(self) -> None:
+        ended = [key for key, task in self._tasks.items() if task.done()]
+        for key in ended[: max(0, len(self._tasks) - MOST_SEARCHES)]:
+            del self._tasks[key]
+
+
+FACETS = ("type", "status", "priority", "owner", "project", "sprint", "release", "label")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is searched for; empty means everything, and several values of one field mean any of them."""
+
+    tenant_id: str = ""
+    tracker_ids: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    statuses: tuple[str, ...] = ()
+    priorities: tuple[str, ...] = ()
+    owners: tuple[str, ...] = ()
+    #: Names.
+    projects: tuple[str, ...] = ()
+    sprints: tuple[str, ...] = ()
+    releases: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    #: Words in the display id, the name, the description, the owner, labels and comments.
+    text: str = ""
+    #: From ``dql.parse``; all of them must match.
+    queries: tuple[Query, ...] = ()
+    #: Whether the evaluation is limited (``query_limits``): not for what editors have put into value streams.
+    limited: bool = dataclasses.field(default=True, compare=False)
+
+
+class Sort(StrEnum):
+    """What a page is ordered by."""
+
+    UPDATED = "updated"
+    CREATED = "created"
+    ID = "id"
+    NAME = "name"
+    STATUS = "status"
+    TYPE = "type"
+    PRIORITY = "priority"
+    OWNER = "owner"
+    PROJECT = "project"
+    POINTS = "points"
+    #: Time in the status.
+    AGE = "age"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One issue as lists show it."""
+
+    tracker_id: str
+    external_id: str
+    display_id: str
+    name: str
+    type: str
+    status: str
+    priority: str | None
+    owner: str | None
+    creator: str | None
+    #: Its name.
+    project: str | None
+    sprints: tuple[str, ...]
+    releases: tuple[str, ...]
+    labels: tuple[str, ...]
+    story_points: float | None
+    #: Instants are milliseconds since 1970.
+    created: int
+    last_update: int
+    #: The last change of its status, else its creation.
+    status_since: int
+    url: str
+    #: How many entries its history has.
+    changes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One page."""
+
+    rows: list[Row]
+    #: Where the next page begins, for ``after``; empty at the end.
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What stands in a stage of a value stream."""
+
+    count: int
+    #: Time in the status, on average; None where nothing stands.
+    average_age_ms: float | None
+    #: Newest in the stage first.
+    dots: list[Row]
+
+
+#: What a page is sorted by, and the column that it stands in.
+_COLUMNS = {
+    Sort.UPDATED: "last_update",
+    Sort.ID: "display_id",
+    Sort.POINTS: "story_points",
+    Sort.AGE: "status_since",
+}
+
+#: The fields of what is wanted that are columns in memory.
+_FIELDS = {
+    "tracker": "tracker_ids",
+    "type": "types",
+    "status": "statuses",
+    "priority": "priorities",
+    "owner": "owners",
+    "project": "projects",
+    "sprint": "sprints",
+    "release": "releases",
+    "label": "labels",
+}
+
+
+class Search:
+    """Searches the issues of one host.
+
+    What is wanted becomes a set of numbers first, from columns in memory, the index of words and the facts that queries
+    ask for; it is kept until the issues change. Pages, counts, facets and ages are then taken from the set.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._columns = Columns()
+        self._answers = Answers(self._columns)
+        self._patience: Patience[datetime] = Patience()
+        self._kept = Kept()
+
+    async def page(
+        self,
+        wanted: Wanted,
+        *,
+        now: datetime,
+        sort: Sort = Sort.UPDATED,
+        descending: bool = True,
+        after: str = "",
+        limit: int = 50,
+    ) -> Found:
+        """One page of issues.
+
+        Args:
+            wanted: Which. The issue of which the text is the id comes first.
+            now: Ages in queries are counted from here; aware.
+            sort: In which order; equal ones in the order in which they came. What has no value comes last.
+            descending: The largest first.
+            after: What the page before told; anything else begins at the first page.
+            limit: How many at most.
+        """
+        # The older the instant, the greater the age.
+        order = Order(_COLUMNS.get(sort, sort.value), descending is not (sort is Sort.AGE))
+        async with self._reading(wanted) as connection:
+            members = None if wanted == Wanted() else (await self._members(connection, wanted, now))[1]
+            first = await _called(connection, wanted.text) if wanted.text else []
+            start = Place.read(after, order)
+            places = await picked(connection, members, order, first=first, after=start, limit=limit + 1)
+            rows = await _rows(connection, [place.number for place in places[:limit]])
+        return Found(rows, places[limit - 1].written(order) if len(places) > limit else "")
+
+    async def count(self, wanted: Wanted, *, now: datetime) -> int:
+        """How many issues are like this."""
+        async with self._reading(wanted) as connection:
+            _, members = await self._members(connection, wanted, now)
+        return members.count(1)
+
+    async def facets(
+        self, wanted: Wanted, *, now: datetime, fields: Sequence[str] = FACETS, most: int = 50
+    ) -> dict[str, list[tuple[str, int]]]:
+        """The values of each field among the issues that are like this, and how many have them; commonest first."""
+        async with self._reading(wanted) as connection:
+            mark, members = await self._members(connection, wanted, now)
+        found = {}
+        for field in fields:
+            key = ("facet", field, most, members)
+            values = self._kept.get(mark, key)
+            if values is None:
+                counted = (await self._columns.counts(field, members)).items()
+                values = sorted(counted, key=lambda each: (-each[1], each[0]))[:most]
+                self._kept.put(mark, key, values)
+            found[field] = list(values)
+        return found
+
+    async def stage(self, wanted: Wanted, *, now: datetime, most: int = 200) -> Stage:
+        """What stands in a stage: how many, how long on average, and the newest of them."""
+        async with self._reading(wanted) as connection:
+            _, members = await self._members(connection, wanted, now)
+            newest = await self._columns.newest(members, most)
+            rows = await _rows(connection, newest.numbers)
+        return Stage(newest.count, None if newest.mean is None else ms(now) - newest.mean, rows)
+
+    async def soon(self, wanted: Wanted, *, now: datetime, seconds: float) -> datetime | None:
+        """As of when what is wanted can be told at once; None where it cannot.
+
+        A search that asks every issue one by one may take long. It is begun, and goes on after the seconds; who asks
+        again is told when it has ended, and as of when ages were counted.
+        """
+        if not _is_slow(wanted):
+            return now
+        # Each user has a search of their own, so that one user's queue delays no other user.
+        key = (asker.get(), wanted)
+        return await self._patience.soon(key, lambda: self._look(wanted, now), seconds=seconds)
+
+    async def close(self) -> None:
+        """Stop what goes on, and keep what the next start needs."""
+        await self._database.interrupt()
+        await self._patience.close()
+        await self.keep()
+
+    async def _look(self, wanted: Wanted, now: datetime) -> datetime:
+        async with self._reading(wanted) as connection:
+            await self._members(connection, wanted, now)
+        return now
+
+    @asynccontextmanager
+    async def _reading(self, wanted: Wanted) -> AsyncIterator[AsyncConnection]:
+        if not _is_slow(wanted):
+            async with self._database.reading() as connection:
+                yield connection
+        else:
+            seconds = query_evaluator.SECONDS if wanted.limited else None
+            async with self._patience.turns.turn():
+                try:
+                    async with self._database.reading_long(seconds=seconds) as connection:
+                        yield connection
+                except TimeoutError:
+                    raise query_evaluator.out_of_time() from None
+
+    async def warm(self) -> None:
+        """Read what searches begin with, so that the first of them need not."""
+        async with self._database.reading() as connection:
+            await self._columns.refresh(connection)
+        await self.keep()
+
+    async def keep(self) -> None:
+        """Keep what searches begin with, if much of it is new, so that the next start need not read it."""
+        snapshot = await self._columns.snapshot()
+        if snapshot is not None:
+            # On a full disk, the next start only takes longer.
+            with suppress(StoreError):
+                await self._database.written(lambda connection: column_index.save(connection, snapshot))
+                self._columns.saved(snapshot)
+
+    async def change_mark(self) -> int:
+        """Rises with every upload and every removal: what was computed under it may be kept until it does."""
+        async with self._database.reading() as connection:
+            return await connection.run_sync(issue_writer.mark)
+
+    async def _members(self, connection: AsyncConnection, wanted: Wanted, now: datetime) -> tuple[int, bytes]:
+        """The set of the issues that are like this, and the mark of what the connection sees."""
+        mark = await self._columns.refresh(connection)
+        budget = None
+        if wanted.limited:
+            budget = query_evaluator.Budget(
+                seconds=query_evaluator.SECONDS, evaluations=query_evaluator.MOST_EVALUATIONS
+            )
+        return mark, await self._known(connection, wanted, mark, now, budget)
+
+    async def _known(
+        self,
+        connection: AsyncConnection,
+        wanted: Wanted,
+        mark: int,
+        now: datetime,
+        budget: query_evaluator.Budget | None,
+    ) -> bytes:
+        key = (wanted, now if any(map(sql.has_age, wanted.queries)) else None)
+        members: bytes | None = self._kept.get(mark, key)
+        if members is None:
+            members = await self._found(connection, wanted, mark, now, budget)
+            self._kept.put(mark, key, members)
+        return members
+
+    async def _found(
+        self,
+        connection: AsyncConnection,
+        wanted: Wanted,
+        mark: int,
+        now: datetime,
+        budget: query_evaluator.Budget | None,
+    ) -> bytes:
+        if wanted.queries:
+            # The stages of a map, which differ in the last query alone, have the rest in common.
+            *others, last = wanted.queries
+            among = await self._known(connection, replace(wanted, queries=tuple(others)), mark, now, budget)
+            return await self._matching(connection, last, among, mark=mark, now=now, budget=budget)
+        members = self._columns.members
+        if wanted.tenant_id:
+            members = await self._columns.having(members, "tenant", [wanted.tenant_id])
+        for field, name in _FIELDS.items():
+            if values := getattr(wanted, name):
+                members = await self._columns.having(members, field, values)
+        if wanted.text.strip():
+            members = both(members, await self._saying(connection, wanted.text, mark, len(members)))
+        return members
+
+    async def _saying(self, connection: AsyncConnection, text: str, mark: int, size: int) -> bytes:
+        words = tuple(asked_words(text))
+        key = ("words", words)
+        kept: bytes | None = self._kept.get(mark, key)
+        if kept is not None:
+            return kept
+        found = bytes(size)
+        if words:
+            found = await connection.run_sync(sqlite.members, sqlite.with_words(words), size)
+        self._kept.put(mark, key, found)
+        return found
+
+    async def _matching(
+        self,
+        connection: AsyncConnection,
+        query: Query,
+        among: bytes,
+        *,
+        mark: int,
+        now: datetime,
+        budget: query_evaluator.Budget | None,
+    ) -> bytes:
+        return await connection.run_sync(
+            self._answers.matching,
+            query,
+            among,
+            mark=mark,
+            removals=self._columns.removals,
+            now=now,
+            budget=budget,
+        )
+
+
+def _is_slow(wanted: Wanted) -> bool:
+    return any(sql.is_slow(query, NUMBERS) for query in wanted.queries)
+
+
+async def _called(connection: AsyncConnection, text: str) -> Sequence[int]:
+    """The issues of which a text is the id."""
+    told = text.strip()
+    known = issues.c.display_id.in_({told, told.upper()})
+    return (await connection.execute(sa.select(issues.c.number).where(known).order_by(issues.c.number))).scalars().all()
+
+
+async def _rows(connection: AsyncConnection, numbers: Sequence[int]) -> list[Row]:
+    found = {
+        row.number: row
+        for row in (await connection.execute(sa.select(issues).where(issues.c.number.in_(numbers)))).all()
+    }
+    return [_row(found[number]) for number in numbers if number in found]
+
+
+def _row(found: Any) -> Row:
+    return Row(
+        tracker_id=found.tracker_id,
+        external_id=found.external_id,
+        display_id=found.display_id,
+        name=found.name,
+        type=found.type,
+        status=found.status,
+        priority=found.priority,
+        owner=found.owner,
+        creator=found.creator,
+        project=found.project,
+        sprints=tuple(found.sprints),
+        releases=tuple(found.releases),
+        labels=tuple(found.labels),
+        story_points=found.story_points,
+        created=found.created,
+        last_update=found.last_update,
+        status_since=found.status_since,
+        url=found.url,
+        changes=found.changes,
+    )
+
+
+#: What a link is, seen from its other end.
+TURNED = {"PARENT": "CHILD", "CHILD": "PARENT"}
+OTHERWISE = "RELATED"
+
+#: So many links of one issue are told, of those that it tells itself and of those that others tell.
+MOST_LINKS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One issue that another is related to."""
+
+    #: PARENT, CHILD or RELATED: what it is to the other.
+    kind: str
+    external_id: str
+    #: Empty, as name and status are, where the issue is not held here.
+    display_id: str
+    name: str
+    status: str
+
+
+class Links:
+    """The links between the issues of one host.
+
+    Args:
+        database: Where the issues are.
+        search: Finds those that name another one.
+    """
+
+    def __init__(self, database: Database, search: Search) -> None:
+        self._database = database
+        self._search = search
+
+    async def around(self, tracker_id: str, issue: Mapping[str, Any], *, now: datetime) -> list[Link]:
+        """What an issue is related to, told by itself or by others of its tracker; each once.
+
+        Args:
+            tracker_id: Its tracker.
+            issue: The issue under the wire's names.
+            now: The present.
+        """
+        its_id = issue["_id"]
+        kinds = {each["id"]: each.get("type") or OTHERWISE for each in (issue.get("relations") or ())[:MOST_LINKS]}
+        for other, kind in (await self._naming(tracker_id, its_id, now)).items():
+            kinds.setdefault(other, TURNED.get(kind, OTHERWISE))
+        columns = (issues.c.external_id, issues.c.display_id, issues.c.name, issues.c.status)
+        held = {row.external_id: row for row in await self._rows(sa.select(*columns), tracker_id, kinds)}
+        found = [
+            Link(kind, key, held[key].display_id, held[key].name, held[key].status)
+            if key in held
+            else Link(kind, key, "", "", "")
+            for key, kind in kinds.items()
+            if key != its_id
+        ]
+        return sorted(found, key=lambda link: (link.kind, link.display_id or link.external_id))
+
+    async def _naming(self, tracker_id: str, its_id: str, now: datetime) -> dict[str, str]:
+        """The issues that say they are related to this one, and how."""
+        asked = Comparison("issue", ("relations", "id"), Operator.EQUAL, (Value(its_id),))
+        wanted = Wanted(tracker_ids=(tracker_id,), queries=(asked,))
+        rows = (await self._search.page(wanted, now=now, sort=Sort.ID, descending=False, limit=MOST_LINKS)).rows
+        contents = sa.select(issues.c.external_id, issue_contents.c.content)
+        contents = contents.join(issue_contents, issue_contents.c.number == issues.c.number)
+        return {
+            row.external_id: relation.get("type") or OTHERWISE
+            for row in await self._rows(contents, tracker_id, [row.external_id for row in rows])
+            for relation in row.content.get("relations") or ()
+            # Queries do not look at capitals; ids do.
+            if relation["id"] == its_id
+        }
+
+    async def _rows(self, query: sa.Select[Any], tracker_id: str, ids: Iterable[str]) -> list[Any]:
+        where = (issues.c.tracker_id == tracker_id) & issues.c.external_id.in_(list(ids))
+        async with self._database.reading() as connection:
+            return list((await connection.execute(query.where(where))).all())

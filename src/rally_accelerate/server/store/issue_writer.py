@@ -1,0 +1,382 @@
+"""Writing issues: an upload with everything that is kept of it, and the removal of what a tracker brought.
+
+All of this runs inside a transaction of the caller. An issue that is known is compared with what was stored of it: only
+the facts and the words that changed are written, as most uploads change little.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+
+from rally_accelerate.dql.index_terms import Fact, Kind
+from rally_accelerate.dql.index_terms import facts as facts_of
+from rally_accelerate.server.issue_history import last_status, late_after
+from rally_accelerate.server.store import sqlite
+from rally_accelerate.server.store.database import Database
+from rally_accelerate.server.store.tables import (
+    fact_names,
+    facts,
+    issue_contents,
+    issue_history,
+    issues,
+    long_texts,
+    marks,
+)
+
+
+def summary(item: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The columns that stand beside the content of an issue.
+
+    Args:
+        item: ``IssueDataItemIn``, instants in milliseconds since 1970.
+        history: Its history.
+    """
+    project = item.get("project") or {}
+    return {
+        "display_id": item["id"],
+        "name": item["name"],
+        "status": item["status"],
+        "type": item["type"],
+        "priority": item.get("priority"),
+        "owner": item.get("owner"),
+        "creator": item.get("creator"),
+        "project_key": project.get("key"),
+        "project": project.get("name"),
+        "story_points": item.get("storyPoints"),
+        "url": item.get("url") or "",
+        "sprints": _names(item.get("sprints")),
+        "releases": _names(item.get("releases")),
+        "labels": [label for label in item.get("labels") or () if label],
+        "created": item.get("created") or 0,
+        "last_update": item["lastUpdate"],
+        "status_since": status_since(item, history),
+        "changes": len(history),
+    }
+
+
+def status_since(item: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> int:
+    """When an issue came into its status: the last change of it, else its creation.
+
+    Where the history does not tell that change yet: when it had happened at the latest.
+    """
+    last = last_status(history)
+    if last is None:
+        return item.get("created") or 0
+    late = late_after(last, item, history)
+    return last.at if late is None else late.at
+
+
+def _names(given: Sequence[Mapping[str, Any]] | None) -> list[str]:
+    return list(dict.fromkeys(each["name"] for each in given or () if each.get("name")))
+
+
+#: Characters of one text that are indexed: a pasted log file is not what anybody searches for.
+LONGEST = 20_000
+
+#: More words than this nobody types.
+MOST_WORDS = 20
+
+#: What stands between words.
+_BETWEEN = re.compile(r"[\W_]+")
+
+
+def words_of(item: Mapping[str, Any]) -> str:
+    """The words of an issue: its id, name, description, people, labels and comments.
+
+    Args:
+        item: An issue under the wire's names.
+    """
+    comments = [str(each.get("comment") or "") for each in item.get("comments") or ()]
+    project = (item.get("project") or {}).get("name")
+    said = (item["id"], item["name"], item.get("description"), item.get("owner"), project)
+    texts = [str(text)[:LONGEST] for text in (*said, *(item.get("labels") or ()), *comments) if text]
+    # Each word once: how often it is said does not matter.
+    return " ".join(dict.fromkeys(split(" ".join(texts))))
+
+
+def split(text: str) -> list[str]:
+    """The words of a text, without regard to case and accents."""
+    if not text.isascii():
+        text = "".join(each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each))
+    return [word for word in _BETWEEN.split(text.casefold()) if word]
+
+
+def asked_words(text: str) -> list[str]:
+    """The words that a search asks for."""
+    return split(text)[:MOST_WORDS]
+
+
+#: Any change of issues, and the removal of some.
+ISSUES = "issues"
+REMOVALS = "removals"
+
+
+def mark(connection: sa.Connection, name: str = ISSUES) -> int:
+    """A mark, as this connection sees it."""
+    found = connection.execute(sa.select(marks.c.value).where(marks.c.name == name))
+    return found.scalar_one_or_none() or 0
+
+
+def raise_mark(connection: sa.Connection, name: str = ISSUES) -> int:
+    """Say that something changed; part of the transaction that changes it."""
+    raised = connection.execute(sa.update(marks).where(marks.c.name == name).values(value=marks.c.value + 1))
+    if not raised.rowcount:
+        connection.execute(sa.insert(marks).values(name=name, value=1))
+    return mark(connection, name)
+
+
+#: SQLite allows 32,766 parameters in one statement since 3.32, 999 before.
+KEYS_IN_A_QUERY = 900
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One issue, taken apart before the transaction begins."""
+
+    external_id: str
+    row: dict[str, Any]
+    content: dict[str, Any]
+    #: Its instant, its field and its content of each change.
+    history: list[tuple[int, str, str]]
+    facts: set[Fact]
+    words: str
+
+
+@dataclass(slots=True)
+class _Changes:
+    """What is written for all issues of an upload together."""
+
+    inserted: list[dict[str, Any]] = field(default_factory=list)
+    updated: list[dict[str, Any]] = field(default_factory=list)
+    contents: list[tuple[int, str]] = field(default_factory=list)
+    old_contents: list[tuple[str, int]] = field(default_factory=list)
+    old_histories: list[tuple[int]] = field(default_factory=list)
+    histories: list[tuple[int, int, int, str, str]] = field(default_factory=list)
+    facts: list[tuple[int, Fact]] = field(default_factory=list)
+    old_facts: list[tuple[int, Fact]] = field(default_factory=list)
+    words: list[tuple[int, str]] = field(default_factory=list)
+    old_words: list[tuple[int, str]] = field(default_factory=list)
+
+
+def prepared(items: Iterable[Mapping[str, Any]], **common: Any) -> list[Prepared]:
+    """Issues, taken apart; ``common`` are columns of them all.
+
+    Args:
+        items: ``IssueDataItemIn`` values with instants as epoch milliseconds. The last one wins where an item is named
+            twice, as it would in two uploads.
+        common: Columns that all of them have.
+    """
+    found = []
+    for key, item in {item["_id"]: item for item in items}.items():
+        history = item.get("history") or ()
+        content = {name: value for name, value in item.items() if name != "history"}
+        row = {"external_id": key, **summary(item, history), **common}
+        changes = [
+            (
+                entry.get("timestamp") or 0,
+                str((entry.get("content") or {}).get("field") or ""),
+                sqlite.to_json(entry.get("content")),
+            )
+            for entry in history
+        ]
+        found.append(Prepared(key, row, content, changes, facts_of(content), words_of(content)))
+    return found
+
+
+def write(connection: sa.Connection, tracker_id: str, upload: Sequence[Prepared]) -> None:
+    """Store issues of a tracker; one that is known is replaced with its history."""
+    mark = raise_mark(connection)
+    known = _known(connection, tracker_id, [one.external_id for one in upload])
+    last = connection.execute(sa.select(sa.func.max(issues.c.number))).scalar_one() or 0
+    changes = _Changes()
+    for one in upload:
+        row = {**one.row, "mark": mark}
+        body = sqlite.to_json(one.content)
+        if one.external_id in known:
+            number, old_body = known[one.external_id]
+            changes.updated.append({**row, "its_number": number})
+            changes.old_histories.append((number,))
+            changes.histories += ((number, position, *entry) for position, entry in enumerate(one.history))
+            if old_body == body:
+                continue
+            old = orjson.loads(old_body)
+            old_facts, old_words = facts_of(old), words_of(old)
+            changes.old_contents.append((body, number))
+            changes.old_facts += ((number, fact) for fact in old_facts - one.facts)
+            changes.facts += ((number, fact) for fact in one.facts - old_facts)
+            if old_words != one.words:
+                changes.old_words.append((number, old_words))
+                changes.words.append((number, one.words))
+        else:
+            last = number = last + 1
+            changes.inserted.append({**row, "number": number})
+            changes.contents.append((number, body))
+            changes.facts += ((number, fact) for fact in one.facts)
+            changes.words.append((number, one.words))
+            changes.histories += ((number, position, *entry) for position, entry in enumerate(one.history))
+    _apply(connection, changes)
+
+
+def remove(connection: sa.Connection, tracker_id: str, *, until: int, most: int) -> bool:
+    """Remove issues of a tracker that were written until a mark, at most so many; whether there may be more."""
+    raise_mark(connection)
+    raise_mark(connection, REMOVALS)
+    others = issues.c.tracker_id != tracker_id, issues.c.mark > until
+    if all(connection.execute(sa.select(issues.c.number).where(each).limit(1)).first() is None for each in others):
+        # There are no others, neither somebody else's nor newer ones: whole tables are emptied at once.
+        for table in (issues, issue_contents, issue_history, facts, long_texts):
+            connection.execute(sa.delete(table))
+        sqlite.drop_all_words(connection)
+        return False
+    its = issues.c.tracker_id == tracker_id, issues.c.mark <= until
+    query = sa.select(issues.c.number, issue_contents.c.content).where(*its)
+    query = query.join(issue_contents, issue_contents.c.number == issues.c.number).limit(most)
+    found = connection.execute(query).all()
+    numbers = [(row.number,) for row in found]
+    if numbers:
+        _drop_facts(connection, [(row.number, fact) for row in found for fact in facts_of(row.content)])
+        sqlite.drop_words(connection, [(row.number, words_of(row.content)) for row in found])
+        for table in (issues, issue_contents, issue_history):
+            connection.exec_driver_sql(f"DELETE FROM {table.name} WHERE number = ?", numbers)  # noqa: S608 - our own name
+    return len(found) == most
+
+
+def _known(connection: sa.Connection, tracker_id: str, keys: Sequence[str]) -> dict[str, tuple[int, str]]:
+    body = sa.type_coerce(issue_contents.c.content, sa.Text).label("body")
+    query = sa.select(issues.c.external_id, issues.c.number, body)
+    query = query.join(issue_contents, issue_contents.c.number == issues.c.number)
+    found: dict[str, tuple[int, str]] = {}
+    for start in range(0, len(keys), KEYS_IN_A_QUERY):
+        some = issues.c.external_id.in_(keys[start : start + KEYS_IN_A_QUERY])
+        for row in connection.execute(query.where(issues.c.tracker_id == tracker_id, some)):
+            found[row.external_id] = (row.number, row.body)
+    return found
+
+
+def _apply(connection: sa.Connection, changes: _Changes) -> None:
+    # The driver takes the long lists as they are: SQLAlchemy takes longer to bind a row than SQLite to write it.
+    many: list[tuple[str, Sequence[tuple[Any, ...]]]] = [
+        ("INSERT INTO issue_contents (number, content) VALUES (?, ?)", changes.contents),
+        ("UPDATE issue_contents SET content = ? WHERE number = ?", changes.old_contents),
+        ("DELETE FROM issue_history WHERE number = ?", changes.old_histories),
+        (
+            "INSERT INTO issue_history (number, position, instant, field, content) VALUES (?, ?, ?, ?, ?)",
+            changes.histories,
+        ),
+    ]
+    if changes.inserted:
+        connection.execute(sa.insert(issues), changes.inserted)
+    if changes.updated:
+        fresh: dict[str, Any] = {name: sa.bindparam(name) for name in changes.updated[0] if name != "its_number"}
+        update = sa.update(issues).where(issues.c.number == sa.bindparam("its_number")).values(fresh)
+        connection.execute(update, changes.updated)
+    for statement, rows in many:
+        if rows:
+            connection.exec_driver_sql(statement, list(rows))
+    _drop_facts(connection, changes.old_facts)
+    add_facts(connection, changes.facts)
+    sqlite.drop_words(connection, changes.old_words)
+    sqlite.add_words(connection, changes.words)
+
+
+def add_facts(connection: sa.Connection, new: Sequence[tuple[int, Fact]]) -> None:
+    """Store facts of issues, by their number."""
+    ids = _ids(connection, {fact.name for _, fact in new})
+    missing = [{"name": name} for name in sorted({fact.name for _, fact in new} - ids.keys())]
+    if missing:
+        connection.execute(sa.insert(fact_names), missing)
+        ids |= _ids(connection, {each["name"] for each in missing})
+    short, long = _parted(new)
+    # In the order of the index, which is then filled page by page.
+    rows = sorted(
+        (ids[fact.name], fact.folded, int(fact.kind), number, fact.number, fact.moment) for number, fact in short
+    )
+    texts = sorted((ids[fact.name], number, _part(fact.folded), fact.folded) for number, fact in long)
+    if rows:
+        statement = "INSERT INTO facts (name, folded, kind, issue, number, moment) VALUES (?, ?, ?, ?, ?, ?)"
+        connection.exec_driver_sql(statement, rows)
+    if texts:
+        statement = "INSERT INTO long_texts (name, issue, part, folded) VALUES (?, ?, ?, ?)"
+        connection.exec_driver_sql(statement, texts)
+
+
+def _parted(told: Sequence[tuple[int, Fact]]) -> tuple[list[tuple[int, Fact]], list[tuple[int, Fact]]]:
+    """The facts that are searched by an index, and the texts that stand apart."""
+    short: list[tuple[int, Fact]] = []
+    long: list[tuple[int, Fact]] = []
+    apart = Kind.APART
+    for each in told:
+        fact = each[1]
+        (long if fact.kind is apart and fact.folded else short).append(each)
+    return short, long
+
+
+def _part(folded: str) -> int:
+    return int.from_bytes(blake2b(folded.encode(), digest_size=8).digest()) >> 1
+
+
+def _drop_facts(connection: sa.Connection, old: Sequence[tuple[int, Fact]]) -> None:
+    ids = _ids(connection, {fact.name for _, fact in old})
+    short, long = _parted(old)
+    rows = sorted((ids[fact.name], fact.folded, int(fact.kind), number) for number, fact in short)
+    texts = sorted((ids[fact.name], number, _part(fact.folded)) for number, fact in long)
+    if rows:
+        statement = "DELETE FROM facts WHERE name = ? AND folded = ? AND kind = ? AND issue = ?"
+        connection.exec_driver_sql(statement, rows)
+    if texts:
+        connection.exec_driver_sql("DELETE FROM long_texts WHERE name = ? AND issue = ? AND part = ?", texts)
+
+
+def _ids(connection: sa.Connection, names: Iterable[str]) -> dict[str, int]:
+    wanted = sorted(names)
+    found: dict[str, int] = {}
+    for start in range(0, len(wanted), KEYS_IN_A_QUERY):
+        some = wanted[start : start + KEYS_IN_A_QUERY]
+        query = sa.select(fact_names.c.name, fact_names.c.id).where(fact_names.c.name.in_(some))
+        found |= {row.name: row.id for row in connection.execute(query)}
+    return found
+
+
+#: So many issues are removed in one transaction.
+REMOVED_AT_ONCE = 2_000
+
+#: How the marks of removals begin; the tracker's id follows.
+_MARK = "removal of "
+
+
+def note(connection: sa.Connection, tracker_id: str) -> None:
+    """Note that everything of a tracker is to be removed, within the transaction that makes it so."""
+    name, now = f"{_MARK}{tracker_id}", mark(connection)
+    if not connection.execute(sa.update(marks).where(marks.c.name == name).values(value=now)).rowcount:
+        connection.execute(sa.insert(marks).values(name=name, value=now))
+
+
+async def finish(database: Database, tracker_id: str) -> None:
+    """Remove what was noted."""
+
+    def part(connection: sa.Connection) -> bool:
+        its = marks.c.name == f"{_MARK}{tracker_id}"
+        until = connection.execute(sa.select(marks.c.value).where(its)).scalar_one_or_none()
+        if until is None:
+            # Somebody else has finished it meanwhile.
+            return False
+        more = remove(connection, tracker_id, until=until, most=REMOVED_AT_ONCE)
+        if not more:
+            connection.execute(sa.delete(marks).where(its))
+        return more
+
+    while await database.written(part):
+        pass
+
+
+async def unfinished(database: Database) -> list[str]:
+    """The trackers whose removal has failed part way, now or in an earlier process, or still goes on."""
+    query = sa.select(marks.c.name).where(marks.c.name.startswith(_MARK, autoescape=True)).order_by(marks.c.name)
+    async with database.reading() as connection:
+        return [name.removeprefix(_MARK) for name in (await connection.execute(query)).scalars()]

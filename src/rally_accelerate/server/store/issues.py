@@ -1,0 +1,244 @@
+"""Issues as they were uploaded: taken in whole uploads, found by their ids. What people look for, the search finds."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from rally_accelerate.server.store import issue_writer
+from rally_accelerate.server.store.database import Database
+from rally_accelerate.server.store.issue_writer import KEYS_IN_A_QUERY, prepared, write
+from rally_accelerate.server.store.tables import issue_contents, issue_history, issues, ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredIssue:
+    """One issue as it was uploaded; ``content`` has the wire's names, history included."""
+
+    number: int
+    tracker_id: str
+    tenant_id: str
+    source: str
+    uploaded: int
+    #: The run of this host that wrote it last; empty when it was uploaded from elsewhere.
+    execution_id: str
+    content: Mapping[str, Any]
+
+
+class Issues:
+    """The issues of one host."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def take(
+        self,
+        *,
+        source: str,
+        tracker_id: str,
+        tenant_id: str,
+        items: Sequence[Mapping[str, Any]],
+        execution_id: str = "",
+    ) -> None:
+        """Store an upload, all of it or nothing; an issue that is known is replaced with its history.
+
+        Args:
+            source: The tool that the issues come from.
+            tracker_id: The integration that they belong to.
+            tenant_id: The tenant.
+            items: ``IssueDataItemIn`` values with instants as epoch milliseconds.
+            execution_id: The host's own run that sends them, if it is one.
+        """
+        if not items:
+            return
+        now = ms(datetime.now(UTC))
+        upload = await asyncio.to_thread(
+            prepared,
+            items,
+            source=source,
+            tracker_id=tracker_id,
+            tenant_id=tenant_id,
+            execution_id=execution_id or None,
+            uploaded=now,
+        )
+        await self._database.written(lambda connection: write(connection, tracker_id, upload))
+
+    async def one(self, tracker_id: str, external_id: str) -> StoredIssue | None:
+        """One issue, or None."""
+        where = (issues.c.tracker_id == tracker_id) & (issues.c.external_id == external_id)
+        return next(iter(await self._found(_whole().where(where))), None)
+
+    async def several(self, keys: Sequence[tuple[str, str]]) -> list[StoredIssue]:
+        """Issues by tracker and id in their tool, in this order; those that are not there are left out.
+
+        Args:
+            keys: Pairs of both.
+        """
+        found: dict[tuple[str, str], StoredIssue] = {}
+        for tracker_id in dict.fromkeys(tracker for tracker, _ in keys):
+            its = [external_id for tracker, external_id in keys if tracker == tracker_id]
+            for start in range(0, len(its), KEYS_IN_A_QUERY):
+                where = (issues.c.tracker_id == tracker_id) & issues.c.external_id.in_(
+                    its[start : start + KEYS_IN_A_QUERY]
+                )
+                for one in await self._found(_whole().where(where)):
+                    found[tracker_id, one.content["_id"]] = one
+        return [found[key] for key in keys if key in found]
+
+    async def by_any_id(self, tenant_id: str, its_id: str) -> StoredIssue | None:
+        """Return one issue by the id in its tool, the id that people know, or its own ``_id`` here; or None."""
+        return next(iter(await self.all_by_any_id(tenant_id, its_id, limit=1)), None)
+
+    async def all_by_any_id(self, tenant_id: str, its_id: str, *, limit: int = 50) -> list[StoredIssue]:
+        """Return the issues of every tracker that have an id, by the first kind of id that leads to any.
+
+        Args:
+            tenant_id: The tenant; empty means every one.
+            its_id: The id in its tool, the id that people know, or ``_id``: the tracker and the id in its tool.
+            limit: How many at most.
+        """
+        tracker_id, _, external_id = its_id.rpartition(":")
+        for known in (
+            issues.c.external_id == its_id,
+            issues.c.display_id == its_id,
+            (issues.c.tracker_id == tracker_id) & (issues.c.external_id == external_id),
+        ):
+            wanted = _whole().where(known, *_of(tenant_id=tenant_id)).order_by(issues.c.number)
+            if found := await self._found(wanted.limit(limit)):
+                return found
+        return []
+
+    async def page(self, *, tenant_id: str = "", limit: int = 50, skip: int = 0) -> list[StoredIssue]:
+        """Whole issues by last update, newest first; empty means everything. Lists for people come from the search."""
+        order = (issues.c.last_update.desc(), issues.c.number.desc())
+        return await self._found(_whole().where(*_of(tenant_id=tenant_id)).order_by(*order).limit(limit).offset(skip))
+
+    async def of_project(
+        self, tenant_id: str, project_key: str, *, before: int | None = None, limit: int = 50
+    ) -> list[StoredIssue]:
+        """Return the issues of a project, those that came last first.
+
+        The order does not change when issues do: pages that are read one after the other have each issue once.
+
+        Args:
+            tenant_id: The tenant.
+            project_key: The project's key, as it was uploaded.
+            before: Only issues with a smaller number, which is that of the last one of the page before.
+            limit: How many at most.
+        """
+        wanted = (issues.c.tenant_id == tenant_id, issues.c.project_key == project_key)
+        older = () if before is None else (issues.c.number < before,)
+        # Numbers first, from an index alone: a large project's contents must not be sorted for one page of it.
+        page = sa.select(issues.c.number).where(*wanted, *older).order_by(issues.c.number.desc()).limit(limit)
+        return await self._found(_whole().where(issues.c.number.in_(page)).order_by(issues.c.number.desc()))
+
+    async def counts(self, *, tenant_id: str = "") -> dict[str, int]:
+        """How many issues each tracker has; of one tenant if it is named."""
+        query = sa.select(issues.c.tracker_id, sa.func.count().label("number")).group_by(issues.c.tracker_id)
+        if tenant_id:
+            query = query.where(issues.c.tenant_id == tenant_id)
+        async with self._database.reading() as connection:
+            return {row.tracker_id: row.number for row in (await connection.execute(query)).all()}
+
+    async def statuses(self, tenant_id: str, *, tracker_id: str = "") -> list[str]:
+        """Every status that issues have, sorted; of one tracker if it is named."""
+        wanted = _of(tenant_id=tenant_id, tracker_id=tracker_id)
+        query = sa.select(issues.c.status).where(*wanted).distinct().order_by(issues.c.status)
+        async with self._database.reading() as connection:
+            return [value for (value,) in (await connection.execute(query)).all() if value]
+
+    async def remove(self, tracker_id: str) -> None:
+        """Remove everything that an integration brought."""
+        await self._database.written(lambda connection: issue_writer.note(connection, tracker_id))
+        await issue_writer.finish(self._database, tracker_id)
+
+    async def _found(self, query: sa.Select[Any]) -> list[StoredIssue]:
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query)).all()
+            past: dict[int, list[dict[str, Any]]] = {row.number: [] for row in rows}
+            numbers = list(past)
+            for start in range(0, len(numbers), KEYS_IN_A_QUERY):
+                its = issue_history.c.number.in_(numbers[start : start + KEYS_IN_A_QUERY])
+                key = (issue_history.c.number, issue_history.c.position)
+                for entry in (await connection.execute(sa.select(issue_history).where(its).order_by(*key))).all():
+                    past[entry.number].append({"timestamp": entry.instant, "content": entry.content})
+        return [
+            StoredIssue(
+                number=row.number,
+                tracker_id=row.tracker_id,
+                tenant_id=row.tenant_id,
+                source=row.source,
+                uploaded=row.uploaded,
+                execution_id=row.execution_id or "",
+                content={**row.content, "history": past[row.number]},
+            )
+            for row in rows
+        ]
+
+
+def _whole() -> sa.Select[Any]:
+    return sa.select(
+        issues.c.number,
+        issues.c.tracker_id,
+        issues.c.tenant_id,
+        issues.c.source,
+        issues.c.uploaded,
+        issues.c.execution_id,
+        issue_contents.c.content,
+    ).join(issue_contents, issue_contents.c.number == issues.c.number)
+
+
+def _of(**values: str) -> list[sa.ColumnElement[bool]]:
+    """Conditions on columns; an empty value is none."""
+    return [issues.c[name] == value for name, value in values.items() if value]
+
+
+class Updates:
+    """Changes issues where they stand.
+
+    Args:
+        database: Where the issues are.
+        known: Finds them.
+    """
+
+    def __init__(self, database: Database, known: Issues) -> None:
+        self._database = database
+        self._issues = known
+
+    async def change(self, tenant_id: str, values: Mapping[str, Mapping[str, Any]]) -> list[StoredIssue]:
+        """Set fields of issues by their id in their tool; all of them, or none when one is not there.
+
+        Args:
+            tenant_id: The tenant.
+            values: Fields under the wire's names, by the issue's id.
+
+        Returns:
+            The issues as they were found, each of at least one id unless nothing was changed.
+        """
+        async with self._database.writing() as connection:
+            # Nobody else writes meanwhile: what is read here is what is changed.
+            found = [one for key in values for one in await self._of(tenant_id, key)]
+            if {one.content["_id"] for one in found} == set(values):
+                for one in found:
+                    item = {**one.content, **values[one.content["_id"]]}
+                    upload = prepared(
+                        [item],
+                        source=one.source,
+                        tracker_id=one.tracker_id,
+                        tenant_id=one.tenant_id,
+                        execution_id=one.execution_id or None,
+                        uploaded=one.uploaded,
+                    )
+                    await connection.run_sync(write, one.tracker_id, upload)
+        return found
+
+    async def _of(self, tenant_id: str, external_id: str) -> list[StoredIssue]:
+        """Issues of this id: two trackers may have one, then it is the same one."""
+        where = (issues.c.tenant_id == tenant_id) & (issues.c.external_id == external_id)
+        async with self._database.reading() as connection:
+            trackers = (await connection.execute(sa.select(issues.c.tracker_id).where(where))).scalars().all()
+        found = [await self._issues.one(tracker, external_id) for tracker in trackers]
+        return [one for one in found if one is not None]

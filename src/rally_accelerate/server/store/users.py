@@ -1,0 +1,216 @@
+"""Users: added, found, changed, removed. There is always an administrator who can sign in."""
+
+import re
+import unicodedata
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from rally_accelerate.errors import ConfigError
+from rally_accelerate.server import passwords
+from rally_accelerate.server.permissions import Actor, Role
+from rally_accelerate.server.store.database import Database
+from rally_accelerate.server.store.tables import instant, ms, new_id, sessions, users
+
+FIRST_NAME = "admin"
+
+#: Letters and digits of any language, as people and companies name their users.
+NAME = re.compile(r"\w[\w.@+-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """Somebody who may sign in."""
+
+    id: str
+    name: str
+    role: Role
+    temporary: bool
+    disabled: bool
+    created: datetime
+    last_seen: datetime | None
+
+    @property
+    def actor(self) -> Actor:
+        """The user as the one who asks."""
+        return Actor(self.id, self.name, self.role)
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """Somebody who knows the password."""
+
+    user: User
+    #: What is kept of that password: once it is another one, this proves nothing any more.
+    kept: str = field(repr=False)
+
+
+def folded(name: str) -> str:
+    """A name as it is looked up: letters have several codings, and people several ways to write them."""
+    return unicodedata.normalize("NFKC", name.strip()).casefold()
+
+
+class Users:
+    """The users of one host."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def first(self) -> str | None:
+        """The password of the administrator that is made when there is no user yet, else None."""
+        async with self._database.reading() as connection:
+            known = (await connection.execute(sa.select(sa.func.count()).select_from(users))).scalar_one()
+        if known:
+            return None
+        password = passwords.made()
+        await self._insert(FIRST_NAME, Role.ADMIN, password, temporary=False)
+        return password
+
+    async def add(self, name: str, role: Role) -> tuple[User, str]:
+        """A new user and the password that was made for it, in clear for the only time.
+
+        Raises:
+            ConfigError: The name is taken, or none that a user can have.
+        """
+        name = unicodedata.normalize("NFKC", name.strip())
+        if not NAME.fullmatch(name):
+            raise ConfigError(
+                f"{name[:64]!r} cannot be a user's name",
+                hint="Take up to 64 letters, digits and . _ @ + -, without spaces, beginning with a letter or digit.",
+            )
+        password = passwords.made()
+        try:
+            its_id = await self._insert(name, role, password, temporary=True)
+        except IntegrityError:
+            raise ConfigError(f"there is a user {name} already", hint="Choose another name.") from None
+        made = await self.by_id(its_id)
+        assert made is not None
+        return made, password
+
+    async def _insert(self, name: str, role: Role, password: str, *, temporary: bool) -> str:
+        its_id = new_id()
+        values = {
+            "id": its_id,
+            "name": name,
+            "folded": name.casefold(),
+            "role": role.word,
+            "password": await passwords.hashed(password),
+            "temporary": temporary,
+            "disabled": False,
+            "created": ms(datetime.now(UTC)),
+        }
+        async with self._database.writing() as connection:
+            await connection.execute(sa.insert(users).values(values))
+        return its_id
+
+    async def all(self) -> list[User]:
+        """Every user, by name."""
+        async with self._database.reading() as connection:
+            return [user_of(row) for row in (await connection.execute(sa.select(users).order_by(users.c.folded))).all()]
+
+    async def by_id(self, its_id: str) -> User | None:
+        """One user, or None."""
+        async with self._database.reading() as connection:
+            row = (await connection.execute(sa.select(users).where(users.c.id == its_id))).one_or_none()
+        return None if row is None else user_of(row)
+
+    async def by_name(self, name: str) -> User | None:
+        """One user by the name in whatever case, or None."""
+        found = await self._row(name)
+        return None if found is None else user_of(found)
+
+    async def by_password(self, name: str, password: str) -> User | None:
+        """Who has this name and this password, or None; a name that nobody has takes as long."""
+        found = await self.proven(name, password)
+        return None if found is None else found.user
+
+    async def proven(self, name: str, password: str) -> "Proven | None":
+        """As ``by_password``, with what proved it."""
+        found = await self._row(name)
+        if not await passwords.matches(password, "" if found is None else found.password) or found is None:
+            return None
+        kept: str = found.password
+        if passwords.outdated(kept):
+            anew = await passwords.hashed(password)
+            async with self._database.writing() as connection:
+                same = (users.c.id == found.id) & (users.c.password == kept)
+                done = await connection.execute(sa.update(users).where(same).values(password=anew))
+            kept = anew if done.rowcount else kept
+        return Proven(user_of(found), kept)
+
+    async def _row(self, name: str) -> Any:
+        async with self._database.reading() as connection:
+            return (await connection.execute(sa.select(users).where(users.c.folded == folded(name)))).one_or_none()
+
+    async def set_password(self, its_id: str, password: str, *, temporary: bool) -> None:
+        """Give a user another password, and end the user's sessions.
+
+        Args:
+            its_id: The user's.
+            password: In clear; ``passwords.problem`` has been asked.
+            temporary: Whether somebody else knows it.
+        """
+        await self._change(its_id, password=await passwords.hashed(password), temporary=temporary)
+
+    async def set_role(self, its_id: str, role: Role) -> None:
+        """Give a user another role, and end the user's sessions.
+
+        Raises:
+            ConfigError: Nobody would be left to administer.
+        """
+        await self._change(its_id, role=role.word)
+
+    async def disable(self, its_id: str) -> None:
+        """Keep a user out: no sign-in, no session, no access key.
+
+        Raises:
+            ConfigError: Nobody would be left to administer.
+        """
+        await self._change(its_id, disabled=True)
+
+    async def enable(self, its_id: str) -> None:
+        """Let a disabled user in again; the access keys work again too."""
+        await self._change(its_id, disabled=False)
+
+    async def remove(self, its_id: str) -> None:
+        """Delete a user with the user's sessions and access keys.
+
+        Raises:
+            ConfigError: Nobody would be left to administer.
+        """
+        async with self._database.writing() as connection:
+            await connection.execute(sa.delete(users).where(users.c.id == its_id))
+            await _still_administered(connection)
+
+    async def _change(self, its_id: str, **values: Any) -> None:
+        async with self._database.writing() as connection:
+            await connection.execute(sa.update(users).where(users.c.id == its_id).values(values))
+            await connection.execute(sa.delete(sessions).where(sessions.c.user_id == its_id))
+            await _still_administered(connection)
+
+
+async def _still_administered(connection: AsyncConnection) -> None:
+    """Undo a change (by leaving its transaction) after which nobody could administer the host."""
+    able = (users.c.role == Role.ADMIN.word) & users.c.disabled.is_(False)
+    if not (await connection.execute(sa.select(sa.func.count()).select_from(users).where(able))).scalar_one():
+        raise ConfigError(
+            "nobody would be left to administer this host",
+            hint="Make somebody else an administrator first.",
+        )
+
+
+def user_of(row: Any) -> User:
+    """The user of a row of its table."""
+    return User(
+        id=row.id,
+        name=row.name,
+        role=Role.of(row.role),
+        temporary=row.temporary,
+        disabled=row.disabled,
+        created=instant(row.created),
+        last_seen=None if row.last_seen is None else instant(row.last_seen),
+    )

@@ -1,0 +1,252 @@
+"""Value streams: every version of each, one of them valid; a change names the version that it was made from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from rally_accelerate.errors import ConfigError, NotFound, Outdated, Problem
+from rally_accelerate.server.permissions import Actor
+from rally_accelerate.server.store.database import Database
+from rally_accelerate.server.store.encryption import Vault, each_setting
+from rally_accelerate.server.store.tables import instant, ms, new_id, value_streams
+from rally_accelerate.server.store.tables import value_stream_versions as versions
+
+LONGEST_NAME = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredStream:
+    """One value stream; secrets of its document are in clear, so it never leaves the process."""
+
+    id: str
+    pipeline_id: str
+    tenant_id: str
+    name: str
+    team: Mapping[str, Any] | None
+    version: int
+    created: datetime
+    last_update: datetime
+    #: Of the valid version.
+    document: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """One version of a value stream."""
+
+    number: int
+    at: datetime
+    actor: str
+    #: What was done, such as ``imported``.
+    why: str
+    document: Mapping[str, Any]
+
+
+class ValueStreams:
+    """The value streams of one host."""
+
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self._database = database
+        self._vault = vault
+
+    async def all(self, tenant_id: str = "") -> list[StoredStream]:
+        """Every value stream, by name."""
+        query = _whole().order_by(value_streams.c.folded_name)
+        return await self._found(query.where(value_streams.c.tenant_id == tenant_id) if tenant_id else query)
+
+    async def any(self, tenant_id: str = "") -> bool:
+        """Whether there is one, in a tenant or at all."""
+        query = sa.select(value_streams.c.id).limit(1)
+        async with self._database.reading() as connection:
+            wanted = query.where(value_streams.c.tenant_id == tenant_id) if tenant_id else query
+            return (await connection.execute(wanted)).first() is not None
+
+    async def by_id(self, its_id: str) -> StoredStream | None:
+        """One value stream, or None."""
+        return next(iter(await self._found(_whole().where(value_streams.c.id == its_id))), None)
+
+    async def by_pipeline(self, pipeline_id: str) -> StoredStream | None:
+        """The value stream of a pipeline, or None."""
+        return next(iter(await self._found(_whole().where(value_streams.c.pipeline_id == pipeline_id))), None)
+
+    async def versions(self, its_id: str, *, skip: int = 0, limit: int = 50) -> list[Version]:
+        """The versions of a value stream, newest first."""
+        query = sa.select(versions).where(versions.c.stream_id == its_id)
+        return await self._versions(query.order_by(versions.c.version.desc()).offset(skip).limit(limit))
+
+    async def count_versions(self, its_id: str) -> int:
+        """Return how many versions a value stream has."""
+        query = sa.select(sa.func.count()).select_from(versions).where(versions.c.stream_id == its_id)
+        async with self._database.reading() as connection:
+            return int((await connection.execute(query)).scalar_one())
+
+    async def version(self, its_id: str, number: int) -> Version | None:
+        """One version, or None."""
+        wanted = (versions.c.stream_id == its_id) & (versions.c.version == number)
+        return next(iter(await self._versions(sa.select(versions).where(wanted))), None)
+
+    async def insert(
+        self,
+        connection: AsyncConnection,
+        *,
+        name: str,
+        tenant_id: str,
+        team: Mapping[str, Any] | None,
+        document: Mapping[str, Any],
+        actor: Actor,
+        why: str,
+    ) -> str:
+        """Add a value stream within a transaction that changes more than it; its id.
+
+        Raises:
+            ConfigError: The name is taken, or none.
+        """
+        name = await self._free(connection, name, tenant_id=tenant_id)
+        its_id, now = new_id(), ms(datetime.now(UTC))
+        values = {
+            "id": its_id,
+            "pipeline_id": new_id(),
+            "tenant_id": tenant_id,
+            "name": name,
+            "folded_name": name.casefold(),
+            "team": dict(team) if team else None,
+            "version": 1,
+            "created": now,
+            "last_update": now,
+        }
+        await connection.execute(sa.insert(value_streams).values(values))
+        await self._keep(connection, its_id, 1, document=document, actor=actor, why=why)
+        return its_id
+
+    async def replace(
+        self,
+        connection: AsyncConnection,
+        its_id: str,
+        *,
+        based_on: int,
+        document: Mapping[str, Any],
+        actor: Actor,
+        why: str,
+    ) -> int:
+        """Make a document the next version, within a transaction; the number of that version.
+
+        Raises:
+            NotFound: There is no such value stream.
+            Outdated: It has another version than the one that the document was made from.
+        """
+        query = sa.select(value_streams.c.version).where(value_streams.c.id == its_id)
+        valid = (await connection.execute(query)).scalar_one_or_none()
+        if valid is None:
+            raise NotFound(f"there is no value stream {its_id}")
+        if valid != based_on:
+            raise Outdated(f"the value stream has version {valid} by now; this was made from version {based_on}")
+        changes = {"version": valid + 1, "last_update": ms(datetime.now(UTC))}
+        await connection.execute(sa.update(value_streams).where(value_streams.c.id == its_id).values(changes))
+        await self._keep(connection, its_id, valid + 1, document=document, actor=actor, why=why)
+        return int(valid + 1)
+
+    async def rename(self, its_id: str, name: str) -> None:
+        """Give a value stream another name.
+
+        Raises:
+            ConfigError: The name is taken, or none.
+            NotFound: There is no such value stream.
+        """
+        async with self._database.writing() as connection:
+            query = sa.select(value_streams.c.tenant_id).where(value_streams.c.id == its_id)
+            tenant_id = (await connection.execute(query)).scalar_one_or_none()
+            if tenant_id is None:
+                raise NotFound(f"there is no value stream {its_id}")
+            name = await self._free(connection, name, tenant_id=tenant_id, but=its_id)
+            values = {"name": name, "folded_name": name.casefold(), "last_update": ms(datetime.now(UTC))}
+            await connection.execute(sa.update(value_streams).where(value_streams.c.id == its_id).values(values))
+
+    async def set_team(self, its_id: str, team: Mapping[str, Any]) -> None:
+        """Assign a value stream to another team."""
+        values = {"team": dict(team), "last_update": ms(datetime.now(UTC))}
+        async with self._database.writing() as connection:
+            await connection.execute(sa.update(value_streams).where(value_streams.c.id == its_id).values(values))
+
+    async def remove(self, its_id: str) -> bool:
+        """Remove a value stream with its versions; its integrations and issues stay. Whether there was one."""
+        async with self._database.writing() as connection:
+            done = await connection.execute(sa.delete(value_streams).where(value_streams.c.id == its_id))
+        return bool(done.rowcount)
+
+    async def _free(self, connection: AsyncConnection, name: str, *, tenant_id: str, but: str = "") -> str:
+        name = " ".join(name.split())
+        if not name or len(name) > LONGEST_NAME:
+            text = f"must have from 1 to {LONGEST_NAME} characters"
+            raise ConfigError(f"the name {text}", problems=[Problem("name", text)])
+        taken = sa.select(value_streams.c.id).where(
+            value_streams.c.tenant_id == tenant_id,
+            value_streams.c.folded_name == name.casefold(),
+            value_streams.c.id != but,
+        )
+        if (await connection.execute(taken)).first() is not None:
+            raise ConfigError(
+                f"there is a value stream named {name!r} already", problems=[Problem("name", f"{name!r} is taken")]
+            )
+        return name
+
+    async def _keep(
+        self,
+        connection: AsyncConnection,
+        its_id: str,
+        number: int,
+        *,
+        document: Mapping[str, Any],
+        actor: Actor,
+        why: str,
+    ) -> None:
+        values = {
+            "stream_id": its_id,
+            "version": number,
+            "instant": ms(datetime.now(UTC)),
+            "actor_id": actor.id,
+            "actor": actor.name,
+            "why": why,
+            "document": each_setting(document, self._vault.sealed),
+        }
+        await connection.execute(sa.insert(versions).values(values))
+
+    async def _found(self, query: sa.Select[Any]) -> list[StoredStream]:
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query)).all()
+        return [
+            StoredStream(
+                id=row.id,
+                pipeline_id=row.pipeline_id,
+                tenant_id=row.tenant_id,
+                name=row.name,
+                team=row.team,
+                version=row.version,
+                created=instant(row.created),
+                last_update=instant(row.last_update),
+                document=each_setting(row.document, self._vault.opened),
+            )
+            for row in rows
+        ]
+
+    async def _versions(self, query: sa.Select[Any]) -> list[Version]:
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query)).all()
+        return [
+            Version(
+                number=row.version,
+                at=instant(row.instant),
+                actor=row.actor,
+                why=row.why,
+                document=each_setting(row.document, self._vault.opened),
+            )
+            for row in rows
+        ]
+
+
+def _whole() -> sa.Select[Any]:
+    valid = (versions.c.stream_id == value_streams.c.id) & (versions.c.version == value_streams.c.version)
+    return sa.select(value_streams, versions.c.document).join(versions, valid)

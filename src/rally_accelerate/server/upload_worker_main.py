@@ -1,0 +1,146 @@
+"""The program of the process beside the host: takes one upload after the other, and ends with the host.
+
+``server/upload_worker.py`` starts it, with the database's path and the number of its end of the pipe.
+"""
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ariadne import MutationType, QueryType
+
+from rally_accelerate.server import runtime, upload_worker
+from rally_accelerate.server.graphql import schema, upload_resolver
+from rally_accelerate.server.graphql.execution import FAULT, Answer, Answering, Way, read_request, refused
+from rally_accelerate.server.permissions import HOST, Actor, Role
+from rally_accelerate.server.store.database import Database
+from rally_accelerate.server.store.issues import Issues
+from rally_accelerate.server.upload_worker import Pipe
+
+
+class Turns:
+    """The host's turn to write, asked for over the pipe; taken with ``async with``."""
+
+    def __init__(self, to_host: Pipe) -> None:
+        self._host = to_host
+        self._mine = asyncio.Event()
+
+    def give(self) -> None:
+        """The host says that it is this process's turn."""
+        self._mine.set()
+
+    async def __aenter__(self) -> None:
+        await self._host.send(upload_worker.TURN)
+        await self._mine.wait()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._mine.clear()
+        await self._host.send(upload_worker.WRITTEN)
+
+
+class Lines(logging.Handler):
+    """Collects what is logged, for the host to tell: it knows what may be shown, and where to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: list[tuple[str, int, str]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take a line, with its traceback if it has one."""
+        self._lines.append((record.name, record.levelno, self.format(record)))
+
+    def taken(self) -> list[tuple[str, int, str]]:
+        """The lines since the last time."""
+        lines, self._lines = self._lines, []
+        return lines
+
+
+class Uploader:
+    """Answers the host's questions, one at a time."""
+
+    def __init__(self, issues: Issues) -> None:
+        mutation = MutationType()
+        upload_resolver.bind(mutation, issues)
+        self._answering = Answering(schema.made(QueryType(), mutation))
+
+    async def answer(self, values: Mapping[str, Any], content: bytes) -> Answer | None:
+        """The answer to an upload, or None: it is something else."""
+        way = Way(values["way"])
+        asked = read_request(content, way)
+        if isinstance(asked, Answer):
+            return asked
+        if not upload_resolver.is_upload(asked):
+            return None
+        runtime.execution.set(values["execution"])
+        return await self._answering.answer(asked, way, {"actor": _actor(values["actor"])})
+
+
+def _actor(given: tuple[str, str, int] | None) -> Actor:
+    if given is None:
+        return HOST
+    its_id, name, role = given
+    return Actor(its_id, name, Role(role))
+
+
+async def _work(database: Path, end: socket.socket) -> None:
+    host = await Pipe.on(end)
+    lines, turns = Lines(), Turns(host)
+    root = logging.getLogger()
+    root.addHandler(lines)
+    uploader = Uploader(Issues(Database.joined(database, turns)))
+    questions: asyncio.Queue[tuple[dict[str, Any], bytes]] = asyncio.Queue()
+    listening = asyncio.create_task(_listen(host, questions, turns))
+    runtime.look_seldom()
+    await host.send(upload_worker.READY)
+    while not listening.done():
+        values, content = await questions.get()
+        root.setLevel(values["level"])
+        try:
+            answer = await uploader.answer(values, content)
+        except Exception:
+            logging.getLogger(__name__).exception("an upload failed by a fault of the program itself")
+            answer = refused("internal error", FAULT)
+        told = {"log": lines.taken()}
+        if answer is None:
+            await host.send(upload_worker.NOT_MINE, told)
+        else:
+            await host.send(upload_worker.ANSWER, {**told, "status": answer.status}, answer.body)
+        # What executes a question and what was sent with it hold each other: without this, ten uploads would stay.
+        del content
+        gc.collect()
+
+
+async def _listen(host: Pipe, questions: "asyncio.Queue[tuple[dict[str, Any], bytes]]", turns: Turns) -> None:
+    try:
+        while True:
+            word, values, content = await host.receive()
+            if word == upload_worker.WRITE:
+                turns.give()
+            else:
+                questions.put_nowait((values, content))
+    finally:
+        # The host is gone, however it ended. What is being written is given up; threads would be waited for otherwise.
+        os._exit(0)
+
+
+def main() -> None:
+    """Work until the host is gone; signals to a whole service are the host's to obey."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    database, descriptor = sys.argv[1:]
+    with socket.socket(fileno=int(descriptor)) as end:
+        asyncio.run(_work(Path(database), end))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,220 @@
+"""With what a new value stream begins: the default phases, or phases made of the statuses that issues have."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from rally_accelerate.server.permissions import HOST
+from rally_accelerate.server.store.issue_search import Wanted
+from rally_accelerate.server.store.repositories import Stores
+from rally_accelerate.server.store.value_streams import StoredStream
+from rally_accelerate.server.value_streams.importer import Importing
+
+#: The phases of the vendor's default file (accelerate-api-notes.md#value-stream-files).
+PHASES = ("Planning", "Development", "Deployment")
+
+#: Where a status most probably belongs, by its lower case without blanks and dashes; Rally's own among them.
+_PHASE_OF = {
+    **dict.fromkeys(
+        ("idea", "backlog", "new", "submitted", "queue", "open", "defined", "ready", "todo", "undefined", "reopened"),
+        "Planning",
+    ),
+    **dict.fromkeys(
+        ("inprogress", "doing", "developing", "inreview", "review", "completed", "fixed", "merged", "testing"),
+        "Development",
+    ),
+    **dict.fromkeys(
+        ("accepted", "released", "releasedtoproduction", "done", "closed", "dev", "qa", "prod", "deployed"),
+        "Deployment",
+    ),
+}
+
+#: Their order within a phase.
+_ORDER = {name: number for number, name in enumerate(_PHASE_OF)}
+
+#: Statuses of items that are gone (``removedStatus``): they belong nowhere.
+_GONE = {"deleted", "movedout"}
+
+#: Statuses of work that is done, whatever comes after: there the lead time ends.
+_DONE = {"accepted", "done", "closed"}
+
+#: The work-in-progress limits of the default file.
+_LIMITS = {"In Progress": 10, "In Review": 5}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the last step of the wizard."""
+
+    status: str
+    #: Empty: not on the map.
+    phase: str
+    stage: str
+    wip_limit: int | None = None
+
+
+def suggested(statuses: Sequence[str]) -> list[Row]:
+    """A place for each status, in the order of the work."""
+    rows = [Row(status, _phase(status), status) for status in statuses]
+    places = {phase: number for number, phase in enumerate((*PHASES, ""))}
+    return sorted(rows, key=lambda row: (places[row.phase], _ORDER.get(_plain(row.status), len(_ORDER)), row.status))
+
+
+def made_of(rows: Sequence[Row], *, description: str, tenant_id: str, integrations: Sequence[str]) -> dict[str, Any]:
+    """The document of the lines of the wizard: one stage for each name, holding every status that was given it.
+
+    Args:
+        rows: In the order of the stages.
+        description: Of the value stream.
+        tenant_id: Its tenant.
+        integrations: Names of integrations that exist.
+    """
+    statuses: dict[tuple[str, str], list[str]] = {}
+    limits: dict[tuple[str, str], int | None] = {}
+    for row in rows:
+        if row.phase and row.stage:
+            key = (row.phase, row.stage)
+            statuses.setdefault(key, []).append(row.status)
+            limits[key] = limits.get(key) or row.wip_limit
+    phases: list[dict[str, Any]] = []
+    for name in dict.fromkeys(phase for phase, _ in statuses):
+        stages = [
+            _stage(stage, f"issue.status {_among(held)}", limits[phase, stage])
+            for (phase, stage), held in statuses.items()
+            if phase == name
+        ]
+        phases.append({"name": name, "description": "", "stages": stages})
+    done = next((stage for (_, stage), held in statuses.items() if any(_plain(each) in _DONE for each in held)), "")
+    return _document(phases, description=description, tenant_id=tenant_id, integrations=integrations, done=done)
+
+
+def default(*, description: str, tenant_id: str) -> dict[str, Any]:
+    """The vendor's default file, its stages holding issues by Rally's and other trackers' usual statuses."""
+    stages: Mapping[str, Sequence[tuple[str, Sequence[str]]]] = {
+        "Planning": (
+            ("Backlog", ("Idea", "Undefined", "Submitted", "Backlog", "New")),
+            ("Queue", ("Defined", "Open", "Ready", "To Do")),
+        ),
+        "Development": (
+            ("In Progress", ("In-Progress", "In Progress")),
+            ("In Review", ("Completed", "In Review", "Fixed")),
+            ("Merged", ("Accepted", "Merged")),
+        ),
+        "Deployment": (
+            ("DEV", ("DEV",)),
+            ("QA", ("QA",)),
+            ("PROD", ("Released", "Done", "Closed")),
+        ),
+    }
+    phases = [
+        {
+            "name": phase,
+            "description": "",
+            "stages": [_stage(name, f"issue.status {_among(held)}", _LIMITS.get(name)) for name, held in inside],
+        }
+        for phase, inside in stages.items()
+    ]
+    document = _document(phases, description=description, tenant_id=tenant_id, integrations=())
+    return {
+        **document,
+        "leadTime": {"start": "Backlog", "end": "PROD"},
+        "cycleTime": {"start": "In Progress", "end": "PROD"},
+    }
+
+
+def empty(*, description: str, tenant_id: str) -> dict[str, Any]:
+    """A value stream without a stage."""
+    return _document([], description=description, tenant_id=tenant_id, integrations=())
+
+
+def _document(
+    phases: Sequence[Mapping[str, Any]],
+    *,
+    description: str,
+    tenant_id: str,
+    integrations: Sequence[str],
+    done: str = "",
+) -> dict[str, Any]:
+    names = [stage["name"] for phase in phases for stage in phase["stages"]]
+    development = [stage["name"] for phase in phases if phase["name"] == "Development" for stage in phase["stages"]]
+    return {
+        "tenantId": tenant_id,
+        "description": description,
+        "query": "",
+        "phases": list(phases),
+        "leadTime": {"start": names[0], "end": done or names[-1]} if names else None,
+        "cycleTime": {"start": development[0], "end": done or names[-1]} if development else None,
+        "mappings": None,
+        "integrations": [{"name": name} for name in integrations],
+        "linkRules": [],
+        "metrics": [],
+        "metricsBar": [],
+    }
+
+
+def _stage(name: str, query: str, wip_limit: int | None) -> dict[str, Any]:
+    return {
+        "name": name,
+        "description": "",
+        "query": query,
+        "wipLimit": wip_limit,
+        "gates": [],
+        "targets": [],
+    }
+
+
+def _among(values: Sequence[str]) -> str:
+    """The end of a condition that a field has one of some values."""
+    if len(values) == 1:
+        return f"= {_quoted(values[0])}"
+    return f"IN ({', '.join(map(_quoted, values))})"
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _phase(status: str) -> str:
+    plain = _plain(status)
+    return "" if plain in _GONE else _PHASE_OF.get(plain, "Development")
+
+
+def _plain(status: str) -> str:
+    return "".join(character for character in status.casefold() if character.isalnum())
+
+
+#: Limits that a team might have set.
+LIMITS = {"In-Progress": 10, "Completed": 25}
+
+#: Issues of a sample, or of a Rally that is looked at for the first time, may be a year old.
+AGE_DAYS = 365
+
+
+async def first_stream(stores: Stores, importing: Importing, integration_id: str) -> StoredStream | None:
+    """Draw a value stream where there is none yet; None where there is one, or nothing to draw it from.
+
+    Args:
+        stores: Where issues and value streams are.
+        importing: Takes the drawing as it takes any file.
+        integration_id: Whose issues it shows.
+    """
+    integration = await stores.integrations.by_id(integration_id)
+    if integration is None or await stores.streams.any():
+        return None
+    wanted = Wanted(tenant_id=integration.tenant_id, tracker_ids=(integration_id,))
+    facets = await stores.search.facets(wanted, now=datetime.now(UTC), fields=("status",))
+    rows = [
+        replace(row, wip_limit=LIMITS.get(row.status)) for row in suggested([status for status, _ in facets["status"]])
+    ]
+    document = made_of(
+        rows,
+        description="Where the work stands, by the status of each item.",
+        tenant_id=integration.tenant_id,
+        integrations=[integration.name],
+    )
+    if not document["phases"]:
+        return None
+    name = integration.name.replace("-", " ").capitalize()
+    return await importing.create({**document, "ageThresholdDays": AGE_DAYS}, actor=HOST, name=name)

@@ -1,0 +1,184 @@
+"""What differs between two documents of a value stream, in words."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rally_accelerate.server.store.encryption import is_stray, strays
+from rally_accelerate.server.value_streams.document import TABLES, integrations_of, phases_of
+
+Kind = Literal["added", "removed", "renamed", "moved", "changed"]
+
+#: Told in words of their own, or filled in by the host.
+_APART = {"_id", "pipelineId", "tenantId", "phases", "integrations", "linkRules"}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing that differs."""
+
+    kind: Kind
+    #: ``stage``, ``phase``, ``integration``, ``link rule`` or a key of the file.
+    what: str
+    name: str
+    #: What it was and is, where that can be said shortly.
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    place: tuple[int, int]
+    phase: str
+    held: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return str(self.held["name"]).strip()
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Difference]:
+    """What an import of ``after`` in place of ``before`` changes; both are right.
+
+    A stage with another name but the same query or, failing that, the same place is taken for renamed.
+    """
+    return [
+        *_integrations(before, after),
+        *_phases(before, after),
+        *_stages(before, after),
+        *_rules(before, after),
+        *_others(before, after),
+    ]
+
+
+def _integrations(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Difference]:
+    old = {entry["name"].strip() for _, entry in integrations_of(before)}
+    new = {entry["name"].strip() for _, entry in integrations_of(after)}
+    yield from (Difference("added", "integration", name) for name in sorted(new - old))
+    stays = "stays on the Integrations page"
+    yield from (Difference("removed", "integration", name, stays) for name in sorted(old - new))
+    entries = {entry["name"].strip(): entry for _, entry in integrations_of(before)}
+    for _, entry in integrations_of(after):
+        former = entries.get(entry["name"].strip())
+        if former is None:
+            continue
+        for key in dict.fromkeys((*former, *entry)):
+            # Settings are told by those who know which are secret.
+            if key not in {"_id", "name", "properties"} and not is_stray(key) and former.get(key) != entry.get(key):
+                detail = f"{key}: {_short(former.get(key))} → {_short(entry.get(key))}"
+                yield Difference("changed", "integration", entry["name"].strip(), detail)
+        # Of another tool's settings, and of unknown keys next to them, only the names: each may be secret.
+        old_settings, new_settings = ({**strays(each), **(each.get("properties") or {})} for each in (former, entry))
+        names = [
+            each
+            for each in dict.fromkeys((*old_settings, *new_settings))
+            if old_settings.get(each) != new_settings.get(each)
+        ]
+        if names:
+            yield Difference("changed", "integration", entry["name"].strip(), f"settings: {', '.join(names)}")
+
+
+def _phases(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Difference]:
+    old, new = _phase_names(before), _phase_names(after)
+    former = _renamed(old, new)
+    for name in new:
+        if name in former:
+            yield Difference("renamed", "phase", name, f"was {former[name]}")
+        elif name not in old:
+            yield Difference("added", "phase", name)
+    gone = [name for name in old if name not in new and name not in former.values()]
+    yield from (Difference("removed", "phase", name) for name in gone)
+    kept_old, kept_new = [name for name in old if name in new], [name for name in new if name in old]
+    if kept_old != kept_new:
+        yield Difference("moved", "phase", "", f"the order is now {', '.join(kept_new)}")
+
+
+def _phase_names(document: Mapping[str, Any]) -> list[str]:
+    return [phase["name"].strip() for _, phase in phases_of(document)]
+
+
+def _renamed(old: list[str], new: list[str]) -> dict[str, str]:
+    """The former name of each phase that stands where one is gone."""
+    pairs = zip(new, old, strict=False)
+    return {name: former for name, former in pairs if name not in old and former not in new}
+
+
+def _stages(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Difference]:
+    old, new = _placed(before), _placed(after)
+    phases = _renamed(_phase_names(before), _phase_names(after))
+    gone = {name: stage for name, stage in old.items() if name not in new}
+    for name, stage in new.items():
+        if name in old:
+            yield from _changed(old[name], stage, phases)
+            continue
+        former = _former(stage, gone)
+        if former is None:
+            yield Difference("added", "stage", name, f"in {stage.phase}")
+        else:
+            del gone[former.name]
+            yield Difference("renamed", "stage", name, f"was {former.name}")
+            yield from _changed(former, stage, phases)
+    yield from (Difference("removed", "stage", name) for name in gone)
+    kept_old, kept_new = [name for name in old if name in new], [name for name in new if name in old]
+    if kept_old != kept_new:
+        yield Difference("moved", "stage", "", f"the order is now {', '.join(kept_new)}")
+
+
+def _placed(document: Mapping[str, Any]) -> dict[str, _Stage]:
+    placed = (
+        _Stage((number, within), phase["name"].strip(), stage)
+        for number, (_, phase) in enumerate(phases_of(document))
+        for within, stage in enumerate(phase.get("stages") or ())
+    )
+    return {stage.name: stage for stage in placed}
+
+
+def _former(stage: _Stage, gone: Mapping[str, _Stage]) -> _Stage | None:
+    query = stage.held.get("query")
+    alike = (each for each in gone.values() if query and each.held.get("query") == query)
+    here = (each for each in gone.values() if each.place == stage.place)
+    return next(alike, None) or next(here, None)
+
+
+def _changed(old: _Stage, new: _Stage, phases: Mapping[str, str]) -> Iterator[Difference]:
+    if old.phase != phases.get(new.phase, new.phase):
+        yield Difference("moved", "stage", new.name, f"from {old.phase} to {new.phase}")
+    for key in dict.fromkeys((*old.held, *new.held)):
+        if key != "name" and (old.held.get(key) or None) != (new.held.get(key) or None):
+            detail = f"{key}: {_short(old.held.get(key))} → {_short(new.held.get(key))}"
+            yield Difference("changed", "stage", new.name, detail)
+
+
+def _rules(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Difference]:
+    old, new = _ruled(before), _ruled(after)
+    yield from (Difference("added", "link rule", rule) for rule in new if rule not in old)
+    yield from (Difference("removed", "link rule", rule) for rule in old if rule not in new)
+
+
+def _ruled(document: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{rule['fromIntegrationName']} {rule.get('fromField') or ''} → "
+        f"{rule['toIntegrationName']} {rule.get('toField') or ''} {rule.get('pattern') or ''}".strip()
+        for rule in document.get("linkRules") or ()
+    ]
+
+
+def _others(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Difference]:
+    known = [key for key in TABLES[""] if key not in _APART]
+    unknown = [key for key in {**before, **after} if key not in TABLES[""]]
+    for key in (*known, *unknown):
+        if (before.get(key) or None) != (after.get(key) or None):
+            yield Difference("changed", key, "", f"{_short(before.get(key))} → {_short(after.get(key))}")
+
+
+def _short(value: Any) -> str:
+    match value:
+        case None | "" | [] | {}:
+            return "nothing"
+        case str():
+            return value if len(value) <= 120 else f"{value[:119]}…"  # noqa: PLR2004 - a line of a list
+        case list():
+            return "1 entry" if len(value) == 1 else f"{len(value)} entries"
+        case dict():
+            return _short(", ".join(f"{name} {_short(inner)}" for name, inner in value.items()))
+        case _:
+            return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,593 @@
+"""The document of a value stream: what is wrong with it, told all at once with the path of each fault."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from rally_accelerate.config.load import LEVEL_KEYS
+from rally_accelerate.dql.parser import parse
+from rally_accelerate.errors import ConfigError, Problem, QueryError
+from rally_accelerate.model.suggestions import MOST_EXPLAINED, alike
+from rally_accelerate.model.text_folding import spaced
+from rally_accelerate.server.value_streams.document_text import member, shortened
+
+Check = Callable[[Any], Iterator[str]]
+
+#: The ranks that priorities are mapped to, lowest first (accelerate-api-notes.md#value-stream-files).
+RANKS = ("Lowest", "Low", "Medium", "High", "Highest")
+
+#: Windows of time, and their days; None is all time (accelerate-api-notes.md#value-stream-files).
+WINDOWS: Mapping[str, int | None] = {
+    "HOUR24": 1,
+    "DAY7": 7,
+    "DAY30": 30,
+    "DAY90": 90,
+    "MONTH6": 182,
+    "YEAR1": 365,
+    "ALL": None,
+}
+
+#: A hundred years.
+MOST_DAYS = 36_500
+
+#: A pattern of more characters is no link rule that anybody wrote.
+LONGEST_PATTERN = 1_000
+
+
+def anything(_: Any) -> Iterator[str]:
+    """Whatever stands there is right."""
+    yield from ()
+
+
+def text(value: Any) -> Iterator[str]:
+    """A text, or null."""
+    if value is not None and not isinstance(value, str):
+        yield f"must be a text, not {kind_of(value)}"
+
+
+def name(value: Any) -> Iterator[str]:
+    """A text that is not empty."""
+    if not isinstance(value, str):
+        yield f"must be a text, not {kind_of(value)}"
+    elif not value.strip():
+        yield "must not be empty"
+
+
+def query(value: Any) -> Iterator[str]:
+    """A query that can be read, or null."""
+    if value is None:
+        return
+    if not isinstance(value, str):
+        yield f"must be a query as a text, not {kind_of(value)}"
+        return
+    try:
+        parse(value)
+    except QueryError as error:
+        yield told(error)
+
+
+def told(error: QueryError) -> str:
+    """What is wrong with a query, and where."""
+    expected = f"; there could be: {', '.join(error.expected)}" if error.expected else ""
+    return f"{error.message} (line {error.line}, column {error.column}){expected}"
+
+
+def limit(value: Any) -> Iterator[str]:
+    """A whole number from 1, or null."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        yield f"must be a whole number from 1, or null for no limit, not {shown(value)}"
+
+
+def days(value: Any) -> Iterator[str]:
+    """A number of days, or null."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MOST_DAYS:
+        yield f"must be a number of days from above 0 to {MOST_DAYS:,}, or null for never, not {shown(value)}"
+
+
+def number(value: Any) -> Iterator[str]:
+    """A number, or null."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        yield f"must be a number, not {kind_of(value)}"
+
+
+def flag(value: Any) -> Iterator[str]:
+    """True, false or null."""
+    if value is not None and not isinstance(value, bool):
+        yield f"must be true or false, not {kind_of(value)}"
+
+
+def listed(value: Any) -> Iterator[str]:
+    """A list, or null."""
+    if value is not None and not isinstance(value, list):
+        yield f"must be a list, not {kind_of(value)}"
+
+
+def mapping(value: Any) -> Iterator[str]:
+    """An object, or null."""
+    if value is not None and not isinstance(value, dict):
+        yield f"must be an object, not {kind_of(value)}"
+
+
+def span(value: Any) -> Iterator[str]:
+    """An object, a list of objects (newer servers), or null."""
+    if isinstance(value, list):
+        if not all(isinstance(each, dict) for each in value):
+            yield "must be a list of objects {start, end}"
+    elif value is not None and not isinstance(value, dict):
+        yield f"must be an object {{start, end}}, a list of them, or null, not {kind_of(value)}"
+
+
+def window(value: Any) -> Iterator[str]:
+    """One of the windows of time."""
+    if value is not None and value not in WINDOWS:
+        yield f"must be one of {', '.join(WINDOWS)}, not {shown(value)}"
+
+
+def pattern(value: Any) -> Iterator[str]:
+    """A regular expression, or null."""
+    if value is None:
+        return
+    if not isinstance(value, str):
+        yield f"must be a regular expression as a text, not {kind_of(value)}"
+    elif len(value) > LONGEST_PATTERN:
+        yield f"is longer than {LONGEST_PATTERN} characters"
+    else:
+        try:
+            re.compile(value)
+        except (re.error, OverflowError, RecursionError) as error:
+            place = f" (column {error.pos + 1})" if isinstance(error, re.error) and error.pos is not None else ""
+            yield f"is no regular expression: {error}{place}"
+
+
+def priorities(value: Any) -> Iterator[str]:
+    """Lists of priorities under their ranks, or null."""
+    if value is None:
+        return
+    if not isinstance(value, dict):
+        yield f"must be an object with a list of priorities for each rank, not {kind_of(value)}"
+        return
+    for rank, names in value.items():
+        if rank not in RANKS:
+            yield f"has {rank!r}, which is none of {', '.join(RANKS)}"
+        if not isinstance(names, list) or not all(isinstance(each, str) for each in names):
+            yield f"must hold a list of texts under {rank!r}"
+
+
+def kind_of(value: Any) -> str:
+    """What a value is, in words."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true or false"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a text"
+        case list():
+            return "a list"
+        case _:
+            return "an object"
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it."""
+    return repr(value)[:60] if isinstance(value, str | int | float) else kind_of(value)
+
+
+#: After how many days without a change of status an item is too old, unless the file says otherwise [assumed].
+AGE_THRESHOLD_DAYS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of an object."""
+
+    check: Check
+    meaning: str
+    required: bool = False
+    #: Which table describes the objects inside: those of a list, or the one that stands there.
+    inside: str = ""
+
+
+_MADE = Key(anything, "Generated by the server; present in downloads.")
+
+#: The tables by the path of their object.
+TABLES: Mapping[str, Mapping[str, Key]] = {
+    "": {
+        "_id": _MADE,
+        "pipelineId": _MADE,
+        "tenantId": Key(text, "The tenant ID. HCL Accelerate requires it; this server fills it in."),
+        "name": Key(
+            text, "The name of a new value stream if you don't enter another one. Later imports don't rename it."
+        ),
+        "description": Key(text, "A description of the value stream."),
+        "query": Key(query, "A query that all items of the value stream must match. Empty matches all items."),
+        "phases": Key(listed, "The phases, from left to right.", inside="phases[]"),
+        "leadTime": Key(span, "The first and last stage of the lead time.", inside="leadTime"),
+        "cycleTime": Key(span, "The first and last stage of the cycle time.", inside="leadTime"),
+        "leadTimeChange": Key(
+            span,
+            "The first and last stage of the lead time for changes. Version 5 and later.",
+            inside="leadTime",
+        ),
+        "devCycleTime": Key(
+            span,
+            "The first and last stage of the development cycle time. Version 5 and later.",
+            inside="leadTime",
+        ),
+        "mappings": Key(mapping, "How field values are interpreted.", inside="mappings"),
+        "integrations": Key(
+            listed,
+            "The integrations that provide the items. An empty list means every integration of the tenant.",
+            inside="integrations[]",
+        ),
+        "linkRules": Key(
+            listed,
+            "Rules that link items of two integrations. Preserved, but not displayed.",
+            inside="linkRules[]",
+        ),
+        "metrics": Key(listed, "Metrics to compute. Preserved, but not displayed.", inside="metrics[]"),
+        "metricsBar": Key(
+            listed, "Metrics to show above the map. Preserved, but not displayed.", inside="metricsBar[]"
+        ),
+        "ageThresholdDays": Key(
+            days,
+            f"Number of days without a status change after which an item gets an alert. The default is "
+            f"{AGE_THRESHOLD_DAYS}; null turns the alert off. Specific to this server.",
+        ),
+    },
+    "phases[]": {
+        "name": Key(name, "The name of the phase, unique in the value stream.", required=True),
+        "description": Key(text, "A description of the phase."),
+        "stages": Key(listed, "The stages, from left to right.", inside="phases[].stages[]"),
+    },
+    "phases[].stages[]": {
+        "name": Key(name, "The name of the stage, unique in the value stream.", required=True),
+        "description": Key(text, "A description of the stage."),
+        "query": Key(
+            query,
+            "A query that selects the items of the stage. With null or an empty query, the stage has no items.",
+        ),
+        "wipLimit": Key(limit, "The work-in-progress limit; null for no limit."),
+        "gates": Key(
+            listed,
+            "Conditions for moving to the next stage. Preserved, but not displayed.",
+            inside="phases[].stages[].gates[]",
+        ),
+        "targets": Key(listed, "Targets of the stage. Preserved, but not displayed."),
+        "showAlerts": Key(flag, "Whether the items of the stage show alerts. Version 5 and later."),
+        "showSpeed": Key(flag, "Whether to show the speed of the stage. Version 5 and later."),
+    },
+    "phases[].stages[].gates[]": {
+        "name": Key(name, "The name of the gate.", required=True),
+        "description": Key(text, "A description of the gate."),
+        "query": Key(query, "The condition."),
+    },
+    "leadTime": {
+        "start": Key(text, "The name of the first stage."),
+        "end": Key(text, "The name of the last stage."),
+    },
+    "mappings": {
+        "priority": Key(priorities, "Lists of priority values for Lowest, Low, Medium, High and Highest."),
+    },
+    "integrations[]": {
+        "name": Key(
+            name,
+            "The name of the integration. An entry with only a name refers to an existing integration.",
+            required=True,
+        ),
+        "type": Key(text, "The ID of the plug-in, such as `ucv-ext-rally`."),
+        "tenant_id": Key(text, "The tenant ID. The default is the tenant of the value stream."),
+        "tenantId": Key(text, "Another spelling of `tenant_id`, used by some versions."),
+        "properties": Key(mapping, "The settings. `****` keeps the stored secret."),
+        "image": Key(
+            text, "The version of the plug-in. Preserved, but ignored: this server uses its built-in version."
+        ),
+        "loggingLevel": Key(text, "The log level."),
+        "disabled": Key(anything, "Whether the integration is disabled."),
+        "_id": _MADE,
+        "status": _MADE,
+        "startTime": _MADE,
+        "latest": _MADE,
+    },
+    "linkRules[]": {
+        "fromIntegrationName": Key(name, "The integration with the items to link from.", required=True),
+        "toIntegrationName": Key(name, "The integration with the items to link to.", required=True),
+        "fromField": Key(text, "The field that contains the ID of the other item, such as `pr.name`."),
+        "toField": Key(text, "The field to compare it with, such as `issue.id`."),
+        "pattern": Key(pattern, "A regular expression that extracts the ID."),
+        "_id": _MADE,
+        "fromIntegrationId": _MADE,
+        "toIntegrationId": _MADE,
+    },
+    "metrics[]": {
+        "name": Key(text, "The name of the metric."),
+        "repeatEvery": Key(text, "How often to compute the metric, such as `24 hours`."),
+        "repeatAt": Key(text, "When to compute the metric."),
+        "metricDefinitionId": Key(text, "The ID of the metric."),
+        "properties": Key(mapping, "The settings of the metric.", inside="metrics[].properties"),
+    },
+    "metrics[].properties": {
+        "query": Key(query, "A query that selects the items to count."),
+        "field": Key(text, "The field to count."),
+    },
+    "metricsBar[]": {
+        "relativeTime": Key(window, "The time window: HOUR24, DAY7, DAY30, DAY90, MONTH6, YEAR1 or ALL."),
+        "metricDefinitionId": Key(text, "The ID of the metric."),
+        "name": Key(text, "The title."),
+        "displayType": Key(text, "How to display the metric: bar or percent."),
+        "calculationType": Key(text, "How to calculate the metric: mostRecent or trendMostRecent."),
+        "index": Key(number, "The position."),
+        "filters": Key(anything, "Filters for the items to count."),
+    },
+}
+
+
+#: Keys that name stages.
+SPANS = ("leadTime", "cycleTime", "leadTimeChange", "devCycleTime")
+
+#: Keys that hold what has names, or are such names.
+SHAPES = frozenset(
+    {"", "phases", "stages", "name", "integrations", "linkRules", "fromIntegrationName", "toIntegrationName"}
+    | {*SPANS, "start", "end"}
+)
+
+#: Keys whose values are names.
+NAMES = frozenset({"name", "start", "end", "fromIntegrationName", "toIntegrationName"})
+
+#: More than these are no value stream that fits a page.
+MOST_STAGES = 200
+#: Each query and each pattern takes milliseconds to check.
+MOST_EXPRESSIONS = 1_000
+#: So many keys that are only kept are compared with the known ones.
+MOST_UNKNOWN = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What an examination of a document found."""
+
+    problems: tuple[Problem, ...]
+    #: What is right but may not be meant, such as a key that is only kept.
+    notices: tuple[str, ...]
+
+
+def checked(document: Any) -> Examined:
+    """The findings on a document that is right.
+
+    Raises:
+        ConfigError: With every problem and its path.
+    """
+    found = examined(document)
+    if found.problems:
+        raise refused(found.problems)
+    return found
+
+
+def refused(problems: Sequence[Problem]) -> ConfigError:
+    """That a document is wrong, with all there is to mend."""
+    count = len(problems)
+    text = "1 problem" if count == 1 else f"{count} problems"
+    return ConfigError(f"the value stream has {text}", problems=shortened(problems))
+
+
+def examined(document: Any) -> Examined:
+    """Everything that is wrong or strange in a document, without looking beyond it."""
+    if not isinstance(document, dict):
+        text = f"must be an object with phases and integrations, not {kind_of(document)}"
+        return Examined((Problem("", text),), ())
+    if isinstance(document.get("data"), dict) and not TABLES[""].keys() & document.keys():
+        text = "is an answer of an API; give what is inside data: the object with phases and integrations"
+        return Examined((Problem("data", text),), ())
+    if sum(1 for _ in islice(_expressions(document, ""), MOST_EXPRESSIONS + 1)) > MOST_EXPRESSIONS:
+        text = f"has more than {MOST_EXPRESSIONS:,} queries and patterns; there are at most {MOST_STAGES} stages"
+        return Examined((Problem("", text),), ())
+    problems = [*_walked(document, "", "")]
+    # What follows reads names: it must be able to rely on shapes, whatever is wrong with a query or a limit.
+    if not any(map(_disturbs, problems)):
+        problems += [*_doubles(document), *_spans(document), *_links(document)]
+    return Examined(tuple(problems), tuple(_strange(document)))
+
+
+def plain_names(document: Any) -> Any:
+    """A document whose names hold plain spaces and no invisible characters: a web page may have put them there."""
+    return _plain_names(document, "") if isinstance(document, dict) else document
+
+
+def _plain_names(held: Mapping[str, Any], table: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in held.items():
+        key = TABLES[table].get(name)
+        inside = key.inside if key is not None else ""
+        match value:
+            case str() if name in NAMES:
+                found[name] = spaced(value)
+            case dict() if inside:
+                found[name] = _plain_names(value, inside)
+            case list() if inside:
+                found[name] = [_plain_names(each, inside) if isinstance(each, dict) else each for each in value]
+            case _:
+                found[name] = value
+    return found
+
+
+def allows_sources(problems: Sequence[Problem]) -> bool:
+    """Whether the integrations of a document can be looked at beside problems that were found in it."""
+    return not any(problem.path in {"", "tenantId"} or problem.path.startswith("integrations") for problem in problems)
+
+
+def _disturbs(problem: Problem) -> bool:
+    last = problem.path.rpartition(".")[2]
+    return last.endswith("]") or last in SHAPES
+
+
+def phases_of(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Each phase with its path."""
+    for number, phase in enumerate(document.get("phases") or ()):
+        yield f"phases[{number}]", phase
+
+
+def stages_of(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Each stage with its path, from left to right."""
+    for path, phase in phases_of(document):
+        for number, stage in enumerate(phase.get("stages") or ()):
+            yield f"{path}.stages[{number}]", stage
+
+
+def integrations_of(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Each integration with its path."""
+    for number, integration in enumerate(document.get("integrations") or ()):
+        yield f"integrations[{number}]", integration
+
+
+def near(name: str, known: list[str]) -> str:
+    """The end of a sentence: what there is that looks like a name, or all there is."""
+    known = list(dict.fromkeys(known))
+    folded = {each.casefold(): each for each in known}
+    close = alike(name.casefold(), folded)
+    if close:
+        return f"; did you mean {' or '.join(repr(folded[each]) for each in close)}?"
+    if not known:
+        return "; there is none yet"
+    return f"; there are {', '.join(map(repr, known[:10]))}{' and more' if len(known) > 10 else ''}"  # noqa: PLR2004 - a sentence, not a list
+
+
+def _walked(held: Mapping[str, Any], path: str, table: str) -> Iterator[Problem]:
+    keys = TABLES[table]
+    for name, key in keys.items():
+        if name not in held:
+            if key.required:
+                yield Problem(member(path, name), "is missing")
+            continue
+        value, where = held[name], member(path, name)
+        wrong = list(key.check(value))
+        yield from (Problem(where, text) for text in wrong)
+        if wrong or not key.inside:
+            continue
+        if isinstance(value, list):
+            for number, inner in enumerate(value):
+                if isinstance(inner, dict):
+                    yield from _walked(inner, f"{where}[{number}]", key.inside)
+                else:
+                    yield Problem(f"{where}[{number}]", f"must be an object, not {kind_of(inner)}")
+        elif isinstance(value, dict):
+            yield from _walked(value, where, key.inside)
+
+
+def _expressions(held: Mapping[str, Any], table: str) -> Iterator[str]:
+    """Yield every query and every pattern."""
+    for name, key in TABLES[table].items():
+        match held.get(name):
+            case str(text) if key.check in {query, pattern}:
+                yield text
+            case dict(inner) if key.inside:
+                yield from _expressions(inner, key.inside)
+            case list(each) if key.inside:
+                for inner in each:
+                    if isinstance(inner, dict):
+                        yield from _expressions(inner, key.inside)
+
+
+def _doubles(document: Mapping[str, Any]) -> Iterator[Problem]:
+    yield from _doubled("phase", phases_of(document))
+    yield from _doubled("stage", stages_of(document))
+    yield from _doubled("integration", integrations_of(document))
+    if sum(1 for _ in stages_of(document)) > MOST_STAGES:
+        yield Problem("phases", f"hold more than {MOST_STAGES} stages")
+
+
+def _doubled(what: str, named: Iterator[tuple[str, Mapping[str, Any]]]) -> Iterator[Problem]:
+    first: dict[str, str] = {}
+    for path, each in named:
+        name = each["name"].strip().casefold()
+        if name in first:
+            yield Problem(f"{path}.name", f"the {what} {each['name']!r} is there already: {first[name]}")
+        else:
+            first[name] = path
+
+
+def _spans(document: Mapping[str, Any]) -> Iterator[Problem]:
+    names = [stage["name"] for _, stage in stages_of(document)]
+    known = {name.strip() for name in names}
+    told = 0
+    for key in SPANS:
+        given = document.get(key)
+        for number, each in enumerate(given if isinstance(given, list) else [given] if given else []):
+            path = f"{key}[{number}]" if isinstance(given, list) else key
+            for end in ("start", "end"):
+                name = each.get(end)
+                if name and name.strip() not in known:
+                    told += 1
+                    close = near(name, names) if told <= MOST_EXPLAINED else ""
+                    yield Problem(f"{path}.{end}", f"there is no stage {name!r}{close}")
+
+
+def _links(document: Mapping[str, Any]) -> Iterator[Problem]:
+    names = [each["name"].strip() for _, each in integrations_of(document)]
+    known = set(names)
+    told = 0
+    for number, rule in enumerate(document.get("linkRules") or ()):
+        for end in ("fromIntegrationName", "toIntegrationName"):
+            if (name := rule[end].strip()) not in known:
+                told += 1
+                close = near(name, names) if told <= MOST_EXPLAINED else ""
+                text = f"the value stream has no integration {name!r}{close}"
+                yield Problem(f"linkRules[{number}].{end}", text)
+
+
+def _strange(document: Mapping[str, Any]) -> Iterator[str]:
+    """Keys that are only kept and look like a known one that was meant."""
+    for where, name, table in islice(_unknown(document, "", ""), MOST_UNKNOWN):
+        by_fold = {each.casefold(): each for each in TABLES[table]}
+        meant = alike(name.casefold(), by_fold, n=1, cutoff=0.8)
+        # Every spelling of the logging level is understood.
+        if meant and not (table == "integrations[]" and name.casefold() in LEVEL_KEYS):
+            yield f"{where} is not known and is only kept; did you mean {by_fold[meant[0]]}?"
+
+
+def _unknown(held: Mapping[str, Any], path: str, table: str) -> Iterator[tuple[str, str, str]]:
+    """Yield the path, the name and the table of each key that is only kept."""
+    keys = TABLES[table]
+    for name, value in held.items():
+        where = member(path, name)
+        key = keys.get(name)
+        if key is None:
+            yield where, name, table
+        elif key.inside and isinstance(value, list):
+            for number, inner in enumerate(value):
+                if isinstance(inner, dict):
+                    yield from _unknown(inner, f"{where}[{number}]", key.inside)
+        elif key.inside and isinstance(value, dict):
+            yield from _unknown(value, where, key.inside)
+
+
+#: Keys whose entries are counted, and what one of them is called.
+LISTS = {"metrics": "metric", "metricsBar": "entry of the metrics bar", "linkRules": "link rule"}
+
+PLURALS = {"entry of the metrics bar": "entries of the metrics bar"}
+
+
+def undrawn(document: Mapping[str, Any]) -> str:
+    """Such things with their numbers, as the end of a sentence; empty when there are none.
+
+    Args:
+        document: Of a value stream; it is right.
+    """
+    return ", ".join(
+        f"{count} {word if count == 1 else PLURALS.get(word, word + 's')}" for word, count in _held(document)
+    )
+
+
+def _held(document: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    for key, word in LISTS.items():
+        if some := document.get(key):
+            yield word, len(some)
+    stages = [stage for _, stage in stages_of(document)]
+    for key, word in (("gates", "gate"), ("targets", "target")):
+        if count := sum(len(stage.get(key) or ()) for stage in stages):
+            yield word, count

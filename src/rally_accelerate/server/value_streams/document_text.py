@@ -1,0 +1,318 @@
+"""From the text of a JSON file to its values, or to the places of its faults."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from rally_accelerate.config.load import MASKED, name_of_property
+from rally_accelerate.errors import ConfigError, Problem
+from rally_accelerate.model.lenient_json import REPLACEMENT, Undecodable, decode_text, parse_json, readable
+from rally_accelerate.server.store.encryption import SECURE, is_stray
+
+#: Larger files, and deeper ones, are no value stream that anybody wrote.
+MOST_CHARACTERS = 2_000_000
+DEEPEST = 60
+#: Every value takes time to read and to check. The stages of the largest map have some thousand.
+MOST_VALUES = 100_000
+
+#: So many problems are listed.
+MOST_PROBLEMS = 200
+
+#: What every reader of JSON can hold: signed 64 bits.
+LARGEST_NUMBER = 2**63 - 1
+
+#: Halves of characters, which no text may hold alone.
+_SURROGATES = (0xD800, 0xDFFF)
+
+
+class _Pairs(dict[str, Any]):
+    """An object, and which of its keys came more than once."""
+
+    doubled: tuple[str, ...] = ()
+
+
+def read(content: str | bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ConfigError: With the line and column of the fault, or the path of every value that cannot be kept.
+    """
+    text = _decoded(content)
+    if not text.strip():
+        raise _broken("", "the file is empty; it must hold one JSON object")
+    if len(text) > MOST_CHARACTERS:
+        raise _broken("", f"the file is longer than {MOST_CHARACTERS:,} characters")
+    # Commas within texts count as well; a file that has so many there is no value stream either.
+    if text.count(",") > MOST_VALUES:
+        raise _broken("", f"the file has more than {MOST_VALUES:,} values")
+    try:
+        parsed = _parsed(text)
+    except Undecodable as error:
+        raise _broken(f"line {error.line}, column {error.column}", _explained(text, error)) from None
+    except RecursionError:
+        raise _broken("", f"it is nested deeper than {DEEPEST} levels") from None
+    except ValueError as error:
+        raise _broken("", str(error)) from None
+    problems = list(_faults(parsed, "", 0, halves=False))
+    if problems:
+        text = f"the file has {len(problems)} problem{'s' * (len(problems) > 1)}"
+        raise ConfigError(text, problems=shortened(problems))
+    return _plain(parsed)
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_pairs, parse_constant=_no_number)
+    except json.JSONDecodeError:
+        # Copied from a web page, a file is indented with no-break spaces.
+        return parse_json(text, pairs=_pairs).data
+
+
+def shortened(problems: Sequence[Problem]) -> list[Problem]:
+    """The first problems, as many as anybody reads, and how many more there are."""
+    more = len(problems) - MOST_PROBLEMS
+    if more <= 0:
+        return list(problems)
+    return [*problems[:MOST_PROBLEMS], Problem("", f"and {more:,} more problems; mend these first")]
+
+
+def _decoded(content: str | bytes) -> str:
+    return decode_text(content) if isinstance(content, bytes) else content.removeprefix("\ufeff")
+
+
+def _broken(place: str, text: str) -> ConfigError:
+    return ConfigError("the file is not valid JSON", problems=[Problem(place, text)])
+
+
+def _explained(text: str, error: Undecodable) -> str:
+    at = text[error.position : error.position + 1]
+    said = error.reason[0].lower() + error.reason[1:]
+    if at == ":" and error.reason in {"Expecting ',' delimiter", "Extra data"}:
+        # The sample on the plug-in's public page lacks its braces just so.
+        # No more of the line than its last text: a secret may stand before it.
+        name = text[: error.position].rstrip().rpartition("\n")[2].removesuffix('"').rpartition('"')[2]
+        return f'"{name[-80:]}" has a value but stands in no braces; put {{ before it and }} behind its last property'
+    if error.reason.startswith("Expecting property name") and at == "}":
+        return f"{said}: there is a comma too much before this brace"
+    if error.position >= len(text.rstrip()):
+        return f"{said}: the file ends too early; a brace or bracket is not closed"
+    return f"{said}, found {at!r}"
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> _Pairs:
+    found = _Pairs(pairs)
+    if len(found) != len(pairs):
+        found.doubled = tuple(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+    return found
+
+
+def _no_number(word: str) -> Any:
+    raise ValueError(f"{word} is no JSON number")
+
+
+def member(path: str, name: str) -> str:
+    """The path of a member of an object."""
+    return f"{path}.{name}" if path else name
+
+
+def _faults(value: Any, path: str, depth: int, *, halves: bool) -> Iterator[Problem]:
+    """Yield what cannot be kept; halves of characters count unless they are replaced afterwards."""
+    if depth > DEEPEST:
+        yield Problem(path, f"is nested deeper than {DEEPEST} levels")
+        return
+    match value:
+        case dict():
+            for name in getattr(value, "doubled", ()):
+                yield Problem(member(path, _shown(name)), "is there more than once; keep one of them")
+            for name, inner in value.items():
+                if halves and not _is_text(name):
+                    yield Problem(member(path, _shown(name)), "its name holds half a character (a lone surrogate)")
+                yield from _faults(inner, member(path, _shown(name)), depth + 1, halves=halves)
+        case list():
+            for number, inner in enumerate(value):
+                yield from _faults(inner, f"{path}[{number}]", depth + 1, halves=halves)
+        case str() if halves and not _is_text(value):
+            yield Problem(path, "holds half a character (a lone surrogate)")
+        case bool():
+            pass
+        case int() if abs(value) > LARGEST_NUMBER:
+            yield Problem(path, "is a number of more than 64 bits")
+        case float() if value in (float("inf"), float("-inf")):
+            yield Problem(path, "is a number that is too large")
+
+
+def _is_text(text: str) -> bool:
+    return not any(_SURROGATES[0] <= ord(character) <= _SURROGATES[1] for character in text)
+
+
+def _shown(name: str) -> str:
+    return name.encode("utf-8", "replace").decode()
+
+
+def unreadable(value: Any, path: str = "") -> Iterator[str]:
+    """Yield the paths of texts with characters that could not be read and were replaced."""
+    match value:
+        case str() if REPLACEMENT in value:
+            yield path
+        case dict():
+            for name, inner in value.items():
+                yield from unreadable(inner, member(path, name))
+        case list():
+            for number, inner in enumerate(value):
+                yield from unreadable(inner, f"{path}[{number}]")
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case str():
+            return readable(value)
+        case dict():
+            return {readable(name): _plain(inner) for name, inner in value.items()}
+        case list():
+            return [_plain(inner) for inner in value]
+        case _:
+            return value
+
+
+def checked_value(value: Any) -> Any:
+    """A value that another reader made (GraphQL's), under the same limits.
+
+    Raises:
+        ConfigError: With the path of every value that cannot be kept.
+    """
+    problems = list(_faults(value, "", 0, halves=True))
+    if problems:
+        raise ConfigError("the value stream cannot be kept", problems=problems)
+    return value
+
+
+#: A text that ends with its line has lost its last quotation mark.
+_TOKEN = re.compile(r"""(?P<text>"(?:\\.|[^"\\\n])*"?)|(?P<mark>[{}\[\],:])|(?P<bare>'[^'\n]*'?|[^\s"{}\[\],:]+)""")
+
+_BARE = re.compile(r"[^\n,}\]]*")
+
+_VARIABLE = re.compile(r"\$\{\w+\}")
+
+_STANDS_FOR = re.compile(r'"\*\*\*\* \(entered (\d+)\)"')
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """A text that may be shown."""
+
+    text: str
+    #: What was taken out, as it was written, by what stands for it now.
+    secrets: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """An object or a list that is open, under which name, and whether all in it is secret."""
+
+    name: str
+    is_secret: bool
+
+
+_OUTSIDE = _Frame("", is_secret=False)
+
+
+def hidden(text: str) -> Hidden:
+    """A text without the secrets that were typed into it; those that are masked already stay so."""
+    parts: list[str] = []
+    secrets: dict[str, str] = {}
+    done = 0
+    for start, end in _secrets(text):
+        word = text[start:end]
+        parts.append(text[done:start])
+        done = end
+        if _is_json(word):
+            stands = f'"**** (entered {len(secrets) + 1})"'
+            secrets[stands] = word
+            parts.append(stands)
+        else:
+            # It cannot be kept, as nobody knows where it ends: it must be typed again.
+            parts.append('"' if word.startswith('"') else "")
+    return Hidden("".join([*parts, text[done:]]), secrets)
+
+
+def completed(text: str, secrets: Mapping[str, str]) -> str:
+    """A text with the secrets that were taken out of it.
+
+    Raises:
+        ConfigError: One of them is not known.
+    """
+    if gone := {found[0] for found in _STANDS_FOR.finditer(text)} - secrets.keys():
+        said = "the secret that was entered here is not known any more; enter it again"
+        raise ConfigError("secrets are missing", problems=[Problem(stands, said) for stands in sorted(gone)])
+    return _STANDS_FOR.sub(lambda found: secrets[found[0]], text)
+
+
+def _secrets(text: str) -> Iterator[tuple[int, int]]:
+    """Where values stand that are secret: from where to where."""
+    frames = [_OUTSIDE]
+    # The name that a value is expected for; a name without its colon is one as well.
+    name, is_told, done = "", False, 0
+    for token, following in pairwise([*_TOKEN.finditer(text), None]):
+        if token is None or token.start() < done:
+            continue
+        word, after = token[0], following[0] if following else ""
+        match word:
+            case "{" | "[":
+                frames.append(_Frame(name or frames[-1].name, frames[-1].is_secret or _is_secret(name, "", frames[-1])))
+                name, is_told = "", False
+            case "}" | "]":
+                frames = frames[:-1] or [_OUTSIDE]
+                name, is_told = "", False
+            case ",":
+                name, is_told = "", False
+            case ":":
+                is_told = bool(name)
+            case _ if after != ":" or (is_told and _is_secret(name, word, frames[-1])):
+                if _is_typed(word) and _is_secret(name, word, frames[-1]):
+                    done = _end(text, token)
+                    yield token.start(), done
+                    name = ""
+                else:
+                    name = "" if is_told else _unquoted(word)
+                is_told = False
+            case _:
+                name, is_told = _unquoted(word), False
+
+
+def _is_secret(name: str, value: str, frame: _Frame) -> bool:
+    """As ``vault.masked`` sees it, wherever settings stand: braces may be missing."""
+    known = name_of_property(name)
+    if known == "proxyServer":
+        return "@" in value
+    stray = name != "" and known is None and frame.name.casefold() == "properties"
+    beside = name != "" and frame.name.casefold() == "integrations" and is_stray(name)
+    return frame.is_secret or known in SECURE or stray or beside
+
+
+def _is_typed(word: str) -> bool:
+    """Whether a value says something that nobody but its author knows."""
+    inner = _unquoted(word)
+    return inner not in {"", "true", "false", "null"} and not MASKED.match(inner) and not _VARIABLE.fullmatch(inner)
+
+
+def _end(text: str, token: re.Match[str]) -> int:
+    """Where a value ends; one without quotation marks with what may follow a value."""
+    if token["bare"] is None or token[0].startswith("'") or _is_json(token[0]):
+        return token.end()
+    return _BARE.match(text, token.start()).end()  # type: ignore[union-attr] # it matches everywhere
+
+
+def _is_json(word: str) -> bool:
+    try:
+        json.loads(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _unquoted(word: str) -> str:
+    return word.strip("\"'")

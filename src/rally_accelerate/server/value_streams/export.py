@@ -1,0 +1,107 @@
+"""The file of a value stream as it is downloaded: without secrets, with what the host knows of its integrations."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rally_accelerate.server.scheduler import Schedule
+from rally_accelerate.server.store.encryption import masked, strays
+from rally_accelerate.server.store.executions import Execution
+from rally_accelerate.server.store.integrations import StoredIntegration
+from rally_accelerate.server.store.repositories import Stores
+from rally_accelerate.server.store.tables import ms
+from rally_accelerate.server.store.value_streams import StoredStream
+from rally_accelerate.server.value_streams.integration_filter import named, shows_all
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """One integration of the host, and what people read of how it does."""
+
+    integration: StoredIntegration
+    status: str
+
+
+def downloaded(
+    stream: StoredStream, known: Mapping[str, Known], *, document: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The document of a value stream for people and clients; imported again as it is, it changes nothing.
+
+    Args:
+        stream: Whose.
+        known: The integrations of the host by their ids.
+        document: Of an older version; the valid one when None.
+    """
+    held = stream.document if document is None else document
+    found = {"_id": stream.id, "pipelineId": stream.pipeline_id, "tenantId": stream.tenant_id, **held}
+    mine = [each.integration for each in known.values() if each.integration.tenant_id == stream.tenant_id]
+    if shows_all(held):
+        if document is None:
+            # Written out, so that adding one to the file does not hide the others.
+            found["integrations"] = named(held, mine)
+    else:
+        found["integrations"] = [_entry(entry, known) for entry in held["integrations"]]
+    if held.get("linkRules"):
+        found["linkRules"] = [_rule(rule, known) for rule in held["linkRules"]]
+    return found
+
+
+def file_name(name: str) -> str:
+    """What the file of a value stream is called (accelerate-api-notes.md#value-stream-files)."""
+    plain = "".join(character if character.isalnum() or character in "-_. " else "_" for character in name)
+    return f"{plain.strip().replace(' ', '_') or 'value_stream'}-vsm.json"
+
+
+def _entry(entry: Mapping[str, Any], known: Mapping[str, Known]) -> dict[str, Any]:
+    entry = {**entry, **masked(strays(entry))}
+    if "properties" in entry:
+        # Another tool's: every setting that is not known to be harmless is a secret.
+        return {**entry, "properties": masked(entry["properties"])}
+    found = known.get(entry.get("_id") or "")
+    if found is None:
+        # It was removed since: the name alone says what is missing.
+        return dict(entry)
+    integration = found.integration
+    return {
+        "_id": integration.id,
+        "type": integration.type,
+        "tenant_id": integration.tenant_id,
+        "tenantId": integration.tenant_id,
+        **entry,
+        "name": integration.name,
+        "loggingLevel": integration.logging_level,
+        "disabled": integration.disabled,
+        "status": found.status,
+        "startTime": ms(integration.created),
+        "latest": "image" not in entry,
+        "properties": masked(integration.properties),
+    }
+
+
+def _rule(rule: Mapping[str, Any], known: Mapping[str, Known]) -> dict[str, Any]:
+    # An integration may have been renamed since; its id stays.
+    names = {
+        f"{end}IntegrationName": known[its_id].integration.name
+        for end in ("from", "to")
+        if (its_id := rule.get(f"{end}IntegrationId") or "") in known
+    }
+    return {**rule, **names}
+
+
+async def known_integrations(stores: Stores, schedule: Schedule) -> dict[str, Known]:
+    """Every integration by its id."""
+    found = {}
+    for one in await stores.integrations.all():
+        latest = next(iter(await stores.executions.of(one.id, limit=1)), None)
+        found[one.id] = Known(one, _word(one, latest, running=schedule.running(one.id)))
+    return found
+
+
+def _word(one: StoredIntegration, latest: Execution | None, *, running: bool) -> str:
+    """The status in the vendor's words (accelerate-api-notes.md#integration-status)."""
+    if one.disabled:
+        return "Disabled"
+    if running:
+        return "Sync in progress"
+    good = latest is None or latest.outcome in {"", "complete"}
+    return "Online" if good else "Failed"

@@ -1,0 +1,116 @@
+"""Which integrations a value stream's map shows, and what an import changes about that; pure.
+
+A file that names no integration shows all of them, also later ones; one that names some shows only those.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rally_accelerate.server.store.integrations import StoredIntegration
+from rally_accelerate.server.value_streams.document import integrations_of
+
+#: So many integrations are named in a sentence.
+MOST_NAMED = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """What an import does to the items that a map shows."""
+
+    #: Sentences for people; empty when nothing is hidden.
+    text: str = ""
+    #: The integrations that the map shows now and would not show any more.
+    hidden: tuple[str, ...] = ()
+
+
+def shows_all(document: Mapping[str, Any]) -> bool:
+    """Whether a document names no integration, and so means all of its tenant."""
+    return not document.get("integrations")
+
+
+def named(document: Mapping[str, Any], known: Sequence[StoredIntegration]) -> list[dict[str, Any]]:
+    """The entries of a document's integrations; where it means all, one that names each of them.
+
+    Args:
+        document: As it is kept.
+        known: The integrations of its tenant.
+    """
+    if not shows_all(document):
+        return [dict(entry) for _, entry in integrations_of(document)]
+    return [{"_id": each.id, "name": each.name} for each in sorted(known, key=lambda each: each.name)]
+
+
+def means_all(before: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], known: Sequence[Any]) -> bool:
+    """Whether a file that names every integration comes from one that names none: a download writes them out.
+
+    Args:
+        before: The document that is to be replaced.
+        entries: The file's integrations as they would be kept.
+        known: The integrations of the tenant.
+    """
+    ids = {str(entry.get("_id") or "") for entry in entries}
+    plain = all(entry.keys() <= {"_id", "name"} for entry in entries)
+    return shows_all(before) and bool(entries) and plain and ids == {each.id for each in known}
+
+
+def with_others(
+    document: Mapping[str, Any], before: Mapping[str, Any], known: Sequence[StoredIntegration]
+) -> Mapping[str, Any]:
+    """A file that also names the integrations that the map shows now.
+
+    Args:
+        document: From a file; it names some.
+        before: The document that is to be replaced.
+        known: The integrations of the tenant.
+    """
+    if shows_all(document):
+        return document
+    names = {str(entry.get("name") or "").strip() for _, entry in integrations_of(document)}
+    others = [entry for entry in named(before, known) if entry["name"].strip() not in names]
+    return {**document, "integrations": [*document["integrations"], *others]}
+
+
+def effect(
+    before: Mapping[str, Any] | None,
+    after: Mapping[str, Any],
+    *,
+    known: Sequence[StoredIntegration],
+    counts: Mapping[str, int],
+) -> Effect:
+    """What an import does to the items of a map.
+
+    Args:
+        before: The document that is to be replaced; None for a new value stream.
+        after: The document that would be kept; integrations that are to be added have no id yet.
+        known: The integrations of the tenant.
+        counts: How many issues of the tenant each tracker has.
+    """
+    if shows_all(after):
+        return Effect()
+    names = {each.id: each.name for each in known}
+    now = _trackers(before or {}) or {*counts, *names}
+    then = _trackers(after)
+    total, left = (sum(counts.get(each, 0) for each in some) for some in (now, now & then))
+    shown = sum(counts.get(each, 0) for each in then)
+    hidden = tuple(sorted(names[each] for each in now - then if each in names))
+    if before is None:
+        # What is chosen for a new map hides nothing; that it would be empty is worth telling.
+        hidden = ()
+        if shown or not total:
+            return Effect()
+    elif left == total and not hidden:
+        later = "Integrations that are added later will not show on the map." if shows_all(before) else ""
+        return Effect(text=later)
+    called = _list([str(entry["name"]).strip() for _, entry in integrations_of(after)])
+    of = f"{shown:,} of {max(total, shown):,} {'item' if max(total, shown) == 1 else 'items'}"
+    return Effect(text=f"The map will show only {called}: {of}.", hidden=hidden)
+
+
+def _trackers(document: Mapping[str, Any]) -> set[str]:
+    return {str(entry["_id"]) for _, entry in integrations_of(document) if entry.get("_id")}
+
+
+def _list(names: Sequence[str]) -> str:
+    told = list(names[:MOST_NAMED]) + ([f"{len(names) - MOST_NAMED} more"] if len(names) > MOST_NAMED else [])
+    return told[0] if len(told) == 1 else f"{', '.join(told[:-1])} and {told[-1]}"

@@ -1,0 +1,172 @@
+"""The way of an item through the stages, from its history: pure, so that it can be checked by hand."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any
+
+from rally_accelerate.dql.evaluator import matches
+from rally_accelerate.server.issue_history import PRESENT, Change, changes_of, late_status, raw_name, references
+from rally_accelerate.server.value_streams.layout import Layout, Stage
+
+#: What the wire holds as a list of objects, as a list of texts, and as a number.
+TIMEBOXES = frozenset({"sprint", "release"})
+LISTS = frozenset({"labels", "components"})
+NUMBERS = frozenset({"storyPoints", "businessValue"})
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One change, or the creation."""
+
+    at: datetime
+    who: str
+    #: Empty for the creation.
+    field: str
+    before: Any = None
+    after: Any = None
+    #: False where the history does not tell it yet: then it had happened by this instant, and who did it is unknown.
+    is_told: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A stretch of time in one stage, and what happened then."""
+
+    #: None outside every stage.
+    stage: Stage | None
+    entered: datetime
+    #: None for the one that lasts.
+    left: datetime | None
+    #: Oldest first.
+    events: tuple[Event, ...]
+
+
+def stage_of(layout: Layout, issue: Mapping[str, Any], *, now: datetime) -> Stage | None:
+    """The last stage that an issue matches, or None."""
+    if not matches(layout.query, issue, now=now):
+        return None
+    hits = (
+        stage for stage in reversed(layout.stages) if stage.query is not None and matches(stage.query, issue, now=now)
+    )
+    return next(hits, None)
+
+
+def visits(layout: Layout, issue: Mapping[str, Any], *, now: datetime) -> list[Visit]:
+    """The stages that an issue was in, oldest first; an event belongs to the stage that it led to.
+
+    The queries of the stages are held against the issue as it was after each change. Changes of one instant are one
+    change. Texts that no field stands for, and fields that the history does not tell of, count as they are now. A
+    change of status that is not in the history yet stands where it had happened at the latest.
+
+    Args:
+        layout: The value stream's.
+        issue: The issue with its history, under the wire's names.
+        now: Instant of the present state.
+    """
+    states = list(_states(issue))
+    found: list[Visit] = []
+    for number, (at, events, state) in enumerate(states):
+        is_last = number == len(states) - 1
+        # Ages count from the instant of the change, for what holds now from now.
+        stage = stage_of(layout, state, now=now if is_last else at)
+        # Nothing was in a stage for no time: an item that is changed as it is made was made like this.
+        former_events = found.pop().events if found and found[-1].entered == at else ()
+        happened = (*former_events, *events)
+        if found and found[-1].stage == stage:
+            former = found.pop()
+            found.append(Visit(stage, former.entered, None, (*former.events, *happened)))
+        else:
+            if found:
+                former = found.pop()
+                found.append(Visit(former.stage, former.entered, at, former.events))
+            found.append(Visit(stage, at, None, happened))
+    return found
+
+
+def _states(issue: Mapping[str, Any]) -> Iterable[tuple[datetime, list[Event], Mapping[str, Any]]]:
+    """Each instant with its events and the issue as it was after them, oldest first; the creation is the first."""
+    late = _late(issue)
+    changes = changes_of(issue) if late is None else sorted((*changes_of(issue), late), key=lambda change: change.at)
+    told = [(at, change) for change in changes if (at := _instant(change.at)) is not None]
+    batches = [(at, [change for _, change in some]) for at, some in groupby(told, key=lambda one: one[0])]
+    # From the present backwards each change is undone.
+    states = [dict(issue)]
+    for _, changes in reversed(batches):
+        state = dict(states[-1])
+        for change in reversed(changes):
+            _undo(state, change, issue)
+        states.append(state)
+    states.reverse()
+    created = _instant(issue.get("created")) or (batches[0][0] if batches else datetime.fromtimestamp(0, UTC))
+    # A first entry that is older than the creation (a clock that was wrong) must not put it later.
+    start = min([created, *(at for at, _ in batches[:1])])
+    first = [Event(start, str(issue.get("creator") or ""), "")]
+    yield start, first, states[0]
+    for (at, changes), state in zip(batches, states[1:], strict=True):
+        yield (
+            at,
+            [_event(at, change, is_told=change is not late) for change in changes if not change.says_nothing],
+            state,
+        )
+
+
+def _late(issue: Mapping[str, Any]) -> Change | None:
+    """The change of status that the history does not tell yet, as if it did."""
+    late = late_status(issue)
+    if late is None:
+        return None
+    return Change(late.at, "status", {"field": "status", "from": late.before, "to": late.after})
+
+
+def _event(at: datetime, change: Change, *, is_told: bool) -> Event:
+    content = change.content
+    who = content.get("userDisplayName") or content.get("user") or ""
+    return Event(at, str(who), str(content["field"]), content.get("from"), content.get("to"), is_told)
+
+
+def _undo(state: dict[str, Any], change: Change, issue: Mapping[str, Any]) -> None:
+    field, former = change.field, change.content.get("from")
+    if field not in PRESENT:
+        raw: Any = state.get("rawIssue")
+        if (name := raw_name(raw, field)) is not None:
+            state["rawIssue"] = {**raw, name: former}
+        return
+    if field in TIMEBOXES:
+        former = [_timebox(each, issue.get(PRESENT[field] or field)) for each in references(former)]
+    elif field in LISTS:
+        former = former if isinstance(former, list) else [former] if former else []
+    elif field == "project":
+        former = former if isinstance(former, Mapping) else {"name": former}
+    elif field in NUMBERS:
+        former = _number(former)
+    state[PRESENT[field] or field] = former
+
+
+def _timebox(reference: Mapping[str, Any], known: Any) -> Mapping[str, Any]:
+    """Return a sprint or release of the past with the id that the issue has for it, so that queries find it by both."""
+    if reference.get("id"):
+        return reference
+    named = (each for each in known or () if isinstance(each, Mapping) and each.get("name") == reference.get("name"))
+    its_id = next((each["id"] for each in named if each.get("id")), None)
+    return reference if its_id is None else {**reference, "id": its_id}
+
+
+def _number(value: Any) -> Any:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _instant(value: Any) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(int(value) / 1000, UTC)
+    except (TypeError, ValueError, OverflowError, OSError):
+        return None
+
+
+def latest_first(found: Sequence[Visit]) -> list[Visit]:
+    """The same with the newest first, and the newest event of each first."""
+    return [Visit(each.stage, each.entered, each.left, tuple(reversed(each.events))) for each in reversed(found)]

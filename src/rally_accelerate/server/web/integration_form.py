@@ -1,0 +1,200 @@
+"""An integration as somebody types it into the form, and what that means; pure."""
+
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote
+
+from rally_accelerate.config.form import FormField, as_typed, form_fields, problems_of
+from rally_accelerate.config.model import DEFAULT_BASE_URL, DEFAULT_TENANT, PLUGIN_ID
+from rally_accelerate.config.secret_recipients import endangered
+from rally_accelerate.config.value_parsers import as_list, as_proxy_server
+from rally_accelerate.mapping.rules import rule_problems
+from rally_accelerate.server.form_drafts import Draft
+from rally_accelerate.server.store.integrations import StoredIntegration
+
+#: Where the issues go is no question in the host itself: it keeps them.
+_NOT_HERE = ("accelerateUrl", "trackerId")
+
+FIELDS: tuple[FormField, ...] = tuple(each for each in form_fields() if each.name not in _NOT_HERE)
+SECURE = frozenset(each.name for each in FIELDS if each.kind == "Secure")
+
+#: A text that may be long, or is a structure, gets several lines.
+LONG = frozenset({"fieldMapping", "typeNames", "query", "caBundle"})
+
+ENVELOPE = {"name": "", "tenant_id": DEFAULT_TENANT, "loggingLevel": "INFO", "showHidden": ""}
+
+#: Stands for the name while a nameless integration is tried out.
+UNNAMED = "new integration"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Typed:
+    """What stands in the form; secrets beside the rest, as they never go back to the browser."""
+
+    values: Mapping[str, str] = field(repr=False)
+    secrets: Mapping[str, str] = field(repr=False)
+    #: Stored secrets that are to be forgotten.
+    cleared: frozenset[str] = frozenset()
+
+
+def empty() -> Typed:
+    """A form that nobody has filled in."""
+    defaults = {f"properties.{each.name}": as_typed(each.name, each.default) for each in FIELDS}
+    return Typed(values={**ENVELOPE, **{name: text for name, text in defaults.items() if _open(name)}}, secrets={})
+
+
+def typed_of(stored: StoredIntegration) -> Typed:
+    """The form of an integration that is there; its secrets stay where they are."""
+    known = {
+        f"properties.{each.name}": as_typed(each.name, stored.properties[each.name])
+        for each in FIELDS
+        if each.name not in SECURE and stored.properties.get(each.name) not in (None, "")
+    }
+    envelope = {
+        "name": stored.name,
+        "tenant_id": stored.tenant_id,
+        "loggingLevel": stored.logging_level,
+        "showHidden": "on" if stored.show_hidden else "",
+    }
+    found = Typed(values={**empty().values, **envelope, **known}, secrets={})
+    server = found.values["properties.proxyServer"]
+    # Credentials inside the address are secret too: as long as they are, the field shows the address alone.
+    return Typed(values={**found.values, "properties.proxyServer": _split_proxy(server)[0]}, secrets={})
+
+
+def typed_from(form: Mapping[str, str], draft: Draft | None) -> Typed:
+    """What a form sends, together with the secrets that were typed on the way to it."""
+    names = [name for name in empty().values if name not in ENVELOPE]
+    booleans = {f"properties.{each.name}" for each in FIELDS if each.kind == "Boolean"}
+    values = {name: form.get(name, "").strip() for name in ENVELOPE}
+    values |= {name: form.get(name, "false" if name in booleans else "").strip() for name in names}
+    cleared = frozenset(name for name in SECURE if form.get(f"clear.{name}"))
+    earlier = {name: text for name, text in (draft.secrets if draft else {}).items() if name not in cleared}
+    typed = {name: text for name in SECURE if (text := form.get(f"properties.{name}", "").strip())}
+    secrets = {**earlier, **typed}
+    server, user, password = _split_proxy(values["properties.proxyServer"])
+    if user:
+        values["properties.proxyServer"] = server
+        values["properties.proxyUsername"] = values["properties.proxyUsername"] or user
+        secrets.setdefault("proxyPassword", password)
+    return Typed(values=values, secrets=secrets, cleared=cleared - typed.keys())
+
+
+def held(form: Mapping[str, str]) -> set[str]:
+    """Secrets that were typed before the form was shown, and are to stay: they lie in its draft."""
+    return {name for name in SECURE if form.get(f"held.{name}") and not form.get(f"clear.{name}")}
+
+
+def typed_again(draft: Draft) -> Typed:
+    """What was typed into a draft."""
+    return Typed(values=draft.values, secrets=draft.secrets, cleared=draft.cleared)
+
+
+def raw_of(typed: Typed, stored: StoredIntegration | None) -> dict[str, Any]:
+    """The integration in the form of the JSON file, secrets in clear, as it would be stored."""
+    known = dict(stored.properties) if stored else {}
+    shown = {each.name for each in FIELDS}
+    # What the form does not show, it does not lose.
+    properties = {name: value for name, value in known.items() if name not in shown}
+    for each in FIELDS:
+        if each.kind == "Secure":
+            value: Any = typed.secrets.get(each.name) or (None if each.name in typed.cleared else known.get(each.name))
+        else:
+            value = _value(each, typed.values.get(f"properties.{each.name}", ""))
+        if value not in (None, ""):
+            properties[each.name] = value
+    server = known.get("proxyServer")
+    if server and "proxyServer" in properties and _keeps_credentials(str(server), properties, typed):
+        properties["proxyServer"] = server
+    return {**_envelope(typed, stored), "properties": properties}
+
+
+def problems(typed: Typed, stored: StoredIntegration | None) -> dict[str, list[str]]:
+    """Everything that is wrong with what was typed, by field."""
+    raw = raw_of(typed, stored)
+    found = problems_of(raw)
+    for problem in rule_problems(raw["properties"]):
+        place = problem.path.removeprefix("properties.")
+        field_name = re.split(r"[.\[]", place, maxsplit=1)[0]
+        # The field is one text: the place inside it is part of the sentence.
+        text = problem.text if place == field_name else f"{place}: {problem.text}"
+        found.setdefault(f"properties.{field_name}", []).append(text)
+    if not typed.values["name"]:
+        found["name"] = ["is required"]
+    if not typed.values["properties.baseUrl"]:
+        found["properties.baseUrl"] = [f"is required; usually it is {DEFAULT_BASE_URL}"]
+    known = stored.properties if stored else {}
+    for each in endangered(known, raw["properties"]):
+        kept = known.get(each.secret) and each.secret not in typed.secrets and each.secret not in typed.cleared
+        label = next((one.label for one in FIELDS if one.name == each.because), each.because)
+        because = f"must be entered again, because the change of {label} lets another party read"
+        if kept and each.secret in SECURE:
+            found.setdefault(f"properties.{each.secret}", []).append(f"{because} it")
+        elif each.secret not in SECURE and raw["properties"].get(each.secret) == known[each.secret]:
+            # The address of a proxy with credentials inside, which the form shows without them.
+            text = f"the user name and password inside this address {because} them"
+            found.setdefault(f"properties.{each.secret}", []).append(text)
+    return found
+
+
+def order_of(field_name: str) -> int:
+    """Where a field stands in the form."""
+    names = ["name", *(f"properties.{each.name}" for each in FIELDS), "loggingLevel", "tenant_id"]
+    return names.index(field_name) if field_name in names else len(names)
+
+
+def _envelope(typed: Typed, stored: StoredIntegration | None) -> dict[str, Any]:
+    return {
+        **({"_id": stored.id} if stored else {}),
+        "name": typed.values["name"],
+        "type": PLUGIN_ID,
+        "tenant_id": typed.values["tenant_id"] or DEFAULT_TENANT,
+        "loggingLevel": typed.values["loggingLevel"] or "INFO",
+        "showHidden": bool(typed.values["showHidden"]),
+        "disabled": bool(stored and stored.disabled),
+    }
+
+
+def _keeps_credentials(server: str, properties: Mapping[str, Any], typed: Typed) -> bool:
+    """Whether the credentials inside a stored proxy address stay, which the form shows without them."""
+    address, user, _ = _split_proxy(server)
+    others = "proxyUsername" in properties or "proxyPassword" in typed.secrets or "proxyPassword" in typed.cleared
+    return bool(user) and properties["proxyServer"] == address and not others
+
+
+def _value(each: FormField, text: str) -> Any:
+    """A value as it is stored; None for the default, which is then the program's own."""
+    if text in ("", as_typed(each.name, each.default)):
+        return None
+    match each.kind:
+        case "Boolean":
+            return text == "true"
+        case "Array":
+            try:
+                return list(as_list(text))
+            except ValueError:
+                # Told by the validation, at its field.
+                return text
+        case _:
+            return text
+
+
+def _split_proxy(server: str) -> tuple[str, str, str]:
+    """A proxy's address, and the user and password inside it."""
+    scheme, mark, rest = server.partition("://")
+    credentials, at, address = (rest if mark else server).rpartition("@")
+    if not at:
+        return server, "", ""
+    user, _, password = credentials.partition(":")
+    plain = f"{scheme}://{address}" if mark else address
+    with suppress(ValueError):
+        # What is no address is told by the validation, at its field.
+        plain = str(as_proxy_server(plain))
+    return plain, unquote(user), unquote(password)
+
+
+def _open(name: str) -> bool:
+    return name.removeprefix("properties.") not in SECURE

@@ -1,0 +1,370 @@
+"""Settings > Integrations: the list, one integration with its runs, and what can be done to it at once."""
+
+from datetime import datetime
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from rally_accelerate import __version__
+from rally_accelerate.config.form import form_fields
+from rally_accelerate.config.load import validated
+from rally_accelerate.config.model import DEFAULT_TENANT, DESCRIPTION, DISPLAY_NAME, EVENT, EVENT_DESCRIPTION, PLUGIN_ID
+from rally_accelerate.config.redaction import Redactor
+from rally_accelerate.config.value_parsers import as_instant
+from rally_accelerate.errors import ConfigError, NotFound
+from rally_accelerate.model.progress import Window
+from rally_accelerate.observe.logs import telling_of
+from rally_accelerate.server import dry_runs
+from rally_accelerate.server.dry_runs import Trials
+from rally_accelerate.server.integrations import Administration
+from rally_accelerate.server.permissions import Role
+from rally_accelerate.server.runner import Runs
+from rally_accelerate.server.scheduler import Schedule
+from rally_accelerate.server.store.encryption import masked, secret_values
+from rally_accelerate.server.store.executions import SYNCED, Execution
+from rally_accelerate.server.store.integrations import StoredIntegration
+from rally_accelerate.server.store.repositories import Stores
+from rally_accelerate.server.sync_state import count_missing, missing_of
+from rally_accelerate.server.value_streams.document import integrations_of
+from rally_accelerate.server.value_streams.importer import PLACEHOLDER
+from rally_accelerate.server.web import forms
+from rally_accelerate.server.web.executions import account_of
+from rally_accelerate.server.web.routing import actor_of, own_path, posted, routed, shown
+from rally_accelerate.server.web.templating import missing, page
+
+#: The status of an integration that works and has never brought an item.
+EMPTY = "No items"
+
+#: What a last run's outcome means for people (accelerate-api-notes.md#integration-status).
+WORDS = {"complete": "Online", "partial": "Partial", "failed": "Failed", "interrupted": "Interrupted", "": "New"}
+
+#: The status of an integration that this process does not run, see ``serve --without``.
+PAUSED = "Paused"
+
+LIST = "/settings/integrations"
+
+#: How many runs the page of an integration shows.
+RUNS_SHOWN = 20
+
+
+class IntegrationPages:
+    """The pages about integrations."""
+
+    def __init__(self, stores: Stores, schedule: Schedule, runs: Runs, administration: Administration) -> None:
+        self._stores = stores
+        self._schedule = schedule
+        self._runs = runs
+        self._administration = administration
+
+    def routes(self) -> list[Route]:
+        """Their addresses."""
+        return [
+            *shown(LIST, self.listed),
+            posted(f"{LIST}/{{id:str}}/run", self.run),
+            posted(f"{LIST}/{{id:str}}/stop", self.stop),
+            posted(f"{LIST}/{{id:str}}/toggle", self.toggle),
+            *shown(f"{LIST}/{{id:str}}/delete", self.deleting, role=Role.EDITOR),
+            posted(f"{LIST}/{{id:str}}/delete", self.delete),
+            routed(f"{LIST}/{{id:str}}", self.one),
+        ]
+
+    async def listed(self, request: Request) -> Response:
+        """Every integration with its last run, and trackers that others upload to."""
+        counts = await self._stores.issues.counts()
+        latest = await self._stores.executions.latest()
+        synced = await self._stores.executions.last_synced()
+        known = await self._stores.integrations.all()
+        rows = [self._row(one, counts.get(one.id, 0), latest.get(one.id), synced=synced.get(one.id)) for one in known]
+        ids = {one.id for one in known}
+        elsewhere = [{"id": key, "issues": count} for key, count in sorted(counts.items()) if key not in ids]
+        data = {
+            "title": "Integrations",
+            "integrations": rows,
+            "elsewhere": elsewhere,
+            "known": len(rows),
+            "mayEdit": actor_of(request).may(Role.EDITOR),
+            "interval": self._schedule.interval.total_seconds(),
+            "placeholder": PLACEHOLDER,
+        }
+        return page(request, "integrations.html", data)
+
+    async def one(self, request: Request) -> Response:
+        """One integration: its settings without secrets, its schedule, its last runs."""
+        found = await self._stores.integrations.by_id(request.path_params["id"].removesuffix(".json"))
+        if found is None:
+            return missing(request, "this integration")
+        counts = await self._stores.issues.counts()
+        runs = await self._stores.executions.of(found.id, limit=RUNS_SHOWN)
+        synced = await self._stores.executions.last(found.id, SYNCED)
+        labels = {field.name: field.label for field in form_fields()}
+        data = {
+            "title": found.name,
+            "integration": self._row(
+                found,
+                counts.get(found.id, 0),
+                runs[0] if runs else None,
+                synced=synced.completed if synced else None,
+            ),
+            "plugin": {"id": PLUGIN_ID, "name": DISPLAY_NAME, "version": __version__, "description": DESCRIPTION},
+            "events": [
+                {"name": EVENT, "seconds": self._schedule.interval.total_seconds(), "description": EVENT_DESCRIPTION}
+            ],
+            "missing": await count_missing(self._stores.database, found.id),
+            "properties": masked(found.properties),
+            "labels": labels,
+            "loggingLevel": found.logging_level,
+            "tenant": found.tenant_id,
+            "created": found.created,
+            "executions": [account_of(one, self._runs) for one in runs],
+            "mayEdit": actor_of(request).may(Role.EDITOR),
+            # Those that the pages draw belong to this tenant.
+            "undrawn": found.tenant_id == DEFAULT_TENANT and not await self._stores.streams.any(found.tenant_id),
+        }
+        return page(request, "integration.html", data)
+
+    async def run(self, request: Request) -> Response:
+        """Run now."""
+        its_id = request.path_params["id"]
+        try:
+            await self._administration.run(actor_of(request), its_id)
+        except NotFound:
+            return missing(request, "this integration")
+        except ConfigError as error:
+            return refusal(request, error)
+        return await back(request)
+
+    async def stop(self, request: Request) -> Response:
+        """Stop the run that goes on."""
+        try:
+            await self._administration.stop(actor_of(request), request.path_params["id"])
+        except NotFound:
+            return missing(request, "this integration")
+        return await back(request)
+
+    async def toggle(self, request: Request) -> Response:
+        """Enable or disable: what the form says, else the other way round; enabling runs at once."""
+        its_id = request.path_params["id"]
+        found = await self._stores.integrations.by_id(its_id)
+        if found is None:
+            return missing(request, "this integration")
+        # A form that says what it wants cannot undo what somebody else did meanwhile.
+        wanted = (await forms.form(request)).get("to") or ("on" if found.disabled else "off")
+        if (wanted == "off") != found.disabled:
+            await self._administration.switch(actor_of(request), its_id, on=wanted == "on")
+        return RedirectResponse(LIST, 303)
+
+    async def deleting(self, request: Request) -> Response:
+        """What a deletion would take away."""
+        return await self._deleting(request)
+
+    async def delete(self, request: Request) -> Response:
+        """Delete an integration, when its name was typed."""
+        form = await forms.form(request)
+        found = await self._stores.integrations.by_id(request.path_params["id"])
+        if found is None:
+            return missing(request, "this integration")
+        faults = []
+        if form.get("issues") not in {"keep", "remove"}:
+            faults.append("Choose what becomes of its issues.")
+        if form.get("name", "").strip() != found.name:
+            faults.append(f"Type {found.name} to delete it.")
+        if faults:
+            return await self._deleting(request, fault=" ".join(faults), form=dict(form))
+        await self._administration.remove(actor_of(request), found.id, with_issues=form["issues"] == "remove")
+        return RedirectResponse(LIST, 303)
+
+    async def _deleting(self, request: Request, *, fault: str = "", form: dict[str, str] | None = None) -> Response:
+        found = await self._stores.integrations.by_id(request.path_params["id"])
+        if found is None:
+            return missing(request, "this integration")
+        data = {
+            "title": f"Delete {found.name}",
+            "integration": {"id": found.id, "name": found.name},
+            "issues": (await self._stores.issues.counts()).get(found.id, 0),
+            "runs": (await self._stores.executions.counts()).get(found.id, 0),
+            "streams": [
+                {"id": stream.id, "name": stream.name}
+                for stream in await self._stores.streams.all()
+                if any(entry.get("_id") == found.id for _, entry in integrations_of(stream.document))
+            ],
+            "fault": fault,
+            "typed": {"name": "", "issues": "", **(form or {})},
+        }
+        return page(request, "delete.html", data, status=422 if fault else 200)
+
+    def _status(self, found: StoredIntegration, latest: Execution | None) -> str:
+        if found.disabled:
+            return "Disabled"
+        if self._schedule.excluded(found.id):
+            return PAUSED
+        if self._runs.running(found.id):
+            return "Sync in progress"
+        return WORDS[latest.outcome if latest else ""]
+
+    def _row(
+        self, found: StoredIntegration, issues: int, latest: Execution | None, *, synced: datetime | None
+    ) -> dict[str, Any]:
+        running = self._runs.running(found.id)
+        status = self._status(found, latest)
+        empty = latest.report.get("empty", "") if latest and not issues else ""
+        if empty and status == WORDS["complete"]:
+            status = EMPTY
+        return {
+            "id": found.id,
+            "name": found.name,
+            "type": DISPLAY_NAME if found.type == PLUGIN_ID else found.type,
+            "status": status,
+            "disabled": found.disabled,
+            "issues": issues,
+            # Why there are none, when that was found out.
+            "empty": empty if status == EMPTY else "",
+            # What the issues are as of, also while runs fail: the last try has its word in the status.
+            "lastSync": synced,
+            "nextRun": None if found.disabled else self._schedule.due(found.id),
+            "lastRun": account_of(latest, self._runs) if latest else None,
+            "withheld": latest.report.get("withheld", 0) if latest else 0,
+            "progress": running.progress() if running is not None else None,
+        }
+
+
+def refusal(request: Request, error: ConfigError) -> Response:
+    """A page that says why something was not done."""
+    data = {"title": "Not done", "message": str(error), "hint": error.hint}
+    return page(request, "notdone.html", data, status=409)
+
+
+async def back(request: Request) -> Response:
+    """Back to the page of ours that the form stood on."""
+    return RedirectResponse(own_path((await forms.form(request))["back"], otherwise=LIST), 303)
+
+
+#: Reading everything of a large workspace takes its time.
+PREVIEW_SECONDS = 1800.0
+
+#: How many issues a page lists that would be marked as gone.
+SHOWN = 200
+
+
+class ResyncPages:
+    """The pages before something large."""
+
+    def __init__(self, stores: Stores, runs: Runs, administration: Administration, trials: Trials) -> None:
+        self._stores = stores
+        self._runs = runs
+        self._administration = administration
+        self._trials = trials
+
+    def routes(self) -> list[Route]:
+        """Their addresses."""
+        return [
+            *shown(f"{LIST}/{{id:str}}/resync", self.asked, role=Role.EDITOR),
+            posted(f"{LIST}/{{id:str}}/resync", self.chosen),
+            *shown(f"{LIST}/{{id:str}}/removals", self.removals, role=Role.EDITOR),
+            posted(f"{LIST}/{{id:str}}/removals", self.approve),
+        ]
+
+    async def asked(self, request: Request) -> Response:
+        """What to send again, and what the preview found."""
+        stored = await self._stores.integrations.by_id(request.path_params["id"])
+        return missing(request, "this integration") if stored is None else self._page(request, stored)
+
+    async def chosen(self, request: Request) -> Response:
+        """Preview, stop the preview, or do it."""
+        stored = await self._stores.integrations.by_id(request.path_params["id"])
+        if stored is None:
+            return missing(request, "this integration")
+        actor, form = actor_of(request), await forms.form(request)
+        if form.get("do") == "stop":
+            self._trials.stop(actor, _key(stored))
+            return RedirectResponse(f"{LIST}/{stored.id}/resync", 303)
+        try:
+            window = _window(form)
+        except ValueError as error:
+            return self._page(request, stored, fault=str(error), form=form)
+        if form.get("do") == "preview":
+            try:
+                integration = validated(stored.raw)
+            except ConfigError as error:
+                return refusal(request, error)
+            work = dry_runs.resync(self._stores, self._runs, integration, window)
+            redactor = Redactor(secret_values(stored.properties))
+            with telling_of(stored.name):
+                self._trials.begin(actor, _key(stored), work, redactor=redactor, seconds=PREVIEW_SECONDS)
+            return RedirectResponse(f"{LIST}/{stored.id}/resync", 303)
+        await self._administration.resync(actor, stored.id, since=window.since)
+        return RedirectResponse(f"{LIST}/{stored.id}", 303)
+
+    async def removals(self, request: Request) -> Response:
+        """What would be marked as gone."""
+        stored = await self._stores.integrations.by_id(request.path_params["id"])
+        if stored is None:
+            return missing(request, "this integration")
+        database = self._stores.database
+        latest = next(iter(await self._stores.executions.of(stored.id, limit=1)), None)
+        listed = await missing_of(database, stored.id, limit=SHOWN)
+        data = {
+            "title": f"Missing items of {stored.name}",
+            "integration": {"id": stored.id, "name": stored.name, "disabled": stored.disabled},
+            "count": await count_missing(database, stored.id),
+            "withheld": latest.report.get("withheld", 0) if latest else 0,
+            "notices": list(latest.report.get("notices", ())) if latest else [],
+            "issues": [
+                {
+                    "key": each.external_id,
+                    "id": each.display_id,
+                    "name": each.name,
+                    "status": each.status,
+                    "since": each.since,
+                }
+                for each in listed
+            ],
+        }
+        return page(request, "removals.html", data)
+
+    async def approve(self, request: Request) -> Response:
+        """Mark them, in a run that begins now."""
+        its_id = request.path_params["id"]
+        try:
+            await self._administration.approve_removals(actor_of(request), its_id)
+        except NotFound:
+            return missing(request, "this integration")
+        except ConfigError as error:
+            return refusal(request, error)
+        return RedirectResponse(f"{LIST}/{its_id}", 303)
+
+    def _page(
+        self, request: Request, stored: StoredIntegration, *, fault: str = "", form: forms.Form | None = None
+    ) -> Response:
+        trial = self._trials.of(actor_of(request), _key(stored))
+        begun = {"since": "", "progress": "", "percent": None, "result": None}
+        shown = {**begun, **trial.shown()} if trial is not None else None
+        since = str(shown.get("since") or "")[:10] if shown else ""
+        data: dict[str, Any] = {
+            "title": f"Resync {stored.name}",
+            "integration": {"id": stored.id, "name": stored.name, "disabled": stored.disabled},
+            "range": form.get("range", "full") if form else "date" if since else "full",
+            "date": form.get("date", "") if form else since,
+            "fault": fault,
+            "trial": shown,
+        }
+        return page(request, "resync.html", data, status=422 if fault else 200)
+
+
+def _key(stored: StoredIntegration) -> str:
+    return f"{stored.id}/resync"
+
+
+def _window(form: forms.Form) -> Window:
+    """What is to be sent again.
+
+    Raises:
+        ValueError: No date, or none that can be read.
+    """
+    if form.get("range", "full") == "full":
+        return Window()
+    since = as_instant(form.get("date", "").strip())
+    if since is None:
+        raise ValueError("give a date like 2026-01-31")
+    return Window(since)

@@ -1,0 +1,91 @@
+"""Which address shows which page."""
+
+from collections.abc import Sequence
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount
+
+from rally_accelerate import __version__
+from rally_accelerate.server.authentication import SignIn
+from rally_accelerate.server.dry_runs import Trials
+from rally_accelerate.server.form_drafts import Drafts
+from rally_accelerate.server.integrations import Administration
+from rally_accelerate.server.runner import Runs
+from rally_accelerate.server.scheduler import Schedule
+from rally_accelerate.server.store.repositories import Stores
+from rally_accelerate.server.value_streams.board import Boards
+from rally_accelerate.server.value_streams.importer import Importing
+from rally_accelerate.server.web.account import ProfilePages, SignInPages
+from rally_accelerate.server.web.audit_log import AuditPages
+from rally_accelerate.server.web.executions import ExecutionPages
+from rally_accelerate.server.web.help import HelpPages
+from rally_accelerate.server.web.integration_edit import EditingPages
+from rally_accelerate.server.web.integration_preview import ProjectPages, TryoutPages
+from rally_accelerate.server.web.integrations import IntegrationPages, ResyncPages
+from rally_accelerate.server.web.issue_detail import IssuePage
+from rally_accelerate.server.web.issue_list import IssuePages
+from rally_accelerate.server.web.plugins import PluginPages
+from rally_accelerate.server.web.routing import opened, routed
+from rally_accelerate.server.web.security import Cookie
+from rally_accelerate.server.web.static_files import StaticFiles
+from rally_accelerate.server.web.templating import FOLDER
+from rally_accelerate.server.web.users import UserPages
+from rally_accelerate.server.web.value_stream_create import NewStreamPages
+from rally_accelerate.server.web.value_stream_file import FilePages, VersionPages
+from rally_accelerate.server.web.value_stream_map import DotPages, MapPages
+from rally_accelerate.server.web.value_streams import StreamPages
+
+
+def routes(
+    stores: Stores,
+    schedule: Schedule,
+    runs: Runs,
+    administration: Administration,
+    *,
+    trials: Trials,
+    drafts: Drafts,
+    door: SignIn,
+    cookie: Cookie,
+    importing: Importing,
+    boards: Boards,
+) -> Sequence[BaseRoute]:
+    """Every page of the host."""
+
+    async def home(_: Request) -> Response:
+        """The map where there is one value stream, their list where there are several."""
+        some = await stores.streams.all()
+        if not some:
+            return RedirectResponse("/settings/integrations")
+        return RedirectResponse(f"/value-streams/{some[0].id}" if len(some) == 1 else "/value-streams")
+
+    return [
+        routed("/", home),
+        # For whoever watches over the host.
+        opened("/health", _health),
+        *SignInPages(stores, door, cookie).routes(),
+        *ProfilePages(stores, door, cookie).routes(),
+        *UserPages(stores).routes(),
+        *AuditPages(stores).routes(),
+        *EditingPages(stores, runs, administration, trials, drafts).routes(),
+        *IntegrationPages(stores, schedule, runs, administration).routes(),
+        *TryoutPages(stores, runs, trials, drafts).routes(),
+        *ProjectPages(stores, runs, trials, drafts).routes(),
+        *ResyncPages(stores, runs, administration, trials).routes(),
+        *PluginPages(stores, schedule).routes(),
+        *ExecutionPages(stores, runs, administration).routes(),
+        *IssuePages(stores).routes(),
+        *IssuePage(stores).routes(),
+        *StreamPages(stores, importing).routes(),
+        *NewStreamPages(stores, importing).routes(),
+        *FilePages(stores, schedule, importing).routes(),
+        *VersionPages(stores, schedule, importing).routes(),
+        *DotPages(stores).routes(),
+        *MapPages(stores, boards).routes(),
+        *HelpPages().routes(),
+        Mount("/static", StaticFiles(FOLDER / "static")),
+    ]
+
+
+async def _health(_: Request) -> Response:
+    return JSONResponse({"status": "ok", "version": __version__})

@@ -1,0 +1,212 @@
+"""Templates and the words in them; every page is JSON under the same address with ``.json`` behind it."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import orjson
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+
+from rally_accelerate import __version__
+from rally_accelerate.config.form import form_fields
+from rally_accelerate.observe.run_summary import duration
+from rally_accelerate.server.web.help_site import installed
+
+#: Which names are spoken of as they stand: ``workspace`` is also an ordinary word, ``apiKey`` is none.
+_SPOKEN = re.compile(r"[A-Z]")
+
+
+def labelled(text: str) -> str:
+    """A sentence about properties, for people who see their fields: ``apiKey`` is API Token."""
+    return _PROPERTY.sub(lambda found: _LABELS[found["path"] or found["name"]], text)
+
+
+def unlabelled(text: str) -> str:
+    """What is looked for in texts that still have the names of the JSON file: the reverse of ``labelled``."""
+    return _LABEL.sub(lambda found: _NAMES[found[0]], text)
+
+
+_LABELS = {field.name: field.label for field in form_fields()}
+_PROPERTY = re.compile(
+    # Inside quotes stands what somebody wrote, which is not ours to change.
+    r"(?<![\w.\"'])(?:properties\.(?P<path>{paths})|(?P<name>{names}))(?![\w\"'])".format(
+        paths="|".join(_LABELS), names="|".join(name for name in _LABELS if _SPOKEN.search(name))
+    )
+)
+_NAMES = {label: name for name, label in _LABELS.items() if _SPOKEN.search(name)}
+# The longest first: a label may begin like another one.
+_LABEL = re.compile(r"(?<!\w)(?:{})(?!\w)".format("|".join(sorted(map(re.escape, _NAMES), key=len, reverse=True))))
+
+
+FOLDER = Path(__file__).parent
+
+DAY_SECONDS = 86_400
+
+THOUSAND = 1000
+
+#: Of shorter runs, tenths of a second are told.
+SHORT_SECONDS = 10
+
+#: Below these, programs ask and not people.
+FOR_PROGRAMS = ("/release-events-api/", "/static/")
+
+#: Closer than this is "now".
+NOW_SECONDS = 2
+
+_templates = Environment(
+    loader=FileSystemLoader(FOLDER / "templates"),
+    autoescape=select_autoescape(default=True),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def page(request: Request, template: str, data: Mapping[str, Any], *, status: int = 200) -> Response:
+    """One page, or its data when the address ends in ``.json``."""
+    if request.url.path.endswith(".json"):
+        return Response(orjson.dumps(data, default=_plain), status, media_type="application/json")
+    surroundings = {
+        "actor": getattr(request.state, "actor", None),
+        "here": request.url.path,
+        "now": datetime.now(UTC),
+        "version": __version__,
+    }
+    html = _templates.get_template(template).render(**data, **surroundings)
+    return HTMLResponse(html, status)
+
+
+def missing(request: Request, what: str) -> Response:
+    """A page that says that something is not there."""
+    return page(request, "missing.html", {"what": what, "title": "Not found"}, status=404)
+
+
+async def no_route(request: Request, error: Exception) -> Response:
+    """What is answered to an address that is none: a page for people, a line for programs."""
+    fault = error if isinstance(error, HTTPException) else HTTPException(500)
+    if fault.status_code not in {404, 405} or request.url.path.startswith(FOR_PROGRAMS):
+        return PlainTextResponse(fault.detail, fault.status_code, fault.headers)
+    answer = page(request, "missing.html", {"what": "what it showed", "title": "Not found"}, status=fault.status_code)
+    answer.headers.update(fault.headers or {})
+    return answer
+
+
+def as_instant(value: Any) -> datetime | None:
+    """An aware instant from the store's milliseconds or an instant."""
+    return datetime.fromtimestamp(value / 1000, UTC) if isinstance(value, int | float) else value
+
+
+def _ago(value: Any, now: datetime) -> str:
+    moment = as_instant(value)
+    if moment is None:
+        return "never"
+    seconds = (now - moment).total_seconds()
+    # What has been cannot be to come: a clock was set back, here or where it was noted.
+    return "now" if seconds < NOW_SECONDS else f"{_rough(seconds)} ago"
+
+
+def _until(value: Any, now: datetime) -> str:
+    moment = as_instant(value)
+    seconds = (moment - now).total_seconds() if moment is not None else 0.0
+    return "now" if seconds < NOW_SECONDS else f"in {_rough(seconds)}"
+
+
+def _rough(seconds: float) -> str:
+    return duration(seconds) if seconds < DAY_SECONDS else _days(seconds)
+
+
+def _lasting(milliseconds: float) -> str:
+    """A time in words, for figures in tables: minutes up to a day, then days."""
+    return _rough(max(milliseconds, 0) / 1000)
+
+
+def _days(seconds: float) -> str:
+    days = round(seconds / DAY_SECONDS)
+    return "1 day" if days == 1 else f"{days} days"
+
+
+def _exact(value: Any) -> str:
+    moment = as_instant(value)
+    return "never" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _safe_link(value: Any) -> str:
+    """An address that may be followed, else nothing: whoever uploads may write anything there."""
+    text = str(value or "")
+    try:
+        return text if urlsplit(text).scheme in {"http", "https"} else ""
+    except ValueError:
+        # "http://[" begins like an address, and is none.
+        return ""
+
+
+def _said(value: Any) -> str:
+    """A value of a history or of the raw issue as people read it: lists by the names in them."""
+    match value:
+        case list():
+            return ", ".join(map(_said, value))
+        case {"name": name}:
+            return str(name)
+        case bool():
+            return "yes" if value else "no"
+        case None:
+            return ""
+        case _:
+            return str(value)
+
+
+def _counted(number: int, word: str) -> str:
+    """A number of things: ``1 issue``, ``1,200 issues``."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
+def _size(value: float) -> str:
+    """A number of bytes for people, in the units of disks and networks."""
+    for unit in ("bytes", "kB", "MB"):
+        if value < THOUSAND:
+            return f"{value:,.0f} {unit}" if unit == "bytes" else f"{value:,.1f} {unit}"
+        value /= THOUSAND
+    return f"{value:,.1f} GB"
+
+
+def segment(value: Any) -> str:
+    """One segment of an address, whatever the text holds."""
+    # Servers undo one quoting before an address is taken apart: a slash, and an end like that of our JSON addresses,
+    # must survive it.
+    once = quote(str(value), safe="")
+    if once.endswith(".json"):
+        once = once.removesuffix(".json") + "%2Ejson"
+    if once in {".", ".."}:
+        # Browsers follow these, also quoted once.
+        once = once.replace(".", "%2E")
+    return quote(once, safe="") if "%" in once else once
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError
+
+
+_templates.filters |= {
+    "ago": _ago,
+    "until": _until,
+    "said": _said,
+    "segment": segment,
+    "exact": _exact,
+    "labelled": labelled,
+    "link": _safe_link,
+    "duration": duration,
+    "lasting": _lasting,
+    "counted": _counted,
+}
+_templates.globals["help_address"] = lambda page, anchor="": installed().address(page, anchor)
+_templates.filters["took"] = lambda seconds: f"{seconds:.1f} s" if seconds < SHORT_SECONDS else duration(seconds)
+_templates.filters["bytes"] = _size
+_templates.filters["number"] = lambda value: f"{value:,}"

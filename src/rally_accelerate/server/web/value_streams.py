@@ -1,0 +1,132 @@
+"""Value streams: the list, renaming and removing."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from rally_accelerate.errors import ConfigError, NotFound, Outdated, Problem
+from rally_accelerate.server.permissions import Role
+from rally_accelerate.server.store.repositories import Stores
+from rally_accelerate.server.store.value_streams import StoredStream
+from rally_accelerate.server.value_streams.document import phases_of, stages_of
+from rally_accelerate.server.value_streams.importer import Importing
+from rally_accelerate.server.web.forms import form, large_form
+from rally_accelerate.server.web.routing import actor_of, posted, shown
+from rally_accelerate.server.web.templating import missing, page
+
+GONE = "this value stream"
+
+#: The pages of a value stream beside its map, as the browser names them.
+TABS = {"edit": "Edit JSON", "import": "Import JSON", "versions": "Versions", "settings": "Settings"}
+
+
+class StreamPages:
+    """The pages about value streams as a whole."""
+
+    def __init__(self, stores: Stores, importing: Importing) -> None:
+        self._stores = stores
+        self._importing = importing
+
+    def routes(self) -> list[Route]:
+        """Their addresses."""
+        return [
+            *shown("/value-streams", self.listed),
+            *shown("/value-streams/{id:str}/settings", self.settings, role=Role.EDITOR),
+            posted("/value-streams/{id:str}/rename", self.rename),
+            posted("/value-streams/{id:str}/delete", self.delete),
+        ]
+
+    async def listed(self, request: Request) -> Response:
+        """Every value stream."""
+        rows = [_row(one) for one in await self._stores.streams.all()]
+        return page(request, "streams.html", {"title": "Value streams", "streams": rows})
+
+    async def settings(self, request: Request) -> Response:
+        """Name, description, and removing it."""
+        stream = await self._stores.streams.by_id(request.path_params["id"])
+        return missing(request, GONE) if stream is None else _settings(request, stream)
+
+    async def rename(self, request: Request) -> Response:
+        """Another name, or another description."""
+        its_id, actor = request.path_params["id"], actor_of(request)
+        stream = await self._stores.streams.by_id(its_id)
+        if stream is None:
+            return missing(request, GONE)
+        given = await large_form(request)
+        name, description = given["name"], given["description"].strip()
+        try:
+            await self._importing.rename(stream, name=name, description=description, actor=actor)
+        except (ConfigError, NotFound, Outdated) as error:
+            faults = {problem.path: problem.text for problem in getattr(error, "problems", ())} or {"": str(error)}
+            return _settings(request, stream, name=name, description=description, faults=faults)
+        return RedirectResponse(f"/value-streams/{its_id}", 303)
+
+    async def delete(self, request: Request) -> Response:
+        """Remove a value stream; the form's tick is asked for, so that no slip of a finger does it."""
+        its_id = request.path_params["id"]
+        stream = await self._stores.streams.by_id(its_id)
+        if stream is None:
+            return missing(request, GONE)
+        if not (await form(request))["sure"]:
+            return _settings(request, stream, faults={"sure": "Tick the box to say that it is to be removed."})
+        await self._importing.remove(stream, actor=actor_of(request))
+        return RedirectResponse("/value-streams", 303)
+
+
+def frame(stream: StoredStream, tab: str) -> dict[str, Any]:
+    """What every page of one value stream shows."""
+    return {
+        "title": f"{TABS[tab]} · {stream.name}" if tab in TABS else stream.name,
+        "tab": tab,
+        "stream": {
+            "id": stream.id,
+            "name": stream.name,
+            "description": stream.document.get("description") or "",
+            "version": stream.version,
+            "lastUpdate": stream.last_update,
+        },
+    }
+
+
+def problems_of(error: ConfigError | NotFound | Outdated) -> list[dict[str, str]]:
+    """Why a value stream was not taken, each thing with its path, for ``stream_parts.problems``."""
+    return listed(getattr(error, "problems", ())) or [{"path": "", "text": f"{error} {error.hint}".strip()}]
+
+
+def listed(problems: Sequence[Problem]) -> list[dict[str, str]]:
+    """Problems for a template."""
+    return [{"path": problem.path, "text": problem.text} for problem in problems]
+
+
+def _settings(
+    request: Request,
+    stream: StoredStream,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    faults: Mapping[str, str] | None = None,
+) -> Response:
+    """The settings, with what was typed and what is wrong with it."""
+    its = frame(stream, "settings")
+    typed = {
+        "name": stream.name if name is None else name,
+        "description": its["stream"]["description"] if description is None else description,
+    }
+    data = {**its, "typed": typed, "faults": faults or {}}
+    return page(request, "stream_settings.html", data, status=400 if faults else 200)
+
+
+def _row(stream: StoredStream) -> Mapping[str, Any]:
+    return {
+        "id": stream.id,
+        "name": stream.name,
+        "description": stream.document.get("description") or "",
+        "phases": [phase["name"] for _, phase in phases_of(stream.document)],
+        "stages": sum(1 for _ in stages_of(stream.document)),
+        "integrations": len(stream.document.get("integrations") or ()),
+        "version": stream.version,
+        "lastUpdate": stream.last_update,
+    }

@@ -1,0 +1,81 @@
+"""The plain truth about an item, for tests to compare a client's findings with; not what any Rally answers."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rally_sandbox.clock import iso
+from rally_sandbox.hostile_data import readable
+from rally_sandbox.records import COLLECTIONS, Item, Link, Record
+from rally_sandbox.revision_text import DATES
+
+if TYPE_CHECKING:
+    from rally_sandbox.world import World
+
+
+def of(world: "World", item: Item) -> Mapping[str, Any]:
+    """One row: only text, numbers, booleans, None, lists and dicts.
+
+    ``object_id``, ``history_id``, ``type``, ``formatted_id``, ``workspace`` (ObjectID), ``created`` and ``updated``
+    (ISO text), ``version``, ``deleted``, ``visible`` (neither deleted nor in a closed project), ``values`` and
+    ``initial`` (references as ``{"object_id", "name"}``, collections as lists of them), and ``changes``: ``number``,
+    ``object_id``, ``at``, ``user``, ``text``, ``sets`` as ``[attribute, old, new]``; for collections a set is one
+    element.
+    """
+    return {
+        "object_id": item.object_id,
+        "history_id": item.history_id,
+        "type": item.type,
+        "formatted_id": world.formatted_id(item),
+        "workspace": item.workspace.object_id,
+        "created": iso(item.created),
+        "updated": iso(item.updated),
+        "version": item.version,
+        "deleted": item.deleted,
+        "visible": not item.deleted and item.values["Project"].values["State"] == "Open",
+        "values": {name: _plain(world, name, value) for name, value in item.values.items()},
+        "initial": {name: _plain(world, name, value) for name, value in item.initial.items()},
+        "changes": [
+            {
+                "number": change.number,
+                "object_id": change.object_id,
+                "at": iso(change.at),
+                "user": _plain(world, "User", change.user),
+                "text": readable(world.text(change)),
+                "sets": [[name, _plain(world, name, old), _plain(world, name, new)] for name, old, new in change.sets],
+            }
+            for change in item.changes
+        ],
+    }
+
+
+def _plain(world: "World", name: str, value: Any) -> Any:  # noqa: PLR0911 - one table
+    match value:
+        case Record():
+            return {"object_id": value.object_id, "name": readable(value.name)}
+        case Link():
+            linked = world.item(value.index)
+            return {"object_id": linked.object_id, "name": readable(linked.name)}
+        case tuple():
+            return [_plain(world, name, each) for each in value]
+        case str():
+            return readable(value)
+        case bool():
+            return value
+        case int() if name in DATES:
+            return iso(value)
+        case _:
+            return value
+
+
+def replayed(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The values that the changes of a truth row lead to, from ``initial``: equal to ``values`` in every world."""
+    values = {name: list(value) if isinstance(value, list) else value for name, value in row["initial"].items()}
+    for change in row["changes"]:
+        for name, old, new in change["sets"]:
+            if name not in COLLECTIONS:
+                values[name] = new
+            elif old is None:
+                values[name].append(new)
+            else:
+                values[name].remove(old)
+    return values

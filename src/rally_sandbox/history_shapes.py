@@ -1,0 +1,324 @@
+"""Shapes of lives: which kinds of change an item goes through, without the values.
+
+A world has a catalogue of some hundred shapes, and each item follows one. So the number of an item's revisions, and
+which words their texts contain, are known without making the item: this is what lets a world of a million items
+answer how many revisions a query has.
+"""
+
+# ruff: noqa: PLR2004 - the chances of a life are the content of this file; names for them would say no more
+
+from dataclasses import dataclass
+from functools import lru_cache
+from random import Random
+
+from rally_sandbox.revision_text import LABELS, ORIGINAL
+
+#: An operation of ``lives.py`` with its fixed arguments.
+Operation = tuple[str, int, int]
+Step = tuple[Operation, ...]
+
+IDEA, DEFINED, IN_PROGRESS, COMPLETED, ACCEPTED, RELEASED = range(6)
+
+STORY, DEFECT, TASK, TEST_CASE, FEATURE, INITIATIVE = range(6)
+#: Made on request only: no life of the generated past is one.
+DEFECT_SUITE = 6
+
+SUBMITTED, OPEN, FIXED, CLOSED = range(4)
+
+
+def defect_state(old: int, schedule_state: int) -> int:
+    """The State that a defect takes when its ScheduleState becomes ``schedule_state``."""
+    if schedule_state >= ACCEPTED:
+        return CLOSED
+    if schedule_state == COMPLETED:
+        return FIXED
+    return OPEN if old >= FIXED else old
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """One life."""
+
+    #: ScheduleState at creation for stories and defects.
+    initial: int
+    steps: tuple[Step, ...]
+    #: When each step happens, ascending in (0, 1]; the last is 1, the time of the last change.
+    when: tuple[float, ...]
+    #: For each revision, 0 included, the constant beginnings of its clauses: label and verb.
+    beginnings: tuple[tuple[str, ...], ...]
+    #: About how long the life lasts, in days.
+    days: float
+    moved: bool
+    deleted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """The shapes of a world; items refer to them by position."""
+
+    shapes: tuple[Shape, ...]
+    #: Per kind: positions of lives that are over, and of lives in the middle.
+    finished: tuple[range, ...]
+    running: tuple[range, ...]
+
+
+#: How many shapes there are of each kind: finished, running.
+_SIZES = {
+    STORY: (260, 140),
+    DEFECT: (200, 100),
+    TASK: (80, 50),
+    TEST_CASE: (30, 20),
+    FEATURE: (60, 60),
+    INITIATIVE: (20, 20),
+}
+
+
+@lru_cache(maxsize=8)
+def catalogue(seed: int) -> Catalogue:
+    """The shapes of a seed."""
+    random = Random(seed * 104_729 + 3)
+    shapes: list[Shape] = []
+    finished: list[range] = []
+    running: list[range] = []
+    for kind, (over, open_) in _SIZES.items():
+        for ranges, count, done in ((finished, over, True), (running, open_, False)):
+            begin = len(shapes)
+            shapes.extend(_Life(random, kind, done=done).shape() for _ in range(count))
+            ranges.append(range(begin, len(shapes)))
+    return Catalogue(tuple(shapes), tuple(finished), tuple(running))
+
+
+class _Life:
+    """Draws one shape; keeps just enough state to know which operations make sense."""
+
+    def __init__(self, random: Random, kind: int, *, done: bool) -> None:
+        self._random = random
+        self._kind = kind
+        self._done = done
+        self._steps: list[Step] = []
+        self._beginnings: list[tuple[str, ...]] = [(ORIGINAL,)]
+        self._set: set[str] = set()
+        self._state = DEFINED
+        self._defect = SUBMITTED
+        self._moved = False
+
+    def shape(self) -> Shape:
+        self._state = initial = self._random.choice((IDEA, DEFINED, DEFINED))
+        match self._kind:
+            case 0 | 1:
+                self._schedulable()
+            case 2:
+                self._task()
+            case 3:
+                self._noise(self._random.randrange(1, 6), _QUIET)
+            case _:
+                self._portfolio()
+        deleted = False
+        if self._random.random() < 0.012 and self._steps:
+            self._step(("recycle", 0, 0))
+            self._step(("recover", 0, 0))
+            self._noise(1, _QUIET)
+        if self._kind < FEATURE and self._random.random() < 0.02:
+            self._step(("recycle", 0, 0))
+            deleted = True
+        while not self._steps:
+            self._noise(1, _QUIET)
+        total = len(self._steps)
+        cuts = sorted(self._random.uniform(0.02, 0.98) for _ in range(total - 1))
+        return Shape(
+            initial=initial,
+            steps=tuple(self._steps),
+            when=(*cuts, 1.0),
+            beginnings=tuple(self._beginnings),
+            days=self._random.uniform(3, 60) * (3 if self._kind >= FEATURE else 1),
+            moved=self._moved,
+            deleted=deleted,
+        )
+
+    def _schedulable(self) -> None:
+        chance = self._random
+        target = chance.choice((ACCEPTED, ACCEPTED, RELEASED)) if self._done else chance.randrange(IDEA, COMPLETED + 1)
+        if self._kind == DEFECT and chance.random() < 0.8:
+            self._defect = OPEN
+            self._step(("triage", 0, 0))
+        self._noise(chance.randrange(0, 4), _PLANNING)
+        reopened = 0
+        while self._state < target:
+            self._forward()
+            if self._state == IN_PROGRESS:
+                self._working()
+            self._noise(chance.choice((0, 0, 1)), _LATER)
+            if self._state in {COMPLETED, ACCEPTED} and reopened < 2 and chance.random() < 0.22:
+                reopened += 1
+                self._transition(chance.choice((IN_PROGRESS, IN_PROGRESS, DEFINED)))
+        self._noise(chance.choice((0, 0, 1)), _LATER)
+
+    def _forward(self) -> None:
+        step = 2 if self._state == DEFINED and self._random.random() < 0.05 else 1
+        self._transition(min(self._state + step, RELEASED))
+
+    def _transition(self, state: int) -> None:
+        old, self._state = self._state, state
+        more: list[Operation] = []
+        if self._random.random() < 0.25:
+            more.append(("rank", self._random.choice((0, 1)), 0))
+        if self._kind == DEFECT:
+            before, self._defect = self._defect, defect_state(self._defect, state)
+            if before != self._defect:
+                more.append(("defect", before, self._defect))
+        self._step(("state", old, state), *more)
+
+    def _working(self) -> None:
+        chance = self._random
+        if chance.random() < 0.5:
+            self._step(("flow", 0, 0))
+        if chance.random() < 0.2:
+            self._step(("block", 0, 0))
+            if chance.random() < 0.3:
+                self._step(("reason", 0, 0))
+            if chance.random() < 0.95:
+                self._step(("unblock", 0, 0))
+            else:
+                self._set.add("blocked")
+
+    def _task(self) -> None:
+        chance = self._random
+        target = 2 if self._done else chance.choice((0, 0, 1))
+        if chance.random() < 0.7:
+            self._step(("hours", 0, 0))
+        self._noise(chance.randrange(0, 2), ("owner", "rename", "rank"))
+        for state in range(target):
+            self._step(("task", state, state + 1))
+            if state == 0:
+                for _ in range(chance.randrange(0, 3) if "hours" in self._set else 0):
+                    self._step(("burn", 0, 0))
+
+    def _portfolio(self) -> None:
+        chance = self._random
+        target = 3 if self._done else chance.randrange(0, 3)
+        self._noise(chance.randrange(1, 3), ("owner", "tag", "rename", "dates", "describe"))
+        for state in range(target):
+            self._step(("phase", state, state + 1))
+            self._noise(chance.choice((0, 1)), _QUIET)
+
+    def _noise(self, count: int, choices: tuple[str, ...]) -> None:
+        for _ in range(count):
+            name = self._random.choice(choices)
+            if name == "move" and (self._moved or self._random.random() < 0.5):
+                continue
+            self._step((name, self._random.choice((0, 1)), 0))
+
+    def _step(self, *operations: Operation) -> None:
+        beginnings: list[str] = []
+        kept: list[Operation] = []
+        for operation in operations:
+            told = self._tell(operation)
+            if told is not None:
+                kept.append(operation)
+                beginnings += told
+        if kept:
+            self._steps.append(tuple(kept))
+            self._beginnings.append(tuple(beginnings))
+
+    def _tell(self, operation: Operation) -> list[str] | None:
+        """How the clauses of an operation begin; None when it makes no sense now."""
+        name, old, new = operation
+        if name == "state":
+            return self._tell_state(old, new)
+        if name == "move":
+            self._moved = True
+            told = [_changed("Project")]
+            for each in ("Iteration", "Release"):
+                if each in self._set:
+                    self._set.discard(each)
+                    told.append(_removed(each))
+            return told
+        if name in _SETTERS:
+            attribute = _SETTERS[name]
+            again = attribute in self._set
+            self._set.add(attribute)
+            return [_changed(attribute) if again or attribute in _NEVER_ADDED else _added(attribute)]
+        if name in _AT_MOST_ONCE:
+            after = _AT_MOST_ONCE[name]
+            if name in self._set or (after and after not in self._set):
+                return None
+            self._set.add(name)
+        if name == "tag":
+            self._set.add("Tags")
+        return _told(operation, has_hours="hours" in self._set)
+
+    def _tell_state(self, old: int, new: int) -> list[str]:
+        told = [_changed("ScheduleState"), _changed("FlowStateChangedDate"), _changed("FlowState")]
+        if (old >= ACCEPTED) != (new >= ACCEPTED):
+            told.append((_added if new >= ACCEPTED else _removed)("AcceptedDate"))
+        if (old >= IN_PROGRESS) != (new >= IN_PROGRESS):
+            told.append((_added if new >= IN_PROGRESS else _removed)("InProgressDate"))
+        return told
+
+
+_PLANNING = ("estimate", "owner", "sprint", "release", "rename", "describe", "tag", "move", "colour", "rank")
+_LATER = ("sprint", "owner", "tag", "untag", "rename", "rank", "milestone", "move", "estimate", "describe")
+_QUIET = ("owner", "rename", "describe", "tag", "untag", "rank")
+
+#: Operations that set one attribute, which afterwards is never unset except by a move.
+_SETTERS = {
+    "estimate": "PlanEstimate",
+    "owner": "Owner",
+    "sprint": "Iteration",
+    "release": "Release",
+    "rename": "Name",
+    "describe": "Description",
+    "colour": "DisplayColor",
+}
+_NEVER_ADDED = frozenset({"Owner", "Name", "Description", "DisplayColor"})
+
+#: Operations that happen at most once in a life, with what must have been set before.
+_AT_MOST_ONCE = {"untag": "Tags", "milestone": "", "dates": "", "hours": "", "triage": ""}
+
+
+def _changed(name: str) -> str:
+    return f"{LABELS[name]} changed from ["
+
+
+def _added(name: str) -> str:
+    return f"{LABELS[name]} added ["
+
+
+def _removed(name: str) -> str:
+    return f"{LABELS[name]} removed ["
+
+
+_TOLD = {
+    "flow": (_changed("FlowStateChangedDate"), _changed("FlowState")),
+    "block": (_changed("Blocked"), "BLOCKED REASON changed to ["),
+    "reason": (_changed("BlockedReason"),),
+    "unblock": (_changed("Blocked"), _removed("BlockedReason")),
+    "triage": (_changed("Priority"), _changed("Severity"), _changed("State"), _added("OpenedDate")),
+    "tag": (_added("Tags"),),
+    "untag": (_removed("Tags"),),
+    "milestone": (_added("Milestones"),),
+    "hours": (_added("Estimate"), _added("ToDo")),
+    "burn": (_changed("ToDo"), _changed("Actuals")),
+    "phase": (_changed("State"), _changed("StateChangedDate")),
+    "dates": (_added("PlannedStartDate"), _added("PlannedEndDate")),
+    "recycle": ("Moved to Recycle Bin",),
+    "recover": ("Recovered from Recycle Bin",),
+}
+_TASK_DONE = 2
+
+
+def _told(operation: Operation, *, has_hours: bool) -> list[str]:
+    """How the clauses of an operation begin that depends on no earlier one, but for a task's hours."""
+    name, old, new = operation
+    if name == "rank":
+        return ["RANK moved down" if old else "RANK moved up"]
+    if name == "task":
+        return [_changed("State"), *([_changed("ToDo")] if new == _TASK_DONE and has_hours else [])]
+    if name == "defect":
+        told = [_changed("State")]
+        if (old >= FIXED) != (new >= FIXED):
+            told.append(_changed("Resolution"))
+        if (old == CLOSED) != (new == CLOSED):
+            told.append((_added if new == CLOSED else _removed)("ClosedDate"))
+        return told
+    return list(_TOLD[name])

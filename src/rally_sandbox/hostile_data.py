@@ -1,0 +1,200 @@
+"""A world in which some of all texts break every rule: what people paste, and what databases cut and garble.
+
+Characters for private use stand for bytes that no text can hold; ``raw`` puts those bytes into an answer.
+"""
+
+from collections.abc import Sequence
+from random import Random
+from typing import TYPE_CHECKING
+
+from rally_sandbox.records import Change, Item, Record, Set, apply
+from rally_sandbox.revision_text import LONGEST_TEXT, LONGEST_VALUE, NameOf, clause
+from rally_sandbox.sample_company import Company
+
+if TYPE_CHECKING:
+    from rally_sandbox.world import World
+import re
+from collections.abc import Mapping
+
+import orjson
+
+from rally_sandbox.faults import Fault
+
+#: How much of all texts is hostile in the world of that name.
+SHARE = 0.01
+
+#: What stands for bytes: half of a surrogate pair (valid JSON, no valid Unicode), a letter in ISO 8859-1, and control
+#: characters that JSON forbids as they are.
+BYTES = {"\ue0f1": rb"\ud83d", "\ue0f2": b"\xf6", "\ue0f3": b"\x0b\x1c"}
+_MARKS = {mark.encode(): data for mark, data in BYTES.items()}
+_READABLE = str.maketrans({"\ue0f1": "\ufffd", "\ue0f2": "\ufffd", "\ue0f3": "\x0b\x1c"})
+#: Every mark begins so.
+_BEGINNING = b"\xee\x83"
+
+#: What is put at the end of texts.
+TEXT_ENDINGS = (
+    *(f" {mark}" for mark in BYTES),
+    " \x07\x1b[31m\x7f",
+    " \"quoted\" 'single' “typographic” «angle»",
+    " [a], [b]] [",
+    ", and, more, ",
+    " changed from [Defined] to [Accepted]",
+    "], SCHEDULE STATE changed from [Defined] to [Accepted",
+    " changed, FLOW STATE added [x",
+    "] to [",
+    " :]",
+    "\ufeff bom \ufeff",
+    "\u00a0no\u00a0break\u00a0",
+    "\u200f\u202eright to left",
+    " <script>alert(1)</script> & <b>bold",
+    "\u2028line\u2029paragraph",
+    " 😀 👩\u200d👩\u200d👧 e\u0301",
+    "\r\n\tsecond line",
+    " %s {0} $x \\ \\n",
+)
+
+#: Attributes of work items with texts that people write.
+_TEXTS = ("Name", "Description", "Notes", "BlockedReason")
+
+#: Kinds of records with names that people write, and the attribute that carries them.
+_NAMED = {
+    "user": "DisplayName",
+    "tag": "Name",
+    "milestone": "Name",
+    "iteration": "Name",
+    "release": "Name",
+    "flowstate": "Name",
+}
+
+#: One in so many hostile items has a revision that is cut.
+_CUTS = 3
+
+
+def raw(body: bytes) -> bytes:
+    """Put bytes in the place of what stands for them."""
+    if _BEGINNING in body:
+        for mark, data in _MARKS.items():
+            body = body.replace(mark, data)
+    return body
+
+
+def readable(text: str) -> str:
+    """Return what can be read of a text: what is no character becomes U+FFFD."""
+    return text.translate(_READABLE)
+
+
+def ending(random: Random) -> str:
+    """Return what makes a text hostile."""
+    return TEXT_ENDINGS[int(random.random() * len(TEXT_ENDINGS))]
+
+
+def spoil_company(company: Company, random: Random, share: float) -> None:
+    """Make names of users, tags, timeboxes and states hostile: a share of each kind, and at least one."""
+    for kind, attribute in _NAMED.items():
+        its: Sequence[Record] = company.of(kind)
+        for record in random.sample(list(its), max(1, round(len(its) * share))) if its else ():
+            # Texts of the generated past show the first name.
+            record.name = record.first_name = record.values[attribute] = record.name + ending(random)
+
+
+def spoil_items(world: "World", random: Random) -> None:
+    """Make the texts of a share of the generated items hostile."""
+    for index in range(world.generated):
+        if random.random() < world.hostile_share:
+            spoil(world.own(index), random, world.first_name)
+
+
+def spoil(item: Item, random: Random, name_of: NameOf) -> None:
+    """Make the texts of an item hostile, all through its past.
+
+    Args:
+        item: As the generated past left it.
+        random: Chooses.
+        name_of: Tells the name of a referenced record or item in revision texts.
+    """
+    tail = ending(random)
+
+    def spoiled(name: str, value: object) -> object:
+        return f"{value[:200]}{tail}" if name in _TEXTS and isinstance(value, str) and value else value
+
+    item.initial.update({name: spoiled(name, item.initial[name]) for name in _TEXTS if name in item.initial})
+    item.changes[:] = [
+        change._replace(sets=tuple((name, spoiled(name, old), spoiled(name, new)) for name, old, new in change.sets))
+        for change in item.changes
+    ]
+    if len(item.changes) > 1 and int(random.random() * _CUTS) == 0:
+        _cut(item, random, name_of)
+    item.values.clear()
+    item.values.update(item.initial)
+    for change in item.changes:
+        apply(item.values, change.sets)
+
+
+def _cut(item: Item, random: Random, name_of: NameOf) -> None:
+    """Let a save change a description that is so long that the text of the save is cut."""
+    at = 1 + int(random.random() * (len(item.changes) - 1))
+    one, other = (
+        f"{letter}{item.initial['Description']}".ljust(LONGEST_VALUE, letter)[:LONGEST_VALUE] for letter in "ab"
+    )
+    item.initial["Description"] = one
+    long: Set = ("Description", one, other)
+    for number, change in enumerate(item.changes):
+        sets = tuple(each for each in change.sets if each[0] != "Description")
+        item.changes[number] = change._replace(sets=(*sets, long) if number == at else sets)
+    if random.random() < 0.5:  # noqa: PLR2004 - half of them
+        # What else was changed is behind the cut.
+        item.changes[at] = _with_text(item.changes[at], name_of)
+
+
+def _with_text(change: Change, name_of: NameOf) -> Change:
+    sets = (change.sets[-1], *change.sets[:-1])
+    text = ", ".join(filter(None, (clause(*each, name_of=name_of) for each in sets)))
+    return change._replace(text=text[:LONGEST_TEXT])
+
+
+#: What is put at the end of texts, by the name of the fault.
+ENDING_BYTES: Mapping[str, bytes] = {
+    # Half of a surrogate pair: the escape is valid JSON, the text is not valid Unicode.
+    "lone-surrogate": rb" \ud83d",
+    # As people paste them from documents: vertical tab, tab, file separator.
+    "control-characters": b" \x0b\t\x1c",
+    # One letter in ISO 8859-1.
+    "invalid-utf-8": b" \xf6",
+}
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+def spoiled(fault: Fault, body: bytes) -> bytes:
+    """What a fault makes of a body; the same for a fault that leaves it alone."""
+    match fault.name:
+        case "byte-order-mark":
+            return BYTE_ORDER_MARK + body
+        case "empty-page":
+            return emptied(body)
+        case name if name in ENDING_BYTES:
+            return with_ending(body, member=fault.field, ending=ENDING_BYTES[name], most=fault.rows)
+        case _:
+            return body
+
+
+def with_ending(body: bytes, *, member: str, ending: bytes, most: int = 0) -> bytes:
+    """Put something at the end of the texts of a member.
+
+    Args:
+        body: JSON without white space.
+        member: The member's name, for example ``Name``.
+        ending: What is put there.
+        most: How many texts are changed, from the first on; 0 changes all.
+    """
+    text = re.compile(b'("%b":"(?:[^"\\\\]|\\\\.)*)"' % re.escape(member.encode()))
+    return text.sub(lambda found: found[1] + ending + b'"', body, count=most)
+
+
+def emptied(body: bytes) -> bytes:
+    """Take the rows out of a page, but leave what it announces."""
+    document = orjson.loads(body)
+    page = document.get("QueryResult", document)
+    if isinstance(page, dict) and isinstance(page.get("Results"), list):
+        page["Results"] = []
+    return orjson.dumps(document)

@@ -1,0 +1,136 @@
+"""The text of a revision: display text, upper-case labels, nothing escaped (rally-api-notes.md#revision-texts)."""
+
+from collections.abc import Callable, Mapping
+from html import escape
+from typing import Any
+
+from rally_sandbox.clock import mountain
+from rally_sandbox.records import Link, Record, Set
+from rally_sandbox.schema import CUSTOM_DATES, CUSTOM_NAMES
+
+ORIGINAL = "Original revision"
+TOO_LONG = "value too long to display"
+LONGEST_VALUE = 1985
+LONGEST_TEXT = 4000
+
+#: Fields that write revisions, with their labels, in the order of the clauses of one text
+#: (rally-api-notes.md#revision-examples).
+LABELS = {
+    "DragAndDropRank": "RANK",
+    "ScheduleState": "SCHEDULE STATE",
+    "Ready": "READY",
+    "FlowStateChangedDate": "FLOW STATE CHANGED DATE",
+    "FlowState": "FLOW STATE",
+    "AcceptedDate": "ACCEPTED DATE",
+    "InProgressDate": "IN PROGRESS DATE",
+    "State": "STATE",
+    "StateChangedDate": "STATE CHANGED DATE",
+    "OpenedDate": "OPENED DATE",
+    "ClosedDate": "CLOSED DATE",
+    "Resolution": "RESOLUTION",
+    "Priority": "PRIORITY",
+    "Severity": "SEVERITY",
+    "Environment": "ENVIRONMENT",
+    "Blocked": "BLOCKED",
+    "BlockedReason": "BLOCKED REASON",
+    "Name": "NAME",
+    "Description": "DESCRIPTION",
+    "Notes": "NOTES",
+    "Owner": "OWNER",
+    "PlanEstimate": "PLAN ESTIMATE",
+    "Estimate": "ESTIMATE",
+    "ToDo": "TO DO",
+    "Actuals": "ACTUALS",
+    "Project": "PROJECT",
+    "Iteration": "ITERATION",
+    "Release": "RELEASE",
+    "PortfolioItem": "FEATURE",
+    "Parent": "PARENT",
+    "Requirement": "REQUIREMENT",
+    "WorkProduct": "WORK PRODUCT",
+    "PlannedStartDate": "PLANNED START DATE",
+    "PlannedEndDate": "PLANNED END DATE",
+    "Expedite": "EXPEDITE",
+    "DisplayColor": "DISPLAY COLOR",
+    "Tags": "TAGS",
+    "Milestones": "MILESTONES",
+    **{name: shown.upper() for name, shown in CUSTOM_NAMES.items()},
+}
+_ORDER = {name: position for position, name in enumerate(LABELS)}
+
+#: Dates by the names of their fields.
+DATES = frozenset(name for name in LABELS if name.endswith("Date")) | CUSTOM_DATES
+
+#: What an unset value becomes: ``changed from [] to [x]`` instead of ``added [x]`` (both exist,
+#: rally-api-notes.md#revision-texts).
+_FROM_NOTHING = frozenset({"Owner", "Priority", "Severity", "Environment", "Resolution", "Description", "Notes"})
+
+#: Names of references at the time of the text.
+NameOf = Callable[[Any], str]
+
+
+def first_name(value: Record | Link) -> str:
+    """The name that a record was born with, for texts of the generated past."""
+    return value.first_name if isinstance(value, Record) else str(value)
+
+
+def description(sets: tuple[Set, ...], name_of: NameOf, labels: Mapping[str, str] = LABELS) -> str:
+    """The text of one save.
+
+    Args:
+        sets: What changed.
+        name_of: Tells the name, at that time, of a referenced record or item.
+        labels: What the fields were called at that time.
+    """
+    clauses: list[str] = []
+    for name, old, new in sorted(sets, key=_position) if len(sets) > 1 else sets:
+        text = clause(name, old, new, name_of=name_of, labels=labels)
+        if text:
+            clauses.append(text)
+    return ", ".join(clauses)[:LONGEST_TEXT]
+
+
+def _position(change: Set) -> int:
+    return _ORDER.get(change[0], len(_ORDER))
+
+
+def clause(  # noqa: PLR0911 - one table
+    name: str, old: Any, new: Any, *, name_of: NameOf, labels: Mapping[str, str] = LABELS
+) -> str:
+    """One clause, or nothing when old and new read the same or the field writes no revision."""
+    if name == "Recycled":
+        return "Moved to Recycle Bin" if new else "Recovered from Recycle Bin"
+    label = labels.get(name)
+    if label is None:
+        return ""
+    if name == "DragAndDropRank":
+        return f"{label} moved up" if new < old else f"{label} moved down"
+    before = "" if old is None else shown(name, old, name_of)
+    after = "" if new is None else shown(name, new, name_of)
+    # A move brings the flow state of the same name in the other project: an object changes, its text does not.
+    if before == after and (name == "FlowState" or not before):
+        return ""
+    if name == "BlockedReason" and not before:
+        return f"{label} changed to [{after}]"
+    if (before and after) or name in _FROM_NOTHING:
+        return f"{label} changed from [{before}] to [{after}]"
+    return f"{label} added [{after}]" if after else f"{label} removed [{before}]"
+
+
+def shown(name: str, value: Any, name_of: NameOf) -> str:
+    """A value as the text shows it."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case int() if name in DATES:
+            return mountain(value)
+        case float():
+            return f"{value} Points" if name == "PlanEstimate" else f"{value}"
+        case Record(type="Milestone"):
+            return f"{value.values['FormattedID']}: {name_of(value)}"
+        case Record() | Link():
+            return name_of(value)
+        case _:
+            # Rich text is HTML already; plain text is shown as HTML (rally-api-notes.md#revision-examples).
+            text = str(value) if name in {"Description", "Notes"} else escape(str(value), quote=False)
+            return text if len(text) <= LONGEST_VALUE else TOO_LONG

@@ -1,0 +1,326 @@
+"""The sample company around the work items: workspaces, project trees, users, timeboxes, tags and states.
+
+Everything follows from the seed and the moment at which the world begins; nothing here depends on the number of items.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+from rally_sandbox import sample_names
+from rally_sandbox.clock import DAY, HOUR
+from rally_sandbox.records import Group, Record, Values
+
+#: How long before the beginning the past reaches, and how far the plans reach into the future, in milliseconds.
+PAST = 731 * DAY
+FUTURE = 42 * DAY
+SPRINT = 14 * DAY
+QUARTER = 91 * DAY
+
+#: Sample workspaces keep UTC-6 the year round: timeboxes begin and end at that zone's midnight
+#: (rally-api-notes.md#dates).
+MIDNIGHT = 6 * HOUR
+
+USERS = 24
+DISABLED_USER = 5
+DELETED_USER = 6
+LIMITED_USER = 20
+PASSWORD = "sandbox"  # noqa: S105 - sample users of a simulator have no secrets
+FIRST_ID = 100_000_000_003
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Team:
+    """A project in which work is done, with what belongs to it."""
+
+    project: Record
+    workspace: Record
+    #: Index into ``names.FLOWS``.
+    flavour: int
+    flow: Sequence[Record]
+    #: Ascending by start, ``SPRINT`` long each, without gaps.
+    sprints: list[Record]
+    #: Ascending by start, ``QUARTER`` long each, without gaps.
+    releases: list[Record]
+
+
+@dataclass(slots=True, eq=False)
+class Company:
+    """The records of a subscription.
+
+    ``teams`` are the projects that hold work items, at the positions that ``Columns.team`` refers to.
+    """
+
+    begins: int
+    subscription: Record
+    workspaces: list[Record] = field(default_factory=list)
+    teams: list[Team] = field(default_factory=list)
+    users: list[Record] = field(default_factory=list)
+    tags: list[Record] = field(default_factory=list)
+    milestones: list[Record] = field(default_factory=list)
+    feature_states: list[Record] = field(default_factory=list)
+    #: Every record by lower-case type path, ascending by ObjectID.
+    by_type: dict[str, list[Record]] = field(default_factory=dict)
+    by_id: dict[int, Record] = field(default_factory=dict)
+
+    def add(self, record: Record) -> Record:
+        """Enter a record under its type and id."""
+        self.by_type.setdefault(record.type.lower(), []).append(record)
+        self.by_id[record.object_id] = record
+        return record
+
+    def of(self, kind: str) -> Sequence[Record]:
+        """The records of a lower-case type path."""
+        return self.by_type.get(kind, ())
+
+
+def found(seed: int, *, begins: int, same_workspace_names: bool) -> Company:
+    """The company of a seed, with ``begins`` (milliseconds) as the end of its generated past."""
+    return _Founder(seed, begins).company(same_workspace_names=same_workspace_names)
+
+
+class _Founder:
+    def __init__(self, seed: int, begins: int) -> None:
+        self._random = Random(seed * 7919 + 11)
+        self._ids = self._id_stream()
+        # A whole number of sprints and quarters back, from a midnight.
+        self._origin = (begins - PAST) // DAY * DAY + MIDNIGHT
+        subscription = Record("Subscription", next(self._ids), {}, self._origin, "Sample Subscription")
+        self._company = Company(begins=begins, subscription=subscription)
+        self._seed = seed
+
+    def _id_stream(self) -> Iterator[int]:
+        number = FIRST_ID + self._random.randrange(1000) * 1_000
+        while True:
+            number += self._random.randrange(3, 40)
+            yield number
+
+    def _make(
+        self, kind: str, name: str, workspace: Record | None, *, history: bool = True, **values: object
+    ) -> Record:
+        record = Record(kind, next(self._ids), {"Name": name, **values}, self._origin, name, workspace)
+        if history:
+            record.history_id = next(self._ids)
+        return self._company.add(record)
+
+    def company(self, *, same_workspace_names: bool) -> Company:
+        company = self._company
+        company.subscription.values.update(
+            Name="Sample Subscription", SubscriptionID=100, SubscriptionType="Unlimited", ApiKeysEnabled=True
+        )
+        company.add(company.subscription)
+        self._hire()
+        main = self._workspace("Sample Company")
+        self._tree(main, "Sample Company Delivery", sample_names.AREAS, closed=sample_names.CLOSED_TEAM)
+        archive = self._workspace("Sample Company Archive")
+        self._tree(archive, "Archive", (("Old Teams", sample_names.ARCHIVE_TEAMS),), closed=None)
+        if same_workspace_names:
+            twin = self._workspace("Sample Company Archive")
+            self._tree(twin, "Twin Archive", (("Twin Teams", sample_names.ARCHIVE_TEAMS),), closed=None)
+        company.subscription.values["Workspaces"] = Group("Workspace", company.workspaces)
+        self._settle()
+        return company
+
+    def _hire(self) -> None:
+        for number in range(1, USERS + 1):
+            mail = f"user{number:02d}@sandbox.example"
+            shown = f"Sample User {number:02d}"
+            # Two users with one display name: texts of revisions cannot tell them apart
+            # (rally-api-notes.md#ambiguous-texts).
+            if number == USERS:
+                shown = f"Sample User {USERS - 1:02d}"
+            user = self._make("User", shown, None)
+            user.values.update(
+                UserName=mail,
+                EmailAddress=mail,
+                DisplayName=shown,
+                FirstName="Sample",
+                LastName=f"User {number:02d}",
+                Disabled=number in {DISABLED_USER, DELETED_USER},
+                Deleted=number == DELETED_USER,
+                Role="Developer" if number % 3 else "Tester",
+                SubscriptionAdmin=False,
+            )
+            del user.values["Name"]
+            self._company.users.append(user)
+
+    def _workspace(self, name: str) -> Record:
+        workspace = self._make("Workspace", name, None, State="Open", Description="", SchemaVersion="sample-1")
+        workspace.workspace = workspace
+        workspace.values["Owner"] = self._company.users[0]
+        self._company.workspaces.append(workspace)
+        workspace.values["WorkspaceConfiguration"] = self._make(
+            "WorkspaceConfiguration", f"{name} configuration", workspace, history=False, **_CONFIGURATION
+        )
+        for order, state in enumerate(sample_names.SCHEDULE_STATES):
+            self._make(
+                "ScheduleState",
+                state,
+                workspace,
+                history=False,
+                OrderIndex=order,
+                Enabled=True,
+                Editable=state in {"Idea", "Released"},
+                ShortName=state[0],
+            )
+        if workspace is self._company.workspaces[0]:
+            self._labels(workspace)
+        return workspace
+
+    def _labels(self, workspace: Record) -> None:
+        company = self._company
+        company.tags = [self._make("Tag", name, workspace, history=False, Archived=False) for name in sample_names.TAGS]
+        for number, name in enumerate(sample_names.MILESTONES, start=1):
+            milestone = self._make(
+                "Milestone",
+                name,
+                workspace,
+                FormattedID=f"MI{number}",
+                DisplayColor="#105cab",
+                TargetDate=company.begins // DAY * DAY + MIDNIGHT + number * 20 * DAY,
+                LastUpdateDate=self._origin,
+            )
+            company.milestones.append(milestone)
+        company.feature_states = [
+            self._make(
+                "State",
+                name,
+                workspace,
+                OrderIndex=order,
+                Enabled=True,
+                InProgressMarker=order == 1,
+                AcceptedMarker=order == len(sample_names.FEATURE_STATES) - 1,
+            )
+            for order, name in enumerate(sample_names.FEATURE_STATES)
+        ]
+
+    def _project(self, name: str, workspace: Record, parent: Record | None, state: str = "Open") -> Record:
+        return self._make(
+            "Project",
+            name,
+            workspace,
+            State=state,
+            Parent=parent,
+            Description=f"Sample project {name}".replace("<", "").replace("&", "and"),
+            Owner=self._random.choice(self._company.users),
+            LastUpdatedDate=self._origin,
+        )
+
+    def _tree(
+        self, workspace: Record, root_name: str, areas: Sequence[tuple[str, Sequence[str]]], *, closed: str | None
+    ) -> None:
+        root = self._project(root_name, workspace, None)
+        number = 0
+        for area_name, team_names in areas:
+            area = self._project(area_name, workspace, root)
+            for name in team_names:
+                self._team(self._project(name, workspace, area), number % len(sample_names.FLOWS))
+                number += 1
+        if closed is not None:
+            self._team(self._project(closed, workspace, root, "Closed"), 0)
+
+    def _team(self, project: Record, flavour: int) -> None:
+        workspace = project.workspace
+        assert workspace is not None  # every project is made in a workspace
+        flow = [
+            self._make(
+                "FlowState",
+                name,
+                workspace,
+                Project=project,
+                OrderIndex=order,
+                ScheduleStateMapping=state,
+                WIPLimit=None,
+            )
+            for order, (name, state) in enumerate(sample_names.FLOWS[flavour])
+        ]
+        sprints = self._timeboxes("Iteration", project, SPRINT, _sprint_name, ("StartDate", "EndDate"))
+        releases = self._timeboxes("Release", project, QUARTER, _release_name, ("ReleaseStartDate", "ReleaseDate"))
+        self._company.teams.append(Team(project, workspace, flavour, flow, sprints, releases))
+
+    def _timeboxes(
+        self, kind: str, project: Record, length: int, name: Callable[[int], str], dates: tuple[str, str]
+    ) -> list[Record]:
+        made: list[Record] = []
+        start, number = self._origin, 0
+        while start < self._company.begins + FUTURE:
+            number += 1
+            values: Values = {dates[0]: start, dates[1]: start + length - 1_000, "Project": project}
+            values["State"] = self._timebox_state(kind, start, length)
+            values["PlannedVelocity"] = float(self._random.randrange(20, 60))
+            values["LastUpdateDate"] = self._origin
+            made.append(self._make(kind, name(number), project.workspace, **values))
+            start += length
+        return made
+
+    def _timebox_state(self, kind: str, start: int, length: int) -> str:
+        if start + length <= self._company.begins:
+            return "Accepted"
+        if start <= self._company.begins:
+            return "Committed" if kind == "Iteration" else "Active"
+        return "Planning"
+
+    def _settle(self) -> None:
+        """References that need every record to exist."""
+        company = self._company
+        projects = company.of("project")
+        for project in projects:
+            children = [each for each in projects if each.values["Parent"] is project]
+            project.values["Children"] = Group("Project", children)
+        for team in company.teams:
+            team.project.values["Iterations"] = Group("Iteration", team.sprints)
+            team.project.values["Releases"] = Group("Release", team.releases)
+        for number, milestone in enumerate(company.milestones):
+            # The last one has none: it belongs to the whole workspace.
+            of_project = number < len(company.milestones) - 1
+            milestone.values["TargetProject"] = company.teams[number].project if of_project else None
+        for workspace in company.workspaces:
+            own = [each for each in projects if each.workspace is workspace]
+            workspace.values["Projects"] = Group("Project", own)
+            workspace.values["Children"] = Group("Project", [each for each in own if each.values["Parent"] is None])
+        for user in company.users:
+            user.values["UserProfile"] = self._make(
+                "UserProfile",
+                user.name,
+                None,
+                history=False,
+                DefaultWorkspace=company.workspaces[0],
+                DefaultProject=company.teams[0].project,
+                TimeZone="America/Denver",
+            )
+            user.values["DefaultProject"] = company.teams[0].project
+
+
+def _sprint_name(number: int) -> str:
+    # The same name in every project: timeboxes are told apart by their ids only (rally-api-notes.md#timeboxes).
+    return f"Sprint {number:02d}" if number % 9 else f"Sprint {number:02d}, hardening [extra]"
+
+
+def _release_name(number: int) -> str:
+    return f"Sample Release {number}"
+
+
+_CONFIGURATION = {
+    "DateFormat": "MM/dd/yyyy",
+    "DateTimeFormat": "MM/dd/yyyy hh:mm:ss a",
+    "IterationEstimateUnitName": "Points",
+    "ReleaseEstimateUnitName": "Points",
+    "TaskUnitName": "Hours",
+    "TimeZone": "America/Denver",
+    "WorkDays": "Monday,Tuesday,Wednesday,Thursday,Friday",
+    "PurgeRecycleBinAfterNumberOfDays": 30,
+    "HierarchicalRequirementPrefix": "US",
+    "DefectPrefix": "DE",
+    "TaskPrefix": "TA",
+    "TestCasePrefix": "TC",
+    "DefectSuitePrefix": "DS",
+    "DragDropRankingEnabled": True,
+    "TimeTrackerEnabled": False,
+    "BuildandChangesetEnabled": True,
+    "ProjectLabelSingular": "Project",
+    "ProjectLabelPlural": "Projects",
+    "IterationLabelSingular": "Iteration",
+    "IterationLabelPlural": "Iterations",
+    "ReleaseLabelSingular": "Release",
+    "ReleaseLabelPlural": "Releases",
+}

@@ -1,0 +1,184 @@
+"""Serving a world: in a thread for tests and demonstrations, or as the whole business of a process."""
+
+import asyncio
+import gc
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from rally_sandbox import hostile_data
+from rally_sandbox.app import create_app
+from rally_sandbox.auth import LIMITED_API_KEY, SANDBOX_API_KEY
+from rally_sandbox.control import Stats
+from rally_sandbox.faults import Faults
+from rally_sandbox.gateway import Connections
+from rally_sandbox.world import World
+
+__all__ = ["LIMITED_API_KEY", "SANDBOX_API_KEY", "WORLDS", "Sandbox", "Tls", "run", "serve"]
+
+LOOPBACK = "127.0.0.1"
+
+#: How much of all texts is hostile, by the name of the world.
+WORLDS = {"sample": 0.0, "hostile": hostile_data.SHARE}
+
+#: How long the end of a block waits for its server.
+SECONDS_TO_STOP = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """A certificate and its key, as PEM files."""
+
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sandbox:
+    """A served world."""
+
+    #: Scheme, host and port, without a slash at the end.
+    url: str
+    world: World
+    faults: Faults
+    stats: Stats
+
+
+@contextmanager
+def serve(
+    world: World,
+    *,
+    host: str = LOOPBACK,
+    port: int = 0,
+    faults: Faults | None = None,
+    tls: Tls | None = None,
+    api_keys_enabled: bool = True,
+) -> Iterator[Sandbox]:
+    """Serve a world from a thread while the block runs.
+
+    Args:
+        world: What is served; it may be changed meanwhile.
+        host: The address to listen on.
+        port: 0 takes a free one.
+        faults: What goes wrong; None is nothing at first.
+        tls: Serve https.
+        api_keys_enabled: Whether API keys are accepted.
+
+    Raises:
+        OSError: The port is taken.
+    """
+    chosen = faults if faults is not None else Faults()
+    stats = Stats()
+    connections = Connections()
+    app = create_app(world, faults=chosen, stats=stats, connections=connections, api_keys_enabled=api_keys_enabled)
+    config = uvicorn.Config(
+        app,
+        http=connections.protocol(),
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_level="warning",
+        # The virtual clock dates the answers.
+        date_header=False,
+        server_header=False,
+        timeout_graceful_shutdown=1,
+        ssl_certfile=str(tls.certificate) if tls is not None else None,
+        ssl_keyfile=str(tls.key) if tls is not None else None,
+    )
+    # Listening before the thread starts: a client may connect as soon as the address is known.
+    listener = socket.create_server((host, port), backlog=128)
+    # Connections inherit it: the parts of an answer must not wait for each other's receipts.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    server = _Server(config, connections)
+    thread = threading.Thread(target=server.run, args=([listener],), name="rally-sandbox", daemon=True)
+    thread.start()
+    scheme = "https" if tls is not None else "http"
+    try:
+        yield Sandbox(f"{scheme}://{host}:{listener.getsockname()[1]}", world, chosen, stats)
+    finally:
+        # Nobody is left to wait for: a client that keeps its connection, or a fault that sleeps, must not hold the end
+        # up. The thread is a daemon: what does not end in time ends with the process.
+        server.should_exit = server.force_exit = True
+        thread.join(SECONDS_TO_STOP)
+        listener.close()
+
+
+class _Server(uvicorn.Server):
+    """Leaves the process's signals alone, and wakes sleeping faults when it stops."""
+
+    def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
+        super().__init__(config)
+        self._connections = connections
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._connections.stopping.set()
+        if self.server_state.tasks:
+            await asyncio.wait(self.server_state.tasks, timeout=1)
+        self._connections.end_all()
+        await super().shutdown(sockets)
+
+
+def run(
+    *,
+    host: str = LOOPBACK,
+    port: int = 0,
+    seed: int = 7,
+    items: int = 500,
+    hostile_share: float = 0.0,
+    live: bool = False,
+    live_interval_seconds: float = 5.0,
+    latency_ms: int = 0,
+    on_ready: Callable[[str], None] | None = None,
+) -> None:
+    """Make a world and serve it until SIGTERM or SIGINT.
+
+    Args:
+        host: The address to listen on.
+        port: 0 takes a free one.
+        seed: The same seed makes the same world.
+        items: How many work items.
+        hostile_share: How much of all texts is hostile, from 0 to 1.
+        live: Whether the sample company goes on working.
+        live_interval_seconds: Time between two things that it does.
+        latency_ms: How long every answer is held back.
+        on_ready: Gets the base URL once requests are answered.
+    """
+    world = World.create(seed, items, hostile_share=hostile_share)
+    # What lives as long as the process need not be looked through whenever a page has made some garbage.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    stop = threading.Event()
+    with _stopped_by_signals(stop), serve(world, host=host, port=port, faults=Faults(latency_ms=latency_ms)) as sandbox:
+        if on_ready is not None:
+            on_ready(sandbox.url)
+        while not stop.wait(live_interval_seconds if live else None):
+            world.work(1)
+
+
+@contextmanager
+def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        # Only the main thread may handle signals; whoever runs this elsewhere stops the process in another way.
+        yield
+        return
+
+    def handle(_: int, __: FrameType | None) -> None:
+        stop.set()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
