@@ -38,15 +38,15 @@ def test_the_changelog_knows_the_version_or_what_is_unreleased() -> None:
     assert f"## [{__version__}]" in text or "## [Unreleased]" in text
 
 
-def test_the_architecture_names_every_room_and_only_files_that_are_there() -> None:
+def test_the_architecture_names_every_package_and_only_existing_files() -> None:
     package = ROOT / "src/rally_accelerate"
     text = (ROOT / "docs/explanation/architecture.md").read_text()
     named = re.findall(r"`((?:[a-z]+/)+[a-z_]+\.py)`", text)
     assert named
     for name in named:
-        assert (package / name).exists() or (package / "host" / name).exists(), name
-    rooms = [room.name for room in package.iterdir() if (room / "__init__.py").exists()]
-    assert [room for room in rooms if f"| `{room}/` |" not in text] == []
+        assert (package / name).exists(), name
+    packages = [folder.name for folder in package.iterdir() if (folder / "__init__.py").exists()]
+    assert [name for name in packages if f"| `{name}/` |" not in text] == []
 
 
 def test_the_simulators_page_names_every_fault() -> None:

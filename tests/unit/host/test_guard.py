@@ -421,7 +421,7 @@ async def test_who_has_hung_up_gets_no_answer_and_is_no_fault(caplog: pytest.Log
     # Hosts that other tests started in this process have set the level of the product's own logger.
     caplog.set_level(logging.DEBUG, logger="rally_accelerate")
     assert await messages_of(guarded(failing(ClientDisconnect())), scope_of("/health")) == []
-    assert [(each.levelno, each.getMessage()) for each in caplog.records if each.name.endswith("guard")] == [
+    assert [(each.levelno, each.getMessage()) for each in caplog.records if each.name.endswith("security")] == [
         (logging.DEBUG, "GET /health: hung up")
     ]
 

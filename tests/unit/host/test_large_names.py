@@ -10,7 +10,7 @@ from rally_accelerate.dql.index_terms import facts
 from rally_accelerate.errors import ConfigError
 from rally_accelerate.server.value_streams.document_text import MOST_PROBLEMS, read
 
-MANY = 60_000
+MANY = 45_000
 
 #: Seconds of the processor: hundreds of times what it takes, and a fraction of what comparing all with all takes.
 ENOUGH = 20.0
