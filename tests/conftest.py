@@ -13,7 +13,7 @@ settings.register_profile("patient", deadline=None, suppress_health_check=[Healt
 settings.load_profile("patient")
 
 #: Files that take a minute; each is run by one worker, which would end alone with it if it came last.
-LONG = ("tests/integration/host/test_fuzz.py", "tests/unit/sync/test_promises.py")
+LONG = ("tests/integration/server/test_fuzz.py", "tests/unit/sync/test_promises.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
