@@ -399,7 +399,7 @@ def test_what_is_gone_is_told_without_a_ledger_of_our_own(bare: Container, tmp_p
 @pytest.mark.parametrize(
     ("trust", "code", "sentence"),
     [
-        ({}, 1, "or set verifyAccelerateTls to false"),
+        ({}, 1, "Or set verifyAccelerateTls to false"),
         ({"verifyAccelerateTls": "false"}, 0, "verifyAccelerateTls is false"),
         ({"caBundle": "PEM"}, 0, "complete in"),
         ({"caBundle": "PEM in one line"}, 0, "complete in"),
