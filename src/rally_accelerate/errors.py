@@ -1,27 +1,28 @@
-"""Every exception of the product, grouped by what can be done about it.
+"""All exceptions of rally-accelerate, grouped by what the caller can do about them.
 
     RallyAccelerateError
-    ├── Transient              try again; the only branch that is ever retried
-    │   ├── Unreachable        no connection: name, port, proxy, network
-    │   ├── Throttled          the service asks for patience
-    │   ├── Unavailable        maintenance, gateway failure, restart
-    │   │   └── Broken         a bare failure, perhaps because of what was sent
-    │   ├── TimedOut           the service worked too long; ask for less
-    │   └── CutShort           the answer ended in the middle; ask for less
-    ├── Permanent              stop; trying again gives the same answer
-    │   ├── AccessRefused      wrong key, no right, single sign-on in the way
-    │   ├── Untrusted          the certificate does not verify
-    │   ├── NotFound           the address or the object does not exist
-    │   ├── Rejected           the service understood the request and said no
-    │   ├── TooLarge           the request body is over the service's limit
-    │   ├── Outdated           it was changed by somebody else meanwhile
-    │   └── UnexpectedAnswer   the answer is none that this service gives
-    ├── ItemError              leave this item out, count it, go on
-    ├── ConfigError            settings are wrong; nothing was started
-    ├── StoreError             our own state cannot be read or written
-    └── QueryError             a query text is wrong at a known place
+    ├── TransientError                      try again; only these errors are retried
+    │   ├── UnreachableError                no connection: name, port, proxy, network
+    │   ├── RateLimitedError                the service asks for fewer requests
+    │   ├── UnavailableError                maintenance, gateway failure, restart
+    │   │   └── InternalServerError         HTTP 500 without details, perhaps caused by the request
+    │   ├── ServiceTimeoutError             the service took too long; request less
+    │   └── TruncatedResponseError          the response ended early; request less
+    ├── PermanentError                      stop; the same request fails again
+    │   ├── AccessDeniedError               wrong key, missing permission, single sign-on
+    │   ├── CertificateVerificationError    the server's certificate is not trusted
+    │   ├── NotFoundError                   the address or the object does not exist
+    │   ├── RejectedError                   the service understood the request and refused it
+    │   ├── RequestTooLargeError            the request body is over the service's limit
+    │   ├── OutdatedError                   the object was changed in the meantime
+    │   └── UnexpectedResponseError         the response is not one that the service sends
+    ├── ConfigError                         invalid settings; nothing was started
+    ├── StoreError                          the local database or state cannot be read or written
+    ├── QueryError                          a query text is wrong at a known position
+    ├── QueryTooSlowError                   a query exceeds its time limit
+    └── TooManyQueriesError                 too many slow queries of one user are waiting
 
-Whatever is not in this tree is a bug and travels up untouched.
+Any other exception is a bug and propagates unchanged.
 """
 
 from collections.abc import Sequence
@@ -29,11 +30,11 @@ from dataclasses import dataclass
 
 
 class RallyAccelerateError(Exception):
-    """Something went wrong that the product knows how to explain.
+    """Base class of all errors that the product can explain.
 
     Args:
-        message: What is wrong and where, in one sentence, without any secret.
-        hint: What an operator can do about it, in one sentence; may be empty.
+        message: What happened and where, in one sentence without secrets.
+        hint: What an operator can do about it, in one sentence; can be empty.
     """
 
     hint = ""
@@ -48,13 +49,13 @@ class RallyAccelerateError(Exception):
         return self.message
 
 
-class Transient(RallyAccelerateError):
-    """The same request may succeed later.
+class TransientError(RallyAccelerateError):
+    """The same request can succeed later.
 
     Args:
-        message: What is wrong and where.
-        hint: What an operator can do if it does not pass by itself.
-        retry_after: Seconds that the service asked to wait, or None if it did not say.
+        message: What happened and where.
+        hint: What an operator can do if the problem persists.
+        retry_after: The delay in seconds that the service requested; None if it requested none.
     """
 
     def __init__(self, message: str, *, hint: str = "", retry_after: float | None = None) -> None:
@@ -62,32 +63,32 @@ class Transient(RallyAccelerateError):
         self.retry_after = retry_after
 
 
-class Unreachable(Transient):
+class UnreachableError(TransientError):
     """No connection could be made."""
 
     hint = "Check the address, the name resolution, the proxy settings and the firewall."
 
 
-class Throttled(Transient):
+class RateLimitedError(TransientError):
     """The service asks for fewer requests."""
 
     hint = "Lower maxRequestsInFlight, or give this job a user of its own."
 
 
-class Unavailable(Transient):
+class UnavailableError(TransientError):
     """The service is up but not serving: maintenance, restart or a gateway failure."""
 
     hint = "Wait until the service is back; nothing is lost, the next run continues."
 
 
-class Broken(Unavailable):
-    """The service failed without a word (a bare HTTP 500): by itself, or because of what it was sent."""
+class InternalServerError(UnavailableError):
+    """The service failed with HTTP 500 and no details; the request itself can be the cause."""
 
     hint = "Look into the service's own log; when one item makes it fail, that item is left out and named."
 
 
-class TimedOut(Transient):
-    """The service did not answer in time; a smaller page may be answered."""
+class ServiceTimeoutError(TransientError):
+    """The service did not respond in time; a smaller page can succeed."""
 
     hint = (
         "If nothing at all is answered, look at what lies between here and the service; "
@@ -95,8 +96,8 @@ class TimedOut(Transient):
     )
 
 
-class CutShort(Transient):
-    """The answer ended before it was complete; a smaller page may arrive whole."""
+class TruncatedResponseError(TransientError):
+    """The response ended early; a smaller page can succeed."""
 
     hint = (
         "Look for a proxy or gateway between here and the service that limits answers; "
@@ -104,67 +105,53 @@ class CutShort(Transient):
     )
 
 
-class Permanent(RallyAccelerateError):
-    """The same request will fail again; somebody has to change something."""
+class PermanentError(RallyAccelerateError):
+    """The same request fails again until something is changed."""
 
 
-class AccessRefused(Permanent):
-    """The service does not accept who asks."""
+class AccessDeniedError(PermanentError):
+    """The service does not accept the credentials or the user lacks permission."""
 
     hint = "Check the key or the user and password, and what this user may see."
 
 
-class Untrusted(Permanent):
-    """The other side's certificate does not verify."""
+class CertificateVerificationError(PermanentError):
+    """The certificate of the server cannot be verified."""
 
     hint = "Give the issuing authority's certificate as caBundle."
 
 
-class NotFound(Permanent):
-    """The address or the object does not exist, or this user may not see it."""
+class NotFoundError(PermanentError):
+    """The address or the object does not exist, or this user cannot see it."""
 
     hint = "Check the address and the names in the settings."
 
 
-class Rejected(Permanent):
+class RejectedError(PermanentError):
     """The service understood the request and refused it."""
 
 
-class TooLarge(Permanent):
+class RequestTooLargeError(PermanentError):
     """The request body is over the service's limit."""
 
     hint = "Lower uploadMaxBytes."
 
 
-class Outdated(Permanent):
-    """What is to be changed was changed by somebody else meanwhile."""
+class OutdatedError(PermanentError):
+    """The object to change was changed by another user or process in the meantime."""
 
     hint = "Look at what changed, then change it again."
 
 
-class UnexpectedAnswer(Permanent):
-    """The answer is none that this service is known to give."""
+class UnexpectedResponseError(PermanentError):
+    """The response is not one that this service sends."""
 
     hint = "Check that the address belongs to the service and not to a portal or proxy in front of it."
 
 
-class ItemError(RallyAccelerateError):
-    """One item cannot be handled; the run goes on without it.
-
-    Args:
-        message: What is wrong with the item.
-        key: The item's display id, for example US123.
-        hint: What an operator can do about it.
-    """
-
-    def __init__(self, message: str, *, key: str, hint: str = "") -> None:
-        super().__init__(message, hint=hint)
-        self.key = key
-
-
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong with the settings."""
+    """One problem of the settings."""
 
     #: Where it is, for example ``integrations[0].properties.baseUrl``.
     path: str
@@ -179,11 +166,11 @@ class Problem:
 
 
 class ConfigError(RallyAccelerateError):
-    """The settings are wrong; all problems are told at once.
+    """The settings are invalid; all problems are reported at once.
 
     Args:
         message: A summary sentence.
-        problems: Every problem found, in the order of the settings.
+        problems: All problems, in the order of the settings.
         hint: What to do about it.
     """
 
@@ -193,25 +180,25 @@ class ConfigError(RallyAccelerateError):
 
 
 class StoreError(RallyAccelerateError):
-    """Our own state cannot be read or written."""
+    """The local database or state cannot be read or written."""
 
 
-class QueryTooSlow(RallyAccelerateError):
-    """A query would take, or has taken, more time than one query can have."""
+class QueryTooSlowError(RallyAccelerateError):
+    """A query takes, or would take, longer than its time limit."""
 
 
-class TooManyQueries(RallyAccelerateError):
-    """A user has more slow queries waiting than one user can have."""
+class TooManyQueriesError(RallyAccelerateError):
+    """Too many slow queries of one user are waiting."""
 
 
 class QueryError(RallyAccelerateError):
-    """A query text is wrong.
+    """A query text is invalid.
 
     Args:
         message: What is wrong.
         line: 1-based line of the fault.
         column: 1-based column of the fault.
-        expected: What would have been right there.
+        expected: What is valid at this position.
     """
 
     def __init__(self, message: str, *, line: int = 1, column: int = 1, expected: Sequence[str] = ()) -> None:

@@ -25,24 +25,24 @@ from rally_accelerate.accelerate import documents, payload, responses
 from rally_accelerate.accelerate.payload import Retirement, retired
 from rally_accelerate.accelerate.responses import field_names, own_issue, page_of
 from rally_accelerate.errors import (
-    AccessRefused,
-    Broken,
+    AccessDeniedError,
+    CertificateVerificationError,
     ConfigError,
-    NotFound,
+    InternalServerError,
+    NotFoundError,
     Problem,
     RallyAccelerateError,
-    Rejected,
-    TimedOut,
-    TooLarge,
-    Transient,
-    UnexpectedAnswer,
-    Unreachable,
-    Untrusted,
+    RejectedError,
+    RequestTooLargeError,
+    ServiceTimeoutError,
+    TransientError,
+    UnexpectedResponseError,
+    UnreachableError,
 )
 from rally_accelerate.model.connection_errors import unconnected
 from rally_accelerate.model.foreign_responses import Route, headers_into, refused_connection
 from rally_accelerate.model.issue import SOURCE, Issue
-from rally_accelerate.model.lenient_json import Oversized, bounded
+from rally_accelerate.model.lenient_json import OversizedJsonError, bounded
 from rally_accelerate.model.report import Receipt, Skipped, Usage, trying
 from rally_accelerate.model.time_budget import RetryBudget
 
@@ -83,15 +83,17 @@ class Tries:
 
     def wait_after(self, error: Exception) -> float | None:
         """Return for how many seconds to wait before the next attempt; None gives up."""
-        if not isinstance(error, Transient) or not self._budget.seconds:
+        if not isinstance(error, TransientError) or not self._budget.seconds:
             return None
-        if isinstance(error, Broken):
+        if isinstance(error, InternalServerError):
             self._broken += 1
             if self._broken == self._tries_when_broken:
                 return None
         now = time.monotonic()
         # Where no answer was to be expected any more, the failed attempt is lost time as well.
-        whole = isinstance(error, Unreachable | TimedOut) or not self._budget.has_answered(self._service)
+        whole = isinstance(error, UnreachableError | ServiceTimeoutError) or not self._budget.has_answered(
+            self._service
+        )
         if not self._failures:
             self._budget.failing(self._service, since=self._began if whole else now)
         self._failures += 1
@@ -240,7 +242,7 @@ class AccelerateClient:
         """Find the integration's id, which is the namespace of its issues, and see whether the key is accepted.
 
         Raises:
-            AccessRefused, NotFound, Transient: As ``decipher`` says.
+            AccessDeniedError, NotFoundError, TransientError: As ``decipher`` says.
         """
         if self._accepted and self._tracker_id:
             return
@@ -323,12 +325,12 @@ class AccelerateClient:
                 parcel = waiting.pop()
                 try:
                     receipt = await self._upload(parcel)
-                except (Rejected, TooLarge, Broken) as error:
+                except (RejectedError, RequestTooLargeError, InternalServerError) as error:
                     if len(parcel) > 1:
                         middle = len(parcel) // 2
                         waiting += [parcel[middle:], parcel[:middle]]
                         continue
-                    if isinstance(error, Broken) and not self._delivered:
+                    if isinstance(error, InternalServerError) and not self._delivered:
                         broken_by += 1
                         if broken_by >= BROKEN_FOR_ALL:
                             raise
@@ -350,7 +352,7 @@ class AccelerateClient:
         if self._readable is None:
             try:
                 data = await self.ask("readableFields", documents.READABLE_FIELDS, {})
-            except (Rejected, AccessRefused, NotFound, UnexpectedAnswer) as error:
+            except (RejectedError, AccessDeniedError, NotFoundError, UnexpectedResponseError) as error:
                 log.debug("introspection: %s", error)
                 data = {}
             self._readable = frozenset(field_names(data.get("__type"))) or frozenset(documents.EVERYWHERE)
@@ -381,7 +383,7 @@ class AccelerateClient:
             document: One of the documents for ``issuesForProjectKey``.
 
         Raises:
-            UnexpectedAnswer: A page says that there are more, and its cursor leads nowhere new.
+            UnexpectedResponseError: A page says that there are more, and its cursor leads nowhere new.
             RallyAccelerateError: As ``ask`` says.
         """
         seen: set[str] = set()
@@ -412,12 +414,12 @@ class AccelerateClient:
             if cursor is None:
                 return
             if cursor in cursors:
-                raise UnexpectedAnswer(
+                raise UnexpectedResponseError(
                     f"Accelerate repeats a page of the issues of project {project}: it returned the same cursor twice",
                     hint="The issues that Accelerate holds cannot be listed. Uploading is not affected.",
                 )
             if fruitless >= MOST_FRUITLESS_PAGES:
-                raise UnexpectedAnswer(
+                raise UnexpectedResponseError(
                     f"Accelerate's list of the issues of project {project} does not end: {fruitless} pages in a row "
                     "brought nothing new",
                     hint="The issues that Accelerate holds cannot be listed. Uploading is not affected.",
@@ -454,7 +456,7 @@ class AccelerateClient:
         variables = {"name": self._account.name, "tenantId": self._account.tenant_id}
         try:
             data = await self.ask("integrationByName", documents.FIND_INTEGRATION, variables)
-        except Rejected as error:
+        except RejectedError as error:
             # Some versions answer an unknown name with an error instead of null; a server may also lack the query.
             # Any other fault must not lead to an id of our own: the issues would be there twice.
             if not _UNKNOWN_NAME.search(str(error)):
@@ -467,7 +469,7 @@ class AccelerateClient:
         its_id = found.get("_id") if isinstance(found, dict) else None
         # An id of our own for an integration that is there would duplicate its issues.
         if not isinstance(its_id, str) or not its_id.strip():
-            raise UnexpectedAnswer(
+            raise UnexpectedResponseError(
                 f"Accelerate's answer does not say whether it has an integration named {self._account.name!r}",
                 hint="Look into the log of Accelerate's release-events-api for the reason.",
             )
@@ -489,7 +491,7 @@ class AccelerateClient:
                 return False
             self._usage += Usage(retries=1)
             log.warning("%s: %s; trying again", asked, error)
-            tell(str(error), error.hint if isinstance(error, Transient) else "")
+            tell(str(error), error.hint if isinstance(error, TransientError) else "")
             return seconds
 
         with trying() as tell, closing(tries):
@@ -521,9 +523,9 @@ class AccelerateClient:
                 self._budget.answered(SERVICE)
                 answer = await bounded(response.aiter_bytes(), most=self._connection.answer_max_bytes)
         except TimeoutError:
-            raise TimedOut(f"no answer from {self._url} within {longest:.0f} s") from None
-        except Oversized as error:
-            raise UnexpectedAnswer(
+            raise ServiceTimeoutError(f"no answer from {self._url} within {longest:.0f} s") from None
+        except OversizedJsonError as error:
+            raise UnexpectedResponseError(
                 f"Accelerate's answer to {asked} {error}.",
                 hint="Check that accelerateUrl is Accelerate's address; if it is, raise answerMaxBytes.",
             ) from None
@@ -578,16 +580,16 @@ def connection_error(
         answered: The headers of the last answer that came, which may be a proxy's refusal to connect.
     """
     if found := unconnected(error, route):
-        if isinstance(found, Untrusted):
+        if isinstance(found, CertificateVerificationError):
             found.hint = f"{found.hint} Or set verifyAccelerateTls to false, if only a test needs the connection."
         return found
     match error:
         case httpx2.ConnectTimeout():
-            return Unreachable(f"no connection to {server} within {CONNECT_SECONDS:g} s")
+            return UnreachableError(f"no connection to {server} within {CONNECT_SECONDS:g} s")
         case httpx2.TimeoutException():
-            return TimedOut(f"no answer from {server} in time")
+            return ServiceTimeoutError(f"no answer from {server} in time")
         case httpx2.ProxyError():
-            return refused_connection(str(error), answered or {}, route) or Unreachable(
+            return refused_connection(str(error), answered or {}, route) or UnreachableError(
                 f"the proxy on the way to {server} fails: {error}"
             )
         case httpx2.InvalidURL() | httpx2.UnsupportedProtocol():
@@ -595,4 +597,4 @@ def connection_error(
         case _:
             reason = str(error) or type(error).__name__
             hint = f"If the server takes https only, set {route.setting} to https://." if server[:5] == "http:" else ""
-            return Unreachable(f"no connection to {server}: {reason}", hint=hint)
+            return UnreachableError(f"no connection to {server}: {reason}", hint=hint)

@@ -13,8 +13,14 @@ from typing import Any
 from rally_accelerate.accelerate import documents
 from rally_accelerate.accelerate.client import TRIES_WHEN_BROKEN, AccelerateClient
 from rally_accelerate.accelerate.responses import own_issue
-from rally_accelerate.errors import AccessRefused, Broken, Permanent, Rejected, UnexpectedAnswer
-from rally_accelerate.model.lenient_json import Undecodable, parse_json
+from rally_accelerate.errors import (
+    AccessDeniedError,
+    InternalServerError,
+    PermanentError,
+    RejectedError,
+    UnexpectedResponseError,
+)
+from rally_accelerate.model.lenient_json import JsonDecodeError, parse_json
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +68,7 @@ class Platform:
             data = await self._client.ask(
                 "integrationById", documents.RECALL, {"id": self._id}, tries_when_broken=TRIES_WHEN_BROKEN
             )
-        except (Rejected, AccessRefused, Broken, UnexpectedAnswer) as error:
+        except (RejectedError, AccessDeniedError, InternalServerError, UnexpectedResponseError) as error:
             # A key that may upload may still not be allowed to read this: opening shows whether it is accepted, and
             # whether anything else works.
             log.debug("integrationById: %s", error)
@@ -126,7 +132,7 @@ class Platform:
     async def _told(self, operation: str, document: str, variables: Mapping[str, Any]) -> bool:
         try:
             await self._client.ask(operation, document, variables, tries_when_broken=TRIES_WHEN_BROKEN)
-        except (Permanent, Broken) as error:
+        except (PermanentError, InternalServerError) as error:
             log.debug("%s: %s", operation, error)
             self.refusal = str(error)
             return False
@@ -151,5 +157,5 @@ def as_state(text: Any) -> Any:
         return text
     try:
         return parse_json(text).data
-    except Undecodable:
+    except JsonDecodeError:
         return None

@@ -8,19 +8,19 @@ from urllib.parse import urlsplit
 
 from rally_accelerate.accelerate import documents
 from rally_accelerate.errors import (
-    AccessRefused,
-    Broken,
+    AccessDeniedError,
     ConfigError,
-    CutShort,
-    NotFound,
+    InternalServerError,
+    NotFoundError,
     Problem,
     RallyAccelerateError,
-    Rejected,
-    Throttled,
-    TimedOut,
-    TooLarge,
-    Unavailable,
-    UnexpectedAnswer,
+    RateLimitedError,
+    RejectedError,
+    RequestTooLargeError,
+    ServiceTimeoutError,
+    TruncatedResponseError,
+    UnavailableError,
+    UnexpectedResponseError,
 )
 from rally_accelerate.model.addresses import is_host, mended
 from rally_accelerate.model.foreign_responses import (
@@ -35,7 +35,7 @@ from rally_accelerate.model.foreign_responses import (
     refused_login,
     wants_https,
 )
-from rally_accelerate.model.lenient_json import Undecodable, decode_json, decode_text
+from rally_accelerate.model.lenient_json import JsonDecodeError, decode_json, decode_text
 from rally_accelerate.model.text_folding import plain, unquoted
 
 API = "/release-events-api"
@@ -123,8 +123,8 @@ def decipher(
         route: How the request was sent.
 
     Raises:
-        AccessRefused, NotFound, TooLarge, Rejected, UnexpectedAnswer: Trying again is no use.
-        Throttled, Unavailable, TimedOut, CutShort: Trying again may help.
+        PermanentError: Trying again does not help.
+        TransientError: Trying again can help.
     """
     text = decode_text(content[:20_000])
     marked = text.strip()[:1] == "{"
@@ -135,33 +135,33 @@ def decipher(
         case 401 | 403:
             raise _refused(f"Accelerate refuses the access key (HTTP {status})", route)
         case 404 | 405:
-            raise NotFound(
+            raise NotFoundError(
                 f"there is no Accelerate GraphQL endpoint at this address (HTTP {status})",
                 hint="Check accelerateUrl; the endpoint is <server>/release-events-api/graphql.",
             )
         case 407:
             raise proxy_login(status, headers, route)
         case 413:
-            raise TooLarge("Accelerate finds the upload too large (HTTP 413)")
+            raise RequestTooLargeError("Accelerate finds the upload too large (HTTP 413)")
         case 429:
-            raise Throttled("Accelerate asks for fewer requests (HTTP 429)", retry_after=_seconds(headers))
+            raise RateLimitedError("Accelerate asks for fewer requests (HTTP 429)", retry_after=_seconds(headers))
         case 408 | 504 | 524:
-            raise TimedOut(f"Accelerate did not answer in time (HTTP {status})")
+            raise ServiceTimeoutError(f"Accelerate did not answer in time (HTTP {status})")
         case 502 | 503:
-            raise Unavailable(f"Accelerate is not available (HTTP {status})", retry_after=_seconds(headers))
+            raise UnavailableError(f"Accelerate is not available (HTTP {status})", retry_after=_seconds(headers))
     answer = _read(status, content)
     if errors := answer.get("errors"):
         raise _graphql_error(errors)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        raise Broken(f"Accelerate failed (HTTP {status})")
+        raise InternalServerError(f"Accelerate failed (HTTP {status})")
     data = answer.get("data")
     if data is None and "data" in answer:
-        raise UnexpectedAnswer(
+        raise UnexpectedResponseError(
             f"Accelerate's answer (HTTP {status}) has no data and no error",
             hint="Look into the log of Accelerate's release-events-api for the reason; the next run sends it again.",
         )
     if status >= HTTPStatus.MULTIPLE_CHOICES or not isinstance(data, dict):
-        raise UnexpectedAnswer(f"Accelerate's answer (HTTP {status}) is no GraphQL answer")
+        raise UnexpectedResponseError(f"Accelerate's answer (HTTP {status}) is no GraphQL answer")
     return data
 
 
@@ -172,16 +172,17 @@ def check_acknowledgement(data: Mapping[str, Any]) -> None:
     null without errors says nothing about what became of the upload (accelerate-api-notes.md#acknowledgements).
 
     Raises:
-        Rejected: The server says that it did not take the upload.
-        Broken: The server does not say whether it took the upload; trying again is safe, as issues are replaced.
+        RejectedError: The server says that it did not take the upload.
+        InternalServerError: The server does not say whether it took the upload; trying again is safe, as issues are
+            replaced.
     """
     answer = data.get("uploadIssueData")
     result = answer.get("result") if isinstance(answer, Mapping) else None
     if result is False:
-        raise Rejected("Accelerate answers result: false")
+        raise RejectedError("Accelerate answers result: false")
     if result is not True:
         told = "uploadIssueData: null" if answer is None else "no result"
-        raise Broken(
+        raise InternalServerError(
             f"Accelerate does not acknowledge the upload ({told})",
             hint="Look into the log of Accelerate's release-events-api for the reason; the next run sends it again.",
         )
@@ -204,7 +205,7 @@ def _foreign(reply: Reply, route: Route) -> RallyAccelerateError | None:  # noqa
         case HTTPStatus.OK if reply.is_page:
             return page_instead(reply, route)
         case HTTPStatus.BAD_GATEWAY | HTTPStatus.SERVICE_UNAVAILABLE if reply.is_of_a_proxy():
-            return Unavailable(
+            return UnavailableError(
                 f"a proxy gets no answer from Accelerate (HTTP {reply.status})",
                 hint=f"Check that the proxy may reach {route.host}, or pass it by with noProxy.",
             )
@@ -213,35 +214,37 @@ def _foreign(reply: Reply, route: Route) -> RallyAccelerateError | None:  # noqa
 
 def _read(status: int, content: bytes) -> dict[str, Any]:
     if status < HTTPStatus.INTERNAL_SERVER_ERROR and not content.strip():
-        raise UnexpectedAnswer(
+        raise UnexpectedResponseError(
             f"Accelerate's answer (HTTP {status}) is empty",
             hint="Check accelerateUrl: a gateway, or a server of another kind, answers in Accelerate's place.",
         )
     try:
         answer = decode_json(content).data
-    except Undecodable as error:
+    except JsonDecodeError as error:
         start = decode_text(content[:1_000]).strip()[:1]
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise Broken(f"Accelerate failed (HTTP {status})") from None
+            raise InternalServerError(f"Accelerate failed (HTTP {status})") from None
         if start == "<":
             if status == HTTPStatus.OK:
-                raise UnexpectedAnswer(
+                raise UnexpectedResponseError(
                     "a web page came instead of Accelerate's GraphQL answer",
                     hint="Check accelerateUrl: a portal, a login page or a proxy answers in its place.",
                 ) from None
-            raise UnexpectedAnswer(f"a web page (HTTP {status}) came instead of Accelerate's GraphQL answer") from None
+            raise UnexpectedResponseError(
+                f"a web page (HTTP {status}) came instead of Accelerate's GraphQL answer"
+            ) from None
         if start == "{":
             how = "ended in the middle" if error.ended else f"is damaged: {error.reason} at line {error.line}"
-            raise CutShort(f"Accelerate's answer {how}") from None
-        raise UnexpectedAnswer(f"Accelerate's answer (HTTP {status}) is no JSON") from None
+            raise TruncatedResponseError(f"Accelerate's answer {how}") from None
+        raise UnexpectedResponseError(f"Accelerate's answer (HTTP {status}) is no JSON") from None
     if not isinstance(answer, dict):
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise Broken(f"Accelerate failed (HTTP {status})")
-        raise UnexpectedAnswer(f"Accelerate's answer (HTTP {status}) is no GraphQL answer")
+            raise InternalServerError(f"Accelerate failed (HTTP {status})")
+        raise UnexpectedResponseError(f"Accelerate's answer (HTTP {status}) is no GraphQL answer")
     return answer
 
 
-def _graphql_error(errors: Any) -> Rejected | AccessRefused:
+def _graphql_error(errors: Any) -> RejectedError | AccessDeniedError:
     """The typed failure of an answer whose HTTP status may well be 200 (accelerate-api-notes.md#graphql-errors)."""
     listed = errors if isinstance(errors, list) else [errors]
     texts = []
@@ -255,13 +258,13 @@ def _graphql_error(errors: Any) -> Rejected | AccessRefused:
     message = "; ".join(dict.fromkeys(texts)) or "without a reason"
     if _REFUSAL_WORDS.match(message):
         return _refused(f"Accelerate refuses: {message}")
-    return Rejected(f"Accelerate rejects the request: {message}")
+    return RejectedError(f"Accelerate rejects the request: {message}")
 
 
-def _refused(message: str, route: Route | None = None) -> AccessRefused:
+def _refused(message: str, route: Route | None = None) -> AccessDeniedError:
     path = urlsplit(route.server).path.removesuffix("/graphql").removesuffix(API) if route else ""
     others = f" Check accelerateUrl as well: give the server's address without {path}." if path else ""
-    return AccessRefused(
+    return AccessDeniedError(
         message, hint=f"Check ucvAccessKey; its user needs a role that may write issues, not only Viewer.{others}"
     )
 
@@ -300,18 +303,20 @@ def page_of(found: Any) -> tuple[list[Mapping[str, Any]], str | None]:
     """Return the issues of an ``IssueDataQueryResponse`` and the cursor of its next page, None after the last page.
 
     Raises:
-        UnexpectedAnswer: It has another form, or there are more pages and no cursor.
+        UnexpectedResponseError: It has another form, or there are more pages and no cursor.
     """
     nodes = found.get("nodes") if isinstance(found, Mapping) else None
     info = found.get("pageInfo") if isinstance(found, Mapping) else None
     if not isinstance(nodes, list) or not isinstance(info, Mapping):
-        raise UnexpectedAnswer("Accelerate's list of a project's issues does not have the published form")
+        raise UnexpectedResponseError("Accelerate's list of a project's issues does not have the published form")
     kept = [each for each in nodes if isinstance(each, Mapping)]
     if not info.get("hasMore"):
         return kept, None
     cursor = info.get("cursor")
     if not isinstance(cursor, str) or not cursor:
-        raise UnexpectedAnswer("Accelerate says that a project has more issues, but gives no cursor to request them")
+        raise UnexpectedResponseError(
+            "Accelerate says that a project has more issues, but gives no cursor to request them"
+        )
     return kept, cursor
 
 

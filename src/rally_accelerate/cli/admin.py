@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rally_accelerate.cli.hosting import database_option, existing_database, stores_alone
-from rally_accelerate.errors import ConfigError, NotFound
+from rally_accelerate.errors import ConfigError, NotFoundError
 
 if TYPE_CHECKING:
     from rally_accelerate.server.store.integrations import StoredIntegration
@@ -113,7 +113,7 @@ async def _reset(name: str, database: Path | None) -> None:
         user = await stores.users.by_name(name)
         if user is None:
             known = ", ".join(one.name for one in await stores.users.all()) or "none"
-            raise NotFound(f"there is no user {name} in {path}", hint=f"Its users: {known}.")
+            raise NotFoundError(f"there is no user {name} in {path}", hint=f"Its users: {known}.")
         password = passwords.made()
         await stores.users.set_password(user.id, password, temporary=True)
         await stores.audit.note(
@@ -219,14 +219,14 @@ async def _known(stores: "Stores", name: str, path: Path) -> "StoredIntegration"
     """Return the integration of a name or ID.
 
     Raises:
-        NotFound: There is none.
+        NotFoundError: There is none.
         ConfigError: Several tenants have one of this name.
     """
     everything = await stores.integrations.all()
     found = [one for one in everything if one.id == name] or [one for one in everything if one.name == name]
     if not found:
         known = ", ".join(one.name for one in everything) or "none"
-        raise NotFound(f"there is no integration {name!r} in {path}", hint=f"Its integrations: {known}.")
+        raise NotFoundError(f"there is no integration {name!r} in {path}", hint=f"Its integrations: {known}.")
     if len(found) > 1:
         ids = ", ".join(f"{one.id} (tenant {one.tenant_id})" for one in found)
         raise ConfigError(f"{len(found)} integrations are named {name!r}", hint=f"Use the ID of one: {ids}.")

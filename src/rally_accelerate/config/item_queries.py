@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rally_accelerate.model.lenient_json import Undecodable, parse_json
+from rally_accelerate.model.lenient_json import JsonDecodeError, parse_json
 from rally_accelerate.model.text_folding import plain, trimmed
 
 #: Every type that has no query of its own.
@@ -61,7 +61,7 @@ def as_query(value: Any) -> Any:
         case str() if value.strip().startswith("{"):
             try:
                 return as_query(parse_json(value).data)
-            except Undecodable as error:
+            except JsonDecodeError as error:
                 raise ValueError(f"is not valid JSON: {error.reason} at column {error.column}") from None
         case str():
             return _from_text(value)

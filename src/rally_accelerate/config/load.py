@@ -24,7 +24,7 @@ from rally_accelerate.config.model import DEFAULT_TENANT, PLUGIN_ID, Integration
 from rally_accelerate.config.property_suggestions import means_plugin, property_meant
 from rally_accelerate.config.value_parsers import as_boolean, doubted_level
 from rally_accelerate.errors import ConfigError, Problem
-from rally_accelerate.model.lenient_json import REPLACEMENT, Undecodable, decode_json, decode_text
+from rally_accelerate.model.lenient_json import REPLACEMENT, JsonDecodeError, decode_json, decode_text
 from rally_accelerate.model.suggestions import MOST_EXPLAINED, shortened
 from rally_accelerate.model.text_folding import plain
 
@@ -82,7 +82,7 @@ def read_json(path: Path) -> Any:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
     try:
         return decode_json(content, keep_numbers=True).data
-    except Undecodable as error:
+    except JsonDecodeError as error:
         text = decode_text(content)
         if not text.strip():
             raise ConfigError(
@@ -95,7 +95,7 @@ def read_json(path: Path) -> Any:
 
 
 # A table of places reads better than one exit.
-def _json_hint(text: str, error: Undecodable) -> str:  # noqa: PLR0911
+def _json_hint(text: str, error: JsonDecodeError) -> str:  # noqa: PLR0911
     """What to do about a fault in a JSON file, by what is at its place."""
     before, here = text[: error.position].rstrip(), text[error.position : error.position + 2]
     if here[:1] in {*"“”„‟«»‘’"}:  # noqa: RUF001 - these very characters

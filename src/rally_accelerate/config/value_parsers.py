@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from rally_accelerate.model.addresses import mended
-from rally_accelerate.model.lenient_json import Undecodable, parse_json
+from rally_accelerate.model.lenient_json import JsonDecodeError, parse_json
 from rally_accelerate.model.text_folding import plain, trimmed, unquoted
 
 #: What people call a type, and what it is called on the wire (rally-api-notes.md#type-names).
@@ -101,7 +101,7 @@ def as_list(value: Any) -> Any:
         case str() if value.strip().startswith("["):
             try:
                 parsed = parse_json(value).data
-            except Undecodable:
+            except JsonDecodeError:
                 # A name may itself begin with a bracket: then it was not JSON.
                 parsed = value.split(",")
         case str():
@@ -177,7 +177,7 @@ def as_name_map(value: Any) -> Any:
         case str() if value.strip().startswith("{"):
             try:
                 return parse_json(value).data
-            except Undecodable as error:
+            except JsonDecodeError as error:
                 raise ValueError(f"is not valid JSON: {error.reason} at column {error.column}") from None
         case str():
             pairs = [part.partition("=") for part in value.split(",") if part.strip()]
@@ -285,7 +285,7 @@ def as_json_value(value: Any) -> Any:
         return None
     try:
         return parse_json(value).data
-    except Undecodable as error:
+    except JsonDecodeError as error:
         place = f"line {error.line}, column {error.column}"
         raise ValueError(f"is not valid JSON: {error.reason} at {place}") from None
 

@@ -65,7 +65,7 @@ _TOO_LARGE = "is too large; use fewer or shorter repetitions"
 Ranges = tuple[tuple[int, int], ...]
 
 
-class Unsupported(ValueError):
+class UnsupportedPatternError(ValueError):
     """A construct that only an engine with backtracking has; the message is a phrase without a subject."""
 
 
@@ -101,11 +101,11 @@ def compiled(source: str, flags: int = 0) -> Expression:
         flags: ``re.IGNORECASE``, ``re.MULTILINE``, ``re.DOTALL``, in any combination.
 
     Raises:
-        ValueError: Python does not accept the expression, or it needs what RE2 cannot do (``Unsupported``). The message
-            is a phrase such as "is not a valid regular expression: ...".
+        ValueError: Python does not accept the expression, or RE2 does not support it (``UnsupportedPatternError``). The
+            message is a phrase such as "is not a valid regular expression: ...".
     """
     if len(source) > MAXIMUM_LENGTH:
-        raise Unsupported(f"is too long; a regular expression has at most {MAXIMUM_LENGTH:,} characters")
+        raise UnsupportedPatternError(f"is too long; a regular expression has at most {MAXIMUM_LENGTH:,} characters")
     try:
         with warnings.catch_warnings():
             # Python warns about syntax that it may read differently in the future; the rules' author has no use for it.
@@ -137,10 +137,10 @@ def _engine(parts: Iterable[str]) -> Any:
     except re2.error as error:
         reason = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
         if "repetition" in reason or "too large" in reason:
-            raise Unsupported(_TOO_LARGE) from None
-        raise Unsupported(f"is not supported: {reason}") from None
+            raise UnsupportedPatternError(_TOO_LARGE) from None
+        raise UnsupportedPatternError(f"is not supported: {reason}") from None
     if engine.programsize > MAXIMUM_PROGRAM:
-        raise Unsupported(_TOO_LARGE)
+        raise UnsupportedPatternError(_TOO_LARGE)
     return engine
 
 
@@ -176,7 +176,7 @@ class _Translation:
             self._step()
         self.size = self._sizes[0][0]
         if self._has_unicode_boundary and self.has_ascii_boundary:
-            raise Unsupported(r"uses \b or \B both with and without the flag a, which is not supported")
+            raise UnsupportedPatternError(r"uses \b or \B both with and without the flag a, which is not supported")
 
     def _emit(self, plain: str, beyond: str | None = None) -> None:
         self.plain.append(plain)
@@ -213,7 +213,7 @@ class _Translation:
         sizes[0] += positions
         sizes[1] = positions
         if sizes[0] > MAXIMUM_SIZE:
-            raise Unsupported(_TOO_LARGE)
+            raise UnsupportedPatternError(_TOO_LARGE)
 
     def _step(self) -> None:
         source, at, flags = self._source, self._at, self._flags[-1]
@@ -269,7 +269,7 @@ class _Translation:
         self._emit(f"{{{least or 0},{most}}}" if comma else f"{{{least}}}")
         times = max(int(least or 0), int(most or 0))
         if times > MAXIMUM_REPETITION:
-            raise Unsupported(f"repeats more than {MAXIMUM_REPETITION} times, which is not supported")
+            raise UnsupportedPatternError(f"repeats more than {MAXIMUM_REPETITION} times, which is not supported")
         once = self._sizes[-1][1]
         self._count(once * max(times - 1, 0))
         self._sizes[-1][1] = once * times
@@ -279,7 +279,7 @@ class _Translation:
         # Whether a repetition is lazy changes what is matched, not whether something is.
         following = self._source[self._at : self._at + 1]
         if following == "+":
-            raise Unsupported("uses a possessive repetition, which is not supported")
+            raise UnsupportedPatternError("uses a possessive repetition, which is not supported")
         if following == "?":
             self._at += 1
 
@@ -287,7 +287,7 @@ class _Translation:
         source, at = self._source, self._at
         for opening, name in _UNSUPPORTED_GROUPS.items():
             if source.startswith(opening, at):
-                raise Unsupported(f"uses {name} ({opening}...) at position {at}, which is not supported")
+                raise UnsupportedPatternError(f"uses {name} ({opening}...) at position {at}, which is not supported")
         if source.startswith("(?#", at):
             self._at = source.index(")", at) + 1
             return
@@ -331,7 +331,9 @@ class _Translation:
             self._at += 1
             self._emit_set((_class_set(char, self.tag, ascii_only="a" in flags),))
         elif char in "123456789" and not re.match("[0-3][0-7][0-7]", source[at : at + 3]):
-            raise Unsupported(rf"uses a back-reference (\{char}) at position {at - 1}, which is not supported")
+            raise UnsupportedPatternError(
+                rf"uses a back-reference (\{char}) at position {at - 1}, which is not supported"
+            )
         else:
             self._emit_literal(self._code())
 

@@ -9,7 +9,7 @@ from typing import Any
 from rally_accelerate.mapping import regex
 from rally_accelerate.mapping.item_types import ANY, type_key
 from rally_accelerate.mapping.rule_targets import converted, target_of
-from rally_accelerate.model.lenient_json import Undecodable, parse_json
+from rally_accelerate.model.lenient_json import JsonDecodeError, parse_json
 from rally_accelerate.model.suggestions import MOST_EXPLAINED, suggestion
 from rally_accelerate.model.text_folding import fold
 
@@ -285,7 +285,7 @@ def read_rules(raw: Any) -> tuple[FieldRules, tuple[Fault, ...]]:
     if isinstance(raw, str) and raw.strip():
         try:
             raw = parse_json(raw).data
-        except Undecodable as error:
+        except JsonDecodeError as error:
             place = f"line {error.line}, column {error.column}"
             return FieldRules(), ((PROPERTY, f"is not valid JSON: {error.reason} at {place}"),)
     match raw:

@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from rally_accelerate.errors import RallyAccelerateError, Unreachable, Untrusted
+from rally_accelerate.errors import CertificateVerificationError, RallyAccelerateError, UnreachableError
 from rally_accelerate.model.foreign_responses import Route, refused_certificate
 
 #: What TLS says of an answer that is none of its own.
@@ -46,19 +46,19 @@ def unconnected(error: BaseException, route: Route) -> RallyAccelerateError | No
                 return _no_handshake(cause, route)
             # By its name: importing socket is input and output, which this package has none of.
             case OSError() if type(cause).__name__ == "gaierror":
-                return Unreachable(
+                return UnreachableError(
                     f"The name in {_connected(route)} cannot be resolved.",
                     hint=f"Check its spelling in {_setting(route)}, and this machine's name resolution (DNS).",
                 )
             case ConnectionRefusedError():
-                return Unreachable(
+                return UnreachableError(
                     f"Nothing listens at {_connected(route)} (connection refused).",
                     hint=f"Check host and port of {_setting(route)}, and the firewall.",
                 )
     return None
 
 
-def unverified(error: ssl.SSLCertVerificationError, route: Route) -> Untrusted:
+def unverified(error: ssl.SSLCertVerificationError, route: Route) -> CertificateVerificationError:
     """Explain why a certificate is not trusted, and what helps: another authority does not make an expired one valid.
 
     Args:
@@ -92,36 +92,36 @@ def unverified(error: ssl.SSLCertVerificationError, route: Route) -> Untrusted:
             )
         case _:
             hint = "Give the issuing authority's certificate as caBundle."
-    return Untrusted(message, hint=hint)
+    return CertificateVerificationError(message, hint=hint)
 
 
-def _no_handshake(error: ssl.SSLError, route: Route) -> Unreachable:
+def _no_handshake(error: ssl.SSLError, route: Route) -> UnreachableError:
     reason = str(error.reason or error)
     if reason in _NO_TLS:
         if route.proxy.startswith("https"):
-            return Unreachable(
+            return UnreachableError(
                 f"The proxy {route.proxy} or {_origin(route)} answers without TLS.",
                 hint=f"Most proxies are reached with http://: write it in {route.given}. Else check the port of "
                 f"{route.setting}.",
             )
-        return Unreachable(
+        return UnreachableError(
             f"{_origin(route)} answers without TLS.",
             hint=f"Write http:// in {route.setting} if that is meant; else check its port.",
         )
     if reason in _VERSIONS:
-        return Unreachable(
+        return UnreachableError(
             f"{_origin(route)} and this program have no version of TLS in common ({reason}).",
             hint=f"This program uses TLS 1.2 and 1.3: ask the operator of {route.host}, or of a gateway in front of "
             "it, to enable one of them.",
         )
     if "HANDSHAKE_FAILURE" in reason and not route.certificate:
-        return Unreachable(
+        return UnreachableError(
             f"{_origin(route)} ends the TLS handshake ({reason}), as servers do that require a client certificate.",
             hint="If it requires one, give it as clientCertificate and clientKey. If not, it has no TLS "
             f"version or cipher in common with this program: ask the operator of {route.host}.",
         )
     settings = f"{route.setting} and of the proxy in {route.given}" if route.proxy else route.setting
-    return Unreachable(
+    return UnreachableError(
         f"The TLS handshake failed: {reason}.",
         hint=f"Check scheme and port of {settings}, and whether a clientCertificate is wanted.",
     )

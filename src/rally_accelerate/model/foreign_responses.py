@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from rally_accelerate.errors import AccessRefused, RallyAccelerateError, Unavailable, UnexpectedAnswer
+from rally_accelerate.errors import AccessDeniedError, RallyAccelerateError, UnavailableError, UnexpectedResponseError
 
 #: Login schemes of a proxy that take a user and a password as this program sends them.
 _SPOKEN = "basic"
@@ -163,7 +163,7 @@ def refused_login(reply: Reply, route: Route) -> RallyAccelerateError | None:
         return proxy_login(reply.status, reply.headers, route)
     if reply.is_about_sign_on():
         how = "apiKey" if route.key else "user name and password"
-        return AccessRefused(
+        return AccessDeniedError(
             f"{route.service} requires single sign-on and does not accept this {how} ({reply.status}).",
             hint=sign_on_hint(route),
         )
@@ -172,7 +172,7 @@ def refused_login(reply: Reply, route: Route) -> RallyAccelerateError | None:
     if not own and (error := _gateway_login(reply, route)):
         return error
     if route.proxy and not reply.marked:
-        return AccessRefused(
+        return AccessDeniedError(
             f"The login is refused ({reply.status}), by {route.the_proxy} or by {route.service}: nothing in the answer "
             f"shows that it is {route.service}'s.",
             hint=f"{route.login} If the proxy's login is right, check the login to {route.service}; tinyproxy and "
@@ -181,12 +181,12 @@ def refused_login(reply: Reply, route: Route) -> RallyAccelerateError | None:
     return None
 
 
-def _gateway_login(reply: Reply, route: Route) -> AccessRefused | None:
+def _gateway_login(reply: Reply, route: Route) -> AccessDeniedError | None:
     """Explain a 401 by what it asks for, where the service would ask for something else."""
     wanted = reply.headers.get("www-authenticate") or ""
     schemes = [each.lower() for each in _SCHEMES.findall(wanted)]
     if schemes and {"negotiate", "ntlm", "kerberos"} >= set(schemes):
-        return AccessRefused(
+        return AccessDeniedError(
             f"A gateway in front of {route.service} requires a Windows login ({wanted.split()[0].rstrip(',')}, "
             f"{reply.status}), which this program cannot use: no key or password helps.",
             hint=f"Ask the operators of the gateway for an exception for this machine, or for an address of "
@@ -194,7 +194,7 @@ def _gateway_login(reply: Reply, route: Route) -> AccessRefused | None:
         )
     realm = re.search(r'(?i)realm="?([^",]+)', wanted)
     if realm is None and schemes == ["bearer"]:
-        return AccessRefused(
+        return AccessDeniedError(
             f"A gateway in front of {route.service} requires a token of its own (Bearer, {reply.status}).",
             hint=f"Ask the operators of the gateway for an exception for this machine, or for an address of "
             f"{route.service} without it, and set {route.setting} to that.",
@@ -202,14 +202,14 @@ def _gateway_login(reply: Reply, route: Route) -> AccessRefused | None:
     if realm is None or _OWN_REALMS.search(realm[1]):
         return None
     name = "".join(each for each in realm[1] if each.isprintable()).strip()[:60]
-    return AccessRefused(
+    return AccessDeniedError(
         f'The login is refused ({reply.status}) by a server that calls itself "{name}".',
         hint=f"If that is a gateway in front of {route.service}, ask its operators to let this machine through, or for "
         f"an address without it. If it is {route.service}, check the key, or user name and password.",
     )
 
 
-def proxy_login(status: int, headers: Mapping[str, str], route: Route) -> AccessRefused:
+def proxy_login(status: int, headers: Mapping[str, str], route: Route) -> AccessDeniedError:
     """Explain that a proxy refuses its login, by what it offers."""
     wanted = headers.get("proxy-authenticate") or ""
     if status == 401:  # noqa: PLR2004 - proxies that answer with this status often ask as servers do
@@ -218,19 +218,21 @@ def proxy_login(status: int, headers: Mapping[str, str], route: Route) -> Access
     if offered and _SPOKEN not in offered:
         names = {"ntlm": "NTLM", "negotiate": "Negotiate", "kerberos": "Kerberos"}
         listed = " and ".join(dict.fromkeys(names.get(each, each.capitalize()) for each in offered))
-        return AccessRefused(
+        return AccessDeniedError(
             f"{_capital(route.the_proxy)} only offers {listed} logins ({status}), which this program cannot use: no "
             "password helps.",
             hint="Ask your network's administrators for an exception for this machine or for "
             f"{route.host}, or for a proxy with Basic login; or run a local proxy that signs in for you, such as Px or "
             "Cntlm, and enter its address as proxyServer.",
         )
-    return AccessRefused(
+    return AccessDeniedError(
         f"{_capital(route.the_proxy)} requires a login, or does not accept the one it got ({status}).", hint=route.login
     )
 
 
-def refused_connection(said: str, headers: Mapping[str, str], route: Route) -> AccessRefused | Unavailable | None:
+def refused_connection(
+    said: str, headers: Mapping[str, str], route: Route
+) -> AccessDeniedError | UnavailableError | None:
     """Explain why a proxy opens no connection; None when it may do so later.
 
     Args:
@@ -245,7 +247,7 @@ def refused_connection(said: str, headers: Mapping[str, str], route: Route) -> A
     if 300 <= status < 400 or status == 511:  # noqa: PLR2004 - redirects, and the status of portals (RFC 6585)
         host = _host(headers.get("location") or "")
         where = f" at {host or 'another address'}" if status < 400 else ""  # noqa: PLR2004 - a redirect
-        return Unavailable(
+        return UnavailableError(
             f"{_capital(route.the_proxy)} refers to a sign-in page{where} ({status}) instead of connecting to "
             f"{route.service}.",
             hint=f"Sign in to the portal of your network{f' ({host})' if host else ''} on this machine, or "
@@ -254,17 +256,17 @@ def refused_connection(said: str, headers: Mapping[str, str], route: Route) -> A
     if status in {408, 425, 429} or not 400 <= status < 500:  # noqa: PLR2004 - the class of refusals
         return None
     if status == 403:  # noqa: PLR2004 - Forbidden
-        return AccessRefused(
+        return AccessDeniedError(
             f"{_capital(route.the_proxy)} does not allow connections to {route.service} (403).",
             hint=f"Ask your network's administrators to allow {route.host} on the proxy.",
         )
-    return AccessRefused(
+    return AccessDeniedError(
         f"{_capital(route.the_proxy)} does not open connections to {route.service} ({said[:60].strip()}).",
         hint=f"Check that {route.given} names a proxy, and its port; ask whether it allows CONNECT to {route.host}.",
     )
 
 
-def refused_certificate(reason: str, route: Route) -> AccessRefused | None:
+def refused_certificate(reason: str, route: Route) -> AccessDeniedError | None:
     """Explain that a server wants another client certificate, or one at all; None when TLS failed otherwise.
 
     Args:
@@ -276,40 +278,40 @@ def refused_certificate(reason: str, route: Route) -> AccessRefused | None:
     said = reason.lower().replace("_", " ")
     server = urlsplit(route.server).netloc or route.service
     if not route.certificate:
-        return AccessRefused(
+        return AccessDeniedError(
             f"{server} requires a client certificate, and none is given ({said}).",
             hint="Give the certificate and its key as clientCertificate and clientKey; the operator of the server "
             "issues them.",
         )
-    return AccessRefused(
+    return AccessDeniedError(
         f"{server} does not accept the client certificate ({said}).",
         hint="Check that clientCertificate is the one that the operator of the server issued, that it has not expired, "
         "and that its file holds the intermediate certificates too.",
     )
 
 
-def certificate_page(reply: Reply, route: Route) -> AccessRefused | None:
+def certificate_page(reply: Reply, route: Route) -> AccessDeniedError | None:
     """Explain a page that asks for a client certificate, as nginx and IIS send it with 400 or 403; None for others."""
     if reply.marked or not _CERTIFICATE_PAGE.search(reply.text):
         return None
     return refused_certificate("ALERT_BAD_CERTIFICATE" if route.certificate else "ALERT_CERTIFICATE_REQUIRED", route)
 
 
-def wants_https(reply: Reply, route: Route) -> UnexpectedAnswer | None:
+def wants_https(reply: Reply, route: Route) -> UnexpectedResponseError | None:
     """Explain that a port takes https only; None for any other answer."""
     if reply.marked or not _HTTPS_PAGE.search(reply.text):
         return None
     server = urlsplit(route.server).netloc or route.host
-    return UnexpectedAnswer(
+    return UnexpectedResponseError(
         f"{server} takes https only, and {route.setting} begins with http ({reply.status}).",
         hint=f"Set {route.setting} to https://{server}.",
     )
 
 
-def portal(reply: Reply, route: Route) -> Unavailable:
+def portal(reply: Reply, route: Route) -> UnavailableError:
     """Explain that a network requires signing in (RFC 6585, 511)."""
     page = f", with a page{reply.title}" if reply.is_page else ""
-    return Unavailable(
+    return UnavailableError(
         f"The sign-in portal of a network answers in {route.service}'s place ({reply.status}){page}.",
         hint=_portal_hint(route),
     )
@@ -319,7 +321,7 @@ def blocked(reply: Reply, route: Route) -> RallyAccelerateError | None:
     """Explain a refusal that a proxy, firewall or filter gave; None when it may be the service's own."""
     guard = "cf-mitigated" in reply.headers or _GUARDS.search(reply.headers.get("server") or "")
     if not reply.marked and (guard or _GUARD_PAGE.search(reply.text)):
-        return AccessRefused(
+        return AccessDeniedError(
             f"A gateway in front of {route.service} takes this program for a robot or an attack ({reply.status}) and "
             f"answers with a page of its own{reply.title}.",
             hint=f"Ask its operators to let this machine's requests to {route.host} through: your network's "
@@ -329,7 +331,7 @@ def blocked(reply: Reply, route: Route) -> RallyAccelerateError | None:
     if not named and not (route.proxy and reply.is_page and not reply.marked):
         return None
     who = route.the_proxy if route.proxy else "a proxy, firewall or filter on the way"
-    return AccessRefused(
+    return AccessDeniedError(
         f"{_capital(who)} blocks the request for {reply.asked} ({reply.status}) with a page of its own{reply.title}.",
         hint=f"Ask your network's administrators to allow {route.host}. {_other_login(route)}",
     )
@@ -341,36 +343,36 @@ def redirected(reply: Reply, route: Route) -> RallyAccelerateError:
     host = _host(location)
     parts = urlsplit(location if host else "")
     if not location:
-        return UnexpectedAnswer(
+        return UnexpectedResponseError(
             f"The server redirects the request for {reply.asked} without an address ({reply.status}).",
             hint=f"Check {route.setting}: a gateway, or a server of another kind, answers in {route.service}'s place.",
         )
     where = host or "another page of the same server"
     if _PORTAL.search(location) and not _SIGN_ON.search(location):
-        return Unavailable(
+        return UnavailableError(
             f"The sign-in portal of a network answers in {route.service}'s place, at {where} ({reply.status}).",
             hint=_portal_hint(route),
         )
     if _SIGN_IN_ADDRESS.search(location):
-        return AccessRefused(
+        return AccessDeniedError(
             f"{route.service} sends the request to a login page "
             f"{'at ' + host if host else 'of the same server'} ({reply.status}).",
             hint=sign_on_hint(route) if route.service == "Rally" else _portal_hint(route),
         )
     own = urlsplit(route.server)
     if host and host == own.hostname and (parts.scheme, own.scheme) == ("https", "http"):
-        return UnexpectedAnswer(
+        return UnexpectedResponseError(
             f"{host} sends http requests on to https ({reply.status}).",
             hint=f"Set {route.setting} to https://{host}.",
         )
     if host and host != own.hostname:
-        return UnexpectedAnswer(
+        return UnexpectedResponseError(
             f"The server sends the request for {reply.asked} on to {host} ({reply.status}).",
             hint=f"If {host} is {route.service}, set {route.setting} to https://{host}. If not, a portal, proxy or "
             "gateway of your network answers: sign in to it on this machine, or ask its administrators to let this "
             f"machine reach {route.host} directly.",
         )
-    return UnexpectedAnswer(
+    return UnexpectedResponseError(
         f"The server sends the request for {reply.asked} on to another page of its own ({reply.status}).",
         hint=f"Check {route.setting}: it must be the address of {route.service} alone, with https:// unless the server "
         "has no TLS.",
@@ -380,22 +382,22 @@ def redirected(reply: Reply, route: Route) -> RallyAccelerateError:
 def page_instead(reply: Reply, route: Route) -> RallyAccelerateError | None:
     """Explain HTML that came with a good status, where it shows whose it is; None for any other page."""
     if "FindProxyForURL" in reply.text:
-        return AccessRefused(
+        return AccessDeniedError(
             f"{_capital(route.the_proxy)} is no proxy: it sends a PAC file (automatic configuration).",
             hint=f"Open the file in a browser and give the proxy that it names for {route.host} as {route.given}.",
         )
     if reply.is_of_a_proxy() or _FILTER_PAGE.search(reply.text):
-        return AccessRefused(
+        return AccessDeniedError(
             f"{_capital(route.the_proxy)} or a filter answers in {route.service}'s place, with a page{reply.title}.",
             hint=f"Ask your network's administrators to let this machine reach {route.host}. {_other_login(route)}",
         )
     if _PORTAL.search(reply.text) and not _SIGN_ON.search(reply.text):
-        return Unavailable(
+        return UnavailableError(
             f"The sign-in portal of a network answers in {route.service}'s place, with a page{reply.title}.",
             hint=_portal_hint(route),
         )
     if _SIGN_ON.search(reply.text) or _SIGN_IN_PAGE.search(reply.text):
-        return AccessRefused(
+        return AccessDeniedError(
             f"A login page{reply.title} came instead of data.",
             hint=sign_on_hint(route) if route.service == "Rally" else _portal_hint(route),
         )

@@ -60,7 +60,7 @@ _BEGUN = re.compile(r"t|tr|tru|f|fa|fal|fals|n|nu|nul|-|[.eE][0-9+-]*[eE]?[+-]?"
 Place = tuple[str | int, ...]
 
 
-class Undecodable(ValueError):
+class JsonDecodeError(ValueError):
     """It is no JSON, however leniently it is read.
 
     Attributes:
@@ -88,7 +88,7 @@ class Decoded:
     repaired: tuple[Place, ...] = ()
 
 
-class Oversized(ValueError):
+class OversizedJsonError(ValueError):
     """A document is larger than its limit; the text continues a sentence that begins with its name."""
 
 
@@ -108,7 +108,8 @@ async def bounded(parts: AsyncIterator[bytes], *, most: int) -> bytes:
         most: The limit in bytes.
 
     Raises:
-        Oversized: It is larger than the limit, or has so many values that they would need far more memory than that.
+        OversizedJsonError: The document is larger than the limit, or has so many values that they would need much more
+            memory than the limit.
     """
     kept: list[bytes] = []
     size = 0
@@ -117,14 +118,14 @@ async def bounded(parts: AsyncIterator[bytes], *, most: int) -> bytes:
         if size > most:
             # An error keeps what its functions held for as long as it is kept itself.
             kept.clear()
-            raise Oversized(f"is larger than {most:,} bytes when it is unpacked, the limit of answerMaxBytes")
+            raise OversizedJsonError(f"is larger than {most:,} bytes when it is unpacked, the limit of answerMaxBytes")
         kept.append(part)
     whole = b"".join(kept)
     kept.clear()
     # Counting takes time, and far smaller ones cannot need so much.
     if size * 5 > most and _memory_of(whole) > MOST_MEMORY * most:
         del whole
-        raise Oversized(
+        raise OversizedJsonError(
             f"has so many values that they would need more than {MOST_MEMORY * most:,} bytes of memory, {MOST_MEMORY} "
             "times the limit of answerMaxBytes"
         )
@@ -146,7 +147,7 @@ def decode_json(content: bytes, *, keep_numbers: bool = False) -> Decoded:
             null: one of them must not cost an answer with everything in it.
 
     Raises:
-        Undecodable: It is no JSON.
+        JsonDecodeError: It is no JSON.
     """
     try:
         return Decoded(orjson.loads(content))
@@ -180,7 +181,7 @@ def parse_json(
         keep_numbers: As for ``decode_json``.
 
     Raises:
-        Undecodable: It is no JSON.
+        JsonDecodeError: It is no JSON.
     """
     text = text.removeprefix("\ufeff")
     try:
@@ -198,10 +199,10 @@ def parse_json(
     except json.JSONDecodeError as error:
         raise _undecodable(text, error) from None
     except RecursionError:
-        raise Undecodable("it is nested too deeply") from None
+        raise JsonDecodeError("it is nested too deeply") from None
     except ValueError:
         # Python reads no whole numbers of more than 4,300 digits.
-        raise Undecodable("it holds a number that is too long") from None
+        raise JsonDecodeError("it holds a number that is too long") from None
 
 
 def readable(text: str) -> str:
@@ -278,7 +279,7 @@ def _clean(text: str, place: Place, places: list[Place]) -> str:
     return clean
 
 
-def _undecodable(text: str, error: json.JSONDecodeError) -> Undecodable:
+def _undecodable(text: str, error: json.JSONDecodeError) -> JsonDecodeError:
     """The error with its place in the text as it came: repairs made what is before it longer or shorter."""
     reason, at = error.msg, error.pos
     if reason.startswith(_TRAILING_COMMA):
@@ -290,7 +291,7 @@ def _undecodable(text: str, error: json.JSONDecodeError) -> Undecodable:
     line, column = text.count("\n", 0, position) + 1, position - line_start + 1
     rest = error.doc[at:].strip()
     ended = not rest or reason.startswith("Unterminated string") or bool(_BEGUN.fullmatch(rest))
-    return Undecodable(reason, line=line, column=column, position=position, ended=ended)
+    return JsonDecodeError(reason, line=line, column=column, position=position, ended=ended)
 
 
 def _place_before_repair(text: str, position: int) -> int:

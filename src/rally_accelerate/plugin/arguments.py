@@ -18,7 +18,7 @@ from rally_accelerate.config.load import Loaded, from_platform
 from rally_accelerate.config.model import DEFAULT_TENANT, PLUGIN_ID
 from rally_accelerate.config.value_parsers import as_level, as_text
 from rally_accelerate.errors import ConfigError, Problem
-from rally_accelerate.model.lenient_json import Undecodable, parse_json
+from rally_accelerate.model.lenient_json import JsonDecodeError, parse_json
 
 SALTED = b"Salted__"
 SALT_BYTES = 8
@@ -217,7 +217,7 @@ def _object(text: str, name: str, passphrase: str) -> dict[str, Any]:
         )
     try:
         found = parse_json(text).data if text else None
-    except Undecodable as error:
+    except JsonDecodeError as error:
         # The decoder's own text is fine, its excerpt is not: the argument may be all secrets.
         raise ConfigError(f"{name} is not valid JSON: {error.reason} at character {error.position + 1}") from None
     if not isinstance(found, dict):

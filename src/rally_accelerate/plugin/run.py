@@ -20,7 +20,7 @@ from rally_accelerate.accelerate.integration_state import Platform, Recalled
 from rally_accelerate.config.load import Loaded
 from rally_accelerate.config.model import Properties
 from rally_accelerate.config.redaction import secrets_of
-from rally_accelerate.errors import ConfigError, RallyAccelerateError, Rejected
+from rally_accelerate.errors import ConfigError, RallyAccelerateError, RejectedError
 from rally_accelerate.model.progress import Progress, Window
 from rally_accelerate.model.report import Outcome, SyncReport, Tally
 from rally_accelerate.observe.run_summary import Follower, duration, histories, project_lines
@@ -267,7 +267,7 @@ class _Event:
             return progress
         try:
             done = await platform.resync_done(EVENT)
-            error: RallyAccelerateError = Rejected(platform.refusal)
+            error: RallyAccelerateError = RejectedError(platform.refusal)
         except RallyAccelerateError as failure:
             done, error = False, failure
         if done:

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Self
 from rally_accelerate.config.item_queries import OTHERS
 from rally_accelerate.config.model import DEFAULT_KINDS, Properties
 from rally_accelerate.config.value_parsers import as_kind
-from rally_accelerate.errors import AccessRefused, NotFound, RallyAccelerateError, Rejected, UnexpectedAnswer
+from rally_accelerate.errors import (
+    AccessDeniedError,
+    NotFoundError,
+    RallyAccelerateError,
+    RejectedError,
+    UnexpectedResponseError,
+)
 from rally_accelerate.model.progress import Walk, Window
 from rally_accelerate.model.report import Usage
 from rally_accelerate.model.time_budget import RetryBudget
@@ -229,7 +235,7 @@ class RallyClient:
         """The attributes of every type of the scope, as the workspace defines them, by wire name.
 
         Raises:
-            NotFound: The workspace lacks a type.
+            NotFoundError: The workspace lacks a type.
         """
         workspace = scope.workspace.object_id
         types = await self.types(workspace)
@@ -269,7 +275,7 @@ class RallyClient:
             return tuple(dict.fromkeys(written)), ()
         try:
             types = await self.types(workspace)
-        except (AccessRefused, NotFound, Rejected) as error:
+        except (AccessDeniedError, NotFoundError, RejectedError) as error:
             return self._properties.kinds, (f"The names of types could not be looked up in Rally: {error}",)
         if not types.definitions:
             return self._properties.kinds, ()
@@ -279,12 +285,12 @@ class RallyClient:
         queries = self._properties.query
         kind_of: Callable[[str], str] = as_kind
         if isinstance(queries, dict) and not {as_kind(name) for name in queries} <= {*kinds, OTHERS}:
-            with suppress(AccessRefused, NotFound, Rejected):
+            with suppress(AccessDeniedError, NotFoundError, RejectedError):
                 types = await self.types(workspace)
                 kind_of = types.kind if types.definitions else as_kind
         return filters_of(queries, kinds=kinds, kind_of=kind_of)
 
-    async def _explained(self, scope: Scope, kind: str, error: Rejected) -> RallyAccelerateError:
+    async def _explained(self, scope: Scope, kind: str, error: RejectedError) -> RallyAccelerateError:
         """Return why Rally refuses to filter a type: its own words name neither the other types nor a remedy."""
         query = scope.query_of(kind)
         if not query:
@@ -316,7 +322,7 @@ class RallyClient:
         if said is not None:
             return said
         if self._clock is None:
-            raise UnexpectedAnswer(
+            raise UnexpectedResponseError(
                 "The answers carry no Date header, so changes could be missed.",
                 hint="A proxy on the way removes the Date header; let it through.",
             )
@@ -334,7 +340,7 @@ class RallyClient:
         try:
             async for page in self._unexplained(scope, its_walk):
                 yield page
-        except Rejected as error:
+        except RejectedError as error:
             raise await self._explained(scope, its_walk.kind, error) from error
 
     async def _unexplained(self, scope: Scope, its_walk: Walk) -> AsyncGenerator[Page]:
@@ -477,7 +483,7 @@ class RallyClient:
         # There is no call that only counts (rally-api-notes.md#paging).
         try:
             answer = await self._caller.read(listing.request(after=0, size=1))
-        except Rejected as error:
+        except RejectedError as error:
             raise await self._explained(scope, kind, error) from error
         return judge(answer.data, kind=kind, after=0, asked_for=1).left
 

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from rally_accelerate.config.model import Properties
-from rally_accelerate.errors import RallyAccelerateError, Rejected
+from rally_accelerate.errors import RallyAccelerateError, RejectedError
 from rally_accelerate.rally import lookback, removed_item_values, revision_changes
 from rally_accelerate.rally.history_fields import TIMEBOXES, PastField, PastFields, Shape, choice_text
 from rally_accelerate.rally.name_resolver import Names
@@ -296,9 +296,9 @@ class Pasts:
             RallyAccelerateError: Lookback cannot be used.
         """
         if self._wanted not in {"auto", "lookback"}:
-            raise Rejected(f"Lookback is not asked, because historySource is {self._wanted}")
+            raise RejectedError(f"Lookback is not asked, because historySource is {self._wanted}")
         if self._given_up:
-            raise Rejected(f"Lookback cannot be used: {self._given_up}")
+            raise RejectedError(f"Lookback cannot be used: {self._given_up}")
         reader, tracked = lookback.Reader(self._fields), (*self._fields.in_lookback, *self._rests)
         texts = (
             *removed_item_values.UNTRACKED_CHOICES,

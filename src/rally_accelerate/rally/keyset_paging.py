@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from rally_accelerate.errors import Unavailable, UnexpectedAnswer
+from rally_accelerate.errors import UnavailableError, UnexpectedResponseError
 from rally_accelerate.model.issue import SourceRevision
 from rally_accelerate.model.progress import WHOLE_WORKSPACE, Walk
 from rally_accelerate.rally.fetch_fields import fetched
@@ -94,11 +94,11 @@ def judge(data: Mapping[str, Any], *, kind: str, after: int, asked_for: int) -> 
         asked_for: The page size of the request.
 
     Raises:
-        UnexpectedAnswer: It is no query result, or the rows do not ascend: going on could loop or lose rows.
+        UnexpectedResponseError: It is no query result, or the rows do not ascend: going on could loop or lose rows.
     """
     results = data.get("Results")
     if not isinstance(results, list):
-        raise UnexpectedAnswer(f"The answer for {kind} has no Results.")
+        raise UnexpectedResponseError(f"The answer for {kind} has no Results.")
     # An oversized page is clamped and the granted size echoed (rally-api-notes.md#paging).
     granted = object_id(data.get("PageSize")) or asked_for
     total = object_id(data.get("TotalResultCount"))
@@ -115,19 +115,19 @@ def judge(data: Mapping[str, Any], *, kind: str, after: int, asked_for: int) -> 
             repeated.append(found)
             continue
         if found <= reached:
-            raise UnexpectedAnswer(
+            raise UnexpectedResponseError(
                 f"Rally returned {kind} out of order: ObjectID {found} after {reached}.",
                 hint="Something between here and Rally changes or repeats answers; a caching proxy does.",
             )
         reached = found
         rows.append((found, row))
     if repeated and not rows and total != 0:
-        raise UnexpectedAnswer(
+        raise UnexpectedResponseError(
             f"Rally returned {kind} out of order: ObjectID {repeated[-1]} after {after}.",
             hint="Something between here and Rally changes or repeats answers; a caching proxy does.",
         )
     if results and not rows and not repeated:
-        raise UnexpectedAnswer(f"None of the {len(results)} rows of {kind} has an ObjectID.")
+        raise UnexpectedResponseError(f"None of the {len(results)} rows of {kind} has an ObjectID.")
     fresh = len(results) - len(repeated)
     more_said = total is not None and total > fresh
     last = not fresh or (fresh < min(granted, asked_for) and not more_said)
@@ -200,7 +200,7 @@ async def _skipped(caller: Caller, listing: Listing, before: _Read, left: int | 
     rows = tuple((its_id, row) for its_id, row in again.rows if its_id <= before.reached and its_id not in before.ids)
     lacking = replace(before, total=again.total, came=before.came + len(rows)).lacking(left)
     if lacking > 0 and listing.complete:
-        raise Unavailable(f"Rally announces {lacking:,} more rows of {listing.kind} than it returns.")
+        raise UnavailableError(f"Rally announces {lacking:,} more rows of {listing.kind} than it returns.")
     if lacking > 0:
         caller.oddities.skipped(listing.kind, lacking)
     return replace(again, rows=rows, after=before.reached, last=False)
@@ -216,7 +216,9 @@ async def next_rows(caller: Caller, listing: Listing, *, after: int = 0) -> Rows
     answer, asked_for = await caller.page(listing.kind, ask, doubtful=is_doubtful)
     rows = rows_in(answer, kind=listing.kind, after=after, asked_for=asked_for)
     if rows.lacking and listing.complete:
-        raise Unavailable(f"Rally announces {rows.lacking:,} more rows of {listing.kind} but returns an empty page.")
+        raise UnavailableError(
+            f"Rally announces {rows.lacking:,} more rows of {listing.kind} but returns an empty page."
+        )
     if rows.lacking:
         caller.oddities.lacking(listing.kind, rows.lacking)
     return rows

@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 from itertools import islice
 from typing import Any
 
-from rally_accelerate.errors import NotFound, Rejected
+from rally_accelerate.errors import NotFoundError, RejectedError
 from rally_accelerate.rally.history_fields import Shape
 from rally_accelerate.rally.keyset_paging import HISTORY_ID, Listing, chunks, walk
 from rally_accelerate.rally.query import Condition, any_of
@@ -356,7 +356,7 @@ class Names:
             for part in chunks(ids, taken=taken, field="ObjectID"):
                 async for page in walk(self._caller, self._listing(endpoint, fetch, any_of("ObjectID", part))):
                     rows.extend(row for _, row in page.rows)
-        except (NotFound, Rejected) as error:
+        except (NotFoundError, RejectedError) as error:
             # A server without such a type: the names stay unknown, nothing else is lost.
             logger.info("names of %s cannot be read: %s", endpoint, error)
         return rows

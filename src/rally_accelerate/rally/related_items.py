@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from rally_accelerate.errors import NotFound, Rejected
+from rally_accelerate.errors import NotFoundError, RejectedError
 from rally_accelerate.rally.history_fields import TIMEBOXES
 from rally_accelerate.rally.keyset_paging import Listing, Row, next_rows, rows_of, walk
 from rally_accelerate.rally.name_resolver import Names
@@ -249,7 +249,7 @@ class Surroundings:
                     # Some servers compare digits only (rally-api-notes.md#formatted-ids): whoever has another prefix is
                     # not meant.
                     known.update((str(row.get("FormattedID")), its_id) for its_id, row in page.rows)
-            except (NotFound, Rejected) as error:
+            except (NotFoundError, RejectedError) as error:
                 logger.info("%s cannot be found by FormattedID: %s", kind, error)
             self._unknown[kind].update(set(part) - known.keys())
         return known
@@ -266,7 +266,7 @@ class Surroundings:
         }
         try:
             answer = await self._caller.read(Request(f"{WSAPI}/{kind}/{its_id}/{name}", params))
-        except (NotFound, Rejected) as error:
+        except (NotFoundError, RejectedError) as error:
             logger.info("%s of %d cannot be read: %s", name, its_id, error)
             return ()
         rows = answer.data.get("Results")

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
-from rally_accelerate.errors import AccessRefused, NotFound, Permanent, Rejected
+from rally_accelerate.errors import AccessDeniedError, NotFoundError, PermanentError, RejectedError
 from rally_accelerate.model.issue import SourceRevision
 from rally_accelerate.rally.fetch_fields import fetched
 from rally_accelerate.rally.history import Pasts
@@ -68,14 +68,14 @@ async def snapshotted(
         commented: The items whose comments are wanted.
 
     Raises:
-        Transient: Lookback, or the way to it, fails for the moment.
+        TransientError: Lookback, or the way to it, fails for the moment.
     """
     ids = sorted(removed)
     if not ids:
         return {}
     try:
         feed = await pasts.snapshotted(ids)
-    except Permanent as error:
+    except PermanentError as error:
         reason = str(error).rstrip(".")
         return {item: Remains(reason=reason) for item in ids}
     posts = await _posts(caller, scope, [item for item in ids if item in commented])
@@ -116,6 +116,6 @@ async def _posts(caller: Caller, scope: Scope, ids: Sequence[int]) -> Mapping[in
         return {}
     try:
         return await posts_of(caller, workspace=scope.workspace.object_id, items=ids)
-    except (AccessRefused, NotFound, Rejected) as error:
+    except (AccessDeniedError, NotFoundError, RejectedError) as error:
         logger.info("the comments of removed items cannot be read: %s", error)
         return {}

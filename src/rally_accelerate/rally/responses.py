@@ -13,16 +13,16 @@ from datetime import datetime
 from typing import Any
 
 from rally_accelerate.errors import (
-    AccessRefused,
-    CutShort,
-    NotFound,
+    AccessDeniedError,
+    NotFoundError,
     RallyAccelerateError,
-    Rejected,
-    Throttled,
-    TimedOut,
-    TooLarge,
-    Unavailable,
-    UnexpectedAnswer,
+    RateLimitedError,
+    RejectedError,
+    RequestTooLargeError,
+    ServiceTimeoutError,
+    TruncatedResponseError,
+    UnavailableError,
+    UnexpectedResponseError,
 )
 from rally_accelerate.model.foreign_responses import (
     Reply,
@@ -36,7 +36,7 @@ from rally_accelerate.model.foreign_responses import (
     refused_login,
     wants_https,
 )
-from rally_accelerate.model.lenient_json import Place, Undecodable, decode_json, decode_text
+from rally_accelerate.model.lenient_json import JsonDecodeError, Place, decode_json, decode_text
 from rally_accelerate.rally.records import Record
 from rally_accelerate.rally.wsapi import http_date, object_id, ref_id
 
@@ -78,8 +78,8 @@ def error_of(text: str, asked: str) -> RallyAccelerateError:
         if re.search(pattern, text, re.IGNORECASE):
             return kind(f'Rally says about {asked}: "{excerpt(text)}".', hint=hint)
     if hint := account_hint(text):
-        return AccessRefused(f'Rally refuses {asked}: "{excerpt(text)}".', hint=hint)
-    return Rejected(
+        return AccessDeniedError(f'Rally refuses {asked}: "{excerpt(text)}".', hint=hint)
+    return RejectedError(
         f'Rally refuses {asked}: "{excerpt(text)}".',
         hint="Check the extra filter (query), types and projects.",
     )
@@ -88,22 +88,22 @@ def error_of(text: str, asked: str) -> RallyAccelerateError:
 _ERROR_TEXTS: tuple[tuple[str, type[RallyAccelerateError], str], ...] = (
     (
         r"Cannot find object to read|Could not read: Could not read",
-        NotFound,
+        NotFoundError,
         "The object was deleted, or this user may not see it: check workspace, projects and rights.",
     ),
     (
         r"Could not find (the )?attribute",
-        Rejected,
+        RejectedError,
         "The extra filter (query) names a field that this type does not have; custom fields begin with c_.",
     ),
     (
         r"Could not parse|Error parsing expression|Unknown operator",
-        Rejected,
+        RejectedError,
         "Check the extra filter (query): every condition in parentheses, and each AND or OR joining exactly two.",
     ),
     (
         r"Invalid key",
-        AccessRefused,
+        AccessDeniedError,
         (
             "Something on the way adds cookies or caches answers (a proxy), or the key is not allowed here: use an "
             "apiKey and bypass caching proxies."
@@ -111,17 +111,17 @@ _ERROR_TEXTS: tuple[tuple[str, type[RallyAccelerateError], str], ...] = (
     ),
     (
         r"type name .* is unknown",
-        NotFound,
+        NotFoundError,
         "Check types: this workspace has no such type. Portfolio levels are written PortfolioItem/<level>.",
     ),
     (
         r"Unauthorized for projects|Not authorized",
-        AccessRefused,
+        AccessDeniedError,
         "Give the user of this key or login at least viewer rights in the workspace and its projects.",
     ),
     (
         r"Concurrency ?conflict|Modified since read",
-        Unavailable,
+        UnavailableError,
         "The data was changed at the same moment.",
     ),
 )
@@ -262,9 +262,9 @@ def decipher(
         route: How the request was sent.
 
     Raises:
-        AccessRefused: Login, rights, single sign-on or address list.
-        NotFound, Rejected, TooLarge, UnexpectedAnswer: Other lasting refusals.
-        Throttled, Unavailable, TimedOut, CutShort: What may pass.
+        AccessDeniedError: Login, rights, single sign-on or address list.
+        NotFoundError, RejectedError, RequestTooLargeError, UnexpectedResponseError: Other lasting refusals.
+        RateLimitedError, UnavailableError, ServiceTimeoutError, TruncatedResponseError: What may pass.
     """
     context = _Context(status, headers, body, asked, seconds, route)
     if status in _BY_STATUS:
@@ -321,7 +321,7 @@ class _Context:
         """``Errors[]`` of a JSON body, or nothing."""
         try:
             data = decode_json(self.body).data
-        except Undecodable:
+        except JsonDecodeError:
             return []
         return list(_texts(data, "Errors"))
 
@@ -360,9 +360,9 @@ def _unauthorized(context: _Context) -> RallyAccelerateError:
     for pattern, message, hint in _LOGIN_TEXTS:
         if re.search(pattern, context.text, re.IGNORECASE):
             if context.route.key and "user name and password" in message:
-                return AccessRefused("Rally does not accept the API key (401).", hint=_KEY)
-            return AccessRefused(message, hint=hint)
-    return AccessRefused(
+                return AccessDeniedError("Rally does not accept the API key (401).", hint=_KEY)
+            return AccessDeniedError(message, hint=hint)
+    return AccessDeniedError(
         f"Rally refuses the login (401) for {context.asked}.{context.words}",
         hint=account_hint(context.text) or _CREDENTIALS,
     )
@@ -408,7 +408,7 @@ def _forbidden(context: _Context) -> RallyAccelerateError:
     address = re.search(r"IP address,?\s*([0-9a-fA-F.:]*)", context.text)
     if re.search(r"not within the allowed range", context.text, re.IGNORECASE):
         shown = f" {address[1].rstrip('.:')}" if address and address[1] else ""
-        return AccessRefused(
+        return AccessDeniedError(
             f"Rally refuses this machine's address{shown} (403).",
             hint="Ask the Rally subscription administrator to add the address that this machine leaves your network "
             "with to the allowed range.",
@@ -420,7 +420,7 @@ def _forbidden(context: _Context) -> RallyAccelerateError:
         if context.is_html and not context.reply.marked
         else ""
     )
-    return AccessRefused(
+    return AccessDeniedError(
         f"Rally does not allow reading {context.asked} (403).{context.words}",
         hint=account_hint(context.text)
         or f"Give the user of this key or login at least viewer rights in the workspace and its projects.{others}",
@@ -444,12 +444,12 @@ _EVERYWHERE = frozenset({
 def _not_found(context: _Context) -> RallyAccelerateError:
     _, _, kind = context.asked.partition("/webservice/v2.0/")
     if re.fullmatch(r"(portfolioitem/)?\w+", kind) and kind not in _EVERYWHERE:
-        return NotFound(
+        return NotFoundError(
             f'Rally has no type "{kind}" here (404).',
             hint="Correct types: stories are HierarchicalRequirement, a portfolio level is PortfolioItem/<its name>, "
             "and levels have names of the workspace's own.",
         )
-    return NotFound(
+    return NotFoundError(
         f"There is nothing at {context.asked} (404).",
         hint="Check baseUrl: only the server's address, for example https://rally1.rallydev.com. If types names one "
         "of your own, check its spelling.",
@@ -457,7 +457,7 @@ def _not_found(context: _Context) -> RallyAccelerateError:
 
 
 def _too_large(context: _Context) -> RallyAccelerateError:
-    return TooLarge(
+    return RequestTooLargeError(
         f"The request for {context.asked} is too large for the server or a gateway ({context.status}).",
         hint="Shorten the extra filter (query) or name fewer projects; a proxy on the way may have a limit of its own.",
     )
@@ -467,11 +467,11 @@ def _throttled(context: _Context) -> RallyAccelerateError:
     # Rally is not known to send it; gateways before it may (rally-api-notes.md#http-failures).
     wait = context.retry_after
     until = f", and to wait {wait:,.0f} s" if wait else ""
-    return Throttled(f"Rally asks for fewer requests (429){until}.", retry_after=wait)
+    return RateLimitedError(f"Rally asks for fewer requests (429){until}.", retry_after=wait)
 
 
 def _worked_too_long(context: _Context) -> RallyAccelerateError:
-    return TimedOut(
+    return ServiceTimeoutError(
         f"Rally did not finish {context.asked} within its time limit ({context.status}).",
         retry_after=context.retry_after,
     )
@@ -481,21 +481,23 @@ def _bad_gateway(context: _Context) -> RallyAccelerateError:
     if context.reply.is_of_a_proxy():
         return _proxy_failed(context)
     if context.seconds is not None and context.seconds < SOON_SECONDS:
-        return Unavailable("The gateway before Rally gets no answer from it (502).", retry_after=context.retry_after)
+        return UnavailableError(
+            "The gateway before Rally gets no answer from it (502).", retry_after=context.retry_after
+        )
     return _worked_too_long(context)
 
 
 def _maintenance(context: _Context) -> RallyAccelerateError:
     if context.reply.is_of_a_proxy():
         return _proxy_failed(context)
-    return Unavailable(
+    return UnavailableError(
         f"Rally is not available ({context.status}): maintenance or restart.", retry_after=context.retry_after
     )
 
 
 def _proxy_failed(context: _Context) -> RallyAccelerateError:
     the_proxy = context.route.the_proxy
-    return Unavailable(
+    return UnavailableError(
         f"{the_proxy[:1].upper()}{the_proxy[1:]} gets no answer from Rally ({context.status}).{context.words}",
         hint=f"Check that the proxy may reach {context.route.host} and resolves its name, and that baseUrl is right.",
         retry_after=context.retry_after,
@@ -504,7 +506,7 @@ def _proxy_failed(context: _Context) -> RallyAccelerateError:
 
 def _gateway_failed(context: _Context) -> RallyAccelerateError:
     """Cloudflare's own statuses: it does not reach the server behind it, or cannot use what it says."""
-    return Unavailable(
+    return UnavailableError(
         f"The gateway before Rally gets no usable answer from it ({context.status}).",
         hint="Wait: it usually passes, and the next run continues. If it does not, ask Rally's support.",
         retry_after=context.retry_after,
@@ -518,7 +520,7 @@ def _portal(context: _Context) -> RallyAccelerateError:
 def _conflict(context: _Context) -> RallyAccelerateError:
     # Live-tested clients try again on a conflict (rally-api-notes.md#http-failures); for a reader it means a moment of
     # change.
-    return Unavailable(f"Rally reports a conflict for {context.asked} (409).", retry_after=context.retry_after)
+    return UnavailableError(f"Rally reports a conflict for {context.asked} (409).", retry_after=context.retry_after)
 
 
 _BY_STATUS: Mapping[int, Callable[[_Context], RallyAccelerateError]] = {
@@ -549,14 +551,14 @@ def _refusal(context: _Context) -> RallyAccelerateError:
         return error
     others = "" if reply.marked else " If it is not Rally that answers so, a proxy or gateway does."
     page = f", with a page{reply.title}" if reply.title else ""
-    return Rejected(
+    return RejectedError(
         f"The server refuses the request for {context.asked} ({context.status}){page}.{context.words}",
         hint=f"Check baseUrl and the extra filter (query).{others}",
     )
 
 
 def _failure(context: _Context) -> RallyAccelerateError:
-    return Unavailable(
+    return UnavailableError(
         f"Rally fails on {context.asked} ({context.status}).{context.words}",
         hint="If it does not pass by itself, try without the extra filter (query) and ask Rally's support.",
         retry_after=context.retry_after,
@@ -575,10 +577,10 @@ def _page_instead_of_data(context: _Context) -> RallyAccelerateError:
     # Login and filter pages ask to upgrade the browser, or call the page unavailable.
     asks_to_sign_in = _FORM.search(context.text)
     if not asks_to_sign_in and re.search(_MAINTENANCE, context.text):
-        return Unavailable(f"Rally shows a maintenance page.{context.words}", retry_after=context.retry_after)
+        return UnavailableError(f"Rally shows a maintenance page.{context.words}", retry_after=context.retry_after)
     if error := page_instead(context.reply, context.route):
         return error
-    return Unavailable(
+    return UnavailableError(
         f"A web page came instead of data for {context.asked}.{context.words}",
         hint="If it does not pass by itself: check that baseUrl is a Rally server and that no proxy or portal of your "
         "network answers in its place.",
@@ -593,10 +595,12 @@ def _read(context: _Context) -> Answer:
     length = context.headers.get("content-length") or ""
     compressed = (context.headers.get("content-encoding") or "identity").lower() != "identity"
     if length.isdecimal() and not compressed and int(length) > len(context.body):
-        raise CutShort(f"The answer for {context.asked} ended after {len(context.body)} of {length} bytes.")
+        raise TruncatedResponseError(
+            f"The answer for {context.asked} ended after {len(context.body)} of {length} bytes."
+        )
     try:
         decoded = decode_json(context.body)
-    except Undecodable as error:
+    except JsonDecodeError as error:
         raise _undecodable(context, error) from None
     data = decoded.data
     inside = _unwrapped(data)
@@ -604,31 +608,33 @@ def _read(context: _Context) -> Answer:
         # Errors may stand beside the envelope too (rally-api-notes.md#envelopes): look there before giving up.
         for text in _texts(data, "Errors"):
             raise error_of(text, context.asked)
-        raise UnexpectedAnswer(f"The answer for {context.asked} is not Rally's.{context.words}")
+        raise UnexpectedResponseError(f"The answer for {context.asked} is not Rally's.{context.words}")
     for text in _texts(data, "Errors"):
         raise error_of(text, context.asked)
     if "OperationResult" in data:
         # Only failures and writes answer so (rally-api-notes.md#envelopes), and nothing here writes.
-        raise UnexpectedAnswer(f"Rally answers the read of {context.asked} with an empty operation result.")
+        raise UnexpectedResponseError(f"Rally answers the read of {context.asked} with an empty operation result.")
     warnings = tuple(dict.fromkeys(excerpt(text) for text in _texts(data, "Warnings")))
     return Answer(inside, warnings, context.date, _repaired_rows(data, decoded.repaired))
 
 
-def _undecodable(context: _Context, error: Undecodable) -> RallyAccelerateError:
+def _undecodable(context: _Context, error: JsonDecodeError) -> RallyAccelerateError:
     if context.body.startswith(_GZIP):
-        return UnexpectedAnswer(
+        return UnexpectedResponseError(
             f"The answer for {context.asked} is compressed (gzip) and does not say so, or is compressed twice.",
             hint="A proxy or gateway on the way to Rally changes answers: have it pass the header Content-Encoding on, "
             "and compress nothing again.",
         )
     if not context.body:
-        return CutShort(f"The answer for {context.asked} is empty.")
+        return TruncatedResponseError(f"The answer for {context.asked} is empty.")
     if context.start not in {"{", ""}:
-        return UnexpectedAnswer(f"The answer for {context.asked} is not JSON.{context.words}")
+        return UnexpectedResponseError(f"The answer for {context.asked} is not JSON.{context.words}")
     if error.ended:
-        return CutShort(f"The answer for {context.asked} ended in the middle, after {len(context.body)} bytes.")
+        return TruncatedResponseError(
+            f"The answer for {context.asked} ended in the middle, after {len(context.body)} bytes."
+        )
     # A piece is missing, or something else was put in between: it may come whole the next time.
-    return CutShort(
+    return TruncatedResponseError(
         f"The answer for {context.asked} is damaged: {error.reason} at line {error.line}, column {error.column}."
     )
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TypeVar
 
 from rally_accelerate.config.model import Properties
-from rally_accelerate.errors import AccessRefused, ConfigError, NotFound, Problem
+from rally_accelerate.errors import AccessDeniedError, ConfigError, NotFoundError, Problem
 from rally_accelerate.model.suggestions import MOST_EXPLAINED, suggestion
 from rally_accelerate.model.text_folding import fold
 from rally_accelerate.rally.fetch_fields import PROJECT_FIELDS, WORKSPACE_FIELDS
@@ -351,7 +351,7 @@ async def find_place(caller: Caller, properties: Properties) -> Place:
     Raises:
         ConfigError: ``properties.workspace`` or ``properties.projects`` name nothing, too much, or closed
             things.
-        AccessRefused: The user sees no project at all.
+        AccessDeniedError: The user sees no project at all.
     """
     search = _Search(caller)
     workspace = await search.named_workspace(properties.workspace) if properties.workspace else None
@@ -379,7 +379,7 @@ async def every_project(caller: Caller, properties: Properties) -> tuple[Workspa
 
     Raises:
         ConfigError: ``properties.workspace`` names nothing, or several.
-        AccessRefused: The user sees no project at all.
+        AccessDeniedError: The user sees no project at all.
     """
     search = _Search(caller)
     workspace = await search.named_workspace(properties.workspace) if properties.workspace else None
@@ -435,7 +435,7 @@ class _Search:
             case [only]:
                 return only
             case []:
-                raise AccessRefused(
+                raise AccessDeniedError(
                     "Rally accepts the login, but this user sees no workspace and no project.",
                     hint="Give the user of this key at least viewer rights, or name the workspace.",
                 )
@@ -499,7 +499,7 @@ class _Search:
                 "pagesize": "2000",
             }
             listed = await self._caller.read(Request(path, params))
-        except (NotFound, AccessRefused):
+        except (NotFoundError, AccessDeniedError):
             # Not everybody may read the subscription; then the first list stands.
             return []
         results = listed.data.get("Results")

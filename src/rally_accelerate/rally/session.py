@@ -13,9 +13,16 @@ import httpx2
 import stamina
 
 from rally_accelerate.config.model import DEFAULT_PAGE_SIZE, LARGEST_PAGE, Properties
-from rally_accelerate.errors import CutShort, TimedOut, Transient, Unavailable, UnexpectedAnswer, Unreachable
+from rally_accelerate.errors import (
+    ServiceTimeoutError,
+    TransientError,
+    TruncatedResponseError,
+    UnavailableError,
+    UnexpectedResponseError,
+    UnreachableError,
+)
 from rally_accelerate.model.foreign_responses import headers_into
-from rally_accelerate.model.lenient_json import Oversized, bounded
+from rally_accelerate.model.lenient_json import OversizedJsonError, bounded
 from rally_accelerate.model.report import Usage, trying
 from rally_accelerate.model.time_budget import RetryBudget
 from rally_accelerate.rally import lookback
@@ -54,7 +61,7 @@ async def retrying(
     attempt: Callable[[], Awaitable[T]],
     *,
     seconds: float,
-    eased: Callable[[Transient], bool] = lambda _: False,
+    eased: Callable[[TransientError], bool] = lambda _: False,
     retried: Callable[[], None] = lambda: None,
     budget: RetryBudget | None = None,
 ) -> T:
@@ -94,7 +101,7 @@ class _Patience:
     def __init__(
         self,
         seconds: float,
-        eased: Callable[[Transient], bool],
+        eased: Callable[[TransientError], bool],
         tell: Callable[[str, str], None],
         budget: RetryBudget | None,
     ) -> None:
@@ -111,7 +118,7 @@ class _Patience:
         self._asked_less = False
         self._started: float | None = None
         self._succeeded = False
-        self.last: Transient | None = None
+        self.last: TransientError | None = None
 
     def begins(self) -> None:
         """Note that an attempt begins."""
@@ -131,7 +138,7 @@ class _Patience:
 
     def decide(self, error: Exception) -> bool | float:
         """Return False to give up, or for how many seconds to wait before the next attempt; stamina's hook."""
-        if not isinstance(error, Transient):
+        if not isinstance(error, TransientError):
             return False
         now = time.monotonic()
         if self._first is None:
@@ -178,16 +185,16 @@ class _Patience:
         """Return whether so much time has passed that more of it is lost, even if the next attempt asks for less."""
         return self._is_run and self._started is not None and now - self._started >= LONGEST_EASING
 
-    def _count(self, error: Transient, now: float) -> None:
+    def _count(self, error: TransientError, now: float) -> None:
         """Count the time that is lost, with the failed attempt where no answer was to be expected any more."""
         if self._counted:
             return
         self._budget.failing(SERVICE, since=self._began if self._whole(error) else now)
         self._counted = True
 
-    def _whole(self, error: Transient) -> bool:
+    def _whole(self, error: TransientError) -> bool:
         # A request that was made smaller is another one, whose time begins with its failure.
-        return isinstance(error, Unreachable) or (not self._asked_less and not self._budget.has_answered(SERVICE))
+        return isinstance(error, UnreachableError) or (not self._asked_less and not self._budget.has_answered(SERVICE))
 
 
 def backoff(failures: int) -> float:
@@ -285,7 +292,7 @@ def largest_page(kind: str, properties: Properties) -> int:
     return properties.page_size
 
 
-class _Doubtful(Unavailable):
+class _DoubtfulRequestError(UnavailableError):
     """An answer that is requested again before it is trusted."""
 
 
@@ -347,12 +354,12 @@ class Caller:
             answer = await self._send(ask(asked_for), what=what)
             if doubts < TRIES_WHEN_DOUBTFUL - 1 and doubtful(answer.data):
                 doubts, doubted = doubts + 1, answer
-                raise _Doubtful(f"Rally announces rows of {what} but returns an empty page.")
+                raise _DoubtfulRequestError(f"Rally announces rows of {what} but returns an empty page.")
             return answer
 
-        def eased(error: Transient) -> bool:
+        def eased(error: TransientError) -> bool:
             size = self._sizes.of(what)
-            if not isinstance(error, TimedOut | CutShort) or not size.can_shrink:
+            if not isinstance(error, ServiceTimeoutError | TruncatedResponseError) or not size.can_shrink:
                 return False
             # Another task may have learned the same from its own failure: one halving is enough for both.
             if size.current >= asked_for:
@@ -368,7 +375,7 @@ class Caller:
                 retried=lambda: self._count(retries=1),
                 budget=self._budget,
             )
-        except _Doubtful:
+        except _DoubtfulRequestError:
             # There is no time left to ask again.
             assert doubted is not None
             answer = doubted
@@ -398,8 +405,8 @@ class Caller:
                     try:
                         # Joined there: a response that was read keeps its body until the garbage collector comes.
                         body = await bounded(response.aiter_bytes(), most=self._most_bytes)
-                    except Oversized as error:
-                        raise UnexpectedAnswer(
+                    except OversizedJsonError as error:
+                        raise UnexpectedResponseError(
                             f"The answer for {request.asked} {error}.",
                             hint="Lower pageSize; if the items are really so large, raise answerMaxBytes. Otherwise "
                             "check that no proxy or gateway answers in Rally's place.",

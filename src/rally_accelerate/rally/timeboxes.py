@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from rally_accelerate.errors import AccessRefused, NotFound, Rejected
+from rally_accelerate.errors import AccessDeniedError, NotFoundError, RejectedError
 from rally_accelerate.model.progress import Window
 from rally_accelerate.rally.keyset_paging import Listing, Row, rows_of, walk
 from rally_accelerate.rally.query import And, Condition, Expression, Or
@@ -104,7 +104,7 @@ class Milestones:
                 async for row in rows_of(self._caller, self._listing, missing):
                     if (its_id := ref_id(row)) is not None:
                         self._known[its_id] = _milestone(its_id, row)
-            except (AccessRefused, NotFound, Rejected) as error:
+            except (AccessDeniedError, NotFoundError, RejectedError) as error:
                 # Their names came with the items; only what else is known of them is missing.
                 logger.info("dates of milestones cannot be read: %s", error)
             self._unknown.update(set(missing) - self._known.keys())

@@ -28,13 +28,13 @@ from rally_accelerate.config.model import MOST_REQUESTS_IN_FLIGHT, Properties
 from rally_accelerate.config.no_proxy import bypasses, proxy_server
 from rally_accelerate.config.value_parsers import proxy_address
 from rally_accelerate.errors import (
-    AccessRefused,
+    AccessDeniedError,
     ConfigError,
-    CutShort,
     Problem,
-    TimedOut,
-    Unavailable,
-    Unreachable,
+    ServiceTimeoutError,
+    TruncatedResponseError,
+    UnavailableError,
+    UnreachableError,
 )
 from rally_accelerate.model.connection_errors import causes, unconnected
 from rally_accelerate.model.foreign_responses import Route, refused_certificate, refused_connection
@@ -295,7 +295,7 @@ _IDENTITY = {
 }
 
 
-class WriteAttempted(RuntimeError):
+class WriteAttemptedError(RuntimeError):
     """Something tried to send a request that is not a read, or to another server. Nothing was sent."""
 
 
@@ -310,14 +310,14 @@ class OnlyReads(httpx2.AsyncBaseTransport):
         """Send a read.
 
         Raises:
-            WriteAttempted: It is none, or it would carry the login to another server.
+            WriteAttemptedError: It is none, or it would carry the login to another server.
         """
         url = request.url
         if (url.scheme, url.host, url.port) != (self._origin.scheme, self._origin.host, self._origin.port):
-            raise WriteAttempted(f"{request.method} to {url.host}, which is not the configured server")
+            raise WriteAttemptedError(f"{request.method} to {url.host}, which is not the configured server")
         below = url.raw_path.partition(b"?")[0].removeprefix(self._origin.raw_path.rstrip(b"/"))
         if request.method != "GET" and not (request.method == "POST" and _LOOKBACK.fullmatch(below)):
-            raise WriteAttempted(f"{request.method} {below.decode('ascii', 'replace')}")
+            raise WriteAttemptedError(f"{request.method} {below.decode('ascii', 'replace')}")
         return await self._inner.handle_async_request(request)
 
     async def aclose(self) -> None:
@@ -456,18 +456,18 @@ def translated(asked: str, *, seconds: float, way: Route, answered: Mapping[str,
     try:
         yield
     except httpx2.ConnectTimeout:
-        raise Unreachable(
+        raise UnreachableError(
             f"No connection to {way.proxy or way.server} within {min(CONNECT_SECONDS, seconds):g} seconds."
         ) from None
     except httpx2.TimeoutException:
-        raise TimedOut(f"No answer for {asked} within {seconds:g} seconds.") from None
+        raise ServiceTimeoutError(f"No answer for {asked} within {seconds:g} seconds.") from None
     except httpx2.ProxyError as error:
         raise _proxy_failure(str(error), answered or {}, way) from None
     except httpx2.ConnectError as error:
-        raise (unconnected(error, way) or Unreachable(f"No connection: {_said(error)}")) from None
+        raise (unconnected(error, way) or UnreachableError(f"No connection: {_said(error)}")) from None
     except httpx2.DecodingError:
         # A compressed body that ends early fails in its decompression.
-        raise CutShort(f"The answer for {asked} could not be decompressed.") from None
+        raise TruncatedResponseError(f"The answer for {asked} could not be decompressed.") from None
     # An alert that comes after the handshake leaves the library as it is.
     except (
         httpx2.ReadError,
@@ -492,12 +492,14 @@ def translated(asked: str, *, seconds: float, way: Route, answered: Mapping[str,
             )
         elif way.server.startswith("http:") and not answered:
             hint = f"If the server takes https only, set baseUrl to {way.server.replace('http:', 'https:', 1)}."
-        raise CutShort(f"The connection ended within the answer for {asked}: {_said(error)}", hint=hint) from None
+        raise TruncatedResponseError(
+            f"The connection ended within the answer for {asked}: {_said(error)}", hint=hint
+        ) from None
     except httpx2.InvalidURL as error:
         problem = Problem("properties.baseUrl", f"cannot be used as an address: {_said(error)}")
         raise ConfigError(str(problem), problems=(problem,), hint="Correct baseUrl.") from None
     except httpx2.TransportError as error:
-        raise Unreachable(f"The connection failed: {_said(error)}") from None
+        raise UnreachableError(f"The connection failed: {_said(error)}") from None
 
 
 @asynccontextmanager
@@ -509,25 +511,27 @@ async def whole(asked: str, *, seconds: float) -> AsyncIterator[None]:
         seconds: After how long.
 
     Raises:
-        TimedOut: It took longer.
+        ServiceTimeoutError: It took longer.
     """
     try:
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError:
-        raise TimedOut(f"The answer for {asked} had not arrived whole within {seconds:g} seconds.") from None
+        raise ServiceTimeoutError(f"The answer for {asked} had not arrived whole within {seconds:g} seconds.") from None
 
 
-def _proxy_failure(said: str, headers: Mapping[str, str], way: Route) -> AccessRefused | Unavailable | Unreachable:
+def _proxy_failure(
+    said: str, headers: Mapping[str, str], way: Route
+) -> AccessDeniedError | UnavailableError | UnreachableError:
     # The message of a refused tunnel is the proxy's status line.
-    return refused_connection(said, headers, way) or Unreachable(
+    return refused_connection(said, headers, way) or UnreachableError(
         f"{way.the_proxy[:1].upper()}{way.the_proxy[1:]} makes no connection to {way.host}: "
         f"{said[:100] or 'no reason given'}.",
         hint=f"Check {way.given}, and that the proxy may reach {way.host} and resolves its name.",
     )
 
 
-def _certificate_refused(error: Exception, way: Route) -> AccessRefused | None:
+def _certificate_refused(error: Exception, way: Route) -> AccessDeniedError | None:
     """The refusal of a server that wants another client certificate, or one at all; else None."""
     reasons = [str(cause.reason) for cause in causes(error) if isinstance(cause, ssl.SSLError)]
     return next((refusal for each in reasons if (refusal := refused_certificate(each, way))), None)

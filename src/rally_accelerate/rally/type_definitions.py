@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from rally_accelerate.errors import AccessRefused, NotFound, Rejected
+from rally_accelerate.errors import AccessDeniedError, NotFoundError, RejectedError
 from rally_accelerate.rally.history_fields import PastFields
 from rally_accelerate.rally.keyset_paging import Row, is_doubtful
 from rally_accelerate.rally.responses import Answer
@@ -53,14 +53,14 @@ async def attributes_of(
         kinds: Wire names, lower case.
 
     Raises:
-        NotFound: The workspace lacks a type.
+        NotFoundError: The workspace lacks a type.
     """
     by_kind = {each.kind: each.object_id for each in types.definitions}
     attributes: dict[str, Sequence[Attribute]] = {}
     for kind in kinds:
         definition = by_kind.get(kind)
         if definition is None:
-            raise NotFound(
+            raise NotFoundError(
                 f"The workspace has no type {kind}.",
                 hint="Check types: portfolio levels have own names.",
             )
@@ -189,7 +189,7 @@ class Labels:
                     self._caller, workspace=self._workspace, types=self._types, kinds=[kind]
                 )
                 self._known[kind] = labelled(self._fields, attributes[kind])
-            except (AccessRefused, NotFound, Rejected) as error:
+            except (AccessDeniedError, NotFoundError, RejectedError) as error:
                 logger.info("the fields' display names cannot be read, Rally's own are used: %s", error)
                 self._known[kind] = self._fields
         return self._known[kind]

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import timedelta
 
-from rally_accelerate.errors import Outdated
+from rally_accelerate.errors import OutdatedError
 from rally_accelerate.observe.run_summary import duration
 from rally_accelerate.server.permissions import HOST, Actor, Role
 from rally_accelerate.server.store.credentials import Session
@@ -202,7 +202,7 @@ class SignIn:
             return Refused("This user is disabled. Ask an administrator of this host.")
         try:
             return await self._signed_in(proven.user, caller, how="password", proof=proven.kept)
-        except Outdated:
+        except OutdatedError:
             return Refused(WRONG)
 
     async def proves(self, user: User, password: str, *, caller: Caller) -> Refused | None:
@@ -230,14 +230,14 @@ class SignIn:
             return Refused(USED)
         try:
             return await self._signed_in(user, caller, how="link")
-        except Outdated:
+        except OutdatedError:
             return Refused(USED)
 
     async def again(self, user: User, *, caller: Caller, proof: str = "") -> str:
         """A new session for somebody whose sessions have ended for a reason of their own; its token.
 
         Raises:
-            Outdated: What proved who it is does not any more.
+            OutdatedError: What proved who it is does not any more.
         """
         return await self._stores.sessions.begin(user.id, address=caller.address, agent=caller.agent, proof=proof)
 

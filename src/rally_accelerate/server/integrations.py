@@ -7,7 +7,7 @@ from typing import Any
 
 from rally_accelerate.config.form import as_typed
 from rally_accelerate.config.model import Integration
-from rally_accelerate.errors import ConfigError, NotFound
+from rally_accelerate.errors import ConfigError, NotFoundError
 from rally_accelerate.server.permissions import Actor
 from rally_accelerate.server.runner import with_approval, with_resync
 from rally_accelerate.server.scheduler import Schedule
@@ -56,7 +56,7 @@ class Administration:
         """Change columns of an integration, already validated; it is due at once.
 
         Raises:
-            NotFound: There is no such integration.
+            NotFoundError: There is no such integration.
             ConfigError: The name is taken.
         """
         known = await self.known(its_id)
@@ -88,7 +88,7 @@ class Administration:
         """Write into the states of scheduled events what a connector, or who asks for a resync there, writes.
 
         Raises:
-            NotFound: There is no such integration.
+            NotFoundError: There is no such integration.
         """
 
         def written(known: StoredIntegration) -> dict[str, Any]:
@@ -107,7 +107,7 @@ class Administration:
         Connectors do so in every run: of what one actor writes for one integration, one entry a day is enough.
 
         Raises:
-            NotFound: There is no such integration.
+            NotFoundError: There is no such integration.
         """
         _, found = await self._stores.integrations.rewrite(
             its_id, lambda known: {"state": {**(known.state or {}), event: state}}
@@ -147,7 +147,7 @@ class Administration:
         """Enable an integration, which runs it at once, or disable it, which stops its run.
 
         Raises:
-            NotFound: There is no such integration.
+            NotFoundError: There is no such integration.
         """
         known = await self.known(its_id)
         await write_switch(self._stores, actor, known, on=on)
@@ -162,7 +162,7 @@ class Administration:
         """Run an integration now.
 
         Raises:
-            NotFound: There is no such integration.
+            NotFoundError: There is no such integration.
             ConfigError: It is disabled.
         """
         known = await self._enabled(its_id)
@@ -173,7 +173,7 @@ class Administration:
         """Stop the run that goes on; the next one, when the interval has passed, goes on where it ended.
 
         Raises:
-            NotFound: There is no such integration.
+            NotFoundError: There is no such integration.
         """
         known = await self.known(its_id)
         # A run longer than the interval is overdue already: the schedule would start the next one in its place.
@@ -185,7 +185,7 @@ class Administration:
         """Have everything sent again, or what changed since an instant; a disabled one does it when it is enabled.
 
         Raises:
-            NotFound: There is no such integration.
+            NotFoundError: There is no such integration.
         """
         _, known = await self._stores.integrations.rewrite(
             its_id, lambda now: {"event_states": with_resync(now.event_states, since)}
@@ -197,7 +197,7 @@ class Administration:
         """Have the next run mark as gone what the last one withheld.
 
         Raises:
-            NotFound: There is no such integration.
+            NotFoundError: There is no such integration.
             ConfigError: It is disabled.
         """
         known = await self._enabled(its_id)
@@ -209,11 +209,11 @@ class Administration:
         """One integration.
 
         Raises:
-            NotFound: There is none of that id.
+            NotFoundError: There is none of that id.
         """
         found = await self._stores.integrations.by_id(its_id)
         if found is None:
-            raise NotFound(f"there is no integration {its_id}")
+            raise NotFoundError(f"there is no integration {its_id}")
         return found
 
     async def _enabled(self, its_id: str) -> StoredIntegration:
@@ -244,12 +244,12 @@ async def write_switch(
     """Store that an integration is enabled or disabled, with an entry in the audit log.
 
     Raises:
-        NotFound: There is no such integration any more.
+        NotFoundError: There is no such integration any more.
     """
     async with stores.database.writing() as connection:
         # In one transaction: apart, a full disk could have it done and reported as a failure.
         if not await stores.integrations.update(connection, known.id, {"disabled": not on}):
-            raise NotFound(f"there is no integration {known.id}")
+            raise NotFoundError(f"there is no integration {known.id}")
         entry = entry_of("enabled" if on else "disabled", known.id, known.name, detail)
         await stores.audit.add(connection, actor, **entry)
 

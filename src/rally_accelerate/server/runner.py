@@ -17,7 +17,7 @@ from rally_accelerate import __version__
 from rally_accelerate.config.load import validated
 from rally_accelerate.config.model import EVENT, Integration
 from rally_accelerate.config.redaction import Redactor, redacting
-from rally_accelerate.errors import ConfigError, NotFound, RallyAccelerateError, StoreError
+from rally_accelerate.errors import ConfigError, NotFoundError, RallyAccelerateError, StoreError
 from rally_accelerate.model.progress import Window
 from rally_accelerate.model.report import SyncReport, Tally, Troubles, watched
 from rally_accelerate.observe.logs import LEVELS, telling_of
@@ -266,12 +266,12 @@ class Runs:
         """Run an integration to its end; waits while a run of it goes on.
 
         Raises:
-            NotFound: There is no such integration.
+            NotFoundError: There is no such integration.
         """
         async with self.lock(integration_id):
             stored = await self._stores.integrations.by_id(integration_id)
             if stored is None:
-                raise NotFound(f"there is no integration {integration_id}")
+                raise NotFoundError(f"there is no integration {integration_id}")
             execution = await self._stores.executions.begin(integration_id, job_name=EVENT)
             report, outcome = None, INTERRUPTED
             redactor = Redactor(secret_values(stored.properties))
@@ -347,7 +347,7 @@ class Runs:
 
     async def _fulfil(self, integration_id: str, wishes: Wishes) -> None:
         # In one step: somebody may be wishing for something else just now. Removed meanwhile, it has no more wishes.
-        with suppress(NotFound):
+        with suppress(NotFoundError):
             await self._stores.integrations.rewrite(
                 integration_id, lambda now: {"event_states": fulfilled(now.event_states, wishes)}
             )

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 from rally_accelerate.config.redaction import Redactor, redacting
-from rally_accelerate.errors import ConfigError, NotFound, RallyAccelerateError, StoreError
+from rally_accelerate.errors import ConfigError, NotFoundError, RallyAccelerateError, StoreError
 from rally_accelerate.model.report import SyncReport
 from rally_accelerate.observe.logs import telling_of
 from rally_accelerate.server.runner import Runs
@@ -123,7 +123,7 @@ class Schedule:
         awaited.add(task)
         try:
             return await task
-        except NotFound:
+        except NotFoundError:
             self.forget(integration_id)
             raise
         finally:
@@ -201,7 +201,7 @@ class Schedule:
                 return None
             secrets, name = secret_values(stored.properties), stored.name
             return await self._runs.run(integration_id)
-        except NotFound:
+        except NotFoundError:
             # Removed while it waited its turn.
             self.forget(integration_id)
         except RallyAccelerateError as error:

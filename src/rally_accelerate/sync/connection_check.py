@@ -9,11 +9,11 @@ from pydantic import SecretStr
 from rally_accelerate.config.model import Integration
 from rally_accelerate.config.no_proxy import proxy_server
 from rally_accelerate.errors import (
-    AccessRefused,
+    AccessDeniedError,
+    CertificateVerificationError,
     ConfigError,
     RallyAccelerateError,
-    Unreachable,
-    Untrusted,
+    UnreachableError,
 )
 from rally_accelerate.mapping.coverage import sought, unmet
 from rally_accelerate.mapping.issue import DEFAULT_SOURCES
@@ -240,15 +240,15 @@ def _broken_link(error: RallyAccelerateError, integration: Integration) -> Link:
             return Link.TLS
         case ConfigError() if "proxy" in paths:
             return Link.PROXY
-        case Untrusted():
+        case CertificateVerificationError():
             return Link.TLS
-        case AccessRefused() if "client certificate" in str(error):
+        case AccessDeniedError() if "client certificate" in str(error):
             return Link.TLS
-        case AccessRefused() if "proxy" in str(error).lower():
+        case AccessDeniedError() if "proxy" in str(error).lower():
             return Link.PROXY
-        case AccessRefused():
+        case AccessDeniedError():
             return Link.LOGIN
-        case Unreachable():
+        case UnreachableError():
             return Link.PROXY if _proxy(integration) else Link.ADDRESS
         case _:
             return Link.SERVICE

@@ -16,7 +16,7 @@ import orjson
 from rally_accelerate.accelerate.client import AccelerateClient
 from rally_accelerate.accelerate.integration_state import instant
 from rally_accelerate.accelerate.payload import READ_BACK, Retirement, item_in
-from rally_accelerate.errors import NotFound
+from rally_accelerate.errors import NotFoundError
 from rally_accelerate.mapping.coverage import Coverage, Seen, coverage
 from rally_accelerate.mapping.history_check import Judgement, Verdict, judge
 from rally_accelerate.mapping.issue import default_sources, to_issue
@@ -314,21 +314,21 @@ async def explain(source: RallyClient, rules: Rules, key: str) -> Explained:
         key: The item's FormattedID, for example US123.
 
     Raises:
-        NotFound: The scope has no such item.
+        NotFoundError: The scope has no such item.
     """
     if not _KEY.fullmatch(key):
-        raise NotFound(f'"{key}" is no id of an item', hint="Give an id as people see it, such as US123 or DE45.")
+        raise NotFoundError(f'"{key}" is no id of an item', hint="Give an id as people see it, such as US123 or DE45.")
     scope = await source.open()
     record = await source.find(scope, key)
     if record is None:
-        raise NotFound(
+        raise NotFoundError(
             f"{key} is not among the items that this integration imports",
             hint="Check the id, and the settings workspace, projects, types and query; a deleted item is not shown.",
         )
     (item,) = await source.history(scope, [record])
     issue, plain = to_issue(item, rules, now=scope.now), to_issue(item, _without_own(rules), now=scope.now)
     if not isinstance(issue, Issue) or not isinstance(plain, Issue):
-        raise NotFound(f"{key} cannot be mapped: Rally gave no ObjectID")
+        raise NotFoundError(f"{key} cannot be mapped: Rally gave no ObjectID")
     sources = default_sources(record, rules)
     its, site = _type_of(record, rules), rules.web_url
     applied = apply(rules.compiled, its, record.fields, defaults_of(plain), site=site).outcomes

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 
-from rally_accelerate.errors import NotFound, QueryError, RallyAccelerateError, Rejected
+from rally_accelerate.errors import NotFoundError, QueryError, RallyAccelerateError, RejectedError
 from rally_accelerate.mapping.field_readers import project_of
 from rally_accelerate.mapping.history_check import Verdict
 from rally_accelerate.mapping.rules import Rules
@@ -384,7 +384,7 @@ class _Run:
         try:
             async for page in self.source.changed(scope, walk):
                 yield page
-        except (Rejected, NotFound, QueryError) as error:
+        except (RejectedError, NotFoundError, QueryError) as error:
             if not walk.carrying:
                 raise
             log.info("%s cannot be asked for by %s: %s", walk.kind, walk.field, error)
@@ -505,7 +505,7 @@ class _Run:
         self.refused += len(receipt.refused)
         if self.refused > MOST_REFUSED:
             last = receipt.refused[-1][1]
-            raise Rejected(
+            raise RejectedError(
                 f"Accelerate refused more than {MOST_REFUSED} items; the last one, {last.key}: {last.reason}",
                 hint="So many refusals point to the server or the settings, not to the items.",
             )

@@ -14,7 +14,7 @@ from typing import Any
 from rally_accelerate.accelerate import documents
 from rally_accelerate.accelerate.client import ISSUES_IN_A_PAGE, AccelerateClient
 from rally_accelerate.accelerate.responses import own_issue
-from rally_accelerate.errors import Rejected
+from rally_accelerate.errors import RejectedError
 from rally_accelerate.model.progress import Walk
 from rally_accelerate.rally.client import RallyClient
 
@@ -117,7 +117,7 @@ async def _held(sink: AccelerateClient, projects: list[str]) -> AsyncIterator[Ma
             if (key := str(each.get("_id"))) not in seen:
                 seen.add(key)
                 yield each
-    except Rejected:
+    except RejectedError:
         # Older servers have no such query.
         for project in projects:
             async for each in sink.of_project(project, documents.read_issues(("_id", "id"))):

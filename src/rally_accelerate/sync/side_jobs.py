@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from rally_accelerate.errors import Permanent, RallyAccelerateError, Transient
+from rally_accelerate.errors import PermanentError, RallyAccelerateError, TransientError
 from rally_accelerate.model.progress import Deferral, Progress
 
 #: Finding removed items and marking their issues.
@@ -20,7 +20,7 @@ TAGS = "names of tags"
 RESYNC = "resync request"
 
 #: What of a side job does not fail a run; own faults and wrong settings still do.
-FAILURES = (Transient, Permanent)
+FAILURES = (TransientError, PermanentError)
 
 #: After a failure of the moment, after a refusal, and at most: the time doubles with each failure in a row.
 AFTER_TROUBLE = timedelta(minutes=10)
@@ -61,7 +61,7 @@ def deferred(
     """
     before = progress.deferred.get(job)
     failures = before.failures + 1 if before else 1
-    first = AFTER_TROUBLE if isinstance(error, Transient) else AFTER_REFUSAL
+    first = AFTER_TROUBLE if isinstance(error, TransientError) else AFTER_REFUSAL
     earliest = min((each for each in (since, before.since if before else None) if each is not None), default=None)
     entry = Deferral(
         until=now + min(LONGEST, first * 2 ** min(failures - 1, 10)),

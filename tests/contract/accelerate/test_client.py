@@ -141,7 +141,7 @@ async def test_an_answer_without_a_result_is_no_acknowledgement(answer: Any) -> 
     delivered, refused = await upload(server, 3)
     assert (sorted(delivered), list(refused)) == (["0", "2"], ["1"])
     assert "does not acknowledge the upload" in refused["1"]
-    with pytest.raises(errors.Broken, match="does not acknowledge the upload"):
+    with pytest.raises(errors.InternalServerError, match="does not acknowledge the upload"):
         await upload(Server(lambda issues, content: unclear), 400)
 
 
@@ -176,14 +176,14 @@ async def test_passing_faults_are_tried_again(fault: httpx2.Response | Exception
 
 async def test_a_wrong_key_stops_at_once() -> None:
     server = Server(lambda issues, content: httpx2.Response(401))
-    with pytest.raises(errors.AccessRefused):
+    with pytest.raises(errors.AccessDeniedError):
         await upload(server, 50)
     assert server.requests == 2
 
 
 async def test_a_lasting_fault_is_reported_after_the_tries() -> None:
     server = Server(lambda issues, content: httpx2.Response(503))
-    with pytest.raises(errors.Unavailable):
+    with pytest.raises(errors.UnavailableError):
         await upload(server, 1)
     assert server.requests == 1 + 4
 
@@ -215,7 +215,7 @@ async def test_an_item_that_makes_the_server_fail_is_found_and_left_out() -> Non
 
 async def test_a_server_that_fails_whatever_it_is_sent_stops_the_run() -> None:
     server = Server(lambda issues, content: httpx2.Response(500, text="<h1>Oops</h1>"))
-    with pytest.raises(errors.Broken):
+    with pytest.raises(errors.InternalServerError):
         await upload(server, 400)
     # Told apart by a few items, not by all of them.
     assert server.requests < 100
@@ -274,7 +274,7 @@ async def test_accelerate_is_reached_through_the_environments_proxy(monkeypatch:
 async def test_an_id_is_only_made_for_an_integration_that_the_server_does_not_know(answer: Any) -> None:
     connection = Connection(transport=httpx2.MockTransport(lambda request: httpx2.Response(200, json=answer)))
     async with AccelerateClient(ACCOUNT, connection=connection) as client:
-        with pytest.raises((errors.UnexpectedAnswer, errors.Rejected)):
+        with pytest.raises((errors.UnexpectedResponseError, errors.RejectedError)):
             await client.open()
         assert client.tracker_id == ""
 

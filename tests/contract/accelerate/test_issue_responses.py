@@ -55,7 +55,7 @@ async def test_a_cursor_that_comes_twice_ends_with_an_error(monkeypatch: pytest.
     with accelerate_stub("A") as stub:
         stub.repeats_cursor = True
         await upload(stub, 1, 2)
-        with pytest.raises(errors.UnexpectedAnswer, match="same cursor twice"):
+        with pytest.raises(errors.UnexpectedResponseError, match="same cursor twice"):
             await held(stub, "7")
         assert stub.asked["issuesForProjectKey"] == 2
 
@@ -71,7 +71,7 @@ async def test_a_list_that_never_ends_is_an_error() -> None:
             return 200, {"data": {"issuesForProjectKey": page}}
 
         stub.decide = endless
-        with pytest.raises(errors.UnexpectedAnswer, match="does not end: 3 pages in a row"):
+        with pytest.raises(errors.UnexpectedResponseError, match="does not end: 3 pages in a row"):
             await held(stub, "7")
 
 
@@ -88,7 +88,7 @@ async def test_a_list_in_another_form_is_an_error(answer: Any) -> None:
         stub.decide = lambda body: (
             (200, {"data": {"issuesForProjectKey": answer}}) if body["operationName"] == "issuesForProjectKey" else None
         )
-        with pytest.raises(errors.UnexpectedAnswer):
+        with pytest.raises(errors.UnexpectedResponseError):
             await held(stub, "7")
 
 
@@ -140,5 +140,5 @@ async def test_state_and_resyncs_are_written_as_the_schemas_have_them(schema: La
 async def test_an_answer_without_the_list_is_an_error() -> None:
     with accelerate_stub("A") as stub:
         stub.decide = lambda body: (200, {"data": {}}) if body["operationName"] == "issuesForProjectKey" else None
-        with pytest.raises(errors.UnexpectedAnswer):
+        with pytest.raises(errors.UnexpectedResponseError):
             await held(stub, "7")

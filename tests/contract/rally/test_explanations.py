@@ -13,12 +13,12 @@ import pytest
 import trustme
 
 from rally_accelerate.errors import (
-    AccessRefused,
+    AccessDeniedError,
     RallyAccelerateError,
-    Transient,
-    Unavailable,
-    UnexpectedAnswer,
-    Unreachable,
+    TransientError,
+    UnavailableError,
+    UnexpectedResponseError,
+    UnreachableError,
 )
 from rally_sandbox import gateway
 from rally_sandbox.faults import Fault
@@ -58,7 +58,7 @@ async def test_single_sign_on_is_named_with_what_helps(connect: Connect, login: 
         Reply(401, {"WWW-Authenticate": 'SAML realm="corp"'}, b""),
     ):
         error = await refusal(connect, reply, **login)
-        assert isinstance(error, AccessRefused)
+        assert isinstance(error, AccessDeniedError)
         assert "single sign-on" in str(error)
         assert "apiKey" in error.hint
         assert "exception list" in error.hint
@@ -70,7 +70,7 @@ async def test_a_login_that_rally_refuses_is_still_told_as_that(connect: Connect
         async with recording(lambda _: reply) as server:
             given = dict.fromkeys(settings, server.url)
             async with connect("http://rally.example" if given else server.url, retrySeconds=0, **given) as client:
-                with pytest.raises(AccessRefused, match="Rally does not accept the API key"):
+                with pytest.raises(AccessDeniedError, match="Rally does not accept the API key"):
                     await client.open()
 
 
@@ -83,7 +83,7 @@ async def test_a_401_without_rallys_marks_names_the_proxys_login(connect: Connec
         recording(lambda _: reply) as proxy,
         connect("http://rally.example", proxyServer=proxy.url, **given) as client,
     ):
-        with pytest.raises(AccessRefused) as caught:
+        with pytest.raises(AccessDeniedError) as caught:
             await client.open()
     assert f"the proxy {proxy.url}" in str(caught.value).replace("The", "the")
     assert "proxyUsername and proxyPassword" in caught.value.hint
@@ -126,22 +126,22 @@ async def refusing_connect(reply: bytes) -> AsyncIterator[str]:
 @pytest.mark.parametrize(
     ("reply", "kind", "said", "hint"),
     [
-        (b"401 Unauthorized\r\nServer: tinyproxy", AccessRefused, "requires a login, or does not accept", "proxyPassword"),
-        (b"407 Needed\r\nProxy-Authenticate: Basic realm=x", AccessRefused, "requires a login", "proxyPassword"),
-        (b"407 Needed\r\nProxy-Authenticate: NTLM\r\nProxy-Authenticate: Negotiate", AccessRefused, "NTLM and Negotiate", "Px"),
-        (b"407 Needed\r\nProxy-Authenticate: Negotiate, NTLM", AccessRefused, "no password helps", "exception for this"),
-        (b"407 Needed\r\nProxy-Authenticate: NTLM, Basic realm=x", AccessRefused, "requires a login", "proxyPassword"),
-        (b"407 Needed\r\nProxy-Authenticate: Digest realm=x", AccessRefused, "only offers Digest", "Basic login"),
-        (b"401 Unauthorized\r\nWWW-Authenticate: Negotiate\r\nWWW-Authenticate: NTLM", AccessRefused,
+        (b"401 Unauthorized\r\nServer: tinyproxy", AccessDeniedError, "requires a login, or does not accept", "proxyPassword"),
+        (b"407 Needed\r\nProxy-Authenticate: Basic realm=x", AccessDeniedError, "requires a login", "proxyPassword"),
+        (b"407 Needed\r\nProxy-Authenticate: NTLM\r\nProxy-Authenticate: Negotiate", AccessDeniedError, "NTLM and Negotiate", "Px"),
+        (b"407 Needed\r\nProxy-Authenticate: Negotiate, NTLM", AccessDeniedError, "no password helps", "exception for this"),
+        (b"407 Needed\r\nProxy-Authenticate: NTLM, Basic realm=x", AccessDeniedError, "requires a login", "proxyPassword"),
+        (b"407 Needed\r\nProxy-Authenticate: Digest realm=x", AccessDeniedError, "only offers Digest", "Basic login"),
+        (b"401 Unauthorized\r\nWWW-Authenticate: Negotiate\r\nWWW-Authenticate: NTLM", AccessDeniedError,
          "only offers Negotiate and NTLM logins (401), which this program cannot use: no password helps", "Px"),
-        (b"302 Found\r\nLocation: https://portal.hotel.example/welcome?token=s3cret", Unavailable,
+        (b"302 Found\r\nLocation: https://portal.hotel.example/welcome?token=s3cret", UnavailableError,
          "refers to a sign-in page at portal.hotel.example (302) instead of connecting to Rally", "(portal.hotel.example)"),
-        (b"307 Moved\r\nLocation: https://[", Unavailable, "sign-in page at another address (307)", "Sign in to the portal"),
-        (b"511 Network Authentication Required", Unavailable, "refers to a sign-in page (511)", "Sign in to the portal"),
-        (b"403 Forbidden", AccessRefused, "does not allow connections to Rally", "allow rally.example"),
-        (b"405 Method Not Allowed", AccessRefused, "does not open connections", "names a proxy"),
-        (b"502 Bad Gateway", Unreachable, "makes no connection to rally.example: 502", "resolves its name"),
-        (b"503 Service Unavailable", Unreachable, "makes no connection", "proxyServer"),
+        (b"307 Moved\r\nLocation: https://[", UnavailableError, "sign-in page at another address (307)", "Sign in to the portal"),
+        (b"511 Network Authentication Required", UnavailableError, "refers to a sign-in page (511)", "Sign in to the portal"),
+        (b"403 Forbidden", AccessDeniedError, "does not allow connections to Rally", "allow rally.example"),
+        (b"405 Method Not Allowed", AccessDeniedError, "does not open connections", "names a proxy"),
+        (b"502 Bad Gateway", UnreachableError, "makes no connection to rally.example: 502", "resolves its name"),
+        (b"503 Service Unavailable", UnreachableError, "makes no connection", "proxyServer"),
     ],
 )  # fmt: skip
 async def test_a_refused_tunnel_is_explained_and_only_failures_are_tried_again(
@@ -153,7 +153,7 @@ async def test_a_refused_tunnel_is_explained_and_only_failures_are_tried_again(
     ):
         with pytest.raises(kind) as caught:
             await client.open()
-    assert isinstance(caught.value, Transient) is (kind is not AccessRefused)
+    assert isinstance(caught.value, TransientError) is (kind is not AccessDeniedError)
     assert said in str(caught.value)
     assert hint in caught.value.hint
     assert "s3cret" not in f"{caught.value} {caught.value.hint}"
@@ -164,7 +164,7 @@ async def test_a_proxy_that_offers_windows_logins_only_is_named_for_http_too(con
         recording(lambda _: played("ntlm-proxy")) as proxy,
         connect("http://rally.example", proxyServer=proxy.url, retrySeconds=0) as client,
     ):
-        with pytest.raises(AccessRefused, match="only offers Negotiate and NTLM logins") as caught:
+        with pytest.raises(AccessDeniedError, match="only offers Negotiate and NTLM logins") as caught:
             await client.open()
     assert "no password helps" in str(caught.value)
 
@@ -172,23 +172,23 @@ async def test_a_proxy_that_offers_windows_logins_only_is_named_for_http_too(con
 @pytest.mark.parametrize(
     ("reply", "kind", "said", "hint"),
     [
-        (Reply(403, HTML, b"<html><title>Web Filter Violation</title>URL category: blocked by policy</html>"), AccessRefused,
+        (Reply(403, HTML, b"<html><title>Web Filter Violation</title>URL category: blocked by policy</html>"), AccessDeniedError,
          "filter on the way blocks the request", "allow 127.0.0.1"),
-        (Reply(403, {**HTML, "X-Squid-Error": "ERR_ACCESS_DENIED 0"}, b"<html>Access Denied</html>"), AccessRefused,
+        (Reply(403, {**HTML, "X-Squid-Error": "ERR_ACCESS_DENIED 0"}, b"<html>Access Denied</html>"), AccessDeniedError,
          "blocks the request", "proxyServer"),
-        (Reply(200, HTML, b"<html><title>Guest Wi-Fi</title>Welcome to our hotspot, accept the terms</html>"), Unavailable,
+        (Reply(200, HTML, b"<html><title>Guest Wi-Fi</title>Welcome to our hotspot, accept the terms</html>"), UnavailableError,
          'portal of a network answers in Rally\'s place, with a page titled "Guest Wi-Fi"', "Sign in to the portal"),
-        (Reply(200, HTML, b"<html>This page has been blocked by the firewall</html>"), AccessRefused, "filter answers", "Ask"),
-        (Reply(200, HTML, b"<html><title>Sign in</title><input type=password></html>"), AccessRefused,
+        (Reply(200, HTML, b"<html>This page has been blocked by the firewall</html>"), AccessDeniedError, "filter answers", "Ask"),
+        (Reply(200, HTML, b"<html><title>Sign in</title><input type=password></html>"), AccessDeniedError,
          'login page titled "Sign in" came instead of data', "Single sign-on"),
-        (Reply(302, {"Location": "https://login.microsoftonline.com/common?SAMLRequest=s3cret"}), AccessRefused,
+        (Reply(302, {"Location": "https://login.microsoftonline.com/common?SAMLRequest=s3cret"}), AccessDeniedError,
          "login page at login.microsoftonline.com", "Single sign-on"),
-        (Reply(302, {"Location": "http://portal.hotel.example/welcome?token=s3cret"}), UnexpectedAnswer,
+        (Reply(302, {"Location": "http://portal.hotel.example/welcome?token=s3cret"}), UnexpectedResponseError,
          "on to portal.hotel.example", "portal, proxy or gateway of your network"),
-        (Reply(301, {"Location": "https://127.0.0.1/slm?s3cret"}), UnexpectedAnswer, "http requests on to https", "https://127.0.0.1"),
-        (Reply(400, HTML, b"<html><title>400 No required SSL certificate was sent</title></html>"), AccessRefused,
+        (Reply(301, {"Location": "https://127.0.0.1/slm?s3cret"}), UnexpectedResponseError, "http requests on to https", "https://127.0.0.1"),
+        (Reply(400, HTML, b"<html><title>400 No required SSL certificate was sent</title></html>"), AccessDeniedError,
          "requires a client certificate", "clientCertificate"),
-        (Reply(503, {**HTML, "Server": "squid/5.7"}, b"<html>Unable to determine IP address</html>"), Unavailable,
+        (Reply(503, {**HTML, "Server": "squid/5.7"}, b"<html>Unable to determine IP address</html>"), UnavailableError,
          "proxy on the way gets no answer from Rally", "proxy may reach"),
     ],
 )  # fmt: skip

@@ -4,7 +4,13 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.errors import AccessRefused, NotFound, Permanent, Rejected, UnexpectedAnswer
+from rally_accelerate.errors import (
+    AccessDeniedError,
+    NotFoundError,
+    PermanentError,
+    RejectedError,
+    UnexpectedResponseError,
+)
 from rally_accelerate.model.progress import Walk
 from support.rally_settings import Connect
 from support.recorder import Asked, Reply, recording
@@ -37,15 +43,15 @@ def errors(text: Any) -> Any:
 
 
 LASTING = {
-    "wrong key": (Reply(401, HTML, b"<html>Full authentication is required</html>"), AccessRefused),
-    "forbidden": (Reply(403), AccessRefused),
-    "single sign-on": (Reply(302, {"Location": "https://sso.example/login"}), AccessRefused),
-    "login page with 200": (Reply(200, HTML, b"<html><input type=password></html>"), AccessRefused),
-    "not found": (Reply(404, HTML, b"<html></html>"), NotFound),
-    "no object": (Reply(body=b'{"OperationResult": {"Errors": ["Cannot find object to read"]}}'), NotFound),
-    "no attribute": (errors(b"Could not parse: Could not find attribute 'X'"), Rejected),
-    "invalid key": (errors(b"Not authorized to perform action: Invalid key"), AccessRefused),
-    "another service": (Reply(body=b'{"hello": "world"}'), UnexpectedAnswer),
+    "wrong key": (Reply(401, HTML, b"<html>Full authentication is required</html>"), AccessDeniedError),
+    "forbidden": (Reply(403), AccessDeniedError),
+    "single sign-on": (Reply(302, {"Location": "https://sso.example/login"}), AccessDeniedError),
+    "login page with 200": (Reply(200, HTML, b"<html><input type=password></html>"), AccessDeniedError),
+    "not found": (Reply(404, HTML, b"<html></html>"), NotFoundError),
+    "no object": (Reply(body=b'{"OperationResult": {"Errors": ["Cannot find object to read"]}}'), NotFoundError),
+    "no attribute": (errors(b"Could not parse: Could not find attribute 'X'"), RejectedError),
+    "invalid key": (errors(b"Not authorized to perform action: Invalid key"), AccessDeniedError),
+    "another service": (Reply(body=b'{"hello": "world"}'), UnexpectedResponseError),
 }
 
 
@@ -112,7 +118,7 @@ async def test_what_passes_leaves_no_trace(connect: Connect, expected: Any, kind
 async def test_what_lasts_stops_at_once_with_a_sentence_to_act_on(connect: Connect, kind: Any, name: Any) -> None:
     fault, error = LASTING[name]
     async with recording(failing(kind, fault, times=1)) as server:
-        with pytest.raises(Permanent) as caught:
+        with pytest.raises(PermanentError) as caught:
             await everything(connect, server.url)
     assert type(caught.value) is error
     assert caught.value.message

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.errors import AccessRefused, ConfigError, QueryError
+from rally_accelerate.errors import AccessDeniedError, ConfigError, QueryError
 from support.rally_settings import Connect
 from support.recorder import recording
 from support.tiny_rally import TinyRally, project, workspace
@@ -105,7 +105,7 @@ async def test_closed_children_are_told(connect: Connect) -> None:
 
 async def test_a_user_who_sees_nothing_is_told_so(connect: Connect) -> None:
     async with recording(TinyRally()) as server, connect(server.url) as client:
-        with pytest.raises(AccessRefused, match="sees no workspace"):
+        with pytest.raises(AccessDeniedError, match="sees no workspace"):
             await client.open()
 
 

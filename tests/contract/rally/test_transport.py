@@ -14,18 +14,18 @@ import stamina
 import trustme
 
 from rally_accelerate.errors import (
-    AccessRefused,
+    AccessDeniedError,
+    CertificateVerificationError,
     ConfigError,
-    CutShort,
-    TimedOut,
-    UnexpectedAnswer,
-    Unreachable,
-    Untrusted,
+    ServiceTimeoutError,
+    TruncatedResponseError,
+    UnexpectedResponseError,
+    UnreachableError,
 )
 from rally_accelerate.model.progress import PEOPLE, TAGS, Walk, Window
 from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.limiter import LimiterPool
-from rally_accelerate.rally.transport import WriteAttempted, http_client
+from rally_accelerate.rally.transport import WriteAttemptedError, http_client
 from support.proxy import proxying
 from support.rally_settings import KEY, Connect, properties
 from support.recorder import Asked, Reply, recording
@@ -158,7 +158,7 @@ async def test_every_verb_of_the_client_sends_reads_only(connect: Connect) -> No
 )
 async def test_nothing_but_a_read_can_leave(method: Any, path: Any) -> None:
     async with recording() as server, http_client(properties(server.url), ssl.create_default_context()) as http:
-        with pytest.raises(WriteAttempted):
+        with pytest.raises(WriteAttemptedError):
             await http.request(method, f"{server.url}{path}", content=b"{}")
         assert server.asked == []
 
@@ -177,7 +177,7 @@ async def test_the_login_never_goes_to_another_server() -> None:
         recording() as other,
         http_client(properties(server.url), ssl.create_default_context()) as http,
     ):
-        with pytest.raises(WriteAttempted):
+        with pytest.raises(WriteAttemptedError):
             await http.get(other.url)
         assert other.asked == []
 
@@ -188,7 +188,7 @@ async def test_a_redirect_is_not_followed(connect: Connect) -> None:
             recording(lambda _: Reply(302, {"Location": f"{other.url}/login"})) as server,
             connect(server.url) as client,
         ):
-            with pytest.raises(AccessRefused, match="login page"):
+            with pytest.raises(AccessDeniedError, match="login page"):
                 await client.open()
         assert other.asked == []
 
@@ -221,11 +221,11 @@ async def test_a_wrong_proxy_login_is_told_as_such(connect: Connect, authority: 
     async with proxying(user="me", password="right") as proxy:
         settings = {"proxyServer": f"127.0.0.1:{proxy.port}", "proxyUsername": "me", "proxyPassword": "wrong"}
         async with recording(rally) as server, connect(server.url, **settings) as client:
-            with pytest.raises(AccessRefused, match="407") as caught:
+            with pytest.raises(AccessDeniedError, match="407") as caught:
                 await client.open()
         assert "proxyUsername" in caught.value.hint
         async with recording(rally, tls=authority.server) as server, connect(server.url, **settings) as client:
-            with pytest.raises(AccessRefused, match="407"):
+            with pytest.raises(AccessDeniedError, match="407"):
                 await client.open()
 
 
@@ -304,7 +304,7 @@ def authority(tmp_path_factory: Any) -> Any:
 
 async def test_an_unknown_authority_is_not_trusted(connect: Connect, authority: Any) -> None:
     async with recording(rally, tls=authority.server) as server, connect(server.url) as client:
-        with pytest.raises(Untrusted, match="verify") as caught:
+        with pytest.raises(CertificateVerificationError, match="verify") as caught:
             await client.open()
         assert "caBundle" in caught.value.hint
         assert client.usage.retries == 0
@@ -322,7 +322,7 @@ async def test_the_name_in_the_certificate_counts(connect: Connect, authority: A
     async with recording(rally, tls=authority.server) as server:
         url = server.url.replace("localhost", "127.0.0.1")
         async with connect(url, caBundle=authority.bundle) as client:
-            with pytest.raises(Untrusted, match=r"127\.0\.0\.1"):
+            with pytest.raises(CertificateVerificationError, match=r"127\.0\.0\.1"):
                 await client.open()
 
 
@@ -374,7 +374,7 @@ async def test_nobody_listens(connect: Connect) -> None:
     async with recording() as server:
         url = server.url
     async with connect(url) as client:
-        with pytest.raises(Unreachable, match=f"Nothing listens at {url} .connection refused") as caught:
+        with pytest.raises(UnreachableError, match=f"Nothing listens at {url} .connection refused") as caught:
             await client.open()
     # No proxy is given: none is spoken of.
     assert "roxy" not in f"{caught.value} {caught.value.hint}"
@@ -385,21 +385,21 @@ async def test_nobody_listens_at_the_proxy(connect: Connect) -> None:
         url = server.url
     proxy = url.replace("://", "://ada:planted-secret@")
     async with connect("https://rally.invalid", proxyServer=proxy) as client:
-        with pytest.raises(Unreachable, match=f"Nothing listens at the proxy's address {url} ") as caught:
+        with pytest.raises(UnreachableError, match=f"Nothing listens at the proxy's address {url} ") as caught:
             await client.open()
     assert "proxyServer" in caught.value.hint
 
 
 async def test_a_name_that_does_not_resolve(connect: Connect) -> None:
     async with connect("https://rally.invalid") as client:
-        with pytest.raises(Unreachable, match=r"The name in https://rally\.invalid cannot be resolved") as caught:
+        with pytest.raises(UnreachableError, match=r"The name in https://rally\.invalid cannot be resolved") as caught:
             await client.open()
     assert "roxy" not in f"{caught.value} {caught.value.hint}"
 
 
 async def test_https_to_an_http_port_says_so(connect: Connect) -> None:
     async with recording() as server, connect(server.url.replace("http:", "https:")) as client:
-        with pytest.raises(Unreachable) as caught:
+        with pytest.raises(UnreachableError) as caught:
             await client.open()
     assert "scheme" in caught.value.hint
 
@@ -413,7 +413,7 @@ async def test_an_answer_without_tls_is_told_as_such(connect: Connect) -> None:
     async with await asyncio.start_server(plain, "127.0.0.1", 0) as server:
         url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         async with connect(url, retrySeconds=0) as client:
-            with pytest.raises(Unreachable) as caught:
+            with pytest.raises(UnreachableError) as caught:
                 await client.open()
     assert str(caught.value) == f"{url} answers without TLS."
     assert caught.value.hint.startswith("Write http:// in baseUrl if that is meant")
@@ -421,7 +421,7 @@ async def test_an_answer_without_tls_is_told_as_such(connect: Connect) -> None:
 
 async def test_an_answer_that_ends_early(connect: Connect) -> None:
     async with recording(lambda _: Reply(body=PROJECT, cut=40)) as server, connect(server.url) as client:
-        with pytest.raises(CutShort):
+        with pytest.raises(TruncatedResponseError):
             await client.open()
 
 
@@ -431,7 +431,7 @@ async def test_no_answer_in_time(connect: Connect) -> None:
         recording(lambda _: Reply(headers={"Content-Length": "999"})) as server,
         connect(server.url, requestTimeoutSeconds=0.5) as client,
     ):
-        with stamina.set_testing(True, attempts=2), pytest.raises(TimedOut, match=r"0\.5 seconds"):
+        with stamina.set_testing(True, attempts=2), pytest.raises(ServiceTimeoutError, match=r"0\.5 seconds"):
             await client.open()
         assert client.usage.retries == 1
         assert client.usage.requests == 2
@@ -443,7 +443,7 @@ async def test_answers_without_a_date_need_a_clock(connect: Connect) -> None:
 
     async with recording(undated) as server:
         async with connect(server.url) as client:
-            with pytest.raises(UnexpectedAnswer, match="Date"):
+            with pytest.raises(UnexpectedResponseError, match="Date"):
                 await client.open()
         moment = datetime(2026, 1, 1, tzinfo=UTC)
         async with RallyClient(properties(server.url), limiters=LimiterPool(), clock=lambda: moment) as client:

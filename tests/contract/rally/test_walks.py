@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.errors import CutShort, TimedOut, UnexpectedAnswer
+from rally_accelerate.errors import ServiceTimeoutError, TruncatedResponseError, UnexpectedResponseError
 from rally_accelerate.model.progress import Walk, Window
 from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.limiter import LimiterPool
@@ -136,7 +136,7 @@ async def test_a_server_that_repeats_itself_is_refused(connect: Connect) -> None
     )
     tiny.faults = {2: stuck, 3: stuck}
     async with recording(tiny) as server, connect(server.url, pageSize=10) as client:
-        with pytest.raises(UnexpectedAnswer, match="out of order"):
+        with pytest.raises(UnexpectedResponseError, match="out of order"):
             await walked(client, await client.open())
 
 
@@ -151,7 +151,7 @@ async def test_the_page_shrinks_when_the_service_struggles_and_nothing_is_lost(c
     assert sizes == [40, 40, 20, 10, 12, 15, 18, 22], "halves twice, then grows by quarters"
 
 
-@pytest.mark.parametrize(("status", "error"), [(524, TimedOut), (200, CutShort)])
+@pytest.mark.parametrize(("status", "error"), [(524, ServiceTimeoutError), (200, TruncatedResponseError)])
 async def test_a_service_that_never_recovers_ends_the_walk_with_its_error(
     connect: Connect, status: Any, error: Any
 ) -> None:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from starlette.types import Message
 from uvicorn.config import LOGGING_CONFIG
 
-from rally_accelerate.errors import Outdated, StoreError
+from rally_accelerate.errors import OutdatedError, StoreError
 from rally_accelerate.server import scheduler as schedule_module
 from rally_accelerate.server.app import Host
 from rally_accelerate.server.authentication import Caller, Refused
@@ -169,7 +169,7 @@ async def test_a_password_that_changes_while_the_old_one_is_looked_at_lets_nobod
     proven = await stores.users.proven("ada", password)
     assert proven is not None
     await stores.users.set_password(user.id, "another long password", temporary=False)
-    with pytest.raises(Outdated):
+    with pytest.raises(OutdatedError):
         await stores.sessions.begin(user.id, proof=proven.kept)
 
     async def late(*_: Any) -> Any:

@@ -7,7 +7,7 @@ import pytest
 
 from rally_accelerate.dql import evaluator as meaning
 from rally_accelerate.dql.parser import parse
-from rally_accelerate.errors import QueryError, QueryTooSlow
+from rally_accelerate.errors import QueryError, QueryTooSlowError
 from rally_accelerate.server.store import query_evaluator, sqlite
 from rally_accelerate.server.store.query_evaluator import MOST_SLOW, Budget, parse_limited
 from support.asked import Asked
@@ -43,9 +43,9 @@ def test_comparisons_with_an_index_are_not_limited() -> None:
 def test_a_budget_ends_with_its_evaluations_and_with_its_time() -> None:
     budget = Budget(seconds=3600, evaluations=10)
     budget.spend(10)
-    with pytest.raises(QueryTooSlow, match="more than 400,000 evaluations"):
+    with pytest.raises(QueryTooSlowError, match="more than 400,000 evaluations"):
         budget.spend(1)
-    with pytest.raises(QueryTooSlow, match="stopped after 30 seconds"):
+    with pytest.raises(QueryTooSlowError, match="stopped after 30 seconds"):
         Budget(seconds=-1, evaluations=10).spend(1)
 
 

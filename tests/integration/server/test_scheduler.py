@@ -13,7 +13,7 @@ import pytest
 
 from rally_accelerate.config.model import DEFAULT_TENANT
 from rally_accelerate.config.redaction import Redactor
-from rally_accelerate.errors import NotFound, StoreError
+from rally_accelerate.errors import NotFoundError, StoreError
 from rally_accelerate.model.progress import Window
 from rally_accelerate.observe.logs import set_up
 from rally_accelerate.server import scheduler as schedule_module
@@ -239,7 +239,7 @@ async def test_nothing_is_kept_of_integrations_that_are_removed(asked: Asked) ->
     # Nor of one that a run looks for, or that somebody asks to run or to stop, when it is gone already.
     schedule.run_soon(its_id)
     await schedule._tasks[its_id]
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFoundError):
         await host.run_now(its_id)
     await schedule.stop(its_id)
     assert kept_of(host) == []

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.errors import ConfigError, Outdated
+from rally_accelerate.errors import ConfigError, OutdatedError
 from rally_accelerate.server.permissions import HOST
 from rally_accelerate.server.store.integrations import Integrations
 from support.asked import TENANT, Asked
@@ -84,7 +84,7 @@ async def test_a_file_that_adds_it_is_refused_whole(asked: Asked, monkeypatch: p
     document = {"name": "stream", "tenantId": TENANT, "phases": [], "integrations": [entry]}
     with monkeypatch.context() as patch:
         patch.setattr(Integrations, "all", nothing)
-        with pytest.raises(Outdated, match="'same' was added meanwhile"):
+        with pytest.raises(OutdatedError, match="'same' was added meanwhile"):
             await asked.host.importing.create(document, actor=HOST)
     assert await asked.host.stores.streams.all() == []
     # Once more, it changes the one that is there.

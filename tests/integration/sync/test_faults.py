@@ -51,10 +51,10 @@ PASSING: dict[str, dict[str, Any]] = {
 
 #: Faults that stay, and what they are called here.
 LASTING: dict[str, type[errors.RallyAccelerateError]] = {
-    "html-401": errors.AccessRefused,
-    "sso-redirect": errors.AccessRefused,
-    "errors-200": errors.Rejected,
-    "operation-result": errors.Rejected,
+    "html-401": errors.AccessDeniedError,
+    "sso-redirect": errors.AccessDeniedError,
+    "errors-200": errors.RejectedError,
+    "operation-result": errors.RejectedError,
 }
 
 
@@ -146,7 +146,7 @@ async def test_pages_that_are_cut_shrink_until_they_pass(
 async def test_a_fault_that_does_not_end_is_reported_by_its_name(rally: Sandbox) -> None:
     rally.faults.add("503", match="defect", times=-1)
     report, _ = await run(rally)
-    assert isinstance(report.failure, errors.Unavailable)
+    assert isinstance(report.failure, errors.UnavailableError)
 
 
 async def test_edits_between_all_pages_lose_nothing(rally: Sandbox) -> None:

@@ -50,42 +50,70 @@ def test_answers_that_break_the_rules_of_json_are_read(content: bytes, text: str
 
 @pytest.mark.parametrize("content", [b'"html"', b"[]", b"null", b"7", b"oops"])
 def test_a_failed_server_may_answer_anything(content: bytes) -> None:
-    with pytest.raises(errors.Broken, match="HTTP 500"):
+    with pytest.raises(errors.InternalServerError, match="HTTP 500"):
         decipher(500, {}, content)
 
 
 @pytest.mark.parametrize(
     ("status", "headers", "content", "kind", "said", "hint"),
     [
-        (401, {"server": "tinyproxy/1.11"}, b"<html>tinyproxy</html>", errors.AccessRefused, "proxy", "proxyPassword"),
-        (401, {}, b"<html>Use single sign-on</html>", errors.AccessRefused, "single sign-on", "Single"),
-        (401, {}, b"Unauthorized", errors.AccessRefused, "access key", "ucvAccessKey"),
+        (
+            401,
+            {"server": "tinyproxy/1.11"},
+            b"<html>tinyproxy</html>",
+            errors.AccessDeniedError,
+            "proxy",
+            "proxyPassword",
+        ),
+        (401, {}, b"<html>Use single sign-on</html>", errors.AccessDeniedError, "single sign-on", "Single"),
+        (401, {}, b"Unauthorized", errors.AccessDeniedError, "access key", "ucvAccessKey"),
         (
             403,
             {},
             b"<html>Blocked by the web filter</html>",
-            errors.AccessRefused,
+            errors.AccessDeniedError,
             "filter on the way",
             "administrators",
         ),
-        (407, {"proxy-authenticate": "NTLM"}, b"", errors.AccessRefused, "only offers NTLM", "Cntlm"),
+        (407, {"proxy-authenticate": "NTLM"}, b"", errors.AccessDeniedError, "only offers NTLM", "Cntlm"),
         (
             302,
             {"location": "https://login.example/x?t=1"},
             b"",
-            errors.AccessRefused,
+            errors.AccessDeniedError,
             "at login.example",
             "accelerateUrl",
         ),
-        (302, {"location": "https://other.example/"}, b"", errors.UnexpectedAnswer, "other.example", "accelerateUrl"),
-        (301, {"location": "https://acc.example/"}, b"", errors.UnexpectedAnswer, "on to https", "https://acc.example"),
-        (200, {}, b"<html><title>Guest network</title></html>", errors.Unavailable, "portal of a network", "Sign in"),
-        (503, {"server": "squid"}, b"<html></html>", errors.Unavailable, "proxy gets no answer", "noProxy"),
+        (
+            302,
+            {"location": "https://other.example/"},
+            b"",
+            errors.UnexpectedResponseError,
+            "other.example",
+            "accelerateUrl",
+        ),
+        (
+            301,
+            {"location": "https://acc.example/"},
+            b"",
+            errors.UnexpectedResponseError,
+            "on to https",
+            "https://acc.example",
+        ),
+        (
+            200,
+            {},
+            b"<html><title>Guest network</title></html>",
+            errors.UnavailableError,
+            "portal of a network",
+            "Sign in",
+        ),
+        (503, {"server": "squid"}, b"<html></html>", errors.UnavailableError, "proxy gets no answer", "noProxy"),
         (
             400,
             {},
             b"<html>No required SSL certificate was sent</html>",
-            errors.AccessRefused,
+            errors.AccessDeniedError,
             "certificate",
             "clientKey",
         ),
@@ -108,32 +136,32 @@ HTML = b"<html><title>Login</title></html>"
 @pytest.mark.parametrize(
     ("status", "content", "expected"),
     [
-        (401, b"", errors.AccessRefused),
-        (403, HTML, errors.AccessRefused),
-        (404, HTML, errors.NotFound),
-        (407, b"", errors.AccessRefused),
-        (408, b"", errors.TimedOut),
-        (413, b"", errors.TooLarge),
-        (429, b"", errors.Throttled),
-        (500, b"oops", errors.Broken),
-        (502, HTML, errors.Unavailable),
-        (503, HTML, errors.Unavailable),
-        (504, HTML, errors.TimedOut),
-        (200, HTML, errors.UnexpectedAnswer),
-        (302, b"", errors.UnexpectedAnswer),
-        (200, b'{"data": {"uploadIss', errors.CutShort),
-        (200, b"[]", errors.UnexpectedAnswer),
-        (200, b"{}", errors.UnexpectedAnswer),
-        (200, b'{"errors": [{"message": "Field is not defined"}]}', errors.Rejected),
-        (400, b'{"errors": [{"message": "Variable $data got invalid value"}]}', errors.Rejected),
+        (401, b"", errors.AccessDeniedError),
+        (403, HTML, errors.AccessDeniedError),
+        (404, HTML, errors.NotFoundError),
+        (407, b"", errors.AccessDeniedError),
+        (408, b"", errors.ServiceTimeoutError),
+        (413, b"", errors.RequestTooLargeError),
+        (429, b"", errors.RateLimitedError),
+        (500, b"oops", errors.InternalServerError),
+        (502, HTML, errors.UnavailableError),
+        (503, HTML, errors.UnavailableError),
+        (504, HTML, errors.ServiceTimeoutError),
+        (200, HTML, errors.UnexpectedResponseError),
+        (302, b"", errors.UnexpectedResponseError),
+        (200, b'{"data": {"uploadIss', errors.TruncatedResponseError),
+        (200, b"[]", errors.UnexpectedResponseError),
+        (200, b"{}", errors.UnexpectedResponseError),
+        (200, b'{"errors": [{"message": "Field is not defined"}]}', errors.RejectedError),
+        (400, b'{"errors": [{"message": "Variable $data got invalid value"}]}', errors.RejectedError),
         (
             200,
             b'{"errors": [{"message": "x", "extensions": {"code": "UNAUTHENTICATED"}}]}',
-            errors.AccessRefused,
+            errors.AccessDeniedError,
         ),
-        (200, b'{"errors": [{"message": "Not authorized"}]}', errors.AccessRefused),
-        (200, b'{"errors": [{"message": "issue named permission denied is bad"}]}', errors.Rejected),
-        (500, b'{"errors": [{"message": "resolver failed"}]}', errors.Rejected),
+        (200, b'{"errors": [{"message": "Not authorized"}]}', errors.AccessDeniedError),
+        (200, b'{"errors": [{"message": "issue named permission denied is bad"}]}', errors.RejectedError),
+        (500, b'{"errors": [{"message": "resolver failed"}]}', errors.RejectedError),
     ],
 )
 def test_faults(status: int, content: bytes, expected: type[Exception]) -> None:
@@ -148,14 +176,14 @@ def test_data() -> None:
 
 @pytest.mark.parametrize(("header", "expected"), [("3", 3.0), ("-1", 0.0), ("soon", None), ("", None)])
 def test_retry_after(header: str, expected: float | None) -> None:
-    with pytest.raises(errors.Throttled) as caught:
+    with pytest.raises(errors.RateLimitedError) as caught:
         decipher(429, {"retry-after": header}, b"")
     assert caught.value.retry_after == expected
 
 
 def test_long_messages_are_shortened() -> None:
     content = b'{"errors": [{"message": "' + b"x" * 5000 + b'"}]}'
-    with pytest.raises(errors.Rejected) as caught:
+    with pytest.raises(errors.RejectedError) as caught:
         decipher(200, {}, content)
     assert len(str(caught.value)) < 500
 
@@ -170,19 +198,19 @@ def test_long_messages_are_shortened() -> None:
     ],
 )
 def test_an_answer_without_content_is_named(status: int, content: bytes, said: str) -> None:
-    with pytest.raises(errors.UnexpectedAnswer, match=said):
+    with pytest.raises(errors.UnexpectedResponseError, match=said):
         decipher(status, {}, content)
 
 
 @pytest.mark.parametrize("extensions", ['"x"', "[1]", "7", '{"code": []}', '{"code": {"a": 1}}'])
 def test_extensions_of_another_form_are_ignored(extensions: str) -> None:
     content = f'{{"errors": [{{"message": "the reason", "extensions": {extensions}}}]}}'.encode()
-    with pytest.raises(errors.Rejected, match="the reason"):
+    with pytest.raises(errors.RejectedError, match="the reason"):
         decipher(200, {}, content)
 
 
 def test_a_refused_key_at_an_address_with_a_path_may_be_a_wrong_address() -> None:
     route = Route(service="Accelerate", setting="accelerateUrl", server=graphql_address("https://h/integrations"))
-    with pytest.raises(errors.AccessRefused) as caught:
+    with pytest.raises(errors.AccessDeniedError) as caught:
         decipher(401, {}, b"", route=route)
     assert caught.value.hint.endswith("give the server's address without /integrations.")

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from rally_accelerate.accelerate.client import AccelerateClient, Account, Connection
 from rally_accelerate.config.load import validated
-from rally_accelerate.errors import UnexpectedAnswer
+from rally_accelerate.errors import UnexpectedResponseError
 from rally_accelerate.rally.limiter import Limiter
 from rally_accelerate.rally.session import Caller
 from rally_accelerate.rally.wsapi import Request
@@ -51,7 +51,7 @@ async def test_a_small_answer_that_unpacks_to_a_large_one_is_given_up_at_the_lim
     tracemalloc.start()
     try:
         with pytest.raises(
-            UnexpectedAnswer, match="1,000,000 bytes when it is unpacked, the limit of answerMaxBytes"
+            UnexpectedResponseError, match="1,000,000 bytes when it is unpacked, the limit of answerMaxBytes"
         ) as caught:
             await ask(answering(body, packed=True))  # type: ignore[operator]  # one of the two above
         _, peak = tracemalloc.get_traced_memory()
@@ -67,7 +67,7 @@ async def test_an_answer_of_too_many_tiny_values_is_given_up_before_it_is_read(a
     def body(size: int) -> bytes:
         return b'{"QueryResult":{"Results":[' + b",".join([value] * (size // (len(value) + 1))) + b']},"data":{}}'
 
-    with pytest.raises(UnexpectedAnswer, match="need more than 8,000,000 bytes of memory, 8 times the limit"):
+    with pytest.raises(UnexpectedResponseError, match="need more than 8,000,000 bytes of memory, 8 times the limit"):
         await ask(answering(body(LIMIT // 2)))  # type: ignore[operator]  # one of the two above
     await ask(answering(body(LIMIT // 8)))  # type: ignore[operator]  # one of the two above
 
@@ -77,5 +77,5 @@ async def test_an_answer_of_exactly_the_limit_is_read(ask: object) -> None:
     inside = {"data": {"a": 1}, "QueryResult": {"Results": [], "Errors": []}}
     body = orjson.dumps(inside).ljust(LIMIT)
     assert await ask(answering(body))  # type: ignore[operator]  # one of the two above
-    with pytest.raises(UnexpectedAnswer, match="answerMaxBytes"):
+    with pytest.raises(UnexpectedResponseError, match="answerMaxBytes"):
         await ask(answering(body + b" "))  # type: ignore[operator]  # one of the two above

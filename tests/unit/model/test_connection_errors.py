@@ -41,7 +41,7 @@ def handshake(reason: str) -> ssl.SSLError:
 )
 def test_certificates(code: int, text: str, hint: str) -> None:
     found = unconnected(certificate(code, text), RALLY)
-    assert isinstance(found, errors.Untrusted)
+    assert isinstance(found, errors.CertificateVerificationError)
     assert str(found) == f"The certificate of https://rally.example does not verify: {text.rstrip('.')}."
     assert hint in found.hint
 

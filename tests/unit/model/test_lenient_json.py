@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from rally_accelerate.model.lenient_json import (
     REPLACEMENT,
     Decoded,
-    Oversized,
-    Undecodable,
+    JsonDecodeError,
+    OversizedJsonError,
     bounded,
     decode_json,
     parse_json,
@@ -72,21 +72,21 @@ def test_what_breaks_the_rules_is_read(content: bytes, data: Any, repaired: Any)
     ],
 )
 def test_what_ends_too_early_is_told_from_what_is_no_json(content: bytes, ended: bool) -> None:
-    with pytest.raises(Undecodable) as caught:
+    with pytest.raises(JsonDecodeError) as caught:
         decode_json(content)
     assert caught.value.ended is ended
 
 
 def test_a_number_that_a_person_wrote_is_not_lost() -> None:
-    with pytest.raises(Undecodable, match="a number that is too long") as caught:
+    with pytest.raises(JsonDecodeError, match="a number that is too long") as caught:
         decode_json(b"9" * 5_000, keep_numbers=True)
     assert not caught.value.ended
-    with pytest.raises(Undecodable, match="a number that is too long"):
+    with pytest.raises(JsonDecodeError, match="a number that is too long"):
         parse_json("9" * 5_000)
 
 
 def test_a_fault_has_its_place_in_the_text_as_it_came() -> None:
-    with pytest.raises(Undecodable) as caught:
+    with pytest.raises(JsonDecodeError) as caught:
         parse_json('{"a": "C:\\q \\w",\n "b": "\x0b", ,}')
     assert (caught.value.line, caught.value.column) == (2, 12)
 
@@ -133,7 +133,7 @@ async def test_a_document_is_joined_up_to_its_limit() -> None:
         yield b"345"
 
     assert await bounded(parts(), most=5) == b"12345"
-    with pytest.raises(Oversized) as refused:
+    with pytest.raises(OversizedJsonError) as refused:
         await bounded(parts(), most=4)
     # The error, which may be kept for long, keeps nothing of the document.
     assert refused.traceback[-1].locals["kept"] == []
@@ -148,6 +148,6 @@ async def test_a_document_is_joined_up_to_its_limit() -> None:
     ],
 )
 def test_a_comma_too_much_is_the_same_error_on_every_python(text: str, reason: str, column: int) -> None:
-    with pytest.raises(Undecodable) as refused:
+    with pytest.raises(JsonDecodeError) as refused:
         parse_json(text)
     assert (refused.value.reason, refused.value.column) == (reason, column)

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from rally_accelerate.errors import Unavailable, UnexpectedAnswer
+from rally_accelerate.errors import UnavailableError, UnexpectedResponseError
 from rally_accelerate.rally.keyset_paging import Listing, everything, is_doubtful, judge, next_rows, rows_in, walk
 from rally_accelerate.rally.responses import Answer, Oddities
 from rally_accelerate.rally.session import Caller
@@ -83,7 +83,7 @@ async def test_a_page_without_a_start_begins_at_the_first_row() -> None:
 
 
 async def test_rows_before_the_start_are_refused() -> None:
-    with pytest.raises(UnexpectedAnswer, match="ObjectID 5 after 5"):
+    with pytest.raises(UnexpectedResponseError, match="ObjectID 5 after 5"):
         await next_rows(caller(Pages(page(5))), LISTING, after=5)
 
 
@@ -98,7 +98,7 @@ async def test_announced_rows_that_do_not_come_are_told() -> None:
 
 async def test_a_listing_that_must_be_complete_fails_when_announced_rows_do_not_come() -> None:
     complete = Listing(kind="defect", fetch=("A",), complete=True)
-    with pytest.raises(Unavailable, match="announces 1,234 more rows of defect but returns an empty page"):
+    with pytest.raises(UnavailableError, match="announces 1,234 more rows of defect but returns an empty page"):
         await next_rows(caller(Pages(page(total=1234))), complete)
     assert (await next_rows(caller(Pages(page(1))), complete)).lacking == 0
     assert (await next_rows(caller(Pages(page())), complete)).last
@@ -147,7 +147,7 @@ async def test_rows_that_are_left_out_for_good_are_told() -> None:
 async def test_a_listing_that_must_be_complete_fails_when_a_page_leaves_rows_out() -> None:
     complete = Listing(kind="defect", fetch=("A",), complete=True)
     pages = Pages(page(1, 3, total=5), page(4, 5, total=2), page(1, 3, total=5))
-    with pytest.raises(Unavailable, match="announces 1 more rows of defect than it returns"):
+    with pytest.raises(UnavailableError, match="announces 1 more rows of defect than it returns"):
         await everything(caller(pages), complete)
 
 
@@ -209,7 +209,7 @@ def test_counts_of_a_page() -> None:
     ],
 )
 def test_an_answer_that_cannot_be_walked_is_explained(data: dict[str, Any], message: str, hint: str) -> None:
-    with pytest.raises(UnexpectedAnswer, match=f"^{re.escape(message)}$") as caught:
+    with pytest.raises(UnexpectedResponseError, match=f"^{re.escape(message)}$") as caught:
         judge(data, kind="defect", after=0, asked_for=5)
     if hint:
         assert caught.value.hint == hint

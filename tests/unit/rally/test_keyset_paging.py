@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.errors import UnexpectedAnswer
+from rally_accelerate.errors import UnexpectedResponseError
 from rally_accelerate.rally.keyset_paging import Listing, judge
 from rally_accelerate.rally.query import Condition
 
@@ -48,7 +48,7 @@ def test_a_missing_count_does_not_lose_rows() -> None:
 @pytest.mark.parametrize("ids", [[6, 5], [5, 6, 5], [5, 4], [3], [4], [4, 4]])
 def test_rows_that_do_not_ascend_are_refused(ids: Any) -> None:
     """A page of nothing but earlier rows would loop for ever."""
-    with pytest.raises(UnexpectedAnswer, match="out of order"):
+    with pytest.raises(UnexpectedResponseError, match="out of order"):
         verdict(page(ids), after=4)
 
 
@@ -72,12 +72,12 @@ def test_a_row_with_a_ref_only_is_kept() -> None:
 
 
 def test_rows_without_any_id_cannot_be_walked() -> None:
-    with pytest.raises(UnexpectedAnswer):
+    with pytest.raises(UnexpectedResponseError):
         verdict({"Results": [{"Name": "x"}, "y"]})
 
 
 def test_no_results_is_no_query_result() -> None:
-    with pytest.raises(UnexpectedAnswer):
+    with pytest.raises(UnexpectedResponseError):
         verdict({"TotalResultCount": 0})
 
 

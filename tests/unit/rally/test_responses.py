@@ -11,18 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rally_accelerate.errors import (
-    AccessRefused,
-    CutShort,
-    NotFound,
-    Permanent,
+    AccessDeniedError,
+    NotFoundError,
+    PermanentError,
     RallyAccelerateError,
-    Rejected,
-    Throttled,
-    TimedOut,
-    TooLarge,
-    Transient,
-    Unavailable,
-    UnexpectedAnswer,
+    RateLimitedError,
+    RejectedError,
+    RequestTooLargeError,
+    ServiceTimeoutError,
+    TransientError,
+    TruncatedResponseError,
+    UnavailableError,
+    UnexpectedResponseError,
 )
 from rally_accelerate.model.foreign_responses import Route
 from rally_accelerate.rally.responses import EXCERPT_LENGTH, decipher, excerpt
@@ -45,10 +45,10 @@ def query_result(**members: Any) -> Any:
 HTML = b"<!DOCTYPE html><html><body>%s</body></html>"
 
 CASES = [
-    (401, JETTY % b"Full authentication is required to access this resource", {}, AccessRefused, "apiKey"),
-    (401, b"An Authentication object was not found in the SecurityContext", {}, AccessRefused, "proxy"),
-    (401, b"Error 401 The username or password you entered is incorrect.", {}, AccessRefused, "single sign-on"),
-    (401, b"", {}, AccessRefused, "apiKey"),
+    (401, JETTY % b"Full authentication is required to access this resource", {}, AccessDeniedError, "apiKey"),
+    (401, b"An Authentication object was not found in the SecurityContext", {}, AccessDeniedError, "proxy"),
+    (401, b"Error 401 The username or password you entered is incorrect.", {}, AccessDeniedError, "single sign-on"),
+    (401, b"", {}, AccessDeniedError, "apiKey"),
     (
         403,
         (
@@ -56,97 +56,127 @@ CASES = [
             b"configured."
         ),
         {},
-        AccessRefused,
+        AccessDeniedError,
         "administrator",
     ),
-    (403, b"Forbidden", {}, AccessRefused, "viewer"),
+    (403, b"Forbidden", {}, AccessDeniedError, "viewer"),
     (
         302,
         b"",
         {"location": "https://login.corp.example/saml?SAMLRequest=secretstuff"},
-        AccessRefused,
+        AccessDeniedError,
         "Single sign-on",
     ),
-    (302, b"", {"location": "https://rally2.example/slm/webservice/v2.0/defect"}, UnexpectedAnswer, "baseUrl"),
-    (301, b"", {}, UnexpectedAnswer, "baseUrl"),
-    (200, HTML % b"<form><input type='password' name='p'></form>", {}, AccessRefused, "Single sign-on"),
-    (200, HTML % b"<form><input name=SAMLRequest></form>", {}, AccessRefused, "Single sign-on"),
-    (200, HTML % b"Rally is down for scheduled maintenance", {}, Unavailable, "Wait"),
-    (200, HTML % b"Welcome to the guest network", {}, Unavailable, "portal"),
-    (200, b"\xef\xbb\xbf  <html>", {}, Unavailable, "portal"),
-    (404, HTML % b"Not found", {}, NotFound, "baseUrl"),
-    (405, b"", {}, Rejected, "baseUrl"),
-    (400, query_result(Errors=['Could not parse: Unknown operator "~"']), {}, Rejected, "query"),
-    (407, b"", {}, AccessRefused, "proxyUsername"),
-    (408, b"", {}, TimedOut, "page size"),
-    (409, b"", {}, Unavailable, ""),
-    (413, b"", {}, TooLarge, "query"),
-    (414, b"", {}, TooLarge, "query"),
-    (429, b"", {}, Throttled, "maxRequestsInFlight"),
-    (500, HTML % b"An unexpected error occurred", {}, Unavailable, "support"),
-    (502, HTML % b"Bad gateway", {}, TimedOut, "page size"),
-    (503, HTML % b"Maintenance", {}, Unavailable, "Wait"),
-    (504, b"", {}, TimedOut, "page size"),
-    (524, HTML % b"A timeout occurred", {}, TimedOut, "page size"),
-    (520, b"", {}, Unavailable, "support"),
-    (200, b'{"QueryResult": {"Results": [{"ObjectID": 1', {}, CutShort, "proxy or gateway"),
-    (200, b"", {}, CutShort, "proxy or gateway"),
+    (302, b"", {"location": "https://rally2.example/slm/webservice/v2.0/defect"}, UnexpectedResponseError, "baseUrl"),
+    (301, b"", {}, UnexpectedResponseError, "baseUrl"),
+    (200, HTML % b"<form><input type='password' name='p'></form>", {}, AccessDeniedError, "Single sign-on"),
+    (200, HTML % b"<form><input name=SAMLRequest></form>", {}, AccessDeniedError, "Single sign-on"),
+    (200, HTML % b"Rally is down for scheduled maintenance", {}, UnavailableError, "Wait"),
+    (200, HTML % b"Welcome to the guest network", {}, UnavailableError, "portal"),
+    (200, b"\xef\xbb\xbf  <html>", {}, UnavailableError, "portal"),
+    (404, HTML % b"Not found", {}, NotFoundError, "baseUrl"),
+    (405, b"", {}, RejectedError, "baseUrl"),
+    (400, query_result(Errors=['Could not parse: Unknown operator "~"']), {}, RejectedError, "query"),
+    (407, b"", {}, AccessDeniedError, "proxyUsername"),
+    (408, b"", {}, ServiceTimeoutError, "page size"),
+    (409, b"", {}, UnavailableError, ""),
+    (413, b"", {}, RequestTooLargeError, "query"),
+    (414, b"", {}, RequestTooLargeError, "query"),
+    (429, b"", {}, RateLimitedError, "maxRequestsInFlight"),
+    (500, HTML % b"An unexpected error occurred", {}, UnavailableError, "support"),
+    (502, HTML % b"Bad gateway", {}, ServiceTimeoutError, "page size"),
+    (503, HTML % b"Maintenance", {}, UnavailableError, "Wait"),
+    (504, b"", {}, ServiceTimeoutError, "page size"),
+    (524, HTML % b"A timeout occurred", {}, ServiceTimeoutError, "page size"),
+    (520, b"", {}, UnavailableError, "support"),
+    (200, b'{"QueryResult": {"Results": [{"ObjectID": 1', {}, TruncatedResponseError, "proxy or gateway"),
+    (200, b"", {}, TruncatedResponseError, "proxy or gateway"),
     # Without the time, which would give the test another name in each process that collects it.
-    (200, gzip.compress(query_result(), mtime=0), {}, UnexpectedAnswer, "Content-Encoding"),
-    (200, query_result(), {"content-length": "999999"}, CutShort, "proxy or gateway"),
+    (200, gzip.compress(query_result(), mtime=0), {}, UnexpectedResponseError, "Content-Encoding"),
+    (200, query_result(), {"content-length": "999999"}, TruncatedResponseError, "proxy or gateway"),
     (
         403,
         b"<html><head><title>Just a moment...</title></head></html>",
         {"cf-mitigated": "challenge"},
-        AccessRefused,
+        AccessDeniedError,
         "Ask its operators",
     ),
-    (403, HTML % b"Access Denied You don't have permission. Reference #18.2d", {}, AccessRefused, "Ask its operators"),
-    (403, HTML % b"No.", {}, AccessRefused, "If Rally has no such page"),
-    (401, b"", {"www-authenticate": "Negotiate, NTLM"}, AccessRefused, "operators of the gateway"),
-    (401, b"", {"www-authenticate": 'Basic realm="Corporate Gateway"'}, AccessRefused, "a gateway in front of Rally"),
-    (401, b'{"error": "x"}', {"www-authenticate": 'Bearer realm="api"'}, AccessRefused, "a gateway in front of Rally"),
-    (401, b"", {"www-authenticate": 'Basic realm="Rally ALM"'}, AccessRefused, "API Keys page"),
+    (
+        403,
+        HTML % b"Access Denied You don't have permission. Reference #18.2d",
+        {},
+        AccessDeniedError,
+        "Ask its operators",
+    ),
+    (403, HTML % b"No.", {}, AccessDeniedError, "If Rally has no such page"),
+    (401, b"", {"www-authenticate": "Negotiate, NTLM"}, AccessDeniedError, "operators of the gateway"),
+    (
+        401,
+        b"",
+        {"www-authenticate": 'Basic realm="Corporate Gateway"'},
+        AccessDeniedError,
+        "a gateway in front of Rally",
+    ),
+    (
+        401,
+        b'{"error": "x"}',
+        {"www-authenticate": 'Bearer realm="api"'},
+        AccessDeniedError,
+        "a gateway in front of Rally",
+    ),
+    (401, b"", {"www-authenticate": 'Basic realm="Rally ALM"'}, AccessDeniedError, "API Keys page"),
     (
         401,
         HTML % b"Full authentication is required to access this resource",
         {"www-authenticate": 'Basic realm="Protected"'},
-        AccessRefused,
+        AccessDeniedError,
         "compare baseUrl",
     ),
-    (400, HTML % b"The plain HTTP request was sent to HTTPS port", {}, UnexpectedAnswer, "https://"),
-    (400, b"Client sent an HTTP request to an HTTPS server.\n", {}, UnexpectedAnswer, "https://"),
-    (511, HTML % b"Sign in", {}, Unavailable, "portal"),
-    (522, HTML % b"Connection timed out", {}, Unavailable, "the next run continues"),
-    (451, b"not allowed", {}, Rejected, "If it is not Rally"),
-    (200, b"hello", {}, UnexpectedAnswer, "portal"),
-    (200, b"[]", {}, UnexpectedAnswer, "portal"),
-    (200, b'{"hello": "world"}', {}, UnexpectedAnswer, "portal"),
-    (200, b'{"OperationResult": {"Errors": ["Cannot find object to read"], "Warnings": []}}', {}, NotFound, "deleted"),
-    (200, b'{"OperationResult": {"Errors": [], "Warnings": []}}', {}, UnexpectedAnswer, ""),
-    (200, query_result(Errors=["Could not parse: Could not find attribute 'Foo' on type Defect"]), {}, Rejected, "c_"),
+    (400, HTML % b"The plain HTTP request was sent to HTTPS port", {}, UnexpectedResponseError, "https://"),
+    (400, b"Client sent an HTTP request to an HTTPS server.\n", {}, UnexpectedResponseError, "https://"),
+    (511, HTML % b"Sign in", {}, UnavailableError, "portal"),
+    (522, HTML % b"Connection timed out", {}, UnavailableError, "the next run continues"),
+    (451, b"not allowed", {}, RejectedError, "If it is not Rally"),
+    (200, b"hello", {}, UnexpectedResponseError, "portal"),
+    (200, b"[]", {}, UnexpectedResponseError, "portal"),
+    (200, b'{"hello": "world"}', {}, UnexpectedResponseError, "portal"),
+    (
+        200,
+        b'{"OperationResult": {"Errors": ["Cannot find object to read"], "Warnings": []}}',
+        {},
+        NotFoundError,
+        "deleted",
+    ),
+    (200, b'{"OperationResult": {"Errors": [], "Warnings": []}}', {}, UnexpectedResponseError, ""),
+    (
+        200,
+        query_result(Errors=["Could not parse: Could not find attribute 'Foo' on type Defect"]),
+        {},
+        RejectedError,
+        "c_",
+    ),
     (
         200,
         query_result(Errors=['Could not find the attribute "Foo" on type "Defect" in the query segment "(Foo)"']),
         {},
-        Rejected,
+        RejectedError,
         "c_",
     ),
     (
         200,
         query_result(Errors=['Could not parse: Error parsing expression -- expected ")" but saw "AND" instead.']),
         {},
-        Rejected,
+        RejectedError,
         "exactly two",
     ),
-    (200, query_result(Errors=["Not authorized to perform action: Invalid key"]), {}, AccessRefused, "cookies"),
-    (200, query_result(Errors=['Requested type name "foo" is unknown.']), {}, NotFound, "types"),
-    (200, query_result(Errors=["Server Error: Unauthorized for projects: 1,2"]), {}, AccessRefused, "viewer"),
-    (200, query_result(Errors=["ConcurrencyConflictException"]), {}, Unavailable, ""),
-    (200, query_result(Errors=["Something new"]), {}, Rejected, "query"),
-    (200, b'{"QueryResult": {"Results": []}, "Errors": ["Something beside"]}', {}, Rejected, "query"),
-    (200, b'{"Errors": ["Cannot find object to read"]}', {}, NotFound, "deleted"),
-    (200, b'{"Defect": {"ObjectID": 1, "Errors": ["Cannot find object to read"]}}', {}, NotFound, "deleted"),
+    (200, query_result(Errors=["Not authorized to perform action: Invalid key"]), {}, AccessDeniedError, "cookies"),
+    (200, query_result(Errors=['Requested type name "foo" is unknown.']), {}, NotFoundError, "types"),
+    (200, query_result(Errors=["Server Error: Unauthorized for projects: 1,2"]), {}, AccessDeniedError, "viewer"),
+    (200, query_result(Errors=["ConcurrencyConflictException"]), {}, UnavailableError, ""),
+    (200, query_result(Errors=["Something new"]), {}, RejectedError, "query"),
+    (200, b'{"QueryResult": {"Results": []}, "Errors": ["Something beside"]}', {}, RejectedError, "query"),
+    (200, b'{"Errors": ["Cannot find object to read"]}', {}, NotFoundError, "deleted"),
+    (200, b'{"Defect": {"ObjectID": 1, "Errors": ["Cannot find object to read"]}}', {}, NotFoundError, "deleted"),
 ]
 
 
@@ -163,7 +193,7 @@ def test_each_failure_is_its_own_error_with_its_own_hint(
 
 
 def test_refused_addresses_are_named() -> None:
-    with pytest.raises(AccessRefused, match=r"192\.0\.2\.7"):
+    with pytest.raises(AccessDeniedError, match=r"192\.0\.2\.7"):
         read(*CASES[4][:2])
 
 
@@ -202,22 +232,22 @@ def test_a_compressed_body_is_not_measured_by_its_length() -> None:
 @pytest.mark.parametrize("status", [429, 503])
 def test_how_long_the_service_asks_to_wait(status: Any, value: Any, date: Any, seconds: Any) -> None:
     headers = {name: text for name, text in (("retry-after", value), ("date", date)) if text}
-    with pytest.raises(Transient) as caught:
+    with pytest.raises(TransientError) as caught:
         read(status, b"", headers)
     assert caught.value.retry_after == seconds
 
 
 def test_a_gateway_that_fails_at_once_does_not_mean_that_we_ask_for_too_much() -> None:
-    with pytest.raises(Unavailable):
+    with pytest.raises(UnavailableError):
         read(502, b"", seconds=0.2)
-    with pytest.raises(TimedOut):
+    with pytest.raises(ServiceTimeoutError):
         read(502, b"", seconds=240.0)
 
 
 def test_keys_and_long_texts_never_reach_a_message() -> None:
     key = "_abcdefghij0123456789abcdefghij"
     body = HTML % f"<script>var x</script>Bad key {key} ?key=sesame <b>{'z' * 5000}</b>".encode()
-    with pytest.raises(Unavailable) as caught:
+    with pytest.raises(UnavailableError) as caught:
         read(500, body)
     assert key not in caught.value.message
     assert "sesame" not in caught.value.message
@@ -237,20 +267,20 @@ def test_an_excerpt_cannot_rewrite_a_terminal() -> None:
     ),
 )
 def test_no_answer_whatever_escapes_the_tree_of_errors(status: Any, body: Any, headers: Any) -> None:
-    with suppress(Transient, Permanent):
+    with suppress(TransientError, PermanentError):
         read(status, body, headers)
 
 
 @pytest.mark.parametrize("kind", ["foo", "portfolioitem/epos", "portfolioitem/größe"])
 def test_a_type_that_the_workspace_lacks_is_told_as_such(kind: str) -> None:
-    with pytest.raises(NotFound, match=f'no type "{kind}"') as caught:
+    with pytest.raises(NotFoundError, match=f'no type "{kind}"') as caught:
         decipher(404, {}, b"", asked=f"/slm/webservice/v2.0/{kind}")
     assert "types" in caught.value.hint
 
 
 @pytest.mark.parametrize("path", ["defect", "project", "hierarchicalrequirement", "Defect/12/Tags", ""])
 def test_a_wrong_address_is_not_told_as_a_wrong_type(path: str) -> None:
-    with pytest.raises(NotFound) as caught:
+    with pytest.raises(NotFoundError) as caught:
         decipher(404, {}, b"", asked=f"/slm/webservice/v2.0/{path}")
     assert "baseUrl" in caught.value.hint
 
@@ -268,7 +298,7 @@ BY_STATE = [
 
 @pytest.mark.parametrize(("status", "body", "hint"), BY_STATE)
 def test_states_of_subscriptions_and_users_are_named(status: int, body: bytes, hint: str) -> None:
-    with pytest.raises(AccessRefused) as caught:
+    with pytest.raises(AccessDeniedError) as caught:
         decipher(status, {}, body, asked="/slm/webservice/v2.0/project", route=Route())
     assert hint in caught.value.hint
     assert any(word in str(caught.value).lower() for word in ("subscription", "account", "user", "password"))
@@ -301,11 +331,11 @@ def test_answers_of_others_are_named(status: int, headers: dict[str, str], body:
 @pytest.mark.parametrize("key", [True, False])
 def test_hints_fit_the_login_that_is_used(key: bool) -> None:
     saml = {"location": "https://idp.example/saml"}
-    with pytest.raises(AccessRefused) as caught:
+    with pytest.raises(AccessDeniedError) as caught:
         decipher(302, saml, b"", asked="x", route=Route(key=key))
     assert ("use an apiKey instead of" in caught.value.hint) is not key
     assert "exception list" in caught.value.hint
     wrong = b"Error 401 The username or password you entered is incorrect."
-    with pytest.raises(AccessRefused) as caught:
+    with pytest.raises(AccessDeniedError) as caught:
         decipher(401, {}, wrong, asked="x", route=Route(key=key))
     assert ("API key" in str(caught.value)) is key

@@ -8,13 +8,13 @@ import pytest
 from rally_accelerate.accelerate.client import Tries
 from rally_accelerate.config.model import Properties
 from rally_accelerate.errors import (
-    CutShort,
     RallyAccelerateError,
-    Rejected,
-    Throttled,
-    TimedOut,
-    Unavailable,
-    Unreachable,
+    RateLimitedError,
+    RejectedError,
+    ServiceTimeoutError,
+    TruncatedResponseError,
+    UnavailableError,
+    UnreachableError,
 )
 from rally_accelerate.model.time_budget import FIRST_ANSWER_SECONDS, RetryBudget
 from rally_accelerate.rally.session import LONGEST_EASING, retrying
@@ -78,11 +78,11 @@ async def test_a_service_that_cannot_be_reached_is_given_up_when_the_time_is_ove
     clock: Clock, ask: Ask, took: float, seconds: float
 ) -> None:
     began = clock.now
-    assert await ask(RetryBudget(seconds), clock, Unreachable("nothing listens"), took=took) >= 2
+    assert await ask(RetryBudget(seconds), clock, UnreachableError("nothing listens"), took=took) >= 2
     assert seconds - 2 * took - 1 <= clock.now - began <= seconds + 1e-6
 
 
-@pytest.mark.parametrize("error", [Unreachable("x"), Unavailable("x"), TimedOut("x")])
+@pytest.mark.parametrize("error", [UnreachableError("x"), UnavailableError("x"), ServiceTimeoutError("x")])
 async def test_all_requests_of_a_run_share_the_time(clock: Clock, error: RallyAccelerateError) -> None:
     budget = RetryBudget(90)
     budget.answered("Rally")
@@ -107,7 +107,7 @@ async def test_requests_that_fail_at_once_are_counted_once(clock: Clock) -> None
 
 async def test_time_without_failures_is_not_counted(clock: Clock) -> None:
     budget = RetryBudget(90)
-    outcomes: list[Exception | str] = [Unavailable("x"), "done"]
+    outcomes: list[Exception | str] = [UnavailableError("x"), "done"]
 
     async def attempt() -> str:
         clock.now += 1
@@ -133,7 +133,7 @@ async def test_asking_for_less_is_no_lost_time(clock: Clock) -> None:
         attempts += 1
         clock.now += 80 if attempts > 1 else 150
         if attempts < 2:
-            raise TimedOut("slow")
+            raise ServiceTimeoutError("slow")
         return "done"
 
     assert await retrying(slow, seconds=90, eased=lambda _: True, budget=budget) == "done"
@@ -141,7 +141,7 @@ async def test_asking_for_less_is_no_lost_time(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("took", [6.0, 30.0, 59.0, 100.0, 150.0])
-@pytest.mark.parametrize("error", [TimedOut("no answer"), CutShort("it ends in the middle")])
+@pytest.mark.parametrize("error", [ServiceTimeoutError("no answer"), TruncatedResponseError("it ends in the middle")])
 async def test_a_service_that_hangs_in_the_middle_of_a_run_is_given_up_in_time(
     clock: Clock, took: float, error: RallyAccelerateError
 ) -> None:
@@ -168,16 +168,16 @@ async def test_a_wait_that_a_service_asks_for_is_kept_or_given_up(clock: Clock, 
     budget = RetryBudget(90)
     budget.answered("Rally")
     budget.answered("Accelerate")
-    assert await ask(budget, clock, Throttled("x", retry_after=120.0)) == 1
+    assert await ask(budget, clock, RateLimitedError("x", retry_after=120.0)) == 1
     began = clock.now
-    assert await ask(budget, clock, Throttled("x", retry_after=40.0)) == 3
+    assert await ask(budget, clock, RateLimitedError("x", retry_after=40.0)) == 3
     assert clock.now - began == 80
 
 
 @pytest.mark.parametrize("ask", [rally, accelerate])
 async def test_what_lasts_is_tried_once(clock: Clock, ask: Ask) -> None:
-    assert await ask(RetryBudget(90), clock, Rejected("no")) == 1
-    assert await ask(RetryBudget(0), clock, Unreachable("x")) == 1
+    assert await ask(RetryBudget(90), clock, RejectedError("no")) == 1
+    assert await ask(RetryBudget(0), clock, UnreachableError("x")) == 1
 
 
 def test_a_silent_service_has_no_longer_for_its_first_answer_than_the_run(clock: Clock) -> None:
@@ -200,7 +200,7 @@ async def test_a_person_waits_half_a_minute_for_an_address_that_never_answers(
     clock: Clock, given: dict[str, object], seconds: float
 ) -> None:
     began = clock.now
-    await rally(budget_of(properties(**given), by_hand=True), clock, Unreachable("x"))
+    await rally(budget_of(properties(**given), by_hand=True), clock, UnreachableError("x"))
     assert clock.now - began == pytest.approx(seconds, abs=0.001)
 
 
@@ -208,7 +208,7 @@ async def test_one_that_has_answered_is_waited_for_as_in_the_schedule(clock: Clo
     budget = budget_of(properties(), by_hand=True)
     budget.answered("Rally")
     began = clock.now
-    await rally(budget, clock, Unavailable("x"))
+    await rally(budget, clock, UnavailableError("x"))
     assert clock.now - began == pytest.approx(90, abs=0.001)
 
 
@@ -220,7 +220,7 @@ async def test_a_request_that_is_cancelled_is_counted_no_longer(clock: Clock) ->
         if waiting.is_set():
             await asyncio.sleep(3600)
         waiting.set()
-        raise Unavailable("x")
+        raise UnavailableError("x")
 
     task = asyncio.ensure_future(retrying(attempt, seconds=90, budget=budget))
     await waiting.wait()

@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from rally_accelerate.config.load import validated
-from rally_accelerate.errors import TimedOut
+from rally_accelerate.errors import ServiceTimeoutError
 from rally_accelerate.rally import session
 from rally_accelerate.rally.limiter import Limiter
 from rally_accelerate.rally.session import SERVICE, Caller
@@ -29,7 +29,7 @@ async def test_an_answer_that_trickles_is_given_up(monkeypatch: pytest.MonkeyPat
     transport = httpx2.MockTransport(lambda _: httpx2.Response(200, stream=Dripping()))
     async with httpx2.AsyncClient(transport=transport) as http:
         its = Caller(http, Limiter(), validated(raw).properties)
-        with pytest.raises(TimedOut, match="had not arrived whole within"):
+        with pytest.raises(ServiceTimeoutError, match="had not arrived whole within"):
             await its.read(Request("/slm/webservice/v2.0/user"))
 
 
@@ -59,7 +59,7 @@ async def test_a_rally_that_hangs_in_the_middle_of_a_run_is_asked_for_little_and
         await its.read(Request("/slm/webservice/v2.0/user"))
         monkeypatch.setattr("time.monotonic", lambda: now)
         monkeypatch.setattr("stamina._core._smart_sleep", wait)
-        with pytest.raises(TimedOut):
+        with pytest.raises(ServiceTimeoutError):
             await its.page("defect", lambda size: Request("/slm/webservice/v2.0/defect", {"pagesize": str(size)}))
     assert sizes == [1750, 175]
     assert now - 1000.0 <= 150 + 90

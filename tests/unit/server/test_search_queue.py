@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from rally_accelerate.errors import TooManyQueries
+from rally_accelerate.errors import TooManyQueriesError
 from rally_accelerate.server.store import issue_search
 from rally_accelerate.server.store.issue_search import Patience, Turns, asker
 
@@ -74,7 +74,7 @@ async def test_a_user_with_too_many_waiting_is_refused_and_others_are_not(
 ) -> None:
     monkeypatch.setattr(issue_search, "MOST_WAITING", 2)
     await work.add("a", 4)
-    with pytest.raises(TooManyQueries, match="2 of your slow queries are waiting already"):
+    with pytest.raises(TooManyQueriesError, match="2 of your slow queries are waiting already"):
         await work.tasks["a4"]
     await work.add("b")
     assert "b1" in work.begun
@@ -104,10 +104,10 @@ async def test_a_refused_search_is_begun_by_the_next_attempt(monkeypatch: pytest
 
     async def look() -> int:
         if refused:
-            raise TooManyQueries("too many")
+            raise TooManyQueriesError("too many")
         return 1
 
-    with pytest.raises(TooManyQueries):
+    with pytest.raises(TooManyQueriesError):
         await patience.soon("key", look, seconds=60)
     refused = False
     assert await patience.soon("key", look, seconds=60) == 1

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rally_accelerate.errors import QueryTooSlow, StoreError, TooManyQueries
+from rally_accelerate.errors import QueryTooSlowError, StoreError, TooManyQueriesError
 from rally_accelerate.server.authentication import Callers, Known
 from rally_accelerate.server.permissions import HOST, Actor, Role
 from rally_accelerate.server.store.issue_search import asker
@@ -154,7 +154,7 @@ async def test_turns_of_slow_queries_are_the_user_s(token: str, who: str) -> Non
 
 
 async def test_a_user_with_too_many_slow_queries_is_refused_for_now() -> None:
-    answer = await ask("/issues.json", app=failing(TooManyQueries("20 are waiting", hint="Wait.")), token="of-ada")
+    answer = await ask("/issues.json", app=failing(TooManyQueriesError("20 are waiting", hint="Wait.")), token="of-ada")
     assert (answer.status_code, answer.json()["error"], answer.json()["hint"]) == (429, "20 are waiting.", "Wait.")
 
 
@@ -356,12 +356,12 @@ async def test_a_path_without_a_host_leads_on_as_it_is() -> None:
         (StoreError("the disk is full", hint="Free space."), 503, "The disk is full.", "Free space."),
         (StoreError("Ö is full"), 503, "Ö is full.", ""),
         (
-            QueryTooSlow("the query takes too long", hint="Ask for less."),
+            QueryTooSlowError("the query takes too long", hint="Ask for less."),
             422,
             "The query takes too long.",
             "Ask for less.",
         ),
-        (QueryTooSlow(""), 422, ".", ""),
+        (QueryTooSlowError(""), 422, ".", ""),
         (StoreError(""), 503, ".", ""),
     ],
     ids=plain,
@@ -402,7 +402,7 @@ async def test_a_fault_of_the_program_is_in_the_log_with_its_place_and_others_wi
     )
     caplog.clear()
     # Who asks too much is told so; the operator has nothing to do.
-    await ask("/issues", app=failing(QueryTooSlow("it takes too long")), token="of-ada")
+    await ask("/issues", app=failing(QueryTooSlowError("it takes too long")), token="of-ada")
     assert caplog.records == []
 
 

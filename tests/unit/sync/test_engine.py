@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.errors import AccessRefused, Rejected, Unavailable
+from rally_accelerate.errors import AccessDeniedError, RejectedError, UnavailableError
 from rally_accelerate.mapping.issue import to_issue
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.model.issue import Issue
@@ -76,7 +76,7 @@ async def test_when_everything_is_refused_the_run_stops_early(monkeypatch: pytes
     world = World(items={key: Item() for key in range(1, 100)})
     sink = PickySink(world, {str(key) for key in range(1, 100)})
     report = await run(SmallSource(world), sink, SmallState(world))
-    assert isinstance(report.failure, Rejected)
+    assert isinstance(report.failure, RejectedError)
     assert "more than 5" in str(report.failure)
     assert report.tally.skipped == 6
 
@@ -89,13 +89,13 @@ async def test_a_source_that_breaks_off_leaves_what_was_read_delivered_and_remem
             async for page in super().changed(scope, walk):
                 yield page
                 if self.broken and page.after == 3:
-                    raise Unavailable("maintenance")
+                    raise UnavailableError("maintenance")
 
     world = World(items={key: Item() for key in range(1, 7)})
     source, sink, state = Source(world), SmallSink(world), SmallState(world)
     report = await run(source, sink, state)
     assert report.outcome is Outcome.FAILED
-    assert isinstance(report.failure, Unavailable)
+    assert isinstance(report.failure, UnavailableError)
     assert set(sink.held) == {"1", "2", "3"}
     source.broken = False
     resumed = await run(source, sink, state)
@@ -112,7 +112,7 @@ async def test_a_resumed_first_sync_also_finds_what_changed_since_it_began() -> 
             async for page in super().changed(scope, walk):
                 yield page
                 if self.broken and page.after == 2:
-                    raise Unavailable("maintenance")
+                    raise UnavailableError("maintenance")
 
     world = World(items={key: Item() for key in range(1, 4)})
     source, sink, state = Source(world), SmallSink(world), SmallState(world)
@@ -127,13 +127,13 @@ async def test_a_resumed_first_sync_also_finds_what_changed_since_it_began() -> 
 async def test_a_sink_that_refuses_the_key_stops_the_run_with_its_own_error() -> None:
     class Sink(SmallSink):
         async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Receipt]:
-            raise AccessRefused("wrong key")
+            raise AccessDeniedError("wrong key")
             yield Receipt()
 
     world = World(items={key: Item() for key in range(1, 30)})
     state = SmallState(world)
     report = await run(SmallSource(world), Sink(world), state)
-    assert isinstance(report.failure, AccessRefused)
+    assert isinstance(report.failure, AccessDeniedError)
     assert state.ledger == {}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.errors import RallyAccelerateError, Rejected, Unavailable
+from rally_accelerate.errors import RallyAccelerateError, RejectedError, UnavailableError
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import Lane, Progress, Walk, Window
@@ -39,7 +39,7 @@ class WindowedSource(SmallSource):
         """Note the walk."""
         self.walks.append(walk)
         if self.broken:
-            raise Unavailable("maintenance")
+            raise UnavailableError("maintenance")
         async for page in super().changed(scope, walk):
             yield page
 
@@ -133,7 +133,7 @@ async def test_too_many_refusals_say_what_to_look_at(monkeypatch: pytest.MonkeyP
     its = Setup()
     its.sink = RefusingSink(its.world)
     failure = (await its.run(Plans())).failure
-    assert isinstance(failure, Rejected)
+    assert isinstance(failure, RejectedError)
     assert failure.hint == "So many refusals point to the server or the settings, not to the items."
 
 
@@ -202,7 +202,7 @@ def test_nothing_read_is_no_portion_unless_the_walk_has_ended() -> None:
 
 
 async def test_the_error_of_a_nested_group_is_found() -> None:
-    error = Unavailable("inner")
+    error = UnavailableError("inner")
     nested: Any = BaseExceptionGroup("outer", [BaseExceptionGroup("middle", [error])])
     assert engine._first(nested) is error
 
@@ -220,7 +220,7 @@ class CountingSource(SmallSource):
         for _ in range(20 if self.breaks else 0):
             await asyncio.sleep(0)
         if self.breaks:
-            raise Unavailable("maintenance")
+            raise UnavailableError("maintenance")
         async for page in super().changed(scope, walk):
             yield page
 
@@ -233,7 +233,7 @@ class CountingSource(SmallSource):
         return 50
 
 
-@pytest.mark.parametrize("failure", [None, Unavailable("maintenance")])
+@pytest.mark.parametrize("failure", [None, UnavailableError("maintenance")])
 async def test_walks_that_wait_are_counted_in_a_first_sync_alone(failure: RallyAccelerateError | None) -> None:
     world = World(items={number: Item(project=number) for number in range(1, 5)})
     source, state, told = CountingSource(world, projects=4), SmallState(world), list[Tally]()
@@ -294,7 +294,7 @@ async def test_only_walks_over_everything_are_counted(more: dict[str, Any]) -> N
 async def test_a_walk_that_cannot_be_counted_is_not_counted() -> None:
     world = World(items={number: Item(project=number) for number in range(1, 5)})
     source = CountingSource(world, projects=4)
-    source.breaks, source.failure = True, Unavailable("maintenance")
+    source.breaks, source.failure = True, UnavailableError("maintenance")
     report = await engine.sync_once(source, SmallSink(world), SmallState(world), RULES, lambda: world.now)
     assert (report.tally.expected, report.tally.uncounted, source.counted) == (0, 4, ("P4",))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.errors import AccessRefused, Unavailable
+from rally_accelerate.errors import AccessDeniedError, UnavailableError
 from rally_accelerate.mapping.rule_parser import read_rules
 from rally_accelerate.mapping.rules import CompiledRules, Rules
 from rally_accelerate.model.issue import Issue
@@ -42,7 +42,7 @@ class TalkativeSource(SmallSource):
             self.usage += Usage(requests=1, bytes_received=10)
             yield replace(page, notices=("of a page",))
             if self.fails_after == page.after:
-                raise Unavailable("maintenance")
+                raise UnavailableError("maintenance")
 
     def told(self) -> tuple[str, ...]:
         return ("of a history",)
@@ -90,7 +90,7 @@ async def test_a_run_that_fails_tells_what_was_done_and_noticed_before() -> None
     source = TalkativeSource(world)
     source.fails_after = 2
     report = await run(source, SpendingSink(world), SmallState(world))
-    assert isinstance(report.failure, Unavailable)
+    assert isinstance(report.failure, UnavailableError)
     assert "odd" in report.notices
     assert (report.tally.uploaded, report.rally.requests, report.accelerate.requests) == (2, 2, 2)
 
@@ -98,7 +98,7 @@ async def test_a_run_that_fails_tells_what_was_done_and_noticed_before() -> None
 async def test_of_two_services_that_fail_the_one_that_is_read_is_told() -> None:
     class Source(SmallSource):
         async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
-            raise Unavailable("maintenance")
+            raise UnavailableError("maintenance")
             yield
 
     class Sink(SmallSink):
@@ -109,7 +109,7 @@ async def test_of_two_services_that_fail_the_one_that_is_read_is_told() -> None:
     world = World()
     plans = engine.Plans(removal=Removal(every=timedelta(0)), again=Window())
     report = await run(Source(world), Sink(world), SmallState(world), plans=plans)
-    assert isinstance(report.failure, Unavailable)
+    assert isinstance(report.failure, UnavailableError)
 
 
 async def test_why_there_is_nothing_is_told_in_each_run_until_there_is_something() -> None:
@@ -132,7 +132,7 @@ async def test_a_date_that_is_too_late_is_a_cause_of_nothing() -> None:
 async def test_a_run_that_fails_does_not_explain_why_there_was_nothing() -> None:
     class Source(SmallSource):
         async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
-            raise Unavailable("maintenance")
+            raise UnavailableError("maintenance")
             yield
 
     world = World(items={})
@@ -155,12 +155,12 @@ async def test_a_date_that_lies_ahead_is_told_with_the_date(days: int, told: boo
 async def test_an_error_that_a_person_must_mend_stops_reading_too() -> None:
     class Sink(SmallSink):
         async def open(self) -> None:
-            raise AccessRefused("wrong key")
+            raise AccessDeniedError("wrong key")
 
     world = World()
     source = TalkativeSource(world)
     report = await run(source, Sink(world), SmallState(world))
-    assert isinstance(report.failure, AccessRefused)
+    assert isinstance(report.failure, AccessDeniedError)
     assert source.walks == []
 
 

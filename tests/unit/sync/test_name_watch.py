@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from rally_accelerate.errors import AccessRefused, Unavailable
+from rally_accelerate.errors import AccessDeniedError, UnavailableError
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.model.issue import SourceRevision
 from rally_accelerate.model.progress import PEOPLE, PROJECTS, TAGS, NameWatch, Progress
@@ -176,7 +176,7 @@ async def test_a_rename_between_a_killed_first_sync_and_the_next_run_is_not_lost
     assert (team.owners, team.projects) == (RENAMED, {"1": "Payments", "2": "P2", "3": "P2", "4": "Payments"})
 
 
-@pytest.mark.parametrize("failure", [AccessRefused("no"), Unavailable("no")], ids=["refused", "down"])
+@pytest.mark.parametrize("failure", [AccessDeniedError("no"), UnavailableError("no")], ids=["refused", "down"])
 async def test_people_that_cannot_be_read_fail_no_run_and_are_compared_later(
     monkeypatch: pytest.MonkeyPatch, failure: Exception
 ) -> None:

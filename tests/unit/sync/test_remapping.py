@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.errors import StoreError, Unavailable
+from rally_accelerate.errors import StoreError, UnavailableError
 from rally_accelerate.mapping.issue import to_issue
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.model.issue import Issue
@@ -283,13 +283,13 @@ async def test_what_was_mapped_is_remembered_before_anything_is_asked() -> None:
     class Source(AskedSource):
         async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
             """Fail before the first page."""
-            raise Unavailable("maintenance")
+            raise UnavailableError("maintenance")
             yield
 
     its = Setup(World())
     await its.run(OLD)
     cursors = its.state.progress.cursors
     its.source = Source(its.world)
-    with pytest.raises(Unavailable):
+    with pytest.raises(UnavailableError):
         await its.run(NEW)
     assert (its.state.progress.rules_version, its.state.progress.cursors) == (NEW.version, cursors)

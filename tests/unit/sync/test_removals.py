@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.errors import Unavailable
+from rally_accelerate.errors import UnavailableError
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.model.report import Outcome
 from rally_accelerate.sync import removals
@@ -175,7 +175,7 @@ async def test_keep_leaves_everything_as_it_is() -> None:
 async def test_a_listing_that_fails_removes_nothing_and_does_not_fail_the_run() -> None:
     class Failing(SmallSource):
         async def shown(self, scope: Any, ids: Any = None) -> set[int]:
-            raise Unavailable("the listing broke off")
+            raise UnavailableError("the listing broke off")
 
     company = Company()
     await company.run()

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from rally_accelerate.errors import NotFound, QueryError, RallyAccelerateError, Rejected, Unavailable
+from rally_accelerate.errors import NotFoundError, QueryError, RallyAccelerateError, RejectedError, UnavailableError
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import Walk, Window
@@ -65,7 +65,7 @@ class Team:
 
 
 @pytest.mark.parametrize(
-    "refusal", [Rejected("no"), NotFound("no"), QueryError("no")], ids=["refused", "gone", "query"]
+    "refusal", [RejectedError("no"), NotFoundError("no"), QueryError("no")], ids=["refused", "gone", "query"]
 )
 async def test_a_kind_that_cannot_be_asked_for_by_timeboxes_stops_nothing(
     refusal: RallyAccelerateError, caplog: pytest.LogCaptureFixture
@@ -89,7 +89,7 @@ async def test_a_kind_that_cannot_be_asked_for_by_timeboxes_stops_nothing(
 async def test_a_service_that_is_down_leaves_the_walk_for_the_next_run() -> None:
     team = Team()
     await team.settled()
-    team.source.refusal = Unavailable("maintenance")
+    team.source.refusal = UnavailableError("maintenance")
     assert (await team.run()).failure is team.source.refusal
     assert [walk.carrying for walk in team.state.progress.unfinished] == [(7,)]
     team.source.refusal = None
@@ -97,7 +97,7 @@ async def test_a_service_that_is_down_leaves_the_walk_for_the_next_run() -> None
 
 
 @pytest.mark.parametrize(
-    "refusal", [Rejected("no"), NotFound("no"), QueryError("no")], ids=["refused", "gone", "query"]
+    "refusal", [RejectedError("no"), NotFoundError("no"), QueryError("no")], ids=["refused", "gone", "query"]
 )
 async def test_other_walks_that_are_refused_fail_the_run(refusal: RallyAccelerateError) -> None:
     class Source(SmallSource):
@@ -224,7 +224,7 @@ async def test_what_is_to_be_sent_again_is_remembered_before_anything_is_read() 
     class Source(TimeboxSource):
         async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
             if broken:
-                raise Unavailable("maintenance")
+                raise UnavailableError("maintenance")
             async for page in super().changed(scope, walk):
                 yield page
 
@@ -250,7 +250,7 @@ async def test_an_owed_item_is_looked_for_by_its_own_walk_alone() -> None:
         async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
             if walk.only and not walk.carrying:
                 await over.wait()
-                raise Unavailable("maintenance")
+                raise UnavailableError("maintenance")
             async for page in super().changed(scope, walk):
                 yield page
             if walk.only:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rally_accelerate.errors import AccessRefused, RallyAccelerateError, Rejected, Unavailable
+from rally_accelerate.errors import AccessDeniedError, RallyAccelerateError, RejectedError, UnavailableError
 from rally_accelerate.model.progress import Progress
 from rally_accelerate.sync import side_jobs
 from rally_accelerate.sync.progress_json import progress_from_json, progress_to_json
@@ -16,9 +16,9 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("error", "first"),
     [
-        (Unavailable("down"), timedelta(minutes=10)),
-        (Rejected("no"), timedelta(hours=1)),
-        (AccessRefused("no"), timedelta(hours=1)),
+        (UnavailableError("down"), timedelta(minutes=10)),
+        (RejectedError("no"), timedelta(hours=1)),
+        (AccessDeniedError("no"), timedelta(hours=1)),
     ],
 )
 def test_the_time_doubles_up_to_a_day(error: RallyAccelerateError, first: timedelta) -> None:
@@ -36,21 +36,21 @@ def test_the_time_doubles_up_to_a_day(error: RallyAccelerateError, first: timede
 
 
 def test_a_clock_that_was_far_ahead_puts_nothing_off_for_years() -> None:
-    progress = side_jobs.deferred(Progress(), side_jobs.BIN, Rejected("no"), now=NOW + timedelta(days=4000))
+    progress = side_jobs.deferred(Progress(), side_jobs.BIN, RejectedError("no"), now=NOW + timedelta(days=4000))
     assert not side_jobs.is_deferred(progress, side_jobs.BIN, now=NOW)
 
 
 def test_what_was_missed_while_a_job_was_put_off_is_asked_for() -> None:
-    progress = side_jobs.deferred(Progress(), side_jobs.BIN, Rejected("no"), now=NOW, since=NOW)
+    progress = side_jobs.deferred(Progress(), side_jobs.BIN, RejectedError("no"), now=NOW, since=NOW)
     later = NOW + timedelta(hours=5)
-    progress = side_jobs.deferred(progress, side_jobs.BIN, Rejected("no"), now=later, since=later)
+    progress = side_jobs.deferred(progress, side_jobs.BIN, RejectedError("no"), now=later, since=later)
     assert side_jobs.since(progress, side_jobs.BIN, later) == NOW
     assert side_jobs.since(side_jobs.done(progress, side_jobs.BIN), side_jobs.BIN, later) == later
 
 
 def test_each_job_has_one_notice_with_the_words_of_the_service() -> None:
-    progress = side_jobs.deferred(Progress(), side_jobs.BIN, Rejected("no\n  recycle bin here."), now=NOW)
-    progress = side_jobs.deferred(progress, side_jobs.REMOVALS, Rejected("x" * 5000), now=NOW)
+    progress = side_jobs.deferred(Progress(), side_jobs.BIN, RejectedError("no\n  recycle bin here."), now=NOW)
+    progress = side_jobs.deferred(progress, side_jobs.REMOVALS, RejectedError("x" * 5000), now=NOW)
     first, second = side_jobs.notices(progress)
     assert "no recycle bin here. The next attempt is made after 2026-03-01 13:00 UTC." in first
     assert len(second) < 500
@@ -58,7 +58,7 @@ def test_each_job_has_one_notice_with_the_words_of_the_service() -> None:
 
 
 def test_all_of_it_is_written_down_and_read_back() -> None:
-    progress = side_jobs.deferred(Progress(), side_jobs.BIN, Rejected("no"), now=NOW, since=NOW)
+    progress = side_jobs.deferred(Progress(), side_jobs.BIN, RejectedError("no"), now=NOW, since=NOW)
     progress = replace(progress, unmarked={7: "a", 5: "b", 6: "a"}, resynced=NOW)
     assert progress_from_json(progress_to_json(progress)) == progress
     # What an earlier version wrote is read as well.

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.errors import AccessRefused
+from rally_accelerate.errors import AccessDeniedError
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.model.progress import Progress, TimeboxWatch
 from rally_accelerate.model.report import SyncReport
@@ -163,7 +163,7 @@ async def test_a_service_that_refuses_does_not_fail_the_run_and_nothing_is_misse
     await team.settled()
 
     async def refused(*_: object, **__: object) -> list[TimeboxFacts]:
-        raise AccessRefused("no")
+        raise AccessDeniedError("no")
 
     with monkeypatch.context() as patched:
         patched.setattr(team.source, "timeboxes", refused)

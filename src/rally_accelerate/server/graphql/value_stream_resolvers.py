@@ -9,7 +9,7 @@ from typing import Any
 from ariadne import MutationType, ObjectType, QueryType, UnionType
 from graphql import GraphQLError
 
-from rally_accelerate.errors import ConfigError, NotFound, Outdated, QueryError
+from rally_accelerate.errors import ConfigError, NotFoundError, OutdatedError, QueryError
 from rally_accelerate.server.graphql import value_stream_types
 from rally_accelerate.server.graphql.execution import counted
 from rally_accelerate.server.graphql.value_stream_types import Particles, chosen_timeboxes, metrics_bar, workflow
@@ -202,7 +202,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
                 if description is not None:
                     document["description"] = description
             stream = await importing.create(document, actor=_actor(info), name=name, team=team)
-        except (ConfigError, Outdated) as error:
+        except (ConfigError, OutdatedError) as error:
             return _refused(error)
         return await told(stream)
 
@@ -212,7 +212,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         try:
             document = await asyncio.to_thread(_document, workflow)
             done = await importing.replace(stream.id, document, based_on=stream.version, actor=_actor(info))
-        except (ConfigError, NotFound, Outdated) as error:
+        except (ConfigError, NotFoundError, OutdatedError) as error:
             return _refused(error)
         return await told(done)
 
@@ -228,7 +228,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         stream = await of_pipeline(pipelineId)
         try:
             await importing.rename(stream, name=pipelineName, description=pipelineDesc, team=team, actor=_actor(info))
-        except (ConfigError, NotFound, Outdated) as error:
+        except (ConfigError, NotFoundError, OutdatedError) as error:
             raise GraphQLError("; ".join(_refused(error)["errors"])) from None
         return True
 
@@ -255,7 +255,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
             done = await importing.replace(
                 stream.id, document, based_on=stream.version, actor=_actor(info), why="changed the metrics bar"
             )
-        except (ConfigError, NotFound, Outdated) as error:
+        except (ConfigError, NotFoundError, OutdatedError) as error:
             raise GraphQLError("; ".join(_refused(error)["errors"])) from None
         return metrics_bar(done.document)
 
@@ -277,7 +277,7 @@ def _actor(info: Any) -> Actor:
     return found
 
 
-def _refused(error: ConfigError | NotFound | Outdated) -> dict[str, Any]:
+def _refused(error: ConfigError | NotFoundError | OutdatedError) -> dict[str, Any]:
     problems = [str(problem) for problem in getattr(error, "problems", ())]
     return {"__typename": "WorkflowUploadError", "errors": problems or [str(error)]}
 

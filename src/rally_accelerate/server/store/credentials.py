@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from rally_accelerate.errors import ConfigError, Outdated, StoreError
+from rally_accelerate.errors import ConfigError, OutdatedError, StoreError
 from rally_accelerate.server.permissions import Actor, Role
 from rally_accelerate.server.store.database import Database
 from rally_accelerate.server.store.tables import access_keys, instant, ms, new_id, sessions, users
@@ -54,7 +54,7 @@ class Sessions:
             proof: What was kept of the password that was given; empty when it was none.
 
         Raises:
-            Outdated: The password has become another one meanwhile, or the user was removed or disabled.
+            OutdatedError: The password has become another one meanwhile, or the user was removed or disabled.
         """
         token, now = secrets.token_urlsafe(32), ms(datetime.now(UTC))
         values = {
@@ -78,7 +78,7 @@ class Sessions:
             able &= users.c.password == proof
         async with self._database.writing() as connection:
             if (await connection.execute(sa.select(users.c.id).where(able))).first() is None:
-                raise Outdated("what proved who signs in does not any more")
+                raise OutdatedError("what proved who signs in does not any more")
             await connection.execute(sa.delete(sessions).where(~_alive(now)))
             await connection.execute(sa.insert(sessions).values(values))
             over = (sessions.c.user_id == user_id) & sessions.c.id.not_in(kept)

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from rally_accelerate.errors import ConfigError, NotFound, Problem
+from rally_accelerate.errors import ConfigError, NotFoundError, Problem
 from rally_accelerate.server.store.database import Database
 from rally_accelerate.server.store.encryption import MASK, Vault
 from rally_accelerate.server.store.tables import instant, integrations, ms, new_id, sent
@@ -117,7 +117,7 @@ class Integrations:
         """Change columns of an integration; a masked secret keeps its value.
 
         Raises:
-            NotFound: There is no such integration.
+            NotFoundError: There is no such integration.
             ConfigError: The name is taken.
         """
         return (await self.rewrite(its_id, lambda known: _unmasked(known, changes)))[1]
@@ -135,14 +135,14 @@ class Integrations:
             The integration before and after.
 
         Raises:
-            NotFound: There is no such integration.
+            NotFoundError: There is no such integration.
             ConfigError: The name is taken.
         """
         query = sa.select(integrations).where(integrations.c.id == its_id)
         async with self._database.writing() as connection:
             row = (await connection.execute(query)).one_or_none()
             if row is None:
-                raise NotFound(f"there is no integration {its_id}")
+                raise NotFoundError(f"there is no integration {its_id}")
             before = self._read(row)
             values = changes(before)
             if not values:

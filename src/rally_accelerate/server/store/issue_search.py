@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rally_accelerate.dql import sql
 from rally_accelerate.dql.ast import Comparison, Operator, Query, Value
-from rally_accelerate.errors import StoreError, TooManyQueries
+from rally_accelerate.errors import StoreError, TooManyQueriesError
 from rally_accelerate.server.store import column_index, issue_writer, query_evaluator, sqlite
 from rally_accelerate.server.store.column_index import Columns
 from rally_accelerate.server.store.database import Database
@@ -55,7 +55,7 @@ class Turns:
         """Wait for a turn of the current user, and keep it for as long as the context lasts.
 
         Raises:
-            TooManyQueries: Too many of the user's are waiting.
+            TooManyQueriesError: Too many of the user's are waiting.
         """
         who = asker.get()
         await self._begun(who)
@@ -67,7 +67,7 @@ class Turns:
     async def _begun(self, who: str) -> None:
         queue = self._waiting.setdefault(who, deque())
         if len(queue) >= MOST_WAITING:
-            raise TooManyQueries(
+            raise TooManyQueriesError(
                 f"{MOST_WAITING} of your slow queries are waiting already, and each user has one evaluated at a time",
                 hint="Wait until some have ended, then try again.",
             )
@@ -143,7 +143,7 @@ class Patience(Generic[T]):
 
     def _ended(self, key: Hashable, task: asyncio.Task[T]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None and not self._closing:
-            if isinstance(error, TooManyQueries):
+            if isinstance(error, TooManyQueriesError):
                 # It says nothing about the search: the next attempt begins it.
                 self._drop(key, task)
                 return

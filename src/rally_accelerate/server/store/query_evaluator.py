@@ -17,7 +17,7 @@ from rally_accelerate.dql import sql
 from rally_accelerate.dql.ast import Both, Comparison, Either, Negated, Operator, Query, leaves
 from rally_accelerate.dql.index_terms import Kind
 from rally_accelerate.dql.parser import parse
-from rally_accelerate.errors import QueryError, QueryTooSlow
+from rally_accelerate.errors import QueryError, QueryTooSlowError
 from rally_accelerate.server.store import sqlite
 from rally_accelerate.server.store.column_index import Columns
 from rally_accelerate.server.store.issue_sets import both, except_for, longer, numbers_of, one_of
@@ -81,7 +81,7 @@ class Answers:
             budget: Limits what is evaluated for issues one by one; None does not.
 
         Raises:
-            QueryTooSlow: The budget is spent.
+            QueryTooSlowError: The budget is spent.
         """
         if removals > self._removals:
             self._removals = removals
@@ -287,16 +287,16 @@ class Budget:
         """Take some evaluations from the budget before they are made.
 
         Raises:
-            QueryTooSlow: So much is not left.
+            QueryTooSlowError: So much is not left.
         """
         self._left -= evaluations
         if self._left < 0:
             text = f"the query needs more than {MOST_EVALUATIONS:,} evaluations of single issues"
-            raise QueryTooSlow(text, hint=HINT)
+            raise QueryTooSlowError(text, hint=HINT)
         if time.monotonic() > self._ends:
             raise out_of_time()
 
 
-def out_of_time() -> QueryTooSlow:
+def out_of_time() -> QueryTooSlowError:
     """Return the error of a query whose time is over."""
-    return QueryTooSlow(f"the query was stopped after {SECONDS:.0f} seconds", hint=HINT)
+    return QueryTooSlowError(f"the query was stopped after {SECONDS:.0f} seconds", hint=HINT)

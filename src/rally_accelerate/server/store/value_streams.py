@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from rally_accelerate.errors import ConfigError, NotFound, Outdated, Problem
+from rally_accelerate.errors import ConfigError, NotFoundError, OutdatedError, Problem
 from rally_accelerate.server.permissions import Actor
 from rally_accelerate.server.store.database import Database
 from rally_accelerate.server.store.encryption import Vault, each_setting
@@ -135,15 +135,15 @@ class ValueStreams:
         """Make a document the next version, within a transaction; the number of that version.
 
         Raises:
-            NotFound: There is no such value stream.
-            Outdated: It has another version than the one that the document was made from.
+            NotFoundError: There is no such value stream.
+            OutdatedError: It has another version than the one that the document was made from.
         """
         query = sa.select(value_streams.c.version).where(value_streams.c.id == its_id)
         valid = (await connection.execute(query)).scalar_one_or_none()
         if valid is None:
-            raise NotFound(f"there is no value stream {its_id}")
+            raise NotFoundError(f"there is no value stream {its_id}")
         if valid != based_on:
-            raise Outdated(f"the value stream has version {valid} by now; this was made from version {based_on}")
+            raise OutdatedError(f"the value stream has version {valid} by now; this was made from version {based_on}")
         changes = {"version": valid + 1, "last_update": ms(datetime.now(UTC))}
         await connection.execute(sa.update(value_streams).where(value_streams.c.id == its_id).values(changes))
         await self._keep(connection, its_id, valid + 1, document=document, actor=actor, why=why)
@@ -154,13 +154,13 @@ class ValueStreams:
 
         Raises:
             ConfigError: The name is taken, or none.
-            NotFound: There is no such value stream.
+            NotFoundError: There is no such value stream.
         """
         async with self._database.writing() as connection:
             query = sa.select(value_streams.c.tenant_id).where(value_streams.c.id == its_id)
             tenant_id = (await connection.execute(query)).scalar_one_or_none()
             if tenant_id is None:
-                raise NotFound(f"there is no value stream {its_id}")
+                raise NotFoundError(f"there is no value stream {its_id}")
             name = await self._free(connection, name, tenant_id=tenant_id, but=its_id)
             values = {"name": name, "folded_name": name.casefold(), "last_update": ms(datetime.now(UTC))}
             await connection.execute(sa.update(value_streams).where(value_streams.c.id == its_id).values(values))

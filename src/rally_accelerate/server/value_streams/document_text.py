@@ -10,7 +10,7 @@ from typing import Any
 
 from rally_accelerate.config.load import MASKED, name_of_property
 from rally_accelerate.errors import ConfigError, Problem
-from rally_accelerate.model.lenient_json import REPLACEMENT, Undecodable, decode_text, parse_json, readable
+from rally_accelerate.model.lenient_json import REPLACEMENT, JsonDecodeError, decode_text, parse_json, readable
 from rally_accelerate.server.store.encryption import SECURE, is_stray
 
 #: Larger files, and deeper ones, are no value stream that anybody wrote.
@@ -51,7 +51,7 @@ def read(content: str | bytes) -> Any:
         raise _broken("", f"the file has more than {MOST_VALUES:,} values")
     try:
         parsed = _parsed(text)
-    except Undecodable as error:
+    except JsonDecodeError as error:
         raise _broken(f"line {error.line}, column {error.column}", _explained(text, error)) from None
     except RecursionError:
         raise _broken("", f"it is nested deeper than {DEEPEST} levels") from None
@@ -88,7 +88,7 @@ def _broken(place: str, text: str) -> ConfigError:
     return ConfigError("the file is not valid JSON", problems=[Problem(place, text)])
 
 
-def _explained(text: str, error: Undecodable) -> str:
+def _explained(text: str, error: JsonDecodeError) -> str:
     at = text[error.position : error.position + 1]
     said = error.reason[0].lower() + error.reason[1:]
     if at == ":" and error.reason in {"Expecting ',' delimiter", "Extra data"}:

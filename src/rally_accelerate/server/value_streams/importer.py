@@ -13,7 +13,7 @@ from rally_accelerate.config.model import DEFAULT_TENANT, PLUGIN_ID
 from rally_accelerate.config.property_suggestions import means_plugin
 from rally_accelerate.config.secret_recipients import endangered
 from rally_accelerate.dql.ast import Query
-from rally_accelerate.errors import ConfigError, NotFound, Outdated, Problem
+from rally_accelerate.errors import ConfigError, NotFoundError, OutdatedError, Problem
 from rally_accelerate.mapping.rules import rule_problems
 from rally_accelerate.model.lenient_json import REPLACEMENT
 from rally_accelerate.model.text_folding import fold
@@ -470,15 +470,15 @@ class Importing:
 
         Raises:
             ConfigError: With every problem and its path.
-            NotFound: There is no such value stream.
-            Outdated: It has another version by now.
+            NotFoundError: There is no such value stream.
+            OutdatedError: It has another version by now.
                 In each case nothing was changed.
         """
         stream = await self._stores.streams.by_id(its_id)
         if stream is None:
-            raise NotFound(f"there is no value stream {its_id}")
+            raise NotFoundError(f"there is no value stream {its_id}")
         if stream.version != based_on:
-            raise Outdated(f"the value stream has version {stream.version} by now; this was made from {based_on}")
+            raise OutdatedError(f"the value stream has version {stream.version} by now; this was made from {based_on}")
         plan = await self.plan(document, stream=stream, keeps_others=keeps_others)
         if plan.changes_nothing:
             return stream
@@ -505,8 +505,8 @@ class Importing:
 
         Raises:
             ConfigError: The name is taken, or none.
-            NotFound: There is no such value stream.
-            Outdated: It has another version by now.
+            NotFoundError: There is no such value stream.
+            OutdatedError: It has another version by now.
         """
         if name is not None and " ".join(name.split()) != stream.name:
             await self._stores.streams.rename(stream.id, name)
@@ -537,14 +537,14 @@ class Importing:
         for write in plan.writes:
             if write.id:
                 if not await self._stores.integrations.update(connection, write.id, write.values):
-                    raise Outdated(f"the integration {write.name!r} was removed meanwhile")
+                    raise OutdatedError(f"the integration {write.name!r} was removed meanwhile")
                 continue
             added[write.name] = new_id()
             try:
                 await self._stores.integrations.insert(connection, added[write.name], write.values)
             except ConfigError:
                 # Made from what was there, like a version: imported once more, it changes that integration.
-                raise Outdated(f"an integration {write.name!r} was added meanwhile") from None
+                raise OutdatedError(f"an integration {write.name!r} was added meanwhile") from None
         return _with_ids(plan.document, added), added
 
     async def _note(self, connection: AsyncConnection, told: "_Told", plan: Plan, added: Mapping[str, str]) -> None:
@@ -575,7 +575,7 @@ class Importing:
             await self._administration.restart(write.id or added[write.name])
         stream = await self._stores.streams.by_id(its_id)
         if stream is None:
-            raise NotFound(f"the value stream {its_id} was removed meanwhile")
+            raise NotFoundError(f"the value stream {its_id} was removed meanwhile")
         return stream
 
 

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from rally_accelerate.errors import ConfigError, Outdated
+from rally_accelerate.errors import ConfigError, OutdatedError
 from rally_accelerate.server import passwords
 from rally_accelerate.server.authentication import Caller, Refused, SignedIn, SignIn
 from rally_accelerate.server.permissions import Role
@@ -149,7 +149,7 @@ class ProfilePages:
         )
         answer = RedirectResponse("/profile?done=password", 303)
         # Whoever was removed or disabled at this very moment has no session any more, and is asked to sign in.
-        with suppress(Outdated):
+        with suppress(OutdatedError):
             self._cookie.give(request, answer, await self._door.again(user, caller=caller_of(request, self._cookie)))
         return answer
 

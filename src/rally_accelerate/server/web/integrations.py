@@ -13,7 +13,7 @@ from rally_accelerate.config.load import validated
 from rally_accelerate.config.model import DEFAULT_TENANT, DESCRIPTION, DISPLAY_NAME, EVENT, EVENT_DESCRIPTION, PLUGIN_ID
 from rally_accelerate.config.redaction import Redactor
 from rally_accelerate.config.value_parsers import as_instant
-from rally_accelerate.errors import ConfigError, NotFound
+from rally_accelerate.errors import ConfigError, NotFoundError
 from rally_accelerate.model.progress import Window
 from rally_accelerate.observe.logs import telling_of
 from rally_accelerate.server import dry_runs
@@ -129,7 +129,7 @@ class IntegrationPages:
         its_id = request.path_params["id"]
         try:
             await self._administration.run(actor_of(request), its_id)
-        except NotFound:
+        except NotFoundError:
             return missing(request, "this integration")
         except ConfigError as error:
             return refusal(request, error)
@@ -139,7 +139,7 @@ class IntegrationPages:
         """Stop the run that goes on."""
         try:
             await self._administration.stop(actor_of(request), request.path_params["id"])
-        except NotFound:
+        except NotFoundError:
             return missing(request, "this integration")
         return await back(request)
 
@@ -328,7 +328,7 @@ class ResyncPages:
         its_id = request.path_params["id"]
         try:
             await self._administration.approve_removals(actor_of(request), its_id)
-        except NotFound:
+        except NotFoundError:
             return missing(request, "this integration")
         except ConfigError as error:
             return refusal(request, error)

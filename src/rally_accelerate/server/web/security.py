@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rally_accelerate.errors import QueryTooSlow, StoreError, TooManyQueries
+from rally_accelerate.errors import QueryTooSlowError, StoreError, TooManyQueriesError
 from rally_accelerate.server.authentication import Callers, Known
 from rally_accelerate.server.store.credentials import LONGEST
 from rally_accelerate.server.store.issue_search import asker
@@ -242,8 +242,8 @@ def _failed(error: Exception, scope: Scope) -> Response:
         case LargeBodyError():
             text = "the request is too large for a sender who is not signed in and gives no access key"
             return PlainTextResponse(text, 413, headers={"Connection": "close"})
-        case QueryTooSlow() | TooManyQueries():
-            status = 422 if isinstance(error, QueryTooSlow) else 429
+        case QueryTooSlowError() | TooManyQueriesError():
+            status = 422 if isinstance(error, QueryTooSlowError) else 429
             return faulty(request, f"{str(error)[:1].upper()}{str(error)[1:]}.", error.hint, status=status, api=api)
         case StoreError():
             log.error("%s %s: %s %s", scope["method"], scope["path"], error, error.hint)

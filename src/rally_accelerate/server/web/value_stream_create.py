@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from rally_accelerate.config.model import DEFAULT_TENANT
-from rally_accelerate.errors import ConfigError, Outdated, Problem, StoreError
+from rally_accelerate.errors import ConfigError, OutdatedError, Problem, StoreError
 from rally_accelerate.server.form_drafts import Shelf
 from rally_accelerate.server.permissions import Role
 from rally_accelerate.server.store.issue_search import Wanted
@@ -90,7 +90,7 @@ class NewStreamPages:
                 return await self._previewed(request, _Begun(its_name, document))
             _named(name)
             stream = await self._importing.create(document, actor=actor_of(request), name=name)
-        except (ConfigError, Outdated, StoreError) as error:
+        except (ConfigError, OutdatedError, StoreError) as error:
             return _first(request, name, description, start, _problems(error))
         return RedirectResponse(f"/value-streams/{stream.id}", 303)
 
@@ -125,7 +125,7 @@ class NewStreamPages:
         try:
             try:
                 stream = await self._importing.create(begun.document, actor=actor, name=begun.name)
-            except (Outdated, StoreError) as error:
+            except (OutdatedError, StoreError) as error:
                 said = unkept(error) if isinstance(error, StoreError) else str(error)
                 return await self._previewed(request, begun, refused=said)
         except ConfigError as error:
@@ -174,7 +174,7 @@ class NewStreamPages:
             )
             _staged(document)
             stream = await self._importing.create(document, actor=actor_of(request), name=form["name"])
-        except (ConfigError, Outdated, StoreError) as error:
+        except (ConfigError, OutdatedError, StoreError) as error:
             return _third(
                 request,
                 name=form["name"],
@@ -251,7 +251,7 @@ def _rows(lines: Sequence[Mapping[str, str]]) -> list[defaults.Row]:
     ]
 
 
-def _problems(error: ConfigError | Outdated | StoreError) -> Sequence[Problem]:
+def _problems(error: ConfigError | OutdatedError | StoreError) -> Sequence[Problem]:
     if isinstance(error, StoreError):
         # On a full disk, what was typed must not be lost as well.
         return [Problem("", unkept(error))]

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from rally_accelerate.errors import ConfigError, NotFound, Outdated, Problem, StoreError
+from rally_accelerate.errors import ConfigError, NotFoundError, OutdatedError, Problem, StoreError
 from rally_accelerate.server.form_drafts import Shelf
 from rally_accelerate.server.permissions import Actor, Role
 from rally_accelerate.server.scheduler import Schedule
@@ -105,11 +105,11 @@ class FilePages:
             done = await self._importing.replace(
                 stream.id, pending.document, based_on=pending.version, actor=actor, keeps_others=keeps_others
             )
-        except Outdated as error:
+        except OutdatedError as error:
             # Shown anew, against what is valid by now.
             plan = await self._importing.plan(pending.document, stream=stream)
             return _preview(request, stream, plan, self._kept(actor, stream, pending.document), outdated=str(error))
-        except (ConfigError, NotFound) as error:
+        except (ConfigError, NotFoundError) as error:
             return _import(request, stream, problems=problems_of(error), status=400)
         self._previews.drop(actor, token)
         # Where only settings of integrations changed there is no new version to tell of.
@@ -156,15 +156,15 @@ class FilePages:
             # On a full disk, what was written must not be lost as well.
             problems = [Problem("", unkept(error))]
             return await self._again(request, stream, text=text, based_on=number, problems=problems, status=503)
-        except Outdated as error:
+        except OutdatedError as error:
             return await self._outdated(request, stream, text=text, based_on=number, error=error)
-        except NotFound:
+        except NotFoundError:
             return missing(request, GONE)
         self._entered.drop(actor, entered)
         return RedirectResponse(f"/value-streams/{stream.id}", 303)
 
     async def _outdated(
-        self, request: Request, stream: StoredStream, *, text: str, based_on: int, error: Outdated
+        self, request: Request, stream: StoredStream, *, text: str, based_on: int, error: OutdatedError
     ) -> Response:
         """The text is kept; what others changed meanwhile stands above it, and it can be saved all the same."""
         former = await self._stores.streams.version(stream.id, based_on)
@@ -377,9 +377,9 @@ class VersionPages:
                 actor=actor_of(request),
                 why=f"restored version {version.number}",
             )
-        except (ConfigError, NotFound, Outdated) as error:
+        except (ConfigError, NotFoundError, OutdatedError) as error:
             data = {**frame(stream, "versions"), "number": version.number, "problems": problems_of(error)}
-            return page(request, "stream_refused.html", data, status=409 if isinstance(error, Outdated) else 400)
+            return page(request, "stream_refused.html", data, status=409 if isinstance(error, OutdatedError) else 400)
         return RedirectResponse(f"/value-streams/{stream.id}", 303)
 
     async def _version(self, stream: StoredStream, given: str) -> Version | None:

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from rally_accelerate.errors import ConfigError, NotFound, Outdated, Problem
+from rally_accelerate.errors import ConfigError, NotFoundError, OutdatedError, Problem
 from rally_accelerate.server.permissions import Role
 from rally_accelerate.server.store.repositories import Stores
 from rally_accelerate.server.store.value_streams import StoredStream
@@ -59,7 +59,7 @@ class StreamPages:
         name, description = given["name"], given["description"].strip()
         try:
             await self._importing.rename(stream, name=name, description=description, actor=actor)
-        except (ConfigError, NotFound, Outdated) as error:
+        except (ConfigError, NotFoundError, OutdatedError) as error:
             faults = {problem.path: problem.text for problem in getattr(error, "problems", ())} or {"": str(error)}
             return _settings(request, stream, name=name, description=description, faults=faults)
         return RedirectResponse(f"/value-streams/{its_id}", 303)
@@ -91,7 +91,7 @@ def frame(stream: StoredStream, tab: str) -> dict[str, Any]:
     }
 
 
-def problems_of(error: ConfigError | NotFound | Outdated) -> list[dict[str, str]]:
+def problems_of(error: ConfigError | NotFoundError | OutdatedError) -> list[dict[str, str]]:
     """Why a value stream was not taken, each thing with its path, for ``stream_parts.problems``."""
     return listed(getattr(error, "problems", ())) or [{"path": "", "text": f"{error} {error.hint}".strip()}]
 
