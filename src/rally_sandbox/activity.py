@@ -2,10 +2,12 @@
 
 # ruff: noqa: PLR2004 - the chances of a life are the content of this file; names for them would say no more
 
+from collections.abc import Iterator, Mapping
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from rally_sandbox import sample_names
+from rally_sandbox.clock import Clock
 from rally_sandbox.history_shapes import (
     COMPLETED,
     DEFECT,
@@ -19,21 +21,64 @@ from rally_sandbox.history_shapes import (
     TASK,
     defect_state,
 )
-from rally_sandbox.item_columns import KINDS
-from rally_sandbox.records import Item
+from rally_sandbox.item_columns import KINDS, Columns
+from rally_sandbox.records import Change, Item, Record
+from rally_sandbox.sample_company import Company, Team
 from rally_sandbox.transitions import DEFECT_STATES, order_of
-
-if TYPE_CHECKING:
-    from rally_sandbox.world import World
 
 #: How far back from the newest items the company looks for something to do, as a share of all.
 _RECENT = 0.25
 
 
+class RecycleBin(Protocol):
+    """What the company needs of a recycle bin."""
+
+    def entries(self, *, now: int) -> Iterator[Record]:
+        """Return what a query sees at ``now`` (milliseconds)."""
+
+
+class World(Protocol):
+    """What the company needs of a world."""
+
+    @property
+    def company(self) -> Company:
+        """The records around the work items."""
+
+    @property
+    def columns(self) -> Columns:
+        """The arrays of all items."""
+
+    @property
+    def clock(self) -> Clock:
+        """The simulated clock."""
+
+    @property
+    def bin(self) -> RecycleBin:
+        """The recycle bin."""
+
+    def item(self, index: int) -> Item:
+        """Return the item at an index of ``columns``."""
+
+    def team(self, item: Item) -> Team:
+        """Return the team in whose project the item is."""
+
+    def edit(self, object_id: int, fields: Mapping[str, Any], user: object = None) -> Change | None:
+        """Save changed fields of one item; return the revision, or None without a change."""
+
+    def create_item(self, kind: str, project: object = None, user: object = None, **fields: object) -> Item:
+        """Create an item at the clock's now."""
+
+    def delete(self, object_id: int, user: object = None) -> None:
+        """Move an item to the recycle bin."""
+
+    def restore(self, object_id: int, user: object = None) -> None:
+        """Restore an item from the recycle bin."""
+
+
 class Worker:
     """Does random work in a world; deterministic from its generator and the world's state."""
 
-    def __init__(self, world: "World", random: Random) -> None:
+    def __init__(self, world: World, random: Random) -> None:
         self._world = world
         self._random = random
 

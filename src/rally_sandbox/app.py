@@ -17,6 +17,7 @@ from rally_sandbox.gateway import HTML, LOGIN_PATH, Connections, Gateway, http_d
 if TYPE_CHECKING:
     from rally_sandbox.world import World
 
+
 _PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>Simulated Rally</title></head>
 <body style="font-family: sans-serif; max-width: 40em; margin: 3em auto">

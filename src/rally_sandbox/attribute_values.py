@@ -5,75 +5,17 @@ for references and ``Group`` for collections.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rally_sandbox.history_shapes import DEFECT, DEFECT_SUITE, FEATURE, STORY, TASK, TEST_CASE
 from rally_sandbox.item_columns import KINDS
-from rally_sandbox.records import Change, Group, Item, Link, Record, uuid_of
+from rally_sandbox.records import Change, Entity, Group, History, Item, Link, Record, RevisionRow, uuid_of
 from rally_sandbox.sample_names import SCHEDULE_STATES
 from rally_sandbox.schema import Attribute
 
 if TYPE_CHECKING:
     from rally_sandbox.world import World
 
-
-@dataclass(slots=True, eq=False)
-class History:
-    """The RevisionHistory of an item or record."""
-
-    owner: "Item | Record"
-    type: str = "RevisionHistory"
-    name: str = ""
-    version: int = 1
-
-    @property
-    def object_id(self) -> int:
-        """ObjectID."""
-        return self.owner.history_id
-
-    @property
-    def created(self) -> int:
-        """Milliseconds."""
-        return self.owner.created
-
-    @property
-    def workspace(self) -> Record | None:
-        """Where the owner belongs."""
-        return self.owner.workspace
-
-
-@dataclass(slots=True, eq=False)
-class RevisionRow:
-    """One revision of an item or record."""
-
-    owner: "Item | Record"
-    change: Change
-    type: str = "Revision"
-    version: int = 1
-
-    @property
-    def name(self) -> str:
-        """Revisions have no name; the number stands for it."""
-        return str(self.change.number)
-
-    @property
-    def object_id(self) -> int:
-        """ObjectID."""
-        return self.change.object_id
-
-    @property
-    def created(self) -> int:
-        """Milliseconds."""
-        return self.change.at
-
-    @property
-    def workspace(self) -> Record | None:
-        """Where the owner belongs."""
-        return self.owner.workspace
-
-
-Entity = Item | Record | RevisionRow | History
 
 _DEFAULTS: dict[str, Any] = {"BOOLEAN": False, "INTEGER": 0, "DECIMAL": 0.0, "QUANTITY": None}
 

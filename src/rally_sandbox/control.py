@@ -1,7 +1,10 @@
 """``/_sandbox/``: what tests and demonstrations ask of the simulator itself, without credentials."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -15,10 +18,7 @@ from rally_sandbox.faults import Faults
 
 if TYPE_CHECKING:
     from rally_sandbox.world import World
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from threading import Lock
+
 
 #: Rally's own limit of simultaneous requests of one user (rally-api-notes.md#limits).
 LIMIT = 12

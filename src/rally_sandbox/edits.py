@@ -1,19 +1,22 @@
 """From what somebody enters to what a save changes."""
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
-
-from rally_sandbox.clock import parse_instant as moment
-from rally_sandbox.records import COLLECTIONS, Item, Link, Record, Set, Values
-from rally_sandbox.schema import CUSTOM_DATES, CUSTOM_ITEMS, CUSTOM_NAMES, CUSTOM_NUMBERS, CUSTOM_RECORDS, TYPES
-from rally_sandbox.transitions import order_of, to_project, to_schedule_state
-
-if TYPE_CHECKING:
-    from rally_sandbox.world import World
 from datetime import datetime
+from typing import Any, Protocol
 
-from rally_sandbox.clock import from_datetime, mountain
-from rally_sandbox.schema import type_of
+from rally_sandbox.clock import from_datetime, mountain, parse_instant
+from rally_sandbox.records import COLLECTIONS, Item, Link, Record, Set, Values
+from rally_sandbox.sample_company import Company, Team
+from rally_sandbox.schema import (
+    CUSTOM_DATES,
+    CUSTOM_ITEMS,
+    CUSTOM_NAMES,
+    CUSTOM_NUMBERS,
+    CUSTOM_RECORDS,
+    TYPES,
+    type_of,
+)
+from rally_sandbox.transitions import order_of, to_project, to_schedule_state
 
 #: Attributes that refer to records, with the record's type.
 _RECORDS = {
@@ -28,7 +31,27 @@ _RECORDS = {
 _ITEMS = frozenset({"PortfolioItem", "Requirement", "WorkProduct", "Parent"})
 
 
-def sets_of(world: "World", item: Item, fields: Mapping[str, Any], at: int) -> tuple[Set, ...]:
+class World(Protocol):
+    """What edits need of a world."""
+
+    @property
+    def company(self) -> Company:
+        """The records around the work items."""
+
+    def record(self, kind: str, key: object) -> Record:
+        """Return a record by itself, its ObjectID or name."""
+
+    def find(self, object_id: int) -> Item:
+        """Return the item with an ObjectID."""
+
+    def team(self, item: Item) -> Team:
+        """Return the team in whose project the item is."""
+
+    def team_of(self, project: Record) -> Team:
+        """Return the team that works in a project."""
+
+
+def sets_of(world: World, item: Item, fields: Mapping[str, Any], at: int) -> tuple[Set, ...]:
     """The sets that turn an item's values into ``fields``; what is equal already is left out.
 
     Raises:
@@ -40,7 +63,7 @@ def sets_of(world: "World", item: Item, fields: Mapping[str, Any], at: int) -> t
     return tuple(sets)
 
 
-def _sets(world: "World", item: Item, name: str, value: Any, at: int) -> Iterator[Set]:  # noqa: PLR0912 - one table
+def _sets(world: World, item: Item, name: str, value: Any, at: int) -> Iterator[Set]:  # noqa: PLR0912 - one table
     values = item.values
     attribute = name.rstrip("+-")
     if attribute in CUSTOM_NAMES and attribute in TYPES[item.type.lower()].attributes:
@@ -78,7 +101,7 @@ _READ_ONLY = frozenset({"Recycled", "CreatedBy", "AcceptedDate", "InProgressDate
 _QUANTITIES = frozenset({"PlanEstimate", "Estimate", "ToDo", "Actuals"})
 
 
-def _custom(world: "World", item: Item, name: str, value: Any) -> Any:
+def _custom(world: World, item: Item, name: str, value: Any) -> Any:
     if value is None:
         return None
     if name == "c_FirstSprint":
@@ -88,11 +111,11 @@ def _custom(world: "World", item: Item, name: str, value: Any) -> Any:
     if name in CUSTOM_ITEMS:
         return _link(world, value)
     if name in CUSTOM_DATES and isinstance(value, str):
-        return moment(value)
+        return parse_instant(value)
     return float(value) if name in CUSTOM_NUMBERS else value
 
 
-def _elements(world: "World", values: Values, name: str, value: Any) -> Iterator[Set]:
+def _elements(world: World, values: Values, name: str, value: Any) -> Iterator[Set]:
     attribute = name.rstrip("+-")
     present = values[attribute]
     if name.endswith(("+", "-")):
@@ -107,7 +130,7 @@ def _elements(world: "World", values: Values, name: str, value: Any) -> Iterator
     yield from ((attribute, None, each) for each in wanted if each not in present)
 
 
-def _timebox(world: "World", item: Item, name: str, value: Any) -> Record:
+def _timebox(world: World, item: Item, name: str, value: Any) -> Record:
     # Names of timeboxes repeat from project to project, so the item's own project comes first.
     own = [each for each in world.company.of(name.lower()) if each.values["Project"] is item.values["Project"]]
     for box in own:
@@ -116,7 +139,7 @@ def _timebox(world: "World", item: Item, name: str, value: Any) -> Record:
     return world.record(name, value)
 
 
-def _link(world: "World", value: Any) -> Link:
+def _link(world: World, value: Any) -> Link:
     if isinstance(value, Link):
         return value
     return Link(value.index if isinstance(value, Item) else world.find(int(value)).index)

@@ -1,13 +1,17 @@
 """Faults on request: what a service or something in front of it does wrong, at chosen requests, deterministically."""
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 if TYPE_CHECKING:
     from rally_sandbox.world import World
+
 
 #: Every fault by name, with what it does.
 FAULTS: Mapping[str, str] = {
@@ -158,3 +162,51 @@ class Faults:
                 world.work(steps)
             case edit:
                 edit(world)
+
+
+#: What is put at the end of texts, by the name of the fault.
+ENDING_BYTES: Mapping[str, bytes] = {
+    # Half of a surrogate pair: the escape is valid JSON, the text is not valid Unicode.
+    "lone-surrogate": rb" \ud83d",
+    # As people paste them from documents: vertical tab, tab, file separator.
+    "control-characters": b" \x0b\t\x1c",
+    # One letter in ISO 8859-1.
+    "invalid-utf-8": b" \xf6",
+}
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+def spoil_body(fault: Fault, body: bytes) -> bytes:
+    """What a fault makes of a body; the same for a fault that leaves it alone."""
+    match fault.name:
+        case "byte-order-mark":
+            return BYTE_ORDER_MARK + body
+        case "empty-page":
+            return emptied(body)
+        case name if name in ENDING_BYTES:
+            return with_ending(body, member=fault.field, ending=ENDING_BYTES[name], most=fault.rows)
+        case _:
+            return body
+
+
+def with_ending(body: bytes, *, member: str, ending: bytes, most: int = 0) -> bytes:
+    """Put something at the end of the texts of a member.
+
+    Args:
+        body: JSON without white space.
+        member: The member's name, for example ``Name``.
+        ending: What is put there.
+        most: How many texts are changed, from the first on; 0 changes all.
+    """
+    text = re.compile(b'("%b":"(?:[^"\\\\]|\\\\.)*)"' % re.escape(member.encode()))
+    return text.sub(lambda found: found[1] + ending + b'"', body, count=most)
+
+
+def emptied(body: bytes) -> bytes:
+    """Take the rows out of a page, but leave what it announces."""
+    document = orjson.loads(body)
+    page = document.get("QueryResult", document)
+    if isinstance(page, dict) and isinstance(page.get("Results"), list):
+        page["Results"] = []
+    return orjson.dumps(document)

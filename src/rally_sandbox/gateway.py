@@ -3,33 +3,27 @@
 import asyncio
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from email.utils import format_datetime
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
 
 import orjson
 from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from rally_sandbox import lookback
+from rally_sandbox import hostile_data, lookback
 from rally_sandbox.auth import Accounts, Login, Unauthorized, login
+from rally_sandbox.clock import SECOND, to_datetime
 from rally_sandbox.control import Stats
 from rally_sandbox.errors import QueryRefused, Refusal, UnknownType
-from rally_sandbox.faults import Fault, Faults
-from rally_sandbox.parameters import operation_result
+from rally_sandbox.faults import Fault, Faults, spoil_body
+from rally_sandbox.parameters import Json, Paging, html_error, operation_result, query_result
 from rally_sandbox.rendering import schema_document
 from rally_sandbox.wsapi import Request, Wsapi, kind_of_request
 
 if TYPE_CHECKING:
     from rally_sandbox.world import World
-from dataclasses import replace
-from email.utils import format_datetime
-from typing import Any
-
-from uvicorn.protocols.http.h11_impl import H11Protocol
-
-from rally_sandbox import hostile_data
-from rally_sandbox.clock import SECOND, to_datetime
-from rally_sandbox.parameters import Json, Paging, html_error, query_result
 
 
 class Connections:
@@ -205,7 +199,7 @@ def spoiled(fault: Fault, right: Answer) -> Answer:
                 right, headers=(*right.headers, ("set-cookie", "JSESSIONID=sample-session; Path=/; HttpOnly"))
             )
         case _:
-            return replace(right, body=hostile_data.spoiled(fault, right.body))
+            return replace(right, body=spoil_body(fault, right.body))
 
 
 def _retry_after(fault: Fault, now: int) -> tuple[tuple[str, str], ...]:

@@ -1,18 +1,28 @@
 """The plain truth about an item, for tests to compare a client's findings with; not what any Rally answers."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from rally_sandbox.clock import iso
 from rally_sandbox.hostile_data import readable
-from rally_sandbox.records import COLLECTIONS, Item, Link, Record
+from rally_sandbox.records import COLLECTIONS, Change, Item, Link, Record
 from rally_sandbox.revision_text import DATES
 
-if TYPE_CHECKING:
-    from rally_sandbox.world import World
+
+class World(Protocol):
+    """What the ground truth needs of a world."""
+
+    def item(self, index: int) -> Item:
+        """Return the item at an index of ``columns``."""
+
+    def formatted_id(self, item: Item) -> str:
+        """Return the prefixed number."""
+
+    def text(self, change: Change) -> str:
+        """Return the text of a revision."""
 
 
-def of(world: "World", item: Item) -> Mapping[str, Any]:
+def of(world: World, item: Item) -> Mapping[str, Any]:
     """One row: only text, numbers, booleans, None, lists and dicts.
 
     ``object_id``, ``history_id``, ``type``, ``formatted_id``, ``workspace`` (ObjectID), ``created`` and ``updated``
@@ -48,7 +58,7 @@ def of(world: "World", item: Item) -> Mapping[str, Any]:
     }
 
 
-def _plain(world: "World", name: str, value: Any) -> Any:  # noqa: PLR0911 - one table
+def _plain(world: World, name: str, value: Any) -> Any:  # noqa: PLR0911 - one table
     match value:
         case Record():
             return {"object_id": value.object_id, "name": readable(value.name)}

@@ -5,20 +5,10 @@ Characters for private use stand for bytes that no text can hold; ``raw`` puts t
 
 from collections.abc import Sequence
 from random import Random
-from typing import TYPE_CHECKING
 
 from rally_sandbox.records import Change, Item, Record, Set, apply
 from rally_sandbox.revision_text import LONGEST_TEXT, LONGEST_VALUE, NameOf, clause
 from rally_sandbox.sample_company import Company
-
-if TYPE_CHECKING:
-    from rally_sandbox.world import World
-import re
-from collections.abc import Mapping
-
-import orjson
-
-from rally_sandbox.faults import Fault
 
 #: How much of all texts is hostile in the world of that name.
 SHARE = 0.01
@@ -97,13 +87,6 @@ def spoil_company(company: Company, random: Random, share: float) -> None:
             record.name = record.first_name = record.values[attribute] = record.name + ending(random)
 
 
-def spoil_items(world: "World", random: Random) -> None:
-    """Make the texts of a share of the generated items hostile."""
-    for index in range(world.generated):
-        if random.random() < world.hostile_share:
-            spoil(world.own(index), random, world.first_name)
-
-
 def spoil(item: Item, random: Random, name_of: NameOf) -> None:
     """Make the texts of an item hostile, all through its past.
 
@@ -150,51 +133,3 @@ def _with_text(change: Change, name_of: NameOf) -> Change:
     sets = (change.sets[-1], *change.sets[:-1])
     text = ", ".join(filter(None, (clause(*each, name_of=name_of) for each in sets)))
     return change._replace(text=text[:LONGEST_TEXT])
-
-
-#: What is put at the end of texts, by the name of the fault.
-ENDING_BYTES: Mapping[str, bytes] = {
-    # Half of a surrogate pair: the escape is valid JSON, the text is not valid Unicode.
-    "lone-surrogate": rb" \ud83d",
-    # As people paste them from documents: vertical tab, tab, file separator.
-    "control-characters": b" \x0b\t\x1c",
-    # One letter in ISO 8859-1.
-    "invalid-utf-8": b" \xf6",
-}
-
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
-
-def spoiled(fault: Fault, body: bytes) -> bytes:
-    """What a fault makes of a body; the same for a fault that leaves it alone."""
-    match fault.name:
-        case "byte-order-mark":
-            return BYTE_ORDER_MARK + body
-        case "empty-page":
-            return emptied(body)
-        case name if name in ENDING_BYTES:
-            return with_ending(body, member=fault.field, ending=ENDING_BYTES[name], most=fault.rows)
-        case _:
-            return body
-
-
-def with_ending(body: bytes, *, member: str, ending: bytes, most: int = 0) -> bytes:
-    """Put something at the end of the texts of a member.
-
-    Args:
-        body: JSON without white space.
-        member: The member's name, for example ``Name``.
-        ending: What is put there.
-        most: How many texts are changed, from the first on; 0 changes all.
-    """
-    text = re.compile(b'("%b":"(?:[^"\\\\]|\\\\.)*)"' % re.escape(member.encode()))
-    return text.sub(lambda found: found[1] + ending + b'"', body, count=most)
-
-
-def emptied(body: bytes) -> bytes:
-    """Take the rows out of a page, but leave what it announces."""
-    document = orjson.loads(body)
-    page = document.get("QueryResult", document)
-    if isinstance(page, dict) and isinstance(page.get("Results"), list):
-        page["Results"] = []
-    return orjson.dumps(document)

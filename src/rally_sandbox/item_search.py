@@ -1,32 +1,22 @@
 """Finding work items: candidates from the arrays, conditions on what is left, and the order."""
 
-from bisect import bisect_left
+import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rally_sandbox.attribute_values import value_of
-from rally_sandbox.auth import Scope
+from rally_sandbox.auth import Login, Scope
+from rally_sandbox.errors import QueryRefused
 from rally_sandbox.item_columns import KINDS, Columns
 from rally_sandbox.parameters import OrderKey
-from rally_sandbox.query import Asker, Condition, Query, compiled, conjuncts, number, resolve
-from rally_sandbox.schema import TYPES, Type
+from rally_sandbox.query import Asker, Both, Condition, Query, compiled, conjuncts, moment, number, referenced, resolve
+from rally_sandbox.records import Entity, Record
+from rally_sandbox.schema import TYPES, Attribute, Type
 
 if TYPE_CHECKING:
     from rally_sandbox.world import World
-from typing import TYPE_CHECKING
 
-from rally_sandbox.attribute_values import Entity
-from rally_sandbox.auth import Login
-from rally_sandbox.records import Record
-
-if TYPE_CHECKING:
-    from rally_sandbox.world import World
-import math
-from bisect import bisect_right
-
-from rally_sandbox.errors import QueryRefused
-from rally_sandbox.query import Both, moment, referenced
-from rally_sandbox.schema import Attribute
 
 Ranges = tuple[tuple[int, int], ...]
 

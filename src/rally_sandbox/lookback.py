@@ -1,34 +1,27 @@
 """Lookback's query endpoint: snapshots of artifacts, in bulk (rally-api-notes.md#lookback)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from rally_sandbox.auth import Login
-from rally_sandbox.clock import SECOND, iso
+from rally_sandbox.clock import iso
 from rally_sandbox.errors import QueryRefused
 from rally_sandbox.item_columns import KINDS
-from rally_sandbox.records import Record
-
-if TYPE_CHECKING:
-    from rally_sandbox.world import World
-import zlib
-from functools import lru_cache
-from itertools import zip_longest
-from typing import TYPE_CHECKING
-
-from rally_sandbox.records import Change, Item, Link, Values, apply, uuid_of
+from rally_sandbox.records import Change, Item, Link, Record, Values, apply, uuid_of
 from rally_sandbox.revision_text import DATES
+from rally_sandbox.sample_names import SCHEDULE_STATES
 from rally_sandbox.schema import CUSTOM_CHOICES
 
 if TYPE_CHECKING:
     from rally_sandbox.world import World
-import re
-from collections.abc import Callable
 
-from rally_sandbox.sample_names import SCHEDULE_STATES
 
 FOREVER = "9999-01-01T00:00:00.000Z"
 
@@ -351,16 +344,6 @@ DEFAULT_PAGE = 100
 
 #: Shown when no fields are asked for.
 _DEFAULT_FIELDS = ("ObjectID", "_ValidFrom", "_ValidTo", "_UnformattedID", "Project")
-
-
-@dataclass(slots=True)
-class LookbackService:
-    """How the service is today: changed by tests and by ``/_sandbox/lookback``."""
-
-    #: How far the feed lags behind, in milliseconds (15 to 60 seconds, rally-api-notes.md#lookback-availability).
-    lag_ms: int = 30 * SECOND
-    #: False on servers that have no Lookback (rally-api-notes.md#lookback-availability).
-    available: bool = True
 
 
 class Forbidden(Exception):

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rally_sandbox.attribute_values import Entity, value_of
+from rally_sandbox.attribute_values import value_of
 from rally_sandbox.clock import DAY, parse_instant
 from rally_sandbox.errors import QueryRefused
-from rally_sandbox.records import Group, Record
+from rally_sandbox.records import Entity, Group, Record
 from rally_sandbox.sample_names import SCHEDULE_STATES
 from rally_sandbox.schema import Attribute, Type, concrete
 

@@ -116,6 +116,64 @@ class Item:
         return bool(self.values["Recycled"])
 
 
+@dataclass(slots=True, eq=False)
+class History:
+    """The RevisionHistory of an item or record."""
+
+    owner: Item | Record
+    type: str = "RevisionHistory"
+    name: str = ""
+    version: int = 1
+
+    @property
+    def object_id(self) -> int:
+        """ObjectID."""
+        return self.owner.history_id
+
+    @property
+    def created(self) -> int:
+        """Milliseconds."""
+        return self.owner.created
+
+    @property
+    def workspace(self) -> Record | None:
+        """Where the owner belongs."""
+        return self.owner.workspace
+
+
+@dataclass(slots=True, eq=False)
+class RevisionRow:
+    """One revision of an item or record."""
+
+    owner: Item | Record
+    change: Change
+    type: str = "Revision"
+    version: int = 1
+
+    @property
+    def name(self) -> str:
+        """Revisions have no name; the number stands for it."""
+        return str(self.change.number)
+
+    @property
+    def object_id(self) -> int:
+        """ObjectID."""
+        return self.change.object_id
+
+    @property
+    def created(self) -> int:
+        """Milliseconds."""
+        return self.change.at
+
+    @property
+    def workspace(self) -> Record | None:
+        """Where the owner belongs."""
+        return self.owner.workspace
+
+
+Entity = Item | Record | RevisionRow | History
+
+
 def apply(values: Values, sets: tuple[Set, ...]) -> None:
     """Replay one change on ``values``."""
     for name, old, new in sets:

@@ -8,17 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from rally_sandbox.attribute_values import Entity, History, RevisionRow, reader
+from rally_sandbox.attribute_values import reader
 from rally_sandbox.clock import DAY, HOUR, MINUTE, iso
-from rally_sandbox.parameters import VERSION, Fetch, Json
-from rally_sandbox.records import Group, Item, Record, uuid_of
+from rally_sandbox.parameters import EVERYTHING, LARGEST_SIZE, VERSION, Fetch, Json, Paging, query_result
+from rally_sandbox.records import Entity, Group, History, Item, Record, RevisionRow, uuid_of
 from rally_sandbox.schema import TYPES, Attribute, Type
-
-if TYPE_CHECKING:
-    from rally_sandbox.world import World
-from typing import TYPE_CHECKING
-
-from rally_sandbox.parameters import EVERYTHING, LARGEST_SIZE, Paging, query_result
 
 if TYPE_CHECKING:
     from rally_sandbox.world import World

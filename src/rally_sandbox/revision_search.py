@@ -4,18 +4,21 @@ A life's shape tells which words the texts of its revisions contain (``shapes.py
 arrays: only the rows of a page are made. Rows come by ObjectID, or by whatever ``order`` asks for.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rally_sandbox.attribute_values import RevisionRow, value_of
+from rally_sandbox import history_generator, sample_names
+from rally_sandbox.attribute_values import value_of
 from rally_sandbox.auth import Scope
+from rally_sandbox.history_shapes import Shape
 from rally_sandbox.item_columns import FIRST_NEW_ID, revision_id
 from rally_sandbox.item_search import (
     EVERYTHING,
     HIGHEST,
     LOWEST,
     Ranges,
+    comparison,
     contains,
     date_reader,
     intersection,
@@ -26,18 +29,9 @@ from rally_sandbox.item_search import (
     sortable,
 )
 from rally_sandbox.parameters import OrderKey, Paging
-from rally_sandbox.query import Asker, Condition, Predicate, Query, compiled, conjuncts, number
+from rally_sandbox.query import Asker, Both, Condition, Predicate, Query, compiled, conjuncts, number
+from rally_sandbox.records import RevisionRow
 from rally_sandbox.schema import TYPES
-
-if TYPE_CHECKING:
-    from rally_sandbox.world import World
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-from rally_sandbox import history_generator, sample_names
-from rally_sandbox.history_shapes import Shape
-from rally_sandbox.item_search import comparison
-from rally_sandbox.query import Both
 
 if TYPE_CHECKING:
     from rally_sandbox.world import World

@@ -8,21 +8,20 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from random import Random
 from threading import RLock
 from typing import Any
 
 from rally_sandbox import edits, ground_truth, hostile_data
 from rally_sandbox.activity import Worker
-from rally_sandbox.attribute_values import Entity, History, RevisionRow
-from rally_sandbox.clock import DAY, Clock
+from rally_sandbox.clock import DAY, SECOND, Clock
 from rally_sandbox.discussions import Ties
 from rally_sandbox.edits import sets_of
 from rally_sandbox.history_generator import Beginning, Maker, first_values, title
 from rally_sandbox.history_shapes import DEFECT, DEFINED, STORY, TASK, catalogue
 from rally_sandbox.item_columns import FIRST_NEW_ID, FIRST_REVISION_ID, KINDS, NOTHING, REVISION_STRIDE, Columns, fill
-from rally_sandbox.lookback import LookbackService
-from rally_sandbox.records import Change, Item, Link, Record, Set, apply
+from rally_sandbox.records import Change, Entity, History, Item, Link, Record, RevisionRow, Set, apply
 from rally_sandbox.revision_text import LABELS, ORIGINAL, description
 from rally_sandbox.sample_company import Company, Team, found
 from rally_sandbox.type_definitions import define, relabel
@@ -31,6 +30,16 @@ from rally_sandbox.type_definitions import define, relabel
 MOST_KEPT = 6_000
 
 SMALLEST, LARGEST = 10, 1_000_000
+
+
+@dataclass(slots=True)
+class LookbackService:
+    """How the service is today: changed by tests and by ``/_sandbox/lookback``."""
+
+    #: How far the feed lags behind, in milliseconds (15 to 60 seconds, rally-api-notes.md#lookback-availability).
+    lag_ms: int = 30 * SECOND
+    #: False on servers that have no Lookback (rally-api-notes.md#lookback-availability).
+    available: bool = True
 
 
 class World:
@@ -85,7 +94,7 @@ class World:
         self._worker = Worker(self, Random(seed * 17 + 1))
         self._team_of = {id(team.project): position for position, team in enumerate(self.company.teams)}
         if hostile_share:
-            hostile_data.spoil_items(self, Random(seed * 19 + 3))
+            self._make_items_hostile(Random(seed * 19 + 3))
         fill_recycle_bin(self)
         self.ties: Ties = Ties(self.company)
         places = [self.company.teams[team].workspace for team in self.columns.team]
@@ -123,6 +132,11 @@ class World:
             same_workspace_names=same_workspace_names,
             hostile_share=hostile_share,
         )
+
+    def _make_items_hostile(self, random: Random) -> None:
+        for index in range(self.generated):
+            if random.random() < self.hostile_share:
+                hostile_data.spoil(self.own(index), random, self.first_name)
 
     # What is there
 
@@ -268,15 +282,6 @@ class World:
             self._relink(item)
             self._write(item, Change(0, self.new_id(), now, creator, (), ORIGINAL))
             return item
-
-    def create_record(self, kind: str, name: str, **values: object) -> Record:
-        """Make an iteration, release, tag or another record in the default workspace, at the clock's now."""
-        with self.lock:
-            workspace = self.company.workspaces[0]
-            now = self.clock.milliseconds()
-            record = Record(kind, self.new_id(), {"Name": name, **values}, now, name, workspace)
-            self.version += 1
-            return self.company.add(record)
 
     def post(self, object_id: int, text: str, user: object = None) -> Record:
         """Say something in an item's discussion, as rich text; it is a save of the item.

@@ -5,19 +5,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rally_sandbox import parameters as fetching
-from rally_sandbox.attribute_values import Entity, History, RevisionRow, value_of
+from rally_sandbox.attribute_values import value_of
 from rally_sandbox.auth import Login, Scope, scope
 from rally_sandbox.errors import NotFound, QueryRefused, UnknownType
 from rally_sandbox.item_search import chosen, find_items, find_records
 from rally_sandbox.parameters import JS_WARNING, Json, Paging, operation_result, order_of, paging, query_result, single
 from rally_sandbox.query import Asker, Query, parse
-from rally_sandbox.records import Group, Item, Record
+from rally_sandbox.records import Entity, Group, History, Item, Record, RevisionRow
 from rally_sandbox.rendering import Renderer
 from rally_sandbox.revision_search import find_revisions
 from rally_sandbox.schema import ARTIFACTS, TYPES, Type, concrete, type_of
 
 if TYPE_CHECKING:
     from rally_sandbox.world import World
+
 
 #: Types that answer with one object when asked for by their singular (rally-api-notes.md#addresses).
 _SINGLETONS = frozenset({"subscription", "user"})

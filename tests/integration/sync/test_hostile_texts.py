@@ -22,7 +22,7 @@ from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.sync.dry_run import PreviewSink
 from rally_accelerate.sync.engine import sync_once
 from rally_accelerate.sync.state import MemoryState
-from rally_sandbox import hostile_data
+from rally_sandbox import faults
 from rally_sandbox.server import SANDBOX_API_KEY, Sandbox, serve
 from rally_sandbox.world import World
 
@@ -82,7 +82,7 @@ def unreadable(report: SyncReport) -> list[str]:
 
 
 @pytest.mark.parametrize("request_kind", TEXTS)
-@pytest.mark.parametrize("fault", hostile_data.ENDING_BYTES)
+@pytest.mark.parametrize("fault", faults.ENDING_BYTES)
 async def test_every_item_arrives_whatever_the_texts_hold(
     rally: Sandbox, expected: dict[str, dict[str, Issue]], fault: str, request_kind: str
 ) -> None:
@@ -96,7 +96,7 @@ async def test_every_item_arrives_whatever_the_texts_hold(
     assert any("unreadable characters" in notice for notice in report.notices)
 
 
-@pytest.mark.parametrize("fault", hostile_data.ENDING_BYTES)
+@pytest.mark.parametrize("fault", faults.ENDING_BYTES)
 async def test_the_one_item_is_named_and_all_others_are_untouched(
     rally: Sandbox, expected: dict[str, dict[str, Issue]], fault: str
 ) -> None:
@@ -168,7 +168,7 @@ def test_any_bytes_in_any_text(rally: Sandbox, expected: dict[str, dict[str, Iss
     ending = raw.replace(b'"', b"'").replace(b"\\", b"/")
     rally.faults.clear()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hostile_data, "ENDINGS", {**hostile_data.ENDING_BYTES, "invalid-utf-8": ending})
+        patch.setattr(faults, "ENDING_BYTES", {**faults.ENDING_BYTES, "invalid-utf-8": ending})
         rally.faults.add("invalid-utf-8", match="hierarchicalrequirement", field=text, rows=1)
         report, issues = asyncio.run(run(rally))
     assert report.failure is None
@@ -177,7 +177,5 @@ def test_any_bytes_in_any_text(rally: Sandbox, expected: dict[str, dict[str, Iss
 
 
 def test_the_faults_are_those_of_the_simulator() -> None:
-    body: Any = orjson.loads(
-        hostile_data.with_ending(b'[{"Name":"a"},{"Name":"b"}]', member="Name", ending=b"!", most=1)
-    )
+    body: Any = orjson.loads(faults.with_ending(b'[{"Name":"a"},{"Name":"b"}]', member="Name", ending=b"!", most=1))
     assert body == [{"Name": "a!"}, {"Name": "b"}]
