@@ -10,7 +10,7 @@ from typing import Any
 
 from rally_accelerate.accelerate.payload import item_in
 from rally_accelerate.config.load import validated
-from rally_accelerate.mapping.rules import rules_of
+from rally_accelerate.mapping.rules import build_rules
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.report import Receipt, SyncReport
 from rally_accelerate.rally.client import RallyClient
@@ -76,7 +76,7 @@ class Connector:
                     client,
                     sink,
                     self.state,
-                    rules_of(integration.properties),
+                    build_rules(integration.properties),
                     lambda: datetime.now(UTC),
                     plans=plans_of(integration.properties),
                 )

@@ -7,7 +7,7 @@ from typing import Any
 
 from rally_accelerate.accelerate.payload import item_in
 from rally_accelerate.config.load import validated
-from rally_accelerate.mapping.rules import rules_of
+from rally_accelerate.mapping.rules import build_rules
 from rally_accelerate.model.report import SyncReport
 from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.limiter import LimiterPool
@@ -23,7 +23,7 @@ async def synced(url: str, key: str = SANDBOX_API_KEY, **given: Any) -> tuple[Sy
     integration = validated({"name": "x", "properties": {"baseUrl": url, "apiKey": key, **given}})
     sink = PreviewSink(keep=10**6)
     async with RallyClient(integration.properties, limiters=LimiterPool()) as client:
-        rules = rules_of(integration.properties)
+        rules = build_rules(integration.properties)
         report = await sync_once(client, sink, MemoryState(), rules, lambda: datetime.now(UTC))
     assert report.failure is None, report.failure
     return report, {issue.external_id: item_in(issue) for issue in sink.issues}

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from rally_accelerate.model.suggestions import suggestion
 from rally_accelerate.model.text_folding import fold
 
-CUSTOM = "c_"
+CUSTOM_PREFIX = "c_"
 #: Attributes of these types refer to nothing, so nothing can be read behind a dot
 #: (rally-api-notes.md#type-definitions).
-_PLAIN = frozenset({"BOOLEAN", "DATE", "DECIMAL", "INTEGER", "QUANTITY", "RATING", "STRING", "TEXT", "BINARY_DATA"})
+_SCALAR_TYPES = frozenset(
+    {"BOOLEAN", "DATE", "DECIMAL", "INTEGER", "QUANTITY", "RATING", "STRING", "TEXT", "BINARY_DATA"}
+)
 #: So many candidates of an ambiguous label are told.
-_MOST_TOLD = 8
+_MAX_LISTED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class AttributeDefinition:
 
 
 @dataclass(frozen=True, slots=True)
-class Path:
+class FieldPath:
     """Where a label leads: element names from the item on, and what the first of them is."""
 
     names: tuple[str, ...]
@@ -44,7 +46,7 @@ class Path:
         return ".".join(self.names)
 
 
-def find(label: str, definitions: Sequence[AttributeDefinition]) -> Path | None:
+def find_path(label: str, definitions: Sequence[AttributeDefinition]) -> FieldPath | None:
     """What a label means.
 
     The whole label is looked for first, as names may contain dots; then what stands before a dot. Within each, the
@@ -60,51 +62,55 @@ def find(label: str, definitions: Sequence[AttributeDefinition]) -> Path | None:
     """
     cuts = [len(label), *(position for position in range(len(label) - 1, 0, -1) if label[position] == ".")]
     for cut in cuts:
-        candidates = _named(label[:cut].strip(), definitions)
+        candidates = _find_by_name(label[:cut].strip(), definitions)
         if not candidates:
             continue
         if len(candidates) > 1:
-            told = ", ".join(each.element_name for each in candidates[:_MOST_TOLD])
-            raise ValueError(f'{len(candidates)} fields are called "{label[:cut]}"; name one of them: {told}')
-        behind = tuple(part.replace(" ", "") for part in label[cut + 1 :].split(".")) if cut < len(label) else ()
-        if not all(part.isidentifier() for part in behind):
+            names = ", ".join(definition.element_name for definition in candidates[:_MAX_LISTED])
+            raise ValueError(f'{len(candidates)} fields are called "{label[:cut]}"; name one of them: {names}')
+        members = tuple(part.replace(" ", "") for part in label[cut + 1 :].split(".")) if cut < len(label) else ()
+        if not all(part.isidentifier() for part in members):
             raise ValueError(f'"{label}" has no name behind a dot')
         first = candidates[0]
-        if behind and first.attribute_type.upper() in _PLAIN:
+        if members and first.attribute_type.upper() in _SCALAR_TYPES:
             raise ValueError(f'"{label[:cut]}" is a {first.attribute_type} and refers to nothing that has fields')
-        return Path((first.element_name, *behind), first.display_name, first.attribute_type.upper(), first.target)
+        return FieldPath((first.element_name, *members), first.display_name, first.attribute_type.upper(), first.target)
     return None
 
 
-def near(label: str, definitions: Sequence[AttributeDefinition]) -> str:
+def suggest_fields(label: str, definitions: Sequence[AttributeDefinition]) -> str:
     """A remark with fields of similar names, or nothing."""
-    names = [name for each in definitions for name in (each.element_name, each.display_name) if name]
+    names = [name for definition in definitions for name in (definition.element_name, definition.display_name) if name]
     return suggestion(label, names) or suggestion(label.partition(".")[0], names)
 
 
-def _named(label: str, definitions: Sequence[AttributeDefinition]) -> list[AttributeDefinition]:
+def _find_by_name(label: str, definitions: Sequence[AttributeDefinition]) -> list[AttributeDefinition]:
     """The fields of this name at the strictest reading that finds any, each once."""
-    readings: tuple[Callable[[str], str], ...] = (str, fold, _compact)
+    readings: tuple[Callable[[str], str], ...] = (str, fold, _fold_compact)
     for reading in readings:
-        for name in (_element_name, _display_name, _bare_name):
-            wanted = reading(label)
-            found = {each.element_name: each for each in definitions if wanted and reading(name(each)) == wanted}
-            if found:
-                return list(found.values())
+        for name in (_get_element_name, _get_display_name, _get_bare_name):
+            compared = reading(label)
+            matching = {
+                definition.element_name: definition
+                for definition in definitions
+                if compared and reading(name(definition)) == compared
+            }
+            if matching:
+                return list(matching.values())
     return []
 
 
-def _element_name(definition: AttributeDefinition) -> str:
+def _get_element_name(definition: AttributeDefinition) -> str:
     return definition.element_name
 
 
-def _display_name(definition: AttributeDefinition) -> str:
+def _get_display_name(definition: AttributeDefinition) -> str:
     return definition.display_name.strip()
 
 
-def _bare_name(definition: AttributeDefinition) -> str:
-    return definition.element_name.removeprefix(CUSTOM)
+def _get_bare_name(definition: AttributeDefinition) -> str:
+    return definition.element_name.removeprefix(CUSTOM_PREFIX)
 
 
-def _compact(name: str) -> str:
+def _fold_compact(name: str) -> str:
     return "".join(fold(name).replace("_", " ").split())

@@ -5,23 +5,23 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from typing import Any
 
-from rally_accelerate.mapping.item_types import ItemType, item_type, kind_of
-from rally_accelerate.mapping.rule_engine import apply, has_values
-from rally_accelerate.mapping.rule_parser import Conditions, Exactly, Grade
+from rally_accelerate.mapping.item_types import ItemType, build_item_type, get_kind
+from rally_accelerate.mapping.rule_engine import apply_rules, has_value_rules
+from rally_accelerate.mapping.rule_parser import Conditions, ExactText, Grade
 from rally_accelerate.mapping.rule_targets import TARGETS
-from rally_accelerate.mapping.rules import CompiledRules, fields_needed
+from rally_accelerate.mapping.rules import CompiledRules, list_needed_fields
 from rally_accelerate.model.suggestions import MOST_EXPLAINED, shortened, suggestion
 from rally_accelerate.rally.fetch_fields import fetched
 
 #: Told with or without rules: what value streams compare. Other fields are told where rules translate them.
-ALWAYS = ("status", "type", "priority")
+ALWAYS_REPORTED = ("status", "type", "priority")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class CoverageItem:
     """One item to be counted, with what ``apply`` needs of it."""
 
-    its: ItemType
+    item_type: ItemType
     #: How the type is shown.
     type: str
     row: Mapping[str, Any]
@@ -59,78 +59,83 @@ class Coverage:
     fields: tuple[UnreadField, ...]
 
 
-def coverage(compiled: CompiledRules, seen: Iterable[Seen]) -> Coverage:
+def measure_coverage(compiled: CompiledRules, mapped_items: Iterable[CoverageItem]) -> Coverage:
     """What the rules leave as it is among these items.
 
     Fields are counted among those that the rows carry, so rows that were fetched whole tell of all.
 
     Args:
         compiled: The rules.
-        seen: The items.
+        mapped_items: The items.
     """
     items: Counter[str] = Counter()
     values: Counter[tuple[str, str, str, bool]] = Counter()
     unread: Counter[tuple[str, str]] = Counter()
     read: dict[str, frozenset[str]] = {}
-    for each in seen:
-        items[each.type] += 1
-        for target, outcome in apply(compiled, each.its, each.row, each.defaults).outcomes.items():
-            ruled = has_values(compiled, each.its, target)
-            if ruled or target in ALWAYS:
-                values.update((each.type, target, text, ruled) for text in outcome.reason.unmatched)
+    for item in mapped_items:
+        items[item.type] += 1
+        for target, outcome in apply_rules(compiled, item.item_type, item.row, item.defaults).outcomes.items():
+            ruled = has_value_rules(compiled, item.item_type, target)
+            if ruled or target in ALWAYS_REPORTED:
+                values.update((item.type, target, text, ruled) for text in outcome.reason.unmatched)
         # Levels of the portfolio may come under one asked-for kind: the exact one is the first.
-        kind = each.its.kinds[0]
+        kind = item.item_type.kinds[0]
         if kind not in read:
-            read[kind] = frozenset({*fetched(kind), *fields_needed(compiled, kind)})
-        unread.update((each.type, name) for name in _filled(each.row, besides=read[kind]))
+            read[kind] = frozenset({*fetched(kind), *list_needed_fields(compiled, kind)})
+        unread.update((item.type, name) for name in _list_filled_fields(item.row, excluded=read[kind]))
     return Coverage(
         items=dict(sorted(items.items())),
         values=tuple(
-            UnmappedValue(type=shown, target=target, value=value, items=count, ruled=ruled)
-            for (shown, target, value, ruled), count in sorted(
-                values.items(), key=lambda each: (each[0][0], _place(each[0][1]), -each[1], each[0])
+            UnmappedValue(type=type_name, target=target, value=value, items=count, ruled=ruled)
+            for (type_name, target, value, ruled), count in sorted(
+                values.items(),
+                key=lambda counted: (counted[0][0], _get_sort_key(counted[0][1]), -counted[1], counted[0]),
             )
         ),
         fields=tuple(
-            UnreadField(type=shown, name=name, items=count)
-            for (shown, name), count in sorted(unread.items(), key=lambda each: (each[0][0], -each[1], each[0]))
+            UnreadField(type=type_name, name=name, items=count)
+            for (type_name, name), count in sorted(
+                unread.items(), key=lambda counted: (counted[0][0], -counted[1], counted[0])
+            )
         ),
     )
 
 
-def _place(target: str) -> tuple[int, str]:
+def _get_sort_key(target: str) -> tuple[int, str]:
     """Fields that are always told come first, then in the order of the upload, then by name."""
-    order = (*ALWAYS, *TARGETS)
+    order = (*ALWAYS_REPORTED, *TARGETS)
     return (order.index(target) if target in order else len(order), target)
 
 
-def _filled(row: Mapping[str, Any], *, besides: Collection[str]) -> list[str]:
+def _list_filled_fields(row: Mapping[str, Any], *, excluded: Collection[str]) -> list[str]:
     """The names of fields that hold something; a collection without members holds nothing."""
     return [
         name
         for name, value in row.items()
         if not name.startswith("_")
-        and name not in besides
+        and name not in excluded
         and value not in (None, "", [], {}, "None")
         and not (isinstance(value, Mapping) and value.get("Count") == 0)
     ]
 
 
 #: The values of each field of each type, by wire name and element name; none for a field that can hold anything.
-Allowed = Mapping[str, Mapping[str, Sequence[str]]]
+AllowedValues = Mapping[str, Mapping[str, Sequence[str]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Sought:
+class ComparedValue:
     """A text that a rule compares a field with."""
 
     place: str
-    text: Exactly
+    text: ExactText
     #: The element name of the field in each type that the rule speaks of, by wire name.
     fields: Mapping[str, str]
 
 
-def sought(compiled: CompiledRules, kinds: Iterable[str], default: Callable[[str, str], str]) -> Iterator[Sought]:
+def find_compared_values(
+    compiled: CompiledRules, kinds: Iterable[str], default: Callable[[str, str], str]
+) -> Iterator[ComparedValue]:
     """Yield the texts that rules compare fields with, in order of appearance.
 
     Args:
@@ -138,66 +143,75 @@ def sought(compiled: CompiledRules, kinds: Iterable[str], default: Callable[[str
         kinds: The types that are read, by wire name.
         default: Gives the element name of the field that fills a target of a type without rules, or nothing.
     """
-    types = {kind: item_type(kind, None, kind_of(kind, {}).name) for kind in kinds}
+    types = {kind: build_item_type(kind, None, get_kind(kind, {}).name) for kind in kinds}
     for entry in compiled.rules.entries:
-        meant = {kind: its for kind, its in types.items() if its.closeness(entry.types) is not None}
+        matching = {
+            kind: item_type for kind, item_type in types.items() if item_type.match_types(entry.types) is not None
+        }
         for target, standards in entry.values.items():
-            read = {kind: _source(compiled, its, target) or default(kind, target) for kind, its in meant.items()}
+            read = {
+                kind: _find_source(compiled, item_type, target) or default(kind, target)
+                for kind, item_type in matching.items()
+            }
             for standard in standards:
                 for position, matcher in enumerate(standard.matchers):
-                    place = standard.place(position)
+                    place = standard.get_path(position)
                     match matcher:
-                        case Exactly():
-                            yield Sought(place, matcher, {kind: name for kind, name in read.items() if name})
+                        case ExactText():
+                            yield ComparedValue(place, matcher, {kind: name for kind, name in read.items() if name})
                         case Conditions():
-                            yield from _tested(compiled, meant, place, matcher)
+                            yield from _find_condition_values(compiled, matching, place, matcher)
 
 
-def unmet(every: Iterable[Sought], allowed: Allowed) -> Iterator[str]:
+def describe_unknown_values(compared_values: Iterable[ComparedValue], allowed: AllowedValues) -> Iterator[str]:
     """Yield a sentence for each text that is no value of its field in any type.
 
     A field without a list of values can hold anything, so its texts are not judged.
     """
     count = 0
-    for each in every:
+    for compared in compared_values:
         lists = [
             (kind, name, allowed.get(kind, {}).get(name, ()))
-            for kind, name in each.fields.items()
-            if _has(allowed, kind, name)
+            for kind, name in compared.fields.items()
+            if _has_definition(allowed, kind, name)
         ]
-        if not lists or not all(values for _, _, values in lists) or each.text.grade("") is not Grade.NOT:
+        if not lists or not all(values for _, _, values in lists) or compared.text.grade("") is not Grade.NOT:
             continue
-        if any(each.text.grade(value) is not Grade.NOT for _, _, values in lists for value in values):
+        if any(compared.text.grade(value) is not Grade.NOT for _, _, values in lists for value in values):
             continue
         count += 1
         if count > MOST_EXPLAINED:
             continue
         kind, name, _ = lists[0]
         names = dict.fromkeys(value for _, _, values in lists for value in values)
-        close = suggestion(each.text.written, names)
-        shown = shortened(each.text.written)
-        yield f'{each.place}: {name} of {kind_of(kind, {}).name} has no value "{shown}" now{close}'
+        close = suggestion(compared.text.written, names)
+        written = shortened(compared.text.written)
+        yield f'{compared.place}: {name} of {get_kind(kind, {}).name} has no value "{written}" now{close}'
     if count > MOST_EXPLAINED:
         yield f"fieldMapping has {count - MOST_EXPLAINED:,} more values that their fields do not have now"
 
 
-def _has(allowed: Allowed, kind: str, name: str) -> bool:
+def _has_definition(allowed: AllowedValues, kind: str, name: str) -> bool:
     # Of what is behind a dot nothing is known: it can hold anything.
     return "." in name or name in allowed.get(kind, {})
 
 
-def _source(compiled: CompiledRules, its: ItemType, target: str) -> str:
-    found = compiled.source(its, target)
+def _find_source(compiled: CompiledRules, item_type: ItemType, target: str) -> str:
+    source = compiled.find_source(item_type, target)
     # A path with a dot leads to another object, whose definitions are not read: it is in no list.
-    return "" if found is None else str(found[0])
+    return "" if source is None else str(source[0])
 
 
-def _tested(
-    compiled: CompiledRules, meant: Mapping[str, ItemType], place: str, conditions: Conditions
-) -> Iterator[Sought]:
+def _find_condition_values(
+    compiled: CompiledRules, matching: Mapping[str, ItemType], place: str, conditions: Conditions
+) -> Iterator[ComparedValue]:
     for label, any_of in conditions.tests:
-        paths = {kind: path for kind, its in meant.items() if (path := compiled.path(its, label)) is not None}
+        paths = {
+            kind: path
+            for kind, item_type in matching.items()
+            if (path := compiled.find_path(item_type, label)) is not None
+        }
         names = {kind: str(path) for kind, path in paths.items()}
         for single in any_of:
-            if isinstance(single, Exactly):
-                yield Sought(f"{place}.{label}", single, names)
+            if isinstance(single, ExactText):
+                yield ComparedValue(f"{place}.{label}", single, names)

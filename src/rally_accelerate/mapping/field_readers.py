@@ -11,7 +11,7 @@ from rally_accelerate.rally.records import name_or_id
 Fields = Mapping[str, Any]
 
 
-def text(fields: Fields, name: str) -> str:
+def read_text(fields: Fields, name: str) -> str:
     """A field as text without surrounding blanks; empty when unset.
 
     Ratings may be unset as null, as an empty text or as the word None (rally-api-notes.md#empty-values): the word is a
@@ -27,18 +27,18 @@ def text(fields: Fields, name: str) -> str:
         case int() | float() as value:
             return f"{value:g}" if isinstance(value, float) else str(value)
         case dict() as value:
-            return name_of(value)
+            return get_name(value)
         case _:
             return ""
 
 
-def rating(fields: Fields, name: str) -> str | None:
+def read_rating(fields: Fields, name: str) -> str | None:
     """A drop-down's value, or None when nothing is chosen."""
-    value = text(fields, name)
+    value = read_text(fields, name)
     return None if value in {"", "None"} else value
 
 
-def number(fields: Fields, name: str) -> float | None:
+def read_number(fields: Fields, name: str) -> float | None:
     """A quantity; Rally writes 3, 3.0 or, in old answers, text (rally-api-notes.md#numbers)."""
     match fields.get(name):
         case bool():
@@ -54,13 +54,13 @@ def number(fields: Fields, name: str) -> float | None:
             return None
 
 
-def flag(fields: Fields, name: str) -> bool | None:
+def read_boolean(fields: Fields, name: str) -> bool | None:
     """A boolean, or None when Rally does not say."""
     value = fields.get(name)
     return value if isinstance(value, bool) else None
 
 
-def instant(fields: Fields, name: str) -> datetime | None:
+def read_datetime(fields: Fields, name: str) -> datetime | None:
     """A date as aware UTC, or None; unreadable text is None too."""
     value = fields.get(name)
     if not isinstance(value, str) or not value:
@@ -72,23 +72,23 @@ def instant(fields: Fields, name: str) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-def reference(fields: Fields, name: str) -> Fields | None:
+def read_reference(fields: Fields, name: str) -> Fields | None:
     """The object that a field refers to, or None."""
     value = fields.get(name)
     return value if isinstance(value, dict) else None
 
 
-def object_id(reference_fields: Fields) -> str:
+def get_object_id(reference_fields: Fields) -> str:
     """The ObjectID of a referenced object as text, from the field or from its ref; empty when there is none."""
-    found = reference_fields.get("ObjectID")
-    if found is not None:
-        return str(found)
+    object_id = reference_fields.get("ObjectID")
+    if object_id is not None:
+        return str(object_id)
     # Refs are compared by path: hosts differ, compact answers are relative (rally-api-notes.md#references).
     tail = urlsplit(str(reference_fields.get("_ref") or "")).path.rstrip("/").rpartition("/")[2]
     return tail.removesuffix(".js")
 
 
-def name_of(reference_fields: Fields) -> str:
+def get_name(reference_fields: Fields) -> str:
     """What an object is called."""
     for name in ("Name", "_refObjectName"):
         value = reference_fields.get(name)
@@ -97,37 +97,37 @@ def name_of(reference_fields: Fields) -> str:
     return ""
 
 
-def person(fields: Fields, name: str) -> str | None:
+def read_person_name(fields: Fields, name: str) -> str | None:
     """Return what a user is called, or the best that is left of a deleted one; None when there is no name at all."""
-    user = reference(fields, name)
+    user = read_reference(fields, name)
     return (name_or_id(user) or None) if user is not None else None
 
 
-def person_id(fields: Fields, name: str) -> str:
+def read_person_id(fields: Fields, name: str) -> str:
     """Return a user's ObjectID as text; empty when there is no user, or only a name is left."""
-    user = reference(fields, name)
-    return object_id(user) if user is not None else ""
+    user = read_reference(fields, name)
+    return get_object_id(user) if user is not None else ""
 
 
-def names_in(fields: Fields, name: str) -> tuple[str, ...]:
+def read_names(fields: Fields, name: str) -> tuple[str, ...]:
     """The names of a collection's members where Rally puts them inline (tags and milestones).
 
     See rally-api-notes.md#collections.
     """
-    collection = reference(fields, name)
+    collection = read_reference(fields, name)
     if collection is None:
         return ()
     members = collection.get("_tagsNameArray")
     if not isinstance(members, list):
         return ()
-    found = (str(member.get("Name") or "").strip() for member in members if isinstance(member, dict))
-    return tuple(sorted({member for member in found if member}))
+    member_names = (str(member.get("Name") or "").strip() for member in members if isinstance(member, dict))
+    return tuple(sorted({member for member in member_names if member}))
 
 
-def project_of(fields: Fields) -> Project | None:
+def read_project(fields: Fields) -> Project | None:
     """The project that an item is in, or None."""
-    project = reference(fields, "Project")
+    project = read_reference(fields, "Project")
     if project is None:
         return None
-    name, its_id = name_of(project), object_id(project)
-    return Project(id=its_id, name=name or its_id, key=its_id) if its_id else None
+    name, object_id = get_name(project), get_object_id(project)
+    return Project(id=object_id, name=name or object_id, key=object_id) if object_id else None

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 
 from rally_accelerate.mapping.item_types import Kind
-from rally_accelerate.mapping.rich_text import readable
+from rally_accelerate.mapping.rich_text import convert_html_to_text
 from rally_accelerate.model.issue import UNKNOWN_PERSON, HistoryEntry, HistoryValue
 from rally_accelerate.rally.records import RECYCLED, FieldChange, Named, Past, PastValue
 
@@ -17,7 +17,7 @@ from rally_accelerate.rally.records import RECYCLED, FieldChange, Named, Past, P
 STATUS = "status"
 
 #: A text that cannot be read without guessing is passed on without its markup, under this name.
-UNPARSED = "revision"
+UNPARSED_FIELD = "revision"
 
 #: So much of an unparsed text is kept.
 UNPARSED_LENGTH = 1000
@@ -52,7 +52,7 @@ FIELD_NAMES = {
 }
 
 
-def history_of(
+def map_history(
     past: Past, kind: Kind, *, status: str, removed: str, rich: Collection[str] = (), site: str = ""
 ) -> tuple[HistoryEntry, ...]:
     """Every change, oldest first; empty values are empty, never missing.
@@ -65,17 +65,17 @@ def history_of(
         rich: The fields whose values are HTML.
         site: The address of the Rally server for people.
     """
-    changes = _as_text(past.changes, rich, site) if rich else past.changes
-    entries = [*_told(changes, kind, status=status, removed=removed)]
+    changes = _convert_rich_text(past.changes, rich, site) if rich else past.changes
+    entries = [*_map_changes(changes, kind, status=status, removed=removed)]
     if past.unread:
         entries.extend(
             HistoryEntry(
-                instant=_instant(unread.at),
-                field=UNPARSED,
+                instant=_to_datetime(unread.at),
+                field=UNPARSED_FIELD,
                 before="",
-                after=readable(unread.text, site=site)[:UNPARSED_LENGTH],
+                after=convert_html_to_text(unread.text, site=site)[:UNPARSED_LENGTH],
                 user=unread.user or UNKNOWN_PERSON,
-                user_id=_id(unread.user_id),
+                user_id=_format_id(unread.user_id),
             )
             for unread in past.unread
         )
@@ -83,37 +83,40 @@ def history_of(
     return tuple(entries)
 
 
-def _as_text(changes: Iterable[FieldChange], rich: Collection[str], site: str) -> Iterable[FieldChange]:
+def _convert_rich_text(changes: Iterable[FieldChange], rich: Collection[str], site: str) -> Iterable[FieldChange]:
     for change in changes:
         if change.field not in rich:
             yield change
             continue
         before, after = (
-            readable(value, site=site) if isinstance(value, str) else value for value in (change.before, change.after)
+            convert_html_to_text(value, site=site) if isinstance(value, str) else value
+            for value in (change.before, change.after)
         )
         yield change._replace(before=before, after=after)
 
 
-def _told(changes: Iterable[FieldChange], kind: Kind, *, status: str, removed: str) -> Iterable[HistoryEntry]:
+def _map_changes(changes: Iterable[FieldChange], kind: Kind, *, status: str, removed: str) -> Iterable[HistoryEntry]:
     changes = tuple(changes)
-    present = _next_status(changes, kind) or status
+    present = _get_next_status(changes, kind) or status
     # What a deleted item had is not what it is now.
     last = "" if _is_deleted(changes) else status
-    status_field, gone = kind.status, False
-    saved, instant = 0, _instant(0)
-    for place, (at, author, field, was, now, author_id) in enumerate(changes):
+    status_field, is_removed = kind.status, False
+    saved, instant = 0, _to_datetime(0)
+    for index, (at, author, field, was, now, author_id) in enumerate(changes):
         if at != saved:
             # Changes of one save share its instant.
-            saved, instant = at, _instant(at)
-        user, user_id = author or UNKNOWN_PERSON, _id(author_id)
+            saved, instant = at, _to_datetime(at)
+        user, user_id = author or UNKNOWN_PERSON, _format_id(author_id)
         if field == RECYCLED:
             # Deletion and restoration are a status of their own; where one of the two is not told, the other is.
-            if (now == "true") != gone and present != removed:
+            if (now == "true") != is_removed and present != removed:
                 # What the item had in the bin is known from both sides; where they differ, a change is missing.
-                held = present if (_next_status(changes[place:], kind) or last) in ("", present) else ""
-                before, after = (held, removed) if now == "true" else (removed, held)
+                status_when_removed = (
+                    present if (_get_next_status(changes[index:], kind) or last) in ("", present) else ""
+                )
+                before, after = (status_when_removed, removed) if now == "true" else (removed, status_when_removed)
                 yield HistoryEntry(instant, STATUS, before, after, user, user_id=user_id)
-            gone = now == "true"
+            is_removed = now == "true"
             continue
         name = STATUS if field == status_field else FIELD_NAMES.get(field) or field.removeprefix("c_")
         if name == STATUS:
@@ -121,7 +124,7 @@ def _told(changes: Iterable[FieldChange], kind: Kind, *, status: str, removed: s
         if isinstance(was, str) and isinstance(now, str):
             yield HistoryEntry(instant, name, was, now, user, user_id=user_id)
         else:
-            kind_of_value, before_value, after_value = _values(was, now)
+            kind_of_value, before_value, after_value = _convert_values(was, now)
             yield HistoryEntry(instant, name, before_value, after_value, user, kind_of_value, user_id)
 
 
@@ -129,23 +132,23 @@ def _is_deleted(changes: Sequence[FieldChange]) -> bool:
     return next((change.after == "true" for change in reversed(changes) if change.field == RECYCLED), False)
 
 
-def _next_status(changes: Iterable[FieldChange], kind: Kind) -> str:
+def _get_next_status(changes: Iterable[FieldChange], kind: Kind) -> str:
     """Return the status before the first change of it, or nothing when it does not change."""
     return next((str(change.before) for change in changes if change.field == kind.status), "")
 
 
-def _values(before: PastValue, after: PastValue) -> tuple[str, HistoryValue, HistoryValue]:
+def _convert_values(before: PastValue, after: PastValue) -> tuple[str, HistoryValue, HistoryValue]:
     """The values with the word for their type (accelerate-api-notes.md#issue-history)."""
     if isinstance(before, Named) or isinstance(after, Named):
         # Never as objects: Accelerate reads those back as comments, reviews or steps
         # (accelerate-api-notes.md#issue-history). The ids of the sprints and releases are in the issue itself.
-        return "stringArray", _names(before), _names(after)
+        return "stringArray", _list_names(before), _list_names(after)
     if isinstance(before, tuple) or isinstance(after, tuple):
         return "stringArray", list(before or ()), list(after or ())
     return "string", before or "", after or ""
 
 
-def _names(value: PastValue) -> list[str]:
+def _list_names(value: PastValue) -> list[str]:
     """Return the name of what a field refers to, as the list that it is in an issue."""
     match value:
         case None | "":
@@ -155,12 +158,12 @@ def _names(value: PastValue) -> list[str]:
         case str():
             return [value]
         case _:
-            return [str(each) for each in value]
+            return [str(member) for member in value]
 
 
-def _id(user_id: int | None) -> str:
+def _format_id(user_id: int | None) -> str:
     return "" if user_id is None else str(user_id)
 
 
-def _instant(milliseconds: int) -> datetime:
+def _to_datetime(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, UTC)

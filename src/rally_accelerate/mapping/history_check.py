@@ -28,15 +28,15 @@ class Gap:
     #: Milliseconds since 1970 of the change that does not fit; None where the last one does not lead to today.
     at: int | None
     expected: str
-    found: str
+    actual: str
 
     def __str__(self) -> str:
         where = "today" if self.at is None else "at its next change"
-        return f"{self.field} was left at {self.expected!r} and is {self.found!r} {where}"
+        return f"{self.field} was left at {self.expected!r} and is {self.actual!r} {where}"
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class HistoryCheck:
     """The verdict on one history, with what speaks against it."""
 
     verdict: Verdict
@@ -44,41 +44,41 @@ class Judgement:
     reason: str = ""
 
 
-def judge(item: WorkItem) -> Judgement:
+def check_history(item: WorkItem) -> HistoryCheck:
     """The verdict on an item's history."""
     past = item.past
     if past.source is PastSource.NONE:
-        return Judgement(Verdict.UNVERIFIABLE, reason="no history was asked for")
+        return HistoryCheck(Verdict.UNVERIFIABLE, reason="no history was asked for")
     if not past.up_to_date:
-        return Judgement(Verdict.INCOMPLETE, reason="the source has not come as far as the last change")
+        return HistoryCheck(Verdict.INCOMPLETE, reason="the source has not come as far as the last change")
     if past.unread and past.whole:
-        return Judgement(Verdict.UNVERIFIABLE, reason=f"{len(past.unread)} changes cannot be read without guessing")
-    gaps = tuple(_gaps(past.changes, item.record))
+        return HistoryCheck(Verdict.UNVERIFIABLE, reason=f"{len(past.unread)} changes cannot be read without guessing")
+    gaps = tuple(_find_gaps(past.changes, item.record))
     if gaps:
-        return Judgement(Verdict.INCOMPLETE, gaps)
+        return HistoryCheck(Verdict.INCOMPLETE, gaps)
     if not past.whole:
-        return Judgement(Verdict.INCOMPLETE, reason="the source does not show every part of the past")
-    return Judgement(Verdict.COMPLETE)
+        return HistoryCheck(Verdict.INCOMPLETE, reason="the source does not show every part of the past")
+    return HistoryCheck(Verdict.COMPLETE)
 
 
-def _gaps(changes: Sequence[FieldChange], record: Record) -> list[Gap]:
-    found: list[Gap] = []
+def _find_gaps(changes: Sequence[FieldChange], record: Record) -> list[Gap]:
+    gaps: list[Gap] = []
     latest: dict[str, PastValue] = {}
     for at, _, name, before, after, _ in changes:
-        held = latest.get(name, before)
+        expected = latest.get(name, before)
         # Nearly always the very same; what ``_same`` says is dear.
-        if held != before and not _same(held, before):
-            found.append(Gap(name, at, _shown(held), _shown(before)))
+        if expected != before and not _is_same(expected, before):
+            gaps.append(Gap(name, at, _format_value(expected), _format_value(before)))
         latest[name] = after
     for name, value in latest.items():
         if name == RECYCLED:
             if value == "true":
-                found.append(Gap(name, None, "deleted", "there"))
+                gaps.append(Gap(name, None, "deleted", "there"))
             continue
-        now = present(record.fields, name)
-        if now is not _UNKNOWN and not _same(value, now):
-            found.append(Gap(name, None, _shown(value), _shown(now)))
-    return found
+        now = read_current_value(record.fields, name)
+        if now is not _UNKNOWN and not _is_same(value, now):
+            gaps.append(Gap(name, None, _format_value(value), _format_value(now)))
+    return gaps
 
 
 class _Unknown:
@@ -88,7 +88,7 @@ class _Unknown:
 _UNKNOWN = _Unknown()
 
 
-def present(row: Mapping[str, object], name: str) -> "PastValue | _Unknown":  # noqa: PLR0911 - one table
+def read_current_value(row: Mapping[str, object], name: str) -> "PastValue | _Unknown":  # noqa: PLR0911 - one table
     """What a field holds now, in the form of the past's values; unknown where the row does not carry it."""
     if name not in row:
         return _UNKNOWN
@@ -96,24 +96,24 @@ def present(row: Mapping[str, object], name: str) -> "PastValue | _Unknown":  # 
         case "Blocked" | "Ready" | "Expedite":
             return flag_text(row[name])
         case "PlanEstimate":
-            return number_text(field_readers.number(row, name))
+            return number_text(field_readers.read_number(row, name))
         case "Owner":
-            return field_readers.person(row, name) or ""
+            return field_readers.read_person_name(row, name) or ""
         case "Tags" | "Milestones":
-            return field_readers.names_in(row, name)
+            return field_readers.read_names(row, name)
         case "Iteration" | "Release":
-            reference = field_readers.reference(row, name)
+            reference = field_readers.read_reference(row, name)
             if reference is None:
                 return None
-            its_id = field_readers.object_id(reference)
-            return Named(int(its_id) if its_id.isdecimal() else None, field_readers.name_of(reference))
+            object_id = field_readers.get_object_id(reference)
+            return Named(int(object_id) if object_id.isdecimal() else None, field_readers.get_name(reference))
         case "Parent" | "PortfolioItem" | "Requirement" | "WorkProduct":
             return _UNKNOWN
         case _:
-            return _any(row, name)
+            return _read_custom_value(row, name)
 
 
-def _any(row: Mapping[str, object], name: str) -> PastValue:
+def _read_custom_value(row: Mapping[str, object], name: str) -> PastValue:
     """A field of the workspace's own, whatever it is."""
     match row[name]:
         case bool() as value:
@@ -121,17 +121,17 @@ def _any(row: Mapping[str, object], name: str) -> PastValue:
         case int() | float() as value:
             return number_text(value)
         case Mapping() as value if value.get("_type") in TIMEBOXES:
-            its_id = field_readers.object_id(value)
-            return Named(int(its_id) if its_id.isdecimal() else None, field_readers.name_of(value))
+            object_id = field_readers.get_object_id(value)
+            return Named(int(object_id) if object_id.isdecimal() else None, field_readers.get_name(value))
         case Mapping() as value if value.get("FormattedID"):
             return str(value["FormattedID"])
         case Mapping():
-            return field_readers.person(row, name) or field_readers.text(row, name)
+            return field_readers.read_person_name(row, name) or field_readers.read_text(row, name)
         case _:
-            return choice_text(field_readers.text(row, name))
+            return choice_text(field_readers.read_text(row, name))
 
 
-def _same(one: PastValue, other: "PastValue | _Unknown") -> bool:
+def _is_same(one: PastValue, other: "PastValue | _Unknown") -> bool:
     if isinstance(one, Named) and isinstance(other, Named):
         # Names change, ids do not; without both ids the names must do.
         if one.object_id is not None and other.object_id is not None:
@@ -144,7 +144,7 @@ def _same(one: PastValue, other: "PastValue | _Unknown") -> bool:
     return {one, other} == {"false", ""} or date_text(one) == date_text(other)
 
 
-def _shown(value: "PastValue | _Unknown") -> str:
+def _format_value(value: "PastValue | _Unknown") -> str:
     match value:
         case Named():
             return value.name

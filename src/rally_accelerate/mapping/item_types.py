@@ -27,21 +27,21 @@ class Kind:
     status: str
 
 
-SCHEDULABLE = "ScheduleState"
-STATEFUL = "State"
+SCHEDULE_STATE = "ScheduleState"
+STATE = "State"
 
 KINDS = {
-    "hierarchicalrequirement": Kind("Story", "userstory", SCHEDULABLE),
-    "defect": Kind("Defect", "defect", SCHEDULABLE),
-    "defectsuite": Kind("Defect Suite", "defectsuite", SCHEDULABLE),
-    "task": Kind("Task", "task", STATEFUL),
+    "hierarchicalrequirement": Kind("Story", "userstory", SCHEDULE_STATE),
+    "defect": Kind("Defect", "defect", SCHEDULE_STATE),
+    "defectsuite": Kind("Defect Suite", "defectsuite", SCHEDULE_STATE),
+    "task": Kind("Task", "task", STATE),
     "testcase": Kind("Test Case", "testcase", "LastVerdict"),
-    "testset": Kind("Test Set", "testset", SCHEDULABLE),
-    "risk": Kind("Risk", "risk", STATEFUL),
+    "testset": Kind("Test Set", "testset", SCHEDULE_STATE),
+    "risk": Kind("Risk", "risk", STATE),
 }
 
 
-def kind_of(wire_name: str, row: Mapping[str, Any], *, defect_status: str = "ScheduleState") -> Kind:
+def get_kind(wire_name: str, row: Mapping[str, Any], *, defect_status: str = "ScheduleState") -> Kind:
     """The facts of an item's kind; an unknown kind gets sensible ones, never an error.
 
     Args:
@@ -53,17 +53,17 @@ def kind_of(wire_name: str, row: Mapping[str, Any], *, defect_status: str = "Sch
         # ``_type`` is PortfolioItem/<Level>, and levels carry names of the workspace's own
         # (rally-api-notes.md#envelopes, rally-api-notes.md#portfolio-levels).
         level = str(row.get("_type") or wire_name).rpartition("/")[2]
-        shown = field_readers.text(row, "PortfolioItemTypeName") or level
-        return Kind(shown, f"{PORTFOLIO}/{level.lower()}", STATEFUL)
+        type_name = field_readers.read_text(row, "PortfolioItemTypeName") or level
+        return Kind(type_name, f"{PORTFOLIO}/{level.lower()}", STATE)
     if wire_name == "defect" and defect_status == "State":
-        return Kind("Defect", "defect", STATEFUL)
+        return Kind("Defect", "defect", STATE)
     if wire_name in KINDS:
         return KINDS[wire_name]
     word = str(row.get("_type") or wire_name)
-    return Kind(word, wire_name, SCHEDULABLE if "ScheduleState" in row else STATEFUL)
+    return Kind(word, wire_name, SCHEDULE_STATE if "ScheduleState" in row else STATE)
 
 
-def normalized(wire_name: str, row: Mapping[str, Any]) -> NormalizedType:
+def normalize_type(wire_name: str, row: Mapping[str, Any]) -> NormalizedType:
     """The portfolio's lowest level is a feature, the levels above are epics, the rest is other work.
 
     The lowest level has ordinal 0 and is the only one with user stories (rally-api-notes.md#portfolio-levels); where
@@ -71,8 +71,8 @@ def normalized(wire_name: str, row: Mapping[str, Any]) -> NormalizedType:
     """
     if not wire_name.startswith(PORTFOLIO):
         return NormalizedType.OTHER
-    level = field_readers.reference(row, "PortfolioItemType") or {}
-    ordinal = field_readers.number(level, "Ordinal")
+    level = field_readers.read_reference(row, "PortfolioItemType") or {}
+    ordinal = field_readers.read_number(level, "Ordinal")
     if ordinal is not None:
         lowest = ordinal == 0
     else:
@@ -105,55 +105,59 @@ class ItemType:
     #: Every name that rules may call it by, folded by ``type_key``.
     names: frozenset[str]
 
-    def closeness(self, types: tuple[str, ...]) -> Closeness | None:
+    def match_types(self, types: tuple[str, ...]) -> Closeness | None:
         """How closely any of a rule's types names this one; None when they mean others.
 
         Args:
             types: Folded by ``type_key``.
         """
-        if any(each in self.names for each in types):
+        if any(type_name in self.names for type_name in types):
             return Closeness.EXACT
         if PORTFOLIO in types and self.kinds[0].startswith(PORTFOLIO):
             return Closeness.FAMILY
         return Closeness.ANY if ANY in types else None
 
 
-def item_type(kind: str, row: Mapping[str, Any] | None = None, *shown: str) -> ItemType:
+def build_item_type(kind: str, row: Mapping[str, Any] | None = None, *other_names: str) -> ItemType:
     """The type of an item.
 
     Args:
         kind: The wire name that was asked for, lower case.
         row: The item: ``_type`` is the exact level when all of the portfolio was asked for
             (rally-api-notes.md#envelopes, rally-api-notes.md#portfolio-levels).
-        shown: Further names, for example the one that settings replace ours with.
+        other_names: Further names, for example the one that settings replace ours with.
     """
-    said = (row or {}).get("_type")
-    kinds = tuple(dict.fromkeys(type_key(word) for word in (said, kind) if isinstance(word, str) and word.strip())) or (
-        "",
-    )
+    row_type = (row or {}).get("_type")
+    kinds = tuple(
+        dict.fromkeys(fold_type_name(word) for word in (row_type, kind) if isinstance(word, str) and word.strip())
+    ) or ("",)
     # Asking for the portfolio is not being called so: the family's word stays less close than a level's name.
     # A level can be shown under the name that another level has on the wire: that is the other one's.
-    others = {key for key in map(type_key, shown) if key.startswith(_LEVELS)} if kinds[0].startswith(_LEVELS) else set()
-    keys = (*kinds, *(key for key in map(type_key, shown) if key in kinds or key not in others))
-    names = {each for each in keys if each and each not in {ANY, PORTFOLIO}}
-    names |= {each.rpartition("/")[2] for each in names}
+    others = (
+        {key for key in map(fold_type_name, other_names) if key.startswith(_LEVELS)}
+        if kinds[0].startswith(_LEVELS)
+        else set()
+    )
+    keys = (*kinds, *(key for key in map(fold_type_name, other_names) if key in kinds or key not in others))
+    names = {type_name for type_name in keys if type_name and type_name not in {ANY, PORTFOLIO}}
+    names |= {type_name.rpartition("/")[2] for type_name in names}
     return ItemType(kinds, frozenset(names))
 
 
-def type_key(written: str) -> str:
+def fold_type_name(written: str) -> str:
     """A type's name in the form that is compared: Story, User Story and HierarchicalRequirement are one."""
     return as_kind("".join(written.split()))
 
 
-def renamed(type_names: Mapping[str, str], shown: str, its: ItemType) -> str:
+def get_type_name(type_names: Mapping[str, str], default: str, item_type: ItemType) -> str:
     """What settings call a type in Accelerate; what it is called anyway when they do not.
 
     Args:
         type_names: The setting ``typeNames``: new names by any of the type's names.
-        shown: What the type is called without it.
-        its: The type under all its names.
+        default: What the type is called without it.
+        item_type: The type under all its names.
     """
     if not type_names:
-        return shown
-    by_name = (new for old, new in type_names.items() if type_key(old) in its.names)
-    return type_names.get(shown) or next(by_name, shown)
+        return default
+    by_name = (new for old, new in type_names.items() if fold_type_name(old) in item_type.names)
+    return type_names.get(default) or next(by_name, default)

@@ -85,15 +85,15 @@ class Expression:
     _beyond: Any = field(repr=False, compare=False)
     _tag: str = field(repr=False, compare=False)
 
-    def found_in(self, text: str) -> bool:
+    def occurs_in(self, text: str) -> bool:
         """Return whether the expression matches anywhere in the text."""
         text = text[:MAXIMUM_TEXT]
         if text.isascii():
             return self._plain.search(text.encode()) is not None
-        return self._beyond.search(_tagged(text, self._tag).encode()) is not None
+        return self._beyond.search(_add_tags(text, self._tag).encode()) is not None
 
 
-def compiled(source: str, flags: int = 0) -> Expression:
+def compile_expression(source: str, flags: int = 0) -> Expression:
     """Return the expression, ready to run.
 
     Args:
@@ -117,15 +117,15 @@ def compiled(source: str, flags: int = 0) -> Expression:
     translation = _Translation(source, flags, _TAG)
     if translation.has_ascii_boundary:
         translation = _Translation(source, flags, _ASCII_TAG)
-    tag = _code_text(ord(translation.tag))
+    tag = _format_code(ord(translation.tag))
     # Whole characters of a tagged text are skipped, so that the expression is tried between characters only.
-    beyond = _engine((rf"\A(?:{tag}[^{tag}]{tag}|[^{tag}])*?(?:", *translation.beyond, ")"))
-    plain = _engine(translation.plain)
+    beyond = _compile_engine((rf"\A(?:{tag}[^{tag}]{tag}|[^{tag}])*?(?:", *translation.beyond, ")"))
+    plain = _compile_engine(translation.plain)
     program = max(plain.programsize, beyond.programsize)
     return Expression(source, flags, translation.size, program, plain, beyond, translation.tag)
 
 
-def _engine(parts: Iterable[str]) -> Any:
+def _compile_engine(parts: Iterable[str]) -> Any:
     import re2  # noqa: PLC0415 - takes 20 ms; the plug-in starts every few minutes, mostly without any expression
 
     options = re2.Options()
@@ -186,18 +186,19 @@ class _Translation:
         """Write one character out of sets."""
         self._count(1)
         plain, bare, tagged = (
-            _merged(each for member in members for each in part(member)) for part in (_PLAIN, _BARE, _TAGGED)
+            _merge_ranges(code_range for member in members for code_range in part(member))
+            for part in (_PLAIN, _BARE, _TAGGED)
         )
         # Where no character without tags belongs, there may be a tag.
-        bare = _merged((*bare, (ord(self.tag), ord(self.tag)))) if negated else bare
-        tag = _code_text(ord(self.tag))
-        parts = [_set_text(bare, negated=negated), f"{tag}{_set_text(tagged, negated=negated)}{tag}"]
-        self._emit(_set_text(plain, negated=negated), f"(?:{'|'.join(parts)})")
+        bare = _merge_ranges((*bare, (ord(self.tag), ord(self.tag)))) if negated else bare
+        tag = _format_code(ord(self.tag))
+        parts = [_format_set(bare, negated=negated), f"{tag}{_format_set(tagged, negated=negated)}{tag}"]
+        self._emit(_format_set(plain, negated=negated), f"(?:{'|'.join(parts)})")
 
     def _emit_literal(self, code: int) -> None:
         self._count(1)
-        char, tag = chr(code), _code_text(ord(self.tag))
-        text = _code_text(ord({self.tag: _MARK, _MARK: _OTHER}.get(char, char)))
+        char, tag = chr(code), _format_code(ord(self.tag))
+        text = _format_code(ord({self.tag: _MARK, _MARK: _OTHER}.get(char, char)))
         tagged = f"(?:{tag}{text}{tag})"
         if char == self.tag:
             beyond = tagged
@@ -205,7 +206,7 @@ class _Translation:
             beyond = f"(?:{text}|{tagged})"
         else:
             beyond = tagged if not char.isascii() and char.isalnum() else text
-        self._emit(_code_text(code), beyond)
+        self._emit(_format_code(code), beyond)
 
     def _count(self, positions: int) -> None:
         """Add an element to the size of the innermost group."""
@@ -237,24 +238,24 @@ class _Translation:
             case "^" | "$":
                 self._anchor(char)
             case ".":
-                self._emit_set(() if "s" in flags else (_range_set(10, 10, self.tag),), negated=True)
+                self._emit_set(() if "s" in flags else (_build_range_set(10, 10, self.tag),), negated=True)
             case "*" | "+" | "?":
                 self._emit(char)
                 self._after_repeat()
-            case "{" if found := _REPEAT.match(source, at):
-                self._at = found.end()
-                self._repeat(*found.groups())
+            case "{" if repetition := _REPEAT.match(source, at):
+                self._at = repetition.end()
+                self._repeat(*repetition.groups())
             case _:
                 self._other(char)
 
     def _anchor(self, char: str) -> None:
         self._count(1)
-        each_line = "m" in self._flags[-1]
+        is_multiline = "m" in self._flags[-1]
         if char == "^":
-            self._emit("(?m:^)" if each_line else r"\A")
+            self._emit("(?m:^)" if is_multiline else r"\A")
         else:
             # Python's $ also matches before a line break that ends the text.
-            self._emit("(?m:$)" if each_line else r"(?:\z|\n\z)")
+            self._emit("(?m:$)" if is_multiline else r"(?:\z|\n\z)")
 
     def _other(self, char: str) -> None:
         """Write a character that has no meaning of its own, except with the flag x."""
@@ -294,9 +295,9 @@ class _Translation:
         flags = set(self._flags[-1])
         if source.startswith("(?P<", at):
             self._at = source.index(">", at) + 1
-        elif found := _FLAG_GROUP.match(source, at):
-            self._at = found.end()
-            on, off, end = found.groups()
+        elif flag_group := _FLAG_GROUP.match(source, at):
+            self._at = flag_group.end()
+            on, off, end = flag_group.groups()
             if "u" in on:
                 flags.discard("a")
             flags = (flags | set(on)) - set(off or "")
@@ -329,7 +330,7 @@ class _Translation:
             self._emit(r"\A" if char == "A" else r"\z")
         elif char in "dDsSwW":
             self._at += 1
-            self._emit_set((_class_set(char, self.tag, ascii_only="a" in flags),))
+            self._emit_set((_build_class_set(char, self.tag, ascii_only="a" in flags),))
         elif char in "123456789" and not re.match("[0-3][0-7][0-7]", source[at : at + 3]):
             raise UnsupportedPatternError(
                 rf"uses a back-reference (\{char}) at position {at - 1}, which is not supported"
@@ -347,9 +348,9 @@ class _Translation:
         if char == "N":
             self._at = source.index("}", at) + 1
             return ord(unicodedata.lookup(source[at + 2 : self._at - 1]))
-        if found := re.compile("[0-7]{1,3}").match(source, at):
-            self._at = found.end()
-            return int(found[0], 8)
+        if octal := re.compile("[0-7]{1,3}").match(source, at):
+            self._at = octal.end()
+            return int(octal[0], 8)
         self._at += 1
         return _CONTROLS.get(char, ord(char))
 
@@ -362,14 +363,14 @@ class _Translation:
         members: list[_Set] = []
         while source[self._at] != "]" or self._at == first:
             if source[self._at] == "\\" and source[self._at + 1] in "dDsSwW":
-                members.append(_class_set(source[self._at + 1], self.tag, ascii_only="a" in flags))
+                members.append(_build_class_set(source[self._at + 1], self.tag, ascii_only="a" in flags))
                 self._at += 2
                 continue
             low = high = self._member()
             if source[self._at] == "-" and source[self._at + 1] != "]":
                 self._at += 1
                 high = self._member()
-            members.append(_range_set(low, high, self.tag))
+            members.append(_build_range_set(low, high, self.tag))
         self._at += 1
         self._emit_set(members, negated=negated)
 
@@ -390,47 +391,49 @@ _FLAGS = {"i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL, "a": re.ASCII, 
 _PLAIN, _BARE, _TAGGED = (operator.attrgetter(name) for name in ("plain", "bare", "tagged"))
 
 
-def _range_set(low: int, high: int, tag: str) -> _Set:
+def _build_range_set(low: int, high: int, tag: str) -> _Set:
     ranges = ((low, high),)
     # Tagged characters are never ASCII; those of the set stay in it for the letters that they fold to.
-    return _Set(ranges, _without(ranges, ord(tag)), _with_mark(ranges, holds=low <= ord(tag) <= high))
+    return _Set(ranges, _remove_code(ranges, ord(tag)), _replace_mark(ranges, holds=low <= ord(tag) <= high))
 
 
 @functools.cache
-def _class_set(escape: str, tag: str, *, ascii_only: bool) -> _Set:
+def _build_class_set(escape: str, tag: str, *, ascii_only: bool) -> _Set:
     r"""Return the characters of a class such as ``\w``.
 
     What never occurs in a place of a tagged text may be in the set or not; whichever is shorter is taken.
     """
     if escape in "DSW":
-        found = _class_set(escape.lower(), tag, ascii_only=ascii_only)
-        plain, bare, tagged = (tuple(_complement(part)) for part in (found.plain, found.bare, found.tagged))
+        opposite = _build_class_set(escape.lower(), tag, ascii_only=ascii_only)
+        plain, bare, tagged = (
+            tuple(_complement_ranges(part)) for part in (opposite.plain, opposite.bare, opposite.tagged)
+        )
         for code in (ord(tag), *(_FOLDED_TO_ASCII if escape == "W" else ())):
-            bare = _without(bare, code)
+            bare = _remove_code(bare, code)
         return _Set(plain, bare, tagged)
-    plain = _matching(escape, 0x80, ascii_only=ascii_only)
+    plain = _find_ranges(escape, 0x80, ascii_only=ascii_only)
     holds = any(low <= ord(tag) <= high for low, high in plain)
     if ascii_only or escape == "w":
-        return _Set(plain, _without(plain, ord(tag)), _with_mark(() if ascii_only else _ANY, holds=holds))
-    every = _matching(escape, sys.maxunicode + 1, ascii_only=False)
+        return _Set(plain, _remove_code(plain, ord(tag)), _replace_mark(() if ascii_only else _ANY, holds=holds))
+    every = _find_ranges(escape, sys.maxunicode + 1, ascii_only=False)
     # Digits beyond ASCII are characters of words, spaces are not.
     bare, beyond = (plain, every) if escape == "d" else (every, ())
-    return _Set(plain, _without(bare, ord(tag)), _with_mark(beyond, holds=holds))
+    return _Set(plain, _remove_code(bare, ord(tag)), _replace_mark(beyond, holds=holds))
 
 
-def _with_mark(ranges: Ranges, *, holds: bool) -> Ranges:
-    others = _without(ranges, ord(_MARK))
-    return _merged((*others, (ord(_MARK), ord(_MARK)))) if holds else others
+def _replace_mark(ranges: Ranges, *, holds: bool) -> Ranges:
+    others = _remove_code(ranges, ord(_MARK))
+    return _merge_ranges((*others, (ord(_MARK), ord(_MARK)))) if holds else others
 
 
-def _matching(escape: str, end: int, *, ascii_only: bool) -> Ranges:
+def _find_ranges(escape: str, end: int, *, ascii_only: bool) -> Ranges:
     """Return the code points of a class below an end, exactly as this Python has them."""
     everything = "".join(map(chr, range(end)))
-    found = re.finditer(rf"\{escape}+", everything, re.ASCII if ascii_only else re.NOFLAG)
-    return tuple((match.start(), match.end() - 1) for match in found)
+    matches = re.finditer(rf"\{escape}+", everything, re.ASCII if ascii_only else re.NOFLAG)
+    return tuple((match.start(), match.end() - 1) for match in matches)
 
 
-def _merged(ranges: Iterable[tuple[int, int]]) -> Ranges:
+def _merge_ranges(ranges: Iterable[tuple[int, int]]) -> Ranges:
     """Return ranges in ascending order, none of which touches the next one."""
     merged: list[tuple[int, int]] = []
     for low, high in sorted(ranges):
@@ -441,7 +444,7 @@ def _merged(ranges: Iterable[tuple[int, int]]) -> Ranges:
     return tuple(merged)
 
 
-def _complement(ranges: Ranges) -> Iterator[tuple[int, int]]:
+def _complement_ranges(ranges: Ranges) -> Iterator[tuple[int, int]]:
     begin = 0
     for low, high in ranges:
         if low > begin:
@@ -451,30 +454,30 @@ def _complement(ranges: Ranges) -> Iterator[tuple[int, int]]:
         yield begin, sys.maxunicode
 
 
-def _without(ranges: Ranges, code: int) -> Ranges:
+def _remove_code(ranges: Ranges, code: int) -> Ranges:
     parts = (part for low, high in ranges for part in ((low, min(high, code - 1)), (max(low, code + 1), high)))
     return tuple((low, high) for low, high in parts if low <= high)
 
 
-def _set_text(ranges: Ranges, *, negated: bool) -> str:
+def _format_set(ranges: Ranges, *, negated: bool) -> str:
     # RE2 has no notation for the empty set.
     if not ranges:
         ranges, negated = _ANY, not negated
-    return f"[{'^' if negated else ''}{_ranges_text(ranges)}]"
+    return f"[{'^' if negated else ''}{_format_ranges(ranges)}]"
 
 
-def _ranges_text(ranges: Ranges) -> str:
-    return "".join(f"{_code_text(low)}-{_code_text(high)}" for low, high in ranges)
+def _format_ranges(ranges: Ranges) -> str:
+    return "".join(f"{_format_code(low)}-{_format_code(high)}" for low, high in ranges)
 
 
-def _code_text(code: int) -> str:
+def _format_code(code: int) -> str:
     if 0xD800 <= code <= 0xDFFF:  # noqa: PLR2004 - half of a character, which UTF-8 cannot write; see _utf8
         code = 0xFFFD
     char = chr(code)
     return char if char.isascii() and char.isalnum() else f"\\x{{{code:X}}}"
 
 
-def _tagged(text: str, tag: str) -> str:
+def _add_tags(text: str, tag: str) -> str:
     r"""Return the text with tags on either side of each character of words beyond ASCII.
 
     RE2 knows word boundaries between ASCII characters only. In a text with underscores as tags they are where Python

@@ -17,7 +17,7 @@ LINE, PARAGRAPH = 1, 2
 LISTS = frozenset({"ul", "ol", "menu", "dir"})
 
 #: Lists and quotations are indented to such a depth: the text does not grow beyond a multiple of the markup.
-_MOST_INDENTED = 8
+_MAX_INDENT_DEPTH = 8
 
 _EXPONENTS = ("+", "-", *"0123456789")
 _BLANK_ENDS = re.compile(r"(?<![ \t\xa0])[ \t\xa0]++(?=\n|\Z)")
@@ -104,7 +104,7 @@ class Block:
             self.break_line()
         self.due = max(self.due, LINE if self.lists else ends)
 
-    def at_line_start(self) -> bool:
+    def is_at_line_start(self) -> bool:
         """Return whether the next words begin a line."""
         return bool(self.due) or not self.parts
 
@@ -118,7 +118,7 @@ class Block:
         """Indent what follows."""
         if container.tag in LISTS:
             self.lists.append((container, len(self.indent)))
-        if len(self.containers) < _MOST_INDENTED:
+        if len(self.containers) < _MAX_INDENT_DEPTH:
             self.indent += container.indent
         self.containers.append(container)
         self.open_tags[container.tag] = self.open_tags.get(container.tag, 0) + 1
@@ -133,7 +133,7 @@ class Block:
             self.open_tags[closed] -= 1
             if closed in LISTS:
                 self.lists.pop()
-        self.indent = "".join(each.indent for each in self.containers[:_MOST_INDENTED])
+        self.indent = "".join(container.indent for container in self.containers[:_MAX_INDENT_DEPTH])
         return True
 
     def end_link(self) -> None:
@@ -142,18 +142,18 @@ class Block:
             return
         begin, address = self.link
         self.link = None
-        shown = "".join(self.parts[begin:]).strip()
-        if address and shown and _bare(address) not in shown:
+        text = "".join(self.parts[begin:]).strip()
+        if address and text and _strip_scheme(address) not in text:
             self.parts.append(f" ({address})")
 
-    def text(self) -> str:
+    def get_text(self) -> str:
         """Return everything that was written."""
         self.finish_item()
         self.end_link()
         return _BLANK_ENDS.sub("", "".join(self.parts)).replace("\xa0", " ").strip("\n")
 
 
-def _bare(address: str) -> str:
+def _strip_scheme(address: str) -> str:
     """An address without what people leave out when they write it."""
     return re.sub(r"^(?:https?://|mailto:|tel:)", "", address, flags=re.IGNORECASE).rstrip("/")
 
@@ -181,7 +181,7 @@ _ATTRIBUTE = re.compile(
 _RAW = frozenset({"iframe", "noembed", "noframes", "script", "style", "textarea", "title", "xmp"})
 #: Elements whose content is not shown. Those that hold markup are left out only when they end.
 _HIDDEN = _RAW - {"textarea", "xmp"} | {"audio", "canvas", "datalist", "template", "video"}
-_WHOLE = _RAW | _HIDDEN
+_OPAQUE = _RAW | _HIDDEN
 #: Character references are read in these only.
 _ESCAPABLE = frozenset({"textarea"})
 
@@ -189,7 +189,7 @@ _LONG_NUMBER = re.compile(r"&#(?:[xX]0*+[0-9a-fA-F]{7,}|0*+[0-9]{8,});?")
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{0,31});")
 
 
-def tokens(html: str) -> Iterator[tuple[int, str, str]]:
+def tokenize(html: str) -> Iterator[tuple[int, str, str]]:
     """Yield the tokens in order: a text decoded, or a tag's name in lower case with its attributes as they are written.
 
     Comments, declarations, and elements whose content is not shown are left out, apart from the tags of the latter.
@@ -197,12 +197,12 @@ def tokens(html: str) -> Iterator[tuple[int, str, str]]:
     position = 0
     #: Names of elements that do not end any more: looking for the end of each again would take quadratic time.
     endless: set[str] = set()
-    while found := _MARKUP.search(html, position):
-        begin, after = found.span()
+    while markup := _MARKUP.search(html, position):
+        begin, after = markup.span()
         if begin > position:
-            yield TEXT, decoded(html[position:begin]), ""
+            yield TEXT, decode_references(html[position:begin]), ""
         position = after
-        ends, name, written = found.groups()
+        ends, name, written = markup.groups()
         if name is None:
             continue
         name = name.lower()
@@ -210,7 +210,7 @@ def tokens(html: str) -> Iterator[tuple[int, str, str]]:
             yield END, name, ""
             continue
         yield START, name, written
-        if name not in _WHOLE:
+        if name not in _OPAQUE:
             continue
         end = None
         if name not in endless:
@@ -222,23 +222,23 @@ def tokens(html: str) -> Iterator[tuple[int, str, str]]:
         until = end.start() if end is not None else len(html)
         if name not in _HIDDEN:
             text = html[position:until]
-            yield TEXT, decoded(text) if name in _ESCAPABLE else text, ""
+            yield TEXT, decode_references(text) if name in _ESCAPABLE else text, ""
         position = until
     if position < len(html):
-        yield TEXT, decoded(html[position:]), ""
+        yield TEXT, decode_references(html[position:]), ""
 
 
-def attributes(written: str) -> Mapping[str, str]:
+def parse_attributes(written: str) -> Mapping[str, str]:
     """Return the attributes of a tag by name in lower case; of several with one name the first counts."""
-    found: dict[str, str] = {}
-    for each in _ATTRIBUTE.finditer(written):
-        value = each["double"] or each["single"] or each["bare"] or ""
+    values: dict[str, str] = {}
+    for attribute in _ATTRIBUTE.finditer(written):
+        value = attribute["double"] or attribute["single"] or attribute["bare"] or ""
         # References without a semicolon stay: "?a=1&copy=2" is an address.
-        found.setdefault(each["name"].lower(), _ENTITY.sub(lambda entity: unescape(entity[0]), value))
-    return found
+        values.setdefault(attribute["name"].lower(), _ENTITY.sub(lambda entity: unescape(entity[0]), value))
+    return values
 
 
-def decoded(text: str) -> str:
+def decode_references(text: str) -> str:
     """Return a text with its character references replaced, those of no character by U+FFFD."""
     if "&" not in text:
         return text
@@ -247,8 +247,8 @@ def decoded(text: str) -> str:
 
 
 #: Tables are laid out to such a depth; of deeper ones only the lines are kept.
-_MOST_TABLES = 4
-_LONGEST_NAME = 100
+_MAX_TABLE_DEPTH = 4
+_MAX_NAME_LENGTH = 100
 
 _SPACES = re.compile(r"[ \t\r\n\f]+")
 _NUMBER = re.compile(r"[ ]*(-?[0-9]{1,9})\b")
@@ -258,7 +258,7 @@ _USELESS = ("javascript:", "vbscript:", "data:", "blob:", "about:", "cid:")
 _TAG = re.compile(r"<(?:/?[A-Za-z]|!--|[!?][A-Za-z\[])")
 
 
-def readable(html: str, *, site: str = "") -> str:
+def convert_html_to_text(html: str, *, site: str = "") -> str:
     """Return an HTML fragment as plain text: its paragraphs, lists, tables, links, images and preformatted parts.
 
     Broken markup never fails: it is read as browsers read it. A text without any tag keeps its line ends.
@@ -268,12 +268,12 @@ def readable(html: str, *, site: str = "") -> str:
         site: The address of the Rally server for people, which relative links are completed with.
     """
     if "<" not in html or not _TAG.search(html):
-        plain = decoded(html).replace("\r\n", "\n").replace("\xa0", " ")
+        plain = decode_references(html).replace("\r\n", "\n").replace("\xa0", " ")
         return re.sub(r"\n{3,}", "\n\n", plain).strip()
     page = _Page(site.rstrip("/"))
-    for token, text, written in tokens(html):
+    for token, text, written in tokenize(html):
         if token == TEXT:
-            page.say(text)
+            page.write_text(text)
         elif token == START:
             if starts := _STARTS.get(text):
                 starts(page, written)
@@ -305,18 +305,18 @@ class _Page:
     #: Whether a line end comes first in a preformatted text: then it is not shown.
     verbatim_begins: bool = False
 
-    def say(self, data: str) -> None:
+    def write_text(self, data: str) -> None:
         if not data:
             return
         block = self.block
         if self.verbatim:
-            self._say_verbatim(data.replace("\r\n", "\n").replace("\r", "\n"))
+            self._write_verbatim(data.replace("\r\n", "\n").replace("\r", "\n"))
             return
         words = _SPACES.sub(" ", data)
         if words[0] == " ":
             block.blank_due = True
             words = words[1:]
-        if words.startswith("\xa0") and block.at_line_start():
+        if words.startswith("\xa0") and block.is_at_line_start():
             text = words.lstrip("\xa0 ")
             block.lead += words[: len(words) - len(text)] if block.parts else ""
             words = text
@@ -324,7 +324,7 @@ class _Page:
             block.write(stripped)
             block.blank_due = stripped != words
 
-    def _say_verbatim(self, data: str) -> None:
+    def _write_verbatim(self, data: str) -> None:
         if self.verbatim_begins:
             data = data.removeprefix("\n")
             self.verbatim_begins = False
@@ -344,8 +344,8 @@ class _Page:
         self.verbatim[tag] = self.verbatim.get(tag, 0) + 1
 
     def end_verbatim(self, *, tag: str, paragraph: bool) -> None:
-        if left := self.verbatim.pop(tag, 1) - 1:
-            self.verbatim[tag] = left
+        if remaining := self.verbatim.pop(tag, 1) - 1:
+            self.verbatim[tag] = remaining
         if paragraph:
             # Line ends at the end of a preformatted text are not shown.
             self.block.due = min(self.block.due, PARAGRAPH)
@@ -366,7 +366,7 @@ class _Page:
         # An item that only holds a list has no line of its own.
         self.block.bullet = None
         self.block.end_line(PARAGRAPH)
-        self.block.open(Container(tag, "  ", _number(written, "start", 1)))
+        self.block.open(Container(tag, "  ", _read_number(written, "start", 1)))
 
     def start_item(self, written: str) -> None:
         block = self.block
@@ -374,10 +374,10 @@ class _Page:
         block.end_line(LINE)
         bullet, block.bullet_at = "-", len(block.indent)
         if block.lists:
-            its_list, block.bullet_at = block.lists[-1]
-            if its_list.tag == "ol":
-                number = _number(written, "value", its_list.number)
-                bullet, its_list.number = f"{number}.", number + 1
+            open_list, block.bullet_at = block.lists[-1]
+            if open_list.tag == "ol":
+                number = _read_number(written, "value", open_list.number)
+                bullet, open_list.number = f"{number}.", number + 1
         block.bullet = bullet
 
     def end_item(self) -> None:
@@ -387,7 +387,7 @@ class _Page:
     def start_quotation(self, written: str) -> None:
         self.block.end_line(PARAGRAPH)
         # Editors indent paragraphs with quotations that have no border.
-        style = attributes(written).get("style", "").replace(" ", "").lower() if written else ""
+        style = parse_attributes(written).get("style", "").replace(" ", "").lower() if written else ""
         self.block.open(Container("blockquote", "  " if "border:none" in style or "border:0" in style else "> "))
 
     def start_definitions(self) -> None:
@@ -410,7 +410,7 @@ class _Page:
 
     def start_table(self) -> None:
         self.block.end_line(PARAGRAPH)
-        self.tables.append(_Table(len(self.tables) < _MOST_TABLES, self.block))
+        self.tables.append(_Table(len(self.tables) < _MAX_TABLE_DEPTH, self.block))
 
     def start_cell(self) -> None:
         table = self.tables[-1] if self.tables else None
@@ -424,7 +424,7 @@ class _Page:
     def end_cell(self) -> None:
         table = self.tables[-1] if self.tables else None
         if table is not None and table.in_cell:
-            table.cells.append(self.block.text())
+            table.cells.append(self.block.get_text())
             table.in_cell = False
             self.block = table.around
         elif table is None or not table.laid_out:
@@ -455,7 +455,10 @@ class _Page:
 
     def start_link(self, written: str) -> None:
         self.block.end_link()
-        self.block.link = (len(self.block.parts), _address(attributes(written).get("href", ""), self.site))
+        self.block.link = (
+            len(self.block.parts),
+            _resolve_address(parse_attributes(written).get("href", ""), self.site),
+        )
 
     def start_mark(self, _written: str, *, mark: str) -> None:
         self.block.marks.append(mark)
@@ -472,32 +475,32 @@ class _Page:
         self.block.superscript = begins
 
     def input(self, written: str) -> None:
-        found = attributes(written)
-        if found.get("type", "").lower() == "checkbox":
-            self.block.write("[x]" if "checked" in found else "[ ]")
+        attributes = parse_attributes(written)
+        if attributes.get("type", "").lower() == "checkbox":
+            self.block.write("[x]" if "checked" in attributes else "[ ]")
             self.block.blank_due = True
 
     def embed(self, written: str, *, what: str, source: str = "src") -> None:
-        found = attributes(written)
-        names = (found.get("alt", ""), found.get("title", ""), _file_name(found.get(source, "")))
+        attributes = parse_attributes(written)
+        names = (attributes.get("alt", ""), attributes.get("title", ""), _get_file_name(attributes.get(source, "")))
         usable = (_SPACES.sub(" ", name.replace("\xa0", " ")).strip() for name in names)
-        name = next((each for each in usable if each and not each.lower().startswith(_USELESS)), "")
-        if len(name) > _LONGEST_NAME:
-            name = f"{name[: _LONGEST_NAME - 1]}…"
+        name = next((candidate for candidate in usable if candidate and not candidate.lower().startswith(_USELESS)), "")
+        if len(name) > _MAX_NAME_LENGTH:
+            name = f"{name[: _MAX_NAME_LENGTH - 1]}…"
         self.block.write(f"[{what}: {name}]" if name else f"[{what}]")
 
     def finish(self) -> str:
         while self.tables:
             self.end_table()
-        return self.block.text()
+        return self.block.get_text()
 
 
-def _number(written: str, name: str, otherwise: int) -> int:
-    found = _NUMBER.match(attributes(written).get(name, "")) if written else None
-    return int(found[1]) if found is not None else otherwise
+def _read_number(written: str, name: str, otherwise: int) -> int:
+    match = _NUMBER.match(parse_attributes(written).get(name, "")) if written else None
+    return int(match[1]) if match is not None else otherwise
 
 
-def _address(written: str, site: str) -> str:
+def _resolve_address(written: str, site: str) -> str:
     """An address as people can use it; nothing for one that only works within its page."""
     address = re.sub(r"[\t\r\n]", "", written).strip()
     if address.lower().startswith(_USELESS):
@@ -512,7 +515,7 @@ def _address(written: str, site: str) -> str:
     return f"{site}{address}" if address.startswith("/") else address
 
 
-def _file_name(address: str) -> str:
+def _get_file_name(address: str) -> str:
     """The name of the file at an address; nothing when the address is the file."""
     address = address.strip()
     if address.lower().startswith("cid:"):

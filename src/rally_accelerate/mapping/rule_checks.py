@@ -9,13 +9,19 @@ from dataclasses import replace
 from itertools import islice
 
 from rally_accelerate.config.value_parsers import KIND_ALIASES, as_kind
-from rally_accelerate.mapping.item_types import ANY, KINDS, PORTFOLIO, item_type, type_key
+from rally_accelerate.mapping.item_types import ANY, KINDS, PORTFOLIO, build_item_type, fold_type_name
 from rally_accelerate.mapping.rule_parser import FieldRules
 from rally_accelerate.model.suggestions import MOST_EXPLAINED, suggestion
 
 #: Names as people write them; Rally's own artifact types, and the usual levels of the portfolio
 #: (rally-api-notes.md#type-names).
-USUAL = (*(kind.name.replace(" ", "") for kind in KINDS.values()), "Feature", "Initiative", "Theme", "PortfolioItem")
+USUAL_TYPE_NAMES = (
+    *(kind.name.replace(" ", "") for kind in KINDS.values()),
+    "Feature",
+    "Initiative",
+    "Theme",
+    "PortfolioItem",
+)
 
 #: Every type that a rule may name although it is not imported: it is then reported in a notice of the run.
 _KNOWN = frozenset({*KIND_ALIASES, *KIND_ALIASES.values(), *KINDS, "objective", "milestone", ANY, PORTFOLIO})
@@ -27,10 +33,10 @@ _MISSPELLED = 0.8
 Fault = tuple[str, str]
 
 #: More types than any workspace has; each one that is not known is compared with the known ones.
-MOST_TYPES = 500
+MAX_TYPES = 500
 
 
-def type_faults(rules: FieldRules, *, kinds: Sequence[str], type_names: Mapping[str, str]) -> Iterator[Fault]:
+def find_type_faults(rules: FieldRules, *, kinds: Sequence[str], type_names: Mapping[str, str]) -> Iterator[Fault]:
     """Yield the place of every rule or new name whose type does not exist, and what is wrong with it.
 
     Args:
@@ -39,89 +45,95 @@ def type_faults(rules: FieldRules, *, kinds: Sequence[str], type_names: Mapping[
         type_names: The setting ``typeNames``: names that replace Rally's.
     """
     renamed = [name for name in type_names.values() if name.strip()]
-    imported = {name for kind in kinds for name in item_type(kind).names}
+    imported = {name for kind in kinds for name in build_item_type(kind).names}
     known = _KNOWN | imported
     levels = any(kind not in KINDS for kind in kinds)
     # Of names that differ in case only, the last one is suggested.
-    usual = [*(kind for kind in sorted(imported) if "/" not in kind), *USUAL]
+    usual = [*(kind for kind in sorted(imported) if "/" not in kind), *USUAL_TYPE_NAMES]
     named = {*known, *map(as_kind, renamed)}
     keys = {word: key for entry in rules.entries for key, word in zip(entry.types, entry.words, strict=True)}
     for path, names in (("fieldMapping", keys), ("types", kinds), ("typeNames", type_names)):
-        if len(names) > MOST_TYPES:
-            yield path, _too_many(names)
+        if len(names) > MAX_TYPES:
+            yield path, _describe_excess(names)
             return
 
-    def found() -> Iterator[Fault]:
-        faults = {word: _fault(word, key, named, [*usual, *renamed], levels=levels) for word, key in keys.items()}
+    def check_types() -> Iterator[Fault]:
+        faults = {
+            word: _check_type_name(word, key, named, [*usual, *renamed], levels=levels) for word, key in keys.items()
+        }
         for entry in rules.entries:
             yield from ((f"{entry.path}.type", faults[word]) for word in entry.words if faults[word])
         for written in type_names:
-            if fault := _fault(written, type_key(written), known, usual, levels=levels):
+            if fault := _check_type_name(written, fold_type_name(written), known, usual, levels=levels):
                 yield "typeNames", fault
 
-    yield from islice(found(), MOST_EXPLAINED)
+    yield from islice(check_types(), MOST_EXPLAINED)
 
 
-def imported_faults(types: Sequence[str]) -> Iterator[Fault]:
+def find_import_faults(types: Sequence[str]) -> Iterator[Fault]:
     """Yield what is wrong with the names of types to import, as far as it is seen without asking Rally."""
-    if len(types) > MOST_TYPES:
-        yield "types", _too_many(types)
+    if len(types) > MAX_TYPES:
+        yield "types", _describe_excess(types)
         return
 
-    def found() -> Iterator[Fault]:
+    def check_types() -> Iterator[Fault]:
         for written in types:
-            key = type_key(written)
+            key = fold_type_name(written)
             if key == ANY or not key:
                 yield "types", f'"{written}" is no type; leave types empty for stories and defects'
-            elif fault := _fault(written, key, _KNOWN, USUAL, levels=True):
+            elif fault := _check_type_name(written, key, _KNOWN, USUAL_TYPE_NAMES, levels=True):
                 yield "types", fault
 
-    yield from islice(found(), MOST_EXPLAINED)
+    yield from islice(check_types(), MOST_EXPLAINED)
 
 
-def _too_many(names: Sized) -> str:
-    return f"names {len(names):,} types; there are at most {MOST_TYPES}"
+def _describe_excess(names: Sized) -> str:
+    return f"names {len(names):,} types; there are at most {MAX_TYPES}"
 
 
-def _fault(written: str, key: str, known: frozenset[str] | set[str], shown: Sequence[str], *, levels: bool) -> str:
+def _check_type_name(
+    written: str, key: str, known: frozenset[str] | set[str], suggested: Sequence[str], *, levels: bool
+) -> str:
     """What is wrong with the name of a type; empty for nothing."""
     if key in known or key.startswith(f"{PORTFOLIO}/"):
         return ""
-    others = [name for name in shown if as_kind(name) != key]
+    others = [name for name in suggested if as_kind(name) != key]
     # A level's name may well be like that of another level: only Rally's own names count here.
-    if levels and not suggestion(written, [name for name in USUAL if as_kind(name) != key], cutoff=_MISSPELLED):
+    if levels and not suggestion(
+        written, [name for name in USUAL_TYPE_NAMES if as_kind(name) != key], cutoff=_MISSPELLED
+    ):
         return ""
     near = suggestion(written, others)
-    more = near or f"; there are {', '.join(USUAL)} and PortfolioItem/<level>"
+    more = near or f"; there are {', '.join(USUAL_TYPE_NAMES)} and PortfolioItem/<level>"
     level = f"; a portfolio level of this name is written PortfolioItem/{written}" if levels else ""
     return f'"{written}" is no type of work item that Rally has or that these settings name{more}{level}'
 
 
-def unusual_types(rules: FieldRules, type_names: Mapping[str, str]) -> tuple[str, ...]:
+def find_custom_types(rules: FieldRules, type_names: Mapping[str, str]) -> tuple[str, ...]:
     """The names of types, in rules and as keys of new names, that only a workspace's own definitions explain."""
     new = {as_kind(name) for name in type_names.values()}
     written = [word for entry in rules.entries for word in entry.words if as_kind(word) not in new]
     return tuple(dict.fromkeys(word for word in (*written, *type_names) if as_kind(word) not in {ANY, PORTFOLIO}))
 
 
-def looked_up(words: Sequence[str], kind_of: Callable[[str], str]) -> tuple[dict[str, str], tuple[Fault, ...]]:
+def resolve_type_names(words: Sequence[str], kind_of: Callable[[str], str]) -> tuple[dict[str, str], tuple[Fault, ...]]:
     """The wire name of each name, and what is wrong with those that mean no type.
 
     Args:
         words: From ``unusual_types``.
         kind_of: Gives the wire name; raises ValueError with a sentence.
     """
-    found: dict[str, str] = {}
+    resolved: dict[str, str] = {}
     faults: list[Fault] = []
     for word in words:
         try:
-            found[word] = kind_of(word)
+            resolved[word] = kind_of(word)
         except ValueError as error:
             faults.append((word, str(error)))
-    return found, tuple(faults)
+    return resolved, tuple(faults)
 
 
-def with_types(rules: FieldRules, kinds: Mapping[str, str]) -> FieldRules:
+def replace_types(rules: FieldRules, kinds: Mapping[str, str]) -> FieldRules:
     """Rules whose types are wire names.
 
     Args:

@@ -8,17 +8,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rally_accelerate.mapping import field_readers
-from rally_accelerate.mapping.attributes import Path
+from rally_accelerate.mapping.attributes import FieldPath
 from rally_accelerate.mapping.history import STATUS
 from rally_accelerate.mapping.item_types import ItemType
-from rally_accelerate.mapping.rich_text import readable
-from rally_accelerate.mapping.rule_parser import Conditions, Exactly, Grade, Matcher, Standard, words_of
-from rally_accelerate.mapping.rule_targets import EXTENDED, LISTS, NEVER_EMPTY, Value, converted
+from rally_accelerate.mapping.rich_text import convert_html_to_text
+from rally_accelerate.mapping.rule_parser import Conditions, ExactText, Grade, Matcher, StandardValue, format_scalar
+from rally_accelerate.mapping.rule_targets import EXTENDED, LISTS, NEVER_EMPTY, Value, convert_value
 from rally_accelerate.mapping.rules import CompiledRules
 from rally_accelerate.model.issue import HistoryEntry, Issue, NormalizedType, Sprint
 
 #: Reads a field of the item by label.
-Read = Callable[[str], tuple[str, ...]]
+FieldReader = Callable[[str], tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,50 +33,54 @@ class Match:
     matched: str
 
 
-def translated(compiled: CompiledRules, its: ItemType, target: str, text: str, *, read: Read | None) -> Match | None:
+def translate_value(
+    compiled: CompiledRules, item_type: ItemType, target: str, text: str, *, read: FieldReader | None
+) -> Match | None:
     """The first rule that fits a value, or None.
 
     Args:
         compiled: The rules.
-        its: The item's type.
+        item_type: The item's type.
         target: The field of the issue.
         text: The value; empty when there is none.
         read: Reads fields for conditions; None leaves conditions out, as nothing is known of other fields.
     """
-    for entry in compiled.entries_for(its):
-        nearly: Match | None = None
-        for standard, matcher, place in _each(entry.values.get(target, ())):
+    for entry in compiled.find_entries(item_type):
+        near_match: Match | None = None
+        for standard, matcher, place in _iterate_matchers(entry.values.get(target, ())):
             match = Match(text, standard.value, place, matcher.written)
             match matcher:
                 case Conditions():
-                    fits = Grade.FULLY if read is not None and matcher.hold(read) else Grade.NOT
+                    fits = Grade.FULLY if read is not None and matcher.are_met(read) else Grade.NOT
                 case _:
                     fits = matcher.grade(text)
-            if nearly is None and fits is Grade.NEARLY:
-                nearly = match
-            elif fits is Grade.FULLY and (nearly is None or isinstance(matcher, Exactly)):
+            if near_match is None and fits is Grade.NEARLY:
+                near_match = match
+            elif fits is Grade.FULLY and (near_match is None or isinstance(matcher, ExactText)):
                 return match
-        if nearly is not None:
-            return nearly
+        if near_match is not None:
+            return near_match
     return None
 
 
-def added(compiled: CompiledRules, its: ItemType, target: str, *, read: Read) -> tuple[Match, ...]:
+def find_conditional_values(
+    compiled: CompiledRules, item_type: ItemType, target: str, *, read: FieldReader
+) -> tuple[Match, ...]:
     """Every standard value of a list whose conditions hold: a condition adds to a list and translates nothing."""
     return tuple(
         Match("", standard.value, place, matcher.written)
-        for entry in compiled.entries_for(its)
-        for standard, matcher, place in _each(entry.values.get(target, ()))
-        if isinstance(matcher, Conditions) and matcher.hold(read)
+        for entry in compiled.find_entries(item_type)
+        for standard, matcher, place in _iterate_matchers(entry.values.get(target, ()))
+        if isinstance(matcher, Conditions) and matcher.are_met(read)
     )
 
 
-def has_values(compiled: CompiledRules, its: ItemType, target: str) -> bool:
+def has_value_rules(compiled: CompiledRules, item_type: ItemType, target: str) -> bool:
     """Whether any rule translates this field of this type."""
-    return any(target in entry.values for entry in compiled.entries_for(its))
+    return any(target in entry.values for entry in compiled.find_entries(item_type))
 
 
-def map_history_value(compiled: CompiledRules, its: ItemType, target: str, value: str) -> str:
+def map_history_value(compiled: CompiledRules, item_type: ItemType, target: str, value: str) -> str:
     """A value of the past, translated by the same rules as today's.
 
     Conditions are left out: what other fields held back then is not known. An empty text stays empty, since it says
@@ -84,32 +88,32 @@ def map_history_value(compiled: CompiledRules, its: ItemType, target: str, value
 
     Args:
         compiled: The rules.
-        its: The item's type.
+        item_type: The item's type.
         target: The field of the issue, for example ``status``.
         value: What the history says.
     """
-    match = translated(compiled, its, target, value, read=None) if value else None
+    match = translate_value(compiled, item_type, target, value, read=None) if value else None
     return match.after if match is not None else value
 
 
-def _each(standards: tuple[Standard, ...]) -> Iterator[tuple[Standard, Matcher, str]]:
+def _iterate_matchers(standards: tuple[StandardValue, ...]) -> Iterator[tuple[StandardValue, Matcher, str]]:
     for standard in standards:
         for position, matcher in enumerate(standard.matchers):
-            yield standard, matcher, standard.place(position)
+            yield standard, matcher, standard.get_path(position)
 
 
 #: Attributes whose text is HTML (rally-api-notes.md#rich-text).
-RICH = "TEXT"
+RICH_TEXT_TYPE = "TEXT"
 
 #: Such attributes of the objects that an item refers to, whose definitions are not read
 #: (rally-api-notes.md#attributes).
-_RICH_NAMES = frozenset(
+_RICH_TEXT_FIELDS = frozenset(
     {"Description", "Notes", "Objective", "PostConditions", "PreConditions", "Text", "Theme"}
     | {"ValidationExpectedResult", "ValidationInput"}
 )
 
 
-def texts_at(row: Mapping[str, Any], path: Path, *, site: str = "") -> tuple[str, ...]:
+def read_path_texts(row: Mapping[str, Any], path: FieldPath, *, site: str = "") -> tuple[str, ...]:
     """Return the texts of a field, without empty ones; nothing when it is unset or was not told.
 
     Args:
@@ -117,41 +121,41 @@ def texts_at(row: Mapping[str, Any], path: Path, *, site: str = "") -> tuple[str
         path: Where the field is.
         site: The address of the Rally server for people, which relative links of rich texts are completed with.
     """
-    held: Any = row
+    value: Any = row
     for name in path.names[:-1]:
-        inner = held.get(name)
+        inner = value.get(name)
         if not isinstance(inner, Mapping):
             return ()
-        held = inner
-    texts = _texts(held, path.names[-1])
-    if path.attribute_type == RICH if len(path.names) == 1 else path.names[-1] in _RICH_NAMES:
-        texts = tuple(readable(text, site=site) for text in texts)
+        value = inner
+    texts = _read_texts(value, path.names[-1])
+    if path.attribute_type == RICH_TEXT_TYPE if len(path.names) == 1 else path.names[-1] in _RICH_TEXT_FIELDS:
+        texts = tuple(convert_html_to_text(text, site=site) for text in texts)
     return tuple(text for text in texts if text)
 
 
-def texts_of(value: Any) -> tuple[str, ...]:
+def convert_to_texts(value: Any) -> tuple[str, ...]:
     """The texts of a value that is mapped already, without empty ones."""
     members = value if isinstance(value, list | tuple) else (value,)
-    return tuple(text for text in (words_of(each) for each in members) if text)
+    return tuple(text for text in (format_scalar(member) for member in members) if text)
 
 
-def _texts(held: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    value = held.get(name)
+def _read_texts(fields: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    value = fields.get(name)
     if isinstance(value, list):
-        return tuple(_text({name: each}, name) for each in value)
+        return tuple(_read_text({name: element}, name) for element in value)
     if isinstance(value, Mapping) and "_tagsNameArray" in value:
-        return field_readers.names_in(held, name)
-    return (_text(held, name),)
+        return field_readers.read_names(fields, name)
+    return (_read_text(fields, name),)
 
 
-def _text(held: Mapping[str, Any], name: str) -> str:
-    match held.get(name):
+def _read_text(fields: Mapping[str, Any], name: str) -> str:
+    match fields.get(name):
         case Mapping() as value:
             # People go by their display names, web links by what they show; the rest by their name.
-            shown = field_readers.person(held, name) or field_readers.name_of(value)
-            return shown or words_of(value.get("DisplayString")) or words_of(value.get("LinkID")) or ""
+            display_name = field_readers.read_person_name(fields, name) or field_readers.get_name(value)
+            return display_name or format_scalar(value.get("DisplayString")) or format_scalar(value.get("LinkID")) or ""
         case value:
-            return words_of(value) or ""
+            return format_scalar(value) or ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,14 +182,14 @@ class Reason:
 
     def __str__(self) -> str:
         by_default = f"mapped by default from {self.default_source}" if self.default_source else "mapped by default"
-        told = [f"read from {self.source} ({self.source_rule})" if self.source_rule else by_default]
-        told += [
-            f'"{each.before}" becomes "{each.after}" by {each.rule}: {each.matched}'
-            if each.before
-            else f'"{each.after}" by {each.rule}: {each.matched}'
-            for each in self.matches
+        parts = [f"read from {self.source} ({self.source_rule})" if self.source_rule else by_default]
+        parts += [
+            f'"{match.before}" becomes "{match.after}" by {match.rule}: {match.matched}'
+            if match.before
+            else f'"{match.after}" by {match.rule}: {match.matched}'
+            for match in self.matches
         ]
-        return "; ".join([*told, self.warning] if self.warning else told)
+        return "; ".join([*parts, self.warning] if self.warning else parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +201,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
+class AppliedRules:
     """What the rules make of one item, by field of the issue."""
 
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)
@@ -213,9 +217,9 @@ class Applied:
         return tuple(outcome.reason.warning for outcome in self.outcomes.values() if outcome.reason.warning)
 
 
-def apply(
-    compiled: CompiledRules, its: ItemType, row: Mapping[str, Any], defaults: Mapping[str, Any], *, site: str = ""
-) -> Applied:
+def apply_rules(
+    compiled: CompiledRules, item_type: ItemType, row: Mapping[str, Any], defaults: Mapping[str, Any], *, site: str = ""
+) -> AppliedRules:
     """The fields of an issue as the rules want them.
 
     A ``fieldMapping`` replaces the source of a field; a ``valueMapping`` then translates what the source holds, or the
@@ -223,7 +227,7 @@ def apply(
 
     Args:
         compiled: The rules, resolved.
-        its: The item's type.
+        item_type: The item's type.
         row: The item under Rally's own names.
         defaults: What each field holds without rules; the members of a list as texts.
         site: The address of the Rally server for people.
@@ -233,23 +237,23 @@ def apply(
     """
 
     def read(label: str) -> tuple[str, ...]:
-        path = compiled.path(its, label)
-        return (texts_at(row, path, site=site) if path is not None else ()) or ("",)
+        path = compiled.find_path(item_type, label)
+        return (read_path_texts(row, path, site=site) if path is not None else ()) or ("",)
 
-    entries = compiled.entries_for(its)
-    spoken_of = dict.fromkeys(target for entry in entries for target in (*entry.sources, *entry.values))
+    entries = compiled.find_entries(item_type)
+    mapped = dict.fromkeys(target for entry in entries for target in (*entry.sources, *entry.values))
     outcomes: dict[str, Outcome] = {}
-    for target in dict.fromkeys((*defaults, *spoken_of)):
-        if target not in spoken_of:
-            outcomes[target] = Outcome(defaults[target], Reason(unmatched=texts_of(defaults[target])))
+    for target in dict.fromkeys((*defaults, *mapped)):
+        if target not in mapped:
+            outcomes[target] = Outcome(defaults[target], Reason(unmatched=convert_to_texts(defaults[target])))
             continue
-        source = compiled.source(its, target)
+        source = compiled.find_source(item_type, target)
         default = defaults.get(target, () if target in LISTS else None)
-        texts = texts_of(default) if source is None else texts_at(row, source[0], site=site)
+        texts = convert_to_texts(default) if source is None else read_path_texts(row, source[0], site=site)
         known = Reason() if source is None else Reason(source=str(source[0]), source_rule=source[1])
-        how = _list if target in LISTS else _single
-        outcomes[target] = how(_Task(compiled, its, target, known, default, read), texts)
-    return Applied(outcomes)
+        map_field = _map_list if target in LISTS else _map_single
+        outcomes[target] = map_field(_Task(compiled, item_type, target, known, default, read), texts)
+    return AppliedRules(outcomes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,14 +261,14 @@ class _Task:
     """One field that is to be mapped."""
 
     compiled: CompiledRules
-    its: ItemType
+    item_type: ItemType
     target: str
     #: What is known of the reason so far: the source.
     reason: Reason
     default: Value
-    read: Read
+    read: FieldReader
 
-    def because(self, matches: tuple[Match, ...], unmatched: tuple[str, ...], warning: str = "") -> Reason:
+    def build_reason(self, matches: tuple[Match, ...], unmatched: tuple[str, ...], warning: str = "") -> Reason:
         return Reason(
             source=self.reason.source,
             source_rule=self.reason.source_rule,
@@ -274,45 +278,49 @@ class _Task:
         )
 
 
-def _list(task: _Task, texts: tuple[str, ...]) -> Outcome:
+def _map_list(task: _Task, texts: tuple[str, ...]) -> Outcome:
     # Members are translated one by one, so a condition cannot: it would make all of them the same.
-    found = [(text, translated(task.compiled, task.its, task.target, text, read=None)) for text in texts]
-    more = added(task.compiled, task.its, task.target, read=task.read)
-    members = [text if match is None else match.after for text, match in found] + [match.after for match in more]
+    translations = [
+        (text, translate_value(task.compiled, task.item_type, task.target, text, read=None)) for text in texts
+    ]
+    conditional = find_conditional_values(task.compiled, task.item_type, task.target, read=task.read)
+    members = [text if match is None else match.after for text, match in translations] + [
+        match.after for match in conditional
+    ]
     return Outcome(
         tuple(dict.fromkeys(members)),
-        task.because(
-            tuple(match for _, match in found if match is not None) + more,
-            tuple(dict.fromkeys(text for text, match in found if match is None)),
+        task.build_reason(
+            tuple(match for _, match in translations if match is not None) + conditional,
+            tuple(dict.fromkeys(text for text, match in translations if match is None)),
         ),
     )
 
 
-def _single(task: _Task, texts: tuple[str, ...]) -> Outcome:
+def _map_single(task: _Task, texts: tuple[str, ...]) -> Outcome:
     # Of a source with many values, such as tags, the first that a rule knows decides.
-    for each in texts or ("",):
-        match = translated(task.compiled, task.its, task.target, each, read=task.read)
+    for source_text in texts or ("",):
+        match = translate_value(task.compiled, task.item_type, task.target, source_text, read=task.read)
         if match is not None:
-            return _usable(task, match.after, task.because((match,), ()))
+            return _convert_or_default(task, match.after, task.build_reason((match,), ()))
     text = ", ".join(texts)
-    reason = task.because((), (text,) if text else ())
+    reason = task.build_reason((), (text,) if text else ())
     if not task.reason.source_rule:
         return Outcome(task.default, reason)
     # The word None is what Rally shows for an unset drop-down (rally-api-notes.md#empty-values).
     if not text or (text == "None" and task.target not in NEVER_EMPTY):
         return Outcome(task.default if task.target in NEVER_EMPTY else None, reason)
-    return _usable(task, text, reason)
+    return _convert_or_default(task, text, reason)
 
 
-def _usable(task: _Task, text: str, reason: Reason) -> Outcome:
+def _convert_or_default(task: _Task, text: str, reason: Reason) -> Outcome:
     """The text as the field takes it, or the default and a warning."""
     try:
-        return Outcome(converted(task.target, text), reason)
+        return Outcome(convert_value(task.target, text), reason)
     except ValueError as error:
         origin = f" (from {reason.source})" if reason.source else ""
-        kept = ", ".join(texts_of(task.default)) or "nothing"
-        warning = f'{task.target}: "{text}"{origin} {error}; {kept} stays'
-        return Outcome(task.default, task.because(reason.matches, reason.unmatched, warning))
+        default = ", ".join(convert_to_texts(task.default)) or "nothing"
+        warning = f'{task.target}: "{text}"{origin} {error}; {default} stays'
+        return Outcome(task.default, task.build_reason(reason.matches, reason.unmatched, warning))
 
 
 #: Fields of the issue by target; sprints and the normalized type need more than a copy.
@@ -329,19 +337,19 @@ _PLAIN = {
 
 
 @dataclass(frozen=True, slots=True)
-class Remapped:
+class RemappedIssue:
     """An issue after the rules."""
 
     issue: Issue
     #: Every outcome with its reason; empty when no rule speaks of the type, ``apply`` explains such items too.
-    applied: Applied = field(default_factory=Applied)
+    applied: AppliedRules = field(default_factory=AppliedRules)
     #: What only newer servers take, by its name there: severity, impact, resolution, resolved, and so on.
     extras: Mapping[str, Value] = field(default_factory=dict)
     #: What the rules set under ``extended.``, without the prefix.
     extended: Mapping[str, Value] = field(default_factory=dict)
 
 
-def defaults_of(issue: Issue) -> dict[str, Any]:
+def get_defaults(issue: Issue) -> dict[str, Any]:
     """What each field holds without rules, as ``apply`` takes it."""
     defaults: dict[str, Any] = {target: getattr(issue, name) for target, name in _PLAIN.items()}
     defaults["normalizedType"] = issue.normalized_type.value
@@ -349,54 +357,56 @@ def defaults_of(issue: Issue) -> dict[str, Any]:
     return defaults
 
 
-def remapped(
-    compiled: CompiledRules, its: ItemType, row: Mapping[str, Any], issue: Issue, *, site: str = ""
-) -> Remapped:
+def remap_issue(
+    compiled: CompiledRules, item_type: ItemType, row: Mapping[str, Any], issue: Issue, *, site: str = ""
+) -> RemappedIssue:
     """The issue as the rules want it.
 
     Args:
         compiled: The rules, resolved.
-        its: The item's type.
+        item_type: The item's type.
         row: The item under Rally's own names.
         issue: The issue that the item becomes without rules, its history untranslated.
         site: The address of the Rally server for people.
     """
-    if not compiled.entries_for(its):
-        return Remapped(issue)
-    applied = apply(compiled, its, row, defaults_of(issue), site=site)
+    if not compiled.find_entries(item_type):
+        return RemappedIssue(issue)
+    applied = apply_rules(compiled, item_type, row, get_defaults(issue), site=site)
     values = applied.values
     changed: dict[str, Any] = {name: values[target] for target, name in _PLAIN.items()}
     changed["description"] = values["description"] or ""
     changed["normalized_type"] = NormalizedType(str(values["normalizedType"]))
-    changed["sprints"] = _sprints(issue, applied)
-    changed["history"] = tuple(_history_entry(compiled, its, entry) for entry in issue.history)
+    changed["sprints"] = _rename_sprints(issue, applied)
+    changed["history"] = tuple(_translate_history_entry(compiled, item_type, entry) for entry in issue.history)
     known = {*_PLAIN, "normalizedType", "sprints"}
-    beyond = {target: value for target, value in values.items() if target not in known and value not in (None, ())}
-    return Remapped(
+    other_values = {
+        target: value for target, value in values.items() if target not in known and value not in (None, ())
+    }
+    return RemappedIssue(
         replace(issue, **changed),
         applied,
-        {target: value for target, value in beyond.items() if not target.startswith(EXTENDED)},
-        {target.removeprefix(EXTENDED): value for target, value in beyond.items() if target.startswith(EXTENDED)},
+        {target: value for target, value in other_values.items() if not target.startswith(EXTENDED)},
+        {target.removeprefix(EXTENDED): value for target, value in other_values.items() if target.startswith(EXTENDED)},
     )
 
 
-def _sprints(issue: Issue, applied: Applied) -> tuple[Sprint, ...]:
+def _rename_sprints(issue: Issue, applied: AppliedRules) -> tuple[Sprint, ...]:
     """The named sprints; one that Rally gave keeps its id and dates under a translated name."""
     outcome = applied.outcomes["sprints"]
     before = {match.after: match.before for match in reversed(outcome.reason.matches)}
     by_name = {sprint.name: sprint for sprint in issue.sprints}
     names = outcome.value if isinstance(outcome.value, tuple) else ()
-    found = []
+    sprints = []
     for name in names:
         sprint = by_name.get(before.get(name, name)) or by_name.get(name)
-        found.append(replace(sprint, name=name) if sprint is not None else Sprint(id=name, name=name))
-    return tuple(found)
+        sprints.append(replace(sprint, name=name) if sprint is not None else Sprint(id=name, name=name))
+    return tuple(sprints)
 
 
-def _history_entry(compiled: CompiledRules, its: ItemType, entry: HistoryEntry) -> HistoryEntry:
+def _translate_history_entry(compiled: CompiledRules, item_type: ItemType, entry: HistoryEntry) -> HistoryEntry:
     if entry.field != STATUS or not isinstance(entry.before, str) or not isinstance(entry.after, str):
         return entry
     return entry._replace(
-        before=map_history_value(compiled, its, STATUS, entry.before),
-        after=map_history_value(compiled, its, STATUS, entry.after),
+        before=map_history_value(compiled, item_type, STATUS, entry.before),
+        after=map_history_value(compiled, item_type, STATUS, entry.after),
     )

@@ -7,8 +7,8 @@ from enum import IntEnum
 from typing import Any
 
 from rally_accelerate.mapping import regex
-from rally_accelerate.mapping.item_types import ANY, type_key
-from rally_accelerate.mapping.rule_targets import converted, target_of
+from rally_accelerate.mapping.item_types import ANY, fold_type_name
+from rally_accelerate.mapping.rule_targets import convert_value, parse_target
 from rally_accelerate.model.lenient_json import JsonDecodeError, parse_json
 from rally_accelerate.model.suggestions import MOST_EXPLAINED, suggestion
 from rally_accelerate.model.text_folding import fold
@@ -16,7 +16,7 @@ from rally_accelerate.model.text_folding import fold
 #: ``/expression/flags``, as in the rules of the sibling plug-ins.
 _PATTERN = re.compile(r"/(.+)/([A-Za-z]*)", re.DOTALL)
 #: The characters of a regular expression that an error message quotes.
-LONGEST_SHOWN = 300
+MAX_QUOTED_LENGTH = 300
 #: JavaScript's flags: those for repeated and Unicode matching change nothing for a single test.
 _FLAGS = {"i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL, "g": re.NOFLAG, "u": re.NOFLAG, "y": re.NOFLAG}
 
@@ -31,7 +31,7 @@ class Grade(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Exactly:
+class ExactText:
     """One text."""
 
     written: str
@@ -40,7 +40,7 @@ class Exactly:
         """Equal, equal but for case and blanks, or different."""
         if text == self.written:
             return Grade.FULLY
-        return Grade.NEARLY if _folded(text) == _folded(self.written) else Grade.NOT
+        return Grade.NEARLY if _fold_value(text) == _fold_value(self.written) else Grade.NOT
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,24 +52,26 @@ class Pattern:
 
     def grade(self, text: str) -> Grade:
         """A pattern fits or does not."""
-        return Grade.FULLY if self.expression.found_in(text) else Grade.NOT
+        return Grade.FULLY if self.expression.occurs_in(text) else Grade.NOT
 
 
-Single = Exactly | Pattern
+SimpleMatcher = ExactText | Pattern
 
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
     """Tests on Rally fields of the item, by label; all must hold, each with any of its values."""
 
-    tests: tuple[tuple[str, tuple[Single, ...]], ...]
+    tests: tuple[tuple[str, tuple[SimpleMatcher, ...]], ...]
 
     @property
     def written(self) -> str:
         """The conditions as people read them."""
-        return " and ".join(f"{label} = {' or '.join(each.written for each in any_of)}" for label, any_of in self.tests)
+        return " and ".join(
+            f"{label} = {' or '.join(alternative.written for alternative in any_of)}" for label, any_of in self.tests
+        )
 
-    def hold(self, read: Callable[[str], Iterable[str]]) -> bool:
+    def are_met(self, read: Callable[[str], Iterable[str]]) -> bool:
         """Whether all hold.
 
         Args:
@@ -81,10 +83,10 @@ class Conditions:
         )
 
 
-Matcher = Single | Conditions
+Matcher = SimpleMatcher | Conditions
 
 
-def words_of(value: Any) -> str | None:
+def format_scalar(value: Any) -> str | None:
     """A JSON scalar as the text that it is compared by; None for lists and objects.
 
     Null is the empty text: it stands for a field that is not set.
@@ -104,34 +106,34 @@ def words_of(value: Any) -> str | None:
             return None
 
 
-def single(value: Any) -> Single:
+def parse_matcher(value: Any) -> SimpleMatcher:
     """The matcher that a scalar stands for; a text between slashes is a regular expression.
 
     Raises:
         ValueError: It is invalid; the message is a sentence.
     """
-    text = words_of(value)
+    text = format_scalar(value)
     if text is None:
         raise ValueError("must be a text, a number or a regular expression such as /^Acc/i")
-    found = _PATTERN.fullmatch(text) if isinstance(value, str) else None
-    if found is None:
-        return Exactly(text)
+    pattern = _PATTERN.fullmatch(text) if isinstance(value, str) else None
+    if pattern is None:
+        return ExactText(text)
     flags = re.NOFLAG
-    for letter in found[2]:
+    for letter in pattern[2]:
         if letter not in _FLAGS:
-            raise ValueError(f'"{_shortened(text)}" has the unknown flag "{letter}"; i, m and s are known')
+            raise ValueError(f'"{_shorten(text)}" has the unknown flag "{letter}"; i, m and s are known')
         flags |= _FLAGS[letter]
     try:
-        return Pattern(text, regex.compiled(found[1], flags))
+        return Pattern(text, regex.compile_expression(pattern[1], flags))
     except ValueError as error:
-        raise ValueError(f'"{_shortened(text)}" {error}') from None
+        raise ValueError(f'"{_shorten(text)}" {error}') from None
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+def _shorten(text: str) -> str:
+    return text if len(text) <= MAX_QUOTED_LENGTH else f"{text[:MAX_QUOTED_LENGTH]}…"
 
 
-def _folded(text: str) -> str:
+def _fold_value(text: str) -> str:
     # An unset drop-down is null, an empty text or the word None (rally-api-notes.md#empty-values): rules need not know
     # which.
     folded = " ".join(fold(text).split())
@@ -139,7 +141,7 @@ def _folded(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Standard:
+class StandardValue:
     """One standard value and all that becomes it."""
 
     value: str
@@ -147,11 +149,11 @@ class Standard:
     path: str
     matchers: tuple[Matcher, ...]
     #: Whether the values were a list: then a single one is told by its position.
-    listed: bool = True
+    is_list: bool = True
 
-    def place(self, position: int) -> str:
+    def get_path(self, position: int) -> str:
         """Where the matcher at a position stands in the settings."""
-        return f"{self.path}[{position}]" if self.listed else self.path
+        return f"{self.path}[{position}]" if self.is_list else self.path
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +168,7 @@ class Entry:
     #: Labels by target, in order of appearance.
     sources: Mapping[str, str] = field(default_factory=dict)
     #: Standard values by target, in order of appearance.
-    values: Mapping[str, tuple[Standard, ...]] = field(default_factory=dict)
+    values: Mapping[str, tuple[StandardValue, ...]] = field(default_factory=dict)
     #: The types as written, in the order of ``types``.
     words: tuple[str, ...] = ()
 
@@ -181,7 +183,7 @@ class FieldRules:
         return bool(self.entries)
 
     @property
-    def searches(self) -> bool:
+    def has_patterns(self) -> bool:
         """Whether there is a regular expression among them: long texts can take it seconds."""
         matchers = (
             matcher
@@ -194,7 +196,7 @@ class FieldRules:
             isinstance(single, Pattern)
             for matcher in matchers
             for single in (
-                [each for _, any_of in matcher.tests for each in any_of]
+                [alternative for _, any_of in matcher.tests for alternative in any_of]
                 if isinstance(matcher, Conditions)
                 else [matcher]
             )
@@ -214,15 +216,15 @@ MAXIMUM_PATTERNS = 1_000
 MAXIMUM_ENTRIES = 1_000
 MAXIMUM_VALUES = 20_000
 #: The largest number of faults that are listed one by one.
-MOST_FAULTS = MOST_EXPLAINED
+MAX_LISTED_FAULTS = MOST_EXPLAINED
 _KEYS = {"type": "type", "fieldmapping": "fieldMapping", "valuemapping": "valueMapping"}
 
 
-class _Faults:
+class _FaultCollector:
     """What is wrong so far, and what has been read: past a limit, nothing more is compiled or explained."""
 
     def __init__(self) -> None:
-        self.told: list[Fault] = []
+        self.faults: list[Fault] = []
         self._further = 0
         self._values = 0
         self._patterns = 0
@@ -230,34 +232,34 @@ class _Faults:
         self._program = 0
 
     @property
-    def full(self) -> bool:
+    def is_full(self) -> bool:
         """Whether further faults are only counted."""
-        return len(self.told) >= MOST_FAULTS
+        return len(self.faults) >= MAX_LISTED_FAULTS
 
     def append(self, fault: Fault) -> None:
         """Take a fault down."""
-        if self.full:
+        if self.is_full:
             self._further += 1
         else:
-            self.told.append(fault)
+            self.faults.append(fault)
 
-    def single(self, raw: Any) -> Single | None:
+    def parse_matcher(self, raw: Any) -> SimpleMatcher | None:
         """Return the matcher of a scalar, or None when there are too many faults or expressions already.
 
         Raises:
             ValueError: It is invalid; the message is a sentence.
         """
         self._values += 1
-        if self.full or self._excess():
+        if self.is_full or self._describe_excess():
             return None
-        found = single(raw)
-        if isinstance(found, Pattern):
+        matcher = parse_matcher(raw)
+        if isinstance(matcher, Pattern):
             self._patterns += 1
-            self._size += found.expression.size
-            self._program += found.expression.program
-        return found
+            self._size += matcher.expression.size
+            self._program += matcher.expression.program
+        return matcher
 
-    def _excess(self) -> str:
+    def _describe_excess(self) -> str:
         """What there is too much of."""
         if self._values > MAXIMUM_VALUES:
             return f"compares values with more than {MAXIMUM_VALUES:,} texts and regular expressions"
@@ -267,21 +269,21 @@ class _Faults:
             return "has too many regular expressions, or too large ones; use plain texts where you can"
         return ""
 
-    def all(self) -> tuple[Fault, ...]:
+    def list_all(self) -> tuple[Fault, ...]:
         """Return the listed faults, and how many more there are."""
-        excess = self._excess()
+        excess = self._describe_excess()
         further = f"has {self._further:,} more problems" if self._further else ""
-        return (*self.told, *((PROPERTY, text) for text in (excess, further) if text))
+        return (*self.faults, *((PROPERTY, text) for text in (excess, further) if text))
 
 
-def read_rules(raw: Any) -> tuple[FieldRules, tuple[Fault, ...]]:
+def parse_rules(raw: Any) -> tuple[FieldRules, tuple[Fault, ...]]:
     """The rules that a setting holds, and every fault in it; what is at fault is left out of the rules.
 
     Args:
         raw: A list of entries, a single entry, the JSON text of either, or nothing. Single values may stand where
             lists are expected. Letters' case counts neither in targets nor in types.
     """
-    faults = _Faults()
+    faults = _FaultCollector()
     if isinstance(raw, str) and raw.strip():
         try:
             raw = parse_json(raw).data
@@ -301,11 +303,11 @@ def read_rules(raw: Any) -> tuple[FieldRules, tuple[Fault, ...]]:
     if len(elements) > MAXIMUM_ENTRIES:
         text = f"has {len(elements):,} entries; there are at most {MAXIMUM_ENTRIES:,}"
         return FieldRules(), ((PROPERTY, text),)
-    entries = tuple(_entry(element, f"{PROPERTY}[{index}]", faults) for index, element in enumerate(elements))
-    return FieldRules(tuple(each for each in entries if each is not None)), faults.all()
+    entries = tuple(_parse_entry(element, f"{PROPERTY}[{index}]", faults) for index, element in enumerate(elements))
+    return FieldRules(tuple(entry for entry in entries if entry is not None)), faults.list_all()
 
 
-def _entry(raw: Any, path: str, faults: _Faults) -> Entry | None:
+def _parse_entry(raw: Any, path: str, faults: _FaultCollector) -> Entry | None:
     if not isinstance(raw, Mapping):
         faults.append((path, "must be an object with type, fieldMapping and valueMapping"))
         return None
@@ -313,23 +315,23 @@ def _entry(raw: Any, path: str, faults: _Faults) -> Entry | None:
     for key, value in raw.items():
         known = _KEYS.get(str(key).strip().casefold())
         if known is None:
-            close = "" if faults.full else suggestion(str(key), _KEYS.values())
+            close = "" if faults.is_full else suggestion(str(key), _KEYS.values())
             known_keys = "; an entry has type, fieldMapping and valueMapping"
             faults.append((f"{path}.{key}", f"is not known{close or known_keys}"))
         else:
             parts[known] = value
-    words = _types(parts.get("type", ANY), f"{path}.type", faults)
+    words = _parse_types(parts.get("type", ANY), f"{path}.type", faults)
     return Entry(
         path,
-        tuple(type_key(word) for word in words),
+        tuple(fold_type_name(word) for word in words),
         ", ".join(words),
-        _sources(parts.get("fieldMapping"), f"{path}.fieldMapping", faults),
-        _values(parts.get("valueMapping"), f"{path}.valueMapping", faults),
+        _parse_sources(parts.get("fieldMapping"), f"{path}.fieldMapping", faults),
+        _parse_values(parts.get("valueMapping"), f"{path}.valueMapping", faults),
         words,
     )
 
 
-def _types(raw: Any, path: str, faults: _Faults) -> tuple[str, ...]:
+def _parse_types(raw: Any, path: str, faults: _FaultCollector) -> tuple[str, ...]:
     words = list(raw) if isinstance(raw, list | tuple) else [raw]
     texts = [word.strip() for word in words if isinstance(word, str) and word.strip()]
     if not texts or len(texts) < len(words):
@@ -337,9 +339,9 @@ def _types(raw: Any, path: str, faults: _Faults) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def _sources(raw: Any, path: str, faults: _Faults) -> dict[str, str]:
+def _parse_sources(raw: Any, path: str, faults: _FaultCollector) -> dict[str, str]:
     sources: dict[str, str] = {}
-    for target, place, label in _by_target(raw, path, faults):
+    for target, place, label in _group_by_target(raw, path, faults):
         if isinstance(label, str) and label.strip():
             sources[target] = label.strip()
         else:
@@ -347,12 +349,12 @@ def _sources(raw: Any, path: str, faults: _Faults) -> dict[str, str]:
     return sources
 
 
-def _values(raw: Any, path: str, faults: _Faults) -> dict[str, tuple[Standard, ...]]:
-    values: dict[str, tuple[Standard, ...]] = {}
-    for target, place, standards in _by_target(raw, path, faults):
+def _parse_values(raw: Any, path: str, faults: _FaultCollector) -> dict[str, tuple[StandardValue, ...]]:
+    values: dict[str, tuple[StandardValue, ...]] = {}
+    for target, place, standards in _group_by_target(raw, path, faults):
         if isinstance(standards, Mapping):
             values[target] = tuple(
-                _standard(target, str(value), matchers, path=f"{place}.{value}", faults=faults)
+                _parse_standard(target, str(value), matchers, path=f"{place}.{value}", faults=faults)
                 for value, matchers in standards.items()
             )
         else:
@@ -360,50 +362,54 @@ def _values(raw: Any, path: str, faults: _Faults) -> dict[str, tuple[Standard, .
     return values
 
 
-def _by_target(raw: Any, path: str, faults: _Faults) -> list[tuple[str, str, Any]]:
+def _group_by_target(raw: Any, path: str, faults: _FaultCollector) -> list[tuple[str, str, Any]]:
     """Targets with their places and what is written there, each target once."""
     if raw is None:
         return []
     if not isinstance(raw, Mapping):
         faults.append((path, "must be an object with the fields of the issue as names"))
         return []
-    found: dict[str, tuple[str, str, Any]] = {}
+    by_target: dict[str, tuple[str, str, Any]] = {}
     for key, value in raw.items():
         place = f"{path}.{key}"
         try:
-            target = target_of(str(key), suggest=not faults.full)
+            target = parse_target(str(key), suggest=not faults.is_full)
         except ValueError as error:
             faults.append((place, str(error)))
             continue
-        if target in found:
-            faults.append((place, f"is given twice, see {found[target][1]}"))
-        found.setdefault(target, (target, place, value))
-    return list(found.values())
+        if target in by_target:
+            faults.append((place, f"is given twice, see {by_target[target][1]}"))
+        by_target.setdefault(target, (target, place, value))
+    return list(by_target.values())
 
 
-def _standard(target: str, value: str, raw: Any, *, path: str, faults: _Faults) -> Standard:
+def _parse_standard(target: str, value: str, raw: Any, *, path: str, faults: _FaultCollector) -> StandardValue:
     if not value.strip():
         faults.append((path, "is an empty standard value"))
     else:
         try:
-            converted(target, value.strip())
+            convert_value(target, value.strip())
         except ValueError as error:
             faults.append((path, f'"{value}" {error}'))
     listed = isinstance(raw, list | tuple)
     matchers: list[Matcher] = []
     for position, element in enumerate(raw if listed else [raw]):
         place = f"{path}[{position}]" if listed else path
-        found = _conditions(element, place, faults) if isinstance(element, Mapping) else _single(element, place, faults)
+        matcher = (
+            _parse_conditions(element, place, faults)
+            if isinstance(element, Mapping)
+            else _parse_matcher(element, place, faults)
+        )
         # A place that is at fault keeps its position, so that the others are told by theirs.
-        matchers.append(found if found is not None else Conditions(()))
-    return Standard(value.strip(), path, tuple(matchers), listed)
+        matchers.append(matcher if matcher is not None else Conditions(()))
+    return StandardValue(value.strip(), path, tuple(matchers), listed)
 
 
-def _conditions(raw: Mapping[Any, Any], path: str, faults: _Faults) -> Conditions | None:
+def _parse_conditions(raw: Mapping[Any, Any], path: str, faults: _FaultCollector) -> Conditions | None:
     if not raw:
         faults.append((path, "is an empty condition: every item would meet it"))
         return None
-    tests: list[tuple[str, tuple[Single, ...]]] = []
+    tests: list[tuple[str, tuple[SimpleMatcher, ...]]] = []
     for key, value in raw.items():
         label, place = str(key).strip(), f"{path}.{key}"
         listed = isinstance(value, list | tuple)
@@ -412,14 +418,17 @@ def _conditions(raw: Mapping[Any, Any], path: str, faults: _Faults) -> Condition
         if listed and not value:
             faults.append((place, "lists no value, so no item would meet it"))
         places = [f"{place}[{position}]" for position in range(len(value))] if listed else [place]
-        found = [_single(each, where, faults) for each, where in zip(value if listed else [value], places, strict=True)]
-        tests.append((label, tuple(each for each in found if each is not None)))
+        matchers = [
+            _parse_matcher(element, where, faults)
+            for element, where in zip(value if listed else [value], places, strict=True)
+        ]
+        tests.append((label, tuple(element for element in matchers if element is not None)))
     return Conditions(tuple(tests))
 
 
-def _single(raw: Any, path: str, faults: _Faults) -> Single | None:
+def _parse_matcher(raw: Any, path: str, faults: _FaultCollector) -> SimpleMatcher | None:
     try:
-        return faults.single(raw)
+        return faults.parse_matcher(raw)
     except ValueError as error:
         faults.append((path, str(error)))
         return None

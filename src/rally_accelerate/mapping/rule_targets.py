@@ -23,7 +23,7 @@ INSTANTS = ("resolved",)
 CHOICES = {
     "severity": tuple(f"SEV{level}" for level in range(1, 6)),
     "impact": tuple(f"IMPACT{level}" for level in range(1, 6)),
-    "normalizedType": tuple(each.value for each in NormalizedType),
+    "normalizedType": tuple(normalized_type.value for normalized_type in NormalizedType),
 }
 TARGETS = (*TEXTS, *LISTS, *NUMBERS, *INSTANTS, *CHOICES)
 
@@ -35,7 +35,7 @@ EXTENDED = "extended."
 _IDENTITY = frozenset({"id", "_id"})
 
 
-def target_of(written: str, *, suggest: bool = True) -> str:
+def parse_target(written: str, *, suggest: bool = True) -> str:
     """The target that a text names; letters' case does not count.
 
     Args:
@@ -53,32 +53,32 @@ def target_of(written: str, *, suggest: bool = True) -> str:
         if not segment.strip() or segment != segment.strip() or "." in segment or "*" in segment:
             raise ValueError("needs one name behind the dot, for example extended.riskLevel")
         return EXTENDED + segment
-    found = {each.casefold(): each for each in TARGETS}.get(name.casefold())
-    if found is None:
+    target = {target_name.casefold(): target_name for target_name in TARGETS}.get(name.casefold())
+    if target is None:
         near = suggestion(name, TARGETS) if suggest else ""
         raise ValueError(f"is no field that can be mapped{near}; there are {', '.join(TARGETS)} and {EXTENDED}<name>")
-    return found
+    return target
 
 
-def converted(target: str, text: str) -> Value:
+def convert_value(target: str, text: str) -> Value:
     """A text as the value that a target takes; the members of a list are converted one by one.
 
     Raises:
         ValueError: It cannot be; the message is a sentence without subject.
     """
     if target in NUMBERS:
-        return _number(text)
+        return _parse_number(text)
     if target in INSTANTS:
-        return _instant(text)
+        return _parse_datetime(text)
     if target in CHOICES:
-        found = {each.casefold(): each for each in CHOICES[target]}.get(text.strip().casefold())
-        if found is None:
+        choice = {allowed.casefold(): allowed for allowed in CHOICES[target]}.get(text.strip().casefold())
+        if choice is None:
             raise ValueError(f"is none of {', '.join(CHOICES[target])}")
-        return found
+        return choice
     return text
 
 
-def _number(text: str) -> float:
+def _parse_number(text: str) -> float:
     try:
         number = float(text)
     except ValueError:
@@ -89,9 +89,9 @@ def _number(text: str) -> float:
     return number
 
 
-def _instant(text: str) -> datetime:
+def _parse_datetime(text: str) -> datetime:
     try:
-        moment = field_readers.instant({"instant": text.strip()}, "instant")
+        moment = field_readers.read_datetime({"instant": text.strip()}, "instant")
     except OverflowError:
         # A date at the very edge of the calendar has no UTC.
         moment = None

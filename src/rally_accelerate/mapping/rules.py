@@ -11,16 +11,22 @@ from rally_accelerate.config.item_queries import OTHERS, as_query
 from rally_accelerate.config.model import DEFAULT_KINDS, Integration, Properties
 from rally_accelerate.config.value_parsers import as_json_value, as_kind, as_list, as_name_map
 from rally_accelerate.errors import ConfigError, Problem
-from rally_accelerate.mapping.attributes import AttributeDefinition, Path, find, near
-from rally_accelerate.mapping.item_types import KINDS, PORTFOLIO, Closeness, ItemType, item_type, kind_of
-from rally_accelerate.mapping.rule_checks import imported_faults, looked_up, type_faults, unusual_types, with_types
-from rally_accelerate.mapping.rule_parser import Conditions, Entry, FieldRules, read_rules
+from rally_accelerate.mapping.attributes import AttributeDefinition, FieldPath, find_path, suggest_fields
+from rally_accelerate.mapping.item_types import KINDS, PORTFOLIO, Closeness, ItemType, build_item_type, get_kind
+from rally_accelerate.mapping.rule_checks import (
+    find_custom_types,
+    find_import_faults,
+    find_type_faults,
+    replace_types,
+    resolve_type_names,
+)
+from rally_accelerate.mapping.rule_parser import Conditions, Entry, FieldRules, parse_rules
 from rally_accelerate.model.suggestions import MOST_EXPLAINED, suggestion
 from rally_accelerate.rally.history_fields import PastField, Shape, label_of
 from rally_accelerate.rally.item_filters import faults as unparsable
 
 #: Paths by kind and label.
-Paths = Mapping[str, Mapping[str, Path]]
+Paths = Mapping[str, Mapping[str, FieldPath]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,42 +49,45 @@ class CompiledRules:
                 entry.types,
                 list(entry.sources.items()),
                 [
-                    [target, [[each.value, [_canonical(m) for m in each.matchers]] for each in standards]]
+                    [
+                        target,
+                        [[standard.value, [_to_canonical(m) for m in standard.matchers]] for standard in standards],
+                    ]
                     for target, standards in entry.values.items()
                 ],
             ]
             for entry in self.rules.entries
         ]
         paths = {
-            kind: {label: [path.names, path.attribute_type] for label, path in found.items()}
-            for kind, found in self.paths.items()
+            kind: {label: [path.names, path.attribute_type] for label, path in by_label.items()}
+            for kind, by_label in self.paths.items()
         }
         return hashlib.sha256(json.dumps([entries, paths], sort_keys=True).encode()).hexdigest()[:16]
 
-    def entries_for(self, its: ItemType) -> tuple[Entry, ...]:
+    def find_entries(self, item_type: ItemType) -> tuple[Entry, ...]:
         """The entries that speak of a type: the closest first, equals in order of appearance."""
-        found = self._entries.get(its)
-        if found is None:
-            close = [(its.closeness(entry.types), entry) for entry in self.rules.entries]
+        entries = self._entries.get(item_type)
+        if entries is None:
+            close = [(item_type.match_types(entry.types), entry) for entry in self.rules.entries]
             ranks = sorted(Closeness, reverse=True)
-            found = tuple(entry for wanted in ranks for rank, entry in close if rank is wanted)
-            self._entries[its] = found
-        return found
+            entries = tuple(entry for closeness in ranks for rank, entry in close if rank is closeness)
+            self._entries[item_type] = entries
+        return entries
 
-    def path(self, its: ItemType, label: str) -> Path | None:
+    def find_path(self, item_type: ItemType, label: str) -> FieldPath | None:
         """Where a label leads on an item of this type; None when the type has no such field."""
-        return next((self.paths[kind][label] for kind in its.kinds if label in self.paths.get(kind, ())), None)
+        return next((self.paths[kind][label] for kind in item_type.kinds if label in self.paths.get(kind, ())), None)
 
-    def source(self, its: ItemType, target: str) -> tuple[Path, str] | None:
+    def find_source(self, item_type: ItemType, target: str) -> tuple[FieldPath, str] | None:
         """The Rally field that a target is read from, and the place of the rule; None leaves it as it is."""
-        for entry in self.entries_for(its):
-            path = self.path(its, entry.sources[target]) if target in entry.sources else None
+        for entry in self.find_entries(item_type):
+            path = self.find_path(item_type, entry.sources[target]) if target in entry.sources else None
             if path is not None:
                 return path, f"{entry.path}.fieldMapping.{target}"
         return None
 
 
-def resolve(rules: FieldRules, definitions_by_type: Mapping[str, Sequence[AttributeDefinition]]) -> CompiledRules:
+def resolve_rules(rules: FieldRules, definitions_by_type: Mapping[str, Sequence[AttributeDefinition]]) -> CompiledRules:
     """Rules with every label resolved.
 
     An entry for one type needs all its fields there. An entry for several, such as ``*``, needs each field in one of
@@ -91,32 +100,32 @@ def resolve(rules: FieldRules, definitions_by_type: Mapping[str, Sequence[Attrib
     Raises:
         ConfigError: Unknown or ambiguous labels, all of them at once, each label once for each type.
     """
-    types = {kind: item_type(kind) for kind in definitions_by_type}
-    paths: dict[str, dict[str, Path]] = {kind: {} for kind in types}
+    types = {kind: build_item_type(kind) for kind in definitions_by_type}
+    paths: dict[str, dict[str, FieldPath]] = {kind: {} for kind in types}
     problems: dict[str, Problem] = {}
     notices: list[str] = []
     for entry in rules.entries:
-        meant = [kind for kind, its in types.items() if _may_speak_of(entry, its)]
-        if not meant:
-            names = {name for its in types.values() for name in its.names}
+        matching = [kind for kind, item_type in types.items() if _can_apply_to(entry, item_type)]
+        if not matching:
+            names = {name for item_type in types.values() for name in item_type.names}
             close = suggestion(entry.written, sorted(names)) if len(notices) < MOST_EXPLAINED else ""
             notices.append(f'{entry.path} speaks of the type "{entry.written}", which is not imported{close}.')
-        for place, label in _labels(entry):
-            found = False
+        for place, label in _iterate_labels(entry):
+            is_resolved = False
             faults: list[str] = []
-            for kind in meant:
+            for kind in matching:
                 try:
-                    path = find(label, definitions_by_type[kind])
+                    path = find_path(label, definitions_by_type[kind])
                 except ValueError as error:
-                    faults.append(f"{_shown(kind)}: {error}")
+                    faults.append(f"{_get_type_name(kind)}: {error}")
                     continue
                 if path is not None:
                     paths[kind][label] = path
-                    found = True
-            if meant and not found and not faults:
-                every = [each for kind in meant for each in definitions_by_type[kind]]
-                close = near(label, every) if len(problems) < MOST_EXPLAINED else ""
-                faults.append(f'no field of {" or ".join(map(_shown, meant))} is called "{label}"{close}')
+                    is_resolved = True
+            if matching and not is_resolved and not faults:
+                every = [definition for kind in matching for definition in definitions_by_type[kind]]
+                close = suggest_fields(label, every) if len(problems) < MOST_EXPLAINED else ""
+                faults.append(f'no field of {" or ".join(map(_get_type_name, matching))} is called "{label}"{close}')
             for fault in faults:
                 problems.setdefault(fault, Problem(f"properties.{place}", fault))
     if problems:
@@ -129,38 +138,43 @@ def resolve(rules: FieldRules, definitions_by_type: Mapping[str, Sequence[Attrib
     return CompiledRules(rules, paths, tuple(notices))
 
 
-def labels_of(entry: Entry) -> Iterator[str]:
+def list_labels(entry: Entry) -> Iterator[str]:
     """Yield every label of an entry, in the order in which it is written."""
-    return (label for _, label in _labels(entry))
+    return (label for _, label in _iterate_labels(entry))
 
 
-def fields_needed(compiled: CompiledRules, kind: str) -> tuple[str, ...]:
+def list_needed_fields(compiled: CompiledRules, kind: str) -> tuple[str, ...]:
     """The element names to fetch for a kind, sorted.
 
     A name in ``fetch`` applies at every depth, so what stands behind a dot is a name like any other
     (rally-api-notes.md#fetch).
     """
     family = kind.startswith(PORTFOLIO)
-    wanted = {
-        each
-        for each in compiled.paths
+    kinds = {
+        path_kind
+        for path_kind in compiled.paths
         # The portfolio may be asked for as a whole while its levels are resolved one by one, or the reverse.
-        if each == kind or (family and (each == PORTFOLIO or (kind == PORTFOLIO and each.startswith(PORTFOLIO))))
+        if path_kind == kind
+        or (family and (path_kind == PORTFOLIO or (kind == PORTFOLIO and path_kind.startswith(PORTFOLIO))))
     }
-    return tuple(sorted({name for each in wanted for path in compiled.paths[each].values() for name in path.names}))
+    return tuple(
+        sorted({name for path_kind in kinds for path in compiled.paths[path_kind].values() for name in path.names})
+    )
 
 
-def _may_speak_of(entry: Entry, its: ItemType) -> bool:
+def _can_apply_to(entry: Entry, item_type: ItemType) -> bool:
     # All levels asked for by one word: which of them an entry means is seen on the rows.
-    whole = its.kinds == (PORTFOLIO,) and any(each.startswith(f"{PORTFOLIO}/") for each in entry.types)
-    return whole or its.closeness(entry.types) is not None
+    is_portfolio = item_type.kinds == (PORTFOLIO,) and any(
+        type_name.startswith(f"{PORTFOLIO}/") for type_name in entry.types
+    )
+    return is_portfolio or item_type.match_types(entry.types) is not None
 
 
-def _shown(kind: str) -> str:
-    return kind_of(kind, {}).name
+def _get_type_name(kind: str) -> str:
+    return get_kind(kind, {}).name
 
 
-def _labels(entry: Entry) -> Iterator[tuple[str, str]]:
+def _iterate_labels(entry: Entry) -> Iterator[tuple[str, str]]:
     """Every label of an entry with its place."""
     for target, label in entry.sources.items():
         yield f"{entry.path}.fieldMapping.{target}", label
@@ -169,13 +183,13 @@ def _labels(entry: Entry) -> Iterator[tuple[str, str]]:
             for position, matcher in enumerate(standard.matchers):
                 if isinstance(matcher, Conditions):
                     for label, _ in matcher.tests:
-                        yield f"{standard.place(position)}.{label}", label
+                        yield f"{standard.get_path(position)}.{label}", label
 
 
-def _canonical(matcher: object) -> object:
+def _to_canonical(matcher: object) -> object:
     # The way back to JSON: a text, or an object for conditions.
     if isinstance(matcher, Conditions):
-        return [[label, [each.written for each in any_of]] for label, any_of in matcher.tests]
+        return [[label, [alternative.written for alternative in any_of]] for label, any_of in matcher.tests]
     return getattr(matcher, "written", "")
 
 
@@ -214,7 +228,7 @@ class CustomField:
     target: str = ""
 
     @property
-    def past(self) -> PastField | None:
+    def history_field(self) -> PastField | None:
         """How its past is read; None for types whose past cannot be told: collections and web links."""
         is_reference = self.attribute_type == "OBJECT" and self.target
         shape = _REFERENCES.get(self.target, Shape.ITEM) if is_reference else _SHAPES.get(self.attribute_type)
@@ -225,14 +239,14 @@ class CustomField:
         return PastField(self.name, shape, tuple(labels))
 
 
-def past_of(path: Path) -> PastField | None:
+def get_history_field(path: FieldPath) -> PastField | None:
     """Return how the past of the field behind a label is read; None where it cannot be, or leads on to another item."""
     if len(path.names) != 1:
         return None
-    return CustomField(path.names[0], path.display_name, path.attribute_type, path.target).past
+    return CustomField(path.names[0], path.display_name, path.attribute_type, path.target).history_field
 
 
-def choose(
+def resolve_custom_fields(
     labels: Sequence[str], definitions_by_type: Mapping[str, Sequence[AttributeDefinition]]
 ) -> tuple[CustomField, ...]:
     """The fields that a list of labels means.
@@ -247,20 +261,20 @@ def choose(
     chosen: dict[str, CustomField] = {}
     problems: list[Problem] = []
     for label in labels:
-        found = False
+        is_resolved = False
         try:
             for definitions in definitions_by_type.values():
-                path = find(label, definitions)
+                path = find_path(label, definitions)
                 if path is not None and len(path.names) == 1:
-                    found = True
-                    its = (path.names[0], path.display_name, path.attribute_type, path.target)
-                    chosen[path.names[0]] = CustomField(*its)
+                    is_resolved = True
+                    field_values = (path.names[0], path.display_name, path.attribute_type, path.target)
+                    chosen[path.names[0]] = CustomField(*field_values)
         except ValueError as error:
             problems.append(Problem("properties.customFields", str(error)))
             continue
-        if not found:
-            every = [each for definitions in definitions_by_type.values() for each in definitions]
-            close = near(label, every) if len(problems) < MOST_EXPLAINED else ""
+        if not is_resolved:
+            every = [definition for definitions in definitions_by_type.values() for definition in definitions]
+            close = suggest_fields(label, every) if len(problems) < MOST_EXPLAINED else ""
             problems.append(Problem("properties.customFields", f'no field is called "{label}"{close}'))
     if problems:
         raise ConfigError("; ".join(map(str, problems)), problems=problems)
@@ -274,7 +288,7 @@ MAPPING_VERSION = 7
 READING_VERSION = 3
 
 #: More than all versions of the plug-ins and servers together know.
-MOST_PROPERTIES = 500
+MAX_PROPERTIES = 500
 
 #: What the time in the recycle bin is called in a history unless a setting says otherwise.
 REMOVED = "Deleted"
@@ -305,48 +319,50 @@ class Rules:
     def version(self) -> str:
         """A short text that is equal exactly when items are mapped equally."""
         own = {"compiled", "custom"}
-        plain = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in own}
-        custom = [astuple(each) for each in self.custom]
+        plain = {
+            rule_field.name: getattr(self, rule_field.name) for rule_field in fields(self) if rule_field.name not in own
+        }
+        custom = [astuple(custom_field) for custom_field in self.custom]
         text = json.dumps([MAPPING_VERSION, plain, custom, self.compiled.version], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
-    def reads(self) -> frozenset[str]:
+    def needed_data(self) -> frozenset[str]:
         """What these rules need of Rally: what was read for them serves every rules that need no more."""
-        fetched = {f"{kind}.{name}" for kind in self.compiled.paths for name in fields_needed(self.compiled, kind)}
-        custom = {f"custom {each.name} {each.past}" for each in self.custom}
+        fetched = {f"{kind}.{name}" for kind in self.compiled.paths for name in list_needed_fields(self.compiled, kind)}
+        custom = {f"custom {custom_field.name} {custom_field.history_field}" for custom_field in self.custom}
         return frozenset({f"reading {READING_VERSION}", f"history {self.history_source}"} | fetched | custom)
 
 
-def _keeps(properties: Properties) -> bool:
+def _keeps_status(properties: Properties) -> bool:
     return [word.lower() for word in properties.removed_status] == ["keep"]
 
 
-def rules_of(properties: Properties) -> Rules:
+def build_rules(properties: Properties) -> Rules:
     """The rules that an integration's properties ask for; the user's own are resolved with Rally's help later."""
     return Rules(
         web_url=properties.base_url,
         type_names=dict(properties.type_names),
         defect_status=properties.defect_status,
-        removed_status=REMOVED if _keeps(properties) else properties.removed_status[0],
+        removed_status=REMOVED if _keeps_status(properties) else properties.removed_status[0],
         newer_fields=properties.newer_fields,
         history_source=properties.history_source,
     )
 
 
-def own_rules(properties: Properties) -> FieldRules:
+def parse_custom_rules(properties: Properties) -> FieldRules:
     """The mapping rules of the user's own, read but not yet resolved.
 
     Raises:
         ConfigError: With every fault and its place.
     """
-    rules, faults = _read(properties.field_mapping, properties.kinds, properties.type_names)
+    rules, faults = _parse_rules(properties.field_mapping, properties.kinds, properties.type_names)
     if faults:
         raise ConfigError("; ".join(map(str, faults)), problems=faults)
     return rules
 
 
-def rule_problems(settings: Mapping[str, Any]) -> tuple[Problem, ...]:
+def find_rule_problems(settings: Mapping[str, Any]) -> tuple[Problem, ...]:
     """Return everything that is wrong with the types, filters and mapping rules of settings, without asking Rally.
 
     For forms and files: other settings may be wrong too, which is not reported here.
@@ -361,23 +377,28 @@ def rule_problems(settings: Mapping[str, Any]) -> tuple[Problem, ...]:
         raw = as_json_value(settings.get("fieldMapping"))
     with suppress(ValueError):
         listed = as_list(settings.get("types"))
-        types = [str(each) for each in listed] if isinstance(listed, tuple) else ()
+        types = [str(type_name) for type_name in listed] if isinstance(listed, tuple) else ()
     with suppress(ValueError):
         names = as_name_map(settings.get("typeNames"))
         type_names = {str(old): str(new) for old, new in names.items()} if isinstance(names, Mapping) else {}
     queries: str | Mapping[str, str] = ""
     with suppress(ValueError):
         queries = as_query(settings.get("query"))
-    kinds = [as_kind(each) for each in types] or DEFAULT_KINDS
-    found = (*_numerous(settings), *_imported(types), *_filtered(queries), *_read(raw, kinds, type_names)[1])
-    return tuple(dict.fromkeys(found))
+    kinds = [as_kind(type_name) for type_name in types] or DEFAULT_KINDS
+    problems = (
+        *_check_property_count(settings),
+        *_check_types(types),
+        *_check_queries(queries),
+        *_parse_rules(raw, kinds, type_names)[1],
+    )
+    return tuple(dict.fromkeys(problems))
 
 
-def _numerous(settings: Mapping[str, Any]) -> tuple[Problem, ...]:
+def _check_property_count(settings: Mapping[str, Any]) -> tuple[Problem, ...]:
     # All properties are kept and read with each look at the integration, also those that are not known.
-    if len(settings) <= MOST_PROPERTIES:
+    if len(settings) <= MAX_PROPERTIES:
         return ()
-    return (Problem("properties", f"has {len(settings):,} names; there are at most {MOST_PROPERTIES}"),)
+    return (Problem("properties", f"has {len(settings):,} names; there are at most {MAX_PROPERTIES}"),)
 
 
 def require_usable_rules(integrations: Iterable[Integration], *, origin: str) -> None:
@@ -387,12 +408,14 @@ def require_usable_rules(integrations: Iterable[Integration], *, origin: str) ->
         ConfigError: With every problem of every integration.
     """
     problems = [
-        Problem(f"{each.name}: {problem.path}", problem.text, origin)
-        for each in integrations
+        Problem(f"{integration.name}: {problem.path}", problem.text, origin)
+        for integration in integrations
         for problem in (
-            *_imported(each.properties.types),
-            *_filtered(each.properties.query),
-            *_read(each.properties.field_mapping, each.properties.kinds, each.properties.type_names)[1],
+            *_check_types(integration.properties.types),
+            *_check_queries(integration.properties.query),
+            *_parse_rules(
+                integration.properties.field_mapping, integration.properties.kinds, integration.properties.type_names
+            )[1],
         )
     ]
     if problems:
@@ -400,34 +423,36 @@ def require_usable_rules(integrations: Iterable[Integration], *, origin: str) ->
         raise ConfigError(f"{origin}: the settings have {count}", problems=problems)
 
 
-def _read(raw: Any, kinds: Sequence[str], type_names: Mapping[str, str]) -> tuple[FieldRules, tuple[Problem, ...]]:
-    rules, faults = read_rules(raw)
-    found = (*faults, *type_faults(rules, kinds=kinds, type_names=type_names))
-    return rules, tuple(Problem(f"properties.{path}", text) for path, text in found)
+def _parse_rules(
+    raw: Any, kinds: Sequence[str], type_names: Mapping[str, str]
+) -> tuple[FieldRules, tuple[Problem, ...]]:
+    rules, faults = parse_rules(raw)
+    all_faults = (*faults, *find_type_faults(rules, kinds=kinds, type_names=type_names))
+    return rules, tuple(Problem(f"properties.{path}", text) for path, text in all_faults)
 
 
-def _imported(types: Sequence[str]) -> tuple[Problem, ...]:
-    return tuple(Problem(f"properties.{path}", text) for path, text in imported_faults(types))
+def _check_types(types: Sequence[str]) -> tuple[Problem, ...]:
+    return tuple(Problem(f"properties.{path}", text) for path, text in find_import_faults(types))
 
 
-def _filtered(queries: str | Mapping[str, str]) -> tuple[Problem, ...]:
+def _check_queries(queries: str | Mapping[str, str]) -> tuple[Problem, ...]:
     names = [] if isinstance(queries, str) else [name for name in queries if name != OTHERS]
     texts = [
         *(f"{name}: {text}" if name else text for name, text in unparsable(queries)),
-        *(text for _, text in imported_faults(names)),
+        *(text for _, text in find_import_faults(names)),
     ]
     return tuple(Problem("properties.query", text) for text in texts)
 
 
 def needs_definitions(properties: Properties) -> bool:
     """Whether the rules can only be completed with the workspace's own definitions of types and attributes."""
-    own = own_rules(properties)
+    own = parse_custom_rules(properties)
     # A new name for one of Rally's own types is understood without them.
-    named = any(as_kind(each) not in KINDS for each in unusual_types(FieldRules(), properties.type_names))
+    named = any(as_kind(type_name) not in KINDS for type_name in find_custom_types(FieldRules(), properties.type_names))
     return bool(own) or bool(properties.custom_fields) or named
 
 
-def types_named(properties: Properties, kind_of: Callable[[str], str]) -> Mapping[str, str]:
+def resolve_rule_types(properties: Properties, kind_of: Callable[[str], str]) -> Mapping[str, str]:
     """The wire names of the types that mapping rules and new names speak of, by name as written.
 
     Args:
@@ -437,16 +462,16 @@ def types_named(properties: Properties, kind_of: Callable[[str], str]) -> Mappin
     Raises:
         ConfigError: With every name that means no type of work item.
     """
-    own = own_rules(properties)
-    found, faults = looked_up(unusual_types(own, properties.type_names), kind_of)
+    own = parse_custom_rules(properties)
+    resolved, faults = resolve_type_names(find_custom_types(own, properties.type_names), kind_of)
     if faults:
         places = {word: f"{entry.path}.type" for entry in reversed(own.entries) for word in entry.words}
         problems = [Problem(f"properties.{places.get(word, 'typeNames')}", text) for word, text in faults]
         raise ConfigError("; ".join(map(str, problems)), problems=problems)
-    return found
+    return resolved
 
 
-def completed(
+def complete_rules(
     rules: Rules,
     properties: Properties,
     definitions_by_type: Mapping[str, Sequence[AttributeDefinition]],
@@ -467,6 +492,6 @@ def completed(
     return replace(
         rules,
         type_names={**rules.type_names, **{named[old]: new for old, new in rules.type_names.items() if old in named}},
-        compiled=resolve(with_types(own_rules(properties), named), definitions_by_type),
-        custom=choose(properties.custom_fields, definitions_by_type),
+        compiled=resolve_rules(replace_types(parse_custom_rules(properties), named), definitions_by_type),
+        custom=resolve_custom_fields(properties.custom_fields, definitions_by_type),
     )

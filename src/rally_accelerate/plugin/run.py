@@ -198,7 +198,7 @@ class _Event:
             if cursor is not None and recalled.known and await _keeps(state):
                 # Whatever ran before was another plug-in: what it left is not what this one makes of the items.
                 cursor = None
-            begun = platform_state.begun_at(cursor, scope, rules_version=rules.version, reads=rules.reads)
+            begun = platform_state.begun_at(cursor, scope, rules_version=rules.version, reads=rules.needed_data)
             state.begin(replace(begun, learned=learned))
             log.info("From the beginning." if cursor is None else "Changes since %s.", *([cursor] if cursor else []))
         progress = state.progress

@@ -15,9 +15,9 @@ from rally_accelerate.errors import (
     RallyAccelerateError,
     UnreachableError,
 )
-from rally_accelerate.mapping.coverage import sought, unmet
+from rally_accelerate.mapping.coverage import describe_unknown_values, find_compared_values
 from rally_accelerate.mapping.issue import DEFAULT_SOURCES
-from rally_accelerate.mapping.item_types import kind_of
+from rally_accelerate.mapping.item_types import get_kind
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.rally.records import Scope, Workspace
@@ -138,10 +138,10 @@ async def _unmet(connected: Links, scope: Scope, rules: Rules) -> list[str]:
 
     def default(kind: str, target: str) -> str:
         if target == "status":
-            return kind_of(kind, {}, defect_status=rules.defect_status).status
+            return get_kind(kind, {}, defect_status=rules.defect_status).status
         return DEFAULT_SOURCES.get(target, "")
 
-    every = list(sought(rules.compiled, scope.kinds, default))
+    every = list(find_compared_values(rules.compiled, scope.kinds, default))
     fields: dict[str, set[str]] = {}
     for kind, name in dict.fromkeys(pair for each in every for pair in each.fields.items()):
         fields.setdefault(kind, set()).add(name)
@@ -151,7 +151,7 @@ async def _unmet(connected: Links, scope: Scope, rules: Rules) -> list[str]:
         allowed = await connected.source.values(scope, fields)
     except RallyAccelerateError as error:
         return [f"the values in fieldMapping were not compared with those of Rally: {error}"]
-    return list(unmet(every, allowed))
+    return list(describe_unknown_values(every, allowed))
 
 
 async def _workspace(integration: Integration, connected: Links) -> Finding:

@@ -17,11 +17,11 @@ from rally_accelerate.accelerate.client import AccelerateClient
 from rally_accelerate.accelerate.integration_state import instant
 from rally_accelerate.accelerate.payload import READ_BACK, Retirement, item_in
 from rally_accelerate.errors import NotFoundError
-from rally_accelerate.mapping.coverage import Coverage, Seen, coverage
-from rally_accelerate.mapping.history_check import Judgement, Verdict, judge
-from rally_accelerate.mapping.issue import default_sources, to_issue
-from rally_accelerate.mapping.item_types import ItemType, item_type, kind_of, renamed
-from rally_accelerate.mapping.rule_engine import Outcome, apply, defaults_of
+from rally_accelerate.mapping.coverage import Coverage, CoverageItem, measure_coverage
+from rally_accelerate.mapping.history_check import HistoryCheck, Verdict, check_history
+from rally_accelerate.mapping.issue import get_default_sources, map_work_item
+from rally_accelerate.mapping.item_types import ItemType, build_item_type, get_kind, get_type_name
+from rally_accelerate.mapping.rule_engine import Outcome, apply_rules, get_defaults
 from rally_accelerate.mapping.rules import CompiledRules, Rules
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import Progress, Sent, Walk, Window
@@ -237,7 +237,7 @@ class Sample:
     issues: Sequence[Issue]
     skipped: Sequence[Skipped]
     #: What is known of each issue's history, by external id.
-    judgements: Mapping[str, Judgement]
+    judgements: Mapping[str, HistoryCheck]
     notices: Sequence[str]
 
 
@@ -262,13 +262,13 @@ async def sample(source: RallyClient, rules: Rules, *, count: int, since: dateti
             break
     issues: list[Issue] = []
     skipped: list[Skipped] = []
-    judgements: dict[str, Judgement] = {}
+    judgements: dict[str, HistoryCheck] = {}
     for item in await source.history(scope, records) if records else ():
         # In a thread: regular expressions of the rules can take seconds for a long text.
-        match await asyncio.to_thread(to_issue, item, rules, now=scope.now):
+        match await asyncio.to_thread(map_work_item, item, rules, now=scope.now):
             case Issue() as issue:
                 issues.append(issue)
-                judgements[issue.external_id] = judge(item)
+                judgements[issue.external_id] = check_history(item)
             case skip:
                 skipped.append(skip)
     why = () if records else (await cause(source, scope, since=since),)
@@ -302,7 +302,7 @@ class Explained:
 
     issue: Issue
     outcomes: Mapping[str, Outcome]
-    judgement: Judgement
+    judgement: HistoryCheck
 
 
 async def explain(source: RallyClient, rules: Rules, key: str) -> Explained:
@@ -326,32 +326,36 @@ async def explain(source: RallyClient, rules: Rules, key: str) -> Explained:
             hint="Check the id, and the settings workspace, projects, types and query; a deleted item is not shown.",
         )
     (item,) = await source.history(scope, [record])
-    issue, plain = to_issue(item, rules, now=scope.now), to_issue(item, _without_own(rules), now=scope.now)
+    issue, plain = map_work_item(item, rules, now=scope.now), map_work_item(item, _without_own(rules), now=scope.now)
     if not isinstance(issue, Issue) or not isinstance(plain, Issue):
         raise NotFoundError(f"{key} cannot be mapped: Rally gave no ObjectID")
-    sources = default_sources(record, rules)
+    sources = get_default_sources(record, rules)
     its, site = _type_of(record, rules), rules.web_url
-    applied = apply(rules.compiled, its, record.fields, defaults_of(plain), site=site).outcomes
+    applied = apply_rules(rules.compiled, its, record.fields, get_defaults(plain), site=site).outcomes
     outcomes = {
         target: replace(outcome, reason=replace(outcome.reason, default_source=sources.get(target, "")))
         for target, outcome in applied.items()
     }
-    return Explained(issue, outcomes, judge(item))
+    return Explained(issue, outcomes, check_history(item))
 
 
 async def covered(source: RallyClient, rules: Rules) -> Coverage:
     """What no rule maps, among all items of the scope."""
     scope = await source.open()
     plain = _without_own(rules)
-    seen: list[Seen] = []
+    seen: list[CoverageItem] = []
     async for record in _records(source, scope):
         its = _type_of(record, rules)
-        issue = to_issue(WorkItem(record=record), plain)
+        issue = map_work_item(WorkItem(record=record), plain)
         if isinstance(issue, Issue):
             # What is counted are a few words of each row; the row itself is let go.
-            defaults = {**defaults_of(issue), "description": ""}
-            seen.append(Seen(its=its, type=issue.type, row={**record.fields, "Description": ""}, defaults=defaults))
-    return coverage(rules.compiled, seen)
+            defaults = {**get_defaults(issue), "description": ""}
+            seen.append(
+                CoverageItem(
+                    item_type=its, type=issue.type, row={**record.fields, "Description": ""}, defaults=defaults
+                )
+            )
+    return measure_coverage(rules.compiled, seen)
 
 
 @dataclass(slots=True)
@@ -363,7 +367,7 @@ class Verified:
     #: Histories whose last changes the source has not got yet: the next runs complete them.
     pending: int = 0
     #: Items whose history is not complete, by FormattedID.
-    faults: dict[str, Judgement] = field(default_factory=dict)
+    faults: dict[str, HistoryCheck] = field(default_factory=dict)
     compared: Compared = field(default_factory=Compared)
 
 
@@ -387,11 +391,11 @@ async def verify(
             if pending:
                 found.pending += 1
             else:
-                judgement = judge(item)
+                judgement = check_history(item)
                 found.verdicts[judgement.verdict] = found.verdicts.get(judgement.verdict, 0) + 1
                 if judgement.verdict is not Verdict.COMPLETE:
                     found.faults[item.record.key] = judgement
-            issue = to_issue(item, rules, now=scope.now)
+            issue = map_work_item(item, rules, now=scope.now)
             if sink is not None and isinstance(issue, Issue):
                 wanted[issue.external_id] = expected(issue, without=FROM_HISTORY if pending else ())
     if sink is not None:
@@ -429,9 +433,9 @@ def _without_own(rules: Rules) -> Rules:
 
 def _type_of(record: Record, rules: Rules) -> ItemType:
     row: Mapping[str, Any] = record.fields
-    kind = kind_of(record.kind, row, defect_status=rules.defect_status)
-    its = item_type(record.kind, row, kind.name)
-    return item_type(record.kind, row, kind.name, renamed(rules.type_names, kind.name, its))
+    kind = get_kind(record.kind, row, defect_status=rules.defect_status)
+    its = build_item_type(record.kind, row, kind.name)
+    return build_item_type(record.kind, row, kind.name, get_type_name(rules.type_names, kind.name, its))
 
 
 class PreviewSink:

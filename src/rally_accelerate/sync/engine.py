@@ -24,7 +24,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 
 from rally_accelerate.errors import NotFoundError, QueryError, RallyAccelerateError, RejectedError
-from rally_accelerate.mapping.field_readers import project_of
+from rally_accelerate.mapping.field_readers import read_project
 from rally_accelerate.mapping.history_check import Verdict
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.model.issue import Issue, Project, SourceRevision
@@ -41,7 +41,7 @@ from rally_accelerate.sync.removals import Completer, Removal, settle
 def serves(progress: Progress, scope: Scope, rules: Rules) -> bool:
     """Whether the rules have changed since, but what was read for the old ones is enough for the new ones."""
     same = progress.scope == scope.signature and progress.rules_version != rules.version
-    return same and bool(progress.read_with) and rules.reads <= progress.read_with
+    return same and bool(progress.read_with) and rules.needed_data <= progress.read_with
 
 
 async def outdated(originals: Originals, state: State, rules: Rules) -> AsyncIterator[Sequence[WorkItem]]:
@@ -260,7 +260,7 @@ class _Run:
             if self.failure is not None:
                 return
         self.progress = plan.valid_progress(
-            self.progress, scope, rules_version=self.rules_version, reads=self.rules.reads
+            self.progress, scope, rules_version=self.rules_version, reads=self.rules.needed_data
         )
         reached = plan.reached(self.progress, scope)
         looked_at = reached - self.overlap if reached is not None else None
@@ -329,7 +329,7 @@ class _Run:
         """Under changed rules, map again what is kept; what is not is left for Rally to be asked."""
         await self._round([self._read_kept(scope, originals)])
         if self.failure is None and not await remain(self.state, self.progress, self.rules):
-            self.progress = replace(self.progress, rules_version=self.rules_version, read_with=self.rules.reads)
+            self.progress = replace(self.progress, rules_version=self.rules_version, read_with=self.rules.needed_data)
             await self.state.commit(self.progress, {})
 
     async def _read_kept(self, scope: Scope, originals: Originals) -> None:
@@ -417,8 +417,8 @@ class _Run:
         ]
         news_of = {record.object_id for record in fresh}
         self.account.count(
-            read=[project_of(record.fields) for record in page.records],
-            unchanged=[project_of(record.fields) for record in page.records if record.object_id not in news_of],
+            read=[read_project(record.fields) for record in page.records],
+            unchanged=[read_project(record.fields) for record in page.records if record.object_id not in news_of],
             ready=len(page.records) - len(fresh),
         )
         gathered.add(page.records, fresh)

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from rally_accelerate.mapping.field_readers import project_of
-from rally_accelerate.mapping.history_check import Verdict, judge
+from rally_accelerate.mapping.field_readers import read_project
+from rally_accelerate.mapping.history_check import Verdict, check_history
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.model.issue import Issue, Project
 from rally_accelerate.model.progress import Walk
@@ -119,15 +119,15 @@ class Mapper:
         due: set[str] = set()
         verdicts: dict[str, Verdict] = {}
         paused = time.monotonic()
-        searches = self.rules.compiled.rules.searches
+        searches = self.rules.compiled.rules.has_patterns
         for item in items:
             # A search of a long text lets other threads run; other items are mapped sooner than a thread takes over.
             match await asyncio.to_thread(self.mapped, item) if searches else self.mapped(item):
                 case Skipped() as skip:
-                    skipped[item.record.object_id] = (project_of(item.record.fields), skip)
+                    skipped[item.record.object_id] = (read_project(item.record.fields), skip)
                 case Issue() as issue:
                     issues.append(issue)
-                    verdicts[issue.external_id] = judge(item).verdict
+                    verdicts[issue.external_id] = check_history(item).verdict
                     if not item.past.up_to_date:
                         due.add(issue.external_id)
             if time.monotonic() - paused > SECONDS_BETWEEN_PAUSES:
@@ -147,10 +147,10 @@ class Mapper:
     def mapped(self, item: WorkItem) -> Issue | Skipped:
         """Return the issue that an item becomes, or why it becomes none."""
         # With the first item: most runs have none, and a container starts for each of them.
-        from rally_accelerate.mapping.issue import to_issue  # noqa: PLC0415
+        from rally_accelerate.mapping.issue import map_work_item  # noqa: PLC0415
 
         try:
-            return to_issue(item, self.rules, now=self.now)
+            return map_work_item(item, self.rules, now=self.now)
         except Exception as error:
             # Rally's data has surprised every connector (accelerate-api-notes.md#reported-problems): one item must not
             # stop the others, and stays owed until a version that can map it.

@@ -17,7 +17,7 @@ from rally_accelerate.accelerate.integration_state import instant
 from rally_accelerate.accelerate.payload import READ_BACK, READ_BACK_LISTS, Retirement, completed, item_in
 from rally_accelerate.config.model import Properties
 from rally_accelerate.mapping.rule_targets import EXTENDED
-from rally_accelerate.mapping.rules import Rules, labels_of, past_of
+from rally_accelerate.mapping.rules import Rules, get_history_field, list_labels
 from rally_accelerate.model.issue import UNKNOWN_PERSON, Issue, Project
 from rally_accelerate.model.progress import GONE, Progress, Sent
 from rally_accelerate.model.report import Skipped
@@ -127,9 +127,9 @@ class Completer:
         for entry in compiled.rules.entries:
             beyond = {*entry.sources, *entry.values} - _RETURNED - _RETURNED_TOO
             if any(target.startswith(EXTENDED) or self.rules.newer_fields for target in beyond):
-                labels = set(labels_of(entry))
+                labels = set(list_labels(entry))
                 read = [path for paths in compiled.paths.values() for label, path in paths.items() if label in labels]
-                if any(past_of(path) is None for path in read):
+                if any(get_history_field(path) is None for path in read):
                     return True
         return False
 

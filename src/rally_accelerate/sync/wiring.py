@@ -20,12 +20,12 @@ from rally_accelerate.config.no_proxy import bypasses
 from rally_accelerate.mapping.attributes import AttributeDefinition
 from rally_accelerate.mapping.rules import (
     Rules,
-    completed,
-    fields_needed,
+    build_rules,
+    complete_rules,
+    get_history_field,
+    list_needed_fields,
     needs_definitions,
-    past_of,
-    rules_of,
-    types_named,
+    resolve_rule_types,
 )
 from rally_accelerate.model.progress import Learned, Window
 from rally_accelerate.model.time_budget import RetryBudget
@@ -169,7 +169,7 @@ async def rules_from(
     Raises:
         ConfigError: With every label that means nothing or too much.
     """
-    rules = rules_of(properties)
+    rules = build_rules(properties)
     if not needs_definitions(properties):
         return rules, learned
     scope = await source.open_early()
@@ -177,7 +177,7 @@ async def rules_from(
     if learned is None or learned.key != key or abs(scope.now - learned.at) > LEARNED_FOR:
         learned = None
         read = await source.definitions(scope)
-        types = types_named(properties, (await source.types(scope.workspace.object_id)).kind)
+        types = resolve_rule_types(properties, (await source.types(scope.workspace.object_id)).kind)
         definitions = {
             kind: [
                 AttributeDefinition(each.element_name, each.display_name, each.attribute_type, each.custom, each.target)
@@ -189,11 +189,11 @@ async def rules_from(
         types = learned.types
         definitions = {kind: [AttributeDefinition(*each) for each in its] for kind, its in learned.definitions.items()}
     # In a thread: thousands of labels may be looked up among the fields of every type.
-    rules = await asyncio.to_thread(completed, rules, properties, definitions, types)
+    rules = await asyncio.to_thread(complete_rules, rules, properties, definitions, types)
     carried = [each.name for each in rules.custom]
     source.carry(
-        {kind: (*fields_needed(rules.compiled, kind), *carried) for kind in scope.kinds},
-        [past for each in rules.custom if (past := each.past) is not None],
+        {kind: (*list_needed_fields(rules.compiled, kind), *carried) for kind in scope.kinds},
+        [past for each in rules.custom if (past := each.history_field) is not None],
         rests=_mapped(rules),
     )
     for notice in rules.compiled.notices:
@@ -203,7 +203,7 @@ async def rules_from(
 
 def _mapped(rules: Rules) -> list[PastField]:
     """Return the fields that rules read, as far as what is left of a removed item can tell them."""
-    every = [past_of(path) for paths in rules.compiled.paths.values() for path in paths.values()]
+    every = [get_history_field(path) for paths in rules.compiled.paths.values() for path in paths.values()]
     return list({field.name: field for field in every if field is not None}.values())
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from rally_accelerate.accelerate.payload import item_in
 from rally_accelerate.config.model import Properties
-from rally_accelerate.mapping.issue import to_issue
-from rally_accelerate.mapping.rules import Rules, rules_of
+from rally_accelerate.mapping.issue import map_work_item
+from rally_accelerate.mapping.rules import Rules, build_rules
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import Walk
 from rally_accelerate.rally.client import RallyClient
@@ -37,7 +37,7 @@ def settings(rally: Simulator, **more: Any) -> Properties:
 
 def mapped(item: WorkItem, rules: Rules) -> dict[str, Any]:
     """The document of an item."""
-    issue = to_issue(item, rules)
+    issue = map_work_item(item, rules)
     assert isinstance(issue, Issue)
     document: dict[str, Any] = json.loads(json.dumps(item_in(issue)))
     document["relations"] = sorted(document["relations"], key=str)
@@ -57,7 +57,7 @@ async def read(client: RallyClient, scope: Scope) -> dict[int, WorkItem]:
 
 async def test_a_deleted_item_of_every_type_has_its_whole_history_raw_issue_and_relations(rally: Simulator) -> None:
     properties = settings(rally)
-    rules = rules_of(properties)
+    rules = build_rules(properties)
     async with RallyClient(properties, limiters=LimiterPool()) as client:
         scope = await client.open()
         before = await read(client, scope)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from rally_accelerate.mapping.history_check import Verdict, judge
+from rally_accelerate.mapping.history_check import Verdict, check_history
 from rally_accelerate.model.issue import SourceRevision
 from rally_accelerate.rally import lookback
 from rally_accelerate.rally.history_fields import PastFields, Shape
@@ -200,7 +200,7 @@ class Story:
         )
 
     def verdict(self, past: Past) -> Verdict:
-        return judge(WorkItem(record=self.record(), past=past)).verdict
+        return check_history(WorkItem(record=self.record(), past=past)).verdict
 
 
 def by_revisions(story: Story, ways: Sequence[Delivery], *, shuffled: bool, resolvable: bool) -> Past:

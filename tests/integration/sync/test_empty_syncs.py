@@ -10,7 +10,7 @@ import stamina
 
 from rally_accelerate.config.load import validated
 from rally_accelerate.config.model import Integration
-from rally_accelerate.mapping.rules import rules_of
+from rally_accelerate.mapping.rules import build_rules
 from rally_accelerate.model.report import SyncReport
 from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.limiter import LimiterPool
@@ -43,7 +43,7 @@ async def run(rally: Sandbox, state: MemoryState | None = None, **given: Any) ->
             client,
             PreviewSink(keep=10**6),
             MemoryState() if state is None else state,
-            rules_of(properties),
+            build_rules(properties),
             lambda: datetime.now(UTC),
             plans=plans_of(properties.model_copy(update={"removed_status": ("keep",)})),
         )
@@ -61,7 +61,7 @@ async def told_everywhere(rally: Sandbox, **given: Any) -> str:
     assert doubts[-1] == report.empty
     async with RallyClient(wanted.properties, limiters=LimiterPool()) as client:
         since = wanted.properties.initial_sync_date
-        shown = await sample(client, rules_of(wanted.properties), count=5, since=since)
+        shown = await sample(client, build_rules(wanted.properties), count=5, since=since)
     assert shown.issues == []
     assert shown.notices[0] == report.empty
     return report.empty

@@ -10,7 +10,7 @@ import stamina
 
 from rally_accelerate import errors
 from rally_accelerate.config.load import validated
-from rally_accelerate.mapping.rules import rules_of
+from rally_accelerate.mapping.rules import build_rules
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.report import Outcome, SyncReport
 from rally_accelerate.rally.client import RallyClient
@@ -87,7 +87,7 @@ async def run(rally: Sandbox, source: str = "auto") -> tuple[SyncReport, dict[st
     properties = validated({"name": "sample", "properties": given}).properties
     sink = PreviewSink(keep=10**6)
     async with RallyClient(properties, limiters=LimiterPool()) as client:
-        report = await sync_once(client, sink, MemoryState(), rules_of(properties), lambda: datetime.now(UTC))
+        report = await sync_once(client, sink, MemoryState(), build_rules(properties), lambda: datetime.now(UTC))
     return report, {issue.external_id: issue for issue in sink.issues}
 
 
@@ -158,9 +158,9 @@ async def test_edits_between_all_pages_lose_nothing(rally: Sandbox) -> None:
         state, sink = MemoryState(), PreviewSink(keep=10**6)
         async with RallyClient(properties, limiters=LimiterPool()) as client:
             busy.faults.edit_between_pages = 2
-            await sync_once(client, sink, state, rules_of(properties), lambda: datetime.now(UTC))
+            await sync_once(client, sink, state, build_rules(properties), lambda: datetime.now(UTC))
             busy.faults.edit_between_pages = None
-            await sync_once(client, sink, state, rules_of(properties), lambda: datetime.now(UTC))
+            await sync_once(client, sink, state, build_rules(properties), lambda: datetime.now(UTC))
         held = {issue.external_id: issue for issue in sink.issues}
         default = min(row["workspace"] for row in world.items("defect"))
         for kind in ("hierarchicalrequirement", "defect"):

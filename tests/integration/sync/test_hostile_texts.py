@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from rally_accelerate.accelerate import payload
 from rally_accelerate.config.load import validated
-from rally_accelerate.mapping.rules import rules_of
+from rally_accelerate.mapping.rules import build_rules
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.report import Outcome, SyncReport
 from rally_accelerate.rally.client import RallyClient
@@ -66,7 +66,7 @@ async def run(rally: Sandbox, source: str = "none") -> tuple[SyncReport, dict[st
     properties = validated({"name": "sample", "properties": given}).properties
     sink = PreviewSink(keep=10**6)
     async with RallyClient(properties, limiters=LimiterPool()) as client:
-        report = await sync_once(client, sink, MemoryState(), rules_of(properties), lambda: datetime.now(UTC))
+        report = await sync_once(client, sink, MemoryState(), build_rules(properties), lambda: datetime.now(UTC))
     issues = {issue.external_id: issue for issue in sink.issues}
     for issue in issues.values():
         # What is uploaded is valid UTF-8.

@@ -10,7 +10,7 @@ import pytest
 
 from rally_accelerate.config.load import validated
 from rally_accelerate.errors import ConfigError, QueryError
-from rally_accelerate.mapping.rules import rule_problems
+from rally_accelerate.mapping.rules import find_rule_problems
 from rally_accelerate.model.progress import Walk
 from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.limiter import LimiterPool
@@ -111,11 +111,11 @@ def test_one_level_of_all_cannot_be_filtered_alone(rally: Sandbox) -> None:
 
 
 def test_what_cannot_be_right_is_refused_without_rally() -> None:
-    told = [(each.path, each.text) for each in rule_problems({"query": "Defect: (A = 1\nStorry: (B = 2)"})]
+    told = [(each.path, each.text) for each in find_rule_problems({"query": "Defect: (A = 1\nStorry: (B = 2)"})]
     assert told == [("properties.query", "Defect: A parenthesis is not closed. (column 1)")]
-    (problem,) = rule_problems({"query": "Defect: (A = 1)\nStorry: (B = 2)"})
+    (problem,) = find_rule_problems({"query": "Defect: (A = 1)\nStorry: (B = 2)"})
     assert 'did you mean "Story"' in problem.text
-    (problem,) = rule_problems({"query": "(A = 1"})
+    (problem,) = find_rule_problems({"query": "(A = 1"})
     assert problem.text == "A parenthesis is not closed. (column 1)"
     integration = validated({"name": "x", "properties": {"apiKey": "k", "query": {"Defect": "(A = 1"}}})
 

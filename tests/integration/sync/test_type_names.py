@@ -10,7 +10,7 @@ import pytest
 from rally_accelerate.cli.output import show_error
 from rally_accelerate.config.load import validated
 from rally_accelerate.errors import ConfigError
-from rally_accelerate.mapping.issue import to_issue
+from rally_accelerate.mapping.issue import map_work_item
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import Walk
@@ -58,7 +58,7 @@ def mapped(rally: Sandbox, state: MemoryState, **given: Any) -> list[Issue]:
             for kind in scope.kinds:
                 async for page in client.changed(scope, Walk(kind=kind, projects=(), started_at=scope.now)):
                     found += await client.history(scope, page.records)
-            return [issue for item in found if isinstance(issue := to_issue(item, rules), Issue)]
+            return [issue for item in found if isinstance(issue := map_work_item(item, rules), Issue)]
 
     return asyncio.run(run())
 

@@ -10,8 +10,8 @@ import pytest
 from rally_accelerate.config import item_queries
 from rally_accelerate.config.load import from_platform, normalised
 from rally_accelerate.config.value_parsers import MOST_LISTED, as_list
-from rally_accelerate.mapping.rule_checks import MOST_TYPES
-from rally_accelerate.mapping.rules import rule_problems
+from rally_accelerate.mapping.rule_checks import MAX_TYPES
+from rally_accelerate.mapping.rules import find_rule_problems
 from rally_accelerate.model.suggestions import LONGEST, MOST_COMPARED, MOST_EXPLAINED, alike
 
 MANY = 60_000
@@ -54,13 +54,15 @@ def test_a_name_that_nobody_would_type_is_not_compared(compared: list[str]) -> N
 
 def test_the_number_of_types_has_a_limit(compared: list[str]) -> None:
     many = [f"Storry{number}" for number in range(MANY)]
-    fitting = many[:MOST_TYPES]
+    fitting = many[:MAX_TYPES]
     for settings, path in (
         ({"types": many}, "types"),
         ({"fieldMapping": {"type": many}}, "fieldMapping"),
         ({"typeNames": dict.fromkeys(many, "x")}, "typeNames"),
     ):
-        problems = rule_problems(settings) if path != "types" else rule_problems({"types": many[:MOST_LISTED]})
+        problems = (
+            find_rule_problems(settings) if path != "types" else find_rule_problems({"types": many[:MOST_LISTED]})
+        )
         number = MOST_LISTED if path == "types" else MANY
         assert (f"properties.{path}", f"names {number:,} types; there are at most 500") in [
             (each.path, each.text) for each in problems
@@ -68,16 +70,16 @@ def test_the_number_of_types_has_a_limit(compared: list[str]) -> None:
     assert not compared
     # Each type is compared once, however many rules name it, and the first faults are told.
     rules = [{"type": fitting}] * 300
-    assert len(rule_problems({"fieldMapping": rules})) == MOST_EXPLAINED
-    assert len(compared) <= 3 * MOST_TYPES
+    assert len(find_rule_problems({"fieldMapping": rules})) == MOST_EXPLAINED
+    assert len(compared) <= 3 * MAX_TYPES
 
 
 def test_the_number_of_properties_has_a_limit() -> None:
-    assert not rule_problems({f"of the server {number}": 1 for number in range(500)})
-    (problem,) = rule_problems({f"of the server {number}": 1 for number in range(MANY)})
+    assert not find_rule_problems({f"of the server {number}": 1 for number in range(500)})
+    (problem,) = find_rule_problems({f"of the server {number}": 1 for number in range(MANY)})
     assert (problem.path, problem.text) == ("properties", "has 60,000 names; there are at most 500")
     # What several checks find is told once.
-    assert len(rule_problems({"types": ["Storry"] * (MOST_TYPES + 1)})) <= 1
+    assert len(find_rule_problems({"types": ["Storry"] * (MAX_TYPES + 1)})) <= 1
 
 
 def test_a_list_has_a_limit() -> None:

@@ -6,22 +6,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rally_accelerate.mapping.attributes import AttributeDefinition
-from rally_accelerate.mapping.coverage import Coverage, Seen, UnmappedValue, UnreadField, coverage
-from rally_accelerate.mapping.item_types import item_type
-from rally_accelerate.mapping.rule_parser import read_rules
-from rally_accelerate.mapping.rules import CompiledRules, resolve
+from rally_accelerate.mapping.coverage import Coverage, CoverageItem, UnmappedValue, UnreadField, measure_coverage
+from rally_accelerate.mapping.item_types import build_item_type
+from rally_accelerate.mapping.rule_parser import parse_rules
+from rally_accelerate.mapping.rules import CompiledRules, resolve_rules
 
 FIELDS = [AttributeDefinition("c_Size", "Size"), AttributeDefinition("c_Area", "Area")]
-RULES = resolve(
-    read_rules(
+RULES = resolve_rules(
+    parse_rules(
         {"fieldMapping": {"epic": "Size"}, "valueMapping": {"status": {"Done": ["Accepted"]}, "labels": {"q": ["qa"]}}}
     )[0],
     {"defect": FIELDS, "hierarchicalrequirement": FIELDS},
 )
 
 
-def seen(kind: str, shown: str, row: dict[str, Any] | None = None, **defaults: Any) -> Seen:
-    return Seen(its=item_type(kind), type=shown, row=row or {}, defaults=defaults)
+def seen(kind: str, shown: str, row: dict[str, Any] | None = None, **defaults: Any) -> CoverageItem:
+    return CoverageItem(item_type=build_item_type(kind), type=shown, row=row or {}, defaults=defaults)
 
 
 ITEMS = [
@@ -35,7 +35,7 @@ ITEMS = [
 
 
 def test_values_that_no_rule_translates_are_counted() -> None:
-    assert coverage(RULES, ITEMS) == Coverage(
+    assert measure_coverage(RULES, ITEMS) == Coverage(
         items={"Defect": 3, "Story": 1},
         values=(
             UnmappedValue(type="Defect", target="status", value="Open", items=2, ruled=True),
@@ -53,13 +53,13 @@ def test_values_that_no_rule_translates_are_counted() -> None:
 
 
 @given(order=st.permutations(ITEMS))
-def test_the_order_of_the_items_does_not_count(order: list[Seen]) -> None:
-    assert coverage(RULES, order) == coverage(RULES, ITEMS)
-    assert list(coverage(RULES, order).items) == ["Defect", "Story"]
+def test_the_order_of_the_items_does_not_count(order: list[CoverageItem]) -> None:
+    assert measure_coverage(RULES, order) == measure_coverage(RULES, ITEMS)
+    assert list(measure_coverage(RULES, order).items) == ["Defect", "Story"]
 
 
 def test_without_rules_every_state_type_and_priority_is_told() -> None:
-    told = coverage(CompiledRules(), ITEMS[:1])
+    told = measure_coverage(CompiledRules(), ITEMS[:1])
     assert [(each.target, each.value, each.ruled) for each in told.values] == [
         ("status", "Accepted", False),
         ("type", "Story", False),

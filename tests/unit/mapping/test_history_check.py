@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.mapping.history_check import Verdict, judge
+from rally_accelerate.mapping.history_check import Verdict, check_history
 from rally_accelerate.model.issue import SourceRevision
 from rally_accelerate.rally.records import FieldChange, Named, Past, PastSource, PastValue, Record, Unread, WorkItem
 
@@ -67,9 +67,9 @@ STATE = ("ScheduleState", "Defined", "In-Progress")
     ],
 )
 def test_verdicts(its: WorkItem, verdict: Verdict) -> None:
-    assert judge(its).verdict is verdict
+    assert check_history(its).verdict is verdict
 
 
 def test_a_gap_says_which_field_where_and_what() -> None:
-    found = judge(item(STATE, row={"ScheduleState": "Accepted"}))
+    found = check_history(item(STATE, row={"ScheduleState": "Accepted"}))
     assert [str(gap) for gap in found.gaps] == ["ScheduleState was left at 'In-Progress' and is 'Accepted' today"]

@@ -5,20 +5,20 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.mapping.history import FIELD_NAMES, UNPARSED, UNPARSED_LENGTH, history_of
-from rally_accelerate.mapping.item_types import kind_of
-from rally_accelerate.mapping.rich_text import readable
+from rally_accelerate.mapping.history import FIELD_NAMES, UNPARSED_FIELD, UNPARSED_LENGTH, map_history
+from rally_accelerate.mapping.item_types import get_kind
+from rally_accelerate.mapping.rich_text import convert_html_to_text
 from rally_accelerate.model.issue import UNKNOWN_PERSON, HistoryEntry
 from rally_accelerate.rally.records import RECYCLED, FieldChange, Named, Past, Unread
 
-STORY = kind_of("hierarchicalrequirement", {})
+STORY = get_kind("hierarchicalrequirement", {})
 #: An instant with milliseconds, in milliseconds.
 AT = 1_772_323_200_250
 INSTANT = datetime(2026, 3, 1, 0, 0, 0, 250_000, tzinfo=UTC)
 
 
 def of(*changes: FieldChange, unread: tuple[Unread, ...] = (), status: str = "Now") -> tuple[HistoryEntry, ...]:
-    return history_of(Past(changes=changes, unread=unread), STORY, status=status, removed="Gone")
+    return map_history(Past(changes=changes, unread=unread), STORY, status=status, removed="Gone")
 
 
 def change(field: str, before: Any, after: Any, *, at: int = AT, author: str = "Sample User") -> FieldChange:
@@ -81,15 +81,15 @@ def test_the_values_and_their_type(before: Any, after: Any, expected: tuple[Any,
 def test_a_text_that_cannot_be_read_is_passed_on_with_its_person() -> None:
     unread = (Unread(AT, "Sample User", "x" * 2000), Unread(AT, "", "y"))
     assert of(unread=unread) == (
-        HistoryEntry(INSTANT, UNPARSED, "", "x" * UNPARSED_LENGTH, "Sample User"),
-        HistoryEntry(INSTANT, UNPARSED, "", "y", UNKNOWN_PERSON),
+        HistoryEntry(INSTANT, UNPARSED_FIELD, "", "x" * UNPARSED_LENGTH, "Sample User"),
+        HistoryEntry(INSTANT, UNPARSED_FIELD, "", "y", UNKNOWN_PERSON),
     )
 
 
 def test_a_text_that_cannot_be_read_has_no_markup() -> None:
     text = 'DESCRIPTION changed from [<div>a &amp; b</div>] to [<a href="/slm/x">see</a>]'
     unread = (Unread(AT, "Sample User", text),)
-    (entry,) = history_of(Past(unread=unread), STORY, status="Now", removed="Gone", site="https://rally.example")
+    (entry,) = map_history(Past(unread=unread), STORY, status="Now", removed="Gone", site="https://rally.example")
     assert entry.after == "DESCRIPTION changed from [\na & b\n] to [see (https://rally.example/slm/x)]"
 
 
@@ -142,24 +142,24 @@ def test_a_change_at_the_beginning_of_time() -> None:
 def test_rich_values_are_told_as_text_and_all_others_as_they_are() -> None:
     html, link = "<b>a</b><div>b</div>", '<a href="/x">c</a>'
     past = Past(changes=(change("Description", html, link), change("Name", html, "b"), change("Notes", None, html)))
-    told = history_of(
+    told = map_history(
         past, STORY, status="Now", removed="Gone", rich={"Description", "Notes"}, site="https://r.example"
     )
     assert [(each.field, each.before, each.after) for each in told] == [
-        ("Description", readable(html), readable(link, site="https://r.example")),
+        ("Description", convert_html_to_text(html), convert_html_to_text(link, site="https://r.example")),
         ("name", html, "b"),
-        ("Notes", "", readable(html)),
+        ("Notes", "", convert_html_to_text(html)),
     ]
     assert "https://r.example/x" in str(told[0].after)
-    without_site = history_of(past, STORY, status="Now", removed="Gone", rich=("Description",))
-    assert without_site[0].after == readable(link)
-    plain = history_of(past, STORY, status="Now", removed="Gone")
+    without_site = map_history(past, STORY, status="Now", removed="Gone", rich=("Description",))
+    assert without_site[0].after == convert_html_to_text(link)
+    plain = map_history(past, STORY, status="Now", removed="Gone")
     assert [each.after for each in plain] == [link, "b", html]
 
 
 def test_a_deletion_among_rich_values_is_told() -> None:
     past = Past(changes=(change("Description", "<b>a</b>", ""), change(RECYCLED, "", "true")))
-    told = history_of(past, STORY, status="Now", removed="Gone", rich=("Description",))
+    told = map_history(past, STORY, status="Now", removed="Gone", rich=("Description",))
     assert [(each.field, each.before, each.after) for each in told] == [
         ("Description", "a", ""),
         ("status", "Now", "Gone"),

@@ -1,15 +1,15 @@
 """The entries of a history: their order, and what a deletion and a restoration become."""
 
-from rally_accelerate.mapping.history import UNPARSED, history_of
-from rally_accelerate.mapping.item_types import kind_of
+from rally_accelerate.mapping.history import UNPARSED_FIELD, map_history
+from rally_accelerate.mapping.item_types import get_kind
 from rally_accelerate.rally.records import RECYCLED, FieldChange, Past, Unread
 
-STORY = kind_of("hierarchicalrequirement", {})
+STORY = get_kind("hierarchicalrequirement", {})
 
 
 def entries(*changes: FieldChange, unread: tuple[Unread, ...] = (), status: str = "Defined") -> list[tuple[str, ...]]:
     past = Past(changes=changes, unread=unread)
-    found = history_of(past, STORY, status=status, removed="Deleted")
+    found = map_history(past, STORY, status=status, removed="Deleted")
     return [
         (str(entry.instant.microsecond // 1000), entry.field, str(entry.before), str(entry.after)) for entry in found
     ]
@@ -28,7 +28,7 @@ def test_texts_that_cannot_be_read_are_among_the_changes_by_time() -> None:
     unread = tuple(Unread(at, "A", f"text {at}") for at in (7, 1))
     found = entries(*changes, unread=unread)
     assert [entry[0] for entry in found] == ["1", "2", "5", "7", "9"]
-    assert [entry[1] for entry in found] == [UNPARSED, "status", "status", UNPARSED, "status"]
+    assert [entry[1] for entry in found] == [UNPARSED_FIELD, "status", "status", UNPARSED_FIELD, "status"]
 
 
 def test_a_second_deletion_or_restoration_in_a_row_is_no_change() -> None:

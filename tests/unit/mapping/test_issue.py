@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from rally_accelerate.accelerate.payload import item_in
 from rally_accelerate.mapping.attributes import AttributeDefinition
-from rally_accelerate.mapping.issue import to_issue
-from rally_accelerate.mapping.rule_parser import read_rules
-from rally_accelerate.mapping.rules import CustomField, Rules, resolve
+from rally_accelerate.mapping.issue import map_work_item
+from rally_accelerate.mapping.rule_parser import parse_rules
+from rally_accelerate.mapping.rules import CustomField, Rules, resolve_rules
 from rally_accelerate.model.issue import Issue, NormalizedType, SourceRevision
 from rally_accelerate.model.report import Skipped
 from rally_accelerate.rally.history_fields import PastFields
@@ -63,7 +63,7 @@ def item(fields: dict[str, Any], *, kind: str = "hierarchicalrequirement", revis
 
 
 def mapped(fields: dict[str, Any], rules: Rules = RULES, **how: Any) -> Issue:
-    issue = to_issue(item(fields, **how), rules)
+    issue = map_work_item(item(fields, **how), rules)
     assert isinstance(issue, Issue)
     return issue
 
@@ -97,7 +97,7 @@ def test_an_item_of_which_nothing_is_known_is_still_an_issue() -> None:
 
 def test_an_item_without_an_id_is_skipped_by_name() -> None:
     record = Record(kind="defect", object_id=0, revision=SourceRevision(NOW), fields={"FormattedID": "DE1"})
-    skipped = to_issue(WorkItem(record=record), RULES)
+    skipped = map_work_item(WorkItem(record=record), RULES)
     assert isinstance(skipped, Skipped)
     assert skipped.key == "DE1"
 
@@ -249,7 +249,7 @@ def test_rich_texts_read_as_they_were_written() -> None:
     post = Post(object_id=7, user="A", created=NOW, updated=NOW, text=html)
     whole = WorkItem(record=record, past=Past(changes=changes), around=Around(posts=(post,)))
     custom = (field, CustomField("c_Plain", "Plain", "STRING"))
-    issue = to_issue(whole, replace(RULES, custom=custom))
+    issue = map_work_item(whole, replace(RULES, custom=custom))
     assert isinstance(issue, Issue)
     expected = "- see this (https://rally.example/slm/a.pdf)"
     assert issue.description == expected
@@ -263,12 +263,12 @@ def test_rich_texts_read_as_they_were_written() -> None:
 
 def test_links_in_rich_texts_that_rules_read_lead_to_rally() -> None:
     html = '<p>see <a href="/slm/a.pdf">this</a></p>'
-    notes, _ = read_rules([{"type": "*", "fieldMapping": {"description": "Notes", "extended.plan": "Plan"}}])
+    notes, _ = parse_rules([{"type": "*", "fieldMapping": {"description": "Notes", "extended.plan": "Plan"}}])
     definitions = [AttributeDefinition("Notes", "Notes", "TEXT"), AttributeDefinition("c_Plan", "Plan", "TEXT")]
-    rules = replace(RULES, compiled=resolve(notes, {"hierarchicalrequirement": definitions}))
+    rules = replace(RULES, compiled=resolve_rules(notes, {"hierarchicalrequirement": definitions}))
     fields = {**STORY, "Notes": html, "c_Plan": html}
     record = Record(kind="hierarchicalrequirement", object_id=1, revision=SourceRevision(NOW, 5), fields=fields)
-    issue = to_issue(WorkItem(record=record), rules)
+    issue = map_work_item(WorkItem(record=record), rules)
     assert isinstance(issue, Issue)
     expected = "see this (https://rally.example/slm/a.pdf)"
     assert (issue.description, issue.raw["plan"]) == (expected, expected)

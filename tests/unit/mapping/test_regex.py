@@ -16,15 +16,15 @@ from hypothesis import strategies as st
 
 from rally_accelerate.mapping import regex
 from rally_accelerate.mapping.rule_parser import (
+    MAX_LISTED_FAULTS,
     MAXIMUM_ENTRIES,
     MAXIMUM_EXPRESSIONS,
     MAXIMUM_PATTERNS,
     MAXIMUM_PROGRAMS,
     MAXIMUM_VALUES,
-    MOST_FAULTS,
     Pattern,
-    read_rules,
-    single,
+    parse_matcher,
+    parse_rules,
 )
 
 FREEZING = [
@@ -43,7 +43,7 @@ FREEZING = [
 @pytest.mark.parametrize(("expression", "text"), FREEZING, ids=[expression for expression, _ in FREEZING])
 def test_nested_repetitions_end(expression: str, text: str) -> None:
     # In a process of its own: an engine that backtracks would never come back, and nothing could interrupt it.
-    code = "import json,sys; from rally_accelerate.mapping.rule_parser import single; e,t=json.load(sys.stdin); print(int(single(f'/{e}/').grade(t)))"
+    code = "import json,sys; from rally_accelerate.mapping.rule_parser import parse_matcher; e,t=json.load(sys.stdin); print(int(parse_matcher(f'/{e}/').grade(t)))"
     done = subprocess.run(
         [sys.executable, "-c", code],
         input=json.dumps([expression, text]),
@@ -219,7 +219,7 @@ def agrees(expression: str, text: str, flags: int = 0) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         theirs = re.search(expression, text, flags) is not None
-    assert regex.compiled(expression, flags).found_in(text) == theirs, (expression, text, flags)
+    assert regex.compile_expression(expression, flags).occurs_in(text) == theirs, (expression, text, flags)
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
@@ -321,14 +321,14 @@ def test_any_combination_means_what_it_means_to_python(expression: str, text: st
 )
 def test_what_needs_backtracking_is_refused_with_its_name(expression: str, construct: str) -> None:
     with pytest.raises(ValueError, match=re.escape(construct)) as refused:
-        single(f"/{expression}/")
+        parse_matcher(f"/{expression}/")
     assert str(refused.value).startswith(f'"/{expression[:200]}')
     assert len(str(refused.value)) < 1000
 
 
 def test_a_refused_construct_is_reported_with_its_place_in_the_rules() -> None:
     raw = {"valueMapping": {"status": {"Done": ["x", r"/(a)\1/"]}}}
-    [(path, text)] = read_rules(raw)[1]
+    [(path, text)] = parse_rules(raw)[1]
     assert path == "fieldMapping[0].valueMapping.status.Done[1]"
     assert text == r'"/(a)\1/" uses a back-reference (\1) at position 3, which is not supported'
 
@@ -346,14 +346,14 @@ def nested(matchers: list[Any], *, condition: bool) -> Any:
 def test_all_expressions_of_a_setting_share_a_limit(*, condition: bool) -> None:
     large = f"/{'a' * 2000}/"
     fitting = MAXIMUM_EXPRESSIONS // 2000
-    assert not read_rules(nested([large] * fitting, condition=condition))[1]
-    [(path, text)] = read_rules(nested([large] * fitting + ["/b/"], condition=condition))[1]
+    assert not parse_rules(nested([large] * fitting, condition=condition))[1]
+    [(path, text)] = parse_rules(nested([large] * fitting + ["/b/"], condition=condition))[1]
     assert (path, "too many regular expressions" in text) == ("fieldMapping", True)
 
 
 def test_equal_expressions_are_equal() -> None:
-    assert single("/a/i") == single("/a/i") != single("/a/")
-    assert isinstance(single("/a/i"), Pattern)
+    assert parse_matcher("/a/i") == parse_matcher("/a/i") != parse_matcher("/a/")
+    assert isinstance(parse_matcher("/a/i"), Pattern)
 
 
 @pytest.mark.parametrize(
@@ -408,20 +408,20 @@ def test_the_instructions_of_an_expression_have_a_limit_for_texts_of_every_kind(
     # What is refused takes no longer to compile than what is accepted: 0.3 s, where some took 5 to 10 s.
     begun = time.process_time()
     with contextlib.suppress(ValueError):
-        found = regex.compiled(expression)
+        found = regex.compile_expression(expression)
         assert max(found._plain.programsize, found._beyond.programsize) == found.program <= regex.MAXIMUM_PROGRAM
     assert time.process_time() - begun < 3
 
 
 def test_a_class_is_as_small_beyond_ascii_as_in_it() -> None:
-    assert regex.compiled(r"\w").program < 50
-    assert regex.compiled(r"[\W\w]\W\S").program < 200
+    assert regex.compile_expression(r"\w").program < 50
+    assert regex.compile_expression(r"[\W\w]\W\S").program < 200
 
 
 def test_as_much_of_a_text_is_searched_as_rally_keeps() -> None:
-    expression = regex.compiled("x")
-    assert expression.found_in("é" * (regex.MAXIMUM_TEXT - 1) + "x")
-    assert not expression.found_in("é" * regex.MAXIMUM_TEXT + "x")
+    expression = regex.compile_expression("x")
+    assert expression.occurs_in("é" * (regex.MAXIMUM_TEXT - 1) + "x")
+    assert not expression.occurs_in("é" * regex.MAXIMUM_TEXT + "x")
 
 
 def one_by_one(*matchers: str) -> Any:
@@ -429,49 +429,49 @@ def one_by_one(*matchers: str) -> Any:
 
 
 def test_the_number_of_expressions_has_a_limit() -> None:
-    assert not read_rules(one_by_one(*["/a/"] * MAXIMUM_PATTERNS))[1]
-    assert read_rules(one_by_one(*["/a/"] * (MAXIMUM_PATTERNS + 1)))[1] == (
+    assert not parse_rules(one_by_one(*["/a/"] * MAXIMUM_PATTERNS))[1]
+    assert parse_rules(one_by_one(*["/a/"] * (MAXIMUM_PATTERNS + 1)))[1] == (
         ("fieldMapping", "has more than 1,000 regular expressions; use plain texts where you can"),
     )
 
 
 def test_no_expression_is_compiled_after_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[str] = []
-    compiled = regex.compiled
+    compiled = regex.compile_expression
 
     def counted(source: str, flags: int = 0) -> regex.Expression:
         tried.append(source)
         return compiled(source, flags)
 
-    monkeypatch.setattr(regex, "compiled", counted)
-    read_rules(one_by_one(*[f"/{'a' * 2000}/"] * 1000))
+    monkeypatch.setattr(regex, "compile_expression", counted)
+    parse_rules(one_by_one(*[f"/{'a' * 2000}/"] * 1000))
     assert len(tried) == MAXIMUM_EXPRESSIONS // 2000 + 1
     tried.clear()
-    faults = read_rules(one_by_one(*[f"/{'a' * 2001}/"] * 1000))[1]
-    assert len(tried) == MOST_FAULTS
-    assert len(faults) == MOST_FAULTS
+    faults = parse_rules(one_by_one(*[f"/{'a' * 2001}/"] * 1000))[1]
+    assert len(tried) == MAX_LISTED_FAULTS
+    assert len(faults) == MAX_LISTED_FAULTS
 
 
 def test_the_instructions_of_all_expressions_have_a_limit() -> None:
     wide = "/.{400}/"
-    fitting = MAXIMUM_PROGRAMS // regex.compiled(".{400}").program
-    assert not read_rules(one_by_one(*[wide] * fitting))[1]
-    [(_, text)] = read_rules(one_by_one(*[wide] * (fitting + 1)))[1]
+    fitting = MAXIMUM_PROGRAMS // regex.compile_expression(".{400}").program
+    assert not parse_rules(one_by_one(*[wide] * fitting))[1]
+    [(_, text)] = parse_rules(one_by_one(*[wide] * (fitting + 1)))[1]
     assert "too large ones" in text
 
 
 def test_the_number_of_values_and_entries_has_a_limit() -> None:
-    assert not read_rules(one_by_one(*map(str, range(MAXIMUM_VALUES))))[1]
-    [(_, text)] = read_rules(one_by_one(*map(str, range(MAXIMUM_VALUES + 1))))[1]
+    assert not parse_rules(one_by_one(*map(str, range(MAXIMUM_VALUES))))[1]
+    [(_, text)] = parse_rules(one_by_one(*map(str, range(MAXIMUM_VALUES + 1))))[1]
     assert text == "compares values with more than 20,000 texts and regular expressions"
-    [(path, text)] = read_rules([{}] * (MAXIMUM_ENTRIES + 1))[1]
+    [(path, text)] = parse_rules([{}] * (MAXIMUM_ENTRIES + 1))[1]
     assert (path, text) == ("fieldMapping", "has 1,001 entries; there are at most 1,000")
 
 
 def test_the_first_faults_are_told_and_the_rest_is_counted() -> None:
-    faults = read_rules({f"valuemaping{number}": 1 for number in range(60_000)})[1]
-    assert len(faults) == MOST_FAULTS + 1
+    faults = parse_rules({f"valuemaping{number}": 1 for number in range(60_000)})[1]
+    assert len(faults) == MAX_LISTED_FAULTS + 1
     assert all("did you mean" in text for _, text in faults[:-1])
     assert faults[-1] == ("fieldMapping", "has 59,980 more problems")
-    faults = read_rules({"fieldMapping": {f"statuss{number}": "x" for number in range(60_000)}})[1]
+    faults = parse_rules({"fieldMapping": {f"statuss{number}": "x" for number in range(60_000)}})[1]
     assert faults[-1] == ("fieldMapping", "has 59,980 more problems")

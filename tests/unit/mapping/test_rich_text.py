@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rally_accelerate.mapping.rich_text import readable
+from rally_accelerate.mapping.rich_text import convert_html_to_text
 
 SITE = "https://rally.example"
 
@@ -27,7 +27,7 @@ SITE = "https://rally.example"
     ],
 )
 def test_plain_text_and_characters(html: str, expected: str) -> None:
-    assert readable(html) == expected
+    assert convert_html_to_text(html) == expected
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_plain_text_and_characters(html: str, expected: str) -> None:
     ],
 )
 def test_paragraphs_and_lines(html: str, expected: str) -> None:
-    assert readable(html) == expected
+    assert convert_html_to_text(html) == expected
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_paragraphs_and_lines(html: str, expected: str) -> None:
     ],
 )
 def test_lists_and_quotations(html: str, expected: str) -> None:
-    assert readable(html) == expected
+    assert convert_html_to_text(html) == expected
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_lists_and_quotations(html: str, expected: str) -> None:
     ],
 )
 def test_tables(html: str, expected: str) -> None:
-    assert readable(html) == expected
+    assert convert_html_to_text(html) == expected
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_tables(html: str, expected: str) -> None:
     ],
 )
 def test_preformatted_text(html: str, expected: str) -> None:
-    assert readable(html) == expected
+    assert convert_html_to_text(html) == expected
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_preformatted_text(html: str, expected: str) -> None:
     ],
 )
 def test_links(html: str, expected: str) -> None:
-    assert readable(html, site=f"{SITE}/") == expected
+    assert convert_html_to_text(html, site=f"{SITE}/") == expected
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_links(html: str, expected: str) -> None:
     ],
 )
 def test_images(html: str, expected: str) -> None:
-    assert readable(html) == expected
+    assert convert_html_to_text(html) == expected
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_images(html: str, expected: str) -> None:
     ],
 )
 def test_emphasis(html: str, expected: str) -> None:
-    assert readable(html) == expected
+    assert convert_html_to_text(html) == expected
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_emphasis(html: str, expected: str) -> None:
     ],
 )
 def test_what_browsers_do_not_show(html: str, expected: str) -> None:
-    assert readable(html) == expected
+    assert convert_html_to_text(html) == expected
 
 
 WORDS = st.text(alphabet="abcé<>&\"'\u2028 \n", min_size=1, max_size=12)
@@ -209,13 +209,13 @@ def trees(draw: st.DrawFn, tag: str = "div", depth: int = 4) -> tuple[str, list[
 def test_every_text_of_a_well_formed_tree_is_kept_in_order_and_no_tag(tree: tuple[str, list[str]]) -> None:
     html, texts = tree
     added = r"[-|/ ]|\d+\.|>"
-    kept = re.sub(rf"\s|{added}", "", readable(html))
+    kept = re.sub(rf"\s|{added}", "", convert_html_to_text(html))
     assert kept == re.sub(rf"\s|{added}", "", "".join(texts))
 
 
 @given(st.text(alphabet=st.sampled_from("<>/&;abp !-[]=\"' \n\t#x1"), max_size=80))
 def test_anything_is_read_without_failing(html: str) -> None:
-    readable(html)
+    convert_html_to_text(html)
 
 
 TAGS = (
@@ -227,7 +227,7 @@ TAGS = (
 
 @given(st.lists(st.sampled_from([*TAGS.split(" "), " ", "\n"]), max_size=40))
 def test_tags_in_any_order_are_read_without_failing(tags: list[str]) -> None:
-    text = readable("".join(tags))
+    text = convert_html_to_text("".join(tags))
     assert not re.search(r"</?[a-z]", text)
     assert not re.search(r"[ \t]\n", text)
 
@@ -235,7 +235,7 @@ def test_tags_in_any_order_are_read_without_failing(tags: list[str]) -> None:
 @given(st.text(max_size=80))
 def test_words_without_markup_are_kept(text: str) -> None:
     if "<" not in text and "&" not in text:
-        assert readable(text).split() == text.replace("\xa0", " ").split()
+        assert convert_html_to_text(text).split() == text.replace("\xa0", " ").split()
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_words_without_markup_are_kept(text: str) -> None:
 )
 def test_time_and_size_grow_with_the_length_only(html: str) -> None:
     begun = time.process_time()
-    text = readable(html)
+    text = convert_html_to_text(html)
     # Linear time is well below a second; quadratic time is minutes.
     assert time.process_time() - begun < 5
     assert len(text) <= 5 * len(html)

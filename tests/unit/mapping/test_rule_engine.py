@@ -8,10 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rally_accelerate.mapping.attributes import AttributeDefinition
-from rally_accelerate.mapping.item_types import item_type
-from rally_accelerate.mapping.rule_engine import Applied, Remapped, apply, map_history_value, remapped
-from rally_accelerate.mapping.rule_parser import read_rules
-from rally_accelerate.mapping.rules import CompiledRules, resolve
+from rally_accelerate.mapping.item_types import build_item_type
+from rally_accelerate.mapping.rule_engine import (
+    AppliedRules,
+    RemappedIssue,
+    apply_rules,
+    map_history_value,
+    remap_issue,
+)
+from rally_accelerate.mapping.rule_parser import parse_rules
+from rally_accelerate.mapping.rules import CompiledRules, resolve_rules
 from rally_accelerate.model.issue import HistoryEntry, Issue, NormalizedType, SourceRevision, Sprint
 
 FIELDS = [
@@ -30,19 +36,19 @@ FIELDS = [
         "c_Link": "WEB_LINK",
     }.items()
 ]
-DEFECT = item_type("defect")
-STORY = item_type("hierarchicalrequirement")
+DEFECT = build_item_type("defect")
+STORY = build_item_type("hierarchicalrequirement")
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 def compiled(raw: Any) -> CompiledRules:
-    rules, faults = read_rules(raw)
+    rules, faults = parse_rules(raw)
     assert faults == ()
-    return resolve(rules, {"defect": FIELDS, "hierarchicalrequirement": FIELDS})
+    return resolve_rules(rules, {"defect": FIELDS, "hierarchicalrequirement": FIELDS})
 
 
-def applied(raw: Any, row: dict[str, Any] | None = None, **defaults: Any) -> Applied:
-    return apply(compiled(raw), DEFECT, row or {}, defaults)
+def applied(raw: Any, row: dict[str, Any] | None = None, **defaults: Any) -> AppliedRules:
+    return apply_rules(compiled(raw), DEFECT, row or {}, defaults)
 
 
 def status(raw: Any, default: str, row: dict[str, Any] | None = None) -> Any:
@@ -250,17 +256,17 @@ def issue(**how: Any) -> Issue:
     return Issue(**{**given, **how})
 
 
-def laid(raw: Any, row: dict[str, Any], **how: Any) -> Remapped:
-    return remapped(compiled(raw), DEFECT, row, issue(**how))
+def laid(raw: Any, row: dict[str, Any], **how: Any) -> RemappedIssue:
+    return remap_issue(compiled(raw), DEFECT, row, issue(**how))
 
 
 def test_no_rules_leave_an_issue_equal() -> None:
     plain = issue(
         priority="High", story_points=3.0, labels=("a",), sprints=(Sprint(id="8", name="S4"),), description="words"
     )
-    assert remapped(CompiledRules(), DEFECT, {}, plain).issue == plain
+    assert remap_issue(CompiledRules(), DEFECT, {}, plain).issue == plain
     unrelated = {"valueMapping": {"extended.x": {"a": ["b"]}}}
-    assert remapped(compiled(unrelated), DEFECT, {}, plain).issue == plain
+    assert remap_issue(compiled(unrelated), DEFECT, {}, plain).issue == plain
 
 
 def test_rules_are_laid_onto_an_issue() -> None:
@@ -314,7 +320,7 @@ FULL = compiled(EVERYTHING)
 
 @given(row=st.dictionaries(NAMES, JSON))
 def test_no_row_makes_the_rules_fail(row: dict[str, Any]) -> None:
-    found = remapped(FULL, DEFECT, row, issue())
+    found = remap_issue(FULL, DEFECT, row, issue())
     assert found.issue.status
     assert all(isinstance(label, str) for label in found.issue.labels)
 
@@ -323,5 +329,5 @@ def test_no_row_makes_the_rules_fail(row: dict[str, Any]) -> None:
     row=st.dictionaries(NAMES, JSON), defaults=st.dictionaries(st.sampled_from(["status", "labels", "epic", "x"]), JSON)
 )
 def test_no_default_makes_the_rules_fail(row: dict[str, Any], defaults: dict[str, Any]) -> None:
-    for outcome in apply(FULL, DEFECT, row, defaults).outcomes.values():
+    for outcome in apply_rules(FULL, DEFECT, row, defaults).outcomes.values():
         assert str(outcome.reason)

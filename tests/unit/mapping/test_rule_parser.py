@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rally_accelerate.mapping.rule_parser import Conditions, Exactly, FieldRules, Pattern, read_rules
+from rally_accelerate.mapping.rule_parser import Conditions, ExactText, FieldRules, Pattern, parse_rules
 
 EXAMPLE = [
     {
@@ -47,13 +47,13 @@ NEARLY: st.SearchStrategy[Any] = st.recursive(
 
 
 def rules(raw: Any) -> FieldRules:
-    read, faults = read_rules(raw)
+    read, faults = parse_rules(raw)
     assert faults == ()
     return read
 
 
 def faults(raw: Any) -> list[str]:
-    return [f"{path}: {text}" for path, text in read_rules(raw)[1]]
+    return [f"{path}: {text}" for path, text in parse_rules(raw)[1]]
 
 
 def values(matchers: Any) -> Any:
@@ -67,7 +67,7 @@ def test_the_example_is_read_in_order() -> None:
     assert second.types == ("defect",)
     [done] = first.values["status"]
     accepted, released, conditions = done.matchers
-    assert accepted == Exactly("Accepted")
+    assert accepted == ExactText("Accepted")
     assert isinstance(released, Pattern)
     assert isinstance(conditions, Conditions)
     assert conditions.written == "Ready = true and Owner = a or b"
@@ -100,7 +100,7 @@ def test_letters_case_of_targets_and_keys_does_not_count() -> None:
 
 
 def test_values_are_compared_as_texts() -> None:
-    assert values([3, 3.0, 2.5, True, None]) == tuple(map(Exactly, ["3", "3", "2.5", "true", ""]))
+    assert values([3, 3.0, 2.5, True, None]) == tuple(map(ExactText, ["3", "3", "2.5", "true", ""]))
 
 
 @pytest.mark.parametrize(
@@ -171,17 +171,17 @@ def test_what_is_no_list_of_rules_is_one_fault(raw: Any) -> None:
 
 @given(raw=JSON | NEARLY)
 def test_reading_never_raises(raw: Any) -> None:
-    read_rules(raw)
+    parse_rules(raw)
 
 
 @given(text=st.text() | JSON.map(json.dumps))
 def test_reading_text_never_raises(text: str) -> None:
-    read_rules(text)
+    parse_rules(text)
 
 
 @given(pattern=st.text(alphabet="/[](){}*+?|^$\\abd9,-:<>P=!#i", max_size=12))
 def test_no_expression_breaks_the_reading(pattern: str) -> None:
-    read_rules({"valueMapping": {"status": {"Done": f"/{pattern}/"}}})
+    parse_rules({"valueMapping": {"status": {"Done": f"/{pattern}/"}}})
 
 
 @pytest.mark.parametrize(

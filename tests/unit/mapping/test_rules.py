@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from rally_accelerate.errors import ConfigError
-from rally_accelerate.mapping.attributes import AttributeDefinition, find
-from rally_accelerate.mapping.item_types import item_type
-from rally_accelerate.mapping.rule_parser import read_rules
-from rally_accelerate.mapping.rules import CompiledRules, fields_needed, resolve
+from rally_accelerate.mapping.attributes import AttributeDefinition, find_path
+from rally_accelerate.mapping.item_types import build_item_type
+from rally_accelerate.mapping.rule_parser import parse_rules
+from rally_accelerate.mapping.rules import CompiledRules, list_needed_fields, resolve_rules
 
 STORY_FIELDS = [
     AttributeDefinition("PlanEstimate", "Plan Estimate", "QUANTITY"),
@@ -28,9 +28,9 @@ DEFINITIONS = {"hierarchicalrequirement": STORY_FIELDS, "defect": DEFECT_FIELDS}
 
 
 def compiled(raw: Any, definitions: Any = None) -> CompiledRules:
-    rules, faults = read_rules(raw)
+    rules, faults = parse_rules(raw)
     assert faults == ()
-    return resolve(rules, DEFINITIONS if definitions is None else definitions)
+    return resolve_rules(rules, DEFINITIONS if definitions is None else definitions)
 
 
 @pytest.mark.parametrize(
@@ -54,17 +54,17 @@ def compiled(raw: Any, definitions: Any = None) -> CompiledRules:
     ],
 )
 def test_a_label_is_a_display_name_or_a_name(label: str, path: str) -> None:
-    assert str(find(label, STORY_FIELDS)) == path
+    assert str(find_path(label, STORY_FIELDS)) == path
 
 
 def test_a_name_goes_before_a_display_name_as_a_standard_field_may_have_no_other() -> None:
     twins = [AttributeDefinition("c_Res", "Resolution"), AttributeDefinition("Resolution", "Resolution")]
-    assert str(find("Resolution", twins)) == "Resolution"
-    assert str(find("resolution", twins)) == "Resolution"
+    assert str(find_path("Resolution", twins)) == "Resolution"
+    assert str(find_path("resolution", twins)) == "Resolution"
 
 
 def test_a_label_of_nothing_is_none() -> None:
-    assert find("Colour", STORY_FIELDS) is None
+    assert find_path("Colour", STORY_FIELDS) is None
 
 
 @pytest.mark.parametrize(
@@ -77,11 +77,11 @@ def test_a_label_of_nothing_is_none() -> None:
 )
 def test_a_label_that_cannot_be_followed_is_told(label: str, fault: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(fault)}$"):
-        find(label, STORY_FIELDS)
+        find_path(label, STORY_FIELDS)
 
 
 def test_a_field_defined_twice_alike_is_one_field() -> None:
-    assert str(find("Owner", [STORY_FIELDS[2], STORY_FIELDS[2]])) == "Owner"
+    assert str(find_path("Owner", [STORY_FIELDS[2], STORY_FIELDS[2]])) == "Owner"
 
 
 def test_one_error_tells_of_every_unknown_and_ambiguous_label_once() -> None:
@@ -111,8 +111,8 @@ def test_one_error_tells_of_every_unknown_and_ambiguous_label_once() -> None:
 
 def test_a_rule_for_every_type_needs_its_field_in_one_of_them() -> None:
     found = compiled({"type": "*", "fieldMapping": {"severity": "Severity"}})
-    assert found.source(item_type("hierarchicalrequirement"), "severity") is None
-    source = found.source(item_type("defect"), "severity")
+    assert found.find_source(build_item_type("hierarchicalrequirement"), "severity") is None
+    source = found.find_source(build_item_type("defect"), "severity")
     assert source is not None
     assert str(source[0]) == "Severity"
 
@@ -136,19 +136,19 @@ def test_the_fields_that_rules_read_are_fetched() -> None:
             {"type": "Story", "valueMapping": {"status": {"Done": {"Risk Level": "x"}}}},
         ]
     )
-    assert fields_needed(found, "hierarchicalrequirement") == ("Owner", "UserName", "c_RiskLevel")
-    assert fields_needed(found, "defect") == ("Owner", "Severity", "UserName")
-    assert fields_needed(found, "task") == ()
+    assert list_needed_fields(found, "hierarchicalrequirement") == ("Owner", "UserName", "c_RiskLevel")
+    assert list_needed_fields(found, "defect") == ("Owner", "Severity", "UserName")
+    assert list_needed_fields(found, "task") == ()
 
 
 def test_the_portfolio_is_fetched_as_a_whole_or_by_level() -> None:
     raw = {"type": "Feature", "fieldMapping": {"epic": "Owner"}}
     whole = compiled(raw, {"portfolioitem": DEFECT_FIELDS})
-    assert fields_needed(whole, "portfolioitem/feature") == ("Owner",)
-    assert whole.source(item_type("portfolioitem", {"_type": "PortfolioItem/Feature"}), "epic") is not None
-    assert whole.source(item_type("portfolioitem", {"_type": "PortfolioItem/Theme"}), "epic") is None
+    assert list_needed_fields(whole, "portfolioitem/feature") == ("Owner",)
+    assert whole.find_source(build_item_type("portfolioitem", {"_type": "PortfolioItem/Feature"}), "epic") is not None
+    assert whole.find_source(build_item_type("portfolioitem", {"_type": "PortfolioItem/Theme"}), "epic") is None
     level = compiled(raw, {"portfolioitem/feature": DEFECT_FIELDS})
-    assert fields_needed(level, "portfolioitem") == ("Owner",)
+    assert list_needed_fields(level, "portfolioitem") == ("Owner",)
 
 
 @pytest.mark.parametrize(
@@ -156,23 +156,23 @@ def test_the_portfolio_is_fetched_as_a_whole_or_by_level() -> None:
     ["Story", "story", "User Story", "Hierarchical Requirement", "HierarchicalRequirement", "Requirement of ours", "*"],
 )
 def test_a_type_goes_by_any_of_its_names(written: str) -> None:
-    entry = read_rules({"type": written})[0].entries[0]
-    assert item_type("hierarchicalrequirement", {}, "Requirement of ours").closeness(entry.types) is not None
-    assert written == "*" or item_type("defect").closeness(entry.types) is None
+    entry = parse_rules({"type": written})[0].entries[0]
+    assert build_item_type("hierarchicalrequirement", {}, "Requirement of ours").match_types(entry.types) is not None
+    assert written == "*" or build_item_type("defect").match_types(entry.types) is None
 
 
 @pytest.mark.parametrize(
     "written", ["PortfolioItem/Business Outcome", "Business Outcome", "PortfolioItem", "portfolio item"]
 )
 def test_a_level_of_the_portfolio_goes_by_its_path_its_name_or_its_family(written: str) -> None:
-    entry = read_rules({"type": written})[0].entries[0]
-    assert item_type("portfolioitem/businessoutcome").closeness(entry.types) is not None
-    assert item_type("hierarchicalrequirement").closeness(entry.types) is None
+    entry = parse_rules({"type": written})[0].entries[0]
+    assert build_item_type("portfolioitem/businessoutcome").match_types(entry.types) is not None
+    assert build_item_type("hierarchicalrequirement").match_types(entry.types) is None
 
 
 def test_a_level_goes_before_the_portfolio_and_the_portfolio_before_every_type() -> None:
-    rules = read_rules([{"type": "*"}, {"type": "PortfolioItem"}, {"type": "Feature"}, {"type": "Defect"}])[0]
-    found = CompiledRules(rules).entries_for(item_type("portfolioitem", {"_type": "PortfolioItem/Feature"}))
+    rules = parse_rules([{"type": "*"}, {"type": "PortfolioItem"}, {"type": "Feature"}, {"type": "Defect"}])[0]
+    found = CompiledRules(rules).find_entries(build_item_type("portfolioitem", {"_type": "PortfolioItem/Feature"}))
     assert [entry.written for entry in found] == ["Feature", "PortfolioItem", "*"]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.mapping.history_check import Verdict, judge
+from rally_accelerate.mapping.history_check import Verdict, check_history
 from rally_accelerate.model.issue import SourceRevision
 from rally_accelerate.rally.history_fields import PastFields
 from rally_accelerate.rally.records import Named, Past, Record, Revision, WorkItem
@@ -58,7 +58,7 @@ def states(past: Past) -> list[tuple[int, Any, Any]]:
 def verdict(past: Past, now: str = "Accepted", tags: Sequence[str] = ()) -> Verdict:
     row = {"ScheduleState": now, "Tags": {"_tagsNameArray": [{"Name": each} for each in tags]}}
     record = Record(kind="hierarchicalrequirement", object_id=1, revision=SourceRevision(BEGIN), fields=row)
-    return judge(WorkItem(record=record, past=past)).verdict
+    return check_history(WorkItem(record=record, past=past)).verdict
 
 
 def test_numbers_order_revisions_and_instants_never_go_back() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rally_accelerate.errors import AccessDeniedError, RejectedError, UnavailableError
-from rally_accelerate.mapping.issue import to_issue
+from rally_accelerate.mapping.issue import map_work_item
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import Walk
@@ -176,12 +176,12 @@ async def test_an_item_that_the_mapping_cannot_take_is_left_out_and_owed(monkeyp
     def surprised(item: WorkItem, rules: Rules, *, now: datetime | None) -> Issue | Skipped:
         if item.record.object_id == 2:
             raise KeyError("a surprise")
-        return to_issue(item, rules, now=now)
+        return map_work_item(item, rules, now=now)
 
     world = World(items={key: Item() for key in range(1, 4)})
     source, sink, state = SmallSource(world), SmallSink(world), SmallState(world)
     with monkeypatch.context() as patched:
-        patched.setattr("rally_accelerate.mapping.issue.to_issue", surprised)
+        patched.setattr("rally_accelerate.mapping.issue.map_work_item", surprised)
         report = await run(source, sink, state)
         # Two days later the windows do not reach back to it any more.
         world.moment += 2 * 86_400

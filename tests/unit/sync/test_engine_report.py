@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rally_accelerate.errors import AccessDeniedError, UnavailableError
-from rally_accelerate.mapping.rule_parser import read_rules
+from rally_accelerate.mapping.rule_parser import parse_rules
 from rally_accelerate.mapping.rules import CompiledRules, Rules
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import Walk, Window
@@ -364,7 +364,7 @@ async def test_items_are_mapped_outside_the_event_loop_where_texts_are_searched(
         return whole(self, item)
 
     monkeypatch.setattr(mapper.Mapper, "mapped", mapped)
-    field_rules, faults = read_rules([{"type": "*", "valueMapping": {"status": {"Done": [value]}}}])
+    field_rules, faults = parse_rules([{"type": "*", "valueMapping": {"status": {"Done": [value]}}}])
     assert not faults
     rules = replace(RULES, compiled=CompiledRules(rules=field_rules))
     source = SmallSource(World(items={1: Item()}))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rally_accelerate.errors import StoreError, UnavailableError
-from rally_accelerate.mapping.issue import to_issue
+from rally_accelerate.mapping.issue import map_work_item
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import GONE, Sent, Walk
@@ -106,7 +106,7 @@ async def test_other_rules_are_applied_to_what_is_kept_without_asking_for_it() -
     # What changes is read on as if nothing had happened.
     assert [(walk.only, walk.after, walk.window.since is None) for walk in its.source.walks[1:]] == [((), 0, False)]
     assert (its.state.progress.rules_version, its.state.progress.unfinished) == (NEW.version, ())
-    assert its.state.progress.read_with == NEW.reads
+    assert its.state.progress.read_with == NEW.needed_data
     uploads = its.sink.uploads
     await its.run(NEW)
     assert its.sink.uploads == uploads
@@ -206,7 +206,7 @@ async def test_a_kept_item_that_cannot_be_mapped_is_owed_as_what_it_is(monkeypat
     def surprised(item: WorkItem, rules: Rules, **more: Any) -> Issue | Skipped:
         if rules == NEW and item.record.kind == "defect":
             raise KeyError("a surprise")
-        return to_issue(item, rules, **more)
+        return map_work_item(item, rules, **more)
 
     class TogetherOriginals(SmallOriginals):
         async def kept(self) -> AsyncIterator[Sequence[WorkItem]]:
@@ -221,7 +221,7 @@ async def test_a_kept_item_that_cannot_be_mapped_is_owed_as_what_it_is(monkeypat
             its.originals.items[key], record=replace(its.originals.items[key].record, kind="defect")
         )
     its.source.asked.clear()
-    monkeypatch.setattr("rally_accelerate.mapping.issue.to_issue", surprised)
+    monkeypatch.setattr("rally_accelerate.mapping.issue.map_work_item", surprised)
     before = its.source.walks[:]
     notices = await its.run(NEW)
     assert notices == ("The rules have changed: 4 items were mapped again from what is kept here.",)
@@ -255,13 +255,13 @@ async def test_a_kept_item_that_cannot_be_mapped_is_read_by_its_id(monkeypatch: 
     def surprised(item: WorkItem, rules: Rules, **more: Any) -> Issue | Skipped:
         if rules == NEW and item.record.object_id == 2:
             raise KeyError("a surprise")
-        return to_issue(item, rules, **more)
+        return map_work_item(item, rules, **more)
 
     its = Setup(World())
     await its.run(OLD)
     its.source.asked.clear()
     its.source.walks.clear()
-    monkeypatch.setattr("rally_accelerate.mapping.issue.to_issue", surprised)
+    monkeypatch.setattr("rally_accelerate.mapping.issue.map_work_item", surprised)
     await its.run(NEW)
     assert [walk.only for walk in its.source.walks] == [(), (2,)]
     assert its.source.asked == [2]
@@ -271,12 +271,12 @@ async def test_a_kept_item_that_cannot_be_mapped_is_read_by_its_id(monkeypatch: 
 async def test_rules_that_need_less_are_what_later_items_are_read_with() -> None:
     its = Setup(World())
     await its.run(OLD)
-    its.state.progress = replace(its.state.progress, read_with=OLD.reads | {"more"})
+    its.state.progress = replace(its.state.progress, read_with=OLD.needed_data | {"more"})
     its.source.asked.clear()
     await its.run(NEW)
     assert its.source.asked == []
     # What is read from now on is not enough for what needs more.
-    assert its.state.progress.read_with == NEW.reads
+    assert its.state.progress.read_with == NEW.needed_data
 
 
 async def test_what_was_mapped_is_remembered_before_anything_is_asked() -> None:

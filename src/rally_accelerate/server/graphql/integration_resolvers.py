@@ -16,7 +16,7 @@ from rally_accelerate.config.load import normalised, validated
 from rally_accelerate.config.model import EVENT, PLUGIN_ID
 from rally_accelerate.config.secret_recipients import endangered
 from rally_accelerate.errors import ConfigError
-from rally_accelerate.mapping.rules import rule_problems
+from rally_accelerate.mapping.rules import find_rule_problems
 from rally_accelerate.server.graphql.execution import counted
 from rally_accelerate.server.graphql.schema import LAST_MS
 from rally_accelerate.server.integrations import Administration
@@ -223,7 +223,7 @@ def _checked(raw: Mapping[str, Any]) -> None:
         validated(raw)
     except ConfigError as error:
         raise GraphQLError("; ".join(str(problem) for problem in error.problems)) from None
-    if problems := rule_problems(raw["properties"]):
+    if problems := find_rule_problems(raw["properties"]):
         raise GraphQLError("; ".join(map(str, problems)))
 
 

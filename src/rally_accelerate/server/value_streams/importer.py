@@ -14,7 +14,7 @@ from rally_accelerate.config.property_suggestions import means_plugin
 from rally_accelerate.config.secret_recipients import endangered
 from rally_accelerate.dql.ast import Query
 from rally_accelerate.errors import ConfigError, NotFoundError, OutdatedError, Problem
-from rally_accelerate.mapping.rules import rule_problems
+from rally_accelerate.mapping.rules import find_rule_problems
 from rally_accelerate.model.lenient_json import REPLACEMENT
 from rally_accelerate.model.text_folding import fold
 from rally_accelerate.server.integrations import Administration, entry_of
@@ -226,7 +226,7 @@ def _whole(entry: _Entry, stored: StoredIntegration | None) -> tuple[dict[str, A
             if text not in told
         ]
         problems += [problem for problem in (*error.problems, *further) if problem.path not in said]
-    problems += [Problem(f"{entry.path}.{each.path}", each.text) for each in rule_problems(clear)]
+    problems += [Problem(f"{entry.path}.{each.path}", each.text) for each in find_rule_problems(clear)]
     if problems:
         raise ConfigError("", problems=problems)
     raw |= {"loggingLevel": integration.logging_level, "disabled": integration.disabled, "properties": clear}

@@ -11,7 +11,7 @@ from rally_accelerate.config.form import FormField, as_typed, form_fields, probl
 from rally_accelerate.config.model import DEFAULT_BASE_URL, DEFAULT_TENANT, PLUGIN_ID
 from rally_accelerate.config.secret_recipients import endangered
 from rally_accelerate.config.value_parsers import as_list, as_proxy_server
-from rally_accelerate.mapping.rules import rule_problems
+from rally_accelerate.mapping.rules import find_rule_problems
 from rally_accelerate.server.form_drafts import Draft
 from rally_accelerate.server.store.integrations import StoredIntegration
 
@@ -116,7 +116,7 @@ def problems(typed: Typed, stored: StoredIntegration | None) -> dict[str, list[s
     """Everything that is wrong with what was typed, by field."""
     raw = raw_of(typed, stored)
     found = problems_of(raw)
-    for problem in rule_problems(raw["properties"]):
+    for problem in find_rule_problems(raw["properties"]):
         place = problem.path.removeprefix("properties.")
         field_name = re.split(r"[.\[]", place, maxsplit=1)[0]
         # The field is one text: the place inside it is part of the sentence.
