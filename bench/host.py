@@ -21,8 +21,8 @@ import orjson
 
 from issuemaker import LABELS, PEOPLE, PROJECTS, STATUSES, TENANT, TRACKERS, TYPES, WORDS, items
 from rally_accelerate.model.report import SyncReport
-from rally_accelerate.server.app import Host
-from rally_accelerate.server.store.executions import Line
+from rally_accelerate.server.app import Server
+from rally_accelerate.server.store.executions import LogLine
 
 BUILD = Path(__file__).parent.parent / "build"
 
@@ -100,37 +100,37 @@ HEADINGS = ("milliseconds of", "median", "95 %", "CPU", "wanted below", "met")
 
 
 @asynccontextmanager
-async def opened(path: Path) -> AsyncIterator[tuple[Host, httpx2.AsyncClient]]:
+async def opened(path: Path) -> AsyncIterator[tuple[Server, httpx2.AsyncClient]]:
     """A host, and a client that is signed in and has an access key."""
-    async with Host.open(path, interval=timedelta(days=365)) as host:
-        transport = httpx2.ASGITransport(app=host.app())
+    async with Server.open(path, interval=timedelta(days=365)) as host:
+        transport = httpx2.ASGITransport(app=host.build_app())
         # As ``serve`` has it.
-        await host.beside.ready()
+        await host.upload_worker.wait_until_ready()
         async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1", timeout=600) as http:
             admin = await host.stores.users.by_name("admin")
             if admin is None:
                 raise SystemExit("the database of the benchmark has no administrator; remove it from build/")
-            http.cookies.set("rally-accelerate-80", await host.stores.sessions.begin(admin.id))
-            made = await host.stores.keys.make(f"of the benchmark {time.time_ns()}", user_id=admin.id)
+            http.cookies.set("rally-accelerate-80", await host.stores.sessions.create(admin.id))
+            made = await host.stores.keys.create(f"of the benchmark {time.time_ns()}", user_id=admin.id)
             http.headers["Authorization"] = f"UserAccessKey {made.key}"
             yield host, http
 
 
-async def built(host: Host, count: int) -> None:
+async def built(host: Server, count: int) -> None:
     """Fill a database through the store's own way for uploads, unless it is filled already."""
-    there = sum((await host.stores.issues.counts()).values())
+    there = sum((await host.stores.issues.count_by_tracker()).values())
     for first in range(there // UPLOAD * UPLOAD, count, UPLOAD):
         tracker = TRACKERS[first // UPLOAD % len(TRACKERS)]
         uploaded = list(items(first, UPLOAD))
-        await host.stores.issues.take(source="RALLY", tracker_id=tracker, tenant_id=TENANT, items=uploaded)
+        await host.stores.issues.store_upload(source="RALLY", tracker_id=tracker, tenant_id=TENANT, items=uploaded)
     if not await host.stores.integrations.all():
         account = SyncReport(started_at=datetime.now(UTC), seconds=1.0).as_dict()
         for name in ("North", "South", "East"):
             its_id = await host.add_integration({"name": name, "disabled": True, "properties": {"apiKey": "bench"}})
             for _ in range(100):
-                run = await host.stores.executions.begin(its_id, job_name="syncRallyDataEvent")
-                await host.stores.lines.append(run, [Line(datetime.now(UTC), "INFO", "one line")] * 200, after=0)
-                await host.stores.executions.end(run, outcome="complete", report=account)
+                run = await host.stores.executions.start(its_id, job_name="syncRallyDataEvent")
+                await host.stores.lines.append(run, [LogLine(datetime.now(UTC), "INFO", "one line")] * 200, after=0)
+                await host.stores.executions.finish(run, outcome="complete", report=account)
 
 
 def nth(choices: Sequence[str], number: int) -> str:
@@ -138,10 +138,10 @@ def nth(choices: Sequence[str], number: int) -> str:
     return choices[number % len(choices)]
 
 
-async def families(host: Host, http: httpx2.AsyncClient, count: int) -> dict[str, Address]:
+async def families(host: Server, http: httpx2.AsyncClient, count: int) -> dict[str, Address]:
     """The pages that exist, each with its addresses."""
     integrations = [one.id for one in await host.stores.integrations.all()]
-    runs = [run.id for its_id in integrations for run in await host.stores.executions.of(its_id)]
+    runs = [run.id for its_id in integrations for run in await host.stores.executions.list_latest(its_id)]
 
     def listed(**given: Any) -> str:
         return "/issues?" + urlencode(given, doseq=True)
@@ -226,7 +226,7 @@ async def families(host: Host, http: httpx2.AsyncClient, count: int) -> dict[str
         "an execution, search its log": lambda number: f"/executions/{runs[number % len(runs)]}?text=line",
         "an execution, log as text": lambda number: f"/executions/{runs[number % len(runs)]}/log.txt",
     }
-    for path in sorted({str(getattr(route, "path", "")) for route in host.app().routes}):
+    for path in sorted({str(getattr(route, "path", "")) for route in host.build_app().routes}):
         # Addresses without anything in them: lists, settings, profile, users, the audit log; also as JSON. All issues
         # as one file take as long as the file is large.
         if (

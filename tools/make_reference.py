@@ -11,8 +11,8 @@ from graphql import GraphQLArgument, print_ast
 from rally_accelerate.cli.main import commands
 from rally_accelerate.config.model import DEFAULT_KINDS, DEFAULT_TYPES, Integration, Properties
 from rally_accelerate.server.graphql import execution
-from rally_accelerate.server.graphql.endpoint import MOST_BYTES
-from rally_accelerate.server.graphql.schema import made, needed
+from rally_accelerate.server.graphql.endpoint import MAX_BYTES
+from rally_accelerate.server.graphql.schema import build_schemas, get_required_role
 from rally_accelerate.server.value_streams.document import TABLES
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
@@ -67,7 +67,7 @@ def _every(group: click.Group, name: str = "") -> Iterator[tuple[str, click.Comm
 
 def operations() -> str:
     """The page on the host's GraphQL operations."""
-    schema, _ = made(QueryType(), MutationType())
+    schema, _ = build_schemas(QueryType(), MutationType())
     lines = [
         "# GraphQL operations",
         "",
@@ -90,13 +90,13 @@ def operations() -> str:
         "",
         "| Limit | Per request |",
         "|---|---|",
-        f"| Size | {MOST_BYTES:,} bytes, including at most {execution.MOST_CHARACTERS:,} characters of query text |",
-        f"| Values | {execution.MOST_VALUES:,}, by commas; at most {execution.MOST_ERRORS} errors are shown |",
-        f"| Operations | {execution.MOST_ROOTS}, including aliases; batched requests are not supported |",
-        f"| Fields | {execution.MOST_FIELDS}, with fragments expanded |",
-        f"| Depth | {execution.DEEPEST} levels |",
-        f"| Elements of a list argument | {execution.MOST_ELEMENTS:,} |",
-        f"| Time | {execution.SECONDS:g} seconds |",
+        f"| Size | {MAX_BYTES:,} bytes, including at most {execution.MAX_CHARACTERS:,} characters of query text |",
+        f"| Values | {execution.MAX_VALUES:,}, by commas; at most {execution.MAX_ERRORS} errors are shown |",
+        f"| Operations | {execution.MAX_ROOT_FIELDS}, including aliases; batched requests are not supported |",
+        f"| Fields | {execution.MAX_FIELDS}, with fragments expanded |",
+        f"| Depth | {execution.MAX_DEPTH} levels |",
+        f"| Elements of a list argument | {execution.MAX_ELEMENTS:,} |",
+        f"| Time | {execution.TIMEOUT_SECONDS:g} seconds |",
         "",
         "You can also upload issues with `POST /release-events-api/api/v1/issues` and the same key. The body is the",
         'variable of `uploadIssueData`. The response is `{"result": true}`, or status 400 with `errors`.',
@@ -106,7 +106,9 @@ def operations() -> str:
         for name, field in sorted(root.fields.items() if root else ()):
             given = ", ".join(f"{each}: {argument.type}{_usual(argument)}" for each, argument in field.args.items())
             call = f"`{name}({given})`" if given else f"`{name}`"
-            lines.append(f"| {call} | `{field.type}` | {needed(name).word} | {_cell(field.description or '')} |")
+            lines.append(
+                f"| {call} | `{field.type}` | {get_required_role(name).word} | {_cell(field.description or '')} |"
+            )
     return "\n".join(lines) + "\n"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from rally_accelerate.server.store.repositories import open_stores
+from rally_accelerate.server.store.repositories import open_repositories
 from support.processes import command, host, started
 from support.waiting import PATIENCE_SECONDS, wait_until
 
@@ -15,7 +15,7 @@ TENANTS = ("5ade13625558f2c6688d15ce", "6ade13625558f2c6688d15ce")
 
 
 async def fill(database: Path, *names: str, tenant: str = TENANTS[0]) -> None:
-    async with open_stores(database) as stores:
+    async with open_repositories(database) as stores:
         for name in names:
             # Nothing listens there: a run fails at once.
             properties = {"baseUrl": "http://127.0.0.1:9", "apiKey": "sample-key", "retrySeconds": 1}
@@ -24,8 +24,8 @@ async def fill(database: Path, *names: str, tenant: str = TENANTS[0]) -> None:
 
 
 async def noted(database: Path) -> list[tuple[str, str, str]]:
-    async with open_stores(database) as stores:
-        entries = await stores.audit.latest(limit=20)
+    async with open_repositories(database) as stores:
+        entries = await stores.audit.list_entries(limit=20)
     return [(one.actor, one.action, one.name) for one in reversed(entries)]
 
 

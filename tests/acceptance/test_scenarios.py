@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.server.issue_history import former_sprints
+from rally_accelerate.server.issue_history import list_former_sprints
 from rally_sandbox.clock import Clock
 from rally_sandbox.records import Record
 from rally_sandbox.server import serve
@@ -84,7 +84,7 @@ def test_sprint_changes_name_the_sprint(source: str) -> None:
         (str(first.object_id), first.name),
         (str(second.object_id), second.name),
     ]
-    assert former_sprints(issue) == issue["sprints"][:1]
+    assert list_former_sprints(issue) == issue["sprints"][:1]
 
 
 @pytest.mark.parametrize("source", SOURCES)

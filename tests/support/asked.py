@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx2
 
-from rally_accelerate.server.app import Host
+from rally_accelerate.server.app import Server
 
 TENANT = "5ade13625558f2c6688d15ce"
 
@@ -18,7 +18,7 @@ TENANT = "5ade13625558f2c6688d15ce"
 class Asked:
     """A host and ways to ask it."""
 
-    host: Host
+    host: Server
     http: httpx2.AsyncClient
     #: An access key of the administrator as whom ``http`` is signed in.
     key: str
@@ -39,21 +39,21 @@ class Asked:
         return found
 
 
-async def signed_in(host: Host, http: httpx2.AsyncClient, *, name: str = "admin") -> None:
+async def signed_in(host: Server, http: httpx2.AsyncClient, *, name: str = "admin") -> None:
     """Let a client hold a session of a user, as a browser does after signing in."""
     user = await host.stores.users.by_name(name)
     assert user is not None
-    http.cookies.set("rally-accelerate-80", await host.stores.sessions.begin(user.id))
+    http.cookies.set("rally-accelerate-80", await host.stores.sessions.create(user.id))
 
 
 @asynccontextmanager
 async def asking(database: Path) -> AsyncIterator[Asked]:
     """A host and an administrator's client."""
-    async with Host.open(database, interval=timedelta(hours=1)) as host:
-        transport = httpx2.ASGITransport(app=host.app())
+    async with Server.open(database, interval=timedelta(hours=1)) as host:
+        transport = httpx2.ASGITransport(app=host.build_app())
         async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
             await signed_in(host, http)
             admin = await host.stores.users.by_name("admin")
             assert admin is not None
-            key = await host.stores.keys.make("of the tests", user_id=admin.id)
+            key = await host.stores.keys.create("of the tests", user_id=admin.id)
             yield Asked(host, http, key.key)

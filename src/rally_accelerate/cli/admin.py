@@ -35,11 +35,13 @@ def rotate(*, database: Path | None) -> int:
 
 async def _rotate(database: Path | None) -> None:
     async with stores_alone(database) as (stores, path):
-        from rally_accelerate.server.permissions import HOST  # noqa: PLC0415 - an extra; ``stores_alone`` says how to get it
+        from rally_accelerate.server.permissions import SYSTEM_ACTOR  # noqa: PLC0415 - an extra; ``stores_alone`` says how to get it
         from rally_accelerate.server.store.encryption import rotate as encrypt_anew  # noqa: PLC0415 - likewise
 
         count = await encrypt_anew(path, stores.database)
-        await stores.audit.note(HOST, "rotated", kind="secrets", detail={"secrets": count, "from": "the terminal"})
+        await stores.audit.record(
+            SYSTEM_ACTOR, "rotated", kind="secrets", detail={"secrets": count, "from": "the terminal"}
+        )
         click.echo(f"encrypted with a new key: {count} secret{'' if count == 1 else 's'} in {path}")
         click.echo(f"back up {path}.key anew, and destroy the old backups of it")
 
@@ -61,12 +63,14 @@ def forget(*, database: Path | None, yes: bool) -> int:
 
 
 async def _forget(path: Path) -> None:
-    from rally_accelerate.server.permissions import HOST  # noqa: PLC0415 - an extra; ``existing_database`` says how to get it
-    from rally_accelerate.server.store.repositories import forget_secrets  # noqa: PLC0415 - likewise
+    from rally_accelerate.server.permissions import SYSTEM_ACTOR  # noqa: PLC0415 - an extra; ``existing_database`` says how to get it
+    from rally_accelerate.server.store.repositories import delete_unreadable_secrets  # noqa: PLC0415 - likewise
 
-    count = await forget_secrets(path)
+    count = await delete_unreadable_secrets(path)
     async with stores_alone(path) as (stores, _):
-        await stores.audit.note(HOST, "forgot", kind="secrets", detail={"secrets": count, "from": "the terminal"})
+        await stores.audit.record(
+            SYSTEM_ACTOR, "forgot", kind="secrets", detail={"secrets": count, "from": "the terminal"}
+        )
     click.echo(f"taken out: {count} secret{'' if count == 1 else 's'} that no key could read in {path}")
 
 
@@ -107,17 +111,22 @@ async def _list_users(database: Path | None) -> None:
 
 async def _reset(name: str, database: Path | None) -> None:
     from rally_accelerate.server import passwords  # noqa: PLC0415 - an extra; ``stores_alone`` says how to get it
-    from rally_accelerate.server.permissions import HOST  # noqa: PLC0415 - likewise
+    from rally_accelerate.server.permissions import SYSTEM_ACTOR  # noqa: PLC0415 - likewise
 
     async with stores_alone(database) as (stores, path):
         user = await stores.users.by_name(name)
         if user is None:
             known = ", ".join(one.name for one in await stores.users.all()) or "none"
             raise NotFoundError(f"there is no user {name} in {path}", hint=f"Its users: {known}.")
-        password = passwords.made()
+        password = passwords.generate()
         await stores.users.set_password(user.id, password, temporary=True)
-        await stores.audit.note(
-            HOST, "reset the password", kind="user", object_id=user.id, name=user.name, detail={"from": "the terminal"}
+        await stores.audit.record(
+            SYSTEM_ACTOR,
+            "reset the password",
+            kind="user",
+            object_id=user.id,
+            name=user.name,
+            detail={"from": "the terminal"},
         )
         click.echo(f"sign in: {user.name} / {password}   (shown only now)")
         if user.disabled:
@@ -188,30 +197,30 @@ async def _list_integrations(database: Path | None) -> None:
 
 async def _switch(name: str, database: Path | None, *, on: bool) -> None:
     async with stores_alone(database) as (stores, path):
-        from rally_accelerate.server.integrations import write_switch  # noqa: PLC0415 - likewise
-        from rally_accelerate.server.permissions import HOST  # noqa: PLC0415 - an extra; ``stores_alone`` says how to get it
+        from rally_accelerate.server.integrations import write_enabled  # noqa: PLC0415 - likewise
+        from rally_accelerate.server.permissions import SYSTEM_ACTOR  # noqa: PLC0415 - an extra; ``stores_alone`` says how to get it
 
         known = await _known(stores, name, path)
         if known.disabled != on:
             click.echo(f"{known.name} is already {'enabled' if on else 'disabled'}")
             return
-        await write_switch(stores, HOST, known, on=on, detail=ORIGIN)
+        await write_enabled(stores, SYSTEM_ACTOR, known, on=on, detail=ORIGIN)
         click.echo(f"{'enabled' if on else 'disabled'}: {known.name}")
 
 
 async def _remove(name: str, database: Path | None, *, with_issues: bool, ask: bool) -> None:
     async with stores_alone(database) as (stores, path):
         from rally_accelerate.server.integrations import write_removal  # noqa: PLC0415 - likewise
-        from rally_accelerate.server.permissions import HOST  # noqa: PLC0415 - as above
+        from rally_accelerate.server.permissions import SYSTEM_ACTOR  # noqa: PLC0415 - as above
         from rally_accelerate.server.store import issue_writer  # noqa: PLC0415 - likewise
 
         known = await _known(stores, name, path)
         if ask:
             issues = "with all its issues" if with_issues else "and keep its issues"
             click.confirm(f"Delete the integration {known.name} {issues}?", abort=True)
-        await write_removal(stores, HOST, known.id, name=known.name, with_issues=with_issues, detail=ORIGIN)
+        await write_removal(stores, SYSTEM_ACTOR, known.id, name=known.name, with_issues=with_issues, detail=ORIGIN)
         if with_issues:
-            await issue_writer.finish(stores.database, known.id)
+            await issue_writer.finish_removal(stores.database, known.id)
         click.echo(f"removed: {known.name}{' with its issues' if with_issues else ''}")
 
 

@@ -22,7 +22,7 @@ from rally_accelerate.model.report import Outcome
 from rally_accelerate.observe import logs
 
 if TYPE_CHECKING:
-    from rally_accelerate.server.app import Host
+    from rally_accelerate.server.app import Server
 
 #: The sample company is small enough to be read in seconds and large enough to look alive.
 SAMPLE_ITEMS = 600
@@ -118,7 +118,7 @@ async def _demo(rally: Rally, *, port: int, once: bool, interval: timedelta, cho
             await asyncio.gather(work, return_exceptions=True)
 
 
-async def _worked(rally: Rally, host: "Host", url: str, *, once: bool, interval: timedelta) -> int:
+async def _worked(rally: Rally, host: "Server", url: str, *, once: bool, interval: timedelta) -> int:
     where = f"simulated Rally at {rally.properties['baseUrl']}" if rally.simulator else "Rally"
     click.echo(f"source:  {where}")
     click.echo(f"host:    {url}")
@@ -130,21 +130,21 @@ async def _worked(rally: Rally, host: "Host", url: str, *, once: bool, interval:
         {"type": "ucv-ext-rally", "name": rally.name, "properties": dict(rally.properties)}
     )
     with progress(rally.name) as watch:
-        report = await host.run_now(identity, watch=watch)
+        report = await host.run_integration(identity, watch=watch)
     show_report(report, name="first sync")
-    if (drawn := await host.draw(identity)) is not None:
+    if (drawn := await host.create_first_value_stream(identity)) is not None:
         click.echo(f"drawn:   the value stream {drawn}")
     if once:
         if rally.simulator:
             rally.simulator.world.work(CHANGES_BETWEEN_RUNS)
-        following = await host.run_now(identity)
+        following = await host.run_integration(identity)
         show_report(following, name="next cycle")
         return max(_code(report.outcome), _code(following.outcome))
-    click.secho(f"\nopen {url}{await host.sign_in_link()}", bold=True)
+    click.secho(f"\nopen {url}{await host.create_sign_in_link()}", bold=True)
     click.echo("the link signs you in, once, within ten minutes")
     every = f"every {interval.total_seconds():g} s" if interval < timedelta(minutes=1) else "every five minutes"
     click.echo(f"it is synced {every}; Ctrl-C stops it")
-    host.start_schedule()
+    host.start_scheduler()
     while True:
         await asyncio.sleep(SECONDS_BETWEEN_CHANGES)
         if rally.simulator:

@@ -16,7 +16,7 @@ from rally_accelerate.config.sqlite_files import refuse_foreign
 from rally_accelerate.errors import StoreError
 
 if TYPE_CHECKING:
-    from rally_accelerate.server.app import Host
+    from rally_accelerate.server.app import Server
     from rally_accelerate.server.store.repositories import Stores
 
 DEFAULT_PORT = 8420
@@ -45,7 +45,7 @@ async def hosting(
     keep_runs: int = 500,
     keep_days: float = 90.0,
     choose: str = PORT_OPTION,
-) -> AsyncIterator[tuple["Host", str]]:
+) -> AsyncIterator[tuple["Server", str]]:
     """The embedded host, open and serving, and the address of its pages.
 
     Args:
@@ -60,17 +60,17 @@ async def hosting(
         choose: How to choose another port, for the hint of an error.
     """
     try:
-        from rally_accelerate.server.app import Host  # noqa: PLC0415 - an extra: the command says how to get it
-        from rally_accelerate.server.http_server import is_local, listening, serving  # noqa: PLC0415 - likewise
+        from rally_accelerate.server.app import Server  # noqa: PLC0415 - an extra: the command says how to get it
+        from rally_accelerate.server.http_server import is_local, open_listener, serve  # noqa: PLC0415 - likewise
         from rally_accelerate.server.store.executions import Retention  # noqa: PLC0415 - likewise
     except ImportError as error:
         raise without_host() from error
     if not is_local(address) and not outside.startswith("https://"):
         click.secho(UNSAFE.format(address=address), fg="yellow", err=True)
-    listener = listening(address, port, choose=choose)
+    listener = open_listener(address, port, choose=choose)
     with listener:
-        opened = Host.open(database, interval=interval, retention=Retention(runs=keep_runs, days=keep_days))
-        async with opened as host, serving(host, listener, outside=outside, proxy=proxy) as url:
+        opened = Server.open(database, interval=interval, retention=Retention(runs=keep_runs, days=keep_days))
+        async with opened as host, serve(host, listener, outside=outside, proxy=proxy) as url:
             yield host, url
 
 
@@ -101,9 +101,9 @@ async def stores_alone(database: Path | None) -> AsyncIterator[tuple["Stores", P
         StoreError: There is none, or a host uses it.
     """
     path = existing_database(database)
-    from rally_accelerate.server.store.repositories import open_stores  # noqa: PLC0415 - as above
+    from rally_accelerate.server.store.repositories import open_repositories  # noqa: PLC0415 - as above
 
-    async with open_stores(path) as stores:
+    async with open_repositories(path) as stores:
         yield stores, path
 
 
@@ -114,13 +114,13 @@ def existing_database(database: Path | None) -> Path:
         StoreError: The database does not exist, or the file belongs to another program.
     """
     try:
-        from rally_accelerate.server.store.repositories import DATABASE, OWN_TABLES  # noqa: PLC0415 - as above
+        from rally_accelerate.server.store.repositories import DATABASE, REQUIRED_TABLES  # noqa: PLC0415 - as above
     except ImportError as error:
         raise without_host() from error
     path = database or default_database()
     if not path.is_file():
         raise StoreError(f"there is no database {path}", hint="Name the host's own with --database.")
-    refuse_foreign(path, OWN_TABLES, what=DATABASE, option="--database")
+    refuse_foreign(path, REQUIRED_TABLES, what=DATABASE, option="--database")
     return path
 
 

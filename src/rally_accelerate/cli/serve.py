@@ -19,14 +19,14 @@ from rally_accelerate.cli.output import redact_with
 from rally_accelerate.config.load import Loaded, disabled_names, read_json
 from rally_accelerate.config.response_limit import LEAST, default_limit, set_answer_limit
 from rally_accelerate.observe import logs
-from rally_accelerate.server.runtime import raise_limit
+from rally_accelerate.server.runtime import raise_descriptor_limit
 
 #: The path of ``--outside-url``; without percent signs and dots at the beginning of a segment, as proxies read them
 #: differently.
 PREFIX = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 
 if TYPE_CHECKING:
-    from rally_accelerate.server.app import Host
+    from rally_accelerate.server.app import Server
 
 
 @click.command()
@@ -101,7 +101,7 @@ def serve(
     for one in loaded:
         for notice in one.notices:
             click.echo(f"{one.integration.name}: note: {notice}", err=True)
-    raise_limit()
+    raise_descriptor_limit()
     where = database or default_database()
     outside, proxy = _outside(outside_url), _proxy(trusted_proxy)
     serving = hosting(
@@ -160,7 +160,7 @@ def _proxy(given: str) -> str:
 
 
 async def _serve(
-    serving: AbstractAsyncContextManager[tuple["Host", str]],
+    serving: AbstractAsyncContextManager[tuple["Server", str]],
     loaded: Sequence[Loaded],
     switched_off: Sequence[tuple[str, str]],
     *,
@@ -178,11 +178,11 @@ async def _serve(
             for one in loaded:
                 await host.add_integration(one.integration)
             for name, tenant_id in switched_off:
-                if await host.switch_off(name, tenant_id):
+                if await host.disable_integration(name, tenant_id):
                     click.echo(f"{name}: disabled, as the file says", err=True)
             # Here, as FILE may bring an integration that is to be left out.
-            await host.exclude(without)
+            await host.exclude_integrations(without)
             for name in without:
                 click.echo(f"{name}: does not run (--without)", err=True)
-            host.start_schedule()
+            host.start_scheduler()
             await stopped.wait()

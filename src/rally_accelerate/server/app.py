@@ -17,18 +17,18 @@ from rally_accelerate.config.model import Integration
 from rally_accelerate.errors import ConfigError
 from rally_accelerate.model.report import SyncReport
 from rally_accelerate.server import runtime
-from rally_accelerate.server.authentication import Callers, SignIn
-from rally_accelerate.server.dry_runs import Trials
-from rally_accelerate.server.form_drafts import Drafts
+from rally_accelerate.server.authentication import Authenticator, SignInService
+from rally_accelerate.server.dry_runs import DryRuns
+from rally_accelerate.server.form_drafts import DraftStore
 from rally_accelerate.server.graphql.endpoint import Endpoint
-from rally_accelerate.server.integrations import Administration
-from rally_accelerate.server.permissions import HOST, Role
-from rally_accelerate.server.rest_api import StreamApi
-from rally_accelerate.server.runner import Runs
-from rally_accelerate.server.scheduler import Schedule
+from rally_accelerate.server.integrations import IntegrationService
+from rally_accelerate.server.permissions import SYSTEM_ACTOR, Role
+from rally_accelerate.server.rest_api import ValueStreamApi
+from rally_accelerate.server.runner import Runner
+from rally_accelerate.server.scheduler import Scheduler
 from rally_accelerate.server.store.executions import Retention
-from rally_accelerate.server.store.repositories import Stores, open_stores
-from rally_accelerate.server.upload_worker import Beside
+from rally_accelerate.server.store.repositories import Stores, open_repositories
+from rally_accelerate.server.upload_worker import UploadWorker
 from rally_accelerate.server.value_streams.board import Boards
 from rally_accelerate.server.value_streams.defaults import first_stream
 from rally_accelerate.server.value_streams.importer import Importing
@@ -41,7 +41,7 @@ from rally_accelerate.sync.ports import Watch
 DEFAULT_INTERVAL = timedelta(minutes=5)
 
 
-class Host:
+class Server:
     """The embedded host; opened by ``Host.open``."""
 
     def __init__(
@@ -53,34 +53,34 @@ class Host:
         #: The administrator's password, likewise.
         self.first_password = first_password
         #: Where people sign in.
-        self.door = SignIn(stores)
+        self.sign_in = SignInService(stores)
         inside_key = secrets.token_urlsafe(32)
-        self._runs = Runs(stores, inside_key=inside_key)
-        self.schedule = Schedule(stores, self._runs, interval=interval)
-        self.administration = Administration(stores, self.schedule)
-        self.trials = Trials()
-        self.drafts = Drafts()
-        self.importing = Importing(stores, self.administration)
+        self._runner = Runner(stores, inside_key=inside_key)
+        self.scheduler = Scheduler(stores, self._runner, interval=interval)
+        self.integrations = IntegrationService(stores, self.scheduler)
+        self.dry_runs = DryRuns()
+        self.drafts = DraftStore()
+        self.importer = Importing(stores, self.integrations)
         self.boards = Boards(stores.search)
         #: Takes large uploads.
-        self.beside = Beside(stores.path, stores.database.turn)
+        self.upload_worker = UploadWorker(stores.path, stores.database.write_lock)
         self._endpoint = Endpoint(
             stores,
-            self.schedule,
-            self.administration,
-            importing=self.importing,
+            self.scheduler,
+            self.integrations,
+            importing=self.importer,
             boards=self.boards,
-            beside=self.beside,
+            beside=self.upload_worker,
         )
-        self._callers = Callers(stores, inside_key=inside_key)
+        self._authenticator = Authenticator(stores, inside_key=inside_key)
         # The host's own runs upload as everybody does, only without a socket.
-        self._runs.transport = httpx2.ASGITransport(app=self.app())
+        self._runner.transport = httpx2.ASGITransport(app=self.build_app())
 
     @classmethod
     @asynccontextmanager
     async def open(
         cls, database: Path, *, interval: timedelta = DEFAULT_INTERVAL, retention: Retention | None = None
-    ) -> AsyncIterator["Host"]:
+    ) -> AsyncIterator["Server"]:
         """The host of a database; runs that go on are stopped on leaving.
 
         Args:
@@ -91,28 +91,28 @@ class Host:
         Raises:
             StoreError: The database cannot be used.
         """
-        async with open_stores(database, retention=retention) as stores:
-            first_password = await stores.users.first()
-            first_key = await stores.keys.first()
+        async with open_repositories(database, retention=retention) as stores:
+            first_password = await stores.users.create_first()
+            first_key = await stores.keys.create_first()
             host = cls(stores, interval=interval, first_access_key=first_key, first_password=first_password)
-            runtime.look_seldom()
+            runtime.tune_garbage_collection()
             # The first page that counts issues need not wait for it, or less.
             warming = asyncio.create_task(stores.search.warm())
             # Closed one after the other, the last named first, each also where one before it fails.
             async with AsyncExitStack() as closing:
-                closing.push_async_callback(host.beside.close)
+                closing.push_async_callback(host.upload_worker.close)
                 closing.push_async_callback(host.boards.close)
                 # Long searches first: boards may wait for them.
                 closing.push_async_callback(stores.search.close)
-                closing.push_async_callback(host.schedule.close)
-                closing.push_async_callback(host.trials.close)
+                closing.push_async_callback(host.scheduler.close)
+                closing.push_async_callback(host.dry_runs.close)
                 try:
                     yield host
                 finally:
                     warming.cancel()
                     await asyncio.gather(warming, return_exceptions=True)
 
-    def app(
+    def build_app(
         self,
         *,
         names: Collection[str] | None = LOCAL_NAMES,
@@ -128,30 +128,30 @@ class Host:
         """
         cookie = Cookie(secure_names, prefix=prefix)
         endpoints = [
-            opened("/release-events-api/graphql", self._endpoint.answer, methods=["POST"]),
-            opened("/release-events-api/api/v1/issues", self._endpoint.upload, methods=["POST"]),
+            opened("/release-events-api/graphql", self._endpoint.handle_graphql, methods=["POST"]),
+            opened("/release-events-api/api/v1/issues", self._endpoint.handle_upload, methods=["POST"]),
         ]
         pages = routes(
             self.stores,
-            self.schedule,
-            self._runs,
-            self.administration,
-            trials=self.trials,
+            self.scheduler,
+            self._runner,
+            self.integrations,
+            trials=self.dry_runs,
             drafts=self.drafts,
-            door=self.door,
+            door=self.sign_in,
             cookie=cookie,
-            importing=self.importing,
+            importing=self.importer,
             boards=self.boards,
         )
-        programs = StreamApi(self.stores, self.schedule, self.boards).routes()
+        programs = ValueStreamApi(self.stores, self.scheduler, self.boards).build_routes()
         app = Starlette(routes=[*endpoints, *programs, *pages], exception_handlers={HTTPException: no_route})
-        app.add_middleware(Guard, callers=self._callers, cookie=cookie, names=Names(names))
+        app.add_middleware(Guard, callers=self._authenticator, cookie=cookie, names=Names(names))
         return app
 
-    async def sign_in_link(self) -> str:
+    async def create_sign_in_link(self) -> str:
         """The path of a link that signs an administrator in, once, within a few minutes."""
         able = [user for user in await self.stores.users.all() if user.role is Role.ADMIN and not user.disabled]
-        return f"/sign-in?once={self.door.link(min(able, key=lambda user: user.created))}"
+        return f"/sign-in?once={self.sign_in.create_link(min(able, key=lambda user: user.created))}"
 
     async def add_integration(self, given: Integration | Mapping[str, Any]) -> str:
         """Add an integration, or change the one of the same tenant and name; its id.
@@ -160,21 +160,21 @@ class Host:
             ConfigError: The settings are wrong.
         """
         integration = given if isinstance(given, Integration) else validated(given)
-        return await self.administration.put(HOST, integration)
+        return await self.integrations.put(SYSTEM_ACTOR, integration)
 
-    async def draw(self, integration_id: str) -> str | None:
+    async def create_first_value_stream(self, integration_id: str) -> str | None:
         """Draw a first value stream of an integration's issues; its name, or None where there is one already."""
-        drawn = await first_stream(self.stores, self.importing, integration_id)
+        drawn = await first_stream(self.stores, self.importer, integration_id)
         return drawn.name if drawn else None
 
-    async def switch_off(self, name: str, tenant_id: str) -> bool:
+    async def disable_integration(self, name: str, tenant_id: str) -> bool:
         """Disable the integration of a tenant and name; whether there is one."""
         known = await self.stores.integrations.by_name(name, tenant_id)
         if known is not None and not known.disabled:
-            await self.administration.switch(HOST, known.id, on=False)
+            await self.integrations.set_enabled(SYSTEM_ACTOR, known.id, on=False)
         return known is not None
 
-    async def exclude(self, names: Collection[str]) -> None:
+    async def exclude_integrations(self, names: Collection[str]) -> None:
         """Never run the integrations of these names in this process.
 
         Raises:
@@ -188,14 +188,14 @@ class Host:
                 f"there is no integration {', '.join(map(repr, unknown))} to serve without",
                 hint=f"The integrations of this database: {known}.",
             )
-        self.schedule.exclude(one.id for one in stored if one.name in names)
+        self.scheduler.exclude(one.id for one in stored if one.name in names)
 
-    async def run_now(self, integration_id: str, *, watch: Watch | None = None) -> SyncReport:
+    async def run_integration(self, integration_id: str, *, watch: Watch | None = None) -> SyncReport:
         """Run an integration and wait for its report."""
-        return await self.schedule.run_now(integration_id, watch=watch)
+        return await self.scheduler.run_now(integration_id, watch=watch)
 
-    def start_schedule(self) -> None:
+    def start_scheduler(self) -> None:
         """Run every enabled integration when it is due, and have ready what GraphQL requests and large uploads need."""
         self._endpoint.prepare()
-        self.schedule.start()
-        self.beside.start()
+        self.scheduler.start()
+        self.upload_worker.start()

@@ -10,22 +10,22 @@ from datetime import timedelta
 
 from rally_accelerate.errors import OutdatedError
 from rally_accelerate.observe.run_summary import duration
-from rally_accelerate.server.permissions import HOST, Actor, Role
+from rally_accelerate.server.permissions import SYSTEM_ACTOR, Actor, Role
 from rally_accelerate.server.store.credentials import Session
 from rally_accelerate.server.store.repositories import Stores
-from rally_accelerate.server.store.users import User, folded
+from rally_accelerate.server.store.users import User, fold_name
 
 #: How many failures cost nothing: of one name from one address, of one name from anywhere, from one address at all.
 #: The wider ones are larger, so that nobody locks a colleague out from elsewhere.
-FREE = {"both": 5, "name": 40, "address": 40}
+FREE_ATTEMPTS = {"both": 5, "name": 40, "address": 40}
 
-FIRST_WAIT, LONGEST_WAIT = 2.0, 900.0
+FIRST_WAIT, MAX_WAIT = 2.0, 900.0
 
 #: A failure is forgotten after a day without another.
-FORGOTTEN = 86_400.0
+FORGET_SECONDS = 86_400.0
 
 #: So many names and addresses are remembered; beyond, the oldest is forgotten.
-MOST = 10_000
+MAX_ENTRIES = 10_000
 
 
 @dataclass(slots=True)
@@ -34,57 +34,57 @@ class _Failures:
     latest: float
 
 
-class Attempts:
+class SignInThrottle:
     """The failed attempts of one process. Instants are seconds of any clock that only rises."""
 
     def __init__(self) -> None:
         self._failures: OrderedDict[tuple[str, str, str], _Failures] = OrderedDict()
 
-    def wait(self, name: str, address: str, *, now: float) -> float:
+    def compute_wait(self, name: str, address: str, *, now: float) -> float:
         """How many seconds are left until the next attempt is heard; 0 when it is."""
-        return max(self._wait(key, now) for key in _keys(name, address))
+        return max(self._compute_wait(key, now) for key in _throttle_keys(name, address))
 
-    def failed(self, name: str, address: str, *, now: float) -> int:
+    def record_failure(self, name: str, address: str, *, now: float) -> int:
         """Note an attempt before its password is looked at, so that many at once are counted too.
 
         Returns:
             How many of this name from this address have failed in a row, with this one.
         """
-        for key in _keys(name, address):
+        for key in _throttle_keys(name, address):
             found = self._failures.pop(key, None)
-            if found is None or now - found.latest > FORGOTTEN:
+            if found is None or now - found.latest > FORGET_SECONDS:
                 found = _Failures(0, now)
             found.count += 1
             found.latest = now
             self._failures[key] = found
-        while len(self._failures) > MOST:
+        while len(self._failures) > MAX_ENTRIES:
             self._failures.popitem(last=False)
-        return self._failures[_keys(name, address)[0]].count
+        return self._failures[_throttle_keys(name, address)[0]].count
 
-    def succeeded(self, name: str, address: str) -> None:
+    def withdraw_failure(self, name: str, address: str) -> None:
         """Take back the attempt that was noted: it was no failure."""
-        both, *wider = _keys(name, address)
+        both, *wider = _throttle_keys(name, address)
         self._failures.pop(both, None)
         for key in wider:
             if found := self._failures.get(key):
                 found.count -= 1
 
-    def _wait(self, key: tuple[str, str, str], now: float) -> float:
+    def _compute_wait(self, key: tuple[str, str, str], now: float) -> float:
         found = self._failures.get(key)
-        if found is None or found.count < FREE[key[0]]:
+        if found is None or found.count < FREE_ATTEMPTS[key[0]]:
             return 0.0
-        waits = min(FIRST_WAIT * 2.0 ** min(found.count - FREE[key[0]], 20), LONGEST_WAIT)
+        waits = min(FIRST_WAIT * 2.0 ** min(found.count - FREE_ATTEMPTS[key[0]], 20), MAX_WAIT)
         return max(0.0, found.latest + waits - now)
 
 
-def _keys(name: str, address: str) -> list[tuple[str, str, str]]:
+def _throttle_keys(name: str, address: str) -> list[tuple[str, str, str]]:
     # As names are looked up: every spelling that signs the same user in is a guess at the same password.
-    name = folded(name)[:100]
+    name = fold_name(name)[:100]
     return [("both", name, address), ("name", name, ""), ("address", "", address)]
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class Identity:
     """Somebody who was recognised."""
 
     actor: Actor
@@ -96,7 +96,7 @@ class Known:
     key_id: str = ""
 
 
-class Callers:
+class Authenticator:
     """Recognises who asks.
 
     Args:
@@ -108,40 +108,40 @@ class Callers:
         self._stores = stores
         self._inside_key = inside_key
 
-    async def by_authorization(self, header: str) -> Known | None:
+    async def authenticate_header(self, header: str) -> Identity | None:
         """Who gives this ``Authorization`` (accelerate-api-notes.md#endpoint), or None."""
         scheme, _, key = header.partition(" ")
         key = key.strip()
         if scheme.lower() not in {"useraccesskey", "bearer"} or not key:
             return None
         if secrets.compare_digest(key.encode(errors="surrogatepass"), self._inside_key.encode()):
-            return Known(HOST)
-        found = await self._stores.keys.actor(key)
+            return Identity(SYSTEM_ACTOR)
+        found = await self._stores.keys.authenticate(key)
         if found is None:
             return None
         actor, key_id = found
-        return Known(actor, key_id=key_id)
+        return Identity(actor, key_id=key_id)
 
-    async def by_token(self, token: str) -> Known | None:
+    async def authenticate_session(self, token: str) -> Identity | None:
         """Whose browser holds this token, or None."""
         found = await self._stores.sessions.find(token) if token else None
         if found is None:
             return None
         session, user = found
-        return Known(user.actor, user, session)
+        return Identity(user.actor, user, session)
 
 
 #: How long a sign-in link lasts.
-LINK_LASTS = timedelta(minutes=10)
+LINK_LIFETIME = timedelta(minutes=10)
 
-NOBODY = Actor("", "nobody", Role.VIEWER)
+ANONYMOUS = Actor("", "nobody", Role.VIEWER)
 
-USED = "This link has been used, or is too old. Sign in with your password."
-WRONG = "The name or the password is wrong."
+LINK_INVALID = "This link has been used, or is too old. Sign in with your password."
+WRONG_CREDENTIALS = "The name or the password is wrong."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
+class ClientInfo:
     """Where a sign-in comes from."""
 
     address: str
@@ -160,7 +160,7 @@ class SignedIn:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class SignInRefusal:
     """A sign-in that did not."""
 
     text: str
@@ -168,95 +168,95 @@ class Refused:
     wait: int = 0
 
 
-class SignIn:
+class SignInService:
     """The door of one host."""
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
-        self._attempts = Attempts()
+        self._throttle = SignInThrottle()
         #: The digests of the links that nobody has followed yet: whose, and until when by a clock that nobody sets.
         self._links: dict[str, tuple[str, float]] = {}
 
-    async def with_password(self, name: str, password: str, *, caller: Caller) -> SignedIn | Refused:
+    async def sign_in_with_password(self, name: str, password: str, *, caller: ClientInfo) -> SignedIn | SignInRefusal:
         """Sign in with name and password."""
         now = time.monotonic()
-        if (wait := self._attempts.wait(name, caller.address, now=now)) > 0:
-            return _later(wait)
-        failures = self._attempts.failed(name, caller.address, now=now)
-        proven = await self._stores.users.proven(name, password)
+        if (wait := self._throttle.compute_wait(name, caller.address, now=now)) > 0:
+            return _make_wait_refusal(wait)
+        failures = self._throttle.record_failure(name, caller.address, now=now)
+        proven = await self._stores.users.verify_password(name, password)
         if proven is None:
             # A name that nobody has is not kept: people type passwords into the wrong field.
             known = await self._stores.users.by_name(name)
-            await self._stores.audit.note(
-                NOBODY,
+            await self._stores.audit.record(
+                ANONYMOUS,
                 "failed to sign in",
                 kind="user",
                 object_id=known.id if known else "",
                 name=known.name if known else "an unknown name",
                 detail={"address": caller.address, "failures": failures},
             )
-            wait = self._attempts.wait(name, caller.address, now=time.monotonic())
-            return _later(wait, f"{WRONG} ") if wait > 0 else Refused(WRONG)
-        self._attempts.succeeded(name, caller.address)
+            wait = self._throttle.compute_wait(name, caller.address, now=time.monotonic())
+            return _make_wait_refusal(wait, f"{WRONG_CREDENTIALS} ") if wait > 0 else SignInRefusal(WRONG_CREDENTIALS)
+        self._throttle.withdraw_failure(name, caller.address)
         if proven.user.disabled:
-            return Refused("This user is disabled. Ask an administrator of this host.")
+            return SignInRefusal("This user is disabled. Ask an administrator of this host.")
         try:
-            return await self._signed_in(proven.user, caller, how="password", proof=proven.kept)
+            return await self._complete_sign_in(proven.user, caller, how="password", proof=proven.password_hash)
         except OutdatedError:
-            return Refused(WRONG)
+            return SignInRefusal(WRONG_CREDENTIALS)
 
-    async def proves(self, user: User, password: str, *, caller: Caller) -> Refused | None:
+    async def verify_password(self, user: User, password: str, *, caller: ClientInfo) -> SignInRefusal | None:
         """None if somebody who is signed in knows the password too; guesses are slowed down as at the door."""
         now = time.monotonic()
-        if (wait := self._attempts.wait(user.name, caller.address, now=now)) > 0:
-            return _later(wait)
-        self._attempts.failed(user.name, caller.address, now=now)
+        if (wait := self._throttle.compute_wait(user.name, caller.address, now=now)) > 0:
+            return _make_wait_refusal(wait)
+        self._throttle.record_failure(user.name, caller.address, now=now)
         if await self._stores.users.by_password(user.name, password) is None:
-            return Refused("This is not your present password.")
-        self._attempts.succeeded(user.name, caller.address)
+            return SignInRefusal("This is not your present password.")
+        self._throttle.withdraw_failure(user.name, caller.address)
         return None
 
-    def link(self, user: User) -> str:
+    def create_link(self, user: User) -> str:
         """The token of a sign-in link for a user, good once and for ten minutes."""
         token = secrets.token_urlsafe(32)
-        self._links[_digest(token)] = (user.id, time.monotonic() + LINK_LASTS.total_seconds())
+        self._links[_compute_digest(token)] = (user.id, time.monotonic() + LINK_LIFETIME.total_seconds())
         return token
 
-    async def with_link(self, token: str, *, caller: Caller) -> SignedIn | Refused:
+    async def sign_in_with_link(self, token: str, *, caller: ClientInfo) -> SignedIn | SignInRefusal:
         """Sign in with the token of a link, which is used up by it."""
-        user_id, until = self._links.pop(_digest(token), ("", -math.inf))
+        user_id, until = self._links.pop(_compute_digest(token), ("", -math.inf))
         user = await self._stores.users.by_id(user_id) if time.monotonic() < until else None
         if user is None or user.disabled:
-            return Refused(USED)
+            return SignInRefusal(LINK_INVALID)
         try:
-            return await self._signed_in(user, caller, how="link")
+            return await self._complete_sign_in(user, caller, how="link")
         except OutdatedError:
-            return Refused(USED)
+            return SignInRefusal(LINK_INVALID)
 
-    async def again(self, user: User, *, caller: Caller, proof: str = "") -> str:
+    async def create_session(self, user: User, *, caller: ClientInfo, proof: str = "") -> str:
         """A new session for somebody whose sessions have ended for a reason of their own; its token.
 
         Raises:
             OutdatedError: What proved who it is does not any more.
         """
-        return await self._stores.sessions.begin(user.id, address=caller.address, agent=caller.agent, proof=proof)
+        return await self._stores.sessions.create(user.id, address=caller.address, agent=caller.agent, proof=proof)
 
-    async def _signed_in(self, user: User, caller: Caller, *, how: str, proof: str = "") -> SignedIn:
+    async def _complete_sign_in(self, user: User, caller: ClientInfo, *, how: str, proof: str = "") -> SignedIn:
         # A new token for each sign-in: one that was planted before is worth nothing after it.
         if caller.token:
             await self._stores.sessions.end_token(caller.token)
-        token = await self.again(user, caller=caller, proof=proof)
+        token = await self.create_session(user, caller=caller, proof=proof)
         detail = {"address": caller.address, "with": how}
-        await self._stores.audit.note(
+        await self._stores.audit.record(
             user.actor, "signed in", kind="user", object_id=user.id, name=user.name, detail=detail
         )
         return SignedIn(user, token)
 
 
-def _later(wait: float, before: str = "") -> Refused:
+def _make_wait_refusal(wait: float, before: str = "") -> SignInRefusal:
     seconds = math.ceil(wait)
-    return Refused(f"{before}After several failures you have to wait: try again in {duration(seconds)}.", seconds)
+    return SignInRefusal(f"{before}After several failures you have to wait: try again in {duration(seconds)}.", seconds)
 
 
-def _digest(token: str) -> str:
+def _compute_digest(token: str) -> str:
     return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()

@@ -21,9 +21,9 @@ from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.rally.records import Project
 from rally_accelerate.server.permissions import Actor
-from rally_accelerate.server.runner import Runs
+from rally_accelerate.server.runner import Runner
 from rally_accelerate.server.store.repositories import Stores
-from rally_accelerate.server.sync_state import HostState
+from rally_accelerate.server.sync_state import ServerState
 from rally_accelerate.sync.connection_check import Finding, Link, check
 from rally_accelerate.sync.dry_run import PreviewSink, Sample, UnwrittenState, compare, sample
 from rally_accelerate.sync.empty_sync import counted
@@ -35,51 +35,51 @@ log = logging.getLogger(__name__)
 LIFETIME = timedelta(hours=1)
 
 #: So many trials are remembered, and so many go on at once; the oldest give way.
-MOST = 100
-MOST_AT_ONCE = 8
+MAX_DRY_RUNS = 100
+MAX_CONCURRENT = 8
 
 #: A trial is given up after so long, unless it says otherwise.
-SECONDS = 120.0
+TIMEOUT_SECONDS = 120.0
 
 
 @dataclass(slots=True)
-class Trial:
+class DryRun:
     """One trial, and what it has told so far."""
 
     actor_id: str
-    begun: datetime
+    started: datetime
     #: The same by a clock that nobody sets.
-    since: float = field(default_factory=time.monotonic)
+    started_at: float = field(default_factory=time.monotonic)
     #: JSON-ready values, filled in as they are found; secrets are masked when they are shown.
-    told: dict[str, Any] = field(default_factory=dict)
+    results: dict[str, Any] = field(default_factory=dict)
     #: Message, hint and problems, when it failed.
     failure: dict[str, Any] | None = None
     redactor: Redactor = field(default_factory=lambda: Redactor(()))
     #: What it tries again.
     troubles: Troubles = field(default_factory=Troubles)
     #: After so many seconds it is given up.
-    limit: float = SECONDS
+    limit: float = TIMEOUT_SECONDS
     #: What it waits for now, where it goes step by step, and after how many seconds that began.
     step: str = ""
-    step_at: float = 0.0
+    step_started: float = 0.0
     task: asyncio.Task[None] | None = None
 
     @property
     def seconds(self) -> float:
         """For how long it has been going."""
-        return time.monotonic() - self.since
+        return time.monotonic() - self.started_at
 
-    def begins(self, step: str) -> None:
+    def start_step(self, step: str) -> None:
         """Note what is waited for from now on."""
-        self.step, self.step_at = step, self.seconds
+        self.step, self.step_started = step, self.seconds
 
     @property
     def waits(self) -> dict[str, Any]:
         """What it waits for, for how many seconds already, and for how many at most."""
         return {
             "step": self.step,
-            "seconds": int(max(0.0, self.seconds - self.step_at)),
-            "limit": int(max(0.0, self.limit - self.step_at)),
+            "seconds": int(max(0.0, self.seconds - self.step_started)),
+            "limit": int(max(0.0, self.limit - self.step_started)),
         }
 
     @property
@@ -87,24 +87,28 @@ class Trial:
         """Whether it goes on."""
         return self.task is not None and not self.task.done()
 
-    def shown(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """What a page shows of it."""
         worst = self.troubles.worst
         trouble = trying_again(worst) if worst else ""
-        found: dict[str, Any] = self.redactor.redact_values({"failure": self.failure, "trouble": trouble, **self.told})
-        return {"running": self.running, "begun": self.begun, "waits": self.waits, **found}
+        found: dict[str, Any] = self.redactor.redact_values(
+            {"failure": self.failure, "trouble": trouble, **self.results}
+        )
+        return {"running": self.running, "begun": self.started, "waits": self.waits, **found}
 
 
-Work = Callable[[Trial], Awaitable[None]]
+Work = Callable[[DryRun], Awaitable[None]]
 
 
-class Trials:
+class DryRuns:
     """The trials of one host."""
 
     def __init__(self) -> None:
-        self._trials: dict[str, Trial] = {}
+        self._dry_runs: dict[str, DryRun] = {}
 
-    def begin(self, actor: Actor, key: str, work: Work, *, redactor: Redactor, seconds: float = SECONDS) -> Trial:
+    def start(
+        self, actor: Actor, key: str, work: Work, *, redactor: Redactor, seconds: float = TIMEOUT_SECONDS
+    ) -> DryRun:
         """Begin a trial; one of the same key gives way.
 
         Args:
@@ -114,50 +118,50 @@ class Trials:
             redactor: Knows the secrets that are used.
             seconds: After how long it is given up.
         """
-        self._make_room(key)
-        trial = Trial(actor.id, datetime.now(UTC), redactor=redactor, limit=seconds)
-        trial.task = asyncio.create_task(_done(trial, work, seconds))
-        self._trials[key] = trial
+        self._evict(key)
+        trial = DryRun(actor.id, datetime.now(UTC), redactor=redactor, limit=seconds)
+        trial.task = asyncio.create_task(_run_with_redaction(trial, work, seconds))
+        self._dry_runs[key] = trial
         return trial
 
-    def of(self, actor: Actor, key: str) -> Trial | None:
+    def get(self, actor: Actor, key: str) -> DryRun | None:
         """A trial that this actor began, or None."""
-        found = self._trials.get(key)
+        found = self._dry_runs.get(key)
         return found if found is not None and found.actor_id == actor.id else None
 
     def stop(self, actor: Actor, key: str) -> None:
         """Give a trial up; what it told stays."""
-        found = self.of(actor, key)
+        found = self.get(actor, key)
         if found is not None and found.task is not None and found.running:
             found.failure = {"message": "It was stopped.", "hint": "", "problems": []}
             found.task.cancel()
 
     async def close(self) -> None:
         """Give all of them up."""
-        tasks = [each.task for each in self._trials.values() if each.task is not None]
+        tasks = [each.task for each in self._dry_runs.values() if each.task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._trials.clear()
+        self._dry_runs.clear()
 
-    def _make_room(self, key: str) -> None:
+    def _evict(self, key: str) -> None:
         oldest = time.monotonic() - LIFETIME.total_seconds()
-        old = [each for each, trial in self._trials.items() if each == key or trial.since < oldest]
-        old += list(self._trials)[: max(0, len(self._trials) - MOST)]
-        going = [each for each, trial in self._trials.items() if trial.running and each not in old]
-        old += going[: max(0, len(going) - MOST_AT_ONCE + 1)]
+        old = [each for each, trial in self._dry_runs.items() if each == key or trial.started_at < oldest]
+        old += list(self._dry_runs)[: max(0, len(self._dry_runs) - MAX_DRY_RUNS)]
+        going = [each for each, trial in self._dry_runs.items() if trial.running and each not in old]
+        old += going[: max(0, len(going) - MAX_CONCURRENT + 1)]
         for each in old:
-            trial = self._trials.pop(each, None)
+            trial = self._dry_runs.pop(each, None)
             if trial is not None and trial.task is not None:
                 trial.task.cancel()
 
 
-async def _done(trial: Trial, work: Work, seconds: float) -> None:
+async def _run_with_redaction(trial: DryRun, work: Work, seconds: float) -> None:
     with redacting(trial.redactor):
-        await _worked(trial, work, seconds)
+        await _run_work(trial, work, seconds)
 
 
-async def _worked(trial: Trial, work: Work, seconds: float) -> None:
+async def _run_work(trial: DryRun, work: Work, seconds: float) -> None:
     try:
         with watched() as trial.troubles:
             async with asyncio.timeout(seconds):
@@ -181,37 +185,37 @@ async def _worked(trial: Trial, work: Work, seconds: float) -> None:
 
 
 #: Nothing is sent to it: a sample is only looked at.
-_NOWHERE = Target("https://accelerate.invalid", SecretStr(""))
+_NO_TARGET = Target("https://accelerate.invalid", SecretStr(""))
 
 #: Somebody waits: what does not answer is given up soon.
 RETRY_SECONDS = 5.0
-ANSWER_SECONDS = 30.0
+RESPONSE_SECONDS = 30.0
 
 #: How many items a preview shows, and how many differences.
-ITEMS_SHOWN = 5
-DIFFERENCES_SHOWN = 200
+PREVIEW_ITEMS = 5
+MAX_DIFFERENCES = 200
 
 
-def impatient(integration: Integration, *, page_size: int | None = None) -> Integration:
+def limit_timeouts(integration: Integration, *, page_size: int | None = None) -> Integration:
     """The settings for somebody who waits."""
     properties = integration.properties
     changes: dict[str, Any] = {
         "retry_seconds": min(properties.retry_seconds, RETRY_SECONDS),
-        "request_timeout_seconds": min(properties.request_timeout_seconds, ANSWER_SECONDS),
+        "request_timeout_seconds": min(properties.request_timeout_seconds, RESPONSE_SECONDS),
         "page_size": page_size or properties.page_size,
     }
     return integration.model_copy(update={"properties": properties.model_copy(update=changes)})
 
 
-def connection(integration: Integration, limiters: LimiterPool) -> Work:
+def check_connection(integration: Integration, limiters: LimiterPool) -> Work:
     """Try every link of the chain, as the command ``check`` does."""
 
-    async def work(trial: Trial) -> None:
+    async def work(trial: DryRun) -> None:
         findings: list[dict[str, Any]] = []
-        trial.told["findings"] = findings
-        wanted = impatient(integration)
+        trial.results["findings"] = findings
+        wanted = limit_timeouts(integration)
         async for finding in check(
-            wanted, target=None, limiters=limiters, begins=lambda link: trial.begins(link.value)
+            wanted, target=None, limiters=limiters, begins=lambda link: trial.start_step(link.value)
         ):
             # The last link is this host itself. One by one, so that each is seen when it is found.
             findings += [_finding(finding)] if finding.link is not Link.ACCELERATE else []
@@ -221,16 +225,16 @@ def connection(integration: Integration, limiters: LimiterPool) -> Work:
     return work
 
 
-def items(integration: Integration, limiters: LimiterPool) -> Work:
+def preview_items(integration: Integration, limiters: LimiterPool) -> Work:
     """Read a few live items, and map them."""
 
-    async def work(trial: Trial) -> None:
-        wanted = impatient(integration, page_size=ITEMS_SHOWN)
-        async with links(wanted, target=_NOWHERE, limiters=limiters) as connected:
+    async def work(trial: DryRun) -> None:
+        wanted = limit_timeouts(integration, page_size=PREVIEW_ITEMS)
+        async with links(wanted, target=_NO_TARGET, limiters=limiters) as connected:
             rules, _ = await rules_from(connected.source, wanted.properties)
             since = wanted.properties.initial_sync_date
-            found = await sample(connected.source, rules, count=ITEMS_SHOWN, since=since)
-        trial.told |= {
+            found = await sample(connected.source, rules, count=PREVIEW_ITEMS, since=since)
+        trial.results |= {
             "issues": [_issue(each, found) for each in found.issues],
             "skipped": [{"key": each.key, "reason": each.reason} for each in found.skipped],
             "notices": list(found.notices),
@@ -239,19 +243,19 @@ def items(integration: Integration, limiters: LimiterPool) -> Work:
     return work
 
 
-def projects(integration: Integration, limiters: LimiterPool) -> Work:
+def load_projects(integration: Integration, limiters: LimiterPool) -> Work:
     """Read the projects of the workspace, and count the items below those that are chosen."""
 
-    async def work(trial: Trial) -> None:
+    async def work(trial: DryRun) -> None:
         chosen = integration.properties.projects
         everything = integration.properties.model_copy(update={"projects": ()})
         async with RallyClient(
-            impatient(integration.model_copy(update={"properties": everything})).properties,
+            limit_timeouts(integration.model_copy(update={"properties": everything})).properties,
             limiters=limiters,
             clock=lambda: datetime.now(UTC),
         ) as source:
             workspace, found = await source.projects()
-            trial.told |= {
+            trial.results |= {
                 "workspace": {"id": workspace.object_id, "name": workspace.name},
                 "projects": [_project(each) for each in found],
             }
@@ -270,19 +274,19 @@ def projects(integration: Integration, limiters: LimiterPool) -> Work:
                 # The tree is what was asked for; types that are not known yet, for example, only prevent the count.
                 log.info("The items of child projects cannot be counted: %s", error)
                 return
-            trial.told["counts"] = [
+            trial.results["counts"] = [
                 {"id": its_id, "own": own, "children": children} for its_id, (own, children) in counts.items()
             ]
 
     return work
 
 
-def resync(stores: Stores, runs: Runs, integration: Integration, again: Window) -> Work:
+def preview_resync(stores: Stores, runs: Runner, integration: Integration, again: Window) -> Work:
     """See what a resync would change."""
 
-    async def work(trial: Trial) -> None:
+    async def work(trial: DryRun) -> None:
         started = time.monotonic()
-        trial.told |= {
+        trial.results |= {
             "since": again.since.isoformat() if again.since else "",
             "progress": "",
             "percent": None,
@@ -295,12 +299,12 @@ def resync(stores: Stores, runs: Runs, integration: Integration, again: Window) 
             seconds = time.monotonic() - started
             follower.update(tally, seconds=seconds)
             words = follower.sentence(seconds=seconds, uploading="mapping")
-            trial.told |= {"progress": words, **progress_of(follower.measured(seconds=seconds))}
+            trial.results |= {"progress": words, **progress_of(follower.measured(seconds=seconds))}
 
         async with links(integration, target=runs.target, limiters=runs.limiters) as connected:
             await connected.sink.open()
             sink = PreviewSink(keep=0)
-            state = UnwrittenState(HostState(stores.database, integration.id))
+            state = UnwrittenState(ServerState(stores.database, integration.id))
             report = await sync_once(
                 connected.source,
                 sink,
@@ -314,7 +318,7 @@ def resync(stores: Stores, runs: Runs, integration: Integration, again: Window) 
             if report.failure is not None:
                 raise report.failure
             compared = await compare(connected.sink, sink.expected, whole=False)
-        trial.told["result"] = {
+        trial.results["result"] = {
             "read": report.tally.read,
             "sent": len(sink.expected),
             "compared": compared.issues,
@@ -323,7 +327,7 @@ def resync(stores: Stores, runs: Runs, integration: Integration, again: Window) 
             "skipped": report.tally.skipped,
             "skippedItems": [{"key": each.key, "reason": each.reason} for each in report.skipped],
             "notices": list(report.notices),
-            "differences": compared.differences[:DIFFERENCES_SHOWN],
+            "differences": compared.differences[:MAX_DIFFERENCES],
             "differing": len(compared.differences),
             "empty": report.empty,
         }

@@ -9,20 +9,20 @@ from typing import Generic, TypeVar
 
 from rally_accelerate.server.permissions import Actor
 
-Thing = TypeVar("Thing")
+Item = TypeVar("Item")
 
 LIFETIME = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept(Generic[Thing]):
+class _Entry(Generic[Item]):
     actor_id: str
     #: By a clock that nobody sets.
-    since: float
-    what: Thing
+    stored_at: float
+    item: Item
 
 
-class Shelf(Generic[Thing]):
+class ExpiringStore(Generic[Item]):
     """Things of one kind.
 
     Args:
@@ -30,40 +30,40 @@ class Shelf(Generic[Thing]):
     """
 
     def __init__(self, *, most: int) -> None:
-        self._most = most
-        self._kept: dict[str, _Kept[Thing]] = {}
+        self._max_items = most
+        self._entries: dict[str, _Entry[Item]] = {}
 
-    def key(self, actor: Actor, wanted: str = "") -> str:
+    def choose_key(self, actor: Actor, wanted: str = "") -> str:
         """The wanted key where this actor keeps something under it, else a new one."""
-        return wanted if self.of(actor, wanted) is not None else secrets.token_urlsafe(16)
+        return wanted if self.get(actor, wanted) is not None else secrets.token_urlsafe(16)
 
-    def put(self, actor: Actor, key: str, what: Thing) -> None:
+    def put(self, actor: Actor, key: str, what: Item) -> None:
         """Keep something under a key of ``key``, in place of what was there."""
-        self._kept.pop(key, None)
-        self._kept[key] = _Kept(actor.id, time.monotonic(), what)
-        self._make_room()
+        self._entries.pop(key, None)
+        self._entries[key] = _Entry(actor.id, time.monotonic(), what)
+        self._evict()
 
-    def of(self, actor: Actor, key: str) -> Thing | None:
+    def get(self, actor: Actor, key: str) -> Item | None:
         """What this actor keeps under a key, or None."""
-        self._make_room()
-        found = self._kept.get(key)
-        return found.what if found is not None and found.actor_id == actor.id else None
+        self._evict()
+        found = self._entries.get(key)
+        return found.item if found is not None and found.actor_id == actor.id else None
 
-    def drop(self, actor: Actor, key: str) -> None:
+    def delete(self, actor: Actor, key: str) -> None:
         """Forget something: it was saved, or given up."""
-        if self.of(actor, key) is not None:
-            del self._kept[key]
+        if self.get(actor, key) is not None:
+            del self._entries[key]
 
-    def _make_room(self) -> None:
+    def _evict(self) -> None:
         oldest = time.monotonic() - LIFETIME.total_seconds()
         # In the order in which they were put.
-        for key, kept in list(self._kept.items()):
-            if kept.since < oldest or len(self._kept) > self._most:
-                del self._kept[key]
+        for key, kept in list(self._entries.items()):
+            if kept.stored_at < oldest or len(self._entries) > self._max_items:
+                del self._entries[key]
 
 
 #: So many drafts are remembered.
-MOST = 200
+MAX_DRAFTS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,15 +83,15 @@ class Draft:
     origin: str = ""
 
 
-class Drafts:
+class DraftStore:
     """The drafts of one host."""
 
     def __init__(self) -> None:
-        self._shelf: Shelf[Draft] = Shelf(most=MOST)
+        self._drafts: ExpiringStore[Draft] = ExpiringStore(most=MAX_DRAFTS)
         #: What became of drafts: browsers go back to their addresses.
-        self._saved: Shelf[str] = Shelf(most=MOST)
+        self._saved: ExpiringStore[str] = ExpiringStore(most=MAX_DRAFTS)
 
-    def keep(
+    def store(
         self,
         actor: Actor,
         integration_id: str,
@@ -114,25 +114,25 @@ class Drafts:
             origin: The page where somebody began who typed nothing.
         """
         draft = Draft(
-            id=self._shelf.key(actor, draft_id),
+            id=self._drafts.choose_key(actor, draft_id),
             integration_id=integration_id,
             values=dict(values),
             secrets=dict(secrets_typed),
             cleared=cleared,
             origin=origin,
         )
-        self._shelf.put(actor, draft.id, draft)
+        self._drafts.put(actor, draft.id, draft)
         return draft
 
-    def of(self, actor: Actor, draft_id: str) -> Draft | None:
+    def get(self, actor: Actor, draft_id: str) -> Draft | None:
         """A draft of this actor's, or None."""
-        return self._shelf.of(actor, draft_id)
+        return self._drafts.get(actor, draft_id)
 
-    def saved(self, actor: Actor, draft_id: str, integration_id: str) -> None:
+    def mark_saved(self, actor: Actor, draft_id: str, integration_id: str) -> None:
         """Forget a draft, but for what it was saved as."""
-        self._shelf.drop(actor, draft_id)
+        self._drafts.delete(actor, draft_id)
         self._saved.put(actor, draft_id, integration_id)
 
-    def saved_as(self, actor: Actor, draft_id: str) -> str:
+    def get_saved_integration_id(self, actor: Actor, draft_id: str) -> str:
         """The integration that a draft of this actor's was saved as; empty when it was not, or long ago."""
-        return self._saved.of(actor, draft_id) or ""
+        return self._saved.get(actor, draft_id) or ""

@@ -18,8 +18,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from rally_accelerate.config.listen_errors import PORT_OPTION, cannot_listen
 from rally_accelerate.errors import ConfigError
-from rally_accelerate.server.app import Host
-from rally_accelerate.server.runtime import MOST_CONNECTIONS, room
+from rally_accelerate.server.app import Server
+from rally_accelerate.server.runtime import MAX_CONNECTIONS, read_connection_limits
 from rally_accelerate.server.web.path_prefix import Prefixed
 from rally_accelerate.server.web.security import LOCAL_NAMES
 
@@ -46,39 +46,39 @@ class Connection(H11Protocol):
     """As the server's own, which waits forever for the end of what has begun."""
 
     #: How many connections the server takes.
-    most = MOST_CONNECTIONS
-    _late: asyncio.TimerHandle | None = None
-    _unread: asyncio.TimerHandle | None = None
+    max_connections = MAX_CONNECTIONS
+    _head_timer: asyncio.TimerHandle | None = None
+    _unread_timer: asyncio.TimerHandle | None = None
     #: When something came last, by the clock of the loop.
-    heard = 0.0
+    last_received = 0.0
     #: When the connection was opened or its last answer ended.
-    since = 0.0
+    idle_since = 0.0
     #: When the client stopped reading its answer; None while it reads.
-    blocked: float | None = None
+    blocked_since: float | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as the server's own
         """Begin to wait, if there is a place for this connection."""
         super().connection_made(transport)
-        self.heard = self.since = self.loop.time()
-        if len(self.connections) > self.most and not self._make_place():
+        self.last_received = self.idle_since = self.loop.time()
+        if len(self.connections) > self.max_connections and not self._free_connection():
             transport.write(BUSY)
             transport.close()
             return
-        self._wait()
+        self._start_head_timer()
 
-    def _make_place(self) -> bool:
+    def _free_connection(self) -> bool:
         """Close the connection that the server can best do without; return whether there is one."""
         others = [one for one in self.connections if isinstance(one, Connection) and one is not self]
         open_ones = [one for one in others if not one.transport.is_closing()]
-        if len(open_ones) < self.most:
+        if len(open_ones) < self.max_connections:
             # Some are being closed already. Those with something unsent would keep their descriptor until it is read.
             unsent = [one for one in others if one.transport.is_closing() and one.transport.get_write_buffer_size()]
-            _abort_first(unsent, by=lambda one: one.since)
+            _abort_oldest(unsent, by=lambda one: one.idle_since)
             return True
         before = self.loop.time() - STALLED_SECONDS
-        return _abort_first([one for one in open_ones if one.is_spare], by=lambda one: one.since) or _abort_first(
-            [one for one in open_ones if one.has_stalled(before)], by=lambda one: one.heard
-        )
+        return _abort_oldest(
+            [one for one in open_ones if one.is_spare], by=lambda one: one.idle_since
+        ) or _abort_oldest([one for one in open_ones if one.has_stalled(before)], by=lambda one: one.last_received)
 
     @property
     def is_idle(self) -> bool:
@@ -93,13 +93,13 @@ class Connection(H11Protocol):
         awaited = self.conn.their_state is h11.SEND_BODY
         if awaited and self._is_answered:
             return True
-        return not self._is_known and (awaited or self.blocked is not None)
+        return not self._is_known and (awaited or self.blocked_since is not None)
 
     def has_stalled(self, before: float) -> bool:
         """Whether the client has neither sent nor read anything that the server waits for since an instant."""
         if self.conn.their_state is h11.SEND_BODY:
-            return self.heard < before
-        return self.blocked is not None and self.blocked < before
+            return self.last_received < before
+        return self.blocked_since is not None and self.blocked_since < before
 
     @property
     def _is_answered(self) -> bool:
@@ -112,65 +112,65 @@ class Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Wait on, from the first byte of a request to the last one of its headers."""
-        self.heard = self.loop.time()
+        self.last_received = self.loop.time()
         super().data_received(data)
         if self.conn.their_state is h11.IDLE:
-            self._wait()
+            self._start_head_timer()
         else:
-            self._stop()
+            self._cancel_head_timer()
 
     def on_response_complete(self) -> None:
         """Note when the answer ended, and wait only for a while for the rest of a body that nothing needs."""
-        self.since = self.loop.time()
+        self.idle_since = self.loop.time()
         if self.conn.their_state is h11.SEND_BODY:
-            self.loop.call_later(LINGER_SECONDS, self._linger_no_more, self.cycle)
+            self.loop.call_later(LINGER_SECONDS, self._end_linger, self.cycle)
         super().on_response_complete()
 
-    def _linger_no_more(self, cycle: object) -> None:
+    def _end_linger(self, cycle: object) -> None:
         if self.cycle is cycle and self.conn.their_state is h11.SEND_BODY:
             self.transport.abort()
 
     def pause_writing(self) -> None:
         """Wait for the client to read."""
         super().pause_writing()
-        self.blocked = self.loop.time()
+        self.blocked_since = self.loop.time()
         # Also where the connection is being closed: that waits for the client as well.
-        self._unread = self.loop.call_later(UNREAD_SECONDS, self.transport.abort)
+        self._unread_timer = self.loop.call_later(UNREAD_SECONDS, self.transport.abort)
 
     def resume_writing(self) -> None:
         """Stop waiting for the client to read."""
-        self._reads()
+        self._cancel_unread_timer()
         super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
-        self._stop()
-        self._reads()
+        self._cancel_head_timer()
+        self._cancel_unread_timer()
         super().connection_lost(exc)
 
-    def _reads(self) -> None:
-        self.blocked = None
-        if self._unread is not None:
-            self._unread.cancel()
-            self._unread = None
+    def _cancel_unread_timer(self) -> None:
+        self.blocked_since = None
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None
 
-    def _wait(self) -> None:
-        if self._late is None:
-            self._late = self.loop.call_later(HEAD_SECONDS, self._close)
+    def _start_head_timer(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(HEAD_SECONDS, self._close_idle)
 
-    def _stop(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
+    def _cancel_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
-    def _close(self) -> None:
-        self._late = None
+    def _close_idle(self) -> None:
+        self._head_timer = None
         # Meanwhile, a request that came whole may have been answered, and the next one not begun.
         if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
             self.transport.close()
 
 
-def _abort_first(places: list[Connection], *, by: Callable[[Connection], float]) -> bool:
+def _abort_oldest(places: list[Connection], *, by: Callable[[Connection], float]) -> bool:
     """Close the first of some connections; return whether there is one."""
     if not places:
         return False
@@ -179,12 +179,12 @@ def _abort_first(places: list[Connection], *, by: Callable[[Connection], float])
     return True
 
 
-def limited_to(most: int) -> type[Connection]:
+def make_connection_class(most: int) -> type[Connection]:
     """Return the class of a server's connections, of which it takes so many at one time."""
-    return type("LimitedConnection", (Connection,), {"most": most})
+    return type("LimitedConnection", (Connection,), {"max_connections": most})
 
 
-def listening(address: str, port: int, *, choose: str = PORT_OPTION) -> socket.socket:
+def open_listener(address: str, port: int, *, choose: str = PORT_OPTION) -> socket.socket:
     """A socket that listens, for ``serving``: taken before anything is opened or changed.
 
     Args:
@@ -213,8 +213,8 @@ STOPPING = "the host is stopping; send it again when it is back"
 
 
 @asynccontextmanager
-async def serving(
-    host: Host, listener: socket.socket | None = None, *, outside: str = "", proxy: str = ""
+async def serve(
+    host: Server, listener: socket.socket | None = None, *, outside: str = "", proxy: str = ""
 ) -> AsyncIterator[str]:
     """Serve a host for as long as the context lasts; its address.
 
@@ -224,22 +224,22 @@ async def serving(
         outside: The address under which a proxy in front shows the host, when there is one.
         proxy: The proxy's own address: only what it forwards says from where a request came.
     """
-    listener = listener or listening("127.0.0.1", 0)
+    listener = listener or open_listener("127.0.0.1", 0)
     address, port = listener.getsockname()[:2]
     shown = urlsplit(outside)
     name = shown.hostname or ""
     names = LOCAL_NAMES | {name} if is_local(address) else None
     prefix = shown.path.rstrip("/")
-    app = host.app(names=names, secure_names={name} if shown.scheme == "https" else (), prefix=prefix)
+    app = host.build_app(names=names, secure_names={name} if shown.scheme == "https" else (), prefix=prefix)
     try:
-        shown_app = _below(prefix, app) if prefix else app
+        shown_app = _mount_below(prefix, app) if prefix else app
     except ConfigError:
         listener.close()
         raise
-    place = room()
+    place = read_connection_limits()
     config = uvicorn.Config(
-        _answering_to_the_end(shown_app),
-        http=limited_to(place.connections),
+        _respond_on_shutdown(shown_app),
+        http=make_connection_class(place.connections),
         # asyncio accepts so many at once, before the protocol can refuse any.
         backlog=place.burst,
         log_level="warning",
@@ -264,7 +264,7 @@ async def serving(
         listener.close()
 
 
-def _below(prefix: str, app: Starlette) -> ASGIApp:
+def _mount_below(prefix: str, app: Starlette) -> ASGIApp:
     """Return an application below a prefix.
 
     Raises:
@@ -280,7 +280,7 @@ def _below(prefix: str, app: Starlette) -> ASGIApp:
     return Prefixed(app, prefix)
 
 
-def _answering_to_the_end(app: ASGIApp) -> ASGIApp:
+def _respond_on_shutdown(app: ASGIApp) -> ASGIApp:
     """An application that tells whoever still waits when the server ends; only a server may cancel its requests."""
 
     async def answering(scope: Scope, receive: Receive, send: Send) -> None:

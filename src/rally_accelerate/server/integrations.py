@@ -9,25 +9,25 @@ from rally_accelerate.config.form import as_typed
 from rally_accelerate.config.model import Integration
 from rally_accelerate.errors import ConfigError, NotFoundError
 from rally_accelerate.server.permissions import Actor
-from rally_accelerate.server.runner import with_approval, with_resync
-from rally_accelerate.server.scheduler import Schedule
+from rally_accelerate.server.runner import add_removal_approval, add_resync_request
+from rally_accelerate.server.scheduler import Scheduler
 from rally_accelerate.server.store import issue_writer
-from rally_accelerate.server.store.audit_log import Wanted
+from rally_accelerate.server.store.audit_log import AuditFilter
 from rally_accelerate.server.store.integrations import StoredIntegration
 from rally_accelerate.server.store.repositories import Stores
 
 KIND = "integration"
 
 #: What connectors do in every run is noted again after so long.
-NOTED_AGAIN = timedelta(days=1)
+STATE_AUDIT_INTERVAL = timedelta(days=1)
 
 
-class Administration:
+class IntegrationService:
     """Changes the integrations of one host."""
 
-    def __init__(self, stores: Stores, schedule: Schedule) -> None:
+    def __init__(self, stores: Stores, schedule: Scheduler) -> None:
         self._stores = stores
-        self._schedule = schedule
+        self._scheduler = schedule
 
     async def add(self, actor: Actor, raw: Mapping[str, Any]) -> str:
         """Add an integration in the form of the JSON file, already validated; it is due at once. Its id.
@@ -36,12 +36,12 @@ class Administration:
             ConfigError: The name is taken.
         """
         its_id = await self._stores.integrations.add(raw)
-        await self.settle(actor, "added", its_id, name=raw["name"], settings=sorted(raw["properties"]))
+        await self.record_and_restart(actor, "added", its_id, name=raw["name"], settings=sorted(raw["properties"]))
         return its_id
 
     async def put(self, actor: Actor, integration: Integration) -> str:
         """Add an integration, or change the one of its tenant and name where it differs. Its id."""
-        raw = raw_of(integration)
+        raw = to_raw(integration)
         known = await self._stores.integrations.by_name(integration.name, integration.tenant_id)
         if known is None:
             return await self.add(actor, raw)
@@ -59,12 +59,16 @@ class Administration:
             NotFoundError: There is no such integration.
             ConfigError: The name is taken.
         """
-        known = await self.known(its_id)
+        known = await self.get(its_id)
         found = await self._stores.integrations.change(its_id, changes)
-        await self.settle(actor, "edited", its_id, name=found.name, settings=changed_names(known, found))
+        await self.record_and_restart(
+            actor, "edited", its_id, name=found.name, settings=list_changed_settings(known, found)
+        )
         return found
 
-    async def settle(self, actor: Actor, action: str, its_id: str, *, name: str, settings: Sequence[str]) -> None:
+    async def record_and_restart(
+        self, actor: Actor, action: str, its_id: str, *, name: str, settings: Sequence[str]
+    ) -> None:
         """Note that the settings of an integration were written, and have it run with them.
 
         Args:
@@ -75,14 +79,14 @@ class Administration:
             settings: The names of what was written.
         """
         await self.restart(its_id)
-        await self._note(actor, action, its_id, name, {"settings": list(settings)})
+        await self._record(actor, action, its_id, name, {"settings": list(settings)})
 
     async def restart(self, its_id: str) -> None:
         """Have an integration run with the settings that were just written."""
         # A run that goes on still has the old settings. It is stopped only now: stopped before they were written, the
         # schedule could start another one with them.
-        await self._schedule.stop(its_id)
-        self._schedule.make_due(its_id)
+        await self._scheduler.stop(its_id)
+        self._scheduler.make_due(its_id)
 
     async def write_event_states(self, actor: Actor, its_id: str, states: Mapping[str, Mapping[str, Any]]) -> None:
         """Write into the states of scheduled events what a connector, or who asks for a resync there, writes.
@@ -99,7 +103,7 @@ class Administration:
 
         before, after = await self._stores.integrations.rewrite(its_id, written)
         if after.event_states != before.event_states:
-            await self._note(actor, "wrote event states of", its_id, after.name, {"events": dict(states)})
+            await self._record(actor, "wrote event states of", its_id, after.name, {"events": dict(states)})
 
     async def write_state(self, actor: Actor, its_id: str, event: str, state: Any) -> StoredIntegration:
         """Keep what a connector remembers between its runs.
@@ -113,49 +117,51 @@ class Administration:
             its_id, lambda known: {"state": {**(known.state or {}), event: state}}
         )
         action = "wrote the state of"
-        wanted = Wanted(actor=actor.name, action=action, object_id=its_id, since=datetime.now(UTC) - NOTED_AGAIN)
-        if not await self._stores.audit.latest(wanted, limit=1):
-            await self._note(actor, action, its_id, found.name, {"event": event})
+        wanted = AuditFilter(
+            actor=actor.name, action=action, object_id=its_id, since=datetime.now(UTC) - STATE_AUDIT_INTERVAL
+        )
+        if not await self._stores.audit.list_entries(wanted, limit=1):
+            await self._record(actor, action, its_id, found.name, {"event": event})
         return found
 
     async def remove(self, actor: Actor, its_id: str, *, with_issues: bool) -> bool:
         """Remove an integration, and what it brought if asked to; whether there was one."""
-        async with self._schedule.still(its_id):
+        async with self._scheduler.pause(its_id):
             known = await self._stores.integrations.by_id(its_id)
             done = await write_removal(
                 self._stores, actor, its_id, name=known.name if known else None, with_issues=with_issues
             )
-            self._schedule.forget(its_id)
+            self._scheduler.forget(its_id)
             if with_issues:
-                await issue_writer.finish(self._stores.database, its_id)
+                await issue_writer.finish_removal(self._stores.database, its_id)
         return done
 
     async def remove_issues(self, actor: Actor, its_id: str) -> None:
         """Remove what an integration brought, or what was uploaded under an id that is none of ours."""
         stores = self._stores
-        async with self._schedule.still(its_id):
+        async with self._scheduler.pause(its_id):
             known = await stores.integrations.by_id(its_id)
             async with stores.database.writing() as connection:
-                await connection.run_sync(issue_writer.note, its_id)
+                await connection.run_sync(issue_writer.request_removal, its_id)
                 # Before the first of them is gone: what is missing must not pass for sent.
-                await stores.integrations.forget(connection, its_id)
-                entry = entry_of("removed the issues of", its_id, known.name if known else "")
+                await stores.integrations.reset_progress(connection, its_id)
+                entry = make_audit_entry("removed the issues of", its_id, known.name if known else "")
                 await stores.audit.add(connection, actor, **entry)
-            await issue_writer.finish(stores.database, its_id)
+            await issue_writer.finish_removal(stores.database, its_id)
 
-    async def switch(self, actor: Actor, its_id: str, *, on: bool) -> StoredIntegration:
+    async def set_enabled(self, actor: Actor, its_id: str, *, on: bool) -> StoredIntegration:
         """Enable an integration, which runs it at once, or disable it, which stops its run.
 
         Raises:
             NotFoundError: There is no such integration.
         """
-        known = await self.known(its_id)
-        await write_switch(self._stores, actor, known, on=on)
+        known = await self.get(its_id)
+        await write_enabled(self._stores, actor, known, on=on)
         if on:
             # Toggling an integration on starts a run at once (accelerate-api-notes.md#integration-status).
-            self._schedule.run_soon(its_id)
+            self._scheduler.start_run(its_id)
         else:
-            await self._schedule.stop(its_id)
+            await self._scheduler.stop(its_id)
         return replace(known, disabled=not on)
 
     async def run(self, actor: Actor, its_id: str) -> None:
@@ -165,9 +171,9 @@ class Administration:
             NotFoundError: There is no such integration.
             ConfigError: It is disabled.
         """
-        known = await self._enabled(its_id)
-        self._schedule.run_soon(its_id)
-        await self._note(actor, "ran", its_id, known.name)
+        known = await self._get_enabled(its_id)
+        self._scheduler.start_run(its_id)
+        await self._record(actor, "ran", its_id, known.name)
 
     async def stop(self, actor: Actor, its_id: str) -> None:
         """Stop the run that goes on; the next one, when the interval has passed, goes on where it ended.
@@ -175,11 +181,11 @@ class Administration:
         Raises:
             NotFoundError: There is no such integration.
         """
-        known = await self.known(its_id)
+        known = await self.get(its_id)
         # A run longer than the interval is overdue already: the schedule would start the next one in its place.
-        self._schedule.put_off(its_id)
-        await self._schedule.stop(its_id)
-        await self._note(actor, "stopped", its_id, known.name)
+        self._scheduler.postpone(its_id)
+        await self._scheduler.stop(its_id)
+        await self._record(actor, "stopped", its_id, known.name)
 
     async def resync(self, actor: Actor, its_id: str, *, since: datetime | None = None) -> None:
         """Have everything sent again, or what changed since an instant; a disabled one does it when it is enabled.
@@ -188,10 +194,10 @@ class Administration:
             NotFoundError: There is no such integration.
         """
         _, known = await self._stores.integrations.rewrite(
-            its_id, lambda now: {"event_states": with_resync(now.event_states, since)}
+            its_id, lambda now: {"event_states": add_resync_request(now.event_states, since)}
         )
-        await self._run_anew(its_id)
-        await self._note(actor, "resynced", its_id, known.name, {"since": since.isoformat() if since else "full"})
+        await self._restart_run(its_id)
+        await self._record(actor, "resynced", its_id, known.name, {"since": since.isoformat() if since else "full"})
 
     async def approve_removals(self, actor: Actor, its_id: str) -> None:
         """Have the next run mark as gone what the last one withheld.
@@ -200,12 +206,14 @@ class Administration:
             NotFoundError: There is no such integration.
             ConfigError: It is disabled.
         """
-        known = await self._enabled(its_id)
-        await self._stores.integrations.rewrite(its_id, lambda now: {"event_states": with_approval(now.event_states)})
-        await self._run_anew(its_id)
-        await self._note(actor, "approved removals", its_id, known.name)
+        known = await self._get_enabled(its_id)
+        await self._stores.integrations.rewrite(
+            its_id, lambda now: {"event_states": add_removal_approval(now.event_states)}
+        )
+        await self._restart_run(its_id)
+        await self._record(actor, "approved removals", its_id, known.name)
 
-    async def known(self, its_id: str) -> StoredIntegration:
+    async def get(self, its_id: str) -> StoredIntegration:
         """One integration.
 
         Raises:
@@ -216,29 +224,29 @@ class Administration:
             raise NotFoundError(f"there is no integration {its_id}")
         return found
 
-    async def _enabled(self, its_id: str) -> StoredIntegration:
-        known = await self.known(its_id)
+    async def _get_enabled(self, its_id: str) -> StoredIntegration:
+        known = await self.get(its_id)
         if known.disabled:
             raise ConfigError(f"{known.name} is disabled, so it does not run", hint="Enable it first.")
-        if self._schedule.excluded(its_id):
+        if self._scheduler.is_excluded(its_id):
             raise ConfigError(
                 f"the server was started with --without {known.name}, so it does not run",
                 hint="Restart the server without that option.",
             )
         return known
 
-    async def _run_anew(self, its_id: str) -> None:
+    async def _restart_run(self, its_id: str) -> None:
         """Have a run begin with what was just written, in place of one that goes on without it."""
-        await self._schedule.stop(its_id)
-        self._schedule.run_soon(its_id)
+        await self._scheduler.stop(its_id)
+        self._scheduler.start_run(its_id)
 
-    async def _note(
+    async def _record(
         self, actor: Actor, action: str, its_id: str, name: str, detail: Mapping[str, Any] | None = None
     ) -> None:
-        await self._stores.audit.note(actor, **entry_of(action, its_id, name, detail))
+        await self._stores.audit.record(actor, **make_audit_entry(action, its_id, name, detail))
 
 
-async def write_switch(
+async def write_enabled(
     stores: Stores, actor: Actor, known: StoredIntegration, *, on: bool, detail: Mapping[str, Any] | None = None
 ) -> None:
     """Store that an integration is enabled or disabled, with an entry in the audit log.
@@ -250,7 +258,7 @@ async def write_switch(
         # In one transaction: apart, a full disk could have it done and reported as a failure.
         if not await stores.integrations.update(connection, known.id, {"disabled": not on}):
             raise NotFoundError(f"there is no integration {known.id}")
-        entry = entry_of("enabled" if on else "disabled", known.id, known.name, detail)
+        entry = make_audit_entry("enabled" if on else "disabled", known.id, known.name, detail)
         await stores.audit.add(connection, actor, **entry)
 
 
@@ -279,19 +287,19 @@ async def write_removal(
     async with stores.database.writing() as connection:
         done = await stores.integrations.delete(connection, its_id)
         if with_issues:
-            await connection.run_sync(issue_writer.note, its_id)
+            await connection.run_sync(issue_writer.request_removal, its_id)
         if name is not None:
-            entry = entry_of("removed", its_id, name, {"with issues": with_issues, **(detail or {})})
+            entry = make_audit_entry("removed", its_id, name, {"with issues": with_issues, **(detail or {})})
             await stores.audit.add(connection, actor, **entry)
     return done
 
 
-def entry_of(action: str, its_id: str, name: str, detail: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def make_audit_entry(action: str, its_id: str, name: str, detail: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """What is noted of a change of an integration."""
     return {"action": action, "kind": KIND, "object_id": its_id, "name": name, "detail": detail}
 
 
-def changed_names(before: StoredIntegration, after: StoredIntegration) -> list[str]:
+def list_changed_settings(before: StoredIntegration, after: StoredIntegration) -> list[str]:
     """The names of the settings that differ; never their values."""
     envelope = [name for name in before.raw if name != "properties" and before.raw[name] != after.raw[name]]
     properties = [
@@ -302,7 +310,7 @@ def changed_names(before: StoredIntegration, after: StoredIntegration) -> list[s
     return envelope + properties
 
 
-def raw_of(integration: Integration) -> dict[str, Any]:
+def to_raw(integration: Integration) -> dict[str, Any]:
     """Validated settings in the form of the JSON file: secrets in clear, defaults left out."""
     dumped = integration.properties.model_dump(by_alias=True, exclude_defaults=True)
     return {
@@ -311,11 +319,11 @@ def raw_of(integration: Integration) -> dict[str, Any]:
         "tenant_id": integration.tenant_id,
         "loggingLevel": integration.logging_level,
         "disabled": integration.disabled,
-        "properties": {name: _plain(name, value) for name, value in dumped.items()},
+        "properties": {name: _to_plain(name, value) for name, value in dumped.items()},
     }
 
 
-def _plain(name: str, value: Any) -> Any:
+def _to_plain(name: str, value: Any) -> Any:
     if hasattr(value, "get_secret_value"):
         return value.get_secret_value()
     if isinstance(value, datetime) or name == "removalCap":

@@ -11,7 +11,7 @@ from typing import Any
 
 #: Fields of an issue under the names that histories have for them (accelerate-api-notes.md#issue-history), in the order
 #: of the page. ``None`` is a field whose name is the same in both.
-PRESENT: Mapping[str, str | None] = {
+FIELD_NAMES: Mapping[str, str | None] = {
     "name": None,
     "type": None,
     "status": None,
@@ -42,7 +42,7 @@ ALIASES = {
 
 #: What changes with every change says nothing; vendor plug-ins tell it beside each
 #: (accelerate-api-notes.md#issue-history).
-UNSAID = frozenset({"lastupdate", "revision"})
+ACCOMPANYING_FIELDS = frozenset({"lastupdate", "revision"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +56,17 @@ class Change:
     content: Mapping[str, Any]
 
     @property
-    def says_nothing(self) -> bool:
+    def is_accompanying(self) -> bool:
         """Whether it only accompanies another one."""
-        return self.field.casefold() in UNSAID
+        return self.field.casefold() in ACCOMPANYING_FIELDS
 
 
-def changes_of(issue: Mapping[str, Any]) -> list[Change]:
+def list_changes(issue: Mapping[str, Any]) -> list[Change]:
     """What the history of an issue tells, oldest first; of one instant in the order in which it is told."""
-    return sorted(_told(issue.get("history") or ()), key=lambda change: change.at)
+    return sorted(_parse_entries(issue.get("history") or ()), key=lambda change: change.at)
 
 
-def former_sprints(issue: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def list_former_sprints(issue: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the sprints in an issue that it is no longer planned for.
 
     An uploaded issue has its present and its former sprints in one list. Nothing in the published schema tells them
@@ -77,10 +77,12 @@ def former_sprints(issue: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     sprints = [each for each in issue.get("sprints") or () if isinstance(each, Mapping)]
     if any(each.get("previous") is True for each in sprints):
         return [each for each in sprints if each.get("previous") is True]
-    last = next((each for each in reversed(changes_of(issue)) if each.field == "sprint" and "to" in each.content), None)
+    last = next(
+        (each for each in reversed(list_changes(issue)) if each.field == "sprint" and "to" in each.content), None
+    )
     if last is None:
         return []
-    led_to = references(last.content["to"])
+    led_to = parse_references(last.content["to"])
     ids, names = ({each[key] for each in led_to if each.get(key)} for key in ("id", "name"))
     present = [each for each in sprints if (each.get("id") in ids if ids else each.get("name") in names)]
     if led_to and not present:
@@ -89,7 +91,7 @@ def former_sprints(issue: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [each for each in sprints if not any(each is one for one in present)]
 
 
-def references(value: Any) -> list[Mapping[str, Any]]:
+def parse_references(value: Any) -> list[Mapping[str, Any]]:
     """Return what a history says a field referred to, as objects with a ``name``, an ``id`` or both.
 
     Histories name references in texts and lists of texts; earlier versions of this connector sent objects.
@@ -99,18 +101,22 @@ def references(value: Any) -> list[Mapping[str, Any]]:
     return [each for each in found if each]
 
 
-def name_of(field: str) -> str:
+def normalize_field_name(field: str) -> str:
     """One name for a field that histories have several words for."""
     return ALIASES.get(field.casefold(), field)
 
 
-def raw_name(raw: Any, field: str) -> str | None:
+def find_raw_name(raw: Any, field: str) -> str | None:
     """Under which name a raw issue holds a field that histories tell of; None where it does not."""
-    folded = _folded(field)
-    return next((name for name in raw if _folded(str(name)) == folded), None) if isinstance(raw, Mapping) else None
+    folded = _fold_field_name(field)
+    return (
+        next((name for name in raw if _fold_field_name(str(name)) == folded), None)
+        if isinstance(raw, Mapping)
+        else None
+    )
 
 
-def instant_of(value: Any) -> int | None:
+def parse_instant(value: Any) -> int | None:
     """An instant in milliseconds, however it is written; None where it is none."""
     try:
         return int(value)
@@ -118,67 +124,67 @@ def instant_of(value: Any) -> int | None:
         return None
 
 
-def _folded(name: str) -> str:
+def _fold_field_name(name: str) -> str:
     # Custom fields have a prefix in the raw issue that histories leave out.
     return name.casefold().removeprefix("c_")
 
 
-def _told(history: Iterable[Any]) -> Iterable[Change]:
+def _parse_entries(history: Iterable[Any]) -> Iterable[Change]:
     for entry in history:
         content = entry.get("content") if isinstance(entry, Mapping) else None
         field = str(content.get("field") or "") if isinstance(content, Mapping) else ""
-        at = instant_of(entry.get("timestamp")) if field else None
+        at = parse_instant(entry.get("timestamp")) if field else None
         # Broken entries of other plug-ins are passed over.
         if isinstance(content, Mapping) and at is not None:
-            yield Change(at, name_of(field), content)
+            yield Change(at, normalize_field_name(field), content)
 
 
 #: A value as people read it: a text, or those of a list; nothing is nothing.
 Value = tuple[str, ...]
 
 
-class Sure(StrEnum):
+class Certainty(StrEnum):
     """How far a value is told by the history."""
 
     #: A change before or after the instant tells it.
-    TOLD = "told"
+    RECORDED = "told"
     #: The change before the instant leads elsewhere than the one after it begins: something between is missing.
     GAP = "gap"
     #: No change of the field is known at all: it is taken to be as today.
-    UNTOLD = "untold"
+    UNRECORDED = "untold"
     #: The first change after the instant does not tell what it changed.
     LOST = "lost"
 
 
 @dataclass(frozen=True, slots=True)
-class Was:
+class FieldState:
     """One field at an instant."""
 
     field: str
     value: Value
     now: Value
-    sure: Sure
+    sure: Certainty
 
     @property
     def differs(self) -> bool:
         """Whether it is another one today."""
-        return not _same(self.value, self.now)
+        return not _are_equal(self.value, self.now)
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class IssueState:
     """An issue at an instant."""
 
     #: False before its creation: then there are no fields.
     existed: bool
-    fields: tuple[Was, ...]
+    fields: tuple[FieldState, ...]
 
 
 #: Fields that servers know in words of their own, and tools in theirs.
-SHARED = frozenset({"severity", "impact", "resolution"})
+SHARED_FIELDS = frozenset({"severity", "impact", "resolution"})
 
 
-def as_of(issue: Mapping[str, Any], instant: int) -> Past:
+def compute_state_at(issue: Mapping[str, Any], instant: int) -> IssueState:
     """What an issue was at an instant.
 
     Args:
@@ -187,20 +193,22 @@ def as_of(issue: Mapping[str, Any], instant: int) -> Past:
     """
     created = issue.get("created")
     if created is not None and instant < created:
-        return Past(existed=False, fields=())
-    present = _present(issue)
-    changes = _sides(issue)
+        return IssueState(existed=False, fields=())
+    present = _read_current_values(issue)
+    changes = _collect_sides(issue)
     for field in changes:
         # Words of the tool's own, such as its severity, are kept beside what servers know under the same name.
-        if field not in PRESENT or (field in SHARED and not present[field]):
-            present[field] = _aside(issue, field, changes[field])
+        if field not in FIELD_NAMES or (field in SHARED_FIELDS and not present[field]):
+            present[field] = _read_tool_value(issue, field, changes[field])
     fields = tuple(
-        _was(field, now, changes.get(field, ()), instant) for field, now in present.items() if now or changes.get(field)
+        _compute_field_state(field, now, changes.get(field, ()), instant)
+        for field, now in present.items()
+        if now or changes.get(field)
     )
-    return Past(existed=True, fields=fields)
+    return IssueState(existed=True, fields=fields)
 
 
-def plain(value: Any) -> Value:
+def to_texts(value: Any) -> Value:
     """A value as people read it, alike for what is written differently in an issue and in its history."""
     match value:
         case None | "":
@@ -210,69 +218,71 @@ def plain(value: Any) -> Value:
         case float() if value.is_integer():
             return (str(int(value)),)
         case list() | tuple():
-            return tuple(text for each in value for text in plain(each))
+            return tuple(text for each in value for text in to_texts(each))
         case Mapping():
             named = next((value[key] for key in ("name", "id", "key") if value.get(key)), None)
-            return plain(named) if named is not None else (str(dict(value)),)
+            return to_texts(named) if named is not None else (str(dict(value)),)
         case _:
-            return (_number(str(value)),)
+            return (_normalize_number(str(value)),)
 
 
-def _was(field: str, now: Value, changes: Sequence[Mapping[str, Any]], instant: int) -> Was:
+def _compute_field_state(field: str, now: Value, changes: Sequence[Mapping[str, Any]], instant: int) -> FieldState:
     if not changes:
-        return Was(field, now, now, Sure.UNTOLD)
+        return FieldState(field, now, now, Certainty.UNRECORDED)
     before = [each for each in changes if each["at"] <= instant]
     after = [each for each in changes if each["at"] > instant]
     if after and after[0]["from"] is None:
         # The change itself is known, what it changed is not: the one before it may say.
         told = before[-1]["to"] if before else None
-        return Was(field, told or (), now, Sure.LOST if told is None else Sure.TOLD)
+        return FieldState(field, told or (), now, Certainty.LOST if told is None else Certainty.RECORDED)
     value = after[0]["from"] if after else now
     last = before[-1]["to"] if before else None
-    return Was(field, value, now, Sure.TOLD if last is None or _same(last, value) else Sure.GAP)
+    return FieldState(
+        field, value, now, Certainty.RECORDED if last is None or _are_equal(last, value) else Certainty.GAP
+    )
 
 
-def _sides(issue: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+def _collect_sides(issue: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """What each field came from and went to, oldest first."""
     found: dict[str, list[dict[str, Any]]] = {}
-    for change in changes_of(issue):
-        if not change.says_nothing:
+    for change in list_changes(issue):
+        if not change.is_accompanying:
             # A side that is not told at all is another thing than one that is empty.
             content = change.content
-            sides = {side: plain(content[side]) if side in content else None for side in ("from", "to")}
+            sides = {side: to_texts(content[side]) if side in content else None for side in ("from", "to")}
             found.setdefault(change.field, []).append({"at": change.at, **sides})
     return found
 
 
-def _present(issue: Mapping[str, Any]) -> dict[str, Value]:
-    found = {field: plain(issue.get(name or field)) for field, name in PRESENT.items()}
-    former = former_sprints(issue)
-    found["sprint"] = plain([each for each in issue.get("sprints") or () if each not in former])
+def _read_current_values(issue: Mapping[str, Any]) -> dict[str, Value]:
+    found = {field: to_texts(issue.get(name or field)) for field, name in FIELD_NAMES.items()}
+    former = list_former_sprints(issue)
+    found["sprint"] = to_texts([each for each in issue.get("sprints") or () if each not in former])
     return found
 
 
-def _aside(issue: Mapping[str, Any], field: str, changes: Sequence[Mapping[str, Any]]) -> Value:
+def _read_tool_value(issue: Mapping[str, Any], field: str, changes: Sequence[Mapping[str, Any]]) -> Value:
     """The present value of a field that is none of an issue's own: from the raw issue, else from its last change."""
     raw: Any = issue.get("rawIssue")
-    name = raw_name(raw, field)
+    name = find_raw_name(raw, field)
     if name is not None:
-        return plain(raw[name])
+        return to_texts(raw[name])
     return changes[-1]["to"] or ()
 
 
-def _same(one: Value, other: Value) -> bool:
+def _are_equal(one: Value, other: Value) -> bool:
     """Whether two values are the same; lists have no order that anybody chose."""
     return sorted(one) == sorted(other)
 
 
-def _number(text: str) -> str:
+def _normalize_number(text: str) -> str:
     """Histories hold numbers as texts: ``3.0`` and ``3`` are the same estimate."""
     head, dot, tail = text.partition(".")
     return head if dot and tail and not tail.strip("0") and head.lstrip("-").isdecimal() else text
 
 
 @dataclass(frozen=True, slots=True)
-class LastStatus:
+class LastStatusChange:
     """The last change of status that a history tells."""
 
     #: Milliseconds since 1970.
@@ -282,7 +292,7 @@ class LastStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Late:
+class PendingStatusChange:
     """A change of status that a history does not tell yet."""
 
     #: When it had happened at the latest, in milliseconds since 1970.
@@ -292,7 +302,7 @@ class Late:
     after: str
 
 
-def last_status(history: Iterable[Any]) -> LastStatus | None:
+def find_last_status_change(history: Iterable[Any]) -> LastStatusChange | None:
     """The last change of status that a history tells; None where it tells none."""
     latest: int | None = None
     led_to: list[Any] = []
@@ -301,17 +311,19 @@ def last_status(history: Iterable[Any]) -> LastStatus | None:
         content = entry.get("content") if isinstance(entry, dict) else None
         if not isinstance(content, dict) or str(content.get("field") or "").lower() != "status":
             continue
-        at = instant_of(entry.get("timestamp"))
+        at = parse_instant(entry.get("timestamp"))
         if at is None:
             continue
         if latest is None or at > latest:
             latest, led_to = at, []
         if at == latest:
             led_to.append(content.get("to"))
-    return None if latest is None else LastStatus(latest, tuple(led_to))
+    return None if latest is None else LastStatusChange(latest, tuple(led_to))
 
 
-def late_after(last: LastStatus | None, issue: Mapping[str, Any], history: Sequence[Any]) -> Late | None:
+def find_pending_after(
+    last: LastStatusChange | None, issue: Mapping[str, Any], history: Sequence[Any]
+) -> PendingStatusChange | None:
     """The change of status that is missing behind the last one, or None.
 
     Assumed: it happened between the last change that is known and the last update, which is taken for its instant as
@@ -327,23 +339,23 @@ def late_after(last: LastStatus | None, issue: Mapping[str, Any], history: Seque
     if last is None or issue.get("status") in last.led_to:
         # So it is nearly always, and every upload asks.
         return None
-    updated, status = instant_of(issue.get("lastUpdate")), _text(issue.get("status"))
+    updated, status = parse_instant(issue.get("lastUpdate")), _to_text(issue.get("status"))
     if updated is None or not status:
         return None
-    ends = [_text(each) for each in last.led_to]
+    ends = [_to_text(each) for each in last.led_to]
     # Queries do not tell statuses apart by the case of letters either (dql/evaluator.py).
     if not all(ends) or status.casefold() in {each.casefold() for each in ends}:
         return None
     # What stands beside each change, and texts that could not be read, do not say that the status was as it was.
-    newest = max(change.at for change in changes_of({"history": history}) if not change.says_nothing)
-    return None if newest >= updated else Late(updated, ends[-1], status)
+    newest = max(change.at for change in list_changes({"history": history}) if not change.is_accompanying)
+    return None if newest >= updated else PendingStatusChange(updated, ends[-1], status)
 
 
-def late_status(issue: Mapping[str, Any]) -> Late | None:
+def find_pending_status_change(issue: Mapping[str, Any]) -> PendingStatusChange | None:
     """The change of status that the history of an issue does not tell yet, or None."""
     history = issue.get("history") or ()
-    return late_after(last_status(history), issue, history)
+    return find_pending_after(find_last_status_change(history), issue, history)
 
 
-def _text(value: Any) -> str:
-    return ", ".join(plain(value)).strip()
+def _to_text(value: Any) -> str:
+    return ", ".join(to_texts(value)).strip()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 GROUPS, GROUP_LETTERS = 4, 4
 
-SHORTEST, LONGEST = 10, 200
+MIN_LENGTH, MAX_LENGTH = 10, 200
 
 SALT_BYTES, HASH_BYTES = 16, 32
 
@@ -32,20 +32,20 @@ class Cost:
 COST = Cost(2**15, 8, 3)
 
 #: A guess takes this much memory: so many at a time, and no more.
-_turns = ThreadPoolExecutor(max_workers=2, thread_name_prefix="passwords")
+_executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="passwords")
 
 
-def made() -> str:
+def generate() -> str:
     """A random password that can be read out and typed: 79 bits."""
     return "-".join("".join(secrets.choice(LETTERS) for _ in range(GROUP_LETTERS)) for _ in range(GROUPS))
 
 
-def problem(password: str, *, name: str) -> str:
+def find_problem(password: str, *, name: str) -> str:
     """What is wrong with a password that somebody chose, or nothing."""
-    if len(password) < SHORTEST:
-        return f"needs at least {SHORTEST} characters"
-    if len(password) > LONGEST:
-        return f"must not be longer than {LONGEST} characters"
+    if len(password) < MIN_LENGTH:
+        return f"needs at least {MIN_LENGTH} characters"
+    if len(password) > MAX_LENGTH:
+        return f"must not be longer than {MAX_LENGTH} characters"
     if password.casefold() == name.casefold():
         return "must differ from the name"
     if len(set(password)) == 1:
@@ -53,32 +53,32 @@ def problem(password: str, *, name: str) -> str:
     return ""
 
 
-async def hashed(password: str) -> str:
+async def hash_password(password: str) -> str:
     """What is kept of a password: ``scrypt$n$r$p$salt$hash``."""
     salt = os.urandom(SALT_BYTES)
-    return _written(COST, salt, await _derived(password, salt, COST))
+    return _format_hash(COST, salt, await _derive_hash(password, salt, COST))
 
 
-async def matches(password: str, kept: str) -> bool:
+async def verify(password: str, kept: str) -> bool:
     """Whether a password is the one that was kept; a lost one (empty) costs as much as any other.
 
     Args:
         password: What somebody typed.
         kept: From ``hashed``; empty when there is no such user.
     """
-    cost, salt, known = _read(kept) if kept else (COST, bytes(SALT_BYTES), b"")
-    return hmac.compare_digest(await _derived(password, salt, cost), known)
+    cost, salt, known = _parse_hash(kept) if kept else (COST, bytes(SALT_BYTES), b"")
+    return hmac.compare_digest(await _derive_hash(password, salt, cost), known)
 
 
-def outdated(kept: str) -> bool:
+def needs_rehash(kept: str) -> bool:
     """Whether it was hashed at another cost than today's."""
-    return _read(kept)[0] != COST
+    return _parse_hash(kept)[0] != COST
 
 
-async def _derived(password: str, salt: bytes, cost: Cost) -> bytes:
+async def _derive_hash(password: str, salt: bytes, cost: Cost) -> bytes:
     # One letter has several codings, and keyboards differ. What is longer than allowed is cut: a guess is bounded work.
-    taken = unicodedata.normalize("NFKC", password[: 2 * LONGEST]).encode(errors="surrogatepass")
-    return await asyncio.get_running_loop().run_in_executor(_turns, _scrypt, taken, salt, cost)
+    taken = unicodedata.normalize("NFKC", password[: 2 * MAX_LENGTH]).encode(errors="surrogatepass")
+    return await asyncio.get_running_loop().run_in_executor(_executor, _scrypt, taken, salt, cost)
 
 
 def _scrypt(password: bytes, salt: bytes, cost: Cost) -> bytes:
@@ -88,11 +88,11 @@ def _scrypt(password: bytes, salt: bytes, cost: Cost) -> bytes:
     )
 
 
-def _written(cost: Cost, salt: bytes, derived: bytes) -> str:
+def _format_hash(cost: Cost, salt: bytes, derived: bytes) -> str:
     parts = [base64.b64encode(one).decode() for one in (salt, derived)]
     return "$".join(["scrypt", str(cost.n), str(cost.r), str(cost.p), *parts])
 
 
-def _read(kept: str) -> tuple[Cost, bytes, bytes]:
+def _parse_hash(kept: str) -> tuple[Cost, bytes, bytes]:
     _, n, r, p, salt, derived = kept.split("$")
     return Cost(int(n), int(r), int(p)), base64.b64decode(salt), base64.b64decode(derived)

@@ -20,7 +20,7 @@ class Role(IntEnum):
         return self.name.lower()
 
     @classmethod
-    def of(cls, word: str) -> "Role":
+    def parse(cls, word: str) -> "Role":
         """The role of a word.
 
         Raises:
@@ -47,4 +47,4 @@ class Actor:
 
 
 #: The host itself: its own runs upload in its name.
-HOST = Actor("", "rally-accelerate", Role.ADMIN)
+SYSTEM_ACTOR = Actor("", "rally-accelerate", Role.ADMIN)

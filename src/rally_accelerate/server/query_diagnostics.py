@@ -14,16 +14,16 @@ from rally_accelerate.server.store.database import Database
 from rally_accelerate.server.store.tables import fact_names, facts
 
 #: So many fields of one query are looked at, and so many names compared with each.
-MOST_FIELDS = 20
-MOST_NAMES = 2_000
+MAX_FIELDS = 20
+MAX_NAMES = 2_000
 
 #: How alike a name must be, and how many names are told.
-ALIKE = 0.6
-TOLD = 3
+MIN_SIMILARITY = 0.6
+MAX_SUGGESTIONS = 3
 
 #: The fields of an issue that may well be empty everywhere (accelerate-api-notes.md#issue-fields), as people write
 #: them.
-WRITTEN = {
+DISPLAY_NAMES = {
     name.casefold(): name
     for name in (
         *(*SCALARS, *LISTS, "project"),
@@ -32,7 +32,7 @@ WRITTEN = {
 }
 
 
-async def unheard(database: Database, query: Query | None) -> list[str]:
+async def find_unknown_fields(database: Database, query: Query | None) -> list[str]:
     """A sentence for each field of a query that no issue has; none when every field is known.
 
     Args:
@@ -43,13 +43,13 @@ async def unheard(database: Database, query: Query | None) -> list[str]:
         return []
     said: dict[str, None] = {}
     async with database.reading() as connection:
-        for leaf in list(dict.fromkeys((each.item, each.path) for each in leaves(query)))[:MOST_FIELDS]:
-            if sentence := await connection.run_sync(_sentence, *leaf):
+        for leaf in list(dict.fromkeys((each.item, each.path) for each in leaves(query)))[:MAX_FIELDS]:
+            if sentence := await connection.run_sync(_describe_unknown_field, *leaf):
                 said[sentence] = None
     return list(said)
 
 
-async def slips(database: Database, queries: Mapping[str, Query]) -> list[str]:
+async def find_misspelled_fields(database: Database, queries: Mapping[str, Query]) -> list[str]:
     """A sentence for each field that no issue has and that an issue cannot have, before or after a first sync.
 
     Args:
@@ -60,84 +60,84 @@ async def slips(database: Database, queries: Mapping[str, Query]) -> list[str]:
         (place, leaf.path[0])
         for place, query in queries.items()
         for leaf in leaves(query)
-        if leaf.item == "issue" and leaf.path[0].casefold() not in WRITTEN and is_told((leaf.path[0].casefold(),))
+        if leaf.item == "issue" and leaf.path[0].casefold() not in DISPLAY_NAMES and is_told((leaf.path[0].casefold(),))
     }
     said: dict[str, str] = {}
     async with database.reading() as connection:
-        for name in sorted({name for _, name in unsure})[:MOST_FIELDS]:
-            said[name] = await connection.run_sync(_slip, name)
+        for name in sorted({name for _, name in unsure})[:MAX_FIELDS]:
+            said[name] = await connection.run_sync(_describe_misspelled_field, name)
     order = {place: number for number, place in enumerate(queries)}
     found = sorted(unsure, key=lambda each: (order[each[0]], each[1]))
     return [f"{place}: {said[name]}" for place, name in found if said.get(name)]
 
 
-def _sentence(connection: sa.Connection, item: str, path: tuple[str, ...]) -> str:
+def _describe_unknown_field(connection: sa.Connection, item: str, path: tuple[str, ...]) -> str:
     if item != "issue":
         return f"This host keeps issues only: there is no {item} whose {'.'.join(path)} could be compared."
     names = [name.casefold() for name in path]
     if names[-1] == COUNT and len(names) > 1:
         names.pop()
     # What no fact stands for is answered by other ways, and its name cannot be judged here.
-    if ".".join(names) in APART or not is_told(tuple(names)) or _is_held(connection, names):
+    if ".".join(names) in APART or not is_told(tuple(names)) or _is_known_field(connection, names):
         return ""
-    if not _some(connection):
+    if not _has_facts(connection):
         # Nothing can be said of fields before there are issues.
         return ""
-    is_empty = len(names) == 1 and names[0] in WRITTEN
-    near = _elsewhere(connection, names[-1]) or ([] if is_empty else _alike(connection, names))
-    meant = f"; did you mean {' or '.join(dict.fromkeys(near[:TOLD]))}?" if near else "."
+    is_empty = len(names) == 1 and names[0] in DISPLAY_NAMES
+    near = _find_same_name(connection, names[-1]) or ([] if is_empty else _find_similar_names(connection, names))
+    meant = f"; did you mean {' or '.join(dict.fromkeys(near[:MAX_SUGGESTIONS]))}?" if near else "."
     return f"No issue has a {'value in' if is_empty else 'field'} issue.{'.'.join(path)}{meant}"
 
 
-def _slip(connection: sa.Connection, name: str) -> str:
+def _describe_misspelled_field(connection: sa.Connection, name: str) -> str:
     folded = name.casefold()
-    if _is_held(connection, [folded]) or _names(
+    if _is_known_field(connection, [folded]) or _select_names(
         connection, fact_names.c.name.startswith(f"{folded}.", autoescape=True)
     ):
         return ""
-    near = _elsewhere(connection, folded) or _alike(connection, [folded])
-    meant = f"; did you mean {' or '.join(dict.fromkeys(near[:TOLD]))}?" if near else ""
+    near = _find_same_name(connection, folded) or _find_similar_names(connection, [folded])
+    meant = f"; did you mean {' or '.join(dict.fromkeys(near[:MAX_SUGGESTIONS]))}?" if near else ""
     return f"no issue has a field issue.{name}{meant}"
 
 
-def _is_held(connection: sa.Connection, names: Sequence[str]) -> bool:
+def _is_known_field(connection: sa.Connection, names: Sequence[str]) -> bool:
     """Whether an issue has it, or may have it: some values are too odd for facts, and all that is below them."""
     ways = [".".join(names[:length]) for length in range(1, len(names) + 1)]
     ids = {row.name: row.id for row in connection.execute(sa.select(fact_names).where(fact_names.c.name.in_(ways)))}
-    its = _some(connection, facts.c.name == ids.get(ways[-1], -1))
+    its = _has_facts(connection, facts.c.name == ids.get(ways[-1], -1))
     # A query that names an object's member is answered by the object's odd fact.
-    return its or _some(
+    return its or _has_facts(
         connection, facts.c.name.in_(ids.values()), facts.c.folded == "", facts.c.kind == Kind.ODD.value
     )
 
 
-def _some(connection: sa.Connection, *conditions: Any) -> bool:
+def _has_facts(connection: sa.Connection, *conditions: Any) -> bool:
     return connection.execute(sa.select(facts.c.name).where(*conditions).limit(1)).first() is not None
 
 
-def _elsewhere(connection: sa.Connection, last: str) -> list[str]:
+def _find_same_name(connection: sa.Connection, last: str) -> list[str]:
     """Fields of the same name in another place, the shortest ways first."""
     its = fact_names.c.name.endswith(f".{last}", autoescape=True) | (fact_names.c.name == last)
-    return [_written(each) for each in sorted(_names(connection, its), key=len)]
+    return [_format_path(each) for each in sorted(_select_names(connection, its), key=len)]
 
 
-def _alike(connection: sa.Connection, names: Sequence[str]) -> list[str]:
+def _find_similar_names(connection: sa.Connection, names: Sequence[str]) -> list[str]:
     """Fields of a similar name in the same place."""
     above = "".join(f"{name}." for name in names[:-1])
     beside = fact_names.c.name.startswith(above, autoescape=True)
     deeper = sa.func.instr(sa.func.substr(fact_names.c.name, len(above) + 1), ".") > 0
-    known = [each.removeprefix(above) for each in _names(connection, beside, ~deeper)]
-    known += [] if above else WRITTEN
-    return [_written(above + each) for each in alike(names[-1], known, n=TOLD, cutoff=ALIKE)]
+    known = [each.removeprefix(above) for each in _select_names(connection, beside, ~deeper)]
+    known += [] if above else DISPLAY_NAMES
+    return [_format_path(above + each) for each in alike(names[-1], known, n=MAX_SUGGESTIONS, cutoff=MIN_SIMILARITY)]
 
 
-def _names(connection: sa.Connection, *conditions: Any) -> list[str]:
+def _select_names(connection: sa.Connection, *conditions: Any) -> list[str]:
     # Names stay when the last issue with them goes.
     is_used = sa.exists().where(facts.c.name == fact_names.c.id)
-    query = sa.select(fact_names.c.name).where(*conditions, is_used).order_by(fact_names.c.name).limit(MOST_NAMES)
+    query = sa.select(fact_names.c.name).where(*conditions, is_used).order_by(fact_names.c.name).limit(MAX_NAMES)
     return list(connection.execute(query).scalars())
 
 
-def _written(name: str) -> str:
+def _format_path(name: str) -> str:
     first, *rest = name.split(".")
-    return ".".join(["issue", WRITTEN.get(first, first), *rest])
+    return ".".join(["issue", DISPLAY_NAMES.get(first, first), *rest])

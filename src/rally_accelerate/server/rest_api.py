@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from rally_accelerate.server.authentication import Known
+from rally_accelerate.server.authentication import Identity
 from rally_accelerate.server.graphql.value_stream_types import Particles
 from rally_accelerate.server.permissions import Role
-from rally_accelerate.server.scheduler import Schedule
+from rally_accelerate.server.scheduler import Scheduler
 from rally_accelerate.server.store.repositories import Stores
 from rally_accelerate.server.value_streams.board import Boards
 from rally_accelerate.server.value_streams.export import downloaded, known_integrations
@@ -23,76 +23,76 @@ from rally_accelerate.server.web.routing import opened
 
 BASE = "/release-events-api/api/v1"
 
-LIMIT, MOST = 100, 500
+DEFAULT_LIMIT, MAX_LIMIT = 100, 500
 
 
-class StreamApi:
+class ValueStreamApi:
     """Answers GET requests of whoever brings an access key."""
 
-    def __init__(self, stores: Stores, schedule: Schedule, boards: Boards) -> None:
+    def __init__(self, stores: Stores, schedule: Scheduler, boards: Boards) -> None:
         self._stores = stores
-        self._schedule = schedule
+        self._scheduler = schedule
         self._particles = Particles(stores, boards)
 
-    def routes(self) -> list[Route]:
+    def build_routes(self) -> list[Route]:
         """Their addresses."""
         return [
-            _route("workflow", self.workflow),
-            _route("workflowIds", self.workflow_ids),
-            _route("dots", self.dots),
+            _make_route("workflow", self.get_workflow),
+            _make_route("workflowIds", self.list_workflows),
+            _make_route("dots", self.list_dots),
         ]
 
-    async def workflow(self, request: Request) -> Response:
+    async def get_workflow(self, request: Request) -> Response:
         """The file of a value stream, as its page gives it."""
         stream = await self._stores.streams.by_id(request.query_params.get("workflowId", ""))
         if stream is None:
-            return _refused("workflowId names no value stream", 404)
-        return _in_json(downloaded(stream, await known_integrations(self._stores, self._schedule)))
+            return _make_error_response("workflowId names no value stream", 404)
+        return _make_json_response(downloaded(stream, await known_integrations(self._stores, self._scheduler)))
 
-    async def workflow_ids(self, _: Request) -> Response:
+    async def list_workflows(self, _: Request) -> Response:
         """Id and name of every value stream."""
-        return _in_json([{"_id": one.id, "name": one.name} for one in await self._stores.streams.all()])
+        return _make_json_response([{"_id": one.id, "name": one.name} for one in await self._stores.streams.all()])
 
-    async def dots(self, request: Request) -> Response:
+    async def list_dots(self, request: Request) -> Response:
         """The dots of a value stream, stage by stage; of one stage with ``stageName``."""
         given = request.query_params
         stream = await self._stores.streams.by_id(given.get("workflowId", ""))
         if stream is None:
-            return _refused("workflowId names no value stream", 404)
-        skip, limit = _number(given.get("skip"), 0), _number(given.get("limit"), LIMIT)
-        if skip is None or limit is None or not 0 < limit <= MOST:
-            return _refused(f"limit must be from 1 to {MOST}, and skip 0 or more", 400)
+            return _make_error_response("workflowId names no value stream", 404)
+        skip, limit = _parse_number(given.get("skip"), 0), _parse_number(given.get("limit"), DEFAULT_LIMIT)
+        if skip is None or limit is None or not 0 < limit <= MAX_LIMIT:
+            return _make_error_response(f"limit must be from 1 to {MAX_LIMIT}, and skip 0 or more", 400)
         chosen = given.get("stageName")
         found = []
         for stage in layout_of(stream.document).stages:
             if chosen in {None, stage.name}:
-                some = await self._particles.of_stage(stream, stage.name, skip=skip, limit=limit, only=None)
+                some = await self._particles.list_by_stage(stream, stage.name, skip=skip, limit=limit, only=None)
                 dots = [{name: value for name, value in dot.items() if not name.startswith("_")} for dot in some]
                 found.append({"phase": stage.phase, "stage": stage.name, "dots": dots})
-        return _in_json(found)
+        return _make_json_response(found)
 
 
-def _route(name: str, answer: Callable[[Request], Awaitable[Response]]) -> Route:
+def _make_route(name: str, answer: Callable[[Request], Awaitable[Response]]) -> Route:
     """A route for whoever is known; programs are told so in JSON, where a page would lead to the sign-in."""
 
     async def checked(request: Request) -> Response:
-        known: Known | None = request.state.known
-        return _refused("Not authorized", 401) if known is None else await answer(request)
+        known: Identity | None = request.state.known
+        return _make_error_response("Not authorized", 401) if known is None else await answer(request)
 
     route = opened(f"{BASE}/{name}", checked)
     route.role = Role.VIEWER  # type: ignore[attr-defined] # everybody who is known may look at value streams
     return route
 
 
-def _number(given: str | None, default: int) -> int | None:
+def _parse_number(given: str | None, default: int) -> int | None:
     if not given:
         return default
     return int(given) if given.isascii() and given.isdecimal() and len(given) < 10 else None  # noqa: PLR2004 - digits
 
 
-def _in_json(told: Any) -> Response:
+def _make_json_response(told: Any) -> Response:
     return Response(orjson.dumps(told), media_type="application/json")
 
 
-def _refused(text: str, status: int) -> Response:
+def _make_error_response(text: str, status: int) -> Response:
     return JSONResponse({"errors": [{"message": text}]}, status)

@@ -24,81 +24,81 @@ from rally_accelerate.observe.logs import LEVELS, telling_of
 from rally_accelerate.observe.run_summary import Follower, histories, progress_of, project_lines, trying_again
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.server import runtime
-from rally_accelerate.server.store.encryption import secret_values
-from rally_accelerate.server.store.executions import INTERRUPTED, Line, Lines
+from rally_accelerate.server.store.encryption import list_secret_values
+from rally_accelerate.server.store.executions import INTERRUPTED, ExecutionLogs, LogLine
 from rally_accelerate.server.store.integrations import StoredIntegration
 from rally_accelerate.server.store.repositories import Stores
-from rally_accelerate.server.sync_state import HostOriginals, HostState
+from rally_accelerate.server.sync_state import ServerOriginals, ServerState
 from rally_accelerate.sync.engine import sync_once
 from rally_accelerate.sync.ports import Watch
 from rally_accelerate.sync.wiring import Target, links, plans_of, rules_for
 
 #: The end of the year 9999 in epoch milliseconds: no calendar shows later ones.
-LATEST = 253_402_300_799_999
+LATEST_MS = 253_402_300_799_999
 
 #: What a plug-in writes over a date when it has done what it asked for.
-NOTHING = -1
+NO_RESYNC = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
+class RunRequest:
     """What the next run is to do."""
 
     #: Send everything in this window again.
-    again: Window | None = None
+    resync_window: Window | None = None
     #: Mark items as gone, however many they are.
     approve_removal: bool = False
 
     def __bool__(self) -> bool:
-        return self.again is not None or self.approve_removal
+        return self.resync_window is not None or self.approve_removal
 
 
-def wishes_of(event_states: Mapping[str, Any]) -> Wishes:
+def read_run_request(event_states: Mapping[str, Any]) -> RunRequest:
     """The wishes that stand in an integration's event states."""
     state = event_states.get(EVENT) or {}
     since = state.get("deltaTime")
     again = None
-    if isinstance(since, int | float) and 0 <= since <= LATEST:
+    if isinstance(since, int | float) and 0 <= since <= LATEST_MS:
         again = Window(datetime.fromtimestamp(since / 1000, UTC) if since else None)
-    return Wishes(again=again, approve_removal=bool(state.get("approveRemoval")))
+    return RunRequest(resync_window=again, approve_removal=bool(state.get("approveRemoval")))
 
 
-def with_resync(event_states: Mapping[str, Any], since: datetime | None) -> dict[str, Any]:
+def add_resync_request(event_states: Mapping[str, Any], since: datetime | None) -> dict[str, Any]:
     """The event states with the wish to send again what changed since an instant; None sends everything."""
-    return _changed(event_states, deltaTime=0 if since is None else max(1, round(since.timestamp() * 1000)))
+    return _update_event_state(event_states, deltaTime=0 if since is None else max(1, round(since.timestamp() * 1000)))
 
 
-def with_approval(event_states: Mapping[str, Any]) -> dict[str, Any]:
+def add_removal_approval(event_states: Mapping[str, Any]) -> dict[str, Any]:
     """The event states with the wish to let go what was withheld."""
-    return _changed(event_states, approveRemoval=True)
+    return _update_event_state(event_states, approveRemoval=True)
 
 
-def fulfilled(event_states: Mapping[str, Any], done: Wishes) -> dict[str, Any]:
+def clear_run_request(event_states: Mapping[str, Any], done: RunRequest) -> dict[str, Any]:
     """The event states without the wishes that a run fulfilled; one that came meanwhile stays."""
-    now = wishes_of(event_states)
+    now = read_run_request(event_states)
     changes: dict[str, Any] = {}
-    if done.again is not None and now.again == done.again:
-        changes["deltaTime"] = NOTHING
+    if done.resync_window is not None and now.resync_window == done.resync_window:
+        changes["deltaTime"] = NO_RESYNC
     if done.approve_removal:
         changes["approveRemoval"] = False
-    return _changed(event_states, **changes)
+    return _update_event_state(event_states, **changes)
 
 
-def _changed(event_states: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
+def _update_event_state(event_states: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
     states = {name: dict(state) for name, state in event_states.items()}
     return {**states, EVENT: {**states.get(EVENT, {}), **changes}}
 
 
 #: How long a line waits at most to be stored with others.
-SECONDS = 1.0
+FLUSH_SECONDS = 1.0
 
 #: So many lines of one run are kept; behind that, warnings and worse only, and of those as many again.
-MOST_LINES = 20_000
+MAX_LINES = 20_000
 
-TOO_MANY = "More lines than are kept follow: only warnings and errors are told from here on."
+LINES_DROPPED = "More lines than are kept follow: only warnings and errors are told from here on."
 
 
-class RunLog(logging.Handler):
+class RunLogHandler(logging.Handler):
     """Takes the lines of one run.
 
     Args:
@@ -107,56 +107,58 @@ class RunLog(logging.Handler):
         redactor: Knows its secrets.
     """
 
-    def __init__(self, lines: Lines, execution_id: str, redactor: Redactor) -> None:
+    def __init__(self, lines: ExecutionLogs, execution_id: str, redactor: Redactor) -> None:
         super().__init__()
         self._lines = lines
         self._execution = execution_id
         self._redactor = redactor
-        self._waiting: list[Line] = []
-        self._taken = 0
-        self._stored = 0
+        self._pending: list[LogLine] = []
+        self._line_count = 0
+        self._stored_count = 0
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take the line if it belongs to this run."""
-        if runtime.execution.get() == self._execution:
-            self.tell(record.levelno, self.format(record))
+        if runtime.current_execution_id.get() == self._execution:
+            self.add_line(record.levelno, self.format(record))
 
-    def tell(self, level: int, text: str) -> None:
+    def add_line(self, level: int, text: str) -> None:
         """Take a line."""
-        if self._taken >= (2 if level >= logging.WARNING else 1) * MOST_LINES:
+        if self._line_count >= (2 if level >= logging.WARNING else 1) * MAX_LINES:
             return
-        self._taken += 1
+        self._line_count += 1
         now, name = datetime.now(UTC), logging.getLevelName(level)
-        self._waiting.append(Line(now, name, self._redactor.redact(text)))
-        if self._taken == MOST_LINES:
-            self._waiting.append(Line(now, "WARNING", TOO_MANY))
+        self._pending.append(LogLine(now, name, self._redactor.redact(text)))
+        if self._line_count == MAX_LINES:
+            self._pending.append(LogLine(now, "WARNING", LINES_DROPPED))
 
     async def store(self) -> None:
         """Store what was taken since the last time; what cannot be stored now waits for the next time."""
-        fresh, self._waiting = self._waiting, []
+        fresh, self._pending = self._pending, []
         if not fresh:
             return
         try:
-            await self._lines.append(self._execution, fresh, after=self._stored)
+            await self._lines.append(self._execution, fresh, after=self._stored_count)
         except StoreError:
             # A full disk is told by the run itself, which has to store more than its log.
-            self._waiting = [*fresh, *self._waiting]
+            self._pending = [*fresh, *self._pending]
         else:
-            self._stored += len(fresh)
+            self._stored_count += len(fresh)
 
-    async def keep_storing(self, ended: asyncio.Event) -> None:
+    async def store_until(self, ended: asyncio.Event) -> None:
         """Store until the run has ended, and its last words then."""
         last = False
         while not last:
             with suppress(TimeoutError):
-                await asyncio.wait_for(ended.wait(), SECONDS)
+                await asyncio.wait_for(ended.wait(), FLUSH_SECONDS)
             # Asked before: what is taken while storing is stored in another turn.
             last = ended.is_set()
             await self.store()
 
 
 @asynccontextmanager
-async def recorded(lines: Lines, execution_id: str, redactor: Redactor, *, level: int) -> AsyncIterator[RunLog]:
+async def record_log(
+    lines: ExecutionLogs, execution_id: str, redactor: Redactor, *, level: int
+) -> AsyncIterator[RunLogHandler]:
     """Keep the log lines of one run, without secrets, for as long as the context lasts.
 
     Args:
@@ -165,21 +167,21 @@ async def recorded(lines: Lines, execution_id: str, redactor: Redactor, *, level
         redactor: Knows its secrets.
         level: From which level on.
     """
-    run_log = RunLog(lines, execution_id, redactor)
+    run_log = RunLogHandler(lines, execution_id, redactor)
     run_log.setLevel(level)
     root = logging.getLogger("rally_accelerate")
     if root.level == logging.NOTSET or root.level > min(level, logging.INFO):
         # The process may log less than a run keeps.
         root.setLevel(min(level, logging.INFO))
-    token = runtime.execution.set(execution_id)
+    token = runtime.current_execution_id.set(execution_id)
     root.addHandler(run_log)
     ended = asyncio.Event()
-    storing = asyncio.create_task(run_log.keep_storing(ended))
+    storing = asyncio.create_task(run_log.store_until(ended))
     try:
         yield run_log
     finally:
         root.removeHandler(run_log)
-        runtime.execution.reset(token)
+        runtime.current_execution_id.reset(token)
         ended.set()
         # Shielded: also the last words of a run that is stopped.
         await asyncio.shield(storing)
@@ -188,22 +190,22 @@ async def recorded(lines: Lines, execution_id: str, redactor: Redactor, *, level
 log = logging.getLogger(__name__)
 
 #: The address of the host inside its own process: no socket is opened for it.
-INSIDE = "http://host.invalid"
+INTERNAL_URL = "http://host.invalid"
 
 
 #: A long run says in its log how far it has come.
-SECONDS_BETWEEN_WORDS = 15.0
+PROGRESS_LOG_SECONDS = 15.0
 
 
 @dataclass(slots=True)
-class Running:
+class ActiveRun:
     """A run that goes on."""
 
     execution_id: str
     follower: Follower = field(default_factory=Follower)
-    began: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=time.monotonic)
     #: After how many seconds its log told how far it was.
-    told_at: float = 0.0
+    logged_at: float = 0.0
     #: What it tries again, without its secrets.
     troubles: Troubles = field(default_factory=Troubles)
     redactor: Redactor = field(default_factory=lambda: Redactor(()))
@@ -217,9 +219,9 @@ class Running:
     @property
     def seconds(self) -> float:
         """For how long."""
-        return time.monotonic() - self.began
+        return time.monotonic() - self.started
 
-    def progress(self) -> dict[str, Any]:
+    def describe_progress(self) -> dict[str, Any]:
         """Return how far it is, for pages and their JSON."""
         seconds = self.seconds
         measure = self.follower.measured(seconds=seconds)
@@ -230,7 +232,7 @@ class Running:
         }
 
 
-class Runs:
+class Runner:
     """Runs integrations, each at most once at a time, through the host's own GraphQL endpoint.
 
     Args:
@@ -245,20 +247,20 @@ class Runs:
         self.limiters = LimiterPool()
         #: Each is there for as long as somebody holds it or waits for it.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._running: dict[str, Running] = {}
+        self._active_runs: dict[str, ActiveRun] = {}
         #: Set by the application once it exists: uploads take the same path as everybody's.
         self.transport: httpx2.AsyncBaseTransport | None = None
 
     @property
     def target(self) -> Target:
         """This host, as its own runs reach it."""
-        return Target(INSIDE, self._inside_key, transport=self.transport)
+        return Target(INTERNAL_URL, self._inside_key, transport=self.transport)
 
-    def running(self, integration_id: str) -> Running | None:
+    def get_active_run(self, integration_id: str) -> ActiveRun | None:
         """The run of an integration that goes on, or None."""
-        return self._running.get(integration_id)
+        return self._active_runs.get(integration_id)
 
-    def lock(self, integration_id: str) -> asyncio.Lock:
+    def get_lock(self, integration_id: str) -> asyncio.Lock:
         """Held by whatever no run of an integration may go on beside."""
         return self._locks.setdefault(integration_id, asyncio.Lock())
 
@@ -268,35 +270,35 @@ class Runs:
         Raises:
             NotFoundError: There is no such integration.
         """
-        async with self.lock(integration_id):
+        async with self.get_lock(integration_id):
             stored = await self._stores.integrations.by_id(integration_id)
             if stored is None:
                 raise NotFoundError(f"there is no integration {integration_id}")
-            execution = await self._stores.executions.begin(integration_id, job_name=EVENT)
+            execution = await self._stores.executions.start(integration_id, job_name=EVENT)
             report, outcome = None, INTERRUPTED
-            redactor = Redactor(secret_values(stored.properties))
-            running = self._running[integration_id] = Running(execution, redactor=redactor)
+            redactor = Redactor(list_secret_values(stored.properties))
+            running = self._active_runs[integration_id] = ActiveRun(execution, redactor=redactor)
             level = LEVELS[stored.logging_level]
             try:
-                async with recorded(self._stores.lines, execution, redactor, level=level):
+                async with record_log(self._stores.lines, execution, redactor, level=level):
                     # The log of the process, too, tells what happens here, and was set up before this was known.
                     with redacting(redactor), telling_of(stored.name), watched() as running.troubles:
-                        report = await self._reported(stored, running, watch)
+                        report = await self._run_and_report(stored, running, watch)
                 outcome = report.outcome.value
             except Exception:
                 outcome = "failed"
                 raise
             finally:
-                self._running.pop(integration_id, None)
-                runtime.give_back()
+                self._active_runs.pop(integration_id, None)
+                runtime.release_memory()
                 account = redactor.redact_values(report.as_dict()) if report else {}
                 # Shielded: also a cancelled run is recorded.
-                await asyncio.shield(self._stores.executions.end(execution, outcome=outcome, report=account))
+                await asyncio.shield(self._stores.executions.finish(execution, outcome=outcome, report=account))
             return report
 
-    async def _reported(self, stored: StoredIntegration, running: Running, watch: Watch | None) -> SyncReport:
+    async def _run_and_report(self, stored: StoredIntegration, running: ActiveRun, watch: Watch | None) -> SyncReport:
         """Run with everything that happens told in the run's own log."""
-        wishes = wishes_of(stored.event_states)
+        wishes = read_run_request(stored.event_states)
         log.info("begins, by rally-accelerate %s", __version__)
         try:
             report = await self._sync(validated(stored.raw), running, wishes, watch)
@@ -308,18 +310,18 @@ class Runs:
         except Exception:
             log.error("A fault in rally-accelerate itself; its details are in the log of the process.")  # noqa: TRY400 - the run's log is shown to people
             raise
-        _tell(report)
+        _log_report(report)
         if wishes and report.failure is None:
-            await self._fulfil(stored.id, wishes)
+            await self._clear_run_request(stored.id, wishes)
         return report
 
     async def _sync(
-        self, integration: Integration, running: Running, wishes: Wishes, watch: Watch | None
+        self, integration: Integration, running: ActiveRun, wishes: RunRequest, watch: Watch | None
     ) -> SyncReport:
         def counted(tally: Tally) -> None:
             running.follower.update(tally, seconds=running.seconds)
-            if running.seconds - running.told_at >= SECONDS_BETWEEN_WORDS:
-                running.told_at = running.seconds
+            if running.seconds - running.logged_at >= PROGRESS_LOG_SECONDS:
+                running.logged_at = running.seconds
                 log.info("%s", running.follower.sentence(seconds=running.seconds))
             if watch is not None:
                 watch(tally)
@@ -327,11 +329,11 @@ class Runs:
         properties = integration.properties
         if wishes.approve_removal:
             properties = properties.model_copy(update={"approve_removal": True})
-        if wishes.again is not None:
-            since = wishes.again.since
+        if wishes.resync_window is not None:
+            since = wishes.resync_window.since
             what = "everything" if since is None else f"what changed since {since:%Y-%m-%d %H:%M}"
             log.info("resync: %s is sent again", what)
-        state = HostState(self._stores.database, integration.id)
+        state = ServerState(self._stores.database, integration.id)
         async with links(integration, target=self.target, limiters=self.limiters) as connected:
             return await sync_once(
                 connected.source,
@@ -340,20 +342,20 @@ class Runs:
                 await rules_for(connected.source, properties, state),
                 lambda: datetime.now(UTC),
                 overlap=timedelta(minutes=properties.overlap_minutes),
-                plans=plans_of(properties, again=wishes.again),
-                originals=HostOriginals(self._stores.database, integration.id),
+                plans=plans_of(properties, again=wishes.resync_window),
+                originals=ServerOriginals(self._stores.database, integration.id),
                 watch=counted,
             )
 
-    async def _fulfil(self, integration_id: str, wishes: Wishes) -> None:
+    async def _clear_run_request(self, integration_id: str, wishes: RunRequest) -> None:
         # In one step: somebody may be wishing for something else just now. Removed meanwhile, it has no more wishes.
         with suppress(NotFoundError):
             await self._stores.integrations.rewrite(
-                integration_id, lambda now: {"event_states": fulfilled(now.event_states, wishes)}
+                integration_id, lambda now: {"event_states": clear_run_request(now.event_states, wishes)}
             )
 
 
-def _tell(report: SyncReport) -> None:
+def _log_report(report: SyncReport) -> None:
     for notice in report.notices:
         log.info("%s", notice)
     if report.empty:

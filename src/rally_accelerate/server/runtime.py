@@ -14,45 +14,45 @@ from dataclasses import dataclass
 from pathlib import Path
 
 #: New objects after which the youngest are looked through, and how often that is before older ones are.
-THRESHOLDS = (50_000, 20, 20)
+GC_THRESHOLDS = (50_000, 20, 20)
 
 
-def look_seldom() -> None:
+def tune_garbage_collection() -> None:
     """Pass over everything that is there already, and look for more only after many new objects."""
-    if gc.get_threshold() == THRESHOLDS:
+    if gc.get_threshold() == GC_THRESHOLDS:
         # Done already; counting what is frozen takes a while.
         return
     # Once: what was garbage by then would stay for ever, as with each of many hosts in one process.
     if not gc.get_freeze_count():
         gc.freeze()
-    gc.set_threshold(*THRESHOLDS)
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
-def give_back() -> None:
+def release_memory() -> None:
     """Give memory that is free back to the system, where its C library can: after large answers, it would keep it."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 #: The execution's id; empty outside of a run. A run's uploads stay in its context, as they take no socket.
-execution: ContextVar[str] = ContextVar("execution", default="")
+current_execution_id: ContextVar[str] = ContextVar("execution", default="")
 
 
 #: More is of no use to a server on one machine.
-MOST_CONNECTIONS = 1_000
+MAX_CONNECTIONS = 1_000
 
 #: The most descriptors that the server requests.
-WANTED = 4_096
+TARGET_DESCRIPTORS = 4_096
 
 #: What the rest of the process needs at least: connections to the database with their files, and to Rally.
-LEAST_RESERVE = 24
+MIN_RESERVE = 24
 
 #: Where a system does not list a process's descriptors.
-USUALLY_OPEN = 24
+DEFAULT_OPEN_DESCRIPTORS = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class ConnectionLimits:
     """What a server can take."""
 
     #: Open connections at one time.
@@ -61,21 +61,23 @@ class Room:
     burst: int
 
 
-def raise_limit() -> None:
+def raise_descriptor_limit() -> None:
     """Raise the number of descriptors that this process can have, as far as the system lets it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = WANTED if hard == resource.RLIM_INFINITY else min(WANTED, hard)
+    wanted = TARGET_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(TARGET_DESCRIPTORS, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def room() -> Room:
+def read_connection_limits() -> ConnectionLimits:
     """Return what a server can take with the descriptors that are free now."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return room_of(WANTED if limit == resource.RLIM_INFINITY else limit, used=_open_now())
+    return compute_connection_limits(
+        TARGET_DESCRIPTORS if limit == resource.RLIM_INFINITY else limit, used=_count_open_descriptors()
+    )
 
 
-def room_of(limit: int, *, used: int) -> Room:
+def compute_connection_limits(limit: int, *, used: int) -> ConnectionLimits:
     """Return what a server can take.
 
     Args:
@@ -83,14 +85,14 @@ def room_of(limit: int, *, used: int) -> Room:
         used: How many it has.
     """
     free = max(0, limit - used)
-    reserve = max(LEAST_RESERVE, free // 4)
+    reserve = max(MIN_RESERVE, free // 4)
     burst = max(2, min(100, free // 8))
-    return Room(max(2, min(MOST_CONNECTIONS, free - reserve - burst)), burst)
+    return ConnectionLimits(max(2, min(MAX_CONNECTIONS, free - reserve - burst)), burst)
 
 
-def _open_now() -> int:
+def _count_open_descriptors() -> int:
     listed = Path("/proc/self/fd") if Path("/proc/self/fd").is_dir() else Path("/dev/fd")
     try:
         return len(os.listdir(listed))  # noqa: PTH208 - names alone
     except OSError:
-        return USUALLY_OPEN
+        return DEFAULT_OPEN_DESCRIPTORS

@@ -12,39 +12,39 @@ from rally_accelerate.config.redaction import Redactor, redacting
 from rally_accelerate.errors import ConfigError, NotFoundError, RallyAccelerateError, StoreError
 from rally_accelerate.model.report import SyncReport
 from rally_accelerate.observe.logs import telling_of
-from rally_accelerate.server.runner import Runs
+from rally_accelerate.server.runner import Runner
 from rally_accelerate.server.store import issue_writer
-from rally_accelerate.server.store.encryption import secret_values
+from rally_accelerate.server.store.encryption import list_secret_values
 from rally_accelerate.server.store.repositories import Stores
 from rally_accelerate.sync.ports import Watch
 
 log = logging.getLogger(__name__)
 
 #: How often the list of integrations is looked at.
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 
 #: How often removals of issues that failed part way are gone on with.
 RETRY_SECONDS = 60.0
 
 #: So many runs the schedule has going at once: fifty that are due together, as after a start, would take the memory of
 #: fifty and all end late. What people ask for begins at once.
-MOST_AT_ONCE = 8
+MAX_CONCURRENT_RUNS = 8
 
 #: A run that takes longer, as first ones do, holds up nobody any more: otherwise eight of them could for hours.
-LONG_SECONDS = 120.0
+LONG_RUN_SECONDS = 120.0
 
 
-class Schedule:
+class Scheduler:
     """Starts runs when they are due, and when somebody asks."""
 
-    def __init__(self, stores: Stores, runs: Runs, *, interval: timedelta) -> None:
+    def __init__(self, stores: Stores, runs: Runner, *, interval: timedelta) -> None:
         self._stores = stores
-        self._runs = runs
+        self._runner = runs
         #: Time from one run to the next.
         self.interval = interval
         #: When each is due, and when its run began, by a clock that nobody sets.
         self._due: dict[str, float] = {}
-        self._began: dict[str, float] = {}
+        self._started: dict[str, float] = {}
         self._tasks: dict[str, asyncio.Task[SyncReport | None]] = {}
         #: Runs that somebody waits for; they take turns with those of the schedule.
         self._awaited: dict[str, set[asyncio.Task[SyncReport]]] = {}
@@ -57,14 +57,14 @@ class Schedule:
         """Never run these integrations in this process; what is stored about them stays as it is."""
         self._excluded = frozenset(integration_ids)
 
-    def excluded(self, integration_id: str) -> bool:
+    def is_excluded(self, integration_id: str) -> bool:
         """Return whether this process never runs an integration."""
         return integration_id in self._excluded
 
     def start(self) -> None:
         """Begin; the first runs are due at once, unless an integration has just been run."""
         if self._loop is None:
-            self._loop = asyncio.create_task(self._forever())
+            self._loop = asyncio.create_task(self._run_loop())
             self._retrying = asyncio.create_task(self._finish_removals())
 
     async def close(self) -> None:
@@ -75,30 +75,30 @@ class Schedule:
         await asyncio.gather(*own, return_exceptions=True)
         await asyncio.gather(*(self.stop(integration_id) for integration_id in {*self._tasks, *self._awaited}))
 
-    def running(self, integration_id: str) -> bool:
+    def is_running(self, integration_id: str) -> bool:
         """Whether a run of this integration goes on."""
-        return self._runs.running(integration_id) is not None
+        return self._runner.get_active_run(integration_id) is not None
 
-    def due(self, integration_id: str) -> datetime | None:
+    def compute_next_run(self, integration_id: str) -> datetime | None:
         """When the next run is due, if that is known; what is due already waits for its turn."""
         if self._loop is None or integration_id in self._excluded:
             return None
         wait = self._due.get(integration_id, -math.inf) - time.monotonic()
         return datetime.now(UTC) + timedelta(seconds=max(0.0, wait))
 
-    def run_soon(self, integration_id: str) -> None:
+    def start_run(self, integration_id: str) -> None:
         """Start a run now; one that goes on is enough, and what is disabled never runs."""
         task = self._tasks.get(integration_id)
         if (task is None or task.done()) and integration_id not in self._excluded:
-            self._began[integration_id] = time.monotonic()
-            self.put_off(integration_id)
+            self._started[integration_id] = time.monotonic()
+            self.postpone(integration_id)
             self._tasks[integration_id] = asyncio.create_task(self._run(integration_id))
 
     def make_due(self, integration_id: str) -> None:
         """Have the schedule start a run when it looks next."""
         self._due.pop(integration_id, None)
 
-    def put_off(self, integration_id: str) -> None:
+    def postpone(self, integration_id: str) -> None:
         """Have the schedule start no run before the time from one to the next has passed once more."""
         self._due[integration_id] = time.monotonic() + self.interval.total_seconds()
 
@@ -106,7 +106,7 @@ class Schedule:
         """Keep nothing of an integration that is no more; a run that was just begun does so when it finds that out."""
         task = self._tasks.get(integration_id)
         if task is None or task.done() or task is asyncio.current_task():
-            for kept in (self._due, self._began, self._tasks):
+            for kept in (self._due, self._started, self._tasks):
                 kept.pop(integration_id, None)
 
     async def run_now(self, integration_id: str, *, watch: Watch | None = None) -> SyncReport:
@@ -117,8 +117,8 @@ class Schedule:
         """
         if integration_id in self._excluded:
             raise ConfigError("the server was started with --without for this integration, so it does not run")
-        self.put_off(integration_id)
-        task = asyncio.create_task(self._runs.run(integration_id, watch=watch))
+        self.postpone(integration_id)
+        task = asyncio.create_task(self._runner.run(integration_id, watch=watch))
         awaited = self._awaited.setdefault(integration_id, set())
         awaited.add(task)
         try:
@@ -140,24 +140,24 @@ class Schedule:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     @asynccontextmanager
-    async def still(self, integration_id: str) -> AsyncIterator[None]:
+    async def pause(self, integration_id: str) -> AsyncIterator[None]:
         """Stop every run of an integration, and let none begin for as long as the context lasts."""
         await self.stop(integration_id)
-        async with self._runs.lock(integration_id):
+        async with self._runner.get_lock(integration_id):
             yield
 
-    async def _forever(self) -> None:
+    async def _run_loop(self) -> None:
         said = ""
         while True:
             try:
-                await self._look()
+                await self._start_due_runs()
                 said = ""
             except Exception as error:
                 # A look that fails (a full disk, a lost key file) must not be the last one; told once, not each second.
                 if str(error) != said:
-                    log.error("the schedule cannot see what is due: %s", error, exc_info=_fault(error))  # noqa: TRY400 - what is known needs no traceback
+                    log.error("the schedule cannot see what is due: %s", error, exc_info=_keep_unexpected(error))  # noqa: TRY400 - what is known needs no traceback
                 said = str(error)
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
 
     async def _finish_removals(self) -> None:
         """Go on with removals that a full disk or another program's lock has ended part way."""
@@ -165,18 +165,20 @@ class Schedule:
         while True:
             await asyncio.sleep(RETRY_SECONDS)
             try:
-                for tracker_id in await issue_writer.unfinished(self._stores.database):
-                    await issue_writer.finish(self._stores.database, tracker_id)
+                for tracker_id in await issue_writer.list_unfinished_removals(self._stores.database):
+                    await issue_writer.finish_removal(self._stores.database, tracker_id)
                 said = ""
             except Exception as error:
                 if str(error) != said:
-                    log.error("issues that are to be removed are still there: %s", error, exc_info=_fault(error))  # noqa: TRY400 - what is known needs no traceback
+                    log.error(  # noqa: TRY400 - expected errors need no traceback
+                        "issues that are to be removed are still there: %s", error, exc_info=_keep_unexpected(error)
+                    )
                 said = str(error)
 
-    async def _look(self) -> None:
+    async def _start_due_runs(self) -> None:
         # Here, as what was switched off has no next run. What still cannot be written was told when the run ended.
         with suppress(StoreError):
-            await self._stores.executions.catch_up()
+            await self._stores.executions.write_pending_ends()
         enabled = [
             each.id
             for each in await self._stores.integrations.all()
@@ -184,11 +186,11 @@ class Schedule:
         ]
         now = time.monotonic()
         going = [each for each, task in self._tasks.items() if not task.done()]
-        free = MOST_AT_ONCE - sum(now - self._began[each] < LONG_SECONDS for each in going)
+        free = MAX_CONCURRENT_RUNS - sum(now - self._started[each] < LONG_RUN_SECONDS for each in going)
         waiting = {each: since for each in enabled if (since := self._due.get(each, -math.inf)) <= now}
         # Whoever has waited longest comes first; what goes on still is due again when it ends.
         for each in sorted(waiting.keys() - set(going), key=waiting.__getitem__)[: max(0, free)]:
-            self.run_soon(each)
+            self.start_run(each)
 
     async def _run(self, integration_id: str) -> SyncReport | None:
         secrets, name = list[str](), ""
@@ -199,8 +201,8 @@ class Schedule:
                 self.forget(integration_id)
             if stored is None or stored.disabled:
                 return None
-            secrets, name = secret_values(stored.properties), stored.name
-            return await self._runs.run(integration_id)
+            secrets, name = list_secret_values(stored.properties), stored.name
+            return await self._runner.run(integration_id)
         except NotFoundError:
             # Removed while it waited its turn.
             self.forget(integration_id)
@@ -214,6 +216,6 @@ class Schedule:
         return None
 
 
-def _fault(error: Exception) -> Exception | None:
+def _keep_unexpected(error: Exception) -> Exception | None:
     """An error whose traceback is of use: that of what is known is none."""
     return None if isinstance(error, RallyAccelerateError) else error

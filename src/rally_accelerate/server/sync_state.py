@@ -20,7 +20,7 @@ from rally_accelerate.sync.progress_json import progress_from_json, progress_to_
 from rally_accelerate.sync.state import KEYS_IN_A_QUERY
 
 
-class HostState:
+class ServerState:
     """A ``State`` of ``sync/ports.py``."""
 
     def __init__(self, database: Database, integration_id: str) -> None:
@@ -105,10 +105,10 @@ class HostState:
 log = logging.getLogger(__name__)
 
 #: How many items are in memory at once while all of them are mapped again.
-AT_ONCE = 500
+CHUNK_SIZE = 500
 
 
-class HostOriginals:
+class ServerOriginals:
     """An ``Originals`` of ``sync/ports.py``."""
 
     def __init__(self, database: Database, integration_id: str) -> None:
@@ -135,16 +135,16 @@ class HostOriginals:
         columns = (originals.c.external_id, originals.c.content)
         while True:
             where = (originals.c.integration_id == self._id) & (originals.c.external_id > after)
-            query = sa.select(*columns).where(where).order_by(originals.c.external_id).limit(AT_ONCE)
+            query = sa.select(*columns).where(where).order_by(originals.c.external_id).limit(CHUNK_SIZE)
             async with self._database.reading() as connection:
                 rows = (await connection.execute(query)).all()
             if not rows:
                 return
-            yield [item for row in rows if (item := _read(row.external_id, row.content)) is not None]
+            yield [item for row in rows if (item := _parse_original(row.external_id, row.content)) is not None]
             after = rows[-1].external_id
 
 
-def _read(key: str, content: bytes) -> WorkItem | None:
+def _parse_original(key: str, content: bytes) -> WorkItem | None:
     try:
         return from_bytes(content)
     except ValueError:
@@ -158,7 +158,7 @@ IDS_IN_A_QUERY = 900
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Missing:
+class MissingIssue:
     """One issue that may be gone."""
 
     external_id: str
@@ -171,10 +171,10 @@ class Missing:
 
 async def count_missing(database: Database, integration_id: str) -> int:
     """How many items were missed and not yet marked as gone."""
-    return len((await HostState(database, integration_id).load()).missing)
+    return len((await ServerState(database, integration_id).load()).missing)
 
 
-async def missing_of(database: Database, integration_id: str, *, limit: int) -> list[Missing]:
+async def list_missing(database: Database, integration_id: str, *, limit: int) -> list[MissingIssue]:
     """Issues of items that were missed and not yet marked as gone, longest missed first.
 
     Args:
@@ -182,9 +182,9 @@ async def missing_of(database: Database, integration_id: str, *, limit: int) -> 
         integration_id: Whose.
         limit: How many at most.
     """
-    missed = (await HostState(database, integration_id).load()).missing
+    missed = (await ServerState(database, integration_id).load()).missing
     since = {str(item): at for item, at in sorted(missed.items(), key=lambda pair: pair[1])[:limit]}
-    found: dict[str, Missing] = {}
+    found: dict[str, MissingIssue] = {}
     keys = list(since)
     async with database.reading() as connection:
         for start in range(0, len(keys), IDS_IN_A_QUERY):
@@ -192,7 +192,7 @@ async def missing_of(database: Database, integration_id: str, *, limit: int) -> 
             columns = (issues.c.external_id, issues.c.display_id, issues.c.name, issues.c.status)
             query = sa.select(*columns).where(issues.c.tracker_id == integration_id, issues.c.external_id.in_(some))
             for row in (await connection.execute(query)).all():
-                found[row.external_id] = Missing(
+                found[row.external_id] = MissingIssue(
                     external_id=row.external_id,
                     display_id=row.display_id,
                     name=row.name,

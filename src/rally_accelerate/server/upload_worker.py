@@ -28,9 +28,9 @@ _LENGTHS = struct.Struct("!II")
 READ_AHEAD = 1 << 20
 
 #: From the process beside: it can be asked; it wants to write; it has written; its answer; it takes no such thing.
-READY, TURN, WRITTEN, ANSWER, NOT_MINE = "ready", "turn", "written", "answer", "not mine"
+READY, LOCK_REQUESTED, LOCK_RELEASED, RESPONSE, NOT_AN_UPLOAD = "ready", "turn", "written", "answer", "not mine"
 #: From the host: a question; now it may write.
-QUESTION, WRITE = "question", "write"
+REQUEST, LOCK_GRANTED = "question", "write"
 
 
 class Pipe:
@@ -41,7 +41,7 @@ class Pipe:
         self._writer = writer
 
     @classmethod
-    async def on(cls, end: socket.socket) -> "Pipe":
+    async def connect(cls, end: socket.socket) -> "Pipe":
         """The end that is a socket."""
         return cls(*await asyncio.open_unix_connection(sock=end, limit=READ_AHEAD))
 
@@ -79,28 +79,28 @@ log = logging.getLogger(__name__)
 PROGRAM = "rally_accelerate.server.upload_worker_main"
 
 #: How long it may take to begin: its imports take a second, and several on a busy machine.
-SECONDS_TO_BEGIN = 60.0
+START_TIMEOUT_SECONDS = 60.0
 
 #: How long after a start that failed the next one may begin: on a busy machine, each makes it busier.
-SECONDS_BETWEEN_STARTS = 60.0
+RESTART_DELAY_SECONDS = 60.0
 
 #: How long something that nobody waits for any more may go on: an upload takes less than a second.
-SECONDS_TO_END = 1.0
+CANCEL_TIMEOUT_SECONDS = 1.0
 
 #: How often something is tried when the process ends in the middle of it.
-TRIES = 2
+MAX_ATTEMPTS = 2
 
 #: How it shows that a process has ended, does not begin, or cannot be started at all.
-GONE = (EOFError, OSError)
+PROCESS_ERRORS = (EOFError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
-class _Child:
+class _ChildProcess:
     process: subprocess.Popen[bytes]
     pipe: Pipe
 
     @classmethod
-    async def begun(cls, database: Path) -> "_Child":
+    async def start(cls, database: Path) -> "_ChildProcess":
         """A new process that can be asked.
 
         Raises:
@@ -109,7 +109,7 @@ class _Child:
         """
         here, there = socket.socketpair()
         with there:
-            end = await Pipe.on(here)
+            end = await Pipe.connect(here)
             command = [sys.executable, "-P", "-m", PROGRAM, str(database), str(there.fileno())]
             try:
                 # A group of its own: Ctrl-C at a terminal is for the host, which then ends it.
@@ -125,10 +125,10 @@ class _Child:
                 raise
         child = cls(process, end)
         try:
-            async with asyncio.timeout(SECONDS_TO_BEGIN):
+            async with asyncio.timeout(START_TIMEOUT_SECONDS):
                 await end.receive()
         except BaseException:
-            child.end()
+            child.kill()
             raise
         return child
 
@@ -136,14 +136,14 @@ class _Child:
     def has_ended(self) -> bool:
         return self.process.poll() is not None
 
-    def end(self) -> None:
+    def kill(self) -> None:
         """End it at once. What it was writing is as if it never was; the system takes a moment at most."""
         self.process.kill()
         self.process.wait()
         self.pipe.close()
 
 
-class _Turn:
+class _WriteLock:
     """The host's turn to write, for one upload.
 
     It is kept until the upload is answered, a second try included: whether the first one was stored is not known then,
@@ -151,35 +151,35 @@ class _Turn:
     """
 
     def __init__(self, turn: Callable[[], AbstractAsyncContextManager[Any]]) -> None:
-        self._take = turn
-        self._kept: AsyncExitStack | None = None
+        self._acquire = turn
+        self._stack: AsyncExitStack | None = None
 
     @property
-    def was_given(self) -> bool:
+    def was_granted(self) -> bool:
         """Whether the process may have written."""
-        return self._kept is not None
+        return self._stack is not None
 
-    async def give(self, child: _Child) -> None:
+    async def grant(self, child: _ChildProcess) -> None:
         """Wait for the turn and let a process write.
 
         Raises:
             EOFError: The process has ended meanwhile, and wrote nothing.
         """
-        if self._kept is None:
+        if self._stack is None:
             async with AsyncExitStack() as taken:
-                await taken.enter_async_context(self._take())
+                await taken.enter_async_context(self._acquire())
                 if child.has_ended:
                     raise EOFError
-                self._kept = taken.pop_all()
-        await child.pipe.send(WRITE)
+                self._stack = taken.pop_all()
+        await child.pipe.send(LOCK_GRANTED)
 
-    async def end(self) -> None:
+    async def release(self) -> None:
         """Let others write."""
-        if self._kept is not None:
-            await self._kept.aclose()
+        if self._stack is not None:
+            await self._stack.aclose()
 
 
-class Beside:
+class UploadWorker:
     """The process beside a host.
 
     Args:
@@ -196,13 +196,13 @@ class Beside:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database.absolute()
-        self._turn = turn
+        self._write_lock = turn
         self._clock = clock
-        self._asking = asyncio.Lock()
-        self._child: _Child | None = None
-        self._first: asyncio.Task[bool] | None = None
+        self._request_lock = asyncio.Lock()
+        self._child: _ChildProcess | None = None
+        self._first_start: asyncio.Task[bool] | None = None
         #: When the last start began to be none.
-        self._failed = 0.0
+        self._failed_at = 0.0
         self._closed = False
 
     @property
@@ -212,20 +212,25 @@ class Beside:
 
     def start(self) -> None:
         """Start it, unless it was started before, or could not be within the last minute; nobody waits for it."""
-        if not self._closed and (self._first is None or self._may_begin_anew(self._first)):
-            self._first = asyncio.create_task(self._started())
+        if not self._closed and (self._first_start is None or self._can_restart(self._first_start)):
+            self._first_start = asyncio.create_task(self._start_process())
 
     @property
-    def can_be_asked(self) -> bool:
+    def is_ready(self) -> bool:
         """Whether it has once begun; where it was ended since, it begins again when it is asked."""
-        return self._first is not None and self._first.done() and not self._closed and self._first.result()
+        return (
+            self._first_start is not None
+            and self._first_start.done()
+            and not self._closed
+            and self._first_start.result()
+        )
 
-    async def ready(self) -> bool:
+    async def wait_until_ready(self) -> bool:
         """Wait until it can be asked; whether it can."""
         self.start()
-        return not self._closed and self._first is not None and await asyncio.shield(self._first)
+        return not self._closed and self._first_start is not None and await asyncio.shield(self._first_start)
 
-    async def ask(self, values: Mapping[str, Any], content: bytes) -> tuple[str, dict[str, Any], bytes]:
+    async def send_request(self, values: Mapping[str, Any], content: bytes) -> tuple[str, dict[str, Any], bytes]:
         """Ask something and wait for the answer; tried once again when the process ends meanwhile.
 
         Whoever stops waiting ends what goes on: when this has returned, nothing is written any more.
@@ -234,53 +239,58 @@ class Beside:
             StoreError: There is no answer; it tells whether something may have been stored.
         """
         # One at a time, second tries included: what came later is stored later.
-        async with self._asking:
-            turn = _Turn(self._turn)
+        async with self._request_lock:
+            turn = _WriteLock(self._write_lock)
             try:
-                for _ in range(TRIES):
-                    if (child := await self._running()) is None:
+                for _ in range(MAX_ATTEMPTS):
+                    if (child := await self._ensure_process()) is None:
                         continue
                     try:
-                        return await self._exchanged(child, values, content, turn)
-                    except GONE:
+                        return await self._exchange(child, values, content, turn)
+                    except PROCESS_ERRORS:
                         if not self._closed:
                             log.warning("the process that takes large uploads ended in the middle of one")
             finally:
-                await turn.end()
-        raise _unanswered(turn)
+                await turn.release()
+        raise _make_no_response_error(turn)
 
     async def close(self) -> None:
         """End it for good."""
         self._closed = True
-        if self._first is not None:
-            self._first.cancel()
-            await asyncio.gather(self._first, return_exceptions=True)
+        if self._first_start is not None:
+            self._first_start.cancel()
+            await asyncio.gather(self._first_start, return_exceptions=True)
         if self._child is not None:
-            self._child.end()
+            self._child.kill()
 
-    async def _started(self) -> bool:
+    async def _start_process(self) -> bool:
         try:
-            self._child = await _Child.begun(self._database)
-        except GONE as error:
-            self._failed = self._clock()
-            log.warning("large uploads hold pages up: the process that is to take them does not start: %s", _why(error))
+            self._child = await _ChildProcess.start(self._database)
+        except PROCESS_ERRORS as error:
+            self._failed_at = self._clock()
+            log.warning(
+                "large uploads hold pages up: the process that is to take them does not start: %s",
+                _describe_error(error),
+            )
             return False
         return True
 
-    def _may_begin_anew(self, first: asyncio.Task[bool]) -> bool:
-        return first.done() and not first.result() and self._clock() - self._failed >= SECONDS_BETWEEN_STARTS
+    def _can_restart(self, first: asyncio.Task[bool]) -> bool:
+        return first.done() and not first.result() and self._clock() - self._failed_at >= RESTART_DELAY_SECONDS
 
-    async def _running(self) -> _Child | None:
+    async def _ensure_process(self) -> _ChildProcess | None:
         """The process; None where there is none and none can be started."""
         if self._closed:
             return None
         if self._child is None or self._child.has_ended:
             if self._child is not None:
-                self._child.end()
+                self._child.kill()
             try:
-                child = await _Child.begun(self._database)
-            except GONE as error:
-                log.warning("the process that takes large uploads ended, and does not start anew: %s", _why(error))
+                child = await _ChildProcess.start(self._database)
+            except PROCESS_ERRORS as error:
+                log.warning(
+                    "the process that takes large uploads ended, and does not start anew: %s", _describe_error(error)
+                )
                 return None
             if self._closed:
                 child.end()
@@ -288,43 +298,43 @@ class Beside:
             self._child = child
         return self._child
 
-    async def _exchanged(
-        self, child: _Child, values: Mapping[str, Any], content: bytes, turn: _Turn
+    async def _exchange(
+        self, child: _ChildProcess, values: Mapping[str, Any], content: bytes, turn: _WriteLock
     ) -> tuple[str, dict[str, Any], bytes]:
-        task = asyncio.create_task(_talked(child, values, content, turn))
+        task = asyncio.create_task(_send_and_receive(child, values, content, turn))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            await asyncio.wait([task], timeout=SECONDS_TO_END)
+            await asyncio.wait([task], timeout=CANCEL_TIMEOUT_SECONDS)
             raise
         finally:
             if not task.done() or task.exception() is not None:
-                child.end()
+                child.kill()
                 # It may wait for its turn, which others have.
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
 
 
-async def _talked(
-    child: _Child, values: Mapping[str, Any], content: bytes, turn: _Turn
+async def _send_and_receive(
+    child: _ChildProcess, values: Mapping[str, Any], content: bytes, turn: _WriteLock
 ) -> tuple[str, dict[str, Any], bytes]:
-    await child.pipe.send(QUESTION, values, content)
+    await child.pipe.send(REQUEST, values, content)
     while True:
         told = await child.pipe.receive()
-        if told[0] == TURN:
-            await turn.give(child)
-        elif told[0] != WRITTEN:
+        if told[0] == LOCK_REQUESTED:
+            await turn.grant(child)
+        elif told[0] != LOCK_RELEASED:
             # After WRITTEN, the answer follows at once.
             return told
 
 
-def _why(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     return "it ended at once" if isinstance(error, EOFError) else str(error) or type(error).__name__
 
 
-def _unanswered(turn: _Turn) -> StoreError:
+def _make_no_response_error(turn: _WriteLock) -> StoreError:
     short = "if that does not help, the machine may be short of memory: send fewer issues at once."
-    if turn.was_given:
+    if turn.was_granted:
         return StoreError(
             "it is not known whether the upload was stored: the process that takes large ones ended before it said so",
             hint=f"Send it again, nothing is stored twice; {short}",

@@ -19,36 +19,43 @@ from ariadne import MutationType, QueryType
 
 from rally_accelerate.server import runtime, upload_worker
 from rally_accelerate.server.graphql import schema, upload_resolver
-from rally_accelerate.server.graphql.execution import FAULT, Answer, Answering, Way, read_request, refused
-from rally_accelerate.server.permissions import HOST, Actor, Role
+from rally_accelerate.server.graphql.execution import (
+    SERVER_ERROR,
+    ApiStyle,
+    EncodedResponse,
+    Executor,
+    make_error_response,
+    read_request,
+)
+from rally_accelerate.server.permissions import SYSTEM_ACTOR, Actor, Role
 from rally_accelerate.server.store.database import Database
 from rally_accelerate.server.store.issues import Issues
 from rally_accelerate.server.upload_worker import Pipe
 
 
-class Turns:
+class RemoteWriteLock:
     """The host's turn to write, asked for over the pipe; taken with ``async with``."""
 
     def __init__(self, to_host: Pipe) -> None:
-        self._host = to_host
-        self._mine = asyncio.Event()
+        self._pipe = to_host
+        self._granted = asyncio.Event()
 
-    def give(self) -> None:
+    def grant(self) -> None:
         """The host says that it is this process's turn."""
-        self._mine.set()
+        self._granted.set()
 
     async def __aenter__(self) -> None:
-        await self._host.send(upload_worker.TURN)
-        await self._mine.wait()
+        await self._pipe.send(upload_worker.LOCK_REQUESTED)
+        await self._granted.wait()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._mine.clear()
-        await self._host.send(upload_worker.WRITTEN)
+        self._granted.clear()
+        await self._pipe.send(upload_worker.LOCK_RELEASED)
 
 
-class Lines(logging.Handler):
+class LogBuffer(logging.Handler):
     """Collects what is logged, for the host to tell: it knows what may be shown, and where to."""
 
     def __init__(self) -> None:
@@ -59,7 +66,7 @@ class Lines(logging.Handler):
         """Take a line, with its traceback if it has one."""
         self._lines.append((record.name, record.levelno, self.format(record)))
 
-    def taken(self) -> list[tuple[str, int, str]]:
+    def take(self) -> list[tuple[str, int, str]]:
         """The lines since the last time."""
         lines, self._lines = self._lines, []
         return lines
@@ -71,61 +78,63 @@ class Uploader:
     def __init__(self, issues: Issues) -> None:
         mutation = MutationType()
         upload_resolver.bind(mutation, issues)
-        self._answering = Answering(schema.made(QueryType(), mutation))
+        self._executor = Executor(schema.build_schemas(QueryType(), mutation))
 
-    async def answer(self, values: Mapping[str, Any], content: bytes) -> Answer | None:
+    async def process(self, values: Mapping[str, Any], content: bytes) -> EncodedResponse | None:
         """The answer to an upload, or None: it is something else."""
-        way = Way(values["way"])
+        way = ApiStyle(values["way"])
         asked = read_request(content, way)
-        if isinstance(asked, Answer):
+        if isinstance(asked, EncodedResponse):
             return asked
         if not upload_resolver.is_upload(asked):
             return None
-        runtime.execution.set(values["execution"])
-        return await self._answering.answer(asked, way, {"actor": _actor(values["actor"])})
+        runtime.current_execution_id.set(values["execution"])
+        return await self._executor.execute(asked, way, {"actor": _parse_actor(values["actor"])})
 
 
-def _actor(given: tuple[str, str, int] | None) -> Actor:
+def _parse_actor(given: tuple[str, str, int] | None) -> Actor:
     if given is None:
-        return HOST
+        return SYSTEM_ACTOR
     its_id, name, role = given
     return Actor(its_id, name, Role(role))
 
 
-async def _work(database: Path, end: socket.socket) -> None:
-    host = await Pipe.on(end)
-    lines, turns = Lines(), Turns(host)
+async def _process_uploads(database: Path, end: socket.socket) -> None:
+    host = await Pipe.connect(end)
+    lines, turns = LogBuffer(), RemoteWriteLock(host)
     root = logging.getLogger()
     root.addHandler(lines)
-    uploader = Uploader(Issues(Database.joined(database, turns)))
+    uploader = Uploader(Issues(Database.connect(database, turns)))
     questions: asyncio.Queue[tuple[dict[str, Any], bytes]] = asyncio.Queue()
-    listening = asyncio.create_task(_listen(host, questions, turns))
-    runtime.look_seldom()
+    listening = asyncio.create_task(_receive_messages(host, questions, turns))
+    runtime.tune_garbage_collection()
     await host.send(upload_worker.READY)
     while not listening.done():
         values, content = await questions.get()
         root.setLevel(values["level"])
         try:
-            answer = await uploader.answer(values, content)
+            answer = await uploader.process(values, content)
         except Exception:
             logging.getLogger(__name__).exception("an upload failed by a fault of the program itself")
-            answer = refused("internal error", FAULT)
-        told = {"log": lines.taken()}
+            answer = make_error_response("internal error", SERVER_ERROR)
+        told = {"log": lines.take()}
         if answer is None:
-            await host.send(upload_worker.NOT_MINE, told)
+            await host.send(upload_worker.NOT_AN_UPLOAD, told)
         else:
-            await host.send(upload_worker.ANSWER, {**told, "status": answer.status}, answer.body)
+            await host.send(upload_worker.RESPONSE, {**told, "status": answer.status}, answer.body)
         # What executes a question and what was sent with it hold each other: without this, ten uploads would stay.
         del content
         gc.collect()
 
 
-async def _listen(host: Pipe, questions: "asyncio.Queue[tuple[dict[str, Any], bytes]]", turns: Turns) -> None:
+async def _receive_messages(
+    host: Pipe, questions: "asyncio.Queue[tuple[dict[str, Any], bytes]]", turns: RemoteWriteLock
+) -> None:
     try:
         while True:
             word, values, content = await host.receive()
-            if word == upload_worker.WRITE:
-                turns.give()
+            if word == upload_worker.LOCK_GRANTED:
+                turns.grant()
             else:
                 questions.put_nowait((values, content))
     finally:
@@ -139,7 +148,7 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     database, descriptor = sys.argv[1:]
     with socket.socket(fileno=int(descriptor)) as end:
-        asyncio.run(_work(Path(database), end))
+        asyncio.run(_process_uploads(Path(database), end))
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ async def test_what_was_stored_before_does_not_run_with_more(asked: Asked) -> No
     set_answer_limit(None)
     its_id = await asked.host.add_integration({"name": "n", "properties": LARGE})
     set_answer_limit(500_000_000)
-    report = await asked.host.run_now(its_id)
+    report = await asked.host.run_integration(its_id)
     assert report.failure is not None
     assert SAID in str([str(each) for each in getattr(report.failure, "problems", ())])
     assert (await asked.http.get(f"/settings/integrations/{its_id}")).status_code == 200

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from rally_accelerate.server import scheduler as schedule_module
-from rally_accelerate.server.authentication import Caller, SignedIn
-from rally_accelerate.server.form_drafts import Shelf
+from rally_accelerate.server.authentication import ClientInfo, SignedIn
+from rally_accelerate.server.form_drafts import ExpiringStore
 from rally_accelerate.server.permissions import Actor, Role
 from rally_accelerate.server.store import credentials as sessions_module
 from rally_accelerate.server.store import executions as executions_module
@@ -41,16 +41,16 @@ async def test_the_schedule_goes_by_the_time_that_passes(
     asked: Asked, monkeypatch: pytest.MonkeyPatch, off: timedelta
 ) -> None:
     clock = Clock(monkeypatch, schedule_module)
-    schedule = asked.host.schedule
+    schedule = asked.host.scheduler
     its_id = await asked.host.add_integration({"name": "sample", "properties": NEVER})
     started: list[str] = []
-    monkeypatch.setattr(schedule, "run_soon", started.append)
+    monkeypatch.setattr(schedule, "start_run", started.append)
     schedule._due[its_id] = time.monotonic() + 60
     clock.off = off
-    await schedule._look()
+    await schedule._start_due_runs()
     assert started == []
     schedule._due[its_id] = time.monotonic() - 1
-    await schedule._look()
+    await schedule._start_due_runs()
     assert started == [its_id]
 
 
@@ -63,12 +63,12 @@ async def test_the_latest_run_is_the_latest_also_after_the_clock_was_set_back(
     keys = []
     for off in (HOURS, HOURS + timedelta(minutes=5), timedelta(), timedelta(minutes=5), -HOURS):
         clock.off = off
-        keys.append(await executions.begin(its_id, job_name="e"))
+        keys.append(await executions.start(its_id, job_name="e"))
         clock.off = off + timedelta(minutes=1)
-        await executions.end(keys[-1], outcome="failed" if off == HOURS else "complete", report={})
-    found = await executions.of(its_id)
+        await executions.finish(keys[-1], outcome="failed" if off == HOURS else "complete", report={})
+    found = await executions.list_latest(its_id)
     assert [each.id for each in reversed(found)] == keys
-    assert (await executions.latest())[its_id].id == keys[-1]
+    assert (await executions.find_latest())[its_id].id == keys[-1]
     latest = datetime.now(UTC) - HOURS + timedelta(minutes=2)
     for each in found:
         assert each.started < latest
@@ -83,19 +83,19 @@ async def test_no_run_takes_less_than_no_time(asked: Asked, monkeypatch: pytest.
     executions = asked.host.stores.executions
     for report, seconds in (({}, 0.0), ({"seconds": 7.5}, 7.5)):
         clock.off = timedelta()
-        key = await executions.begin(its_id, job_name="e")
+        key = await executions.start(its_id, job_name="e")
         clock.off = -HOURS
-        await executions.end(key, outcome="complete", report=report)
-        found = await executions.one(key)
+        await executions.finish(key, outcome="complete", report=report)
+        found = await executions.get(key)
         assert found is not None
         assert found.completed == found.started
         page = (await asked.http.get(f"/executions/{key}.json")).json()
         assert page["execution"]["seconds"] == seconds
     clock.off = timedelta()
-    key = await executions.begin(its_id, job_name="e")
+    key = await executions.start(its_id, job_name="e")
     clock.off = -HOURS
     await executions.interrupt_all()
-    interrupted = await executions.one(key)
+    interrupted = await executions.get(key)
     assert interrupted is not None
     assert interrupted.completed == interrupted.started
 
@@ -107,7 +107,7 @@ async def test_a_session_of_a_clock_that_was_ahead_ends_like_any_other(
     sessions = asked.host.stores.sessions
     (user, *_) = await asked.host.stores.users.all()
     clock.off = HOURS
-    token = await sessions.begin(user.id)
+    token = await sessions.create(user.id)
     clock.off = timedelta()
     # Whoever is at work goes on working, and the session has the right times from then on.
     assert await sessions.find(token) is not None
@@ -119,27 +119,27 @@ async def test_a_session_of_a_clock_that_was_ahead_ends_like_any_other(
     assert await sessions.find(token) is None
     # One that was begun in another decade does not last until then.
     clock.off = timedelta(days=3650)
-    far = await sessions.begin(user.id)
+    far = await sessions.create(user.id)
     clock.off = timedelta()
     assert await sessions.find(far) is None
 
 
 async def test_a_sign_in_link_lasts_its_minutes_whatever_the_clock_says(asked: Asked) -> None:
     (user, *_) = await asked.host.stores.users.all()
-    door = asked.host.door
-    token = door.link(user)
+    door = asked.host.sign_in
+    token = door.create_link(user)
     ((_, until),) = door._links.values()
     assert 0 < until - time.monotonic() <= 600
-    assert isinstance(await door.with_link(token, caller=Caller(address="1.2.3.4", agent="b")), SignedIn)
+    assert isinstance(await door.sign_in_with_link(token, caller=ClientInfo(address="1.2.3.4", agent="b")), SignedIn)
 
 
 def test_what_was_typed_is_kept_for_an_hour_that_passes() -> None:
     ada = Actor("1", "Ada", Role.EDITOR)
-    shelf: Shelf[str] = Shelf(most=2)
-    key = shelf.key(ada)
+    shelf: ExpiringStore[str] = ExpiringStore(most=2)
+    key = shelf.choose_key(ada)
     shelf.put(ada, key, "typed")
-    assert abs(shelf._kept[key].since - time.monotonic()) < 60
-    assert shelf.of(ada, key) == "typed"
+    assert abs(shelf._entries[key].stored_at - time.monotonic()) < 60
+    assert shelf.get(ada, key) == "typed"
 
 
 def test_what_has_been_is_never_to_come() -> None:

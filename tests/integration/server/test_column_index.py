@@ -10,9 +10,9 @@ import pytest
 from rally_accelerate.dql.ast import Comparison
 from rally_accelerate.dql.evaluator import matches
 from rally_accelerate.dql.parser import parse
-from rally_accelerate.server.store.column_index import TOLD, Columns
+from rally_accelerate.server.store.column_index import QUERYABLE_PATHS, ColumnIndex
 from rally_accelerate.server.store.database import Database
-from rally_accelerate.server.store.issue_sets import numbers_of
+from rally_accelerate.server.store.issue_sets import iterate_numbers
 from rally_accelerate.server.store.issues import Issues
 from support.issues import item
 
@@ -47,14 +47,14 @@ def with_text(path: tuple[str, ...], text: str | None) -> dict[str, Any]:
     return {path[0]: text}
 
 
-@pytest.mark.parametrize("path", TOLD)
+@pytest.mark.parametrize("path", QUERYABLE_PATHS)
 async def test_columns_tell_what_is_meant(tmp_path: Path, path: tuple[str, ...]) -> None:
     database = await Database.open(tmp_path / "a.sqlite")
     needed = path[0] in {"type", "status"}
     texts = (*TEXTS, "") if needed else (*TEXTS, "", None)
     items = [{**item(number), **with_text(path, text)} for number, text in enumerate(texts)]
-    await Issues(database).take(source="R", tracker_id="t", tenant_id="n", items=items)
-    columns = Columns()
+    await Issues(database).store_upload(source="R", tracker_id="t", tenant_id="n", items=items)
+    columns = ColumnIndex()
     async with database.reading() as connection:
         await columns.refresh(connection)
     await database.close()
@@ -63,11 +63,11 @@ async def test_columns_tell_what_is_meant(tmp_path: Path, path: tuple[str, ...])
         for name in {".".join(path), ".".join(path).upper()}:
             query = parse("issue." + leaf.format(name))
             assert isinstance(query, Comparison)
-            found = columns.told(query, now=NOW)
+            found = columns.find_matching(query, now=NOW)
             # What depends on the hour is not kept.
             assert (found is None) is leaf.endswith("1d")
             if found is not None:
                 asked += 1
                 expected = [number for number, each in enumerate(items, 1) if matches(query, each, now=NOW)]
-                assert list(numbers_of(found)) == expected, query
+                assert list(iterate_numbers(found)) == expected, query
     assert asked > len(VALUES)

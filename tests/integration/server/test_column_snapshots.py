@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from rally_accelerate.server.store.column_index import Snapshot, load, packed, unpacked
+from rally_accelerate.server.store.column_index import Snapshot, load_snapshot, pack_snapshot, unpack_snapshot
 from rally_accelerate.server.store.database import Database
-from rally_accelerate.server.store.issue_search import Search, Wanted
+from rally_accelerate.server.store.issue_search import IssueFilter, Search
 from rally_accelerate.server.store.issues import Issues
 from rally_accelerate.server.store.tables import issues, snapshots
 from support.issues import item
@@ -29,7 +29,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 
 @pytest.fixture(autouse=True)
 def _everything_is_worth_keeping(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rally_accelerate.server.store.column_index.WORTH_KEEPING", 1)
+    monkeypatch.setattr("rally_accelerate.server.store.column_index.SNAPSHOT_THRESHOLD", 1)
 
 
 class Unkept(Search):
@@ -42,14 +42,14 @@ class Unkept(Search):
 
 async def told(search: Search) -> tuple[object, ...]:
     """Everything that columns answer."""
-    stage = await search.stage(Wanted(), now=NOW)
-    return await search.facets(Wanted(), now=NOW), stage.count, stage.average_age_ms
+    stage = await search.summarize_stage(IssueFilter(), now=NOW)
+    return await search.count_facets(IssueFilter(), now=NOW), stage.count, stage.average_age_ms
 
 
 async def upload(database: Database, tracker: str, first: int, status: str) -> None:
     """Two issues: the first of one upload is the second of the next."""
     items = [item(number, status=status, owner=f"{status} {number}", labels=[tracker]) for number in (first, first + 1)]
-    await Issues(database).take(source="R", tracker_id=tracker, tenant_id="n", items=items)
+    await Issues(database).store_upload(source="R", tracker_id=tracker, tenant_id="n", items=items)
 
 
 @pytest.mark.parametrize("first", "abrk")
@@ -78,7 +78,7 @@ async def test_a_start_reads_only_what_came_since(database: Database) -> None:
     async with database.writing() as connection:
         await connection.execute(sa.update(issues).values(status="Untold"))
     await upload(database, "a", 2, "New")
-    facets = await Search(database).facets(Wanted(), now=NOW)
+    facets = await Search(database).count_facets(IssueFilter(), now=NOW)
     assert facets["status"] == [("New", 2), ("Old", 1)]
 
 
@@ -91,7 +91,7 @@ async def test_a_removal_has_no_issue_read_again(database: Database) -> None:
         await connection.execute(sa.update(issues).values(status="Untold"))
     await Issues(database).remove("b")
     for each in (search, Search(database)):
-        assert (await each.facets(Wanted(), now=NOW))["status"] == [("Old", 2)]
+        assert (await each.count_facets(IssueFilter(), now=NOW))["status"] == [("Old", 2)]
     # Nothing of what is gone is kept for longer than the host runs.
     await search.close()
     async with database.reading() as connection:
@@ -104,20 +104,20 @@ async def test_what_cannot_be_read_is_read_from_the_issues(database: Database) -
     await upload(database, "a", 1, "Old")
     await Search(database).warm()
     async with database.reading() as connection:
-        snapshot = await connection.run_sync(load)
+        snapshot = await connection.run_sync(load_snapshot)
     assert snapshot is not None
-    written = packed(snapshot)
+    written = pack_snapshot(snapshot)
     for content in (b"", b"\0" * 40, written[:-1], written.replace(b'"format":1', b'"format":9')):
         async with database.writing() as connection:
             await connection.execute(sa.update(snapshots).values(content=content))
-        assert (await Search(database).facets(Wanted(), now=NOW))["status"] == [("Old", 2)]
+        assert (await Search(database).count_facets(IssueFilter(), now=NOW))["status"] == [("Old", 2)]
 
 
 async def test_a_snapshot_is_read_as_it_was_written(database: Database) -> None:
     await upload(database, "a", 1, "Old")
     await Search(database).warm()
     async with database.reading() as connection:
-        kept = await connection.run_sync(load)
+        kept = await connection.run_sync(load_snapshot)
     assert isinstance(kept, Snapshot)
-    other = replace(kept, mark=7, removals=3)
-    assert unpacked(packed(other)) == other
+    other = replace(kept, counter=7, removals=3)
+    assert unpack_snapshot(pack_snapshot(other)) == other

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from rally_accelerate.server import http_server
-from rally_accelerate.server.app import Host
-from rally_accelerate.server.http_server import serving
+from rally_accelerate.server.app import Server
+from rally_accelerate.server.http_server import serve
 
 WHOLE = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 BEGUN = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Rest: "
@@ -33,14 +33,14 @@ async def test_a_request_that_does_not_come_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: tuple[bytes, ...]
 ) -> None:
     monkeypatch.setattr(http_server, "HEAD_SECONDS", 0.2)
-    async with Host.open(tmp_path / "host.sqlite") as host, serving(host) as address:
+    async with Server.open(tmp_path / "host.sqlite") as host, serve(host) as address:
         assert await told(address, *sent) == b""
 
 
 async def test_the_second_request_of_a_connection_has_its_own_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with Host.open(tmp_path / "host.sqlite") as host, serving(host) as address:
+    async with Server.open(tmp_path / "host.sqlite") as host, serve(host) as address:
         monkeypatch.setattr(http_server, "HEAD_SECONDS", 3600)
         reader, writer = await asyncio.open_connection("127.0.0.1", int(address.rpartition(":")[2]))
         for _ in range(2):

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.server.graphql.value_stream_types import boxed
+from rally_accelerate.server.graphql.value_stream_types import box_value
 from support.asked import TENANT, Asked
 from support.issues import UPLOAD, change, item, upload
 from support.streams import board
@@ -41,7 +41,7 @@ async def created(asked: Asked, name: str = "Shop", document: Any = None) -> str
     ],
 )
 def test_a_value_is_in_the_box_of_its_kind(content: dict[str, Any], expected: tuple[str, Any] | None) -> None:
-    box = boxed(content, "to")
+    box = box_value(content, "to")
     assert box == (None if expected is None else {"__typename": expected[0], "value": expected[1]})
 
 

@@ -42,7 +42,7 @@ async def begun(asked: Asked, what: str, **fields: str) -> tuple[str, dict[str, 
 async def ended(asked: Asked, address: str) -> dict[str, Any]:
     """What a page tells when its trial has ended."""
     draft, _, what = address.removeprefix("/settings/drafts/").partition("/")
-    for key, trial in asked.host.trials._trials.items():
+    for key, trial in asked.host.dry_runs._dry_runs.items():
         if key == f"{draft}/{what}" and trial.task is not None:
             await trial.task
     found: dict[str, Any] = (await asked.http.get(f"{address}.json")).json()
@@ -151,7 +151,7 @@ async def test_a_preview_shows_a_few_issues_of_every_type_and_stores_nothing(ask
     assert all(truth[each["id"]] == each["name"] for each in issues)
     assert all(each["changes"] > 0 and each["history"] == "complete" for each in issues)
     assert issues[0]["id"] in (await asked.http.get(address)).text
-    assert await asked.host.stores.issues.counts() == {}
+    assert await asked.host.stores.issues.count_by_tracker() == {}
 
 
 async def test_a_preview_goes_by_the_settings_that_were_typed(asked: Asked, rally: Simulator) -> None:
@@ -292,5 +292,5 @@ async def test_who_waits_reads_for_which_step_and_for_how_long(asked: Asked) -> 
             return bool(waits.search((await asked.http.get(address)).text))
 
         await until(waiting)
-        await asked.host.trials.close()
+        await asked.host.dry_runs.close()
         ended.set()

@@ -23,8 +23,8 @@ async def synced(asked: Asked, rally: Sandbox, **given: Any) -> str:
     """The id of an integration that ran once."""
     properties = {"baseUrl": rally.url, "apiKey": SANDBOX_API_KEY, "historySource": "none", **given}
     its_id = await asked.host.add_integration({"name": "one", "properties": properties})
-    await asked.host.run_now(its_id)
-    await until(lambda: not asked.host.schedule.running(its_id))
+    await asked.host.run_integration(its_id)
+    await until(lambda: not asked.host.scheduler.is_running(its_id))
     return its_id
 
 
@@ -57,7 +57,7 @@ async def test_an_integration_that_brought_items_is_online_also_when_nothing_is_
     asked: Asked, rally: Sandbox
 ) -> None:
     its_id = await synced(asked, rally)
-    await asked.host.run_now(its_id)
-    await until(lambda: not asked.host.schedule.running(its_id))
+    await asked.host.run_integration(its_id)
+    await until(lambda: not asked.host.scheduler.is_running(its_id))
     listed = (await asked.http.get(f"{LIST}.json")).json()["integrations"]
     assert [each["status"] for each in listed if each["id"] == its_id] == ["Online"]

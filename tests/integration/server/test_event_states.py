@@ -4,8 +4,8 @@ import asyncio
 from datetime import UTC, datetime
 
 from rally_accelerate.config.model import EVENT
-from rally_accelerate.server.permissions import HOST
-from rally_accelerate.server.runner import fulfilled, wishes_of, with_approval, with_resync
+from rally_accelerate.server.permissions import SYSTEM_ACTOR
+from rally_accelerate.server.runner import add_removal_approval, add_resync_request, clear_run_request, read_run_request
 from support.asked import Asked
 
 #: Disabled, so that no run fulfils a wish meanwhile.
@@ -19,24 +19,24 @@ async def test_states_that_are_written_at_once_are_all_kept(asked: Asked) -> Non
     its_id = await asked.host.add_integration(SAMPLE)
     names = [f"event {number}" for number in range(20)]
     await asyncio.gather(*(asked.data(STATE, id=its_id, event=name, p={"its": name}) for name in names))
-    found = await asked.host.administration.known(its_id)
+    found = await asked.host.integrations.get(its_id)
     assert found.state == {name: {"its": name} for name in names}
 
 
 async def test_event_states_that_are_written_at_once_are_all_kept(asked: Asked) -> None:
     its_id = await asked.host.add_integration(SAMPLE)
-    write = asked.host.administration.write_event_states
+    write = asked.host.integrations.write_event_states
     names = [f"event {number}" for number in range(20)]
     since = datetime(2026, 1, 31, tzinfo=UTC)
     await asyncio.gather(
-        asked.host.administration.resync(HOST, its_id, since=since),
-        *(write(HOST, its_id, {name: {"lastStartTime": 5}}) for name in names),
-        write(HOST, its_id, {EVENT: {"lastStartTime": 7}}),
+        asked.host.integrations.resync(SYSTEM_ACTOR, its_id, since=since),
+        *(write(SYSTEM_ACTOR, its_id, {name: {"lastStartTime": 5}}) for name in names),
+        write(SYSTEM_ACTOR, its_id, {EVENT: {"lastStartTime": 7}}),
     )
-    states = (await asked.host.administration.known(its_id)).event_states
+    states = (await asked.host.integrations.get(its_id)).event_states
     assert set(states) == {EVENT, *names}
     assert states[EVENT]["lastStartTime"] == 7
-    again = wishes_of(states).again
+    again = read_run_request(states).resync_window
     assert again is not None
     assert again.since == since
 
@@ -45,13 +45,13 @@ async def test_a_wish_that_comes_while_another_is_fulfilled_stays(asked: Asked) 
     its_id = await asked.host.add_integration(SAMPLE)
     rewrite = asked.host.stores.integrations.rewrite
     for _ in range(10):
-        await rewrite(its_id, lambda now: {"event_states": with_resync(now.event_states, None)})
-        done = wishes_of((await asked.host.administration.known(its_id)).event_states)
+        await rewrite(its_id, lambda now: {"event_states": add_resync_request(now.event_states, None)})
+        done = read_run_request((await asked.host.integrations.get(its_id)).event_states)
         await asyncio.gather(
-            rewrite(its_id, lambda now, done=done: {"event_states": fulfilled(now.event_states, done)}),  # type: ignore[misc]
-            rewrite(its_id, lambda now: {"event_states": with_approval(now.event_states)}),
+            rewrite(its_id, lambda now, done=done: {"event_states": clear_run_request(now.event_states, done)}),  # type: ignore[misc]
+            rewrite(its_id, lambda now: {"event_states": add_removal_approval(now.event_states)}),
         )
-        left = wishes_of((await asked.host.administration.known(its_id)).event_states)
+        left = read_run_request((await asked.host.integrations.get(its_id)).event_states)
         assert left.approve_removal
-        assert left.again is None
+        assert left.resync_window is None
         await rewrite(its_id, lambda now: {"event_states": {}})

@@ -11,10 +11,10 @@ import sqlalchemy as sa
 
 from rally_accelerate.config.redaction import Redactor
 from rally_accelerate.server import runner
-from rally_accelerate.server.app import Host
+from rally_accelerate.server.app import Server
 from rally_accelerate.server.store.database import Database
-from rally_accelerate.server.store.executions import Line, Retention
-from rally_accelerate.server.store.tables import execution_lines, executions, ms
+from rally_accelerate.server.store.executions import LogLine, Retention
+from rally_accelerate.server.store.tables import execution_lines, executions, to_ms
 from support.asked import Asked, signed_in
 from support.waiting import until
 
@@ -54,9 +54,9 @@ REPORT = {
 
 async def made(asked: Asked, its_id: str, outcome: str, *, days_ago: float = 0) -> str:
     """A run that ended some time ago; its id."""
-    key = await asked.host.stores.executions.begin(its_id, job_name="syncRallyDataEvent")
-    await asked.host.stores.executions.end(key, outcome=outcome, report=REPORT)
-    started = ms(datetime.now(UTC) - timedelta(days=days_ago))
+    key = await asked.host.stores.executions.start(its_id, job_name="syncRallyDataEvent")
+    await asked.host.stores.executions.finish(key, outcome=outcome, report=REPORT)
+    started = to_ms(datetime.now(UTC) - timedelta(days=days_ago))
     async with asked.host.stores.database.writing() as connection:
         await connection.execute(sa.update(executions).where(executions.c.id == key).values(started=started))
     return key
@@ -118,7 +118,7 @@ async def with_log(asked: Asked) -> str:
     key = await made(asked, its_id, "complete")
     now = datetime.now(UTC)
     words = [("INFO", "first <b>"), ("WARNING", "slow 100%"), ("ERROR", "broken"), ("INFO", "last")]
-    await asked.host.stores.lines.append(key, [Line(now, level, text) for level, text in words], after=0)
+    await asked.host.stores.lines.append(key, [LogLine(now, level, text) for level, text in words], after=0)
     return key
 
 
@@ -151,7 +151,7 @@ async def test_a_log_is_searched_by_level_and_text_and_downloaded(asked: Asked) 
 async def test_a_long_log_is_told_in_pages(asked: Asked) -> None:
     key = await with_log(asked)
     now = datetime.now(UTC)
-    await asked.host.stores.lines.append(key, [Line(now, "INFO", f"line {n}") for n in range(2500)], after=4)
+    await asked.host.stores.lines.append(key, [LogLine(now, "INFO", f"line {n}") for n in range(2500)], after=4)
     seen: list[str] = []
     more = ""
     while True:
@@ -165,10 +165,10 @@ async def test_a_long_log_is_told_in_pages(asked: Asked) -> None:
 
 
 async def test_a_run_that_goes_on_is_followed_and_stopped(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "SECONDS", 0.01)
+    monkeypatch.setattr(runner, "FLUSH_SECONDS", 0.01)
     its_id = await asked.host.add_integration({"name": "one", "properties": NEVER})
-    asked.host.schedule.run_soon(its_id)
-    running = await until(lambda: asked.host._runs.running(its_id))
+    asked.host.scheduler.start_run(its_id)
+    running = await until(lambda: asked.host._runner.get_active_run(its_id))
     address = f"/executions/{running.execution_id}"
 
     async def account() -> dict[str, Any]:
@@ -193,10 +193,10 @@ async def test_a_run_that_goes_on_is_followed_and_stopped(asked: Asked, monkeypa
     assert (await account())["execution"]["outcome"] == "interrupted"
     assert 'id="live"' not in (await asked.http.get(address)).text
     # What has ended is not stopped again, nor is its successor.
-    asked.host.schedule.run_soon(its_id)
-    await until(lambda: asked.host.schedule.running(its_id))
+    asked.host.scheduler.start_run(its_id)
+    await until(lambda: asked.host.scheduler.is_running(its_id))
     await asked.http.post(f"{address}/stop")
-    assert asked.host.schedule.running(its_id)
+    assert asked.host.scheduler.is_running(its_id)
 
 
 async def test_graphql_tells_the_same_log(asked: Asked) -> None:
@@ -207,18 +207,18 @@ async def test_graphql_tells_the_same_log(asked: Asked) -> None:
 
 async def test_runs_are_kept_by_count_and_by_age(tmp_path: Path) -> None:
     retention = Retention(runs=3, days=10)
-    async with Host.open(tmp_path / "host.sqlite", retention=retention) as host:
-        transport = httpx2.ASGITransport(app=host.app())
+    async with Server.open(tmp_path / "host.sqlite", retention=retention) as host:
+        transport = httpx2.ASGITransport(app=host.build_app())
         asked = Asked(host, httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1"), "")
         await signed_in(host, asked.http)
         one = await host.add_integration({"name": "one", "properties": NEVER})
         two = await host.add_integration({"name": "two", "properties": NEVER})
         old = await made(asked, two, "failed", days_ago=11)
-        await host.stores.lines.append(old, [Line(datetime.now(UTC), "INFO", "x")], after=0)
+        await host.stores.lines.append(old, [LogLine(datetime.now(UTC), "INFO", "x")], after=0)
         for _ in range(5):
             await made(asked, one, "complete")
-        assert len(await host.stores.executions.of(one, limit=10)) == 3
-        assert await host.stores.executions.of(two) == []
+        assert len(await host.stores.executions.list_latest(one, limit=10)) == 3
+        assert await host.stores.executions.list_latest(two) == []
         async with host.stores.database.reading() as connection:
             count = sa.select(sa.func.count()).select_from(execution_lines)
             assert (await connection.execute(count)).scalar_one() == 0
@@ -227,18 +227,18 @@ async def test_runs_are_kept_by_count_and_by_age(tmp_path: Path) -> None:
 
 
 async def test_a_run_may_not_fill_the_disk_with_its_log(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "MOST_LINES", 5)
+    monkeypatch.setattr(runner, "MAX_LINES", 5)
     key = await with_log(asked)
     async with asked.host.stores.database.writing() as connection:
         await connection.execute(sa.delete(execution_lines))
     product = logging.getLogger("rally_accelerate.sample")
-    async with runner.recorded(asked.host.stores.lines, key, Redactor(["planted-secret"]), level=logging.INFO):
+    async with runner.record_log(asked.host.stores.lines, key, Redactor(["planted-secret"]), level=logging.INFO):
         product.debug("not wanted")
         for number in range(20):
             product.info("line %d planted-secret", number)
         product.error("still told")
-    found = [line.text for line in await asked.host.stores.lines.of(key)]
-    assert found == [*(f"line {number} ***" for number in range(5)), runner.TOO_MANY, "still told"]
+    found = [line.text for line in await asked.host.stores.lines.list_lines(key)]
+    assert found == [*(f"line {number} ***" for number in range(5)), runner.LINES_DROPPED, "still told"]
 
 
 async def test_logs_of_earlier_versions_become_lines(tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ async def test_logs_of_earlier_versions_become_lines(tmp_path: Path) -> None:
     from alembic.config import Config  # noqa: PLC0415
 
     from rally_accelerate.server.store.database import MIGRATIONS  # noqa: PLC0415
-    from rally_accelerate.server.store.executions import Lines  # noqa: PLC0415
+    from rally_accelerate.server.store.executions import ExecutionLogs  # noqa: PLC0415
 
     path = tmp_path / "old.sqlite"
     config = Config()
@@ -266,7 +266,7 @@ async def test_logs_of_earlier_versions_become_lines(tmp_path: Path) -> None:
         )
     old.dispose()
     database = await Database.open(path)
-    found = await Lines(database).of("e")
+    found = await ExecutionLogs(database).list_lines("e")
     assert [(line.level, line.text) for line in found] == [
         ("WARNING", "slow"),
         ("INFO", "Traceback"),
@@ -280,8 +280,8 @@ async def test_a_history_that_the_next_run_completes_is_told_as_such(asked: Aske
     executions = asked.host.stores.executions
     pages = []
     for histories in (REPORT["histories"], {"complete": 4, "incomplete": 3, "awaited": 2, "unverifiable": 0}):
-        key = await executions.begin(its_id, job_name="syncRallyDataEvent")
-        await executions.end(key, outcome="complete", report={**REPORT, "histories": histories})
+        key = await executions.start(its_id, job_name="syncRallyDataEvent")
+        await executions.finish(key, outcome="complete", report={**REPORT, "histories": histories})
         pages.append((await asked.http.get(f"/executions/{key}")).text)
     earlier, later = pages
     assert "4 complete, 0 incomplete, 0 that cannot be checked" in earlier
@@ -290,9 +290,9 @@ async def test_a_history_that_the_next_run_completes_is_told_as_such(asked: Aske
 
 async def test_a_run_is_told_with_the_names_of_the_form(asked: Asked) -> None:
     its_id = await asked.host.add_integration({"name": "sample", "properties": SILENT})
-    report = await asked.host.run_now(its_id)
+    report = await asked.host.run_integration(its_id)
     assert report.failure is not None
-    (run,) = await asked.host.stores.executions.of(its_id, limit=1)
+    (run,) = await asked.host.stores.executions.list_latest(its_id, limit=1)
     for address in (f"/executions/{run.id}", f"/executions/{run.id}?text=port+of+URL"):
         page = (await asked.http.get(address)).text
         assert "Check host and port of URL" in page
@@ -301,7 +301,7 @@ async def test_a_run_is_told_with_the_names_of_the_form(asked: Asked) -> None:
 
 async def test_why_a_run_is_partial_stands_beside_the_word(asked: Asked) -> None:
     its_id = await asked.host.add_integration({"name": "sample", "properties": SILENT})
-    run_id = await asked.host.stores.executions.begin(its_id, job_name="syncRallyIssuesEvent")
-    await asked.host.stores.executions.end(run_id, outcome="partial", report={"skipped": 3})
+    run_id = await asked.host.stores.executions.start(its_id, job_name="syncRallyIssuesEvent")
+    await asked.host.stores.executions.finish(run_id, outcome="partial", report={"skipped": 3})
     for address in ("/settings/integrations", f"/settings/integrations/{its_id}"):
         assert "3 items were skipped" in (await asked.http.get(address)).text

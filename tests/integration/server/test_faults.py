@@ -16,15 +16,15 @@ from uvicorn.config import LOGGING_CONFIG
 
 from rally_accelerate.errors import OutdatedError, StoreError
 from rally_accelerate.server import scheduler as schedule_module
-from rally_accelerate.server.app import Host
-from rally_accelerate.server.authentication import Caller, Refused
+from rally_accelerate.server.app import Server
+from rally_accelerate.server.authentication import ClientInfo, SignInRefusal
 from rally_accelerate.server.store.credentials import Sessions
 from rally_accelerate.server.store.database import Database
 from rally_accelerate.server.store.integrations import Integrations
 from rally_accelerate.server.store.issue_search import Search
 from rally_accelerate.server.store.issues import Issues
 from rally_accelerate.server.store.tables import marks
-from rally_accelerate.server.upload_worker import Beside
+from rally_accelerate.server.upload_worker import UploadWorker
 from rally_accelerate.server.value_streams.board import Boards
 from rally_accelerate.server.web import request_limits
 from rally_accelerate.server.web.security import HEADERS
@@ -65,7 +65,7 @@ async def test_what_the_store_says_is_told_on_pages_and_to_clients(
     async def full(*_: Any, **__: Any) -> Any:
         raise FULL
 
-    monkeypatch.setattr(Issues, "take", full)
+    monkeypatch.setattr(Issues, "store_upload", full)
     data = {"source": "Rally", "trackerId": "t", "tenantId": "x", "issues": [item(1)]}
     told = await asked.graphql(UPLOAD, data=data)
     # Not 200 with errors: a connector would take the issue for one that is refused, and leave it out for good.
@@ -143,7 +143,7 @@ async def test_a_value_stream_keeps_what_was_written_when_it_cannot_be_saved(ask
 async def test_the_schedule_outlives_a_look_that_fails(
     asked: Asked, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(schedule_module, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(schedule_module, "POLL_SECONDS", 0.0)
     looked = asyncio.Event()
     failures = 3
 
@@ -156,7 +156,7 @@ async def test_the_schedule_outlives_a_look_that_fails(
         return []
 
     monkeypatch.setattr(asked.host.stores.integrations, "all", all_of_them)
-    asked.host.start_schedule()
+    asked.host.start_scheduler()
     await asyncio.wait_for(looked.wait(), 60)
     assert caplog.text.count("the schedule cannot see what is due") == 1
 
@@ -166,19 +166,21 @@ async def test_a_password_that_changes_while_the_old_one_is_looked_at_lets_nobod
 ) -> None:
     stores = asked.host.stores
     user, password = await stores.users.add("ada", (await stores.users.all())[0].role)
-    proven = await stores.users.proven("ada", password)
+    proven = await stores.users.verify_password("ada", password)
     assert proven is not None
     await stores.users.set_password(user.id, "another long password", temporary=False)
     with pytest.raises(OutdatedError):
-        await stores.sessions.begin(user.id, proof=proven.kept)
+        await stores.sessions.create(user.id, proof=proven.password_hash)
 
     async def late(*_: Any) -> Any:
         return proven
 
-    monkeypatch.setattr(stores.users.__class__, "proven", late)
-    outcome = await asked.host.door.with_password("ada", password, caller=Caller(address="1.2.3.4", agent="b"))
-    assert isinstance(outcome, Refused)
-    assert await stores.sessions.of(user.id) == []
+    monkeypatch.setattr(stores.users.__class__, "verify_password", late)
+    outcome = await asked.host.sign_in.sign_in_with_password(
+        "ada", password, caller=ClientInfo(address="1.2.3.4", agent="b")
+    )
+    assert isinstance(outcome, SignInRefusal)
+    assert await stores.sessions.list_for_user(user.id) == []
 
 
 async def test_a_body_that_never_ends_is_given_up(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,7 +222,7 @@ async def test_writers_are_told_of_a_damaged_file_and_of_no_fault_of_ours(asked:
         # Its text has words of a hint, and is none of the file's.
         connection.execute(sa.insert(marks), [{"name": "disk full, malformed", "value": 1}] * 2)
 
-    for way in (write, database.written):
+    for way in (write, database.run_in_transaction):
         with pytest.raises(StoreError, match="cannot be written: database disk image is malformed") as told:
             await way(harm)
         assert "last backup" in told.value.hint
@@ -230,18 +232,18 @@ async def test_writers_are_told_of_a_damaged_file_and_of_no_fault_of_ours(asked:
 
 async def test_a_host_with_a_damaged_file_ends_in_words(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "x.sqlite"
-    async with Host.open(path) as host:
+    async with Server.open(path) as host:
         its_id = await host.add_integration({"name": "r", "properties": NEVER})
-        host.start_schedule()
-        await until(lambda: host.schedule.running(its_id))
-        await host.stores.database.settle()
+        host.start_scheduler()
+        await until(lambda: host.scheduler.is_running(its_id))
+        await host.stores.database.checkpoint()
         with path.open("r+b") as file:
             # Behind its head, by which SQLite knows it.
             file.seek(100)
             file.write(b"\xa5" * (path.stat().st_size - 100))
         # What a connection has in its memory does not show that the file is damaged: the next ones have nothing.
         await host.stores.database._engine.dispose()
-        host.stores.database._at_once.dispose()
+        host.stores.database._sync_engine.dispose()
     assert "the database cannot be written: database disk image is malformed" in caplog.text
     assert [record for record in caplog.records if record.exc_info] == []
 
@@ -257,9 +259,9 @@ async def test_what_cannot_be_closed_keeps_nothing_else_open(tmp_path: Path, mon
 
     monkeypatch.setattr(Search, "close", failing)
     monkeypatch.setattr(Boards, "close", close)
-    monkeypatch.setattr(Beside, "close", close)
+    monkeypatch.setattr(UploadWorker, "close", close)
     with pytest.raises(StoreError, match="disk is full"):
-        async with Host.open(tmp_path / "x.sqlite"):
+        async with Server.open(tmp_path / "x.sqlite"):
             pass
     assert closed == ["Boards", "Beside"]
 
@@ -273,7 +275,7 @@ async def test_what_a_connector_writes_is_noted_but_not_each_time(asked: Asked) 
     again = {"name": "r", "tenant_id": "t", "type": "ucv-ext-rally", "properties": {**properties, "apiKey": "other"}}
     assert await host.add_integration(again) == its_id
     assert await host.add_integration(again) == its_id
-    await host.switch_off("r", "t")
+    await host.disable_integration("r", "t")
     state = """mutation ($id: ID!, $p: JSON) {
         updateIntegrationState(integrationId: $id, eventName: "e", properties: $p) { state } }"""
     for number in range(3):
@@ -284,7 +286,7 @@ async def test_what_a_connector_writes_is_noted_but_not_each_time(asked: Asked) 
         await asked.data(wish, id=its_id, at=at)
     refused = (await asked.graphql(wish, id=its_id, at=1e300)).json()
     assert "years 1 to 9999" in refused["errors"][0]["message"]
-    entries = await host.stores.audit.latest()
+    entries = await host.stores.audit.list_entries()
     told = [(each.actor, each.action) for each in reversed(entries) if each.object_id == its_id]
     assert told == [
         ("rally-accelerate", "added"),
@@ -318,7 +320,7 @@ async def test_whoever_hangs_up_in_the_middle_is_no_fault(asked: Asked, caplog: 
 
     headers = [(b"host", b"127.0.0.1"), (b"content-length", b"9")]
     scope = {"type": "http", "method": "POST", "path": "/sign-in", "headers": headers, "query_string": b""}
-    await asked.host.app()({**scope, "http_version": "1.1", "scheme": "http", "root_path": ""}, receive, send)
+    await asked.host.build_app()({**scope, "http_version": "1.1", "scheme": "http", "root_path": ""}, receive, send)
     assert messages == []
     assert "fault" not in caplog.text
 

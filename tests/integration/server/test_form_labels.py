@@ -31,7 +31,7 @@ async def tried(asked: Asked, form: dict[str, str]) -> dict[str, Any]:
     """What the connection test says of each link."""
     answer = await asked.http.post(NEW, data={"do": "test", **form})
     assert answer.status_code == 303, answer.text
-    for trial in asked.host.trials._trials.values():
+    for trial in asked.host.dry_runs._dry_runs.values():
         if trial.task is not None:
             await trial.task
     findings = (await asked.http.get(f"{answer.headers['location']}.json")).json()["trial"]["findings"]

@@ -43,7 +43,7 @@ async def test_an_integration_is_added_and_its_defaults_are_left_to_the_program(
     assert answer.headers["location"] == f"{LIST}/{found.id}"
     assert found.properties == {"baseUrl": "http://127.0.0.1:9", "apiKey": SECRET, "projects": ["A", "B"]}
     assert found.show_hidden
-    (entry,) = await asked.host.stores.audit.latest()
+    (entry,) = await asked.host.stores.audit.list_entries()
     assert (entry.action, entry.detail) == ("added", {"settings": ["apiKey", "baseUrl", "projects"]})
 
 
@@ -104,14 +104,14 @@ async def test_an_empty_secret_keeps_the_stored_one(asked: Asked) -> None:
     answer, after = await edited(asked, properties__workspace="Other")
     assert answer.status_code == 303
     assert (after["apiKey"], after["workspace"]) == (SECRET, "Other")
-    entry = (await asked.host.stores.audit.latest())[0]
+    entry = (await asked.host.stores.audit.list_entries())[0]
     assert (entry.action, entry.detail) == ("edited", {"settings": ["workspace"]})
 
 
 async def test_a_typed_secret_replaces_the_stored_one(asked: Asked) -> None:
     _, after = await edited(asked, properties__apiKey=OTHER)
     assert after["apiKey"] == OTHER
-    assert OTHER not in str(await asked.host.stores.audit.latest())
+    assert OTHER not in str(await asked.host.stores.audit.list_entries())
 
 
 async def test_a_cleared_secret_is_gone(asked: Asked) -> None:
@@ -188,8 +188,8 @@ async def drafted(asked: Asked, address: str, **fields: str) -> dict[str, str]:
 
 def restart(asked: Asked) -> None:
     """Lose what a host loses that is started anew."""
-    for draft_id in list(asked.host.drafts._shelf._kept):
-        del asked.host.drafts._shelf._kept[draft_id]
+    for draft_id in list(asked.host.drafts._drafts._entries):
+        del asked.host.drafts._drafts._entries[draft_id]
 
 
 async def test_a_secret_that_a_restart_forgot_is_asked_for_and_not_called_missing(asked: Asked) -> None:

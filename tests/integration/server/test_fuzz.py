@@ -107,15 +107,15 @@ def fuzzed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fuzzed]:
 
 async def _filled(asked: Asked) -> tuple[str, ...]:
     its_id = await asked.host.add_integration({"name": "n", "properties": {"apiKey": "x", "retrySeconds": 0}})
-    await asked.host.run_now(its_id)
+    await asked.host.run_integration(its_id)
     whole = item(1, history=[change("A", "B")], relations=[{"id": "2", "type": "CHILD"}], rawIssue={"a": [1]})
     await asked.data(UPLOAD, data=upload(whole, item(2), tracker=its_id))
-    execution = (await asked.host.stores.executions.of(its_id))[0]
+    execution = (await asked.host.stores.executions.list_latest(its_id))[0]
     return its_id, execution.id, "1", "US1", "1.json", TENANT
 
 
 def test_the_fuzzer_knows_every_way_into_the_host(fuzzed: Fuzzed) -> None:
-    app = fuzzed.asked.host.app()
+    app = fuzzed.asked.host.build_app()
     known = list(openings(app))
     assert ("POST", GRAPHQL) in known
     assert ("GET", "/issues/{tracker}/{id}") in known
@@ -125,7 +125,7 @@ def test_the_fuzzer_knows_every_way_into_the_host(fuzzed: Fuzzed) -> None:
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 def test_no_address_fails_whatever_it_is_given(fuzzed: Fuzzed, mode: GenerationMode) -> None:
-    document = described(fuzzed.asked.host.app(), fuzzed.known)
+    document = described(fuzzed.asked.host.build_app(), fuzzed.known)
     seen = []
     for found in schemathesis.openapi.from_dict(document).get_all_operations():
         operation = found.ok()  # type: ignore[union-attr] # the document is our own
@@ -139,7 +139,7 @@ def test_no_address_fails_whatever_it_is_given(fuzzed: Fuzzed, mode: GenerationM
 
         holds()
         seen.append(operation.label)
-    assert len(seen) == len(set(openings(fuzzed.asked.host.app())))
+    assert len(seen) == len(set(openings(fuzzed.asked.host.build_app())))
 
 
 def _request(case: Any) -> dict[str, Any]:
@@ -155,7 +155,7 @@ def test_no_form_fails_whatever_is_in_it(fuzzed: Fuzzed) -> None:
     values = TEXTS | st.sampled_from(fuzzed.known)
     fields = st.dictionaries(st.sampled_from(names()) | TEXTS, st.lists(values, max_size=3) | values, max_size=8)
     kinds = ("application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/json", "nonsense")
-    known = st.sampled_from(sorted({each for each in openings(fuzzed.asked.host.app()) if each[0] != "GET"}))
+    known = st.sampled_from(sorted({each for each in openings(fuzzed.asked.host.build_app()) if each[0] != "GET"}))
     ids = st.sampled_from(fuzzed.known) | TEXTS.filter(bool)
 
     @tried(150)

@@ -92,7 +92,7 @@ async def test_a_made_key_works_and_is_shown_once(asked: Asked) -> None:
 
 
 async def test_too_large_a_request_is_refused_with_413(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rally_accelerate.server.graphql.endpoint.MOST_BYTES", 10_000)
+    monkeypatch.setattr("rally_accelerate.server.graphql.endpoint.MAX_BYTES", 10_000)
     answer = await asked.graphql(UPLOAD, data=upload(item(1, description="x" * 20_000)))
     assert answer.status_code == 413
 
@@ -149,7 +149,7 @@ async def test_a_secret_that_is_entered_meanwhile_goes_to_no_other_address(
     its_id = await asked.host.add_integration(
         {"name": "a", "properties": {"baseUrl": "https://b.example", "apiKey": "b"}}
     )
-    edit = asked.host.administration.edit
+    edit = asked.host.integrations.edit
 
     async def overtaken(actor: Actor, which: str, changes: Mapping[str, Any]) -> Any:
         # What an administrator saves between the look at the stored settings and this write.
@@ -157,7 +157,7 @@ async def test_a_secret_that_is_entered_meanwhile_goes_to_no_other_address(
         await asked.host.stores.integrations.change(which, mended)
         return await edit(actor, which, changes)
 
-    monkeypatch.setattr(asked.host.administration, "edit", overtaken)
+    monkeypatch.setattr(asked.host.integrations, "edit", overtaken)
     await asked.data(
         "mutation($d: ID!, $i: EditIntegrationInput!) { editIntegration(_id: $d, input: $i) { name } }",
         d=its_id,
@@ -199,7 +199,7 @@ async def test_a_fault_of_our_own_is_told_without_its_details(asked: Asked, monk
     async def broken(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("planted detail")
 
-    monkeypatch.setattr(asked.host.stores.issues, "take", broken)
+    monkeypatch.setattr(asked.host.stores.issues, "store_upload", broken)
     answer = await asked.graphql(UPLOAD, data=upload(item(1)))
     assert answer.json()["errors"][0]["message"] == "internal error"
     assert "planted detail" not in answer.text

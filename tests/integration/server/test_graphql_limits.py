@@ -45,7 +45,7 @@ async def test_too_much_is_refused_at_once_with_a_sentence(asked: Asked, questio
 
 
 def test_the_questions_that_people_ask_are_none_of_them() -> None:
-    execution.check(parse_document(get_introspection_query(input_value_deprecation=True)))
+    execution.check_limits(parse_document(get_introspection_query(input_value_deprecation=True)))
 
 
 async def test_lists_of_arguments_are_bounded(asked: Asked) -> None:
@@ -58,7 +58,7 @@ async def test_what_takes_too_long_is_given_up(asked: Asked, monkeypatch: pytest
     async def slow(*_: Any, **__: Any) -> None:
         await asyncio.sleep(60)
 
-    monkeypatch.setattr(execution, "SECONDS", 0.05)
+    monkeypatch.setattr(execution, "TIMEOUT_SECONDS", 0.05)
     monkeypatch.setattr(asked.host.stores.issues, "by_any_id", slow)
     answer = await asked.graphql('{ issue(tenantId: "x", issueId: "y") { _id } }')
     assert answer.status_code == 503
@@ -111,7 +111,7 @@ async def test_json_that_could_not_be_told_again_is_not_taken(asked: Asked, lite
 
 
 async def test_more_values_than_an_upload_has_are_refused_before_they_are_read(asked: Asked) -> None:
-    content = b'{"query": "{ productVersion }", "variables": {"a": [' + b"{}," * execution.MOST_VALUES + b"0]}}"
+    content = b'{"query": "{ productVersion }", "variables": {"a": [' + b"{}," * execution.MAX_VALUES + b"0]}}"
     headers = {"Authorization": f"UserAccessKey {asked.key}", "Content-Type": "application/json"}
     for path in ("graphql", "api/v1/issues"):
         answer = await asked.http.post(f"/release-events-api/{path}", content=content, headers=headers)
@@ -121,5 +121,5 @@ async def test_more_values_than_an_upload_has_are_refused_before_they_are_read(a
 
 async def test_of_very_many_mistakes_only_the_first_are_told(asked: Asked) -> None:
     answer = (await asked.graphql(UPLOAD, data={f"unknown{number}": number for number in range(1000)})).json()
-    assert len(answer["errors"]) == execution.MOST_ERRORS + 1
+    assert len(answer["errors"]) == execution.MAX_ERRORS + 1
     assert "unknown" in answer["errors"][-2]["message"] or "required" in answer["errors"][-2]["message"]

@@ -38,9 +38,9 @@ async def filled(asked: Asked) -> tuple[str, str]:
     """An integration that has run (and failed), and issues, one of them as bare as may be."""
     properties = {"baseUrl": "http://127.0.0.1:9", "apiKey": "planted", "retrySeconds": 0}
     its_id = await asked.host.add_integration({"name": "n", "properties": properties})
-    await asked.host.run_now(its_id)
+    await asked.host.run_integration(its_id)
     await asked.data(UPLOAD, data=upload(item(1, **WHOLE), item(2), tracker=its_id))
-    return its_id, (await asked.host.stores.executions.of(its_id))[0].id
+    return its_id, (await asked.host.stores.executions.list_latest(its_id))[0].id
 
 
 async def test_every_question_for_everything_is_answered(asked: Asked) -> None:
@@ -137,7 +137,7 @@ async def test_several_integrations_are_switched_at_once_and_it_is_noted_who_did
     assert (await asked.data(by_state, t=TENANT, a={}))["integrationsByActiveState"] == [], "nothing half done"
     enabled = (await asked.data(edit, i=[first, second, first], a="ENABLE", t=TENANT))["editIntegrations"]
     assert enabled == [{"disabled": False}] * 2
-    entries = await asked.host.stores.audit.latest(limit=2)
+    entries = await asked.host.stores.audit.list_entries(limit=2)
     assert [(each.action, each.name) for each in entries] == [("enabled", "b"), ("enabled", "a")]
 
 
@@ -146,7 +146,7 @@ async def test_an_integration_goes_with_what_it_brought_or_without(asked: Asked)
     for linked, left in ((False, 2), (True, 0)):
         integration, _ = await filled(asked)
         assert (await asked.data(remove, d=integration, l=linked))["removeIntegration"]
-        assert (await asked.host.stores.issues.counts()).get(integration, 0) == left
+        assert (await asked.host.stores.issues.count_by_tracker()).get(integration, 0) == left
         assert await asked.host.stores.integrations.by_id(integration) is None
 
 
@@ -167,7 +167,7 @@ async def test_issues_are_uploaded_over_rest_as_well(asked: Asked) -> None:
     address, headers = "/release-events-api/api/v1/issues", {"Authorization": f"UserAccessKey {asked.key}"}
     answer = await asked.http.post(address, json=upload(item(1)), headers=headers)
     assert (answer.status_code, answer.json()) == (200, {"result": True})
-    assert (await asked.host.stores.issues.one("a" * 24, "1")) is not None
+    assert (await asked.host.stores.issues.get("a" * 24, "1")) is not None
     broken = await asked.http.post(address, json=upload({**item(2), "created": "never"}), headers=headers)
     assert broken.status_code == 400
     assert "issues[0].created" in broken.json()["errors"][0]["message"]
@@ -177,8 +177,8 @@ async def test_issues_are_uploaded_over_rest_as_well(asked: Asked) -> None:
     asked.http.cookies.clear()
     assert (await asked.http.post(address, json=upload(item(1)))).status_code == 401
     viewer, _ = await asked.host.stores.users.add("viewer", Role.VIEWER)
-    key = await asked.host.stores.keys.make("v", user_id=viewer.id)
+    key = await asked.host.stores.keys.create("v", user_id=viewer.id)
     answer = await asked.http.post(address, json=upload(item(3)), headers={"Authorization": f"UserAccessKey {key.key}"})
     assert answer.status_code == 403
     assert "needs the role editor" in answer.json()["errors"][0]["message"]
-    assert (await asked.host.stores.issues.one("a" * 24, "3")) is None
+    assert (await asked.host.stores.issues.get("a" * 24, "3")) is None

@@ -8,8 +8,8 @@ import httpx2
 import pytest
 
 from rally_accelerate.config.model import Integration, Properties
-from rally_accelerate.server.app import Host
-from rally_accelerate.server.http_server import serving
+from rally_accelerate.server.app import Server
+from rally_accelerate.server.http_server import serve
 from rally_accelerate.server.web import help as help_pages
 from rally_accelerate.server.web import templating
 from rally_accelerate.server.web.help_site import HelpSite
@@ -146,8 +146,8 @@ async def test_without_the_site_a_page_says_how_to_get_it(helpless: Asked) -> No
 async def test_it_is_served_below_a_path(tmp_path: Path, site: HelpSite, monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, site)
     async with (
-        Host.open(tmp_path / "host.sqlite") as host,
-        serving(host, outside="https://tools.example.com/rally/") as url,
+        Server.open(tmp_path / "host.sqlite") as host,
+        serve(host, outside="https://tools.example.com/rally/") as url,
         httpx2.AsyncClient(base_url=url, headers={"Host": "tools.example.com"}, timeout=PATIENCE_SECONDS) as http,
     ):
         await signed_in(host, http)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rally_accelerate.errors import ConfigError
-from rally_accelerate.server.permissions import HOST
+from rally_accelerate.server.permissions import SYSTEM_ACTOR
 from support.asked import TENANT, Asked
 from support.issues import UPLOAD, item, upload
 from support.waiting import until
@@ -28,27 +28,27 @@ async def row(asked: Asked, its_id: str) -> dict[str, Any]:
 
 async def actions(asked: Asked) -> list[tuple[str, str]]:
     """What people did, oldest first."""
-    entries = reversed(await asked.host.stores.audit.latest())
-    return [(entry.action, entry.name) for entry in entries if entry.actor != HOST.name]
+    entries = reversed(await asked.host.stores.audit.list_entries())
+    return [(entry.action, entry.name) for entry in entries if entry.actor != SYSTEM_ACTOR.name]
 
 
 async def going(asked: Asked, its_id: str) -> None:
     """Wait until a run goes on."""
-    await until(lambda: asked.host.schedule.running(its_id))
+    await until(lambda: asked.host.scheduler.is_running(its_id))
 
 
 async def test_an_integration_that_never_brought_an_item_is_not_online(asked: Asked) -> None:
     its_id = await asked.host.add_integration({"name": "one", "properties": FAILS})
-    await asked.host.run_now(its_id)
+    await asked.host.run_integration(its_id)
     run = (await row(asked, its_id))["lastRun"]["id"]
     why = "No items: their child projects have 12 (Team A). Turn on includeChildProjects."
-    await asked.host.stores.executions.end(run, outcome="complete", report={"empty": why})
+    await asked.host.stores.executions.finish(run, outcome="complete", report={"empty": why})
     assert (await row(asked, its_id))["status"] == "No items"
     for address in (LIST, f"{LIST}/{its_id}"):
         text = (await asked.http.get(address)).text
         assert 'class="badge no-items"' in text
         assert "their child projects have 12 (Team A). Turn on Include child projects." in text
-    await asked.host.stores.executions.end(run, outcome="failed", report={"empty": why})
+    await asked.host.stores.executions.finish(run, outcome="failed", report={"empty": why})
     assert (await row(asked, its_id))["status"] == "Failed"
 
 
@@ -61,17 +61,17 @@ async def test_an_empty_list_teaches_both_ways(asked: Asked) -> None:
 async def test_the_status_is_told_in_words(asked: Asked) -> None:
     its_id = await asked.host.add_integration({"name": "one", "properties": FAILS})
     assert (await row(asked, its_id))["status"] == "New"
-    await asked.host.run_now(its_id)
+    await asked.host.run_integration(its_id)
     failed = await row(asked, its_id)
     assert (failed["status"], failed["type"]) == ("Failed", "Rally")
     listed = (await asked.http.get(LIST)).text
     assert "View log" in listed
-    await asked.host.stores.executions.end(failed["lastRun"]["id"], outcome="interrupted", report={})
+    await asked.host.stores.executions.finish(failed["lastRun"]["id"], outcome="interrupted", report={})
     assert (await row(asked, its_id))["status"] == "Interrupted"
-    await asked.host.stores.executions.end(failed["lastRun"]["id"], outcome="partial", report={"withheld": 3})
+    await asked.host.stores.executions.finish(failed["lastRun"]["id"], outcome="partial", report={"withheld": 3})
     assert (await row(asked, its_id))["status"] == "Partial"
     assert "3 removals wait for approval" in (await asked.http.get(LIST)).text
-    await asked.host.stores.executions.end(failed["lastRun"]["id"], outcome="complete", report={})
+    await asked.host.stores.executions.finish(failed["lastRun"]["id"], outcome="complete", report={})
     assert (await row(asked, its_id))["status"] == "Online"
     await asked.http.post(f"{LIST}/{its_id}/toggle")
     assert (await row(asked, its_id))["status"] == "Disabled"
@@ -86,8 +86,8 @@ async def test_a_run_is_started_shown_and_stopped(asked: Asked) -> None:
     assert "<progress" in (await asked.http.get(LIST)).text
     await asked.http.post(f"{LIST}/{its_id}/stop")
     assert (await row(asked, its_id))["status"] == "Interrupted"
-    (execution,) = await asked.host.stores.executions.of(its_id)
-    assert "stopped" in await asked.host.stores.lines.text(execution.id)
+    (execution,) = await asked.host.stores.executions.list_latest(its_id)
+    assert "stopped" in await asked.host.stores.lines.read_text(execution.id)
     assert await actions(asked) == [("ran", "one"), ("stopped", "one")]
 
 
@@ -99,9 +99,9 @@ async def test_the_switch_says_what_it_wants_and_a_disabled_one_never_runs(asked
     refused = await asked.http.post(f"{LIST}/{its_id}/run")
     assert refused.status_code == 409
     assert "disabled" in refused.text
-    asked.host.schedule.run_soon(its_id)
+    asked.host.scheduler.start_run(its_id)
     await asyncio.sleep(0.05)
-    assert await asked.host.stores.executions.of(its_id) == []
+    assert await asked.host.stores.executions.list_latest(its_id) == []
     await asked.http.post(f"{LIST}/{its_id}/toggle", data={"to": "on"})
     # Enabling runs at once.
     await going(asked, its_id)
@@ -130,10 +130,10 @@ async def test_deleting_asks_for_the_name_and_what_becomes_of_the_issues(
     assert (await asked.http.post(f"{LIST}/{its_id}/delete", data={"name": "one"})).status_code == 422
     done = await asked.http.post(f"{LIST}/{its_id}/delete", data={"name": "one", "issues": issues})
     assert done.status_code == 303
-    counts = await asked.host.stores.issues.counts()
+    counts = await asked.host.stores.issues.count_by_tracker()
     assert {("x" if key == its_id else key): count for key, count in counts.items()} == left
     assert await asked.host.stores.integrations.by_id(its_id) is None
-    entry = (await asked.host.stores.audit.latest())[0]
+    entry = (await asked.host.stores.audit.list_entries())[0]
     assert (entry.action, entry.object_id, entry.detail) == ("removed", its_id, {"with issues": issues == "remove"})
 
 
@@ -150,7 +150,7 @@ async def test_deleting_what_has_no_issues_asks_for_the_name_alone(asked: Asked)
 
 async def test_one_integration_shows_its_settings_without_secrets_and_its_events(asked: Asked) -> None:
     its_id = await asked.host.add_integration({"name": "one", "properties": FAILS})
-    await asked.host.run_now(its_id)
+    await asked.host.run_integration(its_id)
     for address in (f"{LIST}/{its_id}", f"{LIST}/{its_id}.json", f"{LIST}/{its_id}/edit", f"{LIST}/{its_id}/edit.json"):
         text = (await asked.http.get(address)).text
         assert "planted-secret" not in text, address
@@ -200,7 +200,7 @@ async def test_graphql_and_pages_note_the_same_changes(asked: Asked) -> None:
         edit, id=found.id, input={"tenantId": TENANT, "name": "two", "properties": {**FAILS, "workspace": "W"}}
     )
     assert "errors" not in answer.json(), answer.text
-    entries = await asked.host.stores.audit.latest()
+    entries = await asked.host.stores.audit.list_entries()
     assert [entry.action for entry in entries] == ["edited", "added"]
     assert entries[0].detail == {"settings": ["name", "workspace"]}
     assert "planted-secret" not in str(entries)
@@ -210,7 +210,7 @@ async def test_a_name_belongs_to_one_integration_of_a_tenant(asked: Asked) -> No
     await asked.host.add_integration({"name": "one", "properties": FAILS})
     its_id = await asked.host.add_integration({"name": "two", "properties": FAILS})
     with pytest.raises(ConfigError, match="'one' exists already"):
-        await asked.host.administration.edit(HOST, its_id, {"name": "one"})
+        await asked.host.integrations.edit(SYSTEM_ACTOR, its_id, {"name": "one"})
 
 
 async def test_a_value_stream_is_offered_where_issues_came_and_none_is_drawn(asked: Asked) -> None:
@@ -220,6 +220,6 @@ async def test_a_value_stream_is_offered_where_issues_came_and_none_is_drawn(ask
     await asked.data(UPLOAD, data=upload(item(1), tracker=its_id))
     assert offer in (await asked.http.get(address)).text
     await asked.http.post("/value-streams/new", data={"name": "Shop", "description": "", "start": "default"})
-    assert await asked.host.stores.streams.any(TENANT)
-    assert not await asked.host.stores.streams.any("other")
+    assert await asked.host.stores.streams.exists(TENANT)
+    assert not await asked.host.stores.streams.exists("other")
     assert offer not in (await asked.http.get(address)).text

@@ -124,7 +124,7 @@ async def test_a_change_that_fails_is_not_tried_by_the_other_schema(
         tried.append(given["tracker_id"])
         raise ZeroDivisionError
 
-    monkeypatch.setattr(asked.host.stores.issues, "take", broken)
+    monkeypatch.setattr(asked.host.stores.issues, "store_upload", broken)
     assert (await asked.graphql(UPLOAD, data=upload(item(1)))).json()["data"] == {"uploadIssueData": None}
     assert tried == [TRACKER]
 

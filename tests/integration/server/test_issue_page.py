@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx2
 
-from rally_accelerate.server.issue_history import last_status
+from rally_accelerate.server.issue_history import find_last_status_change
 from support.asked import TENANT, Asked
 from support.issues import UPLOAD, item, upload
 from support.processes import simulator
@@ -154,22 +154,22 @@ async def test_what_lookback_has_not_got_yet_is_missed_until_a_later_run_brings_
         its_id = await asked.host.add_integration(
             {"name": "sample", "properties": {"baseUrl": rally.url, "apiKey": rally.key}}
         )
-        await asked.host.run_now(its_id)
-        stored = await asked.host.stores.issues.page(limit=40)
+        await asked.host.run_integration(its_id)
+        stored = await asked.host.stores.issues.list_page(limit=40)
         begun = [each.content for each in stored if each.content["status"] == "In-Progress"]
-        its_key = next(one["_id"] for one in begun if last_status(one["history"]))
+        its_key = next(one["_id"] for one in begun if find_last_status_change(one["history"]))
         address = f"/issues/{its_id}/{its_key}.json"
         assert (await asked.http.get(address)).json()["late"] is None
         # Ten minutes: far more than the test takes, and less than what is read from revisions.
         sandbox.post("/lookback", json={"lag_ms": 600_000}).raise_for_status()
         change = {"objectId": int(its_key), "fields": {"ScheduleState": "Completed"}}
         assert sandbox.post("/edit", json=change).raise_for_status().json()["revision"]
-        await asked.host.run_now(its_id)
+        await asked.host.run_integration(its_id)
         told = (await asked.http.get(address)).json()
         assert told["issue"]["status"] == "Completed"
         assert told["late"] == {"at": told["issue"]["lastUpdate"], "before": "In-Progress", "after": "Completed"}
         sandbox.post("/lookback", json={"lag_ms": 0}).raise_for_status()
-        await asked.host.run_now(its_id)
+        await asked.host.run_integration(its_id)
     told = (await asked.http.get(address)).json()
     assert told["late"] is None
     assert told["days"][0]["entries"][0]["changes"][0]["to"] == "Completed"
@@ -201,9 +201,9 @@ async def test_it_leads_to_the_run_that_wrote_it_for_as_long_as_that_is_kept(ask
         its_id = await asked.host.add_integration(
             {"name": "sample", "properties": {"baseUrl": rally.url, "apiKey": rally.key}}
         )
-        await asked.host.run_now(its_id)
-    (run,) = await asked.host.stores.executions.of(its_id)
-    one = (await asked.host.stores.issues.page(limit=1))[0].content
+        await asked.host.run_integration(its_id)
+    (run,) = await asked.host.stores.executions.list_latest(its_id)
+    one = (await asked.host.stores.issues.list_page(limit=1))[0].content
     address = f"/issues/{its_id}/{one['_id']}"
     link = f'<a href="/executions/{run.id}">this run</a>'
     assert link in (await asked.http.get(address)).text
@@ -215,7 +215,7 @@ async def test_it_leads_to_the_run_that_wrote_it_for_as_long_as_that_is_kept(ask
 
 
 async def test_a_run_that_is_no_longer_kept_is_no_link(asked: Asked) -> None:
-    await asked.host.stores.issues.take(
+    await asked.host.stores.issues.store_upload(
         source="Rally", tracker_id="t", tenant_id=TENANT, items=[item(1)], execution_id="0" * 24
     )
     assert "this run" not in (await asked.http.get("/issues/t/1")).text

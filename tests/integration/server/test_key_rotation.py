@@ -12,9 +12,9 @@ from cryptography.fernet import Fernet, InvalidToken
 
 from rally_accelerate.errors import StoreError
 from rally_accelerate.server.permissions import Actor, Role
-from rally_accelerate.server.store.encryption import Vault, key_file, rotate
+from rally_accelerate.server.store.encryption import Vault, get_key_file, rotate
 from rally_accelerate.server.store.integrations import Integrations
-from rally_accelerate.server.store.repositories import forget_secrets, open_stores
+from rally_accelerate.server.store.repositories import delete_unreadable_secrets, open_repositories
 from rally_accelerate.server.store.tables import integrations
 from support.issues import item
 
@@ -52,17 +52,17 @@ asyncio.run(main())
 
 async def filled(path: Path) -> str:
     """A database with secrets, and an uploaded issue that looks as if it held one; the integration's id."""
-    async with open_stores(path) as stores:
+    async with open_repositories(path) as stores:
         raw = {"name": "n", "type": "t", "tenant_id": "x", "properties": {**SECRETS, "baseUrl": "https://r.example"}}
         its_id = await stores.integrations.add({**raw, "loggingLevel": "INFO"})
         fake = item(1, rawIssue={"encrypted": "no secret of ours"})
-        await stores.issues.take(source="R", tracker_id="t", tenant_id="x", items=[fake])
+        await stores.issues.store_upload(source="R", tracker_id="t", tenant_id="x", items=[fake])
     return its_id
 
 
 async def secrets_of(path: Path, its_id: str) -> dict[str, str]:
-    async with open_stores(path) as stores:
-        found = await Integrations(stores.database, Vault.beside(path)).by_id(its_id)
+    async with open_repositories(path) as stores:
+        found = await Integrations(stores.database, Vault.open_for(path)).by_id(its_id)
         assert found is not None
         return {name: found.properties[name] for name in SECRETS}
 
@@ -70,15 +70,15 @@ async def secrets_of(path: Path, its_id: str) -> dict[str, str]:
 async def test_every_secret_gets_the_new_key_and_the_old_one_is_worth_nothing(tmp_path: Path) -> None:
     path = tmp_path / "x.sqlite"
     its_id = await filled(path)
-    (old,) = key_file(path).read_bytes().split()
-    async with open_stores(path) as stores:
+    (old,) = get_key_file(path).read_bytes().split()
+    async with open_repositories(path) as stores:
         before = (await _properties(path, stores.database))["apiKey"]["encrypted"]
         assert await rotate(path, stores.database) == 2
         assert Path(f"{path}-wal").stat().st_size == 0
         after = (await _properties(path, stores.database))["apiKey"]["encrypted"]
-    (new,) = key_file(path).read_bytes().split()
+    (new,) = get_key_file(path).read_bytes().split()
     assert new != old
-    assert key_file(path).stat().st_mode & 0o777 == 0o600
+    assert get_key_file(path).stat().st_mode & 0o777 == 0o600
     with pytest.raises(InvalidToken):
         Fernet(old).decrypt(after.encode())
     # Nor does the file keep, in some free corner, what the old key could still read.
@@ -107,7 +107,7 @@ async def test_killed_at_any_step_it_loses_nothing_and_can_be_run_again(tmp_path
     else:
         pytest.fail("it never came to its end")
     assert step > 12
-    assert len(key_file(path).read_bytes().split()) == 1
+    assert len(get_key_file(path).read_bytes().split()) == 1
 
 
 def _killed(path: Path, step: int) -> int:
@@ -118,13 +118,13 @@ def _killed(path: Path, step: int) -> int:
 async def test_a_secret_that_no_key_reads_stops_it_before_anything_is_dropped(tmp_path: Path) -> None:
     path = tmp_path / "x.sqlite"
     await filled(path)
-    old = key_file(path).read_bytes()
-    async with open_stores(path) as stores:
-        key_file(path).write_bytes(Fernet.generate_key() + b"\n")
+    old = get_key_file(path).read_bytes()
+    async with open_repositories(path) as stores:
+        get_key_file(path).write_bytes(Fernet.generate_key() + b"\n")
         with pytest.raises(StoreError, match="cannot be read with any key"):
             await rotate(path, stores.database)
-    key_file(path).write_bytes(old + key_file(path).read_bytes())
-    async with open_stores(path) as stores:
+    get_key_file(path).write_bytes(old + get_key_file(path).read_bytes())
+    async with open_repositories(path) as stores:
         assert await rotate(path, stores.database) == 2
 
 
@@ -136,14 +136,14 @@ async def test_what_only_looks_encrypted_is_left_alone(tmp_path: Path) -> None:
     deep = {"encrypted": "text", "within": [{"encrypted": fake}]}
     other = {"name": "jira", "type": "ucv-ext-jira", "properties": {"token": "planted", "odd": {"encrypted": "x"}}}
     document = {"name": "s", "phases": [], "mine": {"encrypted": fake}, "more": deep, "integrations": [other]}
-    async with open_stores(path) as stores:
+    async with open_repositories(path) as stores:
         actor = Actor("", "t", Role.ADMIN)
         async with stores.database.writing() as connection:
             its_id = await stores.streams.insert(
                 connection, name="s", tenant_id="t", team=None, document=document, actor=actor, why="created"
             )
         assert await rotate(path, stores.database) == 4
-    async with open_stores(path) as stores:
+    async with open_repositories(path) as stores:
         found = await stores.streams.by_id(its_id)
         assert found is not None
         assert found.document == document
@@ -152,27 +152,27 @@ async def test_what_only_looks_encrypted_is_left_alone(tmp_path: Path) -> None:
 async def test_a_lost_key_file_is_told_at_the_start_and_no_new_one_hides_it(tmp_path: Path) -> None:
     path = tmp_path / "x.sqlite"
     its_id = await filled(path)
-    kept = key_file(path).read_bytes()
-    key_file(path).unlink()
+    kept = get_key_file(path).read_bytes()
+    get_key_file(path).unlink()
     with pytest.raises(StoreError, match=r"2 secrets .* key file .* is missing") as told:
-        async with open_stores(path):
+        async with open_repositories(path):
             pass
     assert "secrets forget" in told.value.hint
-    assert not key_file(path).exists()
-    key_file(path).write_bytes(Fernet.generate_key() + b"\n")
+    assert not get_key_file(path).exists()
+    get_key_file(path).write_bytes(Fernet.generate_key() + b"\n")
     with pytest.raises(StoreError, match=r"2 secrets .* no key in .* encrypted them"):
-        async with open_stores(path):
+        async with open_repositories(path):
             pass
-    key_file(path).write_bytes(kept)
+    get_key_file(path).write_bytes(kept)
     assert await secrets_of(path, its_id) == SECRETS
 
 
 async def test_secrets_whose_key_is_lost_for_good_are_forgotten_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "x.sqlite"
     await filled(path)
-    assert await forget_secrets(path) == 0
-    key_file(path).unlink()
-    assert await forget_secrets(path) == 2
-    async with open_stores(path) as stores:
+    assert await delete_unreadable_secrets(path) == 0
+    get_key_file(path).unlink()
+    assert await delete_unreadable_secrets(path) == 2
+    async with open_repositories(path) as stores:
         (found,) = await stores.integrations.all()
         assert found.properties == {"baseUrl": "https://r.example"}

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from rally_accelerate.server.app import Host
-from rally_accelerate.server.permissions import HOST
+from rally_accelerate.server.app import Server
+from rally_accelerate.server.permissions import SYSTEM_ACTOR
 from rally_accelerate.server.store import issue_writer
 from rally_accelerate.server.store.database import Database, upgrade
-from rally_accelerate.server.store.executions import Line, Retention
-from rally_accelerate.server.store.tables import execution_lines, executions, instant, sent
+from rally_accelerate.server.store.executions import LogLine, Retention
+from rally_accelerate.server.store.tables import execution_lines, executions, from_ms, sent
 from support.issues import item
 
 #: Nothing listens there.
@@ -50,8 +50,8 @@ def dying(after: int) -> Iterator[list[str]]:
 
 
 @asynccontextmanager
-async def opened(path: Path, **more: Any) -> AsyncIterator[Host]:
-    async with Host.open(path, interval=timedelta(hours=1), **more) as host:
+async def opened(path: Path, **more: Any) -> AsyncIterator[Server]:
+    async with Server.open(path, interval=timedelta(hours=1), **more) as host:
         # It counts issues meanwhile, which is none of the statements of the change.
         await host.stores.search.warm()
         yield host
@@ -59,10 +59,10 @@ async def opened(path: Path, **more: Any) -> AsyncIterator[Host]:
 
 async def dies_everywhere(
     path: Path,
-    change: Callable[[Host], Awaitable[Any]],
+    change: Callable[[Server], Awaitable[Any]],
     *,
-    prepare: Callable[[Host], Awaitable[None]],
-    look: Callable[[Host], Awaitable[Any]],
+    prepare: Callable[[Server], Awaitable[None]],
+    look: Callable[[Server], Awaitable[Any]],
 ) -> tuple[int, list[Any]]:
     """Die before each statement of a change, start again, and look.
 
@@ -87,7 +87,7 @@ async def dies_everywhere(
     pytest.fail("it never came to its end")
 
 
-async def integration_of(host: Host) -> str:
+async def integration_of(host: Server) -> str:
     found = await host.stores.integrations.by_name("sample", "t")
     if found is not None:
         return found.id
@@ -96,38 +96,38 @@ async def integration_of(host: Host) -> str:
     )
 
 
-async def brought(host: Host) -> None:
+async def brought(host: Server) -> None:
     """An integration with issues, which its ledger says were sent, beside those of somebody else."""
     its_id = await integration_of(host)
     for tracker in (its_id, "other"):
         items = [item(number, name="a zebra") for number in range(7)]
-        await host.stores.issues.take(source="R", tracker_id=tracker, tenant_id="t", items=items)
+        await host.stores.issues.store_upload(source="R", tracker_id=tracker, tenant_id="t", items=items)
     row = {"integration_id": its_id, "revision": "1@1", "rules_version": "1"}
     async with host.stores.database.writing() as connection:
         await connection.execute(sa.delete(sent))
         await connection.execute(sa.insert(sent), [{**row, "external_id": str(number)} for number in range(7)])
 
 
-async def left(host: Host) -> tuple[bool, int, int]:
+async def left(host: Server) -> tuple[bool, int, int]:
     """Whether the integration is there, how many of its issues, and how many it believes to have sent."""
     found = await host.stores.integrations.by_name("sample", "t")
-    counts = await host.stores.issues.counts()
+    counts = await host.stores.issues.count_by_tracker()
     assert counts.pop("other") == 7
     async with host.stores.database.reading() as connection:
         ledger = (await connection.execute(sa.select(sa.func.count()).select_from(sent))).scalar_one()
-    assert await issue_writer.unfinished(host.stores.database) == []
+    assert await issue_writer.list_unfinished_removals(host.stores.database) == []
     return found is not None, sum(counts.values()), ledger
 
 
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(issue_writer, "REMOVED_AT_ONCE", 4)
+    monkeypatch.setattr(issue_writer, "REMOVAL_CHUNK_SIZE", 4)
 
 
 @pytest.mark.usefixtures("small_parts")
 async def test_an_integration_and_its_issues_are_both_there_or_both_gone(tmp_path: Path) -> None:
-    async def remove(host: Host) -> None:
-        await host.administration.remove(HOST, await integration_of(host), with_issues=True)
+    async def remove(host: Server) -> None:
+        await host.integrations.remove(SYSTEM_ACTOR, await integration_of(host), with_issues=True)
 
     count, seen = await dies_everywhere(tmp_path / "x.sqlite", remove, prepare=brought, look=left)
     assert set(seen) == {(True, 7, 7), (False, 0, 0)}
@@ -139,8 +139,8 @@ async def test_an_integration_and_its_issues_are_both_there_or_both_gone(tmp_pat
 
 @pytest.mark.usefixtures("small_parts")
 async def test_issues_that_were_removed_do_not_pass_for_sent(tmp_path: Path) -> None:
-    async def remove(host: Host) -> None:
-        await host.administration.remove_issues(HOST, await integration_of(host))
+    async def remove(host: Server) -> None:
+        await host.integrations.remove_issues(SYSTEM_ACTOR, await integration_of(host))
 
     count, seen = await dies_everywhere(tmp_path / "x.sqlite", remove, prepare=brought, look=left)
     assert set(seen) == {(True, 7, 7), (True, 0, 0)}
@@ -153,15 +153,15 @@ async def test_no_run_begins_while_its_issues_are_removed(tmp_path: Path, monkey
     async with opened(tmp_path / "x.sqlite") as host:
         await brought(host)
         its_id = await integration_of(host)
-        finish, ran = issue_writer.finish, []
+        finish, ran = issue_writer.finish_removal, []
 
         async def watched(database: Database, tracker_id: str) -> None:
             await finish(database, tracker_id)
-            ran.append(host._runs.lock(its_id).locked())
+            ran.append(host._runner.get_lock(its_id).locked())
 
-        monkeypatch.setattr(issue_writer, "finish", watched)
-        await host.administration.remove_issues(HOST, its_id)
-        await host.administration.remove(HOST, its_id, with_issues=True)
+        monkeypatch.setattr(issue_writer, "finish_removal", watched)
+        await host.integrations.remove_issues(SYSTEM_ACTOR, its_id)
+        await host.integrations.remove(SYSTEM_ACTOR, its_id, with_issues=True)
         assert ran == [True, True]
 
 
@@ -172,18 +172,18 @@ def document(name: str, **more: Any) -> dict[str, Any]:
 
 
 async def test_a_file_is_imported_whole_with_its_integrations_or_not_at_all(tmp_path: Path) -> None:
-    async def empty(host: Host) -> None:
+    async def empty(host: Server) -> None:
         for stream in await host.stores.streams.all():
-            await host.importing.remove(stream, actor=HOST)
+            await host.importer.remove(stream, actor=SYSTEM_ACTOR)
         for known in await host.stores.integrations.all():
-            await host.administration.remove(HOST, known.id, with_issues=False)
+            await host.integrations.remove(SYSTEM_ACTOR, known.id, with_issues=False)
 
-    async def create(host: Host) -> None:
-        noted.append(len(await host.stores.audit.latest(limit=1000)))
-        await host.importing.create(document("s", workspace="one"), actor=HOST)
+    async def create(host: Server) -> None:
+        noted.append(len(await host.stores.audit.list_entries(limit=1000)))
+        await host.importer.create(document("s", workspace="one"), actor=SYSTEM_ACTOR)
 
-    async def state(host: Host) -> tuple[int, int, int]:
-        entries = await host.stores.audit.latest(limit=1000)
+    async def state(host: Server) -> tuple[int, int, int]:
+        entries = await host.stores.audit.list_entries(limit=1000)
         return (
             len(await host.stores.streams.all()),
             len(await host.stores.integrations.all()),
@@ -199,23 +199,23 @@ async def test_a_file_is_imported_whole_with_its_integrations_or_not_at_all(tmp_
 async def test_a_file_replaces_whole_or_not_at_all(tmp_path: Path) -> None:
     path, number = tmp_path / "x.sqlite", 0
     async with opened(path) as host:
-        await host.importing.create(document("s", workspace="w0"), actor=HOST)
+        await host.importer.create(document("s", workspace="w0"), actor=SYSTEM_ACTOR)
 
-    async def nothing(_: Host) -> None:
+    async def nothing(_: Server) -> None:
         return
 
-    async def replace(host: Host) -> None:
+    async def replace(host: Server) -> None:
         nonlocal number
         number += 1
         (stream,) = await host.stores.streams.all()
         given = document("s", workspace=f"w{number}")
-        await host.importing.replace(stream.id, given, based_on=stream.version, actor=HOST)
+        await host.importer.replace(stream.id, given, based_on=stream.version, actor=SYSTEM_ACTOR)
 
-    async def state(host: Host) -> tuple[str, str]:
+    async def state(host: Server) -> tuple[str, str]:
         (stream,) = await host.stores.streams.all()
         found = await host.stores.integrations.by_name("sample", "t")
         assert found is not None
-        told = [each for each in await host.stores.audit.latest(limit=5) if each.kind == "value stream"]
+        told = [each for each in await host.stores.audit.list_entries(limit=5) if each.kind == "value stream"]
         assert told[0].detail["version"] == stream.version
         return str(stream.document["description"]), str({"workspace": found.properties["workspace"]})
 
@@ -228,21 +228,21 @@ async def test_a_file_replaces_whole_or_not_at_all(tmp_path: Path) -> None:
 async def test_runs_are_let_go_with_all_their_lines_or_kept(tmp_path: Path) -> None:
     path = tmp_path / "x.sqlite"
 
-    async def full(host: Host) -> None:
+    async def full(host: Server) -> None:
         its_id = await integration_of(host)
         host.stores.executions.retention = Retention(runs=500)
-        while len(await host.stores.executions.of(its_id)) < 5:
-            key = await host.stores.executions.begin(its_id, job_name="e")
-            await host.stores.lines.append(key, [Line(instant(1), "INFO", str(line)) for line in range(3)], after=0)
-            await host.stores.executions.end(key, outcome="complete", report={})
+        while len(await host.stores.executions.list_latest(its_id)) < 5:
+            key = await host.stores.executions.start(its_id, job_name="e")
+            await host.stores.lines.append(key, [LogLine(from_ms(1), "INFO", str(line)) for line in range(3)], after=0)
+            await host.stores.executions.finish(key, outcome="complete", report={})
 
-    async def end(host: Host) -> None:
+    async def end(host: Server) -> None:
         host.stores.executions.retention = Retention(runs=1)
-        key = await host.stores.executions.begin(await integration_of(host), job_name="e")
-        await host.stores.lines.append(key, [Line(instant(1), "INFO", str(line)) for line in range(3)], after=0)
-        await host.stores.executions.end(key, outcome="complete", report={})
+        key = await host.stores.executions.start(await integration_of(host), job_name="e")
+        await host.stores.lines.append(key, [LogLine(from_ms(1), "INFO", str(line)) for line in range(3)], after=0)
+        await host.stores.executions.finish(key, outcome="complete", report={})
 
-    async def state(host: Host) -> tuple[int, int]:
+    async def state(host: Server) -> tuple[int, int]:
         async with host.stores.database.reading() as connection:
             runs = (await connection.execute(sa.select(executions))).all()
             lines = (await connection.execute(sa.select(execution_lines.c.execution_id))).scalars().all()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from rally_accelerate.server.store.executions import Retention
-from rally_accelerate.server.store.tables import instant
+from rally_accelerate.server.store.tables import from_ms
 from support.asked import Asked
 
 LIST = "/settings/integrations"
@@ -24,14 +24,14 @@ async def integration(asked: Asked, *, name: str = "one") -> str:
 
 async def ran(asked: Asked, its_id: str, outcome: str) -> str:
     """A run that is over; its id."""
-    key = await asked.host.stores.executions.begin(its_id, job_name="e")
-    await asked.host.stores.executions.end(key, outcome=outcome, report={})
+    key = await asked.host.stores.executions.start(its_id, job_name="e")
+    await asked.host.stores.executions.finish(key, outcome=outcome, report={})
     return key
 
 
 async def end_of(asked: Asked, key: str) -> datetime:
     """When a run ended; of two that begin in one millisecond, the first is set back."""
-    found = await asked.host.stores.executions.one(key)
+    found = await asked.host.stores.executions.get(key)
     assert found is not None
     assert found.completed is not None
     return found.completed
@@ -50,7 +50,7 @@ async def told(asked: Asked, its_id: str) -> tuple[Any, ...]:
     """As GraphQL tells it: whether the last run succeeded, when it ended, when the last one did that succeeded."""
     found = (await asked.data(TOLD, id=its_id))["integrationById"]
     last, good = found["last_run_completion_time"], found["last_successful_execution_time"]
-    return found["last_run_successful"], last and instant(last), good and instant(good)
+    return found["last_run_successful"], last and from_ms(last), good and from_ms(good)
 
 
 @pytest.mark.parametrize("outcome", ["failed", "interrupted"])
@@ -69,7 +69,7 @@ async def test_the_last_sync_stays_while_others_fail_and_go_on(asked: Asked, out
     assert await last_sync(asked, its_id) == await end_of(asked, run)
     await ran(asked, its_id, "failed")
     assert await last_sync(asked, its_id) == await end_of(asked, run)
-    await asked.host.stores.executions.begin(its_id, job_name="e")
+    await asked.host.stores.executions.start(its_id, job_name="e")
     assert await last_sync(asked, its_id) == await end_of(asked, run)
     assert ">never<" not in (await asked.http.get(LIST)).text
 
@@ -83,7 +83,7 @@ async def test_graphql_tells_the_last_that_ended_and_the_last_that_succeeded(ask
     for _ in range(2):
         assert await told(asked, its_id) == (False, await end_of(asked, bad), await end_of(asked, good))
         # The same while the next one goes on.
-        await asked.host.stores.executions.begin(its_id, job_name="e")
+        await asked.host.stores.executions.start(its_id, job_name="e")
 
 
 async def test_the_last_sync_outlives_the_runs_that_are_let_go(asked: Asked) -> None:
@@ -95,7 +95,7 @@ async def test_the_last_sync_outlives_the_runs_that_are_let_go(asked: Asked) -> 
     partial = await ran(asked, its_id, "partial")
     for _ in range(4):
         await ran(asked, its_id, "failed")
-    assert [one.outcome for one in await its_own.of(its_id)] == ["failed", "failed", "partial", "complete"]
+    assert [one.outcome for one in await its_own.list_latest(its_id)] == ["failed", "failed", "partial", "complete"]
     assert await last_sync(asked, its_id) == await end_of(asked, partial)
     assert (await told(asked, its_id))[-1] == await end_of(asked, good)
 

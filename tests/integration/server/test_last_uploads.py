@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rally_accelerate.server.store.database import Database
 from rally_accelerate.server.store.issues import Issues
-from rally_accelerate.server.sync_state import HostState
+from rally_accelerate.server.sync_state import ServerState
 from support.issues import change, item
 
 
@@ -15,8 +15,8 @@ async def test_the_last_upload_is_the_stored_issue_with_its_whole_history(tmp_pa
     uploaded = item(1, history=history, comments=comments, rawIssue={"Ready": True})
     store = Issues(database)
     for tracker, one in (("t", uploaded), ("another", item(1))):
-        await store.take(source="RALLY", tracker_id=tracker, tenant_id="n", items=[one])
-    state = HostState(database, "t")
+        await store.store_upload(source="RALLY", tracker_id=tracker, tenant_id="n", items=[one])
+    state = ServerState(database, "t")
     found = await state.documents([uploaded["_id"], "not there"])
     assert found.keys() == {uploaded["_id"]}
     document = dict(found[uploaded["_id"]])
@@ -25,6 +25,6 @@ async def test_the_last_upload_is_the_stored_issue_with_its_whole_history(tmp_pa
     assert document == {name: value for name, value in uploaded.items() if name != "history"}
     assert await state.comments([uploaded["_id"]]) == {uploaded["_id"]: 1}
     # Uploaded again, it is the same issue.
-    await store.take(source="RALLY", tracker_id="t", tenant_id="n", items=[{**document, "history": history}])
+    await store.store_upload(source="RALLY", tracker_id="t", tenant_id="n", items=[{**document, "history": history}])
     assert await state.documents([uploaded["_id"]]) == found
     await database.close()

@@ -13,8 +13,8 @@ import httpx2
 import pytest
 
 from rally_accelerate.server import http_server
-from rally_accelerate.server.app import Host
-from rally_accelerate.server.runtime import LEAST_RESERVE, MOST_CONNECTIONS, Room, room_of
+from rally_accelerate.server.app import Server
+from rally_accelerate.server.runtime import MAX_CONNECTIONS, MIN_RESERVE, ConnectionLimits, compute_connection_limits
 from support.processes import COMMAND, environment, stopped_at_the_end
 from support.waiting import until
 
@@ -91,8 +91,8 @@ class Small:
 @pytest.fixture
 async def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Small]:
     """A server that takes two connections."""
-    monkeypatch.setattr(http_server, "room", lambda: Room(2, 10))
-    async with Host.open(tmp_path / "host.sqlite") as host, http_server.serving(host) as url:
+    monkeypatch.setattr(http_server, "read_connection_limits", lambda: ConnectionLimits(2, 10))
+    async with Server.open(tmp_path / "host.sqlite") as host, http_server.serve(host) as url:
         client = Client(int(url.rpartition(":")[2]))
         yield Small(client, ("127.0.0.1", int(url.rpartition(":")[2])), host.first_access_key or "")
         client.close()
@@ -222,9 +222,9 @@ async def test_answers_that_are_not_read_are_given_up(small: Small, monkeypatch:
 @pytest.mark.parametrize("limit", [32, 64, 128, 256, 1024, 4096, 1 << 20])
 def test_there_is_room_for_the_rest_of_the_process(limit: int) -> None:
     used = 20
-    found = room_of(limit, used=used)
+    found = compute_connection_limits(limit, used=used)
     assert found.connections >= 2
     assert found.burst >= 2
-    assert found.connections <= MOST_CONNECTIONS
+    assert found.connections <= MAX_CONNECTIONS
     if limit >= 64:
-        assert used + found.connections + found.burst + LEAST_RESERVE <= limit
+        assert used + found.connections + found.burst + MIN_RESERVE <= limit

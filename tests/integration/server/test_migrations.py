@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from rally_accelerate.dql.parser import parse
 from rally_accelerate.server.store.database import Database
-from rally_accelerate.server.store.issue_search import Search, Wanted
+from rally_accelerate.server.store.issue_search import IssueFilter, Search
 from rally_accelerate.server.store.issues import Issues
 from support.issues import change, item
 from support.old_database import old_database
@@ -25,25 +25,25 @@ async def test_issues_of_an_older_version_are_searched_like_new_ones(tmp_path: P
     old_database(tmp_path / "old.sqlite", items)
     old = await Database.open(tmp_path / "old.sqlite")
     new = await Database.open(tmp_path / "new.sqlite")
-    await Issues(new).take(source="RALLY", tracker_id="t", tenant_id="n", items=items)
+    await Issues(new).store_upload(source="RALLY", tracker_id="t", tenant_id="n", items=items)
     for wanted, count in (
-        (Wanted(), 1_200),
-        (Wanted(text="zebra"), 1),
-        (Wanted(labels=("red",), statuses=("Done",)), 1),
-        (Wanted(queries=(parse("issue.rawIssue.risk = high and issue.history.count = 0"),)), 1_199),
+        (IssueFilter(), 1_200),
+        (IssueFilter(text="zebra"), 1),
+        (IssueFilter(labels=("red",), statuses=("Done",)), 1),
+        (IssueFilter(queries=(parse("issue.rawIssue.risk = high and issue.history.count = 0"),)), 1_199),
     ):
         assert await Search(old).count(wanted, now=NOW) == count
         found = [await Search(each).page(wanted, now=NOW, limit=2_000) for each in (old, new)]
         assert found[0].rows == found[1].rows
     assert found[0].rows[0].status_since == 1_700_000_000_000
-    before, after = [await Issues(each).one("t", "700") for each in (old, new)]
+    before, after = [await Issues(each).get("t", "700") for each in (old, new)]
     assert before is not None
     assert after is not None
     assert before.content == after.content
     assert before.uploaded == 5
     # What was filled in is what an upload compares with.
-    await Issues(old).take(source="RALLY", tracker_id="t", tenant_id="n", items=[item(700)])
-    assert await Search(old).count(Wanted(text="zebra"), now=NOW) == 0
+    await Issues(old).store_upload(source="RALLY", tracker_id="t", tenant_id="n", items=[item(700)])
+    assert await Search(old).count(IssueFilter(text="zebra"), now=NOW) == 0
     await old.close()
     await new.close()
 
@@ -75,7 +75,7 @@ async def test_accented_letters_in_two_characters_are_found_after_the_migration(
     items = [item(number, status="Open") for number in range(5)]
     items[3] |= {"status": written, "description": description}
     new = await Database.open(path)
-    await Issues(new).take(source="RALLY", tracker_id="t", tenant_id="n", items=items)
+    await Issues(new).store_upload(source="RALLY", tracker_id="t", tenant_id="n", items=items)
     await new.close()
     # As the version before left it.
     with sqlite3.connect(path) as connection:
@@ -88,7 +88,7 @@ async def test_accented_letters_in_two_characters_are_found_after_the_migration(
     connection.close()
     old = await Database.open(path)
     for query in ("issue.status = 'Pr\u00e9t\u00e9'", "issue.description contains 'text\u00e9 un'"):
-        assert await Search(old).count(Wanted(queries=(parse(query),)), now=NOW) == 1, query
+        assert await Search(old).count(IssueFilter(queries=(parse(query),)), now=NOW) == 1, query
     await old.close()
 
 
@@ -98,7 +98,7 @@ async def test_texts_that_fold_otherwise_than_before_are_found_after_the_migrati
     items = [item(number, status="Open") for number in range(5)]
     items[3] |= {"status": pasted, "description": description, "labels": ["a\u2011b"]}
     new = await Database.open(path)
-    await Issues(new).take(source="RALLY", tracker_id="t", tenant_id="n", items=items)
+    await Issues(new).store_upload(source="RALLY", tracker_id="t", tenant_id="n", items=items)
     await new.close()
     # As the version before left it.
     with sqlite3.connect(path) as connection:
@@ -109,5 +109,5 @@ async def test_texts_that_fold_otherwise_than_before_are_found_after_the_migrati
     connection.close()
     old = await Database.open(path)
     for query in ("issue.status = 'In Progress'", "issue.labels = a-b", "issue.description contains 'long text'"):
-        assert await Search(old).count(Wanted(queries=(parse(query),)), now=NOW) == 1, query
+        assert await Search(old).count(IssueFilter(queries=(parse(query),)), now=NOW) == 1, query
     await old.close()

@@ -21,7 +21,7 @@ async def filled(asked: Asked) -> str:
         "retrySeconds": 0,
     }
     its_id = await asked.host.add_integration(validated({"name": "sample <b>", "properties": properties}))
-    report = await asked.host.run_now(its_id)
+    report = await asked.host.run_integration(its_id)
     assert report.failure is not None
     nasty = item(1, name="<script>alert(1)</script>", url="javascript:alert(1)", history=[change("<i>", "B")])
     await asked.data(UPLOAD, data=upload(nasty, *(item(number) for number in range(2, 120)), tracker=its_id))
@@ -30,7 +30,7 @@ async def filled(asked: Asked) -> str:
 
 async def test_every_page_answers_and_tells_no_secret(asked: Asked) -> None:
     its_id = await filled(asked)
-    execution = (await asked.host.stores.executions.of(its_id))[0]
+    execution = (await asked.host.stores.executions.list_latest(its_id))[0]
     pages = [
         "/settings/integrations",
         "/settings/plugins",
@@ -107,10 +107,10 @@ async def test_a_slash_too_many_leads_to_the_page_under_whatever_scheme_a_proxy_
 
 async def test_a_failed_run_says_why_and_what_to_do(asked: Asked) -> None:
     its_id = await filled(asked)
-    execution = (await asked.host.stores.executions.of(its_id))[0]
+    execution = (await asked.host.stores.executions.list_latest(its_id))[0]
     assert execution.outcome == "failed"
     assert execution.report["error"]["hint"]
-    assert TENANT not in await asked.host.stores.lines.text(execution.id)
+    assert TENANT not in await asked.host.stores.lines.read_text(execution.id)
 
 
 async def test_an_address_that_is_none_leads_on_for_people_and_is_a_line_for_programs(asked: Asked) -> None:

@@ -22,7 +22,7 @@ async def user(asked: Asked, name: str) -> User:
 
 async def actions(asked: Asked) -> list[tuple[str, str, str, str]]:
     """Who did what to what, oldest first."""
-    entries = await asked.host.stores.audit.latest()
+    entries = await asked.host.stores.audit.list_entries()
     return [(one.actor, one.action, one.kind, one.name) for one in reversed(entries)]
 
 
@@ -134,19 +134,19 @@ async def test_a_key_from_making_to_revoking(asked: Asked) -> None:
 
 
 async def keys_of_admin(asked: Asked) -> list[AccessKey]:
-    return await asked.host.stores.keys.all(user_id=(await user(asked, "admin")).id)
+    return await asked.host.stores.keys.list_keys(user_id=(await user(asked, "admin")).id)
 
 
 async def test_keys_and_sessions_of_others_are_out_of_reach(asked: Asked) -> None:
     await asked.host.stores.users.add("eva", Role.EDITOR)
     (key, *_) = await keys_of_admin(asked)
-    (session,) = await asked.host.stores.sessions.of((await user(asked, "admin")).id)
+    (session,) = await asked.host.stores.sessions.list_for_user((await user(asked, "admin")).id)
     asked.http.cookies.clear()
     await signed_in(asked.host, asked.http, name="eva")
     assert (await asked.http.post(f"/profile/keys/{key.id}/revoke")).status_code == 404
     assert (await asked.http.post(f"/profile/sessions/{session.id}/end")).status_code == 404
     assert (await asked.http.post(f"/access-keys/{key.id}/revoke")).status_code == 403
-    assert await asked.host.stores.keys.one(key.id)
+    assert await asked.host.stores.keys.get(key.id)
     assert "of the tests" not in (await asked.http.get("/profile")).text
 
 
@@ -164,7 +164,7 @@ async def test_an_administrator_revokes_anybodys_key(asked: Asked) -> None:
 async def test_another_password_ends_every_other_session(asked: Asked) -> None:
     assert asked.host.first_password
     here = asked.http.cookies[COOKIE]
-    elsewhere = await asked.host.stores.sessions.begin((await user(asked, "admin")).id)
+    elsewhere = await asked.host.stores.sessions.create((await user(asked, "admin")).id)
     form = {"current": asked.host.first_password, "new": "a much better one", "again": "a much better one"}
     answer = await asked.http.post("/profile/password", data=form)
     assert answer.headers["location"] == "/profile?done=password"
@@ -175,7 +175,7 @@ async def test_another_password_ends_every_other_session(asked: Asked) -> None:
         assert (await asked.http.get("/profile.json")).status_code == expected
     assert (await sign_in(asked, "admin", asked.host.first_password)).status_code == 401
     assert (await sign_in(asked, "admin", "a much better one")).status_code == 303
-    assert "better" not in str(await asked.host.stores.audit.latest())
+    assert "better" not in str(await asked.host.stores.audit.list_entries())
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ async def test_whoever_sits_at_an_open_browser_cannot_guess_the_password(asked: 
 async def test_sessions_are_listed_and_ended(asked: Asked) -> None:
     admin = await user(asked, "admin")
     agent = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
-    token = await asked.host.stores.sessions.begin(admin.id, address="10.0.0.7", agent=agent)
+    token = await asked.host.stores.sessions.create(admin.id, address="10.0.0.7", agent=agent)
     listed = (await asked.http.get("/profile.json")).json()["sessions"]
     assert [(one["browser"], one["address"], one["current"]) for one in listed if not one["current"]] == [
         ("Firefox", "10.0.0.7", False)
@@ -214,9 +214,9 @@ async def test_sessions_are_listed_and_ended(asked: Asked) -> None:
     (other,) = [one for one in listed if not one["current"]]
     await asked.http.post(f"/profile/sessions/{other['id']}/end")
     assert await asked.host.stores.sessions.find(token) is None
-    await asked.host.stores.sessions.begin(admin.id)
+    await asked.host.stores.sessions.create(admin.id)
     assert (await asked.http.post("/profile/sessions/end")).headers["location"] == "/sign-in"
-    assert await asked.host.stores.sessions.of(admin.id) == []
+    assert await asked.host.stores.sessions.list_for_user(admin.id) == []
 
 
 async def test_the_navigation_shows_what_one_may(asked: Asked) -> None:
@@ -235,7 +235,7 @@ async def test_the_navigation_shows_what_one_may(asked: Asked) -> None:
 async def test_the_audit_log_is_filtered_and_paged_without_gap_or_repeat(asked: Asked) -> None:
     audit, admin = asked.host.stores.audit, (await user(asked, "admin")).actor
     for number in range(230):
-        await audit.note(admin, "edited" if number % 2 else "removed", kind="integration", name=f"=sum({number})")
+        await audit.record(admin, "edited" if number % 2 else "removed", kind="integration", name=f"=sum({number})")
     seen: list[str] = []
     address = "/audit.json?action=edited"
     while address:

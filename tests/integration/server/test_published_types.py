@@ -9,7 +9,7 @@ from graphql.validation.validate import validate_sdl
 from rally_accelerate.accelerate.published_schemas import Server
 from rally_accelerate.server.graphql import execution
 from rally_accelerate.server.graphql import schema as schema_module
-from rally_accelerate.server.graphql.unsupported_operations import WHY
+from rally_accelerate.server.graphql.unsupported_operations import MESSAGES
 from support.asked import TENANT, Asked
 from support.issues import UPLOAD, change, item, upload
 from support.streams import board
@@ -31,8 +31,8 @@ async def filled(asked: Asked) -> dict[str, Any]:
     """Fill a host with one of everything; values for arguments by their names."""
     properties = {"baseUrl": "http://127.0.0.1:9", "apiKey": "planted", "retrySeconds": 0}
     integration = await asked.host.add_integration({"name": "n", "properties": properties})
-    await asked.host.run_now(integration)
-    execution = (await asked.host.stores.executions.of(integration))[0].id
+    await asked.host.run_integration(integration)
+    execution = (await asked.host.stores.executions.list_latest(integration))[0].id
     boxes = [
         {"timestamp": 5, "content": {"field": "lastUpdate", "type": "integer", "from": 1, "to": 2}},
         {"timestamp": 6, "content": {"field": "labels", "type": "stringArray", "from": [], "to": ["a", "b"]}},
@@ -83,7 +83,7 @@ async def test_every_document_of_a_published_server_is_valid_here(asked: Asked, 
 
 async def test_the_types_that_a_start_does_not_validate_are_valid(asked: Asked) -> None:
     for server in schema_module.ORDER:
-        assert validate_sdl(schema_module.document(server)) == []
+        assert validate_sdl(schema_module.load_document(server)) == []
     for schema in asked.host._endpoint.schemas:
         # Validated again: a schema that is assumed to be valid has no errors so far.
         schema._validation_errors = None
@@ -132,10 +132,10 @@ async def test_every_change_is_executed_or_says_why_not(asked: Asked, server: Se
             for error in answer.get("errors", ()):
                 assert error["message"] != "internal error", each
                 assert error["path"] == [each.name], (each, error)
-            assert (each.name in WHY) <= ("errors" in answer), each
+            assert (each.name in MESSAGES) <= ("errors" in answer), each
 
 
-@pytest.mark.parametrize("name", WHY)
+@pytest.mark.parametrize("name", MESSAGES)
 async def test_what_is_outside_the_purpose_of_this_server_is_refused_in_words(asked: Asked, name: str) -> None:
     each = next(each for each in documents(published(Server.B)) if each.name == name)
     (error,) = (await asked.graphql(each.text, **each.variables(lambda _, of: sample(of)))).json()["errors"]

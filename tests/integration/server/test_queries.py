@@ -15,9 +15,9 @@ from rally_accelerate.dql.evaluator import matches
 from rally_accelerate.dql.parser import parse
 from rally_accelerate.errors import QueryError
 from rally_accelerate.server.store import sqlite
-from rally_accelerate.server.store.issue_sets import numbers_of, of_numbers
-from rally_accelerate.server.store.issue_writer import mark, prepared, write
-from rally_accelerate.server.store.query_evaluator import Answers
+from rally_accelerate.server.store.issue_sets import from_numbers, iterate_numbers
+from rally_accelerate.server.store.issue_writer import prepare_issues, read_counter, write_issues
+from rally_accelerate.server.store.query_evaluator import QueryEvaluator
 from rally_accelerate.server.store.tables import issue_contents, issues, metadata
 from support.issues import item
 
@@ -191,12 +191,16 @@ def engine() -> Iterator[sa.Engine]:
     made.dispose()
 
 
-def matching(connection: sa.Connection, query: Query, *, now: datetime, answers: Answers | None = None) -> set[int]:
+def matching(
+    connection: sa.Connection, query: Query, *, now: datetime, answers: QueryEvaluator | None = None
+) -> set[int]:
     """The numbers of all issues that match a query."""
     numbers = connection.execute(sa.select(issues.c.number)).scalars().all()
-    everything = of_numbers(numbers, max(numbers, default=0) + 1)
-    seen = mark(connection)
-    return set(numbers_of((answers or Answers()).matching(connection, query, everything, mark=seen, now=now)))
+    everything = from_numbers(numbers, max(numbers, default=0) + 1)
+    seen = read_counter(connection)
+    return set(
+        iterate_numbers((answers or QueryEvaluator()).evaluate(connection, query, everything, mark=seen, now=now))
+    )
 
 
 def called(connection: sa.Connection) -> dict[int, str]:
@@ -236,7 +240,7 @@ def test_sql_finds_what_is_meant(engine: sa.Engine, given: list[dict[str, Any]],
     items = [{**item(number), **more} for number, more in enumerate(given)]
     history = {each["_id"]: each.get("history") or [] for each in items}
     with engine.connect() as connection:
-        write(connection, "t", prepared(items, source="R", tenant_id="n", tracker_id="t", uploaded=1))
+        write_issues(connection, "t", prepare_issues(items, source="R", tenant_id="n", tracker_id="t", uploaded=1))
         for query in queries:
             found, meant = found_and_meant(connection, query, history)
             assert found == meant, query
@@ -251,14 +255,14 @@ def test_nothing_of_an_older_upload_is_found_after_a_newer_one(
     with engine.connect() as connection:
         for more in given:
             items = [{**item(1), **more}]
-            write(connection, "t", prepared(items, source="R", tenant_id="n", tracker_id="t", uploaded=1))
+            write_issues(connection, "t", prepare_issues(items, source="R", tenant_id="n", tracker_id="t", uploaded=1))
         for query in queries:
             found, meant = found_and_meant(connection, query, {"1": given[-1].get("history") or []})
             assert found == meant, query
         facts = connection.exec_driver_sql(TOLD).all()
         connection.rollback()
     with engine.connect() as connection:
-        write(connection, "t", prepared(items, source="R", tenant_id="n", tracker_id="t", uploaded=1))
+        write_issues(connection, "t", prepare_issues(items, source="R", tenant_id="n", tracker_id="t", uploaded=1))
         alone = connection.exec_driver_sql(TOLD).all()
         connection.rollback()
     assert len(facts) == len(alone)
@@ -272,14 +276,14 @@ def test_nothing_of_an_older_upload_is_found_after_a_newer_one(
 def test_what_is_kept_of_an_answer_follows_the_uploads(
     engine: sa.Engine, uploads: list[list[dict[str, Any]]], queries: list[Query]
 ) -> None:
-    answers = Answers()
+    answers = QueryEvaluator()
     there: dict[str, dict[str, Any]] = {}
     with engine.connect() as connection:
         for first, given in enumerate(uploads):
             # Each upload changes issues of the one before, and brings one more.
             items = [{**item(first + number), **more} for number, more in enumerate(given)]
             there |= {each["_id"]: each for each in items}
-            write(connection, "t", prepared(items, source="R", tenant_id="n", tracker_id="t", uploaded=1))
+            write_issues(connection, "t", prepare_issues(items, source="R", tenant_id="n", tracker_id="t", uploaded=1))
             names = called(connection)
             for query in queries:
                 found = {names[number] for number in matching(connection, query, now=NOW, answers=answers)}
@@ -291,12 +295,12 @@ def test_what_is_kept_of_an_answer_follows_the_uploads(
 def test_what_facts_do_not_tell_is_asked_of_the_issues_that_are_left(
     engine: sa.Engine, monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
-    monkeypatch.setattr("rally_accelerate.server.store.query_evaluator.FEW", few)
+    monkeypatch.setattr("rally_accelerate.server.store.query_evaluator.SMALL_SET_SIZE", few)
     said = [{"id": "one two", "comment": "x"}]
     items = [item(number, status=status, comments=said) for number, status in enumerate(("A", "B", "A"))]
     query = parse("issue.comments.id contains 'e tw' and issue.status = A")
     with engine.connect() as connection:
-        write(connection, "t", prepared(items, source="R", tenant_id="n", tracker_id="t", uploaded=1))
+        write_issues(connection, "t", prepare_issues(items, source="R", tenant_id="n", tracker_id="t", uploaded=1))
         names = called(connection)
         assert {names[number] for number in matching(connection, query, now=NOW)} == {"0", "2"}
         connection.rollback()
@@ -319,7 +323,7 @@ def test_what_facts_do_not_tell_is_asked_of_the_issues_that_are_left(
 def test_common_queries_ask_indexes_and_no_issue_one_by_one(engine: sa.Engine, text: str) -> None:
     longer = item(1, description="to log in", comments=[{"comment": "x"}], rawIssue={"Notes": "a note " * 50})
     with engine.connect() as connection:
-        write(connection, "t", prepared([longer], source="R", tenant_id="n", tracker_id="t", uploaded=1))
+        write_issues(connection, "t", prepare_issues([longer], source="R", tenant_id="n", tracker_id="t", uploaded=1))
         asked: list[str] = []
 
         def note(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
@@ -329,13 +333,13 @@ def test_common_queries_ask_indexes_and_no_issue_one_by_one(engine: sa.Engine, t
         matching(connection, parse(text), now=NOW)
         sa.event.remove(engine, "before_cursor_execute", note)
         connection.rollback()
-    assert not [each for each in asked if "dql_asked" in each or "issue_contents" in each]
+    assert not [each for each in asked if "dql_matches" in each or "issue_contents" in each]
 
 
 def test_ages_are_counted_to_the_millisecond(engine: sa.Engine) -> None:
     items = [item(number, created=NOW_MS - DAY_MS + number - 3, lastUpdate=NOW_MS) for number in range(6)]
     with engine.connect() as connection:
-        write(connection, "t", prepared(items, source="R", tenant_id="n", tracker_id="t", uploaded=1))
+        write_issues(connection, "t", prepare_issues(items, source="R", tenant_id="n", tracker_id="t", uploaded=1))
         for text in ("issue.created < 1d", "issue.created <= 1d", "issue.created > 1d", "issue.created >= 1d"):
             for now in (NOW, NOW + timedelta(microseconds=500)):
                 found = set(matching(connection, parse(text), now=now))

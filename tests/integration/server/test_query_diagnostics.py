@@ -5,7 +5,7 @@ import re
 import pytest
 
 from rally_accelerate.dql.parser import parse
-from rally_accelerate.server.query_diagnostics import slips, unheard
+from rally_accelerate.server.query_diagnostics import find_misspelled_fields, find_unknown_fields
 from support.asked import Asked
 from support.issues import UPLOAD, item, upload
 from support.streams import board, created
@@ -19,7 +19,7 @@ async def filled(asked: Asked) -> None:
 
 
 async def hints(asked: Asked, query: str) -> list[str]:
-    return await unheard(asked.host.stores.database, parse(query))
+    return await find_unknown_fields(asked.host.stores.database, parse(query))
 
 
 NO_FIELD = [
@@ -105,12 +105,12 @@ async def test_a_slip_in_a_stage_is_one_that_no_issue_could_have(asked: Asked) -
         "the stage D": parse("issue.town = x"),
     }
     # Before a first sync every issue's field is empty, and nothing is said of those that may be filled.
-    assert await slips(asked.host.stores.database, queries) == [
+    assert await find_misspelled_fields(asked.host.stores.database, queries) == [
         "the stage A: no issue has a field issue.statux; did you mean issue.status?",
         "the stage D: no issue has a field issue.town; did you mean issue.owner?",
     ]
     await filled(asked)
-    found = await slips(asked.host.stores.database, queries)
+    found = await find_misspelled_fields(asked.host.stores.database, queries)
     assert found[1] == "the stage D: no issue has a field issue.town; did you mean issue.rawIssue.c_customer.town?"
 
 

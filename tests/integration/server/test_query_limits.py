@@ -9,7 +9,7 @@ from rally_accelerate.dql import evaluator as meaning
 from rally_accelerate.dql.parser import parse
 from rally_accelerate.errors import QueryError, QueryTooSlowError
 from rally_accelerate.server.store import query_evaluator, sqlite
-from rally_accelerate.server.store.query_evaluator import MOST_SLOW, Budget, parse_limited
+from rally_accelerate.server.store.query_evaluator import MAX_SLOW_COMPARISONS, Budget, parse_limited
 from support.asked import Asked
 from support.issues import UPLOAD, change, item, upload
 
@@ -30,10 +30,14 @@ async def fill(asked: Asked, count: int = 20) -> None:
 
 @pytest.mark.parametrize("joined", [" or ", " and ", " or not "])
 def test_a_query_has_a_limited_number_of_comparisons_without_an_index(joined: str) -> None:
-    assert parse_limited(histories(MOST_SLOW, joined=joined)) == parse(histories(MOST_SLOW, joined=joined))
-    with pytest.raises(QueryError, match=f"has {MOST_SLOW + 1} comparisons that must be evaluated") as refused:
-        parse_limited(histories(MOST_SLOW + 1, joined=joined))
-    assert refused.value.column == histories(MOST_SLOW + 1, joined=joined).rindex("issue.history") + 1
+    assert parse_limited(histories(MAX_SLOW_COMPARISONS, joined=joined)) == parse(
+        histories(MAX_SLOW_COMPARISONS, joined=joined)
+    )
+    with pytest.raises(
+        QueryError, match=f"has {MAX_SLOW_COMPARISONS + 1} comparisons that must be evaluated"
+    ) as refused:
+        parse_limited(histories(MAX_SLOW_COMPARISONS + 1, joined=joined))
+    assert refused.value.column == histories(MAX_SLOW_COMPARISONS + 1, joined=joined).rindex("issue.history") + 1
 
 
 def test_comparisons_with_an_index_are_not_limited() -> None:
@@ -73,7 +77,7 @@ async def test_a_map_is_shown_without_a_query_that_is_refused(asked: Asked, monk
     )
     address = f"/value-streams/{created['createValueStream']['_id']}.json"
     # What an editor has put into the value stream itself is not limited.
-    monkeypatch.setattr(query_evaluator, "MOST_EVALUATIONS", 0)
+    monkeypatch.setattr(query_evaluator, "MAX_EVALUATIONS", 0)
     assert (await asked.http.get(address)).json()["total"] == 20
     refused = await asked.http.get(f"{address}?dql={histories(200)}")
     assert refused.status_code == 400
@@ -87,7 +91,7 @@ def _never(*_: Any, **__: Any) -> bool:
 
 async def test_evaluations_of_one_query_are_limited(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     await fill(asked, 20)
-    monkeypatch.setattr(query_evaluator, "MOST_EVALUATIONS", 50)
+    monkeypatch.setattr(query_evaluator, "MAX_EVALUATIONS", 50)
     assert (await asked.http.get(f"/issues.json?dql={histories(2)}")).status_code == 200
     refused = await asked.http.get("/issues.json?dql=" + histories(4).replace("v", "w"))
     assert refused.status_code == 422
@@ -99,7 +103,7 @@ async def test_evaluations_of_one_query_are_limited(asked: Asked, monkeypatch: p
 
 async def test_a_query_is_stopped_when_its_time_is_over(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     await fill(asked, 200)
-    monkeypatch.setattr(query_evaluator, "SECONDS", 0.2)
+    monkeypatch.setattr(query_evaluator, "TIMEOUT_SECONDS", 0.2)
 
     def slow(*given: Any, **more: Any) -> bool:
         time.sleep(0.05)
@@ -110,5 +114,5 @@ async def test_a_query_is_stopped_when_its_time_is_over(asked: Asked, monkeypatc
     refused = await asked.http.get(f"/issues.json?dql={histories(1)}")
     assert refused.status_code == 422
     assert "was stopped after" in refused.text
-    monkeypatch.setattr(query_evaluator, "SECONDS", 60)
+    monkeypatch.setattr(query_evaluator, "TIMEOUT_SECONDS", 60)
     assert (await asked.http.get("/issues.json?dql=issue.status = Defined")).json()["count"] == 200

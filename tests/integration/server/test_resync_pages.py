@@ -33,14 +33,14 @@ class Synced:
 
     async def ended(self) -> None:
         """Wait for what was started."""
-        for task in list(self.asked.host.schedule._tasks.values()):
+        for task in list(self.asked.host.scheduler._tasks.values()):
             await task
 
     async def preview(self, **form: str) -> dict[str, Any]:
         """What the preview of a resync tells."""
         answer = await self.asked.http.post(f"{self.address}/resync", data={"do": "preview", **form})
         assert answer.status_code == 303
-        for trial in self.asked.host.trials._trials.values():
+        for trial in self.asked.host.dry_runs._dry_runs.values():
             assert trial.task is not None
             await trial.task
         found: dict[str, Any] = (await self.asked.http.get(f"{self.address}/resync.json")).json()
@@ -48,7 +48,7 @@ class Synced:
 
     async def changed(self) -> str:
         """Change an issue behind the connector's back; its display id."""
-        (issue,) = await self.asked.host.stores.issues.page(limit=1)
+        (issue,) = await self.asked.host.stores.issues.list_page(limit=1)
         content = {**issue.content, "status": "Wrong"}
         await self.asked.data(UPLOAD, data=upload(content, tracker=self.id))
         return str(issue.content["id"])
@@ -60,14 +60,14 @@ async def synced(asked: Asked) -> AsyncIterator[Synced]:
     with simulator("--items", "120") as rally:
         properties = {"baseUrl": rally.url, "apiKey": rally.key, "removalCheckHours": 0, "removalCap": "1%, 2"}
         its_id = await asked.host.add_integration({"name": "sample", "properties": properties})
-        report = await asked.host.run_now(its_id)
+        report = await asked.host.run_integration(its_id)
         assert report.outcome is Outcome.COMPLETE, report.failure
         yield Synced(asked, rally, its_id)
 
 
 async def test_a_preview_counts_and_names_what_differs_and_changes_nothing(synced: Synced) -> None:
     told = (await synced.preview(range="full"))["trial"]["result"]
-    counts = await synced.asked.host.stores.issues.counts()
+    counts = await synced.asked.host.stores.issues.count_by_tracker()
     assert (told["sent"], told["compared"], told["differing"]) == (counts[synced.id], counts[synced.id], 0)
     display = await synced.changed()
     told = await synced.preview(range="full")
@@ -77,7 +77,7 @@ async def test_a_preview_counts_and_names_what_differs_and_changes_nothing(synce
     assert "'Wrong'" in difference
     page = (await synced.asked.http.get(f"{synced.address}/resync")).text
     assert display in page
-    assert "Wrong" in await synced.asked.host.stores.issues.statuses("")
+    assert "Wrong" in await synced.asked.host.stores.issues.list_statuses("")
 
 
 async def test_a_resync_sends_everything_again_once(synced: Synced) -> None:
@@ -85,16 +85,16 @@ async def test_a_resync_sends_everything_again_once(synced: Synced) -> None:
     answer = await synced.asked.http.post(f"{synced.address}/resync", data={"range": "full", "do": "resync"})
     assert answer.headers["location"] == synced.address
     await synced.ended()
-    assert "Wrong" not in await synced.asked.host.stores.issues.statuses("")
-    counts = await synced.asked.host.stores.issues.counts()
-    latest = (await synced.asked.host.stores.executions.of(synced.id))[0]
+    assert "Wrong" not in await synced.asked.host.stores.issues.list_statuses("")
+    counts = await synced.asked.host.stores.issues.count_by_tracker()
+    latest = (await synced.asked.host.stores.executions.list_latest(synced.id))[0]
     assert latest.report["uploaded"] == counts[synced.id]
-    following = await synced.asked.host.run_now(synced.id)
+    following = await synced.asked.host.run_integration(synced.id)
     assert following.tally.uploaded == 0
     stored = await synced.asked.host.stores.integrations.by_id(synced.id)
     assert stored is not None
     assert stored.event_states[EVENT]["deltaTime"] == -1
-    entry = (await synced.asked.host.stores.audit.latest())[0]
+    entry = (await synced.asked.host.stores.audit.list_entries())[0]
     assert (entry.action, entry.detail) == ("resynced", {"since": "full"})
 
 
@@ -108,11 +108,11 @@ async def test_a_resync_that_is_interrupted_is_done_by_the_next_run(synced: Sync
     await synced.changed()
     synced.rally.post("faults", [{"name": "timeout", "match": "*", "times": -1}])
     await synced.asked.http.post(f"{synced.address}/resync", data={"range": "full", "do": "resync"})
-    await synced.asked.host.schedule.stop(synced.id)
+    await synced.asked.host.scheduler.stop(synced.id)
     assert httpx2.delete(f"{synced.rally.url}/_sandbox/faults", timeout=PATIENCE_SECONDS).status_code == 200
-    assert "Wrong" in await synced.asked.host.stores.issues.statuses("")
-    await synced.asked.host.run_now(synced.id)
-    assert "Wrong" not in await synced.asked.host.stores.issues.statuses("")
+    assert "Wrong" in await synced.asked.host.stores.issues.list_statuses("")
+    await synced.asked.host.run_integration(synced.id)
+    assert "Wrong" not in await synced.asked.host.stores.issues.list_statuses("")
 
 
 async def test_graphql_and_a_disabled_integration_resync_alike(synced: Synced) -> None:
@@ -120,11 +120,11 @@ async def test_graphql_and_a_disabled_integration_resync_alike(synced: Synced) -
     question = "mutation again($id: ID!) { resyncIntegration(integrationId: $id) { _id } }"
     assert (await synced.asked.data(question, id=synced.id)) == {"resyncIntegration": {"_id": synced.id}}
     await synced.ended()
-    assert len(await synced.asked.host.stores.executions.of(synced.id)) == 1
+    assert len(await synced.asked.host.stores.executions.list_latest(synced.id)) == 1
     await synced.asked.http.post(f"{synced.address}/toggle", data={"to": "on"})
     await synced.ended()
-    latest = (await synced.asked.host.stores.executions.of(synced.id))[0]
-    assert latest.report["uploaded"] == (await synced.asked.host.stores.issues.counts())[synced.id]
+    latest = (await synced.asked.host.stores.executions.list_latest(synced.id))[0]
+    assert latest.report["uploaded"] == (await synced.asked.host.stores.issues.count_by_tracker())[synced.id]
 
 
 @pytest.mark.parametrize("date", ["", "soon", "31.1.2026"])
@@ -142,9 +142,9 @@ async def test_removals_that_were_withheld_are_shown_and_approved(synced: Synced
         synced.rally.post("delete", {"objectId": int(key)})
     # An item is gone when a later look misses it too; instants of Rally are whole seconds.
     synced.rally.post("clock", {"advance_seconds": 5})
-    await synced.asked.host.run_now(synced.id)
+    await synced.asked.host.run_integration(synced.id)
     synced.rally.post("clock", {"advance_seconds": 5})
-    report = await synced.asked.host.run_now(synced.id)
+    report = await synced.asked.host.run_integration(synced.id)
     assert (report.outcome, report.tally.withheld) == (Outcome.PARTIAL, 6)
     listed = (await synced.asked.http.get("/settings/integrations.json")).json()["integrations"][0]
     assert (listed["status"], listed["withheld"]) == ("Partial", 6)
@@ -156,7 +156,7 @@ async def test_removals_that_were_withheld_are_shown_and_approved(synced: Synced
     answer = await synced.asked.http.post(f"{synced.address}/removals")
     assert answer.headers["location"] == synced.address
     await synced.ended()
-    latest = (await synced.asked.host.stores.executions.of(synced.id))[0]
+    latest = (await synced.asked.host.stores.executions.list_latest(synced.id))[0]
     assert (latest.outcome, latest.report["removed"]) == ("complete", 6)
     nothing = (await synced.asked.http.get(f"{synced.address}/removals")).text
     assert "Nothing is missing" in nothing
@@ -177,7 +177,7 @@ async def test_an_issue_knows_which_run_wrote_it_and_others_uploads_name_none(sy
         async with synced.asked.host.stores.database.reading() as connection:
             return set((await connection.execute(sa.select(issues.c.execution_id))).scalars())
 
-    (execution,) = await synced.asked.host.stores.executions.of(synced.id)
+    (execution,) = await synced.asked.host.stores.executions.list_latest(synced.id)
     assert await writers() == {execution.id}
     await synced.changed()
     assert await writers() == {execution.id, None}

@@ -23,8 +23,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from rally_accelerate.server.app import Host
-from rally_accelerate.server.graphql.schema import ROLES, needed
+from rally_accelerate.server.app import Server
+from rally_accelerate.server.graphql.schema import ROLES, get_required_role
 from rally_accelerate.server.permissions import Role
 from rally_accelerate.server.web.security import OPEN
 from support.asked import Asked, signed_in
@@ -88,8 +88,8 @@ def walked(routes: list[BaseRoute]) -> Iterator[tuple[Route, str, str]]:
             yield route, method, route.path_format.replace("{", "").replace("}", "")
 
 
-def routes_of(host: Host) -> list[BaseRoute]:
-    return list(host.app().routes)
+def routes_of(host: Server) -> list[BaseRoute]:
+    return list(host.build_app().routes)
 
 
 async def answered(asked: Asked, method: str, address: str, name: str, **headers: str) -> httpx2.Response:
@@ -115,7 +115,7 @@ async def check_route(asked: Asked, route: Route, method: str, address: str) -> 
         answer = await answered(asked, method, address, name)
         assert answer.status_code < 500, f"{method} {address} as {name}"
         refused = answer.status_code == 403
-        assert refused is (Role.of(name) < role), f"{method} {address} as {name}: {answer.status_code}"
+        assert refused is (Role.parse(name) < role), f"{method} {address} as {name}: {answer.status_code}"
 
 
 async def test_every_route_is_for_whom_it_says_and_for_nobody_else(people: Asked) -> None:
@@ -137,7 +137,7 @@ async def test_the_walk_sees_a_route_that_forgets_to_ask(people: Asked, monkeypa
     with pytest.raises(AssertionError, match="open to everybody"):
         list(walked([forgetful]))
     forgetful.role = Role.ADMIN  # type: ignore[attr-defined]
-    app = people.host.app()
+    app = people.host.build_app()
     app.router.routes.append(forgetful)
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://127.0.0.1") as http:
         with pytest.raises(AssertionError, match="as viewer: 200"):
@@ -149,7 +149,7 @@ def test_only_their_own_things_can_be_changed_by_viewers(asked: Asked) -> None:
     assert {route.path for route in changing if route.role is Role.VIEWER} == OWN  # type: ignore[attr-defined]
     for schema in schemas_of(asked.host):
         assert schema.mutation_type is not None
-        assert {name for name in schema.mutation_type.fields if needed(name) is Role.VIEWER} == OWN_MUTATIONS
+        assert {name for name in schema.mutation_type.fields if get_required_role(name) is Role.VIEWER} == OWN_MUTATIONS
 
 
 async def test_no_other_spelling_of_an_address_leads_past_its_role(people: Asked) -> None:
@@ -182,11 +182,11 @@ async def test_no_header_turns_a_question_into_a_change(people: Asked) -> None:
 # --- GraphQL ---------------------------------------------------------------------------------------------------------
 
 
-def schemas_of(host: Host) -> tuple[GraphQLSchema, ...]:
+def schemas_of(host: Server) -> tuple[GraphQLSchema, ...]:
     return host._endpoint.schemas
 
 
-def operations(host: Host) -> Iterator[tuple[str, str, GraphQLField]]:
+def operations(host: Server) -> Iterator[tuple[str, str, GraphQLField]]:
     """Every operation with its kind, as each schema has it; once where they agree."""
     seen = set()
     for schema in schemas_of(host):
@@ -239,7 +239,7 @@ async def keys_of(asked: Asked) -> dict[str, str]:
     for name in ("viewer", "editor", "admin"):
         user = await asked.host.stores.users.by_name(name)
         assert user is not None
-        found[name] = (await asked.host.stores.keys.make(name, user_id=user.id)).key
+        found[name] = (await asked.host.stores.keys.create(name, user_id=user.id)).key
     assert asked.host.first_access_key
     return {**found, "editor, the host's own": asked.host.first_access_key}
 
@@ -260,8 +260,8 @@ async def test_every_operation_is_for_whom_it_says_and_for_nobody_else(people: A
             assert (await people.graphql(question, key=key, **values)).status_code == 401, name
         for who, key in keys.items():
             answer = await people.graphql(question, key=key, **values)
-            role = Role.of(who.partition(",")[0])
-            assert forbidden(answer) is (role < needed(name)), f"{name} as {who}: {answer.text}"
+            role = Role.parse(who.partition(",")[0])
+            assert forbidden(answer) is (role < get_required_role(name)), f"{name} as {who}: {answer.text}"
         seen += 1
     assert seen > 20
     assert set(ROLES) <= {name for _, name, _ in operations(people.host)}
@@ -270,7 +270,7 @@ async def test_every_operation_is_for_whom_it_says_and_for_nobody_else(people: A
 async def test_no_other_wording_leads_past_an_operations_role(people: Asked) -> None:
     key = (await keys_of(people))["viewer"]
     for kind, name, field in operations(people.host):
-        if needed(name) is Role.VIEWER:
+        if get_required_role(name) is Role.VIEWER:
             continue
         declared, selection, values = written(name, field)
         root = kind.capitalize()
@@ -308,13 +308,13 @@ async def test_a_key_ends_with_its_user_and_follows_the_users_role(people: Asked
     assert (await people.graphql("{ productVersion }", key=key)).status_code == 401
     await stores.users.enable(editor.id)
     assert (await people.graphql("{ productVersion }", key=key)).status_code == 200
-    (listed,) = await stores.keys.all(user_id=editor.id)
+    (listed,) = await stores.keys.list_keys(user_id=editor.id)
     await stores.keys.revoke(listed.id)
     assert (await people.graphql("{ productVersion }", key=key)).status_code == 401
-    other = (await stores.keys.make("other", user_id=editor.id)).key
+    other = (await stores.keys.create("other", user_id=editor.id)).key
     await stores.users.remove(editor.id)
     assert (await people.graphql("{ productVersion }", key=other)).status_code == 401
-    assert await stores.keys.all(user_id=editor.id) == []
+    assert await stores.keys.list_keys(user_id=editor.id) == []
 
 
 async def test_a_key_reads_pages_and_never_sends_a_form(people: Asked) -> None:

@@ -57,7 +57,7 @@ class Shared:
     async def run(self, name: str) -> None:
         """Run one integration, which has to succeed."""
         if not self.by_plugin:
-            report = await self.asked.host._runs.run(self.ids[name])
+            report = await self.asked.host._runner.run(self.ids[name])
             assert report.outcome.value == "complete", report
             return
         state = {
@@ -81,7 +81,7 @@ class Shared:
 
     async def held(self, name: str, item: int) -> Mapping[str, Any] | None:
         """Return the issue of an item that one integration has."""
-        found = await self.asked.host.stores.issues.one(self.ids[name], str(item))
+        found = await self.asked.host.stores.issues.get(self.ids[name], str(item))
         return found.content if found else None
 
     async def differences(self, name: str) -> list[str]:
@@ -108,7 +108,7 @@ async def shared(folder: Path, monkeypatch: pytest.MonkeyPatch, *, by_plugin: bo
     world = World.create(5, 20, clock=Clock.standing(datetime(2026, 3, 4, 12, tzinfo=UTC)))
     with serve(world) as rally:
         async with asking(folder / "host.sqlite") as asked:
-            transport = httpx2.ASGITransport(app=asked.host.app())
+            transport = httpx2.ASGITransport(app=asked.host.build_app())
             make: Callable[..., Target] = lambda _, key: Target("http://127.0.0.1", key, transport=transport)  # noqa: E731
             monkeypatch.setattr(plugin_run, "Target", make)
             its = Shared(world, asked, rally.url, by_plugin, transport)

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from rally_accelerate.errors import ConfigError
 from rally_accelerate.server import authentication, passwords
-from rally_accelerate.server.app import Host
+from rally_accelerate.server.app import Server
 from rally_accelerate.server.permissions import Role
 from rally_accelerate.server.store import credentials
 from rally_accelerate.server.store.database import Database, upgrade
@@ -39,7 +39,7 @@ def admin(asked: Asked) -> str:
 
 
 async def names_of_actions(asked: Asked) -> list[str]:
-    return [entry.action for entry in await asked.host.stores.audit.latest()]
+    return [entry.action for entry in await asked.host.stores.audit.list_entries()]
 
 
 async def test_people_are_led_to_the_door_and_back_to_what_they_wanted(asked: Asked, admin: str) -> None:
@@ -87,7 +87,7 @@ async def test_the_cookie_is_for_this_host_alone_and_no_script_reads_it(asked: A
 
 
 async def test_over_tls_the_cookie_never_leaves_it(asked: Asked, admin: str) -> None:
-    app = asked.host.app(names={"host.example"}, secure_names={"host.example"})
+    app = asked.host.build_app(names={"host.example"}, secure_names={"host.example"})
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="https://host.example") as http:
         answer = await sign_in(http, "admin", admin)
         assert answer.headers["set-cookie"].startswith("__Host-rally-accelerate=")
@@ -118,7 +118,7 @@ async def test_wrong_names_and_wrong_passwords_are_told_alike(asked: Asked, admi
     unknown = await sign_in(asked.http, "nobody.like.this", "not the password")
     assert known.status_code == unknown.status_code == 401
     assert known.text.replace("admin", "") == unknown.text.replace("nobody.like.this", "").replace("admin", "")
-    (second, first) = await asked.host.stores.audit.latest(limit=2)
+    (second, first) = await asked.host.stores.audit.list_entries(limit=2)
     assert (first.action, first.name) == ("failed to sign in", "admin")
     # Whoever types the password into the field of the name must not find it in the log.
     assert second.name == "an unknown name"
@@ -126,7 +126,7 @@ async def test_wrong_names_and_wrong_passwords_are_told_alike(asked: Asked, admi
 
 
 async def test_guesses_are_slowed_down_and_told_how_long(asked: Asked, admin: str) -> None:
-    for number in range(authentication.FREE["both"]):
+    for number in range(authentication.FREE_ATTEMPTS["both"]):
         answer = await sign_in(asked.http, "admin", f"guess {number}")
     assert answer.status_code == 429
     right = await sign_in(asked.http, "admin", admin)
@@ -135,16 +135,16 @@ async def test_guesses_are_slowed_down_and_told_how_long(asked: Asked, admin: st
     assert "try again in" in right.text
     assert COOKIE not in asked.http.cookies
     # A name that nobody has is slowed down alike.
-    for number in range(authentication.FREE["both"]):
+    for number in range(authentication.FREE_ATTEMPTS["both"]):
         answer = await sign_in(asked.http, "nobody", f"guess {number}")
     assert answer.status_code == 429
-    assert "failures': 5" in str((await asked.host.stores.audit.latest(limit=1))[0])
+    assert "failures': 5" in str((await asked.host.stores.audit.list_entries(limit=1))[0])
 
 
 async def test_many_guesses_at_once_are_counted_too(asked: Asked, admin: str) -> None:
     answers = await asyncio.gather(*(sign_in(asked.http, "admin", f"guess {number}") for number in range(40)))
-    heard = [answer for answer in await asked.host.stores.audit.latest() if answer.action == "failed to sign in"]
-    assert len(heard) <= authentication.FREE["both"] + 1
+    heard = [answer for answer in await asked.host.stores.audit.list_entries() if answer.action == "failed to sign in"]
+    assert len(heard) <= authentication.FREE_ATTEMPTS["both"] + 1
     assert {answer.status_code for answer in answers} <= {401, 429}
 
 
@@ -185,10 +185,10 @@ async def test_a_session_ends_after_long_silence_and_after_a_week_in_any_case(as
     async with asked.host.stores.database.reading() as connection:
         session_ms: int = (await connection.execute(sa.select(session_table.c.created))).scalar_one()
     minute = timedelta(minutes=5)
-    assert await age(last_seen=before(credentials.IDLE - minute)) == 200
-    assert await age(last_seen=before(credentials.IDLE + minute)) == 401
-    assert await age(last_seen=session_ms, created=before(credentials.LONGEST - minute)) == 200
-    assert await age(last_seen=session_ms, created=before(credentials.LONGEST + minute)) == 401
+    assert await age(last_seen=before(credentials.MAX_IDLE - minute)) == 200
+    assert await age(last_seen=before(credentials.MAX_IDLE + minute)) == 401
+    assert await age(last_seen=session_ms, created=before(credentials.MAX_AGE - minute)) == 200
+    assert await age(last_seen=session_ms, created=before(credentials.MAX_AGE + minute)) == 401
 
 
 async def test_the_database_holds_neither_passwords_nor_tokens(asked: Asked, admin: str) -> None:
@@ -228,7 +228,7 @@ async def test_a_disabled_user_is_told_so_only_with_the_right_password(asked: As
 
 
 async def test_a_link_from_the_terminal_signs_in_once(asked: Asked, admin: str) -> None:
-    link = await asked.host.sign_in_link()
+    link = await asked.host.create_sign_in_link()
     assert (await asked.http.head(link)).status_code == 200
     answer = await asked.http.get(link)
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
@@ -240,8 +240,8 @@ async def test_a_link_from_the_terminal_signs_in_once(asked: Asked, admin: str) 
 
 
 async def test_a_link_is_too_old_after_a_while(asked: Asked, admin: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(authentication, "LINK_LASTS", timedelta(seconds=-1))
-    assert (await asked.http.get(await asked.host.sign_in_link())).status_code == 401
+    monkeypatch.setattr(authentication, "LINK_LIFETIME", timedelta(seconds=-1))
+    assert (await asked.http.get(await asked.host.create_sign_in_link())).status_code == 401
 
 
 async def test_forms_of_other_sites_sign_nobody_in_or_out(asked: Asked, admin: str) -> None:
@@ -267,18 +267,18 @@ async def test_what_is_no_form_is_no_sign_in(asked: Asked, admin: str, content: 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:abc", "127.0.0.1:", "a:b:c", "[::1", "\u00e4"])
 async def test_odd_host_names_are_no_fault(asked: Asked, host: str) -> None:
-    app = asked.host.app(names=None)
+    app = asked.host.build_app(names=None)
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://127.0.0.1") as http:
         for address in ("/issues", "/sign-in", "/issues.json"):
             assert (await http.get(address, headers={b"Host": host.encode()})).status_code < 500
 
 
 async def test_the_first_start_makes_an_administrator_and_tells_the_password_once(tmp_path: Path) -> None:
-    async with Host.open(tmp_path / "x.sqlite") as host:
+    async with Server.open(tmp_path / "x.sqlite") as host:
         password = host.first_password
         assert password
         assert await host.stores.users.by_password("admin", password)
-    async with Host.open(tmp_path / "x.sqlite") as host:
+    async with Server.open(tmp_path / "x.sqlite") as host:
         assert host.first_password is None
 
 
@@ -293,10 +293,10 @@ async def test_an_earlier_database_gets_an_administrator_and_its_keys_go_on_work
             "INSERT INTO access_keys (id, name, digest, created) VALUES ('a', 'first', ?, 1)", (digest,)
         )
     engine.dispose()
-    async with Host.open(path) as host:
+    async with Server.open(path) as host:
         assert host.first_password
         assert host.first_access_key is None
-        found = await host.stores.keys.actor(key)
+        found = await host.stores.keys.authenticate(key)
         assert found is not None
         assert found[0].role is Role.EDITOR
     await (await Database.open(path)).close()

@@ -13,7 +13,7 @@ from rally_accelerate.dql.parser import parse
 from rally_accelerate.errors import StoreError
 from rally_accelerate.server.store import sqlite
 from rally_accelerate.server.store.database import Database
-from rally_accelerate.server.store.issue_search import Patience, Search, Wanted, asker
+from rally_accelerate.server.store.issue_search import BackgroundSearches, IssueFilter, Search, current_user_key
 from rally_accelerate.server.store.issues import Issues
 from rally_accelerate.server.value_streams import board
 from rally_accelerate.server.web import issue_list, value_stream_map
@@ -105,10 +105,10 @@ async def test_a_host_that_stops_does_not_wait_for_the_end(tmp_path: Path, monke
     monkeypatch.setattr(sqlite, "matches", slowly)
     database = await Database.open(tmp_path / "a.sqlite")
     every = [item(number) for number in range(count)]
-    await Issues(database).take(source="R", tracker_id="t", tenant_id="n", items=every)
+    await Issues(database).store_upload(source="R", tracker_id="t", tenant_id="n", items=every)
     search = Search(database)
-    wanted = Wanted(queries=(parse(SLOW),))
-    assert not await search.soon(wanted, now=NOW, seconds=0)
+    wanted = IssueFilter(queries=(parse(SLOW),))
+    assert not await search.search_within(wanted, now=NOW, seconds=0)
     await asyncio.to_thread(begun.wait)
     await database.interrupt()
     go_on.set()
@@ -139,11 +139,11 @@ async def test_ages_are_told_as_of_when_they_were_counted(asked: Asked, monkeypa
 
 
 async def test_few_go_on_at_once() -> None:
-    patience, going_on, most, go = Patience[int](), 0, 0, asyncio.Event()
+    patience, going_on, most, go = BackgroundSearches[int](), 0, 0, asyncio.Event()
 
     async def look() -> int:
         nonlocal going_on, most
-        async with patience.turns.turn():
+        async with patience.queue.wait_for_turn():
             going_on += 1
             most = max(most, going_on)
             await go.wait()
@@ -151,23 +151,23 @@ async def test_few_go_on_at_once() -> None:
             return 1
 
     for key in range(5):
-        asker.set(f"user {key}")
-        assert await patience.soon(key, look, seconds=0) is None
+        current_user_key.set(f"user {key}")
+        assert await patience.run_within(key, look, seconds=0) is None
     go.set()
     for key in range(5):
-        assert await patience.soon(key, look, seconds=60) == 1
+        assert await patience.run_within(key, look, seconds=60) == 1
     assert most == 2
 
 
 async def test_a_fault_is_told_to_who_asks_again(caplog: pytest.LogCaptureFixture) -> None:
-    patience, go = Patience[int](), asyncio.Event()
+    patience, go = BackgroundSearches[int](), asyncio.Event()
 
     async def look() -> int:
         await go.wait()
         raise StoreError("broken")
 
-    assert not await patience.soon("key", look, seconds=0)
+    assert not await patience.run_within("key", look, seconds=0)
     go.set()
     with pytest.raises(StoreError, match="broken"):
-        await patience.soon("key", look, seconds=60)
+        await patience.run_within("key", look, seconds=60)
     assert "a search failed: broken" in caplog.text

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from rally_accelerate.errors import StoreError
-from rally_accelerate.server.app import Host
+from rally_accelerate.server.app import Server
 from rally_accelerate.server.store.database import Database
 from rally_accelerate.server.store.encryption import Vault
 from rally_accelerate.server.store.issues import Issues
@@ -21,7 +21,7 @@ async def test_the_same_upload_twice_leaves_the_same_rows(tmp_path: Path) -> Non
     store = Issues(database)
     items = [item(number, history=[{**change("a", "b"), "timestamp": 5}]) for number in range(50)]
     for _ in range(2):
-        await store.take(source="RALLY", tracker_id="t", tenant_id="n", items=items)
+        await store.store_upload(source="RALLY", tracker_id="t", tenant_id="n", items=items)
     async with database.reading() as connection:
         for table in (issues, issue_history):
             count = await connection.execute(sa.select(sa.func.count()).select_from(table))
@@ -37,20 +37,22 @@ async def test_an_upload_that_fails_in_the_middle_leaves_nothing(tmp_path: Path)
         )
     bad = {"timestamp": 5, "content": {"field": "bad"}}
     with pytest.raises(sa.exc.IntegrityError):
-        await Issues(database).take(source="R", tracker_id="t", tenant_id="n", items=[item(1), item(2, history=[bad])])
-    assert await Issues(database).counts() == {}
+        await Issues(database).store_upload(
+            source="R", tracker_id="t", tenant_id="n", items=[item(1), item(2, history=[bad])]
+        )
+    assert await Issues(database).count_by_tracker() == {}
     await database.close()
 
 
 async def test_readers_see_one_state_and_do_not_wait_while_somebody_writes(tmp_path: Path) -> None:
     database = await Database.open(tmp_path / "x.sqlite")
     store = Issues(database)
-    await store.take(source="R", tracker_id="t", tenant_id="n", items=[item(1)])
+    await store.store_upload(source="R", tracker_id="t", tenant_id="n", items=[item(1)])
     async with database.writing() as connection:
         await connection.execute(sa.delete(issues))
         # Inside the open transaction of the writer: another connection still reads, and sees the state before it.
-        assert await store.counts() == {"t": 1}
-    assert await store.counts() == {}
+        assert await store.count_by_tracker() == {"t": 1}
+    assert await store.count_by_tracker() == {}
     await database.close()
 
 
@@ -63,7 +65,7 @@ async def test_the_loop_answers_while_an_upload_is_written(tmp_path: Path) -> No
         begun.set()
         return answered.wait(30)
 
-    writing = asyncio.create_task(database.written(write))
+    writing = asyncio.create_task(database.run_in_transaction(write))
     await asyncio.to_thread(begun.wait, 30)
     async with database.reading() as connection:
         assert (await connection.execute(sa.select(fact_names))).all() == []
@@ -83,11 +85,11 @@ async def test_who_no_longer_waits_for_a_write_leaves_the_turn_only_when_it_is_d
         go_on.wait(30)
         connection.execute(sa.insert(fact_names).values(name="first"))
 
-    writing = asyncio.create_task(database.written(write))
+    writing = asyncio.create_task(database.run_in_transaction(write))
     await asyncio.to_thread(begun.wait, 30)
     writing.cancel()
     second = asyncio.create_task(
-        database.written(lambda connection: [row.name for row in connection.execute(sa.select(fact_names))])
+        database.run_in_transaction(lambda connection: [row.name for row in connection.execute(sa.select(fact_names))])
     )
     await asyncio.sleep(0)
     go_on.set()
@@ -99,15 +101,15 @@ async def test_who_no_longer_waits_for_a_write_leaves_the_turn_only_when_it_is_d
 
 async def test_a_host_goes_on_after_a_restart_and_shows_its_key_once(tmp_path: Path) -> None:
     path = tmp_path / "x.sqlite"
-    async with Host.open(path) as host:
+    async with Server.open(path) as host:
         assert host.first_access_key
         key = host.first_access_key
         its_id = await host.add_integration({"name": "n", "properties": {"apiKey": "k"}})
-        await host.stores.executions.begin(its_id, job_name="j")
-    async with Host.open(path) as host:
+        await host.stores.executions.start(its_id, job_name="j")
+    async with Server.open(path) as host:
         assert host.first_access_key is None
-        assert await host.stores.keys.actor(key)
-        (execution,) = await host.stores.executions.of(its_id)
+        assert await host.stores.keys.authenticate(key)
+        (execution,) = await host.stores.executions.list_latest(its_id)
         assert execution.outcome == "interrupted"
         assert await host.add_integration({"name": "n", "properties": {"apiKey": "other"}}) == its_id
 
@@ -150,14 +152,14 @@ async def test_a_new_database_is_for_its_owner_only_and_an_old_one_stays_as_it_w
 
 async def test_the_key_file_is_for_its_owner_only_and_its_loss_is_explained(tmp_path: Path) -> None:
     database = tmp_path / "x.sqlite"
-    sealed = Vault.beside(database).sealed({"apiKey": "s", "baseUrl": "u"})
+    sealed = Vault.open_for(database).encrypt_secrets({"apiKey": "s", "baseUrl": "u"})
     key_file = Path(f"{database}.key")
     assert key_file.stat().st_mode & 0o777 == 0o600
     assert sealed["apiKey"] != "s"
-    assert Vault.beside(database).opened(sealed) == {"apiKey": "s", "baseUrl": "u"}
+    assert Vault.open_for(database).decrypt_secrets(sealed) == {"apiKey": "s", "baseUrl": "u"}
     key_file.unlink()
     with pytest.raises(StoreError, match="cannot be read with the key file"):
-        Vault.beside(database).opened(sealed)
+        Vault.open_for(database).decrypt_secrets(sealed)
 
 
 async def test_a_file_that_is_no_database_is_explained(tmp_path: Path) -> None:
@@ -168,18 +170,20 @@ async def test_a_file_that_is_no_database_is_explained(tmp_path: Path) -> None:
 
 
 def test_a_setting_that_only_looks_encrypted_comes_back_as_it_was(tmp_path: Path) -> None:
-    vault = Vault.beside(tmp_path / "host.sqlite")
+    vault = Vault.open_for(tmp_path / "host.sqlite")
     properties = {"fieldMapping": {"encrypted": "abc"}, "projects": ["A"]}
-    assert vault.opened(vault.sealed(properties)) == properties
+    assert vault.decrypt_secrets(vault.encrypt_secrets(properties)) == properties
 
 
 async def test_several_issues_come_in_the_order_in_which_they_were_asked_for(tmp_path: Path) -> None:
     database = await Database.open(tmp_path / "x.sqlite")
     store = Issues(database)
     for tracker in ("t", "u"):
-        await store.take(source="RALLY", tracker_id=tracker, tenant_id="n", items=[item(n) for n in range(1, 4)])
+        await store.store_upload(
+            source="RALLY", tracker_id=tracker, tenant_id="n", items=[item(n) for n in range(1, 4)]
+        )
     keys = [("u", "3"), ("t", "9"), ("t", "2"), ("nobody", "1"), ("u", "1")]
-    found = [(one.tracker_id, one.content["_id"]) for one in await store.several(keys)]
+    found = [(one.tracker_id, one.content["_id"]) for one in await store.get_many(keys)]
     assert found == [("u", "3"), ("t", "2"), ("u", "1")]
-    assert await store.several([]) == []
+    assert await store.get_many([]) == []
     await database.close()

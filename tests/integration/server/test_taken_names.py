@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rally_accelerate.errors import ConfigError, OutdatedError
-from rally_accelerate.server.permissions import HOST
+from rally_accelerate.server.permissions import SYSTEM_ACTOR
 from rally_accelerate.server.store.integrations import Integrations
 from support.asked import TENANT, Asked
 
@@ -36,15 +36,15 @@ def only_taken(outcomes: Sequence[Any]) -> None:
 
 
 async def test_two_integrations_are_added_under_one_name(asked: Asked) -> None:
-    add = asked.host.administration.add
-    only_taken(await asyncio.gather(add(HOST, RAW), add(HOST, RAW), return_exceptions=True))
+    add = asked.host.integrations.add
+    only_taken(await asyncio.gather(add(SYSTEM_ACTOR, RAW), add(SYSTEM_ACTOR, RAW), return_exceptions=True))
     assert [each.name for each in await asked.host.stores.integrations.all()] == ["same"]
 
 
 async def test_two_integrations_are_given_one_name(asked: Asked) -> None:
-    administration = asked.host.administration
-    ids = [await administration.add(HOST, {**RAW, "name": name}) for name in ("one", "two")]
-    renamed = (administration.edit(HOST, its_id, {"name": "same"}) for its_id in ids)
+    administration = asked.host.integrations
+    ids = [await administration.add(SYSTEM_ACTOR, {**RAW, "name": name}) for name in ("one", "two")]
+    renamed = (administration.edit(SYSTEM_ACTOR, its_id, {"name": "same"}) for its_id in ids)
     only_taken(await asyncio.gather(*renamed, return_exceptions=True))
     assert len({each.name for each in await asked.host.stores.integrations.all()} & {"one", "two", "same"}) == 2
 
@@ -52,7 +52,7 @@ async def test_two_integrations_are_given_one_name(asked: Asked) -> None:
 async def test_pages_tell_it_at_the_name_and_keep_what_was_typed(asked: Asked) -> None:
     typed = {"name": "same", "properties.baseUrl": "http://127.0.0.1:9", "properties.apiKey": "sample-key"}
     assert (await asked.http.post("/settings/integrations/new", data=typed)).status_code == 303
-    other = await asked.host.administration.add(HOST, {**RAW, "name": "other"})
+    other = await asked.host.integrations.add(SYSTEM_ACTOR, {**RAW, "name": "other"})
     for address in ("new", f"{other}/edit"):
         answer = await asked.http.post(f"/settings/integrations/{address}", data=typed)
         assert answer.status_code == 422
@@ -61,8 +61,8 @@ async def test_pages_tell_it_at_the_name_and_keep_what_was_typed(asked: Asked) -
 
 
 async def test_clients_are_told_it(asked: Asked) -> None:
-    await asked.host.administration.add(HOST, RAW)
-    other = await asked.host.administration.add(HOST, {**RAW, "name": "other"})
+    await asked.host.integrations.add(SYSTEM_ACTOR, RAW)
+    other = await asked.host.integrations.add(SYSTEM_ACTOR, {**RAW, "name": "other"})
     given = {"name": "same", "tenantId": TENANT, "properties": PROPERTIES}
     add = "mutation($i: AddIntegrationInput!) { addIntegration(input: $i) { _id } }"
     more = {"displayName": "same", "type": "ucv-ext-rally", "enabled": False}
@@ -75,7 +75,7 @@ async def test_clients_are_told_it(asked: Asked) -> None:
 
 
 async def test_a_file_that_adds_it_is_refused_whole(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
-    its_id = await asked.host.administration.add(HOST, RAW)
+    its_id = await asked.host.integrations.add(SYSTEM_ACTOR, RAW)
 
     async def nothing(_: Integrations) -> list[Any]:
         return []
@@ -85,8 +85,8 @@ async def test_a_file_that_adds_it_is_refused_whole(asked: Asked, monkeypatch: p
     with monkeypatch.context() as patch:
         patch.setattr(Integrations, "all", nothing)
         with pytest.raises(OutdatedError, match="'same' was added meanwhile"):
-            await asked.host.importing.create(document, actor=HOST)
+            await asked.host.importer.create(document, actor=SYSTEM_ACTOR)
     assert await asked.host.stores.streams.all() == []
     # Once more, it changes the one that is there.
-    await asked.host.importing.create(document, actor=HOST)
+    await asked.host.importer.create(document, actor=SYSTEM_ACTOR)
     assert [each.id for each in await asked.host.stores.integrations.all()] == [its_id]

@@ -6,7 +6,7 @@ import re
 
 from rally_accelerate.config.redaction import Redactor
 from rally_accelerate.observe import logs
-from rally_accelerate.server.permissions import HOST
+from rally_accelerate.server.permissions import SYSTEM_ACTOR
 from support.asked import Asked
 from support.waiting import until
 
@@ -21,10 +21,10 @@ REASON = re.compile(
 async def troubled(asked: Asked) -> tuple[str, str]:
     """The ids of an integration whose run tries again, and of that run."""
     its_id = await asked.host.add_integration({"name": "sample", "properties": NEVER})
-    asked.host.schedule.run_soon(its_id)
+    asked.host.scheduler.start_run(its_id)
 
     def in_trouble() -> str:
-        running = asked.host._runs.running(its_id)
+        running = asked.host._runner.get_active_run(its_id)
         return running.execution_id if running is not None and running.trouble else ""
 
     return its_id, await until(in_trouble)
@@ -37,14 +37,14 @@ async def test_every_page_of_a_run_that_tries_again_says_why(asked: Asked) -> No
         page = (await asked.http.get(address)).text
         assert REASON.search(page), address
         assert "planted" not in page
-    await asked.host.administration.stop(HOST, its_id)
+    await asked.host.integrations.stop(SYSTEM_ACTOR, its_id)
     for address in addresses:
         assert not REASON.search((await asked.http.get(address)).text)
 
 
 async def test_why_the_last_run_failed_stands_in_its_row(asked: Asked) -> None:
     its_id = await asked.host.add_integration({"name": "sample", "properties": {**NEVER, "retrySeconds": 0}})
-    report = await asked.host.run_now(its_id)
+    report = await asked.host.run_integration(its_id)
     assert report.failure is not None
     page = (await asked.http.get("/settings/integrations")).text
     assert "<small>Nothing listens at http://127.0.0.1:9 (connection refused).</small>" in page
@@ -70,7 +70,7 @@ async def test_the_log_of_the_process_names_the_integration_of_each_line(asked: 
     level, propagate = root.level, root.propagate
     handler = logs.set_up("INFO", redactor=Redactor(()), stream=stream)
     try:
-        report = await asked.host.run_now(its_id)
+        report = await asked.host.run_integration(its_id)
     finally:
         root.removeHandler(handler)
         root.setLevel(level)
@@ -79,5 +79,5 @@ async def test_the_log_of_the_process_names_the_integration_of_each_line(asked: 
     lines = stream.getvalue().splitlines()
     assert any("sample: failed: 0 read" in line for line in lines)
     assert all(" sample: " in line for line in lines)
-    (run,) = await asked.host.stores.executions.of(its_id, limit=1)
-    assert "sample: failed" not in await asked.host.stores.lines.text(run.id)
+    (run,) = await asked.host.stores.executions.list_latest(its_id, limit=1)
+    assert "sample: failed" not in await asked.host.stores.lines.read_text(run.id)

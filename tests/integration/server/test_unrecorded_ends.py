@@ -18,8 +18,8 @@ NEVER = {"baseUrl": "http://127.0.0.1:9", "apiKey": "k", "retrySeconds": 3600}
 async def going(asked: Asked) -> str:
     """An integration whose run goes on."""
     its_id = await asked.host.add_integration({"name": "one", "properties": NEVER})
-    asked.host.schedule.run_soon(its_id)
-    await until(lambda: asked.host.schedule.running(its_id))
+    asked.host.scheduler.start_run(its_id)
+    await until(lambda: asked.host.scheduler.is_running(its_id))
     return its_id
 
 
@@ -53,7 +53,7 @@ async def test_a_switch_that_is_done_is_told_as_done(asked: Asked) -> None:
         assert await open_ones(asked) == 1
     (found,) = await asked.host.stores.integrations.all()
     assert found.disabled
-    assert not asked.host.schedule.running(its_id)
+    assert not asked.host.scheduler.is_running(its_id)
 
 
 @pytest.mark.parametrize("table", ["integrations", "audit"])
@@ -63,7 +63,7 @@ async def test_a_switch_that_is_refused_is_not_done(asked: Asked, table: str) ->
         assert await switched_off(asked, its_id) == 503
     (found,) = await asked.host.stores.integrations.all()
     assert not found.disabled
-    assert asked.host.schedule.running(its_id)
+    assert asked.host.scheduler.is_running(its_id)
 
 
 async def test_an_end_that_could_not_be_written_is_known_and_written_with_space_again(
@@ -72,28 +72,28 @@ async def test_an_end_that_could_not_be_written_is_known_and_written_with_space_
     its_id = await going(asked)
     with full_disk(asked, when=lambda statement: "executions" in statement):
         await switched_off(asked, its_id)
-        (run,) = await asked.host.stores.executions.of(its_id)
+        (run,) = await asked.host.stores.executions.list_latest(its_id)
         assert (run.outcome, run.completed is None) == (INTERRUPTED, False)
         assert await open_ones(asked) == 1
     assert "the end of a run is noted later" in caplog.text
     # It is switched off, so no next run begins: the schedule sees to it.
-    monkeypatch.setattr(schedule_module, "LOOK_SECONDS", 0.0)
-    asked.host.start_schedule()
+    monkeypatch.setattr(schedule_module, "POLL_SECONDS", 0.0)
+    asked.host.start_scheduler()
 
     async def all_written() -> bool:
         return not await open_ones(asked)
 
     await until(all_written)
-    assert await asked.host.stores.executions.of(its_id) == [run]
+    assert await asked.host.stores.executions.list_latest(its_id) == [run]
 
 
 async def test_a_full_disk_does_not_take_the_report_of_a_run_that_somebody_awaits(asked: Asked) -> None:
     its_id = await asked.host.add_integration({"name": "one", "properties": {**NEVER, "retrySeconds": 0}})
     with full_disk(asked, when=lambda statement: "UPDATE executions" in statement and "report" in statement):
-        told = await asked.host.run_now(its_id)
+        told = await asked.host.run_integration(its_id)
         assert await open_ones(asked) == 1
-    await asked.host.stores.executions.begin(its_id, job_name="e")
-    _, first = await asked.host.stores.executions.of(its_id)
+    await asked.host.stores.executions.start(its_id, job_name="e")
+    _, first = await asked.host.stores.executions.list_latest(its_id)
     assert (first.outcome, first.report["outcome"]) == ("failed", told.outcome.value)
 
 
@@ -102,7 +102,7 @@ async def test_a_run_that_was_left_open_is_closed_when_the_next_begins(asked: As
     other = await asked.host.add_integration({"name": "two", "properties": NEVER})
     executions = asked.host.stores.executions
     for each in (other, its_id, its_id):
-        await executions.begin(each, job_name="e")
-    assert [one.outcome for one in await executions.of(its_id)] == ["", INTERRUPTED]
+        await executions.start(each, job_name="e")
+    assert [one.outcome for one in await executions.list_latest(its_id)] == ["", INTERRUPTED]
     # That of another goes on.
-    assert [one.outcome for one in await executions.of(other)] == [""]
+    assert [one.outcome for one in await executions.list_latest(other)] == [""]

@@ -18,7 +18,7 @@ from rally_accelerate.server import upload_worker
 from rally_accelerate.server import upload_worker as beside_module
 from rally_accelerate.server.graphql import endpoint
 from rally_accelerate.server.permissions import Role
-from rally_accelerate.server.store.issue_search import Wanted
+from rally_accelerate.server.store.issue_search import IssueFilter
 from rally_accelerate.server.store.issues import Issues
 from support.asked import Asked, asking
 from support.issues import UPLOAD, change, item, upload
@@ -47,13 +47,13 @@ def never(monkeypatch: pytest.MonkeyPatch) -> None:
     async def taken(*_: Any, **__: Any) -> None:
         raise AssertionError("taken by the host's own process")
 
-    monkeypatch.setattr(Issues, "take", taken)
+    monkeypatch.setattr(Issues, "store_upload", taken)
 
 
 @pytest.fixture
 async def ready(asked: Asked) -> Asked:
     """A host beside which the process is ready."""
-    assert await asked.host.beside.ready()
+    assert await asked.host.upload_worker.wait_until_ready()
     # Once a minute it is noted that a key was used, which is a writer's turn of its own.
     await asked.data("{ productVersion }")
     return asked
@@ -100,14 +100,14 @@ async def test_a_large_upload_is_stored_by_the_process_beside_exactly_as_by_the_
     again = [{**each, "status": "Accepted", "labels": ["b"]} for each in many()[:20]]
     parcels = (many(), [*again, *many(30)])
     with monkeypatch.context() as small:
-        small.setattr(endpoint, "LARGE", 1_000_000_000)
+        small.setattr(endpoint, "LARGE_BYTES", 1_000_000_000)
         async with asking(tmp_path / "other.sqlite") as other:
             for parcel in parcels:
                 assert (await sent(other, {"query": UPLOAD, "variables": {"data": upload(*parcel)}})).status_code == 200
-            assert other.host.beside._first is None
+            assert other.host.upload_worker._first_start is None
 
     async def counted() -> int:
-        return await ready.host.stores.search.count(Wanted(labels=("b",)), now=datetime.now(UTC))
+        return await ready.host.stores.search.count(IssueFilter(labels=("b",)), now=datetime.now(UTC))
 
     never(monkeypatch)
     assert await counted() == 0
@@ -127,15 +127,15 @@ async def test_a_large_upload_is_stored_by_the_process_beside_exactly_as_by_the_
 
 async def test_small_uploads_and_other_questions_start_nothing(asked: Asked) -> None:
     await asked.data(UPLOAD, data=upload(item(1)))
-    question = {"query": "{ productVersion }", "variables": {"much": "x" * endpoint.LARGE}}
+    question = {"query": "{ productVersion }", "variables": {"much": "x" * endpoint.LARGE_BYTES}}
     assert (await sent(asked, question)).status_code == 200
-    assert asked.host.beside._first is None
+    assert asked.host.upload_worker._first_start is None
 
 
 async def test_the_first_large_upload_does_not_wait_for_the_process(asked: Asked) -> None:
     answer = await sent(asked, {"query": UPLOAD, "variables": {"data": upload(*many())}})
     assert answer.status_code == 200
-    assert await asked.host.beside.ready()
+    assert await asked.host.upload_worker.wait_until_ready()
 
 
 ODD: dict[str, Callable[[], Any]] = {
@@ -147,7 +147,7 @@ ODD: dict[str, Callable[[], Any]] = {
     "no document": lambda: {"query": "mutation { uploadIssueData(", "more": upload(*many())},
     "no question": lambda: upload(*many(), tracker="uploadIssueData"),
     "several": lambda: [{"query": UPLOAD, "variables": {"data": upload(*many())}}],
-    "no JSON": lambda: b'{"uploadIssueData": ' + b"[" * endpoint.LARGE,
+    "no JSON": lambda: b'{"uploadIssueData": ' + b"[" * endpoint.LARGE_BYTES,
     "a name that is none": lambda: {"query": UPLOAD, "operationName": {}, "variables": {"data": upload(*many())}},
     "under another name": lambda: {
         "query": UPLOAD.replace("{ upload", "{ mine: upload"),
@@ -174,9 +174,9 @@ async def test_whatever_is_sent_is_answered_as_by_the_host_itself(
     ready: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     viewer, _ = await ready.host.stores.users.add("viewer", Role.VIEWER)
-    key = (await ready.host.stores.keys.make("of a viewer", user_id=viewer.id)).key
+    key = (await ready.host.stores.keys.create("of a viewer", user_id=viewer.id)).key
     bodies = {name: orjson.dumps(made()) if name != "no JSON" else made() for name, made in ODD.items()}
-    assert all(len(body) >= endpoint.LARGE for body in bodies.values())
+    assert all(len(body) >= endpoint.LARGE_BYTES for body in bodies.values())
     rest = (upload(*many(), item(99, created="never")), [upload(*many())], upload(*many()))
 
     async def answers() -> dict[Any, tuple[int, Any]]:
@@ -192,7 +192,7 @@ async def test_whatever_is_sent_is_answered_as_by_the_host_itself(
         return found
 
     beside = await answers()
-    monkeypatch.setattr(endpoint, "LARGE", 1_000_000_000)
+    monkeypatch.setattr(endpoint, "LARGE_BYTES", 1_000_000_000)
     assert await answers() == beside
     assert "issues[30].created" in beside["another type", False][1]["errors"][0]["message"]
     assert beside["under another name", True][1]["errors"][0]["extensions"]["code"] == "FORBIDDEN"
@@ -203,18 +203,18 @@ async def test_whatever_is_sent_is_answered_as_by_the_host_itself(
 async def test_a_run_of_the_host_is_known_to_have_written_what_it_uploads(
     ready: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(endpoint, "LARGE", 1)
+    monkeypatch.setattr(endpoint, "LARGE_BYTES", 1)
     never(monkeypatch)
     with simulator("--items", "20") as rally:
         properties = {"baseUrl": rally.url, "apiKey": rally.key}
         its_id = await ready.host.add_integration({"name": "sample", "properties": properties})
-        report = await ready.host.run_now(its_id)
+        report = await ready.host.run_integration(its_id)
     assert report.tally.uploaded
-    (run,) = await ready.host.stores.executions.of(its_id)
-    assert {one.execution_id for one in await ready.host.stores.issues.page()} == {run.id}
+    (run,) = await ready.host.stores.executions.list_latest(its_id)
+    assert {one.execution_id for one in await ready.host.stores.issues.list_page()} == {run.id}
     # Somebody else may say so, and is not believed.
     await sent(ready, {"query": UPLOAD, "variables": {"data": upload(item(1), tracker="elsewhere")}})
-    found = await ready.host.stores.issues.one("elsewhere", "1")
+    found = await ready.host.stores.issues.get("elsewhere", "1")
     assert found is not None
     assert found.execution_id == ""
 
@@ -252,7 +252,7 @@ class Interrupted:
         self.taken = 0
         #: What happens before a turn, by its number.
         self.before: dict[int, Callable[[], Any]] = {}
-        monkeypatch.setattr(asked.host.beside, "_turn", self.turn)
+        monkeypatch.setattr(asked.host.upload_worker, "_write_lock", self.turn)
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
@@ -260,16 +260,16 @@ class Interrupted:
         number = self.taken
         if number in self.before and (waiting := self.before[number]()) is not None:
             await waiting
-        async with self.asked.host.stores.database.turn():
+        async with self.asked.host.stores.database.write_lock():
             yield
 
     def kill(self) -> None:
         """As the system does that is short of memory."""
-        number = self.asked.host.beside.process_id
+        number = self.asked.host.upload_worker.process_id
         assert number is not None
         os.kill(number, signal.SIGKILL)
         # Gone, and not only about to go: what comes next is the same each time.
-        child = self.asked.host.beside._child
+        child = self.asked.host.upload_worker._child
         assert child is not None
         child.process.wait()
 
@@ -283,7 +283,7 @@ class Interrupted:
                 is_lost = False
                 raise EOFError
             told = await received(end)
-            if told[0] == upload_worker.WRITTEN and lost < times:
+            if told[0] == upload_worker.LOCK_RELEASED and lost < times:
                 lost, is_lost = lost + 1, True
                 self.kill()
             return told
@@ -292,13 +292,13 @@ class Interrupted:
 
     def before_the_next_process(self, monkeypatch: pytest.MonkeyPatch, what: Callable[[], Awaitable[Any]]) -> None:
         """Have something happen after the end of one process, before another begins."""
-        begun = beside_module._Child.begun
+        begun = beside_module._ChildProcess.start
 
         async def later(database: Path) -> Any:
             await what()
             return await begun(database)
 
-        monkeypatch.setattr(beside_module._Child, "begun", later)
+        monkeypatch.setattr(beside_module._ChildProcess, "start", later)
 
 
 @pytest.fixture
@@ -317,10 +317,10 @@ async def test_a_process_that_is_killed_is_replaced_and_the_upload_succeeds(
             interrupted.before[1] = interrupted.kill
         case _:
             interrupted.lose_answers(monkeypatch, times=1)
-    first = ready.host.beside.process_id
+    first = ready.host.upload_worker.process_id
     answer = await sent(ready, {"query": UPLOAD, "variables": {"data": upload(*many())}})
     assert answer.json() == {"data": {"uploadIssueData": {"result": True}}}
-    assert ready.host.beside.process_id not in {None, first}
+    assert ready.host.upload_worker.process_id not in {None, first}
     found = stored(path_of(ready))
     assert len(found["issues"]) == 30
     assert len(found["history"]) == 120
@@ -330,7 +330,7 @@ async def test_a_process_that_is_killed_is_replaced_and_the_upload_succeeds(
 async def test_mutant_without_a_second_try_dies(
     ready: Asked, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(beside_module, "TRIES", 1)
+    monkeypatch.setattr(beside_module, "MAX_ATTEMPTS", 1)
     interrupted.before[1] = interrupted.kill
     assert (await sent(ready, {"query": UPLOAD, "variables": {"data": upload(*many())}})).status_code == 503
 
@@ -375,7 +375,7 @@ async def test_a_second_try_overwrites_nothing_that_was_uploaded_after_the_first
         # A small one, which the host itself takes.
         small = {"query": UPLOAD, "variables": {"data": upload(item(0, status="Accepted"))}}
         newer.append(asyncio.create_task(sent(ready, small)))
-        turns = ready.host.stores.database.turn()
+        turns = ready.host.stores.database.write_lock()
         assert isinstance(turns, asyncio.Lock)
         await until(lambda: newer[0].done() or turns._waiters)
 
@@ -384,7 +384,7 @@ async def test_a_second_try_overwrites_nothing_that_was_uploaded_after_the_first
     older = await sent(ready, {"query": UPLOAD, "variables": {"data": upload(*many())}})
     assert len(stored(path_of(ready))["issues"]) == 30
     assert [older.status_code, (await newer[0]).status_code] == [200, 200]
-    found = await ready.host.stores.issues.one("a" * 24, "0")
+    found = await ready.host.stores.issues.get("a" * 24, "0")
     assert found is not None
     assert found.content["status"] == "Accepted"
 
@@ -455,7 +455,7 @@ def is_locked(database: Path) -> bool:
 async def test_it_writes_in_turn_with_the_host(ready: Asked, interrupted: Interrupted) -> None:
     asks = asyncio.Event()
     interrupted.before[1] = asks.set
-    async with ready.host.stores.database.turn():
+    async with ready.host.stores.database.write_lock():
         sending = asyncio.create_task(sent(ready, {"query": UPLOAD, "variables": {"data": upload(*many())}}))
         asked_for = asyncio.create_task(asks.wait())
         await asyncio.wait({asked_for, sending}, return_when=asyncio.FIRST_COMPLETED)
@@ -469,24 +469,24 @@ async def test_it_writes_in_turn_with_the_host(ready: Asked, interrupted: Interr
 async def test_whoever_stops_an_upload_may_rely_on_it(
     ready: Asked, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(beside_module, "SECONDS_TO_END", 0.05)
+    monkeypatch.setattr(beside_module, "CANCEL_TIMEOUT_SECONDS", 0.05)
     asks, content = asyncio.Event(), {"query": UPLOAD, "variables": {"data": upload(*many())}}
     interrupted.before[1] = asks.set
-    async with ready.host.stores.database.turn():
+    async with ready.host.stores.database.write_lock():
         sending = asyncio.create_task(sent(ready, content))
         await asks.wait()
         sending.cancel()
         with suppress(asyncio.CancelledError):
             await sending
-    assert ready.host.beside.process_id is None
+    assert ready.host.upload_worker.process_id is None
     assert not stored(path_of(ready))["issues"]
     assert (await sent(ready, content)).status_code == 200
 
 
 async def test_a_host_ends_whatever_the_process_is_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with asking(tmp_path / "host.sqlite") as asked:
-        assert await asked.host.beside.ready()
-        number, asks = asked.host.beside.process_id, asyncio.Event()
+        assert await asked.host.upload_worker.wait_until_ready()
+        number, asks = asked.host.upload_worker.process_id, asyncio.Event()
         assert number is not None
         interrupted = Interrupted(asked, monkeypatch)
         interrupted.before[1] = lambda: asks.set() or asyncio.Event().wait()  # type: ignore[func-returns-value]

@@ -10,8 +10,8 @@ import httpx2
 import pytest
 
 from rally_accelerate.errors import ConfigError
-from rally_accelerate.server.app import Host
-from rally_accelerate.server.http_server import serving
+from rally_accelerate.server.app import Server
+from rally_accelerate.server.http_server import serve
 from rally_accelerate.server.web.path_prefix import Prefixed
 from support.issues import UPLOAD, item, upload
 from support.waiting import PATIENCE_SECONDS
@@ -21,28 +21,28 @@ HEADERS = {"Host": "tools.example.com"}
 
 
 @asynccontextmanager
-async def shown(path: Path, *, outside: str = OUTSIDE) -> AsyncIterator[tuple[Host, httpx2.AsyncClient]]:
+async def shown(path: Path, *, outside: str = OUTSIDE) -> AsyncIterator[tuple[Server, httpx2.AsyncClient]]:
     async with (
-        Host.open(path) as host,
-        serving(host, outside=outside) as url,
+        Server.open(path) as host,
+        serve(host, outside=outside) as url,
         httpx2.AsyncClient(base_url=url, headers=HEADERS, timeout=PATIENCE_SECONDS) as http,
     ):
         yield host, http
 
 
 @pytest.fixture
-async def served(tmp_path: Path) -> AsyncIterator[tuple[Host, httpx2.AsyncClient]]:
+async def served(tmp_path: Path) -> AsyncIterator[tuple[Server, httpx2.AsyncClient]]:
     async with shown(tmp_path / "host.sqlite") as found:
         yield found
 
 
-async def sign_in(host: Host, http: httpx2.AsyncClient, *, before: str) -> httpx2.Response:
+async def sign_in(host: Server, http: httpx2.AsyncClient, *, before: str) -> httpx2.Response:
     form = {"name": "admin", "password": host.first_password or "", "next": "/issues"}
     return await http.post(f"{before}/sign-in", data=form, headers={"Origin": "https://tools.example.com"})
 
 
 @pytest.mark.parametrize("before", ["/rally", ""], ids=["the proxy passes the path on", "the proxy removes the path"])
-async def test_pages_lead_to_addresses_below_the_path(served: tuple[Host, httpx2.AsyncClient], before: str) -> None:
+async def test_pages_lead_to_addresses_below_the_path(served: tuple[Server, httpx2.AsyncClient], before: str) -> None:
     host, http = served
     first = await http.get(f"{before}/")
     assert (first.status_code, first.headers["location"]) == (303, "/rally/sign-in")
@@ -64,7 +64,7 @@ async def test_pages_lead_to_addresses_below_the_path(served: tuple[Host, httpx2
             assert (await http.get(each)).status_code == 200
 
 
-async def test_what_issues_say_is_not_changed(served: tuple[Host, httpx2.AsyncClient]) -> None:
+async def test_what_issues_say_is_not_changed(served: tuple[Server, httpx2.AsyncClient]) -> None:
     host, http = served
     done = await sign_in(host, http, before="/rally")
     http.headers["Cookie"] = done.headers["set-cookie"].partition(";")[0]
@@ -78,7 +78,7 @@ async def test_what_issues_say_is_not_changed(served: tuple[Host, httpx2.AsyncCl
     assert (await http.get("/rally/issues.json")).json()["issues"][0]["name"] == text
 
 
-async def test_the_path_alone_leads_to_the_first_page(served: tuple[Host, httpx2.AsyncClient]) -> None:
+async def test_the_path_alone_leads_to_the_first_page(served: tuple[Server, httpx2.AsyncClient]) -> None:
     _, http = served
     answer = await http.get("/rally?a=1")
     assert (answer.status_code, answer.headers["location"]) == (308, "/rally/?a=1")
@@ -86,7 +86,7 @@ async def test_the_path_alone_leads_to_the_first_page(served: tuple[Host, httpx2
     assert (await http.head("/rally/sign-in")).status_code == 200
 
 
-async def test_an_error_leads_back_to_the_page_before(served: tuple[Host, httpx2.AsyncClient]) -> None:
+async def test_an_error_leads_back_to_the_page_before(served: tuple[Server, httpx2.AsyncClient]) -> None:
     host, http = served
     done = await sign_in(host, http, before="/rally")
     http.headers["Cookie"] = done.headers["set-cookie"].partition(";")[0]

@@ -136,7 +136,7 @@ async def test_renaming_and_removing(asked: Asked) -> None:
     assert (await asked.http.post(f"/value-streams/{its_id}/delete")).status_code == 400
     assert (await asked.http.post(f"/value-streams/{its_id}/delete", data={"sure": "yes"})).status_code == 303
     assert (await asked.http.get(f"/value-streams/{its_id}")).status_code == 404
-    actions = {one.action for one in await asked.host.stores.audit.latest() if one.kind == "value stream"}
+    actions = {one.action for one in await asked.host.stores.audit.list_entries() if one.kind == "value stream"}
     assert actions == {"created", "renamed", "described anew", "removed"}
 
 

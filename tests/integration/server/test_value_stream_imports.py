@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from rally_accelerate.server.graphql import value_stream_resolvers
-from rally_accelerate.server.store.encryption import ENVELOPE
+from rally_accelerate.server.store.encryption import ENVELOPE_KEYS
 from rally_accelerate.server.store.tables import value_stream_versions
 from rally_accelerate.server.value_streams import importer
 from rally_accelerate.server.value_streams.document import TABLES
@@ -139,7 +139,7 @@ async def test_unknown_keys_next_to_the_settings_are_secret_too(asked: Asked) ->
 
 
 def test_the_known_keys_are_those_that_are_documented() -> None:
-    assert set(TABLES["integrations[]"]) == ENVELOPE
+    assert set(TABLES["integrations[]"]) == ENVELOPE_KEYS
 
 
 async def test_masked_secrets_of_integrations_that_run_here_are_still_asked_for(asked: Asked) -> None:

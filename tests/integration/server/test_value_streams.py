@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from rally_accelerate.server.permissions import HOST
+from rally_accelerate.server.permissions import SYSTEM_ACTOR
 from rally_accelerate.server.store.tables import value_stream_versions
 from rally_accelerate.server.web import value_stream_map
 from support.asked import TENANT, Asked
@@ -174,7 +174,7 @@ async def test_an_import_is_previewed_and_then_applied(asked: Asked, monkeypatch
     assert (await file_of(asked, its_id))["phases"][0]["stages"][0]["name"] == "Backlog"
     # Once applied, the preview is gone.
     assert (await asked.http.post(address[1])).status_code == 400
-    entries = await asked.host.stores.audit.latest()
+    entries = await asked.host.stores.audit.list_entries()
     assert {("imported", "value stream"), ("added", "integration")} <= {(one.action, one.kind) for one in entries}
     assert SECRET not in str(entries)
 
@@ -431,8 +431,8 @@ async def test_an_item_outside_of_every_stage_has_a_card_too(asked: Asked) -> No
 async def test_an_integration_that_was_removed_since_does_not_stop_the_value_stream(asked: Asked) -> None:
     its_id = await created(asked, board() | {"integrations": [whole()]})
     (integration,) = await asked.host.stores.integrations.all()
-    await asked.host.schedule.stop(integration.id)
-    await asked.host.administration.remove(HOST, integration.id, with_issues=False)
+    await asked.host.scheduler.stop(integration.id)
+    await asked.host.integrations.remove(SYSTEM_ACTOR, integration.id, with_issues=False)
     found = await file_of(asked, its_id)
     assert found["integrations"] == [{"name": "my-rally", "_id": integration.id}]
     assert (await asked.http.get(f"/value-streams/{its_id}")).status_code == 200
@@ -486,11 +486,11 @@ async def test_whatever_is_right_can_be_shown_everywhere(asked: Asked, document:
 
 async def test_a_first_value_stream_is_drawn_once_of_what_there_is(asked: Asked) -> None:
     its_id = await asked.host.add_integration(whole("sample-company"))
-    assert await asked.host.draw(its_id) is None
+    assert await asked.host.create_first_value_stream(its_id) is None
     items = [item(1), item(2, status="In-Progress"), item(3, status="Accepted"), item(4, status="Deleted")]
     await asked.data(UPLOAD, data=upload(*items, tracker=its_id))
-    assert await asked.host.draw(its_id) == "Sample company"
-    assert await asked.host.draw(its_id) is None
+    assert await asked.host.create_first_value_stream(its_id) == "Sample company"
+    assert await asked.host.create_first_value_stream(its_id) is None
     (stream_,) = await asked.host.stores.streams.all()
     assert [each["name"] for each in stream_.document["phases"]] == ["Planning", "Development", "Deployment"]
     page = (await asked.http.get(f"/value-streams/{stream_.id}.json")).json()

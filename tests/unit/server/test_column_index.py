@@ -6,8 +6,8 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rally_accelerate.server.store.column_index import Column, of_one, of_several
-from rally_accelerate.server.store.issue_sets import numbers_of, of_numbers
+from rally_accelerate.server.store.column_index import Column, make_list_column, make_text_column
+from rally_accelerate.server.store.issue_sets import from_numbers, iterate_numbers
 
 SIZE = 12
 ONES = st.sampled_from([None, "", "Red", "red", "Blue", *(f"v{number}" for number in range(300))])
@@ -26,21 +26,23 @@ def filled(column: Column, puts: list[tuple[int, str | None]], *, others: int) -
 
 @given(PUTS, st.sampled_from([0, 250, 255, 256, 400]), st.sets(st.integers(0, SIZE - 1)))
 def test_texts_are_found_and_counted(puts: list[tuple[int, str | None]], others: int, some: set[int]) -> None:
-    column, now = filled(of_one(), puts, others=others), dict(puts)
+    column, now = filled(make_text_column(), puts, others=others), dict(puts)
     for wanted in ("Red", "red", "v1", ""):
         expected = {number for number, held in now.items() if held == wanted != ""}
-        assert set(numbers_of(column.having([wanted]))) == expected
-    assert column.counts(of_numbers(some, SIZE + 1)) == Counter(
+        assert set(iterate_numbers(column.find_values([wanted]))) == expected
+    assert column.count_values(from_numbers(some, SIZE + 1)) == Counter(
         held for number, held in now.items() if held and number in some
     )
 
 
 @given(st.lists(st.tuples(st.integers(0, SIZE - 1), LISTS), max_size=20), st.sampled_from([0, 300]))
 def test_names_in_lists_are_one_whatever_their_case(puts: list[tuple[int, list[str]]], others: int) -> None:
-    column = filled(of_several(), [(number, orjson.dumps(held).decode()) for number, held in puts], others=others)
+    column = filled(make_list_column(), [(number, orjson.dumps(held).decode()) for number, held in puts], others=others)
     now = {number: {each.casefold() for each in held} for number, held in puts}
-    assert set(numbers_of(column.having(["STRASSE"]))) == {number for number, held in now.items() if "strasse" in held}
-    counted = column.counts(of_numbers(range(SIZE), SIZE + 1))
+    assert set(iterate_numbers(column.find_values(["STRASSE"]))) == {
+        number for number, held in now.items() if "strasse" in held
+    }
+    counted = column.count_values(from_numbers(range(SIZE), SIZE + 1))
     assert {name.casefold(): count for name, count in counted.items()} == Counter(
         each for held in now.values() for each in held
     )
@@ -50,13 +52,13 @@ def test_names_in_lists_are_one_whatever_their_case(puts: list[tuple[int, list[s
 def test_what_is_kept_of_a_column_is_that_of_the_issues_alone(
     puts: list[tuple[int, str | None]], others: int, there: set[int]
 ) -> None:
-    column, again = filled(of_one(), puts, others=others), of_one()
-    members = of_numbers(there, SIZE + 1)
-    held, codes = column.kept(members)
+    column, again = filled(make_text_column(), puts, others=others), make_text_column()
+    members = from_numbers(there, SIZE + 1)
+    held, codes = column.export(members)
     again.restore(held, codes)
-    assert again.counts(members) == column.counts(members)
+    assert again.count_values(members) == column.count_values(members)
     # Nothing of those that are gone.
     assert len(held) <= len(there)
     for each in (column, again):
         each.put([3], ["new"])
-    assert again.having(["new"]) == column.having(["new"]) == of_numbers([3], SIZE + 1)
+    assert again.find_values(["new"]) == column.find_values(["new"]) == from_numbers([3], SIZE + 1)

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.server.issue_history import Late, late_status
-from rally_accelerate.server.store.issue_writer import status_since, summary
+from rally_accelerate.server.issue_history import PendingStatusChange, find_pending_status_change
+from rally_accelerate.server.store.issue_writer import find_status_start, summarize
 from support.issues import item
 
 CREATED = 1_700_000_000_000
@@ -21,7 +21,7 @@ def issue(*history: Any, status: str = "Completed", **more: Any) -> dict[str, An
 
 
 def since(one: dict[str, Any]) -> int:
-    return status_since(one, one["history"])
+    return find_status_start(one, one["history"])
 
 
 BEGUN = entry(1_000, "Defined", "In-Progress")
@@ -30,32 +30,32 @@ DONE = entry(2_000, "In-Progress", "Completed")
 
 def test_a_history_that_leads_to_the_status_tells_since_when() -> None:
     one = issue(BEGUN, DONE, entry(3_000, "", "Ann", "owner"))
-    assert late_status(one) is None
+    assert find_pending_status_change(one) is None
     assert since(one) == CREATED + 2_000
 
 
 def test_a_history_that_ends_before_the_change_leaves_the_last_update_as_the_latest_instant() -> None:
     one = issue(BEGUN, entry(3_000, "", "Ann", "owner"))
-    assert late_status(one) == Late(UPDATED, "In-Progress", "Completed")
+    assert find_pending_status_change(one) == PendingStatusChange(UPDATED, "In-Progress", "Completed")
     assert since(one) == UPDATED
-    assert summary(one, one["history"])["status_since"] == UPDATED
+    assert summarize(one, one["history"])["status_since"] == UPDATED
     # The next run brings the change.
     one["history"].append(entry(8_999, "In-Progress", "Completed"))
-    assert late_status(one) is None
+    assert find_pending_status_change(one) is None
     assert since(one) == CREATED + 8_999
 
 
 @pytest.mark.parametrize("history", [(), (entry(1_000, "", "Ann", "owner"),), (entry(1_000, "1", "2", "revision"),)])
 def test_without_a_status_in_its_history_it_has_it_since_its_creation(history: tuple[Any, ...]) -> None:
     one = issue(*history)
-    assert late_status(one) is None
+    assert find_pending_status_change(one) is None
     assert since(one) == CREATED
 
 
 @pytest.mark.parametrize("after", ["completed", "COMPLETED ", {"name": "Completed"}, ["Completed"]])
 def test_a_status_that_is_only_written_otherwise_is_the_same(after: Any) -> None:
     one = issue(BEGUN, entry(2_000, "In-Progress", after))
-    assert late_status(one) is None
+    assert find_pending_status_change(one) is None
     assert since(one) == CREATED + 2_000
 
 
@@ -63,7 +63,7 @@ def test_a_status_that_is_only_written_otherwise_is_the_same(after: Any) -> None
 def test_a_change_that_does_not_say_what_it_led_to_says_nothing_against_the_status(content: dict[str, Any]) -> None:
     untold = {"timestamp": CREATED + 2_000, "content": {"field": "Status", "from": "In-Progress", **content}}
     one = issue(BEGUN, untold)
-    assert late_status(one) is None
+    assert find_pending_status_change(one) is None
     assert since(one) == CREATED + 2_000
 
 
@@ -77,7 +77,7 @@ def test_the_order_in_which_a_tool_tells_its_changes_does_not_count() -> None:
 def test_nothing_is_to_come_where_the_history_reaches_the_last_update() -> None:
     # A rule may make the status out of other fields, whose changes are none of the status (mapping/rule_engine.py).
     one = issue(BEGUN, entry(9_000, "false", "true", "blocked"), status="Blocked")
-    assert late_status(one) is None
+    assert find_pending_status_change(one) is None
     assert since(one) == CREATED + 1_000
     # What could not be read may have been the very change, and what stands beside each change is none.
     for field in ("revision", "lastUpdate"):
@@ -92,5 +92,5 @@ def test_a_last_update_that_is_missing_or_older_than_the_history_does_not_count(
 
 def test_broken_entries_are_passed_over() -> None:
     one = issue(None, "x", {"content": None}, {"timestamp": "soon", "content": {"field": "status", "to": "Idea"}})
-    assert late_status(one) is None
+    assert find_pending_status_change(one) is None
     assert since(one) == CREATED

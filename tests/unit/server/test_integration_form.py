@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.server.form_drafts import Draft, Drafts
+from rally_accelerate.server.form_drafts import Draft, DraftStore
 from rally_accelerate.server.permissions import Actor, Role
 from rally_accelerate.server.store.integrations import StoredIntegration
 from rally_accelerate.server.web import integration_form as forms
@@ -77,9 +77,9 @@ def test_secrets_are_kept_typed_or_cleared() -> None:
 
 
 def test_what_was_typed_before_a_look_at_something_is_kept_and_can_be_taken_back() -> None:
-    drafts = Drafts()
+    drafts = DraftStore()
     first = sent(None, name="x", properties__apiKey="typed-key")
-    draft = drafts.keep(ADA, "", values=first.values, secrets_typed=first.secrets)
+    draft = drafts.store(ADA, "", values=first.values, secrets_typed=first.secrets)
     assert properties_of(sent(None, draft, name="x"), None)["apiKey"] == "typed-key"
     assert "apiKey" not in properties_of(sent(None, draft, name="x", clear__apiKey="yes"), None)
 
@@ -123,27 +123,30 @@ def test_a_kept_proxy_password_is_not_sent_to_another_proxy() -> None:
 
 
 def test_a_draft_is_its_authors_alone() -> None:
-    drafts = Drafts()
-    draft = drafts.keep(ADA, "", values={"name": "x"}, secrets_typed={"apiKey": "planted-key"})
+    drafts = DraftStore()
+    draft = drafts.store(ADA, "", values={"name": "x"}, secrets_typed={"apiKey": "planted-key"})
     other = Actor("2", "Bob", Role.ADMIN)
-    assert drafts.of(other, draft.id) is None
-    assert drafts.keep(other, "", values={}, secrets_typed={}, draft_id=draft.id).id != draft.id
-    drafts.saved(other, draft.id, "z")
-    assert drafts.saved_as(ADA, draft.id) == ""
-    assert drafts.of(ADA, draft.id) == draft
+    assert drafts.get(other, draft.id) is None
+    assert drafts.store(other, "", values={}, secrets_typed={}, draft_id=draft.id).id != draft.id
+    drafts.mark_saved(other, draft.id, "z")
+    assert drafts.get_saved_integration_id(ADA, draft.id) == ""
+    assert drafts.get(ADA, draft.id) == draft
     assert "planted-key" not in repr(draft)
-    drafts.saved(ADA, draft.id, "y")
-    assert (drafts.saved_as(ADA, draft.id), drafts.saved_as(other, draft.id)) == ("y", "")
-    assert drafts.of(ADA, draft.id) is None
+    drafts.mark_saved(ADA, draft.id, "y")
+    assert (drafts.get_saved_integration_id(ADA, draft.id), drafts.get_saved_integration_id(other, draft.id)) == (
+        "y",
+        "",
+    )
+    assert drafts.get(ADA, draft.id) is None
 
 
 def test_old_drafts_give_way() -> None:
-    drafts = Drafts()
-    first = drafts.keep(ADA, "", values={}, secrets_typed={})
+    drafts = DraftStore()
+    first = drafts.store(ADA, "", values={}, secrets_typed={})
     for _ in range(250):
-        last = drafts.keep(ADA, "", values={}, secrets_typed={})
-    assert drafts.of(ADA, first.id) is None
-    assert drafts.of(ADA, last.id) is not None
+        last = drafts.store(ADA, "", values={}, secrets_typed={})
+    assert drafts.get(ADA, first.id) is None
+    assert drafts.get(ADA, last.id) is not None
 
 
 def test_mapping_rules_that_a_run_would_refuse_are_refused_in_the_form() -> None:

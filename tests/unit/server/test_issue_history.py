@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rally_accelerate.server.issue_history import Sure, Was, as_of, former_sprints, plain
+from rally_accelerate.server.issue_history import Certainty, FieldState, compute_state_at, list_former_sprints, to_texts
 
 CREATED = 1_000
 
@@ -28,8 +28,8 @@ def issue(*history: dict[str, Any], **more: Any) -> dict[str, Any]:
     }
 
 
-def field(found: dict[str, Any], instant: int, name: str) -> Was:
-    (one,) = [each for each in as_of(found, instant).fields if each.field == name]
+def field(found: dict[str, Any], instant: int, name: str) -> FieldState:
+    (one,) = [each for each in compute_state_at(found, instant).fields if each.field == name]
     return one
 
 
@@ -42,32 +42,32 @@ STATUS = (entry(2_000, "status", "A", "B"), entry(3_000, "status", "B", "C"), en
 )
 def test_a_change_holds_from_its_instant_on(instant: int, value: str) -> None:
     was = field(issue(*STATUS), instant, "status")
-    assert (was.value, was.sure) == ((value,), Sure.TOLD)
+    assert (was.value, was.sure) == ((value,), Certainty.RECORDED)
     assert was.differs is (value != "D")
 
 
 def test_before_its_creation_there_is_nothing() -> None:
-    assert as_of(issue(*STATUS), CREATED - 1).existed is False
+    assert compute_state_at(issue(*STATUS), CREATED - 1).existed is False
 
 
 def test_what_no_change_is_known_of_is_said_to_be_as_today() -> None:
     was = field(issue(owner="O"), CREATED, "owner")
-    assert (was.value, was.sure, was.differs) == (("O",), Sure.UNTOLD, False)
+    assert (was.value, was.sure, was.differs) == (("O",), Certainty.UNRECORDED, False)
 
 
 def test_a_gap_in_a_history_is_told_on_both_of_its_sides() -> None:
     broken = issue(STATUS[0], STATUS[2])
-    assert field(broken, 2_500, "status") == Was("status", ("C",), ("D",), Sure.GAP)
-    assert field(broken, 1_500, "status").sure is Sure.TOLD
+    assert field(broken, 2_500, "status") == FieldState("status", ("C",), ("D",), Certainty.GAP)
+    assert field(broken, 1_500, "status").sure is Certainty.RECORDED
     behind = issue(STATUS[0], status="Z")
-    assert field(behind, 5_000, "status") == Was("status", ("Z",), ("Z",), Sure.GAP)
+    assert field(behind, 5_000, "status") == FieldState("status", ("Z",), ("Z",), Certainty.GAP)
 
 
 def test_a_change_that_does_not_tell_what_it_changed() -> None:
     half = {"timestamp": 3_000, "content": {"field": "status", "to": "D"}}
-    assert field(issue(half), 2_000, "status").sure is Sure.LOST
+    assert field(issue(half), 2_000, "status").sure is Certainty.LOST
     # The change before it knows.
-    assert field(issue(STATUS[0], half), 2_500, "status") == Was("status", ("B",), ("D",), Sure.TOLD)
+    assert field(issue(STATUS[0], half), 2_500, "status") == FieldState("status", ("B",), ("D",), Certainty.RECORDED)
     assert field(issue(STATUS[0], half), 1_500, "status").value == ("A",)
 
 
@@ -75,8 +75,8 @@ def test_sprints_are_those_of_the_time_and_former_ones_are_not_the_present() -> 
     sprints = [{"id": "1", "name": "S1", "previous": True}, {"id": "2", "name": "S2"}]
     moved = entry(2_000, "sprint", [{"id": "1", "name": "S1"}], [{"id": "2", "name": "S2"}])
     found = issue(moved, sprints=sprints)
-    assert field(found, 1_500, "sprint") == Was("sprint", ("S1",), ("S2",), Sure.TOLD)
-    assert field(found, 2_000, "sprint") == Was("sprint", ("S2",), ("S2",), Sure.TOLD)
+    assert field(found, 1_500, "sprint") == FieldState("sprint", ("S1",), ("S2",), Certainty.RECORDED)
+    assert field(found, 2_000, "sprint") == FieldState("sprint", ("S2",), ("S2",), Certainty.RECORDED)
 
 
 SPRINTS = [{"id": "1", "name": "S1"}, {"id": "2", "name": "S2"}, {"id": "3", "name": "S2"}]
@@ -100,7 +100,7 @@ SPRINTS = [{"id": "1", "name": "S1"}, {"id": "2", "name": "S2"}, {"id": "3", "na
 )
 def test_the_last_change_tells_former_sprints_from_the_present_one(history: Any, former: list[str]) -> None:
     found = issue(*history, sprints=SPRINTS)
-    assert [each["id"] for each in former_sprints(found)] == former
+    assert [each["id"] for each in list_former_sprints(found)] == former
 
 
 def test_numbers_lists_and_the_tools_own_fields() -> None:
@@ -114,18 +114,18 @@ def test_numbers_lists_and_the_tools_own_fields() -> None:
         labels=["a", "b"],
         rawIssue={"FlowState": "y", "Severity": "Minor"},
     )
-    assert field(found, 1_500, "storyPoints") == Was("storyPoints", ("3",), ("5",), Sure.TOLD)
-    assert field(found, 2_000, "labels") == Was("labels", ("a", "b"), ("a", "b"), Sure.TOLD)
-    assert field(found, 1_500, "flowState") == Was("flowState", ("x",), ("y",), Sure.TOLD)
-    assert field(found, 1_500, "severity") == Was("severity", (), ("Minor",), Sure.TOLD)
-    assert field(found, 1_500, "c_team") == Was("c_team", ("old",), ("new",), Sure.TOLD)
+    assert field(found, 1_500, "storyPoints") == FieldState("storyPoints", ("3",), ("5",), Certainty.RECORDED)
+    assert field(found, 2_000, "labels") == FieldState("labels", ("a", "b"), ("a", "b"), Certainty.RECORDED)
+    assert field(found, 1_500, "flowState") == FieldState("flowState", ("x",), ("y",), Certainty.RECORDED)
+    assert field(found, 1_500, "severity") == FieldState("severity", (), ("Minor",), Certainty.RECORDED)
+    assert field(found, 1_500, "c_team") == FieldState("c_team", ("old",), ("new",), Certainty.RECORDED)
 
 
 def test_values_that_are_written_differently_are_the_same() -> None:
-    assert plain(True) == plain("true")
-    assert plain(3) == plain(3.0) == plain("3") == plain("3.00")
-    assert plain({"id": "1", "name": "S"}) == plain("S") == plain([{"name": "S"}])
-    assert plain(None) == plain("") == plain([]) == ()
+    assert to_texts(True) == to_texts("true")
+    assert to_texts(3) == to_texts(3.0) == to_texts("3") == to_texts("3.00")
+    assert to_texts({"id": "1", "name": "S"}) == to_texts("S") == to_texts([{"name": "S"}])
+    assert to_texts(None) == to_texts("") == to_texts([]) == ()
 
 
 VALUES = st.sampled_from(["", "a", "b", "c"])
@@ -152,12 +152,12 @@ def test_undoing_a_true_history_gives_what_was(moves: list[tuple[int, str, str]]
     changed = {name for _, name, _ in moves}
     for instant in {CREATED, CREATED + 100, data.draw(st.integers(CREATED, CREATED + 30))}:
         was = [then for at, then in lived if at <= instant][-1]
-        told = {each.field: each for each in as_of(found, instant).fields}
+        told = {each.field: each for each in compute_state_at(found, instant).fields}
         for name in changed:
-            assert told[name].value == plain(was[name])
-            assert told[name].sure is Sure.TOLD
+            assert told[name].value == to_texts(was[name])
+            assert told[name].sure is Certainty.RECORDED
         for name in {"status", "owner", "labels"} - changed:
-            assert name not in told or told[name].sure is Sure.UNTOLD
+            assert name not in told or told[name].sure is Certainty.UNRECORDED
 
 
 TEXTS = st.text(max_size=4)
@@ -169,6 +169,6 @@ ENTRIES = st.fixed_dictionaries({"timestamp": st.none() | st.integers(0, 10**15)
 @given(st.lists(ENTRIES, max_size=5), st.integers(0, 10**15))
 def test_any_history_gives_an_answer_and_now_is_always_the_present(history: list[dict[str, Any]], instant: int) -> None:
     found = issue(*history, labels=["x"], storyPoints=2.5)
-    as_of(found, instant)
-    for each in as_of(found, 10**16).fields:
+    compute_state_at(found, instant)
+    for each in compute_state_at(found, 10**16).fields:
         assert each.value == each.now

@@ -12,11 +12,11 @@ from rally_accelerate.server.store.issue_writer import (
     ISSUES,
     REMOVALS,
     add_facts,
-    mark,
-    prepared,
-    remove,
-    words_of,
-    write,
+    extract_words,
+    prepare_issues,
+    read_counter,
+    remove_issues,
+    write_issues,
 )
 from rally_accelerate.server.store.tables import fact_names, issue_contents, issue_history, issues, long_texts, metadata
 from rally_accelerate.server.store.tables import facts as fact_rows
@@ -38,7 +38,7 @@ def connection() -> Iterator[sa.Connection]:
 
 
 def take(connection: sa.Connection, *items: Mapping[str, Any], tracker: str = "t") -> None:
-    write(connection, tracker, prepared(items, tracker_id=tracker, **COMMON))
+    write_issues(connection, tracker, prepare_issues(items, tracker_id=tracker, **COMMON))
 
 
 def held(connection: sa.Connection) -> dict[tuple[str, str], dict[str, Any]]:
@@ -69,7 +69,7 @@ def expected(*items: Mapping[str, Any], tracker: str = "t") -> dict[tuple[str, s
     found = {}
     for one in items:
         content = {name: value for name, value in one.items() if name != "history"}
-        (taken,) = prepared([one], tracker_id=tracker, **COMMON)
+        (taken,) = prepare_issues([one], tracker_id=tracker, **COMMON)
         found[tracker, one["_id"]] = {
             **taken.row,
             "content": content,
@@ -78,7 +78,7 @@ def expected(*items: Mapping[str, Any], tracker: str = "t") -> dict[tuple[str, s
                 for position, each in enumerate(one.get("history", ()))
             ],
             "facts": facts(content),
-            "words": set(words_of(content).split()),
+            "words": set(extract_words(content).split()),
         }
     return found
 
@@ -107,7 +107,7 @@ def writes(connection: sa.Connection) -> list[tuple[str, int]]:
 def test_an_issue_is_taken_apart() -> None:
     past = [entry(7, "Defined"), entry(9, "d", field="owner")]
     given = item(1, description="A zebra", history=past)
-    (one,) = prepared([given], tracker_id="t", **COMMON)
+    (one,) = prepare_issues([given], tracker_id="t", **COMMON)
     content = {name: value for name, value in given.items() if name != "history"}
     assert one.external_id == "1"
     assert one.content == content
@@ -115,22 +115,22 @@ def test_an_issue_is_taken_apart() -> None:
     assert {name: one.row[name] for name in columns} == columns
     assert [(at, field) for at, field, _ in one.history] == [(7, "status"), (9, "owner")]
     assert one.facts == facts(content)
-    assert one.words == words_of(content)
+    assert one.words == extract_words(content)
 
 
 def test_of_an_issue_that_is_named_twice_the_last_one_counts() -> None:
-    found = prepared([item(1, name="first"), item(2), item(1, name="last")], **COMMON)
+    found = prepare_issues([item(1, name="first"), item(2), item(1, name="last")], **COMMON)
     assert [(one.external_id, one.row["name"]) for one in found] == [("1", "last"), ("2", "Sample story 2")]
 
 
 def test_entries_without_an_instant_or_content_are_kept() -> None:
-    (one,) = prepared([item(1, history=[{"timestamp": None, "content": None}, {"content": {"field": None}}, {}])])
+    (one,) = prepare_issues([item(1, history=[{"timestamp": None, "content": None}, {"content": {"field": None}}, {}])])
     assert one.history == [(0, "", "null"), (0, "", '{"field":null}'), (0, "", "null")]
 
 
 @pytest.mark.parametrize("history", [None, [], ()])
 def test_no_history_is_an_empty_one(history: Any) -> None:
-    (one,) = prepared([item(1, history=history)])
+    (one,) = prepare_issues([item(1, history=history)])
     assert (one.history, one.row["changes"]) == ([], 0)
     assert "history" not in one.content
 
@@ -257,12 +257,12 @@ def test_each_upload_has_a_mark_of_its_own(connection: sa.Connection) -> None:
     take(connection, item(3))
     found = {row.external_id: row.mark for row in connection.execute(sa.select(issues))}
     assert found == {"1": 1, "2": 2, "3": 3}
-    assert (mark(connection, ISSUES), mark(connection, REMOVALS)) == (3, 0)
+    assert (read_counter(connection, ISSUES), read_counter(connection, REMOVALS)) == (3, 0)
 
 
 def test_an_upload_of_nothing_writes_nothing_but_its_mark(connection: sa.Connection) -> None:
     noted = writes(connection)
-    write(connection, "t", [])
+    write_issues(connection, "t", [])
     assert {name for name, _ in noted} <= {"UPDATE marks", "INSERT marks"}
     assert held(connection) == {}
 
@@ -301,7 +301,7 @@ NOTHING = dict.fromkeys(["issues", "issue_contents", "issue_history", "facts", "
 def test_the_only_tracker_goes_at_once_and_leaves_nothing(connection: sa.Connection) -> None:
     take(connection, *(sample(number, description=LONG) for number in range(5)))
     assert 0 not in sizes(connection).values()
-    assert remove(connection, "t", until=mark(connection), most=2) is False
+    assert remove_issues(connection, "t", until=read_counter(connection), most=2) is False
     assert sizes(connection) == NOTHING
     # And what comes later is as new.
     take(connection, sample(1))
@@ -312,8 +312,8 @@ def test_beside_others_a_tracker_goes_in_parts_and_leaves_them_whole(connection:
     others = [sample(number, description=LONG, name="other") for number in range(3)]
     take(connection, *others, tracker="u")
     take(connection, *(sample(number, description=LONG, name=f"zebra {number}") for number in range(5)))
-    until, left = mark(connection), []
-    while remove(connection, "t", until=until, most=2):
+    until, left = read_counter(connection), []
+    while remove_issues(connection, "t", until=until, most=2):
         left.append(len(held(connection)))
     assert left == [6, 4]
     assert held(connection) == expected(*others, tracker="u")
@@ -322,36 +322,36 @@ def test_beside_others_a_tracker_goes_in_parts_and_leaves_them_whole(connection:
 def test_what_is_exactly_as_much_as_one_part_may_have_more_behind_it(connection: sa.Connection) -> None:
     take(connection, item(1), tracker="u")
     take(connection, item(1), item(2))
-    assert remove(connection, "t", until=mark(connection), most=2) is True
-    assert remove(connection, "t", until=mark(connection), most=2) is False
+    assert remove_issues(connection, "t", until=read_counter(connection), most=2) is True
+    assert remove_issues(connection, "t", until=read_counter(connection), most=2) is False
     assert held(connection) == expected(item(1), tracker="u")
 
 
 def test_what_came_after_the_mark_stays(connection: sa.Connection) -> None:
     take(connection, item(1), item(2))
-    until = mark(connection)
+    until = read_counter(connection)
     take(connection, item(2, name="again"), item(3))
-    assert remove(connection, "t", until=until, most=9) is False
+    assert remove_issues(connection, "t", until=until, most=9) is False
     assert held(connection) == expected(item(2, name="again"), item(3))
 
 
 def test_a_tracker_without_issues_takes_nothing_along(connection: sa.Connection) -> None:
     take(connection, item(1), tracker="u")
-    assert remove(connection, "t", until=mark(connection), most=2) is False
+    assert remove_issues(connection, "t", until=read_counter(connection), most=2) is False
     assert held(connection) == expected(item(1), tracker="u")
 
 
 @pytest.mark.parametrize("tracker", ["t", "u"])
 def test_a_removal_is_a_change_of_issues_and_a_removal(connection: sa.Connection, tracker: str) -> None:
     take(connection, item(1))
-    before = mark(connection, ISSUES)
-    remove(connection, tracker, until=before, most=1)
-    assert (mark(connection, ISSUES), mark(connection, REMOVALS)) == (before + 1, 1)
+    before = read_counter(connection, ISSUES)
+    remove_issues(connection, tracker, until=before, most=1)
+    assert (read_counter(connection, ISSUES), read_counter(connection, REMOVALS)) == (before + 1, 1)
 
 
 def test_texts_of_one_name_are_told_apart_in_63_bits() -> None:
-    found = {issue_writer._part(f"text {number}") for number in range(100)}
+    found = {issue_writer._hash_text(f"text {number}") for number in range(100)}
     assert len(found) == 100
     assert all(0 <= each < 1 << 63 for each in found)
     # What is stored must be found again by later versions.
-    assert issue_writer._part("\u00e4") == 8_657_851_361_613_172_764
+    assert issue_writer._hash_text("\u00e4") == 8_657_851_361_613_172_764

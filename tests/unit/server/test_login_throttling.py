@@ -2,67 +2,69 @@
 
 import pytest
 
-from rally_accelerate.server.authentication import FREE, LONGEST_WAIT, MOST, Attempts
+from rally_accelerate.server.authentication import FREE_ATTEMPTS, MAX_ENTRIES, MAX_WAIT, SignInThrottle
 
 
-def failures(attempts: Attempts, count: int, *, name: str = "eva", address: str = "10.0.0.1", now: float = 0.0) -> None:
+def failures(
+    attempts: SignInThrottle, count: int, *, name: str = "eva", address: str = "10.0.0.1", now: float = 0.0
+) -> None:
     for _ in range(count):
-        attempts.failed(name, address, now=now)
+        attempts.record_failure(name, address, now=now)
 
 
 def test_a_few_failures_cost_nothing_and_each_further_one_doubles_the_wait() -> None:
-    attempts = Attempts()
-    failures(attempts, FREE["both"] - 1)
-    assert attempts.wait("eva", "10.0.0.1", now=0) == 0
+    attempts = SignInThrottle()
+    failures(attempts, FREE_ATTEMPTS["both"] - 1)
+    assert attempts.compute_wait("eva", "10.0.0.1", now=0) == 0
     waits = []
     for _ in range(4):
         failures(attempts, 1)
-        waits.append(attempts.wait("eva", "10.0.0.1", now=0))
+        waits.append(attempts.compute_wait("eva", "10.0.0.1", now=0))
     assert waits == [2, 4, 8, 16]
-    assert attempts.wait("eva", "10.0.0.1", now=10) == 6
-    assert attempts.wait("eva", "10.0.0.1", now=16) == 0
+    assert attempts.compute_wait("eva", "10.0.0.1", now=10) == 6
+    assert attempts.compute_wait("eva", "10.0.0.1", now=16) == 0
 
 
 def test_the_wait_has_an_end() -> None:
-    attempts = Attempts()
+    attempts = SignInThrottle()
     failures(attempts, 5000)
-    assert attempts.wait("eva", "10.0.0.1", now=0) == LONGEST_WAIT
+    assert attempts.compute_wait("eva", "10.0.0.1", now=0) == MAX_WAIT
 
 
 @pytest.mark.parametrize("spelling", ["EVA", " eva ", "\uff45va", "e\uff36A", "\U0001d41eva"])
 def test_another_spelling_of_a_name_is_the_same_name(spelling: str) -> None:
-    attempts = Attempts()
+    attempts = SignInThrottle()
     failures(attempts, 6)
-    assert attempts.wait(spelling, "10.0.0.1", now=0) > 0
+    assert attempts.compute_wait(spelling, "10.0.0.1", now=0) > 0
 
 
 def test_whoever_fails_elsewhere_does_not_keep_the_owner_out() -> None:
-    attempts = Attempts()
-    failures(attempts, FREE["name"] - 1)
-    assert attempts.wait("eva", "10.0.0.2", now=0) == 0
+    attempts = SignInThrottle()
+    failures(attempts, FREE_ATTEMPTS["name"] - 1)
+    assert attempts.compute_wait("eva", "10.0.0.2", now=0) == 0
     failures(attempts, 1, address="10.0.0.3")
     # So many guesses at one name slow everybody down.
-    assert attempts.wait("eva", "10.0.0.2", now=0) > 0
+    assert attempts.compute_wait("eva", "10.0.0.2", now=0) > 0
 
 
 def test_one_address_cannot_try_name_after_name() -> None:
-    attempts = Attempts()
-    for number in range(FREE["address"]):
-        attempts.failed(f"user{number}", "10.0.0.1", now=0)
-    assert attempts.wait("another", "10.0.0.1", now=0) > 0
-    assert attempts.wait("another", "10.0.0.2", now=0) == 0
+    attempts = SignInThrottle()
+    for number in range(FREE_ATTEMPTS["address"]):
+        attempts.record_failure(f"user{number}", "10.0.0.1", now=0)
+    assert attempts.compute_wait("another", "10.0.0.1", now=0) > 0
+    assert attempts.compute_wait("another", "10.0.0.2", now=0) == 0
 
 
 def test_a_success_is_no_failure() -> None:
-    attempts = Attempts()
+    attempts = SignInThrottle()
     for _ in range(200):
-        attempts.failed("eva", "10.0.0.1", now=0)
-        attempts.succeeded("eva", "10.0.0.1")
-    assert attempts.wait("eva", "10.0.0.1", now=0) == 0
+        attempts.record_failure("eva", "10.0.0.1", now=0)
+        attempts.withdraw_failure("eva", "10.0.0.1")
+    assert attempts.compute_wait("eva", "10.0.0.1", now=0) == 0
 
 
 def test_memory_is_bounded_whatever_is_tried() -> None:
-    attempts = Attempts()
-    for number in range(MOST):
-        attempts.failed(f"user{number}", f"10.{number}", now=0)
-    assert len(attempts._failures) == MOST
+    attempts = SignInThrottle()
+    for number in range(MAX_ENTRIES):
+        attempts.record_failure(f"user{number}", f"10.{number}", now=0)
+    assert len(attempts._failures) == MAX_ENTRIES

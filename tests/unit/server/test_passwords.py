@@ -3,7 +3,7 @@
 import pytest
 
 from rally_accelerate.server import passwords
-from rally_accelerate.server.passwords import Cost, hashed, made, matches, outdated, problem
+from rally_accelerate.server.passwords import Cost, find_problem, generate, hash_password, needs_rehash, verify
 
 
 @pytest.fixture
@@ -12,30 +12,30 @@ def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_password_is_known_by_its_hash_and_another_is_not(cheap: None) -> None:
-    kept = await hashed("correct horse battery")
-    assert await matches("correct horse battery", kept)
-    assert not await matches("correct horse batterY", kept)
-    assert not await matches("", kept)
+    kept = await hash_password("correct horse battery")
+    assert await verify("correct horse battery", kept)
+    assert not await verify("correct horse batterY", kept)
+    assert not await verify("", kept)
     assert "horse" not in kept
-    assert await hashed("correct horse battery") != kept
+    assert await hash_password("correct horse battery") != kept
 
 
 async def test_a_name_that_nobody_has_never_matches(cheap: None) -> None:
-    assert not await matches("", "")
-    assert not await matches("anything", "")
+    assert not await verify("", "")
+    assert not await verify("anything", "")
 
 
 async def test_the_same_letters_in_another_coding_are_the_same_password(cheap: None) -> None:
-    kept = await hashed("pass-wo\u0308rter-x")
-    assert await matches("pass-w\u00f6rter-x", kept)
+    kept = await hash_password("pass-wo\u0308rter-x")
+    assert await verify("pass-w\u00f6rter-x", kept)
 
 
 async def test_the_cost_of_its_day_stands_beside_a_hash(cheap: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = await hashed("correct horse battery")
-    assert not outdated(kept)
+    kept = await hash_password("correct horse battery")
+    assert not needs_rehash(kept)
     monkeypatch.setattr(passwords, "COST", Cost(8, 1, 1))
-    assert outdated(kept)
-    assert await matches("correct horse battery", kept)
+    assert needs_rehash(kept)
+    assert await verify("correct horse battery", kept)
 
 
 def test_the_cost_is_one_of_those_that_owasp_names() -> None:
@@ -45,10 +45,10 @@ def test_the_cost_is_one_of_those_that_owasp_names() -> None:
 
 
 def test_made_passwords_are_good_ones_without_letters_that_look_alike() -> None:
-    several = {made() for _ in range(200)}
+    several = {generate() for _ in range(200)}
     assert len(several) == 200
     for one in several:
-        assert problem(one, name="admin") == ""
+        assert find_problem(one, name="admin") == ""
         assert not set("01ilo") & set(one)
 
 
@@ -63,5 +63,5 @@ def test_made_passwords_are_good_ones_without_letters_that_look_alike() -> None:
     ],
 )
 def test_what_is_wrong_with_a_password_is_told(password: str, said: str) -> None:
-    assert said in problem(password, name="eva.schmidt")
-    assert bool(problem(password, name="eva.schmidt")) is bool(said)
+    assert said in find_problem(password, name="eva.schmidt")
+    assert bool(find_problem(password, name="eva.schmidt")) is bool(said)

@@ -8,14 +8,14 @@ import pytest
 
 from rally_accelerate.errors import TooManyQueriesError
 from rally_accelerate.server.store import issue_search
-from rally_accelerate.server.store.issue_search import Patience, Turns, asker
+from rally_accelerate.server.store.issue_search import BackgroundSearches, FairQueue, current_user_key
 
 
 @dataclass
 class Work:
     """Work that takes turns and ends when it is told to."""
 
-    turns: Turns = field(default_factory=Turns)
+    turns: FairQueue = field(default_factory=FairQueue)
     #: What has begun, in order, and what ends it.
     begun: dict[str, asyncio.Event] = field(default_factory=dict)
     tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
@@ -23,7 +23,7 @@ class Work:
     async def add(self, who: str, count: int = 1) -> None:
         for _ in range(count):
             name = f"{who}{len([one for one in self.tasks if one.startswith(who)]) + 1}"
-            asker.set(who)
+            current_user_key.set(who)
             self.tasks[name] = asyncio.create_task(self._done(name))
             await settled()
 
@@ -32,7 +32,7 @@ class Work:
         await settled()
 
     async def _done(self, name: str) -> None:
-        async with self.turns.turn():
+        async with self.turns.wait_for_turn():
             self.begun[name] = asyncio.Event()
             await self.begun[name].wait()
 
@@ -72,7 +72,7 @@ async def test_users_take_turns(work: Work) -> None:
 async def test_a_user_with_too_many_waiting_is_refused_and_others_are_not(
     work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(issue_search, "MOST_WAITING", 2)
+    monkeypatch.setattr(issue_search, "MAX_WAITING", 2)
     await work.add("a", 4)
     with pytest.raises(TooManyQueriesError, match="2 of your slow queries are waiting already"):
         await work.tasks["a4"]
@@ -100,7 +100,7 @@ async def test_the_turn_of_what_is_cancelled_is_free(work: Work, when: str) -> N
 
 
 async def test_a_refused_search_is_begun_by_the_next_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
-    patience, refused = Patience[int](), True
+    patience, refused = BackgroundSearches[int](), True
 
     async def look() -> int:
         if refused:
@@ -108,6 +108,6 @@ async def test_a_refused_search_is_begun_by_the_next_attempt(monkeypatch: pytest
         return 1
 
     with pytest.raises(TooManyQueriesError):
-        await patience.soon("key", look, seconds=60)
+        await patience.run_within("key", look, seconds=60)
     refused = False
-    assert await patience.soon("key", look, seconds=60) == 1
+    assert await patience.run_within("key", look, seconds=60) == 1

@@ -13,14 +13,14 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rally_accelerate.errors import QueryTooSlowError, StoreError, TooManyQueriesError
-from rally_accelerate.server.authentication import Callers, Known
-from rally_accelerate.server.permissions import HOST, Actor, Role
-from rally_accelerate.server.store.issue_search import asker
+from rally_accelerate.server.authentication import Authenticator, Identity
+from rally_accelerate.server.permissions import SYSTEM_ACTOR, Actor, Role
+from rally_accelerate.server.store.issue_search import current_user_key
 from rally_accelerate.server.web import error_pages, request_limits
 from rally_accelerate.server.web.security import HEADERS, Cookie, Guard, Names
 
 ADDRESS = "http://127.0.0.1"
-ADA = Known(Actor("u1", "ada", Role.EDITOR))
+ADA = Identity(Actor("u1", "ada", Role.EDITOR))
 KEY = "UserAccessKey right"
 API = "/release-events-api/graphql"
 OURS = {"Sec-Fetch-Site": "same-origin"}
@@ -39,16 +39,16 @@ def plain(value: object) -> str:
     return re.sub(r"\W+", "-", repr(value)).strip("-") or "none"
 
 
-class OneUser(Callers):
+class OneUser(Authenticator):
     """Knows one session and one access key."""
 
     def __init__(self) -> None:
         """Do without a store."""
 
-    async def by_authorization(self, header: str) -> Known | None:
-        return Known(HOST) if header == KEY else None
+    async def authenticate_header(self, header: str) -> Identity | None:
+        return Identity(SYSTEM_ACTOR) if header == KEY else None
 
-    async def by_token(self, token: str) -> Known | None:
+    async def authenticate_session(self, token: str) -> Identity | None:
         return ADA if token == "of-ada" else None
 
 
@@ -125,7 +125,7 @@ async def test_nothing_that_looks_like_an_open_page_is_open(path: str) -> None:
 async def test_an_access_key_reads_pages(method: str) -> None:
     answer = await ask("/issues", method=method, headers={"Authorization": KEY})
     assert answer.status_code == 200
-    assert method == "HEAD" or answer.text == HOST.name
+    assert method == "HEAD" or answer.text == SYSTEM_ACTOR.name
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
@@ -145,10 +145,10 @@ async def test_turns_of_slow_queries_are_the_user_s(token: str, who: str) -> Non
     found = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        found.append(asker.get())
+        found.append(current_user_key.get())
         await PlainTextResponse("")(scope, receive, send)
 
-    asker.set("another one")
+    current_user_key.set("another one")
     await ask("/health", app=app, token=token)
     assert found == [who]
 
@@ -204,7 +204,7 @@ async def test_an_origin_counts_even_where_a_request_names_no_host() -> None:
 @pytest.mark.parametrize("headers", [{}, *HEADERS_OF_OTHERS], ids=plain)
 async def test_graphql_takes_keys_from_anywhere(method: str, headers: dict[str, str]) -> None:
     answer = await ask(API, method=method, headers={"Authorization": KEY, **headers})
-    assert (answer.status_code, answer.text) == (200, HOST.name)
+    assert (answer.status_code, answer.text) == (200, SYSTEM_ACTOR.name)
 
 
 @pytest.mark.parametrize("headers", [OURS, {"Origin": ADDRESS}, {**OURS, "Origin": "https://odd.example"}], ids=plain)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.server.store.issue_search import Row
+from rally_accelerate.server.store.issue_search import IssueRow
 from rally_accelerate.server.value_streams.layout import legend_of
 from rally_accelerate.server.web.value_stream_map import SIZE, places
 
@@ -22,7 +22,7 @@ def test_dots_stand_inside_the_circle_and_hardly_touch(count: int) -> None:
         assert math.hypot(x - other_x, y - other_y) > radius * 1.5
 
 
-def row(**more: Any) -> Row:
+def row(**more: Any) -> IssueRow:
     values: dict[str, Any] = {
         "tracker_id": "t",
         "external_id": "1",
@@ -44,7 +44,7 @@ def row(**more: Any) -> Row:
         "url": "",
         "changes": 0,
     }
-    return Row(**{**values, **more})
+    return IssueRow(**{**values, **more})
 
 
 def test_the_commonest_values_have_tones_of_their_own() -> None:

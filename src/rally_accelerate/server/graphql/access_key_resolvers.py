@@ -7,14 +7,14 @@ from ariadne import MutationType, ObjectType, QueryType
 from graphql import GraphQLError
 
 from rally_accelerate.errors import ConfigError
-from rally_accelerate.server.authentication import Known
-from rally_accelerate.server.graphql.execution import counted
+from rally_accelerate.server.authentication import Identity
+from rally_accelerate.server.graphql.execution import check_length
 from rally_accelerate.server.permissions import Actor, Role
 from rally_accelerate.server.store.credentials import AccessKey
 from rally_accelerate.server.store.repositories import Stores
 
-READING = frozenset({"view", "read", "get", "list"})
-ADMINISTERED = ("user", "role", "team", "accesskey", "access_key", "plugin", "audit", "security")
+READ_ACTIONS = frozenset({"view", "read", "get", "list"})
+ADMIN_RESOURCES = ("user", "role", "team", "accesskey", "access_key", "plugin", "audit", "security")
 
 
 def bind(query: QueryType, mutation: MutationType, stores: Stores) -> list[ObjectType]:
@@ -22,27 +22,27 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores) -> list[Objec
 
     @query.field("myAccessKeyMetaData")
     async def mine(_: Any, info: Any) -> list[dict[str, Any]]:
-        known: Known = info.context["known"]
+        known: Identity = info.context["known"]
         if known.actor.id:
-            found = await stores.keys.all(user_id=known.actor.id)
+            found = await stores.keys.list_keys(user_id=known.actor.id)
         else:
-            own = await stores.keys.one(known.key_id) if known.key_id else None
+            own = await stores.keys.get(known.key_id) if known.key_id else None
             found = [own] if own else []
-        return [_meta_data(each) for each in found]
+        return [_to_meta_data(each) for each in found]
 
     @query.field("hasPermissions")
     async def permitted(
         _: Any, info: Any, userId: str, tenantId: str, scopedPermissions: Sequence[Mapping[str, Any]]
     ) -> bool:
         del tenantId  # A user has one role, in every tenant.
-        counted(scopedPermissions, "scopedPermissions")
+        check_length(scopedPermissions, "scopedPermissions")
         actor: Actor = info.context["actor"]
         if actor.id and userId != actor.id:
             user = await stores.users.by_id(userId) if actor.may(Role.ADMIN) else None
             if user is None or user.disabled:
                 return False
             actor = user.actor
-        return all(actor.may(_needed(each)) for each in scopedPermissions)
+        return all(actor.may(_get_required_role(each)) for each in scopedPermissions)
 
     @mutation.field("createMyUserAccessKey")
     async def make(_: Any, info: Any, name: str) -> dict[str, Any]:
@@ -52,29 +52,31 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores) -> list[Objec
                 f"{actor.name} belongs to no user, so it has no keys of its own; take a key of a user (My profile)"
             )
         try:
-            made = await stores.keys.make(name, user_id=actor.id)
+            made = await stores.keys.create(name, user_id=actor.id)
         except ConfigError as error:
             raise GraphQLError(" ".join(filter(None, (f"{error}.", error.hint)))) from None
-        await stores.audit.note(actor, "created", kind="access key", object_id=made.id, name=made.name)
+        await stores.audit.record(actor, "created", kind="access key", object_id=made.id, name=made.name)
         return {"id": made.id, "accessKey": made.key, "name": made.name, "created": made.created, "lastUsed": None}
 
     @mutation.field("deleteUserAccessKey")
     async def delete(_: Any, info: Any, id: str, tenantId: str, userId: str | None = None) -> bool:
         del tenantId, userId  # The key's own id says all.
         actor: Actor = info.context["actor"]
-        found = await stores.keys.one(id)
+        found = await stores.keys.get(id)
         # Of a key that is somebody else's, not even its existence is told.
         if found is None or not (actor.may(Role.ADMIN) or (actor.id and found.user_id == actor.id)):
             raise GraphQLError(f"you have no access key {id}")
         await stores.keys.revoke(found.id)
         detail = {"user": found.user or "the host"}
-        await stores.audit.note(actor, "revoked", kind="access key", object_id=found.id, name=found.name, detail=detail)
+        await stores.audit.record(
+            actor, "revoked", kind="access key", object_id=found.id, name=found.name, detail=detail
+        )
         return True
 
     return []
 
 
-def _meta_data(key: AccessKey) -> dict[str, Any]:
+def _to_meta_data(key: AccessKey) -> dict[str, Any]:
     return {
         "id": key.id,
         "name": key.name,
@@ -86,13 +88,13 @@ def _meta_data(key: AccessKey) -> dict[str, Any]:
     }
 
 
-def _needed(permission: Mapping[str, Any]) -> Role:
+def _get_required_role(permission: Mapping[str, Any]) -> Role:
     """Return the role that a permission takes here.
 
     The keys of resources and actions are not public: words that mean reading are taken for reading, and resources that
     have to do with users, keys and plug-ins for an administrator's.
     """
-    if permission["actionKey"].casefold() in READING:
+    if permission["actionKey"].casefold() in READ_ACTIONS:
         return Role.VIEWER
     resource = permission["resourceKey"].casefold()
-    return Role.ADMIN if any(word in resource for word in ADMINISTERED) else Role.EDITOR
+    return Role.ADMIN if any(word in resource for word in ADMIN_RESOURCES) else Role.EDITOR

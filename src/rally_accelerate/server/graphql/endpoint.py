@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from rally_accelerate import __version__
 from rally_accelerate.errors import StoreError
 from rally_accelerate.server import runtime, upload_worker
-from rally_accelerate.server.authentication import Known
+from rally_accelerate.server.authentication import Identity
 from rally_accelerate.server.graphql import (
     access_key_resolvers,
     execution,
@@ -21,56 +21,65 @@ from rally_accelerate.server.graphql import (
     unsupported_operations,
     value_stream_resolvers,
 )
-from rally_accelerate.server.graphql.execution import BUSY, Answer, Answering, Way, in_time, read_request, refused, told
-from rally_accelerate.server.graphql.upload_resolver import NAME
-from rally_accelerate.server.integrations import Administration
-from rally_accelerate.server.permissions import HOST, Actor
-from rally_accelerate.server.scheduler import Schedule
+from rally_accelerate.server.graphql.execution import (
+    UNAVAILABLE,
+    ApiStyle,
+    EncodedResponse,
+    Executor,
+    describe_error,
+    make_error_response,
+    read_request,
+    run_with_timeout,
+)
+from rally_accelerate.server.graphql.upload_resolver import OPERATION
+from rally_accelerate.server.integrations import IntegrationService
+from rally_accelerate.server.permissions import SYSTEM_ACTOR, Actor
+from rally_accelerate.server.scheduler import Scheduler
 from rally_accelerate.server.store.repositories import Stores
-from rally_accelerate.server.upload_worker import Beside
+from rally_accelerate.server.upload_worker import UploadWorker
 from rally_accelerate.server.value_streams.board import Boards
 from rally_accelerate.server.value_streams.importer import Importing
 
 #: From so many bytes on. Some forty issues with their histories, which hold the loop for ten milliseconds.
-LARGE = 200_000
+LARGE_BYTES = 200_000
 
 
 class LargeUploads:
     """Answers large uploads as the endpoint would."""
 
-    def __init__(self, beside: Beside) -> None:
-        self._beside = beside
+    def __init__(self, beside: UploadWorker) -> None:
+        self._worker = beside
 
-    async def answer(self, content: bytes, way: Way, actor: Actor) -> Answer | None:
+    async def handle(self, content: bytes, way: ApiStyle, actor: Actor) -> EncodedResponse | None:
         """The answer to an upload; None for everything else, and while there is nobody to ask."""
-        if len(content) < LARGE or (way is Way.GRAPHQL and NAME.encode() not in content):
+        if len(content) < LARGE_BYTES or (way is ApiStyle.GRAPHQL and OPERATION.encode() not in content):
             return None
-        if not self._beside.can_be_asked:
+        if not self._worker.is_ready:
             # The first one need not wait for it to begin.
-            self._beside.start()
+            self._worker.start()
             return None
         try:
-            return await in_time(self._asked(content, way, actor))
+            return await run_with_timeout(self._send(content, way, actor))
         except StoreError as error:
-            logging.getLogger(__name__).warning("%s: %s", NAME, told(error))
-            return refused(told(error), BUSY)
+            logging.getLogger(__name__).warning("%s: %s", OPERATION, describe_error(error))
+            return make_error_response(describe_error(error), UNAVAILABLE)
 
-    async def _asked(self, content: bytes, way: Way, actor: Actor) -> Answer | None:
+    async def _send(self, content: bytes, way: ApiStyle, actor: Actor) -> EncodedResponse | None:
         values = {
             "way": way,
-            "actor": None if actor is HOST else (actor.id, actor.name, actor.role),
-            "execution": runtime.execution.get(),
+            "actor": None if actor is SYSTEM_ACTOR else (actor.id, actor.name, actor.role),
+            "execution": runtime.current_execution_id.get(),
             "level": logging.getLogger("rally_accelerate").getEffectiveLevel(),
         }
-        word, found, body = await self._beside.ask(values, content)
+        word, found, body = await self._worker.send_request(values, content)
         for name, level, line in found["log"]:
             # Told here: what may be shown, where to, and to which run it belongs is known in this process.
             logging.getLogger(name).log(level, "%s", line)
-        return Answer(found["status"], body) if word == upload_worker.ANSWER else None
+        return EncodedResponse(found["status"], body) if word == upload_worker.RESPONSE else None
 
 
 #: The vendor's gateway answers 413 somewhere above 10 MB (accelerate-api-notes.md#upload-size).
-MOST_BYTES = 10_000_000
+MAX_BYTES = 10_000_000
 
 
 class Endpoint:
@@ -79,15 +88,15 @@ class Endpoint:
     def __init__(
         self,
         stores: Stores,
-        schedule: Schedule,
-        administration: Administration,
+        schedule: Scheduler,
+        administration: IntegrationService,
         *,
         importing: Importing,
         boards: Boards,
-        beside: Beside,
+        beside: UploadWorker,
     ) -> None:
         query, mutation = QueryType(), MutationType()
-        shown = integration_resolvers.teller(stores, schedule)
+        shown = integration_resolvers.make_formatter(stores, schedule)
         bound = [
             *issue_resolvers.bind(query, mutation, stores),
             *integration_resolvers.bind(query, mutation, stores, administration, shown=shown),
@@ -100,58 +109,60 @@ class Endpoint:
         )
         unsupported_operations.bind(mutation)
         query.set_field("productVersion", lambda *_: __version__)
-        self._query, self._mutation, self._bound = query, mutation, bound
-        self._large = LargeUploads(beside)
+        self._query, self._mutation, self._bindables = query, mutation, bound
+        self._large_uploads = LargeUploads(beside)
 
     @cached_property
     def schemas(self) -> tuple[GraphQLSchema, ...]:
         """The schemas, in the order in which they are tried; making them is half of what opening a host takes."""
-        return schema.made(self._query, self._mutation, *self._bound)
+        return schema.build_schemas(self._query, self._mutation, *self._bindables)
 
     @cached_property
-    def _answering(self) -> Answering:
-        return Answering(self.schemas)
+    def _executor(self) -> Executor:
+        return Executor(self.schemas)
 
     def prepare(self) -> None:
         """Make what the first request would have to wait for."""
-        self._answering  # noqa: B018 - it is made when it is first looked at
+        self._executor  # noqa: B018 - it is made when it is first looked at
 
-    async def answer(self, request: Request) -> Response:
+    async def handle_graphql(self, request: Request) -> Response:
         """One question, one answer."""
-        return await self._answered(request, Way.GRAPHQL)
+        return await self._handle(request, ApiStyle.GRAPHQL)
 
-    async def upload(self, request: Request) -> Response:
+    async def handle_upload(self, request: Request) -> Response:
         """The REST way to upload issues."""
-        return await self._answered(request, Way.REST)
+        return await self._handle(request, ApiStyle.REST)
 
-    async def _answered(self, request: Request, way: Way) -> Response:
-        given = await _given(request)
+    async def _handle(self, request: Request, way: ApiStyle) -> Response:
+        given = await _read_authorized(request)
         if isinstance(given, Response):
             return given
         known, content = given
-        answer = await self._large.answer(content, way, known.actor) or await self._here(content, way, known)
+        answer = await self._large_uploads.handle(content, way, known.actor) or await self._execute(content, way, known)
         return Response(answer.body, answer.status, media_type="application/json")
 
-    async def _here(self, content: bytes, way: Way, known: Known) -> Answer:
+    async def _execute(self, content: bytes, way: ApiStyle, known: Identity) -> EncodedResponse:
         asked = read_request(content, way)
-        if isinstance(asked, Answer):
+        if isinstance(asked, EncodedResponse):
             return asked
-        return await self._answering.answer(asked, way, {"actor": known.actor, "known": known})
+        return await self._executor.execute(asked, way, {"actor": known.actor, "known": known})
 
 
-async def _given(request: Request) -> tuple[Known, bytes] | Response:
+async def _read_authorized(request: Request) -> tuple[Identity, bytes] | Response:
     """Who asks, and what was sent; or why it is not taken."""
-    known: Known | None = request.state.known
+    known: Identity | None = request.state.known
     if known is None:
         body = {"errors": [{"message": "Not authorized", "extensions": {"code": "UNAUTHENTICATED"}}]}
         return JSONResponse(body, 401)
     if not _is_json(request):
-        return _refused("send it as Content-Type: application/json", 415)
-    content = await _limited_body(request)
+        return _make_error_response("send it as Content-Type: application/json", 415)
+    content = await _read_limited_body(request)
     if content is None:
-        return _refused(f"the request is larger than {MOST_BYTES} bytes", 413)
-    if execution.crowded(content):
-        return _refused(f"the request holds more than {execution.MOST_VALUES} values: send less of them at once", 413)
+        return _make_error_response(f"the request is larger than {MAX_BYTES} bytes", 413)
+    if execution.has_too_many_values(content):
+        return _make_error_response(
+            f"the request holds more than {execution.MAX_VALUES} values: send less of them at once", 413
+        )
     return known, content
 
 
@@ -161,15 +172,15 @@ def _is_json(request: Request) -> bool:
     return kind in {"", "application/json", "application/graphql+json"}
 
 
-def _refused(text: str, status: int) -> Response:
+def _make_error_response(text: str, status: int) -> Response:
     return JSONResponse({"errors": [{"message": text}]}, status)
 
 
-async def _limited_body(request: Request) -> bytes | None:
+async def _read_limited_body(request: Request) -> bytes | None:
     parts, size = [], 0
     async for part in request.stream():
         size += len(part)
-        if size > MOST_BYTES:
+        if size > MAX_BYTES:
             return None
         parts.append(part)
     return b"".join(parts)

@@ -25,36 +25,36 @@ from graphql import (
 from rally_accelerate.errors import RallyAccelerateError, StoreError
 
 #: A question's own text; an upload's issues belong into the variables.
-MOST_CHARACTERS = 500_000
-MOST_TOKENS = 30_000
+MAX_CHARACTERS = 500_000
+MAX_TOKENS = 30_000
 
 #: Selections inside each other, fragments counted as well: the question for a server's whole schema needs 18.
-DEEPEST = 25
+MAX_DEPTH = 25
 
 #: Fields with every fragment put in; the largest question that vendor clients generate has some two hundred.
-MOST_FIELDS = 800
+MAX_FIELDS = 800
 
 #: Operations under one request: each may read a thousand issues.
-MOST_ROOTS = 20
+MAX_ROOT_FIELDS = 20
 
 #: Elements of a list argument.
-MOST_ELEMENTS = 1000
+MAX_ELEMENTS = 1000
 
 #: Values in one request, counted by the commas between them. Each is looked at several times while nobody else is
 #: answered. An upload of ten megabytes has some 400,000 of them: a change of the past is seven in 110 bytes.
-MOST_VALUES = 600_000
+MAX_VALUES = 600_000
 
 #: Mistakes that are told of one request; each repeats what stands there, and may look through all of it.
-MOST_ERRORS = 10
+MAX_ERRORS = 10
 
 #: How long one request is answered.
-SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 
 
-class _Size(NamedTuple):
+class _SelectionSize(NamedTuple):
     #: Fields that stand in a selection itself, and in all selections below it, and how deep those go.
-    own: int
-    all: int
+    root_fields: int
+    all_fields: int
     height: int
 
 
@@ -64,88 +64,94 @@ def parse_within_limits(text: str) -> DocumentNode:
     Raises:
         GraphQLError: It cannot be read, or asks for too much.
     """
-    document = parse(text, max_lexical_tokens=MOST_TOKENS, max_comments=MOST_TOKENS, max_source_length=MOST_CHARACTERS)
-    check(document)
+    document = parse(text, max_lexical_tokens=MAX_TOKENS, max_comments=MAX_TOKENS, max_source_length=MAX_CHARACTERS)
+    check_limits(document)
     return document
 
 
-def check(document: DocumentNode) -> None:
+def check_limits(document: DocumentNode) -> None:
     """Refuse a document that asks for too much.
 
     Raises:
         GraphQLError: It does.
     """
     fragments = {each.name.value: each for each in document.definitions if isinstance(each, FragmentDefinitionNode)}
-    known: dict[str, _Size] = {}
+    known: dict[str, _SelectionSize] = {}
     for each in document.definitions:
         if isinstance(each, OperationDefinitionNode):
-            size = _measured(each.selection_set.selections, fragments, known, level=1)
-            if size.all > MOST_FIELDS:
-                raise _too_much(
-                    f"the question has more than {MOST_FIELDS} fields: ask for less, or in several requests"
+            size = _measure_selections(each.selection_set.selections, fragments, known, level=1)
+            if size.all_fields > MAX_FIELDS:
+                raise _make_limit_error(
+                    f"the question has more than {MAX_FIELDS} fields: ask for less, or in several requests"
                 )
-            if size.own > MOST_ROOTS:
-                raise _too_much(f"the question has more than {MOST_ROOTS} operations: ask in several requests")
+            if size.root_fields > MAX_ROOT_FIELDS:
+                raise _make_limit_error(
+                    f"the question has more than {MAX_ROOT_FIELDS} operations: ask in several requests"
+                )
 
 
-def crowded(content: bytes) -> bool:
+def has_too_many_values(content: bytes) -> bool:
     """Whether a request holds so many values that nobody should look at each."""
-    return content.count(b",") > MOST_VALUES
+    return content.count(b",") > MAX_VALUES
 
 
-def counted(given: Sized | None, name: str) -> None:
+def check_length(given: Sized | None, name: str) -> None:
     """Refuse a list argument that is too long.
 
     Raises:
         GraphQLError: It is.
     """
-    if given is not None and len(given) > MOST_ELEMENTS:
-        raise GraphQLError(f"{name} may have at most {MOST_ELEMENTS} elements: ask in several requests")
+    if given is not None and len(given) > MAX_ELEMENTS:
+        raise GraphQLError(f"{name} may have at most {MAX_ELEMENTS} elements: ask in several requests")
 
 
-def _measured(
+def _measure_selections(
     selections: Sequence[SelectionNode],
     fragments: Mapping[str, FragmentDefinitionNode],
-    known: dict[str, _Size],
+    known: dict[str, _SelectionSize],
     *,
     level: int,
-) -> _Size:
+) -> _SelectionSize:
     own = everything = height = 0
     for each in selections:
-        inside = _inside(each, fragments, known, level=level + 1)
-        if level + inside.height > DEEPEST:
-            raise _too_much(f"the question is nested deeper than {DEEPEST} levels")
-        everything += inside.all
+        inside = _measure_node(each, fragments, known, level=level + 1)
+        if level + inside.height > MAX_DEPTH:
+            raise _make_limit_error(f"the question is nested deeper than {MAX_DEPTH} levels")
+        everything += inside.all_fields
         height = max(height, inside.height + 1)
         if isinstance(each, FieldNode):
             own, everything = own + 1, everything + 1
         else:
-            own += inside.own
-    return _Size(own, everything, height)
+            own += inside.root_fields
+    return _SelectionSize(own, everything, height)
 
 
-def _inside(
-    node: SelectionNode, fragments: Mapping[str, FragmentDefinitionNode], known: dict[str, _Size], *, level: int
-) -> _Size:
-    if level > DEEPEST + 1:
-        raise _too_much(f"the question is nested deeper than {DEEPEST} levels")
+def _measure_node(
+    node: SelectionNode,
+    fragments: Mapping[str, FragmentDefinitionNode],
+    known: dict[str, _SelectionSize],
+    *,
+    level: int,
+) -> _SelectionSize:
+    if level > MAX_DEPTH + 1:
+        raise _make_limit_error(f"the question is nested deeper than {MAX_DEPTH} levels")
     match node:
         case FragmentSpreadNode():
             name = node.name.value
             if name not in known:
                 # Until it is measured; a fragment inside itself, or one that is not there, is told by validation.
-                known[name] = _Size(0, 0, 0)
+                known[name] = _SelectionSize(0, 0, 0)
                 if name in fragments:
                     inner = fragments[name].selection_set.selections
-                    known[name] = _measured(inner, fragments, known, level=level)
+                    known[name] = _measure_selections(inner, fragments, known, level=level)
             return known[name]
         case FieldNode() | InlineFragmentNode() if node.selection_set is not None:
-            return _measured(node.selection_set.selections, fragments, known, level=level)
+            return _measure_selections(node.selection_set.selections, fragments, known, level=level)
         case _:
-            return _Size(0, 0, 0)
+            return _SelectionSize(0, 0, 0)
 
 
-def _too_much(text: str) -> GraphQLError:
+def _make_limit_error(text: str) -> GraphQLError:
     return GraphQLError(text, extensions={"code": "TOO_COMPLEX"})
 
 
@@ -155,16 +161,16 @@ log = logging.getLogger(__name__)
 
 #: Where the library tells every mistake of a caller with what the caller sent, which may be a secret: nowhere. It is no
 #: logger of the process, as servers switch those on again when they set up their own.
-NOWHERE = logging.Logger("nowhere", logging.CRITICAL + 1)  # noqa: LOG001 - see above
+SILENT_LOGGER = logging.Logger("nowhere", logging.CRITICAL + 1)  # noqa: LOG001 - see above
 
 UPLOAD = "mutation uploadIssueData($data: IssueDataIn!) { uploadIssueData(data: $data) { result } }"
 
-FORBIDDEN, INTERNAL, UNSTORED = "FORBIDDEN", "INTERNAL_SERVER_ERROR", "NOT_STORED"
+FORBIDDEN, INTERNAL, NOT_STORED = "FORBIDDEN", "INTERNAL_SERVER_ERROR", "NOT_STORED"
 
-OK, BAD, FAULT, BUSY = 200, 400, 500, 503
+OK, BAD_REQUEST, SERVER_ERROR, UNAVAILABLE = 200, 400, 500, 503
 
 
-class Way(StrEnum):
+class ApiStyle(StrEnum):
     """By which address a question came."""
 
     GRAPHQL = "graphql"
@@ -174,49 +180,51 @@ class Way(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class EncodedResponse:
     """What is sent back."""
 
     status: int
     body: bytes
 
 
-def read_request(content: bytes, way: Way) -> dict[str, Any] | Answer:
+def read_request(content: bytes, way: ApiStyle) -> dict[str, Any] | EncodedResponse:
     """The question in what was sent; or why there is none."""
     try:
         given = orjson.loads(content)
     except orjson.JSONDecodeError as error:
-        return refused(f"the request is no JSON: {error}", BAD)
-    if way is Way.REST:
+        return make_error_response(f"the request is no JSON: {error}", BAD_REQUEST)
+    if way is ApiStyle.REST:
         return {"query": UPLOAD, "variables": {"data": given}}
     if isinstance(given, list):
-        return refused("several questions in one request are not taken: send them one by one", BAD)
+        return make_error_response("several questions in one request are not taken: send them one by one", BAD_REQUEST)
     if not isinstance(given, dict) or not isinstance(given.get("query"), str):
-        return refused("the request has no query", BAD)
+        return make_error_response("the request has no query", BAD_REQUEST)
     return given
 
 
-def refused(text: str, status: int) -> Answer:
+def make_error_response(text: str, status: int) -> EncodedResponse:
     """An answer that tells one fault."""
-    return Answer(status, orjson.dumps({"errors": [{"message": text}]}))
+    return EncodedResponse(status, orjson.dumps({"errors": [{"message": text}]}))
 
 
-def told(error: RallyAccelerateError) -> str:
+def describe_error(error: RallyAccelerateError) -> str:
     """A fault and what can be done about it."""
     return f"{error}. {error.hint}".strip()
 
 
-async def in_time(answer: Awaitable[T]) -> T | Answer:
+async def run_with_timeout(answer: Awaitable[T]) -> T | EncodedResponse:
     """An answer, or that it took too long."""
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             return await answer
     except TimeoutError:
         # Not 200: whoever sends again on a busy server's answer should do so here.
-        return refused(f"the question took longer than {SECONDS:g} seconds: ask for less", BUSY)
+        return make_error_response(
+            f"the question took longer than {TIMEOUT_SECONDS:g} seconds: ask for less", UNAVAILABLE
+        )
 
 
-class Answering:
+class Executor:
     """Answers questions by the first schema that accepts them.
 
     Args:
@@ -226,7 +234,7 @@ class Answering:
     def __init__(self, schemas: Sequence[GraphQLSchema]) -> None:
         self._schemas = schemas
 
-    async def answer(self, asked: Mapping[str, Any], way: Way, context: Mapping[str, Any]) -> Answer:
+    async def execute(self, asked: Mapping[str, Any], way: ApiStyle, context: Mapping[str, Any]) -> EncodedResponse:
         """Execute a question that was read.
 
         Args:
@@ -234,29 +242,31 @@ class Answering:
             way: How it came.
             context: What resolvers find in their context; at least the ``actor``.
         """
-        found = await in_time(self._executed(asked, context))
-        if isinstance(found, Answer):
+        found = await run_with_timeout(self._execute(asked, context))
+        if isinstance(found, EncodedResponse):
             return found
         unstored = [
-            each for each in found.get("errors") or () if (each.get("extensions") or {}).get("code") == UNSTORED
+            each for each in found.get("errors") or () if (each.get("extensions") or {}).get("code") == NOT_STORED
         ]
         if unstored:
             # Not 200 either: a full disk is no fault of what was sent, and connectors would leave it out as if it were.
-            return refused(unstored[0]["message"], BUSY)
-        if way is Way.GRAPHQL:
-            return Answer(OK, orjson.dumps(found))
+            return make_error_response(unstored[0]["message"], UNAVAILABLE)
+        if way is ApiStyle.GRAPHQL:
+            return EncodedResponse(OK, orjson.dumps(found))
         if errors := found.get("errors"):
             code = str((errors[0].get("extensions") or {}).get("code"))
-            return Answer({FORBIDDEN: 403, INTERNAL: FAULT}.get(code, BAD), orjson.dumps({"errors": errors}))
-        return Answer(OK, orjson.dumps(found["data"]["uploadIssueData"]))
+            return EncodedResponse(
+                {FORBIDDEN: 403, INTERNAL: SERVER_ERROR}.get(code, BAD_REQUEST), orjson.dumps({"errors": errors})
+            )
+        return EncodedResponse(OK, orjson.dumps(found["data"]["uploadIssueData"]))
 
-    async def _executed(self, asked: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
+    async def _execute(self, asked: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
         try:
             document = parse_within_limits(asked["query"])
         except GraphQLError as error:
-            return {"errors": [_shown(error)]}
+            return {"errors": [_format_error(error)]}
         except Exception as error:  # noqa: BLE001 - what no parser can read is the caller's mistake, not a failure here
-            return {"errors": [_shown(GraphQLError(str(error)))]}
+            return {"errors": [_format_error(GraphQLError(str(error)))]}
         refusals = []
         for schema in self._schemas:
             _, found = await graphql(
@@ -264,9 +274,9 @@ class Answering:
                 dict(asked),
                 query_document=document,
                 context_value=dict(context),
-                max_coercion_errors=MOST_ERRORS,
-                error_formatter=_shown,
-                logger=NOWHERE,
+                max_coercion_errors=MAX_ERRORS,
+                error_formatter=_format_error,
+                logger=SILENT_LOGGER,
             )
             if "data" in found:
                 # The document was accepted. Where its variables were not, no other schema would accept them: what may
@@ -276,16 +286,16 @@ class Answering:
         return refusals[0]
 
 
-def _shown(error: GraphQLError, debug: bool = False) -> dict[str, Any]:  # noqa: FBT002 - ariadne's signature
+def _format_error(error: GraphQLError, debug: bool = False) -> dict[str, Any]:  # noqa: FBT002 - ariadne's signature
     del debug
     # What is wrong with the question itself has no path in the answer, also where a scalar says what.
     if error.path is None or error.original_error is None or isinstance(error.original_error, GraphQLError):
         return dict(error.formatted)
     if isinstance(error.original_error, RallyAccelerateError):
         # What a full disk or a colleague is the reason of is told as on the pages.
-        text = told(error.original_error)
+        text = describe_error(error.original_error)
         log.warning("%s: %s", error.path[0] if error.path else "", text)
-        code = UNSTORED if isinstance(error.original_error, StoreError) else INTERNAL
+        code = NOT_STORED if isinstance(error.original_error, StoreError) else INTERNAL
         return {"message": text, "path": error.path, "extensions": {"code": code}}
     log.error("a resolver failed", exc_info=error.original_error)
     return {"message": "internal error", "path": error.path, "extensions": {"code": INTERNAL}}

@@ -17,18 +17,18 @@ from rally_accelerate.config.model import EVENT, PLUGIN_ID
 from rally_accelerate.config.secret_recipients import endangered
 from rally_accelerate.errors import ConfigError
 from rally_accelerate.mapping.rules import find_rule_problems
-from rally_accelerate.server.graphql.execution import counted
+from rally_accelerate.server.graphql.execution import check_length
 from rally_accelerate.server.graphql.schema import LAST_MS
-from rally_accelerate.server.integrations import Administration
-from rally_accelerate.server.runner import NOTHING
-from rally_accelerate.server.scheduler import Schedule
-from rally_accelerate.server.store.encryption import MASK, masked
+from rally_accelerate.server.integrations import IntegrationService
+from rally_accelerate.server.runner import NO_RESYNC
+from rally_accelerate.server.scheduler import Scheduler
+from rally_accelerate.server.store.encryption import MASK, mask_secrets
 from rally_accelerate.server.store.executions import COMPLETE, OUTCOMES, Execution
 from rally_accelerate.server.store.integrations import StoredIntegration
 from rally_accelerate.server.store.repositories import Stores
 
 #: Tells an integration in the vendor's shape.
-Shown = Callable[[StoredIntegration | None], Awaitable[dict[str, Any] | None]]
+IntegrationFormatter = Callable[[StoredIntegration | None], Awaitable[dict[str, Any] | None]]
 
 
 #: The words of ``LOGGING_LEVEL``; a file may hold others, which mean INFO (accelerate-api-notes.md#logging-levels).
@@ -36,33 +36,38 @@ LEVELS = frozenset({"ALL", "DEBUG", "INFO", "WARN", "ERROR", "FATAL", "OFF", "TR
 
 
 @dataclass(frozen=True, slots=True)
-class _Lasts:
+class _LastRuns:
     """The last runs of an integration: that began, that ended, that succeeded."""
 
-    began: Execution | None
+    latest: Execution | None
     ended: Execution | None
-    good: Execution | None
+    succeeded: Execution | None
 
 
-def teller(stores: Stores, schedule: Schedule) -> Shown:
+def make_formatter(stores: Stores, schedule: Scheduler) -> IntegrationFormatter:
     """What tells integrations, with their last run."""
 
     async def shown(found: StoredIntegration | None) -> dict[str, Any] | None:
         if found is None:
             return None
-        latest = next(iter(await stores.executions.of(found.id, limit=1)), None)
+        latest = next(iter(await stores.executions.list_latest(found.id, limit=1)), None)
         # While a run goes on, the one before it is the last that ended.
         goes_on = latest is not None and latest.completed is None
-        ended = await stores.executions.last(found.id, OUTCOMES) if goes_on else latest
+        ended = await stores.executions.find_last(found.id, OUTCOMES) if goes_on else latest
         failed = ended is not None and ended.outcome != COMPLETE
-        good = await stores.executions.last(found.id, (COMPLETE,)) if failed else ended
-        return _integration(found, _Lasts(latest, ended, good), running=schedule.running(found.id))
+        good = await stores.executions.find_last(found.id, (COMPLETE,)) if failed else ended
+        return _to_integration(found, _LastRuns(latest, ended, good), running=schedule.is_running(found.id))
 
     return shown
 
 
 def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor's list
-    query: QueryType, mutation: MutationType, stores: Stores, administration: Administration, *, shown: Shown
+    query: QueryType,
+    mutation: MutationType,
+    stores: Stores,
+    administration: IntegrationService,
+    *,
+    shown: IntegrationFormatter,
 ) -> list[ObjectType]:
     """Attach the resolvers to a store and to what changes integrations."""
     integration_type = ObjectType("Integration")
@@ -78,8 +83,8 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
 
     @query.field("integrationExecutionById")
     async def execution(_: Any, __: Any, _id: str) -> dict[str, Any] | None:
-        found = await stores.executions.one(_id)
-        return None if found is None else _execution(found)
+        found = await stores.executions.get(_id)
+        return None if found is None else _to_execution(found)
 
     @integration_type.field("executions")
     async def executions(parent: Mapping[str, Any], _: Any, limit: int | None = None) -> list[dict[str, Any]]:
@@ -87,11 +92,11 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
             found: list[dict[str, Any]] = parent["executions"]
             return found
         most = 10 if limit is None else min(max(limit, 1), 500)
-        return [_execution(one) for one in await stores.executions.of(parent["_id"], limit=most)]
+        return [_to_execution(one) for one in await stores.executions.list_latest(parent["_id"], limit=most)]
 
     @execution_type.field("log")
     async def execution_log(parent: Mapping[str, Any], _: Any) -> str:
-        return await stores.lines.text(parent["_id"])
+        return await stores.lines.read_text(parent["_id"])
 
     @mutation.field("addIntegration")
     async def add(_: Any, info: Any, input: dict[str, Any]) -> dict[str, Any] | None:
@@ -103,9 +108,13 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
             "loggingLevel": input["loggingLevel"],
             "showHidden": input["showHidden"],
             "disabled": input["enabled"] is False,
-            "properties": {**_since(input), **normalised(_object(input.get("properties"))), **_key(input)},
+            "properties": {
+                **_read_start_date(input),
+                **normalised(_require_object(input.get("properties"))),
+                **_read_access_key(input),
+            },
         }
-        _checked(raw)
+        _validate(raw)
         try:
             its_id = await administration.add(info.context["actor"], raw)
         except ConfigError as error:
@@ -122,12 +131,14 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
             "displayName": "display_name",
         }
         changes: dict[str, Any] = {column: input[name] for name, column in names.items() if input.get(name) is not None}
-        if input.get("properties") is not None or _key(input):
-            properties = _object(input.get("properties")) or masked(known.properties)
-            given = {**normalised(properties), **_key(input)}
+        if input.get("properties") is not None or _read_access_key(input):
+            properties = _require_object(input.get("properties")) or mask_secrets(known.properties)
+            given = {**normalised(properties), **_read_access_key(input)}
             clear = {name: known.properties.get(name) if value == MASK else value for name, value in given.items()}
-            _same_receivers(known.properties, clear, kept=[name for name, value in given.items() if value == MASK])
-            _checked({**known.raw, "name": changes.get("name", known.name), "properties": clear})
+            _check_secret_recipients(
+                known.properties, clear, kept=[name for name, value in given.items() if value == MASK]
+            )
+            _validate({**known.raw, "name": changes.get("name", known.name), "properties": clear})
             # The very secrets that were looked at: somebody may enter another one for another address meanwhile.
             changes["properties"] = clear
         try:
@@ -149,7 +160,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         if disabled is None:
             # The argument may be left out; nothing says what that does, so it does nothing.
             return await shown(known)
-        return await shown(await administration.switch(info.context["actor"], _id, on=not disabled))
+        return await shown(await administration.set_enabled(info.context["actor"], _id, on=not disabled))
 
     @mutation.field("resyncIntegration")
     async def resync(_: Any, info: Any, integrationId: str) -> dict[str, Any] | None:
@@ -162,11 +173,11 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         _: Any, info: Any, integrationId: str, scheduledEventStates: Sequence[Mapping[str, Any] | None]
     ) -> dict[str, Any] | None:
         await _known(integrationId)
-        counted(scheduledEventStates, "scheduledEventStates")
+        check_length(scheduledEventStates, "scheduledEventStates")
         states: dict[str, dict[str, Any]] = {}
         for each in filter(None, scheduledEventStates):
             given = {name: each[name] for name in ("deltaTime", "lastStartTime") if each.get(name) is not None}
-            if not NOTHING <= given.get("deltaTime", NOTHING) <= LAST_MS:
+            if not NO_RESYNC <= given.get("deltaTime", NO_RESYNC) <= LAST_MS:
                 raise GraphQLError("deltaTime must be -1, 0, or epoch milliseconds up to the year 9999")
             states.setdefault(each["eventName"], {}).update(given)
         await administration.write_event_states(info.context["actor"], integrationId, states)
@@ -194,22 +205,22 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
     return [integration_type, execution_type]
 
 
-def _object(properties: Any) -> dict[str, Any]:
+def _require_object(properties: Any) -> dict[str, Any]:
     if not isinstance(properties, dict | None):
         raise GraphQLError("properties must be an object")
     return properties or {}
 
 
-def _key(given: Mapping[str, Any]) -> dict[str, Any]:
+def _read_access_key(given: Mapping[str, Any]) -> dict[str, Any]:
     return {"ucvAccessKey": given["userAccessKey"]} if given.get("userAccessKey") else {}
 
 
-def _since(given: Mapping[str, Any]) -> dict[str, Any]:
+def _read_start_date(given: Mapping[str, Any]) -> dict[str, Any]:
     # "Initial Sync Date" of the form (accelerate-api-notes.md#resync), under the name that our own runs know it by.
     return {"initialSyncDate": given["deltaTime"]} if given.get("deltaTime") else {}
 
 
-def _same_receivers(known: Mapping[str, Any], given: Mapping[str, Any], *, kept: Sequence[str]) -> None:
+def _check_secret_recipients(known: Mapping[str, Any], given: Mapping[str, Any], *, kept: Sequence[str]) -> None:
     """Refuse to send a secret that the caller cannot read to an address that the caller chose."""
     for each in endangered(known, given):
         if each.secret in kept and known.get(each.secret):
@@ -218,7 +229,7 @@ def _same_receivers(known: Mapping[str, Any], given: Mapping[str, Any], *, kept:
             )
 
 
-def _checked(raw: Mapping[str, Any]) -> None:
+def _validate(raw: Mapping[str, Any]) -> None:
     try:
         validated(raw)
     except ConfigError as error:
@@ -227,7 +238,7 @@ def _checked(raw: Mapping[str, Any]) -> None:
         raise GraphQLError("; ".join(map(str, problems)))
 
 
-def _integration(found: StoredIntegration, lasts: _Lasts, *, running: bool) -> dict[str, Any]:
+def _to_integration(found: StoredIntegration, lasts: _LastRuns, *, running: bool) -> dict[str, Any]:
     good = lasts.ended.outcome == COMPLETE if lasts.ended else None
     status = (
         "Disabled" if found.disabled else "Sync in progress" if running else "Failed" if good is False else "Online"
@@ -249,16 +260,16 @@ def _integration(found: StoredIntegration, lasts: _Lasts, *, running: bool) -> d
         "upgradeAvailable": False,
         "cleanupOnDelete": False,
         "last_run_completion_time": lasts.ended.completed if lasts.ended else None,
-        "last_successful_execution_time": lasts.good.completed if lasts.good else None,
+        "last_successful_execution_time": lasts.succeeded.completed if lasts.succeeded else None,
         "startTime": found.created,
         "current_time": datetime.now(UTC).timestamp() * 1000,
-        "properties": masked(found.properties),
+        "properties": mask_secrets(found.properties),
         "state": found.state,
-        "scheduledEventStates": _event_states(found, lasts.began),
+        "scheduledEventStates": _to_event_states(found, lasts.latest),
     }
 
 
-def _event_states(found: StoredIntegration, latest: Execution | None) -> list[dict[str, Any]]:
+def _to_event_states(found: StoredIntegration, latest: Execution | None) -> list[dict[str, Any]]:
     states = {name: dict(state) for name, state in found.event_states.items()}
     if latest is not None:
         states.setdefault(EVENT, {})["lastStartTime"] = latest.started
@@ -273,7 +284,7 @@ def _event_states(found: StoredIntegration, latest: Execution | None) -> list[di
     ]
 
 
-def _execution(found: Execution) -> dict[str, Any]:
+def _to_execution(found: Execution) -> dict[str, Any]:
     return {
         "_id": found.id,
         "integrationId": found.integration_id,
@@ -290,15 +301,15 @@ def _execution(found: Execution) -> dict[str, Any]:
 MANIFEST = Path(__file__).parents[2] / "plugin" / "manifest.json"
 
 #: Of every version: there is never more than one.
-ITS_ID = "000000000000000000000001"
+PLUGIN_RECORD_ID = "000000000000000000000001"
 
 
 @cache
-def plugin() -> Mapping[str, Any]:
+def load_plugin() -> Mapping[str, Any]:
     """The built-in plug-in in the vendor's shape."""
     manifest = json.loads(MANIFEST.read_text(encoding="utf-8"))
     return {
-        "_id": ITS_ID,
+        "_id": PLUGIN_RECORD_ID,
         "pluginId": manifest["pluginId"],
         "displayName": manifest["displayName"],
         "description": manifest["description"],
@@ -313,7 +324,7 @@ def plugin() -> Mapping[str, Any]:
         "automationTasks": manifest["automationTasks"],
         "endpoints": manifest["endpoints"],
         "pipelineDefinition": None,
-        "image": image(),
+        "image": make_image_name(),
         "releaseDate": datetime.fromtimestamp(MANIFEST.stat().st_mtime, UTC).date().isoformat(),
         # Which key of the manifest it is made of is strongly suggested, not seen
         # (accelerate-api-notes.md#link-patterns).
@@ -324,7 +335,7 @@ def plugin() -> Mapping[str, Any]:
     }
 
 
-def image() -> str:
+def make_image_name() -> str:
     """The name that an image of this version has; none is needed here."""
     return f"{PLUGIN_ID}:{__version__}"
 
@@ -335,12 +346,12 @@ def bind_plugins(query: QueryType, mutation: MutationType, stores: Stores) -> li
 
     @integration_type.field("plugin")
     def its_plugin(parent: Mapping[str, Any], _: Any) -> Mapping[str, Any] | None:
-        return plugin() if parent["pluginId"] == PLUGIN_ID else None
+        return load_plugin() if parent["pluginId"] == PLUGIN_ID else None
 
     @query.field("plugins")
     def plugins(_: Any, __: Any, configurable: bool | None = None) -> list[Mapping[str, Any]]:
         # Its integrations are made by filling in a form, so it is of the configurable ones.
-        return [] if configurable is False else [plugin()]
+        return [] if configurable is False else [load_plugin()]
 
     @query.field("availablePlugins")
     def available(_: Any, __: Any) -> list[Mapping[str, Any]]:
@@ -348,7 +359,7 @@ def bind_plugins(query: QueryType, mutation: MutationType, stores: Stores) -> li
 
     @query.field("latestPluginByPluginId")
     def latest(_: Any, __: Any, pluginId: str) -> Mapping[str, Any] | None:
-        return plugin() if pluginId == PLUGIN_ID else None
+        return load_plugin() if pluginId == PLUGIN_ID else None
 
     @query.field("productBuild")
     def build(_: Any, __: Any) -> str:
@@ -363,7 +374,7 @@ def bind_plugins(query: QueryType, mutation: MutationType, stores: Stores) -> li
 
     @mutation.field("deletePlugin")
     def delete(_: Any, __: Any, _id: str) -> NoReturn:
-        if _id not in {ITS_ID, PLUGIN_ID}:
+        if _id not in {PLUGIN_RECORD_ID, PLUGIN_ID}:
             raise GraphQLError(f"there is no plug-in {_id}")
         raise GraphQLError(f"{PLUGIN_ID} is built into this host and cannot be deleted: disable its integrations")
 
@@ -384,7 +395,12 @@ def bind_plugins(query: QueryType, mutation: MutationType, stores: Stores) -> li
 
 
 def bind_integration_lists(
-    query: QueryType, mutation: MutationType, stores: Stores, *, administration: Administration, shown: Shown
+    query: QueryType,
+    mutation: MutationType,
+    stores: Stores,
+    *,
+    administration: IntegrationService,
+    shown: IntegrationFormatter,
 ) -> None:
     """Attach the resolvers."""
 
@@ -393,7 +409,7 @@ def bind_integration_lists(
 
     @query.field("integrationsByIds")
     async def by_ids(_: Any, __: Any, ids: list[str]) -> list[Any]:
-        counted(ids, "ids")
+        check_length(ids, "ids")
         # In the order in which they were asked for; those that are not there are left out.
         known = {each.id: each for each in await stores.integrations.all()}
         return [await shown(known[its_id]) for its_id in dict.fromkeys(ids) if its_id in known]
@@ -409,7 +425,7 @@ def bind_integration_lists(
 
     @query.field("integrationsByCategory")
     async def by_category(_: Any, __: Any, category: str, tenantId: str) -> list[Any]:
-        ours = plugin()
+        ours = load_plugin()
         return await those(
             lambda each: (each.type, each.tenant_id) == (ours["pluginId"], tenantId) and category in ours["categories"]
         )
@@ -423,20 +439,20 @@ def bind_integration_lists(
 
     @mutation.field("editIntegrations")
     async def edit(_: Any, info: Any, ids: list[str], operation: str, tenantId: str) -> list[Any]:
-        counted(ids, "ids")
+        check_length(ids, "ids")
         known = {each.id: each for each in await stores.integrations.all() if each.tenant_id == tenantId}
         wanted = list(dict.fromkeys(ids))
-        _all_there(wanted, known)
+        _require_known(wanted, known)
         on = operation != "DISABLE"
         for its_id in wanted:
             if known[its_id].disabled == on:
-                await administration.switch(info.context["actor"], its_id, on=on)
+                await administration.set_enabled(info.context["actor"], its_id, on=on)
         return [await shown(await stores.integrations.by_id(its_id)) for its_id in wanted]
 
     @mutation.field("setIntegrationResyncData")
     async def resync_data(_: Any, info: Any, _id: str) -> Any:
         found = await stores.integrations.by_id(_id)
-        _all_there([_id], [found.id] if found else [])
+        _require_known([_id], [found.id] if found else [])
         await administration.resync(info.context["actor"], _id)
         return await shown(await stores.integrations.by_id(_id))
 
@@ -449,6 +465,6 @@ def bind_integration_lists(
         raise GraphQLError(f"there is no integration {_id}: what is removed here is gone; add it anew")
 
 
-def _all_there(ids: Iterable[str], known: Iterable[str]) -> None:
+def _require_known(ids: Iterable[str], known: Iterable[str]) -> None:
     if unknown := [its_id for its_id in ids if its_id not in set(known)]:
         raise GraphQLError(f"there is no integration {', '.join(unknown[:5])}")

@@ -8,58 +8,58 @@ from ariadne import MutationType, ObjectType, QueryType
 from graphql import GraphQLError
 
 from rally_accelerate.server.graphql import upload_resolver
-from rally_accelerate.server.graphql.execution import counted
-from rally_accelerate.server.graphql.upload_resolver import issue_id
-from rally_accelerate.server.store.issues import StoredIssue, Updates
+from rally_accelerate.server.graphql.execution import check_length
+from rally_accelerate.server.graphql.upload_resolver import make_issue_id
+from rally_accelerate.server.store.issues import IssueUpdater, StoredIssue
 from rally_accelerate.server.store.repositories import Stores
 
 #: How many issues one question may ask for.
-MOST = 1000
+MAX_LIMIT = 1000
 
 #: What the text inside a cursor begins with.
-CURSOR = "issues-before:"
+CURSOR_PREFIX = "issues-before:"
 
 #: No database counts further.
-LONGEST_NUMBER = 18
+MAX_DIGITS = 18
 
 #: GraphQL's whole numbers have 32 bits.
-LARGEST_INT = 2**31 - 1
+MAX_INT = 2**31 - 1
 
 
 def bind(query: QueryType, mutation: MutationType, stores: Stores) -> list[ObjectType]:
     """Attach the resolvers to a store."""
-    issues, updates = stores.issues, Updates(stores.database, stores.issues)
+    issues, updates = stores.issues, IssueUpdater(stores.database, stores.issues)
 
     upload_resolver.bind(mutation, issues)
 
     @query.field("issue")
     async def issue(_: Any, __: Any, tenantId: str, issueId: str) -> dict[str, Any] | None:
         found = await issues.by_any_id(tenantId, issueId)
-        return None if found is None else issue_data(found)
+        return None if found is None else to_issue_data(found)
 
     @query.field("issues")
     async def listed(_: Any, __: Any, filter: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         given = filter or {}
         tenant_id = given.get("tenantId", "")
-        limit, skip = _bounded(given.get("limit"), 100), max(given.get("skip") or 0, 0)
-        counted(given.get("internalIds"), "internalIds")
+        limit, skip = _check_limit(given.get("limit"), 100), max(given.get("skip") or 0, 0)
+        check_length(given.get("internalIds"), "internalIds")
         if given.get("internalIds") is not None:
             ids = [its_id for its_id in given["internalIds"] if its_id is not None][skip : skip + limit]
             found = [await issues.by_any_id(tenant_id, its_id) for its_id in ids]
-            return [issue_data(one) for one in found if one is not None]
-        page = await issues.page(tenant_id=tenant_id, limit=limit, skip=skip)
-        return [issue_data(one) for one in page]
+            return [to_issue_data(one) for one in found if one is not None]
+        page = await issues.list_page(tenant_id=tenant_id, limit=limit, skip=skip)
+        return [to_issue_data(one) for one in page]
 
     @query.field("issuesForProjectKey")
     async def for_project(
         _: Any, __: Any, tenantId: str, projectKey: str, limit: int, cursor: str | None = None
     ) -> dict[str, Any]:
-        most = _bounded(limit, 10)
+        most = _check_limit(limit, 10)
         # One more than asked for tells whether there are more.
-        page = await issues.of_project(tenantId, projectKey, before=_read_cursor(cursor), limit=most + 1)
+        page = await issues.list_by_project(tenantId, projectKey, before=_parse_cursor(cursor), limit=most + 1)
         has_more = len(page) > most
-        info = {"cursor": _cursor(page[most - 1].number) if has_more else None, "hasMore": has_more}
-        return {"nodes": [issue_data(one) for one in page[:most]], "pageInfo": info}
+        info = {"cursor": _make_cursor(page[most - 1].number) if has_more else None, "hasMore": has_more}
+        return {"nodes": [to_issue_data(one) for one in page[:most]], "pageInfo": info}
 
     @query.field("issueStatuses")
     async def statuses(
@@ -69,23 +69,23 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores) -> list[Objec
         integrationId: str | None = None,
         integrationIds: Sequence[str | None] | None = None,
     ) -> list[str]:
-        counted(integrationIds, "integrationIds")
+        check_length(integrationIds, "integrationIds")
         # An older server takes one integration, a newer one several; empty or absent means all of them.
         trackers = {each for each in (integrationId, *(integrationIds or ())) if each} or {""}
-        found = [await issues.statuses(tenantId, tracker_id=each) for each in trackers]
+        found = [await issues.list_statuses(tenantId, tracker_id=each) for each in trackers]
         return sorted({status for each in found for status in each})
 
     @mutation.field("updateIssues")
     async def update(
         _: Any, info: Any, tenantId: str, issues: Sequence[Mapping[str, Any] | None] | None = None
     ) -> list[str]:
-        counted(issues, "issues")
+        check_length(issues, "issues")
         values = {each["externalId"]: each["updates"] for each in issues or () if each is not None}
-        found = await updates.change(tenantId, values)
+        found = await updates.update(tenantId, values)
         if missing := [its_id for its_id in values if its_id not in {one.content["_id"] for one in found}]:
             raise GraphQLError(f"there is no issue {', '.join(missing[:5])}; nothing was updated")
         for one in found:
-            await stores.audit.note(
+            await stores.audit.record(
                 info.context["actor"],
                 "edited",
                 kind="issue",
@@ -93,30 +93,30 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores) -> list[Objec
                 name=one.content["id"],
                 detail=values[one.content["_id"]],
             )
-        return [issue_id(one.tracker_id, one.content["_id"]) for one in found]
+        return [make_issue_id(one.tracker_id, one.content["_id"]) for one in found]
 
-    return _types()
+    return _make_types()
 
 
-def _types() -> list[ObjectType]:
+def _make_types() -> list[ObjectType]:
     """Return what sprints, releases and the issue of a dot need beyond what an upload has."""
     dot, *named = ObjectType("Issue"), ObjectType("IssueSprint"), ObjectType("IssueRelease")
     for each in named:
         # The server's own id must not be null; here the tool's id is the only one.
         each.set_field("_id", lambda parent, _: parent.get("id") or parent.get("name") or "")
     # A dot's issue has whole numbers where an upload has fractions (accelerate-api-notes.md#queries).
-    dot.set_field("storyPoints", lambda parent, _: _whole(parent.get("storyPoints")))
-    dot.set_field("businessValue", lambda parent, _: _whole(parent.get("businessValue")))
+    dot.set_field("storyPoints", lambda parent, _: _round_to_int(parent.get("storyPoints")))
+    dot.set_field("businessValue", lambda parent, _: _round_to_int(parent.get("businessValue")))
     return [dot, *named]
 
 
-def issue_data(issue: StoredIssue) -> dict[str, Any]:
+def to_issue_data(issue: StoredIssue) -> dict[str, Any]:
     """The vendor's ``IssueData``; lists are never null on reading."""
     content = issue.content
     lists = ("versionIds", "components", "labels", "comments", "history", "releases", "sprints", "relations")
     filled = {name: content.get(name) or [] for name in lists}
     return {
-        "_id": issue_id(issue.tracker_id, content["_id"]),
+        "_id": make_issue_id(issue.tracker_id, content["_id"]),
         "trackerId": issue.tracker_id,
         "tenantId": issue.tenant_id,
         "type": issue.source,
@@ -124,16 +124,16 @@ def issue_data(issue: StoredIssue) -> dict[str, Any]:
     }
 
 
-def _whole(number: float | None) -> int | None:
+def _round_to_int(number: float | None) -> int | None:
     rounded = None if number is None else round(number)
-    return None if rounded is None or abs(rounded) > LARGEST_INT else rounded
+    return None if rounded is None or abs(rounded) > MAX_INT else rounded
 
 
-def _cursor(number: int) -> str:
-    return urlsafe_b64encode(f"{CURSOR}{number}".encode()).decode()
+def _make_cursor(number: int) -> str:
+    return urlsafe_b64encode(f"{CURSOR_PREFIX}{number}".encode()).decode()
 
 
-def _read_cursor(cursor: str | None) -> int | None:
+def _parse_cursor(cursor: str | None) -> int | None:
     """Return the number before which a page begins; None for the first page.
 
     Raises:
@@ -145,16 +145,16 @@ def _read_cursor(cursor: str | None) -> int | None:
         text = urlsafe_b64decode(cursor.encode()).decode()
     except ValueError:
         text = ""
-    number = text.removeprefix(CURSOR)
-    if text == number or not (number.isascii() and number.isdecimal()) or len(number) > LONGEST_NUMBER:
+    number = text.removeprefix(CURSOR_PREFIX)
+    if text == number or not (number.isascii() and number.isdecimal()) or len(number) > MAX_DIGITS:
         raise GraphQLError("cursor must be the pageInfo.cursor of a page before; leave it out for the first page")
     return int(number)
 
 
-def _bounded(limit: int | None, usual: int) -> int:
+def _check_limit(limit: int | None, usual: int) -> int:
     """A limit; an explicit null is what a client sends that has none."""
     if limit is None:
         return usual
-    if not 0 < limit <= MOST:
-        raise GraphQLError(f"limit must be from 1 to {MOST}")
+    if not 0 < limit <= MAX_LIMIT:
+        raise GraphQLError(f"limit must be from 1 to {MAX_LIMIT}")
     return limit

@@ -75,31 +75,31 @@ PLUGIN_PROP_VALUE = ScalarType("PluginPropValue")
 SCALARS = (DATE, JSON, PLUGIN_PROP_VALUE)
 
 #: Values inside each other: what is written into answers and tables must be readable again everywhere.
-DEEPEST = 100
+MAX_JSON_DEPTH = 100
 
 #: The numbers that JSON's readers agree on.
-LARGEST = 2**63 - 1
+MAX_JSON_INT = 2**63 - 1
 
 #: The years 1 to 9999 in epoch milliseconds: no calendar shows others.
 #: More digits than any such instant has.
-LONGEST = 20
+MAX_DIGITS = 20
 FIRST_MS, LAST_MS = -62_135_596_800_000, 253_402_300_799_999
 
 
 @DATE.value_parser
-def read_date(value: Any) -> int:
+def parse_date(value: Any) -> int:
     """Epoch milliseconds, as ``any_date`` reads them, of a year that can be shown.
 
     Raises:
         ValueError: It is no such instant.
     """
-    found = any_date(value)
+    found = parse_any_date(value)
     if not FIRST_MS <= found <= LAST_MS:
         raise ValueError("Date must lie in the years 1 to 9999")
     return found
 
 
-def any_date(value: Any) -> int:
+def parse_any_date(value: Any) -> int:
     """Epoch milliseconds from any form that real plug-ins send (accelerate-api-notes.md#dates-in-uploads).
 
     Raises:
@@ -109,7 +109,7 @@ def any_date(value: Any) -> int:
         return round(value)
     if isinstance(value, str):
         text = value.strip()
-        if text.lstrip("-").isdecimal() and len(text) <= LONGEST:
+        if text.lstrip("-").isdecimal() and len(text) <= MAX_DIGITS:
             return int(text)
         try:
             moment = datetime.fromisoformat(text)
@@ -122,41 +122,41 @@ def any_date(value: Any) -> int:
 
 
 @DATE.serializer
-def write_date(value: Any) -> Any:
+def serialize_date(value: Any) -> Any:
     """Epoch milliseconds as a number; which form the vendor's server answers is not known."""
     return round(value.timestamp() * 1000) if isinstance(value, datetime) else value
 
 
 @JSON.serializer
 @PLUGIN_PROP_VALUE.serializer
-def write_json(value: Any) -> Any:
+def serialize_json(value: Any) -> Any:
     """Any value as it is."""
     return value
 
 
 @JSON.value_parser
 @PLUGIN_PROP_VALUE.value_parser
-def read_json(value: Any) -> Any:
+def parse_json(value: Any) -> Any:
     """Any value as it is.
 
     Raises:
         ValueError: Not every reader of JSON could read it.
     """
     level = [value]
-    for _ in range(DEEPEST):
+    for _ in range(MAX_JSON_DEPTH):
         if not level:
             return value
-        level = [inner for each in level for inner in _inside(each)]
-    raise ValueError(f"JSON must not be nested deeper than {DEEPEST} levels")
+        level = [inner for each in level for inner in _check_and_list_members(each)]
+    raise ValueError(f"JSON must not be nested deeper than {MAX_JSON_DEPTH} levels")
 
 
-def _inside(value: Any) -> Iterable[Any]:
+def _check_and_list_members(value: Any) -> Iterable[Any]:
     match value:
         case dict():
             return value.values()
         case list():
             return value
-        case int() if not -LARGEST - 1 <= value <= LARGEST:
+        case int() if not -MAX_JSON_INT - 1 <= value <= MAX_JSON_INT:
             raise ValueError("JSON must not hold whole numbers of more than 64 bits")
         case float() if not math.isfinite(value):
             raise ValueError("JSON must not hold numbers without an end")
@@ -222,7 +222,7 @@ ROLES = {
 }
 
 
-def needed(operation: str) -> Role:
+def get_required_role(operation: str) -> Role:
     """The role that an operation asks for."""
     return ROLES.get(operation, Role.ADMIN)
 
@@ -233,36 +233,36 @@ EXTRAS = Path(__file__).with_name("extras.graphql")
 ORDER = (Server.B, Server.A)
 
 
-def made(query: QueryType, mutation: MutationType, *bound: SchemaBindable) -> tuple[GraphQLSchema, ...]:
+def build_schemas(query: QueryType, mutation: MutationType, *bound: SchemaBindable) -> tuple[GraphQLSchema, ...]:
     """Make the schemas, in the order in which they are tried, with the resolvers that were attached."""
     schemas = []
     for server in ORDER:
         # The types are part of the package, and the tests validate them: a start need not.
-        schema = build_ast_schema(document(server), assume_valid=True, assume_valid_sdl=True)
+        schema = build_ast_schema(load_document(server), assume_valid=True, assume_valid_sdl=True)
         for each in (query, mutation, *SCALARS, *bound):
             each.bind_to_schema(schema)
-        _prepare(schema)
+        _prepare_operations(schema)
         schemas.append(schema)
     return tuple(schemas)
 
 
 @cache
-def document(server: Server) -> DocumentNode:
+def load_document(server: Server) -> DocumentNode:
     """Return the types of one server generation with ours, parsed once in a process."""
     (other,) = (each for each in ORDER if each is not server)
     types = sdl(merge(load_table(server), load_table(other)))
     return parse(f"{types}\n{EXTRAS.read_text(encoding='utf-8')}", no_location=True)
 
 
-def _prepare(schema: GraphQLSchema) -> None:
+def _prepare_operations(schema: GraphQLSchema) -> None:
     """Describe every operation, and make each check the caller's role: a resolver cannot forget it."""
     for root in (schema.query_type, schema.mutation_type):
         for name, field in root.fields.items() if root else ():
             field.description = DESCRIPTIONS.get(name)
-            field.resolve = _checked(field, needed(name), name)
+            field.resolve = _require_role(field, get_required_role(name), name)
 
 
-def _checked(field: GraphQLField, role: Role, operation: str) -> Any:
+def _require_role(field: GraphQLField, role: Role, operation: str) -> Any:
     resolve = field.resolve or default_field_resolver
 
     def checked(parent: Any, info: Any, **arguments: Any) -> Any:

@@ -5,7 +5,7 @@ from typing import Any, NoReturn
 from ariadne import MutationType
 from graphql import GraphQLError
 
-WHY = {
+MESSAGES = {
     "uploadMetrics": "this server holds issues and no metrics: send metrics to HCL Accelerate",
     "uploadMetricsFile": "this server holds issues and no metrics: send metrics to HCL Accelerate",
     "upsertVSMRelease": "this server keeps no releases of its own: they come with the issues that belong to them",
@@ -14,11 +14,11 @@ WHY = {
 
 def bind(mutation: MutationType) -> None:
     """Attach the resolvers."""
-    for name, why in WHY.items():
-        mutation.set_field(name, _refusing(why))
+    for name, why in MESSAGES.items():
+        mutation.set_field(name, _make_refusal(why))
 
 
-def _refusing(why: str) -> Any:
+def _make_refusal(why: str) -> Any:
     def refuse(*_: Any, **__: Any) -> NoReturn:
         raise GraphQLError(why)
 

@@ -8,31 +8,31 @@ from graphql import FieldNode, GraphQLError, OperationType, get_operation_ast
 
 from rally_accelerate.server import runtime
 from rally_accelerate.server.graphql import execution
-from rally_accelerate.server.permissions import HOST
+from rally_accelerate.server.permissions import SYSTEM_ACTOR
 from rally_accelerate.server.store.issues import Issues
 
-NAME = "uploadIssueData"
+OPERATION = "uploadIssueData"
 
 #: The lists of an uploaded issue that may have null elements on an older server.
-LISTS = ("versionIds", "components", "labels", "comments", "history", "releases")
+NULLABLE_LISTS = ("versionIds", "components", "labels", "comments", "history", "releases")
 
 
 def bind(mutation: MutationType, issues: Issues) -> None:
     """Attach the resolver to the issues of a store."""
 
-    @mutation.field(NAME)
+    @mutation.field(OPERATION)
     async def upload(_: Any, info: Any, data: dict[str, Any]) -> dict[str, Any]:
         _check_ids(data)
-        items = [_without_nulls(item) for item in data.get("issues") or ()]
+        items = [_drop_nulls(item) for item in data.get("issues") or ()]
         # An unknown tracker is taken as well: whoever uploads from elsewhere needs no integration here [assumed].
-        await issues.take(
+        await issues.store_upload(
             source=data["source"],
             tracker_id=data["trackerId"],
             tenant_id=data["tenantId"],
             items=items,
-            execution_id=runtime.execution.get() if info.context["actor"] is HOST else "",
+            execution_id=runtime.current_execution_id.get() if info.context["actor"] is SYSTEM_ACTOR else "",
         )
-        return {"result": True, "issueIds": [issue_id(data["trackerId"], item["_id"]) for item in items]}
+        return {"result": True, "issueIds": [make_issue_id(data["trackerId"], item["_id"]) for item in items]}
 
 
 def is_upload(asked: Mapping[str, Any]) -> bool:
@@ -46,21 +46,23 @@ def is_upload(asked: Mapping[str, Any]) -> bool:
     return (
         operation is not None
         and operation.operation is OperationType.MUTATION
-        and all(isinstance(each, FieldNode) and each.name.value == NAME for each in operation.selection_set.selections)
+        and all(
+            isinstance(each, FieldNode) and each.name.value == OPERATION for each in operation.selection_set.selections
+        )
     )
 
 
-def issue_id(tracker_id: str, external_id: str) -> str:
+def make_issue_id(tracker_id: str, external_id: str) -> str:
     """Return the ``_id`` that an issue has here."""
     return f"{tracker_id}:{external_id}"
 
 
-def _without_nulls(item: dict[str, Any]) -> dict[str, Any]:
+def _drop_nulls(item: dict[str, Any]) -> dict[str, Any]:
     """Return an item without the null elements of its lists, which older servers accept.
 
     See accelerate-api-notes.md#lists-in-uploads.
     """
-    holed = {name: value for name in LISTS if (value := item.get(name)) and None in value}
+    holed = {name: value for name in NULLABLE_LISTS if (value := item.get(name)) and None in value}
     return {**item, **{name: [each for each in value if each is not None] for name, value in holed.items()}}
 
 

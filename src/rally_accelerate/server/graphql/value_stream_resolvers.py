@@ -11,13 +11,18 @@ from graphql import GraphQLError
 
 from rally_accelerate.errors import ConfigError, NotFoundError, OutdatedError, QueryError
 from rally_accelerate.server.graphql import value_stream_types
-from rally_accelerate.server.graphql.execution import counted
-from rally_accelerate.server.graphql.value_stream_types import Particles, chosen_timeboxes, metrics_bar, workflow
+from rally_accelerate.server.graphql.execution import check_length
+from rally_accelerate.server.graphql.value_stream_types import (
+    Particles,
+    list_metrics_bar,
+    select_timeboxes,
+    to_workflow,
+)
 from rally_accelerate.server.permissions import Actor
-from rally_accelerate.server.scheduler import Schedule
+from rally_accelerate.server.scheduler import Scheduler
 from rally_accelerate.server.store.query_evaluator import parse_limited
 from rally_accelerate.server.store.repositories import Stores
-from rally_accelerate.server.store.value_streams import StoredStream, Version
+from rally_accelerate.server.store.value_streams import StoredValueStream, ValueStreamVersion
 from rally_accelerate.server.value_streams import defaults
 from rally_accelerate.server.value_streams.board import Asked, Boards
 from rally_accelerate.server.value_streams.diff import differences
@@ -26,20 +31,20 @@ from rally_accelerate.server.value_streams.export import downloaded, known_integ
 from rally_accelerate.server.value_streams.importer import Importing
 
 #: More versions, or dots, than these are asked for in several questions.
-MOST = 500
+MAX_LIMIT = 500
 
 #: So many versions come where nothing says how many.
-VERSIONS = 10
+DEFAULT_VERSIONS = 10
 
 #: So many dots of each stage come with the value stream itself.
-WITH_STAGE = 100
+DOTS_PER_STAGE = 100
 
 
 def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor's list
     query: QueryType,
     mutation: MutationType,
     stores: Stores,
-    schedule: Schedule,
+    schedule: Scheduler,
     *,
     importing: Importing,
     boards: Boards,
@@ -49,16 +54,16 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
     result_type = UnionType("WorkflowUploadResult", lambda held, *_: held["__typename"])
     particles = Particles(stores, boards)
 
-    async def known(its_id: str) -> StoredStream:
+    async def known(its_id: str) -> StoredValueStream:
         found = await stores.streams.by_id(its_id)
         if found is None:
             raise GraphQLError(f"there is no value stream {its_id}")
         return found
 
-    async def told(stream: StoredStream, document: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        return workflow(stream, downloaded(stream, await known_integrations(stores, schedule), document=document))
+    async def told(stream: StoredValueStream, document: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        return to_workflow(stream, downloaded(stream, await known_integrations(stores, schedule), document=document))
 
-    async def of_pipeline(its_id: str, tenant_id: str | None = None) -> StoredStream:
+    async def of_pipeline(its_id: str, tenant_id: str | None = None) -> StoredValueStream:
         found = await stores.streams.by_pipeline(its_id)
         if found is None or tenant_id not in {None, found.tenant_id}:
             raise GraphQLError(f"there is no pipeline {its_id}")
@@ -69,7 +74,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         found = await stores.streams.by_id(workflowId)
         if found is None or version is None:
             return None if found is None else await told(found)
-        older = await stores.streams.version(workflowId, version)
+        older = await stores.streams.get_version(workflowId, version)
         return None if older is None else await told(found, older.document)
 
     @query.field("workflowsForTenant")
@@ -86,13 +91,13 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         _: Any, __: Any, workflowId: str, skip: int | None = None, limit: int | None = None
     ) -> dict[str, Any]:
         stream = await known(workflowId)
-        most = _bounded(VERSIONS if limit is None else limit)
+        most = _check_limit(DEFAULT_VERSIONS if limit is None else limit)
         # One more: what a version changed is found by comparing it with the previous one.
-        some = await stores.streams.versions(stream.id, skip=_from_zero(skip or 0), limit=most + 1)
+        some = await stores.streams.list_versions(stream.id, skip=_check_skip(skip or 0), limit=most + 1)
         integrations = await known_integrations(stores, schedule)
         files = [downloaded(stream, integrations, document=one.document) for one in some]
         before = [*files[1:], None]
-        items = [_version(stream, *each) for each in zip(some, files, before, strict=True)]
+        items = [_to_version(stream, *each) for each in zip(some, files, before, strict=True)]
         return {"items": items[:most], "count": await stores.streams.count_versions(stream.id)}
 
     @query.field("particlesByStage")
@@ -104,16 +109,16 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         particleIds: Sequence[str | None] | None = None,
         pagination: Mapping[str, Any] | None = None,
     ) -> list[dict[str, Any]]:
-        counted(particleIds, "particleIds")
+        check_length(particleIds, "particleIds")
         stream = await known(workflowId)
-        skip = _from_zero((pagination or {}).get("skip") or 0)
-        limit = _bounded((pagination or {}).get("limit") or WITH_STAGE)
+        skip = _check_skip((pagination or {}).get("skip") or 0)
+        limit = _check_limit((pagination or {}).get("limit") or DOTS_PER_STAGE)
         only = None if particleIds is None else [its_id for its_id in particleIds if its_id is not None]
-        return await particles.of_stage(stream, stageName, skip=skip, limit=limit, only=only)
+        return await particles.list_by_stage(stream, stageName, skip=skip, limit=limit, only=only)
 
     @query.field("particlesByIssueId")
     async def by_issue(_: Any, __: Any, tenantId: str, issueId: str) -> list[dict[str, Any]]:
-        return await particles.positions(tenantId, issueId)
+        return await particles.find_positions(tenantId, issueId)
 
     @query.field("particleById")
     async def by_id(
@@ -125,12 +130,12 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         includeTopLevelQuery: bool | None = None,
     ) -> dict[str, Any] | None:
         stream = await known(workflowId)
-        return await particles.one(particleId, stream, stage_name=stageName, in_query=bool(includeTopLevelQuery))
+        return await particles.get(particleId, stream, stage_name=stageName, in_query=bool(includeTopLevelQuery))
 
     @query.field("particleHistory")
     async def history_of(_: Any, __: Any, workflowId: str, particleId: str) -> list[dict[str, Any]] | None:
-        found = await particles.issue(particleId, await known(workflowId))
-        return None if found is None else value_stream_types.events(found)
+        found = await particles.get_issue(particleId, await known(workflowId))
+        return None if found is None else value_stream_types.list_events(found)
 
     @query.field("particlesMatchingQuery")
     async def matching(
@@ -148,11 +153,11 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
             place = {"line": error.line, "column": error.column, "expected": list(error.expected)}
             raise GraphQLError(f"{error} (line {error.line}, column {error.column})", extensions=place) from None
         asked = Asked(text=text or "", dql=(query or "").strip())
-        return await particles.matching(stream, asked, with_stream_query=includeTopLevelQuery, limit=MOST)
+        return await particles.find_matching_ids(stream, asked, with_stream_query=includeTopLevelQuery, limit=MAX_LIMIT)
 
     @stage_type.field("particles")
     async def stage_particles(parent: Mapping[str, Any], _: Any) -> list[dict[str, Any]]:
-        return await particles.summaries(parent["_stream"], parent["name"], limit=WITH_STAGE)
+        return await particles.list_summaries(parent["_stream"], parent["name"], limit=DOTS_PER_STAGE)
 
     @stage_type.field("stat")
     async def stat(parent: Mapping[str, Any], _: Any) -> dict[str, Any] | None:
@@ -161,10 +166,10 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         # How it changes over time is told by the metrics; it is not known here.
         return {"averageAge": held.average_age_ms, "trend": None, "count": held.count} if held else None
 
-    async def timeboxes(stream: StoredStream, facet: str) -> list[dict[str, Any]]:
+    async def timeboxes(stream: StoredValueStream, facet: str) -> list[dict[str, Any]]:
         board = await boards.board(stream, Asked(), now=datetime.now(UTC))
         names = [name for name, _ in board.facets.get(facet, ())]
-        whole = await particles.timeboxes(stream, f"{facet}s") if names else {}
+        whole = await particles.load_timeboxes(stream, f"{facet}s") if names else {}
         # Of one that only older issues have, the name is what is known; it serves as the id as well.
         return [{"id": name, **whole.get(name, {}), "name": name} for name in names]
 
@@ -173,14 +178,14 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         parent: Mapping[str, Any], _: Any, criterion: str | None = None, count: int | None = None
     ) -> list[dict[str, Any]]:
         found = await timeboxes(parent["_stream"], "sprint")
-        return chosen_timeboxes(found, "sprints", only=criterion is not None, count=count)
+        return select_timeboxes(found, "sprints", only=criterion is not None, count=count)
 
     @workflow_type.field("releases")
     async def releases(
         parent: Mapping[str, Any], _: Any, criterion: str | None = None, count: int | None = None
     ) -> list[dict[str, Any]]:
         found = await timeboxes(parent["_stream"], "release")
-        return chosen_timeboxes(found, "releases", only=criterion is not None, count=count)
+        return select_timeboxes(found, "releases", only=criterion is not None, count=count)
 
     @mutation.field("createValueStream")
     async def create(
@@ -194,26 +199,26 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         workflow: Any = None,
     ) -> dict[str, Any]:
         try:
-            document = await asyncio.to_thread(_document, workflow)
+            document = await asyncio.to_thread(_read_document, workflow)
             if document is None:
                 document = defaults.default(description=description or "", tenant_id=tenantId)
             if isinstance(document, dict):
                 document = {**document, "tenantId": tenantId}
                 if description is not None:
                     document["description"] = description
-            stream = await importing.create(document, actor=_actor(info), name=name, team=team)
+            stream = await importing.create(document, actor=_get_actor(info), name=name, team=team)
         except (ConfigError, OutdatedError) as error:
-            return _refused(error)
+            return _to_upload_error(error)
         return await told(stream)
 
     @mutation.field("updateWorkflow")
     async def update(_: Any, info: Any, workflowId: str, workflow: Any) -> dict[str, Any]:
         stream = await known(workflowId)
         try:
-            document = await asyncio.to_thread(_document, workflow)
-            done = await importing.replace(stream.id, document, based_on=stream.version, actor=_actor(info))
+            document = await asyncio.to_thread(_read_document, workflow)
+            done = await importing.replace(stream.id, document, based_on=stream.version, actor=_get_actor(info))
         except (ConfigError, NotFoundError, OutdatedError) as error:
-            return _refused(error)
+            return _to_upload_error(error)
         return await told(done)
 
     @mutation.field("editValueStream")
@@ -227,14 +232,16 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
     ) -> bool:
         stream = await of_pipeline(pipelineId)
         try:
-            await importing.rename(stream, name=pipelineName, description=pipelineDesc, team=team, actor=_actor(info))
+            await importing.rename(
+                stream, name=pipelineName, description=pipelineDesc, team=team, actor=_get_actor(info)
+            )
         except (ConfigError, NotFoundError, OutdatedError) as error:
-            raise GraphQLError("; ".join(_refused(error)["errors"])) from None
+            raise GraphQLError("; ".join(_to_upload_error(error)["errors"])) from None
         return True
 
     @mutation.field("deleteValueStream")
     async def delete(_: Any, info: Any, tenantId: str, pipelineId: str) -> bool:
-        return await importing.remove(await of_pipeline(pipelineId, tenantId), actor=_actor(info))
+        return await importing.remove(await of_pipeline(pipelineId, tenantId), actor=_get_actor(info))
 
     @mutation.field("updateMetricsBar")
     async def change_bar(
@@ -244,26 +251,26 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         metrics: Sequence[Mapping[str, Any] | None] | None = None,
         chartables: Sequence[Any] | None = None,
     ) -> list[dict[str, Any]]:
-        counted(metrics, "metrics")
+        check_length(metrics, "metrics")
         stream = await known(workflowId)
         if chartables:
             raise GraphQLError("this server draws no charts: send metrics alone, or the charts to HCL Accelerate")
         if metrics is None:
-            return metrics_bar(stream.document)
+            return list_metrics_bar(stream.document)
         try:
             document = checked_value({**stream.document, "metricsBar": [each for each in metrics if each is not None]})
             done = await importing.replace(
-                stream.id, document, based_on=stream.version, actor=_actor(info), why="changed the metrics bar"
+                stream.id, document, based_on=stream.version, actor=_get_actor(info), why="changed the metrics bar"
             )
         except (ConfigError, NotFoundError, OutdatedError) as error:
-            raise GraphQLError("; ".join(_refused(error)["errors"])) from None
-        return metrics_bar(done.document)
+            raise GraphQLError("; ".join(_to_upload_error(error)["errors"])) from None
+        return list_metrics_bar(done.document)
 
     bar_type = UnionType("ChartableMetric", lambda held, *_: held["__typename"])
     return [workflow_type, stage_type, result_type, bar_type, *value_stream_types.bind()]
 
 
-def _document(given: Any) -> Any:
+def _read_document(given: Any) -> Any:
     """The document of an argument: an object, or its text as some clients send it.
 
     Raises:
@@ -272,18 +279,21 @@ def _document(given: Any) -> Any:
     return read(given) if isinstance(given, str) else None if given is None else checked_value(given)
 
 
-def _actor(info: Any) -> Actor:
+def _get_actor(info: Any) -> Actor:
     found: Actor = info.context["actor"]
     return found
 
 
-def _refused(error: ConfigError | NotFoundError | OutdatedError) -> dict[str, Any]:
+def _to_upload_error(error: ConfigError | NotFoundError | OutdatedError) -> dict[str, Any]:
     problems = [str(problem) for problem in getattr(error, "problems", ())]
     return {"__typename": "WorkflowUploadError", "errors": problems or [str(error)]}
 
 
-def _version(
-    stream: StoredStream, version: Version, document: Mapping[str, Any], before: Mapping[str, Any] | None
+def _to_version(
+    stream: StoredValueStream,
+    version: ValueStreamVersion,
+    document: Mapping[str, Any],
+    before: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     changes = [] if before is None else differences(before, document)
     return {
@@ -299,13 +309,13 @@ def _version(
     }
 
 
-def _bounded(limit: int) -> int:
-    if not 0 < limit <= MOST:
-        raise GraphQLError(f"limit must be from 1 to {MOST}")
+def _check_limit(limit: int) -> int:
+    if not 0 < limit <= MAX_LIMIT:
+        raise GraphQLError(f"limit must be from 1 to {MAX_LIMIT}")
     return limit
 
 
-def _from_zero(skip: int) -> int:
+def _check_skip(skip: int) -> int:
     if skip < 0:
         raise GraphQLError("skip must be 0 or more")
     return skip

@@ -9,37 +9,37 @@ from ariadne import ObjectType, UnionType
 
 from rally_accelerate.dql.ast import EVERYTHING
 from rally_accelerate.dql.evaluator import matches
-from rally_accelerate.server.graphql.issue_resolvers import issue_data
-from rally_accelerate.server.graphql.upload_resolver import issue_id
-from rally_accelerate.server.issue_history import changes_of, name_of, plain
-from rally_accelerate.server.store.issue_search import Row, Sort
-from rally_accelerate.server.store.issue_writer import status_since
+from rally_accelerate.server.graphql.issue_resolvers import to_issue_data
+from rally_accelerate.server.graphql.upload_resolver import make_issue_id
+from rally_accelerate.server.issue_history import list_changes, normalize_field_name, to_texts
+from rally_accelerate.server.store.issue_search import IssueRow, Sort
+from rally_accelerate.server.store.issue_writer import find_status_start
 from rally_accelerate.server.store.issues import StoredIssue
 from rally_accelerate.server.store.repositories import Stores
-from rally_accelerate.server.store.value_streams import StoredStream
+from rally_accelerate.server.store.value_streams import StoredValueStream
 from rally_accelerate.server.value_streams.board import Asked, Boards, trackers_of, wanted_of
 from rally_accelerate.server.value_streams.document import phases_of
 from rally_accelerate.server.value_streams.layout import NO_ALERTS, Layout, alerts_of, layout_of
 from rally_accelerate.server.value_streams.stage_history import stage_of
 
 #: Fields whose whole numbers are instants (accelerate-api-notes.md#issue-history).
-INSTANTS = frozenset({"lastupdate", "created", "resolved", "duedate", "releasedate", "starttime", "endtime"})
+INSTANT_FIELDS = frozenset({"lastupdate", "created", "resolved", "duedate", "releasedate", "starttime", "endtime"})
 
 #: What tells the members of ``ObjectArray`` apart; a step has neither.
-MEMBERS = (("Comment", "comment"), ("Review", "body"))
+MEMBER_TYPES = (("Comment", "comment"), ("Review", "body"))
 
 
 def bind() -> list[ObjectType | UnionType]:
     """Return the types that box the values of a history."""
     content = ObjectType("HistoryContent")
     for side in ("from", "to"):
-        content.set_field(side, _boxing(side))
+        content.set_field(side, _make_side_resolver(side))
     value = UnionType("HistoryValue", lambda box, *_: box["__typename"])
-    entry = UnionType("ObjectArray", lambda each, *_: _member(each))
+    entry = UnionType("ObjectArray", lambda each, *_: _get_member_type(each))
     return [content, value, entry]
 
 
-def events(issue: StoredIssue) -> list[dict[str, Any]]:
+def list_events(issue: StoredIssue) -> list[dict[str, Any]]:
     """Return the stored changes of an issue, oldest first."""
     return [
         {
@@ -53,11 +53,11 @@ def events(issue: StoredIssue) -> list[dict[str, Any]]:
             "buildIds": [],
             "deployIds": [],
         }
-        for change in changes_of(issue.content)
+        for change in list_changes(issue.content)
     ]
 
 
-def boxed(content: Mapping[str, Any], side: str) -> dict[str, Any] | None:
+def box_value(content: Mapping[str, Any], side: str) -> dict[str, Any] | None:
     """Return one side of a change in the box for its kind; None where it is empty.
 
     Args:
@@ -69,38 +69,38 @@ def boxed(content: Mapping[str, Any], side: str) -> dict[str, Any] | None:
         case None:
             return None
         case bool():
-            return _box("StringBox", str(value).lower())
-        case int() | float() if name_of(str(content.get("field") or "")).casefold() in INSTANTS:
-            return _box("DateBox", value)
+            return _make_box("StringBox", str(value).lower())
+        case int() | float() if normalize_field_name(str(content.get("field") or "")).casefold() in INSTANT_FIELDS:
+            return _make_box("DateBox", value)
         case list() if value and all(isinstance(each, Mapping) and _has_member_key(each) for each in value):
-            return _box("ObjectArrayBox", [{**each, "id": str(each.get("id") or "")} for each in value])
+            return _make_box("ObjectArrayBox", [{**each, "id": str(each.get("id") or "")} for each in value])
         case list():
-            return _box("StringArrayBox", list(plain(value)))
+            return _make_box("StringArrayBox", list(to_texts(value)))
         case _:
-            return _box("StringBox", next(iter(plain(value)), ""))
+            return _make_box("StringBox", next(iter(to_texts(value)), ""))
 
 
-def _boxing(side: str) -> Any:
-    return lambda parent, _: boxed(parent, side)
+def _make_side_resolver(side: str) -> Any:
+    return lambda parent, _: box_value(parent, side)
 
 
-def _box(kind: str, value: Any) -> dict[str, Any]:
+def _make_box(kind: str, value: Any) -> dict[str, Any]:
     return {"__typename": kind, "value": value}
 
 
 def _has_member_key(entry: Mapping[str, Any]) -> bool:
-    return any(key in entry for _, key in MEMBERS) or {"status", "message"} <= set(entry)
+    return any(key in entry for _, key in MEMBER_TYPES) or {"status", "message"} <= set(entry)
 
 
-def _member(entry: Mapping[str, Any]) -> str:
-    return next((name for name, key in MEMBERS if key in entry), "Step")
+def _get_member_type(entry: Mapping[str, Any]) -> str:
+    return next((name for name, key in MEMBER_TYPES if key in entry), "Step")
 
 
 #: Pages are walked to skip; so many items at once.
-AT_ONCE = 500
+PAGE_SIZE = 500
 
 #: So many of the latest issues are looked at for what timeboxes hold besides their names.
-LOOKED_AT = 200
+TIMEBOX_SAMPLE_SIZE = 200
 
 
 class Particles:
@@ -110,8 +110,8 @@ class Particles:
         self._stores = stores
         self._boards = boards
 
-    async def of_stage(
-        self, stream: StoredStream, stage_name: str, *, skip: int, limit: int, only: Sequence[str] | None
+    async def list_by_stage(
+        self, stream: StoredValueStream, stage_name: str, *, skip: int, limit: int, only: Sequence[str] | None
     ) -> list[dict[str, Any]]:
         """The dots of a stage, the newest in it first; none where there is no such stage.
 
@@ -130,21 +130,21 @@ class Particles:
             keys = [
                 (tracker, key) for tracker, _, key in (its_id.rpartition(":") for its_id in only[skip : skip + limit])
             ]
-            here = [one for one in await self._stores.issues.several(keys) if _is_of(stream, one)]
-            return [one for one in (_particle(each, layout) for each in here) if one["_stage"] == stage.name]
+            here = [one for one in await self._stores.issues.get_many(keys) if _belongs_to(stream, one)]
+            return [one for one in (_to_particle(each, layout) for each in here) if one["_stage"] == stage.name]
         now, after = datetime.now(UTC), ""
-        rows: list[Row] = []
+        rows: list[IssueRow] = []
         while len(rows) < skip + limit:
-            size = min(AT_ONCE, skip + limit - len(rows))
+            size = min(PAGE_SIZE, skip + limit - len(rows))
             found = await self._boards.page(stream, stage, Asked(), now=now, after=after, limit=size)
             rows += found.rows
             after = found.after
             if not after:
                 break
-        return await self._whole(rows[skip : skip + limit], layout)
+        return await self._load_particles(rows[skip : skip + limit], layout)
 
-    async def one(
-        self, particle_id: str, stream: StoredStream, *, stage_name: str | None = None, in_query: bool = False
+    async def get(
+        self, particle_id: str, stream: StoredValueStream, *, stage_name: str | None = None, in_query: bool = False
     ) -> dict[str, Any] | None:
         """Return one dot of a value stream by its id, or None.
 
@@ -154,7 +154,7 @@ class Particles:
             stage_name: Only if it matches this stage's query; None for any or none.
             in_query: Only if it matches the query of the value stream.
         """
-        found = await self.issue(particle_id, stream)
+        found = await self.get_issue(particle_id, stream)
         if found is None:
             return None
         layout, now = layout_of(stream.document), datetime.now(UTC)
@@ -164,15 +164,15 @@ class Particles:
             stage = next((one for one in layout.stages if one.name == stage_name.strip()), None)
             if stage is None or stage.query is None or not matches(stage.query, found.content, now=now):
                 return None
-        return _particle(found, layout)
+        return _to_particle(found, layout)
 
-    async def issue(self, particle_id: str, stream: StoredStream) -> StoredIssue | None:
+    async def get_issue(self, particle_id: str, stream: StoredValueStream) -> StoredIssue | None:
         """Return the issue of a dot, or None where the value stream has no such dot."""
         tracker, _, key = particle_id.rpartition(":")
-        found = await self._stores.issues.one(tracker, key)
-        return found if found is not None and _is_of(stream, found) else None
+        found = await self._stores.issues.get(tracker, key)
+        return found if found is not None and _belongs_to(stream, found) else None
 
-    async def positions(self, tenant_id: str, its_id: str) -> list[dict[str, Any]]:
+    async def find_positions(self, tenant_id: str, its_id: str) -> list[dict[str, Any]]:
         """Return the stage of each value stream in which the issues of an id are.
 
         Args:
@@ -187,22 +187,24 @@ class Particles:
         for stream in await self._stores.streams.all(tenant_id):
             layout = layout_of(stream.document)
             for one in found:
-                stage = stage_of(layout, one.content, now=now) if _is_of(stream, one) else None
+                stage = stage_of(layout, one.content, now=now) if _belongs_to(stream, one) else None
                 if stage is not None:
                     positions.append({
                         "workflowId": stream.id,
                         "workflowName": stream.name,
                         "stageName": stage.name,
-                        "particleId": issue_id(one.tracker_id, one.content["_id"]),
+                        "particleId": make_issue_id(one.tracker_id, one.content["_id"]),
                     })  # fmt: skip
         return positions
 
-    async def summaries(self, stream: StoredStream, stage_name: str, *, limit: int) -> list[dict[str, Any]]:
+    async def list_summaries(self, stream: StoredValueStream, stage_name: str, *, limit: int) -> list[dict[str, Any]]:
         """Return the newest dots of a stage as the map itself lists them."""
-        found = await self.of_stage(stream, stage_name, skip=0, limit=limit, only=None)
-        return [_summary(each) for each in found]
+        found = await self.list_by_stage(stream, stage_name, skip=0, limit=limit, only=None)
+        return [_to_summary(each) for each in found]
 
-    async def matching(self, stream: StoredStream, asked: Asked, *, with_stream_query: bool, limit: int) -> list[str]:
+    async def find_matching_ids(
+        self, stream: StoredValueStream, asked: Asked, *, with_stream_query: bool, limit: int
+    ) -> list[str]:
         """Return the ids of the dots that a query matches, the latest update first.
 
         Args:
@@ -215,50 +217,52 @@ class Particles:
         scope = layout if with_stream_query else layout.of_everything
         wanted = wanted_of(stream, scope, asked, also=EVERYTHING)
         found = await self._stores.search.page(wanted, now=datetime.now(UTC), sort=Sort.UPDATED, limit=limit)
-        return [issue_id(row.tracker_id, row.external_id) for row in found.rows]
+        return [make_issue_id(row.tracker_id, row.external_id) for row in found.rows]
 
-    async def timeboxes(self, stream: StoredStream, field: str) -> dict[str, Mapping[str, Any]]:
+    async def load_timeboxes(self, stream: StoredValueStream, field: str) -> dict[str, Mapping[str, Any]]:
         """Return the ``sprints`` or ``releases`` of the latest issues of a value stream, whole, by their names."""
         layout = layout_of(stream.document)
         wanted = wanted_of(stream, layout, Asked(), also=EVERYTHING)
-        page = await self._stores.search.page(wanted, now=datetime.now(UTC), sort=Sort.UPDATED, limit=LOOKED_AT)
+        page = await self._stores.search.page(
+            wanted, now=datetime.now(UTC), sort=Sort.UPDATED, limit=TIMEBOX_SAMPLE_SIZE
+        )
         keys = [(row.tracker_id, row.external_id) for row in page.rows if getattr(row, field)]
         found: dict[str, Mapping[str, Any]] = {}
-        for one in await self._stores.issues.several(keys):
+        for one in await self._stores.issues.get_many(keys):
             for timebox in one.content.get(field) or ():
                 if timebox.get("name"):
                     found.setdefault(timebox["name"], timebox)
         return found
 
-    async def _whole(self, rows: Sequence[Row], layout: Layout) -> list[dict[str, Any]]:
-        found = await self._stores.issues.several([(row.tracker_id, row.external_id) for row in rows])
-        return [_particle(one, layout) for one in found]
+    async def _load_particles(self, rows: Sequence[IssueRow], layout: Layout) -> list[dict[str, Any]]:
+        found = await self._stores.issues.get_many([(row.tracker_id, row.external_id) for row in rows])
+        return [_to_particle(one, layout) for one in found]
 
 
-def id_of(entry: Mapping[str, Any]) -> str:
+def get_entry_id(entry: Mapping[str, Any]) -> str:
     """The id of an integration's entry; empty where it has none."""
     return str(entry.get("_id") or "")
 
 
-def _is_of(stream: StoredStream, found: StoredIssue) -> bool:
+def _belongs_to(stream: StoredValueStream, found: StoredIssue) -> bool:
     trackers = trackers_of(stream.document)
     return found.tenant_id == stream.tenant_id and (not trackers or found.tracker_id in trackers)
 
 
-def _particle(found: StoredIssue, layout: Layout) -> dict[str, Any]:
+def _to_particle(found: StoredIssue, layout: Layout) -> dict[str, Any]:
     now, issue = datetime.now(UTC), found.content
-    since = status_since(issue, issue.get("history") or ())
+    since = find_status_start(issue, issue.get("history") or ())
     stage = stage_of(layout, issue, now=now)
     alerts = alerts_of(layout, stage, owner=issue.get("owner"), since=since, now=now) if stage else NO_ALERTS
     return {
         "_stage": stage.name if stage else "",
         "_since": since,
-        "particleId": issue_id(found.tracker_id, issue["_id"]),
-        "issue": issue_data(found)["issue"],
+        "particleId": make_issue_id(found.tracker_id, issue["_id"]),
+        "issue": to_issue_data(found)["issue"],
         **{name: [] for name in ("commit", "pullRequest", "build", "version", "deploy", "metricsData")},
         "metricsDataCount": 0,
         "lastVSMUpdate": found.uploaded,
-        "lastVSMEvent": next(reversed(events(found)), None),
+        "lastVSMEvent": next(reversed(list_events(found)), None),
         "alerts": {
             "failedBuildIds": [],
             "failedDeployIds": [],
@@ -268,7 +272,7 @@ def _particle(found: StoredIssue, layout: Layout) -> dict[str, Any]:
     }
 
 
-def _summary(particle: Mapping[str, Any]) -> dict[str, Any]:
+def _to_summary(particle: Mapping[str, Any]) -> dict[str, Any]:
     issue = particle["issue"]
     releases, sprints = ([each["name"] for each in issue[name] if each.get("name")] for name in ("releases", "sprints"))
     return {
@@ -295,7 +299,7 @@ def _summary(particle: Mapping[str, Any]) -> dict[str, Any]:
 
 
 #: The words of the enums that a metric of the bar must have one of, and the one for a file that says nothing.
-METRIC_WORDS: Mapping[str, tuple[str, ...]] = {
+METRIC_CHOICES: Mapping[str, tuple[str, ...]] = {
     "relativeTime": ("ALL", "HOUR24", "DAY7", "DAY30", "DAY90", "MONTH6", "YEAR1"),
     "aggregationInterval": ("DAY", "MINUTE", "HOUR", "WEEK", "MONTH", "QUARTER", "YEAR"),
     "displayType": ("bar", "frequency", "percent", "count", "interval"),
@@ -303,7 +307,7 @@ METRIC_WORDS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def workflow(stream: StoredStream, document: Mapping[str, Any]) -> dict[str, Any]:
+def to_workflow(stream: StoredValueStream, document: Mapping[str, Any]) -> dict[str, Any]:
     """Return the vendor's ``Workflow``.
 
     Args:
@@ -311,8 +315,11 @@ def workflow(stream: StoredStream, document: Mapping[str, Any]) -> dict[str, Any
         document: One of its versions, as it is downloaded.
     """
     integrations = document.get("integrations") or []
-    ids = [id_of(entry) for entry in integrations]
-    spans = {name: _span(document.get(name)) for name in ("leadTime", "cycleTime", "leadTimeChange", "devCycleTime")}
+    ids = [get_entry_id(entry) for entry in integrations]
+    spans = {
+        name: _get_first_span(document.get(name))
+        for name in ("leadTime", "cycleTime", "leadTimeChange", "devCycleTime")
+    }
     return {
         "__typename": "Workflow",
         "_stream": stream,
@@ -323,7 +330,7 @@ def workflow(stream: StoredStream, document: Mapping[str, Any]) -> dict[str, Any
         "description": document.get("description"),
         "query": document.get("query"),
         "recalculating": False,
-        "phases": [_phase(phase, stream) for _, phase in phases_of(document)],
+        "phases": [_to_phase(phase, stream) for _, phase in phases_of(document)],
         "environmentMap": [],
         "integrations": integrations,
         "integrationId": next(filter(None, ids), None),
@@ -332,68 +339,68 @@ def workflow(stream: StoredStream, document: Mapping[str, Any]) -> dict[str, Any
         "lastUpdate": stream.last_update,
         "mappings": document.get("mappings"),
         **spans,
-        "linkRules": [_rule(rule) for rule in document.get("linkRules") or ()],
-        "metrics": [_metric(metric) for metric in document.get("metrics") or ()],
-        "metricsBar": metrics_bar(document),
+        "linkRules": [_to_link_rule(rule) for rule in document.get("linkRules") or ()],
+        "metrics": [_to_metric(metric) for metric in document.get("metrics") or ()],
+        "metricsBar": list_metrics_bar(document),
         "team": None if not stream.team else {name: str(stream.team.get(name) or "") for name in ("id", "name")},
         "features": [],
         "particleTypes": ["issue"],
     }
 
 
-def metrics_bar(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+def list_metrics_bar(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the metrics of the bar: ``MetricFilter``, as there are no values here."""
     found = []
     for entry in document.get("metricsBar") or ():
         if isinstance(entry, Mapping):
             chosen = {
-                name: entry[name] if entry.get(name) in words else words[0] for name, words in METRIC_WORDS.items()
+                name: entry[name] if entry.get(name) in words else words[0] for name, words in METRIC_CHOICES.items()
             }
             texts = {name: str(entry.get(name) or "") for name in ("name", "metricDefinitionId")}
             found.append({"__typename": "MetricFilter", **chosen, **texts})
     return found
 
 
-def _phase(phase: Mapping[str, Any], stream: StoredStream) -> dict[str, Any]:
-    return {**phase, "stages": [_stage(stage, stream) for stage in phase.get("stages") or ()]}
+def _to_phase(phase: Mapping[str, Any], stream: StoredValueStream) -> dict[str, Any]:
+    return {**phase, "stages": [_to_stage(stage, stream) for stage in phase.get("stages") or ()]}
 
 
-def _stage(stage: Mapping[str, Any], stream: StoredStream) -> dict[str, Any]:
+def _to_stage(stage: Mapping[str, Any], stream: StoredValueStream) -> dict[str, Any]:
     return {
         **stage,
         "_stream": stream,
-        "gates": [_texts(gate, "name", "query") for gate in stage.get("gates") or ()],
-        "targets": [_text(target) for target in stage.get("targets") or ()],
+        "gates": [_fill_texts(gate, "name", "query") for gate in stage.get("gates") or ()],
+        "targets": [_to_text(target) for target in stage.get("targets") or ()],
     }
 
 
-def _span(given: Any) -> Any:
+def _get_first_span(given: Any) -> Any:
     """Return the first span where the file has several; its figures come with the metrics, which are not here."""
     return (given[0] if given else None) if isinstance(given, list) else given
 
 
-def _rule(rule: Mapping[str, Any]) -> dict[str, Any]:
+def _to_link_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
     ends = (f"{end}{what}" for end in ("from", "to") for what in ("IntegrationName", "IntegrationId", "Field"))
-    return _texts(rule, "_id", "pattern", *ends)
+    return _fill_texts(rule, "_id", "pattern", *ends)
 
 
-def _metric(metric: Any) -> dict[str, Any]:
-    found = _texts(metric, "name")
+def _to_metric(metric: Any) -> dict[str, Any]:
+    found = _fill_texts(metric, "name")
     properties = found.get("properties")
     return {**found, "properties": properties if isinstance(properties, Mapping) else None}
 
 
-def _texts(given: Any, *names: str) -> dict[str, Any]:
+def _fill_texts(given: Any, *names: str) -> dict[str, Any]:
     """Return an object in which these are texts, empty where the file has none."""
     held: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
     return {**held, **{name: str(held.get(name) or "") for name in names}}
 
 
-def _text(value: Any) -> str | None:
+def _to_text(value: Any) -> str | None:
     return value if isinstance(value, str | None) else json.dumps(value, ensure_ascii=False)
 
 
-def chosen_timeboxes(
+def select_timeboxes(
     timeboxes: list[dict[str, Any]], field: str, *, only: bool, count: int | None
 ) -> list[dict[str, Any]]:
     """Return the sprints or releases of a value stream that a client asks for.

@@ -10,14 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rally_accelerate.server.permissions import Actor
 from rally_accelerate.server.store.database import Database
-from rally_accelerate.server.store.tables import audit, instant, ms
+from rally_accelerate.server.store.tables import audit, from_ms, to_ms
 
 #: So many values are offered in each filter.
-MOST_CHOICES = 200
+MAX_CHOICES = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class AuditEntry:
     """One change."""
 
     id: int
@@ -35,7 +35,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class AuditFilter:
     """Which entries; empty means all."""
 
     actor: str = ""
@@ -48,13 +48,13 @@ class Wanted:
     until: datetime | None = None
 
 
-class Audit:
+class AuditLog:
     """The audit log of one host; it is only ever added to."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def note(
+    async def record(
         self,
         actor: Actor,
         action: str,
@@ -90,7 +90,7 @@ class Audit:
     ) -> None:
         """Add an entry within the transaction that it tells of, so that there is never one without the other."""
         values = {
-            "instant": ms(datetime.now(UTC)),
+            "instant": to_ms(datetime.now(UTC)),
             "actor_id": actor.id,
             "actor": actor.name,
             "action": action,
@@ -101,7 +101,9 @@ class Audit:
         }
         await connection.execute(sa.insert(audit).values(values))
 
-    async def latest(self, wanted: Wanted | None = None, *, before: int | None = None, limit: int = 100) -> list[Entry]:
+    async def list_entries(
+        self, wanted: AuditFilter | None = None, *, before: int | None = None, limit: int = 100
+    ) -> list[AuditEntry]:
         """Entries, newest first.
 
         Args:
@@ -110,15 +112,15 @@ class Audit:
             limit: How many at most.
         """
         query = sa.select(audit).order_by(audit.c.id.desc()).limit(limit)
-        query = query.where(*_conditions(wanted or Wanted()))
+        query = query.where(*_make_conditions(wanted or AuditFilter()))
         if before is not None:
             query = query.where(audit.c.id < before)
         async with self._database.reading() as connection:
             rows = (await connection.execute(query)).all()
         return [
-            Entry(
+            AuditEntry(
                 id=row.id,
-                at=instant(row.instant),
+                at=from_ms(row.instant),
                 actor_id=row.actor_id,
                 actor=row.actor,
                 action=row.action,
@@ -130,17 +132,17 @@ class Audit:
             for row in rows
         ]
 
-    async def choices(self) -> dict[str, list[str]]:
+    async def list_choices(self) -> dict[str, list[str]]:
         """The actors, actions and kinds that there are, for filters."""
         found = {}
         async with self._database.reading() as connection:
             for name in ("actor", "action", "kind"):
-                query = sa.select(audit.c[name]).distinct().order_by(audit.c[name]).limit(MOST_CHOICES)
+                query = sa.select(audit.c[name]).distinct().order_by(audit.c[name]).limit(MAX_CHOICES)
                 found[name] = list((await connection.execute(query)).scalars())
         return found
 
 
-def _conditions(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
+def _make_conditions(wanted: AuditFilter) -> list[sa.ColumnElement[bool]]:
     equal = {"actor": wanted.actor, "action": wanted.action, "kind": wanted.kind}
     conditions = [audit.c[name] == value for name, value in equal.items() if value]
     if wanted.object_id:
@@ -149,7 +151,7 @@ def _conditions(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
     if wanted.text:
         conditions.append(audit.c.name.icontains(wanted.text, autoescape=True))
     if wanted.since is not None:
-        conditions.append(audit.c.instant >= ms(wanted.since))
+        conditions.append(audit.c.instant >= to_ms(wanted.since))
     if wanted.until is not None:
-        conditions.append(audit.c.instant < ms(wanted.until))
+        conditions.append(audit.c.instant < to_ms(wanted.until))
     return conditions

@@ -25,17 +25,17 @@ from rally_accelerate.dql.ast import Comparison
 from rally_accelerate.dql.evaluator import matches
 from rally_accelerate.model.text_folding import fold
 from rally_accelerate.server.store import issue_writer, sqlite
-from rally_accelerate.server.store.issue_sets import both, numbers_of
+from rally_accelerate.server.store.issue_sets import intersection, iterate_numbers
 from rally_accelerate.server.store.tables import issues, snapshots
 
 #: Stands for numbers that no issue has.
-NOTHING = 0
+NO_VALUE = 0
 
 #: So many values have codes of one byte.
 NARROW = 256
 
 #: So many bytes are looked through in the time that one issue is counted in.
-BYTES_FOR_ONE = 200
+BYTES_PER_ISSUE = 200
 
 #: Of each issue, where its value stands among the values.
 Codes: TypeAlias = "bytearray | array[int]"
@@ -51,12 +51,12 @@ class Column:
         #: By number of the issue; of single bytes as long as they suffice, which are looked through much faster.
         self.codes: Codes = bytearray()
         #: What a code stands for, as it is stored.
-        self.held: list[str | None] = [None]
+        self.texts: list[str | None] = [None]
         #: The values in it; of those that fold alike only one.
-        self._once: list[tuple[str, ...]] = [()]
+        self._distinct_values: list[tuple[str, ...]] = [()]
         #: In which codes a folded value is.
         self._codes_of: dict[str, list[int]] = {}
-        self._known: dict[str | None, int] = {}
+        self._code_by_text: dict[str | None, int] = {}
 
     def extend(self, more: int) -> None:
         """Have room for more numbers."""
@@ -64,43 +64,43 @@ class Column:
 
     def put(self, numbers: Sequence[int], held: Sequence[str | None]) -> None:
         """What issues have now; their numbers are below the length of the column."""
-        self._learn(set(held) - self._known.keys())
-        codes, code_of = self.codes, self._known
+        self._add_texts(set(held) - self._code_by_text.keys())
+        codes, code_of = self.codes, self._code_by_text
         for number, text in zip(numbers, held, strict=True):
             codes[number] = code_of[text]
 
-    def kept(self, members: bytes) -> tuple[Sequence[str | None], Codes]:
+    def export(self, members: bytes) -> tuple[Sequence[str | None], Codes]:
         """What the codes of some issues stand for, from the first on, and their codes; nothing of other issues."""
-        used = sorted(set(compress(self.codes, members)) - {NOTHING})
-        place = dict(zip(used, count(NOTHING + 1), strict=False))
-        codes = [place.get(code, NOTHING) for code in self.codes]
-        held = [self.held[code] for code in used]
+        used = sorted(set(compress(self.codes, members)) - {NO_VALUE})
+        place = dict(zip(used, count(NO_VALUE + 1), strict=False))
+        codes = [place.get(code, NO_VALUE) for code in self.codes]
+        held = [self.texts[code] for code in used]
         return held, bytearray(codes) if len(held) < NARROW else array("I", codes)
 
     def restore(self, held: Sequence[str | None], codes: Codes) -> None:
         """Hold again what was kept."""
-        self._learn(held)
+        self._add_texts(held)
         self.codes = codes
 
-    def having(self, wanted: Iterable[str]) -> bytes:
+    def find_values(self, wanted: Iterable[str]) -> bytes:
         """The issues that have one of some values."""
-        is_wanted = [False] * len(self.held)
+        is_wanted = [False] * len(self.texts)
         for value in wanted:
             for code in self._codes_of.get(self._fold(value), ()):
                 is_wanted[code] = True
-        return self.coded(is_wanted)
+        return self.find_codes(is_wanted)
 
-    def coded(self, wanted: Sequence[bool]) -> bytes:
+    def find_codes(self, wanted: Sequence[bool]) -> bytes:
         """The issues that have a wanted code: one for each of ``held``."""
         if isinstance(self.codes, bytearray):
             return bytes(self.codes.translate(bytes(wanted).ljust(NARROW, b"\0")))
         return bytes(map(wanted.__getitem__, self.codes))
 
-    def counts(self, members: bytes) -> Counter[str]:
+    def count_values(self, members: bytes) -> Counter[str]:
         """How many issues of a set have each value; as it is spelled most often."""
         spelled: dict[str, int] = {}
-        for code, number in self._occurrences(members):
-            for each in self._once[code]:
+        for code, number in self._count_codes(members):
+            for each in self._distinct_values[code]:
                 spelled[each] = spelled.get(each, 0) + number
         found: Counter[str] = Counter()
         best: dict[str, str] = {}
@@ -111,34 +111,34 @@ class Column:
                 best[folded] = each
         return Counter({best[folded]: number for folded, number in found.items()})
 
-    def _occurrences(self, members: bytes) -> Iterable[tuple[int, int]]:
+    def _count_codes(self, members: bytes) -> Iterable[tuple[int, int]]:
         # All bytes are looked through once for each value, in the time in which so many issues are counted one by one.
-        is_few = members.count(1) * BYTES_FOR_ONE < len(self.held) * len(members)
+        is_few = members.count(1) * BYTES_PER_ISSUE < len(self.texts) * len(members)
         if is_few or not isinstance(self.codes, bytearray):
             return Counter(compress(self.codes, members)).items()
         # What is not in the set becomes nothing.
-        there = both(bytes(self.codes), members.replace(b"\1", b"\xff"))
-        counted = ((code, there.count(code)) for code in range(NOTHING + 1, len(self.held)))
+        there = intersection(bytes(self.codes), members.replace(b"\1", b"\xff"))
+        counted = ((code, there.count(code)) for code in range(NO_VALUE + 1, len(self.texts)))
         return [(code, number) for code, number in counted if number]
 
-    def _learn(self, held: Iterable[str | None]) -> None:
+    def _add_texts(self, held: Iterable[str | None]) -> None:
         for text in held:
-            self._known[text] = len(self.held)
-            self.held.append(text)
+            self._code_by_text[text] = len(self.texts)
+            self.texts.append(text)
             once = {self._fold(each): each for each in (() if text is None else self._values_of(text))}
-            self._once.append(tuple(once.values()))
+            self._distinct_values.append(tuple(once.values()))
             for folded in once:
-                self._codes_of.setdefault(folded, []).append(self._known[text])
-        if isinstance(self.codes, bytearray) and len(self.held) > NARROW:
+                self._codes_of.setdefault(folded, []).append(self._code_by_text[text])
+        if isinstance(self.codes, bytearray) and len(self.texts) > NARROW:
             self.codes = array("I", list(self.codes))
 
 
-def of_one() -> Column:
+def make_text_column() -> Column:
     """A column of texts."""
     return Column(lambda held: (held,) if held else (), str)
 
 
-def of_several() -> Column:
+def make_list_column() -> Column:
     """A column of lists of names in JSON; names are one whatever their case, as they are in queries."""
     return Column(lambda held: tuple(orjson.loads(held)), fold)
 
@@ -157,39 +157,39 @@ class Snapshot:
     """The columns of all issues."""
 
     #: The issues that were uploaded up to it are in the columns, and those removed up to the other are not.
-    mark: int
+    counter: int
     removals: int
     #: The set of all issues, and when each came into its status.
     members: bytes
-    since: "array[int]"
+    status_since: "array[int]"
     #: By field: what the codes stand for, and the code of each issue.
     columns: Mapping[str, tuple[Sequence[str | None], Codes]]
 
 
-def packed(snapshot: Snapshot) -> bytes:
+def pack_snapshot(snapshot: Snapshot) -> bytes:
     """A snapshot in bytes, for ``unpacked`` on a machine like this one."""
     columns = sorted(snapshot.columns.items())
     head = orjson.dumps(
         {
-            **_machine(),
-            "mark": snapshot.mark,
+            **_describe_machine(),
+            "mark": snapshot.counter,
             "removals": snapshot.removals,
             "size": len(snapshot.members),
             "columns": [[name, held, isinstance(codes, bytearray)] for name, (held, codes) in columns],
         }
     )
     arrays = [bytes(codes) if isinstance(codes, bytearray) else codes.tobytes() for _, (_, codes) in columns]
-    return b"".join([len(head).to_bytes(PREFIX), head, snapshot.members, snapshot.since.tobytes(), *arrays])
+    return b"".join([len(head).to_bytes(PREFIX), head, snapshot.members, snapshot.status_since.tobytes(), *arrays])
 
 
-def unpacked(content: bytes) -> Snapshot | None:
+def unpack_snapshot(content: bytes) -> Snapshot | None:
     """A snapshot from its bytes; None where another version or another kind of machine wrote it, or nothing did."""
     begin = PREFIX + int.from_bytes(content[:PREFIX])
     try:
         head: dict[str, Any] = orjson.loads(content[PREFIX:begin])
     except orjson.JSONDecodeError:
         return None
-    if any(head.get(name) != value for name, value in _machine().items()):
+    if any(head.get(name) != value for name, value in _describe_machine().items()):
         return None
     size, kinds = head["size"], ("q", *("B" if is_narrow else "I" for _, _, is_narrow in head["columns"]))
     ends = list(accumulate((size, *(size * array(kind).itemsize for kind in kinds)), initial=begin))
@@ -206,48 +206,48 @@ def unpacked(content: bytes) -> Snapshot | None:
     return Snapshot(head["mark"], head["removals"], members, since, columns)
 
 
-def load(connection: sa.Connection) -> Snapshot | None:
+def load_snapshot(connection: sa.Connection) -> Snapshot | None:
     """The snapshot of a database, if it has one that can be read."""
     query = sa.select(snapshots.c.content).where(snapshots.c.name == COLUMNS)
     content = connection.execute(query).scalar_one_or_none()
-    return None if content is None else unpacked(content)
+    return None if content is None else unpack_snapshot(content)
 
 
-def save(connection: sa.Connection, snapshot: Snapshot) -> None:
+def save_snapshot(connection: sa.Connection, snapshot: Snapshot) -> None:
     """Put a snapshot in the place of the one before."""
     connection.execute(sa.delete(snapshots).where(snapshots.c.name == COLUMNS))
-    connection.execute(sa.insert(snapshots).values(name=COLUMNS, content=packed(snapshot)))
+    connection.execute(sa.insert(snapshots).values(name=COLUMNS, content=pack_snapshot(snapshot)))
 
 
-def _machine() -> dict[str, Any]:
+def _describe_machine() -> dict[str, Any]:
     return {"format": FORMAT, "order": sys.byteorder, "widths": f"{array('q').itemsize} {array('I').itemsize}"}
 
 
 T = TypeVar("T")
 
 #: Facets of one value, and of several, by the columns that hold them.
-SINGLE = {"tenant": "tenant_id", "tracker": "tracker_id"} | {
+SINGLE_COLUMNS = {"tenant": "tenant_id", "tracker": "tracker_id"} | {
     name: name for name in ("type", "status", "priority", "owner", "project")
 }
-SEVERAL = {"sprint": "sprints", "release": "releases", "label": "labels"}
+LIST_COLUMNS = {"sprint": "sprints", "release": "releases", "label": "labels"}
 
 #: So many issues are read at once.
-READ_AT_ONCE = 5_000
+CHUNK_SIZE = 5_000
 
 #: So many issues that were read are worth a new snapshot.
-WORTH_KEEPING = 5_000
+SNAPSHOT_THRESHOLD = 5_000
 
 
 #: The fields of an issue that are held by a column alone, by folded path: what a query says of them depends on nothing
 #: else. An object is more than its name, and of lists, the facts of the store lead to an answer sooner.
-TOLD = {(name,): name for name in ("type", "status", "priority", "owner")} | {("project", "name"): "project"}
+QUERYABLE_PATHS = {(name,): name for name in ("type", "status", "priority", "owner")} | {("project", "name"): "project"}
 
 #: Comparisons of which the answers are kept.
-MOST_KEPT = 200
+MAX_CACHED = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Newest:
+class NewestIssues:
     """What came into its status last."""
 
     #: How many there are, and when they came on average.
@@ -257,77 +257,77 @@ class Newest:
     numbers: Sequence[int]
 
 
-class Columns:
+class ColumnIndex:
     """The columns of one host, brought up to date before they are read."""
 
     def __init__(self) -> None:
-        self._refreshing = asyncio.Lock()
-        self._mark = 0
-        self._removals = 0
+        self._lock = asyncio.Lock()
+        self._counter = 0
+        self._removal_counter = 0
         #: How many issues were read since the last snapshot.
-        self._fresh = 0
+        self._unsaved_count = 0
         self._members = bytearray()
-        self.since = array("q")
-        self.of: dict[str, Column] = {name: of_one() for name in SINGLE}
-        self.of |= {name: of_several() for name in SEVERAL}
+        self.status_since = array("q")
+        self.columns: dict[str, Column] = {name: make_text_column() for name in SINGLE_COLUMNS}
+        self.columns |= {name: make_list_column() for name in LIST_COLUMNS}
         #: By comparison: whether each value matches.
-        self._told: OrderedDict[Comparison, list[bool]] = OrderedDict()
+        self._matches: OrderedDict[Comparison, list[bool]] = OrderedDict()
 
     async def refresh(self, connection: AsyncConnection) -> int:
         """Read what was uploaded since; the mark of what the connection sees, which may be older than the columns."""
-        now = await connection.run_sync(issue_writer.mark)
-        async with self._refreshing:
-            if now > self._mark:
+        now = await connection.run_sync(issue_writer.read_counter)
+        async with self._lock:
+            if now > self._counter:
                 await self._read(connection, now)
-                self._mark = now
+                self._counter = now
         return now
 
-    async def snapshot(self) -> Snapshot | None:
+    async def take_snapshot(self) -> Snapshot | None:
         """What to keep; None where that is not worth it."""
-        if not self._mark or self._fresh < WORTH_KEEPING:
+        if not self._counter or self._unsaved_count < SNAPSHOT_THRESHOLD:
             return None
-        return await self._beside(self._snapshot)
+        return await self._run_in_thread(self._take_snapshot)
 
-    def saved(self, snapshot: Snapshot) -> None:
+    def mark_saved(self, snapshot: Snapshot) -> None:
         """Note that a snapshot was kept."""
-        if snapshot.mark == self._mark:
-            self._fresh = 0
+        if snapshot.counter == self._counter:
+            self._unsaved_count = 0
 
-    def _snapshot(self) -> Snapshot:
+    def _take_snapshot(self) -> Snapshot:
         members = self.members
-        columns = {name: column.kept(members) for name, column in self.of.items()}
-        return Snapshot(self._mark, self._removals, members, self.since[:], columns)
+        columns = {name: column.export(members) for name, column in self.columns.items()}
+        return Snapshot(self._counter, self._removal_counter, members, self.status_since[:], columns)
 
     def _restore(self, snapshot: Snapshot | None, now: int) -> None:
         # One from after what the connection sees is none of its past.
-        if snapshot is None or snapshot.mark > now or snapshot.columns.keys() != self.of.keys():
+        if snapshot is None or snapshot.counter > now or snapshot.columns.keys() != self.columns.keys():
             return
-        self._mark, self._removals = snapshot.mark, snapshot.removals
+        self._counter, self._removal_counter = snapshot.counter, snapshot.removals
         self._members[:] = snapshot.members
-        self.since = snapshot.since
+        self.status_since = snapshot.status_since
         for name, (held, codes) in snapshot.columns.items():
-            self.of[name].restore(held, codes)
+            self.columns[name].restore(held, codes)
 
     async def _read(self, connection: AsyncConnection, now: int) -> None:
-        removals = await connection.run_sync(issue_writer.mark, issue_writer.REMOVALS)
+        removals = await connection.run_sync(issue_writer.read_counter, issue_writer.REMOVALS)
         if not self._members:
-            self._restore(await connection.run_sync(load), now)
-        if removals != self._removals:
+            self._restore(await connection.run_sync(load_snapshot), now)
+        if removals != self._removal_counter:
             # A number that is given again has a later mark: it is read below.
             numbers, size = sa.select(issues.c.number), len(self._members)
-            self._members[:] = await connection.run_sync(sqlite.members, numbers, size)
-            self._removals = removals
-            self._fresh += WORTH_KEEPING
-        texts = [sa.type_coerce(issues.c[name], sa.Text) for name in (*SINGLE.values(), *SEVERAL.values())]
+            self._members[:] = await connection.run_sync(sqlite.collect_members, numbers, size)
+            self._removal_counter = removals
+            self._unsaved_count += SNAPSHOT_THRESHOLD
+        texts = [sa.type_coerce(issues.c[name], sa.Text) for name in (*SINGLE_COLUMNS.values(), *LIST_COLUMNS.values())]
         query = sa.select(issues.c.number, issues.c.mark, issues.c.status_since, *texts)
-        query = query.order_by(issues.c.mark, issues.c.number).limit(READ_AT_ONCE)
-        mark, number = self._mark + 1, 0
+        query = query.order_by(issues.c.mark, issues.c.number).limit(CHUNK_SIZE)
+        mark, number = self._counter + 1, 0
         while True:
             later = sa.tuple_(issues.c.mark, issues.c.number) > sa.tuple_(sa.literal(mark), sa.literal(number))
             rows = (await connection.execute(query.where(later))).all()
             self._put(rows)
-            self._fresh += len(rows)
-            if len(rows) < READ_AT_ONCE:
+            self._unsaved_count += len(rows)
+            if len(rows) < CHUNK_SIZE:
                 return
             mark, number = rows[-1].mark, rows[-1].number
 
@@ -338,13 +338,13 @@ class Columns:
         more = max(numbers) + 1 - len(self._members)
         if more > 0:
             self._members.extend(bytes(more))
-            self.since.extend(repeat(0, more))
-            for column in self.of.values():
+            self.status_since.extend(repeat(0, more))
+            for column in self.columns.values():
                 column.extend(more)
         for number, moment in zip(numbers, since, strict=True):
             self._members[number] = 1
-            self.since[number] = moment
-        for column, texts in zip(self.of.values(), held, strict=True):
+            self.status_since[number] = moment
+        for column, texts in zip(self.columns.values(), held, strict=True):
             column.put(numbers, texts)
 
     @property
@@ -353,56 +353,58 @@ class Columns:
         return bytes(self._members)
 
     @property
-    def removals(self) -> int:
+    def removal_counter(self) -> int:
         """The mark of the removals: after one, numbers may be given again."""
-        return self._removals
+        return self._removal_counter
 
-    async def having(self, members: bytes, field: str, wanted: Iterable[str]) -> bytes:
+    async def filter_by_values(self, members: bytes, field: str, wanted: Iterable[str]) -> bytes:
         """The issues of a set that have one of some values in a field."""
-        return both(members, await self._beside(self.of[field].having, wanted))
+        return intersection(members, await self._run_in_thread(self.columns[field].find_values, wanted))
 
-    async def counts(self, field: str, members: bytes) -> Counter[str]:
+    async def count_values(self, field: str, members: bytes) -> Counter[str]:
         """How many issues of a set have each value of a field."""
-        return await self._beside(self.of[field].counts, members)
+        return await self._run_in_thread(self.columns[field].count_values, members)
 
-    async def newest(self, members: bytes, most: int) -> Newest:
+    async def find_newest(self, members: bytes, most: int) -> NewestIssues:
         """The issues of a set that came into their status last, at most so many."""
-        return await self._beside(_newest, self.since, members, most)
+        return await self._run_in_thread(_select_newest, self.status_since, members, most)
 
-    def told(self, leaf: Comparison, *, now: datetime) -> bytes | None:
+    def find_matching(self, leaf: Comparison, *, now: datetime) -> bytes | None:
         """The issues that a comparison is true of; None where columns do not tell.
 
         Every value is held against ``matches`` once, which says what a query means.
         """
         path = tuple(fold(name) for name in leaf.path)
-        if leaf.item != "issue" or path not in TOLD or sql.has_age(leaf):
+        if leaf.item != "issue" or path not in QUERYABLE_PATHS or sql.has_age(leaf):
             return None
-        column = self.of[TOLD[path]]
-        known = self._told.setdefault(leaf, [False])
-        self._told.move_to_end(leaf)
-        known += (matches(leaf, _issue(path, held), now=now) for held in column.held[len(known) :])
-        if len(self._told) > MOST_KEPT:
-            self._told.popitem(last=False)
-        return column.coded(known)
+        column = self.columns[QUERYABLE_PATHS[path]]
+        known = self._matches.setdefault(leaf, [False])
+        self._matches.move_to_end(leaf)
+        known += (matches(leaf, _make_partial_issue(path, held), now=now) for held in column.texts[len(known) :])
+        if len(self._matches) > MAX_CACHED:
+            self._matches.popitem(last=False)
+        return column.find_codes(known)
 
-    async def _beside(self, count: Callable[..., T], *given: Any) -> T:
+    async def _run_in_thread(self, count: Callable[..., T], *given: Any) -> T:
         """Go through a column in a thread, while others are answered; none changes meanwhile."""
-        async with self._refreshing:
+        async with self._lock:
             return await asyncio.to_thread(count, *given)
 
 
-def _issue(path: Sequence[str], held: str | None) -> dict[str, Any]:
+def _make_partial_issue(path: Sequence[str], held: str | None) -> dict[str, Any]:
     """As much of an issue as a column holds."""
     name, *rest = path
-    return {name: _issue(rest, held) if rest else held}
+    return {name: _make_partial_issue(rest, held) if rest else held}
 
 
-def _newest(since: "array[int]", members: bytes, most: int) -> Newest:
+def _select_newest(since: "array[int]", members: bytes, most: int) -> NewestIssues:
     moments = list(compress(since, members))
     if not moments:
-        return Newest(0, None, ())
+        return NewestIssues(0, None, ())
     # Of several in one moment, those that came last.
     last = min(nlargest(most, moments), default=max(moments) + 1)
-    found = [(moment, number) for moment, number in zip(moments, numbers_of(members), strict=True) if moment >= last]
+    found = [
+        (moment, number) for moment, number in zip(moments, iterate_numbers(members), strict=True) if moment >= last
+    ]
     numbers = [number for _, number in sorted(found, reverse=True)[:most]]
-    return Newest(len(moments), sum(moments) / len(moments), numbers)
+    return NewestIssues(len(moments), sum(moments) / len(moments), numbers)

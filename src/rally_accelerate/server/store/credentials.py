@@ -13,17 +13,17 @@ import sqlalchemy as sa
 from rally_accelerate.errors import ConfigError, OutdatedError, StoreError
 from rally_accelerate.server.permissions import Actor, Role
 from rally_accelerate.server.store.database import Database
-from rally_accelerate.server.store.tables import access_keys, instant, ms, new_id, sessions, users
-from rally_accelerate.server.store.users import User, user_of
+from rally_accelerate.server.store.tables import access_keys, from_ms, make_id, sessions, to_ms, users
+from rally_accelerate.server.store.users import User, to_user
 
 #: A session ends after so long without a request, and after so long in any case.
-IDLE, LONGEST = timedelta(hours=12), timedelta(days=7)
+MAX_IDLE, MAX_AGE = timedelta(hours=12), timedelta(days=7)
 
 #: How stale "last seen" may be: not every request needs to write.
 MINUTE_MS = 60_000
 
 #: So many sessions of one user are kept; the one unused for longest goes first.
-MOST_SESSIONS = 20
+MAX_SESSIONS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ class Sessions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def begin(self, user_id: str, *, address: str = "", agent: str = "", proof: str = "") -> str:
+    async def create(self, user_id: str, *, address: str = "", agent: str = "", proof: str = "") -> str:
         """A new session's token, in clear for the only time.
 
         Args:
@@ -56,10 +56,10 @@ class Sessions:
         Raises:
             OutdatedError: The password has become another one meanwhile, or the user was removed or disabled.
         """
-        token, now = secrets.token_urlsafe(32), ms(datetime.now(UTC))
+        token, now = secrets.token_urlsafe(32), to_ms(datetime.now(UTC))
         values = {
-            "id": new_id(),
-            "digest": _session_digest(token),
+            "id": make_id(),
+            "digest": _compute_session_digest(token),
             "user_id": user_id,
             "created": now,
             "last_seen": now,
@@ -70,7 +70,7 @@ class Sessions:
             sa.select(sessions.c.id)
             .where(sessions.c.user_id == user_id)
             .order_by(sessions.c.last_seen.desc(), sessions.c.created.desc())
-            .limit(MOST_SESSIONS)
+            .limit(MAX_SESSIONS)
         )
         able = (users.c.id == user_id) & users.c.disabled.is_(False)
         if proof:
@@ -79,7 +79,7 @@ class Sessions:
         async with self._database.writing() as connection:
             if (await connection.execute(sa.select(users.c.id).where(able))).first() is None:
                 raise OutdatedError("what proved who signs in does not any more")
-            await connection.execute(sa.delete(sessions).where(~_alive(now)))
+            await connection.execute(sa.delete(sessions).where(~_is_active(now)))
             await connection.execute(sa.insert(sessions).values(values))
             over = (sessions.c.user_id == user_id) & sessions.c.id.not_in(kept)
             await connection.execute(sa.delete(sessions).where(over))
@@ -88,8 +88,8 @@ class Sessions:
 
     async def find(self, token: str) -> tuple[Session, User] | None:
         """The session of a token and its user, or None when it has ended or the user is disabled."""
-        now = ms(datetime.now(UTC))
-        where = (sessions.c.digest == _session_digest(token)) & _alive(now) & users.c.disabled.is_(False)
+        now = to_ms(datetime.now(UTC))
+        where = (sessions.c.digest == _compute_session_digest(token)) & _is_active(now) & users.c.disabled.is_(False)
         query = (
             sa.select(*(column.label(f"session_{column.name}") for column in sessions.c), *users.c)
             .join(users, users.c.id == sessions.c.user_id)
@@ -113,19 +113,19 @@ class Sessions:
             Session(
                 id=row.session_id,
                 user_id=row.id,
-                created=instant(row.session_created),
-                last_seen=instant(row.session_last_seen),
+                created=from_ms(row.session_created),
+                last_seen=from_ms(row.session_last_seen),
                 address=row.session_address,
                 agent=row.session_agent,
             ),
-            user_of(row),
+            to_user(row),
         )
 
-    async def of(self, user_id: str) -> list[Session]:
+    async def list_for_user(self, user_id: str) -> list[Session]:
         """A user's sessions that have not ended, the latest used first."""
         query = (
             sa.select(sessions)
-            .where(sessions.c.user_id == user_id, _alive(ms(datetime.now(UTC))))
+            .where(sessions.c.user_id == user_id, _is_active(to_ms(datetime.now(UTC))))
             .order_by(sessions.c.last_seen.desc(), sessions.c.id)
         )
         async with self._database.reading() as connection:
@@ -134,8 +134,8 @@ class Sessions:
             Session(
                 id=row.id,
                 user_id=row.user_id,
-                created=instant(row.created),
-                last_seen=instant(row.last_seen),
+                created=from_ms(row.created),
+                last_seen=from_ms(row.last_seen),
                 address=row.address,
                 agent=row.agent,
             )
@@ -151,7 +151,7 @@ class Sessions:
     async def end_token(self, token: str) -> None:
         """End the session of a token, if there is one."""
         async with self._database.writing() as connection:
-            await connection.execute(sa.delete(sessions).where(sessions.c.digest == _session_digest(token)))
+            await connection.execute(sa.delete(sessions).where(sessions.c.digest == _compute_session_digest(token)))
 
     async def end_all(self, user_id: str) -> None:
         """End every session of a user."""
@@ -159,26 +159,26 @@ class Sessions:
             await connection.execute(sa.delete(sessions).where(sessions.c.user_id == user_id))
 
 
-def _alive(now: int) -> sa.ColumnElement[bool]:
-    idle, longest = (int(span.total_seconds() * 1000) for span in (IDLE, LONGEST))
+def _is_active(now: int) -> sa.ColumnElement[bool]:
+    idle, longest = (int(span.total_seconds() * 1000) for span in (MAX_IDLE, MAX_AGE))
     # From a clock that was years ahead, a session would last for years.
     return (sessions.c.last_seen > now - idle) & sessions.c.created.between(now - longest, now + longest)
 
 
-def _session_digest(token: str) -> str:
+def _compute_session_digest(token: str) -> str:
     return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
 
 
 #: How stale "last used" may be: not every request needs to write.
 
-LONGEST_NAME = 100
+MAX_NAME_LENGTH = 100
 
 #: What the host's own keys may do: what connectors need, and nothing about users.
-OWN_ROLE = Role.EDITOR
+SYSTEM_KEY_ROLE = Role.EDITOR
 
 
 @dataclass(frozen=True, slots=True)
-class MadeKey:
+class NewAccessKey:
     """A new key, in clear for the only time."""
 
     id: str
@@ -206,7 +206,7 @@ class AccessKeys:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def make(self, name: str, *, user_id: str | None = None) -> MadeKey:
+    async def create(self, name: str, *, user_id: str | None = None) -> NewAccessKey:
         """A new key in the vendor's form, a UUID (accelerate-api-notes.md#access-keys).
 
         Args:
@@ -217,32 +217,32 @@ class AccessKeys:
             ConfigError: The name cannot be taken.
         """
         name = name.strip()
-        if not name or len(name) > LONGEST_NAME:
-            raise ConfigError(f"a key needs a name of 1 to {LONGEST_NAME} characters")
-        key, its_id, now = str(uuid.uuid4()), new_id(), ms(datetime.now(UTC))
-        values = {"id": its_id, "name": name, "digest": _key_digest(key), "created": now, "user_id": user_id}
+        if not name or len(name) > MAX_NAME_LENGTH:
+            raise ConfigError(f"a key needs a name of 1 to {MAX_NAME_LENGTH} characters")
+        key, its_id, now = str(uuid.uuid4()), make_id(), to_ms(datetime.now(UTC))
+        values = {"id": its_id, "name": name, "digest": _compute_key_digest(key), "created": now, "user_id": user_id}
         same = (access_keys.c.name == name) & access_keys.c.user_id.is_not_distinct_from(user_id)
         async with self._database.writing() as connection:
             taken = sa.select(sa.func.count()).select_from(access_keys).where(same)
             if (await connection.execute(taken)).scalar_one():
                 raise ConfigError(f"there is a key {name} already", hint="Choose another name, or revoke that key.")
             await connection.execute(sa.insert(access_keys).values(values))
-        return MadeKey(its_id, name, key, instant(now))
+        return NewAccessKey(its_id, name, key, from_ms(now))
 
-    async def first(self) -> str | None:
+    async def create_first(self) -> str | None:
         """The host's own key, made when there is no key yet, else None."""
         async with self._database.reading() as connection:
             known = (await connection.execute(sa.select(sa.func.count()).select_from(access_keys))).scalar_one()
-        return None if known else (await self.make("first")).key
+        return None if known else (await self.create("first")).key
 
-    async def actor(self, key: str) -> tuple[Actor, str] | None:
+    async def authenticate(self, key: str) -> tuple[Actor, str] | None:
         """Who asks with this key, and the key's id; None if it is none of ours or its user is disabled."""
-        query = _listed().where(access_keys.c.digest == _key_digest(key))
+        query = _select_keys().where(access_keys.c.digest == _compute_key_digest(key))
         async with self._database.reading() as connection:
             row = (await connection.execute(query)).one_or_none()
         if row is None or row.disabled:
             return None
-        now = ms(datetime.now(UTC))
+        now = to_ms(datetime.now(UTC))
         if row.last_used is None or abs(now - row.last_used) > MINUTE_MS:
             # On a full disk clients must still be able to read.
             with suppress(StoreError):
@@ -250,22 +250,22 @@ class AccessKeys:
                     this = access_keys.c.id == row.id
                     await connection.execute(sa.update(access_keys).where(this).values(last_used=now))
         if row.user_id is None:
-            return Actor("", f"access key {row.name}", OWN_ROLE), row.id
-        return Actor(row.user_id, row.user, Role.of(row.role)), row.id
+            return Actor("", f"access key {row.name}", SYSTEM_KEY_ROLE), row.id
+        return Actor(row.user_id, row.user, Role.parse(row.role)), row.id
 
-    async def all(self, *, user_id: str | None = None) -> list[AccessKey]:
+    async def list_keys(self, *, user_id: str | None = None) -> list[AccessKey]:
         """Keys by user and name: everybody's, or those of one user."""
-        query = _listed().order_by(users.c.folded, access_keys.c.name)
+        query = _select_keys().order_by(users.c.folded, access_keys.c.name)
         if user_id is not None:
             query = query.where(access_keys.c.user_id == user_id)
         async with self._database.reading() as connection:
-            return [_key(row) for row in (await connection.execute(query)).all()]
+            return [_to_access_key(row) for row in (await connection.execute(query)).all()]
 
-    async def one(self, its_id: str) -> AccessKey | None:
+    async def get(self, its_id: str) -> AccessKey | None:
         """One key, or None."""
         async with self._database.reading() as connection:
-            row = (await connection.execute(_listed().where(access_keys.c.id == its_id))).one_or_none()
-        return None if row is None else _key(row)
+            row = (await connection.execute(_select_keys().where(access_keys.c.id == its_id))).one_or_none()
+        return None if row is None else _to_access_key(row)
 
     async def revoke(self, its_id: str) -> bool:
         """Delete a key; whether there was one."""
@@ -274,21 +274,21 @@ class AccessKeys:
         return done.rowcount > 0
 
 
-def _listed() -> sa.Select[Any]:
+def _select_keys() -> sa.Select[Any]:
     of_user = (users.c.name.label("user"), users.c.role, users.c.disabled)
     return sa.select(access_keys, *of_user).join(users, users.c.id == access_keys.c.user_id, isouter=True)
 
 
-def _key(row: Any) -> AccessKey:
+def _to_access_key(row: Any) -> AccessKey:
     return AccessKey(
         id=row.id,
         name=row.name,
-        created=instant(row.created),
-        last_used=None if row.last_used is None else instant(row.last_used),
+        created=from_ms(row.created),
+        last_used=None if row.last_used is None else from_ms(row.last_used),
         user_id=row.user_id or "",
         user=row.user or "",
     )
 
 
-def _key_digest(key: str) -> str:
+def _compute_key_digest(key: str) -> str:
     return hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()

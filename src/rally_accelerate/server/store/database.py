@@ -37,9 +37,9 @@ class Database:
     def __init__(self, engine: AsyncEngine, at_once: sa.Engine, turns: AbstractAsyncContextManager[Any]) -> None:
         self._engine = engine
         #: For long work with little waiting, in a thread of its own.
-        self._at_once = at_once
-        self._writing = turns
-        self._long: set[Any] = set()
+        self._sync_engine = at_once
+        self._write_lock = turns
+        self._long_readers: set[Any] = set()
 
     @classmethod
     async def open(cls, path: Path) -> "Database":
@@ -56,10 +56,10 @@ class Database:
                 f"the database {path} cannot be used: {reason}",
                 hint="Choose another file with --database, or repair its folder's rights.",
             ) from error
-        return cls.joined(path, asyncio.Lock())
+        return cls.connect(path, asyncio.Lock())
 
     @classmethod
-    def joined(cls, path: Path, turns: AbstractAsyncContextManager[Any]) -> "Database":
+    def connect(cls, path: Path, turns: AbstractAsyncContextManager[Any]) -> "Database":
         """The database of a file whose tables are up to date.
 
         Args:
@@ -80,24 +80,24 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection."""
-        async with self._writing:
-            self._at_once.dispose()
+        async with self._write_lock:
+            self._sync_engine.dispose()
         await self._engine.dispose()
 
-    def turn(self) -> AbstractAsyncContextManager[Any]:
+    def write_lock(self) -> AbstractAsyncContextManager[Any]:
         """A writer's turn, for what another process writes."""
-        return self._writing
+        return self._write_lock
 
-    async def settle(self) -> None:
+    async def checkpoint(self) -> None:
         """Write the log back into the database file, and empty it; as far as nobody reads meanwhile."""
-        async with self._writing, self._connected() as connection:
+        async with self._write_lock, self._connect() as connection:
             # Past SQLAlchemy, which would begin a transaction: inside one, nothing is written back.
             driver = (await connection.get_raw_connection()).driver_connection
             assert driver is not None
             await driver.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
 
     @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[AsyncConnection]:
+    async def _connect(self) -> AsyncIterator[AsyncConnection]:
         """A connection; one whose task is cancelled while the driver opens it would never be closed."""
         connection = self._engine.connect()
         opening = asyncio.ensure_future(connection.start())
@@ -121,8 +121,8 @@ class Database:
         Raises:
             StoreError: The file is damaged, or its disk fails.
         """
-        with _told("read"):
-            async with self._connected() as connection:
+        with _translate_errors("read"):
+            async with self._connect() as connection:
                 yield connection
 
     @asynccontextmanager
@@ -138,7 +138,7 @@ class Database:
         loop, late = asyncio.get_running_loop(), asyncio.Event()
         async with self.reading() as connection:
             driver: Any = (await connection.get_raw_connection()).driver_connection
-            self._long.add(driver)
+            self._long_readers.add(driver)
 
             def interrupt() -> None:
                 late.set()
@@ -156,11 +156,11 @@ class Database:
                 if timer is not None:
                     timer.cancel()
                 await asyncio.gather(*interrupting)
-                self._long.discard(driver)
+                self._long_readers.discard(driver)
 
     async def interrupt(self) -> None:
         """Have every long reading end with an error."""
-        for driver in self._long:
+        for driver in self._long_readers:
             await driver.interrupt()
 
     @asynccontextmanager
@@ -170,30 +170,30 @@ class Database:
         Raises:
             StoreError: It cannot be written.
         """
-        with _told("written", otherwise=LOOK):
-            async with self._writing, self._connected() as connection:
+        with _translate_errors("written", otherwise=CHECK_DISK_HINT):
+            async with self._write_lock, self._connect() as connection:
                 await connection.execution_options(writes=True)
                 async with connection.begin():
                     yield connection
 
-    async def written(self, write: Callable[[sa.Connection], T]) -> T:
+    async def run_in_transaction(self, write: Callable[[sa.Connection], T]) -> T:
         """What a function makes that writes much, in a transaction and a thread: pages are answered meanwhile.
 
         Raises:
             StoreError: It cannot be written.
         """
-        with _told("written", otherwise=LOOK):
-            async with self._writing:
+        with _translate_errors("written", otherwise=CHECK_DISK_HINT):
+            async with self._write_lock:
                 # A thread cannot be stopped; the next writer waits for it, also where nobody waits for this one.
-                task = asyncio.ensure_future(asyncio.to_thread(self._written, write))
+                task = asyncio.ensure_future(asyncio.to_thread(self._run_in_transaction, write))
                 try:
                     return await asyncio.shield(task)
                 except asyncio.CancelledError:
                     await asyncio.wait([task])
                     raise
 
-    def _written(self, write: Callable[[sa.Connection], T]) -> T:
-        with self._at_once.connect() as connection:
+    def _run_in_transaction(self, write: Callable[[sa.Connection], T]) -> T:
+        with self._sync_engine.connect() as connection:
             connection.execution_options(writes=True)
             with connection.begin():
                 return write(connection)
@@ -232,11 +232,11 @@ HINTS = {
 
 
 #: What to do about all else that keeps a writer away.
-LOOK = "Look whether its disk is full, and its folder writable."
+CHECK_DISK_HINT = "Look whether its disk is full, and its folder writable."
 
 
 @contextmanager
-def _told(done: str, *, otherwise: str = "") -> Iterator[None]:
+def _translate_errors(done: str, *, otherwise: str = "") -> Iterator[None]:
     """Tell in words that the file or its disk fails; what is a fault of the program stays one.
 
     Args:

@@ -28,27 +28,27 @@ from rally_accelerate.server.store.tables import integrations, value_stream_vers
 log = logging.getLogger(__name__)
 
 #: A key has 45 bytes; a file that is larger than this holds something else.
-MOST_BYTES = 65_536
+MAX_KEY_FILE_BYTES = 65_536
 
 #: What an encrypted value looks like in the store.
-MARK = "encrypted"
+ENCRYPTED_KEY = "encrypted"
 
 #: Shown instead of a secret, and understood as "keep what you have" when it comes back.
 MASK = "****"
 
-SECURE = frozenset(
+SECURE_PROPERTIES = frozenset(
     field.alias or name
     for name, field in Properties.model_fields.items()
     if isinstance(field.json_schema_extra, dict) and field.json_schema_extra["kind"] == "Secure"
 )
 
 
-KNOWN = frozenset(field.alias or name for name, field in Properties.model_fields.items())
+KNOWN_PROPERTIES = frozenset(field.alias or name for name, field in Properties.model_fields.items())
 
 
 #: The keys of an integration in the file of a value stream (accelerate-api-notes.md#integrations-in-the-file). Under
 #: any other there can be a secret, as in its settings.
-ENVELOPE = frozenset(
+ENVELOPE_KEYS = frozenset(
     {"name", "type", "tenant_id", "tenantId", "properties", "image", "disabled"}
     | {"_id", "status", "startTime", "latest", "loggingLevel"}
 )
@@ -61,13 +61,13 @@ class Vault:
         self._fernet = MultiFernet([Fernet(key) for key in keys])
 
     @classmethod
-    def beside(cls, database: Path) -> "Vault":
+    def open_for(cls, database: Path) -> "Vault":
         """The vault of a database; its key is made at the first start.
 
         Raises:
             StoreError: The key file cannot be read or made.
         """
-        path = key_file(database)
+        path = get_key_file(database)
         try:
             if not os.path.lexists(path):
                 make_private_folder(path.parent)
@@ -85,35 +85,35 @@ class Vault:
                 hint="It belongs to the database beside it; bring it back from your backup.",
             ) from error
 
-    def sealed(self, properties: Mapping[str, Any]) -> dict[str, Any]:
+    def encrypt_secrets(self, properties: Mapping[str, Any]) -> dict[str, Any]:
         """Properties with every secure value encrypted."""
         return {
             # What only looks encrypted is encrypted as well: it must come back as it was, and not as a broken secret.
-            name: self._seal(value) if _is_secret(name, value) or is_sealed(value) else value
+            name: self._encrypt(value) if _is_secret(name, value) or is_encrypted(value) else value
             for name, value in properties.items()
         }
 
-    def opened(self, properties: Mapping[str, Any]) -> dict[str, Any]:
+    def decrypt_secrets(self, properties: Mapping[str, Any]) -> dict[str, Any]:
         """Properties with every secure value in clear.
 
         Raises:
             StoreError: The key file is not the one that encrypted them.
         """
         try:
-            return {name: self._open(value) for name, value in properties.items()}
+            return {name: self._decrypt(value) for name, value in properties.items()}
         except InvalidToken as error:
             raise StoreError(
                 "the secrets in the database cannot be read with the key file beside it",
                 hint="Bring back the key file that belongs to this database, or enter the secrets again.",
             ) from error
 
-    def _seal(self, value: Any) -> dict[str, str]:
-        return {MARK: self._fernet.encrypt(json.dumps(value).encode()).decode()}
+    def _encrypt(self, value: Any) -> dict[str, str]:
+        return {ENCRYPTED_KEY: self._fernet.encrypt(json.dumps(value).encode()).decode()}
 
-    def _open(self, value: Any) -> Any:
-        return self.read(value[MARK]) if is_sealed(value) else value
+    def _decrypt(self, value: Any) -> Any:
+        return self.decrypt_token(value[ENCRYPTED_KEY]) if is_encrypted(value) else value
 
-    def read(self, token: str) -> Any:
+    def decrypt_token(self, token: str) -> Any:
         """The value of an encrypted text.
 
         Raises:
@@ -122,7 +122,7 @@ class Vault:
         return json.loads(self._fernet.decrypt(token.encode()))
 
 
-def key_file(database: Path) -> Path:
+def get_key_file(database: Path) -> Path:
     """Where the keys of a database lie: one a line, the one that encrypts first, others still decrypt."""
     return Path(f"{database}.key")
 
@@ -133,7 +133,7 @@ def read_keys(file: Path) -> list[bytes]:
     Raises:
         OSError: It is missing, cannot be read, or is no file of keys.
     """
-    return read_small_file(file, MOST_BYTES).split()
+    return read_small_file(file, MAX_KEY_FILE_BYTES).split()
 
 
 class KeyState(Enum):
@@ -145,7 +145,7 @@ class KeyState(Enum):
     USABLE = auto()
 
 
-def key_state(file: Path) -> KeyState:
+def read_key_state(file: Path) -> KeyState:
     """Return whether a key file is there and holds keys.
 
     Raises:
@@ -175,22 +175,22 @@ def make_key_file(file: Path) -> None:
     replace_private_file(file, Fernet.generate_key() + b"\n")
 
 
-def masked(properties: Mapping[str, Any]) -> dict[str, Any]:
+def mask_secrets(properties: Mapping[str, Any]) -> dict[str, Any]:
     """Properties as people and clients may see them."""
     return {name: MASK if _is_secret(name, value) else value for name, value in properties.items()}
 
 
-def strays(entry: Mapping[str, Any]) -> dict[str, Any]:
+def select_unknown_keys(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Return what an integration in a file holds under unknown keys next to its settings."""
-    return {name: value for name, value in entry.items() if is_stray(name)}
+    return {name: value for name, value in entry.items() if is_unknown_key(name)}
 
 
-def is_stray(name: str) -> bool:
+def is_unknown_key(name: str) -> bool:
     """Return whether a key of an integration in a file is unknown."""
-    return name not in ENVELOPE and name.lower() not in LEVEL_KEYS
+    return name not in ENVELOPE_KEYS and name.lower() not in LEVEL_KEYS
 
 
-def secret_values(properties: Mapping[str, Any]) -> list[str]:
+def list_secret_values(properties: Mapping[str, Any]) -> list[str]:
     """Every secret of some properties, right or wrong, in the forms in which it may come back: for a redactor."""
     found = [str(value) for name, value in properties.items() if _is_secret(name, value)]
     credentials, at, _ = str(properties.get("proxyServer") or "").partition("://")[2].rpartition("@")
@@ -202,33 +202,37 @@ def secret_values(properties: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def is_sealed(value: Any) -> bool:
+def is_encrypted(value: Any) -> bool:
     """Whether a value, where the vault encrypts, is encrypted."""
-    return isinstance(value, dict) and set(value) == {MARK}
+    return isinstance(value, dict) and set(value) == {ENCRYPTED_KEY}
 
 
 def _is_secret(name: str, value: Any) -> bool:
     """Secure properties, whatever is not known (a misspelt key is a key), and addresses with credentials inside."""
-    return bool(value) and (name in SECURE or name not in KNOWN or (name == "proxyServer" and "@" in str(value)))
+    return bool(value) and (
+        name in SECURE_PROPERTIES or name not in KNOWN_PROPERTIES or (name == "proxyServer" and "@" in str(value))
+    )
 
 
 #: What is done with the settings of an integration.
-Treat = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+Transform = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
-def each_setting(document: Mapping[str, Any], treat: Treat) -> dict[str, Any]:
+def transform_settings(document: Mapping[str, Any], treat: Transform) -> dict[str, Any]:
     """A value stream's document with what its integrations hold treated: sealed, or opened."""
-    entries = [_treated(entry, treat) for entry in document.get("integrations") or ()]
+    entries = [_transform_entry(entry, treat) for entry in document.get("integrations") or ()]
     return {**document, "integrations": entries} if "integrations" in document else dict(document)
 
 
-def _treated(entry: Mapping[str, Any], treat: Treat) -> dict[str, Any]:
-    beside = treat(strays(entry))
-    found = {name: beside.get(name, value) for name, value in entry.items() if name in beside or not is_stray(name)}
+def _transform_entry(entry: Mapping[str, Any], treat: Transform) -> dict[str, Any]:
+    beside = treat(select_unknown_keys(entry))
+    found = {
+        name: beside.get(name, value) for name, value in entry.items() if name in beside or not is_unknown_key(name)
+    }
     return {**found, "properties": treat(entry["properties"])} if entry.get("properties") else found
 
 
-async def every_secret(connection: AsyncConnection, change: Callable[[str], str | None]) -> int:
+async def rewrite_secrets(connection: AsyncConnection, change: Callable[[str], str | None]) -> int:
     """Change every encrypted value of every table, or take it out for None; how many there are."""
     count = 0
 
@@ -236,23 +240,23 @@ async def every_secret(connection: AsyncConnection, change: Callable[[str], str 
         nonlocal count
         found = dict(properties)
         for name, value in properties.items():
-            if is_sealed(value):
+            if is_encrypted(value):
                 count += 1
-                after = change(value[MARK])
+                after = change(value[ENCRYPTED_KEY])
                 if after is None:
                     del found[name]
                 else:
-                    found[name] = {MARK: after}
+                    found[name] = {ENCRYPTED_KEY: after}
         return found
 
-    places: list[tuple[sa.Column[Any], Treat]] = [
+    places: list[tuple[sa.Column[Any], Transform]] = [
         (integrations.c.properties, changed),
-        (value_stream_versions.c.document, lambda document: each_setting(document, changed)),
+        (value_stream_versions.c.document, lambda document: transform_settings(document, changed)),
     ]
     for column, treated in places:
         table = column.table
         assert isinstance(table, sa.Table)
-        holds = sa.cast(column, sa.Text).contains(f'"{MARK}"')
+        holds = sa.cast(column, sa.Text).contains(f'"{ENCRYPTED_KEY}"')
         found = (await connection.execute(sa.select(*table.primary_key.columns, column).where(holds))).all()
         for *identity, value in found:
             after = treated(value)
@@ -263,33 +267,33 @@ async def every_secret(connection: AsyncConnection, change: Callable[[str], str 
     return count
 
 
-async def unreadable(database: Database, vault: Vault | None) -> int:
+async def count_unreadable(database: Database, vault: Vault | None) -> int:
     """How many secrets a vault cannot read; without a vault, how many there are."""
     async with database.reading() as connection:
-        return await _unreadable(connection, vault)
+        return await _process_unreadable(connection, vault)
 
 
-async def forget(database: Database, vault: Vault) -> int:
+async def delete_unreadable(database: Database, vault: Vault) -> int:
     """Take out every secret that a vault cannot read, to be entered again; how many they were."""
     async with database.writing() as connection:
-        return await _unreadable(connection, vault, drop=True)
+        return await _process_unreadable(connection, vault, drop=True)
 
 
-async def _unreadable(connection: AsyncConnection, vault: Vault | None, *, drop: bool = False) -> int:
+async def _process_unreadable(connection: AsyncConnection, vault: Vault | None, *, drop: bool = False) -> int:
     count = 0
 
     def tried(token: str) -> str | None:
         nonlocal count
         try:
             if vault is not None:
-                vault.read(token)
+                vault.decrypt_token(token)
                 return token
         except InvalidToken:
             pass
         count += 1
         return None if drop else token
 
-    await every_secret(connection, tried)
+    await rewrite_secrets(connection, tried)
     return count
 
 
@@ -306,20 +310,20 @@ async def rotate(path: Path, database: Database) -> int:
     Raises:
         StoreError: A secret cannot be read with the keys that there are, or a file cannot be written; nothing is lost.
     """
-    file = key_file(path)
+    file = get_key_file(path)
     new = Fernet.generate_key()
     try:
         keys = [new, *read_keys(file)]
         rotating = MultiFernet([Fernet(key) for key in keys])
-        replace_private_file(file, _lines(keys))
+        replace_private_file(file, _format_keys(keys))
         async with database.writing() as connection:
-            count = await every_secret(connection, lambda token: rotating.rotate(token.encode()).decode())
+            count = await rewrite_secrets(connection, lambda token: rotating.rotate(token.encode()).decode())
         alone = Fernet(new)
         async with database.reading() as connection:
-            await every_secret(connection, lambda token: _readable(token, alone))
+            await rewrite_secrets(connection, lambda token: _check_readable(token, alone))
         # Copies of the old pages are in the log until it is written back.
-        await database.settle()
-        replace_private_file(file, _lines([new]))
+        await database.checkpoint()
+        replace_private_file(file, _format_keys([new]))
     except InvalidToken:
         raise StoreError(
             f"a secret in the database cannot be read with any key in {file}",
@@ -332,10 +336,10 @@ async def rotate(path: Path, database: Database) -> int:
     return count
 
 
-def _readable(token: str, key: Fernet) -> str:
+def _check_readable(token: str, key: Fernet) -> str:
     key.decrypt(token.encode())
     return token
 
 
-def _lines(keys: list[bytes]) -> bytes:
+def _format_keys(keys: list[bytes]) -> bytes:
     return b"".join(key + b"\n" for key in keys)

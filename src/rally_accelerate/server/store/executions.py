@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from rally_accelerate.errors import StoreError
 from rally_accelerate.server.store.database import Database
 from rally_accelerate.server.store.tables import execution_lines as lines
-from rally_accelerate.server.store.tables import executions, instant, integrations, ms, new_id
+from rally_accelerate.server.store.tables import executions, from_ms, integrations, make_id, to_ms
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Execution:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WantedExecutions:
+class ExecutionFilter:
     """What a list of runs is restricted to; empty means everything."""
 
     integration_id: str = ""
@@ -77,45 +77,45 @@ class Executions:
         self._database = database
         self.retention = retention or Retention()
         #: How runs ended where that is not written yet, by their ids.
-        self._ends: dict[str, dict[str, Any]] = {}
+        self._pending_ends: dict[str, dict[str, Any]] = {}
 
-    async def begin(self, integration_id: str, *, job_name: str) -> str:
+    async def start(self, integration_id: str, *, job_name: str) -> str:
         """Note that a run begins; its id."""
-        its_id = new_id()
-        now = ms(datetime.now(UTC))
+        its_id = make_id()
+        now = to_ms(datetime.now(UTC))
         values = {"id": its_id, "integration_id": integration_id, "job_name": job_name, "started": now}
-        await self.catch_up()
+        await self.write_pending_ends()
         # Of an integration, one run goes on at a time: one still open was cut off before its end could be noted.
         its = executions.c.integration_id == integration_id
         async with self._database.writing() as connection:
             await _interrupt(connection, its, now=now)
-            await _set_back(connection, integration_id, now=now)
+            await _correct_future_starts(connection, integration_id, now=now)
             await connection.execute(sa.insert(executions).values(values))
         return its_id
 
-    async def end(self, its_id: str, *, outcome: str, report: Mapping[str, Any]) -> None:
+    async def finish(self, its_id: str, *, outcome: str, report: Mapping[str, Any]) -> None:
         """Note how a run ended, and let go of the oldest ones; what cannot be written now is by ``catch_up``."""
-        values = {"completed": ms(datetime.now(UTC)), "outcome": outcome, "report": dict(report)}
-        self._ends[its_id] = values
+        values = {"completed": to_ms(datetime.now(UTC)), "outcome": outcome, "report": dict(report)}
+        self._pending_ends[its_id] = values
         try:
-            await self.catch_up()
+            await self.write_pending_ends()
         except StoreError as error:
             # What the run did is done, and who stopped it has stopped it.
             log.warning("the end of a run is noted later: %s", error)
 
-    async def catch_up(self) -> None:
+    async def write_pending_ends(self) -> None:
         """Write how runs ended where that could not be written when they did, as on a full disk.
 
         Raises:
             StoreError: It still cannot be written.
         """
-        for its_id, values in list(self._ends.items()):
+        for its_id, values in list(self._pending_ends.items()):
             async with self._database.writing() as connection:
-                await self._end(connection, its_id, values)
-            self._ends.pop(its_id, None)
+                await self._write_end(connection, its_id, values)
+            self._pending_ends.pop(its_id, None)
 
-    async def _end(self, connection: AsyncConnection, its_id: str, values: Mapping[str, Any]) -> None:
-        ended = {**values, "completed": _not_before_started(values["completed"])}
+    async def _write_end(self, connection: AsyncConnection, its_id: str, values: Mapping[str, Any]) -> None:
+        ended = {**values, "completed": _clamp_to_start(values["completed"])}
         await connection.execute(sa.update(executions).where(executions.c.id == its_id).values(ended))
         owner = sa.select(executions.c.integration_id).where(executions.c.id == its_id).scalar_subquery()
         kept = (
@@ -125,33 +125,33 @@ class Executions:
             .limit(self.retention.runs)
         )
         too_many = (executions.c.integration_id == owner) & executions.c.id.not_in(kept)
-        too_old = executions.c.started < ms(datetime.now(UTC) - timedelta(days=self.retention.days))
+        too_old = executions.c.started < to_ms(datetime.now(UTC) - timedelta(days=self.retention.days))
         let_go = executions.c.completed.is_not(None) & (executions.c.id != its_id)
-        lasts = _is_last(SYNCED) | _is_last((COMPLETE,))
+        lasts = _is_latest(SYNCED) | _is_latest((COMPLETE,))
         await connection.execute(sa.delete(executions).where(let_go, too_many | too_old, ~lasts))
 
     async def interrupt_all(self) -> None:
         """Note that runs which an earlier process left open were interrupted."""
         async with self._database.writing() as connection:
-            await _interrupt(connection, sa.true(), now=ms(datetime.now(UTC)))
+            await _interrupt(connection, sa.true(), now=to_ms(datetime.now(UTC)))
 
-    async def of(self, integration_id: str, *, limit: int = 10) -> list[Execution]:
+    async def list_latest(self, integration_id: str, *, limit: int = 10) -> list[Execution]:
         """The latest runs of an integration, newest first."""
-        return await self.page(WantedExecutions(integration_id=integration_id), limit=limit)
+        return await self.list_page(ExecutionFilter(integration_id=integration_id), limit=limit)
 
-    async def latest(self) -> dict[str, Execution]:
+    async def find_latest(self) -> dict[str, Execution]:
         """The latest run of every integration, by the integration's id."""
         newest = sa.select(sa.func.max(executions.c.started)).group_by(executions.c.integration_id)
-        found = await self._found(sa.select(executions).where(executions.c.started.in_(newest)).order_by("started"))
+        found = await self._fetch(sa.select(executions).where(executions.c.started.in_(newest)).order_by("started"))
         return {each.integration_id: each for each in found}
 
-    async def last(self, integration_id: str, outcomes: Collection[str]) -> Execution | None:
+    async def find_last(self, integration_id: str, outcomes: Collection[str]) -> Execution | None:
         """The newest run of an integration that ended in one of these ways, or None."""
         its = (executions.c.integration_id == integration_id) & executions.c.outcome.in_(outcomes)
         query = sa.select(executions).where(its).order_by(executions.c.started.desc(), executions.c.id.desc())
-        return next(iter(await self._found(query.limit(1))), None)
+        return next(iter(await self._fetch(query.limit(1))), None)
 
-    async def last_synced(self) -> dict[str, datetime]:
+    async def find_last_synced(self) -> dict[str, datetime]:
         """When the newest run of every integration ended that synced, by the integration's id."""
         one = executions.alias()
         # Asked for each integration, the index leads to it at once; all runs of all of them would be many.
@@ -167,10 +167,10 @@ class Executions:
         query = query.join_from(integrations, executions, executions.c.id == newest)
         async with self._database.reading() as connection:
             rows = (await connection.execute(query)).all()
-        return {row.id: instant(row.completed) for row in rows}
+        return {row.id: from_ms(row.completed) for row in rows}
 
-    async def page(
-        self, wanted: WantedExecutions, *, after: tuple[int, str] | None = None, limit: int = 50
+    async def list_page(
+        self, wanted: ExecutionFilter, *, after: tuple[int, str] | None = None, limit: int = 50
     ) -> list[Execution]:
         """Runs, newest first, behind a place.
 
@@ -180,47 +180,47 @@ class Executions:
             limit: How many at most.
         """
         key = (executions.c.started, executions.c.id)
-        query = sa.select(executions).where(*_conditions(wanted)).order_by(*(column.desc() for column in key))
+        query = sa.select(executions).where(*_make_conditions(wanted)).order_by(*(column.desc() for column in key))
         if after is not None:
             query = query.where(sa.tuple_(*key) < after)
-        return await self._found(query.limit(limit))
+        return await self._fetch(query.limit(limit))
 
-    async def counts(self) -> dict[str, int]:
+    async def count_by_integration(self) -> dict[str, int]:
         """How many runs are kept of each integration."""
         query = sa.select(executions.c.integration_id, sa.func.count().label("number"))
         async with self._database.reading() as connection:
             rows = (await connection.execute(query.group_by(executions.c.integration_id))).all()
         return {row.integration_id: row.number for row in rows}
 
-    async def one(self, its_id: str) -> Execution | None:
+    async def get(self, its_id: str) -> Execution | None:
         """One run, or None."""
-        return next(iter(await self._found(sa.select(executions).where(executions.c.id == its_id))), None)
+        return next(iter(await self._fetch(sa.select(executions).where(executions.c.id == its_id))), None)
 
-    async def _found(self, query: sa.Select[Any]) -> list[Execution]:
+    async def _fetch(self, query: sa.Select[Any]) -> list[Execution]:
         async with self._database.reading() as connection:
             rows = (await connection.execute(query)).all()
-        return [self._read(row) for row in rows]
+        return [self._to_execution(row) for row in rows]
 
-    def _read(self, row: Any) -> Execution:
-        unwritten = self._ends.get(row.id, {}) if row.completed is None else {}
+    def _to_execution(self, row: Any) -> Execution:
+        unwritten = self._pending_ends.get(row.id, {}) if row.completed is None else {}
         completed = max(unwritten["completed"], row.started) if unwritten else row.completed
         return Execution(
             id=row.id,
             integration_id=row.integration_id,
             job_name=row.job_name,
-            started=instant(row.started),
-            completed=None if completed is None else instant(completed),
+            started=from_ms(row.started),
+            completed=None if completed is None else from_ms(completed),
             outcome=unwritten.get("outcome") or row.outcome or "",
             report=unwritten.get("report") or row.report or {},
         )
 
 
 async def _interrupt(connection: AsyncConnection, which: sa.ColumnElement[bool], *, now: int) -> None:
-    values = {"completed": _not_before_started(now), "outcome": INTERRUPTED}
+    values = {"completed": _clamp_to_start(now), "outcome": INTERRUPTED}
     await connection.execute(sa.update(executions).where(which, executions.c.completed.is_(None)).values(values))
 
 
-def _is_last(outcomes: Collection[str]) -> sa.ColumnElement[bool]:
+def _is_latest(outcomes: Collection[str]) -> sa.ColumnElement[bool]:
     """Whether a run is the newest of its integration that ended in one of these ways."""
     newer = executions.alias()
     later = sa.tuple_(newer.c.started, newer.c.id) > sa.tuple_(executions.c.started, executions.c.id)
@@ -228,7 +228,7 @@ def _is_last(outcomes: Collection[str]) -> sa.ColumnElement[bool]:
     return executions.c.outcome.in_(outcomes) & ~sa.exists().where(same, newer.c.outcome.in_(outcomes), later)
 
 
-async def _set_back(connection: AsyncConnection, integration_id: str, *, now: int) -> None:
+async def _correct_future_starts(connection: AsyncConnection, integration_id: str, *, now: int) -> None:
     """Move runs that a clock ahead noted to where that clock should have been.
 
     Otherwise the last of them would pass for the latest run until then, whatever came of those behind it.
@@ -241,12 +241,12 @@ async def _set_back(connection: AsyncConnection, integration_id: str, *, now: in
         await connection.execute(sa.update(executions).where(its, executions.c.started >= now).values(values))
 
 
-def _not_before_started(now: int) -> sa.ColumnElement[int]:
+def _clamp_to_start(now: int) -> sa.ColumnElement[int]:
     """Now, as long as the clock was not set back meanwhile: no run takes less than no time."""
     return sa.case((executions.c.started > now, executions.c.started), else_=now)
 
 
-def _conditions(wanted: WantedExecutions) -> list[sa.ColumnElement[bool]]:
+def _make_conditions(wanted: ExecutionFilter) -> list[sa.ColumnElement[bool]]:
     found: list[sa.ColumnElement[bool]] = []
     if wanted.integration_id:
         found.append(executions.c.integration_id == wanted.integration_id)
@@ -255,9 +255,9 @@ def _conditions(wanted: WantedExecutions) -> list[sa.ColumnElement[bool]]:
     elif wanted.outcome:
         found.append(executions.c.outcome == wanted.outcome)
     if wanted.since is not None:
-        found.append(executions.c.started >= ms(wanted.since))
+        found.append(executions.c.started >= to_ms(wanted.since))
     if wanted.until is not None:
-        found.append(executions.c.started < ms(wanted.until))
+        found.append(executions.c.started < to_ms(wanted.until))
     return found
 
 
@@ -266,7 +266,7 @@ SEVERITIES = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class LogLine:
     """One line of a log, without secrets."""
 
     at: datetime
@@ -279,13 +279,13 @@ class Line:
         return f"{self.at:%Y-%m-%d %H:%M:%S}.{self.at.microsecond // 1000:03} {self.level:<7} {self.text}"
 
 
-class Lines:
+class ExecutionLogs:
     """The logs of one host's runs."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def append(self, execution_id: str, fresh: Sequence[Line], *, after: int) -> None:
+    async def append(self, execution_id: str, fresh: Sequence[LogLine], *, after: int) -> None:
         """Add lines to a run's log; nothing happens when the run is gone.
 
         Args:
@@ -297,7 +297,7 @@ class Lines:
             {
                 "execution_id": execution_id,
                 "position": position,
-                "instant": ms(line.at),
+                "instant": to_ms(line.at),
                 "level": line.level,
                 "text": line.text,
             }
@@ -308,7 +308,7 @@ class Lines:
             if (await connection.execute(known)).scalar_one():
                 await connection.execute(sa.insert(lines), rows)
 
-    async def of(
+    async def list_lines(
         self,
         execution_id: str,
         *,
@@ -317,7 +317,7 @@ class Lines:
         after: int = 0,
         limit: int | None = None,
         latest: bool = False,
-    ) -> list[Line]:
+    ) -> list[LogLine]:
         """The lines of a run.
 
         Args:
@@ -336,10 +336,10 @@ class Lines:
         order = lines.c.position.desc() if latest else lines.c.position
         async with self._database.reading() as connection:
             rows = (await connection.execute(query.order_by(order).limit(limit))).all()
-        found = [Line(instant(row.instant), row.level, row.text, row.position) for row in rows]
+        found = [LogLine(from_ms(row.instant), row.level, row.text, row.position) for row in rows]
         return found[::-1] if latest else found
 
-    async def counts(self, execution_id: str) -> dict[str, int]:
+    async def count_levels(self, execution_id: str) -> dict[str, int]:
         """How many lines of each level a run's log has."""
         query = sa.select(lines.c.level, sa.func.count().label("number")).where(lines.c.execution_id == execution_id)
         async with self._database.reading() as connection:
@@ -347,6 +347,6 @@ class Lines:
         found = {row.level: row.number for row in rows}
         return {level: found[level] for level in SEVERITIES if level in found}
 
-    async def text(self, execution_id: str) -> str:
+    async def read_text(self, execution_id: str) -> str:
         """The whole log as text."""
-        return "".join(f"{line}\n" for line in await self.of(execution_id))
+        return "".join(f"{line}\n" for line in await self.list_lines(execution_id))

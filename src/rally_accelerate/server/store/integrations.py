@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from rally_accelerate.errors import ConfigError, NotFoundError, Problem
 from rally_accelerate.server.store.database import Database
 from rally_accelerate.server.store.encryption import MASK, Vault
-from rally_accelerate.server.store.tables import instant, integrations, ms, new_id, sent
+from rally_accelerate.server.store.tables import from_ms, integrations, make_id, sent, to_ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,16 +56,16 @@ class Integrations:
 
     async def all(self) -> list[StoredIntegration]:
         """Every integration, by name."""
-        return await self._found(sa.select(integrations).order_by(integrations.c.name))
+        return await self._fetch(sa.select(integrations).order_by(integrations.c.name))
 
     async def by_id(self, its_id: str) -> StoredIntegration | None:
         """One integration, or None."""
-        return next(iter(await self._found(sa.select(integrations).where(integrations.c.id == its_id))), None)
+        return next(iter(await self._fetch(sa.select(integrations).where(integrations.c.id == its_id))), None)
 
     async def by_name(self, name: str, tenant_id: str) -> StoredIntegration | None:
         """One integration, or None."""
         wanted = (integrations.c.name == name) & (integrations.c.tenant_id == tenant_id)
-        return next(iter(await self._found(sa.select(integrations).where(wanted))), None)
+        return next(iter(await self._fetch(sa.select(integrations).where(wanted))), None)
 
     async def add(self, raw: Mapping[str, Any]) -> str:
         """Add an integration in the form of the JSON file; its id.
@@ -73,7 +73,7 @@ class Integrations:
         Raises:
             ConfigError: The name is taken.
         """
-        its_id = new_id()
+        its_id = make_id()
         async with self._database.writing() as connection:
             await self.insert(connection, its_id, raw)
         return its_id
@@ -93,11 +93,11 @@ class Integrations:
             "logging_level": raw.get("loggingLevel") or "INFO",
             "disabled": bool(raw.get("disabled")),
             "show_hidden": bool(raw.get("showHidden")),
-            "properties": self._vault.sealed(raw["properties"]),
+            "properties": self._vault.encrypt_secrets(raw["properties"]),
             "event_states": raw.get("eventStates") or {},
-            "created": ms(datetime.now(UTC)),
+            "created": to_ms(datetime.now(UTC)),
         }
-        with _named(raw["name"]):
+        with _translate_duplicate_name(raw["name"]):
             await connection.execute(sa.insert(integrations).values(values))
 
     async def update(self, connection: AsyncConnection, its_id: str, changes: Mapping[str, Any]) -> bool:
@@ -108,8 +108,8 @@ class Integrations:
         """
         values = dict(changes)
         if "properties" in values:
-            values["properties"] = self._vault.sealed(values["properties"])
-        with _named(changes.get("name")):
+            values["properties"] = self._vault.encrypt_secrets(values["properties"])
+        with _translate_duplicate_name(changes.get("name")):
             done = await connection.execute(sa.update(integrations).where(integrations.c.id == its_id).values(values))
         return bool(done.rowcount)
 
@@ -120,7 +120,7 @@ class Integrations:
             NotFoundError: There is no such integration.
             ConfigError: The name is taken.
         """
-        return (await self.rewrite(its_id, lambda known: _unmasked(known, changes)))[1]
+        return (await self.rewrite(its_id, lambda known: _restore_masked_secrets(known, changes)))[1]
 
     async def rewrite(
         self, its_id: str, changes: Callable[[StoredIntegration], Mapping[str, Any]]
@@ -143,30 +143,30 @@ class Integrations:
             row = (await connection.execute(query)).one_or_none()
             if row is None:
                 raise NotFoundError(f"there is no integration {its_id}")
-            before = self._read(row)
+            before = self._to_integration(row)
             values = changes(before)
             if not values:
                 return before, before
             await self.update(connection, its_id, values)
-            return before, self._read((await connection.execute(query)).one())
+            return before, self._to_integration((await connection.execute(query)).one())
 
     async def delete(self, connection: AsyncConnection, its_id: str) -> bool:
         """Remove an integration with its runs, within a transaction that does more; whether there was one."""
         done = await connection.execute(sa.delete(integrations).where(integrations.c.id == its_id))
         return bool(done.rowcount)
 
-    async def forget(self, connection: AsyncConnection, its_id: str) -> None:
+    async def reset_progress(self, connection: AsyncConnection, its_id: str) -> None:
         """Forget how far the work has come, within a transaction: the next run reads and uploads everything again."""
         await connection.execute(sa.delete(sent).where(sent.c.integration_id == its_id))
         where = integrations.c.id == its_id
         await connection.execute(sa.update(integrations).where(where).values(progress=sa.null()))
 
-    async def _found(self, query: sa.Select[Any]) -> list[StoredIntegration]:
+    async def _fetch(self, query: sa.Select[Any]) -> list[StoredIntegration]:
         async with self._database.reading() as connection:
             rows: Sequence[Any] = (await connection.execute(query)).all()
-        return [self._read(row) for row in rows]
+        return [self._to_integration(row) for row in rows]
 
-    def _read(self, row: Any) -> StoredIntegration:
+    def _to_integration(self, row: Any) -> StoredIntegration:
         return StoredIntegration(
             id=row.id,
             tenant_id=row.tenant_id,
@@ -176,15 +176,15 @@ class Integrations:
             logging_level=row.logging_level,
             disabled=row.disabled,
             show_hidden=row.show_hidden,
-            properties=self._vault.opened(row.properties),
+            properties=self._vault.decrypt_secrets(row.properties),
             state=row.state,
             event_states=row.event_states or {},
-            created=instant(row.created),
+            created=from_ms(row.created),
         )
 
 
 @contextmanager
-def _named(name: str | None) -> Iterator[None]:
+def _translate_duplicate_name(name: str | None) -> Iterator[None]:
     """Tell that a name is taken as it is written: looked up before, two at once would both find it free."""
     try:
         yield
@@ -193,7 +193,7 @@ def _named(name: str | None) -> Iterator[None]:
         raise ConfigError(text, problems=[Problem("name", "is taken")]) from None
 
 
-def _unmasked(known: StoredIntegration, changes: Mapping[str, Any]) -> dict[str, Any]:
+def _restore_masked_secrets(known: StoredIntegration, changes: Mapping[str, Any]) -> dict[str, Any]:
     values = dict(changes)
     if "properties" in values:
         values["properties"] = {

@@ -19,76 +19,76 @@ from rally_accelerate.dql import sql
 from rally_accelerate.dql.ast import Comparison, Operator, Query, Value
 from rally_accelerate.errors import StoreError, TooManyQueriesError
 from rally_accelerate.server.store import column_index, issue_writer, query_evaluator, sqlite
-from rally_accelerate.server.store.column_index import Columns
+from rally_accelerate.server.store.column_index import ColumnIndex
 from rally_accelerate.server.store.database import Database
-from rally_accelerate.server.store.issue_sets import Kept, both
-from rally_accelerate.server.store.issue_writer import asked_words
-from rally_accelerate.server.store.pagination import Order, Place, picked
-from rally_accelerate.server.store.query_evaluator import NUMBERS, Answers
-from rally_accelerate.server.store.tables import issue_contents, issues, ms
+from rally_accelerate.server.store.issue_sets import ResultCache, intersection
+from rally_accelerate.server.store.issue_writer import parse_search_words
+from rally_accelerate.server.store.pagination import Order, Position, select_page
+from rally_accelerate.server.store.query_evaluator import NUMBER_COLUMNS, QueryEvaluator
+from rally_accelerate.server.store.tables import issue_contents, issues, to_ms
 
 #: Each has a connection and a thread, and takes the time of everybody else.
-AT_ONCE = 2
+MAX_CONCURRENT_SEARCHES = 2
 
 #: Of one user. A GraphQL request can have as many operations.
-MOST_WAITING = 20
+MAX_WAITING = 20
 
 #: The user, or the key of the server's own, in whose name the current task works; the guard sets it.
-asker: ContextVar[str] = ContextVar("asker", default="")
+current_user_key: ContextVar[str] = ContextVar("asker", default="")
 
 
-class Turns:
+class FairQueue:
     """Gives turns to users in rotation, to each of them only one at a time.
 
     Args:
         at_once: How many turns there are.
     """
 
-    def __init__(self, at_once: int = AT_ONCE) -> None:
-        self._at_once = at_once
+    def __init__(self, at_once: int = MAX_CONCURRENT_SEARCHES) -> None:
+        self._max_concurrent = at_once
         self._running: set[str] = set()
         #: First comes the user whose last turn ended first.
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
+    async def wait_for_turn(self) -> AsyncIterator[None]:
         """Wait for a turn of the current user, and keep it for as long as the context lasts.
 
         Raises:
             TooManyQueriesError: Too many of the user's are waiting.
         """
-        who = asker.get()
-        await self._begun(who)
+        who = current_user_key.get()
+        await self._enqueue(who)
         try:
             yield
         finally:
-            self._ended(who)
+            self._release(who)
 
-    async def _begun(self, who: str) -> None:
+    async def _enqueue(self, who: str) -> None:
         queue = self._waiting.setdefault(who, deque())
-        if len(queue) >= MOST_WAITING:
+        if len(queue) >= MAX_WAITING:
             raise TooManyQueriesError(
-                f"{MOST_WAITING} of your slow queries are waiting already, and each user has one evaluated at a time",
+                f"{MAX_WAITING} of your slow queries are waiting already, and each user has one evaluated at a time",
                 hint="Wait until some have ended, then try again.",
             )
         mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         queue.append(mine)
-        self._give()
+        self._grant_turns()
         try:
             await mine
         except asyncio.CancelledError:
             if mine.done() and not mine.cancelled():
                 # The turn was given at the same moment.
-                self._ended(who)
+                self._release(who)
             raise
 
-    def _ended(self, who: str) -> None:
+    def _release(self, who: str) -> None:
         self._running.discard(who)
         if who in self._waiting:
             self._waiting.move_to_end(who)
-        self._give()
+        self._grant_turns()
 
-    def _give(self) -> None:
+    def _grant_turns(self) -> None:
         for who in list(self._waiting):
             queue = self._waiting[who]
             while queue and queue[0].done():
@@ -96,7 +96,7 @@ class Turns:
                 queue.popleft()
             if not queue:
                 del self._waiting[who]
-            elif len(self._running) < self._at_once and who not in self._running:
+            elif len(self._running) < self._max_concurrent and who not in self._running:
                 self._running.add(who)
                 queue.popleft().set_result(None)
 
@@ -106,19 +106,19 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 #: So many are remembered, and for so many seconds after they have ended: whoever asks meanwhile is told the same.
-MOST_SEARCHES = 50
-KEPT_SECONDS = 60.0
+MAX_SEARCHES = 50
+RESULT_SECONDS = 60.0
 
 
-class Patience(Generic[T]):
+class BackgroundSearches(Generic[T]):
     """Lets slow searches take turns, and go on while whoever asked is told to come back."""
 
     def __init__(self) -> None:
-        self.turns = Turns()
+        self.queue = FairQueue()
         self._tasks: OrderedDict[Hashable, asyncio.Task[T]] = OrderedDict()
         self._closing = False
 
-    async def soon(self, key: Hashable, look: Callable[[], Awaitable[T]], *, seconds: float) -> T | None:
+    async def run_within(self, key: Hashable, look: Callable[[], Awaitable[T]], *, seconds: float) -> T | None:
         """What a search says that ends within some seconds, or has ended a short time ago; else None.
 
         Args:
@@ -128,9 +128,9 @@ class Patience(Generic[T]):
         """
         task = self._tasks.get(key)
         if task is None:
-            self._forget()
+            self._evict_old()
             task = self._tasks[key] = asyncio.ensure_future(look())
-            task.add_done_callback(lambda done: self._ended(key, done))
+            task.add_done_callback(lambda done: self._handle_end(key, done))
         await asyncio.wait([task], timeout=seconds)
         return task.result() if task.done() else None
 
@@ -141,7 +141,7 @@ class Patience(Generic[T]):
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    def _ended(self, key: Hashable, task: asyncio.Task[T]) -> None:
+    def _handle_end(self, key: Hashable, task: asyncio.Task[T]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None and not self._closing:
             if isinstance(error, TooManyQueriesError):
                 # It says nothing about the search: the next attempt begins it.
@@ -150,15 +150,15 @@ class Patience(Generic[T]):
             # Whoever waits is told as well; when nobody does, the log is.
             log.warning("a search failed: %s", error)
         if not self._closing:
-            task.get_loop().call_later(KEPT_SECONDS, self._drop, key, task)
+            task.get_loop().call_later(RESULT_SECONDS, self._drop, key, task)
 
     def _drop(self, key: Hashable, task: asyncio.Task[T]) -> None:
         if self._tasks.get(key) is task:
             del self._tasks[key]
 
-    def _forget(self) -> None:
+    def _evict_old(self) -> None:
         ended = [key for key, task in self._tasks.items() if task.done()]
-        for key in ended[: max(0, len(self._tasks) - MOST_SEARCHES)]:
+        for key in ended[: max(0, len(self._tasks) - MAX_SEARCHES)]:
             del self._tasks[key]
 
 
@@ -166,7 +166,7 @@ FACETS = ("type", "status", "priority", "owner", "project", "sprint", "release",
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class IssueFilter:
     """What is searched for; empty means everything, and several values of one field mean any of them."""
 
     tenant_id: str = ""
@@ -185,7 +185,7 @@ class Wanted:
     #: From ``dql.parse``; all of them must match.
     queries: tuple[Query, ...] = ()
     #: Whether the evaluation is limited (``query_limits``): not for what editors have put into value streams.
-    limited: bool = dataclasses.field(default=True, compare=False)
+    is_limited: bool = dataclasses.field(default=True, compare=False)
 
 
 class Sort(StrEnum):
@@ -206,7 +206,7 @@ class Sort(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class IssueRow:
     """One issue as lists show it."""
 
     tracker_id: str
@@ -235,27 +235,27 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class IssuePage:
     """One page."""
 
-    rows: list[Row]
+    rows: list[IssueRow]
     #: Where the next page begins, for ``after``; empty at the end.
     after: str
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class StageSummary:
     """What stands in a stage of a value stream."""
 
     count: int
     #: Time in the status, on average; None where nothing stands.
     average_age_ms: float | None
     #: Newest in the stage first.
-    dots: list[Row]
+    dots: list[IssueRow]
 
 
 #: What a page is sorted by, and the column that it stands in.
-_COLUMNS = {
+_SORT_COLUMNS = {
     Sort.UPDATED: "last_update",
     Sort.ID: "display_id",
     Sort.POINTS: "story_points",
@@ -263,7 +263,7 @@ _COLUMNS = {
 }
 
 #: The fields of what is wanted that are columns in memory.
-_FIELDS = {
+_FILTER_FIELDS = {
     "tracker": "tracker_ids",
     "type": "types",
     "status": "statuses",
@@ -285,21 +285,21 @@ class Search:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._columns = Columns()
-        self._answers = Answers(self._columns)
-        self._patience: Patience[datetime] = Patience()
-        self._kept = Kept()
+        self._columns = ColumnIndex()
+        self._evaluator = QueryEvaluator(self._columns)
+        self._background: BackgroundSearches[datetime] = BackgroundSearches()
+        self._cache = ResultCache()
 
     async def page(
         self,
-        wanted: Wanted,
+        wanted: IssueFilter,
         *,
         now: datetime,
         sort: Sort = Sort.UPDATED,
         descending: bool = True,
         after: str = "",
         limit: int = 50,
-    ) -> Found:
+    ) -> IssuePage:
         """One page of issues.
 
         Args:
@@ -311,47 +311,47 @@ class Search:
             limit: How many at most.
         """
         # The older the instant, the greater the age.
-        order = Order(_COLUMNS.get(sort, sort.value), descending is not (sort is Sort.AGE))
+        order = Order(_SORT_COLUMNS.get(sort, sort.value), descending is not (sort is Sort.AGE))
         async with self._reading(wanted) as connection:
-            members = None if wanted == Wanted() else (await self._members(connection, wanted, now))[1]
-            first = await _called(connection, wanted.text) if wanted.text else []
-            start = Place.read(after, order)
-            places = await picked(connection, members, order, first=first, after=start, limit=limit + 1)
-            rows = await _rows(connection, [place.number for place in places[:limit]])
-        return Found(rows, places[limit - 1].written(order) if len(places) > limit else "")
+            members = None if wanted == IssueFilter() else (await self._evaluate_filter(connection, wanted, now))[1]
+            first = await _find_by_display_id(connection, wanted.text) if wanted.text else []
+            start = Position.from_key(after, order)
+            places = await select_page(connection, members, order, first=first, after=start, limit=limit + 1)
+            rows = await _load_rows(connection, [place.number for place in places[:limit]])
+        return IssuePage(rows, places[limit - 1].to_key(order) if len(places) > limit else "")
 
-    async def count(self, wanted: Wanted, *, now: datetime) -> int:
+    async def count(self, wanted: IssueFilter, *, now: datetime) -> int:
         """How many issues are like this."""
         async with self._reading(wanted) as connection:
-            _, members = await self._members(connection, wanted, now)
+            _, members = await self._evaluate_filter(connection, wanted, now)
         return members.count(1)
 
-    async def facets(
-        self, wanted: Wanted, *, now: datetime, fields: Sequence[str] = FACETS, most: int = 50
+    async def count_facets(
+        self, wanted: IssueFilter, *, now: datetime, fields: Sequence[str] = FACETS, most: int = 50
     ) -> dict[str, list[tuple[str, int]]]:
         """The values of each field among the issues that are like this, and how many have them; commonest first."""
         async with self._reading(wanted) as connection:
-            mark, members = await self._members(connection, wanted, now)
+            mark, members = await self._evaluate_filter(connection, wanted, now)
         found = {}
         for field in fields:
             key = ("facet", field, most, members)
-            values = self._kept.get(mark, key)
+            values = self._cache.get(mark, key)
             if values is None:
-                counted = (await self._columns.counts(field, members)).items()
+                counted = (await self._columns.count_values(field, members)).items()
                 values = sorted(counted, key=lambda each: (-each[1], each[0]))[:most]
-                self._kept.put(mark, key, values)
+                self._cache.put(mark, key, values)
             found[field] = list(values)
         return found
 
-    async def stage(self, wanted: Wanted, *, now: datetime, most: int = 200) -> Stage:
+    async def summarize_stage(self, wanted: IssueFilter, *, now: datetime, most: int = 200) -> StageSummary:
         """What stands in a stage: how many, how long on average, and the newest of them."""
         async with self._reading(wanted) as connection:
-            _, members = await self._members(connection, wanted, now)
-            newest = await self._columns.newest(members, most)
-            rows = await _rows(connection, newest.numbers)
-        return Stage(newest.count, None if newest.mean is None else ms(now) - newest.mean, rows)
+            _, members = await self._evaluate_filter(connection, wanted, now)
+            newest = await self._columns.find_newest(members, most)
+            rows = await _load_rows(connection, newest.numbers)
+        return StageSummary(newest.count, None if newest.mean is None else to_ms(now) - newest.mean, rows)
 
-    async def soon(self, wanted: Wanted, *, now: datetime, seconds: float) -> datetime | None:
+    async def search_within(self, wanted: IssueFilter, *, now: datetime, seconds: float) -> datetime | None:
         """As of when what is wanted can be told at once; None where it cannot.
 
         A search that asks every issue one by one may take long. It is begun, and goes on after the seconds; who asks
@@ -360,83 +360,87 @@ class Search:
         if not _is_slow(wanted):
             return now
         # Each user has a search of their own, so that one user's queue delays no other user.
-        key = (asker.get(), wanted)
-        return await self._patience.soon(key, lambda: self._look(wanted, now), seconds=seconds)
+        key = (current_user_key.get(), wanted)
+        return await self._background.run_within(key, lambda: self._evaluate(wanted, now), seconds=seconds)
 
     async def close(self) -> None:
         """Stop what goes on, and keep what the next start needs."""
         await self._database.interrupt()
-        await self._patience.close()
-        await self.keep()
+        await self._background.close()
+        await self.save_snapshot()
 
-    async def _look(self, wanted: Wanted, now: datetime) -> datetime:
+    async def _evaluate(self, wanted: IssueFilter, now: datetime) -> datetime:
         async with self._reading(wanted) as connection:
-            await self._members(connection, wanted, now)
+            await self._evaluate_filter(connection, wanted, now)
         return now
 
     @asynccontextmanager
-    async def _reading(self, wanted: Wanted) -> AsyncIterator[AsyncConnection]:
+    async def _reading(self, wanted: IssueFilter) -> AsyncIterator[AsyncConnection]:
         if not _is_slow(wanted):
             async with self._database.reading() as connection:
                 yield connection
         else:
-            seconds = query_evaluator.SECONDS if wanted.limited else None
-            async with self._patience.turns.turn():
+            seconds = query_evaluator.TIMEOUT_SECONDS if wanted.is_limited else None
+            async with self._background.queue.wait_for_turn():
                 try:
                     async with self._database.reading_long(seconds=seconds) as connection:
                         yield connection
                 except TimeoutError:
-                    raise query_evaluator.out_of_time() from None
+                    raise query_evaluator.make_timeout_error() from None
 
     async def warm(self) -> None:
         """Read what searches begin with, so that the first of them need not."""
         async with self._database.reading() as connection:
             await self._columns.refresh(connection)
-        await self.keep()
+        await self.save_snapshot()
 
-    async def keep(self) -> None:
+    async def save_snapshot(self) -> None:
         """Keep what searches begin with, if much of it is new, so that the next start need not read it."""
-        snapshot = await self._columns.snapshot()
+        snapshot = await self._columns.take_snapshot()
         if snapshot is not None:
             # On a full disk, the next start only takes longer.
             with suppress(StoreError):
-                await self._database.written(lambda connection: column_index.save(connection, snapshot))
-                self._columns.saved(snapshot)
+                await self._database.run_in_transaction(
+                    lambda connection: column_index.save_snapshot(connection, snapshot)
+                )
+                self._columns.mark_saved(snapshot)
 
-    async def change_mark(self) -> int:
+    async def read_change_counter(self) -> int:
         """Rises with every upload and every removal: what was computed under it may be kept until it does."""
         async with self._database.reading() as connection:
-            return await connection.run_sync(issue_writer.mark)
+            return await connection.run_sync(issue_writer.read_counter)
 
-    async def _members(self, connection: AsyncConnection, wanted: Wanted, now: datetime) -> tuple[int, bytes]:
+    async def _evaluate_filter(
+        self, connection: AsyncConnection, wanted: IssueFilter, now: datetime
+    ) -> tuple[int, bytes]:
         """The set of the issues that are like this, and the mark of what the connection sees."""
         mark = await self._columns.refresh(connection)
         budget = None
-        if wanted.limited:
+        if wanted.is_limited:
             budget = query_evaluator.Budget(
-                seconds=query_evaluator.SECONDS, evaluations=query_evaluator.MOST_EVALUATIONS
+                seconds=query_evaluator.TIMEOUT_SECONDS, evaluations=query_evaluator.MAX_EVALUATIONS
             )
-        return mark, await self._known(connection, wanted, mark, now, budget)
+        return mark, await self._get_members(connection, wanted, mark, now, budget)
 
-    async def _known(
+    async def _get_members(
         self,
         connection: AsyncConnection,
-        wanted: Wanted,
+        wanted: IssueFilter,
         mark: int,
         now: datetime,
         budget: query_evaluator.Budget | None,
     ) -> bytes:
         key = (wanted, now if any(map(sql.has_age, wanted.queries)) else None)
-        members: bytes | None = self._kept.get(mark, key)
+        members: bytes | None = self._cache.get(mark, key)
         if members is None:
-            members = await self._found(connection, wanted, mark, now, budget)
-            self._kept.put(mark, key, members)
+            members = await self._compute_members(connection, wanted, mark, now, budget)
+            self._cache.put(mark, key, members)
         return members
 
-    async def _found(
+    async def _compute_members(
         self,
         connection: AsyncConnection,
-        wanted: Wanted,
+        wanted: IssueFilter,
         mark: int,
         now: datetime,
         budget: query_evaluator.Budget | None,
@@ -444,31 +448,31 @@ class Search:
         if wanted.queries:
             # The stages of a map, which differ in the last query alone, have the rest in common.
             *others, last = wanted.queries
-            among = await self._known(connection, replace(wanted, queries=tuple(others)), mark, now, budget)
-            return await self._matching(connection, last, among, mark=mark, now=now, budget=budget)
+            among = await self._get_members(connection, replace(wanted, queries=tuple(others)), mark, now, budget)
+            return await self._evaluate_query(connection, last, among, mark=mark, now=now, budget=budget)
         members = self._columns.members
         if wanted.tenant_id:
-            members = await self._columns.having(members, "tenant", [wanted.tenant_id])
-        for field, name in _FIELDS.items():
+            members = await self._columns.filter_by_values(members, "tenant", [wanted.tenant_id])
+        for field, name in _FILTER_FIELDS.items():
             if values := getattr(wanted, name):
-                members = await self._columns.having(members, field, values)
+                members = await self._columns.filter_by_values(members, field, values)
         if wanted.text.strip():
-            members = both(members, await self._saying(connection, wanted.text, mark, len(members)))
+            members = intersection(members, await self._find_by_words(connection, wanted.text, mark, len(members)))
         return members
 
-    async def _saying(self, connection: AsyncConnection, text: str, mark: int, size: int) -> bytes:
-        words = tuple(asked_words(text))
+    async def _find_by_words(self, connection: AsyncConnection, text: str, mark: int, size: int) -> bytes:
+        words = tuple(parse_search_words(text))
         key = ("words", words)
-        kept: bytes | None = self._kept.get(mark, key)
+        kept: bytes | None = self._cache.get(mark, key)
         if kept is not None:
             return kept
         found = bytes(size)
         if words:
-            found = await connection.run_sync(sqlite.members, sqlite.with_words(words), size)
-        self._kept.put(mark, key, found)
+            found = await connection.run_sync(sqlite.collect_members, sqlite.select_by_words(words), size)
+        self._cache.put(mark, key, found)
         return found
 
-    async def _matching(
+    async def _evaluate_query(
         self,
         connection: AsyncConnection,
         query: Query,
@@ -479,37 +483,37 @@ class Search:
         budget: query_evaluator.Budget | None,
     ) -> bytes:
         return await connection.run_sync(
-            self._answers.matching,
+            self._evaluator.evaluate,
             query,
             among,
             mark=mark,
-            removals=self._columns.removals,
+            removals=self._columns.removal_counter,
             now=now,
             budget=budget,
         )
 
 
-def _is_slow(wanted: Wanted) -> bool:
-    return any(sql.is_slow(query, NUMBERS) for query in wanted.queries)
+def _is_slow(wanted: IssueFilter) -> bool:
+    return any(sql.is_slow(query, NUMBER_COLUMNS) for query in wanted.queries)
 
 
-async def _called(connection: AsyncConnection, text: str) -> Sequence[int]:
+async def _find_by_display_id(connection: AsyncConnection, text: str) -> Sequence[int]:
     """The issues of which a text is the id."""
     told = text.strip()
     known = issues.c.display_id.in_({told, told.upper()})
     return (await connection.execute(sa.select(issues.c.number).where(known).order_by(issues.c.number))).scalars().all()
 
 
-async def _rows(connection: AsyncConnection, numbers: Sequence[int]) -> list[Row]:
+async def _load_rows(connection: AsyncConnection, numbers: Sequence[int]) -> list[IssueRow]:
     found = {
         row.number: row
         for row in (await connection.execute(sa.select(issues).where(issues.c.number.in_(numbers)))).all()
     }
-    return [_row(found[number]) for number in numbers if number in found]
+    return [_to_row(found[number]) for number in numbers if number in found]
 
 
-def _row(found: Any) -> Row:
-    return Row(
+def _to_row(found: Any) -> IssueRow:
+    return IssueRow(
         tracker_id=found.tracker_id,
         external_id=found.external_id,
         display_id=found.display_id,
@@ -533,11 +537,11 @@ def _row(found: Any) -> Row:
 
 
 #: What a link is, seen from its other end.
-TURNED = {"PARENT": "CHILD", "CHILD": "PARENT"}
-OTHERWISE = "RELATED"
+INVERSE_KINDS = {"PARENT": "CHILD", "CHILD": "PARENT"}
+DEFAULT_KIND = "RELATED"
 
 #: So many links of one issue are told, of those that it tells itself and of those that others tell.
-MOST_LINKS = 300
+MAX_LINKS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -553,7 +557,7 @@ class Link:
     status: str
 
 
-class Links:
+class LinkFinder:
     """The links between the issues of one host.
 
     Args:
@@ -565,7 +569,7 @@ class Links:
         self._database = database
         self._search = search
 
-    async def around(self, tracker_id: str, issue: Mapping[str, Any], *, now: datetime) -> list[Link]:
+    async def find_links(self, tracker_id: str, issue: Mapping[str, Any], *, now: datetime) -> list[Link]:
         """What an issue is related to, told by itself or by others of its tracker; each once.
 
         Args:
@@ -574,11 +578,11 @@ class Links:
             now: The present.
         """
         its_id = issue["_id"]
-        kinds = {each["id"]: each.get("type") or OTHERWISE for each in (issue.get("relations") or ())[:MOST_LINKS]}
-        for other, kind in (await self._naming(tracker_id, its_id, now)).items():
-            kinds.setdefault(other, TURNED.get(kind, OTHERWISE))
+        kinds = {each["id"]: each.get("type") or DEFAULT_KIND for each in (issue.get("relations") or ())[:MAX_LINKS]}
+        for other, kind in (await self._find_referring(tracker_id, its_id, now)).items():
+            kinds.setdefault(other, INVERSE_KINDS.get(kind, DEFAULT_KIND))
         columns = (issues.c.external_id, issues.c.display_id, issues.c.name, issues.c.status)
-        held = {row.external_id: row for row in await self._rows(sa.select(*columns), tracker_id, kinds)}
+        held = {row.external_id: row for row in await self._load_rows(sa.select(*columns), tracker_id, kinds)}
         found = [
             Link(kind, key, held[key].display_id, held[key].name, held[key].status)
             if key in held
@@ -588,22 +592,22 @@ class Links:
         ]
         return sorted(found, key=lambda link: (link.kind, link.display_id or link.external_id))
 
-    async def _naming(self, tracker_id: str, its_id: str, now: datetime) -> dict[str, str]:
+    async def _find_referring(self, tracker_id: str, its_id: str, now: datetime) -> dict[str, str]:
         """The issues that say they are related to this one, and how."""
         asked = Comparison("issue", ("relations", "id"), Operator.EQUAL, (Value(its_id),))
-        wanted = Wanted(tracker_ids=(tracker_id,), queries=(asked,))
-        rows = (await self._search.page(wanted, now=now, sort=Sort.ID, descending=False, limit=MOST_LINKS)).rows
+        wanted = IssueFilter(tracker_ids=(tracker_id,), queries=(asked,))
+        rows = (await self._search.page(wanted, now=now, sort=Sort.ID, descending=False, limit=MAX_LINKS)).rows
         contents = sa.select(issues.c.external_id, issue_contents.c.content)
         contents = contents.join(issue_contents, issue_contents.c.number == issues.c.number)
         return {
-            row.external_id: relation.get("type") or OTHERWISE
-            for row in await self._rows(contents, tracker_id, [row.external_id for row in rows])
+            row.external_id: relation.get("type") or DEFAULT_KIND
+            for row in await self._load_rows(contents, tracker_id, [row.external_id for row in rows])
             for relation in row.content.get("relations") or ()
             # Queries do not look at capitals; ids do.
             if relation["id"] == its_id
         }
 
-    async def _rows(self, query: sa.Select[Any], tracker_id: str, ids: Iterable[str]) -> list[Any]:
+    async def _load_rows(self, query: sa.Select[Any], tracker_id: str, ids: Iterable[str]) -> list[Any]:
         where = (issues.c.tracker_id == tracker_id) & issues.c.external_id.in_(list(ids))
         async with self._database.reading() as connection:
             return list((await connection.execute(query.where(where))).all())

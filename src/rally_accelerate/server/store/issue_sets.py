@@ -9,10 +9,10 @@ from itertools import compress
 from typing import Any
 
 #: How much is kept between changes of the issues.
-MOST_KEPT = 200
+MAX_CACHED = 200
 
 
-def of_numbers(numbers: Iterable[int], size: int) -> bytes:
+def from_numbers(numbers: Iterable[int], size: int) -> bytes:
     """The set of some numbers, all of them below the size."""
     found = bytearray(size)
     for number in numbers:
@@ -20,56 +20,56 @@ def of_numbers(numbers: Iterable[int], size: int) -> bytes:
     return bytes(found)
 
 
-def both(one: bytes, other: bytes) -> bytes:
+def intersection(one: bytes, other: bytes) -> bytes:
     """What is in both sets."""
     size = min(len(one), len(other))
     together = int.from_bytes(one[:size], "little") & int.from_bytes(other[:size], "little")
     return together.to_bytes(size, "little")
 
 
-def one_of(one: bytes, other: bytes) -> bytes:
+def union(one: bytes, other: bytes) -> bytes:
     """What is in one of two sets, or in both."""
     size = max(len(one), len(other))
     return (int.from_bytes(one, "little") | int.from_bytes(other, "little")).to_bytes(size, "little")
 
 
-def except_for(members: bytes, other: bytes) -> bytes:
+def difference(members: bytes, other: bytes) -> bytes:
     """What is in a set and not in the other."""
     whole = int.from_bytes(members, "little")
     return (whole ^ (whole & int.from_bytes(other, "little"))).to_bytes(len(members), "little")
 
 
-def longer(members: bytes, size: int) -> bytes:
+def pad(members: bytes, size: int) -> bytes:
     """The set with room for the numbers below a size."""
     return members if len(members) >= size else members.ljust(size, b"\0")
 
 
-def numbers_of(members: bytes) -> Iterable[int]:
+def iterate_numbers(members: bytes) -> Iterable[int]:
     """The numbers in a set, rising."""
     return compress(range(len(members)), members)
 
 
-class Kept:
+class ResultCache:
     """What was found under a mark, the latest used of it."""
 
     def __init__(self) -> None:
-        self._mark = -1
-        self._found: OrderedDict[Hashable, Any] = OrderedDict()
+        self._counter = -1
+        self._results: OrderedDict[Hashable, Any] = OrderedDict()
 
     def get(self, mark: int, key: Hashable) -> Any | None:
         """What was kept for a key, if it was found under this mark."""
-        if mark != self._mark or key not in self._found:
+        if mark != self._counter or key not in self._results:
             return None
-        self._found.move_to_end(key)
-        return self._found[key]
+        self._results.move_to_end(key)
+        return self._results[key]
 
     def put(self, mark: int, key: Hashable, found: Any) -> None:
         """Keep something; what is of an older mark is forgotten."""
-        if mark < self._mark:
+        if mark < self._counter:
             return
-        if mark > self._mark:
-            self._found.clear()
-            self._mark = mark
-        self._found[key] = found
-        while len(self._found) > MOST_KEPT:
-            self._found.popitem(last=False)
+        if mark > self._counter:
+            self._results.clear()
+            self._counter = mark
+        self._results[key] = found
+        while len(self._results) > MAX_CACHED:
+            self._results.popitem(last=False)

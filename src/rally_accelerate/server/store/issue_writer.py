@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from rally_accelerate.dql.index_terms import Fact, Kind
 from rally_accelerate.dql.index_terms import facts as facts_of
-from rally_accelerate.server.issue_history import last_status, late_after
+from rally_accelerate.server.issue_history import find_last_status_change, find_pending_after
 from rally_accelerate.server.store import sqlite
 from rally_accelerate.server.store.database import Database
 from rally_accelerate.server.store.tables import (
@@ -30,7 +30,7 @@ from rally_accelerate.server.store.tables import (
 )
 
 
-def summary(item: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def summarize(item: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The columns that stand beside the content of an issue.
 
     Args:
@@ -50,43 +50,43 @@ def summary(item: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> di
         "project": project.get("name"),
         "story_points": item.get("storyPoints"),
         "url": item.get("url") or "",
-        "sprints": _names(item.get("sprints")),
-        "releases": _names(item.get("releases")),
+        "sprints": _list_names(item.get("sprints")),
+        "releases": _list_names(item.get("releases")),
         "labels": [label for label in item.get("labels") or () if label],
         "created": item.get("created") or 0,
         "last_update": item["lastUpdate"],
-        "status_since": status_since(item, history),
+        "status_since": find_status_start(item, history),
         "changes": len(history),
     }
 
 
-def status_since(item: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> int:
+def find_status_start(item: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> int:
     """When an issue came into its status: the last change of it, else its creation.
 
     Where the history does not tell that change yet: when it had happened at the latest.
     """
-    last = last_status(history)
+    last = find_last_status_change(history)
     if last is None:
         return item.get("created") or 0
-    late = late_after(last, item, history)
+    late = find_pending_after(last, item, history)
     return last.at if late is None else late.at
 
 
-def _names(given: Sequence[Mapping[str, Any]] | None) -> list[str]:
+def _list_names(given: Sequence[Mapping[str, Any]] | None) -> list[str]:
     return list(dict.fromkeys(each["name"] for each in given or () if each.get("name")))
 
 
 #: Characters of one text that are indexed: a pasted log file is not what anybody searches for.
-LONGEST = 20_000
+MAX_TEXT_CHARACTERS = 20_000
 
 #: More words than this nobody types.
-MOST_WORDS = 20
+MAX_WORDS = 20
 
 #: What stands between words.
-_BETWEEN = re.compile(r"[\W_]+")
+_SEPARATORS = re.compile(r"[\W_]+")
 
 
-def words_of(item: Mapping[str, Any]) -> str:
+def extract_words(item: Mapping[str, Any]) -> str:
     """The words of an issue: its id, name, description, people, labels and comments.
 
     Args:
@@ -95,21 +95,21 @@ def words_of(item: Mapping[str, Any]) -> str:
     comments = [str(each.get("comment") or "") for each in item.get("comments") or ()]
     project = (item.get("project") or {}).get("name")
     said = (item["id"], item["name"], item.get("description"), item.get("owner"), project)
-    texts = [str(text)[:LONGEST] for text in (*said, *(item.get("labels") or ()), *comments) if text]
+    texts = [str(text)[:MAX_TEXT_CHARACTERS] for text in (*said, *(item.get("labels") or ()), *comments) if text]
     # Each word once: how often it is said does not matter.
-    return " ".join(dict.fromkeys(split(" ".join(texts))))
+    return " ".join(dict.fromkeys(split_words(" ".join(texts))))
 
 
-def split(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     """The words of a text, without regard to case and accents."""
     if not text.isascii():
         text = "".join(each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each))
-    return [word for word in _BETWEEN.split(text.casefold()) if word]
+    return [word for word in _SEPARATORS.split(text.casefold()) if word]
 
 
-def asked_words(text: str) -> list[str]:
+def parse_search_words(text: str) -> list[str]:
     """The words that a search asks for."""
-    return split(text)[:MOST_WORDS]
+    return split_words(text)[:MAX_WORDS]
 
 
 #: Any change of issues, and the removal of some.
@@ -117,18 +117,18 @@ ISSUES = "issues"
 REMOVALS = "removals"
 
 
-def mark(connection: sa.Connection, name: str = ISSUES) -> int:
+def read_counter(connection: sa.Connection, name: str = ISSUES) -> int:
     """A mark, as this connection sees it."""
     found = connection.execute(sa.select(marks.c.value).where(marks.c.name == name))
     return found.scalar_one_or_none() or 0
 
 
-def raise_mark(connection: sa.Connection, name: str = ISSUES) -> int:
+def increment_counter(connection: sa.Connection, name: str = ISSUES) -> int:
     """Say that something changed; part of the transaction that changes it."""
     raised = connection.execute(sa.update(marks).where(marks.c.name == name).values(value=marks.c.value + 1))
     if not raised.rowcount:
         connection.execute(sa.insert(marks).values(name=name, value=1))
-    return mark(connection, name)
+    return read_counter(connection, name)
 
 
 #: SQLite allows 32,766 parameters in one statement since 3.32, 999 before.
@@ -136,7 +136,7 @@ KEYS_IN_A_QUERY = 900
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedIssue:
     """One issue, taken apart before the transaction begins."""
 
     external_id: str
@@ -164,7 +164,7 @@ class _Changes:
     old_words: list[tuple[int, str]] = field(default_factory=list)
 
 
-def prepared(items: Iterable[Mapping[str, Any]], **common: Any) -> list[Prepared]:
+def prepare_issues(items: Iterable[Mapping[str, Any]], **common: Any) -> list[PreparedIssue]:
     """Issues, taken apart; ``common`` are columns of them all.
 
     Args:
@@ -176,7 +176,7 @@ def prepared(items: Iterable[Mapping[str, Any]], **common: Any) -> list[Prepared
     for key, item in {item["_id"]: item for item in items}.items():
         history = item.get("history") or ()
         content = {name: value for name, value in item.items() if name != "history"}
-        row = {"external_id": key, **summary(item, history), **common}
+        row = {"external_id": key, **summarize(item, history), **common}
         changes = [
             (
                 entry.get("timestamp") or 0,
@@ -185,14 +185,14 @@ def prepared(items: Iterable[Mapping[str, Any]], **common: Any) -> list[Prepared
             )
             for entry in history
         ]
-        found.append(Prepared(key, row, content, changes, facts_of(content), words_of(content)))
+        found.append(PreparedIssue(key, row, content, changes, facts_of(content), extract_words(content)))
     return found
 
 
-def write(connection: sa.Connection, tracker_id: str, upload: Sequence[Prepared]) -> None:
+def write_issues(connection: sa.Connection, tracker_id: str, upload: Sequence[PreparedIssue]) -> None:
     """Store issues of a tracker; one that is known is replaced with its history."""
-    mark = raise_mark(connection)
-    known = _known(connection, tracker_id, [one.external_id for one in upload])
+    mark = increment_counter(connection)
+    known = _load_existing(connection, tracker_id, [one.external_id for one in upload])
     last = connection.execute(sa.select(sa.func.max(issues.c.number))).scalar_one() or 0
     changes = _Changes()
     for one in upload:
@@ -206,7 +206,7 @@ def write(connection: sa.Connection, tracker_id: str, upload: Sequence[Prepared]
             if old_body == body:
                 continue
             old = orjson.loads(old_body)
-            old_facts, old_words = facts_of(old), words_of(old)
+            old_facts, old_words = facts_of(old), extract_words(old)
             changes.old_contents.append((body, number))
             changes.old_facts += ((number, fact) for fact in old_facts - one.facts)
             changes.facts += ((number, fact) for fact in one.facts - old_facts)
@@ -220,13 +220,13 @@ def write(connection: sa.Connection, tracker_id: str, upload: Sequence[Prepared]
             changes.facts += ((number, fact) for fact in one.facts)
             changes.words.append((number, one.words))
             changes.histories += ((number, position, *entry) for position, entry in enumerate(one.history))
-    _apply(connection, changes)
+    _apply_changes(connection, changes)
 
 
-def remove(connection: sa.Connection, tracker_id: str, *, until: int, most: int) -> bool:
+def remove_issues(connection: sa.Connection, tracker_id: str, *, until: int, most: int) -> bool:
     """Remove issues of a tracker that were written until a mark, at most so many; whether there may be more."""
-    raise_mark(connection)
-    raise_mark(connection, REMOVALS)
+    increment_counter(connection)
+    increment_counter(connection, REMOVALS)
     others = issues.c.tracker_id != tracker_id, issues.c.mark > until
     if all(connection.execute(sa.select(issues.c.number).where(each).limit(1)).first() is None for each in others):
         # There are no others, neither somebody else's nor newer ones: whole tables are emptied at once.
@@ -241,13 +241,13 @@ def remove(connection: sa.Connection, tracker_id: str, *, until: int, most: int)
     numbers = [(row.number,) for row in found]
     if numbers:
         _drop_facts(connection, [(row.number, fact) for row in found for fact in facts_of(row.content)])
-        sqlite.drop_words(connection, [(row.number, words_of(row.content)) for row in found])
+        sqlite.drop_words(connection, [(row.number, extract_words(row.content)) for row in found])
         for table in (issues, issue_contents, issue_history):
             connection.exec_driver_sql(f"DELETE FROM {table.name} WHERE number = ?", numbers)  # noqa: S608 - our own name
     return len(found) == most
 
 
-def _known(connection: sa.Connection, tracker_id: str, keys: Sequence[str]) -> dict[str, tuple[int, str]]:
+def _load_existing(connection: sa.Connection, tracker_id: str, keys: Sequence[str]) -> dict[str, tuple[int, str]]:
     body = sa.type_coerce(issue_contents.c.content, sa.Text).label("body")
     query = sa.select(issues.c.external_id, issues.c.number, body)
     query = query.join(issue_contents, issue_contents.c.number == issues.c.number)
@@ -259,7 +259,7 @@ def _known(connection: sa.Connection, tracker_id: str, keys: Sequence[str]) -> d
     return found
 
 
-def _apply(connection: sa.Connection, changes: _Changes) -> None:
+def _apply_changes(connection: sa.Connection, changes: _Changes) -> None:
     # The driver takes the long lists as they are: SQLAlchemy takes longer to bind a row than SQLite to write it.
     many: list[tuple[str, Sequence[tuple[Any, ...]]]] = [
         ("INSERT INTO issue_contents (number, content) VALUES (?, ?)", changes.contents),
@@ -287,17 +287,17 @@ def _apply(connection: sa.Connection, changes: _Changes) -> None:
 
 def add_facts(connection: sa.Connection, new: Sequence[tuple[int, Fact]]) -> None:
     """Store facts of issues, by their number."""
-    ids = _ids(connection, {fact.name for _, fact in new})
+    ids = _load_name_ids(connection, {fact.name for _, fact in new})
     missing = [{"name": name} for name in sorted({fact.name for _, fact in new} - ids.keys())]
     if missing:
         connection.execute(sa.insert(fact_names), missing)
-        ids |= _ids(connection, {each["name"] for each in missing})
-    short, long = _parted(new)
+        ids |= _load_name_ids(connection, {each["name"] for each in missing})
+    short, long = _split_facts(new)
     # In the order of the index, which is then filled page by page.
     rows = sorted(
         (ids[fact.name], fact.folded, int(fact.kind), number, fact.number, fact.moment) for number, fact in short
     )
-    texts = sorted((ids[fact.name], number, _part(fact.folded), fact.folded) for number, fact in long)
+    texts = sorted((ids[fact.name], number, _hash_text(fact.folded), fact.folded) for number, fact in long)
     if rows:
         statement = "INSERT INTO facts (name, folded, kind, issue, number, moment) VALUES (?, ?, ?, ?, ?, ?)"
         connection.exec_driver_sql(statement, rows)
@@ -306,7 +306,7 @@ def add_facts(connection: sa.Connection, new: Sequence[tuple[int, Fact]]) -> Non
         connection.exec_driver_sql(statement, texts)
 
 
-def _parted(told: Sequence[tuple[int, Fact]]) -> tuple[list[tuple[int, Fact]], list[tuple[int, Fact]]]:
+def _split_facts(told: Sequence[tuple[int, Fact]]) -> tuple[list[tuple[int, Fact]], list[tuple[int, Fact]]]:
     """The facts that are searched by an index, and the texts that stand apart."""
     short: list[tuple[int, Fact]] = []
     long: list[tuple[int, Fact]] = []
@@ -317,15 +317,15 @@ def _parted(told: Sequence[tuple[int, Fact]]) -> tuple[list[tuple[int, Fact]], l
     return short, long
 
 
-def _part(folded: str) -> int:
+def _hash_text(folded: str) -> int:
     return int.from_bytes(blake2b(folded.encode(), digest_size=8).digest()) >> 1
 
 
 def _drop_facts(connection: sa.Connection, old: Sequence[tuple[int, Fact]]) -> None:
-    ids = _ids(connection, {fact.name for _, fact in old})
-    short, long = _parted(old)
+    ids = _load_name_ids(connection, {fact.name for _, fact in old})
+    short, long = _split_facts(old)
     rows = sorted((ids[fact.name], fact.folded, int(fact.kind), number) for number, fact in short)
-    texts = sorted((ids[fact.name], number, _part(fact.folded)) for number, fact in long)
+    texts = sorted((ids[fact.name], number, _hash_text(fact.folded)) for number, fact in long)
     if rows:
         statement = "DELETE FROM facts WHERE name = ? AND folded = ? AND kind = ? AND issue = ?"
         connection.exec_driver_sql(statement, rows)
@@ -333,7 +333,7 @@ def _drop_facts(connection: sa.Connection, old: Sequence[tuple[int, Fact]]) -> N
         connection.exec_driver_sql("DELETE FROM long_texts WHERE name = ? AND issue = ? AND part = ?", texts)
 
 
-def _ids(connection: sa.Connection, names: Iterable[str]) -> dict[str, int]:
+def _load_name_ids(connection: sa.Connection, names: Iterable[str]) -> dict[str, int]:
     wanted = sorted(names)
     found: dict[str, int] = {}
     for start in range(0, len(wanted), KEYS_IN_A_QUERY):
@@ -344,39 +344,41 @@ def _ids(connection: sa.Connection, names: Iterable[str]) -> dict[str, int]:
 
 
 #: So many issues are removed in one transaction.
-REMOVED_AT_ONCE = 2_000
+REMOVAL_CHUNK_SIZE = 2_000
 
 #: How the marks of removals begin; the tracker's id follows.
-_MARK = "removal of "
+_REMOVAL_PREFIX = "removal of "
 
 
-def note(connection: sa.Connection, tracker_id: str) -> None:
+def request_removal(connection: sa.Connection, tracker_id: str) -> None:
     """Note that everything of a tracker is to be removed, within the transaction that makes it so."""
-    name, now = f"{_MARK}{tracker_id}", mark(connection)
+    name, now = f"{_REMOVAL_PREFIX}{tracker_id}", read_counter(connection)
     if not connection.execute(sa.update(marks).where(marks.c.name == name).values(value=now)).rowcount:
         connection.execute(sa.insert(marks).values(name=name, value=now))
 
 
-async def finish(database: Database, tracker_id: str) -> None:
+async def finish_removal(database: Database, tracker_id: str) -> None:
     """Remove what was noted."""
 
     def part(connection: sa.Connection) -> bool:
-        its = marks.c.name == f"{_MARK}{tracker_id}"
+        its = marks.c.name == f"{_REMOVAL_PREFIX}{tracker_id}"
         until = connection.execute(sa.select(marks.c.value).where(its)).scalar_one_or_none()
         if until is None:
             # Somebody else has finished it meanwhile.
             return False
-        more = remove(connection, tracker_id, until=until, most=REMOVED_AT_ONCE)
+        more = remove_issues(connection, tracker_id, until=until, most=REMOVAL_CHUNK_SIZE)
         if not more:
             connection.execute(sa.delete(marks).where(its))
         return more
 
-    while await database.written(part):
+    while await database.run_in_transaction(part):
         pass
 
 
-async def unfinished(database: Database) -> list[str]:
+async def list_unfinished_removals(database: Database) -> list[str]:
     """The trackers whose removal has failed part way, now or in an earlier process, or still goes on."""
-    query = sa.select(marks.c.name).where(marks.c.name.startswith(_MARK, autoescape=True)).order_by(marks.c.name)
+    query = (
+        sa.select(marks.c.name).where(marks.c.name.startswith(_REMOVAL_PREFIX, autoescape=True)).order_by(marks.c.name)
+    )
     async with database.reading() as connection:
-        return [name.removeprefix(_MARK) for name in (await connection.execute(query)).scalars()]
+        return [name.removeprefix(_REMOVAL_PREFIX) for name in (await connection.execute(query)).scalars()]

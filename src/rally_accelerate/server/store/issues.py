@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from rally_accelerate.server.store import issue_writer
 from rally_accelerate.server.store.database import Database
-from rally_accelerate.server.store.issue_writer import KEYS_IN_A_QUERY, prepared, write
-from rally_accelerate.server.store.tables import issue_contents, issue_history, issues, ms
+from rally_accelerate.server.store.issue_writer import KEYS_IN_A_QUERY, prepare_issues, write_issues
+from rally_accelerate.server.store.tables import issue_contents, issue_history, issues, to_ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class Issues:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def take(
+    async def store_upload(
         self,
         *,
         source: str,
@@ -54,9 +54,9 @@ class Issues:
         """
         if not items:
             return
-        now = ms(datetime.now(UTC))
+        now = to_ms(datetime.now(UTC))
         upload = await asyncio.to_thread(
-            prepared,
+            prepare_issues,
             items,
             source=source,
             tracker_id=tracker_id,
@@ -64,14 +64,14 @@ class Issues:
             execution_id=execution_id or None,
             uploaded=now,
         )
-        await self._database.written(lambda connection: write(connection, tracker_id, upload))
+        await self._database.run_in_transaction(lambda connection: write_issues(connection, tracker_id, upload))
 
-    async def one(self, tracker_id: str, external_id: str) -> StoredIssue | None:
+    async def get(self, tracker_id: str, external_id: str) -> StoredIssue | None:
         """One issue, or None."""
         where = (issues.c.tracker_id == tracker_id) & (issues.c.external_id == external_id)
-        return next(iter(await self._found(_whole().where(where))), None)
+        return next(iter(await self._fetch(_select_issues().where(where))), None)
 
-    async def several(self, keys: Sequence[tuple[str, str]]) -> list[StoredIssue]:
+    async def get_many(self, keys: Sequence[tuple[str, str]]) -> list[StoredIssue]:
         """Issues by tracker and id in their tool, in this order; those that are not there are left out.
 
         Args:
@@ -84,7 +84,7 @@ class Issues:
                 where = (issues.c.tracker_id == tracker_id) & issues.c.external_id.in_(
                     its[start : start + KEYS_IN_A_QUERY]
                 )
-                for one in await self._found(_whole().where(where)):
+                for one in await self._fetch(_select_issues().where(where)):
                     found[tracker_id, one.content["_id"]] = one
         return [found[key] for key in keys if key in found]
 
@@ -106,17 +106,19 @@ class Issues:
             issues.c.display_id == its_id,
             (issues.c.tracker_id == tracker_id) & (issues.c.external_id == external_id),
         ):
-            wanted = _whole().where(known, *_of(tenant_id=tenant_id)).order_by(issues.c.number)
-            if found := await self._found(wanted.limit(limit)):
+            wanted = _select_issues().where(known, *_make_conditions(tenant_id=tenant_id)).order_by(issues.c.number)
+            if found := await self._fetch(wanted.limit(limit)):
                 return found
         return []
 
-    async def page(self, *, tenant_id: str = "", limit: int = 50, skip: int = 0) -> list[StoredIssue]:
+    async def list_page(self, *, tenant_id: str = "", limit: int = 50, skip: int = 0) -> list[StoredIssue]:
         """Whole issues by last update, newest first; empty means everything. Lists for people come from the search."""
         order = (issues.c.last_update.desc(), issues.c.number.desc())
-        return await self._found(_whole().where(*_of(tenant_id=tenant_id)).order_by(*order).limit(limit).offset(skip))
+        return await self._fetch(
+            _select_issues().where(*_make_conditions(tenant_id=tenant_id)).order_by(*order).limit(limit).offset(skip)
+        )
 
-    async def of_project(
+    async def list_by_project(
         self, tenant_id: str, project_key: str, *, before: int | None = None, limit: int = 50
     ) -> list[StoredIssue]:
         """Return the issues of a project, those that came last first.
@@ -133,9 +135,9 @@ class Issues:
         older = () if before is None else (issues.c.number < before,)
         # Numbers first, from an index alone: a large project's contents must not be sorted for one page of it.
         page = sa.select(issues.c.number).where(*wanted, *older).order_by(issues.c.number.desc()).limit(limit)
-        return await self._found(_whole().where(issues.c.number.in_(page)).order_by(issues.c.number.desc()))
+        return await self._fetch(_select_issues().where(issues.c.number.in_(page)).order_by(issues.c.number.desc()))
 
-    async def counts(self, *, tenant_id: str = "") -> dict[str, int]:
+    async def count_by_tracker(self, *, tenant_id: str = "") -> dict[str, int]:
         """How many issues each tracker has; of one tenant if it is named."""
         query = sa.select(issues.c.tracker_id, sa.func.count().label("number")).group_by(issues.c.tracker_id)
         if tenant_id:
@@ -143,19 +145,19 @@ class Issues:
         async with self._database.reading() as connection:
             return {row.tracker_id: row.number for row in (await connection.execute(query)).all()}
 
-    async def statuses(self, tenant_id: str, *, tracker_id: str = "") -> list[str]:
+    async def list_statuses(self, tenant_id: str, *, tracker_id: str = "") -> list[str]:
         """Every status that issues have, sorted; of one tracker if it is named."""
-        wanted = _of(tenant_id=tenant_id, tracker_id=tracker_id)
+        wanted = _make_conditions(tenant_id=tenant_id, tracker_id=tracker_id)
         query = sa.select(issues.c.status).where(*wanted).distinct().order_by(issues.c.status)
         async with self._database.reading() as connection:
             return [value for (value,) in (await connection.execute(query)).all() if value]
 
     async def remove(self, tracker_id: str) -> None:
         """Remove everything that an integration brought."""
-        await self._database.written(lambda connection: issue_writer.note(connection, tracker_id))
-        await issue_writer.finish(self._database, tracker_id)
+        await self._database.run_in_transaction(lambda connection: issue_writer.request_removal(connection, tracker_id))
+        await issue_writer.finish_removal(self._database, tracker_id)
 
-    async def _found(self, query: sa.Select[Any]) -> list[StoredIssue]:
+    async def _fetch(self, query: sa.Select[Any]) -> list[StoredIssue]:
         async with self._database.reading() as connection:
             rows = (await connection.execute(query)).all()
             past: dict[int, list[dict[str, Any]]] = {row.number: [] for row in rows}
@@ -179,7 +181,7 @@ class Issues:
         ]
 
 
-def _whole() -> sa.Select[Any]:
+def _select_issues() -> sa.Select[Any]:
     return sa.select(
         issues.c.number,
         issues.c.tracker_id,
@@ -191,12 +193,12 @@ def _whole() -> sa.Select[Any]:
     ).join(issue_contents, issue_contents.c.number == issues.c.number)
 
 
-def _of(**values: str) -> list[sa.ColumnElement[bool]]:
+def _make_conditions(**values: str) -> list[sa.ColumnElement[bool]]:
     """Conditions on columns; an empty value is none."""
     return [issues.c[name] == value for name, value in values.items() if value]
 
 
-class Updates:
+class IssueUpdater:
     """Changes issues where they stand.
 
     Args:
@@ -208,7 +210,7 @@ class Updates:
         self._database = database
         self._issues = known
 
-    async def change(self, tenant_id: str, values: Mapping[str, Mapping[str, Any]]) -> list[StoredIssue]:
+    async def update(self, tenant_id: str, values: Mapping[str, Mapping[str, Any]]) -> list[StoredIssue]:
         """Set fields of issues by their id in their tool; all of them, or none when one is not there.
 
         Args:
@@ -220,11 +222,11 @@ class Updates:
         """
         async with self._database.writing() as connection:
             # Nobody else writes meanwhile: what is read here is what is changed.
-            found = [one for key in values for one in await self._of(tenant_id, key)]
+            found = [one for key in values for one in await self._find(tenant_id, key)]
             if {one.content["_id"] for one in found} == set(values):
                 for one in found:
                     item = {**one.content, **values[one.content["_id"]]}
-                    upload = prepared(
+                    upload = prepare_issues(
                         [item],
                         source=one.source,
                         tracker_id=one.tracker_id,
@@ -232,13 +234,13 @@ class Updates:
                         execution_id=one.execution_id or None,
                         uploaded=one.uploaded,
                     )
-                    await connection.run_sync(write, one.tracker_id, upload)
+                    await connection.run_sync(write_issues, one.tracker_id, upload)
         return found
 
-    async def _of(self, tenant_id: str, external_id: str) -> list[StoredIssue]:
+    async def _find(self, tenant_id: str, external_id: str) -> list[StoredIssue]:
         """Issues of this id: two trackers may have one, then it is the same one."""
         where = (issues.c.tenant_id == tenant_id) & (issues.c.external_id == external_id)
         async with self._database.reading() as connection:
             trackers = (await connection.execute(sa.select(issues.c.tracker_id).where(where))).scalars().all()
-        found = [await self._issues.one(tracker, external_id) for tracker in trackers]
+        found = [await self._issues.get(tracker, external_id) for tracker in trackers]
         return [one for one in found if one is not None]

@@ -12,18 +12,18 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rally_accelerate.server.store import sqlite
-from rally_accelerate.server.store.issue_sets import numbers_of
+from rally_accelerate.server.store.issue_sets import iterate_numbers
 from rally_accelerate.server.store.tables import issues
 
 #: A set of so few is sorted; a larger one is met soon enough on the way along the order's index.
-FEW = 10_000
+SMALL_SET_SIZE = 10_000
 
 #: Databases know no larger integers.
-LARGEST = 1 << 62
+MAX_INT = 1 << 62
 
 #: How far the index is walked at once: first for a page that is filled soon, then for sets that lie far behind.
 FIRST_STEP = 500
-LONGEST_STEP = 20_000
+MAX_STEP = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,61 +34,61 @@ class Order:
     descending: bool
 
 
-class Part(IntEnum):
+class Section(IntEnum):
     """The parts of a list, one behind the other."""
 
     #: What was asked for by its id.
-    CALLED = 0
-    VALUED = 1
+    EXACT_ID = 0
+    WITH_VALUE = 1
     #: What has no value in the column.
-    EMPTY = 2
+    WITHOUT_VALUE = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Position:
     """Where an issue stands in a list."""
 
-    part: Part
+    section: Section
     value: Any
     number: int
 
-    def written(self, order: Order) -> str:
+    def to_key(self, order: Order) -> str:
         """The place as the key of a page."""
-        told = orjson.dumps((order.column, order.descending, self.part, self.value, self.number))
+        told = orjson.dumps((order.column, order.descending, self.section, self.value, self.number))
         return base64.urlsafe_b64encode(told).decode().rstrip("=")
 
     @classmethod
-    def read(cls, key: str, order: Order) -> "Place | None":
+    def from_key(cls, key: str, order: Order) -> "Position | None":
         """The place that a key tells; None where it tells none in this order, which is that before the first."""
         try:
             told = orjson.loads(base64.urlsafe_b64decode(key + "=" * (-len(key) % 4)))
         except (ValueError, binascii.Error):
             return None
         match told:
-            case [order.column, order.descending, 0 | 1 | 2 as part, value, int() as number] if _can_be(
+            case [order.column, order.descending, 0 | 1 | 2 as part, value, int() as number] if _is_valid(
                 part, value, order
             ):
-                return cls(Part(part), value, number) if 0 <= number < LARGEST else None
+                return cls(Section(part), value, number) if 0 <= number < MAX_INT else None
         return None
 
 
-def _can_be(part: int, value: Any, order: Order) -> bool:
-    if part != Part.VALUED:
+def _is_valid(part: int, value: Any, order: Order) -> bool:
+    if part != Section.WITH_VALUE:
         return value is None
     if isinstance(issues.c[order.column].type, sa.Text):
         return isinstance(value, str)
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < MAX_INT
 
 
-async def picked(
+async def select_page(
     connection: AsyncConnection,
     members: bytes | None,
     order: Order,
     *,
     first: Sequence[int] = (),
-    after: Place | None = None,
+    after: Position | None = None,
     limit: int,
-) -> list[Place]:
+) -> list[Position]:
     """The places of the next issues of a set.
 
     Args:
@@ -99,79 +99,81 @@ async def picked(
         after: Where the page before ended.
         limit: How many at most.
     """
-    called = [number for number in first if _has(members, number)]
+    called = [number for number in first if _contains(members, number)]
     found = [
-        Place(Part.CALLED, None, number)
+        Position(Section.EXACT_ID, None, number)
         for number in called
-        if after is None or (after.part is Part.CALLED and number > after.number)
+        if after is None or (after.section is Section.EXACT_ID and number > after.number)
     ][:limit]
-    behind = None if after is None or after.part is Part.CALLED else after
+    behind = None if after is None or after.section is Section.EXACT_ID else after
     without = frozenset(called)
     few = None
-    if members is not None and members.count(1) <= FEW:
-        few = [number for number in numbers_of(members) if number not in without]
-    for part in (Part.VALUED, Part.EMPTY):
-        if len(found) < limit and (behind is None or behind.part <= part):
-            at = behind if behind is not None and behind.part is part else None
+    if members is not None and members.count(1) <= SMALL_SET_SIZE:
+        few = [number for number in iterate_numbers(members) if number not in without]
+    for part in (Section.WITH_VALUE, Section.WITHOUT_VALUE):
+        if len(found) < limit and (behind is None or behind.section <= part):
+            at = behind if behind is not None and behind.section is part else None
             rest = limit - len(found)
             if few is not None:
-                found += await _sorted(connection, few, order, part=part, at=at, limit=rest)
+                found += await _sort_small_set(connection, few, order, part=part, at=at, limit=rest)
             else:
-                found += await _walked(connection, members, order, part=part, at=at, without=without, limit=rest)
+                found += await _walk_index(connection, members, order, part=part, at=at, without=without, limit=rest)
     return found
 
 
-def _has(members: bytes | None, number: int) -> bool:
+def _contains(members: bytes | None, number: int) -> bool:
     return members is None or (number < len(members) and members[number] == 1)
 
 
-async def _sorted(
-    connection: AsyncConnection, numbers: Sequence[int], order: Order, *, part: Part, at: Place | None, limit: int
-) -> list[Place]:
+async def _sort_small_set(
+    connection: AsyncConnection, numbers: Sequence[int], order: Order, *, part: Section, at: Position | None, limit: int
+) -> list[Position]:
     """The next places among a few issues."""
-    query, key = _ordered(order, part)
-    among = sqlite.among(issues.c.number, numbers)
-    rows = (await connection.execute(query.where(among, _beyond(at, key, order)).limit(limit))).all()
-    return [Place(part, row[0], row[1]) for row in rows]
+    query, key = _order_query(order, part)
+    among = sqlite.is_among(issues.c.number, numbers)
+    rows = (await connection.execute(query.where(among, _is_after(at, key, order)).limit(limit))).all()
+    return [Position(part, row[0], row[1]) for row in rows]
 
 
-def _ordered(order: Order, part: Part) -> tuple[sa.Select[Any], tuple[sa.ColumnElement[Any], ...]]:
+def _order_query(order: Order, part: Section) -> tuple[sa.Select[Any], tuple[sa.ColumnElement[Any], ...]]:
     """The issues of a part in their order, and what they are ordered by."""
     column, number = issues.c[order.column], issues.c.number
-    key = (column, number) if part is Part.VALUED else (number,)
-    is_there = column.is_not(None) if part is Part.VALUED else column.is_(None)
+    key = (column, number) if part is Section.WITH_VALUE else (number,)
+    is_there = column.is_not(None) if part is Section.WITH_VALUE else column.is_(None)
     ordered = [each.desc() if order.descending else each.asc() for each in key]
     return sa.select(column, number).where(is_there).order_by(*ordered), key
 
 
-async def _walked(
+async def _walk_index(
     connection: AsyncConnection,
     members: bytes | None,
     order: Order,
     *,
-    part: Part,
-    at: Place | None,
+    part: Section,
+    at: Position | None,
     without: frozenset[int],
     limit: int,
-) -> list[Place]:
+) -> list[Position]:
     """The next places along the index of the column."""
-    query, key = _ordered(order, part)
-    found: list[Place] = []
+    query, key = _order_query(order, part)
+    found: list[Position] = []
     step = limit + len(without) if members is None else max(FIRST_STEP, limit)
     while True:
-        rows = (await connection.execute(query.where(_beyond(at, key, order)).limit(step))).all()
-        places = [Place(part, row[0], row[1]) for row in rows if _has(members, row[1]) and row[1] not in without]
+        rows = (await connection.execute(query.where(_is_after(at, key, order)).limit(step))).all()
+        places = [
+            Position(part, row[0], row[1]) for row in rows if _contains(members, row[1]) and row[1] not in without
+        ]
         found += places[: limit - len(found)]
         if len(found) == limit or len(rows) < step:
             return found
-        at = Place(part, rows[-1][0], rows[-1][1])
-        step = min(step * 4, LONGEST_STEP)
+        at = Position(part, rows[-1][0], rows[-1][1])
+        step = min(step * 4, MAX_STEP)
 
 
-def _beyond(at: Place | None, key: tuple[sa.ColumnElement[Any], ...], order: Order) -> sa.ColumnElement[bool]:
+def _is_after(at: Position | None, key: tuple[sa.ColumnElement[Any], ...], order: Order) -> sa.ColumnElement[bool]:
     if at is None:
         return sa.true()
-    values = (at.value, at.number) if at.part is Part.VALUED else (at.number,)
+    values = (at.value, at.number) if at.section is Section.WITH_VALUE else (at.number,)
     here, there = sa.tuple_(*key), sa.tuple_(*map(sa.literal, values))
     if len(key) == 1:
         here, there = key[0], sa.literal(at.number)  # type: ignore[assignment]

@@ -19,21 +19,21 @@ from rally_accelerate.dql.index_terms import Kind
 from rally_accelerate.dql.parser import parse
 from rally_accelerate.errors import QueryError, QueryTooSlowError
 from rally_accelerate.server.store import sqlite
-from rally_accelerate.server.store.column_index import Columns
-from rally_accelerate.server.store.issue_sets import both, except_for, longer, numbers_of, one_of
+from rally_accelerate.server.store.column_index import ColumnIndex
+from rally_accelerate.server.store.issue_sets import difference, intersection, iterate_numbers, pad, union
 from rally_accelerate.server.store.tables import fact_names, facts, issues, long_texts
 
 #: Sets of comparisons that are kept: of 200,000 issues each takes 200 kB.
-MOST_KEPT = 150
+MAX_CACHED = 150
 
 #: So many issues are sooner looked at one by one than found among all.
-FEW = 10_000
+SMALL_SET_SIZE = 10_000
 
 #: Names looked up at once: SQLite before 3.32 allowed 999 parameters in one statement.
-NAMES_AT_ONCE = 900
+NAMES_PER_QUERY = 900
 
 #: Their numbers stand in columns: by folded path.
-NUMBERS = {
+NUMBER_COLUMNS = {
     "created": issues.c.created,
     "lastupdate": issues.c.last_update,
     "storypoints": issues.c.story_points,
@@ -48,17 +48,17 @@ class Spendable(Protocol):
         """Take some evaluations from the budget, or raise."""
 
 
-class Answers:
+class QueryEvaluator:
     """Answers queries about the issues of one host."""
 
-    def __init__(self, columns: Columns | None = None) -> None:
+    def __init__(self, columns: ColumnIndex | None = None) -> None:
         #: What is told without asking the database.
         self._columns = columns
-        self._removals = 0
+        self._removal_counter = 0
         #: By comparison: the mark at which it was found, and the set.
-        self._kept: OrderedDict[Hashable, tuple[int, bytes]] = OrderedDict()
+        self._cache: OrderedDict[Hashable, tuple[int, bytes]] = OrderedDict()
 
-    def matching(
+    def evaluate(
         self,
         connection: sa.Connection,
         query: Query,
@@ -83,36 +83,36 @@ class Answers:
         Raises:
             QueryTooSlowError: The budget is spent.
         """
-        if removals > self._removals:
-            self._removals = removals
-            self._kept.clear()
-        return _Asking(self, connection, mark, removals, now, budget=budget).found(query, among)
+        if removals > self._removal_counter:
+            self._removal_counter = removals
+            self._cache.clear()
+        return _Evaluation(self, connection, mark, removals, now, budget=budget).evaluate(query, among)
 
-    def in_memory(self, leaf: Comparison, now: datetime) -> bytes | None:
+    def from_columns(self, leaf: Comparison, now: datetime) -> bytes | None:
         """The issues of a comparison that the columns tell; else None."""
-        return None if self._columns is None else self._columns.told(leaf, now=now)
+        return None if self._columns is None else self._columns.find_matching(leaf, now=now)
 
-    def kept(self, key: Hashable) -> tuple[int, bytes] | None:
+    def get_cached(self, key: Hashable) -> tuple[int, bytes] | None:
         """What was found last for a comparison, and at which mark."""
-        if key in self._kept:
-            self._kept.move_to_end(key)
-        return self._kept.get(key)
+        if key in self._cache:
+            self._cache.move_to_end(key)
+        return self._cache.get(key)
 
-    def keep(self, key: Hashable, found: bytes, *, mark: int, removals: int) -> None:
+    def cache_result(self, key: Hashable, found: bytes, *, mark: int, removals: int) -> None:
         """Keep the set of a comparison, unless a newer one is there."""
-        if removals != self._removals or (key in self._kept and self._kept[key][0] > mark):
+        if removals != self._removal_counter or (key in self._cache and self._cache[key][0] > mark):
             return
-        self._kept[key] = (mark, found)
-        while len(self._kept) > MOST_KEPT:
-            self._kept.popitem(last=False)
+        self._cache[key] = (mark, found)
+        while len(self._cache) > MAX_CACHED:
+            self._cache.popitem(last=False)
 
 
-class _Asking:
+class _Evaluation:
     """One question."""
 
     def __init__(
         self,
-        answers: Answers,
+        answers: QueryEvaluator,
         connection: sa.Connection,
         mark: int,
         removals: int,
@@ -121,106 +121,112 @@ class _Asking:
         budget: Spendable | None,
     ) -> None:
         self._budget = budget
-        self._answers = answers
+        self._evaluator = answers
         self._connection = connection
-        self._mark = mark
-        self._removals = removals
+        self._counter = mark
+        self._removal_counter = removals
         self._now = now
-        self._changed: dict[int, Sequence[int]] = {}
+        self._changed_numbers: dict[int, Sequence[int]] = {}
 
-    def found(self, query: Query, among: bytes) -> bytes:
+    def evaluate(self, query: Query, among: bytes) -> bytes:
         match query:
             case Both(operands):
                 # What is asked of issues one by one comes last: few may be left.
                 for operand in sorted(operands, key=_is_slow):
-                    among = both(among, self.found(operand, among))
+                    among = intersection(among, self.evaluate(operand, among))
                 return among
             case Either(operands):
                 found = bytes(len(among))
                 for operand in sorted(operands, key=_is_slow):
-                    found = one_of(found, self.found(operand, except_for(among, found)))
+                    found = union(found, self.evaluate(operand, difference(among, found)))
                 return found
             case Negated(operand):
-                return except_for(among, self.found(operand, among))
+                return difference(among, self.evaluate(operand, among))
             case Comparison(operator=Operator.UNEQUAL):
-                return except_for(among, self.found(replace(query, operator=Operator.EQUAL), among))
+                return difference(among, self.evaluate(replace(query, operator=Operator.EQUAL), among))
             case Comparison(item=item) if item != "issue":
                 # Only issues are held here.
                 return bytes(len(among))
             case Comparison():
-                told = self._answers.in_memory(query, self._now)
-                return both(among, longer(self._compared(query, among) if told is None else told, len(among)))
+                told = self._evaluator.from_columns(query, self._now)
+                return intersection(
+                    among, pad(self._evaluate_comparison(query, among) if told is None else told, len(among))
+                )
 
-    def _compared(self, leaf: Comparison, among: bytes) -> bytes:
+    def _evaluate_comparison(self, leaf: Comparison, among: bytes) -> bytes:
         if sql.has_age(leaf):
-            return self._anew(leaf, len(among))
+            return self._evaluate_all(leaf, len(among))
         key = (leaf.item, leaf.path, leaf.operator, leaf.values)
-        kept = self._answers.kept(key)
+        kept = self._evaluator.get_cached(key)
         if kept is None:
-            if _is_slow(leaf) and among.count(1) <= FEW:
-                return self._alone(leaf, tuple(numbers_of(among)), len(among))
-            found = self._anew(leaf, len(among))
+            if _is_slow(leaf) and among.count(1) <= SMALL_SET_SIZE:
+                return self._evaluate_numbers(leaf, tuple(iterate_numbers(among)), len(among))
+            found = self._evaluate_all(leaf, len(among))
         else:
             since, found = kept
-            if since >= self._mark:
+            if since >= self._counter:
                 return found
-            changed = self._changed_since(since)
-            if len(changed) > FEW:
-                found = self._anew(leaf, len(among))
+            changed = self._list_changed_since(since)
+            if len(changed) > SMALL_SET_SIZE:
+                found = self._evaluate_all(leaf, len(among))
             else:
-                found = self._renewed(leaf, found, changed, len(among))
-        self._answers.keep(key, found, mark=self._mark, removals=self._removals)
+                found = self._refresh(leaf, found, changed, len(among))
+        self._evaluator.cache_result(key, found, mark=self._counter, removals=self._removal_counter)
         return found
 
-    def _renewed(self, leaf: Comparison, found: bytes, changed: Sequence[int], size: int) -> bytes:
+    def _refresh(self, leaf: Comparison, found: bytes, changed: Sequence[int], size: int) -> bytes:
         """A set with the issues that were uploaded since it was found."""
-        renewed = bytearray(longer(found, size))
-        matching = self._alone(leaf, changed, size)
+        renewed = bytearray(pad(found, size))
+        matching = self._evaluate_numbers(leaf, changed, size)
         for number in changed:
             if number < size:
                 renewed[number] = matching[number]
         return bytes(renewed)
 
-    def _changed_since(self, mark: int) -> Sequence[int]:
-        if mark not in self._changed:
-            query = sa.select(issues.c.number).where(issues.c.mark > mark).limit(FEW + 1)
-            self._changed[mark] = self._connection.execute(query).scalars().all()
-        return self._changed[mark]
+    def _list_changed_since(self, mark: int) -> Sequence[int]:
+        if mark not in self._changed_numbers:
+            query = sa.select(issues.c.number).where(issues.c.mark > mark).limit(SMALL_SET_SIZE + 1)
+            self._changed_numbers[mark] = self._connection.execute(query).scalars().all()
+        return self._changed_numbers[mark]
 
-    def _alone(self, leaf: Comparison, numbers: Sequence[int], size: int) -> bytes:
+    def _evaluate_numbers(self, leaf: Comparison, numbers: Sequence[int], size: int) -> bytes:
         """Those of some issues that are like this, asked one by one."""
         self._spend(leaf, len(numbers))
-        known = self._known(leaf)
+        known = self._load_names(leaf)
         searches = sql.search(leaf, known, now=self._now)
         query: sa.Select[Any] | sa.CompoundSelect[Any]
         if searches and leaf.operator in {Operator.EQUAL, Operator.AMONG}:
             # The index leads to the facts of each of them.
-            query = _together(each.where(sqlite.among(each.selected_columns[0], numbers)) for each in searches)
+            query = _combine_searches(
+                each.where(sqlite.is_among(each.selected_columns[0], numbers)) for each in searches
+            )
         else:
-            is_told = sql.column_of(leaf, NUMBERS) is not None
-            here = sql.condition(leaf, known, now=self._now) if is_told else sqlite.asked(leaf, now=self._now)
-            query = sa.select(issues.c.number).where(sqlite.among(issues.c.number, numbers), here)
-        return sqlite.members(self._connection, query, size)
+            is_told = sql.column_of(leaf, NUMBER_COLUMNS) is not None
+            here = (
+                sql.condition(leaf, known, now=self._now) if is_told else sqlite.matches_in_python(leaf, now=self._now)
+            )
+            query = sa.select(issues.c.number).where(sqlite.is_among(issues.c.number, numbers), here)
+        return sqlite.collect_members(self._connection, query, size)
 
     def _spend(self, leaf: Comparison, count: int) -> None:
         if self._budget is not None and _is_slow(leaf):
             self._budget.spend(count)
 
-    def _anew(self, leaf: Comparison, size: int) -> bytes:
+    def _evaluate_all(self, leaf: Comparison, size: int) -> bytes:
         self._spend(leaf, size)
-        known = self._known(leaf)
+        known = self._load_names(leaf)
         query: sa.Select[Any] | sa.CompoundSelect[Any]
         if searches := sql.search(leaf, known, now=self._now):
-            query = _together(searches)
+            query = _combine_searches(searches)
         else:
             query = sa.select(issues.c.number).where(sql.condition(leaf, known, now=self._now))
-        return sqlite.members(self._connection, query, size)
+        return sqlite.collect_members(self._connection, query, size)
 
-    def _known(self, leaf: Comparison) -> sql.Known:
+    def _load_names(self, leaf: Comparison) -> sql.Known:
         wanted = sorted(sql.names(leaf))
         ids: dict[str, int] = {}
-        for start in range(0, len(wanted), NAMES_AT_ONCE):
-            some = fact_names.c.name.in_(wanted[start : start + NAMES_AT_ONCE])
+        for start in range(0, len(wanted), NAMES_PER_QUERY):
+            some = fact_names.c.name.in_(wanted[start : start + NAMES_PER_QUERY])
             ids |= {row.name: row.id for row in self._connection.execute(sa.select(fact_names).where(some))}
         its_odd = facts.c.name.in_(ids.values()) & (facts.c.folded == "") & (facts.c.kind == Kind.ODD.value)
         odd: set[Any] = set()
@@ -232,27 +238,27 @@ class _Asking:
             texts=long_texts,
             ids=ids,
             odd=frozenset(name for name, its_id in ids.items() if its_id in odd),
-            numbers=NUMBERS,
-            asked=lambda leaf: sqlite.asked(leaf, now=self._now),
+            numbers=NUMBER_COLUMNS,
+            asked=lambda leaf: sqlite.matches_in_python(leaf, now=self._now),
         )
 
 
-def _together(searches: Iterable[sa.Select[Any]]) -> sa.CompoundSelect[Any]:
+def _combine_searches(searches: Iterable[sa.Select[Any]]) -> sa.CompoundSelect[Any]:
     return sa.union_all(*searches)
 
 
 def _is_slow(query: Query) -> bool:
-    return sql.is_slow(query, NUMBERS)
+    return sql.is_slow(query, NUMBER_COLUMNS)
 
 
 #: Comparisons in one query that must be evaluated for every issue.
-MOST_SLOW = 20
+MAX_SLOW_COMPARISONS = 20
 
 #: Evaluations for one query: its slow comparisons times the issues that each is evaluated for.
-MOST_EVALUATIONS = 400_000
+MAX_EVALUATIONS = 400_000
 
 #: The time for the evaluation of one query, without the time that it waits for its turn.
-SECONDS = 30.0
+TIMEOUT_SECONDS = 30.0
 
 HINT = "Use fewer comparisons with histories and other fields that have no index, or narrow the query by other fields."
 
@@ -264,12 +270,12 @@ def parse_limited(text: str) -> Query:
         QueryError: It cannot be read, or has too many comparisons that must be evaluated for every issue.
     """
     query = parse(text)
-    slow = [leaf for leaf in leaves(query) if sql.is_slow(leaf, NUMBERS)]
-    if len(slow) > MOST_SLOW:
-        first = slow[MOST_SLOW]
+    slow = [leaf for leaf in leaves(query) if sql.is_slow(leaf, NUMBER_COLUMNS)]
+    if len(slow) > MAX_SLOW_COMPARISONS:
+        first = slow[MAX_SLOW_COMPARISONS]
         raise QueryError(
             f"the query has {len(slow)} comparisons that must be evaluated for every issue, such as those with "
-            f"histories; at most {MOST_SLOW} are allowed",
+            f"histories; at most {MAX_SLOW_COMPARISONS} are allowed",
             line=first.line,
             column=first.column,
         )
@@ -280,8 +286,8 @@ class Budget:
     """What is left for the evaluation of one query."""
 
     def __init__(self, *, seconds: float, evaluations: int) -> None:
-        self._left = evaluations
-        self._ends = time.monotonic() + seconds
+        self._remaining = evaluations
+        self._deadline = time.monotonic() + seconds
 
     def spend(self, evaluations: int) -> None:
         """Take some evaluations from the budget before they are made.
@@ -289,14 +295,14 @@ class Budget:
         Raises:
             QueryTooSlowError: So much is not left.
         """
-        self._left -= evaluations
-        if self._left < 0:
-            text = f"the query needs more than {MOST_EVALUATIONS:,} evaluations of single issues"
+        self._remaining -= evaluations
+        if self._remaining < 0:
+            text = f"the query needs more than {MAX_EVALUATIONS:,} evaluations of single issues"
             raise QueryTooSlowError(text, hint=HINT)
-        if time.monotonic() > self._ends:
-            raise out_of_time()
+        if time.monotonic() > self._deadline:
+            raise make_timeout_error()
 
 
-def out_of_time() -> QueryTooSlowError:
+def make_timeout_error() -> QueryTooSlowError:
     """Return the error of a query whose time is over."""
-    return QueryTooSlowError(f"the query was stopped after {SECONDS:.0f} seconds", hint=HINT)
+    return QueryTooSlowError(f"the query was stopped after {TIMEOUT_SECONDS:.0f} seconds", hint=HINT)

@@ -12,19 +12,19 @@ from rally_accelerate.config.private_files import make_private_folder
 from rally_accelerate.config.sqlite_files import refuse_foreign
 from rally_accelerate.errors import StoreError
 from rally_accelerate.server.store import issue_writer
-from rally_accelerate.server.store.audit_log import Audit
+from rally_accelerate.server.store.audit_log import AuditLog
 from rally_accelerate.server.store.credentials import AccessKeys, Sessions
 from rally_accelerate.server.store.database import Database
 from rally_accelerate.server.store.encryption import (
     KeyState,
     Vault,
-    forget,
-    key_file,
-    key_state,
+    count_unreadable,
+    delete_unreadable,
+    get_key_file,
     make_key_file,
-    unreadable,
+    read_key_state,
 )
-from rally_accelerate.server.store.executions import Executions, Lines, Retention
+from rally_accelerate.server.store.executions import ExecutionLogs, Executions, Retention
 from rally_accelerate.server.store.integrations import Integrations
 from rally_accelerate.server.store.issue_search import Search
 from rally_accelerate.server.store.issues import Issues
@@ -34,12 +34,12 @@ from rally_accelerate.server.store.value_streams import ValueStreams
 log = logging.getLogger(__name__)
 
 #: Tables of every version.
-OWN_TABLES = frozenset({"alembic_version", "integrations", "issues", "executions"})
+REQUIRED_TABLES = frozenset({"alembic_version", "integrations", "issues", "executions"})
 
 #: What a file with them is called.
 DATABASE = "a database of the embedded server"
 
-LOST_KEY = (
+LOST_KEY_HINT = (
     "Bring back the key file that belongs to this database; when it is lost for good, "
     "rally-accelerate secrets forget takes out what nobody can read, to be entered again."
 )
@@ -56,16 +56,16 @@ class Stores:
     executions: Executions
     issues: Issues
     keys: AccessKeys
-    audit: Audit
+    audit: AuditLog
     search: Search
     users: Users
     sessions: Sessions
-    lines: Lines
+    lines: ExecutionLogs
     streams: ValueStreams
 
 
 @asynccontextmanager
-async def open_stores(path: Path, *, retention: Retention | None = None) -> AsyncIterator[Stores]:
+async def open_repositories(path: Path, *, retention: Retention | None = None) -> AsyncIterator[Stores]:
     """The database of a host and the key beside it; closed on leaving.
 
     Args:
@@ -75,20 +75,20 @@ async def open_stores(path: Path, *, retention: Retention | None = None) -> Asyn
     Raises:
         StoreError: They cannot be used, or another host uses them.
     """
-    with alone(path):
-        async with _opened(path, retention) as stores:
+    with lock_database(path):
+        async with _open_unlocked(path, retention) as stores:
             yield stores
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
+def lock_database(path: Path) -> Iterator[None]:
     """Keep a second host away: both would run the same integrations and call the other's runs interrupted.
 
     Raises:
         StoreError: Another host uses the database, or it belongs to another program.
     """
-    refuse_foreign(path, OWN_TABLES, what=DATABASE, option="--database", new=True)
-    lock = _locked(path)
+    refuse_foreign(path, REQUIRED_TABLES, what=DATABASE, option="--database", new=True)
+    lock = _acquire_lock(path)
     try:
         yield
     except StoreError:
@@ -99,7 +99,7 @@ def alone(path: Path) -> Iterator[None]:
         lock.close()
 
 
-def _locked(path: Path) -> LockFile:
+def _acquire_lock(path: Path) -> LockFile:
     while True:
         try:
             make_private_folder(path.parent)
@@ -124,10 +124,10 @@ def _locked(path: Path) -> LockFile:
 
 
 @asynccontextmanager
-async def _opened(path: Path, retention: Retention | None) -> AsyncIterator[Stores]:
+async def _open_unlocked(path: Path, retention: Retention | None) -> AsyncIterator[Stores]:
     database = await Database.open(path)
     try:
-        vault = await _vault(path, database)
+        vault = await _open_vault(path, database)
         stores = Stores(
             path,
             database,
@@ -135,44 +135,44 @@ async def _opened(path: Path, retention: Retention | None) -> AsyncIterator[Stor
             Executions(database, retention),
             Issues(database),
             AccessKeys(database),
-            Audit(database),
+            AuditLog(database),
             Search(database),
             Users(database),
             Sessions(database),
-            Lines(database),
+            ExecutionLogs(database),
             ValueStreams(database, vault),
         )
         await stores.executions.interrupt_all()
-        for tracker_id in await issue_writer.unfinished(database):
+        for tracker_id in await issue_writer.list_unfinished_removals(database):
             log.warning("going on with the removal of the issues of %s", tracker_id)
-            await issue_writer.finish(database, tracker_id)
+            await issue_writer.finish_removal(database, tracker_id)
         yield stores
         await stores.search.close()
     finally:
         await database.close()
 
 
-async def forget_secrets(path: Path) -> int:
+async def delete_unreadable_secrets(path: Path) -> int:
     """Take what no key reads out of a database that no host uses; how many secrets that were.
 
     Raises:
         StoreError: The database cannot be used, or a host uses it.
     """
-    with alone(path):
+    with lock_database(path):
         database = await Database.open(path)
         try:
-            return await forget(database, Vault.beside(path))
+            return await delete_unreadable(database, Vault.open_for(path))
         finally:
             await database.close()
 
 
-async def _vault(path: Path, database: Database) -> Vault:
+async def _open_vault(path: Path, database: Database) -> Vault:
     """The vault of a database, with a key for every secret: found missing now, and not at the next run at night."""
-    file = key_file(path)
+    file = get_key_file(path)
     # Without its key, secrets in the database are lost: a new one would only hide that.
-    state = key_state(file)
-    vault = Vault.beside(path) if state is KeyState.USABLE else None
-    count = await unreadable(database, vault)
+    state = read_key_state(file)
+    vault = Vault.open_for(path) if state is KeyState.USABLE else None
+    count = await count_unreadable(database, vault)
     if count:
         what = "1 secret" if count == 1 else f"{count} secrets"
         why = {
@@ -180,9 +180,9 @@ async def _vault(path: Path, database: Database) -> Vault:
             KeyState.DAMAGED: f"the key file {file} is damaged: it holds no whole key",
             KeyState.USABLE: f"no key in {file} encrypted them",
         }[state]
-        raise StoreError(f"{what} in the database {path} cannot be read: {why}", hint=LOST_KEY)
+        raise StoreError(f"{what} in the database {path} cannot be read: {why}", hint=LOST_KEY_HINT)
     if state is KeyState.DAMAGED:
         # A start that was interrupted while it wrote the file, before any secret was encrypted with it.
         log.warning("the key file %s held no whole key and was replaced; no secret needed it", file)
         make_key_file(file)
-    return vault or Vault.beside(path)
+    return vault or Vault.open_for(path)

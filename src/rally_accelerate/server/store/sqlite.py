@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from rally_accelerate.dql.ast import Comparison, Operator, Value
 from rally_accelerate.dql.evaluator import matches
 from rally_accelerate.model.text_folding import fold
-from rally_accelerate.server.store.issue_sets import of_numbers
+from rally_accelerate.server.store.issue_sets import from_numbers
 from rally_accelerate.server.store.tables import issue_contents, issue_history, issues
 
 #: Written in JSON as they are. Numbers have no letter but the e, and may be written otherwise than they are read.
@@ -26,13 +26,13 @@ _PLAIN = re.compile(r"[a-z0-9 _-]*[a-df-z][a-z0-9 _-]*")
 _ASCII = bytes(range(0x80))
 
 
-def needle(text: str) -> bytes:
+def make_needle(text: str) -> bytes:
     """What to look for where a value must contain a text whatever its case; empty where that cannot be told."""
     folded = fold(text)
     return folded.encode() if _PLAIN.fullmatch(folded) else b""
 
 
-def cannot_hold(content: bytes, sought: bytes) -> bool:
+def cannot_contain(content: bytes, sought: bytes) -> bool:
     """Whether no value in a JSON text contains something; False says nothing."""
     if sought in content.lower():
         return False
@@ -41,12 +41,12 @@ def cannot_hold(content: bytes, sought: bytes) -> bool:
     if content.isascii():
         return True
     others = content.translate(None, _ASCII)
-    return not any(each in others for each in _folding())
+    return not any(each in others for each in _list_folding_characters())
 
 
 # When it is first asked for: looking at every character takes a third of a second.
 @cache
-def _folding() -> tuple[bytes, ...]:
+def _list_folding_characters() -> tuple[bytes, ...]:
     """Other characters that fold to something with a character of ASCII in it, or to nothing.
 
     Such as the long s, ligatures, no-break spaces and invisible characters.
@@ -54,33 +54,33 @@ def _folding() -> tuple[bytes, ...]:
     return tuple(
         chr(code).encode()
         for code in range(0x80, sys.maxunicode + 1)
-        if not 0xD800 <= code <= 0xDFFF and _has_ascii(fold(chr(code)))  # noqa: PLR2004 - Unicode
+        if not 0xD800 <= code <= 0xDFFF and _contains_ascii(fold(chr(code)))  # noqa: PLR2004 - Unicode
     )
 
 
-def _has_ascii(folded: str) -> bool:
+def _contains_ascii(folded: str) -> bool:
     return not folded or any(each.isascii() for each in folded)
 
 
 #: Kibibytes of pages that each connection keeps in memory, and bytes of the file that are read without a copy.
 CACHE_KIB = 16_384
-MAPPED_BYTES = 1 << 30
+MMAP_BYTES = 1 << 30
 
 
 #: Pages of the write-ahead log after which a writer brings them into the file: an upload is some thousands.
 CHECKPOINT_PAGES = 8_000
 
 
-def by_hand(connection: Any, _: Any = None) -> None:
+def disable_implicit_transactions(connection: Any, _: Any = None) -> None:
     """Keep the driver from beginning transactions by itself: a writer begins as one, or two of them could deadlock."""
     connection.isolation_level = None
 
 
 def prepare(connection: Any, _: Any = None) -> None:
     """Make a new connection what the store expects of it."""
-    by_hand(connection)
-    connection.create_function("dql_asked", 4, _is_asked, deterministic=True)
-    connection.create_function("members", 2, _members, deterministic=True)
+    disable_implicit_transactions(connection)
+    connection.create_function("dql_matches", 4, _matches_json, deterministic=True)
+    connection.create_function("members", 2, _aggregate_members, deterministic=True)
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     # An upload is acknowledged when it is committed, and the connector never sends it again: each commit must be on the
@@ -88,7 +88,7 @@ def prepare(connection: Any, _: Any = None) -> None:
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
-    cursor.execute(f"PRAGMA mmap_size={MAPPED_BYTES}")
+    cursor.execute(f"PRAGMA mmap_size={MMAP_BYTES}")
     cursor.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
     cursor.close()
 
@@ -110,7 +110,7 @@ def to_json(value: Any) -> str:
         return json.dumps(value)
 
 
-def asked(leaf: Comparison, *, now: datetime) -> sa.ColumnElement[bool]:
+def matches_in_python(leaf: Comparison, *, now: datetime) -> sa.ColumnElement[bool]:
     """Whether ``matches`` says that an issue is like this."""
     content = sa.select(sa.cast(sa.type_coerce(issue_contents.c.content, sa.Text), sa.LargeBinary)).where(
         issue_contents.c.number == issues.c.number
@@ -123,11 +123,13 @@ def asked(leaf: Comparison, *, now: datetime) -> sa.ColumnElement[bool]:
         its = sa.select(entry.label("entry")).where(issue_history.c.number == issues.c.number)
         ordered = its.order_by(issue_history.c.position).correlate(issues).subquery()
         past = sa.select(sa.func.json_group_array(sa.func.json(ordered.c.entry))).correlate(issues).scalar_subquery()
-    answer = sa.func.dql_asked(_written(leaf), now.isoformat(), content.correlate(issues).scalar_subquery(), past)
+    answer = sa.func.dql_matches(
+        _serialize_comparison(leaf), now.isoformat(), content.correlate(issues).scalar_subquery(), past
+    )
     return sa.type_coerce(answer, sa.Integer) == 1
 
 
-def _written(leaf: Comparison) -> str:
+def _serialize_comparison(leaf: Comparison) -> str:
     values = [
         (
             value.text,
@@ -141,14 +143,14 @@ def _written(leaf: Comparison) -> str:
 
 
 @lru_cache(maxsize=256)
-def _sought(written: str) -> bytes:
+def _make_comparison_needle(written: str) -> bytes:
     """What the JSON of an issue must hold for a comparison to be true; empty where that cannot be told."""
-    leaf = _read(written)
-    return needle(leaf.values[0].text) if leaf.operator is Operator.CONTAINS else b""
+    leaf = _parse_comparison(written)
+    return make_needle(leaf.values[0].text) if leaf.operator is Operator.CONTAINS else b""
 
 
 @lru_cache(maxsize=256)
-def _read(written: str) -> Comparison:
+def _parse_comparison(written: str) -> Comparison:
     path, operator, values = orjson.loads(written)
     return Comparison(
         "issue",
@@ -166,38 +168,40 @@ def _read(written: str) -> Comparison:
     )
 
 
-def _is_asked(written: str, now: str, content: bytes, past: str | None) -> bool:
-    if past is None and (sought := _sought(written)) and cannot_hold(content, sought):
+def _matches_json(written: str, now: str, content: bytes, past: str | None) -> bool:
+    if past is None and (sought := _make_comparison_needle(written)) and cannot_contain(content, sought):
         return False
     issue = orjson.loads(content)
     if past is not None:
         issue["history"] = [{"timestamp": instant, "content": change} for instant, change in orjson.loads(past)]
-    return matches(_read(written), issue, now=datetime.fromisoformat(now))
+    return matches(_parse_comparison(written), issue, now=datetime.fromisoformat(now))
 
 
-def members(connection: sa.Connection, query: sa.Select[Any] | sa.CompoundSelect[Any], size: int) -> bytes:
+def collect_members(connection: sa.Connection, query: sa.Select[Any] | sa.CompoundSelect[Any], size: int) -> bytes:
     """The set of the numbers that a query finds in its first column; made where SQLite works, not on the loop."""
     number = query.subquery().c[0]
     found = connection.execute(sa.select(sa.func.members(sa.func.json_group_array(number), size))).scalar_one()
     return bytes(found)
 
 
-def _members(numbers: str, size: int) -> bytes:
+def _aggregate_members(numbers: str, size: int) -> bytes:
     try:
-        return of_numbers(orjson.loads(numbers), size)
+        return from_numbers(orjson.loads(numbers), size)
     except IndexError:
         # What was uploaded after somebody else's removal: whoever asks began before it.
-        return of_numbers((number for number in orjson.loads(numbers) if number < size), size)
+        return from_numbers((number for number in orjson.loads(numbers) if number < size), size)
 
 
 def add_words(connection: sa.Connection, words: Iterable[tuple[int, str]]) -> None:
     """Index the words of issues, by their number."""
-    _all(connection, "INSERT INTO issue_words (rowid, words) VALUES (?, ?)", list(words))
+    _execute_many(connection, "INSERT INTO issue_words (rowid, words) VALUES (?, ?)", list(words))
 
 
 def drop_words(connection: sa.Connection, words: Iterable[tuple[int, str]]) -> None:
     """Take words out again; they must be those that were indexed."""
-    _all(connection, "INSERT INTO issue_words (issue_words, rowid, words) VALUES ('delete', ?, ?)", list(words))
+    _execute_many(
+        connection, "INSERT INTO issue_words (issue_words, rowid, words) VALUES ('delete', ?, ?)", list(words)
+    )
 
 
 def drop_all_words(connection: sa.Connection) -> None:
@@ -205,12 +209,12 @@ def drop_all_words(connection: sa.Connection) -> None:
     connection.exec_driver_sql("INSERT INTO issue_words (issue_words) VALUES ('delete-all')")
 
 
-def _all(connection: sa.Connection, statement: str, rows: list[tuple[int, str]]) -> None:
+def _execute_many(connection: sa.Connection, statement: str, rows: list[tuple[int, str]]) -> None:
     if rows:
         connection.exec_driver_sql(statement, rows)
 
 
-def with_words(words: Sequence[str]) -> sa.Select[Any]:
+def select_by_words(words: Sequence[str]) -> sa.Select[Any]:
     """The numbers of the issues that have all of some folded words, or words that begin so."""
     # Longer than one letter, a word may be the beginning of one. Within quotes nothing has a meaning of its own.
     asked_for = " AND ".join(f'"{word}"*' if len(word) > 1 else f'"{word}"' for word in words)
@@ -220,7 +224,7 @@ def with_words(words: Sequence[str]) -> sa.Select[Any]:
     return sa.select(found.columns(sa.column("number", sa.Integer)).subquery().c.number)
 
 
-def among(column: sa.ColumnElement[int], numbers: Iterable[int]) -> sa.ColumnElement[bool]:
+def is_among(column: sa.ColumnElement[int], numbers: Iterable[int]) -> sa.ColumnElement[bool]:
     """Whether a column has one of many numbers, more than a statement may have parameters."""
     each = sa.func.json_each(to_json(list(numbers))).table_valued("value")
     return column.in_(sa.select(each.c.value))

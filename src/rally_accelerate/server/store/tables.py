@@ -352,16 +352,16 @@ def _make_words(_: MetaData, connection: Connection, **__: Any) -> None:
 event.listen(metadata, "after_create", _make_words)
 
 
-def ms(moment: datetime) -> int:
+def to_ms(moment: datetime) -> int:
     """An instant as the store keeps it: whole epoch milliseconds."""
     return round(moment.timestamp() * 1000)
 
 
-def instant(value: int) -> datetime:
+def from_ms(value: int) -> datetime:
     """An instant as the rest of the program knows it: aware UTC."""
     return datetime.fromtimestamp(value / 1000, UTC)
 
 
-def new_id() -> str:
+def make_id() -> str:
     """An id in the form of the vendor's: 24 hexadecimal digits."""
     return secrets.token_hex(12)

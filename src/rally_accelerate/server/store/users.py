@@ -14,12 +14,12 @@ from rally_accelerate.errors import ConfigError
 from rally_accelerate.server import passwords
 from rally_accelerate.server.permissions import Actor, Role
 from rally_accelerate.server.store.database import Database
-from rally_accelerate.server.store.tables import instant, ms, new_id, sessions, users
+from rally_accelerate.server.store.tables import from_ms, make_id, sessions, to_ms, users
 
-FIRST_NAME = "admin"
+INITIAL_USER_NAME = "admin"
 
 #: Letters and digits of any language, as people and companies name their users.
-NAME = re.compile(r"\w[\w.@+-]{0,63}")
+NAME_PATTERN = re.compile(r"\w[\w.@+-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,15 +41,15 @@ class User:
 
 
 @dataclass(frozen=True, slots=True)
-class Proven:
+class VerifiedUser:
     """Somebody who knows the password."""
 
     user: User
     #: What is kept of that password: once it is another one, this proves nothing any more.
-    kept: str = field(repr=False)
+    password_hash: str = field(repr=False)
 
 
-def folded(name: str) -> str:
+def fold_name(name: str) -> str:
     """A name as it is looked up: letters have several codings, and people several ways to write them."""
     return unicodedata.normalize("NFKC", name.strip()).casefold()
 
@@ -60,14 +60,14 @@ class Users:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def first(self) -> str | None:
+    async def create_first(self) -> str | None:
         """The password of the administrator that is made when there is no user yet, else None."""
         async with self._database.reading() as connection:
             known = (await connection.execute(sa.select(sa.func.count()).select_from(users))).scalar_one()
         if known:
             return None
-        password = passwords.made()
-        await self._insert(FIRST_NAME, Role.ADMIN, password, temporary=False)
+        password = passwords.generate()
+        await self._insert(INITIAL_USER_NAME, Role.ADMIN, password, temporary=False)
         return password
 
     async def add(self, name: str, role: Role) -> tuple[User, str]:
@@ -77,12 +77,12 @@ class Users:
             ConfigError: The name is taken, or none that a user can have.
         """
         name = unicodedata.normalize("NFKC", name.strip())
-        if not NAME.fullmatch(name):
+        if not NAME_PATTERN.fullmatch(name):
             raise ConfigError(
                 f"{name[:64]!r} cannot be a user's name",
                 hint="Take up to 64 letters, digits and . _ @ + -, without spaces, beginning with a letter or digit.",
             )
-        password = passwords.made()
+        password = passwords.generate()
         try:
             its_id = await self._insert(name, role, password, temporary=True)
         except IntegrityError:
@@ -92,16 +92,16 @@ class Users:
         return made, password
 
     async def _insert(self, name: str, role: Role, password: str, *, temporary: bool) -> str:
-        its_id = new_id()
+        its_id = make_id()
         values = {
             "id": its_id,
             "name": name,
             "folded": name.casefold(),
             "role": role.word,
-            "password": await passwords.hashed(password),
+            "password": await passwords.hash_password(password),
             "temporary": temporary,
             "disabled": False,
-            "created": ms(datetime.now(UTC)),
+            "created": to_ms(datetime.now(UTC)),
         }
         async with self._database.writing() as connection:
             await connection.execute(sa.insert(users).values(values))
@@ -110,41 +110,41 @@ class Users:
     async def all(self) -> list[User]:
         """Every user, by name."""
         async with self._database.reading() as connection:
-            return [user_of(row) for row in (await connection.execute(sa.select(users).order_by(users.c.folded))).all()]
+            return [to_user(row) for row in (await connection.execute(sa.select(users).order_by(users.c.folded))).all()]
 
     async def by_id(self, its_id: str) -> User | None:
         """One user, or None."""
         async with self._database.reading() as connection:
             row = (await connection.execute(sa.select(users).where(users.c.id == its_id))).one_or_none()
-        return None if row is None else user_of(row)
+        return None if row is None else to_user(row)
 
     async def by_name(self, name: str) -> User | None:
         """One user by the name in whatever case, or None."""
-        found = await self._row(name)
-        return None if found is None else user_of(found)
+        found = await self._load_row(name)
+        return None if found is None else to_user(found)
 
     async def by_password(self, name: str, password: str) -> User | None:
         """Who has this name and this password, or None; a name that nobody has takes as long."""
-        found = await self.proven(name, password)
+        found = await self.verify_password(name, password)
         return None if found is None else found.user
 
-    async def proven(self, name: str, password: str) -> "Proven | None":
+    async def verify_password(self, name: str, password: str) -> "VerifiedUser | None":
         """As ``by_password``, with what proved it."""
-        found = await self._row(name)
-        if not await passwords.matches(password, "" if found is None else found.password) or found is None:
+        found = await self._load_row(name)
+        if not await passwords.verify(password, "" if found is None else found.password) or found is None:
             return None
         kept: str = found.password
-        if passwords.outdated(kept):
-            anew = await passwords.hashed(password)
+        if passwords.needs_rehash(kept):
+            anew = await passwords.hash_password(password)
             async with self._database.writing() as connection:
                 same = (users.c.id == found.id) & (users.c.password == kept)
                 done = await connection.execute(sa.update(users).where(same).values(password=anew))
             kept = anew if done.rowcount else kept
-        return Proven(user_of(found), kept)
+        return VerifiedUser(to_user(found), kept)
 
-    async def _row(self, name: str) -> Any:
+    async def _load_row(self, name: str) -> Any:
         async with self._database.reading() as connection:
-            return (await connection.execute(sa.select(users).where(users.c.folded == folded(name)))).one_or_none()
+            return (await connection.execute(sa.select(users).where(users.c.folded == fold_name(name)))).one_or_none()
 
     async def set_password(self, its_id: str, password: str, *, temporary: bool) -> None:
         """Give a user another password, and end the user's sessions.
@@ -154,7 +154,7 @@ class Users:
             password: In clear; ``passwords.problem`` has been asked.
             temporary: Whether somebody else knows it.
         """
-        await self._change(its_id, password=await passwords.hashed(password), temporary=temporary)
+        await self._change(its_id, password=await passwords.hash_password(password), temporary=temporary)
 
     async def set_role(self, its_id: str, role: Role) -> None:
         """Give a user another role, and end the user's sessions.
@@ -184,16 +184,16 @@ class Users:
         """
         async with self._database.writing() as connection:
             await connection.execute(sa.delete(users).where(users.c.id == its_id))
-            await _still_administered(connection)
+            await _require_administrator(connection)
 
     async def _change(self, its_id: str, **values: Any) -> None:
         async with self._database.writing() as connection:
             await connection.execute(sa.update(users).where(users.c.id == its_id).values(values))
             await connection.execute(sa.delete(sessions).where(sessions.c.user_id == its_id))
-            await _still_administered(connection)
+            await _require_administrator(connection)
 
 
-async def _still_administered(connection: AsyncConnection) -> None:
+async def _require_administrator(connection: AsyncConnection) -> None:
     """Undo a change (by leaving its transaction) after which nobody could administer the host."""
     able = (users.c.role == Role.ADMIN.word) & users.c.disabled.is_(False)
     if not (await connection.execute(sa.select(sa.func.count()).select_from(users).where(able))).scalar_one():
@@ -203,14 +203,14 @@ async def _still_administered(connection: AsyncConnection) -> None:
         )
 
 
-def user_of(row: Any) -> User:
+def to_user(row: Any) -> User:
     """The user of a row of its table."""
     return User(
         id=row.id,
         name=row.name,
-        role=Role.of(row.role),
+        role=Role.parse(row.role),
         temporary=row.temporary,
         disabled=row.disabled,
-        created=instant(row.created),
-        last_seen=None if row.last_seen is None else instant(row.last_seen),
+        created=from_ms(row.created),
+        last_seen=None if row.last_seen is None else from_ms(row.last_seen),
     )

@@ -11,15 +11,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from rally_accelerate.errors import ConfigError, NotFoundError, OutdatedError, Problem
 from rally_accelerate.server.permissions import Actor
 from rally_accelerate.server.store.database import Database
-from rally_accelerate.server.store.encryption import Vault, each_setting
-from rally_accelerate.server.store.tables import instant, ms, new_id, value_streams
+from rally_accelerate.server.store.encryption import Vault, transform_settings
+from rally_accelerate.server.store.tables import from_ms, make_id, to_ms, value_streams
 from rally_accelerate.server.store.tables import value_stream_versions as versions
 
-LONGEST_NAME = 200
+MAX_NAME_LENGTH = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredStream:
+class StoredValueStream:
     """One value stream; secrets of its document are in clear, so it never leaves the process."""
 
     id: str
@@ -35,7 +35,7 @@ class StoredStream:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Version:
+class ValueStreamVersion:
     """One version of a value stream."""
 
     number: int
@@ -53,30 +53,30 @@ class ValueStreams:
         self._database = database
         self._vault = vault
 
-    async def all(self, tenant_id: str = "") -> list[StoredStream]:
+    async def all(self, tenant_id: str = "") -> list[StoredValueStream]:
         """Every value stream, by name."""
-        query = _whole().order_by(value_streams.c.folded_name)
-        return await self._found(query.where(value_streams.c.tenant_id == tenant_id) if tenant_id else query)
+        query = _select_streams().order_by(value_streams.c.folded_name)
+        return await self._fetch(query.where(value_streams.c.tenant_id == tenant_id) if tenant_id else query)
 
-    async def any(self, tenant_id: str = "") -> bool:
+    async def exists(self, tenant_id: str = "") -> bool:
         """Whether there is one, in a tenant or at all."""
         query = sa.select(value_streams.c.id).limit(1)
         async with self._database.reading() as connection:
             wanted = query.where(value_streams.c.tenant_id == tenant_id) if tenant_id else query
             return (await connection.execute(wanted)).first() is not None
 
-    async def by_id(self, its_id: str) -> StoredStream | None:
+    async def by_id(self, its_id: str) -> StoredValueStream | None:
         """One value stream, or None."""
-        return next(iter(await self._found(_whole().where(value_streams.c.id == its_id))), None)
+        return next(iter(await self._fetch(_select_streams().where(value_streams.c.id == its_id))), None)
 
-    async def by_pipeline(self, pipeline_id: str) -> StoredStream | None:
+    async def by_pipeline(self, pipeline_id: str) -> StoredValueStream | None:
         """The value stream of a pipeline, or None."""
-        return next(iter(await self._found(_whole().where(value_streams.c.pipeline_id == pipeline_id))), None)
+        return next(iter(await self._fetch(_select_streams().where(value_streams.c.pipeline_id == pipeline_id))), None)
 
-    async def versions(self, its_id: str, *, skip: int = 0, limit: int = 50) -> list[Version]:
+    async def list_versions(self, its_id: str, *, skip: int = 0, limit: int = 50) -> list[ValueStreamVersion]:
         """The versions of a value stream, newest first."""
         query = sa.select(versions).where(versions.c.stream_id == its_id)
-        return await self._versions(query.order_by(versions.c.version.desc()).offset(skip).limit(limit))
+        return await self._fetch_versions(query.order_by(versions.c.version.desc()).offset(skip).limit(limit))
 
     async def count_versions(self, its_id: str) -> int:
         """Return how many versions a value stream has."""
@@ -84,10 +84,10 @@ class ValueStreams:
         async with self._database.reading() as connection:
             return int((await connection.execute(query)).scalar_one())
 
-    async def version(self, its_id: str, number: int) -> Version | None:
+    async def get_version(self, its_id: str, number: int) -> ValueStreamVersion | None:
         """One version, or None."""
         wanted = (versions.c.stream_id == its_id) & (versions.c.version == number)
-        return next(iter(await self._versions(sa.select(versions).where(wanted))), None)
+        return next(iter(await self._fetch_versions(sa.select(versions).where(wanted))), None)
 
     async def insert(
         self,
@@ -105,11 +105,11 @@ class ValueStreams:
         Raises:
             ConfigError: The name is taken, or none.
         """
-        name = await self._free(connection, name, tenant_id=tenant_id)
-        its_id, now = new_id(), ms(datetime.now(UTC))
+        name = await self._check_name(connection, name, tenant_id=tenant_id)
+        its_id, now = make_id(), to_ms(datetime.now(UTC))
         values = {
             "id": its_id,
-            "pipeline_id": new_id(),
+            "pipeline_id": make_id(),
             "tenant_id": tenant_id,
             "name": name,
             "folded_name": name.casefold(),
@@ -119,7 +119,7 @@ class ValueStreams:
             "last_update": now,
         }
         await connection.execute(sa.insert(value_streams).values(values))
-        await self._keep(connection, its_id, 1, document=document, actor=actor, why=why)
+        await self._insert_version(connection, its_id, 1, document=document, actor=actor, why=why)
         return its_id
 
     async def replace(
@@ -144,9 +144,9 @@ class ValueStreams:
             raise NotFoundError(f"there is no value stream {its_id}")
         if valid != based_on:
             raise OutdatedError(f"the value stream has version {valid} by now; this was made from version {based_on}")
-        changes = {"version": valid + 1, "last_update": ms(datetime.now(UTC))}
+        changes = {"version": valid + 1, "last_update": to_ms(datetime.now(UTC))}
         await connection.execute(sa.update(value_streams).where(value_streams.c.id == its_id).values(changes))
-        await self._keep(connection, its_id, valid + 1, document=document, actor=actor, why=why)
+        await self._insert_version(connection, its_id, valid + 1, document=document, actor=actor, why=why)
         return int(valid + 1)
 
     async def rename(self, its_id: str, name: str) -> None:
@@ -161,13 +161,13 @@ class ValueStreams:
             tenant_id = (await connection.execute(query)).scalar_one_or_none()
             if tenant_id is None:
                 raise NotFoundError(f"there is no value stream {its_id}")
-            name = await self._free(connection, name, tenant_id=tenant_id, but=its_id)
-            values = {"name": name, "folded_name": name.casefold(), "last_update": ms(datetime.now(UTC))}
+            name = await self._check_name(connection, name, tenant_id=tenant_id, but=its_id)
+            values = {"name": name, "folded_name": name.casefold(), "last_update": to_ms(datetime.now(UTC))}
             await connection.execute(sa.update(value_streams).where(value_streams.c.id == its_id).values(values))
 
     async def set_team(self, its_id: str, team: Mapping[str, Any]) -> None:
         """Assign a value stream to another team."""
-        values = {"team": dict(team), "last_update": ms(datetime.now(UTC))}
+        values = {"team": dict(team), "last_update": to_ms(datetime.now(UTC))}
         async with self._database.writing() as connection:
             await connection.execute(sa.update(value_streams).where(value_streams.c.id == its_id).values(values))
 
@@ -177,10 +177,10 @@ class ValueStreams:
             done = await connection.execute(sa.delete(value_streams).where(value_streams.c.id == its_id))
         return bool(done.rowcount)
 
-    async def _free(self, connection: AsyncConnection, name: str, *, tenant_id: str, but: str = "") -> str:
+    async def _check_name(self, connection: AsyncConnection, name: str, *, tenant_id: str, but: str = "") -> str:
         name = " ".join(name.split())
-        if not name or len(name) > LONGEST_NAME:
-            text = f"must have from 1 to {LONGEST_NAME} characters"
+        if not name or len(name) > MAX_NAME_LENGTH:
+            text = f"must have from 1 to {MAX_NAME_LENGTH} characters"
             raise ConfigError(f"the name {text}", problems=[Problem("name", text)])
         taken = sa.select(value_streams.c.id).where(
             value_streams.c.tenant_id == tenant_id,
@@ -193,7 +193,7 @@ class ValueStreams:
             )
         return name
 
-    async def _keep(
+    async def _insert_version(
         self,
         connection: AsyncConnection,
         its_id: str,
@@ -206,47 +206,47 @@ class ValueStreams:
         values = {
             "stream_id": its_id,
             "version": number,
-            "instant": ms(datetime.now(UTC)),
+            "instant": to_ms(datetime.now(UTC)),
             "actor_id": actor.id,
             "actor": actor.name,
             "why": why,
-            "document": each_setting(document, self._vault.sealed),
+            "document": transform_settings(document, self._vault.encrypt_secrets),
         }
         await connection.execute(sa.insert(versions).values(values))
 
-    async def _found(self, query: sa.Select[Any]) -> list[StoredStream]:
+    async def _fetch(self, query: sa.Select[Any]) -> list[StoredValueStream]:
         async with self._database.reading() as connection:
             rows = (await connection.execute(query)).all()
         return [
-            StoredStream(
+            StoredValueStream(
                 id=row.id,
                 pipeline_id=row.pipeline_id,
                 tenant_id=row.tenant_id,
                 name=row.name,
                 team=row.team,
                 version=row.version,
-                created=instant(row.created),
-                last_update=instant(row.last_update),
-                document=each_setting(row.document, self._vault.opened),
+                created=from_ms(row.created),
+                last_update=from_ms(row.last_update),
+                document=transform_settings(row.document, self._vault.decrypt_secrets),
             )
             for row in rows
         ]
 
-    async def _versions(self, query: sa.Select[Any]) -> list[Version]:
+    async def _fetch_versions(self, query: sa.Select[Any]) -> list[ValueStreamVersion]:
         async with self._database.reading() as connection:
             rows = (await connection.execute(query)).all()
         return [
-            Version(
+            ValueStreamVersion(
                 number=row.version,
-                at=instant(row.instant),
+                at=from_ms(row.instant),
                 actor=row.actor,
                 why=row.why,
-                document=each_setting(row.document, self._vault.opened),
+                document=transform_settings(row.document, self._vault.decrypt_secrets),
             )
             for row in rows
         ]
 
 
-def _whole() -> sa.Select[Any]:
+def _select_streams() -> sa.Select[Any]:
     valid = (versions.c.stream_id == value_streams.c.id) & (versions.c.version == value_streams.c.version)
     return sa.select(value_streams, versions.c.document).join(versions, valid)

@@ -10,10 +10,10 @@ from typing import Any
 
 from rally_accelerate.dql.ast import Query
 from rally_accelerate.dql.parser import parse
-from rally_accelerate.server.store.issue_search import Found, Row, Search, Sort, Turns, Wanted
+from rally_accelerate.server.store.issue_search import FairQueue, IssueFilter, IssuePage, IssueRow, Search, Sort
 from rally_accelerate.server.store.query_evaluator import parse_limited
-from rally_accelerate.server.store.tables import ms
-from rally_accelerate.server.store.value_streams import StoredStream
+from rally_accelerate.server.store.tables import to_ms
+from rally_accelerate.server.store.value_streams import StoredValueStream
 from rally_accelerate.server.value_streams.document import WINDOWS, integrations_of
 from rally_accelerate.server.value_streams.layout import Layout, Stage, layout_of
 
@@ -64,7 +64,7 @@ class StageBoard:
     stage: Stage
     count: int
     average_age_ms: float | None
-    dots: tuple[Row, ...]
+    dots: tuple[IssueRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +106,9 @@ class Boards:
     patience: float = 0.1
     _kept: OrderedDict[_Key, _Kept] = field(default_factory=OrderedDict)
     _counting: dict[_Key, asyncio.Task[Board]] = field(default_factory=dict)
-    _turns: Turns = field(default_factory=Turns)
+    _turns: FairQueue = field(default_factory=FairQueue)
 
-    async def board(self, stream: StoredStream, asked: Asked, *, now: datetime) -> Board:
+    async def board(self, stream: StoredValueStream, asked: Asked, *, now: datetime) -> Board:
         """What stands in each stage of a value stream.
 
         Raises:
@@ -119,7 +119,7 @@ class Boards:
         return board
 
     async def soon(
-        self, stream: StoredStream, asked: Asked, *, now: datetime, seconds: float | None = FIRST_SECONDS
+        self, stream: StoredValueStream, asked: Asked, *, now: datetime, seconds: float | None = FIRST_SECONDS
     ) -> Board | None:
         """The same, for people: None where it takes longer than some seconds to count for the first time.
 
@@ -131,7 +131,7 @@ class Boards:
         if asked.dql:
             parse_limited(asked.dql)
         key = (stream.id, stream.version, asked)
-        mark = await self.search.change_mark()
+        mark = await self.search.read_change_counter()
         kept = self._kept.get(key)
         if kept is not None:
             self._kept.move_to_end(key)
@@ -159,8 +159,8 @@ class Boards:
         await self.settle()
 
     async def page(
-        self, stream: StoredStream, stage: Stage, asked: Asked, *, now: datetime, after: str = "", limit: int = 50
-    ) -> Found:
+        self, stream: StoredValueStream, stage: Stage, asked: Asked, *, now: datetime, after: str = "", limit: int = 50
+    ) -> IssuePage:
         """Items of a stage, the newest in it first.
 
         Raises:
@@ -169,13 +169,13 @@ class Boards:
         layout = layout_of(stream.document)
         here = layout.alone(stage)
         if here is None:
-            return Found([], "")
+            return IssuePage([], "")
         wanted = wanted_of(stream, layout, asked, also=here)
         return await self.search.page(wanted, now=now, sort=Sort.AGE, descending=False, after=after, limit=limit)
 
-    async def _count(self, key: _Key, stream: StoredStream, mark: int, now: datetime) -> Board:
+    async def _count(self, key: _Key, stream: StoredValueStream, mark: int, now: datetime) -> Board:
         # Few at once, as together they would only make each other slow.
-        async with self._turns.turn():
+        async with self._turns.wait_for_turn():
             found = await self._computed(stream, key[2], now)
         self._kept[key] = _Kept(mark, found)
         self._kept.move_to_end(key)
@@ -189,7 +189,7 @@ class Boards:
             # Whoever waits is told; when nobody does, the log is.
             log.warning("a value stream could not be counted: %s", error)
 
-    async def _computed(self, stream: StoredStream, asked: Asked, now: datetime) -> Board:
+    async def _computed(self, stream: StoredValueStream, asked: Asked, now: datetime) -> Board:
         layout = layout_of(stream.document)
         stages = []
         for stage in layout.stages:
@@ -197,15 +197,15 @@ class Boards:
             if here is None:
                 stages.append(StageBoard(stage, 0, None, ()))
                 continue
-            found = await self.search.stage(wanted_of(stream, layout, asked, also=here), now=now, most=DOTS)
+            found = await self.search.summarize_stage(wanted_of(stream, layout, asked, also=here), now=now, most=DOTS)
             stages.append(StageBoard(stage, found.count, found.average_age_ms, tuple(found.dots)))
         if layout.anywhere is None:
             return Board(now, tuple(stages), {name: [] for name in FIELDS})
         everything = wanted_of(stream, layout, Asked(), also=layout.anywhere)
-        return Board(now, tuple(stages), await self.search.facets(everything, now=now, fields=FIELDS, most=200))
+        return Board(now, tuple(stages), await self.search.count_facets(everything, now=now, fields=FIELDS, most=200))
 
 
-def wanted_of(stream: StoredStream, layout: Layout, asked: Asked, *, also: Query) -> Wanted:
+def wanted_of(stream: StoredValueStream, layout: Layout, asked: Asked, *, also: Query) -> IssueFilter:
     """The search for items of a value stream.
 
     Args:
@@ -222,7 +222,7 @@ def wanted_of(stream: StoredStream, layout: Layout, asked: Asked, *, also: Query
         queries.append(parse_limited(asked.dql))
     if (days := WINDOWS.get(asked.window)) is not None:
         queries.append(parse(f"issue.lastUpdate < {days}d"))
-    return Wanted(
+    return IssueFilter(
         tenant_id=stream.tenant_id,
         tracker_ids=trackers_of(stream.document),
         types=asked.types,
@@ -232,7 +232,7 @@ def wanted_of(stream: StoredStream, layout: Layout, asked: Asked, *, also: Query
         projects=asked.projects,
         text=asked.text,
         queries=(*queries, also),
-        limited=bool(asked.dql),
+        is_limited=bool(asked.dql),
     )
 
 
@@ -245,4 +245,4 @@ def trackers_of(document: Mapping[str, Any]) -> tuple[str, ...]:
 
 def average_age(held: StageBoard, board: Board, now: datetime) -> float | None:
     """The average time in a stage in milliseconds as of now: while a board is kept, its items grow older."""
-    return None if held.average_age_ms is None else held.average_age_ms + ms(now) - ms(board.at)
+    return None if held.average_age_ms is None else held.average_age_ms + to_ms(now) - to_ms(board.at)

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from rally_accelerate.server.permissions import HOST
-from rally_accelerate.server.store.issue_search import Wanted
+from rally_accelerate.server.permissions import SYSTEM_ACTOR
+from rally_accelerate.server.store.issue_search import IssueFilter
 from rally_accelerate.server.store.repositories import Stores
-from rally_accelerate.server.store.value_streams import StoredStream
+from rally_accelerate.server.store.value_streams import StoredValueStream
 from rally_accelerate.server.value_streams.importer import Importing
 
 #: The phases of the vendor's default file (accelerate-api-notes.md#value-stream-files).
@@ -192,7 +192,7 @@ LIMITS = {"In-Progress": 10, "Completed": 25}
 AGE_DAYS = 365
 
 
-async def first_stream(stores: Stores, importing: Importing, integration_id: str) -> StoredStream | None:
+async def first_stream(stores: Stores, importing: Importing, integration_id: str) -> StoredValueStream | None:
     """Draw a value stream where there is none yet; None where there is one, or nothing to draw it from.
 
     Args:
@@ -201,10 +201,10 @@ async def first_stream(stores: Stores, importing: Importing, integration_id: str
         integration_id: Whose issues it shows.
     """
     integration = await stores.integrations.by_id(integration_id)
-    if integration is None or await stores.streams.any():
+    if integration is None or await stores.streams.exists():
         return None
-    wanted = Wanted(tenant_id=integration.tenant_id, tracker_ids=(integration_id,))
-    facets = await stores.search.facets(wanted, now=datetime.now(UTC), fields=("status",))
+    wanted = IssueFilter(tenant_id=integration.tenant_id, tracker_ids=(integration_id,))
+    facets = await stores.search.count_facets(wanted, now=datetime.now(UTC), fields=("status",))
     rows = [
         replace(row, wip_limit=LIMITS.get(row.status)) for row in suggested([status for status, _ in facets["status"]])
     ]
@@ -217,4 +217,4 @@ async def first_stream(stores: Stores, importing: Importing, integration_id: str
     if not document["phases"]:
         return None
     name = integration.name.replace("-", " ").capitalize()
-    return await importing.create({**document, "ageThresholdDays": AGE_DAYS}, actor=HOST, name=name)
+    return await importing.create({**document, "ageThresholdDays": AGE_DAYS}, actor=SYSTEM_ACTOR, name=name)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rally_accelerate.server.store.encryption import is_stray, strays
+from rally_accelerate.server.store.encryption import is_unknown_key, select_unknown_keys
 from rally_accelerate.server.value_streams.document import TABLES, integrations_of, phases_of
 
 Kind = Literal["added", "removed", "renamed", "moved", "changed"]
@@ -63,11 +63,17 @@ def _integrations(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterat
             continue
         for key in dict.fromkeys((*former, *entry)):
             # Settings are told by those who know which are secret.
-            if key not in {"_id", "name", "properties"} and not is_stray(key) and former.get(key) != entry.get(key):
+            if (
+                key not in {"_id", "name", "properties"}
+                and not is_unknown_key(key)
+                and former.get(key) != entry.get(key)
+            ):
                 detail = f"{key}: {_short(former.get(key))} → {_short(entry.get(key))}"
                 yield Difference("changed", "integration", entry["name"].strip(), detail)
         # Of another tool's settings, and of unknown keys next to them, only the names: each may be secret.
-        old_settings, new_settings = ({**strays(each), **(each.get("properties") or {})} for each in (former, entry))
+        old_settings, new_settings = (
+            {**select_unknown_keys(each), **(each.get("properties") or {})} for each in (former, entry)
+        )
         names = [
             each
             for each in dict.fromkeys((*old_settings, *new_settings))

@@ -11,7 +11,7 @@ from typing import Any
 from rally_accelerate.config.load import MASKED, name_of_property
 from rally_accelerate.errors import ConfigError, Problem
 from rally_accelerate.model.lenient_json import REPLACEMENT, JsonDecodeError, decode_text, parse_json, readable
-from rally_accelerate.server.store.encryption import SECURE, is_stray
+from rally_accelerate.server.store.encryption import SECURE_PROPERTIES, is_unknown_key
 
 #: Larger files, and deeper ones, are no value stream that anybody wrote.
 MOST_CHARACTERS = 2_000_000
@@ -289,8 +289,8 @@ def _is_secret(name: str, value: str, frame: _Frame) -> bool:
     if known == "proxyServer":
         return "@" in value
     stray = name != "" and known is None and frame.name.casefold() == "properties"
-    beside = name != "" and frame.name.casefold() == "integrations" and is_stray(name)
-    return frame.is_secret or known in SECURE or stray or beside
+    beside = name != "" and frame.name.casefold() == "integrations" and is_unknown_key(name)
+    return frame.is_secret or known in SECURE_PROPERTIES or stray or beside
 
 
 def _is_typed(word: str) -> bool:

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rally_accelerate.server.scheduler import Schedule
-from rally_accelerate.server.store.encryption import masked, strays
+from rally_accelerate.server.scheduler import Scheduler
+from rally_accelerate.server.store.encryption import mask_secrets, select_unknown_keys
 from rally_accelerate.server.store.executions import Execution
 from rally_accelerate.server.store.integrations import StoredIntegration
 from rally_accelerate.server.store.repositories import Stores
-from rally_accelerate.server.store.tables import ms
-from rally_accelerate.server.store.value_streams import StoredStream
+from rally_accelerate.server.store.tables import to_ms
+from rally_accelerate.server.store.value_streams import StoredValueStream
 from rally_accelerate.server.value_streams.integration_filter import named, shows_all
 
 
@@ -23,7 +23,7 @@ class Known:
 
 
 def downloaded(
-    stream: StoredStream, known: Mapping[str, Known], *, document: Mapping[str, Any] | None = None
+    stream: StoredValueStream, known: Mapping[str, Known], *, document: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """The document of a value stream for people and clients; imported again as it is, it changes nothing.
 
@@ -53,10 +53,10 @@ def file_name(name: str) -> str:
 
 
 def _entry(entry: Mapping[str, Any], known: Mapping[str, Known]) -> dict[str, Any]:
-    entry = {**entry, **masked(strays(entry))}
+    entry = {**entry, **mask_secrets(select_unknown_keys(entry))}
     if "properties" in entry:
         # Another tool's: every setting that is not known to be harmless is a secret.
-        return {**entry, "properties": masked(entry["properties"])}
+        return {**entry, "properties": mask_secrets(entry["properties"])}
     found = known.get(entry.get("_id") or "")
     if found is None:
         # It was removed since: the name alone says what is missing.
@@ -72,9 +72,9 @@ def _entry(entry: Mapping[str, Any], known: Mapping[str, Known]) -> dict[str, An
         "loggingLevel": integration.logging_level,
         "disabled": integration.disabled,
         "status": found.status,
-        "startTime": ms(integration.created),
+        "startTime": to_ms(integration.created),
         "latest": "image" not in entry,
-        "properties": masked(integration.properties),
+        "properties": mask_secrets(integration.properties),
     }
 
 
@@ -88,12 +88,12 @@ def _rule(rule: Mapping[str, Any], known: Mapping[str, Known]) -> dict[str, Any]
     return {**rule, **names}
 
 
-async def known_integrations(stores: Stores, schedule: Schedule) -> dict[str, Known]:
+async def known_integrations(stores: Stores, schedule: Scheduler) -> dict[str, Known]:
     """Every integration by its id."""
     found = {}
     for one in await stores.integrations.all():
-        latest = next(iter(await stores.executions.of(one.id, limit=1)), None)
-        found[one.id] = Known(one, _word(one, latest, running=schedule.running(one.id)))
+        latest = next(iter(await stores.executions.list_latest(one.id, limit=1)), None)
+        found[one.id] = Known(one, _word(one, latest, running=schedule.is_running(one.id)))
     return found
 
 

@@ -17,14 +17,14 @@ from rally_accelerate.errors import ConfigError, NotFoundError, OutdatedError, P
 from rally_accelerate.mapping.rules import find_rule_problems
 from rally_accelerate.model.lenient_json import REPLACEMENT
 from rally_accelerate.model.text_folding import fold
-from rally_accelerate.server.integrations import Administration, entry_of
+from rally_accelerate.server.integrations import IntegrationService, make_audit_entry
 from rally_accelerate.server.permissions import Actor
-from rally_accelerate.server.query_diagnostics import slips
-from rally_accelerate.server.store.encryption import MASK, strays
+from rally_accelerate.server.query_diagnostics import find_misspelled_fields
+from rally_accelerate.server.store.encryption import MASK, select_unknown_keys
 from rally_accelerate.server.store.integrations import StoredIntegration
 from rally_accelerate.server.store.repositories import Stores
-from rally_accelerate.server.store.tables import new_id
-from rally_accelerate.server.store.value_streams import StoredStream
+from rally_accelerate.server.store.tables import make_id
+from rally_accelerate.server.store.value_streams import StoredValueStream
 from rally_accelerate.server.value_streams.diff import Difference, differences
 from rally_accelerate.server.value_streams.document import (
     allows_sources,
@@ -283,7 +283,7 @@ def _beside(
     """
     before = former.get(entry.name) or former.get(str(kept.get("_id") or "")) or {}
     known = before if entry.type in {"", before.get("type", PLUGIN_ID)} else {}
-    given = {name: value for name, value in strays(entry.raw).items() if name in kept}
+    given = {name: value for name, value in select_unknown_keys(entry.raw).items() if name in kept}
     lacking = [name for name, value in given.items() if _lacks(value, known.get(name))]
     return {name: _unmasked(value, known.get(name)) for name, value in given.items()}, lacking
 
@@ -372,11 +372,11 @@ class Importing:
         administration: Takes over the integrations that were written.
     """
 
-    def __init__(self, stores: Stores, administration: Administration) -> None:
+    def __init__(self, stores: Stores, administration: IntegrationService) -> None:
         self._stores = stores
         self._administration = administration
 
-    async def plan(self, document: Any, *, stream: StoredStream | None = None, keeps_others: bool = False) -> Plan:
+    async def plan(self, document: Any, *, stream: StoredValueStream | None = None, keeps_others: bool = False) -> Plan:
         """What an import of a document would change; nothing is changed.
 
         Args:
@@ -409,9 +409,9 @@ class Importing:
             for path in unreadable(document)
         ]
         only_kept = [f"kept and given back, but not drawn here: {those}"] if (those := undrawn(document)) else []
-        slipped = await slips(self._stores.database, _queries(document))
+        slipped = await find_misspelled_fields(self._stores.database, _queries(document))
         notices = (*found.notices, *lost, *sources.notices, *slipped, *_doubts(document, tenant_id), *only_kept)
-        counts = await self._stores.issues.counts(tenant_id=tenant_id)
+        counts = await self._stores.issues.count_by_tracker(tenant_id=tenant_id)
         found_effect = effect(before if stream else None, kept, known=mine, counts=counts)
         return Plan(kept, sources.writes, tuple(differences(before, kept)), notices, found_effect)
 
@@ -423,7 +423,7 @@ class Importing:
         name: str = "",
         team: Mapping[str, Any] | None = None,
         why: str = "created",
-    ) -> StoredStream:
+    ) -> StoredValueStream:
         """Add a value stream.
 
         Args:
@@ -457,7 +457,7 @@ class Importing:
         actor: Actor,
         why: str = "imported",
         keeps_others: bool = False,
-    ) -> StoredStream:
+    ) -> StoredValueStream:
         """Replace the document of a value stream.
 
         Args:
@@ -494,13 +494,13 @@ class Importing:
 
     async def rename(
         self,
-        stream: StoredStream,
+        stream: StoredValueStream,
         *,
         name: str | None,
         description: str | None,
         actor: Actor,
         team: Mapping[str, Any] | None = None,
-    ) -> StoredStream:
+    ) -> StoredValueStream:
         """Give a value stream another name, description and team, each if it is given and differs.
 
         Raises:
@@ -511,23 +511,23 @@ class Importing:
         if name is not None and " ".join(name.split()) != stream.name:
             await self._stores.streams.rename(stream.id, name)
             detail = {"from": stream.name, "to": " ".join(name.split())}
-            note = self._stores.audit.note
+            note = self._stores.audit.record
             await note(actor, "renamed", kind="value stream", object_id=stream.id, name=detail["to"], detail=detail)
         if team is not None and dict(team) != dict(stream.team or {}):
             await self._stores.streams.set_team(stream.id, team)
             detail = {"team": str(team.get("name") or "")}
-            note = self._stores.audit.note
+            note = self._stores.audit.record
             await note(actor, "edited", kind="value stream", object_id=stream.id, name=stream.name, detail=detail)
         if description is not None and description != (stream.document.get("description") or ""):
             document = {**stream.document, "description": description}
             await self.replace(stream.id, document, based_on=stream.version, actor=actor, why="described anew")
         return await self._stores.streams.by_id(stream.id) or stream
 
-    async def remove(self, stream: StoredStream, *, actor: Actor) -> bool:
+    async def remove(self, stream: StoredValueStream, *, actor: Actor) -> bool:
         """Remove a value stream with its versions; its integrations and issues stay. Whether there was one."""
         done = await self._stores.streams.remove(stream.id)
         if done:
-            note = self._stores.audit.note
+            note = self._stores.audit.record
             await note(actor, "removed", kind="value stream", object_id=stream.id, name=stream.name)
         return done
 
@@ -539,7 +539,7 @@ class Importing:
                 if not await self._stores.integrations.update(connection, write.id, write.values):
                     raise OutdatedError(f"the integration {write.name!r} was removed meanwhile")
                 continue
-            added[write.name] = new_id()
+            added[write.name] = make_id()
             try:
                 await self._stores.integrations.insert(connection, added[write.name], write.values)
             except ConfigError:
@@ -562,7 +562,7 @@ class Importing:
         )
         for write in plan.writes:
             settings = list(write.changed or sorted(write.values["properties"]))
-            entry = entry_of(
+            entry = make_audit_entry(
                 "edited" if write.id else "added",
                 write.id or added[write.name],
                 write.name,
@@ -570,7 +570,7 @@ class Importing:
             )
             await audit.add(connection, told.actor, **entry)
 
-    async def _done(self, its_id: str, plan: Plan, added: Mapping[str, str]) -> StoredStream:
+    async def _done(self, its_id: str, plan: Plan, added: Mapping[str, str]) -> StoredValueStream:
         for write in plan.writes:
             await self._administration.restart(write.id or added[write.name])
         stream = await self._stores.streams.by_id(its_id)
@@ -619,7 +619,7 @@ def _linked(rule: Mapping[str, Any], ids: Mapping[str, str]) -> dict[str, Any]:
         for end in ("from", "to")
         if (name := rule[f"{end}IntegrationName"].strip()) in ids
     }
-    return {**found, "_id": rule.get("_id") or new_id()}
+    return {**found, "_id": rule.get("_id") or make_id()}
 
 
 def _queries(document: Mapping[str, Any]) -> dict[str, Query]:

@@ -7,8 +7,8 @@ from typing import Any
 
 from rally_accelerate.dql.ast import EVERYTHING, Both, Comparison, Either, Negated, Query
 from rally_accelerate.dql.parser import parse
-from rally_accelerate.server.store.issue_search import Row
-from rally_accelerate.server.store.tables import ms
+from rally_accelerate.server.store.issue_search import IssueRow
+from rally_accelerate.server.store.tables import to_ms
 from rally_accelerate.server.value_streams.document import AGE_THRESHOLD_DAYS, RANKS, stages_of
 
 
@@ -157,12 +157,12 @@ class Legend:
     entries: tuple[tuple[str, str, int], ...]
     ranks: Mapping[str, str]
 
-    def tone(self, row: Row) -> str:
+    def tone(self, row: IssueRow) -> str:
         """The tone of a dot: ``1`` to ``8``, a rank, ``other`` or ``none``."""
         value = self._value(row)
         return self.tones.get(value, OTHER) if value else NONE
 
-    def _value(self, row: Row) -> str:
+    def _value(self, row: IssueRow) -> str:
         match self.by:
             case "priority":
                 priority = row.priority or ""
@@ -238,7 +238,7 @@ def alerts_of(layout: Layout, stage: Stage | None, *, owner: str | None, since: 
     """
     if stage is None or not stage.shows_alerts:
         return NO_ALERTS
-    age = ms(now) - since
+    age = to_ms(now) - since
     limit = None if layout.too_old is None else layout.too_old.total_seconds() * 1000
     return Alerts(
         is_unassigned=(owner or "").strip().casefold() in NOBODY,
@@ -246,6 +246,6 @@ def alerts_of(layout: Layout, stage: Stage | None, *, owner: str | None, since: 
     )
 
 
-def alerts_of_row(layout: Layout, stage: Stage, row: Row, now: datetime) -> Alerts:
+def alerts_of_row(layout: Layout, stage: Stage, row: IssueRow, now: datetime) -> Alerts:
     """The alerts of a dot."""
     return alerts_of(layout, stage, owner=row.owner, since=row.status_since, now=now)

@@ -7,7 +7,14 @@ from itertools import groupby
 from typing import Any
 
 from rally_accelerate.dql.evaluator import matches
-from rally_accelerate.server.issue_history import PRESENT, Change, changes_of, late_status, raw_name, references
+from rally_accelerate.server.issue_history import (
+    FIELD_NAMES,
+    Change,
+    find_pending_status_change,
+    find_raw_name,
+    list_changes,
+    parse_references,
+)
 from rally_accelerate.server.value_streams.layout import Layout, Stage
 
 #: What the wire holds as a list of objects, as a list of texts, and as a number.
@@ -88,7 +95,9 @@ def visits(layout: Layout, issue: Mapping[str, Any], *, now: datetime) -> list[V
 def _states(issue: Mapping[str, Any]) -> Iterable[tuple[datetime, list[Event], Mapping[str, Any]]]:
     """Each instant with its events and the issue as it was after them, oldest first; the creation is the first."""
     late = _late(issue)
-    changes = changes_of(issue) if late is None else sorted((*changes_of(issue), late), key=lambda change: change.at)
+    changes = (
+        list_changes(issue) if late is None else sorted((*list_changes(issue), late), key=lambda change: change.at)
+    )
     told = [(at, change) for change in changes if (at := _instant(change.at)) is not None]
     batches = [(at, [change for _, change in some]) for at, some in groupby(told, key=lambda one: one[0])]
     # From the present backwards each change is undone.
@@ -107,14 +116,14 @@ def _states(issue: Mapping[str, Any]) -> Iterable[tuple[datetime, list[Event], M
     for (at, changes), state in zip(batches, states[1:], strict=True):
         yield (
             at,
-            [_event(at, change, is_told=change is not late) for change in changes if not change.says_nothing],
+            [_event(at, change, is_told=change is not late) for change in changes if not change.is_accompanying],
             state,
         )
 
 
 def _late(issue: Mapping[str, Any]) -> Change | None:
     """The change of status that the history does not tell yet, as if it did."""
-    late = late_status(issue)
+    late = find_pending_status_change(issue)
     if late is None:
         return None
     return Change(late.at, "status", {"field": "status", "from": late.before, "to": late.after})
@@ -128,20 +137,20 @@ def _event(at: datetime, change: Change, *, is_told: bool) -> Event:
 
 def _undo(state: dict[str, Any], change: Change, issue: Mapping[str, Any]) -> None:
     field, former = change.field, change.content.get("from")
-    if field not in PRESENT:
+    if field not in FIELD_NAMES:
         raw: Any = state.get("rawIssue")
-        if (name := raw_name(raw, field)) is not None:
+        if (name := find_raw_name(raw, field)) is not None:
             state["rawIssue"] = {**raw, name: former}
         return
     if field in TIMEBOXES:
-        former = [_timebox(each, issue.get(PRESENT[field] or field)) for each in references(former)]
+        former = [_timebox(each, issue.get(FIELD_NAMES[field] or field)) for each in parse_references(former)]
     elif field in LISTS:
         former = former if isinstance(former, list) else [former] if former else []
     elif field == "project":
         former = former if isinstance(former, Mapping) else {"name": former}
     elif field in NUMBERS:
         former = _number(former)
-    state[PRESENT[field] or field] = former
+    state[FIELD_NAMES[field] or field] = former
 
 
 def _timebox(reference: Mapping[str, Any], known: Any) -> Mapping[str, Any]:

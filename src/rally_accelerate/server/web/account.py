@@ -9,9 +9,9 @@ from starlette.routing import Route
 
 from rally_accelerate.errors import ConfigError, OutdatedError
 from rally_accelerate.server import passwords
-from rally_accelerate.server.authentication import Caller, Refused, SignedIn, SignIn
+from rally_accelerate.server.authentication import ClientInfo, SignedIn, SignInRefusal, SignInService
 from rally_accelerate.server.permissions import Role
-from rally_accelerate.server.store.credentials import AccessKey, MadeKey, Session
+from rally_accelerate.server.store.credentials import AccessKey, NewAccessKey, Session
 from rally_accelerate.server.store.repositories import Stores
 from rally_accelerate.server.store.users import User
 from rally_accelerate.server.web.forms import form
@@ -23,7 +23,7 @@ from rally_accelerate.server.web.templating import missing, page
 class SignInPages:
     """The pages of the door."""
 
-    def __init__(self, stores: Stores, door: SignIn, cookie: Cookie) -> None:
+    def __init__(self, stores: Stores, door: SignInService, cookie: Cookie) -> None:
         self._stores = stores
         self._door = door
         self._cookie = cookie
@@ -41,7 +41,9 @@ class SignInPages:
         following = own_path(request.query_params.get("next", ""))
         once = request.query_params.get("once", "")
         if once and request.method == "GET":
-            return self._answer(request, await self._door.with_link(once, caller=self._caller(request)), following)
+            return self._answer(
+                request, await self._door.sign_in_with_link(once, caller=self._caller(request)), following
+            )
         if request.state.known is not None:
             return RedirectResponse(following, 303)
         return _form(request, following)
@@ -50,7 +52,7 @@ class SignInPages:
         """What the form sends."""
         given = await form(request)
         caller = self._caller(request)
-        outcome = await self._door.with_password(given["name"], given["password"], caller=caller)
+        outcome = await self._door.sign_in_with_password(given["name"], given["password"], caller=caller)
         return self._answer(request, outcome, own_path(given["next"]), name=given["name"])
 
     async def out(self, request: Request) -> Response:
@@ -59,31 +61,33 @@ class SignInPages:
         if known.session is not None:
             await self._stores.sessions.end(known.session.id, user_id=known.session.user_id)
             actor = known.actor
-            await self._stores.audit.note(actor, "signed out", kind="user", object_id=actor.id, name=actor.name)
+            await self._stores.audit.record(actor, "signed out", kind="user", object_id=actor.id, name=actor.name)
         answer = RedirectResponse("/sign-in", 303)
         self._cookie.take(request, answer)
         return answer
 
-    def _answer(self, request: Request, outcome: SignedIn | Refused, following: str, *, name: str = "") -> Response:
+    def _answer(
+        self, request: Request, outcome: SignedIn | SignInRefusal, following: str, *, name: str = ""
+    ) -> Response:
         match outcome:
             case SignedIn(user=user, token=token):
                 # Somebody else knows the password: the first thing to see is where to change it.
                 answer = RedirectResponse("/profile" if user.temporary else following, 303)
                 self._cookie.give(request, answer, token)
                 return answer
-            case Refused(text=text, wait=wait):
+            case SignInRefusal(text=text, wait=wait):
                 refused = _form(request, following, fault=text, name=name, status=429 if wait else 401)
                 if wait:
                     refused.headers["Retry-After"] = str(wait)
                 return refused
 
-    def _caller(self, request: Request) -> Caller:
+    def _caller(self, request: Request) -> ClientInfo:
         return caller_of(request, self._cookie)
 
 
-def caller_of(request: Request, cookie: Cookie) -> Caller:
+def caller_of(request: Request, cookie: Cookie) -> ClientInfo:
     """Where a request comes from."""
-    return Caller(
+    return ClientInfo(
         address=request.client.host if request.client else "",
         agent=request.headers.get("user-agent", ""),
         token=cookie.token(request),
@@ -106,7 +110,7 @@ DONE = {
 class ProfilePages:
     """The pages that everybody has about themselves."""
 
-    def __init__(self, stores: Stores, door: SignIn, cookie: Cookie) -> None:
+    def __init__(self, stores: Stores, door: SignInService, cookie: Cookie) -> None:
         self._stores = stores
         self._door = door
         self._cookie = cookie
@@ -134,23 +138,27 @@ class ProfilePages:
         """Take another password; every other session ends."""
         user = _myself(request)
         given = await form(request)
-        fault = passwords.problem(given["new"], name=user.name)
+        fault = passwords.find_problem(given["new"], name=user.name)
         if fault:
             fault = f"The new password {fault}."
         elif given["new"] != given["again"]:
             fault = "The two new passwords differ."
-        elif refused := await self._door.proves(user, given["current"], caller=caller_of(request, self._cookie)):
+        elif refused := await self._door.verify_password(
+            user, given["current"], caller=caller_of(request, self._cookie)
+        ):
             fault = refused.text
         if fault:
             return await self._page(request, user, password_fault=fault, status=400)
         await self._stores.users.set_password(user.id, given["new"], temporary=False)
-        await self._stores.audit.note(
+        await self._stores.audit.record(
             user.actor, "changed the password", kind="user", object_id=user.id, name=user.name
         )
         answer = RedirectResponse("/profile?done=password", 303)
         # Whoever was removed or disabled at this very moment has no session any more, and is asked to sign in.
         with suppress(OutdatedError):
-            self._cookie.give(request, answer, await self._door.again(user, caller=caller_of(request, self._cookie)))
+            self._cookie.give(
+                request, answer, await self._door.create_session(user, caller=caller_of(request, self._cookie))
+            )
         return answer
 
     async def make_key(self, request: Request) -> Response:
@@ -158,21 +166,21 @@ class ProfilePages:
         user = _myself(request)
         name = (await form(request))["name"]
         try:
-            made = await self._stores.keys.make(name, user_id=user.id)
+            made = await self._stores.keys.create(name, user_id=user.id)
         except ConfigError as error:
             fault = f"{error.message[:1].upper()}{error.message[1:]}. {error.hint}".strip()
             return await self._page(request, user, key_fault=fault, status=400)
-        await self._stores.audit.note(user.actor, "created", kind="access key", object_id=made.id, name=made.name)
+        await self._stores.audit.record(user.actor, "created", kind="access key", object_id=made.id, name=made.name)
         return await self._page(request, user, made=made)
 
     async def revoke_key(self, request: Request) -> Response:
         """Revoke an access key of one's own."""
         user = _myself(request)
-        found = await self._stores.keys.one(request.path_params["id"])
+        found = await self._stores.keys.get(request.path_params["id"])
         if found is None or found.user_id != user.id:
             return missing(request, "this access key")
         await self._stores.keys.revoke(found.id)
-        await self._stores.audit.note(
+        await self._stores.audit.record(
             user.actor, "revoked", kind="access key", object_id=found.id, name=found.name, detail={"user": user.name}
         )
         return RedirectResponse("/profile?done=revoked", 303)
@@ -182,14 +190,14 @@ class ProfilePages:
         user = _myself(request)
         if not await self._stores.sessions.end(request.path_params["id"], user_id=user.id):
             return missing(request, "this session")
-        await self._stores.audit.note(user.actor, "ended a session", kind="user", object_id=user.id, name=user.name)
+        await self._stores.audit.record(user.actor, "ended a session", kind="user", object_id=user.id, name=user.name)
         return RedirectResponse("/profile?done=ended", 303)
 
     async def end_all(self, request: Request) -> Response:
         """Sign out everywhere, here too."""
         user = _myself(request)
         await self._stores.sessions.end_all(user.id)
-        await self._stores.audit.note(
+        await self._stores.audit.record(
             user.actor, "signed out everywhere", kind="user", object_id=user.id, name=user.name
         )
         answer = RedirectResponse("/sign-in", 303)
@@ -203,18 +211,19 @@ class ProfilePages:
         *,
         password_fault: str = "",
         key_fault: str = "",
-        made: MadeKey | None = None,
+        made: NewAccessKey | None = None,
         status: int = 200,
     ) -> Response:
         current = known_of(request).session
         data = {
             "title": "My profile",
             "user": {"name": user.name, "role": user.role.word, "created": user.created, "temporary": user.temporary},
-            "keys": [key_row(one) for one in await self._stores.keys.all(user_id=user.id)],
+            "keys": [key_row(one) for one in await self._stores.keys.list_keys(user_id=user.id)],
             "sessions": [
-                session_row(one, current.id if current else "") for one in await self._stores.sessions.of(user.id)
+                session_row(one, current.id if current else "")
+                for one in await self._stores.sessions.list_for_user(user.id)
             ],
-            "shortest": passwords.SHORTEST,
+            "shortest": passwords.MIN_LENGTH,
             "made": {"name": made.name, "key": made.key} if made else None,
             "faults": {"password": password_fault, "key": key_fault},
             "done": DONE.get(request.query_params.get("done", ""), ""),

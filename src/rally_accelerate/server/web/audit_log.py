@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from rally_accelerate.server.permissions import Role
-from rally_accelerate.server.store.audit_log import Entry, Wanted
+from rally_accelerate.server.store.audit_log import AuditEntry, AuditFilter
 from rally_accelerate.server.store.repositories import Stores
 from rally_accelerate.server.web.routing import routed, shown
 from rally_accelerate.server.web.templating import page, segment
@@ -48,7 +48,7 @@ class AuditPages:
         wanted, faults = _wanted(request)
         before = request.query_params.get("before", "")
         known = int(before) if before.isdecimal() and len(before) < len(str(2**63)) else None
-        entries = await self._stores.audit.latest(wanted, before=known, limit=PAGE + 1)
+        entries = await self._stores.audit.list_entries(wanted, before=known, limit=PAGE + 1)
         filters = {
             name: request.query_params.get(name, "") for name in ("actor", "action", "kind", "text", "from", "to")
         }
@@ -59,7 +59,7 @@ class AuditPages:
             "entries": [entry_row(one) for one in entries[:PAGE]],
             "filters": filters,
             "faults": faults,
-            "choices": await self._stores.audit.choices(),
+            "choices": await self._stores.audit.list_choices(),
             "more": more,
             "csv": "/audit.csv" + (f"?{urlencode(given)}" if given else ""),
         }
@@ -73,14 +73,14 @@ class AuditPages:
         written = io.StringIO()
         rows = csv.writer(written)
         rows.writerow(COLUMNS)
-        for entry in await self._stores.audit.latest(wanted, limit=MOST_ROWS):
+        for entry in await self._stores.audit.list_entries(wanted, limit=MOST_ROWS):
             row = entry_row(entry)
             rows.writerow([_cell(row[name]) for name in COLUMNS])
         headers = {"Content-Disposition": 'attachment; filename="audit.csv"'}
         return Response(written.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
 
 
-def entry_row(entry: Entry) -> dict[str, Any]:
+def entry_row(entry: AuditEntry) -> dict[str, Any]:
     """An entry in lists."""
     return {
         "id": entry.id,
@@ -96,18 +96,18 @@ def entry_row(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _address(entry: Entry) -> str:
+def _address(entry: AuditEntry) -> str:
     """Where the thing can be looked at; empty where it has no page, or went with this entry."""
     place = PLACES.get(entry.kind, "")
     return f"{place}/{segment(entry.object_id)}" if place and entry.object_id and entry.action not in ENDS else ""
 
 
-def _wanted(request: Request) -> tuple[Wanted, dict[str, str]]:
+def _wanted(request: Request) -> tuple[AuditFilter, dict[str, str]]:
     given = request.query_params
     faults: dict[str, str] = {}
     days = {name: _day(given.get(name, ""), name, faults) for name in ("from", "to")}
     return (
-        Wanted(
+        AuditFilter(
             actor=given.get("actor", ""),
             action=given.get("action", ""),
             kind=given.get("kind", ""),

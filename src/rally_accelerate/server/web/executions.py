@@ -9,10 +9,10 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from rally_accelerate.observe.run_summary import awaited_words, labels
-from rally_accelerate.server.integrations import Administration
+from rally_accelerate.server.integrations import IntegrationService
 from rally_accelerate.server.permissions import Role
-from rally_accelerate.server.runner import Runs
-from rally_accelerate.server.store.executions import OUTCOMES, RUNNING, SEVERITIES, Execution, Line, WantedExecutions
+from rally_accelerate.server.runner import Runner
+from rally_accelerate.server.store.executions import OUTCOMES, RUNNING, SEVERITIES, Execution, ExecutionFilter, LogLine
 from rally_accelerate.server.store.repositories import Stores
 from rally_accelerate.server.web.routing import actor_of, posted, routed, shown
 from rally_accelerate.server.web.templating import missing, page, unlabelled
@@ -33,7 +33,7 @@ LONGEST_INSTANT = 15
 class ExecutionPages:
     """The pages about executions."""
 
-    def __init__(self, stores: Stores, runs: Runs, administration: Administration) -> None:
+    def __init__(self, stores: Stores, runs: Runner, administration: IntegrationService) -> None:
         self._stores = stores
         self._runs = runs
         self._administration = administration
@@ -52,13 +52,13 @@ class ExecutionPages:
         given = request.query_params
         since, until = _day(given.get("from", "")), _day(given.get("to", ""))
         outcome = given.get("outcome", "")
-        wanted = WantedExecutions(
+        wanted = ExecutionFilter(
             integration_id=given.get("integration", ""),
             outcome=outcome if outcome in {*OUTCOMES, RUNNING} else "",
             since=since,
             until=until + timedelta(days=1) if until is not None else None,
         )
-        found = await self._stores.executions.page(wanted, after=_place(given.get("after", "")), limit=PAGE + 1)
+        found = await self._stores.executions.list_page(wanted, after=_place(given.get("after", "")), limit=PAGE + 1)
         names = {one.id: one.name for one in await self._stores.integrations.all()}
         more = ""
         if len(found) > PAGE:
@@ -88,7 +88,7 @@ class ExecutionPages:
 
     async def one(self, request: Request) -> Response:
         """One execution: its account, and its log by level and text."""
-        found = await self._stores.executions.one(request.path_params["id"].removesuffix(".json"))
+        found = await self._stores.executions.get(request.path_params["id"].removesuffix(".json"))
         if found is None:
             return missing(request, "this run")
         integration = await self._stores.integrations.by_id(found.integration_id)
@@ -98,11 +98,11 @@ class ExecutionPages:
         place = given.get("after", "")
         after = int(place) if place.isdecimal() and len(place) < LONGEST_INSTANT else 0
         live = found.completed is None and not after
-        lines: list[Line] = []
+        lines: list[LogLine] = []
         # Shown with the labels of the form: whoever looks for one means the name that is stored.
         for wanted in dict.fromkeys((text, unlabelled(text))):
             limit = LATEST_LINES if live else LINES + 1
-            lines = lines or await self._stores.lines.of(
+            lines = lines or await self._stores.lines.list_lines(
                 found.id, level=level, text=wanted, after=after, limit=limit, latest=live
             )
         more = ""
@@ -117,7 +117,7 @@ class ExecutionPages:
             "projects": _projects(found),
             "awaited": _awaited(found),
             "log": [_line(line) for line in lines],
-            "levels": await self._stores.lines.counts(found.id),
+            "levels": await self._stores.lines.count_levels(found.id),
             "filters": {"level": level, "text": text},
             "follows": live,
             "more": more,
@@ -127,29 +127,29 @@ class ExecutionPages:
 
     async def log(self, request: Request) -> Response:
         """The whole log, to keep."""
-        found = await self._stores.executions.one(request.path_params["id"])
+        found = await self._stores.executions.get(request.path_params["id"])
         if found is None:
             return missing(request, "this run")
         name = f"run-{found.started:%Y%m%d-%H%M%S}-{found.id}.txt"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-        return PlainTextResponse(await self._stores.lines.text(found.id), headers=headers)
+        return PlainTextResponse(await self._stores.lines.read_text(found.id), headers=headers)
 
     async def stop(self, request: Request) -> Response:
         """Stop this run, if it still goes on."""
-        found = await self._stores.executions.one(request.path_params["id"])
+        found = await self._stores.executions.get(request.path_params["id"])
         if found is None:
             return missing(request, "this run")
-        running = self._runs.running(found.integration_id)
+        running = self._runs.get_active_run(found.integration_id)
         # The next one may have begun since the page was read: that one was not meant.
         if running is not None and running.execution_id == found.id:
             await self._administration.stop(actor_of(request), found.integration_id)
         return RedirectResponse(f"/executions/{found.id}", 303)
 
 
-def account_of(found: Execution, runs: Runs) -> dict[str, Any]:
+def account_of(found: Execution, runs: Runner) -> dict[str, Any]:
     """A run in a list, with the counts of the moment while it goes on."""
     report = found.report
-    running = runs.running(found.integration_id)
+    running = runs.get_active_run(found.integration_id)
     account = {
         "id": found.id,
         "integrationId": found.integration_id,
@@ -170,7 +170,7 @@ def account_of(found: Execution, runs: Runs) -> dict[str, Any]:
             "uploaded": tally.uploaded,
             "unchanged": tally.unchanged,
             "skipped": tally.skipped,
-            "progress": running.progress(),
+            "progress": running.describe_progress(),
         }
     return account
 
@@ -197,7 +197,7 @@ def _projects(found: Execution) -> list[dict[str, Any]]:
     return [{**one, "label": names[one["id"]]} for one in results[:PROJECTS]]
 
 
-def _line(line: Line) -> dict[str, Any]:
+def _line(line: LogLine) -> dict[str, Any]:
     return {"position": line.position, "at": line.at, "level": line.level, "text": line.text}
 
 

@@ -12,11 +12,11 @@ from rally_accelerate.config.form import FormField
 from rally_accelerate.config.model import DEFAULT_TENANT, DISPLAY_NAME
 from rally_accelerate.config.value_parsers import LEVELS
 from rally_accelerate.errors import ConfigError, StoreError
-from rally_accelerate.server.dry_runs import Trials
-from rally_accelerate.server.form_drafts import Draft, Drafts
-from rally_accelerate.server.integrations import Administration
+from rally_accelerate.server.dry_runs import DryRuns
+from rally_accelerate.server.form_drafts import Draft, DraftStore
+from rally_accelerate.server.integrations import IntegrationService
 from rally_accelerate.server.permissions import Role
-from rally_accelerate.server.runner import Runs
+from rally_accelerate.server.runner import Runner
 from rally_accelerate.server.store.integrations import StoredIntegration
 from rally_accelerate.server.store.repositories import Stores
 from rally_accelerate.server.web import integration_form as forms
@@ -55,7 +55,7 @@ class EditingPages:
     """The form."""
 
     def __init__(
-        self, stores: Stores, runs: Runs, administration: Administration, trials: Trials, drafts: Drafts
+        self, stores: Stores, runs: Runner, administration: IntegrationService, trials: DryRuns, drafts: DraftStore
     ) -> None:
         self._stores = stores
         self._runs = runs
@@ -78,7 +78,7 @@ class EditingPages:
         stored = await self._stored(request)
         if stored is None and "id" in request.path_params:
             return missing(request, "this integration")
-        draft = self._drafts.of(actor_of(request), request.query_params.get("draft", ""))
+        draft = self._drafts.get(actor_of(request), request.query_params.get("draft", ""))
         if draft is not None and draft.integration_id == (stored.id if stored else ""):
             return self._page(request, stored, forms.typed_again(draft), draft=draft)
         lost = await self._lost(request, request.query_params.get("draft", ""))
@@ -90,9 +90,9 @@ class EditingPages:
         if stored is None and "id" in request.path_params:
             return missing(request, "this integration")
         actor, form = actor_of(request), await large_form(request)
-        before = self._drafts.of(actor, form.get("draft", ""))
+        before = self._drafts.get(actor, form.get("draft", ""))
         typed = forms.typed_from(form, before)
-        draft = self._drafts.keep(
+        draft = self._drafts.store(
             actor,
             stored.id if stored else "",
             values=typed.values,
@@ -123,7 +123,7 @@ class EditingPages:
                 # On a full disk, what was typed must not be lost as well.
                 return self._page(request, stored, typed, draft=draft, fault=unkept(error))
             else:
-                self._drafts.saved(actor, draft.id, its_id)
+                self._drafts.mark_saved(actor, draft.id, its_id)
                 return RedirectResponse(f"{LIST}/{its_id}", 303)
         return self._page(request, stored, typed, draft=draft, problems=found, lost=saved)
 
@@ -134,7 +134,7 @@ class EditingPages:
             return missing(request, "this integration")
         actor, typed = actor_of(request), forms.typed_of(stored)
         origin = own_path((await form(request))["back"], otherwise=f"{LIST}/{stored.id}")
-        draft = self._drafts.keep(actor, stored.id, values=typed.values, secrets_typed={}, origin=origin)
+        draft = self._drafts.store(actor, stored.id, values=typed.values, secrets_typed={}, origin=origin)
         if problems := forms.problems(typed, stored):
             return self._page(request, stored, typed, draft=draft, problems=problems)
         begin("test", draft, stored, trials=self._trials, runs=self._runs, actor=actor)
@@ -144,7 +144,7 @@ class EditingPages:
         """What became of a draft that is kept no longer: the integration that it was saved as, if it was."""
         if not draft_id:
             return None
-        its_id = self._drafts.saved_as(actor_of(request), draft_id)
+        its_id = self._drafts.get_saved_integration_id(actor_of(request), draft_id)
         saved = await self._stores.integrations.by_id(its_id) if its_id else None
         return {"id": saved.id, "name": saved.name} if saved else {"id": "", "name": ""}
 

@@ -18,11 +18,11 @@ from rally_accelerate.config.value_parsers import as_list
 from rally_accelerate.errors import ConfigError
 from rally_accelerate.observe.logs import telling_of
 from rally_accelerate.server import dry_runs
-from rally_accelerate.server.dry_runs import Trials
-from rally_accelerate.server.form_drafts import Draft, Drafts
+from rally_accelerate.server.dry_runs import DryRuns
+from rally_accelerate.server.form_drafts import Draft, DraftStore
 from rally_accelerate.server.permissions import Actor, Role
-from rally_accelerate.server.runner import Runs
-from rally_accelerate.server.store.encryption import secret_values
+from rally_accelerate.server.runner import Runner
+from rally_accelerate.server.store.encryption import list_secret_values
 from rally_accelerate.server.store.integrations import StoredIntegration
 from rally_accelerate.server.store.repositories import Stores
 from rally_accelerate.server.web import integration_form as forms
@@ -35,7 +35,7 @@ DRAFTS = "/settings/drafts"
 
 GONE = "this draft, which is kept for an hour,"
 
-_WORKS = {"test": dry_runs.connection, "preview": dry_runs.items, "projects": dry_runs.projects}
+_WORKS = {"test": dry_runs.check_connection, "preview": dry_runs.preview_items, "projects": dry_runs.load_projects}
 
 #: For a look at the connection and the projects, what else is wrong does not matter: so much is left out in turn.
 _LEFT_OUT: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -48,7 +48,7 @@ _LEFT_OUT: dict[str, tuple[tuple[str, ...], ...]] = {
 class TryoutPages:
     """The pages of what was tried."""
 
-    def __init__(self, stores: Stores, runs: Runs, trials: Trials, drafts: Drafts) -> None:
+    def __init__(self, stores: Stores, runs: Runner, trials: DryRuns, drafts: DraftStore) -> None:
         self._stores = stores
         self._runs = runs
         self._trials = trials
@@ -73,7 +73,7 @@ class TryoutPages:
 
     async def again(self, request: Request) -> Response:
         """Try again."""
-        draft = self._drafts.of(actor_of(request), request.path_params["draft"])
+        draft = self._drafts.get(actor_of(request), request.path_params["draft"])
         if draft is None:
             return missing(request, GONE)
         what = request.url.path.rpartition("/")[2]
@@ -83,8 +83,8 @@ class TryoutPages:
 
     async def _page(self, request: Request, what: str, title: str) -> Response:
         actor = actor_of(request)
-        draft = self._drafts.of(actor, request.path_params["draft"])
-        trial = self._trials.of(actor, f"{draft.id}/{what}") if draft is not None else None
+        draft = self._drafts.get(actor, request.path_params["draft"])
+        trial = self._trials.get(actor, f"{draft.id}/{what}") if draft is not None else None
         if draft is None or trial is None:
             return missing(request, GONE)
         data = {
@@ -95,13 +95,13 @@ class TryoutPages:
             "origin": draft.origin,
             "place": f"/settings/integrations/{draft.integration_id}" if draft.origin else "",
             "again": f"{DRAFTS}/{draft.id}/{what}",
-            "trial": {"findings": [], "issues": [], "skipped": [], "notices": [], **trial.shown()},
+            "trial": {"findings": [], "issues": [], "skipped": [], "notices": [], **trial.as_dict()},
         }
         return page(request, f"{what}.html", data)
 
 
 def begin(
-    what: str, draft: Draft, stored: StoredIntegration | None, *, trials: Trials, runs: Runs, actor: Actor
+    what: str, draft: Draft, stored: StoredIntegration | None, *, trials: DryRuns, runs: Runner, actor: Actor
 ) -> None:
     """Begin to try something with what was typed.
 
@@ -127,7 +127,7 @@ def begin(
     work = _WORKS[what](integration, runs.limiters)
     with telling_of(integration.name):
         # What begins here goes on with the name.
-        trials.begin(actor, f"{draft.id}/{what}", work, redactor=Redactor(secret_values(raw["properties"])))
+        trials.start(actor, f"{draft.id}/{what}", work, redactor=Redactor(list_secret_values(raw["properties"])))
 
 
 async def stored_of(stores: Stores, draft: Draft) -> StoredIntegration | None:
@@ -157,7 +157,7 @@ Project = Mapping[str, Any]
 class ProjectPages:
     """The page of the tree."""
 
-    def __init__(self, stores: Stores, runs: Runs, trials: Trials, drafts: Drafts) -> None:
+    def __init__(self, stores: Stores, runs: Runner, trials: DryRuns, drafts: DraftStore) -> None:
         self._stores = stores
         self._runs = runs
         self._trials = trials
@@ -173,11 +173,11 @@ class ProjectPages:
     async def tree(self, request: Request) -> Response:
         """The tree, as far as it matches the search."""
         actor = actor_of(request)
-        draft = self._drafts.of(actor, request.path_params["draft"])
-        trial = self._trials.of(actor, f"{draft.id}/projects") if draft is not None else None
+        draft = self._drafts.get(actor, request.path_params["draft"])
+        trial = self._trials.get(actor, f"{draft.id}/projects") if draft is not None else None
         if draft is None or trial is None:
             return missing(request, GONE)
-        told = {"workspace": None, **trial.shown()}
+        told = {"workspace": None, **trial.as_dict()}
         projects: Sequence[Project] = told.get("projects", ())
         chosen, others = chosen_of(projects, _texts(draft))
         children = draft.values.get(CHILDREN) == "true"
@@ -204,15 +204,15 @@ class ProjectPages:
     async def chosen(self, request: Request) -> Response:
         """Put the choice into the draft: then back to the form, or on with another search."""
         actor, form = actor_of(request), await large_form(request)
-        draft = self._drafts.of(actor, request.path_params["draft"])
+        draft = self._drafts.get(actor, request.path_params["draft"])
         if draft is None:
             return missing(request, GONE)
         if form.get("do") == "again":
             stored = await stored_of(self._stores, draft)
             begin("projects", draft, stored, trials=self._trials, runs=self._runs, actor=actor)
             return RedirectResponse(f"{DRAFTS}/{draft.id}/projects", 303)
-        trial = self._trials.of(actor, f"{draft.id}/projects")
-        projects: Sequence[Project] = trial.shown().get("projects", ()) if trial is not None else ()
+        trial = self._trials.get(actor, f"{draft.id}/projects")
+        projects: Sequence[Project] = trial.as_dict().get("projects", ()) if trial is not None else ()
         parent = form.get("add") or ""
         self._keep(request, draft, form, projects, parent=int(parent) if parent.isdecimal() else None)
         if parent:
@@ -236,7 +236,7 @@ class ProjectPages:
             CHILDREN: "true" if form.get("children") else "false",
         }
         changed = replace(draft, values=values)
-        self._drafts.keep(
+        self._drafts.store(
             actor_of(request),
             draft.integration_id,
             values=changed.values,

@@ -17,16 +17,16 @@ from rally_accelerate.errors import ConfigError, NotFoundError
 from rally_accelerate.model.progress import Window
 from rally_accelerate.observe.logs import telling_of
 from rally_accelerate.server import dry_runs
-from rally_accelerate.server.dry_runs import Trials
-from rally_accelerate.server.integrations import Administration
+from rally_accelerate.server.dry_runs import DryRuns
+from rally_accelerate.server.integrations import IntegrationService
 from rally_accelerate.server.permissions import Role
-from rally_accelerate.server.runner import Runs
-from rally_accelerate.server.scheduler import Schedule
-from rally_accelerate.server.store.encryption import masked, secret_values
+from rally_accelerate.server.runner import Runner
+from rally_accelerate.server.scheduler import Scheduler
+from rally_accelerate.server.store.encryption import list_secret_values, mask_secrets
 from rally_accelerate.server.store.executions import SYNCED, Execution
 from rally_accelerate.server.store.integrations import StoredIntegration
 from rally_accelerate.server.store.repositories import Stores
-from rally_accelerate.server.sync_state import count_missing, missing_of
+from rally_accelerate.server.sync_state import count_missing, list_missing
 from rally_accelerate.server.value_streams.document import integrations_of
 from rally_accelerate.server.value_streams.importer import PLACEHOLDER
 from rally_accelerate.server.web import forms
@@ -52,7 +52,7 @@ RUNS_SHOWN = 20
 class IntegrationPages:
     """The pages about integrations."""
 
-    def __init__(self, stores: Stores, schedule: Schedule, runs: Runs, administration: Administration) -> None:
+    def __init__(self, stores: Stores, schedule: Scheduler, runs: Runner, administration: IntegrationService) -> None:
         self._stores = stores
         self._schedule = schedule
         self._runs = runs
@@ -72,9 +72,9 @@ class IntegrationPages:
 
     async def listed(self, request: Request) -> Response:
         """Every integration with its last run, and trackers that others upload to."""
-        counts = await self._stores.issues.counts()
-        latest = await self._stores.executions.latest()
-        synced = await self._stores.executions.last_synced()
+        counts = await self._stores.issues.count_by_tracker()
+        latest = await self._stores.executions.find_latest()
+        synced = await self._stores.executions.find_last_synced()
         known = await self._stores.integrations.all()
         rows = [self._row(one, counts.get(one.id, 0), latest.get(one.id), synced=synced.get(one.id)) for one in known]
         ids = {one.id for one in known}
@@ -95,9 +95,9 @@ class IntegrationPages:
         found = await self._stores.integrations.by_id(request.path_params["id"].removesuffix(".json"))
         if found is None:
             return missing(request, "this integration")
-        counts = await self._stores.issues.counts()
-        runs = await self._stores.executions.of(found.id, limit=RUNS_SHOWN)
-        synced = await self._stores.executions.last(found.id, SYNCED)
+        counts = await self._stores.issues.count_by_tracker()
+        runs = await self._stores.executions.list_latest(found.id, limit=RUNS_SHOWN)
+        synced = await self._stores.executions.find_last(found.id, SYNCED)
         labels = {field.name: field.label for field in form_fields()}
         data = {
             "title": found.name,
@@ -112,7 +112,7 @@ class IntegrationPages:
                 {"name": EVENT, "seconds": self._schedule.interval.total_seconds(), "description": EVENT_DESCRIPTION}
             ],
             "missing": await count_missing(self._stores.database, found.id),
-            "properties": masked(found.properties),
+            "properties": mask_secrets(found.properties),
             "labels": labels,
             "loggingLevel": found.logging_level,
             "tenant": found.tenant_id,
@@ -120,7 +120,7 @@ class IntegrationPages:
             "executions": [account_of(one, self._runs) for one in runs],
             "mayEdit": actor_of(request).may(Role.EDITOR),
             # Those that the pages draw belong to this tenant.
-            "undrawn": found.tenant_id == DEFAULT_TENANT and not await self._stores.streams.any(found.tenant_id),
+            "undrawn": found.tenant_id == DEFAULT_TENANT and not await self._stores.streams.exists(found.tenant_id),
         }
         return page(request, "integration.html", data)
 
@@ -152,7 +152,7 @@ class IntegrationPages:
         # A form that says what it wants cannot undo what somebody else did meanwhile.
         wanted = (await forms.form(request)).get("to") or ("on" if found.disabled else "off")
         if (wanted == "off") != found.disabled:
-            await self._administration.switch(actor_of(request), its_id, on=wanted == "on")
+            await self._administration.set_enabled(actor_of(request), its_id, on=wanted == "on")
         return RedirectResponse(LIST, 303)
 
     async def deleting(self, request: Request) -> Response:
@@ -182,8 +182,8 @@ class IntegrationPages:
         data = {
             "title": f"Delete {found.name}",
             "integration": {"id": found.id, "name": found.name},
-            "issues": (await self._stores.issues.counts()).get(found.id, 0),
-            "runs": (await self._stores.executions.counts()).get(found.id, 0),
+            "issues": (await self._stores.issues.count_by_tracker()).get(found.id, 0),
+            "runs": (await self._stores.executions.count_by_integration()).get(found.id, 0),
             "streams": [
                 {"id": stream.id, "name": stream.name}
                 for stream in await self._stores.streams.all()
@@ -197,16 +197,16 @@ class IntegrationPages:
     def _status(self, found: StoredIntegration, latest: Execution | None) -> str:
         if found.disabled:
             return "Disabled"
-        if self._schedule.excluded(found.id):
+        if self._schedule.is_excluded(found.id):
             return PAUSED
-        if self._runs.running(found.id):
+        if self._runs.get_active_run(found.id):
             return "Sync in progress"
         return WORDS[latest.outcome if latest else ""]
 
     def _row(
         self, found: StoredIntegration, issues: int, latest: Execution | None, *, synced: datetime | None
     ) -> dict[str, Any]:
-        running = self._runs.running(found.id)
+        running = self._runs.get_active_run(found.id)
         status = self._status(found, latest)
         empty = latest.report.get("empty", "") if latest and not issues else ""
         if empty and status == WORDS["complete"]:
@@ -222,10 +222,10 @@ class IntegrationPages:
             "empty": empty if status == EMPTY else "",
             # What the issues are as of, also while runs fail: the last try has its word in the status.
             "lastSync": synced,
-            "nextRun": None if found.disabled else self._schedule.due(found.id),
+            "nextRun": None if found.disabled else self._schedule.compute_next_run(found.id),
             "lastRun": account_of(latest, self._runs) if latest else None,
             "withheld": latest.report.get("withheld", 0) if latest else 0,
-            "progress": running.progress() if running is not None else None,
+            "progress": running.describe_progress() if running is not None else None,
         }
 
 
@@ -250,7 +250,7 @@ SHOWN = 200
 class ResyncPages:
     """The pages before something large."""
 
-    def __init__(self, stores: Stores, runs: Runs, administration: Administration, trials: Trials) -> None:
+    def __init__(self, stores: Stores, runs: Runner, administration: IntegrationService, trials: DryRuns) -> None:
         self._stores = stores
         self._runs = runs
         self._administration = administration
@@ -288,10 +288,10 @@ class ResyncPages:
                 integration = validated(stored.raw)
             except ConfigError as error:
                 return refusal(request, error)
-            work = dry_runs.resync(self._stores, self._runs, integration, window)
-            redactor = Redactor(secret_values(stored.properties))
+            work = dry_runs.preview_resync(self._stores, self._runs, integration, window)
+            redactor = Redactor(list_secret_values(stored.properties))
             with telling_of(stored.name):
-                self._trials.begin(actor, _key(stored), work, redactor=redactor, seconds=PREVIEW_SECONDS)
+                self._trials.start(actor, _key(stored), work, redactor=redactor, seconds=PREVIEW_SECONDS)
             return RedirectResponse(f"{LIST}/{stored.id}/resync", 303)
         await self._administration.resync(actor, stored.id, since=window.since)
         return RedirectResponse(f"{LIST}/{stored.id}", 303)
@@ -302,8 +302,8 @@ class ResyncPages:
         if stored is None:
             return missing(request, "this integration")
         database = self._stores.database
-        latest = next(iter(await self._stores.executions.of(stored.id, limit=1)), None)
-        listed = await missing_of(database, stored.id, limit=SHOWN)
+        latest = next(iter(await self._stores.executions.list_latest(stored.id, limit=1)), None)
+        listed = await list_missing(database, stored.id, limit=SHOWN)
         data = {
             "title": f"Missing items of {stored.name}",
             "integration": {"id": stored.id, "name": stored.name, "disabled": stored.disabled},
@@ -337,9 +337,9 @@ class ResyncPages:
     def _page(
         self, request: Request, stored: StoredIntegration, *, fault: str = "", form: forms.Form | None = None
     ) -> Response:
-        trial = self._trials.of(actor_of(request), _key(stored))
+        trial = self._trials.get(actor_of(request), _key(stored))
         begun = {"since": "", "progress": "", "percent": None, "result": None}
-        shown = {**begun, **trial.shown()} if trial is not None else None
+        shown = {**begun, **trial.as_dict()} if trial is not None else None
         since = str(shown.get("since") or "")[:10] if shown else ""
         data: dict[str, Any] = {
             "title": f"Resync {stored.name}",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from rally_accelerate.server.store.issue_search import Row, Sort
+from rally_accelerate.server.store.issue_search import IssueRow, Sort
 
 DAY_MS = 86_400_000
 
@@ -27,7 +27,7 @@ class Column:
     label: str
     #: How the page shows its values: text, name, badge, figure, list, instant or age.
     kind: str
-    value: Callable[[Row, Told], Any]
+    value: Callable[[IssueRow, Told], Any]
     sort: Sort | None = None
 
     @property
@@ -73,7 +73,7 @@ def chosen(names: Sequence[str]) -> tuple[Column, ...]:
     return known or tuple(COLUMNS[name] for name in USUAL)
 
 
-def as_cell(column: Column, row: Row, told: Told) -> str:
+def as_cell(column: Column, row: IssueRow, told: Told) -> str:
     """A value in a file for spreadsheets: nothing in it is ever computed."""
     value = column.value(row, told)
     match column.kind:
@@ -99,7 +99,7 @@ def harmless(text: str) -> str:
     return f"'{text}" if text.startswith(FORMULAS) else text
 
 
-def as_object(row: Row, told: Told) -> dict[str, Any]:
+def as_object(row: IssueRow, told: Told) -> dict[str, Any]:
     """A row as JSON, whatever columns are shown; instants are milliseconds since 1970."""
     return {
         "tracker": row.tracker_id,

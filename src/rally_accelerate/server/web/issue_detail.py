@@ -11,12 +11,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from rally_accelerate.server.issue_history import Value, as_of, former_sprints, late_status, name_of, plain
-from rally_accelerate.server.store.issue_search import Link, Links
-from rally_accelerate.server.store.issue_writer import status_since
+from rally_accelerate.server.issue_history import (
+    Value,
+    compute_state_at,
+    find_pending_status_change,
+    list_former_sprints,
+    normalize_field_name,
+    to_texts,
+)
+from rally_accelerate.server.store.issue_search import Link, LinkFinder
+from rally_accelerate.server.store.issue_writer import find_status_start
 from rally_accelerate.server.store.issues import StoredIssue
 from rally_accelerate.server.store.repositories import Stores
-from rally_accelerate.server.store.tables import ms
+from rally_accelerate.server.store.tables import to_ms
 from rally_accelerate.server.web.routing import routed
 from rally_accelerate.server.web.templating import as_instant, missing, page, segment
 
@@ -77,8 +84,8 @@ def label(field: str) -> str:
 
 def sentence(content: Mapping[str, Any]) -> list[Piece]:
     """What happened, without who and when: pieces that are put behind each other."""
-    field = name_of(str(content.get("field") or ""))
-    before, after = plain(content.get("from")), plain(content.get("to"))
+    field = normalize_field_name(str(content.get("field") or ""))
+    before, after = to_texts(content.get("from")), to_texts(content.get("to"))
     if field in SWITCHES and {*before, *after} <= {"true", "false"}:
         return [(False, SWITCHES[field][0 if after == ("true",) else 1])]
     if field in LONG:
@@ -165,7 +172,7 @@ class IssuePage:
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
-        self._links = Links(stores.database, stores.search)
+        self._links = LinkFinder(stores.database, stores.search)
 
     def routes(self) -> list[Route]:
         """Its address."""
@@ -175,7 +182,7 @@ class IssuePage:
         """One issue."""
         tracker = unquote(request.path_params["tracker"])
         its_id = unquote(request.path_params["id"].removesuffix(".json"))
-        found = await self._stores.issues.one(tracker, its_id)
+        found = await self._stores.issues.get(tracker, its_id)
         if found is None:
             return missing(request, "this issue")
         integration = await self._stores.integrations.by_id(tracker)
@@ -188,13 +195,13 @@ class IssuePage:
             "title": f"{found.content['id']} {found.content['name']}",
             "issue": issue,
             "details": _details(issue),
-            "age": ms(now) - status_since(found.content, history),
-            "late": late_status(found.content),
+            "age": to_ms(now) - find_status_start(found.content, history),
+            "late": find_pending_status_change(found.content),
             "integration": {"name": integration.name if integration else tracker, "known": integration is not None},
             "tracker": tracker,
             "uploaded": found.uploaded,
             "execution": await self._run_of(found),
-            "relations": _groups(tracker, await self._links.around(tracker, found.content, now=now)),
+            "relations": _groups(tracker, await self._links.find_links(tracker, found.content, now=now)),
             "address": address,
             "past": past,
             "fault": fault,
@@ -205,7 +212,7 @@ class IssuePage:
 
     async def _run_of(self, found: StoredIssue) -> str:
         """The run that wrote it; empty where it was uploaded from elsewhere, or where the run is no longer kept."""
-        run = await self._stores.executions.one(found.execution_id) if found.execution_id else None
+        run = await self._stores.executions.get(found.execution_id) if found.execution_id else None
         return run.id if run is not None else ""
 
 
@@ -214,7 +221,7 @@ def _whole(content: Mapping[str, Any]) -> dict[str, Any]:
     issue = {**dict.fromkeys(OPTIONAL), **content}
     for name, inner in (("sprints", SPRINT), ("releases", RELEASE), ("comments", COMMENT)):
         issue[name] = [{**dict.fromkeys(inner), **each} for each in issue[name] or () if each]
-    former = former_sprints(content)
+    former = list_former_sprints(content)
     for each, sprint in zip((one for one in content.get("sprints") or () if one), issue["sprints"], strict=True):
         sprint["former"] = each in former
     return issue
@@ -249,7 +256,7 @@ def _history(history: Sequence[Mapping[str, Any]], address: str, request: Reques
     """The changes by day, newest first, and the fields that changed."""
     given = request.query_params
     field, everything = given.get("field", ""), "all" in given
-    known = [(name_of(str((entry.get("content") or {}).get("field") or "")), entry) for entry in history]
+    known = [(normalize_field_name(str((entry.get("content") or {}).get("field") or "")), entry) for entry in history]
     # An instant of another tool's is no longer known to be right: entries are told in the order of their instants.
     known.sort(key=lambda one: int(one[1].get("timestamp") or 0), reverse=True)
     counts = Counter(name for name, _ in known if name)
@@ -308,12 +315,12 @@ def _past(issue: Mapping[str, Any], asked: str) -> tuple[dict[str, Any] | None, 
         return None, ""
     try:
         moment = datetime.fromisoformat(asked.strip())
-        instant = ms(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+        instant = to_ms(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
         # With an offset it may lie before the year 1 or after the year 9999.
         shown = EPOCH + timedelta(milliseconds=instant)
     except (ValueError, OverflowError):
         return None, f"{asked!r} is no instant: write it as 2026-01-31T12:00, or choose a day"
-    past = as_of(issue, instant)
+    past = compute_state_at(issue, instant)
     fields = [
         {
             "field": one.field,

@@ -16,8 +16,8 @@ from starlette.routing import Route
 
 from rally_accelerate.dql.ast import Query
 from rally_accelerate.errors import QueryError
-from rally_accelerate.server.query_diagnostics import unheard
-from rally_accelerate.server.store.issue_search import Row, Search, Sort, Wanted
+from rally_accelerate.server.query_diagnostics import find_unknown_fields
+from rally_accelerate.server.store.issue_search import IssueFilter, IssueRow, Search, Sort
 from rally_accelerate.server.store.query_evaluator import parse_limited
 from rally_accelerate.server.store.repositories import Stores
 from rally_accelerate.server.web.issue_columns import COLUMNS, USUAL, Column, Told, as_cell, as_object, chosen, heading
@@ -77,7 +77,7 @@ class View:
         """Whether anything is left out."""
         return bool(self.text or self.dql or any(self.chosen.values()))
 
-    def wanted(self, *, without: str = "") -> Wanted:
+    def wanted(self, *, without: str = "") -> IssueFilter:
         """The search for it; without one field's values to see which others there are.
 
         Raises:
@@ -87,7 +87,7 @@ class View:
         among: dict[str, Any] = {
             name: self.chosen.get(facet, ()) for facet, (_, name) in FACETS.items() if facet != without
         }
-        return Wanted(text=self.text, queries=(query,) if query is not None else (), **among)
+        return IssueFilter(text=self.text, queries=(query,) if query is not None else (), **among)
 
     def parameters(self, *, leave_out: str = "") -> list[tuple[str, str]]:
         """What its address says; nothing that is as usual."""
@@ -206,7 +206,7 @@ class Files:
             first = False
         yield b'],"more":' + orjson.dumps(self._more) + b"}"
 
-    async def _pages(self) -> AsyncIterator[list[Row]]:
+    async def _pages(self) -> AsyncIterator[list[IssueRow]]:
         view, after, left = self._view, self._view.after, self._view.limit
         wanted = view.wanted()
         while left is None or left > 0:
@@ -300,7 +300,7 @@ class IssuePages:
                 "rows": [(row, as_object(row, told)) for row in found.rows],
                 "count": await self._stores.search.count(wanted, now=as_of[wanted]),
                 "facets": await self._facets(view, told, as_of),
-                "hints": await unheard(self._stores.database, view.query),
+                "hints": await find_unknown_fields(self._stores.database, view.query),
                 "next": replace(view, after=found.after).address() if found.after else "",
             }
         return page(request, "issues.html", data, status=200 if fault is None else 400)
@@ -315,7 +315,7 @@ class IssuePages:
             "view": dict.fromkeys(FACETS, ()) | dict(view.chosen) | {"text": view.text, "dql": view.dql},
             "count": await self._stores.search.count(view.wanted(), now=told.now),
             "facets": await self._facets(view, told, {}),
-            "hints": await unheard(self._stores.database, view.query),
+            "hints": await find_unknown_fields(self._stores.database, view.query),
         }
         return StreamingResponse(Files(self._stores.search, view, told).as_json(around), media_type="application/json")
 
@@ -334,28 +334,30 @@ class IssuePages:
         names = {one.id: one.name for one in await self._stores.integrations.all()}
         return Told(names, datetime.now(UTC))
 
-    async def _as_of(self, view: View, told: Told) -> dict[Wanted, datetime] | None:
+    async def _as_of(self, view: View, told: Told) -> dict[IssueFilter, datetime] | None:
         """As of when each search of a page is told; None while one of them takes longer than people wait."""
         found = {}
         for wanted in (view.wanted(), *(view.wanted(without=facet) for facet in view.chosen)):
-            moment = await self._stores.search.soon(wanted, now=told.now, seconds=SOON)
+            moment = await self._stores.search.search_within(wanted, now=told.now, seconds=SOON)
             if moment is None:
                 return None
             found[wanted] = moment
         return found
 
     async def _facets(
-        self, view: View, told: Told, as_of: Mapping[Wanted, datetime]
+        self, view: View, told: Told, as_of: Mapping[IssueFilter, datetime]
     ) -> dict[str, list[dict[str, Any]]]:
         """The values of each field and how many issues have them; a chosen field's as if none of it were chosen."""
         search, now = self._stores.search, told.now
         free = [SEARCHED.get(facet, facet) for facet in FACETS if facet not in view.chosen]
         wanted = view.wanted()
-        counted = await search.facets(wanted, now=as_of.get(wanted, now), fields=free, most=MOST_FACET_VALUES)
+        counted = await search.count_facets(wanted, now=as_of.get(wanted, now), fields=free, most=MOST_FACET_VALUES)
         for facet in view.chosen:
             without = view.wanted(without=facet)
             fields = [SEARCHED.get(facet, facet)]
-            counted |= await search.facets(without, now=as_of.get(without, now), fields=fields, most=MOST_FACET_VALUES)
+            counted |= await search.count_facets(
+                without, now=as_of.get(without, now), fields=fields, most=MOST_FACET_VALUES
+            )
         found = {}
         for facet in FACETS:
             counts = dict(counted[SEARCHED.get(facet, facet)])

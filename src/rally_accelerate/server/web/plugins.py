@@ -10,7 +10,7 @@ from rally_accelerate import __version__
 from rally_accelerate.config.form import as_typed, form_fields
 from rally_accelerate.config.model import DESCRIPTION, DISPLAY_NAME, EVENT, EVENT_DESCRIPTION, PLUGIN_ID, Integration
 from rally_accelerate.server.permissions import Role
-from rally_accelerate.server.scheduler import Schedule
+from rally_accelerate.server.scheduler import Scheduler
 from rally_accelerate.server.store.repositories import Stores
 from rally_accelerate.server.web.routing import actor_of, shown
 from rally_accelerate.server.web.templating import page
@@ -42,7 +42,7 @@ PLUGINS = "/settings/plugins"
 class PluginPages:
     """The pages about the one plug-in that this host has."""
 
-    def __init__(self, stores: Stores, schedule: Schedule) -> None:
+    def __init__(self, stores: Stores, schedule: Scheduler) -> None:
         self._stores = stores
         self._schedule = schedule
 

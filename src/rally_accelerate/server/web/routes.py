@@ -7,12 +7,12 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount
 
 from rally_accelerate import __version__
-from rally_accelerate.server.authentication import SignIn
-from rally_accelerate.server.dry_runs import Trials
-from rally_accelerate.server.form_drafts import Drafts
-from rally_accelerate.server.integrations import Administration
-from rally_accelerate.server.runner import Runs
-from rally_accelerate.server.scheduler import Schedule
+from rally_accelerate.server.authentication import SignInService
+from rally_accelerate.server.dry_runs import DryRuns
+from rally_accelerate.server.form_drafts import DraftStore
+from rally_accelerate.server.integrations import IntegrationService
+from rally_accelerate.server.runner import Runner
+from rally_accelerate.server.scheduler import Scheduler
 from rally_accelerate.server.store.repositories import Stores
 from rally_accelerate.server.value_streams.board import Boards
 from rally_accelerate.server.value_streams.importer import Importing
@@ -39,13 +39,13 @@ from rally_accelerate.server.web.value_streams import StreamPages
 
 def routes(
     stores: Stores,
-    schedule: Schedule,
-    runs: Runs,
-    administration: Administration,
+    schedule: Scheduler,
+    runs: Runner,
+    administration: IntegrationService,
     *,
-    trials: Trials,
-    drafts: Drafts,
-    door: SignIn,
+    trials: DryRuns,
+    drafts: DraftStore,
+    door: SignInService,
     cookie: Cookie,
     importing: Importing,
     boards: Boards,

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from rally_accelerate.server.authentication import Known
+from rally_accelerate.server.authentication import Identity
 from rally_accelerate.server.permissions import Actor, Role
 from rally_accelerate.server.web.templating import page
 
@@ -52,9 +52,9 @@ def opened(path: str, answer: Answer, *, methods: Sequence[str] = ("GET",)) -> R
     return route
 
 
-def known_of(request: Request) -> Known:
+def known_of(request: Request) -> Identity:
     """Who asks, with the session or the key it was recognised by."""
-    known: Known = request.state.known
+    known: Identity = request.state.known
     return known
 
 

@@ -11,9 +11,9 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rally_accelerate.errors import QueryTooSlowError, StoreError, TooManyQueriesError
-from rally_accelerate.server.authentication import Callers, Known
-from rally_accelerate.server.store.credentials import LONGEST
-from rally_accelerate.server.store.issue_search import asker
+from rally_accelerate.server.authentication import Authenticator, Identity
+from rally_accelerate.server.store.credentials import MAX_AGE
+from rally_accelerate.server.store.issue_search import current_user_key
 from rally_accelerate.server.web import request_limits
 from rally_accelerate.server.web.error_pages import FAULT, REPORT, faulty
 from rally_accelerate.server.web.request_limits import LargeBodyError, SlowBodyError, within
@@ -40,7 +40,7 @@ class Cookie:
         response.set_cookie(
             self._name(request),
             token,
-            max_age=int(LONGEST.total_seconds()),
+            max_age=int(MAX_AGE.total_seconds()),
             path=self._path,
             secure=self._secure(request),
             httponly=True,
@@ -127,7 +127,7 @@ class Guard:
         names: Under which the host answers.
     """
 
-    def __init__(self, app: ASGIApp, *, callers: Callers, cookie: Cookie, names: Names) -> None:
+    def __init__(self, app: ASGIApp, *, callers: Authenticator, cookie: Cookie, names: Names) -> None:
         self._app = app
         self._callers = callers
         self._cookie = cookie
@@ -190,20 +190,20 @@ class Guard:
             return _unknown(request, method)
         return None
 
-    async def _caller(self, request: HTTPConnection, method: str) -> Known | None:
+    async def _caller(self, request: HTTPConnection, method: str) -> Identity | None:
         given = request.headers.get("authorization")
         if given is None:
-            return await self._callers.by_token(self._cookie.token(request))
+            return await self._callers.authenticate_session(self._cookie.token(request))
         # A key reads pages; what forms do is for people who signed in. Programs have GraphQL for that.
-        return await self._callers.by_authorization(given) if method in SAFE else None
+        return await self._callers.authenticate_header(given) if method in SAFE else None
 
-    async def _api_caller(self, request: HTTPConnection) -> Known | None:
+    async def _api_caller(self, request: HTTPConnection) -> Identity | None:
         given = request.headers.get("authorization")
         if given is not None:
-            return await self._callers.by_authorization(given)
+            return await self._callers.authenticate_header(given)
         # A browser's session counts only where the browser says that a page of ours asks.
         token = self._cookie.token(request)
-        return await self._callers.by_token(token) if token and from_our_page(request) else None
+        return await self._callers.authenticate_session(token) if token and from_our_page(request) else None
 
 
 def _own_path(location: str, scope: Scope) -> str:
@@ -224,11 +224,11 @@ def _arriving(receive: Receive, scope: Scope) -> Receive:
     )
 
 
-def _remember(scope: Scope, known: Known | None) -> None:
+def _remember(scope: Scope, known: Identity | None) -> None:
     state = scope.setdefault("state", {})
     state["known"] = known
     state["actor"] = known.actor if known else None
-    asker.set((known.actor.id or known.key_id) if known else "")
+    current_user_key.set((known.actor.id or known.key_id) if known else "")
 
 
 def _failed(error: Exception, scope: Scope) -> Response:

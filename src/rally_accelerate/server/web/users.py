@@ -10,7 +10,7 @@ from starlette.routing import Route
 from rally_accelerate.errors import ConfigError
 from rally_accelerate.server import passwords
 from rally_accelerate.server.permissions import Role
-from rally_accelerate.server.store.audit_log import Wanted
+from rally_accelerate.server.store.audit_log import AuditFilter
 from rally_accelerate.server.store.repositories import Stores
 from rally_accelerate.server.store.users import User
 from rally_accelerate.server.web.account import key_row, session_row
@@ -68,7 +68,7 @@ class UserPages:
         """Add a user and show the password that was made, for the only time."""
         given = await form(request)
         try:
-            user, password = await self._stores.users.add(given["name"], Role.of(given["role"]))
+            user, password = await self._stores.users.add(given["name"], Role.parse(given["role"]))
         except (ConfigError, ValueError) as error:
             return await self._list(request, fault=_told(error), given=given, status=400)
         await self._note(request, "added", user, role=user.role.word)
@@ -79,7 +79,7 @@ class UserPages:
         wanted = (await form(request))["role"]
 
         async def change(user: User) -> None:
-            role = Role.of(wanted)
+            role = Role.parse(wanted)
             await self._stores.users.set_role(user.id, role)
             await self._note(request, "changed the role", user, before=user.role.word, after=role.word)
 
@@ -129,7 +129,7 @@ class UserPages:
         found = await self._stores.users.by_id(request.path_params["id"])
         if found is None:
             return missing(request, "this user")
-        password = passwords.made()
+        password = passwords.generate()
         await self._stores.users.set_password(found.id, password, temporary=True)
         await self._note(request, "reset the password", found)
         return await self._one(request, found, password=password)
@@ -138,19 +138,19 @@ class UserPages:
         """Everybody's access keys."""
         data = {
             "title": "Access keys",
-            "keys": [key_row(one) for one in await self._stores.keys.all()],
+            "keys": [key_row(one) for one in await self._stores.keys.list_keys()],
             "done": DONE.get(request.query_params.get("done", ""), ""),
         }
         return page(request, "access-keys.html", data)
 
     async def revoke(self, request: Request) -> Response:
         """Revoke anybody's access key."""
-        found = await self._stores.keys.one(request.path_params["id"])
+        found = await self._stores.keys.get(request.path_params["id"])
         if found is None:
             return missing(request, "this access key")
         await self._stores.keys.revoke(found.id)
         detail = {"user": found.user or "the host"}
-        await self._stores.audit.note(
+        await self._stores.audit.record(
             actor_of(request), "revoked", kind="access key", object_id=found.id, name=found.name, detail=detail
         )
         return RedirectResponse("/access-keys?done=revoked", 303)
@@ -168,7 +168,7 @@ class UserPages:
         return RedirectResponse(f"{then or f'/users/{found.id}'}?done={done}", 303)
 
     async def _note(self, request: Request, action: str, user: User, **detail: str) -> None:
-        await self._stores.audit.note(
+        await self._stores.audit.record(
             actor_of(request), action, kind="user", object_id=user.id, name=user.name, detail=detail
         )
 
@@ -188,14 +188,14 @@ class UserPages:
     async def _one(
         self, request: Request, user: User, *, fault: str = "", password: str = "", status: int = 200
     ) -> Response:
-        wanted = Wanted(object_id=user.id)
+        wanted = AuditFilter(object_id=user.id)
         data = {
             "title": user.name,
             "user": _row(user),
             "roles": [role.word for role in Role],
-            "keys": [key_row(one) for one in await self._stores.keys.all(user_id=user.id)],
-            "sessions": [session_row(one, "") for one in await self._stores.sessions.of(user.id)],
-            "entries": [entry_row(one) for one in await self._stores.audit.latest(wanted, limit=LATEST_ENTRIES)],
+            "keys": [key_row(one) for one in await self._stores.keys.list_keys(user_id=user.id)],
+            "sessions": [session_row(one, "") for one in await self._stores.sessions.list_for_user(user.id)],
+            "entries": [entry_row(one) for one in await self._stores.audit.list_entries(wanted, limit=LATEST_ENTRIES)],
             "fault": fault,
             "password": password,
             "done": DONE.get(request.query_params.get("done", ""), ""),

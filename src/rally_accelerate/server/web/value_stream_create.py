@@ -13,9 +13,9 @@ from starlette.routing import Route
 
 from rally_accelerate.config.model import DEFAULT_TENANT
 from rally_accelerate.errors import ConfigError, OutdatedError, Problem, StoreError
-from rally_accelerate.server.form_drafts import Shelf
+from rally_accelerate.server.form_drafts import ExpiringStore
 from rally_accelerate.server.permissions import Role
-from rally_accelerate.server.store.issue_search import Wanted
+from rally_accelerate.server.store.issue_search import IssueFilter
 from rally_accelerate.server.store.repositories import Stores
 from rally_accelerate.server.value_streams import defaults
 from rally_accelerate.server.value_streams.document_text import read
@@ -51,7 +51,7 @@ class NewStreamPages:
     def __init__(self, stores: Stores, importing: Importing) -> None:
         self._stores = stores
         self._importing = importing
-        self._begun: Shelf[_Begun] = Shelf(most=MOST_PREVIEWS)
+        self._begun: ExpiringStore[_Begun] = ExpiringStore(most=MOST_PREVIEWS)
 
     def routes(self) -> list[Route]:
         """Their addresses; before the page of one value stream, whose id could be ``new`` else."""
@@ -104,7 +104,7 @@ class NewStreamPages:
         _named(begun.name)
         if await self._is_taken(begun.name):
             raise ConfigError("", problems=[Problem("name", f"{begun.name!r} is taken")])
-        token = self._begun.key(actor)
+        token = self._begun.choose_key(actor)
         self._begun.put(actor, token, begun)
         data = {
             "title": "New value stream",
@@ -118,7 +118,7 @@ class NewStreamPages:
     async def apply(self, request: Request) -> Response:
         """Create the value stream whose preview was shown."""
         actor, token = actor_of(request), request.path_params["token"]
-        begun = self._begun.of(actor, token)
+        begun = self._begun.get(actor, token)
         if begun is None:
             gone = Problem("", "the preview is not known any more; choose the file again")
             return _first(request, "", "", "file", [gone])
@@ -130,13 +130,13 @@ class NewStreamPages:
                 return await self._previewed(request, begun, refused=said)
         except ConfigError as error:
             return _first(request, begun.name, "", "file", _problems(error))
-        self._begun.drop(actor, token)
+        self._begun.delete(actor, token)
         return RedirectResponse(f"/value-streams/{stream.id}?saved={stream.version}", 303)
 
     async def integrations(self, request: Request) -> Response:
         """Step 2: where items come from."""
         given = request.query_params
-        counts = await self._stores.issues.counts()
+        counts = await self._stores.issues.count_by_tracker()
         rows = [
             {"name": one.name, "issues": counts.get(one.id, 0), "disabled": one.disabled}
             for one in await self._stores.integrations.all()
@@ -192,8 +192,10 @@ class NewStreamPages:
     async def _statuses(self, chosen: Sequence[str]) -> list[str]:
         known = {one.name: one.id for one in await self._stores.integrations.all() if one.tenant_id == DEFAULT_TENANT}
         trackers = tuple(known[name] for name in chosen if name in known)
-        wanted = Wanted(tenant_id=DEFAULT_TENANT, tracker_ids=trackers)
-        facets = await self._stores.search.facets(wanted, now=datetime.now(UTC), fields=("status",), most=MOST_STATUSES)
+        wanted = IssueFilter(tenant_id=DEFAULT_TENANT, tracker_ids=trackers)
+        facets = await self._stores.search.count_facets(
+            wanted, now=datetime.now(UTC), fields=("status",), most=MOST_STATUSES
+        )
         return [value for value, _ in facets["status"]]
 
 

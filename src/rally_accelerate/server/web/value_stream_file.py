@@ -13,11 +13,11 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from rally_accelerate.errors import ConfigError, NotFoundError, OutdatedError, Problem, StoreError
-from rally_accelerate.server.form_drafts import Shelf
+from rally_accelerate.server.form_drafts import ExpiringStore
 from rally_accelerate.server.permissions import Actor, Role
-from rally_accelerate.server.scheduler import Schedule
+from rally_accelerate.server.scheduler import Scheduler
 from rally_accelerate.server.store.repositories import Stores
-from rally_accelerate.server.store.value_streams import StoredStream, Version
+from rally_accelerate.server.store.value_streams import StoredValueStream, ValueStreamVersion
 from rally_accelerate.server.value_streams.diff import differences
 from rally_accelerate.server.value_streams.document_text import MOST_CHARACTERS, completed, hidden, read
 from rally_accelerate.server.value_streams.export import downloaded, file_name, known_integrations
@@ -47,13 +47,13 @@ class _Preview:
 class FilePages:
     """The pages about the JSON file."""
 
-    def __init__(self, stores: Stores, schedule: Schedule, importing: Importing) -> None:
+    def __init__(self, stores: Stores, schedule: Scheduler, importing: Importing) -> None:
         self._stores = stores
         self._schedule = schedule
         self._importing = importing
-        self._previews: Shelf[_Preview] = Shelf(most=MOST_PREVIEWS)
+        self._previews: ExpiringStore[_Preview] = ExpiringStore(most=MOST_PREVIEWS)
         #: Secrets that were typed into a text by what stands for them in it, as it is shown again.
-        self._entered: Shelf[Mapping[str, str]] = Shelf(most=MOST_EDITED)
+        self._entered: ExpiringStore[Mapping[str, str]] = ExpiringStore(most=MOST_EDITED)
 
     def routes(self) -> list[Route]:
         """Their addresses."""
@@ -97,7 +97,7 @@ class FilePages:
             return missing(request, GONE)
         token = request.path_params["token"]
         keeps_others = bool((await form(request))["keep_others"])
-        pending = self._previews.of(actor, token)
+        pending = self._previews.get(actor, token)
         if pending is None or pending.stream_id != stream.id:
             gone = Problem("", "the preview is not known any more; choose the file again")
             return _import(request, stream, problems=listed([gone]), status=400)
@@ -111,7 +111,7 @@ class FilePages:
             return _preview(request, stream, plan, self._kept(actor, stream, pending.document), outdated=str(error))
         except (ConfigError, NotFoundError) as error:
             return _import(request, stream, problems=problems_of(error), status=400)
-        self._previews.drop(actor, token)
+        self._previews.delete(actor, token)
         # Where only settings of integrations changed there is no new version to tell of.
         told_of = f"?saved={done.version}" if done.version > pending.version else ""
         return RedirectResponse(f"/value-streams/{stream.id}{told_of}", 303)
@@ -135,7 +135,7 @@ class FilePages:
         actor, entered = actor_of(request), form["entered"]
         text, number = form["text"], _version(form["version"])
         try:
-            text = completed(text, self._entered.of(actor, entered) or {})
+            text = completed(text, self._entered.get(actor, entered) or {})
             document = await asyncio.to_thread(read, text)
             if form["action"] == "preview":
                 plan = await self._importing.plan(document, stream=stream)
@@ -160,15 +160,15 @@ class FilePages:
             return await self._outdated(request, stream, text=text, based_on=number, error=error)
         except NotFoundError:
             return missing(request, GONE)
-        self._entered.drop(actor, entered)
+        self._entered.delete(actor, entered)
         return RedirectResponse(f"/value-streams/{stream.id}", 303)
 
     async def _outdated(
-        self, request: Request, stream: StoredStream, *, text: str, based_on: int, error: OutdatedError
+        self, request: Request, stream: StoredValueStream, *, text: str, based_on: int, error: OutdatedError
     ) -> Response:
         """The text is kept; what others changed meanwhile stands above it, and it can be saved all the same."""
-        former = await self._stores.streams.version(stream.id, based_on)
-        latest = next(iter(await self._stores.streams.versions(stream.id, limit=1)), None)
+        former = await self._stores.streams.get_version(stream.id, based_on)
+        latest = next(iter(await self._stores.streams.list_versions(stream.id, limit=1)), None)
         outdated = {
             "said": str(error),
             "by": latest.actor if latest else "",
@@ -177,27 +177,27 @@ class FilePages:
         }
         return await self._again(request, stream, text=text, based_on=stream.version, outdated=outdated, status=409)
 
-    async def _again(self, request: Request, stream: StoredStream, *, text: str, **more: Any) -> Response:
+    async def _again(self, request: Request, stream: StoredValueStream, *, text: str, **more: Any) -> Response:
         """A text as it was typed, but for its secrets: they wait here until it comes back."""
         if len(text) > MOST_CHARACTERS:
             return _edit(request, stream, text="", **more)
         actor, shown = actor_of(request), await asyncio.to_thread(hidden, text)
         # A key of its own each time: in a page that somebody goes back to, the same words may stand for others.
-        key = self._entered.key(actor) if shown.secrets else ""
+        key = self._entered.choose_key(actor) if shown.secrets else ""
         if key:
             self._entered.put(actor, key, shown.secrets)
         return _edit(request, stream, text=shown.text, entered=key, **more)
 
-    def _kept(self, actor: Actor, stream: StoredStream, document: Any) -> str:
+    def _kept(self, actor: Actor, stream: StoredValueStream, document: Any) -> str:
         """The token by which a file is applied that was shown."""
-        token = self._previews.key(actor)
+        token = self._previews.choose_key(actor)
         self._previews.put(actor, token, _Preview(stream.id, stream.version, document))
         return token
 
-    async def _stream(self, request: Request) -> StoredStream | None:
+    async def _stream(self, request: Request) -> StoredValueStream | None:
         return await self._stores.streams.by_id(request.path_params["id"])
 
-    async def _text(self, stream: StoredStream) -> str:
+    async def _text(self, stream: StoredValueStream) -> str:
         return as_text(downloaded(stream, await known_integrations(self._stores, self._schedule)))
 
 
@@ -244,20 +244,20 @@ def planned(plan: Plan) -> dict[str, Any]:
 
 
 def _import(
-    request: Request, stream: StoredStream, *, problems: Sequence[Mapping[str, str]] = (), status: int = 200
+    request: Request, stream: StoredValueStream, *, problems: Sequence[Mapping[str, str]] = (), status: int = 200
 ) -> Response:
     data = {**frame(stream, "import"), "problems": problems}
     return page(request, "stream_import.html", data, status=status)
 
 
-def _preview(request: Request, stream: StoredStream, plan: Plan, token: str, *, outdated: str = "") -> Response:
+def _preview(request: Request, stream: StoredValueStream, plan: Plan, token: str, *, outdated: str = "") -> Response:
     data = {**frame(stream, "import"), "plan": planned(plan), "token": token, "outdated": outdated}
     return page(request, "stream_preview.html", data, status=409 if outdated else 200)
 
 
 def _edit(
     request: Request,
-    stream: StoredStream,
+    stream: StoredValueStream,
     *,
     text: str,
     based_on: int,
@@ -290,7 +290,7 @@ MOST_COMPARED = 20_000
 class VersionPages:
     """The pages about versions."""
 
-    def __init__(self, stores: Stores, schedule: Schedule, importing: Importing) -> None:
+    def __init__(self, stores: Stores, schedule: Scheduler, importing: Importing) -> None:
         self._stores = stores
         self._schedule = schedule
         self._importing = importing
@@ -310,7 +310,7 @@ class VersionPages:
         if stream is None:
             return missing(request, GONE)
         skip = _number(request.query_params.get("skip", ""))
-        found = await self._stores.streams.versions(stream.id, skip=skip, limit=PAGE + 1)
+        found = await self._stores.streams.list_versions(stream.id, skip=skip, limit=PAGE + 1)
         shown, rows = found[:PAGE], []
         for number, version in enumerate(shown):
             before = found[number + 1] if number + 1 < len(found) else None
@@ -382,10 +382,12 @@ class VersionPages:
             return page(request, "stream_refused.html", data, status=409 if isinstance(error, OutdatedError) else 400)
         return RedirectResponse(f"/value-streams/{stream.id}", 303)
 
-    async def _version(self, stream: StoredStream, given: str) -> Version | None:
-        return await self._stores.streams.version(stream.id, _number(given))
+    async def _version(self, stream: StoredValueStream, given: str) -> ValueStreamVersion | None:
+        return await self._stores.streams.get_version(stream.id, _number(given))
 
-    async def _lines(self, stream: StoredStream, old: Version, new: Version) -> list[dict[str, str]]:
+    async def _lines(
+        self, stream: StoredValueStream, old: ValueStreamVersion, new: ValueStreamVersion
+    ) -> list[dict[str, str]]:
         """The two files line by line, around what differs."""
         # Settings of integrations have no versions: both files would show those of today.
         known = await known_integrations(self._stores, self._schedule)
@@ -418,7 +420,7 @@ def _compared(old: str, new: str) -> Iterator[dict[str, str]]:
             yield {"kind": words.get(line[:1], "same"), "text": line}
 
 
-def _shown(version: Version) -> dict[str, Any]:
+def _shown(version: ValueStreamVersion) -> dict[str, Any]:
     return {"number": version.number, "at": version.at, "actor": version.actor, "why": version.why}
 
 

@@ -13,14 +13,14 @@ from starlette.routing import Route
 
 from rally_accelerate.dql.parser import parse
 from rally_accelerate.errors import QueryError
-from rally_accelerate.server.issue_history import late_status
-from rally_accelerate.server.query_diagnostics import unheard
-from rally_accelerate.server.store.issue_search import Row
-from rally_accelerate.server.store.issue_writer import status_since
+from rally_accelerate.server.issue_history import find_pending_status_change
+from rally_accelerate.server.query_diagnostics import find_unknown_fields
+from rally_accelerate.server.store.issue_search import IssueRow
+from rally_accelerate.server.store.issue_writer import find_status_start
 from rally_accelerate.server.store.issues import StoredIssue
 from rally_accelerate.server.store.repositories import Stores
-from rally_accelerate.server.store.tables import ms
-from rally_accelerate.server.store.value_streams import StoredStream
+from rally_accelerate.server.store.tables import to_ms
+from rally_accelerate.server.store.value_streams import StoredValueStream
 from rally_accelerate.server.value_streams.board import (
     FIELDS,
     FIRST_SECONDS,
@@ -91,7 +91,7 @@ class DotPages:
         if stream is None:
             return missing(request, GONE)
         tracker, key = unquote(request.path_params["tracker"]), request.path_params["key"]
-        found = await self._stores.issues.one(tracker, unquote(key.removesuffix(".json")))
+        found = await self._stores.issues.get(tracker, unquote(key.removesuffix(".json")))
         trackers = trackers_of(stream.document)
         if found is None or found.tenant_id != stream.tenant_id or (trackers and tracker not in trackers):
             return missing(request, "this item")
@@ -99,16 +99,16 @@ class DotPages:
         layout, issue = layout_of(stream.document), found.content
         stage = stage_of(layout, issue, now=now)
         way = visits(layout, issue, now=now)
-        since = status_since(issue, issue.get("history") or ())
+        since = find_status_start(issue, issue.get("history") or ())
         alerts = alerts_of(layout, stage, owner=issue.get("owner"), since=since, now=now)
         data = {
             **frame(stream, "map"),
             "title": f"{issue['id']} · {stream.name}",
             "stage": {"number": stage.number, "name": stage.name, "phase": stage.phase} if stage else None,
             "item": _item(found),
-            "age": ms(now) - since,
-            "late": late_status(issue),
-            "inStageFor": ms(now) - ms(way[-1].entered),
+            "age": to_ms(now) - since,
+            "late": find_pending_status_change(issue),
+            "inStageFor": to_ms(now) - to_ms(way[-1].entered),
             "alerts": alerts.words,
             "tooOldAfter": None if layout.too_old is None else layout.too_old.total_seconds() * 1000,
             "visits": [_visit(visit, issue, now) for visit in latest_first(way)],
@@ -151,7 +151,7 @@ def _visit(visit: Visit, issue: Mapping[str, Any], now: datetime) -> dict[str, A
         "stage": {"number": visit.stage.number, "name": visit.stage.name} if visit.stage else None,
         "entered": visit.entered,
         "left": visit.left,
-        "lasted": ms(end) - ms(visit.entered),
+        "lasted": to_ms(end) - to_ms(visit.entered),
         "events": [_event(event, issue) for event in visit.events],
     }
 
@@ -277,7 +277,7 @@ class MapPages:
         return page(request, "stream_stage.html", data, status=200 if fault is None else 400)
 
     async def _board(
-        self, request: Request, stream: StoredStream, asked: Asked, now: datetime
+        self, request: Request, stream: StoredValueStream, asked: Asked, now: datetime
     ) -> tuple[Board | None, Asked, QueryError | None]:
         """The board and what it shows: all that was asked for, without a query that cannot be read, and its fault.
 
@@ -290,7 +290,7 @@ class MapPages:
             readable = replace(asked, dql="")
             return await self._boards.soon(stream, readable, now=now, seconds=seconds), readable, error
 
-    async def _gone(self, stream: StoredStream) -> list[str]:
+    async def _gone(self, stream: StoredValueStream) -> list[str]:
         """A sentence for each integration that was removed since."""
         known = {one.id for one in await self._stores.integrations.all()}
         # Those of other tools stand in the document alone, with their settings.
@@ -301,11 +301,11 @@ class MapPages:
             if entry["_id"] not in known
         ]
 
-    async def _saved(self, request: Request, stream: StoredStream, now: datetime) -> dict[str, Any] | None:
+    async def _saved(self, request: Request, stream: StoredValueStream, now: datetime) -> dict[str, Any] | None:
         """What was just made valid: the version that the address names, while it is new."""
         if request.query_params.get(SAVED) != str(stream.version):
             return None
-        found = await self._stores.streams.versions(stream.id, limit=2)
+        found = await self._stores.streams.list_versions(stream.id, limit=2)
         version, before = found[0], found[1].document if len(found) > 1 else {}
         if now - version.at > TOLD_FOR:
             # An address that was kept, or a page that stays open.
@@ -320,7 +320,7 @@ class MapPages:
         }
 
     async def _hints(self, asked: Asked) -> list[str]:
-        return await unheard(self._stores.database, parse(asked.dql)) if asked.dql else []
+        return await find_unknown_fields(self._stores.database, parse(asked.dql)) if asked.dql else []
 
 
 def asked_of(request: Request) -> Asked:
@@ -411,7 +411,7 @@ def _stage(layout: Layout, held: StageBoard, board: Board, legend: Legend, now: 
     }
 
 
-def _dot(layout: Layout, stage: Stage, row: Row, legend: Legend | None, now: datetime) -> dict[str, Any]:
+def _dot(layout: Layout, stage: Stage, row: IssueRow, legend: Legend | None, now: datetime) -> dict[str, Any]:
     return {
         "tracker": row.tracker_id,
         "key": row.external_id,
@@ -421,7 +421,7 @@ def _dot(layout: Layout, stage: Stage, row: Row, legend: Legend | None, now: dat
         "status": row.status,
         "priority": row.priority,
         "owner": row.owner,
-        "age": ms(now) - row.status_since,
+        "age": to_ms(now) - row.status_since,
         "since": row.status_since,
         "alerts": alerts_of_row(layout, stage, row, now).words,
         "tone": legend.tone(row) if legend else "",

@@ -10,7 +10,7 @@ from starlette.routing import Route
 from rally_accelerate.errors import ConfigError, NotFoundError, OutdatedError, Problem
 from rally_accelerate.server.permissions import Role
 from rally_accelerate.server.store.repositories import Stores
-from rally_accelerate.server.store.value_streams import StoredStream
+from rally_accelerate.server.store.value_streams import StoredValueStream
 from rally_accelerate.server.value_streams.document import phases_of, stages_of
 from rally_accelerate.server.value_streams.importer import Importing
 from rally_accelerate.server.web.forms import form, large_form
@@ -76,7 +76,7 @@ class StreamPages:
         return RedirectResponse("/value-streams", 303)
 
 
-def frame(stream: StoredStream, tab: str) -> dict[str, Any]:
+def frame(stream: StoredValueStream, tab: str) -> dict[str, Any]:
     """What every page of one value stream shows."""
     return {
         "title": f"{TABS[tab]} · {stream.name}" if tab in TABS else stream.name,
@@ -103,7 +103,7 @@ def listed(problems: Sequence[Problem]) -> list[dict[str, str]]:
 
 def _settings(
     request: Request,
-    stream: StoredStream,
+    stream: StoredValueStream,
     *,
     name: str | None = None,
     description: str | None = None,
@@ -119,7 +119,7 @@ def _settings(
     return page(request, "stream_settings.html", data, status=400 if faults else 200)
 
 
-def _row(stream: StoredStream) -> Mapping[str, Any]:
+def _row(stream: StoredValueStream) -> Mapping[str, Any]:
     return {
         "id": stream.id,
         "name": stream.name,

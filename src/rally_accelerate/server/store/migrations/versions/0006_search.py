@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from rally_accelerate.server.store.issue_writer import summary, words_of
+from rally_accelerate.server.store.issue_writer import extract_words, summarize
 from rally_accelerate.server.store.sqlite import add_words
 
 revision = "0006"
@@ -150,7 +150,8 @@ def _write(connection: sa.Connection, first: int, some: list[Any]) -> None:
         entries = [{"timestamp": entry.instant, "content": entry.content} for entry in past]
         kept = ("tracker_id", "external_id", "tenant_id", "source", "uploaded")
         rows.append(
-            {"number": number, "mark": 1, **{name: getattr(row, name) for name in kept}} | summary(row.content, entries)
+            {"number": number, "mark": 1, **{name: getattr(row, name) for name in kept}}
+            | summarize(row.content, entries)
         )
         bodies.append({"number": number, "content": row.content})
         changes += [
@@ -163,7 +164,7 @@ def _write(connection: sa.Connection, first: int, some: list[Any]) -> None:
             }
             for entry in past
         ]
-        words.append((number, words_of(row.content)))
+        words.append((number, extract_words(row.content)))
     connection.execute(sa.insert(issues), rows)
     connection.execute(sa.insert(contents), bodies)
     if changes:
