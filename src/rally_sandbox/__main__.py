@@ -7,7 +7,7 @@ import orjson
 
 from rally_sandbox.auth import SANDBOX_API_KEY
 from rally_sandbox.server import LOOPBACK, WORLDS, run
-from rally_sandbox.world import LARGEST, SMALLEST
+from rally_sandbox.world import MAX_ITEMS, MIN_ITEMS
 
 
 def main() -> int:
@@ -22,8 +22,8 @@ def main() -> int:
     parser.add_argument("--every", type=float, default=5.0, metavar="SECONDS", help="between two changes (%(default)s)")
     parser.add_argument("--latency-ms", type=int, default=0, help="how long every answer is held back (%(default)s)")
     arguments = parser.parse_args()
-    if not SMALLEST <= arguments.items <= LARGEST:
-        parser.error(f"argument --items: must be {SMALLEST:,} to {LARGEST:,}, not {arguments.items:,}")
+    if not MIN_ITEMS <= arguments.items <= MAX_ITEMS:
+        parser.error(f"argument --items: must be {MIN_ITEMS:,} to {MAX_ITEMS:,}, not {arguments.items:,}")
     run(
         host=arguments.host,
         port=arguments.port,
@@ -33,12 +33,12 @@ def main() -> int:
         live=arguments.live,
         live_interval_seconds=arguments.every,
         latency_ms=arguments.latency_ms,
-        on_ready=_tell,
+        on_ready=_print_ready,
     )
     return 0
 
 
-def _tell(url: str) -> None:
+def _print_ready(url: str) -> None:
     sys.stdout.write(orjson.dumps({"url": url, "apiKey": SANDBOX_API_KEY}).decode() + "\n")
     sys.stdout.flush()
 

@@ -24,10 +24,10 @@ from rally_sandbox.history_shapes import (
 from rally_sandbox.item_columns import KINDS, Columns
 from rally_sandbox.records import Change, Item, Record
 from rally_sandbox.sample_company import Company, Team
-from rally_sandbox.transitions import DEFECT_STATES, order_of
+from rally_sandbox.transitions import DEFECT_STATES, state_position
 
 #: How far back from the newest items the company looks for something to do, as a share of all.
-_RECENT = 0.25
+_RECENT_SHARE = 0.25
 
 
 class RecycleBin(Protocol):
@@ -53,7 +53,7 @@ class World(Protocol):
         """The simulated clock."""
 
     @property
-    def bin(self) -> RecycleBin:
+    def recycle_bin(self) -> RecycleBin:
         """The recycle bin."""
 
     def item(self, index: int) -> Item:
@@ -102,7 +102,7 @@ class Worker:
 
     def _create(self) -> int:
         kind = self._random.choice((STORY, STORY, DEFECT))
-        teams = [each for each in self._world.company.teams if self._is_worked_in(each.project)]
+        teams = [team for team in self._world.company.teams if self._is_worked_in(team.project)]
         team = self._random.choice(teams)
         return self._world.create_item(
             KINDS[kind], team.project, self._random.choice(self._world.company.users)
@@ -114,7 +114,7 @@ class Worker:
     def _some_item(self) -> Item:
         columns = self._world.columns
         total = len(columns)
-        oldest = int(total * (1 - _RECENT))
+        oldest = int(total * (1 - _RECENT_SHARE))
         while True:
             index = self._random.randrange(oldest, total)
             project = self._world.company.teams[columns.team[index]].project
@@ -124,7 +124,7 @@ class Worker:
             oldest = max(0, oldest - 1)
 
     def _restore(self) -> int | None:
-        entries = list(self._world.bin.entries(now=self._world.clock.milliseconds()))
+        entries = list(self._world.recycle_bin.entries(now=self._world.clock.milliseconds()))
         if not entries:
             return None
         entry = self._random.choice(entries)
@@ -155,7 +155,7 @@ class Worker:
 
     def _progress(self, item: Item) -> dict[str, Any]:  # noqa: PLR0911 - one table of chances
         chance = self._random.random()
-        state = order_of(item.values["ScheduleState"])
+        state = state_position(item.values["ScheduleState"])
         if item.values["Blocked"]:
             return {"Blocked": False, "BlockedReason": None}
         if chance < 0.10:
@@ -165,16 +165,16 @@ class Worker:
         if chance < 0.32:
             return {"Iteration": self._random.choice(self._world.team(item).sprints[-6:])}
         if chance < 0.36:
-            return self._elsewhere()
+            return self._other_project()
         if state >= COMPLETED and chance < 0.5:
-            return self._moved_to(item, self._random.choice((DEFINED, IN_PROGRESS)))
-        return self._moved_to(item, min(state + 1, RELEASED))
+            return self._schedule_state_fields(item, self._random.choice((DEFINED, IN_PROGRESS)))
+        return self._schedule_state_fields(item, min(state + 1, RELEASED))
 
-    def _elsewhere(self) -> dict[str, Any]:
-        teams = [each for each in self._world.company.teams if self._is_worked_in(each.project)]
+    def _other_project(self) -> dict[str, Any]:
+        teams = [team for team in self._world.company.teams if self._is_worked_in(team.project)]
         return {"Project": self._random.choice(teams).project}
 
-    def _moved_to(self, item: Item, state: int) -> dict[str, Any]:
+    def _schedule_state_fields(self, item: Item, state: int) -> dict[str, Any]:
         fields: dict[str, Any] = {"ScheduleState": sample_names.SCHEDULE_STATES[state]}
         if item.type == KINDS[DEFECT]:
             fields["State"] = DEFECT_STATES[defect_state(DEFECT_STATES.index(item.values["State"]), state)]

@@ -9,10 +9,10 @@ from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from rally_sandbox import control
-from rally_sandbox.auth import accounts
+from rally_sandbox.auth import create_accounts
 from rally_sandbox.control import Stats
 from rally_sandbox.faults import Faults
-from rally_sandbox.gateway import HTML, LOGIN_PATH, Connections, Gateway, http_date
+from rally_sandbox.gateway import HTML, LOGIN_PATH, Connections, Gateway, format_http_date
 
 if TYPE_CHECKING:
     from rally_sandbox.world import World
@@ -47,31 +47,31 @@ def create_app(
         connections: Where the server's connections can be ended, for the faults that do so.
         api_keys_enabled: Whether API keys are accepted (rally-api-notes.md#authentication).
     """
-    chosen = faults if faults is not None else Faults()
-    counted = stats if stats is not None else Stats()
-    users = accounts(world.company, keys_enabled=api_keys_enabled)
+    active_faults = faults if faults is not None else Faults()
+    active_stats = stats if stats is not None else Stats()
+    users = create_accounts(world.company, keys_enabled=api_keys_enabled)
     gateway = Gateway(
         world,
         users,
-        faults=chosen,
-        stats=counted,
+        faults=active_faults,
+        stats=active_stats,
         connections=connections if connections is not None else Connections(),
     )
 
-    async def people(_: Request) -> Response:
+    async def show_page(_: Request) -> Response:
         return Response(_PAGE, media_type="text/html")
 
-    async def sign_in(_: Request) -> Response:
+    async def show_login_page(_: Request) -> Response:
         return Response("<!DOCTYPE html><html><body><h1>Sample sign-in</h1></body></html>", media_type=HTML)
 
-    def dated(app: Starlette) -> "_Dated":
-        return _Dated(app, world)
+    def dated(app: Starlette) -> "_DateMiddleware":
+        return _DateMiddleware(app, world)
 
     inner = Starlette(
         routes=[
-            Route("/", people, methods=["GET"]),
-            Route(LOGIN_PATH, sign_in, methods=["GET"]),
-            Mount("/_sandbox", routes=control.routes(world, chosen, counted, users)),
+            Route("/", show_page, methods=["GET"]),
+            Route(LOGIN_PATH, show_login_page, methods=["GET"]),
+            Mount("/_sandbox", routes=control.create_routes(world, active_faults, active_stats, users)),
         ]
     )
     return Starlette(
@@ -83,7 +83,7 @@ def create_app(
     )
 
 
-class _Dated:
+class _DateMiddleware:
     """Adds the virtual clock's ``Date``, which the gateway's answers have already."""
 
     def __init__(self, app: Starlette, world: "World") -> None:
@@ -91,10 +91,10 @@ class _Dated:
         self._world = world
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def dated_send(message: dict[str, object]) -> None:
+        async def send_with_date(message: dict[str, object]) -> None:
             if message["type"] == "http.response.start":
-                date = http_date(self._world.clock.milliseconds()).encode("ascii")
+                date = format_http_date(self._world.clock.milliseconds()).encode("ascii")
                 message = {**message, "headers": [*message.get("headers", ()), (b"date", date)]}  # type: ignore[misc]  # ASGI messages are untyped
             await send(message)
 
-        await self._app(scope, receive, dated_send)  # type: ignore[arg-type]  # likewise
+        await self._app(scope, receive, send_with_date)  # type: ignore[arg-type]  # likewise

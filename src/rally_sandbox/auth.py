@@ -6,7 +6,7 @@ from base64 import b64decode
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from rally_sandbox.errors import QueryRefused
+from rally_sandbox.errors import QueryError
 from rally_sandbox.records import Record
 from rally_sandbox.sample_company import LIMITED_USER, PASSWORD, Company
 
@@ -22,15 +22,15 @@ class Login:
     default_workspace: Record
     default_project: Record
     #: ObjectIDs of the only projects that the user sees; None means every one.
-    only_projects: frozenset[int] | None = None
+    visible_projects: frozenset[int] | None = None
 
-    def sees(self, project: Record) -> bool:
+    def can_see(self, project: Record) -> bool:
         """Whether the user may see a project."""
-        return self.only_projects is None or project.object_id in self.only_projects
+        return self.visible_projects is None or project.object_id in self.visible_projects
 
-    def sees_workspace(self, workspace: Record) -> bool:
+    def can_see_workspace(self, workspace: Record) -> bool:
         """Whether the user may see anything in a workspace."""
-        return self.only_projects is None or workspace is self.default_workspace
+        return self.visible_projects is None or workspace is self.default_workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,34 +57,34 @@ class Accounts:
         login = self.keys.get(user) or self.names.get(user.lower()) if user else next(iter(self.keys.values()))
         if login is None:
             raise KeyError(f"no user is {user!r}")
-        login.only_projects = None if projects is None else frozenset(each.object_id for each in projects)
+        login.visible_projects = None if projects is None else frozenset(project.object_id for project in projects)
 
 
 SANDBOX_API_KEY = "_sandbox-key"
 LIMITED_API_KEY = "_sandbox-limited-key"
 
 
-class Unauthorized(Exception):
+class UnauthorizedError(Exception):
     """Bad credentials; the message is one of Rally's own (rally-api-notes.md#login-failures)."""
 
 
-def accounts(company: Company, *, keys_enabled: bool = True) -> Accounts:
+def create_accounts(company: Company, *, keys_enabled: bool = True) -> Accounts:
     """The logins of a company: every user by name, the first one and the limited one by key."""
     names: dict[str, Login] = {}
     for number, user in enumerate(company.users, start=1):
-        only = frozenset(company.teams[each].project.object_id for each in LIMITED_TEAMS)
+        limited_projects = frozenset(company.teams[position].project.object_id for position in LIMITED_TEAMS)
         names[user.values["UserName"]] = Login(
             user=user,
             default_workspace=company.workspaces[0],
             default_project=company.teams[0].project,
-            only_projects=only if number == LIMITED_USER else None,
+            visible_projects=limited_projects if number == LIMITED_USER else None,
         )
     first, *_ = names.values()
     limited = names[company.users[LIMITED_USER - 1].values["UserName"]]
     return Accounts({SANDBOX_API_KEY: first, LIMITED_API_KEY: limited}, names, PASSWORD, keys_enabled)
 
 
-def login(accounts: Accounts, headers: Mapping[str, str]) -> Login:
+def authenticate(accounts: Accounts, headers: Mapping[str, str]) -> Login:
     """Who asks.
 
     A key wins: with a wrong one even the right password is refused.
@@ -94,21 +94,21 @@ def login(accounts: Accounts, headers: Mapping[str, str]) -> Login:
     """
     key = headers.get("zsessionid")
     if key:
-        found = accounts.keys.get(key) if accounts.keys_enabled else None
-        if found is None:
-            raise Unauthorized("Full authentication is required to access this resource")
-        return found
+        account = accounts.keys.get(key) if accounts.keys_enabled else None
+        if account is None:
+            raise UnauthorizedError("Full authentication is required to access this resource")
+        return account
     scheme, _, credentials = headers.get("authorization", "").partition(" ")
     if scheme.lower() != "basic":
-        raise Unauthorized("An Authentication object was not found in the SecurityContext")
-    name, password = _basic(credentials)
-    found = accounts.names.get(name.lower())
-    if found is None or password != accounts.password or found.user.values["Disabled"]:
-        raise Unauthorized("The username or password you entered is incorrect.")
-    return found
+        raise UnauthorizedError("An Authentication object was not found in the SecurityContext")
+    name, password = _parse_basic_credentials(credentials)
+    account = accounts.names.get(name.lower())
+    if account is None or password != accounts.password or account.user.values["Disabled"]:
+        raise UnauthorizedError("The username or password you entered is incorrect.")
+    return account
 
 
-def _basic(credentials: str) -> tuple[str, str]:
+def _parse_basic_credentials(credentials: str) -> tuple[str, str]:
     try:
         name, _, password = b64decode(credentials.strip(), validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError):
@@ -130,7 +130,7 @@ class Scope:
     visible: frozenset[int]
 
 
-def scope(company: Company, login: Login, parameters: Mapping[str, str]) -> Scope:
+def parse_scope(company: Company, login: Login, parameters: Mapping[str, str]) -> Scope:
     """Read the parameters.
 
     An absent workspace is the user's default one, an absent project their default one when it lies in that workspace;
@@ -142,49 +142,51 @@ def scope(company: Company, login: Login, parameters: Mapping[str, str]) -> Scop
     project_text = parameters.get("project", "").strip()
     project: Record | None = None
     if project_text and project_text.lower() != "null":
-        project = _referenced(company, project_text, "project")
-        if not login.sees(project):
-            raise QueryRefused(f'Could not read: Could not find project "{project_text}"')
+        project = _resolve_reference(company, project_text, "project")
+        if not login.can_see(project):
+            raise QueryError(f'Could not read: Could not find project "{project_text}"')
     workspace_text = parameters.get("workspace", "").strip()
     if workspace_text and workspace_text.lower() != "null":
-        workspace = _referenced(company, workspace_text, "workspace")
-        if not login.sees_workspace(workspace):
-            raise QueryRefused(f'Could not read: Could not find workspace "{workspace_text}"')
+        workspace = _resolve_reference(company, workspace_text, "workspace")
+        if not login.can_see_workspace(workspace):
+            raise QueryError(f'Could not read: Could not find workspace "{workspace_text}"')
     elif project is not None and project.workspace is not None:
         workspace = project.workspace
     else:
         workspace = login.default_workspace
     if not project_text and login.default_project.workspace is workspace:
         project = login.default_project
-    everywhere = [each for each in company.of("project") if each.workspace is workspace and login.sees(each)]
-    visible = frozenset(each.object_id for each in everywhere)
+    visible_records = [
+        record for record in company.records_of("project") if record.workspace is workspace and login.can_see(record)
+    ]
+    visible = frozenset(record.object_id for record in visible_records)
     if project is None:
         return Scope(workspace, visible, visible)
-    up, down = _flag(parameters, "projectScopeUp"), _flag(parameters, "projectScopeDown")
-    wanted = {each.object_id for each in _around(project, up=up, down=down)}
-    return Scope(workspace, visible & wanted, visible)
+    up, down = _parse_flag(parameters, "projectScopeUp"), _parse_flag(parameters, "projectScopeDown")
+    in_scope = {record.object_id for record in _iter_related_projects(project, up=up, down=down)}
+    return Scope(workspace, visible & in_scope, visible)
 
 
-def _around(project: Record, *, up: bool, down: bool) -> Iterator[Record]:
+def _iter_related_projects(project: Record, *, up: bool, down: bool) -> Iterator[Record]:
     yield project
     parent = project.values["Parent"]
     while up and parent is not None:
         yield parent
         parent = parent.values["Parent"]
-    waiting = list(project.values["Children"].members) if down else []
-    while waiting:
-        child = waiting.pop()
+    stack = list(project.values["Children"].members) if down else []
+    while stack:
+        child = stack.pop()
         yield child
-        waiting.extend(child.values["Children"].members)
+        stack.extend(child.values["Children"].members)
 
 
-def _referenced(company: Company, text: str, kind: str) -> Record:
-    found = _REFERENCE.search(text)
-    record = company.by_id.get(int(found[2])) if found is not None and found[1].lower() == kind else None
+def _resolve_reference(company: Company, text: str, kind: str) -> Record:
+    match = _REFERENCE.search(text)
+    record = company.by_id.get(int(match[2])) if match is not None and match[1].lower() == kind else None
     if record is None or record.type.lower() != kind:
-        raise QueryRefused(f'Could not read: Could not find {kind} "{text}"')
+        raise QueryError(f'Could not read: Could not find {kind} "{text}"')
     return record
 
 
-def _flag(parameters: Mapping[str, str], name: str) -> bool:
+def _parse_flag(parameters: Mapping[str, str], name: str) -> bool:
     return parameters.get(name, "").strip().lower() != "false"

@@ -24,46 +24,46 @@ def to_datetime(milliseconds: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=milliseconds)
 
 
-def iso(milliseconds: int) -> str:
+def format_iso(milliseconds: int) -> str:
     """UTC ISO-8601 with milliseconds and ``Z`` (rally-api-notes.md#dates)."""
     day, rest = divmod(milliseconds, DAY)
     hour, rest = divmod(rest, HOUR)
     minute, rest = divmod(rest, MINUTE)
-    return f"{_date(day)}T{hour:02d}:{minute:02d}:{rest // SECOND:02d}.{rest % SECOND:03d}Z"
+    return f"{_format_date(day)}T{hour:02d}:{minute:02d}:{rest // SECOND:02d}.{rest % SECOND:03d}Z"
 
 
 @lru_cache(maxsize=4096)
-def _date(day: int) -> str:
+def _format_date(day: int) -> str:
     year, month, number, *_ = time.gmtime(day * 86_400)
     return f"{year:04d}-{month:02d}-{number:02d}"
 
 
-def mountain(milliseconds: int) -> str:
+def format_mountain_time(milliseconds: int) -> str:
     """The date as revision texts show it: server-local, ``MST`` or ``MDT``, no milliseconds.
 
     See rally-api-notes.md#revision-texts.
     """
     seconds = milliseconds // SECOND
-    zone, shift = ("MDT", 6 * 3600) if _is_summer(seconds) else ("MST", 7 * 3600)
+    zone, shift = ("MDT", 6 * 3600) if _is_daylight_saving(seconds) else ("MST", 7 * 3600)
     day, rest = divmod(seconds - shift, 86_400)
-    date, year = _mountain_date(day)
+    date, year = _format_mountain_date(day)
     return f"{date} {rest // 3600:02d}:{rest % 3600 // 60:02d}:{rest % 60:02d} {zone} {year}"
 
 
 @lru_cache(maxsize=4096)
-def _mountain_date(day: int) -> tuple[str, int]:
+def _format_mountain_date(day: int) -> tuple[str, int]:
     year, month, number, _, _, _, weekday, *_ = time.gmtime(day * 86_400)
     return f"{_DAYS[weekday]} {_MONTHS[month - 1]} {number:02d}", year
 
 
-def _is_summer(seconds: int) -> bool:
+def _is_daylight_saving(seconds: int) -> bool:
     # Within hours of New Year the year of UTC may be the wrong one, but both are winter then.
-    begin, end = _summer(time.gmtime(seconds).tm_year)
+    begin, end = _daylight_saving_period(time.gmtime(seconds).tm_year)
     return begin <= seconds < end
 
 
 @cache
-def _summer(year: int) -> tuple[int, int]:
+def _daylight_saving_period(year: int) -> tuple[int, int]:
     # Written out so that the text does not depend on a time zone database, which some machines lack:
     # since 2007 from 02:00 MST on the second Sunday of March to 02:00 MDT on the first Sunday of November.
     march = datetime(year, 3, 8, tzinfo=UTC)
@@ -96,17 +96,17 @@ class Clock:
         still: Whether the clock stands still and moves only by ``advance``.
     """
 
-    def __init__(self, start: datetime | None = None, *, still: bool = False) -> None:
+    def __init__(self, start: datetime | None = None, *, frozen: bool = False) -> None:
         if start is not None and start.tzinfo is None:
             raise ValueError("the clock's start needs a time zone")
-        self._still = still
+        self._is_frozen = frozen
         self._origin = from_datetime(start if start is not None else datetime.now(UTC))
         self._since = time.monotonic()
 
     @classmethod
-    def standing(cls, start: datetime) -> "Clock":
+    def frozen(cls, start: datetime) -> "Clock":
         """A clock that shows ``start`` until it is advanced."""
-        return cls(start, still=True)
+        return cls(start, frozen=True)
 
     def now(self) -> datetime:
         """The simulated time, aware UTC."""
@@ -114,17 +114,17 @@ class Clock:
 
     def milliseconds(self) -> int:
         """The simulated time in milliseconds since 1970."""
-        if self._still:
+        if self._is_frozen:
             return self._origin
         return self._origin + int((time.monotonic() - self._since) * 1000)
 
     def stop(self) -> None:
         """Let the clock show the same time until it is advanced or started."""
-        self._origin, self._still = self.milliseconds(), True
+        self._origin, self._is_frozen = self.milliseconds(), True
 
     def start(self) -> None:
         """Let the clock go on from the time it shows."""
-        self._origin, self._since, self._still = self.milliseconds(), time.monotonic(), False
+        self._origin, self._since, self._is_frozen = self.milliseconds(), time.monotonic(), False
 
     def advance(self, step: timedelta) -> None:
         """Let ``step`` pass at once.

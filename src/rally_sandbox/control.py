@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from rally_sandbox.auth import Accounts
-from rally_sandbox.clock import iso
+from rally_sandbox.clock import format_iso
 from rally_sandbox.faults import Faults
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 #: Rally's own limit of simultaneous requests of one user (rally-api-notes.md#limits).
-LIMIT = 12
+CONCURRENCY_LIMIT = 12
 
 
 class Stats:
@@ -66,18 +66,18 @@ class Stats:
             with self._lock:
                 self._in_flight[user] -= 1
 
-    def answered(self, status: int, size: int) -> None:
+    def record_response(self, status: int, size: int) -> None:
         """An answer with a body of so many bytes went out."""
         with self._lock:
             self.statuses[status] += 1
             self.bytes += size
 
-    def refused_write(self, attempt: str) -> None:
+    def record_write_attempt(self, attempt: str) -> None:
         """Somebody tried to write."""
         with self._lock:
             self.write_attempts.append(attempt)
 
-    def faulted(self, fault: str) -> None:
+    def record_fault(self, fault: str) -> None:
         """A fault was played."""
         with self._lock:
             self.faults[fault] += 1
@@ -93,55 +93,55 @@ class Stats:
                 "bytes": self.bytes,
                 "faults": dict(self.faults),
                 "maxInFlight": self.max_in_flight,
-                "limit": LIMIT,
+                "limit": CONCURRENCY_LIMIT,
             }
 
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 #: Rows of truth in one piece of a stream.
-_PIECE = 100
+_ROWS_PER_CHUNK = 100
 
 
-def routes(world: "World", faults: Faults, stats: Stats, accounts: Accounts) -> list[Route]:
+def create_routes(world: "World", faults: Faults, stats: Stats, accounts: Accounts) -> list[Route]:
     """The routes; bodies and answers are JSON, and mistakes in them are answered with 400 and a message."""
-    control = _Control(world, faults, stats, accounts)
+    control = _ControlEndpoints(world, faults, stats, accounts)
     return [
         Route("/stats", control.show_stats, methods=["GET"]),
         Route("/stats/reset", control.reset_stats, methods=["POST"]),
-        Route("/faults", _guarded(control.arm), methods=["POST"]),
+        Route("/faults", _report_errors(control.arm), methods=["POST"]),
         Route("/faults", control.clear, methods=["DELETE"]),
-        Route("/work", _guarded(control.work), methods=["POST"]),
-        Route("/edit", _guarded(control.edit), methods=["POST"]),
-        Route("/create", _guarded(control.create), methods=["POST"]),
-        Route("/delete", _guarded(control.delete), methods=["POST"]),
-        Route("/restore", _guarded(control.restore), methods=["POST"]),
-        Route("/purge", _guarded(control.purge), methods=["POST"]),
-        Route("/close", _guarded(control.close), methods=["POST"]),
-        Route("/rights", _guarded(control.rights), methods=["POST"]),
-        Route("/post", _guarded(control.post), methods=["POST"]),
-        Route("/link", _guarded(control.link), methods=["POST"]),
-        Route("/gather", _guarded(control.gather), methods=["POST"]),
-        Route("/relabel", _guarded(control.relabel), methods=["POST"]),
-        Route("/rename", _guarded(control.rename), methods=["POST"]),
-        Route("/revise", _guarded(control.revise), methods=["POST"]),
-        Route("/lookback", _guarded(control.lookback), methods=["POST"]),
-        Route("/clock", _guarded(control.advance), methods=["POST"]),
-        Route("/truth/{kind:path}", _guarded(control.truth), methods=["GET"]),
+        Route("/work", _report_errors(control.work), methods=["POST"]),
+        Route("/edit", _report_errors(control.edit), methods=["POST"]),
+        Route("/create", _report_errors(control.create), methods=["POST"]),
+        Route("/delete", _report_errors(control.delete), methods=["POST"]),
+        Route("/restore", _report_errors(control.restore), methods=["POST"]),
+        Route("/purge", _report_errors(control.purge), methods=["POST"]),
+        Route("/close", _report_errors(control.set_project_state), methods=["POST"]),
+        Route("/rights", _report_errors(control.set_permissions), methods=["POST"]),
+        Route("/post", _report_errors(control.add_post), methods=["POST"]),
+        Route("/link", _report_errors(control.add_dependency), methods=["POST"]),
+        Route("/gather", _report_errors(control.add_to_suite), methods=["POST"]),
+        Route("/relabel", _report_errors(control.relabel), methods=["POST"]),
+        Route("/rename", _report_errors(control.rename), methods=["POST"]),
+        Route("/revise", _report_errors(control.edit_record), methods=["POST"]),
+        Route("/lookback", _report_errors(control.lookback), methods=["POST"]),
+        Route("/clock", _report_errors(control.advance), methods=["POST"]),
+        Route("/truth/{kind:path}", _report_errors(control.truth), methods=["GET"]),
     ]
 
 
-def _guarded(endpoint: Endpoint) -> Endpoint:
-    async def guarded(request: Request) -> Response:
+def _report_errors(endpoint: Endpoint) -> Endpoint:
+    async def respond(request: Request) -> Response:
         try:
             return await endpoint(request)
-        except (KeyError, ValueError, TypeError) as mistake:
-            return _json({"error": str(mistake)}, 400)
+        except (KeyError, ValueError, TypeError) as error:
+            return _json({"error": str(error)}, 400)
 
-    return guarded
+    return respond
 
 
-class _Control:
+class _ControlEndpoints:
     def __init__(self, world: "World", faults: Faults, stats: Stats, accounts: Accounts) -> None:
         self._world = world
         self._accounts = accounts
@@ -158,13 +158,13 @@ class _Control:
     async def arm(self, request: Request) -> Response:
         """A list of faults; or an object with ``faults``, ``latency_ms`` and ``edit_between_pages`` (steps of work)."""
         body = await _body(request)
-        wanted = body if isinstance(body, list) else body.get("faults", [])
-        for each in wanted:
-            self._faults.add(**each)
+        faults = body if isinstance(body, list) else body.get("faults", [])
+        for fault in faults:
+            self._faults.add(**fault)
         if isinstance(body, dict):
             self._faults.latency_ms = int(body.get("latency_ms", self._faults.latency_ms))
             self._faults.edit_between_pages = body.get("edit_between_pages", self._faults.edit_between_pages)
-        return _json({"armed": len(wanted)})
+        return _json({"armed": len(faults)})
 
     async def clear(self, _: Request) -> Response:
         self._faults.clear()
@@ -179,7 +179,7 @@ class _Control:
         change = self._world.edit(int(body["objectId"]), body["fields"], body.get("user"))
         if change is None:
             return _json({"revision": None})
-        revision = {"number": change.number, "at": iso(change.at), "text": self._world.text(change)}
+        revision = {"number": change.number, "at": format_iso(change.at), "text": self._world.text(change)}
         return _json({"revision": revision})
 
     async def create(self, request: Request) -> Response:
@@ -203,10 +203,10 @@ class _Control:
         self._world.purge(int(body["objectId"]))
         return _json({})
 
-    async def gather(self, request: Request) -> Response:
+    async def add_to_suite(self, request: Request) -> Response:
         """Put ``defect`` into ``suite``."""
         body = await _body(request)
-        self._world.gather(int(body["suite"]), int(body["defect"]), body.get("user"))
+        self._world.add_to_suite(int(body["suite"]), int(body["defect"]), body.get("user"))
         return _json({})
 
     async def relabel(self, request: Request) -> Response:
@@ -215,29 +215,31 @@ class _Control:
         self._world.relabel(body["attribute"], body["label"])
         return _json({})
 
-    async def close(self, request: Request) -> Response:
+    async def set_project_state(self, request: Request) -> Response:
         """Close a project, or open it again with ``"open": true``."""
         body = await _body(request)
         change = self._world.open_project if body.get("open") else self._world.close_project
         return _json({"objectId": change(body["project"]).object_id})
 
-    async def rights(self, request: Request) -> Response:
+    async def set_permissions(self, request: Request) -> Response:
         """Let a ``user`` (API key or user name) see only some ``projects`` (ObjectIDs or names), or all with null."""
         body = await _body(request)
-        wanted = body["projects"]
-        projects = None if wanted is None else [self._world.record("Project", each) for each in wanted]
+        names = body["projects"]
+        projects = None if names is None else [self._world.record("Project", project) for project in names]
         self._accounts.restrict(body.get("user", ""), projects)
-        return _json({"projects": None if projects is None else [each.object_id for each in projects]})
+        return _json({"projects": None if projects is None else [project.object_id for project in projects]})
 
-    async def post(self, request: Request) -> Response:
+    async def add_post(self, request: Request) -> Response:
         """Say something: ``objectId`` and ``text``."""
         body = await _body(request)
-        return _json({"objectId": self._world.post(int(body["objectId"]), body["text"], body.get("user")).object_id})
+        return _json(
+            {"objectId": self._world.add_post(int(body["objectId"]), body["text"], body.get("user")).object_id}
+        )
 
-    async def link(self, request: Request) -> Response:
+    async def add_dependency(self, request: Request) -> Response:
         """Let ``successor`` wait for ``predecessor``."""
         body = await _body(request)
-        self._world.link(int(body["predecessor"]), int(body["successor"]), body.get("user"))
+        self._world.add_dependency(int(body["predecessor"]), int(body["successor"]), body.get("user"))
         return _json({})
 
     async def rename(self, request: Request) -> Response:
@@ -245,10 +247,10 @@ class _Control:
         body = await _body(request)
         return _json({"objectId": self._world.rename(body["kind"], body["record"], body["name"]).object_id})
 
-    async def revise(self, request: Request) -> Response:
+    async def edit_record(self, request: Request) -> Response:
         """Change a record: ``kind`` (say Iteration), ``record`` (ObjectID or name), ``fields`` (dates as ISO texts)."""
         body = await _body(request)
-        return _json({"objectId": self._world.revise(body["kind"], body["record"], **body["fields"]).object_id})
+        return _json({"objectId": self._world.edit_record(body["kind"], body["record"], **body["fields"]).object_id})
 
     async def lookback(self, request: Request) -> Response:
         """How Lookback is from now on: ``lag_ms`` and ``available``."""
@@ -272,7 +274,7 @@ class _Control:
         if "still" in body:
             (clock.stop if body["still"] else clock.start)()
         self._world.instants_repeat = bool(body.get("instants_repeat", self._world.instants_repeat))
-        return _json({"now": iso(clock.milliseconds()), "instantsRepeat": self._world.instants_repeat})
+        return _json({"now": format_iso(clock.milliseconds()), "instantsRepeat": self._world.instants_repeat})
 
     async def truth(self, request: Request) -> Response:
         rows = self._world.items(request.path_params["kind"])
@@ -282,7 +284,7 @@ class _Control:
             piece = [] if first is None else [orjson.dumps(first)]
             for row in rows:
                 piece.append(orjson.dumps(row))
-                if len(piece) >= _PIECE:
+                if len(piece) >= _ROWS_PER_CHUNK:
                     yield b"\n".join(piece) + b"\n"
                     piece.clear()
             if piece:

@@ -23,16 +23,16 @@ TEXTS = (
 )
 
 
-class Ties:
+class Relations:
     """The posts and dependencies of a world, by index of the item."""
 
     def __init__(self, company: Company) -> None:
         self._company = company
         self._posts: defaultdict[int, list[Record]] = defaultdict(list)
-        self._before: defaultdict[int, list[int]] = defaultdict(list)
-        self._after: defaultdict[int, list[int]] = defaultdict(list)
+        self._predecessors: defaultdict[int, list[int]] = defaultdict(list)
+        self._successors: defaultdict[int, list[int]] = defaultdict(list)
         self._suites: defaultdict[int, list[int]] = defaultdict(list)
-        self._gathered: defaultdict[int, list[int]] = defaultdict(list)
+        self._suite_defects: defaultdict[int, list[int]] = defaultdict(list)
 
     def generate(
         self, seed: int, created: Sequence[int], workspaces: Sequence[Record], *, hostile_share: float = 0.0
@@ -56,10 +56,10 @@ class Ties:
                 at = created[index] + int(random.random() * HOUR)
                 text = random.choice(TEXTS)
                 if hostile_share and random.random() < hostile_share:
-                    text += hostile_data.ending(random)
-                self.post(index, FIRST_POST_ID + number, text, user=user, at=at, workspace=workspaces[index])
+                    text += hostile_data.choose_ending(random)
+                self.add_post(index, FIRST_POST_ID + number, text, user=user, at=at, workspace=workspaces[index])
 
-    def post(self, index: int, object_id: int, text: str, *, user: Record, at: int, workspace: Record) -> Record:
+    def add_post(self, index: int, object_id: int, text: str, *, user: Record, at: int, workspace: Record) -> Record:
         """Add a post to an item's discussion."""
         posts = self._posts[index]
         values = {
@@ -73,23 +73,23 @@ class Ties:
         posts.append(record)
         return self._company.add(record)
 
-    def link(self, before: int, after: int) -> None:
+    def add_dependency(self, before: int, after: int) -> None:
         """Let the story at ``after`` wait for the one at ``before``."""
-        self._before[after].append(before)
-        self._after[before].append(after)
+        self._predecessors[after].append(before)
+        self._successors[before].append(after)
 
-    def gather(self, suite: int, defect: int) -> None:
+    def add_to_suite(self, suite: int, defect: int) -> None:
         """Put the defect at an index into a suite."""
         self._suites[defect].append(suite)
-        self._gathered[suite].append(defect)
+        self._suite_defects[suite].append(defect)
 
     def suites(self, index: int) -> Sequence[int]:
         """Indexes of the suites that a defect is in."""
         return self._suites.get(index, ())
 
-    def gathered(self, index: int) -> Sequence[int]:
+    def suite_defects(self, index: int) -> Sequence[int]:
         """Indexes of the defects in a suite."""
-        return self._gathered.get(index, ())
+        return self._suite_defects.get(index, ())
 
     def posts(self, index: int) -> Sequence[Record]:
         """An item's discussion, oldest first."""
@@ -97,8 +97,8 @@ class Ties:
 
     def predecessors(self, index: int) -> Sequence[int]:
         """Indexes of the stories that a story waits for."""
-        return self._before.get(index, ())
+        return self._predecessors.get(index, ())
 
     def successors(self, index: int) -> Sequence[int]:
         """Indexes of the stories that wait for a story."""
-        return self._after.get(index, ())
+        return self._successors.get(index, ())

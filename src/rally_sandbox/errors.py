@@ -9,20 +9,20 @@
 """
 
 
-class Refusal(Exception):
+class SandboxError(Exception):
     """A request that is answered with a message."""
 
 
-class QueryRefused(Refusal):
+class QueryError(SandboxError):
     """A query, an order or a scope that cannot be understood.
 
     See rally-api-notes.md#errors-in-answers and rally-api-notes.md#query-language.
     """
 
 
-class NotFound(Refusal):
+class NotFoundError(SandboxError):
     """An object that does not exist, is deleted or is not visible: ``Cannot find object to read``."""
 
 
-class UnknownType(Refusal):
+class UnknownTypeError(SandboxError):
     """A type that does not exist. The HTTP status of a real Rally is not known."""

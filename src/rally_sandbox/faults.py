@@ -43,7 +43,7 @@ FAULTS: Mapping[str, str] = {
 }
 
 #: Plays for as long as it is there, unless told otherwise.
-FOREVER = -1
+UNLIMITED = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,24 +84,24 @@ class Fault:
         Raises:
             ValueError: A member is unknown, or the name.
         """
-        unknown = set(data) - {each.name for each in fields(cls)}
+        unknown = set(data) - {field.name for field in fields(cls)}
         if unknown or "name" not in data:
-            raise ValueError(f"a fault has the members {', '.join(each.name for each in fields(cls))}; not {unknown}")
+            raise ValueError(f"a fault has the members {', '.join(field.name for field in fields(cls))}; not {unknown}")
         return cls(**data)
 
 
 @dataclass(slots=True)
-class _Armed:
+class _ArmedFault:
     fault: Fault
     seen: int = 0
     played: int = 0
 
-    def plays(self, kind: str, page_size: int) -> bool:
+    def consume(self, kind: str, page_size: int) -> bool:
         fault = self.fault
         if fault.match not in {"*", kind} or (fault.name == "page-limit" and page_size <= fault.rows):
             return False
         self.seen += 1
-        if self.seen <= fault.after or (fault.times != FOREVER and self.played >= fault.times):
+        if self.seen <= fault.after or (fault.times != UNLIMITED and self.played >= fault.times):
             return False
         self.played += 1
         return True
@@ -119,7 +119,7 @@ class Faults:
 
     latency_ms: int = 0
     edit_between_pages: "Callable[[World], object] | int | None" = None
-    _armed: list[_Armed] = dataclasses.field(default_factory=list)
+    _armed: list[_ArmedFault] = dataclasses.field(default_factory=list)
     _lock: Lock = dataclasses.field(default_factory=Lock)
 
     def add(self, name: str, **details: Any) -> None:
@@ -129,12 +129,12 @@ class Faults:
             ValueError: The fault or a detail is unknown.
         """
         if name == "page-limit":
-            details.setdefault("times", FOREVER)
+            details.setdefault("times", UNLIMITED)
         self._arm(Fault.from_json({"name": name, **details}))
 
     def _arm(self, fault: Fault) -> None:
         with self._lock:
-            self._armed.append(_Armed(fault))
+            self._armed.append(_ArmedFault(fault))
 
     def clear(self) -> None:
         """Everything works again, at once."""
@@ -143,17 +143,17 @@ class Faults:
         self.latency_ms = 0
         self.edit_between_pages = None
 
-    def next_for(self, kind: str, *, page_size: int) -> Fault | None:
+    def take(self, kind: str, *, page_size: int) -> Fault | None:
         """The fault that a request meets, which counts as played."""
         with self._lock:
-            return next((armed.fault for armed in self._armed if armed.plays(kind, page_size)), None)
+            return next((armed.fault for armed in self._armed if armed.consume(kind, page_size)), None)
 
     @property
     def played(self) -> int:
         """How often any fault has played."""
         return sum(armed.played for armed in self._armed)
 
-    def between_pages(self, world: "World") -> None:
+    def run_between_pages(self, world: "World") -> None:
         """Do what happens between pages."""
         match self.edit_between_pages:
             case None:
@@ -177,20 +177,20 @@ ENDING_BYTES: Mapping[str, bytes] = {
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-def spoil_body(fault: Fault, body: bytes) -> bytes:
+def corrupt_body(fault: Fault, body: bytes) -> bytes:
     """What a fault makes of a body; the same for a fault that leaves it alone."""
     match fault.name:
         case "byte-order-mark":
             return BYTE_ORDER_MARK + body
         case "empty-page":
-            return emptied(body)
+            return remove_rows(body)
         case name if name in ENDING_BYTES:
-            return with_ending(body, member=fault.field, ending=ENDING_BYTES[name], most=fault.rows)
+            return append_to_texts(body, member=fault.field, ending=ENDING_BYTES[name], most=fault.rows)
         case _:
             return body
 
 
-def with_ending(body: bytes, *, member: str, ending: bytes, most: int = 0) -> bytes:
+def append_to_texts(body: bytes, *, member: str, ending: bytes, most: int = 0) -> bytes:
     """Put something at the end of the texts of a member.
 
     Args:
@@ -200,10 +200,10 @@ def with_ending(body: bytes, *, member: str, ending: bytes, most: int = 0) -> by
         most: How many texts are changed, from the first on; 0 changes all.
     """
     text = re.compile(b'("%b":"(?:[^"\\\\]|\\\\.)*)"' % re.escape(member.encode()))
-    return text.sub(lambda found: found[1] + ending + b'"', body, count=most)
+    return text.sub(lambda match: match[1] + ending + b'"', body, count=most)
 
 
-def emptied(body: bytes) -> bytes:
+def remove_rows(body: bytes) -> bytes:
     """Take the rows out of a page, but leave what it announces."""
     document = orjson.loads(body)
     page = document.get("QueryResult", document)

@@ -13,14 +13,14 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from rally_sandbox import hostile_data, lookback
-from rally_sandbox.auth import Accounts, Login, Unauthorized, login
+from rally_sandbox.auth import Accounts, Login, UnauthorizedError, authenticate
 from rally_sandbox.clock import SECOND, to_datetime
 from rally_sandbox.control import Stats
-from rally_sandbox.errors import QueryRefused, Refusal, UnknownType
-from rally_sandbox.faults import Fault, Faults, spoil_body
-from rally_sandbox.parameters import Json, Paging, html_error, operation_result, query_result
-from rally_sandbox.rendering import schema_document
-from rally_sandbox.wsapi import Request, Wsapi, kind_of_request
+from rally_sandbox.errors import QueryError, SandboxError, UnknownTypeError
+from rally_sandbox.faults import Fault, Faults, corrupt_body
+from rally_sandbox.parameters import Json, Paging, create_operation_result, create_query_result, render_html_error
+from rally_sandbox.rendering import render_schema
+from rally_sandbox.wsapi import ApiRequest, Wsapi, get_request_kind
 
 if TYPE_CHECKING:
     from rally_sandbox.world import World
@@ -34,7 +34,7 @@ class Connections:
         #: Set when the server is about to stop, so that nobody waits for a sleeping fault.
         self.stopping = asyncio.Event()
 
-    def protocol(self) -> type[H11Protocol]:
+    def create_protocol_class(self) -> type[H11Protocol]:
         """A protocol class for uvicorn that enters its connections here."""
         connections = self
 
@@ -51,14 +51,14 @@ class Connections:
 
         return Registered
 
-    async def drop(self, scope: Scope, receive: Receive) -> None:
+    async def abort(self, scope: Scope, receive: Receive) -> None:
         """End the connection at once, whatever is still to be sent.
 
         Raises:
             ConnectionResetError: The application runs without a server.
         """
         self._transport(scope).abort()
-        await _gone(receive)
+        await _wait_for_disconnect(receive)
 
     async def close(self, scope: Scope, receive: Receive) -> None:
         """End the connection after what was sent so far.
@@ -67,9 +67,9 @@ class Connections:
             ConnectionResetError: The application runs without a server.
         """
         self._transport(scope).close()
-        await _gone(receive)
+        await _wait_for_disconnect(receive)
 
-    def end_all(self) -> None:
+    def abort_all(self) -> None:
         """End every connection: a TLS peer that keeps its connection for later would be waited for."""
         for transport in list(self._open.values()):
             transport.abort()
@@ -82,7 +82,7 @@ class Connections:
         return transport
 
 
-async def _gone(receive: Receive) -> None:
+async def _wait_for_disconnect(receive: Receive) -> None:
     # Returning earlier would look to the server like an application that forgot to answer.
     while (await receive())["type"] != "http.disconnect":
         pass
@@ -93,7 +93,7 @@ LOGIN_PATH = "/login/sso"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpResponse:
     """What goes out."""
 
     status: int
@@ -101,35 +101,35 @@ class Answer:
     content_type: str = "application/json; charset=utf-8"
     headers: tuple[tuple[str, str], ...] = ()
     #: The connection ends after so many bytes of the body; None sends it all.
-    cut_after: int | None = None
+    truncate_at: int | None = None
     #: The connection ends without an answer.
-    dropped: bool = False
+    drop_connection: bool = False
 
 
-def as_json(document: Json, status: int = 200) -> Answer:
+def json_response(document: Json, status: int = 200) -> HttpResponse:
     """A JSON answer."""
-    return Answer(status, hostile_data.raw(orjson.dumps(document)))
+    return HttpResponse(status, hostile_data.insert_raw_bytes(orjson.dumps(document)))
 
 
-def page(status: int, title: str, text: str) -> Answer:
+def html_response(status: int, title: str, text: str) -> HttpResponse:
     """A small HTML page."""
     body = (
         f"<!DOCTYPE html>\n<html><head><title>{title}</title></head><body><h1>{title}</h1><p>{text}</p></body></html>\n"
     )
-    return Answer(status, body.encode(), HTML)
+    return HttpResponse(status, body.encode(), HTML)
 
 
-def container_page(status: int, path: str, reason: str) -> Answer:
+def container_error(status: int, path: str, reason: str) -> HttpResponse:
     """The servlet container's error page."""
-    return Answer(status, html_error(status, path, reason), HTML)
+    return HttpResponse(status, render_html_error(status, path, reason), HTML)
 
 
-def http_date(milliseconds: int) -> str:
+def format_http_date(milliseconds: int) -> str:
     """A moment as HTTP headers show it."""
     return format_datetime(to_datetime(milliseconds // SECOND * SECOND), usegmt=True)
 
 
-def instead(fault: Fault, *, path: str, base: str, now: int) -> Answer | None:  # noqa: PLR0911 - one table
+def create_fault_response(fault: Fault, *, path: str, base: str, now: int) -> HttpResponse | None:  # noqa: PLR0911 - one table
     """What a fault answers without looking at the request; None when the right answer is needed first.
 
     Args:
@@ -140,73 +140,77 @@ def instead(fault: Fault, *, path: str, base: str, now: int) -> Answer | None:  
     """
     match fault.name if fault.name != "page-limit" else fault.answer:
         case "html-401":
-            return container_page(401, path, "Full authentication is required to access this resource")
+            return container_error(401, path, "Full authentication is required to access this resource")
         case "sso-redirect":
-            return Answer(302, b"", HTML, (("location", f"{base}{LOGIN_PATH}?target={path}"),))
+            return HttpResponse(302, b"", HTML, (("location", f"{base}{LOGIN_PATH}?target={path}"),))
         case "maintenance-200":
-            return page(200, "Sample maintenance", "The simulated Rally is being maintained.")
+            return html_response(200, "Sample maintenance", "The simulated Rally is being maintained.")
         case "errors-200":
-            return as_json(query_result([], 0, Paging(), errors=[fault.text]))
+            return json_response(create_query_result([], 0, Paging(), errors=[fault.text]))
         case "operation-result":
-            return as_json(operation_result(errors=[fault.text]))
+            return json_response(create_operation_result(errors=[fault.text]))
         case "429":
-            return replace(page(429, "Too Many Requests", "Slow down."), headers=_retry_after(fault, now))
+            return replace(html_response(429, "Too Many Requests", "Slow down."), headers=_retry_after(fault, now))
         case "500-html":
-            return unexpected_error()
+            return create_internal_error()
         case "502":
-            return page(502, "502 Bad Gateway", "The sample gateway got no answer in time.")
+            return html_response(502, "502 Bad Gateway", "The sample gateway got no answer in time.")
         case "503":
-            return page(503, "Service Unavailable", "The simulated Rally is offline.")
+            return html_response(503, "Service Unavailable", "The simulated Rally is offline.")
         case "524":
-            return page(524, "524: A timeout occurred", "The sample gateway got no answer in time.")
+            return html_response(524, "524: A timeout occurred", "The sample gateway got no answer in time.")
         case "drop":
-            return Answer(0, b"", dropped=True)
+            return HttpResponse(0, b"", drop_connection=True)
         case name:
-            return _refused_login(name)
+            return _create_login_fault_response(name)
 
 
-def _refused_login(name: str) -> Answer | None:
+def _create_login_fault_response(name: str) -> HttpResponse | None:
     match name:
         case "sso-401":
             text = "Your subscription requires Single Sign-On. Sign in through your identity provider."
-            return page(401, "401 Unauthorized", text)
+            return html_response(401, "401 Unauthorized", text)
         case "proxy-401":
             # As tinyproxy 1.11 answers, also to CONNECT.
             text = "The administrator of this proxy has not configured it to service requests from you."
-            refused = page(401, "401 Unauthorized", f"{text}</p><hr><p><em>Generated by tinyproxy version 1.11.1.</em>")
-            return replace(refused, headers=(("www-authenticate", 'Basic realm="tinyproxy"'), ("server", "tinyproxy")))
+            response = html_response(
+                401, "401 Unauthorized", f"{text}</p><hr><p><em>Generated by tinyproxy version 1.11.1.</em>"
+            )
+            return replace(response, headers=(("www-authenticate", 'Basic realm="tinyproxy"'), ("server", "tinyproxy")))
         case "ntlm-proxy":
-            refused = page(407, "407 Proxy Authentication Required", "Sign in to the sample proxy.")
-            return replace(refused, headers=(("proxy-authenticate", "Negotiate"), ("proxy-authenticate", "NTLM")))
+            response = html_response(407, "407 Proxy Authentication Required", "Sign in to the sample proxy.")
+            return replace(response, headers=(("proxy-authenticate", "Negotiate"), ("proxy-authenticate", "NTLM")))
         case _:
             return None
 
 
-def unexpected_error() -> Answer:
+def create_internal_error() -> HttpResponse:
     """The page for what Rally cannot handle, malformed percent-encoding for one (rally-api-notes.md#http-failures)."""
-    return page(500, "An unexpected error has occurred", "We have been notified. (Sample text of a simulator.)")
+    return html_response(
+        500, "An unexpected error has occurred", "We have been notified. (Sample text of a simulator.)"
+    )
 
 
-def spoiled(fault: Fault, right: Answer) -> Answer:
+def apply_fault(fault: Fault, response: HttpResponse) -> HttpResponse:
     """What a fault makes of the right answer."""
     match fault.name if fault.name != "page-limit" else fault.answer:
         case "truncated-json":
-            return replace(right, body=right.body[: len(right.body) // 2])
+            return replace(response, body=response.body[: len(response.body) // 2])
         case "truncated-connection":
-            return replace(right, cut_after=len(right.body) // 2)
+            return replace(response, truncate_at=len(response.body) // 2)
         case "set-cookie":
             return replace(
-                right, headers=(*right.headers, ("set-cookie", "JSESSIONID=sample-session; Path=/; HttpOnly"))
+                response, headers=(*response.headers, ("set-cookie", "JSESSIONID=sample-session; Path=/; HttpOnly"))
             )
         case _:
-            return replace(right, body=spoil_body(fault, right.body))
+            return replace(response, body=corrupt_body(fault, response.body))
 
 
 def _retry_after(fault: Fault, now: int) -> tuple[tuple[str, str], ...]:
     if fault.retry_after is None:
         return ()
     if fault.retry_after_date:
-        return (("retry-after", http_date(now + fault.retry_after * SECOND)),)
+        return (("retry-after", format_http_date(now + fault.retry_after * SECOND)),)
     return (("retry-after", str(fault.retry_after)),)
 
 
@@ -220,7 +224,7 @@ LOOKBACK_PATH = re.compile(
 SNAPSHOT = "snapshot"
 
 _MALFORMED = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-_SILENCES = frozenset({"timeout", "slow"})
+_DELAYS = frozenset({"timeout", "slow"})
 
 
 class Gateway:
@@ -253,116 +257,118 @@ class Gateway:
         base = f"{scope['scheme']}://{headers.get('host', 'localhost')}"
         parts = tuple(unquote(part) for part in raw_path.decode("ascii", "replace").split("/")[4:])
         parameters = dict(parse_qsl(raw_query.decode("ascii", "replace"), keep_blank_values=True))
-        kind = _kind(path, parts)
-        body = await _body(receive) if kind == SNAPSHOT and scope["method"] == "POST" else b""
-        user = self._login(headers)
+        kind = _request_kind(path, parts)
+        body = await _read_body(receive) if kind == SNAPSHOT and scope["method"] == "POST" else b""
+        user = self._authenticate(headers)
         name = user.user.values["UserName"] if isinstance(user, Login) else ""
         with self._stats.request(kind, name):
-            fault = self._faults.next_for(kind, page_size=_size(parameters, body))
+            fault = self._faults.take(kind, page_size=_parse_page_size(parameters, body))
             if fault is not None:
-                self._stats.faulted(fault.name)
+                self._stats.record_fault(fault.name)
             if not await self._wait(fault, receive):
                 return
-            answer = instead(fault, path=path, base=base, now=self._now()) if fault is not None else None
-            if answer is None:
+            response = (
+                create_fault_response(fault, path=path, base=base, now=self._now()) if fault is not None else None
+            )
+            if response is None:
                 if _MALFORMED.search(raw_query) or _MALFORMED.search(raw_path):
-                    answer = unexpected_error()
+                    response = create_internal_error()
                 else:
-                    request = _Asked(scope["method"], path, parts, parameters, base, body)
-                    answer = self._right(request, user)
+                    request = _HttpRequest(scope["method"], path, parts, parameters, base, body)
+                    response = self._respond(request, user)
                 if fault is not None:
-                    answer = spoiled(fault, answer)
-            self._stats.answered(answer.status, len(answer.body))
+                    response = apply_fault(fault, response)
+            self._stats.record_response(response.status, len(response.body))
             now = self._now()
-            if answer.status == 200 and _is_page(parts):  # noqa: PLR2004 - only served pages have something between them
+            if response.status == 200 and _is_query(parts):  # noqa: PLR2004 - only served pages have something between them
                 # The page is complete but not sent: when the client has it, the edits have happened.
-                self._faults.between_pages(self._world)
-            await self._send(answer, scope, receive, send, now=now)
+                self._faults.run_between_pages(self._world)
+            await self._send(response, scope, receive, send, now=now)
 
     def _now(self) -> int:
         return self._world.clock.milliseconds()
 
-    def _login(self, headers: Mapping[str, str]) -> Login | Unauthorized:
+    def _authenticate(self, headers: Mapping[str, str]) -> Login | UnauthorizedError:
         try:
-            return login(self._accounts, headers)
-        except Unauthorized as refusal:
-            return refusal
+            return authenticate(self._accounts, headers)
+        except UnauthorizedError as error:
+            return error
 
     async def _wait(self, fault: Fault | None, receive: Receive) -> bool:
         """Let time pass; False when the client has gone meanwhile."""
         seconds = self._faults.latency_ms / 1000
-        if fault is not None and fault.name in _SILENCES:
+        if fault is not None and fault.name in _DELAYS:
             seconds += fault.seconds
         if seconds <= 0:
             return True
         if fault is None:
             await asyncio.sleep(seconds)
             return True
-        gone = asyncio.ensure_future(_until_gone(receive))
+        disconnected = asyncio.ensure_future(_receive_disconnect(receive))
         stopping = asyncio.ensure_future(self._connections.stopping.wait())
         try:
-            done, _ = await asyncio.wait({gone, stopping}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({disconnected, stopping}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            gone.cancel()
+            disconnected.cancel()
             stopping.cancel()
-        return gone not in done
+        return disconnected not in done
 
-    def _right(self, asked: "_Asked", user: Login | Unauthorized) -> Answer:  # noqa: PLR0911 - one table
-        if isinstance(user, Unauthorized):
-            return container_page(401, asked.path, str(user))
-        if found := LOOKBACK_PATH.fullmatch(asked.path):
-            return self._lookback(asked, int(found["workspace"]), user)
-        if asked.method not in {"GET", "HEAD"}:
-            self._stats.refused_write(f"{asked.method} {asked.path}")
-            return as_json(operation_result(errors=[f"Method {asked.method} is not allowed here"]), 405)
+    def _respond(self, request: "_HttpRequest", user: Login | UnauthorizedError) -> HttpResponse:  # noqa: PLR0911 - one table
+        if isinstance(user, UnauthorizedError):
+            return container_error(401, request.path, str(user))
+        if match := LOOKBACK_PATH.fullmatch(request.path):
+            return self._respond_lookback(request, int(match["workspace"]), user)
+        if request.method not in {"GET", "HEAD"}:
+            self._stats.record_write_attempt(f"{request.method} {request.path}")
+            return json_response(create_operation_result(errors=[f"Method {request.method} is not allowed here"]), 405)
         with self._world.lock:
-            if asked.path.startswith(SCHEMA_PATH):
-                return as_json(schema_document(self._world, base=asked.base))
-            if not asked.path.startswith(WSAPI_PATH):
-                return container_page(404, asked.path, "Not Found")
-            if asked.parts[:2] == ("security", "authorize"):
-                return as_json(operation_result(SecurityToken="sample-token"))
+            if request.path.startswith(SCHEMA_PATH):
+                return json_response(render_schema(self._world, base=request.base))
+            if not request.path.startswith(WSAPI_PATH):
+                return container_error(404, request.path, "Not Found")
+            if request.parts[:2] == ("security", "authorize"):
+                return json_response(create_operation_result(SecurityToken="sample-token"))
             try:
-                document = self._wsapi.answer(Request(asked.parts, asked.parameters, user, asked.base))
-            except UnknownType as refusal:
-                return as_json(operation_result(errors=[str(refusal)]), 404)
-            except Refusal as refusal:
-                return as_json(operation_result(errors=[str(refusal)]))
-            return as_json(document)
+                document = self._wsapi.respond(ApiRequest(request.parts, request.parameters, user, request.base))
+            except UnknownTypeError as error:
+                return json_response(create_operation_result(errors=[str(error)]), 404)
+            except SandboxError as error:
+                return json_response(create_operation_result(errors=[str(error)]))
+            return json_response(document)
 
-    def _lookback(self, asked: "_Asked", workspace: int, user: Login) -> Answer:
+    def _respond_lookback(self, request: "_HttpRequest", workspace: int, user: Login) -> HttpResponse:
         if not self._world.lookback.available:
-            return container_page(404, asked.path, "Not Found")
+            return container_error(404, request.path, "Not Found")
         with self._world.lock:
             try:
-                question = orjson.loads(asked.body) if asked.body else lookback.parsed(asked.parameters)
-                return as_json(lookback.answer(self._world, workspace, question, user))
-            except lookback.Forbidden:
-                return container_page(403, asked.path, "Forbidden")
-            except (QueryRefused, orjson.JSONDecodeError, TypeError, ValueError, AttributeError) as refusal:
+                query = orjson.loads(request.body) if request.body else lookback.parse_parameters(request.parameters)
+                return json_response(lookback.execute_query(self._world, workspace, query, user))
+            except lookback.ForbiddenError:
+                return container_error(403, request.path, "Forbidden")
+            except (QueryError, orjson.JSONDecodeError, TypeError, ValueError, AttributeError) as error:
                 # Errors come with status 200 (rally-api-notes.md#access-to-snapshots).
-                return as_json({"Errors": [str(refusal)], "Warnings": [], "Results": []})
+                return json_response({"Errors": [str(error)], "Warnings": [], "Results": []})
 
-    async def _send(self, answer: Answer, scope: Scope, receive: Receive, send: Send, *, now: int) -> None:
-        if answer.dropped:
-            await self._connections.drop(scope, receive)
+    async def _send(self, response: HttpResponse, scope: Scope, receive: Receive, send: Send, *, now: int) -> None:
+        if response.drop_connection:
+            await self._connections.abort(scope, receive)
             return
         headers = [
-            (b"content-type", answer.content_type.encode("latin-1")),
-            (b"content-length", str(len(answer.body)).encode("ascii")),
-            (b"date", http_date(now).encode("ascii")),
-            *((name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers),
+            (b"content-type", response.content_type.encode("latin-1")),
+            (b"content-length", str(len(response.body)).encode("ascii")),
+            (b"date", format_http_date(now).encode("ascii")),
+            *((name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers),
         ]
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        if answer.cut_after is None:
-            await send({"type": "http.response.body", "body": answer.body})
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        if response.truncate_at is None:
+            await send({"type": "http.response.body", "body": response.body})
             return
-        await send({"type": "http.response.body", "body": answer.body[: answer.cut_after], "more_body": True})
+        await send({"type": "http.response.body", "body": response.body[: response.truncate_at], "more_body": True})
         await self._connections.close(scope, receive)
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _HttpRequest:
     """The parts of a request that answers depend on."""
 
     method: str
@@ -373,18 +379,18 @@ class _Asked:
     body: bytes = b""
 
 
-async def _until_gone(receive: Receive) -> None:
+async def _receive_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-def _kind(path: str, parts: tuple[str, ...]) -> str:
+def _request_kind(path: str, parts: tuple[str, ...]) -> str:
     if path.startswith(WSAPI_PATH):
-        return kind_of_request(parts)
+        return get_request_kind(parts)
     return SNAPSHOT if LOOKBACK_PATH.fullmatch(path) else "schema"
 
 
-async def _body(receive: Receive) -> bytes:
+async def _read_body(receive: Receive) -> bytes:
     parts: list[bytes] = []
     while True:
         message = await receive()
@@ -393,14 +399,14 @@ async def _body(receive: Receive) -> bytes:
             return b"".join(parts)
 
 
-def _size(parameters: Mapping[str, str], body: bytes) -> int:
+def _parse_page_size(parameters: Mapping[str, str], body: bytes) -> int:
     if body:
-        found = re.search(rb'"pagesize":\s*([0-9]+)', body)
-        return int(found[1]) if found else 0
+        match = re.search(rb'"pagesize":\s*([0-9]+)', body)
+        return int(match[1]) if match else 0
     text = parameters.get("pagesize", "")
     return int(text) if text.isdecimal() else 0
 
 
-def _is_page(parts: tuple[str, ...]) -> bool:
+def _is_query(parts: tuple[str, ...]) -> bool:
     # Reading one object is no page.
     return bool(parts) and not parts[-1].lstrip("-").isdecimal()

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from rally_sandbox.clock import iso
-from rally_sandbox.hostile_data import readable
+from rally_sandbox.clock import format_iso
+from rally_sandbox.hostile_data import replace_unreadable
 from rally_sandbox.records import COLLECTIONS, Change, Item, Link, Record
 from rally_sandbox.revision_text import DATES
 
@@ -22,7 +22,7 @@ class World(Protocol):
         """Return the text of a revision."""
 
 
-def of(world: World, item: Item) -> Mapping[str, Any]:
+def build_row(world: World, item: Item) -> Mapping[str, Any]:
     """One row: only text, numbers, booleans, None, lists and dicts.
 
     ``object_id``, ``history_id``, ``type``, ``formatted_id``, ``workspace`` (ObjectID), ``created`` and ``updated``
@@ -37,47 +37,50 @@ def of(world: World, item: Item) -> Mapping[str, Any]:
         "type": item.type,
         "formatted_id": world.formatted_id(item),
         "workspace": item.workspace.object_id,
-        "created": iso(item.created),
-        "updated": iso(item.updated),
+        "created": format_iso(item.created),
+        "updated": format_iso(item.updated),
         "version": item.version,
         "deleted": item.deleted,
         "visible": not item.deleted and item.values["Project"].values["State"] == "Open",
-        "values": {name: _plain(world, name, value) for name, value in item.values.items()},
-        "initial": {name: _plain(world, name, value) for name, value in item.initial.items()},
+        "values": {name: _to_plain(world, name, value) for name, value in item.values.items()},
+        "initial": {name: _to_plain(world, name, value) for name, value in item.initial.items()},
         "changes": [
             {
                 "number": change.number,
                 "object_id": change.object_id,
-                "at": iso(change.at),
-                "user": _plain(world, "User", change.user),
-                "text": readable(world.text(change)),
-                "sets": [[name, _plain(world, name, old), _plain(world, name, new)] for name, old, new in change.sets],
+                "at": format_iso(change.at),
+                "user": _to_plain(world, "User", change.user),
+                "text": replace_unreadable(world.text(change)),
+                "sets": [
+                    [name, _to_plain(world, name, old), _to_plain(world, name, new)]
+                    for name, old, new in change.field_changes
+                ],
             }
             for change in item.changes
         ],
     }
 
 
-def _plain(world: World, name: str, value: Any) -> Any:  # noqa: PLR0911 - one table
+def _to_plain(world: World, name: str, value: Any) -> Any:  # noqa: PLR0911 - one table
     match value:
         case Record():
-            return {"object_id": value.object_id, "name": readable(value.name)}
+            return {"object_id": value.object_id, "name": replace_unreadable(value.name)}
         case Link():
             linked = world.item(value.index)
-            return {"object_id": linked.object_id, "name": readable(linked.name)}
+            return {"object_id": linked.object_id, "name": replace_unreadable(linked.name)}
         case tuple():
-            return [_plain(world, name, each) for each in value]
+            return [_to_plain(world, name, element) for element in value]
         case str():
-            return readable(value)
+            return replace_unreadable(value)
         case bool():
             return value
         case int() if name in DATES:
-            return iso(value)
+            return format_iso(value)
         case _:
             return value
 
 
-def replayed(row: Mapping[str, Any]) -> Mapping[str, Any]:
+def replay(row: Mapping[str, Any]) -> Mapping[str, Any]:
     """The values that the changes of a truth row lead to, from ``initial``: equal to ``values`` in every world."""
     values = {name: list(value) if isinstance(value, list) else value for name, value in row["initial"].items()}
     for change in row["changes"]:

@@ -18,19 +18,25 @@ from rally_sandbox.history_shapes import (
     STORY,
     TASK,
     TEST_CASE,
-    Catalogue,
+    Catalog,
 )
-from rally_sandbox.item_columns import KINDS, NOTHING, Columns, revision_id
-from rally_sandbox.records import Change, Item, Link, Record, Set, Values, apply
+from rally_sandbox.item_columns import KINDS, NO_ITEM, Columns, make_revision_id
+from rally_sandbox.records import Change, FieldChange, Item, Link, Record, Values, apply_changes
 from rally_sandbox.revision_text import LONGEST_VALUE, ORIGINAL
 from rally_sandbox.sample_company import QUARTER, SPRINT, Company, Team
 from rally_sandbox.sample_names import SCHEDULE_STATES
-from rally_sandbox.transitions import DEFECT_STATES, first_flow, to_defect_state, to_project, to_schedule_state
+from rally_sandbox.transitions import (
+    DEFECT_STATES,
+    change_defect_state,
+    change_project,
+    change_schedule_state,
+    get_first_flow_state,
+)
 
 TASK_STATES = ("Defined", "In-Progress", "Completed")
 
 #: The attribute by which an item of a kind refers to what it belongs to.
-OWNERS = {
+PARENT_ATTRIBUTES = {
     STORY: "PortfolioItem",
     DEFECT: "Requirement",
     TASK: "WorkProduct",
@@ -41,7 +47,7 @@ OWNERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Beginning:
+class CreationContext:
     """The circumstances in which an item is made."""
 
     index: int
@@ -53,32 +59,32 @@ class Beginning:
     state: int
 
 
-def first_values(kind: int, begin: Beginning, company: Company) -> Values:
+def create_initial_values(kind: int, context: CreationContext, company: Company) -> Values:
     """The values of a new item of a kind; who makes it adds the name and the references."""
     values: Values = {
         "Name": "",
         "Description": "",
         "Notes": "",
         "Owner": None,
-        "CreatedBy": begin.creator,
-        "Project": begin.team.project,
+        "CreatedBy": context.creator,
+        "Project": context.team.project,
         "Ready": False,
         "Expedite": False,
         "DisplayColor": "#21a2e0",
         # Scattered, so that rank is no order of creation.
-        "DragAndDropRank": (begin.index * 2_654_435_761) & 0xFFFFFFFF,
+        "DragAndDropRank": (context.index * 2_654_435_761) & 0xFFFFFFFF,
         "Tags": (),
         "Milestones": (),
         "Recycled": False,
     }
-    if kind in OWNERS:
-        values[OWNERS[kind]] = None
+    if kind in PARENT_ATTRIBUTES:
+        values[PARENT_ATTRIBUTES[kind]] = None
     if kind == DEFECT_SUITE:
-        values |= _schedulable(begin)
+        values |= _schedulable_fields(context)
     elif kind == STORY:
-        values |= {"Parent": None} | _schedulable(begin)
+        values |= {"Parent": None} | _schedulable_fields(context)
     elif kind == DEFECT:
-        values |= _schedulable(begin) | _defect_fields(begin)
+        values |= _schedulable_fields(context) | _defect_fields(context)
     elif kind == TASK:
         values |= {
             "State": TASK_STATES[0],
@@ -94,18 +100,18 @@ def first_values(kind: int, begin: Beginning, company: Company) -> Values:
         # A portfolio item's State is an object (rally-api-notes.md#states-and-choices).
         values |= {
             "State": company.feature_states[0],
-            "StateChangedDate": begin.at,
+            "StateChangedDate": context.at,
             "PlannedStartDate": None,
             "PlannedEndDate": None,
         }
     return values
 
 
-def _schedulable(begin: Beginning) -> Values:
+def _schedulable_fields(context: CreationContext) -> Values:
     return {
-        "ScheduleState": SCHEDULE_STATES[begin.state],
-        "FlowState": first_flow(begin.team, begin.state),
-        "FlowStateChangedDate": begin.at,
+        "ScheduleState": SCHEDULE_STATES[context.state],
+        "FlowState": get_first_flow_state(context.team, context.state),
+        "FlowStateChangedDate": context.at,
         "AcceptedDate": None,
         "InProgressDate": None,
         "PlanEstimate": None,
@@ -116,14 +122,14 @@ def _schedulable(begin: Beginning) -> Values:
     }
 
 
-def _defect_fields(begin: Beginning) -> Values:
+def _defect_fields(context: CreationContext) -> Values:
     return {
         "State": DEFECT_STATES[0],
         "Priority": None,
         "Severity": None,
         "Resolution": None,
         "Environment": None,
-        "SubmittedBy": begin.creator,
+        "SubmittedBy": context.creator,
         "OpenedDate": None,
         "ClosedDate": None,
     }
@@ -134,13 +140,13 @@ def _defect_fields(begin: Beginning) -> Values:
 
 SAMPLE_TEXT = "<p>Sample text {} &amp; <b>details</b>, for the {} team.</p>"
 ENDINGS = ("(second try)", "[v2]", "& more", "for real", "<draft>")
-COLOURS = ("#21a2e0", "#df1a7b", "#fad200")
+COLORS = ("#21a2e0", "#df1a7b", "#fad200")
 
 
-class Maker:
+class ItemGenerator:
     """Makes items by index; the same index always gives the same item."""
 
-    def __init__(self, seed: int, company: Company, catalogue: Catalogue, columns: Columns) -> None:
+    def __init__(self, seed: int, company: Company, catalogue: Catalog, columns: Columns) -> None:
         self._seed = seed
         self._company = company
         self._catalogue = catalogue
@@ -148,7 +154,7 @@ class Maker:
         # Reseeding one generator costs less than making a new one for each item.
         self._random = Random()
 
-    def make(self, index: int) -> Item:
+    def generate(self, index: int) -> Item:
         """The item at ``index`` as the generated past left it."""
         columns = self._columns
         random = self._random
@@ -157,11 +163,13 @@ class Maker:
         shape = self._catalogue.shapes[columns.shape[index]]
         # The base array knows where the item is now; a life with a move began elsewhere.
         team = self._company.teams[columns.team[index]]
-        begin = self._elsewhere(team) if shape.moved else team
+        first_team = self._choose_other_team(team) if shape.moved else team
         created = columns.created[index]
         users = self._company.users
         creator = users[int(random.random() * len(users))]
-        values = self._first_values(index, kind, Beginning(index, begin, creator, created, shape.initial))
+        values = self._create_initial_values(
+            index, kind, CreationContext(index, first_team, creator, created, shape.initial)
+        )
         item = Item(
             index=index,
             type=KINDS[kind],
@@ -174,47 +182,47 @@ class Maker:
         )
         first = columns.revisions[index]
         changes = item.changes
-        changes.append(Change(0, revision_id(first), created, creator, (), ORIGINAL))
-        life = _Life(random, self._company, values, begin, team)
+        changes.append(Change(0, make_revision_id(first), created, creator, (), ORIGINAL))
+        history = _ItemHistory(random, self._company, values, first_team, team)
         span = columns.updated[index] - created
         for number, (operations, when) in enumerate(zip(shape.steps, shape.when, strict=True), start=1):
             at = created + int(span * when)
             # Strictly after the one before, even in the shortest of lives.
             at = max(at, changes[-1].at + 1) if number < len(shape.steps) else created + span
-            sets: list[Set] = []
+            sets: list[FieldChange] = []
             for name, old, new in operations:
-                done = tuple(_OPERATIONS[name](life, old, new, at))
-                apply(values, done)
-                sets.extend(done)
-            user = users[int(random.random() * len(users))] if random.random() < 0.4 else life.owner or creator
-            changes.append(Change(number, revision_id(first + number), at, user, tuple(sets)))
+                field_changes = tuple(_OPERATIONS[name](history, old, new, at))
+                apply_changes(values, field_changes)
+                sets.extend(field_changes)
+            user = users[int(random.random() * len(users))] if random.random() < 0.4 else history.owner or creator
+            changes.append(Change(number, make_revision_id(first + number), at, user, tuple(sets)))
         return item
 
-    def _elsewhere(self, team: Team) -> Team:
+    def _choose_other_team(self, team: Team) -> Team:
         # Flow states of one flavour read alike, so that a move tells nothing but the move.
         others = [
-            each
-            for each in self._company.teams
-            if each is not team and each.workspace is team.workspace and each.flavour == team.flavour
+            other
+            for other in self._company.teams
+            if other is not team and other.workspace is team.workspace and other.flavour == team.flavour
         ]
         return others[int(self._random.random() * len(others))]
 
-    def _first_values(self, index: int, kind: int, begin: Beginning) -> Values:
+    def _create_initial_values(self, index: int, kind: int, context: CreationContext) -> Values:
         random, columns = self._random, self._columns
         link, parent = columns.link[index], columns.parent[index]
-        values = first_values(kind, begin, self._company)
-        values["Name"] = title(random, kind)
+        values = create_initial_values(kind, context, self._company)
+        values["Name"] = generate_title(random, kind)
         values["Description"] = f"<p>{escape(random.choice(sample_names.THINGS))}: sample text.</p>"
-        if link != NOTHING:
-            values[OWNERS[kind]] = Link(link)
-        if parent != NOTHING:
+        if link != NO_ITEM:
+            values[PARENT_ATTRIBUTES[kind]] = Link(link)
+        if parent != NO_ITEM:
             values["Parent"] = Link(parent)
         if kind == DEFECT:
             values["Environment"] = random.choice(sample_names.ENVIRONMENTS)
         return values
 
 
-def title(random: Random, kind: int) -> str:
+def generate_title(random: Random, kind: int) -> str:
     """A name for an item of a kind."""
     thing = sample_names.THINGS[int(random.random() * len(sample_names.THINGS))]
     way = sample_names.WAYS[int(random.random() * len(sample_names.WAYS))]
@@ -232,8 +240,8 @@ def title(random: Random, kind: int) -> str:
             return f"{random.choice(sample_names.THEMES)} {number}"
 
 
-class _Life:
-    """The chances and the surroundings of one life, for the operations."""
+class _ItemHistory:
+    """The chances and the surroundings of one history, for the operations."""
 
     def __init__(self, random: Random, company: Company, values: Values, team: Team, home: Team) -> None:
         self.random = random
@@ -250,39 +258,41 @@ class _Life:
     def pick(self, choices: Any) -> Any:
         return choices[int(self.random.random() * len(choices))]
 
-    def other(self, choices: Any, than: Any) -> Any:
+    def pick_other(self, choices: Any, than: Any) -> Any:
         """A choice that differs from the present one."""
         position = int(self.random.random() * len(choices))
         return choices[position] if choices[position] != than else choices[(position + 1) % len(choices)]
 
 
-def _state(life: _Life, _: int, new: int, at: int) -> Iterable[Set]:
-    return to_schedule_state(life.values, life.team, new, at)
+def _state(history: _ItemHistory, _: int, new: int, at: int) -> Iterable[FieldChange]:
+    return change_schedule_state(history.values, history.team, new, at)
 
 
-def _flow(life: _Life, _: int, __: int, at: int) -> Iterable[Set]:
-    values = life.values
+def _flow(history: _ItemHistory, _: int, __: int, at: int) -> Iterable[FieldChange]:
+    values = history.values
     yield "FlowStateChangedDate", values["FlowStateChangedDate"], at
     # Position 3 is the second flow state for work in progress.
-    yield "FlowState", values["FlowState"], life.team.flow[3]
+    yield "FlowState", values["FlowState"], history.team.flow[3]
 
 
-def _defect(life: _Life, _: int, new: int, at: int) -> Iterable[Set]:
-    return to_defect_state(life.values, new, at, resolution=life.pick(sample_names.RESOLUTIONS))
+def _defect(history: _ItemHistory, _: int, new: int, at: int) -> Iterable[FieldChange]:
+    return change_defect_state(history.values, new, at, resolution=history.pick(sample_names.RESOLUTIONS))
 
 
-def _triage(life: _Life, _: int, __: int, at: int) -> Iterable[Set]:
-    values = life.values
-    yield "Priority", values["Priority"], life.pick(sample_names.PRIORITIES)
-    yield "Severity", values["Severity"], life.pick(sample_names.SEVERITIES)
+def _triage(history: _ItemHistory, _: int, __: int, at: int) -> Iterable[FieldChange]:
+    values = history.values
+    yield "Priority", values["Priority"], history.pick(sample_names.PRIORITIES)
+    yield "Severity", values["Severity"], history.pick(sample_names.SEVERITIES)
     yield "State", values["State"], DEFECT_STATES[OPEN]
     yield "OpenedDate", values["OpenedDate"], at
 
 
-def _setter(name: str, choose: Callable[[_Life, Any, int], Any]) -> Callable[[_Life, int, int, int], Iterable[Set]]:
-    def operation(life: _Life, _: int, __: int, at: int) -> Iterable[Set]:
-        old = life.values[name]
-        return ((name, old, choose(life, old, at)),)
+def _setter(
+    name: str, choose: Callable[[_ItemHistory, Any, int], Any]
+) -> Callable[[_ItemHistory, int, int, int], Iterable[FieldChange]]:
+    def operation(history: _ItemHistory, _: int, __: int, at: int) -> Iterable[FieldChange]:
+        old = history.values[name]
+        return ((name, old, choose(history, old, at)),)
 
     return operation
 
@@ -295,111 +305,111 @@ def _timebox(boxes: list[Record], old: Record | None, at: int, length: int, firs
     return boxes[position + 1] if position + 1 < len(boxes) else boxes[position - 1]
 
 
-def _sprint(life: _Life, old: Record | None, at: int) -> Record:
-    return _timebox(life.team.sprints, old, at, SPRINT, "StartDate")
+def _sprint(history: _ItemHistory, old: Record | None, at: int) -> Record:
+    return _timebox(history.team.sprints, old, at, SPRINT, "StartDate")
 
 
-def _release(life: _Life, old: Record | None, at: int) -> Record:
-    return _timebox(life.team.releases, old, at, QUARTER, "ReleaseStartDate")
+def _release(history: _ItemHistory, old: Record | None, at: int) -> Record:
+    return _timebox(history.team.releases, old, at, QUARTER, "ReleaseStartDate")
 
 
-def _owner(life: _Life, old: Record | None, _: int) -> Record:
-    users = life.company.users
-    chosen = users[int(life.random.random() * len(users))]
+def _owner(history: _ItemHistory, old: Record | None, _: int) -> Record:
+    users = history.company.users
+    chosen = users[int(history.random.random() * len(users))]
     while old is not None and chosen.name == old.name:
-        chosen = users[int(life.random.random() * len(users))]
+        chosen = users[int(history.random.random() * len(users))]
     return chosen
 
 
-def _rename(life: _Life, old: str, _: int) -> str:
-    life.count += 1
-    return f"{old} {ENDINGS[life.count % len(ENDINGS)]}"[:256]
+def _rename(history: _ItemHistory, old: str, _: int) -> str:
+    history.count += 1
+    return f"{old} {ENDINGS[history.count % len(ENDINGS)]}"[:256]
 
 
-def _describe(life: _Life, _: str, __: int) -> str:
-    life.count += 1
-    text = SAMPLE_TEXT.format(life.count, life.pick(sample_names.THEMES))
+def _describe(history: _ItemHistory, _: str, __: int) -> str:
+    history.count += 1
+    text = SAMPLE_TEXT.format(history.count, history.pick(sample_names.THEMES))
     # Now and then more than a revision shows (rally-api-notes.md#revision-texts).
-    return text * (LONGEST_VALUE // len(text) + 1) if life.random.random() < 0.1 else text
+    return text * (LONGEST_VALUE // len(text) + 1) if history.random.random() < 0.1 else text
 
 
-def _tag(life: _Life, _: int, __: int, ___: int) -> Iterable[Set]:
-    present = life.values["Tags"]
-    absent = [each for each in life.company.tags if each not in present]
-    return (("Tags", None, life.pick(absent)),)
+def _tag(history: _ItemHistory, _: int, __: int, ___: int) -> Iterable[FieldChange]:
+    present = history.values["Tags"]
+    absent = [tag for tag in history.company.tags if tag not in present]
+    return (("Tags", None, history.pick(absent)),)
 
 
-def _untag(life: _Life, _: int, __: int, ___: int) -> Iterable[Set]:
-    return (("Tags", life.pick(life.values["Tags"]), None),)
+def _untag(history: _ItemHistory, _: int, __: int, ___: int) -> Iterable[FieldChange]:
+    return (("Tags", history.pick(history.values["Tags"]), None),)
 
 
-def _milestone(life: _Life, _: int, __: int, ___: int) -> Iterable[Set]:
-    return (("Milestones", None, life.pick(life.company.milestones)),)
+def _milestone(history: _ItemHistory, _: int, __: int, ___: int) -> Iterable[FieldChange]:
+    return (("Milestones", None, history.pick(history.company.milestones)),)
 
 
-def _block(life: _Life, _: int, __: int, ___: int) -> Iterable[Set]:
-    return ("Blocked", False, True), ("BlockedReason", None, life.pick(sample_names.REASONS))
+def _block(history: _ItemHistory, _: int, __: int, ___: int) -> Iterable[FieldChange]:
+    return ("Blocked", False, True), ("BlockedReason", None, history.pick(sample_names.REASONS))
 
 
-def _reason(life: _Life, _: int, __: int, ___: int) -> Iterable[Set]:
-    old = life.values["BlockedReason"]
-    return (("BlockedReason", old, life.other(sample_names.REASONS, old)),)
+def _reason(history: _ItemHistory, _: int, __: int, ___: int) -> Iterable[FieldChange]:
+    old = history.values["BlockedReason"]
+    return (("BlockedReason", old, history.pick_other(sample_names.REASONS, old)),)
 
 
-def _unblock(life: _Life, _: int, __: int, ___: int) -> Iterable[Set]:
-    return ("Blocked", True, False), ("BlockedReason", life.values["BlockedReason"], None)
+def _unblock(history: _ItemHistory, _: int, __: int, ___: int) -> Iterable[FieldChange]:
+    return ("Blocked", True, False), ("BlockedReason", history.values["BlockedReason"], None)
 
 
-def _rank(life: _Life, down: int, _: int, __: int) -> Iterable[Set]:
-    old = life.values["DragAndDropRank"]
+def _rank(history: _ItemHistory, down: int, _: int, __: int) -> Iterable[FieldChange]:
+    old = history.values["DragAndDropRank"]
     return (("DragAndDropRank", old, old + 4096 if down else old - 4096),)
 
 
-def _move(life: _Life, _: int, __: int, ___: int) -> Iterable[Set]:
-    life.team = life.home
-    return to_project(life.values, life.home)
+def _move(history: _ItemHistory, _: int, __: int, ___: int) -> Iterable[FieldChange]:
+    history.team = history.home
+    return change_project(history.values, history.home)
 
 
-def _hours(life: _Life, _: int, __: int, ___: int) -> Iterable[Set]:
-    hours = float(int(life.random.random() * 15) + 4)
+def _hours(history: _ItemHistory, _: int, __: int, ___: int) -> Iterable[FieldChange]:
+    hours = float(int(history.random.random() * 15) + 4)
     return ("Estimate", None, hours), ("ToDo", None, hours)
 
 
-def _burn(life: _Life, _: int, __: int, ___: int) -> Iterable[Set]:
-    left, spent = life.values["ToDo"], life.values["Actuals"]
-    return ("ToDo", left, left - 1.0), ("Actuals", spent, spent + 1.5)
+def _burn(history: _ItemHistory, _: int, __: int, ___: int) -> Iterable[FieldChange]:
+    remaining, spent = history.values["ToDo"], history.values["Actuals"]
+    return ("ToDo", remaining, remaining - 1.0), ("Actuals", spent, spent + 1.5)
 
 
-def _task(life: _Life, _: int, new: int, __: int) -> Iterable[Set]:
-    values = life.values
+def _task(history: _ItemHistory, _: int, new: int, __: int) -> Iterable[FieldChange]:
+    values = history.values
     yield "State", values["State"], TASK_STATES[new]
     if new == len(TASK_STATES) - 1 and values["ToDo"] is not None:
         yield "ToDo", values["ToDo"], 0.0
 
 
-def _phase(life: _Life, _: int, new: int, at: int) -> Iterable[Set]:
-    values = life.values
-    yield "State", values["State"], life.company.feature_states[new]
+def _phase(history: _ItemHistory, _: int, new: int, at: int) -> Iterable[FieldChange]:
+    values = history.values
+    yield "State", values["State"], history.company.feature_states[new]
     yield "StateChangedDate", values["StateChangedDate"], at
 
 
-def _dates(_: _Life, __: int, ___: int, at: int) -> Iterable[Set]:
+def _dates(_: _ItemHistory, __: int, ___: int, at: int) -> Iterable[FieldChange]:
     begin = at // DAY * DAY
     return ("PlannedStartDate", None, begin), ("PlannedEndDate", None, begin + 90 * DAY)
 
 
-_OPERATIONS: dict[str, Callable[[_Life, int, int, int], Iterable[Set]]] = {
+_OPERATIONS: dict[str, Callable[[_ItemHistory, int, int, int], Iterable[FieldChange]]] = {
     "state": _state,
     "flow": _flow,
     "defect": _defect,
     "triage": _triage,
-    "estimate": _setter("PlanEstimate", lambda life, old, _: life.other(sample_names.POINTS, old)),
+    "estimate": _setter("PlanEstimate", lambda history, old, _: history.pick_other(sample_names.POINTS, old)),
     "owner": _setter("Owner", _owner),
     "sprint": _setter("Iteration", _sprint),
     "release": _setter("Release", _release),
     "rename": _setter("Name", _rename),
     "describe": _setter("Description", _describe),
-    "colour": _setter("DisplayColor", lambda life, old, _: life.other(COLOURS, old)),
+    "color": _setter("DisplayColor", lambda history, old, _: history.pick_other(COLORS, old)),
     "tag": _tag,
     "untag": _untag,
     "milestone": _milestone,

@@ -45,7 +45,7 @@ class Shape:
     #: When each step happens, ascending in (0, 1]; the last is 1, the time of the last change.
     when: tuple[float, ...]
     #: For each revision, 0 included, the constant beginnings of its clauses: label and verb.
-    beginnings: tuple[tuple[str, ...], ...]
+    clause_prefixes: tuple[tuple[str, ...], ...]
     #: About how long the life lasts, in days.
     days: float
     moved: bool
@@ -53,7 +53,7 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class Catalogue:
+class Catalog:
     """The shapes of a world; items refer to them by position."""
 
     shapes: tuple[Shape, ...]
@@ -74,7 +74,7 @@ _SIZES = {
 
 
 @lru_cache(maxsize=8)
-def catalogue(seed: int) -> Catalogue:
+def create_catalog(seed: int) -> Catalog:
     """The shapes of a seed."""
     random = Random(seed * 104_729 + 3)
     shapes: list[Shape] = []
@@ -83,12 +83,12 @@ def catalogue(seed: int) -> Catalogue:
     for kind, (over, open_) in _SIZES.items():
         for ranges, count, done in ((finished, over, True), (running, open_, False)):
             begin = len(shapes)
-            shapes.extend(_Life(random, kind, done=done).shape() for _ in range(count))
+            shapes.extend(_ShapeGenerator(random, kind, done=done).generate() for _ in range(count))
             ranges.append(range(begin, len(shapes)))
-    return Catalogue(tuple(shapes), tuple(finished), tuple(running))
+    return Catalog(tuple(shapes), tuple(finished), tuple(running))
 
 
-class _Life:
+class _ShapeGenerator:
     """Draws one shape; keeps just enough state to know which operations make sense."""
 
     def __init__(self, random: Random, kind: int, *, done: bool) -> None:
@@ -96,13 +96,13 @@ class _Life:
         self._kind = kind
         self._done = done
         self._steps: list[Step] = []
-        self._beginnings: list[tuple[str, ...]] = [(ORIGINAL,)]
+        self._clause_prefixes: list[tuple[str, ...]] = [(ORIGINAL,)]
         self._set: set[str] = set()
         self._state = DEFINED
         self._defect = SUBMITTED
         self._moved = False
 
-    def shape(self) -> Shape:
+    def generate(self) -> Shape:
         self._state = initial = self._random.choice((IDEA, DEFINED, DEFINED))
         match self._kind:
             case 0 | 1:
@@ -110,26 +110,26 @@ class _Life:
             case 2:
                 self._task()
             case 3:
-                self._noise(self._random.randrange(1, 6), _QUIET)
+                self._add_noise(self._random.randrange(1, 6), _QUIET)
             case _:
                 self._portfolio()
         deleted = False
         if self._random.random() < 0.012 and self._steps:
-            self._step(("recycle", 0, 0))
-            self._step(("recover", 0, 0))
-            self._noise(1, _QUIET)
+            self._add_step(("recycle", 0, 0))
+            self._add_step(("recover", 0, 0))
+            self._add_noise(1, _QUIET)
         if self._kind < FEATURE and self._random.random() < 0.02:
-            self._step(("recycle", 0, 0))
+            self._add_step(("recycle", 0, 0))
             deleted = True
         while not self._steps:
-            self._noise(1, _QUIET)
+            self._add_noise(1, _QUIET)
         total = len(self._steps)
         cuts = sorted(self._random.uniform(0.02, 0.98) for _ in range(total - 1))
         return Shape(
             initial=initial,
             steps=tuple(self._steps),
             when=(*cuts, 1.0),
-            beginnings=tuple(self._beginnings),
+            clause_prefixes=tuple(self._clause_prefixes),
             days=self._random.uniform(3, 60) * (3 if self._kind >= FEATURE else 1),
             moved=self._moved,
             deleted=deleted,
@@ -140,18 +140,18 @@ class _Life:
         target = chance.choice((ACCEPTED, ACCEPTED, RELEASED)) if self._done else chance.randrange(IDEA, COMPLETED + 1)
         if self._kind == DEFECT and chance.random() < 0.8:
             self._defect = OPEN
-            self._step(("triage", 0, 0))
-        self._noise(chance.randrange(0, 4), _PLANNING)
+            self._add_step(("triage", 0, 0))
+        self._add_noise(chance.randrange(0, 4), _PLANNING)
         reopened = 0
         while self._state < target:
             self._forward()
             if self._state == IN_PROGRESS:
                 self._working()
-            self._noise(chance.choice((0, 0, 1)), _LATER)
+            self._add_noise(chance.choice((0, 0, 1)), _LATER)
             if self._state in {COMPLETED, ACCEPTED} and reopened < 2 and chance.random() < 0.22:
                 reopened += 1
                 self._transition(chance.choice((IN_PROGRESS, IN_PROGRESS, DEFINED)))
-        self._noise(chance.choice((0, 0, 1)), _LATER)
+        self._add_noise(chance.choice((0, 0, 1)), _LATER)
 
     def _forward(self) -> None:
         step = 2 if self._state == DEFINED and self._random.random() < 0.05 else 1
@@ -166,18 +166,18 @@ class _Life:
             before, self._defect = self._defect, defect_state(self._defect, state)
             if before != self._defect:
                 more.append(("defect", before, self._defect))
-        self._step(("state", old, state), *more)
+        self._add_step(("state", old, state), *more)
 
     def _working(self) -> None:
         chance = self._random
         if chance.random() < 0.5:
-            self._step(("flow", 0, 0))
+            self._add_step(("flow", 0, 0))
         if chance.random() < 0.2:
-            self._step(("block", 0, 0))
+            self._add_step(("block", 0, 0))
             if chance.random() < 0.3:
-                self._step(("reason", 0, 0))
+                self._add_step(("reason", 0, 0))
             if chance.random() < 0.95:
-                self._step(("unblock", 0, 0))
+                self._add_step(("unblock", 0, 0))
             else:
                 self._set.add("blocked")
 
@@ -185,59 +185,59 @@ class _Life:
         chance = self._random
         target = 2 if self._done else chance.choice((0, 0, 1))
         if chance.random() < 0.7:
-            self._step(("hours", 0, 0))
-        self._noise(chance.randrange(0, 2), ("owner", "rename", "rank"))
+            self._add_step(("hours", 0, 0))
+        self._add_noise(chance.randrange(0, 2), ("owner", "rename", "rank"))
         for state in range(target):
-            self._step(("task", state, state + 1))
+            self._add_step(("task", state, state + 1))
             if state == 0:
                 for _ in range(chance.randrange(0, 3) if "hours" in self._set else 0):
-                    self._step(("burn", 0, 0))
+                    self._add_step(("burn", 0, 0))
 
     def _portfolio(self) -> None:
         chance = self._random
         target = 3 if self._done else chance.randrange(0, 3)
-        self._noise(chance.randrange(1, 3), ("owner", "tag", "rename", "dates", "describe"))
+        self._add_noise(chance.randrange(1, 3), ("owner", "tag", "rename", "dates", "describe"))
         for state in range(target):
-            self._step(("phase", state, state + 1))
-            self._noise(chance.choice((0, 1)), _QUIET)
+            self._add_step(("phase", state, state + 1))
+            self._add_noise(chance.choice((0, 1)), _QUIET)
 
-    def _noise(self, count: int, choices: tuple[str, ...]) -> None:
+    def _add_noise(self, count: int, choices: tuple[str, ...]) -> None:
         for _ in range(count):
             name = self._random.choice(choices)
             if name == "move" and (self._moved or self._random.random() < 0.5):
                 continue
-            self._step((name, self._random.choice((0, 1)), 0))
+            self._add_step((name, self._random.choice((0, 1)), 0))
 
-    def _step(self, *operations: Operation) -> None:
-        beginnings: list[str] = []
-        kept: list[Operation] = []
+    def _add_step(self, *operations: Operation) -> None:
+        clause_prefixes: list[str] = []
+        applied: list[Operation] = []
         for operation in operations:
-            told = self._tell(operation)
-            if told is not None:
-                kept.append(operation)
-                beginnings += told
-        if kept:
-            self._steps.append(tuple(kept))
-            self._beginnings.append(tuple(beginnings))
+            prefixes = self._apply_operation(operation)
+            if prefixes is not None:
+                applied.append(operation)
+                clause_prefixes += prefixes
+        if applied:
+            self._steps.append(tuple(applied))
+            self._clause_prefixes.append(tuple(clause_prefixes))
 
-    def _tell(self, operation: Operation) -> list[str] | None:
+    def _apply_operation(self, operation: Operation) -> list[str] | None:
         """How the clauses of an operation begin; None when it makes no sense now."""
         name, old, new = operation
         if name == "state":
-            return self._tell_state(old, new)
+            return self._schedule_state_prefixes(old, new)
         if name == "move":
             self._moved = True
-            told = [_changed("Project")]
-            for each in ("Iteration", "Release"):
-                if each in self._set:
-                    self._set.discard(each)
-                    told.append(_removed(each))
-            return told
+            prefixes = [_change_prefix("Project")]
+            for attribute_name in ("Iteration", "Release"):
+                if attribute_name in self._set:
+                    self._set.discard(attribute_name)
+                    prefixes.append(_removal_prefix(attribute_name))
+            return prefixes
         if name in _SETTERS:
             attribute = _SETTERS[name]
-            again = attribute in self._set
+            is_set = attribute in self._set
             self._set.add(attribute)
-            return [_changed(attribute) if again or attribute in _NEVER_ADDED else _added(attribute)]
+            return [_change_prefix(attribute) if is_set or attribute in _NEVER_ADDED else _addition_prefix(attribute)]
         if name in _AT_MOST_ONCE:
             after = _AT_MOST_ONCE[name]
             if name in self._set or (after and after not in self._set):
@@ -245,18 +245,22 @@ class _Life:
             self._set.add(name)
         if name == "tag":
             self._set.add("Tags")
-        return _told(operation, has_hours="hours" in self._set)
+        return _stateless_prefixes(operation, has_hours="hours" in self._set)
 
-    def _tell_state(self, old: int, new: int) -> list[str]:
-        told = [_changed("ScheduleState"), _changed("FlowStateChangedDate"), _changed("FlowState")]
+    def _schedule_state_prefixes(self, old: int, new: int) -> list[str]:
+        prefixes = [
+            _change_prefix("ScheduleState"),
+            _change_prefix("FlowStateChangedDate"),
+            _change_prefix("FlowState"),
+        ]
         if (old >= ACCEPTED) != (new >= ACCEPTED):
-            told.append((_added if new >= ACCEPTED else _removed)("AcceptedDate"))
+            prefixes.append((_addition_prefix if new >= ACCEPTED else _removal_prefix)("AcceptedDate"))
         if (old >= IN_PROGRESS) != (new >= IN_PROGRESS):
-            told.append((_added if new >= IN_PROGRESS else _removed)("InProgressDate"))
-        return told
+            prefixes.append((_addition_prefix if new >= IN_PROGRESS else _removal_prefix)("InProgressDate"))
+        return prefixes
 
 
-_PLANNING = ("estimate", "owner", "sprint", "release", "rename", "describe", "tag", "move", "colour", "rank")
+_PLANNING = ("estimate", "owner", "sprint", "release", "rename", "describe", "tag", "move", "color", "rank")
 _LATER = ("sprint", "owner", "tag", "untag", "rename", "rank", "milestone", "move", "estimate", "describe")
 _QUIET = ("owner", "rename", "describe", "tag", "untag", "rank")
 
@@ -268,7 +272,7 @@ _SETTERS = {
     "release": "Release",
     "rename": "Name",
     "describe": "Description",
-    "colour": "DisplayColor",
+    "color": "DisplayColor",
 }
 _NEVER_ADDED = frozenset({"Owner", "Name", "Description", "DisplayColor"})
 
@@ -276,49 +280,54 @@ _NEVER_ADDED = frozenset({"Owner", "Name", "Description", "DisplayColor"})
 _AT_MOST_ONCE = {"untag": "Tags", "milestone": "", "dates": "", "hours": "", "triage": ""}
 
 
-def _changed(name: str) -> str:
+def _change_prefix(name: str) -> str:
     return f"{LABELS[name]} changed from ["
 
 
-def _added(name: str) -> str:
+def _addition_prefix(name: str) -> str:
     return f"{LABELS[name]} added ["
 
 
-def _removed(name: str) -> str:
+def _removal_prefix(name: str) -> str:
     return f"{LABELS[name]} removed ["
 
 
-_TOLD = {
-    "flow": (_changed("FlowStateChangedDate"), _changed("FlowState")),
-    "block": (_changed("Blocked"), "BLOCKED REASON changed to ["),
-    "reason": (_changed("BlockedReason"),),
-    "unblock": (_changed("Blocked"), _removed("BlockedReason")),
-    "triage": (_changed("Priority"), _changed("Severity"), _changed("State"), _added("OpenedDate")),
-    "tag": (_added("Tags"),),
-    "untag": (_removed("Tags"),),
-    "milestone": (_added("Milestones"),),
-    "hours": (_added("Estimate"), _added("ToDo")),
-    "burn": (_changed("ToDo"), _changed("Actuals")),
-    "phase": (_changed("State"), _changed("StateChangedDate")),
-    "dates": (_added("PlannedStartDate"), _added("PlannedEndDate")),
+_CLAUSE_PREFIXES = {
+    "flow": (_change_prefix("FlowStateChangedDate"), _change_prefix("FlowState")),
+    "block": (_change_prefix("Blocked"), "BLOCKED REASON changed to ["),
+    "reason": (_change_prefix("BlockedReason"),),
+    "unblock": (_change_prefix("Blocked"), _removal_prefix("BlockedReason")),
+    "triage": (
+        _change_prefix("Priority"),
+        _change_prefix("Severity"),
+        _change_prefix("State"),
+        _addition_prefix("OpenedDate"),
+    ),
+    "tag": (_addition_prefix("Tags"),),
+    "untag": (_removal_prefix("Tags"),),
+    "milestone": (_addition_prefix("Milestones"),),
+    "hours": (_addition_prefix("Estimate"), _addition_prefix("ToDo")),
+    "burn": (_change_prefix("ToDo"), _change_prefix("Actuals")),
+    "phase": (_change_prefix("State"), _change_prefix("StateChangedDate")),
+    "dates": (_addition_prefix("PlannedStartDate"), _addition_prefix("PlannedEndDate")),
     "recycle": ("Moved to Recycle Bin",),
     "recover": ("Recovered from Recycle Bin",),
 }
 _TASK_DONE = 2
 
 
-def _told(operation: Operation, *, has_hours: bool) -> list[str]:
+def _stateless_prefixes(operation: Operation, *, has_hours: bool) -> list[str]:
     """How the clauses of an operation begin that depends on no earlier one, but for a task's hours."""
     name, old, new = operation
     if name == "rank":
         return ["RANK moved down" if old else "RANK moved up"]
     if name == "task":
-        return [_changed("State"), *([_changed("ToDo")] if new == _TASK_DONE and has_hours else [])]
+        return [_change_prefix("State"), *([_change_prefix("ToDo")] if new == _TASK_DONE and has_hours else [])]
     if name == "defect":
-        told = [_changed("State")]
+        prefixes = [_change_prefix("State")]
         if (old >= FIXED) != (new >= FIXED):
-            told.append(_changed("Resolution"))
+            prefixes.append(_change_prefix("Resolution"))
         if (old == CLOSED) != (new == CLOSED):
-            told.append((_added if new == CLOSED else _removed)("ClosedDate"))
-        return told
-    return list(_TOLD[name])
+            prefixes.append((_addition_prefix if new == CLOSED else _removal_prefix)("ClosedDate"))
+        return prefixes
+    return list(_CLAUSE_PREFIXES[name])

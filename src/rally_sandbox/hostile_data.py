@@ -6,8 +6,8 @@ Characters for private use stand for bytes that no text can hold; ``raw`` puts t
 from collections.abc import Sequence
 from random import Random
 
-from rally_sandbox.records import Change, Item, Record, Set, apply
-from rally_sandbox.revision_text import LONGEST_TEXT, LONGEST_VALUE, NameOf, clause
+from rally_sandbox.records import Change, FieldChange, Item, Record, apply_changes
+from rally_sandbox.revision_text import LONGEST_TEXT, LONGEST_VALUE, NameOf, format_clause
 from rally_sandbox.sample_company import Company
 
 #: How much of all texts is hostile in the world of that name.
@@ -60,7 +60,7 @@ _NAMED = {
 _CUTS = 3
 
 
-def raw(body: bytes) -> bytes:
+def insert_raw_bytes(body: bytes) -> bytes:
     """Put bytes in the place of what stands for them."""
     if _BEGINNING in body:
         for mark, data in _MARKS.items():
@@ -68,26 +68,26 @@ def raw(body: bytes) -> bytes:
     return body
 
 
-def readable(text: str) -> str:
+def replace_unreadable(text: str) -> str:
     """Return what can be read of a text: what is no character becomes U+FFFD."""
     return text.translate(_READABLE)
 
 
-def ending(random: Random) -> str:
+def choose_ending(random: Random) -> str:
     """Return what makes a text hostile."""
     return TEXT_ENDINGS[int(random.random() * len(TEXT_ENDINGS))]
 
 
-def spoil_company(company: Company, random: Random, share: float) -> None:
+def make_company_hostile(company: Company, random: Random, share: float) -> None:
     """Make names of users, tags, timeboxes and states hostile: a share of each kind, and at least one."""
     for kind, attribute in _NAMED.items():
-        its: Sequence[Record] = company.of(kind)
-        for record in random.sample(list(its), max(1, round(len(its) * share))) if its else ():
+        records: Sequence[Record] = company.records_of(kind)
+        for record in random.sample(list(records), max(1, round(len(records) * share))) if records else ():
             # Texts of the generated past show the first name.
-            record.name = record.first_name = record.values[attribute] = record.name + ending(random)
+            record.name = record.first_name = record.values[attribute] = record.name + choose_ending(random)
 
 
-def spoil(item: Item, random: Random, name_of: NameOf) -> None:
+def make_item_hostile(item: Item, random: Random, name_of: NameOf) -> None:
     """Make the texts of an item hostile, all through its past.
 
     Args:
@@ -95,41 +95,45 @@ def spoil(item: Item, random: Random, name_of: NameOf) -> None:
         random: Chooses.
         name_of: Tells the name of a referenced record or item in revision texts.
     """
-    tail = ending(random)
+    tail = choose_ending(random)
 
-    def spoiled(name: str, value: object) -> object:
+    def append_tail(name: str, value: object) -> object:
         return f"{value[:200]}{tail}" if name in _TEXTS and isinstance(value, str) and value else value
 
-    item.initial.update({name: spoiled(name, item.initial[name]) for name in _TEXTS if name in item.initial})
+    item.initial.update({name: append_tail(name, item.initial[name]) for name in _TEXTS if name in item.initial})
     item.changes[:] = [
-        change._replace(sets=tuple((name, spoiled(name, old), spoiled(name, new)) for name, old, new in change.sets))
+        change._replace(
+            field_changes=tuple(
+                (name, append_tail(name, old), append_tail(name, new)) for name, old, new in change.field_changes
+            )
+        )
         for change in item.changes
     ]
     if len(item.changes) > 1 and int(random.random() * _CUTS) == 0:
-        _cut(item, random, name_of)
+        _truncate_revision_text(item, random, name_of)
     item.values.clear()
     item.values.update(item.initial)
     for change in item.changes:
-        apply(item.values, change.sets)
+        apply_changes(item.values, change.field_changes)
 
 
-def _cut(item: Item, random: Random, name_of: NameOf) -> None:
+def _truncate_revision_text(item: Item, random: Random, name_of: NameOf) -> None:
     """Let a save change a description that is so long that the text of the save is cut."""
     at = 1 + int(random.random() * (len(item.changes) - 1))
     one, other = (
         f"{letter}{item.initial['Description']}".ljust(LONGEST_VALUE, letter)[:LONGEST_VALUE] for letter in "ab"
     )
     item.initial["Description"] = one
-    long: Set = ("Description", one, other)
+    long: FieldChange = ("Description", one, other)
     for number, change in enumerate(item.changes):
-        sets = tuple(each for each in change.sets if each[0] != "Description")
-        item.changes[number] = change._replace(sets=(*sets, long) if number == at else sets)
+        sets = tuple(field_change for field_change in change.field_changes if field_change[0] != "Description")
+        item.changes[number] = change._replace(field_changes=(*sets, long) if number == at else sets)
     if random.random() < 0.5:  # noqa: PLR2004 - half of them
         # What else was changed is behind the cut.
-        item.changes[at] = _with_text(item.changes[at], name_of)
+        item.changes[at] = _set_revision_text(item.changes[at], name_of)
 
 
-def _with_text(change: Change, name_of: NameOf) -> Change:
-    sets = (change.sets[-1], *change.sets[:-1])
-    text = ", ".join(filter(None, (clause(*each, name_of=name_of) for each in sets)))
+def _set_revision_text(change: Change, name_of: NameOf) -> Change:
+    sets = (change.field_changes[-1], *change.field_changes[:-1])
+    text = ", ".join(filter(None, (format_clause(*field_change, name_of=name_of) for field_change in sets)))
     return change._replace(text=text[:LONGEST_TEXT])

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from rally_sandbox.clock import DAY, HOUR, MINUTE
-from rally_sandbox.history_shapes import DEFECT, FEATURE, INITIATIVE, STORY, TASK, TEST_CASE, Catalogue
+from rally_sandbox.history_shapes import DEFECT, FEATURE, INITIATIVE, STORY, TASK, TEST_CASE, Catalog
 from rally_sandbox.sample_company import PAST, Company
 
 KINDS = (
@@ -28,19 +28,19 @@ FIRST_REVISION_ID = 520_000_000_000
 FIRST_NEW_ID = 700_000_000_000
 REVISION_STRIDE = 3
 
-NOTHING = -1
+NO_ITEM = -1
 
 
-def revision_id(position: int) -> int:
+def make_revision_id(position: int) -> int:
     """The ObjectID of a revision of the generated past by its position among all of them."""
     return FIRST_REVISION_ID + position * REVISION_STRIDE
 
 
-def _ints() -> "array[int]":
+def _int_array() -> "array[int]":
     return array("q")
 
 
-def _links() -> "array[int]":
+def _link_array() -> "array[int]":
     return array("i")
 
 
@@ -53,21 +53,21 @@ class Columns:
     team: "array[int]" = field(default_factory=lambda: array("H"))
     #: Position in ``Catalogue.shapes``; of no meaning for items made later.
     shape: "array[int]" = field(default_factory=lambda: array("H"))
-    object_id: "array[int]" = field(default_factory=_ints)
-    history_id: "array[int]" = field(default_factory=_ints)
+    object_id: "array[int]" = field(default_factory=_int_array)
+    history_id: "array[int]" = field(default_factory=_int_array)
     #: Milliseconds.
-    created: "array[int]" = field(default_factory=_ints)
-    updated: "array[int]" = field(default_factory=_ints)
+    created: "array[int]" = field(default_factory=_int_array)
+    updated: "array[int]" = field(default_factory=_int_array)
     #: How many revisions of the generated past all items before this one have.
-    revisions: "array[int]" = field(default_factory=_ints)
+    revisions: "array[int]" = field(default_factory=_int_array)
     #: The item that this one belongs to: a story's feature, a defect's story, a task's work product, and so on.
-    link: "array[int]" = field(default_factory=_links)
+    link: "array[int]" = field(default_factory=_link_array)
     #: A story's parent story.
-    parent: "array[int]" = field(default_factory=_links)
+    parent: "array[int]" = field(default_factory=_link_array)
     #: 1 while in the recycle bin or purged.
     deleted: bytearray = field(default_factory=bytearray)
     #: Indexes per kind, ascending.
-    of_kind: "tuple[array[int], ...]" = field(default_factory=lambda: tuple(_links() for _ in KINDS))
+    of_kind: "tuple[array[int], ...]" = field(default_factory=lambda: tuple(_link_array() for _ in KINDS))
 
     def __len__(self) -> int:
         return len(self.kind)
@@ -83,8 +83,8 @@ class Columns:
         updated: int,
         shape: int = 0,
         revisions: int = 0,
-        link: int = NOTHING,
-        parent: int = NOTHING,
+        link: int = NO_ITEM,
+        parent: int = NO_ITEM,
         deleted: bool = False,
     ) -> int:
         """Enter an item with so many generated ``revisions``; returns its index."""
@@ -108,11 +108,11 @@ class Columns:
 
     def find(self, object_id: int) -> int | None:
         """The index of an item by its ObjectID."""
-        return _exactly(self.object_id, object_id)
+        return _find_index(self.object_id, object_id)
 
     def find_history(self, history_id: int) -> int | None:
         """The index of an item by the ObjectID of its RevisionHistory."""
-        return _exactly(self.history_id, history_id)
+        return _find_index(self.history_id, history_id)
 
     def formatted_id(self, index: int) -> str:
         """The prefixed number: the position among the items of the kind, from 1."""
@@ -120,9 +120,9 @@ class Columns:
         return f"{PREFIXES[kind]}{bisect_left(self.of_kind[kind], index) + 1}"
 
 
-def _exactly(values: "array[int]", wanted: int) -> int | None:
-    position = bisect_left(values, wanted)
-    return position if position < len(values) and values[position] == wanted else None
+def _find_index(values: "array[int]", value: int) -> int | None:
+    position = bisect_left(values, value)
+    return position if position < len(values) and values[position] == value else None
 
 
 #: Chances of the kinds, out of 100, and what the first items are so that later ones have something to belong to.
@@ -131,15 +131,15 @@ _FIRST = (INITIATIVE, FEATURE, FEATURE, STORY, STORY, DEFECT, TASK, TEST_CASE, F
 ARCHIVE_SHARE = 0.03
 
 
-def fill(columns: Columns, *, seed: int, items: int, company: Company, catalogue: Catalogue) -> None:
+def fill_columns(columns: Columns, *, seed: int, items: int, company: Company, catalogue: Catalog) -> None:
     """Enter the items of a seed, in the order of their creation."""
     random = Random(seed * 1_000_003 + items)
     chance = random.random
-    latest = company.begins - MINUTE
-    first = company.begins - PAST + DAY
-    span = (company.begins - HOUR - first) / items
+    latest = company.history_end - MINUTE
+    first = company.history_end - PAST + DAY
+    span = (company.history_end - HOUR - first) / items
     object_id = FIRST_ITEM_ID + random.randrange(1_000) * 1_000
-    owners = _Owners(company, random)
+    owners = _OwnerSelector(company, random)
     for index in range(items):
         kind = _FIRST[index] if index < len(_FIRST) else _MIX[int(chance() * 100)]
         created = first + int((index + chance()) * span)
@@ -171,7 +171,7 @@ def fill(columns: Columns, *, seed: int, items: int, company: Company, catalogue
         owners.remember(index, kind, place, team, lasting=not shape.moved and not shape.deleted)
 
 
-class _Owners:
+class _OwnerSelector:
     """Chooses the team and the owning item of the next item: a recent one of the same workspace."""
 
     def __init__(self, company: Company, random: Random) -> None:
@@ -192,18 +192,18 @@ class _Owners:
         """Team, link and parent."""
         teams = self._teams[place]
         team = teams[int(self._random.random() * len(teams))]
-        link = parent = NOTHING
-        for owner_kind, share in _BELONGS[kind]:
-            found = self._pick(owner_kind, place, share)
-            if found is not None:
-                link = found[0]
+        link = parent = NO_ITEM
+        for owner_kind, share in _OWNER_CHANCES[kind]:
+            owner = self._pick(owner_kind, place, share)
+            if owner is not None:
+                link = owner[0]
                 # Tasks follow the project of their work product (rally-api-notes.md#tasks).
                 if kind == TASK:
-                    team = found[1]
+                    team = owner[1]
                 break
-        if kind == STORY and link == NOTHING:
-            found = self._pick(STORY, place, 0.15)
-            parent = found[0] if found is not None else NOTHING
+        if kind == STORY and link == NO_ITEM:
+            owner = self._pick(STORY, place, 0.15)
+            parent = owner[0] if owner is not None else NO_ITEM
         return team, link, parent
 
     def _pick(self, kind: int, place: int, share: float) -> tuple[int, int] | None:
@@ -218,12 +218,12 @@ class _Owners:
             return
         recent = self._recent[place][kind]
         recent.append((index, team))
-        if len(recent) > _REMEMBERED:
+        if len(recent) > _RECENT_ITEMS:
             recent.pop(0)
 
 
-_REMEMBERED = 40
-_BELONGS: dict[int, tuple[tuple[int, float], ...]] = {
+_RECENT_ITEMS = 40
+_OWNER_CHANCES: dict[int, tuple[tuple[int, float], ...]] = {
     STORY: ((FEATURE, 0.6),),
     DEFECT: ((STORY, 0.5),),
     TASK: ((STORY, 0.75), (DEFECT, 1.0), (STORY, 1.0)),

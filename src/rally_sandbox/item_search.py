@@ -5,12 +5,23 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rally_sandbox.attribute_values import value_of
+from rally_sandbox.attribute_values import get_value
 from rally_sandbox.auth import Login, Scope
-from rally_sandbox.errors import QueryRefused
+from rally_sandbox.errors import QueryError
 from rally_sandbox.item_columns import KINDS, Columns
 from rally_sandbox.parameters import OrderKey
-from rally_sandbox.query import Asker, Both, Condition, Query, compiled, conjuncts, moment, number, referenced, resolve
+from rally_sandbox.query import (
+    BooleanOperation,
+    Condition,
+    Query,
+    QueryContext,
+    compile_query,
+    iter_conjuncts,
+    parse_date,
+    parse_number,
+    parse_reference,
+    resolve_condition,
+)
 from rally_sandbox.records import Entity, Record
 from rally_sandbox.schema import TYPES, Attribute, Type
 
@@ -24,7 +35,7 @@ LOWEST, HIGHEST = -(1 << 62), 1 << 62
 EVERYTHING: Ranges = ((LOWEST, HIGHEST),)
 
 
-def comparison(operator: str, value: float) -> Ranges | None:  # noqa: PLR0911 - one table
+def convert_to_ranges(operator: str, value: float) -> Ranges | None:  # noqa: PLR0911 - one table
     """The integers for which ``x operator value`` holds; None for operators that no range expresses."""
     floor, ceiling = math.floor(value), math.ceil(value)
     match operator:
@@ -44,10 +55,10 @@ def comparison(operator: str, value: float) -> Ranges | None:  # noqa: PLR0911 -
             return None
 
 
-def union(*sets: Ranges) -> Ranges:
+def unite_ranges(*sets: Ranges) -> Ranges:
     """The integers in any of the sets."""
     merged: list[tuple[int, int]] = []
-    for low, high in sorted(each for ranges in sets for each in ranges):
+    for low, high in sorted(bounds for ranges in sets for bounds in ranges):
         if merged and low <= merged[-1][1] + 1:
             merged[-1] = merged[-1][0], max(merged[-1][1], high)
         else:
@@ -55,30 +66,30 @@ def union(*sets: Ranges) -> Ranges:
     return tuple(merged)
 
 
-def intersection(one: Ranges, other: Ranges) -> Ranges:
+def intersect_ranges(one: Ranges, other: Ranges) -> Ranges:
     """The integers in both sets."""
     if one == EVERYTHING:
         return other
     if other == EVERYTHING:
         return one
     common: list[tuple[int, int]] = []
-    left = right = 0
-    while left < len(one) and right < len(other):
-        low = max(one[left][0], other[right][0])
-        high = min(one[left][1], other[right][1])
+    i = j = 0
+    while i < len(one) and j < len(other):
+        low = max(one[i][0], other[j][0])
+        high = min(one[i][1], other[j][1])
         if low <= high:
             common.append((low, high))
-        if one[left][1] < other[right][1]:
-            left += 1
+        if one[i][1] < other[j][1]:
+            i += 1
         else:
-            right += 1
+            j += 1
     return tuple(common)
 
 
-def positions(values: Sequence[int], ranges: Ranges) -> list[tuple[int, int]]:
+def find_spans(values: Sequence[int], ranges: Ranges) -> list[tuple[int, int]]:
     """Where the members of an ascending sequence lie that are in a set: half-open index ranges."""
-    found = [(bisect_left(values, low), bisect_right(values, high)) for low, high in ranges]
-    return [(begin, end) for begin, end in found if begin < end]
+    spans = [(bisect_left(values, low), bisect_right(values, high)) for low, high in ranges]
+    return [(begin, end) for begin, end in spans if begin < end]
 
 
 def contains(ranges: Ranges, value: int) -> bool:
@@ -90,7 +101,7 @@ def contains(ranges: Ranges, value: int) -> bool:
 Read = Callable[[str], float]
 
 
-def ranges_of(query: Query, column: str, read: Read) -> Ranges | None:
+def extract_ranges(query: Query, column: str, read: Read) -> Ranges | None:
     """The values that a column has on every row that fulfils the query; None when the query does not bound it.
 
     Args:
@@ -101,16 +112,16 @@ def ranges_of(query: Query, column: str, read: Read) -> Ranges | None:
     match query:
         case Condition(path=path, operator=operator, value=value) if ".".join(path) == column and not query.is_null:
             if operator == "in":
-                parts = [comparison("=", read(part.strip())) for part in value.split(",")]
-                return union(*(part for part in parts if part is not None))
-            return comparison(operator, read(value))
-        case Both(left, junction, right):
-            one, other = ranges_of(left, column, read), ranges_of(right, column, read)
+                parts = [convert_to_ranges("=", read(part.strip())) for part in value.split(",")]
+                return unite_ranges(*(part for part in parts if part is not None))
+            return convert_to_ranges(operator, read(value))
+        case BooleanOperation(left, junction, right):
+            one, other = extract_ranges(left, column, read), extract_ranges(right, column, read)
             if junction == "AND":
                 if one is None or other is None:
                     return other if one is None else one
-                return intersection(one, other)
-            return None if one is None or other is None else union(one, other)
+                return intersect_ranges(one, other)
+            return None if one is None or other is None else unite_ranges(one, other)
         case _:
             return None
 
@@ -120,127 +131,138 @@ def is_exact(query: Query, columns: frozenset[str]) -> bool:
     match query:
         case Condition(path=path, operator=operator):
             return ".".join(path) in columns and not query.is_null and operator not in {"contains", "!contains"}
-        case Both(left, _, right):
+        case BooleanOperation(left, _, right):
             return is_exact(left, columns) and is_exact(right, columns)
 
 
-def date_reader(asker: Asker) -> Read:
+def make_date_reader(context: QueryContext) -> Read:
     """Reads dates as milliseconds."""
-    return lambda text: float(moment(text, asker))
+    return lambda text: float(parse_date(text, context))
 
 
-def reference_reader(attribute: Attribute, asker: Asker) -> Read:
+def make_reference_reader(attribute: Attribute, context: QueryContext) -> Read:
     """Reads references as ObjectIDs."""
 
     def read(text: str) -> float:
-        found: Any = referenced(text, attribute, asker)
-        if isinstance(found, str):
-            raise QueryRefused(f'Could not parse: Cannot parse object reference from "{text}"')
-        return float(found)
+        reference: Any = parse_reference(text, attribute, context)
+        if isinstance(reference, str):
+            raise QueryError(f'Could not parse: Cannot parse object reference from "{text}"')
+        return float(reference)
 
     return read
 
 
-Keep = Callable[[int], bool]
+IndexFilter = Callable[[int], bool]
 
 #: Conditions that the ranges of ascending columns say all about.
 _ASCENDING = frozenset({"ObjectID", "CreationDate"})
 
 
 def find_items(
-    world: "World", types: Sequence[Type], query: Query | None, *, order: Sequence[OrderKey], scope: Scope, asker: Asker
+    world: "World",
+    types: Sequence[Type],
+    query: Query | None,
+    *,
+    order: Sequence[OrderKey],
+    scope: Scope,
+    context: QueryContext,
 ) -> Sequence[int]:
     """Indexes of the visible items that a query finds, in order."""
     columns = world.columns
-    kinds = [KINDS.index(each.path) for each in types if each.path in KINDS]
-    candidates = _candidates(world, kinds, query, asker)
+    kinds = [KINDS.index(kind.path) for kind in types if kind.path in KINDS]
+    candidates = _find_candidates(world, kinds, query, context)
     teams = bytes(
         team.project.object_id in scope.projects and team.project.values["State"] == "Open"
         for team in world.company.teams
     )
     team_of, deleted = columns.team, columns.deleted
-    found = [index for index in candidates if teams[team_of[index]] and not deleted[index]]
+    indexes = [index for index in candidates if teams[team_of[index]] and not deleted[index]]
     if query is not None:
-        for keep in _filters(world, types, query, asker):
-            found = [index for index in found if keep(index)]
-    _sort(world, found, order)
-    return found
+        for keep in _compile_filters(world, types, query, context):
+            indexes = [index for index in indexes if keep(index)]
+    _sort_indexes(world, indexes, order)
+    return indexes
 
 
-def _candidates(world: "World", kinds: Sequence[int], query: Query | None, asker: Asker) -> Iterable[int]:
+def _find_candidates(world: "World", kinds: Sequence[int], query: Query | None, context: QueryContext) -> Iterable[int]:
     columns = world.columns
     ranges = EVERYTHING
     if query is not None:
         for column, values, read in (
-            ("ObjectID", columns.object_id, number),
-            ("CreationDate", columns.created, date_reader(asker)),
+            ("ObjectID", columns.object_id, parse_number),
+            ("CreationDate", columns.created, make_date_reader(context)),
         ):
-            wanted = ranges_of(query, column, read)
-            if wanted is not None:
-                spans = tuple((begin, end - 1) for begin, end in positions(values, wanted))
-                ranges = intersection(ranges, spans)
+            bounds = extract_ranges(query, column, read)
+            if bounds is not None:
+                spans = tuple((begin, end - 1) for begin, end in find_spans(values, bounds))
+                ranges = intersect_ranges(ranges, spans)
         if ranges == EVERYTHING:
-            since = ranges_of(query, "LastUpdateDate", date_reader(asker))
+            since = extract_ranges(query, "LastUpdateDate", make_date_reader(context))
             if since is not None and since and since[0][0] > LOWEST:
-                wanted_kinds = frozenset(kinds)
-                return [each for each in world.updated_since(since[0][0]) if columns.kind[each] in wanted_kinds]
-    found: list[int] = []
+                kind_set = frozenset(kinds)
+                return [index for index in world.updated_since(since[0][0]) if columns.kind[index] in kind_set]
+    indexes: list[int] = []
     for kind in kinds:
         members = columns.of_kind[kind]
         for low, high in ranges:
             begin = 0 if low <= 0 else bisect_left(members, low)
             end = len(members) if high >= len(columns) else bisect_left(members, high + 1)
-            found.extend(members[begin:end])
+            indexes.extend(members[begin:end])
     if len(kinds) > 1:
-        found.sort()
-    return found
+        indexes.sort()
+    return indexes
 
 
-def _filters(world: "World", types: Sequence[Type], query: Query, asker: Asker) -> list[Keep]:
+def _compile_filters(world: "World", types: Sequence[Type], query: Query, context: QueryContext) -> list[IndexFilter]:
     """One filter for each ANDed part that the ranges do not settle; those that need no item come first."""
     # Compiling the whole first finds every error, whichever part it is in.
-    compiled(query, types, world, asker)
-    cheap: list[Keep] = []
-    costly: list[Keep] = []
-    for part in conjuncts(query):
+    compile_query(query, types, world, context)
+    cheap: list[IndexFilter] = []
+    costly: list[IndexFilter] = []
+    for part in iter_conjuncts(query):
         if is_exact(part, _ASCENDING) and isinstance(part, Condition):
             continue
-        by_index = _by_index(world, types, part, asker)
-        if by_index is not None:
-            cheap.append(by_index)
+        index_filter = _compile_index_filter(world, types, part, context)
+        if index_filter is not None:
+            cheap.append(index_filter)
             continue
-        predicate = compiled(part, types, world, asker)
+        predicate = compile_query(part, types, world, context)
         costly.append(lambda index, predicate=predicate: predicate(world.item(index)))  # type: ignore[misc]  # the default binds the loop's value
     return cheap + costly
 
 
-def _by_index(world: "World", types: Sequence[Type], query: Query, asker: Asker) -> Keep | None:
+def _compile_index_filter(
+    world: "World", types: Sequence[Type], query: Query, context: QueryContext
+) -> IndexFilter | None:
     """A test that reads arrays only, or None."""
     if isinstance(query, Condition):
         column = _COLUMNS.get(".".join(query.path))
         if column is None:
             return None
-        read, test = column(world.columns, world), resolve(query, types, asker).test
+        read, test = column(world.columns, world), resolve_condition(query, types, context).test
         return lambda index: test(read(index))
-    one, other = _by_index(world, types, query.left, asker), _by_index(world, types, query.right, asker)
+    one, other = (
+        _compile_index_filter(world, types, query.first, context),
+        _compile_index_filter(world, types, query.second, context),
+    )
     if one is None or other is None:
         return None
-    if query.junction == "AND":
+    if query.operator == "AND":
         return lambda index: one(index) and other(index)
     return lambda index: one(index) or other(index)
 
 
-def _project(columns: Columns, world: "World") -> Callable[[int], Any]:
+def _project_reader(columns: Columns, world: "World") -> Callable[[int], Any]:
     projects = [team.project for team in world.company.teams]
     return lambda index: projects[columns.team[index]]
 
 
-def _project_id(columns: Columns, world: "World") -> Callable[[int], Any]:
+def _project_id_reader(columns: Columns, world: "World") -> Callable[[int], Any]:
     ids = [team.project.object_id for team in world.company.teams]
     return lambda index: ids[columns.team[index]]
 
 
-def _project_name(columns: Columns, world: "World") -> Callable[[int], Any]:
+def _project_name_reader(columns: Columns, world: "World") -> Callable[[int], Any]:
     names = [team.project.name for team in world.company.teams]
     return lambda index: names[columns.team[index]]
 
@@ -250,22 +272,22 @@ _COLUMNS: dict[str, Callable[[Columns, "World"], Callable[[int], Any]]] = {
     "CreationDate": lambda columns, _: columns.created.__getitem__,
     "LastUpdateDate": lambda columns, _: columns.updated.__getitem__,
     "FormattedID": lambda columns, _: columns.formatted_id,
-    "Project": _project,
-    "Project.ObjectID": _project_id,
-    "Project.Name": _project_name,
+    "Project": _project_reader,
+    "Project.ObjectID": _project_id_reader,
+    "Project.Name": _project_name_reader,
 }
 
 
-def _sort(world: "World", found: list[int], order: Sequence[OrderKey]) -> None:
+def _sort_indexes(world: "World", indexes: list[int], order: Sequence[OrderKey]) -> None:
     if not order:
         # The server's own order is not documented (rally-api-notes.md#paging): here one that helps nobody.
-        found.sort(key=lambda index: (index * 2_654_435_761) & 0xFFFFFFFF)
+        indexes.sort(key=lambda index: (index * 2_654_435_761) & 0xFFFFFFFF)
         return
     for key in reversed(order):
-        found.sort(key=_sort_key(world, key.name), reverse=key.descending)
+        indexes.sort(key=_make_sort_key(world, key.name), reverse=key.descending)
 
 
-def _sort_key(world: "World", name: str) -> Callable[[int], Any]:
+def _make_sort_key(world: "World", name: str) -> Callable[[int], Any]:
     columns = world.columns
     match name:
         case "ObjectID":
@@ -280,12 +302,12 @@ def _sort_key(world: "World", name: str) -> Callable[[int], Any]:
         if name == "FormattedID":
             return item.type, index
         attribute = TYPES[item.type.lower()].attributes.get(name)
-        return sortable(value_of(world, item, attribute)) if attribute is not None else sortable(None)
+        return make_sort_key(get_value(world, item, attribute)) if attribute is not None else make_sort_key(None)
 
     return key
 
 
-def sortable(value: Any) -> tuple[int, Any]:
+def make_sort_key(value: Any) -> tuple[int, Any]:
     """A key that sorts unset values first and references by name."""
     match value:
         case None:
@@ -306,43 +328,45 @@ def find_records(
     order: Sequence[OrderKey],
     scope: Scope,
     login: Login,
-    asker: Asker,
+    context: QueryContext,
 ) -> list[Entity]:
     """The visible records of a type that a query finds, in order."""
-    found: list[Entity] = [
-        each for each in _all(world, kind) if _is_visible(each, scope, login) and each.object_id not in world.forgotten
+    visible: list[Entity] = [
+        record
+        for record in _iter_records(world, kind)
+        if _is_visible(record, scope, login) and record.object_id not in world.deleted_user_ids
     ]
-    return chosen(world, found, kind, query, order=order, asker=asker)
+    return filter_entities(world, visible, kind, query, order=order, context=context)
 
 
-def chosen(
+def filter_entities(
     world: "World",
     entities: Iterable[Entity],
     kind: Type,
     query: Query | None,
     *,
     order: Sequence[OrderKey],
-    asker: Asker,
+    context: QueryContext,
     shuffled: bool = True,
 ) -> list[Entity]:
     """The entities that a query finds, in order; without an order shuffled, or as they come."""
-    found = list(entities)
+    matching = list(entities)
     if query is not None:
-        keeps = compiled(query, (kind,), world, asker)
-        found = [each for each in found if keeps(each)]
+        predicate = compile_query(query, (kind,), world, context)
+        matching = [entity for entity in matching if predicate(entity)]
     if not order and shuffled:
         # As for work items: an order that nobody can rely on.
-        found.sort(key=lambda entity: (entity.object_id * 2_654_435_761) & 0xFFFFFFFF)
+        matching.sort(key=lambda entity: (entity.object_id * 2_654_435_761) & 0xFFFFFFFF)
     for key in reversed(order):
         attribute = kind.attributes[key.name]
-        found.sort(key=lambda entity: sortable(value_of(world, entity, attribute)), reverse=key.descending)
-    return found
+        matching.sort(key=lambda entity: make_sort_key(get_value(world, entity, attribute)), reverse=key.descending)
+    return matching
 
 
-def _all(world: "World", kind: Type) -> Iterable[Record]:
+def _iter_records(world: "World", kind: Type) -> Iterable[Record]:
     if kind.path == "RecycleBinEntry":
-        return world.bin.entries(now=world.clock.milliseconds())
-    return world.company.of(kind.path.lower())
+        return world.recycle_bin.entries(now=world.clock.milliseconds())
+    return world.company.records_of(kind.path.lower())
 
 
 def _is_visible(record: Record, scope: Scope, login: Login) -> bool:  # noqa: PLR0911 - one table
@@ -353,9 +377,9 @@ def _is_visible(record: Record, scope: Scope, login: Login) -> bool:  # noqa: PL
             # Other users' profiles only for administrators (rally-api-notes.md#authentication).
             return record is login.user.values["UserProfile"]
         case "Workspace":
-            return login.sees_workspace(record)
+            return login.can_see_workspace(record)
         case "Project":
-            return record.workspace is scope.workspace and login.sees(record)
+            return record.workspace is scope.workspace and login.can_see(record)
         case "Iteration" | "Release" | "FlowState":
             project = record.values["Project"]
             return project.object_id in scope.projects and project.values["State"] == "Open"

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rally_sandbox.errors import QueryRefused
+from rally_sandbox.errors import QueryError
 from rally_sandbox.schema import Attribute, Type
 
 DEFAULT_SIZE = 20
-LARGEST_SIZE = 2000
+MAX_SIZE = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,23 +25,24 @@ class Paging:
         return slice(self.start - 1, self.start - 1 + self.size)
 
 
-def paging(parameters: Mapping[str, str]) -> Paging:
+def parse_paging(parameters: Mapping[str, str]) -> Paging:
     """Read ``start`` and ``pagesize``; an oversized page is clamped, and the answer tells so.
 
     Raises:
         QueryRefused: One of them is no positive number.
     """
     return Paging(
-        start=_positive(parameters, "start", 1), size=min(_positive(parameters, "pagesize", DEFAULT_SIZE), LARGEST_SIZE)
+        start=_parse_positive(parameters, "start", 1),
+        size=min(_parse_positive(parameters, "pagesize", DEFAULT_SIZE), MAX_SIZE),
     )
 
 
-def _positive(parameters: Mapping[str, str], name: str, default: int) -> int:
+def _parse_positive(parameters: Mapping[str, str], name: str, default: int) -> int:
     text = parameters.get(name, "").strip()
     if not text:
         return default
     if not text.isdecimal() or int(text) < 1:
-        raise QueryRefused(f'Could not parse: {name} must be a positive number but was "{text}"')
+        raise QueryError(f'Could not parse: {name} must be a positive number but was "{text}"')
     return int(text)
 
 
@@ -53,23 +54,23 @@ class OrderKey:
     descending: bool
 
 
-def order_of(text: str | None, types: Sequence[Type]) -> tuple[OrderKey, ...]:
+def parse_order(text: str | None, types: Sequence[Type]) -> tuple[OrderKey, ...]:
     """Read ``order``: a comma list of attributes, each with ``asc`` or ``desc`` or nothing.
 
     Raises:
         QueryRefused: An attribute is unknown or not sortable.
     """
-    return tuple(_key(part, types) for part in (text or "").split(",") if part.strip())
+    return tuple(_parse_order_key(part, types) for part in (text or "").split(",") if part.strip())
 
 
-def _key(text: str, types: Sequence[Type]) -> OrderKey:
+def _parse_order_key(text: str, types: Sequence[Type]) -> OrderKey:
     name, _, direction = text.strip().partition(" ")
     # "Rank" is accepted for DragAndDropRank.
     name = "DragAndDropRank" if name == "Rank" else name
     if direction.strip().lower() not in {"", "asc", "desc"}:
-        raise QueryRefused(f'Could not parse: Unknown sort direction "{direction.strip()}"')
-    if not any(name in each.attributes and each.attributes[name].sortable for each in types):
-        raise QueryRefused(f"Could not parse: Could not find attribute '{name}' to order by on type {types[0].path}")
+        raise QueryError(f'Could not parse: Unknown sort direction "{direction.strip()}"')
+    if not any(name in kind.attributes and kind.attributes[name].sortable for kind in types):
+        raise QueryError(f"Could not parse: Could not find attribute '{name}' to order by on type {types[0].path}")
     return OrderKey(name, direction.strip().lower() == "desc")
 
 
@@ -82,13 +83,13 @@ class Fetch:
     #: ``fetch=true``: every attribute of the row, but of no nested object.
     everything: bool = False
 
-    def of_row(self, kind: Type) -> list[Attribute]:
+    def row_attributes(self, kind: Type) -> list[Attribute]:
         """The attributes that a row of a type shows; unknown names are ignored in silence."""
         if self.everything:
             return list(kind.attributes.values())
-        return self.of_nested(kind)
+        return self.nested_attributes(kind)
 
-    def of_nested(self, kind: Type) -> list[Attribute]:
+    def nested_attributes(self, kind: Type) -> list[Attribute]:
         """The attributes that a nested object shows; none means that it stays a stub."""
         if not self.names:
             return []
@@ -99,7 +100,7 @@ STUB = Fetch()
 EVERYTHING = Fetch(everything=True)
 
 
-def parse(text: str | None, *, default: Fetch = STUB) -> Fetch:
+def parse_fetch(text: str | None, *, default: Fetch = STUB) -> Fetch:
     """Read the parameter: absent, ``true``, ``false`` or a comma list of names.
 
     A ``:summary`` or ``[...]`` behind a name is dropped; summaries (rally-api-notes.md#fetch) are not simulated.
@@ -114,10 +115,10 @@ def parse(text: str | None, *, default: Fetch = STUB) -> Fetch:
         case "false":
             return STUB
         case _:
-            return Fetch(frozenset(_plain(name) for name in value.split(",")))
+            return Fetch(frozenset(_strip_suffix(name) for name in value.split(",")))
 
 
-def _plain(name: str) -> str:
+def _strip_suffix(name: str) -> str:
     return name.partition(":")[0].partition("[")[0].strip()
 
 
@@ -127,7 +128,7 @@ VERSION: Mapping[str, str] = {"_rallyAPIMajor": "2", "_rallyAPIMinor": "0"}
 JS_WARNING = 'It is no longer necessary to append ".js" to WSAPI resources.'
 
 
-def query_result(
+def create_query_result(
     rows: Sequence[Json], total: int, paging: Paging, *, warnings: Sequence[str] = (), errors: Sequence[str] = ()
 ) -> Json:
     """What every query and every collection answers; errors come with no rows and HTTP 200."""
@@ -144,17 +145,17 @@ def query_result(
     }
 
 
-def single(element_name: str, row: Json, *, warnings: Sequence[str] = ()) -> Json:
+def create_object_result(element_name: str, row: Json, *, warnings: Sequence[str] = ()) -> Json:
     """One object under its ElementName, for portfolio items the level."""
     return {element_name: {**row, "Errors": [], "Warnings": list(warnings)}}
 
 
-def operation_result(*, errors: Sequence[str] = (), warnings: Sequence[str] = (), **more: Any) -> Json:
+def create_operation_result(*, errors: Sequence[str] = (), warnings: Sequence[str] = (), **more: Any) -> Json:
     """Failed reads, and operations."""
     return {"OperationResult": {**VERSION, "Errors": list(errors), "Warnings": list(warnings), **more}}
 
 
-def html_error(status: int, path: str, reason: str) -> bytes:
+def render_html_error(status: int, path: str, reason: str) -> bytes:
     """A page like the servlet container's: not JSON (rally-api-notes.md#login-failures)."""
     return (
         '<html>\n<head>\n<meta http-equiv="Content-Type" content="text/html;charset=ISO-8859-1"/>\n'

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rally_sandbox.attribute_values import value_of
+from rally_sandbox.attribute_values import get_value
 from rally_sandbox.clock import DAY, parse_instant
-from rally_sandbox.errors import QueryRefused
+from rally_sandbox.errors import QueryError
 from rally_sandbox.records import Entity, Group, Record
 from rally_sandbox.sample_names import SCHEDULE_STATES
-from rally_sandbox.schema import Attribute, Type, concrete
+from rally_sandbox.schema import Attribute, Type, list_concrete_types
 
 if TYPE_CHECKING:
     from rally_sandbox.world import World
@@ -47,18 +47,18 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
-class Both:
+class BooleanOperation:
     """Two queries joined by ``AND`` or ``OR``."""
 
-    left: "Query"
-    junction: str
-    right: "Query"
+    first: "Query"
+    operator: str
+    second: "Query"
 
     def __str__(self) -> str:
-        return f"({self.left} {self.junction} {self.right})"
+        return f"({self.first} {self.operator} {self.second})"
 
 
-Query = Condition | Both
+Query = Condition | BooleanOperation
 
 #: Attribute names are words; custom ones may hold letters of any script.
 _ATTRIBUTE = re.compile(r"[^\W\d][\w.]*")
@@ -70,15 +70,15 @@ _RELATIVE_DAY = re.compile(r"today\s*[+-]\s*\d+")
 _WORD = re.compile(r'"[^"]*"|[()]|[^\s()"]+|"')
 
 
-def parse(text: str) -> Query:
+def parse_query(text: str) -> Query:
     """Read a query.
 
     Raises:
         QueryRefused: The text does not follow the grammar.
     """
     parser = _Parser(text)
-    query = parser.query()
-    parser.end()
+    query = parser.parse_query()
+    parser.expect_end()
     return query
 
 
@@ -88,67 +88,67 @@ class _Parser:
         self._at = 0
         self._depth = 0
 
-    def query(self) -> Query:
+    def parse_query(self) -> Query:
         self._expect("(")
         self._depth += 1
-        if self._depth > _DEEPEST:
-            raise QueryRefused("Could not parse: Error parsing expression -- nested too deeply.")
-        self._blanks()
+        if self._depth > _MAX_DEPTH:
+            raise QueryError("Could not parse: Error parsing expression -- nested too deeply.")
+        self._skip_blanks()
         if self._peek() == "(":
-            left = self.query()
-            junction = self._junction()
-            right = self.query()
-            found: Query = Both(left, junction, right)
+            first = self.parse_query()
+            junction = self._parse_operator()
+            second = self.parse_query()
+            query: Query = BooleanOperation(first, junction, second)
         else:
-            found = self._condition()
+            query = self._parse_condition()
         self._expect(")")
         self._depth -= 1
-        return found
+        return query
 
-    def end(self) -> None:
-        self._blanks()
+    def expect_end(self) -> None:
+        self._skip_blanks()
         if self._at < len(self._text):
-            raise self._unexpected("end of expression")
+            raise self._syntax_error("end of expression")
 
-    def _condition(self) -> Condition:
+    def _parse_condition(self) -> Condition:
         attribute = self._match(_ATTRIBUTE)
         if attribute is None or attribute.endswith("."):
-            raise self._unexpected("attribute name")
-        if not self._blanks():
-            raise self._unexpected("blank")
+            raise self._syntax_error("attribute name")
+        if not self._skip_blanks():
+            raise self._syntax_error("blank")
         word = self._match(_OPERATOR)
         if word is None:
-            raise self._unexpected("operator")
+            raise self._syntax_error("operator")
         operator = word.lower()
         if operator not in OPERATORS:
-            raise QueryRefused(f'Could not parse: Unknown operator "{word}"')
-        if not self._blanks():
-            raise self._unexpected("blank")
+            raise QueryError(f'Could not parse: Unknown operator "{word}"')
+        if not self._skip_blanks():
+            raise self._syntax_error("blank")
         path = tuple(attribute.split("."))
         if (quoted := _QUOTED.match(self._text, self._at)) is not None:
             self._at = quoted.end()
             return Condition(path, operator, quoted[1], quoted=True)
         value = self._match(_RELATIVE_DAY) or self._match(_BARE)
         if value is None:
-            raise self._unexpected("value")
+            raise self._syntax_error("value")
         return Condition(path, operator, value)
 
-    def _junction(self) -> str:
-        self._blanks()
-        word = self._word()
+    def _parse_operator(self) -> str:
+        self._skip_blanks()
+        word = self._peek_word()
         if word not in {"AND", "OR"}:
-            raise self._unexpected("AND", "OR")
+            raise self._syntax_error("AND", "OR")
         self._at += len(word)
         return word
 
     def _match(self, pattern: re.Pattern[str]) -> str | None:
-        found = pattern.match(self._text, self._at)
-        if found is None:
+        match = pattern.match(self._text, self._at)
+        if match is None:
             return None
-        self._at = found.end()
-        return found[0]
+        self._at = match.end()
+        return match[0]
 
-    def _blanks(self) -> bool:
+    def _skip_blanks(self) -> bool:
         begin = self._at
         while self._at < len(self._text) and self._text[self._at].isspace():
             self._at += 1
@@ -157,27 +157,27 @@ class _Parser:
     def _peek(self) -> str:
         return self._text[self._at : self._at + 1]
 
-    def _word(self) -> str:
-        found = _WORD.match(self._text, self._at)
-        return found[0] if found is not None else ""
+    def _peek_word(self) -> str:
+        match = _WORD.match(self._text, self._at)
+        return match[0] if match is not None else ""
 
     def _expect(self, character: str) -> None:
-        self._blanks()
+        self._skip_blanks()
         if self._peek() != character:
-            raise self._unexpected(character)
+            raise self._syntax_error(character)
         self._at += 1
 
-    def _unexpected(self, *expected: str) -> QueryRefused:
-        self._blanks()
-        wanted = " or ".join(f'"{each}"' for each in expected)
+    def _syntax_error(self, *expected: str) -> QueryError:
+        self._skip_blanks()
+        tokens = " or ".join(f'"{token}"' for token in expected)
         # The wording of a real report (rally-api-notes.md#errors-in-answers).
-        return QueryRefused(
-            f'Could not parse: Error parsing expression -- expected {wanted} but saw "{self._word()}" instead.'
+        return QueryError(
+            f'Could not parse: Error parsing expression -- expected {tokens} but saw "{self._peek_word()}" instead.'
         )
 
 
 #: Far beyond any query that fits into an address, and within Python's own stack.
-_DEEPEST = 250
+_MAX_DEPTH = 250
 
 
 Test = Callable[[Any], bool]
@@ -221,7 +221,7 @@ class Leaf:
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
+class QueryContext:
     """Who asks, and when: what ``currentuser`` and ``today`` mean."""
 
     user: Record
@@ -229,7 +229,7 @@ class Asker:
     now: int
 
 
-def resolve(condition: Condition, types: Sequence[Type], asker: Asker) -> Leaf:
+def resolve_condition(condition: Condition, types: Sequence[Type], context: QueryContext) -> Leaf:
     """A condition with its test.
 
     On several types it is enough that one has the attribute (rally-api-notes.md#query-language).
@@ -237,34 +237,34 @@ def resolve(condition: Condition, types: Sequence[Type], asker: Asker) -> Leaf:
     Raises:
         QueryRefused: The attribute is unknown or not filterable, the operator or the value does not suit it.
     """
-    steps = {each.path: found for each in types if (found := path_of(each, condition.path)) is not None}
+    steps = {kind.path: path for kind in types if (path := resolve_path(kind, condition.path)) is not None}
     if not steps:
         name, where = ".".join(condition.path), types[0].path if len(types) == 1 else "Artifact"
-        raise QueryRefused(
+        raise QueryError(
             f"Could not parse: Could not find attribute '{name}' on type {where} in the query segment \"{condition}\""
         )
     attribute = next(iter(steps.values()))[-1]
     operator = condition.operator
     if operator not in _ALLOWED.get(attribute.kind, _ORDERED) and not condition.is_null:
-        raise QueryRefused(
+        raise QueryError(
             f'Could not parse: Operator "{operator}" is not allowed for attribute '
             f"'{attribute.name}' of type {attribute.kind}"
         )
     negative = operator in {"!=", "!contains"}
-    return Leaf(condition, steps, _test(condition, attribute, asker), negative)
+    return Leaf(condition, steps, _compile_condition(condition, attribute, context), negative)
 
 
-def path_of(kind: Type, path: Sequence[str]) -> tuple[Attribute, ...] | None:
+def resolve_path(kind: Type, path: Sequence[str]) -> tuple[Attribute, ...] | None:
     """The attributes along a dotted path, or None when one is unknown or the first cannot be filtered."""
     types: tuple[Type, ...] = (kind,)
-    found: list[Attribute] = []
+    attributes: list[Attribute] = []
     for position, name in enumerate(path):
-        attribute = next((each.attributes[name] for each in types if name in each.attributes), None)
+        attribute = next((candidate.attributes[name] for candidate in types if name in candidate.attributes), None)
         if attribute is None or (position == 0 and not attribute.filterable):
             return None
-        found.append(attribute)
-        types = concrete(attribute.target)
-    return tuple(found)
+        attributes.append(attribute)
+        types = list_concrete_types(attribute.target)
+    return tuple(attributes)
 
 
 def matches(leaf: Leaf, world: "World", entity: Entity) -> bool:
@@ -274,119 +274,119 @@ def matches(leaf: Leaf, world: "World", entity: Entity) -> bool:
         return False
     if leaf.negative:
         # "(Tags.Name != x)" is taken as: no tag is x. Which of the two readings Rally has is not known.
-        return all(leaf.test(value) for value in _walk(world, entity, steps))
-    return any(leaf.test(value) for value in _walk(world, entity, steps))
+        return all(leaf.test(value) for value in _iter_values(world, entity, steps))
+    return any(leaf.test(value) for value in _iter_values(world, entity, steps))
 
 
-def _walk(world: "World", entity: Entity, steps: Sequence[Attribute]) -> Iterator[Any]:
-    value = value_of(world, entity, steps[0])
+def _iter_values(world: "World", entity: Entity, steps: Sequence[Attribute]) -> Iterator[Any]:
+    value = get_value(world, entity, steps[0])
     rest = steps[1:]
     if isinstance(value, Group):
-        members = [world.item(each) if isinstance(each, int) else each for each in value.members]
+        members = [world.item(member) if isinstance(member, int) else member for member in value.members]
         if not members:
             yield None
         for member in members:
-            yield from _walk(world, member, rest) if rest else (member,)
+            yield from _iter_values(world, member, rest) if rest else (member,)
     elif not rest:
         yield value
     elif value is None:
         yield None
     else:
-        yield from _walk(world, value, rest)
+        yield from _iter_values(world, value, rest)
 
 
-def compiled(query: Query, types: Sequence[Type], world: "World", asker: Asker) -> Predicate:
+def compile_query(query: Query, types: Sequence[Type], world: "World", context: QueryContext) -> Predicate:
     """A query as a test of entities; cheaper operands are asked first."""
     match query:
         case Condition():
-            leaf = resolve(query, types, asker)
+            leaf = resolve_condition(query, types, context)
             return lambda entity: matches(leaf, world, entity)
-        case Both(left, "AND", right):
-            one, other = compiled(left, types, world, asker), compiled(right, types, world, asker)
+        case BooleanOperation(left, "AND", right):
+            one, other = compile_query(left, types, world, context), compile_query(right, types, world, context)
             return lambda entity: one(entity) and other(entity)
-        case Both(left, _, right):
-            one, other = compiled(left, types, world, asker), compiled(right, types, world, asker)
+        case BooleanOperation(left, _, right):
+            one, other = compile_query(left, types, world, context), compile_query(right, types, world, context)
             return lambda entity: one(entity) or other(entity)
 
 
-def _test(condition: Condition, attribute: Attribute, asker: Asker) -> Test:  # noqa: PLR0911 - one table
+def _compile_condition(condition: Condition, attribute: Attribute, context: QueryContext) -> Test:  # noqa: PLR0911 - one table
     operator = condition.operator
     if condition.is_null:
         if operator == "=":
             return _is_unset
         if operator == "!=":
             return lambda value: not _is_unset(value)
-        raise QueryRefused(f'Could not parse: Operator "{operator}" cannot be used with null')
+        raise QueryError(f'Could not parse: Operator "{operator}" cannot be used with null')
     if operator == "in":
         tests = [
-            _test(Condition(condition.path, "=", part.strip(), quoted=True), attribute, asker)
+            _compile_condition(Condition(condition.path, "=", part.strip(), quoted=True), attribute, context)
             for part in condition.value.split(",")
         ]
         return lambda value: any(test(value) for test in tests)
     if operator in {"contains", "!contains"}:
-        return _contains(condition.value, attribute, asker, wanted=operator == "contains")
+        return _compile_contains(condition.value, attribute, context, positive=operator == "contains")
     if attribute.name == "ScheduleState":
-        return _by_order(operator, condition.value)
+        return _compile_state_comparison(operator, condition.value)
     match attribute.kind:
         case "OBJECT" | "COLLECTION":
-            wanted = referenced(condition.value, attribute, asker)
-            return _compare(operator, wanted, lambda value: _identity(value, wanted))
+            expected = parse_reference(condition.value, attribute, context)
+            return _compile_comparison(operator, expected, lambda value: _identify(value, expected))
         case "DATE":
-            return _compare(operator, moment(condition.value, asker), lambda value: value)
+            return _compile_comparison(operator, parse_date(condition.value, context), lambda value: value)
         case "BOOLEAN":
-            return _compare(operator, _boolean(condition.value), bool)
+            return _compile_comparison(operator, _parse_boolean(condition.value), bool)
         case "INTEGER" if attribute.name == "FormattedID":
-            return _by_formatted_id(operator, condition.value)
+            return _compile_formatted_id(operator, condition.value)
         case "INTEGER" | "DECIMAL" | "QUANTITY":
-            return _compare(operator, number(condition.value), lambda value: value)
+            return _compile_comparison(operator, parse_number(condition.value), lambda value: value)
         case _:
-            return _compare(operator, condition.value.casefold(), lambda value: str(value).casefold())
+            return _compile_comparison(operator, condition.value.casefold(), lambda value: str(value).casefold())
 
 
 def _is_unset(value: Any) -> bool:
     return value is None or value == ""
 
 
-def _compare(operator: str, wanted: Any, key: Callable[[Any], Any]) -> Test:
+def _compile_comparison(operator: str, expected: Any, key: Callable[[Any], Any]) -> Test:
     # Written out, because a lambda per operator is asked a million times; None compares only by (in)equality.
     match operator:
         case "=":
-            return lambda value: value is not None and key(value) == wanted
+            return lambda value: value is not None and key(value) == expected
         case "!=":
-            return lambda value: value is None or key(value) != wanted
+            return lambda value: value is None or key(value) != expected
         case "<":
-            return lambda value: value is not None and key(value) < wanted
+            return lambda value: value is not None and key(value) < expected
         case ">":
-            return lambda value: value is not None and key(value) > wanted
+            return lambda value: value is not None and key(value) > expected
         case "<=":
-            return lambda value: value is not None and key(value) <= wanted
+            return lambda value: value is not None and key(value) <= expected
         case _:
-            return lambda value: value is not None and key(value) >= wanted
+            return lambda value: value is not None and key(value) >= expected
 
 
-def _contains(text: str, attribute: Attribute, asker: Asker, *, wanted: bool) -> Test:
+def _compile_contains(text: str, attribute: Attribute, context: QueryContext, *, positive: bool) -> Test:
     if attribute.kind == "COLLECTION":
-        reference = referenced(text, attribute, asker)
-        return lambda value: (value is not None and _identity(value, reference) == reference) is wanted
+        reference = parse_reference(text, attribute, context)
+        return lambda value: (value is not None and _identify(value, reference) == reference) is positive
     folded = text.casefold()
-    return lambda value: (value is not None and folded in str(value).casefold()) is wanted
+    return lambda value: (value is not None and folded in str(value).casefold()) is positive
 
 
-def _by_order(operator: str, text: str) -> Test:
+def _compile_state_comparison(operator: str, text: str) -> Test:
     """``(ScheduleState < Accepted)`` goes by the order of the states (rally-api-notes.md#query-language)."""
     places = {state.casefold(): place for place, state in enumerate(SCHEDULE_STATES)}
-    wanted = places.get(text.casefold())
-    if wanted is None:
+    position = places.get(text.casefold())
+    if position is None:
         return lambda _: operator == "!="
-    return _compare(operator, wanted, lambda value: places[str(value).casefold()])
+    return _compile_comparison(operator, position, lambda value: places[str(value).casefold()])
 
 
-def _by_formatted_id(operator: str, text: str) -> Test:
+def _compile_formatted_id(operator: str, text: str) -> Test:
     """With the prefix or with digits only (rally-api-notes.md#formatted-ids)."""
-    found = _PREFIXED.fullmatch(text)
-    if found is None:
-        raise QueryRefused(f'Could not parse: Cannot parse integer from "{text}"')
-    prefix, wanted = found[1].upper(), int(found[2])
+    match = _PREFIXED.fullmatch(text)
+    if match is None:
+        raise QueryError(f'Could not parse: Cannot parse integer from "{text}"')
+    prefix, expected = match[1].upper(), int(match[2])
 
     def key(value: str) -> int | None:
         parts = _PREFIXED.fullmatch(value)
@@ -394,11 +394,11 @@ def _by_formatted_id(operator: str, text: str) -> Test:
             return None
         return int(parts[2])
 
-    test = _compare(operator, wanted, lambda digits: digits)
+    test = _compile_comparison(operator, expected, lambda digits: digits)
     return lambda value: test(key(value) if value is not None else None)
 
 
-def moment(text: str, asker: Asker) -> int:
+def parse_date(text: str, context: QueryContext) -> int:
     """A date of a query in milliseconds: ISO text, ``today`` with an offset in days, or milliseconds.
 
     Raises:
@@ -406,14 +406,14 @@ def moment(text: str, asker: Asker) -> int:
     """
     if (day := _TODAY.fullmatch(text.strip())) is not None:
         offset = int(day[2] or 0) * (-1 if day[1] == "-" else 1)
-        return asker.now // DAY * DAY + offset * DAY
-    found = parse_instant(text)
-    if found is None:
-        raise QueryRefused(f'Could not parse: Cannot parse date from "{text}"')
-    return found
+        return context.now // DAY * DAY + offset * DAY
+    milliseconds = parse_instant(text)
+    if milliseconds is None:
+        raise QueryError(f'Could not parse: Cannot parse date from "{text}"')
+    return milliseconds
 
 
-def number(text: str) -> float:
+def parse_number(text: str) -> float:
     """A number of a query.
 
     Raises:
@@ -422,38 +422,38 @@ def number(text: str) -> float:
     try:
         return int(text) if text.lstrip("-").isdecimal() else float(text)
     except ValueError:
-        raise QueryRefused(f'Could not parse: Cannot parse number from "{text}"') from None
+        raise QueryError(f'Could not parse: Cannot parse number from "{text}"') from None
 
 
-def _boolean(text: str) -> bool:
+def _parse_boolean(text: str) -> bool:
     if text.lower() not in {"true", "false"}:
-        raise QueryRefused(f'Could not parse: Cannot parse boolean from "{text}"')
+        raise QueryError(f'Could not parse: Cannot parse boolean from "{text}"')
     return text.lower() == "true"
 
 
-def referenced(text: str, attribute: Attribute, asker: Asker) -> int | str:
+def parse_reference(text: str, attribute: Attribute, context: QueryContext) -> int | str:
     """The ObjectID of a reference; for users also the user name, case-folded.
 
     Raises:
         QueryRefused: It is no reference.
     """
-    if (found := _REFERENCE.search(text)) is not None:
-        return int(found[2])
+    if (match := _REFERENCE.search(text)) is not None:
+        return int(match[2])
     if attribute.target == "User":
-        return asker.user.object_id if text.lower() == "currentuser" else text.casefold()
-    raise QueryRefused(f'Could not parse: Cannot parse object reference from "{text}"')
+        return context.user.object_id if text.lower() == "currentuser" else text.casefold()
+    raise QueryError(f'Could not parse: Cannot parse object reference from "{text}"')
 
 
-def _identity(value: Any, wanted: int | str) -> int | str:
-    if isinstance(wanted, str):
+def _identify(value: Any, expected: int | str) -> int | str:
+    if isinstance(expected, str):
         return str(value.values.get("UserName", "")).casefold()
     return int(value.object_id)
 
 
-def conjuncts(query: Query) -> Iterable[Query]:
+def iter_conjuncts(query: Query) -> Iterable[Query]:
     """The operands of the outermost chain of ANDs."""
-    if isinstance(query, Both) and query.junction == "AND":
-        yield from conjuncts(query.left)
-        yield from conjuncts(query.right)
+    if isinstance(query, BooleanOperation) and query.operator == "AND":
+        yield from iter_conjuncts(query.first)
+        yield from iter_conjuncts(query.second)
     else:
         yield query

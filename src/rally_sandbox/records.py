@@ -49,7 +49,7 @@ class Link:
     index: int
 
 
-def uuid_of(object_id: int) -> str:
+def make_uuid(object_id: int) -> str:
     """A stable ObjectUUID, derived from the ObjectID so that it needs no memory."""
     text = f"{(object_id * 0x9E3779B97F4A7C15F39CC0605CEDC835) & _ALL_BITS:032x}"
     # The digits that say "version 4" and "variant 1".
@@ -61,7 +61,7 @@ _ALL_BITS = (1 << 128) - 1
 
 #: A field with its old and its new value; None is unset. For collections one set names one element: added when the
 #: old value is None, removed when the new one is.
-Set = tuple[str, Any, Any]
+FieldChange = tuple[str, Any, Any]
 
 COLLECTIONS = frozenset({"Tags", "Milestones"})
 
@@ -75,7 +75,7 @@ class Change(NamedTuple):
     #: Milliseconds.
     at: int
     user: Record
-    sets: tuple[Set, ...]
+    field_changes: tuple[FieldChange, ...]
     #: The revision text when it was fixed at the time of the save; None when names have not changed since.
     text: str | None = None
 
@@ -174,12 +174,12 @@ class RevisionRow:
 Entity = Item | Record | RevisionRow | History
 
 
-def apply(values: Values, sets: tuple[Set, ...]) -> None:
+def apply_changes(values: Values, field_changes: tuple[FieldChange, ...]) -> None:
     """Replay one change on ``values``."""
-    for name, old, new in sets:
+    for name, old, new in field_changes:
         if name not in COLLECTIONS:
             values[name] = new
         elif old is None:
             values[name] = (*values[name], new)
         else:
-            values[name] = tuple(each for each in values[name] if each is not old)
+            values[name] = tuple(element for element in values[name] if element is not old)

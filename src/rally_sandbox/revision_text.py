@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from html import escape
 from typing import Any
 
-from rally_sandbox.clock import mountain
-from rally_sandbox.records import Link, Record, Set
+from rally_sandbox.clock import format_mountain_time
+from rally_sandbox.records import FieldChange, Link, Record
 from rally_sandbox.schema import CUSTOM_DATES, CUSTOM_NAMES
 
 ORIGINAL = "Original revision"
@@ -54,7 +54,7 @@ LABELS = {
     "DisplayColor": "DISPLAY COLOR",
     "Tags": "TAGS",
     "Milestones": "MILESTONES",
-    **{name: shown.upper() for name, shown in CUSTOM_NAMES.items()},
+    **{name: label.upper() for name, label in CUSTOM_NAMES.items()},
 }
 _ORDER = {name: position for position, name in enumerate(LABELS)}
 
@@ -69,12 +69,12 @@ _FROM_NOTHING = frozenset({"Owner", "Priority", "Severity", "Environment", "Reso
 NameOf = Callable[[Any], str]
 
 
-def first_name(value: Record | Link) -> str:
+def get_first_name(value: Record | Link) -> str:
     """The name that a record was born with, for texts of the generated past."""
     return value.first_name if isinstance(value, Record) else str(value)
 
 
-def description(sets: tuple[Set, ...], name_of: NameOf, labels: Mapping[str, str] = LABELS) -> str:
+def format_description(sets: tuple[FieldChange, ...], name_of: NameOf, labels: Mapping[str, str] = LABELS) -> str:
     """The text of one save.
 
     Args:
@@ -84,17 +84,17 @@ def description(sets: tuple[Set, ...], name_of: NameOf, labels: Mapping[str, str
     """
     clauses: list[str] = []
     for name, old, new in sorted(sets, key=_position) if len(sets) > 1 else sets:
-        text = clause(name, old, new, name_of=name_of, labels=labels)
+        text = format_clause(name, old, new, name_of=name_of, labels=labels)
         if text:
             clauses.append(text)
     return ", ".join(clauses)[:LONGEST_TEXT]
 
 
-def _position(change: Set) -> int:
+def _position(change: FieldChange) -> int:
     return _ORDER.get(change[0], len(_ORDER))
 
 
-def clause(  # noqa: PLR0911 - one table
+def format_clause(  # noqa: PLR0911 - one table
     name: str, old: Any, new: Any, *, name_of: NameOf, labels: Mapping[str, str] = LABELS
 ) -> str:
     """One clause, or nothing when old and new read the same or the field writes no revision."""
@@ -105,8 +105,8 @@ def clause(  # noqa: PLR0911 - one table
         return ""
     if name == "DragAndDropRank":
         return f"{label} moved up" if new < old else f"{label} moved down"
-    before = "" if old is None else shown(name, old, name_of)
-    after = "" if new is None else shown(name, new, name_of)
+    before = "" if old is None else format_value(name, old, name_of)
+    after = "" if new is None else format_value(name, new, name_of)
     # A move brings the flow state of the same name in the other project: an object changes, its text does not.
     if before == after and (name == "FlowState" or not before):
         return ""
@@ -117,13 +117,13 @@ def clause(  # noqa: PLR0911 - one table
     return f"{label} added [{after}]" if after else f"{label} removed [{before}]"
 
 
-def shown(name: str, value: Any, name_of: NameOf) -> str:
+def format_value(name: str, value: Any, name_of: NameOf) -> str:
     """A value as the text shows it."""
     match value:
         case bool():
             return "true" if value else "false"
         case int() if name in DATES:
-            return mountain(value)
+            return format_mountain_time(value)
         case float():
             return f"{value} Points" if name == "PlanEstimate" else f"{value}"
         case Record(type="Milestone"):

@@ -51,7 +51,7 @@ class Company:
     ``teams`` are the projects that hold work items, at the positions that ``Columns.team`` refers to.
     """
 
-    begins: int
+    history_end: int
     subscription: Record
     workspaces: list[Record] = field(default_factory=list)
     teams: list[Team] = field(default_factory=list)
@@ -69,24 +69,24 @@ class Company:
         self.by_id[record.object_id] = record
         return record
 
-    def of(self, kind: str) -> Sequence[Record]:
+    def records_of(self, kind: str) -> Sequence[Record]:
         """The records of a lower-case type path."""
         return self.by_type.get(kind, ())
 
 
-def found(seed: int, *, begins: int, same_workspace_names: bool) -> Company:
-    """The company of a seed, with ``begins`` (milliseconds) as the end of its generated past."""
-    return _Founder(seed, begins).company(same_workspace_names=same_workspace_names)
+def create_company(seed: int, *, history_end: int, same_workspace_names: bool) -> Company:
+    """The company of a seed, with ``history_end`` (milliseconds) as the end of its generated past."""
+    return _CompanyBuilder(seed, history_end).build(same_workspace_names=same_workspace_names)
 
 
-class _Founder:
-    def __init__(self, seed: int, begins: int) -> None:
+class _CompanyBuilder:
+    def __init__(self, seed: int, history_end: int) -> None:
         self._random = Random(seed * 7919 + 11)
         self._ids = self._id_stream()
         # A whole number of sprints and quarters back, from a midnight.
-        self._origin = (begins - PAST) // DAY * DAY + MIDNIGHT
+        self._origin = (history_end - PAST) // DAY * DAY + MIDNIGHT
         subscription = Record("Subscription", next(self._ids), {}, self._origin, "Sample Subscription")
-        self._company = Company(begins=begins, subscription=subscription)
+        self._company = Company(history_end=history_end, subscription=subscription)
         self._seed = seed
 
     def _id_stream(self) -> Iterator[int]:
@@ -95,7 +95,7 @@ class _Founder:
             number += self._random.randrange(3, 40)
             yield number
 
-    def _make(
+    def _add_record(
         self, kind: str, name: str, workspace: Record | None, *, history: bool = True, **values: object
     ) -> Record:
         record = Record(kind, next(self._ids), {"Name": name, **values}, self._origin, name, workspace)
@@ -103,37 +103,37 @@ class _Founder:
             record.history_id = next(self._ids)
         return self._company.add(record)
 
-    def company(self, *, same_workspace_names: bool) -> Company:
+    def build(self, *, same_workspace_names: bool) -> Company:
         company = self._company
         company.subscription.values.update(
             Name="Sample Subscription", SubscriptionID=100, SubscriptionType="Unlimited", ApiKeysEnabled=True
         )
         company.add(company.subscription)
-        self._hire()
-        main = self._workspace("Sample Company")
-        self._tree(main, "Sample Company Delivery", sample_names.AREAS, closed=sample_names.CLOSED_TEAM)
-        archive = self._workspace("Sample Company Archive")
-        self._tree(archive, "Archive", (("Old Teams", sample_names.ARCHIVE_TEAMS),), closed=None)
+        self._add_users()
+        main = self._add_workspace("Sample Company")
+        self._add_project_tree(main, "Sample Company Delivery", sample_names.AREAS, closed=sample_names.CLOSED_TEAM)
+        archive = self._add_workspace("Sample Company Archive")
+        self._add_project_tree(archive, "Archive", (("Old Teams", sample_names.ARCHIVE_TEAMS),), closed=None)
         if same_workspace_names:
-            twin = self._workspace("Sample Company Archive")
-            self._tree(twin, "Twin Archive", (("Twin Teams", sample_names.ARCHIVE_TEAMS),), closed=None)
+            twin = self._add_workspace("Sample Company Archive")
+            self._add_project_tree(twin, "Twin Archive", (("Twin Teams", sample_names.ARCHIVE_TEAMS),), closed=None)
         company.subscription.values["Workspaces"] = Group("Workspace", company.workspaces)
-        self._settle()
+        self._resolve_references()
         return company
 
-    def _hire(self) -> None:
+    def _add_users(self) -> None:
         for number in range(1, USERS + 1):
             mail = f"user{number:02d}@sandbox.example"
-            shown = f"Sample User {number:02d}"
+            display_name = f"Sample User {number:02d}"
             # Two users with one display name: texts of revisions cannot tell them apart
             # (rally-api-notes.md#ambiguous-texts).
             if number == USERS:
-                shown = f"Sample User {USERS - 1:02d}"
-            user = self._make("User", shown, None)
+                display_name = f"Sample User {USERS - 1:02d}"
+            user = self._add_record("User", display_name, None)
             user.values.update(
                 UserName=mail,
                 EmailAddress=mail,
-                DisplayName=shown,
+                DisplayName=display_name,
                 FirstName="Sample",
                 LastName=f"User {number:02d}",
                 Disabled=number in {DISABLED_USER, DELETED_USER},
@@ -144,16 +144,16 @@ class _Founder:
             del user.values["Name"]
             self._company.users.append(user)
 
-    def _workspace(self, name: str) -> Record:
-        workspace = self._make("Workspace", name, None, State="Open", Description="", SchemaVersion="sample-1")
+    def _add_workspace(self, name: str) -> Record:
+        workspace = self._add_record("Workspace", name, None, State="Open", Description="", SchemaVersion="sample-1")
         workspace.workspace = workspace
         workspace.values["Owner"] = self._company.users[0]
         self._company.workspaces.append(workspace)
-        workspace.values["WorkspaceConfiguration"] = self._make(
+        workspace.values["WorkspaceConfiguration"] = self._add_record(
             "WorkspaceConfiguration", f"{name} configuration", workspace, history=False, **_CONFIGURATION
         )
         for order, state in enumerate(sample_names.SCHEDULE_STATES):
-            self._make(
+            self._add_record(
                 "ScheduleState",
                 state,
                 workspace,
@@ -164,25 +164,27 @@ class _Founder:
                 ShortName=state[0],
             )
         if workspace is self._company.workspaces[0]:
-            self._labels(workspace)
+            self._add_labels(workspace)
         return workspace
 
-    def _labels(self, workspace: Record) -> None:
+    def _add_labels(self, workspace: Record) -> None:
         company = self._company
-        company.tags = [self._make("Tag", name, workspace, history=False, Archived=False) for name in sample_names.TAGS]
+        company.tags = [
+            self._add_record("Tag", name, workspace, history=False, Archived=False) for name in sample_names.TAGS
+        ]
         for number, name in enumerate(sample_names.MILESTONES, start=1):
-            milestone = self._make(
+            milestone = self._add_record(
                 "Milestone",
                 name,
                 workspace,
                 FormattedID=f"MI{number}",
                 DisplayColor="#105cab",
-                TargetDate=company.begins // DAY * DAY + MIDNIGHT + number * 20 * DAY,
+                TargetDate=company.history_end // DAY * DAY + MIDNIGHT + number * 20 * DAY,
                 LastUpdateDate=self._origin,
             )
             company.milestones.append(milestone)
         company.feature_states = [
-            self._make(
+            self._add_record(
                 "State",
                 name,
                 workspace,
@@ -194,8 +196,8 @@ class _Founder:
             for order, name in enumerate(sample_names.FEATURE_STATES)
         ]
 
-    def _project(self, name: str, workspace: Record, parent: Record | None, state: str = "Open") -> Record:
-        return self._make(
+    def _add_project(self, name: str, workspace: Record, parent: Record | None, state: str = "Open") -> Record:
+        return self._add_record(
             "Project",
             name,
             workspace,
@@ -206,24 +208,24 @@ class _Founder:
             LastUpdatedDate=self._origin,
         )
 
-    def _tree(
+    def _add_project_tree(
         self, workspace: Record, root_name: str, areas: Sequence[tuple[str, Sequence[str]]], *, closed: str | None
     ) -> None:
-        root = self._project(root_name, workspace, None)
+        root = self._add_project(root_name, workspace, None)
         number = 0
         for area_name, team_names in areas:
-            area = self._project(area_name, workspace, root)
+            area = self._add_project(area_name, workspace, root)
             for name in team_names:
-                self._team(self._project(name, workspace, area), number % len(sample_names.FLOWS))
+                self._add_team(self._add_project(name, workspace, area), number % len(sample_names.FLOWS))
                 number += 1
         if closed is not None:
-            self._team(self._project(closed, workspace, root, "Closed"), 0)
+            self._add_team(self._add_project(closed, workspace, root, "Closed"), 0)
 
-    def _team(self, project: Record, flavour: int) -> None:
+    def _add_team(self, project: Record, flavour: int) -> None:
         workspace = project.workspace
         assert workspace is not None  # every project is made in a workspace
         flow = [
-            self._make(
+            self._add_record(
                 "FlowState",
                 name,
                 workspace,
@@ -234,38 +236,38 @@ class _Founder:
             )
             for order, (name, state) in enumerate(sample_names.FLOWS[flavour])
         ]
-        sprints = self._timeboxes("Iteration", project, SPRINT, _sprint_name, ("StartDate", "EndDate"))
-        releases = self._timeboxes("Release", project, QUARTER, _release_name, ("ReleaseStartDate", "ReleaseDate"))
+        sprints = self._add_timeboxes("Iteration", project, SPRINT, _sprint_name, ("StartDate", "EndDate"))
+        releases = self._add_timeboxes("Release", project, QUARTER, _release_name, ("ReleaseStartDate", "ReleaseDate"))
         self._company.teams.append(Team(project, workspace, flavour, flow, sprints, releases))
 
-    def _timeboxes(
+    def _add_timeboxes(
         self, kind: str, project: Record, length: int, name: Callable[[int], str], dates: tuple[str, str]
     ) -> list[Record]:
-        made: list[Record] = []
+        timeboxes: list[Record] = []
         start, number = self._origin, 0
-        while start < self._company.begins + FUTURE:
+        while start < self._company.history_end + FUTURE:
             number += 1
             values: Values = {dates[0]: start, dates[1]: start + length - 1_000, "Project": project}
             values["State"] = self._timebox_state(kind, start, length)
             values["PlannedVelocity"] = float(self._random.randrange(20, 60))
             values["LastUpdateDate"] = self._origin
-            made.append(self._make(kind, name(number), project.workspace, **values))
+            timeboxes.append(self._add_record(kind, name(number), project.workspace, **values))
             start += length
-        return made
+        return timeboxes
 
     def _timebox_state(self, kind: str, start: int, length: int) -> str:
-        if start + length <= self._company.begins:
+        if start + length <= self._company.history_end:
             return "Accepted"
-        if start <= self._company.begins:
+        if start <= self._company.history_end:
             return "Committed" if kind == "Iteration" else "Active"
         return "Planning"
 
-    def _settle(self) -> None:
+    def _resolve_references(self) -> None:
         """References that need every record to exist."""
         company = self._company
-        projects = company.of("project")
+        projects = company.records_of("project")
         for project in projects:
-            children = [each for each in projects if each.values["Parent"] is project]
+            children = [record for record in projects if record.values["Parent"] is project]
             project.values["Children"] = Group("Project", children)
         for team in company.teams:
             team.project.values["Iterations"] = Group("Iteration", team.sprints)
@@ -275,11 +277,13 @@ class _Founder:
             of_project = number < len(company.milestones) - 1
             milestone.values["TargetProject"] = company.teams[number].project if of_project else None
         for workspace in company.workspaces:
-            own = [each for each in projects if each.workspace is workspace]
+            own = [record for record in projects if record.workspace is workspace]
             workspace.values["Projects"] = Group("Project", own)
-            workspace.values["Children"] = Group("Project", [each for each in own if each.values["Parent"] is None])
+            workspace.values["Children"] = Group(
+                "Project", [record for record in own if record.values["Parent"] is None]
+            )
         for user in company.users:
-            user.values["UserProfile"] = self._make(
+            user.values["UserProfile"] = self._add_record(
                 "UserProfile",
                 user.name,
                 None,

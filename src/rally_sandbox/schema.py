@@ -281,15 +281,17 @@ class Type:
 _TARGETS = {"Feature": "PortfolioItem/Feature", "Requirement": "HierarchicalRequirement", "Object": "Artifact"}
 
 
-def _attributes(*groups: str, extra: str = "") -> Mapping[str, Attribute]:
-    found: dict[str, Attribute] = {}
+def _parse_attributes(*groups: str, extra: str = "") -> Mapping[str, Attribute]:
+    attributes: dict[str, Attribute] = {}
     for text in (*(ATTRIBUTES[group] for group in groups), extra):
         for word in text.split():
             name, kind, *flags = word.split(":")
             kind, _, target = kind.partition(">")
             flag = flags[0] if flags else ""
-            found[name] = Attribute(name, kind, _TARGETS.get(target, target), "R" in flag, "F" in flag, "S" in flag)
-    return MappingProxyType(found)
+            attributes[name] = Attribute(
+                name, kind, _TARGETS.get(target, target), "R" in flag, "F" in flag, "S" in flag
+            )
+    return MappingProxyType(attributes)
 
 
 _ARTIFACT = ("Persistable", "Artifact")
@@ -300,20 +302,20 @@ _ALL: Sequence[Type] = (
     Type(
         "HierarchicalRequirement",
         "User Story",
-        _attributes(*_SCHEDULABLE, "HierarchicalRequirement", "Custom"),
+        _parse_attributes(*_SCHEDULABLE, "HierarchicalRequirement", "Custom"),
         "US",
         "Requirement",
         True,
     ),
-    Type("Defect", "Defect", _attributes(*_SCHEDULABLE, "Defect", "Custom"), "DE", "SchedulableArtifact", True),
-    Type("DefectSuite", "Defect Suite", _attributes(*_SCHEDULABLE, "DefectSuite"), "DS", "SchedulableArtifact"),
-    Type("Task", "Task", _attributes(*_ARTIFACT, "Task"), "TA", "Artifact", True),
-    Type("TestCase", "Test Case", _attributes(*_ARTIFACT, "TestCase"), "TC", "Artifact", True),
-    Type("PortfolioItem", "Portfolio Item", _attributes(*_PORTFOLIO), "", "Artifact"),
+    Type("Defect", "Defect", _parse_attributes(*_SCHEDULABLE, "Defect", "Custom"), "DE", "SchedulableArtifact", True),
+    Type("DefectSuite", "Defect Suite", _parse_attributes(*_SCHEDULABLE, "DefectSuite"), "DS", "SchedulableArtifact"),
+    Type("Task", "Task", _parse_attributes(*_ARTIFACT, "Task"), "TA", "Artifact", True),
+    Type("TestCase", "Test Case", _parse_attributes(*_ARTIFACT, "TestCase"), "TC", "Artifact", True),
+    Type("PortfolioItem", "Portfolio Item", _parse_attributes(*_PORTFOLIO), "", "Artifact"),
     Type(
         "PortfolioItem/Feature",
         "Feature",
-        _attributes(*_PORTFOLIO, "PortfolioItem/Feature"),
+        _parse_attributes(*_PORTFOLIO, "PortfolioItem/Feature"),
         "F",
         "Portfolio Item",
         True,
@@ -322,7 +324,7 @@ _ALL: Sequence[Type] = (
     Type(
         "PortfolioItem/Initiative",
         "Initiative",
-        _attributes(
+        _parse_attributes(
             *_PORTFOLIO,
             extra="Parent:OBJECT>PortfolioItem:F Children:COLLECTION>PortfolioItem/Feature:RF",
         ),
@@ -332,7 +334,7 @@ _ALL: Sequence[Type] = (
         ordinal=1,
     ),
     *(
-        Type(path, display, _attributes("Persistable", path), prefix)
+        Type(path, display, _parse_attributes("Persistable", path), prefix)
         for path, display, prefix in (
             ("Iteration", "Iteration", ""),
             ("Release", "Release", ""),
@@ -355,13 +357,15 @@ _ALL: Sequence[Type] = (
     # A test of pyral filters recycle-bin entries by Name, which the metadata of 2014 denies
     # (rally-api-notes.md#query-language).
     Type(
-        "RecycleBinEntry", "Recycle Bin Entry", _attributes("Persistable", "RecycleBinEntry", extra="Name:STRING:RFS")
+        "RecycleBinEntry",
+        "Recycle Bin Entry",
+        _parse_attributes("Persistable", "RecycleBinEntry", extra="Name:STRING:RFS"),
     ),
-    Type("RevisionHistory", "Revision History", _attributes("RevisionHistory"), queryable=False),
+    Type("RevisionHistory", "Revision History", _parse_attributes("RevisionHistory"), queryable=False),
     Type(
         "Subscription",
         "Subscription",
-        _attributes(
+        _parse_attributes(
             "Persistable",
             extra="""
             Name:STRING:FS SubscriptionID:INTEGER:RFS SubscriptionType:STRING:RFS ApiKeysEnabled:BOOLEAN:RFS
@@ -372,7 +376,7 @@ _ALL: Sequence[Type] = (
     Type(
         "UserProfile",
         "User Profile",
-        _attributes(
+        _parse_attributes(
             "Persistable",
             extra="""
             DefaultWorkspace:OBJECT>Workspace:FS DefaultProject:OBJECT>Project:FS TimeZone:STRING:FS
@@ -383,34 +387,34 @@ _ALL: Sequence[Type] = (
 )
 
 #: By lower-case TypePath.
-TYPES: Mapping[str, Type] = MappingProxyType({each.path.lower(): each for each in _ALL})
+TYPES: Mapping[str, Type] = MappingProxyType({kind.path.lower(): kind for kind in _ALL})
 
 #: The concrete types of work items behind the abstract ones.
 PORTFOLIO = ("portfolioitem/feature", "portfolioitem/initiative")
 ARTIFACTS = ("hierarchicalrequirement", "defect", "defectsuite", "task", "testcase", *PORTFOLIO)
 
 
-def type_of(name: str) -> Type | None:
+def find_type(name: str) -> Type | None:
     """The type that a path segment means, whatever its case; None when it is unknown.
 
     Most types accept both singular and plural (rally-api-notes.md#addresses).
     """
-    wanted = name.lower()
-    found = TYPES.get(wanted)
-    if found is not None:
-        return found
-    if wanted.endswith("ies"):
-        return TYPES.get(f"{wanted[:-3]}y")
-    return TYPES.get(wanted[:-1]) if wanted.endswith("s") else None
+    key = name.lower()
+    kind = TYPES.get(key)
+    if kind is not None:
+        return kind
+    if key.endswith("ies"):
+        return TYPES.get(f"{key[:-3]}y")
+    return TYPES.get(key[:-1]) if key.endswith("s") else None
 
 
-def concrete(path: str) -> tuple[Type, ...]:
+def list_concrete_types(path: str) -> tuple[Type, ...]:
     """The types that objects of a TypePath can have: itself, or those behind an abstract one."""
     match path.lower():
         case "artifact":
-            return tuple(TYPES[each] for each in ARTIFACTS)
+            return tuple(TYPES[type_path] for type_path in ARTIFACTS)
         case "portfolioitem":
-            return tuple(TYPES[each] for each in PORTFOLIO)
-        case wanted:
-            found = TYPES.get(wanted)
-            return (found,) if found is not None else ()
+            return tuple(TYPES[type_path] for type_path in PORTFOLIO)
+        case key:
+            kind = TYPES.get(key)
+            return (kind,) if kind is not None else ()

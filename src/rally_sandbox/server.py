@@ -29,7 +29,7 @@ LOOPBACK = "127.0.0.1"
 WORLDS = {"sample": 0.0, "hostile": hostile_data.SHARE}
 
 #: How long the end of a block waits for its server.
-SECONDS_TO_STOP = 10.0
+STOP_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +74,15 @@ def serve(
     Raises:
         OSError: The port is taken.
     """
-    chosen = faults if faults is not None else Faults()
+    active_faults = faults if faults is not None else Faults()
     stats = Stats()
     connections = Connections()
-    app = create_app(world, faults=chosen, stats=stats, connections=connections, api_keys_enabled=api_keys_enabled)
+    app = create_app(
+        world, faults=active_faults, stats=stats, connections=connections, api_keys_enabled=api_keys_enabled
+    )
     config = uvicorn.Config(
         app,
-        http=connections.protocol(),
+        http=connections.create_protocol_class(),
         ws="none",
         lifespan="off",
         access_log=False,
@@ -101,12 +103,12 @@ def serve(
     thread.start()
     scheme = "https" if tls is not None else "http"
     try:
-        yield Sandbox(f"{scheme}://{host}:{listener.getsockname()[1]}", world, chosen, stats)
+        yield Sandbox(f"{scheme}://{host}:{listener.getsockname()[1]}", world, active_faults, stats)
     finally:
         # Nobody is left to wait for: a client that keeps its connection, or a fault that sleeps, must not hold the end
         # up. The thread is a daemon: what does not end in time ends with the process.
         server.should_exit = server.force_exit = True
-        thread.join(SECONDS_TO_STOP)
+        thread.join(STOP_TIMEOUT)
         listener.close()
 
 
@@ -125,7 +127,7 @@ class _Server(uvicorn.Server):
         self._connections.stopping.set()
         if self.server_state.tasks:
             await asyncio.wait(self.server_state.tasks, timeout=1)
-        self._connections.end_all()
+        self._connections.abort_all()
         await super().shutdown(sockets)
 
 
@@ -159,7 +161,7 @@ def run(
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
     stop = threading.Event()
-    with _stopped_by_signals(stop), serve(world, host=host, port=port, faults=Faults(latency_ms=latency_ms)) as sandbox:
+    with _stop_on_signals(stop), serve(world, host=host, port=port, faults=Faults(latency_ms=latency_ms)) as sandbox:
         if on_ready is not None:
             on_ready(sandbox.url)
         while not stop.wait(live_interval_seconds if live else None):
@@ -167,7 +169,7 @@ def run(
 
 
 @contextmanager
-def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
+def _stop_on_signals(stop: threading.Event) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         # Only the main thread may handle signals; whoever runs this elsewhere stops the process in another way.
         yield

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rally_sandbox.history_shapes import ACCEPTED, CLOSED, FIXED, IN_PROGRESS
-from rally_sandbox.records import Set, Values
+from rally_sandbox.records import FieldChange, Values
 from rally_sandbox.sample_company import Team
 from rally_sandbox.sample_names import SCHEDULE_STATES
 
@@ -16,7 +16,7 @@ DEFECT_STATES = ("Submitted", "Open", "Fixed", "Closed")
 _ORDER = {state: position for position, state in enumerate(SCHEDULE_STATES)}
 
 
-def order_of(state: str) -> int:
+def state_position(state: str) -> int:
     """The position of a ScheduleState by name.
 
     Raises:
@@ -25,18 +25,18 @@ def order_of(state: str) -> int:
     return _ORDER[state]
 
 
-def first_flow(team: Team, state: int) -> Any:
+def get_first_flow_state(team: Team, state: int) -> Any:
     """The flow state that a ScheduleState brings by itself."""
     return team.flow[_FIRST_FLOW[state]]
 
 
-def to_schedule_state(values: Values, team: Team, new: int, at: int, *, flow: Any = None) -> list[Set]:
+def change_schedule_state(values: Values, team: Team, new: int, at: int, *, flow: Any = None) -> list[FieldChange]:
     """The sets of a change of ScheduleState (rally-api-notes.md#revision-examples)."""
     before = values["ScheduleState"]
-    old = order_of(before)
-    sets: list[Set] = [] if old == new else [("ScheduleState", before, SCHEDULE_STATES[new])]
+    old = state_position(before)
+    sets: list[FieldChange] = [] if old == new else [("ScheduleState", before, SCHEDULE_STATES[new])]
     sets.append(("FlowStateChangedDate", values["FlowStateChangedDate"], at))
-    sets.append(("FlowState", values["FlowState"], flow if flow is not None else first_flow(team, new)))
+    sets.append(("FlowState", values["FlowState"], flow if flow is not None else get_first_flow_state(team, new)))
     # Only a step over a limit sets or removes a date.
     if (old >= ACCEPTED) != (new >= ACCEPTED):
         sets.append(("AcceptedDate", values["AcceptedDate"], at if new >= ACCEPTED else None))
@@ -45,7 +45,7 @@ def to_schedule_state(values: Values, team: Team, new: int, at: int, *, flow: An
     return sets
 
 
-def to_defect_state(values: Values, new: int, at: int, *, resolution: str | None) -> Iterator[Set]:
+def change_defect_state(values: Values, new: int, at: int, *, resolution: str | None) -> Iterator[FieldChange]:
     """The sets of a change of a defect's State; ``resolution`` is what a fix is called."""
     old = DEFECT_STATES.index(values["State"])
     yield "State", values["State"], DEFECT_STATES[new]
@@ -55,7 +55,7 @@ def to_defect_state(values: Values, new: int, at: int, *, resolution: str | None
         yield "ClosedDate", values["ClosedDate"], at if new == CLOSED else None
 
 
-def to_project(values: Values, team: Team) -> Iterator[Set]:
+def change_project(values: Values, team: Team) -> Iterator[FieldChange]:
     """The sets of a move: timeboxes belong to one project and are lost, the flow state becomes the new project's.
 
     Assumed, see rally-api-notes.md#timeboxes.

@@ -27,37 +27,39 @@ _ALLOWED: dict[tuple[str, str], Sequence[str]] = {
 }
 
 
-def define(company: Company) -> None:
+def add_type_definitions(company: Company) -> None:
     """Enter the definitions of every type into a company; they are the same in each workspace."""
     ids = iter(range(_FIRST_ID, -200_000, -1))
-    definitions = {each.path: _type(each, next(ids), company) for each in TYPES.values()}
+    definitions = {attribute.path: _add_type(attribute, next(ids), company) for attribute in TYPES.values()}
     for name in ("Artifact", "SchedulableArtifact", "Requirement"):
-        definitions[name] = _abstract(name, next(ids), company)
+        definitions[name] = _add_abstract_type(name, next(ids), company)
     for kind in TYPES.values():
         record = definitions[kind.path]
         parent = {"Portfolio Item": "PortfolioItem"}.get(kind.parent, kind.parent)
         record.values["Parent"] = definitions.get(parent)
-        attributes = [_attribute(kind, each, ids, company, definitions) for each in kind.attributes.values()]
+        attributes = [
+            _add_attribute(kind, attribute, ids, company, definitions) for attribute in kind.attributes.values()
+        ]
         record.values["Attributes"] = Group("AttributeDefinition", attributes)
 
 
 def relabel(company: Company, name: str, label: str) -> None:
     """Give an attribute of every type, or a type by its TypePath, another display name."""
-    for each in company.of("attributedefinition"):
-        if each.values["ElementName"] == name:
-            each.values["Name"] = each.name = label
-    for each in company.of("typedefinition"):
-        if each.values["TypePath"] == name:
-            each.values["Name"] = each.values["DisplayName"] = each.name = label
+    for definition in company.records_of("attributedefinition"):
+        if definition.values["ElementName"] == name:
+            definition.values["Name"] = definition.name = label
+    for definition in company.records_of("typedefinition"):
+        if definition.values["TypePath"] == name:
+            definition.values["Name"] = definition.values["DisplayName"] = definition.name = label
 
 
-def _abstract(name: str, object_id: int, company: Company) -> Record:
+def _add_abstract_type(name: str, object_id: int, company: Company) -> Record:
     values = {"Name": name, "DisplayName": name, "ElementName": name, "TypePath": name, "IDPrefix": "", "Ordinal": -1}
     flags = {"Abstract": True, "Queryable": False, "ReadOnly": True, "Parent": None, "Restorable": False}
     return company.add(Record("TypeDefinition", object_id, values | flags, company.subscription.created, name))
 
 
-def _type(kind: Type, object_id: int, company: Company) -> Record:
+def _add_type(kind: Type, object_id: int, company: Company) -> Record:
     # Display names serve as Name too: (Parent.Name = "Portfolio Item") finds levels, see
     # rally-api-notes.md#portfolio-levels.
     values = {
@@ -79,12 +81,12 @@ def _type(kind: Type, object_id: int, company: Company) -> Record:
     return company.add(Record("TypeDefinition", object_id, values, company.subscription.created, kind.display_name))
 
 
-def _attribute(
+def _add_attribute(
     kind: Type, attribute: Attribute, ids: Iterator[int], company: Company, definitions: dict[str, Record]
 ) -> Record:
     allowed = _ALLOWED.get((kind.path, attribute.name)) or _ALLOWED.get(("*", attribute.name), ())
     values = {
-        "Name": _display(attribute.name),
+        "Name": _format_display_name(attribute.name),
         "ElementName": attribute.name,
         "AttributeType": attribute.kind,
         "RealAttributeType": "DROP_DOWN" if attribute.kind == "RATING" else attribute.kind,
@@ -121,7 +123,7 @@ def _attribute(
     return company.add(record)
 
 
-def _display(name: str) -> str:
+def _format_display_name(name: str) -> str:
     """``PlanEstimate`` as people read it: ``Plan Estimate``."""
     if name in CUSTOM_NAMES:
         return CUSTOM_NAMES[name]

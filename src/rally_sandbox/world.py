@@ -16,20 +16,28 @@ from typing import Any
 from rally_sandbox import edits, ground_truth, hostile_data
 from rally_sandbox.activity import Worker
 from rally_sandbox.clock import DAY, SECOND, Clock
-from rally_sandbox.discussions import Ties
-from rally_sandbox.edits import sets_of
-from rally_sandbox.history_generator import Beginning, Maker, first_values, title
-from rally_sandbox.history_shapes import DEFECT, DEFINED, STORY, TASK, catalogue
-from rally_sandbox.item_columns import FIRST_NEW_ID, FIRST_REVISION_ID, KINDS, NOTHING, REVISION_STRIDE, Columns, fill
-from rally_sandbox.records import Change, Entity, History, Item, Link, Record, RevisionRow, Set, apply
-from rally_sandbox.revision_text import LABELS, ORIGINAL, description
-from rally_sandbox.sample_company import Company, Team, found
-from rally_sandbox.type_definitions import define, relabel
+from rally_sandbox.discussions import Relations
+from rally_sandbox.edits import compute_field_changes
+from rally_sandbox.history_generator import CreationContext, ItemGenerator, create_initial_values, generate_title
+from rally_sandbox.history_shapes import DEFECT, DEFINED, STORY, TASK, create_catalog
+from rally_sandbox.item_columns import (
+    FIRST_NEW_ID,
+    FIRST_REVISION_ID,
+    KINDS,
+    NO_ITEM,
+    REVISION_STRIDE,
+    Columns,
+    fill_columns,
+)
+from rally_sandbox.records import Change, Entity, FieldChange, History, Item, Link, Record, RevisionRow, apply_changes
+from rally_sandbox.revision_text import LABELS, ORIGINAL, format_description
+from rally_sandbox.sample_company import Company, Team, create_company
+from rally_sandbox.type_definitions import add_type_definitions, relabel
 
 #: How many unchanged items are kept at hand; each takes a few kilobytes.
-MOST_KEPT = 6_000
+ITEM_CACHE_SIZE = 6_000
 
-SMALLEST, LARGEST = 10, 1_000_000
+MIN_ITEMS, MAX_ITEMS = 10, 1_000_000
 
 
 @dataclass(slots=True)
@@ -61,34 +69,34 @@ class World:
         #: Rises with every change.
         self.version = 0
         begins = clock.milliseconds()
-        self.company: Company = found(seed, begins=begins, same_workspace_names=same_workspace_names)
+        self.company: Company = create_company(seed, history_end=begins, same_workspace_names=same_workspace_names)
         if hostile_share:
-            hostile_data.spoil_company(self.company, Random(seed * 13 + 7), hostile_share)
+            hostile_data.make_company_hostile(self.company, Random(seed * 13 + 7), hostile_share)
         self.columns = Columns()
         self.generated = items
-        define(self.company)
-        self.shapes = shapes = catalogue(seed)
-        fill(self.columns, seed=seed, items=items, company=self.company, catalogue=shapes)
-        self._maker = Maker(seed, self.company, shapes, self.columns)
-        self._kept: OrderedDict[int, Item] = OrderedDict()
+        add_type_definitions(self.company)
+        self.shapes = shapes = create_catalog(seed)
+        fill_columns(self.columns, seed=seed, items=items, company=self.company, catalogue=shapes)
+        self._generator = ItemGenerator(seed, self.company, shapes, self.columns)
+        self._item_cache: OrderedDict[int, Item] = OrderedDict()
         #: See ``words.py``; made when first asked for.
         self.vocabulary: str | None = None
         #: Items that were changed or made after the beginning, by index.
-        self.changed: dict[int, Item] = {}
+        self.changed_items: dict[int, Item] = {}
         #: Revisions written since: (ObjectID, index of the item, number), ascending.
         self.new_revisions: list[tuple[int, int, int]] = []
-        self.bin = RecycleBin()
+        self.recycle_bin = RecycleBin()
         #: What fields are called in revision texts today.
         self.labels = LABELS
         #: Whether saves of one item may share a millisecond; otherwise the later one is a millisecond later.
         self.instants_repeat = False
         self.lookback = LookbackService()
         #: ObjectIDs of deleted users.
-        self.forgotten: set[int] = set()
+        self.deleted_user_ids: set[int] = set()
         #: Revisions of renamed records, by the record's ObjectID.
-        self._revised: dict[int, list[Change]] = {}
-        self._belongings = Belongings(self.columns)
-        self._updates = Updates(self.columns, items)
+        self._record_changes: dict[int, list[Change]] = {}
+        self._ownership = OwnershipIndex(self.columns)
+        self._update_index = UpdateIndex(self.columns, items)
         self._next_id = FIRST_NEW_ID
         self._random = Random(seed * 31 + 5)
         self._worker = Worker(self, Random(seed * 17 + 1))
@@ -96,9 +104,9 @@ class World:
         if hostile_share:
             self._make_items_hostile(Random(seed * 19 + 3))
         fill_recycle_bin(self)
-        self.ties: Ties = Ties(self.company)
+        self.relations: Relations = Relations(self.company)
         places = [self.company.teams[team].workspace for team in self.columns.team]
-        self.ties.generate(seed, self.columns.created, places, hostile_share=hostile_share)
+        self.relations.generate(seed, self.columns.created, places, hostile_share=hostile_share)
 
     @classmethod
     def create(
@@ -123,8 +131,8 @@ class World:
         Raises:
             ValueError: The number of items is out of range.
         """
-        if not SMALLEST <= items <= LARGEST:
-            raise ValueError(f"a world has {SMALLEST:,} to {LARGEST:,} items, not {items:,}")
+        if not MIN_ITEMS <= items <= MAX_ITEMS:
+            raise ValueError(f"a world has {MIN_ITEMS:,} to {MAX_ITEMS:,} items, not {items:,}")
         return cls(
             seed=seed,
             items=items,
@@ -136,23 +144,23 @@ class World:
     def _make_items_hostile(self, random: Random) -> None:
         for index in range(self.generated):
             if random.random() < self.hostile_share:
-                hostile_data.spoil(self.own(index), random, self.first_name)
+                hostile_data.make_item_hostile(self.item_for_update(index), random, self.first_name)
 
     # What is there
 
     def item(self, index: int) -> Item:
         """The item at an index of ``columns``."""
-        changed = self.changed.get(index)
+        changed = self.changed_items.get(index)
         if changed is not None:
             return changed
-        kept = self._kept.get(index)
-        if kept is not None:
-            return kept
-        made = self._maker.make(index)
-        self._kept[index] = made
-        if len(self._kept) > MOST_KEPT:
-            self._kept.popitem(last=False)
-        return made
+        cached = self._item_cache.get(index)
+        if cached is not None:
+            return cached
+        generated = self._generator.generate(index)
+        self._item_cache[index] = generated
+        if len(self._item_cache) > ITEM_CACHE_SIZE:
+            self._item_cache.popitem(last=False)
+        return generated
 
     def find(self, object_id: int) -> Item:
         """The item of an ObjectID, deleted ones included.
@@ -165,15 +173,15 @@ class World:
             raise KeyError(f"no work item has the ObjectID {object_id}")
         return self.item(index)
 
-    def entity(self, object_id: int) -> Entity | None:
+    def find_entity(self, object_id: int) -> Entity | None:
         """Whatever has an ObjectID: an item, deleted or not, a record, a history or a revision."""
-        return entity(self, object_id)
+        return find_entity(self, object_id)
 
     def text(self, change: Change) -> str:
         """The Description of a revision."""
         if change.text is not None:
             return change.text
-        return description(change.sets, self.first_name)
+        return format_description(change.field_changes, self.first_name)
 
     def items(self, kind: str) -> Iterator[Mapping[str, Any]]:
         """The plain truth about each item of a kind, deleted ones included, with its whole journal.
@@ -183,10 +191,10 @@ class World:
                 ``Initiative``.
         """
         position = 0
-        indexes = self.columns.of_kind[kind_of(kind)]
+        indexes = self.columns.of_kind[parse_kind(kind)]
         while position < len(indexes):
             with self.lock:
-                row = ground_truth.of(self, self.item(indexes[position]))
+                row = ground_truth.build_row(self, self.item(indexes[position]))
             yield row
             position += 1
 
@@ -209,18 +217,18 @@ class World:
         """The prefixed number."""
         return self.columns.formatted_id(item.index)
 
-    def record(self, kind: str, wanted: object) -> Record:
+    def record(self, kind: str, key: object) -> Record:
         """The record of a type path by itself, ObjectID or name; of several with one name, the first.
 
         Raises:
             KeyError: There is none.
         """
-        if isinstance(wanted, Record):
-            return wanted
-        for record in self.company.of(kind.lower()):
-            if wanted in (record.object_id, record.name, record.values.get("UserName")):
+        if isinstance(key, Record):
+            return key
+        for record in self.company.records_of(kind.lower()):
+            if key in (record.object_id, record.name, record.values.get("UserName")):
                 return record
-        raise KeyError(f"no {kind} is {wanted!r}")
+        raise KeyError(f"no {kind} is {key!r}")
 
     # What happens
 
@@ -241,9 +249,9 @@ class World:
             KeyError: There is no such item, attribute or reference.
         """
         with self.lock:
-            item = self.own(self.find(object_id).index)
-            now = self._moment(item)
-            sets = sets_of(self, item, fields, now)
+            item = self.item_for_update(self.find(object_id).index)
+            now = self._save_time(item)
+            sets = compute_field_changes(self, item, fields, now)
             before = item.values["Project"]
             change = self._save(item, sets, user, now)
             if item.values["Project"] is not before:
@@ -260,9 +268,9 @@ class World:
             **fields: Its values.
         """
         with self.lock:
-            number = kind_of(kind)
+            number = parse_kind(kind)
             team = self.company.teams[0] if project is None else self.team_of(self.record("Project", project))
-            creator = self._user(user)
+            creator = self._find_user(user)
             now = self.clock.milliseconds()
             object_id, history_id = self.new_id(), self.new_id()
             index = self.columns.append(
@@ -273,54 +281,56 @@ class World:
                 created=max(now, self.columns.created[-1]),
                 updated=now,
             )
-            values = first_values(number, Beginning(index, team, creator, now, DEFINED), self.company)
-            values["Name"] = title(self._random, number)
+            values = create_initial_values(number, CreationContext(index, team, creator, now, DEFINED), self.company)
+            values["Name"] = generate_title(self._random, number)
             item = Item(index, KINDS[number], object_id, history_id, now, team.workspace, values)
-            apply(values, sets_of(self, item, fields, now))
+            apply_changes(values, compute_field_changes(self, item, fields, now))
             item.initial = dict(values)
-            self.changed[index] = item
+            self.changed_items[index] = item
             self._relink(item)
             self._write(item, Change(0, self.new_id(), now, creator, (), ORIGINAL))
             return item
 
-    def post(self, object_id: int, text: str, user: object = None) -> Record:
+    def add_post(self, object_id: int, text: str, user: object = None) -> Record:
         """Say something in an item's discussion, as rich text; it is a save of the item.
 
         See rally-api-notes.md#item-versions.
         """
         with self.lock:
-            item = self.own(self.find(object_id).index)
-            now, by = self._moment(item), self._user(user)
+            item = self.item_for_update(self.find(object_id).index)
+            now, by = self._save_time(item), self._find_user(user)
             self._write(item, Change(len(item.changes), self.new_id(), now, by, (), "DISCUSSION added"))
-            return self.ties.post(item.index, self.new_id(), text, user=by, at=now, workspace=item.workspace)
+            return self.relations.add_post(item.index, self.new_id(), text, user=by, at=now, workspace=item.workspace)
 
-    def link(self, predecessor: int, successor: int, user: object = None) -> None:
+    def add_dependency(self, predecessor: int, successor: int, user: object = None) -> None:
         """Let one story wait for another."""
         with self.lock:
-            before, after = (self.own(self.find(each).index) for each in (predecessor, successor))
-            self.ties.link(before.index, after.index)
-            self._tell_tie(after, "PREDECESSORS", before, user)
-            self._tell_tie(before, "SUCCESSORS", after, user)
+            before, after = (self.item_for_update(self.find(object_id).index) for object_id in (predecessor, successor))
+            self.relations.add_dependency(before.index, after.index)
+            self._record_relation(after, "PREDECESSORS", before, user)
+            self._record_relation(before, "SUCCESSORS", after, user)
 
-    def gather(self, suite: int, defect: int, user: object = None) -> None:
+    def add_to_suite(self, suite: int, defect: int, user: object = None) -> None:
         """Put a defect into a defect suite."""
         with self.lock:
-            whole, part = (self.own(self.find(each).index) for each in (suite, defect))
-            self.ties.gather(whole.index, part.index)
-            self._tell_tie(part, "DEFECT SUITES", whole, user)
-            self._tell_tie(whole, "DEFECTS", part, user)
+            suite_item, defect_item = (
+                self.item_for_update(self.find(object_id).index) for object_id in (suite, defect)
+            )
+            self.relations.add_to_suite(suite_item.index, defect_item.index)
+            self._record_relation(defect_item, "DEFECT SUITES", suite_item, user)
+            self._record_relation(suite_item, "DEFECTS", defect_item, user)
 
     def delete(self, object_id: int, user: object = None) -> None:
         """Put an item into the recycle bin, with its tasks."""
         with self.lock:
-            item = self.own(self.find(object_id).index)
+            item = self.item_for_update(self.find(object_id).index)
             if item.deleted:
                 return
-            now = self._moment(item)
-            by = self._user(user)
+            now = self._save_time(item)
+            by = self._find_user(user)
             self._save(item, (("Recycled", False, True),), by, now)
             self.columns.deleted[item.index] = 1
-            put(self, item, by, now)
+            add_to_recycle_bin(self, item, by, now)
             if item.type != KINDS[TASK]:
                 for task in self.tasks_of(item):
                     self.delete(task.object_id, user)
@@ -332,17 +342,17 @@ class World:
             KeyError: The item is not in the bin, or was purged.
         """
         with self.lock:
-            item = self.own(self.find(object_id).index)
-            if not self.bin.holds(item.index, now=self.clock.milliseconds()):
+            item = self.item_for_update(self.find(object_id).index)
+            if not self.recycle_bin.contains(item.index, now=self.clock.milliseconds()):
                 raise KeyError(f"{object_id} is not in the recycle bin")
             self.columns.deleted[item.index] = 0
-            self.bin.take(item.index)
-            self._save(item, (("Recycled", True, False),), user, self._moment(item))
+            self.recycle_bin.remove(item.index)
+            self._save(item, (("Recycled", True, False),), user, self._save_time(item))
 
     def purge(self, object_id: int) -> None:
         """Empty the recycle bin of one item, as an administrator may: it is gone for good, and nothing tells of it."""
         with self.lock:
-            self.bin.take(self.find(object_id).index)
+            self.recycle_bin.remove(self.find(object_id).index)
             self.version += 1
 
     def work(self, steps: int = 1) -> list[int]:
@@ -352,17 +362,17 @@ class World:
 
     def rename(self, kind: str, record: object, name: str) -> Record:
         """Rename a project, iteration, user, tag or other record; texts written before keep the old name."""
-        return self.revise(kind, record, Name=name)
+        return self.edit_record(kind, record, Name=name)
 
-    def revise(self, kind: str, record: object, **values: object) -> Record:
+    def edit_record(self, kind: str, record: object, **values: object) -> Record:
         """Change a record that is no work item: a timebox's ``Name``, ``State`` or dates (ISO texts), and the like."""
         with self.lock:
-            revised = self.record(kind, record)
-            revisions = self._revised.setdefault(revised.object_id, [])
-            text, now = edits.changed(revised, values), self.clock.milliseconds()
+            target = self.record(kind, record)
+            revisions = self._record_changes.setdefault(target.object_id, [])
+            text, now = edits.edit_record(target, values), self.clock.milliseconds()
             revisions.append(Change(len(revisions) + 1, self.new_id(), now, self.company.users[0], (), text))
-            self._touch(revised)
-            return revised
+            self._touch(target)
+            return target
 
     def relabel(self, attribute: str, label: str) -> None:
         """Give a field, or a type by its TypePath, another display name; texts written before keep the old label."""
@@ -371,10 +381,10 @@ class World:
             self.labels = {**self.labels, attribute: label.upper()}
             self.version += 1
 
-    def forget_user(self, user: object) -> None:
+    def delete_user(self, user: object) -> None:
         """Delete a user: no list shows them any more, references keep a stub with the name."""
         with self.lock:
-            self.forgotten.add(self.record("User", user).object_id)
+            self.deleted_user_ids.add(self.record("User", user).object_id)
             self.version += 1
 
     def close_project(self, project: object) -> Record:
@@ -394,9 +404,9 @@ class World:
 
     def tasks_of(self, item: Item) -> list[Item]:
         """The tasks of a story or defect that are not deleted."""
-        return [self.item(index) for index in self.belonging(item.index, TASK)]
+        return [self.item(index) for index in self.owned_items(item.index, TASK)]
 
-    def belonging(self, index: int, kind: int, *, parents: bool = False) -> Sequence[int]:
+    def owned_items(self, index: int, kind: int, *, parents: bool = False) -> Sequence[int]:
         """Indexes of the items of a kind that belong to the one at ``index`` and are not deleted, ascending.
 
         Args:
@@ -404,7 +414,7 @@ class World:
             kind: A position in ``columns.KINDS``.
             parents: Whether the belonging is that of a story to its parent story.
         """
-        return self._belongings.of(index, kind, parents=parents)
+        return self._ownership.find(index, kind, parents=parents)
 
     def generated_revisions(self, index: int) -> int:
         """How many revisions of an item belong to the generated past; the others are in ``new_revisions``."""
@@ -412,7 +422,7 @@ class World:
 
     def updated_since(self, moment: int) -> list[int]:
         """Indexes of the items with LastUpdateDate at ``moment`` (milliseconds) or later, in no order."""
-        return self._updates.since(moment, self.changed)
+        return self._update_index.find_since(moment, self.changed_items)
 
     def revisions_of(self, record: Record) -> list[Change]:
         """The revisions of a record that is no work item: its creation and its renamings."""
@@ -421,39 +431,39 @@ class World:
         # The first one's id lies next to the history's; nothing else has it, because ids are given out three apart or
         # more.
         first = Change(0, record.history_id + 1, record.created, self.company.users[0], (), ORIGINAL)
-        return [first, *self._revised.get(record.object_id, ())]
+        return [first, *self._record_changes.get(record.object_id, ())]
 
     def first_name(self, value: Record | Link) -> str:
         """Return what revision texts of the generated past call a record or an item."""
         return value.first_name if isinstance(value, Record) else self._item_label(value)
 
-    def _name_now(self, value: Record | Link) -> str:
+    def _current_name(self, value: Record | Link) -> str:
         return value.name if isinstance(value, Record) else self._item_label(value)
 
     def _item_label(self, link: Link) -> str:
         return f"{self.columns.formatted_id(link.index)}: {self.item(link.index).name}"
 
-    def _user(self, user: object) -> Record:
+    def _find_user(self, user: object) -> Record:
         return self.company.users[0] if user is None else self.record("User", user)
 
-    def own(self, index: int) -> Item:
+    def item_for_update(self, index: int) -> Item:
         """Return the item, kept from now on because it is about to change."""
         item = self.item(index)
-        self._kept.pop(index, None)
-        self.changed[index] = item
+        self._item_cache.pop(index, None)
+        self.changed_items[index] = item
         return item
 
-    def _moment(self, item: Item) -> int:
+    def _save_time(self, item: Item) -> int:
         # Two saves of one item share a millisecond only where that is wanted, also when the clock stands still.
         return max(self.clock.milliseconds(), item.updated + (not self.instants_repeat))
 
-    def _save(self, item: Item, sets: tuple[Set, ...], user: object, at: int) -> Change | None:
+    def _save(self, item: Item, sets: tuple[FieldChange, ...], user: object, at: int) -> Change | None:
         if not sets:
             return None
-        text = description(sets, self._name_now, self.labels)
-        apply(item.values, sets)
+        text = format_description(sets, self._current_name, self.labels)
+        apply_changes(item.values, sets)
         self._relink(item)
-        change = Change(len(item.changes), self.new_id(), at, self._user(user), sets, text)
+        change = Change(len(item.changes), self.new_id(), at, self._find_user(user), sets, text)
         self._write(item, change)
         return change
 
@@ -463,9 +473,11 @@ class World:
         self.new_revisions.append((change.object_id, item.index, change.number))
         self.version += 1
 
-    def _tell_tie(self, item: Item, label: str, other: Item, user: object) -> None:
+    def _record_relation(self, item: Item, label: str, other: Item, user: object) -> None:
         text = f"{label} added [{self._item_label(Link(other.index))}]"
-        self._write(item, Change(len(item.changes), self.new_id(), self._moment(item), self._user(user), (), text))
+        self._write(
+            item, Change(len(item.changes), self.new_id(), self._save_time(item), self._find_user(user), (), text)
+        )
 
     def _relink(self, item: Item) -> None:
         columns = self.columns
@@ -473,11 +485,13 @@ class World:
         columns.team[item.index] = self._team_of[id(item.values["Project"])]
         for name in ("PortfolioItem", "Requirement", "WorkProduct"):
             if name in item.values:
-                columns.link[item.index] = _index(item.values[name])
+                columns.link[item.index] = _linked_index(item.values[name])
         if "Parent" in item.values:
-            (columns.parent if item.type == KINDS[STORY] else columns.link)[item.index] = _index(item.values["Parent"])
+            (columns.parent if item.type == KINDS[STORY] else columns.link)[item.index] = _linked_index(
+                item.values["Parent"]
+            )
         if before != (columns.link[item.index], columns.parent[item.index]):
-            self._belongings.forget()
+            self._ownership.invalidate()
 
     def _take_tasks_along(self, item: Item, user: object) -> None:
         if item.type in {KINDS[STORY], KINDS[DEFECT]}:
@@ -499,12 +513,12 @@ class World:
         self.version += 1
 
 
-def _index(link: Link | None) -> int:
-    return link.index if link is not None else NOTHING
+def _linked_index(link: Link | None) -> int:
+    return link.index if link is not None else NO_ITEM
 
 
 #: How far back the generated past fills the bin.
-DAYS_FILLED = 30
+RECYCLE_BIN_DAYS = 30
 
 
 class RecycleBin:
@@ -513,7 +527,7 @@ class RecycleBin:
     def __init__(self) -> None:
         self._entries: dict[int, Record] = {}
 
-    def put(self, item: Item, *, object_id: int, formatted_id: str, by: Record, at: int, kind: Record) -> Record:
+    def add(self, item: Item, *, object_id: int, formatted_id: str, by: Record, at: int, kind: Record) -> Record:
         """Enter an item deleted at ``at`` (milliseconds); the entry's ObjectID is unrelated to the item's.
 
         ``kind`` is the type definition.
@@ -537,11 +551,11 @@ class RecycleBin:
         self._entries[item.index] = entry
         return entry
 
-    def take(self, index: int) -> None:
+    def remove(self, index: int) -> None:
         """Remove the entry of an item; nothing happens when it was purged."""
         self._entries.pop(index, None)
 
-    def holds(self, index: int, *, now: int) -> bool:
+    def contains(self, index: int, *, now: int) -> bool:
         """Whether the item can still be restored."""
         entry = self._entries.get(index)
         return entry is not None and not _is_purged(entry, now)
@@ -555,20 +569,22 @@ def fill_recycle_bin(world: "World") -> None:
     """Enter what was deleted lately in the generated past."""
     columns = world.columns
     for index in range(len(columns)):
-        if columns.deleted[index] and columns.updated[index] > world.company.begins - DAYS_FILLED * DAY:
+        if columns.deleted[index] and columns.updated[index] > world.company.history_end - RECYCLE_BIN_DAYS * DAY:
             item = world.item(index)
-            put(world, item, item.changes[-1].user, item.updated)
+            add_to_recycle_bin(world, item, item.changes[-1].user, item.updated)
 
 
-def put(world: "World", item: Item, by: Record, at: int) -> None:
+def add_to_recycle_bin(world: "World", item: Item, by: Record, at: int) -> None:
     """Enter an item deleted at ``at`` (milliseconds), unless items of its type vanish without a trace.
 
     See rally-api-notes.md#removed-items.
     """
-    definition = next(each for each in world.company.of("typedefinition") if each.values["TypePath"] == item.type)
+    definition = next(
+        record for record in world.company.records_of("typedefinition") if record.values["TypePath"] == item.type
+    )
     if definition.values["Restorable"]:
         formatted_id = world.formatted_id(item)
-        world.bin.put(item, object_id=world.new_id(), formatted_id=formatted_id, by=by, at=at, kind=definition)
+        world.recycle_bin.add(item, object_id=world.new_id(), formatted_id=formatted_id, by=by, at=at, kind=definition)
 
 
 def _is_purged(entry: Record, now: int) -> bool:
@@ -578,7 +594,7 @@ def _is_purged(entry: Record, now: int) -> bool:
     return bool(entry.values["DeletionDate"] + int(days) * DAY < now)
 
 
-def entity(world: "World", object_id: int) -> Entity | None:
+def find_entity(world: "World", object_id: int) -> Entity | None:
     """Whatever has an ObjectID, deleted items included; None when nothing has."""
     columns = world.columns
     for index, is_item in ((columns.find(object_id), True), (columns.find_history(object_id), False)):
@@ -588,13 +604,13 @@ def entity(world: "World", object_id: int) -> Entity | None:
     record = world.company.by_id.get(object_id)
     if record is not None:
         return record
-    for entry in world.bin.entries(now=world.clock.milliseconds()):
+    for entry in world.recycle_bin.entries(now=world.clock.milliseconds()):
         if entry.object_id == object_id:
             return entry
-    return _revision(world, object_id) or _record_history(world, object_id)
+    return _find_revision(world, object_id) or _find_record_history(world, object_id)
 
 
-def _revision(world: "World", object_id: int) -> RevisionRow | None:
+def _find_revision(world: "World", object_id: int) -> RevisionRow | None:
     revisions = world.columns.revisions
     position, rest = divmod(object_id - FIRST_REVISION_ID, REVISION_STRIDE)
     if not rest and 0 <= position < revisions[-1]:
@@ -608,7 +624,7 @@ def _revision(world: "World", object_id: int) -> RevisionRow | None:
     return None
 
 
-def _record_history(world: "World", object_id: int) -> Entity | None:
+def _find_record_history(world: "World", object_id: int) -> Entity | None:
     for record in world.company.by_id.values():
         if record.history_id and record.history_id == object_id:
             return History(record)
@@ -618,38 +634,38 @@ def _record_history(world: "World", object_id: int) -> Entity | None:
     return None
 
 
-class Belongings:
+class OwnershipIndex:
     """Answers from sorted arrays, eight bytes for each item that belongs to another."""
 
     def __init__(self, columns: Columns) -> None:
         self._columns = columns
         self._sorted: dict[tuple[int, bool], tuple[array[int], array[int], int]] = {}
 
-    def forget(self) -> None:
+    def invalidate(self) -> None:
         """Some link has changed."""
         self._sorted.clear()
 
-    def of(self, index: int, kind: int, *, parents: bool) -> Sequence[int]:
+    def find(self, index: int, kind: int, *, parents: bool) -> Sequence[int]:
         """See ``World.belonging``."""
         owners, owned = self._arrays(kind, parents=parents)
         begin, end = bisect_left(owners, index), bisect_right(owners, index)
         deleted = self._columns.deleted
-        return [each for each in owned[begin:end] if not deleted[each]]
+        return [item_index for item_index in owned[begin:end] if not deleted[item_index]]
 
     def _arrays(self, kind: int, *, parents: bool) -> tuple["array[int]", "array[int]"]:
         candidates = self._columns.of_kind[kind]
-        kept = self._sorted.get((kind, parents))
-        if kept is None or kept[2] != len(candidates):
+        cached = self._sorted.get((kind, parents))
+        if cached is None or cached[2] != len(candidates):
             links = self._columns.parent if parents else self._columns.link
-            owned = array("i", (each for each in candidates if links[each] != NOTHING))
+            owned = array("i", (item_index for item_index in candidates if links[item_index] != NO_ITEM))
             # Sorting is stable, so the owned of one owner stay ascending.
             owned = array("i", sorted(owned, key=links.__getitem__))
-            owners = array("i", (links[each] for each in owned))
-            kept = self._sorted[kind, parents] = owners, owned, len(candidates)
-        return kept[0], kept[1]
+            owners = array("i", (links[item_index] for item_index in owned))
+            cached = self._sorted[kind, parents] = owners, owned, len(candidates)
+        return cached[0], cached[1]
 
 
-class Updates:
+class UpdateIndex:
     """Finds items by LastUpdateDate.
 
     Args:
@@ -663,16 +679,16 @@ class Updates:
         self._by_update: array[int] | None = None
         self._times: array[int] = array("q")
 
-    def since(self, moment: int, changed: Collection[int]) -> list[int]:
+    def find_since(self, moment: int, changed: Collection[int]) -> list[int]:
         """See ``World.updated_since``; what is ``changed`` has left the index."""
         updated = self._columns.updated
         if self._by_update is None:
             self._by_update = array("i", sorted(range(self._generated), key=updated.__getitem__))
             self._times = array("q", (updated[index] for index in self._by_update))
         first = bisect_left(self._times, moment)
-        found = [index for index in self._by_update[first:] if index not in changed]
-        found.extend(index for index in changed if updated[index] >= moment)
-        return found
+        indexes = [index for index in self._by_update[first:] if index not in changed]
+        indexes.extend(index for index in changed if updated[index] >= moment)
+        return indexes
 
 
 KIND_NAMES = {
@@ -683,7 +699,7 @@ KIND_NAMES = {
 } | {name.lower(): position for position, name in enumerate(KINDS)}
 
 
-def kind_of(name: str) -> int:
+def parse_kind(name: str) -> int:
     """The position in ``columns.KINDS`` of a kind by any of its names.
 
     Raises:

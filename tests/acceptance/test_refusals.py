@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rally_sandbox.world import LARGEST, SMALLEST
+from rally_sandbox.world import MAX_ITEMS, MIN_ITEMS
 from support.processes import command, simulator
 
 ROOT = Path(__file__).parents[2]
@@ -124,7 +124,7 @@ def test_a_company_that_is_too_small_or_too_large_is_refused(items: str) -> None
     done = command("sandbox", f"--items={items}", "--port", "0")
     assert done.code == 2
     assert "--items" in done.err
-    assert items == "many" or f"{SMALLEST}<=x<={LARGEST}" in done.err
+    assert items == "many" or f"{MIN_ITEMS}<=x<={MAX_ITEMS}" in done.err
 
 
 @pytest.mark.parametrize("name", ["sandbox", "demo", "serve"])

@@ -21,7 +21,7 @@ class Company:
     """A company in which one thing happens an hour; the first hour is 1."""
 
     def __init__(self) -> None:
-        self.world = World.create(3, 40, clock=Clock.standing(BEGIN))
+        self.world = World.create(3, 40, clock=Clock.frozen(BEGIN))
         self.team, self.other = self.world.company.teams[0], self.world.company.teams[1]
         self.users = [user.name for user in self.world.company.users]
 
@@ -41,7 +41,7 @@ class Company:
 
     def iterations(self, project: Record) -> list[Record]:
         """A project's iterations, by begin."""
-        found = [each for each in self.world.company.of("iteration") if each.values["Project"] is project]
+        found = [each for each in self.world.company.records_of("iteration") if each.values["Project"] is project]
         return sorted(found, key=lambda each: each.values["StartDate"])
 
     def uploaded(self, item: int, source: str) -> dict[str, Any]:
@@ -159,7 +159,9 @@ def test_a_renamed_iteration_is_told_by_name_alone_where_only_texts_are_left() -
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_renamed_state_is_told_by_the_name_it_has_today(source: str) -> None:
     company = Company()
-    flow = [each for each in company.world.company.of("flowstate") if each.values["Project"] is company.team.project]
+    flow = [
+        each for each in company.world.company.records_of("flowstate") if each.values["Project"] is company.team.project
+    ]
     flow.sort(key=lambda each: each.values["OrderIndex"])
     first, second = flow[1], flow[2]
     former = second.name
@@ -188,7 +190,7 @@ def test_a_deleted_user_leaves_the_change_and_no_error(source: str) -> None:
     story = company.story()
     company.edit(story, user=7, ScheduleState="In-Progress")
     company.hour()
-    company.world.forget_user(leaver)
+    company.world.delete_user(leaver)
     issue = company.uploaded(story, source)
     assert entries(issue, "status") == [(2, "status", "Defined", "In-Progress")]
     (entry,) = [each["content"] for each in issue["history"] if each["content"]["field"] == "status"]
@@ -218,7 +220,9 @@ def test_a_restored_item_was_deleted_for_a_while(source: str) -> None:
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_state_whose_name_has_brackets_is_read_whole(source: str) -> None:
     company = Company()
-    flow = [each for each in company.world.company.of("flowstate") if each.values["Project"] is company.team.project]
+    flow = [
+        each for each in company.world.company.records_of("flowstate") if each.values["Project"] is company.team.project
+    ]
     flow.sort(key=lambda each: each.values["OrderIndex"])
     company.world.rename("FlowState", flow[-1], "DONE [DEPLOYED TO PROD]")
     company.world.rename("FlowState", flow[-2], "DEPLOYED TO STAGE/PERF")

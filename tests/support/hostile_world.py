@@ -25,7 +25,7 @@ def check(items: int, share: float) -> int:
         items: How many work items of all types it has.
         share: How much of all texts is hostile.
     """
-    world = World.create(7, items, clock=Clock.standing(BEGIN), hostile_share=share)
+    world = World.create(7, items, clock=Clock.frozen(BEGIN), hostile_share=share)
     world.clock.advance(timedelta(minutes=10))
     home = world.company.workspaces[0].object_id
     rows = [row for kind in ("story", "defect") for row in world.items(kind)]

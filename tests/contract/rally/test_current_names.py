@@ -17,7 +17,7 @@ STRANGERS = tuple(range(10**12, 10**12 + 200))
 @pytest.fixture
 def world() -> World:
     """A company whose clock stands."""
-    return World.create(5, 50, clock=Clock.standing(datetime(2026, 3, 4, 12, 0, tzinfo=UTC)))
+    return World.create(5, 50, clock=Clock.frozen(datetime(2026, 3, 4, 12, 0, tzinfo=UTC)))
 
 
 @pytest.mark.parametrize("kind", [PEOPLE, TAGS])

@@ -33,7 +33,7 @@ TINYPROXY = Reply(
 
 def played(name: str) -> Reply:
     """What the simulator answers under a fault."""
-    answer = gateway.instead(Fault(name=name), path="/slm/x", base="http://rally.example", now=0)
+    answer = gateway.create_fault_response(Fault(name=name), path="/slm/x", base="http://rally.example", now=0)
     assert answer is not None
     # One line for several headers of a name, as HTTP allows.
     headers: dict[str, str] = {"Content-Type": answer.content_type}

@@ -15,14 +15,14 @@ from rally_accelerate.rally.history_fields import PastFields, Shape
 from rally_accelerate.rally.records import FieldChange, Named, Past, Record, Revision, WorkItem
 from rally_accelerate.rally.revision_changes import Agreement, Place, Reader
 from rally_sandbox.clock import Clock
-from rally_sandbox.lookback import Wish, rows
+from rally_sandbox.lookback import Projection, iter_snapshots
 from rally_sandbox.records import Change, Item
 from rally_sandbox.world import World
 
 BEGIN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 FIELDS = PastFields.of()
 TRACKED = {each.name: each.shape for each in FIELDS.fields}
-EVERYTHING = Wish(
+EVERYTHING = Projection(
     None, frozenset(each.name for each in FIELDS.fields if each.shape in {Shape.CHOICE, Shape.FLOW_STATE})
 )
 STATES = ("Defined", "In-Progress", "Completed", "Accepted")
@@ -79,7 +79,7 @@ class Story:
     """One item, what happened to it, and every name that things had."""
 
     def __init__(self, steps: Sequence[Any], *, ties: bool = False) -> None:
-        self.world = world = World.create(5, 10, clock=Clock.standing(BEGIN))
+        self.world = world = World.create(5, 10, clock=Clock.frozen(BEGIN))
         world.instants_repeat = ties
         company = world.company
         self.names: dict[int, set[str]] = defaultdict(set)
@@ -145,7 +145,7 @@ class Story:
         tags = list(self.item.initial["Tags"])
         for change in self.item.changes:
             before = list(tags)
-            for name, old, new in change.sets:
+            for name, old, new in change.field_changes:
                 if name == "Tags":
                     tags = [*tags, new] if old is None else [each for each in tags if each is not old]
                 elif name == "FlowState":
@@ -223,7 +223,7 @@ def by_revisions(story: Story, ways: Sequence[Delivery], *, shuffled: bool, reso
         del at
         found = [
             each.object_id
-            for each in story.world.company.of(shape.value)
+            for each in story.world.company.records_of(shape.value)
             if each.name == name and each.values["Project"].name == place.name
         ]
         return found[0] if resolvable and len(found) == 1 else None
@@ -247,7 +247,7 @@ def _name(value: Any) -> str:
 
 def by_lookback(story: Story, ways: Sequence[Delivery]) -> Past:
     """The past that snapshots tell after their way."""
-    every = list(rows(story.world, story.item, EVERYTHING, until=2**60))
+    every = list(iter_snapshots(story.world, story.item, EVERYTHING, until=2**60))
     delivered: list[Mapping[str, Any]] = [row for row, way in zip(every, ways, strict=False) if way.arrives]
     if not delivered:
         return Past(whole=False, up_to_date=False)

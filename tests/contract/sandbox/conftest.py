@@ -24,7 +24,7 @@ Ask = Callable[..., Json]
 
 def make_world() -> World:
     """The small world of this folder."""
-    return World.create(7, 400, clock=Clock.standing(NOW))
+    return World.create(7, 400, clock=Clock.frozen(NOW))
 
 
 @pytest.fixture(scope="session")

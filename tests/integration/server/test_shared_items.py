@@ -105,7 +105,7 @@ class Shared:
 @asynccontextmanager
 async def shared(folder: Path, monkeypatch: pytest.MonkeyPatch, *, by_plugin: bool) -> AsyncIterator[Shared]:
     """A small company whose clock is moved by hand."""
-    world = World.create(5, 20, clock=Clock.standing(datetime(2026, 3, 4, 12, tzinfo=UTC)))
+    world = World.create(5, 20, clock=Clock.frozen(datetime(2026, 3, 4, 12, tzinfo=UTC)))
     with serve(world) as rally:
         async with asking(folder / "host.sqlite") as asked:
             transport = httpx2.ASGITransport(app=asked.host.build_app())
@@ -223,7 +223,7 @@ async def test_a_renamed_sprint_reaches_the_issues_of_every_integration(
         item = its.world.create_item("story", project=team.project, Iteration=sprint.object_id).object_id
         its.world.clock.advance(timedelta(minutes=10))
         await its.settle("one all")
-        its.world.revise("Iteration", sprint, Name="Called otherwise")
+        its.world.edit_record("Iteration", sprint, Name="Called otherwise")
         its.world.clock.advance(timedelta(minutes=5))
         for name in ("one", "all"):
             await its.run(name)

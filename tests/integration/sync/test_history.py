@@ -20,7 +20,7 @@ SEEDS = range(1, 9)
 
 def busy_world(seed: int, items: int = 220) -> World:
     """A company that went on working until a while ago, so that Lookback has everything."""
-    world = World.create(seed, items, clock=Clock.standing(BEGIN))
+    world = World.create(seed, items, clock=Clock.frozen(BEGIN))
     tags, milestones = world.company.tags, world.company.milestones
     mine = [world.create_item("story", c_Score=1).object_id for _ in range(3)]
     for number in range(25):
@@ -143,13 +143,13 @@ def test_what_a_feed_that_stands_still_has_not_got_is_told_by_revisions() -> Non
 )
 def test_an_odd_snapshot_stops_nothing(odd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def answer(*asked: Any) -> dict[str, Any]:
-        found = lookback.answer(*asked)
+        found = lookback.execute_query(*asked)
         rows = found["Results"]
         # In the middle of an item's life.
         rows[5:6] = [{**row, **odd} if isinstance(odd, dict) else odd for row in rows[5:6]]
         return found
 
-    monkeypatch.setattr(gateway, "lookback", SimpleNamespace(**{**vars(lookback), "answer": answer}))
+    monkeypatch.setattr(gateway, "lookback", SimpleNamespace(**{**vars(lookback), "execute_query": answer}))
     world = busy_world(10, 60)
     with serve(world) as rally:
         report, issues = asyncio.run(synced(rally.url))

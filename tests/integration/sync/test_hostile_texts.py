@@ -177,5 +177,5 @@ def test_any_bytes_in_any_text(rally: Sandbox, expected: dict[str, dict[str, Iss
 
 
 def test_the_faults_are_those_of_the_simulator() -> None:
-    body: Any = orjson.loads(faults.with_ending(b'[{"Name":"a"},{"Name":"b"}]', member="Name", ending=b"!", most=1))
+    body: Any = orjson.loads(faults.append_to_texts(b'[{"Name":"a"},{"Name":"b"}]', member="Name", ending=b"!", most=1))
     assert body == [{"Name": "a!"}, {"Name": "b"}]

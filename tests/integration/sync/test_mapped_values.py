@@ -18,7 +18,7 @@ from rally_sandbox.world import World
 
 @pytest.fixture(scope="module")
 def rally() -> Iterator[Sandbox]:
-    world = World.create(3, 60, clock=Clock.standing(datetime(2026, 3, 2, 9, 0, tzinfo=UTC)))
+    world = World.create(3, 60, clock=Clock.frozen(datetime(2026, 3, 2, 9, 0, tzinfo=UTC)))
     with serve(world) as running:
         yield running
 

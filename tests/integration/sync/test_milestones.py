@@ -16,7 +16,7 @@ SOURCES = ("lookback", "revisions")
 
 @pytest.fixture
 def world() -> World:
-    return World.create(4, 60, clock=Clock.standing(BEGIN))
+    return World.create(4, 60, clock=Clock.frozen(BEGIN))
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -26,9 +26,9 @@ def test_milestones_come_with_their_dates_and_projects(world: World, source: str
     none = world.create_item("story").object_id
     for milestone in (second, last, first):
         world.edit(story, {"Milestones+": milestone})
-    world.revise("Milestone", first.object_id, TargetDate=None)
-    world.revise("Milestone", second.object_id, TargetDate="2026-09-22T06:00:00Z", Name="Beta, wave 2")
-    world.revise("Milestone", last.object_id, TargetDate="2026-04-01T06:00:00Z")
+    world.edit_record("Milestone", first.object_id, TargetDate=None)
+    world.edit_record("Milestone", second.object_id, TargetDate="2026-09-22T06:00:00Z", Name="Beta, wave 2")
+    world.edit_record("Milestone", last.object_id, TargetDate="2026-04-01T06:00:00Z")
     issues, requests = uploaded(world, source)
     raw = issues[str(story)]["rawIssue"]
     # The next date first; the names alone as well, for queries.
@@ -72,9 +72,9 @@ def test_timeboxes_come_with_state_and_theme(world: World, source: str) -> None:
     story = world.create_item("story", team.project, Iteration=former, Release=release).object_id
     world.clock.advance(timedelta(hours=1))
     world.edit(story, {"Iteration": sprint})
-    world.revise("Iteration", former.object_id, Theme="<p>Pay by <b>card</b></p>")
-    world.revise("Iteration", sprint.object_id, Theme="Speed &amp; size", State="Committed")
-    world.revise("Release", release.object_id, Theme="Spring", State="Planning")
+    world.edit_record("Iteration", former.object_id, Theme="<p>Pay by <b>card</b></p>")
+    world.edit_record("Iteration", sprint.object_id, Theme="Speed &amp; size", State="Committed")
+    world.edit_record("Release", release.object_id, Theme="Spring", State="Planning")
     issues, _ = uploaded(world, source)
     issue = issues[str(story)]
     assert [(each["id"], each.get("description")) for each in issue["sprints"]] == [

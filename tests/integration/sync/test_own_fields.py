@@ -39,7 +39,7 @@ OWN = [
 
 @pytest.fixture
 def world() -> World:
-    return World.create(3, 60, clock=Clock.standing(BEGIN))
+    return World.create(3, 60, clock=Clock.frozen(BEGIN))
 
 
 def hour(world: World) -> None:

@@ -18,7 +18,7 @@ SOURCES = ("lookback", "revisions")
 
 @pytest.fixture
 def world() -> World:
-    return World.create(4, 60, clock=Clock.standing(BEGIN))
+    return World.create(4, 60, clock=Clock.frozen(BEGIN))
 
 
 def uploaded(world: World, source: str) -> dict[str, dict[str, Any]]:
@@ -34,7 +34,7 @@ def story_of(world: World, user: Record) -> str:
     story = world.create_item("story", user=user, Name="Owned", Owner=user)
     world.clock.advance(timedelta(minutes=5))
     world.edit(story.object_id, {"ScheduleState": "In-Progress"}, user=user)
-    world.post(story.object_id, "Done so far", user)
+    world.add_post(story.object_id, "Done so far", user)
     return str(story.object_id)
 
 
@@ -122,7 +122,7 @@ def test_a_disabled_and_a_deleted_user_keep_their_names(world: World) -> None:
     disabled, deleted = world.company.users[4:6]
     ids = (story_of(world, disabled), story_of(world, deleted))
     disabled.values["Disabled"] = True
-    world.forget_user(deleted)
+    world.delete_user(deleted)
     issues = uploaded(world, "revisions")
     assert names_in(issues[ids[0]]) == everywhere(disabled.name, disabled)
     assert names_in(issues[ids[1]]) == everywhere(deleted.name, deleted)

@@ -25,7 +25,7 @@ HIGH = '(Priority = "High Attention")'
 
 @pytest.fixture(scope="module")
 def rally() -> Iterator[Sandbox]:
-    world = World.create(3, 120, clock=Clock.standing(datetime(2026, 3, 2, 9, 0, tzinfo=UTC)))
+    world = World.create(3, 120, clock=Clock.frozen(datetime(2026, 3, 2, 9, 0, tzinfo=UTC)))
     with serve(world) as running:
         yield running
 

@@ -21,7 +21,7 @@ SOURCES = ("lookback", "revisions")
 
 @pytest.fixture
 def world() -> World:
-    return World.create(4, 300, clock=Clock.standing(BEGIN))
+    return World.create(4, 300, clock=Clock.frozen(BEGIN))
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -29,7 +29,7 @@ def test_a_whole_discussion_comes_in_order_as_readable_text(world: World, source
     story = world.create_item("story", Name="Talked about")
     for number in range(260):
         world.clock.advance(timedelta(minutes=1))
-        world.post(story.object_id, f"<p>Sample &amp; remark <b>{number}</b></p>", world.company.users[3])
+        world.add_post(story.object_id, f"<p>Sample &amp; remark <b>{number}</b></p>", world.company.users[3])
     issues, requests = uploaded(world, source)
     comments = issues[str(story.object_id)]["comments"]
     assert [each["comment"] for each in comments] == [f"Sample & remark {number}" for number in range(260)]
@@ -45,7 +45,7 @@ def test_discussions_of_all_items_are_there_and_may_be_left_out(world: World) ->
     home = world.company.workspaces[0]
     posts = [
         post
-        for post in world.company.of("conversationpost")
+        for post in world.company.records_of("conversationpost")
         if post.workspace is home and str(world.columns.object_id[post.values["Artifact"].index]) in issues
     ]
     assert counted == len(posts) > 20
@@ -55,9 +55,11 @@ def test_discussions_of_all_items_are_there_and_may_be_left_out(world: World) ->
 
 
 def test_discussions_of_a_first_sync_take_whole_pages() -> None:
-    world = World.create(5, 2_000, clock=Clock.standing(BEGIN))
+    world = World.create(5, 2_000, clock=Clock.frozen(BEGIN))
     issues, requests = uploaded(world, "none", pageSize=250)
-    posts = [post for post in world.company.of("conversationpost") if post.workspace is world.company.workspaces[0]]
+    posts = [
+        post for post in world.company.records_of("conversationpost") if post.workspace is world.company.workspaces[0]
+    ]
     assert requests["conversationpost"] == math.ceil(len(posts) / 250)
     assert sum(len(issue["comments"]) for issue in issues.values()) > 500
 
@@ -77,15 +79,15 @@ async def test_a_post_that_comes_while_a_run_goes_on_is_not_lost(world: World) -
                 return {item.record.object_id: [post.text for post in item.around.posts] for item in items}
 
             talked_about = next(item for item, texts in (await read()).items() if texts)
-            world.post(talked_about, "One more")
+            world.add_post(talked_about, "One more")
             assert "One more" in (await read())[talked_about]
 
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_relations_name_parents_predecessors_and_successors_by_id(world: World, source: str) -> None:
     first, second, third = (world.create_item("story", Name=f"Story {number}") for number in range(3))
-    world.link(first.object_id, second.object_id)
-    world.link(second.object_id, third.object_id)
+    world.add_dependency(first.object_id, second.object_id)
+    world.add_dependency(second.object_id, third.object_id)
     defect = next(row for row in world.items("defect") if row["visible"] and row["values"]["Requirement"])
     issues, _ = uploaded(world, source)
     related = [{"id": str(each.object_id), "type": "RELATED"} for each in (first, third)]
@@ -97,7 +99,7 @@ def test_relations_name_parents_predecessors_and_successors_by_id(world: World, 
 def test_many_dependencies_take_few_requests_where_only_texts_tell_of_them(world: World) -> None:
     stories = [world.create_item("story", Name=f"Story, the [{number}]th").object_id for number in range(60)]
     for one, other in pairwise(stories):
-        world.link(one, other)
+        world.add_dependency(one, other)
     issues, requests = uploaded(world, "revisions")
     for before, its, after in zip(stories, stories[1:], stories[2:], strict=False):
         ids = {each["id"] for each in issues[str(its)]["relations"]}
@@ -109,9 +111,9 @@ def test_many_dependencies_take_few_requests_where_only_texts_tell_of_them(world
 
 def test_what_the_texts_do_not_tell_is_asked_for(world: World) -> None:
     first, second, third = (world.create_item("story", Name=f"Story {number}").object_id for number in range(3))
-    world.link(first, third)
+    world.add_dependency(first, third)
     # A link without a text: an old one, or one that an import made.
-    world.ties.link(world.find(second).index, world.find(third).index)
+    world.relations.add_dependency(world.find(second).index, world.find(third).index)
     issues, requests = uploaded(world, "revisions")
     assert {each["id"] for each in issues[str(third)]["relations"]} == {str(first), str(second)}
     assert requests["hierarchicalrequirement/predecessors"] == 1

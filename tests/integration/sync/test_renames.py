@@ -19,7 +19,7 @@ NEW = "Renamed in spring"
 @pytest.fixture
 def world() -> World:
     """A company whose clock stands until it is moved."""
-    return World.create(5, 400, clock=Clock.standing(BEGIN))
+    return World.create(5, 400, clock=Clock.frozen(BEGIN))
 
 
 Carries = Callable[[Mapping[str, Any], Any], bool]

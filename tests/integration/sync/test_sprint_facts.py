@@ -106,7 +106,7 @@ def ms(text: str) -> int:
 def planned(world: World) -> tuple[Record, set[int]]:
     """A sprint with everything that can become of its items; the sprint and the items."""
     team, other = world.company.teams[:2]
-    sprint, following = [each for each in team.sprints if each.values["StartDate"] > world.company.begins][:2]
+    sprint, following = [each for each in team.sprints if each.values["StartDate"] > world.company.history_end][:2]
     twin = next(each for each in other.sprints if each.name == sprint.name)
 
     def story(**values: object) -> int:
@@ -168,7 +168,7 @@ def planned(world: World) -> tuple[Record, set[int]]:
     ("source", "renamed"), [("lookback", False), ("lookback", True), ("revisions", False), ("revisions", True)]
 )
 def test_the_facts_of_a_sprint_follow_from_what_is_uploaded(source: str, renamed: bool) -> None:
-    world = World.create(4, 30, clock=Clock.standing(BEGIN))
+    world = World.create(4, 30, clock=Clock.frozen(BEGIN))
     sprint, items = planned(world)
     if renamed:
         world.rename("Iteration", sprint, "Another name")
@@ -198,7 +198,7 @@ def changes_of(world: World, its: int) -> list[dict[str, str | None]]:
 
 
 def test_a_renamed_sprint_is_known_by_the_name_of_the_day() -> None:
-    world = World.create(4, 30, clock=Clock.standing(BEGIN))
+    world = World.create(4, 30, clock=Clock.frozen(BEGIN))
     team = world.company.teams[0]
     first, second = team.sprints[:2]
     name = first.name
@@ -216,7 +216,7 @@ def test_a_renamed_sprint_is_known_by_the_name_of_the_day() -> None:
 
 
 def test_a_sprint_whose_id_is_not_known_is_told_from_none() -> None:
-    world = World.create(4, 30, clock=Clock.standing(BEGIN))
+    world = World.create(4, 30, clock=Clock.frozen(BEGIN))
     team = world.company.teams[0]
     first, second = team.sprints[:2]
     its = world.create_item("story", team.project, Iteration=first).object_id

@@ -18,7 +18,7 @@ QUIET_REQUESTS = 7
 @pytest.fixture
 def world() -> World:
     """A company whose clock stands until it is moved."""
-    return World.create(5, 400, clock=Clock.standing(BEGIN))
+    return World.create(5, 400, clock=Clock.frozen(BEGIN))
 
 
 def test_what_changes_of_a_timebox_arrives_in_every_item_that_carries_it(world: World) -> None:
@@ -33,7 +33,7 @@ def test_what_changes_of_a_timebox_arrives_in_every_item_that_carries_it(world: 
         world.clock.advance(timedelta(minutes=5))
         quiet = its.run()
         assert (quiet.tally.uploaded, quiet.rally.requests <= QUIET_REQUESTS) == (0, True), quiet.rally
-        world.revise("Iteration", sprint, Name="Called otherwise", EndDate="2030-01-01T05:59:59+00:00")
+        world.edit_record("Iteration", sprint, Name="Called otherwise", EndDate="2030-01-01T05:59:59+00:00")
         carried = len(its.timeboxes("sprints", sprint))
         assert its.run().tally.uploaded == carried > 1
         # Also where it is a former sprint.
@@ -42,14 +42,14 @@ def test_what_changes_of_a_timebox_arrives_in_every_item_that_carries_it(world: 
         assert len({each["endTime"] for each in told}) == 1
         assert its.run().tally.uploaded == 0
         world.clock.advance(timedelta(hours=2))
-        world.revise("Release", release, State="Accepted", Name="Out")
+        world.edit_record("Release", release, State="Accepted", Name="Out")
         its.run()
         out = its.timeboxes("releases", release.object_id)
         assert out
         assert {(each["name"], each["released"]) for each in out} == {("Out", True)}
         milestone = world.company.milestones[0]
         world.clock.advance(timedelta(minutes=2))
-        world.revise("Milestone", milestone, Name="Fair in spring")
+        world.edit_record("Milestone", milestone, Name="Fair in spring")
         assert its.run().tally.uploaded
         former = [item for item in its.sent.values() if milestone.first_name in item["rawIssue"].get("Milestones", ())]
         assert not former
@@ -85,11 +85,11 @@ def test_only_timeboxes_of_the_own_projects_matter(world: World) -> None:
         world.clock.advance(timedelta(hours=2))
         its.run()
         for sprint in other.sprints:
-            world.revise("Iteration", sprint, Name="Of others")
+            world.edit_record("Iteration", sprint, Name="Of others")
         rally.stats.reset()
         assert its.run().tally.uploaded == 0
         assert rally.stats.requests["hierarchicalrequirement"] == 1
-        world.revise("Milestone", world.company.milestones[0], Name="Of everybody")
+        world.edit_record("Milestone", world.company.milestones[0], Name="Of everybody")
         its.run()
         places = {item["project"]["id"] for item in its.sent.values()}
         assert places == {str(first.project.object_id)}

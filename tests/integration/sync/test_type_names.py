@@ -29,7 +29,7 @@ BEGIN = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def rally() -> Iterator[Sandbox]:
-    world = World.create(3, 60, clock=Clock.standing(BEGIN))
+    world = World.create(3, 60, clock=Clock.frozen(BEGIN))
     world.relabel("PortfolioItem/Feature", "Business Outcome")
     world.relabel("PortfolioItem/Initiative", "Feature")
     with serve(world) as running:

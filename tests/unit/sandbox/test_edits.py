@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rally_sandbox.clock import Clock
-from rally_sandbox.ground_truth import of, replayed
+from rally_sandbox.ground_truth import build_row, replay
 from rally_sandbox.records import Item
 from rally_sandbox.world import World
 
@@ -16,7 +16,7 @@ NOW = datetime(2026, 11, 2, 15, 30, tzinfo=UTC)
 
 @pytest.fixture
 def world() -> World:
-    return World.create(7, 60, clock=Clock.standing(NOW))
+    return World.create(7, 60, clock=Clock.frozen(NOW))
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_delete_and_restore_keep_the_object_id(world: World, story: Item) -> Non
     world.delete(story.object_id, "user02@sandbox.example")
     assert story.deleted
     assert task.deleted
-    entries = {entry.values["ItemOID"]: entry for entry in world.bin.entries(now=world.clock.milliseconds())}
+    entries = {entry.values["ItemOID"]: entry for entry in world.recycle_bin.entries(now=world.clock.milliseconds())}
     assert entries[story.object_id].values["DeletedBy"].name == "Sample User 02"
     assert entries[story.object_id].object_id != story.object_id
     world.restore(story.object_id)
@@ -139,6 +139,6 @@ def test_what_cannot_be_entered_is_refused(world: World, story: Item, fields: di
 def test_a_created_item_replays_too(world: World) -> None:
     defect = world.create_item("Defect", Priority="Low", Tags=["urgent", "R&D"])
     world.edit(defect.object_id, {"Tags-": "urgent", "State": "Open", "Owner": "user03@sandbox.example"})
-    row: Mapping[str, Any] = of(world, defect)
-    assert replayed(row) == row["values"]
+    row: Mapping[str, Any] = build_row(world, defect)
+    assert replay(row) == row["values"]
     assert [tag["name"] for tag in row["values"]["Tags"]] == ["R&D"]

@@ -3,12 +3,12 @@
 import pytest
 
 from rally_sandbox import gateway
-from rally_sandbox.faults import FAULTS, FOREVER, Fault, Faults
-from rally_sandbox.gateway import as_json, instead, spoiled
+from rally_sandbox.faults import FAULTS, UNLIMITED, Fault, Faults
+from rally_sandbox.gateway import apply_fault, create_fault_response, json_response
 
 
 def plays(faults: Faults, kind: str = "defect", page_size: int = 20) -> str | None:
-    fault = faults.next_for(kind, page_size=page_size)
+    fault = faults.take(kind, page_size=page_size)
     return fault.name if fault is not None else None
 
 
@@ -21,7 +21,7 @@ def test_a_fault_plays_once_after_those_it_lets_pass() -> None:
 def test_a_fault_plays_as_often_as_told() -> None:
     faults = Faults()
     faults.add("503", times=2)
-    faults.add("drop", times=FOREVER)
+    faults.add("drop", times=UNLIMITED)
     assert [plays(faults) for _ in range(4)] == ["503", "503", "drop", "drop"]
     assert faults.played == 4
 
@@ -51,19 +51,19 @@ def test_mistakes_in_a_fault_are_told(details: dict[str, str]) -> None:
         Fault.from_json(details)
 
 
-RIGHT = as_json({"QueryResult": {"Results": [{"Name": "A story"}, *range(100)]}})
+RIGHT = json_response({"QueryResult": {"Results": [{"Name": "A story"}, *range(100)]}})
 
 
 @pytest.mark.parametrize("name", sorted(FAULTS))
 def test_every_fault_does_something(name: str) -> None:
     fault = Fault(name=name, rows=1)
-    wrong = instead(fault, path="/slm/x", base="http://h", now=0) or spoiled(fault, RIGHT)
+    wrong = create_fault_response(fault, path="/slm/x", base="http://h", now=0) or apply_fault(fault, RIGHT)
     assert (wrong != RIGHT) or name in {"timeout", "slow"}
 
 
 def test_a_truncated_body_has_a_length_that_fits() -> None:
-    cut = spoiled(Fault(name="truncated-json"), RIGHT)
-    assert (cut.status, cut.cut_after) == (200, None)
+    cut = apply_fault(Fault(name="truncated-json"), RIGHT)
+    assert (cut.status, cut.truncate_at) == (200, None)
     assert RIGHT.body.startswith(cut.body)
     assert len(cut.body) == len(RIGHT.body) // 2
 
@@ -80,12 +80,12 @@ def test_a_truncated_body_has_a_length_that_fits() -> None:
     ],
 )
 def test_retry_after_is_seconds_a_date_or_absent(fault: Fault, expected: tuple[tuple[str, str], ...]) -> None:
-    answer = instead(fault, path="/", base="http://h", now=0)
+    answer = create_fault_response(fault, path="/", base="http://h", now=0)
     assert answer is not None
     assert (answer.status, answer.headers) == (429, expected)
 
 
 def test_the_container_page_names_the_path_and_the_reason() -> None:
-    page = gateway.container_page(401, "/slm/webservice/v2.0/defect", "Full authentication is required")
+    page = gateway.container_error(401, "/slm/webservice/v2.0/defect", "Full authentication is required")
     assert b"HTTP ERROR 401" in page.body
     assert b"Problem accessing /slm/webservice/v2.0/defect" in page.body

@@ -7,8 +7,8 @@ import pytest
 from rally_sandbox import lookback
 from rally_sandbox.clock import Clock
 from rally_sandbox.discussions import FIRST_POST_ID
-from rally_sandbox.ground_truth import replayed
-from rally_sandbox.lookback import Wish, enumerated_id
+from rally_sandbox.ground_truth import replay
+from rally_sandbox.lookback import Projection, make_choice_id
 from rally_sandbox.world import World
 
 NOW = datetime(2026, 11, 2, 15, 30, tzinfo=UTC)
@@ -16,7 +16,7 @@ NOW = datetime(2026, 11, 2, 15, 30, tzinfo=UTC)
 
 @pytest.fixture
 def world() -> World:
-    return World.create(7, 60, clock=Clock.standing(NOW))
+    return World.create(7, 60, clock=Clock.frozen(NOW))
 
 
 def texts(world: World, item: int) -> list[str]:
@@ -39,11 +39,11 @@ def test_own_fields_are_told_by_revisions_snapshots_and_truth_alike(world: World
         "NEEDED BY removed [Thu Dec 24 00:00:00 MST 2026], SCORE added [3.0]",
     ]
     row = next(each for each in world.items("story") if each["object_id"] == story)
-    assert replayed(row) == row["values"]
-    wish = Wish(frozenset({"c_RiskLevel", "c_NeededBy", "c_Reviewer"}), frozenset())
-    told = list(lookback.rows(world, world.find(story), wish, until=world.clock.milliseconds()))
+    assert replay(row) == row["values"]
+    wish = Projection(frozenset({"c_RiskLevel", "c_NeededBy", "c_Reviewer"}), frozenset())
+    told = list(lookback.iter_snapshots(world, world.find(story), wish, until=world.clock.milliseconds()))
     assert [each.get("c_RiskLevel") for each in told] == [
-        enumerated_id("c_RiskLevel", each) for each in ("Medium", "Low [1]", "Low [1]")
+        make_choice_id("c_RiskLevel", each) for each in ("Medium", "Low [1]", "Low [1]")
     ]
     assert [each.get("c_NeededBy") for each in told] == [None, needed, None]
     assert told[-1]["c_Reviewer"] == reviewer.object_id
@@ -65,7 +65,9 @@ def test_a_new_label_stands_in_later_texts_and_in_every_definition(world: World)
         "GOOD TO GO changed from [true] to [false]",
     ]
     names = {
-        each.values["Name"] for each in world.company.of("attributedefinition") if each.values["ElementName"] == "Ready"
+        each.values["Name"]
+        for each in world.company.records_of("attributedefinition")
+        if each.values["ElementName"] == "Ready"
     }
     assert names == {"Good to go"}
 
@@ -73,28 +75,28 @@ def test_a_new_label_stands_in_later_texts_and_in_every_definition(world: World)
 def test_a_suite_holds_defects_and_vanishes_without_a_trace(world: World) -> None:
     suite = world.create_item("defectsuite", Name="The suite").object_id
     defect = world.create_item("defect", Name="The defect").object_id
-    world.gather(suite, defect)
+    world.add_to_suite(suite, defect)
     assert texts(world, defect)[-1] == "DEFECT SUITES added [DS1: The suite]"
-    assert world.ties.gathered(world.find(suite).index) == [world.find(defect).index]
-    before = len(list(world.bin.entries(now=world.clock.milliseconds())))
+    assert world.relations.suite_defects(world.find(suite).index) == [world.find(defect).index]
+    before = len(list(world.recycle_bin.entries(now=world.clock.milliseconds())))
     world.delete(suite)
-    assert len(list(world.bin.entries(now=world.clock.milliseconds()))) == before
+    assert len(list(world.recycle_bin.entries(now=world.clock.milliseconds()))) == before
 
 
 def test_what_was_purged_on_request_cannot_be_restored(world: World) -> None:
     story = world.create_item("story").object_id
     world.delete(story)
     world.purge(story)
-    assert story not in {each.values["ItemOID"] for each in world.bin.entries(now=world.clock.milliseconds())}
+    assert story not in {each.values["ItemOID"] for each in world.recycle_bin.entries(now=world.clock.milliseconds())}
     with pytest.raises(KeyError, match="not in the recycle bin"):
         world.restore(story)
 
 
 def test_discussions_of_the_generated_past_are_spread_over_a_large_world() -> None:
-    world = World.create(7, 9_000, clock=Clock.standing(NOW))
+    world = World.create(7, 9_000, clock=Clock.frozen(NOW))
     indexes = [
         post.values["Artifact"].index
-        for post in world.company.of("conversationpost")
+        for post in world.company.records_of("conversationpost")
         if post.object_id >= FIRST_POST_ID
     ]
     assert min(indexes) < 1_000

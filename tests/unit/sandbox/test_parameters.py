@@ -4,23 +4,32 @@ from base64 import b64encode
 
 import pytest
 
-from rally_sandbox.auth import LIMITED_API_KEY, SANDBOX_API_KEY, Login, Scope, Unauthorized, accounts, login, scope
-from rally_sandbox.errors import QueryRefused
-from rally_sandbox.parameters import EVERYTHING, STUB, Fetch, OrderKey, order_of, paging, parse
-from rally_sandbox.sample_company import Company, found
-from rally_sandbox.schema import TYPES, concrete, type_of
+from rally_sandbox.auth import (
+    LIMITED_API_KEY,
+    SANDBOX_API_KEY,
+    Login,
+    Scope,
+    UnauthorizedError,
+    authenticate,
+    create_accounts,
+    parse_scope,
+)
+from rally_sandbox.errors import QueryError
+from rally_sandbox.parameters import EVERYTHING, STUB, Fetch, OrderKey, parse_fetch, parse_order, parse_paging
+from rally_sandbox.sample_company import Company, create_company
+from rally_sandbox.schema import TYPES, find_type, list_concrete_types
 
 STORY = TYPES["hierarchicalrequirement"]
 
 
 @pytest.fixture(scope="module")
 def company() -> Company:
-    return found(7, begins=1_790_000_000_000, same_workspace_names=False)
+    return create_company(7, history_end=1_790_000_000_000, same_workspace_names=False)
 
 
 @pytest.fixture
 def admin(company: Company) -> Login:
-    return accounts(company).keys[SANDBOX_API_KEY]
+    return create_accounts(company).keys[SANDBOX_API_KEY]
 
 
 def names(company: Company, where: Scope) -> set[str]:
@@ -39,14 +48,14 @@ def names(company: Company, where: Scope) -> set[str]:
     ],
 )
 def test_fetch_is_read(text: str | None, expected: Fetch) -> None:
-    assert parse(text) == expected
+    assert parse_fetch(text) == expected
 
 
 def test_unknown_names_are_ignored_and_names_apply_at_any_depth() -> None:
-    wanted = parse("Name,NoSuchThing,StartDate")
-    assert [each.name for each in wanted.of_row(STORY)] == ["Name"]
-    assert {each.name for each in wanted.of_nested(TYPES["iteration"])} == {"Name", "StartDate"}
-    assert EVERYTHING.of_nested(TYPES["iteration"]) == []
+    wanted = parse_fetch("Name,NoSuchThing,StartDate")
+    assert [each.name for each in wanted.row_attributes(STORY)] == ["Name"]
+    assert {each.name for each in wanted.nested_attributes(TYPES["iteration"])} == {"Name", "StartDate"}
+    assert EVERYTHING.nested_attributes(TYPES["iteration"]) == []
 
 
 @pytest.mark.parametrize(
@@ -54,32 +63,32 @@ def test_unknown_names_are_ignored_and_names_apply_at_any_depth() -> None:
     [({}, 1, 20), ({"start": "21", "pagesize": "5"}, 21, 5), ({"pagesize": "5000"}, 1, 2000), ({"start": ""}, 1, 20)],
 )
 def test_paging_is_read_and_clamped(parameters: dict[str, str], start: int, size: int) -> None:
-    wanted = paging(parameters)
+    wanted = parse_paging(parameters)
     assert (wanted.start, wanted.size) == (start, size)
 
 
 @pytest.mark.parametrize("parameters", [{"start": "0"}, {"pagesize": "0"}, {"pagesize": "many"}, {"start": "-1"}])
 def test_impossible_paging_is_refused(parameters: dict[str, str]) -> None:
-    with pytest.raises(QueryRefused):
-        paging(parameters)
+    with pytest.raises(QueryError):
+        parse_paging(parameters)
 
 
 def test_order_is_read() -> None:
-    assert order_of("LastUpdateDate desc, ObjectID", (STORY,)) == (
+    assert parse_order("LastUpdateDate desc, ObjectID", (STORY,)) == (
         OrderKey("LastUpdateDate", descending=True),
         OrderKey("ObjectID", descending=False),
     )
-    assert order_of("Rank ASC", (STORY,)) == (OrderKey("DragAndDropRank", descending=False),)
+    assert parse_order("Rank ASC", (STORY,)) == (OrderKey("DragAndDropRank", descending=False),)
 
 
 @pytest.mark.parametrize("text", ["Parent", "Blocked", "Tags", "NoSuchThing", "Name sideways"])
 def test_what_cannot_be_ordered_by_is_refused(text: str) -> None:
-    with pytest.raises(QueryRefused):
-        order_of(text, (STORY,))
+    with pytest.raises(QueryError):
+        parse_order(text, (STORY,))
 
 
 def test_absent_scope_is_the_default_project_with_its_parents_and_children(company: Company, admin: Login) -> None:
-    assert names(company, scope(company, admin, {})) == {"Team Amber", "Platform", "Sample Company Delivery"}
+    assert names(company, parse_scope(company, admin, {})) == {"Team Amber", "Platform", "Sample Company Delivery"}
 
 
 @pytest.mark.parametrize(
@@ -91,27 +100,29 @@ def test_absent_scope_is_the_default_project_with_its_parents_and_children(compa
     ],
 )
 def test_scope_goes_up_and_down_as_told(company: Company, admin: Login, up: str, down: str, expected: set[str]) -> None:
-    platform = next(each for each in company.of("project") if each.name == "Platform")
+    platform = next(each for each in company.records_of("project") if each.name == "Platform")
     parameters = {"project": f"/project/{platform.object_id}", "projectScopeUp": up, "projectScopeDown": down}
-    assert names(company, scope(company, admin, parameters)) == expected
+    assert names(company, parse_scope(company, admin, parameters)) == expected
 
 
 def test_project_null_is_the_whole_workspace(company: Company, admin: Login) -> None:
     main, archive = company.workspaces
-    assert scope(company, admin, {"project": "null"}).workspace is main
-    there = scope(company, admin, {"workspace": f"https://x.example/slm/webservice/v2.0/workspace/{archive.object_id}"})
+    assert parse_scope(company, admin, {"project": "null"}).workspace is main
+    there = parse_scope(
+        company, admin, {"workspace": f"https://x.example/slm/webservice/v2.0/workspace/{archive.object_id}"}
+    )
     assert "Team Fern" in names(company, there)
 
 
 @pytest.mark.parametrize("parameters", [{"project": "/project/1"}, {"workspace": "Sample Company"}])
 def test_references_to_nothing_are_refused(company: Company, admin: Login, parameters: dict[str, str]) -> None:
-    with pytest.raises(QueryRefused):
-        scope(company, admin, parameters)
+    with pytest.raises(QueryError):
+        parse_scope(company, admin, parameters)
 
 
 def test_the_limited_user_sees_two_projects(company: Company) -> None:
-    limited = accounts(company).keys[LIMITED_API_KEY]
-    assert names(company, scope(company, limited, {"project": "null"})) == {"Team Amber", "Team Birch"}
+    limited = create_accounts(company).keys[LIMITED_API_KEY]
+    assert names(company, parse_scope(company, limited, {"project": "null"})) == {"Team Amber", "Team Birch"}
 
 
 def _basic(name: str, password: str) -> dict[str, str]:
@@ -119,12 +130,12 @@ def _basic(name: str, password: str) -> dict[str, str]:
 
 
 def test_a_key_wins_over_a_password(company: Company) -> None:
-    people = accounts(company)
+    people = create_accounts(company)
     right = _basic("user03@sandbox.example", "sandbox")
-    assert login(people, right).user.name == "Sample User 03"
-    assert login(people, right | {"zsessionid": SANDBOX_API_KEY}).user.name == "Sample User 01"
-    with pytest.raises(Unauthorized):
-        login(people, right | {"zsessionid": "_wrong"})
+    assert authenticate(people, right).user.name == "Sample User 03"
+    assert authenticate(people, right | {"zsessionid": SANDBOX_API_KEY}).user.name == "Sample User 01"
+    with pytest.raises(UnauthorizedError):
+        authenticate(people, right | {"zsessionid": "_wrong"})
 
 
 @pytest.mark.parametrize(
@@ -138,19 +149,19 @@ def test_a_key_wins_over_a_password(company: Company) -> None:
     ],
 )
 def test_others_are_refused(company: Company, headers: dict[str, str]) -> None:
-    with pytest.raises(Unauthorized):
-        login(accounts(company), headers)
+    with pytest.raises(UnauthorizedError):
+        authenticate(create_accounts(company), headers)
 
 
 def test_keys_can_be_switched_off(company: Company) -> None:
-    with pytest.raises(Unauthorized):
-        login(accounts(company, keys_enabled=False), {"zsessionid": SANDBOX_API_KEY})
+    with pytest.raises(UnauthorizedError):
+        authenticate(create_accounts(company, keys_enabled=False), {"zsessionid": SANDBOX_API_KEY})
 
 
 def test_type_names_are_read_in_any_case_and_number() -> None:
-    assert type_of("HIERARCHICALREQUIREMENT") is STORY
-    assert type_of("users") is TYPES["user"]
-    assert type_of("portfolioitem/Feature") is TYPES["portfolioitem/feature"]
-    assert type_of("recyclebinentries") is TYPES["recyclebinentry"]
-    assert type_of("nonsense") is None
-    assert len(concrete("PortfolioItem")) == 2
+    assert find_type("HIERARCHICALREQUIREMENT") is STORY
+    assert find_type("users") is TYPES["user"]
+    assert find_type("portfolioitem/Feature") is TYPES["portfolioitem/feature"]
+    assert find_type("recyclebinentries") is TYPES["recyclebinentry"]
+    assert find_type("nonsense") is None
+    assert len(list_concrete_types("PortfolioItem")) == 2

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rally_sandbox.clock import Clock
-from rally_sandbox.ground_truth import replayed
+from rally_sandbox.ground_truth import replay
 from rally_sandbox.item_columns import KINDS
 from rally_sandbox.world import World
 
@@ -16,7 +16,7 @@ SEEDS = [1, 7, 23, 1001]
 
 
 def make(seed: int = 7, items: int = 150) -> World:
-    return World.create(seed, items, clock=Clock.standing(NOW))
+    return World.create(seed, items, clock=Clock.frozen(NOW))
 
 
 def rows(world: World) -> Iterator[Mapping[str, Any]]:
@@ -41,7 +41,7 @@ def test_replaying_the_journal_leads_to_the_present(seed: int) -> None:
     world = make(seed)
     world.work(100)
     for row in rows(world):
-        assert replayed(row) == row["values"]
+        assert replay(row) == row["values"]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -81,7 +81,7 @@ def test_ids_ascend_with_creation_and_are_large() -> None:
 
 
 def test_an_item_forgotten_and_made_again_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rally_sandbox.world.MOST_KEPT", 3)
+    monkeypatch.setattr("rally_sandbox.world.ITEM_CACHE_SIZE", 3)
     world = make()
     first = list(rows(world))
     assert list(rows(world)) == first
