@@ -130,8 +130,8 @@ def test_forms_with_mistakes_are_for_everybody(browser: Browser, target: Running
     for address, button in (
         ("/settings/integrations/new", "Save"),
         ("/value-streams/new", "Continue"),
-        ("/issues?dql=issue.x+%3D", "Show"),
-        ("/audit?from=never", "Show"),
+        ("/issues?dql=issue.x+%3D", "Apply"),
+        ("/audit?from=never", "Apply"),
         ("/users", "Add user"),
     ):
         page.goto(target.url + address)

@@ -38,20 +38,20 @@ def test_an_integration_is_added_tried_and_run(tmp_path: Path, page: Page, rally
         page.get_by_role("link", name="Add Integration").click()
         page.get_by_role("button", name="Save", exact=True).click()
         # Everything at once, the first mistake in focus.
-        page.get_by_text("2 things are not right yet").wait_for()
+        page.get_by_text("Fix 2 fields to continue").wait_for()
         expect(page.get_by_label("Integration Name", exact=True)).to_be_focused()
         page.get_by_label("Integration Name", exact=True).fill("my-rally")
         page.get_by_label("URL", exact=True).fill(rally.url)
         page.get_by_label("API Token", exact=True).fill("a wrong key")
         page.get_by_role("button", name="Test connection").click()
-        page.get_by_text("The connection does not work yet").wait_for()
-        page.get_by_role("link", name="Back to the form").click()
+        page.get_by_text("Connection failed").wait_for()
+        page.get_by_role("link", name="Back to form").click()
         expect(page.get_by_label("Integration Name", exact=True)).to_have_value("my-rally")
         expect(page.get_by_label("API Token", exact=True)).to_have_value("")
         page.get_by_label("API Token", exact=True).fill(rally.key)
         page.get_by_role("button", name="Test connection").click()
-        page.get_by_text("The connection works.").wait_for()
-        page.get_by_role("link", name="Back to the form").click()
+        page.get_by_text("Connected", exact=True).wait_for()
+        page.get_by_role("link", name="Back to form").click()
 
         page.get_by_role("button", name="Choose projects").click()
         page.get_by_label("Team Amber").check()
@@ -61,10 +61,10 @@ def test_an_integration_is_added_tried_and_run(tmp_path: Path, page: Page, rally
         page.get_by_label("Show hidden properties").check()
         expect(page.get_by_label("Filter", exact=True)).to_be_visible()
         page.get_by_role("button", name="Preview issues").click()
-        page.get_by_text("Nothing was stored").wait_for()
+        page.get_by_text("Nothing has been saved").wait_for()
         page.wait_for_load_state()
         assert 0 < page.locator("tbody tr").count() <= 5
-        page.get_by_role("link", name="Back to the form").click()
+        page.get_by_role("link", name="Back to form").click()
         page.get_by_role("button", name="Save", exact=True).click()
 
         page.get_by_role("heading", name="my-rally").wait_for()
@@ -91,12 +91,12 @@ def test_a_run_is_followed_and_its_log_is_searched(tmp_path: Path, page: Page, r
         page.get_by_label("API Token", exact=True).fill("sample-key")
         page.get_by_role("button", name="Save", exact=True).click()
         page.get_by_role("button", name="Stop run").wait_for()
-        page.get_by_role("link", name="All its runs").click()
+        page.get_by_role("link", name="All runs").click()
         page.locator("tbody th a").first.click()
         page.get_by_role("button", name="Stop").click()
         page.locator(".badge", has_text="interrupted").wait_for()
         page.get_by_label("Level").select_option("WARNING")
-        page.get_by_role("button", name="Show").click()
+        page.get_by_role("button", name="Apply").click()
         page.wait_for_url("**level=WARNING**")
         lines = page.locator(".lines li")
         expect(lines.last).to_contain_text("stopped")
@@ -124,7 +124,7 @@ def test_an_integration_of_a_parent_project_says_so_and_the_tree_offers_its_chil
         page.get_by_role("button", name="Choose projects").click()
         offer = page.locator(".offer")
         expect(offer).to_contain_text(
-            re.compile(r"No items of its own\. \d+ child projects, \d+ items: add them"), timeout=PATIENCE
+            re.compile(r"No items in this project\. \d+ child projects, \d+ items: Add them"), timeout=PATIENCE
         )
         # What is narrowed away takes its offer along.
         page.get_by_label("Search", exact=True).fill("team amber")

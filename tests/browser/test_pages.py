@@ -22,22 +22,22 @@ def synced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHost]:
 
 def test_from_the_list_of_integrations_to_an_issue_with_its_history(synced: RunningHost, page: Page) -> None:
     sign_in(page, synced)
-    page.get_by_text("Uploaded from elsewhere").wait_for()
+    page.get_by_text("Other sources").wait_for()
     page.get_by_role("link", name="Issues", exact=True).click()
     page.locator(".facets").get_by_role("link", name="Accepted").click()
-    page.get_by_role("link", name="Take away Status: Accepted").wait_for()
+    page.get_by_role("link", name="Remove filter Status: Accepted").wait_for()
     page.wait_for_load_state()
     assert set(page.locator("tbody .badge").all_inner_texts()) == {"Accepted"}
     page.locator("summary", has_text="Columns").click()
     # A menu over the page closes with Escape, and with a click beside it.
     page.keyboard.press("Escape")
-    expect(page.get_by_role("button", name="Show these columns")).to_be_hidden()
+    expect(page.get_by_role("button", name="Update columns")).to_be_hidden()
     page.locator("summary", has_text="Columns").click()
     page.get_by_role("heading", name="Issues", exact=True).click()
-    expect(page.get_by_role("button", name="Show these columns")).to_be_hidden()
+    expect(page.get_by_role("button", name="Update columns")).to_be_hidden()
     page.locator("summary", has_text="Columns").click()
     page.get_by_label("Changes").check()
-    page.get_by_role("button", name="Show these columns").click()
+    page.get_by_role("button", name="Update columns").click()
     page.get_by_role("columnheader", name="Changes").wait_for()
     page.get_by_role("columnheader", name="ID").get_by_role("link").click()
     page.wait_for_selector("th[aria-sort=ascending]")
@@ -50,7 +50,7 @@ def test_from_the_list_of_integrations_to_an_issue_with_its_history(synced: Runn
     page.locator("tbody th a").first.click()
     page.get_by_role("heading", name="History").wait_for()
     expect(page.locator(".timeline li").nth(1)).to_be_visible()
-    expect(page.get_by_role("link", name="open in Rally")).to_have_attribute("href", re.compile("."))
+    expect(page.get_by_role("link", name="Open in Rally")).to_have_attribute("href", re.compile("."))
     # What it was at the first change that is known.
     page.locator(".timeline time a").last.click()
     page.get_by_text("were different").wait_for()

@@ -26,7 +26,7 @@ def with_default_stages(page: Page, target: RunningHost) -> None:
     """A value stream with the default stages, whose map is the page afterwards."""
     page.goto(f"{target.url}/value-streams/new")
     page.get_by_label("Name", exact=True).fill("Web shop")
-    page.get_by_label("With the default stages").check()
+    page.get_by_label("Default stages").check()
     page.get_by_role("button", name="Continue").click()
     page.wait_for_url(re.compile(r"/value-streams/(?!new)[^/]+$"))
 
@@ -52,7 +52,7 @@ def test_from_a_json_file_to_a_story_s_dot_with_its_history(tmp_path: Path, page
         file = tmp_path / "wrong.json"
         for content, said in (
             (json.dumps(wrong), "line 1, column"),
-            ('{"integrations": ["type": "ucv-ext-rally"]}', "stands in no braces"),
+            ('{"integrations": ["type": "ucv-ext-rally"]}', "is outside of braces"),
         ):
             file.write_text(content)
             # The page that refuses a file has the same form.
@@ -117,7 +117,7 @@ def test_everything_works_without_scripts_and_fits_the_screen(tmp_path: Path, br
                 page.set_viewport_size({"width": width, "height": 740})
                 assert page.evaluate("document.documentElement.scrollWidth") <= width, path
         page.goto(f"{address}/edit")
-        text = page.get_by_label("The file of the value stream")
+        text = page.get_by_label("Value stream file")
         text.fill(text.input_value().replace('"wipLimit": 10', '"wipLimit": 1'))
         page.get_by_role("button", name="Preview").click()
         expect(page.get_by_role("region", name="Preview")).to_contain_text("wipLimit: 10 → 1")

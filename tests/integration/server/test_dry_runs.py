@@ -66,12 +66,12 @@ async def test_a_connection_that_works_is_told_link_by_link(asked: Asked, rally:
     assert [link for link, _ in found][-1] == "this host"
     assert {"address", "login", "workspace", "projects", "items", "history"} <= {link for link, _ in found}
     page = (await asked.http.get(address)).text
-    assert "The connection works." in page
+    assert ">Connected<" in page
     assert rally.key not in page
     back = (await form_behind(asked, told)).text
     assert 'value="sample"' in back
     assert rally.key not in back
-    assert "typed, not saved yet" in back
+    assert "Entered, not saved" in back
     assert await asked.host.stores.integrations.all() == []
 
 
@@ -131,11 +131,11 @@ async def test_one_goes_back_to_where_one_came_from(asked: Asked, rally: Simulat
 
     assert await ways(f"{place}/test") == [(place, "Back to sample")]
     assert await ways(f"{place}/test", back="/settings/integrations") == [
-        ("/settings/integrations", "Back to the integrations")
+        ("/settings/integrations", "Back to integrations")
     ]
     assert await ways(f"{place}/test", back="//evil.example") == [(place, "Back to sample")]
     typed = {"name": "sample", "do": "test", "properties.baseUrl": rally.url}
-    assert await ways(f"{place}/edit", **typed) == [(f"{place}/edit", "Back to the form")]
+    assert await ways(f"{place}/edit", **typed) == [(f"{place}/edit", "Back to form")]
 
 
 async def test_a_preview_shows_a_few_issues_of_every_type_and_stores_nothing(asked: Asked, rally: Simulator) -> None:
@@ -212,10 +212,10 @@ async def test_the_children_of_a_chosen_parent_are_offered_with_their_items(aske
     offer = parent["offer"]
     assert (offer["own"], offer["projects"] > 1, offer["below"] > 1) == (0, True, True)
     page = (await asked.http.get(address)).text
-    assert "No items of its own. " in page
+    assert "No items in this project. " in page
     assert f"{offer['projects']} child projects, {offer['below']} items: " in page
     assert 'aria-label="Add the child projects of Sample Company Delivery"' in page
-    assert re.search(r"Team Retired <small>closed: its items cannot be read", page)
+    assert re.search(r"Team Retired <small>Closed: items cannot be imported", page)
     chosen = {"project": [str(parent["id"])], "other": "Platform*", "add": str(parent["id"]), "search": "team"}
     added = await asked.http.post(address, data=chosen)
     assert added.headers["location"] == f"{address}?search=team#project-{parent['id']}"
@@ -271,7 +271,7 @@ async def test_a_draft_that_is_gone_is_missed_politely(asked: Asked, what: str) 
         await asked.http.post(f"/settings/drafts/none/{what}"),
     ):
         assert answer.status_code == 404
-        assert "kept for an hour" in answer.text
+        assert "kept for one hour" in answer.text
 
 
 async def test_who_waits_reads_for_which_step_and_for_how_long(asked: Asked) -> None:
@@ -285,7 +285,7 @@ async def test_who_waits_reads_for_which_step_and_for_how_long(asked: Asked) -> 
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         typed = {"name": "sample", "properties.baseUrl": url, "properties.apiKey": "planted-secret-1"}
         address = (await asked.http.post(NEW, data={"do": "test", **typed})).headers["location"]
-        waits = re.compile(r"<strong>address</strong> waiting for an answer, [^>]*>\d+ s of at most 1[12]\d s<")
+        waits = re.compile(r"<strong>address</strong> waiting for a response, [^>]*>\d+ s of at most 1[12]\d s<")
 
         # The page before the trial's first step does not name it.
         async def waiting() -> bool:

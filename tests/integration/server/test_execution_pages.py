@@ -75,7 +75,7 @@ async def listed(asked: Asked, query: str = "") -> list[str]:
 
 
 async def test_runs_are_filtered_and_paged_by_key(asked: Asked) -> None:
-    assert "Nothing has run yet" in (await asked.http.get("/executions")).text
+    assert "No runs yet" in (await asked.http.get("/executions")).text
     one = await asked.host.add_integration({"name": "one", "properties": NEVER})
     two = await asked.host.add_integration({"name": "two", "properties": NEVER})
     failed = await made(asked, one, "failed", days_ago=3)
@@ -222,7 +222,7 @@ async def test_runs_are_kept_by_count_and_by_age(tmp_path: Path) -> None:
         async with host.stores.database.reading() as connection:
             count = sa.select(sa.func.count()).select_from(execution_lines)
             assert (await connection.execute(count)).scalar_one() == 0
-        assert "latest 3 runs" in (await asked.http.get("/executions")).text
+        assert "last 3 runs" in (await asked.http.get("/executions")).text
         await asked.http.aclose()
 
 
@@ -284,7 +284,7 @@ async def test_a_history_that_the_next_run_completes_is_told_as_such(asked: Aske
         await executions.finish(key, outcome="complete", report={**REPORT, "histories": histories})
         pages.append((await asked.http.get(f"/executions/{key}")).text)
     earlier, later = pages
-    assert "4 complete, 0 incomplete, 0 that cannot be checked" in earlier
+    assert "4 complete, 0 incomplete, 0 that cannot be verified" in earlier
     assert "3 incomplete (2 of them until the next run: Rally&#39;s Lookback" in later
 
 

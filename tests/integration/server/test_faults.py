@@ -52,7 +52,7 @@ async def test_a_fault_of_the_program_is_answered_with_every_header_and_no_detai
     answer = await asked.http.get(address)
     assert answer.status_code == 500
     assert "planted" not in answer.text
-    assert "A fault in rally-accelerate itself." in answer.text
+    assert "Internal error." in answer.text
     for name, value in HEADERS.items():
         assert answer.headers[name] == value
     assert answer.headers["cache-control"] == "no-store"
@@ -344,5 +344,5 @@ async def test_a_page_of_what_could_not_be_done_leads_back(
     monkeypatch.setattr(Integrations, "by_id", full)
     answer = await asked.http.post("/settings/integrations/x/toggle", data={"to": "on"}, headers={"Referer": referer})
     assert answer.status_code == 503
-    assert "To the first page" in answer.text
-    assert re.findall(r'<a (href="[^"]*")>Back to the page before', answer.text) == ([back] if back else [])
+    assert "Go to home" in answer.text
+    assert re.findall(r'<a (href="[^"]*")>Back to the previous page', answer.text) == ([back] if back else [])

@@ -79,7 +79,7 @@ async def test_a_taken_name_is_told_at_the_name(asked: Asked) -> None:
     await sent(asked, **FILLED)
     answer = await sent(asked, **FILLED)
     assert answer.status_code == 422
-    assert re.search(r'id="fault-name">is taken<', answer.text)
+    assert re.search(r'id="fault-name">is already in use<', answer.text)
     assert SECRET not in answer.text
     # In another tenant it is free.
     assert (await sent(asked, **FILLED, tenant_id="other")).status_code == 303
@@ -197,7 +197,7 @@ async def test_a_secret_that_a_restart_forgot_is_asked_for_and_not_called_missin
     restart(asked)
     answer = await asked.http.post(f"{LIST}/new", data={**again, "do": "save"})
     assert answer.status_code == 422
-    assert "the host was started anew or an hour passed: enter it again" in answer.text
+    assert "has expired because the server restarted or an hour passed; enter it again" in answer.text
     assert "no credentials" not in answer.text
     done = await asked.http.post(f"{LIST}/new", data={**fields_of(answer.text), "properties.apiKey": SECRET})
     assert done.status_code == 303
@@ -218,10 +218,10 @@ async def test_a_stored_secret_does_not_stay_in_silence_where_a_new_one_was_forg
 async def test_the_address_of_a_draft_that_is_gone_says_what_became_of_it(asked: Asked) -> None:
     again = await drafted(asked, f"{LIST}/new", **FILLED)
     address = f"{LIST}/new?draft={again['draft']}"
-    assert "What was typed here" not in (await asked.http.get(address)).text
+    assert "This draft" not in (await asked.http.get(address)).text
     saved = await asked.http.post(f"{LIST}/new", data={**again, "do": "save"})
     page = (await asked.http.get(address)).text
-    assert f'What was typed here was saved: <a href="{saved.headers["location"]}">to my rally</a>' in page
+    assert f'This draft was already saved as <a href="{saved.headers["location"]}">my rally</a>' in page
     # Saved once more from the browser's memory, too.
-    assert "was saved" in (await asked.http.post(f"{LIST}/new", data={**again, "do": "save"})).text
-    assert "What was typed here is forgotten" in (await asked.http.get(f"{LIST}/new?draft=other")).text
+    assert "already saved" in (await asked.http.post(f"{LIST}/new", data={**again, "do": "save"})).text
+    assert "This draft has expired" in (await asked.http.get(f"{LIST}/new?draft=other")).text

@@ -70,7 +70,7 @@ async def test_the_status_is_told_in_words(asked: Asked) -> None:
     assert (await row(asked, its_id))["status"] == "Interrupted"
     await asked.host.stores.executions.finish(failed["lastRun"]["id"], outcome="partial", report={"withheld": 3})
     assert (await row(asked, its_id))["status"] == "Partial"
-    assert "3 removals wait for approval" in (await asked.http.get(LIST)).text
+    assert "3 removals awaiting approval" in (await asked.http.get(LIST)).text
     await asked.host.stores.executions.finish(failed["lastRun"]["id"], outcome="complete", report={})
     assert (await row(asked, its_id))["status"] == "Online"
     await asked.http.post(f"{LIST}/{its_id}/toggle")
@@ -144,7 +144,7 @@ async def test_deleting_what_has_no_issues_asks_for_the_name_alone(asked: Asked)
     assert 'type="radio"' not in page
     # Everything that is wrong is told at once.
     wrong = (await asked.http.post(f"{LIST}/{its_id}/delete", data={"name": "two"})).text
-    assert "Choose what becomes of its issues. Type one to delete it." in wrong
+    assert "Choose whether to keep or delete the issues. Type one to confirm." in wrong
     assert (await asked.http.post(f"{LIST}/{its_id}/delete", data={"name": "one", "issues": "keep"})).status_code == 303
 
 
@@ -215,7 +215,7 @@ async def test_a_name_belongs_to_one_integration_of_a_tenant(asked: Asked) -> No
 
 async def test_a_value_stream_is_offered_where_issues_came_and_none_is_drawn(asked: Asked) -> None:
     its_id = await asked.host.add_integration({"name": "sample", "disabled": True, "properties": NEVER})
-    address, offer = f"/settings/integrations/{its_id}", "Draw a value stream"
+    address, offer = f"/settings/integrations/{its_id}", "Create a value stream"
     assert offer not in (await asked.http.get(address)).text
     await asked.data(UPLOAD, data=upload(item(1), tracker=its_id))
     assert offer in (await asked.http.get(address)).text

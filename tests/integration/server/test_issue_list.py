@@ -133,7 +133,7 @@ async def test_a_click_on_a_facet_adds_its_value_and_another_takes_it_away(asked
     assert "text=sample" in address
     assert "column=name" in address
     second = (await asked.http.get(address)).text
-    assert 'class="chosen" aria-current="true" aria-label="Defined, chosen; take it away"' in second
+    assert 'class="chosen" aria-current="true" aria-label="Defined, selected; remove filter"' in second
     both = next(each for each in links(second) if "status=Defined&status=Accepted" in each)
     third = (await asked.http.get(both)).text
     assert any(each.endswith("status=Accepted&text=sample&column=id&column=name") for each in links(third))
@@ -143,9 +143,7 @@ async def test_headers_order_by_their_column_and_say_so(asked: Asked) -> None:
     await filled(asked)
     text = (await asked.http.get("/issues")).text
     assert text.count("aria-sort=") == 1
-    assert (
-        'aria-sort="descending"><a href="/issues?sort=updated" title="Sort by Updated, the other way round">U' in text
-    )
+    assert 'aria-sort="descending"><a href="/issues?sort=updated" title="Sort by Updated in reverse order">U' in text
     assert 'href="/issues?sort=name" title="Sort by Name">Name</a>' in text
     text = (await asked.http.get("/issues?sort=name")).text
     assert 'aria-sort="ascending"><a href="/issues?sort=-name" ' in text
@@ -197,9 +195,9 @@ async def test_a_fault_in_a_query_is_shown_under_its_place(asked: Asked) -> None
 
 async def test_an_empty_list_says_why_and_what_to_do(asked: Asked) -> None:
     for query, said in (
-        ("", "There is no issue yet"),
-        ("?text=nothing", "No issue is like this"),
-        ("?status=Nowhere", "Take away Status: Nowhere"),
+        ("", "No issues yet"),
+        ("?text=nothing", "No matching issues"),
+        ("?status=Nowhere", "Remove filter Status: Nowhere"),
     ):
         assert said in (await asked.http.get(f"/issues{query}")).text
 

@@ -70,7 +70,7 @@ async def test_one_field_of_its_history(asked: Asked) -> None:
     assert "assigned it to Ann" in text
     assert "moved it" not in text
     assert "All fields" in text
-    assert "No change of it is known" in await shown(asked, "?field=nothing")
+    assert "No changes recorded" in await shown(asked, "?field=nothing")
 
 
 async def test_a_very_long_history_is_shown_in_part_until_it_is_asked_for(asked: Asked) -> None:
@@ -87,7 +87,7 @@ async def test_relations_are_seen_from_both_sides_with_names(asked: Asked) -> No
     text = await shown(asked)
     assert "Parents US2 Sample story 2 Defined" in text
     assert "Children US3 Sample story 3 Defined" in text
-    assert "Others 9 is not held here US4 Sample story 4 Defined" in text
+    assert "Other 9 not imported US4 Sample story 4 Defined" in text
     assert "Children US1 Sample story 1 Accepted" in await shown(asked, number=2)
     # An upload replaces what was known before.
     await asked.data(UPLOAD, data=upload(item(3), tracker=TRACKER))
@@ -101,10 +101,10 @@ async def test_what_it_was_at_an_instant_and_how_that_is_known(asked: Asked) -> 
     await filled(asked)
     text = await shown(asked, "?as-of=2023-11-15T12:00")
     assert "1 of 5 fields were different" in text
-    assert "Status In-Progress Accepted from its history" in text
-    assert "Owner Ann the same from its history" in text
-    assert "Name Sample story 1 the same no change of it is known" in text
-    assert "It did not exist then" in await shown(asked, "?as-of=2020-01-01")
+    assert "Status In-Progress Accepted From the history" in text
+    assert "Owner Ann Unchanged From the history" in text
+    assert "Name Sample story 1 Unchanged No recorded changes" in text
+    assert "This issue did not exist yet" in await shown(asked, "?as-of=2020-01-01")
     # An instant of the time line leads to what was right after it.
     links = re.findall(r'as-of=([^"&]+)" title', (await asked.http.get(f"/issues/{TRACKER}/1")).text)
     assert "In-Progress Accepted" in await shown(asked, f"?as-of={links[-1]}")
@@ -129,8 +129,8 @@ async def test_a_status_that_the_history_does_not_tell_yet_is_said_to_be_so(aske
     await asked.data(UPLOAD, data=upload(late, tracker=TRACKER))
     text = await shown(asked)
     assert re.search(r"in this status for [^·]+ or longer", text)
-    assert "The last changes are not in the history yet. It ends with In-Progress" in text
-    assert "the status was Completed by 2023-11-17" in text
+    assert "History is catching up. It ends with the status In-Progress" in text
+    assert "the status was already Completed at 2023-11-17" in text
     told = (await asked.http.get(f"/issues/{TRACKER}/1.json")).json()
     assert told["late"] == {"at": CREATED + 3 * DAY, "before": "In-Progress", "after": "Completed"}
     (row,) = (await asked.http.get("/issues.json")).json()["issues"]
@@ -140,7 +140,7 @@ async def test_a_status_that_the_history_does_not_tell_yet_is_said_to_be_so(aske
     await asked.data(UPLOAD, data=upload({**late, "history": whole}, tracker=TRACKER))
     text = await shown(asked)
     assert "or longer" not in text
-    assert "not in the history yet" not in text
+    assert "History is catching up" not in text
     (row,) = (await asked.http.get("/issues.json")).json()["issues"]
     assert row["statusSince"] == CREATED + 2 * DAY
 

@@ -118,9 +118,9 @@ async def test_an_address_that_is_none_leads_on_for_people_and_is_a_line_for_pro
     assert answer.status_code == 404
     assert 'href="/value-streams"' in answer.text
     data = await asked.http.get("/settings/nothing.json")
-    assert (data.status_code, data.json()["title"]) == (404, "Not found")
+    assert (data.status_code, data.json()["title"]) == (404, "Page not found")
     # The address of a form's deed, opened again from the browser's own list.
     opened = await asked.http.get("/settings/integrations/1/run")
     assert (opened.status_code, opened.headers["allow"]) == (405, "POST")
-    assert "<h1>Not found</h1>" in opened.text
+    assert "<h1>Page not found</h1>" in opened.text
     assert (await asked.http.get("/static/nothing.css")).text == "Not Found"

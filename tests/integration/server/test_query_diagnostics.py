@@ -90,8 +90,8 @@ async def test_the_list_of_issues_says_it_in_the_words_of_its_form(asked: Asked)
     text = (await asked.http.get("/issues?dql=issue.ownr+%3D+%27%3Cb%3E%27&text=story")).text
     assert "No issue has a field issue.ownr; did you mean issue.owner?" in text
     assert "Search with DQL" in text
-    assert 'aria-label="Take away DQL: issue.ownr = &#39;&lt;b&gt;&#39;"' in text
-    assert 'aria-label="Take away Search: story"' in text
+    assert 'aria-label="Remove filter DQL: issue.ownr = &#39;&lt;b&gt;&#39;"' in text
+    assert 'aria-label="Remove filter Search: story"' in text
     found = (await asked.http.get("/issues.json?dql=issue.ownr+%3D+x")).json()
     assert found["hints"] == ["No issue has a field issue.ownr; did you mean issue.owner?"]
     assert (await asked.http.get("/issues.json?dql=issue.owner+%3D+x")).json()["hints"] == []
@@ -129,7 +129,7 @@ async def test_with_a_query_that_cannot_be_read_the_map_is_the_one_without_it(as
     place = f"/value-streams/{await created(asked, board())}"
     answer = await asked.http.get(f"{place}?dql=issue.status+%3D&text=US1")
     assert answer.status_code == 400
-    assert "The query cannot be read" in answer.text
+    assert "Invalid query" in answer.text
     assert re.search(r"<strong>1</strong> item without this query", answer.text)
     # Neither the sum nor a link speaks of the search that there is not.
     assert "of the search" not in answer.text

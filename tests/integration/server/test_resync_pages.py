@@ -159,7 +159,7 @@ async def test_removals_that_were_withheld_are_shown_and_approved(synced: Synced
     latest = (await synced.asked.host.stores.executions.list_latest(synced.id))[0]
     assert (latest.outcome, latest.report["removed"]) == ("complete", 6)
     nothing = (await synced.asked.http.get(f"{synced.address}/removals")).text
-    assert "Nothing is missing" in nothing
+    assert "No missing items" in nothing
     # The approval counted once.
     stored = await synced.asked.host.stores.integrations.by_id(synced.id)
     assert stored is not None

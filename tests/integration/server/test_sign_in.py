@@ -71,7 +71,7 @@ async def test_people_are_led_to_the_door_and_back_to_what_they_wanted(asked: As
 async def test_programs_get_401_and_json(asked: Asked, admin: str, address: str, headers: dict[str, str]) -> None:
     answer = await asked.http.get(address, headers=headers)
     assert answer.status_code == 401
-    assert "sign in first" in answer.json()["error"]
+    assert "authentication required" in answer.json()["error"]
 
 
 async def test_the_cookie_is_for_this_host_alone_and_no_script_reads_it(asked: Asked, admin: str) -> None:

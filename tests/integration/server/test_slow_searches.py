@@ -23,8 +23,8 @@ from support.waiting import until
 
 NOW = datetime(2026, 3, 10, tzinfo=UTC)
 SLOW = "issue.history.content.to = Done"
-LOOKING = "Looking through every issue"
-COUNTING = "The items are being counted"
+LOOKING = "Searching all issues"
+COUNTING = "Calculating"
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +49,7 @@ async def test_a_slow_query_is_answered_when_it_has_ended(asked: Asked) -> None:
     address = f"/issues?dql={SLOW}"
     first = (await asked.http.get(address)).text
     assert LOOKING in first
-    assert "No issue is like this" not in first
+    assert "No matching issues" not in first
     text = await told(asked, address, LOOKING)
     assert "<strong>1</strong> issue" in text
     # Programs wait.

@@ -56,7 +56,7 @@ async def test_pages_tell_it_at_the_name_and_keep_what_was_typed(asked: Asked) -
     for address in ("new", f"{other}/edit"):
         answer = await asked.http.post(f"/settings/integrations/{address}", data=typed)
         assert answer.status_code == 422
-        assert 'id="fault-name">is taken<' in answer.text
+        assert 'id="fault-name">is already in use<' in answer.text
         assert 'value="http://127.0.0.1:9"' in answer.text
 
 
@@ -84,7 +84,7 @@ async def test_a_file_that_adds_it_is_refused_whole(asked: Asked, monkeypatch: p
     document = {"name": "stream", "tenantId": TENANT, "phases": [], "integrations": [entry]}
     with monkeypatch.context() as patch:
         patch.setattr(Integrations, "all", nothing)
-        with pytest.raises(OutdatedError, match="'same' was added meanwhile"):
+        with pytest.raises(OutdatedError, match="'same' was added in the meantime"):
             await asked.host.importer.create(document, actor=SYSTEM_ACTOR)
     assert await asked.host.stores.streams.all() == []
     # Once more, it changes the one that is there.

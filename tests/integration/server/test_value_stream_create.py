@@ -33,7 +33,7 @@ async def test_the_wizard_makes_a_stage_of_each_status(asked: Asked) -> None:
     first = await asked.http.post("/value-streams/new", data={"name": "Mine", "description": "d", "start": "statuses"})
     assert first.status_code == 303
     second = await asked.http.get(first.headers["location"])
-    assert "There is no integration yet" in second.text
+    assert "No integrations yet" in second.text
     third = await asked.http.get("/value-streams/new/stages?name=Mine&description=d")
     statuses = re.findall(r'name="status" value="([^"]+)"', third.text)
     assert statuses == ["Idea", "Defined", "In-Progress", "Accepted"]
@@ -47,7 +47,7 @@ async def test_the_wizard_makes_a_stage_of_each_status(asked: Asked) -> None:
     }
     wrong = await asked.http.post("/value-streams/new/stages", data=form)
     assert wrong.status_code == 400
-    assert at_field(wrong.text, "fault-limit-2") == "no whole number from 1"
+    assert at_field(wrong.text, "fault-limit-2") == "Enter a whole number of at least 1"
     form["limit"] = ["", "", "2", ""]
     made = await asked.http.post("/value-streams/new/stages", data=form)
     assert made.status_code == 303
@@ -74,7 +74,7 @@ async def test_a_value_stream_has_a_name(asked: Asked, name: str) -> None:
     answer = await asked.http.post("/value-streams/new", data={"name": name, "start": "empty"})
     assert answer.status_code == 400
     assert at_field(answer.text, "fault-name")
-    assert "Nothing was created" not in answer.text
+    assert "The value stream was not created" not in answer.text
     assert await asked.host.stores.streams.all() == []
 
 
@@ -82,13 +82,13 @@ async def test_a_name_that_is_taken_is_told_at_the_first_step(asked: Asked) -> N
     await created(asked, board())
     answer = await asked.http.post("/value-streams/new", data={"name": "SHOP", "start": "statuses"})
     assert answer.status_code == 400
-    assert at_field(answer.text, "fault-name") == "'SHOP' is taken"
+    assert at_field(answer.text, "fault-name") == "A value stream named “SHOP” already exists"
     assert (await asked.http.post("/value-streams/new", data={"name": "S", "start": "statuses"})).status_code == 303
 
 
 async def test_a_file_that_was_not_chosen_is_told_at_its_field(asked: Asked) -> None:
     answer = await asked.http.post("/value-streams/new", data={"name": "S", "start": "file"})
-    assert at_field(answer.text, "fault-file") == "choose the JSON file to begin with"
+    assert at_field(answer.text, "fault-file") == "Choose a JSON file"
 
 
 async def test_a_file_is_shown_with_its_doubts_before_anything_is_created(asked: Asked) -> None:
@@ -98,11 +98,11 @@ async def test_a_file_is_shown_with_its_doubts_before_anything_is_created(asked:
     preview = await asked.http.post("/value-streams/new", **posted(document, "Typo"))
     assert preview.status_code == 200
     text = unescape(preview.text)
-    assert "Worth knowing" in text
+    assert "Warnings" in text
     assert "did you mean projects?" in text
     # Told before the first sync as well.
     assert "the stage Idea: no issue has a field issue.statux; did you mean issue.status" in text
-    assert "1 integration is added to the Integrations page" in text
+    assert "1 integration will be added to the Integrations page" in text
     assert "planted-7" not in text
     assert await asked.host.stores.streams.all() == []
     assert await asked.host.stores.integrations.all() == []
@@ -118,7 +118,7 @@ async def test_a_file_is_shown_with_its_doubts_before_anything_is_created(asked:
 async def test_a_name_that_is_taken_is_told_before_the_preview_of_a_file(asked: Asked) -> None:
     await created(asked, board())
     answer = await asked.http.post("/value-streams/new", **posted(board(), "shop"))
-    assert at_field(answer.text, "fault-name") == "'shop' is taken"
+    assert at_field(answer.text, "fault-name") == "A value stream named “shop” already exists"
 
 
 async def test_renaming_and_removing(asked: Asked) -> None:
@@ -137,7 +137,7 @@ async def test_renaming_and_removing(asked: Asked) -> None:
     assert (await asked.http.post(f"/value-streams/{its_id}/delete", data={"sure": "yes"})).status_code == 303
     assert (await asked.http.get(f"/value-streams/{its_id}")).status_code == 404
     actions = {one.action for one in await asked.host.stores.audit.list_entries() if one.kind == "value stream"}
-    assert actions == {"created", "renamed", "described anew", "removed"}
+    assert actions == {"created", "renamed", "edited the description", "removed"}
 
 
 async def test_what_is_kept_and_not_drawn_is_said_by_the_map_and_by_the_preview(asked: Asked) -> None:
@@ -146,7 +146,7 @@ async def test_what_is_kept_and_not_drawn_is_said_by_the_map_and_by_the_preview(
     text = json.dumps(board() | {"metrics": [{"name": "M"}]})
     fields = {"text": (None, text), "version": (None, "1"), "action": (None, "preview")}
     preview = await asked.http.post(f"/value-streams/{its_id}/edit", files=fields)
-    assert "kept and given back, but not drawn here: 1 metric" in preview.text
+    assert "preserved but not displayed: 1 metric" in preview.text
     fields |= {"action": (None, "save")}
     assert (await asked.http.post(f"/value-streams/{its_id}/edit", files=fields)).status_code == 303
-    assert "The file also holds 1 metric:" in (await asked.http.get(f"/value-streams/{its_id}")).text
+    assert "This file also contains 1 metric," in (await asked.http.get(f"/value-streams/{its_id}")).text

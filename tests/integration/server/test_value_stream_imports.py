@@ -73,8 +73,8 @@ async def test_masked_secrets_of_tools_that_do_not_run_here_are_kept_as_missing(
     its_id = await created(asked, board())
     file = board() | {"integrations": [RALLY, GITHUB], "linkRules": RULES}
     text, address = await previewed(asked, its_id, file)
-    assert "github is of type ucv-ext-github, which does not run here; it is kept in the file" in text
-    assert "token, proxy, keys are masked in the file and kept as missing" in text
+    assert "github has type ucv-ext-github, which this server doesn't run; it is preserved in the file" in text
+    assert "token, proxy, keys are masked in the file and treated as missing" in text
     assert (await asked.http.post(address)).status_code == 303
     document = await kept(asked, its_id)
     github = document["integrations"][1]
@@ -86,14 +86,14 @@ async def test_masked_secrets_of_tools_that_do_not_run_here_are_kept_as_missing(
     download = (await asked.http.get(f"/value-streams/{its_id}/file")).json()
     assert download["integrations"][1]["properties"]["token"] is None
     again, _ = await previewed(asked, its_id, download)
-    assert "nothing would change" in again
+    assert "No changes. The file matches" in again
     download["integrations"][1]["properties"]["token"] = "t-9"
     _, address = await previewed(asked, its_id, download)
     await asked.http.post(address)
     masked = (await asked.http.get(f"/value-streams/{its_id}/file")).json()
     assert masked["integrations"][1]["properties"]["token"] == "****"
     again, _ = await previewed(asked, its_id, masked)
-    assert "nothing would change" in again
+    assert "No changes. The file matches" in again
     assert (await kept(asked, its_id))["integrations"][1]["properties"]["token"] == "t-9"
 
 
@@ -119,7 +119,7 @@ async def test_unknown_keys_next_to_the_settings_are_secret_too(asked: Asked) ->
     # What is masked stays what it was, and what changes is named without its value.
     download = (await asked.http.get(f"/value-streams/{its_id}/file")).json()
     assert download["integrations"][1]["auth"] == "****"
-    assert "nothing would change" in (await previewed(asked, its_id, download))[0]
+    assert "No changes. The file matches" in (await previewed(asked, its_id, download))[0]
     download["integrations"][1]["apiToken"] = "planted-4"
     text, address = await previewed(asked, its_id, download)
     assert "settings: apiToken" in text
@@ -130,7 +130,7 @@ async def test_unknown_keys_next_to_the_settings_are_secret_too(asked: Asked) ->
     # Another tool gets none of it.
     download["integrations"][1] |= {"type": "ucv-ext-jira", "apiToken": "****"}
     text, _ = await previewed(asked, its_id, download)
-    assert "apiToken, auth are masked in the file and kept as missing" in text
+    assert "apiToken, auth are masked in the file and treated as missing" in text
     # A file that is refused is shown again without them.
     wrong = json.dumps(file | {"phases": 1}, indent=2)
     answer = await asked.http.post(f"/value-streams/{its_id}/edit", data={"text": wrong, "version": "3"})
@@ -171,7 +171,7 @@ async def test_the_preview_says_what_an_import_hides_and_offers_to_keep_it(asked
     assert await shown(asked, its_id) == 7
     text, address = await previewed(asked, its_id, board() | {"integrations": [{**RALLY, "disabled": True}]})
     assert "The map will show only json-rally: 0 of 7 items. It hides team-0, team-1." in text
-    assert "Import and keep the others" in text
+    assert "Import and keep other integrations visible" in text
     assert (await asked.http.post(address, data={"keep_others": "1"})).status_code == 303
     assert [each["name"] for each in (await kept(asked, its_id))["integrations"]] == ["json-rally", "team-0", "team-1"]
     assert await shown(asked, its_id) == 7
@@ -189,13 +189,13 @@ async def test_a_download_names_every_integration_and_comes_back_without_a_chang
     file = (await asked.http.get(f"/value-streams/{its_id}/file")).json()
     assert file["integrations"] == [{"_id": its, "name": f"team-{number}"} for number, its in enumerate(ids)]
     text, _ = await previewed(asked, its_id, file)
-    assert "nothing would change" in text
+    assert "No changes. The file matches" in text
     assert "The map will show only" not in text
     # Adding one to it hides nothing now; only later ones will not show.
     file["integrations"].append({**RALLY, "disabled": True})
     text, address = await previewed(asked, its_id, file)
     assert "The map will show only" not in text
-    assert "Integrations that are added later will not show on the map." in text
+    assert "Integrations added later won't appear on the map." in text
     assert (await asked.http.post(address)).status_code == 303
     assert await shown(asked, its_id) == 3
 
@@ -230,7 +230,7 @@ async def test_files_from_web_pages_and_broken_editors_are_read(asked: Asked, en
     name = document["phases"][0]["stages"][0]["name"]
     assert name in {"To Do", "To \ufffd Do", "To\x0bDo"}
     assert document["description"] == "read"
-    lost = "phases[0].stages[0].name holds characters that cannot be read (\ufffd); enter it again"
+    lost = "phases[0].stages[0].name contains unreadable characters (\ufffd); enter it again"
     assert (lost in told) is ("\ufffd" in name)
 
 

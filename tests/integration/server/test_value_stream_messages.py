@@ -21,7 +21,7 @@ async def test_deleting_an_integration_names_the_value_streams_that_use_it(asked
     (integration,) = await asked.host.stores.integrations.all()
     page = (await asked.http.get(f"/settings/integrations/{integration.id}/delete")).text
     assert f'<a href="/value-streams/{its_id}">Shop</a>' in page
-    assert "1 value stream uses it" in page
+    assert "1 value stream uses this integration" in page
     assert other not in page
     assert "was removed" not in (await asked.http.get(f"/value-streams/{its_id}")).text
 
@@ -33,7 +33,7 @@ async def test_an_empty_file_is_said_to_be_empty(asked: Asked) -> None:
         answer = await asked.http.post(address, data=data, files=empty)
         assert answer.status_code == 400
         assert "the file is empty" in answer.text
-        assert "choose the JSON file" not in answer.text
+        assert "choose a JSON file" not in answer.text
 
 
 async def test_the_sample_can_be_imported_once_the_key_is_in_it(asked: Asked) -> None:
@@ -43,7 +43,9 @@ async def test_the_sample_can_be_imported_once_the_key_is_in_it(asked: Asked) ->
     sample = html.unescape(found[1])
     left = await asked.http.post("/value-streams/new", **posted(sample, "Sample"))
     assert left.status_code == 400
-    assert "integrations[0].properties.apiKey is still the sample" in html.unescape(left.text).replace(":", "")
+    assert "integrations[0].properties.apiKey is the placeholder from the sample" in html.unescape(left.text).replace(
+        ":", ""
+    )
     whole_file = await asked.http.post("/value-streams/new", **posted(sample.replace(PLACEHOLDER, "k-1"), "Sample"))
     assert whole_file.status_code == 200
     assert "my-rally" in whole_file.text
@@ -54,8 +56,8 @@ async def test_a_stage_says_how_many_of_its_items_are_drawn(asked: Asked) -> Non
     await asked.data(UPLOAD, data=upload(*[item(number) for number in range(1, 126)], tracker="a" * 24))
     page = (await asked.http.get(f"/value-streams/{few}")).text
     assert page.count('class="dot"') == 120
-    assert "120 of 125 drawn" in page
-    assert "⌀ is the average time" in page
+    assert "120 of 125 shown" in page
+    assert "in status</p>" in page
 
 
 @pytest.mark.parametrize(

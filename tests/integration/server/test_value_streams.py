@@ -85,7 +85,7 @@ async def test_a_download_that_comes_back_changes_nothing(asked: Asked) -> None:
     text = (await asked.http.get(f"/value-streams/{its_id}/file")).text
     assert "t-9" not in text
     preview = await edited(asked, its_id, text, 1, "preview")
-    assert "nothing would change" in preview.text
+    assert "No changes. The file matches" in preview.text
     assert (await edited(asked, its_id, text, 1)).status_code == 303
     stored = await asked.host.stores.streams.by_id(its_id)
     assert stored is not None
@@ -138,7 +138,7 @@ async def test_a_text_that_is_no_json_is_kept_and_told_by_line(asked: Asked) -> 
     answer = await edited(asked, its_id, text, 1)
     assert answer.status_code == 400
     assert "line 3, column 9" in answer.text
-    assert "stands in no braces" in answer.text
+    assert "is outside of braces" in answer.text
     assert "&#34;phases&#34;: [" in answer.text
 
 
@@ -352,7 +352,7 @@ async def test_while_it_is_counted_anew_the_map_before_is_shown_and_says_so(aske
     assert (await asked.http.get(f"/value-streams/{its_id}.json")).json()["isOld"] is False
     await asked.data(UPLOAD, data=upload(item(99), tracker=TRACKER))
     old = await asked.http.get(f"/value-streams/{its_id}")
-    assert "being counted anew" in old.text
+    assert "refreshing…" in old.text
     assert old.text.count('class="dot"') == 9
     await asked.host.boards.settle()
     new = (await asked.http.get(f"/value-streams/{its_id}.json")).json()
@@ -406,9 +406,9 @@ async def test_a_card_says_that_the_change_to_the_status_is_not_in_the_history_y
     address = f"/value-streams/{its_id}/dots/{TRACKER}/7"
     card = (await asked.http.get(address)).text
     assert "or longer in Completed" in card
-    assert re.search(r"<dt>In Done for</dt><dd>[^<]+ or longer</dd>", card)
-    assert "The last changes are not in the history yet." in card
-    assert "Its status was <strong>Completed</strong> by then" in card
+    assert re.search(r"<dt>Time in stage</dt><dd>[^<]+ or longer</dd>", card)
+    assert "History is catching up." in card
+    assert "Status was already <strong>Completed</strong>" in card
     assert "<strong>somebody</strong> updated status" not in card
     told = (await asked.http.get(f"{address}.json")).json()
     assert told["late"]["at"] == 1_700_000_900_000
@@ -417,7 +417,7 @@ async def test_a_card_says_that_the_change_to_the_status_is_not_in_the_history_y
     assert [event["told"] for visit in told["visits"] for event in visit["events"]] == [False, True, True]
     await asked.data(UPLOAD, data=upload({**late, "status": "In-Progress"}, tracker=TRACKER))
     card = (await asked.http.get(address)).text
-    assert "not in the history yet" not in card
+    assert "History is catching up" not in card
     assert "or longer" not in card
 
 
@@ -437,8 +437,8 @@ async def test_an_integration_that_was_removed_since_does_not_stop_the_value_str
     assert found["integrations"] == [{"name": "my-rally", "_id": integration.id}]
     assert (await asked.http.get(f"/value-streams/{its_id}")).status_code == 200
     preview = await edited(asked, its_id, json.dumps(found), 1, "preview")
-    assert "was removed; nothing comes from it" in preview.text
-    said = "The integration my-rally was removed; nothing comes from it any more."
+    assert "was deleted and no longer provides items" in preview.text
+    said = "The integration my-rally was deleted and no longer provides items."
     assert said in (await asked.http.get(f"/value-streams/{its_id}")).text
 
 
@@ -481,7 +481,7 @@ async def test_whatever_is_right_can_be_shown_everywhere(asked: Asked, document:
             is_foreign = bool(document.get("integrations")) and path.startswith("/dots")
             assert answer.status_code == (404 if is_foreign else 200), f"{path}{end}"
     found = await file_of(asked, its_id)
-    assert "nothing would change" in (await edited(asked, its_id, json.dumps(found), 1, "preview")).text
+    assert "No changes. The file matches" in (await edited(asked, its_id, json.dumps(found), 1, "preview")).text
 
 
 async def test_a_first_value_stream_is_drawn_once_of_what_there_is(asked: Asked) -> None:

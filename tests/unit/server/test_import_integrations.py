@@ -103,7 +103,7 @@ def test_a_masked_secret_keeps_its_value_and_changes_nothing() -> None:
 
 
 def test_a_masked_secret_that_stands_for_nothing_is_refused() -> None:
-    assert "nothing is stored" in said(asked(whole(apiKey="****")))["integrations[0].properties.apiKey"]
+    assert "no stored value exists" in said(asked(whole(apiKey="****")))["integrations[0].properties.apiKey"]
     found = said(asked(whole(baseUrl="https://rally.example", apiKey="*****", password="****"), known=(stored(),)))
     assert list(found) == ["integrations[0].properties.password"]
 
@@ -143,7 +143,7 @@ def test_every_fault_of_every_entry_is_told() -> None:
         "integrations[2].name",
     }
     assert "RALLY_API_KEY" in found["integrations[1].properties.apiKey"]
-    assert "give its properties" in found["integrations[2].name"]
+    assert "provide its properties" in found["integrations[2].name"]
 
 
 def test_another_tool_s_integration_is_kept_with_its_secrets() -> None:
@@ -155,14 +155,14 @@ def test_another_tool_s_integration_is_kept_with_its_secrets() -> None:
     }
     first = asked(entry)
     assert first.entries == (entry,)
-    assert "does not run here" in first.notices[0]
+    assert "this server doesn't run" in first.notices[0]
     again = {**entry, "status": "Online", "properties": {"baseUrl": "https://j", "token": "****"}}
     assert asked(again, before={"integrations": list(first.entries)}).entries == (entry,)
     assert asked({"name": "jira"}, before={"integrations": list(first.entries)}).entries == (entry,)
     # Downloaded from another server: this plug-in does not run here, so that nothing needs its secret.
     elsewhere = asked(again)
     assert (elsewhere.problems, elsewhere.entries[0]["properties"]) == ((), {"baseUrl": "https://j", "token": None})
-    assert "token is masked in the file and kept as missing" in elsewhere.notices[1]
+    assert "token is masked in the file and treated as missing" in elsewhere.notices[1]
 
 
 def test_what_was_renamed_or_removed_since_an_older_version_is_found_or_told() -> None:
@@ -170,7 +170,7 @@ def test_what_was_renamed_or_removed_since_an_older_version_is_found_or_told() -
     assert asked(older, known=(stored("renamed"),)).entries == (older,)
     gone = asked(older, before={"integrations": [older]})
     assert gone.entries == (older,)
-    assert "was removed" in gone.notices[0]
+    assert "was deleted" in gone.notices[0]
     assert said(asked(older))
 
 
@@ -192,11 +192,11 @@ def test_a_misspelt_type_is_named(given: str) -> None:
     (notice,) = asked({"name": "r", "type": given, "properties": {}}).notices
     assert notice.endswith("; did you mean ucv-ext-rally?")
     (notice,) = asked({"name": "r", "type": "ucv-ext-jira", "properties": {}}).notices
-    assert notice.endswith("it is kept in the file")
+    assert notice.endswith("it is preserved in the file")
 
 
 def test_a_reference_where_there_is_no_integration_says_what_to_do() -> None:
     text = said(asked({"name": "nowhere"}))["integrations[0].name"]
     assert text == (
-        "there is no integration 'nowhere'; add it on the Integrations page first, or give its type and properties"
+        "no integration is named 'nowhere'; add it on the Integrations page first, or provide its type and properties"
     )

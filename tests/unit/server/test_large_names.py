@@ -29,7 +29,7 @@ def test_names_that_come_twice_are_told_without_comparing_all_with_all() -> None
     with bounded(), pytest.raises(ConfigError) as caught:
         read(text)
     assert len(caught.value.problems) == MOST_PROBLEMS + 1
-    assert str(caught.value.problems[0]) == "k0: is there more than once; keep one of them"
+    assert str(caught.value.problems[0]) == "k0: is a duplicate key; keep only one"
     assert f"{MANY - MOST_PROBLEMS:,} more" in str(caught.value.problems[-1])
 
 

@@ -165,7 +165,7 @@ async def test_a_user_with_too_many_slow_queries_is_refused_for_now() -> None:
 @pytest.mark.parametrize("headers", HEADERS_OF_OTHERS, ids=plain)
 async def test_nothing_that_another_site_sends_is_done(path: str, headers: dict[str, str]) -> None:
     answer = await ask(path, method="POST", token="of-ada", headers=headers)
-    assert (answer.status_code, answer.text) == (403, "the request comes from another site")
+    assert (answer.status_code, answer.text) == (403, "cross-site request rejected")
 
 
 @pytest.mark.parametrize("headers", HEADERS_OF_OTHERS, ids=plain)
@@ -231,7 +231,7 @@ async def test_other_names_that_lead_here_are_turned_away(path: str) -> None:
     for token in ("", "of-ada"):
         answer = await ask(path, token=token, headers={"Host": "evil.example", "Authorization": KEY})
         assert answer.status_code == 421
-        assert answer.text == "this host does not answer to this name; see --outside-url"
+        assert answer.text == "unknown host name; see --outside-url"
     assert (
         await ask(path, headers={"Host": "evil.example", "Authorization": KEY}, names=Names(None))
     ).status_code == 200
@@ -290,7 +290,9 @@ async def test_what_strangers_send_and_the_first_page_are_not_led_back_to() -> N
 async def test_programs_get_a_status_and_a_sentence(method: str, path: str, headers: dict[str, str]) -> None:
     answer = await ask(path, method=method, headers=headers)
     assert answer.status_code == 401
-    assert answer.json() == {"error": "sign in first, or give an access key: Authorization: UserAccessKey ..."}
+    assert answer.json() == {
+        "error": "authentication required: sign in or send an access key (Authorization: UserAccessKey ...)"
+    }
     assert answer.headers["www-authenticate"] == "UserAccessKey"
 
 
@@ -388,7 +390,7 @@ async def test_a_fault_of_the_program_is_in_the_log_with_its_place_and_others_wi
     (fault,) = caplog.records
     assert (fault.levelno, fault.getMessage()) == (
         logging.ERROR,
-        "GET /issues failed by a fault of the program itself",
+        "internal error in GET /issues",
     )
     assert fault.exc_info
     assert str(fault.exc_info[1]) == "planted"
@@ -414,7 +416,7 @@ async def test_a_request_that_does_not_arrive_in_time_is_given_up(monkeypatch: p
     assert start["status"] == 408
     assert headers[b"connection"] == b"close"
     assert headers[b"x-frame-options"] == b"DENY"
-    assert body["body"] == b"the request took too long to arrive; send it again"
+    assert body["body"] == b"the request timed out before it was complete; send it again"
 
 
 async def test_who_has_hung_up_gets_no_answer_and_is_no_fault(caplog: pytest.LogCaptureFixture) -> None:
@@ -422,7 +424,7 @@ async def test_who_has_hung_up_gets_no_answer_and_is_no_fault(caplog: pytest.Log
     caplog.set_level(logging.DEBUG, logger="rally_accelerate")
     assert await messages_of(guarded(failing(ClientDisconnect())), scope_of("/health")) == []
     assert [(each.levelno, each.getMessage()) for each in caplog.records if each.name.endswith("security")] == [
-        (logging.DEBUG, "GET /health: hung up")
+        (logging.DEBUG, "GET /health: client disconnected")
     ]
 
 

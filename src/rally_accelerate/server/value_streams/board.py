@@ -187,7 +187,7 @@ class Boards:
         self._counting.pop(key, None)
         if not done.cancelled() and (error := done.exception()) is not None:
             # Whoever waits is told; when nobody does, the log is.
-            log.warning("a value stream could not be counted: %s", error)
+            log.warning("failed to evaluate a value stream: %s", error)
 
     async def _computed(self, stream: StoredValueStream, asked: Asked, now: datetime) -> Board:
         layout = layout_of(stream.document)

@@ -210,7 +210,7 @@ async def first_stream(stores: Stores, importing: Importing, integration_id: str
     ]
     document = made_of(
         rows,
-        description="Where the work stands, by the status of each item.",
+        description="The progress of your work by status.",
         tenant_id=integration.tenant_id,
         integrations=[integration.name],
     )

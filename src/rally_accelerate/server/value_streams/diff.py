@@ -54,7 +54,7 @@ def _integrations(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterat
     old = {entry["name"].strip() for _, entry in integrations_of(before)}
     new = {entry["name"].strip() for _, entry in integrations_of(after)}
     yield from (Difference("added", "integration", name) for name in sorted(new - old))
-    stays = "stays on the Integrations page"
+    stays = "remains on the Integrations page"
     yield from (Difference("removed", "integration", name, stays) for name in sorted(old - new))
     entries = {entry["name"].strip(): entry for _, entry in integrations_of(before)}
     for _, entry in integrations_of(after):
@@ -95,7 +95,7 @@ def _phases(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Dif
     yield from (Difference("removed", "phase", name) for name in gone)
     kept_old, kept_new = [name for name in old if name in new], [name for name in new if name in old]
     if kept_old != kept_new:
-        yield Difference("moved", "phase", "", f"the order is now {', '.join(kept_new)}")
+        yield Difference("moved", "phase", "", f"new order: {', '.join(kept_new)}")
 
 
 def _phase_names(document: Mapping[str, Any]) -> list[str]:
@@ -126,7 +126,7 @@ def _stages(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Dif
     yield from (Difference("removed", "stage", name) for name in gone)
     kept_old, kept_new = [name for name in old if name in new], [name for name in new if name in old]
     if kept_old != kept_new:
-        yield Difference("moved", "stage", "", f"the order is now {', '.join(kept_new)}")
+        yield Difference("moved", "stage", "", f"new order: {', '.join(kept_new)}")
 
 
 def _placed(document: Mapping[str, Any]) -> dict[str, _Stage]:
@@ -179,7 +179,7 @@ def _others(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Dif
 def _short(value: Any) -> str:
     match value:
         case None | "" | [] | {}:
-            return "nothing"
+            return "none"
         case str():
             return value if len(value) <= 120 else f"{value[:119]}…"  # noqa: PLR2004 - a line of a list
         case list():

@@ -44,13 +44,13 @@ def anything(_: Any) -> Iterator[str]:
 def text(value: Any) -> Iterator[str]:
     """A text, or null."""
     if value is not None and not isinstance(value, str):
-        yield f"must be a text, not {kind_of(value)}"
+        yield f"must be a string, not {kind_of(value)}"
 
 
 def name(value: Any) -> Iterator[str]:
     """A text that is not empty."""
     if not isinstance(value, str):
-        yield f"must be a text, not {kind_of(value)}"
+        yield f"must be a string, not {kind_of(value)}"
     elif not value.strip():
         yield "must not be empty"
 
@@ -60,7 +60,7 @@ def query(value: Any) -> Iterator[str]:
     if value is None:
         return
     if not isinstance(value, str):
-        yield f"must be a query as a text, not {kind_of(value)}"
+        yield f"must be a query string, not {kind_of(value)}"
         return
     try:
         parse(value)
@@ -70,14 +70,14 @@ def query(value: Any) -> Iterator[str]:
 
 def told(error: QueryError) -> str:
     """What is wrong with a query, and where."""
-    expected = f"; there could be: {', '.join(error.expected)}" if error.expected else ""
+    expected = f"; expected: {', '.join(error.expected)}" if error.expected else ""
     return f"{error.message} (line {error.line}, column {error.column}){expected}"
 
 
 def limit(value: Any) -> Iterator[str]:
     """A whole number from 1, or null."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-        yield f"must be a whole number from 1, or null for no limit, not {shown(value)}"
+        yield f"must be a whole number of at least 1, or null for no limit, not {shown(value)}"
 
 
 def days(value: Any) -> Iterator[str]:
@@ -85,7 +85,7 @@ def days(value: Any) -> Iterator[str]:
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MOST_DAYS:
-        yield f"must be a number of days from above 0 to {MOST_DAYS:,}, or null for never, not {shown(value)}"
+        yield f"must be a number of days above 0 and at most {MOST_DAYS:,}, or null for never, not {shown(value)}"
 
 
 def number(value: Any) -> Iterator[str]:
@@ -97,7 +97,7 @@ def number(value: Any) -> Iterator[str]:
 def flag(value: Any) -> Iterator[str]:
     """True, false or null."""
     if value is not None and not isinstance(value, bool):
-        yield f"must be true or false, not {kind_of(value)}"
+        yield f"must be a boolean, not {kind_of(value)}"
 
 
 def listed(value: Any) -> Iterator[str]:
@@ -132,7 +132,7 @@ def pattern(value: Any) -> Iterator[str]:
     if value is None:
         return
     if not isinstance(value, str):
-        yield f"must be a regular expression as a text, not {kind_of(value)}"
+        yield f"must be a regular expression string, not {kind_of(value)}"
     elif len(value) > LONGEST_PATTERN:
         yield f"is longer than {LONGEST_PATTERN} characters"
     else:
@@ -140,7 +140,7 @@ def pattern(value: Any) -> Iterator[str]:
             re.compile(value)
         except (re.error, OverflowError, RecursionError) as error:
             place = f" (column {error.pos + 1})" if isinstance(error, re.error) and error.pos is not None else ""
-            yield f"is no regular expression: {error}{place}"
+            yield f"is not a valid regular expression: {error}{place}"
 
 
 def priorities(value: Any) -> Iterator[str]:
@@ -152,9 +152,9 @@ def priorities(value: Any) -> Iterator[str]:
         return
     for rank, names in value.items():
         if rank not in RANKS:
-            yield f"has {rank!r}, which is none of {', '.join(RANKS)}"
+            yield f"has the unknown rank {rank!r}; use {', '.join(RANKS)}"
         if not isinstance(names, list) or not all(isinstance(each, str) for each in names):
-            yield f"must hold a list of texts under {rank!r}"
+            yield f"must have a list of strings for {rank!r}"
 
 
 def kind_of(value: Any) -> str:
@@ -163,11 +163,11 @@ def kind_of(value: Any) -> str:
         case None:
             return "null"
         case bool():
-            return "true or false"
+            return "a boolean"
         case int() | float():
             return "a number"
         case str():
-            return "a text"
+            return "a string"
         case list():
             return "a list"
         case _:
@@ -382,10 +382,10 @@ def examined(document: Any) -> Examined:
         text = f"must be an object with phases and integrations, not {kind_of(document)}"
         return Examined((Problem("", text),), ())
     if isinstance(document.get("data"), dict) and not TABLES[""].keys() & document.keys():
-        text = "is an answer of an API; give what is inside data: the object with phases and integrations"
+        text = "is an API response; provide the object inside data, with phases and integrations"
         return Examined((Problem("data", text),), ())
     if sum(1 for _ in islice(_expressions(document, ""), MOST_EXPRESSIONS + 1)) > MOST_EXPRESSIONS:
-        text = f"has more than {MOST_EXPRESSIONS:,} queries and patterns; there are at most {MOST_STAGES} stages"
+        text = f"has more than {MOST_EXPRESSIONS:,} queries and patterns; the limit is {MOST_STAGES} stages"
         return Examined((Problem("", text),), ())
     problems = [*_walked(document, "", "")]
     # What follows reads names: it must be able to rely on shapes, whatever is wrong with a query or a limit.
@@ -453,8 +453,8 @@ def near(name: str, known: list[str]) -> str:
     if close:
         return f"; did you mean {' or '.join(repr(folded[each]) for each in close)}?"
     if not known:
-        return "; there is none yet"
-    return f"; there are {', '.join(map(repr, known[:10]))}{' and more' if len(known) > 10 else ''}"  # noqa: PLR2004 - a sentence, not a list
+        return "; none exists yet"
+    return f"; available: {', '.join(map(repr, known[:10]))}{' and more' if len(known) > 10 else ''}"  # noqa: PLR2004 - a sentence, not a list
 
 
 def _walked(held: Mapping[str, Any], path: str, table: str) -> Iterator[Problem]:
@@ -498,7 +498,7 @@ def _doubles(document: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _doubled("stage", stages_of(document))
     yield from _doubled("integration", integrations_of(document))
     if sum(1 for _ in stages_of(document)) > MOST_STAGES:
-        yield Problem("phases", f"hold more than {MOST_STAGES} stages")
+        yield Problem("phases", f"contain more than {MOST_STAGES} stages")
 
 
 def _doubled(what: str, named: Iterator[tuple[str, Mapping[str, Any]]]) -> Iterator[Problem]:
@@ -506,7 +506,7 @@ def _doubled(what: str, named: Iterator[tuple[str, Mapping[str, Any]]]) -> Itera
     for path, each in named:
         name = each["name"].strip().casefold()
         if name in first:
-            yield Problem(f"{path}.name", f"the {what} {each['name']!r} is there already: {first[name]}")
+            yield Problem(f"{path}.name", f"duplicate {what} {each['name']!r}; first defined at {first[name]}")
         else:
             first[name] = path
 
@@ -547,7 +547,7 @@ def _strange(document: Mapping[str, Any]) -> Iterator[str]:
         meant = alike(name.casefold(), by_fold, n=1, cutoff=0.8)
         # Every spelling of the logging level is understood.
         if meant and not (table == "integrations[]" and name.casefold() in LEVEL_KEYS):
-            yield f"{where} is not known and is only kept; did you mean {by_fold[meant[0]]}?"
+            yield f"{where} is an unknown key; did you mean {by_fold[meant[0]]}?"
 
 
 def _unknown(held: Mapping[str, Any], path: str, table: str) -> Iterator[tuple[str, str, str]]:

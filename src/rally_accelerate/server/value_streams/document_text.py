@@ -43,7 +43,7 @@ def read(content: str | bytes) -> Any:
     """
     text = _decoded(content)
     if not text.strip():
-        raise _broken("", "the file is empty; it must hold one JSON object")
+        raise _broken("", "the file is empty; it must contain one JSON object")
     if len(text) > MOST_CHARACTERS:
         raise _broken("", f"the file is longer than {MOST_CHARACTERS:,} characters")
     # Commas within texts count as well; a file that has so many there is no value stream either.
@@ -77,7 +77,7 @@ def shortened(problems: Sequence[Problem]) -> list[Problem]:
     more = len(problems) - MOST_PROBLEMS
     if more <= 0:
         return list(problems)
-    return [*problems[:MOST_PROBLEMS], Problem("", f"and {more:,} more problems; mend these first")]
+    return [*problems[:MOST_PROBLEMS], Problem("", f"and {more:,} more problems; fix these first")]
 
 
 def _decoded(content: str | bytes) -> str:
@@ -95,11 +95,11 @@ def _explained(text: str, error: JsonDecodeError) -> str:
         # The sample on the plug-in's public page lacks its braces just so.
         # No more of the line than its last text: a secret may stand before it.
         name = text[: error.position].rstrip().rpartition("\n")[2].removesuffix('"').rpartition('"')[2]
-        return f'"{name[-80:]}" has a value but stands in no braces; put {{ before it and }} behind its last property'
+        return f'"{name[-80:]}" is outside of braces; add {{ before it and }} after its last property'
     if error.reason.startswith("Expecting property name") and at == "}":
-        return f"{said}: there is a comma too much before this brace"
+        return f"{said}: remove the comma before this brace"
     if error.position >= len(text.rstrip()):
-        return f"{said}: the file ends too early; a brace or bracket is not closed"
+        return f"{said}: the file ends before a brace or bracket is closed"
     return f"{said}, found {at!r}"
 
 
@@ -111,7 +111,7 @@ def _pairs(pairs: list[tuple[str, Any]]) -> _Pairs:
 
 
 def _no_number(word: str) -> Any:
-    raise ValueError(f"{word} is no JSON number")
+    raise ValueError(f"{word} is not a valid JSON number")
 
 
 def member(path: str, name: str) -> str:
@@ -127,20 +127,22 @@ def _faults(value: Any, path: str, depth: int, *, halves: bool) -> Iterator[Prob
     match value:
         case dict():
             for name in getattr(value, "doubled", ()):
-                yield Problem(member(path, _shown(name)), "is there more than once; keep one of them")
+                yield Problem(member(path, _shown(name)), "is a duplicate key; keep only one")
             for name, inner in value.items():
                 if halves and not _is_text(name):
-                    yield Problem(member(path, _shown(name)), "its name holds half a character (a lone surrogate)")
+                    yield Problem(
+                        member(path, _shown(name)), "its name contains an unpaired surrogate (an invalid character)"
+                    )
                 yield from _faults(inner, member(path, _shown(name)), depth + 1, halves=halves)
         case list():
             for number, inner in enumerate(value):
                 yield from _faults(inner, f"{path}[{number}]", depth + 1, halves=halves)
         case str() if halves and not _is_text(value):
-            yield Problem(path, "holds half a character (a lone surrogate)")
+            yield Problem(path, "contains an unpaired surrogate (an invalid character)")
         case bool():
             pass
         case int() if abs(value) > LARGEST_NUMBER:
-            yield Problem(path, "is a number of more than 64 bits")
+            yield Problem(path, "is a number with more than 64 bits")
         case float() if value in (float("inf"), float("-inf")):
             yield Problem(path, "is a number that is too large")
 
@@ -186,7 +188,7 @@ def checked_value(value: Any) -> Any:
     """
     problems = list(_faults(value, "", 0, halves=True))
     if problems:
-        raise ConfigError("the value stream cannot be kept", problems=problems)
+        raise ConfigError("the value stream contains invalid values", problems=problems)
     return value
 
 
@@ -246,7 +248,7 @@ def completed(text: str, secrets: Mapping[str, str]) -> str:
         ConfigError: One of them is not known.
     """
     if gone := {found[0] for found in _STANDS_FOR.finditer(text)} - secrets.keys():
-        said = "the secret that was entered here is not known any more; enter it again"
+        said = "this secret has expired; enter it again"
         raise ConfigError("secrets are missing", problems=[Problem(stands, said) for stands in sorted(gone)])
     return _STANDS_FOR.sub(lambda found: secrets[found[0]], text)
 

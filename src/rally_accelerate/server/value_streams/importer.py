@@ -152,15 +152,15 @@ def sources_of(
                 (kept, missing), write = _other(entry, other), None
                 meant = f"; did you mean {PLUGIN_ID}?" if means_plugin(kept["type"]) else ""
                 notices.append(
-                    f"{path}: {entry.name} is of type {kept['type']}, which does not run here; it is kept in the file"
-                    f"{meant}"
+                    f"{path}: {entry.name} has type {kept['type']}, which this server doesn't run; "
+                    f"it is preserved in the file{meant}"
                 )
                 if missing:
                     text = _masked_text(missing)
-                    notices.append(f"{path}: {text}; enter the real values where {entry.name} runs")
+                    notices.append(f"{path}: {text}; enter the actual values on the server that runs {entry.name}")
             elif stored is None and entry.is_reference and raw.get("_id") and (entry.name, raw["_id"]) in former:
                 kept, write = {**entry.kept, "_id": raw["_id"]}, None
-                notices.append(f"{path}: {entry.name} was removed; nothing comes from it any more")
+                notices.append(f"{path}: {entry.name} was deleted and no longer provides items")
             elif entry.is_reference:
                 kept, write = _reference(entry, stored, names=[*(name for _, name in mine), *others])
             else:
@@ -171,7 +171,9 @@ def sources_of(
         beside, lacking = _beside(entry, kept, by_key)
         kept |= beside
         if lacking:
-            notices.append(f"{path}: {_masked_text(lacking)}; enter the real values where {entry.name} runs")
+            notices.append(
+                f"{path}: {_masked_text(lacking)}; enter the actual values on the server that runs {entry.name}"
+            )
         entries.append(kept)
         if "properties" not in kept:
             notices += [f"{path}: {text}" for text in told]
@@ -183,11 +185,13 @@ def _reference(
     entry: _Entry, stored: StoredIntegration | None, *, names: list[str]
 ) -> tuple[dict[str, Any], Write | None]:
     if stored is None:
-        text = f"there is no integration {entry.name!r}{near(entry.name, names)}"
+        text = f"no integration is named {entry.name!r}{near(entry.name, names)}"
         if entry.type:
-            text = f"{text.partition(';')[0]}; give its properties to add it"
+            text = f"{text.partition(';')[0]}; provide its properties to add it"
         elif not names:
-            text = f"{text.partition(';')[0]}; add it on the Integrations page first, or give its type and properties"
+            text = (
+                f"{text.partition(';')[0]}; add it on the Integrations page first, or provide its type and properties"
+            )
         raise _wrong(f"{entry.path}.name", text)
     asked = {key: entry.values[key] for key in ("disabled", "loggingLevel") if key in entry.values}
     candidate = {**stored.raw, **asked}
@@ -208,7 +212,7 @@ def _whole(entry: _Entry, stored: StoredIntegration | None) -> tuple[dict[str, A
     problems += [
         Problem(
             f"{entry.path}.properties.{one.secret}",
-            f"is masked and must be entered again, because the change of {one.because} lets another party read it",
+            f"is masked and must be entered again, because changing {one.because} gives another party access to it",
         )
         for one in endangered(known, clear)
         if given.get(one.secret) == MASK and known.get(one.secret)
@@ -289,7 +293,7 @@ def _beside(
 
 
 def _masked_text(names: Sequence[str]) -> str:
-    return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} masked in the file and kept as missing"
+    return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} masked in the file and treated as missing"
 
 
 def _unmasked(value: Any, known: Any) -> Any:
@@ -326,11 +330,11 @@ def _unusable(entry: _Entry, known: Mapping[str, Any]) -> Iterator[Problem]:
     for name, value in entry.properties.items():
         path = f"{entry.path}.properties.{name}"
         if _is_masked(value) and not known.get(name):
-            yield Problem(path, "is masked as in a download, and nothing is stored that it stands for; enter it")
+            yield Problem(path, "is masked, and no stored value exists; enter the value")
         elif value == PLACEHOLDER:
-            yield Problem(path, "is still the sample's; put in the API key that you made in Rally")
+            yield Problem(path, "is the placeholder from the sample; enter the API key you created in Rally")
         elif variable := unexpanded(value):
-            text = f"asks for ${{{variable}}}: variables are only read by the command line; enter the value"
+            text = f"uses ${{{variable}}}, but only the command line expands variables; enter the value"
             yield Problem(path, text)
 
 
@@ -405,10 +409,10 @@ class Importing:
         if stream is not None and not sources.writes and means_all(before, sources.entries, mine):
             kept["integrations"] = before.get("integrations") or []
         lost = [
-            f"{path} holds characters that cannot be read ({REPLACEMENT}); enter it again and save the file as UTF-8"
+            f"{path} contains unreadable characters ({REPLACEMENT}); enter it again and save the file as UTF-8"
             for path in unreadable(document)
         ]
-        only_kept = [f"kept and given back, but not drawn here: {those}"] if (those := undrawn(document)) else []
+        only_kept = [f"preserved but not displayed: {those}"] if (those := undrawn(document)) else []
         slipped = await find_misspelled_fields(self._stores.database, _queries(document))
         notices = (*found.notices, *lost, *sources.notices, *slipped, *_doubts(document, tenant_id), *only_kept)
         counts = await self._stores.issues.count_by_tracker(tenant_id=tenant_id)
@@ -476,9 +480,11 @@ class Importing:
         """
         stream = await self._stores.streams.by_id(its_id)
         if stream is None:
-            raise NotFoundError(f"there is no value stream {its_id}")
+            raise NotFoundError(f"no value stream has the ID {its_id}")
         if stream.version != based_on:
-            raise OutdatedError(f"the value stream has version {stream.version} by now; this was made from {based_on}")
+            raise OutdatedError(
+                f"the value stream is now at version {stream.version}, but this change is based on version {based_on}"
+            )
         plan = await self.plan(document, stream=stream, keeps_others=keeps_others)
         if plan.changes_nothing:
             return stream
@@ -520,7 +526,7 @@ class Importing:
             await note(actor, "edited", kind="value stream", object_id=stream.id, name=stream.name, detail=detail)
         if description is not None and description != (stream.document.get("description") or ""):
             document = {**stream.document, "description": description}
-            await self.replace(stream.id, document, based_on=stream.version, actor=actor, why="described anew")
+            await self.replace(stream.id, document, based_on=stream.version, actor=actor, why="edited the description")
         return await self._stores.streams.by_id(stream.id) or stream
 
     async def remove(self, stream: StoredValueStream, *, actor: Actor) -> bool:
@@ -537,14 +543,14 @@ class Importing:
         for write in plan.writes:
             if write.id:
                 if not await self._stores.integrations.update(connection, write.id, write.values):
-                    raise OutdatedError(f"the integration {write.name!r} was removed meanwhile")
+                    raise OutdatedError(f"the integration {write.name!r} was deleted in the meantime")
                 continue
             added[write.name] = make_id()
             try:
                 await self._stores.integrations.insert(connection, added[write.name], write.values)
             except ConfigError:
                 # Made from what was there, like a version: imported once more, it changes that integration.
-                raise OutdatedError(f"an integration {write.name!r} was added meanwhile") from None
+                raise OutdatedError(f"an integration {write.name!r} was added in the meantime") from None
         return _with_ids(plan.document, added), added
 
     async def _note(self, connection: AsyncConnection, told: "_Told", plan: Plan, added: Mapping[str, str]) -> None:
@@ -575,7 +581,7 @@ class Importing:
             await self._administration.restart(write.id or added[write.name])
         stream = await self._stores.streams.by_id(its_id)
         if stream is None:
-            raise NotFoundError(f"the value stream {its_id} was removed meanwhile")
+            raise NotFoundError(f"the value stream {its_id} was deleted in the meantime")
         return stream
 
 
@@ -632,15 +638,15 @@ def _queries(document: Mapping[str, Any]) -> dict[str, Query]:
 def _doubts(document: Mapping[str, Any], tenant_id: str) -> Sequence[str]:
     layout = layout_of(document)
     found = [
-        f"the stage {stage.name} asks for {' and '.join(sorted(others))}: only issues are held here, so that is missing"
+        f"the query of stage {stage.name} uses {' and '.join(sorted(others))}, but this server only stores issues"
         for stage in layout.stages
         if stage.query is not None and (others := asks_for_others(stage.query))
     ]
     found += [
-        f"{path}: its tenant {given} is not the value stream's: its issues do not show on the map"
+        f"{path}: its issues won't appear on the map because its tenant {given} differs from the value stream's"
         for path, entry in integrations_of(document)
         if (given := entry.get("tenant_id") or entry.get("tenantId")) and given != tenant_id
     ]
     if not layout.stages:
-        found.append("it has no stages yet")
+        found.append("the value stream has no stages yet")
     return found

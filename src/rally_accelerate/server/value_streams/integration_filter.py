@@ -100,7 +100,7 @@ def effect(
         if shown or not total:
             return Effect()
     elif left == total and not hidden:
-        later = "Integrations that are added later will not show on the map." if shows_all(before) else ""
+        later = "Integrations added later won't appear on the map." if shows_all(before) else ""
         return Effect(text=later)
     called = _list([str(entry["name"]).strip() for _, entry in integrations_of(after)])
     of = f"{shown:,} of {max(total, shown):,} {'item' if max(total, shown) == 1 else 'items'}"

@@ -101,9 +101,9 @@ def _form(request: Request, following: str, *, fault: str = "", name: str = "", 
 
 #: What the page says after something was done; the address names it.
 DONE = {
-    "password": "Your password is changed. You are signed out everywhere else.",
-    "revoked": "The access key is revoked: nothing works with it any more.",
-    "ended": "The session is ended.",
+    "password": "Password changed. All other sessions were signed out.",
+    "revoked": "Access key revoked.",
+    "ended": "Session ended.",
 }
 
 
@@ -131,7 +131,7 @@ class ProfilePages:
         """Oneself."""
         user = known_of(request).user
         if user is None:
-            return missing(request, "the profile (one of the host's own access keys has none)")
+            return missing(request, "a profile for a system access key")
         return await self._page(request, user)
 
     async def change_password(self, request: Request) -> Response:
@@ -142,7 +142,7 @@ class ProfilePages:
         if fault:
             fault = f"The new password {fault}."
         elif given["new"] != given["again"]:
-            fault = "The two new passwords differ."
+            fault = "The new passwords don't match."
         elif refused := await self._door.verify_password(
             user, given["current"], caller=caller_of(request, self._cookie)
         ):

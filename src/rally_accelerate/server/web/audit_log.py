@@ -127,7 +127,7 @@ def _day(text: str, name: str, faults: dict[str, str]) -> datetime | None:
         found = datetime.strptime(text.strip(), "%Y-%m-%d").replace(tzinfo=UTC)
         found + timedelta(days=1)
     except (ValueError, OverflowError):
-        faults[name] = f"{text[:20]!r} is no date; write for example 2026-01-31"
+        faults[name] = f"{text[:20]!r} is not a valid date. Use a date such as 2026-01-31."
         return None
     return found
 

@@ -8,7 +8,7 @@ from rally_accelerate.server.web.routing import page_before
 from rally_accelerate.server.web.templating import page
 
 #: Said of a fault that nobody but a developer can mend.
-FAULT, REPORT = "A fault in rally-accelerate itself.", "Its details are in the log of the process; please report it."
+FAULT, REPORT = "Internal error.", "See the server log for details, and report the problem."
 
 
 def unkept(error: StoreError) -> str:
@@ -29,5 +29,5 @@ def faulty(request: Request, text: str, hint: str, *, status: int, api: bool) ->
     """
     if api:
         return JSONResponse({"errors": [{"message": f"{text} {hint}".strip()}]}, status)
-    data = {"title": "Not done", "error": text, "hint": hint, "before": page_before(request)}
+    data = {"title": "Something went wrong", "error": text, "hint": hint, "before": page_before(request)}
     return page(request, "fault.html", data, status=status)

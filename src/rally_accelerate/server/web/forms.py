@@ -91,13 +91,13 @@ async def submitted(request: Request, *, most: Most = FILES) -> Form:
         case "multipart/form-data":
             boundary = kind.get_boundary()
             if not boundary:
-                raise _refused("has no boundary between its fields")
+                raise _refused("has no multipart boundary")
             return Form(list(_parts(bytes(body), boundary.encode(), most)))
         case "application/x-www-form-urlencoded":
             try:
                 pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=most.fields)
             except ValueError:
-                raise _refused(f"is no form of at most {most.fields} fields") from None
+                raise _refused(f"is not a valid form of at most {most.fields} fields") from None
             return Form([_Sent(name, value.encode("utf-8", "replace")) for name, value in pairs])
         case _:
             # A button without a form sends nothing.
@@ -129,4 +129,4 @@ def _text(content: bytes) -> str:
 
 
 def _refused(text: str) -> ConfigError:
-    return ConfigError(f"what was sent {text}", problems=[Problem("", f"what was sent {text}")])
+    return ConfigError(f"the request {text}", problems=[Problem("", f"the request {text}")])

@@ -36,7 +36,7 @@ class HelpPages:
             return page(request, "help.html", {"title": "Help"}, status=status)
         found = await asyncio.to_thread(self._site.read, request.path_params["name"])
         if found is None:
-            return missing(request, "what it showed")
+            return missing(request, "this page")
         headers = {"ETag": found.tag, "Content-Security-Policy": self._site.policy}
         if found.tag in tags(request.headers.get("if-none-match", "")):
             return Response(status_code=304, headers=headers)

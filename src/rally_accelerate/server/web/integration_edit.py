@@ -48,7 +48,7 @@ LABELS = {
 
 
 #: Said of a secret that was typed into a draft which is kept no longer.
-FORGOTTEN = "was typed earlier and is forgotten, for the host was started anew or an hour passed: enter it again"
+FORGOTTEN = "has expired because the server restarted or an hour passed; enter it again"
 
 
 class EditingPages:
@@ -107,7 +107,7 @@ class EditingPages:
             # A browser sends no secret twice; saved without a word, the one before it would stay.
             found |= {f"properties.{name}": [FORGOTTEN] for name in forms.held(form) - typed.secrets.keys()}
         if await self._is_taken(typed, stored):
-            found.setdefault("name", []).append("is taken")
+            found.setdefault("name", []).append("is already in use")
         what = form.get("do", "save")
         if what in TRIED:
             found = {field: texts for field, texts in found.items() if field not in TRIED[what]}

@@ -130,12 +130,12 @@ def problems(typed: Typed, stored: StoredIntegration | None) -> dict[str, list[s
     for each in endangered(known, raw["properties"]):
         kept = known.get(each.secret) and each.secret not in typed.secrets and each.secret not in typed.cleared
         label = next((one.label for one in FIELDS if one.name == each.because), each.because)
-        because = f"must be entered again, because the change of {label} lets another party read"
+        because = f"must be entered again, because changing {label} gives another party access to"
         if kept and each.secret in SECURE:
             found.setdefault(f"properties.{each.secret}", []).append(f"{because} it")
         elif each.secret not in SECURE and raw["properties"].get(each.secret) == known[each.secret]:
             # The address of a proxy with credentials inside, which the form shows without them.
-            text = f"the user name and password inside this address {because} them"
+            text = f"the user name and password in this URL {because} them"
             found.setdefault(f"properties.{each.secret}", []).append(text)
     return found
 

@@ -33,7 +33,7 @@ from rally_accelerate.server.web.templating import missing, page
 
 DRAFTS = "/settings/drafts"
 
-GONE = "this draft, which is kept for an hour,"
+GONE = "this draft (drafts are kept for one hour)"
 
 _WORKS = {"test": dry_runs.check_connection, "preview": dry_runs.preview_items, "projects": dry_runs.load_projects}
 
@@ -69,7 +69,7 @@ class TryoutPages:
 
     async def preview(self, request: Request) -> Response:
         """A few issues as they would be."""
-        return await self._page(request, "preview", "Preview of issues")
+        return await self._page(request, "preview", "Preview issues")
 
     async def again(self, request: Request) -> Response:
         """Try again."""

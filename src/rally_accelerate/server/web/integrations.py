@@ -167,9 +167,9 @@ class IntegrationPages:
             return missing(request, "this integration")
         faults = []
         if form.get("issues") not in {"keep", "remove"}:
-            faults.append("Choose what becomes of its issues.")
+            faults.append("Choose whether to keep or delete the issues.")
         if form.get("name", "").strip() != found.name:
-            faults.append(f"Type {found.name} to delete it.")
+            faults.append(f"Type {found.name} to confirm.")
         if faults:
             return await self._deleting(request, fault=" ".join(faults), form=dict(form))
         await self._administration.remove(actor_of(request), found.id, with_issues=form["issues"] == "remove")
@@ -231,7 +231,7 @@ class IntegrationPages:
 
 def refusal(request: Request, error: ConfigError) -> Response:
     """A page that says why something was not done."""
-    data = {"title": "Not done", "message": str(error), "hint": error.hint}
+    data = {"title": "Action failed", "message": str(error), "hint": error.hint}
     return page(request, "notdone.html", data, status=409)
 
 
@@ -366,5 +366,5 @@ def _window(form: forms.Form) -> Window:
         return Window()
     since = as_instant(form.get("date", "").strip())
     if since is None:
-        raise ValueError("give a date like 2026-01-31")
+        raise ValueError("Enter a date such as 2026-01-31")
     return Window(since)

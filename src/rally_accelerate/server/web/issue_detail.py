@@ -41,15 +41,15 @@ LABELS = {
 #: What people say of a field: when it gets a value, when one follows another, and when it loses its value. ``{0}`` is
 #: the value before, ``{1}`` the one after.
 SAID: Mapping[str, tuple[str, str, str]] = {
-    "status": ("set the status to {1}", "moved it from {0} to {1}", "took the status {0} away"),
-    "owner": ("assigned it to {1}", "handed it from {0} to {1}", "took it from {0}; nobody owns it"),
-    "sprint": ("planned it for {1}", "moved it from {0} to {1}", "took it out of {0}"),
-    "release": ("planned it for {1}", "moved it from {0} to {1}", "took it out of {0}"),
-    "storyPoints": ("estimated it at {1}", "changed the estimate from {0} to {1}", "removed the estimate of {0}"),
-    "project": ("put it into {1}", "moved it from {0} to {1}", "took it out of {0}"),
-    "name": ("named it {1}", "renamed it from {0} to {1}", "removed the name {0}"),
-    "parent": ("put it below {1}", "moved it from below {0} to below {1}", "took it out from below {0}"),
-    "blockedReason": ("said why it is blocked: {1}", "said why it is blocked: {1}", "no longer says why it is blocked"),
+    "status": ("set the status to {1}", "moved it from {0} to {1}", "cleared the status (was {0})"),
+    "owner": ("assigned it to {1}", "reassigned it from {0} to {1}", "unassigned {0}"),
+    "sprint": ("added it to {1}", "moved it from {0} to {1}", "removed it from {0}"),
+    "release": ("added it to {1}", "moved it from {0} to {1}", "removed it from {0}"),
+    "storyPoints": ("estimated it at {1}", "changed the estimate from {0} to {1}", "cleared the estimate (was {0})"),
+    "project": ("added it to {1}", "moved it from {0} to {1}", "removed it from {0}"),
+    "name": ("named it {1}", "renamed it from {0} to {1}", "cleared the name (was {0})"),
+    "parent": ("set the parent to {1}", "changed the parent from {0} to {1}", "cleared the parent (was {0})"),
+    "blockedReason": ("set the blocked reason: {1}", "changed the blocked reason: {1}", "cleared the blocked reason"),
     "revision": ("noted: {1}", "noted: {1}", "removed the note {0}"),
 }
 
@@ -57,7 +57,7 @@ SAID: Mapping[str, tuple[str, str, str]] = {
 SWITCHES = {
     "blocked": ("blocked it", "unblocked it"),
     "ready": ("marked it ready", "marked it not ready"),
-    "expedite": ("asked to expedite it", "no longer asks to expedite it"),
+    "expedite": ("marked it for expediting", "removed the expedite mark"),
     "flagged": ("flagged it", "removed the flag"),
 }
 
@@ -71,7 +71,7 @@ ONE_AT_A_TIME = frozenset({"sprint", "release"})
 LONGEST = 200
 
 #: What is said of any other field.
-OTHERWISE = ("set {2} to {1}", "changed {2} from {0} to {1}", "removed {2} {0}")
+OTHERWISE = ("set {2} to {1}", "changed {2} from {0} to {1}", "cleared {2} (was {0})")
 
 
 def label(field: str) -> str:
@@ -98,7 +98,7 @@ def sentence(content: Mapping[str, Any]) -> list[Piece]:
     forms = SAID.get(field, OTHERWISE)
     form = forms[0] if not before else forms[1] if after else forms[2]
     if not before and not after:
-        return [(False, f"touched {label(field)}")]
+        return [(False, f"updated {label(field)}")]
     return _filled(form, _told(before), _told(after), label(field) or "a field")
 
 
@@ -109,7 +109,7 @@ def _of_a_list(name: str, before: Value, after: Value) -> list[Piece]:
     for verb, values in (("added", added), ("removed", gone)):
         if values:
             pieces += [(False, f"{' and ' if pieces else ''}{verb} {name} "), (True, _told(tuple(values)))]
-    return pieces or [(False, f"touched {name}")]
+    return pieces or [(False, f"updated {name}")]
 
 
 def _filled(form: str, *values: str) -> list[Piece]:
@@ -157,14 +157,14 @@ COMMENT = ("user", "created", "updated", "comment")
 
 #: How far a value of the past is known, for people.
 SURE = {
-    "told": "from its history",
-    "gap": "its history has a gap there",
-    "untold": "no change of it is known",
-    "lost": "its history does not say what it was",
+    "told": "From the history",
+    "gap": "The history has a gap at this point",
+    "untold": "No recorded changes",
+    "lost": "Not recorded",
 }
 
 #: The kinds of links, for people.
-KINDS = {"PARENT": "Parents", "CHILD": "Children", "RELATED": "Others"}
+KINDS = {"PARENT": "Parents", "CHILD": "Children", "RELATED": "Other"}
 
 
 class IssuePage:
@@ -234,7 +234,7 @@ def _details(issue: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Status", issue["status"]),
         ("Type", issue["type"]),
         ("Kind", str(issue.get("normalizedType") or "").replace("_", " ").lower()),
-        ("Owner", issue["owner"] or "nobody"),
+        ("Owner", issue["owner"] or "Unassigned"),
         ("Creator", issue["creator"]),
         ("Priority", issue["priority"]),
         ("Story points", f"{points:g}" if points is not None else ""),
@@ -319,7 +319,7 @@ def _past(issue: Mapping[str, Any], asked: str) -> tuple[dict[str, Any] | None, 
         # With an offset it may lie before the year 1 or after the year 9999.
         shown = EPOCH + timedelta(milliseconds=instant)
     except (ValueError, OverflowError):
-        return None, f"{asked!r} is no instant: write it as 2026-01-31T12:00, or choose a day"
+        return None, f"{asked!r} is not a valid date and time. Use a format such as 2026-01-31T12:00."
     past = compute_state_at(issue, instant)
     fields = [
         {

@@ -323,7 +323,7 @@ class IssuePages:
         """A whole view for a spreadsheet."""
         view, told = view_of(request.query_params), await self._told()
         if fault := fault_of(view):
-            return PlainTextResponse(f"The query cannot be read: {fault['message']}\n", 400)
+            return PlainTextResponse(f"Invalid query: {fault['message']}\n", 400)
         return StreamingResponse(
             Files(self._stores.search, view, told).as_csv(),
             media_type="text/csv; charset=utf-8; header=present",

@@ -165,7 +165,7 @@ class Guard:
             await (answer or self._app)(scope, _arriving(receive, scope), sending)
         except ClientDisconnect:
             # Whoever asked has hung up: there is nobody to answer, and nothing to report.
-            log.debug("%s %s: hung up", scope["method"], path)
+            log.debug("%s %s: client disconnected", scope["method"], path)
         except Exception as error:
             if begun:
                 # Half an answer cannot be taken back; that it is broken off tells that it is none.
@@ -176,12 +176,12 @@ class Guard:
     async def _refusal(self, request: HTTPConnection, scope: Scope) -> Response | None:
         path, method = scope["path"], scope["method"]
         if not self._names.welcome(host_name(request)):
-            return PlainTextResponse("this host does not answer to this name; see --outside-url", 421)
+            return PlainTextResponse("unknown host name; see --outside-url", 421)
         if path.startswith(API_BELOW):
             _remember(scope, await self._api_caller(request))
             return None
         if method not in SAFE and not same_origin(request):
-            return PlainTextResponse("the request comes from another site", 403)
+            return PlainTextResponse("cross-site request rejected", 403)
         if path.startswith(OPEN_BELOW):
             return None
         known = await self._caller(request, method)
@@ -237,10 +237,10 @@ def _failed(error: Exception, scope: Scope) -> Response:
     match error:
         case SlowBodyError():
             # The rest of it may still come, and is no request of its own.
-            text = "the request took too long to arrive; send it again"
+            text = "the request timed out before it was complete; send it again"
             return PlainTextResponse(text, 408, headers={"Connection": "close"})
         case LargeBodyError():
-            text = "the request is too large for a sender who is not signed in and gives no access key"
+            text = "the request is too large without authentication; sign in or send an access key"
             return PlainTextResponse(text, 413, headers={"Connection": "close"})
         case QueryTooSlowError() | TooManyQueriesError():
             status = 422 if isinstance(error, QueryTooSlowError) else 429
@@ -249,7 +249,7 @@ def _failed(error: Exception, scope: Scope) -> Response:
             log.error("%s %s: %s %s", scope["method"], scope["path"], error, error.hint)
             return faulty(request, f"{str(error)[:1].upper()}{str(error)[1:]}.", error.hint, status=503, api=api)
         case _:
-            log.error("%s %s failed by a fault of the program itself", scope["method"], scope["path"], exc_info=error)
+            log.error("internal error in %s %s", scope["method"], scope["path"], exc_info=error)
             return faulty(request, FAULT, REPORT, status=500, api=api)
 
 
@@ -259,7 +259,7 @@ def _unknown(request: HTTPConnection, method: str) -> Response:
     scripted = request.headers.get("sec-fetch-mode", "navigate") != "navigate"
     wants_json = path.endswith(".json") or request.headers.get("accept", "").startswith("application/json")
     if scripted or wants_json or "authorization" in request.headers:
-        body = {"error": "sign in first, or give an access key: Authorization: UserAccessKey ..."}
+        body = {"error": "authentication required: sign in or send an access key (Authorization: UserAccessKey ...)"}
         return JSONResponse(body, 401, headers={"WWW-Authenticate": "UserAccessKey"})
     if method not in SAFE or path == "/":
         return RedirectResponse("/sign-in", 303)

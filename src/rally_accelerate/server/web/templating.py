@@ -84,7 +84,7 @@ def page(request: Request, template: str, data: Mapping[str, Any], *, status: in
 
 def missing(request: Request, what: str) -> Response:
     """A page that says that something is not there."""
-    return page(request, "missing.html", {"what": what, "title": "Not found"}, status=404)
+    return page(request, "missing.html", {"what": what, "title": "Page not found"}, status=404)
 
 
 async def no_route(request: Request, error: Exception) -> Response:
@@ -92,7 +92,7 @@ async def no_route(request: Request, error: Exception) -> Response:
     fault = error if isinstance(error, HTTPException) else HTTPException(500)
     if fault.status_code not in {404, 405} or request.url.path.startswith(FOR_PROGRAMS):
         return PlainTextResponse(fault.detail, fault.status_code, fault.headers)
-    answer = page(request, "missing.html", {"what": "what it showed", "title": "Not found"}, status=fault.status_code)
+    answer = page(request, "missing.html", {"what": "this page", "title": "Page not found"}, status=fault.status_code)
     answer.headers.update(fault.headers or {})
     return answer
 

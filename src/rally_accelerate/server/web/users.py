@@ -21,12 +21,12 @@ from rally_accelerate.server.web.templating import missing, page
 
 #: What the pages say after something was done; the address names it.
 DONE = {
-    "role": "The role is changed, and the user is signed out.",
-    "disabled": "The user is disabled: no sign-in, and no access key of the user works.",
-    "enabled": "The user may sign in again.",
-    "ended": "The user is signed out everywhere.",
-    "deleted": "The user is deleted, with the user's access keys.",
-    "revoked": "The access key is revoked: nothing works with it any more.",
+    "role": "Role changed. The user was signed out.",
+    "disabled": "User disabled. The user can't sign in, and the user's access keys no longer work.",
+    "enabled": "User enabled.",
+    "ended": "All sessions of the user were signed out.",
+    "deleted": "User deleted, including all access keys.",
+    "revoked": "Access key revoked.",
 }
 
 LATEST_ENTRIES = 20
@@ -118,7 +118,7 @@ class UserPages:
 
         async def change(user: User) -> None:
             if sure != "yes":
-                raise ConfigError("tick the box to delete the user")
+                raise ConfigError("Select the checkbox to confirm the deletion.")
             await self._stores.users.remove(user.id)
             await self._note(request, "deleted", user)
 
@@ -149,7 +149,7 @@ class UserPages:
         if found is None:
             return missing(request, "this access key")
         await self._stores.keys.revoke(found.id)
-        detail = {"user": found.user or "the host"}
+        detail = {"user": found.user or "the server"}
         await self._stores.audit.record(
             actor_of(request), "revoked", kind="access key", object_id=found.id, name=found.name, detail=detail
         )

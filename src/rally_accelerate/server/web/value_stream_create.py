@@ -31,7 +31,7 @@ MOST_STATUSES = 100
 
 STARTS = {
     "statuses": "From the statuses of my issues",
-    "default": "With the default stages",
+    "default": "Default stages",
     "empty": "Empty",
     "file": "From a JSON file",
 }
@@ -80,7 +80,13 @@ class NewStreamPages:
         if start == "statuses" and name:
             if await self._is_taken(name):
                 # Told now, and not after two more steps.
-                return _first(request, name, description, start, [Problem("name", f"{name!r} is taken")])
+                return _first(
+                    request,
+                    name,
+                    description,
+                    start,
+                    [Problem("name", f"A value stream named “{name}” already exists")],
+                )
             query = urlencode({"name": name, "description": description})
             return RedirectResponse(f"/value-streams/new/integrations?{query}", 303)
         try:
@@ -103,7 +109,7 @@ class NewStreamPages:
         plan, actor = await self._importing.plan(begun.document), actor_of(request)
         _named(begun.name)
         if await self._is_taken(begun.name):
-            raise ConfigError("", problems=[Problem("name", f"{begun.name!r} is taken")])
+            raise ConfigError("", problems=[Problem("name", f"A value stream named “{begun.name}” already exists")])
         token = self._begun.choose_key(actor)
         self._begun.put(actor, token, begun)
         data = {
@@ -120,7 +126,7 @@ class NewStreamPages:
         actor, token = actor_of(request), request.path_params["token"]
         begun = self._begun.get(actor, token)
         if begun is None:
-            gone = Problem("", "the preview is not known any more; choose the file again")
+            gone = Problem("", "the preview has expired; choose the file again")
             return _first(request, "", "", "file", [gone])
         try:
             try:
@@ -203,12 +209,12 @@ def _begun(form: Form, start: str, description: str) -> dict[str, Any]:
     match start:
         case "file":
             if not form.has_file("file"):
-                raise ConfigError("", problems=[Problem("file", "choose the JSON file to begin with")])
+                raise ConfigError("", problems=[Problem("file", "Choose a JSON file")])
             document = read(form.content("file"))
             if isinstance(document, dict) and description:
                 document["description"] = description
             if not isinstance(document, dict):
-                raise ConfigError("", problems=[Problem("", "the file must hold one JSON object { … }")])
+                raise ConfigError("", problems=[Problem("", "the file must contain one JSON object { … }")])
             return document
         case "empty":
             return defaults.empty(description=description, tenant_id=DEFAULT_TENANT)
@@ -218,12 +224,12 @@ def _begun(form: Form, start: str, description: str) -> dict[str, Any]:
 
 def _named(name: str) -> None:
     if not name.strip():
-        raise ConfigError("", problems=[Problem("name", "give the value stream a name")])
+        raise ConfigError("", problems=[Problem("name", "Enter a name")])
 
 
 def _staged(document: Mapping[str, Any]) -> None:
     if not document["phases"]:
-        raise ConfigError("", problems=[Problem("", "put at least one status into a phase")])
+        raise ConfigError("", problems=[Problem("", "Assign at least one status to a phase")])
 
 
 def _line(row: defaults.Row) -> dict[str, str]:
@@ -241,7 +247,7 @@ def _lines(form: Form) -> list[dict[str, str]]:
 
 def _rows(lines: Sequence[Mapping[str, str]]) -> list[defaults.Row]:
     problems = [
-        Problem(f"limit.{line['status']}", "no whole number from 1")
+        Problem(f"limit.{line['status']}", "Enter a whole number of at least 1")
         for line in lines
         if line["limit"] and not (line["limit"].isdecimal() and int(line["limit"][:9]) > 0)
     ]

@@ -99,7 +99,7 @@ class FilePages:
         keeps_others = bool((await form(request))["keep_others"])
         pending = self._previews.get(actor, token)
         if pending is None or pending.stream_id != stream.id:
-            gone = Problem("", "the preview is not known any more; choose the file again")
+            gone = Problem("", "the preview has expired; choose the file again")
             return _import(request, stream, problems=listed([gone]), status=400)
         try:
             done = await self._importing.replace(
@@ -207,7 +207,7 @@ def _version(text: str) -> int:
 
 def _chosen(form: Form) -> bytes:
     if not form.has_file("file"):
-        raise ConfigError("no file", problems=[Problem("", "choose the JSON file to import")])
+        raise ConfigError("no file", problems=[Problem("", "choose a JSON file to import")])
     return form.content("file")
 
 
@@ -408,13 +408,13 @@ def _bare(document: dict[str, Any]) -> dict[str, Any]:
 def _compared(old: str, new: str) -> Iterator[dict[str, str]]:
     sides = old.splitlines(), new.splitlines()
     if max(map(len, sides)) > MOST_COMPARED:
-        yield {"kind": "place", "text": f"Files of more than {MOST_COMPARED:,} lines are not compared here."}
+        yield {"kind": "place", "text": f"Files of more than {MOST_COMPARED:,} lines are too long to compare here."}
         return
     found = difflib.unified_diff(*sides, lineterm="", n=3)
     words = {"+": "added", "-": "removed", "@": "place", " ": "same"}
     for number, line in enumerate(found):
         if number > MOST_LINES:
-            yield {"kind": "place", "text": "… more differs; compare the two files"}
+            yield {"kind": "place", "text": "… more differences; download both files to compare them"}
             return
         if not line.startswith(("+++", "---")):
             yield {"kind": words.get(line[:1], "same"), "text": line}

@@ -159,7 +159,7 @@ def _visit(visit: Visit, issue: Mapping[str, Any], now: datetime) -> dict[str, A
 def _event(event: Event, issue: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "at": event.at,
-        "who": event.who or "somebody",
+        "who": event.who or "Unknown user",
         "field": event.field,
         "id": issue["id"],
         "from": event.before,
@@ -180,13 +180,13 @@ TOLD_FOR = timedelta(minutes=10)
 ADDED = ("added", "integration")
 
 TIMES = {
-    "ALL": "any time",
+    "ALL": "Any time",
     "HOUR24": "24 hours",
     "DAY7": "7 days",
     "DAY30": "30 days",
     "DAY90": "90 days",
     "MONTH6": "6 months",
-    "YEAR1": "a year",
+    "YEAR1": "1 year",
 }
 
 #: The parameter of each field of ``Asked``.
@@ -296,7 +296,7 @@ class MapPages:
         # Those of other tools stand in the document alone, with their settings.
         its = [entry for _, entry in integrations_of(stream.document) if entry.get("_id") and "properties" not in entry]
         return [
-            f"The integration {entry['name'].strip()} was removed; nothing comes from it any more."
+            f"The integration {entry['name'].strip()} was deleted and no longer provides items."
             for entry in its
             if entry["_id"] not in known
         ]

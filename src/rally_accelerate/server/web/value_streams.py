@@ -71,7 +71,7 @@ class StreamPages:
         if stream is None:
             return missing(request, GONE)
         if not (await form(request))["sure"]:
-            return _settings(request, stream, faults={"sure": "Tick the box to say that it is to be removed."})
+            return _settings(request, stream, faults={"sure": "Select the checkbox to confirm the deletion."})
         await self._importing.remove(stream, actor=actor_of(request))
         return RedirectResponse("/value-streams", 303)
 
