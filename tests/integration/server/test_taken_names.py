@@ -56,7 +56,7 @@ async def test_pages_tell_it_at_the_name_and_keep_what_was_typed(asked: Asked) -
     for address in ("new", f"{other}/edit"):
         answer = await asked.http.post(f"/settings/integrations/{address}", data=typed)
         assert answer.status_code == 422
-        assert 'id="fault-name">is already in use<' in answer.text
+        assert 'id="fault-name">is taken<' in answer.text
         assert 'value="http://127.0.0.1:9"' in answer.text
 
 
