@@ -1,1 +1,1 @@
-"""A Rally server that is not one: a simulator for tests, demonstrations and connector authors."""
+"""A simulated Rally server for tests, demonstrations and connector authors."""

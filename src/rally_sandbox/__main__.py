@@ -1,4 +1,4 @@
-"""``python -m rally_sandbox``: the simulator as a process; prints one line of JSON when it is ready."""
+"""Entry point of ``python -m rally_sandbox``: the simulator as a process; prints one JSON line when it is ready."""
 
 import argparse
 import sys
@@ -14,13 +14,15 @@ def main() -> int:
     """Serve until SIGTERM or SIGINT; the exit code is 0."""
     parser = argparse.ArgumentParser(prog="python -m rally_sandbox", description="A simulated Rally with sample data.")
     parser.add_argument("--host", default=LOOPBACK, help="the address to listen on (%(default)s)")
-    parser.add_argument("--port", type=int, default=0, help="0 takes a free one (%(default)s)")
-    parser.add_argument("--seed", type=int, default=7, help="the same seed makes the same world (%(default)s)")
-    parser.add_argument("--items", type=int, default=500, help="how many work items, 10 to 1,000,000 (%(default)s)")
-    parser.add_argument("--world", choices=WORLDS, default="sample", help="what its texts are like (%(default)s)")
-    parser.add_argument("--live", action="store_true", help="the sample company goes on working")
-    parser.add_argument("--every", type=float, default=5.0, metavar="SECONDS", help="between two changes (%(default)s)")
-    parser.add_argument("--latency-ms", type=int, default=0, help="how long every answer is held back (%(default)s)")
+    parser.add_argument("--port", type=int, default=0, help="the port; 0 selects a free one (%(default)s)")
+    parser.add_argument("--seed", type=int, default=7, help="the same seed creates the same world (%(default)s)")
+    parser.add_argument("--items", type=int, default=500, help="number of work items, 10 to 1,000,000 (%(default)s)")
+    parser.add_argument("--world", choices=WORLDS, default="sample", help="kind of texts (%(default)s)")
+    parser.add_argument("--live", action="store_true", help="keep changing items")
+    parser.add_argument(
+        "--every", type=float, default=5.0, metavar="SECONDS", help="time between two changes (%(default)s)"
+    )
+    parser.add_argument("--latency-ms", type=int, default=0, help="added latency per response (%(default)s)")
     arguments = parser.parse_args()
     if not MIN_ITEMS <= arguments.items <= MAX_ITEMS:
         parser.error(f"argument --items: must be {MIN_ITEMS:,} to {MAX_ITEMS:,}, not {arguments.items:,}")

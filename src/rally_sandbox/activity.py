@@ -1,6 +1,6 @@
-"""What the sample company does on a working day: one small lifelike thing after the other."""
+"""Simulated activity: the sample company changes its work items in small, realistic steps."""
 
-# ruff: noqa: PLR2004 - the chances of a life are the content of this file; names for them would say no more
+# ruff: noqa: PLR2004 - the probabilities are the content of this file; names for them would add nothing
 
 from collections.abc import Iterator, Mapping
 from random import Random
@@ -26,19 +26,19 @@ from rally_sandbox.records import Change, Item, Record
 from rally_sandbox.sample_company import Company, Team
 from rally_sandbox.transitions import DEFECT_STATES, state_position
 
-#: How far back from the newest items the company looks for something to do, as a share of all.
+#: Share of all items, from the newest back, among which the company picks the next one to change.
 _RECENT_SHARE = 0.25
 
 
 class RecycleBin(Protocol):
-    """What the company needs of a recycle bin."""
+    """The part of a recycle bin that the simulated activity uses."""
 
     def entries(self, *, now: int) -> Iterator[Record]:
         """Return what a query sees at ``now`` (milliseconds)."""
 
 
 class World(Protocol):
-    """What the company needs of a world."""
+    """The part of a world that the simulated activity uses."""
 
     @property
     def company(self) -> Company:
@@ -76,14 +76,14 @@ class World(Protocol):
 
 
 class Worker:
-    """Does random work in a world; deterministic from its generator and the world's state."""
+    """Random changes in a world, deterministic from the random generator and the world's state."""
 
     def __init__(self, world: World, random: Random) -> None:
         self._world = world
         self._random = random
 
     def step(self) -> int:
-        """One thing; returns the ObjectID of the item concerned."""
+        """Make one change; return the ObjectID of the item."""
         chance = self._random.random()
         if chance < 0.08:
             return self._create()
@@ -95,7 +95,7 @@ class Worker:
         if chance < 0.12 and (restored := self._restore()) is not None:
             return restored
         for _ in range(20):
-            # A draw may turn out to change nothing, say the same owner again.
+            # A random choice can change nothing, for example if it is the same owner.
             if self._world.edit(item.object_id, self._fields(item), user) is not None:
                 break
         return item.object_id
@@ -120,7 +120,7 @@ class Worker:
             project = self._world.company.teams[columns.team[index]].project
             if not columns.deleted[index] and self._is_worked_in(project):
                 return self._world.item(index)
-            # Should nothing recent be left, look further back.
+            # If no recent item qualifies, look further back.
             oldest = max(0, oldest - 1)
 
     def _restore(self) -> int | None:

@@ -1,4 +1,4 @@
-"""The application: the simulated Rally, its controls below ``/_sandbox``, and a page for people."""
+"""The ASGI application: the simulated Rally, its control API below ``/_sandbox``, and an information page."""
 
 from typing import TYPE_CHECKING
 
@@ -22,9 +22,9 @@ _PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>Simulated Rally</title></head>
 <body style="font-family: sans-serif; max-width: 40em; margin: 3em auto">
 <h1>Simulated Rally</h1>
-<p>This is the simulator of rally-accelerate, with a sample company in it. It is not Rally, and it has no pages
-for work items; a link to one leads here.</p>
-<p>Programs find the API below <code>/slm/webservice/v2.0/</code> and the simulator's own controls below
+<p>This is the simulator of rally-accelerate, with a sample company. It is not Rally and has no pages
+for work items; links to work items lead here.</p>
+<p>The API is available at <code>/slm/webservice/v2.0/</code>, the simulator's control API at
 <code>/_sandbox/</code>.</p>
 </body></html>
 """
@@ -38,13 +38,13 @@ def create_app(
     connections: Connections | None = None,
     api_keys_enabled: bool = True,
 ) -> Starlette:
-    """An application that shows a world.
+    """Create the application that serves a world.
 
     Args:
-        world: What is shown.
-        faults: What goes wrong; None is nothing at first.
-        stats: Where requests are counted.
-        connections: Where the server's connections can be ended, for the faults that do so.
+        world: The simulated subscription.
+        faults: The faults to play; None starts without faults.
+        stats: Counts the requests.
+        connections: The server's connections, for the faults that close them.
         api_keys_enabled: Whether API keys are accepted (rally-api-notes.md#authentication).
     """
     active_faults = faults if faults is not None else Faults()
@@ -64,7 +64,7 @@ def create_app(
     async def show_login_page(_: Request) -> Response:
         return Response("<!DOCTYPE html><html><body><h1>Sample sign-in</h1></body></html>", media_type=HTML)
 
-    def dated(app: Starlette) -> "_DateMiddleware":
+    def add_date(app: Starlette) -> "_DateMiddleware":
         return _DateMiddleware(app, world)
 
     inner = Starlette(
@@ -78,13 +78,13 @@ def create_app(
         routes=[
             Route("/slm/{rest:path}", gateway),
             Route("/analytics/{rest:path}", gateway),
-            Mount("/", dated(inner)),
+            Mount("/", add_date(inner)),
         ]
     )
 
 
 class _DateMiddleware:
-    """Adds the virtual clock's ``Date``, which the gateway's answers have already."""
+    """Middleware that adds the simulated clock's ``Date`` header; the gateway's responses already have one."""
 
     def __init__(self, app: Starlette, world: "World") -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""What an attribute of an object is worth, for rendering and for queries alike.
+"""Values of attributes, for rendering and for queries.
 
 Entities are ``Item``, ``Record``, ``RevisionRow`` and ``History``; values are plain, milliseconds for dates, entities
 for references and ``Group`` for collections.
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 _DEFAULTS: dict[str, Any] = {"BOOLEAN": False, "INTEGER": 0, "DECIMAL": 0.0, "QUANTITY": None}
 
-#: Roll-ups and statuses as Rally shows them where nothing is counted.
+#: Roll-ups and statuses that Rally returns if there is nothing to count.
 _STATUSES = {"TaskStatus": "NONE", "DefectStatus": "NONE", "TestCaseStatus": "NONE"}
 
 
 def get_value(world: "World", entity: Entity, attribute: Attribute) -> Any:
-    """The value of an attribute; the unset value of its type where the sample company has nothing to say."""
+    """Return the value of an attribute, or its type's empty value if the sample company has none."""
     name = attribute.name
     computed = _COMPUTED.get(name)
     if computed is not None:
@@ -42,14 +42,14 @@ def get_value(world: "World", entity: Entity, attribute: Attribute) -> Any:
 
 
 def make_reader(world: "World", type_path: str, attribute: Attribute) -> Callable[[Any], Any]:
-    """``value_of`` prepared for one attribute of one type: what a page of rows asks a thousand times."""
+    """Return a fast version of ``get_value`` for one attribute of one type."""
     name = attribute.name
     if type_path not in KINDS or attribute.kind == "COLLECTION":
         return lambda entity: get_value(world, entity, attribute)
     make_quick_reader = _ITEM_READERS.get(name)
     if make_quick_reader is not None:
         return make_quick_reader(world)
-    # Of all work items only a task's timeboxes are another's; only a revision's Description is computed.
+    # Among work items, only tasks inherit their timeboxes; only a revision's Description is computed.
     if name in _COMPUTED and (name not in _SELDOM_COMPUTED or type_path == KINDS[TASK]):
         return lambda entity: get_value(world, entity, attribute)
     default = _STATUSES.get(name, _DEFAULTS.get(attribute.kind))
@@ -68,14 +68,14 @@ _SELDOM_COMPUTED = frozenset({"Iteration", "Release", "Description"})
 
 
 class _Missing:
-    """No computed value for this entity."""
+    """Type of the marker for entities without a computed value."""
 
 
 _MISSING = _Missing()
 
 
 def _read_formatted_id(world: "World", entity: Entity) -> Any:
-    return world.formatted_id(entity) if isinstance(entity, Item) else _MISSING
+    return world.get_formatted_id(entity) if isinstance(entity, Item) else _MISSING
 
 
 def _read_update_date(_: "World", entity: Entity) -> Any:
@@ -106,12 +106,12 @@ def _revision_reader(read: Callable[["World", Change], Any]) -> Callable[["World
 
 
 def _child_reader(target: int, *, parents: bool = False) -> Callable[["World", Entity], Any]:
-    """The items of a kind that belong to this one, through the arrays; items are made only when shown."""
+    """Read the items of a kind that belong to an item as indexes; items are generated when they are rendered."""
 
     def compute(world: "World", entity: Entity) -> Any:
         if not isinstance(entity, Item):
             return _MISSING
-        return Group(KINDS[target], world.owned_items(entity.index, target, parents=parents))
+        return Group(KINDS[target], world.list_owned_items(entity.index, target, parents=parents))
 
     return compute
 
@@ -120,8 +120,8 @@ def _read_children(world: "World", entity: Entity) -> Any:
     if not isinstance(entity, Item):
         return _MISSING
     if entity.type == KINDS[STORY]:
-        return Group(KINDS[STORY], world.owned_items(entity.index, STORY, parents=True))
-    return Group(KINDS[FEATURE], world.owned_items(entity.index, FEATURE))
+        return Group(KINDS[STORY], world.list_owned_items(entity.index, STORY, parents=True))
+    return Group(KINDS[FEATURE], world.list_owned_items(entity.index, FEATURE))
 
 
 def _count_direct_children(world: "World", entity: Entity) -> Any:
@@ -129,7 +129,9 @@ def _count_direct_children(world: "World", entity: Entity) -> Any:
     if not isinstance(children, Group):
         return _MISSING
     return (
-        len(children.members) or len(world.owned_items(entity.index, STORY)) if isinstance(entity, Item) else _MISSING
+        len(children.members) or len(world.list_owned_items(entity.index, STORY))
+        if isinstance(entity, Item)
+        else _MISSING
     )
 
 
@@ -149,7 +151,7 @@ def _read_defects(world: "World", entity: Entity) -> Any:
 
 
 def _read_feature(world: "World", entity: Entity) -> Any:
-    """The read-only mirror of PortfolioItem (rally-api-notes.md#portfolio-levels)."""
+    """Read the read-only mirror of PortfolioItem (rally-api-notes.md#portfolio-levels)."""
     link = entity.values.get("PortfolioItem") if isinstance(entity, Item) else None
     return world.item(link.index) if isinstance(link, Link) else None
 
@@ -162,7 +164,7 @@ def _read_unified_parent(world: "World", entity: Entity) -> Any:
 
 
 def _work_product_reader(name: str) -> Callable[["World", Entity], Any]:
-    """Tasks follow the timeboxes of their work product (rally-api-notes.md#tasks)."""
+    """Read a timebox of a task from its work product (rally-api-notes.md#tasks)."""
 
     def compute(world: "World", entity: Entity) -> Any:
         if not isinstance(entity, Item) or entity.type != KINDS[TASK]:
@@ -195,7 +197,7 @@ def _total_reader(name: str) -> Callable[["World", Entity], Any]:
     def compute(world: "World", entity: Entity) -> Any:
         if not isinstance(entity, Item) or entity.type not in {KINDS[STORY], KINDS[DEFECT]}:
             return _MISSING
-        tasks = [world.item(index) for index in world.owned_items(entity.index, TASK)]
+        tasks = [world.item(index) for index in world.list_owned_items(entity.index, TASK)]
         return float(sum(task.values[name] or 0.0 for task in tasks))
 
     return compute
@@ -206,7 +208,7 @@ def _read_revisions(world: "World", entity: Entity) -> Any:
 
 
 def list_revisions(world: "World", owner: Item | Record) -> Sequence[RevisionRow]:
-    """The revisions of an item or record, newest first (rally-api-notes.md#reading-revisions)."""
+    """Return the revisions of an item or record, newest first (rally-api-notes.md#reading-revisions)."""
     if isinstance(owner, Item):
         return [RevisionRow(owner, change) for change in reversed(owner.changes)]
     return [RevisionRow(owner, change) for change in world.revisions_of(owner)]
@@ -250,12 +252,12 @@ _COMPUTED: dict[str, Callable[["World", Entity], Any]] = {
     "TaskActualTotal": _total_reader("Actuals"),
 }
 
-#: Computed values of work items without the questions that other entities need.
+#: Computed values of work items, without the type checks that other entities need.
 _ITEM_READERS: dict[str, Callable[["World"], Callable[[Item], Any]]] = {
     "ObjectID": lambda _: lambda item: item.object_id,
     "CreationDate": lambda _: lambda item: item.created,
     "LastUpdateDate": lambda _: lambda item: item.changes[-1].at,
     "VersionId": lambda _: lambda item: str(len(item.changes)),
-    "FormattedID": lambda world: world.formatted_id,
+    "FormattedID": lambda world: world.get_formatted_id,
     "RevisionHistory": lambda _: History,
 }

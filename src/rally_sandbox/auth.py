@@ -16,20 +16,20 @@ LIMITED_TEAMS = (0, 1)
 
 @dataclass(slots=True, eq=False)
 class Login:
-    """A user with their rights, which can change, and defaults."""
+    """A user with permissions, which can change, and default workspace and project."""
 
     user: Record
     default_workspace: Record
     default_project: Record
-    #: ObjectIDs of the only projects that the user sees; None means every one.
+    #: ObjectIDs of the projects that the user can see; None means all projects.
     visible_projects: frozenset[int] | None = None
 
     def can_see(self, project: Record) -> bool:
-        """Whether the user may see a project."""
+        """Return whether the user can see a project."""
         return self.visible_projects is None or project.object_id in self.visible_projects
 
     def can_see_workspace(self, workspace: Record) -> bool:
-        """Whether the user may see anything in a workspace."""
+        """Return whether the user can see anything in a workspace."""
         return self.visible_projects is None or workspace is self.default_workspace
 
 
@@ -43,13 +43,13 @@ class Accounts:
     keys_enabled: bool = True
 
     def restrict(self, user: str, projects: Iterable[Record] | None) -> None:
-        """Let a user see these projects only, or every one.
+        """Restrict a user to some projects, or lift the restriction.
 
-        What they do not see any more is missing from the results without a word (rally-api-notes.md#removed-items).
+        Items in other projects disappear from results without an error (rally-api-notes.md#removed-items).
 
         Args:
-            user: An API key, or a user name; empty for the user of the first key.
-            projects: May be none at all.
+            user: An API key or a user name; empty for the user of the first key.
+            projects: The visible projects, possibly empty; None for all.
 
         Raises:
             KeyError: There is no such user.
@@ -65,11 +65,11 @@ LIMITED_API_KEY = "_sandbox-limited-key"
 
 
 class UnauthorizedError(Exception):
-    """Bad credentials; the message is one of Rally's own (rally-api-notes.md#login-failures)."""
+    """Credentials were rejected; the message is Rally's (rally-api-notes.md#login-failures)."""
 
 
 def create_accounts(company: Company, *, keys_enabled: bool = True) -> Accounts:
-    """The logins of a company: every user by name, the first one and the limited one by key."""
+    """Create the logins of a company: all users by name; the first and the limited user also by API key."""
     names: dict[str, Login] = {}
     for number, user in enumerate(company.users, start=1):
         limited_projects = frozenset(company.teams[position].project.object_id for position in LIMITED_TEAMS)
@@ -85,12 +85,12 @@ def create_accounts(company: Company, *, keys_enabled: bool = True) -> Accounts:
 
 
 def authenticate(accounts: Accounts, headers: Mapping[str, str]) -> Login:
-    """Who asks.
+    """Return the login that a request's headers authenticate.
 
-    A key wins: with a wrong one even the right password is refused.
+    An API key has precedence: with a wrong key, a correct password is rejected, too.
 
     Raises:
-        Unauthorized: Nobody, or somebody else.
+        UnauthorizedError: Credentials are missing or wrong.
     """
     key = headers.get("zsessionid")
     if key:
@@ -121,23 +121,23 @@ _REFERENCE = re.compile(r"(?:^|/)(workspace|project)/(\d+)(?:\.js)?$", re.IGNORE
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Where a request looks."""
+    """The workspace and projects that a request covers."""
 
     workspace: Record
-    #: ObjectIDs of the projects looked at, visible ones only, closed ones included.
+    #: ObjectIDs of the visible projects in scope, closed projects included.
     projects: frozenset[int]
     #: ObjectIDs of every visible project of the workspace.
     visible: frozenset[int]
 
 
 def parse_scope(company: Company, login: Login, parameters: Mapping[str, str]) -> Scope:
-    """Read the parameters.
+    """Parse the scope parameters of a request.
 
-    An absent workspace is the user's default one, an absent project their default one when it lies in that workspace;
-    ``null`` is the whole workspace; both scopes default to true.
+    A missing workspace means the user's default workspace; a missing project means the default project if it is in that
+    workspace; ``null`` means all projects of the workspace; both scope flags default to true.
 
     Raises:
-        QueryRefused: A reference names nothing that the user can see.
+        QueryError: A reference names nothing that the user can see.
     """
     project_text = parameters.get("project", "").strip()
     project: Record | None = None

@@ -1,4 +1,4 @@
-"""The simulator's clock: it follows real time from a settable start, or stands still until it is advanced."""
+"""The simulator's clock, which follows real time from a configurable start or is frozen, and date formats."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -15,17 +15,17 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 
 def from_datetime(moment: datetime) -> int:
-    """Milliseconds of an aware datetime."""
+    """Convert an aware datetime to milliseconds since 1970."""
     return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
 def to_datetime(milliseconds: int) -> datetime:
-    """The aware UTC datetime of a moment."""
+    """Convert milliseconds since 1970 to an aware UTC datetime."""
     return _EPOCH + timedelta(milliseconds=milliseconds)
 
 
 def format_iso(milliseconds: int) -> str:
-    """UTC ISO-8601 with milliseconds and ``Z`` (rally-api-notes.md#dates)."""
+    """Format a time as UTC ISO-8601 with milliseconds and ``Z`` (rally-api-notes.md#dates)."""
     day, rest = divmod(milliseconds, DAY)
     hour, rest = divmod(rest, HOUR)
     minute, rest = divmod(rest, MINUTE)
@@ -39,7 +39,7 @@ def _format_date(day: int) -> str:
 
 
 def format_mountain_time(milliseconds: int) -> str:
-    """The date as revision texts show it: server-local, ``MST`` or ``MDT``, no milliseconds.
+    """Format a time as in revision texts: server-local, ``MST`` or ``MDT``, without milliseconds.
 
     See rally-api-notes.md#revision-texts.
     """
@@ -57,7 +57,7 @@ def _format_mountain_date(day: int) -> tuple[str, int]:
 
 
 def _is_daylight_saving(seconds: int) -> bool:
-    # Within hours of New Year the year of UTC may be the wrong one, but both are winter then.
+    # Within hours of New Year, the UTC year can differ from the local year, but both are in winter.
     begin, end = _daylight_saving_period(time.gmtime(seconds).tm_year)
     return begin <= seconds < end
 
@@ -74,9 +74,9 @@ def _daylight_saving_period(year: int) -> tuple[int, int]:
 
 
 def parse_instant(text: str) -> int | None:
-    """A date of a query as milliseconds, or None when it is none (rally-api-notes.md#query-language).
+    """Parse a date of a query to milliseconds; return None for other texts (rally-api-notes.md#query-language).
 
-    A date without a time is taken as UTC midnight; which zone Rally takes is not known.
+    A date without a time means UTC midnight (assumed: Rally's time zone for it is unknown).
     """
     value = text.strip()
     if not value[:4].isdecimal() or value[4:5] != "-":
@@ -89,11 +89,11 @@ def parse_instant(text: str) -> int | None:
 
 
 class Clock:
-    """What time it is in the simulated Rally.
+    """The simulated time.
 
     Args:
-        start: The time shown at first, aware; None is the real time.
-        still: Whether the clock stands still and moves only by ``advance``.
+        start: The initial time, aware; None is the real time.
+        frozen: Whether the time changes only by ``advance``.
     """
 
     def __init__(self, start: datetime | None = None, *, frozen: bool = False) -> None:
@@ -105,32 +105,32 @@ class Clock:
 
     @classmethod
     def frozen(cls, start: datetime) -> "Clock":
-        """A clock that shows ``start`` until it is advanced."""
+        """Create a clock that shows ``start`` until it is advanced."""
         return cls(start, frozen=True)
 
     def now(self) -> datetime:
-        """The simulated time, aware UTC."""
+        """Return the simulated time, aware UTC."""
         return to_datetime(self.milliseconds())
 
     def milliseconds(self) -> int:
-        """The simulated time in milliseconds since 1970."""
+        """Return the simulated time in milliseconds since 1970."""
         if self._is_frozen:
             return self._origin
         return self._origin + int((time.monotonic() - self._since) * 1000)
 
     def stop(self) -> None:
-        """Let the clock show the same time until it is advanced or started."""
+        """Freeze the clock until it is advanced or started."""
         self._origin, self._is_frozen = self.milliseconds(), True
 
     def start(self) -> None:
-        """Let the clock go on from the time it shows."""
+        """Let the clock follow real time from its current time."""
         self._origin, self._since, self._is_frozen = self.milliseconds(), time.monotonic(), False
 
     def advance(self, step: timedelta) -> None:
-        """Let ``step`` pass at once.
+        """Move the clock forward by ``step``.
 
         Raises:
-            ValueError: The step is negative; no clock of a server that issues ids runs backwards.
+            ValueError: The step is negative.
         """
         if step < timedelta(0):
             raise ValueError("the clock does not run backwards")

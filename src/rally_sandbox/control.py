@@ -1,4 +1,4 @@
-"""``/_sandbox/``: what tests and demonstrations ask of the simulator itself, without credentials."""
+"""The control API below ``/_sandbox/``, for tests and demonstrations; it needs no credentials."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -25,7 +25,7 @@ CONCURRENCY_LIMIT = 12
 
 
 class Stats:
-    """Counts; every member may be read and reset from any thread."""
+    """Request counters; thread-safe."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -33,7 +33,7 @@ class Stats:
         self.reset()
 
     def reset(self) -> None:
-        """Begin at zero; requests in flight stay so."""
+        """Set all counters to zero, except the requests in flight."""
         with self._lock:
             self.requests: Counter[str] = Counter()
             self.statuses: Counter[int] = Counter()
@@ -50,11 +50,11 @@ class Stats:
 
     @contextmanager
     def request(self, kind: str, user: str) -> Iterator[None]:
-        """Count a request while it is being answered.
+        """Count a request while it is processed.
 
         Args:
             kind: See ``wsapi.kind_of_request``.
-            user: Whose simultaneous requests are counted.
+            user: The user whose concurrent requests are counted.
         """
         with self._lock:
             self.requests[kind] += 1
@@ -67,23 +67,23 @@ class Stats:
                 self._in_flight[user] -= 1
 
     def record_response(self, status: int, size: int) -> None:
-        """An answer with a body of so many bytes went out."""
+        """Record a response; ``size`` is the body's length in bytes."""
         with self._lock:
             self.statuses[status] += 1
             self.bytes += size
 
     def record_write_attempt(self, attempt: str) -> None:
-        """Somebody tried to write."""
+        """Record a rejected write request, ``METHOD /path``."""
         with self._lock:
             self.write_attempts.append(attempt)
 
     def record_fault(self, fault: str) -> None:
-        """A fault was played."""
+        """Record that a fault was played."""
         with self._lock:
             self.faults[fault] += 1
 
     def as_json(self) -> Mapping[str, Any]:
-        """Everything as plain values."""
+        """Return all counters as plain values."""
         with self._lock:
             return {
                 "requests": dict(self.requests),
@@ -99,12 +99,12 @@ class Stats:
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
-#: Rows of truth in one piece of a stream.
+#: Ground truth rows in one chunk of the response.
 _ROWS_PER_CHUNK = 100
 
 
 def create_routes(world: "World", faults: Faults, stats: Stats, accounts: Accounts) -> list[Route]:
-    """The routes; bodies and answers are JSON, and mistakes in them are answered with 400 and a message."""
+    """Create the routes. Bodies and responses are JSON; invalid requests get status 400 and a message."""
     control = _ControlEndpoints(world, faults, stats, accounts)
     return [
         Route("/stats", control.show_stats, methods=["GET"]),
@@ -156,7 +156,7 @@ class _ControlEndpoints:
         return _json({})
 
     async def arm(self, request: Request) -> Response:
-        """A list of faults; or an object with ``faults``, ``latency_ms`` and ``edit_between_pages`` (steps of work)."""
+        """Add faults: a list, or an object with ``faults``, ``latency_ms`` and ``edit_between_pages`` (steps)."""
         body = await _body(request)
         faults = body if isinstance(body, list) else body.get("faults", [])
         for fault in faults:
@@ -185,7 +185,7 @@ class _ControlEndpoints:
     async def create(self, request: Request) -> Response:
         body = await _body(request)
         item = self._world.create_item(body["kind"], body.get("project"), body.get("user"), **body.get("fields", {}))
-        return _json({"objectId": item.object_id, "formattedId": self._world.formatted_id(item)})
+        return _json({"objectId": item.object_id, "formattedId": self._world.get_formatted_id(item)})
 
     async def delete(self, request: Request) -> Response:
         body = await _body(request)
@@ -198,7 +198,7 @@ class _ControlEndpoints:
         return _json({})
 
     async def purge(self, request: Request) -> Response:
-        """Take an item out of the recycle bin for good."""
+        """Purge an item from the recycle bin."""
         body = await _body(request)
         self._world.purge(int(body["objectId"]))
         return _json({})
@@ -216,13 +216,13 @@ class _ControlEndpoints:
         return _json({})
 
     async def set_project_state(self, request: Request) -> Response:
-        """Close a project, or open it again with ``"open": true``."""
+        """Close a project, or reopen it with ``"open": true``."""
         body = await _body(request)
         change = self._world.open_project if body.get("open") else self._world.close_project
         return _json({"objectId": change(body["project"]).object_id})
 
     async def set_permissions(self, request: Request) -> Response:
-        """Let a ``user`` (API key or user name) see only some ``projects`` (ObjectIDs or names), or all with null."""
+        """Restrict a ``user`` (API key or user name) to ``projects`` (ObjectIDs or names), or allow all with null."""
         body = await _body(request)
         names = body["projects"]
         projects = None if names is None else [self._world.record("Project", project) for project in names]
@@ -230,14 +230,14 @@ class _ControlEndpoints:
         return _json({"projects": None if projects is None else [project.object_id for project in projects]})
 
     async def add_post(self, request: Request) -> Response:
-        """Say something: ``objectId`` and ``text``."""
+        """Add a discussion post: ``objectId`` and ``text``."""
         body = await _body(request)
         return _json(
             {"objectId": self._world.add_post(int(body["objectId"]), body["text"], body.get("user")).object_id}
         )
 
     async def add_dependency(self, request: Request) -> Response:
-        """Let ``successor`` wait for ``predecessor``."""
+        """Add a dependency from ``successor`` to ``predecessor``."""
         body = await _body(request)
         self._world.add_dependency(int(body["predecessor"]), int(body["successor"]), body.get("user"))
         return _json({})
@@ -253,7 +253,7 @@ class _ControlEndpoints:
         return _json({"objectId": self._world.edit_record(body["kind"], body["record"], **body["fields"]).object_id})
 
     async def lookback(self, request: Request) -> Response:
-        """How Lookback is from now on: ``lag_ms`` and ``available``."""
+        """Change the state of Lookback: ``lag_ms`` and ``available``."""
         body = await _body(request)
         service = self._world.lookback
         service.lag_ms = int(body.get("lag_ms", service.lag_ms))

@@ -1,4 +1,4 @@
-"""What hangs on work items besides their values: discussions, and which story has to wait for which."""
+"""Discussions, dependencies between stories, and members of defect suites."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -9,10 +9,10 @@ from rally_sandbox.clock import HOUR
 from rally_sandbox.records import Link, Record
 from rally_sandbox.sample_company import Company
 
-#: Ids of the posts of the generated past; those of later ones are new ids like all others.
+#: First ObjectID of generated posts; later posts get regular new ids.
 FIRST_POST_ID = 610_000_000_000
 
-#: So many items, spread over the whole world, may have generated posts: enough for several pages, and quickly made.
+#: How many items, evenly distributed, can have generated posts: enough for several pages, and fast to generate.
 ITEMS_WITH_POSTS = 2_000
 
 TEXTS = (
@@ -24,7 +24,7 @@ TEXTS = (
 
 
 class Relations:
-    """The posts and dependencies of a world, by index of the item."""
+    """The posts, dependencies and defect suites of a world, by index of the item."""
 
     def __init__(self, company: Company) -> None:
         self._company = company
@@ -37,13 +37,13 @@ class Relations:
     def generate(
         self, seed: int, created: Sequence[int], workspaces: Sequence[Record], *, hostile_share: float = 0.0
     ) -> None:
-        """Posts on a tenth of some items; a few have very many.
+        """Generate posts for a tenth of some items; a few items get many posts.
 
         Args:
-            seed: The same seed makes the same posts.
-            created: When each item was made, in milliseconds.
-            workspaces: Where each item is.
-            hostile_share: How many of the posts are hostile.
+            seed: The same seed generates the same posts.
+            created: Creation time of each item, in milliseconds.
+            workspaces: Workspace of each item.
+            hostile_share: Share of hostile posts, from 0 to 1.
         """
         random = Random(seed * 7 + 3)
         number = 0
@@ -74,31 +74,31 @@ class Relations:
         return self._company.add(record)
 
     def add_dependency(self, before: int, after: int) -> None:
-        """Let the story at ``after`` wait for the one at ``before``."""
+        """Make the story at index ``before`` a predecessor of the one at ``after``."""
         self._predecessors[after].append(before)
         self._successors[before].append(after)
 
     def add_to_suite(self, suite: int, defect: int) -> None:
-        """Put the defect at an index into a suite."""
+        """Add a defect to a defect suite, both by index."""
         self._suites[defect].append(suite)
         self._suite_defects[suite].append(defect)
 
     def suites(self, index: int) -> Sequence[int]:
-        """Indexes of the suites that a defect is in."""
+        """Return the indexes of the suites that contain a defect."""
         return self._suites.get(index, ())
 
     def suite_defects(self, index: int) -> Sequence[int]:
-        """Indexes of the defects in a suite."""
+        """Return the indexes of the defects in a suite."""
         return self._suite_defects.get(index, ())
 
     def posts(self, index: int) -> Sequence[Record]:
-        """An item's discussion, oldest first."""
+        """Return an item's posts, oldest first."""
         return self._posts.get(index, ())
 
     def predecessors(self, index: int) -> Sequence[int]:
-        """Indexes of the stories that a story waits for."""
+        """Return the indexes of a story's predecessors."""
         return self._predecessors.get(index, ())
 
     def successors(self, index: int) -> Sequence[int]:
-        """Indexes of the stories that wait for a story."""
+        """Return the indexes of a story's successors."""
         return self._successors.get(index, ())

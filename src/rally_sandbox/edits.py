@@ -1,4 +1,4 @@
-"""From what somebody enters to what a save changes."""
+"""The field changes that an edit of an item or a record saves."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -32,14 +32,14 @@ _ITEMS = frozenset({"PortfolioItem", "Requirement", "WorkProduct", "Parent"})
 
 
 class World(Protocol):
-    """What edits need of a world."""
+    """The part of a world that edits use."""
 
     @property
     def company(self) -> Company:
         """The records around the work items."""
 
     def record(self, kind: str, key: object) -> Record:
-        """Return a record by itself, its ObjectID or name."""
+        """Return the record with an ObjectID or name."""
 
     def find(self, object_id: int) -> Item:
         """Return the item with an ObjectID."""
@@ -52,15 +52,17 @@ class World(Protocol):
 
 
 def compute_field_changes(world: World, item: Item, fields: Mapping[str, Any], at: int) -> tuple[FieldChange, ...]:
-    """The sets that turn an item's values into ``fields``; what is equal already is left out.
+    """Compute the field changes that turn an item's values into ``fields``, without unchanged fields.
 
     Raises:
-        KeyError: An attribute is unknown or read-only, or a reference names nothing.
+        KeyError: An attribute is unknown or read-only, or a reference does not exist.
     """
-    sets: list[FieldChange] = []
+    field_changes: list[FieldChange] = []
     for name, value in fields.items():
-        sets.extend(change for change in _iter_field_changes(world, item, name, value, at) if change[1] != change[2])
-    return tuple(sets)
+        field_changes.extend(
+            change for change in _iter_field_changes(world, item, name, value, at) if change[1] != change[2]
+        )
+    return tuple(field_changes)
 
 
 def _iter_field_changes(world: World, item: Item, name: str, value: Any, at: int) -> Iterator[FieldChange]:  # noqa: PLR0912 - one table
@@ -131,7 +133,7 @@ def _iter_collection_changes(world: World, values: Values, name: str, value: Any
 
 
 def _find_timebox(world: World, item: Item, name: str, value: Any) -> Record:
-    # Names of timeboxes repeat from project to project, so the item's own project comes first.
+    # Timeboxes of different projects share names, so the item's project is searched first.
     own_timeboxes = [
         record
         for record in world.company.records_of(name.lower())
@@ -149,15 +151,15 @@ def _resolve_link(world: World, value: Any) -> Link:
     return Link(value.index if isinstance(value, Item) else world.find(int(value)).index)
 
 
-#: Attributes that are kept as milliseconds and given as ISO texts.
+#: Attributes that are stored in milliseconds and entered as ISO texts.
 DATES = frozenset({"StartDate", "EndDate", "ReleaseStartDate", "ReleaseDate", "TargetDate"})
 
 
 def edit_record(record: Record, fields: Mapping[str, Any]) -> str:
-    """Give a record other values; return the text of the revision.
+    """Change values of a record in place; return the text of the revision.
 
     Args:
-        record: Changed in place.
+        record: The record.
         fields: By attribute name; dates as ISO texts.
 
     Raises:
@@ -166,7 +168,7 @@ def edit_record(record: Record, fields: Mapping[str, Any]) -> str:
     """
     kind = find_type(record.type)
     known = kind.attributes if kind is not None else {}
-    # Every record is shown under a name, whatever the attribute is called.
+    # Every record has a display name, whichever attribute contains it.
     if unknown := fields.keys() - known.keys() - {"Name"}:
         raise KeyError(f"{record.type} has no attribute {', '.join(sorted(unknown))}")
     values: dict[str, Any] = {
@@ -175,7 +177,7 @@ def edit_record(record: Record, fields: Mapping[str, Any]) -> str:
     }
     clauses: list[str] = []
     for name, value in values.items():
-        # The shown name of a user is another attribute.
+        # A user's display name is a different attribute.
         attribute = "DisplayName" if name == "Name" and record.type == "User" else name
         before = record.name if name == "Name" else record.values.get(attribute)
         clauses.append(
@@ -188,7 +190,7 @@ def edit_record(record: Record, fields: Mapping[str, Any]) -> str:
 
 
 def _format_label(name: str) -> str:
-    """Return an attribute's name as revisions have it: ``END DATE``."""
+    """Format an attribute's name as in revisions, for example ``END DATE``."""
     return "".join(f" {char}" if char.isupper() and place else char for place, char in enumerate(name)).upper()
 
 

@@ -1,28 +1,28 @@
-"""What the simulated Rally refuses.
+"""Errors of requests to the simulated Rally.
 
 ::
 
-    Refusal
-    ├── QueryRefused   HTTP 200 with the message in QueryResult.Errors
-    ├── NotFound       HTTP 200 with an OperationResult
-    └── UnknownType    HTTP 404 with an OperationResult
+    SandboxError
+    ├── QueryError         HTTP 200 with the message in QueryResult.Errors
+    ├── NotFoundError      HTTP 200 with an OperationResult
+    └── UnknownTypeError   HTTP 404 with an OperationResult
 """
 
 
 class SandboxError(Exception):
-    """A request that is answered with a message."""
+    """A request failed; the response contains the message."""
 
 
 class QueryError(SandboxError):
-    """A query, an order or a scope that cannot be understood.
+    """A query, order or scope is invalid.
 
     See rally-api-notes.md#errors-in-answers and rally-api-notes.md#query-language.
     """
 
 
 class NotFoundError(SandboxError):
-    """An object that does not exist, is deleted or is not visible: ``Cannot find object to read``."""
+    """An object does not exist, is deleted or is not visible: ``Cannot find object to read``."""
 
 
 class UnknownTypeError(SandboxError):
-    """A type that does not exist. The HTTP status of a real Rally is not known."""
+    """A type does not exist. The HTTP status is assumed: that of a real Rally is unknown."""

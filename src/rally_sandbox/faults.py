@@ -1,4 +1,4 @@
-"""Faults on request: what a service or something in front of it does wrong, at chosen requests, deterministically."""
+"""Fault injection: errors of a service or of a proxy in front of it, at chosen requests, deterministically."""
 
 import dataclasses
 import re
@@ -42,7 +42,7 @@ FAULTS: Mapping[str, str] = {
     "page-limit": "`answer` (502 by default, or truncated-json) for every page with more than `rows` rows",
 }
 
-#: Plays for as long as it is there, unless told otherwise.
+#: Value of ``times`` for a fault that plays until it is removed.
 UNLIMITED = -1
 
 
@@ -51,23 +51,23 @@ class Fault:
     """One fault.
 
     Raises:
-        ValueError: The name is none of ``FAULTS``.
+        ValueError: The name is not in ``FAULTS``.
     """
 
     name: str
     #: The kind of request: a type such as ``project`` or ``revision``, ``hierarchicalrequirement/tasks`` for a
     #: collection, or ``*``. Lower case.
     match: str = "*"
-    #: How many matching requests pass first.
+    #: How many matching requests succeed first.
     after: int = 0
-    #: How often it plays, ``FOREVER`` without end.
+    #: How often it plays; ``UNLIMITED`` has no end.
     times: int = 1
     text: str = "Could not read: sample fault"
     seconds: float = 3600.0
     retry_after: int | None = None
     #: Whether ``retry_after`` is sent as an HTTP date.
     retry_after_date: bool = False
-    #: For ``page-limit``; for hostile texts, how many are changed, 0 for all.
+    #: For ``page-limit``, the largest page size that succeeds; for hostile texts, how many are changed, 0 for all.
     rows: int = 0
     #: For hostile texts: the member of rows and nested objects.
     field: str = "Name"
@@ -79,10 +79,10 @@ class Fault:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Fault":
-        """From the members of a JSON object, which are named as the attributes.
+        """Create a fault from a JSON object whose members are the attributes.
 
         Raises:
-            ValueError: A member is unknown, or the name.
+            ValueError: A member or the fault's name is unknown.
         """
         unknown = set(data) - {field.name for field in fields(cls)}
         if unknown or "name" not in data:
@@ -109,11 +109,11 @@ class _ArmedFault:
 
 @dataclass(slots=True, eq=False)
 class Faults:
-    """The faults in force, in the order in which they were added; the first that matches a request plays.
+    """The active faults in the order in which they were added; the first that matches a request plays.
 
     Attributes:
-        latency_ms: How long every answer is held back.
-        edit_between_pages: What happens after each served page of a query: a callable that gets the world, or a
+        latency_ms: Added latency per response, in milliseconds.
+        edit_between_pages: What happens after each page of a query: a callable that gets the world, or a
             number of steps of ``World.work``.
     """
 
@@ -123,7 +123,7 @@ class Faults:
     _lock: Lock = dataclasses.field(default_factory=Lock)
 
     def add(self, name: str, **details: Any) -> None:
-        """Arm a fault; see ``Fault`` for the details.
+        """Add a fault; see ``Fault`` for the details.
 
         Raises:
             ValueError: The fault or a detail is unknown.
@@ -137,24 +137,24 @@ class Faults:
             self._armed.append(_ArmedFault(fault))
 
     def clear(self) -> None:
-        """Everything works again, at once."""
+        """Remove all faults."""
         with self._lock:
             self._armed.clear()
         self.latency_ms = 0
         self.edit_between_pages = None
 
     def take(self, kind: str, *, page_size: int) -> Fault | None:
-        """The fault that a request meets, which counts as played."""
+        """Return the fault for a request, if any, and count it as played."""
         with self._lock:
             return next((armed.fault for armed in self._armed if armed.consume(kind, page_size)), None)
 
     @property
     def played(self) -> int:
-        """How often any fault has played."""
+        """How often faults have played in all."""
         return sum(armed.played for armed in self._armed)
 
     def run_between_pages(self, world: "World") -> None:
-        """Do what happens between pages."""
+        """Apply ``edit_between_pages``."""
         match self.edit_between_pages:
             case None:
                 return
@@ -164,11 +164,11 @@ class Faults:
                 edit(world)
 
 
-#: What is put at the end of texts, by the name of the fault.
+#: Bytes that are appended to texts, by the name of the fault.
 ENDING_BYTES: Mapping[str, bytes] = {
     # Half of a surrogate pair: the escape is valid JSON, the text is not valid Unicode.
     "lone-surrogate": rb" \ud83d",
-    # As people paste them from documents: vertical tab, tab, file separator.
+    # As pasted from documents: vertical tab, tab, file separator.
     "control-characters": b" \x0b\t\x1c",
     # One letter in ISO 8859-1.
     "invalid-utf-8": b" \xf6",
@@ -178,7 +178,7 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def corrupt_body(fault: Fault, body: bytes) -> bytes:
-    """What a fault makes of a body; the same for a fault that leaves it alone."""
+    """Apply a fault to a response body; other faults leave the body unchanged."""
     match fault.name:
         case "byte-order-mark":
             return BYTE_ORDER_MARK + body
@@ -191,20 +191,20 @@ def corrupt_body(fault: Fault, body: bytes) -> bytes:
 
 
 def append_to_texts(body: bytes, *, member: str, ending: bytes, most: int = 0) -> bytes:
-    """Put something at the end of the texts of a member.
+    """Append bytes to the texts of a member.
 
     Args:
         body: JSON without white space.
         member: The member's name, for example ``Name``.
-        ending: What is put there.
-        most: How many texts are changed, from the first on; 0 changes all.
+        ending: The bytes to append.
+        most: How many texts are changed, starting with the first; 0 changes all.
     """
     text = re.compile(b'("%b":"(?:[^"\\\\]|\\\\.)*)"' % re.escape(member.encode()))
     return text.sub(lambda match: match[1] + ending + b'"', body, count=most)
 
 
 def remove_rows(body: bytes) -> bytes:
-    """Take the rows out of a page, but leave what it announces."""
+    """Remove the rows of a page; its counts remain."""
     document = orjson.loads(body)
     page = document.get("QueryResult", document)
     if isinstance(page, dict) and isinstance(page.get("Results"), list):

@@ -1,4 +1,4 @@
-"""The edge of the simulated Rally: plain ASGI for all of its API, because faults need the connection."""
+"""HTTP gateway of the simulated Rally, as plain ASGI because faults need access to the connection."""
 
 import asyncio
 import re
@@ -31,16 +31,16 @@ class Connections:
 
     def __init__(self) -> None:
         self._open: dict[tuple[str, int], asyncio.Transport] = {}
-        #: Set when the server is about to stop, so that nobody waits for a sleeping fault.
+        #: Set when the server is about to stop, to end delays of faults.
         self.stopping = asyncio.Event()
 
     def create_protocol_class(self) -> type[H11Protocol]:
-        """A protocol class for uvicorn that enters its connections here."""
+        """Create a protocol class for uvicorn that registers its connections here."""
         connections = self
 
         class Registered(H11Protocol):
             def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows the type likewise
-                # Kept aside, because a closed transport no longer tells its peer.
+                # Stored, because a closed transport no longer knows its peer.
                 self._peer: tuple[str, int] = transport.get_extra_info("peername")[:2]
                 connections._open[self._peer] = transport
                 super().connection_made(transport)
@@ -52,7 +52,7 @@ class Connections:
         return Registered
 
     async def abort(self, scope: Scope, receive: Receive) -> None:
-        """End the connection at once, whatever is still to be sent.
+        """Abort the connection at once, without sending pending data.
 
         Raises:
             ConnectionResetError: The application runs without a server.
@@ -61,7 +61,7 @@ class Connections:
         await _wait_for_disconnect(receive)
 
     async def close(self, scope: Scope, receive: Receive) -> None:
-        """End the connection after what was sent so far.
+        """Close the connection after sending pending data.
 
         Raises:
             ConnectionResetError: The application runs without a server.
@@ -70,7 +70,7 @@ class Connections:
         await _wait_for_disconnect(receive)
 
     def abort_all(self) -> None:
-        """End every connection: a TLS peer that keeps its connection for later would be waited for."""
+        """Abort all connections, because the server would wait for idle TLS connections."""
         for transport in list(self._open.values()):
             transport.abort()
 
@@ -83,7 +83,7 @@ class Connections:
 
 
 async def _wait_for_disconnect(receive: Receive) -> None:
-    # Returning earlier would look to the server like an application that forgot to answer.
+    # Returning earlier would look to the server like an application that sent no response.
     while (await receive())["type"] != "http.disconnect":
         pass
 
@@ -94,25 +94,25 @@ LOGIN_PATH = "/login/sso"
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """What goes out."""
+    """An HTTP response, possibly truncated by a fault."""
 
     status: int
     body: bytes
     content_type: str = "application/json; charset=utf-8"
     headers: tuple[tuple[str, str], ...] = ()
-    #: The connection ends after so many bytes of the body; None sends it all.
+    #: The connection closes after so many bytes of the body; None sends the full body.
     truncate_at: int | None = None
-    #: The connection ends without an answer.
+    #: The connection closes without a response.
     drop_connection: bool = False
 
 
 def json_response(document: Json, status: int = 200) -> HttpResponse:
-    """A JSON answer."""
+    """Create a JSON response."""
     return HttpResponse(status, hostile_data.insert_raw_bytes(orjson.dumps(document)))
 
 
 def html_response(status: int, title: str, text: str) -> HttpResponse:
-    """A small HTML page."""
+    """Create a response with a small HTML page."""
     body = (
         f"<!DOCTYPE html>\n<html><head><title>{title}</title></head><body><h1>{title}</h1><p>{text}</p></body></html>\n"
     )
@@ -120,21 +120,21 @@ def html_response(status: int, title: str, text: str) -> HttpResponse:
 
 
 def container_error(status: int, path: str, reason: str) -> HttpResponse:
-    """The servlet container's error page."""
+    """Create a response with the servlet container's error page."""
     return HttpResponse(status, render_html_error(status, path, reason), HTML)
 
 
 def format_http_date(milliseconds: int) -> str:
-    """A moment as HTTP headers show it."""
+    """Format a time for HTTP headers."""
     return format_datetime(to_datetime(milliseconds // SECOND * SECOND), usegmt=True)
 
 
 def create_fault_response(fault: Fault, *, path: str, base: str, now: int) -> HttpResponse | None:  # noqa: PLR0911 - one table
-    """What a fault answers without looking at the request; None when the right answer is needed first.
+    """Create a fault's response; return None if the fault changes the correct response instead.
 
     Args:
         fault: The fault.
-        path: The path asked for.
+        path: The requested path.
         base: Scheme and host.
         now: The simulated time in milliseconds.
     """
@@ -171,7 +171,7 @@ def _create_login_fault_response(name: str) -> HttpResponse | None:
             text = "Your subscription requires Single Sign-On. Sign in through your identity provider."
             return html_response(401, "401 Unauthorized", text)
         case "proxy-401":
-            # As tinyproxy 1.11 answers, also to CONNECT.
+            # The response of tinyproxy 1.11, also to CONNECT.
             text = "The administrator of this proxy has not configured it to service requests from you."
             response = html_response(
                 401, "401 Unauthorized", f"{text}</p><hr><p><em>Generated by tinyproxy version 1.11.1.</em>"
@@ -185,14 +185,17 @@ def _create_login_fault_response(name: str) -> HttpResponse | None:
 
 
 def create_internal_error() -> HttpResponse:
-    """The page for what Rally cannot handle, malformed percent-encoding for one (rally-api-notes.md#http-failures)."""
+    """Create Rally's page for unexpected errors, such as malformed percent-encoding.
+
+    See rally-api-notes.md#http-failures.
+    """
     return html_response(
         500, "An unexpected error has occurred", "We have been notified. (Sample text of a simulator.)"
     )
 
 
 def apply_fault(fault: Fault, response: HttpResponse) -> HttpResponse:
-    """What a fault makes of the right answer."""
+    """Apply a fault to the correct response."""
     match fault.name if fault.name != "page-limit" else fault.answer:
         case "truncated-json":
             return replace(response, body=response.body[: len(response.body) // 2])
@@ -220,7 +223,7 @@ LOOKBACK_PATH = re.compile(
     r"/analytics/v2\.0/service/rally/workspace/(?P<workspace>[0-9]+)/artifact/snapshot/query(?:\.js)?"
 )
 
-#: What requests to Lookback count as.
+#: The kind of requests to Lookback, for faults and statistics.
 SNAPSHOT = "snapshot"
 
 _MALFORMED = re.compile(rb"%(?![0-9A-Fa-f]{2})")
@@ -228,14 +231,14 @@ _DELAYS = frozenset({"timeout", "slow"})
 
 
 class Gateway:
-    """Answers requests below ``/slm``.
+    """ASGI application for requests below ``/slm`` and ``/analytics``.
 
     Args:
-        world: What is shown.
-        accounts: Who may look.
-        faults: What goes wrong.
-        stats: What is counted.
-        connections: Where a connection can be ended; in-process clients have none.
+        world: The simulated subscription.
+        accounts: The logins.
+        faults: The active faults.
+        stats: The request counters.
+        connections: The server's connections, for faults that close them; in-process clients have none.
     """
 
     def __init__(
@@ -249,7 +252,7 @@ class Gateway:
         self._wsapi = Wsapi(world)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Respond to one request."""
         raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
         raw_query: bytes = scope.get("query_string", b"")
         path = unquote(raw_path.decode("ascii", "replace"))
@@ -281,7 +284,7 @@ class Gateway:
             self._stats.record_response(response.status, len(response.body))
             now = self._now()
             if response.status == 200 and _is_query(parts):  # noqa: PLR2004 - only served pages have something between them
-                # The page is complete but not sent: when the client has it, the edits have happened.
+                # The page is complete but not sent: when the client receives it, the edits have happened.
                 self._faults.run_between_pages(self._world)
             await self._send(response, scope, receive, send, now=now)
 
@@ -295,7 +298,7 @@ class Gateway:
             return error
 
     async def _wait(self, fault: Fault | None, receive: Receive) -> bool:
-        """Let time pass; False when the client has gone meanwhile."""
+        """Wait for the latency and the fault's delay; return False if the client disconnected."""
         seconds = self._faults.latency_ms / 1000
         if fault is not None and fault.name in _DELAYS:
             seconds += fault.seconds
@@ -369,7 +372,7 @@ class Gateway:
 
 @dataclass(frozen=True, slots=True)
 class _HttpRequest:
-    """The parts of a request that answers depend on."""
+    """The parts of a request that the response depends on."""
 
     method: str
     path: str
@@ -408,5 +411,5 @@ def _parse_page_size(parameters: Mapping[str, str], body: bytes) -> int:
 
 
 def _is_query(parts: tuple[str, ...]) -> bool:
-    # Reading one object is no page.
+    # A request for one object is not a query.
     return bool(parts) and not parts[-1].lstrip("-").isdecimal()

@@ -1,4 +1,4 @@
-"""The plain truth about an item, for tests to compare a client's findings with; not what any Rally answers."""
+"""Ground truth about items, with which tests compare a client's results; Rally has no such API."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -10,12 +10,12 @@ from rally_sandbox.revision_text import DATES
 
 
 class World(Protocol):
-    """What the ground truth needs of a world."""
+    """The part of a world that the ground truth uses."""
 
     def item(self, index: int) -> Item:
         """Return the item at an index of ``columns``."""
 
-    def formatted_id(self, item: Item) -> str:
+    def get_formatted_id(self, item: Item) -> str:
         """Return the prefixed number."""
 
     def text(self, change: Change) -> str:
@@ -23,7 +23,7 @@ class World(Protocol):
 
 
 def build_row(world: World, item: Item) -> Mapping[str, Any]:
-    """One row: only text, numbers, booleans, None, lists and dicts.
+    """Build the ground truth row of an item from plain text, numbers, booleans, None, lists and dicts.
 
     ``object_id``, ``history_id``, ``type``, ``formatted_id``, ``workspace`` (ObjectID), ``created`` and ``updated``
     (ISO text), ``version``, ``deleted``, ``visible`` (neither deleted nor in a closed project), ``values`` and
@@ -35,7 +35,7 @@ def build_row(world: World, item: Item) -> Mapping[str, Any]:
         "object_id": item.object_id,
         "history_id": item.history_id,
         "type": item.type,
-        "formatted_id": world.formatted_id(item),
+        "formatted_id": world.get_formatted_id(item),
         "workspace": item.workspace.object_id,
         "created": format_iso(item.created),
         "updated": format_iso(item.updated),
@@ -81,7 +81,7 @@ def _to_plain(world: World, name: str, value: Any) -> Any:  # noqa: PLR0911 - on
 
 
 def replay(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The values that the changes of a truth row lead to, from ``initial``: equal to ``values`` in every world."""
+    """Apply the changes of a ground truth row to ``initial``; return the result, which equals ``values``."""
     values = {name: list(value) if isinstance(value, list) else value for name, value in row["initial"].items()}
     for change in row["changes"]:
         for name, old, new in change["sets"]:

@@ -1,4 +1,4 @@
-"""Makes one work item of the generated past, with its whole journal, from its shape and its place in the arrays."""
+"""Generator of one work item with its full history, from its shape and its entries in the arrays."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
@@ -35,7 +35,7 @@ from rally_sandbox.transitions import (
 
 TASK_STATES = ("Defined", "In-Progress", "Completed")
 
-#: The attribute by which an item of a kind refers to what it belongs to.
+#: The attribute that refers to the item to which an item of a kind belongs.
 PARENT_ATTRIBUTES = {
     STORY: "PortfolioItem",
     DEFECT: "Requirement",
@@ -48,7 +48,7 @@ PARENT_ATTRIBUTES = {
 
 @dataclass(frozen=True, slots=True)
 class CreationContext:
-    """The circumstances in which an item is made."""
+    """The circumstances in which an item is created."""
 
     index: int
     team: Team
@@ -60,7 +60,7 @@ class CreationContext:
 
 
 def create_initial_values(kind: int, context: CreationContext, company: Company) -> Values:
-    """The values of a new item of a kind; who makes it adds the name and the references."""
+    """Create the values of a new item of a kind; the caller adds the name and the references."""
     values: Values = {
         "Name": "",
         "Description": "",
@@ -71,7 +71,7 @@ def create_initial_values(kind: int, context: CreationContext, company: Company)
         "Ready": False,
         "Expedite": False,
         "DisplayColor": "#21a2e0",
-        # Scattered, so that rank is no order of creation.
+        # Scattered, so that the rank differs from the order of creation.
         "DragAndDropRank": (context.index * 2_654_435_761) & 0xFFFFFFFF,
         "Tags": (),
         "Milestones": (),
@@ -135,7 +135,7 @@ def _defect_fields(context: CreationContext) -> Values:
     }
 
 
-# ruff: noqa: PLR2004 - the chances of a life are the content of this file; names for them would say no more
+# ruff: noqa: PLR2004 - the probabilities are the content of this file; names for them would add nothing
 
 
 SAMPLE_TEXT = "<p>Sample text {} &amp; <b>details</b>, for the {} team.</p>"
@@ -144,24 +144,24 @@ COLORS = ("#21a2e0", "#df1a7b", "#fad200")
 
 
 class ItemGenerator:
-    """Makes items by index; the same index always gives the same item."""
+    """Generates items by index; the same index always gives the same item."""
 
-    def __init__(self, seed: int, company: Company, catalogue: Catalog, columns: Columns) -> None:
+    def __init__(self, seed: int, company: Company, catalog: Catalog, columns: Columns) -> None:
         self._seed = seed
         self._company = company
-        self._catalogue = catalogue
+        self._catalog = catalog
         self._columns = columns
-        # Reseeding one generator costs less than making a new one for each item.
+        # Reseeding one generator is faster than creating one for each item.
         self._random = Random()
 
     def generate(self, index: int) -> Item:
-        """The item at ``index`` as the generated past left it."""
+        """Generate the item at ``index`` with its generated history."""
         columns = self._columns
         random = self._random
         random.seed(self._seed * 0x9E3779B1 + index * 0x85EBCA6B + 1)
         kind = columns.kind[index]
-        shape = self._catalogue.shapes[columns.shape[index]]
-        # The base array knows where the item is now; a life with a move began elsewhere.
+        shape = self._catalog.shapes[columns.shape[index]]
+        # The array has the item's current team; an item that was moved started in another team.
         team = self._company.teams[columns.team[index]]
         first_team = self._choose_other_team(team) if shape.moved else team
         created = columns.created[index]
@@ -187,23 +187,23 @@ class ItemGenerator:
         span = columns.updated[index] - created
         for number, (operations, when) in enumerate(zip(shape.steps, shape.when, strict=True), start=1):
             at = created + int(span * when)
-            # Strictly after the one before, even in the shortest of lives.
+            # Strictly after the previous change, even in the shortest history.
             at = max(at, changes[-1].at + 1) if number < len(shape.steps) else created + span
             sets: list[FieldChange] = []
             for name, old, new in operations:
-                field_changes = tuple(_OPERATIONS[name](history, old, new, at))
-                apply_changes(values, field_changes)
-                sets.extend(field_changes)
+                step_changes = tuple(_OPERATIONS[name](history, old, new, at))
+                apply_changes(values, step_changes)
+                sets.extend(step_changes)
             user = users[int(random.random() * len(users))] if random.random() < 0.4 else history.owner or creator
             changes.append(Change(number, make_revision_id(first + number), at, user, tuple(sets)))
         return item
 
     def _choose_other_team(self, team: Team) -> Team:
-        # Flow states of one flavour read alike, so that a move tells nothing but the move.
+        # Flow states of one flavor have the same names, so that the text of a move contains only the move.
         others = [
             other
             for other in self._company.teams
-            if other is not team and other.workspace is team.workspace and other.flavour == team.flavour
+            if other is not team and other.workspace is team.workspace and other.flavor == team.flavor
         ]
         return others[int(self._random.random() * len(others))]
 
@@ -223,7 +223,7 @@ class ItemGenerator:
 
 
 def generate_title(random: Random, kind: int) -> str:
-    """A name for an item of a kind."""
+    """Generate a name for an item of a kind."""
     thing = sample_names.THINGS[int(random.random() * len(sample_names.THINGS))]
     way = sample_names.WAYS[int(random.random() * len(sample_names.WAYS))]
     number = int(random.random() * 900) + 100
@@ -241,7 +241,7 @@ def generate_title(random: Random, kind: int) -> str:
 
 
 class _ItemHistory:
-    """The chances and the surroundings of one history, for the operations."""
+    """The state of one item's history, for the operations."""
 
     def __init__(self, random: Random, company: Company, values: Values, team: Team, home: Team) -> None:
         self.random = random
@@ -259,7 +259,7 @@ class _ItemHistory:
         return choices[int(self.random.random() * len(choices))]
 
     def pick_other(self, choices: Any, than: Any) -> Any:
-        """A choice that differs from the present one."""
+        """Pick a choice that differs from the current one."""
         position = int(self.random.random() * len(choices))
         return choices[position] if choices[position] != than else choices[(position + 1) % len(choices)]
 
@@ -329,7 +329,7 @@ def _rename(history: _ItemHistory, old: str, _: int) -> str:
 def _describe(history: _ItemHistory, _: str, __: int) -> str:
     history.count += 1
     text = SAMPLE_TEXT.format(history.count, history.pick(sample_names.THEMES))
-    # Now and then more than a revision shows (rally-api-notes.md#revision-texts).
+    # Sometimes longer than a revision text can contain (rally-api-notes.md#revision-texts).
     return text * (LONGEST_VALUE // len(text) + 1) if history.random.random() < 0.1 else text
 
 

@@ -1,11 +1,11 @@
-"""Shapes of lives: which kinds of change an item goes through, without the values.
+"""Shapes of item histories: which kinds of change an item goes through, without the values.
 
-A world has a catalogue of some hundred shapes, and each item follows one. So the number of an item's revisions, and
-which words their texts contain, are known without making the item: this is what lets a world of a million items
-answer how many revisions a query has.
+A world has a catalog of several hundred shapes, and each item follows one. The number of an item's revisions and
+the words in their texts are thus known without generating the item. Therefore a world of a million items can count
+the revisions that match a query.
 """
 
-# ruff: noqa: PLR2004 - the chances of a life are the content of this file; names for them would say no more
+# ruff: noqa: PLR2004 - the probabilities are the content of this file; names for them would add nothing
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,21 +13,21 @@ from random import Random
 
 from rally_sandbox.revision_text import LABELS, ORIGINAL
 
-#: An operation of ``lives.py`` with its fixed arguments.
+#: An operation of ``history_generator.py`` with its fixed arguments.
 Operation = tuple[str, int, int]
 Step = tuple[Operation, ...]
 
 IDEA, DEFINED, IN_PROGRESS, COMPLETED, ACCEPTED, RELEASED = range(6)
 
 STORY, DEFECT, TASK, TEST_CASE, FEATURE, INITIATIVE = range(6)
-#: Made on request only: no life of the generated past is one.
+#: Created on request only: the generated history contains none.
 DEFECT_SUITE = 6
 
 SUBMITTED, OPEN, FIXED, CLOSED = range(4)
 
 
 def defect_state(old: int, schedule_state: int) -> int:
-    """The State that a defect takes when its ScheduleState becomes ``schedule_state``."""
+    """Return a defect's State after its ScheduleState changes to ``schedule_state``."""
     if schedule_state >= ACCEPTED:
         return CLOSED
     if schedule_state == COMPLETED:
@@ -37,16 +37,16 @@ def defect_state(old: int, schedule_state: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One life."""
+    """The shape of one item's history."""
 
     #: ScheduleState at creation for stories and defects.
     initial: int
     steps: tuple[Step, ...]
     #: When each step happens, ascending in (0, 1]; the last is 1, the time of the last change.
     when: tuple[float, ...]
-    #: For each revision, 0 included, the constant beginnings of its clauses: label and verb.
+    #: For each revision, starting with 0, the constant prefixes of its clauses: label and verb.
     clause_prefixes: tuple[tuple[str, ...], ...]
-    #: About how long the life lasts, in days.
+    #: Approximate length of the history, in days.
     days: float
     moved: bool
     deleted: bool
@@ -57,7 +57,7 @@ class Catalog:
     """The shapes of a world; items refer to them by position."""
 
     shapes: tuple[Shape, ...]
-    #: Per kind: positions of lives that are over, and of lives in the middle.
+    #: Per kind: positions of the shapes of finished items, and of items in progress.
     finished: tuple[range, ...]
     running: tuple[range, ...]
 
@@ -75,7 +75,7 @@ _SIZES = {
 
 @lru_cache(maxsize=8)
 def create_catalog(seed: int) -> Catalog:
-    """The shapes of a seed."""
+    """Create the shapes of a seed."""
     random = Random(seed * 104_729 + 3)
     shapes: list[Shape] = []
     finished: list[range] = []
@@ -89,7 +89,7 @@ def create_catalog(seed: int) -> Catalog:
 
 
 class _ShapeGenerator:
-    """Draws one shape; keeps just enough state to know which operations make sense."""
+    """Generates one shape, with the state that decides which operations are possible."""
 
     def __init__(self, random: Random, kind: int, *, done: bool) -> None:
         self._random = random
@@ -221,7 +221,7 @@ class _ShapeGenerator:
             self._clause_prefixes.append(tuple(clause_prefixes))
 
     def _apply_operation(self, operation: Operation) -> list[str] | None:
-        """How the clauses of an operation begin; None when it makes no sense now."""
+        """Apply an operation; return the prefixes of its clauses, or None if it is impossible now."""
         name, old, new = operation
         if name == "state":
             return self._schedule_state_prefixes(old, new)
@@ -264,7 +264,7 @@ _PLANNING = ("estimate", "owner", "sprint", "release", "rename", "describe", "ta
 _LATER = ("sprint", "owner", "tag", "untag", "rename", "rank", "milestone", "move", "estimate", "describe")
 _QUIET = ("owner", "rename", "describe", "tag", "untag", "rank")
 
-#: Operations that set one attribute, which afterwards is never unset except by a move.
+#: Operations that set one attribute; only a move unsets it.
 _SETTERS = {
     "estimate": "PlanEstimate",
     "owner": "Owner",
@@ -276,7 +276,7 @@ _SETTERS = {
 }
 _NEVER_ADDED = frozenset({"Owner", "Name", "Description", "DisplayColor"})
 
-#: Operations that happen at most once in a life, with what must have been set before.
+#: Operations that happen at most once per item, with the attribute that must be set first.
 _AT_MOST_ONCE = {"untag": "Tags", "milestone": "", "dates": "", "hours": "", "triage": ""}
 
 
@@ -317,7 +317,7 @@ _TASK_DONE = 2
 
 
 def _stateless_prefixes(operation: Operation, *, has_hours: bool) -> list[str]:
-    """How the clauses of an operation begin that depends on no earlier one, but for a task's hours."""
+    """Return the clause prefixes of an operation that depends on earlier ones only for a task's hours."""
     name, old, new = operation
     if name == "rank":
         return ["RANK moved down" if old else "RANK moved up"]

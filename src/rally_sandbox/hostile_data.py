@@ -1,6 +1,7 @@
-"""A world in which some of all texts break every rule: what people paste, and what databases cut and garble.
+"""Hostile texts: what people paste, and what databases truncate and garble.
 
-Characters for private use stand for bytes that no text can hold; ``raw`` puts those bytes into an answer.
+Private-use characters represent bytes that no text can contain; ``insert_raw_bytes`` inserts the bytes into a
+response.
 """
 
 from collections.abc import Sequence
@@ -10,18 +11,18 @@ from rally_sandbox.records import Change, FieldChange, Item, Record, apply_chang
 from rally_sandbox.revision_text import LONGEST_TEXT, LONGEST_VALUE, NameOf, format_clause
 from rally_sandbox.sample_company import Company
 
-#: How much of all texts is hostile in the world of that name.
+#: Share of hostile texts in the world named hostile.
 SHARE = 0.01
 
-#: What stands for bytes: half of a surrogate pair (valid JSON, no valid Unicode), a letter in ISO 8859-1, and control
-#: characters that JSON forbids as they are.
+#: Private-use characters and the bytes that they represent: half of a surrogate pair (valid JSON, invalid Unicode), a
+#: letter in ISO 8859-1, and control characters that JSON forbids unescaped.
 BYTES = {"\ue0f1": rb"\ud83d", "\ue0f2": b"\xf6", "\ue0f3": b"\x0b\x1c"}
 _MARKS = {mark.encode(): data for mark, data in BYTES.items()}
 _READABLE = str.maketrans({"\ue0f1": "\ufffd", "\ue0f2": "\ufffd", "\ue0f3": "\x0b\x1c"})
-#: Every mark begins so.
+#: The first bytes of every mark.
 _BEGINNING = b"\xee\x83"
 
-#: What is put at the end of texts.
+#: Endings that make a text hostile.
 TEXT_ENDINGS = (
     *(f" {mark}" for mark in BYTES),
     " \x07\x1b[31m\x7f",
@@ -46,7 +47,7 @@ TEXT_ENDINGS = (
 #: Attributes of work items with texts that people write.
 _TEXTS = ("Name", "Description", "Notes", "BlockedReason")
 
-#: Kinds of records with names that people write, and the attribute that carries them.
+#: Kinds of records with names that people write, and the attribute that contains the name.
 _NAMED = {
     "user": "DisplayName",
     "tag": "Name",
@@ -56,12 +57,12 @@ _NAMED = {
     "flowstate": "Name",
 }
 
-#: One in so many hostile items has a revision that is cut.
+#: One in so many hostile items has a truncated revision text.
 _CUTS = 3
 
 
 def insert_raw_bytes(body: bytes) -> bytes:
-    """Put bytes in the place of what stands for them."""
+    """Replace marks in a response body with the bytes that they represent."""
     if _BEGINNING in body:
         for mark, data in _MARKS.items():
             body = body.replace(mark, data)
@@ -69,12 +70,12 @@ def insert_raw_bytes(body: bytes) -> bytes:
 
 
 def replace_unreadable(text: str) -> str:
-    """Return what can be read of a text: what is no character becomes U+FFFD."""
+    """Replace marks for invalid characters with U+FFFD."""
     return text.translate(_READABLE)
 
 
 def choose_ending(random: Random) -> str:
-    """Return what makes a text hostile."""
+    """Choose a random ending that makes a text hostile."""
     return TEXT_ENDINGS[int(random.random() * len(TEXT_ENDINGS))]
 
 
@@ -83,17 +84,17 @@ def make_company_hostile(company: Company, random: Random, share: float) -> None
     for kind, attribute in _NAMED.items():
         records: Sequence[Record] = company.records_of(kind)
         for record in random.sample(list(records), max(1, round(len(records) * share))) if records else ():
-            # Texts of the generated past show the first name.
+            # Texts of the generated history contain the first name.
             record.name = record.first_name = record.values[attribute] = record.name + choose_ending(random)
 
 
 def make_item_hostile(item: Item, random: Random, name_of: NameOf) -> None:
-    """Make the texts of an item hostile, all through its past.
+    """Make the texts of an item hostile, in its full history.
 
     Args:
-        item: As the generated past left it.
-        random: Chooses.
-        name_of: Tells the name of a referenced record or item in revision texts.
+        item: The item with its generated history.
+        random: The random generator.
+        name_of: Returns the name of a referenced record or item in revision texts.
     """
     tail = choose_ending(random)
 
@@ -118,7 +119,7 @@ def make_item_hostile(item: Item, random: Random, name_of: NameOf) -> None:
 
 
 def _truncate_revision_text(item: Item, random: Random, name_of: NameOf) -> None:
-    """Let a save change a description that is so long that the text of the save is cut."""
+    """Add a change of a description that is so long that the revision text is truncated."""
     at = 1 + int(random.random() * (len(item.changes) - 1))
     one, other = (
         f"{letter}{item.initial['Description']}".ljust(LONGEST_VALUE, letter)[:LONGEST_VALUE] for letter in "ab"
@@ -126,14 +127,14 @@ def _truncate_revision_text(item: Item, random: Random, name_of: NameOf) -> None
     item.initial["Description"] = one
     long: FieldChange = ("Description", one, other)
     for number, change in enumerate(item.changes):
-        sets = tuple(field_change for field_change in change.field_changes if field_change[0] != "Description")
-        item.changes[number] = change._replace(field_changes=(*sets, long) if number == at else sets)
+        field_changes = tuple(field_change for field_change in change.field_changes if field_change[0] != "Description")
+        item.changes[number] = change._replace(field_changes=(*field_changes, long) if number == at else field_changes)
     if random.random() < 0.5:  # noqa: PLR2004 - half of them
-        # What else was changed is behind the cut.
+        # The other changes come after the description and are truncated.
         item.changes[at] = _set_revision_text(item.changes[at], name_of)
 
 
 def _set_revision_text(change: Change, name_of: NameOf) -> Change:
-    sets = (change.field_changes[-1], *change.field_changes[:-1])
-    text = ", ".join(filter(None, (format_clause(*field_change, name_of=name_of) for field_change in sets)))
+    field_changes = (change.field_changes[-1], *change.field_changes[:-1])
+    text = ", ".join(filter(None, (format_clause(*field_change, name_of=name_of) for field_change in field_changes)))
     return change._replace(text=text[:LONGEST_TEXT])

@@ -1,6 +1,6 @@
-"""What a world keeps of every item: a few numbers in compact arrays; the rest is made when somebody asks."""
+"""Compact arrays with a few numbers per item; the rest of an item is generated on demand."""
 
-# ruff: noqa: PLR2004 - the chances of a life are the content of this file; names for them would say no more
+# ruff: noqa: PLR2004 - the probabilities are the content of this file; names for them would add nothing
 
 from array import array
 from bisect import bisect_left
@@ -24,15 +24,35 @@ PREFIXES = ("US", "DE", "TA", "TC", "F", "I", "DS")
 
 FIRST_ITEM_ID = 412_000_000_000
 FIRST_REVISION_ID = 520_000_000_000
-#: Ids of everything that happens after the world was made: above all others, rising.
+#: First ObjectID of objects created after the world was generated; ascending, above all others.
 FIRST_NEW_ID = 700_000_000_000
 REVISION_STRIDE = 3
 
 NO_ITEM = -1
 
 
+KIND_NAMES = {
+    "story": STORY,
+    "userstory": STORY,
+    "feature": KINDS.index("PortfolioItem/Feature"),
+    "initiative": KINDS.index("PortfolioItem/Initiative"),
+} | {name.lower(): position for position, name in enumerate(KINDS)}
+
+
+def parse_kind(name: str) -> int:
+    """Return the position in ``KINDS`` of a kind by any of its names.
+
+    Raises:
+        KeyError: The name is not a kind of work item.
+    """
+    try:
+        return KIND_NAMES[name.lower()]
+    except KeyError:
+        raise KeyError(f"{name!r} is no kind of work item; there are {', '.join(KINDS)}") from None
+
+
 def make_revision_id(position: int) -> int:
-    """The ObjectID of a revision of the generated past by its position among all of them."""
+    """Return the ObjectID of a generated revision from its position among all generated revisions."""
     return FIRST_REVISION_ID + position * REVISION_STRIDE
 
 
@@ -58,7 +78,7 @@ class Columns:
     #: Milliseconds.
     created: "array[int]" = field(default_factory=_int_array)
     updated: "array[int]" = field(default_factory=_int_array)
-    #: How many revisions of the generated past all items before this one have.
+    #: How many revisions of the generated history all items before this one have.
     revisions: "array[int]" = field(default_factory=_int_array)
     #: The item that this one belongs to: a story's feature, a defect's story, a task's work product, and so on.
     link: "array[int]" = field(default_factory=_link_array)
@@ -87,7 +107,7 @@ class Columns:
         parent: int = NO_ITEM,
         deleted: bool = False,
     ) -> int:
-        """Enter an item with so many generated ``revisions``; returns its index."""
+        """Append an item with so many generated ``revisions``; return its index."""
         index = len(self.kind)
         before = self.revisions[-1] if index else 0
         if not index:
@@ -107,15 +127,15 @@ class Columns:
         return index
 
     def find(self, object_id: int) -> int | None:
-        """The index of an item by its ObjectID."""
+        """Return the index of an item by its ObjectID."""
         return _find_index(self.object_id, object_id)
 
     def find_history(self, history_id: int) -> int | None:
-        """The index of an item by the ObjectID of its RevisionHistory."""
+        """Return the index of an item by the ObjectID of its RevisionHistory."""
         return _find_index(self.history_id, history_id)
 
-    def formatted_id(self, index: int) -> str:
-        """The prefixed number: the position among the items of the kind, from 1."""
+    def get_formatted_id(self, index: int) -> str:
+        """Return the prefixed number: the position among the items of the kind, from 1."""
         kind = self.kind[index]
         return f"{PREFIXES[kind]}{bisect_left(self.of_kind[kind], index) + 1}"
 
@@ -125,14 +145,14 @@ def _find_index(values: "array[int]", value: int) -> int | None:
     return position if position < len(values) and values[position] == value else None
 
 
-#: Chances of the kinds, out of 100, and what the first items are so that later ones have something to belong to.
+#: Percentages of the kinds, and the kinds of the first items, which ensure that later items have possible owners.
 _MIX = (STORY,) * 52 + (DEFECT,) * 25 + (TASK,) * 14 + (TEST_CASE,) * 4 + (FEATURE,) * 4 + (INITIATIVE,)
 _FIRST = (INITIATIVE, FEATURE, FEATURE, STORY, STORY, DEFECT, TASK, TEST_CASE, FEATURE, STORY)
 ARCHIVE_SHARE = 0.03
 
 
-def fill_columns(columns: Columns, *, seed: int, items: int, company: Company, catalogue: Catalog) -> None:
-    """Enter the items of a seed, in the order of their creation."""
+def fill_columns(columns: Columns, *, seed: int, items: int, company: Company, catalog: Catalog) -> None:
+    """Append the items of a seed, in the order of their creation."""
     random = Random(seed * 1_000_003 + items)
     chance = random.random
     latest = company.history_end - MINUTE
@@ -146,13 +166,13 @@ def fill_columns(columns: Columns, *, seed: int, items: int, company: Company, c
         place = 0 if index < len(_FIRST) or chance() >= ARCHIVE_SHARE else 1
         team, link, parent = owners.choose(kind, place)
         old = created < latest - 25 * DAY and chance() < 0.86
-        shapes = (catalogue.finished if old else catalogue.running)[kind]
+        shapes = (catalog.finished if old else catalog.running)[kind]
         shape_index = shapes[int(chance() * len(shapes))]
-        shape = catalogue.shapes[shape_index]
+        shape = catalog.shapes[shape_index]
         updated = created + int(shape.days * DAY * (0.5 + chance()))
         if updated > latest:
             updated = created + int((latest - created) * (0.2 + 0.8 * chance()))
-        # Wide enough gaps that the history's id lies between, at no constant distance.
+        # Gaps are wide enough for the history's id between two items, at a varying distance.
         object_id += 5 + int(chance() * 26)
         history_id = object_id + 1 + int(chance() * 3)
         columns.append(
@@ -189,7 +209,7 @@ class _OwnerSelector:
         )
 
     def choose(self, kind: int, place: int) -> tuple[int, int, int]:
-        """Team, link and parent."""
+        """Choose team, link and parent."""
         teams = self._teams[place]
         team = teams[int(self._random.random() * len(teams))]
         link = parent = NO_ITEM

@@ -1,4 +1,4 @@
-"""Finding work items: candidates from the arrays, conditions on what is left, and the order."""
+"""Search for work items: candidates from the arrays, filters for the other conditions, and sorting."""
 
 import math
 from bisect import bisect_left, bisect_right
@@ -36,7 +36,7 @@ EVERYTHING: Ranges = ((LOWEST, HIGHEST),)
 
 
 def convert_to_ranges(operator: str, value: float) -> Ranges | None:  # noqa: PLR0911 - one table
-    """The integers for which ``x operator value`` holds; None for operators that no range expresses."""
+    """Convert ``x operator value`` to ranges of integers; return None for other operators."""
     floor, ceiling = math.floor(value), math.ceil(value)
     match operator:
         case "=":
@@ -56,7 +56,7 @@ def convert_to_ranges(operator: str, value: float) -> Ranges | None:  # noqa: PL
 
 
 def unite_ranges(*sets: Ranges) -> Ranges:
-    """The integers in any of the sets."""
+    """Return the integers in any of the sets."""
     merged: list[tuple[int, int]] = []
     for low, high in sorted(bounds for ranges in sets for bounds in ranges):
         if merged and low <= merged[-1][1] + 1:
@@ -67,7 +67,7 @@ def unite_ranges(*sets: Ranges) -> Ranges:
 
 
 def intersect_ranges(one: Ranges, other: Ranges) -> Ranges:
-    """The integers in both sets."""
+    """Return the integers in both sets."""
     if one == EVERYTHING:
         return other
     if other == EVERYTHING:
@@ -87,13 +87,13 @@ def intersect_ranges(one: Ranges, other: Ranges) -> Ranges:
 
 
 def find_spans(values: Sequence[int], ranges: Ranges) -> list[tuple[int, int]]:
-    """Where the members of an ascending sequence lie that are in a set: half-open index ranges."""
+    """Return the half-open index ranges of the members of an ascending sequence that are in a set."""
     spans = [(bisect_left(values, low), bisect_right(values, high)) for low, high in ranges]
     return [(begin, end) for begin, end in spans if begin < end]
 
 
 def contains(ranges: Ranges, value: int) -> bool:
-    """Whether a set contains a number."""
+    """Return whether a set contains a number."""
     return any(low <= value <= high for low, high in ranges)
 
 
@@ -102,12 +102,12 @@ Read = Callable[[str], float]
 
 
 def extract_ranges(query: Query, column: str, read: Read) -> Ranges | None:
-    """The values that a column has on every row that fulfils the query; None when the query does not bound it.
+    """Return the values that a column can have in matching rows, or None if the query doesn't limit them.
 
     Args:
         query: The query.
         column: A dotted attribute name.
-        read: Reads values.
+        read: Parses a value.
     """
     match query:
         case Condition(path=path, operator=operator, value=value) if ".".join(path) == column and not query.is_null:
@@ -127,7 +127,7 @@ def extract_ranges(query: Query, column: str, read: Read) -> Ranges | None:
 
 
 def is_exact(query: Query, columns: frozenset[str]) -> bool:
-    """Whether a query is about one of some columns and nothing else, so that its ranges say all."""
+    """Return whether a query concerns only one of some columns, so that its ranges are exact."""
     match query:
         case Condition(path=path, operator=operator):
             return ".".join(path) in columns and not query.is_null and operator not in {"contains", "!contains"}
@@ -136,12 +136,12 @@ def is_exact(query: Query, columns: frozenset[str]) -> bool:
 
 
 def make_date_reader(context: QueryContext) -> Read:
-    """Reads dates as milliseconds."""
+    """Create a parser of dates to milliseconds."""
     return lambda text: float(parse_date(text, context))
 
 
 def make_reference_reader(attribute: Attribute, context: QueryContext) -> Read:
-    """Reads references as ObjectIDs."""
+    """Create a parser of references to ObjectIDs."""
 
     def read(text: str) -> float:
         reference: Any = parse_reference(text, attribute, context)
@@ -154,7 +154,7 @@ def make_reference_reader(attribute: Attribute, context: QueryContext) -> Read:
 
 IndexFilter = Callable[[int], bool]
 
-#: Conditions that the ranges of ascending columns say all about.
+#: Columns whose conditions are fully expressed by ranges.
 _ASCENDING = frozenset({"ObjectID", "CreationDate"})
 
 
@@ -167,7 +167,7 @@ def find_items(
     scope: Scope,
     context: QueryContext,
 ) -> Sequence[int]:
-    """Indexes of the visible items that a query finds, in order."""
+    """Return the indexes of the visible items that match a query, sorted."""
     columns = world.columns
     kinds = [KINDS.index(kind.path) for kind in types if kind.path in KINDS]
     candidates = _find_candidates(world, kinds, query, context)
@@ -200,7 +200,7 @@ def _find_candidates(world: "World", kinds: Sequence[int], query: Query | None, 
             since = extract_ranges(query, "LastUpdateDate", make_date_reader(context))
             if since is not None and since and since[0][0] > LOWEST:
                 kind_set = frozenset(kinds)
-                return [index for index in world.updated_since(since[0][0]) if columns.kind[index] in kind_set]
+                return [index for index in world.find_updated_since(since[0][0]) if columns.kind[index] in kind_set]
     indexes: list[int] = []
     for kind in kinds:
         members = columns.of_kind[kind]
@@ -214,8 +214,8 @@ def _find_candidates(world: "World", kinds: Sequence[int], query: Query | None, 
 
 
 def _compile_filters(world: "World", types: Sequence[Type], query: Query, context: QueryContext) -> list[IndexFilter]:
-    """One filter for each ANDed part that the ranges do not settle; those that need no item come first."""
-    # Compiling the whole first finds every error, whichever part it is in.
+    """Compile a filter for each ANDed part that ranges don't cover; filters on arrays come first."""
+    # Compiling the full query first finds errors in every part.
     compile_query(query, types, world, context)
     cheap: list[IndexFilter] = []
     costly: list[IndexFilter] = []
@@ -234,7 +234,7 @@ def _compile_filters(world: "World", types: Sequence[Type], query: Query, contex
 def _compile_index_filter(
     world: "World", types: Sequence[Type], query: Query, context: QueryContext
 ) -> IndexFilter | None:
-    """A test that reads arrays only, or None."""
+    """Compile a filter that reads only arrays; return None if that is impossible."""
     if isinstance(query, Condition):
         column = _COLUMNS.get(".".join(query.path))
         if column is None:
@@ -271,7 +271,7 @@ _COLUMNS: dict[str, Callable[[Columns, "World"], Callable[[int], Any]]] = {
     "ObjectID": lambda columns, _: columns.object_id.__getitem__,
     "CreationDate": lambda columns, _: columns.created.__getitem__,
     "LastUpdateDate": lambda columns, _: columns.updated.__getitem__,
-    "FormattedID": lambda columns, _: columns.formatted_id,
+    "FormattedID": lambda columns, _: columns.get_formatted_id,
     "Project": _project_reader,
     "Project.ObjectID": _project_id_reader,
     "Project.Name": _project_name_reader,
@@ -280,7 +280,7 @@ _COLUMNS: dict[str, Callable[[Columns, "World"], Callable[[int], Any]]] = {
 
 def _sort_indexes(world: "World", indexes: list[int], order: Sequence[OrderKey]) -> None:
     if not order:
-        # The server's own order is not documented (rally-api-notes.md#paging): here one that helps nobody.
+        # The server's default order is undocumented (rally-api-notes.md#paging): items are shuffled.
         indexes.sort(key=lambda index: (index * 2_654_435_761) & 0xFFFFFFFF)
         return
     for key in reversed(order):
@@ -308,7 +308,7 @@ def _make_sort_key(world: "World", name: str) -> Callable[[int], Any]:
 
 
 def make_sort_key(value: Any) -> tuple[int, Any]:
-    """A key that sorts unset values first and references by name."""
+    """Create a key that sorts unset values first and references by name."""
     match value:
         case None:
             return 0, 0
@@ -330,7 +330,7 @@ def find_records(
     login: Login,
     context: QueryContext,
 ) -> list[Entity]:
-    """The visible records of a type that a query finds, in order."""
+    """Return the visible records of a type that match a query, sorted."""
     visible: list[Entity] = [
         record
         for record in _iter_records(world, kind)
@@ -349,13 +349,13 @@ def filter_entities(
     context: QueryContext,
     shuffled: bool = True,
 ) -> list[Entity]:
-    """The entities that a query finds, in order; without an order shuffled, or as they come."""
+    """Return the entities that match a query, sorted; without an order, shuffled or in their original order."""
     matching = list(entities)
     if query is not None:
         predicate = compile_query(query, (kind,), world, context)
         matching = [entity for entity in matching if predicate(entity)]
     if not order and shuffled:
-        # As for work items: an order that nobody can rely on.
+        # As for work items: an order that clients can't rely on.
         matching.sort(key=lambda entity: (entity.object_id * 2_654_435_761) & 0xFFFFFFFF)
     for key in reversed(order):
         attribute = kind.attributes[key.name]

@@ -35,54 +35,54 @@ CHOICE_FIELDS = frozenset(
 _TYPE_IDS = {name: -51_000 - position for position, name in enumerate(KINDS, start=38)}
 _ANCESTORS = (-51_001, "PersistableObject", -51_002, "DomainObject", -51_003, "WorkspaceDomainObject", "Artifact")
 
-#: What no snapshot holds: texts that Lookback leaves out, and what only the simulator knows.
+#: Fields that snapshots don't contain: texts that Lookback omits, and fields that only the simulator has.
 _EXCLUDED_FIELDS = frozenset({"Recycled", "CreatedBy", "DragAndDropRank"})
 
 
 @lru_cache(maxsize=4096)
 def make_choice_id(name: str, text: str) -> int:
-    """The id of a drop-down's value: stable, and above 2^31 like all of Rally's."""
+    """Return the id of a drop-down's value: stable, and above 2^31 like all of Rally's ids."""
     return 9_000_000_000 + zlib.crc32(f"{name}:{text}".encode())
 
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """Which fields are shown and how."""
+    """The fields to return, and which of them with names instead of ids."""
 
-    #: None shows every field.
+    #: None means all fields.
     names: frozenset[str] | None
     hydrated: frozenset[str]
 
     def includes(self, name: str) -> bool:
-        """Whether a field is asked for."""
+        """Return whether a field is requested."""
         return self.names is None or name in self.names
 
 
 @dataclass(frozen=True, slots=True)
 class _ValidityPeriod:
-    """A change with the time during which its values held."""
+    """A change with the period during which its values were valid."""
 
     number: int
     change: Change
     until: int | None
     restored: bool
-    #: Whether no later snapshot of the item exists; a deleted item's last one has an end all the same.
+    #: Whether no later snapshot of the item exists; a deleted item's last snapshot has an end nevertheless.
     last: bool
 
 
 def count_snapshots(item: Item, *, until: int) -> int:
-    """How many snapshots an item has that were made up to a moment."""
+    """Count the snapshots of an item until a time in milliseconds."""
     return sum(1 for change in item.changes if change.at <= until and not _is_deletion(change))
 
 
 def iter_snapshots(world: "World", item: Item, projection: Projection, *, until: int) -> Iterator[dict[str, Any]]:
-    """The snapshots of an item that were made up to a moment, oldest first.
+    """Generate the snapshots of an item until a time, oldest first.
 
     Args:
-        world: Where the item is.
+        world: The item's world.
         item: The item.
-        projection: Which fields are shown.
-        until: Milliseconds: later changes have not reached Lookback yet.
+        projection: The fields to return.
+        until: Milliseconds; later changes have not reached Lookback yet.
     """
     values = dict(item.initial)
     periods = {id(period.change): period for period in _iter_periods(item, until)}
@@ -103,7 +103,7 @@ def _iter_periods(item: Item, until: int) -> Iterator[_ValidityPeriod]:
     for change, following in zip_longest(changes, changes[1:]):
         if _is_deletion(change):
             continue
-        # A deletion closes the last snapshot and makes none of its own (rally-api-notes.md#snapshots-of-removed-items).
+        # A deletion closes the last snapshot without creating one (rally-api-notes.md#snapshots-of-removed-items).
         restored = any(name == "Recycled" and not new for name, _, new in change.field_changes)
         last = following is None or (_is_deletion(following) and following is changes[-1])
         yield _ValidityPeriod(number, change, following.at if following is not None else None, restored, last)
@@ -115,7 +115,7 @@ def _is_deletion(change: Change) -> bool:
 
 
 class _SnapshotBuilder:
-    """One item's rows."""
+    """Builds the snapshots of one item."""
 
     def __init__(self, world: "World", item: Item, projection: Projection) -> None:
         self._world = world
@@ -139,9 +139,9 @@ class _SnapshotBuilder:
             name: value for name, value in frame.items() if projection.includes(name) or name == "_id"
         }
         if projection.includes("FormattedID"):
-            row["FormattedID"] = self._world.formatted_id(item)
+            row["FormattedID"] = self._world.get_formatted_id(item)
         if projection.includes("_UnformattedID"):
-            row["_UnformattedID"] = int("".join(filter(str.isdigit, self._world.formatted_id(item))))
+            row["_UnformattedID"] = int("".join(filter(str.isdigit, self._world.get_formatted_id(item))))
         if projection.includes("_TypeHierarchy"):
             row["_TypeHierarchy"] = [*_ANCESTORS, _TYPE_IDS[item.type], item.type]
         if projection.includes("_ProjectHierarchy"):
@@ -151,11 +151,11 @@ class _SnapshotBuilder:
         for name, value in values.items():
             if name not in _EXCLUDED_FIELDS and projection.includes(name):
                 rendered = self._render_value(name, value)
-                # What is empty is mostly not stored (rally-api-notes.md#snapshots).
+                # Empty values are mostly not stored (rally-api-notes.md#snapshots).
                 if rendered is not None and rendered not in ("", []):
                     row[name] = rendered
         if period.last:
-            # Told on the newest snapshot only: of the past nothing more is kept.
+            # On the newest snapshot only: relations have no history.
             for name, indexes in (
                 ("Predecessors", self._world.relations.predecessors(item.index)),
                 ("Successors", self._world.relations.successors(item.index)),
@@ -170,7 +170,7 @@ class _SnapshotBuilder:
 
     def _render_previous(self, period: _ValidityPeriod, before: Values) -> Mapping[str, Any]:
         if not period.number:
-            # On the first snapshot everything was nothing before (rally-api-notes.md#snapshots).
+            # The first snapshot has null as previous value of all fields (rally-api-notes.md#snapshots).
             return {name: None for name in before if name not in _EXCLUDED_FIELDS}
         names = dict.fromkeys(name for name, _, _ in period.change.field_changes if name not in _EXCLUDED_FIELDS)
         return {name: self._render_value(name, before.get(name)) for name in names}
@@ -180,7 +180,7 @@ class _SnapshotBuilder:
             case None:
                 return None
             case Record():
-                # A portfolio item's state is an object whose text can be asked for
+                # A portfolio item's state is an object whose text can be requested
                 # (rally-api-notes.md#lookback-requests).
                 return value.name if name in self._projection.hydrated else value.object_id
             case Link():
@@ -206,7 +206,7 @@ class _SnapshotBuilder:
 
 
 def list_project_ancestors(project: Record) -> Sequence[int]:
-    """Project ids from the root to a project."""
+    """List the project ids from the root to a project."""
     ids: list[int] = []
     current: Record | None = project
     while current is not None and current.object_id not in ids:
@@ -223,7 +223,7 @@ _ABSENT = object()
 
 
 def collect_field_names(find: Mapping[str, Any]) -> frozenset[str]:
-    """The fields that criteria speak of."""
+    """Collect the fields that criteria refer to."""
     names: set[str] = set()
     for name, operand in find.items():
         if name in {"$and", "$or"}:
@@ -235,10 +235,10 @@ def collect_field_names(find: Mapping[str, Any]) -> frozenset[str]:
 
 
 def compile_criteria(find: Mapping[str, Any]) -> Test:
-    """Whether a snapshot, its drop-downs as text, meets criteria.
+    """Compile criteria to a test of snapshots whose drop-downs are texts.
 
     Raises:
-        QueryRefused: An operator is unknown.
+        QueryError: An operator is unknown.
     """
     tests = [_compile_criterion(name, operand) for name, operand in find.items()]
     return lambda row: all(test(row) for test in tests)
@@ -290,7 +290,7 @@ def _compile_operator(name: str, operator: str, operand: Any) -> Callable[[Any],
 
 def _compare(name: str, operator: str, value: Any, operand: Any) -> bool:
     if value is _ABSENT or value is None:
-        # Nothing comes before every state (a null previous value meets $lt, rally-api-notes.md#lookback-criteria).
+        # No value sorts before all states (a null previous value meets $lt, rally-api-notes.md#lookback-criteria).
         if name not in CHOICE_FIELDS:
             return False
         value = ""
@@ -339,17 +339,17 @@ def _require_array(value: Any) -> Sequence[Any]:
 
 Json = Mapping[str, Any]
 
-#: Granted at most; with every field, less (rally-api-notes.md#lookback-requests).
+#: Largest page; smaller with all fields (rally-api-notes.md#lookback-requests).
 MAX_PAGE_SIZE = 20_000
 MAX_PAGE_SIZE_ALL_FIELDS = 100
 DEFAULT_PAGE_SIZE = 100
 
-#: Shown when no fields are asked for.
+#: Returned if a request contains no fields.
 _DEFAULT_FIELDS = ("ObjectID", "_ValidFrom", "_ValidTo", "_UnformattedID", "Project")
 
 
 class ForbiddenError(Exception):
-    """The workspace is none that the caller may see: HTTP 403 (rally-api-notes.md#access-to-snapshots)."""
+    """The caller cannot see the workspace: HTTP 403 (rally-api-notes.md#access-to-snapshots)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,17 +365,17 @@ class _SnapshotQuery:
 
 
 def execute_query(world: "World", workspace: int, members: Json, login: Login) -> dict[str, Any]:
-    """The answer to a question.
+    """Execute a query; return the members of the response.
 
     Args:
-        world: What is looked back at.
+        world: The simulated subscription.
         workspace: The ObjectID in the path.
-        members: The members of the body, or of the address.
-        login: Who asks.
+        members: The members of the request body, or the URL's parameters.
+        login: The caller.
 
     Raises:
-        QueryRefused: The question cannot be understood, or touches projects that the caller may not see.
-        Forbidden: The caller may not see the workspace.
+        QueryError: The query is invalid or includes projects that the caller cannot see.
+        ForbiddenError: The caller cannot see the workspace.
     """
     workspace_record = next((record for record in world.company.workspaces if record.object_id == workspace), None)
     if workspace_record is None or not login.can_see_workspace(workspace_record):
@@ -410,7 +410,7 @@ def execute_query(world: "World", workspace: int, members: Json, login: Login) -
 
 
 def parse_parameters(parameters: Mapping[str, str]) -> Json:
-    """The question of a GET: each parameter is JSON text (rally-api-notes.md#lookback-requests)."""
+    """Parse the query of a GET: each parameter is JSON text (rally-api-notes.md#lookback-requests)."""
     members: dict[str, Any] = {}
     for name, text in parameters.items():
         try:
@@ -462,13 +462,13 @@ class _Search:
         read_fields = (
             None if output_fields is None else output_fields | self._criteria_fields | sorted_by | {"ObjectID"}
         )
-        # Criteria and sorting read drop-downs as text; what was not to be hydrated becomes an id afterwards.
+        # Criteria and sorting need drop-downs as text; fields without hydration are converted to ids afterwards.
         self._projection = Projection(read_fields, query.hydrate)
         self._criteria_projection = Projection(self._criteria_fields, CHOICE_FIELDS)
         self._output_fields = output_fields
 
     def fetch_page(self) -> tuple[list[dict[str, Any]], int]:
-        """The rows of the page, and how many there are in all."""
+        """Return the rows of the page and the total count."""
         query = self._query
         by_item = [name for name, direction in query.sort if direction > 0][:2] in (
             ["ObjectID"],
@@ -482,7 +482,7 @@ class _Search:
         return [self._select_fields(row) for row in rows[query.start : query.start + query.size]], len(rows)
 
     def _page_by_item(self) -> tuple[list[dict[str, Any]], int]:
-        # Items come in the order of their ids, and only those of the page are told.
+        # Items are in the order of their ids, and only snapshots on the page are built.
         start, end = self._query.start, self._query.start + self._query.size
         page: list[dict[str, Any]] = []
         position = 0
@@ -514,7 +514,7 @@ class _Search:
                 yield from (row for number, row in snapshots if number in matching)
 
     def _iter_candidates(self) -> Iterator[int]:
-        """Indexes of the items that the choice by id and type leaves, ascending."""
+        """Yield the indexes of the items that match the criteria for id and type, ascending."""
         columns, find = self._world.columns, self._query.find
         ids = find.get("ObjectID")
         if isinstance(ids, int):
@@ -543,7 +543,7 @@ class _Search:
 
 
 def _selects_items(name: str, value: Any) -> bool:
-    """Whether a criterion is settled by choosing the candidates."""
+    """Return whether the selection of candidates fully covers a criterion."""
     if name == "ObjectID":
         return isinstance(value, int) or (isinstance(value, Mapping) and set(value) == {"$in"})
     return False
@@ -552,7 +552,7 @@ def _selects_items(name: str, value: Any) -> bool:
 def _select_kinds(criterion: Any) -> frozenset[str]:
     names = criterion.get("$in", ()) if isinstance(criterion, Mapping) else [criterion] if criterion else ()
     selected = frozenset(kind for kind in KINDS if any(kind == name or kind.startswith(f"{name}/") for name in names))
-    # An ancestor type, or an id, chooses nothing beforehand: the criteria themselves decide.
+    # An ancestor type or an id selects no candidates: the criteria themselves decide.
     return selected or frozenset(KINDS)
 
 

@@ -13,7 +13,7 @@ MAX_SIZE = 2000
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """The rows wanted."""
+    """The requested rows."""
 
     #: 1-based.
     start: int = 1
@@ -21,15 +21,15 @@ class Paging:
 
     @property
     def window(self) -> slice:
-        """Of a list of all rows; empty beyond its end, never back at its beginning."""
+        """The page's slice of a list of all rows; empty beyond the end."""
         return slice(self.start - 1, self.start - 1 + self.size)
 
 
 def parse_paging(parameters: Mapping[str, str]) -> Paging:
-    """Read ``start`` and ``pagesize``; an oversized page is clamped, and the answer tells so.
+    """Parse ``start`` and ``pagesize``; an oversized page is clamped, as the response's PageSize shows.
 
     Raises:
-        QueryRefused: One of them is no positive number.
+        QueryError: One of them is not a positive number.
     """
     return Paging(
         start=_parse_positive(parameters, "start", 1),
@@ -55,10 +55,10 @@ class OrderKey:
 
 
 def parse_order(text: str | None, types: Sequence[Type]) -> tuple[OrderKey, ...]:
-    """Read ``order``: a comma list of attributes, each with ``asc`` or ``desc`` or nothing.
+    """Parse ``order``: comma-separated attributes, each optionally with ``asc`` or ``desc``.
 
     Raises:
-        QueryRefused: An attribute is unknown or not sortable.
+        QueryError: An attribute is unknown or not sortable.
     """
     return tuple(_parse_order_key(part, types) for part in (text or "").split(",") if part.strip())
 
@@ -76,21 +76,21 @@ def _parse_order_key(text: str, types: Sequence[Type]) -> OrderKey:
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """Which attributes of the row are wanted, and which of nested objects."""
+    """The requested attributes of rows and nested objects."""
 
-    #: Names wanted at any depth.
+    #: Attributes at any depth.
     names: frozenset[str] = frozenset()
     #: ``fetch=true``: every attribute of the row, but of no nested object.
     everything: bool = False
 
-    def row_attributes(self, kind: Type) -> list[Attribute]:
-        """The attributes that a row of a type shows; unknown names are ignored in silence."""
+    def list_row_attributes(self, kind: Type) -> list[Attribute]:
+        """List the attributes in a row of a type; unknown names are silently ignored."""
         if self.everything:
             return list(kind.attributes.values())
-        return self.nested_attributes(kind)
+        return self.list_nested_attributes(kind)
 
-    def nested_attributes(self, kind: Type) -> list[Attribute]:
-        """The attributes that a nested object shows; none means that it stays a stub."""
+    def list_nested_attributes(self, kind: Type) -> list[Attribute]:
+        """List the attributes of a nested object; without any, the object is a stub."""
         if not self.names:
             return []
         return [attribute for name, attribute in kind.attributes.items() if name in self.names]
@@ -101,9 +101,9 @@ EVERYTHING = Fetch(everything=True)
 
 
 def parse_fetch(text: str | None, *, default: Fetch = STUB) -> Fetch:
-    """Read the parameter: absent, ``true``, ``false`` or a comma list of names.
+    """Parse ``fetch``: absent, ``true``, ``false`` or comma-separated names.
 
-    A ``:summary`` or ``[...]`` behind a name is dropped; summaries (rally-api-notes.md#fetch) are not simulated.
+    A ``:summary`` or ``[...]`` after a name is ignored; summaries (rally-api-notes.md#fetch) are not simulated.
     """
     # A toolkit puts the whole list into quotes.
     value = (text or "").strip().strip('"')
@@ -131,7 +131,7 @@ JS_WARNING = 'It is no longer necessary to append ".js" to WSAPI resources.'
 def create_query_result(
     rows: Sequence[Json], total: int, paging: Paging, *, warnings: Sequence[str] = (), errors: Sequence[str] = ()
 ) -> Json:
-    """What every query and every collection answers; errors come with no rows and HTTP 200."""
+    """Create the result of a query or a collection; with errors, it has no rows, and the HTTP status is 200."""
     return {
         "QueryResult": {
             **VERSION,
@@ -146,17 +146,17 @@ def create_query_result(
 
 
 def create_object_result(element_name: str, row: Json, *, warnings: Sequence[str] = ()) -> Json:
-    """One object under its ElementName, for portfolio items the level."""
+    """Create the result for one object under its ElementName, for portfolio items the level."""
     return {element_name: {**row, "Errors": [], "Warnings": list(warnings)}}
 
 
 def create_operation_result(*, errors: Sequence[str] = (), warnings: Sequence[str] = (), **more: Any) -> Json:
-    """Failed reads, and operations."""
+    """Create the result of a failed read or of an operation."""
     return {"OperationResult": {**VERSION, "Errors": list(errors), "Warnings": list(warnings), **more}}
 
 
 def render_html_error(status: int, path: str, reason: str) -> bytes:
-    """A page like the servlet container's: not JSON (rally-api-notes.md#login-failures)."""
+    """Render an error page like the servlet container's (rally-api-notes.md#login-failures)."""
     return (
         '<html>\n<head>\n<meta http-equiv="Content-Type" content="text/html;charset=ISO-8859-1"/>\n'
         f"<title>Error {status} {reason}</title>\n</head>\n<body>\n<h2>HTTP ERROR {status}</h2>\n"

@@ -1,4 +1,4 @@
-"""The query grammar, strictly: binary, fully parenthesised, nothing redundant (rally-api-notes.md#query-language).
+"""Parser and evaluator of queries with the strict, fully parenthesized grammar (rally-api-notes.md#query-language).
 
 ::
 
@@ -33,7 +33,7 @@ class Condition:
     path: tuple[str, ...]
     operator: str
     value: str
-    #: A quoted ``null`` is a text.
+    #: Whether the value is in quotes: a quoted ``null`` is a text.
     quoted: bool = False
 
     def __str__(self) -> str:
@@ -60,7 +60,7 @@ class BooleanOperation:
 
 Query = Condition | BooleanOperation
 
-#: Attribute names are words; custom ones may hold letters of any script.
+#: Attribute names are words; custom names can contain letters of any script.
 _ATTRIBUTE = re.compile(r"[^\W\d][\w.]*")
 _OPERATOR = re.compile(r'[^\s()"]+')
 _QUOTED = re.compile(r'"([^"]*)"')
@@ -71,10 +71,10 @@ _WORD = re.compile(r'"[^"]*"|[()]|[^\s()"]+|"')
 
 
 def parse_query(text: str) -> Query:
-    """Read a query.
+    """Parse a query.
 
     Raises:
-        QueryRefused: The text does not follow the grammar.
+        QueryError: The text does not follow the grammar.
     """
     parser = _Parser(text)
     query = parser.parse_query()
@@ -176,7 +176,7 @@ class _Parser:
         )
 
 
-#: Far beyond any query that fits into an address, and within Python's own stack.
+#: Larger than in any query that fits into a URL, and within Python's stack limit.
 _MAX_DEPTH = 250
 
 
@@ -184,7 +184,7 @@ Test = Callable[[Any], bool]
 Predicate = Callable[[Entity], bool]
 
 _ORDERED = ("=", "!=", "<", ">", "<=", ">=")
-#: Which operators an attribute type allows (rally-api-notes.md#query-language); null may always be compared with.
+#: The operators for each attribute type (rally-api-notes.md#query-language); all types can be compared with null.
 _ALLOWED: dict[str, tuple[str, ...]] = {
     "STRING": (*_ORDERED, "contains", "!contains", "in"),
     "RATING": (*_ORDERED, "contains", "!contains", "in"),
@@ -205,7 +205,7 @@ _PREFIXED = re.compile(r"([A-Za-z]*)(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """One condition, resolved against the types asked for."""
+    """One condition, resolved against the requested types."""
 
     condition: Condition
     #: For each concrete type that has the attribute: the attributes along the dotted path.
@@ -222,7 +222,7 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class QueryContext:
-    """Who asks, and when: what ``currentuser`` and ``today`` mean."""
+    """The user and time of a query, for ``currentuser`` and ``today``."""
 
     user: Record
     #: Milliseconds.
@@ -230,12 +230,12 @@ class QueryContext:
 
 
 def resolve_condition(condition: Condition, types: Sequence[Type], context: QueryContext) -> Leaf:
-    """A condition with its test.
+    """Resolve a condition's attribute and compile its test.
 
-    On several types it is enough that one has the attribute (rally-api-notes.md#query-language).
+    With several types, one of them must have the attribute (rally-api-notes.md#query-language).
 
     Raises:
-        QueryRefused: The attribute is unknown or not filterable, the operator or the value does not suit it.
+        QueryError: The attribute is unknown or not filterable, or the operator or the value is invalid for it.
     """
     steps = {kind.path: path for kind in types if (path := resolve_path(kind, condition.path)) is not None}
     if not steps:
@@ -255,7 +255,7 @@ def resolve_condition(condition: Condition, types: Sequence[Type], context: Quer
 
 
 def resolve_path(kind: Type, path: Sequence[str]) -> tuple[Attribute, ...] | None:
-    """The attributes along a dotted path, or None when one is unknown or the first cannot be filtered."""
+    """Resolve a dotted path to attributes; return None if one is unknown or the first is not filterable."""
     types: tuple[Type, ...] = (kind,)
     attributes: list[Attribute] = []
     for position, name in enumerate(path):
@@ -268,12 +268,12 @@ def resolve_path(kind: Type, path: Sequence[str]) -> tuple[Attribute, ...] | Non
 
 
 def matches(leaf: Leaf, world: "World", entity: Entity) -> bool:
-    """Whether an entity fulfils a condition; false when its type lacks the attribute."""
+    """Return whether an entity matches a condition; false if its type lacks the attribute."""
     steps = leaf.steps.get(entity.type)
     if steps is None:
         return False
     if leaf.negative:
-        # "(Tags.Name != x)" is taken as: no tag is x. Which of the two readings Rally has is not known.
+        # "(Tags.Name != x)" means that no tag is x (assumed: Rally's interpretation is unknown).
         return all(leaf.test(value) for value in _iter_values(world, entity, steps))
     return any(leaf.test(value) for value in _iter_values(world, entity, steps))
 
@@ -296,7 +296,7 @@ def _iter_values(world: "World", entity: Entity, steps: Sequence[Attribute]) -> 
 
 
 def compile_query(query: Query, types: Sequence[Type], world: "World", context: QueryContext) -> Predicate:
-    """A query as a test of entities; cheaper operands are asked first."""
+    """Compile a query to a test of entities."""
     match query:
         case Condition():
             leaf = resolve_condition(query, types, context)
@@ -348,7 +348,7 @@ def _is_unset(value: Any) -> bool:
 
 
 def _compile_comparison(operator: str, expected: Any, key: Callable[[Any], Any]) -> Test:
-    # Written out, because a lambda per operator is asked a million times; None compares only by (in)equality.
+    # One lambda per operator, because it is called a million times; None compares only by (in)equality.
     match operator:
         case "=":
             return lambda value: value is not None and key(value) == expected
@@ -373,7 +373,7 @@ def _compile_contains(text: str, attribute: Attribute, context: QueryContext, *,
 
 
 def _compile_state_comparison(operator: str, text: str) -> Test:
-    """``(ScheduleState < Accepted)`` goes by the order of the states (rally-api-notes.md#query-language)."""
+    """Compile a comparison by the order of schedule states (rally-api-notes.md#query-language)."""
     places = {state.casefold(): place for place, state in enumerate(SCHEDULE_STATES)}
     position = places.get(text.casefold())
     if position is None:
@@ -382,7 +382,7 @@ def _compile_state_comparison(operator: str, text: str) -> Test:
 
 
 def _compile_formatted_id(operator: str, text: str) -> Test:
-    """With the prefix or with digits only (rally-api-notes.md#formatted-ids)."""
+    """Compile a comparison with a prefixed id or with digits only (rally-api-notes.md#formatted-ids)."""
     match = _PREFIXED.fullmatch(text)
     if match is None:
         raise QueryError(f'Could not parse: Cannot parse integer from "{text}"')
@@ -399,10 +399,10 @@ def _compile_formatted_id(operator: str, text: str) -> Test:
 
 
 def parse_date(text: str, context: QueryContext) -> int:
-    """A date of a query in milliseconds: ISO text, ``today`` with an offset in days, or milliseconds.
+    """Parse a date of a query to milliseconds: ISO text, or ``today`` with an offset in days.
 
     Raises:
-        QueryRefused: It is none of these.
+        QueryError: The text is not a date.
     """
     if (day := _TODAY.fullmatch(text.strip())) is not None:
         offset = int(day[2] or 0) * (-1 if day[1] == "-" else 1)
@@ -414,10 +414,10 @@ def parse_date(text: str, context: QueryContext) -> int:
 
 
 def parse_number(text: str) -> float:
-    """A number of a query.
+    """Parse a number of a query.
 
     Raises:
-        QueryRefused: It is none.
+        QueryError: The text is not a number.
     """
     try:
         return int(text) if text.lstrip("-").isdecimal() else float(text)
@@ -432,10 +432,10 @@ def _parse_boolean(text: str) -> bool:
 
 
 def parse_reference(text: str, attribute: Attribute, context: QueryContext) -> int | str:
-    """The ObjectID of a reference; for users also the user name, case-folded.
+    """Parse a reference to its ObjectID; for users, also to the case-folded user name.
 
     Raises:
-        QueryRefused: It is no reference.
+        QueryError: The text is not a reference.
     """
     if (match := _REFERENCE.search(text)) is not None:
         return int(match[2])
@@ -451,7 +451,7 @@ def _identify(value: Any, expected: int | str) -> int | str:
 
 
 def iter_conjuncts(query: Query) -> Iterable[Query]:
-    """The operands of the outermost chain of ANDs."""
+    """Yield the operands of the outermost chain of ANDs."""
     if isinstance(query, BooleanOperation) and query.operator == "AND":
         yield from iter_conjuncts(query.first)
         yield from iter_conjuncts(query.second)

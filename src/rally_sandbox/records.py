@@ -21,13 +21,13 @@ class Record:
     values: Values
     #: Milliseconds.
     created: int
-    #: What references show as ``_refObjectName`` and revision texts as value.
+    #: The ``_refObjectName`` of references, and the value in revision texts.
     name: str
     workspace: "Record | None" = None
     version: int = 1
     #: 0 when the type has no history.
     history_id: int = 0
-    #: The name before any renaming; what texts of the generated past show.
+    #: The name before any renaming, as in the texts of the generated history.
     first_name: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -44,13 +44,13 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A reference to the work item at ``index``; resolved when somebody asks, so that items stay lazy."""
+    """A reference to the work item at ``index``; resolved on demand, so that items stay lazy."""
 
     index: int
 
 
 def make_uuid(object_id: int) -> str:
-    """A stable ObjectUUID, derived from the ObjectID so that it needs no memory."""
+    """Return a stable ObjectUUID, derived from the ObjectID so that it needs no memory."""
     text = f"{(object_id * 0x9E3779B97F4A7C15F39CC0605CEDC835) & _ALL_BITS:032x}"
     # The digits that say "version 4" and "variant 1".
     return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"
@@ -59,8 +59,8 @@ def make_uuid(object_id: int) -> str:
 _ALL_BITS = (1 << 128) - 1
 
 
-#: A field with its old and its new value; None is unset. For collections one set names one element: added when the
-#: old value is None, removed when the new one is.
+#: A field with its old and new value; None is unset. For collections, one change concerns one element: it was added if
+#: the old value is None, and removed if the new value is None.
 FieldChange = tuple[str, Any, Any]
 
 COLLECTIONS = frozenset({"Tags", "Milestones"})
@@ -76,13 +76,13 @@ class Change(NamedTuple):
     at: int
     user: Record
     field_changes: tuple[FieldChange, ...]
-    #: The revision text when it was fixed at the time of the save; None when names have not changed since.
+    #: The revision text at the time of the save; None if it can be generated because names have not changed.
     text: str | None = None
 
 
 @dataclass(slots=True, eq=False)
 class Item:
-    """One work item as it is now, and how it became so."""
+    """One work item with its current values and its history."""
 
     index: int
     type: str
@@ -112,7 +112,7 @@ class Item:
 
     @property
     def deleted(self) -> bool:
-        """Whether the item lies in the recycle bin, or was purged from it."""
+        """Whether the item is in the recycle bin or was purged from it."""
         return bool(self.values["Recycled"])
 
 
@@ -152,7 +152,7 @@ class RevisionRow:
 
     @property
     def name(self) -> str:
-        """Revisions have no name; the number stands for it."""
+        """The revision number, because revisions have no name."""
         return str(self.change.number)
 
     @property

@@ -27,12 +27,12 @@ ValueReader = Callable[[Entity], Any]
 
 
 class Renderer:
-    """Renders for one request; what it nests twice it renders once.
+    """Renders the objects of one response; repeated nested objects are cached.
 
     Args:
         world: The world.
-        base: Scheme and host that refs begin with.
-        fetch: What is wanted.
+        base: Scheme and host of refs.
+        fetch: The requested attributes.
         compact: Relative refs and no version members (rally-api-notes.md#compact-answers).
     """
 
@@ -43,18 +43,18 @@ class Renderer:
         self._version: dict[str, str] = {} if compact else dict(VERSION)
         self._rows: dict[str, list[tuple[str, ValueReader]]] = {}
         self._nested_plans: dict[str, list[tuple[str, ValueReader]]] = {}
-        #: Nested objects repeat from row to row; they are kept as the bytes that they become.
+        #: Nested objects repeat from row to row; they are cached as JSON.
         self._nested_cache: dict[int, orjson.Fragment] = {}
         self._cuts = 0
         self._open: list[int] = []
         self._now = world.clock.milliseconds()
 
     def render_row(self, entity: Entity) -> Json:
-        """A row of a result, or a single object."""
+        """Render a row of a result, or a single object."""
         plan = self._rows.get(entity.type)
         if plan is None:
             kind = TYPES[entity.type.lower()]
-            plan = self._rows[entity.type] = self._create_plan(kind, self._fetch.row_attributes(kind))
+            plan = self._rows[entity.type] = self._create_plan(kind, self._fetch.list_row_attributes(kind))
         rendered = self._render_head(entity)
         rendered["_objectVersion"] = str(entity.version)
         if plan:
@@ -66,7 +66,7 @@ class Renderer:
         return rendered
 
     def render_reference(self, entity: Entity) -> Any:
-        """A nested object: a stub, unless one of its attributes is fetched."""
+        """Render a nested object: a stub, unless one of its attributes is fetched."""
         object_id = entity.object_id
         cached = self._nested_cache.get(object_id)
         if cached is not None:
@@ -74,11 +74,11 @@ class Renderer:
         plan = self._nested_plans.get(entity.type)
         if plan is None:
             kind = TYPES.get(entity.type.lower())
-            plan = self._create_plan(kind, self._fetch.nested_attributes(kind)) if kind is not None else []
+            plan = self._create_plan(kind, self._fetch.list_nested_attributes(kind)) if kind is not None else []
             self._nested_plans[entity.type] = plan
         rendered = self._render_head(entity)
         if plan and object_id in self._open:
-            # An object within itself, as a user in the owner of their default project, stays a stub.
+            # An object nested in itself, such as a user in the owner of their default project, is a stub.
             self._cuts += 1
             return rendered
         cuts = self._cuts
@@ -91,13 +91,13 @@ class Renderer:
         if isinstance(entity, History | RevisionRow):
             return rendered
         finished = orjson.Fragment(orjson.dumps(rendered))
-        # What was cut somewhere inside looks different elsewhere.
+        # An object with such a stub inside differs in other places.
         if cuts == self._cuts:
             self._nested_cache[object_id] = finished
         return finished
 
     def ref(self, entity: Entity) -> str:
-        """The address of an object."""
+        """Return the URL of an object."""
         return f"{self._base}/{entity.type.lower()}/{entity.object_id}"
 
     def _render_head(self, entity: Entity) -> Json:
@@ -143,7 +143,7 @@ class Renderer:
                 return read
 
     def _render_scalar(self, value: Any) -> Any:
-        # A work item's State is text, a portfolio item's an object; the attribute tables of both meet on /artifact.
+        # A work item's State is text, a portfolio item's is an object; /artifact returns both.
         return self.render_reference(value) if isinstance(value, Record) else value
 
     def _render_collection(self, owner: Entity, name: str, group: Group) -> Json:
@@ -166,7 +166,7 @@ class Renderer:
         return entry
 
     def _format_age(self, created: int) -> str:
-        """Text for people, never to be parsed (rally-api-notes.md#envelopes)."""
+        """Format the age as text for people (rally-api-notes.md#envelopes)."""
         age = self._now - created
         if age < MINUTE:
             return "just now"
@@ -178,7 +178,7 @@ class Renderer:
 
 
 def render_schema(world: "World", *, base: str) -> Json:
-    """The definitions of all types; unlike elsewhere, attributes and allowed values are written out in place."""
+    """Render the definitions of all types with their attributes and allowed values in place."""
     renderer = Renderer(world, base=base, fetch=EVERYTHING)
     rows: list[Json] = []
     for definition in world.company.records_of("typedefinition"):

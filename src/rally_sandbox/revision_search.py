@@ -1,7 +1,7 @@
-"""Finding revisions among all histories of a workspace, without making the histories that are not shown.
+"""Search for revisions in all histories of a workspace; only the histories on a page are generated.
 
-A life's shape tells which words the texts of its revisions contain (``shapes.py``), so that rows can be counted from
-arrays: only the rows of a page are made. Rows come by ObjectID, or by whatever ``order`` asks for.
+The shape of an item's history determines the words in its revision texts (``history_shapes.py``), so that rows are
+counted from arrays and only the rows of a page are generated. Rows are sorted by ObjectID or as ``order`` says.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -46,17 +46,17 @@ if TYPE_CHECKING:
     from rally_sandbox.world import World
 
 
-#: Tells of one revision, by its number and the beginnings of its clauses, whether it is wanted.
+#: Tests a revision by its number and the prefixes of its clauses.
 RevisionTest = Callable[[int, Sequence[str]], bool]
 
-#: What stands between two values; no beginning, but in every text.
+#: The separator of two values, which is in every text but in no prefix.
 _VALUE_SEPARATOR = "] to ["
 
 
 def match_shapes(world: "World", conditions: Sequence[Query]) -> Sequence[Sequence[int]] | None:
-    """For each shape, which of its revisions fulfil all conditions; None when values would have to be read."""
+    """Return the matching revision numbers of each shape, or None if the conditions depend on values."""
     if world.hostile_share:
-        # Values are made of anything, and texts say more than their shapes.
+        # Values can contain any text, so shapes don't determine the words of revision texts.
         return None
     tests: list[RevisionTest] = []
     for condition in conditions:
@@ -112,9 +112,9 @@ def _is_decidable(world: "World", text: str) -> bool:
 
 
 def build_vocabulary(world: "World") -> str:
-    """Every word that a value of the generated past is made of, case-folded."""
+    """Return all words that generated values contain, case-folded; the result is cached."""
     if world.vocabulary is None:
-        # Definitions bear the very names that labels are made of, but no item refers to them.
+        # Definitions have the same names as labels, but no item refers to them.
         words = [record.first_name for record in world.company.by_id.values() if not record.type.endswith("Definition")]
         for value in vars(sample_names).values():
             words.extend(_collect_texts(value))
@@ -143,7 +143,7 @@ _HISTORIES = ("RevisionHistory.ObjectID", "RevisionHistory")
 
 @dataclass(frozen=True, slots=True)
 class RevisionPage:
-    """A page of rows, and how many there are in all."""
+    """A page of rows and the total count."""
 
     rows: Sequence[RevisionRow]
     total: int
@@ -158,7 +158,7 @@ def find_revisions(
     scope: Scope,
     context: QueryContext,
 ) -> RevisionPage:
-    """The revisions of visible items and of records in the workspace that a query finds."""
+    """Return the revisions of visible items and of records in the workspace that match a query."""
     search = _Search(world, query, scope, context)
     by_id = not order or (order[0].name == "ObjectID" and not order[0].descending)
     if by_id:
@@ -193,9 +193,9 @@ class _Search:
         self._numbers_by_shape = match_shapes(world, rest)
 
     def _find_candidates(self, since: int, until: int) -> Sequence[int]:
-        """Indexes, ascending, of the items whose histories may hold rows.
+        """Return the ascending indexes of the items whose histories can contain matching rows.
 
-        Bounds of revision ids do not narrow them: an old item may have new revisions. They are counted at the edges.
+        Bounds of revision ids don't limit them, because an old item can have new revisions.
         """
         world, columns = self._world, self._world.columns
         teams = bytes(
@@ -205,13 +205,13 @@ class _Search:
         spans = find_spans(columns.history_id, self._histories)
         indexes: Iterable[int] = (index for begin, end in spans for index in range(begin, end))
         if since > LOWEST and self._histories == EVERYTHING:
-            # No revision is younger than its item's last update.
-            indexes = sorted(world.updated_since(since))
+            # No revision is newer than its item's last update.
+            indexes = sorted(world.find_updated_since(since))
         team_of, created = columns.team, columns.created
         return [index for index in indexes if teams[team_of[index]] and created[index] <= until]
 
     def fetch_page(self, paging: Paging) -> RevisionPage:
-        """Rows ascending by ObjectID."""
+        """Return a page of the rows, ascending by ObjectID."""
         old, new = self._read_record_rows()
         counts = self._count_rows()
         new = sorted([*new, *self._read_new_rows()], key=lambda row: row.object_id)
@@ -230,7 +230,7 @@ class _Search:
         return RevisionPage(rows, total)
 
     def iter_rows(self) -> Iterator[RevisionRow]:
-        """Every row, ascending by ObjectID but for the newest records."""
+        """Yield all rows, ascending by ObjectID except for the newest records."""
         old, new = self._read_record_rows()
         yield from old
         for index, count in zip(self._candidates, self._count_rows(), strict=True):
@@ -240,13 +240,13 @@ class _Search:
         yield from self._read_new_rows()
 
     def _count_rows(self) -> list[int]:
-        """How many rows of the generated past each candidate has."""
+        """Count the generated rows of each candidate."""
         world, candidates = self._world, self._candidates
         if self._numbers_by_shape is None:
             return [len(self._read_generated_rows(index)) for index in candidates]
         if self._is_partial:
             return [len(self._select_numbers(index)) for index in candidates]
-        # Items made later have no generated past, and so no shape.
+        # Items created later have no generated history and therefore no shape.
         sizes, shapes, generated = (
             [len(numbers) for numbers in self._numbers_by_shape],
             world.columns.shape,
@@ -255,7 +255,7 @@ class _Search:
         return [sizes[shapes[index]] if index < generated else 0 for index in candidates]
 
     def _select_numbers(self, index: int) -> Sequence[int]:
-        """The revisions of an item's generated past that are wanted, when its shape tells."""
+        """Select the matching generated revisions of an item by its shape."""
         world = self._world
         assert self._numbers_by_shape is not None  # the caller has looked
         if index >= world.generated:
@@ -270,7 +270,7 @@ class _Search:
         item = self._world.item(index)
         if self._numbers_by_shape is not None:
             return [RevisionRow(item, item.changes[number]) for number in self._select_numbers(index)]
-        count = self._world.generated_revisions(index)
+        count = self._world.count_generated_revisions(index)
         return [row for change in item.changes[:count] if self._predicate(row := RevisionRow(item, change))]
 
     def _read_new_rows(self) -> list[RevisionRow]:
@@ -285,7 +285,7 @@ class _Search:
         return rows
 
     def _read_record_rows(self) -> tuple[list[RevisionRow], list[RevisionRow]]:
-        """The rows of projects, timeboxes and other records: those older than every item's, and those younger."""
+        """Read the rows of projects, timeboxes and other records, older and newer than the rows of items."""
         world = self._world
         old: list[RevisionRow] = []
         new: list[RevisionRow] = []
@@ -301,7 +301,7 @@ class _Search:
 
 
 def _is_covered_by_ranges(query: Query) -> bool:
-    """Whether the ranges say all about a part of the query."""
+    """Return whether ranges fully cover a part of the query."""
     if any(is_exact(query, frozenset({column})) for column in _HISTORIES):
         return True
     return isinstance(query, Condition) and query.path == ("ObjectID",) and not query.is_null

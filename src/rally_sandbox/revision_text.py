@@ -61,7 +61,7 @@ _ORDER = {name: position for position, name in enumerate(LABELS)}
 #: Dates by the names of their fields.
 DATES = frozenset(name for name in LABELS if name.endswith("Date")) | CUSTOM_DATES
 
-#: What an unset value becomes: ``changed from [] to [x]`` instead of ``added [x]`` (both exist,
+#: Fields whose first value is written as ``changed from [] to [x]`` instead of ``added [x]`` (both exist,
 #: rally-api-notes.md#revision-texts).
 _FROM_NOTHING = frozenset({"Owner", "Priority", "Severity", "Environment", "Resolution", "Description", "Notes"})
 
@@ -70,20 +70,22 @@ NameOf = Callable[[Any], str]
 
 
 def get_first_name(value: Record | Link) -> str:
-    """The name that a record was born with, for texts of the generated past."""
+    """Return a record's original name, for the texts of the generated history."""
     return value.first_name if isinstance(value, Record) else str(value)
 
 
-def format_description(sets: tuple[FieldChange, ...], name_of: NameOf, labels: Mapping[str, str] = LABELS) -> str:
-    """The text of one save.
+def format_description(
+    field_changes: tuple[FieldChange, ...], name_of: NameOf, labels: Mapping[str, str] = LABELS
+) -> str:
+    """Format the text of one revision.
 
     Args:
-        sets: What changed.
-        name_of: Tells the name, at that time, of a referenced record or item.
-        labels: What the fields were called at that time.
+        field_changes: The changed fields.
+        name_of: Returns the name, at that time, of a referenced record or item.
+        labels: The fields' labels at that time.
     """
     clauses: list[str] = []
-    for name, old, new in sorted(sets, key=_position) if len(sets) > 1 else sets:
+    for name, old, new in sorted(field_changes, key=_position) if len(field_changes) > 1 else field_changes:
         text = format_clause(name, old, new, name_of=name_of, labels=labels)
         if text:
             clauses.append(text)
@@ -97,7 +99,7 @@ def _position(change: FieldChange) -> int:
 def format_clause(  # noqa: PLR0911 - one table
     name: str, old: Any, new: Any, *, name_of: NameOf, labels: Mapping[str, str] = LABELS
 ) -> str:
-    """One clause, or nothing when old and new read the same or the field writes no revision."""
+    """Format one clause; the result is empty if both values have the same text or the field writes no revision."""
     if name == "Recycled":
         return "Moved to Recycle Bin" if new else "Recovered from Recycle Bin"
     label = labels.get(name)
@@ -107,7 +109,7 @@ def format_clause(  # noqa: PLR0911 - one table
         return f"{label} moved up" if new < old else f"{label} moved down"
     before = "" if old is None else format_value(name, old, name_of)
     after = "" if new is None else format_value(name, new, name_of)
-    # A move brings the flow state of the same name in the other project: an object changes, its text does not.
+    # A move sets the flow state of the same name in the other project: the object changes, its text does not.
     if before == after and (name == "FlowState" or not before):
         return ""
     if name == "BlockedReason" and not before:
@@ -118,7 +120,7 @@ def format_clause(  # noqa: PLR0911 - one table
 
 
 def format_value(name: str, value: Any, name_of: NameOf) -> str:
-    """A value as the text shows it."""
+    """Format a value for a revision text."""
     match value:
         case bool():
             return "true" if value else "false"

@@ -1,6 +1,6 @@
 """The sample company around the work items: workspaces, project trees, users, timeboxes, tags and states.
 
-Everything follows from the seed and the moment at which the world begins; nothing here depends on the number of items.
+All records depend only on the seed and the end of the generated history, not on the number of items.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,13 +11,13 @@ from rally_sandbox import sample_names
 from rally_sandbox.clock import DAY, HOUR
 from rally_sandbox.records import Group, Record, Values
 
-#: How long before the beginning the past reaches, and how far the plans reach into the future, in milliseconds.
+#: Length of the generated history, and of the planned timeboxes in the future, in milliseconds.
 PAST = 731 * DAY
 FUTURE = 42 * DAY
 SPRINT = 14 * DAY
 QUARTER = 91 * DAY
 
-#: Sample workspaces keep UTC-6 the year round: timeboxes begin and end at that zone's midnight
+#: Sample workspaces use UTC-6 all year: timeboxes begin and end at that zone's midnight
 #: (rally-api-notes.md#dates).
 MIDNIGHT = 6 * HOUR
 
@@ -31,12 +31,12 @@ FIRST_ID = 100_000_000_003
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Team:
-    """A project in which work is done, with what belongs to it."""
+    """A project with work items, its flow states and timeboxes."""
 
     project: Record
     workspace: Record
     #: Index into ``names.FLOWS``.
-    flavour: int
+    flavor: int
     flow: Sequence[Record]
     #: Ascending by start, ``SPRINT`` long each, without gaps.
     sprints: list[Record]
@@ -48,7 +48,7 @@ class Team:
 class Company:
     """The records of a subscription.
 
-    ``teams`` are the projects that hold work items, at the positions that ``Columns.team`` refers to.
+    ``teams`` are the projects with work items, at the positions that ``Columns.team`` refers to.
     """
 
     history_end: int
@@ -64,18 +64,18 @@ class Company:
     by_id: dict[int, Record] = field(default_factory=dict)
 
     def add(self, record: Record) -> Record:
-        """Enter a record under its type and id."""
+        """Add a record to the indexes by type and id."""
         self.by_type.setdefault(record.type.lower(), []).append(record)
         self.by_id[record.object_id] = record
         return record
 
     def records_of(self, kind: str) -> Sequence[Record]:
-        """The records of a lower-case type path."""
+        """Return the records of a lower-case type path."""
         return self.by_type.get(kind, ())
 
 
 def create_company(seed: int, *, history_end: int, same_workspace_names: bool) -> Company:
-    """The company of a seed, with ``history_end`` (milliseconds) as the end of its generated past."""
+    """Create the company of a seed whose generated history ends at ``history_end`` (milliseconds)."""
     return _CompanyBuilder(seed, history_end).build(same_workspace_names=same_workspace_names)
 
 
@@ -83,7 +83,7 @@ class _CompanyBuilder:
     def __init__(self, seed: int, history_end: int) -> None:
         self._random = Random(seed * 7919 + 11)
         self._ids = self._id_stream()
-        # A whole number of sprints and quarters back, from a midnight.
+        # The first sprint and release start at midnight.
         self._origin = (history_end - PAST) // DAY * DAY + MIDNIGHT
         subscription = Record("Subscription", next(self._ids), {}, self._origin, "Sample Subscription")
         self._company = Company(history_end=history_end, subscription=subscription)
@@ -221,7 +221,7 @@ class _CompanyBuilder:
         if closed is not None:
             self._add_team(self._add_project(closed, workspace, root, "Closed"), 0)
 
-    def _add_team(self, project: Record, flavour: int) -> None:
+    def _add_team(self, project: Record, flavor: int) -> None:
         workspace = project.workspace
         assert workspace is not None  # every project is made in a workspace
         flow = [
@@ -234,11 +234,11 @@ class _CompanyBuilder:
                 ScheduleStateMapping=state,
                 WIPLimit=None,
             )
-            for order, (name, state) in enumerate(sample_names.FLOWS[flavour])
+            for order, (name, state) in enumerate(sample_names.FLOWS[flavor])
         ]
         sprints = self._add_timeboxes("Iteration", project, SPRINT, _sprint_name, ("StartDate", "EndDate"))
         releases = self._add_timeboxes("Release", project, QUARTER, _release_name, ("ReleaseStartDate", "ReleaseDate"))
-        self._company.teams.append(Team(project, workspace, flavour, flow, sprints, releases))
+        self._company.teams.append(Team(project, workspace, flavor, flow, sprints, releases))
 
     def _add_timeboxes(
         self, kind: str, project: Record, length: int, name: Callable[[int], str], dates: tuple[str, str]
@@ -263,7 +263,7 @@ class _CompanyBuilder:
         return "Planning"
 
     def _resolve_references(self) -> None:
-        """References that need every record to exist."""
+        """Set the references that need all records to exist."""
         company = self._company
         projects = company.records_of("project")
         for project in projects:
@@ -273,7 +273,7 @@ class _CompanyBuilder:
             team.project.values["Iterations"] = Group("Iteration", team.sprints)
             team.project.values["Releases"] = Group("Release", team.releases)
         for number, milestone in enumerate(company.milestones):
-            # The last one has none: it belongs to the whole workspace.
+            # The last milestone belongs to the workspace and has no project.
             of_project = number < len(company.milestones) - 1
             milestone.values["TargetProject"] = company.teams[number].project if of_project else None
         for workspace in company.workspaces:
@@ -296,7 +296,7 @@ class _CompanyBuilder:
 
 
 def _sprint_name(number: int) -> str:
-    # The same name in every project: timeboxes are told apart by their ids only (rally-api-notes.md#timeboxes).
+    # All projects use the same names: only ids distinguish timeboxes (rally-api-notes.md#timeboxes).
     return f"Sprint {number:02d}" if number % 9 else f"Sprint {number:02d}, hardening [extra]"
 
 

@@ -1,7 +1,7 @@
-"""The words of the sample company. Everything is plainly sample data; no word repeats a label of a revision text."""
+"""Sample texts and names of the sample company; none of them contains a label of a revision text."""
 
-#: Names of flow states, per flavour of project, with the ScheduleState that each stands for. Brackets inside a name
-#: are real (rally-api-notes.md#revision-examples). Every flavour has two states for work in progress.
+#: Names of flow states per flavor of project, with their ScheduleStates. Brackets in names occur in practice
+#: (rally-api-notes.md#revision-examples). Every flavor has two states for work in progress.
 FLOWS: tuple[tuple[tuple[str, str], ...], ...] = (
     (
         ("Idea", "Idea"),

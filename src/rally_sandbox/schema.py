@@ -221,7 +221,7 @@ ATTRIBUTES = {
 }
 
 
-#: Display names by element name: the display name was changed after the field was made, so they need not match.
+#: Display names by element name; they can differ because display names can be changed later.
 CUSTOM_NAMES = {
     "c_RiskLevel": "Risk Level",
     "c_NeededBy": "Needed By",
@@ -236,7 +236,7 @@ CUSTOM_NAMES = {
 #: The values that the drop-down allows.
 RISK_LEVELS = ("None", "Low [1]", "Medium", "High, or unknown")
 
-#: Which of them hold dates, drop-downs, or references to records and to work items.
+#: Custom fields with dates, drop-downs, numbers, or references to records and work items.
 CUSTOM_DATES = frozenset({"c_NeededBy"})
 CUSTOM_CHOICES = frozenset({"c_RiskLevel"})
 CUSTOM_RECORDS = {"c_Reviewer": "User", "c_FirstSprint": "Iteration"}
@@ -389,13 +389,13 @@ _ALL: Sequence[Type] = (
 #: By lower-case TypePath.
 TYPES: Mapping[str, Type] = MappingProxyType({kind.path.lower(): kind for kind in _ALL})
 
-#: The concrete types of work items behind the abstract ones.
+#: The concrete types of work items of the abstract types.
 PORTFOLIO = ("portfolioitem/feature", "portfolioitem/initiative")
 ARTIFACTS = ("hierarchicalrequirement", "defect", "defectsuite", "task", "testcase", *PORTFOLIO)
 
 
 def find_type(name: str) -> Type | None:
-    """The type that a path segment means, whatever its case; None when it is unknown.
+    """Return the type of a path segment, ignoring case, or None if it is unknown.
 
     Most types accept both singular and plural (rally-api-notes.md#addresses).
     """
@@ -409,7 +409,7 @@ def find_type(name: str) -> Type | None:
 
 
 def list_concrete_types(path: str) -> tuple[Type, ...]:
-    """The types that objects of a TypePath can have: itself, or those behind an abstract one."""
+    """List the concrete types of a TypePath: itself, or the types of an abstract one."""
     match path.lower():
         case "artifact":
             return tuple(TYPES[type_path] for type_path in ARTIFACTS)

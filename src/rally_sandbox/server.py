@@ -1,4 +1,4 @@
-"""Serving a world: in a thread for tests and demonstrations, or as the whole business of a process."""
+"""Server of a simulated Rally, in a thread for tests and demonstrations, or as a process."""
 
 import asyncio
 import gc
@@ -25,10 +25,10 @@ __all__ = ["LIMITED_API_KEY", "SANDBOX_API_KEY", "WORLDS", "Sandbox", "Tls", "ru
 
 LOOPBACK = "127.0.0.1"
 
-#: How much of all texts is hostile, by the name of the world.
+#: Share of hostile texts by the name of the world.
 WORLDS = {"sample": 0.0, "hostile": hostile_data.SHARE}
 
-#: How long the end of a block waits for its server.
+#: How long the end of a ``serve`` block waits for the server, in seconds.
 STOP_TIMEOUT = 10.0
 
 
@@ -64,15 +64,15 @@ def serve(
     """Serve a world from a thread while the block runs.
 
     Args:
-        world: What is served; it may be changed meanwhile.
+        world: The simulated subscription; it can be changed while it is served.
         host: The address to listen on.
-        port: 0 takes a free one.
-        faults: What goes wrong; None is nothing at first.
-        tls: Serve https.
+        port: The port; 0 selects a free one.
+        faults: The faults to play; None starts without faults.
+        tls: The certificate for HTTPS; None serves HTTP.
         api_keys_enabled: Whether API keys are accepted.
 
     Raises:
-        OSError: The port is taken.
+        OSError: The port is in use.
     """
     active_faults = faults if faults is not None else Faults()
     stats = Stats()
@@ -87,16 +87,16 @@ def serve(
         lifespan="off",
         access_log=False,
         log_level="warning",
-        # The virtual clock dates the answers.
+        # Responses have the date of the simulated clock.
         date_header=False,
         server_header=False,
         timeout_graceful_shutdown=1,
         ssl_certfile=str(tls.certificate) if tls is not None else None,
         ssl_keyfile=str(tls.key) if tls is not None else None,
     )
-    # Listening before the thread starts: a client may connect as soon as the address is known.
+    # Listen before the thread starts, so that clients can connect as soon as the URL is known.
     listener = socket.create_server((host, port), backlog=128)
-    # Connections inherit it: the parts of an answer must not wait for each other's receipts.
+    # Connections inherit it: the parts of a response must not wait for acknowledgements.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     server = _Server(config, connections)
     thread = threading.Thread(target=server.run, args=([listener],), name="rally-sandbox", daemon=True)
@@ -105,15 +105,15 @@ def serve(
     try:
         yield Sandbox(f"{scheme}://{host}:{listener.getsockname()[1]}", world, active_faults, stats)
     finally:
-        # Nobody is left to wait for: a client that keeps its connection, or a fault that sleeps, must not hold the end
-        # up. The thread is a daemon: what does not end in time ends with the process.
+        # Open connections of clients and delays of faults must not block the end. The thread is a daemon and ends with
+        # the process at the latest.
         server.should_exit = server.force_exit = True
         thread.join(STOP_TIMEOUT)
         listener.close()
 
 
 class _Server(uvicorn.Server):
-    """Leaves the process's signals alone, and wakes sleeping faults when it stops."""
+    """A server that leaves the process's signal handlers unchanged and ends delays of faults when it stops."""
 
     def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
         super().__init__(config)
@@ -143,21 +143,21 @@ def run(
     latency_ms: int = 0,
     on_ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Make a world and serve it until SIGTERM or SIGINT.
+    """Create a world and serve it until SIGTERM or SIGINT.
 
     Args:
         host: The address to listen on.
-        port: 0 takes a free one.
-        seed: The same seed makes the same world.
-        items: How many work items.
-        hostile_share: How much of all texts is hostile, from 0 to 1.
-        live: Whether the sample company goes on working.
-        live_interval_seconds: Time between two things that it does.
-        latency_ms: How long every answer is held back.
-        on_ready: Gets the base URL once requests are answered.
+        port: The port; 0 selects a free one.
+        seed: The same seed creates the same world.
+        items: The number of work items.
+        hostile_share: Share of hostile texts, from 0 to 1.
+        live: Whether the sample company keeps changing items.
+        live_interval_seconds: Seconds between two changes.
+        latency_ms: Added latency per response, in milliseconds.
+        on_ready: Called with the base URL when the server is ready.
     """
     world = World.create(seed, items, hostile_share=hostile_share)
-    # What lives as long as the process need not be looked through whenever a page has made some garbage.
+    # Objects that live as long as the process are excluded from garbage collection.
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
     stop = threading.Event()
@@ -171,7 +171,7 @@ def run(
 @contextmanager
 def _stop_on_signals(stop: threading.Event) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
-        # Only the main thread may handle signals; whoever runs this elsewhere stops the process in another way.
+        # Only the main thread can handle signals; in other threads, the caller stops the process in another way.
         yield
         return
 

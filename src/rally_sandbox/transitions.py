@@ -1,4 +1,4 @@
-"""What follows when a work item changes its ScheduleState, its flow state or its project, in the past and now."""
+"""Field changes that accompany a change of a work item's ScheduleState, flow state or project."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,7 +8,7 @@ from rally_sandbox.records import FieldChange, Values
 from rally_sandbox.sample_company import Team
 from rally_sandbox.sample_names import SCHEDULE_STATES
 
-#: The first flow state for each ScheduleState, by position; every flavour has the same pattern.
+#: The first flow state for each ScheduleState, by position; every flavor has the same pattern.
 _FIRST_FLOW = (0, 1, 2, 4, 5, 6)
 DEFECT_STATES = ("Submitted", "Open", "Fixed", "Closed")
 
@@ -17,36 +17,36 @@ _ORDER = {state: position for position, state in enumerate(SCHEDULE_STATES)}
 
 
 def state_position(state: str) -> int:
-    """The position of a ScheduleState by name.
+    """Return the position of a ScheduleState by name.
 
     Raises:
-        KeyError: It is none.
+        KeyError: The name is unknown.
     """
     return _ORDER[state]
 
 
 def get_first_flow_state(team: Team, state: int) -> Any:
-    """The flow state that a ScheduleState brings by itself."""
+    """Return the first flow state of a ScheduleState."""
     return team.flow[_FIRST_FLOW[state]]
 
 
 def change_schedule_state(values: Values, team: Team, new: int, at: int, *, flow: Any = None) -> list[FieldChange]:
-    """The sets of a change of ScheduleState (rally-api-notes.md#revision-examples)."""
+    """Return the field changes of a change of ScheduleState (rally-api-notes.md#revision-examples)."""
     before = values["ScheduleState"]
     old = state_position(before)
-    sets: list[FieldChange] = [] if old == new else [("ScheduleState", before, SCHEDULE_STATES[new])]
-    sets.append(("FlowStateChangedDate", values["FlowStateChangedDate"], at))
-    sets.append(("FlowState", values["FlowState"], flow if flow is not None else get_first_flow_state(team, new)))
-    # Only a step over a limit sets or removes a date.
+    changes: list[FieldChange] = [] if old == new else [("ScheduleState", before, SCHEDULE_STATES[new])]
+    changes.append(("FlowStateChangedDate", values["FlowStateChangedDate"], at))
+    changes.append(("FlowState", values["FlowState"], flow if flow is not None else get_first_flow_state(team, new)))
+    # The dates change only if a change crosses the respective state.
     if (old >= ACCEPTED) != (new >= ACCEPTED):
-        sets.append(("AcceptedDate", values["AcceptedDate"], at if new >= ACCEPTED else None))
+        changes.append(("AcceptedDate", values["AcceptedDate"], at if new >= ACCEPTED else None))
     if (old >= IN_PROGRESS) != (new >= IN_PROGRESS):
-        sets.append(("InProgressDate", values["InProgressDate"], at if new >= IN_PROGRESS else None))
-    return sets
+        changes.append(("InProgressDate", values["InProgressDate"], at if new >= IN_PROGRESS else None))
+    return changes
 
 
 def change_defect_state(values: Values, new: int, at: int, *, resolution: str | None) -> Iterator[FieldChange]:
-    """The sets of a change of a defect's State; ``resolution`` is what a fix is called."""
+    """Yield the field changes of a change of a defect's State; ``resolution`` is that of a fixed defect."""
     old = DEFECT_STATES.index(values["State"])
     yield "State", values["State"], DEFECT_STATES[new]
     if (old >= FIXED) != (new >= FIXED):
@@ -56,7 +56,7 @@ def change_defect_state(values: Values, new: int, at: int, *, resolution: str | 
 
 
 def change_project(values: Values, team: Team) -> Iterator[FieldChange]:
-    """The sets of a move: timeboxes belong to one project and are lost, the flow state becomes the new project's.
+    """Yield the field changes of a move: timeboxes are unset, and the flow state becomes that of the new project.
 
     Assumed, see rally-api-notes.md#timeboxes.
     """

@@ -1,4 +1,4 @@
-"""Type definitions and attribute definitions as records, made from the schema (rally-api-notes.md#type-definitions)."""
+"""Type and attribute definitions as records, generated from the schema (rally-api-notes.md#type-definitions)."""
 
 from collections.abc import Iterator, Sequence
 
@@ -28,7 +28,7 @@ _ALLOWED: dict[tuple[str, str], Sequence[str]] = {
 
 
 def add_type_definitions(company: Company) -> None:
-    """Enter the definitions of every type into a company; they are the same in each workspace."""
+    """Add the definitions of all types to a company; they are the same in each workspace."""
     ids = iter(range(_FIRST_ID, -200_000, -1))
     definitions = {attribute.path: _add_type(attribute, next(ids), company) for attribute in TYPES.values()}
     for name in ("Artifact", "SchedulableArtifact", "Requirement"):
@@ -44,7 +44,7 @@ def add_type_definitions(company: Company) -> None:
 
 
 def relabel(company: Company, name: str, label: str) -> None:
-    """Give an attribute of every type, or a type by its TypePath, another display name."""
+    """Change the display name of an attribute of all types, or of a type by its TypePath."""
     for definition in company.records_of("attributedefinition"):
         if definition.values["ElementName"] == name:
             definition.values["Name"] = definition.name = label
@@ -60,7 +60,7 @@ def _add_abstract_type(name: str, object_id: int, company: Company) -> Record:
 
 
 def _add_type(kind: Type, object_id: int, company: Company) -> Record:
-    # Display names serve as Name too: (Parent.Name = "Portfolio Item") finds levels, see
+    # Name is the display name, too: (Parent.Name = "Portfolio Item") finds levels, see
     # rally-api-notes.md#portfolio-levels.
     values = {
         "Name": kind.display_name,
@@ -124,7 +124,7 @@ def _add_attribute(
 
 
 def _format_display_name(name: str) -> str:
-    """``PlanEstimate`` as people read it: ``Plan Estimate``."""
+    """Format ``PlanEstimate`` as ``Plan Estimate``."""
     if name in CUSTOM_NAMES:
         return CUSTOM_NAMES[name]
     letters: list[str] = []

@@ -1,7 +1,7 @@
-"""The simulated subscription: everything that Rally knows, and the ways in which it changes.
+"""The simulated subscription and its changes.
 
-A world is made from a seed in an instant whatever its size: ``Columns`` keeps a few numbers of each item, and an item
-with its history is made when somebody asks for it. Only what was changed since is kept whole.
+A world is generated quickly from a seed, whatever its size: ``Columns`` contains a few numbers per item, and an item
+with its history is generated on demand. Only items that were changed later are stored in full.
 """
 
 from array import array
@@ -28,13 +28,14 @@ from rally_sandbox.item_columns import (
     REVISION_STRIDE,
     Columns,
     fill_columns,
+    parse_kind,
 )
 from rally_sandbox.records import Change, Entity, FieldChange, History, Item, Link, Record, RevisionRow, apply_changes
 from rally_sandbox.revision_text import LABELS, ORIGINAL, format_description
 from rally_sandbox.sample_company import Company, Team, create_company
 from rally_sandbox.type_definitions import add_type_definitions, relabel
 
-#: How many unchanged items are kept at hand; each takes a few kilobytes.
+#: How many unchanged items are cached; each takes a few kilobytes.
 ITEM_CACHE_SIZE = 6_000
 
 MIN_ITEMS, MAX_ITEMS = 10, 1_000_000
@@ -42,7 +43,7 @@ MIN_ITEMS, MAX_ITEMS = 10, 1_000_000
 
 @dataclass(slots=True)
 class LookbackService:
-    """How the service is today: changed by tests and by ``/_sandbox/lookback``."""
+    """State of the Lookback service, changed by tests and by ``/_sandbox/lookback``."""
 
     #: How far the feed lags behind, in milliseconds (15 to 60 seconds, rally-api-notes.md#lookback-availability).
     lag_ms: int = 30 * SECOND
@@ -51,9 +52,9 @@ class LookbackService:
 
 
 class World:
-    """Everything that the simulated Rally knows. Use ``World.create``.
+    """The simulated subscription. Use ``World.create``.
 
-    Every method may be called from any thread while a server shows the world. Items are named by their ObjectID, users,
+    All methods are thread-safe, also while a server serves the world. Arguments identify items by ObjectID, and users,
     projects and other records by ``Record``, ObjectID or name.
     """
 
@@ -61,10 +62,10 @@ class World:
         self, *, seed: int, items: int, clock: Clock, same_workspace_names: bool, hostile_share: float = 0.0
     ) -> None:
         self.seed = seed
-        #: How much of all texts breaks every rule, from 0 to 1.
+        #: Share of hostile texts, from 0 to 1.
         self.hostile_share = hostile_share
         self.clock = clock
-        #: Held while the world is read for an answer or changed.
+        #: Locked while the world is read for a response or changed.
         self.lock = RLock()
         #: Rises with every change.
         self.version = 0
@@ -76,19 +77,19 @@ class World:
         self.generated = items
         add_type_definitions(self.company)
         self.shapes = shapes = create_catalog(seed)
-        fill_columns(self.columns, seed=seed, items=items, company=self.company, catalogue=shapes)
+        fill_columns(self.columns, seed=seed, items=items, company=self.company, catalog=shapes)
         self._generator = ItemGenerator(seed, self.company, shapes, self.columns)
         self._item_cache: OrderedDict[int, Item] = OrderedDict()
-        #: See ``words.py``; made when first asked for.
+        #: See ``revision_search.build_vocabulary``; built on first use.
         self.vocabulary: str | None = None
-        #: Items that were changed or made after the beginning, by index.
+        #: Items that were changed or created after the world was generated, by index.
         self.changed_items: dict[int, Item] = {}
-        #: Revisions written since: (ObjectID, index of the item, number), ascending.
+        #: Revisions written after the world was generated: (ObjectID, index of the item, number), ascending.
         self.new_revisions: list[tuple[int, int, int]] = []
         self.recycle_bin = RecycleBin()
-        #: What fields are called in revision texts today.
+        #: Current labels of fields in revision texts.
         self.labels = LABELS
-        #: Whether saves of one item may share a millisecond; otherwise the later one is a millisecond later.
+        #: Whether saves of one item can have the same time; otherwise the later one is a millisecond later.
         self.instants_repeat = False
         self.lookback = LookbackService()
         #: ObjectIDs of deleted users.
@@ -118,15 +119,15 @@ class World:
         same_workspace_names: bool = False,
         hostile_share: float = 0.0,
     ) -> "World":
-        """The world of a seed.
+        """Create the world of a seed.
 
         Args:
-            seed: The same seed and clock start make the same world.
-            items: How many work items, 10 to 1,000,000.
-            clock: Its start is the end of the generated past, which reaches two years back. None follows real time.
+            seed: The same seed and clock start create the same world.
+            items: The number of work items, 10 to 1,000,000.
+            clock: Its start is the end of the generated history, which covers two years. None follows real time.
             same_workspace_names: Whether two workspaces share a name.
-            hostile_share: How much of all texts is hostile, from 0 to 1: names, descriptions, reasons, posts and the
-                revisions that tell of them.
+            hostile_share: Share of hostile texts, from 0 to 1: names, descriptions, reasons, posts and their
+                revisions.
 
         Raises:
             ValueError: The number of items is out of range.
@@ -149,7 +150,7 @@ class World:
     # What is there
 
     def item(self, index: int) -> Item:
-        """The item at an index of ``columns``."""
+        """Return the item at an index of ``columns``."""
         changed = self.changed_items.get(index)
         if changed is not None:
             return changed
@@ -163,7 +164,7 @@ class World:
         return generated
 
     def find(self, object_id: int) -> Item:
-        """The item of an ObjectID, deleted ones included.
+        """Return the item with an ObjectID, also if it is deleted.
 
         Raises:
             KeyError: There is no such item.
@@ -174,17 +175,17 @@ class World:
         return self.item(index)
 
     def find_entity(self, object_id: int) -> Entity | None:
-        """Whatever has an ObjectID: an item, deleted or not, a record, a history or a revision."""
+        """Return the item, record, history or revision with an ObjectID, or None."""
         return find_entity(self, object_id)
 
     def text(self, change: Change) -> str:
-        """The Description of a revision."""
+        """Return the Description of a revision."""
         if change.text is not None:
             return change.text
         return format_description(change.field_changes, self.first_name)
 
     def items(self, kind: str) -> Iterator[Mapping[str, Any]]:
-        """The plain truth about each item of a kind, deleted ones included, with its whole journal.
+        """Yield the ground truth of each item of a kind with its history, deleted items included.
 
         Args:
             kind: ``story`` or ``HierarchicalRequirement``, ``Defect``, ``Task``, ``TestCase``, ``Feature``,
@@ -199,29 +200,33 @@ class World:
             position += 1
 
     def team(self, item: Item) -> Team:
-        """The team in whose project the item is."""
+        """Return the team in whose project the item is."""
         return self.team_of(item.values["Project"])
 
     def team_of(self, project: Record) -> Team:
-        """The team that works in a project.
+        """Return the team of a project.
 
         Raises:
-            KeyError: No work is done there.
+            KeyError: The project has no team.
         """
         position = self._team_of.get(id(project))
         if position is None:
             raise KeyError(f"no work is done in project {project.name!r}")
         return self.company.teams[position]
 
-    def formatted_id(self, item: Item) -> str:
-        """The prefixed number."""
-        return self.columns.formatted_id(item.index)
+    def get_formatted_id(self, item: Item) -> str:
+        """Return the prefixed number."""
+        return self.columns.get_formatted_id(item.index)
 
     def record(self, kind: str, key: object) -> Record:
-        """The record of a type path by itself, ObjectID or name; of several with one name, the first.
+        """Return a record of a type path; of several with the same name, the first.
+
+        Args:
+            kind: The type path.
+            key: The record, its ObjectID, name or user name.
 
         Raises:
-            KeyError: There is none.
+            KeyError: There is no such record.
         """
         if isinstance(key, Record):
             return key
@@ -238,12 +243,12 @@ class World:
         Args:
             object_id: The item.
             fields: New values by attribute name; ``Tags+``, ``Tags-``, ``Milestones+`` and ``Milestones-`` add or
-                remove one element. References are named as everywhere. ``ScheduleState`` and ``FlowState`` bring the
-                dates and each other along, ``Project`` takes the timeboxes away.
-            user: Who saves; None is the first user.
+                remove one element. References are identified as in all methods. ``ScheduleState`` and ``FlowState``
+                also change each other and the dates, ``Project`` unsets the timeboxes.
+            user: The user who saves; None is the first user.
 
         Returns:
-            The revision, or None when nothing changes.
+            The revision, or None if nothing changes.
 
         Raises:
             KeyError: There is no such item, attribute or reference.
@@ -251,21 +256,21 @@ class World:
         with self.lock:
             item = self.item_for_update(self.find(object_id).index)
             now = self._save_time(item)
-            sets = compute_field_changes(self, item, fields, now)
+            field_changes = compute_field_changes(self, item, fields, now)
             before = item.values["Project"]
-            change = self._save(item, sets, user, now)
+            change = self._save(item, field_changes, user, now)
             if item.values["Project"] is not before:
                 self._take_tasks_along(item, user)
             return change
 
     def create_item(self, kind: str, project: object = None, user: object = None, **fields: object) -> Item:
-        """Make an item at the clock's now, with revision 0; see ``edit`` for ``fields``.
+        """Create an item at the clock's now, with revision 0; see ``edit`` for ``fields``.
 
         Args:
             kind: As for ``items``.
-            project: Its project; None is the first team's.
-            user: Who makes it; None is the first user.
-            **fields: Its values.
+            project: The project; None is the first team's.
+            user: The creator; None is the first user.
+            **fields: The values.
         """
         with self.lock:
             number = parse_kind(kind)
@@ -292,7 +297,7 @@ class World:
             return item
 
     def add_post(self, object_id: int, text: str, user: object = None) -> Record:
-        """Say something in an item's discussion, as rich text; it is a save of the item.
+        """Add a post with rich text to an item's discussion, which also saves the item.
 
         See rally-api-notes.md#item-versions.
         """
@@ -303,7 +308,7 @@ class World:
             return self.relations.add_post(item.index, self.new_id(), text, user=by, at=now, workspace=item.workspace)
 
     def add_dependency(self, predecessor: int, successor: int, user: object = None) -> None:
-        """Let one story wait for another."""
+        """Add a dependency between two stories."""
         with self.lock:
             before, after = (self.item_for_update(self.find(object_id).index) for object_id in (predecessor, successor))
             self.relations.add_dependency(before.index, after.index)
@@ -311,7 +316,7 @@ class World:
             self._record_relation(before, "SUCCESSORS", after, user)
 
     def add_to_suite(self, suite: int, defect: int, user: object = None) -> None:
-        """Put a defect into a defect suite."""
+        """Add a defect to a defect suite."""
         with self.lock:
             suite_item, defect_item = (
                 self.item_for_update(self.find(object_id).index) for object_id in (suite, defect)
@@ -321,7 +326,7 @@ class World:
             self._record_relation(suite_item, "DEFECTS", defect_item, user)
 
     def delete(self, object_id: int, user: object = None) -> None:
-        """Put an item into the recycle bin, with its tasks."""
+        """Move an item to the recycle bin, with its tasks."""
         with self.lock:
             item = self.item_for_update(self.find(object_id).index)
             if item.deleted:
@@ -336,7 +341,7 @@ class World:
                     self.delete(task.object_id, user)
 
     def restore(self, object_id: int, user: object = None) -> None:
-        """Take an item out of the recycle bin; it keeps its ObjectID.
+        """Restore an item from the recycle bin; it keeps its ObjectID.
 
         Raises:
             KeyError: The item is not in the bin, or was purged.
@@ -350,22 +355,22 @@ class World:
             self._save(item, (("Recycled", True, False),), user, self._save_time(item))
 
     def purge(self, object_id: int) -> None:
-        """Empty the recycle bin of one item, as an administrator may: it is gone for good, and nothing tells of it."""
+        """Remove an item from the recycle bin permanently, as an administrator can; no revision records it."""
         with self.lock:
             self.recycle_bin.remove(self.find(object_id).index)
             self.version += 1
 
     def work(self, steps: int = 1) -> list[int]:
-        """Let the sample company do ``steps`` things at the clock's now; returns the ObjectIDs concerned."""
+        """Let the sample company make ``steps`` changes at the clock's now; return the ObjectIDs of the items."""
         with self.lock:
             return [self._worker.step() for _ in range(steps)]
 
     def rename(self, kind: str, record: object, name: str) -> Record:
-        """Rename a project, iteration, user, tag or other record; texts written before keep the old name."""
+        """Rename a project, iteration, user, tag or other record; older texts keep the old name."""
         return self.edit_record(kind, record, Name=name)
 
     def edit_record(self, kind: str, record: object, **values: object) -> Record:
-        """Change a record that is no work item: a timebox's ``Name``, ``State`` or dates (ISO texts), and the like."""
+        """Change values of a record, for example a timebox's ``Name``, ``State`` or dates (ISO texts)."""
         with self.lock:
             target = self.record(kind, record)
             revisions = self._record_changes.setdefault(target.object_id, [])
@@ -375,95 +380,94 @@ class World:
             return target
 
     def relabel(self, attribute: str, label: str) -> None:
-        """Give a field, or a type by its TypePath, another display name; texts written before keep the old label."""
+        """Change the display name of a field, or of a type by its TypePath; older texts keep the old label."""
         with self.lock:
             relabel(self.company, attribute, label)
             self.labels = {**self.labels, attribute: label.upper()}
             self.version += 1
 
     def delete_user(self, user: object) -> None:
-        """Delete a user: no list shows them any more, references keep a stub with the name."""
+        """Delete a user: lists no longer contain them, references keep a stub with the name."""
         with self.lock:
             self.deleted_user_ids.add(self.record("User", user).object_id)
             self.version += 1
 
     def close_project(self, project: object) -> Record:
-        """Close a project: it stays listed with State ``Closed``, its items are no longer returned."""
+        """Close a project: its State becomes ``Closed``, and its items are no longer returned."""
         return self._set_project_state(project, "Closed")
 
     def open_project(self, project: object) -> Record:
-        """Open a closed project again."""
+        """Reopen a closed project."""
         return self._set_project_state(project, "Open")
 
     # How
 
     def new_id(self) -> int:
-        """An ObjectID above all others."""
+        """Return a new ObjectID, above all others."""
         self._next_id += 7
         return self._next_id
 
     def tasks_of(self, item: Item) -> list[Item]:
-        """The tasks of a story or defect that are not deleted."""
-        return [self.item(index) for index in self.owned_items(item.index, TASK)]
+        """Return the tasks of a story or defect that are not deleted."""
+        return [self.item(index) for index in self.list_owned_items(item.index, TASK)]
 
-    def owned_items(self, index: int, kind: int, *, parents: bool = False) -> Sequence[int]:
-        """Indexes of the items of a kind that belong to the one at ``index`` and are not deleted, ascending.
+    def list_owned_items(self, index: int, kind: int, *, parents: bool = False) -> Sequence[int]:
+        """Return the ascending indexes of the items of a kind that belong to an item and are not deleted.
 
         Args:
             index: The owner.
             kind: A position in ``columns.KINDS``.
-            parents: Whether the belonging is that of a story to its parent story.
+            parents: Whether to follow the parents of stories.
         """
         return self._ownership.find(index, kind, parents=parents)
 
-    def generated_revisions(self, index: int) -> int:
-        """How many revisions of an item belong to the generated past; the others are in ``new_revisions``."""
+    def count_generated_revisions(self, index: int) -> int:
+        """Count the generated revisions of an item; the others are in ``new_revisions``."""
         return self.columns.revisions[index + 1] - self.columns.revisions[index]
 
-    def updated_since(self, moment: int) -> list[int]:
-        """Indexes of the items with LastUpdateDate at ``moment`` (milliseconds) or later, in no order."""
+    def find_updated_since(self, moment: int) -> list[int]:
+        """Return the unsorted indexes of the items with LastUpdateDate at ``moment`` (milliseconds) or later."""
         return self._update_index.find_since(moment, self.changed_items)
 
     def revisions_of(self, record: Record) -> list[Change]:
-        """The revisions of a record that is no work item: its creation and its renamings."""
+        """Return the revisions of a record: its creation and its edits."""
         if not record.history_id:
             return []
-        # The first one's id lies next to the history's; nothing else has it, because ids are given out three apart or
-        # more.
+        # The first revision's id follows the history's; it is unused, because ids are at least three apart.
         first = Change(0, record.history_id + 1, record.created, self.company.users[0], (), ORIGINAL)
         return [first, *self._record_changes.get(record.object_id, ())]
 
     def first_name(self, value: Record | Link) -> str:
-        """Return what revision texts of the generated past call a record or an item."""
+        """Return the name of a record or an item in the texts of the generated history."""
         return value.first_name if isinstance(value, Record) else self._item_label(value)
 
     def _current_name(self, value: Record | Link) -> str:
         return value.name if isinstance(value, Record) else self._item_label(value)
 
     def _item_label(self, link: Link) -> str:
-        return f"{self.columns.formatted_id(link.index)}: {self.item(link.index).name}"
+        return f"{self.columns.get_formatted_id(link.index)}: {self.item(link.index).name}"
 
     def _find_user(self, user: object) -> Record:
         return self.company.users[0] if user is None else self.record("User", user)
 
     def item_for_update(self, index: int) -> Item:
-        """Return the item, kept from now on because it is about to change."""
+        """Return the item and store it in full, because it is about to change."""
         item = self.item(index)
         self._item_cache.pop(index, None)
         self.changed_items[index] = item
         return item
 
     def _save_time(self, item: Item) -> int:
-        # Two saves of one item share a millisecond only where that is wanted, also when the clock stands still.
+        # Two saves of one item have the same time only if the world allows it, also with a frozen clock.
         return max(self.clock.milliseconds(), item.updated + (not self.instants_repeat))
 
-    def _save(self, item: Item, sets: tuple[FieldChange, ...], user: object, at: int) -> Change | None:
-        if not sets:
+    def _save(self, item: Item, field_changes: tuple[FieldChange, ...], user: object, at: int) -> Change | None:
+        if not field_changes:
             return None
-        text = format_description(sets, self._current_name, self.labels)
-        apply_changes(item.values, sets)
+        text = format_description(field_changes, self._current_name, self.labels)
+        apply_changes(item.values, field_changes)
         self._relink(item)
-        change = Change(len(item.changes), self.new_id(), at, self._find_user(user), sets, text)
+        change = Change(len(item.changes), self.new_id(), at, self._find_user(user), field_changes, text)
         self._write(item, change)
         return change
 
@@ -485,9 +489,9 @@ class World:
         columns.team[item.index] = self._team_of[id(item.values["Project"])]
         for name in ("PortfolioItem", "Requirement", "WorkProduct"):
             if name in item.values:
-                columns.link[item.index] = _linked_index(item.values[name])
+                columns.link[item.index] = _get_link_index(item.values[name])
         if "Parent" in item.values:
-            (columns.parent if item.type == KINDS[STORY] else columns.link)[item.index] = _linked_index(
+            (columns.parent if item.type == KINDS[STORY] else columns.link)[item.index] = _get_link_index(
                 item.values["Parent"]
             )
         if before != (columns.link[item.index], columns.parent[item.index]):
@@ -513,11 +517,11 @@ class World:
         self.version += 1
 
 
-def _linked_index(link: Link | None) -> int:
+def _get_link_index(link: Link | None) -> int:
     return link.index if link is not None else NO_ITEM
 
 
-#: How far back the generated past fills the bin.
+#: Items deleted in this many days before the end of the generated history are in the recycle bin.
 RECYCLE_BIN_DAYS = 30
 
 
@@ -528,7 +532,7 @@ class RecycleBin:
         self._entries: dict[int, Record] = {}
 
     def add(self, item: Item, *, object_id: int, formatted_id: str, by: Record, at: int, kind: Record) -> Record:
-        """Enter an item deleted at ``at`` (milliseconds); the entry's ObjectID is unrelated to the item's.
+        """Add an item deleted at ``at`` (milliseconds); the entry's ObjectID is unrelated to the item's.
 
         ``kind`` is the type definition.
         """
@@ -552,21 +556,21 @@ class RecycleBin:
         return entry
 
     def remove(self, index: int) -> None:
-        """Remove the entry of an item; nothing happens when it was purged."""
+        """Remove the entry of an item, if it was not purged."""
         self._entries.pop(index, None)
 
     def contains(self, index: int, *, now: int) -> bool:
-        """Whether the item can still be restored."""
+        """Return whether the item can be restored."""
         entry = self._entries.get(index)
         return entry is not None and not _is_purged(entry, now)
 
     def entries(self, *, now: int) -> Iterator[Record]:
-        """What a query sees at ``now`` (milliseconds)."""
+        """Return the entries that were not purged by ``now`` (milliseconds)."""
         return (entry for entry in self._entries.values() if not _is_purged(entry, now))
 
 
 def fill_recycle_bin(world: "World") -> None:
-    """Enter what was deleted lately in the generated past."""
+    """Add the items that were deleted recently in the generated history."""
     columns = world.columns
     for index in range(len(columns)):
         if columns.deleted[index] and columns.updated[index] > world.company.history_end - RECYCLE_BIN_DAYS * DAY:
@@ -575,7 +579,7 @@ def fill_recycle_bin(world: "World") -> None:
 
 
 def add_to_recycle_bin(world: "World", item: Item, by: Record, at: int) -> None:
-    """Enter an item deleted at ``at`` (milliseconds), unless items of its type vanish without a trace.
+    """Add an item deleted at ``at`` (milliseconds), unless items of its type cannot be restored.
 
     See rally-api-notes.md#removed-items.
     """
@@ -583,7 +587,7 @@ def add_to_recycle_bin(world: "World", item: Item, by: Record, at: int) -> None:
         record for record in world.company.records_of("typedefinition") if record.values["TypePath"] == item.type
     )
     if definition.values["Restorable"]:
-        formatted_id = world.formatted_id(item)
+        formatted_id = world.get_formatted_id(item)
         world.recycle_bin.add(item, object_id=world.new_id(), formatted_id=formatted_id, by=by, at=at, kind=definition)
 
 
@@ -595,7 +599,7 @@ def _is_purged(entry: Record, now: int) -> bool:
 
 
 def find_entity(world: "World", object_id: int) -> Entity | None:
-    """Whatever has an ObjectID, deleted items included; None when nothing has."""
+    """Return the entity with an ObjectID, deleted items included, or None."""
     columns = world.columns
     for index, is_item in ((columns.find(object_id), True), (columns.find_history(object_id), False)):
         if index is not None:
@@ -635,18 +639,18 @@ def _find_record_history(world: "World", object_id: int) -> Entity | None:
 
 
 class OwnershipIndex:
-    """Answers from sorted arrays, eight bytes for each item that belongs to another."""
+    """Index of items by owner: sorted arrays with eight bytes per item that belongs to another."""
 
     def __init__(self, columns: Columns) -> None:
         self._columns = columns
         self._sorted: dict[tuple[int, bool], tuple[array[int], array[int], int]] = {}
 
     def invalidate(self) -> None:
-        """Some link has changed."""
+        """Discard the arrays after a link has changed."""
         self._sorted.clear()
 
     def find(self, index: int, kind: int, *, parents: bool) -> Sequence[int]:
-        """See ``World.belonging``."""
+        """Find the owned items; see ``World.list_owned_items``."""
         owners, owned = self._arrays(kind, parents=parents)
         begin, end = bisect_left(owners, index), bisect_right(owners, index)
         deleted = self._columns.deleted
@@ -666,11 +670,11 @@ class OwnershipIndex:
 
 
 class UpdateIndex:
-    """Finds items by LastUpdateDate.
+    """Index of items by LastUpdateDate.
 
     Args:
-        columns: Of the world.
-        generated: How many items of the generated past there are.
+        columns: The world's arrays.
+        generated: The number of generated items.
     """
 
     def __init__(self, columns: Columns, generated: int) -> None:
@@ -680,7 +684,7 @@ class UpdateIndex:
         self._times: array[int] = array("q")
 
     def find_since(self, moment: int, changed: Collection[int]) -> list[int]:
-        """See ``World.updated_since``; what is ``changed`` has left the index."""
+        """Find items; see ``World.find_updated_since``. ``changed`` items are not in the sorted array."""
         updated = self._columns.updated
         if self._by_update is None:
             self._by_update = array("i", sorted(range(self._generated), key=updated.__getitem__))
@@ -689,23 +693,3 @@ class UpdateIndex:
         indexes = [index for index in self._by_update[first:] if index not in changed]
         indexes.extend(index for index in changed if updated[index] >= moment)
         return indexes
-
-
-KIND_NAMES = {
-    "story": STORY,
-    "userstory": STORY,
-    "feature": KINDS.index("PortfolioItem/Feature"),
-    "initiative": KINDS.index("PortfolioItem/Initiative"),
-} | {name.lower(): position for position, name in enumerate(KINDS)}
-
-
-def parse_kind(name: str) -> int:
-    """The position in ``columns.KINDS`` of a kind by any of its names.
-
-    Raises:
-        KeyError: It is no kind of work item.
-    """
-    try:
-        return KIND_NAMES[name.lower()]
-    except KeyError:
-        raise KeyError(f"{name!r} is no kind of work item; there are {', '.join(KINDS)}") from None

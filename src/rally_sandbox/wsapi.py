@@ -1,4 +1,4 @@
-"""WSAPI v2.0: from the path and the parameters of a GET to its answer (rally-api-notes.md#web-services-api)."""
+"""WSAPI v2.0: the response to the path and parameters of a GET (rally-api-notes.md#web-services-api)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rally_sandbox.world import World
 
 
-#: Types that answer with one object when asked for by their singular (rally-api-notes.md#addresses).
+#: Types whose singular returns one object (rally-api-notes.md#addresses).
 _SINGLETONS = frozenset({"subscription", "user"})
 _PORTFOLIO = "portfolioitem"
 
@@ -48,9 +48,9 @@ class ApiRequest:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a path means."""
+    """The target of a path."""
 
-    #: Several types behind ``/artifact`` or ``/portfolioitem``.
+    #: Several types for ``/artifact`` or ``/portfolioitem``.
     types: tuple[Type, ...]
     object_id: int | None = None
     collection: str = ""
@@ -60,11 +60,11 @@ class Target:
 
 
 def parse_path(parts: Sequence[str], parameters: Mapping[str, str]) -> Target:
-    """Read a path.
+    """Parse a path.
 
     Raises:
-        UnknownType: The first part is no type.
-        NotFound: The id is none.
+        UnknownTypeError: The first part is not a type.
+        NotFoundError: The second part is not an id.
     """
     words = [part for part in parts if part]
     js = bool(words) and words[-1].endswith(".js")
@@ -115,16 +115,16 @@ _UUID_DIGITS = 32
 
 
 class Wsapi:
-    """Answers GETs from a world. The caller holds the world's lock."""
+    """Responds to GETs from a world. The caller locks the world."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
 
     def respond(self, request: ApiRequest) -> Json:
-        """The JSON of an answer with status 200.
+        """Return the JSON of a response with status 200.
 
         Raises:
-            UnknownType: The path names no type.
+            UnknownTypeError: The path contains no known type.
         """
         target = parse_path(request.parts, request.parameters)
         warnings = [JS_WARNING] if target.js else []
@@ -222,7 +222,7 @@ class Wsapi:
                 context=self._create_context(request),
                 shuffled=False,
             )
-        # Without "fetch" a collection shows everything: pyral reads collections so and asks for nothing later.
+        # Without "fetch", a collection returns all attributes: pyral reads collections so and requests nothing later.
         renderer = self._create_renderer(request, default=fetching.EVERYTHING)
         rows = [renderer.render_row(entry) for entry in members[paging.window]]
         return create_query_result(rows, len(members), paging, warnings=warnings)
@@ -230,7 +230,7 @@ class Wsapi:
     def _list_members(self, request: ApiRequest, group: Group) -> list[Entity]:
         members = [self._world.item(member) if isinstance(member, int) else member for member in group.members]
         if group.type.lower() in ARTIFACTS:
-            # Without "workspace" a collection of items is looked for in the default one (rally-api-notes.md#scope).
+            # Without "workspace", a collection of items is limited to the default one (rally-api-notes.md#scope).
             workspace = self._parse_scope(request).workspace
             members = [member for member in members if member.workspace is workspace]
         return [member for member in members if self._is_visible(member, request.login)]
@@ -252,7 +252,7 @@ class Wsapi:
 
 
 def get_request_kind(parts: Sequence[str]) -> str:
-    """The word by which faults and statistics know a request: its type, or ``Type/Collection`` in lower case."""
+    """Return the kind of a request for faults and statistics: its type, or ``type/collection``, in lower case."""
     words = [part.lower().removesuffix(".js") for part in parts if part]
     names = [word for word in words if not _is_id(word)]
     return "/".join(names)

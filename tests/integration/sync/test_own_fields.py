@@ -85,7 +85,7 @@ def test_dates_people_items_and_plain_values_have_a_history(world: World, source
         hour(world)
         world.edit(story, fields)
     report, issues = uploaded(world, source, customFields=OWN)
-    key = world.formatted_id(original)
+    key = world.get_formatted_id(original)
     assert told(issues[str(story)]) == [
         ("NeededBy", "", "2026-04-01T06:00:00Z"),
         ("Reviewer", "", first.name),

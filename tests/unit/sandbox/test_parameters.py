@@ -53,9 +53,9 @@ def test_fetch_is_read(text: str | None, expected: Fetch) -> None:
 
 def test_unknown_names_are_ignored_and_names_apply_at_any_depth() -> None:
     wanted = parse_fetch("Name,NoSuchThing,StartDate")
-    assert [each.name for each in wanted.row_attributes(STORY)] == ["Name"]
-    assert {each.name for each in wanted.nested_attributes(TYPES["iteration"])} == {"Name", "StartDate"}
-    assert EVERYTHING.nested_attributes(TYPES["iteration"]) == []
+    assert [each.name for each in wanted.list_row_attributes(STORY)] == ["Name"]
+    assert {each.name for each in wanted.list_nested_attributes(TYPES["iteration"])} == {"Name", "StartDate"}
+    assert EVERYTHING.list_nested_attributes(TYPES["iteration"]) == []
 
 
 @pytest.mark.parametrize(
