@@ -50,7 +50,7 @@ class RallyAccelerateError(Exception):
 
 
 class TransientError(RallyAccelerateError):
-    """The same request can succeed later.
+    """The same request may succeed later.
 
     Args:
         message: What happened and where.
@@ -82,13 +82,13 @@ class UnavailableError(TransientError):
 
 
 class InternalServerError(UnavailableError):
-    """The service failed with HTTP 500 and no details; the request itself can be the cause."""
+    """The service failed without a word (a bare HTTP 500): by itself, or because of what it was sent."""
 
     hint = "Look into the service's own log; when one item makes it fail, that item is left out and named."
 
 
 class ServiceTimeoutError(TransientError):
-    """The service did not respond in time; a smaller page can succeed."""
+    """The service did not answer in time; a smaller page may be answered."""
 
     hint = (
         "If nothing at all is answered, look at what lies between here and the service; "
@@ -97,7 +97,7 @@ class ServiceTimeoutError(TransientError):
 
 
 class TruncatedResponseError(TransientError):
-    """The response ended early; a smaller page can succeed."""
+    """The answer ended before it was complete; a smaller page may arrive whole."""
 
     hint = (
         "Look for a proxy or gateway between here and the service that limits answers; "
@@ -106,23 +106,23 @@ class TruncatedResponseError(TransientError):
 
 
 class PermanentError(RallyAccelerateError):
-    """The same request fails again until something is changed."""
+    """The same request will fail again; somebody has to change something."""
 
 
 class AccessDeniedError(PermanentError):
-    """The service does not accept the credentials or the user lacks permission."""
+    """The service does not accept who asks."""
 
     hint = "Check the key or the user and password, and what this user may see."
 
 
 class CertificateVerificationError(PermanentError):
-    """The certificate of the server cannot be verified."""
+    """The other side's certificate does not verify."""
 
     hint = "Give the issuing authority's certificate as caBundle."
 
 
 class NotFoundError(PermanentError):
-    """The address or the object does not exist, or this user cannot see it."""
+    """The address or the object does not exist, or this user may not see it."""
 
     hint = "Check the address and the names in the settings."
 
@@ -138,13 +138,13 @@ class RequestTooLargeError(PermanentError):
 
 
 class OutdatedError(PermanentError):
-    """The object to change was changed by another user or process in the meantime."""
+    """What is to be changed was changed by somebody else meanwhile."""
 
     hint = "Look at what changed, then change it again."
 
 
 class UnexpectedResponseError(PermanentError):
-    """The response is not one that this service sends."""
+    """The answer is none that this service is known to give."""
 
     hint = "Check that the address belongs to the service and not to a portal or proxy in front of it."
 
@@ -184,11 +184,11 @@ class StoreError(RallyAccelerateError):
 
 
 class QueryTooSlowError(RallyAccelerateError):
-    """A query takes, or would take, longer than its time limit."""
+    """A query would take, or has taken, more time than one query can have."""
 
 
 class TooManyQueriesError(RallyAccelerateError):
-    """Too many slow queries of one user are waiting."""
+    """A user has more slow queries waiting than one user can have."""
 
 
 class QueryError(RallyAccelerateError):

@@ -14,17 +14,17 @@ from rally_accelerate.model.issue import Issue, SourceRevision
 from rally_accelerate.model.progress import Progress, Sent, Walk, Window
 from rally_accelerate.model.report import Receipt, Skipped, Usage
 from rally_accelerate.rally.records import (
-    Binned,
     NamesPage,
     Page,
     Project,
     Record,
+    RecycleBinEntry,
     Scope,
     TimeboxFacts,
     WorkItem,
     Workspace,
 )
-from rally_accelerate.rally.removed_item_values import Remains
+from rally_accelerate.rally.removed_item_values import RemovedItem
 from rally_accelerate.sync.state import MemoryState
 
 KIND = "hierarchicalrequirement"
@@ -168,10 +168,10 @@ class SmallSource:
             self.world.tick()
             key = min((key for key in self.world.items if key > after and self.matches(key, walk)), default=None)
             if key is None:
-                yield Page(records=(), after=after, last=True, left=0)
+                yield Page(records=(), after=after, last=True, remaining=0)
                 return
             after = key
-            yield Page(records=(self.record(key),), after=after, last=False, left=1)
+            yield Page(records=(self.record(key),), after=after, last=False, remaining=1)
 
     def matches(self, key: int, walk: Walk) -> bool:
         """Whether an item belongs to a walk right now."""
@@ -270,24 +270,24 @@ class SmallSource:
         self.world.tick()
         return {key for key in self.world.items if self.in_scope(key) and (ids is None or key in ids)}
 
-    async def binned(self, scope: Scope, since: datetime) -> list[Binned]:
+    async def binned(self, scope: Scope, since: datetime) -> list[RecycleBinEntry]:
         """What was deleted, and lies there still."""
         self.world.tick()
         return [
-            Binned(key, EPOCH + timedelta(seconds=moment), "Sample User")
+            RecycleBinEntry(key, EPOCH + timedelta(seconds=moment), "Sample User")
             for key, moment in self.world.bin.items()
             if key not in self.world.items and EPOCH + timedelta(seconds=moment) >= since
         ]
 
     async def remains(
         self, scope: Scope, removed: Mapping[int, datetime], *, commented: Collection[int]
-    ) -> Mapping[int, Remains]:
+    ) -> Mapping[int, RemovedItem]:
         """What is elsewhere can be read; of the rest nothing is left."""
         self.world.tick()
         return {
-            key: Remains(item=WorkItem(record=self.record(key)), lists_comments=True)
+            key: RemovedItem(item=WorkItem(record=self.record(key)), lists_comments=True)
             if key in self.world.items
-            else Remains(reason="nothing is left")
+            else RemovedItem(reason="nothing is left")
             for key in removed
         }
 

@@ -11,7 +11,7 @@ from rally_accelerate.mapping.rule_parser import Conditions, ExactText, Grade
 from rally_accelerate.mapping.rule_targets import TARGETS
 from rally_accelerate.mapping.rules import CompiledRules, list_needed_fields
 from rally_accelerate.model.suggestions import MOST_EXPLAINED, shortened, suggestion
-from rally_accelerate.rally.fetch_fields import fetched
+from rally_accelerate.rally.fetch_fields import build_fetch
 
 #: Told with or without rules: what value streams compare. Other fields are told where rules translate them.
 ALWAYS_REPORTED = ("status", "type", "priority")
@@ -81,7 +81,7 @@ def measure_coverage(compiled: CompiledRules, mapped_items: Iterable[CoverageIte
         # Levels of the portfolio may come under one asked-for kind: the exact one is the first.
         kind = item.item_type.kinds[0]
         if kind not in read:
-            read[kind] = frozenset({*fetched(kind), *list_needed_fields(compiled, kind)})
+            read[kind] = frozenset({*build_fetch(kind), *list_needed_fields(compiled, kind)})
         unread.update((item.type, name) for name in _list_filled_fields(item.row, excluded=read[kind]))
     return Coverage(
         items=dict(sorted(items.items())),

@@ -2,7 +2,7 @@
 
 See accelerate-api-notes.md#issue-history.
 
-Lookback and revisions both come as ``Past``; nothing here knows which it was.
+Lookback and revisions both come as ``ItemHistory``; nothing here knows which it was.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from rally_accelerate.mapping.item_types import Kind
 from rally_accelerate.mapping.rich_text import convert_html_to_text
 from rally_accelerate.model.issue import UNKNOWN_PERSON, HistoryEntry, HistoryValue
-from rally_accelerate.rally.records import RECYCLED, FieldChange, Named, Past, PastValue
+from rally_accelerate.rally.records import RECYCLED, FieldChange, FieldValue, ItemHistory, TimeboxValue
 
 #: The word that Accelerate computes stage times from (accelerate-api-notes.md#issue-history).
 STATUS = "status"
@@ -53,7 +53,7 @@ FIELD_NAMES = {
 
 
 def map_history(
-    past: Past, kind: Kind, *, status: str, removed: str, rich: Collection[str] = (), site: str = ""
+    past: ItemHistory, kind: Kind, *, status: str, removed: str, rich: Collection[str] = (), site: str = ""
 ) -> tuple[HistoryEntry, ...]:
     """Every change, oldest first; empty values are empty, never missing.
 
@@ -137,9 +137,9 @@ def _get_next_status(changes: Iterable[FieldChange], kind: Kind) -> str:
     return next((str(change.before) for change in changes if change.field == kind.status), "")
 
 
-def _convert_values(before: PastValue, after: PastValue) -> tuple[str, HistoryValue, HistoryValue]:
+def _convert_values(before: FieldValue, after: FieldValue) -> tuple[str, HistoryValue, HistoryValue]:
     """The values with the word for their type (accelerate-api-notes.md#issue-history)."""
-    if isinstance(before, Named) or isinstance(after, Named):
+    if isinstance(before, TimeboxValue) or isinstance(after, TimeboxValue):
         # Never as objects: Accelerate reads those back as comments, reviews or steps
         # (accelerate-api-notes.md#issue-history). The ids of the sprints and releases are in the issue itself.
         return "stringArray", _list_names(before), _list_names(after)
@@ -148,12 +148,12 @@ def _convert_values(before: PastValue, after: PastValue) -> tuple[str, HistoryVa
     return "string", before or "", after or ""
 
 
-def _list_names(value: PastValue) -> list[str]:
+def _list_names(value: FieldValue) -> list[str]:
     """Return the name of what a field refers to, as the list that it is in an issue."""
     match value:
         case None | "":
             return []
-        case Named():
+        case TimeboxValue():
             return [value.name] if value.name else []
         case str():
             return [value]

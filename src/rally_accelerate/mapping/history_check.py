@@ -6,7 +6,15 @@ from enum import StrEnum
 
 from rally_accelerate.mapping import field_readers
 from rally_accelerate.rally.history_fields import TIMEBOXES, choice_text, date_text, flag_text, number_text
-from rally_accelerate.rally.records import RECYCLED, FieldChange, Named, PastSource, PastValue, Record, WorkItem
+from rally_accelerate.rally.records import (
+    RECYCLED,
+    FieldChange,
+    FieldValue,
+    HistorySource,
+    Record,
+    TimeboxValue,
+    WorkItem,
+)
 
 
 class Verdict(StrEnum):
@@ -47,7 +55,7 @@ class HistoryCheck:
 def check_history(item: WorkItem) -> HistoryCheck:
     """The verdict on an item's history."""
     past = item.past
-    if past.source is PastSource.NONE:
+    if past.source is HistorySource.NONE:
         return HistoryCheck(Verdict.UNVERIFIABLE, reason="no history was asked for")
     if not past.up_to_date:
         return HistoryCheck(Verdict.INCOMPLETE, reason="the source has not come as far as the last change")
@@ -63,7 +71,7 @@ def check_history(item: WorkItem) -> HistoryCheck:
 
 def _find_gaps(changes: Sequence[FieldChange], record: Record) -> list[Gap]:
     gaps: list[Gap] = []
-    latest: dict[str, PastValue] = {}
+    latest: dict[str, FieldValue] = {}
     for at, _, name, before, after, _ in changes:
         expected = latest.get(name, before)
         # Nearly always the very same; what ``_same`` says is dear.
@@ -88,7 +96,7 @@ class _Unknown:
 _UNKNOWN = _Unknown()
 
 
-def read_current_value(row: Mapping[str, object], name: str) -> "PastValue | _Unknown":  # noqa: PLR0911 - one table
+def read_current_value(row: Mapping[str, object], name: str) -> "FieldValue | _Unknown":  # noqa: PLR0911 - one table
     """What a field holds now, in the form of the past's values; unknown where the row does not carry it."""
     if name not in row:
         return _UNKNOWN
@@ -106,14 +114,14 @@ def read_current_value(row: Mapping[str, object], name: str) -> "PastValue | _Un
             if reference is None:
                 return None
             object_id = field_readers.get_object_id(reference)
-            return Named(int(object_id) if object_id.isdecimal() else None, field_readers.get_name(reference))
+            return TimeboxValue(int(object_id) if object_id.isdecimal() else None, field_readers.get_name(reference))
         case "Parent" | "PortfolioItem" | "Requirement" | "WorkProduct":
             return _UNKNOWN
         case _:
             return _read_custom_value(row, name)
 
 
-def _read_custom_value(row: Mapping[str, object], name: str) -> PastValue:
+def _read_custom_value(row: Mapping[str, object], name: str) -> FieldValue:
     """A field of the workspace's own, whatever it is."""
     match row[name]:
         case bool() as value:
@@ -122,7 +130,7 @@ def _read_custom_value(row: Mapping[str, object], name: str) -> PastValue:
             return number_text(value)
         case Mapping() as value if value.get("_type") in TIMEBOXES:
             object_id = field_readers.get_object_id(value)
-            return Named(int(object_id) if object_id.isdecimal() else None, field_readers.get_name(value))
+            return TimeboxValue(int(object_id) if object_id.isdecimal() else None, field_readers.get_name(value))
         case Mapping() as value if value.get("FormattedID"):
             return str(value["FormattedID"])
         case Mapping():
@@ -131,8 +139,8 @@ def _read_custom_value(row: Mapping[str, object], name: str) -> PastValue:
             return choice_text(field_readers.read_text(row, name))
 
 
-def _is_same(one: PastValue, other: "PastValue | _Unknown") -> bool:
-    if isinstance(one, Named) and isinstance(other, Named):
+def _is_same(one: FieldValue, other: "FieldValue | _Unknown") -> bool:
+    if isinstance(one, TimeboxValue) and isinstance(other, TimeboxValue):
         # Names change, ids do not; without both ids the names must do.
         if one.object_id is not None and other.object_id is not None:
             return one.object_id == other.object_id
@@ -144,9 +152,9 @@ def _is_same(one: PastValue, other: "PastValue | _Unknown") -> bool:
     return {one, other} == {"false", ""} or date_text(one) == date_text(other)
 
 
-def _format_value(value: "PastValue | _Unknown") -> str:
+def _format_value(value: "FieldValue | _Unknown") -> str:
     match value:
-        case Named():
+        case TimeboxValue():
             return value.name
         case str():
             return value

@@ -18,7 +18,7 @@ from rally_accelerate.mapping.rule_engine import RICH_TEXT_TYPE, remap_issue
 from rally_accelerate.mapping.rules import CustomField, Rules
 from rally_accelerate.model.issue import UNKNOWN_PERSON, Comment, Issue, Relation, RelationType, Release, Sprint
 from rally_accelerate.model.report import Skipped
-from rally_accelerate.rally.records import Milestone, Named, PastValue, Record, WorkItem, nameless
+from rally_accelerate.rally.records import FieldValue, Milestone, Record, TimeboxValue, WorkItem, placeholder_name
 
 #: The newest posts are kept as long as their texts stay within so many characters: one item must not fill an upload.
 MAX_COMMENT_CHARACTERS = 100_000
@@ -41,7 +41,7 @@ def map_comments(item: WorkItem, *, site: str = "") -> tuple[Comment, ...]:
         comments.append(
             Comment(
                 id=str(post.object_id),
-                user=post.user or (nameless(post.user_id) if post.user_id is not None else UNKNOWN_PERSON),
+                user=post.user or (placeholder_name(post.user_id) if post.user_id is not None else UNKNOWN_PERSON),
                 created=post.created,
                 updated=post.updated,
                 text=text[:MAX_COMMENT_CHARACTERS],
@@ -122,7 +122,7 @@ def map_sprints(item: WorkItem, *, now: datetime) -> tuple[Sprint, ...]:
     current_id = field_readers.get_object_id(iteration) if iteration is not None else ""
     former: dict[str, Sprint] = {}
     for _, _, field, before, _, _ in item.past.changes:
-        if field != "Iteration" or not isinstance(before, Named) or before.object_id is None:
+        if field != "Iteration" or not isinstance(before, TimeboxValue) or before.object_id is None:
             continue
         sprint_id = str(before.object_id)
         if sprint_id == current_id:
@@ -166,8 +166,8 @@ def map_sprint_changes(item: WorkItem) -> list[Mapping[str, str | None]]:
     ]
 
 
-def _get_sprint_id(value: PastValue) -> str | None:
-    if not isinstance(value, Named):
+def _get_sprint_id(value: FieldValue) -> str | None:
+    if not isinstance(value, TimeboxValue):
         return ""
     return None if value.object_id is None else str(value.object_id)
 

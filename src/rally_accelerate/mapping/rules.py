@@ -22,8 +22,8 @@ from rally_accelerate.mapping.rule_checks import (
 )
 from rally_accelerate.mapping.rule_parser import Conditions, Entry, FieldRules, parse_rules
 from rally_accelerate.model.suggestions import MOST_EXPLAINED, suggestion
-from rally_accelerate.rally.history_fields import PastField, Shape, label_of
-from rally_accelerate.rally.item_filters import faults as unparsable
+from rally_accelerate.rally.history_fields import Shape, TrackedField, label_of
+from rally_accelerate.rally.item_filters import find_errors as unparsable
 
 #: Paths by kind and label.
 Paths = Mapping[str, Mapping[str, FieldPath]]
@@ -228,7 +228,7 @@ class CustomField:
     target: str = ""
 
     @property
-    def history_field(self) -> PastField | None:
+    def history_field(self) -> TrackedField | None:
         """How its past is read; None for types whose past cannot be told: collections and web links."""
         is_reference = self.attribute_type == "OBJECT" and self.target
         shape = _REFERENCES.get(self.target, Shape.ITEM) if is_reference else _SHAPES.get(self.attribute_type)
@@ -236,10 +236,10 @@ class CustomField:
             return None
         # The name is made of the first label, which may have been another (rally-api-notes.md#custom-fields).
         labels = dict.fromkeys((self.display_name.upper(), label_of(self.name)))
-        return PastField(self.name, shape, tuple(labels))
+        return TrackedField(self.name, shape, tuple(labels))
 
 
-def get_history_field(path: FieldPath) -> PastField | None:
+def get_history_field(path: FieldPath) -> TrackedField | None:
     """Return how the past of the field behind a label is read; None where it cannot be, or leads on to another item."""
     if len(path.names) != 1:
         return None

@@ -27,7 +27,7 @@ from rally_accelerate.observe.run_summary import Follower, duration, histories, 
 from rally_accelerate.plugin import arguments, log_output, platform_state
 from rally_accelerate.plugin.entry import DONE, EVENT, FAILED, STOPPED
 from rally_accelerate.rally.limiter import LimiterPool
-from rally_accelerate.rally.transport import notices_of
+from rally_accelerate.rally.transport import connection_notices
 from rally_accelerate.sync import side_jobs
 from rally_accelerate.sync.engine import Plans, sync_once
 from rally_accelerate.sync.plan import former
@@ -221,7 +221,7 @@ class _Event:
             raise
         finally:
             beat.cancel()
-        _tell(report, told=notices_of(properties))
+        _tell(report, told=connection_notices(properties))
         return await self._ended(report, state, platform, now=scope.now)
 
     async def _ended(

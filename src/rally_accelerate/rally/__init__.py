@@ -1,1 +1,1 @@
-"""Speaks Rally; has never heard of Accelerate."""
+"""Client for Rally's Web Services API and Lookback API; independent of Accelerate."""

@@ -1,4 +1,4 @@
-"""Rally's verbs: open, changed, history, count. Reads only; ``transport.OnlyReads`` sees to it."""
+"""The Rally client. It only reads, which ``transport.ReadOnlyTransport`` enforces."""
 
 import logging
 import ssl
@@ -24,73 +24,79 @@ from rally_accelerate.model.progress import Walk, Window
 from rally_accelerate.model.report import Usage
 from rally_accelerate.model.time_budget import RetryBudget
 from rally_accelerate.rally import deletions
-from rally_accelerate.rally.current_names import names_now
-from rally_accelerate.rally.history_fields import PastField, PastFields
-from rally_accelerate.rally.item_filters import Filters, explained, filters_of, require_parsable
-from rally_accelerate.rally.keyset_paging import judge, listing_of, listings_of, next_rows, to_records, walk
+from rally_accelerate.rally.current_names import read_current_names
+from rally_accelerate.rally.history_fields import TrackedField, TrackedFields
+from rally_accelerate.rally.item_filters import Filters, build_filters, explain_rejection, require_parsable
+from rally_accelerate.rally.keyset_paging import (
+    build_listing,
+    build_listings,
+    parse_page,
+    read_page,
+    read_pages,
+    to_records,
+)
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.rally.query import Condition
 from rally_accelerate.rally.records import (
-    Binned,
     NamesPage,
     Page,
     Project,
     Record,
+    RecycleBinEntry,
     Scope,
     TimeboxFacts,
     WorkItem,
     Workspace,
 )
-from rally_accelerate.rally.removed_item_values import Remains
-from rally_accelerate.rally.scope import every_project, find_place
-from rally_accelerate.rally.session import Caller
-from rally_accelerate.rally.timeboxes import changed_timeboxes
-from rally_accelerate.rally.transport import http_client, notices_of, tls_context
-from rally_accelerate.rally.type_definitions import Attribute, attributes_of, types_of, values_of
+from rally_accelerate.rally.removed_item_values import RemovedItem
+from rally_accelerate.rally.scope import list_projects, resolve_location
+from rally_accelerate.rally.session import Session
+from rally_accelerate.rally.timeboxes import read_changed_timeboxes
+from rally_accelerate.rally.transport import connection_notices, make_client, tls_context
+from rally_accelerate.rally.type_definitions import Attribute, read_allowed_values, read_attributes, read_types
 from rally_accelerate.rally.type_names import TypeNames
 from rally_accelerate.rally.wsapi import ref_id
 
 if TYPE_CHECKING:
-    from rally_accelerate.rally.history import Pasts
-    from rally_accelerate.rally.related_items import Surroundings
+    from rally_accelerate.rally.history import HistoryReader
+    from rally_accelerate.rally.related_items import RelatedObjectsReader
 import asyncio
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
-class LookAhead:
-    """Every look-ahead of one owner, so that it can stop them all.
+class Prefetcher:
+    """Prefetching of async iterators. Stopping it cancels every pending prefetch.
 
-    A consumer may merely forget its iterator, which Python then closes at a time of its own; the owner's end
-    must not wait for that.
+    A consumer can drop its iterator, which Python closes only at garbage collection; ``stop`` doesn't wait for that.
     """
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()
 
-    async def over(self, source: AsyncGenerator[T]) -> AsyncGenerator[T]:
-        """The values of a source, each fetched while the one before is in use.
+    async def iterate(self, source: AsyncGenerator[T]) -> AsyncGenerator[T]:
+        """Yield the values of a source, fetching each one while the previous one is in use.
 
         Args:
             source: Where the values come from; closed at the end, also when the consumer stops early.
         """
-        task = self._begin(source)
+        task = self._fetch_next(source)
         try:
             while (value := await task) is not None:
-                held, value = [value], None
-                task = self._begin(source)
+                values, value = [value], None
+                task = self._fetch_next(source)
                 # Handed over, not shared: while the next value is awaited, nothing here keeps this one in memory.
-                yield held.pop()
+                yield values.pop()
         finally:
-            await _gone(task)
+            await _cancel_all(task)
             await source.aclose()
 
     async def stop(self) -> None:
-        """Cancel what is running and wait until it is gone."""
-        await _gone(*self._running)
+        """Cancel the running tasks and wait until they end."""
+        await _cancel_all(*self._running)
 
-    def _begin(self, source: AsyncGenerator[T]) -> asyncio.Task[T | None]:
+    def _fetch_next(self, source: AsyncGenerator[T]) -> asyncio.Task[T | None]:
         async def step() -> T | None:
             return await anext(source, None)
 
@@ -100,10 +106,10 @@ class LookAhead:
         return task
 
 
-async def _gone(*tasks: asyncio.Task[Any]) -> None:
+async def _cancel_all(*tasks: asyncio.Task[Any]) -> None:
     for task in tasks:
         task.cancel()
-    # What they brought or failed with is nobody's any more.
+    # Their results and errors are no longer needed.
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
@@ -115,10 +121,10 @@ class RallyClient:
 
     Args:
         properties: The validated settings.
-        limiters: Shared by everything in this process that asks Rally.
+        limiters: The limiters that all Rally clients of this process share.
         clock: The present instant, aware UTC; used only where the service's answers carry no ``Date``.
         context: From ``tls.tls_context``, if it has been made already.
-        budget: The time that the run may lose to failures; None gives this client ``retrySeconds`` of its own.
+        budget: The time that the run may lose to failures; None uses ``retrySeconds`` for this client alone.
     """
 
     def __init__(
@@ -136,46 +142,46 @@ class RallyClient:
         self._limiters = limiters
         self._clock = clock
         self._stack = AsyncExitStack()
-        self._entered: Caller | None = None
-        self._pasts: Pasts | None = None
-        self._surroundings: Surroundings | None = None
+        self._active_session: Session | None = None
+        self._history_reader: HistoryReader | None = None
+        self._related_reader: RelatedObjectsReader | None = None
         #: What was opened last.
         self._scope: Scope | None = None
         #: The workspace that both of them read in.
-        self._read_in: int | None = None
-        self._more: dict[str, Sequence[str]] = {}
-        self._past_fields = PastFields.of()
-        self._rests: tuple[PastField, ...] = ()
-        self._ahead = LookAhead()
-        self._opened_early: Scope | None = None
+        self._readers_workspace: int | None = None
+        self._extra_fields: dict[str, Sequence[str]] = {}
+        self._tracked_fields = TrackedFields.of()
+        self._removed_item_fields: tuple[TrackedField, ...] = ()
+        self._prefetcher = Prefetcher()
+        self._early_scope: Scope | None = None
         #: By the ObjectID of the workspace.
         self._types: dict[int, TypeNames] = {}
 
     async def __aenter__(self) -> Self:
-        """Make the connections' settings; nothing is sent yet.
+        """Prepare the connections; nothing is sent yet.
 
         Raises:
             ConfigError: A certificate file, key or proxy cannot be used.
         """
         async with AsyncExitStack() as stack:
             context = self._context or await tls_context(self._properties)
-            http = await stack.enter_async_context(http_client(self._properties, context))
-            limiter = stack.enter_context(self._limiters.share(self._properties))
-            self._entered = Caller(http, limiter, self._properties, self._budget)
+            http = await stack.enter_async_context(make_client(self._properties, context))
+            limiter = stack.enter_context(self._limiters.acquire(self._properties))
+            self._active_session = Session(http, limiter, self._properties, self._budget)
             self._stack = stack.pop_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stop what is under way and close the connections."""
-        await self._ahead.stop()
+        """Cancel pending requests and close the connections."""
+        await self._prefetcher.stop()
         await self._stack.aclose()
 
     @property
     def usage(self) -> Usage:
-        """What has been spent since the client was entered."""
-        return self._caller.usage
+        """Requests and bytes since the client was entered."""
+        return self._session.usage
 
     async def open(self) -> Scope:
         """Log in, resolve workspace and projects, read the service's clock.
@@ -185,29 +191,29 @@ class RallyClient:
             QueryError: The extra filter's parentheses or quotes do not pair up.
             RallyAccelerateError: Whatever else Rally or the way to it answers.
         """
-        scope, self._opened_early = self._opened_early, None
+        scope, self._early_scope = self._early_scope, None
         return scope or await self._open()
 
     async def open_early(self) -> Scope:
-        """Open for questions that a run depends on; the run's own ``open`` then asks nothing again.
+        """Open the scope before the run starts; the run's own ``open`` reuses the result.
 
         Raises:
             RallyAccelerateError: As ``open``.
         """
-        if self._opened_early is None:
-            self._opened_early = await self._open()
-        return self._opened_early
+        if self._early_scope is None:
+            self._early_scope = await self._open()
+        return self._early_scope
 
     async def _open(self) -> Scope:
         properties = self._properties
-        notices = notices_of(properties)
+        notices = connection_notices(properties)
         for notice in notices:
             logger.info("%s", notice)
-        # Checked before anything is asked, so that its fault is told at once.
+        # Checked before the first request, so that an error is reported immediately.
         require_parsable(properties.query)
-        place = await find_place(self._caller, properties)
-        kinds, doubts = await self._kinds(place.workspace.object_id)
-        filters = await self._filters(place.workspace.object_id, kinds)
+        place = await resolve_location(self._session, properties)
+        kinds, doubts = await self._resolve_kinds(place.workspace.object_id)
+        filters = await self._resolve_filters(place.workspace.object_id, kinds)
         scope = Scope(
             workspace=place.workspace,
             projects=place.projects,
@@ -224,22 +230,22 @@ class RallyClient:
         return scope
 
     async def projects(self) -> tuple[Workspace, tuple[Project, ...]]:
-        """The workspace of the settings and all of its projects that the user sees.
+        """Return the configured workspace and all its projects that the user can see.
 
         Raises:
             RallyAccelerateError: As ``open``.
         """
-        return await every_project(self._caller, self._properties)
+        return await list_projects(self._session, self._properties)
 
     async def definitions(self, scope: Scope) -> Mapping[str, Sequence[Attribute]]:
-        """The attributes of every type of the scope, as the workspace defines them, by wire name.
+        """Return the attributes of every type of the scope, as the workspace defines them, by wire name.
 
         Raises:
             NotFoundError: The workspace lacks a type.
         """
         workspace = scope.workspace.object_id
         types = await self.types(workspace)
-        return await attributes_of(self._caller, workspace=workspace, types=types, kinds=scope.kinds)
+        return await read_attributes(self._session, workspace=workspace, types=types, kinds=scope.kinds)
 
     async def values(
         self, scope: Scope, fields: Mapping[str, Collection[str]]
@@ -255,23 +261,23 @@ class RallyClient:
         """
         workspace = scope.workspace.object_id
         types = await self.types(workspace)
-        return await values_of(self._caller, workspace=workspace, types=types, fields=fields)
+        return await read_allowed_values(self._session, workspace=workspace, types=types, fields=fields)
 
     async def types(self, workspace: int) -> TypeNames:
-        """The types of a workspace by their names; read once.
+        """Return the types of a workspace by their names; they are read once.
 
         Raises:
             RallyAccelerateError: Rally, or the way to it, fails.
         """
         if workspace not in self._types:
-            self._types[workspace] = await types_of(self._caller, workspace=workspace)
+            self._types[workspace] = await read_types(self._session, workspace=workspace)
         return self._types[workspace]
 
-    async def _kinds(self, workspace: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return the wire names of the types to read, and what is worth telling about them."""
+    async def _resolve_kinds(self, workspace: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the wire names of the types to read, and notices about them."""
         written = self._properties.types
         if set(written) <= set(DEFAULT_KINDS):
-            # What nobody has written needs no looking up: a quiet run costs few requests.
+            # Default types need no lookup, which saves requests in runs without changes.
             return tuple(dict.fromkeys(written)), ()
         try:
             types = await self.types(workspace)
@@ -279,19 +285,19 @@ class RallyClient:
             return self._properties.kinds, (f"The names of types could not be looked up in Rally: {error}",)
         if not types.definitions:
             return self._properties.kinds, ()
-        return types.kinds(written, path="properties.types")
+        return types.resolve_all(written, path="properties.types")
 
-    async def _filters(self, workspace: int, kinds: Sequence[str]) -> Filters:
+    async def _resolve_filters(self, workspace: int, kinds: Sequence[str]) -> Filters:
         queries = self._properties.query
         kind_of: Callable[[str], str] = as_kind
         if isinstance(queries, dict) and not {as_kind(name) for name in queries} <= {*kinds, OTHERS}:
             with suppress(AccessDeniedError, NotFoundError, RejectedError):
                 types = await self.types(workspace)
-                kind_of = types.kind if types.definitions else as_kind
-        return filters_of(queries, kinds=kinds, kind_of=kind_of)
+                kind_of = types.resolve if types.definitions else as_kind
+        return build_filters(queries, kinds=kinds, kind_of=kind_of)
 
-    async def _explained(self, scope: Scope, kind: str, error: RejectedError) -> RallyAccelerateError:
-        """Return why Rally refuses to filter a type: its own words name neither the other types nor a remedy."""
+    async def _explain_rejection(self, scope: Scope, kind: str, error: RejectedError) -> RallyAccelerateError:
+        """Explain why Rally cannot filter a type: its own message names neither the other types nor a remedy."""
         query = scope.query_of(kind)
         if not query:
             return error
@@ -300,27 +306,30 @@ class RallyClient:
             types = await self.types(scope.workspace.object_id)
         except RallyAccelerateError:
             return error
-        shown = {each.kind: each.display_name or each.name or each.path for each in types.definitions}
-        return explained(query, kind, attributes, shown) or error
+        labels = {
+            definition.kind: definition.display_name or definition.name or definition.path
+            for definition in types.definitions
+        }
+        return explain_rejection(query, kind, attributes, labels) or error
 
-    def carry(
-        self, names: Mapping[str, Sequence[str]], past: Sequence[PastField], *, rests: Sequence[PastField] = ()
+    def add_fields(
+        self, names: Mapping[str, Sequence[str]], past: Sequence[TrackedField], *, rests: Sequence[TrackedField] = ()
     ) -> None:
         """Read further fields from now on.
 
         Args:
             names: Element names to fetch, by wire name of the type.
-            past: Fields whose changes are told besides the built-in ones.
-            rests: Fields that are read of removed items besides those.
+            past: Fields whose history is read in addition to the built-in ones.
+            rests: Further fields that are read of removed items only.
         """
-        self._rests = tuple(rests)
-        self._more = dict(names)
-        self._past_fields = PastFields.of(tuple(past))
-        self._read_in = None
+        self._removed_item_fields = tuple(rests)
+        self._extra_fields = dict(names)
+        self._tracked_fields = TrackedFields.of(tuple(past))
+        self._readers_workspace = None
 
-    def _now(self, said: datetime | None, notices: list[str]) -> datetime:
-        if said is not None:
-            return said
+    def _now(self, service_time: datetime | None, notices: list[str]) -> datetime:
+        if service_time is not None:
+            return service_time
         if self._clock is None:
             raise UnexpectedResponseError(
                 "The answers carry no Date header, so changes could be missed.",
@@ -330,63 +339,63 @@ class RallyClient:
         return self._clock()
 
     def changed(self, scope: Scope, walk: Walk) -> AsyncGenerator[Page]:
-        """The walk's items, page by page, ascending by ObjectID; the next page is fetched while one is in use.
+        """Yield the items of a walk in pages, ascending by ObjectID, and fetch the next page while one is in use.
 
-        The last page may be empty.
+        The last page can be empty.
         """
-        return self._ahead.over(self._pages(scope, walk))
+        return self._prefetcher.iterate(self._read_pages_or_explain(scope, walk))
 
-    async def _pages(self, scope: Scope, its_walk: Walk) -> AsyncGenerator[Page]:
+    async def _read_pages_or_explain(self, scope: Scope, walk: Walk) -> AsyncGenerator[Page]:
         try:
-            async for page in self._unexplained(scope, its_walk):
+            async for page in self._read_pages(scope, walk):
                 yield page
         except RejectedError as error:
-            raise await self._explained(scope, its_walk.kind, error) from error
+            raise await self._explain_rejection(scope, walk.kind, error) from error
 
-    async def _unexplained(self, scope: Scope, its_walk: Walk) -> AsyncGenerator[Page]:
-        more = self._more.get(its_walk.kind, ())
-        listings = listings_of(scope, its_walk, page_size=self._properties.page_size, more=more)
+    async def _read_pages(self, scope: Scope, walk: Walk) -> AsyncGenerator[Page]:
+        more = self._extra_fields.get(walk.kind, ())
+        listings = build_listings(scope, walk, page_size=self._properties.page_size, more=more)
         if not listings:
-            yield Page(records=(), after=its_walk.after, last=True, left=0)
-        after, told = its_walk.after, set[str]()
+            yield Page(records=(), after=walk.after, last=True, remaining=0)
+        after, reported = walk.after, set[str]()
         later = sum(items for _, items in listings)
         for number, (listing, items) in enumerate(listings, start=1):
             later -= items
-            async for rows in walk(self._caller, listing, after=after):
+            async for rows in read_pages(self._session, listing, after=after):
                 after = rows.after
-                records, oddities = to_records(its_walk.kind, rows.rows)
-                if its_walk.carrying:
-                    records = _within(scope, records)
+                records, oddities = to_records(walk.kind, rows.rows)
+                if walk.carrying:
+                    records = _select_in_scope(scope, records)
                 # The same warning comes with every page; once is enough.
-                fresh = [text for text in dict.fromkeys((*rows.notices, *oddities)) if text not in told]
-                told.update(fresh)
-                last, left = rows.last and number == len(listings), rows.left + later
-                page = [Page(records=records, after=after, last=last, left=left, notices=tuple(fresh))]
+                fresh = [text for text in dict.fromkeys((*rows.notices, *oddities)) if text not in reported]
+                reported.update(fresh)
+                last, remaining = rows.last and number == len(listings), rows.remaining + later
+                page = [Page(records=records, after=after, last=last, remaining=remaining, notices=tuple(fresh))]
                 # Handed over, not shared: see ``keyset.walk``.
                 del rows, records
                 yield page.pop()
 
     async def timeboxes(self, scope: Scope, field: str, *, since: datetime, passed: Window) -> Sequence[TimeboxFacts]:
         """Return the timeboxes that changed since an instant, or began or ended in a window."""
-        return await changed_timeboxes(self._caller, scope, field, since=since, passed=passed)
+        return await read_changed_timeboxes(self._session, scope, field, since=since, passed=passed)
 
     async def names(self, scope: Scope, kind: str, ids: Sequence[int], *, after: int) -> NamesPage:
-        """Return what some people or tags are called now, in one request."""
-        return await names_now(self._caller, scope, kind, ids, after=after)
+        """Return the current names of some people or tags, in one request."""
+        return await read_current_names(self._session, scope, kind, ids, after=after)
 
     async def left(self, scope: Scope, field: str, timeboxes: Sequence[int]) -> AbstractSet[int]:
-        """Return the items that left one of some timeboxes, as far as that can be found out."""
-        pasts, _ = self._readers(scope)
-        return await pasts.left(field, timeboxes)
+        """Return the items that left one of some timeboxes, as far as Lookback knows."""
+        pasts, _ = self._get_readers(scope)
+        return await pasts.find_departed_items(field, timeboxes)
 
     async def find(self, scope: Scope, key: str) -> Record | None:
-        """The item of a FormattedID, or None when the scope has none."""
+        """Find the item with a FormattedID; return None when the scope has none."""
         for kind in scope.kinds:
             projects = tuple(project.object_id for project in scope.projects)
-            its_walk = Walk(kind=kind, projects=projects, started_at=scope.now)
-            listing = listing_of(scope, its_walk, self._more.get(kind, ()))
+            walk = Walk(kind=kind, projects=projects, started_at=scope.now)
+            listing = build_listing(scope, walk, self._extra_fields.get(kind, ()))
             listing = replace(listing, where=(Condition("FormattedID", "=", key), *listing.where))
-            rows = await next_rows(self._caller, listing)
+            rows = await read_page(self._session, listing)
             records, _ = to_records(kind, rows.rows)
             for record in records:
                 # Prefixes are not unique over types, and some servers compare digits only
@@ -396,58 +405,64 @@ class RallyClient:
         return None
 
     def fits(self, records: Sequence[Record]) -> int:
-        """How many of these records, from the first on, fill a request for their history; 0 waits for more."""
-        return self._readers(self._scope)[0].fits(records) if self._scope is not None else len(records)
+        """Return how many of the first records fill a request for their history; 0 to wait for more."""
+        return self._get_readers(self._scope)[0].fits(records) if self._scope is not None else len(records)
 
     async def history(self, scope: Scope, records: Sequence[Record]) -> list[WorkItem]:
-        """The records with their past and what stands around them, in the same order."""
-        pasts, surroundings = self._readers(scope)
-        items = await surroundings.of(records, await pasts.of(records))
-        self._caller.oddities.name(records)
+        """Read the history and the related objects of records; return them in the same order."""
+        pasts, surroundings = self._get_readers(scope)
+        items = await surroundings.read(records, await pasts.read(records))
+        self._session.oddities.resolve_names(records)
         return items
 
     def told(self) -> tuple[str, ...]:
-        """Sentences about the history that are worth telling, each once."""
-        return self._pasts.notices() if self._pasts is not None else ()
+        """Return notices about the history, without repeats."""
+        return self._history_reader.take_notices() if self._history_reader is not None else ()
 
     def oddities(self) -> tuple[str, ...]:
-        """Sentences about what could not be read as it should, each once; complete at the end of a run."""
-        return self._caller.oddities.take()
+        """Return notices about unreadable data, without repeats; complete at the end of a run."""
+        return self._session.oddities.take_notices()
 
-    def _readers(self, scope: Scope) -> "tuple[Pasts, Surroundings]":
-        if self._pasts is None or self._surroundings is None or self._read_in != scope.workspace.object_id:
+    def _get_readers(self, scope: Scope) -> "tuple[HistoryReader, RelatedObjectsReader]":
+        if (
+            self._history_reader is None
+            or self._related_reader is None
+            or self._readers_workspace != scope.workspace.object_id
+        ):
             # With the first item: most runs in a container have none, and start for their few requests alone.
-            from rally_accelerate.rally.history import Pasts  # noqa: PLC0415
-            from rally_accelerate.rally.related_items import Surroundings  # noqa: PLC0415
+            from rally_accelerate.rally.history import HistoryReader  # noqa: PLC0415
+            from rally_accelerate.rally.related_items import RelatedObjectsReader  # noqa: PLC0415
 
             properties = self._properties
-            self._read_in = scope.workspace.object_id
-            self._pasts = Pasts(self._caller, properties, scope, self._past_fields, rests=self._rests)
-            self._surroundings = Surroundings(
-                self._caller,
+            self._readers_workspace = scope.workspace.object_id
+            self._history_reader = HistoryReader(
+                self._session, properties, scope, self._tracked_fields, rests=self._removed_item_fields
+            )
+            self._related_reader = RelatedObjectsReader(
+                self._session,
                 workspace=scope.workspace.object_id,
-                names=self._pasts.names,
+                names=self._history_reader.names,
                 posts=properties.comments,
                 links=properties.relations,
             )
-        return self._pasts, self._surroundings
+        return self._history_reader, self._related_reader
 
     async def shown(self, scope: Scope, ids: Sequence[int] | None = None) -> set[int]:
-        """ObjectIDs of the items that the scope shows now, or of those among ``ids``; complete, or an error."""
-        return await deletions.shown(self._caller, scope, ids)
+        """Return the ObjectIDs of all items in the scope, or of those among ``ids``; raise an error if incomplete."""
+        return await deletions.find_visible(self._session, scope, ids)
 
-    async def binned(self, scope: Scope, since: datetime) -> list[Binned]:
-        """What was put into the recycle bin since an instant."""
-        return await deletions.binned(self._caller, scope, since)
+    async def binned(self, scope: Scope, since: datetime) -> list[RecycleBinEntry]:
+        """Return the items that were moved to the recycle bin since an instant."""
+        return await deletions.read_recycle_bin(self._session, scope, since)
 
     async def elsewhere(self, scope: Scope, ids: Sequence[int]) -> Mapping[int, str]:
-        """The project's name of each of these items that is still there, only not in the scope."""
-        return await deletions.elsewhere(self._caller, scope, ids)
+        """Return the project name of each of these items that still exists outside the scope."""
+        return await deletions.find_moved(self._session, scope, ids)
 
     async def remains(
         self, scope: Scope, removed: Mapping[int, datetime], *, commented: Collection[int]
-    ) -> Mapping[int, Remains]:
-        """Put together again what Rally still tells of items that the scope no longer shows.
+    ) -> Mapping[int, RemovedItem]:
+        """Reconstruct items that are no longer in the scope from what Rally still returns.
 
         Args:
             scope: The workspace and the types.
@@ -460,41 +475,43 @@ class RallyClient:
         # Rarely needed, and only after items were read.
         from rally_accelerate.rally import removed_items  # noqa: PLC0415
 
-        found = await removed_items.readable(self._caller, scope, removed.keys(), history=self.history, more=self._more)
-        rest = {item: at for item, at in removed.items() if item not in found}
-        pasts, _ = self._readers(scope)
-        lost = await removed_items.snapshotted(self._caller, scope, rest, pasts=pasts, commented=commented)
-        return {**found, **lost}
+        readable = await removed_items.read_by_id(
+            self._session, scope, removed.keys(), history=self.history, more=self._extra_fields
+        )
+        rest = {item: at for item, at in removed.items() if item not in readable}
+        pasts, _ = self._get_readers(scope)
+        lost = await removed_items.read_from_snapshots(self._session, scope, rest, pasts=pasts, commented=commented)
+        return {**readable, **lost}
 
-    async def fed_until(self, scope: Scope) -> datetime | None:
-        """How far Lookback's feed has come; None when it does not say.
+    async def read_feed_time(self, scope: Scope) -> datetime | None:
+        """Return the time up to which Lookback has received changes; None when it is not reported.
 
         Raises:
             RallyAccelerateError: Lookback cannot be used.
         """
-        pasts, _ = self._readers(scope)
-        return await pasts.fed_until()
+        pasts, _ = self._get_readers(scope)
+        return await pasts.read_feed_time()
 
     async def count(self, scope: Scope, kind: str, *, since: datetime | None = None) -> int:
         """Return how many items of a kind the scope has, or changed since an instant, by Rally's own count."""
         projects = tuple(project.object_id for project in scope.projects)
-        its_walk = Walk(kind=kind, projects=projects, window=Window(since), started_at=scope.now)
-        listing = listing_of(scope, its_walk)
+        walk = Walk(kind=kind, projects=projects, window=Window(since), started_at=scope.now)
+        listing = build_listing(scope, walk)
         # There is no call that only counts (rally-api-notes.md#paging).
         try:
-            answer = await self._caller.read(listing.request(after=0, size=1))
+            answer = await self._session.read(listing.request(after=0, size=1))
         except RejectedError as error:
-            raise await self._explained(scope, kind, error) from error
-        return judge(answer.data, kind=kind, after=0, asked_for=1).left
+            raise await self._explain_rejection(scope, kind, error) from error
+        return parse_page(answer.data, kind=kind, after=0, requested_size=1).remaining
 
     @property
-    def _caller(self) -> Caller:
-        if self._entered is None:
+    def _session(self) -> Session:
+        if self._active_session is None:
             raise RuntimeError("RallyClient is used outside of its context")
-        return self._entered
+        return self._active_session
 
 
-def _within(scope: Scope, records: Sequence[Record]) -> tuple[Record, ...]:
-    """Return the records in the projects of a scope: a walk by timebox has no room for the projects in its address."""
+def _select_in_scope(scope: Scope, records: Sequence[Record]) -> tuple[Record, ...]:
+    """Return the records in the projects of a scope: the address of a walk by timebox has no room for projects."""
     projects = {project.object_id for project in scope.projects}
-    return tuple(each for each in records if not projects or ref_id(each.fields.get("Project")) in projects)
+    return tuple(record for record in records if not projects or ref_id(record.fields.get("Project")) in projects)

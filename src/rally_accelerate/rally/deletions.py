@@ -1,4 +1,4 @@
-"""Looking for items that are no longer shown: listings of ids, the recycle bin, other places.
+"""Detection of removed items: lists of visible ids, the recycle bin, and items outside the scope.
 
 See rally-api-notes.md#removed-items.
 """
@@ -8,47 +8,49 @@ from dataclasses import replace
 from datetime import datetime
 
 from rally_accelerate.model.progress import Walk
-from rally_accelerate.rally.keyset_paging import Listing, listing_of, rows_of, walk
+from rally_accelerate.rally.keyset_paging import Listing, build_listing, read_pages, read_rows
 from rally_accelerate.rally.query import Condition
-from rally_accelerate.rally.records import PERSON_FIELDS, Binned, Scope, person_name
-from rally_accelerate.rally.session import Caller
+from rally_accelerate.rally.records import PERSON_FIELDS, RecycleBinEntry, Scope, person_name
+from rally_accelerate.rally.session import Session
 from rally_accelerate.rally.wsapi import object_id, parse_instant, ref_id
 
 _BIN_FIELDS = ("ObjectID", "ItemOID", "ID", "Name", "DeletionDate", "DeletedBy", *PERSON_FIELDS)
 
 #: Projects in one condition: the address stays below its limit.
-PROJECTS_AT_ONCE = 40
+MAX_PROJECTS_IN_QUERY = 40
 
 
-async def shown(caller: Caller, scope: Scope, ids: Sequence[int] | None) -> set[int]:
-    """ObjectIDs of the items that the scope shows now; complete, or an error.
+async def find_visible(session: Session, scope: Scope, ids: Sequence[int] | None) -> set[int]:
+    """Return the ObjectIDs of all items in the scope; raise an error if incomplete.
 
     Args:
-        caller: Asks Rally.
+        session: Sends requests to Rally.
         scope: Where to look.
         ids: Look for these alone; None lists everything.
     """
-    found: set[int] = set()
+    visible: set[int] = set()
     for kind in scope.kinds:
         projects = [project.object_id for project in scope.projects]
-        for start in range(0, max(1, len(projects)), PROJECTS_AT_ONCE):
-            its_walk = Walk(kind=kind, projects=tuple(projects[start : start + PROJECTS_AT_ONCE]), started_at=scope.now)
-            # What is not listed would count as removed.
-            listing = replace(listing_of(scope, its_walk), fetch=("ObjectID",), complete=True)
+        for start in range(0, max(1, len(projects)), MAX_PROJECTS_IN_QUERY):
+            walk = Walk(
+                kind=kind, projects=tuple(projects[start : start + MAX_PROJECTS_IN_QUERY]), started_at=scope.now
+            )
+            # Items that are missing from the list would count as removed.
+            listing = replace(build_listing(scope, walk), fetch=("ObjectID",), complete=True)
             if ids is None:
-                async for page in walk(caller, listing):
-                    found.update(key for key, _ in page.rows)
+                async for page in read_pages(session, listing):
+                    visible.update(key for key, _ in page.rows)
             else:
-                wanted = set(ids)
-                async for row in rows_of(caller, listing, ids):
+                requested = set(ids)
+                async for row in read_rows(session, listing, ids):
                     key = ref_id(row)
-                    if key in wanted:
-                        found.add(key)
-    return found
+                    if key in requested:
+                        visible.add(key)
+    return visible
 
 
-async def binned(caller: Caller, scope: Scope, since: datetime) -> list[Binned]:
-    """Return what was put into the recycle bin since an instant.
+async def read_recycle_bin(session: Session, scope: Scope, since: datetime) -> list[RecycleBinEntry]:
+    """Return the items that were moved to the recycle bin since an instant.
 
     Raises:
         RallyAccelerateError: It cannot be read: perhaps not every user can (rally-api-notes.md#recycle-bin).
@@ -59,26 +61,26 @@ async def binned(caller: Caller, scope: Scope, since: datetime) -> list[Binned]:
         where=(Condition("DeletionDate", ">=", since),),
         workspace=scope.workspace.object_id,
     )
-    found: list[Binned] = []
-    async for page in walk(caller, listing):
+    entries: list[RecycleBinEntry] = []
+    async for page in read_pages(session, listing):
         for _, row in page.rows:
-            # ``ItemOID`` is missing on older servers (rally-api-notes.md#recycle-bin): then the listing alone tells of
+            # ``ItemOID`` is missing on older servers (rally-api-notes.md#recycle-bin): then only the list of ids shows
             # the deletion.
             item, instant = object_id(row.get("ItemOID")), parse_instant(row.get("DeletionDate"))
             if item is not None and instant is not None:
                 user = row.get("DeletedBy")
                 name = person_name(user) if isinstance(user, Mapping) else ""
-                found.append(Binned(item, instant, name, ref_id(user)))
-    return found
+                entries.append(RecycleBinEntry(item, instant, name, ref_id(user)))
+    return entries
 
 
-async def elsewhere(caller: Caller, scope: Scope, ids: Sequence[int]) -> dict[int, str]:
-    """The project's name of each item that is still there, only not in the scope."""
-    found: dict[int, str] = {}
+async def find_moved(session: Session, scope: Scope, ids: Sequence[int]) -> dict[int, str]:
+    """Return the project name of each item that still exists outside the scope."""
+    project_names: dict[int, str] = {}
     for kind in scope.kinds:
         listing = Listing(kind=kind, fetch=("ObjectID", "Project"), workspace=scope.workspace.object_id)
-        async for row in rows_of(caller, listing, ids):
+        async for row in read_rows(session, listing, ids):
             key, project = ref_id(row), row.get("Project")
             if key is not None and key in ids:
-                found[key] = str(project.get("_refObjectName") or "") if isinstance(project, Mapping) else ""
-    return found
+                project_names[key] = str(project.get("_refObjectName") or "") if isinstance(project, Mapping) else ""
+    return project_names

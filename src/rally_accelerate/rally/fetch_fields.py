@@ -1,19 +1,19 @@
-"""What is fetched of each kind: exactly what mapping needs.
+"""Fields to fetch for each kind: exactly those that mapping needs.
 
 A name in ``fetch`` applies at every depth and costs the server a lookup for each nested object that has it, so the
-lists stay lean: a reference that is not mapped is not asked for, because all that it refers to would come with it,
-row after row. Unknown names are ignored, so one list serves a whole family of kinds (rally-api-notes.md#fetch).
+lists are short: a reference that is not mapped is not fetched, because Rally would expand it in every row.
+ Unknown names are ignored, so one list serves a family of kinds (rally-api-notes.md#fetch).
 """
 
 from collections.abc import Iterable
 
 from rally_accelerate.rally.records import PERSON_FIELDS
 
-#: What makes a row a Record, and where its past stands.
+#: Fields that identify a record, and the reference to its revisions.
 _IDENTITY = ("ObjectID", "FormattedID", "VersionId", "CreationDate", "LastUpdateDate", "RevisionHistory")
-#: What people read of an item. Tags bring their names inline (rally-api-notes.md#collections).
+#: Descriptive fields. Tags include their names (rally-api-notes.md#collections).
 _TEXTS = ("Name", "Description", "Owner", "CreatedBy", "Project", "Tags", "Milestones", "Discussion")
-#: Where an item stands. A portfolio item's State is a reference and comes with its Name.
+#: Status fields. A portfolio item's State is a reference and includes its Name.
 _STATUS = (
     "ScheduleState",
     "State",
@@ -46,7 +46,7 @@ _DEFECT = ("Priority", "Severity", "Environment", "Resolution", "SubmittedBy", "
 _PORTFOLIO = ("PortfolioItemType", "PortfolioItemTypeName", "Ordinal", "InvestmentCategory")
 _TEST_CASE = ("Priority", "LastVerdict", "LastRun")
 
-_EVERY = (*_IDENTITY, *_TEXTS, *_STATUS, *_PEOPLE)
+_COMMON = (*_IDENTITY, *_TEXTS, *_STATUS, *_PEOPLE)
 
 #: What a revision consists of; the user comes as a stub with the name in it (rally-api-notes.md#reading-revisions).
 REVISION_FIELDS = ("ObjectID", "RevisionNumber", "CreationDate", "User", "Description", "RevisionHistory")
@@ -56,22 +56,22 @@ PROJECT_FIELDS = ("ObjectID", "Name", "State", "Parent", "Workspace")
 WORKSPACE_FIELDS = ("ObjectID", "Name", "State")
 
 
-def fetched(kind: str, more: Iterable[str] = ()) -> tuple[str, ...]:
-    """The names to fetch for a kind, each once.
+def build_fetch(kind: str, more: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return the names of the fields to fetch for a kind, without repeats.
 
     Args:
         kind: The wire name, lower case.
-        more: What a user's own rules need besides.
+        more: Further fields that custom rules need.
     """
     names: tuple[str, ...]
     if kind.startswith("portfolioitem"):
         # Only the lowest level has a release (rally-api-notes.md#portfolio-levels).
-        names = (*_EVERY, *_PORTFOLIO, "Release", "ReleaseStartDate", "ReleaseDate", "Theme")
+        names = (*_COMMON, *_PORTFOLIO, "Release", "ReleaseStartDate", "ReleaseDate", "Theme")
     elif kind == "testcase":
-        names = (*_EVERY, *_TEST_CASE)
+        names = (*_COMMON, *_TEST_CASE)
     elif kind == "hierarchicalrequirement":
-        names = (*_EVERY, *_SCHEDULE)
+        names = (*_COMMON, *_SCHEDULE)
     else:
         # Defects, tasks, suites, and whatever kind comes: the union, unknown names cost nothing.
-        names = (*_EVERY, *_SCHEDULE, *_DEFECT)
+        names = (*_COMMON, *_SCHEDULE, *_DEFECT)
     return tuple(dict.fromkeys((*names, *more)))

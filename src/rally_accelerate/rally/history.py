@@ -1,8 +1,8 @@
-"""The past of items: from Lookback in bulk where it can be had, from revisions where it cannot.
+"""History of items: from Lookback in bulk, or from revisions where Lookback is not available.
 
 One Lookback request brings up to 20,000 snapshots, whichever items they belong to
-(rally-api-notes.md#lookback-requests), so items are put together until they fill one. What Lookback refuses, has not
-got yet or shows only in part is told by revisions.
+(rally-api-notes.md#lookback-requests), so items are batched until they fill a request. Histories that Lookback refuses,
+has not received yet or returns only in part are read from revisions.
 """
 
 import asyncio
@@ -18,437 +18,467 @@ from typing import Any, TypeVar
 from rally_accelerate.config.model import Properties
 from rally_accelerate.errors import RallyAccelerateError, RejectedError
 from rally_accelerate.rally import lookback, removed_item_values, revision_changes
-from rally_accelerate.rally.history_fields import TIMEBOXES, PastField, PastFields, Shape, choice_text
-from rally_accelerate.rally.name_resolver import Names
-from rally_accelerate.rally.records import NO_PAST, Past, PastSource, Record, Revision, Scope, Timebox, name_or_id
-from rally_accelerate.rally.revision_changes import CLOCKS, Agreement, linked
-from rally_accelerate.rally.revision_history import Histories
-from rally_accelerate.rally.revision_text import imitates
-from rally_accelerate.rally.session import SNAPSHOT, Caller, largest_page
-from rally_accelerate.rally.type_definitions import Labels
+from rally_accelerate.rally.history_fields import TIMEBOXES, Shape, TrackedField, TrackedFields, choice_text
+from rally_accelerate.rally.name_resolver import NameResolver
+from rally_accelerate.rally.records import (
+    NO_HISTORY,
+    HistorySource,
+    ItemHistory,
+    Record,
+    Revision,
+    Scope,
+    Timebox,
+    name_or_id,
+)
+from rally_accelerate.rally.revision_changes import CLOCK_TOLERANCE, VersionAgreement, find_links
+from rally_accelerate.rally.revision_history import RevisionHistoryReader
+from rally_accelerate.rally.revision_text import looks_like_clause
+from rally_accelerate.rally.session import SNAPSHOT, Session, largest_page
+from rally_accelerate.rally.type_definitions import LabelReader
 from rally_accelerate.rally.wsapi import Request, ref_id
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: How many snapshots an item is taken to have when its version does not tell.
-USUAL_SNAPSHOTS = 10
+#: Assumed number of snapshots of an item whose version is unknown.
+TYPICAL_SNAPSHOTS = 10
 
-#: So full a request is worth sending; more items of the next page would rarely fit.
-FULL = 0.9
+#: Fraction of a request that must be filled before it is sent; items of the next page would rarely fit into the rest.
+MIN_FILL = 0.9
 
 #: Answers of this size are read one after the other: each takes tens of megabytes while it is read.
-ANSWERS_AT_ONCE = 1
+MAX_PARALLEL_ANSWERS = 1
 
 ITEMS_BETWEEN_PAUSES = 200
 
 #: Changes are there after 15 to 60 seconds (rally-api-notes.md#lookback-availability): what is not there after so long,
 #: revisions tell.
-LONGEST_LAG = timedelta(minutes=30)
+MAX_LAG = timedelta(minutes=30)
 
 #: For how many seconds a failing Lookback is tried again before revisions take its place.
-LOOKBACK_PATIENCE = 20.0
+LOOKBACK_RETRY_SECONDS = 20.0
 
 #: So many items at once are a first sync: more of them will need more names.
-MANY = 500
+FIRST_SYNC_ITEMS = 500
 
-PARTLY = (
+PARTIAL_HISTORY = (
     "Lookback shows some items' past only in part, because it touches projects that this user may not see; their "
     "revisions are read instead."
 )
 
-LATE = (
+LOOKBACK_LATE = (
     "Lookback lags behind by more than half an hour, or has lost changes; the history of what changed since is read "
     "from revisions."
 )
 
 
-class Pasts:
-    """Reads the past of one run's items.
+class HistoryReader:
+    """Reader of the history of items in one run.
 
     Args:
-        caller: Asks Rally.
+        session: Sends requests to Rally.
         properties: The validated settings.
         scope: Where the items are.
-        fields: What is tracked.
-        rests: What is read of removed items besides that.
+        fields: The tracked fields.
+        rests: Further fields that are read of removed items.
     """
 
     def __init__(
         self,
-        caller: Caller,
+        session: Session,
         properties: Properties,
         scope: Scope,
-        fields: PastFields,
+        fields: TrackedFields,
         *,
-        rests: Sequence[PastField] = (),
+        rests: Sequence[TrackedField] = (),
     ) -> None:
-        self._caller = caller
+        self._session = session
         self._workspace = scope.workspace.object_id
         self._fields = fields
         tracked = {field.name for field in fields.fields}
-        self._rests = tuple(field for field in rests if field.name not in tracked)
-        self._wanted = properties.history_source
+        self._removed_item_fields = tuple(field for field in rests if field.name not in tracked)
+        self._source = properties.history_source
         self._links = properties.relations
         self._page_size = largest_page(SNAPSHOT, properties)
-        self._histories = Histories(caller, workspace=self._workspace, page_size=largest_page("revision", properties))
-        self._labels = Labels(caller, workspace=self._workspace, fields=fields)
-        self._turns = asyncio.Semaphore(ANSWERS_AT_ONCE)
-        self._agreement = Agreement()
+        self._histories = RevisionHistoryReader(
+            session, workspace=self._workspace, page_size=largest_page("revision", properties)
+        )
+        self._labels = LabelReader(session, workspace=self._workspace, fields=fields)
+        self._semaphore = asyncio.Semaphore(MAX_PARALLEL_ANSWERS)
+        self._agreement = VersionAgreement()
         #: Texts of the run's items, and names of what they refer to, that look like clauses of revisions.
         self._imitations: set[str] = set()
-        #: Why Lookback is not asked any more; empty while it is.
-        self._given_up = ""
-        self._told: list[str] = []
-        #: Why some items' past was not taken from Lookback; each reason is told once.
+        #: Why Lookback is no longer used in this run; empty while it is.
+        self._lookback_failure = ""
+        self._notices: list[str] = []
+        #: Why the history of some items was not read from Lookback; each reason is reported once.
         self._reasons: set[str] = set()
-        self._overdue_before = scope.now - LONGEST_LAG
+        self._overdue_before = scope.now - MAX_LAG
         # With revisions at hand, a failing Lookback must not hold up everything.
-        self._patience = LOOKBACK_PATIENCE if self._wanted == "auto" else math.inf
-        #: Closed projects whose timeboxes nobody has named yet.
+        self._patience = LOOKBACK_RETRY_SECONDS if self._source == "auto" else math.inf
+        #: Closed projects whose timeboxes have no names yet.
         self._closed: Sequence[int] = sorted(project.object_id for project in scope.closed)
-        self.names = Names(caller, workspace=self._workspace)
-        self.names.tell(Shape.PROJECT, {project.object_id: project.name for project in scope.closed})
+        self.names = NameResolver(session, workspace=self._workspace)
+        self.names.add_names(Shape.PROJECT, {project.object_id: project.name for project in scope.closed})
 
     @property
-    def _by_lookback(self) -> bool:
-        return self._wanted in {"auto", "lookback"} and not self._given_up
+    def _uses_lookback(self) -> bool:
+        return self._source in {"auto", "lookback"} and not self._lookback_failure
 
-    def notices(self) -> tuple[str, ...]:
-        """What is worth telling once per run, and has not been asked for yet."""
-        told, self._told = tuple(self._told), []
-        return told
+    def take_notices(self) -> tuple[str, ...]:
+        """Return the notices that were not returned before."""
+        notices, self._notices = tuple(self._notices), []
+        return notices
 
-    async def fed_until(self) -> datetime | None:
-        """How far Lookback's feed has come; None when it does not say.
+    async def read_feed_time(self) -> datetime | None:
+        """Return the time up to which Lookback has received changes; None when it is not reported.
 
         Raises:
             RallyAccelerateError: Lookback cannot be used.
         """
-        nothing = partial(lookback.question, self._workspace, [0], fields=self._fields)
-        answer = await self._caller.read(nothing(start=0, size=1))
-        told = lookback.Snapshots()
-        told.take(answer.data)
-        return told.fed_until
+        nothing = partial(lookback.snapshots_request, self._workspace, [0], fields=self._fields)
+        answer = await self._session.read(nothing(start=0, size=1))
+        snapshots = lookback.Snapshots()
+        snapshots.add_page(answer.data)
+        return snapshots.feed_time
 
     def fits(self, records: Sequence[Record]) -> int:
-        """How many of these items, from the first on, fill one request for their past; 0 when more would fit."""
-        if not self._by_lookback:
+        """Return how many of the first items fill one request for their history; 0 when more would fit."""
+        if not self._uses_lookback:
             return len(records)
         weight = 0
         for count, record in enumerate(records):
-            weight += (record.revision.version or USUAL_SNAPSHOTS) + 1
+            weight += (record.revision.version or TYPICAL_SNAPSHOTS) + 1
             if weight > self._page_size:
                 return max(1, count)
-        return len(records) if weight >= FULL * self._page_size else 0
+        return len(records) if weight >= MIN_FILL * self._page_size else 0
 
-    async def of(self, records: Sequence[Record]) -> list[Past]:
-        """The past of each item, in the same order."""
-        self.names.learn(records)
-        if self._wanted == "none":
-            return [NO_PAST] * len(records)
-        found: dict[int, Past] = {}
-        if self._by_lookback:
-            found = await self._from_lookback(records)
-        lacking = [record for record in records if record.object_id not in found]
+    async def read(self, records: Sequence[Record]) -> list[ItemHistory]:
+        """Read the history of each item, in the same order."""
+        self.names.add_records(records)
+        if self._source == "none":
+            return [NO_HISTORY] * len(records)
+        histories: dict[int, ItemHistory] = {}
+        if self._uses_lookback:
+            histories = await self._from_lookback(records)
+        lacking = [record for record in records if record.object_id not in histories]
         if lacking:
-            found.update(await self._from_revisions(lacking))
-        return [found[record.object_id] for record in records]
+            histories.update(await self._from_revisions(lacking))
+        return [histories[record.object_id] for record in records]
 
-    async def _from_lookback(self, records: Sequence[Record]) -> dict[int, Past]:
-        """What Lookback can tell whole; nothing about the others."""
-        reader = lookback.Reader(self._fields)
-        async with self._turns:
-            if self._given_up:
+    async def _from_lookback(self, records: Sequence[Record]) -> dict[int, ItemHistory]:
+        """Read histories from Lookback; leave out items whose history is not complete there."""
+        reader = lookback.SnapshotReader(self._fields)
+        async with self._semaphore:
+            if self._lookback_failure:
                 return {}
-            told = await self._asked(self._snapshots([record.object_id for record in records]))
-            if told is None:
+            snapshots = await self._try_lookback(self._query_snapshots([record.object_id for record in records]))
+            if snapshots is None:
                 return {}
-            # Rows are let go of item by item: they are many times as large as what is kept.
-            condensed: dict[int, lookback.Condensed] = {}
-            for item in list(told.by_item):
-                its = _condensed(reader, told.by_item.pop(item))
-                if its is not None:
-                    condensed[item] = its
-        await self.names.ensure(reader.ids.by_shape, many=len(records) >= MANY)
-        await self.names.ensure_items(reader.ids.items)
-        if await self._asked(self._name_timeboxes(reader.ids, condensed)) is None:
+            # Rows are released item by item: they are many times as large as their summary.
+            condensed: dict[int, lookback.SnapshotSummary] = {}
+            for item in list(snapshots.by_item):
+                summary = _summarize(reader, snapshots.by_item.pop(item))
+                if summary is not None:
+                    condensed[item] = summary
+        await self.names.load(reader.ids.by_shape, many=len(records) >= FIRST_SYNC_ITEMS)
+        await self.names.load_items(reader.ids.items)
+        if await self._try_lookback(self._name_timeboxes(reader.ids, condensed)) is None:
             return {}
-        found: dict[int, Past] = {}
+        histories: dict[int, ItemHistory] = {}
         for number, record in enumerate(records, start=1):
-            past = self._past(reader, record, condensed.get(record.object_id), told.fed_until)
-            reason = self._unfit(record, past)
-            if not reason or self._wanted == "lookback":
-                found[record.object_id] = past
+            past = self._build_history(reader, record, condensed.get(record.object_id), snapshots.feed_time)
+            reason = self._fallback_reason(record, past)
+            if not reason or self._source == "lookback":
+                histories[record.object_id] = past
             elif reason not in self._reasons:
                 self._reasons.add(reason)
-                self._told.append(reason)
+                self._notices.append(reason)
             if number % ITEMS_BETWEEN_PAUSES == 0:
                 await asyncio.sleep(0)
-        return found
+        return histories
 
-    def _unfit(self, record: Record, past: Past) -> str:
-        """Why revisions have to tell an item's past, or nothing."""
+    def _fallback_reason(self, record: Record, past: ItemHistory) -> str:
+        """Return why an item's history must be read from revisions; an empty text if Lookback has it."""
         if not past.whole:
-            return PARTLY
-        # A change of just now is on its way, and completed in the next run; an old one may never come.
-        return "" if past.up_to_date or record.revision.updated_at > self._overdue_before else LATE
+            return PARTIAL_HISTORY
+        # A recent change arrives by the next run; an old one might never arrive.
+        return "" if past.up_to_date or record.revision.updated_at > self._overdue_before else LOOKBACK_LATE
 
-    def _past(
+    def _build_history(
         self,
-        reader: lookback.Reader,
+        reader: lookback.SnapshotReader,
         record: Record,
-        condensed: lookback.Condensed | None,
+        condensed: lookback.SnapshotSummary | None,
         fed_until: datetime | None,
-    ) -> Past:
+    ) -> ItemHistory:
         updated_at = record.revision.updated_at
         if condensed is None:
-            # Created after the feed's end; or Lookback never had it, and then revisions must tell.
-            late = fed_until is not None and fed_until < updated_at + CLOCKS
-            return Past(source=PastSource.LOOKBACK, up_to_date=False, whole=late)
+            # Created after the last data that Lookback received; or Lookback never had it, and revisions are needed.
+            late = fed_until is not None and fed_until < updated_at + CLOCK_TOLERANCE
+            return ItemHistory(source=HistorySource.LOOKBACK, up_to_date=False, whole=late)
         if fed_until is None:
-            fed = condensed.latest >= round((updated_at - CLOCKS).timestamp() * 1000)
+            fed = condensed.updated_at >= round((updated_at - CLOCK_TOLERANCE).timestamp() * 1000)
         else:
             fed = fed_until >= updated_at
-        return reader.past(condensed, self.names.at, up_to_date=fed)
+        return reader.to_history(condensed, self.names.name_at, up_to_date=fed)
 
-    async def _asked(self, asking: Coroutine[Any, Any, T]) -> T | None:
-        """What Lookback answers, or None when it is given up for this run."""
+    async def _try_lookback(self, query: Coroutine[Any, Any, T]) -> T | None:
+        """Return the result of a Lookback query; None if Lookback failed and is not used again in this run."""
         try:
-            return await asking
+            return await query
         except RallyAccelerateError as error:
-            if self._wanted == "lookback":
+            if self._source == "lookback":
                 raise
-            self._given_up = str(error)
-            self._told.append(f"Lookback cannot be used, so the history is read from revisions: {error}")
+            self._lookback_failure = str(error)
+            self._notices.append(f"Lookback cannot be used, so the history is read from revisions: {error}")
             return None
 
-    async def _name_timeboxes(self, ids: lookback.Ids, condensed: Mapping[int, lookback.Condensed]) -> bool:
-        """Let Lookback tell the names of timeboxes that WSAPI does not show: those of closed projects."""
-        unknown = self._nameless(ids)
+    async def _name_timeboxes(
+        self, ids: lookback.ReferencedIds, condensed: Mapping[int, lookback.SnapshotSummary]
+    ) -> bool:
+        """Read from Lookback the names of timeboxes that WSAPI does not return: those of closed projects."""
+        unknown = self._find_unnamed(ids)
         if unknown and self._closed:
             closed, self._closed = self._closed, ()
-            await self._name_closed(closed)
-            unknown = self._nameless(ids)
-        items = sorted(item for item, its in condensed.items() if its.was_in(unknown)) if unknown else []
+            await self._name_closed_timeboxes(closed)
+            unknown = self._find_unnamed(ids)
+        items = sorted(item for item, summary in condensed.items() if summary.was_in(unknown)) if unknown else []
         if items:
-            for row in await self._rows(partial(lookback.naming_question, self._workspace, items, sorted(unknown))):
-                its = condensed.get(row.get("ObjectID") or 0)
-                for field, shape in TIMEBOXES.items() if its else ():
-                    entered = its.entered(lookback.milliseconds(row["_ValidFrom"]), field) if its else None
+            for row in await self._read_rows(
+                partial(lookback.timebox_names_request, self._workspace, items, sorted(unknown))
+            ):
+                summary = condensed.get(row.get("ObjectID") or 0)
+                for field, shape in TIMEBOXES.items() if summary else ():
+                    entered = summary.find_timebox(lookback.milliseconds(row["_ValidFrom"]), field) if summary else None
                     if entered in unknown and isinstance(name := row.get(field), str):
-                        self.names.tell(shape, {entered: name})
+                        self.names.add_names(shape, {entered: name})
         for shape in TIMEBOXES.values():
-            self.names.tell(shape, {its_id: str(its_id) for its_id in ids.by_shape[shape] & unknown})
+            self.names.add_names(shape, {oid: str(oid) for oid in ids.by_shape[shape] & unknown})
         return True
 
-    def _nameless(self, ids: lookback.Ids) -> set[int]:
+    def _find_unnamed(self, ids: lookback.ReferencedIds) -> set[int]:
         return {
-            its_id
+            oid
             for shape in TIMEBOXES.values()
-            for its_id in ids.by_shape[shape]
-            if self.names.timebox(shape, its_id) is None
+            for oid in ids.by_shape[shape]
+            if self.names.find_timebox(shape, oid) is None
         }
 
-    async def _name_closed(self, projects: Sequence[int]) -> None:
-        """Name every timebox of closed projects at once, unless there are very many snapshots in them."""
-        ask = partial(lookback.closed_question, self._workspace, projects)
-        told = [await self._rows(partial(ask, hydrated=hydrated), most=self._page_size) for hydrated in (True, False)]
-        named = {(row.get("ObjectID"), row.get("_ValidFrom")): row for row in told[0]}
-        for row in told[1]:
+    async def _name_closed_timeboxes(self, projects: Sequence[int]) -> None:
+        """Read the name of every timebox of closed projects at once, unless they have very many snapshots."""
+        ask = partial(lookback.closed_timeboxes_request, self._workspace, projects)
+        rows = [
+            await self._read_rows(partial(ask, hydrated=hydrated), most=self._page_size) for hydrated in (True, False)
+        ]
+        named = {(row.get("ObjectID"), row.get("_ValidFrom")): row for row in rows[0]}
+        for row in rows[1]:
             same = named.get((row.get("ObjectID"), row.get("_ValidFrom")), {})
             for field, shape in TIMEBOXES.items():
-                its_id, name = row.get(field), same.get(field)
-                if isinstance(its_id, int) and isinstance(name, str):
-                    self.names.tell(shape, {its_id: name})
+                oid, name = row.get(field), same.get(field)
+                if isinstance(oid, int) and isinstance(name, str):
+                    self.names.add_names(shape, {oid: name})
 
-    async def _rows(self, ask: Callable[..., Request], *, most: int | None = None) -> list[lookback.SnapshotRow]:
-        """The rows of a question; with ``most``, no more than so many, and perhaps not all."""
+    async def _read_rows(self, ask: Callable[..., Request], *, most: int | None = None) -> list[lookback.SnapshotRow]:
+        """Read the rows of a query; with ``most``, stop after about that many rows."""
         rows: list[lookback.SnapshotRow] = []
         came = 0
         while True:
-            answer, _ = await self._caller.page(
+            answer, _ = await self._session.read_page(
                 SNAPSHOT, partial(_at_size, ask, came), patience=self._patience, doubtful=lookback.is_doubtful
             )
-            found = answer.data.get("Results")
-            found = found if isinstance(found, list) else []
-            came += len(found)
-            rows.extend(row for row in found if lookback.is_dated(row))
-            if not found or not answer.data.get("HasMore") or (most is not None and came >= most):
+            results = answer.data.get("Results")
+            results = results if isinstance(results, list) else []
+            came += len(results)
+            rows.extend(row for row in results if lookback.is_dated(row))
+            if not results or not answer.data.get("HasMore") or (most is not None and came >= most):
                 return rows
 
-    async def left(self, field: str, timeboxes: Sequence[int]) -> set[int]:
-        """Return the items that left one of some timeboxes, as far as Lookback can be asked."""
-        if not self._by_lookback:
+    async def find_departed_items(self, field: str, timeboxes: Sequence[int]) -> set[int]:
+        """Return the items that left one of some timeboxes; none if Lookback is not available."""
+        if not self._uses_lookback:
             return set()
         try:
-            rows = await self._rows(partial(lookback.left_question, self._workspace, field, timeboxes))
+            rows = await self._read_rows(partial(lookback.departures_request, self._workspace, field, timeboxes))
         except RallyAccelerateError as error:
             logger.info("items that left a timebox cannot be found: %s", error)
             return set()
         return {row["ObjectID"] for row in rows if isinstance(row.get("ObjectID"), int)}
 
-    async def snapshotted(self, ids: Sequence[int]) -> removed_item_values.Feed:
-        """Read what Lookback has of items that queries no longer show.
+    async def read_snapshots(self, ids: Sequence[int]) -> removed_item_values.SnapshotFeed:
+        """Read the snapshots of items that queries no longer return.
 
         Raises:
             RallyAccelerateError: Lookback cannot be used.
         """
-        if self._wanted not in {"auto", "lookback"}:
-            raise RejectedError(f"Lookback is not asked, because historySource is {self._wanted}")
-        if self._given_up:
-            raise RejectedError(f"Lookback cannot be used: {self._given_up}")
-        reader, tracked = lookback.Reader(self._fields), (*self._fields.in_lookback, *self._rests)
+        if self._source not in {"auto", "lookback"}:
+            raise RejectedError(f"Lookback is not asked, because historySource is {self._source}")
+        if self._lookback_failure:
+            raise RejectedError(f"Lookback cannot be used: {self._lookback_failure}")
+        reader, tracked = lookback.SnapshotReader(self._fields), (*self._fields.in_lookback, *self._removed_item_fields)
         texts = (
             *removed_item_values.UNTRACKED_CHOICES,
-            *(field.name for field in self._rests if field.shape is Shape.CHOICE),
+            *(field.name for field in self._removed_item_fields if field.shape is Shape.CHOICE),
         )
-        also = (*removed_item_values.ALSO_ASKED, *(field.name for field in self._rests))
-        condensed: dict[int, lookback.Condensed] = {}
+        also = (*removed_item_values.EXTRA_FIELDS, *(field.name for field in self._removed_item_fields))
+        condensed: dict[int, lookback.SnapshotSummary] = {}
         newest: dict[int, lookback.SnapshotRow] = {}
-        async with self._turns:
-            told = await self._snapshots(ids, also=also, texts=texts)
-        for item, rows in told.by_item.items():
-            its = _condensed(reader, rows)
-            if its is not None and its.whole and removed_item_values.kind_in(rows[-1]):
+        async with self._semaphore:
+            snapshots = await self._query_snapshots(ids, also=also, texts=texts)
+        for item, rows in snapshots.by_item.items():
+            summary = _summarize(reader, rows)
+            if summary is not None and summary.complete and removed_item_values.parse_kind(rows[-1]):
                 # Reading has put them in order.
-                condensed[item], newest[item] = its, rows[-1]
+                condensed[item], newest[item] = summary, rows[-1]
         for row in newest.values():
-            by_shape, items = removed_item_values.ids_in(row, tracked)
+            by_shape, items = removed_item_values.collect_ids(row, tracked)
             for shape, some in by_shape.items():
                 reader.ids.by_shape[shape].update(some)
             for field, some in items.items():
                 reader.ids.items[field].update(some)
-        await self.names.ensure(reader.ids.by_shape)
-        await self.names.ensure_items(reader.ids.items)
+        await self.names.load(reader.ids.by_shape)
+        await self.names.load_items(reader.ids.items)
         await self._name_timeboxes(reader.ids, condensed)
-        found = {
-            item: removed_item_values.Snapshotted(
-                kind=removed_item_values.kind_in(newest[item]),
-                fields=removed_item_values.fields_in(newest[item], tracked, self.names, at=its.latest),
+        histories = {
+            item: removed_item_values.SnapshotItem(
+                kind=removed_item_values.parse_kind(newest[item]),
+                fields=removed_item_values.to_query_fields(newest[item], tracked, self.names, at=summary.updated_at),
                 past=replace(
-                    reader.past(its, self.names.at, up_to_date=True),
+                    reader.to_history(summary, self.names.name_at, up_to_date=True),
                     up_to_date=True,
-                    links=its.links if self._links else {},
+                    links=summary.links if self._links else {},
                 ),
-                newest=datetime.fromtimestamp(its.latest / 1000, UTC),
-                ended=removed_item_values.ended_at(newest[item]),
+                updated_at=datetime.fromtimestamp(summary.updated_at / 1000, UTC),
+                ended_at=removed_item_values.parse_end(newest[item]),
             )
-            for item, its in condensed.items()
+            for item, summary in condensed.items()
         }
-        return removed_item_values.Feed(
-            items=found, partly=told.by_item.keys() - found.keys(), until=told.fed_until, hides=told.unauthorized
+        return removed_item_values.SnapshotFeed(
+            items=histories,
+            incomplete=snapshots.by_item.keys() - histories.keys(),
+            feed_time=snapshots.feed_time,
+            has_hidden_projects=snapshots.unauthorized,
         )
 
-    async def _snapshots(
+    async def _query_snapshots(
         self, ids: Sequence[int], *, also: Sequence[str] = (), texts: Sequence[str] = ()
     ) -> lookback.Snapshots:
-        told = lookback.Snapshots()
-        ask = partial(lookback.question, self._workspace, ids, fields=self._fields, more=also, texts=texts)
+        snapshots = lookback.Snapshots()
+        ask = partial(lookback.snapshots_request, self._workspace, ids, fields=self._fields, more=also, texts=texts)
         more = True
         while more:
-            start = told.rows
-            answer, _ = await self._caller.page(
+            start = snapshots.rows
+            answer, _ = await self._session.read_page(
                 SNAPSHOT,
                 partial(_at_size, ask, start),
                 patience=self._patience,
                 doubtful=lookback.is_doubtful,
             )
-            more = told.take(answer.data)
-        return told
+            more = snapshots.add_page(answer.data)
+        return snapshots
 
-    async def _from_revisions(self, records: Sequence[Record]) -> dict[int, Past]:
+    async def _from_revisions(self, records: Sequence[Record]) -> dict[int, ItemHistory]:
         by_kind: dict[str, list[Record]] = {}
         for record in records:
             by_kind.setdefault(record.kind, []).append(record)
-        found: dict[int, Past] = {}
-        for kind, its in by_kind.items():
-            found.update(await self._from_revisions_of(its, await self._labels.of(kind)))
-        return found
+        histories: dict[int, ItemHistory] = {}
+        for kind, kind_records in by_kind.items():
+            histories.update(await self._from_revisions_of_kind(kind_records, await self._labels.read(kind)))
+        return histories
 
-    async def _from_revisions_of(self, records: Sequence[Record], fields: PastFields) -> dict[int, Past]:
-        self._imitations.update(text for record in records for text in _texts(record) if imitates(text))
-        by_history = await self._histories.of(records)
+    async def _from_revisions_of_kind(self, records: Sequence[Record], fields: TrackedFields) -> dict[int, ItemHistory]:
+        self._imitations.update(
+            text for record in records for text in _iterate_texts(record) if looks_like_clause(text)
+        )
+        by_history = await self._histories.read(records)
         revisions = [by_history.get(ref_id(record.fields.get("RevisionHistory")) or 0, ()) for record in records]
-        revisions = await self._with_authors(revisions)
-        which = await self._which_timebox(records, revisions, fields)
-        reader = revision_changes.Reader(fields, which)
-        found: dict[int, Past] = {}
-        for number, (record, its) in enumerate(zip(records, revisions, strict=True), start=1):
-            project = revision_changes.Place(_name(record, "Project"), ref_id(record.fields.get("Project") or {}))
+        revisions = await self._add_authors(revisions)
+        which = await self._make_timebox_resolver(records, revisions, fields)
+        reader = revision_changes.RevisionReader(fields, which)
+        histories: dict[int, ItemHistory] = {}
+        for number, (record, item_revisions) in enumerate(zip(records, revisions, strict=True), start=1):
+            project = revision_changes.ProjectAt(_name(record, "Project"), ref_id(record.fields.get("Project") or {}))
             state = record.revision
-            past = reader.past(
-                its,
+            past = reader.read(
+                item_revisions,
                 project=project,
                 collections=_collections(record),
-                present=_present(record, self._fields),
-                newest=self._agreement.newest(its, updated_at=state.updated_at, version=state.version),
+                present=_current_values(record, self._fields),
+                newest=self._agreement.judge(item_revisions, updated_at=state.updated_at, version=state.version),
                 texts=self._imitations,
             )
-            found[record.object_id] = replace(past, linked=linked(its)) if self._links else past
+            histories[record.object_id] = replace(past, linked=find_links(item_revisions)) if self._links else past
             if number % ITEMS_BETWEEN_PAUSES == 0:
                 await asyncio.sleep(0)
-        return found
+        return histories
 
-    async def _with_authors(self, revisions: Sequence[Sequence[Revision]]) -> list[Sequence[Revision]]:
-        """Name the authors whose stubs carry no name; costs nothing where all of them do."""
-        nameless = {each.user_id for its in revisions for each in its if not each.user and each.user_id is not None}
+    async def _add_authors(self, revisions: Sequence[Sequence[Revision]]) -> list[Sequence[Revision]]:
+        """Look up the names of authors whose stubs have none; sends no request if all have one."""
+        nameless = {
+            revision.user_id
+            for item_revisions in revisions
+            for revision in item_revisions
+            if not revision.user and revision.user_id is not None
+        }
         if not nameless:
             return list(revisions)
-        names = await self.names.people(nameless)
+        names = await self.names.load_people(nameless)
         return [
-            [replace(each, user=names.get(each.user_id or 0, "")) if not each.user else each for each in its]
-            for its in revisions
+            [
+                replace(revision, user=names.get(revision.user_id or 0, "")) if not revision.user else revision
+                for revision in item_revisions
+            ]
+            for item_revisions in revisions
         ]
 
-    async def _which_timebox(
-        self, records: Sequence[Record], revisions: Sequence[Sequence[Revision]], fields: PastFields
-    ) -> revision_changes.WhichTimebox:
-        """Return how to tell timeboxes by what they were called when an item came into them or left them."""
-        told = [revision_changes.timebox_names(its, fields) for its in revisions]
+    async def _make_timebox_resolver(
+        self, records: Sequence[Record], revisions: Sequence[Sequence[Revision]], fields: TrackedFields
+    ) -> revision_changes.TimeboxResolver:
+        """Return a function that identifies timeboxes by their name at the time when an item entered or left them."""
+        names_by_item = [revision_changes.collect_timebox_names(item_revisions, fields) for item_revisions in revisions]
         known: dict[tuple[Shape, str], list[Timebox]] = defaultdict(list)
-        for shape in {shape for names in told for shape, some in names.items() if some}:
-            wanted = {name for names in told for name in names.get(shape, ())}
-            today = await self.names.timeboxes_named(shape, wanted)
-            boxes = {each.object_id: each for some in today.values() for each in some}
-            # What has the name today may have had another one then, and what had it then may have another one today.
-            await self.names.ensure({shape: boxes})
+        for shape in {shape for names in names_by_item for shape, some in names.items() if some}:
+            requested = {name for names in names_by_item for name in names.get(shape, ())}
+            today = await self.names.find_timeboxes(shape, requested)
+            boxes = {timebox.object_id: timebox for some in today.values() for timebox in some}
+            # An object with this name today can have had another name then, and the other way round.
+            await self.names.load({shape: boxes})
             here = {
-                (each.project_id, name)
+                (timebox.project_id, name)
                 for name, some in today.items()
-                for each in some
-                if self.names.every(shape, each.object_id) == {name}
+                for timebox in some
+                if self.names.all_names(shape, timebox.object_id) == {name}
             }
             renamed = {
                 project
-                for record, names in zip(records, told, strict=True)
+                for record, names in zip(records, names_by_item, strict=True)
                 if (project := ref_id(record.fields.get("Project") or {})) is not None
                 if any((project, name) not in here for name in names.get(shape, ()))
             }
             if renamed:
-                boxes |= {each.object_id: each for each in await self.names.timeboxes_of(shape, renamed)}
-            for its_id, box in boxes.items():
-                for name in self.names.every(shape, its_id):
+                boxes |= {timebox.object_id: timebox for timebox in await self.names.list_timeboxes(shape, renamed)}
+            for oid, box in boxes.items():
+                for name in self.names.all_names(shape, oid):
                     known[shape, name].append(box)
 
-        def which(shape: Shape, name: str, place: revision_changes.Place, at: int) -> int | None:
+        def which(shape: Shape, name: str, place: revision_changes.ProjectAt, at: int) -> int | None:
             # A timebox of another project that has the name need not be meant.
-            found = [
-                each.object_id
-                for each in known.get((shape, name), ())
-                if (each.project == place.name if place.object_id is None else each.project_id == place.object_id)
-                if self.names.at(shape, each.object_id, at) == name
+            matches = [
+                timebox.object_id
+                for timebox in known.get((shape, name), ())
+                if (timebox.project == place.name if place.object_id is None else timebox.project_id == place.object_id)
+                if self.names.name_at(shape, timebox.object_id, at) == name
             ]
-            return found[0] if len(found) == 1 else None
+            return matches[0] if len(matches) == 1 else None
 
         return which
 
 
-def _condensed(reader: lookback.Reader, rows: list[lookback.SnapshotRow]) -> lookback.Condensed | None:
-    """What is left of an item's snapshots; None where they are none that anybody knows, so that revisions tell."""
+def _summarize(reader: lookback.SnapshotReader, rows: list[lookback.SnapshotRow]) -> lookback.SnapshotSummary | None:
+    """Summarize the snapshots of an item; return None if they cannot be read, so that revisions are read instead."""
     try:
-        return reader.condensed(rows)
+        return reader.summarize(rows)
     except (KeyError, TypeError, ValueError) as error:
         # One item's odd snapshots must not stop the others (accelerate-api-notes.md#reported-problems).
         logger.info("snapshots of %s cannot be read: %s", rows[0].get("ObjectID"), error)
@@ -465,33 +495,33 @@ def _name(record: Record, field: str) -> str:
 
 
 def _collections(record: Record) -> dict[str, list[str]]:
-    """Return the members that the item's collections have now; those that Rally does not tell are left out."""
-    found: dict[str, list[str]] = {}
+    """Return the current members of the item's collections; unknown ones are left out."""
+    collections: dict[str, list[str]] = {}
     for field in ("Tags", "Milestones"):
         value: Any = record.fields.get(field)
         members = value.get("_tagsNameArray") if isinstance(value, Mapping) else None
         if isinstance(members, list):
-            found[field] = [str(member.get("Name") or "") for member in members if isinstance(member, Mapping)]
+            collections[field] = [str(member.get("Name") or "") for member in members if isinstance(member, Mapping)]
         elif value is None or (isinstance(value, Mapping) and value.get("Count") == 0):
-            found[field] = []
-    return found
+            collections[field] = []
+    return collections
 
 
-def _texts(record: Record) -> Iterator[str]:
-    """Return the texts that an item has now, and the names of what it refers to."""
+def _iterate_texts(record: Record) -> Iterator[str]:
+    """Yield the current texts of an item, and the names of the objects that it refers to."""
     for value in record.fields.values():
         if isinstance(value, str):
             yield value
         elif isinstance(value, Mapping):
             members = value.get("_tagsNameArray")
             named = (value, *(members if isinstance(members, list) else ()))
-            names = [each.get(key) for each in named if isinstance(each, Mapping) for key in ("Name", "_refObjectName")]
+            names = [part.get(key) for part in named if isinstance(part, Mapping) for key in ("Name", "_refObjectName")]
             yield from (name for name in names if isinstance(name, str))
 
 
-def _present(record: Record, fields: PastFields) -> dict[str, str]:
-    """Return what drop-downs, people and texts are now, in the form of the past's values."""
-    found: dict[str, str] = {}
+def _current_values(record: Record, fields: TrackedFields) -> dict[str, str]:
+    """Return the current values of drop-downs, people and texts, in the format of historical values."""
+    values: dict[str, str] = {}
     for field in fields.fields:
         value = record.fields.get(field.name)
         if isinstance(value, Mapping):
@@ -500,7 +530,7 @@ def _present(record: Record, fields: PastFields) -> dict[str, str]:
         if field.name not in record.fields or not (value is None or isinstance(value, str)):
             continue
         if field.shape in revision_changes.RENAMED:
-            found[field.name] = choice_text(value)
+            values[field.name] = choice_text(value)
         elif field.shape is Shape.TEXT:
-            found[field.name] = value or ""
-    return found
+            values[field.name] = value or ""
+    return values

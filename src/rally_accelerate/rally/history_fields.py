@@ -1,8 +1,8 @@
-"""Which fields have a history, how the two sources spell them, and the one form that their values take; pure.
+"""Fields with a history, their names in both sources, and the common format of their values. No I/O.
 
 Lookback knows fields by element name and references by ObjectID; revisions know upper-case display labels and names
-(rally-api-notes.md#revision-texts, rally-api-notes.md#snapshots). Both end in the forms of ``records.PastValue``, so
-that nothing behind this room knows which source it was.
+(rally-api-notes.md#revision-texts, rally-api-notes.md#snapshots). Both are converted to ``records.FieldValue``, so
+that later code does not depend on the source.
 """
 
 import re
@@ -12,7 +12,7 @@ from enum import StrEnum
 
 
 class Shape(StrEnum):
-    """What a field's values are."""
+    """The type of a field's values."""
 
     TEXT = "text"
     #: A drop-down or state: text in revisions, an id in Lookback unless hydrated.
@@ -31,13 +31,13 @@ class Shape(StrEnum):
     ITEM = "item"
 
 
-#: The fields whose values are timeboxes. Lookback tells their names where WSAPI cannot.
+#: The fields whose values are timeboxes. Lookback has their names where WSAPI has not.
 TIMEBOXES = {"Iteration": Shape.ITERATION, "Release": Shape.RELEASE}
 
 
 @dataclass(frozen=True, slots=True)
-class PastField:
-    """One field whose changes are told."""
+class TrackedField:
+    """A field whose history is read."""
 
     name: str
     shape: Shape
@@ -45,16 +45,16 @@ class PastField:
     labels: tuple[str, ...]
 
 
-def _field(name: str, shape: Shape, *labels: str) -> PastField:
-    return PastField(name, shape, labels or (label_of(name),))
+def _field(name: str, shape: Shape, *labels: str) -> TrackedField:
+    return TrackedField(name, shape, labels or (label_of(name),))
 
 
 def label_of(name: str) -> str:
-    """The display label of an element name in upper case: ``PlanEstimate`` becomes ``PLAN ESTIMATE``."""
+    """Return the upper-case display label of an element name: ``PlanEstimate`` becomes ``PLAN ESTIMATE``."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name.removeprefix("c_")).upper()
 
 
-#: Built-in fields, in the order in which changes of one save are told.
+#: Built-in fields, in the order in which changes of one save are listed.
 BUILT_IN = (
     _field("ScheduleState", Shape.CHOICE),
     _field("State", Shape.CHOICE),
@@ -84,7 +84,7 @@ BUILT_IN = (
     _field("Expedite", Shape.FLAG),
 )
 
-#: A portfolio item's size is an object of its own kind in Lookback, whose names it does not tell.
+#: A portfolio item's size is a separate type of object in Lookback, which omits the names.
 _NOT_IN_LOOKBACK = frozenset({"PreliminaryEstimate"})
 
 #: Dates in revision texts, in the server's own zone (rally-api-notes.md#revision-texts), so far MST or MDT.
@@ -96,34 +96,34 @@ _JAVA_DATE = re.compile(
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _ZONES = {"UTC": "Z", "GMT": "Z", "MST": "-07:00", "MDT": "-06:00"}
 
-#: Where people write numbers, the unit stands behind them (rally-api-notes.md#revision-texts).
+#: Numbers in revision texts are followed by their unit (rally-api-notes.md#revision-texts).
 _NUMBER = re.compile(r"\s*(-?\d+(?:\.\d+)?)(?:\s.*)?", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
-class PastFields:
+class TrackedFields:
     """The fields whose changes are read in one run."""
 
-    fields: tuple[PastField, ...]
+    fields: tuple[TrackedField, ...]
 
     @classmethod
-    def of(cls, custom: tuple[PastField, ...] = ()) -> "PastFields":
-        """The built-in fields and those of the workspace's own."""
+    def of(cls, custom: tuple[TrackedField, ...] = ()) -> "TrackedFields":
+        """Return the built-in fields followed by custom ones."""
         return cls((*BUILT_IN, *custom))
 
     @property
-    def in_lookback(self) -> tuple[PastField, ...]:
-        """Those that snapshots can tell."""
-        return tuple(each for each in self.fields if each.name not in _NOT_IN_LOOKBACK)
+    def in_lookback(self) -> tuple[TrackedField, ...]:
+        """The fields that snapshots contain."""
+        return tuple(field for field in self.fields if field.name not in _NOT_IN_LOOKBACK)
 
     @property
-    def by_label(self) -> dict[str, PastField]:
-        """By what revision texts call them."""
-        return {label: each for each in self.fields for label in each.labels}
+    def by_label(self) -> dict[str, TrackedField]:
+        """The fields by their labels in revision texts."""
+        return {label: field for field in self.fields for label in field.labels}
 
 
 def number_text(value: object) -> str:
-    """A quantity in its shortest form: 3, 3.0 and ``3.0 Points`` are all ``3``; what is no number stays as it is."""
+    """Format a quantity as briefly as possible: 3, 3.0 and ``3.0 Points`` become ``3``; other texts are unchanged."""
     match value:
         case None | "":
             return ""
@@ -132,24 +132,24 @@ def number_text(value: object) -> str:
         case int() | float():
             return f"{value:.10g}"
         case str():
-            found = _NUMBER.fullmatch(value)
-            return f"{float(found[1]):.10g}" if found else value
+            match_ = _NUMBER.fullmatch(value)
+            return f"{float(match_[1]):.10g}" if match_ else value
         case _:
             return str(value)
 
 
 def flag_text(value: object) -> str:
-    """``true`` or ``false``; unset counts as false."""
+    """Format a flag as ``true`` or ``false``; unset counts as false."""
     return "true" if value is True or value == "true" else "false"
 
 
 def date_text(value: object) -> str:
-    """A date in one form and to the second, as UTC: revisions tell no more; what is no date stays as it is."""
+    """Format a date as UTC, to the second, which is the precision of revisions; other texts are unchanged."""
     text = str(value or "").strip()
-    told = _JAVA_DATE.fullmatch(text)
-    if told and told["zone"] in _ZONES and told["month"] in _MONTHS:
-        month = _MONTHS.index(told["month"]) + 1
-        iso = f"{told['year']}-{month:02}-{int(told['day']):02}T{told['time']}{_ZONES[told['zone']]}"
+    match_ = _JAVA_DATE.fullmatch(text)
+    if match_ and match_["zone"] in _ZONES and match_["month"] in _MONTHS:
+        month = _MONTHS.index(match_["month"]) + 1
+        iso = f"{match_['year']}-{month:02}-{int(match_['day']):02}T{match_['time']}{_ZONES[match_['zone']]}"
     else:
         iso = text
     try:
@@ -160,7 +160,7 @@ def date_text(value: object) -> str:
 
 
 def choice_text(value: object) -> str:
-    """A drop-down's value; nothing chosen is empty, however Rally spells it (rally-api-notes.md#empty-values)."""
+    """Format the value of a drop-down; all of Rally's forms of "unset" are empty (rally-api-notes.md#empty-values)."""
     if value is None:
         return ""
     text = (value if isinstance(value, str) else str(value)).strip()
@@ -168,6 +168,6 @@ def choice_text(value: object) -> str:
 
 
 def item_id_in(text: str) -> str:
-    """The FormattedID of an item that a revision text shows as ``US12: its name``; else the text itself."""
-    found = re.match(r"([^\s:]*\d+)(?=: )", text)
-    return found[1] if found else text
+    """Return the FormattedID in a text such as ``US12: its name``; any other text is returned unchanged."""
+    match_ = re.match(r"([^\s:]*\d+)(?=: )", text)
+    return match_[1] if match_ else text

@@ -1,4 +1,4 @@
-"""How many requests one Rally user has under way: one count, shared by everything that uses that user.
+"""Limit of concurrent requests per Rally user, shared by all clients in the process.
 
 Rally slows a user's thirteenth simultaneous request and may disable the account (rally-api-notes.md#limits).
 """
@@ -13,23 +13,23 @@ from rally_accelerate.config.model import MOST_REQUESTS_IN_FLIGHT, Properties
 
 
 class Limiter:
-    """Lets so many tasks through at once, in the order they came. The tasks run in one event loop."""
+    """Limit of concurrent tasks, first come, first served. All tasks run in one event loop."""
 
     def __init__(self) -> None:
         self._limits: list[int] = []
         self._waiting: deque[asyncio.Future[None]] = deque()
         self.in_flight = 0
-        #: The most that were ever under way at once.
+        #: The maximum number of concurrent requests so far.
         self.peak = 0
 
     @property
     def limit(self) -> int:
-        """The smallest of what its users allow."""
+        """The lowest limit of all registered users."""
         return min(self._limits, default=MOST_REQUESTS_IN_FLIGHT)
 
     @contextmanager
-    def shared(self, limit: int) -> Iterator["Limiter"]:
-        """Take part; while it lasts, no more than ``limit`` requests of this user are under way."""
+    def register(self, limit: int) -> Iterator["Limiter"]:
+        """Register a user of the limiter; while registered, at most ``limit`` requests of this user are in flight."""
         limit = max(1, min(limit, MOST_REQUESTS_IN_FLIGHT))
         self._limits.append(limit)
         try:
@@ -40,7 +40,7 @@ class Limiter:
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
-        """One request's place; waits until there is one."""
+        """Hold the slot of one request; wait until one is free."""
         await self._acquire()
         try:
             yield
@@ -85,15 +85,15 @@ class LimiterPool:
         self._limiters: dict[str, Limiter] = {}
 
     @contextmanager
-    def share(self, properties: Properties) -> Iterator[Limiter]:
-        """The limiter of the user that these properties log in as, for as long as the context lasts."""
+    def acquire(self, properties: Properties) -> Iterator[Limiter]:
+        """Provide the limiter of the user that these properties log in as, while the context is active."""
         limiter = self._limiters.setdefault(user_key(properties), Limiter())
-        with limiter.shared(properties.max_requests_in_flight):
+        with limiter.register(properties.max_requests_in_flight):
             yield limiter
 
 
 def user_key(properties: Properties) -> str:
-    """What tells Rally users apart, without giving a secret away: the server and a fingerprint of who asks."""
+    """Return a key that identifies a Rally user: the server and a hash of the credentials."""
     if properties.api_key is not None and properties.api_key.get_secret_value():
         who = f"key\0{properties.api_key.get_secret_value()}"
     else:

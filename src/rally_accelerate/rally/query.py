@@ -1,4 +1,4 @@
-"""WSAPI query expressions as a tiny tree that renders itself to Rally's strictly binary grammar.
+"""WSAPI query expressions, rendered in Rally's strictly binary grammar.
 
 See rally-api-notes.md#query-language.
 """
@@ -30,7 +30,7 @@ class Condition:
     value: Value
 
     def render(self) -> str:
-        """The condition with its parentheses.
+        """Render the condition with its parentheses.
 
         Raises:
             QueryError: The value holds a double quote, which Rally's grammar cannot express.
@@ -44,50 +44,50 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """A condition in the user's own words, checked for its parentheses and quotes only."""
+    """A condition in Rally's syntax, checked for its parentheses and quotes only."""
 
     text: str
 
     def render(self) -> str:
-        """The text as exactly one operand: with outer parentheses, and without redundant ones.
+        """Render the text as one operand: with outer parentheses, and without redundant ones.
 
         Raises:
-            QueryError: Parentheses or quotes do not pair up, at the column told.
+            QueryError: Parentheses or quotes are not balanced; includes the column.
         """
-        return _one_operand(self.text)
+        return _to_operand(self.text)
 
 
 @dataclass(frozen=True, slots=True)
 class And:
-    """All of the operands; one operand stands for itself."""
+    """Conjunction of operands; a single operand is rendered without AND."""
 
     operands: tuple["Expression", ...]
 
     def render(self) -> str:
-        """The operands joined two by two."""
-        return _joined([operand.render() for operand in self.operands], "AND")
+        """Render the operands, joined in pairs."""
+        return _join([operand.render() for operand in self.operands], "AND")
 
 
 @dataclass(frozen=True, slots=True)
 class Or:
-    """Any of the operands; one operand stands for itself."""
+    """Disjunction of operands; a single operand is rendered without OR."""
 
     operands: tuple["Expression", ...]
 
     def render(self) -> str:
-        """The operands joined two by two."""
-        return _joined([operand.render() for operand in self.operands], "OR")
+        """Render the operands, joined in pairs."""
+        return _join([operand.render() for operand in self.operands], "OR")
 
 
 Expression = Condition | Raw | And | Or
 
 
 def any_of(field: str, values: Sequence[Value]) -> Or:
-    """True where the field equals one of the values."""
+    """Build a condition that the field equals one of the values."""
     return Or(tuple(Condition(field, "=", value) for value in values))
 
 
-def _joined(parts: Sequence[str], word: str) -> str:
+def _join(parts: Sequence[str], word: str) -> str:
     match parts:
         case []:
             raise ValueError(f"{word} needs an operand")
@@ -96,7 +96,7 @@ def _joined(parts: Sequence[str], word: str) -> str:
             return only
     # Halved rather than chained: a long list nests a few levels deep instead of one level for each operand.
     middle = (len(parts) + 1) // 2
-    return f"({_joined(parts[:middle], word)} {word} {_joined(parts[middle:], word)})"
+    return f"({_join(parts[:middle], word)} {word} {_join(parts[middle:], word)})"
 
 
 def _literal(value: Value) -> str:
@@ -118,23 +118,23 @@ def _literal(value: Value) -> str:
     return f'"{value}"'
 
 
-def _one_operand(text: str) -> str:
+def _to_operand(text: str) -> str:
     stripped = text.strip()
     offset = len(text) - len(text.lstrip())
     if not stripped:
         raise QueryError("The query is empty.", expected=("(",))
-    closing = _pairs(stripped, offset=offset)
+    closing = _match_parentheses(stripped, offset=offset)
     if closing.get(0) != len(stripped) - 1:
         return f"({stripped})"
     while closing.get(1) == len(stripped) - 2:
         # ((A)) is an error to Rally, ((A) AND (B)) is not.
         stripped = stripped[1:-1]
-        closing = _pairs(stripped, offset=offset)
+        closing = _match_parentheses(stripped, offset=offset)
     return stripped
 
 
-def _pairs(text: str, *, offset: int) -> dict[int, int]:
-    """Where each opening parenthesis outside quotes is closed."""
+def _match_parentheses(text: str, *, offset: int) -> dict[int, int]:
+    """Return the position of the closing parenthesis for each opening one outside quotes."""
     opened: list[int] = []
     closing: dict[int, int] = {}
     quoted_at: int | None = None

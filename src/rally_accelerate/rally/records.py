@@ -1,4 +1,4 @@
-"""Rally's own shapes and names, read but not yet translated."""
+"""Rally's objects under Rally's names, before mapping."""
 
 import unicodedata
 import zlib
@@ -16,9 +16,9 @@ from rally_accelerate.rally.wsapi import ref_id
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One row of a query, as it came."""
+    """One row of a query, unmapped."""
 
-    #: The wire name that was asked for, lower case: ``hierarchicalrequirement``, ``portfolioitem/feature``.
+    #: The wire name of the query, lower case: ``hierarchicalrequirement``, ``portfolioitem/feature``.
     kind: str
     object_id: int
     revision: SourceRevision
@@ -33,7 +33,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
-    """One saved change of one object as Rally describes it in words (rally-api-notes.md#reading-revisions)."""
+    """One saved change of one object, with Rally's description (rally-api-notes.md#reading-revisions)."""
 
     history_id: int
     number: int
@@ -41,44 +41,44 @@ class Revision:
     #: Display name at the time of reading; empty when Rally no longer knows the user.
     user: str
     description: str
-    #: The user's ObjectID; None when the revision does not tell it.
+    #: The user's ObjectID; None when the revision lacks it.
     user_id: int | None = None
 
 
-class Named(NamedTuple):
-    """A timebox as a value of the past: which one, and what it was called then."""
+class TimeboxValue(NamedTuple):
+    """A timebox as a historical value: its id and its name at that time."""
 
-    #: None where the source tells only the name and several bear it.
+    #: None where the source has only the name and several timeboxes share it.
     object_id: int | None
     name: str
 
 
-#: A field's value in the past, whatever the source, in one form for each kind of field: texts, drop-downs, people,
-#: projects and parents as text (empty when unset), flags as ``true`` and ``false``, numbers as their shortest text,
-#: collections as names in order, timeboxes as ``Named`` or None.
-PastValue = str | tuple[str, ...] | Named | None
+#: A historical value of a field, in the same format for all sources: texts, drop-downs, people, projects and parents
+#: as text (empty when unset), flags as ``true`` and ``false``, numbers as their shortest text, collections as sorted
+#: names, timeboxes as ``TimeboxValue`` or None.
+FieldValue = str | tuple[str, ...] | TimeboxValue | None
 
-#: The name under which deletion and restoration stand among the changes: ``false`` to ``true`` and back.
+#: Pseudo-field for deletion and restoration in changes: ``false`` to ``true`` and back.
 RECYCLED = "Recycled"
 
 
 class FieldChange(NamedTuple):
-    """One field of one item took another value."""
+    """A change of one field of one item."""
 
     #: Milliseconds since 1970.
     at: int
-    #: Display name; empty when nobody knows.
+    #: Display name; empty when unknown.
     user: str
     #: Rally's element name, for example ``ScheduleState``, or ``RECYCLED``.
     field: str
-    before: PastValue
-    after: PastValue
-    #: The user's ObjectID, which tells people of one name apart; None when it is not known.
+    before: FieldValue
+    after: FieldValue
+    #: The user's ObjectID, which distinguishes people with the same name; None when unknown.
     user_id: int | None = None
 
 
-class Unread(NamedTuple):
-    """A change that is told in words which cannot be read without guessing."""
+class UnparsedChange(NamedTuple):
+    """A change whose text cannot be parsed unambiguously."""
 
     #: Milliseconds since 1970.
     at: int
@@ -88,8 +88,8 @@ class Unread(NamedTuple):
     user_id: int | None = None
 
 
-class PastSource(StrEnum):
-    """Where a past was read."""
+class HistorySource(StrEnum):
+    """The source of a history."""
 
     LOOKBACK = "lookback"
     REVISIONS = "revisions"
@@ -97,27 +97,27 @@ class PastSource(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Past:
-    """What became of an item since it was created, oldest first."""
+class ItemHistory:
+    """The history of an item since its creation, oldest change first."""
 
-    source: PastSource = PastSource.NONE
+    source: HistorySource = HistorySource.NONE
     changes: tuple[FieldChange, ...] = ()
-    unread: tuple[Unread, ...] = ()
-    #: Who made the item, where the past tells; else empty.
+    unread: tuple[UnparsedChange, ...] = ()
+    #: The creator of the item; empty when the history lacks it.
     creator: str = ""
     #: The creator's ObjectID; None when it is not known.
     creator_id: int | None = None
-    #: False when the source has not come as far as the item's last change: to be read again soon.
+    #: False when the source lacks the item's last change, so that the history must be read again soon.
     up_to_date: bool = True
-    #: False when the source does not show every part of the past.
+    #: False when the source returns only a part of the history.
     whole: bool = True
-    #: ObjectIDs of other items by the field that refers to them, where the past tells: ``Predecessors`` and the like.
+    #: ObjectIDs of other items by the field that refers to them, such as ``Predecessors``, if the source has them.
     links: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    #: FormattedIDs of items that are linked by the past's own words, by collection; until their ObjectIDs are known.
+    #: FormattedIDs of linked items in revision texts, by collection, until their ObjectIDs are known.
     linked: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-NO_PAST = Past()
+NO_HISTORY = ItemHistory()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +130,7 @@ class Post:
     updated: datetime
     #: Rich text, as Rally has it.
     text: str
-    #: The author's ObjectID; None when the post does not tell it.
+    #: The author's ObjectID; None when the post lacks it.
     user_id: int | None = None
 
 
@@ -151,21 +151,21 @@ class Timebox:
 
 
 class TimeboxFacts(NamedTuple):
-    """What of an iteration, a release or a milestone matters to the items that carry it."""
+    """Facts of an iteration, a release or a milestone that affect its items."""
 
     object_id: int
     name: str
-    #: ObjectID of its project, where it tells one.
+    #: ObjectID of its project, if it has one.
     project: int | None
-    #: When it begins and ends, where that alone changes what an item's issue says.
+    #: Start and end, where they affect the issues of its items.
     start: datetime | None
     end: datetime | None
-    #: Differs when a fact that is carried with items does.
+    #: Changes when a fact that issues contain changes.
     digest: str
 
 
 class NamesPage(NamedTuple):
-    """What some people or tags are called now."""
+    """Current names of some people or tags."""
 
     #: By ObjectID.
     names: Mapping[int, str]
@@ -175,7 +175,7 @@ class NamesPage(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Milestone:
-    """A milestone that an item carries (rally-api-notes.md#timeboxes)."""
+    """A milestone of an item (rally-api-notes.md#timeboxes)."""
 
     object_id: int
     #: FormattedID, for example MI7.
@@ -187,39 +187,39 @@ class Milestone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Around:
-    """What stands around an item: its discussion, the timeboxes of its past, its place among other items."""
+class RelatedObjects:
+    """The related objects of an item: its discussion, the timeboxes of its history, and other items."""
 
     posts: tuple[Post, ...] = ()
     #: By ObjectID.
     timeboxes: Mapping[int, Timebox] = field(default_factory=dict)
     #: FormattedIDs and names of items that this one refers to, by ObjectID.
     items: Mapping[int, tuple[str, str]] = field(default_factory=dict)
-    #: The milestones that the item carries now, by ObjectID.
+    #: The current milestones of the item, by ObjectID.
     milestones: Mapping[int, Milestone] = field(default_factory=dict)
 
 
-NOTHING_AROUND = Around()
+NO_RELATED_OBJECTS = RelatedObjects()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkItem:
-    """A record with its past, and with what stands around it."""
+    """A record with its history and related objects."""
 
     record: Record
-    past: Past = NO_PAST
-    around: Around = NOTHING_AROUND
+    past: ItemHistory = NO_HISTORY
+    around: RelatedObjects = NO_RELATED_OBJECTS
 
 
-class Binned(NamedTuple):
+class RecycleBinEntry(NamedTuple):
     """An entry of the recycle bin (rally-api-notes.md#recycle-bin)."""
 
     #: ObjectID of the deleted item.
     object_id: int
     instant: datetime
-    #: Display name of who deleted it; empty when it is not told.
+    #: Display name of the user who deleted it; empty when unknown.
     user: str
-    #: That user's ObjectID; None when it is not told.
+    #: That user's ObjectID; None when unknown.
     user_id: int | None = None
 
 
@@ -228,13 +228,13 @@ class Page:
     """Some rows of one kind, ascending by ObjectID."""
 
     records: tuple[Record, ...]
-    #: The last ObjectID that the page reached: the next one asks for greater ones.
+    #: The last ObjectID of the page; the next page starts after it.
     after: int
     #: True when the walk ends with this page.
     last: bool
-    #: How many rows the source said were left when this page was made, itself included.
-    left: int
-    #: Sentences worth telling: rows that could not be read, warnings of the service.
+    #: How many rows remained when this page was read, including its rows.
+    remaining: int
+    #: Notices: rows that could not be read, warnings of the service.
     notices: tuple[str, ...] = ()
 
 
@@ -249,7 +249,7 @@ class Workspace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
-    """A Rally project and where it stands in its tree."""
+    """A Rally project and its parent."""
 
     object_id: int
     name: str
@@ -259,29 +259,29 @@ class Project:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """What is to be read, resolved to ids."""
+    """The workspace, projects and types to read, resolved to ids."""
 
     workspace: Workspace
-    #: Empty means the whole workspace.
+    #: Empty for all projects of the workspace.
     projects: tuple[Project, ...]
     kinds: tuple[str, ...]
-    #: An extra condition in Rally's own syntax for every type that has none of its own, or empty.
+    #: An extra condition in Rally's syntax for every type without a separate one, or empty.
     query: str
     #: The service's clock when the scope was resolved.
     now: datetime
-    #: ObjectIDs of the open projects that the user sees, when the whole workspace is read; else empty.
+    #: ObjectIDs of the open projects that the user can see, if all projects are read; else empty.
     visible: frozenset[int] = frozenset()
-    #: What the projects are called that are read, by ObjectID.
+    #: Names of the projects to read, by ObjectID.
     names: Mapping[int, str] = field(default_factory=dict)
-    #: Closed projects of the workspace, as far as they are known.
+    #: Known closed projects of the workspace.
     closed: tuple[Project, ...] = ()
-    #: Sentences worth telling: closed projects, patterns that match little.
+    #: Notices: closed projects, patterns that match little.
     notices: tuple[str, ...] = ()
     #: Extra conditions of single types, by wire name; an empty one excludes nothing.
     queries: Mapping[str, str] = field(default_factory=dict)
 
     def query_of(self, kind: str) -> str:
-        """The extra condition of a type, or empty."""
+        """Return the extra condition of a type, or an empty text."""
         return self.queries.get(kind, self.query)
 
     @property
@@ -296,7 +296,7 @@ class Scope:
 
     @property
     def signature(self) -> str:
-        """Text that changes when cursors of an earlier scope mean nothing any more."""
+        """A text that changes when cursors of an earlier scope become invalid."""
         queries = "".join(f";query of {kind}={text}" for kind, text in sorted(self.queries.items()))
         return f"workspace={self.workspace.object_id};query={self.query}{queries}"
 
@@ -306,30 +306,30 @@ PERSON_FIELDS = ("DisplayName", "FirstName", "LastName", "UserName", "EmailAddre
 
 
 def person_name(user: Mapping[str, Any]) -> str:
-    """Return the display name, or the best name that the object still has; empty when it has none.
+    """Return the display name of a user, or the best other name; empty when there is none.
 
-    A display name may be empty or blank: then the first and last name stand for it, else the user name, else the e-mail
-    address. Stubs, and all that is left of deleted users, carry nothing but ``_refObjectName``, which is the display
+    A display name may be empty or blank: then the first and last name are used, else the user name, else the email
+    address. Stubs, including those of deleted users, have only ``_refObjectName``, which is the display
     name (rally-api-notes.md#references).
 
     Args:
         user: A user as an object, or as a stub.
     """
-    shown = "DisplayName" if "DisplayName" in user else "_refObjectName"
+    display_name = "DisplayName" if "DisplayName" in user else "_refObjectName"
     full = " ".join(part for name in ("FirstName", "LastName") if (part := _text(user, name)))
-    candidates = (_text(user, shown), full, _text(user, "UserName"), _text(user, "EmailAddress"))
+    candidates = (_text(user, display_name), full, _text(user, "UserName"), _text(user, "EmailAddress"))
     return next(filter(None, candidates), "") or _text(user, "_refObjectName")
 
 
 def name_or_id(user: Mapping[str, Any]) -> str:
-    """Return the best name of a user, or one made of the ObjectID: a user without any name is never left out."""
-    its_id = ref_id(user)
-    return person_name(user) or (nameless(its_id) if its_id is not None else "")
+    """Return the best name of a user; for a user without any name, one based on the ObjectID."""
+    oid = ref_id(user)
+    return person_name(user) or (placeholder_name(oid) if oid is not None else "")
 
 
-def nameless(its_id: int) -> str:
-    """Return what a user without any name is called."""
-    return f"User {its_id}"
+def placeholder_name(oid: int) -> str:
+    """Return the name for a user without any name."""
+    return f"User {oid}"
 
 
 def _text(user: Mapping[str, Any], name: str) -> str:
@@ -344,21 +344,21 @@ def _text(user: Mapping[str, Any], name: str) -> str:
 _WORK_ITEM: pydantic.TypeAdapter[WorkItem] = pydantic.TypeAdapter(WorkItem)
 
 #: Rows repeat the same names over and over: the quickest level makes a fifth of them, the best one hardly less.
-LEVEL = 1
+COMPRESSION_LEVEL = 1
 
 
 def to_bytes(item: WorkItem) -> bytes:
-    """An item with everything that belongs to it."""
-    return zlib.compress(_WORK_ITEM.dump_json(item), LEVEL)
+    """Serialize an item with its history and related objects."""
+    return zlib.compress(_WORK_ITEM.dump_json(item), COMPRESSION_LEVEL)
 
 
-def from_bytes(kept: bytes) -> WorkItem:
-    """The item that ``to_bytes`` was given.
+def from_bytes(content: bytes) -> WorkItem:
+    """Deserialize an item that ``to_bytes`` serialized.
 
     Raises:
-        ValueError: The bytes are none of this program's.
+        ValueError: The bytes were not written by ``to_bytes``.
     """
     try:
-        return _WORK_ITEM.validate_json(zlib.decompress(kept))
+        return _WORK_ITEM.validate_json(zlib.decompress(content))
     except zlib.error as error:
         raise ValueError(str(error)) from error

@@ -1,4 +1,4 @@
-"""Items that the scope no longer shows, put together again from what Rally still tells.
+"""Reconstruction of items that are no longer in the scope from the data that Rally still returns.
 
 See rally-api-notes.md#removed-items and rally-api-notes.md#snapshots-of-removed-items.
 """
@@ -9,63 +9,65 @@ from datetime import datetime
 
 from rally_accelerate.errors import AccessDeniedError, NotFoundError, PermanentError, RejectedError
 from rally_accelerate.model.issue import SourceRevision
-from rally_accelerate.rally.fetch_fields import fetched
-from rally_accelerate.rally.history import Pasts
-from rally_accelerate.rally.keyset_paging import Listing, Row, rows_of, to_records
-from rally_accelerate.rally.records import Around, Milestone, Post, Record, Scope, WorkItem
-from rally_accelerate.rally.related_items import posts_of
-from rally_accelerate.rally.removed_item_values import LOOKBACK_HAS_NOTHING, LOOKBACK_IS_NOT_WHOLE, Feed, Remains
-from rally_accelerate.rally.session import Caller
-from rally_accelerate.rally.timeboxes import Milestones, carried
+from rally_accelerate.rally.fetch_fields import build_fetch
+from rally_accelerate.rally.history import HistoryReader
+from rally_accelerate.rally.keyset_paging import Listing, Row, read_rows, to_records
+from rally_accelerate.rally.records import Milestone, Post, Record, RelatedObjects, Scope, WorkItem
+from rally_accelerate.rally.related_items import read_posts
+from rally_accelerate.rally.removed_item_values import LOOKBACK_EMPTY, LOOKBACK_INCOMPLETE, RemovedItem, SnapshotFeed
+from rally_accelerate.rally.session import Session
+from rally_accelerate.rally.timeboxes import MilestoneReader, milestone_ids
 from rally_accelerate.rally.wsapi import ref_id
 
 logger = logging.getLogger(__name__)
 
-#: Reads the past of records and what belongs to them: ``RallyClient.history``.
-History = Callable[[Scope, Sequence[Record]], Awaitable[list[WorkItem]]]
+#: Reads the history and related objects of records: ``RallyClient.history``.
+ReadHistory = Callable[[Scope, Sequence[Record]], Awaitable[list[WorkItem]]]
 
 
-async def readable(
-    caller: Caller, scope: Scope, ids: Collection[int], *, history: History, more: Mapping[str, Sequence[str]]
-) -> dict[int, Remains]:
-    """Return the items that can be read by their ObjectID although the scope does not show them.
+async def read_by_id(
+    session: Session, scope: Scope, ids: Collection[int], *, history: ReadHistory, more: Mapping[str, Sequence[str]]
+) -> dict[int, RemovedItem]:
+    """Return the items outside the scope that can still be read by their ObjectID.
 
     Args:
-        caller: Asks Rally.
+        session: Sends requests to Rally.
         scope: The workspace and the types.
         ids: ObjectIDs of the items.
-        history: Reads their past.
+        history: Reads their history.
         more: Further fields to read, by type.
     """
-    found: dict[int, Remains] = {}
+    removed_items: dict[int, RemovedItem] = {}
     for kind in scope.kinds:
-        wanted = set(ids) - found.keys()
-        if not wanted:
+        missing = set(ids) - removed_items.keys()
+        if not missing:
             break
-        listing = Listing(kind=kind, fetch=fetched(kind, more.get(kind, ())), workspace=scope.workspace.object_id)
+        listing = Listing(kind=kind, fetch=build_fetch(kind, more.get(kind, ())), workspace=scope.workspace.object_id)
         rows: dict[int, Row] = {}
-        async for row in rows_of(caller, listing, sorted(wanted)):
+        async for row in read_rows(session, listing, sorted(missing)):
             key = ref_id(row)
-            if key is not None and key in wanted:
+            if key is not None and key in missing:
                 rows[key] = row
         records, _ = to_records(kind, sorted(rows.items()))
         for item in await history(scope, records) if records else ():
             # A source that lags behind has the rest in a later run.
-            found[item.record.object_id] = Remains(item=item if item.past.up_to_date else None, lists_comments=True)
-    return found
+            removed_items[item.record.object_id] = RemovedItem(
+                item=item if item.past.up_to_date else None, lists_comments=True
+            )
+    return removed_items
 
 
-async def snapshotted(
-    caller: Caller, scope: Scope, removed: Mapping[int, datetime], *, pasts: Pasts, commented: Collection[int]
-) -> dict[int, Remains]:
-    """Return what Lookback still has of items that cannot be read in any other way.
+async def read_from_snapshots(
+    session: Session, scope: Scope, removed: Mapping[int, datetime], *, pasts: HistoryReader, commented: Collection[int]
+) -> dict[int, RemovedItem]:
+    """Reconstruct items from Lookback snapshots that cannot be read in another way.
 
     Args:
-        caller: Asks Rally.
+        session: Sends requests to Rally.
         scope: The workspace.
-        removed: When each item was seen to be removed, by ObjectID: the feed has to have come so far.
+        removed: When each item was found to be removed, by ObjectID; Lookback must have received changes up to then.
         pasts: Reads snapshots.
-        commented: The items whose comments are wanted.
+        commented: The items whose comments to read.
 
     Raises:
         TransientError: Lookback, or the way to it, fails for the moment.
@@ -74,48 +76,54 @@ async def snapshotted(
     if not ids:
         return {}
     try:
-        feed = await pasts.snapshotted(ids)
+        feed = await pasts.read_snapshots(ids)
     except PermanentError as error:
         reason = str(error).rstrip(".")
-        return {item: Remains(reason=reason) for item in ids}
-    posts = await _posts(caller, scope, [item for item in ids if item in commented])
-    known = await Milestones(caller, workspace=scope.workspace.object_id).of(its.fields for its in feed.items.values())
-    return {item: _remains(item, at, feed, posts.get(item, ()), known) for item, at in removed.items()}
+        return {item: RemovedItem(reason=reason) for item in ids}
+    posts = await _read_posts(session, scope, [item for item in ids if item in commented])
+    known = await MilestoneReader(session, workspace=scope.workspace.object_id).read(
+        snapshot_item.fields for snapshot_item in feed.items.values()
+    )
+    return {item: _restore_item(item, at, feed, posts.get(item, ()), known) for item, at in removed.items()}
 
 
-def _remains(
-    item: int, removed_at: datetime, feed: Feed, posts: Sequence[Post], milestones: Mapping[int, Milestone]
-) -> Remains:
-    if feed.until is not None and feed.until < removed_at:
-        return Remains()
-    its = feed.items.get(item)
-    if its is None:
-        return Remains(reason=LOOKBACK_IS_NOT_WHOLE if item in feed.partly else LOOKBACK_HAS_NOTHING)
-    return Remains(
+def _restore_item(
+    item: int, removed_at: datetime, feed: SnapshotFeed, posts: Sequence[Post], milestones: Mapping[int, Milestone]
+) -> RemovedItem:
+    if feed.feed_time is not None and feed.feed_time < removed_at:
+        return RemovedItem()
+    snapshot_item = feed.items.get(item)
+    if snapshot_item is None:
+        return RemovedItem(reason=LOOKBACK_INCOMPLETE if item in feed.incomplete else LOOKBACK_EMPTY)
+    return RemovedItem(
         item=WorkItem(
             record=Record(
-                kind=its.kind,
+                kind=snapshot_item.kind,
                 object_id=item,
-                revision=SourceRevision(its.newest, 0),
-                fields={"ObjectID": item, **its.fields},
+                revision=SourceRevision(snapshot_item.updated_at, 0),
+                fields={"ObjectID": item, **snapshot_item.fields},
             ),
-            past=its.past,
-            around=Around(
+            past=snapshot_item.past,
+            around=RelatedObjects(
                 posts=tuple(posts),
-                milestones={each: milestones[each] for each in carried(its.fields) if each in milestones},
+                milestones={
+                    milestone: milestones[milestone]
+                    for milestone in milestone_ids(snapshot_item.fields)
+                    if milestone in milestones
+                },
             ),
         ),
         # Where snapshots are hidden, an end without a successor may be a move into a project that is hidden.
-        deleted_at=None if feed.hides else its.ended,
+        deleted_at=None if feed.has_hidden_projects else snapshot_item.ended_at,
     )
 
 
-async def _posts(caller: Caller, scope: Scope, ids: Sequence[int]) -> Mapping[int, Sequence[Post]]:
-    """Return the posts of items that may be deleted, as far as they can be read: that is not documented."""
+async def _read_posts(session: Session, scope: Scope, ids: Sequence[int]) -> Mapping[int, Sequence[Post]]:
+    """Return the posts of items that may be deleted, as far as they can be read, which is undocumented."""
     if not ids:
         return {}
     try:
-        return await posts_of(caller, workspace=scope.workspace.object_id, items=ids)
+        return await read_posts(session, workspace=scope.workspace.object_id, items=ids)
     except (AccessDeniedError, NotFoundError, RejectedError) as error:
         logger.info("the comments of removed items cannot be read: %s", error)
         return {}

@@ -1,8 +1,7 @@
-"""The past of many items in few requests: revisions by ranges of history ids, shared between walks.
+"""Revisions of many items in few requests: by ranges of history ids that concurrent walks share.
 
-Stories and defects are walked side by side, and their histories' ids interleave. So a range that one walk
-reads is kept for a while, and a neighbour asks only for what it does not cover. The decisions are in
-``stretches.py``.
+Stories and defects are read concurrently, and the ids of their histories interleave. So a range that one walk
+reads is cached, and another walk reads only ids outside of it. The conditions are in ``keyset_paging.py``.
 """
 
 import asyncio
@@ -15,22 +14,22 @@ from typing import Any
 
 from rally_accelerate.rally import keyset_paging
 from rally_accelerate.rally.fetch_fields import REVISION_FIELDS
-from rally_accelerate.rally.keyset_paging import Listing, Row, next_rows, walk
+from rally_accelerate.rally.keyset_paging import Listing, Row, read_page, read_pages
 from rally_accelerate.rally.query import Expression
 from rally_accelerate.rally.records import Record, Revision, person_name
-from rally_accelerate.rally.session import Caller
+from rally_accelerate.rally.session import Session
 from rally_accelerate.rally.wsapi import object_id, parse_instant, ref_id
 
 logger = logging.getLogger(__name__)
 
-#: So many revisions are kept for neighbours; some 500 bytes each.
-MOST_KEPT = 40_000
+#: Maximum number of cached revisions, about 500 bytes each.
+MAX_CACHED_ROWS = 40_000
 
 ByHistory = Mapping[int, Sequence[Revision]]
 
 
 @dataclass(slots=True, eq=False)
-class _Stretch:
+class _Range:
     """A range of history ids that is being read, or has been."""
 
     low: int
@@ -45,126 +44,130 @@ class _Stretch:
         return self.low <= history <= self.high
 
 
-class Histories:
-    """Reads the past of one workspace's items.
+class RevisionHistoryReader:
+    """Reader of the revisions of one workspace's items.
 
     Args:
-        caller: Asks Rally.
+        session: Sends requests to Rally.
         workspace: The workspace's ObjectID.
         page_size: The largest page.
     """
 
-    def __init__(self, caller: Caller, *, workspace: int, page_size: int) -> None:
-        self._caller = caller
+    def __init__(self, session: Session, *, workspace: int, page_size: int) -> None:
+        self._session = session
         self._workspace = workspace
         self._page_size = page_size
-        self._kept: list[_Stretch] = []
-        #: Rows for each id of a range, as last seen: tells beforehand where a range will not pay.
+        self._ranges: list[_Range] = []
+        #: Rows per id in the last range, to predict where a range is more expensive than lists.
         self._density: float | None = None
 
-    async def of(self, records: Sequence[Record]) -> ByHistory:
-        """Every revision of the records, by the ObjectID of their RevisionHistory, in no order."""
+    async def read(self, records: Sequence[Record]) -> ByHistory:
+        """Read every revision of records, by the ObjectID of their RevisionHistory, unordered."""
         updated = {
             key: record.revision.updated_at
             for record in records
             if (key := ref_id(record.fields.get("RevisionHistory"))) is not None
         }
-        return await self._past(updated) if updated else {}
+        return await self._read_histories(updated) if updated else {}
 
-    async def _past(self, updated: Mapping[int, datetime]) -> ByHistory:
-        wanted = sorted(updated)
-        kept = self._kept
-        # Waiting for a neighbour comes after starting the own part, so two walks can never wait for each
-        # other.
+    async def _read_histories(self, updated: Mapping[int, datetime]) -> ByHistory:
+        requested = sorted(updated)
+        ranges = self._ranges
+        # Each walk starts its own part before it waits for others, so two walks never wait for each other.
         lists: list[int] = []
-        own: list[tuple[_Stretch, tuple[int, ...]]] = []
-        for group in keyset_paging.gaps(wanted, [(each.low, each.high) for each in kept]):
-            if self._pays(group):
-                stretch = _Stretch(group[0], group[-1])
-                kept.append(stretch)
+        own: list[tuple[_Range, tuple[int, ...]]] = []
+        for group in keyset_paging.gaps(
+            requested, [(history_range.low, history_range.high) for history_range in ranges]
+        ):
+            if self._is_range_worthwhile(group):
+                stretch = _Range(group[0], group[-1])
+                ranges.append(stretch)
                 own.append((stretch, group))
             else:
                 lists.extend(group)
-        covered = set(wanted).difference(lists, *(group for _, group in own))
-        parts: list[Coroutine[Any, Any, ByHistory]] = [self._fill(stretch, group) for stretch, group in own]
-        shared = [each for each in kept if any(map(each.covers, covered))]
-        found: dict[int, Sequence[Revision]] = {}
-        for part in await _together([*parts, self._listed(lists)]):
-            found.update(part)
+        covered = set(requested).difference(lists, *(group for _, group in own))
+        parts: list[Coroutine[Any, Any, ByHistory]] = [self._read_range(stretch, group) for stretch, group in own]
+        shared = [history_range for history_range in ranges if any(map(history_range.covers, covered))]
+        revisions: dict[int, Sequence[Revision]] = {}
+        for part in await _gather([*parts, self._read_lists(lists)]):
+            revisions.update(part)
         stale: list[int] = []
         for stretch in shared:
             await stretch.done.wait()
         for history in sorted(covered):
             serving = next(
                 (
-                    each
-                    for each in shared
-                    if each.covers(history) and keyset_paging.is_fresh(updated[history], each.answered_at)
+                    history_range
+                    for history_range in shared
+                    if history_range.covers(history)
+                    and keyset_paging.is_fresh(updated[history], history_range.answered_at)
                 ),
                 None,
             )
             if serving is None:
                 stale.append(history)
             else:
-                found[history] = serving.by_history.get(history, ())
-        found.update(await self._listed(stale))
-        self._forget()
-        return found
+                revisions[history] = serving.by_history.get(history, ())
+        revisions.update(await self._read_lists(stale))
+        self._evict()
+        return revisions
 
-    def _pays(self, group: Sequence[int]) -> bool:
-        """Whether a range is worth trying for these ids, as far as can be told before."""
+    def _is_range_worthwhile(self, group: Sequence[int]) -> bool:
+        """Return whether reading a range is likely to be cheaper than lists for these ids."""
         lists = len(self._chunks(group))
         if lists <= 1:
             return False
         if self._density is None:
             return True
         rows = self._density * (group[-1] - group[0] + 1)
-        return keyset_paging.range_is_cheaper(list_requests=lists, rows_left=rows, page_size=self._page_size)
+        return keyset_paging.range_is_cheaper(list_requests=lists, remaining_rows=rows, page_size=self._page_size)
 
-    async def _fill(self, stretch: _Stretch, group: Sequence[int]) -> ByHistory:
-        """Read a range, or give it up for lists when its first answer shows that they are cheaper."""
+    async def _read_range(self, stretch: _Range, group: Sequence[int]) -> ByHistory:
+        """Read a range, or use lists of ids if the first response shows that they take fewer requests."""
         try:
             listing = self._listing(keyset_paging.range_condition(stretch.low, stretch.high))
-            first_page = await next_rows(self._caller, listing)
-            self._density = first_page.left / (stretch.high - stretch.low + 1)
-            past = _Past()
+            first_page = await read_page(self._session, listing)
+            self._density = first_page.remaining / (stretch.high - stretch.low + 1)
+            past = _RevisionCollector()
             past.add(row for _, row in first_page.rows)
             if not first_page.last:
                 lists = len(self._chunks(group))
-                left = first_page.left - past.rows
-                if not keyset_paging.range_is_cheaper(list_requests=lists, rows_left=left, page_size=self._page_size):
-                    return await self._listed(group)
-                async for page in walk(self._caller, listing, after=first_page.after):
+                remaining = first_page.remaining - past.rows
+                if not keyset_paging.range_is_cheaper(
+                    list_requests=lists, remaining_rows=remaining, page_size=self._page_size
+                ):
+                    return await self._read_lists(group)
+                async for page in read_pages(self._session, listing, after=first_page.after):
                     past.add(row for _, row in page.rows)
-            # Set together and last: a neighbour sees a whole range or none.
+            # Set together and last: other walks see a complete range or none.
             stretch.by_history, stretch.rows = past.by_history, past.rows
             stretch.answered_at = first_page.date
             return {history: stretch.by_history.get(history, ()) for history in group}
         finally:
             if stretch.answered_at is None:
-                self._kept.remove(stretch)
+                self._ranges.remove(stretch)
             stretch.done.set()
 
-    async def _listed(self, histories: Sequence[int]) -> ByHistory:
-        """Exactly these histories, by lists of ids."""
+    async def _read_lists(self, histories: Sequence[int]) -> ByHistory:
+        """Read exactly these histories, by lists of ids."""
 
         async def read(ids: tuple[int, ...]) -> ByHistory:
             listing = self._listing(keyset_paging.list_condition(ids))
-            past = _Past()
-            async for page in walk(self._caller, listing):
+            past = _RevisionCollector()
+            async for page in read_pages(self._session, listing):
                 past.add(row for _, row in page.rows)
             return past.by_history
 
-        found: dict[int, Sequence[Revision]] = dict.fromkeys(histories, ())
-        for part in await _together([read(ids) for ids in self._chunks(histories)]):
-            found.update(part)
-        return found
+        revisions: dict[int, Sequence[Revision]] = dict.fromkeys(histories, ())
+        for part in await _gather([read(ids) for ids in self._chunks(histories)]):
+            revisions.update(part)
+        return revisions
 
     def _chunks(self, histories: Sequence[int]) -> list[tuple[int, ...]]:
-        # Measured with the longest list's frame: another operand and the id that the walk may stand at.
+        # Measured with the longest possible query: another operand and the id after which a page begins.
         frame = self._listing(keyset_paging.range_condition(0, 1))
-        taken = len(frame.request(after=10**13, size=self._page_size).target) + len("https://") + 253
-        return keyset_paging.chunks(histories, taken=taken)
+        base_length = len(frame.request(after=10**13, size=self._page_size).target) + len("https://") + 253
+        return keyset_paging.chunks(histories, base_length=base_length)
 
     def _listing(self, where: Expression) -> Listing:
         return Listing(
@@ -175,20 +178,20 @@ class Histories:
             workspace=self._workspace,
         )
 
-    def _forget(self) -> None:
-        """Drop the oldest finished ranges beyond the limit."""
-        kept = self._kept
-        rows = sum(each.rows for each in kept)
-        for each in list(kept):
-            if rows <= MOST_KEPT:
+    def _evict(self) -> None:
+        """Remove the oldest complete ranges above the limit."""
+        ranges = self._ranges
+        rows = sum(history_range.rows for history_range in ranges)
+        for history_range in list(ranges):
+            if rows <= MAX_CACHED_ROWS:
                 return
-            if each.done.is_set():
-                kept.remove(each)
-                rows -= each.rows
+            if history_range.done.is_set():
+                ranges.remove(history_range)
+                rows -= history_range.rows
 
 
-async def _together(parts: Sequence[Coroutine[Any, Any, ByHistory]]) -> list[ByHistory]:
-    """All results; when one fails the others are stopped, and its error is raised as it is."""
+async def _gather(parts: Sequence[Coroutine[Any, Any, ByHistory]]) -> list[ByHistory]:
+    """Return all results; if one coroutine fails, cancel the others and raise its error."""
     tasks = [asyncio.ensure_future(part) for part in parts]
     try:
         return list(await asyncio.gather(*tasks))
@@ -198,8 +201,8 @@ async def _together(parts: Sequence[Coroutine[Any, Any, ByHistory]]) -> list[ByH
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-class _Past:
-    """Revisions by the history they belong to, taken from rows page by page: the rows are many times as large."""
+class _RevisionCollector:
+    """Revisions by their history, converted page by page, because rows are many times as large."""
 
     def __init__(self) -> None:
         self.by_history: defaultdict[int, list[Revision]] = defaultdict(list)
@@ -209,7 +212,7 @@ class _Past:
         self._users: dict[str, str] = {}
 
     def add(self, rows: Iterable[Row]) -> None:
-        """Take rows in; a revision without a history or a time tells nothing."""
+        """Add rows; revisions without a history or a date are skipped."""
         unreadable = 0
         for row in rows:
             self.rows += 1

@@ -1,4 +1,4 @@
-"""Which workspace and projects to read, found out with as few requests as possible.
+"""Resolution of the configured workspace and projects, with as few requests as possible.
 
 See rally-api-notes.md#scope and rally-api-notes.md#ambiguous-names.
 """
@@ -15,23 +15,23 @@ from rally_accelerate.errors import AccessDeniedError, ConfigError, NotFoundErro
 from rally_accelerate.model.suggestions import MOST_EXPLAINED, suggestion
 from rally_accelerate.model.text_folding import fold
 from rally_accelerate.rally.fetch_fields import PROJECT_FIELDS, WORKSPACE_FIELDS
-from rally_accelerate.rally.keyset_paging import Listing, Row, Rows, everything, next_rows, rows_in
+from rally_accelerate.rally.keyset_paging import Listing, Row, RowPage, parse_answer, read_all, read_page
 from rally_accelerate.rally.query import any_of
 from rally_accelerate.rally.records import Project, Workspace
-from rally_accelerate.rally.session import Caller
+from rally_accelerate.rally.session import Session
 from rally_accelerate.rally.wsapi import WSAPI, Request, parse_ref, ref_id
 
 
-class Wildcards:
-    """A compiled pattern: ``*`` stands for any characters, ``?`` for one, everything else for itself.
+class WildcardPattern:
+    """A compiled pattern: ``*`` matches any characters, ``?`` matches one, all others are literal.
 
     Args:
         pattern: The pattern; there is no escape character.
-        longest: Longer texts are not matched: a pattern that needs more characters is not compiled.
+        longest: Maximum length of texts; a pattern that needs more characters is not compiled.
     """
 
     def __init__(self, pattern: str, *, longest: int) -> None:
-        #: The number of characters that the pattern needs at least.
+        #: Minimum length of matching texts.
         self._length = len(pattern) - pattern.count("*")
         #: By character, the places from which it leads to the next one.
         self._steps: dict[str, int] = {}
@@ -53,7 +53,7 @@ class Wildcards:
             place <<= 1
 
     def match(self, text: str) -> bool:
-        """Return whether the pattern stands for the whole text."""
+        """Return whether the pattern matches the entire text."""
         if len(text) < self._length:
             return False
         places = 1
@@ -64,77 +64,74 @@ class Wildcards:
         return bool(places >> self._length & 1)
 
 
-def matching(pattern: str, texts: Sequence[str]) -> list[int]:
-    """Return the positions of the texts that a pattern stands for."""
-    wildcards = Wildcards(pattern, longest=max(map(len, texts), default=0))
+def match_all(pattern: str, texts: Sequence[str]) -> list[int]:
+    """Return the positions of the texts that match a pattern."""
+    wildcards = WildcardPattern(pattern, longest=max(map(len, texts), default=0))
     return [position for position, text in enumerate(texts) if wildcards.match(text)]
 
 
 #: Separates the names of a path, as in pyral: ``Company // Division // Team`` (rally-api-notes.md#ambiguous-names).
 PATH_SEPARATOR = " // "
 
-#: So many candidates, near matches or names are told of each wanted name.
-MOST_TOLD = 8
+#: Maximum number of candidates, similar names or names in a message.
+MAX_LISTED = 8
 
 #: Rally's names have at most 256 characters.
-LONGEST_SHOWN = 300
+MAX_QUOTED_LENGTH = 300
 #: The largest number of unknown names that are listed one by one.
-MOST_FAULTS = MOST_EXPLAINED
+MAX_PROBLEMS = MOST_EXPLAINED
 #: Each pattern is compared with every project.
-MOST_PATTERNS = 500
+MAX_PATTERNS = 500
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
-    """The projects to read, ascending by ObjectID, and what is worth telling about the choice."""
+class ProjectSelection:
+    """The projects to read, ascending by ObjectID, and notices about them."""
 
     projects: tuple[Project, ...]
     notices: tuple[str, ...] = ()
 
 
-def choose_workspace(wanted: str, workspaces: Sequence[Workspace]) -> Workspace:
-    """The one workspace of this name or ObjectID.
+def choose_workspace(name: str, workspaces: Sequence[Workspace]) -> Workspace:
+    """Return the only workspace with this name or ObjectID.
 
     Raises:
         ConfigError: None, several, or a closed one.
     """
-    found = [each for each in workspaces if str(each.object_id) == wanted] or _by_name(
-        wanted, workspaces, lambda each: each.name
+    matches = [workspace for workspace in workspaces if str(workspace.object_id) == name] or _find_by_name(
+        name, workspaces, lambda workspace: workspace.name
     )
-    found = [each for each in found if each.open] or found
-    match found:
+    matches = [workspace for workspace in matches if workspace.open] or matches
+    match matches:
         case [Workspace(open=True) as only]:
             return only
         case [only]:
-            text = f"the workspace {quoted(only.name)} is closed; its items cannot be read"
+            text = f"the workspace {quote(only.name)} is closed; its items cannot be read"
         case []:
-            close = suggestion(wanted, [each.name for each in workspaces])
-            seen = listing(f"{quoted(each.name)} ({each.object_id})" for each in workspaces)
-            text = f"this user sees no workspace {quoted(wanted)}{close}; it sees {seen or 'none at all'}"
+            close = suggestion(name, [workspace.name for workspace in workspaces])
+            seen = join_limited(f"{quote(workspace.name)} ({workspace.object_id})" for workspace in workspaces)
+            text = f"this user sees no workspace {quote(name)}{close}; it sees {seen or 'none at all'}"
         case several:
-            candidates = listing(str(each.object_id) for each in several)
-            text = (
-                f"{len(several)} workspaces are called {quoted(wanted)}; give the ObjectID of one of them: {candidates}"
-            )
+            candidates = join_limited(str(workspace.object_id) for workspace in several)
+            text = f"{len(several)} workspaces are called {quote(name)}; give the ObjectID of one of them: {candidates}"
     problem = Problem("properties.workspace", text)
     raise ConfigError(
         str(problem), problems=(problem,), hint="Correct workspace, or leave it empty for the user's default."
     )
 
 
-def choose_projects(wanted: Sequence[str], projects: Sequence[Project], *, children: bool = False) -> Chosen:
-    """The open projects that these texts mean.
+def choose_projects(texts: Sequence[str], projects: Sequence[Project], *, children: bool = False) -> ProjectSelection:
+    """Return the open projects that the texts refer to.
 
-    Each text is an ObjectID, a name, a path of names, or a pattern with ``*`` and ``?``; in this order, so
-    that a name that contains a star is found by itself. Letters' case counts first; where nothing matches so,
-    it does not.
+    Each text is an ObjectID, a name, a path of names, or a pattern with ``*`` and ``?``, in this order, so
+    that a name that contains a star matches as a name. Matches are case-sensitive first, then case-insensitive.
 
     Args:
-        wanted: The texts of the setting, at least one.
+        texts: The texts of the setting, at least one.
         projects: Every project of the workspace that the user sees.
-        children: Whether the open projects below the chosen ones belong to them.
+        children: Whether to include the open projects below the selected ones.
 
     Raises:
         ConfigError: Unknown or ambiguous texts, all of them at once, or nothing but closed projects.
@@ -143,35 +140,40 @@ def choose_projects(wanted: Sequence[str], projects: Sequence[Project], *, child
     chosen: dict[int, Project] = {}
     problems: list[Problem] = []
     notices: list[str] = []
-    if sum(map(is_pattern, wanted)) > MOST_PATTERNS:
-        text = f"has more than {MOST_PATTERNS} patterns with * or ?; list names instead, or leave it empty for all"
+    if sum(map(is_pattern, texts)) > MAX_PATTERNS:
+        text = f"has more than {MAX_PATTERNS} patterns with * or ?; list names instead, or leave it empty for all"
         problem = Problem("properties.projects", text)
         raise ConfigError(str(problem), problems=(problem,), hint="Use fewer patterns.")
     further = 0
-    for text in wanted:
-        found, fault = _find(text, tree, explain=len(problems) < MOST_FAULTS)
-        if fault and len(problems) < MOST_FAULTS:
+    for text in texts:
+        matches, fault = _find_projects(text, tree, explain=len(problems) < MAX_PROBLEMS)
+        if fault and len(problems) < MAX_PROBLEMS:
             problems.append(Problem("properties.projects", fault))
         elif fault:
             further += 1
-        closed = [each for each in found if not each.open]
-        if closed and len(closed) == len(found):
-            notices.append(f"The project {quoted(closed[0].name)} is closed: its items cannot be read.")
-        chosen.update((each.object_id, each) for each in found)
+        closed = [project for project in matches if not project.open]
+        if closed and len(closed) == len(matches):
+            notices.append(f"The project {quote(closed[0].name)} is closed: its items cannot be read.")
+        chosen.update((project.object_id, project) for project in matches)
     if children:
         below = [
-            each for project in list(chosen.values()) for each in tree.below(project) if each.object_id not in chosen
+            descendant
+            for project in list(chosen.values())
+            for descendant in tree.descendants(project)
+            if descendant.object_id not in chosen
         ]
-        closed = [each for each in {each.object_id: each for each in below}.values() if not each.open]
+        closed = [project for project in {project.object_id: project for project in below}.values() if not project.open]
         if closed:
-            names = listing(quoted(each.name) for each in closed)
+            names = join_limited(quote(project.name) for project in closed)
             notices.append(f"Closed child projects are left out, their items cannot be read: {names}.")
-        chosen.update((each.object_id, each) for each in below)
+        chosen.update((project.object_id, project) for project in below)
     if further:
         problems.append(Problem("properties.projects", f"and {further:,} more that mean no project, or several"))
-    readable = tuple(sorted((each for each in chosen.values() if each.open), key=lambda each: each.object_id))
+    readable = tuple(
+        sorted((project for project in chosen.values() if project.open), key=lambda project: project.object_id)
+    )
     if chosen and not readable and not problems:
-        names = listing(quoted(each.name) for each in chosen.values())
+        names = join_limited(quote(project.name) for project in chosen.values())
         problems.append(
             Problem("properties.projects", f"every project named is closed, their items cannot be read: {names}")
         )
@@ -184,48 +186,48 @@ def choose_projects(wanted: Sequence[str], projects: Sequence[Project], *, child
                 "A project that exists in Rally is missing here when the user of the key has no right to read it."
             ),
         )
-    return Chosen(readable, tuple(notices))
+    return ProjectSelection(readable, tuple(notices))
 
 
 def is_pattern(text: str) -> bool:
-    """Whether a text may be a pattern: only ``*`` and ``?`` are special, as names contain brackets."""
+    """Return whether a text is a pattern: only ``*`` and ``?`` are special, because names contain brackets."""
     return "*" in text or "?" in text
 
 
 class _Index:
-    """Projects by their names in one form."""
+    """Index of projects by name."""
 
     def __init__(self, projects: Iterable[Project], form: Callable[[str], str]) -> None:
         self.form = form
         self.names: list[str] = []
         self.by_name: dict[str, list[Project]] = {}
-        #: By the last part of their paths: a name may hold the separator itself.
+        #: By the last part of their paths: a name can contain the separator itself.
         self.by_last: dict[str, list[Project]] = {}
-        for each in projects:
-            name = form(each.name)
+        for project in projects:
+            name = form(project.name)
             self.names.append(name)
-            self.by_name.setdefault(name, []).append(each)
-            self.by_last.setdefault(form(each.name.split(PATH_SEPARATOR)[-1]), []).append(each)
+            self.by_name.setdefault(name, []).append(project)
+            self.by_last.setdefault(form(project.name.split(PATH_SEPARATOR)[-1]), []).append(project)
 
 
 class _Tree:
-    """Projects with their places in the tree."""
+    """Tree of projects."""
 
     def __init__(self, projects: Sequence[Project]) -> None:
         self.projects = projects
-        self.by_id: Mapping[int, Project] = {each.object_id: each for each in projects}
+        self.by_id: Mapping[int, Project] = {project.object_id: project for project in projects}
         self._children: dict[int, list[Project]] = {}
-        for each in projects:
-            if each.parent is not None:
-                self._children.setdefault(each.parent, []).append(each)
+        for project in projects:
+            if project.parent is not None:
+                self._children.setdefault(project.parent, []).append(project)
 
     @cached_property
     def indexes(self) -> tuple[_Index, ...]:
         """The names as they are, and without regard to case and typography."""
-        return _Index(self.projects, str), _Index(self.projects, _folded)
+        return _Index(self.projects, str), _Index(self.projects, _normalize)
 
     def path(self, project: Project) -> str:
-        """The names from the topmost visible ancestor down to the project."""
+        """Return the names from the topmost visible ancestor down to the project."""
         names = [project.name]
         seen = {project.object_id}
         above = project.parent
@@ -235,203 +237,205 @@ class _Tree:
             above = self.by_id[above].parent
         return PATH_SEPARATOR.join(reversed(names))
 
-    def below(self, project: Project) -> list[Project]:
-        """Every project under this one, at any depth."""
-        found: dict[int, Project] = {}
+    def descendants(self, project: Project) -> list[Project]:
+        """Return every project below this one, at any depth."""
+        descendants: dict[int, Project] = {}
         waiting = list(self._children.get(project.object_id, ()))
         while waiting:
-            each = waiting.pop()
-            if each.object_id not in found:
-                found[each.object_id] = each
-                waiting.extend(self._children.get(each.object_id, ()))
-        return list(found.values())
+            descendant = waiting.pop()
+            if descendant.object_id not in descendants:
+                descendants[descendant.object_id] = descendant
+                waiting.extend(self._children.get(descendant.object_id, ()))
+        return list(descendants.values())
 
 
-def _find(text: str, tree: _Tree, *, explain: bool) -> tuple[Sequence[Project], str]:
-    """What a text means, and what is wrong with it; briefly unless it shall be explained."""
+def _find_projects(text: str, tree: _Tree, *, explain: bool) -> tuple[Sequence[Project], str]:
+    """Find the projects that a text refers to; return them and a problem, which is brief unless ``explain``."""
     if text.isdecimal() and int(text) in tree.by_id:
         return [tree.by_id[int(text)]], ""
-    found = next((some for each in tree.indexes if (some := each.by_name.get(each.form(text)))), [])
-    if not found and PATH_SEPARATOR.strip() in text:
-        found = _by_path(text, tree)
-    if not found and is_pattern(text):
-        found = _by_pattern(text, tree)
-        return (found, "") if found else ((), f"no project matches {quoted(text)}")
-    # A closed project of the same name is no rival: its items cannot be read.
-    found = [each for each in found if each.open] or found
-    if not explain and len(found) != 1:
+    matches = next((some for index in tree.indexes if (some := index.by_name.get(index.form(text)))), [])
+    if not matches and PATH_SEPARATOR.strip() in text:
+        matches = _find_by_path(text, tree)
+    if not matches and is_pattern(text):
+        matches = _find_by_pattern(text, tree)
+        return (matches, "") if matches else ((), f"no project matches {quote(text)}")
+    # A closed project of the same name is ignored: its items cannot be read.
+    matches = [project for project in matches if project.open] or matches
+    if not explain and len(matches) != 1:
         return (), "means no project, or several"
-    if not found:
-        close = suggestion(text, [each.name for each in tree.projects])
-        what = f"no project has the ObjectID {text}" if text.isdecimal() else f"no project is called {quoted(text)}"
+    if not matches:
+        close = suggestion(text, [project.name for project in tree.projects])
+        what = f"no project has the ObjectID {text}" if text.isdecimal() else f"no project is called {quote(text)}"
         return (), f"{what}{close}"
-    if len(found) > 1:
-        candidates = listing(f"{each.object_id} ({tree.path(each)})" for each in found)
+    if len(matches) > 1:
+        candidates = join_limited(f"{project.object_id} ({tree.path(project)})" for project in matches)
         return (
             (),
-            f"{len(found)} projects are called {quoted(text)}; give the ObjectID or path of one: {candidates}",
+            f"{len(matches)} projects are called {quote(text)}; give the ObjectID or path of one: {candidates}",
         )
-    return found, ""
+    return matches, ""
 
 
-def _by_name(wanted: str, things: Iterable[T], name: Callable[[T], str]) -> list[T]:
+def _find_by_name(text: str, things: Iterable[T], name: Callable[[T], str]) -> list[T]:
     things = list(things)
-    exact = [each for each in things if name(each) == wanted]
-    return exact or [each for each in things if _folded(name(each)) == _folded(wanted)]
+    exact = [thing for thing in things if name(thing) == text]
+    return exact or [thing for thing in things if _normalize(name(thing)) == _normalize(text)]
 
 
-def _by_path(wanted: str, tree: _Tree) -> list[Project]:
-    """Projects whose path is, or ends with, the wanted one."""
-    parts = [part.strip() for part in wanted.split(PATH_SEPARATOR.strip())]
+def _find_by_path(text: str, tree: _Tree) -> list[Project]:
+    """Return the projects whose path is, or ends with, a text."""
+    parts = [part.strip() for part in text.split(PATH_SEPARATOR.strip())]
     for index in tree.indexes:
         tail = [index.form(part) for part in parts]
-        found = [
-            each
-            for each in index.by_last.get(tail[-1], ())
-            if [index.form(part) for part in tree.path(each).split(PATH_SEPARATOR)][-len(tail) :] == tail
+        matches = [
+            project
+            for project in index.by_last.get(tail[-1], ())
+            if [index.form(part) for part in tree.path(project).split(PATH_SEPARATOR)][-len(tail) :] == tail
         ]
-        if found:
-            return found
+        if matches:
+            return matches
     return []
 
 
-def _by_pattern(wanted: str, tree: _Tree) -> list[Project]:
+def _find_by_pattern(text: str, tree: _Tree) -> list[Project]:
     for index in tree.indexes:
-        if found := matching(index.form(wanted), index.names):
-            return [tree.projects[position] for position in found]
+        if positions := match_all(index.form(text), index.names):
+            return [tree.projects[position] for position in positions]
     return []
 
 
-def _folded(text: str) -> str:
-    # A name that was copied from a page may hold no-break spaces, typographic quotes and invisible characters.
+def _normalize(text: str) -> str:
+    # A name that was copied from a page can contain no-break spaces, typographic quotes and invisible characters.
     return " ".join(fold(text).split())
 
 
-def listing(texts: Iterable[str], *, most: int = MOST_TOLD) -> str:
-    """Return the first texts and how many more there are."""
+def join_limited(texts: Iterable[str], *, most: int = MAX_LISTED) -> str:
+    """Join the first texts and the number of remaining ones."""
     every = list(texts)
-    told = ", ".join(every[:most])
-    return f"{told} and {len(every) - most} more" if len(every) > most else told
+    joined = ", ".join(every[:most])
+    return f"{joined} and {len(every) - most} more" if len(every) > most else joined
 
 
-def quoted(name: str) -> str:
+def quote(name: str) -> str:
     """Return a name in double quotes, shortened when it is longer than any name of Rally."""
-    return f'"{name}"' if len(name) <= LONGEST_SHOWN else f'"{name[:LONGEST_SHOWN]}…"'
+    return f'"{name}"' if len(name) <= MAX_QUOTED_LENGTH else f'"{name[:MAX_QUOTED_LENGTH]}…"'
 
 
-#: So many ids are asked for by themselves; for more, the whole list of projects is no dearer.
-MOST_IDS_IN_A_QUERY = 40
+#: Maximum number of ids in a query; for more, reading all projects is not slower.
+MAX_IDS_IN_QUERY = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where to read."""
+class Location:
+    """The resolved workspace and projects."""
 
     workspace: Workspace
-    #: Empty means the whole workspace.
+    #: Empty for all projects of the workspace.
     projects: tuple[Project, ...]
-    #: ObjectIDs of the open projects that the user sees now; only when the whole workspace is read.
+    #: ObjectIDs of the open projects that the user can see; only if all projects are read.
     visible: frozenset[int]
-    #: What the projects are called that are read, by ObjectID.
+    #: Names of the projects to read, by ObjectID.
     names: dict[int, str]
-    #: Closed projects, as far as the list of projects was read.
+    #: Closed projects in the part of the list that was read.
     closed: tuple[Project, ...]
     #: The service's clock at the first answer; None when no answer carried it.
     now: datetime | None
     notices: tuple[str, ...]
 
 
-async def find_place(caller: Caller, properties: Properties) -> Place:
+async def resolve_location(session: Session, properties: Properties) -> Location:
     """Resolve the workspace and projects of the settings.
 
-    The default workspace costs no request of its own: a request without ``workspace`` is answered from it,
-    and each project tells which one it belongs to. That is the very rule which later requests rely on; the
-    user's profile, which could be asked instead, may lack the entry (rally-api-notes.md#scope).
+    The default workspace needs no separate request: Rally uses it for a request without ``workspace``,
+    and each project contains its workspace. Later requests rely on the same rule; the
+    user's profile, which could be read instead, can lack the entry (rally-api-notes.md#scope).
 
     Raises:
         ConfigError: ``properties.workspace`` or ``properties.projects`` name nothing, too much, or closed
             things.
         AccessDeniedError: The user sees no project at all.
     """
-    search = _Search(caller)
-    workspace = await search.named_workspace(properties.workspace) if properties.workspace else None
+    search = _Resolver(session)
+    workspace = await search.find_workspace(properties.workspace) if properties.workspace else None
     if not properties.projects:
-        # Which projects are visible is part of what was read: one that is opened later brings items which no
-        # LastUpdateDate tells of.
-        seen = await search.projects(workspace)
-        workspace = workspace or seen.workspace or await search.default_workspace()
-        return search.place(workspace, (), seen=seen.projects)
-    wanted = properties.projects
-    found = await search.by_ids(wanted, workspace) if not properties.include_child_projects else None
-    if found is None:
-        found = await search.projects(workspace)
+        # The visible projects are part of the scope: a project that is opened later adds items with an old
+        # LastUpdateDate.
+        seen = await search.list_projects(workspace)
+        workspace = workspace or seen.workspace or await search.find_default_workspace()
+        return search.to_location(workspace, (), seen=seen.projects)
+    texts = properties.projects
+    candidates = await search.find_by_ids(texts, workspace) if not properties.include_child_projects else None
+    if candidates is None:
+        candidates = await search.list_projects(workspace)
     # In a thread: hundreds of patterns and thousands of projects are compared, each with each.
     chosen = await asyncio.to_thread(
-        choose_projects, wanted, found.projects, children=properties.include_child_projects
+        choose_projects, texts, candidates.projects, children=properties.include_child_projects
     )
     search.notices.extend(chosen.notices)
-    workspace = workspace or found.workspace or await search.default_workspace()
-    return search.place(workspace, chosen.projects, seen=found.projects)
+    workspace = workspace or candidates.workspace or await search.find_default_workspace()
+    return search.to_location(workspace, chosen.projects, seen=candidates.projects)
 
 
-async def every_project(caller: Caller, properties: Properties) -> tuple[Workspace, tuple[Project, ...]]:
-    """The workspace of the settings and all of its projects that the user sees, for people to choose from.
+async def list_projects(session: Session, properties: Properties) -> tuple[Workspace, tuple[Project, ...]]:
+    """Return the configured workspace and all its projects that the user can see, as choices in a form.
 
     Raises:
         ConfigError: ``properties.workspace`` names nothing, or several.
         AccessDeniedError: The user sees no project at all.
     """
-    search = _Search(caller)
-    workspace = await search.named_workspace(properties.workspace) if properties.workspace else None
-    found = await search.projects(workspace)
-    return workspace or found.workspace or await search.default_workspace(), tuple(found.projects)
+    search = _Resolver(session)
+    workspace = await search.find_workspace(properties.workspace) if properties.workspace else None
+    candidates = await search.list_projects(workspace)
+    return workspace or candidates.workspace or await search.find_default_workspace(), tuple(candidates.projects)
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _ProjectList:
     projects: list[Project]
-    #: The one that all of the projects belong to.
+    #: The workspace of all the projects.
     workspace: Workspace | None
 
 
-class _Search:
-    """The requests of one resolution, with what they said by the way."""
+class _Resolver:
+    """Resolver of one workspace and its projects, with the notices of its requests."""
 
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
+    def __init__(self, session: Session) -> None:
+        self._session = session
         self._now: datetime | None = None
         self.notices: list[str] = []
 
-    def place(self, workspace: Workspace, projects: tuple[Project, ...], *, seen: Sequence[Project] = ()) -> Place:
-        return Place(
+    def to_location(
+        self, workspace: Workspace, projects: tuple[Project, ...], *, seen: Sequence[Project] = ()
+    ) -> Location:
+        return Location(
             workspace=workspace,
             projects=projects,
-            visible=frozenset(each.object_id for each in seen if each.open) if not projects else frozenset(),
-            names={each.object_id: each.name for each in projects or seen if each.open},
-            closed=tuple(each for each in seen if not each.open),
+            visible=frozenset(project.object_id for project in seen if project.open) if not projects else frozenset(),
+            names={project.object_id: project.name for project in projects or seen if project.open},
+            closed=tuple(project for project in seen if not project.open),
             now=self._now,
             notices=tuple(dict.fromkeys(self.notices)),
         )
 
-    async def named_workspace(self, wanted: str) -> Workspace:
-        workspaces = await self._workspaces()
+    async def find_workspace(self, name: str) -> Workspace:
+        workspaces = await self._list_workspaces()
         try:
-            return choose_workspace(wanted, workspaces)
+            return choose_workspace(name, workspaces)
         except ConfigError:
-            # The subscription's own list is the second witness before a name is called unknown.
-            more = await self._subscription_workspaces()
-            if {each.object_id for each in more} <= {each.object_id for each in workspaces}:
+            # The list of the subscription is checked before a name is reported as unknown.
+            more = await self._list_subscription_workspaces()
+            if {workspace.object_id for workspace in more} <= {workspace.object_id for workspace in workspaces}:
                 raise
-            return choose_workspace(wanted, more)
+            return choose_workspace(name, more)
 
-    async def default_workspace(self) -> Workspace:
+    async def find_default_workspace(self) -> Workspace:
         listing = Listing(kind="project", fetch=PROJECT_FIELDS)
-        answer = await self._caller.read(listing.request(after=0, size=1))
-        page = rows_in(answer, kind="project", after=0, asked_for=1)
-        self._note(page)
+        answer = await self._session.read(listing.request(after=0, size=1))
+        page = parse_answer(answer, kind="project", after=0, requested_size=1)
+        self._add_notices(page)
         if workspace := _workspace_of(row for _, row in page.rows):
             return workspace
-        match await self._workspaces():
+        match await self._list_workspaces():
             case [only]:
                 return only
             case []:
@@ -440,53 +444,55 @@ class _Search:
                     hint="Give the user of this key at least viewer rights, or name the workspace.",
                 )
             case several:
-                names = ", ".join(f'"{each.name}" ({each.object_id})' for each in several[:8])
+                names = ", ".join(f'"{workspace.name}" ({workspace.object_id})' for workspace in several[:8])
                 problem = Problem("properties.workspace", f"the user has no default workspace; name one of {names}")
                 raise ConfigError(str(problem), problems=(problem,))
 
-    async def by_ids(self, wanted: Sequence[str], workspace: Workspace | None) -> _Found | None:
-        """The projects when all that is wanted are ObjectIDs that exist; else None."""
-        if len(wanted) > MOST_IDS_IN_A_QUERY or not all(text.isdecimal() for text in wanted):
+    async def find_by_ids(self, texts: Sequence[str], workspace: Workspace | None) -> _ProjectList | None:
+        """Return the projects if all texts are ObjectIDs that exist; None otherwise."""
+        if len(texts) > MAX_IDS_IN_QUERY or not all(text.isdecimal() for text in texts):
             return None
         listing = _projects_in(workspace)
-        found = await self._read(replace(listing, where=(any_of("ObjectID", [int(text) for text in wanted]),)))
-        return found if len(found.projects) == len(set(map(int, wanted))) else None
+        candidates = await self._read_projects(
+            replace(listing, where=(any_of("ObjectID", [int(text) for text in texts]),))
+        )
+        return candidates if len(candidates.projects) == len(set(map(int, texts))) else None
 
-    async def projects(self, workspace: Workspace | None) -> _Found:
-        """Every project of the workspace that the user sees."""
+    async def list_projects(self, workspace: Workspace | None) -> _ProjectList:
+        """Return every project of the workspace that the user can see."""
         if workspace is not None:
-            return await self._read(_projects_in(workspace))
+            return await self._read_projects(_projects_in(workspace))
         listing = _projects_in(None)
-        first = await next_rows(self._caller, listing)
-        self._note(first)
+        first = await read_page(self._session, listing)
+        self._add_notices(first)
         default = _workspace_of(row for _, row in first.rows)
         if first.last or default is None:
-            return _Found([_project(key, row) for key, row in first.rows], default)
-        # From the second page on the workspace is named, so that nobody's change of the default mixes two.
-        rest = await self._read(_projects_in(default), after=first.after)
-        return _Found([*(_project(key, row) for key, row in first.rows), *rest.projects], default)
+            return _ProjectList([_project(key, row) for key, row in first.rows], default)
+        # Later pages name the workspace, so that a change of the default workspace cannot mix two.
+        rest = await self._read_projects(_projects_in(default), after=first.after)
+        return _ProjectList([*(_project(key, row) for key, row in first.rows), *rest.projects], default)
 
-    async def _read(self, listing: Listing, *, after: int = 0) -> _Found:
+    async def _read_projects(self, listing: Listing, *, after: int = 0) -> _ProjectList:
         projects: list[Project] = []
         rows: list[Row] = []
         while True:
-            page = await next_rows(self._caller, listing, after=after)
-            self._note(page)
+            page = await read_page(self._session, listing, after=after)
+            self._add_notices(page)
             projects.extend(_project(key, row) for key, row in page.rows)
             rows.extend(row for _, row in page.rows[:1])
             if page.last:
-                return _Found(projects, _workspace_of(rows))
+                return _ProjectList(projects, _workspace_of(rows))
             after = page.after
 
-    async def _workspaces(self) -> list[Workspace]:
-        pages = await everything(self._caller, Listing(kind="workspace", fetch=WORKSPACE_FIELDS))
+    async def _list_workspaces(self) -> list[Workspace]:
+        pages = await read_all(self._session, Listing(kind="workspace", fetch=WORKSPACE_FIELDS))
         for page in pages:
-            self._note(page)
+            self._add_notices(page)
         return [_workspace(key, row) for page in pages for key, row in page.rows]
 
-    async def _subscription_workspaces(self) -> list[Workspace]:
+    async def _list_subscription_workspaces(self) -> list[Workspace]:
         try:
-            answer = await self._caller.read(Request(f"{WSAPI}/subscription", {"fetch": "Workspaces,ObjectID"}))
+            answer = await self._session.read(Request(f"{WSAPI}/subscription", {"fetch": "Workspaces,ObjectID"}))
             collection = answer.data.get("Workspaces")
             owner = parse_ref(answer.data.get("_ref"))
             if not isinstance(collection, dict) or owner is None:
@@ -498,15 +504,15 @@ class _Search:
                 "start": "1",
                 "pagesize": "2000",
             }
-            listed = await self._caller.read(Request(path, params))
+            listed = await self._session.read(Request(path, params))
         except (NotFoundError, AccessDeniedError):
-            # Not everybody may read the subscription; then the first list stands.
+            # Some users cannot read the subscription; then the first list is used.
             return []
         results = listed.data.get("Results")
         rows = [row for row in results if isinstance(row, dict)] if isinstance(results, list) else []
         return [_workspace(key, row) for row in rows if (key := ref_id(row)) is not None]
 
-    def _note(self, page: Rows) -> None:
+    def _add_notices(self, page: RowPage) -> None:
         self._now = self._now or page.date
         self.notices.extend(page.notices)
 
@@ -520,7 +526,7 @@ def _project(key: int, row: Row) -> Project:
         object_id=key,
         name=_name(row),
         parent=ref_id(row.get("Parent")),
-        # Open unless it says otherwise: an absent state must not hide a project.
+        # Open by default: a missing state must not hide a project.
         open=row.get("State") != "Closed",
     )
 
@@ -531,10 +537,10 @@ def _workspace(key: int, row: Row) -> Workspace:
 
 def _workspace_of(rows: Iterable[Row]) -> Workspace | None:
     for row in rows:
-        its = row.get("Workspace")
-        key = ref_id(its)
+        workspace = row.get("Workspace")
+        key = ref_id(workspace)
         if key is not None:
-            return Workspace(object_id=key, name=_name(its) if isinstance(its, dict) else str(key))
+            return Workspace(object_id=key, name=_name(workspace) if isinstance(workspace, dict) else str(key))
     return None
 
 

@@ -1,4 +1,4 @@
-"""One read of Rally from the question to the data: limiter, network, decipher, retry, and what it cost."""
+"""Requests to Rally: concurrency limit, retries, adaptive page size, and usage counts."""
 
 import logging
 import math
@@ -27,37 +27,37 @@ from rally_accelerate.model.report import Usage, trying
 from rally_accelerate.model.time_budget import RetryBudget
 from rally_accelerate.rally import lookback
 from rally_accelerate.rally.limiter import Limiter
-from rally_accelerate.rally.responses import Answer, Oddities, decipher
-from rally_accelerate.rally.transport import translated, way_of, whole
+from rally_accelerate.rally.responses import Answer, Oddities, parse_response
+from rally_accelerate.rally.transport import limit_duration, make_route, translate_errors
 from rally_accelerate.rally.wsapi import Request
 
 logger = logging.getLogger(__name__)
 
-#: What the budget of a run calls Rally.
+#: The name of Rally in the retry budget of a run.
 SERVICE = "Rally"
 
-FIRST_WAIT = 1.0
-LONGEST_WAIT = 30.0
+INITIAL_WAIT = 1.0
+MAX_WAIT = 30.0
 JITTER = 2.0
 
-#: Who tries for no longer than this waits before a screen: an attempt that itself took longer is the last one, also
-#: where the next would ask for less.
-LITTLE_PATIENCE = 10.0
+#: Up to this retry time, a user is assumed to wait: an attempt that took longer is the last one, even if the next page
+#: would be smaller.
+INTERACTIVE_RETRY_SECONDS = 10.0
 
-#: For so long it asks for less and less before such a screen.
-LONGEST_SHRINKING = 20.0
+#: Maximum time for shrinking the page while a user waits.
+MAX_INTERACTIVE_SHRINKING = 20.0
 
-#: For so long a run asks for less and less as if no time were lost. A service that has not answered by then may hang:
-#: what follows counts as time that the run loses.
-LONGEST_EASING = 60.0
+#: Maximum time for shrinking the page in a run before the time counts as lost: a service that has not responded by then
+#: might hang.
+MAX_SHRINKING = 60.0
 
-#: What fails sooner does not fail because of the size of what was asked for.
-AT_ONCE_SECONDS = 5.0
+#: Failures before this time are not caused by the page size.
+IMMEDIATE_FAILURE_SECONDS = 5.0
 
 T = TypeVar("T")
 
 
-async def retrying(
+async def retry(
     attempt: Callable[[], Awaitable[T]],
     *,
     seconds: float,
@@ -65,239 +65,239 @@ async def retrying(
     retried: Callable[[], None] = lambda: None,
     budget: RetryBudget | None = None,
 ) -> T:
-    """Run an attempt until it succeeds, fails for good, or has failed for too long.
+    """Repeat an attempt until it succeeds, fails permanently, or has failed for too long.
 
-    Waits double from one second to thirty, with jitter; a wait that the service asks for is kept exactly. In
+    Waits double from one second to thirty, with jitter; a wait that the service requests is used exactly. In
     tests ``stamina.set_testing`` switches all waits off.
 
     Args:
-        attempt: What is tried; makes its request anew each time.
-        seconds: For how long after the first failure further attempts begin; 0 means one attempt only.
-        eased: Told of each failure; answers whether the next attempt will ask for less. Then it is another
-            request, and the time begins anew, as long as all attempts together take less than
-            ``LONGEST_EASING``: a page that takes too long is halved until it fits, not given up after two tries.
+        attempt: The operation; creates a new request each time.
+        seconds: How long after the first failure further attempts can start; 0 for one attempt only.
+        eased: Called with each failure; returns whether the next attempt requests a smaller page. Then it is a new
+            request, and the time starts again, as long as all attempts together take less than
+            ``MAX_SHRINKING``: a page that takes too long is halved until it fits, not given up after two tries.
         retried: Called before each further attempt.
-        budget: The time that all requests of the run may lose together; None leaves this request to itself.
+        budget: The time that all requests of the run can lose in total; None for this request alone.
 
     Raises:
         RallyAccelerateError: What the last attempt raised.
     """
-    with trying() as tell, closing(_Patience(seconds, eased, tell, budget)) as patience:
+    with trying() as report, closing(_RetryPolicy(seconds, eased, report, budget)) as patience:
         async for try_ in stamina.retry_context(on=patience.decide, attempts=None, timeout=None):
             with try_:
-                patience.begins()
+                patience.start_attempt()
                 if try_.num > 1:
                     retried()
-                    logger.warning("Trying again (attempt %d) after: %s", try_.num, patience.last)
+                    logger.warning("Trying again (attempt %d) after: %s", try_.num, patience.last_error)
                 result = await attempt()
-                patience.succeeded()
+                patience.mark_succeeded()
                 return result
     raise AssertionError("stamina ends with a result or an exception")
 
 
-class _Patience:
-    """Decides after each failure whether to go on, and how long to wait."""
+class _RetryPolicy:
+    """Decides after each failure whether to retry, and how long to wait."""
 
     def __init__(
         self,
         seconds: float,
         eased: Callable[[TransientError], bool],
-        tell: Callable[[str, str], None],
+        report: Callable[[str, str], None],
         budget: RetryBudget | None,
     ) -> None:
         self._is_run = budget is not None
         self._seconds = seconds
-        self._eased = eased
-        self._tell = tell
+        self._shrink = eased
+        self._report = report
         self._budget = budget or RetryBudget(seconds)
-        self._until: float | None = None
-        self._began = 0.0
-        self._first: float | None = None
+        self._deadline: float | None = None
+        self._attempt_started_at = 0.0
+        self._first_failed_at: float | None = None
         self._failures = 0
-        self._counted = False
-        self._asked_less = False
-        self._started: float | None = None
+        self._is_counting = False
+        self._has_shrunk = False
+        self._first_started_at: float | None = None
         self._succeeded = False
-        self.last: TransientError | None = None
+        self.last_error: TransientError | None = None
 
-    def begins(self) -> None:
-        """Note that an attempt begins."""
-        self._began = time.monotonic()
-        if self._started is None:
-            self._started = self._began
+    def start_attempt(self) -> None:
+        """Record the start of an attempt."""
+        self._attempt_started_at = time.monotonic()
+        if self._first_started_at is None:
+            self._first_started_at = self._attempt_started_at
 
-    def succeeded(self) -> None:
-        """Note that the last attempt brought an answer."""
+    def mark_succeeded(self) -> None:
+        """Record that the last attempt succeeded."""
         self._succeeded = True
 
     def close(self) -> None:
-        """End the count of the time that this request loses; a smaller page that came is no loss."""
-        if self._counted:
-            self._budget.ended(counts=not (self._succeeded and self._asked_less))
-            self._counted = False
+        """Stop counting the time that this request lost; a smaller page that succeeded is no loss."""
+        if self._is_counting:
+            self._budget.ended(counts=not (self._succeeded and self._has_shrunk))
+            self._is_counting = False
 
     def decide(self, error: Exception) -> bool | float:
-        """Return False to give up, or for how many seconds to wait before the next attempt; stamina's hook."""
+        """Return how many seconds to wait before the next attempt, or False to give up; a hook of stamina."""
         if not isinstance(error, TransientError):
             return False
         now = time.monotonic()
-        if self._first is None:
-            self._first = now
-        if self._seconds <= LITTLE_PATIENCE and (
-            now - self._began > self._seconds or now - self._first > LONGEST_SHRINKING
+        if self._first_failed_at is None:
+            self._first_failed_at = now
+        if self._seconds <= INTERACTIVE_RETRY_SECONDS and (
+            now - self._attempt_started_at > self._seconds or now - self._first_failed_at > MAX_INTERACTIVE_SHRINKING
         ):
             return False
         self._failures += 1
-        eased = self._eased(error) and not self._is_dead(now)
-        self._asked_less |= eased
+        eased = self._shrink(error) and not self._is_hopeless(now)
+        self._has_shrunk |= eased
         if eased and not self._may_hang(now):
-            if self._counted:
+            if self._is_counting:
                 self._budget.ended(counts=False)
-                self._counted = False
-            self._until = now + self._seconds
-            left = self._seconds
+                self._is_counting = False
+            self._deadline = now + self._seconds
+            remaining = self._seconds
         else:
-            if eased and not self._counted:
-                self._until = now + self._seconds
-            self._count(error, now)
-            if self._until is None:
-                self._until = now + self._seconds
-            left = min(self._until - now, self._budget.left(SERVICE))
-            if self._whole(error):
-                # The next attempt will take as long as this one, and is to end in time too.
-                left -= now - self._began
-        self.last = error
-        if left <= 0 or (error.retry_after or 0.0) >= left:
+            if eased and not self._is_counting:
+                self._deadline = now + self._seconds
+            self._count_loss(error, now)
+            if self._deadline is None:
+                self._deadline = now + self._seconds
+            remaining = min(self._deadline - now, self._budget.left(SERVICE))
+            if self._counts_attempt(error):
+                # The next attempt can take as long as this one, and must end in time, too.
+                remaining -= now - self._attempt_started_at
+        self.last_error = error
+        if remaining <= 0 or (error.retry_after or 0.0) >= remaining:
             return False
-        # Told now, not when the next attempt begins: whoever looks on sees nothing else during a long wait.
-        self._tell(str(error), error.hint)
+        # Reported now, not when the next attempt starts, because a long wait shows no other progress.
+        self._report(str(error), error.hint)
         if error.retry_after:
             return error.retry_after
         # The last attempt is made when the time is over, not up to half a minute later.
-        return min(backoff(self._failures), left)
+        return min(backoff(self._failures), remaining)
 
-    def _is_dead(self, now: float) -> bool:
-        """Return whether asking for less changes nothing: no answer ever came, or the failure came at once."""
+    def _is_hopeless(self, now: float) -> bool:
+        """Return whether a smaller page cannot help: there was never a response, or the attempt failed at once."""
         silent = not self._budget.has_answered(SERVICE)
-        return self._is_run and (silent or now - self._began < AT_ONCE_SECONDS)
+        return self._is_run and (silent or now - self._attempt_started_at < IMMEDIATE_FAILURE_SECONDS)
 
     def _may_hang(self, now: float) -> bool:
-        """Return whether so much time has passed that more of it is lost, even if the next attempt asks for less."""
-        return self._is_run and self._started is not None and now - self._started >= LONGEST_EASING
+        """Return whether further attempts count as lost time, even with a smaller page."""
+        return self._is_run and self._first_started_at is not None and now - self._first_started_at >= MAX_SHRINKING
 
-    def _count(self, error: TransientError, now: float) -> None:
-        """Count the time that is lost, with the failed attempt where no answer was to be expected any more."""
-        if self._counted:
+    def _count_loss(self, error: TransientError, now: float) -> None:
+        """Start counting lost time, including the failed attempt if no response could be expected."""
+        if self._is_counting:
             return
-        self._budget.failing(SERVICE, since=self._began if self._whole(error) else now)
-        self._counted = True
+        self._budget.failing(SERVICE, since=self._attempt_started_at if self._counts_attempt(error) else now)
+        self._is_counting = True
 
-    def _whole(self, error: TransientError) -> bool:
+    def _counts_attempt(self, error: TransientError) -> bool:
         # A request that was made smaller is another one, whose time begins with its failure.
-        return isinstance(error, UnreachableError) or (not self._asked_less and not self._budget.has_answered(SERVICE))
+        return isinstance(error, UnreachableError) or (not self._has_shrunk and not self._budget.has_answered(SERVICE))
 
 
 def backoff(failures: int) -> float:
     """Return how many seconds to wait after so many failures of a request."""
     # Jitter needs no cryptography.
-    return min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(failures - 1, 10)) + random.uniform(0, JITTER)  # noqa: S311
+    return min(MAX_WAIT, INITIAL_WAIT * 2.0 ** min(failures - 1, 10)) + random.uniform(0, JITTER)  # noqa: S311
 
 
-#: Below this, asking for less no longer helps.
-SMALLEST = 10
+#: Below this, a smaller page no longer helps.
+MIN_PAGE_SIZE = 10
 
 #: Requests are cut at 4 to 5 minutes (rally-api-notes.md#limits): half of the shorter limit is a warning.
 SLOW_SECONDS = 120.0
 #: Only answers well within that let the size grow again.
-QUICK_SECONDS = 30.0
+FAST_SECONDS = 30.0
 
 #: The part of a page to ask for next when the last answer took so long that there is little time left.
-SMALL_PART = 10
+LATE_SHRINK_FACTOR = 10
 
 #: Larger bodies cost memory and tempt gateways to cut them.
 LARGE_BYTES = 32_000_000
 
 #: The size grows by a quarter of itself, so that a size that failed is not tried again at once.
-GROWTH = 4
+GROWTH_DIVISOR = 4
 
 
 @dataclass(frozen=True, slots=True)
 class PageSize:
-    """A size that remembers its largest value."""
+    """A page size with its maximum."""
 
-    largest: int
+    maximum: int
     current: int
 
     @classmethod
     def of(cls, largest: int) -> "PageSize":
-        """The size to begin with."""
+        """Return the initial size."""
         return cls(largest, largest)
 
     @property
     def can_shrink(self) -> bool:
-        """Whether a smaller size is left to try."""
-        return self.current > min(SMALLEST, self.largest)
+        """Whether a smaller size is possible."""
+        return self.current > min(MIN_PAGE_SIZE, self.maximum)
 
-    def shrunk(self, *, by: int = 2) -> "PageSize":
-        """Half, or another part, but not below the smallest useful size."""
-        return replace(self, current=max(min(SMALLEST, self.largest), self.current // by))
+    def shrink(self, *, by: int = 2) -> "PageSize":
+        """Return half of the size, or another fraction, but not less than the minimum."""
+        return replace(self, current=max(min(MIN_PAGE_SIZE, self.maximum), self.current // by))
 
-    def after(self, *, seconds: float, size: int) -> "PageSize":
-        """The size for the next page when this one came whole.
+    def adjust(self, *, seconds: float, size: int) -> "PageSize":
+        """Return the size for the next page after a complete response.
 
         Args:
             seconds: How long the answer took.
             size: The body's bytes, decompressed.
         """
         if seconds > SLOW_SECONDS or size > LARGE_BYTES:
-            return self.shrunk()
-        grown = self.current + max(1, self.current // GROWTH)
-        if seconds > QUICK_SECONDS or size * grown > LARGE_BYTES * self.current:
+            return self.shrink()
+        grown = self.current + max(1, self.current // GROWTH_DIVISOR)
+        if seconds > FAST_SECONDS or size * grown > LARGE_BYTES * self.current:
             return self
-        return replace(self, current=min(self.largest, grown))
+        return replace(self, current=min(self.maximum, grown))
 
 
-#: An answer that trickles has arrived after so many times of what may pass between two pieces of it, or is given up.
+#: Maximum time of a slow response, as a multiple of the read timeout, which limits the time between two parts of it.
 #: Rally cuts requests at 4 to 5 minutes (rally-api-notes.md#limits).
-WHOLE_ANSWER = 2
+ANSWER_TIMEOUT_FACTOR = 2
 
-#: How often an unlikely answer has to come before it is believed.
-TRIES_WHEN_DOUBTFUL = 3
+#: How often an unlikely response must be repeated before it is accepted.
+MAX_DOUBTFUL_TRIES = 3
 
-#: What Lookback's rows are called where page sizes are learned.
+#: The kind of Lookback's rows in page sizes.
 SNAPSHOT = "snapshot"
 
 _JSON = {"Content-Type": "application/json"}
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
-    """The page sizes that one client has learned, by what is asked for."""
+class PageSizes:
+    """The adaptive page sizes of one client, by kind of rows."""
 
     properties: Properties
-    learned: dict[str, PageSize]
+    current: dict[str, PageSize]
 
     def of(self, what: str) -> PageSize:
-        """The present size."""
-        return self.learned.setdefault(what, PageSize.of(largest_page(what, self.properties)))
+        """Return the current size of a kind."""
+        return self.current.setdefault(what, PageSize.of(largest_page(what, self.properties)))
 
 
 def largest_page(kind: str, properties: Properties) -> int:
-    """How many rows of a kind are asked for at most: revisions are small, so only who wants small pages gets less."""
+    """Return the maximum page size of a kind; revisions are small, so only a smaller pageSize reduces theirs."""
     if kind == SNAPSHOT:
-        # In proportion: whoever asks for small pages of items wants small answers.
-        return max(1, lookback.LARGEST_PAGE * min(properties.page_size, DEFAULT_PAGE_SIZE) // DEFAULT_PAGE_SIZE)
+        # In proportion to pageSize: a smaller one means smaller responses.
+        return max(1, lookback.MAX_PAGE_SIZE * min(properties.page_size, DEFAULT_PAGE_SIZE) // DEFAULT_PAGE_SIZE)
     if kind == "revision" and properties.page_size >= DEFAULT_PAGE_SIZE:
         return LARGEST_PAGE
     return properties.page_size
 
 
 class _DoubtfulRequestError(UnavailableError):
-    """An answer that is requested again before it is trusted."""
+    """An unlikely response, which is requested again before it is accepted."""
 
 
-class Caller:
-    """Asks Rally; the only place where requests are sent."""
+class Session:
+    """Sends all requests to Rally."""
 
     def __init__(
         self,
@@ -309,25 +309,25 @@ class Caller:
         self._http = http
         self._limiter = limiter
         self._base_url = properties.base_url
-        self._way = way_of(properties)
+        self._route = make_route(properties)
         self._timeout = properties.request_timeout_seconds
         self._retry_seconds = properties.retry_seconds
-        self._most_bytes = properties.answer_max_bytes
+        self._max_bytes = properties.answer_max_bytes
         self._budget = budget or RetryBudget(properties.retry_seconds)
-        self._sizes = Sizes(properties, {})
+        self._sizes = PageSizes(properties, {})
         self.usage = Usage()
         self.oddities = Oddities()
 
     async def read(self, request: Request) -> Answer:
-        """The answer to a request whose size does not matter."""
-        return await retrying(
+        """Send a request whose page size does not matter, and return the response."""
+        return await retry(
             lambda: self._send(request),
             seconds=self._retry_seconds,
             retried=lambda: self._count(retries=1),
             budget=self._budget,
         )
 
-    async def page(
+    async def read_page(
         self,
         what: str,
         ask: Callable[[int], Request],
@@ -335,24 +335,24 @@ class Caller:
         patience: float = math.inf,
         doubtful: Callable[[Mapping[str, Any]], bool] = lambda _: False,
     ) -> tuple[Answer, int]:
-        """One page, as large as the service manages: its answer, and how many rows were asked for.
+        """Read a page as large as the service can deliver; return the response and the requested size.
 
         Args:
-            what: The kind of rows; what is learned about their size is kept for the next page.
-            ask: Makes the request for a number of rows; called anew for each attempt, as the number may have
-                shrunk.
-            patience: For how many seconds a failing request is tried again at most, where there is another way.
-            doubtful: Whether an answer is so unlikely that the request is repeated, a few times, before it is believed.
+            what: The kind of rows; its page size is adapted for the next page.
+            ask: Builds the request for a number of rows; called for each attempt, because the number can
+                shrink.
+            patience: Maximum retry time in seconds, if there is an alternative.
+            doubtful: Whether a response is so unlikely that the request is repeated a few times before it is accepted.
         """
-        asked_for = doubts = 0
+        requested_size = doubts = 0
         started = time.monotonic()
         doubted: Answer | None = None
 
         async def attempt() -> Answer:
-            nonlocal asked_for, doubts, doubted
-            asked_for = self._sizes.of(what).current
-            answer = await self._send(ask(asked_for), what=what)
-            if doubts < TRIES_WHEN_DOUBTFUL - 1 and doubtful(answer.data):
+            nonlocal requested_size, doubts, doubted
+            requested_size = self._sizes.of(what).current
+            answer = await self._send(ask(requested_size), what=what)
+            if doubts < MAX_DOUBTFUL_TRIES - 1 and doubtful(answer.data):
                 doubts, doubted = doubts + 1, answer
                 raise _DoubtfulRequestError(f"Rally announces rows of {what} but returns an empty page.")
             return answer
@@ -361,14 +361,14 @@ class Caller:
             size = self._sizes.of(what)
             if not isinstance(error, ServiceTimeoutError | TruncatedResponseError) or not size.can_shrink:
                 return False
-            # Another task may have learned the same from its own failure: one halving is enough for both.
-            if size.current >= asked_for:
-                is_late = time.monotonic() - started >= LONGEST_EASING
-                self._sizes.learned[what] = size.shrunk(by=SMALL_PART) if is_late else size.shrunk()
+            # Another task can have reduced the size after its own failure: one reduction is enough for both.
+            if size.current >= requested_size:
+                is_late = time.monotonic() - started >= MAX_SHRINKING
+                self._sizes.current[what] = size.shrink(by=LATE_SHRINK_FACTOR) if is_late else size.shrink()
             return True
 
         try:
-            answer = await retrying(
+            answer = await retry(
                 attempt,
                 seconds=min(self._retry_seconds, patience),
                 eased=eased,
@@ -376,10 +376,10 @@ class Caller:
                 budget=self._budget,
             )
         except _DoubtfulRequestError:
-            # There is no time left to ask again.
+            # There is no time left for another request.
             assert doubted is not None
             answer = doubted
-        return answer, asked_for
+        return answer, requested_size
 
     async def _send(self, request: Request, *, what: str = "") -> Answer:
         async with self._limiter.slot():
@@ -387,11 +387,11 @@ class Caller:
             self._count(requests=1, bytes_sent=len(request.target) + len(request.body))
             address = f"{self._base_url}{request.target}"
             method, headers = ("POST", _JSON) if request.body else ("GET", None)
-            longest = min(WHOLE_ANSWER * self._timeout, self._budget.limit(SERVICE))
+            longest = min(ANSWER_TIMEOUT_FACTOR * self._timeout, self._budget.limit(SERVICE))
             answered: dict[str, str] = {}
-            with translated(request.asked, seconds=self._timeout, way=self._way, answered=answered):
+            with translate_errors(request.resource, seconds=self._timeout, route=self._route, answered=answered):
                 async with (
-                    whole(request.asked, seconds=longest),
+                    limit_duration(request.resource, seconds=longest),
                     self._http.stream(
                         method,
                         address,
@@ -404,22 +404,22 @@ class Caller:
                     self._budget.answered(SERVICE)
                     try:
                         # Joined there: a response that was read keeps its body until the garbage collector comes.
-                        body = await bounded(response.aiter_bytes(), most=self._most_bytes)
+                        body = await bounded(response.aiter_bytes(), most=self._max_bytes)
                     except OversizedJsonError as error:
                         raise UnexpectedResponseError(
-                            f"The answer for {request.asked} {error}.",
+                            f"The answer for {request.resource} {error}.",
                             hint="Lower pageSize; if the items are really so large, raise answerMaxBytes. Otherwise "
                             "check that no proxy or gateway answers in Rally's place.",
                         ) from None
                     finally:
                         self._count(bytes_received=response.num_bytes_downloaded)
             seconds = time.monotonic() - started
-        answer = decipher(
-            response.status_code, response.headers, body, asked=request.asked, seconds=seconds, route=self._way
+        answer = parse_response(
+            response.status_code, response.headers, body, resource=request.resource, seconds=seconds, route=self._route
         )
-        self.oddities.unreadable(answer.unreadable)
+        self.oddities.add_unreadable(answer.unreadable)
         if what:
-            self._sizes.learned[what] = self._sizes.of(what).after(seconds=seconds, size=len(body))
+            self._sizes.current[what] = self._sizes.of(what).adjust(seconds=seconds, size=len(body))
         return answer
 
     def _count(self, **more: int) -> None:

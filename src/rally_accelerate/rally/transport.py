@@ -1,7 +1,6 @@
-"""The thin edge to the network: connections, proxy, login headers, and the lock that lets only reads out.
+"""HTTP transport: connections, TLS, proxy, login headers, and the check that only reads are sent.
 
-Nothing is decided here about answers; failures before an answer become the product's errors, each with its
-cause.
+Failures before a response become the product's errors, each with its cause; ``responses`` handles responses.
 """
 
 import asyncio
@@ -43,12 +42,12 @@ from rally_accelerate.model.text_folding import plain
 
 #: No bundle of certificates is larger; all public authorities together take 250 kB. OpenSSL's time for certificates of
 #: one subject grows with the square of their number: a megabyte of the smallest ones takes about a second.
-MOST_CHARACTERS = 1_000_000
+MAX_CHARACTERS = 1_000_000
 
 #: What a PEM text has and a path has not.
 BEGIN = "-----BEGIN "
 
-# Possessive, and each label follows a marker of its own: no character is looked at twice.
+# Possessive quantifiers and one marker per label: no character is scanned twice.
 _MARKER = re.compile("-----(BEGIN|END) ([A-Z0-9 ]++)-----")
 #: The labels that OpenSSL reads certificates from; keys and parameters between them are left out.
 _LABELS = ("CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE")
@@ -57,11 +56,11 @@ _LINE = 64
 
 
 def is_pem(text: str) -> bool:
-    """Return whether a setting holds certificates rather than a path."""
+    """Return whether a setting contains certificates instead of a path."""
     return BEGIN in text
 
 
-def certificates(text: str) -> list[str]:
+def split_certificates(text: str) -> list[str]:
     """Return each certificate of a text once, as a PEM text with lines of the usual length.
 
     Line ends do not count: a text box of one line turns them into blanks. Text between certificates is left out.
@@ -70,17 +69,17 @@ def certificates(text: str) -> list[str]:
         ValueError: There is none, one is not complete, or all together are too large; the message is a sentence
             without a subject.
     """
-    found = tuple(dict.fromkeys(_blocks(text)))
-    if not found:
+    blocks = tuple(dict.fromkeys(_pem_blocks(text)))
+    if not blocks:
         raise ValueError("holds no certificate in PEM form")
-    if sum(map(len, found)) > MOST_CHARACTERS:
+    if sum(map(len, blocks)) > MAX_CHARACTERS:
         raise ValueError(
-            f"holds more than {MOST_CHARACTERS:,} characters of certificates; give only those that you need"
+            f"holds more than {MAX_CHARACTERS:,} characters of certificates; give only those that you need"
         )
-    return list(found)
+    return list(blocks)
 
 
-def _blocks(text: str) -> Iterator[str]:
+def _pem_blocks(text: str) -> Iterator[str]:
     begun: re.Match[str] | None = None
     for marker in _MARKER.finditer(text):
         kind, label = marker.groups()
@@ -100,14 +99,14 @@ def _blocks(text: str) -> Iterator[str]:
         raise ValueError(f'holds an incomplete block: the line "{begun[0]}" has no counterpart')
 
 
-#: For how many seconds the files of certificates and keys are waited for.
+#: Timeout in seconds for reading files of certificates and keys.
 FILE_SECONDS = 10.0
 
-#: No file of certificates is larger, not even one that describes each of them in words.
-MOST_BYTES = 5_000_000
+#: Maximum size of a file of certificates, including comments.
+MAX_FILE_BYTES = 5_000_000
 
-#: So many certificates are read at once: between two lots, the thread that reads them lets others run.
-_AT_ONCE = 10
+#: Number of certificates per batch: between two batches, the thread lets others run.
+_BATCH_SIZE = 10
 
 #: One text for every reason: a person who can change settings must not learn which files there are.
 _NOT_USABLE = {
@@ -117,7 +116,7 @@ _NOT_USABLE = {
     "this program can read and that belong together, and clientKeyPassword must be the key's password if it has one",
 }
 
-#: Threads that were given up while they waited for files, by their paths.
+#: Threads that are blocked by files after the timeout, by paths.
 _stuck: dict[tuple[str, ...], threading.Thread] = {}
 
 UNVERIFIED = (
@@ -162,11 +161,11 @@ async def tls_context(properties: Properties) -> ssl.SSLContext:
 
 
 def accelerate_context(properties: Properties, rally: ssl.SSLContext) -> ssl.SSLContext:
-    """The same for connections to Accelerate, which may be trusted without verification by itself.
+    """Return the TLS settings for connections to Accelerate, which can be exempt from verification.
 
     Args:
         properties: The validated settings.
-        rally: What ``tls_context`` made of them; it is shared where nothing differs, as it takes long to make.
+        rally: The result of ``tls_context``; it is reused if the settings are equal, because it is slow to create.
     """
     if properties.verify_accelerate_tls or not properties.verify_tls:
         return rally
@@ -174,38 +173,38 @@ def accelerate_context(properties: Properties, rally: ssl.SSLContext) -> ssl.SSL
 
 
 def _trust(context: ssl.SSLContext, text: str) -> None:
-    """Trust the authorities of a PEM text.
+    """Trust the certificate authorities of a PEM text.
 
     Raises:
         ValueError: There is none, or too many.
         ssl.SSLError: One cannot be read.
     """
-    found = certificates(text)
-    for start in range(0, len(found), _AT_ONCE):
-        context.load_verify_locations(cadata="".join(found[start : start + _AT_ONCE]))
+    blocks = split_certificates(text)
+    for start in range(0, len(blocks), _BATCH_SIZE):
+        context.load_verify_locations(cadata="".join(blocks[start : start + _BATCH_SIZE]))
 
 
 def _load_bundle(context: ssl.SSLContext, path: str) -> None:
     # Comments in words are in many encodings; some editors store all of it in UTF-16.
-    _trust(context, decode_text(_content(path)))
+    _trust(context, decode_text(_read_file(path)))
 
 
 def _load_client_certificate(context: ssl.SSLContext, properties: Properties, paths: tuple[str, ...]) -> None:
     password = properties.client_key_password.get_secret_value() if properties.client_key_password else ""
-    # A key that wants a password would otherwise be asked for on the terminal, and wait there for ever.
+    # Without this, OpenSSL would wait for the password of a key on the terminal.
     with ExitStack() as stack:
-        certificate, *key = [stack.enter_context(_in_ascii(path)) for path in paths]
+        certificate, *key = [stack.enter_context(_ascii_path(path)) for path in paths]
         context.load_cert_chain(certificate, key[0] if key else None, lambda: password)
 
 
 @contextmanager
-def _in_ascii(path: str) -> Iterator[str]:
+def _ascii_path(path: str) -> Iterator[str]:
     """Yield the path of a file as OpenSSL reads it: without a byte order mark, and not in UTF-16.
 
     Raises:
         OSError: It is no usable file.
     """
-    content = _content(path)
+    content = _read_file(path)
     readable = decode_text(content).encode("ascii", errors="replace")
     # A private key must not be written to a disk: where there is no file in memory, it is read as it is.
     if readable == content or not hasattr(os, "memfd_create"):
@@ -217,18 +216,18 @@ def _in_ascii(path: str) -> Iterator[str]:
         yield f"/proc/self/fd/{file.fileno()}"
 
 
-def _content(path: str) -> bytes:
-    """Return the content of a regular file of a reasonable size.
+def _read_file(path: str) -> bytes:
+    """Read a regular file of a reasonable size.
 
     Raises:
         OSError: It is none, or cannot be read.
     """
     # Without O_NONBLOCK, opening a named pipe waits for its writer.
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode) or found.st_size > MOST_BYTES:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FILE_BYTES:
             raise OSError(errno.EINVAL, "not a regular file, or too large")
-        return file.read(MOST_BYTES)
+        return file.read(MAX_FILE_BYTES)
 
 
 async def _load_files(name: str, paths: tuple[str, ...], load: Callable[[], None]) -> None:
@@ -296,11 +295,11 @@ _IDENTITY = {
 
 
 class WriteAttemptedError(RuntimeError):
-    """Something tried to send a request that is not a read, or to another server. Nothing was sent."""
+    """A request that is not a read, or to another server, was blocked. Nothing was sent."""
 
 
-class OnlyReads(httpx2.AsyncBaseTransport):
-    """The lowest layer: lets nothing out but reads of one server."""
+class ReadOnlyTransport(httpx2.AsyncBaseTransport):
+    """Transport that sends only reads to one server."""
 
     def __init__(self, inner: httpx2.AsyncBaseTransport, *, base_url: str) -> None:
         self._inner = inner
@@ -325,8 +324,8 @@ class OnlyReads(httpx2.AsyncBaseTransport):
         await self._inner.aclose()
 
 
-def http_client(properties: Properties, context: ssl.SSLContext) -> httpx2.AsyncClient:
-    """A client for one integration; nothing is sent yet.
+def make_client(properties: Properties, context: ssl.SSLContext) -> httpx2.AsyncClient:
+    """Create the HTTP client of one integration; nothing is sent yet.
 
     Args:
         properties: The validated settings.
@@ -345,8 +344,8 @@ def http_client(properties: Properties, context: ssl.SSLContext) -> httpx2.Async
         ),
     )
     return httpx2.AsyncClient(
-        transport=OnlyReads(inner, base_url=properties.base_url),
-        headers={**_IDENTITY, "Accept": "application/json", **_login(properties)},
+        transport=ReadOnlyTransport(inner, base_url=properties.base_url),
+        headers={**_IDENTITY, "Accept": "application/json", **_login_headers(properties)},
         # Keys that come with session cookies are refused with "Invalid key" (rally-api-notes.md#authentication): a jar
         # whose policy allows no domain neither keeps nor sends any.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
@@ -357,13 +356,13 @@ def http_client(properties: Properties, context: ssl.SSLContext) -> httpx2.Async
             pool=None,
         ),
         follow_redirects=False,
-        # Proxies of the environment are read below; .netrc and others are nobody's wish here.
+        # Proxies of the environment are read below; .netrc and others must not be used.
         trust_env=False,
     )
 
 
-def notices_of(properties: Properties) -> list[str]:
-    """What every run says about how it connects."""
+def connection_notices(properties: Properties) -> list[str]:
+    """Return the notices about the connection that every run logs."""
     notices = []
     if has_key(properties) and (properties.username or properties.password):
         notices.append("Both apiKey and username or password are given: the apiKey is used.")
@@ -373,11 +372,11 @@ def notices_of(properties: Properties) -> list[str]:
 
 
 def has_key(properties: Properties) -> bool:
-    """Whether an API key is given; it wins over user and password (rally-api-notes.md#authentication)."""
+    """Return whether an API key is set; it has priority over user and password (rally-api-notes.md#authentication)."""
     return bool(properties.api_key and properties.api_key.get_secret_value())
 
 
-def _login(properties: Properties) -> dict[str, str]:
+def _login_headers(properties: Properties) -> dict[str, str]:
     if properties.api_key and has_key(properties):
         name, header = "apiKey", {"ZSESSIONID": properties.api_key.get_secret_value()}
     else:
@@ -414,7 +413,7 @@ def _proxy(properties: Properties, context: ssl.SSLContext) -> httpx2.Proxy | No
 
 
 def _environment_proxy(properties: Properties) -> str:
-    """The proxy that the machine's settings name for this server; ``NO_PROXY`` counts here only, ``noProxy`` always.
+    """Return the proxy that the environment sets for this server; ``NO_PROXY`` applies only here, ``noProxy`` always.
 
     The standard library reads them as every other program on the machine does.
     """
@@ -428,8 +427,8 @@ def _environment_proxy(properties: Properties) -> str:
     return address if "://" in address else f"http://{address}"
 
 
-def way_of(properties: Properties) -> Route:
-    """The way that the settings, and the environment, lay down."""
+def make_route(properties: Properties) -> Route:
+    """Return the route to Rally according to the settings and the environment."""
     server = _without_credentials(properties.base_url)
     route = Route(server=server, key=has_key(properties), certificate=bool(properties.client_certificate))
     if proxy := proxy_server(properties, properties.base_url):
@@ -444,30 +443,32 @@ def _without_credentials(address: str) -> str:
 
 
 @contextmanager
-def translated(asked: str, *, seconds: float, way: Route, answered: Mapping[str, str] | None = None) -> Iterator[None]:
-    """Turns the failures of the network, before or within an answer, into the product's errors.
+def translate_errors(
+    resource: str, *, seconds: float, route: Route, answered: Mapping[str, str] | None = None
+) -> Iterator[None]:
+    """Translate network failures, before or during a response, into the product's errors.
 
     Args:
-        asked: What was asked for, for the sentence.
-        seconds: The read time-out, for the sentence.
-        way: What was connected to, for the sentence.
-        answered: The headers of the last answer that came, which may be a proxy's refusal to connect.
+        resource: The requested path, for the message.
+        seconds: The read timeout, for the message.
+        route: The route to the server, for the message.
+        answered: The headers of the last response, which can be a proxy's refusal to connect.
     """
     try:
         yield
     except httpx2.ConnectTimeout:
         raise UnreachableError(
-            f"No connection to {way.proxy or way.server} within {min(CONNECT_SECONDS, seconds):g} seconds."
+            f"No connection to {route.proxy or route.server} within {min(CONNECT_SECONDS, seconds):g} seconds."
         ) from None
     except httpx2.TimeoutException:
-        raise ServiceTimeoutError(f"No answer for {asked} within {seconds:g} seconds.") from None
+        raise ServiceTimeoutError(f"No answer for {resource} within {seconds:g} seconds.") from None
     except httpx2.ProxyError as error:
-        raise _proxy_failure(str(error), answered or {}, way) from None
+        raise _proxy_error(str(error), answered or {}, route) from None
     except httpx2.ConnectError as error:
-        raise (unconnected(error, way) or UnreachableError(f"No connection: {_said(error)}")) from None
+        raise (unconnected(error, route) or UnreachableError(f"No connection: {_describe(error)}")) from None
     except httpx2.DecodingError:
         # A compressed body that ends early fails in its decompression.
-        raise TruncatedResponseError(f"The answer for {asked} could not be decompressed.") from None
+        raise TruncatedResponseError(f"The answer for {resource} could not be decompressed.") from None
     # An alert that comes after the handshake leaves the library as it is.
     except (
         httpx2.ReadError,
@@ -476,39 +477,39 @@ def translated(asked: str, *, seconds: float, way: Route, answered: Mapping[str,
         httpx2.RemoteProtocolError,
         ssl.SSLError,
     ) as error:
-        if refusal := _certificate_refused(error, way):
+        if refusal := _certificate_error(error, route):
             raise refusal from None
         hint = ""
-        if way.server.startswith("https") and not way.certificate and not answered:
+        if route.server.startswith("https") and not route.certificate and not answered:
             # Some servers end the connection without an alert.
             hint = (
-                f"If {way.host} requires a client certificate, give it as clientCertificate and clientKey. If not, "
+                f"If {route.host} requires a client certificate, give it as clientCertificate and clientKey. If not, "
                 "look for what ends connections on the way there, such as a firewall."
             )
-        if way.proxy and not answered:
+        if route.proxy and not answered:
             hint = (
-                f"Check that {way.given} names an HTTP proxy and its port: SOCKS proxies and services of other kinds "
-                f"end connections so. If it does, look for what ends connections to {way.host}, such as a firewall."
+                f"Check that {route.given} names an HTTP proxy and its port: SOCKS proxies and services of other kinds "
+                f"end connections so. If it does, look for what ends connections to {route.host}, such as a firewall."
             )
-        elif way.server.startswith("http:") and not answered:
-            hint = f"If the server takes https only, set baseUrl to {way.server.replace('http:', 'https:', 1)}."
+        elif route.server.startswith("http:") and not answered:
+            hint = f"If the server takes https only, set baseUrl to {route.server.replace('http:', 'https:', 1)}."
         raise TruncatedResponseError(
-            f"The connection ended within the answer for {asked}: {_said(error)}", hint=hint
+            f"The connection ended within the answer for {resource}: {_describe(error)}", hint=hint
         ) from None
     except httpx2.InvalidURL as error:
-        problem = Problem("properties.baseUrl", f"cannot be used as an address: {_said(error)}")
+        problem = Problem("properties.baseUrl", f"cannot be used as an address: {_describe(error)}")
         raise ConfigError(str(problem), problems=(problem,), hint="Correct baseUrl.") from None
     except httpx2.TransportError as error:
-        raise UnreachableError(f"The connection failed: {_said(error)}") from None
+        raise UnreachableError(f"The connection failed: {_describe(error)}") from None
 
 
 @asynccontextmanager
-async def whole(asked: str, *, seconds: float) -> AsyncIterator[None]:
-    """Give up what trickles: every piece of it is in time, and the whole never comes.
+async def limit_duration(resource: str, *, seconds: float) -> AsyncIterator[None]:
+    """Limit the total time of a response whose parts arrive in time but which never ends.
 
     Args:
-        asked: What was asked for, for the sentence.
-        seconds: After how long.
+        resource: The requested path, for the message.
+        seconds: The limit.
 
     Raises:
         ServiceTimeoutError: It took longer.
@@ -517,26 +518,28 @@ async def whole(asked: str, *, seconds: float) -> AsyncIterator[None]:
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError:
-        raise ServiceTimeoutError(f"The answer for {asked} had not arrived whole within {seconds:g} seconds.") from None
+        raise ServiceTimeoutError(
+            f"The answer for {resource} had not arrived whole within {seconds:g} seconds."
+        ) from None
 
 
-def _proxy_failure(
-    said: str, headers: Mapping[str, str], way: Route
+def _proxy_error(
+    message: str, headers: Mapping[str, str], route: Route
 ) -> AccessDeniedError | UnavailableError | UnreachableError:
     # The message of a refused tunnel is the proxy's status line.
-    return refused_connection(said, headers, way) or UnreachableError(
-        f"{way.the_proxy[:1].upper()}{way.the_proxy[1:]} makes no connection to {way.host}: "
-        f"{said[:100] or 'no reason given'}.",
-        hint=f"Check {way.given}, and that the proxy may reach {way.host} and resolves its name.",
+    return refused_connection(message, headers, route) or UnreachableError(
+        f"{route.the_proxy[:1].upper()}{route.the_proxy[1:]} makes no connection to {route.host}: "
+        f"{message[:100] or 'no reason given'}.",
+        hint=f"Check {route.given}, and that the proxy may reach {route.host} and resolves its name.",
     )
 
 
-def _certificate_refused(error: Exception, way: Route) -> AccessDeniedError | None:
-    """The refusal of a server that wants another client certificate, or one at all; else None."""
+def _certificate_error(error: Exception, route: Route) -> AccessDeniedError | None:
+    """Return the error of a server that requires another client certificate, or any; None for other errors."""
     reasons = [str(cause.reason) for cause in causes(error) if isinstance(cause, ssl.SSLError)]
-    return next((refusal for each in reasons if (refusal := refused_certificate(each, way))), None)
+    return next((refusal for reason in reasons if (refusal := refused_certificate(reason, route))), None)
 
 
-def _said(error: Exception) -> str:
-    said = " ".join(str(error).split())[:150] or type(error).__name__
-    return f"{said.rstrip('.')}."
+def _describe(error: Exception) -> str:
+    message = " ".join(str(error).split())[:150] or type(error).__name__
+    return f"{message.rstrip('.')}."

@@ -1,4 +1,4 @@
-"""Which type of work item a name means: by what people see in their workspace; pure (rally-api-notes.md#type-names)."""
+"""Resolution of type names as users see them in their workspace. No I/O (rally-api-notes.md#type-names)."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -8,14 +8,14 @@ from rally_accelerate.config.value_parsers import KIND_ALIASES
 from rally_accelerate.errors import ConfigError, Problem
 from rally_accelerate.model.suggestions import MOST_EXPLAINED, suggestion
 from rally_accelerate.model.text_folding import fold
-from rally_accelerate.rally.scope import listing, quoted
+from rally_accelerate.rally.scope import join_limited, quote
 
 PORTFOLIO = "portfolioitem"
-#: So many types are listed where a name means none.
-MOST_TYPES_TOLD = 25
+#: Maximum number of types in the message about an unknown name.
+MAX_TYPES_LISTED = 25
 _LEVEL = f"{PORTFOLIO}/"
 
-#: Work items whatever a workspace says of their parents, by the lower case of their TypePaths.
+#: Types that are always work items, regardless of their parents, by lower-case TypePath.
 _WORK_ITEMS = frozenset(
     {"hierarchicalrequirement", "defect", "defectsuite", "task", "testcase", "testset", "risk", PORTFOLIO}
 )
@@ -46,18 +46,18 @@ class TypeDefinition:
         return self.kind.startswith(_LEVEL)
 
     @property
-    def shown(self) -> str:
-        """What people see, with the TypePath where that says more."""
+    def label(self) -> str:
+        """The display name, with the TypePath for portfolio levels."""
         seen = self.display_name or self.name or self.path
         return f"{seen} ({self.path})" if self.is_level else seen
 
 
-#: What a type is called, from what people see to what programs see.
-_READINGS: tuple[Callable[[TypeDefinition], str], ...] = (
-    lambda each: each.display_name,
-    lambda each: each.name,
-    lambda each: each.element_name,
-    lambda each: each.path,
+#: Names of a type, from the display name to the TypePath.
+_NAME_READERS: tuple[Callable[[TypeDefinition], str], ...] = (
+    lambda definition: definition.display_name,
+    lambda definition: definition.name,
+    lambda definition: definition.element_name,
+    lambda definition: definition.path,
 )
 
 
@@ -71,16 +71,23 @@ class TypeNames:
     def __init__(self, definitions: Iterable[TypeDefinition]) -> None:
         self.definitions: Sequence[TypeDefinition] = tuple(definitions)
         self._by_name = {
-            _word(name): each for each in reversed(self.definitions) for name in (each.name, each.path) if name
+            _normalize(name): definition
+            for definition in reversed(self.definitions)
+            for name in (definition.name, definition.path)
+            if name
         }
-        concrete = [each for each in self.definitions if not each.is_level and self._is_work_item(each)]
-        self._levels = [each for each in self.definitions if each.is_level]
-        self._others = [each for each in concrete if not each.abstract or each.kind == PORTFOLIO]
+        concrete = [
+            definition for definition in self.definitions if not definition.is_level and self._is_work_item(definition)
+        ]
+        self._levels = [definition for definition in self.definitions if definition.is_level]
+        self._others = [
+            definition for definition in concrete if not definition.abstract or definition.kind == PORTFOLIO
+        ]
         chosen = [*self._others, *self._levels]
-        self._rest = [each for each in self.definitions if each not in chosen]
+        self._rest = [definition for definition in self.definitions if definition not in chosen]
 
-    def kinds(self, written: Iterable[str], *, path: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return the wire names that names mean, each once, and what is worth telling about the choice.
+    def resolve_all(self, written: Iterable[str], *, path: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the wire names of types, without repeats, and notices about ambiguous names.
 
         Args:
             written: Names as people write them.
@@ -89,29 +96,29 @@ class TypeNames:
         Raises:
             ConfigError: With every name that means no type of work item, or several.
         """
-        found: dict[str, None] = {}
+        kinds: dict[str, None] = {}
         notices: list[str] = []
         problems: list[Problem] = []
         for name in written:
             try:
-                kind = self.kind(name)
+                kind = self.resolve(name)
             except ValueError as error:
                 problems.append(Problem(path, str(error)))
                 if len(problems) == MOST_EXPLAINED:
                     break
                 continue
-            found[kind] = None
-            notices.extend(self._doubt(name, kind))
+            kinds[kind] = None
+            notices.extend(self._ambiguity_notices(name, kind))
         if problems:
             raise ConfigError(
                 "; ".join(map(str, problems)),
                 problems=problems,
                 hint="Write types as Rally shows them, or portfolio levels as PortfolioItem/<level>.",
             )
-        return tuple(found), tuple(notices)
+        return tuple(kinds), tuple(notices)
 
-    def kind(self, written: str) -> str:
-        """Return the wire name of the type that a name means.
+    def resolve(self, written: str) -> str:
+        """Return the wire name of the type with a name.
 
         Levels of the portfolio come first: their names are the workspace's own. Case, spaces and typographic
         characters do not count; a plural is understood where nothing is called so.
@@ -119,49 +126,62 @@ class TypeNames:
         Raises:
             ValueError: It means no type of work item, or several; the message is a sentence.
         """
-        word = _word(written)
+        word = _normalize(written)
         family, slash, level = word.partition("/")
         if slash:
-            named = (*reversed(_READINGS[:3]),)
-            found = _called(level, self._levels, named) if family in {PORTFOLIO, f"{PORTFOLIO}s"} else []
+            named = (*reversed(_NAME_READERS[:3]),)
+            matches = _find_called(level, self._levels, named) if family in {PORTFOLIO, f"{PORTFOLIO}s"} else []
         else:
-            found = next((some for each in _forms(word) if (some := self._named(each))), [])
-        match found:
+            matches = next((some for form in _singular_forms(word) if (some := self._find(form))), [])
+        match matches:
             case [only]:
                 return only.kind
             case []:
-                raise ValueError(self._unknown(written, word))
+                raise ValueError(self._unknown_message(written, word))
             case several:
-                paths = " or ".join(each.path for each in several)
-                raise ValueError(f"{len(several)} types are called {quoted(written)}; write {paths}")
+                paths = " or ".join(definition.path for definition in several)
+                raise ValueError(f"{len(several)} types are called {quote(written)}; write {paths}")
 
-    def _named(self, word: str) -> list[TypeDefinition]:
-        return _called(word, self._levels, _READINGS) or self._built_in(word)
+    def _find(self, word: str) -> list[TypeDefinition]:
+        return _find_called(word, self._levels, _NAME_READERS) or self._find_built_in(word)
 
-    def _built_in(self, word: str) -> list[TypeDefinition]:
+    def _find_built_in(self, word: str) -> list[TypeDefinition]:
         alias = KIND_ALIASES.get(word, "")
-        by_alias = [each for each in self._others if each.kind == alias]
-        return by_alias or _called(word, self._others, _READINGS)
+        by_alias = [definition for definition in self._others if definition.kind == alias]
+        return by_alias or _find_called(word, self._others, _NAME_READERS)
 
-    def _doubt(self, written: str, kind: str) -> Iterator[str]:
+    def _ambiguity_notices(self, written: str, kind: str) -> Iterator[str]:
         """Yield a notice when a portfolio level hides another type of the same name."""
-        word = _word(written)
-        hidden = self._built_in(word) if kind.startswith(_LEVEL) and "/" not in word else []
-        for each in hidden[:1]:
-            names = [each.path, *(alias for alias, means in KIND_ALIASES.items() if means == each.kind)]
-            other = next((name for name in names if not _called(_word(name), self._levels, _READINGS)), "")
+        word = _normalize(written)
+        hidden = self._find_built_in(word) if kind.startswith(_LEVEL) and "/" not in word else []
+        for definition in hidden[:1]:
+            names = [definition.path, *(alias for alias, means in KIND_ALIASES.items() if means == definition.kind)]
+            other = next(
+                (name for name in names if not _find_called(_normalize(name), self._levels, _NAME_READERS)), ""
+            )
             hint = f"; for the other type of this name, write {other}" if other else ""
             path = next(level.path for level in self._levels if level.kind == kind)
-            yield f"The type {quoted(written)} means the portfolio level {path}{hint}."
+            yield f"The type {quote(written)} means the portfolio level {path}{hint}."
 
-    def _unknown(self, written: str, word: str) -> str:
-        there = listing(sorted(each.shown for each in (*self._others, *self._levels)), most=MOST_TYPES_TOLD)
-        others = next((some for each in _forms(word) if (some := _called(each, self._rest, _READINGS))), [])
+    def _unknown_message(self, written: str, word: str) -> str:
+        there = join_limited(
+            sorted(definition.label for definition in (*self._others, *self._levels)), most=MAX_TYPES_LISTED
+        )
+        others = next(
+            (some for form in _singular_forms(word) if (some := _find_called(form, self._rest, _NAME_READERS))), []
+        )
         if others:
-            return f"{quoted(written)} is a type of Rally, but not one of work items; there are {there}"
-        names = ["Story", *(name for each in (*self._others, *self._levels) for name in (each.display_name, each.path))]
+            return f"{quote(written)} is a type of Rally, but not one of work items; there are {there}"
+        names = [
+            "Story",
+            *(
+                name
+                for definition in (*self._others, *self._levels)
+                for name in (definition.display_name, definition.path)
+            ),
+        ]
         close = suggestion(written, [name for name in dict.fromkeys(names) if name])
-        return f"{quoted(written)} is no type of work item in this workspace{close}; there are {there}"
+        return f"{quote(written)} is no type of work item in this workspace{close}; there are {there}"
 
     def _is_work_item(self, definition: TypeDefinition) -> bool:
         seen: set[int] = set()
@@ -169,31 +189,31 @@ class TypeNames:
             if definition.kind in _WORK_ITEMS:
                 return True
             seen.add(definition.object_id)
-            if _word(definition.parent) == "artifact":
+            if _normalize(definition.parent) == "artifact":
                 return True
-            above = self._by_name.get(_word(definition.parent))
+            above = self._by_name.get(_normalize(definition.parent))
             if above is None:
                 return False
             definition = above
         return False
 
 
-def _called(
+def _find_called(
     word: str, types: Sequence[TypeDefinition], readings: Iterable[Callable[[TypeDefinition], str]]
 ) -> list[TypeDefinition]:
-    """The types of a name at the first reading that finds any."""
+    """Return the types with a name, from the first kind of name that has any."""
     for reading in readings:
-        if found := [each for each in types if word and _word(reading(each)) == word]:
-            return found
+        if matches := [definition for definition in types if word and _normalize(reading(definition)) == word]:
+            return matches
     return []
 
 
-def _word(name: str) -> str:
+def _normalize(name: str) -> str:
     return re.sub(r"[\s_]+", "", fold(name)).strip("/")
 
 
-def _forms(word: str) -> Iterator[str]:
-    """Yield a word, then what it may be the plural of."""
+def _singular_forms(word: str) -> Iterator[str]:
+    """Yield a word, then its possible singular forms."""
     yield word
     if word.endswith("ies"):
         yield f"{word[:-3]}y"

@@ -1,4 +1,4 @@
-"""What goes to Rally and how its addresses and dates are written; pure.
+"""WSAPI requests, references and dates. No I/O.
 
 See rally-api-notes.md#addresses, rally-api-notes.md#scope, rally-api-notes.md#encoding and rally-api-notes.md#dates.
 """
@@ -18,18 +18,18 @@ _REF = re.compile(
     r"^(?:.*/slm/webservice/v[0-9][0-9.x]*+)?/?(?P<type>[^0-9/][^/]*(?:/[^0-9/][^/]*)?)/(?P<id>-?[0-9]+)$"
 )
 
-#: No limit is published; addresses are kept below this many bytes (rally-api-notes.md#address-length).
-LONGEST_ADDRESS = 4096
+#: Rally publishes no limit; addresses are limited to this many bytes (rally-api-notes.md#address-length).
+MAX_ADDRESS_LENGTH = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One read: where, and with which parameters. Values are plain text; encoding happens here and only here."""
+    """One read request: path and parameters. Values are plain text; only this class encodes them."""
 
     #: Below the server's root, already encoded, for example ``/slm/webservice/v2.0/defect``.
     path: str
     params: Mapping[str, str] = field(default_factory=dict)
-    #: A question too long for an address: Lookback's alone is sent so, and only reads
+    #: Body of a query that is too long for an address, which only Lookback has; it only reads
     #: (rally-api-notes.md#lookback-requests).
     body: bytes = b""
 
@@ -37,7 +37,7 @@ class Request:
     def target(self) -> str:
         """The path with its parameters, as it goes over the wire.
 
-        Each value is encoded by itself and blanks are %20: unencoded ``&``, ``%``, ``#``, ``(`` and others
+        Each value is encoded separately and spaces are %20: unencoded ``&``, ``%``, ``#``, ``(`` and others
         give wrong rows or a 500 page (rally-api-notes.md#encoding).
         """
         if not self.params:
@@ -46,13 +46,13 @@ class Request:
         return f"{self.path}?{'&'.join(pairs)}"
 
     @property
-    def asked(self) -> str:
-        """What is asked for, short enough for an error's sentence and without any value."""
+    def resource(self) -> str:
+        """The requested path for error messages, without any parameter."""
         return unquote(self.path)
 
 
 def query_path(kind: str) -> str:
-    """The path of a type's query endpoint.
+    """Return the path of a type's query endpoint.
 
     Args:
         kind: The wire name, for example ``defect`` or ``portfolioitem/feature``; levels carry names of the
@@ -74,16 +74,16 @@ class Ref:
 
 
 def parse_ref(text: object) -> Ref | None:
-    """A ref in any of its forms: absolute on whichever host, relative, or just ``/project/1``; else None."""
+    """Parse a ref that is absolute on any host, relative, or just ``/project/1``; return None for anything else."""
     if not isinstance(text, str):
         return None
     path = unquote(urlsplit(text).path).rstrip("/").removesuffix(".js")
-    found = _REF.match(path)
-    return Ref(found["type"].lower(), int(found["id"])) if found else None
+    match_ = _REF.match(path)
+    return Ref(match_["type"].lower(), int(match_["id"])) if match_ else None
 
 
 def ref_id(value: object) -> int | None:
-    """The ObjectID of a nested object or of a bare ref; None when there is none."""
+    """Return the ObjectID of a nested object or of a bare ref; None when there is none."""
     if isinstance(value, Mapping):
         own = object_id(value.get("ObjectID"))
         if own is not None:
@@ -94,7 +94,7 @@ def ref_id(value: object) -> int | None:
 
 
 def object_id(value: object) -> int | None:
-    """An ObjectID from a number or its digits; values exceed 2^31 (rally-api-notes.md#numbers)."""
+    """Convert a number or its digits to an ObjectID; values exceed 2^31 (rally-api-notes.md#numbers)."""
     match value:
         case bool():
             return None
@@ -109,7 +109,7 @@ def object_id(value: object) -> int | None:
 
 
 def parse_instant(value: object) -> datetime | None:
-    """A WSAPI date as aware UTC, for example ``2017-03-16T17:23:06.674Z``; None when it is none.
+    """Parse a WSAPI date such as ``2017-03-16T17:23:06.674Z`` to aware UTC; return None if it is no date.
 
     See rally-api-notes.md#dates.
 
@@ -121,19 +121,19 @@ def parse_instant(value: object) -> datetime | None:
         moment = datetime.fromisoformat(value.strip())
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
-        # Overflow: the first or last day of the calendar in a zone of its own.
+        # Overflow: the first or last day of the calendar in another time zone.
         return None
 
 
 def render_instant(moment: datetime) -> str:
-    """An aware instant as Rally writes them: UTC, milliseconds, ``Z``; a date alone would be taken in some zone."""
+    """Format an aware instant as Rally does: UTC, milliseconds, ``Z``; Rally reads a bare date in an unknown zone."""
     if moment.tzinfo is None:
         raise ValueError("an instant without a zone cannot be sent")
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def http_date(value: str | None) -> datetime | None:
-    """An HTTP date such as that of the ``Date`` header, as aware UTC; None when it is none."""
+def parse_http_date(value: str | None) -> datetime | None:
+    """Parse an HTTP date such as the ``Date`` header to aware UTC; return None if it is no date."""
     if not value:
         return None
     try:

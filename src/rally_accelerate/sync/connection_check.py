@@ -168,7 +168,7 @@ async def _history(integration: Integration, connected: Links, scope: Scope) -> 
     if wanted in {"none", "revisions"}:
         return Finding(Link.HISTORY, f"historySource is {wanted}: Lookback is not asked")
     try:
-        fed_until = await connected.source.fed_until(scope)
+        fed_until = await connected.source.read_feed_time(scope)
     except RallyAccelerateError as error:
         if wanted == "lookback":
             return Finding(Link.HISTORY, str(error), error)

@@ -27,7 +27,7 @@ from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import Progress, Sent, Walk, Window
 from rally_accelerate.model.report import Receipt, Skipped, Usage
 from rally_accelerate.rally.client import RallyClient
-from rally_accelerate.rally.records import PastSource, Record, Scope, WorkItem
+from rally_accelerate.rally.records import HistorySource, Record, Scope, WorkItem
 from rally_accelerate.sync.empty_sync import cause
 from rally_accelerate.sync.ports import State
 
@@ -406,7 +406,7 @@ async def verify(
 
 def is_pending(item: WorkItem) -> bool:
     """Return whether the source of an item's history has not got the item's last changes yet."""
-    return item.past.source is not PastSource.NONE and not item.past.up_to_date
+    return item.past.source is not HistorySource.NONE and not item.past.up_to_date
 
 
 async def _records(source: RallyClient, scope: Scope) -> AsyncIterator[Record]:

@@ -367,7 +367,7 @@ class _Run:
             gathered = Gathered()
             async for page in self._pages(scope, walk):
                 if first:
-                    self.account.count(expected=page.left - announced, uncounted=0 if announced else -1)
+                    self.account.count(expected=page.remaining - announced, uncounted=0 if announced else -1)
                     first = False
                 await self._take(walk, gathered, page)
                 after, last = page.after, page.last
@@ -388,7 +388,7 @@ class _Run:
             if not walk.carrying:
                 raise
             log.info("%s cannot be asked for by %s: %s", walk.kind, walk.field, error)
-            yield Page(records=(), after=walk.after, last=True, left=0)
+            yield Page(records=(), after=walk.after, last=True, remaining=0)
 
     async def _announced(self, scope: Scope, walk: Walk) -> int:
         """Return how many items a walk has that waits for others, or 0.

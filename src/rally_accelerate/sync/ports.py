@@ -10,17 +10,17 @@ from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import Progress, Sent, Walk, Window
 from rally_accelerate.model.report import Receipt, Tally, Usage
 from rally_accelerate.rally.records import (
-    Binned,
     NamesPage,
     Page,
     Project,
     Record,
+    RecycleBinEntry,
     Scope,
     TimeboxFacts,
     WorkItem,
     Workspace,
 )
-from rally_accelerate.rally.removed_item_values import Remains
+from rally_accelerate.rally.removed_item_values import RemovedItem
 
 
 class Source(Protocol):
@@ -86,13 +86,13 @@ class Source(Protocol):
         """ObjectIDs of the items that the scope shows now, or of those among ``ids``; complete, or an error."""
         ...
 
-    async def binned(self, scope: Scope, since: datetime) -> Sequence[Binned]:
+    async def binned(self, scope: Scope, since: datetime) -> Sequence[RecycleBinEntry]:
         """What was put into the recycle bin since an instant."""
         ...
 
     async def remains(
         self, scope: Scope, removed: Mapping[int, datetime], *, commented: Collection[int]
-    ) -> Mapping[int, Remains]:
+    ) -> Mapping[int, RemovedItem]:
         """Return what can still be read of removed items; ``commented`` had comments."""
         ...
 

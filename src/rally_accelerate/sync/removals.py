@@ -21,8 +21,8 @@ from rally_accelerate.mapping.rules import Rules, get_history_field, list_labels
 from rally_accelerate.model.issue import UNKNOWN_PERSON, Issue, Project
 from rally_accelerate.model.progress import GONE, Progress, Sent
 from rally_accelerate.model.report import Skipped
-from rally_accelerate.rally.records import Binned, Scope, WorkItem
-from rally_accelerate.rally.removed_item_values import Remains
+from rally_accelerate.rally.records import RecycleBinEntry, Scope, WorkItem
+from rally_accelerate.rally.removed_item_values import RemovedItem
 from rally_accelerate.sync import side_jobs
 from rally_accelerate.sync.ports import Sink, Source, State
 
@@ -92,12 +92,12 @@ class Completer:
         remains = await self.source.remains(self.scope, needed, commented=commented | unknown)
         for item in lacking:
             self._put_together(
-                item, remains.get(item, Remains()), held[str(item)], comments=counts.get(str(item)), found=found
+                item, remains.get(item, RemovedItem()), held[str(item)], comments=counts.get(str(item)), found=found
             )
         return found
 
     def _put_together(
-        self, item: int, its: Remains, held: Mapping[str, Any], *, comments: int | None, found: Documents
+        self, item: int, its: RemovedItem, held: Mapping[str, Any], *, comments: int | None, found: Documents
     ) -> None:
         if its.item is None:
             if its.reason:
@@ -315,7 +315,7 @@ class _Settling:
     removal: Removal
     completer: Completer
     #: Entries of the recycle bin, by ObjectID of the item.
-    bin: dict[int, Binned] = field(default_factory=dict)
+    bin: dict[int, RecycleBinEntry] = field(default_factory=dict)
     removed: list[Project | None] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
 

@@ -30,7 +30,7 @@ from rally_accelerate.mapping.rules import (
 from rally_accelerate.model.progress import Learned, Window
 from rally_accelerate.model.time_budget import RetryBudget
 from rally_accelerate.rally.client import RallyClient
-from rally_accelerate.rally.history_fields import PastField
+from rally_accelerate.rally.history_fields import TrackedField
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.rally.records import Scope
 from rally_accelerate.rally.transport import ACCELERATE_UNVERIFIED, UNVERIFIED, accelerate_context, tls_context
@@ -177,7 +177,7 @@ async def rules_from(
     if learned is None or learned.key != key or abs(scope.now - learned.at) > LEARNED_FOR:
         learned = None
         read = await source.definitions(scope)
-        types = resolve_rule_types(properties, (await source.types(scope.workspace.object_id)).kind)
+        types = resolve_rule_types(properties, (await source.types(scope.workspace.object_id)).resolve)
         definitions = {
             kind: [
                 AttributeDefinition(each.element_name, each.display_name, each.attribute_type, each.custom, each.target)
@@ -191,7 +191,7 @@ async def rules_from(
     # In a thread: thousands of labels may be looked up among the fields of every type.
     rules = await asyncio.to_thread(complete_rules, rules, properties, definitions, types)
     carried = [each.name for each in rules.custom]
-    source.carry(
+    source.add_fields(
         {kind: (*list_needed_fields(rules.compiled, kind), *carried) for kind in scope.kinds},
         [past for each in rules.custom if (past := each.history_field) is not None],
         rests=_mapped(rules),
@@ -201,7 +201,7 @@ async def rules_from(
     return rules, learned or Learned(key=key, at=scope.now, definitions=_used(rules, definitions), types=types)
 
 
-def _mapped(rules: Rules) -> list[PastField]:
+def _mapped(rules: Rules) -> list[TrackedField]:
     """Return the fields that rules read, as far as what is left of a removed item can tell them."""
     every = [get_history_field(path) for paths in rules.compiled.paths.values() for path in paths.values()]
     return list({field.name: field for field in every if field is not None}.values())

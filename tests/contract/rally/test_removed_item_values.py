@@ -16,7 +16,7 @@ from rally_accelerate.model.progress import Walk
 from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.rally.records import Scope, WorkItem
-from rally_accelerate.rally.removed_item_values import LOOKBACK_HAS_NOTHING
+from rally_accelerate.rally.removed_item_values import LOOKBACK_EMPTY
 from support.processes import Simulator, simulator
 
 TYPES = ("hierarchicalrequirement", "defect", "task", "portfolioitem/feature")
@@ -101,7 +101,7 @@ async def test_what_lookback_never_had_and_what_is_not_asked_have_a_reason(rally
     async with RallyClient(settings(rally), limiters=LimiterPool()) as client:
         scope = await client.open()
         found = await client.remains(scope, {1: scope.now - timedelta(hours=1)}, commented=())
-        assert found[1].reason == LOOKBACK_HAS_NOTHING
+        assert found[1].reason == LOOKBACK_EMPTY
     async with RallyClient(settings(rally, historySource="revisions"), limiters=LimiterPool()) as client:
         scope = await client.open()
         found = await client.remains(scope, {1: scope.now}, commented=())

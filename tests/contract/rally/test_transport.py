@@ -25,7 +25,7 @@ from rally_accelerate.errors import (
 from rally_accelerate.model.progress import PEOPLE, TAGS, Walk, Window
 from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.limiter import LimiterPool
-from rally_accelerate.rally.transport import WriteAttemptedError, http_client
+from rally_accelerate.rally.transport import WriteAttemptedError, make_client
 from support.proxy import proxying
 from support.rally_settings import KEY, Connect, properties
 from support.recorder import Asked, Reply, recording
@@ -111,7 +111,7 @@ async def test_every_verb_of_the_client_sends_reads_only(connect: Connect) -> No
         "open",
         "open_early",
         "definitions",
-        "carry",
+        "add_fields",
         "changed",
         "find",
         "fits",
@@ -124,7 +124,7 @@ async def test_every_verb_of_the_client_sends_reads_only(connect: Connect) -> No
         "shown",
         "binned",
         "elsewhere",
-        "fed_until",
+        "read_feed_time",
         "projects",
         "remains",
         "timeboxes",
@@ -157,7 +157,7 @@ async def test_every_verb_of_the_client_sends_reads_only(connect: Connect) -> No
     ],
 )
 async def test_nothing_but_a_read_can_leave(method: Any, path: Any) -> None:
-    async with recording() as server, http_client(properties(server.url), ssl.create_default_context()) as http:
+    async with recording() as server, make_client(properties(server.url), ssl.create_default_context()) as http:
         with pytest.raises(WriteAttemptedError):
             await http.request(method, f"{server.url}{path}", content=b"{}")
         assert server.asked == []
@@ -166,7 +166,7 @@ async def test_nothing_but_a_read_can_leave(method: Any, path: Any) -> None:
 @pytest.mark.parametrize("suffix", ["", ".js"])
 async def test_lookbacks_query_address_may_be_posted_to(suffix: Any) -> None:
     path = f"/analytics/v2.0/service/rally/workspace/12/artifact/snapshot/query{suffix}"
-    async with recording() as server, http_client(properties(server.url), ssl.create_default_context()) as http:
+    async with recording() as server, make_client(properties(server.url), ssl.create_default_context()) as http:
         await http.post(f"{server.url}{path}", content=b"")
         assert [asked.method for asked in server.asked] == ["POST"]
 
@@ -175,7 +175,7 @@ async def test_the_login_never_goes_to_another_server() -> None:
     async with (
         recording() as server,
         recording() as other,
-        http_client(properties(server.url), ssl.create_default_context()) as http,
+        make_client(properties(server.url), ssl.create_default_context()) as http,
     ):
         with pytest.raises(WriteAttemptedError):
             await http.get(other.url)
@@ -464,7 +464,7 @@ async def test_bytes_are_counted_as_on_the_wire(connect: Connect) -> None:
 
 
 def test_the_environment_does_not_leak_into_the_client() -> None:
-    client = http_client(properties("http://127.0.0.1:9"), ssl.create_default_context())
+    client = make_client(properties("http://127.0.0.1:9"), ssl.create_default_context())
     assert isinstance(client, httpx2.AsyncClient)
     assert not client.trust_env
     assert not client.follow_redirects

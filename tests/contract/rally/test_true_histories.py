@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 from rally_accelerate.mapping.history_check import Verdict, check_history
 from rally_accelerate.model.issue import SourceRevision
 from rally_accelerate.rally import lookback
-from rally_accelerate.rally.history_fields import PastFields, Shape
-from rally_accelerate.rally.records import FieldChange, Named, Past, Record, Revision, WorkItem
-from rally_accelerate.rally.revision_changes import Agreement, Place, Reader
+from rally_accelerate.rally.history_fields import Shape, TrackedFields
+from rally_accelerate.rally.records import FieldChange, ItemHistory, Record, Revision, TimeboxValue, WorkItem
+from rally_accelerate.rally.revision_changes import ProjectAt, RevisionReader, VersionAgreement
 from rally_sandbox.clock import Clock
 from rally_sandbox.lookback import Projection, iter_snapshots
 from rally_sandbox.records import Change, Item
 from rally_sandbox.world import World
 
 BEGIN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-FIELDS = PastFields.of()
+FIELDS = TrackedFields.of()
 TRACKED = {each.name: each.shape for each in FIELDS.fields}
 EVERYTHING = Projection(
     None, frozenset(each.name for each in FIELDS.fields if each.shape in {Shape.CHOICE, Shape.FLOW_STATE})
@@ -171,7 +171,7 @@ class Story:
                 return len(told) == len(value) and all(any(each in self.called(tag) for tag in value) for each in told)
             case str():
                 return bool(told == value)
-            case _ if isinstance(told, Named):
+            case _ if isinstance(told, TimeboxValue):
                 return told.object_id in (None, value.object_id) and told.name in self.called(value)
             case _:
                 return told in self.called(value)
@@ -199,11 +199,11 @@ class Story:
             fields=row,
         )
 
-    def verdict(self, past: Past) -> Verdict:
+    def verdict(self, past: ItemHistory) -> Verdict:
         return check_history(WorkItem(record=self.record(), past=past)).verdict
 
 
-def by_revisions(story: Story, ways: Sequence[Delivery], *, shuffled: bool, resolvable: bool) -> Past:
+def by_revisions(story: Story, ways: Sequence[Delivery], *, shuffled: bool, resolvable: bool) -> ItemHistory:
     """The past that revisions tell after their way."""
     delivered = [
         Revision(
@@ -219,7 +219,7 @@ def by_revisions(story: Story, ways: Sequence[Delivery], *, shuffled: bool, reso
     ]
     record, project = story.record(), story.item.values["Project"]
 
-    def which(shape: Shape, name: str, place: Place, at: int) -> int | None:
+    def which(shape: Shape, name: str, place: ProjectAt, at: int) -> int | None:
         del at
         found = [
             each.object_id
@@ -228,16 +228,18 @@ def by_revisions(story: Story, ways: Sequence[Delivery], *, shuffled: bool, reso
         ]
         return found[0] if resolvable and len(found) == 1 else None
 
-    return Reader(FIELDS, which).past(
+    return RevisionReader(FIELDS, which).read(
         delivered[::-1] if shuffled else delivered,
-        project=Place(project.name, project.object_id),
+        project=ProjectAt(project.name, project.object_id),
         collections={"Tags": [each.name for each in story.item.values["Tags"]], "Milestones": []},
         present={
             name: str(record.fields[name] or "") if isinstance(record.fields[name], str) else _name(record.fields[name])
             for name in ("ScheduleState", "FlowState", "Owner")
         },
         texts=[story.item.values["Name"], story.item.values["BlockedReason"] or ""],
-        newest=Agreement().newest(delivered, updated_at=record.revision.updated_at, version=record.revision.version),
+        newest=VersionAgreement().judge(
+            delivered, updated_at=record.revision.updated_at, version=record.revision.version
+        ),
     )
 
 
@@ -245,22 +247,22 @@ def _name(value: Any) -> str:
     return str(value["Name"]) if value else ""
 
 
-def by_lookback(story: Story, ways: Sequence[Delivery]) -> Past:
+def by_lookback(story: Story, ways: Sequence[Delivery]) -> ItemHistory:
     """The past that snapshots tell after their way."""
     every = list(iter_snapshots(story.world, story.item, EVERYTHING, until=2**60))
     delivered: list[Mapping[str, Any]] = [row for row, way in zip(every, ways, strict=False) if way.arrives]
     if not delivered:
-        return Past(whole=False, up_to_date=False)
-    reader = lookback.Reader(FIELDS)
-    condensed = reader.condensed(delivered)
+        return ItemHistory(whole=False, up_to_date=False)
+    reader = lookback.SnapshotReader(FIELDS)
+    condensed = reader.summarize(delivered)
 
     def name_at(_: Shape, its_id: int, __: int) -> str:
         return str(story.world.company.by_id[its_id].name)
 
-    return reader.past(condensed, name_at, up_to_date=True)
+    return reader.to_history(condensed, name_at, up_to_date=True)
 
 
-def check(story: Story, past: Past, ways: Sequence[Delivery]) -> None:
+def check(story: Story, past: ItemHistory, ways: Sequence[Delivery]) -> None:
     """Hold a past against the truth."""
     left = story.truth()
     instants: dict[int, tuple[int, int]] = {}
@@ -345,14 +347,14 @@ def _plain(story: Story, change: FieldChange) -> Mapping[str, Any]:
     """A change without what the sources tell differently by design: who deleted, names of timeboxes, and times."""
 
     def shown(value: Any) -> Any:
-        if isinstance(value, tuple) and not isinstance(value, Named):
+        if isinstance(value, tuple) and not isinstance(value, TimeboxValue):
             # Lookback tells today's names of labels, revisions those of the day.
             return sorted(
                 map(str, (next((key for key, names in story.names.items() if each in names), each) for each in value))
             )
         return (
             next((key for key, names in story.names.items() if value.name in names), value.name)
-            if isinstance(value, Named)
+            if isinstance(value, TimeboxValue)
             else value
         )
 

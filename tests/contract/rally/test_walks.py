@@ -44,7 +44,7 @@ async def test_a_cycle_without_news_is_three_requests(connect: Connect) -> None:
         assert scope.now == NOW
         for kind in scope.kinds:
             pages = [page async for page in client.changed(scope, Walk(kind=kind, started_at=NOW, window=Window(NOW)))]
-            assert [(page.records, page.last, page.left) for page in pages] == [((), True, 0)]
+            assert [(page.records, page.last, page.remaining) for page in pages] == [((), True, 0)]
         assert client.usage.requests == 3
 
 
@@ -54,7 +54,7 @@ async def test_every_item_once_in_as_few_pages_as_possible(connect: Connect) -> 
         scope = await client.open()
         pages = await walked(client, scope)
     assert ids(pages) == [10 * n for n in range(1, 46)]
-    assert [page.left for page in pages] == [45, 35, 25, 15, 5]
+    assert [page.remaining for page in pages] == [45, 35, 25, 15, 5]
     assert [page.last for page in pages] == [False, False, False, False, True]
     assert tiny.count("defect") == 5
 

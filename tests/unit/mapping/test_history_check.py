@@ -7,15 +7,24 @@ import pytest
 
 from rally_accelerate.mapping.history_check import Verdict, check_history
 from rally_accelerate.model.issue import SourceRevision
-from rally_accelerate.rally.records import FieldChange, Named, Past, PastSource, PastValue, Record, Unread, WorkItem
+from rally_accelerate.rally.records import (
+    FieldChange,
+    FieldValue,
+    HistorySource,
+    ItemHistory,
+    Record,
+    TimeboxValue,
+    UnparsedChange,
+    WorkItem,
+)
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 
-def item(*changes: tuple[str, PastValue, PastValue], row: dict[str, Any] | None = None, **past: Any) -> WorkItem:
+def item(*changes: tuple[str, FieldValue, FieldValue], row: dict[str, Any] | None = None, **past: Any) -> WorkItem:
     told = tuple(FieldChange(number, "u", *change) for number, change in enumerate(changes))
     record = Record(kind="defect", object_id=1, revision=SourceRevision(NOW), fields=row or {})
-    return WorkItem(record=record, past=Past(**{"source": PastSource.LOOKBACK, "changes": told, **past}))
+    return WorkItem(record=record, past=ItemHistory(**{"source": HistorySource.LOOKBACK, "changes": told, **past}))
 
 
 STATE = ("ScheduleState", "Defined", "In-Progress")
@@ -41,11 +50,14 @@ STATE = ("ScheduleState", "Defined", "In-Progress")
             Verdict.COMPLETE,
         ),
         (
-            item(("Iteration", None, Named(5, "old name")), row={"Iteration": {"ObjectID": 5, "Name": "n"}}),
+            item(("Iteration", None, TimeboxValue(5, "old name")), row={"Iteration": {"ObjectID": 5, "Name": "n"}}),
             Verdict.COMPLETE,
         ),
-        (item(("Iteration", None, Named(5, "n")), row={"Iteration": {"ObjectID": 6, "Name": "n"}}), Verdict.INCOMPLETE),
-        (item(("Iteration", Named(5, "n"), None), row={"Iteration": None}), Verdict.COMPLETE),
+        (
+            item(("Iteration", None, TimeboxValue(5, "n")), row={"Iteration": {"ObjectID": 6, "Name": "n"}}),
+            Verdict.INCOMPLETE,
+        ),
+        (item(("Iteration", TimeboxValue(5, "n"), None), row={"Iteration": None}), Verdict.COMPLETE),
         (item(("Recycled", "false", "true")), Verdict.INCOMPLETE),
         (item(("Recycled", "false", "true"), ("Recycled", "true", "false")), Verdict.COMPLETE),
         (item(("Parent", "US1", "US2"), row={"Parent": None}), Verdict.COMPLETE),
@@ -57,13 +69,16 @@ STATE = ("ScheduleState", "Defined", "In-Progress")
         (item(("c_Own", "", "Ada"), row={"c_Own": {"_type": "User", "DisplayName": "Ada"}}), Verdict.COMPLETE),
         (item(("c_Own", "", "US1"), row={"c_Own": {"_type": "Defect", "FormattedID": "DE1"}}), Verdict.INCOMPLETE),
         (
-            item(("c_Own", None, Named(5, "old")), row={"c_Own": {"_type": "Iteration", "ObjectID": 5, "Name": "n"}}),
+            item(
+                ("c_Own", None, TimeboxValue(5, "old")),
+                row={"c_Own": {"_type": "Iteration", "ObjectID": 5, "Name": "n"}},
+            ),
             Verdict.COMPLETE,
         ),
         (item(whole=False), Verdict.INCOMPLETE),
         (item(up_to_date=False), Verdict.INCOMPLETE),
-        (item(unread=(Unread(1, "u", "X changed"),)), Verdict.UNVERIFIABLE),
-        (item(source=PastSource.NONE), Verdict.UNVERIFIABLE),
+        (item(unread=(UnparsedChange(1, "u", "X changed"),)), Verdict.UNVERIFIABLE),
+        (item(source=HistorySource.NONE), Verdict.UNVERIFIABLE),
     ],
 )
 def test_verdicts(its: WorkItem, verdict: Verdict) -> None:

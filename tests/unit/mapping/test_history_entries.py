@@ -9,7 +9,7 @@ from rally_accelerate.mapping.history import FIELD_NAMES, UNPARSED_FIELD, UNPARS
 from rally_accelerate.mapping.item_types import get_kind
 from rally_accelerate.mapping.rich_text import convert_html_to_text
 from rally_accelerate.model.issue import UNKNOWN_PERSON, HistoryEntry
-from rally_accelerate.rally.records import RECYCLED, FieldChange, Named, Past, Unread
+from rally_accelerate.rally.records import RECYCLED, FieldChange, ItemHistory, TimeboxValue, UnparsedChange
 
 STORY = get_kind("hierarchicalrequirement", {})
 #: An instant with milliseconds, in milliseconds.
@@ -17,8 +17,8 @@ AT = 1_772_323_200_250
 INSTANT = datetime(2026, 3, 1, 0, 0, 0, 250_000, tzinfo=UTC)
 
 
-def of(*changes: FieldChange, unread: tuple[Unread, ...] = (), status: str = "Now") -> tuple[HistoryEntry, ...]:
-    return map_history(Past(changes=changes, unread=unread), STORY, status=status, removed="Gone")
+def of(*changes: FieldChange, unread: tuple[UnparsedChange, ...] = (), status: str = "Now") -> tuple[HistoryEntry, ...]:
+    return map_history(ItemHistory(changes=changes, unread=unread), STORY, status=status, removed="Gone")
 
 
 def change(field: str, before: Any, after: Any, *, at: int = AT, author: str = "Sample User") -> FieldChange:
@@ -49,9 +49,9 @@ def test_changes_of_different_saves_have_their_own_instants() -> None:
     assert {entry.instant.tzinfo for entry in entries} == {UTC}
 
 
-def named(name: str) -> Named:
+def named(name: str) -> TimeboxValue:
     """Return a reference with a name."""
-    return Named(1, name)
+    return TimeboxValue(1, name)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_the_values_and_their_type(before: Any, after: Any, expected: tuple[Any,
 
 
 def test_a_text_that_cannot_be_read_is_passed_on_with_its_person() -> None:
-    unread = (Unread(AT, "Sample User", "x" * 2000), Unread(AT, "", "y"))
+    unread = (UnparsedChange(AT, "Sample User", "x" * 2000), UnparsedChange(AT, "", "y"))
     assert of(unread=unread) == (
         HistoryEntry(INSTANT, UNPARSED_FIELD, "", "x" * UNPARSED_LENGTH, "Sample User"),
         HistoryEntry(INSTANT, UNPARSED_FIELD, "", "y", UNKNOWN_PERSON),
@@ -88,8 +88,10 @@ def test_a_text_that_cannot_be_read_is_passed_on_with_its_person() -> None:
 
 def test_a_text_that_cannot_be_read_has_no_markup() -> None:
     text = 'DESCRIPTION changed from [<div>a &amp; b</div>] to [<a href="/slm/x">see</a>]'
-    unread = (Unread(AT, "Sample User", text),)
-    (entry,) = map_history(Past(unread=unread), STORY, status="Now", removed="Gone", site="https://rally.example")
+    unread = (UnparsedChange(AT, "Sample User", text),)
+    (entry,) = map_history(
+        ItemHistory(unread=unread), STORY, status="Now", removed="Gone", site="https://rally.example"
+    )
     assert entry.after == "DESCRIPTION changed from [\na & b\n] to [see (https://rally.example/slm/x)]"
 
 
@@ -130,7 +132,7 @@ def test_an_item_that_already_has_the_status_of_deleted_ones_does_not_change_it(
 
 
 def test_changes_of_one_instant_keep_their_order_among_texts() -> None:
-    found = of(change("Name", "z", "y"), change("Name", "y", "a"), unread=(Unread(AT - 1, "", "x"),))
+    found = of(change("Name", "z", "y"), change("Name", "y", "a"), unread=(UnparsedChange(AT - 1, "", "x"),))
     assert [each.after for each in found] == ["x", "y", "a"]
 
 
@@ -141,7 +143,9 @@ def test_a_change_at_the_beginning_of_time() -> None:
 
 def test_rich_values_are_told_as_text_and_all_others_as_they_are() -> None:
     html, link = "<b>a</b><div>b</div>", '<a href="/x">c</a>'
-    past = Past(changes=(change("Description", html, link), change("Name", html, "b"), change("Notes", None, html)))
+    past = ItemHistory(
+        changes=(change("Description", html, link), change("Name", html, "b"), change("Notes", None, html))
+    )
     told = map_history(
         past, STORY, status="Now", removed="Gone", rich={"Description", "Notes"}, site="https://r.example"
     )
@@ -158,7 +162,7 @@ def test_rich_values_are_told_as_text_and_all_others_as_they_are() -> None:
 
 
 def test_a_deletion_among_rich_values_is_told() -> None:
-    past = Past(changes=(change("Description", "<b>a</b>", ""), change(RECYCLED, "", "true")))
+    past = ItemHistory(changes=(change("Description", "<b>a</b>", ""), change(RECYCLED, "", "true")))
     told = map_history(past, STORY, status="Now", removed="Gone", rich=("Description",))
     assert [(each.field, each.before, each.after) for each in told] == [
         ("Description", "a", ""),
@@ -173,7 +177,7 @@ def test_a_person_is_told_by_id_where_it_is_known(field: str, before: Any, after
     for its_id, told in ((77, "77"), (None, "")):
         (entry,) = of(FieldChange(AT, "Sample User", field, before, after, its_id))
         assert (entry.user, entry.user_id) == ("Sample User", told)
-        (entry,) = of(unread=(Unread(AT, "Sample User", "x", its_id),))
+        (entry,) = of(unread=(UnparsedChange(AT, "Sample User", "x", its_id),))
         assert (entry.user, entry.user_id) == ("Sample User", told)
 
 

@@ -2,13 +2,15 @@
 
 from rally_accelerate.mapping.history import UNPARSED_FIELD, map_history
 from rally_accelerate.mapping.item_types import get_kind
-from rally_accelerate.rally.records import RECYCLED, FieldChange, Past, Unread
+from rally_accelerate.rally.records import RECYCLED, FieldChange, ItemHistory, UnparsedChange
 
 STORY = get_kind("hierarchicalrequirement", {})
 
 
-def entries(*changes: FieldChange, unread: tuple[Unread, ...] = (), status: str = "Defined") -> list[tuple[str, ...]]:
-    past = Past(changes=changes, unread=unread)
+def entries(
+    *changes: FieldChange, unread: tuple[UnparsedChange, ...] = (), status: str = "Defined"
+) -> list[tuple[str, ...]]:
+    past = ItemHistory(changes=changes, unread=unread)
     found = map_history(past, STORY, status=status, removed="Deleted")
     return [
         (str(entry.instant.microsecond // 1000), entry.field, str(entry.before), str(entry.after)) for entry in found
@@ -25,7 +27,7 @@ def restored(at: int) -> FieldChange:
 
 def test_texts_that_cannot_be_read_are_among_the_changes_by_time() -> None:
     changes = [FieldChange(at, "A", "ScheduleState", str(at - 1), str(at)) for at in (2, 5, 9)]
-    unread = tuple(Unread(at, "A", f"text {at}") for at in (7, 1))
+    unread = tuple(UnparsedChange(at, "A", f"text {at}") for at in (7, 1))
     found = entries(*changes, unread=unread)
     assert [entry[0] for entry in found] == ["1", "2", "5", "7", "9"]
     assert [entry[1] for entry in found] == [UNPARSED_FIELD, "status", "status", UNPARSED_FIELD, "status"]

@@ -15,9 +15,9 @@ from rally_accelerate.mapping.rule_parser import parse_rules
 from rally_accelerate.mapping.rules import CustomField, Rules, resolve_rules
 from rally_accelerate.model.issue import Issue, NormalizedType, SourceRevision
 from rally_accelerate.model.report import Skipped
-from rally_accelerate.rally.history_fields import PastFields
-from rally_accelerate.rally.records import Around, FieldChange, Past, Post, Record, Revision, WorkItem
-from rally_accelerate.rally.revision_changes import Place, Reader
+from rally_accelerate.rally.history_fields import TrackedFields
+from rally_accelerate.rally.records import FieldChange, ItemHistory, Post, Record, RelatedObjects, Revision, WorkItem
+from rally_accelerate.rally.revision_changes import ProjectAt, RevisionReader
 
 RULES = Rules(web_url="https://rally.example")
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -58,7 +58,7 @@ STORY: dict[str, Any] = {
 
 def item(fields: dict[str, Any], *, kind: str = "hierarchicalrequirement", revisions: Any = ()) -> WorkItem:
     record = Record(kind=kind, object_id=4711, revision=SourceRevision(NOW, 5), fields=fields)
-    past = Reader(PastFields.of(), lambda *_: None).past(revisions, project=Place(""), collections={})
+    past = RevisionReader(TrackedFields.of(), lambda *_: None).read(revisions, project=ProjectAt(""), collections={})
     return WorkItem(record=record, past=past)
 
 
@@ -247,7 +247,7 @@ def test_rich_texts_read_as_they_were_written() -> None:
     record = Record(kind="defect", object_id=1, revision=SourceRevision(NOW, 5), fields={**STORY, **rich})
     changes = (FieldChange(1, "A", "c_Plan", "", html), FieldChange(2, "A", "c_Plain", "<a>", "<b>"))
     post = Post(object_id=7, user="A", created=NOW, updated=NOW, text=html)
-    whole = WorkItem(record=record, past=Past(changes=changes), around=Around(posts=(post,)))
+    whole = WorkItem(record=record, past=ItemHistory(changes=changes), around=RelatedObjects(posts=(post,)))
     custom = (field, CustomField("c_Plain", "Plain", "STRING"))
     issue = map_work_item(whole, replace(RULES, custom=custom))
     assert isinstance(issue, Issue)

@@ -12,7 +12,7 @@ from rally_accelerate.accelerate.client import AccelerateClient, Account, Connec
 from rally_accelerate.config.load import validated
 from rally_accelerate.errors import UnexpectedResponseError
 from rally_accelerate.rally.limiter import Limiter
-from rally_accelerate.rally.session import Caller
+from rally_accelerate.rally.session import Session
 from rally_accelerate.rally.wsapi import Request
 
 LIMIT = 1_000_000
@@ -33,7 +33,7 @@ def answering(body: bytes, *, packed: bool = False) -> httpx2.MockTransport:
 async def ask_rally(transport: httpx2.AsyncBaseTransport) -> object:
     raw = {"name": "n", "properties": {"baseUrl": "http://rally.example", "apiKey": "k", "answerMaxBytes": LIMIT}}
     async with httpx2.AsyncClient(transport=transport) as http:
-        caller = Caller(http, Limiter(), validated(raw).properties)
+        caller = Session(http, Limiter(), validated(raw).properties)
         return (await caller.read(Request("/slm/webservice/v2.0/user"))).data
 
 

@@ -22,7 +22,7 @@ def fifo(path: Path) -> None:
 
 def huge(path: Path) -> None:
     with path.open("wb") as file:
-        file.truncate(transport.MOST_BYTES + 1)
+        file.truncate(transport.MAX_FILE_BYTES + 1)
 
 
 UNUSABLE: dict[str, Callable[[Path], object]] = {

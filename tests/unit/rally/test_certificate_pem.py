@@ -36,16 +36,16 @@ def block(content: Any, label: Any = "CERTIFICATE") -> str:
     ],
 )
 def test_what_is_around_certificates_does_not_count(text: str) -> None:
-    assert transport.certificates(text) == [ONE]
+    assert transport.split_certificates(text) == [ONE]
 
 
 def test_lines_get_the_usual_length() -> None:
-    assert transport.certificates(block("A" * 130)) == [block(f"{'A' * 64}\n{'A' * 64}\nAA")]
+    assert transport.split_certificates(block("A" * 130)) == [block(f"{'A' * 64}\n{'A' * 64}\nAA")]
 
 
 def test_certificates_of_every_label_stay_in_their_order() -> None:
     blocks = [block("BB", "X509 CERTIFICATE"), block("AA"), block("CC", "TRUSTED CERTIFICATE")]
-    assert transport.certificates("\n".join(blocks)) == blocks
+    assert transport.split_certificates("\n".join(blocks)) == blocks
 
 
 @pytest.mark.parametrize(
@@ -64,17 +64,17 @@ def test_certificates_of_every_label_stay_in_their_order() -> None:
 )
 def test_other_texts_are_refused_with_the_reason(text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
-        transport.certificates(text)
+        transport.split_certificates(text)
 
 
 def test_all_certificates_together_have_a_limit() -> None:
     each = len(block("A" * 10))
-    fitting = [block(f"{number:010}") for number in range(transport.MOST_CHARACTERS // each)]
-    assert transport.certificates("".join(fitting)) == fitting
+    fitting = [block(f"{number:010}") for number in range(transport.MAX_CHARACTERS // each)]
+    assert transport.split_certificates("".join(fitting)) == fitting
     with pytest.raises(ValueError, match="1,000,000 characters"):
-        transport.certificates("".join([*fitting, block("B" * 10)]))
+        transport.split_certificates("".join([*fitting, block("B" * 10)]))
     # Comments and repeated certificates are not counted.
-    assert len(transport.certificates(("comment " * 100 + ONE) * 2000)) == 1
+    assert len(transport.split_certificates(("comment " * 100 + ONE) * 2000)) == 1
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_the_time_grows_with_the_text_only(piece: str) -> None:
     text = "".join(piece.format(number) for number in range(50_000))
     before = time.process_time()
     with pytest.raises(ValueError, match=r"no certificate|incomplete"):
-        transport.certificates(text)
+        transport.split_certificates(text)
     # Takes 0.1 s; with a scan to the end for each piece, minutes.
     assert time.process_time() - before < 3
 
@@ -103,7 +103,7 @@ def properties(bundle: str) -> Properties:
 
 
 async def test_a_text_of_several_lots_is_trusted_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "_AT_ONCE", 2)
+    monkeypatch.setattr(transport, "_BATCH_SIZE", 2)
     authorities = [trustme.CA() for _ in range(3)]
     text = "".join(each.cert_pem.bytes().decode() for each in authorities)
     context = await tls_context(properties(text.replace("\n", " ")))
@@ -112,14 +112,14 @@ async def test_a_text_of_several_lots_is_trusted_whole(monkeypatch: pytest.Monke
 
 
 async def test_certificates_are_read_beside_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = transport.certificates
+    read = transport.split_certificates
     threads = set[int]()
 
     def recorded(text: str) -> list[str]:
         threads.add(threading.get_ident())
         return read(text)
 
-    monkeypatch.setattr(transport, "certificates", recorded)
+    monkeypatch.setattr(transport, "split_certificates", recorded)
     authority = trustme.CA().cert_pem
     authority.write_to_path(str(tmp_path / "ca.pem"))
     for bundle in (authority.bytes().decode(), str(tmp_path / "ca.pem")):

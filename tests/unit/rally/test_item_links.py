@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from rally_accelerate.rally.records import Revision
-from rally_accelerate.rally.revision_changes import linked
+from rally_accelerate.rally.revision_changes import find_links
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -25,12 +25,12 @@ def test_members_come_and_go_in_the_order_of_the_saves() -> None:
         "DEFECT SUITES added [DS2: Suite], DUPLICATES added [DE5: Twin]",
     )
     expected = {"Predecessors": ("US3",), "Successors": ("US7",), "DefectSuites": ("DS2",), "Duplicates": ("DE5",)}
-    assert linked(texts) == expected
-    assert linked(texts[::-1]) == expected
+    assert find_links(texts) == expected
+    assert find_links(texts[::-1]) == expected
 
 
 def test_what_was_removed_and_added_again_is_there() -> None:
-    assert linked(saves("SUCCESSORS added [US7]", "SUCCESSORS removed [US7]", "SUCCESSORS added [US7: x]")) == {
+    assert find_links(saves("SUCCESSORS added [US7]", "SUCCESSORS removed [US7]", "SUCCESSORS added [US7: x]")) == {
         "Successors": ("US7",)
     }
 
@@ -45,8 +45,8 @@ def test_what_was_removed_and_added_again_is_there() -> None:
     ],
 )
 def test_a_collection_that_cannot_be_read_is_left_out(text: str) -> None:
-    assert linked(saves("PREDECESSORS added [US9: x], SUCCESSORS added [US2: y]", text)) == {"Successors": ("US2",)}
+    assert find_links(saves("PREDECESSORS added [US9: x], SUCCESSORS added [US2: y]", text)) == {"Successors": ("US2",)}
 
 
 def test_a_name_that_speaks_of_links_links_nothing() -> None:
-    assert linked(saves("NAME changed from [SUCCESSORS added] to [PREDECESSORS added [US1]]")) == {}
+    assert find_links(saves("NAME changed from [SUCCESSORS added] to [PREDECESSORS added [US1]]")) == {}

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from rally_accelerate.errors import UnexpectedResponseError
-from rally_accelerate.rally.keyset_paging import Listing, judge
+from rally_accelerate.rally.keyset_paging import Listing, parse_page
 from rally_accelerate.rally.query import Condition
 
 
@@ -18,7 +18,7 @@ def page(ids: Any, *, total: Any = None, granted: Any = 100) -> Any:
 
 
 def verdict(data: Any, *, after: Any = 0, asked_for: Any = 100) -> Any:
-    return judge(data, kind="defect", after=after, asked_for=asked_for)
+    return parse_page(data, kind="defect", after=after, requested_size=asked_for)
 
 
 def test_an_empty_page_is_the_last() -> None:
@@ -41,8 +41,8 @@ def test_the_granted_size_counts_not_the_asked_one() -> None:
 
 def test_a_missing_count_does_not_lose_rows() -> None:
     full = {"Results": [{"ObjectID": 1}, {"ObjectID": 2}]}
-    assert not judge(full, kind="defect", after=0, asked_for=2).last
-    assert judge(full, kind="defect", after=0, asked_for=3).last
+    assert not parse_page(full, kind="defect", after=0, requested_size=2).last
+    assert parse_page(full, kind="defect", after=0, requested_size=3).last
 
 
 @pytest.mark.parametrize("ids", [[6, 5], [5, 6, 5], [5, 4], [3], [4], [4, 4]])

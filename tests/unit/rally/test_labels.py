@@ -2,8 +2,8 @@
 
 import pytest
 
-from rally_accelerate.rally.history_fields import PastFields, date_text, label_of
-from rally_accelerate.rally.type_definitions import Attribute, labelled
+from rally_accelerate.rally.history_fields import TrackedFields, date_text, label_of
+from rally_accelerate.rally.type_definitions import Attribute, add_labels
 
 
 def field(element: str, display: str, *, custom: bool = False) -> Attribute:
@@ -11,22 +11,22 @@ def field(element: str, display: str, *, custom: bool = False) -> Attribute:
 
 
 def test_a_field_has_the_label_of_today_and_the_one_that_rally_gives_it() -> None:
-    found = labelled(PastFields.of(), [field("Iteration", "Sprint"), field("Ready", "Ready")]).by_label
+    found = add_labels(TrackedFields.of(), [field("Iteration", "Sprint"), field("Ready", "Ready")]).by_label
     assert (found["SPRINT"].name, found["ITERATION"].name, found["READY"].name) == ("Iteration", "Iteration", "Ready")
     assert found["OWNER"].name == "Owner"
 
 
 def test_a_label_that_another_field_bears_today_tells_of_that_one() -> None:
     own = [field("Iteration", "Sprint"), field("c_Iteration", "Iteration", custom=True)]
-    assert "ITERATION" not in labelled(PastFields.of(), own).by_label
+    assert "ITERATION" not in add_labels(TrackedFields.of(), own).by_label
     exchanged = [field("Ready", "Expedite"), field("Expedite", "Ready")]
-    found = labelled(PastFields.of(), exchanged).by_label
+    found = add_labels(TrackedFields.of(), exchanged).by_label
     assert (found["EXPEDITE"].name, found["READY"].name) == ("Ready", "Expedite")
 
 
 def test_a_mirror_of_rallys_own_takes_no_label_away() -> None:
     mirrored = [field("PortfolioItem", "Portfolio Item"), field("Feature", "Feature")]
-    assert labelled(PastFields.of(), mirrored).by_label["FEATURE"].name == "PortfolioItem"
+    assert add_labels(TrackedFields.of(), mirrored).by_label["FEATURE"].name == "PortfolioItem"
 
 
 @pytest.mark.parametrize(("name", "label"), [("c_RiskLevel", "RISK LEVEL"), ("PlanEstimate", "PLAN ESTIMATE")])

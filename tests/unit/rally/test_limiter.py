@@ -24,7 +24,7 @@ async def use(limiter: Any, order: Any = None, name: Any = None) -> None:
 async def test_never_more_than_the_limit_and_all_get_through_in_order() -> None:
     limiter = Limiter()
     order: list[int] = []
-    with limiter.shared(3):
+    with limiter.register(3):
         await asyncio.gather(*(use(limiter, order, name) for name in range(50)))
     assert limiter.peak == 3
     assert limiter.in_flight == 0
@@ -33,8 +33,8 @@ async def test_never_more_than_the_limit_and_all_get_through_in_order() -> None:
 
 async def test_the_smaller_of_two_settings_wins_while_both_are_in_use() -> None:
     pool = LimiterPool()
-    with pool.share(settings(maxRequestsInFlight=8)) as one:
-        with pool.share(settings(maxRequestsInFlight=2)) as other:
+    with pool.acquire(settings(maxRequestsInFlight=8)) as one:
+        with pool.acquire(settings(maxRequestsInFlight=2)) as other:
             assert one is other
             await asyncio.gather(*(use(one) for _ in range(20)))
             assert one.peak == 2
@@ -44,14 +44,14 @@ async def test_the_smaller_of_two_settings_wins_while_both_are_in_use() -> None:
 
 async def test_twelve_is_the_most() -> None:
     limiter = Limiter()
-    with limiter.shared(1000):
+    with limiter.register(1000):
         await asyncio.gather(*(use(limiter) for _ in range(40)))
     assert limiter.peak == 12
 
 
 async def test_a_place_given_to_a_cancelled_task_is_not_lost() -> None:
     limiter = Limiter()
-    with limiter.shared(1):
+    with limiter.register(1):
         async with limiter.slot():
             waiter = asyncio.create_task(use(limiter))
             await asyncio.sleep(0)
@@ -66,7 +66,7 @@ async def test_a_place_given_to_a_cancelled_task_is_not_lost() -> None:
 
 async def test_a_cancelled_waiter_does_not_stand_in_the_way() -> None:
     limiter = Limiter()
-    with limiter.shared(1):
+    with limiter.register(1):
         async with limiter.slot():
             waiters = [asyncio.create_task(use(limiter)) for _ in range(3)]
             await asyncio.sleep(0)

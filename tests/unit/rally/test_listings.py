@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from rally_accelerate.model.progress import Walk, Window
-from rally_accelerate.rally.fetch_fields import fetched
-from rally_accelerate.rally.keyset_paging import listing_of, listings_of
+from rally_accelerate.rally.fetch_fields import build_fetch
+from rally_accelerate.rally.keyset_paging import build_listing, build_listings
 from rally_accelerate.rally.records import Scope, Workspace
-from rally_accelerate.rally.wsapi import LONGEST_ADDRESS
+from rally_accelerate.rally.wsapi import MAX_ADDRESS_LENGTH
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -27,7 +27,7 @@ def query_of(listing: Any, after: Any = 0) -> Any:
 
 
 def test_the_whole_workspace_at_first() -> None:
-    listing = listing_of(scope(), walk())
+    listing = build_listing(scope(), walk())
     assert query_of(listing) is None
     assert query_of(listing, after=9) == "(ObjectID > 9)"
     assert listing.project is None
@@ -35,14 +35,14 @@ def test_the_whole_workspace_at_first() -> None:
 
 
 def test_one_project_is_a_parameter_and_several_are_a_condition() -> None:
-    assert listing_of(scope(), walk(projects=(3,))).project == 3
-    listing = listing_of(scope(), walk(projects=(3, 4)))
+    assert build_listing(scope(), walk(projects=(3,))).project == 3
+    listing = build_listing(scope(), walk(projects=(3, 4)))
     assert listing.project is None
     assert query_of(listing) == "((Project.ObjectID = 3) OR (Project.ObjectID = 4))"
 
 
 def test_window_projects_and_the_users_filter_are_joined() -> None:
-    listing = listing_of(scope("(Owner = null) OR (Ready = true)"), walk(projects=(3, 4), window=Window(NOW)))
+    listing = build_listing(scope("(Owner = null) OR (Ready = true)"), walk(projects=(3, 4), window=Window(NOW)))
     assert query_of(listing, after=9) == (
         '(((ObjectID > 9) AND (LastUpdateDate >= "2026-01-01T00:00:00.000Z")) AND '
         "(((Project.ObjectID = 3) OR (Project.ObjectID = 4)) AND ((Owner = null) OR (Ready = true))))"
@@ -51,21 +51,21 @@ def test_window_projects_and_the_users_filter_are_joined() -> None:
 
 def test_owed_items_are_asked_for_in_short_addresses() -> None:
     only = tuple(range(10**12, 10**12 + 300))
-    listings = listings_of(scope("(Ready = true)"), walk(only=only, projects=(3, 4)), page_size=2000)
+    listings = build_listings(scope("(Ready = true)"), walk(only=only, projects=(3, 4)), page_size=2000)
     assert sum(items for _, items in listings) == 300
     for listing, _ in listings:
-        assert len(listing.request(after=10**12 + 300, size=2000).target) < LONGEST_ADDRESS
+        assert len(listing.request(after=10**12 + 300, size=2000).target) < MAX_ADDRESS_LENGTH
     assert len(listings) < 12
 
 
 def test_owed_items_behind_the_resumption_point_only() -> None:
-    assert listings_of(scope(), walk(only=(1, 2), after=2), page_size=10) == []
+    assert build_listings(scope(), walk(only=(1, 2), after=2), page_size=10) == []
 
 
 @pytest.mark.parametrize(
     "kind", ["hierarchicalrequirement", "defect", "task", "testcase", "portfolioitem/feature", "x"]
 )
 def test_every_list_of_names_is_lean_and_sufficient(kind: Any) -> None:
-    names = fetched(kind)
+    names = build_fetch(kind)
     assert len(names) == len(set(names)) <= 45
     assert {"ObjectID", "FormattedID", "LastUpdateDate", "VersionId", "RevisionHistory", "DisplayName"} <= set(names)

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rally_accelerate.rally import lookback
-from rally_accelerate.rally.history_fields import PastFields, Shape
-from rally_accelerate.rally.lookback import Reader, Snapshots
-from rally_accelerate.rally.records import FieldChange, Named, Past
+from rally_accelerate.rally.history_fields import Shape, TrackedFields
+from rally_accelerate.rally.lookback import SnapshotReader, Snapshots
+from rally_accelerate.rally.records import FieldChange, ItemHistory, TimeboxValue
 
 FOREVER = "9999-01-01T00:00:00.000Z"
-FIELDS = PastFields.of()
+FIELDS = TrackedFields.of()
 
 
 def at(hour: int) -> str:
@@ -36,10 +36,10 @@ def row(number: int, since: int, until: int | None = None, **fields: Any) -> dic
     }
 
 
-def past(*rows: dict[str, Any], up_to_date: bool = True) -> Past:
-    reader = Reader(FIELDS)
-    condensed = reader.condensed(list(rows))
-    return reader.past(condensed, lambda shape, its_id, _: f"{shape.value} {its_id}", up_to_date=up_to_date)
+def past(*rows: dict[str, Any], up_to_date: bool = True) -> ItemHistory:
+    reader = SnapshotReader(FIELDS)
+    condensed = reader.summarize(list(rows))
+    return reader.to_history(condensed, lambda shape, its_id, _: f"{shape.value} {its_id}", up_to_date=up_to_date)
 
 
 def test_a_change_has_its_instant_its_author_and_both_values() -> None:
@@ -51,7 +51,7 @@ def test_a_change_has_its_instant_its_author_and_both_values() -> None:
         FieldChange(ms(2), "person 7", "ScheduleState", "Defined", "In-Progress", 7),
         FieldChange(ms(2), "person 7", "Owner", "", "person 8", 7),
         FieldChange(ms(2), "person 7", "PlanEstimate", "", "3", 7),
-        FieldChange(ms(2), "person 7", "Iteration", None, Named(5, "iteration 5"), 7),
+        FieldChange(ms(2), "person 7", "Iteration", None, TimeboxValue(5, "iteration 5"), 7),
         FieldChange(ms(2), "person 7", "Blocked", "false", "true", 7),
     )
     assert (found.whole, found.up_to_date, found.creator, found.creator_id) == (True, True, "person 7", 7)
@@ -110,8 +110,8 @@ def test_tags_are_whole_lists_in_order() -> None:
 
 
 def test_every_id_that_needs_a_name_is_gathered() -> None:
-    reader = Reader(FIELDS)
-    reader.condensed([row(0, 1, 2, Iteration=5, Tags=[3], Parent=9), row(1, 2, Iteration=6, Tags=[], Parent=10)])
+    reader = SnapshotReader(FIELDS)
+    reader.summarize([row(0, 1, 2, Iteration=5, Tags=[3], Parent=9), row(1, 2, Iteration=6, Tags=[], Parent=10)])
     assert reader.ids.by_shape[Shape.ITERATION] == {5, 6}
     assert reader.ids.by_shape[Shape.TAGS] == {3}
     assert reader.ids.by_shape[Shape.PERSON] == {7}
@@ -121,16 +121,16 @@ def test_every_id_that_needs_a_name_is_gathered() -> None:
 def test_a_row_that_comes_on_both_sides_of_a_pages_edge_counts_once() -> None:
     rows = [row(number, number + 1) for number in range(4)]
     snapshots = Snapshots()
-    assert snapshots.take({"Results": rows[:3], "HasMore": True, "ETLDate": at(9)})
+    assert snapshots.add_page({"Results": rows[:3], "HasMore": True, "ETLDate": at(9)})
     # A snapshot that was made meanwhile moved the rest by one.
-    assert not snapshots.take({"Results": rows[2:], "HasMore": False, "ETLDate": at(10)})
+    assert not snapshots.add_page({"Results": rows[2:], "HasMore": False, "ETLDate": at(10)})
     assert [each["_SnapshotNumber"] for each in snapshots.by_item[1]] == [0, 1, 2, 3]
-    assert snapshots.fed_until is not None
-    assert snapshots.fed_until.hour == 9
+    assert snapshots.feed_time is not None
+    assert snapshots.feed_time.hour == 9
 
 
 def test_the_question_asks_for_all_items_at_once_and_leaves_other_peoples_projects_out() -> None:
-    asked = orjson.loads(lookback.question(7, [1, 2], fields=FIELDS, start=5, size=100).body)
+    asked = orjson.loads(lookback.snapshots_request(7, [1, 2], fields=FIELDS, start=5, size=100).body)
     assert asked["find"] == {"ObjectID": {"$in": [1, 2]}}
     assert (asked["start"], asked["pagesize"], asked["removeUnauthorizedSnapshots"]) == (5, 100, True)
     assert set(asked["hydrate"]) <= set(asked["fields"])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.rally.scope import Wildcards, matching
+from rally_accelerate.rally.scope import WildcardPattern, match_all
 
 
 def words(letters: str, longest: int) -> list[str]:
@@ -20,19 +20,19 @@ def test_every_short_pattern_means_what_a_regular_expression_of_it_means() -> No
         pieces = {"*": ".*", "?": "."}
         theirs = re.compile("".join(pieces.get(char, char) for char in pattern), re.DOTALL)
         expected = [position for position, text in enumerate(texts) if theirs.fullmatch(text)]
-        assert matching(pattern, texts) == expected, pattern
+        assert match_all(pattern, texts) == expected, pattern
 
 
 @pytest.mark.parametrize("pattern", ["[ab]", "a.b", "{a,b}", "!(a)", "(", "^a$"])
 def test_nothing_else_is_special(pattern: str) -> None:
-    assert matching(pattern, [pattern, "a", "ab", "axb"]) == [0]
+    assert match_all(pattern, [pattern, "a", "ab", "axb"]) == [0]
 
 
 def test_a_pattern_longer_than_every_text_is_not_compiled() -> None:
-    wildcards = Wildcards("?" * 1_000_000, longest=38)
+    wildcards = WildcardPattern("?" * 1_000_000, longest=38)
     assert not wildcards.match("a" * 38)
-    assert matching("*" * 1_000_000, ["", "Größe 😀"]) == [0, 1]
-    assert matching("x", []) == []
+    assert match_all("*" * 1_000_000, ["", "Größe 😀"]) == [0, 1]
+    assert match_all("x", []) == []
 
 
 @pytest.mark.parametrize("pattern", ["*?" * 14 + "#", "*a" * 19 + "#", "*" * 100 + "#"])
@@ -46,7 +46,7 @@ def test_each_character_takes_one_step(pattern: str) -> None:
         return count
 
     text = "Payments Platform - Squad Berlin (EMEA)".replace(" ", "a") * 6
-    wildcards = Wildcards(pattern, longest=len(text))
+    wildcards = WildcardPattern(pattern, longest=len(text))
     traced = sys.gettrace()
     sys.settrace(count)
     try:

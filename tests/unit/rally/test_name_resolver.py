@@ -10,7 +10,7 @@ import pytest
 from rally_accelerate.model.issue import SourceRevision
 from rally_accelerate.rally import name_resolver as module
 from rally_accelerate.rally.history_fields import Shape
-from rally_accelerate.rally.name_resolver import Names
+from rally_accelerate.rally.name_resolver import NameResolver
 from rally_accelerate.rally.records import Record
 from rally_accelerate.rally.responses import Answer
 from rally_accelerate.rally.wsapi import Request
@@ -33,15 +33,15 @@ def records(keys: Sequence[int]) -> list[Record]:
 
 
 async def test_what_is_needed_now_is_forgotten_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_REMEMBERED", 3)
-    names = Names(NobodyAsked(), workspace=1)  # type: ignore[arg-type]
-    names.learn(records([1, 2, 3]))
-    await names.ensure_items({"Parent": [1]})
-    names.learn(records([4]))
-    assert names.item(1) == ("DE1", "x")
-    assert names.item(2) is None
-    names.learn(records(range(10, 30)))
-    assert [key for key in range(40) if names.item(key)] == [27, 28, 29]
+    monkeypatch.setattr(module, "MAX_CACHED_ITEMS", 3)
+    names = NameResolver(NobodyAsked(), workspace=1)  # type: ignore[arg-type]
+    names.add_records(records([1, 2, 3]))
+    await names.load_items({"Parent": [1]})
+    names.add_records(records([4]))
+    assert names.find_item(1) == ("DE1", "x")
+    assert names.find_item(2) is None
+    names.add_records(records(range(10, 30)))
+    assert [key for key in range(40) if names.find_item(key)] == [27, 28, 29]
 
 
 class AnswersLate:
@@ -50,7 +50,7 @@ class AnswersLate:
     def __init__(self) -> None:
         self.asked = 0
 
-    async def page(self, what: str, ask: Callable[[int], Request], **more: object) -> tuple[Answer, int]:
+    async def read_page(self, what: str, ask: Callable[[int], Request], **more: object) -> tuple[Answer, int]:
         """The page."""
         del what, more
         ask(2000)
@@ -66,7 +66,7 @@ class AnswersLate:
 
 async def test_walks_side_by_side_are_told_the_same() -> None:
     rally = AnswersLate()
-    names = Names(rally, workspace=1)  # type: ignore[arg-type]
-    told = await asyncio.gather(*(names.timeboxes_named(Shape.ITERATION, ["Sprint 1"]) for _ in range(2)))
+    names = NameResolver(rally, workspace=1)  # type: ignore[arg-type]
+    told = await asyncio.gather(*(names.find_timeboxes(Shape.ITERATION, ["Sprint 1"]) for _ in range(2)))
     assert [[timebox.object_id for timebox in each["Sprint 1"]] for each in told] == [[1, 2], [1, 2]]
     assert rally.asked == 1

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.rally.client import LookAhead
+from rally_accelerate.rally.client import Prefetcher
 
 
 class Source:
@@ -29,7 +29,7 @@ class Source:
 
 async def test_every_value_once_and_one_ahead() -> None:
     source, seen = Source(), []
-    async for value in LookAhead().over(source.values()):
+    async for value in Prefetcher().iterate(source.values()):
         for _ in range(10):
             await asyncio.sleep(0)
         seen.append((value, source.fetched))
@@ -39,7 +39,7 @@ async def test_every_value_once_and_one_ahead() -> None:
 
 async def test_a_consumer_that_stops_early_leaves_nothing_running() -> None:
     source = Source()
-    async with aclosing(LookAhead().over(source.values())) as values:
+    async with aclosing(Prefetcher().iterate(source.values())) as values:
         async for _ in values:
             break
     assert source.closed
@@ -47,8 +47,8 @@ async def test_a_consumer_that_stops_early_leaves_nothing_running() -> None:
 
 
 async def test_the_owner_stops_a_forgotten_look_ahead() -> None:
-    ahead, source = LookAhead(), Source()
-    values = ahead.over(source.values())
+    ahead, source = Prefetcher(), Source()
+    values = ahead.iterate(source.values())
     await anext(values)
     await ahead.stop()
     assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -56,7 +56,7 @@ async def test_the_owner_stops_a_forgotten_look_ahead() -> None:
 
 
 async def test_an_error_comes_after_the_value_before_it() -> None:
-    values = LookAhead().over(Source(fails_at=3).values())
+    values = Prefetcher().iterate(Source(fails_at=3).values())
     assert [await anext(values), await anext(values)] == [1, 2]
     with pytest.raises(RuntimeError):
         await anext(values)

@@ -25,7 +25,7 @@ from rally_accelerate.errors import (
     UnexpectedResponseError,
 )
 from rally_accelerate.model.foreign_responses import Route
-from rally_accelerate.rally.responses import EXCERPT_LENGTH, decipher, excerpt
+from rally_accelerate.rally.responses import EXCERPT_LENGTH, excerpt, parse_response
 
 ASKED = "/slm/webservice/v2.0/defect"
 DATE = "Wed, 21 Oct 2026 07:28:00 GMT"
@@ -33,7 +33,7 @@ JETTY = b"<html><head><title>Error 401</title></head><body><h2>HTTP ERROR 401</h
 
 
 def read(status: Any = 200, body: Any = b"", headers: Any = None, seconds: Any = None) -> Any:
-    return decipher(status, headers or {}, body, asked=ASKED, seconds=seconds)
+    return parse_response(status, headers or {}, body, resource=ASKED, seconds=seconds)
 
 
 def query_result(**members: Any) -> Any:
@@ -274,14 +274,14 @@ def test_no_answer_whatever_escapes_the_tree_of_errors(status: Any, body: Any, h
 @pytest.mark.parametrize("kind", ["foo", "portfolioitem/epos", "portfolioitem/größe"])
 def test_a_type_that_the_workspace_lacks_is_told_as_such(kind: str) -> None:
     with pytest.raises(NotFoundError, match=f'no type "{kind}"') as caught:
-        decipher(404, {}, b"", asked=f"/slm/webservice/v2.0/{kind}")
+        parse_response(404, {}, b"", resource=f"/slm/webservice/v2.0/{kind}")
     assert "types" in caught.value.hint
 
 
 @pytest.mark.parametrize("path", ["defect", "project", "hierarchicalrequirement", "Defect/12/Tags", ""])
 def test_a_wrong_address_is_not_told_as_a_wrong_type(path: str) -> None:
     with pytest.raises(NotFoundError) as caught:
-        decipher(404, {}, b"", asked=f"/slm/webservice/v2.0/{path}")
+        parse_response(404, {}, b"", resource=f"/slm/webservice/v2.0/{path}")
     assert "baseUrl" in caught.value.hint
 
 
@@ -299,7 +299,7 @@ BY_STATE = [
 @pytest.mark.parametrize(("status", "body", "hint"), BY_STATE)
 def test_states_of_subscriptions_and_users_are_named(status: int, body: bytes, hint: str) -> None:
     with pytest.raises(AccessDeniedError) as caught:
-        decipher(status, {}, body, asked="/slm/webservice/v2.0/project", route=Route())
+        parse_response(status, {}, body, resource="/slm/webservice/v2.0/project", route=Route())
     assert hint in caught.value.hint
     assert any(word in str(caught.value).lower() for word in ("subscription", "account", "user", "password"))
 
@@ -324,7 +324,9 @@ FOREIGN = [
 @pytest.mark.parametrize(("status", "headers", "body", "said"), FOREIGN)
 def test_answers_of_others_are_named(status: int, headers: dict[str, str], body: bytes, said: str) -> None:
     with pytest.raises(RallyAccelerateError) as caught:
-        decipher(status, headers, body, asked="/slm/webservice/v2.0/project", route=Route(server="https://r.example"))
+        parse_response(
+            status, headers, body, resource="/slm/webservice/v2.0/project", route=Route(server="https://r.example")
+        )
     assert said in str(caught.value)
 
 
@@ -332,10 +334,10 @@ def test_answers_of_others_are_named(status: int, headers: dict[str, str], body:
 def test_hints_fit_the_login_that_is_used(key: bool) -> None:
     saml = {"location": "https://idp.example/saml"}
     with pytest.raises(AccessDeniedError) as caught:
-        decipher(302, saml, b"", asked="x", route=Route(key=key))
+        parse_response(302, saml, b"", resource="x", route=Route(key=key))
     assert ("use an apiKey instead of" in caught.value.hint) is not key
     assert "exception list" in caught.value.hint
     wrong = b"Error 401 The username or password you entered is incorrect."
     with pytest.raises(AccessDeniedError) as caught:
-        decipher(401, {}, wrong, asked="x", route=Route(key=key))
+        parse_response(401, {}, wrong, resource="x", route=Route(key=key))
     assert ("API key" in str(caught.value)) is key

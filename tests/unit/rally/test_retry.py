@@ -15,7 +15,7 @@ from rally_accelerate.errors import (
 )
 from rally_accelerate.model.report import watched
 from rally_accelerate.rally import session
-from rally_accelerate.rally.session import retrying
+from rally_accelerate.rally.session import retry
 
 
 class Script:
@@ -56,14 +56,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 async def test_goes_on_until_it_succeeds(clock: Clock) -> None:
     script, again = Script(UnavailableError("a"), UnavailableError("b"), "done"), []
-    assert await retrying(script, seconds=300, retried=lambda: again.append(1)) == "done"
+    assert await retry(script, seconds=300, retried=lambda: again.append(1)) == "done"
     assert len(again) == 2
     assert 1 <= clock.waits[0] <= 3
     assert 2 <= clock.waits[1] <= 4
 
 
 async def test_waits_exactly_as_asked(clock: Clock) -> None:
-    await retrying(Script(RateLimitedError("busy", retry_after=17.0), UnavailableError("x"), "done"), seconds=300)
+    await retry(Script(RateLimitedError("busy", retry_after=17.0), UnavailableError("x"), "done"), seconds=300)
     assert clock.waits[0] == 17.0
     assert clock.waits[1] < 17.0
 
@@ -71,35 +71,35 @@ async def test_waits_exactly_as_asked(clock: Clock) -> None:
 async def test_what_lasts_is_not_tried_again(clock: Clock) -> None:
     script = Script(RejectedError("no"))
     with pytest.raises(RejectedError):
-        await retrying(script, seconds=300)
+        await retry(script, seconds=300)
     assert script.attempts == 1
 
 
 async def test_a_bug_travels(clock: Clock) -> None:
     with pytest.raises(ZeroDivisionError):
-        await retrying(Script(ZeroDivisionError()), seconds=300)
+        await retry(Script(ZeroDivisionError()), seconds=300)
 
 
 async def test_gives_up_in_time_with_the_last_error(clock: Clock) -> None:
     errors = [UnavailableError(str(number)) for number in range(100)]
     began = clock.now
     with pytest.raises(UnavailableError) as caught:
-        await retrying(Script(*errors), seconds=300)
-    assert 270 <= clock.now - began <= 300 + session.LONGEST_WAIT
+        await retry(Script(*errors), seconds=300)
+    assert 270 <= clock.now - began <= 300 + session.MAX_WAIT
     assert str(caught.value) != "0"
 
 
 async def test_does_not_begin_a_wait_that_ends_too_late(clock: Clock) -> None:
     script = Script(RateLimitedError("busy", retry_after=3600.0), "done")
     with pytest.raises(RateLimitedError):
-        await retrying(script, seconds=300)
+        await retry(script, seconds=300)
     assert clock.waits == []
 
 
 async def test_no_patience_means_one_attempt(clock: Clock) -> None:
     script = Script(UnavailableError("x"), "done")
     with pytest.raises(UnavailableError):
-        await retrying(script, seconds=0)
+        await retry(script, seconds=0)
     assert script.attempts == 1
 
 
@@ -115,11 +115,11 @@ async def test_asking_for_less_begins_the_time_anew(clock: Clock) -> None:
             raise ServiceTimeoutError("slow")
         return "done"
 
-    assert await retrying(slow, seconds=300, eased=lambda _: attempts <= 7) == "done"
+    assert await retry(slow, seconds=300, eased=lambda _: attempts <= 7) == "done"
 
 
 async def test_can_be_cancelled_while_it_waits() -> None:
-    task = asyncio.create_task(retrying(Script(RateLimitedError("busy", retry_after=1000.0)), seconds=3000))
+    task = asyncio.create_task(retry(Script(RateLimitedError("busy", retry_after=1000.0)), seconds=3000))
     await asyncio.sleep(0.01)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -128,7 +128,7 @@ async def test_can_be_cancelled_while_it_waits() -> None:
 
 async def test_tests_do_not_wait() -> None:
     with stamina.set_testing(True, attempts=3):
-        assert await retrying(Script(RateLimitedError("busy", retry_after=100.0), "done"), seconds=300) == "done"
+        assert await retry(Script(RateLimitedError("busy", retry_after=100.0), "done"), seconds=300) == "done"
 
 
 @pytest.mark.parametrize(("seconds", "attempts"), [(5, 1), (60, 2)])
@@ -146,7 +146,7 @@ async def test_who_waits_before_a_screen_waits_for_no_second_answer_that_takes_a
         return "there"
 
     try:
-        await retrying(slow, seconds=seconds, eased=lambda _: True)
+        await retry(slow, seconds=seconds, eased=lambda _: True)
     except ServiceTimeoutError:
         assert made == attempts == 1
     assert made == attempts
@@ -159,7 +159,7 @@ async def test_who_waits_before_a_screen_does_not_see_it_ask_for_less_and_less_w
         raise TruncatedResponseError("it ends in the middle")
 
     with pytest.raises(TruncatedResponseError):
-        await retrying(cut, seconds=5, eased=lambda _: True)
+        await retry(cut, seconds=5, eased=lambda _: True)
     assert 20 < clock.now - begun < 60
 
 
@@ -175,6 +175,6 @@ async def test_what_is_tried_again_is_told_during_the_wait_and_forgotten_after_i
             await Clock.wait(clock, seconds)
 
         monkeypatch.setattr("stamina._core._smart_sleep", looked)
-        assert await retrying(script, seconds=60) == "there"
+        assert await retry(script, seconds=60) == "there"
         assert [(each.message, each.failures) for each in seen if each] == [("slowly", 1), ("down", 2)]
         assert troubles.worst is None

@@ -17,7 +17,7 @@ from rally_accelerate.errors import (
     UnreachableError,
 )
 from rally_accelerate.model.time_budget import FIRST_ANSWER_SECONDS, RetryBudget
-from rally_accelerate.rally.session import LONGEST_EASING, retrying
+from rally_accelerate.rally.session import MAX_SHRINKING, retry
 from rally_accelerate.sync.wiring import budget_of
 
 Ask = Callable[..., Awaitable[int]]
@@ -53,7 +53,7 @@ async def rally(budget: RetryBudget, clock: Clock, error: RallyAccelerateError, 
         raise error
 
     with pytest.raises(type(error)):
-        await retrying(attempt, seconds=budget.seconds, budget=budget)
+        await retry(attempt, seconds=budget.seconds, budget=budget)
     return attempts
 
 
@@ -117,7 +117,7 @@ async def test_time_without_failures_is_not_counted(clock: Clock) -> None:
             raise outcome
         return outcome
 
-    assert await retrying(attempt, seconds=90, budget=budget) == "done"
+    assert await retry(attempt, seconds=90, budget=budget) == "done"
     left = budget.left("Rally")
     assert 85 <= left < 90
     clock.now += 10_000
@@ -136,7 +136,7 @@ async def test_asking_for_less_is_no_lost_time(clock: Clock) -> None:
             raise ServiceTimeoutError("slow")
         return "done"
 
-    assert await retrying(slow, seconds=90, eased=lambda _: True, budget=budget) == "done"
+    assert await retry(slow, seconds=90, eased=lambda _: True, budget=budget) == "done"
     assert budget.left("Rally") == 90
 
 
@@ -156,10 +156,10 @@ async def test_a_service_that_hangs_in_the_middle_of_a_run_is_given_up_in_time(
         raise error
 
     with pytest.raises(type(error)):
-        await retrying(hanging, seconds=90, eased=lambda _: True, budget=budget)
+        await retry(hanging, seconds=90, eased=lambda _: True, budget=budget)
     assert attempts >= 2
     # The first answer that never comes, the time of the run, and a last attempt.
-    assert clock.now - began <= max(took, LONGEST_EASING + took) + 90 + FIRST_ANSWER_SECONDS
+    assert clock.now - began <= max(took, MAX_SHRINKING + took) + 90 + FIRST_ANSWER_SECONDS
     assert budget.left("Rally") <= 0
 
 
@@ -222,7 +222,7 @@ async def test_a_request_that_is_cancelled_is_counted_no_longer(clock: Clock) ->
         waiting.set()
         raise UnavailableError("x")
 
-    task = asyncio.ensure_future(retrying(attempt, seconds=90, budget=budget))
+    task = asyncio.ensure_future(retry(attempt, seconds=90, budget=budget))
     await waiting.wait()
     await asyncio.sleep(0)
     task.cancel()

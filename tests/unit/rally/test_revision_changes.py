@@ -9,9 +9,15 @@ import pytest
 
 from rally_accelerate.mapping.history_check import Verdict, check_history
 from rally_accelerate.model.issue import SourceRevision
-from rally_accelerate.rally.history_fields import PastFields
-from rally_accelerate.rally.records import Named, Past, Record, Revision, WorkItem
-from rally_accelerate.rally.revision_changes import Agreement, Newest, Place, Reader, linked
+from rally_accelerate.rally.history_fields import TrackedFields
+from rally_accelerate.rally.records import ItemHistory, Record, Revision, TimeboxValue, WorkItem
+from rally_accelerate.rally.revision_changes import (
+    NewestRevision,
+    ProjectAt,
+    RevisionReader,
+    VersionAgreement,
+    find_links,
+)
 
 BEGIN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 CREATED = (0, 0, "Original revision")
@@ -37,25 +43,25 @@ def past_of(
     *told: tuple[int, int, str],
     now: str = "Accepted",
     tags: Sequence[str] | None = (),
-    newest: Newest = Newest.TOLD,
-    project: Place | None = None,
-) -> Past:
+    newest: NewestRevision = NewestRevision.CURRENT,
+    project: ProjectAt | None = None,
+) -> ItemHistory:
     timeboxes = {("Sprint 1", "A"): 11, ("Sprint 1", "B"): 12}
-    return Reader(PastFields.of(), lambda _, name, place, at: timeboxes.get((name, place.name))).past(
+    return RevisionReader(TrackedFields.of(), lambda _, name, place, at: timeboxes.get((name, place.name))).read(
         [revision(*each) for each in told],
-        project=project or Place("A", 1),
+        project=project or ProjectAt("A", 1),
         collections={} if tags is None else {"Tags": tags},
         present={"ScheduleState": now},
         newest=newest,
     )
 
 
-def states(past: Past) -> list[tuple[int, Any, Any]]:
+def states(past: ItemHistory) -> list[tuple[int, Any, Any]]:
     begin = round(BEGIN.timestamp() * 1000)
     return [(each.at - begin, each.before, each.after) for each in past.changes if each.field == "ScheduleState"]
 
 
-def verdict(past: Past, now: str = "Accepted", tags: Sequence[str] = ()) -> Verdict:
+def verdict(past: ItemHistory, now: str = "Accepted", tags: Sequence[str] = ()) -> Verdict:
     row = {"ScheduleState": now, "Tags": {"_tagsNameArray": [{"Name": each} for each in tags]}}
     record = Record(kind="hierarchicalrequirement", object_id=1, revision=SourceRevision(BEGIN), fields=row)
     return check_history(WorkItem(record=record, past=past)).verdict
@@ -154,8 +160,8 @@ def test_a_renaming_is_inferred_only_where_every_save_was_read() -> None:
     assert verdict(without, now="Active") is Verdict.INCOMPLETE
 
 
-@pytest.mark.parametrize("newest", [Newest.OTHER, Newest.UNSURE])
-def test_a_missing_newest_revision_is_no_renaming(newest: Newest) -> None:
+@pytest.mark.parametrize("newest", [NewestRevision.OUTDATED, NewestRevision.UNKNOWN])
+def test_a_missing_newest_revision_is_no_renaming(newest: NewestRevision) -> None:
     past = past_of(CREATED, (1, 5, state("Defined", "In-Progress")), newest=newest)
     assert states(past) == [(5, "Defined", "In-Progress")]
     assert verdict(past) is Verdict.INCOMPLETE
@@ -208,65 +214,65 @@ def test_sprints_keep_their_names_where_the_project_of_their_day_is_not_known() 
 @pytest.mark.parametrize(
     ("latest", "number", "version", "expected"),
     [
-        (0, 3, 4, Newest.TOLD),
+        (0, 3, 4, NewestRevision.CURRENT),
         # Rally may count versions otherwise.
-        (0, 3, 9, Newest.TOLD),
-        (-800, 3, 4, Newest.TOLD),
-        (-800, 3, 5, Newest.OTHER),
-        (-800, 3, 0, Newest.TOLD),
-        (-60_000, 3, 4, Newest.TOLD),
-        (-60_000, 3, 5, Newest.OTHER),
-        (-60_000, 3, 0, Newest.OTHER),
+        (0, 3, 9, NewestRevision.CURRENT),
+        (-800, 3, 4, NewestRevision.CURRENT),
+        (-800, 3, 5, NewestRevision.OUTDATED),
+        (-800, 3, 0, NewestRevision.CURRENT),
+        (-60_000, 3, 4, NewestRevision.CURRENT),
+        (-60_000, 3, 5, NewestRevision.OUTDATED),
+        (-60_000, 3, 0, NewestRevision.OUTDATED),
         # Written after the item was read.
-        (60_000, 4, 4, Newest.OTHER),
+        (60_000, 4, 4, NewestRevision.OUTDATED),
     ],
 )
 def test_the_newest_revision_is_known_by_instant_or_version(
-    latest: int, number: int, version: int, expected: Newest
+    latest: int, number: int, version: int, expected: NewestRevision
 ) -> None:
     its = [revision(0, -(10**9), "Original revision"), revision(number, latest, "RANK moved up")]
-    assert Agreement().newest(its, updated_at=BEGIN, version=version) is expected
+    assert VersionAgreement().judge(its, updated_at=BEGIN, version=version) is expected
 
 
 def test_where_versions_disagree_as_a_rule_they_say_nothing() -> None:
-    agreement = Agreement()
+    agreement = VersionAgreement()
     its = [revision(0, -60_000, "Original revision")]
-    found = [agreement.newest(its, updated_at=BEGIN, version=12) for _ in range(30)]
-    assert set(found[:19]) == {Newest.OTHER}
-    assert set(found[20:]) == {Newest.UNSURE}
+    found = [agreement.judge(its, updated_at=BEGIN, version=12) for _ in range(30)]
+    assert set(found[:19]) == {NewestRevision.OUTDATED}
+    assert set(found[20:]) == {NewestRevision.UNKNOWN}
 
 
 @pytest.mark.parametrize(
     ("others", "version", "expected"),
     [
-        (20, 3, Newest.OTHER),
-        (20, 2, Newest.TOLD),
-        (20, 1, Newest.TOLD),
-        (20, 0, Newest.TOLD),
-        (19, 3, Newest.TOLD),
+        (20, 3, NewestRevision.OUTDATED),
+        (20, 2, NewestRevision.CURRENT),
+        (20, 1, NewestRevision.CURRENT),
+        (20, 0, NewestRevision.CURRENT),
+        (19, 3, NewestRevision.CURRENT),
     ],
 )
 def test_the_newest_of_two_revisions_of_one_instant_is_missed_where_versions_count_revisions(
-    others: int, version: int, expected: Newest
+    others: int, version: int, expected: NewestRevision
 ) -> None:
-    agreement = Agreement()
+    agreement = VersionAgreement()
     for _ in range(others):
-        agreement.newest([revision(0, 0, "Original revision")], updated_at=BEGIN, version=1)
+        agreement.judge([revision(0, 0, "Original revision")], updated_at=BEGIN, version=1)
     its = [revision(0, -60_000, "Original revision"), revision(1, 0, "RANK moved up")]
-    assert agreement.newest(its, updated_at=BEGIN, version=version) is expected
+    assert agreement.judge(its, updated_at=BEGIN, version=version) is expected
 
 
 def test_versions_that_count_more_than_revisions_say_nothing_of_one_instant() -> None:
-    agreement = Agreement()
+    agreement = VersionAgreement()
     its = [revision(0, 0, "Original revision")]
     for version in (1, 3) * 30:
-        assert agreement.newest(its, updated_at=BEGIN, version=version) is Newest.TOLD
+        assert agreement.judge(its, updated_at=BEGIN, version=version) is NewestRevision.CURRENT
 
 
 EVIL = "x], SCHEDULE STATE changed from [Defined] to [Accepted"
 
 
-def named(past: Past) -> list[tuple[str, Any, Any]]:
+def named(past: ItemHistory) -> list[tuple[str, Any, Any]]:
     return [(each.field, each.before, each.after) for each in past.changes]
 
 
@@ -275,8 +281,8 @@ def test_a_known_value_that_spells_out_a_clause_is_a_value() -> None:
         revision(*CREATED),
         revision(1, 5, f"NAME changed from [Story] to [{EVIL}], READY changed from [false] to [true]"),
     ]
-    reader = Reader(PastFields.of(), lambda *_: None)
-    past = reader.past(its, project=Place("A"), collections={}, present={"ScheduleState": "Defined"}, texts=[EVIL])
+    reader = RevisionReader(TrackedFields.of(), lambda *_: None)
+    past = reader.read(its, project=ProjectAt("A"), collections={}, present={"ScheduleState": "Defined"}, texts=[EVIL])
     assert named(past) == [("Name", "Story", EVIL), ("Ready", "false", "true")]
 
 
@@ -312,19 +318,19 @@ def test_no_field_changes_twice_in_one_save() -> None:
 
 def test_a_renaming_behind_a_text_that_is_known_is_a_renaming() -> None:
     its = [revision(*CREATED), revision(1, 5, f"NAME changed from [a] to [b], {state('Open', 'Doing')}")]
-    past = Reader(PastFields.of(), lambda *_: None).past(
-        its, project=Place("A"), collections={}, present={"ScheduleState": "Active", "Name": "b"}
+    past = RevisionReader(TrackedFields.of(), lambda *_: None).read(
+        its, project=ProjectAt("A"), collections={}, present={"ScheduleState": "Active", "Name": "b"}
     )
     assert named(past) == [("ScheduleState", "Open", "Active"), ("Name", "a", "b")]
 
 
 def test_links_follow_numbers_and_a_cut_text_tells_none() -> None:
     its = [revision(1, 1000, "PREDECESSORS added [US1: a]"), revision(2, 990, "PREDECESSORS removed [US1: a]")]
-    assert linked(its) == {"Predecessors": ()}
-    assert linked([*its, revision(3, 2000, LONG)]) == {}
+    assert find_links(its) == {"Predecessors": ()}
+    assert find_links([*its, revision(3, 2000, LONG)]) == {}
 
 
-def tied(*texts: str, now: str = "Accepted", tags: Sequence[str] = (), project: Place | None = None) -> Past:
+def tied(*texts: str, now: str = "Accepted", tags: Sequence[str] = (), project: ProjectAt | None = None) -> ItemHistory:
     """The past of saves within one millisecond."""
     told = [(number, 1000, text) for number, text in enumerate(texts, start=1)]
     return past_of(CREATED, *told, now=now, tags=tags, project=project)
@@ -401,8 +407,8 @@ UNPLANNED = "ITERATION changed from [Sprint 1] to []"
 def test_a_sprint_beside_a_move_has_an_id_only_where_one_project_can_be_meant(
     texts: Sequence[str], expected: int | None
 ) -> None:
-    (sprint,) = [each for each in tied(*texts, project=Place("A", 1)).changes if each.field == "Iteration"]
-    assert (sprint.after or sprint.before) == Named(expected, "Sprint 1")
+    (sprint,) = [each for each in tied(*texts, project=ProjectAt("A", 1)).changes if each.field == "Iteration"]
+    assert (sprint.after or sprint.before) == TimeboxValue(expected, "Sprint 1")
 
 
 @pytest.mark.parametrize(

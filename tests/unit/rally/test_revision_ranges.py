@@ -16,23 +16,23 @@ from rally_accelerate.rally.keyset_paging import (
     range_condition,
     range_is_cheaper,
 )
-from rally_accelerate.rally.wsapi import LONGEST_ADDRESS
+from rally_accelerate.rally.wsapi import MAX_ADDRESS_LENGTH
 
 ids = st.tuples(st.integers(1, 10**12), st.integers(0, 300)).map(lambda pair: list(range(pair[0], sum(pair))))
 
 
 @given(ids, st.integers(0, 3500))
 def test_lists_hold_every_id_once_and_keep_addresses_short(wanted: Any, taken: Any) -> None:
-    parts = chunks(wanted, taken=taken)
+    parts = chunks(wanted, base_length=taken)
     assert [each for part in parts for each in part] == wanted
     for part in parts:
         length = len(Listing(kind="r", fetch=(), where=(list_condition(part),)).request(after=0, size=1).target)
         empty = len(Listing(kind="r", fetch=(), where=(list_condition((1,)),)).request(after=0, size=1).target)
-        assert len(part) == 1 or taken + length - empty <= LONGEST_ADDRESS
+        assert len(part) == 1 or taken + length - empty <= MAX_ADDRESS_LENGTH
 
 
 def test_lists_are_not_needlessly_short() -> None:
-    (first, *_) = chunks(range(10**11, 10**11 + 500), taken=700)
+    (first, *_) = chunks(range(10**11, 10**11 + 500), base_length=700)
     assert len(first) > 45
 
 
@@ -56,9 +56,9 @@ def test_gaps_are_as_few_as_possible(wanted: Any, covered: Any) -> None:
 
 
 def test_the_cheaper_way() -> None:
-    assert range_is_cheaper(list_requests=37, rows_left=10_000, page_size=2000)
-    assert not range_is_cheaper(list_requests=4, rows_left=10_000, page_size=2000)
-    assert range_is_cheaper(list_requests=1, rows_left=0, page_size=2000)
+    assert range_is_cheaper(list_requests=37, remaining_rows=10_000, page_size=2000)
+    assert not range_is_cheaper(list_requests=4, remaining_rows=10_000, page_size=2000)
+    assert range_is_cheaper(list_requests=1, remaining_rows=0, page_size=2000)
 
 
 def test_an_earlier_answer_serves_only_what_was_old_by_then() -> None:

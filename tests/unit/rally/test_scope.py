@@ -6,7 +6,7 @@ import pytest
 
 from rally_accelerate.errors import ConfigError
 from rally_accelerate.rally.records import Project, Workspace
-from rally_accelerate.rally.scope import MOST_FAULTS, MOST_PATTERNS, choose_projects, choose_workspace
+from rally_accelerate.rally.scope import MAX_PATTERNS, MAX_PROBLEMS, choose_projects, choose_workspace
 
 
 def project(key: Any, name: Any, parent: Any = None, *, open: Any = True) -> Any:  # noqa: A002 - the field's name
@@ -150,16 +150,16 @@ def test_a_pattern_that_no_engine_with_backtracking_ends_is_refused_at_once() ->
 
 def test_the_first_faults_are_explained_and_the_rest_is_counted() -> None:
     texts = refused(*(f"Teem {number}" for number in range(60_000)))
-    assert len(texts) == MOST_FAULTS + 1
+    assert len(texts) == MAX_PROBLEMS + 1
     assert all("did you mean" in text for text in texts[:-1])
     assert texts[-1] == "and 59,980 more that mean no project, or several"
     # What is right among them is found all the same, and ambiguous names are counted as well.
-    assert refused(*(f"x{number}" for number in range(MOST_FAULTS)), "Team B", "Team A")[-1].startswith("and 1 more")
+    assert refused(*(f"x{number}" for number in range(MAX_PROBLEMS)), "Team B", "Team A")[-1].startswith("and 1 more")
 
 
 def test_the_number_of_patterns_has_a_limit() -> None:
-    fitting = [f"T*{'?' * number}" for number in range(MOST_PATTERNS)]
-    assert 4 in ids(*["Team ?"] * MOST_PATTERNS)
+    fitting = [f"T*{'?' * number}" for number in range(MAX_PATTERNS)]
+    assert 4 in ids(*["Team ?"] * MAX_PATTERNS)
     assert "more than 500 patterns" in refused(*fitting, "Team ?")[0]
 
 

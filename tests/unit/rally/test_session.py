@@ -10,7 +10,7 @@ from rally_accelerate.config.load import validated
 from rally_accelerate.errors import ServiceTimeoutError
 from rally_accelerate.rally import session
 from rally_accelerate.rally.limiter import Limiter
-from rally_accelerate.rally.session import SERVICE, Caller
+from rally_accelerate.rally.session import SERVICE, Session
 from rally_accelerate.rally.wsapi import Request
 
 
@@ -24,11 +24,11 @@ class Dripping(httpx2.AsyncByteStream):
 
 
 async def test_an_answer_that_trickles_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "WHOLE_ANSWER", 0.01)
+    monkeypatch.setattr(session, "ANSWER_TIMEOUT_FACTOR", 0.01)
     raw = {"name": "n", "properties": {"baseUrl": "http://rally.example", "apiKey": "k", "retrySeconds": 0}}
     transport = httpx2.MockTransport(lambda _: httpx2.Response(200, stream=Dripping()))
     async with httpx2.AsyncClient(transport=transport) as http:
-        its = Caller(http, Limiter(), validated(raw).properties)
+        its = Session(http, Limiter(), validated(raw).properties)
         with pytest.raises(ServiceTimeoutError, match="had not arrived whole within"):
             await its.read(Request("/slm/webservice/v2.0/user"))
 
@@ -55,11 +55,11 @@ async def test_a_rally_that_hangs_in_the_middle_of_a_run_is_asked_for_little_and
 
     raw = {"name": "n", "properties": {"baseUrl": "http://rally.example", "apiKey": "k", "pageSize": 1750}}
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(hang)) as http:
-        its = Caller(http, Limiter(), validated(raw).properties)
+        its = Session(http, Limiter(), validated(raw).properties)
         await its.read(Request("/slm/webservice/v2.0/user"))
         monkeypatch.setattr("time.monotonic", lambda: now)
         monkeypatch.setattr("stamina._core._smart_sleep", wait)
         with pytest.raises(ServiceTimeoutError):
-            await its.page("defect", lambda size: Request("/slm/webservice/v2.0/defect", {"pagesize": str(size)}))
+            await its.read_page("defect", lambda size: Request("/slm/webservice/v2.0/defect", {"pagesize": str(size)}))
     assert sizes == [1750, 175]
     assert now - 1000.0 <= 150 + 90

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rally_accelerate.rally.records import (
-    Around,
     FieldChange,
+    ItemHistory,
     Milestone,
-    Named,
-    Past,
     Post,
     Record,
+    RelatedObjects,
     Timebox,
+    TimeboxValue,
     WorkItem,
     from_bytes,
     to_bytes,
@@ -32,7 +32,7 @@ ROWS = st.dictionaries(
 )
 INSTANTS = st.datetimes(timezones=st.just(UTC))
 VALUES = st.one_of(
-    st.none(), st.text(), st.lists(st.text()).map(tuple), st.builds(Named, st.none() | st.integers(), st.text())
+    st.none(), st.text(), st.lists(st.text()).map(tuple), st.builds(TimeboxValue, st.none() | st.integers(), st.text())
 )
 CHANGES = st.builds(FieldChange, st.integers(0), st.text(), st.text(), VALUES, VALUES)
 BOXES = st.builds(
@@ -43,9 +43,9 @@ POSTS = st.builds(Post, created=INSTANTS, updated=INSTANTS)
 ITEMS = st.builds(
     WorkItem,
     record=st.builds(Record, fields=ROWS),
-    past=st.builds(Past, changes=st.lists(CHANGES).map(tuple)),
+    past=st.builds(ItemHistory, changes=st.lists(CHANGES).map(tuple)),
     around=st.builds(
-        Around,
+        RelatedObjects,
         posts=st.lists(POSTS, max_size=2).map(tuple),
         timeboxes=st.dictionaries(st.integers(), BOXES, max_size=2),
         items=st.dictionaries(st.integers(), st.tuples(st.text(), st.text()), max_size=2),

@@ -70,12 +70,12 @@ LEVELS = (
     ],
 )
 def test_names_mean_what_people_see(written: str, kind: str) -> None:
-    assert workspace(*LEVELS).kind(written) == kind
+    assert workspace(*LEVELS).resolve(written) == kind
 
 
 def test_a_level_named_like_another_type_wins_and_the_other_one_can_be_written() -> None:
     names = workspace(defined("PortfolioItem/Story"), defined("PortfolioItem/Project"), defined("PortfolioItem/Defect"))
-    kinds, notices = names.kinds(["Story", "Project", "defect", "User Story"], path="properties.types")
+    kinds, notices = names.resolve_all(["Story", "Project", "defect", "User Story"], path="properties.types")
     levels = ("portfolioitem/story", "portfolioitem/project", "portfolioitem/defect")
     assert kinds == (*levels, "hierarchicalrequirement")
     said = 'The type "{}" means the portfolio level {}; for the other type of this name, write {}.'
@@ -83,7 +83,10 @@ def test_a_level_named_like_another_type_wins_and_the_other_one_can_be_written()
         said.format("Story", "PortfolioItem/Story", "HierarchicalRequirement"),
         said.format("defect", "PortfolioItem/Defect", "defects"),
     )
-    assert names.kinds(["HierarchicalRequirement", "Defects"], path="")[0] == ("hierarchicalrequirement", "defect")
+    assert names.resolve_all(["HierarchicalRequirement", "Defects"], path="")[0] == (
+        "hierarchicalrequirement",
+        "defect",
+    )
 
 
 @pytest.mark.parametrize(
@@ -102,7 +105,7 @@ def test_a_level_named_like_another_type_wins_and_the_other_one_can_be_written()
 )
 def test_what_is_no_type_of_work_item_is_refused_with_what_there_is(written: str, told: str) -> None:
     with pytest.raises(ConfigError) as refused:
-        workspace(*LEVELS).kinds(["Defect", written], path="properties.types")
+        workspace(*LEVELS).resolve_all(["Defect", written], path="properties.types")
     (problem,) = refused.value.problems
     assert problem.path == "properties.types"
     assert told in problem.text
@@ -112,11 +115,11 @@ def test_what_is_no_type_of_work_item_is_refused_with_what_there_is(written: str
 def test_a_name_of_several_levels_is_refused_with_their_paths() -> None:
     names = workspace(defined("PortfolioItem/A", "Epic"), defined("PortfolioItem/B", "Epic"))
     with pytest.raises(ValueError, match=r"2 types are called .Epic.; write PortfolioItem/A or PortfolioItem/B"):
-        names.kind("Epic")
-    assert names.kind("PortfolioItem/B") == "portfolioitem/b"
+        names.resolve("Epic")
+    assert names.resolve("PortfolioItem/B") == "portfolioitem/b"
 
 
 def test_parents_that_go_round_in_circles_end() -> None:
     names = workspace(defined("Odd", parent="Even"), defined("Even", parent="Odd"))
     with pytest.raises(ValueError, match="not one of work items"):
-        names.kind("Odd")
+        names.resolve("Odd")

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from rally_accelerate.rally.wsapi import (
     Ref,
     Request,
-    http_date,
     object_id,
+    parse_http_date,
     parse_instant,
     parse_ref,
     query_path,
@@ -37,7 +37,7 @@ def test_characters_that_break_rally_are_encoded() -> None:
 
 def test_levels_of_the_workspaces_own_naming_are_encoded() -> None:
     assert query_path("portfolioitem/größe") == "/slm/webservice/v2.0/portfolioitem/gr%C3%B6%C3%9Fe"
-    assert Request(query_path("portfolioitem/größe")).asked.endswith("portfolioitem/größe")
+    assert Request(query_path("portfolioitem/größe")).resource.endswith("portfolioitem/größe")
 
 
 @pytest.mark.parametrize(
@@ -107,6 +107,6 @@ def test_an_instant_without_zone_is_never_sent() -> None:
 
 
 def test_http_dates() -> None:
-    assert http_date("Wed, 21 Oct 2026 07:28:00 GMT") == datetime(2026, 10, 21, 7, 28, tzinfo=UTC)
-    assert http_date("soon") is None
-    assert http_date(None) is None
+    assert parse_http_date("Wed, 21 Oct 2026 07:28:00 GMT") == datetime(2026, 10, 21, 7, 28, tzinfo=UTC)
+    assert parse_http_date("soon") is None
+    assert parse_http_date(None) is None

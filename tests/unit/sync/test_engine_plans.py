@@ -344,7 +344,7 @@ async def test_what_is_owed_is_settled_by_a_page_that_is_the_last_one_too() -> N
             """Put everything on one page."""
             records = [record async for page in super().changed(scope, walk) for record in page.records]
             after = max((record.object_id for record in records), default=walk.after)
-            yield Page(records=tuple(records), after=after, last=True, left=len(records))
+            yield Page(records=tuple(records), after=after, last=True, remaining=len(records))
 
     world = World(items={number: Item() for number in range(1, 4)})
     source, state = Source(world), SmallState(world)

@@ -14,8 +14,8 @@ from rally_accelerate.mapping.rules import CompiledRules, Rules
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import Walk, Window
 from rally_accelerate.model.report import Outcome, Receipt, Skipped, SyncReport, Tally, Usage
-from rally_accelerate.rally.records import Binned, Page, Record, Scope, WorkItem
-from rally_accelerate.rally.removed_item_values import Remains
+from rally_accelerate.rally.records import Page, Record, RecycleBinEntry, Scope, WorkItem
+from rally_accelerate.rally.removed_item_values import RemovedItem
 from rally_accelerate.sync import engine, mapper
 from rally_accelerate.sync.mapper import Portion
 from rally_accelerate.sync.removals import Cap, Removal
@@ -189,7 +189,7 @@ class LeftSource(SmallSource):
     async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
         async for page in super().changed(scope, walk):
             left = sum(key >= page.after for key in self.world.items) if page.records else 0
-            yield replace(page, left=left)
+            yield replace(page, remaining=left)
 
 
 # What is resumed
@@ -281,7 +281,7 @@ async def test_the_recycle_bin_is_asked_about_the_time_since_the_last_look_with_
     asked: list[datetime] = []
 
     class Source(SmallSource):
-        async def binned(self, scope: Scope, since: datetime) -> list[Binned]:
+        async def binned(self, scope: Scope, since: datetime) -> list[RecycleBinEntry]:
             asked.append(since)
             return await super().binned(scope, since)
 
@@ -333,7 +333,9 @@ async def test_issues_of_a_project_that_was_taken_out_are_looked_for_in_it() -> 
             return {}
 
     class Source(SmallSource):
-        async def remains(self, scope: Scope, removed: Mapping[int, datetime], **more: Any) -> Mapping[int, Remains]:
+        async def remains(
+            self, scope: Scope, removed: Mapping[int, datetime], **more: Any
+        ) -> Mapping[int, RemovedItem]:
             """Tell what is left without its comments, so that the rules decide whether it is enough."""
             found = await super().remains(scope, removed, **more)
             return {key: replace(each, lists_comments=False) for key, each in found.items()}

@@ -165,10 +165,10 @@ async def test_mutant_offset_paging_dies() -> None:
                 self.world.tick()
                 keys = sorted(key for key in self.world.items if self.matches(key, walk))[start : start + 1]
                 if not keys:
-                    yield Page(records=(), after=walk.after, last=True, left=0)
+                    yield Page(records=(), after=walk.after, last=True, remaining=0)
                     return
                 start += 1
-                yield Page(records=(self.record(keys[0]),), after=walk.after, last=False, left=1)
+                yield Page(records=(self.record(keys[0]),), after=walk.after, last=False, remaining=1)
 
     assert await first_fault(histories([DELETE_1, EDIT_2], most=1), source_type=Source)
 
@@ -251,9 +251,9 @@ async def test_one_deliverer_keeps_an_older_page_from_overwriting_a_newer_state(
             # Project 1 answers last with what it saw first.
             if walk.projects == (1,):
                 await delivered.wait()
-                yield Page(records=(old,), after=1, last=True, left=1)
+                yield Page(records=(old,), after=1, last=True, remaining=1)
             else:
-                yield Page(records=(new,), after=1, last=True, left=1)
+                yield Page(records=(new,), after=1, last=True, remaining=1)
 
     sink = Sink(world)
     await engine.sync_once(Source(world, projects=2), sink, SmallState(world), RULES, lambda: world.now)

@@ -9,23 +9,23 @@ from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import Walk, Window
 from rally_accelerate.model.report import Receipt, SyncReport
-from rally_accelerate.rally.records import FieldChange, Page, Past, PastSource, Record, Scope, WorkItem
+from rally_accelerate.rally.records import FieldChange, HistorySource, ItemHistory, Page, Record, Scope, WorkItem
 from rally_accelerate.sync import engine
 from support.small_world import KIND, Item, SmallSink, SmallSource, SmallState, World
 
 RULES = Rules(web_url="https://rally.example")
 
-COMPLETE = Past(source=PastSource.LOOKBACK)
-AWAITED = Past(source=PastSource.LOOKBACK, up_to_date=False)
-HIDDEN = Past(source=PastSource.LOOKBACK, whole=False)
-MISFIT = Past(source=PastSource.LOOKBACK, changes=(FieldChange(1, "A", "Name", "", "Z"),))
-NONE = Past()
+COMPLETE = ItemHistory(source=HistorySource.LOOKBACK)
+AWAITED = ItemHistory(source=HistorySource.LOOKBACK, up_to_date=False)
+HIDDEN = ItemHistory(source=HistorySource.LOOKBACK, whole=False)
+MISFIT = ItemHistory(source=HistorySource.LOOKBACK, changes=(FieldChange(1, "A", "Name", "", "Z"),))
+NONE = ItemHistory()
 
 
 class PastSourceOf(SmallSource):
     """Gives each item the past that a test says; what is not said is complete."""
 
-    def __init__(self, world: World, pasts: dict[int, Past], *, projects: int = 0) -> None:
+    def __init__(self, world: World, pasts: dict[int, ItemHistory], *, projects: int = 0) -> None:
         super().__init__(world, projects=projects)
         self.pasts = pasts
         self.walks: list[Walk] = []
@@ -42,7 +42,7 @@ class PastSourceOf(SmallSource):
 class Setup:
     """Some items, one of them with a history that is behind, if nothing else is said."""
 
-    def __init__(self, *, items: int = 3, projects: int = 0, pasts: dict[int, Past] | None = None) -> None:
+    def __init__(self, *, items: int = 3, projects: int = 0, pasts: dict[int, ItemHistory] | None = None) -> None:
         self.world = World(items={key: Item() for key in range(1, items + 1)})
         self.pasts = {2: AWAITED} if pasts is None else pasts
         self.source = PastSourceOf(self.world, self.pasts, projects=projects)
