@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rally_accelerate.accelerate.payload import item_in
-from rally_accelerate.config.load import validated
+from rally_accelerate.config.load import validate_integration
 from rally_accelerate.mapping.rules import build_rules
 from rally_accelerate.model.issue import Issue
-from rally_accelerate.model.report import Receipt, SyncReport
+from rally_accelerate.model.report import Acknowledgement, SyncReport
 from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.sync.dry_run import PreviewSink
@@ -33,7 +33,7 @@ class MortalSink(PreviewSink):
         super().__init__(keep=10**6)
         self._left = uploads
 
-    async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Receipt]:
+    async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Acknowledgement]:
         """Take the issues, or die before anything is taken."""
         if issues and self._left is not None:
             if not self._left:
@@ -66,7 +66,7 @@ class Connector:
         assert asyncio.run(self._run(uploads)) is None
 
     async def _run(self, uploads: int | None) -> SyncReport | None:
-        integration = validated(
+        integration = validate_integration(
             {"name": "x", "properties": {"baseUrl": self.url, "apiKey": SANDBOX_API_KEY, **self.given}}
         )
         sink, report = MortalSink(uploads=uploads), None

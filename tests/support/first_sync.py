@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rally_accelerate.accelerate.payload import item_in
-from rally_accelerate.config.load import validated
+from rally_accelerate.config.load import validate_integration
 from rally_accelerate.mapping.rules import build_rules
 from rally_accelerate.model.report import SyncReport
 from rally_accelerate.rally.client import RallyClient
@@ -20,7 +20,7 @@ from rally_sandbox.world import World
 
 async def synced(url: str, key: str = SANDBOX_API_KEY, **given: Any) -> tuple[SyncReport, Mapping[str, dict[str, Any]]]:
     """A first sync's report, and what it uploads by external id."""
-    integration = validated({"name": "x", "properties": {"baseUrl": url, "apiKey": key, **given}})
+    integration = validate_integration({"name": "x", "properties": {"baseUrl": url, "apiKey": key, **given}})
     sink = PreviewSink(keep=10**6)
     async with RallyClient(integration.properties, limiters=LimiterPool()) as client:
         rules = build_rules(integration.properties)

@@ -12,7 +12,7 @@ from typing import Any
 from rally_accelerate.accelerate.payload import READ_BACK, READ_BACK_LISTS, Retirement, item_in
 from rally_accelerate.model.issue import Issue, SourceRevision
 from rally_accelerate.model.progress import Progress, Sent, Walk, Window
-from rally_accelerate.model.report import Receipt, Skipped, Usage
+from rally_accelerate.model.report import Acknowledgement, Skipped, Usage
 from rally_accelerate.rally.records import (
     NamesPage,
     Page,
@@ -318,16 +318,16 @@ class SmallSink:
     async def open(self) -> None:
         """Nothing to do."""
 
-    async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Receipt]:
+    async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Acknowledgement]:
         """Take the issues one by one; the process may die before and after each."""
         for issue in issues:
             self.world.tick()
             self.held[issue.external_id] = issue
             self.uploads += 1
             self.world.tick()
-            yield Receipt(delivered=(issue.external_id,))
+            yield Acknowledgement(delivered=(issue.external_id,))
 
-    async def retire(self, retirements: Sequence[Retirement]) -> AsyncIterator[Receipt]:
+    async def retire(self, retirements: Sequence[Retirement]) -> AsyncIterator[Acknowledgement]:
         """Give issues another status; the process may die before and after each."""
         for each in retirements:
             self.world.tick()
@@ -335,7 +335,7 @@ class SmallSink:
             if each.external_id in self.held:
                 self.held[each.external_id] = replace(self.held[each.external_id], status=each.status)
             self.world.tick()
-            yield Receipt(delivered=(each.external_id,))
+            yield Acknowledgement(delivered=(each.external_id,))
 
     async def read_back(
         self, external_ids: Sequence[str], *, projects: Sequence[str]
@@ -358,11 +358,11 @@ class PickySink(SmallSink):
         super().__init__(world)
         self.refused = refused
 
-    async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Receipt]:
+    async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Acknowledgement]:
         """Take or refuse the issues one by one."""
         for issue in issues:
             if issue.external_id in self.refused:
-                yield Receipt(refused=((issue.external_id, Skipped(issue.display_id, "no")),))
+                yield Acknowledgement(refused=((issue.external_id, Skipped(issue.display_id, "no")),))
             else:
                 async for receipt in super().deliver([issue]):
                     yield receipt

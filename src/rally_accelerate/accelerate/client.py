@@ -39,11 +39,11 @@ from rally_accelerate.errors import (
     UnexpectedResponseError,
     UnreachableError,
 )
-from rally_accelerate.model.connection_errors import unconnected
-from rally_accelerate.model.foreign_responses import Route, headers_into, refused_connection
+from rally_accelerate.model.connection_errors import explain_connection_error
+from rally_accelerate.model.foreign_responses import Route, capture_headers, explain_connect_refusal
 from rally_accelerate.model.issue import SOURCE, Issue
-from rally_accelerate.model.lenient_json import OversizedJsonError, bounded
-from rally_accelerate.model.report import Receipt, Skipped, Usage, trying
+from rally_accelerate.model.lenient_json import OversizedJsonError, join_limited
+from rally_accelerate.model.report import Acknowledgement, Skipped, Usage, track_attempts
 from rally_accelerate.model.time_budget import RetryBudget
 
 #: What the budget of a run calls Accelerate.
@@ -78,7 +78,7 @@ class Tries:
     def close(self) -> None:
         """End the count of the time that this request loses."""
         if self._failures:
-            self._budget.ended()
+            self._budget.end_failure()
             self._failures = 0
 
     def wait_after(self, error: Exception) -> float | None:
@@ -91,14 +91,14 @@ class Tries:
                 return None
         now = time.monotonic()
         # Where no answer was to be expected any more, the failed attempt is lost time as well.
-        whole = isinstance(error, UnreachableError | ServiceTimeoutError) or not self._budget.has_answered(
+        whole = isinstance(error, UnreachableError | ServiceTimeoutError) or not self._budget.has_responded(
             self._service
         )
         if not self._failures:
-            self._budget.failing(self._service, since=self._began if whole else now)
+            self._budget.start_failure(self._service, since=self._began if whole else now)
         self._failures += 1
         # The next attempt will take as long as this one, and is to end in time too.
-        left = self._budget.left(self._service) - (now - self._began if whole else 0.0)
+        left = self._budget.get_remaining(self._service) - (now - self._began if whole else 0.0)
         if left <= 0 or (error.retry_after or 0.0) >= left:
             return None
         if error.retry_after is not None:
@@ -193,7 +193,7 @@ class AccelerateClient:
             setting="accelerateUrl",
             server=self._url,
             proxy="" if self._connection.direct or self._connection.transport else _environment_proxy(self._url),
-            given="the environment (HTTPS_PROXY)",
+            proxy_setting="the environment (HTTPS_PROXY)",
             certificate=self._connection.certificate,
         )
         self._authorization = responses.authorization(account.key.get_secret_value())
@@ -260,7 +260,7 @@ class AccelerateClient:
         """The server has answered to this key already: opening needs no question."""
         self._accepted = True
 
-    async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Receipt]:
+    async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Acknowledgement]:
         """Upload the issues in parcels, in order.
 
         A parcel that is too large, refused, or makes the server fail is halved until the item at fault stands alone:
@@ -277,7 +277,7 @@ class AccelerateClient:
         async for receipt in self._delivered_packed(payload.pack(issue) for issue in issues):
             yield receipt
 
-    async def retire(self, retirements: Sequence[Retirement]) -> AsyncIterator[Receipt]:
+    async def retire(self, retirements: Sequence[Retirement]) -> AsyncIterator[Acknowledgement]:
         """Upload the issues of removed items with their last status.
 
         Raises:
@@ -317,7 +317,7 @@ class AccelerateClient:
         data = await self.ask("issue", documents.read_issue(await self.readable_fields()), variables)
         return own_issue(data.get("issue"), tracker_id=self._tracker_id, external_id=external_id)
 
-    async def _delivered_packed(self, packed: Iterable[payload.Packed]) -> AsyncIterator[Receipt]:
+    async def _delivered_packed(self, packed: Iterable[payload.Packed]) -> AsyncIterator[Acknowledgement]:
         broken_by = 0
         for batch in payload.batches(packed, limits=self._limits, address=self._address()):
             waiting = [batch]
@@ -334,7 +334,9 @@ class AccelerateClient:
                         broken_by += 1
                         if broken_by >= BROKEN_FOR_ALL:
                             raise
-                    receipt = Receipt(refused=((parcel[0].external_id, Skipped(parcel[0].display_id, str(error))),))
+                    receipt = Acknowledgement(
+                        refused=((parcel[0].external_id, Skipped(parcel[0].display_id, str(error))),)
+                    )
                 else:
                     self._delivered = True
                 yield receipt
@@ -445,12 +447,12 @@ class AccelerateClient:
         data: Mapping[str, Any] = await self._post(content, asked=operation, tries_when_broken=tries_when_broken)
         return data
 
-    async def _upload(self, parcel: Sequence[payload.Packed]) -> Receipt:
+    async def _upload(self, parcel: Sequence[payload.Packed]) -> Acknowledgement:
         body = payload.body(parcel, address=self._address())
         await self._post(
             body, asked="uploadIssueData", tries_when_broken=TRIES_WHEN_BROKEN, check=responses.check_acknowledgement
         )
-        return Receipt(delivered=tuple(one.external_id for one in parcel))
+        return Acknowledgement(delivered=tuple(one.external_id for one in parcel))
 
     async def _known_integration(self) -> str:
         variables = {"name": self._account.name, "tenantId": self._account.tenant_id}
@@ -494,7 +496,7 @@ class AccelerateClient:
             tell(str(error), error.hint if isinstance(error, TransientError) else "")
             return seconds
 
-        with trying() as tell, closing(tries):
+        with track_attempts() as tell, closing(tries):
             async for attempt in stamina.retry_context(on=wait, attempts=None, timeout=None):
                 with attempt:
                     tries.begins()
@@ -508,11 +510,11 @@ class AccelerateClient:
         started = time.monotonic()
         self._usage += Usage(requests=1, bytes_sent=len(content))
         # Also of a server that has answered before: one that hangs from now on must not outlast the run's time.
-        longest = self._budget.limit(SERVICE, always=True)
+        longest = self._budget.get_limit(SERVICE, always=True)
         headers = {"Authorization": self._authorization}
         # Why a proxy refuses a connection is in its headers, which the library's error does not hold.
         answered: dict[str, str] = {}
-        extensions = {"trace": headers_into(answered)}
+        extensions = {"trace": capture_headers(answered)}
         try:
             async with (
                 asyncio.timeout(None if math.isinf(longest) else longest),
@@ -520,8 +522,8 @@ class AccelerateClient:
                     "POST", self._url, content=content, headers=headers, extensions=extensions
                 ) as response,
             ):
-                self._budget.answered(SERVICE)
-                answer = await bounded(response.aiter_bytes(), most=self._connection.answer_max_bytes)
+                self._budget.record_response(SERVICE)
+                answer = await join_limited(response.aiter_bytes(), most=self._connection.answer_max_bytes)
         except TimeoutError:
             raise ServiceTimeoutError(f"no answer from {self._url} within {longest:.0f} s") from None
         except OversizedJsonError as error:
@@ -579,7 +581,7 @@ def connection_error(
         route: How it was asked.
         answered: The headers of the last answer that came, which may be a proxy's refusal to connect.
     """
-    if found := unconnected(error, route):
+    if found := explain_connection_error(error, route):
         if isinstance(found, CertificateVerificationError):
             found.hint = f"{found.hint} Or set verifyAccelerateTls to false, if only a test needs the connection."
         return found
@@ -589,7 +591,7 @@ def connection_error(
         case httpx2.TimeoutException():
             return ServiceTimeoutError(f"no answer from {server} in time")
         case httpx2.ProxyError():
-            return refused_connection(str(error), answered or {}, route) or UnreachableError(
+            return explain_connect_refusal(str(error), answered or {}, route) or UnreachableError(
                 f"the proxy on the way to {server} fails: {error}"
             )
         case httpx2.InvalidURL() | httpx2.UnsupportedProtocol():

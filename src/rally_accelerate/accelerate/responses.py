@@ -22,21 +22,21 @@ from rally_accelerate.errors import (
     UnavailableError,
     UnexpectedResponseError,
 )
-from rally_accelerate.model.addresses import is_host, mended
+from rally_accelerate.model.addresses import clean_address, is_host
 from rally_accelerate.model.foreign_responses import (
     Reply,
     Route,
-    blocked,
-    certificate_page,
-    page_instead,
-    portal,
-    proxy_login,
-    redirected,
-    refused_login,
-    wants_https,
+    explain_block,
+    explain_certificate_page,
+    explain_https_only,
+    explain_login_refusal,
+    explain_page,
+    explain_portal,
+    explain_proxy_login,
+    explain_redirect,
 )
 from rally_accelerate.model.lenient_json import JsonDecodeError, decode_json, decode_text
-from rally_accelerate.model.text_folding import plain, unquoted
+from rally_accelerate.model.text_folding import normalize_typography, strip_quotes
 
 API = "/release-events-api"
 
@@ -60,7 +60,7 @@ def graphql_address(server: str) -> str:
     Raises:
         ConfigError: It is no address.
     """
-    text = mended(plain(unquoted(server)))
+    text = clean_address(normalize_typography(strip_quotes(server)))
     if not text:
         raise ConfigError(
             "the address of the Accelerate server is not given",
@@ -128,7 +128,7 @@ def decipher(
     """
     text = decode_text(content[:20_000])
     marked = text.strip()[:1] == "{"
-    reply = Reply(asked="GraphQL", status=status, headers=headers, text=text, marked=marked)
+    reply = Reply(request="GraphQL", status=status, headers=headers, text=text, is_from_service=marked)
     if not marked and (foreign := _foreign(reply, route)):
         raise foreign
     match status:
@@ -140,7 +140,7 @@ def decipher(
                 hint="Check accelerateUrl; the endpoint is <server>/release-events-api/graphql.",
             )
         case 407:
-            raise proxy_login(status, headers, route)
+            raise explain_proxy_login(status, headers, route)
         case 413:
             raise RequestTooLargeError("Accelerate finds the upload too large (HTTP 413)")
         case 429:
@@ -193,18 +193,18 @@ def _foreign(reply: Reply, route: Route) -> RallyAccelerateError | None:  # noqa
     """The explanation of an answer that shows that it is not Accelerate's."""
     match reply.status:
         case 401:
-            return refused_login(reply, route)
+            return explain_login_refusal(reply, route)
         case 400:
-            return certificate_page(reply, route) or wants_https(reply, route)
+            return explain_certificate_page(reply, route) or explain_https_only(reply, route)
         case 511:
-            return portal(reply, route)
+            return explain_portal(reply, route)
         case 403:
-            return certificate_page(reply, route) or blocked(reply, route)
+            return explain_certificate_page(reply, route) or explain_block(reply, route)
         case status if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-            return redirected(reply, route)
+            return explain_redirect(reply, route)
         case HTTPStatus.OK if reply.is_page:
-            return page_instead(reply, route)
-        case HTTPStatus.BAD_GATEWAY | HTTPStatus.SERVICE_UNAVAILABLE if reply.is_of_a_proxy():
+            return explain_page(reply, route)
+        case HTTPStatus.BAD_GATEWAY | HTTPStatus.SERVICE_UNAVAILABLE if reply.is_from_proxy():
             return UnavailableError(
                 f"a proxy gets no answer from Accelerate (HTTP {reply.status})",
                 hint=f"Check that the proxy may reach {route.host}, or pass it by with noProxy.",
@@ -234,7 +234,7 @@ def _read(status: int, content: bytes) -> dict[str, Any]:
                 f"a web page (HTTP {status}) came instead of Accelerate's GraphQL answer"
             ) from None
         if start == "{":
-            how = "ended in the middle" if error.ended else f"is damaged: {error.reason} at line {error.line}"
+            how = "ended in the middle" if error.is_truncated else f"is damaged: {error.reason} at line {error.line}"
             raise TruncatedResponseError(f"Accelerate's answer {how}") from None
         raise UnexpectedResponseError(f"Accelerate's answer (HTTP {status}) is no JSON") from None
     if not isinstance(answer, dict):

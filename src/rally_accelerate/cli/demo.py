@@ -16,7 +16,7 @@ from rally_accelerate.cli.hosting import DEFAULT_PORT, hosting, stoppable
 from rally_accelerate.cli.options import Duration
 from rally_accelerate.cli.output import progress, show_report
 from rally_accelerate.config.listen_errors import PORT_OPTION
-from rally_accelerate.config.load import from_environment, state_folder
+from rally_accelerate.config.load import get_state_folder, read_environment
 from rally_accelerate.config.redaction import Redactor
 from rally_accelerate.model.report import Outcome
 from rally_accelerate.observe import logs
@@ -70,7 +70,7 @@ def demo(*, port: int, once: bool, every: timedelta | None, under_make: bool) ->
     Set RALLY_API_KEY (or RALLY_USERNAME and RALLY_PASSWORD), RALLY_URL, RALLY_WORKSPACE and RALLY_PROJECTS to read
     your own Rally instead.
     """
-    logs.set_up("WARN", redactor=Redactor(from_environment().values()), stream=sys.stderr)
+    logs.set_up("WARN", redactor=Redactor(read_environment().values()), stream=sys.stderr)
     code: int | None = None
     # Raised only before it serves, and for the second time.
     with suppress(KeyboardInterrupt), _rally() as rally:
@@ -83,10 +83,10 @@ def demo(*, port: int, once: bool, every: timedelta | None, under_make: bool) ->
 
 @contextmanager
 def _rally() -> Iterator[Rally]:
-    real = from_environment()
+    real = read_environment()
     # Credentials decide: an Accelerate key or an address alone does not ask for a real Rally.
     if real.get("apiKey") or (real.get("username") and real.get("password")):
-        database = state_folder() / "demo.sqlite"
+        database = get_state_folder() / "demo.sqlite"
         yield Rally(real, "rally-from-the-environment", REAL_INTERVAL, database)
         return
     try:

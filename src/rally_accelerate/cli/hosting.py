@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rally_accelerate.config.listen_errors import PORT_OPTION
-from rally_accelerate.config.load import state_folder
+from rally_accelerate.config.load import get_state_folder
 from rally_accelerate.config.sqlite_files import refuse_foreign
 from rally_accelerate.errors import StoreError
 
@@ -126,7 +126,7 @@ def existing_database(database: Path | None) -> Path:
 
 def default_database() -> Path:
     """Where ``serve`` keeps everything, unless it is told otherwise."""
-    return state_folder() / "host.sqlite"
+    return get_state_folder() / "host.sqlite"
 
 
 def without_host() -> click.ClickException:

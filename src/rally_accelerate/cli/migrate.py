@@ -18,8 +18,8 @@ from rally_accelerate.cli.options import (
     target_problems,
 )
 from rally_accelerate.cli.output import redact_with, safe
-from rally_accelerate.config.legacy_settings import Fate, inherited
-from rally_accelerate.config.load import MASKED, Loaded, from_environment, integrations, read_json, sections
+from rally_accelerate.config.legacy_settings import SettingStatus, explain_settings
+from rally_accelerate.config.load import MASKED, Loaded, list_sections, load_integrations, read_environment, read_json
 from rally_accelerate.errors import ConfigError
 from rally_accelerate.observe import logs
 from rally_accelerate.rally.limiter import LimiterPool
@@ -34,7 +34,12 @@ SECRETS = ("RALLY_API_KEY, or RALLY_USERNAME and RALLY_PASSWORD", "ACCELERATE_AC
 #: Which section of the file a problem is in is said by the heading.
 _PLACE = re.compile(r"^(integrations)?\[\d+\]\.(properties\.?)?")
 
-COLOURS = {Fate.KEPT: "green", Fate.DEPRECATED: "yellow", Fate.MASKED: "yellow", Fate.MISSING: "red"}
+COLOURS = {
+    SettingStatus.UNCHANGED: "green",
+    SettingStatus.DEPRECATED: "yellow",
+    SettingStatus.MASKED: "yellow",
+    SettingStatus.MISSING: "red",
+}
 
 
 @click.command()
@@ -49,10 +54,10 @@ def migrate(*, file: Path, name: str, accelerate_url: str) -> int:
     duplicated.
     """
     document = read_json(file)
-    found = [raw for raw in sections(document) if not name or str(raw.get("name", "")).strip() == name]
+    found = [raw for raw in list_sections(document) if not name or str(raw.get("name", "")).strip() == name]
     if not found:
         named = f" named {name!r}" if name else ""
-        there = sorted({str(raw["name"]).strip() for raw in sections(document) if raw.get("name")})
+        there = sorted({str(raw["name"]).strip() for raw in list_sections(document) if raw.get("name")})
         hint = f"It has: {', '.join(there)}." if there else "Its type is ucv-ext-rally."
         raise ConfigError(f"{file}: there is no Rally integration{named}", hint=hint)
     # A name alone may be that of any tool's integration.
@@ -60,16 +65,18 @@ def migrate(*, file: Path, name: str, accelerate_url: str) -> int:
     codes = []
     for raw in found:
         click.secho(f"{raw.get('name') or 'an integration without a name'}:", bold=True)
-        for each in inherited(raw, environment=from_environment()):
+        for each in explain_settings(raw, environment=read_environment()):
             # A value may be a secret in a place that nobody expects: only names and our own words are shown of it.
-            click.echo(f"  {click.style(f'{each.fate.value:<10}', fg=COLOURS.get(each.fate))} {each.path}: {each.text}")
+            click.echo(
+                f"  {click.style(f'{each.status.value:<10}', fg=COLOURS.get(each.status))} {each.path}: {each.text}"
+            )
         codes.append(_compare(raw, str(file), accelerate_url))
     return max(codes)
 
 
 def _compare(raw: Mapping[str, Any], origin: str, accelerate_url: str) -> int:
     try:
-        (one,) = integrations(
+        (one,) = load_integrations(
             [_unmasked(raw)], origin=origin, overrides={"accelerateUrl": accelerate_url} if accelerate_url else {}
         )
     except (ConfigError, ValueError) as error:

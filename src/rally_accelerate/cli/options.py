@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from rally_accelerate.config.load import Loaded, integrations, read_json
+from rally_accelerate.config.load import Loaded, load_integrations, read_json
 from rally_accelerate.config.model import Integration
-from rally_accelerate.config.redaction import Redactor, secrets_of
+from rally_accelerate.config.redaction import Redactor, list_secrets
 from rally_accelerate.config.value_parsers import as_instant
 from rally_accelerate.errors import ConfigError, Problem
 from rally_accelerate.mapping.rules import require_usable_rules
@@ -69,7 +69,7 @@ accelerate_url_option = click.option(
 def load(file: Path, *, name: str, accelerate_url: str = "", given: Mapping[str, Any] | None = None) -> list[Loaded]:
     """The file's integrations, validated with their mapping rules; ``given`` are properties of the command line."""
     overrides = {**(given or {}), **({"accelerateUrl": accelerate_url} if accelerate_url else {})}
-    loaded = integrations(read_json(file), origin=str(file), name=name, overrides=overrides)
+    loaded = load_integrations(read_json(file), origin=str(file), name=name, overrides=overrides)
     require_usable_rules((one.integration for one in loaded), origin=str(file))
     return loaded
 
@@ -108,4 +108,4 @@ def target_problems(integration: Integration) -> list[Problem]:
 
 def redactor_of(loaded: Sequence[Loaded]) -> Redactor:
     """A redactor that knows every secret of these settings."""
-    return Redactor(secret for one in loaded for secret in secrets_of(one.integration))
+    return Redactor(secret for one in loaded for secret in list_secrets(one.integration))

@@ -5,7 +5,7 @@ from datetime import timedelta
 import click
 
 from rally_accelerate.cli.options import Duration
-from rally_accelerate.config.listen_errors import cannot_listen
+from rally_accelerate.config.listen_errors import explain_listen_error
 
 #: How many work items a sample company has, as the simulator itself says.
 SMALLEST, LARGEST = 10, 1_000_000
@@ -70,5 +70,5 @@ def sandbox(*, port: int, seed: int, items: int, world: str, live: bool, every: 
             on_ready=ready,
         )
     except OSError as error:
-        raise cannot_listen(error, address=server.LOOPBACK, port=port) from error
+        raise explain_listen_error(error, address=server.LOOPBACK, port=port) from error
     return 0

@@ -16,8 +16,8 @@ import click
 from rally_accelerate.cli.hosting import DEFAULT_PORT, database_option, default_database, hosting, stoppable
 from rally_accelerate.cli.options import Duration, load, redactor_of
 from rally_accelerate.cli.output import redact_with
-from rally_accelerate.config.load import Loaded, disabled_names, read_json
-from rally_accelerate.config.response_limit import LEAST, default_limit, set_answer_limit
+from rally_accelerate.config.load import Loaded, list_disabled, read_json
+from rally_accelerate.config.response_limit import LEAST, get_default_limit, set_answer_limit
 from rally_accelerate.observe import logs
 from rally_accelerate.server.runtime import raise_descriptor_limit
 
@@ -93,9 +93,9 @@ def serve(
 ) -> int:
     """Start the server. With FILE, add the Rally integrations in it first."""
     # Before any settings are read.
-    set_answer_limit(answer_limit or default_limit())
+    set_answer_limit(answer_limit or get_default_limit())
     loaded = load(file, name="") if file else []
-    switched_off = disabled_names(read_json(file)) if file else []
+    switched_off = list_disabled(read_json(file)) if file else []
     logs.set_up("INFO", redactor=redactor_of(loaded), stream=sys.stderr)
     redact_with(redactor_of(loaded))
     for one in loaded:

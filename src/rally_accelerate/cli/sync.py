@@ -26,7 +26,7 @@ from rally_accelerate.cli.options import (
     target_of,
 )
 from rally_accelerate.cli.output import OWN_FAULT, not_compared, own_fault, progress, redact_with, safe, show_report
-from rally_accelerate.config.load import Loaded, state_folder
+from rally_accelerate.config.load import Loaded, get_state_folder
 from rally_accelerate.config.model import Integration
 from rally_accelerate.errors import ConfigError, RallyAccelerateError
 from rally_accelerate.model.issue import Issue
@@ -103,7 +103,7 @@ def sync(
     if not dry_run:
         for one in loaded:
             required_target(one.integration)
-    path = state or state_folder() / "sync.sqlite"
+    path = state or get_state_folder() / "sync.sqlite"
     with ExitStack() as stack:
         # A dry run leaves no trace, not even an empty state.
         file_of_states = (

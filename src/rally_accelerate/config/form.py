@@ -1,12 +1,12 @@
-"""The settings model as a form shows it: the plug-in manifest and the pages of the embedded host are made from this."""
+"""The settings as form fields, for the plug-in manifest and the pages of the embedded server."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
-from rally_accelerate.config.item_queries import as_text
-from rally_accelerate.config.load import validated
+from rally_accelerate.config.item_queries import format_query
+from rally_accelerate.config.load import validate_integration
 from rally_accelerate.config.model import Properties
 from rally_accelerate.errors import ConfigError, Problem
 
@@ -19,7 +19,7 @@ PLAIN_KINDS = {"hierarchicalrequirement": "Story", "defect": "Defect"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormField:
-    """One property as people fill it in."""
+    """One property as a form field."""
 
     #: The name in the JSON file.
     name: str
@@ -39,15 +39,15 @@ class FormField:
     choices: tuple[str, ...] = ()
 
 
-def form_fields() -> list[FormField]:
-    """Every property, in the order of the form."""
-    found = []
+def list_form_fields() -> list[FormField]:
+    """Return all properties, in the order of the form."""
+    form_fields = []
     for name, field in Properties.model_fields.items():
         extra = field.json_schema_extra
         if not isinstance(extra, dict):
             continue
         alias = field.alias or name
-        found.append(
+        form_fields.append(
             FormField(
                 name=alias,
                 label=str(extra["label"]),
@@ -57,29 +57,29 @@ def form_fields() -> list[FormField]:
                 hidden=bool(extra["hidden"]),
                 inside=bool(extra["inside"]),
                 default=field.get_default(call_default_factory=True),
-                choices=_choices(field.annotation),
+                choices=_list_choices(field.annotation),
             )
         )
-    return found
+    return form_fields
 
 
-def as_typed(name: str, value: Any) -> str:  # noqa: PLR0911 - a table of cases, first match wins
-    """A value as somebody would type it: lists with commas, structures as JSON."""
+def format_value(name: str, value: Any) -> str:  # noqa: PLR0911 - a table of cases, first match wins
+    """Return a value as people type it: lists with commas, structures as JSON."""
     match value:
         case None | ():
             return ""
         case bool():
             return "true" if value else "false"
         case str() | dict() if name == "query":
-            return as_text(value)
+            return format_query(value)
         case tuple() if name == "types":
-            return ", ".join(PLAIN_KINDS.get(str(each), str(each)) for each in value)
+            return ", ".join(PLAIN_KINDS.get(str(element), str(element)) for element in value)
         case (int() as items, float() as share) if name == "removalCap":
             return f"{share * 100:g}%, {items}"
-        case list() | tuple() if any(isinstance(each, dict | list) for each in value):
+        case list() | tuple() if any(isinstance(element, dict | list) for element in value):
             return json.dumps(value, ensure_ascii=False)
         case list() | tuple():
-            texts = [str(each) for each in value]
+            texts = [str(element) for element in value]
             plain = all("," not in text and not text.startswith("[") for text in texts)
             return ", ".join(texts) if plain else json.dumps(texts, ensure_ascii=False)
         case dict():
@@ -90,10 +90,10 @@ def as_typed(name: str, value: Any) -> str:  # noqa: PLR0911 - a table of cases,
             return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
-def _choices(annotation: Any) -> tuple[str, ...]:
+def _list_choices(annotation: Any) -> tuple[str, ...]:
     if get_origin(annotation) is Literal:
-        return tuple(str(each) for each in get_args(annotation))
-    return next((found for each in get_args(annotation) if (found := _choices(each))), ())
+        return tuple(str(argument) for argument in get_args(annotation))
+    return next((choices for argument in get_args(annotation) if (choices := _list_choices(argument))), ())
 
 
 #: Faults that lie between two properties, by how their sentences begin, and the field where they are told.
@@ -105,11 +105,11 @@ _BETWEEN = {
 }
 
 #: Each look finds at least one more fault or is the last one.
-_LOOKS = 4
+_MAX_PASSES = 4
 
 
-def problems_of(raw: Mapping[str, Any]) -> dict[str, list[str]]:
-    """What is wrong, by field: ``name``, ``properties.baseUrl`` and the like.
+def find_problems(raw: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the problems by field: ``name``, ``properties.baseUrl`` and so on.
 
     The model looks at faults between properties only when each property is right by itself, and stops at the first
     one; so what was found is put right here, and it is asked again.
@@ -117,32 +117,32 @@ def problems_of(raw: Mapping[str, Any]) -> dict[str, list[str]]:
     Args:
         raw: An integration in the form of the JSON file.
     """
-    found: dict[str, list[str]] = {}
+    problems: dict[str, list[str]] = {}
     properties = dict(raw.get("properties") or {})
     envelope = dict(raw)
-    for _ in range(_LOOKS):
+    for _ in range(_MAX_PASSES):
         try:
-            validated({**envelope, "properties": properties})
+            validate_integration({**envelope, "properties": properties})
         except ConfigError as error:
             for problem in error.problems:
-                field = field_of(problem)
-                texts = found.setdefault(field, [])
+                field = get_field(problem)
+                texts = problems.setdefault(field, [])
                 if problem.text not in texts:
                     texts.append(problem.text)
-                _put_right(field, envelope, properties)
+                _correct_field(field, envelope, properties)
         else:
             break
-    return found
+    return problems
 
 
-def field_of(problem: Problem) -> str:
-    """The field that a problem is told at."""
+def get_field(problem: Problem) -> str:
+    """Return the form field at which a problem is displayed."""
     if problem.path == "properties":
         return next((field for text, field in _BETWEEN.items() if problem.text.startswith(text)), "properties")
     return ".".join(problem.path.split(".")[:2]) if problem.path.startswith("properties.") else problem.path
 
 
-def _put_right(field: str, envelope: dict[str, Any], properties: dict[str, Any]) -> None:
+def _correct_field(field: str, envelope: dict[str, Any], properties: dict[str, Any]) -> None:
     name = field.removeprefix("properties.")
     if field in {"properties.apiKey", "properties.password", "properties.username"}:
         properties |= {"apiKey": "given", "username": "", "password": None}

@@ -1,4 +1,4 @@
-"""The extra filter: one query for every type, or one for each; pure.
+"""The filter of work items: one query for all types, or one for each type. No I/O.
 
 A query for each type is an object by type, or a text with the type and a colon in front of each query::
 
@@ -12,16 +12,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rally_accelerate.model.lenient_json import JsonDecodeError, parse_json
-from rally_accelerate.model.text_folding import plain, trimmed
+from rally_accelerate.model.text_folding import normalize_typography, trim
 
 #: Every type that has no query of its own.
 OTHERS = "*"
 
 #: Rally takes some thousand characters in an address.
-LONGEST = 100_000
+MAX_LENGTH = 100_000
 
 #: So many characters of a query are repeated in a message.
-LONGEST_EXAMPLE = 60
+MAX_EXAMPLE_LENGTH = 60
 
 #: A type in front of its query. Values are full of colons, so nothing that belongs to a condition may be in it.
 #: Possessive: a text of blanks is looked through once.
@@ -48,7 +48,7 @@ _ENTITY = re.compile(r"&(?:[a-z]{2,8}|#\d{1,6}|#x[0-9a-f]{1,5});", re.IGNORECASE
 
 
 def as_query(value: Any) -> Any:
-    """One query as text, or queries by type; empty for none.
+    """Return one query as text, or queries by type; empty if there is none.
 
     Raises:
         ValueError: It is neither; the message is a sentence without subject.
@@ -56,64 +56,64 @@ def as_query(value: Any) -> Any:
     match value:
         case None:
             return ""
-        case str() if len(value) > LONGEST:
-            raise ValueError(f"has {len(value):,} characters; there are at most {LONGEST:,}")
+        case str() if len(value) > MAX_LENGTH:
+            raise ValueError(f"has {len(value):,} characters; there are at most {MAX_LENGTH:,}")
         case str() if value.strip().startswith("{"):
             try:
                 return as_query(parse_json(value).data)
             except JsonDecodeError as error:
                 raise ValueError(f"is not valid JSON: {error.reason} at column {error.column}") from None
         case str():
-            return _from_text(value)
+            return _parse_text(value)
         case Mapping():
-            return _from_object(value)
+            return _parse_object(value)
         case _:
             raise ValueError('must be a query such as (Priority = "High"), or an object of queries by type')
 
 
-def as_text(queries: str | Mapping[str, str]) -> str:
-    """The filter as people type it."""
+def format_query(queries: str | Mapping[str, str]) -> str:
+    """Return the filter as people type it."""
     if isinstance(queries, str):
         return queries
     return "\n".join(f"{name}: {query}" for name, query in queries.items())
 
 
-def plain_query(text: str) -> str:
+def normalize_query(text: str) -> str:
     """Return a query with the quotes and blanks of Rally's grammar; what is between straight quotes stays as it is."""
     parts: list[str] = []
     reached = 0
-    for found in _VALUE.finditer(text):
-        parts.append(plain(text[reached : found.start()]))
-        match found.lastgroup:
+    for match in _VALUE.finditer(text):
+        parts.append(normalize_typography(text[reached : match.start()]))
+        match match.lastgroup:
             case "straight":
-                parts.append(found[0])
+                parts.append(match[0])
             case "double":
                 # French quotes have a space within.
-                parts.append(f'"{trimmed(found["double"])}"')
+                parts.append(f'"{trim(match["double"])}"')
             case _:
-                parts.append(f'{plain(found["before"])}"{found["single"]}"')
-        reached = found.end()
-    parts.append(plain(text[reached:]))
+                parts.append(f'{normalize_typography(match["before"])}"{match["single"]}"')
+        reached = match.end()
+    parts.append(normalize_typography(text[reached:]))
     return "".join(parts)
 
 
-def entity_in(query: str) -> tuple[str, int] | None:
+def find_entity(query: str) -> tuple[str, int] | None:
     """Return the first HTML entity outside of quotes, as a page's source has it, and where it stands; None for none."""
-    outside = re.sub(r'"[^"]*"', lambda found: " " * len(found[0]), query)
-    found = _ENTITY.search(outside)
-    return (found[0], found.start()) if found else None
+    outside = re.sub(r'"[^"]*"', lambda match: " " * len(match[0]), query)
+    match = _ENTITY.search(outside)
+    return (match[0], match.start()) if match else None
 
 
-def fields_of(query: str) -> Iterator[str]:
+def list_fields(query: str) -> Iterator[str]:
     """Yield the fields that a query compares, as written."""
     outside = re.sub(r'"[^"]*"', '""', query)
     # Possessive, and never begun within a name: each character is looked at once.
     comparison = r"(?<![\w.])([^\W\d][\w.]*+)\s*+(?:[<>=!]|\bcontains|\bin\b)"
-    for found in re.finditer(comparison, outside, re.IGNORECASE):
-        yield found[1]
+    for match in re.finditer(comparison, outside, re.IGNORECASE):
+        yield match[1]
 
 
-def _from_object(value: Mapping[Any, Any]) -> Any:
+def _parse_object(value: Mapping[Any, Any]) -> Any:
     queries: dict[str, str] = {}
     for name, query in value.items():
         match query:
@@ -128,36 +128,36 @@ def _from_object(value: Mapping[Any, Any]) -> Any:
     return queries[OTHERS] if queries.keys() == {OTHERS} else queries or ""
 
 
-def _from_text(text: str) -> Any:
-    found = list(_sections(text))
+def _parse_text(text: str) -> Any:
+    sections = list(_find_sections(text))
     _require_colons(text)
-    if not found:
+    if not sections:
         return text.strip()
     begins_at = 0
-    for name, start, begins in found:
+    for name, start, begins in sections:
         _require_own_query(text[begins_at:start], name)
         begins_at = begins
     queries: dict[str, str] = {}
-    before = text[: found[0][1]].strip(f"{_BETWEEN} ")
+    before = text[: sections[0][1]].strip(f"{_BETWEEN} ")
     if before:
         queries[OTHERS] = before
-    ends = [start for _, start, _ in found[1:]] + [len(text)]
-    for (name, _, begins), ends_at in zip(found, ends, strict=True):
+    ends = [start for _, start, _ in sections[1:]] + [len(text)]
+    for (name, _, begins), ends_at in zip(sections, ends, strict=True):
         if name in queries:
             raise ValueError(f'has two queries for "{name}"; join them: ((...) AND (...))')
         queries[name] = text[begins:ends_at].strip().strip(_BETWEEN).strip()
-    return _from_object(queries)
+    return _parse_object(queries)
 
 
 def _require_colons(text: str) -> None:
     """Refuse a type that is followed by its query without a colon."""
-    for piece in _pieces(plain_query(text)):
-        found = _NO_COLON.match(piece)
-        if found is None or _OPERATOR.search(found[1]) or _LOGIC.match(piece):
+    for piece in _split_pieces(normalize_query(text)):
+        match = _NO_COLON.match(piece)
+        if match is None or _OPERATOR.search(match[1]) or _LOGIC.match(piece):
             continue
-        name = found[1].strip()
-        query = piece[found.end(1) :].strip().rstrip(_BETWEEN)
-        example = query if len(query) <= LONGEST_EXAMPLE else f"{query[:LONGEST_EXAMPLE]}\u2026"
+        name = match[1].strip()
+        query = piece[match.end(1) :].strip().rstrip(_BETWEEN)
+        example = query if len(query) <= MAX_EXAMPLE_LENGTH else f"{query[:MAX_EXAMPLE_LENGTH]}\u2026"
         raise ValueError(f'needs a colon after the type "{name}": {name}: {example}')
 
 
@@ -168,7 +168,7 @@ def _require_own_query(before: str, following: str) -> None:
         before: What stands between the query before, or its type, and the next type.
         following: The next type.
     """
-    *others, last = _pieces(plain_query(before).rstrip(f"{_BETWEEN} \t"))
+    *others, last = _split_pieces(normalize_query(before).rstrip(f"{_BETWEEN} \t"))
     name = last.strip()
     if not _WORDS_ONLY.fullmatch(name) or _OPERATOR.search(name) or _LOGIC.match(name):
         return
@@ -178,7 +178,7 @@ def _require_own_query(before: str, following: str) -> None:
         raise ValueError(f'has no query for the type "{name}"; each type needs its own line: {example}')
 
 
-def _pieces(text: str) -> Iterator[str]:
+def _split_pieces(text: str) -> Iterator[str]:
     """Yield what is between separators outside of parentheses and quotes."""
     depth, quoted, begins = 0, False, 0
     for place, char in enumerate(text):
@@ -192,17 +192,17 @@ def _pieces(text: str) -> Iterator[str]:
     yield text[begins:].lstrip()
 
 
-def _sections(text: str) -> Iterator[tuple[str, int, int]]:
+def _find_sections(text: str) -> Iterator[tuple[str, int, int]]:
     """Yield the type, where it begins and where its query begins, for each query with a type in front."""
     depth, quoted, fresh, reached = 0, False, True, 0
     for place, char in enumerate(text):
         if place < reached:
             continue
-        if fresh and not char.isspace() and not quoted and depth == 0 and (found := _TYPE.match(text, place)):
+        if fresh and not char.isspace() and not quoted and depth == 0 and (match := _TYPE.match(text, place)):
             fresh = False
-            if not _OPERATOR.search(found[1]):
-                reached = found.end()
-                yield found[1].strip(), place, reached
+            if not _OPERATOR.search(match[1]):
+                reached = match.end()
+                yield match[1].strip(), place, reached
                 continue
         if char == '"':
             quoted = not quoted

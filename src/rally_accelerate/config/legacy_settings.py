@@ -1,4 +1,4 @@
-"""What an existing integration's settings mean here: pure sentences about a downloaded file.
+"""Explanations of an existing integration's settings, from a downloaded file. No I/O.
 
 A download has its secrets masked (accelerate-api-notes.md#integrations-in-the-file), and may come from any version of
 the plug-in that this one takes the place of; nothing in it is an error for that.
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from rally_accelerate.config.load import LEVEL_KEYS, MASKED, PROPERTY_NAMES, name_of_property
+from rally_accelerate.config.load import LEVEL_KEYS, MASKED, PROPERTY_NAMES, get_property_name
 from rally_accelerate.config.model import Properties
-from rally_accelerate.config.property_suggestions import property_meant
+from rally_accelerate.config.property_suggestions import suggest_property
 from rally_accelerate.config.value_parsers import as_list
 
 #: What the plug-in that we take the place of knows (accelerate-api-notes.md#ucv-ext-rally); the rest is ours.
@@ -30,10 +30,10 @@ _OF_THE_PAGE = (
 )
 
 
-class Fate(StrEnum):
-    """What becomes of a setting."""
+class SettingStatus(StrEnum):
+    """The handling of a setting after migration."""
 
-    KEPT = "kept"
+    UNCHANGED = "kept"
     DEPRECATED = "deprecated"
     MASKED = "masked"
     IGNORED = "ignored"
@@ -41,83 +41,85 @@ class Fate(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Inherited:
+class LegacySetting:
     """One setting of an existing integration."""
 
     #: Where it is, for example ``properties.projects``.
     path: str
-    fate: Fate
+    status: SettingStatus
     #: What it means here, or what to do.
     text: str
 
 
-def inherited(raw: Mapping[str, Any], *, environment: Collection[str] = ()) -> list[Inherited]:
-    """Return what becomes of each setting of an integration, in the file's order, and what is missing at the end.
+def explain_settings(raw: Mapping[str, Any], *, environment: Collection[str] = ()) -> list[LegacySetting]:
+    """Return the handling of each setting in the order of the file, then the missing settings.
 
     Args:
         raw: One element of a value stream's ``integrations``.
         environment: Names of the properties that the environment gives.
     """
-    given = raw.get("properties")
-    properties: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
-    found = [*_envelope(raw)]
+    raw_properties = raw.get("properties")
+    properties: Mapping[str, Any] = raw_properties if isinstance(raw_properties, Mapping) else {}
+    settings = [*_explain_envelope(raw)]
     for key, value in properties.items():
-        found.append(_property(key, value))
-    found.extend(_missing(raw, properties, environment))
-    return found
+        settings.append(_explain_property(key, value))
+    settings.extend(_find_missing(raw, properties, environment))
+    return settings
 
 
-def _envelope(raw: Mapping[str, Any]) -> Iterator[Inherited]:
+def _explain_envelope(raw: Mapping[str, Any]) -> Iterator[LegacySetting]:
     for key, value in raw.items():
         lower = key.lower()
         if key == "properties":
             continue
         if lower in LEVEL_KEYS:
             if key == "loggingLevel":
-                yield Inherited(key, Fate.KEPT, f"{value}")
+                yield LegacySetting(key, SettingStatus.UNCHANGED, f"{value}")
             else:
-                yield Inherited(key, Fate.DEPRECATED, f"{value}: read as loggingLevel; write it so")
+                yield LegacySetting(key, SettingStatus.DEPRECATED, f"{value}: read as loggingLevel; write it so")
         elif key == "image":
-            yield Inherited(
-                key, Fate.IGNORED, f"{value} is the plug-in to be replaced: take it out, or name the new image"
+            yield LegacySetting(
+                key, SettingStatus.IGNORED, f"{value} is the plug-in to be replaced: take it out, or name the new image"
             )
         elif key in {"name", "type", "_id"}:
-            yield Inherited(key, Fate.KEPT, f"{value}")
+            yield LegacySetting(key, SettingStatus.UNCHANGED, f"{value}")
         elif lower in {"tenant_id", "tenantid"}:
             same = key == "tenant_id"
             text = f"{value}" if same else f"{value}: read as tenant_id, as older versions write it"
-            yield Inherited(key, Fate.KEPT if same else Fate.DEPRECATED, text)
+            yield LegacySetting(key, SettingStatus.UNCHANGED if same else SettingStatus.DEPRECATED, text)
         elif key == "disabled":
-            yield Inherited(key, Fate.KEPT, "a disabled integration is not run" if value else "no")
+            yield LegacySetting(key, SettingStatus.UNCHANGED, "a disabled integration is not run" if value else "no")
         else:
-            yield Inherited(key, Fate.IGNORED, "the platform's own; it makes it anew")
+            yield LegacySetting(key, SettingStatus.IGNORED, "the platform's own; it makes it anew")
 
 
-def _property(key: str, value: Any) -> Inherited:  # noqa: PLR0911 - a table of cases, first match wins
+def _explain_property(key: str, value: Any) -> LegacySetting:  # noqa: PLR0911 - a table of cases, first match wins
     path = f"properties.{key}"
-    name = name_of_property(key)
+    name = get_property_name(key)
     if key.lower() in LEVEL_KEYS:
-        return Inherited(path, Fate.DEPRECATED, "read as the logging level; write loggingLevel beside properties")
+        return LegacySetting(
+            path, SettingStatus.DEPRECATED, "read as the logging level; write loggingLevel beside properties"
+        )
     if name is None:
-        suggested = property_meant(key, PROPERTY_NAMES)
+        suggested = suggest_property(key, PROPERTY_NAMES)
         meant = f"; did you mean {suggested}?" if suggested else ""
-        return Inherited(path, Fate.IGNORED, f"it is not known here{meant}")
+        return LegacySetting(path, SettingStatus.IGNORED, f"it is not known here{meant}")
     if name == "ucvAccessKey":
         text = "servers since 2.4.0 make a key for each integration by themselves; needed only where none is made"
-        return Inherited(path, Fate.DEPRECATED, text)
+        return LegacySetting(path, SettingStatus.DEPRECATED, text)
     if isinstance(value, str) and MASKED.match(value):
         text = "masked in the download; the platform keeps the value while the integration itself is kept"
-        return Inherited(path, Fate.MASKED, text)
+        return LegacySetting(path, SettingStatus.MASKED, text)
     if value in (None, "", []):
-        return Inherited(path, Fate.KEPT, _meaning_of_nothing(name))
+        return LegacySetting(path, SettingStatus.UNCHANGED, _explain_empty_value(name))
     if name == "projects":
-        return Inherited(path, Fate.KEPT, _projects(value))
+        return LegacySetting(path, SettingStatus.UNCHANGED, _explain_projects(value))
     if key != name:
-        return Inherited(path, Fate.DEPRECATED, f"read as {name}; write it so")
-    return Inherited(path, Fate.KEPT, _label(name))
+        return LegacySetting(path, SettingStatus.DEPRECATED, f"read as {name}; write it so")
+    return LegacySetting(path, SettingStatus.UNCHANGED, _get_label(name))
 
 
-def _meaning_of_nothing(name: str) -> str:
+def _explain_empty_value(name: str) -> str:
     if name == "projects":
         return "empty: every project of the workspace that the user sees"
     if name == "workspace":
@@ -125,7 +127,7 @@ def _meaning_of_nothing(name: str) -> str:
     return "empty"
 
 
-def _projects(value: Any) -> str:
+def _explain_projects(value: Any) -> str:
     try:
         names = as_list(value)
     except ValueError:
@@ -137,36 +139,42 @@ def _projects(value: Any) -> str:
     return f"{text}; * and ? stand for any characters: {', '.join(patterns)}" if patterns else text
 
 
-def _label(name: str) -> str:
+def _get_label(name: str) -> str:
     field = next(field for key, field in Properties.model_fields.items() if (field.alias or key) == name)
     extra = field.json_schema_extra
     label = str(extra["label"]) if isinstance(extra, dict) else name
     return label if name in _OF_THE_PAGE else f"{label} (a property of this plug-in's own)"
 
 
-def _missing(
+def _find_missing(
     raw: Mapping[str, Any], properties: Mapping[str, Any], environment: Collection[str]
-) -> Iterator[Inherited]:
-    names = {name_of_property(key) for key, value in properties.items() if value not in (None, "")}
+) -> Iterator[LegacySetting]:
+    names = {get_property_name(key) for key, value in properties.items() if value not in (None, "")}
     if "properties" not in raw:
-        yield Inherited(
-            "properties", Fate.MISSING, "the file refers to the integration by its name only; download it whole"
+        yield LegacySetting(
+            "properties",
+            SettingStatus.MISSING,
+            "the file refers to the integration by its name only; download it whole",
         )
         return
     has_login = "apiKey" in names or {"username", "password"} <= names
     if not has_login and "apiKey" in environment:
-        yield Inherited("properties.apiKey", Fate.KEPT, "not in the file; taken from RALLY_API_KEY in the environment")
+        yield LegacySetting(
+            "properties.apiKey", SettingStatus.UNCHANGED, "not in the file; taken from RALLY_API_KEY in the environment"
+        )
     elif not has_login and {"username", "password"} <= {*names, *environment}:
         text = "not in the file; RALLY_USERNAME and RALLY_PASSWORD in the environment are used"
-        yield Inherited("properties.username", Fate.KEPT, text)
+        yield LegacySetting("properties.username", SettingStatus.UNCHANGED, text)
     elif not has_login:
-        yield Inherited("properties.apiKey", Fate.MISSING, "no credentials for Rally; an API key is best")
+        yield LegacySetting("properties.apiKey", SettingStatus.MISSING, "no credentials for Rally; an API key is best")
     elif "apiKey" in names and "password" in names:
-        yield Inherited("properties.password", Fate.IGNORED, "the API key is used where both are given")
+        yield LegacySetting("properties.password", SettingStatus.IGNORED, "the API key is used where both are given")
     elif "apiKey" not in names:
         text = "user and password are used; subscriptions with single sign-on take API keys only"
-        yield Inherited("properties.apiKey", Fate.MISSING, text)
+        yield LegacySetting("properties.apiKey", SettingStatus.MISSING, text)
     # What is masked may be empty: a download masks every secret.
-    shown = {name_of_property(key) for key, value in properties.items() if value and not MASKED.match(str(value))}
-    if {"proxyUsername", "proxyPassword"} & shown and "proxyServer" not in names:
-        yield Inherited("properties.proxyServer", Fate.MISSING, "credentials of a proxy are given, but no proxy")
+    unmasked = {get_property_name(key) for key, value in properties.items() if value and not MASKED.match(str(value))}
+    if {"proxyUsername", "proxyPassword"} & unmasked and "proxyServer" not in names:
+        yield LegacySetting(
+            "properties.proxyServer", SettingStatus.MISSING, "credentials of a proxy are given, but no proxy"
+        )

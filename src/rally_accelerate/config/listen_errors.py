@@ -1,4 +1,4 @@
-"""What it means when an address and port cannot be listened on; for every command that serves something."""
+"""Explanations of addresses and ports that the server cannot listen on."""
 
 import errno
 
@@ -8,7 +8,7 @@ from rally_accelerate.errors import ConfigError
 PORT_OPTION = "with --port (0 takes a free one)"
 
 
-def cannot_listen(error: Exception, *, address: str, port: int, choose: str = PORT_OPTION) -> ConfigError:
+def explain_listen_error(error: Exception, *, address: str, port: int, choose: str = PORT_OPTION) -> ConfigError:
     """Return the error for an address and port that cannot be used.
 
     Args:

@@ -1,4 +1,4 @@
-"""From files and the environment to validated settings. The only reader of ``os.environ``.
+"""Loading of settings from files and the environment. The only module that reads ``os.environ``.
 
 Layers, each filling in what the ones before it leave empty:
 
@@ -21,12 +21,12 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from rally_accelerate.config.model import DEFAULT_TENANT, PLUGIN_ID, Integration, Properties
-from rally_accelerate.config.property_suggestions import means_plugin, property_meant
-from rally_accelerate.config.value_parsers import as_boolean, doubted_level
+from rally_accelerate.config.property_suggestions import resembles_plugin, suggest_property
+from rally_accelerate.config.value_parsers import as_boolean, explain_unknown_level
 from rally_accelerate.errors import ConfigError, Problem
 from rally_accelerate.model.lenient_json import REPLACEMENT, JsonDecodeError, decode_json, decode_text
-from rally_accelerate.model.suggestions import MOST_EXPLAINED, shortened
-from rally_accelerate.model.text_folding import plain
+from rally_accelerate.model.suggestions import MAX_EXPLAINED, shorten
+from rally_accelerate.model.text_folding import normalize_typography
 
 ENVIRONMENT = {
     "RALLY_URL": "baseUrl",
@@ -59,14 +59,14 @@ MASKED = re.compile(r"^\s*(?:\*{3,}|[•●∙·⋅]{3,})\s*$")
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """One integration, and what is worth telling about how it was given."""
+    """One integration with notices about its settings."""
 
     integration: Integration
     notices: tuple[str, ...] = ()
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file.
+    """Return the content of a JSON file.
 
     Raises:
         ConfigError: It cannot be read or is no JSON; the place of the fault is named.
@@ -90,13 +90,13 @@ def read_json(path: Path) -> Any:
             ) from None
         raise ConfigError(
             f"{path} is not valid JSON: line {error.line}, column {error.column}: {error.reason}",
-            hint=_json_hint(text, error),
+            hint=_get_json_hint(text, error),
         ) from None
 
 
 # A table of places reads better than one exit.
-def _json_hint(text: str, error: JsonDecodeError) -> str:  # noqa: PLR0911
-    """What to do about a fault in a JSON file, by what is at its place."""
+def _get_json_hint(text: str, error: JsonDecodeError) -> str:  # noqa: PLR0911
+    """Return what to do about an error in a JSON file, by the text at its position."""
     before, here = text[: error.position].rstrip(), text[error.position : error.position + 2]
     if here[:1] in {*"“”„‟«»‘’"}:  # noqa: RUF001 - these very characters
         return f'There is a typographic quote ({here[:1]}); JSON takes straight ones ("). Word processors replace them.'
@@ -106,14 +106,14 @@ def _json_hint(text: str, error: JsonDecodeError) -> str:  # noqa: PLR0911
         return "Remove the comment; JSON has none."
     if here[:1] in {*"}]"} and before.endswith(","):
         return f"Remove the comma before {here[:1]}."
-    if error.ended:
+    if error.is_truncated:
         return "The file ends too early: a quote, bracket or brace is not closed, or the file was cut off."
     if text.lstrip()[:1] not in {*'{["'}:
         return "The file is no JSON. Give the JSON file of a value stream, or of its integrations section."
     return "Braces or a comma are often missing around an integration; any JSON editor shows the place."
 
 
-def integrations(
+def load_integrations(
     document: Any,
     *,
     origin: str,
@@ -121,7 +121,7 @@ def integrations(
     overrides: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> list[Loaded]:
-    """Every enabled Rally integration of a document, validated; all problems are told at once.
+    """Return all enabled Rally integrations of a document, validated; all problems are reported at once.
 
     Args:
         document: A value stream map, an object with ``integrations``, a list of integrations, or one of them.
@@ -134,67 +134,67 @@ def integrations(
         ConfigError: With every problem, its path and its source.
     """
     variables = os.environ if environment is None else environment
-    found = [(path, raw) for path, raw in _sections(document) if _is_ours(raw)]
+    sections = [(path, raw) for path, raw in _find_sections(document) if _is_ours(raw)]
     if name:
-        found = [(path, raw) for path, raw in found if str(raw.get("name", "")).strip() == name]
-    elif len(found) > 1:
-        found = [(path, raw) for path, raw in found if not _is_reference(raw)]
-    if not found:
-        raise _nothing_found(document, origin=origin, name=name)
+        sections = [(path, raw) for path, raw in sections if str(raw.get("name", "")).strip() == name]
+    elif len(sections) > 1:
+        sections = [(path, raw) for path, raw in sections if not _is_reference(raw)]
+    if not sections:
+        raise _build_empty_error(document, origin=origin, name=name)
     # What is switched off need not be right.
-    found = [(path, raw) for path, raw in found if not _is_disabled(raw)]
+    sections = [(path, raw) for path, raw in sections if not _is_disabled(raw)]
     problems: list[Problem] = []
     loaded: list[Loaded] = []
-    for path, raw in found:
+    for path, raw in sections:
         try:
-            loaded.append(_one(raw, path=path, origin=origin, overrides=overrides or {}, variables=variables))
+            loaded.append(_load_one(raw, path=path, origin=origin, overrides=overrides or {}, variables=variables))
         except ConfigError as error:
             problems.extend(error.problems)
-    problems.extend(_doubles(loaded, origin))
+    problems.extend(_find_duplicates(loaded, origin))
     if problems:
-        raise ConfigError(f"{origin}: the settings have {_count(problems)}", problems=problems)
-    if loaded and not name and (strays := tuple(_misspelled(document))):
+        raise ConfigError(f"{origin}: the settings have {_format_count(problems)}", problems=problems)
+    if loaded and not name and (strays := tuple(_find_misspelled_types(document))):
         loaded[0] = replace(loaded[0], notices=(*loaded[0].notices, *strays))
     return loaded
 
 
-def _misspelled(document: Any) -> Iterator[str]:
-    for path, raw in _sections(document):
-        given = raw.get("type", PLUGIN_ID)
-        if isinstance(given, str) and not _is_ours(raw) and means_plugin(given):
-            yield f"{path}type is {shortened(given)!r}, which is left out; did you mean {PLUGIN_ID}?"
+def _find_misspelled_types(document: Any) -> Iterator[str]:
+    for path, raw in _find_sections(document):
+        type_name = raw.get("type", PLUGIN_ID)
+        if isinstance(type_name, str) and not _is_ours(raw) and resembles_plugin(type_name):
+            yield f"{path}type is {shorten(type_name)!r}, which is left out; did you mean {PLUGIN_ID}?"
 
 
-def disabled_names(document: Any) -> list[tuple[str, str]]:
-    """Name and tenant of every Rally integration that a document switches off."""
+def list_disabled(document: Any) -> list[tuple[str, str]]:
+    """Return name and tenant of each disabled Rally integration of a document."""
     return [
         (str(raw.get("name", "")).strip(), str(raw.get("tenant_id") or raw.get("tenantId") or DEFAULT_TENANT))
-        for _, raw in _sections(document)
+        for _, raw in _find_sections(document)
         if _is_ours(raw) and _is_disabled(raw)
     ]
 
 
-def sections(document: Any) -> list[Mapping[str, Any]]:
-    """Every Rally integration of a document as it is written, switched on or off."""
-    return [raw for _, raw in _sections(document) if _is_ours(raw)]
+def list_sections(document: Any) -> list[Mapping[str, Any]]:
+    """Return all Rally integrations of a document as written, enabled or not."""
+    return [raw for _, raw in _find_sections(document) if _is_ours(raw)]
 
 
-def from_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The properties that the environment gives."""
+def read_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the properties that environment variables set."""
     variables = os.environ if environment is None else environment
     return {prop: variables[name] for name, prop in ENVIRONMENT.items() if variables.get(name, "").strip()}
 
 
-def state_folder(environment: Mapping[str, str] | None = None) -> Path:
-    """Where a user's programs keep their state (XDG base directories)."""
+def get_state_folder(environment: Mapping[str, str] | None = None) -> Path:
+    """Return the folder for the user's state (XDG base directories)."""
     variables = os.environ if environment is None else environment
     base = variables.get("XDG_STATE_HOME") or ""
     folder = Path(base) if base else Path(variables.get("HOME") or str(Path.home())) / ".local" / "state"
     return folder / "rally-accelerate"
 
 
-def validated(raw: Mapping[str, Any], *, path: str = "", origin: str = "") -> Integration:
-    """One integration from plain values.
+def validate_integration(raw: Mapping[str, Any], *, path: str = "", origin: str = "") -> Integration:
+    """Return one integration from plain values.
 
     Raises:
         ConfigError: With every problem.
@@ -202,12 +202,12 @@ def validated(raw: Mapping[str, Any], *, path: str = "", origin: str = "") -> In
     try:
         return Integration.model_validate(raw)
     except ValidationError as error:
-        problems = [_problem(detail, path=path, origin=origin) for detail in error.errors(include_input=False)]
-        raise ConfigError(f"the settings have {_count(problems)}", problems=problems) from None
+        problems = [_build_problem(detail, path=path, origin=origin) for detail in error.errors(include_input=False)]
+        raise ConfigError(f"the settings have {_format_count(problems)}", problems=problems) from None
 
 
-def from_platform(properties: Mapping[str, Any], envelope: Mapping[str, Any]) -> Loaded:
-    """One integration from what the platform hands to its plug-in container.
+def load_from_platform(properties: Mapping[str, Any], envelope: Mapping[str, Any]) -> Loaded:
+    """Return one integration from the values that the platform passes to its plug-in container.
 
     Args:
         properties: Values by the manifest's names, and what the platform adds
@@ -218,13 +218,13 @@ def from_platform(properties: Mapping[str, Any], envelope: Mapping[str, Any]) ->
         ConfigError: With every problem.
     """
     notices: list[str] = []
-    known, level = _known_properties(properties, notices)
-    candidate: dict[str, Any] = {**envelope, "properties": _layered(known)}
-    candidate["loggingLevel"] = candidate.get("loggingLevel") or _chosen_level(level, notices)
-    return Loaded(validated(candidate), tuple(notices))
+    known, level = _split_properties(properties, notices)
+    candidate: dict[str, Any] = {**envelope, "properties": _merge_layers(known)}
+    candidate["loggingLevel"] = candidate.get("loggingLevel") or _check_level(level, notices)
+    return Loaded(validate_integration(candidate), tuple(notices))
 
 
-def _one(
+def _load_one(
     raw: Mapping[str, Any],
     *,
     path: str,
@@ -235,51 +235,53 @@ def _one(
     problems: list[Problem] = []
     notices: list[str] = []
     values, level = _split_level(raw)
-    given = values.pop("properties", None)
-    if not isinstance(given, Mapping):
-        text = "is only a reference by name; give the whole integration" if given is None else "must be an object"
+    raw_properties = values.pop("properties", None)
+    if not isinstance(raw_properties, Mapping):
+        text = (
+            "is only a reference by name; give the whole integration" if raw_properties is None else "must be an object"
+        )
         problems.append(Problem(f"{path}properties", text, origin))
-        given = {}
-    properties, inner_level = _known_properties(given, notices)
+        raw_properties = {}
+    properties, inner_level = _split_properties(raw_properties, notices)
     for key in list(properties):
-        properties[key] = _expanded(properties[key], f"{path}properties.{key}", variables, problems, origin)
+        properties[key] = _expand(properties[key], f"{path}properties.{key}", variables, problems, origin)
         if isinstance(properties[key], str) and MASKED.match(properties[key]):
             text = "is masked as in a download; enter the real value, or ${NAME} to take it from the environment"
             problems.append(Problem(f"{path}properties.{key}", text, origin))
-    values = {key: _expanded(value, f"{path}{key}", variables, problems, origin) for key, value in values.items()}
+    values = {key: _expand(value, f"{path}{key}", variables, problems, origin) for key, value in values.items()}
     notices.extend(
         f"{where} holds characters that cannot be read ({REPLACEMENT}); enter it again and save the file as UTF-8"
-        for where in _unreadable({**values, "properties": properties}, path.rstrip("."))
+        for where in _find_unreadable({**values, "properties": properties}, path.rstrip("."))
     )
-    merged = _layered(overrides, properties, from_environment(variables))
+    merged = _merge_layers(overrides, properties, read_environment(variables))
     candidate = {**values, "properties": merged}
-    if chosen := _chosen_level(level or inner_level, notices):
+    if chosen := _check_level(level or inner_level, notices):
         candidate["loggingLevel"] = chosen
     try:
-        integration = validated(candidate, path=path, origin=origin)
+        integration = validate_integration(candidate, path=path, origin=origin)
     except ConfigError as error:
         # A value that could not be expanded is told once, not again as an invalid value.
-        told = {problem.path for problem in problems}
-        problems.extend(problem for problem in error.problems if problem.path not in told)
+        reported = {problem.path for problem in problems}
+        problems.extend(problem for problem in error.problems if problem.path not in reported)
     if problems:
-        raise ConfigError(f"{origin}: the settings have {_count(problems)}", problems=problems)
+        raise ConfigError(f"{origin}: the settings have {_format_count(problems)}", problems=problems)
     return Loaded(integration, tuple(notices))
 
 
-def _unreadable(value: Any, path: str) -> Iterator[str]:
-    """The paths of texts with characters that the reader of the file had to replace."""
+def _find_unreadable(value: Any, path: str) -> Iterator[str]:
+    """Yield the paths of texts with characters that the file reader had to replace."""
     match value:
         case str() if REPLACEMENT in value:
             yield path
         case list():
             for number, inner in enumerate(value):
-                yield from _unreadable(inner, f"{path}[{number}]")
+                yield from _find_unreadable(inner, f"{path}[{number}]")
         case dict():
             for name, inner in value.items():
-                yield from _unreadable(inner, f"{path}.{name}" if path else str(name))
+                yield from _find_unreadable(inner, f"{path}.{name}" if path else str(name))
 
 
-def _sections(document: Any) -> list[tuple[str, Mapping[str, Any]]]:
+def _find_sections(document: Any) -> list[tuple[str, Mapping[str, Any]]]:
     match document:
         case {"integrations": list() as listed}:
             prefix = "integrations"
@@ -320,45 +322,45 @@ def _split_level(raw: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
     return values, (levels[0] if levels else None)
 
 
-def _chosen_level(level: Any, notices: list[str]) -> Any:
+def _check_level(level: Any, notices: list[str]) -> Any:
     # Not refused: Accelerate takes such an integration, too, and reads info (accelerate-api-notes.md#logging-levels).
-    if doubt := doubted_level(level):
+    if doubt := explain_unknown_level(level):
         notices.append(doubt)
     return level
 
 
-def _known_properties(given: Mapping[str, Any], notices: list[str]) -> tuple[dict[str, Any], Any]:
+def _split_properties(raw: Mapping[str, Any], notices: list[str]) -> tuple[dict[str, Any], Any]:
     properties: dict[str, Any] = {}
     level: Any = None
     unknown: list[str] = []
     # The platform's own key comes first: vendor plug-ins take it before the hand-entered one.
-    for key, value in sorted(given.items(), key=lambda pair: pair[0].lower() != "_useraccesskey"):
+    for key, value in sorted(raw.items(), key=lambda pair: pair[0].lower() != "_useraccesskey"):
         lower = key.lower()
         if lower in LEVEL_KEYS:
             level = level or value
-        elif name := name_of_property(key):
+        elif name := get_property_name(key):
             if properties.get(name) in (None, ""):
                 properties[name] = value
         else:
             unknown.append(key)
-    for key in unknown[:MOST_EXPLAINED]:
-        suggested = property_meant(key, PROPERTY_NAMES)
+    for key in unknown[:MAX_EXPLAINED]:
+        suggested = suggest_property(key, PROPERTY_NAMES)
         meant = f"; did you mean {suggested}?" if suggested else ""
-        notices.append(f"the property {shortened(key)} is not known and is ignored{meant}")
-    if len(unknown) > MOST_EXPLAINED:
-        notices.append(f"{len(unknown) - MOST_EXPLAINED:,} more properties are not known and are ignored")
+        notices.append(f"the property {shorten(key)} is not known and is ignored{meant}")
+    if len(unknown) > MAX_EXPLAINED:
+        notices.append(f"{len(unknown) - MAX_EXPLAINED:,} more properties are not known and are ignored")
     return properties, level
 
 
-def normalised(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Properties under the names of the model, whatever spelling they came in; unknown ones as they are."""
-    known, _ = _known_properties(given, [])
-    spelt = {key for key in given if name_of_property(key) is None and key.lower() not in LEVEL_KEYS}
-    return {**known, **{key: given[key] for key in spelt}}
+def normalize_properties(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return properties under the names of the model; unknown ones are unchanged."""
+    known, _ = _split_properties(raw, [])
+    unknown = {key for key in raw if get_property_name(key) is None and key.lower() not in LEVEL_KEYS}
+    return {**known, **{key: raw[key] for key in unknown}}
 
 
-def spelt(raw: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
-    """One element of an ``integrations`` section under the names of the model, whatever spelling it came in.
+def normalize_integration(raw: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
+    """Normalize the names in one element of an ``integrations`` section.
 
     Args:
         raw: As it is written; its ``properties`` are an object or missing.
@@ -368,27 +370,31 @@ def spelt(raw: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], list[
     """
     notices: list[str] = []
     values, level = _split_level(raw)
-    given = values.pop("properties", None) or {}
-    _, inner_level = _known_properties(given, notices)
-    if chosen := _chosen_level(level or inner_level, notices):
+    raw_properties = values.pop("properties", None) or {}
+    _, inner_level = _split_properties(raw_properties, notices)
+    if chosen := _check_level(level or inner_level, notices):
         values["loggingLevel"] = chosen
-    return values, {name: value for name, value in normalised(given).items() if value not in (None, "", [])}, notices
+    return (
+        values,
+        {name: value for name, value in normalize_properties(raw_properties).items() if value not in (None, "", [])},
+        notices,
+    )
 
 
-def unexpanded(value: Any) -> str:
-    """The first variable of the environment that a value asks for; empty for none."""
+def find_variable(value: Any) -> str:
+    """Return the first environment variable that a value refers to; empty if there is none."""
     texts = [value] if isinstance(value, str) else value if isinstance(value, list) else []
-    found = (_VARIABLE.search(text) for text in texts if isinstance(text, str))
-    return next((match[1] for match in found if match), "")
+    matches = (_VARIABLE.search(text) for text in texts if isinstance(text, str))
+    return next((match[1] for match in matches if match), "")
 
 
-def name_of_property(key: str) -> str | None:
-    """The model's name of a property, whatever spelling it is given in; None when it is not known."""
-    lower = plain(key).strip().lower()
+def get_property_name(key: str) -> str | None:
+    """Return the model's name of a property in any spelling; None if it is not known."""
+    lower = normalize_typography(key).strip().lower()
     return PROPERTY_NAMES.get(lower) or _PROPERTY_ALIASES.get(lower)
 
 
-def _expanded(value: Any, path: str, variables: Mapping[str, str], problems: list[Problem], origin: str) -> Any:
+def _expand(value: Any, path: str, variables: Mapping[str, str], problems: list[Problem], origin: str) -> Any:
     match value:
         case str():
             for name in _VARIABLE.findall(value):
@@ -399,15 +405,15 @@ def _expanded(value: Any, path: str, variables: Mapping[str, str], problems: lis
             return _VARIABLE.sub(lambda match: variables.get(match[1], match[0]), value)
         case list():
             return [
-                _expanded(item, f"{path}[{number}]", variables, problems, origin) for number, item in enumerate(value)
+                _expand(item, f"{path}[{number}]", variables, problems, origin) for number, item in enumerate(value)
             ]
         case dict():
-            return {key: _expanded(item, f"{path}.{key}", variables, problems, origin) for key, item in value.items()}
+            return {key: _expand(item, f"{path}.{key}", variables, problems, origin) for key, item in value.items()}
         case _:
             return value
 
 
-def _layered(*layers: Mapping[str, Any]) -> dict[str, Any]:
+def _merge_layers(*layers: Mapping[str, Any]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for layer in layers:
         has_credentials = any(merged.get(name) for name in _CREDENTIALS)
@@ -421,7 +427,7 @@ def _layered(*layers: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _problem(detail: ErrorDetails, *, path: str, origin: str) -> Problem:
+def _build_problem(detail: ErrorDetails, *, path: str, origin: str) -> Problem:
     where = ".".join(str(part) for part in detail["loc"])
     text = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "missing":
@@ -433,14 +439,14 @@ def _problem(detail: ErrorDetails, *, path: str, origin: str) -> Problem:
     return Problem(f"{path}{where}", text, origin)
 
 
-def _doubles(loaded: Sequence[Loaded], origin: str) -> list[Problem]:
+def _find_duplicates(loaded: Sequence[Loaded], origin: str) -> list[Problem]:
     names = [one.integration.name for one in loaded]
     doubled = sorted(name for name, times in Counter(names).items() if times > 1)
     return [Problem("integrations", f"the name {name!r} is used more than once", origin) for name in doubled]
 
 
-def _nothing_found(document: Any, *, origin: str, name: str) -> ConfigError:
-    sections = _sections(document)
+def _build_empty_error(document: Any, *, origin: str, name: str) -> ConfigError:
+    sections = _find_sections(document)
     ours = [str(raw.get("name")) for _, raw in sections if _is_ours(raw)]
     if name and ours:
         return ConfigError(
@@ -450,7 +456,7 @@ def _nothing_found(document: Any, *, origin: str, name: str) -> ConfigError:
     types = sorted({str(raw.get("type", "without a type")) for _, raw in sections})
     if types:
         has = f"it has integrations of other types: {', '.join(types)}"
-        if any(means_plugin(each) for each in types):
+        if any(resembles_plugin(type_name) for type_name in types):
             has += f" (did you mean {PLUGIN_ID}?)"
     elif isinstance(document, Mapping) and "integrations" in document:
         # In the file of a value stream this means all of them, which are only known to the server.
@@ -465,5 +471,5 @@ def _nothing_found(document: Any, *, origin: str, name: str) -> ConfigError:
     )
 
 
-def _count(problems: Sequence[Problem]) -> str:
+def _format_count(problems: Sequence[Problem]) -> str:
     return "1 problem" if len(problems) == 1 else f"{len(problems)} problems"

@@ -23,15 +23,15 @@ class LockFile:
         self.file: IO[str] = path.open("a")
 
     def is_in_place(self) -> bool:
-        """Return whether other processes find this file, too.
+        """Return whether other processes open the same file.
 
         One that was removed between its opening and its locking keeps nobody away.
         """
         try:
-            found = self._path.stat()
+            status = self._path.stat()
         except OSError:
             return False
-        return os.path.samestat(found, os.fstat(self.file.fileno()))
+        return os.path.samestat(status, os.fstat(self.file.fileno()))
 
     def remove_new(self) -> None:
         """Remove the file if this object created it, so that a refusal leaves nothing behind.

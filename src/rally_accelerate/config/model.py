@@ -1,4 +1,4 @@
-"""The settings of one integration, described once for every door.
+"""The settings of one integration, for all interfaces.
 
 The plug-in manifest, the web form, the example file and the reference page are made from this model. Property names,
 order and meaning of the first ten are those of the plug-in's public page; the rest are ours and hidden by default.
@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from rally_accelerate.config.item_queries import as_query
-from rally_accelerate.config.response_limit import within_answer_limit
+from rally_accelerate.config.response_limit import check_answer_limit
 from rally_accelerate.config.value_parsers import (
     as_base_url,
     as_boolean,
@@ -57,7 +57,7 @@ DEFAULT_REQUESTS_IN_FLIGHT = 6
 
 
 def as_types(value: Any) -> Any:
-    """The names of types as written; the default in the words of a form is the default."""
+    """Return the names of types as written; the default as a form displays it is the default."""
     names = as_list(value)
     return DEFAULT_KINDS if names == DEFAULT_TYPES else names
 
@@ -69,8 +69,8 @@ Flag = Annotated[bool, BeforeValidator(as_boolean)]
 Level = Literal["ALL", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL", "OFF"]
 
 
-def prop(label: str, kind: str, description: str, *, hidden: bool = True, inside: bool = True) -> Any:
-    """What the host's forms need to know of a property (accelerate-api-notes.md#property-types).
+def define_property(label: str, kind: str, description: str, *, hidden: bool = True, inside: bool = True) -> Any:
+    """Return a field with the metadata for forms (accelerate-api-notes.md#property-types).
 
     Args:
         label: The name shown to people.
@@ -94,7 +94,7 @@ class Properties(BaseModel):
 
     api_key: Annotated[
         Key | None,
-        prop(
+        define_property(
             "API Token",
             "Secure",
             "The API token used to authenticate with the Rally server. Specify either this or a user "
@@ -104,7 +104,7 @@ class Properties(BaseModel):
     ] = Field(None, alias="apiKey")
     projects: Annotated[
         TextList,
-        prop(
+        define_property(
             "Projects",
             "Array",
             "The Rally projects to import, separated by commas: names, patterns such as Team *, or "
@@ -114,7 +114,7 @@ class Properties(BaseModel):
     ] = Field((), alias="projects")
     password: Annotated[
         SecretStr | None,
-        prop(
+        define_property(
             "Password",
             "Secure",
             "The password used to authenticate with the Rally server. Specify either a user name and "
@@ -124,11 +124,13 @@ class Properties(BaseModel):
     ] = Field(None, alias="password")
     base_url: Annotated[
         Annotated[str, BeforeValidator(as_base_url)],
-        prop("URL", "String", f"The URL of the Rally server. The default is {DEFAULT_BASE_URL}.", hidden=False),
+        define_property(
+            "URL", "String", f"The URL of the Rally server. The default is {DEFAULT_BASE_URL}.", hidden=False
+        ),
     ] = Field(DEFAULT_BASE_URL, alias="baseUrl")
     username: Annotated[
         Text,
-        prop(
+        define_property(
             "User Name",
             "String",
             "The user name used to authenticate with the Rally server. Specify either a user name and "
@@ -138,7 +140,7 @@ class Properties(BaseModel):
     ] = Field("", alias="username")
     workspace: Annotated[
         Text,
-        prop(
+        define_property(
             "Workspace",
             "String",
             "The Rally workspace, by name or ObjectID. Leave empty to use the default workspace of the user.",
@@ -147,13 +149,13 @@ class Properties(BaseModel):
     ] = Field("", alias="workspace")
     proxy_server: Annotated[
         Annotated[str, BeforeValidator(as_proxy_server)],
-        prop(
+        define_property(
             "Proxy Server", "String", "The URL of the proxy server for Rally, including the port number.", hidden=False
         ),
     ] = Field("", alias="proxyServer")
     proxy_username: Annotated[
         Text,
-        prop(
+        define_property(
             "Proxy User Name",
             "String",
             "The user name used to authenticate with the proxy server.",
@@ -162,7 +164,7 @@ class Properties(BaseModel):
     ] = Field("", alias="proxyUsername")
     proxy_password: Annotated[
         SecretStr | None,
-        prop(
+        define_property(
             "Proxy Password",
             "Secure",
             "The password used to authenticate with the proxy server.",
@@ -171,7 +173,7 @@ class Properties(BaseModel):
     ] = Field(None, alias="proxyPassword")
     accelerate_key: Annotated[
         Key | None,
-        prop(
+        define_property(
             "User Access Key",
             "Secure",
             "The user access key used to authenticate with the HCL Accelerate server. Newer servers "
@@ -180,7 +182,7 @@ class Properties(BaseModel):
     ] = Field(None, alias="ucvAccessKey")
     team_id: Annotated[
         Annotated[str, BeforeValidator(as_identifier)],
-        prop(
+        define_property(
             "Team",
             "String",
             "The team in Accelerate that owns the integration. Stored for newer servers; not sent with issues.",
@@ -188,7 +190,7 @@ class Properties(BaseModel):
     ] = Field("", alias="teamId")
     teamspace_id: Annotated[
         Annotated[str, BeforeValidator(as_identifier)],
-        prop(
+        define_property(
             "Teamspace",
             "String",
             "The teamspace in Accelerate that owns the integration. Stored for newer servers; not sent with issues.",
@@ -196,7 +198,7 @@ class Properties(BaseModel):
     ] = Field("", alias="teamspaceId")
     no_proxy: Annotated[
         TextList,
-        prop(
+        define_property(
             "Proxy exceptions",
             "Array",
             "Servers to reach without the proxy, separated by commas: hosts, domains, IP addresses or "
@@ -205,7 +207,7 @@ class Properties(BaseModel):
     ] = Field((), alias="noProxy")
     accelerate_url: Annotated[
         Annotated[str, BeforeValidator(as_text)],
-        prop(
+        define_property(
             "Accelerate URL",
             "String",
             "The URL of the Accelerate server. Not needed in the plug-in container, where Accelerate provides it.",
@@ -214,7 +216,7 @@ class Properties(BaseModel):
     ] = Field("", alias="accelerateUrl")
     tracker_id: Annotated[
         Text,
-        prop(
+        define_property(
             "Tracker ID",
             "String",
             "The ID of the Accelerate integration that owns the issues. Leave empty to find it by the "
@@ -223,11 +225,12 @@ class Properties(BaseModel):
         ),
     ] = Field("", alias="trackerId")
     include_child_projects: Annotated[
-        Flag, prop("Include child projects", "Boolean", "Also import the child projects of the listed projects.")
+        Flag,
+        define_property("Include child projects", "Boolean", "Also import the child projects of the listed projects."),
     ] = Field(False, alias="includeChildProjects")
     query: Annotated[
         Annotated[str | dict[str, str], BeforeValidator(as_query)],
-        prop(
+        define_property(
             "Filter",
             "String",
             "A query in Rally's query language that work items must match, such as (Iteration.Name = "
@@ -237,7 +240,7 @@ class Properties(BaseModel):
     ] = Field("", alias="query")
     types: Annotated[
         Annotated[tuple[str, ...], BeforeValidator(as_types)],
-        prop(
+        define_property(
             "Types",
             "Array",
             "The types of work items to import, separated by commas, as shown in Rally: Story, Defect, "
@@ -247,7 +250,7 @@ class Properties(BaseModel):
     ] = Field(DEFAULT_KINDS, alias="types")
     type_names: Annotated[
         Annotated[dict[str, str], BeforeValidator(as_name_map)],
-        prop(
+        define_property(
             "Type names",
             "String",
             'Names of types in Accelerate, as JSON: {"Story": "User Story"}.',
@@ -255,7 +258,7 @@ class Properties(BaseModel):
     ] = Field(default_factory=dict, alias="typeNames")
     field_mapping: Annotated[
         Annotated[Any, BeforeValidator(as_json_value)],
-        prop(
+        define_property(
             "Field mapping",
             "String",
             "Custom mapping rules, as JSON: a list of {type, fieldMapping, valueMapping}.",
@@ -263,7 +266,7 @@ class Properties(BaseModel):
     ] = Field(None, alias="fieldMapping")
     custom_fields: Annotated[
         TextList,
-        prop(
+        define_property(
             "Custom fields",
             "Array",
             "Additional Rally fields to import with their history, separated by commas, by display "
@@ -272,7 +275,7 @@ class Properties(BaseModel):
     ] = Field((), alias="customFields")
     defect_status: Annotated[
         Annotated[Literal["ScheduleState", "State"], BeforeValidator(as_status_field)],
-        prop(
+        define_property(
             "Defect status field",
             "String",
             "The Rally field that sets the status of a defect: ScheduleState (as for stories) or "
@@ -281,7 +284,7 @@ class Properties(BaseModel):
     ] = Field("ScheduleState", alias="defectStatus")
     initial_sync_date: Annotated[
         Annotated[datetime | None, BeforeValidator(as_instant)],
-        prop(
+        define_property(
             "Initial sync date",
             "String",
             "Import only work items that changed on or after this date, with their full history. If "
@@ -290,7 +293,7 @@ class Properties(BaseModel):
     ] = Field(None, alias="initialSyncDate")
     removed_status: Annotated[
         Annotated[tuple[str, ...], BeforeValidator(as_removed_status)],
-        prop(
+        define_property(
             "Removed status",
             "Array",
             "The status for deleted items and for items that are no longer in scope, separated by a "
@@ -299,7 +302,7 @@ class Properties(BaseModel):
     ] = Field(("Deleted", "Moved out"), alias="removedStatus")
     removal_cap: Annotated[
         Annotated[tuple[int, float], BeforeValidator(as_cap)],
-        prop(
+        define_property(
             "Removal limit",
             "String",
             "Safety limit for a single sync, such as 5%, 50. If more items than both numbers would be "
@@ -308,7 +311,7 @@ class Properties(BaseModel):
     ] = Field((50, 0.05), alias="removalCap")
     removal_check_hours: Annotated[
         float,
-        prop(
+        define_property(
             "Removal check interval",
             "String",
             "How often to scan for moved or hidden items, in hours. Every sync checks for deleted items.",
@@ -316,26 +319,26 @@ class Properties(BaseModel):
     ] = Field(24.0, ge=0, le=24 * 365, alias="removalCheckHours")
     approve_removal: Annotated[
         Flag,
-        prop("Approve removal", "Boolean", "Mark items as removed even if they exceed the removal limit."),
+        define_property("Approve removal", "Boolean", "Mark items as removed even if they exceed the removal limit."),
     ] = Field(False, alias="approveRemoval")
     history_source: Annotated[
         Annotated[Literal["auto", "lookback", "revisions", "none"], BeforeValidator(as_word)],
-        prop(
+        define_property(
             "History source",
             "String",
             "Where to read the history of work items: lookback, revisions, none, or auto, which uses "
             "Lookback and falls back to revisions.",
         ),
     ] = Field("auto", alias="historySource")
-    comments: Annotated[Flag, prop("Comments", "Boolean", "Import discussion posts as comments.")] = Field(
+    comments: Annotated[Flag, define_property("Comments", "Boolean", "Import discussion posts as comments.")] = Field(
         True, alias="comments"
     )
     relations: Annotated[
-        Flag, prop("Relations", "Boolean", "Import parents, children, predecessors, successors and epics.")
+        Flag, define_property("Relations", "Boolean", "Import parents, children, predecessors, successors and epics.")
     ] = Field(True, alias="relations")
     newer_fields: Annotated[
         Flag,
-        prop(
+        define_property(
             "Newer fields",
             "Boolean",
             "Also send resolved, resolution, severity, impact, businessValue and additionalInfo. "
@@ -344,7 +347,7 @@ class Properties(BaseModel):
     ] = Field(False, alias="newerFields")
     ca_bundle: Annotated[
         Annotated[str, BeforeValidator(as_bundle)],
-        prop(
+        define_property(
             "CA bundle",
             "String",
             "Additional certificate authorities to trust: the path of a PEM file, or the certificates themselves.",
@@ -352,7 +355,7 @@ class Properties(BaseModel):
     ] = Field("", alias="caBundle")
     client_certificate: Annotated[
         Text,
-        prop(
+        define_property(
             "Client certificate",
             "String",
             "Path of a PEM file with the client certificate, and optionally its private key.",
@@ -361,7 +364,7 @@ class Properties(BaseModel):
     ] = Field("", alias="clientCertificate")
     client_key: Annotated[
         Text,
-        prop(
+        define_property(
             "Client key",
             "String",
             "Path of the private key of the client certificate, if it is in a separate file.",
@@ -370,13 +373,13 @@ class Properties(BaseModel):
     ] = Field("", alias="clientKey")
     client_key_password: Annotated[
         SecretStr | None,
-        prop(
+        define_property(
             "Client key password", "Secure", "The password of the private key of the client certificate.", inside=False
         ),
     ] = Field(None, alias="clientKeyPassword")
     verify_tls: Annotated[
         Flag,
-        prop(
+        define_property(
             "Verify TLS",
             "Boolean",
             "Verify TLS certificates. If disabled, anyone on the network path can read the keys; every "
@@ -385,7 +388,7 @@ class Properties(BaseModel):
     ] = Field(True, alias="verifyTls")
     verify_accelerate_tls: Annotated[
         Flag,
-        prop(
+        define_property(
             "Verify Accelerate TLS",
             "Boolean",
             "Verify the certificate of the Accelerate server. Disable it only for a self-signed "
@@ -394,52 +397,54 @@ class Properties(BaseModel):
     ] = Field(True, alias="verifyAccelerateTls")
     max_requests_in_flight: Annotated[
         int,
-        prop(
+        define_property(
             "Concurrent requests",
             "String",
             f"Maximum number of simultaneous requests to Rally, 1 to {MOST_REQUESTS_IN_FLIGHT}, shared by all "
             "integrations with the same Rally user.",
         ),
     ] = Field(DEFAULT_REQUESTS_IN_FLIGHT, ge=1, le=MOST_REQUESTS_IN_FLIGHT, alias="maxRequestsInFlight")
-    page_size: Annotated[int, prop("Page size", "String", "Maximum number of work items per request, 1 to 2000.")] = (
-        Field(DEFAULT_PAGE_SIZE, ge=1, le=LARGEST_PAGE, alias="pageSize")
-    )
+    page_size: Annotated[
+        int, define_property("Page size", "String", "Maximum number of work items per request, 1 to 2000.")
+    ] = Field(DEFAULT_PAGE_SIZE, ge=1, le=LARGEST_PAGE, alias="pageSize")
     overlap_minutes: Annotated[
         float,
-        prop("Overlap", "String", "How far each sync looks back before the start of the previous one, in minutes."),
+        define_property(
+            "Overlap", "String", "How far each sync looks back before the start of the previous one, in minutes."
+        ),
     ] = Field(10.0, ge=0, le=7 * 24 * 60, alias="overlapMinutes")
-    request_timeout_seconds: Annotated[float, prop("Request timeout", "String", "Request timeout, in seconds.")] = (
-        Field(150.0, gt=0, le=600, alias="requestTimeoutSeconds")
-    )
+    request_timeout_seconds: Annotated[
+        float, define_property("Request timeout", "String", "Request timeout, in seconds.")
+    ] = Field(150.0, gt=0, le=600, alias="requestTimeoutSeconds")
     answer_max_bytes: Annotated[
         int,
-        prop(
+        define_property(
             "Maximum response size",
             "String",
             "Maximum size of one response from Rally or Accelerate, uncompressed, in bytes. A larger "
             "response ends the sync.",
         ),
-        AfterValidator(within_answer_limit),
+        AfterValidator(check_answer_limit),
     ] = Field(200_000_000, ge=1_000_000, le=10_000_000_000, alias="answerMaxBytes")
     retry_seconds: Annotated[
         float,
-        prop(
+        define_property(
             "Retry time limit",
             "String",
             "Total time that a sync can spend on retries before it fails, in seconds.",
         ),
     ] = Field(90.0, ge=0, le=24 * 3600, alias="retrySeconds")
-    upload_max_items: Annotated[int, prop("Issues per upload", "String", "Maximum number of issues in one upload.")] = (
-        Field(500, ge=1, le=10_000, alias="uploadMaxItems")
-    )
-    upload_max_bytes: Annotated[int, prop("Bytes per upload", "String", "Maximum size of one upload, in bytes.")] = (
-        Field(4_000_000, ge=10_000, le=100_000_000, alias="uploadMaxBytes")
-    )
+    upload_max_items: Annotated[
+        int, define_property("Issues per upload", "String", "Maximum number of issues in one upload.")
+    ] = Field(500, ge=1, le=10_000, alias="uploadMaxItems")
+    upload_max_bytes: Annotated[
+        int, define_property("Bytes per upload", "String", "Maximum size of one upload, in bytes.")
+    ] = Field(4_000_000, ge=10_000, le=100_000_000, alias="uploadMaxBytes")
 
     @property
     def kinds(self) -> tuple[str, ...]:
         """The wire names of the types as far as they are known without asking Rally."""
-        return tuple(dict.fromkeys(as_kind(each) for each in self.types)) or DEFAULT_KINDS
+        return tuple(dict.fromkeys(as_kind(type_name) for type_name in self.types)) or DEFAULT_KINDS
 
     @model_validator(mode="after")
     def _credentials(self) -> "Properties":

@@ -18,7 +18,7 @@ _ENTRY = re.compile(
 )
 
 
-def bypasses(address: str, entries: Iterable[str]) -> bool:
+def bypasses_proxy(address: str, entries: Iterable[str]) -> bool:
     """Return whether a server is reached without a proxy.
 
     Args:
@@ -28,25 +28,25 @@ def bypasses(address: str, entries: Iterable[str]) -> bool:
     parts = urlsplit(address)
     host = (parts.hostname or "").rstrip(".").lower()
     port = parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
-    each = (entry for text in entries for entry in re.split(r"[,\s]+", text) if entry)
-    return bool(host) and any(_matches(entry.lower(), host, port) for entry in each)
+    hosts = (entry for text in entries for entry in re.split(r"[,\s]+", text) if entry)
+    return bool(host) and any(_matches(entry.lower(), host, port) for entry in hosts)
 
 
-def proxy_server(properties: Properties, address: str) -> str:
-    """Return the configured proxy for a server; empty when there is none, or it is not used for this server."""
-    return "" if bypasses(address, properties.no_proxy) else properties.proxy_server
+def get_proxy_server(properties: Properties, address: str) -> str:
+    """Return the configured proxy for a server; empty if there is none or it is bypassed."""
+    return "" if bypasses_proxy(address, properties.no_proxy) else properties.proxy_server
 
 
 def _matches(entry: str, host: str, port: int) -> bool:
     if entry == "*":
         return True
-    found = _ENTRY.fullmatch(entry)
-    if found is None:
+    match = _ENTRY.fullmatch(entry)
+    if match is None:
         return False
-    wanted = found["port6"] or found["port"]
-    if wanted and int(wanted) != port:
+    entry_port = match["port6"] or match["port"]
+    if entry_port and int(entry_port) != port:
         return False
-    name = f"{found['six']}{found['mask'] or ''}" if found["six"] else (found["host"] or found["bare"])
+    name = f"{match['six']}{match['mask'] or ''}" if match["six"] else (match["host"] or match["bare"])
     try:
         return ip_address(host) in ip_network(name, strict=False)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Files and folders that only their owner can read, and files that a crash leaves either old or new."""
+"""Private files and folders, and files that are replaced atomically."""
 
 import errno
 import os
@@ -18,10 +18,10 @@ def make_private_folder(folder: Path) -> None:
     Raises:
         OSError: The folder cannot be created.
     """
-    missing = [each for each in (folder, *folder.parents) if not each.exists()]
-    for each in reversed(missing):
+    missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    for parent in reversed(missing):
         # ``parents=True`` would give the parents the default mode.
-        each.mkdir(FOLDER_OF_OWNER_ONLY, exist_ok=True)
+        parent.mkdir(FOLDER_OF_OWNER_ONLY, exist_ok=True)
 
 
 def make_private_file(path: Path) -> bool:
@@ -46,7 +46,7 @@ def make_private_file(path: Path) -> bool:
 
 
 def close_to_others(path: Path) -> bool:
-    """Take the rights on a file from users who are neither its owner nor in its group; tell whether they had any."""
+    """Revoke the rights of users who are neither owner nor in the group; return whether they had any."""
     with suppress(OSError):
         # The file of another user, or on a read-only disk, cannot be changed, and is that user's concern.
         mode = path.stat().st_mode

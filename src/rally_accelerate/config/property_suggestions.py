@@ -1,9 +1,9 @@
-"""Pure: which property or plug-in an unknown name may mean, for suggestions."""
+"""Suggestions for unknown names of properties and plug-ins. No I/O."""
 
 from collections.abc import Mapping
 
 from rally_accelerate.config.model import PLUGIN_ID
-from rally_accelerate.model.suggestions import alike
+from rally_accelerate.model.suggestions import find_similar
 
 #: Names from other tools, by their letters and digits in lower case; likeness would lead to other properties.
 _ELSEWHERE = {
@@ -50,20 +50,22 @@ _ALIKE = 0.75
 _ALIKE_TYPE = 0.88
 
 
-def property_meant(name: str, known: Mapping[str, str]) -> str:
-    """Return the property that an unknown name may mean; empty for none.
+def suggest_property(name: str, known: Mapping[str, str]) -> str:
+    """Return the property that an unknown name probably means; empty if there is none.
 
     Args:
         name: As it is written.
         known: The names of the properties by their lower case.
     """
-    if found := _ELSEWHERE.get("".join(filter(str.isalnum, name[:100])).lower()):
-        return found
-    near = alike(name.lower(), known, n=1, cutoff=_ALIKE)
+    if other_name := _ELSEWHERE.get("".join(filter(str.isalnum, name[:100])).lower()):
+        return other_name
+    near = find_similar(name.lower(), known, n=1, cutoff=_ALIKE)
     return known[near[0]] if near else ""
 
 
-def means_plugin(given: str) -> bool:
-    """Return whether the type of an integration looks like a misspelling of ours."""
-    plain = given.strip().casefold()[:100]
-    return given != PLUGIN_ID and ("rally" in plain or bool(alike(plain, [PLUGIN_ID], n=1, cutoff=_ALIKE_TYPE)))
+def resembles_plugin(type_name: str) -> bool:
+    """Return whether the type of an integration looks like a misspelling of this plug-in."""
+    plain = type_name.strip().casefold()[:100]
+    return type_name != PLUGIN_ID and (
+        "rally" in plain or bool(find_similar(plain, [PLUGIN_ID], n=1, cutoff=_ALIKE_TYPE))
+    )

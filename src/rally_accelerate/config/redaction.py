@@ -1,4 +1,4 @@
-"""Secrets are taken out of every text before it leaves the process: logs, errors, reports."""
+"""Masking of secrets in all texts that leave the process: logs, errors and reports."""
 
 import base64
 import html
@@ -39,44 +39,44 @@ _CARRIERS = (
 
 
 class Redactor:
-    """Replaces known secrets, in every form they are likely to be printed in, by a mask."""
+    """Replaces known secrets, in every form in which they can be printed, by a mask."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         forms: set[str] = set()
         self._pieces: set[str] = set()
         for secret in secrets:
             if len(secret) >= SHORTEST_SECRET:
-                forms |= _forms(secret)
+                forms |= _list_forms(secret)
             if len(secret) >= SHORTEST_IN_PIECES:
-                self._pieces |= {piece for form in _forms(secret) for piece in _pieces(form)}
+                self._pieces |= {piece for form in _list_forms(secret) for piece in _list_pieces(form)}
         # Longest first: a secret that contains another one must not leave its tail behind.
         ordered = sorted(forms, key=len, reverse=True)
         self._pattern = re.compile("|".join(re.escape(form) for form in ordered)) if ordered else None
 
     def redact(self, text: str) -> str:
-        """The text with every secret masked."""
+        """Return the text with all secrets masked."""
         if self._pattern is not None:
             text = self._pattern.sub(MASK, text)
         if self._pieces:
-            text = self._without_pieces(text)
+            text = self._redact_pieces(text)
         for carrier in _CARRIERS:
             text = carrier.sub(_keep_label, text)
         return text
 
     def redact_values(self, value: Any) -> Any:
-        """JSON-ready values with every secret masked in their texts; names of fields stay what they are."""
+        """Return JSON-ready values with all secrets in texts masked; keys are unchanged."""
         match value:
             case str():
                 return self.redact(value)
             case Mapping():
-                return {name: self.redact_values(each) for name, each in value.items()}
+                return {name: self.redact_values(member) for name, member in value.items()}
             case list() | tuple():
-                return [self.redact_values(each) for each in value]
+                return [self.redact_values(member) for member in value]
             case _:
                 return value
 
-    def _without_pieces(self, text: str) -> str:
-        """The text with every piece of a long secret masked, as far as it reaches."""
+    def _redact_pieces(self, text: str) -> str:
+        """Return the text with all pieces of long secrets masked."""
         clear: list[str] = []
         done = start = 0
         while start <= len(text) - SHORTEST_PIECE:
@@ -97,7 +97,7 @@ _at_work: ContextVar[tuple[Redactor, ...]] = ContextVar("redactors", default=())
 
 @contextmanager
 def redacting(redactor: Redactor) -> Iterator[None]:
-    """Mask what this redactor knows, too, in everything that is logged inside the context."""
+    """Also mask the secrets of a redactor in everything that is logged inside the context."""
     token = _at_work.set((*_at_work.get(), redactor))
     try:
         yield
@@ -113,38 +113,38 @@ class RedactingFormatter(logging.Formatter):
         self._redactor = redactor
 
     def format(self, record: logging.LogRecord) -> str:
-        """The finished line, masked as a whole: message, arguments and traceback alike."""
+        """Return the formatted record with all secrets masked, tracebacks included."""
         text = self._redactor.redact(super().format(record))
         for redactor in _at_work.get():
             text = redactor.redact(text)
         return text
 
 
-def secrets_of(integration: Integration) -> list[str]:
-    """Every secret that an integration's settings hold, credentials inside the proxy's address included."""
-    found = [
+def list_secrets(integration: Integration) -> list[str]:
+    """Return all secrets in an integration's settings, including credentials in the proxy's address."""
+    secrets = [
         value.get_secret_value()
         for name in type(integration.properties).model_fields
         if isinstance(value := getattr(integration.properties, name), SecretStr)
     ]
     credentials, at, _ = integration.properties.proxy_server.partition("://")[2].rpartition("@")
     if at:
-        found.append(credentials)
-        found.extend(part for part in credentials.split(":", 1) if part)
+        secrets.append(credentials)
+        secrets.extend(part for part in credentials.split(":", 1) if part)
     username = integration.properties.username
     if username and integration.properties.password:
         # Basic credentials travel as one encoded text.
-        found.append(f"{username}:{integration.properties.password.get_secret_value()}")
-    return [secret for secret in found if secret]
+        secrets.append(f"{username}:{integration.properties.password.get_secret_value()}")
+    return [secret for secret in secrets if secret]
 
 
-def _forms(secret: str) -> set[str]:
+def _list_forms(secret: str) -> set[str]:
     # Half a pair of surrogates is no text, but JSON can hold it.
     raw = secret.encode(errors="surrogatepass")
-    encoded = {form for shift in range(3) for form in _encoded(raw, shift)}
+    encoded = {form for shift in range(3) for form in _encode_base64(raw, shift)}
     # Basic credentials are encoded, and a header that somebody encodes once more holds them so.
     twice = base64.b64encode(raw)
-    encoded |= {form for shift in range(3) for form in _encoded(twice, shift)}
+    encoded |= {form for shift in range(3) for form in _encode_base64(twice, shift)}
     quoted = {quote(raw, safe=""), quote(raw), quote_plus(raw)}
     quoted |= {_PERCENT.sub(lambda match: match[0].lower(), form) for form in quoted}
     escaped = {repr(secret)[1:-1], repr(raw)[2:-1], html.escape(secret), html.escape(secret).replace("&#x27;", "&#39;")}
@@ -155,15 +155,15 @@ def _forms(secret: str) -> set[str]:
     return {form for form in {secret} | encoded | quoted | escaped | written if len(form) >= SHORTEST_SECRET}
 
 
-def _encoded(secret: bytes, shift: int) -> set[str]:
-    """What base64 makes of a secret behind so many other bytes, without the characters that those share."""
+def _encode_base64(secret: bytes, shift: int) -> set[str]:
+    """Return the base64 forms of a secret after ``shift`` other bytes, without shared characters."""
     text = base64.b64encode(bytes(shift) + secret).decode()
-    whole = text[-(-8 * shift // 6) : 8 * (shift + len(secret)) // 6]
-    both = {whole, text, text.rstrip("=")} if shift == 0 else {whole}
+    core = text[-(-8 * shift // 6) : 8 * (shift + len(secret)) // 6]
+    both = {core, text, text.rstrip("=")} if shift == 0 else {core}
     return both | {form.translate(_URL_SAFE) for form in both}
 
 
-def _pieces(form: str) -> set[str]:
+def _list_pieces(form: str) -> set[str]:
     return {form[start : start + SHORTEST_PIECE] for start in range(len(form) - SHORTEST_PIECE + 1)}
 
 

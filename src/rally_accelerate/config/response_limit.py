@@ -1,4 +1,4 @@
-"""The largest answer that this process reads, set by its operator.
+"""The maximum size of a response in this process, set by its operator.
 
 ``answerMaxBytes`` is a setting of an integration. On a server, editors of integrations are not the operator, and
 the memory of one large answer is taken from everyone: there the setting has an upper limit.
@@ -29,7 +29,7 @@ def set_answer_limit(most: int | None) -> None:
     _most = most
 
 
-def within_answer_limit(value: int) -> int:
+def check_answer_limit(value: int) -> int:
     """Return a value of ``answerMaxBytes``.
 
     Raises:
@@ -43,17 +43,17 @@ def within_answer_limit(value: int) -> int:
     return value
 
 
-def default_limit() -> int:
+def get_default_limit() -> int:
     """Return the limit for a server that is started without one, by the memory of its machine or container."""
-    return limit_for(_memory())
+    return compute_limit(_read_memory())
 
 
-def limit_for(memory: int) -> int:
+def compute_limit(memory: int) -> int:
     """Return the default limit for an amount of memory in bytes."""
     return max(LEAST, min(LARGEST_DEFAULT, memory // SHARE_OF_MEMORY))
 
 
-def _memory() -> int:
+def _read_memory() -> int:
     memory = LARGEST_DEFAULT * SHARE_OF_MEMORY
     with suppress(OSError, ValueError):
         memory = min(memory, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))

@@ -1,4 +1,4 @@
-"""Who can read a secret under given settings; pure.
+"""Analysis of who can read a secret under given settings. No I/O.
 
 An editor may change an address but cannot read a secret. So no change of settings may let a party read a secret that
 could not read it before, unless the secret is entered again. Each edit is judged by the settings that would result:
@@ -17,7 +17,7 @@ _CERTIFICATE = ("clientCertificate", "clientKey")
 
 
 @dataclass(frozen=True, slots=True)
-class Endangered:
+class ExposedSecret:
     """A secret that a new party could read."""
 
     secret: str
@@ -54,35 +54,35 @@ class _Authority:
 _Readers = Mapping[_Path | _Server | _Authority, tuple[str, ...]]
 
 
-def endangered(known: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[Endangered]:
-    """Yield each secret that must be entered again if it is to be kept, at most once for each setting.
+def find_exposed_secrets(known: Mapping[str, Any], changed: Mapping[str, Any]) -> Iterator[ExposedSecret]:
+    """Yield each secret that must be entered again to be used, at most once for each setting.
 
     ``proxyServer`` is one of the secrets while it has credentials inside.
 
     Args:
         known: The stored properties.
-        given: The properties as they would become.
+        changed: The properties as they would become.
     """
-    before, after = _readers(known), _readers(given)
+    before, after = _find_readers(known), _find_readers(changed)
     # The address of a proxy is a secret only if it had credentials inside before as well.
-    for secret in (each for each in after if each in before):
+    for secret in (secret_name for secret_name in after if secret_name in before):
         causes = [
-            _cause(known, given, settings)
+            _find_cause(known, changed, settings)
             for party, settings in after[secret].items()
             if party not in before[secret]
             # Who can read everything on a path gains nothing from an authority.
             and not (isinstance(party, _Authority) and party.path in before[secret])
         ]
-        yield from (Endangered(secret, cause) for cause in dict.fromkeys(causes))
+        yield from (ExposedSecret(secret, cause) for cause in dict.fromkeys(causes))
 
 
-def _readers(properties: Mapping[str, Any]) -> Mapping[str, _Readers]:
+def _find_readers(properties: Mapping[str, Any]) -> Mapping[str, _Readers]:
     """Return who can read each secret."""
-    proxy, verified = _address("proxyServer", properties), _is_on("verifyTls", properties)
+    proxy, verified = _normalize_address("proxyServer", properties), _is_on("verifyTls", properties)
     network = _Path()
-    paths = [network, _Path(proxy, _bypassed(properties))] if proxy else [network]
-    rally = _parties("baseUrl", properties, "verifyTls", verified=verified, paths=paths)
-    accelerate = _parties(
+    paths = [network, _Path(proxy, _get_no_proxy(properties))] if proxy else [network]
+    rally = _find_parties("baseUrl", properties, "verifyTls", verified=verified, paths=paths)
+    accelerate = _find_parties(
         "accelerateUrl",
         properties,
         # One TLS setting covers both servers; the other one Accelerate only (rally/transport.py).
@@ -90,50 +90,54 @@ def _readers(properties: Mapping[str, Any]) -> Mapping[str, _Readers]:
         verified=verified and _is_on("verifyAccelerateTls", properties),
         paths=[network],
     )
-    login = _parties("proxyServer", properties, "verifyTls", verified=verified, paths=[network])
-    found = {"apiKey": rally, "password": rally, "ucvAccessKey": accelerate, "proxyPassword": login}
+    login = _find_parties("proxyServer", properties, "verifyTls", verified=verified, paths=[network])
+    readers = {"apiKey": rally, "password": rally, "ucvAccessKey": accelerate, "proxyPassword": login}
     # Credentials inside the address go where the address leads.
-    return {**found, "proxyServer": login} if "@" in proxy else found
+    return {**readers, "proxyServer": login} if "@" in proxy else readers
 
 
-def _parties(name: str, properties: Mapping[str, Any], switch: str, *, verified: bool, paths: list[_Path]) -> _Readers:
+def _find_parties(
+    name: str, properties: Mapping[str, Any], switch: str, *, verified: bool, paths: list[_Path]
+) -> _Readers:
     """Return who can read what is sent to an address, on paths over the network and through proxies."""
-    address, bundle = _address(name, properties), str(properties.get("caBundle") or "").strip()
+    address, bundle = _normalize_address(name, properties), str(properties.get("caBundle") or "").strip()
     # A proxy is chosen by its address alone: the client certificate is for the server behind it.
     certificate = (
-        () if name == "proxyServer" else tuple(str(properties.get(each) or "").strip() for each in _CERTIFICATE)
+        () if name == "proxyServer" else tuple(str(properties.get(setting) or "").strip() for setting in _CERTIFICATE)
     )
-    found: dict[_Path | _Server | _Authority, tuple[str, ...]] = {
+    parties: dict[_Path | _Server | _Authority, tuple[str, ...]] = {
         _Server(address, certificate): (name, *(_CERTIFICATE if certificate else ()))
     }
     route = ("proxyServer", "noProxy")
     if not address:
-        return found
+        return parties
     if not address.startswith("https:"):
-        found |= dict.fromkeys(paths, (name, *route))
+        parties |= dict.fromkeys(paths, (name, *route))
     elif not verified:
-        found |= dict.fromkeys(paths, (switch, name, *route))
+        parties |= dict.fromkeys(paths, (switch, name, *route))
     elif bundle:
-        found |= {_Authority(bundle, path): ("caBundle", name, *route) for path in paths}
-    return found
+        parties |= {_Authority(bundle, path): ("caBundle", name, *route) for path in paths}
+    return parties
 
 
-def _cause(known: Mapping[str, Any], given: Mapping[str, Any], settings: tuple[str, ...]) -> str:
+def _find_cause(known: Mapping[str, Any], changed: Mapping[str, Any], settings: tuple[str, ...]) -> str:
     """Return the first of the settings that differs."""
-    return next((name for name in settings if _value(name, known) != _value(name, given)), settings[0])
+    return next(
+        (name for name in settings if _normalize_value(name, known) != _normalize_value(name, changed)), settings[0]
+    )
 
 
-def _value(name: str, properties: Mapping[str, Any]) -> Any:
+def _normalize_value(name: str, properties: Mapping[str, Any]) -> Any:
     match name:
         case "verifyTls" | "verifyAccelerateTls":
             return _is_on(name, properties)
         case "noProxy":
-            return _bypassed(properties)
+            return _get_no_proxy(properties)
         case _:
-            return _address(name, properties)
+            return _normalize_address(name, properties)
 
 
-def _address(name: str, properties: Mapping[str, Any]) -> str:
+def _normalize_address(name: str, properties: Mapping[str, Any]) -> str:
     value = properties.get(name) or (DEFAULT_BASE_URL if name == "baseUrl" else "")
     try:
         return str(_NORMAL.get(name, str)(value)).strip()
@@ -142,13 +146,13 @@ def _address(name: str, properties: Mapping[str, Any]) -> str:
         return str(value)
 
 
-def _bypassed(properties: Mapping[str, Any]) -> tuple[str, ...]:
-    given = properties.get("noProxy")
+def _get_no_proxy(properties: Mapping[str, Any]) -> tuple[str, ...]:
+    raw = properties.get("noProxy")
     try:
-        return tuple(sorted(str(each).lower() for each in as_list(given)))
+        return tuple(sorted(str(host).lower() for host in as_list(raw)))
     except (TypeError, ValueError):
         # The form reports at its field that it is no list.
-        return (str(given),)
+        return (str(raw),)
 
 
 def _is_on(name: str, properties: Mapping[str, Any]) -> bool:

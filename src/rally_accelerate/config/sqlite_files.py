@@ -1,4 +1,4 @@
-"""A look at an SQLite file that leaves no trace: it may belong to another program."""
+"""Read-only checks whether an SQLite file belongs to this program."""
 
 import sqlite3
 from collections.abc import Collection
@@ -9,7 +9,7 @@ from rally_accelerate.errors import StoreError
 
 
 def refuse_foreign(path: Path, tables: Collection[str], *, what: str, option: str, new: bool = False) -> None:
-    """See that a file has the tables that this program makes; the file is only read.
+    """Check that a file has the tables of this program; the file is only read.
 
     Args:
         path: The file; what is not there is not foreign.
@@ -28,7 +28,7 @@ def refuse_foreign(path: Path, tables: Collection[str], *, what: str, option: st
         # SQLite would wait for the writer of a named pipe.
         raise StoreError(f"{path} is not {what}: it is not a regular file", hint=f"Check {option}.")
     try:
-        found, marks = _content(path)
+        existing, marks = _read_content(path)
     except (OSError, sqlite3.Error) as error:
         if isinstance(error, sqlite3.DatabaseError) and "not a database" in str(error):
             raise StoreError(
@@ -37,17 +37,17 @@ def refuse_foreign(path: Path, tables: Collection[str], *, what: str, option: st
             ) from None
         # Damaged, locked or not readable: told in full when it is opened.
         return
-    if found.issuperset(tables) or (new and not found and not marks):
+    if existing.issuperset(tables) or (new and not existing and not marks):
         return
-    has = f"it has the tables {', '.join(sorted(found)[:5])}" if found else f"it has {marks or 'no tables'}"
-    more = f" and {len(found) - 5} more" if len(found) > 5 else ""  # noqa: PLR2004 - those that are named
+    has = f"it has the tables {', '.join(sorted(existing)[:5])}" if existing else f"it has {marks or 'no tables'}"
+    more = f" and {len(existing) - 5} more" if len(existing) > 5 else ""  # noqa: PLR2004 - those that are named
     raise StoreError(
         f"{path} is not {what}: {has}{more}; nothing was changed",
         hint=f"Check {option}: the file belongs to another program.",
     )
 
 
-def _content(path: Path) -> tuple[frozenset[str], str]:
+def _read_content(path: Path) -> tuple[frozenset[str], str]:
     """Return the names of the tables, and in words what marks the file as a program's own."""
     address = path.absolute().as_uri()
     # A write-ahead log that was not written back may hold the tables; without one, SQLite needs no files of its own.

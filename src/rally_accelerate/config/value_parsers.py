@@ -1,4 +1,4 @@
-"""Pure readers of single values, tolerant of how people and host versions write them.
+"""Tolerant parsers of single settings. No I/O.
 
 See accelerate-api-notes.md#property-values.
 """
@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from rally_accelerate.model.addresses import mended
+from rally_accelerate.model.addresses import clean_address
 from rally_accelerate.model.lenient_json import JsonDecodeError, parse_json
-from rally_accelerate.model.text_folding import plain, trimmed, unquoted
+from rally_accelerate.model.text_folding import normalize_typography, strip_quotes, trim
 
 #: What people call a type, and what it is called on the wire (rally-api-notes.md#type-names).
 KIND_ALIASES = {
@@ -42,29 +42,29 @@ _LEVEL_WORDS = {**{word: word for word in LEVELS}, "WARNING": "WARN", "CRITICAL"
 #: All public authorities together take 250,000 characters.
 LARGEST_BUNDLE = 1_000_000
 #: More than any list of settings needs: workspaces have some thousand projects.
-MOST_LISTED = 10_000
+MAX_LIST_LENGTH = 10_000
 #: So much of a value that makes no sense is shown.
-_LONGEST_SHOWN = 40
+_MAX_QUOTED_LENGTH = 40
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0", ""}
 
 
 def as_text(value: Any) -> Any:
-    """Text without surrounding blanks; None is empty; a number is its digits."""
+    """Return text without surrounding white space; None is empty; a number becomes its digits."""
     match value:
         case None:
             return ""
         case bool():
             return value
         case int():
-            return _digits(value)
+            return _format_digits(value)
         case str():
-            return trimmed(value)
+            return trim(value)
         case _:
             return value
 
 
-def _digits(value: int) -> str:
+def _format_digits(value: int) -> str:
     try:
         return str(value)
     except ValueError:
@@ -83,18 +83,18 @@ def as_bundle(value: Any) -> Any:
 
 
 def as_identifier(value: Any) -> Any:
-    """An identifier as text; newer servers may give an object with one, whose shape no public text tells."""
+    """Return an identifier as text; newer servers can send an object with one, in an undocumented format."""
     match value:
         case dict():
             return as_text(next((value[name] for name in ("_id", "id", "name") if value.get(name)), ""))
         case list() | tuple():
-            return ", ".join(str(as_identifier(each)) for each in value)
+            return ", ".join(str(as_identifier(identifier)) for identifier in value)
         case _:
             return as_text(value)
 
 
 def as_list(value: Any) -> Any:
-    """A list from an array, a comma-separated text or a JSON array's text; trimmed, without empties and repeats."""
+    """Return the items of an array, comma-separated text or JSON text, without empty and repeated ones."""
     match value:
         case None:
             return ()
@@ -109,19 +109,19 @@ def as_list(value: Any) -> Any:
         case list() | tuple() | set():
             parsed = list(value)
         case int() if not isinstance(value, bool):
-            parsed = [_digits(value)]
+            parsed = [_format_digits(value)]
         case _:
             return value
     if not isinstance(parsed, list) or any(isinstance(item, dict | list) for item in parsed):
         raise ValueError("must be a list of texts")
-    if len(parsed) > MOST_LISTED:
-        raise ValueError(f"lists {len(parsed):,} texts; there are at most {MOST_LISTED:,}")
-    texts = (trimmed(str(item)) for item in parsed if item is not None)
+    if len(parsed) > MAX_LIST_LENGTH:
+        raise ValueError(f"lists {len(parsed):,} texts; there are at most {MAX_LIST_LENGTH:,}")
+    texts = (trim(str(item)) for item in parsed if item is not None)
     return tuple(dict.fromkeys(text for text in texts if text))
 
 
 def as_boolean(value: Any) -> Any:
-    """A boolean from a boolean, a number or a word."""
+    """Return a boolean from a boolean, a number or a word."""
     match value:
         case bool():
             return value
@@ -136,7 +136,7 @@ def as_boolean(value: Any) -> Any:
 
 
 def as_level(value: Any) -> str:
-    """A logging level in any case; anything unknown is INFO, as in the host's own runner.
+    """Return a logging level; anything unknown becomes INFO, as in the platform's own runner.
 
     See accelerate-api-notes.md#logging-levels.
     """
@@ -144,33 +144,33 @@ def as_level(value: Any) -> str:
     return _LEVEL_WORDS.get(word, "INFO")
 
 
-def doubted_level(value: Any) -> str:
-    """What to tell of a logging level that is none, and is read as INFO; empty for those that are known."""
+def explain_unknown_level(value: Any) -> str:
+    """Return a notice for an unknown logging level, which is read as INFO; empty for known levels."""
     if value in (None, "") or (isinstance(value, str) and value.strip().upper() in _LEVEL_WORDS):
         return ""
-    shown = repr(value) if len(repr(value)) <= _LONGEST_SHOWN else f"{repr(value)[:_LONGEST_SHOWN]}..."
+    quoted = repr(value) if len(repr(value)) <= _MAX_QUOTED_LENGTH else f"{repr(value)[:_MAX_QUOTED_LENGTH]}..."
     *most, last = (word.lower() for word in LEVELS)
-    return f"the logging level {shown} is not known, so info is used; there are {', '.join(most)} and {last}"
+    return f"the logging level {quoted} is not known, so info is used; there are {', '.join(most)} and {last}"
 
 
 def as_kind(value: str) -> str:
-    """The wire name of a Rally type, lower case, from any of its usual names."""
-    family, slash, level = " ".join(plain(value).lower().split()).strip("/ ").partition("/")
+    """Return the wire name of a Rally type, lower case, for any of its usual names."""
+    family, slash, level = " ".join(normalize_typography(value).lower().split()).strip("/ ").partition("/")
     compact = re.sub(r"[\s_]+", "", family)
     # What is behind the slash is a name of the workspace's own.
     return f"{compact}/{level.strip()}" if slash else KIND_ALIASES.get(compact, compact)
 
 
 def as_status_field(value: Any) -> Any:
-    """The name of a status field in any case, and as Rally shows it: ``Schedule State``."""
+    """Return the name of a status field from any case, or from Rally's label ``Schedule State``."""
     if not isinstance(value, str):
         return value
-    word = re.sub(r"\s+", "", plain(value).lower())
+    word = re.sub(r"\s+", "", normalize_typography(value).lower())
     return {"schedulestate": "ScheduleState", "state": "State"}.get(word, value)
 
 
 def as_name_map(value: Any) -> Any:
-    """A mapping of names from an object, its JSON text, or ``A=B, C=D``."""
+    """Return a mapping of names from an object, its JSON text, or ``A=B, C=D``."""
     match value:
         case None | "":
             return {}
@@ -189,11 +189,11 @@ def as_name_map(value: Any) -> Any:
 
 
 def as_base_url(value: Any) -> Any:
-    """The root of a Rally server: scheme added, pasted page addresses and trailing slashes cut off."""
+    """Return the root of a Rally server: with a scheme, without page paths and trailing slashes."""
     text = as_text(value)
     if not isinstance(text, str):
         return text
-    text = mended(plain(unquoted(text)))
+    text = clean_address(normalize_typography(strip_quotes(text)))
     if not text:
         return "https://rally1.rallydev.com"
     if not re.match(r"^[a-z][a-z0-9+.-]*://", text, re.IGNORECASE):
@@ -203,7 +203,7 @@ def as_base_url(value: Any) -> Any:
         raise ValueError(f"must begin with https:// or http://, not {parts.scheme}://")
     if parts.username or parts.password:
         raise ValueError("must not contain a user or password; use username and password")
-    host = _host(parts.hostname)
+    host = _check_host(parts.hostname)
     try:
         port = f":{parts.port}" if parts.port else ""
     except ValueError:
@@ -214,11 +214,11 @@ def as_base_url(value: Any) -> Any:
 
 
 def as_proxy_server(value: Any) -> Any:
-    """A proxy's address with a scheme; credentials inside it are kept for the connection to read."""
+    """Return a proxy's address with a scheme; credentials inside it are preserved."""
     text = as_text(value)
     if not isinstance(text, str) or not text:
         return text
-    text = unquoted(text)
+    text = strip_quotes(text)
     if re.search(r"(?i)(\.pac|/wpad\.dat)(\?.*)?$", text):
         raise ValueError(
             "is the address of a PAC file (automatic configuration), which this program does not evaluate; open "
@@ -232,9 +232,9 @@ def as_proxy_server(value: Any) -> Any:
         raise ValueError(f"must be an http:// or https:// proxy, not {scheme}://{socks}")
     # Credentials end at the last @: passwords may hold the character themselves.
     credentials, at, server = rest.rpartition("@")
-    server = plain(server).split("/", 1)[0]
+    server = normalize_typography(server).split("/", 1)[0]
     parts = urlsplit(f"{scheme}://{server}")
-    host = _host(parts.hostname)
+    host = _check_host(parts.hostname)
     try:
         port = parts.port
     except ValueError:
@@ -244,8 +244,8 @@ def as_proxy_server(value: Any) -> Any:
     return f"{scheme.lower()}://{credentials}{at}{host}:{port}"
 
 
-def proxy_address(server: str, *, username: str = "", password: str = "") -> str:
-    """The proxy's address with every credential character encoded, ready for an HTTP client.
+def build_proxy_address(server: str, *, username: str = "", password: str = "") -> str:
+    """Return the proxy's address with percent-encoded credentials, ready for an HTTP client.
 
     Args:
         server: What ``as_proxy_server`` returned.
@@ -262,23 +262,23 @@ def proxy_address(server: str, *, username: str = "", password: str = "") -> str
     return f"{scheme}://{credentials}@{host_and_port}" if credentials else f"{scheme}://{host_and_port}"
 
 
-def _host(name: str | None) -> str:
+def _check_host(name: str | None) -> str:
     if not name:
         raise ValueError("names no host, for example https://rally1.rallydev.com")
     if re.search(r"\s", name):
         raise ValueError("has a blank in the host name")
-    if ":" not in name and (found := re.search(r"[^\w.-]", name)):
-        raise ValueError(f"has a character in the host name that none has: {found[0]!r}")
+    if ":" not in name and (match := re.search(r"[^\w.-]", name)):
+        raise ValueError(f"has a character in the host name that none has: {match[0]!r}")
     return f"[{name}]" if ":" in name else name
 
 
 def as_word(value: Any) -> Any:
-    """A word in lower case, for settings with a few choices."""
+    """Return a word in lower case, for settings with a few choices."""
     return value.strip().lower() if isinstance(value, str) else value
 
 
 def as_json_value(value: Any) -> Any:
-    """A JSON value, or the value that a JSON text holds; None when nothing is given."""
+    """Return a JSON value, or the value of a JSON text; None if it is empty."""
     if not isinstance(value, str):
         return value
     if not value.strip():
@@ -291,15 +291,15 @@ def as_json_value(value: Any) -> Any:
 
 
 def as_removed_status(value: Any) -> Any:
-    """One or two words for deleted items and for those that left the scope; or ``keep``."""
+    """Return the status of deleted items and of those that left the scope; or ``keep``."""
     form = 'must be like "Deleted, Moved out", or keep'
-    words = _listed(value, form)
+    words = _parse_words(value, form)
     if len(words) > 2:  # noqa: PLR2004 - deleted, moved out
         raise ValueError(form)
     return words or ("Deleted", "Moved out")
 
 
-def _listed(value: Any, form: str) -> tuple[str, ...]:
+def _parse_words(value: Any, form: str) -> tuple[str, ...]:
     words = as_list(value)
     if not isinstance(words, tuple):
         raise ValueError(form)  # noqa: TRY004 - the model collects errors of values
@@ -307,23 +307,23 @@ def _listed(value: Any, form: str) -> tuple[str, ...]:
 
 
 def as_cap(value: Any) -> Any:
-    """How many items may go at once: a count, a share in percent, or both, as in ``5 %, 50``."""
+    """Return the removal limit: a count and a share in percent, or one of them, as in ``5 %, 50``."""
     if isinstance(value, tuple):
         return value
     items, share = 0, 0.0
-    for word in _listed(value, 'must be like "5%, 50"') or ("5%", "50"):
-        found = re.fullmatch(r"(\d{1,12}(?:\.\d{1,12})?)\s*(%?)", word)
-        if found is None:
+    for word in _parse_words(value, 'must be like "5%, 50"') or ("5%", "50"):
+        match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,12})?)\s*(%?)", word)
+        if match is None:
             raise ValueError('must be like "5%, 50", with numbers of at most 12 digits')
-        if found[2]:
-            share = float(found[1]) / 100
+        if match[2]:
+            share = float(match[1]) / 100
         else:
-            items = int(float(found[1]))
+            items = int(float(match[1]))
     return (items, share)
 
 
 def as_instant(value: Any) -> Any:
-    """An instant from an ISO date or from milliseconds since 1970; None when nothing is given."""
+    """Return an instant from an ISO date or from milliseconds since 1970; None if it is empty."""
     match value:
         case None | "" | -1 | "-1":
             return None

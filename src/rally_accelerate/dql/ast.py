@@ -1,4 +1,4 @@
-"""A query as a tree; every leaf knows where it stands in the text."""
+"""The syntax tree of a query; each leaf has its position in the text."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Operator(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One value as it was written, with everything that it may mean."""
+    """One value as written, with every possible reading of it."""
 
     text: str
     #: A number, where it can be read as one.
@@ -36,7 +36,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One field against one value or several."""
+    """A comparison of one field with one or more values."""
 
     #: ``issue``, ``pr``, ``commit``, ``build`` or ``deployment``.
     item: str
@@ -50,38 +50,38 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class Negated:
-    """True where the operand is not."""
+class Not:
+    """The negation of its operand."""
 
     operand: "Query"
 
 
 @dataclass(frozen=True, slots=True)
-class Both:
-    """True where all operands are; without operands always."""
+class And:
+    """True if all operands are true; always true without operands."""
 
     operands: tuple["Query", ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Either:
-    """True where one of the operands is."""
+class Or:
+    """True if one of the operands is true."""
 
     operands: tuple["Query", ...]
 
 
-Query = Comparison | Negated | Both | Either
+Query = Comparison | Not | And | Or
 
-EVERYTHING = Both(())
+EVERYTHING = And(())
 
 
-def leaves(query: Query) -> Iterator[Comparison]:
-    """Every comparison of a query, in the order of its text."""
+def iterate_comparisons(query: Query) -> Iterator[Comparison]:
+    """Yield every comparison of a query, in the order of its text."""
     match query:
-        case Both(operands) | Either(operands):
+        case And(operands) | Or(operands):
             for operand in operands:
-                yield from leaves(operand)
-        case Negated(operand):
-            yield from leaves(operand)
+                yield from iterate_comparisons(operand)
+        case Not(operand):
+            yield from iterate_comparisons(operand)
         case Comparison():
             yield query

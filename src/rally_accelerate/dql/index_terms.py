@@ -1,4 +1,4 @@
-"""Pure: everything that a query may ask of an issue, as rows that a database can search.
+"""The facts of an issue: everything that queries can search, as rows of a database index. No I/O.
 
 A fact is one value under one name. ``matches`` says what a query means; the facts of an issue are the values that it
 would look at, folded and read as numbers and instants the way it reads them. Where a value cannot be told exactly in a
@@ -18,20 +18,20 @@ from rally_accelerate.dql.evaluator import COUNT, as_milliseconds, as_number
 from rally_accelerate.model.text_folding import fold
 
 #: Longer texts stand apart: no index of them would help, and all facts would be larger by them.
-LONGEST = 200
+MAX_TEXT_LENGTH = 200
 
 #: Texts that stand apart whatever their length.
 APART = frozenset({"description", "url", "comments.comment"})
 
 #: Deeper values, and those of more facts than this, are not taken apart.
-DEEPEST = 8
-MOST = 400
+MAX_DEPTH = 8
+MAX_FACTS = 400
 
 #: Beyond it floating-point numbers, which databases compare, cannot tell integers apart.
-LARGEST = 2**53
+MAX_EXACT_INTEGER = 2**53
 
 #: What is never told: the store keeps the history in a table of its own.
-UNTOLD = "history"
+NOT_INDEXED = "history"
 
 #: A list of which the length and these members are told, and nothing of its elements as a whole.
 COMMENTS = "comments"
@@ -52,7 +52,7 @@ OBJECTS = frozenset({"rawissue", "extended", "additionalinfo", "project"})
 
 
 class Kind(IntEnum):
-    """What a fact says."""
+    """The kind of value that a fact holds."""
 
     #: Ask ``matches`` for everything of this name and below it.
     ODD = 0
@@ -82,92 +82,92 @@ class Fact(NamedTuple):
     moment: float | None = None
 
 
-def facts(item: Mapping[str, Any]) -> set[Fact]:
-    """The facts of an issue.
+def build_facts(item: Mapping[str, Any]) -> set[Fact]:
+    """Return the facts of an issue.
 
     Args:
         item: An issue under the wire's names; instants in milliseconds since 1970.
     """
-    found: set[Fact] = set()
-    for name, value, is_plain in _members(item):
+    facts: set[Fact] = set()
+    for name, value, is_plain in _iterate_members(item):
         if not is_plain:
-            found.add(Fact(name, Kind.ODD))
+            facts.add(Fact(name, Kind.ODD))
         elif value is not None:
-            found |= _top(name, value)
-    return found
+            facts |= _index_field(name, value)
+    return facts
 
 
-def is_told(path: tuple[str, ...]) -> bool:
-    """Whether facts answer questions about a path of folded names."""
+def is_indexed(path: tuple[str, ...]) -> bool:
+    """Return whether facts answer queries for a path of folded names."""
     top, *rest = path
-    if top == UNTOLD or top in NUMBERS:
+    if top == NOT_INDEXED or top in NUMBERS:
         return False
     if top == COMMENTS:
         return len(rest) == 1 and rest[0] in COMMENT | {COUNT}
     return not (rest and top in MEMBERS and rest[0] != COUNT and rest[0] not in MEMBERS[top])
 
 
-def number_texts(value: float) -> tuple[str, ...]:
-    """How numbers that are equal to this one are written in facts."""
+def format_number(value: float) -> tuple[str, ...]:
+    """Return the texts by which numbers equal to this one are indexed."""
     if value == 0:
         return ("0", "0.0", "-0.0")
     return (repr(value), str(int(value))) if value.is_integer() else (repr(value),)
 
 
-def _top(name: str, value: Any) -> set[Fact]:
-    if name == UNTOLD or name in NUMBERS:
+def _index_field(name: str, value: Any) -> set[Fact]:
+    if name == NOT_INDEXED or name in NUMBERS:
         return set()
     if name == COMMENTS:
         walked = _walk(name, value, 0, COMMENT)
         return {fact for fact in walked if fact.name != name or fact.kind is Kind.ODD}
     if name in OBJECTS and not isinstance(value, Mapping):
         return {Fact(name, Kind.ODD)}
-    found: dict[tuple[str, str, Kind], Fact] = {}
+    facts: dict[tuple[str, str, Kind], Fact] = {}
     for fact in _walk(name, value, 0, MEMBERS.get(name)):
-        known = found.setdefault((fact.name, fact.folded, fact.kind), fact)
+        known = facts.setdefault((fact.name, fact.folded, fact.kind), fact)
         if known != fact:
             # Texts that fold alike but do not read alike as dates.
-            found[fact.name, "", Kind.ODD] = Fact(fact.name, Kind.ODD)
-        if len(found) > MOST:
+            facts[fact.name, "", Kind.ODD] = Fact(fact.name, Kind.ODD)
+        if len(facts) > MAX_FACTS:
             return {Fact(name, Kind.ODD)}
-    return set(found.values())
+    return set(facts.values())
 
 
-def _walk(name: str, held: Any, depth: int, members: frozenset[str] | None) -> Iterator[Fact]:
-    """The facts of a value, of its elements and its members."""
-    if depth > DEEPEST:
+def _walk(name: str, value: Any, depth: int, members: frozenset[str] | None) -> Iterator[Fact]:
+    """Yield the facts of a value, of its elements and its members."""
+    if depth > MAX_DEPTH:
         yield Fact(name, Kind.ODD)
         return
-    if isinstance(held, list | tuple):
+    if isinstance(value, list | tuple):
         if depth == 0 or (depth == 1 and name.partition(".")[0] in OBJECTS):
             # The lengths of others are not asked of facts: see ``dql/sql.py``.
-            yield from _length(name, held)
-        for each in _opened(held):
-            if isinstance(each, Mapping):
-                yield from _object(name, each, depth, members)
+            yield from _index_length(name, value)
+        for element in _flatten(value):
+            if isinstance(element, Mapping):
+                yield from _index_object(name, element, depth, members)
             else:
-                yield (fact := _scalar(name, each))
+                yield (fact := _index_scalar(name, element))
                 if fact.kind is Kind.APART:
                     yield Fact(name, Kind.APART)
-    elif isinstance(held, Mapping):
-        yield from _object(name, held, depth, members)
-    elif held is not None:
-        yield (fact := _scalar(name, held))
+    elif isinstance(value, Mapping):
+        yield from _index_object(name, value, depth, members)
+    elif value is not None:
+        yield (fact := _index_scalar(name, value))
         if fact.kind is Kind.APART:
             yield Fact(name, Kind.APART)
 
 
-def _opened(held: Any) -> Iterator[Any]:
-    for each in held:
-        if isinstance(each, list | tuple):
-            yield from _opened(each)
-        elif each is not None:
-            yield each
+def _flatten(elements: Any) -> Iterator[Any]:
+    for element in elements:
+        if isinstance(element, list | tuple):
+            yield from _flatten(element)
+        elif element is not None:
+            yield element
 
 
-def _object(name: str, held: Mapping[str, Any], depth: int, members: frozenset[str] | None) -> Iterator[Fact]:
-    yield from _itself(name, held)
-    for key, value, is_plain in _members(held):
+def _index_object(name: str, fields: Mapping[str, Any], depth: int, members: frozenset[str] | None) -> Iterator[Fact]:
+    yield from _index_object_value(name, fields)
+    for key, value, is_plain in _iterate_members(fields):
         if members is not None and key not in members and key != COUNT:
             continue
         below = f"{name}.{key}"
@@ -178,29 +178,29 @@ def _object(name: str, held: Mapping[str, Any], depth: int, members: frozenset[s
             yield Fact(below, Kind.ODD)
 
 
-def _members(held: Mapping[str, Any]) -> Iterator[tuple[str, Any, bool]]:
-    """Folded names, values, and whether a name is that of one member alone: of two, the spelling decides."""
-    names = [fold(key) for key in held]
+def _iterate_members(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any, bool]]:
+    """Yield folded names, values, and whether only one member has the folded name (otherwise, case matters)."""
+    names = [fold(key) for key in fields]
     counts = Counter(names)
     are_plain = len(counts) == len(names)
-    for name, value in zip(names, held.values(), strict=True):
+    for name, value in zip(names, fields.values(), strict=True):
         # No query can name the others.
         if name and "." not in name:
             yield name, value, are_plain or counts[name] == 1
 
 
-def _itself(name: str, held: Mapping[str, Any]) -> Iterator[Fact]:
-    """The object as a value: compared by its name, its id and its key."""
-    called = held.get("name")
-    if called is not None and not (isinstance(called, str) and _fits(called)):
+def _index_object_value(name: str, fields: Mapping[str, Any]) -> Iterator[Fact]:
+    """Yield the facts of an object as a value: it is compared by its name, its id and its key."""
+    own_name = fields.get("name")
+    if own_name is not None and not (isinstance(own_name, str) and _is_indexable(own_name)):
         yield Fact(name, Kind.ODD)
-        called = None
-    yield Fact(name, Kind.NAMED, fold(called) if called else "")
+        own_name = None
+    yield Fact(name, Kind.NAMED, fold(own_name) if own_name else "")
     for key in ("id", "key"):
-        match held.get(key):
+        match fields.get(key):
             case None:
                 pass
-            case str() as text if _fits(text):
+            case str() as text if _is_indexable(text):
                 yield Fact(name, Kind.KEYED, fold(text))
             case int() | float() as number if not isinstance(number, bool) and _is_exact(number):
                 yield Fact(name, Kind.NUMBERED, fold(str(number)), number=float(number))
@@ -208,45 +208,45 @@ def _itself(name: str, held: Mapping[str, Any]) -> Iterator[Fact]:
                 yield Fact(name, Kind.ODD)
 
 
-def _scalar(name: str, held: Any) -> Fact:
-    match held:
+def _index_scalar(name: str, value: Any) -> Fact:
+    match value:
         case "":
             return Fact(name, Kind.EMPTY)
         case bool():
-            return Fact(name, Kind.FLAG, fold(str(held)))
-        case int() | float() if _is_exact(held):
-            return Fact(name, Kind.NUMBER, fold(str(held)), number=float(held), moment=float(held))
-        case str() if _fits(held) and (name not in APART or _is_read(held)):
-            return _text(name, held)
-        case str() if "\0" not in held and not _is_read(held):
-            return Fact(name, Kind.APART, fold(held))
+            return Fact(name, Kind.FLAG, fold(str(value)))
+        case int() | float() if _is_exact(value):
+            return Fact(name, Kind.NUMBER, fold(str(value)), number=float(value), moment=float(value))
+        case str() if _is_indexable(value) and (name not in APART or _is_number_or_instant(value)):
+            return _index_text(name, value)
+        case str() if "\0" not in value and not _is_number_or_instant(value):
+            return Fact(name, Kind.APART, fold(value))
     return Fact(name, Kind.ODD)
 
 
-def _is_read(text: str) -> bool:
-    """Whether a text is taken for a number or an instant."""
+def _is_number_or_instant(text: str) -> bool:
+    """Return whether a text reads as a number or an instant."""
     return as_number(text) is not None or as_milliseconds(text) is not None
 
 
 # The same texts come again and again: of a status, a person, a project.
 @lru_cache(maxsize=8_192)
-def _text(name: str, held: str) -> Fact:
-    number = as_number(held)
+def _index_text(name: str, text: str) -> Fact:
+    number = as_number(text)
     if number is not None and not math.isfinite(number):
         return Fact(name, Kind.ODD)
-    return Fact(name, Kind.TEXT, fold(held), number=number, moment=as_milliseconds(held))
+    return Fact(name, Kind.TEXT, fold(text), number=number, moment=as_milliseconds(text))
 
 
-def _length(name: str, held: Any) -> Iterator[Fact]:
-    """The length of a list, if it is not empty: of what is missing the length is 0 anyhow."""
-    if length := len(held):
+def _index_length(name: str, elements: Any) -> Iterator[Fact]:
+    """Yield the length of a list that is not empty; missing lists have the length 0 anyway."""
+    if length := len(elements):
         yield Fact(f"{name}.{COUNT}", Kind.NUMBER, str(length), number=float(length), moment=float(length))
 
 
-def _fits(text: str) -> bool:
+def _is_indexable(text: str) -> bool:
     # Some databases end a text at its first zero byte.
-    return 0 < len(text) <= LONGEST and "\0" not in text
+    return 0 < len(text) <= MAX_TEXT_LENGTH and "\0" not in text
 
 
 def _is_exact(number: float) -> bool:
-    return abs(number) <= LARGEST if isinstance(number, int) else math.isfinite(number)
+    return abs(number) <= MAX_EXACT_INTEGER if isinstance(number, int) else math.isfinite(number)

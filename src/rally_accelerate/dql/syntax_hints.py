@@ -1,4 +1,4 @@
-"""What was probably meant where a query cannot be read; pure."""
+"""Suggestions for queries with syntax errors. No I/O."""
 
 import re
 from collections.abc import Iterator
@@ -58,7 +58,7 @@ _ELLIPTIC = re.compile(
     rf"(?P<field>{_FIELD})\s*+(?P<operator>{_OPERATOR})\s*+(?P<value>{_VALUE})(?P<further>(?:{_UNNAMED})++)",
     re.IGNORECASE,
 )
-_EACH_FURTHER = re.compile(_FURTHER, re.IGNORECASE)
+_FURTHER_VALUE = re.compile(_FURTHER, re.IGNORECASE)
 
 _LIST_BEGUN = re.compile(rf"{_FIELD}\s++(not\s++)?in\s*$", re.IGNORECASE)
 _IN_LIST = re.compile(r"""\bin\s*\([^()]*$""", re.IGNORECASE)
@@ -70,48 +70,46 @@ _DOUBLE_QUOTE = re.compile(rf"{_ANY_QUOTE}{{2}}\s*$")
 _UP_TO_QUOTE = re.compile(rf"[^{CLOSING}]*")
 
 
-def hint(text: str, error: UnexpectedToken) -> str:
-    """Return what was probably meant, in the commonest mistakes, or nothing."""
+def suggest_fix(text: str, error: UnexpectedToken) -> str:
+    """Return a suggestion for the most common mistakes, or an empty text."""
     start = error.token.start_pos or 0
     before, behind = text[:start], text[start:]
     accepted = error.accepts or error.expected or set()
     return (
-        _spelling(str(error.token), before, behind)
-        or _list(before, behind)
-        or _quotes(before, behind)
-        or _elliptic(text, start)
-        or _parts(error.token.type, before, behind)
-        or _bare(before, behind, accepted)
+        _hint_spelling(str(error.token), before, behind)
+        or _hint_list(before, behind)
+        or _hint_quotes(before, behind)
+        or _hint_elliptic(text, start)
+        or _hint_parts(error.token.type, before, behind)
+        or _hint_quoting(before, behind, accepted)
     )
 
 
-def hint_at_the_end(text: str) -> str:
-    """Return what was probably meant by a query that ends too early, or nothing."""
-    return _elliptic(text, len(text.rstrip()))
+def suggest_fix_at_end(text: str) -> str:
+    """Return a suggestion for a query that ends too early, or an empty text."""
+    return _hint_elliptic(text, len(text.rstrip()))
 
 
-def _spelling(token: str, before: str, behind: str) -> str:
+def _hint_spelling(token: str, before: str, behind: str) -> str:
     if before.endswith("=") and behind.startswith("="):
         return "use one =, not ==" if not before.endswith(("!=", "<=", ">=")) else f"use {before[-2:]} alone"
     if before.rstrip().endswith("=~"):
         return "use CONTAINS, not =~"
     word, marks = token.lower(), (behind, before[-1:] + behind)
     for typed, meant in _OTHER_SPELLINGS:
-        if word == typed if typed.isalpha() else any(each.startswith(typed) for each in marks):
+        if word == typed if typed.isalpha() else any(mark.startswith(typed) for mark in marks):
             return f"use {meant}, not {typed}"
     if re.match(r",\s*\d", behind) and before[-1:].isdigit():
         return "write a number with a point, such as 2.5, and without marks between thousands"
     return ""
 
 
-def _list(before: str, behind: str) -> str:
+def _hint_list(before: str, behind: str) -> str:
     if begun := _LIST_BEGUN.search(before):
         word = "NOT IN" if begun[1] else "IN"
         listed = _LISTED.match(behind)
-        values = [each.strip() for each in _LIST_VALUE.findall(listed[1] if listed else "")]
-        return (
-            f"write a list in parentheses: {word} ({', '.join(map(_in_quotes, filter(None, values))) or 'Done, Open'})"
-        )
+        values = [listed_value.strip() for listed_value in _LIST_VALUE.findall(listed[1] if listed else "")]
+        return f"write a list in parentheses: {word} ({', '.join(map(_quote, filter(None, values))) or 'Done, Open'})"
     if not _IN_LIST.search(before):
         return ""
     if behind.startswith(")"):
@@ -121,8 +119,8 @@ def _list(before: str, behind: str) -> str:
     return ""
 
 
-def _quotes(before: str, behind: str) -> str:
-    """Return what is meant by quotes within quotes."""
+def _hint_quotes(before: str, behind: str) -> str:
+    """Return a suggestion for quotes within quotes."""
     within = _UP_TO_QUOTE.match(behind)
     if within is None or not within[0].strip() or len(within[0]) == len(behind):
         return ""
@@ -133,21 +131,21 @@ def _quotes(before: str, behind: str) -> str:
     return ""
 
 
-def _elliptic(text: str, place: int) -> str:
+def _hint_elliptic(text: str, place: int) -> str:
     """Return a query with all its fields, where values follow a comparison without theirs."""
-    for found in _ELLIPTIC.finditer(text):
-        if re.search(r"\band\s+not\s", found["further"], re.IGNORECASE):
+    for match in _ELLIPTIC.finditer(text):
+        if re.search(r"\band\s+not\s", match["further"], re.IGNORECASE):
             # It may be a negation.
             continue
-        if found.start("further") <= place <= len(text) - len(text[found.end() :].lstrip()):
-            return f"write {_in_full(found)}"
+        if match.start("further") <= place <= len(text) - len(text[match.end() :].lstrip()):
+            return f"write {_write_in_full(match)}"
     return ""
 
 
-def _in_full(found: re.Match[str]) -> str:
-    field, operator = found["field"], found["operator"]
-    first = _in_quotes(found["value"])
-    further = list(_further(found["further"]))
+def _write_in_full(match: re.Match[str]) -> str:
+    field, operator = match["field"], match["operator"]
+    first = _quote(match["value"])
+    further = list(_iterate_further(match["further"]))
     # ``a = 1 and a = 2`` is true of lists, and no list of alternatives.
     are_alternatives = operator == "!=" or (operator == "=" and all(link == "or" for link, _, _ in further))
     if are_alternatives and all(own in {"", operator} for _, own, _ in further):
@@ -158,20 +156,20 @@ def _in_full(found: re.Match[str]) -> str:
     )
 
 
-def _further(text: str) -> Iterator[tuple[str, str, str]]:
-    for each in _EACH_FURTHER.finditer(text):
-        link = each["link"].strip().lower()
-        yield "and" if link == "and" else "or", each["operator"], _in_quotes(each["value"])
+def _iterate_further(text: str) -> Iterator[tuple[str, str, str]]:
+    for match in _FURTHER_VALUE.finditer(text):
+        link = match["link"].strip().lower()
+        yield "and" if link == "and" else "or", match["operator"], _quote(match["value"])
 
 
-def _in_quotes(value: str) -> str:
+def _quote(value: str) -> str:
     text = value.strip()
     if text[:1] in QUOTES or re.fullmatch(rf"{_WORD}+", text):
         return text
     return f"'{text}'"
 
 
-def _parts(kind: str, before: str, behind: str) -> str:
+def _hint_parts(kind: str, before: str, behind: str) -> str:
     if (spaced := _SPACED_FIELD.search(before)) and (rest := re.match(rf"\.?\s*({_WORD}+)", behind)):
         return f"write {spaced[1]}.{rest[1].lstrip('.')} without spaces"
     if kind == "LPAR" and re.search(r"[=<>]\s*$", before):
@@ -181,7 +179,7 @@ def _parts(kind: str, before: str, behind: str) -> str:
     return ""
 
 
-def _bare(before: str, behind: str, accepted: set[str]) -> str:
+def _hint_quoting(before: str, behind: str, accepted: set[str]) -> str:
     follows = {"_AND", "_OR", "COMMA"} & accepted
     begun, rest = _BARE_BEFORE.search(before), _BARE_BEHIND.match(behind)
     # After a value comes no further word, unless an AND was forgotten before the next field.

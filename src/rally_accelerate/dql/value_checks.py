@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from rally_accelerate.dql.ast import Operator, Value
 from rally_accelerate.errors import QueryError
-from rally_accelerate.model.text_folding import fold, plain
+from rally_accelerate.model.text_folding import fold, normalize_typography
 
 _DATES = {
     "issue": frozenset(
@@ -70,7 +70,7 @@ class Literal:
     is_twice: bool = False
 
 
-def check(item: str, path: Sequence[str], operator: Operator, literals: Sequence[Literal]) -> None:
+def check_values(item: str, path: Sequence[str], operator: Operator, literals: Sequence[Literal]) -> None:
     """Refuse the values of a comparison that can never match.
 
     Args:
@@ -85,35 +85,35 @@ def check(item: str, path: Sequence[str], operator: Operator, literals: Sequence
     field = ".".join(map(fold, path))
     written = f"{item}.{'.'.join(path)}"
     is_count = len(path) > 1 and fold(path[-1]) == "count" and fold(path[0]) not in _FREE
-    for each in literals:
-        problem = _form(each, operator, written)
+    for literal in literals:
+        problem = _check_form(literal, operator, written)
         if not problem and field in _DATES.get(item, ()):
-            problem = _date(each, operator, written)
+            problem = _check_date(literal, operator, written)
         elif not problem and (is_count or field in _NUMBERS.get(item, ())):
-            problem = _number(each, operator, written)
+            problem = _check_number(literal, operator, written)
         elif not problem and field in _FLAGS.get(item, ()):
-            problem = _flag(each, operator, written)
+            problem = _check_flag(literal, operator, written)
         elif not problem and operator not in _EQUALITIES | {Operator.CONTAINS}:
-            problem = _order(each)
+            problem = _check_order(literal)
         if problem:
-            raise QueryError(problem, line=each.line, column=each.column)
+            raise QueryError(problem, line=literal.line, column=literal.column)
 
 
-def _form(each: Literal, operator: Operator, field: str) -> str:
-    """Return what is wrong with a value whatever the field is, or nothing."""
-    text = plain(each.value.text)
+def _check_form(literal: Literal, operator: Operator, field: str) -> str:
+    """Return the problem of a value that does not depend on the field; empty for none."""
+    text = normalize_typography(literal.value.text)
     if not text.strip():
         missing, there = f"{field}.count = 0", f"{field}.count != 0"
         return f"an empty value matches nothing; write {missing} for issues without a value, {there} for those with one"
     if entity := _ENTITY.search(text):
         return f"{entity[0]!r} is an HTML entity; write the character itself"
-    if each.is_twice:
+    if literal.is_twice:
         inner = text.strip()[1:-1].strip()
-        kept = "\\'" + inner + "\\'" if text.strip()[0] == "'" else f'\\"{inner}\\"'
-        return f"the value is in quotes twice; write {_quoted(inner)}, or '{kept}' if the inner ones are part of it"
+        escaped = "\\'" + inner + "\\'" if text.strip()[0] == "'" else f'\\"{inner}\\"'
+        return f"the value is in quotes twice; write {_quote(inner)}, or '{escaped}' if the inner ones are part of it"
     if _has_wildcard(text):
         return f"there are no wildcards; write {_without_wildcards(text, operator, field)}"
-    return _bare_form(each, text, field) if each.bare else ""
+    return _check_bare_form(literal, text, field) if literal.bare else ""
 
 
 def _without_wildcards(text: str, operator: Operator, field: str) -> str:
@@ -122,19 +122,19 @@ def _without_wildcards(text: str, operator: Operator, field: str) -> str:
         return f"{field}.count != 0 for issues with a value, {field}.count = 0 for those without one"
     if operator is Operator.CONTAINS:
         return "the text without them: CONTAINS finds it anywhere"
-    return f"{field} contains {_quoted(sought)} instead"
+    return f"{field} contains {_quote(sought)} instead"
 
 
-def _bare_form(each: Literal, text: str, field: str) -> str:
-    """Return what is wrong with a value without quotes, or nothing."""
+def _check_bare_form(literal: Literal, text: str, field: str) -> str:
+    """Return the problem of a value without quotes; empty for none."""
     if text.lower() in _NO_VALUES:
-        return f"{each.value.text} is no value; write {field}.count = 0 for issues without one"
+        return f"{literal.value.text} is no value; write {field}.count = 0 for issues without one"
     if _PERCENT_ENCODED.search(text):
-        return f"{each.value.text!r} is encoded as in a web address; write the characters themselves, in quotes"
+        return f"{literal.value.text!r} is encoded as in a web address; write the characters themselves, in quotes"
     stray = next((mark for mark in (text[-1], text[0]) if mark in _STRAY_ENDS), "")
     if not stray:
         return ""
-    clean = _quoted(text.strip(_STRAY_ENDS) or text)
+    clean = _quote(text.strip(_STRAY_ENDS) or text)
     return f"{stray!r} does not belong here; write {clean}, or put the value in quotes if {stray!r} is part of it"
 
 
@@ -147,62 +147,62 @@ def _has_wildcard(text: str) -> bool:
     return stars or (begins and not text[1].isdigit() and text[1] != " ") or ends
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     return text if re.fullmatch(r"[\w.-]+", text) else f"'{text}'"
 
 
-def _date(each: Literal, operator: Operator, field: str) -> str:
-    value = each.value
+def _check_date(literal: Literal, operator: Operator, field: str) -> str:
+    value = literal.value
     if operator is Operator.CONTAINS:
         return f"{field} is a date and contains no text; write {field} >= 2026-01-01 and {field} < 2027-01-01"
     if value.number is not None:
-        return _epoch(plain(value.text), value.number, field)
+        return _check_epoch(normalize_typography(value.text), value.number, field)
     if operator in _EQUALITIES:
-        return _equal_date(value, field)
+        return _check_equal_date(value, field)
     if value.instant is not None or value.age is not None:
         return ""
-    if _AGE.fullmatch(plain(value.text)):
-        return f"write {''.join(plain(value.text).split())} without quotes: in quotes it is a text"
+    if _AGE.fullmatch(normalize_typography(value.text)):
+        return f"write {''.join(normalize_typography(value.text).split())} without quotes: in quotes it is a text"
     return (
         f"{value.text!r} is neither a date nor an age; write a date as 2026-01-31 and an age as 7d "
         "(units: s, m, h, d, w), without a sign"
     )
 
 
-def _equal_date(value: Value, field: str) -> str:
-    if value.instant is not None and _DAY.fullmatch(day := plain(value.text)):
+def _check_equal_date(value: Value, field: str) -> str:
+    if value.instant is not None and _DAY.fullmatch(day := normalize_typography(value.text)):
         return f"{field} is a moment, not a day; write {field} >= {day}, and {field} < with the day after"
     if value.instant is not None:
         return ""
     return f"{field} is a date; compare it with < or >, for example {field} > 2026-01-31 or {field} < 7d"
 
 
-def _epoch(text: str, number: float, field: str) -> str:
-    """Return what is wrong with a number that a date is compared with: it can only be milliseconds since 1970."""
+def _check_epoch(text: str, number: float, field: str) -> str:
+    """Return the problem of a number that is compared with a date: it must be milliseconds since 1970."""
     if _EARLIEST <= number <= _LATEST:
         return ""
-    meant = _compact(text) or _of_epoch(number)
+    meant = _parse_compact_date(text) or _suggest_instant(number)
     if not meant and text.isdecimal() and 0 < number <= _MOST_DAYS:
         meant = f"{int(number)}d for an age of {int(number)} days, or a date such as 2026-01-31"
     return f"{text} is no date; {field} is compared with a date or an age: write {meant or '2026-01-31, or 7d'}"
 
 
-def _compact(text: str) -> str:
+def _parse_compact_date(text: str) -> str:
     """Return the date that is written without hyphens, or nothing."""
     form = _COMPACT.get(len(text))
     # Shorter forms would be read as well.
     if form is None or not (text.isascii() and text.isdecimal()):
         return ""
     try:
-        found = datetime.strptime(text, form).replace(tzinfo=UTC)
+        date = datetime.strptime(text, form).replace(tzinfo=UTC)
     except ValueError:
         return ""
-    if not _FIRST_YEAR - 100 <= found.year <= _LAST_YEAR:
+    if not _FIRST_YEAR - 100 <= date.year <= _LAST_YEAR:
         return ""
-    return f"{found:%Y-%m-%d}" if len(text) <= len("20260131") else f"{found:%Y-%m-%dT%H:%M:%SZ}"
+    return f"{date:%Y-%m-%d}" if len(text) <= len("20260131") else f"{date:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _of_epoch(number: float) -> str:
+def _suggest_instant(number: float) -> str:
     """Return the instant that a number in another unit than milliseconds stands for, or nothing."""
     for unit, divisor in _EPOCHS.items():
         if _EARLIEST <= number / divisor * 1000 <= _LATEST:
@@ -211,25 +211,25 @@ def _of_epoch(number: float) -> str:
     return ""
 
 
-def _number(each: Literal, operator: Operator, field: str) -> str:
+def _check_number(literal: Literal, operator: Operator, field: str) -> str:
     if operator is Operator.CONTAINS:
         return f"{field} is a number; compare it with = != < <= > >="
-    if each.value.number is None:
-        return f"{each.value.text!r} is no number; {field} is compared with numbers such as 5 or 2.5"
+    if literal.value.number is None:
+        return f"{literal.value.text!r} is no number; {field} is compared with numbers such as 5 or 2.5"
     return ""
 
 
-def _flag(each: Literal, operator: Operator, field: str) -> str:
-    if operator in _EQUALITIES and fold(each.value.text) in {"true", "false"}:
+def _check_flag(literal: Literal, operator: Operator, field: str) -> str:
+    if operator in _EQUALITIES and fold(literal.value.text) in {"true", "false"}:
         return ""
     return f"{field} is true or false; write {field} = true or {field} = false"
 
 
-def _order(each: Literal) -> str:
-    """Return what is wrong with a bound of a field whose type is not known."""
-    value = each.value
-    if each.bare and _SIGNED_AGE.fullmatch(plain(value.text)):
-        return f"an age has no sign; write {plain(value.text)[1:]}"
-    if value.instant is None and value.number is None and _OTHER_DATE.fullmatch(plain(value.text)):
+def _check_order(literal: Literal) -> str:
+    """Return the problem of a bound of a field whose type is not known; empty for none."""
+    value = literal.value
+    if literal.bare and _SIGNED_AGE.fullmatch(normalize_typography(value.text)):
+        return f"an age has no sign; write {normalize_typography(value.text)[1:]}"
+    if value.instant is None and value.number is None and _OTHER_DATE.fullmatch(normalize_typography(value.text)):
         return f"{value.text!r} is no date of the form 2026-01-31; texts in order would not be dates in order"
     return ""

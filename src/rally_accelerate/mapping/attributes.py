@@ -1,4 +1,4 @@
-"""Rally's fields by the names that people use: what a label means among the attributes of a type; pure.
+"""Resolution of field labels: which attribute of a type a display name or an element name refers to. No I/O.
 
 A label is an attribute's display name or its element name; custom fields are ``c_<name>`` on the wire
 (rally-api-notes.md#type-definitions, rally-api-notes.md#custom-fields). A dotted label reads a field of what the first
@@ -8,7 +8,7 @@ part refers to: ``Iteration.Name``.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rally_accelerate.model.suggestions import suggestion
+from rally_accelerate.model.suggestions import suggest_names
 from rally_accelerate.model.text_folding import fold
 
 CUSTOM_PREFIX = "c_"
@@ -34,7 +34,7 @@ class AttributeDefinition:
 
 @dataclass(frozen=True, slots=True)
 class FieldPath:
-    """Where a label leads: element names from the item on, and what the first of them is."""
+    """The field that a label refers to: element names, starting at the work item."""
 
     names: tuple[str, ...]
     display_name: str = ""
@@ -47,7 +47,7 @@ class FieldPath:
 
 
 def find_path(label: str, definitions: Sequence[AttributeDefinition]) -> FieldPath | None:
-    """What a label means.
+    """Return the field that a label refers to.
 
     The whole label is looked for first, as names may contain dots; then what stands before a dot. Within each, the
     element name goes before the display name, since a standard field may have no other name of its own; then the
@@ -79,13 +79,13 @@ def find_path(label: str, definitions: Sequence[AttributeDefinition]) -> FieldPa
 
 
 def suggest_fields(label: str, definitions: Sequence[AttributeDefinition]) -> str:
-    """A remark with fields of similar names, or nothing."""
+    """Return a hint with fields of similar names, or an empty text."""
     names = [name for definition in definitions for name in (definition.element_name, definition.display_name) if name]
-    return suggestion(label, names) or suggestion(label.partition(".")[0], names)
+    return suggest_names(label, names) or suggest_names(label.partition(".")[0], names)
 
 
 def _find_by_name(label: str, definitions: Sequence[AttributeDefinition]) -> list[AttributeDefinition]:
-    """The fields of this name at the strictest reading that finds any, each once."""
+    """Return the fields with this name, by the strictest comparison that finds any, without duplicates."""
     readings: tuple[Callable[[str], str], ...] = (str, fold, _fold_compact)
     for reading in readings:
         for name in (_get_element_name, _get_display_name, _get_bare_name):

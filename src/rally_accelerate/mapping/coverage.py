@@ -1,4 +1,4 @@
-"""What the rules leave as it is: values that pass untranslated, and Rally fields that nothing reads."""
+"""Coverage of the mapping rules: values that no rule translates and Rally fields that nothing reads."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -10,7 +10,7 @@ from rally_accelerate.mapping.rule_engine import apply_rules, has_value_rules
 from rally_accelerate.mapping.rule_parser import Conditions, ExactText, Grade
 from rally_accelerate.mapping.rule_targets import TARGETS
 from rally_accelerate.mapping.rules import CompiledRules, list_needed_fields
-from rally_accelerate.model.suggestions import MOST_EXPLAINED, shortened, suggestion
+from rally_accelerate.model.suggestions import MAX_EXPLAINED, shorten, suggest_names
 from rally_accelerate.rally.fetch_fields import build_fetch
 
 #: Told with or without rules: what value streams compare. Other fields are told where rules translate them.
@@ -19,7 +19,7 @@ ALWAYS_REPORTED = ("status", "type", "priority")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoverageItem:
-    """One item to be counted, with what ``apply`` needs of it."""
+    """One work item to count, with the arguments of ``apply_rules``."""
 
     item_type: ItemType
     #: How the type is shown.
@@ -60,7 +60,7 @@ class Coverage:
 
 
 def measure_coverage(compiled: CompiledRules, mapped_items: Iterable[CoverageItem]) -> Coverage:
-    """What the rules leave as it is among these items.
+    """Count the values that no rule translates and the fields that nothing reads.
 
     Fields are counted among those that the rows carry, so rows that were fetched whole tell of all.
 
@@ -102,13 +102,13 @@ def measure_coverage(compiled: CompiledRules, mapped_items: Iterable[CoverageIte
 
 
 def _get_sort_key(target: str) -> tuple[int, str]:
-    """Fields that are always told come first, then in the order of the upload, then by name."""
+    """Return a sort key: fields that are always reported, then the order of the upload, then by name."""
     order = (*ALWAYS_REPORTED, *TARGETS)
     return (order.index(target) if target in order else len(order), target)
 
 
 def _list_filled_fields(row: Mapping[str, Any], *, excluded: Collection[str]) -> list[str]:
-    """The names of fields that hold something; a collection without members holds nothing."""
+    """Return the names of fields with a value, except ``excluded``; an empty collection is no value."""
     return [
         name
         for name, value in row.items()
@@ -164,7 +164,7 @@ def find_compared_values(
 
 
 def describe_unknown_values(compared_values: Iterable[ComparedValue], allowed: AllowedValues) -> Iterator[str]:
-    """Yield a sentence for each text that is no value of its field in any type.
+    """Yield a sentence for each text that no type allows as a value of its field.
 
     A field without a list of values can hold anything, so its texts are not judged.
     """
@@ -180,15 +180,15 @@ def describe_unknown_values(compared_values: Iterable[ComparedValue], allowed: A
         if any(compared.text.grade(value) is not Grade.NOT for _, _, values in lists for value in values):
             continue
         count += 1
-        if count > MOST_EXPLAINED:
+        if count > MAX_EXPLAINED:
             continue
         kind, name, _ = lists[0]
         names = dict.fromkeys(value for _, _, values in lists for value in values)
-        close = suggestion(compared.text.written, names)
-        written = shortened(compared.text.written)
+        close = suggest_names(compared.text.written, names)
+        written = shorten(compared.text.written)
         yield f'{compared.place}: {name} of {get_kind(kind, {}).name} has no value "{written}" now{close}'
-    if count > MOST_EXPLAINED:
-        yield f"fieldMapping has {count - MOST_EXPLAINED:,} more values that their fields do not have now"
+    if count > MAX_EXPLAINED:
+        yield f"fieldMapping has {count - MAX_EXPLAINED:,} more values that their fields do not have now"
 
 
 def _has_definition(allowed: AllowedValues, kind: str, name: str) -> bool:

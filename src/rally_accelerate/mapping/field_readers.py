@@ -1,4 +1,4 @@
-"""Tolerant reading of single Rally fields: absent, null, a stub or an object, they never fail an item."""
+"""Tolerant readers of single Rally fields; missing, null or partial values never fail a work item."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -12,10 +12,10 @@ Fields = Mapping[str, Any]
 
 
 def read_text(fields: Fields, name: str) -> str:
-    """A field as text without surrounding blanks; empty when unset.
+    """Return a field as text without surrounding white space; empty if it is not set.
 
     Ratings may be unset as null, as an empty text or as the word None (rally-api-notes.md#empty-values): the word is a
-    value that people see, so it is kept here and dropped by ``rating``.
+    value that people see, so it is kept here and dropped by ``read_rating``.
     """
     match fields.get(name):
         case None:
@@ -33,13 +33,13 @@ def read_text(fields: Fields, name: str) -> str:
 
 
 def read_rating(fields: Fields, name: str) -> str | None:
-    """A drop-down's value, or None when nothing is chosen."""
+    """Return the value of a drop-down, or None if nothing is selected."""
     value = read_text(fields, name)
     return None if value in {"", "None"} else value
 
 
 def read_number(fields: Fields, name: str) -> float | None:
-    """A quantity; Rally writes 3, 3.0 or, in old answers, text (rally-api-notes.md#numbers)."""
+    """Return a quantity as a float; Rally sends 3, 3.0 or, in old responses, text (rally-api-notes.md#numbers)."""
     match fields.get(name):
         case bool():
             return None
@@ -55,13 +55,13 @@ def read_number(fields: Fields, name: str) -> float | None:
 
 
 def read_boolean(fields: Fields, name: str) -> bool | None:
-    """A boolean, or None when Rally does not say."""
+    """Return a boolean, or None if Rally sends no boolean."""
     value = fields.get(name)
     return value if isinstance(value, bool) else None
 
 
 def read_datetime(fields: Fields, name: str) -> datetime | None:
-    """A date as aware UTC, or None; unreadable text is None too."""
+    """Return a date as aware UTC, or None if it is missing or malformed."""
     value = fields.get(name)
     if not isinstance(value, str) or not value:
         return None
@@ -73,13 +73,13 @@ def read_datetime(fields: Fields, name: str) -> datetime | None:
 
 
 def read_reference(fields: Fields, name: str) -> Fields | None:
-    """The object that a field refers to, or None."""
+    """Return the object that a field refers to, or None."""
     value = fields.get(name)
     return value if isinstance(value, dict) else None
 
 
 def get_object_id(reference_fields: Fields) -> str:
-    """The ObjectID of a referenced object as text, from the field or from its ref; empty when there is none."""
+    """Return the ObjectID of a referenced object as text, from its field or its ref; empty if it has neither."""
     object_id = reference_fields.get("ObjectID")
     if object_id is not None:
         return str(object_id)
@@ -89,7 +89,7 @@ def get_object_id(reference_fields: Fields) -> str:
 
 
 def get_name(reference_fields: Fields) -> str:
-    """What an object is called."""
+    """Return the name of an object, or an empty text."""
     for name in ("Name", "_refObjectName"):
         value = reference_fields.get(name)
         if isinstance(value, str) and value.strip():
@@ -98,19 +98,19 @@ def get_name(reference_fields: Fields) -> str:
 
 
 def read_person_name(fields: Fields, name: str) -> str | None:
-    """Return what a user is called, or the best that is left of a deleted one; None when there is no name at all."""
+    """Return the name of a user, or the best substitute for a deleted one; None if there is neither."""
     user = read_reference(fields, name)
     return (name_or_id(user) or None) if user is not None else None
 
 
 def read_person_id(fields: Fields, name: str) -> str:
-    """Return a user's ObjectID as text; empty when there is no user, or only a name is left."""
+    """Return the ObjectID of a user as text; empty if there is no user or only a name."""
     user = read_reference(fields, name)
     return get_object_id(user) if user is not None else ""
 
 
 def read_names(fields: Fields, name: str) -> tuple[str, ...]:
-    """The names of a collection's members where Rally puts them inline (tags and milestones).
+    """Return the names of the members of a collection that Rally sends inline (tags and milestones).
 
     See rally-api-notes.md#collections.
     """
@@ -125,7 +125,7 @@ def read_names(fields: Fields, name: str) -> tuple[str, ...]:
 
 
 def read_project(fields: Fields) -> Project | None:
-    """The project that an item is in, or None."""
+    """Return the project of a work item, or None."""
     project = read_reference(fields, "Project")
     if project is None:
         return None

@@ -1,4 +1,4 @@
-"""The history that Accelerate receives, from what Rally tells of an item's past.
+"""The history that Accelerate receives, mapped from the changes that Rally recorded.
 
 See accelerate-api-notes.md#issue-history.
 
@@ -55,7 +55,7 @@ FIELD_NAMES = {
 def map_history(
     past: ItemHistory, kind: Kind, *, status: str, removed: str, rich: Collection[str] = (), site: str = ""
 ) -> tuple[HistoryEntry, ...]:
-    """Every change, oldest first; empty values are empty, never missing.
+    """Return every change, oldest first; empty values are empty, never missing.
 
     Args:
         past: What Rally tells.
@@ -138,7 +138,7 @@ def _get_next_status(changes: Iterable[FieldChange], kind: Kind) -> str:
 
 
 def _convert_values(before: FieldValue, after: FieldValue) -> tuple[str, HistoryValue, HistoryValue]:
-    """The values with the word for their type (accelerate-api-notes.md#issue-history)."""
+    """Return the type of the values, and the values (accelerate-api-notes.md#issue-history)."""
     if isinstance(before, TimeboxValue) or isinstance(after, TimeboxValue):
         # Never as objects: Accelerate reads those back as comments, reviews or steps
         # (accelerate-api-notes.md#issue-history). The ids of the sprints and releases are in the issue itself.

@@ -1,4 +1,4 @@
-"""Whether a history is the whole story: replayed from the creation, it must end at what the item is now; pure."""
+"""Verification of a history: replayed from the creation, it must end at the current values of the item. No I/O."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from rally_accelerate.rally.records import (
 
 
 class Verdict(StrEnum):
-    """What is known of a history."""
+    """The result of checking a history."""
 
     COMPLETE = "complete"
     #: Something is missing, and it is known what.
@@ -29,7 +29,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A place where a history does not fit together."""
+    """A place where the changes of a history do not fit together."""
 
     #: Rally's element name.
     field: str
@@ -45,7 +45,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class HistoryCheck:
-    """The verdict on one history, with what speaks against it."""
+    """The verdict on one history, with the gaps or the reason."""
 
     verdict: Verdict
     gaps: tuple[Gap, ...] = ()
@@ -53,7 +53,7 @@ class HistoryCheck:
 
 
 def check_history(item: WorkItem) -> HistoryCheck:
-    """The verdict on an item's history."""
+    """Return the verdict on the history of a work item."""
     past = item.past
     if past.source is HistorySource.NONE:
         return HistoryCheck(Verdict.UNVERIFIABLE, reason="no history was asked for")
@@ -74,7 +74,7 @@ def _find_gaps(changes: Sequence[FieldChange], record: Record) -> list[Gap]:
     latest: dict[str, FieldValue] = {}
     for at, _, name, before, after, _ in changes:
         expected = latest.get(name, before)
-        # Nearly always the very same; what ``_same`` says is dear.
+        # Nearly always the very same; what ``_is_same`` says is dear.
         if expected != before and not _is_same(expected, before):
             gaps.append(Gap(name, at, _format_value(expected), _format_value(before)))
         latest[name] = after
@@ -97,7 +97,7 @@ _UNKNOWN = _Unknown()
 
 
 def read_current_value(row: Mapping[str, object], name: str) -> "FieldValue | _Unknown":  # noqa: PLR0911 - one table
-    """What a field holds now, in the form of the past's values; unknown where the row does not carry it."""
+    """Return the current value of a field in the form that histories have; unknown if the row lacks the field."""
     if name not in row:
         return _UNKNOWN
     match name:
@@ -122,7 +122,7 @@ def read_current_value(row: Mapping[str, object], name: str) -> "FieldValue | _U
 
 
 def _read_custom_value(row: Mapping[str, object], name: str) -> FieldValue:
-    """A field of the workspace's own, whatever it is."""
+    """Return the current value of a custom field of any type."""
     match row[name]:
         case bool() as value:
             return flag_text(value)

@@ -1,4 +1,4 @@
-"""A work item of Rally as an issue of Accelerate.
+"""The mapping of a Rally work item to an issue of Accelerate.
 
 Nothing that Rally leaves out, empties or renames makes an item fail: every field has an honest fallback. An item is
 skipped only when there is nothing to know it by.
@@ -51,7 +51,7 @@ def map_comments(item: WorkItem, *, site: str = "") -> tuple[Comment, ...]:
 
 
 def map_relations(item: WorkItem) -> tuple[Relation, ...]:
-    """Parents, children and related items by their ``_id``, each once, in a fixed order."""
+    """Return parents, children and related items by their ``_id``, without duplicates, in a fixed order."""
     links = item.past.links
     if not links:
         return ()
@@ -69,7 +69,7 @@ def map_relations(item: WorkItem) -> tuple[Relation, ...]:
 
 
 def find_epic(item: WorkItem) -> str | None:
-    """The FormattedID of the portfolio item above, whatever its level is called."""
+    """Return the FormattedID of the parent portfolio item, whatever its level is called."""
     for object_id in item.past.links.get("PortfolioItem", ()):
         known = item.around.items.get(object_id)
         if known is not None:
@@ -82,7 +82,7 @@ _ADDITIONAL_INFO_FIELDS = ("Environment", "BlockedReason", "Package")
 
 
 def map_newer_fields(row: field_readers.Fields) -> Mapping[str, Any]:
-    """The newer fields that Rally's own data fills, by Accelerate's names.
+    """Return the fields for newer servers that Rally's data fills, by Accelerate's names.
 
     Severity and impact need rules: their words are the server's (``SEV1`` to ``SEV5``), and nobody but the user knows
     which of Rally's they are.
@@ -110,7 +110,7 @@ MAX_MILESTONES = 50
 
 
 def map_sprints(item: WorkItem, *, now: datetime) -> tuple[Sprint, ...]:
-    """The former sprints in the order in which they were left, then the present one.
+    """Return the former sprints in the order in which the item left them, then the current one.
 
     Args:
         item: The item with its past.
@@ -153,7 +153,7 @@ def map_sprints(item: WorkItem, *, now: datetime) -> tuple[Sprint, ...]:
 
 
 def map_sprint_changes(item: WorkItem) -> list[Mapping[str, str | None]]:
-    """Return when the item came into sprints and left them, by the ids that ``sprints`` have.
+    """Return when the item entered and left sprints, by the ids in ``sprints``.
 
     The history tells sprints by the names of their day, which are not unique and change when a sprint is renamed. With
     ids, what a sprint began with, gained, lost and handed on follows from what is uploaded. An empty id is no sprint,
@@ -173,7 +173,7 @@ def _get_sprint_id(value: FieldValue) -> str | None:
 
 
 def map_releases(item: WorkItem) -> tuple[Release, ...]:
-    """The release that the item is planned for."""
+    """Return the release that the item is planned for."""
     release = field_readers.read_reference(item.record.fields, "Release")
     if release is None or not field_readers.get_object_id(release):
         return ()
@@ -190,7 +190,7 @@ def map_releases(item: WorkItem) -> tuple[Release, ...]:
 
 
 def map_timebox_states(item: WorkItem) -> Mapping[str, str]:
-    """The states of the present iteration and release, which the upload has no fields for."""
+    """Return the states of the current iteration and release, which the upload has no fields for."""
     states = {
         f"{name}State": field_readers.read_text(timebox, "State")
         for name in ("Iteration", "Release")
@@ -200,7 +200,7 @@ def map_timebox_states(item: WorkItem) -> Mapping[str, str]:
 
 
 def map_milestones(item: WorkItem) -> tuple[Mapping[str, str], ...]:
-    """The milestones that the item carries, the next date first; those without a date last."""
+    """Return the milestones of the item by target date; those without a date come last."""
     milestones = sorted(item.around.milestones.values(), key=_get_sort_key)
     return tuple(
         {name: value for name, value in _format_milestone(milestone) if value}
@@ -269,7 +269,7 @@ RAW_FIELDS = (
 
 
 def map_work_item(item: WorkItem, rules: Rules, *, now: datetime | None = None) -> Issue | Skipped:
-    """The issue that an item becomes, or why it becomes none.
+    """Return the issue for a work item, or why the item is skipped.
 
     Args:
         item: A record with its past.
@@ -354,8 +354,8 @@ def get_default_sources(record: Record, rules: Rules) -> Mapping[str, str]:
 
 
 def _map_status(row: field_readers.Fields, kind: Kind) -> str:
-    # A portfolio item's state is a reference, everybody else's a text (rally-api-notes.md#states-and-choices); ``text``
-    # reads both.
+    # The state of a portfolio item is a reference, that of other types a text (rally-api-notes.md#states-and-choices);
+    # ``read_text`` reads both.
     return (
         field_readers.read_text(row, kind.status)
         or field_readers.read_text(row, "ScheduleState")

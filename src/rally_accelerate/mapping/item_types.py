@@ -1,4 +1,4 @@
-"""What Rally's kinds of item are called, where their status stands and where their page is."""
+"""The types of Rally work items: their names, status fields and pages."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ PORTFOLIO = "portfolioitem"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """The fixed facts of one kind of item.
+    """The fixed properties of one type of work item.
 
     See rally-api-notes.md#pages-for-people, rally-api-notes.md#attributes and rally-api-notes.md#states-and-choices.
     """
@@ -42,7 +42,7 @@ KINDS = {
 
 
 def get_kind(wire_name: str, row: Mapping[str, Any], *, defect_status: str = "ScheduleState") -> Kind:
-    """The facts of an item's kind; an unknown kind gets sensible ones, never an error.
+    """Return the properties of a type; an unknown type gets defaults, never an error.
 
     Args:
         wire_name: The name that was asked for, lower case.
@@ -64,7 +64,7 @@ def get_kind(wire_name: str, row: Mapping[str, Any], *, defect_status: str = "Sc
 
 
 def normalize_type(wire_name: str, row: Mapping[str, Any]) -> NormalizedType:
-    """The portfolio's lowest level is a feature, the levels above are epics, the rest is other work.
+    """Return feature for the lowest portfolio level, epic for higher levels, and other for everything else.
 
     The lowest level has ordinal 0 and is the only one with user stories (rally-api-notes.md#portfolio-levels); where
     neither is known, the usual name of the lowest level decides.
@@ -98,18 +98,18 @@ class Closeness(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class ItemType:
-    """One type of item under all its names."""
+    """One type of work item with all its names."""
 
     #: Wire names, the most precise first: what the row says, what was asked for.
     kinds: tuple[str, ...]
-    #: Every name that rules may call it by, folded by ``type_key``.
+    #: Every name that rules may call it by, folded by ``fold_type_name``.
     names: frozenset[str]
 
     def match_types(self, types: tuple[str, ...]) -> Closeness | None:
-        """How closely any of a rule's types names this one; None when they mean others.
+        """Return how closely any of a rule's types names this one; None if they name other types.
 
         Args:
-            types: Folded by ``type_key``.
+            types: Folded by ``fold_type_name``.
         """
         if any(type_name in self.names for type_name in types):
             return Closeness.EXACT
@@ -119,7 +119,7 @@ class ItemType:
 
 
 def build_item_type(kind: str, row: Mapping[str, Any] | None = None, *other_names: str) -> ItemType:
-    """The type of an item.
+    """Return the type of a work item with all its names.
 
     Args:
         kind: The wire name that was asked for, lower case.
@@ -145,12 +145,12 @@ def build_item_type(kind: str, row: Mapping[str, Any] | None = None, *other_name
 
 
 def fold_type_name(written: str) -> str:
-    """A type's name in the form that is compared: Story, User Story and HierarchicalRequirement are one."""
+    """Return the form of a type's name for comparisons: Story, User Story and HierarchicalRequirement are equal."""
     return as_kind("".join(written.split()))
 
 
 def get_type_name(type_names: Mapping[str, str], default: str, item_type: ItemType) -> str:
-    """What settings call a type in Accelerate; what it is called anyway when they do not.
+    """Return the name of a type in Accelerate: from the settings, or the default.
 
     Args:
         type_names: The setting ``typeNames``: new names by any of the type's names.

@@ -34,7 +34,7 @@ MAXIMUM_TEXT = 32_768
 _MEMORY = 1 << 20
 
 #: What is around characters of words in a tagged text; the second one where a word boundary means one of ASCII words,
-#: so that only ASCII characters are part of words. See ``_tagged``.
+#: so that only ASCII characters are part of words. See ``_add_tags``.
 _TAG, _ASCII_TAG = "_", "\x01"
 #: A noncharacter that stands for the tag itself, and one for this one.
 _MARK, _OTHER = "\ufdd0", "\ufdd2"
@@ -81,7 +81,7 @@ class Expression:
     program: int
     #: Runs on texts that are ASCII only.
     _plain: Any = field(repr=False, compare=False)
-    #: Runs on all other texts, see ``_tagged``.
+    #: Runs on all other texts, see ``_add_tags``.
     _beyond: Any = field(repr=False, compare=False)
     _tag: str = field(repr=False, compare=False)
 
@@ -94,7 +94,7 @@ class Expression:
 
 
 def compile_expression(source: str, flags: int = 0) -> Expression:
-    """Return the expression, ready to run.
+    """Compile an expression.
 
     Args:
         source: The expression in Python's syntax.
@@ -258,7 +258,7 @@ class _Translation:
             self._emit("(?m:$)" if is_multiline else r"(?:\z|\n\z)")
 
     def _other(self, char: str) -> None:
-        """Write a character that has no meaning of its own, except with the flag x."""
+        """Write an ordinary character; with the flag x, skip white space and comments."""
         verbose = "x" in self._flags[-1]
         if verbose and char == "#":
             end = self._source.find("\n", self._at)

@@ -1,4 +1,4 @@
-"""Rally's rich text as plain text that reads as its author structured it.
+"""Conversion of Rally's rich text to plain text that keeps its structure.
 
 What Accelerate makes of markup in a description or a comment is not documented (accelerate-api-notes.md#issue-fields
 says "text"), so no markup is sent: structure becomes line ends, bullets, numbers and indentation.
@@ -96,7 +96,7 @@ class Block:
         self.lead = ""
 
     def end_line(self, ends: int) -> None:
-        """Begin or end an element with lines of its own."""
+        """Begin or end an element that starts on a new line."""
         self.blank_due = False
         if self.bullet is not None:
             return
@@ -154,7 +154,7 @@ class Block:
 
 
 def _strip_scheme(address: str) -> str:
-    """An address without what people leave out when they write it."""
+    """Return an address without the scheme and the trailing slash."""
     return re.sub(r"^(?:https?://|mailto:|tel:)", "", address, flags=re.IGNORECASE).rstrip("/")
 
 
@@ -190,7 +190,7 @@ _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]
 
 
 def tokenize(html: str) -> Iterator[tuple[int, str, str]]:
-    """Yield the tokens in order: a text decoded, or a tag's name in lower case with its attributes as they are written.
+    """Yield the tokens in order: a text with its references decoded, or a tag with its unparsed attributes.
 
     Comments, declarations, and elements whose content is not shown are left out, apart from the tags of the latter.
     """
@@ -501,7 +501,7 @@ def _read_number(written: str, name: str, otherwise: int) -> int:
 
 
 def _resolve_address(written: str, site: str) -> str:
-    """An address as people can use it; nothing for one that only works within its page."""
+    """Return an absolute address; empty for one that only works inside its page."""
     address = re.sub(r"[\t\r\n]", "", written).strip()
     if address.lower().startswith(_USELESS):
         return ""
@@ -516,7 +516,7 @@ def _resolve_address(written: str, site: str) -> str:
 
 
 def _get_file_name(address: str) -> str:
-    """The name of the file at an address; nothing when the address is the file."""
+    """Return the name of the file at an address; empty if the address contains the file."""
     address = address.strip()
     if address.lower().startswith("cid:"):
         return address[4:].partition("@")[0]

@@ -1,4 +1,4 @@
-"""Which types settings can name, what is wrong with a name that none of them has, and which types rules mean.
+"""Checks of the type names in settings, and the resolution of the types that rules name.
 
 Without Rally, only names that cannot be right are refused: a portfolio level has a name that its workspace gave it.
 With the workspace's own names, every name is looked up.
@@ -11,7 +11,7 @@ from itertools import islice
 from rally_accelerate.config.value_parsers import KIND_ALIASES, as_kind
 from rally_accelerate.mapping.item_types import ANY, KINDS, PORTFOLIO, build_item_type, fold_type_name
 from rally_accelerate.mapping.rule_parser import FieldRules
-from rally_accelerate.model.suggestions import MOST_EXPLAINED, suggestion
+from rally_accelerate.model.suggestions import MAX_EXPLAINED, suggest_names
 
 #: Names as people write them; Rally's own artifact types, and the usual levels of the portfolio
 #: (rally-api-notes.md#type-names).
@@ -37,7 +37,7 @@ MAX_TYPES = 500
 
 
 def find_type_faults(rules: FieldRules, *, kinds: Sequence[str], type_names: Mapping[str, str]) -> Iterator[Fault]:
-    """Yield the place of every rule or new name whose type does not exist, and what is wrong with it.
+    """Yield the place of each rule or new name whose type does not exist, with the problem.
 
     Args:
         rules: Without faults.
@@ -67,11 +67,11 @@ def find_type_faults(rules: FieldRules, *, kinds: Sequence[str], type_names: Map
             if fault := _check_type_name(written, fold_type_name(written), known, usual, levels=levels):
                 yield "typeNames", fault
 
-    yield from islice(check_types(), MOST_EXPLAINED)
+    yield from islice(check_types(), MAX_EXPLAINED)
 
 
 def find_import_faults(types: Sequence[str]) -> Iterator[Fault]:
-    """Yield what is wrong with the names of types to import, as far as it is seen without asking Rally."""
+    """Yield the problems of the names of types to import that can be detected without Rally."""
     if len(types) > MAX_TYPES:
         yield "types", _describe_excess(types)
         return
@@ -84,7 +84,7 @@ def find_import_faults(types: Sequence[str]) -> Iterator[Fault]:
             elif fault := _check_type_name(written, key, _KNOWN, USUAL_TYPE_NAMES, levels=True):
                 yield "types", fault
 
-    yield from islice(check_types(), MOST_EXPLAINED)
+    yield from islice(check_types(), MAX_EXPLAINED)
 
 
 def _describe_excess(names: Sized) -> str:
@@ -94,33 +94,33 @@ def _describe_excess(names: Sized) -> str:
 def _check_type_name(
     written: str, key: str, known: frozenset[str] | set[str], suggested: Sequence[str], *, levels: bool
 ) -> str:
-    """What is wrong with the name of a type; empty for nothing."""
+    """Return the problem of a type name; empty if there is none."""
     if key in known or key.startswith(f"{PORTFOLIO}/"):
         return ""
     others = [name for name in suggested if as_kind(name) != key]
     # A level's name may well be like that of another level: only Rally's own names count here.
-    if levels and not suggestion(
+    if levels and not suggest_names(
         written, [name for name in USUAL_TYPE_NAMES if as_kind(name) != key], cutoff=_MISSPELLED
     ):
         return ""
-    near = suggestion(written, others)
+    near = suggest_names(written, others)
     more = near or f"; there are {', '.join(USUAL_TYPE_NAMES)} and PortfolioItem/<level>"
     level = f"; a portfolio level of this name is written PortfolioItem/{written}" if levels else ""
     return f'"{written}" is no type of work item that Rally has or that these settings name{more}{level}'
 
 
 def find_custom_types(rules: FieldRules, type_names: Mapping[str, str]) -> tuple[str, ...]:
-    """The names of types, in rules and as keys of new names, that only a workspace's own definitions explain."""
+    """Return the type names, in rules and ``typeNames``, that only the workspace's own definitions explain."""
     new = {as_kind(name) for name in type_names.values()}
     written = [word for entry in rules.entries for word in entry.words if as_kind(word) not in new]
     return tuple(dict.fromkeys(word for word in (*written, *type_names) if as_kind(word) not in {ANY, PORTFOLIO}))
 
 
 def resolve_type_names(words: Sequence[str], kind_of: Callable[[str], str]) -> tuple[dict[str, str], tuple[Fault, ...]]:
-    """The wire name of each name, and what is wrong with those that mean no type.
+    """Return the wire name of each type name, and the problems of names that match no type.
 
     Args:
-        words: From ``unusual_types``.
+        words: From ``find_custom_types``.
         kind_of: Gives the wire name; raises ValueError with a sentence.
     """
     resolved: dict[str, str] = {}
@@ -134,7 +134,7 @@ def resolve_type_names(words: Sequence[str], kind_of: Callable[[str], str]) -> t
 
 
 def replace_types(rules: FieldRules, kinds: Mapping[str, str]) -> FieldRules:
-    """Rules whose types are wire names.
+    """Return rules whose types are wire names.
 
     Args:
         rules: Without faults.

@@ -1,4 +1,4 @@
-"""Rules applied to one item: every field's value together with the reason for it.
+"""Application of the mapping rules to one work item: the value of each field together with its reason.
 
 What explains a value is what made it, so an explanation cannot differ from what is uploaded.
 """
@@ -23,7 +23,7 @@ FieldReader = Callable[[str], tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """One value that a rule has translated."""
+    """One value that a rule translated."""
 
     before: str
     after: str
@@ -36,7 +36,7 @@ class Match:
 def translate_value(
     compiled: CompiledRules, item_type: ItemType, target: str, text: str, *, read: FieldReader | None
 ) -> Match | None:
-    """The first rule that fits a value, or None.
+    """Return the first rule that matches a value, or None.
 
     Args:
         compiled: The rules.
@@ -66,7 +66,7 @@ def translate_value(
 def find_conditional_values(
     compiled: CompiledRules, item_type: ItemType, target: str, *, read: FieldReader
 ) -> tuple[Match, ...]:
-    """Every standard value of a list whose conditions hold: a condition adds to a list and translates nothing."""
+    """Return the standard values of a list whose conditions are met; they are added, not translated."""
     return tuple(
         Match("", standard.value, place, matcher.written)
         for entry in compiled.find_entries(item_type)
@@ -76,12 +76,12 @@ def find_conditional_values(
 
 
 def has_value_rules(compiled: CompiledRules, item_type: ItemType, target: str) -> bool:
-    """Whether any rule translates this field of this type."""
+    """Return whether any rule translates this field of this type."""
     return any(target in entry.values for entry in compiled.find_entries(item_type))
 
 
 def map_history_value(compiled: CompiledRules, item_type: ItemType, target: str, value: str) -> str:
-    """A value of the past, translated by the same rules as today's.
+    """Translate a former value by the same rules as current values.
 
     Conditions are left out: what other fields held back then is not known. An empty text stays empty, since it says
     that there was no value.
@@ -114,7 +114,7 @@ _RICH_TEXT_FIELDS = frozenset(
 
 
 def read_path_texts(row: Mapping[str, Any], path: FieldPath, *, site: str = "") -> tuple[str, ...]:
-    """Return the texts of a field, without empty ones; nothing when it is unset or was not told.
+    """Return the non-empty texts of a field; an empty tuple if it is not set or not in the row.
 
     Args:
         row: The item under Rally's own names.
@@ -134,7 +134,7 @@ def read_path_texts(row: Mapping[str, Any], path: FieldPath, *, site: str = "") 
 
 
 def convert_to_texts(value: Any) -> tuple[str, ...]:
-    """The texts of a value that is mapped already, without empty ones."""
+    """Return the non-empty texts of a mapped value."""
     members = value if isinstance(value, list | tuple) else (value,)
     return tuple(text for text in (format_scalar(member) for member in members) if text)
 
@@ -202,7 +202,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class AppliedRules:
-    """What the rules make of one item, by field of the issue."""
+    """The outcome of the rules for one work item, by field of the issue."""
 
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)
 
@@ -220,7 +220,7 @@ class AppliedRules:
 def apply_rules(
     compiled: CompiledRules, item_type: ItemType, row: Mapping[str, Any], defaults: Mapping[str, Any], *, site: str = ""
 ) -> AppliedRules:
-    """The fields of an issue as the rules want them.
+    """Apply the rules to the fields of an issue.
 
     A ``fieldMapping`` replaces the source of a field; a ``valueMapping`` then translates what the source holds, or the
     default where no source is named. A value that no rule translates stays as it is.
@@ -313,7 +313,7 @@ def _map_single(task: _Task, texts: tuple[str, ...]) -> Outcome:
 
 
 def _convert_or_default(task: _Task, text: str, reason: Reason) -> Outcome:
-    """The text as the field takes it, or the default and a warning."""
+    """Convert the text for the field, or return the default and a warning."""
     try:
         return Outcome(convert_value(task.target, text), reason)
     except ValueError as error:
@@ -338,10 +338,10 @@ _PLAIN = {
 
 @dataclass(frozen=True, slots=True)
 class RemappedIssue:
-    """An issue after the rules."""
+    """An issue after the rules were applied."""
 
     issue: Issue
-    #: Every outcome with its reason; empty when no rule speaks of the type, ``apply`` explains such items too.
+    #: Every outcome with its reason; empty when no rule speaks of the type, ``apply_rules`` explains such items too.
     applied: AppliedRules = field(default_factory=AppliedRules)
     #: What only newer servers take, by its name there: severity, impact, resolution, resolved, and so on.
     extras: Mapping[str, Value] = field(default_factory=dict)
@@ -350,7 +350,7 @@ class RemappedIssue:
 
 
 def get_defaults(issue: Issue) -> dict[str, Any]:
-    """What each field holds without rules, as ``apply`` takes it."""
+    """Return the value of each field without rules, as ``apply_rules`` expects it."""
     defaults: dict[str, Any] = {target: getattr(issue, name) for target, name in _PLAIN.items()}
     defaults["normalizedType"] = issue.normalized_type.value
     defaults["sprints"] = tuple(sprint.name for sprint in issue.sprints)
@@ -360,7 +360,7 @@ def get_defaults(issue: Issue) -> dict[str, Any]:
 def remap_issue(
     compiled: CompiledRules, item_type: ItemType, row: Mapping[str, Any], issue: Issue, *, site: str = ""
 ) -> RemappedIssue:
-    """The issue as the rules want it.
+    """Apply the rules to a mapped issue.
 
     Args:
         compiled: The rules, resolved.
@@ -391,7 +391,7 @@ def remap_issue(
 
 
 def _rename_sprints(issue: Issue, applied: AppliedRules) -> tuple[Sprint, ...]:
-    """The named sprints; one that Rally gave keeps its id and dates under a translated name."""
+    """Return the named sprints; a sprint from Rally keeps its id and dates under a translated name."""
     outcome = applied.outcomes["sprints"]
     before = {match.after: match.before for match in reversed(outcome.reason.matches)}
     by_name = {sprint.name: sprint for sprint in issue.sprints}

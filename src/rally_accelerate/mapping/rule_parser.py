@@ -1,4 +1,4 @@
-"""From the setting ``fieldMapping`` to rules: every fault is told with its place, none stops the reading."""
+"""Parser of the setting ``fieldMapping``; reports all faults with their places instead of stopping at the first."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -10,7 +10,7 @@ from rally_accelerate.mapping import regex
 from rally_accelerate.mapping.item_types import ANY, fold_type_name
 from rally_accelerate.mapping.rule_targets import convert_value, parse_target
 from rally_accelerate.model.lenient_json import JsonDecodeError, parse_json
-from rally_accelerate.model.suggestions import MOST_EXPLAINED, suggestion
+from rally_accelerate.model.suggestions import MAX_EXPLAINED, suggest_names
 from rally_accelerate.model.text_folding import fold
 
 #: ``/expression/flags``, as in the rules of the sibling plug-ins.
@@ -37,7 +37,7 @@ class ExactText:
     written: str
 
     def grade(self, text: str) -> Grade:
-        """Equal, equal but for case and blanks, or different."""
+        """Return how well a text matches: equal, equal except for case and spaces, or different."""
         if text == self.written:
             return Grade.FULLY
         return Grade.NEARLY if _fold_value(text) == _fold_value(self.written) else Grade.NOT
@@ -45,13 +45,13 @@ class ExactText:
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A regular expression that is found anywhere in the text, as JavaScript's ``test`` does."""
+    """A regular expression that matches anywhere in the text, as JavaScript's ``test`` does."""
 
     written: str
     expression: regex.Expression
 
     def grade(self, text: str) -> Grade:
-        """A pattern fits or does not."""
+        """Return whether the pattern matches; there is nothing in between."""
         return Grade.FULLY if self.expression.occurs_in(text) else Grade.NOT
 
 
@@ -72,7 +72,7 @@ class Conditions:
         )
 
     def are_met(self, read: Callable[[str], Iterable[str]]) -> bool:
-        """Whether all hold.
+        """Return whether all conditions are met.
 
         Args:
             read: Gives the texts of a field by label; an empty field is one empty text.
@@ -87,7 +87,7 @@ Matcher = SimpleMatcher | Conditions
 
 
 def format_scalar(value: Any) -> str | None:
-    """A JSON scalar as the text that it is compared by; None for lists and objects.
+    """Return the text by which a JSON scalar is compared; None for lists and objects.
 
     Null is the empty text: it stands for a field that is not set.
     """
@@ -107,7 +107,7 @@ def format_scalar(value: Any) -> str | None:
 
 
 def parse_matcher(value: Any) -> SimpleMatcher:
-    """The matcher that a scalar stands for; a text between slashes is a regular expression.
+    """Return the matcher for a scalar; a text between slashes is a regular expression.
 
     Raises:
         ValueError: It is invalid; the message is a sentence.
@@ -142,7 +142,7 @@ def _fold_value(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class StandardValue:
-    """One standard value and all that becomes it."""
+    """One standard value and the matchers of the values that map to it."""
 
     value: str
     #: ``fieldMapping[0].valueMapping.status.Done``.
@@ -152,7 +152,7 @@ class StandardValue:
     is_list: bool = True
 
     def get_path(self, position: int) -> str:
-        """Where the matcher at a position stands in the settings."""
+        """Return the place of the matcher at a position in the settings."""
         return f"{self.path}[{position}]" if self.is_list else self.path
 
 
@@ -216,12 +216,12 @@ MAXIMUM_PATTERNS = 1_000
 MAXIMUM_ENTRIES = 1_000
 MAXIMUM_VALUES = 20_000
 #: The largest number of faults that are listed one by one.
-MAX_LISTED_FAULTS = MOST_EXPLAINED
+MAX_LISTED_FAULTS = MAX_EXPLAINED
 _KEYS = {"type": "type", "fieldmapping": "fieldMapping", "valuemapping": "valueMapping"}
 
 
 class _FaultCollector:
-    """What is wrong so far, and what has been read: past a limit, nothing more is compiled or explained."""
+    """The faults so far and the size of the rules; above a limit, faults are only counted."""
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []
@@ -237,7 +237,7 @@ class _FaultCollector:
         return len(self.faults) >= MAX_LISTED_FAULTS
 
     def append(self, fault: Fault) -> None:
-        """Take a fault down."""
+        """Record a fault."""
         if self.is_full:
             self._further += 1
         else:
@@ -260,7 +260,7 @@ class _FaultCollector:
         return matcher
 
     def _describe_excess(self) -> str:
-        """What there is too much of."""
+        """Return which limit the rules exceed; empty if none."""
         if self._values > MAXIMUM_VALUES:
             return f"compares values with more than {MAXIMUM_VALUES:,} texts and regular expressions"
         if self._patterns > MAXIMUM_PATTERNS:
@@ -277,7 +277,7 @@ class _FaultCollector:
 
 
 def parse_rules(raw: Any) -> tuple[FieldRules, tuple[Fault, ...]]:
-    """The rules that a setting holds, and every fault in it; what is at fault is left out of the rules.
+    """Return the rules of a setting without the faulty ones, and all faults.
 
     Args:
         raw: A list of entries, a single entry, the JSON text of either, or nothing. Single values may stand where
@@ -315,7 +315,7 @@ def _parse_entry(raw: Any, path: str, faults: _FaultCollector) -> Entry | None:
     for key, value in raw.items():
         known = _KEYS.get(str(key).strip().casefold())
         if known is None:
-            close = "" if faults.is_full else suggestion(str(key), _KEYS.values())
+            close = "" if faults.is_full else suggest_names(str(key), _KEYS.values())
             known_keys = "; an entry has type, fieldMapping and valueMapping"
             faults.append((f"{path}.{key}", f"is not known{close or known_keys}"))
         else:
@@ -363,7 +363,7 @@ def _parse_values(raw: Any, path: str, faults: _FaultCollector) -> dict[str, tup
 
 
 def _group_by_target(raw: Any, path: str, faults: _FaultCollector) -> list[tuple[str, str, Any]]:
-    """Targets with their places and what is written there, each target once."""
+    """Return each target once, with its place and value."""
     if raw is None:
         return []
     if not isinstance(raw, Mapping):

@@ -1,4 +1,4 @@
-"""Which fields of an issue a user's rules may set, and what each of them takes.
+"""The fields of an issue that rules can set, and the values that they accept.
 
 Names are those of the upload (accelerate-api-notes.md#issue-fields); ``severity``, ``impact``, ``resolution``,
 ``resolved``, ``changeType`` and ``businessValue`` exist on newer servers only, so whoever sends them asks the server
@@ -10,7 +10,7 @@ from datetime import datetime
 
 from rally_accelerate.mapping import field_readers
 from rally_accelerate.model.issue import NormalizedType
-from rally_accelerate.model.suggestions import suggestion
+from rally_accelerate.model.suggestions import suggest_names
 
 #: What a target may hold once rules are applied.
 Value = str | float | datetime | tuple[str, ...] | None
@@ -36,7 +36,7 @@ _IDENTITY = frozenset({"id", "_id"})
 
 
 def parse_target(written: str, *, suggest: bool = True) -> str:
-    """The target that a text names; letters' case does not count.
+    """Return the target for a name; case does not matter.
 
     Args:
         written: The name as written.
@@ -55,13 +55,13 @@ def parse_target(written: str, *, suggest: bool = True) -> str:
         return EXTENDED + segment
     target = {target_name.casefold(): target_name for target_name in TARGETS}.get(name.casefold())
     if target is None:
-        near = suggestion(name, TARGETS) if suggest else ""
+        near = suggest_names(name, TARGETS) if suggest else ""
         raise ValueError(f"is no field that can be mapped{near}; there are {', '.join(TARGETS)} and {EXTENDED}<name>")
     return target
 
 
 def convert_value(target: str, text: str) -> Value:
-    """A text as the value that a target takes; the members of a list are converted one by one.
+    """Convert a text to the type of a target; members of a list are converted one by one.
 
     Raises:
         ValueError: It cannot be; the message is a sentence without subject.

@@ -1,4 +1,4 @@
-"""How items become issues, as a value: what differs between integrations, and a version that changes with it."""
+"""The mapping rules of an integration, and a version that changes when items are mapped differently."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ from rally_accelerate.mapping.rule_checks import (
     resolve_type_names,
 )
 from rally_accelerate.mapping.rule_parser import Conditions, Entry, FieldRules, parse_rules
-from rally_accelerate.model.suggestions import MOST_EXPLAINED, suggestion
+from rally_accelerate.model.suggestions import MAX_EXPLAINED, suggest_names
 from rally_accelerate.rally.history_fields import Shape, TrackedField, label_of
 from rally_accelerate.rally.item_filters import find_errors as unparsable
 
@@ -31,7 +31,7 @@ Paths = Mapping[str, Mapping[str, FieldPath]]
 
 @dataclass(frozen=True, slots=True)
 class CompiledRules:
-    """Rules with what their labels mean in each kind; empty ones change nothing."""
+    """Rules with their labels resolved for each type; empty rules change nothing."""
 
     rules: FieldRules = field(default_factory=FieldRules)
     #: By wire name, lower case, then by label as written. A kind without the field has no path.
@@ -65,7 +65,7 @@ class CompiledRules:
         return hashlib.sha256(json.dumps([entries, paths], sort_keys=True).encode()).hexdigest()[:16]
 
     def find_entries(self, item_type: ItemType) -> tuple[Entry, ...]:
-        """The entries that speak of a type: the closest first, equals in order of appearance."""
+        """Return the entries for a type: the most specific first, then in order of appearance."""
         entries = self._entries.get(item_type)
         if entries is None:
             close = [(item_type.match_types(entry.types), entry) for entry in self.rules.entries]
@@ -75,11 +75,11 @@ class CompiledRules:
         return entries
 
     def find_path(self, item_type: ItemType, label: str) -> FieldPath | None:
-        """Where a label leads on an item of this type; None when the type has no such field."""
+        """Return the field of a label on items of this type; None if the type has no such field."""
         return next((self.paths[kind][label] for kind in item_type.kinds if label in self.paths.get(kind, ())), None)
 
     def find_source(self, item_type: ItemType, target: str) -> tuple[FieldPath, str] | None:
-        """The Rally field that a target is read from, and the place of the rule; None leaves it as it is."""
+        """Return the Rally field that a target is read from, and the place of the rule; None without a rule."""
         for entry in self.find_entries(item_type):
             path = self.find_path(item_type, entry.sources[target]) if target in entry.sources else None
             if path is not None:
@@ -88,7 +88,7 @@ class CompiledRules:
 
 
 def resolve_rules(rules: FieldRules, definitions_by_type: Mapping[str, Sequence[AttributeDefinition]]) -> CompiledRules:
-    """Rules with every label resolved.
+    """Resolve every label of the rules.
 
     An entry for one type needs all its fields there. An entry for several, such as ``*``, needs each field in one of
     them at least, and leaves the types without it alone.
@@ -108,7 +108,7 @@ def resolve_rules(rules: FieldRules, definitions_by_type: Mapping[str, Sequence[
         matching = [kind for kind, item_type in types.items() if _can_apply_to(entry, item_type)]
         if not matching:
             names = {name for item_type in types.values() for name in item_type.names}
-            close = suggestion(entry.written, sorted(names)) if len(notices) < MOST_EXPLAINED else ""
+            close = suggest_names(entry.written, sorted(names)) if len(notices) < MAX_EXPLAINED else ""
             notices.append(f'{entry.path} speaks of the type "{entry.written}", which is not imported{close}.')
         for place, label in _iterate_labels(entry):
             is_resolved = False
@@ -124,7 +124,7 @@ def resolve_rules(rules: FieldRules, definitions_by_type: Mapping[str, Sequence[
                     is_resolved = True
             if matching and not is_resolved and not faults:
                 every = [definition for kind in matching for definition in definitions_by_type[kind]]
-                close = suggest_fields(label, every) if len(problems) < MOST_EXPLAINED else ""
+                close = suggest_fields(label, every) if len(problems) < MAX_EXPLAINED else ""
                 faults.append(f'no field of {" or ".join(map(_get_type_name, matching))} is called "{label}"{close}')
             for fault in faults:
                 problems.setdefault(fault, Problem(f"properties.{place}", fault))
@@ -144,7 +144,7 @@ def list_labels(entry: Entry) -> Iterator[str]:
 
 
 def list_needed_fields(compiled: CompiledRules, kind: str) -> tuple[str, ...]:
-    """The element names to fetch for a kind, sorted.
+    """Return the element names to fetch for a type, sorted.
 
     A name in ``fetch`` applies at every depth, so what stands behind a dot is a name like any other
     (rally-api-notes.md#fetch).
@@ -175,7 +175,7 @@ def _get_type_name(kind: str) -> str:
 
 
 def _iterate_labels(entry: Entry) -> Iterator[tuple[str, str]]:
-    """Every label of an entry with its place."""
+    """Yield every label of an entry with its place."""
     for target, label in entry.sources.items():
         yield f"{entry.path}.fieldMapping.{target}", label
     for standards in entry.values.values():
@@ -249,7 +249,7 @@ def get_history_field(path: FieldPath) -> TrackedField | None:
 def resolve_custom_fields(
     labels: Sequence[str], definitions_by_type: Mapping[str, Sequence[AttributeDefinition]]
 ) -> tuple[CustomField, ...]:
-    """The fields that a list of labels means.
+    """Return the fields for a list of labels.
 
     Args:
         labels: Display names or element names.
@@ -274,7 +274,7 @@ def resolve_custom_fields(
             continue
         if not is_resolved:
             every = [definition for definitions in definitions_by_type.values() for definition in definitions]
-            close = suggest_fields(label, every) if len(problems) < MOST_EXPLAINED else ""
+            close = suggest_fields(label, every) if len(problems) < MAX_EXPLAINED else ""
             problems.append(Problem("properties.customFields", f'no field is called "{label}"{close}'))
     if problems:
         raise ConfigError("; ".join(map(str, problems)), problems=problems)
@@ -339,7 +339,7 @@ def _keeps_status(properties: Properties) -> bool:
 
 
 def build_rules(properties: Properties) -> Rules:
-    """The rules that an integration's properties ask for; the user's own are resolved with Rally's help later."""
+    """Return the rules for an integration's properties; custom rules are resolved later, with data from Rally."""
     return Rules(
         web_url=properties.base_url,
         type_names=dict(properties.type_names),
@@ -351,7 +351,7 @@ def build_rules(properties: Properties) -> Rules:
 
 
 def parse_custom_rules(properties: Properties) -> FieldRules:
-    """The mapping rules of the user's own, read but not yet resolved.
+    """Parse the custom mapping rules without resolving their labels.
 
     Raises:
         ConfigError: With every fault and its place.
@@ -363,7 +363,7 @@ def parse_custom_rules(properties: Properties) -> FieldRules:
 
 
 def find_rule_problems(settings: Mapping[str, Any]) -> tuple[Problem, ...]:
-    """Return everything that is wrong with the types, filters and mapping rules of settings, without asking Rally.
+    """Return all problems of the types, filters and mapping rules of settings, without requests to Rally.
 
     For forms and files: other settings may be wrong too, which is not reported here.
 
@@ -445,7 +445,7 @@ def _check_queries(queries: str | Mapping[str, str]) -> tuple[Problem, ...]:
 
 
 def needs_definitions(properties: Properties) -> bool:
-    """Whether the rules can only be completed with the workspace's own definitions of types and attributes."""
+    """Return whether completing the rules requires the workspace's own definitions of types and attributes."""
     own = parse_custom_rules(properties)
     # A new name for one of Rally's own types is understood without them.
     named = any(as_kind(type_name) not in KINDS for type_name in find_custom_types(FieldRules(), properties.type_names))
@@ -453,7 +453,7 @@ def needs_definitions(properties: Properties) -> bool:
 
 
 def resolve_rule_types(properties: Properties, kind_of: Callable[[str], str]) -> Mapping[str, str]:
-    """The wire names of the types that mapping rules and new names speak of, by name as written.
+    """Return the wire names of the types in mapping rules and new names, by name as written.
 
     Args:
         properties: The validated settings.
@@ -477,13 +477,13 @@ def complete_rules(
     definitions_by_type: Mapping[str, Sequence[AttributeDefinition]],
     kinds: Mapping[str, str] | None = None,
 ) -> Rules:
-    """The rules with every label and type of the settings resolved.
+    """Resolve every label and type of the settings.
 
     Args:
-        rules: From ``rules_of``.
+        rules: From ``build_rules``.
         properties: The validated settings.
         definitions_by_type: The attributes of every type that is read, by wire name.
-        kinds: From ``types_named``; None leaves the names of types as they are written.
+        kinds: From ``resolve_rule_types``; None leaves the names of types as they are written.
 
     Raises:
         ConfigError: With every label that means nothing or too much.

@@ -1,4 +1,4 @@
-"""Pure: addresses of servers as people write and paste them."""
+"""Cleanup of server addresses as people write and paste them. No I/O."""
 
 import re
 
@@ -10,11 +10,11 @@ _TWICE = re.compile(r"(?i)^(?:https?://)+(?=https?:?//)")
 _HOST = re.compile(r"[\w.-]+|[0-9a-fA-F:.%]+")
 
 
-def mended(text: str) -> str:
-    """Return an address without what surrounds it in a mail or document, and with its scheme spelled right."""
+def clean_address(text: str) -> str:
+    """Return an address without surrounding quotes and punctuation, with a corrected scheme."""
     text = text.strip(_AROUND)
     text = _TWICE.sub("", text)
-    return _SCHEME.sub(lambda found: f"{found[1].lower()}://", text)
+    return _SCHEME.sub(lambda match: f"{match[1].lower()}://", text)
 
 
 def is_host(name: str) -> bool:

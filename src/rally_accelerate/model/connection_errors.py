@@ -1,4 +1,4 @@
-"""Why no connection was made, from the causes of the HTTP library's error; pure.
+"""Explanations of failed connections, from the causes of the HTTP library's error. No I/O.
 
 The library's own texts are OpenSSL's and the operating system's; each cause is named with what can be done about it.
 """
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from rally_accelerate.errors import CertificateVerificationError, RallyAccelerateError, UnreachableError
-from rally_accelerate.model.foreign_responses import Route, refused_certificate
+from rally_accelerate.model.foreign_responses import Route, explain_certificate_refusal
 
 #: What TLS says of an answer that is none of its own.
 _NO_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"}
@@ -29,44 +29,44 @@ _OTHER_NAMES = {62, 64}
 
 
 # A table of causes and errors reads better than one exit.
-def unconnected(error: BaseException, route: Route) -> RallyAccelerateError | None:
-    """Return the explanation of a failure to connect; None when its causes are not known.
+def explain_connection_error(error: BaseException, route: Route) -> RallyAccelerateError | None:
+    """Explain a failure to connect; return None if its causes are not known.
 
     Args:
         error: What the HTTP library raised.
         route: The way.
     """
-    for cause in causes(error):
+    for cause in iterate_causes(error):
         match cause:
             case ssl.SSLCertVerificationError():
-                return unverified(cause, route)
-            case ssl.SSLError() if refusal := refused_certificate(str(cause.reason), route):
+                return explain_certificate_error(cause, route)
+            case ssl.SSLError() if refusal := explain_certificate_refusal(str(cause.reason), route):
                 return refusal
             case ssl.SSLError():
-                return _no_handshake(cause, route)
+                return _explain_handshake_error(cause, route)
             # By its name: importing socket is input and output, which this package has none of.
             case OSError() if type(cause).__name__ == "gaierror":
                 return UnreachableError(
-                    f"The name in {_connected(route)} cannot be resolved.",
-                    hint=f"Check its spelling in {_setting(route)}, and this machine's name resolution (DNS).",
+                    f"The name in {_describe_target(route)} cannot be resolved.",
+                    hint=f"Check its spelling in {_get_setting(route)}, and this machine's name resolution (DNS).",
                 )
             case ConnectionRefusedError():
                 return UnreachableError(
-                    f"Nothing listens at {_connected(route)} (connection refused).",
-                    hint=f"Check host and port of {_setting(route)}, and the firewall.",
+                    f"Nothing listens at {_describe_target(route)} (connection refused).",
+                    hint=f"Check host and port of {_get_setting(route)}, and the firewall.",
                 )
     return None
 
 
-def unverified(error: ssl.SSLCertVerificationError, route: Route) -> CertificateVerificationError:
-    """Explain why a certificate is not trusted, and what helps: another authority does not make an expired one valid.
+def explain_certificate_error(error: ssl.SSLCertVerificationError, route: Route) -> CertificateVerificationError:
+    """Explain why a certificate is not trusted, and what to do about that cause.
 
     Args:
         error: From the handshake.
         route: The way.
     """
-    said = (error.verify_message or str(error.reason)).rstrip(".")
-    message = f"The certificate of {_origin(route)} does not verify: {said}."
+    reason = (error.verify_message or str(error.reason)).rstrip(".")
+    message = f"The certificate of {_get_origin(route)} does not verify: {reason}."
     match error.verify_code:
         case code if code == _EXPIRED:
             hint = (
@@ -95,61 +95,61 @@ def unverified(error: ssl.SSLCertVerificationError, route: Route) -> Certificate
     return CertificateVerificationError(message, hint=hint)
 
 
-def _no_handshake(error: ssl.SSLError, route: Route) -> UnreachableError:
+def _explain_handshake_error(error: ssl.SSLError, route: Route) -> UnreachableError:
     reason = str(error.reason or error)
     if reason in _NO_TLS:
         if route.proxy.startswith("https"):
             return UnreachableError(
-                f"The proxy {route.proxy} or {_origin(route)} answers without TLS.",
-                hint=f"Most proxies are reached with http://: write it in {route.given}. Else check the port of "
-                f"{route.setting}.",
+                f"The proxy {route.proxy} or {_get_origin(route)} answers without TLS.",
+                hint=f"Most proxies are reached with http://: write it in {route.proxy_setting}. Else check the port "
+                f"of {route.setting}.",
             )
         return UnreachableError(
-            f"{_origin(route)} answers without TLS.",
+            f"{_get_origin(route)} answers without TLS.",
             hint=f"Write http:// in {route.setting} if that is meant; else check its port.",
         )
     if reason in _VERSIONS:
         return UnreachableError(
-            f"{_origin(route)} and this program have no version of TLS in common ({reason}).",
+            f"{_get_origin(route)} and this program have no version of TLS in common ({reason}).",
             hint=f"This program uses TLS 1.2 and 1.3: ask the operator of {route.host}, or of a gateway in front of "
             "it, to enable one of them.",
         )
     if "HANDSHAKE_FAILURE" in reason and not route.certificate:
         return UnreachableError(
-            f"{_origin(route)} ends the TLS handshake ({reason}), as servers do that require a client certificate.",
+            f"{_get_origin(route)} ends the TLS handshake ({reason}), as servers do that require a client certificate.",
             hint="If it requires one, give it as clientCertificate and clientKey. If not, it has no TLS "
             f"version or cipher in common with this program: ask the operator of {route.host}.",
         )
-    settings = f"{route.setting} and of the proxy in {route.given}" if route.proxy else route.setting
+    settings = f"{route.setting} and of the proxy in {route.proxy_setting}" if route.proxy else route.setting
     return UnreachableError(
         f"The TLS handshake failed: {reason}.",
         hint=f"Check scheme and port of {settings}, and whether a clientCertificate is wanted.",
     )
 
 
-def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and everything that led to it; of several attempts to connect, each."""
+def iterate_causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and all its causes, and the errors of groups."""
     seen: set[int] = set()
     waiting = [error]
     while waiting:
-        each = waiting.pop(0)
-        if each is None or id(each) in seen:
+        cause = waiting.pop(0)
+        if cause is None or id(cause) in seen:
             continue
-        seen.add(id(each))
-        yield each
-        waiting.append(each.__cause__ or each.__context__)
-        if isinstance(each, BaseExceptionGroup):
-            waiting += each.exceptions
+        seen.add(id(cause))
+        yield cause
+        waiting.append(cause.__cause__ or cause.__context__)
+        if isinstance(cause, BaseExceptionGroup):
+            waiting += cause.exceptions
 
 
-def _origin(route: Route) -> str:
+def _get_origin(route: Route) -> str:
     parts = urlsplit(route.server)
     return f"{parts.scheme}://{parts.netloc}" if parts.netloc else route.server or route.service
 
 
-def _connected(route: Route) -> str:
-    return f"the proxy's address {route.proxy}" if route.proxy else _origin(route)
+def _describe_target(route: Route) -> str:
+    return f"the proxy's address {route.proxy}" if route.proxy else _get_origin(route)
 
 
-def _setting(route: Route) -> str:
-    return route.given if route.proxy else route.setting
+def _get_setting(route: Route) -> str:
+    return route.proxy_setting if route.proxy else route.setting

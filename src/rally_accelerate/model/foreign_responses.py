@@ -1,4 +1,4 @@
-"""Answers that a service did not give itself: those of proxies, gateways, portals and sign-in pages; pure.
+"""Responses that do not come from the service: from proxies, gateways, portals and sign-in pages. No I/O.
 
 They come in place of the service's own answer, with any status, and explain nothing about its keys or its state. Each
 is named for what it is, with who can change it. Of addresses only hosts are repeated: the rest may hold tokens.
@@ -77,7 +77,7 @@ _OWN_REALMS = re.compile(r"(?i)rally|agile central|broadcom|\balm\b|accelerate|v
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """How a request reaches its service, as far as that explains an answer; without credentials."""
+    """The way of a request to its service, as far as it explains responses; without credentials."""
 
     #: The service's name for sentences.
     service: str = "Rally"
@@ -88,7 +88,7 @@ class Route:
     #: The proxy's address; empty when there is none.
     proxy: str = ""
     #: Where the proxy is given.
-    given: str = "proxyServer"
+    proxy_setting: str = "proxyServer"
     #: Whether the request logs in with a key, not with a user and a password.
     key: bool = True
     #: Whether a client certificate is presented.
@@ -100,35 +100,35 @@ class Route:
         return urlsplit(self.server).hostname or self.service
 
     @property
-    def the_proxy(self) -> str:
+    def proxy_name(self) -> str:
         """The proxy as sentences name it."""
         return f"the proxy {self.proxy}" if self.proxy else "a proxy on the way"
 
     @property
-    def login(self) -> str:
+    def login_hint(self) -> str:
         """What to check about the proxy's login."""
         if not self.proxy:
             return (
                 f"A proxy that is set nowhere takes the connections to {self.host}: enter its address as proxyServer, "
                 "with proxyUsername and proxyPassword. Your network's administrators know them."
             )
-        if self.given != "proxyServer":
-            return f"Check the user and password of the proxy in {self.given}."
+        if self.proxy_setting != "proxyServer":
+            return f"Check the user and password of the proxy in {self.proxy_setting}."
         return "Check proxyUsername and proxyPassword."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """An answer, as far as it tells who gave it."""
+    """A response, as far as it shows its origin."""
 
-    asked: str
+    request: str
     status: int
     #: Names in lower case, or a mapping that ignores case.
     headers: Mapping[str, str]
     #: The beginning of the body.
     text: str
     #: Whether it has marks that only the service itself leaves.
-    marked: bool = False
+    is_from_service: bool = False
 
     @property
     def is_page(self) -> bool:
@@ -138,61 +138,65 @@ class Reply:
     @property
     def title(self) -> str:
         """The page's title in a short quotation after a blank; empty when there is none."""
-        found = re.search(r"(?is)<title[^>]*>(.*?)</title>", self.text)
-        words = " ".join("".join(each if each.isprintable() else " " for each in found[1]).split()) if found else ""
+        match = re.search(r"(?is)<title[^>]*>(.*?)</title>", self.text)
+        words = (
+            " ".join("".join(character if character.isprintable() else " " for character in match[1]).split())
+            if match
+            else ""
+        )
         return f' titled "{words[:80]}"' if words else ""
 
-    def is_of_a_proxy(self) -> bool:
-        """Whether a proxy says that it is its answer."""
+    def is_from_proxy(self) -> bool:
+        """Return whether a proxy marks the response as its own."""
         if any(name in self.headers for name in _PROXY_HEADERS):
             return True
-        said = " ".join(self.headers.get(name) or "" for name in ("server", "www-authenticate"))
-        if re.search(rf"(?i){_PROXIES}|\bproxy\b", said):
+        headers = " ".join(self.headers.get(name) or "" for name in ("server", "www-authenticate"))
+        if re.search(rf"(?i){_PROXIES}|\bproxy\b", headers):
             return True
-        return not self.marked and bool(_PROXY_PAGE.search(self.text))
+        return not self.is_from_service and bool(_PROXY_PAGE.search(self.text))
 
-    def is_about_sign_on(self) -> bool:
-        """Whether it speaks of single sign-on."""
-        said = f"{self.text} {self.headers.get('www-authenticate') or ''} {self.headers.get('location') or ''}"
-        return bool(_SIGN_ON.search(said))
+    def mentions_sign_on(self) -> bool:
+        """Return whether the response mentions single sign-on."""
+        words = f"{self.text} {self.headers.get('www-authenticate') or ''} {self.headers.get('location') or ''}"
+        return bool(_SIGN_ON.search(words))
 
 
-def refused_login(reply: Reply, route: Route) -> RallyAccelerateError | None:
-    """Explain a 401 that is not the service's own word about a key; None when it may be."""
-    if reply.is_of_a_proxy():
-        return proxy_login(reply.status, reply.headers, route)
-    if reply.is_about_sign_on():
+def explain_login_refusal(reply: Reply, route: Route) -> RallyAccelerateError | None:
+    """Explain a 401 that the service itself did not send; None if it can be the service's own."""
+    if reply.is_from_proxy():
+        return explain_proxy_login(reply.status, reply.headers, route)
+    if reply.mentions_sign_on():
         how = "apiKey" if route.key else "user name and password"
         return AccessDeniedError(
             f"{route.service} requires single sign-on and does not accept this {how} ({reply.status}).",
-            hint=sign_on_hint(route),
+            hint=get_sign_on_hint(route),
         )
     # The services refuse logins in words or with a page; JSON is an API gateway's.
-    own = reply.marked and not reply.text.lstrip().startswith("{")
-    if not own and (error := _gateway_login(reply, route)):
+    own = reply.is_from_service and not reply.text.lstrip().startswith("{")
+    if not own and (error := _explain_gateway_login(reply, route)):
         return error
-    if route.proxy and not reply.marked:
+    if route.proxy and not reply.is_from_service:
         return AccessDeniedError(
-            f"The login is refused ({reply.status}), by {route.the_proxy} or by {route.service}: nothing in the answer "
-            f"shows that it is {route.service}'s.",
-            hint=f"{route.login} If the proxy's login is right, check the login to {route.service}; tinyproxy and "
+            f"The login is refused ({reply.status}), by {route.proxy_name} or by {route.service}: nothing in the "
+            f"answer shows that it is {route.service}'s.",
+            hint=f"{route.login_hint} If the proxy's login is right, check the login to {route.service}; tinyproxy and "
             "others answer a wrong proxy password with 401.",
         )
     return None
 
 
-def _gateway_login(reply: Reply, route: Route) -> AccessDeniedError | None:
-    """Explain a 401 by what it asks for, where the service would ask for something else."""
-    wanted = reply.headers.get("www-authenticate") or ""
-    schemes = [each.lower() for each in _SCHEMES.findall(wanted)]
+def _explain_gateway_login(reply: Reply, route: Route) -> AccessDeniedError | None:
+    """Explain a 401 by its challenge, if the service would send another one."""
+    challenge = reply.headers.get("www-authenticate") or ""
+    schemes = [word.lower() for word in _SCHEMES.findall(challenge)]
     if schemes and {"negotiate", "ntlm", "kerberos"} >= set(schemes):
         return AccessDeniedError(
-            f"A gateway in front of {route.service} requires a Windows login ({wanted.split()[0].rstrip(',')}, "
+            f"A gateway in front of {route.service} requires a Windows login ({challenge.split()[0].rstrip(',')}, "
             f"{reply.status}), which this program cannot use: no key or password helps.",
             hint=f"Ask the operators of the gateway for an exception for this machine, or for an address of "
             f"{route.service} without it, and set {route.setting} to that.",
         )
-    realm = re.search(r'(?i)realm="?([^",]+)', wanted)
+    realm = re.search(r'(?i)realm="?([^",]+)', challenge)
     if realm is None and schemes == ["bearer"]:
         return AccessDeniedError(
             f"A gateway in front of {route.service} requires a token of its own (Bearer, {reply.status}).",
@@ -201,7 +205,7 @@ def _gateway_login(reply: Reply, route: Route) -> AccessDeniedError | None:
         )
     if realm is None or _OWN_REALMS.search(realm[1]):
         return None
-    name = "".join(each for each in realm[1] if each.isprintable()).strip()[:60]
+    name = "".join(word for word in realm[1] if word.isprintable()).strip()[:60]
     return AccessDeniedError(
         f'The login is refused ({reply.status}) by a server that calls itself "{name}".',
         hint=f"If that is a gateway in front of {route.service}, ask its operators to let this machine through, or for "
@@ -209,46 +213,47 @@ def _gateway_login(reply: Reply, route: Route) -> AccessDeniedError | None:
     )
 
 
-def proxy_login(status: int, headers: Mapping[str, str], route: Route) -> AccessDeniedError:
-    """Explain that a proxy refuses its login, by what it offers."""
-    wanted = headers.get("proxy-authenticate") or ""
+def explain_proxy_login(status: int, headers: Mapping[str, str], route: Route) -> AccessDeniedError:
+    """Explain that a proxy refuses the login, by the schemes that it offers."""
+    challenge = headers.get("proxy-authenticate") or ""
     if status == 401:  # noqa: PLR2004 - proxies that answer with this status often ask as servers do
-        wanted = wanted or headers.get("www-authenticate") or ""
-    offered = [each.lower() for each in _SCHEMES.findall(wanted)]
+        challenge = challenge or headers.get("www-authenticate") or ""
+    offered = [word.lower() for word in _SCHEMES.findall(challenge)]
     if offered and _SPOKEN not in offered:
         names = {"ntlm": "NTLM", "negotiate": "Negotiate", "kerberos": "Kerberos"}
-        listed = " and ".join(dict.fromkeys(names.get(each, each.capitalize()) for each in offered))
+        listed = " and ".join(dict.fromkeys(names.get(word, word.capitalize()) for word in offered))
         return AccessDeniedError(
-            f"{_capital(route.the_proxy)} only offers {listed} logins ({status}), which this program cannot use: no "
-            "password helps.",
+            f"{_capitalize(route.proxy_name)} only offers {listed} logins ({status}), which this program cannot use: "
+            "no password helps.",
             hint="Ask your network's administrators for an exception for this machine or for "
             f"{route.host}, or for a proxy with Basic login; or run a local proxy that signs in for you, such as Px or "
             "Cntlm, and enter its address as proxyServer.",
         )
     return AccessDeniedError(
-        f"{_capital(route.the_proxy)} requires a login, or does not accept the one it got ({status}).", hint=route.login
+        f"{_capitalize(route.proxy_name)} requires a login, or does not accept the one it got ({status}).",
+        hint=route.login_hint,
     )
 
 
-def refused_connection(
-    said: str, headers: Mapping[str, str], route: Route
+def explain_connect_refusal(
+    status_line: str, headers: Mapping[str, str], route: Route
 ) -> AccessDeniedError | UnavailableError | None:
-    """Explain why a proxy opens no connection; None when it may do so later.
+    """Explain why a proxy opens no connection; None if the refusal is temporary.
 
     Args:
-        said: The status line of its answer to CONNECT, from the status on.
+        status_line: The status line of its answer to CONNECT, from the status on.
         headers: Its headers, names in lower case.
         route: The way.
     """
-    found = re.match(r"(\d{3})\b", said)
-    status = int(found[1]) if found else 0
+    match = re.match(r"(\d{3})\b", status_line)
+    status = int(match[1]) if match else 0
     if status in {401, 407}:
-        return proxy_login(status, headers, route)
+        return explain_proxy_login(status, headers, route)
     if 300 <= status < 400 or status == 511:  # noqa: PLR2004 - redirects, and the status of portals (RFC 6585)
-        host = _host(headers.get("location") or "")
+        host = _get_host(headers.get("location") or "")
         where = f" at {host or 'another address'}" if status < 400 else ""  # noqa: PLR2004 - a redirect
         return UnavailableError(
-            f"{_capital(route.the_proxy)} refers to a sign-in page{where} ({status}) instead of connecting to "
+            f"{_capitalize(route.proxy_name)} refers to a sign-in page{where} ({status}) instead of connecting to "
             f"{route.service}.",
             hint=f"Sign in to the portal of your network{f' ({host})' if host else ''} on this machine, or "
             f"ask your network's administrators to let this machine reach {route.host} without it.",
@@ -257,17 +262,18 @@ def refused_connection(
         return None
     if status == 403:  # noqa: PLR2004 - Forbidden
         return AccessDeniedError(
-            f"{_capital(route.the_proxy)} does not allow connections to {route.service} (403).",
+            f"{_capitalize(route.proxy_name)} does not allow connections to {route.service} (403).",
             hint=f"Ask your network's administrators to allow {route.host} on the proxy.",
         )
     return AccessDeniedError(
-        f"{_capital(route.the_proxy)} does not open connections to {route.service} ({said[:60].strip()}).",
-        hint=f"Check that {route.given} names a proxy, and its port; ask whether it allows CONNECT to {route.host}.",
+        f"{_capitalize(route.proxy_name)} does not open connections to {route.service} ({status_line[:60].strip()}).",
+        hint=f"Check that {route.proxy_setting} names a proxy, and its port; ask whether it allows CONNECT to "
+        f"{route.host}.",
     )
 
 
-def refused_certificate(reason: str, route: Route) -> AccessDeniedError | None:
-    """Explain that a server wants another client certificate, or one at all; None when TLS failed otherwise.
+def explain_certificate_refusal(reason: str, route: Route) -> AccessDeniedError | None:
+    """Explain that a server requires a (different) client certificate; None for other TLS failures.
 
     Args:
         reason: What OpenSSL calls it.
@@ -275,31 +281,33 @@ def refused_certificate(reason: str, route: Route) -> AccessDeniedError | None:
     """
     if not _CERTIFICATE_ALERT.search(reason):
         return None
-    said = reason.lower().replace("_", " ")
+    alert = reason.lower().replace("_", " ")
     server = urlsplit(route.server).netloc or route.service
     if not route.certificate:
         return AccessDeniedError(
-            f"{server} requires a client certificate, and none is given ({said}).",
+            f"{server} requires a client certificate, and none is given ({alert}).",
             hint="Give the certificate and its key as clientCertificate and clientKey; the operator of the server "
             "issues them.",
         )
     return AccessDeniedError(
-        f"{server} does not accept the client certificate ({said}).",
+        f"{server} does not accept the client certificate ({alert}).",
         hint="Check that clientCertificate is the one that the operator of the server issued, that it has not expired, "
         "and that its file holds the intermediate certificates too.",
     )
 
 
-def certificate_page(reply: Reply, route: Route) -> AccessDeniedError | None:
+def explain_certificate_page(reply: Reply, route: Route) -> AccessDeniedError | None:
     """Explain a page that asks for a client certificate, as nginx and IIS send it with 400 or 403; None for others."""
-    if reply.marked or not _CERTIFICATE_PAGE.search(reply.text):
+    if reply.is_from_service or not _CERTIFICATE_PAGE.search(reply.text):
         return None
-    return refused_certificate("ALERT_BAD_CERTIFICATE" if route.certificate else "ALERT_CERTIFICATE_REQUIRED", route)
+    return explain_certificate_refusal(
+        "ALERT_BAD_CERTIFICATE" if route.certificate else "ALERT_CERTIFICATE_REQUIRED", route
+    )
 
 
-def wants_https(reply: Reply, route: Route) -> UnexpectedResponseError | None:
+def explain_https_only(reply: Reply, route: Route) -> UnexpectedResponseError | None:
     """Explain that a port takes https only; None for any other answer."""
-    if reply.marked or not _HTTPS_PAGE.search(reply.text):
+    if reply.is_from_service or not _HTTPS_PAGE.search(reply.text):
         return None
     server = urlsplit(route.server).netloc or route.host
     return UnexpectedResponseError(
@@ -308,56 +316,57 @@ def wants_https(reply: Reply, route: Route) -> UnexpectedResponseError | None:
     )
 
 
-def portal(reply: Reply, route: Route) -> UnavailableError:
+def explain_portal(reply: Reply, route: Route) -> UnavailableError:
     """Explain that a network requires signing in (RFC 6585, 511)."""
     page = f", with a page{reply.title}" if reply.is_page else ""
     return UnavailableError(
         f"The sign-in portal of a network answers in {route.service}'s place ({reply.status}){page}.",
-        hint=_portal_hint(route),
+        hint=_get_portal_hint(route),
     )
 
 
-def blocked(reply: Reply, route: Route) -> RallyAccelerateError | None:
-    """Explain a refusal that a proxy, firewall or filter gave; None when it may be the service's own."""
+def explain_block(reply: Reply, route: Route) -> RallyAccelerateError | None:
+    """Explain a refusal by a proxy, firewall or filter; None if it can be the service's own."""
     guard = "cf-mitigated" in reply.headers or _GUARDS.search(reply.headers.get("server") or "")
-    if not reply.marked and (guard or _GUARD_PAGE.search(reply.text)):
+    if not reply.is_from_service and (guard or _GUARD_PAGE.search(reply.text)):
         return AccessDeniedError(
             f"A gateway in front of {route.service} takes this program for a robot or an attack ({reply.status}) and "
             f"answers with a page of its own{reply.title}.",
             hint=f"Ask its operators to let this machine's requests to {route.host} through: your network's "
             f"administrators if it is theirs, else the support of {route.service}.",
         )
-    named = reply.is_of_a_proxy() or (not reply.marked and _FILTER_PAGE.search(reply.text))
-    if not named and not (route.proxy and reply.is_page and not reply.marked):
+    named = reply.is_from_proxy() or (not reply.is_from_service and _FILTER_PAGE.search(reply.text))
+    if not named and not (route.proxy and reply.is_page and not reply.is_from_service):
         return None
-    who = route.the_proxy if route.proxy else "a proxy, firewall or filter on the way"
+    who = route.proxy_name if route.proxy else "a proxy, firewall or filter on the way"
     return AccessDeniedError(
-        f"{_capital(who)} blocks the request for {reply.asked} ({reply.status}) with a page of its own{reply.title}.",
-        hint=f"Ask your network's administrators to allow {route.host}. {_other_login(route)}",
+        f"{_capitalize(who)} blocks the request for {reply.request} ({reply.status}) with a page of its own"
+        f"{reply.title}.",
+        hint=f"Ask your network's administrators to allow {route.host}. {_get_proxy_hint(route)}",
     )
 
 
-def redirected(reply: Reply, route: Route) -> RallyAccelerateError:
-    """Explain a redirect; none is followed, as it would take the login to another place."""
+def explain_redirect(reply: Reply, route: Route) -> RallyAccelerateError:
+    """Explain a redirect; none is followed, because that would send the login to another server."""
     location = reply.headers.get("location") or ""
-    host = _host(location)
+    host = _get_host(location)
     parts = urlsplit(location if host else "")
     if not location:
         return UnexpectedResponseError(
-            f"The server redirects the request for {reply.asked} without an address ({reply.status}).",
+            f"The server redirects the request for {reply.request} without an address ({reply.status}).",
             hint=f"Check {route.setting}: a gateway, or a server of another kind, answers in {route.service}'s place.",
         )
     where = host or "another page of the same server"
     if _PORTAL.search(location) and not _SIGN_ON.search(location):
         return UnavailableError(
             f"The sign-in portal of a network answers in {route.service}'s place, at {where} ({reply.status}).",
-            hint=_portal_hint(route),
+            hint=_get_portal_hint(route),
         )
     if _SIGN_IN_ADDRESS.search(location):
         return AccessDeniedError(
             f"{route.service} sends the request to a login page "
             f"{'at ' + host if host else 'of the same server'} ({reply.status}).",
-            hint=sign_on_hint(route) if route.service == "Rally" else _portal_hint(route),
+            hint=get_sign_on_hint(route) if route.service == "Rally" else _get_portal_hint(route),
         )
     own = urlsplit(route.server)
     if host and host == own.hostname and (parts.scheme, own.scheme) == ("https", "http"):
@@ -367,57 +376,59 @@ def redirected(reply: Reply, route: Route) -> RallyAccelerateError:
         )
     if host and host != own.hostname:
         return UnexpectedResponseError(
-            f"The server sends the request for {reply.asked} on to {host} ({reply.status}).",
+            f"The server sends the request for {reply.request} on to {host} ({reply.status}).",
             hint=f"If {host} is {route.service}, set {route.setting} to https://{host}. If not, a portal, proxy or "
             "gateway of your network answers: sign in to it on this machine, or ask its administrators to let this "
             f"machine reach {route.host} directly.",
         )
     return UnexpectedResponseError(
-        f"The server sends the request for {reply.asked} on to another page of its own ({reply.status}).",
+        f"The server sends the request for {reply.request} on to another page of its own ({reply.status}).",
         hint=f"Check {route.setting}: it must be the address of {route.service} alone, with https:// unless the server "
         "has no TLS.",
     )
 
 
-def page_instead(reply: Reply, route: Route) -> RallyAccelerateError | None:
-    """Explain HTML that came with a good status, where it shows whose it is; None for any other page."""
+def explain_page(reply: Reply, route: Route) -> RallyAccelerateError | None:
+    """Explain an HTML page with a successful status by its origin; None for other pages."""
     if "FindProxyForURL" in reply.text:
         return AccessDeniedError(
-            f"{_capital(route.the_proxy)} is no proxy: it sends a PAC file (automatic configuration).",
-            hint=f"Open the file in a browser and give the proxy that it names for {route.host} as {route.given}.",
+            f"{_capitalize(route.proxy_name)} is no proxy: it sends a PAC file (automatic configuration).",
+            hint=f"Open the file in a browser and give the proxy that it names for {route.host} as "
+            f"{route.proxy_setting}.",
         )
-    if reply.is_of_a_proxy() or _FILTER_PAGE.search(reply.text):
+    if reply.is_from_proxy() or _FILTER_PAGE.search(reply.text):
         return AccessDeniedError(
-            f"{_capital(route.the_proxy)} or a filter answers in {route.service}'s place, with a page{reply.title}.",
-            hint=f"Ask your network's administrators to let this machine reach {route.host}. {_other_login(route)}",
+            f"{_capitalize(route.proxy_name)} or a filter answers in {route.service}'s place, with a page"
+            f"{reply.title}.",
+            hint=f"Ask your network's administrators to let this machine reach {route.host}. {_get_proxy_hint(route)}",
         )
     if _PORTAL.search(reply.text) and not _SIGN_ON.search(reply.text):
         return UnavailableError(
             f"The sign-in portal of a network answers in {route.service}'s place, with a page{reply.title}.",
-            hint=_portal_hint(route),
+            hint=_get_portal_hint(route),
         )
     if _SIGN_ON.search(reply.text) or _SIGN_IN_PAGE.search(reply.text):
         return AccessDeniedError(
             f"A login page{reply.title} came instead of data.",
-            hint=sign_on_hint(route) if route.service == "Rally" else _portal_hint(route),
+            hint=get_sign_on_hint(route) if route.service == "Rally" else _get_portal_hint(route),
         )
     return None
 
 
-def headers_into(answered: dict[str, str]) -> Callable[[str, Any], Awaitable[None]]:
-    """Make a listener for the HTTP library that keeps the headers of the last answer, names in lower case."""
+def capture_headers(headers: dict[str, str]) -> Callable[[str, Any], Awaitable[None]]:
+    """Return a trace function for the HTTP library that stores the headers of the last response in lower case."""
 
-    async def listen(event: str, told: Any) -> None:
+    async def listen(event: str, info: Any) -> None:
         if event.endswith("receive_response_headers.complete"):
-            answered.clear()
-            for name, value in told["return_value"][3]:
+            headers.clear()
+            for name, value in info["return_value"][3]:
                 key = name.decode("latin-1").lower()
-                answered[key] = ", ".join(filter(None, (answered.get(key), value.decode("latin-1"))))
+                headers[key] = ", ".join(filter(None, (headers.get(key), value.decode("latin-1"))))
 
     return listen
 
 
-def _host(location: str) -> str:
+def _get_host(location: str) -> str:
     """Return the host of an address; empty when it has none or is malformed."""
     try:
         return urlsplit(location).hostname or ""
@@ -425,8 +436,8 @@ def _host(location: str) -> str:
         return ""
 
 
-def sign_on_hint(route: Route) -> str:
-    """Return what helps where single sign-on is in the way (rally-api-notes.md#authentication)."""
+def get_sign_on_hint(route: Route) -> str:
+    """Return what to do when single sign-on blocks the login (rally-api-notes.md#authentication)."""
     others = f"and check that no portal or gateway of your network is in front of {route.service}."
     if not route.key:
         return (
@@ -441,16 +452,16 @@ def sign_on_hint(route: Route) -> str:
     )
 
 
-def _portal_hint(route: Route) -> str:
+def _get_portal_hint(route: Route) -> str:
     return (
         f"Sign in to the portal of your network on this machine, or ask its administrators to let this machine reach "
         f"{route.host} without it; and check {route.setting}."
     )
 
 
-def _other_login(route: Route) -> str:
-    return route.login if route.proxy else f"If a proxy has to be used for {route.host}, enter it as proxyServer."
+def _get_proxy_hint(route: Route) -> str:
+    return route.login_hint if route.proxy else f"If a proxy has to be used for {route.host}, enter it as proxyServer."
 
 
-def _capital(text: str) -> str:
+def _capitalize(text: str) -> str:
     return text[:1].upper() + text[1:]

@@ -1,4 +1,4 @@
-"""Tolerant reading of JSON from services and files that do not keep to its rules; pure.
+"""A tolerant JSON reader for services and files that violate the standard. No I/O.
 
 The strict reader comes first, and nothing is repaired that it can read. What it refuses is read again leniently:
 
@@ -61,7 +61,7 @@ Place = tuple[str | int, ...]
 
 
 class JsonDecodeError(ValueError):
-    """It is no JSON, however leniently it is read.
+    """The text is not JSON, even for the tolerant reader.
 
     Attributes:
         reason: What is wrong, in a few words.
@@ -77,7 +77,7 @@ class JsonDecodeError(ValueError):
         self.line = line
         self.column = column
         self.position = position
-        self.ended = ended
+        self.is_truncated = ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +89,18 @@ class Decoded:
 
 
 class OversizedJsonError(ValueError):
-    """A document is larger than its limit; the text continues a sentence that begins with its name."""
+    """A document is larger than its limit; the message continues a sentence that begins with its name."""
 
 
 #: What is read from a document can need so many times its limit in memory. Usual answers need up to four times their
 #: size, and those of many tiny values thirty times.
-MOST_MEMORY = 8
+MAX_MEMORY_FACTOR = 8
 
 #: Bytes that CPython takes for an object, an array and another value, roughly.
 _OBJECT, _ARRAY, _VALUE = 200, 64, 40
 
 
-async def bounded(parts: AsyncIterator[bytes], *, most: int) -> bytes:
+async def join_limited(parts: AsyncIterator[bytes], *, most: int) -> bytes:
     """Join the decompressed parts of a document up to a limit: some kilobytes can become gigabytes.
 
     Args:
@@ -111,28 +111,28 @@ async def bounded(parts: AsyncIterator[bytes], *, most: int) -> bytes:
         OversizedJsonError: The document is larger than the limit, or has so many values that they would need much more
             memory than the limit.
     """
-    kept: list[bytes] = []
+    chunks: list[bytes] = []
     size = 0
     async for part in parts:
         size += len(part)
         if size > most:
             # An error keeps what its functions held for as long as it is kept itself.
-            kept.clear()
+            chunks.clear()
             raise OversizedJsonError(f"is larger than {most:,} bytes when it is unpacked, the limit of answerMaxBytes")
-        kept.append(part)
-    whole = b"".join(kept)
-    kept.clear()
+        chunks.append(part)
+    document = b"".join(chunks)
+    chunks.clear()
     # Counting takes time, and far smaller ones cannot need so much.
-    if size * 5 > most and _memory_of(whole) > MOST_MEMORY * most:
-        del whole
+    if size * 5 > most and _estimate_memory(document) > MAX_MEMORY_FACTOR * most:
+        del document
         raise OversizedJsonError(
-            f"has so many values that they would need more than {MOST_MEMORY * most:,} bytes of memory, {MOST_MEMORY} "
-            "times the limit of answerMaxBytes"
+            f"has so many values that they would need more than {MAX_MEMORY_FACTOR * most:,} bytes of memory, "
+            f"{MAX_MEMORY_FACTOR} times the limit of answerMaxBytes"
         )
-    return whole
+    return document
 
 
-def _memory_of(document: bytes) -> int:
+def _estimate_memory(document: bytes) -> int:
     """Return about how many bytes a JSON document and what is read from it need."""
     inside = _OBJECT * document.count(b"{") + _ARRAY * document.count(b"[") + _VALUE * document.count(b",")
     return len(document) + inside
@@ -156,16 +156,16 @@ def decode_json(content: bytes, *, keep_numbers: bool = False) -> Decoded:
 
 
 def decode_text(content: bytes) -> str:
-    """Return text whose bytes may not all be text; a byte order mark tells the encoding and is dropped."""
+    """Return the text of a document; undecodable bytes are replaced, and a byte order mark sets the encoding."""
     for mark, encoding in _BYTE_ORDER_MARKS:
         if content.startswith(mark):
             return content[len(mark) :].decode(encoding, "replace")
-    if encoding := _unmarked(content):
+    if encoding := _detect_encoding(content):
         return content.decode(encoding, "replace")
-    return _SURROGATE_PAIR.sub(_joined, content).decode("utf-8", "replace")
+    return _SURROGATE_PAIR.sub(_join_surrogates, content).decode("utf-8", "replace")
 
 
-def _joined(pair: re.Match[bytes]) -> bytes:
+def _join_surrogates(pair: re.Match[bytes]) -> bytes:
     halves = pair[0].decode("utf-8", "surrogatepass")
     return halves.encode("utf-16", "surrogatepass").decode("utf-16").encode()
 
@@ -185,19 +185,19 @@ def parse_json(
     """
     text = text.removeprefix("\ufeff")
     try:
-        tokens = _TOKEN.sub(_repaired, text)
+        tokens = _TOKEN.sub(_repair_token, text)
         data = json.loads(
             tokens,
             strict=False,
             object_pairs_hook=pairs,
-            parse_constant=_no_number,
-            parse_int=None if keep_numbers else _whole_number,
-            parse_float=None if keep_numbers else _finite_number,
+            parse_constant=_parse_constant,
+            parse_int=None if keep_numbers else _parse_integer,
+            parse_float=None if keep_numbers else _parse_float,
         )
         places: list[Place] = []
-        return Decoded(_cleaned(data, (), places), tuple(places))
+        return Decoded(_clean_value(data, (), places), tuple(places))
     except json.JSONDecodeError as error:
-        raise _undecodable(text, error) from None
+        raise _build_error(text, error) from None
     except RecursionError:
         raise JsonDecodeError("it is nested too deeply") from None
     except ValueError:
@@ -205,13 +205,13 @@ def parse_json(
         raise JsonDecodeError("it holds a number that is too long") from None
 
 
-def readable(text: str) -> str:
+def replace_surrogates(text: str) -> str:
     """Return a text with U+FFFD in place of every half of a surrogate pair, which no encoding can carry."""
     return _SURROGATE.sub(REPLACEMENT, text)
 
 
-def _unmarked(content: bytes) -> str:
-    """The encoding of a document without a byte order mark whose first character is ASCII (RFC 4627, section 3)."""
+def _detect_encoding(content: bytes) -> str:
+    """Detect the encoding of a document without a byte order mark from its first characters (RFC 4627, section 3)."""
     match tuple(byte != 0 for byte in content[:4]):
         case (True, False, False, False):
             return "utf-32-le"
@@ -224,69 +224,69 @@ def _unmarked(content: bytes) -> str:
     return ""
 
 
-def _repaired(token: re.Match[str]) -> str:
+def _repair_token(token: re.Match[str]) -> str:
     text = token[0]
     if not text.startswith('"'):
         return " "
-    fixed = _ESCAPE.sub(lambda found: found[0] if len(found[0]) > 1 else r"\\", text) if "\\" in text else text
+    fixed = _ESCAPE.sub(lambda escape: escape[0] if len(escape[0]) > 1 else r"\\", text) if "\\" in text else text
     return f'"{_MARK}{fixed[1:]}' if fixed != text or _CONTROL.search(text) else text
 
 
-def _no_number(_: str) -> None:
+def _parse_constant(_: str) -> None:
     """Return null for NaN and the infinities, which JSON does not have."""
 
 
-def _whole_number(digits: str) -> int | float | None:
+def _parse_integer(digits: str) -> int | float | None:
     """Return a whole number as the strict reader does: one of more than 64 bits is the nearest floating-point number.
 
     Python reads none of more than 4,300 digits at all.
     """
     if len(digits) > _DIGITS or not _SMALLEST <= (number := int(digits)) <= _LARGEST:
-        return _finite_number(digits)
+        return _parse_float(digits)
     return number
 
 
-def _finite_number(digits: str) -> float | None:
+def _parse_float(digits: str) -> float | None:
     """Return a floating-point number; None if it is too large for one."""
     number = float(digits)
     return number if math.isfinite(number) else None
 
 
-def _cleaned(value: Any, place: Place, places: list[Place]) -> Any:
-    """The value, changed so that its texts can be encoded; the places of the repaired ones go into ``places``."""
+def _clean_value(value: Any, place: Place, places: list[Place]) -> Any:
+    """Return the value with encodable texts; append the places of repaired texts to ``places``."""
     match value:
         case str():
-            return _clean(value, place, places)
+            return _clean_text(value, place, places)
         case dict():
             for name in list(value):
-                clean = _clean(name, place, places)
+                clean = _clean_text(name, place, places)
                 # In place where it can be: the caller's objects may know more than their members.
-                inner = _cleaned(value[name] if clean == name else value.pop(name), (*place, clean), places)
+                inner = _clean_value(value[name] if clean == name else value.pop(name), (*place, clean), places)
                 value[clean] = inner
             return value
         case list():
-            return [_cleaned(inner, (*place, number), places) for number, inner in enumerate(value)]
+            return [_clean_value(inner, (*place, number), places) for number, inner in enumerate(value)]
         case _:
             return value
 
 
-def _clean(text: str, place: Place, places: list[Place]) -> str:
+def _clean_text(text: str, place: Place, places: list[Place]) -> str:
     if text.isascii():
         return text
-    clean = readable(text.removeprefix(_MARK))
+    clean = replace_surrogates(text.removeprefix(_MARK))
     if clean != text or REPLACEMENT in text:
         places.append(place)
     return clean
 
 
-def _undecodable(text: str, error: json.JSONDecodeError) -> JsonDecodeError:
-    """The error with its place in the text as it came: repairs made what is before it longer or shorter."""
+def _build_error(text: str, error: json.JSONDecodeError) -> JsonDecodeError:
+    """Return the error with its position in the original text, before repairs changed lengths."""
     reason, at = error.msg, error.pos
     if reason.startswith(_TRAILING_COMMA):
         # As Python reports it before 3.13, so that one text has one error everywhere: at the bracket behind the comma.
         reason = "Expecting value" if reason.endswith("array") else "Expecting property name enclosed in double quotes"
         at = len(error.doc) - len(error.doc[at + 1 :].lstrip())
-    position = _place_before_repair(text, at)
+    position = _find_original_position(text, at)
     line_start = text.rfind("\n", 0, position) + 1
     line, column = text.count("\n", 0, position) + 1, position - line_start + 1
     rest = error.doc[at:].strip()
@@ -294,11 +294,11 @@ def _undecodable(text: str, error: json.JSONDecodeError) -> JsonDecodeError:
     return JsonDecodeError(reason, line=line, column=column, position=position, ended=ended)
 
 
-def _place_before_repair(text: str, position: int) -> int:
-    """Where in a text the place is that came to be ``position`` in the repaired one."""
+def _find_original_position(text: str, position: int) -> int:
+    """Return the position in the original text of a ``position`` in the repaired one."""
     longer = 0
     for token in _TOKEN.finditer(text):
         if token.start() + longer >= position:
             break
-        longer += len(_repaired(token)) - len(token[0])
+        longer += len(_repair_token(token)) - len(token[0])
     return max(0, min(len(text), position - longer))

@@ -1,4 +1,4 @@
-"""How far the work has come, as values: windows, walks, cursors, the ledger's entries.
+"""The progress of an integration: windows, walks, cursors and delivered revisions.
 
 Instants are the source's own time (its ``Date`` header), not ours, so that a wrong clock here loses nothing.
 """
@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from rally_accelerate.model.issue import SourceRevision
 
 #: Stands for "the whole workspace" where a project's ObjectID is expected.
-WHOLE_WORKSPACE = 0
+ALL_PROJECTS = 0
 
 #: How far a window reaches back behind the last one: nodes may disagree, an index may lag
 #: (rally-api-notes.md#indexing-lag).
@@ -25,8 +25,8 @@ class Window:
     until: datetime | None = None
 
 
-def next_window(cursor: datetime | None, *, overlap: timedelta = DEFAULT_OVERLAP) -> Window:
-    """The window that follows a cursor: everything at first, then the changes since, with an overlap."""
+def get_next_window(cursor: datetime | None, *, overlap: timedelta = DEFAULT_OVERLAP) -> Window:
+    """Return the window after a cursor: everything at first, then the changes since the cursor, with an overlap."""
     return Window() if cursor is None else Window(cursor - overlap)
 
 
@@ -35,7 +35,7 @@ class Lane:
     """One kind of item in one project: the unit whose coverage is remembered."""
 
     kind: str
-    project: int = WHOLE_WORKSPACE
+    project: int = ALL_PROJECTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ class Walk:
         """The lanes that this walk covers when it has reached its end."""
         if self.only or self.aside or self.carrying:
             return ()
-        return tuple(Lane(self.kind, project) for project in (*(self.projects or (WHOLE_WORKSPACE,)), *self.covers))
+        return tuple(Lane(self.kind, project) for project in (*(self.projects or (ALL_PROJECTS,)), *self.covers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Sent:
 
 
 #: Marks the ledger's entries of issues that have their last status; an item that comes back is news by it.
-GONE = " gone"
+REMOVED_MARK = " gone"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What a run did, for people and for machines."""
+"""The report of a sync, for people and machines."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,11 +11,11 @@ from typing import Any
 from rally_accelerate.errors import RallyAccelerateError
 
 #: How many skipped items a report names; the count is always whole.
-NAMED_SKIPS = 100
+MAX_NAMED_SKIPS = 100
 
 
 class Outcome(StrEnum):
-    """How a run ended."""
+    """The result of a run."""
 
     COMPLETE = "complete"
     #: Something was left out and is named; never shown as success.
@@ -33,8 +33,8 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
-    """What became of one parcel of issues."""
+class Acknowledgement:
+    """The acknowledgement of one batch of issues."""
 
     #: External ids that the sink holds now.
     delivered: tuple[str, ...] = ()
@@ -44,7 +44,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What a client spent: whole numbers, bytes as on the wire before decompression counts."""
+    """The requests and bytes that a client used; bytes are counted before decompression."""
 
     requests: int = 0
     retries: int = 0
@@ -70,7 +70,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """Counts of a run while it goes on."""
+    """The counts of a run in progress."""
 
     #: How many items the source says there are to read in this run, as far as it has said.
     expected: int = 0
@@ -94,7 +94,7 @@ class Tally:
 
 
 #: The counts that are kept for each project, too.
-PER_PROJECT = ("read", "uploaded", "unchanged", "skipped", "removed", "incomplete")
+PROJECT_COUNTS = ("read", "uploaded", "unchanged", "skipped", "removed", "incomplete")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,14 +114,14 @@ class ProjectResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncReport:
-    """The whole account of one run."""
+    """The report of one run."""
 
     started_at: datetime
     seconds: float
     tally: Tally = field(default_factory=Tally)
     #: The same for each project in which anything was read or done, by name.
     projects: tuple[ProjectResult, ...] = ()
-    #: At most ``NAMED_SKIPS`` of them; ``tally.skipped`` is the whole number.
+    #: At most ``MAX_NAMED_SKIPS`` of them; ``tally.skipped`` is the whole number.
     skipped: tuple[Skipped, ...] = ()
     rally: Usage = field(default_factory=Usage)
     accelerate: Usage = field(default_factory=Usage)
@@ -139,7 +139,7 @@ class SyncReport:
         return Outcome.PARTIAL if self.tally.skipped or self.tally.withheld else Outcome.COMPLETE
 
     def as_dict(self) -> Mapping[str, Any]:
-        """The report as JSON-ready values; keys in camel case as in the settings."""
+        """Return the report as JSON-ready values; keys are in camel case as in the settings."""
         return {
             "outcome": self.outcome.value,
             "startedAt": self.started_at.isoformat(),
@@ -174,8 +174,8 @@ class SyncReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
-    """A failure that is tried again."""
+class RetriedFailure:
+    """A failure that is being retried."""
 
     message: str
     hint: str
@@ -183,51 +183,51 @@ class Trouble:
     failures: int = 1
 
 
-class Troubles:
-    """The failures that are being tried again at this moment, of everything that belongs to one piece of work."""
+class RetriedFailures:
+    """The failures that are currently being retried within one piece of work."""
 
     def __init__(self) -> None:
-        self._now: dict[object, Trouble] = {}
+        self._now: dict[object, RetriedFailure] = {}
 
     @property
-    def worst(self) -> Trouble | None:
+    def worst(self) -> RetriedFailure | None:
         """The one that has failed most often, or None while all goes well."""
         return max(self._now.values(), key=lambda trouble: trouble.failures, default=None)
 
-    def failed(self, who: object, message: str, hint: str) -> None:
-        """Note another failure of somebody who will try again."""
+    def record_failure(self, who: object, message: str, hint: str) -> None:
+        """Record another failure of an operation that will be retried."""
         before = self._now.get(who)
         self._now[who] = (
-            replace(before, message=message, failures=before.failures + 1) if before else Trouble(message, hint)
+            replace(before, message=message, failures=before.failures + 1) if before else RetriedFailure(message, hint)
         )
 
-    def ended(self, who: object) -> None:
-        """Forget somebody's failures: it went well, or was given up."""
+    def clear_failure(self, who: object) -> None:
+        """Remove the failures of an operation that succeeded or was given up."""
         self._now.pop(who, None)
 
 
-_watched: ContextVar[Troubles | None] = ContextVar("troubles", default=None)
+_tracked: ContextVar[RetriedFailures | None] = ContextVar("troubles", default=None)
 
 
 @contextmanager
-def watched() -> Iterator[Troubles]:
-    """Look on: what is tried again inside, in tasks that begin there too, is told to the result."""
-    troubles = Troubles()
-    token = _watched.set(troubles)
+def track_failures() -> Iterator[RetriedFailures]:
+    """Collect the failures that are retried inside the context, including tasks started there."""
+    troubles = RetriedFailures()
+    token = _tracked.set(troubles)
     try:
         yield troubles
     finally:
-        _watched.reset(token)
+        _tracked.reset(token)
 
 
 @contextmanager
-def trying() -> Iterator[Callable[[str, str], None]]:
-    """Try something several times; the result is called with message and hint after each failure but the last."""
-    troubles, me = _watched.get(), object()
+def track_attempts() -> Iterator[Callable[[str, str], None]]:
+    """Provide a function to call with message and hint after each failed attempt that will be retried."""
+    troubles, me = _tracked.get(), object()
     if troubles is None:
         yield lambda *_: None
         return
     try:
-        yield lambda message, hint: troubles.failed(me, message, hint)
+        yield lambda message, hint: troubles.record_failure(me, message, hint)
     finally:
-        troubles.ended(me)
+        troubles.clear_failure(me)

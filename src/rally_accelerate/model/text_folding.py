@@ -1,4 +1,4 @@
-"""How texts are compared: without regard to case, and to characters that only typography tells apart.
+"""Comparison of texts regardless of case and of characters that differ only typographically.
 
 Web pages and word processors put no-break spaces, typographic quotes, dashes and invisible characters where people
 typed plain ones, and East Asian input methods type wide letters. A text that was copied from there looks the same and
@@ -42,7 +42,7 @@ REPLACED = frozenset(map(chr, _TABLE))
 _COPIED: dict[int, str] = {**dict.fromkeys(_SPACES, " "), **dict.fromkeys((0x200B, 0x2060, 0xFEFF), "")}
 
 
-def spaced(text: str) -> str:
+def normalize_spaces(text: str) -> str:
     """Return a text with plain spaces in place of others, and without spaces of no width; the rest stays as it is."""
     return text if text.isascii() else text.translate(_COPIED)
 
@@ -51,17 +51,17 @@ _EDGES = "".join(map(chr, (*range(0x21), 0x7F, *_SPACES, *_INVISIBLE)))
 _AROUND = "".join((_EDGES, "\"'<>\xab\xbb", *map(chr, (*_SINGLE_QUOTES, *_DOUBLE_QUOTES))))
 
 
-def trimmed(text: str) -> str:
+def trim(text: str) -> str:
     """Return a text without white space and invisible characters at its ends."""
     return text.strip(_EDGES)
 
 
-def unquoted(text: str) -> str:
+def strip_quotes(text: str) -> str:
     """Return an address without the quotes, brackets and invisible characters that copying puts around it."""
     return text.strip(_AROUND)
 
 
-def plain(text: str) -> str:
+def normalize_typography(text: str) -> str:
     """Return a text with plain characters in place of those that only typography tells apart."""
     return text if text.isascii() else text.translate(_TABLE)
 

@@ -1,4 +1,4 @@
-"""The time that one run may lose to services that fail; arithmetic on a clock, without input or output.
+"""The time that one run can spend on failing services; arithmetic on a clock, no I/O.
 
 A scheduled run has to end before the next one is due, whichever service is down and however many requests fail. So the
 time is counted for the whole run: overlapping failures once, failures one after the other together.
@@ -29,16 +29,16 @@ class RetryBudget:
         self._answered: set[str] = set()
         self._first_failures: dict[str, float] = {}
 
-    def answered(self, service: str) -> None:
-        """Note that a service has sent an answer, whatever it says."""
+    def record_response(self, service: str) -> None:
+        """Record that a service sent a response, whatever it contains."""
         self._answered.add(service)
 
-    def has_answered(self, service: str) -> bool:
+    def has_responded(self, service: str) -> bool:
         """Return whether a service has sent an answer in this run."""
         return service in self._answered
 
-    def failing(self, service: str, *, since: float) -> None:
-        """Begin to count the time of a request that failed.
+    def start_failure(self, service: str, *, since: float) -> None:
+        """Start counting the time of a failed request.
 
         Args:
             service: The service that the request is for.
@@ -48,8 +48,8 @@ class RetryBudget:
         self._since = min(self._since, since) if self._failing else since
         self._failing += 1
 
-    def ended(self, *, counts: bool = True) -> None:
-        """End the count of a request that succeeded or was given up.
+    def end_failure(self, *, counts: bool = True) -> None:
+        """Stop counting the time of a request that succeeded or was given up.
 
         Args:
             counts: False for a request that is repeated in a smaller form: asking for less is no loss of time.
@@ -58,19 +58,19 @@ class RetryBudget:
         if not self._failing and counts:
             self._spent += max(0.0, time.monotonic() - self._since)
 
-    def left(self, service: str) -> float:
-        """Return for how many seconds further attempts may begin."""
+    def get_remaining(self, service: str) -> float:
+        """Return the number of seconds in which further attempts can begin."""
         now = time.monotonic()
-        left = self.seconds - self._spent - (now - self._since if self._failing else 0.0)
+        remaining = self.seconds - self._spent - (now - self._since if self._failing else 0.0)
         if service not in self._answered:
-            left = min(left, self._unanswered_seconds - (now - self._first_failures.get(service, now)))
-        return left
+            remaining = min(remaining, self._unanswered_seconds - (now - self._first_failures.get(service, now)))
+        return remaining
 
-    def limit(self, service: str, *, always: bool = False) -> float:
-        """Return after how many seconds an attempt has to be given up, so that a silent service ends in time.
+    def get_limit(self, service: str, *, always: bool = False) -> float:
+        """Return the time limit of an attempt in seconds, so that a silent service ends in time.
 
         A service that has answered before and is not failing has no limit of this kind, unless ``always`` is set.
         """
         if not self.seconds or (service in self._answered and not self._failing and not always):
             return math.inf
-        return max(self.left(service), FIRST_ANSWER_SECONDS)
+        return max(self.get_remaining(service), FIRST_ANSWER_SECONDS)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from rally_accelerate.model.report import ProjectResult, Tally, Trouble
+from rally_accelerate.model.report import ProjectResult, RetriedFailure, Tally
 from rally_accelerate.observe.progress_rate import Measure, Meter, Phase
 
 SIXTY = 60
@@ -89,7 +89,7 @@ def awaited_words(count: int, *, of: int) -> str:
     return "until the next run: Rally's Lookback has not got the last changes yet"
 
 
-def trying_again(trouble: Trouble) -> str:
+def trying_again(trouble: RetriedFailure) -> str:
     """What somebody reads who waits while something fails and is tried again."""
     often = "" if trouble.failures == 1 else f" after {trouble.failures} failures"
     return f"Trying again{often}: {trouble.message}"

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from rally_accelerate.config.load import Loaded, from_platform
+from rally_accelerate.config.load import Loaded, load_from_platform
 from rally_accelerate.config.model import DEFAULT_TENANT, PLUGIN_ID
 from rally_accelerate.config.value_parsers import as_level, as_text
 from rally_accelerate.errors import ConfigError, Problem
@@ -185,7 +185,7 @@ def understood(given: Given) -> Arguments:
         "loggingLevel": given.level,
     }
     try:
-        loaded = from_platform(given.properties, envelope)
+        loaded = load_from_platform(given.properties, envelope)
     except ConfigError as error:
         problems += error.problems
     unread = {problem.path for problem in problems}

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rally_accelerate.config.form import form_fields
+from rally_accelerate.config.form import list_form_fields
 from rally_accelerate.config.model import (
     DESCRIPTION,
     DISPLAY_NAME,
@@ -56,7 +56,7 @@ def manifest() -> dict[str, Any]:
 def properties() -> list[dict[str, Any]]:
     """The properties in the order of the form; hidden ones are never required."""
     found = []
-    for field in form_fields():
+    for field in list_form_fields():
         if not field.inside:
             continue
         one: dict[str, Any] = {

@@ -26,7 +26,7 @@ from typing import Any
 from rally_accelerate.accelerate.integration_state import Platform, Recalled, as_state, instant
 from rally_accelerate.errors import RallyAccelerateError, StoreError
 from rally_accelerate.model.issue import Issue, SourceRevision
-from rally_accelerate.model.progress import GONE, TIMEBOX_FIELDS, WHOLE_WORKSPACE, Progress, Sent, TimeboxWatch
+from rally_accelerate.model.progress import ALL_PROJECTS, REMOVED_MARK, TIMEBOX_FIELDS, Progress, Sent, TimeboxWatch
 from rally_accelerate.rally.records import Scope
 from rally_accelerate.sync.plan import lanes_of
 from rally_accelerate.sync.progress_json import progress_from_json, progress_to_json
@@ -280,7 +280,7 @@ class PlatformState:
         else:
             found = await self.platform.all_statuses(self.projects)
         return {
-            str(key): f"{self.rules_version}{GONE}" if status in self.gone else self.rules_version
+            str(key): f"{self.rules_version}{REMOVED_MARK}" if status in self.gone else self.rules_version
             for key, status in found.items()
         }
 
@@ -394,5 +394,5 @@ def _older(mine: Progress, other: Progress) -> Progress:
 
 def stands_at(progress: Progress) -> datetime | None:
     """The cursor of the lane that lags most; in a whole workspace the lanes of single projects do not move."""
-    whole = [cursor for lane, cursor in progress.cursors.items() if lane.project == WHOLE_WORKSPACE]
+    whole = [cursor for lane, cursor in progress.cursors.items() if lane.project == ALL_PROJECTS]
     return min(whole or progress.cursors.values(), default=None)

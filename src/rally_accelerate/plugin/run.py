@@ -19,7 +19,7 @@ from rally_accelerate import __version__
 from rally_accelerate.accelerate.integration_state import Platform, Recalled
 from rally_accelerate.config.load import Loaded
 from rally_accelerate.config.model import Properties
-from rally_accelerate.config.redaction import secrets_of
+from rally_accelerate.config.redaction import list_secrets
 from rally_accelerate.errors import ConfigError, RallyAccelerateError, RejectedError
 from rally_accelerate.model.progress import Progress, Window
 from rally_accelerate.model.report import Outcome, SyncReport, Tally
@@ -72,7 +72,7 @@ def run_event(process: str, velocity: str) -> int:
         log_output.set_up(given.level, (*given.secrets, passphrase))
         log.info("Found decryption key file" if passphrase else "No Decryption Key Found")
         understood = arguments.understood(given)
-        log_output.set_up(given.level, (*given.secrets, passphrase, *secrets_of(understood.loaded.integration)))
+        log_output.set_up(given.level, (*given.secrets, passphrase, *list_secrets(understood.loaded.integration)))
         return asyncio.run(stoppable(_Event(understood).go()))
     except RallyAccelerateError as error:
         log_output.tell_error(log, error)

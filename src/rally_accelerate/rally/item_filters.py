@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rally_accelerate.config.item_queries import OTHERS, entity_in, fields_of, plain_query
+from rally_accelerate.config.item_queries import OTHERS, find_entity, list_fields, normalize_query
 from rally_accelerate.errors import ConfigError, Problem, QueryError
-from rally_accelerate.model.suggestions import suggestion
+from rally_accelerate.model.suggestions import suggest_names
 from rally_accelerate.model.text_folding import fold
 from rally_accelerate.rally.query import Raw
 from rally_accelerate.rally.scope import quote
@@ -85,7 +85,7 @@ def render_query(query: str, name: str = "") -> str:
     Raises:
         QueryError: Parentheses or quotes do not pair up.
     """
-    text = plain_query(query)
+    text = normalize_query(query)
     if not text.strip():
         return ""
     try:
@@ -97,7 +97,7 @@ def render_query(query: str, name: str = "") -> str:
 
 
 def _require_no_entity(text: str) -> None:
-    if entity := entity_in(text):
+    if entity := find_entity(text):
         raise QueryError(f"{entity[0]} is an HTML entity; write the character itself.", column=entity[1] + 1)
 
 
@@ -133,7 +133,7 @@ def explain_rejection(
     """
     texts = [
         _describe_missing(name, kind, attributes, labels)
-        for name in dict.fromkeys(path.partition(".")[0] for path in fields_of(query))
+        for name in dict.fromkeys(path.partition(".")[0] for path in list_fields(query))
         if not _has_attribute(attributes[kind], name)
     ]
     if not texts:
@@ -163,11 +163,11 @@ def _describe_missing(
     every = dict.fromkeys(
         attribute.element_name for attributes_of_kind in attributes.values() for attribute in attributes_of_kind
     )
-    return f"{text}{suggestion(name, every)}"
+    return f"{text}{suggest_names(name, every)}"
 
 
 def _hint(query: str, attributes: "Mapping[str, Sequence[Attribute]]", labels: Mapping[str, str]) -> str:
-    names = [path.partition(".")[0] for path in fields_of(query)]
+    names = [path.partition(".")[0] for path in list_fields(query)]
     able = [
         kind
         for kind, attributes_of_kind in attributes.items()

@@ -12,7 +12,7 @@ from typing import Any
 
 from rally_accelerate.errors import UnavailableError, UnexpectedResponseError
 from rally_accelerate.model.issue import SourceRevision
-from rally_accelerate.model.progress import WHOLE_WORKSPACE, Walk
+from rally_accelerate.model.progress import ALL_PROJECTS, Walk
 from rally_accelerate.rally.fetch_fields import build_fetch
 from rally_accelerate.rally.query import And, Condition, Expression, Raw, any_of
 from rally_accelerate.rally.records import Record, Scope
@@ -399,7 +399,7 @@ def build_listing(scope: Scope, walk: Walk, more: Sequence[str] = ()) -> Listing
         where.append(Condition("LastUpdateDate", ">=", walk.window.since))
     if walk.window.until is not None:
         where.append(Condition("LastUpdateDate", "<", walk.window.until))
-    projects = [project for project in walk.projects if project != WHOLE_WORKSPACE]
+    projects = [project for project in walk.projects if project != ALL_PROJECTS]
     if len(projects) > 1:
         # The project parameter takes one project; several are a condition on the workspace.
         where.append(any_of("Project.ObjectID", projects))

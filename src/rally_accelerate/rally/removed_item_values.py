@@ -16,7 +16,7 @@ from rally_accelerate.rally.name_resolver import NameResolver
 from rally_accelerate.rally.records import ItemHistory, WorkItem
 from rally_accelerate.rally.wsapi import WSAPI
 
-#: Drop-downs that mapping keeps aside (``mapping.issue.KEPT_ASIDE``) and that have no tracked history.
+#: Drop-downs that mapping keeps aside (``mapping.issue.RAW_FIELDS``) and that have no tracked history.
 UNTRACKED_CHOICES = ("Environment",)
 
 #: Fields to read from snapshots in addition to the tracked fields.

@@ -27,14 +27,14 @@ from rally_accelerate.errors import (
 from rally_accelerate.model.foreign_responses import (
     Reply,
     Route,
-    blocked,
-    certificate_page,
-    page_instead,
-    portal,
-    proxy_login,
-    redirected,
-    refused_login,
-    wants_https,
+    explain_block,
+    explain_certificate_page,
+    explain_https_only,
+    explain_login_refusal,
+    explain_page,
+    explain_portal,
+    explain_proxy_login,
+    explain_redirect,
 )
 from rally_accelerate.model.lenient_json import JsonDecodeError, Place, decode_json, decode_text
 from rally_accelerate.rally.records import Record
@@ -270,14 +270,14 @@ def parse_response(
     if status in _BY_STATUS:
         raise _BY_STATUS[status](context)
     if 300 <= status < 400:  # noqa: PLR2004 - the class of redirects
-        raise redirected(context.reply, route)
+        raise explain_redirect(context.reply, route)
     if 400 <= status < 500:  # noqa: PLR2004 - the class of refusals
         raise _client_error(context)
     if status >= 500:  # noqa: PLR2004 - the class of failures
         raise _server_error(context)
     if context.is_html:
         raise _page_error(context)
-    if "FindProxyForURL" in context.text and (error := page_instead(context.reply, route)):
+    if "FindProxyForURL" in context.text and (error := explain_page(context.reply, route)):
         raise error
     return _parse_body(context)
 
@@ -299,7 +299,9 @@ class _Context:
             or bool(_RALLY_TEXTS.search(self.text))
             or any(map(_RALLY_HEADERS.match, self.headers))
         )
-        return Reply(asked=self.resource, status=self.status, headers=self.headers, text=self.text, marked=marked)
+        return Reply(
+            request=self.resource, status=self.status, headers=self.headers, text=self.text, is_from_service=marked
+        )
 
     @property
     def is_html(self) -> bool:
@@ -359,7 +361,7 @@ _RALLY_HEADERS = re.compile(r"(?i)(x-)?rally")
 
 
 def _login_error(context: _Context) -> RallyAccelerateError:
-    if error := refused_login(context.reply, context.route):
+    if error := explain_login_refusal(context.reply, context.route):
         return error
     for pattern, message, hint in _LOGIN_TEXTS:
         if re.search(pattern, context.text, re.IGNORECASE):
@@ -417,11 +419,11 @@ def _access_error(context: _Context) -> RallyAccelerateError:
             hint="Ask the Rally subscription administrator to add the address that this machine leaves your network "
             "with to the allowed range.",
         )
-    if error := certificate_page(context.reply, context.route) or blocked(context.reply, context.route):
+    if error := explain_certificate_page(context.reply, context.route) or explain_block(context.reply, context.route):
         return error
     others = (
         " If Rally has no such page, a proxy or gateway on the way gave it: ask its operators."
-        if context.is_html and not context.reply.marked
+        if context.is_html and not context.reply.is_from_service
         else ""
     )
     return AccessDeniedError(
@@ -432,7 +434,7 @@ def _access_error(context: _Context) -> RallyAccelerateError:
 
 
 def _proxy_login_error(context: _Context) -> RallyAccelerateError:
-    return proxy_login(context.status, context.headers, context.route)
+    return explain_proxy_login(context.status, context.headers, context.route)
 
 
 #: Built-in types of Rally that are queried (rally-api-notes.md#addresses).
@@ -482,7 +484,7 @@ def _timeout_error(context: _Context) -> RallyAccelerateError:
 
 
 def _gateway_error(context: _Context) -> RallyAccelerateError:
-    if context.reply.is_of_a_proxy():
+    if context.reply.is_from_proxy():
         return _proxy_error(context)
     if context.seconds is not None and context.seconds < GATEWAY_ONLY_SECONDS:
         return UnavailableError(
@@ -492,7 +494,7 @@ def _gateway_error(context: _Context) -> RallyAccelerateError:
 
 
 def _unavailable_error(context: _Context) -> RallyAccelerateError:
-    if context.reply.is_of_a_proxy():
+    if context.reply.is_from_proxy():
         return _proxy_error(context)
     return UnavailableError(
         f"Rally is not available ({context.status}): maintenance or restart.", retry_after=context.retry_after
@@ -500,7 +502,7 @@ def _unavailable_error(context: _Context) -> RallyAccelerateError:
 
 
 def _proxy_error(context: _Context) -> RallyAccelerateError:
-    proxy = context.route.the_proxy
+    proxy = context.route.proxy_name
     return UnavailableError(
         f"{proxy[:1].upper()}{proxy[1:]} gets no answer from Rally ({context.status}).{context.service_message}",
         hint=f"Check that the proxy may reach {context.route.host} and resolves its name, and that baseUrl is right.",
@@ -518,7 +520,7 @@ def _cloudflare_error(context: _Context) -> RallyAccelerateError:
 
 
 def _portal_error(context: _Context) -> RallyAccelerateError:
-    return portal(context.reply, context.route)
+    return explain_portal(context.reply, context.route)
 
 
 def _conflict_error(context: _Context) -> RallyAccelerateError:
@@ -551,9 +553,13 @@ def _client_error(context: _Context) -> RallyAccelerateError:
     for text in context.errors:
         return error_of(text, context.resource)
     reply, route = context.reply, context.route
-    if error := certificate_page(reply, route) or wants_https(reply, route) or blocked(reply, route):
+    if (
+        error := explain_certificate_page(reply, route)
+        or explain_https_only(reply, route)
+        or explain_block(reply, route)
+    ):
         return error
-    others = "" if reply.marked else " If it is not Rally that answers so, a proxy or gateway does."
+    others = "" if reply.is_from_service else " If it is not Rally that answers so, a proxy or gateway does."
     page = f", with a page{reply.title}" if reply.title else ""
     return RejectedError(
         f"The server refuses the request for {context.resource} ({context.status}){page}.{context.service_message}",
@@ -584,7 +590,7 @@ def _page_error(context: _Context) -> RallyAccelerateError:
         return UnavailableError(
             f"Rally shows a maintenance page.{context.service_message}", retry_after=context.retry_after
         )
-    if error := page_instead(context.reply, context.route):
+    if error := explain_page(context.reply, context.route):
         return error
     return UnavailableError(
         f"A web page came instead of data for {context.resource}.{context.service_message}",
@@ -635,7 +641,7 @@ def _decoding_error(context: _Context, error: JsonDecodeError) -> RallyAccelerat
         return TruncatedResponseError(f"The answer for {context.resource} is empty.")
     if context.first_character not in {"{", ""}:
         return UnexpectedResponseError(f"The answer for {context.resource} is not JSON.{context.service_message}")
-    if error.ended:
+    if error.is_truncated:
         return TruncatedResponseError(
             f"The answer for {context.resource} ended in the middle, after {len(context.body)} bytes."
         )

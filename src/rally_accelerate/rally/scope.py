@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from rally_accelerate.config.model import Properties
 from rally_accelerate.errors import AccessDeniedError, ConfigError, NotFoundError, Problem
-from rally_accelerate.model.suggestions import MOST_EXPLAINED, suggestion
+from rally_accelerate.model.suggestions import MAX_EXPLAINED, suggest_names
 from rally_accelerate.model.text_folding import fold
 from rally_accelerate.rally.fetch_fields import PROJECT_FIELDS, WORKSPACE_FIELDS
 from rally_accelerate.rally.keyset_paging import Listing, Row, RowPage, parse_answer, read_all, read_page
@@ -79,7 +79,7 @@ MAX_LISTED = 8
 #: Rally's names have at most 256 characters.
 MAX_QUOTED_LENGTH = 300
 #: The largest number of unknown names that are listed one by one.
-MAX_PROBLEMS = MOST_EXPLAINED
+MAX_PROBLEMS = MAX_EXPLAINED
 #: Each pattern is compared with every project.
 MAX_PATTERNS = 500
 
@@ -110,7 +110,7 @@ def choose_workspace(name: str, workspaces: Sequence[Workspace]) -> Workspace:
         case [only]:
             text = f"the workspace {quote(only.name)} is closed; its items cannot be read"
         case []:
-            close = suggestion(name, [workspace.name for workspace in workspaces])
+            close = suggest_names(name, [workspace.name for workspace in workspaces])
             seen = join_limited(f"{quote(workspace.name)} ({workspace.object_id})" for workspace in workspaces)
             text = f"this user sees no workspace {quote(name)}{close}; it sees {seen or 'none at all'}"
         case several:
@@ -264,7 +264,7 @@ def _find_projects(text: str, tree: _Tree, *, explain: bool) -> tuple[Sequence[P
     if not explain and len(matches) != 1:
         return (), "means no project, or several"
     if not matches:
-        close = suggestion(text, [project.name for project in tree.projects])
+        close = suggest_names(text, [project.name for project in tree.projects])
         what = f"no project has the ObjectID {text}" if text.isdecimal() else f"no project is called {quote(text)}"
         return (), f"{what}{close}"
     if len(matches) > 1:

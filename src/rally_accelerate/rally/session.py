@@ -21,9 +21,9 @@ from rally_accelerate.errors import (
     UnexpectedResponseError,
     UnreachableError,
 )
-from rally_accelerate.model.foreign_responses import headers_into
-from rally_accelerate.model.lenient_json import OversizedJsonError, bounded
-from rally_accelerate.model.report import Usage, trying
+from rally_accelerate.model.foreign_responses import capture_headers
+from rally_accelerate.model.lenient_json import OversizedJsonError, join_limited
+from rally_accelerate.model.report import Usage, track_attempts
 from rally_accelerate.model.time_budget import RetryBudget
 from rally_accelerate.rally import lookback
 from rally_accelerate.rally.limiter import Limiter
@@ -82,7 +82,7 @@ async def retry(
     Raises:
         RallyAccelerateError: What the last attempt raised.
     """
-    with trying() as report, closing(_RetryPolicy(seconds, eased, report, budget)) as patience:
+    with track_attempts() as report, closing(_RetryPolicy(seconds, eased, report, budget)) as patience:
         async for try_ in stamina.retry_context(on=patience.decide, attempts=None, timeout=None):
             with try_:
                 patience.start_attempt()
@@ -133,7 +133,7 @@ class _RetryPolicy:
     def close(self) -> None:
         """Stop counting the time that this request lost; a smaller page that succeeded is no loss."""
         if self._is_counting:
-            self._budget.ended(counts=not (self._succeeded and self._has_shrunk))
+            self._budget.end_failure(counts=not (self._succeeded and self._has_shrunk))
             self._is_counting = False
 
     def decide(self, error: Exception) -> bool | float:
@@ -152,7 +152,7 @@ class _RetryPolicy:
         self._has_shrunk |= eased
         if eased and not self._may_hang(now):
             if self._is_counting:
-                self._budget.ended(counts=False)
+                self._budget.end_failure(counts=False)
                 self._is_counting = False
             self._deadline = now + self._seconds
             remaining = self._seconds
@@ -162,7 +162,7 @@ class _RetryPolicy:
             self._count_loss(error, now)
             if self._deadline is None:
                 self._deadline = now + self._seconds
-            remaining = min(self._deadline - now, self._budget.left(SERVICE))
+            remaining = min(self._deadline - now, self._budget.get_remaining(SERVICE))
             if self._counts_attempt(error):
                 # The next attempt can take as long as this one, and must end in time, too.
                 remaining -= now - self._attempt_started_at
@@ -178,7 +178,7 @@ class _RetryPolicy:
 
     def _is_hopeless(self, now: float) -> bool:
         """Return whether a smaller page cannot help: there was never a response, or the attempt failed at once."""
-        silent = not self._budget.has_answered(SERVICE)
+        silent = not self._budget.has_responded(SERVICE)
         return self._is_run and (silent or now - self._attempt_started_at < IMMEDIATE_FAILURE_SECONDS)
 
     def _may_hang(self, now: float) -> bool:
@@ -189,12 +189,12 @@ class _RetryPolicy:
         """Start counting lost time, including the failed attempt if no response could be expected."""
         if self._is_counting:
             return
-        self._budget.failing(SERVICE, since=self._attempt_started_at if self._counts_attempt(error) else now)
+        self._budget.start_failure(SERVICE, since=self._attempt_started_at if self._counts_attempt(error) else now)
         self._is_counting = True
 
     def _counts_attempt(self, error: TransientError) -> bool:
         # A request that was made smaller is another one, whose time begins with its failure.
-        return isinstance(error, UnreachableError) or (not self._has_shrunk and not self._budget.has_answered(SERVICE))
+        return isinstance(error, UnreachableError) or (not self._has_shrunk and not self._budget.has_responded(SERVICE))
 
 
 def backoff(failures: int) -> float:
@@ -387,7 +387,7 @@ class Session:
             self._count(requests=1, bytes_sent=len(request.target) + len(request.body))
             address = f"{self._base_url}{request.target}"
             method, headers = ("POST", _JSON) if request.body else ("GET", None)
-            longest = min(ANSWER_TIMEOUT_FACTOR * self._timeout, self._budget.limit(SERVICE))
+            longest = min(ANSWER_TIMEOUT_FACTOR * self._timeout, self._budget.get_limit(SERVICE))
             answered: dict[str, str] = {}
             with translate_errors(request.resource, seconds=self._timeout, route=self._route, answered=answered):
                 async with (
@@ -398,13 +398,13 @@ class Session:
                         content=request.body or None,
                         headers=headers,
                         # Why a proxy refuses a connection is in its headers, which the library's error does not hold.
-                        extensions={"trace": headers_into(answered)},
+                        extensions={"trace": capture_headers(answered)},
                     ) as response,
                 ):
-                    self._budget.answered(SERVICE)
+                    self._budget.record_response(SERVICE)
                     try:
                         # Joined there: a response that was read keeps its body until the garbage collector comes.
-                        body = await bounded(response.aiter_bytes(), most=self._max_bytes)
+                        body = await join_limited(response.aiter_bytes(), most=self._max_bytes)
                     except OversizedJsonError as error:
                         raise UnexpectedResponseError(
                             f"The answer for {request.resource} {error}.",

@@ -24,8 +24,8 @@ import httpx2
 
 from rally_accelerate import __version__
 from rally_accelerate.config.model import MOST_REQUESTS_IN_FLIGHT, Properties
-from rally_accelerate.config.no_proxy import bypasses, proxy_server
-from rally_accelerate.config.value_parsers import proxy_address
+from rally_accelerate.config.no_proxy import bypasses_proxy, get_proxy_server
+from rally_accelerate.config.value_parsers import build_proxy_address
 from rally_accelerate.errors import (
     AccessDeniedError,
     ConfigError,
@@ -35,10 +35,10 @@ from rally_accelerate.errors import (
     UnavailableError,
     UnreachableError,
 )
-from rally_accelerate.model.connection_errors import causes, unconnected
-from rally_accelerate.model.foreign_responses import Route, refused_certificate, refused_connection
+from rally_accelerate.model.connection_errors import explain_connection_error, iterate_causes
+from rally_accelerate.model.foreign_responses import Route, explain_certificate_refusal, explain_connect_refusal
 from rally_accelerate.model.lenient_json import decode_text
-from rally_accelerate.model.text_folding import plain
+from rally_accelerate.model.text_folding import normalize_typography
 
 #: No bundle of certificates is larger; all public authorities together take 250 kB. OpenSSL's time for certificates of
 #: one subject grows with the square of their number: a megabyte of the smallest ones takes about a second.
@@ -89,7 +89,7 @@ def _pem_blocks(text: str) -> Iterator[str]:
             begun = marker
             continue
         if begun is not None and label in _LABELS:
-            content = "".join(plain(text[begun.end() : marker.start()]).split())
+            content = "".join(normalize_typography(text[begun.end() : marker.start()]).split())
             if not content.isascii():
                 raise ValueError("holds a certificate with characters that are none of Base64")
             lines = (content[at : at + _LINE] for at in range(0, len(content), _LINE))
@@ -390,9 +390,9 @@ def _login_headers(properties: Properties) -> dict[str, str]:
 
 
 def _proxy(properties: Properties, context: ssl.SSLContext) -> httpx2.Proxy | None:
-    if server := proxy_server(properties, properties.base_url):
+    if server := get_proxy_server(properties, properties.base_url):
         password = properties.proxy_password.get_secret_value() if properties.proxy_password else ""
-        address = proxy_address(server, username=properties.proxy_username, password=password)
+        address = build_proxy_address(server, username=properties.proxy_username, password=password)
     else:
         address = _environment_proxy(properties)
     if not address:
@@ -417,7 +417,7 @@ def _environment_proxy(properties: Properties) -> str:
 
     The standard library reads them as every other program on the machine does.
     """
-    if bypasses(properties.base_url, properties.no_proxy):
+    if bypasses_proxy(properties.base_url, properties.no_proxy):
         return ""
     parts = urlsplit(properties.base_url)
     proxies = urllib.request.getproxies()
@@ -431,10 +431,10 @@ def make_route(properties: Properties) -> Route:
     """Return the route to Rally according to the settings and the environment."""
     server = _without_credentials(properties.base_url)
     route = Route(server=server, key=has_key(properties), certificate=bool(properties.client_certificate))
-    if proxy := proxy_server(properties, properties.base_url):
+    if proxy := get_proxy_server(properties, properties.base_url):
         return replace(route, proxy=_without_credentials(proxy))
     proxy = _without_credentials(_environment_proxy(properties))
-    return replace(route, proxy=proxy, given="the environment (HTTPS_PROXY)")
+    return replace(route, proxy=proxy, proxy_setting="the environment (HTTPS_PROXY)")
 
 
 def _without_credentials(address: str) -> str:
@@ -465,7 +465,9 @@ def translate_errors(
     except httpx2.ProxyError as error:
         raise _proxy_error(str(error), answered or {}, route) from None
     except httpx2.ConnectError as error:
-        raise (unconnected(error, route) or UnreachableError(f"No connection: {_describe(error)}")) from None
+        raise (
+            explain_connection_error(error, route) or UnreachableError(f"No connection: {_describe(error)}")
+        ) from None
     except httpx2.DecodingError:
         # A compressed body that ends early fails in its decompression.
         raise TruncatedResponseError(f"The answer for {resource} could not be decompressed.") from None
@@ -488,8 +490,9 @@ def translate_errors(
             )
         if route.proxy and not answered:
             hint = (
-                f"Check that {route.given} names an HTTP proxy and its port: SOCKS proxies and services of other kinds "
-                f"end connections so. If it does, look for what ends connections to {route.host}, such as a firewall."
+                f"Check that {route.proxy_setting} names an HTTP proxy and its port: SOCKS proxies and services of "
+                f"other kinds end connections so. If it does, look for what ends connections to {route.host}, such as "
+                "a firewall."
             )
         elif route.server.startswith("http:") and not answered:
             hint = f"If the server takes https only, set baseUrl to {route.server.replace('http:', 'https:', 1)}."
@@ -527,17 +530,17 @@ def _proxy_error(
     message: str, headers: Mapping[str, str], route: Route
 ) -> AccessDeniedError | UnavailableError | UnreachableError:
     # The message of a refused tunnel is the proxy's status line.
-    return refused_connection(message, headers, route) or UnreachableError(
-        f"{route.the_proxy[:1].upper()}{route.the_proxy[1:]} makes no connection to {route.host}: "
+    return explain_connect_refusal(message, headers, route) or UnreachableError(
+        f"{route.proxy_name[:1].upper()}{route.proxy_name[1:]} makes no connection to {route.host}: "
         f"{message[:100] or 'no reason given'}.",
-        hint=f"Check {route.given}, and that the proxy may reach {route.host} and resolves its name.",
+        hint=f"Check {route.proxy_setting}, and that the proxy may reach {route.host} and resolves its name.",
     )
 
 
 def _certificate_error(error: Exception, route: Route) -> AccessDeniedError | None:
     """Return the error of a server that requires another client certificate, or any; None for other errors."""
-    reasons = [str(cause.reason) for cause in causes(error) if isinstance(cause, ssl.SSLError)]
-    return next((refusal for reason in reasons if (refusal := refused_certificate(reason, route))), None)
+    reasons = [str(cause.reason) for cause in iterate_causes(error) if isinstance(cause, ssl.SSLError)]
+    return next((refusal for reason in reasons if (refusal := explain_certificate_refusal(reason, route))), None)
 
 
 def _describe(error: Exception) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rally_accelerate.config.value_parsers import KIND_ALIASES
 from rally_accelerate.errors import ConfigError, Problem
-from rally_accelerate.model.suggestions import MOST_EXPLAINED, suggestion
+from rally_accelerate.model.suggestions import MAX_EXPLAINED, suggest_names
 from rally_accelerate.model.text_folding import fold
 from rally_accelerate.rally.scope import join_limited, quote
 
@@ -104,7 +104,7 @@ class TypeNames:
                 kind = self.resolve(name)
             except ValueError as error:
                 problems.append(Problem(path, str(error)))
-                if len(problems) == MOST_EXPLAINED:
+                if len(problems) == MAX_EXPLAINED:
                     break
                 continue
             kinds[kind] = None
@@ -180,7 +180,7 @@ class TypeNames:
                 for name in (definition.display_name, definition.path)
             ),
         ]
-        close = suggestion(written, [name for name in dict.fromkeys(names) if name])
+        close = suggest_names(written, [name for name in dict.fromkeys(names) if name])
         return f"{quote(written)} is no type of work item in this workspace{close}; there are {there}"
 
     def _is_work_item(self, definition: TypeDefinition) -> bool:

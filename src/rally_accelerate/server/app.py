@@ -12,7 +12,7 @@ import httpx2
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
-from rally_accelerate.config.load import validated
+from rally_accelerate.config.load import validate_integration
 from rally_accelerate.config.model import Integration
 from rally_accelerate.errors import ConfigError
 from rally_accelerate.model.report import SyncReport
@@ -159,7 +159,7 @@ class Server:
         Raises:
             ConfigError: The settings are wrong.
         """
-        integration = given if isinstance(given, Integration) else validated(given)
+        integration = given if isinstance(given, Integration) else validate_integration(given)
         return await self.integrations.put(SYSTEM_ACTOR, integration)
 
     async def create_first_value_stream(self, integration_id: str) -> str | None:

@@ -15,7 +15,7 @@ from rally_accelerate.config.redaction import Redactor, redacting
 from rally_accelerate.errors import ConfigError, RallyAccelerateError
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import Window
-from rally_accelerate.model.report import Tally, Troubles, watched
+from rally_accelerate.model.report import RetriedFailures, Tally, track_failures
 from rally_accelerate.observe.run_summary import Follower, progress_of, trying_again
 from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.limiter import LimiterPool
@@ -56,7 +56,7 @@ class DryRun:
     failure: dict[str, Any] | None = None
     redactor: Redactor = field(default_factory=lambda: Redactor(()))
     #: What it tries again.
-    troubles: Troubles = field(default_factory=Troubles)
+    troubles: RetriedFailures = field(default_factory=RetriedFailures)
     #: After so many seconds it is given up.
     limit: float = TIMEOUT_SECONDS
     #: What it waits for now, where it goes step by step, and after how many seconds that began.
@@ -163,7 +163,7 @@ async def _run_with_redaction(trial: DryRun, work: Work, seconds: float) -> None
 
 async def _run_work(trial: DryRun, work: Work, seconds: float) -> None:
     try:
-        with watched() as trial.troubles:
+        with track_failures() as trial.troubles:
             async with asyncio.timeout(seconds):
                 await work(trial)
     except TimeoutError:

@@ -16,7 +16,7 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from rally_accelerate.config.listen_errors import PORT_OPTION, cannot_listen
+from rally_accelerate.config.listen_errors import PORT_OPTION, explain_listen_error
 from rally_accelerate.errors import ConfigError
 from rally_accelerate.server.app import Server
 from rally_accelerate.server.runtime import MAX_CONNECTIONS, read_connection_limits
@@ -199,7 +199,7 @@ def open_listener(address: str, port: int, *, choose: str = PORT_OPTION) -> sock
     try:
         listener = socket.create_server((address, port), family=family)
     except (OSError, OverflowError) as error:
-        raise cannot_listen(error, address=address, port=port, choose=choose) from error
+        raise explain_listen_error(error, address=address, port=port, choose=choose) from error
     # Connections inherit it; asyncio sets it only on sockets that name their protocol, unlike this one. Without it the
     # second part of an answer waits some 40 ms for the receipt of the first.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

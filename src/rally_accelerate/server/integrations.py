@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from rally_accelerate.config.form import as_typed
+from rally_accelerate.config.form import format_value
 from rally_accelerate.config.model import Integration
 from rally_accelerate.errors import ConfigError, NotFoundError
 from rally_accelerate.server.permissions import Actor
@@ -327,5 +327,5 @@ def _to_plain(name: str, value: Any) -> Any:
     if hasattr(value, "get_secret_value"):
         return value.get_secret_value()
     if isinstance(value, datetime) or name == "removalCap":
-        return as_typed(name, value)
+        return format_value(name, value)
     return list(value) if isinstance(value, tuple) else value

@@ -6,10 +6,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from rally_accelerate.accelerate.payload import LISTS, SCALARS
-from rally_accelerate.dql.ast import Query, leaves
+from rally_accelerate.dql.ast import Query, iterate_comparisons
 from rally_accelerate.dql.evaluator import COUNT
-from rally_accelerate.dql.index_terms import APART, Kind, is_told
-from rally_accelerate.model.suggestions import alike
+from rally_accelerate.dql.index_terms import APART, Kind, is_indexed
+from rally_accelerate.model.suggestions import find_similar
 from rally_accelerate.server.store.database import Database
 from rally_accelerate.server.store.tables import fact_names, facts
 
@@ -43,7 +43,7 @@ async def find_unknown_fields(database: Database, query: Query | None) -> list[s
         return []
     said: dict[str, None] = {}
     async with database.reading() as connection:
-        for leaf in list(dict.fromkeys((each.item, each.path) for each in leaves(query)))[:MAX_FIELDS]:
+        for leaf in list(dict.fromkeys((each.item, each.path) for each in iterate_comparisons(query)))[:MAX_FIELDS]:
             if sentence := await connection.run_sync(_describe_unknown_field, *leaf):
                 said[sentence] = None
     return list(said)
@@ -59,8 +59,10 @@ async def find_misspelled_fields(database: Database, queries: Mapping[str, Query
     unsure = {
         (place, leaf.path[0])
         for place, query in queries.items()
-        for leaf in leaves(query)
-        if leaf.item == "issue" and leaf.path[0].casefold() not in DISPLAY_NAMES and is_told((leaf.path[0].casefold(),))
+        for leaf in iterate_comparisons(query)
+        if leaf.item == "issue"
+        and leaf.path[0].casefold() not in DISPLAY_NAMES
+        and is_indexed((leaf.path[0].casefold(),))
     }
     said: dict[str, str] = {}
     async with database.reading() as connection:
@@ -78,7 +80,7 @@ def _describe_unknown_field(connection: sa.Connection, item: str, path: tuple[st
     if names[-1] == COUNT and len(names) > 1:
         names.pop()
     # What no fact stands for is answered by other ways, and its name cannot be judged here.
-    if ".".join(names) in APART or not is_told(tuple(names)) or _is_known_field(connection, names):
+    if ".".join(names) in APART or not is_indexed(tuple(names)) or _is_known_field(connection, names):
         return ""
     if not _has_facts(connection):
         # Nothing can be said of fields before there are issues.
@@ -128,7 +130,9 @@ def _find_similar_names(connection: sa.Connection, names: Sequence[str]) -> list
     deeper = sa.func.instr(sa.func.substr(fact_names.c.name, len(above) + 1), ".") > 0
     known = [each.removeprefix(above) for each in _select_names(connection, beside, ~deeper)]
     known += [] if above else DISPLAY_NAMES
-    return [_format_path(above + each) for each in alike(names[-1], known, n=MAX_SUGGESTIONS, cutoff=MIN_SIMILARITY)]
+    return [
+        _format_path(above + each) for each in find_similar(names[-1], known, n=MAX_SUGGESTIONS, cutoff=MIN_SIMILARITY)
+    ]
 
 
 def _select_names(connection: sa.Connection, *conditions: Any) -> list[str]:

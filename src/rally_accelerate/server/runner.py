@@ -14,12 +14,12 @@ import httpx2
 from pydantic import SecretStr
 
 from rally_accelerate import __version__
-from rally_accelerate.config.load import validated
+from rally_accelerate.config.load import validate_integration
 from rally_accelerate.config.model import EVENT, Integration
 from rally_accelerate.config.redaction import Redactor, redacting
 from rally_accelerate.errors import ConfigError, NotFoundError, RallyAccelerateError, StoreError
 from rally_accelerate.model.progress import Window
-from rally_accelerate.model.report import SyncReport, Tally, Troubles, watched
+from rally_accelerate.model.report import RetriedFailures, SyncReport, Tally, track_failures
 from rally_accelerate.observe.logs import LEVELS, telling_of
 from rally_accelerate.observe.run_summary import Follower, histories, progress_of, project_lines, trying_again
 from rally_accelerate.rally.limiter import LimiterPool
@@ -207,7 +207,7 @@ class ActiveRun:
     #: After how many seconds its log told how far it was.
     logged_at: float = 0.0
     #: What it tries again, without its secrets.
-    troubles: Troubles = field(default_factory=Troubles)
+    troubles: RetriedFailures = field(default_factory=RetriedFailures)
     redactor: Redactor = field(default_factory=lambda: Redactor(()))
 
     @property
@@ -282,7 +282,7 @@ class Runner:
             try:
                 async with record_log(self._stores.lines, execution, redactor, level=level):
                     # The log of the process, too, tells what happens here, and was set up before this was known.
-                    with redacting(redactor), telling_of(stored.name), watched() as running.troubles:
+                    with redacting(redactor), telling_of(stored.name), track_failures() as running.troubles:
                         report = await self._run_and_report(stored, running, watch)
                 outcome = report.outcome.value
             except Exception:
@@ -301,7 +301,7 @@ class Runner:
         wishes = read_run_request(stored.event_states)
         log.info("begins, by rally-accelerate %s", __version__)
         try:
-            report = await self._sync(validated(stored.raw), running, wishes, watch)
+            report = await self._sync(validate_integration(stored.raw), running, wishes, watch)
         except RallyAccelerateError as error:
             report = SyncReport(started_at=datetime.now(UTC), seconds=running.seconds, failure=error)
         except asyncio.CancelledError:

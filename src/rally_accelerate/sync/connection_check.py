@@ -7,7 +7,7 @@ from enum import StrEnum
 from pydantic import SecretStr
 
 from rally_accelerate.config.model import Integration
-from rally_accelerate.config.no_proxy import proxy_server
+from rally_accelerate.config.no_proxy import get_proxy_server
 from rally_accelerate.errors import (
     AccessDeniedError,
     CertificateVerificationError,
@@ -255,7 +255,7 @@ def _broken_link(error: RallyAccelerateError, integration: Integration) -> Link:
 
 
 def _proxy(integration: Integration) -> str:
-    return proxy_server(integration.properties, integration.properties.base_url)
+    return get_proxy_server(integration.properties, integration.properties.base_url)
 
 
 def _links_before(broken: Link, integration: Integration) -> list[Link]:

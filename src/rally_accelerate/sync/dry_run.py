@@ -25,7 +25,7 @@ from rally_accelerate.mapping.rule_engine import Outcome, apply_rules, get_defau
 from rally_accelerate.mapping.rules import CompiledRules, Rules
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import Progress, Sent, Walk, Window
-from rally_accelerate.model.report import Receipt, Skipped, Usage
+from rally_accelerate.model.report import Acknowledgement, Skipped, Usage
 from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.records import HistorySource, Record, Scope, WorkItem
 from rally_accelerate.sync.empty_sync import cause
@@ -460,18 +460,18 @@ class PreviewSink:
     async def open(self) -> None:
         """Nothing to do."""
 
-    async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Receipt]:
+    async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Acknowledgement]:
         """Take the issues without sending them."""
         self.issues.extend(issues[: max(0, self._keep - len(self.issues))])
         self.expected.update((issue.external_id, expected(issue)) for issue in issues)
         if issues:
-            yield Receipt(delivered=tuple(issue.external_id for issue in issues))
+            yield Acknowledgement(delivered=tuple(issue.external_id for issue in issues))
 
-    async def retire(self, retirements: Sequence[Retirement]) -> AsyncIterator[Receipt]:
+    async def retire(self, retirements: Sequence[Retirement]) -> AsyncIterator[Acknowledgement]:
         """Take note of issues that would be told as gone."""
         self.retired.extend(retirements)
         if retirements:
-            yield Receipt(delivered=tuple(each.external_id for each in retirements))
+            yield Acknowledgement(delivered=tuple(each.external_id for each in retirements))
 
     async def read_back(
         self, external_ids: Sequence[str], *, projects: Sequence[str]

@@ -28,8 +28,16 @@ from rally_accelerate.mapping.field_readers import read_project
 from rally_accelerate.mapping.history_check import Verdict
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.model.issue import Issue, Project, SourceRevision
-from rally_accelerate.model.progress import DEFAULT_OVERLAP, GONE, Progress, Sent, Walk, Window
-from rally_accelerate.model.report import NAMED_SKIPS, PER_PROJECT, ProjectResult, Receipt, Skipped, SyncReport, Tally
+from rally_accelerate.model.progress import DEFAULT_OVERLAP, REMOVED_MARK, Progress, Sent, Walk, Window
+from rally_accelerate.model.report import (
+    MAX_NAMED_SKIPS,
+    PROJECT_COUNTS,
+    Acknowledgement,
+    ProjectResult,
+    Skipped,
+    SyncReport,
+    Tally,
+)
 from rally_accelerate.rally.records import Page, Record, Scope, WorkItem
 from rally_accelerate.sync import name_watch, plan, timebox_watch
 from rally_accelerate.sync.empty_sync import examined
@@ -65,7 +73,7 @@ async def remain(state: State, progress: Progress, rules: Rules) -> bool:
 
 
 def _is_outdated(mark: str | None, rules: Rules) -> bool:
-    return mark is not None and not mark.startswith(rules.version) and not mark.endswith(GONE)
+    return mark is not None and not mark.startswith(rules.version) and not mark.endswith(REMOVED_MARK)
 
 
 #: Stands for the project of an item that names none.
@@ -82,10 +90,10 @@ class Account:
     def __init__(self, watch: Watch | None = None) -> None:
         self._watch = watch
         self.tally = Tally()
-        #: At most ``NAMED_SKIPS`` of them; the tally has the whole number.
+        #: At most ``MAX_NAMED_SKIPS`` of them; the tally has the whole number.
         self.skipped: list[Skipped] = []
         self._names: dict[str, str] = {}
-        self._counts: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(PER_PROJECT, 0))
+        self._counts: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(PROJECT_COUNTS, 0))
 
     def count(self, **more: int | Sequence[Project | None]) -> None:
         """Add to the counts of the tally.
@@ -109,7 +117,7 @@ class Account:
         """Count items that are left out, with their projects, and name the first ones."""
         for project, skip in skips:
             self.count(skipped=[project])
-            if len(self.skipped) < NAMED_SKIPS:
+            if len(self.skipped) < MAX_NAMED_SKIPS:
                 self.skipped.append(skip)
 
     def projects(self) -> tuple[ProjectResult, ...]:
@@ -500,7 +508,7 @@ class _Run:
                 settled |= {(walk.kind, item) for item in walk.only} - self.came
         return set(self.progress.owed) - settled
 
-    def _refusals(self, kind: str, receipt: Receipt, issues: Mapping[str, Issue]) -> set[tuple[str, int]]:
+    def _refusals(self, kind: str, receipt: Acknowledgement, issues: Mapping[str, Issue]) -> set[tuple[str, int]]:
         self.account.skip((issues[key].project, skip) for key, skip in receipt.refused)
         self.refused += len(receipt.refused)
         if self.refused > MOST_REFUSED:

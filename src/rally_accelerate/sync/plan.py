@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from rally_accelerate.model.progress import WHOLE_WORKSPACE, Lane, Progress, Walk, Window, next_window
+from rally_accelerate.model.progress import ALL_PROJECTS, Lane, Progress, Walk, Window, get_next_window
 from rally_accelerate.rally.records import Scope
 
 #: Project conditions are joined with OR; more than this and the address grows past 4 KB
@@ -82,12 +82,12 @@ def former(progress: Progress, scope: Scope) -> frozenset[int]:
     """
     lanes = (*progress.cursors, *(lane for walk in progress.unfinished for lane in walk.lanes))
     before = progress.former | {lane.project for lane in lanes}
-    return frozenset(before - {lane.project for lane in lanes_of(scope)} - {WHOLE_WORKSPACE})
+    return frozenset(before - {lane.project for lane in lanes_of(scope)} - {ALL_PROJECTS})
 
 
 def lanes_of(scope: Scope) -> frozenset[Lane]:
     """Every lane of the scope."""
-    projects = [project.object_id for project in scope.projects] or [WHOLE_WORKSPACE, *scope.visible]
+    projects = [project.object_id for project in scope.projects] or [ALL_PROJECTS, *scope.visible]
     return frozenset(Lane(kind, project) for kind in scope.kinds for project in projects)
 
 
@@ -115,7 +115,7 @@ def walks(
                     Walk(
                         kind=kind,
                         projects=group,
-                        window=next_window(cursor, overlap=overlap) if cursor else Window(progress.since),
+                        window=get_next_window(cursor, overlap=overlap) if cursor else Window(progress.since),
                         started_at=scope.now,
                         covers=tuple(sorted(scope.visible)) if not group and cursor is None else (),
                     )
@@ -135,14 +135,14 @@ def reached(progress: Progress, scope: Scope) -> datetime | None:
 
     In a whole workspace the lanes of single projects only say that they were read once, and stay at that instant.
     """
-    projects = [project.object_id for project in scope.projects] or [WHOLE_WORKSPACE]
+    projects = [project.object_id for project in scope.projects] or [ALL_PROJECTS]
     lanes = [Lane(kind, project) for kind in scope.kinds for project in projects]
     return min((progress.cursors[lane] for lane in lanes if lane in progress.cursors), default=None)
 
 
 def over(scope: Scope, window: Window) -> tuple[Walk, ...]:
     """Walks over everything in a window; they say nothing about cursors, which stay where they are."""
-    projects = [project.object_id for project in scope.projects] or [WHOLE_WORKSPACE]
+    projects = [project.object_id for project in scope.projects] or [ALL_PROJECTS]
     return tuple(
         Walk(kind=kind, projects=group, window=window, started_at=scope.now, aside=True)
         for kind in scope.kinds
@@ -198,16 +198,14 @@ def _to_walk(progress: Progress, scope: Scope) -> frozenset[Lane]:
         return lanes
     # The lane of the whole workspace follows every change; single projects are walked when it has been at its end
     # without them.
-    read = {lane.kind for lane in progress.cursors if lane.project == WHOLE_WORKSPACE}
+    read = {lane.kind for lane in progress.cursors if lane.project == ALL_PROJECTS}
     return frozenset(
-        lane
-        for lane in lanes
-        if lane.project == WHOLE_WORKSPACE or (lane.kind in read and lane not in progress.cursors)
+        lane for lane in lanes if lane.project == ALL_PROJECTS or (lane.kind in read and lane not in progress.cursors)
     )
 
 
 def _groups(projects: Sequence[int], *, first: bool) -> Iterable[tuple[int, ...]]:
-    if list(projects) == [WHOLE_WORKSPACE]:
+    if list(projects) == [ALL_PROJECTS]:
         return [()]
     size = MOST_PROJECTS_IN_A_WALK
     if first:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from rally_accelerate.accelerate.payload import Retirement
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import Progress, Sent, Walk, Window
-from rally_accelerate.model.report import Receipt, Tally, Usage
+from rally_accelerate.model.report import Acknowledgement, Tally, Usage
 from rally_accelerate.rally.records import (
     NamesPage,
     Page,
@@ -113,11 +113,11 @@ class Sink(Protocol):
         """Find out whose issues these are; fail early when the sink cannot take any."""
         ...
 
-    def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Receipt]:
+    def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Acknowledgement]:
         """Send the issues in parcels; each receipt is final for its items."""
         ...
 
-    def retire(self, retirements: Sequence[Retirement]) -> AsyncIterator[Receipt]:
+    def retire(self, retirements: Sequence[Retirement]) -> AsyncIterator[Acknowledgement]:
         """Give issues whose items are gone their last status, each with its whole document."""
         ...
 

@@ -19,7 +19,7 @@ from rally_accelerate.config.model import Properties
 from rally_accelerate.mapping.rule_targets import EXTENDED
 from rally_accelerate.mapping.rules import Rules, get_history_field, list_labels
 from rally_accelerate.model.issue import UNKNOWN_PERSON, Issue, Project
-from rally_accelerate.model.progress import GONE, Progress, Sent
+from rally_accelerate.model.progress import REMOVED_MARK, Progress, Sent
 from rally_accelerate.model.report import Skipped
 from rally_accelerate.rally.records import RecycleBinEntry, Scope, WorkItem
 from rally_accelerate.rally.removed_item_values import RemovedItem
@@ -331,7 +331,7 @@ class _Settling:
             # A quiet run does not even look through the ledger.
             return _settled(side_jobs.done(self.progress, side_jobs.REMOVALS))
         marks = await self.state.held(None if full else self.bin.keys() | self.progress.missing.keys())
-        gone = {int(key) for key, mark in marks.items() if mark.endswith(GONE)}
+        gone = {int(key) for key, mark in marks.items() if mark.endswith(REMOVED_MARK)}
         held = {int(key) for key in marks} - gone
         looked_for = held | gone if full else set(self.progress.missing) & held
         seen = await self.source.shown(self.scope, None if full else sorted(looked_for)) if looked_for else set()
@@ -454,7 +454,7 @@ def _project_in(document: Mapping[str, Any]) -> Project | None:
 
 def _marked(sent: Mapping[str, Sent], keys: Iterable[str]) -> dict[str, Sent]:
     return {
-        key: Sent(sent[key].revision, f"{sent[key].rules_version.removesuffix(GONE)}{GONE}")
+        key: Sent(sent[key].revision, f"{sent[key].rules_version.removesuffix(REMOVED_MARK)}{REMOVED_MARK}")
         for key in keys
         if key in sent
     }

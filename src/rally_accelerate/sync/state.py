@@ -23,7 +23,7 @@ from rally_accelerate.config.private_files import make_private_file, make_privat
 from rally_accelerate.config.sqlite_files import refuse_foreign
 from rally_accelerate.errors import StoreError
 from rally_accelerate.model.issue import Issue, SourceRevision
-from rally_accelerate.model.progress import GONE, Progress, Sent
+from rally_accelerate.model.progress import REMOVED_MARK, Progress, Sent
 from rally_accelerate.sync.progress_json import progress_from_json, progress_to_json
 
 #: Raised when the tables change; a file of a newer program is refused rather than misread.
@@ -313,7 +313,7 @@ class FileState:
         kept = {item: content for item, content in packed.items() if 0 < len(content) <= MOST_DOCUMENT_BYTES}
         # An older document must not be taken for the last one; of a removed item none is needed any more.
         dropped = [item for item in packed if item not in kept]
-        dropped += [item for item, entry in sent.items() if entry.rules_version.endswith(GONE)]
+        dropped += [item for item, entry in sent.items() if entry.rules_version.endswith(REMOVED_MARK)]
         self._file.write(
             [
                 (DOCUMENT_NOW, [(self._owner, item, content) for item, content in kept.items()]),

@@ -16,7 +16,7 @@ from rally_accelerate.accelerate.client import AccelerateClient, Account, Connec
 from rally_accelerate.accelerate.payload import Limits
 from rally_accelerate.accelerate.responses import graphql_address
 from rally_accelerate.config.model import Integration, Properties
-from rally_accelerate.config.no_proxy import bypasses
+from rally_accelerate.config.no_proxy import bypasses_proxy
 from rally_accelerate.mapping.attributes import AttributeDefinition
 from rally_accelerate.mapping.rules import (
     Rules,
@@ -114,7 +114,7 @@ async def links(
         verify=accelerate_context(properties, context),
         transport=target.transport,
         certificate=bool(properties.client_certificate),
-        direct=bypasses(graphql_address(target.url), properties.no_proxy),
+        direct=bypasses_proxy(graphql_address(target.url), properties.no_proxy),
     )
     limits = Limits(items=properties.upload_max_items, size=properties.upload_max_bytes)
     async with AsyncExitStack() as stack:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rally_accelerate.config.load import validated
+from rally_accelerate.config.load import validate_integration
 from support.asked import TENANT, Asked
 from support.issues import UPLOAD, change, item, upload
 from support.secret_forms import leaked
@@ -20,7 +20,7 @@ async def filled(asked: Asked) -> str:
         "proxyPassword": SECRETS[1],
         "retrySeconds": 0,
     }
-    its_id = await asked.host.add_integration(validated({"name": "sample <b>", "properties": properties}))
+    its_id = await asked.host.add_integration(validate_integration({"name": "sample <b>", "properties": properties}))
     report = await asked.host.run_integration(its_id)
     assert report.failure is not None
     nasty = item(1, name="<script>alert(1)</script>", url="javascript:alert(1)", history=[change("<i>", "B")])

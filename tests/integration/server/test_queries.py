@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from rally_accelerate.dql.ast import Both, Either, Negated, Query
+from rally_accelerate.dql.ast import And, Not, Or, Query
 from rally_accelerate.dql.evaluator import matches
 from rally_accelerate.dql.parser import parse
 from rally_accelerate.errors import QueryError
@@ -172,9 +172,9 @@ def parsed(text: str) -> Query | None:
 QUERIES = st.recursive(
     (COMPARED | AMONG).map(parsed).filter(lambda query: query is not None),
     lambda inner: (
-        st.lists(inner, max_size=3).map(lambda found: Both(tuple(found)))
-        | st.lists(inner, max_size=3).map(lambda found: Either(tuple(found)))
-        | inner.map(Negated)
+        st.lists(inner, max_size=3).map(lambda found: And(tuple(found)))
+        | st.lists(inner, max_size=3).map(lambda found: Or(tuple(found)))
+        | inner.map(Not)
     ),
     max_leaves=4,
 )

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.config.load import validated
+from rally_accelerate.config.load import validate_integration
 from rally_accelerate.server.web.integration_form import raw_of, typed_of
 from support.asked import TENANT, Asked
 from support.streams import board
@@ -65,7 +65,7 @@ async def test_no_other_name_of_a_setting_leads_the_secret_elsewhere(
     await edit(asked, its_id, {**START, **change})
     after = await asked.host.stores.integrations.by_id(its_id)
     assert after is not None
-    settings = validated(after.raw).properties
+    settings = validate_integration(after.raw).properties
     assert settings.base_url == START["baseUrl"]
     assert (settings.proxy_server, settings.verify_tls, settings.ca_bundle) == ("", True, "")
 
@@ -75,7 +75,7 @@ async def test_the_address_that_the_form_shows_is_the_one_that_is_used(asked: As
     its_id = await asked.host.add_integration(planted)
     stored = await asked.host.stores.integrations.by_id(its_id)
     assert stored is not None
-    assert validated(raw_of(typed_of(stored), stored)).properties.base_url == START["baseUrl"]
+    assert validate_integration(raw_of(typed_of(stored), stored)).properties.base_url == START["baseUrl"]
 
 
 @pytest.mark.parametrize("edit", [by_graphql, by_form, by_import])

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 from pydantic import SecretStr
 
-from rally_accelerate.config.load import validated
+from rally_accelerate.config.load import validate_integration
 from rally_accelerate.plugin import arguments
 from rally_accelerate.plugin import run as plugin_run
 from rally_accelerate.plugin.entry import DONE
@@ -86,7 +86,7 @@ class Shared:
 
     async def differences(self, name: str) -> list[str]:
         """Return what the command verify finds of one integration."""
-        integration = validated({"name": name, "tenant_id": TENANT, "properties": self._properties(name)})
+        integration = validate_integration({"name": name, "tenant_id": TENANT, "properties": self._properties(name)})
         target = Target("http://127.0.0.1", SecretStr(self.asked.key), transport=self.transport)
         async with links(integration, target=target, limiters=LimiterPool()) as connected:
             rules, _ = await rules_from(connected.source, integration.properties)

@@ -8,7 +8,7 @@ import httpx2
 import pytest
 import stamina
 
-from rally_accelerate.config.load import validated
+from rally_accelerate.config.load import validate_integration
 from rally_accelerate.config.model import Integration
 from rally_accelerate.mapping.rules import build_rules
 from rally_accelerate.model.report import SyncReport
@@ -33,7 +33,7 @@ def rally() -> Iterator[Sandbox]:
 
 def integration(rally: Sandbox, **given: Any) -> Integration:
     properties = {"baseUrl": rally.url, "apiKey": SANDBOX_API_KEY, "historySource": "none", **given}
-    return validated({"name": "n", "properties": properties})
+    return validate_integration({"name": "n", "properties": properties})
 
 
 async def run(rally: Sandbox, state: MemoryState | None = None, **given: Any) -> SyncReport:

@@ -9,7 +9,7 @@ import pytest
 import stamina
 
 from rally_accelerate import errors
-from rally_accelerate.config.load import validated
+from rally_accelerate.config.load import validate_integration
 from rally_accelerate.mapping.rules import build_rules
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.report import Outcome, SyncReport
@@ -84,7 +84,7 @@ async def run(rally: Sandbox, source: str = "auto") -> tuple[SyncReport, dict[st
     """A first sync with small pages, so that every kind of request is made more than once."""
     given = {"baseUrl": rally.url, "apiKey": SANDBOX_API_KEY, "pageSize": 15, "requestTimeoutSeconds": 1}
     given["historySource"] = source
-    properties = validated({"name": "sample", "properties": given}).properties
+    properties = validate_integration({"name": "sample", "properties": given}).properties
     sink = PreviewSink(keep=10**6)
     async with RallyClient(properties, limiters=LimiterPool()) as client:
         report = await sync_once(client, sink, MemoryState(), build_rules(properties), lambda: datetime.now(UTC))
@@ -154,7 +154,7 @@ async def test_edits_between_all_pages_lose_nothing(rally: Sandbox) -> None:
     world = World.create(seed=12, items=200)
     with serve(world) as busy:
         given = {"baseUrl": busy.url, "apiKey": SANDBOX_API_KEY, "pageSize": 20}
-        properties = validated({"name": "sample", "properties": given}).properties
+        properties = validate_integration({"name": "sample", "properties": given}).properties
         state, sink = MemoryState(), PreviewSink(keep=10**6)
         async with RallyClient(properties, limiters=LimiterPool()) as client:
             busy.faults.edit_between_pages = 2

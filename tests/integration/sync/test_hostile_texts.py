@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rally_accelerate.accelerate import payload
-from rally_accelerate.config.load import validated
+from rally_accelerate.config.load import validate_integration
 from rally_accelerate.mapping.rules import build_rules
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.report import Outcome, SyncReport
@@ -63,7 +63,7 @@ def expected(rally: Sandbox) -> dict[str, dict[str, Issue]]:
 async def run(rally: Sandbox, source: str = "none") -> tuple[SyncReport, dict[str, Issue]]:
     """A first sync with small pages."""
     given = {"baseUrl": rally.url, "apiKey": SANDBOX_API_KEY, "pageSize": 15, "historySource": source}
-    properties = validated({"name": "sample", "properties": given}).properties
+    properties = validate_integration({"name": "sample", "properties": given}).properties
     sink = PreviewSink(keep=10**6)
     async with RallyClient(properties, limiters=LimiterPool()) as client:
         report = await sync_once(client, sink, MemoryState(), build_rules(properties), lambda: datetime.now(UTC))

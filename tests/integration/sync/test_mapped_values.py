@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.config.load import validated
+from rally_accelerate.config.load import validate_integration
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.sync.connection_check import Finding, check
 from rally_sandbox.clock import Clock
@@ -25,7 +25,7 @@ def rally() -> Iterator[Sandbox]:
 
 def told(rally: Sandbox, *entries: dict[str, Any], **given: Any) -> list[str]:
     properties = {"baseUrl": rally.url, "apiKey": SANDBOX_API_KEY, "fieldMapping": json.dumps(entries), **given}
-    integration = validated({"name": "x", "properties": properties})
+    integration = validate_integration({"name": "x", "properties": properties})
 
     async def run() -> list[Finding]:
         return [each async for each in check(integration, target=None, limiters=LimiterPool())]

@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from rally_accelerate.accelerate.payload import item_in
-from rally_accelerate.config.load import validated
+from rally_accelerate.config.load import validate_integration
 from rally_accelerate.errors import ConfigError
 from rally_accelerate.model.progress import Learned, Progress
 from rally_accelerate.model.report import SyncReport
@@ -48,7 +48,9 @@ def hour(world: World) -> None:
 
 async def synced(url: str, state: MemoryState, **given: Any) -> tuple[SyncReport, Mapping[str, dict[str, Any]]]:
     """A run as the doors connect it, and what it uploads by external id."""
-    integration = validated({"name": "x", "properties": {"baseUrl": url, "apiKey": SANDBOX_API_KEY, **given}})
+    integration = validate_integration(
+        {"name": "x", "properties": {"baseUrl": url, "apiKey": SANDBOX_API_KEY, **given}}
+    )
     sink = PreviewSink(keep=10**6)
     target = Target("https://accelerate.invalid", SecretStr(""))
     async with links(integration, target=target, limiters=LimiterPool()) as connected:

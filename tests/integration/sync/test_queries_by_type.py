@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.config.load import validated
+from rally_accelerate.config.load import validate_integration
 from rally_accelerate.errors import ConfigError, QueryError
 from rally_accelerate.mapping.rules import find_rule_problems
 from rally_accelerate.model.progress import Walk
@@ -32,7 +32,9 @@ def rally() -> Iterator[Sandbox]:
 
 def read(rally: Sandbox, **given: Any) -> tuple[Scope, Counter[str], Counter[str]]:
     """The scope, and how many items of each type were read and counted."""
-    properties = validated({"name": "x", "properties": {"baseUrl": rally.url, "apiKey": SANDBOX_API_KEY, **given}})
+    properties = validate_integration(
+        {"name": "x", "properties": {"baseUrl": rally.url, "apiKey": SANDBOX_API_KEY, **given}}
+    )
 
     async def run() -> tuple[Scope, Counter[str], Counter[str]]:
         async with RallyClient(properties.properties, limiters=LimiterPool()) as client:
@@ -72,7 +74,7 @@ def test_a_field_that_a_type_lacks_is_explained_with_the_way_to_write_it(rally: 
         read(rally, query=HIGH)
     assert str(refused.value) == 'properties.query: User Story has no field "Priority"; Defect has it'
     assert refused.value.hint.endswith(f"one on each line, for example Defect: {HIGH}")
-    integration = validated(
+    integration = validate_integration(
         {"name": "x", "properties": {"baseUrl": rally.url, "apiKey": SANDBOX_API_KEY, "query": HIGH}}
     )
 
@@ -117,7 +119,7 @@ def test_what_cannot_be_right_is_refused_without_rally() -> None:
     assert 'did you mean "Story"' in problem.text
     (problem,) = find_rule_problems({"query": "(A = 1"})
     assert problem.text == "A parenthesis is not closed. (column 1)"
-    integration = validated({"name": "x", "properties": {"apiKey": "k", "query": {"Defect": "(A = 1"}}})
+    integration = validate_integration({"name": "x", "properties": {"apiKey": "k", "query": {"Defect": "(A = 1"}}})
 
     async def run() -> None:
         async with RallyClient(integration.properties, limiters=LimiterPool()) as client:

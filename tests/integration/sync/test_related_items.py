@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from rally_accelerate.config.load import validated
+from rally_accelerate.config.load import validate_integration
 from rally_accelerate.model.progress import Walk
 from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.limiter import LimiterPool
@@ -66,7 +66,7 @@ def test_discussions_of_a_first_sync_take_whole_pages() -> None:
 
 async def test_a_post_that_comes_while_a_run_goes_on_is_not_lost(world: World) -> None:
     with serve(world) as rally:
-        properties = validated(
+        properties = validate_integration(
             {"name": "x", "properties": {"baseUrl": rally.url, "apiKey": SANDBOX_API_KEY}}
         ).properties
         async with RallyClient(properties, limiters=LimiterPool()) as client:

@@ -15,7 +15,7 @@ import pytest
 from rally_accelerate.accelerate.payload import item_in
 from rally_accelerate.errors import StoreError
 from rally_accelerate.model.issue import Issue, SourceRevision
-from rally_accelerate.model.progress import GONE, Lane, Progress, Sent
+from rally_accelerate.model.progress import REMOVED_MARK, Lane, Progress, Sent
 from rally_accelerate.sync.state import StateFile
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -218,7 +218,7 @@ async def test_the_upload_of_a_removed_item_is_dropped_and_one_too_large_never_k
     with StateFile(tmp_path / "state.sqlite") as file:
         state = file.of("a")
         await state.commit(Progress(), {"1": SENT, "2": SENT}, [issue("1"), issue("2")])
-        await state.commit(Progress(), {"1": Sent(SENT.revision, f"rules{GONE}")})
+        await state.commit(Progress(), {"1": Sent(SENT.revision, f"rules{REMOVED_MARK}")})
         assert (await state.documents(["1", "2"])).keys() == {"2"}
         monkeypatch.setattr("rally_accelerate.sync.state.MOST_DOCUMENT_BYTES", 300)
         # An older upload must not pass for the last one.

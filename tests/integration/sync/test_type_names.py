@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rally_accelerate.cli.output import show_error
-from rally_accelerate.config.load import validated
+from rally_accelerate.config.load import validate_integration
 from rally_accelerate.errors import ConfigError
 from rally_accelerate.mapping.issue import map_work_item
 from rally_accelerate.mapping.rules import Rules
@@ -37,7 +37,9 @@ def rally() -> Iterator[Sandbox]:
 
 
 def opened(rally: Sandbox, **given: Any) -> Scope:
-    integration = validated({"name": "x", "properties": {"baseUrl": rally.url, "apiKey": SANDBOX_API_KEY, **given}})
+    integration = validate_integration(
+        {"name": "x", "properties": {"baseUrl": rally.url, "apiKey": SANDBOX_API_KEY, **given}}
+    )
 
     async def run() -> Scope:
         async with RallyClient(integration.properties, limiters=LimiterPool()) as client:
@@ -48,7 +50,9 @@ def opened(rally: Sandbox, **given: Any) -> Scope:
 
 def mapped(rally: Sandbox, state: MemoryState, **given: Any) -> list[Issue]:
     """Every item of the settings as the rules make it."""
-    integration = validated({"name": "x", "properties": {"baseUrl": rally.url, "apiKey": SANDBOX_API_KEY, **given}})
+    integration = validate_integration(
+        {"name": "x", "properties": {"baseUrl": rally.url, "apiKey": SANDBOX_API_KEY, **given}}
+    )
 
     async def run() -> list[Issue]:
         async with RallyClient(integration.properties, limiters=LimiterPool()) as client:
@@ -83,7 +87,7 @@ def test_an_unknown_type_stops_a_run_and_a_check_with_a_suggestion(
     show_error(refused.value)
     assert capsys.readouterr().err.count("is no type of work item") == 1
     given = {"baseUrl": rally.url, "apiKey": SANDBOX_API_KEY, "types": ["Milestone", "Defect"]}
-    integration = validated({"name": "x", "properties": given})
+    integration = validate_integration({"name": "x", "properties": given})
 
     async def run() -> list[Finding]:
         return [each async for each in check(integration, target=None, limiters=LimiterPool())]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rally_accelerate.config.load import validated
+from rally_accelerate.config.load import validate_integration
 from rally_accelerate.config.model import Properties
 from rally_accelerate.errors import ConfigError
 
@@ -26,7 +26,7 @@ EXTREMES = {
 def test_a_number_that_no_setting_takes_is_refused_in_words(name: str, value: object) -> None:
     raw = {"baseUrl": "http://127.0.0.1:9", "apiKey": "k", name: value}
     with pytest.raises(ConfigError) as caught:
-        validated({"type": "ucv-ext-rally", "name": "n", "properties": raw})
+        validate_integration({"type": "ucv-ext-rally", "name": "n", "properties": raw})
     (problem,) = caught.value.problems
     assert problem.path == f"properties.{name}"
     assert "set_int_max_str_digits" not in problem.text
@@ -37,7 +37,7 @@ def test_a_number_that_no_setting_takes_is_refused_in_words(name: str, value: ob
 def test_a_number_with_too_many_digits_for_a_text_is_refused_in_words(name: str) -> None:
     raw = {"baseUrl": "http://127.0.0.1:9", "apiKey": "k", name: 10**5_000}
     with pytest.raises(ConfigError) as caught:
-        validated({"type": "ucv-ext-rally", "name": "n", "properties": raw})
+        validate_integration({"type": "ucv-ext-rally", "name": "n", "properties": raw})
     assert [problem.text for problem in caught.value.problems] == ["has too many digits"]
 
 
@@ -46,11 +46,11 @@ def test_a_number_with_too_many_digits_for_a_text_is_refused_in_words(name: str)
 def test_a_value_of_another_kind_is_refused_with_the_form_to_write(name: str, value: object) -> None:
     raw = {"baseUrl": "http://127.0.0.1:9", "apiKey": "k", name: value}
     with pytest.raises(ConfigError) as caught:
-        validated({"type": "ucv-ext-rally", "name": "n", "properties": raw})
+        validate_integration({"type": "ucv-ext-rally", "name": "n", "properties": raw})
     assert 'must be like "' in str(caught.value.problems[0])
 
 
 def test_numbers_of_twelve_digits_are_read() -> None:
     raw = {"baseUrl": "http://127.0.0.1:9", "apiKey": "k", "removalCap": "999999999999, 12.5 %"}
-    read = validated({"type": "ucv-ext-rally", "name": "n", "properties": raw})
+    read = validate_integration({"type": "ucv-ext-rally", "name": "n", "properties": raw})
     assert read.properties.removal_cap == (999_999_999_999, 0.125)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from rally_accelerate.config.form import as_typed, form_fields
-from rally_accelerate.config.load import validated
+from rally_accelerate.config.form import format_value, list_form_fields
+from rally_accelerate.config.load import validate_integration
 from rally_accelerate.config.model import Properties
 
 #: "Rally Properties" of the plug-in's public page, without the access key, which newer servers make themselves.
@@ -21,14 +21,14 @@ OF_THE_PAGE = [
 
 
 def test_the_fields_of_the_page_stand_first_and_are_not_hidden() -> None:
-    shown = [(each.name, each.label, each.kind) for each in form_fields() if not each.hidden]
+    shown = [(each.name, each.label, each.kind) for each in list_form_fields() if not each.hidden]
     assert shown == OF_THE_PAGE
-    assert [each.name for each in form_fields()][: len(shown)] == [name for name, _, _ in shown]
-    assert [each.name for each in form_fields() if each.required] == ["baseUrl"]
+    assert [each.name for each in list_form_fields()][: len(shown)] == [name for name, _, _ in shown]
+    assert [each.name for each in list_form_fields() if each.required] == ["baseUrl"]
 
 
 def test_few_values_are_offered_as_choices() -> None:
-    choices = {each.name: each.choices for each in form_fields() if each.choices}
+    choices = {each.name: each.choices for each in list_form_fields() if each.choices}
     assert choices == {
         "defectStatus": ("ScheduleState", "State"),
         "historySource": ("auto", "lookback", "revisions", "none"),
@@ -36,8 +36,10 @@ def test_few_values_are_offered_as_choices() -> None:
 
 
 def test_every_default_is_read_back_as_it_is_shown() -> None:
-    defaults = {each.name: as_typed(each.name, each.default) for each in form_fields() if each.kind != "Secure"}
-    read = validated({"name": "x", "properties": {**defaults, "apiKey": "k"}}).properties
+    defaults = {
+        each.name: format_value(each.name, each.default) for each in list_form_fields() if each.kind != "Secure"
+    }
+    read = validate_integration({"name": "x", "properties": {**defaults, "apiKey": "k"}}).properties
     assert read == Properties.model_validate({"apiKey": "k"})
     assert defaults["types"] == "Story, Defect"
 
@@ -56,4 +58,4 @@ def test_every_default_is_read_back_as_it_is_shown() -> None:
     ],
 )
 def test_values_look_as_somebody_would_type_them(value: object, text: str) -> None:
-    assert as_typed("x", value) == text
+    assert format_value("x", value) == text

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.config.form import problems_of
+from rally_accelerate.config.form import find_problems
 
 
 def of(**properties: Any) -> dict[str, list[str]]:
     """The problems of some properties."""
-    return problems_of({"name": "x", "properties": properties})
+    return find_problems({"name": "x", "properties": properties})
 
 
 def test_what_is_right_has_none() -> None:
@@ -45,4 +45,4 @@ def test_each_stands_at_its_field(properties: dict[str, Any], field: str) -> Non
 
 
 def test_a_nameless_integration_is_told_beside_the_rest() -> None:
-    assert set(problems_of({"name": "", "properties": {}})) == {"name", "properties.apiKey"}
+    assert set(find_problems({"name": "", "properties": {}})) == {"name", "properties.apiKey"}

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.config.form import as_typed
-from rally_accelerate.config.item_queries import as_query, as_text, entity_in, fields_of, plain_query
-from rally_accelerate.config.load import validated
+from rally_accelerate.config.form import format_value
+from rally_accelerate.config.item_queries import as_query, find_entity, format_query, list_fields, normalize_query
+from rally_accelerate.config.load import validate_integration
 from rally_accelerate.errors import ConfigError
 
 
@@ -38,8 +38,8 @@ def test_queries_are_read_and_shown_alike(written: Any, read: Any) -> None:
     found = as_query(written)
     assert found == read
     assert as_query(found) == read
-    assert as_query(as_text(found)) == read
-    assert as_query(as_typed("query", found)) == read
+    assert as_query(format_query(found)) == read
+    assert as_query(format_value("query", found)) == read
 
 
 @pytest.mark.parametrize(
@@ -62,13 +62,13 @@ def test_queries_are_read_and_shown_alike(written: Any, read: Any) -> None:
 )
 def test_what_is_no_filter_is_refused(written: Any, told: str) -> None:
     with pytest.raises(ConfigError) as refused:
-        validated({"name": "x", "properties": {"apiKey": "k", "query": written}})
+        validate_integration({"name": "x", "properties": {"apiKey": "k", "query": written}})
     assert [(each.path, told in each.text) for each in refused.value.problems] == [("properties.query", True)]
 
 
 def test_quotes_and_blanks_of_web_pages_are_those_of_the_grammar_but_inside_values() -> None:
-    assert plain_query("(A\u00a0= \u201cb\u201d)") == '(A = "b")'
-    assert plain_query('(A = "\u201cb\u201d\u00a0c")') == '(A = "\u201cb\u201d\u00a0c")'
+    assert normalize_query("(A\u00a0= \u201cb\u201d)") == '(A = "b")'
+    assert normalize_query('(A = "\u201cb\u201d\u00a0c")') == '(A = "\u201cb\u201d\u00a0c")'
 
 
 @pytest.mark.parametrize(
@@ -90,14 +90,14 @@ def test_quotes_and_blanks_of_web_pages_are_those_of_the_grammar_but_inside_valu
     ],
 )
 def test_quotes_and_spaces_of_any_kind_are_understood(written: str, expected: str) -> None:
-    assert plain_query(written) == expected
+    assert normalize_query(written) == expected
 
 
 def test_an_html_entity_is_found_outside_of_values() -> None:
-    assert entity_in("(A = &quot;b&quot;)") == ("&quot;", 5)
-    assert entity_in('(A = "R&amp;D")') is None
+    assert find_entity("(A = &quot;b&quot;)") == ("&quot;", 5)
+    assert find_entity('(A = "R&amp;D")') is None
 
 
 def test_the_fields_of_a_query_are_found_outside_of_values() -> None:
     query = '((Priority = "A = b") AND (c_X contains "z")) OR ((Iteration.Name != null) AND (Größe<=3))'
-    assert list(fields_of(query)) == ["Priority", "c_X", "Iteration.Name", "Größe"]
+    assert list(list_fields(query)) == ["Priority", "c_X", "Iteration.Name", "Größe"]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.config.legacy_settings import Fate, inherited
+from rally_accelerate.config.legacy_settings import SettingStatus, explain_settings
 
 #: As the plug-in's page prints it, misspellings included, and as a download has it.
 OF_THE_PAGE: dict[str, Any] = {
@@ -30,22 +30,22 @@ OF_THE_PAGE: dict[str, Any] = {
 }
 
 
-def fates(raw: dict[str, Any]) -> dict[str, Fate]:
-    return {each.path: each.fate for each in inherited(raw)}
+def fates(raw: dict[str, Any]) -> dict[str, SettingStatus]:
+    return {each.path: each.status for each in explain_settings(raw)}
 
 
 def test_the_pages_own_sample_is_understood() -> None:
     found = fates(OF_THE_PAGE)
-    assert found["logginglevel"] is Fate.DEPRECATED
-    assert found["image"] is Fate.IGNORED
-    assert found["properties.logLevel"] is Fate.DEPRECATED
-    assert found["properties.password"] is Fate.MASKED
-    assert found["properties.ucvAccessKey"] is Fate.DEPRECATED
-    assert found["properties.workspace"] is Fate.KEPT
-    assert found["properties.projcts"] is Fate.IGNORED
+    assert found["logginglevel"] is SettingStatus.DEPRECATED
+    assert found["image"] is SettingStatus.IGNORED
+    assert found["properties.logLevel"] is SettingStatus.DEPRECATED
+    assert found["properties.password"] is SettingStatus.MASKED
+    assert found["properties.ucvAccessKey"] is SettingStatus.DEPRECATED
+    assert found["properties.workspace"] is SettingStatus.UNCHANGED
+    assert found["properties.projcts"] is SettingStatus.IGNORED
     # User and password are enough, but an API key would be better.
-    assert found["properties.apiKey"] is Fate.MISSING
-    texts = {each.path: each.text for each in inherited(OF_THE_PAGE)}
+    assert found["properties.apiKey"] is SettingStatus.MISSING
+    texts = {each.path: each.text for each in explain_settings(OF_THE_PAGE)}
     assert "did you mean projects?" in texts["properties.projcts"]
     assert "1 projects" in texts["properties.projects"]
 
@@ -66,35 +66,35 @@ def test_the_pages_own_sample_is_understood() -> None:
     ],
 )
 def test_each_setting_gets_its_sentence(properties: dict[str, Any], path: str, word: str) -> None:
-    found = [each for each in inherited({"name": "x", "properties": properties}) if each.path == path]
+    found = [each for each in explain_settings({"name": "x", "properties": properties}) if each.path == path]
     assert any(word in each.text for each in found) if path else not found
 
 
 def test_a_masked_proxy_password_may_be_an_empty_one() -> None:
-    found = inherited({"name": "x", "properties": {"apiKey": "****", "proxyPassword": "****"}})
+    found = explain_settings({"name": "x", "properties": {"apiKey": "****", "proxyPassword": "****"}})
     assert not [each for each in found if each.path == "properties.proxyServer"]
 
 
 def test_a_reference_by_name_says_that_it_is_one() -> None:
-    (last,) = [each for each in inherited({"name": "x"}) if each.fate is Fate.MISSING]
+    (last,) = [each for each in explain_settings({"name": "x"}) if each.status is SettingStatus.MISSING]
     assert "refers to the integration by its name only" in last.text
 
 
 @pytest.mark.parametrize(
     ("properties", "environment", "fate", "text"),
     [
-        ({}, (), Fate.MISSING, "no credentials"),
-        ({}, ("accelerateUrl",), Fate.MISSING, "no credentials"),
-        ({}, ("apiKey",), Fate.KEPT, "taken from RALLY_API_KEY"),
-        ({"apiKey": ""}, ("apiKey",), Fate.KEPT, "taken from RALLY_API_KEY"),
-        ({"username": "u"}, ("password",), Fate.KEPT, "RALLY_PASSWORD"),
-        ({}, ("username", "password"), Fate.KEPT, "RALLY_USERNAME"),
-        ({}, ("username",), Fate.MISSING, "no credentials"),
+        ({}, (), SettingStatus.MISSING, "no credentials"),
+        ({}, ("accelerateUrl",), SettingStatus.MISSING, "no credentials"),
+        ({}, ("apiKey",), SettingStatus.UNCHANGED, "taken from RALLY_API_KEY"),
+        ({"apiKey": ""}, ("apiKey",), SettingStatus.UNCHANGED, "taken from RALLY_API_KEY"),
+        ({"username": "u"}, ("password",), SettingStatus.UNCHANGED, "RALLY_PASSWORD"),
+        ({}, ("username", "password"), SettingStatus.UNCHANGED, "RALLY_USERNAME"),
+        ({}, ("username",), SettingStatus.MISSING, "no credentials"),
     ],
 )
 def test_credentials_of_the_environment_are_not_called_missing(
-    properties: dict[str, str], environment: tuple[str, ...], fate: Fate, text: str
+    properties: dict[str, str], environment: tuple[str, ...], fate: SettingStatus, text: str
 ) -> None:
-    found = inherited({"name": "x", "properties": properties}, environment=environment)
-    assert [each.fate for each in found if text in each.text] == [fate]
-    assert fate is Fate.MISSING or not [each for each in found if each.fate is Fate.MISSING]
+    found = explain_settings({"name": "x", "properties": properties}, environment=environment)
+    assert [each.status for each in found if text in each.text] == [fate]
+    assert fate is SettingStatus.MISSING or not [each for each in found if each.status is SettingStatus.MISSING]

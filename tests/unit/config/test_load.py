@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.config.load import disabled_names, integrations, normalised, read_json, state_folder
+from rally_accelerate.config.load import (
+    get_state_folder,
+    list_disabled,
+    load_integrations,
+    normalize_properties,
+    read_json,
+)
 from rally_accelerate.config.model import Properties
 from rally_accelerate.errors import ConfigError
 
@@ -25,7 +31,7 @@ def full(**properties: Any) -> dict[str, Any]:
 
 
 def load(document: Any, **how: Any) -> list[Any]:
-    return integrations(document, origin="sample.json", environment=how.pop("environment", NOTHING), **how)
+    return load_integrations(document, origin="sample.json", environment=how.pop("environment", NOTHING), **how)
 
 
 def test_the_pages_sample_is_understood() -> None:
@@ -213,8 +219,8 @@ def test_a_missing_file(tmp_path: Path) -> None:
 
 
 def test_the_state_folder_follows_xdg() -> None:
-    assert state_folder({"XDG_STATE_HOME": "/x"}) == Path("/x/rally-accelerate")
-    assert state_folder({"HOME": "/home/u"}) == Path("/home/u/.local/state/rally-accelerate")
+    assert get_state_folder({"XDG_STATE_HOME": "/x"}) == Path("/x/rally-accelerate")
+    assert get_state_folder({"HOME": "/home/u"}) == Path("/home/u/.local/state/rally-accelerate")
 
 
 def test_every_property_has_what_forms_and_manifest_need() -> None:
@@ -229,7 +235,7 @@ def test_every_property_has_what_forms_and_manifest_need() -> None:
 def test_what_is_switched_off_is_not_validated_but_named() -> None:
     off = {**full(baseUrl="ftp://wrong"), "name": "off", "disabled": "yes"}
     assert [one.integration.name for one in load([off, full()])] == ["my-rally"]
-    assert disabled_names([off, full()]) == [("off", "5ade13625558f2c6688d15ce")]
+    assert list_disabled([off, full()]) == [("off", "5ade13625558f2c6688d15ce")]
 
 
 def test_a_variable_that_is_not_set_is_told_once() -> None:
@@ -253,7 +259,12 @@ def test_a_file_that_is_nested_without_end_is_refused(tmp_path: Path) -> None:
 
 def test_spellings_become_the_models_names_and_unknown_keys_stay() -> None:
     given = {"_userAccessKey": "k", "APITOKEN": "t", "url": "https://r.example", "future": 1}
-    assert normalised(given) == {"ucvAccessKey": "k", "apiKey": "t", "baseUrl": "https://r.example", "future": 1}
+    assert normalize_properties(given) == {
+        "ucvAccessKey": "k",
+        "apiKey": "t",
+        "baseUrl": "https://r.example",
+        "future": 1,
+    }
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])

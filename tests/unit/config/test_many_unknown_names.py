@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from rally_accelerate.config import item_queries
-from rally_accelerate.config.load import from_platform, normalised
-from rally_accelerate.config.value_parsers import MOST_LISTED, as_list
+from rally_accelerate.config.load import load_from_platform, normalize_properties
+from rally_accelerate.config.value_parsers import MAX_LIST_LENGTH, as_list
 from rally_accelerate.mapping.rule_checks import MAX_TYPES
 from rally_accelerate.mapping.rules import find_rule_problems
-from rally_accelerate.model.suggestions import LONGEST, MOST_COMPARED, MOST_EXPLAINED, alike
+from rally_accelerate.model.suggestions import MAX_COMPARED, MAX_EXPLAINED, MAX_NAME_LENGTH, find_similar
 
 MANY = 60_000
 
@@ -33,22 +33,22 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_the_first_unknown_properties_are_explained(compared: list[str]) -> None:
     given = {"apiKey": "x", **{f"projcts{number}": 1 for number in range(MANY)}}
-    notices = from_platform(given, {"name": "a"}).notices
-    assert len(compared) == MOST_EXPLAINED == len(notices) - 1
+    notices = load_from_platform(given, {"name": "a"}).notices
+    assert len(compared) == MAX_EXPLAINED == len(notices) - 1
     assert notices[0] == "the property projcts0 is not known and is ignored; did you mean projects?"
     assert notices[-1] == "59,980 more properties are not known and are ignored"
     compared.clear()
-    assert len(normalised(given)) == MANY + 1
-    assert len(compared) <= MOST_EXPLAINED
+    assert len(normalize_properties(given)) == MANY + 1
+    assert len(compared) <= MAX_EXPLAINED
 
 
 def test_a_name_that_nobody_would_type_is_not_compared(compared: list[str]) -> None:
-    assert alike("x" * (LONGEST + 1), ["x" * LONGEST]) == []
-    assert alike("", ["x"]) == []
-    assert alike("projcts", ["p" * (LONGEST + 1), "projects"]) == ["projects"]
-    assert alike("aaaa", [*map(str, range(MOST_COMPARED)), "aaaa"]) == []
-    (notice,) = from_platform({"apiKey": "x", "p" * 1_000_000: 1}, {"name": "a"}).notices
-    assert notice == f"the property {'p' * LONGEST}… is not known and is ignored"
+    assert find_similar("x" * (MAX_NAME_LENGTH + 1), ["x" * MAX_NAME_LENGTH]) == []
+    assert find_similar("", ["x"]) == []
+    assert find_similar("projcts", ["p" * (MAX_NAME_LENGTH + 1), "projects"]) == ["projects"]
+    assert find_similar("aaaa", [*map(str, range(MAX_COMPARED)), "aaaa"]) == []
+    (notice,) = load_from_platform({"apiKey": "x", "p" * 1_000_000: 1}, {"name": "a"}).notices
+    assert notice == f"the property {'p' * MAX_NAME_LENGTH}… is not known and is ignored"
     assert len(compared) == 2
 
 
@@ -61,16 +61,16 @@ def test_the_number_of_types_has_a_limit(compared: list[str]) -> None:
         ({"typeNames": dict.fromkeys(many, "x")}, "typeNames"),
     ):
         problems = (
-            find_rule_problems(settings) if path != "types" else find_rule_problems({"types": many[:MOST_LISTED]})
+            find_rule_problems(settings) if path != "types" else find_rule_problems({"types": many[:MAX_LIST_LENGTH]})
         )
-        number = MOST_LISTED if path == "types" else MANY
+        number = MAX_LIST_LENGTH if path == "types" else MANY
         assert (f"properties.{path}", f"names {number:,} types; there are at most 500") in [
             (each.path, each.text) for each in problems
         ]
     assert not compared
     # Each type is compared once, however many rules name it, and the first faults are told.
     rules = [{"type": fitting}] * 300
-    assert len(find_rule_problems({"fieldMapping": rules})) == MOST_EXPLAINED
+    assert len(find_rule_problems({"fieldMapping": rules})) == MAX_EXPLAINED
     assert len(compared) <= 3 * MAX_TYPES
 
 
@@ -83,15 +83,15 @@ def test_the_number_of_properties_has_a_limit() -> None:
 
 
 def test_a_list_has_a_limit() -> None:
-    assert len(as_list(list(range(MOST_LISTED)))) == MOST_LISTED
+    assert len(as_list(list(range(MAX_LIST_LENGTH)))) == MAX_LIST_LENGTH
     with pytest.raises(ValueError, match="lists 10,001 texts; there are at most 10,000"):
-        as_list(",".join(map(str, range(MOST_LISTED + 1))))
+        as_list(",".join(map(str, range(MAX_LIST_LENGTH + 1))))
 
 
 def test_a_filter_has_a_limit() -> None:
-    assert item_queries.as_query("a" * item_queries.LONGEST)
+    assert item_queries.as_query("a" * item_queries.MAX_LENGTH)
     with pytest.raises(ValueError, match="has 100,001 characters; there are at most 100,000"):
-        item_queries.as_query("a" * (item_queries.LONGEST + 1))
+        item_queries.as_query("a" * (item_queries.MAX_LENGTH + 1))
 
 
 LONG_QUERIES: list[tuple[str, Callable[[str], Any]]] = [
@@ -99,9 +99,9 @@ LONG_QUERIES: list[tuple[str, Callable[[str], Any]]] = [
     ("x\n" + " " * 99_000 + "b", item_queries.as_query),
     ("a b" * 33_000, item_queries.as_query),
     ("a\n" * 50_000, item_queries.as_query),
-    ("a" * 200_000, lambda text: list(item_queries.fields_of(text))),
-    ("a." * 100_000, lambda text: list(item_queries.fields_of(text))),
-    ("a" + " " * 200_000, lambda text: list(item_queries.fields_of(text))),
+    ("a" * 200_000, lambda text: list(item_queries.list_fields(text))),
+    ("a." * 100_000, lambda text: list(item_queries.list_fields(text))),
+    ("a" + " " * 200_000, lambda text: list(item_queries.list_fields(text))),
 ]
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from rally_accelerate.config.no_proxy import bypasses, proxy_server
-from rally_accelerate.config.secret_recipients import endangered
+from rally_accelerate.config.no_proxy import bypasses_proxy, get_proxy_server
+from rally_accelerate.config.secret_recipients import find_exposed_secrets
 from support.rally_settings import properties
 
 RALLY = "https://rally1.rallydev.com"
@@ -43,18 +43,18 @@ RALLY = "https://rally1.rallydev.com"
     ],
 )
 def test_an_entry_means_what_it_means_in_no_proxy(address: str, entry: str, expected: bool) -> None:
-    assert bypasses(address, [entry]) is expected
-    assert bypasses(address, ["elsewhere.example", entry]) is expected
+    assert bypasses_proxy(address, [entry]) is expected
+    assert bypasses_proxy(address, ["elsewhere.example", entry]) is expected
 
 
 def test_the_property_is_a_list_or_a_text_with_commas() -> None:
     for given in ("a.example, rallydev.com", ["a.example", "rallydev.com"], '["a.example", "rallydev.com"]'):
         its = properties(RALLY, proxyServer="proxy.example:3128", noProxy=given)
         assert its.no_proxy == ("a.example", "rallydev.com")
-        assert proxy_server(its, RALLY) == ""
-        assert proxy_server(its, "https://other.example") == "http://proxy.example:3128"
+        assert get_proxy_server(its, RALLY) == ""
+        assert get_proxy_server(its, "https://other.example") == "http://proxy.example:3128"
 
 
 def test_a_proxy_that_is_no_longer_passed_by_receives_what_goes_through_it() -> None:
     known = {"baseUrl": "http://rally.example", "proxyServer": "p.example:1", "noProxy": "rally.example"}
-    assert {each.secret for each in endangered(known, {**known, "noProxy": ""})} == {"apiKey", "password"}
+    assert {each.secret for each in find_exposed_secrets(known, {**known, "noProxy": ""})} == {"apiKey", "password"}

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rally_accelerate.config.model import Integration
-from rally_accelerate.config.redaction import RedactingFormatter, Redactor, secrets_of
+from rally_accelerate.config.redaction import RedactingFormatter, Redactor, list_secrets
 from support.secret_forms import forms
 
 SECRET = "p@ss:w/rd%'\"1"
@@ -82,7 +82,7 @@ def test_every_secret_of_an_integration_is_found() -> None:
             },
         }
     )
-    found = secrets_of(integration)
+    found = list_secrets(integration)
     for number in range(1, 7):
         assert f"secret-{number}" in found
     assert "u:secret-2" in found

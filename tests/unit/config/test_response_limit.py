@@ -5,8 +5,14 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.config.load import validated
-from rally_accelerate.config.response_limit import LARGEST_DEFAULT, LEAST, default_limit, limit_for, set_answer_limit
+from rally_accelerate.config.load import validate_integration
+from rally_accelerate.config.response_limit import (
+    LARGEST_DEFAULT,
+    LEAST,
+    compute_limit,
+    get_default_limit,
+    set_answer_limit,
+)
 from rally_accelerate.errors import ConfigError
 
 
@@ -24,16 +30,16 @@ def settings(most: int) -> dict[str, Any]:
 @pytest.mark.usefixtures("limited")
 def test_a_value_above_the_limit_is_refused_with_the_limit_and_the_option() -> None:
     with pytest.raises(ConfigError) as refused:
-        validated(settings(500_000_001))
+        validate_integration(settings(500_000_001))
     (problem,) = refused.value.problems
     assert "answerMaxBytes" in str(problem)
     assert "is above 500,000,000 bytes, the limit of this server" in str(problem)
     assert "serve --answer-limit" in str(problem)
-    assert validated(settings(500_000_000)).properties.answer_max_bytes == 500_000_000
+    assert validate_integration(settings(500_000_000)).properties.answer_max_bytes == 500_000_000
 
 
 def test_without_a_server_there_is_no_such_limit() -> None:
-    assert validated(settings(10_000_000_000)).properties.answer_max_bytes == 10_000_000_000
+    assert validate_integration(settings(10_000_000_000)).properties.answer_max_bytes == 10_000_000_000
 
 
 @pytest.mark.parametrize(
@@ -41,8 +47,8 @@ def test_without_a_server_there_is_no_such_limit() -> None:
     [(512_000_000, LEAST), (8_000_000_000, 500_000_000), (1 << 40, LARGEST_DEFAULT)],
 )
 def test_the_default_follows_the_memory(memory: int, limit: int) -> None:
-    assert limit_for(memory) == limit
+    assert compute_limit(memory) == limit
 
 
 def test_this_machine_has_a_default() -> None:
-    assert LEAST <= default_limit() <= LARGEST_DEFAULT
+    assert LEAST <= get_default_limit() <= LARGEST_DEFAULT

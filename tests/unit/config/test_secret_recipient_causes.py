@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.config.secret_recipients import endangered
+from rally_accelerate.config.secret_recipients import find_exposed_secrets
 
 KNOWN = {
     "baseUrl": "https://rally.example",
@@ -16,7 +16,7 @@ RALLY = ("apiKey", "password")
 
 def found(known: dict[str, Any], **changes: Any) -> list[tuple[str, str]]:
     """Return each secret that must be entered again, with the cause."""
-    return [(each.secret, each.because) for each in endangered(known, {**known, **changes})]
+    return [(each.secret, each.because) for each in find_exposed_secrets(known, {**known, **changes})]
 
 
 def of(cause: str, *names: str) -> list[tuple[str, str]]:

@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.config.secret_recipients import endangered
+from rally_accelerate.config.secret_recipients import find_exposed_secrets
 
 KNOWN = {"baseUrl": "https://rally.example", "proxyServer": "http://proxy.example:80"}
 
 
 def secrets(known: dict[str, Any], **changes: Any) -> set[str]:
     """What must be entered anew."""
-    return {each.secret for each in endangered(known, {**known, **changes})}
+    return {each.secret for each in find_exposed_secrets(known, {**known, **changes})}
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_the_cause_is_the_setting_that_changes() -> None:
     unverified = {**KNOWN, "verifyTls": False}
 
     def causes(known: dict[str, Any], **changes: Any) -> set[str]:
-        return {each.because for each in endangered(known, {**known, **changes}) if each.secret == "apiKey"}
+        return {each.because for each in find_exposed_secrets(known, {**known, **changes}) if each.secret == "apiKey"}
 
     assert causes(KNOWN, verifyTls=False) == {"verifyTls"}
     assert causes(unverified, proxyServer="http://evil.example:80") == {"proxyServer"}

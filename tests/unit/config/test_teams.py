@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.config.form import form_fields
-from rally_accelerate.config.load import integrations, normalised
+from rally_accelerate.config.form import list_form_fields
+from rally_accelerate.config.load import load_integrations, normalize_properties
 from rally_accelerate.plugin.manifest import manifest
 from rally_accelerate.server.web.integration_form import empty, raw_of, typed_from
 
@@ -16,14 +16,14 @@ from rally_accelerate.server.web.integration_form import empty, raw_of, typed_fr
 )
 def test_both_are_read_without_a_notice_whatever_their_shape(given: Any, read: str) -> None:
     properties = {"apiKey": "k", "teamId": given, "TEAMSPACEID": given}
-    (one,) = integrations({"name": "a", "properties": properties}, origin="f", environment={})
+    (one,) = load_integrations({"name": "a", "properties": properties}, origin="f", environment={})
     assert (one.integration.properties.team_id, one.integration.properties.teamspace_id) == (read, read)
     assert one.notices == ()
-    assert normalised(properties)["teamspaceId"] == given or given in (None, "")
+    assert normalize_properties(properties)["teamspaceId"] == given or given in (None, "")
 
 
 def test_forms_show_them_and_lose_nothing() -> None:
-    shown = {each.name: each for each in form_fields()}
+    shown = {each.name: each for each in list_form_fields()}
     assert shown["teamId"].hidden
     assert shown["teamspaceId"].label == "Teamspace"
     assert {"teamId", "teamspaceId"} <= {each["name"] for each in manifest()["properties"]}

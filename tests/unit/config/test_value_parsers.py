@@ -89,7 +89,7 @@ def test_wrong_base_urls_say_what_is_wrong(given: str, said: str) -> None:
 )
 def test_proxies(server: str, user: str, word: str, expected: str) -> None:
     read = value_parsers.as_proxy_server(server)
-    assert value_parsers.proxy_address(read, username=user, password=word) == expected
+    assert value_parsers.build_proxy_address(read, username=user, password=word) == expected
 
 
 def test_what_copying_puts_around_a_proxy_is_left_out_and_not_in_its_password() -> None:
@@ -147,7 +147,7 @@ def test_name_maps() -> None:
 
 @pytest.mark.parametrize(("given", "shown"), [("verbose", "'verbose'"), (3, "3"), ("x" * 500, "xxx...")])
 def test_a_level_that_is_none_is_told(given: object, shown: str) -> None:
-    told = value_parsers.doubted_level(given)
+    told = value_parsers.explain_unknown_level(given)
     assert shown in told
     assert told.endswith("so info is used; there are all, trace, debug, info, warn, error, fatal and off")
     assert len(told) < 200
@@ -155,4 +155,4 @@ def test_a_level_that_is_none_is_told(given: object, shown: str) -> None:
 
 @pytest.mark.parametrize("given", ["info", " Info ", "warning", "critical", "", None])
 def test_levels_that_are_known_need_no_word(given: object) -> None:
-    assert value_parsers.doubted_level(given) == ""
+    assert value_parsers.explain_unknown_level(given) == ""

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rally_accelerate.dql.ast import EVERYTHING, Both, Comparison, Either, Negated, Operator, Query, Value
-from rally_accelerate.dql.parser import DEEPEST, LONGEST, parse
+from rally_accelerate.dql.ast import EVERYTHING, And, Comparison, Not, Operator, Or, Query, Value
+from rally_accelerate.dql.parser import MAX_DEPTH, MAX_LENGTH, parse
 from rally_accelerate.errors import QueryError
 
 #: As public files of value streams have them (accelerate-api-notes.md#value-stream-queries).
@@ -48,12 +48,12 @@ def bare(query: Query) -> Query:
     match query:
         case Comparison(item, path, operator, values):
             return Comparison(item, path, operator, values)
-        case Negated(operand):
-            return Negated(bare(operand))
-        case Both(operands):
-            return Both(tuple(map(bare, operands)))
-        case Either(operands):
-            return Either(tuple(map(bare, operands)))
+        case Not(operand):
+            return Not(bare(operand))
+        case And(operands):
+            return And(tuple(map(bare, operands)))
+        case Or(operands):
+            return Or(tuple(map(bare, operands)))
 
 
 A, B, C = (comparison("issue.status", Operator.EQUAL, Value(letter)) for letter in "abc")
@@ -66,13 +66,13 @@ A, B, C = (comparison("issue.status", Operator.EQUAL, Value(letter)) for letter 
         (" \n ", EVERYTHING),
         ("issue.status=a", A),
         ("ISSUE.status=a", A),
-        ("not issue.status=a", Negated(A)),
-        ("NOT NOT issue.status=a", Negated(Negated(A))),
-        ("issue.status=a and issue.status=b or issue.status=c", Either((Both((A, B)), C))),
-        ("issue.status=a or issue.status=b and issue.status=c", Either((A, Both((B, C))))),
-        ("(issue.status=a or issue.status=b) and issue.status=c", Both((Either((A, B)), C))),
+        ("not issue.status=a", Not(A)),
+        ("NOT NOT issue.status=a", Not(Not(A))),
+        ("issue.status=a and issue.status=b or issue.status=c", Or((And((A, B)), C))),
+        ("issue.status=a or issue.status=b and issue.status=c", Or((A, And((B, C))))),
+        ("(issue.status=a or issue.status=b) and issue.status=c", And((Or((A, B)), C))),
         ("issue.status in (a, 'b')", comparison("issue.status", Operator.AMONG, Value("a"), Value("b"))),
-        ("issue.status NOT IN (a)", Negated(comparison("issue.status", Operator.AMONG, Value("a")))),
+        ("issue.status NOT IN (a)", Not(comparison("issue.status", Operator.AMONG, Value("a")))),
         ("issue.labels contains x", comparison("issue.labels", Operator.CONTAINS, Value("x"))),
         ("issue.status=android", comparison("issue.status", Operator.EQUAL, Value("android"))),
         (r"issue.status='it\'s'", comparison("issue.status", Operator.EQUAL, Value("it's"))),
@@ -141,7 +141,7 @@ def test_no_quotes_are_advised_where_others_are_missing(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["(" * 5000 + "issue.x=1" + ")" * 5000, "not " * 2000 + "issue.x=1", "x" * (LONGEST + 1)],
+    ["(" * 5000 + "issue.x=1" + ")" * 5000, "not " * 2000 + "issue.x=1", "x" * (MAX_LENGTH + 1)],
 )
 def test_hostile_texts_are_refused(text: str) -> None:
     with pytest.raises(QueryError):
@@ -149,7 +149,7 @@ def test_hostile_texts_are_refused(text: str) -> None:
 
 
 def test_honest_depth_is_read() -> None:
-    deep = "(" * DEEPEST + "issue.x=1" + ")" * DEEPEST
+    deep = "(" * MAX_DEPTH + "issue.x=1" + ")" * MAX_DEPTH
     assert bare(parse(deep)) == comparison("issue.x", Operator.EQUAL, Value("1", number=1.0))
 
 

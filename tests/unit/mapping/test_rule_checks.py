@@ -2,7 +2,7 @@
 
 import pytest
 
-from rally_accelerate.config.load import validated
+from rally_accelerate.config.load import validate_integration
 from rally_accelerate.errors import ConfigError
 from rally_accelerate.mapping.rules import find_rule_problems, parse_custom_rules
 
@@ -77,7 +77,7 @@ def test_other_faults_of_the_settings_are_left_to_others() -> None:
 
 def test_a_run_refuses_the_same() -> None:
     settings = {"apiKey": "_k", "fieldMapping": [rule("Storry")]}
-    properties = validated({"name": "a", "properties": settings}).properties
+    properties = validate_integration({"name": "a", "properties": settings}).properties
     with pytest.raises(ConfigError) as refused:
         parse_custom_rules(properties)
     assert [each.path for each in refused.value.problems] == ["properties.fieldMapping[0].type"]

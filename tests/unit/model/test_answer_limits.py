@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from rally_accelerate.accelerate.client import AccelerateClient, Account, Connection
-from rally_accelerate.config.load import validated
+from rally_accelerate.config.load import validate_integration
 from rally_accelerate.errors import UnexpectedResponseError
 from rally_accelerate.rally.limiter import Limiter
 from rally_accelerate.rally.session import Session
@@ -33,7 +33,7 @@ def answering(body: bytes, *, packed: bool = False) -> httpx2.MockTransport:
 async def ask_rally(transport: httpx2.AsyncBaseTransport) -> object:
     raw = {"name": "n", "properties": {"baseUrl": "http://rally.example", "apiKey": "k", "answerMaxBytes": LIMIT}}
     async with httpx2.AsyncClient(transport=transport) as http:
-        caller = Session(http, Limiter(), validated(raw).properties)
+        caller = Session(http, Limiter(), validate_integration(raw).properties)
         return (await caller.read(Request("/slm/webservice/v2.0/user"))).data
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from rally_accelerate import errors
 from rally_accelerate.accelerate.client import connection_error
-from rally_accelerate.model.connection_errors import unconnected
+from rally_accelerate.model.connection_errors import explain_connection_error
 from rally_accelerate.model.foreign_responses import Route
 
 RALLY = Route(server="https://rally.example/slm")
@@ -40,7 +40,7 @@ def handshake(reason: str) -> ssl.SSLError:
     ],
 )
 def test_certificates(code: int, text: str, hint: str) -> None:
-    found = unconnected(certificate(code, text), RALLY)
+    found = explain_connection_error(certificate(code, text), RALLY)
     assert isinstance(found, errors.CertificateVerificationError)
     assert str(found) == f"The certificate of https://rally.example does not verify: {text.rstrip('.')}."
     assert hint in found.hint
@@ -63,7 +63,7 @@ def test_certificates(code: int, text: str, hint: str) -> None:
 def test_causes_are_the_same_for_both_services(cause: Exception, message: str, hint: str) -> None:
     wrapped = OSError("All connection attempts failed")
     wrapped.__cause__ = cause
-    found = unconnected(wrapped, RALLY)
+    found = explain_connection_error(wrapped, RALLY)
     assert found is not None
     assert message in str(found)
     assert hint in found.hint
@@ -81,18 +81,20 @@ def test_causes_are_the_same_for_both_services(cause: Exception, message: str, h
     ],
 )
 def test_a_proxy_that_is_not_there_is_named(cause: Exception, message: str, hint: str) -> None:
-    found = unconnected(cause, Route(server="https://rally.example", proxy="http://p:1"))
+    found = explain_connection_error(cause, Route(server="https://rally.example", proxy="http://p:1"))
     assert found is not None
     assert message in str(found)
     assert hint in found.hint
 
 
 def test_a_proxy_without_tls_is_named() -> None:
-    found = unconnected(handshake("WRONG_VERSION_NUMBER"), Route(server="https://r.example", proxy="https://p:1"))
+    found = explain_connection_error(
+        handshake("WRONG_VERSION_NUMBER"), Route(server="https://r.example", proxy="https://p:1")
+    )
     assert found is not None
     assert str(found) == "The proxy https://p:1 or https://r.example answers without TLS."
     assert "write it in proxyServer" in found.hint
 
 
 def test_other_causes_are_left_to_the_caller() -> None:
-    assert unconnected(OSError(101, "Network is unreachable"), RALLY) is None
+    assert explain_connection_error(OSError(101, "Network is unreachable"), RALLY) is None

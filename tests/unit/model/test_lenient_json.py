@@ -13,8 +13,8 @@ from rally_accelerate.model.lenient_json import (
     Decoded,
     JsonDecodeError,
     OversizedJsonError,
-    bounded,
     decode_json,
+    join_limited,
     parse_json,
 )
 
@@ -74,13 +74,13 @@ def test_what_breaks_the_rules_is_read(content: bytes, data: Any, repaired: Any)
 def test_what_ends_too_early_is_told_from_what_is_no_json(content: bytes, ended: bool) -> None:
     with pytest.raises(JsonDecodeError) as caught:
         decode_json(content)
-    assert caught.value.ended is ended
+    assert caught.value.is_truncated is ended
 
 
 def test_a_number_that_a_person_wrote_is_not_lost() -> None:
     with pytest.raises(JsonDecodeError, match="a number that is too long") as caught:
         decode_json(b"9" * 5_000, keep_numbers=True)
-    assert not caught.value.ended
+    assert not caught.value.is_truncated
     with pytest.raises(JsonDecodeError, match="a number that is too long"):
         parse_json("9" * 5_000)
 
@@ -132,11 +132,11 @@ async def test_a_document_is_joined_up_to_its_limit() -> None:
         yield b"12"
         yield b"345"
 
-    assert await bounded(parts(), most=5) == b"12345"
+    assert await join_limited(parts(), most=5) == b"12345"
     with pytest.raises(OversizedJsonError) as refused:
-        await bounded(parts(), most=4)
+        await join_limited(parts(), most=4)
     # The error, which may be kept for long, keeps nothing of the document.
-    assert refused.traceback[-1].locals["kept"] == []
+    assert refused.traceback[-1].locals["chunks"] == []
 
 
 @pytest.mark.parametrize(

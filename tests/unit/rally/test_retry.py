@@ -13,7 +13,7 @@ from rally_accelerate.errors import (
     TruncatedResponseError,
     UnavailableError,
 )
-from rally_accelerate.model.report import watched
+from rally_accelerate.model.report import track_failures
 from rally_accelerate.rally import session
 from rally_accelerate.rally.session import retry
 
@@ -167,7 +167,7 @@ async def test_what_is_tried_again_is_told_during_the_wait_and_forgotten_after_i
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    with watched() as troubles:
+    with track_failures() as troubles:
         script = Script(RateLimitedError("slowly", retry_after=7.0), UnavailableError("down"), "there")
 
         async def looked(seconds: float) -> None:

@@ -85,8 +85,8 @@ async def test_a_service_that_cannot_be_reached_is_given_up_when_the_time_is_ove
 @pytest.mark.parametrize("error", [UnreachableError("x"), UnavailableError("x"), ServiceTimeoutError("x")])
 async def test_all_requests_of_a_run_share_the_time(clock: Clock, error: RallyAccelerateError) -> None:
     budget = RetryBudget(90)
-    budget.answered("Rally")
-    budget.answered("Accelerate")
+    budget.record_response("Rally")
+    budget.record_response("Accelerate")
     began = clock.now
     assert await rally(budget, clock, error) > 1
     # The time is over: each of the others is tried once.
@@ -96,13 +96,13 @@ async def test_all_requests_of_a_run_share_the_time(clock: Clock, error: RallyAc
 
 async def test_requests_that_fail_at_once_are_counted_once(clock: Clock) -> None:
     budget = RetryBudget(90)
-    budget.answered("Rally")
+    budget.record_response("Rally")
     for _ in range(3):
-        budget.failing("Rally", since=clock.now)
+        budget.start_failure("Rally", since=clock.now)
     clock.now += 20
     for _ in range(3):
-        budget.ended()
-    assert budget.left("Rally") == 70
+        budget.end_failure()
+    assert budget.get_remaining("Rally") == 70
 
 
 async def test_time_without_failures_is_not_counted(clock: Clock) -> None:
@@ -113,20 +113,20 @@ async def test_time_without_failures_is_not_counted(clock: Clock) -> None:
         clock.now += 1
         outcome = outcomes.pop(0)
         if isinstance(outcome, Exception):
-            budget.answered("Rally")
+            budget.record_response("Rally")
             raise outcome
         return outcome
 
     assert await retry(attempt, seconds=90, budget=budget) == "done"
-    left = budget.left("Rally")
+    left = budget.get_remaining("Rally")
     assert 85 <= left < 90
     clock.now += 10_000
-    assert budget.left("Rally") == left
+    assert budget.get_remaining("Rally") == left
 
 
 async def test_asking_for_less_is_no_lost_time(clock: Clock) -> None:
     budget, attempts = RetryBudget(90), 0
-    budget.answered("Rally")
+    budget.record_response("Rally")
 
     async def slow() -> str:
         nonlocal attempts
@@ -137,7 +137,7 @@ async def test_asking_for_less_is_no_lost_time(clock: Clock) -> None:
         return "done"
 
     assert await retry(slow, seconds=90, eased=lambda _: True, budget=budget) == "done"
-    assert budget.left("Rally") == 90
+    assert budget.get_remaining("Rally") == 90
 
 
 @pytest.mark.parametrize("took", [6.0, 30.0, 59.0, 100.0, 150.0])
@@ -147,12 +147,12 @@ async def test_a_service_that_hangs_in_the_middle_of_a_run_is_given_up_in_time(
 ) -> None:
     """However often the next attempt asks for less."""
     budget, attempts, began = RetryBudget(90), 0, clock.now
-    budget.answered("Rally")
+    budget.record_response("Rally")
 
     async def hanging() -> None:
         nonlocal attempts
         attempts += 1
-        clock.now += min(took, budget.limit("Rally"))
+        clock.now += min(took, budget.get_limit("Rally"))
         raise error
 
     with pytest.raises(type(error)):
@@ -160,14 +160,14 @@ async def test_a_service_that_hangs_in_the_middle_of_a_run_is_given_up_in_time(
     assert attempts >= 2
     # The first answer that never comes, the time of the run, and a last attempt.
     assert clock.now - began <= max(took, MAX_SHRINKING + took) + 90 + FIRST_ANSWER_SECONDS
-    assert budget.left("Rally") <= 0
+    assert budget.get_remaining("Rally") <= 0
 
 
 @pytest.mark.parametrize("ask", [rally, accelerate])
 async def test_a_wait_that_a_service_asks_for_is_kept_or_given_up(clock: Clock, ask: Ask) -> None:
     budget = RetryBudget(90)
-    budget.answered("Rally")
-    budget.answered("Accelerate")
+    budget.record_response("Rally")
+    budget.record_response("Accelerate")
     assert await ask(budget, clock, RateLimitedError("x", retry_after=120.0)) == 1
     began = clock.now
     assert await ask(budget, clock, RateLimitedError("x", retry_after=40.0)) == 3
@@ -181,13 +181,13 @@ async def test_what_lasts_is_tried_once(clock: Clock, ask: Ask) -> None:
 
 
 def test_a_silent_service_has_no_longer_for_its_first_answer_than_the_run(clock: Clock) -> None:
-    assert RetryBudget(90).limit("Rally") == 90
-    assert RetryBudget(1).limit("Rally") == FIRST_ANSWER_SECONDS
+    assert RetryBudget(90).get_limit("Rally") == 90
+    assert RetryBudget(1).get_limit("Rally") == FIRST_ANSWER_SECONDS
     answered = RetryBudget(90)
-    answered.answered("Rally")
+    answered.record_response("Rally")
     # A question that takes long is no failure.
-    assert answered.limit("Rally") == float("inf")
-    assert answered.limit("Accelerate") == 90
+    assert answered.get_limit("Rally") == float("inf")
+    assert answered.get_limit("Accelerate") == 90
 
 
 def properties(**given: object) -> Properties:
@@ -206,7 +206,7 @@ async def test_a_person_waits_half_a_minute_for_an_address_that_never_answers(
 
 async def test_one_that_has_answered_is_waited_for_as_in_the_schedule(clock: Clock) -> None:
     budget = budget_of(properties(), by_hand=True)
-    budget.answered("Rally")
+    budget.record_response("Rally")
     began = clock.now
     await rally(budget, clock, UnavailableError("x"))
     assert clock.now - began == pytest.approx(90, abs=0.001)
@@ -228,8 +228,8 @@ async def test_a_request_that_is_cancelled_is_counted_no_longer(clock: Clock) ->
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    left = budget.left("Rally")
+    left = budget.get_remaining("Rally")
     clock.now += 1000
-    assert budget.left("Rally") <= left
-    budget.answered("Rally")
-    assert budget.left("Rally") > 0
+    assert budget.get_remaining("Rally") <= left
+    budget.record_response("Rally")
+    assert budget.get_remaining("Rally") > 0

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 
-from rally_accelerate.config.load import validated
+from rally_accelerate.config.load import validate_integration
 from rally_accelerate.errors import ServiceTimeoutError
 from rally_accelerate.rally import session
 from rally_accelerate.rally.limiter import Limiter
@@ -28,7 +28,7 @@ async def test_an_answer_that_trickles_is_given_up(monkeypatch: pytest.MonkeyPat
     raw = {"name": "n", "properties": {"baseUrl": "http://rally.example", "apiKey": "k", "retrySeconds": 0}}
     transport = httpx2.MockTransport(lambda _: httpx2.Response(200, stream=Dripping()))
     async with httpx2.AsyncClient(transport=transport) as http:
-        its = Session(http, Limiter(), validated(raw).properties)
+        its = Session(http, Limiter(), validate_integration(raw).properties)
         with pytest.raises(ServiceTimeoutError, match="had not arrived whole within"):
             await its.read(Request("/slm/webservice/v2.0/user"))
 
@@ -50,12 +50,12 @@ async def test_a_rally_that_hangs_in_the_middle_of_a_run_is_asked_for_little_and
         if "pagesize" not in request.url.params:
             return httpx2.Response(200, json={"QueryResult": {"Results": []}})
         sizes.append(int(request.url.params["pagesize"]))
-        pass_time(min(150.0, its._budget.limit(SERVICE)))
+        pass_time(min(150.0, its._budget.get_limit(SERVICE)))
         raise httpx2.ReadTimeout("nothing came")
 
     raw = {"name": "n", "properties": {"baseUrl": "http://rally.example", "apiKey": "k", "pageSize": 1750}}
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(hang)) as http:
-        its = Session(http, Limiter(), validated(raw).properties)
+        its = Session(http, Limiter(), validate_integration(raw).properties)
         await its.read(Request("/slm/webservice/v2.0/user"))
         monkeypatch.setattr("time.monotonic", lambda: now)
         monkeypatch.setattr("stamina._core._smart_sleep", wait)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from rally_accelerate.dql.index_terms import LONGEST, Fact, Kind, facts
+from rally_accelerate.dql.index_terms import MAX_TEXT_LENGTH, Fact, Kind, build_facts
 from rally_accelerate.server.store import issue_writer
 from rally_accelerate.server.store.issue_writer import (
     ISSUES,
@@ -23,7 +23,7 @@ from rally_accelerate.server.store.tables import facts as fact_rows
 from support.issues import change, item
 
 COMMON = {"tenant_id": "n", "source": "RALLY", "uploaded": 5, "execution_id": None}
-LONG = "a long text " * LONGEST
+LONG = "a long text " * MAX_TEXT_LENGTH
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def expected(*items: Mapping[str, Any], tracker: str = "t") -> dict[tuple[str, s
                 (position, each["timestamp"], each["content"]["field"], each["content"])
                 for position, each in enumerate(one.get("history", ()))
             ],
-            "facts": facts(content),
+            "facts": build_facts(content),
             "words": set(extract_words(content).split()),
         }
     return found
@@ -114,7 +114,7 @@ def test_an_issue_is_taken_apart() -> None:
     columns = {**COMMON, "tracker_id": "t", "external_id": "1", "changes": 2, "status_since": 7}
     assert {name: one.row[name] for name in columns} == columns
     assert [(at, field) for at, field, _ in one.history] == [(7, "status"), (9, "owner")]
-    assert one.facts == facts(content)
+    assert one.facts == build_facts(content)
     assert one.words == extract_words(content)
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from rally_accelerate.dql.index_terms import facts
+from rally_accelerate.dql.index_terms import build_facts
 from rally_accelerate.errors import ConfigError
 from rally_accelerate.server.value_streams.document_text import MOST_PROBLEMS, read
 
@@ -36,4 +36,4 @@ def test_names_that_come_twice_are_told_without_comparing_all_with_all() -> None
 def test_an_issue_whose_names_differ_in_case_alone_is_indexed_in_bounded_time() -> None:
     held = {f"k{number}": 1 for number in range(MANY)} | {"K1": 2}
     with bounded():
-        assert list(facts({"rawIssue": held}))
+        assert list(build_facts({"rawIssue": held}))

@@ -11,7 +11,7 @@ from rally_accelerate.mapping.issue import map_work_item
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import Walk
-from rally_accelerate.model.report import Outcome, Receipt, Skipped, SyncReport, Tally
+from rally_accelerate.model.report import Acknowledgement, Outcome, Skipped, SyncReport, Tally
 from rally_accelerate.rally.records import Page, Scope, WorkItem
 from rally_accelerate.sync import engine
 from rally_accelerate.sync.dry_run import PreviewSink, UnwrittenState
@@ -126,9 +126,9 @@ async def test_a_resumed_first_sync_also_finds_what_changed_since_it_began() -> 
 
 async def test_a_sink_that_refuses_the_key_stops_the_run_with_its_own_error() -> None:
     class Sink(SmallSink):
-        async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Receipt]:
+        async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Acknowledgement]:
             raise AccessDeniedError("wrong key")
-            yield Receipt()
+            yield Acknowledgement()
 
     world = World(items={key: Item() for key in range(1, 30)})
     state = SmallState(world)

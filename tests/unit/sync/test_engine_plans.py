@@ -12,7 +12,7 @@ from rally_accelerate.errors import RallyAccelerateError, RejectedError, Unavail
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import Lane, Progress, Walk, Window
-from rally_accelerate.model.report import Receipt, Skipped, SyncReport, Tally
+from rally_accelerate.model.report import Acknowledgement, Skipped, SyncReport, Tally
 from rally_accelerate.rally.records import Page, Scope, Workspace
 from rally_accelerate.sync import engine, mapper
 from rally_accelerate.sync.engine import Plans
@@ -123,9 +123,9 @@ async def test_everything_in_a_window_is_sent_again() -> None:
 class RefusingSink(SmallSink):
     """Refuses everything."""
 
-    async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Receipt]:
+    async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Acknowledgement]:
         """Refuse the issues."""
-        yield Receipt(refused=tuple((each.external_id, Skipped(each.display_id, "no")) for each in issues))
+        yield Acknowledgement(refused=tuple((each.external_id, Skipped(each.display_id, "no")) for each in issues))
 
 
 async def test_too_many_refusals_say_what_to_look_at(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from rally_accelerate.mapping.rule_parser import parse_rules
 from rally_accelerate.mapping.rules import CompiledRules, Rules
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import Walk, Window
-from rally_accelerate.model.report import Outcome, Receipt, Skipped, SyncReport, Tally, Usage
+from rally_accelerate.model.report import Acknowledgement, Outcome, Skipped, SyncReport, Tally, Usage
 from rally_accelerate.rally.records import Page, Record, RecycleBinEntry, Scope, WorkItem
 from rally_accelerate.rally.removed_item_values import RemovedItem
 from rally_accelerate.sync import engine, mapper
@@ -54,7 +54,7 @@ class TalkativeSource(SmallSource):
 class SpendingSink(SmallSink):
     """Spends something with each issue."""
 
-    async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Receipt]:
+    async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Acknowledgement]:
         async for receipt in super().deliver(issues):
             self.usage += Usage(requests=1, bytes_sent=7)
             yield receipt
@@ -102,7 +102,7 @@ async def test_of_two_services_that_fail_the_one_that_is_read_is_told() -> None:
             yield
 
     class Sink(SmallSink):
-        async def retire(self, retirements: Any) -> AsyncIterator[Receipt]:
+        async def retire(self, retirements: Any) -> AsyncIterator[Acknowledgement]:
             raise AssertionError("reached")
             yield
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from rally_accelerate.model.progress import WHOLE_WORKSPACE, Lane, Learned, Progress, Walk, Window
+from rally_accelerate.model.progress import ALL_PROJECTS, Lane, Learned, Progress, Walk, Window
 from rally_accelerate.rally.records import Project, Scope, Workspace
 from rally_accelerate.sync import plan
 
@@ -117,7 +117,7 @@ def test_projects_of_a_whole_workspace_are_walked_by_themselves_only_after_it() 
     whole = scope(visible=(1,))
     only_project = Progress(scope=whole.signature, rules_version="r", cursors={Lane(STORY, 1): T0})
     assert [walk.projects for walk in plan.walks(only_project, whole, overlap=OVERLAP)] == [()]
-    only_whole = replace(only_project, cursors={Lane(STORY, WHOLE_WORKSPACE): T0})
+    only_whole = replace(only_project, cursors={Lane(STORY, ALL_PROJECTS): T0})
     assert {walk.projects for walk in plan.walks(only_whole, whole, overlap=OVERLAP)} == {(), (1,)}
 
 

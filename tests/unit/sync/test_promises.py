@@ -13,7 +13,7 @@ import pytest
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.model.issue import Issue, SourceRevision
 from rally_accelerate.model.progress import Progress, Walk
-from rally_accelerate.model.report import Receipt
+from rally_accelerate.model.report import Acknowledgement
 from rally_accelerate.rally.records import Page, Record, Scope
 from rally_accelerate.sync import engine, plan
 from rally_accelerate.sync.mapper import Portion
@@ -175,10 +175,10 @@ async def test_mutant_offset_paging_dies() -> None:
 
 async def test_mutant_receipt_before_delivery_dies() -> None:
     class Sink(SmallSink):
-        async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Receipt]:
+        async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Acknowledgement]:
             for issue in issues:
                 self.world.tick()
-                yield Receipt(delivered=(issue.external_id,))
+                yield Acknowledgement(delivered=(issue.external_id,))
                 self.world.tick()
                 self.held[issue.external_id] = issue
 
@@ -241,7 +241,7 @@ async def test_one_deliverer_keeps_an_older_page_from_overwriting_a_newer_state(
     delivered = asyncio.Event()
 
     class Sink(SmallSink):
-        async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Receipt]:
+        async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Acknowledgement]:
             async for receipt in super().deliver(issues):
                 yield receipt
                 delivered.set()

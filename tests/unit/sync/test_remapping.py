@@ -13,7 +13,7 @@ from rally_accelerate.errors import StoreError, UnavailableError
 from rally_accelerate.mapping.issue import map_work_item
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.model.issue import Issue
-from rally_accelerate.model.progress import GONE, Sent, Walk
+from rally_accelerate.model.progress import REMOVED_MARK, Sent, Walk
 from rally_accelerate.model.report import Skipped, SyncReport
 from rally_accelerate.rally.records import Page, Record, Scope, WorkItem
 from rally_accelerate.sync import engine
@@ -134,7 +134,7 @@ async def test_what_is_gone_keeps_its_last_status() -> None:
     its = Setup(World())
     await its.run(OLD)
     sent = its.state.ledger["1"]
-    its.state.ledger["1"] = Sent(sent.revision, f"{sent.rules_version}{GONE}")
+    its.state.ledger["1"] = Sent(sent.revision, f"{sent.rules_version}{REMOVED_MARK}")
     its.world.delete(1)
     its.sink.held["1"] = replace(its.sink.held["1"], status="Deleted")
     await its.run(NEW)

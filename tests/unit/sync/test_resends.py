@@ -12,7 +12,7 @@ from rally_accelerate.errors import NotFoundError, QueryError, RallyAccelerateEr
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import Walk, Window
-from rally_accelerate.model.report import Receipt, SyncReport
+from rally_accelerate.model.report import Acknowledgement, SyncReport
 from rally_accelerate.rally.records import Page, Record, Scope, WorkItem
 from rally_accelerate.sync import engine
 from support.small_world import KIND, Item, SmallSink, SmallSource, SmallState, Sprint, World
@@ -172,7 +172,7 @@ async def test_what_was_just_sent_is_not_even_asked_for_its_history() -> None:
             return await super().history(scope, records)
 
     class Sink(SmallSink):
-        async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Receipt]:
+        async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Acknowledgement]:
             async for receipt in super().deliver(issues):
                 yield receipt
                 if receipt.delivered == ("3",):
@@ -203,7 +203,7 @@ async def test_what_two_walks_have_read_before_it_is_sent_is_sent_once() -> None
             return await super().history(scope, records)
 
     class Sink(SmallSink):
-        async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Receipt]:
+        async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Acknowledgement]:
             if armed and issues:
                 await read_twice.wait()
             async for receipt in super().deliver(issues):

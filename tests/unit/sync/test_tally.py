@@ -6,7 +6,7 @@ from typing import Any
 
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.model.issue import Project
-from rally_accelerate.model.report import PER_PROJECT, ProjectResult, Skipped, SyncReport
+from rally_accelerate.model.report import PROJECT_COUNTS, ProjectResult, Skipped, SyncReport
 from rally_accelerate.observe.run_summary import MOST_NAMED, project_lines
 from rally_accelerate.sync.engine import Account, Plans, sync_once
 from rally_accelerate.sync.removals import Removal
@@ -24,7 +24,7 @@ def by_name(report: SyncReport) -> dict[str, dict[str, Any]]:
 def adds_up(report: SyncReport) -> bool:
     """Return whether every count is the sum of the projects' counts."""
     return all(
-        sum(getattr(each, name) for each in report.projects) == getattr(report.tally, name) for name in PER_PROJECT
+        sum(getattr(each, name) for each in report.projects) == getattr(report.tally, name) for name in PROJECT_COUNTS
     )
 
 

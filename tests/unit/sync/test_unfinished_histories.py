@@ -8,7 +8,7 @@ import pytest
 from rally_accelerate.mapping.rules import Rules
 from rally_accelerate.model.issue import Issue
 from rally_accelerate.model.progress import Walk, Window
-from rally_accelerate.model.report import Receipt, SyncReport
+from rally_accelerate.model.report import Acknowledgement, SyncReport
 from rally_accelerate.rally.records import FieldChange, HistorySource, ItemHistory, Page, Record, Scope, WorkItem
 from rally_accelerate.sync import engine
 from support.small_world import KIND, Item, SmallSink, SmallSource, SmallState, World
@@ -123,7 +123,7 @@ async def test_the_last_one_of_several_does_not_settle_the_others() -> None:
 
 async def test_what_is_owed_and_not_sent_is_not_taken_for_sent() -> None:
     class Sink(SmallSink):
-        async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Receipt]:
+        async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Acknowledgement]:
             """Take all but one of the issues, and say nothing about it."""
             async for receipt in super().deliver([issue for issue in issues if issue.external_id != "2"]):
                 yield receipt

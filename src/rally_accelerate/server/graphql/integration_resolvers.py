@@ -12,9 +12,9 @@ from ariadne import MutationType, ObjectType, QueryType
 from graphql import GraphQLError
 
 from rally_accelerate import __version__
-from rally_accelerate.config.load import normalised, validated
+from rally_accelerate.config.load import normalize_properties, validate_integration
 from rally_accelerate.config.model import EVENT, PLUGIN_ID
-from rally_accelerate.config.secret_recipients import endangered
+from rally_accelerate.config.secret_recipients import find_exposed_secrets
 from rally_accelerate.errors import ConfigError
 from rally_accelerate.mapping.rules import find_rule_problems
 from rally_accelerate.server.graphql.execution import check_length
@@ -110,7 +110,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
             "disabled": input["enabled"] is False,
             "properties": {
                 **_read_start_date(input),
-                **normalised(_require_object(input.get("properties"))),
+                **normalize_properties(_require_object(input.get("properties"))),
                 **_read_access_key(input),
             },
         }
@@ -133,7 +133,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         changes: dict[str, Any] = {column: input[name] for name, column in names.items() if input.get(name) is not None}
         if input.get("properties") is not None or _read_access_key(input):
             properties = _require_object(input.get("properties")) or mask_secrets(known.properties)
-            given = {**normalised(properties), **_read_access_key(input)}
+            given = {**normalize_properties(properties), **_read_access_key(input)}
             clear = {name: known.properties.get(name) if value == MASK else value for name, value in given.items()}
             _check_secret_recipients(
                 known.properties, clear, kept=[name for name, value in given.items() if value == MASK]
@@ -222,7 +222,7 @@ def _read_start_date(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_secret_recipients(known: Mapping[str, Any], given: Mapping[str, Any], *, kept: Sequence[str]) -> None:
     """Refuse to send a secret that the caller cannot read to an address that the caller chose."""
-    for each in endangered(known, given):
+    for each in find_exposed_secrets(known, given):
         if each.secret in kept and known.get(each.secret):
             raise GraphQLError(
                 f"{each.secret} must be entered again, because the change of {each.because} lets another party read it"
@@ -231,7 +231,7 @@ def _check_secret_recipients(known: Mapping[str, Any], given: Mapping[str, Any],
 
 def _validate(raw: Mapping[str, Any]) -> None:
     try:
-        validated(raw)
+        validate_integration(raw)
     except ConfigError as error:
         raise GraphQLError("; ".join(str(problem) for problem in error.problems)) from None
     if problems := find_rule_problems(raw["properties"]):

@@ -14,8 +14,7 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
-from rally_accelerate.dql.index_terms import Fact, Kind
-from rally_accelerate.dql.index_terms import facts as facts_of
+from rally_accelerate.dql.index_terms import Fact, Kind, build_facts
 from rally_accelerate.server.issue_history import find_last_status_change, find_pending_after
 from rally_accelerate.server.store import sqlite
 from rally_accelerate.server.store.database import Database
@@ -185,7 +184,7 @@ def prepare_issues(items: Iterable[Mapping[str, Any]], **common: Any) -> list[Pr
             )
             for entry in history
         ]
-        found.append(PreparedIssue(key, row, content, changes, facts_of(content), extract_words(content)))
+        found.append(PreparedIssue(key, row, content, changes, build_facts(content), extract_words(content)))
     return found
 
 
@@ -206,7 +205,7 @@ def write_issues(connection: sa.Connection, tracker_id: str, upload: Sequence[Pr
             if old_body == body:
                 continue
             old = orjson.loads(old_body)
-            old_facts, old_words = facts_of(old), extract_words(old)
+            old_facts, old_words = build_facts(old), extract_words(old)
             changes.old_contents.append((body, number))
             changes.old_facts += ((number, fact) for fact in old_facts - one.facts)
             changes.facts += ((number, fact) for fact in one.facts - old_facts)
@@ -240,7 +239,7 @@ def remove_issues(connection: sa.Connection, tracker_id: str, *, until: int, mos
     found = connection.execute(query).all()
     numbers = [(row.number,) for row in found]
     if numbers:
-        _drop_facts(connection, [(row.number, fact) for row in found for fact in facts_of(row.content)])
+        _drop_facts(connection, [(row.number, fact) for row in found for fact in build_facts(row.content)])
         sqlite.drop_words(connection, [(row.number, extract_words(row.content)) for row in found])
         for table in (issues, issue_contents, issue_history):
             connection.exec_driver_sql(f"DELETE FROM {table.name} WHERE number = ?", numbers)  # noqa: S608 - our own name

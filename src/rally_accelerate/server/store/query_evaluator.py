@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 
 from rally_accelerate.dql import sql
-from rally_accelerate.dql.ast import Both, Comparison, Either, Negated, Operator, Query, leaves
+from rally_accelerate.dql.ast import And, Comparison, Not, Operator, Or, Query, iterate_comparisons
 from rally_accelerate.dql.index_terms import Kind
 from rally_accelerate.dql.parser import parse
 from rally_accelerate.errors import QueryError, QueryTooSlowError
@@ -130,17 +130,17 @@ class _Evaluation:
 
     def evaluate(self, query: Query, among: bytes) -> bytes:
         match query:
-            case Both(operands):
+            case And(operands):
                 # What is asked of issues one by one comes last: few may be left.
                 for operand in sorted(operands, key=_is_slow):
                     among = intersection(among, self.evaluate(operand, among))
                 return among
-            case Either(operands):
+            case Or(operands):
                 found = bytes(len(among))
                 for operand in sorted(operands, key=_is_slow):
                     found = union(found, self.evaluate(operand, difference(among, found)))
                 return found
-            case Negated(operand):
+            case Not(operand):
                 return difference(among, self.evaluate(operand, among))
             case Comparison(operator=Operator.UNEQUAL):
                 return difference(among, self.evaluate(replace(query, operator=Operator.EQUAL), among))
@@ -193,7 +193,7 @@ class _Evaluation:
         """Those of some issues that are like this, asked one by one."""
         self._spend(leaf, len(numbers))
         known = self._load_names(leaf)
-        searches = sql.search(leaf, known, now=self._now)
+        searches = sql.select_matches(leaf, known, now=self._now)
         query: sa.Select[Any] | sa.CompoundSelect[Any]
         if searches and leaf.operator in {Operator.EQUAL, Operator.AMONG}:
             # The index leads to the facts of each of them.
@@ -201,9 +201,11 @@ class _Evaluation:
                 each.where(sqlite.is_among(each.selected_columns[0], numbers)) for each in searches
             )
         else:
-            is_told = sql.column_of(leaf, NUMBER_COLUMNS) is not None
+            is_told = sql.find_column(leaf, NUMBER_COLUMNS) is not None
             here = (
-                sql.condition(leaf, known, now=self._now) if is_told else sqlite.matches_in_python(leaf, now=self._now)
+                sql.build_condition(leaf, known, now=self._now)
+                if is_told
+                else sqlite.matches_in_python(leaf, now=self._now)
             )
             query = sa.select(issues.c.number).where(sqlite.is_among(issues.c.number, numbers), here)
         return sqlite.collect_members(self._connection, query, size)
@@ -216,14 +218,14 @@ class _Evaluation:
         self._spend(leaf, size)
         known = self._load_names(leaf)
         query: sa.Select[Any] | sa.CompoundSelect[Any]
-        if searches := sql.search(leaf, known, now=self._now):
+        if searches := sql.select_matches(leaf, known, now=self._now):
             query = _combine_searches(searches)
         else:
-            query = sa.select(issues.c.number).where(sql.condition(leaf, known, now=self._now))
+            query = sa.select(issues.c.number).where(sql.build_condition(leaf, known, now=self._now))
         return sqlite.collect_members(self._connection, query, size)
 
-    def _load_names(self, leaf: Comparison) -> sql.Known:
-        wanted = sorted(sql.names(leaf))
+    def _load_names(self, leaf: Comparison) -> sql.IndexTables:
+        wanted = sorted(sql.list_fact_names(leaf))
         ids: dict[str, int] = {}
         for start in range(0, len(wanted), NAMES_PER_QUERY):
             some = fact_names.c.name.in_(wanted[start : start + NAMES_PER_QUERY])
@@ -232,14 +234,14 @@ class _Evaluation:
         odd: set[Any] = set()
         if ids:
             odd = set(self._connection.execute(sa.select(facts.c.name).where(its_odd).distinct()).scalars())
-        return sql.Known(
+        return sql.IndexTables(
             issue=issues.c.number,
             facts=facts,
             texts=long_texts,
             ids=ids,
             odd=frozenset(name for name, its_id in ids.items() if its_id in odd),
             numbers=NUMBER_COLUMNS,
-            asked=lambda leaf: sqlite.matches_in_python(leaf, now=self._now),
+            evaluate=lambda leaf: sqlite.matches_in_python(leaf, now=self._now),
         )
 
 
@@ -270,7 +272,7 @@ def parse_limited(text: str) -> Query:
         QueryError: It cannot be read, or has too many comparisons that must be evaluated for every issue.
     """
     query = parse(text)
-    slow = [leaf for leaf in leaves(query) if sql.is_slow(leaf, NUMBER_COLUMNS)]
+    slow = [leaf for leaf in iterate_comparisons(query) if sql.is_slow(leaf, NUMBER_COLUMNS)]
     if len(slow) > MAX_SLOW_COMPARISONS:
         first = slow[MAX_SLOW_COMPARISONS]
         raise QueryError(

@@ -9,8 +9,8 @@ from typing import Any
 from rally_accelerate.config.load import LEVEL_KEYS
 from rally_accelerate.dql.parser import parse
 from rally_accelerate.errors import ConfigError, Problem, QueryError
-from rally_accelerate.model.suggestions import MOST_EXPLAINED, alike
-from rally_accelerate.model.text_folding import spaced
+from rally_accelerate.model.suggestions import MAX_EXPLAINED, find_similar
+from rally_accelerate.model.text_folding import normalize_spaces
 from rally_accelerate.server.value_streams.document_text import member, shortened
 
 Check = Callable[[Any], Iterator[str]]
@@ -406,7 +406,7 @@ def _plain_names(held: Mapping[str, Any], table: str) -> dict[str, Any]:
         inside = key.inside if key is not None else ""
         match value:
             case str() if name in NAMES:
-                found[name] = spaced(value)
+                found[name] = normalize_spaces(value)
             case dict() if inside:
                 found[name] = _plain_names(value, inside)
             case list() if inside:
@@ -449,7 +449,7 @@ def near(name: str, known: list[str]) -> str:
     """The end of a sentence: what there is that looks like a name, or all there is."""
     known = list(dict.fromkeys(known))
     folded = {each.casefold(): each for each in known}
-    close = alike(name.casefold(), folded)
+    close = find_similar(name.casefold(), folded)
     if close:
         return f"; did you mean {' or '.join(repr(folded[each]) for each in close)}?"
     if not known:
@@ -523,7 +523,7 @@ def _spans(document: Mapping[str, Any]) -> Iterator[Problem]:
                 name = each.get(end)
                 if name and name.strip() not in known:
                     told += 1
-                    close = near(name, names) if told <= MOST_EXPLAINED else ""
+                    close = near(name, names) if told <= MAX_EXPLAINED else ""
                     yield Problem(f"{path}.{end}", f"there is no stage {name!r}{close}")
 
 
@@ -535,7 +535,7 @@ def _links(document: Mapping[str, Any]) -> Iterator[Problem]:
         for end in ("fromIntegrationName", "toIntegrationName"):
             if (name := rule[end].strip()) not in known:
                 told += 1
-                close = near(name, names) if told <= MOST_EXPLAINED else ""
+                close = near(name, names) if told <= MAX_EXPLAINED else ""
                 text = f"the value stream has no integration {name!r}{close}"
                 yield Problem(f"linkRules[{number}].{end}", text)
 
@@ -544,7 +544,7 @@ def _strange(document: Mapping[str, Any]) -> Iterator[str]:
     """Keys that are only kept and look like a known one that was meant."""
     for where, name, table in islice(_unknown(document, "", ""), MOST_UNKNOWN):
         by_fold = {each.casefold(): each for each in TABLES[table]}
-        meant = alike(name.casefold(), by_fold, n=1, cutoff=0.8)
+        meant = find_similar(name.casefold(), by_fold, n=1, cutoff=0.8)
         # Every spelling of the logging level is understood.
         if meant and not (table == "integrations[]" and name.casefold() in LEVEL_KEYS):
             yield f"{where} is an unknown key; did you mean {by_fold[meant[0]]}?"

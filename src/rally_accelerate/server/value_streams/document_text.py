@@ -8,9 +8,15 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from rally_accelerate.config.load import MASKED, name_of_property
+from rally_accelerate.config.load import MASKED, get_property_name
 from rally_accelerate.errors import ConfigError, Problem
-from rally_accelerate.model.lenient_json import REPLACEMENT, JsonDecodeError, decode_text, parse_json, readable
+from rally_accelerate.model.lenient_json import (
+    REPLACEMENT,
+    JsonDecodeError,
+    decode_text,
+    parse_json,
+    replace_surrogates,
+)
 from rally_accelerate.server.store.encryption import SECURE_PROPERTIES, is_unknown_key
 
 #: Larger files, and deeper ones, are no value stream that anybody wrote.
@@ -171,9 +177,9 @@ def unreadable(value: Any, path: str = "") -> Iterator[str]:
 def _plain(value: Any) -> Any:
     match value:
         case str():
-            return readable(value)
+            return replace_surrogates(value)
         case dict():
-            return {readable(name): _plain(inner) for name, inner in value.items()}
+            return {replace_surrogates(name): _plain(inner) for name, inner in value.items()}
         case list():
             return [_plain(inner) for inner in value]
         case _:
@@ -287,7 +293,7 @@ def _secrets(text: str) -> Iterator[tuple[int, int]]:
 
 def _is_secret(name: str, value: str, frame: _Frame) -> bool:
     """As ``vault.masked`` sees it, wherever settings stand: braces may be missing."""
-    known = name_of_property(name)
+    known = get_property_name(name)
     if known == "proxyServer":
         return "@" in value
     stray = name != "" and known is None and frame.name.casefold() == "properties"

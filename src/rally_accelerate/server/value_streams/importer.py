@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from rally_accelerate.config.form import problems_of
-from rally_accelerate.config.load import LEVEL_KEYS, MASKED, spelt, unexpanded, validated
+from rally_accelerate.config.form import find_problems
+from rally_accelerate.config.load import LEVEL_KEYS, MASKED, find_variable, normalize_integration, validate_integration
 from rally_accelerate.config.model import DEFAULT_TENANT, PLUGIN_ID
-from rally_accelerate.config.property_suggestions import means_plugin
-from rally_accelerate.config.secret_recipients import endangered
+from rally_accelerate.config.property_suggestions import resembles_plugin
+from rally_accelerate.config.secret_recipients import find_exposed_secrets
 from rally_accelerate.dql.ast import Query
 from rally_accelerate.errors import ConfigError, NotFoundError, OutdatedError, Problem
 from rally_accelerate.mapping.rules import find_rule_problems
@@ -130,7 +130,7 @@ def sources_of(
     problems: list[Problem] = []
     notices: list[str] = []
     for path, raw in integrations_of(document):
-        values, properties, told = spelt(raw)
+        values, properties, told = normalize_integration(raw)
         entry = _Entry(
             path=path,
             raw=raw,
@@ -150,7 +150,7 @@ def sources_of(
         try:
             if (stored is None and other is not None) or entry.type not in {"", PLUGIN_ID}:
                 (kept, missing), write = _other(entry, other), None
-                meant = f"; did you mean {PLUGIN_ID}?" if means_plugin(kept["type"]) else ""
+                meant = f"; did you mean {PLUGIN_ID}?" if resembles_plugin(kept["type"]) else ""
                 notices.append(
                     f"{path}: {entry.name} has type {kept['type']}, which this server doesn't run; "
                     f"it is preserved in the file{meant}"
@@ -195,7 +195,7 @@ def _reference(
         raise _wrong(f"{entry.path}.name", text)
     asked = {key: entry.values[key] for key in ("disabled", "loggingLevel") if key in entry.values}
     candidate = {**stored.raw, **asked}
-    integration = validated(candidate, path=f"{entry.path}.") if candidate != stored.raw else None
+    integration = validate_integration(candidate, path=f"{entry.path}.") if candidate != stored.raw else None
     changes: dict[str, Any] = {}
     if integration is not None and integration.disabled != stored.disabled:
         changes["disabled"] = integration.disabled
@@ -214,18 +214,18 @@ def _whole(entry: _Entry, stored: StoredIntegration | None) -> tuple[dict[str, A
             f"{entry.path}.properties.{one.secret}",
             f"is masked and must be entered again, because changing {one.because} gives another party access to it",
         )
-        for one in endangered(known, clear)
+        for one in find_exposed_secrets(known, clear)
         if given.get(one.secret) == MASK and known.get(one.secret)
     ]
     raw = {**entry.values, "name": entry.name, "type": entry.type or PLUGIN_ID, "tenant_id": entry.tenant_id}
     try:
-        integration = validated({**raw, "properties": clear}, path=f"{entry.path}.")
+        integration = validate_integration({**raw, "properties": clear}, path=f"{entry.path}.")
     except ConfigError as error:
         said, told = {problem.path for problem in problems}, {problem.text for problem in error.problems}
         # The model stops at its first faults; whoever corrects a file wants to know them all.
         further = [
             Problem(f"{entry.path}.{field}", text)
-            for field, texts in problems_of({**raw, "properties": clear}).items()
+            for field, texts in find_problems({**raw, "properties": clear}).items()
             for text in texts
             if text not in told
         ]
@@ -333,7 +333,7 @@ def _unusable(entry: _Entry, known: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem(path, "is masked, and no stored value exists; enter the value")
         elif value == PLACEHOLDER:
             yield Problem(path, "is the placeholder from the sample; enter the API key you created in Rally")
-        elif variable := unexpanded(value):
+        elif variable := find_variable(value):
             text = f"uses ${{{variable}}}, but only the command line expands variables; enter the value"
             yield Problem(path, text)
 

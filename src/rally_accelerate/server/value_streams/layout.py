@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from rally_accelerate.dql.ast import EVERYTHING, Both, Comparison, Either, Negated, Query
+from rally_accelerate.dql.ast import EVERYTHING, And, Comparison, Not, Or, Query
 from rally_accelerate.dql.parser import parse
 from rally_accelerate.server.store.issue_search import IssueRow
 from rally_accelerate.server.store.tables import to_ms
@@ -71,13 +71,13 @@ class Layout:
         if stage.query is None:
             return None
         later = tuple(each.query for each in self.stages[stage.number :] if each.query is not None)
-        return Both((stage.query, Negated(Either(later)))) if later else stage.query
+        return And((stage.query, Not(Or(later)))) if later else stage.query
 
     @property
     def anywhere(self) -> Query | None:
         """What holds for every item on the map; None for nothing."""
         queries = tuple(stage.query for stage in self.stages if stage.query is not None)
-        return Either(queries) if queries else None
+        return Or(queries) if queries else None
 
 
 def layout_of(document: Mapping[str, Any]) -> Layout:
@@ -131,9 +131,9 @@ def asks_for_others(query: Query) -> set[str]:
     match query:
         case Comparison(item=item):
             return {item} - {"issue"}
-        case Negated(operand):
+        case Not(operand):
             return asks_for_others(operand)
-        case Both(operands) | Either(operands):
+        case And(operands) | Or(operands):
             return {item for operand in operands for item in asks_for_others(operand)}
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-from rally_accelerate.config.form import FormField, as_typed, form_fields, problems_of
+from rally_accelerate.config.form import FormField, find_problems, format_value, list_form_fields
 from rally_accelerate.config.model import DEFAULT_BASE_URL, DEFAULT_TENANT, PLUGIN_ID
-from rally_accelerate.config.secret_recipients import endangered
+from rally_accelerate.config.secret_recipients import find_exposed_secrets
 from rally_accelerate.config.value_parsers import as_list, as_proxy_server
 from rally_accelerate.mapping.rules import find_rule_problems
 from rally_accelerate.server.form_drafts import Draft
@@ -18,7 +18,7 @@ from rally_accelerate.server.store.integrations import StoredIntegration
 #: Where the issues go is no question in the host itself: it keeps them.
 _NOT_HERE = ("accelerateUrl", "trackerId")
 
-FIELDS: tuple[FormField, ...] = tuple(each for each in form_fields() if each.name not in _NOT_HERE)
+FIELDS: tuple[FormField, ...] = tuple(each for each in list_form_fields() if each.name not in _NOT_HERE)
 SECURE = frozenset(each.name for each in FIELDS if each.kind == "Secure")
 
 #: A text that may be long, or is a structure, gets several lines.
@@ -42,14 +42,14 @@ class Typed:
 
 def empty() -> Typed:
     """A form that nobody has filled in."""
-    defaults = {f"properties.{each.name}": as_typed(each.name, each.default) for each in FIELDS}
+    defaults = {f"properties.{each.name}": format_value(each.name, each.default) for each in FIELDS}
     return Typed(values={**ENVELOPE, **{name: text for name, text in defaults.items() if _open(name)}}, secrets={})
 
 
 def typed_of(stored: StoredIntegration) -> Typed:
     """The form of an integration that is there; its secrets stay where they are."""
     known = {
-        f"properties.{each.name}": as_typed(each.name, stored.properties[each.name])
+        f"properties.{each.name}": format_value(each.name, stored.properties[each.name])
         for each in FIELDS
         if each.name not in SECURE and stored.properties.get(each.name) not in (None, "")
     }
@@ -115,7 +115,7 @@ def raw_of(typed: Typed, stored: StoredIntegration | None) -> dict[str, Any]:
 def problems(typed: Typed, stored: StoredIntegration | None) -> dict[str, list[str]]:
     """Everything that is wrong with what was typed, by field."""
     raw = raw_of(typed, stored)
-    found = problems_of(raw)
+    found = find_problems(raw)
     for problem in find_rule_problems(raw["properties"]):
         place = problem.path.removeprefix("properties.")
         field_name = re.split(r"[.\[]", place, maxsplit=1)[0]
@@ -127,7 +127,7 @@ def problems(typed: Typed, stored: StoredIntegration | None) -> dict[str, list[s
     if not typed.values["properties.baseUrl"]:
         found["properties.baseUrl"] = [f"is required; usually it is {DEFAULT_BASE_URL}"]
     known = stored.properties if stored else {}
-    for each in endangered(known, raw["properties"]):
+    for each in find_exposed_secrets(known, raw["properties"]):
         kept = known.get(each.secret) and each.secret not in typed.secrets and each.secret not in typed.cleared
         label = next((one.label for one in FIELDS if one.name == each.because), each.because)
         because = f"must be entered again, because changing {label} gives another party access to"
@@ -167,7 +167,7 @@ def _keeps_credentials(server: str, properties: Mapping[str, Any], typed: Typed)
 
 def _value(each: FormField, text: str) -> Any:
     """A value as it is stored; None for the default, which is then the program's own."""
-    if text in ("", as_typed(each.name, each.default)):
+    if text in ("", format_value(each.name, each.default)):
         return None
     match each.kind:
         case "Boolean":

@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from rally_accelerate.config.form import as_typed
-from rally_accelerate.config.load import validated
+from rally_accelerate.config.form import format_value
+from rally_accelerate.config.load import validate_integration
 from rally_accelerate.config.model import Integration
 from rally_accelerate.config.redaction import Redactor
 from rally_accelerate.config.value_parsers import as_list
@@ -144,7 +144,7 @@ def form_address(draft: Draft) -> str:
 def _integration(raw: dict[str, Any], left_out: tuple[str, ...]) -> Integration | None:
     properties = {name: value for name, value in raw["properties"].items() if name not in left_out}
     try:
-        return validated({**raw, "properties": properties})
+        return validate_integration({**raw, "properties": properties})
     except ConfigError:
         return None
 
@@ -232,7 +232,7 @@ class ProjectPages:
         texts = [*form.all("other"), *names_of(projects, ids)]
         values = {
             **draft.values,
-            PROJECTS: as_typed("projects", list(dict.fromkeys(texts))),
+            PROJECTS: format_value("projects", list(dict.fromkeys(texts))),
             CHILDREN: "true" if form.get("children") else "false",
         }
         changed = replace(draft, values=values)

@@ -8,8 +8,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from rally_accelerate import __version__
-from rally_accelerate.config.form import form_fields
-from rally_accelerate.config.load import validated
+from rally_accelerate.config.form import list_form_fields
+from rally_accelerate.config.load import validate_integration
 from rally_accelerate.config.model import DEFAULT_TENANT, DESCRIPTION, DISPLAY_NAME, EVENT, EVENT_DESCRIPTION, PLUGIN_ID
 from rally_accelerate.config.redaction import Redactor
 from rally_accelerate.config.value_parsers import as_instant
@@ -98,7 +98,7 @@ class IntegrationPages:
         counts = await self._stores.issues.count_by_tracker()
         runs = await self._stores.executions.list_latest(found.id, limit=RUNS_SHOWN)
         synced = await self._stores.executions.find_last(found.id, SYNCED)
-        labels = {field.name: field.label for field in form_fields()}
+        labels = {field.name: field.label for field in list_form_fields()}
         data = {
             "title": found.name,
             "integration": self._row(
@@ -285,7 +285,7 @@ class ResyncPages:
             return self._page(request, stored, fault=str(error), form=form)
         if form.get("do") == "preview":
             try:
-                integration = validated(stored.raw)
+                integration = validate_integration(stored.raw)
             except ConfigError as error:
                 return refusal(request, error)
             work = dry_runs.preview_resync(self._stores, self._runs, integration, window)

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from rally_accelerate import __version__
-from rally_accelerate.config.form import as_typed, form_fields
+from rally_accelerate.config.form import format_value, list_form_fields
 from rally_accelerate.config.model import DESCRIPTION, DISPLAY_NAME, EVENT, EVENT_DESCRIPTION, PLUGIN_ID, Integration
 from rally_accelerate.server.permissions import Role
 from rally_accelerate.server.scheduler import Scheduler
@@ -84,10 +84,10 @@ class PluginPages:
                 "description": each.description,
                 "required": each.required,
                 "hidden": each.hidden,
-                "default": as_typed(each.name, each.default),
+                "default": format_value(each.name, each.default),
                 "choices": list(each.choices),
             }
-            for each in form_fields()
+            for each in list_form_fields()
         ]
         data = {
             "title": f"{DISPLAY_NAME} plug-in",

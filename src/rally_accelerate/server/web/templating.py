@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from rally_accelerate import __version__
-from rally_accelerate.config.form import form_fields
+from rally_accelerate.config.form import list_form_fields
 from rally_accelerate.observe.run_summary import duration
 from rally_accelerate.server.web.help_site import installed
 
@@ -32,7 +32,7 @@ def unlabelled(text: str) -> str:
     return _LABEL.sub(lambda found: _NAMES[found[0]], text)
 
 
-_LABELS = {field.name: field.label for field in form_fields()}
+_LABELS = {field.name: field.label for field in list_form_fields()}
 _PROPERTY = re.compile(
     # Inside quotes stands what somebody wrote, which is not ours to change.
     r"(?<![\w.\"'])(?:properties\.(?P<path>{paths})|(?P<name>{names}))(?![\w\"'])".format(

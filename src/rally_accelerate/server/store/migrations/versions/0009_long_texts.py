@@ -11,7 +11,7 @@ import logging
 import sqlalchemy as sa
 from alembic import op
 
-from rally_accelerate.dql.index_terms import facts
+from rally_accelerate.dql.index_terms import build_facts
 from rally_accelerate.server.store.issue_writer import add_facts
 
 revision = "0009"
@@ -48,5 +48,5 @@ def upgrade() -> None:
     query = sa.select(contents).order_by(contents.c.number).limit(BATCH)
     last = 0
     while some := connection.execute(query.where(contents.c.number > last)).all():
-        add_facts(connection, [(row.number, fact) for row in some for fact in facts(row.content)])
+        add_facts(connection, [(row.number, fact) for row in some for fact in build_facts(row.content)])
         last = some[-1].number

@@ -10,7 +10,7 @@ import unicodedata
 import sqlalchemy as sa
 from alembic import op
 
-from rally_accelerate.dql.index_terms import facts
+from rally_accelerate.dql.index_terms import build_facts
 from rally_accelerate.server.store.issue_writer import add_facts
 
 revision = "0012"
@@ -44,7 +44,7 @@ def upgrade() -> None:
         numbers = json.dumps(concerned[start : start + BATCH])
         among = sa.text("number IN (SELECT value FROM json_each(:numbers))").bindparams(numbers=numbers)
         rows = connection.execute(sa.select(contents.c.number, contents.c.content).where(among)).all()
-        add_facts(connection, [(row.number, fact) for row in rows for fact in facts(row.content)])
+        add_facts(connection, [(row.number, fact) for row in rows for fact in build_facts(row.content)])
 
 
 def _folds_otherwise(text: str) -> bool:
