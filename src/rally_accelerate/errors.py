@@ -50,7 +50,7 @@ class RallyAccelerateError(Exception):
 
 
 class TransientError(RallyAccelerateError):
-    """The same request may succeed later.
+    """The same request can succeed later.
 
     Args:
         message: What happened and where.
@@ -82,13 +82,13 @@ class UnavailableError(TransientError):
 
 
 class InternalServerError(UnavailableError):
-    """The service failed without a word (a bare HTTP 500): by itself, or because of what it was sent."""
+    """The service failed with HTTP 500 and no details; the request itself can be the cause."""
 
     hint = "Look into the service's own log; when one item makes it fail, that item is left out and named."
 
 
 class ServiceTimeoutError(TransientError):
-    """The service did not answer in time; a smaller page may be answered."""
+    """The service did not respond in time; a smaller page can succeed."""
 
     hint = (
         "If nothing at all is answered, look at what lies between here and the service; "
@@ -97,7 +97,7 @@ class ServiceTimeoutError(TransientError):
 
 
 class TruncatedResponseError(TransientError):
-    """The answer ended before it was complete; a smaller page may arrive whole."""
+    """The response ended early; a smaller page can succeed."""
 
     hint = (
         "Look for a proxy or gateway between here and the service that limits answers; "
@@ -106,23 +106,23 @@ class TruncatedResponseError(TransientError):
 
 
 class PermanentError(RallyAccelerateError):
-    """The same request will fail again; somebody has to change something."""
+    """The same request fails again until something is changed."""
 
 
 class AccessDeniedError(PermanentError):
-    """The service does not accept who asks."""
+    """The service does not accept the credentials, or the user lacks permission."""
 
     hint = "Check the key or the user and password, and what this user may see."
 
 
 class CertificateVerificationError(PermanentError):
-    """The other side's certificate does not verify."""
+    """The certificate of the server cannot be verified."""
 
     hint = "Give the issuing authority's certificate as caBundle."
 
 
 class NotFoundError(PermanentError):
-    """The address or the object does not exist, or this user may not see it."""
+    """The address or the object does not exist, or this user cannot see it."""
 
     hint = "Check the address and the names in the settings."
 
@@ -138,13 +138,13 @@ class RequestTooLargeError(PermanentError):
 
 
 class OutdatedError(PermanentError):
-    """What is to be changed was changed by somebody else meanwhile."""
+    """The object to change was changed by another user or process in the meantime."""
 
     hint = "Look at what changed, then change it again."
 
 
 class UnexpectedResponseError(PermanentError):
-    """The answer is none that this service is known to give."""
+    """The response is not one that this service sends."""
 
     hint = "Check that the address belongs to the service and not to a portal or proxy in front of it."
 
@@ -184,11 +184,11 @@ class StoreError(RallyAccelerateError):
 
 
 class QueryTooSlowError(RallyAccelerateError):
-    """A query would take, or has taken, more time than one query can have."""
+    """A query takes, or would take, longer than its time limit."""
 
 
 class TooManyQueriesError(RallyAccelerateError):
-    """A user has more slow queries waiting than one user can have."""
+    """Too many slow queries of one user are waiting."""
 
 
 class QueryError(RallyAccelerateError):

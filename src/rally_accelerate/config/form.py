@@ -96,7 +96,7 @@ def _list_choices(annotation: Any) -> tuple[str, ...]:
     return next((choices for argument in get_args(annotation) if (choices := _list_choices(argument))), ())
 
 
-#: Faults that lie between two properties, by how their sentences begin, and the field where they are told.
+#: Problems between two properties, by the beginning of their sentences, and the field that displays them.
 _BETWEEN = {
     "no credentials": "properties.apiKey",
     "password is missing": "properties.password",
@@ -104,15 +104,15 @@ _BETWEEN = {
     "proxyUsername is given": "properties.proxyServer",
 }
 
-#: Each look finds at least one more fault or is the last one.
+#: Each pass finds at least one more problem or is the last one.
 _MAX_PASSES = 4
 
 
 def find_problems(raw: Mapping[str, Any]) -> dict[str, list[str]]:
     """Return the problems by field: ``name``, ``properties.baseUrl`` and so on.
 
-    The model looks at faults between properties only when each property is right by itself, and stops at the first
-    one; so what was found is put right here, and it is asked again.
+    The model checks relations between properties only if each property is valid on its own, and stops at the first
+    problem. So each problem is corrected here and the settings are validated again.
 
     Args:
         raw: An integration in the form of the JSON file.

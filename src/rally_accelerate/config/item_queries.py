@@ -48,10 +48,10 @@ _ENTITY = re.compile(r"&(?:[a-z]{2,8}|#\d{1,6}|#x[0-9a-f]{1,5});", re.IGNORECASE
 
 
 def as_query(value: Any) -> Any:
-    """Return one query as text, or queries by type; empty if there is none.
+    """Return one query as text, or queries by type; empty for no filter.
 
     Raises:
-        ValueError: It is neither; the message is a sentence without subject.
+        ValueError: The value is neither; the message is a sentence without a subject.
     """
     match value:
         case None:

@@ -1,7 +1,7 @@
 """Explanations of an existing integration's settings, from a downloaded file. No I/O.
 
-A download has its secrets masked (accelerate-api-notes.md#integrations-in-the-file), and may come from any version of
-the plug-in that this one takes the place of; nothing in it is an error for that.
+Secrets in a download are masked (accelerate-api-notes.md#integrations-in-the-file), and the file can come from any
+version of the plug-in that this one replaces; neither is an error.
 """
 
 import re
@@ -15,7 +15,7 @@ from rally_accelerate.config.model import Properties
 from rally_accelerate.config.property_suggestions import suggest_property
 from rally_accelerate.config.value_parsers import as_list
 
-#: What the plug-in that we take the place of knows (accelerate-api-notes.md#ucv-ext-rally); the rest is ours.
+#: The properties of the plug-in that this one replaces (accelerate-api-notes.md#ucv-ext-rally); the others are new.
 _OF_THE_PAGE = (
     "apiKey",
     "projects",

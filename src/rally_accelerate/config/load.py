@@ -363,10 +363,10 @@ def normalize_integration(raw: Mapping[str, Any]) -> tuple[dict[str, Any], dict[
     """Normalize the names in one element of an ``integrations`` section.
 
     Args:
-        raw: As it is written; its ``properties`` are an object or missing.
+        raw: The element as written; its ``properties`` are an object or missing.
 
     Returns:
-        What belongs to the integration, its properties with unknown ones as they are, and what is worth telling.
+        The values of the integration itself, its properties (unknown ones are unchanged), and notices.
     """
     notices: list[str] = []
     values, level = _split_level(raw)
@@ -382,7 +382,7 @@ def normalize_integration(raw: Mapping[str, Any]) -> tuple[dict[str, Any], dict[
 
 
 def find_variable(value: Any) -> str:
-    """Return the first environment variable that a value refers to; empty if there is none."""
+    """Return the first environment variable that a value refers to, or an empty text."""
     texts = [value] if isinstance(value, str) else value if isinstance(value, list) else []
     matches = (_VARIABLE.search(text) for text in texts if isinstance(text, str))
     return next((match[1] for match in matches if match), "")

@@ -25,7 +25,7 @@ class LockFile:
     def is_in_place(self) -> bool:
         """Return whether other processes open the same file.
 
-        One that was removed between its opening and its locking keeps nobody away.
+        A file that was removed between opening and locking excludes no other process.
         """
         try:
             status = self._path.stat()

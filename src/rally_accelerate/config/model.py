@@ -443,7 +443,7 @@ class Properties(BaseModel):
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The wire names of the types as far as they are known without asking Rally."""
+        """The wire names of the types, if they are known without a request to Rally."""
         return tuple(dict.fromkeys(as_kind(type_name) for type_name in self.types)) or DEFAULT_KINDS
 
     @model_validator(mode="after")

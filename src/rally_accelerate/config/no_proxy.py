@@ -33,7 +33,7 @@ def bypasses_proxy(address: str, entries: Iterable[str]) -> bool:
 
 
 def get_proxy_server(properties: Properties, address: str) -> str:
-    """Return the configured proxy for a server; empty if there is none or it is bypassed."""
+    """Return the configured proxy for a server; empty without a proxy, or if it is bypassed."""
     return "" if bypasses_proxy(address, properties.no_proxy) else properties.proxy_server
 
 

@@ -13,7 +13,7 @@ _NO_FILE = "it is not a regular file"
 
 
 def make_private_folder(folder: Path) -> None:
-    """Create a folder and its missing parents, readable by their owner only; existing ones stay as they are.
+    """Create a folder and its missing parents, readable by their owner only; existing ones are unchanged.
 
     Raises:
         OSError: The folder cannot be created.

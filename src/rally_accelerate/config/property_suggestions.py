@@ -51,11 +51,11 @@ _ALIKE_TYPE = 0.88
 
 
 def suggest_property(name: str, known: Mapping[str, str]) -> str:
-    """Return the property that an unknown name probably means; empty if there is none.
+    """Return the property that an unknown name probably means, or an empty text.
 
     Args:
-        name: As it is written.
-        known: The names of the properties by their lower case.
+        name: The name as written.
+        known: The names of the properties by their lower-case form.
     """
     if other_name := _ELSEWHERE.get("".join(filter(str.isalnum, name[:100])).lower()):
         return other_name

@@ -1,10 +1,10 @@
 """The facts of an issue: everything that queries can search, as rows of a database index. No I/O.
 
-A fact is one value under one name. ``matches`` says what a query means; the facts of an issue are the values that it
-would look at, folded and read as numbers and instants the way it reads them. Where a value cannot be told exactly in a
-row, a fact of the kind ``ODD`` stands for it and for everything below its name: there ``matches`` itself must be asked.
+A fact is one value under one name. ``matches`` defines the meaning of a query; the facts of an issue are the values
+that it would compare, folded and parsed as numbers and instants in the same way. If a row cannot hold a value exactly,
+a fact of the kind ``ODD`` represents it and everything below its name, and ``matches`` itself must evaluate the issue.
 
-What is stored was made by this module: whoever changes it must have a migration make all facts anew.
+Databases store these facts: a change of this module needs a migration that rebuilds them.
 """
 
 import math
@@ -17,30 +17,30 @@ from typing import Any, NamedTuple
 from rally_accelerate.dql.evaluator import COUNT, as_milliseconds, as_number
 from rally_accelerate.model.text_folding import fold
 
-#: Longer texts stand apart: no index of them would help, and all facts would be larger by them.
+#: Longer texts are stored in a table of their own, because an index on them would not help.
 MAX_TEXT_LENGTH = 200
 
-#: Texts that stand apart whatever their length.
+#: Texts that are stored in that table whatever their length.
 APART = frozenset({"description", "url", "comments.comment"})
 
-#: Deeper values, and those of more facts than this, are not taken apart.
+#: Deeper values, and values with more facts, are not indexed by their parts.
 MAX_DEPTH = 8
 MAX_FACTS = 400
 
 #: Beyond it floating-point numbers, which databases compare, cannot tell integers apart.
 MAX_EXACT_INTEGER = 2**53
 
-#: What is never told: the store keeps the history in a table of its own.
+#: Not indexed here: the store has a table for the history.
 NOT_INDEXED = "history"
 
-#: A list of which the length and these members are told, and nothing of its elements as a whole.
+#: A list of which only the length and these members are indexed.
 COMMENTS = "comments"
 COMMENT = frozenset({"comment", "user"})
 
 #: Numbers that the store has columns of its own for.
 NUMBERS = frozenset({"created", "lastupdate", "storypoints"})
 
-#: Lists of which queries ask these members alone; the others are left to ``matches``.
+#: Lists of which only these members are indexed; ``matches`` evaluates the others.
 MEMBERS = {
     "sprints": frozenset({"id", "name", "active"}),
     "releases": frozenset({"id", "name", "released"}),
@@ -71,7 +71,7 @@ class Kind(IntEnum):
 
 
 class Fact(NamedTuple):
-    """One value of an issue."""
+    """One indexed value of an issue."""
 
     #: Where it stands: names folded, with dots between them.
     name: str

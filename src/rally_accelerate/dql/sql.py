@@ -287,7 +287,7 @@ def _match_column(leaf: Comparison, column: sa.ColumnElement[Any], now: datetime
     there = column.is_not(None)
     match leaf.operator:
         case Operator.EQUAL | Operator.AMONG:
-            numbers = [number for value_given in leaf.values if (number := _get_number(value_given)) is not None]
+            numbers = [number for operand in leaf.values if (number := _get_number(operand)) is not None]
             return sa.and_(there, column.in_(numbers)) if numbers else sa.false()
         case operator if value.age is not None:
             moment, age = get_milliseconds(now), value.age / timedelta(milliseconds=1)

@@ -12,12 +12,12 @@ from rally_accelerate.model.suggestions import suggest_names
 from rally_accelerate.model.text_folding import fold
 
 CUSTOM_PREFIX = "c_"
-#: Attributes of these types refer to nothing, so nothing can be read behind a dot
+#: Types of attributes that are no references, so that no dot can follow them
 #: (rally-api-notes.md#type-definitions).
 _SCALAR_TYPES = frozenset(
     {"BOOLEAN", "DATE", "DECIMAL", "INTEGER", "QUANTITY", "RATING", "STRING", "TEXT", "BINARY_DATA"}
 )
-#: So many candidates of an ambiguous label are told.
+#: The maximum number of candidates in the message about an ambiguous label.
 _MAX_LISTED = 8
 
 
@@ -49,16 +49,15 @@ class FieldPath:
 def find_path(label: str, definitions: Sequence[AttributeDefinition]) -> FieldPath | None:
     """Return the field that a label refers to.
 
-    The whole label is looked for first, as names may contain dots; then what stands before a dot. Within each, the
-    element name goes before the display name, since a standard field may have no other name of its own; then the
-    name without ``c_``; letters' case, typography and blanks count until nothing is found with them.
+    The complete label is searched first, because names can contain dots; then the part before a dot. Element names
+    take precedence over display names, and those over names without ``c_``. An exact match takes precedence over one
+    that ignores case, typography and spaces.
 
     Returns:
         The path, or None when there is no such field.
 
     Raises:
-        ValueError: Several fields are meant, or a dot stands behind a field that refers to nothing; the message is a
-            sentence.
+        ValueError: The label is ambiguous, or a dot follows a field that is no reference; the message is a sentence.
     """
     cuts = [len(label), *(position for position in range(len(label) - 1, 0, -1) if label[position] == ".")]
     for cut in cuts:

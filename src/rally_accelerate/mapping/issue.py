@@ -1,7 +1,7 @@
 """The mapping of a Rally work item to an issue of Accelerate.
 
-Nothing that Rally leaves out, empties or renames makes an item fail: every field has an honest fallback. An item is
-skipped only when there is nothing to know it by.
+Missing, empty or renamed data in Rally never fails a work item: every field has a fallback. An item is skipped only if
+it has no ObjectID.
 """
 
 import math
@@ -20,7 +20,7 @@ from rally_accelerate.model.issue import UNKNOWN_PERSON, Comment, Issue, Relatio
 from rally_accelerate.model.report import Skipped
 from rally_accelerate.rally.records import FieldValue, Milestone, Record, TimeboxValue, WorkItem, placeholder_name
 
-#: The newest posts are kept as long as their texts stay within so many characters: one item must not fill an upload.
+#: The maximum length of all comments of an issue; the newest are uploaded. One item must not fill an upload.
 MAX_COMMENT_CHARACTERS = 100_000
 
 #: Which reference is whose kind of relation (rally-api-notes.md#attributes); of several parents the nearest comes
@@ -77,15 +77,15 @@ def find_epic(item: WorkItem) -> str | None:
     return None
 
 
-#: What is shown in an issue's details besides (``additionalInfo``).
+#: Additional fields in the details of an issue (``additionalInfo``).
 _ADDITIONAL_INFO_FIELDS = ("Environment", "BlockedReason", "Package")
 
 
 def map_newer_fields(row: field_readers.Fields) -> Mapping[str, Any]:
     """Return the fields for newer servers that Rally's data fills, by Accelerate's names.
 
-    Severity and impact need rules: their words are the server's (``SEV1`` to ``SEV5``), and nobody but the user knows
-    which of Rally's they are.
+    Severity and impact need rules: only the user knows which values of Rally correspond to the server's ``SEV1`` to
+    ``SEV5``.
     """
     resolved: datetime | None = field_readers.read_datetime(row, "AcceptedDate") or field_readers.read_datetime(
         row, "ClosedDate"
@@ -104,7 +104,7 @@ def map_newer_fields(row: field_readers.Fields) -> Mapping[str, Any]:
 #: Release.State when it is out; Planning and Active come before (rally-api-notes.md#states-and-choices).
 RELEASED_STATE = "Accepted"
 
-#: So many characters of a theme come with each issue, and so many milestones.
+#: The maximum length of a theme, and the maximum number of milestones of an issue.
 MAX_THEME_LENGTH = 500
 MAX_MILESTONES = 50
 
@@ -245,10 +245,10 @@ DEFAULT_SOURCES = {
     "businessValue": "UserBusinessValue",
 }
 
-#: So many characters of one text are kept beside the mapped fields.
+#: The maximum length of a text in ``rawIssue``.
 MAX_RAW_TEXT_LENGTH = 2_000
 
-#: What is kept beside the mapped fields, for ``issue.rawIssue.<name>`` in stage queries.
+#: The fields that are uploaded unmapped, for ``issue.rawIssue.<name>`` in stage queries.
 RAW_FIELDS = (
     "ScheduleState",
     "FlowState",

@@ -26,13 +26,13 @@ USUAL_TYPE_NAMES = (
 #: Every type that a rule may name although it is not imported: it is then reported in a notice of the run.
 _KNOWN = frozenset({*KIND_ALIASES, *KIND_ALIASES.values(), *KINDS, "objective", "milestone", ANY, PORTFOLIO})
 
-#: A name that may be a portfolio level's is taken for a misspelled one only if it is as like as this.
+#: The similarity above which a name that can be a portfolio level is reported as misspelled.
 _MISSPELLED = 0.8
 
 #: The place of a name in the settings, and what is wrong with it.
 Fault = tuple[str, str]
 
-#: More types than any workspace has; each one that is not known is compared with the known ones.
+#: More types than any workspace has; each unknown one is compared with the known ones.
 MAX_TYPES = 500
 
 
@@ -41,7 +41,7 @@ def find_type_faults(rules: FieldRules, *, kinds: Sequence[str], type_names: Map
 
     Args:
         rules: Without faults.
-        kinds: The types that are imported, by wire name as far as they are known.
+        kinds: The imported types, by wire name if it is known.
         type_names: The setting ``typeNames``: names that replace Rally's.
     """
     renamed = [name for name in type_names.values() if name.strip()]
@@ -94,7 +94,7 @@ def _describe_excess(names: Sized) -> str:
 def _check_type_name(
     written: str, key: str, known: frozenset[str] | set[str], suggested: Sequence[str], *, levels: bool
 ) -> str:
-    """Return the problem of a type name; empty if there is none."""
+    """Return the problem of a type name; empty for a valid name."""
     if key in known or key.startswith(f"{PORTFOLIO}/"):
         return ""
     others = [name for name in suggested if as_kind(name) != key]
@@ -138,7 +138,7 @@ def replace_types(rules: FieldRules, kinds: Mapping[str, str]) -> FieldRules:
 
     Args:
         rules: Without faults.
-        kinds: Wire names by name as written; names that it lacks stay as they are.
+        kinds: Wire names by name as written; other names are unchanged.
     """
     return FieldRules(
         tuple(

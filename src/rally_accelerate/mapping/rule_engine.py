@@ -1,6 +1,6 @@
 """Application of the mapping rules to one work item: the value of each field together with its reason.
 
-What explains a value is what made it, so an explanation cannot differ from what is uploaded.
+The explanation of a value is created together with the value, so it cannot differ from what is uploaded.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -42,8 +42,8 @@ def translate_value(
         compiled: The rules.
         item_type: The item's type.
         target: The field of the issue.
-        text: The value; empty when there is none.
-        read: Reads fields for conditions; None leaves conditions out, as nothing is known of other fields.
+        text: The value; may be empty.
+        read: Reads fields for conditions; None ignores conditions, because the other fields are unknown.
     """
     for entry in compiled.find_entries(item_type):
         near_match: Match | None = None

@@ -1,8 +1,8 @@
 """The fields of an issue that rules can set, and the values that they accept.
 
 Names are those of the upload (accelerate-api-notes.md#issue-fields); ``severity``, ``impact``, ``resolution``,
-``resolved``, ``changeType`` and ``businessValue`` exist on newer servers only, so whoever sends them asks the server
-first.
+``resolved``, ``changeType`` and ``businessValue`` exist on newer servers only, so callers check the server's version
+before sending them.
 """
 
 import math

@@ -256,7 +256,7 @@ def resolve_custom_fields(
         definitions_by_type: The attributes of every type that is read.
 
     Raises:
-        ConfigError: Labels that mean nothing or too much, all of them at once.
+        ConfigError: Unknown or ambiguous labels, all of them at once.
     """
     chosen: dict[str, CustomField] = {}
     problems: list[Problem] = []
@@ -483,10 +483,10 @@ def complete_rules(
         rules: From ``build_rules``.
         properties: The validated settings.
         definitions_by_type: The attributes of every type that is read, by wire name.
-        kinds: From ``resolve_rule_types``; None leaves the names of types as they are written.
+        kinds: From ``resolve_rule_types``; None keeps the names of types as written.
 
     Raises:
-        ConfigError: With every label that means nothing or too much.
+        ConfigError: With every unknown or ambiguous label.
     """
     named = kinds or {}
     return replace(

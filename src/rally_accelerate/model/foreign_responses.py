@@ -85,7 +85,7 @@ class Route:
     setting: str = "baseUrl"
     #: Its configured address.
     server: str = ""
-    #: The proxy's address; empty when there is none.
+    #: The proxy's address; empty without a proxy.
     proxy: str = ""
     #: Where the proxy is given.
     proxy_setting: str = "proxyServer"
@@ -137,7 +137,7 @@ class Reply:
 
     @property
     def title(self) -> str:
-        """The page's title in a short quotation after a blank; empty when there is none."""
+        """The title of the page in quotation marks, for messages; empty if it has no title."""
         match = re.search(r"(?is)<title[^>]*>(.*?)</title>", self.text)
         words = (
             " ".join("".join(character if character.isprintable() else " " for character in match[1]).split())

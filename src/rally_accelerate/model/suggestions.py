@@ -1,7 +1,7 @@
 """Similar names for unknown ones, as suggestions. No I/O.
 
-Comparing takes longer than everything else that is done with an unknown name, so names that nobody would type are not
-compared. Those who look through many unknown names explain the first ``MAX_EXPLAINED`` and count the rest.
+Comparisons are slow, so unrealistically long names are not compared. Callers with many unknown names explain the first
+``MAX_EXPLAINED`` and count the others.
 """
 
 import difflib
@@ -9,11 +9,11 @@ from collections.abc import Iterable
 
 from rally_accelerate.model.text_folding import fold
 
-#: Of many names that are not known, so many are explained.
+#: The maximum number of unknown names that are explained.
 MAX_EXPLAINED = 20
 #: Longer names are not compared.
 MAX_NAME_LENGTH = 200
-#: An unknown name is compared with so many others.
+#: The maximum number of names to compare with.
 MAX_COMPARED = 10_000
 
 
