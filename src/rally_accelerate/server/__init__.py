@@ -1,1 +1,1 @@
-"""Door: the embedded host, for people without Accelerate."""
+"""The embedded server, an alternative to Accelerate."""

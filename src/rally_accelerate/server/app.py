@@ -1,4 +1,4 @@
-"""The host as a whole: its stores, its schedule and its web application."""
+"""The server as a whole: its stores, its schedule and its web application."""
 
 import asyncio
 import secrets
@@ -42,7 +42,7 @@ DEFAULT_INTERVAL = timedelta(minutes=5)
 
 
 class Server:
-    """The embedded host; opened by ``Host.open``."""
+    """The embedded server; opened by ``Server.open``."""
 
     def __init__(
         self, stores: Stores, *, interval: timedelta, first_access_key: str | None, first_password: str | None
@@ -73,7 +73,7 @@ class Server:
             beside=self.upload_worker,
         )
         self._authenticator = Authenticator(stores, inside_key=inside_key)
-        # The host's own runs upload as everybody does, only without a socket.
+        # The server's own runs upload as everybody does, only without a socket.
         self._runner.transport = httpx2.ASGITransport(app=self.build_app())
 
     @classmethod
@@ -81,7 +81,7 @@ class Server:
     async def open(
         cls, database: Path, *, interval: timedelta = DEFAULT_INTERVAL, retention: Retention | None = None
     ) -> AsyncIterator["Server"]:
-        """The host of a database; runs that go on are stopped on leaving.
+        """Open the server of a database; stop its runs on leaving.
 
         Args:
             database: The SQLite file; made if it is missing.
@@ -119,7 +119,7 @@ class Server:
         secure_names: Collection[str] = (),
         prefix: str = "",
     ) -> Starlette:
-        """The web application.
+        """Build the web application.
 
         Args:
             names: The names under which it answers; None for every one, where other machines are to reach it.
@@ -149,12 +149,12 @@ class Server:
         return app
 
     async def create_sign_in_link(self) -> str:
-        """The path of a link that signs an administrator in, once, within a few minutes."""
+        """Create a one-time sign-in link for an administrator; return its path."""
         able = [user for user in await self.stores.users.all() if user.role is Role.ADMIN and not user.disabled]
         return f"/sign-in?once={self.sign_in.create_link(min(able, key=lambda user: user.created))}"
 
     async def add_integration(self, given: Integration | Mapping[str, Any]) -> str:
-        """Add an integration, or change the one of the same tenant and name; its id.
+        """Add an integration, or change the one of the same tenant and name; return its id.
 
         Raises:
             ConfigError: The settings are wrong.
@@ -163,12 +163,12 @@ class Server:
         return await self.integrations.put(SYSTEM_ACTOR, integration)
 
     async def create_first_value_stream(self, integration_id: str) -> str | None:
-        """Draw a first value stream of an integration's issues; its name, or None where there is one already."""
+        """Create the first value stream of an integration's issues; return its name, or None if one exists."""
         drawn = await first_stream(self.stores, self.importer, integration_id)
         return drawn.name if drawn else None
 
     async def disable_integration(self, name: str, tenant_id: str) -> bool:
-        """Disable the integration of a tenant and name; whether there is one."""
+        """Disable the integration of a tenant and name; return whether there is one."""
         known = await self.stores.integrations.by_name(name, tenant_id)
         if known is not None and not known.disabled:
             await self.integrations.set_enabled(SYSTEM_ACTOR, known.id, on=False)

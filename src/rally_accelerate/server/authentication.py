@@ -1,4 +1,4 @@
-"""Signing in: with a password, or once with a link that the terminal shows."""
+"""Authentication: passwords, one-time links, sessions, access keys and throttling of failed sign-ins."""
 
 import hashlib
 import math
@@ -16,7 +16,7 @@ from rally_accelerate.server.store.repositories import Stores
 from rally_accelerate.server.store.users import User, fold_name
 
 #: How many failures cost nothing: of one name from one address, of one name from anywhere, from one address at all.
-#: The wider ones are larger, so that nobody locks a colleague out from elsewhere.
+#: The wider ones are larger, so that no one locks a colleague out from elsewhere.
 FREE_ATTEMPTS = {"both": 5, "name": 40, "address": 40}
 
 FIRST_WAIT, MAX_WAIT = 2.0, 900.0
@@ -41,7 +41,7 @@ class SignInThrottle:
         self._failures: OrderedDict[tuple[str, str, str], _Failures] = OrderedDict()
 
     def compute_wait(self, name: str, address: str, *, now: float) -> float:
-        """How many seconds are left until the next attempt is heard; 0 when it is."""
+        """Return how many seconds to wait before the next attempt; 0 if none."""
         return max(self._compute_wait(key, now) for key in _throttle_keys(name, address))
 
     def record_failure(self, name: str, address: str, *, now: float) -> int:
@@ -85,10 +85,10 @@ def _throttle_keys(name: str, address: str) -> list[tuple[str, str, str]]:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Somebody who was recognised."""
+    """An authenticated caller."""
 
     actor: Actor
-    #: The user; None for the host itself and its own keys.
+    #: The user; None for the server itself and its own keys.
     user: User | None = None
     #: The session it was recognised by; None for keys.
     session: Session | None = None
@@ -97,11 +97,11 @@ class Identity:
 
 
 class Authenticator:
-    """Recognises who asks.
+    """Authenticates callers.
 
     Args:
         stores: Where sessions and keys are known.
-        inside_key: The key of the host's own runs; it never leaves the process.
+        inside_key: The key of the server's own runs; it never leaves the process.
     """
 
     def __init__(self, stores: Stores, *, inside_key: str) -> None:
@@ -109,7 +109,7 @@ class Authenticator:
         self._inside_key = inside_key
 
     async def authenticate_header(self, header: str) -> Identity | None:
-        """Who gives this ``Authorization`` (accelerate-api-notes.md#endpoint), or None."""
+        """Return the identity of an ``Authorization`` header (accelerate-api-notes.md#endpoint), or None."""
         scheme, _, key = header.partition(" ")
         key = key.strip()
         if scheme.lower() not in {"useraccesskey", "bearer"} or not key:
@@ -123,7 +123,7 @@ class Authenticator:
         return Identity(actor, key_id=key_id)
 
     async def authenticate_session(self, token: str) -> Identity | None:
-        """Whose browser holds this token, or None."""
+        """Return the identity of a session token, or None."""
         found = await self._stores.sessions.find(token) if token else None
         if found is None:
             return None
@@ -169,12 +169,12 @@ class SignInRefusal:
 
 
 class SignInService:
-    """The door of one host."""
+    """Signs users in with passwords and one-time links."""
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
         self._throttle = SignInThrottle()
-        #: The digests of the links that nobody has followed yet: whose, and until when by a clock that nobody sets.
+        #: The digests of the links that no one has followed yet: whose, and until when by a clock that no one sets.
         self._links: dict[str, tuple[str, float]] = {}
 
     async def sign_in_with_password(self, name: str, password: str, *, caller: ClientInfo) -> SignedIn | SignInRefusal:
@@ -185,7 +185,7 @@ class SignInService:
         failures = self._throttle.record_failure(name, caller.address, now=now)
         proven = await self._stores.users.verify_password(name, password)
         if proven is None:
-            # A name that nobody has is not kept: people type passwords into the wrong field.
+            # A name that no one has is not kept: people type passwords into the wrong field.
             known = await self._stores.users.by_name(name)
             await self._stores.audit.record(
                 ANONYMOUS,
@@ -206,7 +206,7 @@ class SignInService:
             return SignInRefusal(WRONG_CREDENTIALS)
 
     async def verify_password(self, user: User, password: str, *, caller: ClientInfo) -> SignInRefusal | None:
-        """None if somebody who is signed in knows the password too; guesses are slowed down as at the door."""
+        """Return None if the password is that of the signed-in user; throttle guesses as at sign-in."""
         now = time.monotonic()
         if (wait := self._throttle.compute_wait(user.name, caller.address, now=now)) > 0:
             return _make_wait_refusal(wait)
@@ -217,7 +217,7 @@ class SignInService:
         return None
 
     def create_link(self, user: User) -> str:
-        """The token of a sign-in link for a user, good once and for ten minutes."""
+        """Create a one-time sign-in link for a user, valid for ten minutes; return its token."""
         token = secrets.token_urlsafe(32)
         self._links[_compute_digest(token)] = (user.id, time.monotonic() + LINK_LIFETIME.total_seconds())
         return token
@@ -234,7 +234,7 @@ class SignInService:
             return SignInRefusal(LINK_INVALID)
 
     async def create_session(self, user: User, *, caller: ClientInfo, proof: str = "") -> str:
-        """A new session for somebody whose sessions have ended for a reason of their own; its token.
+        """Create a session for a user whose other sessions were ended; return its token.
 
         Raises:
             OutdatedError: What proved who it is does not any more.

@@ -1,4 +1,4 @@
-"""What can be tried before anything is saved or sent: each is the work of a trial and changes nothing."""
+"""Dry runs of settings and resyncs. They change nothing."""
 
 import asyncio
 import logging
@@ -34,21 +34,21 @@ log = logging.getLogger(__name__)
 
 LIFETIME = timedelta(hours=1)
 
-#: So many trials are remembered, and so many go on at once; the oldest give way.
+#: So many dry runs are remembered, and so many go on at once; the oldest give way.
 MAX_DRY_RUNS = 100
 MAX_CONCURRENT = 8
 
-#: A trial is given up after so long, unless it says otherwise.
+#: A dry run is given up after so long, unless it says otherwise.
 TIMEOUT_SECONDS = 120.0
 
 
 @dataclass(slots=True)
 class DryRun:
-    """One trial, and what it has told so far."""
+    """One dry run and its results so far."""
 
     actor_id: str
     started: datetime
-    #: The same by a clock that nobody sets.
+    #: The same by a clock that no one sets.
     started_at: float = field(default_factory=time.monotonic)
     #: JSON-ready values, filled in as they are found; secrets are masked when they are shown.
     results: dict[str, Any] = field(default_factory=dict)
@@ -84,11 +84,11 @@ class DryRun:
 
     @property
     def running(self) -> bool:
-        """Whether it goes on."""
+        """Whether it continues."""
         return self.task is not None and not self.task.done()
 
     def as_dict(self) -> dict[str, Any]:
-        """What a page shows of it."""
+        """Return the state and the results as JSON-ready values, without secrets."""
         worst = self.troubles.worst
         trouble = trying_again(worst) if worst else ""
         found: dict[str, Any] = self.redactor.redact_values(
@@ -101,7 +101,7 @@ Work = Callable[[DryRun], Awaitable[None]]
 
 
 class DryRuns:
-    """The trials of one host."""
+    """The dry runs of a server."""
 
     def __init__(self) -> None:
         self._dry_runs: dict[str, DryRun] = {}
@@ -109,7 +109,7 @@ class DryRuns:
     def start(
         self, actor: Actor, key: str, work: Work, *, redactor: Redactor, seconds: float = TIMEOUT_SECONDS
     ) -> DryRun:
-        """Begin a trial; one of the same key gives way.
+        """Start a dry run; cancel an earlier one of the same key.
 
         Args:
             actor: Who wants to know.
@@ -125,19 +125,19 @@ class DryRuns:
         return trial
 
     def get(self, actor: Actor, key: str) -> DryRun | None:
-        """A trial that this actor began, or None."""
+        """Return the dry run of a key if this actor started it, else None."""
         found = self._dry_runs.get(key)
         return found if found is not None and found.actor_id == actor.id else None
 
     def stop(self, actor: Actor, key: str) -> None:
-        """Give a trial up; what it told stays."""
+        """Cancel a dry run; its results so far stay available."""
         found = self.get(actor, key)
         if found is not None and found.task is not None and found.running:
             found.failure = {"message": "It was stopped.", "hint": "", "problems": []}
             found.task.cancel()
 
     async def close(self) -> None:
-        """Give all of them up."""
+        """Cancel all dry runs."""
         tasks = [each.task for each in self._dry_runs.values() if each.task is not None]
         for task in tasks:
             task.cancel()
@@ -187,7 +187,7 @@ async def _run_work(trial: DryRun, work: Work, seconds: float) -> None:
 #: Nothing is sent to it: a sample is only looked at.
 _NO_TARGET = Target("https://accelerate.invalid", SecretStr(""))
 
-#: Somebody waits: what does not answer is given up soon.
+#: A user is waiting, so requests time out early.
 RETRY_SECONDS = 5.0
 RESPONSE_SECONDS = 30.0
 
@@ -197,7 +197,7 @@ MAX_DIFFERENCES = 200
 
 
 def limit_timeouts(integration: Integration, *, page_size: int | None = None) -> Integration:
-    """The settings for somebody who waits."""
+    """Return the settings with short timeouts, for a user who is waiting."""
     properties = integration.properties
     changes: dict[str, Any] = {
         "retry_seconds": min(properties.retry_seconds, RETRY_SECONDS),
@@ -217,7 +217,7 @@ def check_connection(integration: Integration, limiters: LimiterPool) -> Work:
         async for finding in check(
             wanted, target=None, limiters=limiters, begins=lambda link: trial.start_step(link.value)
         ):
-            # The last link is this host itself. One by one, so that each is seen when it is found.
+            # The last link is this server itself. One by one, so that each is seen when it is found.
             findings += [_finding(finding)] if finding.link is not Link.ACCELERATE else []
         if not any(each["state"] == "failed" for each in findings):
             findings.append({"link": "this host", "state": "ok", "text": "keeps the issues itself", "todo": []})

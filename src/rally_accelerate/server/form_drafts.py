@@ -1,4 +1,4 @@
-"""Forms that are being filled in: kept for an hour, so that nothing typed is lost on the way to a preview."""
+"""Unsaved form input, kept in memory for an hour."""
 
 import secrets
 import time
@@ -17,7 +17,7 @@ LIFETIME = timedelta(hours=1)
 @dataclass(frozen=True, slots=True)
 class _Entry(Generic[Item]):
     actor_id: str
-    #: By a clock that nobody sets.
+    #: By a clock that no one sets.
     stored_at: float
     item: Item
 
@@ -34,23 +34,23 @@ class ExpiringStore(Generic[Item]):
         self._entries: dict[str, _Entry[Item]] = {}
 
     def choose_key(self, actor: Actor, wanted: str = "") -> str:
-        """The wanted key where this actor keeps something under it, else a new one."""
+        """Return the given key if this actor has an item under it, else a new key."""
         return wanted if self.get(actor, wanted) is not None else secrets.token_urlsafe(16)
 
     def put(self, actor: Actor, key: str, what: Item) -> None:
-        """Keep something under a key of ``key``, in place of what was there."""
+        """Store an item under a key from ``choose_key``, replacing any earlier item."""
         self._entries.pop(key, None)
         self._entries[key] = _Entry(actor.id, time.monotonic(), what)
         self._evict()
 
     def get(self, actor: Actor, key: str) -> Item | None:
-        """What this actor keeps under a key, or None."""
+        """Return this actor's item under a key, or None."""
         self._evict()
         found = self._entries.get(key)
         return found.item if found is not None and found.actor_id == actor.id else None
 
     def delete(self, actor: Actor, key: str) -> None:
-        """Forget something: it was saved, or given up."""
+        """Delete an item."""
         if self.get(actor, key) is not None:
             del self._entries[key]
 
@@ -79,12 +79,12 @@ class Draft:
     secrets: Mapping[str, str] = field(repr=False)
     #: Stored secrets that are to be forgotten.
     cleared: frozenset[str] = frozenset()
-    #: The page where somebody began who typed nothing, and goes back to; empty for the form.
+    #: The page where a user began who typed nothing, and goes back to; empty for the form.
     origin: str = ""
 
 
 class DraftStore:
-    """The drafts of one host."""
+    """The drafts of a server."""
 
     def __init__(self) -> None:
         self._drafts: ExpiringStore[Draft] = ExpiringStore(most=MAX_DRAFTS)
@@ -110,8 +110,8 @@ class DraftStore:
             values: What is not secret.
             secrets_typed: What is.
             cleared: Stored secrets that are to be forgotten.
-            draft_id: The draft that it goes on from.
-            origin: The page where somebody began who typed nothing.
+            draft_id: The draft that it continues from.
+            origin: The page where a user began who typed nothing.
         """
         draft = Draft(
             id=self._drafts.choose_key(actor, draft_id),
@@ -125,14 +125,14 @@ class DraftStore:
         return draft
 
     def get(self, actor: Actor, draft_id: str) -> Draft | None:
-        """A draft of this actor's, or None."""
+        """Return a draft of this actor, or None."""
         return self._drafts.get(actor, draft_id)
 
     def mark_saved(self, actor: Actor, draft_id: str, integration_id: str) -> None:
-        """Forget a draft, but for what it was saved as."""
+        """Delete a draft that was saved; remember the integration that it was saved as."""
         self._drafts.delete(actor, draft_id)
         self._saved.put(actor, draft_id, integration_id)
 
     def get_saved_integration_id(self, actor: Actor, draft_id: str) -> str:
-        """The integration that a draft of this actor's was saved as; empty when it was not, or long ago."""
+        """Return the integration that a draft was saved as; empty if it was not saved or has expired."""
         return self._saved.get(actor, draft_id) or ""

@@ -1,4 +1,4 @@
-"""Serving a host: its socket, and the server that answers on it."""
+"""The HTTP server: its socket, connection limits and timeouts."""
 
 import asyncio
 import logging
@@ -43,7 +43,7 @@ BUSY = (
 
 
 class Connection(H11Protocol):
-    """As the server's own, which waits forever for the end of what has begun."""
+    """Uvicorn's connection with timeouts for slow clients and a limit on connections."""
 
     #: How many connections the server takes.
     max_connections = MAX_CONNECTIONS
@@ -96,7 +96,7 @@ class Connection(H11Protocol):
         return not self._is_known and (awaited or self.blocked_since is not None)
 
     def has_stalled(self, before: float) -> bool:
-        """Whether the client has neither sent nor read anything that the server waits for since an instant."""
+        """Return whether the client has neither sent nor read anything that the server waits for since an instant."""
         if self.conn.their_state is h11.SEND_BODY:
             return self.last_received < before
         return self.blocked_since is not None and self.blocked_since < before
@@ -165,7 +165,7 @@ class Connection(H11Protocol):
 
     def _close_idle(self) -> None:
         self._head_timer = None
-        # Meanwhile, a request that came whole may have been answered, and the next one not begun.
+        # In the meantime, a request that came whole may have been answered, and the next one not begun.
         if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
             self.transport.close()
 
@@ -185,7 +185,7 @@ def make_connection_class(most: int) -> type[Connection]:
 
 
 def open_listener(address: str, port: int, *, choose: str = PORT_OPTION) -> socket.socket:
-    """A socket that listens, for ``serving``: taken before anything is opened or changed.
+    """Open a listening socket for ``serve``, before anything else is opened or changed.
 
     Args:
         address: The address to listen on, of either family.
@@ -214,14 +214,14 @@ STOPPING = "the host is stopping; send it again when it is back"
 
 @asynccontextmanager
 async def serve(
-    host: Server, listener: socket.socket | None = None, *, outside: str = "", proxy: str = ""
+    server: Server, listener: socket.socket | None = None, *, outside: str = "", proxy: str = ""
 ) -> AsyncIterator[str]:
-    """Serve a host for as long as the context lasts; its address.
+    """Serve a server for as long as the context lasts; return its address.
 
     Args:
-        host: An open host.
-        listener: From ``listening``, closed at the end; None listens on a free port of this machine alone.
-        outside: The address under which a proxy in front shows the host, when there is one.
+        server: An open server.
+        listener: From ``open_listener``, closed at the end; None listens on a free port of this machine alone.
+        outside: The address under which a proxy in front shows the server, when there is one.
         proxy: The proxy's own address: only what it forwards says from where a request came.
     """
     listener = listener or open_listener("127.0.0.1", 0)
@@ -230,7 +230,7 @@ async def serve(
     name = shown.hostname or ""
     names = LOCAL_NAMES | {name} if is_local(address) else None
     prefix = shown.path.rstrip("/")
-    app = host.build_app(names=names, secure_names={name} if shown.scheme == "https" else (), prefix=prefix)
+    app = server.build_app(names=names, secure_names={name} if shown.scheme == "https" else (), prefix=prefix)
     try:
         shown_app = _mount_below(prefix, app) if prefix else app
     except ConfigError:
@@ -251,14 +251,14 @@ async def serve(
         proxy_headers=bool(proxy),
         forwarded_allow_ips=proxy,
     )
-    server = _QuietServer(config)
-    task = asyncio.create_task(server.serve(sockets=[listener]))
+    uvicorn_server = _QuietServer(config)
+    task = asyncio.create_task(uvicorn_server.serve(sockets=[listener]))
     try:
         yield f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
     finally:
         # What is cut off from here on is cut off on purpose: neither that nor its traceback is worth a line.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
-        server.should_exit = True
+        uvicorn_server.should_exit = True
         await asyncio.wait([task], timeout=5 * GRACE_SECONDS)
         task.cancel()
         listener.close()
@@ -281,7 +281,7 @@ def _mount_below(prefix: str, app: Starlette) -> ASGIApp:
 
 
 def _respond_on_shutdown(app: ASGIApp) -> ASGIApp:
-    """An application that tells whoever still waits when the server ends; only a server may cancel its requests."""
+    """Wrap an application so that open requests get a 503 when the server stops."""
 
     async def answering(scope: Scope, receive: Receive, send: Send) -> None:
         begun = False
@@ -303,12 +303,12 @@ def _respond_on_shutdown(app: ASGIApp) -> ASGIApp:
 
 class _QuietServer(uvicorn.Server):
     def capture_signals(self) -> Any:
-        """Signals belong to the command that serves."""
+        """Leave signals to the command that serves."""
         from contextlib import nullcontext  # noqa: PLC0415
 
         return nullcontext()
 
 
 def is_local(address: str) -> bool:
-    """Whether only this machine reaches an address."""
+    """Return whether only this machine reaches an address."""
     return address in {"127.0.0.1", "::1", "localhost"}

@@ -1,4 +1,4 @@
-"""What is done to integrations, by pages, GraphQL, files and commands alike; each change is noted and takes effect."""
+"""Changes to integrations. Each is recorded in the audit log and takes effect at once."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -23,14 +23,14 @@ STATE_AUDIT_INTERVAL = timedelta(days=1)
 
 
 class IntegrationService:
-    """Changes the integrations of one host."""
+    """Changes the integrations of a server."""
 
     def __init__(self, stores: Stores, schedule: Scheduler) -> None:
         self._stores = stores
         self._scheduler = schedule
 
     async def add(self, actor: Actor, raw: Mapping[str, Any]) -> str:
-        """Add an integration in the form of the JSON file, already validated; it is due at once. Its id.
+        """Add an integration in the form of the JSON file, already validated; it is due at once. Return its ID.
 
         Raises:
             ConfigError: The name is taken.
@@ -40,7 +40,7 @@ class IntegrationService:
         return its_id
 
     async def put(self, actor: Actor, integration: Integration) -> str:
-        """Add an integration, or change the one of its tenant and name where it differs. Its id."""
+        """Add an integration, or change the one of its tenant and name where it differs. Return its ID."""
         raw = to_raw(integration)
         known = await self._stores.integrations.by_name(integration.name, integration.tenant_id)
         if known is None:
@@ -69,7 +69,7 @@ class IntegrationService:
     async def record_and_restart(
         self, actor: Actor, action: str, its_id: str, *, name: str, settings: Sequence[str]
     ) -> None:
-        """Note that the settings of an integration were written, and have it run with them.
+        """Record that settings were written, and restart the integration with them.
 
         Args:
             actor: Who did it.
@@ -83,7 +83,7 @@ class IntegrationService:
 
     async def restart(self, its_id: str) -> None:
         """Have an integration run with the settings that were just written."""
-        # A run that goes on still has the old settings. It is stopped only now: stopped before they were written, the
+        # A run that continues still has the old settings. It is stopped only now: stopped before they were written, the
         # schedule could start another one with them.
         await self._scheduler.stop(its_id)
         self._scheduler.make_due(its_id)
@@ -106,7 +106,7 @@ class IntegrationService:
             await self._record(actor, "wrote event states of", its_id, after.name, {"events": dict(states)})
 
     async def write_state(self, actor: Actor, its_id: str, event: str, state: Any) -> StoredIntegration:
-        """Keep what a connector remembers between its runs.
+        """Store the state that a connector keeps between its runs.
 
         Connectors do so in every run: of what one actor writes for one integration, one entry a day is enough.
 
@@ -125,7 +125,7 @@ class IntegrationService:
         return found
 
     async def remove(self, actor: Actor, its_id: str, *, with_issues: bool) -> bool:
-        """Remove an integration, and what it brought if asked to; whether there was one."""
+        """Remove an integration, and what it brought if asked to; return whether there was one."""
         async with self._scheduler.pause(its_id):
             known = await self._stores.integrations.by_id(its_id)
             done = await write_removal(
@@ -176,7 +176,7 @@ class IntegrationService:
         await self._record(actor, "ran", its_id, known.name)
 
     async def stop(self, actor: Actor, its_id: str) -> None:
-        """Stop the run that goes on; the next one, when the interval has passed, goes on where it ended.
+        """Stop the current run; the next scheduled run continues where it ended.
 
         Raises:
             NotFoundError: There is no such integration.
@@ -188,7 +188,7 @@ class IntegrationService:
         await self._record(actor, "stopped", its_id, known.name)
 
     async def resync(self, actor: Actor, its_id: str, *, since: datetime | None = None) -> None:
-        """Have everything sent again, or what changed since an instant; a disabled one does it when it is enabled.
+        """Request a full resync, or one of changes since an instant; a disabled integration does it once enabled.
 
         Raises:
             NotFoundError: There is no such integration.
@@ -200,7 +200,7 @@ class IntegrationService:
         await self._record(actor, "resynced", its_id, known.name, {"since": since.isoformat() if since else "full"})
 
     async def approve_removals(self, actor: Actor, its_id: str) -> None:
-        """Have the next run mark as gone what the last one withheld.
+        """Approve the removals that the last run withheld, and run.
 
         Raises:
             NotFoundError: There is no such integration.
@@ -214,7 +214,7 @@ class IntegrationService:
         await self._record(actor, "approved removals", its_id, known.name)
 
     async def get(self, its_id: str) -> StoredIntegration:
-        """One integration.
+        """Return one integration.
 
         Raises:
             NotFoundError: There is none of that id.
@@ -236,7 +236,7 @@ class IntegrationService:
         return known
 
     async def _restart_run(self, its_id: str) -> None:
-        """Have a run begin with what was just written, in place of one that goes on without it."""
+        """Restart the run so that it uses what was just written."""
         await self._scheduler.stop(its_id)
         self._scheduler.start_run(its_id)
 
@@ -295,12 +295,12 @@ async def write_removal(
 
 
 def make_audit_entry(action: str, its_id: str, name: str, detail: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What is noted of a change of an integration."""
+    """Return the fields of an audit log entry for an integration."""
     return {"action": action, "kind": KIND, "object_id": its_id, "name": name, "detail": detail}
 
 
 def list_changed_settings(before: StoredIntegration, after: StoredIntegration) -> list[str]:
-    """The names of the settings that differ; never their values."""
+    """Return the names of the settings that differ; never their values."""
     envelope = [name for name in before.raw if name != "properties" and before.raw[name] != after.raw[name]]
     properties = [
         name
@@ -311,7 +311,7 @@ def list_changed_settings(before: StoredIntegration, after: StoredIntegration) -
 
 
 def to_raw(integration: Integration) -> dict[str, Any]:
-    """Validated settings in the form of the JSON file: secrets in clear, defaults left out."""
+    """Return validated settings in the form of the JSON file: secrets in clear, defaults left out."""
     dumped = integration.properties.model_dump(by_alias=True, exclude_defaults=True)
     return {
         "name": integration.name,

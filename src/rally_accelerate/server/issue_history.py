@@ -1,4 +1,4 @@
-"""Pure: what an issue was at any instant, by undoing its history from the present backwards.
+"""The state of an issue at any instant, computed by undoing its history. No I/O.
 
 The present is what was uploaded and so the only state that is known whole; a history may begin late, have gaps, or
 leave fields out. What it does not tell is said to be so, never guessed.
@@ -62,7 +62,7 @@ class Change:
 
 
 def list_changes(issue: Mapping[str, Any]) -> list[Change]:
-    """What the history of an issue tells, oldest first; of one instant in the order in which it is told."""
+    """Return the changes in an issue's history, oldest first, in recorded order within an instant."""
     return sorted(_parse_entries(issue.get("history") or ()), key=lambda change: change.at)
 
 
@@ -102,12 +102,12 @@ def parse_references(value: Any) -> list[Mapping[str, Any]]:
 
 
 def normalize_field_name(field: str) -> str:
-    """One name for a field that histories have several words for."""
+    """Return the canonical name of a history field."""
     return ALIASES.get(field.casefold(), field)
 
 
 def find_raw_name(raw: Any, field: str) -> str | None:
-    """Under which name a raw issue holds a field that histories tell of; None where it does not."""
+    """Return the name of a history's field in the raw issue, or None."""
     folded = _fold_field_name(field)
     return (
         next((name for name in raw if _fold_field_name(str(name)) == folded), None)
@@ -117,7 +117,7 @@ def find_raw_name(raw: Any, field: str) -> str | None:
 
 
 def parse_instant(value: Any) -> int | None:
-    """An instant in milliseconds, however it is written; None where it is none."""
+    """Parse an instant in milliseconds; return None if it is invalid."""
     try:
         return int(value)
     except (TypeError, ValueError, OverflowError):
@@ -185,7 +185,7 @@ SHARED_FIELDS = frozenset({"severity", "impact", "resolution"})
 
 
 def compute_state_at(issue: Mapping[str, Any], instant: int) -> IssueState:
-    """What an issue was at an instant.
+    """Compute the state of an issue at an instant.
 
     Args:
         issue: An issue under the wire's names, instants in milliseconds since 1970.
@@ -209,7 +209,7 @@ def compute_state_at(issue: Mapping[str, Any], instant: int) -> IssueState:
 
 
 def to_texts(value: Any) -> Value:
-    """A value as people read it, alike for what is written differently in an issue and in its history."""
+    """Return the display texts of a value, the same for an issue and its history."""
     match value:
         case None | "":
             return ()
@@ -243,7 +243,7 @@ def _compute_field_state(field: str, now: Value, changes: Sequence[Mapping[str, 
 
 
 def _collect_sides(issue: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """What each field came from and went to, oldest first."""
+    """Return the old and new value of each change by field, oldest first."""
     found: dict[str, list[dict[str, Any]]] = {}
     for change in list_changes(issue):
         if not change.is_accompanying:
@@ -262,7 +262,7 @@ def _read_current_values(issue: Mapping[str, Any]) -> dict[str, Value]:
 
 
 def _read_tool_value(issue: Mapping[str, Any], field: str, changes: Sequence[Mapping[str, Any]]) -> Value:
-    """The present value of a field that is none of an issue's own: from the raw issue, else from its last change."""
+    """Return the current value of a tool's own field, from the raw issue or from its last change."""
     raw: Any = issue.get("rawIssue")
     name = find_raw_name(raw, field)
     if name is not None:
@@ -271,7 +271,7 @@ def _read_tool_value(issue: Mapping[str, Any], field: str, changes: Sequence[Map
 
 
 def _are_equal(one: Value, other: Value) -> bool:
-    """Whether two values are the same; lists have no order that anybody chose."""
+    """Return whether two values are the same; lists have no order that anybody chose."""
     return sorted(one) == sorted(other)
 
 
@@ -303,7 +303,7 @@ class PendingStatusChange:
 
 
 def find_last_status_change(history: Iterable[Any]) -> LastStatusChange | None:
-    """The last change of status that a history tells; None where it tells none."""
+    """Return the last status change in a history, or None."""
     latest: int | None = None
     led_to: list[Any] = []
     for entry in history:
@@ -324,7 +324,7 @@ def find_last_status_change(history: Iterable[Any]) -> LastStatusChange | None:
 def find_pending_after(
     last: LastStatusChange | None, issue: Mapping[str, Any], history: Sequence[Any]
 ) -> PendingStatusChange | None:
-    """The change of status that is missing behind the last one, or None.
+    """Return the status change that the history does not contain yet, or None.
 
     Assumed: it happened between the last change that is known and the last update, which is taken for its instant as
     the latest that is possible. A history without a status, or whose last change does not say what it led to, says
@@ -352,7 +352,7 @@ def find_pending_after(
 
 
 def find_pending_status_change(issue: Mapping[str, Any]) -> PendingStatusChange | None:
-    """The change of status that the history of an issue does not tell yet, or None."""
+    """Return the status change that an issue's history does not contain yet, or None."""
     history = issue.get("history") or ()
     return find_pending_after(find_last_status_change(history), issue, history)
 

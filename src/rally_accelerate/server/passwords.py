@@ -1,4 +1,4 @@
-"""Passwords: made, judged, and kept as scrypt hashes with the cost of their day beside them."""
+"""Password generation, checks and scrypt hashes, which record their cost parameters."""
 
 import asyncio
 import base64
@@ -36,12 +36,12 @@ _executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="passwords")
 
 
 def generate() -> str:
-    """A random password that can be read out and typed: 79 bits."""
+    """Generate a random password that is easy to type: 79 bits."""
     return "-".join("".join(secrets.choice(LETTERS) for _ in range(GROUP_LETTERS)) for _ in range(GROUPS))
 
 
 def find_problem(password: str, *, name: str) -> str:
-    """What is wrong with a password that somebody chose, or nothing."""
+    """Return the problem with a chosen password; empty if there is none."""
     if len(password) < MIN_LENGTH:
         return f"needs at least {MIN_LENGTH} characters"
     if len(password) > MAX_LENGTH:
@@ -54,16 +54,16 @@ def find_problem(password: str, *, name: str) -> str:
 
 
 async def hash_password(password: str) -> str:
-    """What is kept of a password: ``scrypt$n$r$p$salt$hash``."""
+    """Hash a password as ``scrypt$n$r$p$salt$hash``."""
     salt = os.urandom(SALT_BYTES)
     return _format_hash(COST, salt, await _derive_hash(password, salt, COST))
 
 
 async def verify(password: str, kept: str) -> bool:
-    """Whether a password is the one that was kept; a lost one (empty) costs as much as any other.
+    """Return whether a password matches a stored hash; an empty hash takes as long as any other.
 
     Args:
-        password: What somebody typed.
+        password: What a user typed.
         kept: From ``hashed``; empty when there is no such user.
     """
     cost, salt, known = _parse_hash(kept) if kept else (COST, bytes(SALT_BYTES), b"")
@@ -71,7 +71,7 @@ async def verify(password: str, kept: str) -> bool:
 
 
 def needs_rehash(kept: str) -> bool:
-    """Whether it was hashed at another cost than today's."""
+    """Return whether a hash has other cost parameters than the current ones."""
     return _parse_hash(kept)[0] != COST
 
 

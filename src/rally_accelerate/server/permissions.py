@@ -1,11 +1,11 @@
-"""Who asks, and what they may do."""
+"""Roles and actors."""
 
 from dataclasses import dataclass
 from enum import IntEnum
 
 
 class Role(IntEnum):
-    """What somebody may do; each role may do everything that the one before it may."""
+    """What a user may do; each role may do everything that the one before it may."""
 
     #: Look at everything but users and the audit log.
     VIEWER = 1
@@ -21,7 +21,7 @@ class Role(IntEnum):
 
     @classmethod
     def parse(cls, word: str) -> "Role":
-        """The role of a word.
+        """Parse a role name.
 
         Raises:
             ValueError: There is none of that name.
@@ -34,17 +34,17 @@ class Role(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Somebody who is signed in, or whose access key came with a request."""
+    """A user who is signed in, or whose access key came with a request."""
 
-    #: The user's id; empty for the host itself.
+    #: The user's id; empty for the server itself.
     id: str
     name: str
     role: Role
 
     def may(self, role: Role) -> bool:
-        """Whether this is enough for what asks for a role."""
+        """Return whether the actor has at least a role."""
         return self.role >= role
 
 
-#: The host itself: its own runs upload in its name.
+#: The server itself: its own runs upload in its name.
 SYSTEM_ACTOR = Actor("", "rally-accelerate", Role.ADMIN)

@@ -1,4 +1,4 @@
-"""What a query asks for and nothing here has: a slip in a field's name finds nothing, and nothing else would say so."""
+"""Reports of fields in a query that no stored issue has, with suggestions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -33,7 +33,7 @@ DISPLAY_NAMES = {
 
 
 async def find_unknown_fields(database: Database, query: Query | None) -> list[str]:
-    """A sentence for each field of a query that no issue has; none when every field is known.
+    """Return a sentence for each field of a query that no issue has; none when every field is known.
 
     Args:
         database: Where the issues are.
@@ -50,7 +50,7 @@ async def find_unknown_fields(database: Database, query: Query | None) -> list[s
 
 
 async def find_misspelled_fields(database: Database, queries: Mapping[str, Query]) -> list[str]:
-    """A sentence for each field that no issue has and that an issue cannot have, before or after a first sync.
+    """Return a sentence for each field that no issue has and that an issue cannot have, before or after a first sync.
 
     Args:
         database: Where the issues are.
@@ -103,7 +103,7 @@ def _describe_misspelled_field(connection: sa.Connection, name: str) -> str:
 
 
 def _is_known_field(connection: sa.Connection, names: Sequence[str]) -> bool:
-    """Whether an issue has it, or may have it: some values are too odd for facts, and all that is below them."""
+    """Return whether an issue has it, or may have it: some values are too odd for facts, and all that is below them."""
     ways = [".".join(names[:length]) for length in range(1, len(names) + 1)]
     ids = {row.name: row.id for row in connection.execute(sa.select(fact_names).where(fact_names.c.name.in_(ways)))}
     its = _has_facts(connection, facts.c.name == ids.get(ways[-1], -1))
@@ -118,13 +118,13 @@ def _has_facts(connection: sa.Connection, *conditions: Any) -> bool:
 
 
 def _find_same_name(connection: sa.Connection, last: str) -> list[str]:
-    """Fields of the same name in another place, the shortest ways first."""
+    """Return fields of the same name in another place, the shortest ways first."""
     its = fact_names.c.name.endswith(f".{last}", autoescape=True) | (fact_names.c.name == last)
     return [_format_path(each) for each in sorted(_select_names(connection, its), key=len)]
 
 
 def _find_similar_names(connection: sa.Connection, names: Sequence[str]) -> list[str]:
-    """Fields of a similar name in the same place."""
+    """Return fields of a similar name in the same place."""
     above = "".join(f"{name}." for name in names[:-1])
     beside = fact_names.c.name.startswith(above, autoescape=True)
     deeper = sa.func.instr(sa.func.substr(fact_names.c.name, len(above) + 1), ".") > 0

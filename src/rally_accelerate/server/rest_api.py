@@ -27,7 +27,7 @@ DEFAULT_LIMIT, MAX_LIMIT = 100, 500
 
 
 class ValueStreamApi:
-    """Answers GET requests of whoever brings an access key."""
+    """The REST API of value streams, for callers with an access key."""
 
     def __init__(self, stores: Stores, schedule: Scheduler, boards: Boards) -> None:
         self._stores = stores
@@ -35,7 +35,7 @@ class ValueStreamApi:
         self._particles = Particles(stores, boards)
 
     def build_routes(self) -> list[Route]:
-        """Their addresses."""
+        """Return the routes."""
         return [
             _make_route("workflow", self.get_workflow),
             _make_route("workflowIds", self.list_workflows),
@@ -43,7 +43,7 @@ class ValueStreamApi:
         ]
 
     async def get_workflow(self, request: Request) -> Response:
-        """The file of a value stream, as its page gives it."""
+        """Return the file of a value stream, as its page gives it."""
         stream = await self._stores.streams.by_id(request.query_params.get("workflowId", ""))
         if stream is None:
             return _make_error_response("workflowId names no value stream", 404)
@@ -54,7 +54,7 @@ class ValueStreamApi:
         return _make_json_response([{"_id": one.id, "name": one.name} for one in await self._stores.streams.all()])
 
     async def list_dots(self, request: Request) -> Response:
-        """The dots of a value stream, stage by stage; of one stage with ``stageName``."""
+        """Return the dots of a value stream, stage by stage; of one stage with ``stageName``."""
         given = request.query_params
         stream = await self._stores.streams.by_id(given.get("workflowId", ""))
         if stream is None:
@@ -73,7 +73,7 @@ class ValueStreamApi:
 
 
 def _make_route(name: str, answer: Callable[[Request], Awaitable[Response]]) -> Route:
-    """A route for whoever is known; programs are told so in JSON, where a page would lead to the sign-in."""
+    """Return a route that answers unauthenticated callers with JSON instead of a redirect."""
 
     async def checked(request: Request) -> Response:
         known: Identity | None = request.state.known

@@ -1,4 +1,4 @@
-"""One run of one integration, recorded as an execution with its log."""
+"""Runs of integrations, each recorded as an execution with its log."""
 
 import asyncio
 import logging
@@ -42,11 +42,11 @@ NO_RESYNC = -1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """What the next run is to do."""
+    """What is requested of the next run."""
 
-    #: Send everything in this window again.
+    #: Upload everything in this window again.
     resync_window: Window | None = None
-    #: Mark items as gone, however many they are.
+    #: Mark items as removed, however many they are.
     approve_removal: bool = False
 
     def __bool__(self) -> bool:
@@ -54,7 +54,7 @@ class RunRequest:
 
 
 def read_run_request(event_states: Mapping[str, Any]) -> RunRequest:
-    """The wishes that stand in an integration's event states."""
+    """Return what an integration's event states request of the next run."""
     state = event_states.get(EVENT) or {}
     since = state.get("deltaTime")
     again = None
@@ -64,17 +64,17 @@ def read_run_request(event_states: Mapping[str, Any]) -> RunRequest:
 
 
 def add_resync_request(event_states: Mapping[str, Any], since: datetime | None) -> dict[str, Any]:
-    """The event states with the wish to send again what changed since an instant; None sends everything."""
+    """Return the event states with a requested resync since an instant; None means a full resync."""
     return _update_event_state(event_states, deltaTime=0 if since is None else max(1, round(since.timestamp() * 1000)))
 
 
 def add_removal_approval(event_states: Mapping[str, Any]) -> dict[str, Any]:
-    """The event states with the wish to let go what was withheld."""
+    """Return the event states with the approval of withheld removals."""
     return _update_event_state(event_states, approveRemoval=True)
 
 
 def clear_run_request(event_states: Mapping[str, Any], done: RunRequest) -> dict[str, Any]:
-    """The event states without the wishes that a run fulfilled; one that came meanwhile stays."""
+    """Return the event states without the requests that a run completed; keep newer ones."""
     now = read_run_request(event_states)
     changes: dict[str, Any] = {}
     if done.resync_window is not None and now.resync_window == done.resync_window:
@@ -132,7 +132,7 @@ class RunLogHandler(logging.Handler):
             self._pending.append(LogLine(now, "WARNING", LINES_DROPPED))
 
     async def store(self) -> None:
-        """Store what was taken since the last time; what cannot be stored now waits for the next time."""
+        """Store the pending lines; if that fails, keep them for the next time."""
         fresh, self._pending = self._pending, []
         if not fresh:
             return
@@ -145,7 +145,7 @@ class RunLogHandler(logging.Handler):
             self._stored_count += len(fresh)
 
     async def store_until(self, ended: asyncio.Event) -> None:
-        """Store until the run has ended, and its last words then."""
+        """Store pending lines until the run has ended, then the last ones."""
         last = False
         while not last:
             with suppress(TimeoutError):
@@ -159,7 +159,7 @@ class RunLogHandler(logging.Handler):
 async def record_log(
     lines: ExecutionLogs, execution_id: str, redactor: Redactor, *, level: int
 ) -> AsyncIterator[RunLogHandler]:
-    """Keep the log lines of one run, without secrets, for as long as the context lasts.
+    """Store the log lines of one run, without secrets, for as long as the context lasts.
 
     Args:
         lines: Where they are stored.
@@ -189,7 +189,7 @@ async def record_log(
 
 log = logging.getLogger(__name__)
 
-#: The address of the host inside its own process: no socket is opened for it.
+#: The address of the server inside its own process: no socket is opened for it.
 INTERNAL_URL = "http://host.invalid"
 
 
@@ -199,7 +199,7 @@ PROGRESS_LOG_SECONDS = 15.0
 
 @dataclass(slots=True)
 class ActiveRun:
-    """A run that goes on."""
+    """A run in progress."""
 
     execution_id: str
     follower: Follower = field(default_factory=Follower)
@@ -233,19 +233,19 @@ class ActiveRun:
 
 
 class Runner:
-    """Runs integrations, each at most once at a time, through the host's own GraphQL endpoint.
+    """Runs integrations, each at most once at a time, through the server's own GraphQL endpoint.
 
     Args:
         stores: Where integrations are read and executions recorded.
-        inside_key: The endpoint's key for the host's own runs.
+        inside_key: The endpoint's key for the server's own runs.
     """
 
     def __init__(self, stores: Stores, *, inside_key: str) -> None:
         self._stores = stores
         self._inside_key = SecretStr(inside_key)
-        #: Shared by everything in this host that asks Rally.
+        #: Shared by everything in this server that asks Rally.
         self.limiters = LimiterPool()
-        #: Each is there for as long as somebody holds it or waits for it.
+        #: Each is there for as long as a user holds it or waits for it.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._active_runs: dict[str, ActiveRun] = {}
         #: Set by the application once it exists: uploads take the same path as everybody's.
@@ -253,19 +253,19 @@ class Runner:
 
     @property
     def target(self) -> Target:
-        """This host, as its own runs reach it."""
+        """This server, as its own runs reach it."""
         return Target(INTERNAL_URL, self._inside_key, transport=self.transport)
 
     def get_active_run(self, integration_id: str) -> ActiveRun | None:
-        """The run of an integration that goes on, or None."""
+        """Return the active run of an integration, or None."""
         return self._active_runs.get(integration_id)
 
     def get_lock(self, integration_id: str) -> asyncio.Lock:
-        """Held by whatever no run of an integration may go on beside."""
+        """Return the lock that excludes runs of an integration."""
         return self._locks.setdefault(integration_id, asyncio.Lock())
 
     async def run(self, integration_id: str, *, watch: Watch | None = None) -> SyncReport:
-        """Run an integration to its end; waits while a run of it goes on.
+        """Run an integration to its end, after any active run of it.
 
         Raises:
             NotFoundError: There is no such integration.
@@ -297,7 +297,7 @@ class Runner:
             return report
 
     async def _run_and_report(self, stored: StoredIntegration, running: ActiveRun, watch: Watch | None) -> SyncReport:
-        """Run with everything that happens told in the run's own log."""
+        """Run and write everything that happens to the run's log."""
         wishes = read_run_request(stored.event_states)
         log.info("begins, by rally-accelerate %s", __version__)
         try:
@@ -348,7 +348,7 @@ class Runner:
             )
 
     async def _clear_run_request(self, integration_id: str, wishes: RunRequest) -> None:
-        # In one step: somebody may be wishing for something else just now. Removed meanwhile, it has no more wishes.
+        # In one step, as a user may request something else now. A removed integration has no requests.
         with suppress(NotFoundError):
             await self._stores.integrations.rewrite(
                 integration_id, lambda now: {"event_states": clear_run_request(now.event_states, wishes)}

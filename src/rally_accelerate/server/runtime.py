@@ -1,4 +1,4 @@
-"""How often a process of the host looks for garbage, and what it gives back to the system.
+"""Process-wide settings: garbage collection, memory, descriptor limits, and the current execution.
 
 An upload is some hundred thousand objects that live until it is stored: looking through them for garbage every 700
 objects, and through all that a program is made of, takes a third of its time.
@@ -18,18 +18,18 @@ GC_THRESHOLDS = (50_000, 20, 20)
 
 
 def tune_garbage_collection() -> None:
-    """Pass over everything that is there already, and look for more only after many new objects."""
+    """Freeze existing objects and collect garbage less often."""
     if gc.get_threshold() == GC_THRESHOLDS:
         # Done already; counting what is frozen takes a while.
         return
-    # Once: what was garbage by then would stay for ever, as with each of many hosts in one process.
+    # Once: what was garbage by then would stay for ever, as with each of many servers in one process.
     if not gc.get_freeze_count():
         gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
 
 
 def release_memory() -> None:
-    """Give memory that is free back to the system, where its C library can: after large answers, it would keep it."""
+    """Return free memory to the system where the C library can; after large responses it would keep it."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 

@@ -1,4 +1,4 @@
-"""The schedule: every enabled integration, every five minutes, each on its own."""
+"""The scheduler, which runs each enabled integration at an interval."""
 
 import asyncio
 import logging
@@ -30,23 +30,23 @@ RETRY_SECONDS = 60.0
 #: fifty and all end late. What people ask for begins at once.
 MAX_CONCURRENT_RUNS = 8
 
-#: A run that takes longer, as first ones do, holds up nobody any more: otherwise eight of them could for hours.
+#: A run that takes longer, as first ones do, holds up no one any more: otherwise eight of them could for hours.
 LONG_RUN_SECONDS = 120.0
 
 
 class Scheduler:
-    """Starts runs when they are due, and when somebody asks."""
+    """Starts runs when they are due or requested."""
 
     def __init__(self, stores: Stores, runs: Runner, *, interval: timedelta) -> None:
         self._stores = stores
         self._runner = runs
         #: Time from one run to the next.
         self.interval = interval
-        #: When each is due, and when its run began, by a clock that nobody sets.
+        #: When each is due, and when its run began, by a clock that no one sets.
         self._due: dict[str, float] = {}
         self._started: dict[str, float] = {}
         self._tasks: dict[str, asyncio.Task[SyncReport | None]] = {}
-        #: Runs that somebody waits for; they take turns with those of the schedule.
+        #: Runs that a user waits for; they take turns with those of the schedule.
         self._awaited: dict[str, set[asyncio.Task[SyncReport]]] = {}
         #: Integrations that this process does not run, whatever asks for it.
         self._excluded: frozenset[str] = frozenset()
@@ -68,7 +68,7 @@ class Scheduler:
             self._retrying = asyncio.create_task(self._finish_removals())
 
     async def close(self) -> None:
-        """Stop the schedule and every run; each leaves a state from which the next one goes on."""
+        """Stop the schedule and every run; each leaves a state from which the next one continues."""
         own = [task for task in (self._loop, self._retrying) if task is not None]
         for task in own:
             task.cancel()
@@ -76,18 +76,18 @@ class Scheduler:
         await asyncio.gather(*(self.stop(integration_id) for integration_id in {*self._tasks, *self._awaited}))
 
     def is_running(self, integration_id: str) -> bool:
-        """Whether a run of this integration goes on."""
+        """Return whether a run of this integration is active."""
         return self._runner.get_active_run(integration_id) is not None
 
     def compute_next_run(self, integration_id: str) -> datetime | None:
-        """When the next run is due, if that is known; what is due already waits for its turn."""
+        """Return when the next run is due, if that is known; what is due already waits for its turn."""
         if self._loop is None or integration_id in self._excluded:
             return None
         wait = self._due.get(integration_id, -math.inf) - time.monotonic()
         return datetime.now(UTC) + timedelta(seconds=max(0.0, wait))
 
     def start_run(self, integration_id: str) -> None:
-        """Start a run now; one that goes on is enough, and what is disabled never runs."""
+        """Start a run now; one that continues is enough, and what is disabled never runs."""
         task = self._tasks.get(integration_id)
         if (task is None or task.done()) and integration_id not in self._excluded:
             self._started[integration_id] = time.monotonic()
@@ -95,15 +95,15 @@ class Scheduler:
             self._tasks[integration_id] = asyncio.create_task(self._run(integration_id))
 
     def make_due(self, integration_id: str) -> None:
-        """Have the schedule start a run when it looks next."""
+        """Make an integration due at the next poll."""
         self._due.pop(integration_id, None)
 
     def postpone(self, integration_id: str) -> None:
-        """Have the schedule start no run before the time from one to the next has passed once more."""
+        """Postpone the next scheduled run by one interval."""
         self._due[integration_id] = time.monotonic() + self.interval.total_seconds()
 
     def forget(self, integration_id: str) -> None:
-        """Keep nothing of an integration that is no more; a run that was just begun does so when it finds that out."""
+        """Drop the state of a removed integration; a run that just started does so itself."""
         task = self._tasks.get(integration_id)
         if task is None or task.done() or task is asyncio.current_task():
             for kept in (self._due, self._started, self._tasks):
@@ -132,7 +132,7 @@ class Scheduler:
                 del self._awaited[integration_id]
 
     async def stop(self, integration_id: str) -> None:
-        """Stop every run of an integration that goes on or waits its turn."""
+        """Stop every active or waiting run of an integration."""
         scheduled = self._tasks.pop(integration_id, None)
         tasks = [*self._awaited.get(integration_id, ()), *([scheduled] if scheduled else [])]
         for task in tasks:
@@ -160,7 +160,7 @@ class Scheduler:
             await asyncio.sleep(POLL_SECONDS)
 
     async def _finish_removals(self) -> None:
-        """Go on with removals that a full disk or another program's lock has ended part way."""
+        """Retry removals that were interrupted by a full disk or another program's lock."""
         said = ""
         while True:
             await asyncio.sleep(RETRY_SECONDS)
@@ -188,7 +188,7 @@ class Scheduler:
         going = [each for each, task in self._tasks.items() if not task.done()]
         free = MAX_CONCURRENT_RUNS - sum(now - self._started[each] < LONG_RUN_SECONDS for each in going)
         waiting = {each: since for each in enabled if (since := self._due.get(each, -math.inf)) <= now}
-        # Whoever has waited longest comes first; what goes on still is due again when it ends.
+        # The caller that has waited longest comes first; what continues still is due again when it ends.
         for each in sorted(waiting.keys() - set(going), key=waiting.__getitem__)[: max(0, free)]:
             self.start_run(each)
 
@@ -217,5 +217,5 @@ class Scheduler:
 
 
 def _keep_unexpected(error: Exception) -> Exception | None:
-    """An error whose traceback is of use: that of what is known is none."""
+    """Return an error whose traceback is of use: that of what is known is none."""
     return None if isinstance(error, RallyAccelerateError) else error

@@ -1,4 +1,4 @@
-"""The engine's memory of one integration, kept in the host's database."""
+"""The sync state of one integration in the server's database."""
 
 import asyncio
 import logging
@@ -28,14 +28,14 @@ class ServerState:
         self._id = integration_id
 
     async def load(self) -> Progress:
-        """The progress of earlier runs, or an empty one."""
+        """Return the progress of earlier runs, or an empty one."""
         query = sa.select(integrations.c.progress).where(integrations.c.id == self._id)
         async with self._database.reading() as connection:
             found = (await connection.execute(query)).scalar_one_or_none()
         return progress_from_json(found) if found else Progress()
 
     async def known(self, external_ids: Sequence[str]) -> Mapping[str, Sent]:
-        """The ledger's entries for these items."""
+        """Return the ledger's entries for these items."""
         found: dict[str, Sent] = {}
         async with self._database.reading() as connection:
             for start in range(0, len(external_ids), KEYS_IN_A_QUERY):
@@ -46,7 +46,7 @@ class ServerState:
         return found
 
     async def held(self, ids: AbstractSet[int] | None = None) -> Mapping[str, str]:
-        """Under which mark every item was sent; all are told as easily as some."""
+        """Return under which mark every item was sent; all are told as easily as some."""
         del ids
         query = sa.select(sent.c.external_id, sent.c.rules_version).where(sent.c.integration_id == self._id)
         async with self._database.reading() as connection:
@@ -130,7 +130,7 @@ class ServerOriginals:
             await connection.execute(statement, rows)
 
     async def kept(self) -> AsyncIterator[Sequence[WorkItem]]:
-        """Everything that is kept, some at a time; one that cannot be read is left out."""
+        """Return everything that is kept, some at a time; one that cannot be read is left out."""
         after = ""
         columns = (originals.c.external_id, originals.c.content)
         while True:
@@ -170,12 +170,12 @@ class MissingIssue:
 
 
 async def count_missing(database: Database, integration_id: str) -> int:
-    """How many items were missed and not yet marked as gone."""
+    """Return how many items were missed and not yet marked as gone."""
     return len((await ServerState(database, integration_id).load()).missing)
 
 
 async def list_missing(database: Database, integration_id: str, *, limit: int) -> list[MissingIssue]:
-    """Issues of items that were missed and not yet marked as gone, longest missed first.
+    """Return issues of items that were missed and not yet marked as gone, longest missed first.
 
     Args:
         database: Where they are.

@@ -1,7 +1,7 @@
-"""The process beside the host, which takes large uploads: pages share no loop and no lock with them.
+"""Runs large uploads in a separate process, so that they do not block pages.
 
-It is started when it is first worth it, ends with the host, however that ends, and is started anew when it was ended.
-An upload is one transaction: whoever ends the process leaves nothing half.
+It starts with the first large upload or with the scheduler, ends with the server and is restarted if it was killed.
+An upload is one transaction, so a killed process leaves no partial upload.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ READ_AHEAD = 1 << 20
 
 #: From the process beside: it can be asked; it wants to write; it has written; its answer; it takes no such thing.
 READY, LOCK_REQUESTED, LOCK_RELEASED, RESPONSE, NOT_AN_UPLOAD = "ready", "turn", "written", "answer", "not mine"
-#: From the host: a question; now it may write.
+#: From the server: a question; now it may write.
 REQUEST, LOCK_GRANTED = "question", "write"
 
 
@@ -42,7 +42,7 @@ class Pipe:
 
     @classmethod
     async def connect(cls, end: socket.socket) -> "Pipe":
-        """The end that is a socket."""
+        """Return the end that is a socket."""
         return cls(*await asyncio.open_unix_connection(sock=end, limit=READ_AHEAD))
 
     async def send(self, word: str, values: Mapping[str, Any] | None = None, content: bytes = b"") -> None:
@@ -58,7 +58,7 @@ class Pipe:
         await self._writer.drain()
 
     async def receive(self) -> tuple[str, dict[str, Any], bytes]:
-        """What the other end says next.
+        """Return what the other end says next.
 
         Raises:
             EOFError: It is gone.
@@ -84,7 +84,7 @@ START_TIMEOUT_SECONDS = 60.0
 #: How long after a start that failed the next one may begin: on a busy machine, each makes it busier.
 RESTART_DELAY_SECONDS = 60.0
 
-#: How long something that nobody waits for any more may go on: an upload takes less than a second.
+#: How long something that no one waits for any more may go on: an upload takes less than a second.
 CANCEL_TIMEOUT_SECONDS = 1.0
 
 #: How often something is tried when the process ends in the middle of it.
@@ -101,7 +101,7 @@ class _ChildProcess:
 
     @classmethod
     async def start(cls, database: Path) -> "_ChildProcess":
-        """A new process that can be asked.
+        """Return a new process that can be asked.
 
         Raises:
             OSError: It could not be started, or does not begin.
@@ -112,7 +112,7 @@ class _ChildProcess:
             end = await Pipe.connect(here)
             command = [sys.executable, "-P", "-m", PROGRAM, str(database), str(there.fileno())]
             try:
-                # A group of its own: Ctrl-C at a terminal is for the host, which then ends it.
+                # A group of its own: Ctrl-C at a terminal is for the server, which then ends it.
                 process = subprocess.Popen(  # noqa: S603, ASYNC220 - our own program; it is started, not waited for
                     command,
                     stdin=subprocess.DEVNULL,
@@ -144,10 +144,10 @@ class _ChildProcess:
 
 
 class _WriteLock:
-    """The host's turn to write, for one upload.
+    """The server's turn to write, for one upload.
 
     It is kept until the upload is answered, a second try included: whether the first one was stored is not known then,
-    and what somebody else stores after it must not be overwritten by the second.
+    and what another user stores after it must not be overwritten by the second.
     """
 
     def __init__(self, turn: Callable[[], AbstractAsyncContextManager[Any]]) -> None:
@@ -163,7 +163,7 @@ class _WriteLock:
         """Wait for the turn and let a process write.
 
         Raises:
-            EOFError: The process has ended meanwhile, and wrote nothing.
+            EOFError: The process has ended in the meantime, and wrote nothing.
         """
         if self._stack is None:
             async with AsyncExitStack() as taken:
@@ -180,12 +180,12 @@ class _WriteLock:
 
 
 class UploadWorker:
-    """The process beside a host.
+    """The process beside a server.
 
     Args:
-        database: The file that it writes to; the host has brought its tables up to date.
-        turn: The host's own turn to write, held while the process writes: both wait for each other fairly.
-        clock: Seconds, by a clock that nobody sets.
+        database: The file that it writes to; the server has brought its tables up to date.
+        turn: The server's own turn to write, held while the process writes: both wait for each other fairly.
+        clock: Seconds, by a clock that no one sets.
     """
 
     def __init__(
@@ -211,7 +211,7 @@ class UploadWorker:
         return None if self._child is None or self._child.has_ended else self._child.process.pid
 
     def start(self) -> None:
-        """Start it, unless it was started before, or could not be within the last minute; nobody waits for it."""
+        """Start it, unless it was started before, or could not be within the last minute; no one waits for it."""
         if not self._closed and (self._first_start is None or self._can_restart(self._first_start)):
             self._first_start = asyncio.create_task(self._start_process())
 
@@ -226,14 +226,14 @@ class UploadWorker:
         )
 
     async def wait_until_ready(self) -> bool:
-        """Wait until it can be asked; whether it can."""
+        """Wait until it can be asked; return whether it can."""
         self.start()
         return not self._closed and self._first_start is not None and await asyncio.shield(self._first_start)
 
     async def send_request(self, values: Mapping[str, Any], content: bytes) -> tuple[str, dict[str, Any], bytes]:
-        """Ask something and wait for the answer; tried once again when the process ends meanwhile.
+        """Ask something and wait for the answer; tried once again when the process ends in the meantime.
 
-        Whoever stops waiting ends what goes on: when this has returned, nothing is written any more.
+        The caller that stops waiting ends what continues: when this has returned, nothing is written any more.
 
         Raises:
             StoreError: There is no answer; it tells whether something may have been stored.
@@ -279,7 +279,7 @@ class UploadWorker:
         return first.done() and not first.result() and self._clock() - self._failed_at >= RESTART_DELAY_SECONDS
 
     async def _ensure_process(self) -> _ChildProcess | None:
-        """The process; None where there is none and none can be started."""
+        """Return the process; None where there is none and none can be started."""
         if self._closed:
             return None
         if self._child is None or self._child.has_ended:

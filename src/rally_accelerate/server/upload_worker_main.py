@@ -1,4 +1,4 @@
-"""The program of the process beside the host: takes one upload after the other, and ends with the host.
+"""The upload worker process: executes uploads one by one and ends with the server.
 
 ``server/upload_worker.py`` starts it, with the database's path and the number of its end of the pipe.
 """
@@ -34,14 +34,14 @@ from rally_accelerate.server.upload_worker import Pipe
 
 
 class RemoteWriteLock:
-    """The host's turn to write, asked for over the pipe; taken with ``async with``."""
+    """The server's turn to write, asked for over the pipe; taken with ``async with``."""
 
     def __init__(self, to_host: Pipe) -> None:
         self._pipe = to_host
         self._granted = asyncio.Event()
 
     def grant(self) -> None:
-        """The host says that it is this process's turn."""
+        """Return the server says that it is this process's turn."""
         self._granted.set()
 
     async def __aenter__(self) -> None:
@@ -56,7 +56,7 @@ class RemoteWriteLock:
 
 
 class LogBuffer(logging.Handler):
-    """Collects what is logged, for the host to tell: it knows what may be shown, and where to."""
+    """Collects what is logged, for the server to tell: it knows what may be shown, and where to."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,13 +67,13 @@ class LogBuffer(logging.Handler):
         self._lines.append((record.name, record.levelno, self.format(record)))
 
     def take(self) -> list[tuple[str, int, str]]:
-        """The lines since the last time."""
+        """Return the lines since the last time."""
         lines, self._lines = self._lines, []
         return lines
 
 
 class Uploader:
-    """Answers the host's questions, one at a time."""
+    """Answers the server's questions, one at a time."""
 
     def __init__(self, issues: Issues) -> None:
         mutation = MutationType()
@@ -81,7 +81,7 @@ class Uploader:
         self._executor = Executor(schema.build_schemas(QueryType(), mutation))
 
     async def process(self, values: Mapping[str, Any], content: bytes) -> EncodedResponse | None:
-        """The answer to an upload, or None: it is something else."""
+        """Return the answer to an upload, or None: it is something else."""
         way = ApiStyle(values["way"])
         asked = read_request(content, way)
         if isinstance(asked, EncodedResponse):
@@ -138,12 +138,12 @@ async def _receive_messages(
             else:
                 questions.put_nowait((values, content))
     finally:
-        # The host is gone, however it ended. What is being written is given up; threads would be waited for otherwise.
+        # The server has ended. Exit without waiting for threads; an open transaction is rolled back.
         os._exit(0)
 
 
 def main() -> None:
-    """Work until the host is gone; signals to a whole service are the host's to obey."""
+    """Work until the server is gone; signals to a whole service are the server's to obey."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     database, descriptor = sys.argv[1:]

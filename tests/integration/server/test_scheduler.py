@@ -184,9 +184,9 @@ async def test_what_somebody_stops_stays_stopped_for_an_interval(asked: Asked) -
 @pytest.mark.parametrize(
     ("wish", "wished"),
     [
-        (lambda host, its_id: host.administration.resync(SYSTEM_ACTOR, its_id), RunRequest(resync_window=Window(None))),
+        (lambda host, its_id: host.integrations.resync(SYSTEM_ACTOR, its_id), RunRequest(resync_window=Window(None))),
         (
-            lambda host, its_id: host.administration.approve_removals(SYSTEM_ACTOR, its_id),
+            lambda host, its_id: host.integrations.approve_removals(SYSTEM_ACTOR, its_id),
             RunRequest(approve_removal=True),
         ),
     ],

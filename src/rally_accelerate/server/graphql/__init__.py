@@ -1,1 +1,1 @@
-"""Accelerate's GraphQL operations, answered from the host's store."""
+"""Accelerate's GraphQL operations, answered from the server's store."""

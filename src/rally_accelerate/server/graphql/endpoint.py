@@ -1,4 +1,4 @@
-"""The endpoint: who may ask, how much may be sent, and where it is answered."""
+"""The GraphQL endpoint: authentication, size limits, and the choice of the process that executes a request."""
 
 import logging
 from functools import cached_property
@@ -45,13 +45,13 @@ LARGE_BYTES = 200_000
 
 
 class LargeUploads:
-    """Answers large uploads as the endpoint would."""
+    """Hands large uploads to the upload worker."""
 
     def __init__(self, beside: UploadWorker) -> None:
         self._worker = beside
 
     async def handle(self, content: bytes, way: ApiStyle, actor: Actor) -> EncodedResponse | None:
-        """The answer to an upload; None for everything else, and while there is nobody to ask."""
+        """Return the response to a large upload; None for other requests or while the worker is not ready."""
         if len(content) < LARGE_BYTES or (way is ApiStyle.GRAPHQL and OPERATION.encode() not in content):
             return None
         if not self._worker.is_ready:
@@ -114,7 +114,7 @@ class Endpoint:
 
     @cached_property
     def schemas(self) -> tuple[GraphQLSchema, ...]:
-        """The schemas, in the order in which they are tried; making them is half of what opening a host takes."""
+        """The schemas, in the order in which they are tried; making them is half of what opening a server takes."""
         return schema.build_schemas(self._query, self._mutation, *self._bindables)
 
     @cached_property
@@ -126,11 +126,11 @@ class Endpoint:
         self._executor  # noqa: B018 - it is made when it is first looked at
 
     async def handle_graphql(self, request: Request) -> Response:
-        """One question, one answer."""
+        """Handle a GraphQL request."""
         return await self._handle(request, ApiStyle.GRAPHQL)
 
     async def handle_upload(self, request: Request) -> Response:
-        """The REST way to upload issues."""
+        """Handle a REST upload of issues."""
         return await self._handle(request, ApiStyle.REST)
 
     async def _handle(self, request: Request, way: ApiStyle) -> Response:
@@ -149,7 +149,7 @@ class Endpoint:
 
 
 async def _read_authorized(request: Request) -> tuple[Identity, bytes] | Response:
-    """Who asks, and what was sent; or why it is not taken."""
+    """Return the caller's identity and the body, or the response that refuses the request."""
     known: Identity | None = request.state.known
     if known is None:
         body = {"errors": [{"message": "Not authorized", "extensions": {"code": "UNAUTHENTICATED"}}]}
@@ -167,7 +167,7 @@ async def _read_authorized(request: Request) -> tuple[Identity, bytes] | Respons
 
 
 def _is_json(request: Request) -> bool:
-    """Whether it says so, or nothing: a form of another site can say neither."""
+    """Return whether the content type is JSON or missing; forms of other sites can send neither."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     return kind in {"", "application/json", "application/graphql+json"}
 

@@ -1,4 +1,4 @@
-"""One question, one answer, in whichever process it is answered: how it is read, and how its faults are told."""
+"""Execution of one GraphQL request: parsing, limits, and error responses."""
 
 import asyncio
 import logging
@@ -40,7 +40,7 @@ MAX_ROOT_FIELDS = 20
 #: Elements of a list argument.
 MAX_ELEMENTS = 1000
 
-#: Values in one request, counted by the commas between them. Each is looked at several times while nobody else is
+#: Values in one request, counted by the commas between them. Each is looked at several times while no other user is
 #: answered. An upload of ten megabytes has some 400,000 of them: a change of the past is seven in 110 bytes.
 MAX_VALUES = 600_000
 
@@ -59,7 +59,7 @@ class _SelectionSize(NamedTuple):
 
 
 def parse_within_limits(text: str) -> DocumentNode:
-    """The document of a question.
+    """Parse the document of a request and check its limits.
 
     Raises:
         GraphQLError: It cannot be read, or asks for too much.
@@ -70,7 +70,7 @@ def parse_within_limits(text: str) -> DocumentNode:
 
 
 def check_limits(document: DocumentNode) -> None:
-    """Refuse a document that asks for too much.
+    """Check that a document is within the limits.
 
     Raises:
         GraphQLError: It does.
@@ -91,12 +91,12 @@ def check_limits(document: DocumentNode) -> None:
 
 
 def has_too_many_values(content: bytes) -> bool:
-    """Whether a request holds so many values that nobody should look at each."""
+    """Return whether a request has more values than ``MAX_VALUES``."""
     return content.count(b",") > MAX_VALUES
 
 
 def check_length(given: Sized | None, name: str) -> None:
-    """Refuse a list argument that is too long.
+    """Check the length of a list argument.
 
     Raises:
         GraphQLError: It is.
@@ -171,7 +171,7 @@ OK, BAD_REQUEST, SERVER_ERROR, UNAVAILABLE = 200, 400, 500, 503
 
 
 class ApiStyle(StrEnum):
-    """By which address a question came."""
+    """The API through which a request came."""
 
     GRAPHQL = "graphql"
     #: The REST way to upload issues (accelerate-api-notes.md#rest-addresses). Its body is not public: it is taken to be
@@ -181,14 +181,14 @@ class ApiStyle(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EncodedResponse:
-    """What is sent back."""
+    """A response with its encoded body."""
 
     status: int
     body: bytes
 
 
 def read_request(content: bytes, way: ApiStyle) -> dict[str, Any] | EncodedResponse:
-    """The question in what was sent; or why there is none."""
+    """Return the GraphQL request in a body, or the error response for a malformed one."""
     try:
         given = orjson.loads(content)
     except orjson.JSONDecodeError as error:
@@ -203,29 +203,29 @@ def read_request(content: bytes, way: ApiStyle) -> dict[str, Any] | EncodedRespo
 
 
 def make_error_response(text: str, status: int) -> EncodedResponse:
-    """An answer that tells one fault."""
+    """Return a response with one error message."""
     return EncodedResponse(status, orjson.dumps({"errors": [{"message": text}]}))
 
 
 def describe_error(error: RallyAccelerateError) -> str:
-    """A fault and what can be done about it."""
+    """Return the message of an error with its hint."""
     return f"{error}. {error.hint}".strip()
 
 
 async def run_with_timeout(answer: Awaitable[T]) -> T | EncodedResponse:
-    """An answer, or that it took too long."""
+    """Await a response; return an error response after the timeout."""
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):
             return await answer
     except TimeoutError:
-        # Not 200: whoever sends again on a busy server's answer should do so here.
+        # Not 200: the caller that sends again on a busy server's answer should do so here.
         return make_error_response(
             f"the question took longer than {TIMEOUT_SECONDS:g} seconds: ask for less", UNAVAILABLE
         )
 
 
 class Executor:
-    """Answers questions by the first schema that accepts them.
+    """Executes requests with the first schema that accepts them.
 
     Args:
         schemas: In the order in which they are tried; at least one.
@@ -235,7 +235,7 @@ class Executor:
         self._schemas = schemas
 
     async def execute(self, asked: Mapping[str, Any], way: ApiStyle, context: Mapping[str, Any]) -> EncodedResponse:
-        """Execute a question that was read.
+        """Execute a request.
 
         Args:
             asked: What ``read`` found.

@@ -45,13 +45,13 @@ class _LastRuns:
 
 
 def make_formatter(stores: Stores, schedule: Scheduler) -> IntegrationFormatter:
-    """What tells integrations, with their last run."""
+    """Return a function that formats integrations with their last runs."""
 
     async def shown(found: StoredIntegration | None) -> dict[str, Any] | None:
         if found is None:
             return None
         latest = next(iter(await stores.executions.list_latest(found.id, limit=1)), None)
-        # While a run goes on, the one before it is the last that ended.
+        # While a run continues, the one before it is the last that ended.
         goes_on = latest is not None and latest.completed is None
         ended = await stores.executions.find_last(found.id, OUTCOMES) if goes_on else latest
         failed = ended is not None and ended.outcome != COMPLETE
@@ -139,7 +139,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
                 known.properties, clear, kept=[name for name, value in given.items() if value == MASK]
             )
             _validate({**known.raw, "name": changes.get("name", known.name), "properties": clear})
-            # The very secrets that were looked at: somebody may enter another one for another address meanwhile.
+            # The very secrets that were looked at: a user may enter another one for another address in the meantime.
             changes["properties"] = clear
         try:
             return await shown(await administration.edit(info.context["actor"], _id, changes))
@@ -291,13 +291,13 @@ def _to_execution(found: Execution) -> dict[str, Any]:
         "jobName": found.job_name,
         "jobType": "scheduledEvent",
         "startTime": found.started,
-        # Non-null in the vendor's schema: a run that goes on has not got further than now.
+        # Non-null in the vendor's schema: a run that continues has not got further than now.
         "completionTime": found.completed or datetime.now(UTC),
         "success": found.outcome == COMPLETE,
     }
 
 
-#: What the container prints (plugin/manifest.py); the host may not import the plug-in, but tells the same of it.
+#: What the container prints (plugin/manifest.py); the server may not import the plug-in, but tells the same of it.
 MANIFEST = Path(__file__).parents[2] / "plugin" / "manifest.json"
 
 #: Of every version: there is never more than one.
@@ -306,7 +306,7 @@ PLUGIN_RECORD_ID = "000000000000000000000001"
 
 @cache
 def load_plugin() -> Mapping[str, Any]:
-    """The built-in plug-in in the vendor's shape."""
+    """Return the built-in plug-in in the vendor's shape."""
     manifest = json.loads(MANIFEST.read_text(encoding="utf-8"))
     return {
         "_id": PLUGIN_RECORD_ID,
@@ -336,7 +336,7 @@ def load_plugin() -> Mapping[str, Any]:
 
 
 def make_image_name() -> str:
-    """The name that an image of this version has; none is needed here."""
+    """Return the name that an image of this version has; none is needed here."""
     return f"{PLUGIN_ID}:{__version__}"
 
 

@@ -111,7 +111,7 @@ def _make_types() -> list[ObjectType]:
 
 
 def to_issue_data(issue: StoredIssue) -> dict[str, Any]:
-    """The vendor's ``IssueData``; lists are never null on reading."""
+    """Return the vendor's ``IssueData`` of a stored issue; its lists are never null."""
     content = issue.content
     lists = ("versionIds", "components", "labels", "comments", "history", "releases", "sprints", "relations")
     filled = {name: content.get(name) or [] for name in lists}
@@ -152,7 +152,7 @@ def _parse_cursor(cursor: str | None) -> int | None:
 
 
 def _check_limit(limit: int | None, usual: int) -> int:
-    """A limit; an explicit null is what a client sends that has none."""
+    """Return a checked limit; null means the default."""
     if limit is None:
         return usual
     if not 0 < limit <= MAX_LIMIT:

@@ -88,7 +88,7 @@ FIRST_MS, LAST_MS = -62_135_596_800_000, 253_402_300_799_999
 
 @DATE.value_parser
 def parse_date(value: Any) -> int:
-    """Epoch milliseconds, as ``any_date`` reads them, of a year that can be shown.
+    """Parse a date into epoch milliseconds within the years 1 to 9999.
 
     Raises:
         ValueError: It is no such instant.
@@ -100,7 +100,7 @@ def parse_date(value: Any) -> int:
 
 
 def parse_any_date(value: Any) -> int:
-    """Epoch milliseconds from any form that real plug-ins send (accelerate-api-notes.md#dates-in-uploads).
+    """Parse epoch milliseconds from any form that real plug-ins send (accelerate-api-notes.md#dates-in-uploads).
 
     Raises:
         ValueError: It is none of them.
@@ -123,7 +123,7 @@ def parse_any_date(value: Any) -> int:
 
 @DATE.serializer
 def serialize_date(value: Any) -> Any:
-    """Epoch milliseconds as a number; which form the vendor's server answers is not known."""
+    """Return epoch milliseconds as a number; which form the vendor's server answers is not known."""
     return round(value.timestamp() * 1000) if isinstance(value, datetime) else value
 
 
@@ -214,7 +214,7 @@ ROLES = {
     "uploadMetrics": Role.EDITOR,
     "uploadMetricsFile": Role.EDITOR,
     "upsertVSMRelease": Role.EDITOR,
-    # Everybody's own; of somebody else's key the resolver asks for more.
+    # Everybody's own; of another user's key the resolver asks for more.
     "createMyUserAccessKey": Role.VIEWER,
     "deleteUserAccessKey": Role.VIEWER,
     "myAccessKeyMetaData": Role.VIEWER,
@@ -223,7 +223,7 @@ ROLES = {
 
 
 def get_required_role(operation: str) -> Role:
-    """The role that an operation asks for."""
+    """Return the role that an operation requires."""
     return ROLES.get(operation, Role.ADMIN)
 
 

@@ -1,4 +1,4 @@
-"""The operation that brings issues, and how a question is told that asks for nothing else."""
+"""The resolver that uploads issues, and the check whether a request contains only uploads."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,7 +24,7 @@ def bind(mutation: MutationType, issues: Issues) -> None:
     async def upload(_: Any, info: Any, data: dict[str, Any]) -> dict[str, Any]:
         _check_ids(data)
         items = [_drop_nulls(item) for item in data.get("issues") or ()]
-        # An unknown tracker is taken as well: whoever uploads from elsewhere needs no integration here [assumed].
+        # An unknown tracker is accepted: other connectors need no integration here [assumed].
         await issues.store_upload(
             source=data["source"],
             tracker_id=data["trackerId"],
@@ -36,7 +36,7 @@ def bind(mutation: MutationType, issues: Issues) -> None:
 
 
 def is_upload(asked: Mapping[str, Any]) -> bool:
-    """Whether a question is an upload and nothing else."""
+    """Return whether a request contains only uploads."""
     try:
         document = execution.parse_within_limits(asked["query"])
     except GraphQLError:

@@ -271,7 +271,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
 
 
 def _read_document(given: Any) -> Any:
-    """The document of an argument: an object, or its text as some clients send it.
+    """Parse a document argument: an object, or JSON text as some clients send it.
 
     Raises:
         ConfigError: It cannot be read.

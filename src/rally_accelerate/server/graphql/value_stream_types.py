@@ -113,7 +113,7 @@ class Particles:
     async def list_by_stage(
         self, stream: StoredValueStream, stage_name: str, *, skip: int, limit: int, only: Sequence[str] | None
     ) -> list[dict[str, Any]]:
-        """The dots of a stage, the newest in it first; none where there is no such stage.
+        """Return the dots of a stage, the newest in it first; none where there is no such stage.
 
         Args:
             stream: The value stream.
@@ -240,7 +240,7 @@ class Particles:
 
 
 def get_entry_id(entry: Mapping[str, Any]) -> str:
-    """The id of an integration's entry; empty where it has none."""
+    """Return the id of an integration's entry; empty where it has none."""
     return str(entry.get("_id") or "")
 
 

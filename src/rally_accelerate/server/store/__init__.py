@@ -1,1 +1,1 @@
-"""What the host keeps, in one database; SQLite today, the same tables on PostgreSQL later."""
+"""What the server keeps, in one database; SQLite today, the same tables on PostgreSQL later."""

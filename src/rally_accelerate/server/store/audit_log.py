@@ -49,7 +49,7 @@ class AuditFilter:
 
 
 class AuditLog:
-    """The audit log of one host; it is only ever added to."""
+    """The audit log of a server; it is only ever added to."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -104,7 +104,7 @@ class AuditLog:
     async def list_entries(
         self, wanted: AuditFilter | None = None, *, before: int | None = None, limit: int = 100
     ) -> list[AuditEntry]:
-        """Entries, newest first.
+        """Return entries, newest first.
 
         Args:
             wanted: Which ones; None for all.
@@ -133,7 +133,7 @@ class AuditLog:
         ]
 
     async def list_choices(self) -> dict[str, list[str]]:
-        """The actors, actions and kinds that there are, for filters."""
+        """Return the actors, actions and kinds that there are, for filters."""
         found = {}
         async with self._database.reading() as connection:
             for name in ("actor", "action", "kind"):
@@ -146,7 +146,7 @@ def _make_conditions(wanted: AuditFilter) -> list[sa.ColumnElement[bool]]:
     equal = {"actor": wanted.actor, "action": wanted.action, "kind": wanted.kind}
     conditions = [audit.c[name] == value for name, value in equal.items() if value]
     if wanted.object_id:
-        # What somebody did, and what was done to it.
+        # What a user did, and what was done to it.
         conditions.append((audit.c.object_id == wanted.object_id) | (audit.c.actor_id == wanted.object_id))
     if wanted.text:
         conditions.append(audit.c.name.icontains(wanted.text, autoescape=True))

@@ -1,4 +1,4 @@
-"""What all issues have in a few short fields, in memory: counted for facets without asking the database again.
+"""An in-memory column index of a few short issue fields, for filters and facets.
 
 A column holds one small number for each issue, the place of its value in a list of values. It is brought up to date
 from the issues that were uploaded since, found by their mark; ten columns of 200,000 issues take 9 MB. So much is kept
@@ -63,14 +63,14 @@ class Column:
         self.codes.extend(bytes(more))
 
     def put(self, numbers: Sequence[int], held: Sequence[str | None]) -> None:
-        """What issues have now; their numbers are below the length of the column."""
+        """Return what issues have now; their numbers are below the length of the column."""
         self._add_texts(set(held) - self._code_by_text.keys())
         codes, code_of = self.codes, self._code_by_text
         for number, text in zip(numbers, held, strict=True):
             codes[number] = code_of[text]
 
     def export(self, members: bytes) -> tuple[Sequence[str | None], Codes]:
-        """What the codes of some issues stand for, from the first on, and their codes; nothing of other issues."""
+        """Return the texts and codes of the given issues only."""
         used = sorted(set(compress(self.codes, members)) - {NO_VALUE})
         place = dict(zip(used, count(NO_VALUE + 1), strict=False))
         codes = [place.get(code, NO_VALUE) for code in self.codes]
@@ -83,7 +83,7 @@ class Column:
         self.codes = codes
 
     def find_values(self, wanted: Iterable[str]) -> bytes:
-        """The issues that have one of some values."""
+        """Return the issues that have one of some values."""
         is_wanted = [False] * len(self.texts)
         for value in wanted:
             for code in self._codes_of.get(self._fold(value), ()):
@@ -91,13 +91,13 @@ class Column:
         return self.find_codes(is_wanted)
 
     def find_codes(self, wanted: Sequence[bool]) -> bytes:
-        """The issues that have a wanted code: one for each of ``held``."""
+        """Return the issues that have a wanted code: one for each of ``held``."""
         if isinstance(self.codes, bytearray):
             return bytes(self.codes.translate(bytes(wanted).ljust(NARROW, b"\0")))
         return bytes(map(wanted.__getitem__, self.codes))
 
     def count_values(self, members: bytes) -> Counter[str]:
-        """How many issues of a set have each value; as it is spelled most often."""
+        """Return how many issues of a set have each value; as it is spelled most often."""
         spelled: dict[str, int] = {}
         for code, number in self._count_codes(members):
             for each in self._distinct_values[code]:
@@ -134,12 +134,12 @@ class Column:
 
 
 def make_text_column() -> Column:
-    """A column of texts."""
+    """Return a column of texts."""
     return Column(lambda held: (held,) if held else (), str)
 
 
 def make_list_column() -> Column:
-    """A column of lists of names in JSON; names are one whatever their case, as they are in queries."""
+    """Return a column of lists of names in JSON; names are one whatever their case, as they are in queries."""
     return Column(lambda held: tuple(orjson.loads(held)), fold)
 
 
@@ -167,7 +167,7 @@ class Snapshot:
 
 
 def pack_snapshot(snapshot: Snapshot) -> bytes:
-    """A snapshot in bytes, for ``unpacked`` on a machine like this one."""
+    """Return a snapshot as bytes."""
     columns = sorted(snapshot.columns.items())
     head = orjson.dumps(
         {
@@ -183,7 +183,7 @@ def pack_snapshot(snapshot: Snapshot) -> bytes:
 
 
 def unpack_snapshot(content: bytes) -> Snapshot | None:
-    """A snapshot from its bytes; None where another version or another kind of machine wrote it, or nothing did."""
+    """Parse a snapshot; return None if another version or kind of machine wrote it."""
     begin = PREFIX + int.from_bytes(content[:PREFIX])
     try:
         head: dict[str, Any] = orjson.loads(content[PREFIX:begin])
@@ -207,7 +207,7 @@ def unpack_snapshot(content: bytes) -> Snapshot | None:
 
 
 def load_snapshot(connection: sa.Connection) -> Snapshot | None:
-    """The snapshot of a database, if it has one that can be read."""
+    """Return the snapshot of a database, if it has one that can be read."""
     query = sa.select(snapshots.c.content).where(snapshots.c.name == COLUMNS)
     content = connection.execute(query).scalar_one_or_none()
     return None if content is None else unpack_snapshot(content)
@@ -258,7 +258,7 @@ class NewestIssues:
 
 
 class ColumnIndex:
-    """The columns of one host, brought up to date before they are read."""
+    """The columns of a server's issues, refreshed before reads."""
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
@@ -283,7 +283,7 @@ class ColumnIndex:
         return now
 
     async def take_snapshot(self) -> Snapshot | None:
-        """What to keep; None where that is not worth it."""
+        """Return what to keep; None where that is not worth it."""
         if not self._counter or self._unsaved_count < SNAPSHOT_THRESHOLD:
             return None
         return await self._run_in_thread(self._take_snapshot)
@@ -358,19 +358,19 @@ class ColumnIndex:
         return self._removal_counter
 
     async def filter_by_values(self, members: bytes, field: str, wanted: Iterable[str]) -> bytes:
-        """The issues of a set that have one of some values in a field."""
+        """Return the issues of a set that have one of some values in a field."""
         return intersection(members, await self._run_in_thread(self.columns[field].find_values, wanted))
 
     async def count_values(self, field: str, members: bytes) -> Counter[str]:
-        """How many issues of a set have each value of a field."""
+        """Return how many issues of a set have each value of a field."""
         return await self._run_in_thread(self.columns[field].count_values, members)
 
     async def find_newest(self, members: bytes, most: int) -> NewestIssues:
-        """The issues of a set that came into their status last, at most so many."""
+        """Return the issues of a set that came into their status last, at most so many."""
         return await self._run_in_thread(_select_newest, self.status_since, members, most)
 
     def find_matching(self, leaf: Comparison, *, now: datetime) -> bytes | None:
-        """The issues that a comparison is true of; None where columns do not tell.
+        """Return the issues that a comparison is true of; None where columns do not tell.
 
         Every value is held against ``matches`` once, which says what a query means.
         """
@@ -386,13 +386,13 @@ class ColumnIndex:
         return column.find_codes(known)
 
     async def _run_in_thread(self, count: Callable[..., T], *given: Any) -> T:
-        """Go through a column in a thread, while others are answered; none changes meanwhile."""
+        """Go through a column in a thread, while others are answered; none changes in the meantime."""
         async with self._lock:
             return await asyncio.to_thread(count, *given)
 
 
 def _make_partial_issue(path: Sequence[str], held: str | None) -> dict[str, Any]:
-    """As much of an issue as a column holds."""
+    """Return as much of an issue as a column holds."""
     name, *rest = path
     return {name: _make_partial_issue(rest, held) if rest else held}
 

@@ -1,4 +1,4 @@
-"""Sessions: a random token in the browser, its digest here, and an end by itself."""
+"""Sessions and access keys: random tokens, of which only digests are stored."""
 
 import hashlib
 import secrets
@@ -28,7 +28,7 @@ MAX_SESSIONS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """A browser that somebody signed in with."""
+    """A browser that a user signed in with."""
 
     id: str
     user_id: str
@@ -39,13 +39,13 @@ class Session:
 
 
 class Sessions:
-    """The sessions of one host."""
+    """The sessions of a server."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def create(self, user_id: str, *, address: str = "", agent: str = "", proof: str = "") -> str:
-        """A new session's token, in clear for the only time.
+        """Create a session; return its token.
 
         Args:
             user_id: Who signed in.
@@ -54,7 +54,7 @@ class Sessions:
             proof: What was kept of the password that was given; empty when it was none.
 
         Raises:
-            OutdatedError: The password has become another one meanwhile, or the user was removed or disabled.
+            OutdatedError: The password has become another one in the meantime, or the user was removed or disabled.
         """
         token, now = secrets.token_urlsafe(32), to_ms(datetime.now(UTC))
         values = {
@@ -74,7 +74,7 @@ class Sessions:
         )
         able = (users.c.id == user_id) & users.c.disabled.is_(False)
         if proof:
-            # Looking at a password takes a while: a change of it meanwhile has already ended the sessions.
+            # Looking at a password takes a while: a change of it in the meantime has already ended the sessions.
             able &= users.c.password == proof
         async with self._database.writing() as connection:
             if (await connection.execute(sa.select(users.c.id).where(able))).first() is None:
@@ -87,7 +87,7 @@ class Sessions:
         return token
 
     async def find(self, token: str) -> tuple[Session, User] | None:
-        """The session of a token and its user, or None when it has ended or the user is disabled."""
+        """Return the session of a token and its user, or None when it has ended or the user is disabled."""
         now = to_ms(datetime.now(UTC))
         where = (sessions.c.digest == _compute_session_digest(token)) & _is_active(now) & users.c.disabled.is_(False)
         query = (
@@ -122,7 +122,7 @@ class Sessions:
         )
 
     async def list_for_user(self, user_id: str) -> list[Session]:
-        """A user's sessions that have not ended, the latest used first."""
+        """Return a user's sessions that have not ended, the latest used first."""
         query = (
             sa.select(sessions)
             .where(sessions.c.user_id == user_id, _is_active(to_ms(datetime.now(UTC))))
@@ -143,7 +143,7 @@ class Sessions:
         ]
 
     async def end(self, its_id: str, *, user_id: str) -> bool:
-        """End one session of a user; whether there was one."""
+        """End one session of a user; return whether there was one."""
         where = (sessions.c.id == its_id) & (sessions.c.user_id == user_id)
         async with self._database.writing() as connection:
             return (await connection.execute(sa.delete(sessions).where(where))).rowcount > 0
@@ -173,7 +173,7 @@ def _compute_session_digest(token: str) -> str:
 
 MAX_NAME_LENGTH = 100
 
-#: What the host's own keys may do: what connectors need, and nothing about users.
+#: What the server's own keys may do: what connectors need, and nothing about users.
 SYSTEM_KEY_ROLE = Role.EDITOR
 
 
@@ -195,23 +195,23 @@ class AccessKey:
     name: str
     created: datetime
     last_used: datetime | None
-    #: Whose it is; empty for the host's own.
+    #: Whose it is; empty for the server's own.
     user_id: str
     user: str
 
 
 class AccessKeys:
-    """The access keys of one host."""
+    """The access keys of a server."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def create(self, name: str, *, user_id: str | None = None) -> NewAccessKey:
-        """A new key in the vendor's form, a UUID (accelerate-api-notes.md#access-keys).
+        """Create a key in the vendor's form, a UUID (accelerate-api-notes.md#access-keys).
 
         Args:
             name: What the user calls it; empty, too long and taken names are refused.
-            user_id: Whose it is; None makes one of the host's own.
+            user_id: Whose it is; None makes one of the server's own.
 
         Raises:
             ConfigError: The name cannot be taken.
@@ -230,13 +230,13 @@ class AccessKeys:
         return NewAccessKey(its_id, name, key, from_ms(now))
 
     async def create_first(self) -> str | None:
-        """The host's own key, made when there is no key yet, else None."""
+        """Create the first system key if there is no key yet; return it, else None."""
         async with self._database.reading() as connection:
             known = (await connection.execute(sa.select(sa.func.count()).select_from(access_keys))).scalar_one()
         return None if known else (await self.create("first")).key
 
     async def authenticate(self, key: str) -> tuple[Actor, str] | None:
-        """Who asks with this key, and the key's id; None if it is none of ours or its user is disabled."""
+        """Return the actor of a key and the key's ID; None if it is unknown or its user is disabled."""
         query = _select_keys().where(access_keys.c.digest == _compute_key_digest(key))
         async with self._database.reading() as connection:
             row = (await connection.execute(query)).one_or_none()
@@ -254,7 +254,7 @@ class AccessKeys:
         return Actor(row.user_id, row.user, Role.parse(row.role)), row.id
 
     async def list_keys(self, *, user_id: str | None = None) -> list[AccessKey]:
-        """Keys by user and name: everybody's, or those of one user."""
+        """Return keys by user and name: everybody's, or those of one user."""
         query = _select_keys().order_by(users.c.folded, access_keys.c.name)
         if user_id is not None:
             query = query.where(access_keys.c.user_id == user_id)
@@ -262,13 +262,13 @@ class AccessKeys:
             return [_to_access_key(row) for row in (await connection.execute(query)).all()]
 
     async def get(self, its_id: str) -> AccessKey | None:
-        """One key, or None."""
+        """Return one key, or None."""
         async with self._database.reading() as connection:
             row = (await connection.execute(_select_keys().where(access_keys.c.id == its_id))).one_or_none()
         return None if row is None else _to_access_key(row)
 
     async def revoke(self, its_id: str) -> bool:
-        """Delete a key; whether there was one."""
+        """Delete a key; return whether there was one."""
         async with self._database.writing() as connection:
             done = await connection.execute(sa.delete(access_keys).where(access_keys.c.id == its_id))
         return done.rowcount > 0

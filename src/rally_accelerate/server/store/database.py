@@ -1,4 +1,4 @@
-"""The database file: opened, brought up to date, read by many, written by one."""
+"""The SQLite database: migrations, connections, transactions and error messages."""
 
 import asyncio
 import sqlite3
@@ -60,7 +60,7 @@ class Database:
 
     @classmethod
     def connect(cls, path: Path, turns: AbstractAsyncContextManager[Any]) -> "Database":
-        """The database of a file whose tables are up to date.
+        """Connect to a database file whose tables are up to date.
 
         Args:
             path: The file.
@@ -85,11 +85,11 @@ class Database:
         await self._engine.dispose()
 
     def write_lock(self) -> AbstractAsyncContextManager[Any]:
-        """A writer's turn, for what another process writes."""
+        """Return the write lock, for writes by another process."""
         return self._write_lock
 
     async def checkpoint(self) -> None:
-        """Write the log back into the database file, and empty it; as far as nobody reads meanwhile."""
+        """Write the write-ahead log back into the database file and truncate it, as far as readers allow."""
         async with self._write_lock, self._connect() as connection:
             # Past SQLAlchemy, which would begin a transaction: inside one, nothing is written back.
             driver = (await connection.get_raw_connection()).driver_connection
@@ -98,7 +98,7 @@ class Database:
 
     @asynccontextmanager
     async def _connect(self) -> AsyncIterator[AsyncConnection]:
-        """A connection; one whose task is cancelled while the driver opens it would never be closed."""
+        """Open a connection; close it even if the task is cancelled while the driver opens it."""
         connection = self._engine.connect()
         opening = asyncio.ensure_future(connection.start())
         async with AsyncExitStack() as stack:
@@ -116,7 +116,7 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """A connection that sees one state of the data, whatever is written meanwhile.
+        """Open a connection for reading, which sees one snapshot of the data.
 
         Raises:
             StoreError: The file is damaged, or its disk fails.
@@ -127,7 +127,7 @@ class Database:
 
     @asynccontextmanager
     async def reading_long(self, *, seconds: float | None = None) -> AsyncIterator[AsyncConnection]:
-        """The same, for what takes so long that a host that stops cannot wait for its end.
+        """Open a connection for a long read that ``interrupt`` can end.
 
         Args:
             seconds: After so long, what the connection reads is interrupted; None never does that.
@@ -159,13 +159,13 @@ class Database:
                 self._long_readers.discard(driver)
 
     async def interrupt(self) -> None:
-        """Have every long reading end with an error."""
+        """Interrupt every long read."""
         for driver in self._long_readers:
             await driver.interrupt()
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction, committed at the end or not at all.
+        """Begin a transaction, committed at the end or rolled back.
 
         Raises:
             StoreError: It cannot be written.
@@ -177,14 +177,14 @@ class Database:
                     yield connection
 
     async def run_in_transaction(self, write: Callable[[sa.Connection], T]) -> T:
-        """What a function makes that writes much, in a transaction and a thread: pages are answered meanwhile.
+        """Run a function that writes much in a transaction and a thread; return its result.
 
         Raises:
             StoreError: It cannot be written.
         """
         with _translate_errors("written", otherwise=CHECK_DISK_HINT):
             async with self._write_lock:
-                # A thread cannot be stopped; the next writer waits for it, also where nobody waits for this one.
+                # A thread cannot be stopped; the next writer waits for it, also where no one waits for this one.
                 task = asyncio.ensure_future(asyncio.to_thread(self._run_in_transaction, write))
                 try:
                     return await asyncio.shield(task)
@@ -209,7 +209,7 @@ def _prepare(path: Path) -> None:
 
 
 def _is_current(path: Path) -> bool:
-    """Return whether the tables are up to date, without Alembic, whose import takes a tenth of a host's start."""
+    """Return whether the tables are up to date, without Alembic, whose import takes a tenth of a server's start."""
     newest = max(file.name.partition("_")[0] for file in (MIGRATIONS / "versions").glob("[0-9]*.py"))
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as connection:
@@ -237,7 +237,7 @@ CHECK_DISK_HINT = "Look whether its disk is full, and its folder writable."
 
 @contextmanager
 def _translate_errors(done: str, *, otherwise: str = "") -> Iterator[None]:
-    """Tell in words that the file or its disk fails; what is a fault of the program stays one.
+    """Translate errors of the file or its disk to ``StoreError``; others stay as they are.
 
     Args:
         done: What cannot be done with it.
@@ -259,7 +259,7 @@ def _translate_errors(done: str, *, otherwise: str = "") -> Iterator[None]:
 
 def upgrade(url: str, *, to: str = "head") -> None:
     """Bring the tables up to date, or to an earlier state; everything that an older version wrote is kept."""
-    # Here, as the process beside the host, which begins often and must begin soon, never needs it.
+    # Here, as the process beside the server, which begins often and must begin soon, never needs it.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
     from alembic.util.exc import CommandError  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""Secure properties are encrypted at rest; the key lies beside the database, readable by its owner alone."""
+"""Encryption of secrets at rest, with a key file next to the database that only its owner can read."""
 
 import json
 import logging
@@ -62,7 +62,7 @@ class Vault:
 
     @classmethod
     def open_for(cls, database: Path) -> "Vault":
-        """The vault of a database; its key is made at the first start.
+        """Open the vault of a database; create its key at the first start.
 
         Raises:
             StoreError: The key file cannot be read or made.
@@ -86,7 +86,7 @@ class Vault:
             ) from error
 
     def encrypt_secrets(self, properties: Mapping[str, Any]) -> dict[str, Any]:
-        """Properties with every secure value encrypted."""
+        """Return properties with every secret encrypted."""
         return {
             # What only looks encrypted is encrypted as well: it must come back as it was, and not as a broken secret.
             name: self._encrypt(value) if _is_secret(name, value) or is_encrypted(value) else value
@@ -94,7 +94,7 @@ class Vault:
         }
 
     def decrypt_secrets(self, properties: Mapping[str, Any]) -> dict[str, Any]:
-        """Properties with every secure value in clear.
+        """Return properties with every secret decrypted.
 
         Raises:
             StoreError: The key file is not the one that encrypted them.
@@ -114,7 +114,7 @@ class Vault:
         return self.decrypt_token(value[ENCRYPTED_KEY]) if is_encrypted(value) else value
 
     def decrypt_token(self, token: str) -> Any:
-        """The value of an encrypted text.
+        """Decrypt a value.
 
         Raises:
             InvalidToken: None of the keys encrypted it.
@@ -123,7 +123,7 @@ class Vault:
 
 
 def get_key_file(database: Path) -> Path:
-    """Where the keys of a database lie: one a line, the one that encrypts first, others still decrypt."""
+    """Return the path of a database's key file: one key a line, the encrypting one first."""
     return Path(f"{database}.key")
 
 
@@ -176,7 +176,7 @@ def make_key_file(file: Path) -> None:
 
 
 def mask_secrets(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Properties as people and clients may see them."""
+    """Return properties with masked secrets, for people and clients."""
     return {name: MASK if _is_secret(name, value) else value for name, value in properties.items()}
 
 
@@ -191,7 +191,7 @@ def is_unknown_key(name: str) -> bool:
 
 
 def list_secret_values(properties: Mapping[str, Any]) -> list[str]:
-    """Every secret of some properties, right or wrong, in the forms in which it may come back: for a redactor."""
+    """Return every secret of properties, in all forms that may appear in texts, for a redactor."""
     found = [str(value) for name, value in properties.items() if _is_secret(name, value)]
     credentials, at, _ = str(properties.get("proxyServer") or "").partition("://")[2].rpartition("@")
     if at:
@@ -203,7 +203,7 @@ def list_secret_values(properties: Mapping[str, Any]) -> list[str]:
 
 
 def is_encrypted(value: Any) -> bool:
-    """Whether a value, where the vault encrypts, is encrypted."""
+    """Return whether a value, where the vault encrypts, is encrypted."""
     return isinstance(value, dict) and set(value) == {ENCRYPTED_KEY}
 
 
@@ -219,7 +219,7 @@ Transform = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
 def transform_settings(document: Mapping[str, Any], treat: Transform) -> dict[str, Any]:
-    """A value stream's document with what its integrations hold treated: sealed, or opened."""
+    """Return a value stream's document with the settings of its integrations encrypted or decrypted."""
     entries = [_transform_entry(entry, treat) for entry in document.get("integrations") or ()]
     return {**document, "integrations": entries} if "integrations" in document else dict(document)
 
@@ -233,7 +233,7 @@ def _transform_entry(entry: Mapping[str, Any], treat: Transform) -> dict[str, An
 
 
 async def rewrite_secrets(connection: AsyncConnection, change: Callable[[str], str | None]) -> int:
-    """Change every encrypted value of every table, or take it out for None; how many there are."""
+    """Replace every encrypted value of every table, or delete it for None; return their number."""
     count = 0
 
     def changed(properties: Mapping[str, Any]) -> dict[str, Any]:
@@ -268,13 +268,13 @@ async def rewrite_secrets(connection: AsyncConnection, change: Callable[[str], s
 
 
 async def count_unreadable(database: Database, vault: Vault | None) -> int:
-    """How many secrets a vault cannot read; without a vault, how many there are."""
+    """Return how many secrets a vault cannot read; without a vault, how many there are."""
     async with database.reading() as connection:
         return await _process_unreadable(connection, vault)
 
 
 async def delete_unreadable(database: Database, vault: Vault) -> int:
-    """Take out every secret that a vault cannot read, to be entered again; how many they were."""
+    """Delete every secret that a vault cannot decrypt; return their number."""
     async with database.writing() as connection:
         return await _process_unreadable(connection, vault, drop=True)
 
@@ -298,14 +298,14 @@ async def _process_unreadable(connection: AsyncConnection, vault: Vault | None, 
 
 
 async def rotate(path: Path, database: Database) -> int:
-    """Encrypt every secret of a database with a new key, and drop the keys before it; how many secrets there are.
+    """Encrypt every secret of a database with a new key and drop the old keys; return the number of secrets.
 
     Whenever it is killed, the key file has every key that some secret needs: the new one is in it before the first
     secret is encrypted with it, and the old ones leave when the last secret is, in a transaction of its own.
 
     Args:
         path: The database's file; the key file lies beside it.
-        database: The same, open, and used by nobody else.
+        database: The same, open, and used by no other user.
 
     Raises:
         StoreError: A secret cannot be read with the keys that there are, or a file cannot be written; nothing is lost.

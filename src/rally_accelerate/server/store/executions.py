@@ -1,4 +1,4 @@
-"""Executions: every run with its account, for as long as it is kept."""
+"""Executions and their logs, within the retention limits."""
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
@@ -20,7 +20,7 @@ COMPLETE = "complete"
 
 INTERRUPTED = "interrupted"
 
-#: How a run may have ended, in the order in which a list offers them; a run that goes on has no outcome.
+#: How a run may have ended, in the order in which a list offers them; a run that continues has no outcome.
 OUTCOMES = (COMPLETE, "partial", "failed", INTERRUPTED)
 
 #: How a run ended that carried everything, or what it could and named the rest.
@@ -49,7 +49,7 @@ class Execution:
     job_name: str
     started: datetime
     completed: datetime | None
-    #: complete, partial, failed, interrupted; empty while the run goes on.
+    #: complete, partial, failed, interrupted; empty while the run continues.
     outcome: str
     report: Mapping[str, Any]
 
@@ -66,7 +66,7 @@ class ExecutionFilter:
 
 
 class Executions:
-    """The executions of one host.
+    """The executions of a server.
 
     Args:
         database: Where they are kept.
@@ -80,12 +80,12 @@ class Executions:
         self._pending_ends: dict[str, dict[str, Any]] = {}
 
     async def start(self, integration_id: str, *, job_name: str) -> str:
-        """Note that a run begins; its id."""
+        """Record the start of a run; return its ID."""
         its_id = make_id()
         now = to_ms(datetime.now(UTC))
         values = {"id": its_id, "integration_id": integration_id, "job_name": job_name, "started": now}
         await self.write_pending_ends()
-        # Of an integration, one run goes on at a time: one still open was cut off before its end could be noted.
+        # Of an integration, one run continues at a time: one still open was cut off before its end could be noted.
         its = executions.c.integration_id == integration_id
         async with self._database.writing() as connection:
             await _interrupt(connection, its, now=now)
@@ -94,7 +94,7 @@ class Executions:
         return its_id
 
     async def finish(self, its_id: str, *, outcome: str, report: Mapping[str, Any]) -> None:
-        """Note how a run ended, and let go of the oldest ones; what cannot be written now is by ``catch_up``."""
+        """Record the end of a run and delete old runs; ``write_pending_ends`` retries if that fails."""
         values = {"completed": to_ms(datetime.now(UTC)), "outcome": outcome, "report": dict(report)}
         self._pending_ends[its_id] = values
         try:
@@ -104,7 +104,7 @@ class Executions:
             log.warning("the end of a run is noted later: %s", error)
 
     async def write_pending_ends(self) -> None:
-        """Write how runs ended where that could not be written when they did, as on a full disk.
+        """Write the ends of runs that could not be written before, as on a full disk.
 
         Raises:
             StoreError: It still cannot be written.
@@ -131,28 +131,28 @@ class Executions:
         await connection.execute(sa.delete(executions).where(let_go, too_many | too_old, ~lasts))
 
     async def interrupt_all(self) -> None:
-        """Note that runs which an earlier process left open were interrupted."""
+        """Mark runs that an earlier process left open as interrupted."""
         async with self._database.writing() as connection:
             await _interrupt(connection, sa.true(), now=to_ms(datetime.now(UTC)))
 
     async def list_latest(self, integration_id: str, *, limit: int = 10) -> list[Execution]:
-        """The latest runs of an integration, newest first."""
+        """Return the latest runs of an integration, newest first."""
         return await self.list_page(ExecutionFilter(integration_id=integration_id), limit=limit)
 
     async def find_latest(self) -> dict[str, Execution]:
-        """The latest run of every integration, by the integration's id."""
+        """Return the latest run of every integration, by the integration's id."""
         newest = sa.select(sa.func.max(executions.c.started)).group_by(executions.c.integration_id)
         found = await self._fetch(sa.select(executions).where(executions.c.started.in_(newest)).order_by("started"))
         return {each.integration_id: each for each in found}
 
     async def find_last(self, integration_id: str, outcomes: Collection[str]) -> Execution | None:
-        """The newest run of an integration that ended in one of these ways, or None."""
+        """Return the newest run of an integration that ended in one of these ways, or None."""
         its = (executions.c.integration_id == integration_id) & executions.c.outcome.in_(outcomes)
         query = sa.select(executions).where(its).order_by(executions.c.started.desc(), executions.c.id.desc())
         return next(iter(await self._fetch(query.limit(1))), None)
 
     async def find_last_synced(self) -> dict[str, datetime]:
-        """When the newest run of every integration ended that synced, by the integration's id."""
+        """Return when the newest run of every integration ended that synced, by the integration's id."""
         one = executions.alias()
         # Asked for each integration, the index leads to it at once; all runs of all of them would be many.
         newest = (
@@ -172,7 +172,7 @@ class Executions:
     async def list_page(
         self, wanted: ExecutionFilter, *, after: tuple[int, str] | None = None, limit: int = 50
     ) -> list[Execution]:
-        """Runs, newest first, behind a place.
+        """Return runs, newest first, behind a place.
 
         Args:
             wanted: Which ones.
@@ -186,14 +186,14 @@ class Executions:
         return await self._fetch(query.limit(limit))
 
     async def count_by_integration(self) -> dict[str, int]:
-        """How many runs are kept of each integration."""
+        """Return how many runs are kept of each integration."""
         query = sa.select(executions.c.integration_id, sa.func.count().label("number"))
         async with self._database.reading() as connection:
             rows = (await connection.execute(query.group_by(executions.c.integration_id))).all()
         return {row.integration_id: row.number for row in rows}
 
     async def get(self, its_id: str) -> Execution | None:
-        """One run, or None."""
+        """Return one run, or None."""
         return next(iter(await self._fetch(sa.select(executions).where(executions.c.id == its_id))), None)
 
     async def _fetch(self, query: sa.Select[Any]) -> list[Execution]:
@@ -221,7 +221,7 @@ async def _interrupt(connection: AsyncConnection, which: sa.ColumnElement[bool],
 
 
 def _is_latest(outcomes: Collection[str]) -> sa.ColumnElement[bool]:
-    """Whether a run is the newest of its integration that ended in one of these ways."""
+    """Return whether a run is the newest of its integration that ended in one of these ways."""
     newer = executions.alias()
     later = sa.tuple_(newer.c.started, newer.c.id) > sa.tuple_(executions.c.started, executions.c.id)
     same = newer.c.integration_id == executions.c.integration_id
@@ -229,7 +229,7 @@ def _is_latest(outcomes: Collection[str]) -> sa.ColumnElement[bool]:
 
 
 async def _correct_future_starts(connection: AsyncConnection, integration_id: str, *, now: int) -> None:
-    """Move runs that a clock ahead noted to where that clock should have been.
+    """Correct the times of runs recorded while the clock was ahead.
 
     Otherwise the last of them would pass for the latest run until then, whatever came of those behind it.
     """
@@ -242,7 +242,7 @@ async def _correct_future_starts(connection: AsyncConnection, integration_id: st
 
 
 def _clamp_to_start(now: int) -> sa.ColumnElement[int]:
-    """Now, as long as the clock was not set back meanwhile: no run takes less than no time."""
+    """Return now, but never an instant before the start of the run."""
     return sa.case((executions.c.started > now, executions.c.started), else_=now)
 
 
@@ -280,7 +280,7 @@ class LogLine:
 
 
 class ExecutionLogs:
-    """The logs of one host's runs."""
+    """The logs of a server's runs."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -318,7 +318,7 @@ class ExecutionLogs:
         limit: int | None = None,
         latest: bool = False,
     ) -> list[LogLine]:
-        """The lines of a run.
+        """Return log lines of a run.
 
         Args:
             execution_id: The run.
@@ -340,7 +340,7 @@ class ExecutionLogs:
         return found[::-1] if latest else found
 
     async def count_levels(self, execution_id: str) -> dict[str, int]:
-        """How many lines of each level a run's log has."""
+        """Return how many lines of each level a run's log has."""
         query = sa.select(lines.c.level, sa.func.count().label("number")).where(lines.c.execution_id == execution_id)
         async with self._database.reading() as connection:
             rows = (await connection.execute(query.group_by(lines.c.level))).all()
@@ -348,5 +348,5 @@ class ExecutionLogs:
         return {level: found[level] for level in SEVERITIES if level in found}
 
     async def read_text(self, execution_id: str) -> str:
-        """The whole log as text."""
+        """Return the whole log as text."""
         return "".join(f"{line}\n" for line in await self.list_lines(execution_id))

@@ -1,4 +1,4 @@
-"""Integrations: added, found, changed, removed."""
+"""The integrations."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -48,27 +48,27 @@ class StoredIntegration:
 
 
 class Integrations:
-    """The integrations of one host."""
+    """The integrations of a server."""
 
     def __init__(self, database: Database, vault: Vault) -> None:
         self._database = database
         self._vault = vault
 
     async def all(self) -> list[StoredIntegration]:
-        """Every integration, by name."""
+        """Return every integration, by name."""
         return await self._fetch(sa.select(integrations).order_by(integrations.c.name))
 
     async def by_id(self, its_id: str) -> StoredIntegration | None:
-        """One integration, or None."""
+        """Return one integration, or None."""
         return next(iter(await self._fetch(sa.select(integrations).where(integrations.c.id == its_id))), None)
 
     async def by_name(self, name: str, tenant_id: str) -> StoredIntegration | None:
-        """One integration, or None."""
+        """Return one integration, or None."""
         wanted = (integrations.c.name == name) & (integrations.c.tenant_id == tenant_id)
         return next(iter(await self._fetch(sa.select(integrations).where(wanted))), None)
 
     async def add(self, raw: Mapping[str, Any]) -> str:
-        """Add an integration in the form of the JSON file; its id.
+        """Add an integration in the form of the JSON file; return its id.
 
         Raises:
             ConfigError: The name is taken.
@@ -101,7 +101,7 @@ class Integrations:
             await connection.execute(sa.insert(integrations).values(values))
 
     async def update(self, connection: AsyncConnection, its_id: str, changes: Mapping[str, Any]) -> bool:
-        """Change columns within a transaction that changes more; properties are in clear. Whether it is there.
+        """Change columns within a transaction that changes more; properties are in clear. Return whether it exists.
 
         Raises:
             ConfigError: The name is taken.
@@ -151,12 +151,12 @@ class Integrations:
             return before, self._to_integration((await connection.execute(query)).one())
 
     async def delete(self, connection: AsyncConnection, its_id: str) -> bool:
-        """Remove an integration with its runs, within a transaction that does more; whether there was one."""
+        """Remove an integration with its runs, within a transaction that does more; return whether there was one."""
         done = await connection.execute(sa.delete(integrations).where(integrations.c.id == its_id))
         return bool(done.rowcount)
 
     async def reset_progress(self, connection: AsyncConnection, its_id: str) -> None:
-        """Forget how far the work has come, within a transaction: the next run reads and uploads everything again."""
+        """Reset the progress within a transaction, so that the next run reads and uploads everything."""
         await connection.execute(sa.delete(sent).where(sent.c.integration_id == its_id))
         where = integrations.c.id == its_id
         await connection.execute(sa.update(integrations).where(where).values(progress=sa.null()))
@@ -185,7 +185,7 @@ class Integrations:
 
 @contextmanager
 def _translate_duplicate_name(name: str | None) -> Iterator[None]:
-    """Tell that a name is taken as it is written: looked up before, two at once would both find it free."""
+    """Translate the violated unique constraint of a name to ``ConfigError``."""
     try:
         yield
     except IntegrityError:

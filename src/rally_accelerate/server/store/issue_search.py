@@ -1,4 +1,4 @@
-"""Searching issues: pages in any order, counts, facets, and what stands in a stage."""
+"""Search of issues: pages in any order, counts, facets and stages of a value stream."""
 
 import asyncio
 import dataclasses
@@ -105,13 +105,13 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-#: So many are remembered, and for so many seconds after they have ended: whoever asks meanwhile is told the same.
+#: The limit of remembered searches, and how long their results stay valid, in seconds.
 MAX_SEARCHES = 50
 RESULT_SECONDS = 60.0
 
 
 class BackgroundSearches(Generic[T]):
-    """Lets slow searches take turns, and go on while whoever asked is told to come back."""
+    """Runs slow searches in the background, few at a time."""
 
     def __init__(self) -> None:
         self.queue = FairQueue()
@@ -119,7 +119,7 @@ class BackgroundSearches(Generic[T]):
         self._closing = False
 
     async def run_within(self, key: Hashable, look: Callable[[], Awaitable[T]], *, seconds: float) -> T | None:
-        """What a search says that ends within some seconds, or has ended a short time ago; else None.
+        """Return the result of a search that ends within some seconds or ended recently; else None.
 
         Args:
             key: The search.
@@ -135,7 +135,7 @@ class BackgroundSearches(Generic[T]):
         return task.result() if task.done() else None
 
     async def close(self) -> None:
-        """Stop what goes on."""
+        """Cancel running searches."""
         self._closing = True
         for task in self._tasks.values():
             task.cancel()
@@ -147,7 +147,7 @@ class BackgroundSearches(Generic[T]):
                 # It says nothing about the search: the next attempt begins it.
                 self._drop(key, task)
                 return
-            # Whoever waits is told as well; when nobody does, the log is.
+            # The caller that waits is told as well; when no one does, the log is.
             log.warning("a search failed: %s", error)
         if not self._closing:
             task.get_loop().call_later(RESULT_SECONDS, self._drop, key, task)
@@ -277,7 +277,7 @@ _FILTER_FIELDS = {
 
 
 class Search:
-    """Searches the issues of one host.
+    """Searches the issues of a server.
 
     What is wanted becomes a set of numbers first, from columns in memory, the index of words and the facts that queries
     ask for; it is kept until the issues change. Pages, counts, facets and ages are then taken from the set.
@@ -300,7 +300,7 @@ class Search:
         after: str = "",
         limit: int = 50,
     ) -> IssuePage:
-        """One page of issues.
+        """Return one page of issues.
 
         Args:
             wanted: Which. The issue of which the text is the id comes first.
@@ -321,7 +321,7 @@ class Search:
         return IssuePage(rows, places[limit - 1].to_key(order) if len(places) > limit else "")
 
     async def count(self, wanted: IssueFilter, *, now: datetime) -> int:
-        """How many issues are like this."""
+        """Count the issues that match a filter."""
         async with self._reading(wanted) as connection:
             _, members = await self._evaluate_filter(connection, wanted, now)
         return members.count(1)
@@ -329,7 +329,7 @@ class Search:
     async def count_facets(
         self, wanted: IssueFilter, *, now: datetime, fields: Sequence[str] = FACETS, most: int = 50
     ) -> dict[str, list[tuple[str, int]]]:
-        """The values of each field among the issues that are like this, and how many have them; commonest first."""
+        """Count the values of each field among the matching issues, the most frequent first."""
         async with self._reading(wanted) as connection:
             mark, members = await self._evaluate_filter(connection, wanted, now)
         found = {}
@@ -344,7 +344,7 @@ class Search:
         return found
 
     async def summarize_stage(self, wanted: IssueFilter, *, now: datetime, most: int = 200) -> StageSummary:
-        """What stands in a stage: how many, how long on average, and the newest of them."""
+        """Return the number of issues in a stage, their average age and the newest of them."""
         async with self._reading(wanted) as connection:
             _, members = await self._evaluate_filter(connection, wanted, now)
             newest = await self._columns.find_newest(members, most)
@@ -352,9 +352,9 @@ class Search:
         return StageSummary(newest.count, None if newest.mean is None else to_ms(now) - newest.mean, rows)
 
     async def search_within(self, wanted: IssueFilter, *, now: datetime, seconds: float) -> datetime | None:
-        """As of when what is wanted can be told at once; None where it cannot.
+        """Return the instant as of which a search is available without waiting; None if it is not.
 
-        A search that asks every issue one by one may take long. It is begun, and goes on after the seconds; who asks
+        A search that asks every issue one by one may take long. It is begun, and continues after the seconds; who asks
         again is told when it has ended, and as of when ages were counted.
         """
         if not _is_slow(wanted):
@@ -364,7 +364,7 @@ class Search:
         return await self._background.run_within(key, lambda: self._evaluate(wanted, now), seconds=seconds)
 
     async def close(self) -> None:
-        """Stop what goes on, and keep what the next start needs."""
+        """Stop running searches and save the snapshot for the next start."""
         await self._database.interrupt()
         await self._background.close()
         await self.save_snapshot()
@@ -389,13 +389,13 @@ class Search:
                     raise query_evaluator.make_timeout_error() from None
 
     async def warm(self) -> None:
-        """Read what searches begin with, so that the first of them need not."""
+        """Load the columns before the first search."""
         async with self._database.reading() as connection:
             await self._columns.refresh(connection)
         await self.save_snapshot()
 
     async def save_snapshot(self) -> None:
-        """Keep what searches begin with, if much of it is new, so that the next start need not read it."""
+        """Save a snapshot of the columns for the next start, if much of it is new."""
         snapshot = await self._columns.take_snapshot()
         if snapshot is not None:
             # On a full disk, the next start only takes longer.
@@ -406,14 +406,14 @@ class Search:
                 self._columns.mark_saved(snapshot)
 
     async def read_change_counter(self) -> int:
-        """Rises with every upload and every removal: what was computed under it may be kept until it does."""
+        """Return the change counter, which rises with every upload and removal."""
         async with self._database.reading() as connection:
             return await connection.run_sync(issue_writer.read_counter)
 
     async def _evaluate_filter(
         self, connection: AsyncConnection, wanted: IssueFilter, now: datetime
     ) -> tuple[int, bytes]:
-        """The set of the issues that are like this, and the mark of what the connection sees."""
+        """Return the set of matching issues, and the change counter of the connection's snapshot."""
         mark = await self._columns.refresh(connection)
         budget = None
         if wanted.is_limited:
@@ -498,7 +498,7 @@ def _is_slow(wanted: IssueFilter) -> bool:
 
 
 async def _find_by_display_id(connection: AsyncConnection, text: str) -> Sequence[int]:
-    """The issues of which a text is the id."""
+    """Return the numbers of the issues with a display ID."""
     told = text.strip()
     known = issues.c.display_id.in_({told, told.upper()})
     return (await connection.execute(sa.select(issues.c.number).where(known).order_by(issues.c.number))).scalars().all()
@@ -558,7 +558,7 @@ class Link:
 
 
 class LinkFinder:
-    """The links between the issues of one host.
+    """The links between the issues of a server.
 
     Args:
         database: Where the issues are.
@@ -570,7 +570,7 @@ class LinkFinder:
         self._search = search
 
     async def find_links(self, tracker_id: str, issue: Mapping[str, Any], *, now: datetime) -> list[Link]:
-        """What an issue is related to, told by itself or by others of its tracker; each once.
+        """Return the issues that an issue refers to or that refer to it, each once.
 
         Args:
             tracker_id: Its tracker.
@@ -593,7 +593,7 @@ class LinkFinder:
         return sorted(found, key=lambda link: (link.kind, link.display_id or link.external_id))
 
     async def _find_referring(self, tracker_id: str, its_id: str, now: datetime) -> dict[str, str]:
-        """The issues that say they are related to this one, and how."""
+        """Return the IDs of the issues that refer to an issue, with the kind of their relation."""
         asked = Comparison("issue", ("relations", "id"), Operator.EQUAL, (Value(its_id),))
         wanted = IssueFilter(tracker_ids=(tracker_id,), queries=(asked,))
         rows = (await self._search.page(wanted, now=now, sort=Sort.ID, descending=False, limit=MAX_LINKS)).rows

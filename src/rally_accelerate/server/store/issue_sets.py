@@ -1,4 +1,4 @@
-"""Sets of issues as one byte for each number: cheap to keep, to intersect, and to count by.
+"""Sets of issues as one byte per issue number, which are fast to intersect and count.
 
 An issue of the number 7 is in the set where byte 7 is 1. A set of 200,000 issues takes 200 kB.
 """
@@ -13,7 +13,7 @@ MAX_CACHED = 200
 
 
 def from_numbers(numbers: Iterable[int], size: int) -> bytes:
-    """The set of some numbers, all of them below the size."""
+    """Return the set of numbers, all below the size."""
     found = bytearray(size)
     for number in numbers:
         found[number] = 1
@@ -21,50 +21,50 @@ def from_numbers(numbers: Iterable[int], size: int) -> bytes:
 
 
 def intersection(one: bytes, other: bytes) -> bytes:
-    """What is in both sets."""
+    """Return the intersection of two sets."""
     size = min(len(one), len(other))
     together = int.from_bytes(one[:size], "little") & int.from_bytes(other[:size], "little")
     return together.to_bytes(size, "little")
 
 
 def union(one: bytes, other: bytes) -> bytes:
-    """What is in one of two sets, or in both."""
+    """Return the union of two sets."""
     size = max(len(one), len(other))
     return (int.from_bytes(one, "little") | int.from_bytes(other, "little")).to_bytes(size, "little")
 
 
 def difference(members: bytes, other: bytes) -> bytes:
-    """What is in a set and not in the other."""
+    """Return the difference of two sets."""
     whole = int.from_bytes(members, "little")
     return (whole ^ (whole & int.from_bytes(other, "little"))).to_bytes(len(members), "little")
 
 
 def pad(members: bytes, size: int) -> bytes:
-    """The set with room for the numbers below a size."""
+    """Return the set padded to a size."""
     return members if len(members) >= size else members.ljust(size, b"\0")
 
 
 def iterate_numbers(members: bytes) -> Iterable[int]:
-    """The numbers in a set, rising."""
+    """Return the numbers in a set, rising."""
     return compress(range(len(members)), members)
 
 
 class ResultCache:
-    """What was found under a mark, the latest used of it."""
+    """A cache of results that are valid for one value of the change counter."""
 
     def __init__(self) -> None:
         self._counter = -1
         self._results: OrderedDict[Hashable, Any] = OrderedDict()
 
     def get(self, mark: int, key: Hashable) -> Any | None:
-        """What was kept for a key, if it was found under this mark."""
+        """Return the cached result of a key for this counter, or None."""
         if mark != self._counter or key not in self._results:
             return None
         self._results.move_to_end(key)
         return self._results[key]
 
     def put(self, mark: int, key: Hashable, found: Any) -> None:
-        """Keep something; what is of an older mark is forgotten."""
+        """Cache a result; discard results of older counters."""
         if mark < self._counter:
             return
         if mark > self._counter:

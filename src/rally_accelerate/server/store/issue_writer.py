@@ -1,4 +1,4 @@
-"""Writing issues: an upload with everything that is kept of it, and the removal of what a tracker brought.
+"""Writes and removes issues with their index entries.
 
 All of this runs inside a transaction of the caller. An issue that is known is compared with what was stored of it: only
 the facts and the words that changed are written, as most uploads change little.
@@ -30,7 +30,7 @@ from rally_accelerate.server.store.tables import (
 
 
 def summarize(item: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The columns that stand beside the content of an issue.
+    """Return the indexed columns of an issue.
 
     Args:
         item: ``IssueDataItemIn``, instants in milliseconds since 1970.
@@ -60,7 +60,7 @@ def summarize(item: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> 
 
 
 def find_status_start(item: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> int:
-    """When an issue came into its status: the last change of it, else its creation.
+    """Return when an issue got its status: its last status change, else its creation.
 
     Where the history does not tell that change yet: when it had happened at the latest.
     """
@@ -78,7 +78,7 @@ def _list_names(given: Sequence[Mapping[str, Any]] | None) -> list[str]:
 #: Characters of one text that are indexed: a pasted log file is not what anybody searches for.
 MAX_TEXT_CHARACTERS = 20_000
 
-#: More words than this nobody types.
+#: More words than this no one types.
 MAX_WORDS = 20
 
 #: What stands between words.
@@ -86,7 +86,7 @@ _SEPARATORS = re.compile(r"[\W_]+")
 
 
 def extract_words(item: Mapping[str, Any]) -> str:
-    """The words of an issue: its id, name, description, people, labels and comments.
+    """Return the words of an issue: its id, name, description, people, labels and comments.
 
     Args:
         item: An issue under the wire's names.
@@ -100,14 +100,14 @@ def extract_words(item: Mapping[str, Any]) -> str:
 
 
 def split_words(text: str) -> list[str]:
-    """The words of a text, without regard to case and accents."""
+    """Return the words of a text, without regard to case and accents."""
     if not text.isascii():
         text = "".join(each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each))
     return [word for word in _SEPARATORS.split(text.casefold()) if word]
 
 
 def parse_search_words(text: str) -> list[str]:
-    """The words that a search asks for."""
+    """Return the words of a search text."""
     return split_words(text)[:MAX_WORDS]
 
 
@@ -117,13 +117,13 @@ REMOVALS = "removals"
 
 
 def read_counter(connection: sa.Connection, name: str = ISSUES) -> int:
-    """A mark, as this connection sees it."""
+    """Return a change counter."""
     found = connection.execute(sa.select(marks.c.value).where(marks.c.name == name))
     return found.scalar_one_or_none() or 0
 
 
 def increment_counter(connection: sa.Connection, name: str = ISSUES) -> int:
-    """Say that something changed; part of the transaction that changes it."""
+    """Increment a change counter within the transaction of the change; return its value."""
     raised = connection.execute(sa.update(marks).where(marks.c.name == name).values(value=marks.c.value + 1))
     if not raised.rowcount:
         connection.execute(sa.insert(marks).values(name=name, value=1))
@@ -164,7 +164,7 @@ class _Changes:
 
 
 def prepare_issues(items: Iterable[Mapping[str, Any]], **common: Any) -> list[PreparedIssue]:
-    """Issues, taken apart; ``common`` are columns of them all.
+    """Prepare issues for ``write_issues``.
 
     Args:
         items: ``IssueDataItemIn`` values with instants as epoch milliseconds. The last one wins where an item is named
@@ -223,12 +223,12 @@ def write_issues(connection: sa.Connection, tracker_id: str, upload: Sequence[Pr
 
 
 def remove_issues(connection: sa.Connection, tracker_id: str, *, until: int, most: int) -> bool:
-    """Remove issues of a tracker that were written until a mark, at most so many; whether there may be more."""
+    """Remove issues of a tracker that were written until a mark, at most so many; return whether there may be more."""
     increment_counter(connection)
     increment_counter(connection, REMOVALS)
     others = issues.c.tracker_id != tracker_id, issues.c.mark > until
     if all(connection.execute(sa.select(issues.c.number).where(each).limit(1)).first() is None for each in others):
-        # There are no others, neither somebody else's nor newer ones: whole tables are emptied at once.
+        # There are no others, neither another user's nor newer ones: whole tables are emptied at once.
         for table in (issues, issue_contents, issue_history, facts, long_texts):
             connection.execute(sa.delete(table))
         sqlite.drop_all_words(connection)
@@ -306,7 +306,7 @@ def add_facts(connection: sa.Connection, new: Sequence[tuple[int, Fact]]) -> Non
 
 
 def _split_facts(told: Sequence[tuple[int, Fact]]) -> tuple[list[tuple[int, Fact]], list[tuple[int, Fact]]]:
-    """The facts that are searched by an index, and the texts that stand apart."""
+    """Split facts into those in the index and long texts."""
     short: list[tuple[int, Fact]] = []
     long: list[tuple[int, Fact]] = []
     apart = Kind.APART
@@ -350,20 +350,20 @@ _REMOVAL_PREFIX = "removal of "
 
 
 def request_removal(connection: sa.Connection, tracker_id: str) -> None:
-    """Note that everything of a tracker is to be removed, within the transaction that makes it so."""
+    """Request the removal of a tracker's issues within a transaction."""
     name, now = f"{_REMOVAL_PREFIX}{tracker_id}", read_counter(connection)
     if not connection.execute(sa.update(marks).where(marks.c.name == name).values(value=now)).rowcount:
         connection.execute(sa.insert(marks).values(name=name, value=now))
 
 
 async def finish_removal(database: Database, tracker_id: str) -> None:
-    """Remove what was noted."""
+    """Remove the issues of a tracker as requested."""
 
     def part(connection: sa.Connection) -> bool:
         its = marks.c.name == f"{_REMOVAL_PREFIX}{tracker_id}"
         until = connection.execute(sa.select(marks.c.value).where(its)).scalar_one_or_none()
         if until is None:
-            # Somebody else has finished it meanwhile.
+            # Another user has finished it in the meantime.
             return False
         more = remove_issues(connection, tracker_id, until=until, most=REMOVAL_CHUNK_SIZE)
         if not more:
@@ -375,7 +375,7 @@ async def finish_removal(database: Database, tracker_id: str) -> None:
 
 
 async def list_unfinished_removals(database: Database) -> list[str]:
-    """The trackers whose removal has failed part way, now or in an earlier process, or still goes on."""
+    """Return the trackers whose removal is not finished."""
     query = (
         sa.select(marks.c.name).where(marks.c.name.startswith(_REMOVAL_PREFIX, autoescape=True)).order_by(marks.c.name)
     )

@@ -1,4 +1,4 @@
-"""Issues as they were uploaded: taken in whole uploads, found by their ids. What people look for, the search finds."""
+"""The uploaded issues. Searches are in ``issue_search``."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -23,13 +23,13 @@ class StoredIssue:
     tenant_id: str
     source: str
     uploaded: int
-    #: The run of this host that wrote it last; empty when it was uploaded from elsewhere.
+    #: The run of this server that wrote it last; empty when it was uploaded from elsewhere.
     execution_id: str
     content: Mapping[str, Any]
 
 
 class Issues:
-    """The issues of one host."""
+    """The issues of a server."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -50,7 +50,7 @@ class Issues:
             tracker_id: The integration that they belong to.
             tenant_id: The tenant.
             items: ``IssueDataItemIn`` values with instants as epoch milliseconds.
-            execution_id: The host's own run that sends them, if it is one.
+            execution_id: The server's own run that sends them, if it is one.
         """
         if not items:
             return
@@ -67,12 +67,12 @@ class Issues:
         await self._database.run_in_transaction(lambda connection: write_issues(connection, tracker_id, upload))
 
     async def get(self, tracker_id: str, external_id: str) -> StoredIssue | None:
-        """One issue, or None."""
+        """Return one issue, or None."""
         where = (issues.c.tracker_id == tracker_id) & (issues.c.external_id == external_id)
         return next(iter(await self._fetch(_select_issues().where(where))), None)
 
     async def get_many(self, keys: Sequence[tuple[str, str]]) -> list[StoredIssue]:
-        """Issues by tracker and id in their tool, in this order; those that are not there are left out.
+        """Return issues by tracker and id in their tool, in this order; those that are not there are left out.
 
         Args:
             keys: Pairs of both.
@@ -112,7 +112,7 @@ class Issues:
         return []
 
     async def list_page(self, *, tenant_id: str = "", limit: int = 50, skip: int = 0) -> list[StoredIssue]:
-        """Whole issues by last update, newest first; empty means everything. Lists for people come from the search."""
+        """Return issues by last update, newest first; an empty tenant means all."""
         order = (issues.c.last_update.desc(), issues.c.number.desc())
         return await self._fetch(
             _select_issues().where(*_make_conditions(tenant_id=tenant_id)).order_by(*order).limit(limit).offset(skip)
@@ -138,7 +138,7 @@ class Issues:
         return await self._fetch(_select_issues().where(issues.c.number.in_(page)).order_by(issues.c.number.desc()))
 
     async def count_by_tracker(self, *, tenant_id: str = "") -> dict[str, int]:
-        """How many issues each tracker has; of one tenant if it is named."""
+        """Return how many issues each tracker has; of one tenant if it is named."""
         query = sa.select(issues.c.tracker_id, sa.func.count().label("number")).group_by(issues.c.tracker_id)
         if tenant_id:
             query = query.where(issues.c.tenant_id == tenant_id)
@@ -146,14 +146,14 @@ class Issues:
             return {row.tracker_id: row.number for row in (await connection.execute(query)).all()}
 
     async def list_statuses(self, tenant_id: str, *, tracker_id: str = "") -> list[str]:
-        """Every status that issues have, sorted; of one tracker if it is named."""
+        """Return every status that issues have, sorted; of one tracker if it is named."""
         wanted = _make_conditions(tenant_id=tenant_id, tracker_id=tracker_id)
         query = sa.select(issues.c.status).where(*wanted).distinct().order_by(issues.c.status)
         async with self._database.reading() as connection:
             return [value for (value,) in (await connection.execute(query)).all() if value]
 
     async def remove(self, tracker_id: str) -> None:
-        """Remove everything that an integration brought."""
+        """Remove all issues of an integration."""
         await self._database.run_in_transaction(lambda connection: issue_writer.request_removal(connection, tracker_id))
         await issue_writer.finish_removal(self._database, tracker_id)
 
@@ -199,7 +199,7 @@ def _make_conditions(**values: str) -> list[sa.ColumnElement[bool]]:
 
 
 class IssueUpdater:
-    """Changes issues where they stand.
+    """Updates stored issues.
 
     Args:
         database: Where the issues are.
@@ -211,7 +211,7 @@ class IssueUpdater:
         self._issues = known
 
     async def update(self, tenant_id: str, values: Mapping[str, Mapping[str, Any]]) -> list[StoredIssue]:
-        """Set fields of issues by their id in their tool; all of them, or none when one is not there.
+        """Update fields of issues by their ID in Rally; none if one of them is unknown.
 
         Args:
             tenant_id: The tenant.
@@ -221,7 +221,7 @@ class IssueUpdater:
             The issues as they were found, each of at least one id unless nothing was changed.
         """
         async with self._database.writing() as connection:
-            # Nobody else writes meanwhile: what is read here is what is changed.
+            # No one else writes in the meantime: what is read here is what is changed.
             found = [one for key in values for one in await self._find(tenant_id, key)]
             if {one.content["_id"] for one in found} == set(values):
                 for one in found:
@@ -238,7 +238,7 @@ class IssueUpdater:
         return found
 
     async def _find(self, tenant_id: str, external_id: str) -> list[StoredIssue]:
-        """Issues of this id: two trackers may have one, then it is the same one."""
+        """Return issues of this id: two trackers may have one, then it is the same one."""
         where = (issues.c.tenant_id == tenant_id) & (issues.c.external_id == external_id)
         async with self._database.reading() as connection:
             trackers = (await connection.execute(sa.select(issues.c.tracker_id).where(where))).scalars().all()

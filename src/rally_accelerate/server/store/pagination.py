@@ -46,20 +46,20 @@ class Section(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where an issue stands in a list."""
+    """The position of an issue in an ordered list."""
 
     section: Section
     value: Any
     number: int
 
     def to_key(self, order: Order) -> str:
-        """The place as the key of a page."""
+        """Return the position as a page key."""
         told = orjson.dumps((order.column, order.descending, self.section, self.value, self.number))
         return base64.urlsafe_b64encode(told).decode().rstrip("=")
 
     @classmethod
     def from_key(cls, key: str, order: Order) -> "Position | None":
-        """The place that a key tells; None where it tells none in this order, which is that before the first."""
+        """Parse a page key; return None for an invalid one or one of another order."""
         try:
             told = orjson.loads(base64.urlsafe_b64decode(key + "=" * (-len(key) % 4)))
         except (ValueError, binascii.Error):
@@ -89,7 +89,7 @@ async def select_page(
     after: Position | None = None,
     limit: int,
 ) -> list[Position]:
-    """The places of the next issues of a set.
+    """Return the positions of the next page of a set.
 
     Args:
         connection: To read from.
@@ -128,7 +128,7 @@ def _contains(members: bytes | None, number: int) -> bool:
 async def _sort_small_set(
     connection: AsyncConnection, numbers: Sequence[int], order: Order, *, part: Section, at: Position | None, limit: int
 ) -> list[Position]:
-    """The next places among a few issues."""
+    """Return the next places among a few issues."""
     query, key = _order_query(order, part)
     among = sqlite.is_among(issues.c.number, numbers)
     rows = (await connection.execute(query.where(among, _is_after(at, key, order)).limit(limit))).all()
@@ -136,7 +136,7 @@ async def _sort_small_set(
 
 
 def _order_query(order: Order, part: Section) -> tuple[sa.Select[Any], tuple[sa.ColumnElement[Any], ...]]:
-    """The issues of a part in their order, and what they are ordered by."""
+    """Return the issues of a part in their order, and what they are ordered by."""
     column, number = issues.c[order.column], issues.c.number
     key = (column, number) if part is Section.WITH_VALUE else (number,)
     is_there = column.is_not(None) if part is Section.WITH_VALUE else column.is_(None)
@@ -154,7 +154,7 @@ async def _walk_index(
     without: frozenset[int],
     limit: int,
 ) -> list[Position]:
-    """The next places along the index of the column."""
+    """Return the next places along the index of the column."""
     query, key = _order_query(order, part)
     found: list[Position] = []
     step = limit + len(without) if members is None else max(FIRST_STEP, limit)

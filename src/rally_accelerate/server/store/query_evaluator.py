@@ -1,7 +1,7 @@
-"""Which issues match a query: a set for each comparison, joined as the query joins them.
+"""Evaluates queries: a set of issues for each comparison, combined as in the query.
 
 The set of a comparison is kept while issues change: only those that were uploaded since are looked at again. So a stage
-of a map and a filter share what they have in common, and an upload does not make everything be counted anew.
+of a map and a filter share what they have in common, and an upload does not make everything be counted again.
 """
 
 import time
@@ -49,7 +49,7 @@ class Spendable(Protocol):
 
 
 class QueryEvaluator:
-    """Answers queries about the issues of one host."""
+    """Evaluates queries on the issues of a server."""
 
     def __init__(self, columns: ColumnIndex | None = None) -> None:
         #: What is told without asking the database.
@@ -69,7 +69,7 @@ class QueryEvaluator:
         now: datetime,
         budget: Spendable | None = None,
     ) -> bytes:
-        """The issues of a set that match a query.
+        """Return the issues of a set that match a query.
 
         Args:
             connection: What it sees is searched.
@@ -89,11 +89,11 @@ class QueryEvaluator:
         return _Evaluation(self, connection, mark, removals, now, budget=budget).evaluate(query, among)
 
     def from_columns(self, leaf: Comparison, now: datetime) -> bytes | None:
-        """The issues of a comparison that the columns tell; else None."""
+        """Return the issues that match a comparison if the columns suffice, else None."""
         return None if self._columns is None else self._columns.find_matching(leaf, now=now)
 
     def get_cached(self, key: Hashable) -> tuple[int, bytes] | None:
-        """What was found last for a comparison, and at which mark."""
+        """Return the cached set of a comparison with its change counter, or None."""
         if key in self._cache:
             self._cache.move_to_end(key)
         return self._cache.get(key)
@@ -108,7 +108,7 @@ class QueryEvaluator:
 
 
 class _Evaluation:
-    """One question."""
+    """The evaluation of one query."""
 
     def __init__(
         self,
@@ -175,7 +175,7 @@ class _Evaluation:
         return found
 
     def _refresh(self, leaf: Comparison, found: bytes, changed: Sequence[int], size: int) -> bytes:
-        """A set with the issues that were uploaded since it was found."""
+        """Update a cached set for the issues that changed since."""
         renewed = bytearray(pad(found, size))
         matching = self._evaluate_numbers(leaf, changed, size)
         for number in changed:
@@ -190,7 +190,7 @@ class _Evaluation:
         return self._changed_numbers[mark]
 
     def _evaluate_numbers(self, leaf: Comparison, numbers: Sequence[int], size: int) -> bytes:
-        """Those of some issues that are like this, asked one by one."""
+        """Return which of the given issues match a comparison."""
         self._spend(leaf, len(numbers))
         known = self._load_names(leaf)
         searches = sql.select_matches(leaf, known, now=self._now)

@@ -1,4 +1,4 @@
-"""Everything the host keeps, opened together."""
+"""The repositories of one database, opened together."""
 
 import fcntl
 import logging
@@ -66,14 +66,14 @@ class Stores:
 
 @asynccontextmanager
 async def open_repositories(path: Path, *, retention: Retention | None = None) -> AsyncIterator[Stores]:
-    """The database of a host and the key beside it; closed on leaving.
+    """Open the repositories of a database and its key file; close them on leaving.
 
     Args:
         path: The SQLite file; made if it is missing.
         retention: For how long runs are kept.
 
     Raises:
-        StoreError: They cannot be used, or another host uses them.
+        StoreError: They cannot be used, or another server uses them.
     """
     with lock_database(path):
         async with _open_unlocked(path, retention) as stores:
@@ -82,10 +82,10 @@ async def open_repositories(path: Path, *, retention: Retention | None = None) -
 
 @contextmanager
 def lock_database(path: Path) -> Iterator[None]:
-    """Keep a second host away: both would run the same integrations and call the other's runs interrupted.
+    """Lock a database against a second server, which would run the same integrations.
 
     Raises:
-        StoreError: Another host uses the database, or it belongs to another program.
+        StoreError: Another server uses the database, or it belongs to another program.
     """
     refuse_foreign(path, REQUIRED_TABLES, what=DATABASE, option="--database", new=True)
     lock = _acquire_lock(path)
@@ -153,10 +153,10 @@ async def _open_unlocked(path: Path, retention: Retention | None) -> AsyncIterat
 
 
 async def delete_unreadable_secrets(path: Path) -> int:
-    """Take what no key reads out of a database that no host uses; how many secrets that were.
+    """Delete the secrets that no key decrypts from an unused database; return their number.
 
     Raises:
-        StoreError: The database cannot be used, or a host uses it.
+        StoreError: The database cannot be used, or a server uses it.
     """
     with lock_database(path):
         database = await Database.open(path)
@@ -167,7 +167,7 @@ async def delete_unreadable_secrets(path: Path) -> int:
 
 
 async def _open_vault(path: Path, database: Database) -> Vault:
-    """The vault of a database, with a key for every secret: found missing now, and not at the next run at night."""
+    """Open the vault of a database; check that its keys decrypt every secret."""
     file = get_key_file(path)
     # Without its key, secrets in the database are lost: a new one would only hide that.
     state = read_key_state(file)

@@ -1,4 +1,4 @@
-"""What is SQLite's own: connections, asking ``matches`` from SQL, and the index of words.
+"""What is specific to SQLite: connections, ``matches`` as an SQL function, and the word index.
 
 Everything else in the store is written in SQL that PostgreSQL knows as well. There, words are a ``tsvector``, and a
 comparison that only ``matches`` can tell is answered by a list of numbers found beforehand.
@@ -27,13 +27,13 @@ _ASCII = bytes(range(0x80))
 
 
 def make_needle(text: str) -> bytes:
-    """What to look for where a value must contain a text whatever its case; empty where that cannot be told."""
+    """Return the bytes that JSON with a matching value must contain; empty if unknown."""
     folded = fold(text)
     return folded.encode() if _PLAIN.fullmatch(folded) else b""
 
 
 def cannot_contain(content: bytes, sought: bytes) -> bool:
-    """Whether no value in a JSON text contains something; False says nothing."""
+    """Return whether no value in a JSON text contains something; False says nothing."""
     if sought in content.lower():
         return False
     if b"\\u" in content:
@@ -47,7 +47,7 @@ def cannot_contain(content: bytes, sought: bytes) -> bool:
 # When it is first asked for: looking at every character takes a third of a second.
 @cache
 def _list_folding_characters() -> tuple[bytes, ...]:
-    """Other characters that fold to something with a character of ASCII in it, or to nothing.
+    """Return other characters that fold to something with a character of ASCII in it, or to nothing.
 
     Such as the long s, ligatures, no-break spaces and invisible characters.
     """
@@ -72,7 +72,7 @@ CHECKPOINT_PAGES = 8_000
 
 
 def disable_implicit_transactions(connection: Any, _: Any = None) -> None:
-    """Keep the driver from beginning transactions by itself: a writer begins as one, or two of them could deadlock."""
+    """Keep the driver from beginning transactions on its own: a writer begins as one, or two of them could deadlock."""
     connection.isolation_level = None
 
 
@@ -100,7 +100,7 @@ def begin(connection: sa.Connection) -> None:
 
 
 def to_json(value: Any) -> str:
-    """JSON as the store writes it."""
+    """Return JSON as the store writes it."""
     try:
         return orjson.dumps(value).decode()
     except TypeError:
@@ -111,7 +111,7 @@ def to_json(value: Any) -> str:
 
 
 def matches_in_python(leaf: Comparison, *, now: datetime) -> sa.ColumnElement[bool]:
-    """Whether ``matches`` says that an issue is like this."""
+    """Return an SQL condition that evaluates ``matches`` for an issue."""
     content = sa.select(sa.cast(sa.type_coerce(issue_contents.c.content, sa.Text), sa.LargeBinary)).where(
         issue_contents.c.number == issues.c.number
     )
@@ -144,7 +144,7 @@ def _serialize_comparison(leaf: Comparison) -> str:
 
 @lru_cache(maxsize=256)
 def _make_comparison_needle(written: str) -> bytes:
-    """What the JSON of an issue must hold for a comparison to be true; empty where that cannot be told."""
+    """Return the bytes that an issue's JSON must contain to match; empty if unknown."""
     leaf = _parse_comparison(written)
     return make_needle(leaf.values[0].text) if leaf.operator is Operator.CONTAINS else b""
 
@@ -178,7 +178,7 @@ def _matches_json(written: str, now: str, content: bytes, past: str | None) -> b
 
 
 def collect_members(connection: sa.Connection, query: sa.Select[Any] | sa.CompoundSelect[Any], size: int) -> bytes:
-    """The set of the numbers that a query finds in its first column; made where SQLite works, not on the loop."""
+    """Return the set of the numbers in a query's first column, built in SQLite's thread."""
     number = query.subquery().c[0]
     found = connection.execute(sa.select(sa.func.members(sa.func.json_group_array(number), size))).scalar_one()
     return bytes(found)
@@ -188,7 +188,7 @@ def _aggregate_members(numbers: str, size: int) -> bytes:
     try:
         return from_numbers(orjson.loads(numbers), size)
     except IndexError:
-        # What was uploaded after somebody else's removal: whoever asks began before it.
+        # What was uploaded after another user's removal: the caller that asks began before it.
         return from_numbers((number for number in orjson.loads(numbers) if number < size), size)
 
 
@@ -198,14 +198,14 @@ def add_words(connection: sa.Connection, words: Iterable[tuple[int, str]]) -> No
 
 
 def drop_words(connection: sa.Connection, words: Iterable[tuple[int, str]]) -> None:
-    """Take words out again; they must be those that were indexed."""
+    """Remove words from the index; they must be those that were indexed."""
     _execute_many(
         connection, "INSERT INTO issue_words (issue_words, rowid, words) VALUES ('delete', ?, ?)", list(words)
     )
 
 
 def drop_all_words(connection: sa.Connection) -> None:
-    """Take every word out."""
+    """Remove all words from the index."""
     connection.exec_driver_sql("INSERT INTO issue_words (issue_words) VALUES ('delete-all')")
 
 
@@ -215,7 +215,7 @@ def _execute_many(connection: sa.Connection, statement: str, rows: list[tuple[in
 
 
 def select_by_words(words: Sequence[str]) -> sa.Select[Any]:
-    """The numbers of the issues that have all of some folded words, or words that begin so."""
+    """Return the numbers of the issues that have all of some folded words, or words that begin so."""
     # Longer than one letter, a word may be the beginning of one. Within quotes nothing has a meaning of its own.
     asked_for = " AND ".join(f'"{word}"*' if len(word) > 1 else f'"{word}"' for word in words)
     found = sa.text("SELECT rowid AS number FROM issue_words WHERE issue_words MATCH :words").bindparams(
@@ -225,6 +225,6 @@ def select_by_words(words: Sequence[str]) -> sa.Select[Any]:
 
 
 def is_among(column: sa.ColumnElement[int], numbers: Iterable[int]) -> sa.ColumnElement[bool]:
-    """Whether a column has one of many numbers, more than a statement may have parameters."""
+    """Return whether a column has one of many numbers, more than a statement may have parameters."""
     each = sa.func.json_each(to_json(list(numbers))).table_valued("value")
     return column.in_(sa.select(each.c.value))

@@ -36,7 +36,7 @@ metadata = MetaData(
     }
 )
 
-#: Words without a text of their own: what was indexed can be made anew from the issue (``store/words.py``). Texts come
+#: Words without a text of their own: what was indexed can be made again from the issue (``store/words.py``). Texts come
 #: split into folded words, so the simplest tokenizer does; without positions the index is a third of the size.
 CREATE_WORDS = (
     "CREATE VIRTUAL TABLE issue_words "
@@ -89,9 +89,9 @@ executions = Table(
     Column("integration_id", String(24), ForeignKey(integrations.c.id, ondelete="CASCADE"), nullable=False),
     Column("job_name", Text, nullable=False),
     Column("started", BigInteger, nullable=False),
-    # Null while the run goes on.
+    # Null while the run continues.
     Column("completed", BigInteger),
-    # complete, partial, failed or interrupted; null while the run goes on.
+    # complete, partial, failed or interrupted; null while the run continues.
     Column("outcome", Text),
     Column("report", JSON),
     Index(None, "integration_id", "started"),
@@ -130,7 +130,7 @@ issues = Table(
     Column("status_since", BigInteger, nullable=False),
     Column("changes", Integer, nullable=False),
     Column("uploaded", BigInteger, nullable=False),
-    # Which run wrote it last, where it was one of this host's own. No reference: old runs are let go.
+    # Which run wrote it last, where it was one of this server's own. No reference: old runs are let go.
     Column("execution_id", String(24)),
     # The mark (``marks``) of the upload that wrote it last.
     Column("mark", BigInteger, nullable=False),
@@ -190,13 +190,13 @@ users = Table(
     metadata,
     Column("id", String(24), primary_key=True),
     Column("name", Text, nullable=False),
-    # The name without regard to case: nobody may take another's in other letters.
+    # The name without regard to case: no one may take another's in other letters.
     Column("folded", Text, nullable=False, unique=True),
     # viewer, editor or admin.
     Column("role", Text, nullable=False),
     # ``passwords.hashed``.
     Column("password", Text, nullable=False),
-    # Somebody else knows the password: its owner is asked to choose another.
+    # Another user knows the password: its owner is asked to choose another.
     Column("temporary", Boolean, nullable=False),
     Column("disabled", Boolean, nullable=False),
     Column("created", BigInteger, nullable=False),
@@ -227,7 +227,7 @@ access_keys = Table(
     Column("digest", String(64), nullable=False, unique=True),
     Column("created", BigInteger, nullable=False),
     Column("last_used", BigInteger),
-    # Null for the host's own keys: the first one, and those of earlier versions.
+    # Null for the server's own keys: the first one, and those of earlier versions.
     Column("user_id", String(24), ForeignKey(users.c.id, ondelete="CASCADE")),
     Index(None, "user_id"),
 )
@@ -353,15 +353,15 @@ event.listen(metadata, "after_create", _make_words)
 
 
 def to_ms(moment: datetime) -> int:
-    """An instant as the store keeps it: whole epoch milliseconds."""
+    """Return an instant as the store keeps it: whole epoch milliseconds."""
     return round(moment.timestamp() * 1000)
 
 
 def from_ms(value: int) -> datetime:
-    """An instant as the rest of the program knows it: aware UTC."""
+    """Return an instant as the rest of the program knows it: aware UTC."""
     return datetime.fromtimestamp(value / 1000, UTC)
 
 
 def make_id() -> str:
-    """An id in the form of the vendor's: 24 hexadecimal digits."""
+    """Return an id in the form of the vendor's: 24 hexadecimal digits."""
     return secrets.token_hex(12)

@@ -1,4 +1,4 @@
-"""Users: added, found, changed, removed. There is always an administrator who can sign in."""
+"""The users. There is always an administrator who can sign in."""
 
 import re
 import unicodedata
@@ -24,7 +24,7 @@ NAME_PATTERN = re.compile(r"\w[\w.@+-]{0,63}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """Somebody who may sign in."""
+    """A user who may sign in."""
 
     id: str
     name: str
@@ -42,7 +42,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedUser:
-    """Somebody who knows the password."""
+    """A user whose password was verified."""
 
     user: User
     #: What is kept of that password: once it is another one, this proves nothing any more.
@@ -50,18 +50,18 @@ class VerifiedUser:
 
 
 def fold_name(name: str) -> str:
-    """A name as it is looked up: letters have several codings, and people several ways to write them."""
+    """Return a name normalized for lookup."""
     return unicodedata.normalize("NFKC", name.strip()).casefold()
 
 
 class Users:
-    """The users of one host."""
+    """The users of a server."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def create_first(self) -> str | None:
-        """The password of the administrator that is made when there is no user yet, else None."""
+        """Create the first administrator if there is no user yet; return the password, else None."""
         async with self._database.reading() as connection:
             known = (await connection.execute(sa.select(sa.func.count()).select_from(users))).scalar_one()
         if known:
@@ -71,7 +71,7 @@ class Users:
         return password
 
     async def add(self, name: str, role: Role) -> tuple[User, str]:
-        """A new user and the password that was made for it, in clear for the only time.
+        """Add a user; return it with its generated password.
 
         Raises:
             ConfigError: The name is taken, or none that a user can have.
@@ -108,28 +108,28 @@ class Users:
         return its_id
 
     async def all(self) -> list[User]:
-        """Every user, by name."""
+        """Return every user, by name."""
         async with self._database.reading() as connection:
             return [to_user(row) for row in (await connection.execute(sa.select(users).order_by(users.c.folded))).all()]
 
     async def by_id(self, its_id: str) -> User | None:
-        """One user, or None."""
+        """Return one user, or None."""
         async with self._database.reading() as connection:
             row = (await connection.execute(sa.select(users).where(users.c.id == its_id))).one_or_none()
         return None if row is None else to_user(row)
 
     async def by_name(self, name: str) -> User | None:
-        """One user by the name in whatever case, or None."""
+        """Return one user by the name in whatever case, or None."""
         found = await self._load_row(name)
         return None if found is None else to_user(found)
 
     async def by_password(self, name: str, password: str) -> User | None:
-        """Who has this name and this password, or None; a name that nobody has takes as long."""
+        """Return the user of a name and password, or None; an unknown name takes as long."""
         found = await self.verify_password(name, password)
         return None if found is None else found.user
 
     async def verify_password(self, name: str, password: str) -> "VerifiedUser | None":
-        """As ``by_password``, with what proved it."""
+        """Return the user of a name and password with the password's hash, or None."""
         found = await self._load_row(name)
         if not await passwords.verify(password, "" if found is None else found.password) or found is None:
             return None
@@ -152,7 +152,7 @@ class Users:
         Args:
             its_id: The user's.
             password: In clear; ``passwords.problem`` has been asked.
-            temporary: Whether somebody else knows it.
+            temporary: Whether another user knows it.
         """
         await self._change(its_id, password=await passwords.hash_password(password), temporary=temporary)
 
@@ -160,27 +160,27 @@ class Users:
         """Give a user another role, and end the user's sessions.
 
         Raises:
-            ConfigError: Nobody would be left to administer.
+            ConfigError: No one would be left to administer.
         """
         await self._change(its_id, role=role.word)
 
     async def disable(self, its_id: str) -> None:
-        """Keep a user out: no sign-in, no session, no access key.
+        """Disable a user: no sign-in, no session, no access key.
 
         Raises:
-            ConfigError: Nobody would be left to administer.
+            ConfigError: No one would be left to administer.
         """
         await self._change(its_id, disabled=True)
 
     async def enable(self, its_id: str) -> None:
-        """Let a disabled user in again; the access keys work again too."""
+        """Enable a disabled user and the user's access keys."""
         await self._change(its_id, disabled=False)
 
     async def remove(self, its_id: str) -> None:
         """Delete a user with the user's sessions and access keys.
 
         Raises:
-            ConfigError: Nobody would be left to administer.
+            ConfigError: No one would be left to administer.
         """
         async with self._database.writing() as connection:
             await connection.execute(sa.delete(users).where(users.c.id == its_id))
@@ -194,7 +194,7 @@ class Users:
 
 
 async def _require_administrator(connection: AsyncConnection) -> None:
-    """Undo a change (by leaving its transaction) after which nobody could administer the host."""
+    """Roll back a change that would leave no enabled administrator."""
     able = (users.c.role == Role.ADMIN.word) & users.c.disabled.is_(False)
     if not (await connection.execute(sa.select(sa.func.count()).select_from(users).where(able))).scalar_one():
         raise ConfigError(
@@ -204,7 +204,7 @@ async def _require_administrator(connection: AsyncConnection) -> None:
 
 
 def to_user(row: Any) -> User:
-    """The user of a row of its table."""
+    """Return the user of a row of its table."""
     return User(
         id=row.id,
         name=row.name,

@@ -47,34 +47,34 @@ class ValueStreamVersion:
 
 
 class ValueStreams:
-    """The value streams of one host."""
+    """The value streams of a server."""
 
     def __init__(self, database: Database, vault: Vault) -> None:
         self._database = database
         self._vault = vault
 
     async def all(self, tenant_id: str = "") -> list[StoredValueStream]:
-        """Every value stream, by name."""
+        """Return every value stream, by name."""
         query = _select_streams().order_by(value_streams.c.folded_name)
         return await self._fetch(query.where(value_streams.c.tenant_id == tenant_id) if tenant_id else query)
 
     async def exists(self, tenant_id: str = "") -> bool:
-        """Whether there is one, in a tenant or at all."""
+        """Return whether there is one, in a tenant or at all."""
         query = sa.select(value_streams.c.id).limit(1)
         async with self._database.reading() as connection:
             wanted = query.where(value_streams.c.tenant_id == tenant_id) if tenant_id else query
             return (await connection.execute(wanted)).first() is not None
 
     async def by_id(self, its_id: str) -> StoredValueStream | None:
-        """One value stream, or None."""
+        """Return one value stream, or None."""
         return next(iter(await self._fetch(_select_streams().where(value_streams.c.id == its_id))), None)
 
     async def by_pipeline(self, pipeline_id: str) -> StoredValueStream | None:
-        """The value stream of a pipeline, or None."""
+        """Return the value stream of a pipeline, or None."""
         return next(iter(await self._fetch(_select_streams().where(value_streams.c.pipeline_id == pipeline_id))), None)
 
     async def list_versions(self, its_id: str, *, skip: int = 0, limit: int = 50) -> list[ValueStreamVersion]:
-        """The versions of a value stream, newest first."""
+        """Return the versions of a value stream, newest first."""
         query = sa.select(versions).where(versions.c.stream_id == its_id)
         return await self._fetch_versions(query.order_by(versions.c.version.desc()).offset(skip).limit(limit))
 
@@ -85,7 +85,7 @@ class ValueStreams:
             return int((await connection.execute(query)).scalar_one())
 
     async def get_version(self, its_id: str, number: int) -> ValueStreamVersion | None:
-        """One version, or None."""
+        """Return one version, or None."""
         wanted = (versions.c.stream_id == its_id) & (versions.c.version == number)
         return next(iter(await self._fetch_versions(sa.select(versions).where(wanted))), None)
 
@@ -100,7 +100,7 @@ class ValueStreams:
         actor: Actor,
         why: str,
     ) -> str:
-        """Add a value stream within a transaction that changes more than it; its id.
+        """Add a value stream within a transaction that changes more than it; return its id.
 
         Raises:
             ConfigError: The name is taken, or none.
@@ -132,7 +132,7 @@ class ValueStreams:
         actor: Actor,
         why: str,
     ) -> int:
-        """Make a document the next version, within a transaction; the number of that version.
+        """Make a document the next version, within a transaction; return the number of that version.
 
         Raises:
             NotFoundError: There is no such value stream.
@@ -172,7 +172,7 @@ class ValueStreams:
             await connection.execute(sa.update(value_streams).where(value_streams.c.id == its_id).values(values))
 
     async def remove(self, its_id: str) -> bool:
-        """Remove a value stream with its versions; its integrations and issues stay. Whether there was one."""
+        """Remove a value stream with its versions; its integrations and issues stay. Return whether it existed."""
         async with self._database.writing() as connection:
             done = await connection.execute(sa.delete(value_streams).where(value_streams.c.id == its_id))
         return bool(done.rowcount)

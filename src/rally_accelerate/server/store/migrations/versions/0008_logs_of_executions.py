@@ -1,4 +1,4 @@
-"""Keep a run's log line by line while it goes on, and which run wrote an issue."""
+"""Keep a run's log line by line while it continues, and which run wrote an issue."""
 
 import re
 

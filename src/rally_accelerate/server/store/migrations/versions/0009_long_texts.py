@@ -21,7 +21,7 @@ depends_on = None
 
 log = logging.getLogger(__name__)
 
-#: Of so many issues, whoever starts the host is told why it takes a while.
+#: Of so many issues, the caller that starts the server is told why it takes a while.
 MANY = 10_000
 
 #: So many issues are read and written at once.
@@ -29,7 +29,7 @@ BATCH = 5_000
 
 
 def upgrade() -> None:
-    """Bring the tables forward; what queries ask of issues is written anew, as its rules changed."""
+    """Bring the tables forward; what queries ask of issues is written again, as its rules changed."""
     op.create_table(
         "long_texts",
         sa.Column("name", sa.Integer(), nullable=False),
