@@ -123,7 +123,7 @@ class RallyClient:
         properties: The validated settings.
         limiters: The limiters that all Rally clients of this process share.
         clock: The present instant, aware UTC; used only where the service's answers carry no ``Date``.
-        context: From ``tls.tls_context``, if it has been made already.
+        context: From ``transport.tls_context``, if it has been made already.
         budget: The time that the run may lose to failures; None uses ``retrySeconds`` for this client alone.
     """
 
@@ -282,7 +282,7 @@ class RallyClient:
         try:
             types = await self.types(workspace)
         except (AccessDeniedError, NotFoundError, RejectedError) as error:
-            return self._properties.kinds, (f"The names of types could not be looked up in Rally: {error}",)
+            return self._properties.kinds, (f"Type names could not be read from Rally: {error}",)
         if not types.definitions:
             return self._properties.kinds, ()
         return types.resolve_all(written, path="properties.types")
@@ -332,10 +332,10 @@ class RallyClient:
             return service_time
         if self._clock is None:
             raise UnexpectedResponseError(
-                "The answers carry no Date header, so changes could be missed.",
-                hint="A proxy on the way removes the Date header; let it through.",
+                "Rally's responses have no Date header, so changes could be missed.",
+                hint="A proxy between here and Rally removes the Date header; configure it to keep the header.",
             )
-        notices.append("Rally's answers carry no Date header: this machine's clock is used, and must be right.")
+        notices.append("Rally's responses have no Date header: this machine's clock is used, and must be correct.")
         return self._clock()
 
     def changed(self, scope: Scope, walk: Walk) -> AsyncGenerator[Page]:
@@ -371,7 +371,7 @@ class RallyClient:
                 reported.update(fresh)
                 last, remaining = rows.last and number == len(listings), rows.remaining + later
                 page = [Page(records=records, after=after, last=last, remaining=remaining, notices=tuple(fresh))]
-                # Handed over, not shared: see ``keyset.walk``.
+                # Handed over, not shared: see ``keyset_paging.read_pages``.
                 del rows, records
                 yield page.pop()
 

@@ -63,13 +63,13 @@ LOOKBACK_RETRY_SECONDS = 20.0
 FIRST_SYNC_ITEMS = 500
 
 PARTIAL_HISTORY = (
-    "Lookback shows some items' past only in part, because it touches projects that this user may not see; their "
+    "Lookback returns only a part of some items' history, because this user cannot see all of their projects. Their "
     "revisions are read instead."
 )
 
 LOOKBACK_LATE = (
-    "Lookback lags behind by more than half an hour, or has lost changes; the history of what changed since is read "
-    "from revisions."
+    "Lookback is more than 30 minutes behind, or has lost changes. The history of items that changed since then is "
+    "read from revisions."
 )
 
 

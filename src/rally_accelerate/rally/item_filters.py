@@ -175,7 +175,7 @@ def _hint(query: str, attributes: "Mapping[str, Sequence[Attribute]]", labels: M
     ]
     if not able:
         return "Correct the extra filter (query): it takes the names of fields in Rally's API."
-    return f"Give each type a query of its own, one on each line, for example {labels[able[0]]}: {query}"
+    return f"Enter a separate query for each type, one per line, for example {labels[able[0]]}: {query}"
 
 
 def _has_attribute(attributes: "Sequence[Attribute]", name: str) -> bool:

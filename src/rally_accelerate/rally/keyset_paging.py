@@ -117,14 +117,14 @@ def parse_page(data: Mapping[str, Any], *, kind: str, after: int, requested_size
         if oid <= reached:
             raise UnexpectedResponseError(
                 f"Rally returned {kind} out of order: ObjectID {oid} after {reached}.",
-                hint="Something between here and Rally changes or repeats answers; a caching proxy does.",
+                hint="A proxy between here and Rally changes or repeats responses, as caching proxies do; bypass it.",
             )
         reached = oid
         rows.append((oid, row))
     if repeated and not rows and total != 0:
         raise UnexpectedResponseError(
             f"Rally returned {kind} out of order: ObjectID {repeated[-1]} after {after}.",
-            hint="Something between here and Rally changes or repeats answers; a caching proxy does.",
+            hint="A proxy between here and Rally changes or repeats responses, as caching proxies do; bypass it.",
         )
     if results and not rows and not repeated:
         raise UnexpectedResponseError(f"None of the {len(results)} rows of {kind} has an ObjectID.")

@@ -144,7 +144,7 @@ class NameResolver:
 
     def add_records(self, records: Iterable[Record]) -> None:
         """Add the names that items contain."""
-        #: What the page's records share (``rows.to_records``) is looked at once.
+        #: What the page's records share (``keyset_paging.to_records``) is looked at once.
         seen: set[int] = set()
         for record in records:
             fields = record.fields

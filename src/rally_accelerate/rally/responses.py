@@ -89,7 +89,7 @@ _ERROR_TEXTS: tuple[tuple[str, type[RallyAccelerateError], str], ...] = (
     (
         r"Cannot find object to read|Could not read: Could not read",
         NotFoundError,
-        "The object was deleted, or this user may not see it: check workspace, projects and rights.",
+        "The object was deleted, or this user cannot see it: check workspace, projects and permissions.",
     ),
     (
         r"Could not find (the )?attribute",
@@ -453,7 +453,7 @@ def _missing_error(context: _Context) -> RallyAccelerateError:
         return NotFoundError(
             f'Rally has no type "{kind}" here (404).',
             hint="Correct types: stories are HierarchicalRequirement, a portfolio level is PortfolioItem/<its name>, "
-            "and levels have names of the workspace's own.",
+            "and each workspace names its levels.",
         )
     return NotFoundError(
         f"There is nothing at {context.resource} (404).",
@@ -465,7 +465,7 @@ def _missing_error(context: _Context) -> RallyAccelerateError:
 def _size_error(context: _Context) -> RallyAccelerateError:
     return RequestTooLargeError(
         f"The request for {context.resource} is too large for the server or a gateway ({context.status}).",
-        hint="Shorten the extra filter (query) or name fewer projects; a proxy on the way may have a limit of its own.",
+        hint="Shorten the extra filter (query) or name fewer projects; a proxy can have a lower limit than Rally.",
     )
 
 
@@ -570,7 +570,7 @@ def _client_error(context: _Context) -> RallyAccelerateError:
 def _server_error(context: _Context) -> RallyAccelerateError:
     return UnavailableError(
         f"Rally fails on {context.resource} ({context.status}).{context.service_message}",
-        hint="If it does not pass by itself, try without the extra filter (query) and ask Rally's support.",
+        hint="If the error persists, try without the extra filter (query) and ask Rally's support.",
         retry_after=context.retry_after,
     )
 
@@ -594,7 +594,7 @@ def _page_error(context: _Context) -> RallyAccelerateError:
         return error
     return UnavailableError(
         f"A web page came instead of data for {context.resource}.{context.service_message}",
-        hint="If it does not pass by itself: check that baseUrl is a Rally server and that no proxy or portal of your "
+        hint="If the error persists, check that baseUrl is a Rally server and that no proxy or portal of your "
         "network answers in its place.",
         retry_after=context.retry_after,
     )
@@ -625,7 +625,7 @@ def _parse_body(context: _Context) -> Answer:
         raise error_of(text, context.resource)
     if "OperationResult" in data:
         # Only failures and writes answer so (rally-api-notes.md#envelopes), and nothing here writes.
-        raise UnexpectedResponseError(f"Rally answers the read of {context.resource} with an empty operation result.")
+        raise UnexpectedResponseError(f"Rally returned an empty operation result for {context.resource}.")
     warnings = tuple(dict.fromkeys(excerpt(text) for text in _iterate_texts(data, "Warnings")))
     return Answer(inside, warnings, context.date, _find_repaired_rows(data, decoded.repaired))
 

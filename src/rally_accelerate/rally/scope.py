@@ -165,7 +165,7 @@ def choose_projects(texts: Sequence[str], projects: Sequence[Project], *, childr
         closed = [project for project in {project.object_id: project for project in below}.values() if not project.open]
         if closed:
             names = join_limited(quote(project.name) for project in closed)
-            notices.append(f"Closed child projects are left out, their items cannot be read: {names}.")
+            notices.append(f"Closed child projects are skipped because their items cannot be read: {names}.")
         chosen.update((project.object_id, project) for project in below)
     if further:
         problems.append(Problem("properties.projects", f"and {further:,} more that mean no project, or several"))
@@ -175,7 +175,7 @@ def choose_projects(texts: Sequence[str], projects: Sequence[Project], *, childr
     if chosen and not readable and not problems:
         names = join_limited(quote(project.name) for project in chosen.values())
         problems.append(
-            Problem("properties.projects", f"every project named is closed, their items cannot be read: {names}")
+            Problem("properties.projects", f"all of these projects are closed, so their items cannot be read: {names}")
         )
     if problems:
         raise ConfigError(
@@ -183,7 +183,7 @@ def choose_projects(texts: Sequence[str], projects: Sequence[Project], *, childr
             problems=problems,
             hint=(
                 "Correct projects: names, patterns such as Team *, paths such as A // B, or ObjectIDs. "
-                "A project that exists in Rally is missing here when the user of the key has no right to read it."
+                "Projects that this user is not allowed to read are missing here."
             ),
         )
     return ProjectSelection(readable, tuple(notices))

@@ -120,14 +120,14 @@ _NOT_USABLE = {
 _stuck: dict[tuple[str, ...], threading.Thread] = {}
 
 UNVERIFIED = (
-    "verifyTls is false: certificates are not checked, anybody on the way to Rally can read the key or password. "
-    "Give the authority's certificate as caBundle instead."
+    "verifyTls is false: certificates are not checked, so anyone between here and Rally can read the key or password. "
+    "Set caBundle to the authority's certificate instead."
 )
 
 
 ACCELERATE_UNVERIFIED = (
-    "verifyAccelerateTls is false: Accelerate's certificate is not checked, anybody on the way to it can read the "
-    "access key. Give the authority's certificate as caBundle instead."
+    "verifyAccelerateTls is false: Accelerate's certificate is not checked, so anyone between here and Accelerate can "
+    "read the access key. Set caBundle to the authority's certificate instead."
 )
 
 
@@ -148,9 +148,9 @@ async def tls_context(properties: Properties) -> ssl.SSLContext:
         try:
             await asyncio.to_thread(_trust, context, bundle)
         except ValueError as error:
-            raise _problem("caBundle", f"{error}; copy the certificates whole, with BEGIN and END lines") from None
+            raise _problem("caBundle", f"{error}; copy complete certificates, with BEGIN and END lines") from None
         except ssl.SSLError:
-            text = "the certificates in it cannot be read; copy them whole, with their BEGIN and END lines"
+            text = "contains certificates that cannot be read; copy them completely, including the BEGIN and END lines"
             raise _problem("caBundle", text) from None
     elif bundle:
         await _load_files("caBundle", (bundle,), partial(_load_bundle, context, bundle))
@@ -365,7 +365,7 @@ def connection_notices(properties: Properties) -> list[str]:
     """Return the notices about the connection that every run logs."""
     notices = []
     if has_key(properties) and (properties.username or properties.password):
-        notices.append("Both apiKey and username or password are given: the apiKey is used.")
+        notices.append("Both apiKey and username or password are set; the apiKey is used.")
     if not properties.verify_tls:
         notices.append(UNVERIFIED)
     return notices
@@ -384,7 +384,7 @@ def _login_headers(properties: Properties) -> dict[str, str]:
         pair = f"{properties.username}:{password}".encode()
         name, header = "username", {"Authorization": f"Basic {b64encode(pair).decode()}"}
     if not all(value.isascii() and value.isprintable() for value in header.values()):
-        problem = Problem(f"properties.{name}", "has characters that no key has; was it copied whole and alone?")
+        problem = Problem(f"properties.{name}", "has characters that no key has; copy the key completely")
         raise ConfigError(str(problem), problems=(problem,))
     return header
 
@@ -521,9 +521,7 @@ async def limit_duration(resource: str, *, seconds: float) -> AsyncIterator[None
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError:
-        raise ServiceTimeoutError(
-            f"The answer for {resource} had not arrived whole within {seconds:g} seconds."
-        ) from None
+        raise ServiceTimeoutError(f"The response for {resource} was not complete after {seconds:g} seconds.") from None
 
 
 def _proxy_error(

@@ -62,7 +62,7 @@ async def read_attributes(
         if definition is None:
             raise NotFoundError(
                 f"The workspace has no type {kind}.",
-                hint="Check types: portfolio levels have own names.",
+                hint="Check types: each workspace names its portfolio levels.",
             )
         attributes[kind] = await _read_attributes(session, workspace, definition)
     return attributes

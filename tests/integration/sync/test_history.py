@@ -100,7 +100,7 @@ def test_what_lookback_shows_only_in_part_is_told_by_revisions() -> None:
     world.clock.advance(timedelta(minutes=10))
     with serve(world) as rally:
         report, issues = asyncio.run(synced(rally.url, LIMITED_API_KEY))
-    assert sum("only in part" in notice for notice in report.notices) == 1
+    assert sum("only a part" in notice for notice in report.notices) == 1
     row = truth(world)[str(moved)]
     # The limited user sees nothing of the years in the other project in Lookback; revisions belong to the item.
     assert told(issues[str(moved)]) == history(row)
@@ -125,7 +125,7 @@ def test_what_a_feed_that_stands_still_has_not_got_is_told_by_revisions() -> Non
         report, issues = asyncio.run(synced(rally.url))
     # Nothing is owed to a feed that may never come: otherwise the same items would be sent again in every run.
     assert report.tally.complete == len(issues)
-    assert sum("lags behind" in notice for notice in report.notices) == 1
+    assert sum("more than 30 minutes behind" in notice for notice in report.notices) == 1
     for key, row in truth(world).items():
         assert told(issues[key]) == history(row)
 

@@ -73,7 +73,7 @@ def test_a_field_that_a_type_lacks_is_explained_with_the_way_to_write_it(rally: 
     with pytest.raises(ConfigError) as refused:
         read(rally, query=HIGH)
     assert str(refused.value) == 'properties.query: User Story has no field "Priority"; Defect has it'
-    assert refused.value.hint.endswith(f"one on each line, for example Defect: {HIGH}")
+    assert refused.value.hint.endswith(f"one per line, for example Defect: {HIGH}")
     integration = validate_integration(
         {"name": "x", "properties": {"baseUrl": rally.url, "apiKey": SANDBOX_API_KEY, "query": HIGH}}
     )

@@ -129,7 +129,8 @@ async def test_certificates_are_read_beside_the_loop(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("text", "told"), [("-----BEGIN A-----x" * 10, "incomplete block"), (ONE, "the certificates in it cannot be read")]
+    ("text", "told"),
+    [("-----BEGIN A-----x" * 10, "incomplete block"), (ONE, "contains certificates that cannot be read")],
 )
 async def test_a_text_that_cannot_be_used_is_told(text: str, told: str) -> None:
     with pytest.raises(ConfigError, match=told) as caught:

@@ -212,7 +212,7 @@ def test_counts_of_a_page() -> None:
         (
             page(3, 2),
             "Rally returned defect out of order: ObjectID 2 after 3.",
-            "Something between here and Rally changes or repeats answers; a caching proxy does.",
+            "A proxy between here and Rally changes or repeats responses, as caching proxies do; bypass it.",
         ),
     ],
 )
