@@ -20,7 +20,7 @@ OTHERS = "*"
 #: Rally takes some thousand characters in an address.
 MAX_LENGTH = 100_000
 
-#: So many characters of a query are repeated in a message.
+#: The maximum length of a query in a message.
 MAX_EXAMPLE_LENGTH = 60
 
 #: A type in front of its query. Values are full of colons, so nothing that belongs to a condition may be in it.
@@ -32,7 +32,7 @@ _NO_COLON = re.compile(r"""(\*|[^\W\d][^"'()<>=!:;,\n]*+)\s*+\(""")
 _WORDS_ONLY = re.compile(r"""\*|[^\W\d][^"'()<>=!:;,\n]*+""")
 _LOGIC = re.compile(r"(and|or|not)\b", re.IGNORECASE)
 _OPERATOR = re.compile(r"\b(contains|containsall|containsany|in)\b", re.IGNORECASE)
-#: What stands between two queries.
+#: Separators between two queries.
 _BETWEEN = "\n;,"
 #: A value in straight double quotes, in typographic ones, or in single ones, which only stand behind an operator: an
 #: apostrophe does not.

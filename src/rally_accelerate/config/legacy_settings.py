@@ -172,7 +172,7 @@ def _find_missing(
     elif "apiKey" not in names:
         text = "user and password are used; subscriptions with single sign-on take API keys only"
         yield LegacySetting("properties.apiKey", SettingStatus.MISSING, text)
-    # What is masked may be empty: a download masks every secret.
+    # A masked value can be empty, because a download masks all secrets.
     unmasked = {get_property_name(key) for key, value in properties.items() if value and not MASKED.match(str(value))}
     if {"proxyUsername", "proxyPassword"} & unmasked and "proxyServer" not in names:
         yield LegacySetting(

@@ -39,7 +39,7 @@ ENVIRONMENT = {
     "ACCELERATE_ACCESS_KEY": "ucvAccessKey",
 }
 
-#: Credentials from the environment are of no use beside those of the file, and would win over them.
+#: Credentials from the environment are ignored if the file has some; otherwise they would override them.
 _CREDENTIALS = ("apiKey", "username", "password")
 
 #: Keys that carry the logging level in the wild, lower case (accelerate-api-notes.md#logging-levels).
@@ -260,7 +260,7 @@ def _load_one(
     try:
         integration = validate_integration(candidate, path=path, origin=origin)
     except ConfigError as error:
-        # A value that could not be expanded is told once, not again as an invalid value.
+        # A value that could not be expanded is reported once, not again as an invalid value.
         reported = {problem.path for problem in problems}
         problems.extend(problem for problem in error.problems if problem.path not in reported)
     if problems:
@@ -303,7 +303,7 @@ def _is_disabled(raw: Mapping[str, Any]) -> bool:
     try:
         return as_boolean(raw.get("disabled", False)) is True
     except ValueError:
-        # Told by the validation, with its path.
+        # The validation reports it with its path.
         return False
 
 
@@ -401,7 +401,7 @@ def _expand(value: Any, path: str, variables: Mapping[str, str], problems: list[
                 if name not in variables:
                     text = f"asks for the environment variable {name}, which is not set"
                     problems.append(Problem(path, text, origin))
-            # What is not set stays as it is written: its absence is told once, and not again as an empty value.
+            # Unset variables stay as written, so that they are not also reported as empty values.
             return _VARIABLE.sub(lambda match: variables.get(match[1], match[0]), value)
         case list():
             return [
@@ -418,7 +418,7 @@ def _merge_layers(*layers: Mapping[str, Any]) -> dict[str, Any]:
     for layer in layers:
         has_credentials = any(merged.get(name) for name in _CREDENTIALS)
         for name, value in layer.items():
-            # A form sends every field, also those that nobody filled in.
+            # A form sends all fields, including empty ones.
             if value in (None, "", []) or merged.get(name) not in (None, "", [], ()):
                 continue
             if has_credentials and name in _CREDENTIALS:

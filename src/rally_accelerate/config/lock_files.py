@@ -1,4 +1,4 @@
-"""Lock files: files next to a database whose locks tell which processes use it."""
+"""Lock files next to a database, whose locks show which processes use it."""
 
 import os
 from pathlib import Path

@@ -21,14 +21,14 @@ MASK = "***"
 SHORTEST_SECRET = 4
 
 #: A piece of a long secret is masked from so many characters on: messages are cut, also in the middle of a secret.
-#: Short secrets are words that stand in honest sentences, too.
+#: Short secrets can be words that occur in ordinary sentences.
 SHORTEST_PIECE = 10
 SHORTEST_IN_PIECES = 16
 
 _PERCENT = re.compile("%[0-9A-F]{2}")
 _URL_SAFE = str.maketrans("+/", "-_")
 
-#: Header values and address parts that carry credentials, whoever they belong to.
+#: Header values and address parts that carry credentials of any user.
 _CARRIERS = (
     re.compile(r"(?i)((?:proxy-)?authorization['\"]?\s*[:=]\s*['\"]?(?:basic|bearer|useraccesskey)\s+)[^\s'\",}]+"),
     re.compile(r"(?i)(zsessionid['\"]?\s*[:=]\s*['\"]?)[^\s'\",}]+"),
@@ -49,7 +49,7 @@ class Redactor:
                 forms |= _list_forms(secret)
             if len(secret) >= SHORTEST_IN_PIECES:
                 self._pieces |= {piece for form in _list_forms(secret) for piece in _list_pieces(form)}
-        # Longest first: a secret that contains another one must not leave its tail behind.
+        # Longest first: otherwise, the rest of a secret that contains another one would remain.
         ordered = sorted(forms, key=len, reverse=True)
         self._pattern = re.compile("|".join(re.escape(form) for form in ordered)) if ordered else None
 
@@ -91,7 +91,7 @@ class Redactor:
         return "".join([*clear, text[done:]])
 
 
-#: Who knows the secrets of what is worked on just now: a host's integrations come and go while it logs.
+#: The redactors of the current task, because the server adds and removes integrations while it logs.
 _at_work: ContextVar[tuple[Redactor, ...]] = ContextVar("redactors", default=())
 
 
@@ -142,14 +142,14 @@ def _list_forms(secret: str) -> set[str]:
     # Half a pair of surrogates is no text, but JSON can hold it.
     raw = secret.encode(errors="surrogatepass")
     encoded = {form for shift in range(3) for form in _encode_base64(raw, shift)}
-    # Basic credentials are encoded, and a header that somebody encodes once more holds them so.
+    # Basic credentials are encoded, and a header can be encoded again.
     twice = base64.b64encode(raw)
     encoded |= {form for shift in range(3) for form in _encode_base64(twice, shift)}
     quoted = {quote(raw, safe=""), quote(raw), quote_plus(raw)}
     quoted |= {_PERCENT.sub(lambda match: match[0].lower(), form) for form in quoted}
     escaped = {repr(secret)[1:-1], repr(raw)[2:-1], html.escape(secret), html.escape(secret).replace("&#x27;", "&#39;")}
     written = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
-    # JSON within JSON, as gateways hand on what they were told.
+    # JSON within JSON, as gateways repeat responses.
     written |= {json.dumps(form)[1:-1] for form in written}
     written |= {form.replace("/", "\\/") for form in written}
     return {form for form in {secret} | encoded | quoted | escaped | written if len(form) >= SHORTEST_SECRET}

@@ -17,7 +17,7 @@ LARGEST_DEFAULT = 1_000_000_000
 #: One answer, with what is read from it, needs several times its size.
 SHARE_OF_MEMORY = 16
 
-#: Where Linux tells the memory limit of a container.
+#: The file with the memory limit of a Linux container.
 CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 _most: int | None = None

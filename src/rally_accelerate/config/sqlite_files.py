@@ -35,7 +35,7 @@ def refuse_foreign(path: Path, tables: Collection[str], *, what: str, option: st
                 f"{path} is not {what}: it is no SQLite file; nothing was changed",
                 hint=f"Check {option}; if the file was right before, it is damaged: restore your last backup.",
             ) from None
-        # Damaged, locked or not readable: told in full when it is opened.
+        # Damaged, locked or not readable: reported in detail when it is opened.
         return
     if existing.issuperset(tables) or (new and not existing and not marks):
         return

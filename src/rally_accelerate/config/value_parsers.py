@@ -41,9 +41,9 @@ _LEVEL_WORDS = {**{word: word for word in LEVELS}, "WARNING": "WARN", "CRITICAL"
 
 #: All public authorities together take 250,000 characters.
 LARGEST_BUNDLE = 1_000_000
-#: More than any list of settings needs: workspaces have some thousand projects.
+#: More than any list of settings needs; workspaces have some thousand projects.
 MAX_LIST_LENGTH = 10_000
-#: So much of a value that makes no sense is shown.
+#: The maximum length of an invalid value in a message.
 _MAX_QUOTED_LENGTH = 40
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0", ""}
@@ -157,7 +157,7 @@ def as_kind(value: str) -> str:
     """Return the wire name of a Rally type, lower case, for any of its usual names."""
     family, slash, level = " ".join(normalize_typography(value).lower().split()).strip("/ ").partition("/")
     compact = re.sub(r"[\s_]+", "", family)
-    # What is behind the slash is a name of the workspace's own.
+    # The name after the slash is defined by the workspace.
     return f"{compact}/{level.strip()}" if slash else KIND_ALIASES.get(compact, compact)
 
 

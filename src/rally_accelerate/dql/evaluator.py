@@ -12,7 +12,7 @@ from typing import Any
 from rally_accelerate.dql.ast import And, Comparison, Not, Operator, Or, Query, Value
 from rally_accelerate.model.text_folding import fold
 
-#: The length of a list, behind its name.
+#: The suffix for the length of a list.
 COUNT = "count"
 
 
@@ -37,7 +37,7 @@ def matches(query: Query, issue: Mapping[str, Any], *, now: datetime) -> bool:
 
 
 def _matches_comparison(query: Comparison, issue: Mapping[str, Any], now: datetime) -> bool:
-    # Only issues are held here: whatever else a value stream may hold is missing.
+    # Only issues are stored: all other items of a value stream are missing.
     values = list(_find_values(issue, query.path)) if query.item == "issue" else []
     match query.operator:
         case Operator.UNEQUAL:

@@ -73,7 +73,7 @@ class Kind(IntEnum):
 class Fact(NamedTuple):
     """One indexed value of an issue."""
 
-    #: Where it stands: names folded, with dots between them.
+    #: The path: folded names with dots between them.
     name: str
     kind: Kind
     folded: str = ""

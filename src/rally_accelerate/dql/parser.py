@@ -23,7 +23,7 @@ MAX_DEPTH = 50
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 _AGE = re.compile(r"(\d{1,6})(s|min|m|h|d|w)")
 _NUMBER = re.compile(r"[+-]?(\d{1,300}(\.\d{0,300})?|\.\d{1,300})")
-#: Before anything else a backslash stands for itself, as in ``C:\temp``.
+#: Before any other character a backslash is literal, as in ``C:\temp``.
 _ESCAPED = re.compile(rf"\\([\\{CLOSING}])|((?:\\u[0-9a-fA-F]{{4}})+)")
 #: A quoted value in quotes of another kind; none within it, as ``"Login" or "Logout"`` is a title.
 _QUOTED_TWICE = re.compile(rf"\s*[{QUOTES}](?:[^{CLOSING}\\]|{APOSTROPHE})+[{CLOSING}]\s*")
@@ -98,7 +98,7 @@ def _check_limits(text: str) -> None:
         raise QueryError(f"the query is longer than {MAX_LENGTH:,} characters")
     depth = 0
     for match in re.finditer(r"\(|\)|\bnot\b", text, re.IGNORECASE):
-        # Each NOT may stand before another one.
+        # NOT can be repeated.
         depth += -1 if match[0] == ")" else 1
         if depth > MAX_DEPTH:
             line, column = _get_position(text, match.start())

@@ -37,15 +37,15 @@ class IndexTables:
     issue: sa.ColumnElement[int]
     #: ``name``, ``folded``, ``kind``, ``issue``, ``number`` and ``moment``.
     facts: sa.Table
-    #: ``name``, ``folded`` and ``issue`` of the texts that stand apart.
+    #: ``name``, ``folded`` and ``issue`` of the long texts.
     texts: sa.Table
     #: The ids of the names in the query; one that is missing is a name that no issue has.
     ids: Mapping[str, int]
     #: Names of which some issue has an odd fact.
     odd: frozenset[str]
-    #: Columns of numbers, by their folded path: no fact stands for them.
+    #: Columns of numbers, by their folded path; they have no facts.
     numbers: Mapping[str, sa.ColumnElement[Any]]
-    #: Whether ``matches`` says that an issue is like this; as slow as it is exact.
+    #: Evaluates ``matches`` for an issue; exact but slow.
     evaluate: Callable[[Comparison], Condition]
 
 
@@ -54,7 +54,7 @@ def build_condition(query: Query, known: IndexTables, *, now: datetime) -> Condi
 
     Args:
         query: From ``parse``.
-        known: Where the store keeps what it asks for.
+        known: The tables and columns of the index.
         now: Ages are counted from here; aware.
     """
     match query:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from lark import UnexpectedToken
 
-#: What a value stream holds beside issues (accelerate-api-notes.md#value-stream-queries).
+#: The items of a value stream (accelerate-api-notes.md#value-stream-queries).
 ITEMS = ("issue", "pr", "commit", "build", "deployment")
 
 _PREFIXES = tuple(f"{item}." for item in ITEMS)

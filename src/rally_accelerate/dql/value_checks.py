@@ -52,7 +52,7 @@ _EARLIEST, _LATEST = (datetime(year, 1, 1, tzinfo=UTC).timestamp() * 1000 for ye
 _COMPACT = {4: "%Y", 6: "%Y%m", 8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 #: Units of other instants since 1970, and how many of them make a second.
 _EPOCHS = {"seconds": 1, "microseconds": 10**6, "nanoseconds": 10**9}
-#: An age of more days is not meant.
+#: A number of more days is not an age.
 _MOST_DAYS = 1000
 _NO_VALUES = frozenset({"null", "nil", "undefined"})
 

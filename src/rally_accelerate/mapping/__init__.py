@@ -1,1 +1,1 @@
-"""From Rally's words to ours; pure."""
+"""Mapping of Rally work items to issues. No I/O."""

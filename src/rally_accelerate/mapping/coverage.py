@@ -13,7 +13,7 @@ from rally_accelerate.mapping.rules import CompiledRules, list_needed_fields
 from rally_accelerate.model.suggestions import MAX_EXPLAINED, shorten, suggest_names
 from rally_accelerate.rally.fetch_fields import build_fetch
 
-#: Told with or without rules: what value streams compare. Other fields are told where rules translate them.
+#: Always reported, because value streams compare them. Other fields are reported if rules translate them.
 ALWAYS_REPORTED = ("status", "type", "priority")
 
 
@@ -78,7 +78,7 @@ def measure_coverage(compiled: CompiledRules, mapped_items: Iterable[CoverageIte
             ruled = has_value_rules(compiled, item.item_type, target)
             if ruled or target in ALWAYS_REPORTED:
                 values.update((item.type, target, text, ruled) for text in outcome.reason.unmatched)
-        # Levels of the portfolio may come under one asked-for kind: the exact one is the first.
+        # Several portfolio levels can come with one requested type; the exact type is the first.
         kind = item.item_type.kinds[0]
         if kind not in read:
             read[kind] = frozenset({*build_fetch(kind), *list_needed_fields(compiled, kind)})
@@ -192,7 +192,7 @@ def describe_unknown_values(compared_values: Iterable[ComparedValue], allowed: A
 
 
 def _has_definition(allowed: AllowedValues, kind: str, name: str) -> bool:
-    # Of what is behind a dot nothing is known: it can hold anything.
+    # The fields of referenced objects are unknown: they can hold any value.
     return "." in name or name in allowed.get(kind, {})
 
 

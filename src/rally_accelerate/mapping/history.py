@@ -19,10 +19,10 @@ STATUS = "status"
 #: A text that cannot be read without guessing is passed on without its markup, under this name.
 UNPARSED_FIELD = "revision"
 
-#: So much of an unparsed text is kept.
+#: The maximum length of an unparsed text.
 UNPARSED_LENGTH = 1000
 
-#: Rally's names as Accelerate's; the field that holds an item's status is called ``status`` besides.
+#: Accelerate's names by Rally's names; the field with an item's status is called ``status``.
 FIELD_NAMES = {
     "ScheduleState": "scheduleState",
     "State": "state",
@@ -58,7 +58,7 @@ def map_history(
     """Return every change, oldest first; empty values are empty, never missing.
 
     Args:
-        past: What Rally tells.
+        past: The recorded changes from Rally.
         kind: Says which field is the status.
         status: The item's status now: what it had at its last deletion is known from it when nothing else changed it.
         removed: The status that a deleted item has.
@@ -108,7 +108,7 @@ def _map_changes(changes: Iterable[FieldChange], kind: Kind, *, status: str, rem
             saved, instant = at, _to_datetime(at)
         user, user_id = author or UNKNOWN_PERSON, _format_id(author_id)
         if field == RECYCLED:
-            # Deletion and restoration are a status of their own; where one of the two is not told, the other is.
+            # Deletion and restoration are status changes; if only one of the two is recorded, it is still reported.
             if (now == "true") != is_removed and present != removed:
                 # What the item had in the bin is known from both sides; where they differ, a change is missing.
                 status_when_removed = (

@@ -74,7 +74,7 @@ def _find_gaps(changes: Sequence[FieldChange], record: Record) -> list[Gap]:
     latest: dict[str, FieldValue] = {}
     for at, _, name, before, after, _ in changes:
         expected = latest.get(name, before)
-        # Nearly always the very same; what ``_is_same`` says is dear.
+        # Usually identical; ``_is_same`` is slow.
         if expected != before and not _is_same(expected, before):
             gaps.append(Gap(name, at, _format_value(expected), _format_value(before)))
         latest[name] = after
@@ -145,7 +145,7 @@ def _is_same(one: FieldValue, other: "FieldValue | _Unknown") -> bool:
         if one.object_id is not None and other.object_id is not None:
             return one.object_id == other.object_id
         return one.name == other.name
-    # What is unset is told in several ways.
+    # There are several representations of an unset value.
     if one == other or (not one and not other):
         return True
     # A flag that was never set is no flag, and dates are compared to the second.

@@ -418,7 +418,7 @@ def _build_raw_fields(
             continue
         text = field_readers.read_text(row, name)
         if text := convert_html_to_text(text, site=site) if name in rich else text:
-            # Kept small: a long text has its place in the description.
+            # Long texts belong in the description.
             raw[name] = text[:MAX_RAW_TEXT_LENGTH]
     if milestones := field_readers.read_names(row, "Milestones"):
         raw["Milestones"] = list(milestones)

@@ -45,7 +45,7 @@ def get_kind(wire_name: str, row: Mapping[str, Any], *, defect_status: str = "Sc
     """Return the properties of a type; an unknown type gets defaults, never an error.
 
     Args:
-        wire_name: The name that was asked for, lower case.
+        wire_name: The requested type, lower case.
         row: The item's fields: a portfolio item's level is named there.
         defect_status: Which field is a defect's status.
     """
@@ -100,7 +100,7 @@ class Closeness(IntEnum):
 class ItemType:
     """One type of work item with all its names."""
 
-    #: Wire names, the most precise first: what the row says, what was asked for.
+    #: Wire names, the most specific first: from the row, then as requested.
     kinds: tuple[str, ...]
     #: Every name that rules may call it by, folded by ``fold_type_name``.
     names: frozenset[str]
@@ -122,7 +122,7 @@ def build_item_type(kind: str, row: Mapping[str, Any] | None = None, *other_name
     """Return the type of a work item with all its names.
 
     Args:
-        kind: The wire name that was asked for, lower case.
+        kind: The wire name of the requested type, lower case.
         row: The item: ``_type`` is the exact level when all of the portfolio was asked for
             (rally-api-notes.md#envelopes, rally-api-notes.md#portfolio-levels).
         other_names: Further names, for example the one that settings replace ours with.

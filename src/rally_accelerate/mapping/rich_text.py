@@ -16,7 +16,7 @@ LINE, PARAGRAPH = 1, 2
 
 LISTS = frozenset({"ul", "ol", "menu", "dir"})
 
-#: Lists and quotations are indented to such a depth: the text does not grow beyond a multiple of the markup.
+#: The maximum indentation of lists and quotations, which limits the growth of the text.
 _MAX_INDENT_DEPTH = 8
 
 _EXPONENTS = ("+", "-", *"0123456789")
@@ -246,7 +246,7 @@ def decode_references(text: str) -> str:
     return unescape(_LONG_NUMBER.sub("\N{REPLACEMENT CHARACTER}", text) if "&#" in text else text)
 
 
-#: Tables are laid out to such a depth; of deeper ones only the lines are kept.
+#: The maximum depth of table layout; deeper tables become plain lines.
 _MAX_TABLE_DEPTH = 4
 _MAX_NAME_LENGTH = 100
 

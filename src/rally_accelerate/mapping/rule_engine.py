@@ -29,7 +29,7 @@ class Match:
     after: str
     #: The place of the rule: ``fieldMapping[1].valueMapping.status.Done[2]``.
     rule: str
-    #: What fitted, as it is written there.
+    #: The matcher as written in the rule.
     matched: str
 
 
@@ -83,8 +83,8 @@ def has_value_rules(compiled: CompiledRules, item_type: ItemType, target: str) -
 def map_history_value(compiled: CompiledRules, item_type: ItemType, target: str, value: str) -> str:
     """Translate a former value by the same rules as current values.
 
-    Conditions are left out: what other fields held back then is not known. An empty text stays empty, since it says
-    that there was no value.
+    Conditions are ignored, because the former values of other fields are not known. An empty text stays empty: there
+    was no value.
 
     Args:
         compiled: The rules.
@@ -166,7 +166,7 @@ class Reason:
     source: str = ""
     #: The place of that rule: ``fieldMapping[0].fieldMapping.storyPoints``.
     source_rule: str = ""
-    #: The Rally field that fills the field without rules; empty where that is not told.
+    #: The Rally field that fills the field without rules; empty if it is not reported.
     default_source: str = ""
     #: The rules that translated the value, or the members of a list.
     matches: tuple[Match, ...] = ()

@@ -148,7 +148,7 @@ class StandardValue:
     #: ``fieldMapping[0].valueMapping.status.Done``.
     path: str
     matchers: tuple[Matcher, ...]
-    #: Whether the values were a list: then a single one is told by its position.
+    #: Whether the values are a list; then the place of a value includes its position.
     is_list: bool = True
 
     def get_path(self, position: int) -> str:
@@ -203,7 +203,7 @@ class FieldRules:
         )
 
 
-#: Where a rule stands, and what is wrong with it.
+#: The place of a rule, and its problem.
 Fault = tuple[str, str]
 
 PROPERTY = "fieldMapping"
@@ -400,7 +400,7 @@ def _parse_standard(target: str, value: str, raw: Any, *, path: str, faults: _Fa
             if isinstance(element, Mapping)
             else _parse_matcher(element, place, faults)
         )
-        # A place that is at fault keeps its position, so that the others are told by theirs.
+        # A faulty value keeps its position, so that the positions of the others are right.
         matchers.append(matcher if matcher is not None else Conditions(()))
     return StandardValue(value.strip(), path, tuple(matchers), listed)
 

@@ -30,7 +30,7 @@ TARGETS = (*TEXTS, *LISTS, *NUMBERS, *INSTANTS, *CHOICES)
 #: An issue always has these: an empty source leaves them as they are.
 NEVER_EMPTY = frozenset({"name", "status", "type", "normalizedType"})
 
-#: Targets of this prefix take any name behind it.
+#: Targets with this prefix accept any name.
 EXTENDED = "extended."
 _IDENTITY = frozenset({"id", "_id"})
 

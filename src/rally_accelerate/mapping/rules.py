@@ -38,7 +38,7 @@ class CompiledRules:
     paths: Paths = field(default_factory=dict)
     #: Sentences worth telling: entries for types that are not read.
     notices: tuple[str, ...] = ()
-    #: Entries by type, remembered: every field of every item asks for them, and types are few.
+    #: A cache of entries by type, because every field of every item needs them.
     _entries: dict[ItemType, tuple[Entry, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -153,7 +153,7 @@ def list_needed_fields(compiled: CompiledRules, kind: str) -> tuple[str, ...]:
     kinds = {
         path_kind
         for path_kind in compiled.paths
-        # The portfolio may be asked for as a whole while its levels are resolved one by one, or the reverse.
+        # The portfolio can be requested as one type while its levels are resolved one by one, or vice versa.
         if path_kind == kind
         or (family and (path_kind == PORTFOLIO or (kind == PORTFOLIO and path_kind.startswith(PORTFOLIO))))
     }
@@ -163,7 +163,7 @@ def list_needed_fields(compiled: CompiledRules, kind: str) -> tuple[str, ...]:
 
 
 def _can_apply_to(entry: Entry, item_type: ItemType) -> bool:
-    # All levels asked for by one word: which of them an entry means is seen on the rows.
+    # All levels were requested as one type: the rows show which of them an entry applies to.
     is_portfolio = item_type.kinds == (PORTFOLIO,) and any(
         type_name.startswith(f"{PORTFOLIO}/") for type_name in entry.types
     )
@@ -229,7 +229,7 @@ class CustomField:
 
     @property
     def history_field(self) -> TrackedField | None:
-        """How its past is read; None for types whose past cannot be told: collections and web links."""
+        """The tracked field for its history; None for types without a history: collections and web links."""
         is_reference = self.attribute_type == "OBJECT" and self.target
         shape = _REFERENCES.get(self.target, Shape.ITEM) if is_reference else _SHAPES.get(self.attribute_type)
         if shape is None:
@@ -240,7 +240,7 @@ class CustomField:
 
 
 def get_history_field(path: FieldPath) -> TrackedField | None:
-    """Return how the past of the field behind a label is read; None where it cannot be, or leads on to another item."""
+    """Return the tracked field for the history of a path; None if it has none or belongs to another item."""
     if len(path.names) != 1:
         return None
     return CustomField(path.names[0], path.display_name, path.attribute_type, path.target).history_field
@@ -281,10 +281,10 @@ def resolve_custom_fields(
     return tuple(chosen.values())
 
 
-#: Raised whenever the program itself maps differently, so that everything is mapped and uploaded again.
+#: Raise it whenever the program maps differently, so that everything is mapped and uploaded again.
 MAPPING_VERSION = 7
 
-#: Raised whenever the program itself asks Rally for more: then what is kept of earlier runs is not enough.
+#: Raise it whenever the program requests more from Rally: then the stored data of earlier runs is not enough.
 READING_VERSION = 3
 
 #: More than all versions of the plug-ins and servers together know.
@@ -308,7 +308,7 @@ class Rules:
     removed_status: str = REMOVED
     #: Whether the server takes the newer fields.
     newer_fields: bool = False
-    #: Which history is asked for; another source may tell more or less.
+    #: The source of histories; another source can have more or fewer changes.
     history_source: str = "auto"
     #: Fields that are carried along.
     custom: tuple[CustomField, ...] = ()
@@ -395,7 +395,7 @@ def find_rule_problems(settings: Mapping[str, Any]) -> tuple[Problem, ...]:
 
 
 def _check_property_count(settings: Mapping[str, Any]) -> tuple[Problem, ...]:
-    # All properties are kept and read with each look at the integration, also those that are not known.
+    # All properties are stored and read whenever the integration is read, including unknown ones.
     if len(settings) <= MAX_PROPERTIES:
         return ()
     return (Problem("properties", f"has {len(settings):,} names; there are at most {MAX_PROPERTIES}"),)

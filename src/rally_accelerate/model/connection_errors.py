@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 from rally_accelerate.errors import CertificateVerificationError, RallyAccelerateError, UnreachableError
 from rally_accelerate.model.foreign_responses import Route, explain_certificate_refusal
 
-#: What TLS says of an answer that is none of its own.
+#: TLS errors for a response without TLS.
 _NO_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"}
 
-#: What it says when the two sides have no version in common.
+#: TLS errors for peers without a common version.
 _VERSIONS = {
     "TLSV1_ALERT_PROTOCOL_VERSION",
     "UNSUPPORTED_PROTOCOL",

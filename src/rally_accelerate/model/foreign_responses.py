@@ -68,7 +68,7 @@ _GUARD_PAGE = re.compile(
     re.DOTALL,
 )
 
-#: Servers whose refusals are their own rules, not those of what is behind them: AWS, Akamai.
+#: Servers that refuse requests by rules of their own, not of the service: AWS, Akamai.
 _GUARDS = re.compile(r"(?i)awselb|akamaighost|imperva|sucuri")
 
 #: Names by which the services call themselves when they ask for a login.

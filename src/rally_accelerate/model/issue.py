@@ -160,7 +160,7 @@ class Issue:
     comments: tuple[Comment, ...] = ()
     relations: tuple[Relation, ...] = ()
     history: tuple[HistoryEntry, ...] = ()
-    #: What the source said and no other field holds, for ``issue.rawIssue.<x>`` queries; kept small.
+    #: Data from the source that no other field holds, for ``issue.rawIssue.<x>`` queries.
     raw: Mapping[str, Any] = field(default_factory=dict)
     #: Fields that only newer servers take, by their names there; instants are aware UTC.
     extras: Mapping[str, Any] = field(default_factory=dict)

@@ -20,7 +20,7 @@ from typing import Any
 
 import orjson
 
-#: Stands for what cannot be read.
+#: Replaces undecodable bytes.
 REPLACEMENT = "\ufffd"
 
 #: Put before a text that was repaired in place; a noncharacter, which no text for interchange contains.
@@ -68,7 +68,7 @@ class JsonDecodeError(ValueError):
         line: The line of the fault, from 1.
         column: The column of the fault, from 1.
         position: Characters before the fault.
-        ended: Whether it is right as far as it goes, and only ends too early.
+        is_truncated: Whether the text is valid JSON that ends too early.
     """
 
     def __init__(self, reason: str, *, line: int = 1, column: int = 1, position: int = 0, ended: bool = False) -> None:
@@ -116,7 +116,7 @@ async def join_limited(parts: AsyncIterator[bytes], *, most: int) -> bytes:
     async for part in parts:
         size += len(part)
         if size > most:
-            # An error keeps what its functions held for as long as it is kept itself.
+            # An error keeps the local variables of its traceback alive.
             chunks.clear()
             raise OversizedJsonError(f"is larger than {most:,} bytes when it is unpacked, the limit of answerMaxBytes")
         chunks.append(part)

@@ -9,17 +9,17 @@ from datetime import datetime, timedelta
 
 from rally_accelerate.model.issue import SourceRevision
 
-#: Stands for "the whole workspace" where a project's ObjectID is expected.
+#: Represents all projects of the workspace in place of a project's ObjectID.
 ALL_PROJECTS = 0
 
-#: How far a window reaches back behind the last one: nodes may disagree, an index may lag
+#: How far a window overlaps the previous one, because nodes can disagree and an index can lag
 #: (rally-api-notes.md#indexing-lag).
 DEFAULT_OVERLAP = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Which changes are asked for: those at or after ``since`` and before ``until``; None is no bound."""
+    """A range of changes: at or after ``since`` and before ``until``; None is no bound."""
 
     since: datetime | None = None
     until: datetime | None = None
@@ -50,11 +50,11 @@ class Walk:
     started_at: datetime
     #: The last ObjectID that is safely delivered; 0 at the beginning.
     after: int = 0
-    #: When given, the walk asks for exactly these items: what an earlier run still owes.
+    #: If given, the walk reads exactly these items: the pending retries of earlier runs.
     only: tuple[int, ...] = ()
     #: For a first walk over the whole workspace: the projects that were visible all along.
     covers: tuple[int, ...] = ()
-    #: A walk beside the usual ones: it moves no cursor, and is not resumed.
+    #: Whether this is an extra walk, which moves no cursor and is not resumed.
     aside: bool = False
     #: When given, the walk asks for the items that carry one of these in a field, or for those in ``only`` that carried
     #: one, and they are sent again: ObjectIDs of timeboxes, projects, tags or people.
@@ -77,7 +77,7 @@ class Sent:
     rules_version: str
 
 
-#: Marks the ledger's entries of issues that have their last status; an item that comes back is news by it.
+#: Marks the entries of removed issues in the ledger, so that a restored item counts as changed.
 REMOVED_MARK = " gone"
 
 
@@ -111,7 +111,7 @@ class Learned:
 
 @dataclass(frozen=True, slots=True)
 class Empty:
-    """Why nothing was ever brought; without a key, something was."""
+    """Why nothing was ever imported; without a key, something was."""
 
     #: The settings that the cause holds for.
     key: str = ""
@@ -154,17 +154,17 @@ class NameWatch:
 class Progress:
     """Everything the next run needs to know, apart from the ledger."""
 
-    #: What the cursors are valid for: workspace and extra filter. A change of scope starts anew.
+    #: What the cursors are valid for: workspace and extra filter. A change of scope discards them.
     scope: str = ""
     #: Under which mapping rules the cursors were reached. A change maps and uploads everything again.
     rules_version: str = ""
-    #: What was asked of the source for these rules: other rules that need no more can map what is kept.
+    #: The data that was read for these rules; other rules that need no more data can map the stored items.
     read_with: frozenset[str] = frozenset()
     #: Per lane, the instant up to which every change has been delivered.
     cursors: Mapping[Lane, datetime] = field(default_factory=dict)
-    #: Walks that began and did not end, by where they stand.
+    #: Walks that started and did not finish, with their positions.
     unfinished: tuple[Walk, ...] = ()
-    #: Items that could not be delivered and are asked for again: (kind, ObjectID).
+    #: Pending retries: items that could not be delivered, as (kind, ObjectID).
     owed: frozenset[tuple[str, int]] = frozenset()
     #: Items that a listing missed, or the recycle bin named, with the instant: to be looked for again.
     missing: Mapping[int, datetime] = field(default_factory=dict)
@@ -180,7 +180,7 @@ class Progress:
     resynced: datetime | None = None
     #: So that a quiet run need not ask for definitions.
     learned: Learned | None = None
-    #: Whether anything was ever brought; None when it is not known yet.
+    #: Why nothing was ever imported; None if it is not known yet.
     empty: Empty | None = None
     #: ObjectIDs of projects that were read once and left the scope.
     former: frozenset[int] = frozenset()

@@ -10,7 +10,7 @@ from typing import Any
 
 from rally_accelerate.errors import RallyAccelerateError
 
-#: How many skipped items a report names; the count is always whole.
+#: The maximum number of skipped items that a report names.
 MAX_NAMED_SKIPS = 100
 
 
@@ -82,18 +82,18 @@ class Tally:
     uploaded: int = 0
     unchanged: int = 0
     skipped: int = 0
-    #: Issues that were told to be gone, and items that were too many to be told so unasked.
+    #: Issues that were marked as removed, and items that exceed the limit for removals without approval.
     removed: int = 0
     withheld: int = 0
     #: Histories that lead from the creation to the present, that miss something, and that cannot be checked.
     complete: int = 0
     incomplete: int = 0
-    #: Those among the incomplete ones whose last changes the source has not told yet: the next run completes them.
+    #: Incomplete histories whose last changes the source does not have yet; the next run completes them.
     awaited: int = 0
     unverifiable: int = 0
 
 
-#: The counts that are kept for each project, too.
+#: The counts that are also reported for each project.
 PROJECT_COUNTS = ("read", "uploaded", "unchanged", "skipped", "removed", "incomplete")
 
 
@@ -121,14 +121,14 @@ class SyncReport:
     tally: Tally = field(default_factory=Tally)
     #: The same for each project in which anything was read or done, by name.
     projects: tuple[ProjectResult, ...] = ()
-    #: At most ``MAX_NAMED_SKIPS`` of them; ``tally.skipped`` is the whole number.
+    #: At most ``MAX_NAMED_SKIPS`` of them; ``tally.skipped`` is the total.
     skipped: tuple[Skipped, ...] = ()
     rally: Usage = field(default_factory=Usage)
     accelerate: Usage = field(default_factory=Usage)
-    #: Sentences worth telling once per run: what is unusual but not wrong.
+    #: Notices about unusual but valid situations, once per run.
     notices: tuple[str, ...] = ()
     failure: RallyAccelerateError | None = None
-    #: Why nothing was ever brought, with what to do; empty when something was, or no cause was found.
+    #: Why nothing was ever imported, with what to do; empty if something was, or the cause is unknown.
     empty: str = ""
 
     @property
@@ -191,7 +191,7 @@ class RetriedFailures:
 
     @property
     def worst(self) -> RetriedFailure | None:
-        """The one that has failed most often, or None while all goes well."""
+        """The failure with the most attempts, or None."""
         return max(self._now.values(), key=lambda trouble: trouble.failures, default=None)
 
     def record_failure(self, who: object, message: str, hint: str) -> None:

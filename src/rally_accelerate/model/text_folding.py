@@ -43,7 +43,7 @@ _COPIED: dict[int, str] = {**dict.fromkeys(_SPACES, " "), **dict.fromkeys((0x200
 
 
 def normalize_spaces(text: str) -> str:
-    """Return a text with plain spaces in place of others, and without spaces of no width; the rest stays as it is."""
+    """Return a text with all spaces as plain spaces, and without zero-width spaces."""
     return text if text.isascii() else text.translate(_COPIED)
 
 
@@ -62,7 +62,7 @@ def strip_quotes(text: str) -> str:
 
 
 def normalize_typography(text: str) -> str:
-    """Return a text with plain characters in place of those that only typography tells apart."""
+    """Return a text with typographic characters replaced by plain ones."""
     return text if text.isascii() else text.translate(_TABLE)
 
 
