@@ -211,20 +211,20 @@ class RallyClient:
             logger.info("%s", notice)
         # Checked before the first request, so that an error is reported immediately.
         require_parsable(properties.query)
-        place = await resolve_location(self._session, properties)
-        kinds, doubts = await self._resolve_kinds(place.workspace.object_id)
-        filters = await self._resolve_filters(place.workspace.object_id, kinds)
+        location = await resolve_location(self._session, properties)
+        kinds, doubts = await self._resolve_kinds(location.workspace.object_id)
+        filters = await self._resolve_filters(location.workspace.object_id, kinds)
         scope = Scope(
-            workspace=place.workspace,
-            projects=place.projects,
-            visible=place.visible,
-            names=place.names,
-            closed=place.closed,
+            workspace=location.workspace,
+            projects=location.projects,
+            visible=location.visible,
+            names=location.names,
+            closed=location.closed,
             kinds=kinds,
             query=filters.rest,
             queries=filters.own,
-            now=self._now(place.now, notices),
-            notices=(*notices, *place.notices, *doubts, *filters.notices),
+            now=self._now(location.now, notices),
+            notices=(*notices, *location.notices, *doubts, *filters.notices),
         )
         self._scope = scope
         return scope
@@ -313,18 +313,22 @@ class RallyClient:
         return explain_rejection(query, kind, attributes, labels) or error
 
     def add_fields(
-        self, names: Mapping[str, Sequence[str]], past: Sequence[TrackedField], *, rests: Sequence[TrackedField] = ()
+        self,
+        names: Mapping[str, Sequence[str]],
+        tracked: Sequence[TrackedField],
+        *,
+        removed_item_fields: Sequence[TrackedField] = (),
     ) -> None:
         """Read further fields from now on.
 
         Args:
             names: Element names to fetch, by wire name of the type.
-            past: Fields whose history is read in addition to the built-in ones.
-            rests: Further fields that are read of removed items only.
+            tracked: Fields whose history is read in addition to the built-in ones.
+            removed_item_fields: Further fields that are read of removed items only.
         """
-        self._removed_item_fields = tuple(rests)
+        self._removed_item_fields = tuple(removed_item_fields)
         self._extra_fields = dict(names)
-        self._tracked_fields = TrackedFields.of(tuple(past))
+        self._tracked_fields = TrackedFields.of(tuple(tracked))
         self._readers_workspace = None
 
     def _now(self, service_time: datetime | None, notices: list[str]) -> datetime:
@@ -385,8 +389,8 @@ class RallyClient:
 
     async def left(self, scope: Scope, field: str, timeboxes: Sequence[int]) -> AbstractSet[int]:
         """Return the items that left one of some timeboxes, as far as Lookback knows."""
-        pasts, _ = self._get_readers(scope)
-        return await pasts.find_departed_items(field, timeboxes)
+        history_reader, _ = self._get_readers(scope)
+        return await history_reader.find_departed_items(field, timeboxes)
 
     async def find(self, scope: Scope, key: str) -> Record | None:
         """Find the item with a FormattedID; return None when the scope has none."""
@@ -410,8 +414,8 @@ class RallyClient:
 
     async def history(self, scope: Scope, records: Sequence[Record]) -> list[WorkItem]:
         """Read the history and the related objects of records; return them in the same order."""
-        pasts, surroundings = self._get_readers(scope)
-        items = await surroundings.read(records, await pasts.read(records))
+        history_reader, related_reader = self._get_readers(scope)
+        items = await related_reader.read(records, await history_reader.read(records))
         self._session.oddities.resolve_names(records)
         return items
 
@@ -436,7 +440,7 @@ class RallyClient:
             properties = self._properties
             self._readers_workspace = scope.workspace.object_id
             self._history_reader = HistoryReader(
-                self._session, properties, scope, self._tracked_fields, rests=self._removed_item_fields
+                self._session, properties, scope, self._tracked_fields, removed_item_fields=self._removed_item_fields
             )
             self._related_reader = RelatedObjectsReader(
                 self._session,
@@ -479,9 +483,11 @@ class RallyClient:
             self._session, scope, removed.keys(), history=self.history, more=self._extra_fields
         )
         rest = {item: at for item, at in removed.items() if item not in readable}
-        pasts, _ = self._get_readers(scope)
-        lost = await removed_items.read_from_snapshots(self._session, scope, rest, pasts=pasts, commented=commented)
-        return {**readable, **lost}
+        history_reader, _ = self._get_readers(scope)
+        unreadable = await removed_items.read_from_snapshots(
+            self._session, scope, rest, history_reader=history_reader, commented=commented
+        )
+        return {**readable, **unreadable}
 
     async def read_feed_time(self, scope: Scope) -> datetime | None:
         """Return the time up to which Lookback has received changes; None when it is not reported.
@@ -489,8 +495,8 @@ class RallyClient:
         Raises:
             RallyAccelerateError: Lookback cannot be used.
         """
-        pasts, _ = self._get_readers(scope)
-        return await pasts.read_feed_time()
+        history_reader, _ = self._get_readers(scope)
+        return await history_reader.read_feed_time()
 
     async def count(self, scope: Scope, kind: str, *, since: datetime | None = None) -> int:
         """Return how many items of a kind the scope has, or changed since an instant, by Rally's own count."""

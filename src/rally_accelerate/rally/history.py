@@ -91,13 +91,13 @@ class HistoryReader:
         scope: Scope,
         fields: TrackedFields,
         *,
-        rests: Sequence[TrackedField] = (),
+        removed_item_fields: Sequence[TrackedField] = (),
     ) -> None:
         self._session = session
         self._workspace = scope.workspace.object_id
         self._fields = fields
         tracked = {field.name for field in fields.fields}
-        self._removed_item_fields = tuple(field for field in rests if field.name not in tracked)
+        self._removed_item_fields = tuple(field for field in removed_item_fields if field.name not in tracked)
         self._source = properties.history_source
         self._links = properties.relations
         self._page_size = largest_page(SNAPSHOT, properties)
@@ -162,9 +162,9 @@ class HistoryReader:
         histories: dict[int, ItemHistory] = {}
         if self._uses_lookback:
             histories = await self._from_lookback(records)
-        lacking = [record for record in records if record.object_id not in histories]
-        if lacking:
-            histories.update(await self._from_revisions(lacking))
+        missing = [record for record in records if record.object_id not in histories]
+        if missing:
+            histories.update(await self._from_revisions(missing))
         return [histories[record.object_id] for record in records]
 
     async def _from_lookback(self, records: Sequence[Record]) -> dict[int, ItemHistory]:
@@ -188,10 +188,10 @@ class HistoryReader:
             return {}
         histories: dict[int, ItemHistory] = {}
         for number, record in enumerate(records, start=1):
-            past = self._build_history(reader, record, condensed.get(record.object_id), snapshots.feed_time)
-            reason = self._fallback_reason(record, past)
+            item_history = self._build_history(reader, record, condensed.get(record.object_id), snapshots.feed_time)
+            reason = self._fallback_reason(record, item_history)
             if not reason or self._source == "lookback":
-                histories[record.object_id] = past
+                histories[record.object_id] = item_history
             elif reason not in self._reasons:
                 self._reasons.add(reason)
                 self._notices.append(reason)
@@ -199,12 +199,12 @@ class HistoryReader:
                 await asyncio.sleep(0)
         return histories
 
-    def _fallback_reason(self, record: Record, past: ItemHistory) -> str:
+    def _fallback_reason(self, record: Record, item_history: ItemHistory) -> str:
         """Return why an item's history must be read from revisions; an empty text if Lookback has it."""
-        if not past.whole:
+        if not item_history.whole:
             return PARTIAL_HISTORY
         # A recent change arrives by the next run; an old one might never arrive.
-        return "" if past.up_to_date or record.revision.updated_at > self._overdue_before else LOOKBACK_LATE
+        return "" if item_history.up_to_date or record.revision.updated_at > self._overdue_before else LOOKBACK_LATE
 
     def _build_history(
         self,
@@ -283,16 +283,16 @@ class HistoryReader:
     async def _read_rows(self, ask: Callable[..., Request], *, most: int | None = None) -> list[lookback.SnapshotRow]:
         """Read the rows of a query; with ``most``, stop after about that many rows."""
         rows: list[lookback.SnapshotRow] = []
-        came = 0
+        received = 0
         while True:
             answer, _ = await self._session.read_page(
-                SNAPSHOT, partial(_at_size, ask, came), patience=self._patience, doubtful=lookback.is_doubtful
+                SNAPSHOT, partial(_at_size, ask, received), patience=self._patience, doubtful=lookback.is_doubtful
             )
             results = answer.data.get("Results")
             results = results if isinstance(results, list) else []
-            came += len(results)
+            received += len(results)
             rows.extend(row for row in results if lookback.is_dated(row))
-            if not results or not answer.data.get("HasMore") or (most is not None and came >= most):
+            if not results or not answer.data.get("HasMore") or (most is not None and received >= most):
                 return rows
 
     async def find_departed_items(self, field: str, timeboxes: Sequence[int]) -> set[int]:
@@ -321,11 +321,11 @@ class HistoryReader:
             *removed_item_values.UNTRACKED_CHOICES,
             *(field.name for field in self._removed_item_fields if field.shape is Shape.CHOICE),
         )
-        also = (*removed_item_values.EXTRA_FIELDS, *(field.name for field in self._removed_item_fields))
+        extra_fields = (*removed_item_values.EXTRA_FIELDS, *(field.name for field in self._removed_item_fields))
         condensed: dict[int, lookback.SnapshotSummary] = {}
         newest: dict[int, lookback.SnapshotRow] = {}
         async with self._semaphore:
-            snapshots = await self._query_snapshots(ids, also=also, texts=texts)
+            snapshots = await self._query_snapshots(ids, extra_fields=extra_fields, texts=texts)
         for item, rows in snapshots.by_item.items():
             summary = _summarize(reader, rows)
             if summary is not None and summary.complete and removed_item_values.parse_kind(rows[-1]):
@@ -362,10 +362,12 @@ class HistoryReader:
         )
 
     async def _query_snapshots(
-        self, ids: Sequence[int], *, also: Sequence[str] = (), texts: Sequence[str] = ()
+        self, ids: Sequence[int], *, extra_fields: Sequence[str] = (), texts: Sequence[str] = ()
     ) -> lookback.Snapshots:
         snapshots = lookback.Snapshots()
-        ask = partial(lookback.snapshots_request, self._workspace, ids, fields=self._fields, more=also, texts=texts)
+        ask = partial(
+            lookback.snapshots_request, self._workspace, ids, fields=self._fields, more=extra_fields, texts=texts
+        )
         more = True
         while more:
             start = snapshots.rows
@@ -394,13 +396,13 @@ class HistoryReader:
         by_history = await self._histories.read(records)
         revisions = [by_history.get(ref_id(record.fields.get("RevisionHistory")) or 0, ()) for record in records]
         revisions = await self._add_authors(revisions)
-        which = await self._make_timebox_resolver(records, revisions, fields)
-        reader = revision_changes.RevisionReader(fields, which)
+        resolve_timebox = await self._make_timebox_resolver(records, revisions, fields)
+        reader = revision_changes.RevisionReader(fields, resolve_timebox)
         histories: dict[int, ItemHistory] = {}
         for number, (record, item_revisions) in enumerate(zip(records, revisions, strict=True), start=1):
             project = revision_changes.ProjectAt(_name(record, "Project"), ref_id(record.fields.get("Project") or {}))
             state = record.revision
-            past = reader.read(
+            item_history = reader.read(
                 item_revisions,
                 project=project,
                 collections=_collections(record),
@@ -408,7 +410,9 @@ class HistoryReader:
                 newest=self._agreement.judge(item_revisions, updated_at=state.updated_at, version=state.version),
                 texts=self._imitations,
             )
-            histories[record.object_id] = replace(past, linked=find_links(item_revisions)) if self._links else past
+            histories[record.object_id] = (
+                replace(item_history, linked=find_links(item_revisions)) if self._links else item_history
+            )
             if number % ITEMS_BETWEEN_PAUSES == 0:
                 await asyncio.sleep(0)
         return histories
@@ -440,13 +444,13 @@ class HistoryReader:
         known: dict[tuple[Shape, str], list[Timebox]] = defaultdict(list)
         for shape in {shape for names in names_by_item for shape, some in names.items() if some}:
             requested = {name for names in names_by_item for name in names.get(shape, ())}
-            today = await self.names.find_timeboxes(shape, requested)
-            boxes = {timebox.object_id: timebox for some in today.values() for timebox in some}
+            timeboxes_by_name = await self.names.find_timeboxes(shape, requested)
+            timeboxes = {timebox.object_id: timebox for some in timeboxes_by_name.values() for timebox in some}
             # An object with this name today can have had another name then, and the other way round.
-            await self.names.load({shape: boxes})
+            await self.names.load({shape: timeboxes})
             here = {
                 (timebox.project_id, name)
-                for name, some in today.items()
+                for name, some in timeboxes_by_name.items()
                 for timebox in some
                 if self.names.all_names(shape, timebox.object_id) == {name}
             }
@@ -457,17 +461,21 @@ class HistoryReader:
                 if any((project, name) not in here for name in names.get(shape, ()))
             }
             if renamed:
-                boxes |= {timebox.object_id: timebox for timebox in await self.names.list_timeboxes(shape, renamed)}
-            for oid, box in boxes.items():
+                timeboxes |= {timebox.object_id: timebox for timebox in await self.names.list_timeboxes(shape, renamed)}
+            for oid, box in timeboxes.items():
                 for name in self.names.all_names(shape, oid):
                     known[shape, name].append(box)
 
-        def which(shape: Shape, name: str, place: revision_changes.ProjectAt, at: int) -> int | None:
+        def which(shape: Shape, name: str, project: revision_changes.ProjectAt, at: int) -> int | None:
             # A timebox of another project that has the name need not be meant.
             matches = [
                 timebox.object_id
                 for timebox in known.get((shape, name), ())
-                if (timebox.project == place.name if place.object_id is None else timebox.project_id == place.object_id)
+                if (
+                    timebox.project == project.name
+                    if project.object_id is None
+                    else timebox.project_id == project.object_id
+                )
                 if self.names.name_at(shape, timebox.object_id, at) == name
             ]
             return matches[0] if len(matches) == 1 else None

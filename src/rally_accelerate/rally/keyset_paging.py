@@ -198,11 +198,11 @@ async def _read_skipped(session: Session, listing: Listing, before: _PageSummary
     """Read an incomplete page again and return the missing rows; rows that left the listing since are no error."""
     again = await read_page(session, listing, after=before.after)
     rows = tuple((oid, row) for oid, row in again.rows if oid <= before.reached and oid not in before.ids)
-    lacking = replace(before, total=again.total, received=before.received + len(rows)).count_missing(remaining)
-    if lacking > 0 and listing.complete:
-        raise UnavailableError(f"Rally announces {lacking:,} more rows of {listing.kind} than it returns.")
-    if lacking > 0:
-        session.oddities.add_skipped(listing.kind, lacking)
+    missing = replace(before, total=again.total, received=before.received + len(rows)).count_missing(remaining)
+    if missing > 0 and listing.complete:
+        raise UnavailableError(f"Rally announces {missing:,} more rows of {listing.kind} than it returns.")
+    if missing > 0:
+        session.oddities.add_skipped(listing.kind, missing)
     return replace(again, rows=rows, after=before.reached, last=False)
 
 

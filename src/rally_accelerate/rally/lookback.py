@@ -306,7 +306,7 @@ class SnapshotReader:
         self._shapes = {field.name: field.shape for field in fields.in_lookback}
         self._plain = {name: plain for name, shape in self._shapes.items() if (plain := _PLAIN.get(shape)) is not None}
         #: The order in which changes of one save are listed.
-        self._order = {name: place for place, name in enumerate(self._shapes)}
+        self._order = {name: position for position, name in enumerate(self._shapes)}
         self._words: dict[str, str] = {}
         self.ids = ReferencedIds()
 

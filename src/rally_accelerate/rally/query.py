@@ -138,19 +138,19 @@ def _match_parentheses(text: str, *, offset: int) -> dict[int, int]:
     opened: list[int] = []
     closing: dict[int, int] = {}
     quoted_at: int | None = None
-    for place, char in enumerate(text):
+    for position, char in enumerate(text):
         if char == '"':
-            quoted_at = place if quoted_at is None else None
+            quoted_at = position if quoted_at is None else None
         elif quoted_at is not None:
             continue
         elif char == "(":
-            opened.append(place)
+            opened.append(position)
         elif char == ")":
             if not opened:
                 raise QueryError(
-                    "A closing parenthesis has no opening one.", column=offset + place + 1, expected=("(",)
+                    "A closing parenthesis has no opening one.", column=offset + position + 1, expected=("(",)
                 )
-            closing[opened.pop()] = place
+            closing[opened.pop()] = position
     if quoted_at is not None:
         raise QueryError("A double quote is not closed.", column=offset + quoted_at + 1, expected=('"',))
     if opened:

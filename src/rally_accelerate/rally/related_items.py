@@ -62,11 +62,11 @@ class DiscussionReader:
         posts = {
             item: self._all_posts[item] for item, count in counts.items() if len(self._all_posts.get(item, ())) == count
         }
-        lacking = counts.keys() - posts.keys()
+        missing = counts.keys() - posts.keys()
         rows = [
-            row async for row in read_rows(self._session, self._listing, sorted(lacking), field="Artifact.ObjectID")
+            row async for row in read_rows(self._session, self._listing, sorted(missing), field="Artifact.ObjectID")
         ]
-        return {**posts, **_group_by_item(rows, lacking)}
+        return {**posts, **_group_by_item(rows, missing)}
 
     async def _load_list(self) -> None:
         """Read every post of the workspace once in a run, unless there are very many."""
@@ -158,20 +158,24 @@ class RelatedObjectsReader:
         self._by_key: dict[str, dict[str, int]] = defaultdict(dict)
         self._unknown: dict[str, set[str]] = defaultdict(set)
 
-    async def read(self, records: Sequence[Record], pasts: Sequence[ItemHistory]) -> list[WorkItem]:
+    async def read(self, records: Sequence[Record], histories: Sequence[ItemHistory]) -> list[WorkItem]:
         """Read the related objects of records; return work items in the same order."""
-        pasts = await self._add_links(records, pasts) if self._links else [replace(past, links={}) for past in pasts]
-        await self._names.load_items({"PortfolioItem": _collect_links(pasts, "PortfolioItem")})
+        histories = (
+            await self._add_links(records, histories)
+            if self._links
+            else [replace(item_history, links={}) for item_history in histories]
+        )
+        await self._names.load_items({"PortfolioItem": _collect_links(histories, "PortfolioItem")})
         posts = await self._read_posts(records)
         milestones = await self._milestones.read(record.fields for record in records)
         return [
             WorkItem(
                 record=record,
-                past=past,
+                past=item_history,
                 around=RelatedObjects(
                     posts=tuple(posts.get(record.object_id, ())),
-                    timeboxes=self._collect_timeboxes(past),
-                    items=self._collect_items(past),
+                    timeboxes=self._collect_timeboxes(item_history),
+                    items=self._collect_items(item_history),
                     milestones={
                         milestone: milestones[milestone]
                         for milestone in milestone_ids(record.fields)
@@ -179,7 +183,7 @@ class RelatedObjectsReader:
                     },
                 ),
             )
-            for record, past in zip(records, pasts, strict=True)
+            for record, item_history in zip(records, histories, strict=True)
         ]
 
     async def _read_posts(self, records: Sequence[Record]) -> Posts:
@@ -198,34 +202,38 @@ class RelatedObjectsReader:
             for item, item_posts in posts.items()
         }
 
-    async def _add_links(self, records: Sequence[Record], pasts: Sequence[ItemHistory]) -> list[ItemHistory]:
+    async def _add_links(self, records: Sequence[Record], histories: Sequence[ItemHistory]) -> list[ItemHistory]:
         """Add links to histories: Lookback includes them, for other sources they are read."""
-        silent = [
-            record for record, past in zip(records, pasts, strict=True) if past.source is not HistorySource.LOOKBACK
+        without_links = [
+            record
+            for record, item_history in zip(records, histories, strict=True)
+            if item_history.source is not HistorySource.LOOKBACK
         ]
-        if not silent:
-            return list(pasts)
-        words = {record.object_id: past.linked for record, past in zip(records, pasts, strict=True)}
+        if not without_links:
+            return list(histories)
+        linked_keys = {
+            record.object_id: item_history.linked for record, item_history in zip(records, histories, strict=True)
+        }
         links: dict[int, dict[str, tuple[int, ...]]] = {}
-        for kind in dict.fromkeys(record.kind for record in silent):
-            ids = [record.object_id for record in silent if record.kind == kind]
-            links.update(await self._read_links(kind, ids, words))
+        for kind in dict.fromkeys(record.kind for record in without_links):
+            ids = [record.object_id for record in without_links if record.kind == kind]
+            links.update(await self._read_links(kind, ids, linked_keys))
         return [
-            replace(past, links=links.get(record.object_id, {}), linked={})
-            if past.source is not HistorySource.LOOKBACK
-            else past
-            for record, past in zip(records, pasts, strict=True)
+            replace(item_history, links=links.get(record.object_id, {}), linked={})
+            if item_history.source is not HistorySource.LOOKBACK
+            else item_history
+            for record, item_history in zip(records, histories, strict=True)
         ]
 
     async def _read_links(
-        self, kind: str, ids: Sequence[int], words: Mapping[int, Mapping[str, tuple[str, ...]]]
+        self, kind: str, ids: Sequence[int], linked_keys: Mapping[int, Mapping[str, tuple[str, ...]]]
     ) -> Mapping[int, dict[str, tuple[int, ...]]]:
         fetch = ("ObjectID", *_REFERENCES, *_COLLECTIONS)
         listing = Listing(kind=kind, fetch=fetch, workspace=self._workspace)
         requested = set(ids)
         links: dict[int, dict[str, tuple[int, ...]]] = {}
-        silent: list[tuple[int, str, str]] = []
-        spoken: list[tuple[int, str, str]] = []
+        without_keys: list[tuple[int, str, str]] = []
+        with_keys: list[tuple[int, str, str]] = []
         async for row in read_rows(self._session, listing, ids):
             oid = ref_id(row)
             if oid is None or oid not in requested:
@@ -235,20 +243,20 @@ class RelatedObjectsReader:
                 value = row.get(name)
                 count = (object_id(value.get("Count")) or 0) if isinstance(value, Mapping) else 0
                 if count:
-                    is_complete = len(words.get(oid, {}).get(name, ())) == count
-                    (spoken if is_complete else silent).append((oid, name, str(row.get("_type") or kind)))
+                    is_complete = len(linked_keys.get(oid, {}).get(name, ())) == count
+                    (with_keys if is_complete else without_keys).append((oid, name, str(row.get("_type") or kind)))
         keys_by_kind: dict[str, set[str]] = defaultdict(set)
-        for oid, name, _ in spoken:
-            keys_by_kind[_COLLECTIONS[name] or kind].update(words[oid][name])
+        for oid, name, _ in with_keys:
+            keys_by_kind[_COLLECTIONS[name] or kind].update(linked_keys[oid][name])
         known = {linked_kind: await self._resolve_keys(linked_kind, keys) for linked_kind, keys in keys_by_kind.items()}
-        for oid, name, item_kind in spoken:
-            keys, ids_by_key = words[oid][name], known[_COLLECTIONS[name] or kind]
+        for oid, name, item_kind in with_keys:
+            keys, ids_by_key = linked_keys[oid][name], known[_COLLECTIONS[name] or kind]
             if all(key in ids_by_key for key in keys):
                 links[oid][name] = tuple(sorted(ids_by_key[key] for key in keys))
             else:
-                silent.append((oid, name, item_kind))
-        members = await asyncio.gather(*(self._read_members(*arguments) for arguments in silent))
-        for (oid, name, _), others in zip(silent, members, strict=True):
+                without_keys.append((oid, name, item_kind))
+        members = await asyncio.gather(*(self._read_members(*arguments) for arguments in without_keys))
+        for (oid, name, _), others in zip(without_keys, members, strict=True):
             links[oid][name] = others
         return links
 
@@ -292,9 +300,9 @@ class RelatedObjectsReader:
         rows = answer.data.get("Results")
         return tuple(other for row in rows if (other := ref_id(row)) is not None) if isinstance(rows, list) else ()
 
-    def _collect_timeboxes(self, past: ItemHistory) -> Mapping[int, Timebox]:
+    def _collect_timeboxes(self, item_history: ItemHistory) -> Mapping[int, Timebox]:
         timeboxes: dict[int, Timebox] = {}
-        for _, _, field, before, after, _ in past.changes:
+        for _, _, field, before, after, _ in item_history.changes:
             shape = TIMEBOXES.get(field)
             if shape is None:
                 continue
@@ -305,13 +313,13 @@ class RelatedObjectsReader:
                         timeboxes[value.object_id] = known
         return timeboxes
 
-    def _collect_items(self, past: ItemHistory) -> Mapping[int, tuple[str, str]]:
+    def _collect_items(self, item_history: ItemHistory) -> Mapping[int, tuple[str, str]]:
         return {
             oid: known
-            for oid in past.links.get("PortfolioItem", ())
+            for oid in item_history.links.get("PortfolioItem", ())
             if (known := self._names.find_item(oid)) is not None
         }
 
 
-def _collect_links(pasts: Sequence[ItemHistory], name: str) -> set[int]:
-    return {oid for past in pasts for oid in past.links.get(name, ())}
+def _collect_links(histories: Sequence[ItemHistory], name: str) -> set[int]:
+    return {oid for item_history in histories for oid in item_history.links.get(name, ())}

@@ -58,7 +58,12 @@ async def read_by_id(
 
 
 async def read_from_snapshots(
-    session: Session, scope: Scope, removed: Mapping[int, datetime], *, pasts: HistoryReader, commented: Collection[int]
+    session: Session,
+    scope: Scope,
+    removed: Mapping[int, datetime],
+    *,
+    history_reader: HistoryReader,
+    commented: Collection[int],
 ) -> dict[int, RemovedItem]:
     """Reconstruct items from Lookback snapshots that cannot be read in another way.
 
@@ -66,7 +71,7 @@ async def read_from_snapshots(
         session: Sends requests to Rally.
         scope: The workspace.
         removed: When each item was found to be removed, by ObjectID; Lookback must have received changes up to then.
-        pasts: Reads snapshots.
+        history_reader: Reads snapshots.
         commented: The items whose comments to read.
 
     Raises:
@@ -76,7 +81,7 @@ async def read_from_snapshots(
     if not ids:
         return {}
     try:
-        feed = await pasts.read_snapshots(ids)
+        feed = await history_reader.read_snapshots(ids)
     except PermanentError as error:
         reason = str(error).rstrip(".")
         return {item: RemovedItem(reason=reason) for item in ids}

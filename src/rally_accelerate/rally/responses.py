@@ -651,13 +651,13 @@ def _decoding_error(context: _Context, error: JsonDecodeError) -> RallyAccelerat
     )
 
 
-def _find_repaired_rows(data: Any, places: Iterable[Place]) -> tuple[Mapping[str, Any], ...]:
+def _find_repaired_rows(data: Any, paths: Iterable[Place]) -> tuple[Mapping[str, Any], ...]:
     """Return the rows, or the single object, that contain repaired texts, without repeats."""
     rows: dict[int, Mapping[str, Any]] = {}
-    for place in places:
+    for path in paths:
         inner = data
         row: Mapping[str, Any] = {}
-        for step in place:
+        for step in path:
             # Rows are the elements of the outermost list; what is nested in one belongs to it.
             inner = inner[step]
             row = inner if isinstance(inner, dict) else row

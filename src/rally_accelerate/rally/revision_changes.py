@@ -285,15 +285,15 @@ class RevisionReader:
 
     Args:
         fields: The tracked fields.
-        which: Returns the timebox with a name.
+        resolve_timebox: Returns the timebox with a name.
     """
 
-    def __init__(self, fields: TrackedFields, which: TimeboxResolver) -> None:
+    def __init__(self, fields: TrackedFields, resolve_timebox: TimeboxResolver) -> None:
         self._by_label = fields.by_label
         self._short = frozenset(label for label, field in self._by_label.items() if field.shape not in _FREE_TEXT)
         self._order = {field.name: number for number, field in enumerate(fields.fields)}
         self._shapes = {field.name: field.shape for field in fields.fields}
-        self._resolve_timebox = which
+        self._resolve_timebox = resolve_timebox
 
     def read(
         self,
@@ -359,8 +359,8 @@ class RevisionReader:
                 # Everything that cannot speak of a tracked field need not be understood.
                 reading.add_unparsed(save, text, fields)
             return
-        silent: set[str] = set()
-        behind_text = False
+        without_values: set[str] = set()
+        follows_text = False
         for clause in clauses:
             match clause:
                 case Cut():
@@ -375,19 +375,19 @@ class RevisionReader:
                     reading.imitations.update(value for value in (before, after) if value and looks_like_clause(value))
                     field = self._by_label.get(label)
                     if field is None:
-                        behind_text |= not label.endswith("DATE")
+                        follows_text |= not label.endswith("DATE")
                         reading.unknown.append(
                             UnknownClause(save.position, unescape(before or ""), unescape(after or ""))
                         )
                     elif (before is None and after is None) or TOO_LONG in (before, after):
-                        silent.add(field.name)
+                        without_values.add(field.name)
                     else:
                         values = unescape(before or ""), unescape(after or "")
-                        parsed = _Clause(save, field, *values, behind_text, clause.verb is Verb.REMOVED)
+                        parsed = _Clause(save, field, *values, follows_text, clause.verb is Verb.REMOVED)
                         reading.clauses[save.position].append(parsed)
-        if silent:
+        if without_values:
             # The change is known, but not its values.
-            reading.add_unparsed(save, text, silent)
+            reading.add_unparsed(save, text, without_values)
 
     def _resolve_changes(
         self, saves: Sequence[Save], reading: _ParsedRevisions, state: "_ItemState"
@@ -454,9 +454,9 @@ class _ItemState:
     """The known state of an item after a save, going backwards from now to its creation."""
 
     def __init__(
-        self, place: ProjectAt, members: dict[str, set[str]], renaming: RenameTracker, present: Mapping[str, str]
+        self, project: ProjectAt, members: dict[str, set[str]], renaming: RenameTracker, present: Mapping[str, str]
     ) -> None:
-        self.project = place
+        self.project = project
         #: Values that the next save started from, for single-valued fields, with the names of that time.
         self.expected = dict(present)
         #: Drop-downs that the item has; empty if unknown.
@@ -509,17 +509,17 @@ def _select_trusted(clauses: Sequence[_Clause], reading: _ParsedRevisions, state
     for save, group in groupby(clauses, key=lambda clause: clause.save):
         save_clauses = list(group)
         single = [clause.field.name for clause in save_clauses if clause.field.shape not in _COLLECTIONS]
-        twice = len(set(single)) < len(single)
+        is_repeated = len(set(single)) < len(single)
         #: Index of the clause whose value can contain the following ones.
-        begins: int | None = 0 if twice else None
+        begins: int | None = 0 if is_repeated else None
         for at, clause in enumerate(save_clauses):
             loose = clause.follows_text or begins is not None
             # People are renamed more often than their names are spelled out like that.
-            if twice or (loose and not reading.fits(clause, state) and clause.field.shape is not Shape.PERSON):
+            if is_repeated or (loose and not reading.fits(clause, state) and clause.field.shape is not Shape.PERSON):
                 reading.add_unparsed(save, save.revision.description, ())
                 reading.complete = False
                 state.reset()
-                save_clauses = [] if twice else save_clauses[: at if begins is None else begins]
+                save_clauses = [] if is_repeated else save_clauses[: at if begins is None else begins]
                 break
             confirmed = clause.field.shape in _PLAIN_VALUES or (not clause.is_removal and state.matches_next(clause))
             if begins is None and not confirmed:
@@ -535,17 +535,17 @@ def _find_projects(
 
     Revisions of one instant can be one save that moved the item, or several: then its values can be of either project.
     """
-    places = [before], [after]
+    projects = [before], [after]
     group = saves[position].group
     for other in range(position - 1, -1, -1):
         if saves[other].group != group:
             break
-        places[0].extend(ProjectAt(clause.before) for clause in _find_moves(reading.clauses.get(other, ())))
+        projects[0].extend(ProjectAt(clause.before) for clause in _find_moves(reading.clauses.get(other, ())))
     for other in range(position + 1, len(saves)):
         if saves[other].group != group:
             break
-        places[1].extend(ProjectAt(clause.after) for clause in _find_moves(reading.clauses.get(other, ())))
-    return places
+        projects[1].extend(ProjectAt(clause.after) for clause in _find_moves(reading.clauses.get(other, ())))
+    return projects
 
 
 def _find_moves(clauses: Iterable[_Clause]) -> Iterator[_Clause]:

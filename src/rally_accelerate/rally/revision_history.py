@@ -80,20 +80,22 @@ class RevisionHistoryReader:
             requested, [(history_range.low, history_range.high) for history_range in ranges]
         ):
             if self._is_range_worthwhile(group):
-                stretch = _Range(group[0], group[-1])
-                ranges.append(stretch)
-                own.append((stretch, group))
+                history_range = _Range(group[0], group[-1])
+                ranges.append(history_range)
+                own.append((history_range, group))
             else:
                 lists.extend(group)
         covered = set(requested).difference(lists, *(group for _, group in own))
-        parts: list[Coroutine[Any, Any, ByHistory]] = [self._read_range(stretch, group) for stretch, group in own]
+        parts: list[Coroutine[Any, Any, ByHistory]] = [
+            self._read_range(history_range, group) for history_range, group in own
+        ]
         shared = [history_range for history_range in ranges if any(map(history_range.covers, covered))]
         revisions: dict[int, Sequence[Revision]] = {}
         for part in await _gather([*parts, self._read_lists(lists)]):
             revisions.update(part)
         stale: list[int] = []
-        for stretch in shared:
-            await stretch.done.wait()
+        for history_range in shared:
+            await history_range.done.wait()
         for history in sorted(covered):
             serving = next(
                 (
@@ -122,41 +124,41 @@ class RevisionHistoryReader:
         rows = self._density * (group[-1] - group[0] + 1)
         return keyset_paging.range_is_cheaper(list_requests=lists, remaining_rows=rows, page_size=self._page_size)
 
-    async def _read_range(self, stretch: _Range, group: Sequence[int]) -> ByHistory:
+    async def _read_range(self, history_range: _Range, group: Sequence[int]) -> ByHistory:
         """Read a range, or use lists of ids if the first response shows that they take fewer requests."""
         try:
-            listing = self._listing(keyset_paging.range_condition(stretch.low, stretch.high))
+            listing = self._listing(keyset_paging.range_condition(history_range.low, history_range.high))
             first_page = await read_page(self._session, listing)
-            self._density = first_page.remaining / (stretch.high - stretch.low + 1)
-            past = _RevisionCollector()
-            past.add(row for _, row in first_page.rows)
+            self._density = first_page.remaining / (history_range.high - history_range.low + 1)
+            collector = _RevisionCollector()
+            collector.add(row for _, row in first_page.rows)
             if not first_page.last:
                 lists = len(self._chunks(group))
-                remaining = first_page.remaining - past.rows
+                remaining = first_page.remaining - collector.rows
                 if not keyset_paging.range_is_cheaper(
                     list_requests=lists, remaining_rows=remaining, page_size=self._page_size
                 ):
                     return await self._read_lists(group)
                 async for page in read_pages(self._session, listing, after=first_page.after):
-                    past.add(row for _, row in page.rows)
+                    collector.add(row for _, row in page.rows)
             # Set together and last: other walks see a complete range or none.
-            stretch.by_history, stretch.rows = past.by_history, past.rows
-            stretch.answered_at = first_page.date
-            return {history: stretch.by_history.get(history, ()) for history in group}
+            history_range.by_history, history_range.rows = collector.by_history, collector.rows
+            history_range.answered_at = first_page.date
+            return {history: history_range.by_history.get(history, ()) for history in group}
         finally:
-            if stretch.answered_at is None:
-                self._ranges.remove(stretch)
-            stretch.done.set()
+            if history_range.answered_at is None:
+                self._ranges.remove(history_range)
+            history_range.done.set()
 
     async def _read_lists(self, histories: Sequence[int]) -> ByHistory:
         """Read exactly these histories, by lists of ids."""
 
         async def read(ids: tuple[int, ...]) -> ByHistory:
             listing = self._listing(keyset_paging.list_condition(ids))
-            past = _RevisionCollector()
+            collector = _RevisionCollector()
             async for page in read_pages(self._session, listing):
-                past.add(row for _, row in page.rows)
-            return past.by_history
+                collector.add(row for _, row in page.rows)
+            return collector.by_history
 
         revisions: dict[int, Sequence[Revision]] = dict.fromkeys(histories, ())
         for part in await _gather([read(ids) for ids in self._chunks(histories)]):

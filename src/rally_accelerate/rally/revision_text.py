@@ -190,7 +190,7 @@ def _parse_before_cut(text: str, starts: Sequence[int], short: Collection[str]) 
         return nothing
     if not _is_clause_prefix(text[starts[-1] :]):
         # The last possible beginning is inside a value, which can have begun in any free text before.
-        free = next((place for place, start in enumerate(starts) if _label_at(text, start) not in short), None)
+        free = next((index for index, start in enumerate(starts) if _label_at(text, start) not in short), None)
         starts = starts if free is None else starts[: free + 1]
         if len(starts) == 1:
             return nothing
@@ -213,28 +213,28 @@ def _is_clause_prefix(part: str) -> bool:
     start = _START.match(part)
     assert start is not None  # the caller found a beginning here
     values = 2 if start[0].endswith(" from [") else 1
-    rest = part[start.end() :] if start[0].endswith("[") else ""
+    remainder = part[start.end() :] if start[0].endswith("[") else ""
     for value in range(values):
-        end = _find_closing(rest)
+        end = _find_closing(remainder)
         if end is None:
             return True
-        behind, rest = rest[end:], rest[end + len(_BETWEEN) :]
-        if value < values - 1 and not behind.startswith(_BETWEEN):
-            return _BETWEEN.startswith(behind)
+        following, remainder = remainder[end:], remainder[end + len(_BETWEEN) :]
+        if value < values - 1 and not following.startswith(_BETWEEN):
+            return _BETWEEN.startswith(following)
     # The value has ended, so that at most the beginning of another clause's label follows.
-    return re.fullmatch(r"\](?:,(?: [^\[\]a-z]*[a-z ]{0,14})?)?", behind) is not None
+    return re.fullmatch(r"\](?:,(?: [^\[\]a-z]*[a-z ]{0,14})?)?", following) is not None
 
 
 def _find_closing(value: str) -> int | None:
     """Return the position of the first unmatched closing bracket, if there is one."""
     depth = 0
-    for place, char in enumerate(value):
+    for position, char in enumerate(value):
         if char == "[":
             depth += 1
         elif char == "]":
             depth -= 1
             if depth < 0:
-                return place
+                return position
     return None
 
 
@@ -290,11 +290,11 @@ def _find_only_reading(text: str, starts: Sequence[int]) -> Clauses | None:
     every, natural, most = [_Readings(1, ())], [_Readings(1, ())], [0]
     for at in reversed(range(len(starts))):
         ways: list[tuple[Change, int]] = []
-        for place in range(at, len(starts)):
-            behind = len(starts) - 1 - place
-            if every[behind].total:
-                ways.extend((choice, behind) for choice in _clause_readings(text[starts[at] : ends[place]]))
-        most.append(max((1 + most[behind] for _, behind in ways), default=0))
+        for end in range(at, len(starts)):
+            next_index = len(starts) - 1 - end
+            if every[next_index].total:
+                ways.extend((choice, next_index) for choice in _clause_readings(text[starts[at] : ends[end]]))
+        most.append(max((1 + most[next_index] for _, next_index in ways), default=0))
         natural.append(_combine([way for way in ways if _is_balanced(way[0])], natural))
         every.append(_combine(ways, every))
     if every[-1].total == 1:
@@ -309,9 +309,9 @@ class _Readings(NamedTuple):
     first: tuple[Change, ...]
 
 
-def _combine(ways: Sequence[tuple[Change, int]], behind: Sequence[_Readings]) -> _Readings:
-    first = next(((choice, *behind[place].first) for choice, place in ways if behind[place].total), ())
-    return _Readings(sum(behind[place].total for _, place in ways), first)
+def _combine(ways: Sequence[tuple[Change, int]], following: Sequence[_Readings]) -> _Readings:
+    first = next(((choice, *following[index].first) for choice, index in ways if following[index].total), ())
+    return _Readings(sum(following[index].total for _, index in ways), first)
 
 
 def _clause_readings(part: str) -> list[Change]:

@@ -41,27 +41,27 @@ class WildcardPattern:
         self._stays = 0
         if self._length > longest:
             return
-        place = 1
+        state = 1
         for char in pattern:
             if char == "*":
-                self._stays |= place
+                self._stays |= state
                 continue
             if char == "?":
-                self._any |= place
+                self._any |= state
             else:
-                self._steps[char] = self._steps.get(char, 0) | place
-            place <<= 1
+                self._steps[char] = self._steps.get(char, 0) | state
+            state <<= 1
 
     def match(self, text: str) -> bool:
         """Return whether the pattern matches the entire text."""
         if len(text) < self._length:
             return False
-        places = 1
+        states = 1
         for char in text:
-            places = (places & (self._steps.get(char, 0) | self._any)) << 1 | places & self._stays
-            if not places:
+            states = (states & (self._steps.get(char, 0) | self._any)) << 1 | states & self._stays
+            if not states:
                 return False
-        return bool(places >> self._length & 1)
+        return bool(states >> self._length & 1)
 
 
 def match_all(pattern: str, texts: Sequence[str]) -> list[int]:
@@ -311,9 +311,9 @@ def _normalize(text: str) -> str:
 
 def join_limited(texts: Iterable[str], *, most: int = MAX_LISTED) -> str:
     """Join the first texts and the number of remaining ones."""
-    every = list(texts)
-    joined = ", ".join(every[:most])
-    return f"{joined} and {len(every) - most} more" if len(every) > most else joined
+    all_texts = list(texts)
+    joined = ", ".join(all_texts[:most])
+    return f"{joined} and {len(all_texts) - most} more" if len(all_texts) > most else joined
 
 
 def quote(name: str) -> str:

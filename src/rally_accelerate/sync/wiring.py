@@ -194,7 +194,7 @@ async def rules_from(
     source.add_fields(
         {kind: (*list_needed_fields(rules.compiled, kind), *carried) for kind in scope.kinds},
         [past for each in rules.custom if (past := each.history_field) is not None],
-        rests=_mapped(rules),
+        removed_item_fields=_mapped(rules),
     )
     for notice in rules.compiled.notices:
         log.warning("%s", notice)
