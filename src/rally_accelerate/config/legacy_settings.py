@@ -90,7 +90,7 @@ def _explain_envelope(raw: Mapping[str, Any]) -> Iterator[LegacySetting]:
         elif key == "disabled":
             yield LegacySetting(key, SettingStatus.UNCHANGED, "a disabled integration is not run" if value else "no")
         else:
-            yield LegacySetting(key, SettingStatus.IGNORED, "the platform's own; it makes it anew")
+            yield LegacySetting(key, SettingStatus.IGNORED, "managed by the platform, which sets it again")
 
 
 def _explain_property(key: str, value: Any) -> LegacySetting:  # noqa: PLR0911 - a table of cases, first match wins

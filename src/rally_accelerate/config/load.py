@@ -399,7 +399,7 @@ def _expand(value: Any, path: str, variables: Mapping[str, str], problems: list[
         case str():
             for name in _VARIABLE.findall(value):
                 if name not in variables:
-                    text = f"asks for the environment variable {name}, which is not set"
+                    text = f"uses the environment variable {name}, which is not set"
                     problems.append(Problem(path, text, origin))
             # Unset variables stay as written, so that they are not also reported as empty values.
             return _VARIABLE.sub(lambda match: variables.get(match[1], match[0]), value)
@@ -433,7 +433,7 @@ def _build_problem(detail: ErrorDetails, *, path: str, origin: str) -> Problem:
     if detail["type"] == "missing":
         text = "is missing"
     elif detail["type"] == "string_unicode":
-        text = "holds a character that is none; was it copied whole?"
+        text = "contains an invalid character; copy it again"
     elif detail["type"] in {"string_type", "int_parsing", "float_parsing", "literal_error"}:
         text = text[0].lower() + text[1:]
     return Problem(f"{path}{where}", text, origin)

@@ -347,4 +347,4 @@ def _from_milliseconds(value: float) -> datetime:
     try:
         return datetime.fromtimestamp(value / 1000, UTC)
     except (OverflowError, OSError, ValueError):
-        raise ValueError("is no instant in milliseconds since 1970") from None
+        raise ValueError("is not a time in milliseconds since 1970") from None

@@ -183,7 +183,7 @@ def _build_comparison(field: Token, operator: Operator, literals: tuple[Literal,
         meant = f"; did you mean {near[0]}?" if near else ""
         # A field without its item is the commonest slip.
         meant = meant or ("" if path else f"; did you mean issue.{item}?")
-        raise QueryError(f"{item!r} is no item of a value stream{meant}", line=line, column=column, expected=ITEMS)
+        raise QueryError(f"{item!r} is not an item of a value stream{meant}", line=line, column=column, expected=ITEMS)
     if not path or not all(path):
         raise QueryError(f"{str(field)!r} names no field", line=line, column=column, expected=(f"{known}.status",))
     check_values(known, path, operator, literals)

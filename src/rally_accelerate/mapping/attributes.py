@@ -69,7 +69,7 @@ def find_path(label: str, definitions: Sequence[AttributeDefinition]) -> FieldPa
             raise ValueError(f'{len(candidates)} fields are called "{label[:cut]}"; name one of them: {names}')
         members = tuple(part.replace(" ", "") for part in label[cut + 1 :].split(".")) if cut < len(label) else ()
         if not all(part.isidentifier() for part in members):
-            raise ValueError(f'"{label}" has no name behind a dot')
+            raise ValueError(f'"{label}" has no name after a dot')
         first = candidates[0]
         if members and first.attribute_type.upper() in _SCALAR_TYPES:
             raise ValueError(f'"{label[:cut]}" is a {first.attribute_type} and refers to nothing that has fields')

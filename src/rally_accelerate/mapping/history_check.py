@@ -56,16 +56,16 @@ def check_history(item: WorkItem) -> HistoryCheck:
     """Return the verdict on the history of a work item."""
     past = item.past
     if past.source is HistorySource.NONE:
-        return HistoryCheck(Verdict.UNVERIFIABLE, reason="no history was asked for")
+        return HistoryCheck(Verdict.UNVERIFIABLE, reason="no history was requested")
     if not past.up_to_date:
-        return HistoryCheck(Verdict.INCOMPLETE, reason="the source has not come as far as the last change")
+        return HistoryCheck(Verdict.INCOMPLETE, reason="the source does not have the last change yet")
     if past.unread and past.whole:
         return HistoryCheck(Verdict.UNVERIFIABLE, reason=f"{len(past.unread)} changes cannot be read without guessing")
     gaps = tuple(_find_gaps(past.changes, item.record))
     if gaps:
         return HistoryCheck(Verdict.INCOMPLETE, gaps)
     if not past.whole:
-        return HistoryCheck(Verdict.INCOMPLETE, reason="the source does not show every part of the past")
+        return HistoryCheck(Verdict.INCOMPLETE, reason="the source does not contain the complete history")
     return HistoryCheck(Verdict.COMPLETE)
 
 

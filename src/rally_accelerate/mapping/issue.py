@@ -279,7 +279,7 @@ def map_work_item(item: WorkItem, rules: Rules, *, now: datetime | None = None) 
     record = item.record
     row = record.fields
     if not record.object_id:
-        return Skipped(record.key, "Rally gave no ObjectID, so the item cannot be told from others")
+        return Skipped(record.key, "Rally sent no ObjectID, so the item cannot be identified")
     kind = get_kind(record.kind, row, defect_status=rules.defect_status)
     created = field_readers.read_datetime(row, "CreationDate") or record.revision.updated_at
     status = _map_status(row, kind)

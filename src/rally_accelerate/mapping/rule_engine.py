@@ -341,7 +341,7 @@ class RemappedIssue:
     """An issue after the rules were applied."""
 
     issue: Issue
-    #: Every outcome with its reason; empty when no rule speaks of the type, ``apply_rules`` explains such items too.
+    #: Every outcome with its reason; empty when no rule applies to the type, ``apply_rules`` explains such items too.
     applied: AppliedRules = field(default_factory=AppliedRules)
     #: What only newer servers take, by its name there: severity, impact, resolution, resolved, and so on.
     extras: Mapping[str, Value] = field(default_factory=dict)

@@ -378,7 +378,7 @@ def _group_by_target(raw: Any, path: str, faults: _FaultCollector) -> list[tuple
             faults.append((place, str(error)))
             continue
         if target in by_target:
-            faults.append((place, f"is given twice, see {by_target[target][1]}"))
+            faults.append((place, f"is set twice, see {by_target[target][1]}"))
         by_target.setdefault(target, (target, place, value))
     return list(by_target.values())
 

@@ -47,16 +47,18 @@ def parse_target(written: str, *, suggest: bool = True) -> str:
     """
     name = written.strip()
     if name.casefold() in _IDENTITY:
-        raise ValueError("cannot be mapped: it is what the item is known by")
+        raise ValueError("cannot be mapped: it identifies the item")
     if name.casefold().startswith(EXTENDED):
         segment = name[len(EXTENDED) :]
         if not segment.strip() or segment != segment.strip() or "." in segment or "*" in segment:
-            raise ValueError("needs one name behind the dot, for example extended.riskLevel")
+            raise ValueError("needs one name after the dot, for example extended.riskLevel")
         return EXTENDED + segment
     target = {target_name.casefold(): target_name for target_name in TARGETS}.get(name.casefold())
     if target is None:
         near = suggest_names(name, TARGETS) if suggest else ""
-        raise ValueError(f"is no field that can be mapped{near}; there are {', '.join(TARGETS)} and {EXTENDED}<name>")
+        raise ValueError(
+            f"is not a field that can be mapped{near}; there are {', '.join(TARGETS)} and {EXTENDED}<name>"
+        )
     return target
 
 
@@ -96,5 +98,5 @@ def _parse_datetime(text: str) -> datetime:
         # A date at the very edge of the calendar has no UTC.
         moment = None
     if moment is None:
-        raise ValueError("is no date such as 2026-01-31T12:00:00Z")
+        raise ValueError("is not a date such as 2026-01-31T12:00:00Z")
     return moment

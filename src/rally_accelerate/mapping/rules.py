@@ -109,7 +109,7 @@ def resolve_rules(rules: FieldRules, definitions_by_type: Mapping[str, Sequence[
         if not matching:
             names = {name for item_type in types.values() for name in item_type.names}
             close = suggest_names(entry.written, sorted(names)) if len(notices) < MAX_EXPLAINED else ""
-            notices.append(f'{entry.path} speaks of the type "{entry.written}", which is not imported{close}.')
+            notices.append(f'{entry.path} applies to the type "{entry.written}", which is not imported{close}.')
         for place, label in _iterate_labels(entry):
             is_resolved = False
             faults: list[str] = []

@@ -134,7 +134,7 @@ def test_every_fault_is_told_at_once_with_its_place() -> None:
         'fieldMapping[1].type: must be "*" or the name of a type',
         "fieldMapping[1].fieldMapping.id: cannot be mapped",
         "fieldMapping[1].fieldMapping._id: cannot be mapped",
-        'fieldMapping[1].fieldMapping.storyPoint: is no field that can be mapped (did you mean "storyPoints"?)',
+        'fieldMapping[1].fieldMapping.storyPoint: is not a field that can be mapped (did you mean "storyPoints"?)',
         "fieldMapping[1].fieldMapping.extended.: needs one name",
         "fieldMapping[1].fieldMapping.epic: must be the name of a Rally field",
         f'{at}.status.Done[2]: "/[/" is not a valid regular expression: ',
@@ -161,7 +161,7 @@ def test_extended_needs_one_name(name: str) -> None:
 
 def test_a_target_given_twice_is_a_fault() -> None:
     [told] = faults({"fieldMapping": {"epic": "A", "Epic": "B"}})
-    assert told == "fieldMapping[0].fieldMapping.Epic: is given twice, see fieldMapping[0].fieldMapping.epic"
+    assert told == "fieldMapping[0].fieldMapping.Epic: is set twice, see fieldMapping[0].fieldMapping.epic"
 
 
 @pytest.mark.parametrize("raw", ["[{", "{'a': 1}", "[" * 100_000, "1" * 5000, 7, "7", True])

@@ -72,7 +72,7 @@ def test_a_label_of_nothing_is_none() -> None:
     [
         ("Twin", '2 fields are called "Twin"; name one of them: c_A1, c_A2'),
         ("Plan Estimate.Name", '"Plan Estimate" is a QUANTITY and refers to nothing that has fields'),
-        ("Owner.", '"Owner." has no name behind a dot'),
+        ("Owner.", '"Owner." has no name after a dot'),
     ],
 )
 def test_a_label_that_cannot_be_followed_is_told(label: str, fault: str) -> None:
@@ -125,7 +125,7 @@ def test_a_rule_for_one_type_needs_its_field_there() -> None:
 def test_rules_for_types_that_are_not_read_are_a_notice() -> None:
     found = compiled({"type": "Defct", "fieldMapping": {"severity": "Nonsense"}})
     assert found.notices == (
-        'fieldMapping[0] speaks of the type "Defct", which is not imported (did you mean "defect"?).',
+        'fieldMapping[0] applies to the type "Defct", which is not imported (did you mean "defect"?).',
     )
 
 
