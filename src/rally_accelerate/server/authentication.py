@@ -51,12 +51,12 @@ class SignInThrottle:
             How many of this name from this address have failed in a row, with this one.
         """
         for key in _throttle_keys(name, address):
-            found = self._failures.pop(key, None)
-            if found is None or now - found.latest > FORGET_SECONDS:
-                found = _Failures(0, now)
-            found.count += 1
-            found.latest = now
-            self._failures[key] = found
+            result = self._failures.pop(key, None)
+            if result is None or now - result.latest > FORGET_SECONDS:
+                result = _Failures(0, now)
+            result.count += 1
+            result.latest = now
+            self._failures[key] = result
         while len(self._failures) > MAX_ENTRIES:
             self._failures.popitem(last=False)
         return self._failures[_throttle_keys(name, address)[0]].count
@@ -66,15 +66,15 @@ class SignInThrottle:
         both, *wider = _throttle_keys(name, address)
         self._failures.pop(both, None)
         for key in wider:
-            if found := self._failures.get(key):
-                found.count -= 1
+            if failure := self._failures.get(key):
+                failure.count -= 1
 
     def _compute_wait(self, key: tuple[str, str, str], now: float) -> float:
-        found = self._failures.get(key)
-        if found is None or found.count < FREE_ATTEMPTS[key[0]]:
+        failure = self._failures.get(key)
+        if failure is None or failure.count < FREE_ATTEMPTS[key[0]]:
             return 0.0
-        waits = min(FIRST_WAIT * 2.0 ** min(found.count - FREE_ATTEMPTS[key[0]], 20), MAX_WAIT)
-        return max(0.0, found.latest + waits - now)
+        waits = min(FIRST_WAIT * 2.0 ** min(failure.count - FREE_ATTEMPTS[key[0]], 20), MAX_WAIT)
+        return max(0.0, failure.latest + waits - now)
 
 
 def _throttle_keys(name: str, address: str) -> list[tuple[str, str, str]]:
@@ -116,18 +116,18 @@ class Authenticator:
             return None
         if secrets.compare_digest(key.encode(errors="surrogatepass"), self._inside_key.encode()):
             return Identity(SYSTEM_ACTOR)
-        found = await self._stores.keys.authenticate(key)
-        if found is None:
+        result = await self._stores.keys.authenticate(key)
+        if result is None:
             return None
-        actor, key_id = found
+        actor, key_id = result
         return Identity(actor, key_id=key_id)
 
     async def authenticate_session(self, token: str) -> Identity | None:
         """Return the identity of a session token, or None."""
-        found = await self._stores.sessions.find(token) if token else None
-        if found is None:
+        result = await self._stores.sessions.find(token) if token else None
+        if result is None:
             return None
-        session, user = found
+        session, user = result
         return Identity(user.actor, user, session)
 
 

@@ -91,10 +91,10 @@ class DryRun:
         """Return the state and the results as JSON-ready values, without secrets."""
         worst = self.troubles.worst
         trouble = trying_again(worst) if worst else ""
-        found: dict[str, Any] = self.redactor.redact_values(
+        result: dict[str, Any] = self.redactor.redact_values(
             {"failure": self.failure, "trouble": trouble, **self.results}
         )
-        return {"running": self.running, "begun": self.started, "waits": self.waits, **found}
+        return {"running": self.running, "begun": self.started, "waits": self.waits, **result}
 
 
 Work = Callable[[DryRun], Awaitable[None]]
@@ -126,19 +126,19 @@ class DryRuns:
 
     def get(self, actor: Actor, key: str) -> DryRun | None:
         """Return the dry run of a key if this actor started it, else None."""
-        found = self._dry_runs.get(key)
-        return found if found is not None and found.actor_id == actor.id else None
+        dry_run = self._dry_runs.get(key)
+        return dry_run if dry_run is not None and dry_run.actor_id == actor.id else None
 
     def stop(self, actor: Actor, key: str) -> None:
         """Cancel a dry run; its results so far stay available."""
-        found = self.get(actor, key)
-        if found is not None and found.task is not None and found.running:
-            found.failure = {"message": "It was stopped.", "hint": "", "problems": []}
-            found.task.cancel()
+        result = self.get(actor, key)
+        if result is not None and result.task is not None and result.running:
+            result.failure = {"message": "It was stopped.", "hint": "", "problems": []}
+            result.task.cancel()
 
     async def close(self) -> None:
         """Cancel all dry runs."""
-        tasks = [each.task for each in self._dry_runs.values() if each.task is not None]
+        tasks = [dry_run.task for dry_run in self._dry_runs.values() if dry_run.task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -146,12 +146,12 @@ class DryRuns:
 
     def _evict(self, key: str) -> None:
         oldest = time.monotonic() - LIFETIME.total_seconds()
-        old = [each for each, trial in self._dry_runs.items() if each == key or trial.started_at < oldest]
+        old = [item for item, trial in self._dry_runs.items() if item == key or trial.started_at < oldest]
         old += list(self._dry_runs)[: max(0, len(self._dry_runs) - MAX_DRY_RUNS)]
-        going = [each for each, trial in self._dry_runs.items() if trial.running and each not in old]
+        going = [item for item, trial in self._dry_runs.items() if trial.running and item not in old]
         old += going[: max(0, len(going) - MAX_CONCURRENT + 1)]
-        for each in old:
-            trial = self._dry_runs.pop(each, None)
+        for item in old:
+            trial = self._dry_runs.pop(item, None)
             if trial is not None and trial.task is not None:
                 trial.task.cancel()
 
@@ -213,13 +213,13 @@ def check_connection(integration: Integration, limiters: LimiterPool) -> Work:
     async def work(trial: DryRun) -> None:
         findings: list[dict[str, Any]] = []
         trial.results["findings"] = findings
-        wanted = limit_timeouts(integration)
+        settings = limit_timeouts(integration)
         async for finding in check(
-            wanted, target=None, limiters=limiters, begins=lambda link: trial.start_step(link.value)
+            settings, target=None, limiters=limiters, begins=lambda link: trial.start_step(link.value)
         ):
             # The last link is this server itself. One by one, so that each is seen when it is found.
             findings += [_finding(finding)] if finding.link is not Link.ACCELERATE else []
-        if not any(each["state"] == "failed" for each in findings):
+        if not any(finding["state"] == "failed" for finding in findings):
             findings.append({"link": "this host", "state": "ok", "text": "keeps the issues itself", "todo": []})
 
     return work
@@ -229,15 +229,15 @@ def preview_items(integration: Integration, limiters: LimiterPool) -> Work:
     """Read a few live items, and map them."""
 
     async def work(trial: DryRun) -> None:
-        wanted = limit_timeouts(integration, page_size=PREVIEW_ITEMS)
-        async with links(wanted, target=_NO_TARGET, limiters=limiters) as connected:
-            rules, _ = await rules_from(connected.source, wanted.properties)
-            since = wanted.properties.initial_sync_date
-            found = await sample(connected.source, rules, count=PREVIEW_ITEMS, since=since)
+        settings = limit_timeouts(integration, page_size=PREVIEW_ITEMS)
+        async with links(settings, target=_NO_TARGET, limiters=limiters) as connected:
+            rules, _ = await rules_from(connected.source, settings.properties)
+            since = settings.properties.initial_sync_date
+            result = await sample(connected.source, rules, count=PREVIEW_ITEMS, since=since)
         trial.results |= {
-            "issues": [_issue(each, found) for each in found.issues],
-            "skipped": [{"key": each.key, "reason": each.reason} for each in found.skipped],
-            "notices": list(found.notices),
+            "issues": [_issue(issue, result) for issue in result.issues],
+            "skipped": [{"key": item.key, "reason": item.reason} for item in result.skipped],
+            "notices": list(result.notices),
         }
 
     return work
@@ -254,17 +254,17 @@ def load_projects(integration: Integration, limiters: LimiterPool) -> Work:
             limiters=limiters,
             clock=lambda: datetime.now(UTC),
         ) as source:
-            workspace, found = await source.projects()
+            workspace, result = await source.projects()
             trial.results |= {
                 "workspace": {"id": workspace.object_id, "name": workspace.name},
-                "projects": [_project(each) for each in found],
+                "projects": [_project(item) for item in result],
             }
-            above = {each.parent for each in found}
+            above = {item.parent for item in result}
             # A pattern or a path means projects of many teams: what is below them is not offered one by one.
             parents = [
-                each
-                for each in found
-                if each.open and each.object_id in above and {each.name, str(each.object_id)} & set(chosen)
+                item
+                for item in result
+                if item.open and item.object_id in above and {item.name, str(item.object_id)} & set(chosen)
             ]
             if not parents or integration.properties.include_child_projects:
                 return
@@ -275,7 +275,7 @@ def load_projects(integration: Integration, limiters: LimiterPool) -> Work:
                 log.info("The items of child projects cannot be counted: %s", error)
                 return
             trial.results["counts"] = [
-                {"id": its_id, "own": own, "children": children} for its_id, (own, children) in counts.items()
+                {"id": project_id, "own": own, "children": children} for project_id, (own, children) in counts.items()
             ]
 
     return work
@@ -325,7 +325,7 @@ def preview_resync(stores: Stores, runs: Runner, integration: Integration, again
             "gone": len(sink.retired),
             "withheld": report.tally.withheld,
             "skipped": report.tally.skipped,
-            "skippedItems": [{"key": each.key, "reason": each.reason} for each in report.skipped],
+            "skippedItems": [{"key": item.key, "reason": item.reason} for item in report.skipped],
             "notices": list(report.notices),
             "differences": compared.differences[:MAX_DIFFERENCES],
             "differing": len(compared.differences),
@@ -347,7 +347,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 def _issue(issue: Issue, found: Sample) -> dict[str, Any]:
     judgement = found.judgements[issue.external_id]
-    sprints: Sequence[Any] = [each for each in issue.sprints if not each.former] or issue.sprints
+    sprints: Sequence[Any] = [sprint for sprint in issue.sprints if not sprint.former] or issue.sprints
     return {
         "id": issue.display_id,
         "name": issue.name,

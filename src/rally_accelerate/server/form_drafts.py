@@ -46,8 +46,8 @@ class ExpiringStore(Generic[Item]):
     def get(self, actor: Actor, key: str) -> Item | None:
         """Return this actor's item under a key, or None."""
         self._evict()
-        found = self._entries.get(key)
-        return found.item if found is not None and found.actor_id == actor.id else None
+        result = self._entries.get(key)
+        return result.item if result is not None and result.actor_id == actor.id else None
 
     def delete(self, actor: Actor, key: str) -> None:
         """Delete an item."""
@@ -57,8 +57,8 @@ class ExpiringStore(Generic[Item]):
     def _evict(self) -> None:
         oldest = time.monotonic() - LIFETIME.total_seconds()
         # In the order in which they were put.
-        for key, kept in list(self._entries.items()):
-            if kept.stored_at < oldest or len(self._entries) > self._max_items:
+        for key, cached in list(self._entries.items()):
+            if cached.stored_at < oldest or len(self._entries) > self._max_items:
                 del self._entries[key]
 
 

@@ -226,19 +226,19 @@ async def serve(
     """
     listener = listener or open_listener("127.0.0.1", 0)
     address, port = listener.getsockname()[:2]
-    shown = urlsplit(outside)
-    name = shown.hostname or ""
+    formatted = urlsplit(outside)
+    name = formatted.hostname or ""
     names = LOCAL_NAMES | {name} if is_local(address) else None
-    prefix = shown.path.rstrip("/")
-    app = server.build_app(names=names, secure_names={name} if shown.scheme == "https" else (), prefix=prefix)
+    prefix = formatted.path.rstrip("/")
+    app = server.build_app(names=names, secure_names={name} if formatted.scheme == "https" else (), prefix=prefix)
     try:
-        shown_app = _mount_below(prefix, app) if prefix else app
+        mounted_app = _mount_below(prefix, app) if prefix else app
     except ConfigError:
         listener.close()
         raise
     place = read_connection_limits()
     config = uvicorn.Config(
-        _respond_on_shutdown(shown_app),
+        _respond_on_shutdown(mounted_app),
         http=make_connection_class(place.connections),
         # asyncio accepts so many at once, before the protocol can refuse any.
         backlog=place.burst,

@@ -35,9 +35,11 @@ class IntegrationService:
         Raises:
             ConfigError: The name is taken.
         """
-        its_id = await self._stores.integrations.add(raw)
-        await self.record_and_restart(actor, "added", its_id, name=raw["name"], settings=sorted(raw["properties"]))
-        return its_id
+        integration_id = await self._stores.integrations.add(raw)
+        await self.record_and_restart(
+            actor, "added", integration_id, name=raw["name"], settings=sorted(raw["properties"])
+        )
+        return integration_id
 
     async def put(self, actor: Actor, integration: Integration) -> str:
         """Add an integration, or change the one of its tenant and name where it differs. Return its ID."""
@@ -60,11 +62,11 @@ class IntegrationService:
             ConfigError: The name is taken.
         """
         known = await self.get(its_id)
-        found = await self._stores.integrations.change(its_id, changes)
+        result = await self._stores.integrations.change(its_id, changes)
         await self.record_and_restart(
-            actor, "edited", its_id, name=found.name, settings=list_changed_settings(known, found)
+            actor, "edited", its_id, name=result.name, settings=list_changed_settings(known, result)
         )
-        return found
+        return result
 
     async def record_and_restart(
         self, actor: Actor, action: str, its_id: str, *, name: str, settings: Sequence[str]
@@ -113,16 +115,16 @@ class IntegrationService:
         Raises:
             NotFoundError: There is no such integration.
         """
-        _, found = await self._stores.integrations.rewrite(
+        _, result = await self._stores.integrations.rewrite(
             its_id, lambda known: {"state": {**(known.state or {}), event: state}}
         )
         action = "wrote the state of"
-        wanted = AuditFilter(
+        filters = AuditFilter(
             actor=actor.name, action=action, object_id=its_id, since=datetime.now(UTC) - STATE_AUDIT_INTERVAL
         )
-        if not await self._stores.audit.list_entries(wanted, limit=1):
-            await self._record(actor, action, its_id, found.name, {"event": event})
-        return found
+        if not await self._stores.audit.list_entries(filters, limit=1):
+            await self._record(actor, action, its_id, result.name, {"event": event})
+        return result
 
     async def remove(self, actor: Actor, its_id: str, *, with_issues: bool) -> bool:
         """Remove an integration, and what it brought if asked to; return whether there was one."""
@@ -219,10 +221,10 @@ class IntegrationService:
         Raises:
             NotFoundError: There is none of that id.
         """
-        found = await self._stores.integrations.by_id(its_id)
-        if found is None:
+        integration = await self._stores.integrations.by_id(its_id)
+        if integration is None:
             raise NotFoundError(f"there is no integration {its_id}")
-        return found
+        return integration
 
     async def _get_enabled(self, its_id: str) -> StoredIntegration:
         known = await self.get(its_id)

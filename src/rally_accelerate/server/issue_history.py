@@ -74,21 +74,22 @@ def list_former_sprints(issue: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     An issue whose history has no such change has only present sprints. Issues that an earlier version of this connector
     uploaded mark former sprints with ``previous: true``.
     """
-    sprints = [each for each in issue.get("sprints") or () if isinstance(each, Mapping)]
-    if any(each.get("previous") is True for each in sprints):
-        return [each for each in sprints if each.get("previous") is True]
+    sprints = [sprint for sprint in issue.get("sprints") or () if isinstance(sprint, Mapping)]
+    if any(sprint.get("previous") is True for sprint in sprints):
+        return [sprint for sprint in sprints if sprint.get("previous") is True]
     last = next(
-        (each for each in reversed(list_changes(issue)) if each.field == "sprint" and "to" in each.content), None
+        (change for change in reversed(list_changes(issue)) if change.field == "sprint" and "to" in change.content),
+        None,
     )
     if last is None:
         return []
     led_to = parse_references(last.content["to"])
-    ids, names = ({each[key] for each in led_to if each.get(key)} for key in ("id", "name"))
-    present = [each for each in sprints if (each.get("id") in ids if ids else each.get("name") in names)]
+    ids, names = ({item[key] for item in led_to if item.get(key)} for key in ("id", "name"))
+    present = [sprint for sprint in sprints if (sprint.get("id") in ids if ids else sprint.get("name") in names)]
     if led_to and not present:
         # It was renamed after the change: the present sprint is the last in the list.
         present = sprints[-1:]
-    return [each for each in sprints if not any(each is one for one in present)]
+    return [sprint for sprint in sprints if not any(sprint is one for one in present)]
 
 
 def parse_references(value: Any) -> list[Mapping[str, Any]]:
@@ -97,8 +98,8 @@ def parse_references(value: Any) -> list[Mapping[str, Any]]:
     Histories name references in texts and lists of texts; earlier versions of this connector sent objects.
     """
     listed = value if isinstance(value, list | tuple) else [value]
-    found = (each if isinstance(each, Mapping) else {"name": str(each)} for each in listed if each not in (None, ""))
-    return [each for each in found if each]
+    result = (item if isinstance(item, Mapping) else {"name": str(item)} for item in listed if item not in (None, ""))
+    return [item for item in result if item]
 
 
 def normalize_field_name(field: str) -> str:
@@ -218,7 +219,7 @@ def to_texts(value: Any) -> Value:
         case float() if value.is_integer():
             return (str(int(value)),)
         case list() | tuple():
-            return tuple(text for each in value for text in to_texts(each))
+            return tuple(text for item in value for text in to_texts(item))
         case Mapping():
             named = next((value[key] for key in ("name", "id", "key") if value.get(key)), None)
             return to_texts(named) if named is not None else (str(dict(value)),)
@@ -229,12 +230,12 @@ def to_texts(value: Any) -> Value:
 def _compute_field_state(field: str, now: Value, changes: Sequence[Mapping[str, Any]], instant: int) -> FieldState:
     if not changes:
         return FieldState(field, now, now, Certainty.UNRECORDED)
-    before = [each for each in changes if each["at"] <= instant]
-    after = [each for each in changes if each["at"] > instant]
+    before = [change for change in changes if change["at"] <= instant]
+    after = [change for change in changes if change["at"] > instant]
     if after and after[0]["from"] is None:
         # The change itself is known, what it changed is not: the one before it may say.
-        told = before[-1]["to"] if before else None
-        return FieldState(field, told or (), now, Certainty.LOST if told is None else Certainty.RECORDED)
+        message = before[-1]["to"] if before else None
+        return FieldState(field, message or (), now, Certainty.LOST if message is None else Certainty.RECORDED)
     value = after[0]["from"] if after else now
     last = before[-1]["to"] if before else None
     return FieldState(
@@ -244,21 +245,21 @@ def _compute_field_state(field: str, now: Value, changes: Sequence[Mapping[str, 
 
 def _collect_sides(issue: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """Return the old and new value of each change by field, oldest first."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    result: dict[str, list[dict[str, Any]]] = {}
     for change in list_changes(issue):
         if not change.is_accompanying:
             # A side that is not told at all is another thing than one that is empty.
             content = change.content
             sides = {side: to_texts(content[side]) if side in content else None for side in ("from", "to")}
-            found.setdefault(change.field, []).append({"at": change.at, **sides})
-    return found
+            result.setdefault(change.field, []).append({"at": change.at, **sides})
+    return result
 
 
 def _read_current_values(issue: Mapping[str, Any]) -> dict[str, Value]:
-    found = {field: to_texts(issue.get(name or field)) for field, name in FIELD_NAMES.items()}
+    result = {field: to_texts(issue.get(name or field)) for field, name in FIELD_NAMES.items()}
     former = list_former_sprints(issue)
-    found["sprint"] = to_texts([each for each in issue.get("sprints") or () if each not in former])
-    return found
+    result["sprint"] = to_texts([sprint for sprint in issue.get("sprints") or () if sprint not in former])
+    return result
 
 
 def _read_tool_value(issue: Mapping[str, Any], field: str, changes: Sequence[Mapping[str, Any]]) -> Value:
@@ -342,9 +343,9 @@ def find_pending_after(
     updated, status = parse_instant(issue.get("lastUpdate")), _to_text(issue.get("status"))
     if updated is None or not status:
         return None
-    ends = [_to_text(each) for each in last.led_to]
+    ends = [_to_text(item) for item in last.led_to]
     # Queries do not tell statuses apart by the case of letters either (dql/evaluator.py).
-    if not all(ends) or status.casefold() in {each.casefold() for each in ends}:
+    if not all(ends) or status.casefold() in {end.casefold() for end in ends}:
         return None
     # What stands beside each change, and texts that could not be read, do not say that the status was as it was.
     newest = max(change.at for change in list_changes({"history": history}) if not change.is_accompanying)

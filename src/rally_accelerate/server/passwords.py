@@ -77,8 +77,8 @@ def needs_rehash(kept: str) -> bool:
 
 async def _derive_hash(password: str, salt: bytes, cost: Cost) -> bytes:
     # One letter has several codings, and keyboards differ. What is longer than allowed is cut: a guess is bounded work.
-    taken = unicodedata.normalize("NFKC", password[: 2 * MAX_LENGTH]).encode(errors="surrogatepass")
-    return await asyncio.get_running_loop().run_in_executor(_executor, _scrypt, taken, salt, cost)
+    existing = unicodedata.normalize("NFKC", password[: 2 * MAX_LENGTH]).encode(errors="surrogatepass")
+    return await asyncio.get_running_loop().run_in_executor(_executor, _scrypt, existing, salt, cost)
 
 
 def _scrypt(password: bytes, salt: bytes, cost: Cost) -> bytes:

@@ -41,12 +41,14 @@ async def find_unknown_fields(database: Database, query: Query | None) -> list[s
     """
     if query is None:
         return []
-    said: dict[str, None] = {}
+    messages: dict[str, None] = {}
     async with database.reading() as connection:
-        for leaf in list(dict.fromkeys((each.item, each.path) for each in iterate_comparisons(query)))[:MAX_FIELDS]:
+        for leaf in list(
+            dict.fromkeys((comparison.item, comparison.path) for comparison in iterate_comparisons(query))
+        )[:MAX_FIELDS]:
             if sentence := await connection.run_sync(_describe_unknown_field, *leaf):
-                said[sentence] = None
-    return list(said)
+                messages[sentence] = None
+    return list(messages)
 
 
 async def find_misspelled_fields(database: Database, queries: Mapping[str, Query]) -> list[str]:
@@ -64,13 +66,13 @@ async def find_misspelled_fields(database: Database, queries: Mapping[str, Query
         and leaf.path[0].casefold() not in DISPLAY_NAMES
         and is_indexed((leaf.path[0].casefold(),))
     }
-    said: dict[str, str] = {}
+    messages: dict[str, str] = {}
     async with database.reading() as connection:
         for name in sorted({name for _, name in unsure})[:MAX_FIELDS]:
-            said[name] = await connection.run_sync(_describe_misspelled_field, name)
+            messages[name] = await connection.run_sync(_describe_misspelled_field, name)
     order = {place: number for number, place in enumerate(queries)}
-    found = sorted(unsure, key=lambda each: (order[each[0]], each[1]))
-    return [f"{place}: {said[name]}" for place, name in found if said.get(name)]
+    result = sorted(unsure, key=lambda item: (order[item[0]], item[1]))
+    return [f"{place}: {messages[name]}" for place, name in result if messages.get(name)]
 
 
 def _describe_unknown_field(connection: sa.Connection, item: str, path: tuple[str, ...]) -> str:
@@ -106,9 +108,9 @@ def _is_known_field(connection: sa.Connection, names: Sequence[str]) -> bool:
     """Return whether an issue has it, or may have it: some values are too odd for facts, and all that is below them."""
     ways = [".".join(names[:length]) for length in range(1, len(names) + 1)]
     ids = {row.name: row.id for row in connection.execute(sa.select(fact_names).where(fact_names.c.name.in_(ways)))}
-    its = _has_facts(connection, facts.c.name == ids.get(ways[-1], -1))
+    condition = _has_facts(connection, facts.c.name == ids.get(ways[-1], -1))
     # A query that names an object's member is answered by the object's odd fact.
-    return its or _has_facts(
+    return condition or _has_facts(
         connection, facts.c.name.in_(ids.values()), facts.c.folded == "", facts.c.kind == Kind.ODD.value
     )
 
@@ -119,19 +121,19 @@ def _has_facts(connection: sa.Connection, *conditions: Any) -> bool:
 
 def _find_same_name(connection: sa.Connection, last: str) -> list[str]:
     """Return fields of the same name in another place, the shortest ways first."""
-    its = fact_names.c.name.endswith(f".{last}", autoescape=True) | (fact_names.c.name == last)
-    return [_format_path(each) for each in sorted(_select_names(connection, its), key=len)]
+    condition = fact_names.c.name.endswith(f".{last}", autoescape=True) | (fact_names.c.name == last)
+    return [_format_path(name) for name in sorted(_select_names(connection, condition), key=len)]
 
 
 def _find_similar_names(connection: sa.Connection, names: Sequence[str]) -> list[str]:
     """Return fields of a similar name in the same place."""
     above = "".join(f"{name}." for name in names[:-1])
-    beside = fact_names.c.name.startswith(above, autoescape=True)
+    extra = fact_names.c.name.startswith(above, autoescape=True)
     deeper = sa.func.instr(sa.func.substr(fact_names.c.name, len(above) + 1), ".") > 0
-    known = [each.removeprefix(above) for each in _select_names(connection, beside, ~deeper)]
+    known = [name.removeprefix(above) for name in _select_names(connection, extra, ~deeper)]
     known += [] if above else DISPLAY_NAMES
     return [
-        _format_path(above + each) for each in find_similar(names[-1], known, n=MAX_SUGGESTIONS, cutoff=MIN_SIMILARITY)
+        _format_path(above + item) for item in find_similar(names[-1], known, n=MAX_SUGGESTIONS, cutoff=MIN_SIMILARITY)
     ]
 
 

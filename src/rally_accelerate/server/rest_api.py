@@ -55,21 +55,21 @@ class ValueStreamApi:
 
     async def list_dots(self, request: Request) -> Response:
         """Return the dots of a value stream, stage by stage; of one stage with ``stageName``."""
-        given = request.query_params
-        stream = await self._stores.streams.by_id(given.get("workflowId", ""))
+        values = request.query_params
+        stream = await self._stores.streams.by_id(values.get("workflowId", ""))
         if stream is None:
             return _make_error_response("workflowId names no value stream", 404)
-        skip, limit = _parse_number(given.get("skip"), 0), _parse_number(given.get("limit"), DEFAULT_LIMIT)
+        skip, limit = _parse_number(values.get("skip"), 0), _parse_number(values.get("limit"), DEFAULT_LIMIT)
         if skip is None or limit is None or not 0 < limit <= MAX_LIMIT:
             return _make_error_response(f"limit must be from 1 to {MAX_LIMIT}, and skip 0 or more", 400)
-        chosen = given.get("stageName")
-        found = []
+        chosen = values.get("stageName")
+        result = []
         for stage in layout_of(stream.document).stages:
             if chosen in {None, stage.name}:
                 some = await self._particles.list_by_stage(stream, stage.name, skip=skip, limit=limit, only=None)
                 dots = [{name: value for name, value in dot.items() if not name.startswith("_")} for dot in some]
-                found.append({"phase": stage.phase, "stage": stage.name, "dots": dots})
-        return _make_json_response(found)
+                result.append({"phase": stage.phase, "stage": stage.name, "dots": dots})
+        return _make_json_response(result)
 
 
 def _make_route(name: str, answer: Callable[[Request], Awaitable[Response]]) -> Route:

@@ -368,8 +368,8 @@ def _log_report(report: SyncReport) -> None:
         for problem in report.failure.problems if isinstance(report.failure, ConfigError) else ():
             log.error("%s", problem)
     tally = report.tally
-    if told := histories(tally):
-        log.info("histories: %s", told)
+    if message := histories(tally):
+        log.info("histories: %s", message)
     for line in project_lines(report.projects):
         log.info("%s", line)
     log.info(

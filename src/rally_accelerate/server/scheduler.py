@@ -106,8 +106,8 @@ class Scheduler:
         """Drop the state of a removed integration; a run that just started does so itself."""
         task = self._tasks.get(integration_id)
         if task is None or task.done() or task is asyncio.current_task():
-            for kept in (self._due, self._started, self._tasks):
-                kept.pop(integration_id, None)
+            for item in (self._due, self._started, self._tasks):
+                item.pop(integration_id, None)
 
     async def run_now(self, integration_id: str, *, watch: Watch | None = None) -> SyncReport:
         """Run an integration and wait for its report.
@@ -147,50 +147,50 @@ class Scheduler:
             yield
 
     async def _run_loop(self) -> None:
-        said = ""
+        messages = ""
         while True:
             try:
                 await self._start_due_runs()
-                said = ""
+                messages = ""
             except Exception as error:
                 # A look that fails (a full disk, a lost key file) must not be the last one; told once, not each second.
-                if str(error) != said:
+                if str(error) != messages:
                     log.error("the schedule cannot see what is due: %s", error, exc_info=_keep_unexpected(error))  # noqa: TRY400 - what is known needs no traceback
-                said = str(error)
+                messages = str(error)
             await asyncio.sleep(POLL_SECONDS)
 
     async def _finish_removals(self) -> None:
         """Retry removals that were interrupted by a full disk or another program's lock."""
-        said = ""
+        messages = ""
         while True:
             await asyncio.sleep(RETRY_SECONDS)
             try:
                 for tracker_id in await issue_writer.list_unfinished_removals(self._stores.database):
                     await issue_writer.finish_removal(self._stores.database, tracker_id)
-                said = ""
+                messages = ""
             except Exception as error:
-                if str(error) != said:
+                if str(error) != messages:
                     log.error(  # noqa: TRY400 - expected errors need no traceback
                         "issues that are to be removed are still there: %s", error, exc_info=_keep_unexpected(error)
                     )
-                said = str(error)
+                messages = str(error)
 
     async def _start_due_runs(self) -> None:
         # Here, as what was switched off has no next run. What still cannot be written was told when the run ended.
         with suppress(StoreError):
             await self._stores.executions.write_pending_ends()
         enabled = [
-            each.id
-            for each in await self._stores.integrations.all()
-            if not each.disabled and each.id not in self._excluded
+            item.id
+            for item in await self._stores.integrations.all()
+            if not item.disabled and item.id not in self._excluded
         ]
         now = time.monotonic()
-        going = [each for each, task in self._tasks.items() if not task.done()]
-        free = MAX_CONCURRENT_RUNS - sum(now - self._started[each] < LONG_RUN_SECONDS for each in going)
-        waiting = {each: since for each in enabled if (since := self._due.get(each, -math.inf)) <= now}
+        going = [item for item, task in self._tasks.items() if not task.done()]
+        free = MAX_CONCURRENT_RUNS - sum(now - self._started[item] < LONG_RUN_SECONDS for item in going)
+        waiting = {item: since for item in enabled if (since := self._due.get(item, -math.inf)) <= now}
         # The caller that has waited longest comes first; what continues still is due again when it ends.
-        for each in sorted(waiting.keys() - set(going), key=waiting.__getitem__)[: max(0, free)]:
-            self.start_run(each)
+        for item in sorted(waiting.keys() - set(going), key=waiting.__getitem__)[: max(0, free)]:
+            self.start_run(item)
 
     async def _run(self, integration_id: str) -> SyncReport | None:
         secrets, name = list[str](), ""

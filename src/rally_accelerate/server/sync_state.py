@@ -31,19 +31,19 @@ class ServerState:
         """Return the progress of earlier runs, or an empty one."""
         query = sa.select(integrations.c.progress).where(integrations.c.id == self._id)
         async with self._database.reading() as connection:
-            found = (await connection.execute(query)).scalar_one_or_none()
-        return progress_from_json(found) if found else Progress()
+            result = (await connection.execute(query)).scalar_one_or_none()
+        return progress_from_json(result) if result else Progress()
 
     async def known(self, external_ids: Sequence[str]) -> Mapping[str, Sent]:
         """Return the ledger's entries for these items."""
-        found: dict[str, Sent] = {}
+        result: dict[str, Sent] = {}
         async with self._database.reading() as connection:
             for start in range(0, len(external_ids), KEYS_IN_A_QUERY):
                 keys = external_ids[start : start + KEYS_IN_A_QUERY]
                 query = sa.select(sent).where(sent.c.integration_id == self._id, sent.c.external_id.in_(keys))
                 for row in (await connection.execute(query)).all():
-                    found[row.external_id] = Sent(SourceRevision.parse(row.revision), row.rules_version)
-        return found
+                    result[row.external_id] = Sent(SourceRevision.parse(row.revision), row.rules_version)
+        return result
 
     async def held(self, ids: AbstractSet[int] | None = None) -> Mapping[str, str]:
         """Return under which mark every item was sent; all are told as easily as some."""
@@ -54,11 +54,11 @@ class ServerState:
 
     async def documents(self, external_ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
         """Return the last upload of each item: the issue as it is stored, with its whole history."""
-        found: dict[str, Mapping[str, Any]] = {}
+        result: dict[str, Mapping[str, Any]] = {}
         async with self._database.reading() as connection:
             for key in external_ids:
-                its = (issues.c.tracker_id == self._id) & (issues.c.external_id == key)
-                number = (await connection.execute(sa.select(issues.c.number).where(its))).scalar_one_or_none()
+                condition = (issues.c.tracker_id == self._id) & (issues.c.external_id == key)
+                number = (await connection.execute(sa.select(issues.c.number).where(condition))).scalar_one_or_none()
                 if number is None:
                     continue
                 stored = sa.select(issue_contents.c.content).where(issue_contents.c.number == number)
@@ -70,13 +70,13 @@ class ServerState:
                         {"timestamp": str(row.instant), "content": row.content}
                         for row in (await connection.execute(changes)).all()
                     ]
-                    found[key] = {**content, "history": history}
-        return found
+                    result[key] = {**content, "history": history}
+        return result
 
     async def comments(self, external_ids: Sequence[str]) -> Mapping[str, int]:
         """Return how many comments the stored issues have."""
-        found = await self.documents(external_ids)
-        return {key: len(document.get("comments") or ()) for key, document in found.items()}
+        result = await self.documents(external_ids)
+        return {key: len(document.get("comments") or ()) for key, document in result.items()}
 
     async def commit(self, progress: Progress, sent_now: Mapping[str, Sent], uploaded: Sequence[Issue] = ()) -> None:
         """Remember progress and ledger in one transaction; what was uploaded is stored already."""
@@ -184,7 +184,7 @@ async def list_missing(database: Database, integration_id: str, *, limit: int) -
     """
     missed = (await ServerState(database, integration_id).load()).missing
     since = {str(item): at for item, at in sorted(missed.items(), key=lambda pair: pair[1])[:limit]}
-    found: dict[str, MissingIssue] = {}
+    result: dict[str, MissingIssue] = {}
     keys = list(since)
     async with database.reading() as connection:
         for start in range(0, len(keys), IDS_IN_A_QUERY):
@@ -192,11 +192,11 @@ async def list_missing(database: Database, integration_id: str, *, limit: int) -
             columns = (issues.c.external_id, issues.c.display_id, issues.c.name, issues.c.status)
             query = sa.select(*columns).where(issues.c.tracker_id == integration_id, issues.c.external_id.in_(some))
             for row in (await connection.execute(query)).all():
-                found[row.external_id] = MissingIssue(
+                result[row.external_id] = MissingIssue(
                     external_id=row.external_id,
                     display_id=row.display_id,
                     name=row.name,
                     status=row.status,
                     since=since[row.external_id],
                 )
-    return [found[key] for key in keys if key in found]
+    return [result[key] for key in keys if key in result]

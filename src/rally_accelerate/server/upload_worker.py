@@ -166,11 +166,11 @@ class _WriteLock:
             EOFError: The process has ended in the meantime, and wrote nothing.
         """
         if self._stack is None:
-            async with AsyncExitStack() as taken:
-                await taken.enter_async_context(self._acquire())
+            async with AsyncExitStack() as existing:
+                await existing.enter_async_context(self._acquire())
                 if child.has_ended:
                     raise EOFError
-                self._stack = taken.pop_all()
+                self._stack = existing.pop_all()
         await child.pipe.send(LOCK_GRANTED)
 
     async def release(self) -> None:
@@ -320,12 +320,12 @@ async def _send_and_receive(
 ) -> tuple[str, dict[str, Any], bytes]:
     await child.pipe.send(REQUEST, values, content)
     while True:
-        told = await child.pipe.receive()
-        if told[0] == LOCK_REQUESTED:
+        message = await child.pipe.receive()
+        if message[0] == LOCK_REQUESTED:
             await turn.grant(child)
-        elif told[0] != LOCK_RELEASED:
+        elif message[0] != LOCK_RELEASED:
             # After WRITTEN, the answer follows at once.
-            return told
+            return message
 
 
 def _describe_error(error: Exception) -> str:

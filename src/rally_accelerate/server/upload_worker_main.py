@@ -83,20 +83,20 @@ class Uploader:
     async def process(self, values: Mapping[str, Any], content: bytes) -> EncodedResponse | None:
         """Return the answer to an upload, or None: it is something else."""
         way = ApiStyle(values["way"])
-        asked = read_request(content, way)
-        if isinstance(asked, EncodedResponse):
-            return asked
-        if not upload_resolver.is_upload(asked):
+        request = read_request(content, way)
+        if isinstance(request, EncodedResponse):
+            return request
+        if not upload_resolver.is_upload(request):
             return None
         runtime.current_execution_id.set(values["execution"])
-        return await self._executor.execute(asked, way, {"actor": _parse_actor(values["actor"])})
+        return await self._executor.execute(request, way, {"actor": _parse_actor(values["actor"])})
 
 
 def _parse_actor(given: tuple[str, str, int] | None) -> Actor:
     if given is None:
         return SYSTEM_ACTOR
-    its_id, name, role = given
-    return Actor(its_id, name, Role(role))
+    actor_id, name, role = given
+    return Actor(actor_id, name, Role(role))
 
 
 async def _process_uploads(database: Path, end: socket.socket) -> None:
@@ -117,11 +117,11 @@ async def _process_uploads(database: Path, end: socket.socket) -> None:
         except Exception:
             logging.getLogger(__name__).exception("an upload failed by a fault of the program itself")
             answer = make_error_response("internal error", SERVER_ERROR)
-        told = {"log": lines.take()}
+        message = {"log": lines.take()}
         if answer is None:
-            await host.send(upload_worker.NOT_AN_UPLOAD, told)
+            await host.send(upload_worker.NOT_AN_UPLOAD, message)
         else:
-            await host.send(upload_worker.RESPONSE, {**told, "status": answer.status}, answer.body)
+            await host.send(upload_worker.RESPONSE, {**message, "status": answer.status}, answer.body)
         # What executes a question and what was sent with it hold each other: without this, ten uploads would stay.
         del content
         gc.collect()

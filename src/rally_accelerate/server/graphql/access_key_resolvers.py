@@ -24,11 +24,11 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores) -> list[Objec
     async def mine(_: Any, info: Any) -> list[dict[str, Any]]:
         known: Identity = info.context["known"]
         if known.actor.id:
-            found = await stores.keys.list_keys(user_id=known.actor.id)
+            keys = await stores.keys.list_keys(user_id=known.actor.id)
         else:
             own = await stores.keys.get(known.key_id) if known.key_id else None
-            found = [own] if own else []
-        return [_to_meta_data(each) for each in found]
+            keys = [own] if own else []
+        return [_to_meta_data(key) for key in keys]
 
     @query.field("hasPermissions")
     async def permitted(
@@ -42,7 +42,7 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores) -> list[Objec
             if user is None or user.disabled:
                 return False
             actor = user.actor
-        return all(actor.may(_get_required_role(each)) for each in scopedPermissions)
+        return all(actor.may(_get_required_role(scoped_permission)) for scoped_permission in scopedPermissions)
 
     @mutation.field("createMyUserAccessKey")
     async def make(_: Any, info: Any, name: str) -> dict[str, Any]:
@@ -52,25 +52,23 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores) -> list[Objec
                 f"{actor.name} belongs to no user, so it has no keys of its own; take a key of a user (My profile)"
             )
         try:
-            made = await stores.keys.create(name, user_id=actor.id)
+            key = await stores.keys.create(name, user_id=actor.id)
         except ConfigError as error:
             raise GraphQLError(" ".join(filter(None, (f"{error}.", error.hint)))) from None
-        await stores.audit.record(actor, "created", kind="access key", object_id=made.id, name=made.name)
-        return {"id": made.id, "accessKey": made.key, "name": made.name, "created": made.created, "lastUsed": None}
+        await stores.audit.record(actor, "created", kind="access key", object_id=key.id, name=key.name)
+        return {"id": key.id, "accessKey": key.key, "name": key.name, "created": key.created, "lastUsed": None}
 
     @mutation.field("deleteUserAccessKey")
     async def delete(_: Any, info: Any, id: str, tenantId: str, userId: str | None = None) -> bool:
         del tenantId, userId  # The key's own id says all.
         actor: Actor = info.context["actor"]
-        found = await stores.keys.get(id)
+        key = await stores.keys.get(id)
         # Of a key that is another user's, not even its existence is told.
-        if found is None or not (actor.may(Role.ADMIN) or (actor.id and found.user_id == actor.id)):
+        if key is None or not (actor.may(Role.ADMIN) or (actor.id and key.user_id == actor.id)):
             raise GraphQLError(f"you have no access key {id}")
-        await stores.keys.revoke(found.id)
-        detail = {"user": found.user or "the host"}
-        await stores.audit.record(
-            actor, "revoked", kind="access key", object_id=found.id, name=found.name, detail=detail
-        )
+        await stores.keys.revoke(key.id)
+        detail = {"user": key.user or "the host"}
+        await stores.audit.record(actor, "revoked", kind="access key", object_id=key.id, name=key.name, detail=detail)
         return True
 
     return []

@@ -71,11 +71,11 @@ class LargeUploads:
             "execution": runtime.current_execution_id.get(),
             "level": logging.getLogger("rally_accelerate").getEffectiveLevel(),
         }
-        word, found, body = await self._worker.send_request(values, content)
-        for name, level, line in found["log"]:
+        word, result, body = await self._worker.send_request(values, content)
+        for name, level, line in result["log"]:
             # Told here: what may be shown, where to, and to which run it belongs is known in this process.
             logging.getLogger(name).log(level, "%s", line)
-        return EncodedResponse(found["status"], body) if word == upload_worker.RESPONSE else None
+        return EncodedResponse(result["status"], body) if word == upload_worker.RESPONSE else None
 
 
 #: The vendor's gateway answers 413 somewhere above 10 MB (accelerate-api-notes.md#upload-size).
@@ -96,16 +96,16 @@ class Endpoint:
         beside: UploadWorker,
     ) -> None:
         query, mutation = QueryType(), MutationType()
-        shown = integration_resolvers.make_formatter(stores, schedule)
+        formatted = integration_resolvers.make_formatter(stores, schedule)
         bound = [
             *issue_resolvers.bind(query, mutation, stores),
-            *integration_resolvers.bind(query, mutation, stores, administration, shown=shown),
+            *integration_resolvers.bind(query, mutation, stores, administration, shown=formatted),
             *access_key_resolvers.bind(query, mutation, stores),
             *integration_resolvers.bind_plugins(query, mutation, stores),
             *value_stream_resolvers.bind(query, mutation, stores, schedule, importing=importing, boards=boards),
         ]
         integration_resolvers.bind_integration_lists(
-            query, mutation, stores, administration=administration, shown=shown
+            query, mutation, stores, administration=administration, shown=formatted
         )
         unsupported_operations.bind(mutation)
         query.set_field("productVersion", lambda *_: __version__)
@@ -134,18 +134,18 @@ class Endpoint:
         return await self._handle(request, ApiStyle.REST)
 
     async def _handle(self, request: Request, way: ApiStyle) -> Response:
-        given = await _read_authorized(request)
-        if isinstance(given, Response):
-            return given
-        known, content = given
+        value = await _read_authorized(request)
+        if isinstance(value, Response):
+            return value
+        known, content = value
         answer = await self._large_uploads.handle(content, way, known.actor) or await self._execute(content, way, known)
         return Response(answer.body, answer.status, media_type="application/json")
 
     async def _execute(self, content: bytes, way: ApiStyle, known: Identity) -> EncodedResponse:
-        asked = read_request(content, way)
-        if isinstance(asked, EncodedResponse):
-            return asked
-        return await self._executor.execute(asked, way, {"actor": known.actor, "known": known})
+        request = read_request(content, way)
+        if isinstance(request, EncodedResponse):
+            return request
+        return await self._executor.execute(request, way, {"actor": known.actor, "known": known})
 
 
 async def _read_authorized(request: Request) -> tuple[Identity, bytes] | Response:

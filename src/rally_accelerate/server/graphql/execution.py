@@ -75,11 +75,15 @@ def check_limits(document: DocumentNode) -> None:
     Raises:
         GraphQLError: It does.
     """
-    fragments = {each.name.value: each for each in document.definitions if isinstance(each, FragmentDefinitionNode)}
+    fragments = {
+        definition.name.value: definition
+        for definition in document.definitions
+        if isinstance(definition, FragmentDefinitionNode)
+    }
     known: dict[str, _SelectionSize] = {}
-    for each in document.definitions:
-        if isinstance(each, OperationDefinitionNode):
-            size = _measure_selections(each.selection_set.selections, fragments, known, level=1)
+    for definition in document.definitions:
+        if isinstance(definition, OperationDefinitionNode):
+            size = _measure_selections(definition.selection_set.selections, fragments, known, level=1)
             if size.all_fields > MAX_FIELDS:
                 raise _make_limit_error(
                     f"the question has more than {MAX_FIELDS} fields: ask for less, or in several requests"
@@ -113,13 +117,13 @@ def _measure_selections(
     level: int,
 ) -> _SelectionSize:
     own = everything = height = 0
-    for each in selections:
-        inside = _measure_node(each, fragments, known, level=level + 1)
+    for selection in selections:
+        inside = _measure_node(selection, fragments, known, level=level + 1)
         if level + inside.height > MAX_DEPTH:
             raise _make_limit_error(f"the question is nested deeper than {MAX_DEPTH} levels")
         everything += inside.all_fields
         height = max(height, inside.height + 1)
-        if isinstance(each, FieldNode):
+        if isinstance(selection, FieldNode):
             own, everything = own + 1, everything + 1
         else:
             own += inside.root_fields
@@ -190,16 +194,16 @@ class EncodedResponse:
 def read_request(content: bytes, way: ApiStyle) -> dict[str, Any] | EncodedResponse:
     """Return the GraphQL request in a body, or the error response for a malformed one."""
     try:
-        given = orjson.loads(content)
+        value = orjson.loads(content)
     except orjson.JSONDecodeError as error:
         return make_error_response(f"the request is no JSON: {error}", BAD_REQUEST)
     if way is ApiStyle.REST:
-        return {"query": UPLOAD, "variables": {"data": given}}
-    if isinstance(given, list):
+        return {"query": UPLOAD, "variables": {"data": value}}
+    if isinstance(value, list):
         return make_error_response("several questions in one request are not taken: send them one by one", BAD_REQUEST)
-    if not isinstance(given, dict) or not isinstance(given.get("query"), str):
+    if not isinstance(value, dict) or not isinstance(value.get("query"), str):
         return make_error_response("the request has no query", BAD_REQUEST)
-    return given
+    return value
 
 
 def make_error_response(text: str, status: int) -> EncodedResponse:
@@ -242,23 +246,23 @@ class Executor:
             way: How it came.
             context: What resolvers find in their context; at least the ``actor``.
         """
-        found = await run_with_timeout(self._execute(asked, context))
-        if isinstance(found, EncodedResponse):
-            return found
+        result = await run_with_timeout(self._execute(asked, context))
+        if isinstance(result, EncodedResponse):
+            return result
         unstored = [
-            each for each in found.get("errors") or () if (each.get("extensions") or {}).get("code") == NOT_STORED
+            error for error in result.get("errors") or () if (error.get("extensions") or {}).get("code") == NOT_STORED
         ]
         if unstored:
             # Not 200 either: a full disk is no fault of what was sent, and connectors would leave it out as if it were.
             return make_error_response(unstored[0]["message"], UNAVAILABLE)
         if way is ApiStyle.GRAPHQL:
-            return EncodedResponse(OK, orjson.dumps(found))
-        if errors := found.get("errors"):
+            return EncodedResponse(OK, orjson.dumps(result))
+        if errors := result.get("errors"):
             code = str((errors[0].get("extensions") or {}).get("code"))
             return EncodedResponse(
                 {FORBIDDEN: 403, INTERNAL: SERVER_ERROR}.get(code, BAD_REQUEST), orjson.dumps({"errors": errors})
             )
-        return EncodedResponse(OK, orjson.dumps(found["data"]["uploadIssueData"]))
+        return EncodedResponse(OK, orjson.dumps(result["data"]["uploadIssueData"]))
 
     async def _execute(self, asked: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
         try:
@@ -269,7 +273,7 @@ class Executor:
             return {"errors": [_format_error(GraphQLError(str(error)))]}
         refusals = []
         for schema in self._schemas:
-            _, found = await graphql(
+            _, result = await graphql(
                 schema,
                 dict(asked),
                 query_document=document,
@@ -278,11 +282,11 @@ class Executor:
                 error_formatter=_format_error,
                 logger=SILENT_LOGGER,
             )
-            if "data" in found:
+            if "data" in result:
                 # The document was accepted. Where its variables were not, no other schema would accept them: what may
                 # be sent is the same in all of them.
-                return found
-            refusals.append(found)
+                return result
+            refusals.append(result)
         return refusals[0]
 
 

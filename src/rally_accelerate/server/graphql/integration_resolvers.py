@@ -83,14 +83,14 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
 
     @query.field("integrationExecutionById")
     async def execution(_: Any, __: Any, _id: str) -> dict[str, Any] | None:
-        found = await stores.executions.get(_id)
-        return None if found is None else _to_execution(found)
+        execution = await stores.executions.get(_id)
+        return None if execution is None else _to_execution(execution)
 
     @integration_type.field("executions")
     async def executions(parent: Mapping[str, Any], _: Any, limit: int | None = None) -> list[dict[str, Any]]:
         if "executions" in parent:
-            found: list[dict[str, Any]] = parent["executions"]
-            return found
+            result: list[dict[str, Any]] = parent["executions"]
+            return result
         most = 10 if limit is None else min(max(limit, 1), 500)
         return [_to_execution(one) for one in await stores.executions.list_latest(parent["_id"], limit=most)]
 
@@ -116,10 +116,10 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         }
         _validate(raw)
         try:
-            its_id = await administration.add(info.context["actor"], raw)
+            integration_id = await administration.add(info.context["actor"], raw)
         except ConfigError as error:
             raise GraphQLError(str(error)) from None
-        return await shown(await stores.integrations.by_id(its_id))
+        return await shown(await stores.integrations.by_id(integration_id))
 
     @mutation.field("editIntegration")
     async def edit(_: Any, info: Any, _id: str, input: dict[str, Any]) -> dict[str, Any] | None:
@@ -133,10 +133,10 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         changes: dict[str, Any] = {column: input[name] for name, column in names.items() if input.get(name) is not None}
         if input.get("properties") is not None or _read_access_key(input):
             properties = _require_object(input.get("properties")) or mask_secrets(known.properties)
-            given = {**normalize_properties(properties), **_read_access_key(input)}
-            clear = {name: known.properties.get(name) if value == MASK else value for name, value in given.items()}
+            values = {**normalize_properties(properties), **_read_access_key(input)}
+            clear = {name: known.properties.get(name) if value == MASK else value for name, value in values.items()}
             _check_secret_recipients(
-                known.properties, clear, kept=[name for name, value in given.items() if value == MASK]
+                known.properties, clear, kept=[name for name, value in values.items() if value == MASK]
             )
             _validate({**known.raw, "name": changes.get("name", known.name), "properties": clear})
             # The very secrets that were looked at: a user may enter another one for another address in the meantime.
@@ -175,11 +175,15 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         await _known(integrationId)
         check_length(scheduledEventStates, "scheduledEventStates")
         states: dict[str, dict[str, Any]] = {}
-        for each in filter(None, scheduledEventStates):
-            given = {name: each[name] for name in ("deltaTime", "lastStartTime") if each.get(name) is not None}
-            if not NO_RESYNC <= given.get("deltaTime", NO_RESYNC) <= LAST_MS:
+        for scheduled_event_state in filter(None, scheduledEventStates):
+            value = {
+                name: scheduled_event_state[name]
+                for name in ("deltaTime", "lastStartTime")
+                if scheduled_event_state.get(name) is not None
+            }
+            if not NO_RESYNC <= value.get("deltaTime", NO_RESYNC) <= LAST_MS:
                 raise GraphQLError("deltaTime must be -1, 0, or epoch milliseconds up to the year 9999")
-            states.setdefault(each["eventName"], {}).update(given)
+            states.setdefault(scheduled_event_state["eventName"], {}).update(value)
         await administration.write_event_states(info.context["actor"], integrationId, states)
         return await shown(await stores.integrations.by_id(integrationId))
 
@@ -197,10 +201,10 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         return True
 
     async def _known(its_id: str) -> StoredIntegration:
-        found = await stores.integrations.by_id(its_id)
-        if found is None:
+        integration = await stores.integrations.by_id(its_id)
+        if integration is None:
             raise GraphQLError(f"there is no integration {its_id}")
-        return found
+        return integration
 
     return [integration_type, execution_type]
 
@@ -222,10 +226,11 @@ def _read_start_date(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_secret_recipients(known: Mapping[str, Any], given: Mapping[str, Any], *, kept: Sequence[str]) -> None:
     """Refuse to send a secret that the caller cannot read to an address that the caller chose."""
-    for each in find_exposed_secrets(known, given):
-        if each.secret in kept and known.get(each.secret):
+    for exposed_secret in find_exposed_secrets(known, given):
+        if exposed_secret.secret in kept and known.get(exposed_secret.secret):
             raise GraphQLError(
-                f"{each.secret} must be entered again, because the change of {each.because} lets another party read it"
+                f"{exposed_secret.secret} must be entered again, because the change of {exposed_secret.because} lets "
+                "another party read it"
             )
 
 
@@ -384,8 +389,8 @@ def bind_plugins(query: QueryType, mutation: MutationType, stores: Stores) -> li
 
     @mutation.field("setIntegrationVersion")
     async def set_version(_: Any, __: Any, integrationId: str, version: str | None = None) -> str:
-        found = await stores.integrations.by_id(integrationId)
-        if found is None:
+        integration = await stores.integrations.by_id(integrationId)
+        if integration is None:
             raise GraphQLError(f"there is no integration {integrationId}")
         if version not in {None, "latest", __version__}:
             raise GraphQLError(f"there is no version {version}: this host runs {__version__}")
@@ -405,66 +410,70 @@ def bind_integration_lists(
     """Attach the resolvers."""
 
     async def those(is_wanted: Callable[[StoredIntegration], bool]) -> list[Any]:
-        return [await shown(each) for each in await stores.integrations.all() if is_wanted(each)]
+        return [await shown(integration) for integration in await stores.integrations.all() if is_wanted(integration)]
 
     @query.field("integrationsByIds")
     async def by_ids(_: Any, __: Any, ids: list[str]) -> list[Any]:
         check_length(ids, "ids")
         # In the order in which they were asked for; those that are not there are left out.
-        known = {each.id: each for each in await stores.integrations.all()}
-        return [await shown(known[its_id]) for its_id in dict.fromkeys(ids) if its_id in known]
+        known = {integration.id: integration for integration in await stores.integrations.all()}
+        return [await shown(known[integration_id]) for integration_id in dict.fromkeys(ids) if integration_id in known]
 
     @query.field("integrationsByTenantId")
     @query.field("integrationsByTenant")
     async def by_tenant(_: Any, __: Any, tenantId: str) -> list[Any]:
-        return await those(lambda each: each.tenant_id == tenantId)
+        return await those(lambda item: item.tenant_id == tenantId)
 
     @query.field("integrationsByType")
     async def by_type(_: Any, __: Any, type: str) -> list[Any]:
-        return await those(lambda each: each.type == type)
+        return await those(lambda item: item.type == type)
 
     @query.field("integrationsByCategory")
     async def by_category(_: Any, __: Any, category: str, tenantId: str) -> list[Any]:
         ours = load_plugin()
         return await those(
-            lambda each: (each.type, each.tenant_id) == (ours["pluginId"], tenantId) and category in ours["categories"]
+            lambda item: (item.type, item.tenant_id) == (ours["pluginId"], tenantId) and category in ours["categories"]
         )
 
     @query.field("integrationsByActiveState")
     async def by_state(_: Any, __: Any, tenantId: str, activeState: Mapping[str, bool] | None = None) -> list[Any]:
         # "Active" is taken to mean enabled [assumed]. Without the argument nothing is restricted [assumed]. Whether
         # archived ones are asked for does not matter: what is removed here is gone.
-        wanted = {True, False} if activeState is None else {activeState["active"]}
-        return await those(lambda each: each.tenant_id == tenantId and (not each.disabled) in wanted)
+        requested = {True, False} if activeState is None else {activeState["active"]}
+        return await those(lambda item: item.tenant_id == tenantId and (not item.disabled) in requested)
 
     @mutation.field("editIntegrations")
     async def edit(_: Any, info: Any, ids: list[str], operation: str, tenantId: str) -> list[Any]:
         check_length(ids, "ids")
-        known = {each.id: each for each in await stores.integrations.all() if each.tenant_id == tenantId}
-        wanted = list(dict.fromkeys(ids))
-        _require_known(wanted, known)
+        known = {
+            integration.id: integration
+            for integration in await stores.integrations.all()
+            if integration.tenant_id == tenantId
+        }
+        requested = list(dict.fromkeys(ids))
+        _require_known(requested, known)
         on = operation != "DISABLE"
-        for its_id in wanted:
-            if known[its_id].disabled == on:
-                await administration.set_enabled(info.context["actor"], its_id, on=on)
-        return [await shown(await stores.integrations.by_id(its_id)) for its_id in wanted]
+        for integration_id in requested:
+            if known[integration_id].disabled == on:
+                await administration.set_enabled(info.context["actor"], integration_id, on=on)
+        return [await shown(await stores.integrations.by_id(integration_id)) for integration_id in requested]
 
     @mutation.field("setIntegrationResyncData")
     async def resync_data(_: Any, info: Any, _id: str) -> Any:
-        found = await stores.integrations.by_id(_id)
-        _require_known([_id], [found.id] if found else [])
+        integration = await stores.integrations.by_id(_id)
+        _require_known([_id], [integration.id] if integration else [])
         await administration.resync(info.context["actor"], _id)
         return await shown(await stores.integrations.by_id(_id))
 
     @mutation.field("restoreIntegration")
     async def restore(_: Any, __: Any, _id: str, **___: Any) -> Any:
-        found = await stores.integrations.by_id(_id)
-        if found is not None:
+        integration = await stores.integrations.by_id(_id)
+        if integration is not None:
             # It was never removed: what the caller wants is so.
-            return await shown(found)
+            return await shown(integration)
         raise GraphQLError(f"there is no integration {_id}: what is removed here is gone; add it anew")
 
 
 def _require_known(ids: Iterable[str], known: Iterable[str]) -> None:
-    if unknown := [its_id for its_id in ids if its_id not in set(known)]:
+    if unknown := [integration_id for integration_id in ids if integration_id not in set(known)]:
         raise GraphQLError(f"there is no integration {', '.join(unknown[:5])}")

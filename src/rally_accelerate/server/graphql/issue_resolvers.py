@@ -34,19 +34,19 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores) -> list[Objec
 
     @query.field("issue")
     async def issue(_: Any, __: Any, tenantId: str, issueId: str) -> dict[str, Any] | None:
-        found = await issues.by_any_id(tenantId, issueId)
-        return None if found is None else to_issue_data(found)
+        issue = await issues.by_any_id(tenantId, issueId)
+        return None if issue is None else to_issue_data(issue)
 
     @query.field("issues")
     async def listed(_: Any, __: Any, filter: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        given = filter or {}
-        tenant_id = given.get("tenantId", "")
-        limit, skip = _check_limit(given.get("limit"), 100), max(given.get("skip") or 0, 0)
-        check_length(given.get("internalIds"), "internalIds")
-        if given.get("internalIds") is not None:
-            ids = [its_id for its_id in given["internalIds"] if its_id is not None][skip : skip + limit]
-            found = [await issues.by_any_id(tenant_id, its_id) for its_id in ids]
-            return [to_issue_data(one) for one in found if one is not None]
+        value = filter or {}
+        tenant_id = value.get("tenantId", "")
+        limit, skip = _check_limit(value.get("limit"), 100), max(value.get("skip") or 0, 0)
+        check_length(value.get("internalIds"), "internalIds")
+        if value.get("internalIds") is not None:
+            ids = [issue_id for issue_id in value["internalIds"] if issue_id is not None][skip : skip + limit]
+            result = [await issues.by_any_id(tenant_id, issue_id) for issue_id in ids]
+            return [to_issue_data(one) for one in result if one is not None]
         page = await issues.list_page(tenant_id=tenant_id, limit=limit, skip=skip)
         return [to_issue_data(one) for one in page]
 
@@ -71,20 +71,20 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores) -> list[Objec
     ) -> list[str]:
         check_length(integrationIds, "integrationIds")
         # An older server takes one integration, a newer one several; empty or absent means all of them.
-        trackers = {each for each in (integrationId, *(integrationIds or ())) if each} or {""}
-        found = [await issues.list_statuses(tenantId, tracker_id=each) for each in trackers]
-        return sorted({status for each in found for status in each})
+        trackers = {item for item in (integrationId, *(integrationIds or ())) if item} or {""}
+        result = [await issues.list_statuses(tenantId, tracker_id=tracker) for tracker in trackers]
+        return sorted({status for item in result for status in item})
 
     @mutation.field("updateIssues")
     async def update(
         _: Any, info: Any, tenantId: str, issues: Sequence[Mapping[str, Any] | None] | None = None
     ) -> list[str]:
         check_length(issues, "issues")
-        values = {each["externalId"]: each["updates"] for each in issues or () if each is not None}
-        found = await updates.update(tenantId, values)
-        if missing := [its_id for its_id in values if its_id not in {one.content["_id"] for one in found}]:
+        values = {issue["externalId"]: issue["updates"] for issue in issues or () if issue is not None}
+        result = await updates.update(tenantId, values)
+        if missing := [issue_id for issue_id in values if issue_id not in {one.content["_id"] for one in result}]:
             raise GraphQLError(f"there is no issue {', '.join(missing[:5])}; nothing was updated")
-        for one in found:
+        for one in result:
             await stores.audit.record(
                 info.context["actor"],
                 "edited",
@@ -93,7 +93,7 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores) -> list[Objec
                 name=one.content["id"],
                 detail=values[one.content["_id"]],
             )
-        return [make_issue_id(one.tracker_id, one.content["_id"]) for one in found]
+        return [make_issue_id(one.tracker_id, one.content["_id"]) for one in result]
 
     return _make_types()
 
@@ -101,9 +101,9 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores) -> list[Objec
 def _make_types() -> list[ObjectType]:
     """Return what sprints, releases and the issue of a dot need beyond what an upload has."""
     dot, *named = ObjectType("Issue"), ObjectType("IssueSprint"), ObjectType("IssueRelease")
-    for each in named:
+    for item in named:
         # The server's own id must not be null; here the tool's id is the only one.
-        each.set_field("_id", lambda parent, _: parent.get("id") or parent.get("name") or "")
+        item.set_field("_id", lambda parent, _: parent.get("id") or parent.get("name") or "")
     # A dot's issue has whole numbers where an upload has fractions (accelerate-api-notes.md#queries).
     dot.set_field("storyPoints", lambda parent, _: _round_to_int(parent.get("storyPoints")))
     dot.set_field("businessValue", lambda parent, _: _round_to_int(parent.get("businessValue")))

@@ -93,10 +93,10 @@ def parse_date(value: Any) -> int:
     Raises:
         ValueError: It is no such instant.
     """
-    found = parse_any_date(value)
-    if not FIRST_MS <= found <= LAST_MS:
+    result = parse_any_date(value)
+    if not FIRST_MS <= result <= LAST_MS:
         raise ValueError("Date must lie in the years 1 to 9999")
-    return found
+    return result
 
 
 def parse_any_date(value: Any) -> int:
@@ -146,7 +146,7 @@ def parse_json(value: Any) -> Any:
     for _ in range(MAX_JSON_DEPTH):
         if not level:
             return value
-        level = [inner for each in level for inner in _check_and_list_members(each)]
+        level = [inner for item in level for inner in _check_and_list_members(item)]
     raise ValueError(f"JSON must not be nested deeper than {MAX_JSON_DEPTH} levels")
 
 
@@ -239,8 +239,8 @@ def build_schemas(query: QueryType, mutation: MutationType, *bound: SchemaBindab
     for server in ORDER:
         # The types are part of the package, and the tests validate them: a start need not.
         schema = build_ast_schema(load_document(server), assume_valid=True, assume_valid_sdl=True)
-        for each in (query, mutation, *SCALARS, *bound):
-            each.bind_to_schema(schema)
+        for item in (query, mutation, *SCALARS, *bound):
+            item.bind_to_schema(schema)
         _prepare_operations(schema)
         schemas.append(schema)
     return tuple(schemas)
@@ -249,7 +249,7 @@ def build_schemas(query: QueryType, mutation: MutationType, *bound: SchemaBindab
 @cache
 def load_document(server: Server) -> DocumentNode:
     """Return the types of one server generation with ours, parsed once in a process."""
-    (other,) = (each for each in ORDER if each is not server)
+    (other,) = (item for item in ORDER if item is not server)
     types = sdl(merge(load_table(server), load_table(other)))
     return parse(f"{types}\n{EXTRAS.read_text(encoding='utf-8')}", no_location=True)
 

@@ -47,7 +47,8 @@ def is_upload(asked: Mapping[str, Any]) -> bool:
         operation is not None
         and operation.operation is OperationType.MUTATION
         and all(
-            isinstance(each, FieldNode) and each.name.value == OPERATION for each in operation.selection_set.selections
+            isinstance(selection, FieldNode) and selection.name.value == OPERATION
+            for selection in operation.selection_set.selections
         )
     )
 
@@ -63,7 +64,7 @@ def _drop_nulls(item: dict[str, Any]) -> dict[str, Any]:
     See accelerate-api-notes.md#lists-in-uploads.
     """
     holed = {name: value for name in NULLABLE_LISTS if (value := item.get(name)) and None in value}
-    return {**item, **{name: [each for each in value if each is not None] for name, value in holed.items()}}
+    return {**item, **{name: [element for element in value if element is not None] for name, value in holed.items()}}
 
 
 def _check_ids(data: dict[str, Any]) -> None:

@@ -51,31 +51,31 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
 ) -> list[ObjectType | UnionType]:
     """Attach the resolvers to the stores."""
     workflow_type, stage_type = ObjectType("Workflow"), ObjectType("WorkflowStage")
-    result_type = UnionType("WorkflowUploadResult", lambda held, *_: held["__typename"])
+    result_type = UnionType("WorkflowUploadResult", lambda value, *_: value["__typename"])
     particles = Particles(stores, boards)
 
     async def known(its_id: str) -> StoredValueStream:
-        found = await stores.streams.by_id(its_id)
-        if found is None:
+        stream = await stores.streams.by_id(its_id)
+        if stream is None:
             raise GraphQLError(f"there is no value stream {its_id}")
-        return found
+        return stream
 
     async def told(stream: StoredValueStream, document: Mapping[str, Any] | None = None) -> dict[str, Any]:
         return to_workflow(stream, downloaded(stream, await known_integrations(stores, schedule), document=document))
 
     async def of_pipeline(its_id: str, tenant_id: str | None = None) -> StoredValueStream:
-        found = await stores.streams.by_pipeline(its_id)
-        if found is None or tenant_id not in {None, found.tenant_id}:
+        stream = await stores.streams.by_pipeline(its_id)
+        if stream is None or tenant_id not in {None, stream.tenant_id}:
             raise GraphQLError(f"there is no pipeline {its_id}")
-        return found
+        return stream
 
     @query.field("workflow")
     async def workflow_by_id(_: Any, __: Any, workflowId: str, version: int | None = None) -> dict[str, Any] | None:
-        found = await stores.streams.by_id(workflowId)
-        if found is None or version is None:
-            return None if found is None else await told(found)
+        stream = await stores.streams.by_id(workflowId)
+        if stream is None or version is None:
+            return None if stream is None else await told(stream)
         older = await stores.streams.get_version(workflowId, version)
-        return None if older is None else await told(found, older.document)
+        return None if older is None else await told(stream, older.document)
 
     @query.field("workflowsForTenant")
     async def for_tenant(_: Any, __: Any, tenantId: str) -> list[dict[str, Any]]:
@@ -83,8 +83,8 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
 
     @query.field("workflowIdByPipelineId")
     async def by_pipeline(_: Any, __: Any, pipelineId: str) -> str | None:
-        found = await stores.streams.by_pipeline(pipelineId)
-        return found.id if found else None
+        stream = await stores.streams.by_pipeline(pipelineId)
+        return stream.id if stream else None
 
     @query.field("vsmVersions")
     async def versions(
@@ -97,7 +97,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         integrations = await known_integrations(stores, schedule)
         files = [downloaded(stream, integrations, document=one.document) for one in some]
         before = [*files[1:], None]
-        items = [_to_version(stream, *each) for each in zip(some, files, before, strict=True)]
+        items = [_to_version(stream, *item) for item in zip(some, files, before, strict=True)]
         return {"items": items[:most], "count": await stores.streams.count_versions(stream.id)}
 
     @query.field("particlesByStage")
@@ -113,7 +113,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         stream = await known(workflowId)
         skip = _check_skip((pagination or {}).get("skip") or 0)
         limit = _check_limit((pagination or {}).get("limit") or DOTS_PER_STAGE)
-        only = None if particleIds is None else [its_id for its_id in particleIds if its_id is not None]
+        only = None if particleIds is None else [stream_id for stream_id in particleIds if stream_id is not None]
         return await particles.list_by_stage(stream, stageName, skip=skip, limit=limit, only=only)
 
     @query.field("particlesByIssueId")
@@ -134,8 +134,8 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
 
     @query.field("particleHistory")
     async def history_of(_: Any, __: Any, workflowId: str, particleId: str) -> list[dict[str, Any]] | None:
-        found = await particles.get_issue(particleId, await known(workflowId))
-        return None if found is None else value_stream_types.list_events(found)
+        result = await particles.get_issue(particleId, await known(workflowId))
+        return None if result is None else value_stream_types.list_events(result)
 
     @query.field("particlesMatchingQuery")
     async def matching(
@@ -152,8 +152,10 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         except QueryError as error:
             place = {"line": error.line, "column": error.column, "expected": list(error.expected)}
             raise GraphQLError(f"{error} (line {error.line}, column {error.column})", extensions=place) from None
-        asked = Asked(text=text or "", dql=(query or "").strip())
-        return await particles.find_matching_ids(stream, asked, with_stream_query=includeTopLevelQuery, limit=MAX_LIMIT)
+        request = Asked(text=text or "", dql=(query or "").strip())
+        return await particles.find_matching_ids(
+            stream, request, with_stream_query=includeTopLevelQuery, limit=MAX_LIMIT
+        )
 
     @stage_type.field("particles")
     async def stage_particles(parent: Mapping[str, Any], _: Any) -> list[dict[str, Any]]:
@@ -162,30 +164,30 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
     @stage_type.field("stat")
     async def stat(parent: Mapping[str, Any], _: Any) -> dict[str, Any] | None:
         board = await boards.board(parent["_stream"], Asked(), now=datetime.now(UTC))
-        held = next((one for one in board.stages if one.stage.name == parent["name"].strip()), None)
+        texts = next((one for one in board.stages if one.stage.name == parent["name"].strip()), None)
         # How it changes over time is told by the metrics; it is not known here.
-        return {"averageAge": held.average_age_ms, "trend": None, "count": held.count} if held else None
+        return {"averageAge": texts.average_age_ms, "trend": None, "count": texts.count} if texts else None
 
     async def timeboxes(stream: StoredValueStream, facet: str) -> list[dict[str, Any]]:
         board = await boards.board(stream, Asked(), now=datetime.now(UTC))
         names = [name for name, _ in board.facets.get(facet, ())]
-        whole = await particles.load_timeboxes(stream, f"{facet}s") if names else {}
+        complete = await particles.load_timeboxes(stream, f"{facet}s") if names else {}
         # Of one that only older issues have, the name is what is known; it serves as the id as well.
-        return [{"id": name, **whole.get(name, {}), "name": name} for name in names]
+        return [{"id": name, **complete.get(name, {}), "name": name} for name in names]
 
     @workflow_type.field("sprints")
     async def sprints(
         parent: Mapping[str, Any], _: Any, criterion: str | None = None, count: int | None = None
     ) -> list[dict[str, Any]]:
-        found = await timeboxes(parent["_stream"], "sprint")
-        return select_timeboxes(found, "sprints", only=criterion is not None, count=count)
+        result = await timeboxes(parent["_stream"], "sprint")
+        return select_timeboxes(result, "sprints", only=criterion is not None, count=count)
 
     @workflow_type.field("releases")
     async def releases(
         parent: Mapping[str, Any], _: Any, criterion: str | None = None, count: int | None = None
     ) -> list[dict[str, Any]]:
-        found = await timeboxes(parent["_stream"], "release")
-        return select_timeboxes(found, "releases", only=criterion is not None, count=count)
+        result = await timeboxes(parent["_stream"], "release")
+        return select_timeboxes(result, "releases", only=criterion is not None, count=count)
 
     @mutation.field("createValueStream")
     async def create(
@@ -258,7 +260,9 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         if metrics is None:
             return list_metrics_bar(stream.document)
         try:
-            document = checked_value({**stream.document, "metricsBar": [each for each in metrics if each is not None]})
+            document = checked_value(
+                {**stream.document, "metricsBar": [metric for metric in metrics if metric is not None]}
+            )
             done = await importing.replace(
                 stream.id, document, based_on=stream.version, actor=_get_actor(info), why="changed the metrics bar"
             )
@@ -266,7 +270,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
             raise GraphQLError("; ".join(_to_upload_error(error)["errors"])) from None
         return list_metrics_bar(done.document)
 
-    bar_type = UnionType("ChartableMetric", lambda held, *_: held["__typename"])
+    bar_type = UnionType("ChartableMetric", lambda value, *_: value["__typename"])
     return [workflow_type, stage_type, result_type, bar_type, *value_stream_types.bind()]
 
 
@@ -280,8 +284,8 @@ def _read_document(given: Any) -> Any:
 
 
 def _get_actor(info: Any) -> Actor:
-    found: Actor = info.context["actor"]
-    return found
+    result: Actor = info.context["actor"]
+    return result
 
 
 def _to_upload_error(error: ConfigError | NotFoundError | OutdatedError) -> dict[str, Any]:
@@ -304,7 +308,7 @@ def _to_version(
         "user": version.actor,
         "timestamp": version.at,
         # The form of the changes is not public; here each is an object with the words of the page on versions.
-        "changes": [{name: value for name, value in asdict(each).items() if value} for each in changes],
+        "changes": [{name: value for name, value in asdict(change).items() if value} for change in changes],
         "workflow": document,
     }
 

@@ -35,7 +35,7 @@ def bind() -> list[ObjectType | UnionType]:
     for side in ("from", "to"):
         content.set_field(side, _make_side_resolver(side))
     value = UnionType("HistoryValue", lambda box, *_: box["__typename"])
-    entry = UnionType("ObjectArray", lambda each, *_: _get_member_type(each))
+    entry = UnionType("ObjectArray", lambda item, *_: _get_member_type(item))
     return [content, value, entry]
 
 
@@ -72,8 +72,8 @@ def box_value(content: Mapping[str, Any], side: str) -> dict[str, Any] | None:
             return _make_box("StringBox", str(value).lower())
         case int() | float() if normalize_field_name(str(content.get("field") or "")).casefold() in INSTANT_FIELDS:
             return _make_box("DateBox", value)
-        case list() if value and all(isinstance(each, Mapping) and _has_member_key(each) for each in value):
-            return _make_box("ObjectArrayBox", [{**each, "id": str(each.get("id") or "")} for each in value])
+        case list() if value and all(isinstance(item, Mapping) and _has_member_key(item) for item in value):
+            return _make_box("ObjectArrayBox", [{**item, "id": str(item.get("id") or "")} for item in value])
         case list():
             return _make_box("StringArrayBox", list(to_texts(value)))
         case _:
@@ -128,17 +128,18 @@ class Particles:
             return []
         if only is not None:
             keys = [
-                (tracker, key) for tracker, _, key in (its_id.rpartition(":") for its_id in only[skip : skip + limit])
+                (tracker, key)
+                for tracker, _, key in (issue_id.rpartition(":") for issue_id in only[skip : skip + limit])
             ]
             here = [one for one in await self._stores.issues.get_many(keys) if _belongs_to(stream, one)]
-            return [one for one in (_to_particle(each, layout) for each in here) if one["_stage"] == stage.name]
+            return [one for one in (_to_particle(item, layout) for item in here) if one["_stage"] == stage.name]
         now, after = datetime.now(UTC), ""
         rows: list[IssueRow] = []
         while len(rows) < skip + limit:
             size = min(PAGE_SIZE, skip + limit - len(rows))
-            found = await self._boards.page(stream, stage, Asked(), now=now, after=after, limit=size)
-            rows += found.rows
-            after = found.after
+            result = await self._boards.page(stream, stage, Asked(), now=now, after=after, limit=size)
+            rows += result.rows
+            after = result.after
             if not after:
                 break
         return await self._load_particles(rows[skip : skip + limit], layout)
@@ -154,23 +155,23 @@ class Particles:
             stage_name: Only if it matches this stage's query; None for any or none.
             in_query: Only if it matches the query of the value stream.
         """
-        found = await self.get_issue(particle_id, stream)
-        if found is None:
+        result = await self.get_issue(particle_id, stream)
+        if result is None:
             return None
         layout, now = layout_of(stream.document), datetime.now(UTC)
-        if in_query and not matches(layout.query, found.content, now=now):
+        if in_query and not matches(layout.query, result.content, now=now):
             return None
         if stage_name is not None:
             stage = next((one for one in layout.stages if one.name == stage_name.strip()), None)
-            if stage is None or stage.query is None or not matches(stage.query, found.content, now=now):
+            if stage is None or stage.query is None or not matches(stage.query, result.content, now=now):
                 return None
-        return _to_particle(found, layout)
+        return _to_particle(result, layout)
 
     async def get_issue(self, particle_id: str, stream: StoredValueStream) -> StoredIssue | None:
         """Return the issue of a dot, or None where the value stream has no such dot."""
         tracker, _, key = particle_id.rpartition(":")
-        found = await self._stores.issues.get(tracker, key)
-        return found if found is not None and _belongs_to(stream, found) else None
+        issue = await self._stores.issues.get(tracker, key)
+        return issue if issue is not None and _belongs_to(stream, issue) else None
 
     async def find_positions(self, tenant_id: str, its_id: str) -> list[dict[str, Any]]:
         """Return the stage of each value stream in which the issues of an id are.
@@ -179,14 +180,14 @@ class Particles:
             tenant_id: The tenant.
             its_id: Any id of an issue.
         """
-        found = await self._stores.issues.all_by_any_id(tenant_id, its_id)
-        if not found:
+        issues = await self._stores.issues.all_by_any_id(tenant_id, its_id)
+        if not issues:
             return []
         now = datetime.now(UTC)
         positions = []
         for stream in await self._stores.streams.all(tenant_id):
             layout = layout_of(stream.document)
-            for one in found:
+            for one in issues:
                 stage = stage_of(layout, one.content, now=now) if _belongs_to(stream, one) else None
                 if stage is not None:
                     positions.append({
@@ -199,8 +200,8 @@ class Particles:
 
     async def list_summaries(self, stream: StoredValueStream, stage_name: str, *, limit: int) -> list[dict[str, Any]]:
         """Return the newest dots of a stage as the map itself lists them."""
-        found = await self.list_by_stage(stream, stage_name, skip=0, limit=limit, only=None)
-        return [_to_summary(each) for each in found]
+        result = await self.list_by_stage(stream, stage_name, skip=0, limit=limit, only=None)
+        return [_to_summary(item) for item in result]
 
     async def find_matching_ids(
         self, stream: StoredValueStream, asked: Asked, *, with_stream_query: bool, limit: int
@@ -215,28 +216,28 @@ class Particles:
         """
         layout = layout_of(stream.document)
         scope = layout if with_stream_query else layout.of_everything
-        wanted = wanted_of(stream, scope, asked, also=EVERYTHING)
-        found = await self._stores.search.page(wanted, now=datetime.now(UTC), sort=Sort.UPDATED, limit=limit)
-        return [make_issue_id(row.tracker_id, row.external_id) for row in found.rows]
+        filters = wanted_of(stream, scope, asked, also=EVERYTHING)
+        result = await self._stores.search.page(filters, now=datetime.now(UTC), sort=Sort.UPDATED, limit=limit)
+        return [make_issue_id(row.tracker_id, row.external_id) for row in result.rows]
 
     async def load_timeboxes(self, stream: StoredValueStream, field: str) -> dict[str, Mapping[str, Any]]:
         """Return the ``sprints`` or ``releases`` of the latest issues of a value stream, whole, by their names."""
         layout = layout_of(stream.document)
-        wanted = wanted_of(stream, layout, Asked(), also=EVERYTHING)
+        filters = wanted_of(stream, layout, Asked(), also=EVERYTHING)
         page = await self._stores.search.page(
-            wanted, now=datetime.now(UTC), sort=Sort.UPDATED, limit=TIMEBOX_SAMPLE_SIZE
+            filters, now=datetime.now(UTC), sort=Sort.UPDATED, limit=TIMEBOX_SAMPLE_SIZE
         )
         keys = [(row.tracker_id, row.external_id) for row in page.rows if getattr(row, field)]
-        found: dict[str, Mapping[str, Any]] = {}
+        result: dict[str, Mapping[str, Any]] = {}
         for one in await self._stores.issues.get_many(keys):
             for timebox in one.content.get(field) or ():
                 if timebox.get("name"):
-                    found.setdefault(timebox["name"], timebox)
-        return found
+                    result.setdefault(timebox["name"], timebox)
+        return result
 
     async def _load_particles(self, rows: Sequence[IssueRow], layout: Layout) -> list[dict[str, Any]]:
-        found = await self._stores.issues.get_many([(row.tracker_id, row.external_id) for row in rows])
-        return [_to_particle(one, layout) for one in found]
+        issues = await self._stores.issues.get_many([(row.tracker_id, row.external_id) for row in rows])
+        return [_to_particle(one, layout) for one in issues]
 
 
 def get_entry_id(entry: Mapping[str, Any]) -> str:
@@ -274,7 +275,7 @@ def _to_particle(found: StoredIssue, layout: Layout) -> dict[str, Any]:
 
 def _to_summary(particle: Mapping[str, Any]) -> dict[str, Any]:
     issue = particle["issue"]
-    releases, sprints = ([each["name"] for each in issue[name] if each.get("name")] for name in ("releases", "sprints"))
+    releases, sprints = ([item["name"] for item in issue[name] if item.get("name")] for name in ("releases", "sprints"))
     return {
         "particleId": particle["particleId"],
         "type": "issue",
@@ -350,15 +351,15 @@ def to_workflow(stream: StoredValueStream, document: Mapping[str, Any]) -> dict[
 
 def list_metrics_bar(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the metrics of the bar: ``MetricFilter``, as there are no values here."""
-    found = []
+    result = []
     for entry in document.get("metricsBar") or ():
         if isinstance(entry, Mapping):
             chosen = {
                 name: entry[name] if entry.get(name) in words else words[0] for name, words in METRIC_CHOICES.items()
             }
             texts = {name: str(entry.get(name) or "") for name in ("name", "metricDefinitionId")}
-            found.append({"__typename": "MetricFilter", **chosen, **texts})
-    return found
+            result.append({"__typename": "MetricFilter", **chosen, **texts})
+    return result
 
 
 def _to_phase(phase: Mapping[str, Any], stream: StoredValueStream) -> dict[str, Any]:
@@ -385,15 +386,15 @@ def _to_link_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _to_metric(metric: Any) -> dict[str, Any]:
-    found = _fill_texts(metric, "name")
-    properties = found.get("properties")
-    return {**found, "properties": properties if isinstance(properties, Mapping) else None}
+    result = _fill_texts(metric, "name")
+    properties = result.get("properties")
+    return {**result, "properties": properties if isinstance(properties, Mapping) else None}
 
 
 def _fill_texts(given: Any, *names: str) -> dict[str, Any]:
     """Return an object in which these are texts, empty where the file has none."""
-    held: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
-    return {**held, **{name: str(held.get(name) or "") for name in names}}
+    texts: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
+    return {**texts, **{name: str(texts.get(name) or "") for name in names}}
 
 
 def _to_text(value: Any) -> str | None:
@@ -414,8 +415,10 @@ def select_timeboxes(
     if not only:
         return timeboxes if count is None else timeboxes[: max(count, 0)]
     date = "endTime" if field == "sprints" else "releaseDate"
-    active = [each for each in timeboxes if each.get("active")]
+    active = [timebox for timebox in timeboxes if timebox.get("active")]
     past = sorted(
-        (each for each in timeboxes if not each.get("active")), key=lambda each: each.get(date) or 0, reverse=True
+        (timebox for timebox in timeboxes if not timebox.get("active")),
+        key=lambda item: item.get(date) or 0,
+        reverse=True,
     )
     return [*active, *past[: 1 if count is None else max(count, 0)]]

@@ -134,12 +134,12 @@ class AuditLog:
 
     async def list_choices(self) -> dict[str, list[str]]:
         """Return the actors, actions and kinds that there are, for filters."""
-        found = {}
+        result = {}
         async with self._database.reading() as connection:
             for name in ("actor", "action", "kind"):
                 query = sa.select(audit.c[name]).distinct().order_by(audit.c[name]).limit(MAX_CHOICES)
-                found[name] = list((await connection.execute(query)).scalars())
-        return found
+                result[name] = list((await connection.execute(query)).scalars())
+        return result
 
 
 def _make_conditions(wanted: AuditFilter) -> list[sa.ColumnElement[bool]]:

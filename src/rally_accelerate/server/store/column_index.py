@@ -74,8 +74,8 @@ class Column:
         used = sorted(set(compress(self.codes, members)) - {NO_VALUE})
         place = dict(zip(used, count(NO_VALUE + 1), strict=False))
         codes = [place.get(code, NO_VALUE) for code in self.codes]
-        held = [self.texts[code] for code in used]
-        return held, bytearray(codes) if len(held) < NARROW else array("I", codes)
+        texts = [self.texts[code] for code in used]
+        return texts, bytearray(codes) if len(texts) < NARROW else array("I", codes)
 
     def restore(self, held: Sequence[str | None], codes: Codes) -> None:
         """Hold again what was kept."""
@@ -84,11 +84,11 @@ class Column:
 
     def find_values(self, wanted: Iterable[str]) -> bytes:
         """Return the issues that have one of some values."""
-        is_wanted = [False] * len(self.texts)
+        is_selected = [False] * len(self.texts)
         for value in wanted:
             for code in self._codes_of.get(self._fold(value), ()):
-                is_wanted[code] = True
-        return self.find_codes(is_wanted)
+                is_selected[code] = True
+        return self.find_codes(is_selected)
 
     def find_codes(self, wanted: Sequence[bool]) -> bytes:
         """Return the issues that have a wanted code: one for each of ``held``."""
@@ -100,16 +100,16 @@ class Column:
         """Return how many issues of a set have each value; as it is spelled most often."""
         spelled: dict[str, int] = {}
         for code, number in self._count_codes(members):
-            for each in self._distinct_values[code]:
-                spelled[each] = spelled.get(each, 0) + number
-        found: Counter[str] = Counter()
+            for distinct_value in self._distinct_values[code]:
+                spelled[distinct_value] = spelled.get(distinct_value, 0) + number
+        result: Counter[str] = Counter()
         best: dict[str, str] = {}
-        for each, number in spelled.items():
-            folded = self._fold(each)
-            found[folded] += number
+        for distinct_value, number in spelled.items():
+            folded = self._fold(distinct_value)
+            result[folded] += number
             if number > spelled.get(best.get(folded, ""), 0):
-                best[folded] = each
-        return Counter({best[folded]: number for folded, number in found.items()})
+                best[folded] = distinct_value
+        return Counter({best[folded]: number for folded, number in result.items()})
 
     def _count_codes(self, members: bytes) -> Iterable[tuple[int, int]]:
         # All bytes are looked through once for each value, in the time in which so many issues are counted one by one.
@@ -125,7 +125,7 @@ class Column:
         for text in held:
             self._code_by_text[text] = len(self.texts)
             self.texts.append(text)
-            once = {self._fold(each): each for each in (() if text is None else self._values_of(text))}
+            once = {self._fold(item): item for item in (() if text is None else self._values_of(text))}
             self._distinct_values.append(tuple(once.values()))
             for folded in once:
                 self._codes_of.setdefault(folded, []).append(self._code_by_text[text])
@@ -135,12 +135,12 @@ class Column:
 
 def make_text_column() -> Column:
     """Return a column of texts."""
-    return Column(lambda held: (held,) if held else (), str)
+    return Column(lambda value: (value,) if value else (), str)
 
 
 def make_list_column() -> Column:
     """Return a column of lists of names in JSON; names are one whatever their case, as they are in queries."""
-    return Column(lambda held: tuple(orjson.loads(held)), fold)
+    return Column(lambda value: tuple(orjson.loads(value)), fold)
 
 
 COLUMNS = "columns"
@@ -175,7 +175,7 @@ def pack_snapshot(snapshot: Snapshot) -> bytes:
             "mark": snapshot.counter,
             "removals": snapshot.removals,
             "size": len(snapshot.members),
-            "columns": [[name, held, isinstance(codes, bytearray)] for name, (held, codes) in columns],
+            "columns": [[name, value, isinstance(codes, bytearray)] for name, (value, codes) in columns],
         }
     )
     arrays = [bytes(codes) if isinstance(codes, bytearray) else codes.tobytes() for _, (_, codes) in columns]
@@ -200,8 +200,8 @@ def unpack_snapshot(content: bytes) -> Snapshot | None:
         array(kind, content[first:last]) for kind, first, last in zip(kinds, ends[1:], ends[2:], strict=False)
     )
     columns: dict[str, tuple[Sequence[str | None], Codes]] = {
-        name: (held, bytearray(its) if is_narrow else its)
-        for (name, held, is_narrow), its in zip(head["columns"], codes, strict=True)
+        name: (value, bytearray(condition) if is_narrow else condition)
+        for (name, value, is_narrow), condition in zip(head["columns"], codes, strict=True)
     }
     return Snapshot(head["mark"], head["removals"], members, since, columns)
 
@@ -305,8 +305,8 @@ class ColumnIndex:
         self._counter, self._removal_counter = snapshot.counter, snapshot.removals
         self._members[:] = snapshot.members
         self.status_since = snapshot.status_since
-        for name, (held, codes) in snapshot.columns.items():
-            self.columns[name].restore(held, codes)
+        for name, (texts, codes) in snapshot.columns.items():
+            self.columns[name].restore(texts, codes)
 
     async def _read(self, connection: AsyncConnection, now: int) -> None:
         removals = await connection.run_sync(issue_writer.read_counter, issue_writer.REMOVALS)
@@ -334,7 +334,7 @@ class ColumnIndex:
     def _put(self, rows: Sequence[Any]) -> None:
         if not rows:
             return
-        numbers, _, since, *held = zip(*rows, strict=True)
+        numbers, _, since, *stored = zip(*rows, strict=True)
         more = max(numbers) + 1 - len(self._members)
         if more > 0:
             self._members.extend(bytes(more))
@@ -344,7 +344,7 @@ class ColumnIndex:
         for number, moment in zip(numbers, since, strict=True):
             self._members[number] = 1
             self.status_since[number] = moment
-        for column, texts in zip(self.columns.values(), held, strict=True):
+        for column, texts in zip(self.columns.values(), stored, strict=True):
             column.put(numbers, texts)
 
     @property
@@ -380,7 +380,7 @@ class ColumnIndex:
         column = self.columns[QUERYABLE_PATHS[path]]
         known = self._matches.setdefault(leaf, [False])
         self._matches.move_to_end(leaf)
-        known += (matches(leaf, _make_partial_issue(path, held), now=now) for held in column.texts[len(known) :])
+        known += (matches(leaf, _make_partial_issue(path, text), now=now) for text in column.texts[len(known) :])
         if len(self._matches) > MAX_CACHED:
             self._matches.popitem(last=False)
         return column.find_codes(known)
@@ -403,8 +403,8 @@ def _select_newest(since: "array[int]", members: bytes, most: int) -> NewestIssu
         return NewestIssues(0, None, ())
     # Of several in one moment, those that came last.
     last = min(nlargest(most, moments), default=max(moments) + 1)
-    found = [
+    result = [
         (moment, number) for moment, number in zip(moments, iterate_numbers(members), strict=True) if moment >= last
     ]
-    numbers = [number for _, number in sorted(found, reverse=True)[:most]]
+    numbers = [number for _, number in sorted(result, reverse=True)[:most]]
     return NewestIssues(len(moments), sum(moments) / len(moments), numbers)

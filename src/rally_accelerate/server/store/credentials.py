@@ -66,7 +66,7 @@ class Sessions:
             "address": address[:100],
             "agent": agent[:300],
         }
-        kept = (
+        cached = (
             sa.select(sessions.c.id)
             .where(sessions.c.user_id == user_id)
             .order_by(sessions.c.last_seen.desc(), sessions.c.created.desc())
@@ -81,7 +81,7 @@ class Sessions:
                 raise OutdatedError("what proved who signs in does not any more")
             await connection.execute(sa.delete(sessions).where(~_is_active(now)))
             await connection.execute(sa.insert(sessions).values(values))
-            over = (sessions.c.user_id == user_id) & sessions.c.id.not_in(kept)
+            over = (sessions.c.user_id == user_id) & sessions.c.id.not_in(cached)
             await connection.execute(sa.delete(sessions).where(over))
             await connection.execute(sa.update(users).where(users.c.id == user_id).values(last_seen=now))
         return token
@@ -219,15 +219,15 @@ class AccessKeys:
         name = name.strip()
         if not name or len(name) > MAX_NAME_LENGTH:
             raise ConfigError(f"a key needs a name of 1 to {MAX_NAME_LENGTH} characters")
-        key, its_id, now = str(uuid.uuid4()), make_id(), to_ms(datetime.now(UTC))
-        values = {"id": its_id, "name": name, "digest": _compute_key_digest(key), "created": now, "user_id": user_id}
+        key, record_id, now = str(uuid.uuid4()), make_id(), to_ms(datetime.now(UTC))
+        values = {"id": record_id, "name": name, "digest": _compute_key_digest(key), "created": now, "user_id": user_id}
         same = (access_keys.c.name == name) & access_keys.c.user_id.is_not_distinct_from(user_id)
         async with self._database.writing() as connection:
-            taken = sa.select(sa.func.count()).select_from(access_keys).where(same)
-            if (await connection.execute(taken)).scalar_one():
+            existing = sa.select(sa.func.count()).select_from(access_keys).where(same)
+            if (await connection.execute(existing)).scalar_one():
                 raise ConfigError(f"there is a key {name} already", hint="Choose another name, or revoke that key.")
             await connection.execute(sa.insert(access_keys).values(values))
-        return NewAccessKey(its_id, name, key, from_ms(now))
+        return NewAccessKey(record_id, name, key, from_ms(now))
 
     async def create_first(self) -> str | None:
         """Create the first system key if there is no key yet; return it, else None."""

@@ -73,9 +73,9 @@ class Database:
         }
         engine = create_async_engine(f"sqlite+aiosqlite:///{path}", **like)
         at_once = sa.create_engine(f"sqlite:///{path}", **like)
-        for each in (engine.sync_engine, at_once):
-            sa.event.listen(each, "connect", sqlite.prepare)
-            sa.event.listen(each, "begin", sqlite.begin)
+        for item in (engine.sync_engine, at_once):
+            sa.event.listen(item, "connect", sqlite.prepare)
+            sa.event.listen(item, "begin", sqlite.begin)
         return cls(engine, at_once, turns)
 
     async def close(self) -> None:
@@ -248,10 +248,10 @@ def _translate_errors(done: str, *, otherwise: str = "") -> Iterator[None]:
     except sa.exc.IntegrityError:
         raise
     except sa.exc.DatabaseError as error:
-        said = str(error.orig).lower()
+        messages = str(error.orig).lower()
         # A damaged file is no OperationalError: SQLite takes only what it depends on for such.
         usual = otherwise if isinstance(error, sa.exc.OperationalError) else ""
-        hint = next((hint for words, hint in HINTS.items() if words in said), usual)
+        hint = next((hint for words, hint in HINTS.items() if words in messages), usual)
         if not hint:
             raise
         raise StoreError(f"the database cannot be {done}: {error.orig}", hint=hint) from error

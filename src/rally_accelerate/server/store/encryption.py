@@ -192,14 +192,14 @@ def is_unknown_key(name: str) -> bool:
 
 def list_secret_values(properties: Mapping[str, Any]) -> list[str]:
     """Return every secret of properties, in all forms that may appear in texts, for a redactor."""
-    found = [str(value) for name, value in properties.items() if _is_secret(name, value)]
+    result = [str(value) for name, value in properties.items() if _is_secret(name, value)]
     credentials, at, _ = str(properties.get("proxyServer") or "").partition("://")[2].rpartition("@")
     if at:
-        found += [credentials, *(part for part in credentials.split(":", 1) if part)]
+        result += [credentials, *(part for part in credentials.split(":", 1) if part)]
     if properties.get("username") and properties.get("password"):
         # Basic credentials travel as one encoded text.
-        found.append(f"{properties['username']}:{properties['password']}")
-    return found
+        result.append(f"{properties['username']}:{properties['password']}")
+    return result
 
 
 def is_encrypted(value: Any) -> bool:
@@ -225,11 +225,11 @@ def transform_settings(document: Mapping[str, Any], treat: Transform) -> dict[st
 
 
 def _transform_entry(entry: Mapping[str, Any], treat: Transform) -> dict[str, Any]:
-    beside = treat(select_unknown_keys(entry))
-    found = {
-        name: beside.get(name, value) for name, value in entry.items() if name in beside or not is_unknown_key(name)
+    extra = treat(select_unknown_keys(entry))
+    result = {
+        name: extra.get(name, value) for name, value in entry.items() if name in extra or not is_unknown_key(name)
     }
-    return {**found, "properties": treat(entry["properties"])} if entry.get("properties") else found
+    return {**result, "properties": treat(entry["properties"])} if entry.get("properties") else result
 
 
 async def rewrite_secrets(connection: AsyncConnection, change: Callable[[str], str | None]) -> int:
@@ -238,16 +238,16 @@ async def rewrite_secrets(connection: AsyncConnection, change: Callable[[str], s
 
     def changed(properties: Mapping[str, Any]) -> dict[str, Any]:
         nonlocal count
-        found = dict(properties)
+        result = dict(properties)
         for name, value in properties.items():
             if is_encrypted(value):
                 count += 1
                 after = change(value[ENCRYPTED_KEY])
                 if after is None:
-                    del found[name]
+                    del result[name]
                 else:
-                    found[name] = {ENCRYPTED_KEY: after}
-        return found
+                    result[name] = {ENCRYPTED_KEY: after}
+        return result
 
     places: list[tuple[sa.Column[Any], Transform]] = [
         (integrations.c.properties, changed),
@@ -257,8 +257,8 @@ async def rewrite_secrets(connection: AsyncConnection, change: Callable[[str], s
         table = column.table
         assert isinstance(table, sa.Table)
         holds = sa.cast(column, sa.Text).contains(f'"{ENCRYPTED_KEY}"')
-        found = (await connection.execute(sa.select(*table.primary_key.columns, column).where(holds))).all()
-        for *identity, value in found:
+        result = (await connection.execute(sa.select(*table.primary_key.columns, column).where(holds))).all()
+        for *identity, value in result:
             after = treated(value)
             if json.dumps(after) != json.dumps(value):
                 pairs = zip(table.primary_key.columns, identity, strict=True)

@@ -81,17 +81,17 @@ class Executions:
 
     async def start(self, integration_id: str, *, job_name: str) -> str:
         """Record the start of a run; return its ID."""
-        its_id = make_id()
+        execution_id = make_id()
         now = to_ms(datetime.now(UTC))
-        values = {"id": its_id, "integration_id": integration_id, "job_name": job_name, "started": now}
+        values = {"id": execution_id, "integration_id": integration_id, "job_name": job_name, "started": now}
         await self.write_pending_ends()
         # Of an integration, one run continues at a time: one still open was cut off before its end could be noted.
-        its = executions.c.integration_id == integration_id
+        condition = executions.c.integration_id == integration_id
         async with self._database.writing() as connection:
-            await _interrupt(connection, its, now=now)
+            await _interrupt(connection, condition, now=now)
             await _correct_future_starts(connection, integration_id, now=now)
             await connection.execute(sa.insert(executions).values(values))
-        return its_id
+        return execution_id
 
     async def finish(self, its_id: str, *, outcome: str, report: Mapping[str, Any]) -> None:
         """Record the end of a run and delete old runs; ``write_pending_ends`` retries if that fails."""
@@ -109,22 +109,22 @@ class Executions:
         Raises:
             StoreError: It still cannot be written.
         """
-        for its_id, values in list(self._pending_ends.items()):
+        for execution_id, values in list(self._pending_ends.items()):
             async with self._database.writing() as connection:
-                await self._write_end(connection, its_id, values)
-            self._pending_ends.pop(its_id, None)
+                await self._write_end(connection, execution_id, values)
+            self._pending_ends.pop(execution_id, None)
 
     async def _write_end(self, connection: AsyncConnection, its_id: str, values: Mapping[str, Any]) -> None:
         ended = {**values, "completed": _clamp_to_start(values["completed"])}
         await connection.execute(sa.update(executions).where(executions.c.id == its_id).values(ended))
         owner = sa.select(executions.c.integration_id).where(executions.c.id == its_id).scalar_subquery()
-        kept = (
+        cached = (
             sa.select(executions.c.id)
             .where(executions.c.integration_id == owner)
             .order_by(executions.c.started.desc(), executions.c.id.desc())
             .limit(self.retention.runs)
         )
-        too_many = (executions.c.integration_id == owner) & executions.c.id.not_in(kept)
+        too_many = (executions.c.integration_id == owner) & executions.c.id.not_in(cached)
         too_old = executions.c.started < to_ms(datetime.now(UTC) - timedelta(days=self.retention.days))
         let_go = executions.c.completed.is_not(None) & (executions.c.id != its_id)
         lasts = _is_latest(SYNCED) | _is_latest((COMPLETE,))
@@ -142,13 +142,13 @@ class Executions:
     async def find_latest(self) -> dict[str, Execution]:
         """Return the latest run of every integration, by the integration's id."""
         newest = sa.select(sa.func.max(executions.c.started)).group_by(executions.c.integration_id)
-        found = await self._fetch(sa.select(executions).where(executions.c.started.in_(newest)).order_by("started"))
-        return {each.integration_id: each for each in found}
+        result = await self._fetch(sa.select(executions).where(executions.c.started.in_(newest)).order_by("started"))
+        return {item.integration_id: item for item in result}
 
     async def find_last(self, integration_id: str, outcomes: Collection[str]) -> Execution | None:
         """Return the newest run of an integration that ended in one of these ways, or None."""
-        its = (executions.c.integration_id == integration_id) & executions.c.outcome.in_(outcomes)
-        query = sa.select(executions).where(its).order_by(executions.c.started.desc(), executions.c.id.desc())
+        condition = (executions.c.integration_id == integration_id) & executions.c.outcome.in_(outcomes)
+        query = sa.select(executions).where(condition).order_by(executions.c.started.desc(), executions.c.id.desc())
         return next(iter(await self._fetch(query.limit(1))), None)
 
     async def find_last_synced(self) -> dict[str, datetime]:
@@ -233,12 +233,12 @@ async def _correct_future_starts(connection: AsyncConnection, integration_id: st
 
     Otherwise the last of them would pass for the latest run until then, whatever came of those behind it.
     """
-    its = executions.c.integration_id == integration_id
-    ahead = (await connection.execute(sa.select(sa.func.max(executions.c.started)).where(its))).scalar_one()
+    condition = executions.c.integration_id == integration_id
+    ahead = (await connection.execute(sa.select(sa.func.max(executions.c.started)).where(condition))).scalar_one()
     if ahead is not None and ahead >= now:
         by = ahead - now + 1
         values = {"started": executions.c.started - by, "completed": executions.c.completed - by}
-        await connection.execute(sa.update(executions).where(its, executions.c.started >= now).values(values))
+        await connection.execute(sa.update(executions).where(condition, executions.c.started >= now).values(values))
 
 
 def _clamp_to_start(now: int) -> sa.ColumnElement[int]:
@@ -247,18 +247,18 @@ def _clamp_to_start(now: int) -> sa.ColumnElement[int]:
 
 
 def _make_conditions(wanted: ExecutionFilter) -> list[sa.ColumnElement[bool]]:
-    found: list[sa.ColumnElement[bool]] = []
+    result: list[sa.ColumnElement[bool]] = []
     if wanted.integration_id:
-        found.append(executions.c.integration_id == wanted.integration_id)
+        result.append(executions.c.integration_id == wanted.integration_id)
     if wanted.outcome == RUNNING:
-        found.append(executions.c.completed.is_(None))
+        result.append(executions.c.completed.is_(None))
     elif wanted.outcome:
-        found.append(executions.c.outcome == wanted.outcome)
+        result.append(executions.c.outcome == wanted.outcome)
     if wanted.since is not None:
-        found.append(executions.c.started >= to_ms(wanted.since))
+        result.append(executions.c.started >= to_ms(wanted.since))
     if wanted.until is not None:
-        found.append(executions.c.started < to_ms(wanted.until))
-    return found
+        result.append(executions.c.started < to_ms(wanted.until))
+    return result
 
 
 #: The levels of a log, mild ones first; each shows those behind it too.
@@ -336,16 +336,16 @@ class ExecutionLogs:
         order = lines.c.position.desc() if latest else lines.c.position
         async with self._database.reading() as connection:
             rows = (await connection.execute(query.order_by(order).limit(limit))).all()
-        found = [LogLine(from_ms(row.instant), row.level, row.text, row.position) for row in rows]
-        return found[::-1] if latest else found
+        result = [LogLine(from_ms(row.instant), row.level, row.text, row.position) for row in rows]
+        return result[::-1] if latest else result
 
     async def count_levels(self, execution_id: str) -> dict[str, int]:
         """Return how many lines of each level a run's log has."""
         query = sa.select(lines.c.level, sa.func.count().label("number")).where(lines.c.execution_id == execution_id)
         async with self._database.reading() as connection:
             rows = (await connection.execute(query.group_by(lines.c.level))).all()
-        found = {row.level: row.number for row in rows}
-        return {level: found[level] for level in SEVERITIES if level in found}
+        result = {row.level: row.number for row in rows}
+        return {level: result[level] for level in SEVERITIES if level in result}
 
     async def read_text(self, execution_id: str) -> str:
         """Return the whole log as text."""

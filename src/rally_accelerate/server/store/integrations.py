@@ -64,8 +64,8 @@ class Integrations:
 
     async def by_name(self, name: str, tenant_id: str) -> StoredIntegration | None:
         """Return one integration, or None."""
-        wanted = (integrations.c.name == name) & (integrations.c.tenant_id == tenant_id)
-        return next(iter(await self._fetch(sa.select(integrations).where(wanted))), None)
+        filters = (integrations.c.name == name) & (integrations.c.tenant_id == tenant_id)
+        return next(iter(await self._fetch(sa.select(integrations).where(filters))), None)
 
     async def add(self, raw: Mapping[str, Any]) -> str:
         """Add an integration in the form of the JSON file; return its id.
@@ -73,10 +73,10 @@ class Integrations:
         Raises:
             ConfigError: The name is taken.
         """
-        its_id = make_id()
+        integration_id = make_id()
         async with self._database.writing() as connection:
-            await self.insert(connection, its_id, raw)
-        return its_id
+            await self.insert(connection, integration_id, raw)
+        return integration_id
 
     async def insert(self, connection: AsyncConnection, its_id: str, raw: Mapping[str, Any]) -> None:
         """Add an integration within a transaction that changes more than it.

@@ -332,16 +332,16 @@ class Search:
         """Count the values of each field among the matching issues, the most frequent first."""
         async with self._reading(wanted) as connection:
             mark, members = await self._evaluate_filter(connection, wanted, now)
-        found = {}
+        result = {}
         for field in fields:
             key = ("facet", field, most, members)
             values = self._cache.get(mark, key)
             if values is None:
                 counted = (await self._columns.count_values(field, members)).items()
-                values = sorted(counted, key=lambda each: (-each[1], each[0]))[:most]
+                values = sorted(counted, key=lambda item: (-item[1], item[0]))[:most]
                 self._cache.put(mark, key, values)
-            found[field] = list(values)
-        return found
+            result[field] = list(values)
+        return result
 
     async def summarize_stage(self, wanted: IssueFilter, *, now: datetime, most: int = 200) -> StageSummary:
         """Return the number of issues in a stage, their average age and the newest of them."""
@@ -463,14 +463,14 @@ class Search:
     async def _find_by_words(self, connection: AsyncConnection, text: str, mark: int, size: int) -> bytes:
         words = tuple(parse_search_words(text))
         key = ("words", words)
-        kept: bytes | None = self._cache.get(mark, key)
-        if kept is not None:
-            return kept
-        found = bytes(size)
+        cached: bytes | None = self._cache.get(mark, key)
+        if cached is not None:
+            return cached
+        result = bytes(size)
         if words:
-            found = await connection.run_sync(sqlite.collect_members, sqlite.select_by_words(words), size)
-        self._cache.put(mark, key, found)
-        return found
+            result = await connection.run_sync(sqlite.collect_members, sqlite.select_by_words(words), size)
+        self._cache.put(mark, key, result)
+        return result
 
     async def _evaluate_query(
         self,
@@ -499,17 +499,17 @@ def _is_slow(wanted: IssueFilter) -> bool:
 
 async def _find_by_display_id(connection: AsyncConnection, text: str) -> Sequence[int]:
     """Return the numbers of the issues with a display ID."""
-    told = text.strip()
-    known = issues.c.display_id.in_({told, told.upper()})
+    message = text.strip()
+    known = issues.c.display_id.in_({message, message.upper()})
     return (await connection.execute(sa.select(issues.c.number).where(known).order_by(issues.c.number))).scalars().all()
 
 
 async def _load_rows(connection: AsyncConnection, numbers: Sequence[int]) -> list[IssueRow]:
-    found = {
+    result = {
         row.number: row
         for row in (await connection.execute(sa.select(issues).where(issues.c.number.in_(numbers)))).all()
     }
-    return [_to_row(found[number]) for number in numbers if number in found]
+    return [_to_row(result[number]) for number in numbers if number in result]
 
 
 def _to_row(found: Any) -> IssueRow:
@@ -577,26 +577,29 @@ class LinkFinder:
             issue: The issue under the wire's names.
             now: The present.
         """
-        its_id = issue["_id"]
-        kinds = {each["id"]: each.get("type") or DEFAULT_KIND for each in (issue.get("relations") or ())[:MAX_LINKS]}
-        for other, kind in (await self._find_referring(tracker_id, its_id, now)).items():
+        issue_id = issue["_id"]
+        kinds = {
+            relation["id"]: relation.get("type") or DEFAULT_KIND
+            for relation in (issue.get("relations") or ())[:MAX_LINKS]
+        }
+        for other, kind in (await self._find_referring(tracker_id, issue_id, now)).items():
             kinds.setdefault(other, INVERSE_KINDS.get(kind, DEFAULT_KIND))
         columns = (issues.c.external_id, issues.c.display_id, issues.c.name, issues.c.status)
-        held = {row.external_id: row for row in await self._load_rows(sa.select(*columns), tracker_id, kinds)}
-        found = [
-            Link(kind, key, held[key].display_id, held[key].name, held[key].status)
-            if key in held
+        texts = {row.external_id: row for row in await self._load_rows(sa.select(*columns), tracker_id, kinds)}
+        result = [
+            Link(kind, key, texts[key].display_id, texts[key].name, texts[key].status)
+            if key in texts
             else Link(kind, key, "", "", "")
             for key, kind in kinds.items()
-            if key != its_id
+            if key != issue_id
         ]
-        return sorted(found, key=lambda link: (link.kind, link.display_id or link.external_id))
+        return sorted(result, key=lambda link: (link.kind, link.display_id or link.external_id))
 
     async def _find_referring(self, tracker_id: str, its_id: str, now: datetime) -> dict[str, str]:
         """Return the IDs of the issues that refer to an issue, with the kind of their relation."""
-        asked = Comparison("issue", ("relations", "id"), Operator.EQUAL, (Value(its_id),))
-        wanted = IssueFilter(tracker_ids=(tracker_id,), queries=(asked,))
-        rows = (await self._search.page(wanted, now=now, sort=Sort.ID, descending=False, limit=MAX_LINKS)).rows
+        request = Comparison("issue", ("relations", "id"), Operator.EQUAL, (Value(its_id),))
+        filters = IssueFilter(tracker_ids=(tracker_id,), queries=(request,))
+        rows = (await self._search.page(filters, now=now, sort=Sort.ID, descending=False, limit=MAX_LINKS)).rows
         contents = sa.select(issues.c.external_id, issue_contents.c.content)
         contents = contents.join(issue_contents, issue_contents.c.number == issues.c.number)
         return {

@@ -14,10 +14,10 @@ MAX_CACHED = 200
 
 def from_numbers(numbers: Iterable[int], size: int) -> bytes:
     """Return the set of numbers, all below the size."""
-    found = bytearray(size)
+    result = bytearray(size)
     for number in numbers:
-        found[number] = 1
-    return bytes(found)
+        result[number] = 1
+    return bytes(result)
 
 
 def intersection(one: bytes, other: bytes) -> bytes:
@@ -35,8 +35,8 @@ def union(one: bytes, other: bytes) -> bytes:
 
 def difference(members: bytes, other: bytes) -> bytes:
     """Return the difference of two sets."""
-    whole = int.from_bytes(members, "little")
-    return (whole ^ (whole & int.from_bytes(other, "little"))).to_bytes(len(members), "little")
+    complete = int.from_bytes(members, "little")
+    return (complete ^ (complete & int.from_bytes(other, "little"))).to_bytes(len(members), "little")
 
 
 def pad(members: bytes, size: int) -> bytes:

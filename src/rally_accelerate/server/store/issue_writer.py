@@ -72,7 +72,7 @@ def find_status_start(item: Mapping[str, Any], history: Sequence[Mapping[str, An
 
 
 def _list_names(given: Sequence[Mapping[str, Any]] | None) -> list[str]:
-    return list(dict.fromkeys(each["name"] for each in given or () if each.get("name")))
+    return list(dict.fromkeys(item["name"] for item in given or () if item.get("name")))
 
 
 #: Characters of one text that are indexed: a pasted log file is not what anybody searches for.
@@ -91,10 +91,10 @@ def extract_words(item: Mapping[str, Any]) -> str:
     Args:
         item: An issue under the wire's names.
     """
-    comments = [str(each.get("comment") or "") for each in item.get("comments") or ()]
+    comments = [str(comment.get("comment") or "") for comment in item.get("comments") or ()]
     project = (item.get("project") or {}).get("name")
-    said = (item["id"], item["name"], item.get("description"), item.get("owner"), project)
-    texts = [str(text)[:MAX_TEXT_CHARACTERS] for text in (*said, *(item.get("labels") or ()), *comments) if text]
+    messages = (item["id"], item["name"], item.get("description"), item.get("owner"), project)
+    texts = [str(text)[:MAX_TEXT_CHARACTERS] for text in (*messages, *(item.get("labels") or ()), *comments) if text]
     # Each word once: how often it is said does not matter.
     return " ".join(dict.fromkeys(split_words(" ".join(texts))))
 
@@ -102,7 +102,7 @@ def extract_words(item: Mapping[str, Any]) -> str:
 def split_words(text: str) -> list[str]:
     """Return the words of a text, without regard to case and accents."""
     if not text.isascii():
-        text = "".join(each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each))
+        text = "".join(item for item in unicodedata.normalize("NFKD", text) if not unicodedata.combining(item))
     return [word for word in _SEPARATORS.split(text.casefold()) if word]
 
 
@@ -118,8 +118,8 @@ REMOVALS = "removals"
 
 def read_counter(connection: sa.Connection, name: str = ISSUES) -> int:
     """Return a change counter."""
-    found = connection.execute(sa.select(marks.c.value).where(marks.c.name == name))
-    return found.scalar_one_or_none() or 0
+    result = connection.execute(sa.select(marks.c.value).where(marks.c.name == name))
+    return result.scalar_one_or_none() or 0
 
 
 def increment_counter(connection: sa.Connection, name: str = ISSUES) -> int:
@@ -171,7 +171,7 @@ def prepare_issues(items: Iterable[Mapping[str, Any]], **common: Any) -> list[Pr
             twice, as it would in two uploads.
         common: Columns that all of them have.
     """
-    found = []
+    result = []
     for key, item in {item["_id"]: item for item in items}.items():
         history = item.get("history") or ()
         content = {name: value for name, value in item.items() if name != "history"}
@@ -184,8 +184,8 @@ def prepare_issues(items: Iterable[Mapping[str, Any]], **common: Any) -> list[Pr
             )
             for entry in history
         ]
-        found.append(PreparedIssue(key, row, content, changes, build_facts(content), extract_words(content)))
-    return found
+        result.append(PreparedIssue(key, row, content, changes, build_facts(content), extract_words(content)))
+    return result
 
 
 def write_issues(connection: sa.Connection, tracker_id: str, upload: Sequence[PreparedIssue]) -> None:
@@ -227,35 +227,35 @@ def remove_issues(connection: sa.Connection, tracker_id: str, *, until: int, mos
     increment_counter(connection)
     increment_counter(connection, REMOVALS)
     others = issues.c.tracker_id != tracker_id, issues.c.mark > until
-    if all(connection.execute(sa.select(issues.c.number).where(each).limit(1)).first() is None for each in others):
+    if all(connection.execute(sa.select(issues.c.number).where(other).limit(1)).first() is None for other in others):
         # There are no others, neither another user's nor newer ones: whole tables are emptied at once.
         for table in (issues, issue_contents, issue_history, facts, long_texts):
             connection.execute(sa.delete(table))
         sqlite.drop_all_words(connection)
         return False
-    its = issues.c.tracker_id == tracker_id, issues.c.mark <= until
-    query = sa.select(issues.c.number, issue_contents.c.content).where(*its)
+    condition = issues.c.tracker_id == tracker_id, issues.c.mark <= until
+    query = sa.select(issues.c.number, issue_contents.c.content).where(*condition)
     query = query.join(issue_contents, issue_contents.c.number == issues.c.number).limit(most)
-    found = connection.execute(query).all()
-    numbers = [(row.number,) for row in found]
+    execute = connection.execute(query).all()
+    numbers = [(row.number,) for row in execute]
     if numbers:
-        _drop_facts(connection, [(row.number, fact) for row in found for fact in build_facts(row.content)])
-        sqlite.drop_words(connection, [(row.number, extract_words(row.content)) for row in found])
+        _drop_facts(connection, [(row.number, fact) for row in execute for fact in build_facts(row.content)])
+        sqlite.drop_words(connection, [(row.number, extract_words(row.content)) for row in execute])
         for table in (issues, issue_contents, issue_history):
             connection.exec_driver_sql(f"DELETE FROM {table.name} WHERE number = ?", numbers)  # noqa: S608 - our own name
-    return len(found) == most
+    return len(execute) == most
 
 
 def _load_existing(connection: sa.Connection, tracker_id: str, keys: Sequence[str]) -> dict[str, tuple[int, str]]:
     body = sa.type_coerce(issue_contents.c.content, sa.Text).label("body")
     query = sa.select(issues.c.external_id, issues.c.number, body)
     query = query.join(issue_contents, issue_contents.c.number == issues.c.number)
-    found: dict[str, tuple[int, str]] = {}
+    result: dict[str, tuple[int, str]] = {}
     for start in range(0, len(keys), KEYS_IN_A_QUERY):
         some = issues.c.external_id.in_(keys[start : start + KEYS_IN_A_QUERY])
         for row in connection.execute(query.where(issues.c.tracker_id == tracker_id, some)):
-            found[row.external_id] = (row.number, row.body)
-    return found
+            result[row.external_id] = (row.number, row.body)
+    return result
 
 
 def _apply_changes(connection: sa.Connection, changes: _Changes) -> None:
@@ -290,7 +290,7 @@ def add_facts(connection: sa.Connection, new: Sequence[tuple[int, Fact]]) -> Non
     missing = [{"name": name} for name in sorted({fact.name for _, fact in new} - ids.keys())]
     if missing:
         connection.execute(sa.insert(fact_names), missing)
-        ids |= _load_name_ids(connection, {each["name"] for each in missing})
+        ids |= _load_name_ids(connection, {item["name"] for item in missing})
     short, long = _split_facts(new)
     # In the order of the index, which is then filled page by page.
     rows = sorted(
@@ -310,9 +310,9 @@ def _split_facts(told: Sequence[tuple[int, Fact]]) -> tuple[list[tuple[int, Fact
     short: list[tuple[int, Fact]] = []
     long: list[tuple[int, Fact]] = []
     apart = Kind.APART
-    for each in told:
-        fact = each[1]
-        (long if fact.kind is apart and fact.folded else short).append(each)
+    for item in told:
+        fact = item[1]
+        (long if fact.kind is apart and fact.folded else short).append(item)
     return short, long
 
 
@@ -333,13 +333,13 @@ def _drop_facts(connection: sa.Connection, old: Sequence[tuple[int, Fact]]) -> N
 
 
 def _load_name_ids(connection: sa.Connection, names: Iterable[str]) -> dict[str, int]:
-    wanted = sorted(names)
-    found: dict[str, int] = {}
-    for start in range(0, len(wanted), KEYS_IN_A_QUERY):
-        some = wanted[start : start + KEYS_IN_A_QUERY]
+    requested = sorted(names)
+    result: dict[str, int] = {}
+    for start in range(0, len(requested), KEYS_IN_A_QUERY):
+        some = requested[start : start + KEYS_IN_A_QUERY]
         query = sa.select(fact_names.c.name, fact_names.c.id).where(fact_names.c.name.in_(some))
-        found |= {row.name: row.id for row in connection.execute(query)}
-    return found
+        result |= {row.name: row.id for row in connection.execute(query)}
+    return result
 
 
 #: So many issues are removed in one transaction.
@@ -360,14 +360,14 @@ async def finish_removal(database: Database, tracker_id: str) -> None:
     """Remove the issues of a tracker as requested."""
 
     def part(connection: sa.Connection) -> bool:
-        its = marks.c.name == f"{_REMOVAL_PREFIX}{tracker_id}"
-        until = connection.execute(sa.select(marks.c.value).where(its)).scalar_one_or_none()
+        condition = marks.c.name == f"{_REMOVAL_PREFIX}{tracker_id}"
+        until = connection.execute(sa.select(marks.c.value).where(condition)).scalar_one_or_none()
         if until is None:
             # Another user has finished it in the meantime.
             return False
         more = remove_issues(connection, tracker_id, until=until, most=REMOVAL_CHUNK_SIZE)
         if not more:
-            connection.execute(sa.delete(marks).where(its))
+            connection.execute(sa.delete(marks).where(condition))
         return more
 
     while await database.run_in_transaction(part):

@@ -77,16 +77,16 @@ class Issues:
         Args:
             keys: Pairs of both.
         """
-        found: dict[tuple[str, str], StoredIssue] = {}
+        result: dict[tuple[str, str], StoredIssue] = {}
         for tracker_id in dict.fromkeys(tracker for tracker, _ in keys):
-            its = [external_id for tracker, external_id in keys if tracker == tracker_id]
-            for start in range(0, len(its), KEYS_IN_A_QUERY):
+            condition = [external_id for tracker, external_id in keys if tracker == tracker_id]
+            for start in range(0, len(condition), KEYS_IN_A_QUERY):
                 where = (issues.c.tracker_id == tracker_id) & issues.c.external_id.in_(
-                    its[start : start + KEYS_IN_A_QUERY]
+                    condition[start : start + KEYS_IN_A_QUERY]
                 )
                 for one in await self._fetch(_select_issues().where(where)):
-                    found[tracker_id, one.content["_id"]] = one
-        return [found[key] for key in keys if key in found]
+                    result[tracker_id, one.content["_id"]] = one
+        return [result[key] for key in keys if key in result]
 
     async def by_any_id(self, tenant_id: str, its_id: str) -> StoredIssue | None:
         """Return one issue by the id in its tool, the id that people know, or its own ``_id`` here; or None."""
@@ -106,9 +106,9 @@ class Issues:
             issues.c.display_id == its_id,
             (issues.c.tracker_id == tracker_id) & (issues.c.external_id == external_id),
         ):
-            wanted = _select_issues().where(known, *_make_conditions(tenant_id=tenant_id)).order_by(issues.c.number)
-            if found := await self._fetch(wanted.limit(limit)):
-                return found
+            filters = _select_issues().where(known, *_make_conditions(tenant_id=tenant_id)).order_by(issues.c.number)
+            if result := await self._fetch(filters.limit(limit)):
+                return result
         return []
 
     async def list_page(self, *, tenant_id: str = "", limit: int = 50, skip: int = 0) -> list[StoredIssue]:
@@ -131,10 +131,10 @@ class Issues:
             before: Only issues with a smaller number, which is that of the last one of the page before.
             limit: How many at most.
         """
-        wanted = (issues.c.tenant_id == tenant_id, issues.c.project_key == project_key)
+        filters = (issues.c.tenant_id == tenant_id, issues.c.project_key == project_key)
         older = () if before is None else (issues.c.number < before,)
         # Numbers first, from an index alone: a large project's contents must not be sorted for one page of it.
-        page = sa.select(issues.c.number).where(*wanted, *older).order_by(issues.c.number.desc()).limit(limit)
+        page = sa.select(issues.c.number).where(*filters, *older).order_by(issues.c.number.desc()).limit(limit)
         return await self._fetch(_select_issues().where(issues.c.number.in_(page)).order_by(issues.c.number.desc()))
 
     async def count_by_tracker(self, *, tenant_id: str = "") -> dict[str, int]:
@@ -147,8 +147,8 @@ class Issues:
 
     async def list_statuses(self, tenant_id: str, *, tracker_id: str = "") -> list[str]:
         """Return every status that issues have, sorted; of one tracker if it is named."""
-        wanted = _make_conditions(tenant_id=tenant_id, tracker_id=tracker_id)
-        query = sa.select(issues.c.status).where(*wanted).distinct().order_by(issues.c.status)
+        filters = _make_conditions(tenant_id=tenant_id, tracker_id=tracker_id)
+        query = sa.select(issues.c.status).where(*filters).distinct().order_by(issues.c.status)
         async with self._database.reading() as connection:
             return [value for (value,) in (await connection.execute(query)).all() if value]
 
@@ -163,9 +163,9 @@ class Issues:
             past: dict[int, list[dict[str, Any]]] = {row.number: [] for row in rows}
             numbers = list(past)
             for start in range(0, len(numbers), KEYS_IN_A_QUERY):
-                its = issue_history.c.number.in_(numbers[start : start + KEYS_IN_A_QUERY])
+                condition = issue_history.c.number.in_(numbers[start : start + KEYS_IN_A_QUERY])
                 key = (issue_history.c.number, issue_history.c.position)
-                for entry in (await connection.execute(sa.select(issue_history).where(its).order_by(*key))).all():
+                for entry in (await connection.execute(sa.select(issue_history).where(condition).order_by(*key))).all():
                     past[entry.number].append({"timestamp": entry.instant, "content": entry.content})
         return [
             StoredIssue(
@@ -222,9 +222,9 @@ class IssueUpdater:
         """
         async with self._database.writing() as connection:
             # No one else writes in the meantime: what is read here is what is changed.
-            found = [one for key in values for one in await self._find(tenant_id, key)]
-            if {one.content["_id"] for one in found} == set(values):
-                for one in found:
+            result = [one for key in values for one in await self._find(tenant_id, key)]
+            if {one.content["_id"] for one in result} == set(values):
+                for one in result:
                     item = {**one.content, **values[one.content["_id"]]}
                     upload = prepare_issues(
                         [item],
@@ -235,12 +235,12 @@ class IssueUpdater:
                         uploaded=one.uploaded,
                     )
                     await connection.run_sync(write_issues, one.tracker_id, upload)
-        return found
+        return result
 
     async def _find(self, tenant_id: str, external_id: str) -> list[StoredIssue]:
         """Return issues of this id: two trackers may have one, then it is the same one."""
         where = (issues.c.tenant_id == tenant_id) & (issues.c.external_id == external_id)
         async with self._database.reading() as connection:
             trackers = (await connection.execute(sa.select(issues.c.tracker_id).where(where))).scalars().all()
-        found = [await self._issues.get(tracker, external_id) for tracker in trackers]
-        return [one for one in found if one is not None]
+        result = [await self._issues.get(tracker, external_id) for tracker in trackers]
+        return [one for one in result if one is not None]

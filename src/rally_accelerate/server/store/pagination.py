@@ -54,17 +54,17 @@ class Position:
 
     def to_key(self, order: Order) -> str:
         """Return the position as a page key."""
-        told = orjson.dumps((order.column, order.descending, self.section, self.value, self.number))
-        return base64.urlsafe_b64encode(told).decode().rstrip("=")
+        message = orjson.dumps((order.column, order.descending, self.section, self.value, self.number))
+        return base64.urlsafe_b64encode(message).decode().rstrip("=")
 
     @classmethod
     def from_key(cls, key: str, order: Order) -> "Position | None":
         """Parse a page key; return None for an invalid one or one of another order."""
         try:
-            told = orjson.loads(base64.urlsafe_b64decode(key + "=" * (-len(key) % 4)))
+            message = orjson.loads(base64.urlsafe_b64decode(key + "=" * (-len(key) % 4)))
         except (ValueError, binascii.Error):
             return None
-        match told:
+        match message:
             case [order.column, order.descending, 0 | 1 | 2 as part, value, int() as number] if _is_valid(
                 part, value, order
             ):
@@ -100,7 +100,7 @@ async def select_page(
         limit: How many at most.
     """
     called = [number for number in first if _contains(members, number)]
-    found = [
+    result = [
         Position(Section.EXACT_ID, None, number)
         for number in called
         if after is None or (after.section is Section.EXACT_ID and number > after.number)
@@ -111,14 +111,14 @@ async def select_page(
     if members is not None and members.count(1) <= SMALL_SET_SIZE:
         few = [number for number in iterate_numbers(members) if number not in without]
     for part in (Section.WITH_VALUE, Section.WITHOUT_VALUE):
-        if len(found) < limit and (behind is None or behind.section <= part):
+        if len(result) < limit and (behind is None or behind.section <= part):
             at = behind if behind is not None and behind.section is part else None
-            rest = limit - len(found)
+            rest = limit - len(result)
             if few is not None:
-                found += await _sort_small_set(connection, few, order, part=part, at=at, limit=rest)
+                result += await _sort_small_set(connection, few, order, part=part, at=at, limit=rest)
             else:
-                found += await _walk_index(connection, members, order, part=part, at=at, without=without, limit=rest)
-    return found
+                result += await _walk_index(connection, members, order, part=part, at=at, without=without, limit=rest)
+    return result
 
 
 def _contains(members: bytes | None, number: int) -> bool:
@@ -140,7 +140,7 @@ def _order_query(order: Order, part: Section) -> tuple[sa.Select[Any], tuple[sa.
     column, number = issues.c[order.column], issues.c.number
     key = (column, number) if part is Section.WITH_VALUE else (number,)
     is_there = column.is_not(None) if part is Section.WITH_VALUE else column.is_(None)
-    ordered = [each.desc() if order.descending else each.asc() for each in key]
+    ordered = [item.desc() if order.descending else item.asc() for item in key]
     return sa.select(column, number).where(is_there).order_by(*ordered), key
 
 
@@ -156,16 +156,16 @@ async def _walk_index(
 ) -> list[Position]:
     """Return the next places along the index of the column."""
     query, key = _order_query(order, part)
-    found: list[Position] = []
+    result: list[Position] = []
     step = limit + len(without) if members is None else max(FIRST_STEP, limit)
     while True:
         rows = (await connection.execute(query.where(_is_after(at, key, order)).limit(step))).all()
         places = [
             Position(part, row[0], row[1]) for row in rows if _contains(members, row[1]) and row[1] not in without
         ]
-        found += places[: limit - len(found)]
-        if len(found) == limit or len(rows) < step:
-            return found
+        result += places[: limit - len(result)]
+        if len(result) == limit or len(rows) < step:
+            return result
         at = Position(part, rows[-1][0], rows[-1][1])
         step = min(step * 4, MAX_STEP)
 

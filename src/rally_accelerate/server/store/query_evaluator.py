@@ -136,10 +136,10 @@ class _Evaluation:
                     among = intersection(among, self.evaluate(operand, among))
                 return among
             case Or(operands):
-                found = bytes(len(among))
+                result = bytes(len(among))
                 for operand in sorted(operands, key=_is_slow):
-                    found = union(found, self.evaluate(operand, difference(among, found)))
-                return found
+                    result = union(result, self.evaluate(operand, difference(among, result)))
+                return result
             case Not(operand):
                 return difference(among, self.evaluate(operand, among))
             case Comparison(operator=Operator.UNEQUAL):
@@ -148,31 +148,31 @@ class _Evaluation:
                 # Only issues are held here.
                 return bytes(len(among))
             case Comparison():
-                told = self._evaluator.from_columns(query, self._now)
+                message = self._evaluator.from_columns(query, self._now)
                 return intersection(
-                    among, pad(self._evaluate_comparison(query, among) if told is None else told, len(among))
+                    among, pad(self._evaluate_comparison(query, among) if message is None else message, len(among))
                 )
 
     def _evaluate_comparison(self, leaf: Comparison, among: bytes) -> bytes:
         if sql.has_age(leaf):
             return self._evaluate_all(leaf, len(among))
         key = (leaf.item, leaf.path, leaf.operator, leaf.values)
-        kept = self._evaluator.get_cached(key)
-        if kept is None:
+        cached = self._evaluator.get_cached(key)
+        if cached is None:
             if _is_slow(leaf) and among.count(1) <= SMALL_SET_SIZE:
                 return self._evaluate_numbers(leaf, tuple(iterate_numbers(among)), len(among))
-            found = self._evaluate_all(leaf, len(among))
+            result = self._evaluate_all(leaf, len(among))
         else:
-            since, found = kept
+            since, result = cached
             if since >= self._counter:
-                return found
+                return result
             changed = self._list_changed_since(since)
             if len(changed) > SMALL_SET_SIZE:
-                found = self._evaluate_all(leaf, len(among))
+                result = self._evaluate_all(leaf, len(among))
             else:
-                found = self._refresh(leaf, found, changed, len(among))
-        self._evaluator.cache_result(key, found, mark=self._counter, removals=self._removal_counter)
-        return found
+                result = self._refresh(leaf, result, changed, len(among))
+        self._evaluator.cache_result(key, result, mark=self._counter, removals=self._removal_counter)
+        return result
 
     def _refresh(self, leaf: Comparison, found: bytes, changed: Sequence[int], size: int) -> bytes:
         """Update a cached set for the issues that changed since."""
@@ -198,13 +198,13 @@ class _Evaluation:
         if searches and leaf.operator in {Operator.EQUAL, Operator.AMONG}:
             # The index leads to the facts of each of them.
             query = _combine_searches(
-                each.where(sqlite.is_among(each.selected_columns[0], numbers)) for each in searches
+                searche.where(sqlite.is_among(searche.selected_columns[0], numbers)) for searche in searches
             )
         else:
-            is_told = sql.find_column(leaf, NUMBER_COLUMNS) is not None
+            has_column = sql.find_column(leaf, NUMBER_COLUMNS) is not None
             here = (
                 sql.build_condition(leaf, known, now=self._now)
-                if is_told
+                if has_column
                 else sqlite.matches_in_python(leaf, now=self._now)
             )
             query = sa.select(issues.c.number).where(sqlite.is_among(issues.c.number, numbers), here)
@@ -225,21 +225,21 @@ class _Evaluation:
         return sqlite.collect_members(self._connection, query, size)
 
     def _load_names(self, leaf: Comparison) -> sql.IndexTables:
-        wanted = sorted(sql.list_fact_names(leaf))
+        requested = sorted(sql.list_fact_names(leaf))
         ids: dict[str, int] = {}
-        for start in range(0, len(wanted), NAMES_PER_QUERY):
-            some = fact_names.c.name.in_(wanted[start : start + NAMES_PER_QUERY])
+        for start in range(0, len(requested), NAMES_PER_QUERY):
+            some = fact_names.c.name.in_(requested[start : start + NAMES_PER_QUERY])
             ids |= {row.name: row.id for row in self._connection.execute(sa.select(fact_names).where(some))}
-        its_odd = facts.c.name.in_(ids.values()) & (facts.c.folded == "") & (facts.c.kind == Kind.ODD.value)
+        odd_facts = facts.c.name.in_(ids.values()) & (facts.c.folded == "") & (facts.c.kind == Kind.ODD.value)
         odd: set[Any] = set()
         if ids:
-            odd = set(self._connection.execute(sa.select(facts.c.name).where(its_odd).distinct()).scalars())
+            odd = set(self._connection.execute(sa.select(facts.c.name).where(odd_facts).distinct()).scalars())
         return sql.IndexTables(
             issue=issues.c.number,
             facts=facts,
             texts=long_texts,
             ids=ids,
-            odd=frozenset(name for name, its_id in ids.items() if its_id in odd),
+            odd=frozenset(name for name, name_id in ids.items() if name_id in odd),
             numbers=NUMBER_COLUMNS,
             evaluate=lambda leaf: sqlite.matches_in_python(leaf, now=self._now),
         )

@@ -41,7 +41,7 @@ def cannot_contain(content: bytes, sought: bytes) -> bool:
     if content.isascii():
         return True
     others = content.translate(None, _ASCII)
-    return not any(each in others for each in _list_folding_characters())
+    return not any(folding_character in others for folding_character in _list_folding_characters())
 
 
 # When it is first asked for: looking at every character takes a third of a second.
@@ -59,7 +59,7 @@ def _list_folding_characters() -> tuple[bytes, ...]:
 
 
 def _contains_ascii(folded: str) -> bool:
-    return not folded or any(each.isascii() for each in folded)
+    return not folded or any(item.isascii() for item in folded)
 
 
 #: Kibibytes of pages that each connection keeps in memory, and bytes of the file that are read without a copy.
@@ -120,8 +120,8 @@ def matches_in_python(leaf: Comparison, *, now: datetime) -> sa.ColumnElement[bo
         entry = sa.func.json_array(
             issue_history.c.instant, sa.func.json(sa.type_coerce(issue_history.c.content, sa.Text))
         )
-        its = sa.select(entry.label("entry")).where(issue_history.c.number == issues.c.number)
-        ordered = its.order_by(issue_history.c.position).correlate(issues).subquery()
+        condition = sa.select(entry.label("entry")).where(issue_history.c.number == issues.c.number)
+        ordered = condition.order_by(issue_history.c.position).correlate(issues).subquery()
         past = sa.select(sa.func.json_group_array(sa.func.json(ordered.c.entry))).correlate(issues).scalar_subquery()
     answer = sa.func.dql_matches(
         _serialize_comparison(leaf), now.isoformat(), content.correlate(issues).scalar_subquery(), past
@@ -180,8 +180,8 @@ def _matches_json(written: str, now: str, content: bytes, past: str | None) -> b
 def collect_members(connection: sa.Connection, query: sa.Select[Any] | sa.CompoundSelect[Any], size: int) -> bytes:
     """Return the set of the numbers in a query's first column, built in SQLite's thread."""
     number = query.subquery().c[0]
-    found = connection.execute(sa.select(sa.func.members(sa.func.json_group_array(number), size))).scalar_one()
-    return bytes(found)
+    result = connection.execute(sa.select(sa.func.members(sa.func.json_group_array(number), size))).scalar_one()
+    return bytes(result)
 
 
 def _aggregate_members(numbers: str, size: int) -> bytes:
@@ -217,14 +217,14 @@ def _execute_many(connection: sa.Connection, statement: str, rows: list[tuple[in
 def select_by_words(words: Sequence[str]) -> sa.Select[Any]:
     """Return the numbers of the issues that have all of some folded words, or words that begin so."""
     # Longer than one letter, a word may be the beginning of one. Within quotes nothing has a meaning of its own.
-    asked_for = " AND ".join(f'"{word}"*' if len(word) > 1 else f'"{word}"' for word in words)
-    found = sa.text("SELECT rowid AS number FROM issue_words WHERE issue_words MATCH :words").bindparams(
-        words=asked_for
+    match_expression = " AND ".join(f'"{word}"*' if len(word) > 1 else f'"{word}"' for word in words)
+    result = sa.text("SELECT rowid AS number FROM issue_words WHERE issue_words MATCH :words").bindparams(
+        words=match_expression
     )
-    return sa.select(found.columns(sa.column("number", sa.Integer)).subquery().c.number)
+    return sa.select(result.columns(sa.column("number", sa.Integer)).subquery().c.number)
 
 
 def is_among(column: sa.ColumnElement[int], numbers: Iterable[int]) -> sa.ColumnElement[bool]:
     """Return whether a column has one of many numbers, more than a statement may have parameters."""
-    each = sa.func.json_each(to_json(list(numbers))).table_valued("value")
-    return column.in_(sa.select(each.c.value))
+    item = sa.func.json_each(to_json(list(numbers))).table_valued("value")
+    return column.in_(sa.select(item.c.value))

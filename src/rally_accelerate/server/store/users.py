@@ -84,17 +84,17 @@ class Users:
             )
         password = passwords.generate()
         try:
-            its_id = await self._insert(name, role, password, temporary=True)
+            user_id = await self._insert(name, role, password, temporary=True)
         except IntegrityError:
             raise ConfigError(f"there is a user {name} already", hint="Choose another name.") from None
-        made = await self.by_id(its_id)
-        assert made is not None
-        return made, password
+        created = await self.by_id(user_id)
+        assert created is not None
+        return created, password
 
     async def _insert(self, name: str, role: Role, password: str, *, temporary: bool) -> str:
-        its_id = make_id()
+        user_id = make_id()
         values = {
-            "id": its_id,
+            "id": user_id,
             "name": name,
             "folded": name.casefold(),
             "role": role.word,
@@ -105,7 +105,7 @@ class Users:
         }
         async with self._database.writing() as connection:
             await connection.execute(sa.insert(users).values(values))
-        return its_id
+        return user_id
 
     async def all(self) -> list[User]:
         """Return every user, by name."""
@@ -120,27 +120,27 @@ class Users:
 
     async def by_name(self, name: str) -> User | None:
         """Return one user by the name in whatever case, or None."""
-        found = await self._load_row(name)
-        return None if found is None else to_user(found)
+        result = await self._load_row(name)
+        return None if result is None else to_user(result)
 
     async def by_password(self, name: str, password: str) -> User | None:
         """Return the user of a name and password, or None; an unknown name takes as long."""
-        found = await self.verify_password(name, password)
-        return None if found is None else found.user
+        result = await self.verify_password(name, password)
+        return None if result is None else result.user
 
     async def verify_password(self, name: str, password: str) -> "VerifiedUser | None":
         """Return the user of a name and password with the password's hash, or None."""
-        found = await self._load_row(name)
-        if not await passwords.verify(password, "" if found is None else found.password) or found is None:
+        result = await self._load_row(name)
+        if not await passwords.verify(password, "" if result is None else result.password) or result is None:
             return None
-        kept: str = found.password
-        if passwords.needs_rehash(kept):
-            anew = await passwords.hash_password(password)
+        cached: str = result.password
+        if passwords.needs_rehash(cached):
+            rehashed = await passwords.hash_password(password)
             async with self._database.writing() as connection:
-                same = (users.c.id == found.id) & (users.c.password == kept)
-                done = await connection.execute(sa.update(users).where(same).values(password=anew))
-            kept = anew if done.rowcount else kept
-        return VerifiedUser(to_user(found), kept)
+                same = (users.c.id == result.id) & (users.c.password == cached)
+                done = await connection.execute(sa.update(users).where(same).values(password=rehashed))
+            cached = rehashed if done.rowcount else cached
+        return VerifiedUser(to_user(result), cached)
 
     async def _load_row(self, name: str) -> Any:
         async with self._database.reading() as connection:

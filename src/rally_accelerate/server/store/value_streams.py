@@ -62,8 +62,8 @@ class ValueStreams:
         """Return whether there is one, in a tenant or at all."""
         query = sa.select(value_streams.c.id).limit(1)
         async with self._database.reading() as connection:
-            wanted = query.where(value_streams.c.tenant_id == tenant_id) if tenant_id else query
-            return (await connection.execute(wanted)).first() is not None
+            filters = query.where(value_streams.c.tenant_id == tenant_id) if tenant_id else query
+            return (await connection.execute(filters)).first() is not None
 
     async def by_id(self, its_id: str) -> StoredValueStream | None:
         """Return one value stream, or None."""
@@ -86,8 +86,8 @@ class ValueStreams:
 
     async def get_version(self, its_id: str, number: int) -> ValueStreamVersion | None:
         """Return one version, or None."""
-        wanted = (versions.c.stream_id == its_id) & (versions.c.version == number)
-        return next(iter(await self._fetch_versions(sa.select(versions).where(wanted))), None)
+        filters = (versions.c.stream_id == its_id) & (versions.c.version == number)
+        return next(iter(await self._fetch_versions(sa.select(versions).where(filters))), None)
 
     async def insert(
         self,
@@ -106,9 +106,9 @@ class ValueStreams:
             ConfigError: The name is taken, or none.
         """
         name = await self._check_name(connection, name, tenant_id=tenant_id)
-        its_id, now = make_id(), to_ms(datetime.now(UTC))
+        stream_id, now = make_id(), to_ms(datetime.now(UTC))
         values = {
-            "id": its_id,
+            "id": stream_id,
             "pipeline_id": make_id(),
             "tenant_id": tenant_id,
             "name": name,
@@ -119,8 +119,8 @@ class ValueStreams:
             "last_update": now,
         }
         await connection.execute(sa.insert(value_streams).values(values))
-        await self._insert_version(connection, its_id, 1, document=document, actor=actor, why=why)
-        return its_id
+        await self._insert_version(connection, stream_id, 1, document=document, actor=actor, why=why)
+        return stream_id
 
     async def replace(
         self,
@@ -182,12 +182,12 @@ class ValueStreams:
         if not name or len(name) > MAX_NAME_LENGTH:
             text = f"must have from 1 to {MAX_NAME_LENGTH} characters"
             raise ConfigError(f"the name {text}", problems=[Problem("name", text)])
-        taken = sa.select(value_streams.c.id).where(
+        existing = sa.select(value_streams.c.id).where(
             value_streams.c.tenant_id == tenant_id,
             value_streams.c.folded_name == name.casefold(),
             value_streams.c.id != but,
         )
-        if (await connection.execute(taken)).first() is not None:
+        if (await connection.execute(existing)).first() is not None:
             raise ConfigError(
                 f"there is a value stream named {name!r} already", problems=[Problem("name", f"{name!r} is taken")]
             )
