@@ -70,7 +70,7 @@ class Server:
             self.integrations,
             importing=self.importer,
             boards=self.boards,
-            beside=self.upload_worker,
+            worker=self.upload_worker,
         )
         self._authenticator = Authenticator(stores, inside_key=inside_key)
         # The server's own runs upload as everybody does, only without a socket.
@@ -153,13 +153,13 @@ class Server:
         able = [user for user in await self.stores.users.all() if user.role is Role.ADMIN and not user.disabled]
         return f"/sign-in?once={self.sign_in.create_link(min(able, key=lambda user: user.created))}"
 
-    async def add_integration(self, given: Integration | Mapping[str, Any]) -> str:
+    async def add_integration(self, settings: Integration | Mapping[str, Any]) -> str:
         """Add an integration, or change the one of the same tenant and name; return its id.
 
         Raises:
             ConfigError: The settings are wrong.
         """
-        integration = given if isinstance(given, Integration) else validate_integration(given)
+        integration = settings if isinstance(settings, Integration) else validate_integration(settings)
         return await self.integrations.put(SYSTEM_ACTOR, integration)
 
     async def create_first_value_stream(self, integration_id: str) -> str | None:

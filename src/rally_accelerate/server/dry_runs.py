@@ -345,8 +345,8 @@ def _finding(finding: Finding) -> dict[str, Any]:
     return {"link": finding.link.value, "state": state, "text": finding.text, "todo": todo}
 
 
-def _issue(issue: Issue, found: Sample) -> dict[str, Any]:
-    judgement = found.judgements[issue.external_id]
+def _issue(issue: Issue, preview: Sample) -> dict[str, Any]:
+    judgement = preview.judgements[issue.external_id]
     sprints: Sequence[Any] = [sprint for sprint in issue.sprints if not sprint.former] or issue.sprints
     return {
         "id": issue.display_id,

@@ -33,9 +33,9 @@ class ExpiringStore(Generic[Item]):
         self._max_items = most
         self._entries: dict[str, _Entry[Item]] = {}
 
-    def choose_key(self, actor: Actor, wanted: str = "") -> str:
+    def choose_key(self, actor: Actor, requested_key: str = "") -> str:
         """Return the given key if this actor has an item under it, else a new key."""
-        return wanted if self.get(actor, wanted) is not None else secrets.token_urlsafe(16)
+        return requested_key if self.get(actor, requested_key) is not None else secrets.token_urlsafe(16)
 
     def put(self, actor: Actor, key: str, what: Item) -> None:
         """Store an item under a key from ``choose_key``, replacing any earlier item."""

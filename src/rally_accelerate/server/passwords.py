@@ -59,20 +59,20 @@ async def hash_password(password: str) -> str:
     return _format_hash(COST, salt, await _derive_hash(password, salt, COST))
 
 
-async def verify(password: str, kept: str) -> bool:
+async def verify(password: str, stored_hash: str) -> bool:
     """Return whether a password matches a stored hash; an empty hash takes as long as any other.
 
     Args:
         password: What a user typed.
-        kept: From ``hashed``; empty when there is no such user.
+        stored_hash: From ``hashed``; empty when there is no such user.
     """
-    cost, salt, known = _parse_hash(kept) if kept else (COST, bytes(SALT_BYTES), b"")
+    cost, salt, known = _parse_hash(stored_hash) if stored_hash else (COST, bytes(SALT_BYTES), b"")
     return hmac.compare_digest(await _derive_hash(password, salt, cost), known)
 
 
-def needs_rehash(kept: str) -> bool:
+def needs_rehash(stored_hash: str) -> bool:
     """Return whether a hash has other cost parameters than the current ones."""
-    return _parse_hash(kept)[0] != COST
+    return _parse_hash(stored_hash)[0] != COST
 
 
 async def _derive_hash(password: str, salt: bytes, cost: Cost) -> bytes:
@@ -93,6 +93,6 @@ def _format_hash(cost: Cost, salt: bytes, derived: bytes) -> str:
     return "$".join(["scrypt", str(cost.n), str(cost.r), str(cost.p), *parts])
 
 
-def _parse_hash(kept: str) -> tuple[Cost, bytes, bytes]:
-    _, n, r, p, salt, derived = kept.split("$")
+def _parse_hash(stored_hash: str) -> tuple[Cost, bytes, bytes]:
+    _, n, r, p, salt, derived = stored_hash.split("$")
     return Cost(int(n), int(r), int(p)), base64.b64decode(salt), base64.b64decode(derived)

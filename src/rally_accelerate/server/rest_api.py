@@ -84,14 +84,14 @@ def _make_route(name: str, answer: Callable[[Request], Awaitable[Response]]) -> 
     return route
 
 
-def _parse_number(given: str | None, default: int) -> int | None:
-    if not given:
+def _parse_number(value: str | None, default: int) -> int | None:
+    if not value:
         return default
-    return int(given) if given.isascii() and given.isdecimal() and len(given) < 10 else None  # noqa: PLR2004 - digits
+    return int(value) if value.isascii() and value.isdecimal() and len(value) < 10 else None  # noqa: PLR2004 - digits
 
 
-def _make_json_response(told: Any) -> Response:
-    return Response(orjson.dumps(told), media_type="application/json")
+def _make_json_response(content: Any) -> Response:
+    return Response(orjson.dumps(content), media_type="application/json")
 
 
 def _make_error_response(text: str, status: int) -> Response:

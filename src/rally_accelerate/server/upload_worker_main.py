@@ -92,10 +92,10 @@ class Uploader:
         return await self._executor.execute(request, way, {"actor": _parse_actor(values["actor"])})
 
 
-def _parse_actor(given: tuple[str, str, int] | None) -> Actor:
-    if given is None:
+def _parse_actor(fields: tuple[str, str, int] | None) -> Actor:
+    if fields is None:
         return SYSTEM_ACTOR
-    actor_id, name, role = given
+    actor_id, name, role = fields
     return Actor(actor_id, name, Role(role))
 
 

@@ -47,8 +47,8 @@ LARGE_BYTES = 200_000
 class LargeUploads:
     """Hands large uploads to the upload worker."""
 
-    def __init__(self, beside: UploadWorker) -> None:
-        self._worker = beside
+    def __init__(self, worker: UploadWorker) -> None:
+        self._worker = worker
 
     async def handle(self, content: bytes, way: ApiStyle, actor: Actor) -> EncodedResponse | None:
         """Return the response to a large upload; None for other requests or while the worker is not ready."""
@@ -93,24 +93,24 @@ class Endpoint:
         *,
         importing: Importing,
         boards: Boards,
-        beside: UploadWorker,
+        worker: UploadWorker,
     ) -> None:
         query, mutation = QueryType(), MutationType()
         formatted = integration_resolvers.make_formatter(stores, schedule)
         bound = [
             *issue_resolvers.bind(query, mutation, stores),
-            *integration_resolvers.bind(query, mutation, stores, administration, shown=formatted),
+            *integration_resolvers.bind(query, mutation, stores, administration, format_integration=formatted),
             *access_key_resolvers.bind(query, mutation, stores),
             *integration_resolvers.bind_plugins(query, mutation, stores),
             *value_stream_resolvers.bind(query, mutation, stores, schedule, importing=importing, boards=boards),
         ]
         integration_resolvers.bind_integration_lists(
-            query, mutation, stores, administration=administration, shown=formatted
+            query, mutation, stores, administration=administration, format_integration=formatted
         )
         unsupported_operations.bind(mutation)
         query.set_field("productVersion", lambda *_: __version__)
         self._query, self._mutation, self._bindables = query, mutation, bound
-        self._large_uploads = LargeUploads(beside)
+        self._large_uploads = LargeUploads(worker)
 
     @cached_property
     def schemas(self) -> tuple[GraphQLSchema, ...]:

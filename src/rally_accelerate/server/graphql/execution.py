@@ -99,13 +99,13 @@ def has_too_many_values(content: bytes) -> bool:
     return content.count(b",") > MAX_VALUES
 
 
-def check_length(given: Sized | None, name: str) -> None:
+def check_length(elements: Sized | None, name: str) -> None:
     """Check the length of a list argument.
 
     Raises:
         GraphQLError: It is.
     """
-    if given is not None and len(given) > MAX_ELEMENTS:
+    if elements is not None and len(elements) > MAX_ELEMENTS:
         raise GraphQLError(f"{name} may have at most {MAX_ELEMENTS} elements: ask in several requests")
 
 
@@ -238,15 +238,15 @@ class Executor:
     def __init__(self, schemas: Sequence[GraphQLSchema]) -> None:
         self._schemas = schemas
 
-    async def execute(self, asked: Mapping[str, Any], way: ApiStyle, context: Mapping[str, Any]) -> EncodedResponse:
+    async def execute(self, request: Mapping[str, Any], way: ApiStyle, context: Mapping[str, Any]) -> EncodedResponse:
         """Execute a request.
 
         Args:
-            asked: What ``read`` found.
+            request: What ``read`` found.
             way: How it came.
             context: What resolvers find in their context; at least the ``actor``.
         """
-        result = await run_with_timeout(self._execute(asked, context))
+        result = await run_with_timeout(self._execute(request, context))
         if isinstance(result, EncodedResponse):
             return result
         unstored = [
@@ -264,9 +264,9 @@ class Executor:
             )
         return EncodedResponse(OK, orjson.dumps(result["data"]["uploadIssueData"]))
 
-    async def _execute(self, asked: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
+    async def _execute(self, request: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
         try:
-            document = parse_within_limits(asked["query"])
+            document = parse_within_limits(request["query"])
         except GraphQLError as error:
             return {"errors": [_format_error(error)]}
         except Exception as error:  # noqa: BLE001 - what no parser can read is the caller's mistake, not a failure here
@@ -275,7 +275,7 @@ class Executor:
         for schema in self._schemas:
             _, result = await graphql(
                 schema,
-                dict(asked),
+                dict(request),
                 query_document=document,
                 context_value=dict(context),
                 max_coercion_errors=MAX_ERRORS,

@@ -47,16 +47,16 @@ class _LastRuns:
 def make_formatter(stores: Stores, schedule: Scheduler) -> IntegrationFormatter:
     """Return a function that formats integrations with their last runs."""
 
-    async def shown(found: StoredIntegration | None) -> dict[str, Any] | None:
-        if found is None:
+    async def shown(integration: StoredIntegration | None) -> dict[str, Any] | None:
+        if integration is None:
             return None
-        latest = next(iter(await stores.executions.list_latest(found.id, limit=1)), None)
+        latest = next(iter(await stores.executions.list_latest(integration.id, limit=1)), None)
         # While a run continues, the one before it is the last that ended.
         goes_on = latest is not None and latest.completed is None
-        ended = await stores.executions.find_last(found.id, OUTCOMES) if goes_on else latest
+        ended = await stores.executions.find_last(integration.id, OUTCOMES) if goes_on else latest
         failed = ended is not None and ended.outcome != COMPLETE
-        good = await stores.executions.find_last(found.id, (COMPLETE,)) if failed else ended
-        return _to_integration(found, _LastRuns(latest, ended, good), running=schedule.is_running(found.id))
+        good = await stores.executions.find_last(integration.id, (COMPLETE,)) if failed else ended
+        return _to_integration(integration, _LastRuns(latest, ended, good), running=schedule.is_running(integration.id))
 
     return shown
 
@@ -67,7 +67,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
     stores: Stores,
     administration: IntegrationService,
     *,
-    shown: IntegrationFormatter,
+    format_integration: IntegrationFormatter,
 ) -> list[ObjectType]:
     """Attach the resolvers to a store and to what changes integrations."""
     integration_type = ObjectType("Integration")
@@ -75,11 +75,11 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
 
     @query.field("integrationById")
     async def by_id(_: Any, __: Any, id: str) -> dict[str, Any] | None:
-        return await shown(await stores.integrations.by_id(id))
+        return await format_integration(await stores.integrations.by_id(id))
 
     @query.field("integrationByName")
     async def by_name(_: Any, __: Any, name: str, tenantId: str) -> dict[str, Any] | None:
-        return await shown(await stores.integrations.by_name(name, tenantId))
+        return await format_integration(await stores.integrations.by_name(name, tenantId))
 
     @query.field("integrationExecutionById")
     async def execution(_: Any, __: Any, _id: str) -> dict[str, Any] | None:
@@ -119,7 +119,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
             integration_id = await administration.add(info.context["actor"], raw)
         except ConfigError as error:
             raise GraphQLError(str(error)) from None
-        return await shown(await stores.integrations.by_id(integration_id))
+        return await format_integration(await stores.integrations.by_id(integration_id))
 
     @mutation.field("editIntegration")
     async def edit(_: Any, info: Any, _id: str, input: dict[str, Any]) -> dict[str, Any] | None:
@@ -136,19 +136,19 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
             values = {**normalize_properties(properties), **_read_access_key(input)}
             clear = {name: known.properties.get(name) if value == MASK else value for name, value in values.items()}
             _check_secret_recipients(
-                known.properties, clear, kept=[name for name, value in values.items() if value == MASK]
+                known.properties, clear, unchanged=[name for name, value in values.items() if value == MASK]
             )
             _validate({**known.raw, "name": changes.get("name", known.name), "properties": clear})
             # The very secrets that were looked at: a user may enter another one for another address in the meantime.
             changes["properties"] = clear
         try:
-            return await shown(await administration.edit(info.context["actor"], _id, changes))
+            return await format_integration(await administration.edit(info.context["actor"], _id, changes))
         except ConfigError as error:
             raise GraphQLError(str(error)) from None
 
     @mutation.field("removeIntegration")
     async def remove(_: Any, info: Any, _id: str, deleteLinkedData: bool | None = None) -> dict[str, Any] | None:
-        removed = await shown(await _known(_id))
+        removed = await format_integration(await _known(_id))
         if not await administration.remove(info.context["actor"], _id, with_issues=bool(deleteLinkedData)):
             raise GraphQLError(f"there is no integration {_id}")
         # Its executions went with it.
@@ -159,14 +159,14 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         known = await _known(_id)
         if disabled is None:
             # The argument may be left out; nothing says what that does, so it does nothing.
-            return await shown(known)
-        return await shown(await administration.set_enabled(info.context["actor"], _id, on=not disabled))
+            return await format_integration(known)
+        return await format_integration(await administration.set_enabled(info.context["actor"], _id, on=not disabled))
 
     @mutation.field("resyncIntegration")
     async def resync(_: Any, info: Any, integrationId: str) -> dict[str, Any] | None:
         await _known(integrationId)
         await administration.resync(info.context["actor"], integrationId)
-        return await shown(await stores.integrations.by_id(integrationId))
+        return await format_integration(await stores.integrations.by_id(integrationId))
 
     @mutation.field("updateScheduledEventStates")
     async def event_states(
@@ -185,7 +185,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
                 raise GraphQLError("deltaTime must be -1, 0, or epoch milliseconds up to the year 9999")
             states.setdefault(scheduled_event_state["eventName"], {}).update(value)
         await administration.write_event_states(info.context["actor"], integrationId, states)
-        return await shown(await stores.integrations.by_id(integrationId))
+        return await format_integration(await stores.integrations.by_id(integrationId))
 
     @mutation.field("updateIntegrationState")
     async def state(
@@ -193,17 +193,17 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
     ) -> dict[str, Any] | None:
         await _known(integrationId)
         actor = info.context["actor"]
-        return await shown(await administration.write_state(actor, integrationId, eventName, properties))
+        return await format_integration(await administration.write_state(actor, integrationId, eventName, properties))
 
     @mutation.field("bulkDataRemovalByIntegration")
     async def bulk_removal(_: Any, info: Any, integrationId: str) -> bool:
         await administration.remove_issues(info.context["actor"], integrationId)
         return True
 
-    async def _known(its_id: str) -> StoredIntegration:
-        integration = await stores.integrations.by_id(its_id)
+    async def _known(integration_id: str) -> StoredIntegration:
+        integration = await stores.integrations.by_id(integration_id)
         if integration is None:
-            raise GraphQLError(f"there is no integration {its_id}")
+            raise GraphQLError(f"there is no integration {integration_id}")
         return integration
 
     return [integration_type, execution_type]
@@ -215,19 +215,19 @@ def _require_object(properties: Any) -> dict[str, Any]:
     return properties or {}
 
 
-def _read_access_key(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {"ucvAccessKey": given["userAccessKey"]} if given.get("userAccessKey") else {}
+def _read_access_key(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {"ucvAccessKey": fields["userAccessKey"]} if fields.get("userAccessKey") else {}
 
 
-def _read_start_date(given: Mapping[str, Any]) -> dict[str, Any]:
+def _read_start_date(fields: Mapping[str, Any]) -> dict[str, Any]:
     # "Initial Sync Date" of the form (accelerate-api-notes.md#resync), under the name that our own runs know it by.
-    return {"initialSyncDate": given["deltaTime"]} if given.get("deltaTime") else {}
+    return {"initialSyncDate": fields["deltaTime"]} if fields.get("deltaTime") else {}
 
 
-def _check_secret_recipients(known: Mapping[str, Any], given: Mapping[str, Any], *, kept: Sequence[str]) -> None:
+def _check_secret_recipients(known: Mapping[str, Any], changed: Mapping[str, Any], *, unchanged: Sequence[str]) -> None:
     """Refuse to send a secret that the caller cannot read to an address that the caller chose."""
-    for exposed_secret in find_exposed_secrets(known, given):
-        if exposed_secret.secret in kept and known.get(exposed_secret.secret):
+    for exposed_secret in find_exposed_secrets(known, changed):
+        if exposed_secret.secret in unchanged and known.get(exposed_secret.secret):
             raise GraphQLError(
                 f"{exposed_secret.secret} must be entered again, because the change of {exposed_secret.because} lets "
                 "another party read it"
@@ -243,62 +243,68 @@ def _validate(raw: Mapping[str, Any]) -> None:
         raise GraphQLError("; ".join(map(str, problems)))
 
 
-def _to_integration(found: StoredIntegration, lasts: _LastRuns, *, running: bool) -> dict[str, Any]:
+def _to_integration(integration: StoredIntegration, lasts: _LastRuns, *, running: bool) -> dict[str, Any]:
     good = lasts.ended.outcome == COMPLETE if lasts.ended else None
     status = (
-        "Disabled" if found.disabled else "Sync in progress" if running else "Failed" if good is False else "Online"
+        "Disabled"
+        if integration.disabled
+        else "Sync in progress"
+        if running
+        else "Failed"
+        if good is False
+        else "Online"
     )
     return {
-        "_id": found.id,
-        "type": found.type,
-        "tenant_id": found.tenant_id,
-        "name": found.name,
-        "loggingLevel": level if (level := found.logging_level.upper()) in LEVELS else "INFO",
-        "showHidden": found.show_hidden,
+        "_id": integration.id,
+        "type": integration.type,
+        "tenant_id": integration.tenant_id,
+        "name": integration.name,
+        "loggingLevel": level if (level := integration.logging_level.upper()) in LEVELS else "INFO",
+        "showHidden": integration.show_hidden,
         "userAccessKey": None,
-        "displayName": found.display_name,
+        "displayName": integration.display_name,
         "status": status,
-        "pluginId": found.type,
+        "pluginId": integration.type,
         "last_run_successful": good,
-        "disabled": found.disabled,
+        "disabled": integration.disabled,
         "delete": False,
         "upgradeAvailable": False,
         "cleanupOnDelete": False,
         "last_run_completion_time": lasts.ended.completed if lasts.ended else None,
         "last_successful_execution_time": lasts.succeeded.completed if lasts.succeeded else None,
-        "startTime": found.created,
+        "startTime": integration.created,
         "current_time": datetime.now(UTC).timestamp() * 1000,
-        "properties": mask_secrets(found.properties),
-        "state": found.state,
-        "scheduledEventStates": _to_event_states(found, lasts.latest),
+        "properties": mask_secrets(integration.properties),
+        "state": integration.state,
+        "scheduledEventStates": _to_event_states(integration, lasts.latest),
     }
 
 
-def _to_event_states(found: StoredIntegration, latest: Execution | None) -> list[dict[str, Any]]:
-    states = {name: dict(state) for name, state in found.event_states.items()}
+def _to_event_states(integration: StoredIntegration, latest: Execution | None) -> list[dict[str, Any]]:
+    states = {name: dict(state) for name, state in integration.event_states.items()}
     if latest is not None:
         states.setdefault(EVENT, {})["lastStartTime"] = latest.started
     return [
         {
-            "_id": f"{found.id}:{name}",
+            "_id": f"{integration.id}:{name}",
             "eventName": name,
-            "lastStartTime": state.get("lastStartTime") or found.created,
+            "lastStartTime": state.get("lastStartTime") or integration.created,
             "deltaTime": state.get("deltaTime"),
         }
         for name, state in states.items()
     ]
 
 
-def _to_execution(found: Execution) -> dict[str, Any]:
+def _to_execution(execution: Execution) -> dict[str, Any]:
     return {
-        "_id": found.id,
-        "integrationId": found.integration_id,
-        "jobName": found.job_name,
+        "_id": execution.id,
+        "integrationId": execution.integration_id,
+        "jobName": execution.job_name,
         "jobType": "scheduledEvent",
-        "startTime": found.started,
+        "startTime": execution.started,
         # Non-null in the vendor's schema: a run that continues has not got further than now.
-        "completionTime": found.completed or datetime.now(UTC),
-        "success": found.outcome == COMPLETE,
+        "completionTime": execution.completed or datetime.now(UTC),
+        "success": execution.outcome == COMPLETE,
     }
 
 
@@ -405,19 +411,27 @@ def bind_integration_lists(
     stores: Stores,
     *,
     administration: IntegrationService,
-    shown: IntegrationFormatter,
+    format_integration: IntegrationFormatter,
 ) -> None:
     """Attach the resolvers."""
 
-    async def those(is_wanted: Callable[[StoredIntegration], bool]) -> list[Any]:
-        return [await shown(integration) for integration in await stores.integrations.all() if is_wanted(integration)]
+    async def those(is_selected: Callable[[StoredIntegration], bool]) -> list[Any]:
+        return [
+            await format_integration(integration)
+            for integration in await stores.integrations.all()
+            if is_selected(integration)
+        ]
 
     @query.field("integrationsByIds")
     async def by_ids(_: Any, __: Any, ids: list[str]) -> list[Any]:
         check_length(ids, "ids")
         # In the order in which they were asked for; those that are not there are left out.
         known = {integration.id: integration for integration in await stores.integrations.all()}
-        return [await shown(known[integration_id]) for integration_id in dict.fromkeys(ids) if integration_id in known]
+        return [
+            await format_integration(known[integration_id])
+            for integration_id in dict.fromkeys(ids)
+            if integration_id in known
+        ]
 
     @query.field("integrationsByTenantId")
     @query.field("integrationsByTenant")
@@ -456,21 +470,23 @@ def bind_integration_lists(
         for integration_id in requested:
             if known[integration_id].disabled == on:
                 await administration.set_enabled(info.context["actor"], integration_id, on=on)
-        return [await shown(await stores.integrations.by_id(integration_id)) for integration_id in requested]
+        return [
+            await format_integration(await stores.integrations.by_id(integration_id)) for integration_id in requested
+        ]
 
     @mutation.field("setIntegrationResyncData")
     async def resync_data(_: Any, info: Any, _id: str) -> Any:
         integration = await stores.integrations.by_id(_id)
         _require_known([_id], [integration.id] if integration else [])
         await administration.resync(info.context["actor"], _id)
-        return await shown(await stores.integrations.by_id(_id))
+        return await format_integration(await stores.integrations.by_id(_id))
 
     @mutation.field("restoreIntegration")
     async def restore(_: Any, __: Any, _id: str, **___: Any) -> Any:
         integration = await stores.integrations.by_id(_id)
         if integration is not None:
             # It was never removed: what the caller wants is so.
-            return await shown(integration)
+            return await format_integration(integration)
         raise GraphQLError(f"there is no integration {_id}: what is removed here is gone; add it anew")
 
 

@@ -35,13 +35,13 @@ def bind(mutation: MutationType, issues: Issues) -> None:
         return {"result": True, "issueIds": [make_issue_id(data["trackerId"], item["_id"]) for item in items]}
 
 
-def is_upload(asked: Mapping[str, Any]) -> bool:
+def is_upload(request: Mapping[str, Any]) -> bool:
     """Return whether a request contains only uploads."""
     try:
-        document = execution.parse_within_limits(asked["query"])
+        document = execution.parse_within_limits(request["query"])
     except GraphQLError:
         return False
-    name = asked.get("operationName")
+    name = request.get("operationName")
     operation = get_operation_ast(document, name if isinstance(name, str) else None)
     return (
         operation is not None

@@ -54,19 +54,19 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
     result_type = UnionType("WorkflowUploadResult", lambda value, *_: value["__typename"])
     particles = Particles(stores, boards)
 
-    async def known(its_id: str) -> StoredValueStream:
-        stream = await stores.streams.by_id(its_id)
+    async def known(stream_id: str) -> StoredValueStream:
+        stream = await stores.streams.by_id(stream_id)
         if stream is None:
-            raise GraphQLError(f"there is no value stream {its_id}")
+            raise GraphQLError(f"there is no value stream {stream_id}")
         return stream
 
     async def told(stream: StoredValueStream, document: Mapping[str, Any] | None = None) -> dict[str, Any]:
         return to_workflow(stream, downloaded(stream, await known_integrations(stores, schedule), document=document))
 
-    async def of_pipeline(its_id: str, tenant_id: str | None = None) -> StoredValueStream:
-        stream = await stores.streams.by_pipeline(its_id)
+    async def of_pipeline(stream_id: str, tenant_id: str | None = None) -> StoredValueStream:
+        stream = await stores.streams.by_pipeline(stream_id)
         if stream is None or tenant_id not in {None, stream.tenant_id}:
-            raise GraphQLError(f"there is no pipeline {its_id}")
+            raise GraphQLError(f"there is no pipeline {stream_id}")
         return stream
 
     @query.field("workflow")
@@ -274,13 +274,13 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
     return [workflow_type, stage_type, result_type, bar_type, *value_stream_types.bind()]
 
 
-def _read_document(given: Any) -> Any:
+def _read_document(value: Any) -> Any:
     """Parse a document argument: an object, or JSON text as some clients send it.
 
     Raises:
         ConfigError: It cannot be read.
     """
-    return read(given) if isinstance(given, str) else None if given is None else checked_value(given)
+    return read(value) if isinstance(value, str) else None if value is None else checked_value(value)
 
 
 def _get_actor(info: Any) -> Actor:

@@ -173,14 +173,14 @@ class Particles:
         issue = await self._stores.issues.get(tracker, key)
         return issue if issue is not None and _belongs_to(stream, issue) else None
 
-    async def find_positions(self, tenant_id: str, its_id: str) -> list[dict[str, Any]]:
+    async def find_positions(self, tenant_id: str, issue_id: str) -> list[dict[str, Any]]:
         """Return the stage of each value stream in which the issues of an id are.
 
         Args:
             tenant_id: The tenant.
-            its_id: Any id of an issue.
+            issue_id: Any id of an issue.
         """
-        issues = await self._stores.issues.all_by_any_id(tenant_id, its_id)
+        issues = await self._stores.issues.all_by_any_id(tenant_id, issue_id)
         if not issues:
             return []
         now = datetime.now(UTC)
@@ -204,19 +204,19 @@ class Particles:
         return [_to_summary(item) for item in result]
 
     async def find_matching_ids(
-        self, stream: StoredValueStream, asked: Asked, *, with_stream_query: bool, limit: int
+        self, stream: StoredValueStream, board_filter: Asked, *, with_stream_query: bool, limit: int
     ) -> list[str]:
         """Return the ids of the dots that a query matches, the latest update first.
 
         Args:
             stream: The value stream.
-            asked: The query and the text.
+            board_filter: The query and the text.
             with_stream_query: Whether the value stream's own query must be matched too.
             limit: How many at most.
         """
         layout = layout_of(stream.document)
         scope = layout if with_stream_query else layout.of_everything
-        filters = wanted_of(stream, scope, asked, also=EVERYTHING)
+        filters = wanted_of(stream, scope, board_filter, also=EVERYTHING)
         result = await self._stores.search.page(filters, now=datetime.now(UTC), sort=Sort.UPDATED, limit=limit)
         return [make_issue_id(row.tracker_id, row.external_id) for row in result.rows]
 
@@ -245,25 +245,25 @@ def get_entry_id(entry: Mapping[str, Any]) -> str:
     return str(entry.get("_id") or "")
 
 
-def _belongs_to(stream: StoredValueStream, found: StoredIssue) -> bool:
+def _belongs_to(stream: StoredValueStream, issue: StoredIssue) -> bool:
     trackers = trackers_of(stream.document)
-    return found.tenant_id == stream.tenant_id and (not trackers or found.tracker_id in trackers)
+    return issue.tenant_id == stream.tenant_id and (not trackers or issue.tracker_id in trackers)
 
 
-def _to_particle(found: StoredIssue, layout: Layout) -> dict[str, Any]:
-    now, issue = datetime.now(UTC), found.content
+def _to_particle(stored: StoredIssue, layout: Layout) -> dict[str, Any]:
+    now, issue = datetime.now(UTC), stored.content
     since = find_status_start(issue, issue.get("history") or ())
     stage = stage_of(layout, issue, now=now)
     alerts = alerts_of(layout, stage, owner=issue.get("owner"), since=since, now=now) if stage else NO_ALERTS
     return {
         "_stage": stage.name if stage else "",
         "_since": since,
-        "particleId": make_issue_id(found.tracker_id, issue["_id"]),
-        "issue": to_issue_data(found)["issue"],
+        "particleId": make_issue_id(stored.tracker_id, issue["_id"]),
+        "issue": to_issue_data(stored)["issue"],
         **{name: [] for name in ("commit", "pullRequest", "build", "version", "deploy", "metricsData")},
         "metricsDataCount": 0,
-        "lastVSMUpdate": found.uploaded,
-        "lastVSMEvent": next(reversed(list_events(found)), None),
+        "lastVSMUpdate": stored.uploaded,
+        "lastVSMEvent": next(reversed(list_events(stored)), None),
         "alerts": {
             "failedBuildIds": [],
             "failedDeployIds": [],
@@ -375,9 +375,9 @@ def _to_stage(stage: Mapping[str, Any], stream: StoredValueStream) -> dict[str, 
     }
 
 
-def _get_first_span(given: Any) -> Any:
+def _get_first_span(spans: Any) -> Any:
     """Return the first span where the file has several; its figures come with the metrics, which are not here."""
-    return (given[0] if given else None) if isinstance(given, list) else given
+    return (spans[0] if spans else None) if isinstance(spans, list) else spans
 
 
 def _to_link_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
@@ -391,9 +391,9 @@ def _to_metric(metric: Any) -> dict[str, Any]:
     return {**result, "properties": properties if isinstance(properties, Mapping) else None}
 
 
-def _fill_texts(given: Any, *names: str) -> dict[str, Any]:
+def _fill_texts(value: Any, *names: str) -> dict[str, Any]:
     """Return an object in which these are texts, empty where the file has none."""
-    texts: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
+    texts: Mapping[str, Any] = value if isinstance(value, Mapping) else {}
     return {**texts, **{name: str(texts.get(name) or "") for name in names}}
 
 

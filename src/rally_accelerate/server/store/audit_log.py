@@ -102,17 +102,17 @@ class AuditLog:
         await connection.execute(sa.insert(audit).values(values))
 
     async def list_entries(
-        self, wanted: AuditFilter | None = None, *, before: int | None = None, limit: int = 100
+        self, filters: AuditFilter | None = None, *, before: int | None = None, limit: int = 100
     ) -> list[AuditEntry]:
         """Return entries, newest first.
 
         Args:
-            wanted: Which ones; None for all.
+            filters: Which ones; None for all.
             before: Only those older than the entry of this id.
             limit: How many at most.
         """
         query = sa.select(audit).order_by(audit.c.id.desc()).limit(limit)
-        query = query.where(*_make_conditions(wanted or AuditFilter()))
+        query = query.where(*_make_conditions(filters or AuditFilter()))
         if before is not None:
             query = query.where(audit.c.id < before)
         async with self._database.reading() as connection:
@@ -142,16 +142,16 @@ class AuditLog:
         return result
 
 
-def _make_conditions(wanted: AuditFilter) -> list[sa.ColumnElement[bool]]:
-    equal = {"actor": wanted.actor, "action": wanted.action, "kind": wanted.kind}
+def _make_conditions(filters: AuditFilter) -> list[sa.ColumnElement[bool]]:
+    equal = {"actor": filters.actor, "action": filters.action, "kind": filters.kind}
     conditions = [audit.c[name] == value for name, value in equal.items() if value]
-    if wanted.object_id:
+    if filters.object_id:
         # What a user did, and what was done to it.
-        conditions.append((audit.c.object_id == wanted.object_id) | (audit.c.actor_id == wanted.object_id))
-    if wanted.text:
-        conditions.append(audit.c.name.icontains(wanted.text, autoescape=True))
-    if wanted.since is not None:
-        conditions.append(audit.c.instant >= to_ms(wanted.since))
-    if wanted.until is not None:
-        conditions.append(audit.c.instant < to_ms(wanted.until))
+        conditions.append((audit.c.object_id == filters.object_id) | (audit.c.actor_id == filters.object_id))
+    if filters.text:
+        conditions.append(audit.c.name.icontains(filters.text, autoescape=True))
+    if filters.since is not None:
+        conditions.append(audit.c.instant >= to_ms(filters.since))
+    if filters.until is not None:
+        conditions.append(audit.c.instant < to_ms(filters.until))
     return conditions

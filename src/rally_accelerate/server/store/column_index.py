@@ -62,11 +62,11 @@ class Column:
         """Have room for more numbers."""
         self.codes.extend(bytes(more))
 
-    def put(self, numbers: Sequence[int], held: Sequence[str | None]) -> None:
+    def put(self, numbers: Sequence[int], texts: Sequence[str | None]) -> None:
         """Return what issues have now; their numbers are below the length of the column."""
-        self._add_texts(set(held) - self._code_by_text.keys())
+        self._add_texts(set(texts) - self._code_by_text.keys())
         codes, code_of = self.codes, self._code_by_text
-        for number, text in zip(numbers, held, strict=True):
+        for number, text in zip(numbers, texts, strict=True):
             codes[number] = code_of[text]
 
     def export(self, members: bytes) -> tuple[Sequence[str | None], Codes]:
@@ -77,24 +77,24 @@ class Column:
         texts = [self.texts[code] for code in used]
         return texts, bytearray(codes) if len(texts) < NARROW else array("I", codes)
 
-    def restore(self, held: Sequence[str | None], codes: Codes) -> None:
+    def restore(self, texts: Sequence[str | None], codes: Codes) -> None:
         """Hold again what was kept."""
-        self._add_texts(held)
+        self._add_texts(texts)
         self.codes = codes
 
-    def find_values(self, wanted: Iterable[str]) -> bytes:
+    def find_values(self, values: Iterable[str]) -> bytes:
         """Return the issues that have one of some values."""
         is_selected = [False] * len(self.texts)
-        for value in wanted:
+        for value in values:
             for code in self._codes_of.get(self._fold(value), ()):
                 is_selected[code] = True
         return self.find_codes(is_selected)
 
-    def find_codes(self, wanted: Sequence[bool]) -> bytes:
+    def find_codes(self, selection: Sequence[bool]) -> bytes:
         """Return the issues that have a wanted code: one for each of ``held``."""
         if isinstance(self.codes, bytearray):
-            return bytes(self.codes.translate(bytes(wanted).ljust(NARROW, b"\0")))
-        return bytes(map(wanted.__getitem__, self.codes))
+            return bytes(self.codes.translate(bytes(selection).ljust(NARROW, b"\0")))
+        return bytes(map(selection.__getitem__, self.codes))
 
     def count_values(self, members: bytes) -> Counter[str]:
         """Return how many issues of a set have each value; as it is spelled most often."""
@@ -121,8 +121,8 @@ class Column:
         counted = ((code, there.count(code)) for code in range(NO_VALUE + 1, len(self.texts)))
         return [(code, number) for code, number in counted if number]
 
-    def _add_texts(self, held: Iterable[str | None]) -> None:
-        for text in held:
+    def _add_texts(self, texts: Iterable[str | None]) -> None:
+        for text in texts:
             self._code_by_text[text] = len(self.texts)
             self.texts.append(text)
             once = {self._fold(item): item for item in (() if text is None else self._values_of(text))}
@@ -357,9 +357,9 @@ class ColumnIndex:
         """The mark of the removals: after one, numbers may be given again."""
         return self._removal_counter
 
-    async def filter_by_values(self, members: bytes, field: str, wanted: Iterable[str]) -> bytes:
+    async def filter_by_values(self, members: bytes, field: str, values: Iterable[str]) -> bytes:
         """Return the issues of a set that have one of some values in a field."""
-        return intersection(members, await self._run_in_thread(self.columns[field].find_values, wanted))
+        return intersection(members, await self._run_in_thread(self.columns[field].find_values, values))
 
     async def count_values(self, field: str, members: bytes) -> Counter[str]:
         """Return how many issues of a set have each value of a field."""
@@ -391,10 +391,10 @@ class ColumnIndex:
             return await asyncio.to_thread(count, *given)
 
 
-def _make_partial_issue(path: Sequence[str], held: str | None) -> dict[str, Any]:
+def _make_partial_issue(path: Sequence[str], text: str | None) -> dict[str, Any]:
     """Return as much of an issue as a column holds."""
     name, *rest = path
-    return {name: _make_partial_issue(rest, held) if rest else held}
+    return {name: _make_partial_issue(rest, text) if rest else text}
 
 
 def _select_newest(since: "array[int]", members: bytes, most: int) -> NewestIssues:

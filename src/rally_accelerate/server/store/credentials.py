@@ -142,9 +142,9 @@ class Sessions:
             for row in rows
         ]
 
-    async def end(self, its_id: str, *, user_id: str) -> bool:
+    async def end(self, session_id: str, *, user_id: str) -> bool:
         """End one session of a user; return whether there was one."""
-        where = (sessions.c.id == its_id) & (sessions.c.user_id == user_id)
+        where = (sessions.c.id == session_id) & (sessions.c.user_id == user_id)
         async with self._database.writing() as connection:
             return (await connection.execute(sa.delete(sessions).where(where))).rowcount > 0
 
@@ -261,16 +261,16 @@ class AccessKeys:
         async with self._database.reading() as connection:
             return [_to_access_key(row) for row in (await connection.execute(query)).all()]
 
-    async def get(self, its_id: str) -> AccessKey | None:
+    async def get(self, key_id: str) -> AccessKey | None:
         """Return one key, or None."""
         async with self._database.reading() as connection:
-            row = (await connection.execute(_select_keys().where(access_keys.c.id == its_id))).one_or_none()
+            row = (await connection.execute(_select_keys().where(access_keys.c.id == key_id))).one_or_none()
         return None if row is None else _to_access_key(row)
 
-    async def revoke(self, its_id: str) -> bool:
+    async def revoke(self, key_id: str) -> bool:
         """Delete a key; return whether there was one."""
         async with self._database.writing() as connection:
-            done = await connection.execute(sa.delete(access_keys).where(access_keys.c.id == its_id))
+            done = await connection.execute(sa.delete(access_keys).where(access_keys.c.id == key_id))
         return done.rowcount > 0
 
 

@@ -93,10 +93,10 @@ class Executions:
             await connection.execute(sa.insert(executions).values(values))
         return execution_id
 
-    async def finish(self, its_id: str, *, outcome: str, report: Mapping[str, Any]) -> None:
+    async def finish(self, execution_id: str, *, outcome: str, report: Mapping[str, Any]) -> None:
         """Record the end of a run and delete old runs; ``write_pending_ends`` retries if that fails."""
         values = {"completed": to_ms(datetime.now(UTC)), "outcome": outcome, "report": dict(report)}
-        self._pending_ends[its_id] = values
+        self._pending_ends[execution_id] = values
         try:
             await self.write_pending_ends()
         except StoreError as error:
@@ -114,10 +114,10 @@ class Executions:
                 await self._write_end(connection, execution_id, values)
             self._pending_ends.pop(execution_id, None)
 
-    async def _write_end(self, connection: AsyncConnection, its_id: str, values: Mapping[str, Any]) -> None:
+    async def _write_end(self, connection: AsyncConnection, execution_id: str, values: Mapping[str, Any]) -> None:
         ended = {**values, "completed": _clamp_to_start(values["completed"])}
-        await connection.execute(sa.update(executions).where(executions.c.id == its_id).values(ended))
-        owner = sa.select(executions.c.integration_id).where(executions.c.id == its_id).scalar_subquery()
+        await connection.execute(sa.update(executions).where(executions.c.id == execution_id).values(ended))
+        owner = sa.select(executions.c.integration_id).where(executions.c.id == execution_id).scalar_subquery()
         cached = (
             sa.select(executions.c.id)
             .where(executions.c.integration_id == owner)
@@ -126,7 +126,7 @@ class Executions:
         )
         too_many = (executions.c.integration_id == owner) & executions.c.id.not_in(cached)
         too_old = executions.c.started < to_ms(datetime.now(UTC) - timedelta(days=self.retention.days))
-        let_go = executions.c.completed.is_not(None) & (executions.c.id != its_id)
+        let_go = executions.c.completed.is_not(None) & (executions.c.id != execution_id)
         lasts = _is_latest(SYNCED) | _is_latest((COMPLETE,))
         await connection.execute(sa.delete(executions).where(let_go, too_many | too_old, ~lasts))
 
@@ -170,17 +170,17 @@ class Executions:
         return {row.id: from_ms(row.completed) for row in rows}
 
     async def list_page(
-        self, wanted: ExecutionFilter, *, after: tuple[int, str] | None = None, limit: int = 50
+        self, filters: ExecutionFilter, *, after: tuple[int, str] | None = None, limit: int = 50
     ) -> list[Execution]:
         """Return runs, newest first, behind a place.
 
         Args:
-            wanted: Which ones.
+            filters: Which ones.
             after: Start in milliseconds and id of the one before.
             limit: How many at most.
         """
         key = (executions.c.started, executions.c.id)
-        query = sa.select(executions).where(*_make_conditions(wanted)).order_by(*(column.desc() for column in key))
+        query = sa.select(executions).where(*_make_conditions(filters)).order_by(*(column.desc() for column in key))
         if after is not None:
             query = query.where(sa.tuple_(*key) < after)
         return await self._fetch(query.limit(limit))
@@ -192,9 +192,9 @@ class Executions:
             rows = (await connection.execute(query.group_by(executions.c.integration_id))).all()
         return {row.integration_id: row.number for row in rows}
 
-    async def get(self, its_id: str) -> Execution | None:
+    async def get(self, execution_id: str) -> Execution | None:
         """Return one run, or None."""
-        return next(iter(await self._fetch(sa.select(executions).where(executions.c.id == its_id))), None)
+        return next(iter(await self._fetch(sa.select(executions).where(executions.c.id == execution_id))), None)
 
     async def _fetch(self, query: sa.Select[Any]) -> list[Execution]:
         async with self._database.reading() as connection:
@@ -246,18 +246,18 @@ def _clamp_to_start(now: int) -> sa.ColumnElement[int]:
     return sa.case((executions.c.started > now, executions.c.started), else_=now)
 
 
-def _make_conditions(wanted: ExecutionFilter) -> list[sa.ColumnElement[bool]]:
+def _make_conditions(filters: ExecutionFilter) -> list[sa.ColumnElement[bool]]:
     result: list[sa.ColumnElement[bool]] = []
-    if wanted.integration_id:
-        result.append(executions.c.integration_id == wanted.integration_id)
-    if wanted.outcome == RUNNING:
+    if filters.integration_id:
+        result.append(executions.c.integration_id == filters.integration_id)
+    if filters.outcome == RUNNING:
         result.append(executions.c.completed.is_(None))
-    elif wanted.outcome:
-        result.append(executions.c.outcome == wanted.outcome)
-    if wanted.since is not None:
-        result.append(executions.c.started >= to_ms(wanted.since))
-    if wanted.until is not None:
-        result.append(executions.c.started < to_ms(wanted.until))
+    elif filters.outcome:
+        result.append(executions.c.outcome == filters.outcome)
+    if filters.since is not None:
+        result.append(executions.c.started >= to_ms(filters.since))
+    if filters.until is not None:
+        result.append(executions.c.started < to_ms(filters.until))
     return result
 
 

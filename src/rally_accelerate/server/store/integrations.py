@@ -58,9 +58,9 @@ class Integrations:
         """Return every integration, by name."""
         return await self._fetch(sa.select(integrations).order_by(integrations.c.name))
 
-    async def by_id(self, its_id: str) -> StoredIntegration | None:
+    async def by_id(self, integration_id: str) -> StoredIntegration | None:
         """Return one integration, or None."""
-        return next(iter(await self._fetch(sa.select(integrations).where(integrations.c.id == its_id))), None)
+        return next(iter(await self._fetch(sa.select(integrations).where(integrations.c.id == integration_id))), None)
 
     async def by_name(self, name: str, tenant_id: str) -> StoredIntegration | None:
         """Return one integration, or None."""
@@ -78,14 +78,14 @@ class Integrations:
             await self.insert(connection, integration_id, raw)
         return integration_id
 
-    async def insert(self, connection: AsyncConnection, its_id: str, raw: Mapping[str, Any]) -> None:
+    async def insert(self, connection: AsyncConnection, integration_id: str, raw: Mapping[str, Any]) -> None:
         """Add an integration within a transaction that changes more than it.
 
         Raises:
             ConfigError: The name is taken.
         """
         values = {
-            "id": its_id,
+            "id": integration_id,
             "tenant_id": raw["tenant_id"],
             "name": raw["name"],
             "type": raw["type"],
@@ -100,7 +100,7 @@ class Integrations:
         with _translate_duplicate_name(raw["name"]):
             await connection.execute(sa.insert(integrations).values(values))
 
-    async def update(self, connection: AsyncConnection, its_id: str, changes: Mapping[str, Any]) -> bool:
+    async def update(self, connection: AsyncConnection, integration_id: str, changes: Mapping[str, Any]) -> bool:
         """Change columns within a transaction that changes more; properties are in clear. Return whether it exists.
 
         Raises:
@@ -110,25 +110,27 @@ class Integrations:
         if "properties" in values:
             values["properties"] = self._vault.encrypt_secrets(values["properties"])
         with _translate_duplicate_name(changes.get("name")):
-            done = await connection.execute(sa.update(integrations).where(integrations.c.id == its_id).values(values))
+            done = await connection.execute(
+                sa.update(integrations).where(integrations.c.id == integration_id).values(values)
+            )
         return bool(done.rowcount)
 
-    async def change(self, its_id: str, changes: Mapping[str, Any]) -> StoredIntegration:
+    async def change(self, integration_id: str, changes: Mapping[str, Any]) -> StoredIntegration:
         """Change columns of an integration; a masked secret keeps its value.
 
         Raises:
             NotFoundError: There is no such integration.
             ConfigError: The name is taken.
         """
-        return (await self.rewrite(its_id, lambda known: _restore_masked_secrets(known, changes)))[1]
+        return (await self.rewrite(integration_id, lambda known: _restore_masked_secrets(known, changes)))[1]
 
     async def rewrite(
-        self, its_id: str, changes: Callable[[StoredIntegration], Mapping[str, Any]]
+        self, integration_id: str, changes: Callable[[StoredIntegration], Mapping[str, Any]]
     ) -> tuple[StoredIntegration, StoredIntegration]:
         """Change columns of an integration by what they are, in one transaction: of two at once, none is lost.
 
         Args:
-            its_id: Which.
+            integration_id: Which.
             changes: What to change, made of what is stored.
 
         Returns:
@@ -138,27 +140,27 @@ class Integrations:
             NotFoundError: There is no such integration.
             ConfigError: The name is taken.
         """
-        query = sa.select(integrations).where(integrations.c.id == its_id)
+        query = sa.select(integrations).where(integrations.c.id == integration_id)
         async with self._database.writing() as connection:
             row = (await connection.execute(query)).one_or_none()
             if row is None:
-                raise NotFoundError(f"there is no integration {its_id}")
+                raise NotFoundError(f"there is no integration {integration_id}")
             before = self._to_integration(row)
             values = changes(before)
             if not values:
                 return before, before
-            await self.update(connection, its_id, values)
+            await self.update(connection, integration_id, values)
             return before, self._to_integration((await connection.execute(query)).one())
 
-    async def delete(self, connection: AsyncConnection, its_id: str) -> bool:
+    async def delete(self, connection: AsyncConnection, integration_id: str) -> bool:
         """Remove an integration with its runs, within a transaction that does more; return whether there was one."""
-        done = await connection.execute(sa.delete(integrations).where(integrations.c.id == its_id))
+        done = await connection.execute(sa.delete(integrations).where(integrations.c.id == integration_id))
         return bool(done.rowcount)
 
-    async def reset_progress(self, connection: AsyncConnection, its_id: str) -> None:
+    async def reset_progress(self, connection: AsyncConnection, integration_id: str) -> None:
         """Reset the progress within a transaction, so that the next run reads and uploads everything."""
-        await connection.execute(sa.delete(sent).where(sent.c.integration_id == its_id))
-        where = integrations.c.id == its_id
+        await connection.execute(sa.delete(sent).where(sent.c.integration_id == integration_id))
+        where = integrations.c.id == integration_id
         await connection.execute(sa.update(integrations).where(where).values(progress=sa.null()))
 
     async def _fetch(self, query: sa.Select[Any]) -> list[StoredIntegration]:

@@ -292,7 +292,7 @@ class Search:
 
     async def page(
         self,
-        wanted: IssueFilter,
+        filters: IssueFilter,
         *,
         now: datetime,
         sort: Sort = Sort.UPDATED,
@@ -303,7 +303,7 @@ class Search:
         """Return one page of issues.
 
         Args:
-            wanted: Which. The issue of which the text is the id comes first.
+            filters: Which. The issue of which the text is the id comes first.
             now: Ages in queries are counted from here; aware.
             sort: In which order; equal ones in the order in which they came. What has no value comes last.
             descending: The largest first.
@@ -312,26 +312,26 @@ class Search:
         """
         # The older the instant, the greater the age.
         order = Order(_SORT_COLUMNS.get(sort, sort.value), descending is not (sort is Sort.AGE))
-        async with self._reading(wanted) as connection:
-            members = None if wanted == IssueFilter() else (await self._evaluate_filter(connection, wanted, now))[1]
-            first = await _find_by_display_id(connection, wanted.text) if wanted.text else []
+        async with self._reading(filters) as connection:
+            members = None if filters == IssueFilter() else (await self._evaluate_filter(connection, filters, now))[1]
+            first = await _find_by_display_id(connection, filters.text) if filters.text else []
             start = Position.from_key(after, order)
             places = await select_page(connection, members, order, first=first, after=start, limit=limit + 1)
             rows = await _load_rows(connection, [place.number for place in places[:limit]])
         return IssuePage(rows, places[limit - 1].to_key(order) if len(places) > limit else "")
 
-    async def count(self, wanted: IssueFilter, *, now: datetime) -> int:
+    async def count(self, filters: IssueFilter, *, now: datetime) -> int:
         """Count the issues that match a filter."""
-        async with self._reading(wanted) as connection:
-            _, members = await self._evaluate_filter(connection, wanted, now)
+        async with self._reading(filters) as connection:
+            _, members = await self._evaluate_filter(connection, filters, now)
         return members.count(1)
 
     async def count_facets(
-        self, wanted: IssueFilter, *, now: datetime, fields: Sequence[str] = FACETS, most: int = 50
+        self, filters: IssueFilter, *, now: datetime, fields: Sequence[str] = FACETS, most: int = 50
     ) -> dict[str, list[tuple[str, int]]]:
         """Count the values of each field among the matching issues, the most frequent first."""
-        async with self._reading(wanted) as connection:
-            mark, members = await self._evaluate_filter(connection, wanted, now)
+        async with self._reading(filters) as connection:
+            mark, members = await self._evaluate_filter(connection, filters, now)
         result = {}
         for field in fields:
             key = ("facet", field, most, members)
@@ -343,25 +343,25 @@ class Search:
             result[field] = list(values)
         return result
 
-    async def summarize_stage(self, wanted: IssueFilter, *, now: datetime, most: int = 200) -> StageSummary:
+    async def summarize_stage(self, filters: IssueFilter, *, now: datetime, most: int = 200) -> StageSummary:
         """Return the number of issues in a stage, their average age and the newest of them."""
-        async with self._reading(wanted) as connection:
-            _, members = await self._evaluate_filter(connection, wanted, now)
+        async with self._reading(filters) as connection:
+            _, members = await self._evaluate_filter(connection, filters, now)
             newest = await self._columns.find_newest(members, most)
             rows = await _load_rows(connection, newest.numbers)
         return StageSummary(newest.count, None if newest.mean is None else to_ms(now) - newest.mean, rows)
 
-    async def search_within(self, wanted: IssueFilter, *, now: datetime, seconds: float) -> datetime | None:
+    async def search_within(self, filters: IssueFilter, *, now: datetime, seconds: float) -> datetime | None:
         """Return the instant as of which a search is available without waiting; None if it is not.
 
         A search that asks every issue one by one may take long. It is begun, and continues after the seconds; who asks
         again is told when it has ended, and as of when ages were counted.
         """
-        if not _is_slow(wanted):
+        if not _is_slow(filters):
             return now
         # Each user has a search of their own, so that one user's queue delays no other user.
-        key = (current_user_key.get(), wanted)
-        return await self._background.run_within(key, lambda: self._evaluate(wanted, now), seconds=seconds)
+        key = (current_user_key.get(), filters)
+        return await self._background.run_within(key, lambda: self._evaluate(filters, now), seconds=seconds)
 
     async def close(self) -> None:
         """Stop running searches and save the snapshot for the next start."""
@@ -369,18 +369,18 @@ class Search:
         await self._background.close()
         await self.save_snapshot()
 
-    async def _evaluate(self, wanted: IssueFilter, now: datetime) -> datetime:
-        async with self._reading(wanted) as connection:
-            await self._evaluate_filter(connection, wanted, now)
+    async def _evaluate(self, filters: IssueFilter, now: datetime) -> datetime:
+        async with self._reading(filters) as connection:
+            await self._evaluate_filter(connection, filters, now)
         return now
 
     @asynccontextmanager
-    async def _reading(self, wanted: IssueFilter) -> AsyncIterator[AsyncConnection]:
-        if not _is_slow(wanted):
+    async def _reading(self, filters: IssueFilter) -> AsyncIterator[AsyncConnection]:
+        if not _is_slow(filters):
             async with self._database.reading() as connection:
                 yield connection
         else:
-            seconds = query_evaluator.TIMEOUT_SECONDS if wanted.is_limited else None
+            seconds = query_evaluator.TIMEOUT_SECONDS if filters.is_limited else None
             async with self._background.queue.wait_for_turn():
                 try:
                     async with self._database.reading_long(seconds=seconds) as connection:
@@ -411,53 +411,53 @@ class Search:
             return await connection.run_sync(issue_writer.read_counter)
 
     async def _evaluate_filter(
-        self, connection: AsyncConnection, wanted: IssueFilter, now: datetime
+        self, connection: AsyncConnection, filters: IssueFilter, now: datetime
     ) -> tuple[int, bytes]:
         """Return the set of matching issues, and the change counter of the connection's snapshot."""
         mark = await self._columns.refresh(connection)
         budget = None
-        if wanted.is_limited:
+        if filters.is_limited:
             budget = query_evaluator.Budget(
                 seconds=query_evaluator.TIMEOUT_SECONDS, evaluations=query_evaluator.MAX_EVALUATIONS
             )
-        return mark, await self._get_members(connection, wanted, mark, now, budget)
+        return mark, await self._get_members(connection, filters, mark, now, budget)
 
     async def _get_members(
         self,
         connection: AsyncConnection,
-        wanted: IssueFilter,
+        filters: IssueFilter,
         mark: int,
         now: datetime,
         budget: query_evaluator.Budget | None,
     ) -> bytes:
-        key = (wanted, now if any(map(sql.has_age, wanted.queries)) else None)
+        key = (filters, now if any(map(sql.has_age, filters.queries)) else None)
         members: bytes | None = self._cache.get(mark, key)
         if members is None:
-            members = await self._compute_members(connection, wanted, mark, now, budget)
+            members = await self._compute_members(connection, filters, mark, now, budget)
             self._cache.put(mark, key, members)
         return members
 
     async def _compute_members(
         self,
         connection: AsyncConnection,
-        wanted: IssueFilter,
+        filters: IssueFilter,
         mark: int,
         now: datetime,
         budget: query_evaluator.Budget | None,
     ) -> bytes:
-        if wanted.queries:
+        if filters.queries:
             # The stages of a map, which differ in the last query alone, have the rest in common.
-            *others, last = wanted.queries
-            among = await self._get_members(connection, replace(wanted, queries=tuple(others)), mark, now, budget)
+            *others, last = filters.queries
+            among = await self._get_members(connection, replace(filters, queries=tuple(others)), mark, now, budget)
             return await self._evaluate_query(connection, last, among, mark=mark, now=now, budget=budget)
         members = self._columns.members
-        if wanted.tenant_id:
-            members = await self._columns.filter_by_values(members, "tenant", [wanted.tenant_id])
+        if filters.tenant_id:
+            members = await self._columns.filter_by_values(members, "tenant", [filters.tenant_id])
         for field, name in _FILTER_FIELDS.items():
-            if values := getattr(wanted, name):
+            if values := getattr(filters, name):
                 members = await self._columns.filter_by_values(members, field, values)
-        if wanted.text.strip():
-            members = intersection(members, await self._find_by_words(connection, wanted.text, mark, len(members)))
+        if filters.text.strip():
+            members = intersection(members, await self._find_by_words(connection, filters.text, mark, len(members)))
         return members
 
     async def _find_by_words(self, connection: AsyncConnection, text: str, mark: int, size: int) -> bytes:
@@ -493,8 +493,8 @@ class Search:
         )
 
 
-def _is_slow(wanted: IssueFilter) -> bool:
-    return any(sql.is_slow(query, NUMBER_COLUMNS) for query in wanted.queries)
+def _is_slow(filters: IssueFilter) -> bool:
+    return any(sql.is_slow(query, NUMBER_COLUMNS) for query in filters.queries)
 
 
 async def _find_by_display_id(connection: AsyncConnection, text: str) -> Sequence[int]:
@@ -512,27 +512,27 @@ async def _load_rows(connection: AsyncConnection, numbers: Sequence[int]) -> lis
     return [_to_row(result[number]) for number in numbers if number in result]
 
 
-def _to_row(found: Any) -> IssueRow:
+def _to_row(record: Any) -> IssueRow:
     return IssueRow(
-        tracker_id=found.tracker_id,
-        external_id=found.external_id,
-        display_id=found.display_id,
-        name=found.name,
-        type=found.type,
-        status=found.status,
-        priority=found.priority,
-        owner=found.owner,
-        creator=found.creator,
-        project=found.project,
-        sprints=tuple(found.sprints),
-        releases=tuple(found.releases),
-        labels=tuple(found.labels),
-        story_points=found.story_points,
-        created=found.created,
-        last_update=found.last_update,
-        status_since=found.status_since,
-        url=found.url,
-        changes=found.changes,
+        tracker_id=record.tracker_id,
+        external_id=record.external_id,
+        display_id=record.display_id,
+        name=record.name,
+        type=record.type,
+        status=record.status,
+        priority=record.priority,
+        owner=record.owner,
+        creator=record.creator,
+        project=record.project,
+        sprints=tuple(record.sprints),
+        releases=tuple(record.releases),
+        labels=tuple(record.labels),
+        story_points=record.story_points,
+        created=record.created,
+        last_update=record.last_update,
+        status_since=record.status_since,
+        url=record.url,
+        changes=record.changes,
     )
 
 
@@ -595,9 +595,9 @@ class LinkFinder:
         ]
         return sorted(result, key=lambda link: (link.kind, link.display_id or link.external_id))
 
-    async def _find_referring(self, tracker_id: str, its_id: str, now: datetime) -> dict[str, str]:
+    async def _find_referring(self, tracker_id: str, issue_id: str, now: datetime) -> dict[str, str]:
         """Return the IDs of the issues that refer to an issue, with the kind of their relation."""
-        request = Comparison("issue", ("relations", "id"), Operator.EQUAL, (Value(its_id),))
+        request = Comparison("issue", ("relations", "id"), Operator.EQUAL, (Value(issue_id),))
         filters = IssueFilter(tracker_ids=(tracker_id,), queries=(request,))
         rows = (await self._search.page(filters, now=now, sort=Sort.ID, descending=False, limit=MAX_LINKS)).rows
         contents = sa.select(issues.c.external_id, issue_contents.c.content)
@@ -607,7 +607,7 @@ class LinkFinder:
             for row in await self._load_rows(contents, tracker_id, [row.external_id for row in rows])
             for relation in row.content.get("relations") or ()
             # Queries do not look at capitals; ids do.
-            if relation["id"] == its_id
+            if relation["id"] == issue_id
         }
 
     async def _load_rows(self, query: sa.Select[Any], tracker_id: str, ids: Iterable[str]) -> list[Any]:

@@ -63,13 +63,13 @@ class ResultCache:
         self._results.move_to_end(key)
         return self._results[key]
 
-    def put(self, mark: int, key: Hashable, found: Any) -> None:
+    def put(self, mark: int, key: Hashable, result: Any) -> None:
         """Cache a result; discard results of older counters."""
         if mark < self._counter:
             return
         if mark > self._counter:
             self._results.clear()
             self._counter = mark
-        self._results[key] = found
+        self._results[key] = result
         while len(self._results) > MAX_CACHED:
             self._results.popitem(last=False)

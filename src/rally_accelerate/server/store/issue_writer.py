@@ -71,8 +71,8 @@ def find_status_start(item: Mapping[str, Any], history: Sequence[Mapping[str, An
     return last.at if late is None else late.at
 
 
-def _list_names(given: Sequence[Mapping[str, Any]] | None) -> list[str]:
-    return list(dict.fromkeys(item["name"] for item in given or () if item.get("name")))
+def _list_names(objects: Sequence[Mapping[str, Any]] | None) -> list[str]:
+    return list(dict.fromkeys(item["name"] for item in objects or () if item.get("name")))
 
 
 #: Characters of one text that are indexed: a pasted log file is not what anybody searches for.
@@ -305,12 +305,12 @@ def add_facts(connection: sa.Connection, new: Sequence[tuple[int, Fact]]) -> Non
         connection.exec_driver_sql(statement, texts)
 
 
-def _split_facts(told: Sequence[tuple[int, Fact]]) -> tuple[list[tuple[int, Fact]], list[tuple[int, Fact]]]:
+def _split_facts(all_facts: Sequence[tuple[int, Fact]]) -> tuple[list[tuple[int, Fact]], list[tuple[int, Fact]]]:
     """Split facts into those in the index and long texts."""
     short: list[tuple[int, Fact]] = []
     long: list[tuple[int, Fact]] = []
     apart = Kind.APART
-    for item in told:
+    for item in all_facts:
         fact = item[1]
         (long if fact.kind is apart and fact.folded else short).append(item)
     return short, long

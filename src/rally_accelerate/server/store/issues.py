@@ -88,22 +88,22 @@ class Issues:
                     result[tracker_id, one.content["_id"]] = one
         return [result[key] for key in keys if key in result]
 
-    async def by_any_id(self, tenant_id: str, its_id: str) -> StoredIssue | None:
+    async def by_any_id(self, tenant_id: str, issue_id: str) -> StoredIssue | None:
         """Return one issue by the id in its tool, the id that people know, or its own ``_id`` here; or None."""
-        return next(iter(await self.all_by_any_id(tenant_id, its_id, limit=1)), None)
+        return next(iter(await self.all_by_any_id(tenant_id, issue_id, limit=1)), None)
 
-    async def all_by_any_id(self, tenant_id: str, its_id: str, *, limit: int = 50) -> list[StoredIssue]:
+    async def all_by_any_id(self, tenant_id: str, issue_id: str, *, limit: int = 50) -> list[StoredIssue]:
         """Return the issues of every tracker that have an id, by the first kind of id that leads to any.
 
         Args:
             tenant_id: The tenant; empty means every one.
-            its_id: The id in its tool, the id that people know, or ``_id``: the tracker and the id in its tool.
+            issue_id: The id in its tool, the id that people know, or ``_id``: the tracker and the id in its tool.
             limit: How many at most.
         """
-        tracker_id, _, external_id = its_id.rpartition(":")
+        tracker_id, _, external_id = issue_id.rpartition(":")
         for known in (
-            issues.c.external_id == its_id,
-            issues.c.display_id == its_id,
+            issues.c.external_id == issue_id,
+            issues.c.display_id == issue_id,
             (issues.c.tracker_id == tracker_id) & (issues.c.external_id == external_id),
         ):
             filters = _select_issues().where(known, *_make_conditions(tenant_id=tenant_id)).order_by(issues.c.number)

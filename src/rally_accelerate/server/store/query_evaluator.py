@@ -98,11 +98,11 @@ class QueryEvaluator:
             self._cache.move_to_end(key)
         return self._cache.get(key)
 
-    def cache_result(self, key: Hashable, found: bytes, *, mark: int, removals: int) -> None:
+    def cache_result(self, key: Hashable, result: bytes, *, mark: int, removals: int) -> None:
         """Keep the set of a comparison, unless a newer one is there."""
         if removals != self._removal_counter or (key in self._cache and self._cache[key][0] > mark):
             return
-        self._cache[key] = (mark, found)
+        self._cache[key] = (mark, result)
         while len(self._cache) > MAX_CACHED:
             self._cache.popitem(last=False)
 
@@ -174,9 +174,9 @@ class _Evaluation:
         self._evaluator.cache_result(key, result, mark=self._counter, removals=self._removal_counter)
         return result
 
-    def _refresh(self, leaf: Comparison, found: bytes, changed: Sequence[int], size: int) -> bytes:
+    def _refresh(self, leaf: Comparison, cached: bytes, changed: Sequence[int], size: int) -> bytes:
         """Update a cached set for the issues that changed since."""
-        renewed = bytearray(pad(found, size))
+        renewed = bytearray(pad(cached, size))
         matching = self._evaluate_numbers(leaf, changed, size)
         for number in changed:
             if number < size:

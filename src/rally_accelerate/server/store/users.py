@@ -112,10 +112,10 @@ class Users:
         async with self._database.reading() as connection:
             return [to_user(row) for row in (await connection.execute(sa.select(users).order_by(users.c.folded))).all()]
 
-    async def by_id(self, its_id: str) -> User | None:
+    async def by_id(self, user_id: str) -> User | None:
         """Return one user, or None."""
         async with self._database.reading() as connection:
-            row = (await connection.execute(sa.select(users).where(users.c.id == its_id))).one_or_none()
+            row = (await connection.execute(sa.select(users).where(users.c.id == user_id))).one_or_none()
         return None if row is None else to_user(row)
 
     async def by_name(self, name: str) -> User | None:
@@ -146,50 +146,50 @@ class Users:
         async with self._database.reading() as connection:
             return (await connection.execute(sa.select(users).where(users.c.folded == fold_name(name)))).one_or_none()
 
-    async def set_password(self, its_id: str, password: str, *, temporary: bool) -> None:
+    async def set_password(self, user_id: str, password: str, *, temporary: bool) -> None:
         """Give a user another password, and end the user's sessions.
 
         Args:
-            its_id: The user's.
+            user_id: The user's.
             password: In clear; ``passwords.problem`` has been asked.
             temporary: Whether another user knows it.
         """
-        await self._change(its_id, password=await passwords.hash_password(password), temporary=temporary)
+        await self._change(user_id, password=await passwords.hash_password(password), temporary=temporary)
 
-    async def set_role(self, its_id: str, role: Role) -> None:
+    async def set_role(self, user_id: str, role: Role) -> None:
         """Give a user another role, and end the user's sessions.
 
         Raises:
             ConfigError: No one would be left to administer.
         """
-        await self._change(its_id, role=role.word)
+        await self._change(user_id, role=role.word)
 
-    async def disable(self, its_id: str) -> None:
+    async def disable(self, user_id: str) -> None:
         """Disable a user: no sign-in, no session, no access key.
 
         Raises:
             ConfigError: No one would be left to administer.
         """
-        await self._change(its_id, disabled=True)
+        await self._change(user_id, disabled=True)
 
-    async def enable(self, its_id: str) -> None:
+    async def enable(self, user_id: str) -> None:
         """Enable a disabled user and the user's access keys."""
-        await self._change(its_id, disabled=False)
+        await self._change(user_id, disabled=False)
 
-    async def remove(self, its_id: str) -> None:
+    async def remove(self, user_id: str) -> None:
         """Delete a user with the user's sessions and access keys.
 
         Raises:
             ConfigError: No one would be left to administer.
         """
         async with self._database.writing() as connection:
-            await connection.execute(sa.delete(users).where(users.c.id == its_id))
+            await connection.execute(sa.delete(users).where(users.c.id == user_id))
             await _require_administrator(connection)
 
-    async def _change(self, its_id: str, **values: Any) -> None:
+    async def _change(self, user_id: str, **values: Any) -> None:
         async with self._database.writing() as connection:
-            await connection.execute(sa.update(users).where(users.c.id == its_id).values(values))
-            await connection.execute(sa.delete(sessions).where(sessions.c.user_id == its_id))
+            await connection.execute(sa.update(users).where(users.c.id == user_id).values(values))
+            await connection.execute(sa.delete(sessions).where(sessions.c.user_id == user_id))
             await _require_administrator(connection)
 
 

@@ -65,28 +65,28 @@ class ValueStreams:
             filters = query.where(value_streams.c.tenant_id == tenant_id) if tenant_id else query
             return (await connection.execute(filters)).first() is not None
 
-    async def by_id(self, its_id: str) -> StoredValueStream | None:
+    async def by_id(self, stream_id: str) -> StoredValueStream | None:
         """Return one value stream, or None."""
-        return next(iter(await self._fetch(_select_streams().where(value_streams.c.id == its_id))), None)
+        return next(iter(await self._fetch(_select_streams().where(value_streams.c.id == stream_id))), None)
 
     async def by_pipeline(self, pipeline_id: str) -> StoredValueStream | None:
         """Return the value stream of a pipeline, or None."""
         return next(iter(await self._fetch(_select_streams().where(value_streams.c.pipeline_id == pipeline_id))), None)
 
-    async def list_versions(self, its_id: str, *, skip: int = 0, limit: int = 50) -> list[ValueStreamVersion]:
+    async def list_versions(self, stream_id: str, *, skip: int = 0, limit: int = 50) -> list[ValueStreamVersion]:
         """Return the versions of a value stream, newest first."""
-        query = sa.select(versions).where(versions.c.stream_id == its_id)
+        query = sa.select(versions).where(versions.c.stream_id == stream_id)
         return await self._fetch_versions(query.order_by(versions.c.version.desc()).offset(skip).limit(limit))
 
-    async def count_versions(self, its_id: str) -> int:
+    async def count_versions(self, stream_id: str) -> int:
         """Return how many versions a value stream has."""
-        query = sa.select(sa.func.count()).select_from(versions).where(versions.c.stream_id == its_id)
+        query = sa.select(sa.func.count()).select_from(versions).where(versions.c.stream_id == stream_id)
         async with self._database.reading() as connection:
             return int((await connection.execute(query)).scalar_one())
 
-    async def get_version(self, its_id: str, number: int) -> ValueStreamVersion | None:
+    async def get_version(self, stream_id: str, number: int) -> ValueStreamVersion | None:
         """Return one version, or None."""
-        filters = (versions.c.stream_id == its_id) & (versions.c.version == number)
+        filters = (versions.c.stream_id == stream_id) & (versions.c.version == number)
         return next(iter(await self._fetch_versions(sa.select(versions).where(filters))), None)
 
     async def insert(
@@ -125,7 +125,7 @@ class ValueStreams:
     async def replace(
         self,
         connection: AsyncConnection,
-        its_id: str,
+        stream_id: str,
         *,
         based_on: int,
         document: Mapping[str, Any],
@@ -138,18 +138,18 @@ class ValueStreams:
             NotFoundError: There is no such value stream.
             OutdatedError: It has another version than the one that the document was made from.
         """
-        query = sa.select(value_streams.c.version).where(value_streams.c.id == its_id)
+        query = sa.select(value_streams.c.version).where(value_streams.c.id == stream_id)
         valid = (await connection.execute(query)).scalar_one_or_none()
         if valid is None:
-            raise NotFoundError(f"there is no value stream {its_id}")
+            raise NotFoundError(f"there is no value stream {stream_id}")
         if valid != based_on:
             raise OutdatedError(f"the value stream has version {valid} by now; this was made from version {based_on}")
         changes = {"version": valid + 1, "last_update": to_ms(datetime.now(UTC))}
-        await connection.execute(sa.update(value_streams).where(value_streams.c.id == its_id).values(changes))
-        await self._insert_version(connection, its_id, valid + 1, document=document, actor=actor, why=why)
+        await connection.execute(sa.update(value_streams).where(value_streams.c.id == stream_id).values(changes))
+        await self._insert_version(connection, stream_id, valid + 1, document=document, actor=actor, why=why)
         return int(valid + 1)
 
-    async def rename(self, its_id: str, name: str) -> None:
+    async def rename(self, stream_id: str, name: str) -> None:
         """Give a value stream another name.
 
         Raises:
@@ -157,24 +157,24 @@ class ValueStreams:
             NotFoundError: There is no such value stream.
         """
         async with self._database.writing() as connection:
-            query = sa.select(value_streams.c.tenant_id).where(value_streams.c.id == its_id)
+            query = sa.select(value_streams.c.tenant_id).where(value_streams.c.id == stream_id)
             tenant_id = (await connection.execute(query)).scalar_one_or_none()
             if tenant_id is None:
-                raise NotFoundError(f"there is no value stream {its_id}")
-            name = await self._check_name(connection, name, tenant_id=tenant_id, but=its_id)
+                raise NotFoundError(f"there is no value stream {stream_id}")
+            name = await self._check_name(connection, name, tenant_id=tenant_id, but=stream_id)
             values = {"name": name, "folded_name": name.casefold(), "last_update": to_ms(datetime.now(UTC))}
-            await connection.execute(sa.update(value_streams).where(value_streams.c.id == its_id).values(values))
+            await connection.execute(sa.update(value_streams).where(value_streams.c.id == stream_id).values(values))
 
-    async def set_team(self, its_id: str, team: Mapping[str, Any]) -> None:
+    async def set_team(self, stream_id: str, team: Mapping[str, Any]) -> None:
         """Assign a value stream to another team."""
         values = {"team": dict(team), "last_update": to_ms(datetime.now(UTC))}
         async with self._database.writing() as connection:
-            await connection.execute(sa.update(value_streams).where(value_streams.c.id == its_id).values(values))
+            await connection.execute(sa.update(value_streams).where(value_streams.c.id == stream_id).values(values))
 
-    async def remove(self, its_id: str) -> bool:
+    async def remove(self, stream_id: str) -> bool:
         """Remove a value stream with its versions; its integrations and issues stay. Return whether it existed."""
         async with self._database.writing() as connection:
-            done = await connection.execute(sa.delete(value_streams).where(value_streams.c.id == its_id))
+            done = await connection.execute(sa.delete(value_streams).where(value_streams.c.id == stream_id))
         return bool(done.rowcount)
 
     async def _check_name(self, connection: AsyncConnection, name: str, *, tenant_id: str, but: str = "") -> str:
@@ -196,7 +196,7 @@ class ValueStreams:
     async def _insert_version(
         self,
         connection: AsyncConnection,
-        its_id: str,
+        stream_id: str,
         number: int,
         *,
         document: Mapping[str, Any],
@@ -204,7 +204,7 @@ class ValueStreams:
         why: str,
     ) -> None:
         values = {
-            "stream_id": its_id,
+            "stream_id": stream_id,
             "version": number,
             "instant": to_ms(datetime.now(UTC)),
             "actor_id": actor.id,
