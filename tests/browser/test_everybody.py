@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urljoin, urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from rally_accelerate.server.web.help_site import installed
+from rally_accelerate.server.web.help_site import help_site
 from support.issues import UPLOAD, item, upload
 from support.processes import RunningHost, host, simulator
 from support.signing_in import sign_in
@@ -88,7 +88,7 @@ def looked_over(page: Page, target: RunningHost) -> Iterator[tuple[str, str]]:
         kind = f"{path}?" + " ".join(sorted(name for name, _ in parse_qsl(parts.query)))
         is_file = parts.path.endswith(("/file", ".csv", ".json", ".txt"))
         # The documentation is the generator's; test_help.py looks at it.
-        is_help = parts.path.startswith("/help/") and installed().is_built
+        is_help = parts.path.startswith("/help/") and help_site().is_built
         if kind in kinds or not address.startswith(target.url) or is_file or is_help or len(kinds) > 150:
             continue
         kinds.add(kind)

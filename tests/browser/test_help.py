@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from rally_accelerate.server.web.help_site import installed
+from rally_accelerate.server.web.help_site import help_site
 from support.processes import RunningHost, host
 from support.signing_in import sign_in
 
-pytestmark = pytest.mark.skipif(not installed().is_built, reason="the documentation is not built (make docs)")
+pytestmark = pytest.mark.skipif(not help_site().is_built, reason="the documentation is not built (make docs)")
 
 AUDIT = (Path(__file__).parent / "audit.js").read_text()
 

@@ -5,8 +5,8 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
-from rally_accelerate.server.value_streams.document import checked
-from rally_accelerate.server.value_streams.layout import Layout, layout_of
+from rally_accelerate.server.value_streams.document import validate
+from rally_accelerate.server.value_streams.layout import Layout, parse_layout
 from support.asked import Asked
 
 
@@ -58,5 +58,5 @@ async def created(asked: Asked, document: Any, name: str = "Shop") -> str:
 
 def layout(document: dict[str, Any]) -> Layout:
     """The layout of a document, which must be right."""
-    checked(document)
-    return layout_of(document)
+    validate(document)
+    return parse_layout(document)

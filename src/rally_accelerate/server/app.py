@@ -29,11 +29,11 @@ from rally_accelerate.server.scheduler import Scheduler
 from rally_accelerate.server.store.executions import Retention
 from rally_accelerate.server.store.repositories import Stores, open_repositories
 from rally_accelerate.server.upload_worker import UploadWorker
-from rally_accelerate.server.value_streams.board import Boards
+from rally_accelerate.server.value_streams.board import BoardCache
 from rally_accelerate.server.value_streams.defaults import first_stream
-from rally_accelerate.server.value_streams.importer import Importing
+from rally_accelerate.server.value_streams.importer import Importer
 from rally_accelerate.server.web.routes import routes
-from rally_accelerate.server.web.routing import opened
+from rally_accelerate.server.web.routing import public_route
 from rally_accelerate.server.web.security import LOCAL_NAMES, Cookie, Guard, Names
 from rally_accelerate.server.web.templating import no_route
 from rally_accelerate.sync.ports import Watch
@@ -60,8 +60,8 @@ class Server:
         self.integrations = IntegrationService(stores, self.scheduler)
         self.dry_runs = DryRuns()
         self.drafts = DraftStore()
-        self.importer = Importing(stores, self.integrations)
-        self.boards = Boards(stores.search)
+        self.importer = Importer(stores, self.integrations)
+        self.boards = BoardCache(stores.search)
         #: Takes large uploads.
         self.upload_worker = UploadWorker(stores.path, stores.database.write_lock)
         self._endpoint = Endpoint(
@@ -128,8 +128,8 @@ class Server:
         """
         cookie = Cookie(secure_names, prefix=prefix)
         endpoints = [
-            opened("/release-events-api/graphql", self._endpoint.handle_graphql, methods=["POST"]),
-            opened("/release-events-api/api/v1/issues", self._endpoint.handle_upload, methods=["POST"]),
+            public_route("/release-events-api/graphql", self._endpoint.handle_graphql, methods=["POST"]),
+            public_route("/release-events-api/api/v1/issues", self._endpoint.handle_upload, methods=["POST"]),
         ]
         pages = routes(
             self.stores,

@@ -20,7 +20,7 @@ from rally_accelerate.config.listen_errors import PORT_OPTION, explain_listen_er
 from rally_accelerate.errors import ConfigError
 from rally_accelerate.server.app import Server
 from rally_accelerate.server.runtime import MAX_CONNECTIONS, read_connection_limits
-from rally_accelerate.server.web.path_prefix import Prefixed
+from rally_accelerate.server.web.path_prefix import UrlPrefixMiddleware
 from rally_accelerate.server.web.security import LOCAL_NAMES
 
 #: A request's first line and headers arrive within so many seconds. Otherwise a client without a password keeps every
@@ -277,7 +277,7 @@ def _mount_below(prefix: str, app: Starlette) -> ASGIApp:
             f"the path {prefix} of --outside-url is one of the server's own",
             hint="Choose another one, such as /rally.",
         )
-    return Prefixed(app, prefix)
+    return UrlPrefixMiddleware(app, prefix)
 
 
 def _respond_on_shutdown(app: ASGIApp) -> ASGIApp:

@@ -16,10 +16,10 @@ from rally_accelerate.server.graphql.value_stream_types import Particles
 from rally_accelerate.server.permissions import Role
 from rally_accelerate.server.scheduler import Scheduler
 from rally_accelerate.server.store.repositories import Stores
-from rally_accelerate.server.value_streams.board import Boards
-from rally_accelerate.server.value_streams.export import downloaded, known_integrations
-from rally_accelerate.server.value_streams.layout import layout_of
-from rally_accelerate.server.web.routing import opened
+from rally_accelerate.server.value_streams.board import BoardCache
+from rally_accelerate.server.value_streams.export import export_document, load_integrations
+from rally_accelerate.server.value_streams.layout import parse_layout
+from rally_accelerate.server.web.routing import public_route
 
 BASE = "/release-events-api/api/v1"
 
@@ -29,7 +29,7 @@ DEFAULT_LIMIT, MAX_LIMIT = 100, 500
 class ValueStreamApi:
     """The REST API of value streams, for callers with an access key."""
 
-    def __init__(self, stores: Stores, schedule: Scheduler, boards: Boards) -> None:
+    def __init__(self, stores: Stores, schedule: Scheduler, boards: BoardCache) -> None:
         self._stores = stores
         self._scheduler = schedule
         self._particles = Particles(stores, boards)
@@ -47,7 +47,7 @@ class ValueStreamApi:
         stream = await self._stores.streams.by_id(request.query_params.get("workflowId", ""))
         if stream is None:
             return _make_error_response("workflowId names no value stream", 404)
-        return _make_json_response(downloaded(stream, await known_integrations(self._stores, self._scheduler)))
+        return _make_json_response(export_document(stream, await load_integrations(self._stores, self._scheduler)))
 
     async def list_workflows(self, _: Request) -> Response:
         """Id and name of every value stream."""
@@ -64,7 +64,7 @@ class ValueStreamApi:
             return _make_error_response(f"limit must be from 1 to {MAX_LIMIT}, and skip 0 or more", 400)
         chosen = values.get("stageName")
         result = []
-        for stage in layout_of(stream.document).stages:
+        for stage in parse_layout(stream.document).stages:
             if chosen in {None, stage.name}:
                 some = await self._particles.list_by_stage(stream, stage.name, skip=skip, limit=limit, only=None)
                 dots = [{name: value for name, value in dot.items() if not name.startswith("_")} for dot in some]
@@ -79,7 +79,7 @@ def _make_route(name: str, answer: Callable[[Request], Awaitable[Response]]) -> 
         known: Identity | None = request.state.known
         return _make_error_response("Not authorized", 401) if known is None else await answer(request)
 
-    route = opened(f"{BASE}/{name}", checked)
+    route = public_route(f"{BASE}/{name}", checked)
     route.role = Role.VIEWER  # type: ignore[attr-defined] # everybody who is known may look at value streams
     return route
 

@@ -12,7 +12,7 @@ from rally_accelerate.server.form_drafts import ExpiringStore
 from rally_accelerate.server.permissions import Actor, Role
 from rally_accelerate.server.store import credentials as sessions_module
 from rally_accelerate.server.store import executions as executions_module
-from rally_accelerate.server.web.templating import _ago, _until
+from rally_accelerate.server.web.templating import _format_ago, _format_until
 from support.asked import Asked
 
 NEVER = {"baseUrl": "http://127.0.0.1:9", "apiKey": "sample-key", "retrySeconds": 3600}
@@ -144,5 +144,5 @@ def test_what_was_typed_is_kept_for_an_hour_that_passes() -> None:
 
 def test_what_has_been_is_never_to_come() -> None:
     now = datetime(2026, 1, 31, 12, tzinfo=UTC)
-    assert [_ago(now - off, now) for off in (HOURS, -HOURS)] == ["5 h ago", "now"]
-    assert [_until(now - off, now) for off in (HOURS, -HOURS)] == ["now", "in 5 h"]
+    assert [_format_ago(now - off, now) for off in (HOURS, -HOURS)] == ["5 h ago", "now"]
+    assert [_format_until(now - off, now) for off in (HOURS, -HOURS)] == ["now", "in 5 h"]

@@ -25,7 +25,7 @@ from rally_accelerate.server.store.issue_search import Search
 from rally_accelerate.server.store.issues import Issues
 from rally_accelerate.server.store.tables import marks
 from rally_accelerate.server.upload_worker import UploadWorker
-from rally_accelerate.server.value_streams.board import Boards
+from rally_accelerate.server.value_streams.board import BoardCache
 from rally_accelerate.server.web import request_limits
 from rally_accelerate.server.web.security import HEADERS
 from support.asked import Asked
@@ -258,7 +258,7 @@ async def test_what_cannot_be_closed_keeps_nothing_else_open(tmp_path: Path, mon
         closed.append(type(whose).__name__)
 
     monkeypatch.setattr(Search, "close", failing)
-    monkeypatch.setattr(Boards, "close", close)
+    monkeypatch.setattr(BoardCache, "close", close)
     monkeypatch.setattr(UploadWorker, "close", close)
     with pytest.raises(StoreError, match="disk is full"):
         async with Server.open(tmp_path / "x.sqlite"):

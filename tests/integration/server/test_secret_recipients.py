@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from rally_accelerate.config.load import validate_integration
-from rally_accelerate.server.web.integration_form import raw_of, typed_of
+from rally_accelerate.server.web.integration_form import from_stored, raw_of
 from support.asked import TENANT, Asked
 from support.streams import board
 
@@ -75,7 +75,7 @@ async def test_the_address_that_the_form_shows_is_the_one_that_is_used(asked: As
     its_id = await asked.host.add_integration(planted)
     stored = await asked.host.stores.integrations.by_id(its_id)
     assert stored is not None
-    assert validate_integration(raw_of(typed_of(stored), stored)).properties.base_url == START["baseUrl"]
+    assert validate_integration(raw_of(from_stored(stored), stored)).properties.base_url == START["baseUrl"]
 
 
 @pytest.mark.parametrize("edit", [by_graphql, by_form, by_import])

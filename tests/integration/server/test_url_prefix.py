@@ -12,7 +12,7 @@ import pytest
 from rally_accelerate.errors import ConfigError
 from rally_accelerate.server.app import Server
 from rally_accelerate.server.http_server import serve
-from rally_accelerate.server.web.path_prefix import Prefixed
+from rally_accelerate.server.web.path_prefix import UrlPrefixMiddleware
 from support.issues import UPLOAD, item, upload
 from support.waiting import PATIENCE_SECONDS
 
@@ -113,7 +113,7 @@ async def test_a_page_in_parts_is_changed_as_a_whole() -> None:
         for number, part in enumerate(parts):
             await send({"type": "http.response.body", "body": part, "more_body": number < len(parts) - 1})
 
-    transport = httpx2.ASGITransport(app=Prefixed(app, "/rally"))
+    transport = httpx2.ASGITransport(app=UrlPrefixMiddleware(app, "/rally"))
     async with httpx2.AsyncClient(transport=transport, base_url="http://a") as http:
         page = await http.get("/rally/x")
     assert page.content == b'<a href="/rally/a"><a href="//b"> <a href="https://c/"> href="/rally/d" text'

@@ -7,7 +7,7 @@ import pytest
 from rally_accelerate.config.form import list_form_fields
 from rally_accelerate.config.load import load_integrations, normalize_properties
 from rally_accelerate.plugin.manifest import manifest
-from rally_accelerate.server.web.integration_form import empty, raw_of, typed_from
+from rally_accelerate.server.web.integration_form import empty, from_request, raw_of
 
 
 @pytest.mark.parametrize(
@@ -27,5 +27,5 @@ def test_forms_show_them_and_lose_nothing() -> None:
     assert shown["teamId"].hidden
     assert shown["teamspaceId"].label == "Teamspace"
     assert {"teamId", "teamspaceId"} <= {each["name"] for each in manifest()["properties"]}
-    typed = typed_from({**empty().values, "name": "a", "properties.teamId": "t-1"}, None)
+    typed = from_request({**empty().values, "name": "a", "properties.teamId": "t-1"}, None)
     assert raw_of(typed, None)["properties"]["teamId"] == "t-1"

@@ -7,12 +7,12 @@ import pytest
 from starlette.requests import Request
 
 from rally_accelerate.errors import ConfigError
-from rally_accelerate.server.web.forms import FILES, SMALL, Form, form, large_form, submitted
+from rally_accelerate.server.web.forms import FILES, SMALL, Form, parse_form, read_form, read_large_form
 
 Reader = Callable[[Request], Awaitable[Form]]
 
 
-async def sent(content: bytes, kind: str, reader: Reader = submitted) -> Form:
+async def sent(content: bytes, kind: str, reader: Reader = parse_form) -> Form:
     async def receive() -> Any:
         return {"type": "http.request", "body": content, "more_body": False}
 
@@ -53,13 +53,13 @@ async def test_a_form_is_read_in_both_forms() -> None:
 async def test_what_is_no_form_is_refused(content: bytes, kind: str) -> None:
     with pytest.raises(ConfigError):
         await sent(content, kind)
-    assert await sent(content, kind, form) == {}
+    assert await sent(content, kind, read_form) == {}
 
 
 async def test_small_and_large_forms_have_limits_of_their_own() -> None:
     content, kind = b"a=" + b"x" * SMALL.size, "application/x-www-form-urlencoded"
-    assert await sent(content, kind, form) == {}
-    assert (await sent(content, kind, large_form))["a"] == "x" * SMALL.size
+    assert await sent(content, kind, read_form) == {}
+    assert (await sent(content, kind, read_large_form))["a"] == "x" * SMALL.size
 
 
 async def test_lines_of_a_text_end_as_ours_do_and_a_file_stays_as_it_is() -> None:

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from rally_accelerate.server.web.issue_detail import label, sentence
+from rally_accelerate.server.web.issue_detail import describe_change, label
 
 
 def said(field: str, before: Any, after: Any, **more: Any) -> str:
-    return "".join(text for _, text in sentence({"field": field, "from": before, "to": after, **more}))
+    return "".join(text for _, text in describe_change({"field": field, "from": before, "to": after, **more}))
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_a_sprint_in_a_list_of_names_reads_like_a_move(field: str, before: Any, 
 
 
 def test_values_are_told_apart_from_the_words_around_them() -> None:
-    pieces = sentence({"field": "status", "from": "to", "to": "{0}"})
+    pieces = describe_change({"field": "status", "from": "to", "to": "{0}"})
     assert pieces == [(False, "moved it from "), (True, "to"), (False, " to "), (True, "{0}")]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from rally_accelerate.server.store.integrations import StoredIntegration
-from rally_accelerate.server.value_streams.importer import Sources, sources_of
+from rally_accelerate.server.value_streams.importer import IntegrationPlan, plan_integrations
 
 TENANT = "tenant-1"
 
@@ -28,11 +28,11 @@ def stored(name: str = "rally", **properties: Any) -> StoredIntegration:
     )
 
 
-def asked(*entries: dict[str, Any], known: tuple[StoredIntegration, ...] = (), before: Any = None) -> Sources:
-    return sources_of({"integrations": list(entries)}, tenant_id=TENANT, known=known, before=before)
+def asked(*entries: dict[str, Any], known: tuple[StoredIntegration, ...] = (), before: Any = None) -> IntegrationPlan:
+    return plan_integrations({"integrations": list(entries)}, tenant_id=TENANT, known=known, before=before)
 
 
-def said(found: Sources) -> dict[str, str]:
+def said(found: IntegrationPlan) -> dict[str, str]:
     return {problem.path: problem.text for problem in found.problems}
 
 

@@ -31,15 +31,15 @@ def stored(**properties: Any) -> StoredIntegration:
     )
 
 
-def sent(known: StoredIntegration | None, draft: Draft | None = None, /, **changes: str) -> forms.Typed:
+def sent(known: StoredIntegration | None, draft: Draft | None = None, /, **changes: str) -> forms.FormInput:
     """The form as a browser sends it, with some fields changed; names of properties with ``__`` for the dot."""
-    shown = dict((forms.typed_of(known) if known else forms.empty()).values)
+    shown = dict((forms.from_stored(known) if known else forms.empty()).values)
     fields = {name: text for name, text in shown.items() if text != "false"}
     fields |= {name.replace("__", "."): text for name, text in changes.items()}
-    return forms.typed_from(fields, draft)
+    return forms.from_request(fields, draft)
 
 
-def properties_of(typed: forms.Typed, known: StoredIntegration | None) -> dict[str, Any]:
+def properties_of(typed: forms.FormInput, known: StoredIntegration | None) -> dict[str, Any]:
     """The properties that would be stored."""
     found: dict[str, Any] = forms.raw_of(typed, known)["properties"]
     return found
@@ -57,7 +57,7 @@ def test_a_form_that_nobody_changed_changes_nothing() -> None:
         proxyServer="http://user:word@proxy.example:80",
     )
     assert properties_of(sent(known), known) == dict(known.properties)
-    assert forms.problems(sent(known), known) == {}
+    assert forms.validate(sent(known), known) == {}
 
 
 def test_defaults_are_left_to_the_program() -> None:
@@ -113,12 +113,12 @@ def test_credentials_inside_a_proxys_address_get_fields_of_their_own() -> None:
     ],
 )
 def test_problems_stand_at_their_fields(changes: dict[str, str], fields: set[str]) -> None:
-    assert set(forms.problems(sent(stored(), **changes), stored())) == fields
+    assert set(forms.validate(sent(stored(), **changes), stored())) == fields
 
 
 def test_a_kept_proxy_password_is_not_sent_to_another_proxy() -> None:
     known = stored(proxyServer="http://proxy.example:80", proxyUsername="u", proxyPassword="stored-word")
-    found = forms.problems(sent(known, properties__proxyServer="http://evil.example:80"), known)
+    found = forms.validate(sent(known, properties__proxyServer="http://evil.example:80"), known)
     assert set(found) == {"properties.proxyPassword"}
 
 
@@ -151,7 +151,7 @@ def test_old_drafts_give_way() -> None:
 
 def test_mapping_rules_that_a_run_would_refuse_are_refused_in_the_form() -> None:
     rules = '[{"type": "Storry", "valueMapping": {"statuss": {"Done": ["Accepted"]}}}]'
-    target, rule_type = forms.problems(sent(stored(), properties__fieldMapping=rules), stored())[
+    target, rule_type = forms.validate(sent(stored(), properties__fieldMapping=rules), stored())[
         "properties.fieldMapping"
     ]
     assert target.startswith("fieldMapping[0].valueMapping.statuss: ")

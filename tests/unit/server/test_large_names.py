@@ -8,7 +8,7 @@ import pytest
 
 from rally_accelerate.dql.index_terms import build_facts
 from rally_accelerate.errors import ConfigError
-from rally_accelerate.server.value_streams.document_text import MOST_PROBLEMS, read
+from rally_accelerate.server.value_streams.document_text import MOST_PROBLEMS, parse_document
 
 MANY = 45_000
 
@@ -27,7 +27,7 @@ def bounded() -> Iterator[None]:
 def test_names_that_come_twice_are_told_without_comparing_all_with_all() -> None:
     text = "{" + ",".join(f'"k{number}":1,"k{number}":1' for number in range(MANY)) + "}"
     with bounded(), pytest.raises(ConfigError) as caught:
-        read(text)
+        parse_document(text)
     assert len(caught.value.problems) == MOST_PROBLEMS + 1
     assert str(caught.value.problems[0]) == "k0: is a duplicate key; keep only one"
     assert f"{MANY - MOST_PROBLEMS:,} more" in str(caught.value.problems[-1])

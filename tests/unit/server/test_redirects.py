@@ -3,12 +3,12 @@
 import pytest
 
 from rally_accelerate.server.web.account import browser
-from rally_accelerate.server.web.routing import own_path
+from rally_accelerate.server.web.routing import local_path
 
 
 @pytest.mark.parametrize("wanted", ["/issues", "/issues?text=a%20b&after=1", "/issues/t/US%252F1", "/users/x#keys"])
 def test_pages_of_this_host_are_taken(wanted: str) -> None:
-    assert own_path(wanted) == wanted
+    assert local_path(wanted) == wanted
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_pages_of_this_host_are_taken(wanted: str) -> None:
     ],
 )
 def test_everything_else_leads_to_the_first_page(wanted: str) -> None:
-    assert own_path(wanted) == "/"
+    assert local_path(wanted) == "/"
 
 
 @pytest.mark.parametrize(
@@ -51,5 +51,5 @@ def test_browsers_are_named_as_people_know_them(agent: str, name: str) -> None:
 
 
 def test_what_is_no_page_of_this_host_gives_way_to_another() -> None:
-    assert own_path("//evil.example", otherwise="/issues") == "/issues"
-    assert own_path("/users", otherwise="/issues") == "/users"
+    assert local_path("//evil.example", otherwise="/issues") == "/issues"
+    assert local_path("/users", otherwise="/issues") == "/users"

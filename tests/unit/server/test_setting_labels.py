@@ -2,7 +2,7 @@
 
 import pytest
 
-from rally_accelerate.server.web.templating import labelled, unlabelled
+from rally_accelerate.server.web.templating import replace_labels, replace_names
 
 
 @pytest.mark.parametrize(
@@ -19,9 +19,9 @@ from rally_accelerate.server.web.templating import labelled, unlabelled
     ],
 )
 def test_properties_are_called_as_their_fields(text: str, expected: str) -> None:
-    assert labelled(text) == expected
+    assert replace_names(text) == expected
 
 
 def test_what_is_looked_for_by_label_is_found_by_name() -> None:
-    assert unlabelled("give an API Token") == "give an apiKey"
-    assert unlabelled("CURL, nothing else") == "CURL, nothing else"
+    assert replace_labels("give an API Token") == "give an apiKey"
+    assert replace_labels("CURL, nothing else") == "CURL, nothing else"

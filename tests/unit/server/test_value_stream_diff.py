@@ -8,9 +8,9 @@ import pytest
 
 from rally_accelerate.server.value_streams import defaults
 from rally_accelerate.server.value_streams.diff import differences
-from rally_accelerate.server.value_streams.document import checked
-from rally_accelerate.server.value_streams.layout import layout_of
-from rally_accelerate.server.value_streams.stage_history import stage_of
+from rally_accelerate.server.value_streams.document import validate
+from rally_accelerate.server.value_streams.layout import parse_layout
+from rally_accelerate.server.value_streams.stage_history import find_stage
 from support.streams import board, stage, stream
 
 
@@ -86,11 +86,11 @@ def test_an_integration_s_other_keys_are_told() -> None:
 def test_the_default_file_and_the_wizard_s_are_right() -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
     default = defaults.default(description="d", tenant_id="t")
-    assert checked(default).notices == ()
-    names = [one.name for one in layout_of(default).stages]
+    assert validate(default).notices == ()
+    names = [one.name for one in parse_layout(default).stages]
     assert names == ["Backlog", "Queue", "In Progress", "In Review", "Merged", "DEV", "QA", "PROD"]
     assert default["leadTime"] == {"start": "Backlog", "end": "PROD"}
-    rows = defaults.suggested(["Accepted", "It's \\ odd", "In-Progress", "Idea", "Defined", "Deleted", "Completed"])
+    rows = defaults.suggest_rows(["Accepted", "It's \\ odd", "In-Progress", "Idea", "Defined", "Deleted", "Completed"])
     assert [(row.status, row.phase) for row in rows] == [
         ("Idea", "Planning"),
         ("Defined", "Planning"),
@@ -100,10 +100,10 @@ def test_the_default_file_and_the_wizard_s_are_right() -> None:
         ("Accepted", "Deployment"),
         ("Deleted", ""),
     ]
-    made = defaults.made_of(rows, description="", tenant_id="t", integrations=["a"])
-    assert checked(made).problems == ()
-    layout = layout_of(made)
+    made = defaults.build_document(rows, description="", tenant_id="t", integrations=["a"])
+    assert validate(made).problems == ()
+    layout = parse_layout(made)
     for row in rows:
-        held = stage_of(layout, {"status": row.status}, now=now)
+        held = find_stage(layout, {"status": row.status}, now=now)
         assert (held.name if held else None) == (row.stage if row.phase else None)
     assert made["leadTime"] == {"start": "Idea", "end": "Accepted"}

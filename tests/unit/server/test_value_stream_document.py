@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from rally_accelerate.errors import ConfigError
 from rally_accelerate.server.value_streams import document_text
-from rally_accelerate.server.value_streams.document import checked, examined, plain_names
-from rally_accelerate.server.value_streams.document_text import read
-from rally_accelerate.server.value_streams.stage_history import stage_of
+from rally_accelerate.server.value_streams.document import examine, plain_names, validate
+from rally_accelerate.server.value_streams.document_text import parse_document
+from rally_accelerate.server.value_streams.stage_history import find_stage
 from support.streams import board, layout, stage, stream
 
 PUBLIC_SAMPLE = """"integrations": [
@@ -29,23 +29,23 @@ PUBLIC_SAMPLE = """"integrations": [
 def faults(content: str | bytes) -> list[str]:
     """What is told about a text that is no JSON."""
     with pytest.raises(ConfigError) as caught:
-        read(content)
+        parse_document(content)
     return [str(problem) for problem in caught.value.problems]
 
 
 def problems(document: Any) -> dict[str, str]:
     """What is told about a document, by path."""
-    return {problem.path: problem.text for problem in examined(document).problems}
+    return {problem.path: problem.text for problem in examine(document).problems}
 
 
 def test_a_text_is_read_with_or_without_a_byte_order_mark() -> None:
-    assert read('\ufeff{"a": 1}') == {"a": 1}
-    assert read(b'\xef\xbb\xbf{"a": [1, 2.5, null, true, "\xc3\xa4"]}') == {"a": [1, 2.5, None, True, "ä"]}
-    assert read('{"a": "ä"}'.encode("utf-16")) == {"a": "ä"}
+    assert parse_document('\ufeff{"a": 1}') == {"a": 1}
+    assert parse_document(b'\xef\xbb\xbf{"a": [1, 2.5, null, true, "\xc3\xa4"]}') == {"a": [1, 2.5, None, True, "ä"]}
+    assert parse_document('{"a": "ä"}'.encode("utf-16")) == {"a": "ä"}
 
 
 def test_a_text_copied_from_a_web_page_is_read() -> None:
-    assert read('{\n\u00a0\u00a0"a":\u00a0"b\u00a0c\td"\u2003}') == {"a": "b\u00a0c\td"}
+    assert parse_document('{\n\u00a0\u00a0"a":\u00a0"b\u00a0c\td"\u2003}') == {"a": "b\u00a0c\td"}
     assert faults('{\u00a0"a": {"b": 1, "b": 2}}') == ["a.b: is a duplicate key; keep only one"]
     assert faults('{\n\u00a0"a" 1}') == ["line 2, column 6: expecting ':' delimiter, found '1'"]
 
@@ -83,11 +83,11 @@ def test_the_braces_that_the_public_sample_lacks_are_told() -> None:
 @given(st.text() | st.binary())
 def test_no_text_makes_the_reader_fail_otherwise(content: str | bytes) -> None:
     with contextlib.suppress(ConfigError):
-        read(content)
+        parse_document(content)
 
 
 def test_a_document_that_is_right_has_no_problem() -> None:
-    found = checked(board())
+    found = validate(board())
     assert found.problems == ()
     assert found.notices == ()
 
@@ -163,7 +163,7 @@ def test_a_key_that_looks_like_a_known_one_is_worth_a_word() -> None:
     document = board() | {"phasses": [], "ourOwn": 1}
     document["phases"][0]["stages"][0]["wiplimit"] = 3
     document["integrations"] = [{"name": "a", "logginglevel": "info"}]
-    assert examined(document).notices == (
+    assert examine(document).notices == (
         "phases[0].stages[0].wiplimit is an unknown key; did you mean wipLimit?",
         "phasses is an unknown key; did you mean phases?",
     )
@@ -180,11 +180,11 @@ def test_the_layout_places_an_item_in_the_last_stage_that_it_matches() -> None:
     )
     now = datetime(2026, 1, 1, tzinfo=UTC)
     names = [
-        held.name if (held := stage_of(found, {"storyPoints": points}, now=now)) else "" for points in (0, 3, 8, 9)
+        held.name if (held := find_stage(found, {"storyPoints": points}, now=now)) else "" for points in (0, 3, 8, 9)
     ]
     assert names == ["", "One", "Two", "Three"]
     assert [each.number for each in found.stages] == [1, 2, 3, 4]
-    assert found.alone(found.stages[2]) is None
+    assert found.query_for(found.stages[2]) is None
     assert found.too_old is None
     assert [each.shows_alerts for each in found.stages] == [True, False, False, False]
 
@@ -215,9 +215,9 @@ def test_names_lose_what_a_page_put_into_them_and_nothing_of_their_own() -> None
 
 
 def test_an_answer_of_an_api_is_no_file() -> None:
-    (problem,) = examined({"data": {"valueStream": board()}}).problems
+    (problem,) = examine({"data": {"valueStream": board()}}).problems
     assert (problem.path, problem.text[:18]) == ("data", "is an API response")
-    assert not examined(board() | {"data": {"ours": 1}}).problems
+    assert not examine(board() | {"data": {"ours": 1}}).problems
 
 
 @pytest.mark.parametrize(

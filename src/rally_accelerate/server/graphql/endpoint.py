@@ -37,8 +37,8 @@ from rally_accelerate.server.permissions import SYSTEM_ACTOR, Actor
 from rally_accelerate.server.scheduler import Scheduler
 from rally_accelerate.server.store.repositories import Stores
 from rally_accelerate.server.upload_worker import UploadWorker
-from rally_accelerate.server.value_streams.board import Boards
-from rally_accelerate.server.value_streams.importer import Importing
+from rally_accelerate.server.value_streams.board import BoardCache
+from rally_accelerate.server.value_streams.importer import Importer
 
 #: From so many bytes on. Some forty issues with their histories, which hold the loop for ten milliseconds.
 LARGE_BYTES = 200_000
@@ -91,8 +91,8 @@ class Endpoint:
         schedule: Scheduler,
         administration: IntegrationService,
         *,
-        importing: Importing,
-        boards: Boards,
+        importing: Importer,
+        boards: BoardCache,
         worker: UploadWorker,
     ) -> None:
         query, mutation = QueryType(), MutationType()

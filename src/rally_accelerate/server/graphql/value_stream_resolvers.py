@@ -24,11 +24,11 @@ from rally_accelerate.server.store.query_evaluator import parse_limited
 from rally_accelerate.server.store.repositories import Stores
 from rally_accelerate.server.store.value_streams import StoredValueStream, ValueStreamVersion
 from rally_accelerate.server.value_streams import defaults
-from rally_accelerate.server.value_streams.board import Asked, Boards
+from rally_accelerate.server.value_streams.board import BoardCache, MapFilter
 from rally_accelerate.server.value_streams.diff import differences
-from rally_accelerate.server.value_streams.document_text import checked_value, read
-from rally_accelerate.server.value_streams.export import downloaded, known_integrations
-from rally_accelerate.server.value_streams.importer import Importing
+from rally_accelerate.server.value_streams.document_text import parse_document, validate_value
+from rally_accelerate.server.value_streams.export import export_document, load_integrations
+from rally_accelerate.server.value_streams.importer import Importer
 
 #: More versions, or dots, than these are asked for in several questions.
 MAX_LIMIT = 500
@@ -46,8 +46,8 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
     stores: Stores,
     schedule: Scheduler,
     *,
-    importing: Importing,
-    boards: Boards,
+    importing: Importer,
+    boards: BoardCache,
 ) -> list[ObjectType | UnionType]:
     """Attach the resolvers to the stores."""
     workflow_type, stage_type = ObjectType("Workflow"), ObjectType("WorkflowStage")
@@ -61,7 +61,9 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         return stream
 
     async def told(stream: StoredValueStream, document: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        return to_workflow(stream, downloaded(stream, await known_integrations(stores, schedule), document=document))
+        return to_workflow(
+            stream, export_document(stream, await load_integrations(stores, schedule), document=document)
+        )
 
     async def of_pipeline(stream_id: str, tenant_id: str | None = None) -> StoredValueStream:
         stream = await stores.streams.by_pipeline(stream_id)
@@ -94,8 +96,8 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         most = _check_limit(DEFAULT_VERSIONS if limit is None else limit)
         # One more: what a version changed is found by comparing it with the previous one.
         some = await stores.streams.list_versions(stream.id, skip=_check_skip(skip or 0), limit=most + 1)
-        integrations = await known_integrations(stores, schedule)
-        files = [downloaded(stream, integrations, document=one.document) for one in some]
+        integrations = await load_integrations(stores, schedule)
+        files = [export_document(stream, integrations, document=one.document) for one in some]
         before = [*files[1:], None]
         items = [_to_version(stream, *item) for item in zip(some, files, before, strict=True)]
         return {"items": items[:most], "count": await stores.streams.count_versions(stream.id)}
@@ -152,7 +154,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         except QueryError as error:
             place = {"line": error.line, "column": error.column, "expected": list(error.expected)}
             raise GraphQLError(f"{error} (line {error.line}, column {error.column})", extensions=place) from None
-        request = Asked(text=text or "", dql=(query or "").strip())
+        request = MapFilter(text=text or "", dql=(query or "").strip())
         return await particles.find_matching_ids(
             stream, request, with_stream_query=includeTopLevelQuery, limit=MAX_LIMIT
         )
@@ -163,13 +165,13 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
 
     @stage_type.field("stat")
     async def stat(parent: Mapping[str, Any], _: Any) -> dict[str, Any] | None:
-        board = await boards.board(parent["_stream"], Asked(), now=datetime.now(UTC))
+        board = await boards.board(parent["_stream"], MapFilter(), now=datetime.now(UTC))
         texts = next((one for one in board.stages if one.stage.name == parent["name"].strip()), None)
         # How it changes over time is told by the metrics; it is not known here.
         return {"averageAge": texts.average_age_ms, "trend": None, "count": texts.count} if texts else None
 
     async def timeboxes(stream: StoredValueStream, facet: str) -> list[dict[str, Any]]:
-        board = await boards.board(stream, Asked(), now=datetime.now(UTC))
+        board = await boards.board(stream, MapFilter(), now=datetime.now(UTC))
         names = [name for name, _ in board.facets.get(facet, ())]
         complete = await particles.load_timeboxes(stream, f"{facet}s") if names else {}
         # Of one that only older issues have, the name is what is known; it serves as the id as well.
@@ -260,7 +262,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         if metrics is None:
             return list_metrics_bar(stream.document)
         try:
-            document = checked_value(
+            document = validate_value(
                 {**stream.document, "metricsBar": [metric for metric in metrics if metric is not None]}
             )
             done = await importing.replace(
@@ -280,7 +282,7 @@ def _read_document(value: Any) -> Any:
     Raises:
         ConfigError: It cannot be read.
     """
-    return read(value) if isinstance(value, str) else None if value is None else checked_value(value)
+    return parse_document(value) if isinstance(value, str) else None if value is None else validate_value(value)
 
 
 def _get_actor(info: Any) -> Actor:

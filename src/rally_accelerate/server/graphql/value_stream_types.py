@@ -17,10 +17,10 @@ from rally_accelerate.server.store.issue_writer import find_status_start
 from rally_accelerate.server.store.issues import StoredIssue
 from rally_accelerate.server.store.repositories import Stores
 from rally_accelerate.server.store.value_streams import StoredValueStream
-from rally_accelerate.server.value_streams.board import Asked, Boards, trackers_of, wanted_of
+from rally_accelerate.server.value_streams.board import BoardCache, MapFilter, build_search, trackers_of
 from rally_accelerate.server.value_streams.document import phases_of
-from rally_accelerate.server.value_streams.layout import NO_ALERTS, Layout, alerts_of, layout_of
-from rally_accelerate.server.value_streams.stage_history import stage_of
+from rally_accelerate.server.value_streams.layout import NO_ALERTS, Layout, alerts_of, parse_layout
+from rally_accelerate.server.value_streams.stage_history import find_stage
 
 #: Fields whose whole numbers are instants (accelerate-api-notes.md#issue-history).
 INSTANT_FIELDS = frozenset({"lastupdate", "created", "resolved", "duedate", "releasedate", "starttime", "endtime"})
@@ -106,7 +106,7 @@ TIMEBOX_SAMPLE_SIZE = 200
 class Particles:
     """Finds particles."""
 
-    def __init__(self, stores: Stores, boards: Boards) -> None:
+    def __init__(self, stores: Stores, boards: BoardCache) -> None:
         self._stores = stores
         self._boards = boards
 
@@ -122,7 +122,7 @@ class Particles:
             limit: How many at most.
             only: Only those of these ids.
         """
-        layout = layout_of(stream.document)
+        layout = parse_layout(stream.document)
         stage = next((one for one in layout.stages if one.name == stage_name.strip()), None)
         if stage is None:
             return []
@@ -137,7 +137,7 @@ class Particles:
         rows: list[IssueRow] = []
         while len(rows) < skip + limit:
             size = min(PAGE_SIZE, skip + limit - len(rows))
-            result = await self._boards.page(stream, stage, Asked(), now=now, after=after, limit=size)
+            result = await self._boards.page(stream, stage, MapFilter(), now=now, after=after, limit=size)
             rows += result.rows
             after = result.after
             if not after:
@@ -158,7 +158,7 @@ class Particles:
         result = await self.get_issue(particle_id, stream)
         if result is None:
             return None
-        layout, now = layout_of(stream.document), datetime.now(UTC)
+        layout, now = parse_layout(stream.document), datetime.now(UTC)
         if in_query and not matches(layout.query, result.content, now=now):
             return None
         if stage_name is not None:
@@ -186,9 +186,9 @@ class Particles:
         now = datetime.now(UTC)
         positions = []
         for stream in await self._stores.streams.all(tenant_id):
-            layout = layout_of(stream.document)
+            layout = parse_layout(stream.document)
             for one in issues:
-                stage = stage_of(layout, one.content, now=now) if _belongs_to(stream, one) else None
+                stage = find_stage(layout, one.content, now=now) if _belongs_to(stream, one) else None
                 if stage is not None:
                     positions.append({
                         "workflowId": stream.id,
@@ -204,7 +204,7 @@ class Particles:
         return [_to_summary(item) for item in result]
 
     async def find_matching_ids(
-        self, stream: StoredValueStream, board_filter: Asked, *, with_stream_query: bool, limit: int
+        self, stream: StoredValueStream, board_filter: MapFilter, *, with_stream_query: bool, limit: int
     ) -> list[str]:
         """Return the ids of the dots that a query matches, the latest update first.
 
@@ -214,16 +214,16 @@ class Particles:
             with_stream_query: Whether the value stream's own query must be matched too.
             limit: How many at most.
         """
-        layout = layout_of(stream.document)
+        layout = parse_layout(stream.document)
         scope = layout if with_stream_query else layout.of_everything
-        filters = wanted_of(stream, scope, board_filter, also=EVERYTHING)
+        filters = build_search(stream, scope, board_filter, also=EVERYTHING)
         result = await self._stores.search.page(filters, now=datetime.now(UTC), sort=Sort.UPDATED, limit=limit)
         return [make_issue_id(row.tracker_id, row.external_id) for row in result.rows]
 
     async def load_timeboxes(self, stream: StoredValueStream, field: str) -> dict[str, Mapping[str, Any]]:
         """Return the ``sprints`` or ``releases`` of the latest issues of a value stream, whole, by their names."""
-        layout = layout_of(stream.document)
-        filters = wanted_of(stream, layout, Asked(), also=EVERYTHING)
+        layout = parse_layout(stream.document)
+        filters = build_search(stream, layout, MapFilter(), also=EVERYTHING)
         page = await self._stores.search.page(
             filters, now=datetime.now(UTC), sort=Sort.UPDATED, limit=TIMEBOX_SAMPLE_SIZE
         )
@@ -253,7 +253,7 @@ def _belongs_to(stream: StoredValueStream, issue: StoredIssue) -> bool:
 def _to_particle(stored: StoredIssue, layout: Layout) -> dict[str, Any]:
     now, issue = datetime.now(UTC), stored.content
     since = find_status_start(issue, issue.get("history") or ())
-    stage = stage_of(layout, issue, now=now)
+    stage = find_stage(layout, issue, now=now)
     alerts = alerts_of(layout, stage, owner=issue.get("owner"), since=since, now=now) if stage else NO_ALERTS
     return {
         "_stage": stage.name if stage else "",

@@ -1,1 +1,1 @@
-"""Value streams: their document, what an import of one changes, their stages with items, and an item's way through."""
+"""Value streams: document, import, board and stage history."""

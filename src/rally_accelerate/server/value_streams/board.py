@@ -1,4 +1,4 @@
-"""The map's content: how many items stand in each stage, for how long, and the newest of them."""
+"""The content of the map: count, average age and most recent items of each stage."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ from rally_accelerate.server.store.query_evaluator import parse_limited
 from rally_accelerate.server.store.tables import to_ms
 from rally_accelerate.server.store.value_streams import StoredValueStream
 from rally_accelerate.server.value_streams.document import WINDOWS, integrations_of
-from rally_accelerate.server.value_streams.layout import Layout, Stage, layout_of
+from rally_accelerate.server.value_streams.layout import Layout, Stage, parse_layout
 
 log = logging.getLogger(__name__)
 
@@ -23,10 +23,10 @@ log = logging.getLogger(__name__)
 DOTS = 120
 
 #: Ages in queries go on while nothing changes: what was computed is used for so long.
-KEPT_FOR = timedelta(seconds=60)
+MAX_CACHE_AGE = timedelta(seconds=60)
 #: An older board is shown while it is counted anew only within two cycles of the usual schedule.
-SHOWN_FOR = timedelta(minutes=10)
-KEPT_BOARDS = 64
+MAX_STALE_AGE = timedelta(minutes=10)
+CACHED_BOARDS = 64
 
 #: So long people wait for a board that was never counted.
 FIRST_SECONDS = 0.4
@@ -34,11 +34,11 @@ FIRST_SECONDS = 0.4
 FIELDS = ("type", "priority", "sprint", "release", "project")
 
 #: Stands for "no tracker at all" where an empty selection would mean every one.
-NOBODY = "-"
+NO_TRACKER = "-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class MapFilter:
     """What the map is restricted to; empty means everything."""
 
     text: str = ""
@@ -54,7 +54,7 @@ class Asked:
     @property
     def restricts(self) -> bool:
         """Whether it leaves anything out."""
-        return self != Asked()
+        return self != MapFilter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +85,17 @@ class Board:
 
 
 #: Value stream, version, restrictions.
-_Key = tuple[str, int, Asked]
+_Key = tuple[str, int, MapFilter]
 
 
 @dataclass(slots=True)
-class _Kept:
+class _CachedBoard:
     mark: int
     board: Board
 
 
 @dataclass(slots=True)
-class Boards:
+class BoardCache:
     """Computes boards, and keeps them until issues change.
 
     While a board is counted anew for longer than somebody wants to wait, the one before is shown, and says so.
@@ -104,49 +104,49 @@ class Boards:
     search: Search
     #: After so many seconds without a new board the one before is taken, if there is one that is not too old.
     patience: float = 0.1
-    _kept: OrderedDict[_Key, _Kept] = field(default_factory=OrderedDict)
+    _cache: OrderedDict[_Key, _CachedBoard] = field(default_factory=OrderedDict)
     _counting: dict[_Key, asyncio.Task[Board]] = field(default_factory=dict)
     _turns: FairQueue = field(default_factory=FairQueue)
 
-    async def board(self, stream: StoredValueStream, asked: Asked, *, now: datetime) -> Board:
-        """What stands in each stage of a value stream.
+    async def board(self, stream: StoredValueStream, map_filter: MapFilter, *, now: datetime) -> Board:
+        """Return the items in each stage of a value stream.
 
         Raises:
             QueryError: The query that was asked for cannot be read.
         """
-        board = await self.soon(stream, asked, now=now, seconds=None)
+        board = await self.board_within(stream, map_filter, now=now, seconds=None)
         assert board is not None
         return board
 
-    async def soon(
-        self, stream: StoredValueStream, asked: Asked, *, now: datetime, seconds: float | None = FIRST_SECONDS
+    async def board_within(
+        self, stream: StoredValueStream, map_filter: MapFilter, *, now: datetime, seconds: float | None = FIRST_SECONDS
     ) -> Board | None:
-        """The same, for people: None where it takes longer than some seconds to count for the first time.
+        """Return the board, or None if the first count takes longer than ``seconds``.
 
         It is counted on; who asks again is told when that has ended.
 
         Raises:
             QueryError: The query that was asked for cannot be read.
         """
-        if asked.dql:
-            parse_limited(asked.dql)
-        key = (stream.id, stream.version, asked)
+        if map_filter.dql:
+            parse_limited(map_filter.dql)
+        key = (stream.id, stream.version, map_filter)
         mark = await self.search.read_change_counter()
-        kept = self._kept.get(key)
-        if kept is not None:
-            self._kept.move_to_end(key)
-            if kept.mark == mark and timedelta(0) <= now - kept.board.at < KEPT_FOR:
-                return kept.board
+        cached = self._cache.get(key)
+        if cached is not None:
+            self._cache.move_to_end(key)
+            if cached.mark == mark and timedelta(0) <= now - cached.board.at < MAX_CACHE_AGE:
+                return cached.board
         # Several people who look at the same have it counted once.
         task = self._counting.get(key)
         if task is None:
             task = self._counting[key] = asyncio.create_task(self._count(key, stream, mark, now))
-            task.add_done_callback(lambda done: self._counted(key, done))
-        has_none = kept is None or not timedelta(0) <= now - kept.board.at < SHOWN_FOR
+            task.add_done_callback(lambda done: self._forget_task(key, done))
+        has_none = cached is None or not timedelta(0) <= now - cached.board.at < MAX_STALE_AGE
         await asyncio.wait([task], timeout=seconds if has_none else self.patience)
         if task.done():
             return task.result()
-        return None if kept is None or has_none else replace(kept.board, is_old=True)
+        return None if cached is None or has_none else replace(cached.board, is_old=True)
 
     async def settle(self) -> None:
         """Wait until nothing is being counted."""
@@ -159,90 +159,99 @@ class Boards:
         await self.settle()
 
     async def page(
-        self, stream: StoredValueStream, stage: Stage, asked: Asked, *, now: datetime, after: str = "", limit: int = 50
+        self,
+        stream: StoredValueStream,
+        stage: Stage,
+        map_filter: MapFilter,
+        *,
+        now: datetime,
+        after: str = "",
+        limit: int = 50,
     ) -> IssuePage:
-        """Items of a stage, the newest in it first.
+        """Return the items of a stage, the most recent in it first.
 
         Raises:
             QueryError: The query that was asked for cannot be read.
         """
-        layout = layout_of(stream.document)
-        here = layout.alone(stage)
+        layout = parse_layout(stream.document)
+        here = layout.query_for(stage)
         if here is None:
             return IssuePage([], "")
-        wanted = wanted_of(stream, layout, asked, also=here)
-        return await self.search.page(wanted, now=now, sort=Sort.AGE, descending=False, after=after, limit=limit)
+        criteria = build_search(stream, layout, map_filter, also=here)
+        return await self.search.page(criteria, now=now, sort=Sort.AGE, descending=False, after=after, limit=limit)
 
     async def _count(self, key: _Key, stream: StoredValueStream, mark: int, now: datetime) -> Board:
         # Few at once, as together they would only make each other slow.
         async with self._turns.wait_for_turn():
-            found = await self._computed(stream, key[2], now)
-        self._kept[key] = _Kept(mark, found)
-        self._kept.move_to_end(key)
-        while len(self._kept) > KEPT_BOARDS:
-            self._kept.popitem(last=False)
-        return found
+            board = await self._compute(stream, key[2], now)
+        self._cache[key] = _CachedBoard(mark, board)
+        self._cache.move_to_end(key)
+        while len(self._cache) > CACHED_BOARDS:
+            self._cache.popitem(last=False)
+        return board
 
-    def _counted(self, key: _Key, done: asyncio.Task[Board]) -> None:
+    def _forget_task(self, key: _Key, done: asyncio.Task[Board]) -> None:
         self._counting.pop(key, None)
         if not done.cancelled() and (error := done.exception()) is not None:
             # Whoever waits is told; when nobody does, the log is.
             log.warning("failed to evaluate a value stream: %s", error)
 
-    async def _computed(self, stream: StoredValueStream, asked: Asked, now: datetime) -> Board:
-        layout = layout_of(stream.document)
+    async def _compute(self, stream: StoredValueStream, map_filter: MapFilter, now: datetime) -> Board:
+        layout = parse_layout(stream.document)
         stages = []
         for stage in layout.stages:
-            here = layout.alone(stage)
+            here = layout.query_for(stage)
             if here is None:
                 stages.append(StageBoard(stage, 0, None, ()))
                 continue
-            found = await self.search.summarize_stage(wanted_of(stream, layout, asked, also=here), now=now, most=DOTS)
-            stages.append(StageBoard(stage, found.count, found.average_age_ms, tuple(found.dots)))
+            result = await self.search.summarize_stage(
+                build_search(stream, layout, map_filter, also=here), now=now, most=DOTS
+            )
+            stages.append(StageBoard(stage, result.count, result.average_age_ms, tuple(result.dots)))
         if layout.anywhere is None:
             return Board(now, tuple(stages), {name: [] for name in FIELDS})
-        everything = wanted_of(stream, layout, Asked(), also=layout.anywhere)
+        everything = build_search(stream, layout, MapFilter(), also=layout.anywhere)
         return Board(now, tuple(stages), await self.search.count_facets(everything, now=now, fields=FIELDS, most=200))
 
 
-def wanted_of(stream: StoredValueStream, layout: Layout, asked: Asked, *, also: Query) -> IssueFilter:
-    """The search for items of a value stream.
+def build_search(stream: StoredValueStream, layout: Layout, map_filter: MapFilter, *, also: Query) -> IssueFilter:
+    """Return the search for items of a value stream.
 
     Args:
         stream: The value stream.
         layout: Its layout.
-        asked: Restrictions of the page.
+        map_filter: The filter of the page.
         also: What else must hold, such as a stage's query. It is asked last: the rest is common to all stages.
 
     Raises:
         QueryError: The query that was asked for cannot be read.
     """
     queries = [layout.query]
-    if asked.dql:
-        queries.append(parse_limited(asked.dql))
-    if (days := WINDOWS.get(asked.window)) is not None:
+    if map_filter.dql:
+        queries.append(parse_limited(map_filter.dql))
+    if (days := WINDOWS.get(map_filter.window)) is not None:
         queries.append(parse(f"issue.lastUpdate < {days}d"))
     return IssueFilter(
         tenant_id=stream.tenant_id,
         tracker_ids=trackers_of(stream.document),
-        types=asked.types,
-        priorities=asked.priorities,
-        sprints=asked.sprints,
-        releases=asked.releases,
-        projects=asked.projects,
-        text=asked.text,
+        types=map_filter.types,
+        priorities=map_filter.priorities,
+        sprints=map_filter.sprints,
+        releases=map_filter.releases,
+        projects=map_filter.projects,
+        text=map_filter.text,
         queries=(*queries, also),
-        is_limited=bool(asked.dql),
+        is_limited=bool(map_filter.dql),
     )
 
 
 def trackers_of(document: Mapping[str, Any]) -> tuple[str, ...]:
-    """The trackers whose items a value stream shows; empty for every one of the tenant."""
+    """Return the trackers whose items a value stream shows; empty for all trackers of the tenant."""
     entries = [entry for _, entry in integrations_of(document)]
-    found = tuple(str(entry["_id"]) for entry in entries if entry.get("_id"))
-    return found or ((NOBODY,) if entries else ())
+    ids = tuple(str(entry["_id"]) for entry in entries if entry.get("_id"))
+    return ids or ((NO_TRACKER,) if entries else ())
 
 
-def average_age(held: StageBoard, board: Board, now: datetime) -> float | None:
-    """The average time in a stage in milliseconds as of now: while a board is kept, its items grow older."""
-    return None if held.average_age_ms is None else held.average_age_ms + to_ms(now) - to_ms(board.at)
+def average_age(stage_board: StageBoard, board: Board, now: datetime) -> float | None:
+    """Return the average time in a stage as of now, in milliseconds; items of a cached board have aged since."""
+    return None if stage_board.average_age_ms is None else stage_board.average_age_ms + to_ms(now) - to_ms(board.at)

@@ -1,4 +1,4 @@
-"""With what a new value stream begins: the default phases, or phases made of the statuses that issues have."""
+"""Initial documents of value streams: default phases, or phases built from the statuses of issues."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from rally_accelerate.server.permissions import SYSTEM_ACTOR
 from rally_accelerate.server.store.issue_search import IssueFilter
 from rally_accelerate.server.store.repositories import Stores
 from rally_accelerate.server.store.value_streams import StoredValueStream
-from rally_accelerate.server.value_streams.importer import Importing
+from rally_accelerate.server.value_streams.importer import Importer
 
 #: The phases of the vendor's default file (accelerate-api-notes.md#value-stream-files).
 PHASES = ("Planning", "Development", "Deployment")
@@ -34,7 +34,7 @@ _PHASE_OF = {
 _ORDER = {name: number for number, name in enumerate(_PHASE_OF)}
 
 #: Statuses of items that are gone (``removedStatus``): they belong nowhere.
-_GONE = {"deleted", "movedout"}
+_REMOVED = {"deleted", "movedout"}
 
 #: Statuses of work that is done, whatever comes after: there the lead time ends.
 _DONE = {"accepted", "done", "closed"}
@@ -54,15 +54,17 @@ class Row:
     wip_limit: int | None = None
 
 
-def suggested(statuses: Sequence[str]) -> list[Row]:
-    """A place for each status, in the order of the work."""
+def suggest_rows(statuses: Sequence[str]) -> list[Row]:
+    """Return a suggested phase and stage for each status, in workflow order."""
     rows = [Row(status, _phase(status), status) for status in statuses]
     places = {phase: number for number, phase in enumerate((*PHASES, ""))}
     return sorted(rows, key=lambda row: (places[row.phase], _ORDER.get(_plain(row.status), len(_ORDER)), row.status))
 
 
-def made_of(rows: Sequence[Row], *, description: str, tenant_id: str, integrations: Sequence[str]) -> dict[str, Any]:
-    """The document of the lines of the wizard: one stage for each name, holding every status that was given it.
+def build_document(
+    rows: Sequence[Row], *, description: str, tenant_id: str, integrations: Sequence[str]
+) -> dict[str, Any]:
+    """Build the document from the rows of the wizard: one stage per name, with all its statuses.
 
     Args:
         rows: In the order of the stages.
@@ -80,7 +82,7 @@ def made_of(rows: Sequence[Row], *, description: str, tenant_id: str, integratio
     phases: list[dict[str, Any]] = []
     for name in dict.fromkeys(phase for phase, _ in statuses):
         stages = [
-            _stage(stage, f"issue.status {_among(held)}", limits[phase, stage])
+            _stage(stage, f"issue.status {_condition(held)}", limits[phase, stage])
             for (phase, stage), held in statuses.items()
             if phase == name
         ]
@@ -90,7 +92,7 @@ def made_of(rows: Sequence[Row], *, description: str, tenant_id: str, integratio
 
 
 def default(*, description: str, tenant_id: str) -> dict[str, Any]:
-    """The vendor's default file, its stages holding issues by Rally's and other trackers' usual statuses."""
+    """Return the vendor's default file, with stages for the usual statuses of Rally and other trackers."""
     stages: Mapping[str, Sequence[tuple[str, Sequence[str]]]] = {
         "Planning": (
             ("Backlog", ("Idea", "Undefined", "Submitted", "Backlog", "New")),
@@ -111,7 +113,7 @@ def default(*, description: str, tenant_id: str) -> dict[str, Any]:
         {
             "name": phase,
             "description": "",
-            "stages": [_stage(name, f"issue.status {_among(held)}", _LIMITS.get(name)) for name, held in inside],
+            "stages": [_stage(name, f"issue.status {_condition(held)}", _LIMITS.get(name)) for name, held in inside],
         }
         for phase, inside in stages.items()
     ]
@@ -124,7 +126,7 @@ def default(*, description: str, tenant_id: str) -> dict[str, Any]:
 
 
 def empty(*, description: str, tenant_id: str) -> dict[str, Any]:
-    """A value stream without a stage."""
+    """Return a document without stages."""
     return _document([], description=description, tenant_id=tenant_id, integrations=())
 
 
@@ -164,21 +166,21 @@ def _stage(name: str, query: str, wip_limit: int | None) -> dict[str, Any]:
     }
 
 
-def _among(values: Sequence[str]) -> str:
-    """The end of a condition that a field has one of some values."""
+def _condition(values: Sequence[str]) -> str:
+    """Return the end of a condition that compares a field with one or more values."""
     if len(values) == 1:
-        return f"= {_quoted(values[0])}"
-    return f"IN ({', '.join(map(_quoted, values))})"
+        return f"= {_quote_string(values[0])}"
+    return f"IN ({', '.join(map(_quote_string, values))})"
 
 
-def _quoted(value: str) -> str:
+def _quote_string(value: str) -> str:
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
 
 
 def _phase(status: str) -> str:
     plain = _plain(status)
-    return "" if plain in _GONE else _PHASE_OF.get(plain, "Development")
+    return "" if plain in _REMOVED else _PHASE_OF.get(plain, "Development")
 
 
 def _plain(status: str) -> str:
@@ -192,7 +194,7 @@ LIMITS = {"In-Progress": 10, "Completed": 25}
 AGE_DAYS = 365
 
 
-async def first_stream(stores: Stores, importing: Importing, integration_id: str) -> StoredValueStream | None:
+async def first_stream(stores: Stores, importing: Importer, integration_id: str) -> StoredValueStream | None:
     """Draw a value stream where there is none yet; None where there is one, or nothing to draw it from.
 
     Args:
@@ -206,9 +208,10 @@ async def first_stream(stores: Stores, importing: Importing, integration_id: str
     wanted = IssueFilter(tenant_id=integration.tenant_id, tracker_ids=(integration_id,))
     facets = await stores.search.count_facets(wanted, now=datetime.now(UTC), fields=("status",))
     rows = [
-        replace(row, wip_limit=LIMITS.get(row.status)) for row in suggested([status for status, _ in facets["status"]])
+        replace(row, wip_limit=LIMITS.get(row.status))
+        for row in suggest_rows([status for status, _ in facets["status"]])
     ]
-    document = made_of(
+    document = build_document(
         rows,
         description="The progress of your work by status.",
         tenant_id=integration.tenant_id,

@@ -1,4 +1,4 @@
-"""What differs between two documents of a value stream, in words."""
+"""Differences between two documents of a value stream."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -29,15 +29,15 @@ class Difference:
 class _Stage:
     place: tuple[int, int]
     phase: str
-    held: Mapping[str, Any]
+    document: Mapping[str, Any]
 
     @property
     def name(self) -> str:
-        return str(self.held["name"]).strip()
+        return str(self.document["name"]).strip()
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Difference]:
-    """What an import of ``after`` in place of ``before`` changes; both are right.
+    """Return the changes from ``before`` to ``after``, two valid documents.
 
     A stage with another name but the same query or, failing that, the same place is taken for renamed.
     """
@@ -85,51 +85,51 @@ def _integrations(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterat
 
 def _phases(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Difference]:
     old, new = _phase_names(before), _phase_names(after)
-    former = _renamed(old, new)
+    former = _renamed_stages(old, new)
     for name in new:
         if name in former:
             yield Difference("renamed", "phase", name, f"was {former[name]}")
         elif name not in old:
             yield Difference("added", "phase", name)
-    gone = [name for name in old if name not in new and name not in former.values()]
-    yield from (Difference("removed", "phase", name) for name in gone)
-    kept_old, kept_new = [name for name in old if name in new], [name for name in new if name in old]
-    if kept_old != kept_new:
-        yield Difference("moved", "phase", "", f"new order: {', '.join(kept_new)}")
+    removed = [name for name in old if name not in new and name not in former.values()]
+    yield from (Difference("removed", "phase", name) for name in removed)
+    common_old, common_new = [name for name in old if name in new], [name for name in new if name in old]
+    if common_old != common_new:
+        yield Difference("moved", "phase", "", f"new order: {', '.join(common_new)}")
 
 
 def _phase_names(document: Mapping[str, Any]) -> list[str]:
     return [phase["name"].strip() for _, phase in phases_of(document)]
 
 
-def _renamed(old: list[str], new: list[str]) -> dict[str, str]:
-    """The former name of each phase that stands where one is gone."""
+def _renamed_stages(old: list[str], new: list[str]) -> dict[str, str]:
+    """Map each phase that replaces a removed one at the same position to the former name."""
     pairs = zip(new, old, strict=False)
     return {name: former for name, former in pairs if name not in old and former not in new}
 
 
 def _stages(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Difference]:
-    old, new = _placed(before), _placed(after)
-    phases = _renamed(_phase_names(before), _phase_names(after))
-    gone = {name: stage for name, stage in old.items() if name not in new}
+    old, new = _moved_stages(before), _moved_stages(after)
+    phases = _renamed_stages(_phase_names(before), _phase_names(after))
+    removed = {name: stage for name, stage in old.items() if name not in new}
     for name, stage in new.items():
         if name in old:
-            yield from _changed(old[name], stage, phases)
+            yield from _changed_keys(old[name], stage, phases)
             continue
-        former = _former(stage, gone)
+        former = _former(stage, removed)
         if former is None:
             yield Difference("added", "stage", name, f"in {stage.phase}")
         else:
-            del gone[former.name]
+            del removed[former.name]
             yield Difference("renamed", "stage", name, f"was {former.name}")
-            yield from _changed(former, stage, phases)
-    yield from (Difference("removed", "stage", name) for name in gone)
-    kept_old, kept_new = [name for name in old if name in new], [name for name in new if name in old]
-    if kept_old != kept_new:
-        yield Difference("moved", "stage", "", f"new order: {', '.join(kept_new)}")
+            yield from _changed_keys(former, stage, phases)
+    yield from (Difference("removed", "stage", name) for name in removed)
+    common_old, common_new = [name for name in old if name in new], [name for name in new if name in old]
+    if common_old != common_new:
+        yield Difference("moved", "stage", "", f"new order: {', '.join(common_new)}")
 
 
-def _placed(document: Mapping[str, Any]) -> dict[str, _Stage]:
+def _moved_stages(document: Mapping[str, Any]) -> dict[str, _Stage]:
     placed = (
         _Stage((number, within), phase["name"].strip(), stage)
         for number, (_, phase) in enumerate(phases_of(document))
@@ -138,29 +138,29 @@ def _placed(document: Mapping[str, Any]) -> dict[str, _Stage]:
     return {stage.name: stage for stage in placed}
 
 
-def _former(stage: _Stage, gone: Mapping[str, _Stage]) -> _Stage | None:
-    query = stage.held.get("query")
-    alike = (each for each in gone.values() if query and each.held.get("query") == query)
-    here = (each for each in gone.values() if each.place == stage.place)
+def _former(stage: _Stage, removed: Mapping[str, _Stage]) -> _Stage | None:
+    query = stage.document.get("query")
+    alike = (each for each in removed.values() if query and each.document.get("query") == query)
+    here = (each for each in removed.values() if each.place == stage.place)
     return next(alike, None) or next(here, None)
 
 
-def _changed(old: _Stage, new: _Stage, phases: Mapping[str, str]) -> Iterator[Difference]:
+def _changed_keys(old: _Stage, new: _Stage, phases: Mapping[str, str]) -> Iterator[Difference]:
     if old.phase != phases.get(new.phase, new.phase):
         yield Difference("moved", "stage", new.name, f"from {old.phase} to {new.phase}")
-    for key in dict.fromkeys((*old.held, *new.held)):
-        if key != "name" and (old.held.get(key) or None) != (new.held.get(key) or None):
-            detail = f"{key}: {_short(old.held.get(key))} → {_short(new.held.get(key))}"
+    for key in dict.fromkeys((*old.document, *new.document)):
+        if key != "name" and (old.document.get(key) or None) != (new.document.get(key) or None):
+            detail = f"{key}: {_short(old.document.get(key))} → {_short(new.document.get(key))}"
             yield Difference("changed", "stage", new.name, detail)
 
 
 def _rules(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Difference]:
-    old, new = _ruled(before), _ruled(after)
+    old, new = _rule_labels(before), _rule_labels(after)
     yield from (Difference("added", "link rule", rule) for rule in new if rule not in old)
     yield from (Difference("removed", "link rule", rule) for rule in old if rule not in new)
 
 
-def _ruled(document: Mapping[str, Any]) -> list[str]:
+def _rule_labels(document: Mapping[str, Any]) -> list[str]:
     return [
         f"{rule['fromIntegrationName']} {rule.get('fromField') or ''} → "
         f"{rule['toIntegrationName']} {rule.get('toField') or ''} {rule.get('pattern') or ''}".strip()

@@ -1,4 +1,4 @@
-"""From the text of a JSON file to its values, or to the places of its faults."""
+"""JSON text of value streams: parsing with error positions, and masking of secrets."""
 
 import json
 import re
@@ -41,36 +41,36 @@ class _Pairs(dict[str, Any]):
     doubled: tuple[str, ...] = ()
 
 
-def read(content: str | bytes) -> Any:
-    """The value of a JSON text.
+def parse_document(content: str | bytes) -> Any:
+    """Parse a JSON text.
 
     Raises:
         ConfigError: With the line and column of the fault, or the path of every value that cannot be kept.
     """
-    text = _decoded(content)
+    text = _decode(content)
     if not text.strip():
-        raise _broken("", "the file is empty; it must contain one JSON object")
+        raise _invalid_json("", "the file is empty; it must contain one JSON object")
     if len(text) > MOST_CHARACTERS:
-        raise _broken("", f"the file is longer than {MOST_CHARACTERS:,} characters")
+        raise _invalid_json("", f"the file is longer than {MOST_CHARACTERS:,} characters")
     # Commas within texts count as well; a file that has so many there is no value stream either.
     if text.count(",") > MOST_VALUES:
-        raise _broken("", f"the file has more than {MOST_VALUES:,} values")
+        raise _invalid_json("", f"the file has more than {MOST_VALUES:,} values")
     try:
-        parsed = _parsed(text)
+        parsed = _parse_text(text)
     except JsonDecodeError as error:
-        raise _broken(f"line {error.line}, column {error.column}", _explained(text, error)) from None
+        raise _invalid_json(f"line {error.line}, column {error.column}", _explain(text, error)) from None
     except RecursionError:
-        raise _broken("", f"it is nested deeper than {DEEPEST} levels") from None
+        raise _invalid_json("", f"it is nested deeper than {DEEPEST} levels") from None
     except ValueError as error:
-        raise _broken("", str(error)) from None
+        raise _invalid_json("", str(error)) from None
     problems = list(_faults(parsed, "", 0, halves=False))
     if problems:
         text = f"the file has {len(problems)} problem{'s' * (len(problems) > 1)}"
-        raise ConfigError(text, problems=shortened(problems))
+        raise ConfigError(text, problems=limit_problems(problems))
     return _plain(parsed)
 
 
-def _parsed(text: str) -> Any:
+def _parse_text(text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_pairs, parse_constant=_no_number)
     except json.JSONDecodeError:
@@ -78,42 +78,42 @@ def _parsed(text: str) -> Any:
         return parse_json(text, pairs=_pairs).data
 
 
-def shortened(problems: Sequence[Problem]) -> list[Problem]:
-    """The first problems, as many as anybody reads, and how many more there are."""
+def limit_problems(problems: Sequence[Problem]) -> list[Problem]:
+    """Return the first problems and the number of further ones."""
     more = len(problems) - MOST_PROBLEMS
     if more <= 0:
         return list(problems)
     return [*problems[:MOST_PROBLEMS], Problem("", f"and {more:,} more problems; fix these first")]
 
 
-def _decoded(content: str | bytes) -> str:
+def _decode(content: str | bytes) -> str:
     return decode_text(content) if isinstance(content, bytes) else content.removeprefix("\ufeff")
 
 
-def _broken(place: str, text: str) -> ConfigError:
+def _invalid_json(place: str, text: str) -> ConfigError:
     return ConfigError("the file is not valid JSON", problems=[Problem(place, text)])
 
 
-def _explained(text: str, error: JsonDecodeError) -> str:
+def _explain(text: str, error: JsonDecodeError) -> str:
     at = text[error.position : error.position + 1]
-    said = error.reason[0].lower() + error.reason[1:]
+    reason = error.reason[0].lower() + error.reason[1:]
     if at == ":" and error.reason in {"Expecting ',' delimiter", "Extra data"}:
         # The sample on the plug-in's public page lacks its braces just so.
         # No more of the line than its last text: a secret may stand before it.
         name = text[: error.position].rstrip().rpartition("\n")[2].removesuffix('"').rpartition('"')[2]
         return f'"{name[-80:]}" is outside of braces; add {{ before it and }} after its last property'
     if error.reason.startswith("Expecting property name") and at == "}":
-        return f"{said}: remove the comma before this brace"
+        return f"{reason}: remove the comma before this brace"
     if error.position >= len(text.rstrip()):
-        return f"{said}: the file ends before a brace or bracket is closed"
-    return f"{said}, found {at!r}"
+        return f"{reason}: the file ends before a brace or bracket is closed"
+    return f"{reason}, found {at!r}"
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> _Pairs:
-    found = _Pairs(pairs)
-    if len(found) != len(pairs):
-        found.doubled = tuple(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
-    return found
+    pairs_by_name = _Pairs(pairs)
+    if len(pairs_by_name) != len(pairs):
+        pairs_by_name.doubled = tuple(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+    return pairs_by_name
 
 
 def _no_number(word: str) -> Any:
@@ -121,7 +121,7 @@ def _no_number(word: str) -> Any:
 
 
 def member(path: str, name: str) -> str:
-    """The path of a member of an object."""
+    """Return the path of a member of an object."""
     return f"{path}.{name}" if path else name
 
 
@@ -133,13 +133,13 @@ def _faults(value: Any, path: str, depth: int, *, halves: bool) -> Iterator[Prob
     match value:
         case dict():
             for name in getattr(value, "doubled", ()):
-                yield Problem(member(path, _shown(name)), "is a duplicate key; keep only one")
+                yield Problem(member(path, _printable(name)), "is a duplicate key; keep only one")
             for name, inner in value.items():
                 if halves and not _is_text(name):
                     yield Problem(
-                        member(path, _shown(name)), "its name contains an unpaired surrogate (an invalid character)"
+                        member(path, _printable(name)), "its name contains an unpaired surrogate (an invalid character)"
                     )
-                yield from _faults(inner, member(path, _shown(name)), depth + 1, halves=halves)
+                yield from _faults(inner, member(path, _printable(name)), depth + 1, halves=halves)
         case list():
             for number, inner in enumerate(value):
                 yield from _faults(inner, f"{path}[{number}]", depth + 1, halves=halves)
@@ -157,21 +157,21 @@ def _is_text(text: str) -> bool:
     return not any(_SURROGATES[0] <= ord(character) <= _SURROGATES[1] for character in text)
 
 
-def _shown(name: str) -> str:
+def _printable(name: str) -> str:
     return name.encode("utf-8", "replace").decode()
 
 
-def unreadable(value: Any, path: str = "") -> Iterator[str]:
+def find_unreadable(value: Any, path: str = "") -> Iterator[str]:
     """Yield the paths of texts with characters that could not be read and were replaced."""
     match value:
         case str() if REPLACEMENT in value:
             yield path
         case dict():
             for name, inner in value.items():
-                yield from unreadable(inner, member(path, name))
+                yield from find_unreadable(inner, member(path, name))
         case list():
             for number, inner in enumerate(value):
-                yield from unreadable(inner, f"{path}[{number}]")
+                yield from find_unreadable(inner, f"{path}[{number}]")
 
 
 def _plain(value: Any) -> Any:
@@ -186,8 +186,8 @@ def _plain(value: Any) -> Any:
             return value
 
 
-def checked_value(value: Any) -> Any:
-    """A value that another reader made (GraphQL's), under the same limits.
+def validate_value(value: Any) -> Any:
+    """Validate a value that was parsed elsewhere (by GraphQL) against the same limits.
 
     Raises:
         ConfigError: With the path of every value that cannot be kept.
@@ -205,11 +205,11 @@ _BARE = re.compile(r"[^\n,}\]]*")
 
 _VARIABLE = re.compile(r"\$\{\w+\}")
 
-_STANDS_FOR = re.compile(r'"\*\*\*\* \(entered (\d+)\)"')
+_PLACEHOLDER = re.compile(r'"\*\*\*\* \(entered (\d+)\)"')
 
 
 @dataclass(frozen=True, slots=True)
-class Hidden:
+class MaskedText:
     """A text that may be shown."""
 
     text: str
@@ -228,8 +228,8 @@ class _Frame:
 _OUTSIDE = _Frame("", is_secret=False)
 
 
-def hidden(text: str) -> Hidden:
-    """A text without the secrets that were typed into it; those that are masked already stay so."""
+def mask_secrets(text: str) -> MaskedText:
+    """Replace the secrets in a text by placeholders; masked secrets stay masked."""
     parts: list[str] = []
     secrets: dict[str, str] = {}
     done = 0
@@ -244,26 +244,26 @@ def hidden(text: str) -> Hidden:
         else:
             # It cannot be kept, as nobody knows where it ends: it must be typed again.
             parts.append('"' if word.startswith('"') else "")
-    return Hidden("".join([*parts, text[done:]]), secrets)
+    return MaskedText("".join([*parts, text[done:]]), secrets)
 
 
-def completed(text: str, secrets: Mapping[str, str]) -> str:
-    """A text with the secrets that were taken out of it.
+def restore_secrets(text: str, secrets: Mapping[str, str]) -> str:
+    """Replace the placeholders in a text by their secrets.
 
     Raises:
         ConfigError: One of them is not known.
     """
-    if gone := {found[0] for found in _STANDS_FOR.finditer(text)} - secrets.keys():
-        said = "this secret has expired; enter it again"
-        raise ConfigError("secrets are missing", problems=[Problem(stands, said) for stands in sorted(gone)])
-    return _STANDS_FOR.sub(lambda found: secrets[found[0]], text)
+    if unknown := {found[0] for found in _PLACEHOLDER.finditer(text)} - secrets.keys():
+        message = "this secret has expired; enter it again"
+        raise ConfigError("secrets are missing", problems=[Problem(stands, message) for stands in sorted(unknown)])
+    return _PLACEHOLDER.sub(lambda found: secrets[found[0]], text)
 
 
 def _secrets(text: str) -> Iterator[tuple[int, int]]:
-    """Where values stand that are secret: from where to where."""
+    """Yield the start and end of each secret value."""
     frames = [_OUTSIDE]
     # The name that a value is expected for; a name without its colon is one as well.
-    name, is_told, done = "", False, 0
+    name, has_colon, done = "", False, 0
     for token, following in pairwise([*_TOKEN.finditer(text), None]):
         if token is None or token.start() < done:
             continue
@@ -271,44 +271,44 @@ def _secrets(text: str) -> Iterator[tuple[int, int]]:
         match word:
             case "{" | "[":
                 frames.append(_Frame(name or frames[-1].name, frames[-1].is_secret or _is_secret(name, "", frames[-1])))
-                name, is_told = "", False
+                name, has_colon = "", False
             case "}" | "]":
                 frames = frames[:-1] or [_OUTSIDE]
-                name, is_told = "", False
+                name, has_colon = "", False
             case ",":
-                name, is_told = "", False
+                name, has_colon = "", False
             case ":":
-                is_told = bool(name)
-            case _ if after != ":" or (is_told and _is_secret(name, word, frames[-1])):
+                has_colon = bool(name)
+            case _ if after != ":" or (has_colon and _is_secret(name, word, frames[-1])):
                 if _is_typed(word) and _is_secret(name, word, frames[-1]):
                     done = _end(text, token)
                     yield token.start(), done
                     name = ""
                 else:
-                    name = "" if is_told else _unquoted(word)
-                is_told = False
+                    name = "" if has_colon else _unquote(word)
+                has_colon = False
             case _:
-                name, is_told = _unquoted(word), False
+                name, has_colon = _unquote(word), False
 
 
 def _is_secret(name: str, value: str, frame: _Frame) -> bool:
-    """As ``vault.masked`` sees it, wherever settings stand: braces may be missing."""
+    """Return whether a value is a secret wherever settings can occur, even if braces are missing."""
     known = get_property_name(name)
     if known == "proxyServer":
         return "@" in value
     stray = name != "" and known is None and frame.name.casefold() == "properties"
-    beside = name != "" and frame.name.casefold() == "integrations" and is_unknown_key(name)
-    return frame.is_secret or known in SECURE_PROPERTIES or stray or beside
+    is_stray_secret = name != "" and frame.name.casefold() == "integrations" and is_unknown_key(name)
+    return frame.is_secret or known in SECURE_PROPERTIES or stray or is_stray_secret
 
 
 def _is_typed(word: str) -> bool:
-    """Whether a value says something that nobody but its author knows."""
-    inner = _unquoted(word)
+    """Return whether a value can be a secret: not empty, not a mask, a literal or a variable."""
+    inner = _unquote(word)
     return inner not in {"", "true", "false", "null"} and not MASKED.match(inner) and not _VARIABLE.fullmatch(inner)
 
 
 def _end(text: str, token: re.Match[str]) -> int:
-    """Where a value ends; one without quotation marks with what may follow a value."""
+    """Return where a value ends; a value without quotation marks ends before the next separator."""
     if token["bare"] is None or token[0].startswith("'") or _is_json(token[0]):
         return token.end()
     return _BARE.match(text, token.start()).end()  # type: ignore[union-attr] # it matches everywhere
@@ -322,5 +322,5 @@ def _is_json(word: str) -> bool:
     return True
 
 
-def _unquoted(word: str) -> str:
+def _unquote(word: str) -> str:
     return word.strip("\"'")

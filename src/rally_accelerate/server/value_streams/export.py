@@ -1,4 +1,4 @@
-"""The file of a value stream as it is downloaded: without secrets, with what the host knows of its integrations."""
+"""Download of a value stream's file, without secrets and with the status of its integrations."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from rally_accelerate.server.store.integrations import StoredIntegration
 from rally_accelerate.server.store.repositories import Stores
 from rally_accelerate.server.store.tables import to_ms
 from rally_accelerate.server.store.value_streams import StoredValueStream
-from rally_accelerate.server.value_streams.integration_filter import named, shows_all
+from rally_accelerate.server.value_streams.integration_filter import integration_entries, shows_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,32 +22,32 @@ class Known:
     status: str
 
 
-def downloaded(
+def export_document(
     stream: StoredValueStream, known: Mapping[str, Known], *, document: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The document of a value stream for people and clients; imported again as it is, it changes nothing.
+    """Return the document of a value stream as downloaded; importing it unchanged changes nothing.
 
     Args:
         stream: Whose.
         known: The integrations of the host by their ids.
         document: Of an older version; the valid one when None.
     """
-    held = stream.document if document is None else document
-    found = {"_id": stream.id, "pipelineId": stream.pipeline_id, "tenantId": stream.tenant_id, **held}
+    integration = stream.document if document is None else document
+    document_copy = {"_id": stream.id, "pipelineId": stream.pipeline_id, "tenantId": stream.tenant_id, **integration}
     mine = [each.integration for each in known.values() if each.integration.tenant_id == stream.tenant_id]
-    if shows_all(held):
+    if shows_all(integration):
         if document is None:
             # Written out, so that adding one to the file does not hide the others.
-            found["integrations"] = named(held, mine)
+            document_copy["integrations"] = integration_entries(integration, mine)
     else:
-        found["integrations"] = [_entry(entry, known) for entry in held["integrations"]]
-    if held.get("linkRules"):
-        found["linkRules"] = [_rule(rule, known) for rule in held["linkRules"]]
-    return found
+        document_copy["integrations"] = [_entry(entry, known) for entry in integration["integrations"]]
+    if integration.get("linkRules"):
+        document_copy["linkRules"] = [_rule(rule, known) for rule in integration["linkRules"]]
+    return document_copy
 
 
 def file_name(name: str) -> str:
-    """What the file of a value stream is called (accelerate-api-notes.md#value-stream-files)."""
+    """Return the file name of a value stream (accelerate-api-notes.md#value-stream-files)."""
     plain = "".join(character if character.isalnum() or character in "-_. " else "_" for character in name)
     return f"{plain.strip().replace(' ', '_') or 'value_stream'}-vsm.json"
 
@@ -81,24 +81,24 @@ def _entry(entry: Mapping[str, Any], known: Mapping[str, Known]) -> dict[str, An
 def _rule(rule: Mapping[str, Any], known: Mapping[str, Known]) -> dict[str, Any]:
     # An integration may have been renamed since; its id stays.
     names = {
-        f"{end}IntegrationName": known[its_id].integration.name
+        f"{end}IntegrationName": known[integration_id].integration.name
         for end in ("from", "to")
-        if (its_id := rule.get(f"{end}IntegrationId") or "") in known
+        if (integration_id := rule.get(f"{end}IntegrationId") or "") in known
     }
     return {**rule, **names}
 
 
-async def known_integrations(stores: Stores, schedule: Scheduler) -> dict[str, Known]:
-    """Every integration by its id."""
-    found = {}
+async def load_integrations(stores: Stores, schedule: Scheduler) -> dict[str, Known]:
+    """Return all integrations by ID."""
+    integrations = {}
     for one in await stores.integrations.all():
         latest = next(iter(await stores.executions.list_latest(one.id, limit=1)), None)
-        found[one.id] = Known(one, _word(one, latest, running=schedule.is_running(one.id)))
-    return found
+        integrations[one.id] = Known(one, _word(one, latest, running=schedule.is_running(one.id)))
+    return integrations
 
 
 def _word(one: StoredIntegration, latest: Execution | None, *, running: bool) -> str:
-    """The status in the vendor's words (accelerate-api-notes.md#integration-status)."""
+    """Return the status in the vendor's words (accelerate-api-notes.md#integration-status)."""
     if one.disabled:
         return "Disabled"
     if running:

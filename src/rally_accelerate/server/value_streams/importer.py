@@ -1,4 +1,4 @@
-"""Importing a value stream's file: what it comes to is known before anything changes, and then all of it changes."""
+"""Import of value stream files: planned first, then applied in one transaction."""
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,17 +27,17 @@ from rally_accelerate.server.store.tables import make_id
 from rally_accelerate.server.store.value_streams import StoredValueStream
 from rally_accelerate.server.value_streams.diff import Difference, differences
 from rally_accelerate.server.value_streams.document import (
-    allows_sources,
-    examined,
+    can_check_integrations,
+    describe_unsupported,
+    examine,
     integrations_of,
-    near,
+    invalid_document,
     plain_names,
-    refused,
-    undrawn,
+    suggest_names,
 )
-from rally_accelerate.server.value_streams.document_text import unreadable
-from rally_accelerate.server.value_streams.integration_filter import Effect, effect, means_all, with_others
-from rally_accelerate.server.value_streams.layout import asks_for_others, layout_of
+from rally_accelerate.server.value_streams.document_text import find_unreadable
+from rally_accelerate.server.value_streams.integration_filter import MapEffect, map_effect, means_all, with_others
+from rally_accelerate.server.value_streams.layout import other_item_types, parse_layout
 
 #: What the host fills in anew in each download (accelerate-api-notes.md#integrations-in-the-file).
 INTEGRATION_SERVER_KEYS = frozenset(
@@ -50,7 +50,7 @@ PLACEHOLDER = "YOUR-API-KEY"
 
 
 @dataclass(frozen=True, slots=True)
-class Write:
+class IntegrationChange:
     """An integration that is to be added or changed."""
 
     name: str
@@ -63,12 +63,12 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
+class IntegrationPlan:
     """What the integrations of a file come to."""
 
     #: What the value stream's document keeps of each: no settings of those that this host runs.
     entries: tuple[dict[str, Any], ...]
-    writes: tuple[Write, ...]
+    writes: tuple[IntegrationChange, ...]
     problems: tuple[Problem, ...]
     notices: tuple[str, ...]
 
@@ -91,7 +91,7 @@ class _Entry:
         return self.raw.get("properties") is None
 
     @property
-    def kept(self) -> dict[str, Any]:
+    def document_entry(self) -> dict[str, Any]:
         """What the document keeps of it: its name, and what the host does not fill in itself."""
         mine = {
             key: value
@@ -101,14 +101,14 @@ class _Entry:
         return {**mine, "name": self.name}
 
 
-def sources_of(
+def plan_integrations(
     document: Mapping[str, Any],
     *,
     tenant_id: str,
     known: Sequence[StoredIntegration],
     before: Mapping[str, Any] | None,
-) -> Sources:
-    """What the integrations of a checked document come to.
+) -> IntegrationPlan:
+    """Plan the changes to the integrations of a valid document.
 
     Args:
         document: From a file.
@@ -126,11 +126,11 @@ def sources_of(
     }
     others = {entry["name"]: entry for _, entry in integrations_of(before or {}) if "properties" in entry}
     entries: list[dict[str, Any]] = []
-    writes: list[Write] = []
+    writes: list[IntegrationChange] = []
     problems: list[Problem] = []
     notices: list[str] = []
     for path, raw in integrations_of(document):
-        values, properties, told = normalize_integration(raw)
+        values, properties, hints = normalize_integration(raw)
         entry = _Entry(
             path=path,
             raw=raw,
@@ -149,93 +149,95 @@ def sources_of(
         other = others.get(entry.name)
         try:
             if (stored is None and other is not None) or entry.type not in {"", PLUGIN_ID}:
-                (kept, missing), write = _other(entry, other), None
-                meant = f"; did you mean {PLUGIN_ID}?" if resembles_plugin(kept["type"]) else ""
+                (document_entry, missing), write = _plan_foreign(entry, other), None
+                meant = f"; did you mean {PLUGIN_ID}?" if resembles_plugin(document_entry["type"]) else ""
                 notices.append(
-                    f"{path}: {entry.name} has type {kept['type']}, which this server doesn't run; "
+                    f"{path}: {entry.name} has type {document_entry['type']}, which this server doesn't run; "
                     f"it is preserved in the file{meant}"
                 )
                 if missing:
-                    text = _masked_text(missing)
+                    text = _describe_masked(missing)
                     notices.append(f"{path}: {text}; enter the actual values on the server that runs {entry.name}")
             elif stored is None and entry.is_reference and raw.get("_id") and (entry.name, raw["_id"]) in former:
-                kept, write = {**entry.kept, "_id": raw["_id"]}, None
+                document_entry, write = {**entry.document_entry, "_id": raw["_id"]}, None
                 notices.append(f"{path}: {entry.name} was deleted and no longer provides items")
             elif entry.is_reference:
-                kept, write = _reference(entry, stored, names=[*(name for _, name in mine), *others])
+                document_entry, write = _plan_reference(entry, stored, names=[*(name for _, name in mine), *others])
             else:
-                kept, write = _whole(entry, stored)
+                document_entry, write = _plan_definition(entry, stored)
         except ConfigError as error:
             problems += error.problems
             continue
-        beside, lacking = _beside(entry, kept, by_key)
-        kept |= beside
+        stray, lacking = _stray_settings(entry, document_entry, by_key)
+        document_entry |= stray
         if lacking:
             notices.append(
-                f"{path}: {_masked_text(lacking)}; enter the actual values on the server that runs {entry.name}"
+                f"{path}: {_describe_masked(lacking)}; enter the actual values on the server that runs {entry.name}"
             )
-        entries.append(kept)
-        if "properties" not in kept:
-            notices += [f"{path}: {text}" for text in told]
+        entries.append(document_entry)
+        if "properties" not in document_entry:
+            notices += [f"{path}: {text}" for text in hints]
         writes += [write] if write else []
-    return Sources(tuple(entries), tuple(writes), tuple(problems), tuple(notices))
+    return IntegrationPlan(tuple(entries), tuple(writes), tuple(problems), tuple(notices))
 
 
-def _reference(
+def _plan_reference(
     entry: _Entry, stored: StoredIntegration | None, *, names: list[str]
-) -> tuple[dict[str, Any], Write | None]:
+) -> tuple[dict[str, Any], IntegrationChange | None]:
     if stored is None:
-        text = f"no integration is named {entry.name!r}{near(entry.name, names)}"
+        text = f"no integration is named {entry.name!r}{suggest_names(entry.name, names)}"
         if entry.type:
             text = f"{text.partition(';')[0]}; provide its properties to add it"
         elif not names:
             text = (
                 f"{text.partition(';')[0]}; add it on the Integrations page first, or provide its type and properties"
             )
-        raise _wrong(f"{entry.path}.name", text)
-    asked = {key: entry.values[key] for key in ("disabled", "loggingLevel") if key in entry.values}
-    candidate = {**stored.raw, **asked}
+        raise _invalid(f"{entry.path}.name", text)
+    overrides = {key: entry.values[key] for key in ("disabled", "loggingLevel") if key in entry.values}
+    candidate = {**stored.raw, **overrides}
     integration = validate_integration(candidate, path=f"{entry.path}.") if candidate != stored.raw else None
     changes: dict[str, Any] = {}
     if integration is not None and integration.disabled != stored.disabled:
         changes["disabled"] = integration.disabled
     if integration is not None and integration.logging_level != stored.logging_level:
         changes["logging_level"] = integration.logging_level
-    return {**entry.kept, "_id": stored.id}, _change(stored, changes)
+    return {**entry.document_entry, "_id": stored.id}, _change(stored, changes)
 
 
-def _whole(entry: _Entry, stored: StoredIntegration | None) -> tuple[dict[str, Any], Write | None]:
+def _plan_definition(
+    entry: _Entry, stored: StoredIntegration | None
+) -> tuple[dict[str, Any], IntegrationChange | None]:
     known = stored.properties if stored else {}
-    problems = list(_unusable(entry, known))
-    given = {name: MASK if _is_masked(value) else value for name, value in entry.properties.items()}
-    clear = {name: known.get(name) if value == MASK else value for name, value in given.items()}
+    problems = list(_check_values(entry, known))
+    properties = {name: MASK if _is_masked(value) else value for name, value in entry.properties.items()}
+    clear = {name: known.get(name) if value == MASK else value for name, value in properties.items()}
     problems += [
         Problem(
             f"{entry.path}.properties.{one.secret}",
             f"is masked and must be entered again, because changing {one.because} gives another party access to it",
         )
         for one in find_exposed_secrets(known, clear)
-        if given.get(one.secret) == MASK and known.get(one.secret)
+        if properties.get(one.secret) == MASK and known.get(one.secret)
     ]
     raw = {**entry.values, "name": entry.name, "type": entry.type or PLUGIN_ID, "tenant_id": entry.tenant_id}
     try:
         integration = validate_integration({**raw, "properties": clear}, path=f"{entry.path}.")
     except ConfigError as error:
-        said, told = {problem.path for problem in problems}, {problem.text for problem in error.problems}
+        known_paths, known_texts = {problem.path for problem in problems}, {problem.text for problem in error.problems}
         # The model stops at its first faults; whoever corrects a file wants to know them all.
         further = [
             Problem(f"{entry.path}.{field}", text)
             for field, texts in find_problems({**raw, "properties": clear}).items()
             for text in texts
-            if text not in told
+            if text not in known_texts
         ]
-        problems += [problem for problem in (*error.problems, *further) if problem.path not in said]
+        problems += [problem for problem in (*error.problems, *further) if problem.path not in known_paths]
     problems += [Problem(f"{entry.path}.{each.path}", each.text) for each in find_rule_problems(clear)]
     if problems:
         raise ConfigError("", problems=problems)
     raw |= {"loggingLevel": integration.logging_level, "disabled": integration.disabled, "properties": clear}
     if stored is None:
-        return entry.kept, Write(entry.name, "", raw)
+        return entry.document_entry, IntegrationChange(entry.name, "", raw)
     changes: dict[str, Any] = {}
     if clear != dict(known):
         changes["properties"] = clear
@@ -243,10 +245,10 @@ def _whole(entry: _Entry, stored: StoredIntegration | None) -> tuple[dict[str, A
         changes["logging_level"] = integration.logging_level
     if "disabled" in entry.values and integration.disabled != stored.disabled:
         changes["disabled"] = integration.disabled
-    return {**entry.kept, "_id": stored.id}, _change(stored, changes)
+    return {**entry.document_entry, "_id": stored.id}, _change(stored, changes)
 
 
-def _change(stored: StoredIntegration, changes: Mapping[str, Any]) -> Write | None:
+def _change(stored: StoredIntegration, changes: Mapping[str, Any]) -> IntegrationChange | None:
     if not changes:
         return None
     names = [name for name in changes if name != "properties"]
@@ -255,11 +257,11 @@ def _change(stored: StoredIntegration, changes: Mapping[str, Any]) -> Write | No
         both = {**stored.properties, **after}
         names += [name for name in both if stored.properties.get(name) != after.get(name)]
     words = {"logging_level": "loggingLevel"}
-    return Write(stored.name, stored.id, changes, tuple(words.get(name, name) for name in names))
+    return IntegrationChange(stored.name, stored.id, changes, tuple(words.get(name, name) for name in names))
 
 
-def _other(entry: _Entry, before: Mapping[str, Any] | None) -> tuple[dict[str, Any], list[str]]:
-    """An integration of another tool, and the names of its settings that are masked and unknown.
+def _plan_foreign(entry: _Entry, before: Mapping[str, Any] | None) -> tuple[dict[str, Any], list[str]]:
+    """Return an integration of another tool, and its settings that are masked and not stored.
 
     It is kept as it came. A masked secret is what it was before; an unknown one is missing, which stops nothing
     here.
@@ -268,45 +270,45 @@ def _other(entry: _Entry, before: Mapping[str, Any] | None) -> tuple[dict[str, A
     if entry.is_reference and before:
         return {**before, **entry.raw}, []
     known = before.get("properties") or {} if entry.type in {"", before.get("type")} else {}
-    given = (entry.raw["properties"] or {}) if not entry.is_reference else {}
-    clear = {name: _unmasked(value, known.get(name)) for name, value in given.items()}
-    missing = [name for name, value in given.items() if _lacks(value, known.get(name))]
-    kept = {key: value for key, value in entry.raw.items() if key not in {"status", "latest", "startTime"}}
-    return {**kept, "name": entry.name, "type": entry.type or before["type"], "properties": clear}, missing
+    properties = (entry.raw["properties"] or {}) if not entry.is_reference else {}
+    clear = {name: _restore_masked(value, known.get(name)) for name, value in properties.items()}
+    missing = [name for name, value in properties.items() if _lacks(value, known.get(name))]
+    other_keys = {key: value for key, value in entry.raw.items() if key not in {"status", "latest", "startTime"}}
+    return {**other_keys, "name": entry.name, "type": entry.type or before["type"], "properties": clear}, missing
 
 
-def _beside(
-    entry: _Entry, kept: Mapping[str, Any], former: Mapping[str, Mapping[str, Any]]
+def _stray_settings(
+    entry: _Entry, entry_kept: Mapping[str, Any], former: Mapping[str, Mapping[str, Any]]
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the unknown keys next to the settings, with what is known in place of masks, and the names that lack it.
 
     Args:
         entry: Of the file.
-        kept: What the document is to keep of it.
+        entry_kept: The entry as the document stores it.
         former: The entries of the document that is to be replaced, by name and by ID.
     """
-    before = former.get(entry.name) or former.get(str(kept.get("_id") or "")) or {}
+    before = former.get(entry.name) or former.get(str(entry_kept.get("_id") or "")) or {}
     known = before if entry.type in {"", before.get("type", PLUGIN_ID)} else {}
-    given = {name: value for name, value in select_unknown_keys(entry.raw).items() if name in kept}
-    lacking = [name for name, value in given.items() if _lacks(value, known.get(name))]
-    return {name: _unmasked(value, known.get(name)) for name, value in given.items()}, lacking
+    stray_values = {name: value for name, value in select_unknown_keys(entry.raw).items() if name in entry_kept}
+    lacking = [name for name, value in stray_values.items() if _lacks(value, known.get(name))]
+    return {name: _restore_masked(value, known.get(name)) for name, value in stray_values.items()}, lacking
 
 
-def _masked_text(names: Sequence[str]) -> str:
+def _describe_masked(names: Sequence[str]) -> str:
     return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} masked in the file and treated as missing"
 
 
-def _unmasked(value: Any, known: Any) -> Any:
-    """A setting with what is known of it in place of what is masked in it; null where nothing is."""
+def _restore_masked(value: Any, known: Any) -> Any:
+    """Replace masked values in a setting by the stored ones; null if there is none."""
     match value:
         case str() if _is_masked(value):
             return known
         case dict():
             former = known if isinstance(known, Mapping) else {}
-            return {name: _unmasked(inner, former.get(name)) for name, inner in value.items()}
+            return {name: _restore_masked(inner, former.get(name)) for name, inner in value.items()}
         case list():
             former_list = known if isinstance(known, list) and len(known) == len(value) else [None] * len(value)
-            return [_unmasked(inner, former) for inner, former in zip(value, former_list, strict=True)]
+            return [_restore_masked(inner, former) for inner, former in zip(value, former_list, strict=True)]
         case _:
             return value
 
@@ -326,7 +328,7 @@ def _lacks(value: Any, known: Any) -> bool:
             return False
 
 
-def _unusable(entry: _Entry, known: Mapping[str, Any]) -> Iterator[Problem]:
+def _check_values(entry: _Entry, known: Mapping[str, Any]) -> Iterator[Problem]:
     for name, value in entry.properties.items():
         path = f"{entry.path}.properties.{name}"
         if _is_masked(value) and not known.get(name):
@@ -342,7 +344,7 @@ def _is_masked(value: Any) -> bool:
     return isinstance(value, str) and MASKED.match(value) is not None
 
 
-def _wrong(path: str, text: str) -> ConfigError:
+def _invalid(path: str, text: str) -> ConfigError:
     return ConfigError("", problems=[Problem(path, text)])
 
 
@@ -356,11 +358,11 @@ class Plan:
 
     #: As it would be kept; integrations that are to be added have no id yet.
     document: Mapping[str, Any]
-    writes: tuple[Write, ...]
+    writes: tuple[IntegrationChange, ...]
     differences: tuple[Difference, ...]
     notices: tuple[str, ...]
     #: What it does to the items of the map.
-    effect: Effect
+    effect: MapEffect
 
     @property
     def changes_nothing(self) -> bool:
@@ -368,7 +370,7 @@ class Plan:
         return not self.writes and not self.differences
 
 
-class Importing:
+class Importer:
     """Adds and replaces value streams, with the integrations that their files define.
 
     Args:
@@ -381,7 +383,7 @@ class Importing:
         self._administration = administration
 
     async def plan(self, document: Any, *, stream: StoredValueStream | None = None, keeps_others: bool = False) -> Plan:
-        """What an import of a document would change; nothing is changed.
+        """Return what an import of a document would change, without changing anything.
 
         Args:
             document: From ``jsontext.read``.
@@ -393,31 +395,40 @@ class Importing:
         """
         # In threads: both take seconds for the largest files.
         document = plain_names(document)
-        found = await asyncio.to_thread(examined, document)
-        if not allows_sources(found.problems):
-            raise refused(found.problems)
+        examination = await asyncio.to_thread(examine, document)
+        if not can_check_integrations(examination.problems):
+            raise invalid_document(examination.problems)
         tenant_id = stream.tenant_id if stream else str(document.get("tenantId") or DEFAULT_TENANT)
         before = stream.document if stream else {}
         known = await self._stores.integrations.all()
         mine = [each for each in known if each.tenant_id == tenant_id]
         if keeps_others and stream is not None:
             document = with_others(document, before, mine)
-        sources = await asyncio.to_thread(sources_of, document, tenant_id=tenant_id, known=known, before=before)
-        if problems := (*found.problems, *sources.problems):
-            raise refused(problems)
-        kept = _kept(document, sources)
+        sources = await asyncio.to_thread(plan_integrations, document, tenant_id=tenant_id, known=known, before=before)
+        if problems := (*examination.problems, *sources.problems):
+            raise invalid_document(problems)
+        stored_document = _build_document(document, sources)
         if stream is not None and not sources.writes and means_all(before, sources.entries, mine):
-            kept["integrations"] = before.get("integrations") or []
+            stored_document["integrations"] = before.get("integrations") or []
         lost = [
             f"{path} contains unreadable characters ({REPLACEMENT}); enter it again and save the file as UTF-8"
-            for path in unreadable(document)
+            for path in find_unreadable(document)
         ]
-        only_kept = [f"preserved but not displayed: {those}"] if (those := undrawn(document)) else []
+        preserved = [f"preserved but not displayed: {those}"] if (those := describe_unsupported(document)) else []
         slipped = await find_misspelled_fields(self._stores.database, _queries(document))
-        notices = (*found.notices, *lost, *sources.notices, *slipped, *_doubts(document, tenant_id), *only_kept)
+        notices = (
+            *examination.notices,
+            *lost,
+            *sources.notices,
+            *slipped,
+            *_find_doubts(document, tenant_id),
+            *preserved,
+        )
         counts = await self._stores.issues.count_by_tracker(tenant_id=tenant_id)
-        found_effect = effect(before if stream else None, kept, known=mine, counts=counts)
-        return Plan(kept, sources.writes, tuple(differences(before, kept)), notices, found_effect)
+        effect_on_map = map_effect(before if stream else None, stored_document, known=mine, counts=counts)
+        return Plan(
+            stored_document, sources.writes, tuple(differences(before, stored_document)), notices, effect_on_map
+        )
 
     async def create(
         self,
@@ -444,17 +455,17 @@ class Importing:
         tenant_id = str(document.get("tenantId") or DEFAULT_TENANT)
         name = name.strip() or str(document.get("name") or "")
         async with self._stores.database.writing() as connection:
-            kept, added = await self._written(connection, plan)
-            its_id = await self._stores.streams.insert(
-                connection, name=name, tenant_id=tenant_id, team=team, document=kept, actor=actor, why=why
+            stored_document, added = await self._write(connection, plan)
+            stream_id = await self._stores.streams.insert(
+                connection, name=name, tenant_id=tenant_id, team=team, document=stored_document, actor=actor, why=why
             )
-            told = _Told(actor, "created", its_id, " ".join(name.split()), 1)
-            await self._note(connection, told, plan, added)
-        return await self._done(its_id, plan, added)
+            note = _AuditNote(actor, "created", stream_id, " ".join(name.split()), 1)
+            await self._note(connection, note, plan, added)
+        return await self._finish(stream_id, plan, added)
 
     async def replace(
         self,
-        its_id: str,
+        stream_id: str,
         document: Any,
         *,
         based_on: int,
@@ -465,7 +476,7 @@ class Importing:
         """Replace the document of a value stream.
 
         Args:
-            its_id: Which.
+            stream_id: The value stream.
             document: From ``jsontext.read``.
             based_on: The version that the document was made from.
             actor: Who does it.
@@ -478,9 +489,9 @@ class Importing:
             OutdatedError: It has another version by now.
                 In each case nothing was changed.
         """
-        stream = await self._stores.streams.by_id(its_id)
+        stream = await self._stores.streams.by_id(stream_id)
         if stream is None:
-            raise NotFoundError(f"no value stream has the ID {its_id}")
+            raise NotFoundError(f"no value stream has the ID {stream_id}")
         if stream.version != based_on:
             raise OutdatedError(
                 f"the value stream is now at version {stream.version}, but this change is based on version {based_on}"
@@ -489,14 +500,14 @@ class Importing:
         if plan.changes_nothing:
             return stream
         async with self._stores.database.writing() as connection:
-            kept, added = await self._written(connection, plan)
+            stored_document, added = await self._write(connection, plan)
             version = based_on
             if plan.differences:
                 version = await self._stores.streams.replace(
-                    connection, its_id, based_on=based_on, document=kept, actor=actor, why=why
+                    connection, stream_id, based_on=based_on, document=stored_document, actor=actor, why=why
                 )
-            await self._note(connection, _Told(actor, why, its_id, stream.name, version), plan, added)
-        return await self._done(its_id, plan, added)
+            await self._note(connection, _AuditNote(actor, why, stream_id, stream.name, version), plan, added)
+        return await self._finish(stream_id, plan, added)
 
     async def rename(
         self,
@@ -537,7 +548,7 @@ class Importing:
             await note(actor, "removed", kind="value stream", object_id=stream.id, name=stream.name)
         return done
 
-    async def _written(self, connection: AsyncConnection, plan: Plan) -> tuple[dict[str, Any], dict[str, str]]:
+    async def _write(self, connection: AsyncConnection, plan: Plan) -> tuple[dict[str, Any], dict[str, str]]:
         """Write the integrations; the document with their ids, and the ids of the new ones by name."""
         added: dict[str, str] = {}
         for write in plan.writes:
@@ -553,18 +564,20 @@ class Importing:
                 raise OutdatedError(f"an integration {write.name!r} was added in the meantime") from None
         return _with_ids(plan.document, added), added
 
-    async def _note(self, connection: AsyncConnection, told: "_Told", plan: Plan, added: Mapping[str, str]) -> None:
+    async def _note(
+        self, connection: AsyncConnection, note: "_AuditNote", plan: Plan, added: Mapping[str, str]
+    ) -> None:
         """Note what was written in the transaction that writes it: neither is there without the other."""
         audit = self._stores.audit
         changed = [f"{each.kind} {each.what} {each.name}".strip() for each in plan.differences]
         await audit.add(
             connection,
-            told.actor,
-            told.action,
+            note.actor,
+            note.action,
             kind="value stream",
-            object_id=told.its_id,
-            name=told.name,
-            detail={"version": told.version, "changed": changed[:50]},
+            object_id=note.stream_id,
+            name=note.name,
+            detail={"version": note.version, "changed": changed[:50]},
         )
         for write in plan.writes:
             settings = list(write.changed or sorted(write.values["properties"]))
@@ -572,81 +585,81 @@ class Importing:
                 "edited" if write.id else "added",
                 write.id or added[write.name],
                 write.name,
-                {"settings": settings, "by": f"the value stream {told.name}"},
+                {"settings": settings, "by": f"the value stream {note.name}"},
             )
-            await audit.add(connection, told.actor, **entry)
+            await audit.add(connection, note.actor, **entry)
 
-    async def _done(self, its_id: str, plan: Plan, added: Mapping[str, str]) -> StoredValueStream:
+    async def _finish(self, stream_id: str, plan: Plan, added: Mapping[str, str]) -> StoredValueStream:
         for write in plan.writes:
             await self._administration.restart(write.id or added[write.name])
-        stream = await self._stores.streams.by_id(its_id)
+        stream = await self._stores.streams.by_id(stream_id)
         if stream is None:
-            raise NotFoundError(f"the value stream {its_id} was deleted in the meantime")
+            raise NotFoundError(f"the value stream {stream_id} was deleted in the meantime")
         return stream
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _AuditNote:
     """Who did what to which value stream, for the audit log."""
 
     actor: Actor
     action: str
-    its_id: str
+    stream_id: str
     name: str
     version: int
 
 
-def _kept(document: Mapping[str, Any], sources: Sources) -> dict[str, Any]:
-    kept = {name: value for name, value in document.items() if name not in SERVER_KEYS}
+def _build_document(document: Mapping[str, Any], sources: IntegrationPlan) -> dict[str, Any]:
+    result = {name: value for name, value in document.items() if name not in SERVER_KEYS}
     if document.get("integrations") is not None:
-        kept["integrations"] = list(sources.entries)
-    return _with_ids(kept, {})
+        result["integrations"] = list(sources.entries)
+    return _with_ids(result, {})
 
 
 def _with_ids(document: Mapping[str, Any], added: Mapping[str, str]) -> dict[str, Any]:
-    """A document whose integrations and link rules bear the ids of their integrations."""
-    found = dict(document)
+    """Return a document with integration IDs in its integrations and link rules."""
+    document_copy = dict(document)
     if document.get("integrations"):
-        found["integrations"] = [
+        document_copy["integrations"] = [
             entry if entry.get("_id") or entry["name"] not in added else {**entry, "_id": added[entry["name"]]}
             for entry in document["integrations"]
         ]
     if document.get("linkRules"):
-        ids = {entry["name"]: entry["_id"] for _, entry in integrations_of(found) if entry.get("_id")}
-        found["linkRules"] = [_linked(rule, ids) for rule in document["linkRules"]]
-    return found
+        ids = {entry["name"]: entry["_id"] for _, entry in integrations_of(document_copy) if entry.get("_id")}
+        document_copy["linkRules"] = [_link_rule(rule, ids) for rule in document["linkRules"]]
+    return document_copy
 
 
-def _linked(rule: Mapping[str, Any], ids: Mapping[str, str]) -> dict[str, Any]:
-    made = {"_id", "fromIntegrationId", "toIntegrationId"}
-    found = {name: value for name, value in rule.items() if name not in made}
-    found |= {
+def _link_rule(rule: Mapping[str, Any], ids: Mapping[str, str]) -> dict[str, Any]:
+    generated = {"_id", "fromIntegrationId", "toIntegrationId"}
+    rule_copy = {name: value for name, value in rule.items() if name not in generated}
+    rule_copy |= {
         f"{end}IntegrationId": ids[name]
         for end in ("from", "to")
         if (name := rule[f"{end}IntegrationName"].strip()) in ids
     }
-    return {**found, "_id": rule.get("_id") or make_id()}
+    return {**rule_copy, "_id": rule.get("_id") or make_id()}
 
 
 def _queries(document: Mapping[str, Any]) -> dict[str, Query]:
-    """What decides on the map, by the words for where it stands."""
-    layout = layout_of(document)
+    """Return the queries of a document by their description."""
+    layout = parse_layout(document)
     stages = {f"the stage {stage.name}": stage.query for stage in layout.stages if stage.query is not None}
     return {"the query of all stages": layout.query} | stages
 
 
-def _doubts(document: Mapping[str, Any], tenant_id: str) -> Sequence[str]:
-    layout = layout_of(document)
-    found = [
+def _find_doubts(document: Mapping[str, Any], tenant_id: str) -> Sequence[str]:
+    layout = parse_layout(document)
+    doubts = [
         f"the query of stage {stage.name} uses {' and '.join(sorted(others))}, but this server only stores issues"
         for stage in layout.stages
-        if stage.query is not None and (others := asks_for_others(stage.query))
+        if stage.query is not None and (others := other_item_types(stage.query))
     ]
-    found += [
-        f"{path}: its issues won't appear on the map because its tenant {given} differs from the value stream's"
+    doubts += [
+        f"{path}: its issues won't appear on the map because its tenant {tenant} differs from the value stream's"
         for path, entry in integrations_of(document)
-        if (given := entry.get("tenant_id") or entry.get("tenantId")) and given != tenant_id
+        if (tenant := entry.get("tenant_id") or entry.get("tenantId")) and tenant != tenant_id
     ]
     if not layout.stages:
-        found.append("the value stream has no stages yet")
-    return found
+        doubts.append("the value stream has no stages yet")
+    return doubts

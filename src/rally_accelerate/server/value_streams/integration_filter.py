@@ -1,4 +1,4 @@
-"""Which integrations a value stream's map shows, and what an import changes about that; pure.
+"""The integrations that a map shows, and the effect of an import on them. No I/O.
 
 A file that names no integration shows all of them, also later ones; one that names some shows only those.
 """
@@ -15,7 +15,7 @@ MOST_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Effect:
+class MapEffect:
     """What an import does to the items that a map shows."""
 
     #: Sentences for people; empty when nothing is hidden.
@@ -25,12 +25,12 @@ class Effect:
 
 
 def shows_all(document: Mapping[str, Any]) -> bool:
-    """Whether a document names no integration, and so means all of its tenant."""
+    """Return whether a document lists no integration and so shows all of its tenant."""
     return not document.get("integrations")
 
 
-def named(document: Mapping[str, Any], known: Sequence[StoredIntegration]) -> list[dict[str, Any]]:
-    """The entries of a document's integrations; where it means all, one that names each of them.
+def integration_entries(document: Mapping[str, Any], known: Sequence[StoredIntegration]) -> list[dict[str, Any]]:
+    """Return the integration entries of a document; one entry per integration if it shows all.
 
     Args:
         document: As it is kept.
@@ -42,7 +42,8 @@ def named(document: Mapping[str, Any], known: Sequence[StoredIntegration]) -> li
 
 
 def means_all(before: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], known: Sequence[Any]) -> bool:
-    """Whether a file that names every integration comes from one that names none: a download writes them out.
+    """Return whether a file lists all integrations only because a download of a document without a list writes them
+    out.
 
     Args:
         before: The document that is to be replaced.
@@ -57,7 +58,7 @@ def means_all(before: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], k
 def with_others(
     document: Mapping[str, Any], before: Mapping[str, Any], known: Sequence[StoredIntegration]
 ) -> Mapping[str, Any]:
-    """A file that also names the integrations that the map shows now.
+    """Add the integrations that the map shows now to a file.
 
     Args:
         document: From a file; it names some.
@@ -67,18 +68,18 @@ def with_others(
     if shows_all(document):
         return document
     names = {str(entry.get("name") or "").strip() for _, entry in integrations_of(document)}
-    others = [entry for entry in named(before, known) if entry["name"].strip() not in names]
+    others = [entry for entry in integration_entries(before, known) if entry["name"].strip() not in names]
     return {**document, "integrations": [*document["integrations"], *others]}
 
 
-def effect(
+def map_effect(
     before: Mapping[str, Any] | None,
     after: Mapping[str, Any],
     *,
     known: Sequence[StoredIntegration],
     counts: Mapping[str, int],
-) -> Effect:
-    """What an import does to the items of a map.
+) -> MapEffect:
+    """Describe the effect of an import on the items of a map.
 
     Args:
         before: The document that is to be replaced; None for a new value stream.
@@ -87,24 +88,24 @@ def effect(
         counts: How many issues of the tenant each tracker has.
     """
     if shows_all(after):
-        return Effect()
+        return MapEffect()
     names = {each.id: each.name for each in known}
     now = _trackers(before or {}) or {*counts, *names}
     then = _trackers(after)
-    total, left = (sum(counts.get(each, 0) for each in some) for some in (now, now & then))
-    shown = sum(counts.get(each, 0) for each in then)
+    total, remaining = (sum(counts.get(each, 0) for each in some) for some in (now, now & then))
+    visible = sum(counts.get(each, 0) for each in then)
     hidden = tuple(sorted(names[each] for each in now - then if each in names))
     if before is None:
         # What is chosen for a new map hides nothing; that it would be empty is worth telling.
         hidden = ()
-        if shown or not total:
-            return Effect()
-    elif left == total and not hidden:
+        if visible or not total:
+            return MapEffect()
+    elif remaining == total and not hidden:
         later = "Integrations added later won't appear on the map." if shows_all(before) else ""
-        return Effect(text=later)
-    called = _list([str(entry["name"]).strip() for _, entry in integrations_of(after)])
-    of = f"{shown:,} of {max(total, shown):,} {'item' if max(total, shown) == 1 else 'items'}"
-    return Effect(text=f"The map will show only {called}: {of}.", hidden=hidden)
+        return MapEffect(text=later)
+    label = _list([str(entry["name"]).strip() for _, entry in integrations_of(after)])
+    of = f"{visible:,} of {max(total, visible):,} {'item' if max(total, visible) == 1 else 'items'}"
+    return MapEffect(text=f"The map will show only {label}: {of}.", hidden=hidden)
 
 
 def _trackers(document: Mapping[str, Any]) -> set[str]:
@@ -112,5 +113,5 @@ def _trackers(document: Mapping[str, Any]) -> set[str]:
 
 
 def _list(names: Sequence[str]) -> str:
-    told = list(names[:MOST_NAMED]) + ([f"{len(names) - MOST_NAMED} more"] if len(names) > MOST_NAMED else [])
-    return told[0] if len(told) == 1 else f"{', '.join(told[:-1])} and {told[-1]}"
+    items = list(names[:MOST_NAMED]) + ([f"{len(names) - MOST_NAMED} more"] if len(names) > MOST_NAMED else [])
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"

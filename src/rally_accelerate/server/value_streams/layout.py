@@ -1,4 +1,4 @@
-"""A checked document as the map reads it: phases, stages with their queries, and what decides on colours and alerts."""
+"""Layout of the map from a valid document: phases, stages with queries, colors and alerts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -62,8 +62,8 @@ class Layout:
         """The same without the query that holds for all stages."""
         return replace(self, query=EVERYTHING)
 
-    def alone(self, stage: Stage) -> Query | None:
-        """What holds for the items that are shown in a stage, and nowhere else; None for nothing.
+    def query_for(self, stage: Stage) -> Query | None:
+        """Return the query that only the items displayed in a stage match; None if the stage has no items.
 
         An item is shown once, in the last stage that it matches: it has come so far [assumed: the vendor's rule is not
         public]. So the counts of all stages add up to the number of items on the map.
@@ -80,15 +80,15 @@ class Layout:
         return Or(queries) if queries else None
 
 
-def layout_of(document: Mapping[str, Any]) -> Layout:
-    """The layout of a document that ``document.checked`` has found right."""
+def parse_layout(document: Mapping[str, Any]) -> Layout:
+    """Parse the layout of a valid document."""
     phases, number = [], 0
-    done = _done_from(document)
+    done = _done_stage_number(document)
     for phase in document.get("phases") or ():
         stages = []
-        for given in phase.get("stages") or ():
+        for definition in phase.get("stages") or ():
             number += 1
-            stages.append(_stage(given, number=number, phase=phase["name"].strip(), is_done=number >= done))
+            stages.append(_stage(definition, number=number, phase=phase["name"].strip(), is_done=number >= done))
         phases.append(Phase(phase["name"].strip(), phase.get("description") or "", tuple(stages)))
     text = document.get("query") or ""
     priorities = (document.get("mappings") or {}).get("priority") or {}
@@ -103,38 +103,38 @@ def layout_of(document: Mapping[str, Any]) -> Layout:
     )
 
 
-def _done_from(document: Mapping[str, Any]) -> int:
-    """The number of the stage where the work is done: where the lead time ends, else the last one."""
+def _done_stage_number(document: Mapping[str, Any]) -> int:
+    """Return the number of the stage where work is done: the end of the lead time, else the last stage."""
     names = [stage["name"].strip() for _, stage in stages_of(document)]
     span = document.get("leadTime") or {}
     end = (span[0] if isinstance(span, list) else span).get("end") or ""
     return names.index(end.strip()) + 1 if end.strip() in names else len(names)
 
 
-def _stage(given: Mapping[str, Any], *, number: int, phase: str, is_done: bool) -> Stage:
-    text = given.get("query") or ""
+def _stage(definition: Mapping[str, Any], *, number: int, phase: str, is_done: bool) -> Stage:
+    text = definition.get("query") or ""
     return Stage(
         number=number,
         phase=phase,
-        name=given["name"].strip(),
-        description=given.get("description") or "",
+        name=definition["name"].strip(),
+        description=definition.get("description") or "",
         text=text,
         query=parse(text) if text.strip() else None,
-        wip_limit=given.get("wipLimit"),
+        wip_limit=definition.get("wipLimit"),
         # What is done may lie there for ever, whoever owned it, unless the file asks for alerts [assumed].
-        shows_alerts=given.get("showAlerts") is True if is_done else given.get("showAlerts") is not False,
+        shows_alerts=definition.get("showAlerts") is True if is_done else definition.get("showAlerts") is not False,
     )
 
 
-def asks_for_others(query: Query) -> set[str]:
-    """Which items besides issues a query asks for: this host holds none of them."""
+def other_item_types(query: Query) -> set[str]:
+    """Return the item types other than issues in a query; this server does not store them."""
     match query:
         case Comparison(item=item):
             return {item} - {"issue"}
         case Not(operand):
-            return asks_for_others(operand)
+            return other_item_types(operand)
         case And(operands) | Or(operands):
-            return {item for operand in operands for item in asks_for_others(operand)}
+            return {item for operand in operands for item in other_item_types(operand)}
 
 
 #: What dots can be coloured by (accelerate-api-notes.md#dots-and-alerts).
@@ -158,7 +158,7 @@ class Legend:
     ranks: Mapping[str, str]
 
     def tone(self, row: IssueRow) -> str:
-        """The tone of a dot: ``1`` to ``8``, a rank, ``other`` or ``none``."""
+        """Return the tone of a dot: ``1`` to ``8``, a rank, ``other`` or ``none``."""
         value = self._value(row)
         return self.tones.get(value, OTHER) if value else NONE
 
@@ -176,8 +176,8 @@ class Legend:
                 return row.type
 
 
-def legend_of(by: str, counted: Sequence[tuple[str, int]], ranks: Mapping[str, str]) -> Legend:
-    """The legend of a field.
+def build_legend(by: str, counted: Sequence[tuple[str, int]], ranks: Mapping[str, str]) -> Legend:
+    """Build the legend of a field.
 
     Args:
         by: One of ``CHOICES``.
@@ -185,7 +185,7 @@ def legend_of(by: str, counted: Sequence[tuple[str, int]], ranks: Mapping[str, s
         ranks: What priorities are mapped to, by their lower case; may be empty.
     """
     if by == "priority" and ranks:
-        return _ranked(counted, ranks)
+        return _priority_legend(counted, ranks)
     tones = {value: str(number) for number, (value, _) in enumerate(counted[:TONES], 1)}
     entries = [(value, tones[value], count) for value, count in counted[:TONES]]
     if rest := sum(count for _, count in counted[TONES:]):
@@ -193,7 +193,7 @@ def legend_of(by: str, counted: Sequence[tuple[str, int]], ranks: Mapping[str, s
     return Legend(by, tones, tuple(entries), {})
 
 
-def _ranked(counted: Sequence[tuple[str, int]], ranks: Mapping[str, str]) -> Legend:
+def _priority_legend(counted: Sequence[tuple[str, int]], ranks: Mapping[str, str]) -> Legend:
     sums: dict[str, int] = {}
     for value, count in counted:
         rank = ranks.get(value.casefold(), value)
@@ -206,7 +206,7 @@ def _ranked(counted: Sequence[tuple[str, int]], ranks: Mapping[str, str]) -> Leg
 
 
 #: What stands for nobody where a source must name an owner (accelerate-api-notes.md#issue-fields).
-NOBODY = {"", "unknown"}
+NO_OWNER = {"", "unknown"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +227,7 @@ NO_ALERTS = Alerts(is_unassigned=False, is_past_age_threshold=False)
 
 
 def alerts_of(layout: Layout, stage: Stage | None, *, owner: str | None, since: int, now: datetime) -> Alerts:
-    """The alerts of an item that stands in a stage.
+    """Return the alerts of an item in a stage.
 
     Args:
         layout: Says when an item is too old.
@@ -241,11 +241,11 @@ def alerts_of(layout: Layout, stage: Stage | None, *, owner: str | None, since: 
     age = to_ms(now) - since
     limit = None if layout.too_old is None else layout.too_old.total_seconds() * 1000
     return Alerts(
-        is_unassigned=(owner or "").strip().casefold() in NOBODY,
+        is_unassigned=(owner or "").strip().casefold() in NO_OWNER,
         is_past_age_threshold=limit is not None and age > limit,
     )
 
 
 def alerts_of_row(layout: Layout, stage: Stage, row: IssueRow, now: datetime) -> Alerts:
-    """The alerts of a dot."""
+    """Return the alerts of a dot."""
     return alerts_of(layout, stage, owner=row.owner, since=row.status_since, now=now)

@@ -1,4 +1,4 @@
-"""The way of an item through the stages, from its history: pure, so that it can be checked by hand."""
+"""Stages that an item passed through, computed from its history. No I/O."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Event:
     before: Any = None
     after: Any = None
     #: False where the history does not tell it yet: then it had happened by this instant, and who did it is unknown.
-    is_told: bool = True
+    is_recorded: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +45,13 @@ class Visit:
     stage: Stage | None
     entered: datetime
     #: None for the one that lasts.
-    left: datetime | None
+    ended: datetime | None
     #: Oldest first.
     events: tuple[Event, ...]
 
 
-def stage_of(layout: Layout, issue: Mapping[str, Any], *, now: datetime) -> Stage | None:
-    """The last stage that an issue matches, or None."""
+def find_stage(layout: Layout, issue: Mapping[str, Any], *, now: datetime) -> Stage | None:
+    """Return the last stage that an issue matches, or None."""
     if not matches(layout.query, issue, now=now):
         return None
     hits = (
@@ -60,8 +60,8 @@ def stage_of(layout: Layout, issue: Mapping[str, Any], *, now: datetime) -> Stag
     return next(hits, None)
 
 
-def visits(layout: Layout, issue: Mapping[str, Any], *, now: datetime) -> list[Visit]:
-    """The stages that an issue was in, oldest first; an event belongs to the stage that it led to.
+def find_visits(layout: Layout, issue: Mapping[str, Any], *, now: datetime) -> list[Visit]:
+    """Return the stages that an issue was in, oldest first; an event belongs to the stage that it led to.
 
     The queries of the stages are held against the issue as it was after each change. Changes of one instant are one
     change. Texts that no field stands for, and fields that the history does not tell of, count as they are now. A
@@ -73,33 +73,33 @@ def visits(layout: Layout, issue: Mapping[str, Any], *, now: datetime) -> list[V
         now: Instant of the present state.
     """
     states = list(_states(issue))
-    found: list[Visit] = []
+    stage_visits: list[Visit] = []
     for number, (at, events, state) in enumerate(states):
         is_last = number == len(states) - 1
         # Ages count from the instant of the change, for what holds now from now.
-        stage = stage_of(layout, state, now=now if is_last else at)
+        stage = find_stage(layout, state, now=now if is_last else at)
         # Nothing was in a stage for no time: an item that is changed as it is made was made like this.
-        former_events = found.pop().events if found and found[-1].entered == at else ()
+        former_events = stage_visits.pop().events if stage_visits and stage_visits[-1].entered == at else ()
         happened = (*former_events, *events)
-        if found and found[-1].stage == stage:
-            former = found.pop()
-            found.append(Visit(stage, former.entered, None, (*former.events, *happened)))
+        if stage_visits and stage_visits[-1].stage == stage:
+            former = stage_visits.pop()
+            stage_visits.append(Visit(stage, former.entered, None, (*former.events, *happened)))
         else:
-            if found:
-                former = found.pop()
-                found.append(Visit(former.stage, former.entered, at, former.events))
-            found.append(Visit(stage, at, None, happened))
-    return found
+            if stage_visits:
+                former = stage_visits.pop()
+                stage_visits.append(Visit(former.stage, former.entered, at, former.events))
+            stage_visits.append(Visit(stage, at, None, happened))
+    return stage_visits
 
 
 def _states(issue: Mapping[str, Any]) -> Iterable[tuple[datetime, list[Event], Mapping[str, Any]]]:
-    """Each instant with its events and the issue as it was after them, oldest first; the creation is the first."""
-    late = _late(issue)
+    """Yield each time with its events and the issue after them, oldest first, starting with its creation."""
+    late = _late_change(issue)
     changes = (
         list_changes(issue) if late is None else sorted((*list_changes(issue), late), key=lambda change: change.at)
     )
-    told = [(at, change) for change in changes if (at := _instant(change.at)) is not None]
-    batches = [(at, [change for _, change in some]) for at, some in groupby(told, key=lambda one: one[0])]
+    timed_changes = [(at, change) for change in changes if (at := _instant(change.at)) is not None]
+    batches = [(at, [change for _, change in some]) for at, some in groupby(timed_changes, key=lambda one: one[0])]
     # From the present backwards each change is undone.
     states = [dict(issue)]
     for _, changes in reversed(batches):
@@ -116,23 +116,23 @@ def _states(issue: Mapping[str, Any]) -> Iterable[tuple[datetime, list[Event], M
     for (at, changes), state in zip(batches, states[1:], strict=True):
         yield (
             at,
-            [_event(at, change, is_told=change is not late) for change in changes if not change.is_accompanying],
+            [_event(at, change, is_recorded=change is not late) for change in changes if not change.is_accompanying],
             state,
         )
 
 
-def _late(issue: Mapping[str, Any]) -> Change | None:
-    """The change of status that the history does not tell yet, as if it did."""
+def _late_change(issue: Mapping[str, Any]) -> Change | None:
+    """Return the status change that the history does not include yet."""
     late = find_pending_status_change(issue)
     if late is None:
         return None
     return Change(late.at, "status", {"field": "status", "from": late.before, "to": late.after})
 
 
-def _event(at: datetime, change: Change, *, is_told: bool) -> Event:
+def _event(at: datetime, change: Change, *, is_recorded: bool) -> Event:
     content = change.content
     who = content.get("userDisplayName") or content.get("user") or ""
-    return Event(at, str(who), str(content["field"]), content.get("from"), content.get("to"), is_told)
+    return Event(at, str(who), str(content["field"]), content.get("from"), content.get("to"), is_recorded)
 
 
 def _undo(state: dict[str, Any], change: Change, issue: Mapping[str, Any]) -> None:
@@ -158,8 +158,8 @@ def _timebox(reference: Mapping[str, Any], known: Any) -> Mapping[str, Any]:
     if reference.get("id"):
         return reference
     named = (each for each in known or () if isinstance(each, Mapping) and each.get("name") == reference.get("name"))
-    its_id = next((each["id"] for each in named if each.get("id")), None)
-    return reference if its_id is None else {**reference, "id": its_id}
+    timebox_id = next((each["id"] for each in named if each.get("id")), None)
+    return reference if timebox_id is None else {**reference, "id": timebox_id}
 
 
 def _number(value: Any) -> Any:
@@ -176,6 +176,8 @@ def _instant(value: Any) -> datetime | None:
         return None
 
 
-def latest_first(found: Sequence[Visit]) -> list[Visit]:
-    """The same with the newest first, and the newest event of each first."""
-    return [Visit(each.stage, each.entered, each.left, tuple(reversed(each.events))) for each in reversed(found)]
+def latest_first(stage_visits: Sequence[Visit]) -> list[Visit]:
+    """Return the visits with the newest first, and the newest event of each first."""
+    return [
+        Visit(each.stage, each.entered, each.ended, tuple(reversed(each.events))) for each in reversed(stage_visits)
+    ]

@@ -1,1 +1,1 @@
-"""The host's pages: server-rendered, without scripts, nothing from other machines."""
+"""The server-rendered pages. They work without scripts and load nothing from other servers."""

@@ -1,4 +1,4 @@
-"""My profile: password, access keys, sessions."""
+"""Pages to sign in and out, and My profile: password, access keys and sessions."""
 
 from contextlib import suppress
 from typing import Any
@@ -14,10 +14,10 @@ from rally_accelerate.server.permissions import Role
 from rally_accelerate.server.store.credentials import AccessKey, NewAccessKey, Session
 from rally_accelerate.server.store.repositories import Stores
 from rally_accelerate.server.store.users import User
-from rally_accelerate.server.web.forms import form
-from rally_accelerate.server.web.routing import HOME, known_of, opened, own_path, posted, shown
+from rally_accelerate.server.web.forms import read_form
+from rally_accelerate.server.web.routing import HOME, known_of, local_path, page_routes, post_route, public_route
 from rally_accelerate.server.web.security import Cookie
-from rally_accelerate.server.web.templating import missing, page
+from rally_accelerate.server.web.templating import not_found, render_page
 
 
 class SignInPages:
@@ -29,16 +29,16 @@ class SignInPages:
         self._cookie = cookie
 
     def routes(self) -> list[Route]:
-        """Their addresses."""
+        """Return the routes."""
         return [
-            opened("/sign-in", self.asked),
-            opened("/sign-in", self.tried, methods=("POST",)),
-            posted("/sign-out", self.out, role=Role.VIEWER),
+            public_route("/sign-in", self.sign_in_form),
+            public_route("/sign-in", self.sign_in, methods=("POST",)),
+            post_route("/sign-out", self.sign_out, role=Role.VIEWER),
         ]
 
-    async def asked(self, request: Request) -> Response:
-        """The form; with the token of a link nothing more is asked."""
-        following = own_path(request.query_params.get("next", ""))
+    async def sign_in_form(self, request: Request) -> Response:
+        """Show the form, or sign in with the token of a one-time link."""
+        following = local_path(request.query_params.get("next", ""))
         once = request.query_params.get("once", "")
         if once and request.method == "GET":
             return self._answer(
@@ -48,14 +48,14 @@ class SignInPages:
             return RedirectResponse(following, 303)
         return _form(request, following)
 
-    async def tried(self, request: Request) -> Response:
-        """What the form sends."""
-        given = await form(request)
+    async def sign_in(self, request: Request) -> Response:
+        """Sign in with the submitted name and password."""
+        fields = await read_form(request)
         caller = self._caller(request)
-        outcome = await self._door.sign_in_with_password(given["name"], given["password"], caller=caller)
-        return self._answer(request, outcome, own_path(given["next"]), name=given["name"])
+        outcome = await self._door.sign_in_with_password(fields["name"], fields["password"], caller=caller)
+        return self._answer(request, outcome, local_path(fields["next"]), name=fields["name"])
 
-    async def out(self, request: Request) -> Response:
+    async def sign_out(self, request: Request) -> Response:
         """Sign out."""
         known = known_of(request)
         if known.session is not None:
@@ -86,7 +86,7 @@ class SignInPages:
 
 
 def caller_of(request: Request, cookie: Cookie) -> ClientInfo:
-    """Where a request comes from."""
+    """Return the origin of a request: address, browser and session token."""
     return ClientInfo(
         address=request.client.host if request.client else "",
         agent=request.headers.get("user-agent", ""),
@@ -96,7 +96,7 @@ def caller_of(request: Request, cookie: Cookie) -> ClientInfo:
 
 def _form(request: Request, following: str, *, fault: str = "", name: str = "", status: int = 200) -> Response:
     data = {"title": "Sign in", "next": "" if following == HOME else following, "fault": fault, "name": name}
-    return page(request, "sign-in.html", data, status=status)
+    return render_page(request, "sign-in.html", data, status=status)
 
 
 #: What the page says after something was done; the address names it.
@@ -116,40 +116,40 @@ class ProfilePages:
         self._cookie = cookie
 
     def routes(self) -> list[Route]:
-        """Their addresses."""
+        """Return the routes."""
         everybody = Role.VIEWER
         return [
-            *shown("/profile", self.mine),
-            posted("/profile/password", self.change_password, role=everybody),
-            posted("/profile/keys", self.make_key, role=everybody),
-            posted("/profile/keys/{id:str}/revoke", self.revoke_key, role=everybody),
-            posted("/profile/sessions/end", self.end_all, role=everybody),
-            posted("/profile/sessions/{id:str}/end", self.end_one, role=everybody),
+            *page_routes("/profile", self.mine),
+            post_route("/profile/password", self.change_password, role=everybody),
+            post_route("/profile/keys", self.create_key, role=everybody),
+            post_route("/profile/keys/{id:str}/revoke", self.revoke_key, role=everybody),
+            post_route("/profile/sessions/end", self.end_all, role=everybody),
+            post_route("/profile/sessions/{id:str}/end", self.end_one, role=everybody),
         ]
 
     async def mine(self, request: Request) -> Response:
         """Oneself."""
         user = known_of(request).user
         if user is None:
-            return missing(request, "a profile for a system access key")
+            return not_found(request, "a profile for a system access key")
         return await self._page(request, user)
 
     async def change_password(self, request: Request) -> Response:
         """Take another password; every other session ends."""
         user = _myself(request)
-        given = await form(request)
-        fault = passwords.find_problem(given["new"], name=user.name)
+        fields = await read_form(request)
+        fault = passwords.find_problem(fields["new"], name=user.name)
         if fault:
             fault = f"The new password {fault}."
-        elif given["new"] != given["again"]:
+        elif fields["new"] != fields["again"]:
             fault = "The new passwords don't match."
         elif refused := await self._door.verify_password(
-            user, given["current"], caller=caller_of(request, self._cookie)
+            user, fields["current"], caller=caller_of(request, self._cookie)
         ):
             fault = refused.text
         if fault:
             return await self._page(request, user, password_fault=fault, status=400)
-        await self._stores.users.set_password(user.id, given["new"], temporary=False)
+        await self._stores.users.set_password(user.id, fields["new"], temporary=False)
         await self._stores.audit.record(
             user.actor, "changed the password", kind="user", object_id=user.id, name=user.name
         )
@@ -161,27 +161,34 @@ class ProfilePages:
             )
         return answer
 
-    async def make_key(self, request: Request) -> Response:
+    async def create_key(self, request: Request) -> Response:
         """Make an access key and show it, for the only time."""
         user = _myself(request)
-        name = (await form(request))["name"]
+        name = (await read_form(request))["name"]
         try:
-            made = await self._stores.keys.create(name, user_id=user.id)
+            new_key = await self._stores.keys.create(name, user_id=user.id)
         except ConfigError as error:
             fault = f"{error.message[:1].upper()}{error.message[1:]}. {error.hint}".strip()
             return await self._page(request, user, key_fault=fault, status=400)
-        await self._stores.audit.record(user.actor, "created", kind="access key", object_id=made.id, name=made.name)
-        return await self._page(request, user, made=made)
+        await self._stores.audit.record(
+            user.actor, "created", kind="access key", object_id=new_key.id, name=new_key.name
+        )
+        return await self._page(request, user, new_key=new_key)
 
     async def revoke_key(self, request: Request) -> Response:
         """Revoke an access key of one's own."""
         user = _myself(request)
-        found = await self._stores.keys.get(request.path_params["id"])
-        if found is None or found.user_id != user.id:
-            return missing(request, "this access key")
-        await self._stores.keys.revoke(found.id)
+        access_key = await self._stores.keys.get(request.path_params["id"])
+        if access_key is None or access_key.user_id != user.id:
+            return not_found(request, "this access key")
+        await self._stores.keys.revoke(access_key.id)
         await self._stores.audit.record(
-            user.actor, "revoked", kind="access key", object_id=found.id, name=found.name, detail={"user": user.name}
+            user.actor,
+            "revoked",
+            kind="access key",
+            object_id=access_key.id,
+            name=access_key.name,
+            detail={"user": user.name},
         )
         return RedirectResponse("/profile?done=revoked", 303)
 
@@ -189,7 +196,7 @@ class ProfilePages:
         """End one session of one's own."""
         user = _myself(request)
         if not await self._stores.sessions.end(request.path_params["id"], user_id=user.id):
-            return missing(request, "this session")
+            return not_found(request, "this session")
         await self._stores.audit.record(user.actor, "ended a session", kind="user", object_id=user.id, name=user.name)
         return RedirectResponse("/profile?done=ended", 303)
 
@@ -211,7 +218,7 @@ class ProfilePages:
         *,
         password_fault: str = "",
         key_fault: str = "",
-        made: NewAccessKey | None = None,
+        new_key: NewAccessKey | None = None,
         status: int = 200,
     ) -> Response:
         current = known_of(request).session
@@ -224,15 +231,15 @@ class ProfilePages:
                 for one in await self._stores.sessions.list_for_user(user.id)
             ],
             "shortest": passwords.MIN_LENGTH,
-            "made": {"name": made.name, "key": made.key} if made else None,
+            "made": {"name": new_key.name, "key": new_key.key} if new_key else None,
             "faults": {"password": password_fault, "key": key_fault},
             "done": DONE.get(request.query_params.get("done", ""), ""),
         }
-        return page(request, "profile.html", data, status=status)
+        return render_page(request, "profile.html", data, status=status)
 
 
 def key_row(key: AccessKey) -> dict[str, Any]:
-    """An access key in lists."""
+    """Return an access key as a row of a list."""
     return {
         "id": key.id,
         "name": key.name,
@@ -244,7 +251,7 @@ def key_row(key: AccessKey) -> dict[str, Any]:
 
 
 def session_row(session: Session, current_id: str) -> dict[str, Any]:
-    """A session in lists."""
+    """Return a session as a row of a list."""
     return {
         "id": session.id,
         "created": session.created,
@@ -256,7 +263,7 @@ def session_row(session: Session, current_id: str) -> dict[str, Any]:
 
 
 def browser(agent: str) -> str:
-    """A browser's name as people know it, from what it calls itself; others by their first word."""
+    """Return the common name of a browser from its User-Agent header; for others, the first word."""
     # The order matters: most of them claim to be the later ones as well.
     for mark, name in (("Edg", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome")):
         if mark in agent:

@@ -13,8 +13,8 @@ from starlette.routing import Route
 from rally_accelerate.server.permissions import Role
 from rally_accelerate.server.store.audit_log import AuditEntry, AuditFilter
 from rally_accelerate.server.store.repositories import Stores
-from rally_accelerate.server.web.routing import routed, shown
-from rally_accelerate.server.web.templating import page, segment
+from rally_accelerate.server.web.routing import page_routes, role_route
+from rally_accelerate.server.web.templating import quote_segment, render_page
 
 PAGE = 100
 
@@ -37,23 +37,23 @@ class AuditPages:
         self._stores = stores
 
     def routes(self) -> list[Route]:
-        """Their addresses."""
+        """Return the routes."""
         return [
-            *shown("/audit", self.listed, role=Role.ADMIN),
-            routed("/audit.csv", self.table, role=Role.ADMIN),
+            *page_routes("/audit", self.index, role=Role.ADMIN),
+            role_route("/audit.csv", self.as_csv, role=Role.ADMIN),
         ]
 
-    async def listed(self, request: Request) -> Response:
-        """Who did what, newest first."""
-        wanted, faults = _wanted(request)
+    async def index(self, request: Request) -> Response:
+        """List the events, newest first."""
+        criteria, faults = _parse_filters(request)
         before = request.query_params.get("before", "")
         known = int(before) if before.isdecimal() and len(before) < len(str(2**63)) else None
-        entries = await self._stores.audit.list_entries(wanted, before=known, limit=PAGE + 1)
+        entries = await self._stores.audit.list_entries(criteria, before=known, limit=PAGE + 1)
         filters = {
             name: request.query_params.get(name, "") for name in ("actor", "action", "kind", "text", "from", "to")
         }
-        given = {name: value for name, value in filters.items() if value}
-        more = "?" + urlencode({**given, "before": entries[PAGE - 1].id}) if len(entries) > PAGE else ""
+        active = {name: value for name, value in filters.items() if value}
+        more = "?" + urlencode({**active, "before": entries[PAGE - 1].id}) if len(entries) > PAGE else ""
         data = {
             "title": "Audit log",
             "entries": [entry_row(one) for one in entries[:PAGE]],
@@ -61,27 +61,27 @@ class AuditPages:
             "faults": faults,
             "choices": await self._stores.audit.list_choices(),
             "more": more,
-            "csv": "/audit.csv" + (f"?{urlencode(given)}" if given else ""),
+            "csv": "/audit.csv" + (f"?{urlencode(active)}" if active else ""),
         }
-        return page(request, "audit.html", data, status=400 if faults else 200)
+        return render_page(request, "audit.html", data, status=400 if faults else 200)
 
-    async def table(self, request: Request) -> Response:
-        """The same entries for a spreadsheet."""
-        wanted, faults = _wanted(request)
+    async def as_csv(self, request: Request) -> Response:
+        """Export the events as CSV."""
+        criteria, faults = _parse_filters(request)
         if faults:
-            return await self.listed(request)
-        written = io.StringIO()
-        rows = csv.writer(written)
+            return await self.index(request)
+        output = io.StringIO()
+        rows = csv.writer(output)
         rows.writerow(COLUMNS)
-        for entry in await self._stores.audit.list_entries(wanted, limit=MOST_ROWS):
+        for entry in await self._stores.audit.list_entries(criteria, limit=MOST_ROWS):
             row = entry_row(entry)
             rows.writerow([_cell(row[name]) for name in COLUMNS])
         headers = {"Content-Disposition": 'attachment; filename="audit.csv"'}
-        return Response(written.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
+        return Response(output.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
 
 
 def entry_row(entry: AuditEntry) -> dict[str, Any]:
-    """An entry in lists."""
+    """Return an entry as a row of a list."""
     return {
         "id": entry.id,
         "at": entry.at,
@@ -97,21 +97,21 @@ def entry_row(entry: AuditEntry) -> dict[str, Any]:
 
 
 def _address(entry: AuditEntry) -> str:
-    """Where the thing can be looked at; empty where it has no page, or went with this entry."""
+    """Return the page of an entry's target; empty if it has none or was deleted."""
     place = PLACES.get(entry.kind, "")
-    return f"{place}/{segment(entry.object_id)}" if place and entry.object_id and entry.action not in ENDS else ""
+    return f"{place}/{quote_segment(entry.object_id)}" if place and entry.object_id and entry.action not in ENDS else ""
 
 
-def _wanted(request: Request) -> tuple[AuditFilter, dict[str, str]]:
-    given = request.query_params
+def _parse_filters(request: Request) -> tuple[AuditFilter, dict[str, str]]:
+    query = request.query_params
     faults: dict[str, str] = {}
-    days = {name: _day(given.get(name, ""), name, faults) for name in ("from", "to")}
+    days = {name: _day(query.get(name, ""), name, faults) for name in ("from", "to")}
     return (
         AuditFilter(
-            actor=given.get("actor", ""),
-            action=given.get("action", ""),
-            kind=given.get("kind", ""),
-            text=given.get("text", "").strip(),
+            actor=query.get("actor", ""),
+            action=query.get("action", ""),
+            kind=query.get("kind", ""),
+            text=query.get("text", "").strip(),
             since=days["from"],
             # The last day is meant whole.
             until=days["to"] + timedelta(days=1) if days["to"] else None,
@@ -124,12 +124,12 @@ def _day(text: str, name: str, faults: dict[str, str]) -> datetime | None:
     if not text.strip():
         return None
     try:
-        found = datetime.strptime(text.strip(), "%Y-%m-%d").replace(tzinfo=UTC)
-        found + timedelta(days=1)
+        day = datetime.strptime(text.strip(), "%Y-%m-%d").replace(tzinfo=UTC)
+        day + timedelta(days=1)
     except (ValueError, OverflowError):
         faults[name] = f"{text[:20]!r} is not a valid date. Use a date such as 2026-01-31."
         return None
-    return found
+    return day
 
 
 def _cell(value: Any) -> str:

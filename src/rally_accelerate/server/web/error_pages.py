@@ -1,24 +1,24 @@
-"""What is answered when a request fails by no fault of its own."""
+"""Error responses for failures of the server."""
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from rally_accelerate.errors import StoreError
-from rally_accelerate.server.web.routing import page_before
-from rally_accelerate.server.web.templating import page
+from rally_accelerate.server.web.routing import referring_page
+from rally_accelerate.server.web.templating import render_page
 
 #: Said of a fault that nobody but a developer can mend.
 FAULT, REPORT = "Internal error.", "See the server log for details, and report the problem."
 
 
-def unkept(error: StoreError) -> str:
-    """What a form says above what was typed, which could not be kept."""
+def unsaved_message(error: StoreError) -> str:
+    """Return the message of a form whose input could not be saved."""
     text = str(error).rstrip(".")
     return f"{text[:1].upper()}{text[1:]}, so nothing was saved. {error.hint}".strip()
 
 
-def faulty(request: Request, text: str, hint: str, *, status: int, api: bool) -> Response:
-    """The answer to a request that could not be answered, in the form that its sender reads.
+def error_response(request: Request, text: str, hint: str, *, status: int, api: bool) -> Response:
+    """Return an error response in the format of the client.
 
     Args:
         request: The request.
@@ -29,5 +29,5 @@ def faulty(request: Request, text: str, hint: str, *, status: int, api: bool) ->
     """
     if api:
         return JSONResponse({"errors": [{"message": f"{text} {hint}".strip()}]}, status)
-    data = {"title": "Something went wrong", "error": text, "hint": hint, "before": page_before(request)}
-    return page(request, "fault.html", data, status=status)
+    data = {"title": "Something went wrong", "error": text, "hint": hint, "before": referring_page(request)}
+    return render_page(request, "fault.html", data, status=status)

@@ -1,4 +1,4 @@
-"""What a form sends: fields and files, read without a library of its own."""
+"""Parser for submitted forms with fields and files."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -49,33 +49,33 @@ class Form(dict[str, str]):
         return ""
 
     def all(self, name: str) -> list[str]:
-        """Every value of a name, in order."""
+        """Return all values of a field, in order."""
         return [value for its, value in self._pairs if its == name]
 
     def has_file(self, name: str) -> bool:
-        """Whether a file was chosen, be it empty."""
+        """Return whether a file was chosen, even if it is empty."""
         return any(each.file_name or each.content for each in self._sent if each.name == name)
 
     def content(self, name: str) -> bytes:
-        """The content of a file, as it came; empty where none was chosen."""
+        """Return the raw content of a file; empty if none was chosen."""
         return next((each.content for each in self._sent if each.name == name and each.content), b"")
 
 
-async def form(request: Request, *, most: Most = SMALL) -> Form:
-    """The fields that a request sends; none when it is too large, or no form."""
+async def read_form(request: Request, *, most: Most = SMALL) -> Form:
+    """Return the fields of a request; none if it is too large or not a form."""
     try:
-        return await submitted(request, most=most)
+        return await parse_form(request, most=most)
     except ConfigError:
         return Form()
 
 
-async def large_form(request: Request) -> Form:
-    """The fields of a form that may be large, for people who may change settings."""
-    return await form(request, most=LARGE)
+async def read_large_form(request: Request) -> Form:
+    """Return the fields of a form that can be large, for users who can change settings."""
+    return await read_form(request, most=LARGE)
 
 
-async def submitted(request: Request, *, most: Most = FILES) -> Form:
-    """What a form sends, files included.
+async def parse_form(request: Request, *, most: Most = FILES) -> Form:
+    """Parse a submitted form, including files.
 
     Raises:
         ConfigError: It is too large, or no form.
@@ -84,20 +84,20 @@ async def submitted(request: Request, *, most: Most = FILES) -> Form:
     async for part in request.stream():
         body += part
         if len(body) > most.size:
-            raise _refused(f"is larger than {most.size:,} bytes")
+            raise _invalid_request(f"is larger than {most.size:,} bytes")
     kind = Message()
     kind["Content-Type"] = request.headers.get("content-type", "")
     match kind.get_content_type():
         case "multipart/form-data":
             boundary = kind.get_boundary()
             if not boundary:
-                raise _refused("has no multipart boundary")
+                raise _invalid_request("has no multipart boundary")
             return Form(list(_parts(bytes(body), boundary.encode(), most)))
         case "application/x-www-form-urlencoded":
             try:
                 pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=most.fields)
             except ValueError:
-                raise _refused(f"is not a valid form of at most {most.fields} fields") from None
+                raise _invalid_request(f"is not a valid form of at most {most.fields} fields") from None
             return Form([_Sent(name, value.encode("utf-8", "replace")) for name, value in pairs])
         case _:
             # A button without a form sends nothing.
@@ -107,7 +107,7 @@ async def submitted(request: Request, *, most: Most = FILES) -> Form:
 def _parts(body: bytes, boundary: bytes, most: Most) -> Iterator[_Sent]:
     sections = (b"\r\n" + body).split(b"\r\n--" + boundary, most.fields + 1)
     if len(sections) > most.fields:
-        raise _refused(f"has more than {most.fields} fields")
+        raise _invalid_request(f"has more than {most.fields} fields")
     # The first one is what stands before the first boundary; the last one begins with the two closing dashes.
     for section in sections[1:]:
         if section.startswith(b"--"):
@@ -116,11 +116,11 @@ def _parts(body: bytes, boundary: bytes, most: Most) -> Iterator[_Sent]:
         for line in head.decode("utf-8", "replace").split("\r\n"):
             name, _, value = line.partition(":")
             if name.strip().lower() == "content-disposition":
-                told = Message()
-                told["Content-Disposition"] = value.strip()
-                field = told.get_param("name", header="content-disposition")
+                message = Message()
+                message["Content-Disposition"] = value.strip()
+                field = message.get_param("name", header="content-disposition")
                 if isinstance(field, str):
-                    yield _Sent(field, content, told.get_filename())
+                    yield _Sent(field, content, message.get_filename())
 
 
 def _text(content: bytes) -> str:
@@ -128,5 +128,5 @@ def _text(content: bytes) -> str:
     return content.decode("utf-8", "replace").replace("\r\n", "\n")
 
 
-def _refused(text: str) -> ConfigError:
+def _invalid_request(text: str) -> ConfigError:
     return ConfigError(f"the request {text}", problems=[Problem("", f"the request {text}")])

@@ -7,10 +7,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from rally_accelerate.server.web.help_site import HOME, HelpSite, installed
-from rally_accelerate.server.web.routing import routed
+from rally_accelerate.server.web.help_site import HOME, HelpSite, help_site
+from rally_accelerate.server.web.routing import role_route
 from rally_accelerate.server.web.static_files import tags
-from rally_accelerate.server.web.templating import missing, page
+from rally_accelerate.server.web.templating import not_found, render_page
 
 
 class HelpPages:
@@ -21,11 +21,11 @@ class HelpPages:
     """
 
     def __init__(self, site: HelpSite | None = None) -> None:
-        self._site = site or installed()
+        self._site = site or help_site()
 
     def routes(self) -> Sequence[Route]:
         """Return the routes."""
-        return [routed("/help", self._home), routed("/help/{name:path}", self._file)]
+        return [role_route("/help", self._home), role_route("/help/{name:path}", self._file)]
 
     async def _home(self, _: Request) -> Response:
         return RedirectResponse(HOME, 308)
@@ -33,11 +33,11 @@ class HelpPages:
     async def _file(self, request: Request) -> Response:
         if not self._site.is_built:
             status = 404 if request.path_params["name"] else 200
-            return page(request, "help.html", {"title": "Help"}, status=status)
-        found = await asyncio.to_thread(self._site.read, request.path_params["name"])
-        if found is None:
-            return missing(request, "this page")
-        headers = {"ETag": found.tag, "Content-Security-Policy": self._site.policy}
-        if found.tag in tags(request.headers.get("if-none-match", "")):
+            return render_page(request, "help.html", {"title": "Help"}, status=status)
+        path = await asyncio.to_thread(self._site.read, request.path_params["name"])
+        if path is None:
+            return not_found(request, "this page")
+        headers = {"ETag": path.tag, "Content-Security-Policy": self._site.policy}
+        if path.tag in tags(request.headers.get("if-none-match", "")):
             return Response(status_code=304, headers=headers)
-        return Response(found.content, media_type=found.media_type, headers=headers)
+        return Response(path.content, media_type=path.media_type, headers=headers)

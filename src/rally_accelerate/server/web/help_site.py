@@ -80,6 +80,6 @@ class HelpSite:
 
 
 @cache
-def installed() -> HelpSite:
+def help_site() -> HelpSite:
     """Return the site that is installed with the server."""
     return HelpSite()

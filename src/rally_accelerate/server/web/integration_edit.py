@@ -1,4 +1,4 @@
-"""Add and edit an integration: one form, from which a connection, a preview and the projects can be looked at."""
+"""The form to add and edit an integration, with connection test, preview and project picker."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,16 +20,16 @@ from rally_accelerate.server.runner import Runner
 from rally_accelerate.server.store.integrations import StoredIntegration
 from rally_accelerate.server.store.repositories import Stores
 from rally_accelerate.server.web import integration_form as forms
-from rally_accelerate.server.web.error_pages import unkept
-from rally_accelerate.server.web.forms import form, large_form
-from rally_accelerate.server.web.integration_form import FIELDS, LONG, Typed
-from rally_accelerate.server.web.integration_preview import begin
+from rally_accelerate.server.web.error_pages import unsaved_message
+from rally_accelerate.server.web.forms import read_form, read_large_form
+from rally_accelerate.server.web.integration_form import FIELDS, LONG, FormInput
+from rally_accelerate.server.web.integration_preview import start_dry_run
 from rally_accelerate.server.web.integrations import LIST
-from rally_accelerate.server.web.routing import actor_of, own_path, posted, shown
-from rally_accelerate.server.web.templating import missing, page
+from rally_accelerate.server.web.routing import actor_of, local_path, page_routes, post_route
+from rally_accelerate.server.web.templating import not_found, render_page
 
 #: What can be looked at from the form, and which faults do not stand in its way.
-TRIED = {
+IGNORED_FAULTS = {
     "test": {"name"},
     "preview": {"name"},
     "projects": {
@@ -48,10 +48,10 @@ LABELS = {
 
 
 #: Said of a secret that was typed into a draft which is kept no longer.
-FORGOTTEN = "has expired because the server restarted or an hour passed; enter it again"
+DRAFT_EXPIRED = "has expired because the server restarted or an hour passed; enter it again"
 
 
-class EditingPages:
+class IntegrationEditPages:
     """The form."""
 
     def __init__(
@@ -64,34 +64,34 @@ class EditingPages:
         self._drafts = drafts
 
     def routes(self) -> list[Route]:
-        """Their addresses."""
+        """Return the routes."""
         return [
-            *shown(f"{LIST}/new", self.form, role=Role.EDITOR),
-            posted(f"{LIST}/new", self.sent),
-            *shown(f"{LIST}/{{id:str}}/edit", self.form, role=Role.EDITOR),
-            posted(f"{LIST}/{{id:str}}/edit", self.sent),
-            posted(f"{LIST}/{{id:str}}/test", self.test),
+            *page_routes(f"{LIST}/new", self.show_form, role=Role.EDITOR),
+            post_route(f"{LIST}/new", self.submit),
+            *page_routes(f"{LIST}/{{id:str}}/edit", self.show_form, role=Role.EDITOR),
+            post_route(f"{LIST}/{{id:str}}/edit", self.submit),
+            post_route(f"{LIST}/{{id:str}}/test", self.test),
         ]
 
-    async def form(self, request: Request) -> Response:
-        """The form: empty, of an integration, or with what was typed already."""
-        stored = await self._stored(request)
+    async def show_form(self, request: Request) -> Response:
+        """Show the form: empty, with a stored integration, or with a draft."""
+        stored = await self._load(request)
         if stored is None and "id" in request.path_params:
-            return missing(request, "this integration")
+            return not_found(request, "this integration")
         draft = self._drafts.get(actor_of(request), request.query_params.get("draft", ""))
         if draft is not None and draft.integration_id == (stored.id if stored else ""):
-            return self._page(request, stored, forms.typed_again(draft), draft=draft)
-        lost = await self._lost(request, request.query_params.get("draft", ""))
-        return self._page(request, stored, forms.typed_of(stored) if stored else forms.empty(), lost=lost)
+            return self._page(request, stored, forms.from_draft(draft), draft=draft)
+        lost = await self._describe_expired_draft(request, request.query_params.get("draft", ""))
+        return self._page(request, stored, forms.from_stored(stored) if stored else forms.empty(), lost=lost)
 
-    async def sent(self, request: Request) -> Response:
+    async def submit(self, request: Request) -> Response:
         """Save what was typed, or try it out; with problems, the form again and nothing lost."""
-        stored = await self._stored(request)
+        stored = await self._load(request)
         if stored is None and "id" in request.path_params:
-            return missing(request, "this integration")
-        actor, form = actor_of(request), await large_form(request)
+            return not_found(request, "this integration")
+        actor, form = actor_of(request), await read_large_form(request)
         before = self._drafts.get(actor, form.get("draft", ""))
-        typed = forms.typed_from(form, before)
+        typed = forms.from_request(form, before)
         draft = self._drafts.store(
             actor,
             stored.id if stored else "",
@@ -100,55 +100,57 @@ class EditingPages:
             cleared=typed.cleared,
             draft_id=before.id if before else "",
         )
-        found = forms.problems(typed, stored)
-        lost = await self._lost(request, form.get("draft", "")) if before is None else None
+        faults = forms.validate(typed, stored)
+        lost = await self._describe_expired_draft(request, form.get("draft", "")) if before is None else None
         saved = lost if lost and lost["id"] else None
         if before is None and saved is None:
             # A browser sends no secret twice; saved without a word, the one before it would stay.
-            found |= {f"properties.{name}": [FORGOTTEN] for name in forms.held(form) - typed.secrets.keys()}
-        if await self._is_taken(typed, stored):
-            found.setdefault("name", []).append("is already in use")
+            faults |= {
+                f"properties.{name}": [DRAFT_EXPIRED] for name in forms.kept_secrets_of(form) - typed.secrets.keys()
+            }
+        if await self._is_name_in_use(typed, stored):
+            faults.setdefault("name", []).append("is already in use")
         what = form.get("do", "save")
-        if what in TRIED:
-            found = {field: texts for field, texts in found.items() if field not in TRIED[what]}
-            if not found:
-                begin(what, draft, stored, trials=self._trials, runs=self._runs, actor=actor)
+        if what in IGNORED_FAULTS:
+            faults = {field: texts for field, texts in faults.items() if field not in IGNORED_FAULTS[what]}
+            if not faults:
+                start_dry_run(what, draft, stored, trials=self._trials, runs=self._runs, actor=actor)
                 return RedirectResponse(f"/settings/drafts/{draft.id}/{what}", 303)
-        elif not found:
+        elif not faults:
             try:
-                its_id = await self._save(request, typed, stored)
+                integration_id = await self._save(request, typed, stored)
             except ConfigError as error:
-                found = {problem.path: [problem.text] for problem in error.problems} or {"name": [str(error)]}
+                faults = {problem.path: [problem.text] for problem in error.problems} or {"name": [str(error)]}
             except StoreError as error:
                 # On a full disk, what was typed must not be lost as well.
-                return self._page(request, stored, typed, draft=draft, fault=unkept(error))
+                return self._page(request, stored, typed, draft=draft, fault=unsaved_message(error))
             else:
-                self._drafts.mark_saved(actor, draft.id, its_id)
-                return RedirectResponse(f"{LIST}/{its_id}", 303)
-        return self._page(request, stored, typed, draft=draft, problems=found, lost=saved)
+                self._drafts.mark_saved(actor, draft.id, integration_id)
+                return RedirectResponse(f"{LIST}/{integration_id}", 303)
+        return self._page(request, stored, typed, draft=draft, problems=faults, lost=saved)
 
     async def test(self, request: Request) -> Response:
         """Try the connection of an integration as it is stored."""
-        stored = await self._stored(request)
+        stored = await self._load(request)
         if stored is None:
-            return missing(request, "this integration")
-        actor, typed = actor_of(request), forms.typed_of(stored)
-        origin = own_path((await form(request))["back"], otherwise=f"{LIST}/{stored.id}")
+            return not_found(request, "this integration")
+        actor, typed = actor_of(request), forms.from_stored(stored)
+        origin = local_path((await read_form(request))["back"], otherwise=f"{LIST}/{stored.id}")
         draft = self._drafts.store(actor, stored.id, values=typed.values, secrets_typed={}, origin=origin)
-        if problems := forms.problems(typed, stored):
+        if problems := forms.validate(typed, stored):
             return self._page(request, stored, typed, draft=draft, problems=problems)
-        begin("test", draft, stored, trials=self._trials, runs=self._runs, actor=actor)
+        start_dry_run("test", draft, stored, trials=self._trials, runs=self._runs, actor=actor)
         return RedirectResponse(f"/settings/drafts/{draft.id}/test", 303)
 
-    async def _lost(self, request: Request, draft_id: str) -> dict[str, str] | None:
-        """What became of a draft that is kept no longer: the integration that it was saved as, if it was."""
+    async def _describe_expired_draft(self, request: Request, draft_id: str) -> dict[str, str] | None:
+        """Return the integration that an expired draft was saved as, if any."""
         if not draft_id:
             return None
-        its_id = self._drafts.get_saved_integration_id(actor_of(request), draft_id)
-        saved = await self._stores.integrations.by_id(its_id) if its_id else None
+        integration_id = self._drafts.get_saved_integration_id(actor_of(request), draft_id)
+        saved = await self._stores.integrations.by_id(integration_id) if integration_id else None
         return {"id": saved.id, "name": saved.name} if saved else {"id": "", "name": ""}
 
-    async def _save(self, request: Request, typed: Typed, stored: StoredIntegration | None) -> str:
+    async def _save(self, request: Request, typed: FormInput, stored: StoredIntegration | None) -> str:
         raw = forms.raw_of(typed, stored)
         if stored is None:
             return await self._administration.add(actor_of(request), raw)
@@ -162,31 +164,31 @@ class EditingPages:
         }
         return (await self._administration.edit(actor_of(request), stored.id, changes)).id
 
-    async def _is_taken(self, typed: Typed, stored: StoredIntegration | None) -> bool:
-        """Whether another integration has the name: told with all else that is wrong, not after it."""
+    async def _is_name_in_use(self, typed: FormInput, stored: StoredIntegration | None) -> bool:
+        """Return whether another integration has the name, to report it together with the other problems."""
         tenant = typed.values["tenant_id"] or DEFAULT_TENANT
         other = await self._stores.integrations.by_name(typed.values["name"], tenant)
         return other is not None and (stored is None or other.id != stored.id)
 
-    async def _stored(self, request: Request) -> StoredIntegration | None:
-        its_id = request.path_params.get("id")
-        return await self._stores.integrations.by_id(its_id) if its_id else None
+    async def _load(self, request: Request) -> StoredIntegration | None:
+        integration_id = request.path_params.get("id")
+        return await self._stores.integrations.by_id(integration_id) if integration_id else None
 
     def _page(
         self,
         request: Request,
         stored: StoredIntegration | None,
-        typed: Typed,
+        typed: FormInput,
         *,
         draft: Draft | None = None,
         problems: Mapping[str, list[str]] | None = None,
         fault: str = "",
         lost: Mapping[str, str] | None = None,
     ) -> Response:
-        told = dict(sorted((problems or {}).items(), key=lambda pair: forms.order_of(pair[0])))
-        fields = [_shown(field, typed, stored, told) for field in FIELDS]
+        faults = dict(sorted((problems or {}).items(), key=lambda pair: forms.order_of(pair[0])))
+        fields = [_field_data(field, typed, stored, faults) for field in FIELDS]
         hidden_faults = any(field["hidden"] and field["problems"] for field in fields)
-        hidden_faults = hidden_faults or any(name in told for name in ("loggingLevel", "tenant_id"))
+        hidden_faults = hidden_faults or any(name in faults for name in ("loggingLevel", "tenant_id"))
         data = {
             "title": f"Edit {stored.name}" if stored else f"Add {DISPLAY_NAME} Integration",
             "plugin": {"name": DISPLAY_NAME, "version": __version__},
@@ -197,19 +199,19 @@ class EditingPages:
             "showHidden": bool(typed.values["showHidden"]) or hidden_faults,
             "fields": fields,
             "levels": LEVELS,
-            "problems": told,
+            "problems": faults,
             "fault": fault,
             "lost": lost,
             "labels": LABELS,
-            "first": next(iter(told), ""),
+            "first": next(iter(faults), ""),
         }
-        return page(request, "integrationform.html", data, status=503 if fault else 422 if told else 200)
+        return render_page(request, "integrationform.html", data, status=503 if fault else 422 if faults else 200)
 
 
-def _shown(
-    field: FormField, typed: Typed, stored: StoredIntegration | None, problems: Mapping[str, list[str]]
+def _field_data(
+    field: FormField, typed: FormInput, stored: StoredIntegration | None, problems: Mapping[str, list[str]]
 ) -> dict[str, Any]:
-    """A field as the page shows it; of a secret, only whether there is one."""
+    """Return the template data of a field; for a secret, only whether it is set."""
     key = f"properties.{field.name}"
     known = bool(stored and stored.properties.get(field.name))
     state = "kept" if known else ""

@@ -1,4 +1,4 @@
-"""An integration as somebody types it into the form, and what that means; pure."""
+"""Model of the integration form: input, stored settings and validation. No I/O."""
 
 import re
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ UNNAMED = "new integration"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Typed:
+class FormInput:
     """What stands in the form; secrets beside the rest, as they never go back to the browser."""
 
     values: Mapping[str, str] = field(repr=False)
@@ -40,14 +40,16 @@ class Typed:
     cleared: frozenset[str] = frozenset()
 
 
-def empty() -> Typed:
-    """A form that nobody has filled in."""
+def empty() -> FormInput:
+    """Return an empty form with the defaults."""
     defaults = {f"properties.{each.name}": format_value(each.name, each.default) for each in FIELDS}
-    return Typed(values={**ENVELOPE, **{name: text for name, text in defaults.items() if _open(name)}}, secrets={})
+    return FormInput(
+        values={**ENVELOPE, **{name: text for name, text in defaults.items() if _is_public(name)}}, secrets={}
+    )
 
 
-def typed_of(stored: StoredIntegration) -> Typed:
-    """The form of an integration that is there; its secrets stay where they are."""
+def from_stored(stored: StoredIntegration) -> FormInput:
+    """Return the form of a stored integration, without its secrets."""
     known = {
         f"properties.{each.name}": format_value(each.name, stored.properties[each.name])
         for each in FIELDS
@@ -59,14 +61,14 @@ def typed_of(stored: StoredIntegration) -> Typed:
         "loggingLevel": stored.logging_level,
         "showHidden": "on" if stored.show_hidden else "",
     }
-    found = Typed(values={**empty().values, **envelope, **known}, secrets={})
+    found = FormInput(values={**empty().values, **envelope, **known}, secrets={})
     server = found.values["properties.proxyServer"]
     # Credentials inside the address are secret too: as long as they are, the field shows the address alone.
-    return Typed(values={**found.values, "properties.proxyServer": _split_proxy(server)[0]}, secrets={})
+    return FormInput(values={**found.values, "properties.proxyServer": _split_proxy(server)[0]}, secrets={})
 
 
-def typed_from(form: Mapping[str, str], draft: Draft | None) -> Typed:
-    """What a form sends, together with the secrets that were typed on the way to it."""
+def from_request(form: Mapping[str, str], draft: Draft | None) -> FormInput:
+    """Return the submitted input with the secrets that its draft already has."""
     names = [name for name in empty().values if name not in ENVELOPE]
     booleans = {f"properties.{each.name}" for each in FIELDS if each.kind == "Boolean"}
     values = {name: form.get(name, "").strip() for name in ENVELOPE}
@@ -80,73 +82,75 @@ def typed_from(form: Mapping[str, str], draft: Draft | None) -> Typed:
         values["properties.proxyServer"] = server
         values["properties.proxyUsername"] = values["properties.proxyUsername"] or user
         secrets.setdefault("proxyPassword", password)
-    return Typed(values=values, secrets=secrets, cleared=cleared - typed.keys())
+    return FormInput(values=values, secrets=secrets, cleared=cleared - typed.keys())
 
 
-def held(form: Mapping[str, str]) -> set[str]:
+def kept_secrets_of(form: Mapping[str, str]) -> set[str]:
     """Secrets that were typed before the form was shown, and are to stay: they lie in its draft."""
     return {name for name in SECURE if form.get(f"held.{name}") and not form.get(f"clear.{name}")}
 
 
-def typed_again(draft: Draft) -> Typed:
-    """What was typed into a draft."""
-    return Typed(values=draft.values, secrets=draft.secrets, cleared=draft.cleared)
+def from_draft(draft: Draft) -> FormInput:
+    """Return the input of a draft."""
+    return FormInput(values=draft.values, secrets=draft.secrets, cleared=draft.cleared)
 
 
-def raw_of(typed: Typed, stored: StoredIntegration | None) -> dict[str, Any]:
-    """The integration in the form of the JSON file, secrets in clear, as it would be stored."""
+def raw_of(typed: FormInput, stored: StoredIntegration | None) -> dict[str, Any]:
+    """Return the integration in the format of the JSON file as it would be stored, with plain-text secrets."""
     known = dict(stored.properties) if stored else {}
-    shown = {each.name for each in FIELDS}
+    visible = {each.name for each in FIELDS}
     # What the form does not show, it does not lose.
-    properties = {name: value for name, value in known.items() if name not in shown}
-    for each in FIELDS:
-        if each.kind == "Secure":
-            value: Any = typed.secrets.get(each.name) or (None if each.name in typed.cleared else known.get(each.name))
+    properties = {name: value for name, value in known.items() if name not in visible}
+    for field_definition in FIELDS:
+        if field_definition.kind == "Secure":
+            value: Any = typed.secrets.get(field_definition.name) or (
+                None if field_definition.name in typed.cleared else known.get(field_definition.name)
+            )
         else:
-            value = _value(each, typed.values.get(f"properties.{each.name}", ""))
+            value = _value(field_definition, typed.values.get(f"properties.{field_definition.name}", ""))
         if value not in (None, ""):
-            properties[each.name] = value
+            properties[field_definition.name] = value
     server = known.get("proxyServer")
     if server and "proxyServer" in properties and _keeps_credentials(str(server), properties, typed):
         properties["proxyServer"] = server
     return {**_envelope(typed, stored), "properties": properties}
 
 
-def problems(typed: Typed, stored: StoredIntegration | None) -> dict[str, list[str]]:
+def validate(typed: FormInput, stored: StoredIntegration | None) -> dict[str, list[str]]:
     """Everything that is wrong with what was typed, by field."""
     raw = raw_of(typed, stored)
-    found = find_problems(raw)
+    faults = find_problems(raw)
     for problem in find_rule_problems(raw["properties"]):
         place = problem.path.removeprefix("properties.")
         field_name = re.split(r"[.\[]", place, maxsplit=1)[0]
         # The field is one text: the place inside it is part of the sentence.
         text = problem.text if place == field_name else f"{place}: {problem.text}"
-        found.setdefault(f"properties.{field_name}", []).append(text)
+        faults.setdefault(f"properties.{field_name}", []).append(text)
     if not typed.values["name"]:
-        found["name"] = ["is required"]
+        faults["name"] = ["is required"]
     if not typed.values["properties.baseUrl"]:
-        found["properties.baseUrl"] = [f"is required; usually it is {DEFAULT_BASE_URL}"]
+        faults["properties.baseUrl"] = [f"is required; usually it is {DEFAULT_BASE_URL}"]
     known = stored.properties if stored else {}
-    for each in find_exposed_secrets(known, raw["properties"]):
-        kept = known.get(each.secret) and each.secret not in typed.secrets and each.secret not in typed.cleared
-        label = next((one.label for one in FIELDS if one.name == each.because), each.because)
+    for risk in find_exposed_secrets(known, raw["properties"]):
+        is_kept = known.get(risk.secret) and risk.secret not in typed.secrets and risk.secret not in typed.cleared
+        label = next((one.label for one in FIELDS if one.name == risk.because), risk.because)
         because = f"must be entered again, because changing {label} gives another party access to"
-        if kept and each.secret in SECURE:
-            found.setdefault(f"properties.{each.secret}", []).append(f"{because} it")
-        elif each.secret not in SECURE and raw["properties"].get(each.secret) == known[each.secret]:
+        if is_kept and risk.secret in SECURE:
+            faults.setdefault(f"properties.{risk.secret}", []).append(f"{because} it")
+        elif risk.secret not in SECURE and raw["properties"].get(risk.secret) == known[risk.secret]:
             # The address of a proxy with credentials inside, which the form shows without them.
             text = f"the user name and password in this URL {because} them"
-            found.setdefault(f"properties.{each.secret}", []).append(text)
-    return found
+            faults.setdefault(f"properties.{risk.secret}", []).append(text)
+    return faults
 
 
 def order_of(field_name: str) -> int:
-    """Where a field stands in the form."""
+    """Return the position of a field in the form."""
     names = ["name", *(f"properties.{each.name}" for each in FIELDS), "loggingLevel", "tenant_id"]
     return names.index(field_name) if field_name in names else len(names)
 
 
-def _envelope(typed: Typed, stored: StoredIntegration | None) -> dict[str, Any]:
+def _envelope(typed: FormInput, stored: StoredIntegration | None) -> dict[str, Any]:
     return {
         **({"_id": stored.id} if stored else {}),
         "name": typed.values["name"],
@@ -158,18 +162,18 @@ def _envelope(typed: Typed, stored: StoredIntegration | None) -> dict[str, Any]:
     }
 
 
-def _keeps_credentials(server: str, properties: Mapping[str, Any], typed: Typed) -> bool:
-    """Whether the credentials inside a stored proxy address stay, which the form shows without them."""
+def _keeps_credentials(server: str, properties: Mapping[str, Any], typed: FormInput) -> bool:
+    """Return whether to keep the credentials in a stored proxy URL, which the form does not show."""
     address, user, _ = _split_proxy(server)
     others = "proxyUsername" in properties or "proxyPassword" in typed.secrets or "proxyPassword" in typed.cleared
     return bool(user) and properties["proxyServer"] == address and not others
 
 
-def _value(each: FormField, text: str) -> Any:
-    """A value as it is stored; None for the default, which is then the program's own."""
-    if text in ("", format_value(each.name, each.default)):
+def _value(field_definition: FormField, text: str) -> Any:
+    """Return a value as it is stored; None for the default, so that later defaults apply."""
+    if text in ("", format_value(field_definition.name, field_definition.default)):
         return None
-    match each.kind:
+    match field_definition.kind:
         case "Boolean":
             return text == "true"
         case "Array":
@@ -183,7 +187,7 @@ def _value(each: FormField, text: str) -> Any:
 
 
 def _split_proxy(server: str) -> tuple[str, str, str]:
-    """A proxy's address, and the user and password inside it."""
+    """Split a proxy URL into the URL without credentials, the user and the password."""
     scheme, mark, rest = server.partition("://")
     credentials, at, address = (rest if mark else server).rpartition("@")
     if not at:
@@ -196,5 +200,5 @@ def _split_proxy(server: str) -> tuple[str, str, str]:
     return plain, unquote(user), unquote(password)
 
 
-def _open(name: str) -> bool:
+def _is_public(name: str) -> bool:
     return name.removeprefix("properties.") not in SECURE

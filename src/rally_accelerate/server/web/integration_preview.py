@@ -1,4 +1,4 @@
-"""Choosing projects: the workspace's tree with a box at each, from the form and back to it."""
+"""Connection test, preview and project picker of the integration form."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,26 +26,26 @@ from rally_accelerate.server.store.encryption import list_secret_values
 from rally_accelerate.server.store.integrations import StoredIntegration
 from rally_accelerate.server.store.repositories import Stores
 from rally_accelerate.server.web import integration_form as forms
-from rally_accelerate.server.web.forms import Form, large_form
+from rally_accelerate.server.web.forms import Form, read_large_form
 from rally_accelerate.server.web.integration_form import UNNAMED
-from rally_accelerate.server.web.routing import actor_of, posted, shown
-from rally_accelerate.server.web.templating import missing, page
+from rally_accelerate.server.web.routing import actor_of, page_routes, post_route
+from rally_accelerate.server.web.templating import not_found, render_page
 
 DRAFTS = "/settings/drafts"
 
-GONE = "this draft (drafts are kept for one hour)"
+DRAFT = "this draft (drafts are kept for one hour)"
 
-_WORKS = {"test": dry_runs.check_connection, "preview": dry_runs.preview_items, "projects": dry_runs.load_projects}
+_CHECKS = {"test": dry_runs.check_connection, "preview": dry_runs.preview_items, "projects": dry_runs.load_projects}
 
 #: For a look at the connection and the projects, what else is wrong does not matter: so much is left out in turn.
-_LEFT_OUT: dict[str, tuple[tuple[str, ...], ...]] = {
+_OMITTED_SETTINGS: dict[str, tuple[tuple[str, ...], ...]] = {
     "projects": (("fieldMapping",), ("fieldMapping", "types"), ("fieldMapping", "types", "projects")),
     "test": ((),),
     "preview": ((),),
 }
 
 
-class TryoutPages:
+class PreviewPages:
     """The pages of what was tried."""
 
     def __init__(self, stores: Stores, runs: Runner, trials: DryRuns, drafts: DraftStore) -> None:
@@ -55,30 +55,30 @@ class TryoutPages:
         self._drafts = drafts
 
     def routes(self) -> list[Route]:
-        """Their addresses."""
+        """Return the routes."""
         return [
-            *shown(f"{DRAFTS}/{{draft:str}}/test", self.test, role=Role.EDITOR),
-            posted(f"{DRAFTS}/{{draft:str}}/test", self.again),
-            *shown(f"{DRAFTS}/{{draft:str}}/preview", self.preview, role=Role.EDITOR),
-            posted(f"{DRAFTS}/{{draft:str}}/preview", self.again),
+            *page_routes(f"{DRAFTS}/{{draft:str}}/test", self.test, role=Role.EDITOR),
+            post_route(f"{DRAFTS}/{{draft:str}}/test", self.again),
+            *page_routes(f"{DRAFTS}/{{draft:str}}/preview", self.preview, role=Role.EDITOR),
+            post_route(f"{DRAFTS}/{{draft:str}}/preview", self.again),
         ]
 
     async def test(self, request: Request) -> Response:
-        """The connection, link by link."""
+        """Show the connection test step by step."""
         return await self._page(request, "test", "Test connection")
 
     async def preview(self, request: Request) -> Response:
-        """A few issues as they would be."""
+        """Show a preview of a few issues."""
         return await self._page(request, "preview", "Preview issues")
 
     async def again(self, request: Request) -> Response:
         """Try again."""
         draft = self._drafts.get(actor_of(request), request.path_params["draft"])
         if draft is None:
-            return missing(request, GONE)
+            return not_found(request, DRAFT)
         what = request.url.path.rpartition("/")[2]
-        stored = await stored_of(self._stores, draft)
-        begin(what, draft, stored, trials=self._trials, runs=self._runs, actor=actor_of(request))
+        stored = await load_integration(self._stores, draft)
+        start_dry_run(what, draft, stored, trials=self._trials, runs=self._runs, actor=actor_of(request))
         return RedirectResponse(f"{DRAFTS}/{draft.id}/{what}", 303)
 
     async def _page(self, request: Request, what: str, title: str) -> Response:
@@ -86,7 +86,7 @@ class TryoutPages:
         draft = self._drafts.get(actor, request.path_params["draft"])
         trial = self._trials.get(actor, f"{draft.id}/{what}") if draft is not None else None
         if draft is None or trial is None:
-            return missing(request, GONE)
+            return not_found(request, DRAFT)
         data = {
             "title": f"{title} · {draft.values['name'] or forms.UNNAMED}",
             "heading": title,
@@ -97,10 +97,10 @@ class TryoutPages:
             "again": f"{DRAFTS}/{draft.id}/{what}",
             "trial": {"findings": [], "issues": [], "skipped": [], "notices": [], **trial.as_dict()},
         }
-        return page(request, f"{what}.html", data)
+        return render_page(request, f"{what}.html", data)
 
 
-def begin(
+def start_dry_run(
     what: str, draft: Draft, stored: StoredIntegration | None, *, trials: DryRuns, runs: Runner, actor: Actor
 ) -> None:
     """Begin to try something with what was typed.
@@ -113,30 +113,30 @@ def begin(
         runs: Whose share of Rally's patience it takes from.
         actor: Who wants to know.
     """
-    typed = forms.typed_again(draft)
+    typed = forms.from_draft(draft)
     raw = forms.raw_of(typed, stored)
     # Asked again: a draft may be older than the last change of what is stored.
-    faults = forms.problems(typed, stored)
+    faults = forms.validate(typed, stored)
     faults.pop("name", None)
     named = {**raw, "name": raw["name"] or forms.UNNAMED}
-    tries = (_integration(named, left_out) for left_out in _LEFT_OUT[what])
+    tries = (_integration(named, left_out) for left_out in _OMITTED_SETTINGS[what])
     integration = next((each for each in tries if each is not None), None)
     kept = any(field.removeprefix("properties.") in forms.SECURE for field in faults)
     if integration is None or kept:
         return
-    work = _WORKS[what](integration, runs.limiters)
+    work = _CHECKS[what](integration, runs.limiters)
     with telling_of(integration.name):
         # What begins here goes on with the name.
         trials.start(actor, f"{draft.id}/{what}", work, redactor=Redactor(list_secret_values(raw["properties"])))
 
 
-async def stored_of(stores: Stores, draft: Draft) -> StoredIntegration | None:
-    """The integration that a draft edits, if it is one and still there."""
+async def load_integration(stores: Stores, draft: Draft) -> StoredIntegration | None:
+    """Return the integration that a draft edits, if it still exists."""
     return await stores.integrations.by_id(draft.integration_id) if draft.integration_id else None
 
 
 def form_address(draft: Draft) -> str:
-    """The form with what was typed."""
+    """Return the URL of the form with a draft."""
     place = f"{draft.integration_id}/edit" if draft.integration_id else "new"
     return f"/settings/integrations/{place}?draft={draft.id}"
 
@@ -164,26 +164,26 @@ class ProjectPages:
         self._drafts = drafts
 
     def routes(self) -> list[Route]:
-        """Their addresses."""
+        """Return the routes."""
         return [
-            *shown(f"{DRAFTS}/{{draft:str}}/projects", self.tree, role=Role.EDITOR),
-            posted(f"{DRAFTS}/{{draft:str}}/projects", self.chosen),
+            *page_routes(f"{DRAFTS}/{{draft:str}}/projects", self.tree, role=Role.EDITOR),
+            post_route(f"{DRAFTS}/{{draft:str}}/projects", self.select),
         ]
 
     async def tree(self, request: Request) -> Response:
-        """The tree, as far as it matches the search."""
+        """Show the part of the tree that matches the search."""
         actor = actor_of(request)
         draft = self._drafts.get(actor, request.path_params["draft"])
         trial = self._trials.get(actor, f"{draft.id}/projects") if draft is not None else None
         if draft is None or trial is None:
-            return missing(request, GONE)
+            return not_found(request, DRAFT)
         told = {"workspace": None, **trial.as_dict()}
         projects: Sequence[Project] = told.get("projects", ())
-        chosen, others = chosen_of(projects, _texts(draft))
+        chosen, others = selected_projects(projects, _texts(draft))
         children = draft.values.get(CHILDREN) == "true"
-        offers = {} if children else offers_of(projects, chosen, told.get("counts", ()))
+        offers = {} if children else child_project_offers(projects, chosen, told.get("counts", ()))
         search = request.query_params.get("search", "").strip()
-        rows = rows_of(projects, search=search)
+        rows = build_rows(projects, search=search)
         here = {row["id"] for row in rows}
         data = {
             "title": "Choose projects",
@@ -199,17 +199,17 @@ class ProjectPages:
             "children": children,
             "search": search,
         }
-        return page(request, "projects.html", data)
+        return render_page(request, "projects.html", data)
 
-    async def chosen(self, request: Request) -> Response:
+    async def select(self, request: Request) -> Response:
         """Put the choice into the draft: then back to the form, or on with another search."""
-        actor, form = actor_of(request), await large_form(request)
+        actor, form = actor_of(request), await read_large_form(request)
         draft = self._drafts.get(actor, request.path_params["draft"])
         if draft is None:
-            return missing(request, GONE)
+            return not_found(request, DRAFT)
         if form.get("do") == "again":
-            stored = await stored_of(self._stores, draft)
-            begin("projects", draft, stored, trials=self._trials, runs=self._runs, actor=actor)
+            stored = await load_integration(self._stores, draft)
+            start_dry_run("projects", draft, stored, trials=self._trials, runs=self._runs, actor=actor)
             return RedirectResponse(f"{DRAFTS}/{draft.id}/projects", 303)
         trial = self._trials.get(actor, f"{draft.id}/projects")
         projects: Sequence[Project] = trial.as_dict().get("projects", ()) if trial is not None else ()
@@ -228,8 +228,8 @@ class ProjectPages:
     ) -> None:
         ids = {int(text) for text in form.all("project") if text.isdecimal()}
         if parent is not None:
-            ids |= open_below(projects, parent)
-        texts = [*form.all("other"), *names_of(projects, ids)]
+            ids |= open_descendants(projects, parent)
+        texts = [*form.all("other"), *setting_values(projects, ids)]
         values = {
             **draft.values,
             PROJECTS: format_value("projects", list(dict.fromkeys(texts))),
@@ -246,8 +246,8 @@ class ProjectPages:
         )
 
 
-def rows_of(projects: Sequence[Project], *, search: str = "") -> list[dict[str, Any]]:
-    """The tree as rows in the order in which it is drawn, each with its depth.
+def build_rows(projects: Sequence[Project], *, search: str = "") -> list[dict[str, Any]]:
+    """Return the project tree as rows in display order, each with its depth.
 
     Args:
         projects: As Rally lists them; a parent that the user does not see makes a root.
@@ -257,21 +257,21 @@ def rows_of(projects: Sequence[Project], *, search: str = "") -> list[dict[str, 
     below: dict[int | None, list[Project]] = defaultdict(list)
     for each in sorted(projects, key=lambda one: (str(one["name"]).casefold(), one["id"])):
         below[each["parent"] if each["parent"] in known else None].append(each)
-    wanted = search.casefold()
-    matching = {each["id"] for each in projects if wanted in str(each["name"]).casefold()}
-    leading = {its_id for match in matching for its_id in _way_up(match, known)}
+    pattern = search.casefold()
+    matching = {each["id"] for each in projects if pattern in str(each["name"]).casefold()}
+    leading = {its_id for match in matching for its_id in _ancestors(match, known)}
     rows: list[dict[str, Any]] = []
     # Without recursion: who knows how deep a company goes. A ring of parents has no root, and is shown by nothing.
     waiting: list[tuple[Project, int]] = [(each, 0) for each in reversed(below[None])]
     while waiting:
         each, depth = waiting.pop()
         if each["id"] in leading:
-            rows.append({**each, "depth": min(depth, 12), "match": bool(wanted) and each["id"] in matching})
+            rows.append({**each, "depth": min(depth, 12), "match": bool(pattern) and each["id"] in matching})
             waiting += [(child, depth + 1) for child in reversed(below[each["id"]])]
     return rows
 
 
-def open_below(projects: Sequence[Project], parent: int) -> set[int]:
+def open_descendants(projects: Sequence[Project], parent: int) -> set[int]:
     """Return the open projects below one, at any depth, by id."""
     children: dict[int | None, list[Project]] = defaultdict(list)
     for each in projects:
@@ -288,7 +288,7 @@ def open_below(projects: Sequence[Project], parent: int) -> set[int]:
     return found
 
 
-def offers_of(
+def child_project_offers(
     projects: Sequence[Project], chosen: set[int], counts: Sequence[Mapping[str, int]]
 ) -> Mapping[int, dict[str, Any]]:
     """Return what is offered at each chosen project whose child projects are not chosen, by id.
@@ -301,7 +301,7 @@ def offers_of(
     known = {each["id"]: each for each in counts}
     offers: dict[int, dict[str, Any]] = {}
     for each in projects:
-        if each["id"] in chosen and (more := open_below(projects, each["id"]) - chosen):
+        if each["id"] in chosen and (more := open_descendants(projects, each["id"]) - chosen):
             count = known.get(each["id"])
             offers[each["id"]] = {
                 "projects": len(more),
@@ -311,8 +311,8 @@ def offers_of(
     return offers
 
 
-def chosen_of(projects: Sequence[Project], texts: Sequence[str]) -> tuple[set[int], list[str]]:
-    """Which projects the texts of the setting mean plainly, and the texts that mean something else: patterns, paths."""
+def selected_projects(projects: Sequence[Project], texts: Sequence[str]) -> tuple[set[int], list[str]]:
+    """Return the projects that the setting names exactly, and its other texts: patterns and paths."""
     names = Counter(str(each["name"]) for each in projects)
     by_text = {str(each["id"]): each["id"] for each in projects}
     by_text |= {str(each["name"]): each["id"] for each in projects if names[str(each["name"])] == 1}
@@ -320,8 +320,8 @@ def chosen_of(projects: Sequence[Project], texts: Sequence[str]) -> tuple[set[in
     return chosen, [text for text in texts if text not in by_text]
 
 
-def names_of(projects: Sequence[Project], ids: set[int]) -> Iterator[str]:
-    """What to write for the chosen projects: the name, or the ObjectID where the name would mean more than this one."""
+def setting_values(projects: Sequence[Project], ids: set[int]) -> Iterator[str]:
+    """Yield the setting's text for each selected project: its name, or its ObjectID if the name is ambiguous."""
     names = Counter(str(each["name"]).casefold() for each in projects)
     for each in projects:
         if each["id"] in ids:
@@ -330,9 +330,9 @@ def names_of(projects: Sequence[Project], ids: set[int]) -> Iterator[str]:
             yield name if plain else str(each["id"])
 
 
-def _way_up(its_id: int, known: Mapping[int, Project]) -> Iterator[int]:
+def _ancestors(project_id: int, known: Mapping[int, Project]) -> Iterator[int]:
     seen: set[int] = set()
-    step: int | None = its_id
+    step: int | None = project_id
     while step is not None and step in known and step not in seen:
         seen.add(step)
         yield step

@@ -1,4 +1,4 @@
-"""Settings > Integrations: the list, one integration with its runs, and what can be done to it at once."""
+"""Pages about integrations: the list, one integration, its actions, deletion and resync."""
 
 from datetime import datetime
 from typing import Any
@@ -30,15 +30,21 @@ from rally_accelerate.server.sync_state import count_missing, list_missing
 from rally_accelerate.server.value_streams.document import integrations_of
 from rally_accelerate.server.value_streams.importer import PLACEHOLDER
 from rally_accelerate.server.web import forms
-from rally_accelerate.server.web.executions import account_of
-from rally_accelerate.server.web.routing import actor_of, own_path, posted, routed, shown
-from rally_accelerate.server.web.templating import missing, page
+from rally_accelerate.server.web.executions import summarize
+from rally_accelerate.server.web.routing import actor_of, local_path, page_routes, post_route, role_route
+from rally_accelerate.server.web.templating import not_found, render_page
 
 #: The status of an integration that works and has never brought an item.
 EMPTY = "No items"
 
 #: What a last run's outcome means for people (accelerate-api-notes.md#integration-status).
-WORDS = {"complete": "Online", "partial": "Partial", "failed": "Failed", "interrupted": "Interrupted", "": "New"}
+STATUS_LABELS = {
+    "complete": "Online",
+    "partial": "Partial",
+    "failed": "Failed",
+    "interrupted": "Interrupted",
+    "": "New",
+}
 
 #: The status of an integration that this process does not run, see ``serve --without``.
 PAUSED = "Paused"
@@ -46,7 +52,7 @@ PAUSED = "Paused"
 LIST = "/settings/integrations"
 
 #: How many runs the page of an integration shows.
-RUNS_SHOWN = 20
+LATEST_RUNS = 20
 
 
 class IntegrationPages:
@@ -59,19 +65,19 @@ class IntegrationPages:
         self._administration = administration
 
     def routes(self) -> list[Route]:
-        """Their addresses."""
+        """Return the routes."""
         return [
-            *shown(LIST, self.listed),
-            posted(f"{LIST}/{{id:str}}/run", self.run),
-            posted(f"{LIST}/{{id:str}}/stop", self.stop),
-            posted(f"{LIST}/{{id:str}}/toggle", self.toggle),
-            *shown(f"{LIST}/{{id:str}}/delete", self.deleting, role=Role.EDITOR),
-            posted(f"{LIST}/{{id:str}}/delete", self.delete),
-            routed(f"{LIST}/{{id:str}}", self.one),
+            *page_routes(LIST, self.index),
+            post_route(f"{LIST}/{{id:str}}/run", self.run),
+            post_route(f"{LIST}/{{id:str}}/stop", self.stop),
+            post_route(f"{LIST}/{{id:str}}/toggle", self.toggle),
+            *page_routes(f"{LIST}/{{id:str}}/delete", self.confirm_delete, role=Role.EDITOR),
+            post_route(f"{LIST}/{{id:str}}/delete", self.delete),
+            role_route(f"{LIST}/{{id:str}}", self.detail),
         ]
 
-    async def listed(self, request: Request) -> Response:
-        """Every integration with its last run, and trackers that others upload to."""
+    async def index(self, request: Request) -> Response:
+        """List all integrations with their last run, and trackers of other connectors."""
         counts = await self._stores.issues.count_by_tracker()
         latest = await self._stores.executions.find_latest()
         synced = await self._stores.executions.find_last_synced()
@@ -88,22 +94,22 @@ class IntegrationPages:
             "interval": self._schedule.interval.total_seconds(),
             "placeholder": PLACEHOLDER,
         }
-        return page(request, "integrations.html", data)
+        return render_page(request, "integrations.html", data)
 
-    async def one(self, request: Request) -> Response:
-        """One integration: its settings without secrets, its schedule, its last runs."""
-        found = await self._stores.integrations.by_id(request.path_params["id"].removesuffix(".json"))
-        if found is None:
-            return missing(request, "this integration")
+    async def detail(self, request: Request) -> Response:
+        """Show an integration: its settings without secrets, its schedule and its latest runs."""
+        integration = await self._stores.integrations.by_id(request.path_params["id"].removesuffix(".json"))
+        if integration is None:
+            return not_found(request, "this integration")
         counts = await self._stores.issues.count_by_tracker()
-        runs = await self._stores.executions.list_latest(found.id, limit=RUNS_SHOWN)
-        synced = await self._stores.executions.find_last(found.id, SYNCED)
+        runs = await self._stores.executions.list_latest(integration.id, limit=LATEST_RUNS)
+        synced = await self._stores.executions.find_last(integration.id, SYNCED)
         labels = {field.name: field.label for field in list_form_fields()}
         data = {
-            "title": found.name,
+            "title": integration.name,
             "integration": self._row(
-                found,
-                counts.get(found.id, 0),
+                integration,
+                counts.get(integration.id, 0),
                 runs[0] if runs else None,
                 synced=synced.completed if synced else None,
             ),
@@ -111,26 +117,27 @@ class IntegrationPages:
             "events": [
                 {"name": EVENT, "seconds": self._schedule.interval.total_seconds(), "description": EVENT_DESCRIPTION}
             ],
-            "missing": await count_missing(self._stores.database, found.id),
-            "properties": mask_secrets(found.properties),
+            "missing": await count_missing(self._stores.database, integration.id),
+            "properties": mask_secrets(integration.properties),
             "labels": labels,
-            "loggingLevel": found.logging_level,
-            "tenant": found.tenant_id,
-            "created": found.created,
-            "executions": [account_of(one, self._runs) for one in runs],
+            "loggingLevel": integration.logging_level,
+            "tenant": integration.tenant_id,
+            "created": integration.created,
+            "executions": [summarize(one, self._runs) for one in runs],
             "mayEdit": actor_of(request).may(Role.EDITOR),
             # Those that the pages draw belong to this tenant.
-            "undrawn": found.tenant_id == DEFAULT_TENANT and not await self._stores.streams.exists(found.tenant_id),
+            "undrawn": integration.tenant_id == DEFAULT_TENANT
+            and not await self._stores.streams.exists(integration.tenant_id),
         }
-        return page(request, "integration.html", data)
+        return render_page(request, "integration.html", data)
 
     async def run(self, request: Request) -> Response:
         """Run now."""
-        its_id = request.path_params["id"]
+        integration_id = request.path_params["id"]
         try:
-            await self._administration.run(actor_of(request), its_id)
+            await self._administration.run(actor_of(request), integration_id)
         except NotFoundError:
-            return missing(request, "this integration")
+            return not_found(request, "this integration")
         except ConfigError as error:
             return refusal(request, error)
         return await back(request)
@@ -140,104 +147,106 @@ class IntegrationPages:
         try:
             await self._administration.stop(actor_of(request), request.path_params["id"])
         except NotFoundError:
-            return missing(request, "this integration")
+            return not_found(request, "this integration")
         return await back(request)
 
     async def toggle(self, request: Request) -> Response:
         """Enable or disable: what the form says, else the other way round; enabling runs at once."""
-        its_id = request.path_params["id"]
-        found = await self._stores.integrations.by_id(its_id)
-        if found is None:
-            return missing(request, "this integration")
+        integration_id = request.path_params["id"]
+        integration = await self._stores.integrations.by_id(integration_id)
+        if integration is None:
+            return not_found(request, "this integration")
         # A form that says what it wants cannot undo what somebody else did meanwhile.
-        wanted = (await forms.form(request)).get("to") or ("on" if found.disabled else "off")
-        if (wanted == "off") != found.disabled:
-            await self._administration.set_enabled(actor_of(request), its_id, on=wanted == "on")
+        target = (await forms.read_form(request)).get("to") or ("on" if integration.disabled else "off")
+        if (target == "off") != integration.disabled:
+            await self._administration.set_enabled(actor_of(request), integration_id, on=target == "on")
         return RedirectResponse(LIST, 303)
 
-    async def deleting(self, request: Request) -> Response:
-        """What a deletion would take away."""
-        return await self._deleting(request)
+    async def confirm_delete(self, request: Request) -> Response:
+        """Show what a deletion would remove."""
+        return await self._confirm_delete(request)
 
     async def delete(self, request: Request) -> Response:
         """Delete an integration, when its name was typed."""
-        form = await forms.form(request)
-        found = await self._stores.integrations.by_id(request.path_params["id"])
-        if found is None:
-            return missing(request, "this integration")
+        form = await forms.read_form(request)
+        integration = await self._stores.integrations.by_id(request.path_params["id"])
+        if integration is None:
+            return not_found(request, "this integration")
         faults = []
         if form.get("issues") not in {"keep", "remove"}:
             faults.append("Choose whether to keep or delete the issues.")
-        if form.get("name", "").strip() != found.name:
-            faults.append(f"Type {found.name} to confirm.")
+        if form.get("name", "").strip() != integration.name:
+            faults.append(f"Type {integration.name} to confirm.")
         if faults:
-            return await self._deleting(request, fault=" ".join(faults), form=dict(form))
-        await self._administration.remove(actor_of(request), found.id, with_issues=form["issues"] == "remove")
+            return await self._confirm_delete(request, fault=" ".join(faults), form=dict(form))
+        await self._administration.remove(actor_of(request), integration.id, with_issues=form["issues"] == "remove")
         return RedirectResponse(LIST, 303)
 
-    async def _deleting(self, request: Request, *, fault: str = "", form: dict[str, str] | None = None) -> Response:
-        found = await self._stores.integrations.by_id(request.path_params["id"])
-        if found is None:
-            return missing(request, "this integration")
+    async def _confirm_delete(
+        self, request: Request, *, fault: str = "", form: dict[str, str] | None = None
+    ) -> Response:
+        integration = await self._stores.integrations.by_id(request.path_params["id"])
+        if integration is None:
+            return not_found(request, "this integration")
         data = {
-            "title": f"Delete {found.name}",
-            "integration": {"id": found.id, "name": found.name},
-            "issues": (await self._stores.issues.count_by_tracker()).get(found.id, 0),
-            "runs": (await self._stores.executions.count_by_integration()).get(found.id, 0),
+            "title": f"Delete {integration.name}",
+            "integration": {"id": integration.id, "name": integration.name},
+            "issues": (await self._stores.issues.count_by_tracker()).get(integration.id, 0),
+            "runs": (await self._stores.executions.count_by_integration()).get(integration.id, 0),
             "streams": [
                 {"id": stream.id, "name": stream.name}
                 for stream in await self._stores.streams.all()
-                if any(entry.get("_id") == found.id for _, entry in integrations_of(stream.document))
+                if any(entry.get("_id") == integration.id for _, entry in integrations_of(stream.document))
             ],
             "fault": fault,
             "typed": {"name": "", "issues": "", **(form or {})},
         }
-        return page(request, "delete.html", data, status=422 if fault else 200)
+        return render_page(request, "delete.html", data, status=422 if fault else 200)
 
-    def _status(self, found: StoredIntegration, latest: Execution | None) -> str:
-        if found.disabled:
+    def _status(self, integration: StoredIntegration, latest: Execution | None) -> str:
+        if integration.disabled:
             return "Disabled"
-        if self._schedule.is_excluded(found.id):
+        if self._schedule.is_excluded(integration.id):
             return PAUSED
-        if self._runs.get_active_run(found.id):
+        if self._runs.get_active_run(integration.id):
             return "Sync in progress"
-        return WORDS[latest.outcome if latest else ""]
+        return STATUS_LABELS[latest.outcome if latest else ""]
 
     def _row(
-        self, found: StoredIntegration, issues: int, latest: Execution | None, *, synced: datetime | None
+        self, integration: StoredIntegration, issues: int, latest: Execution | None, *, synced: datetime | None
     ) -> dict[str, Any]:
-        running = self._runs.get_active_run(found.id)
-        status = self._status(found, latest)
+        running = self._runs.get_active_run(integration.id)
+        status = self._status(integration, latest)
         empty = latest.report.get("empty", "") if latest and not issues else ""
-        if empty and status == WORDS["complete"]:
+        if empty and status == STATUS_LABELS["complete"]:
             status = EMPTY
         return {
-            "id": found.id,
-            "name": found.name,
-            "type": DISPLAY_NAME if found.type == PLUGIN_ID else found.type,
+            "id": integration.id,
+            "name": integration.name,
+            "type": DISPLAY_NAME if integration.type == PLUGIN_ID else integration.type,
             "status": status,
-            "disabled": found.disabled,
+            "disabled": integration.disabled,
             "issues": issues,
             # Why there are none, when that was found out.
             "empty": empty if status == EMPTY else "",
             # What the issues are as of, also while runs fail: the last try has its word in the status.
             "lastSync": synced,
-            "nextRun": None if found.disabled else self._schedule.compute_next_run(found.id),
-            "lastRun": account_of(latest, self._runs) if latest else None,
+            "nextRun": None if integration.disabled else self._schedule.compute_next_run(integration.id),
+            "lastRun": summarize(latest, self._runs) if latest else None,
             "withheld": latest.report.get("withheld", 0) if latest else 0,
             "progress": running.describe_progress() if running is not None else None,
         }
 
 
 def refusal(request: Request, error: ConfigError) -> Response:
-    """A page that says why something was not done."""
+    """Return a page that explains why an action failed."""
     data = {"title": "Action failed", "message": str(error), "hint": error.hint}
-    return page(request, "notdone.html", data, status=409)
+    return render_page(request, "notdone.html", data, status=409)
 
 
 async def back(request: Request) -> Response:
     """Back to the page of ours that the form stood on."""
-    return RedirectResponse(own_path((await forms.form(request))["back"], otherwise=LIST), 303)
+    return RedirectResponse(local_path((await forms.read_form(request))["back"], otherwise=LIST), 303)
 
 
 #: Reading everything of a large workspace takes its time.
@@ -257,25 +266,25 @@ class ResyncPages:
         self._trials = trials
 
     def routes(self) -> list[Route]:
-        """Their addresses."""
+        """Return the routes."""
         return [
-            *shown(f"{LIST}/{{id:str}}/resync", self.asked, role=Role.EDITOR),
-            posted(f"{LIST}/{{id:str}}/resync", self.chosen),
-            *shown(f"{LIST}/{{id:str}}/removals", self.removals, role=Role.EDITOR),
-            posted(f"{LIST}/{{id:str}}/removals", self.approve),
+            *page_routes(f"{LIST}/{{id:str}}/resync", self.show_form, role=Role.EDITOR),
+            post_route(f"{LIST}/{{id:str}}/resync", self.submit),
+            *page_routes(f"{LIST}/{{id:str}}/removals", self.removals, role=Role.EDITOR),
+            post_route(f"{LIST}/{{id:str}}/removals", self.approve),
         ]
 
-    async def asked(self, request: Request) -> Response:
-        """What to send again, and what the preview found."""
+    async def show_form(self, request: Request) -> Response:
+        """Show the resync form and the result of its preview."""
         stored = await self._stores.integrations.by_id(request.path_params["id"])
-        return missing(request, "this integration") if stored is None else self._page(request, stored)
+        return not_found(request, "this integration") if stored is None else self._page(request, stored)
 
-    async def chosen(self, request: Request) -> Response:
+    async def submit(self, request: Request) -> Response:
         """Preview, stop the preview, or do it."""
         stored = await self._stores.integrations.by_id(request.path_params["id"])
         if stored is None:
-            return missing(request, "this integration")
-        actor, form = actor_of(request), await forms.form(request)
+            return not_found(request, "this integration")
+        actor, form = actor_of(request), await forms.read_form(request)
         if form.get("do") == "stop":
             self._trials.stop(actor, _key(stored))
             return RedirectResponse(f"{LIST}/{stored.id}/resync", 303)
@@ -297,10 +306,10 @@ class ResyncPages:
         return RedirectResponse(f"{LIST}/{stored.id}", 303)
 
     async def removals(self, request: Request) -> Response:
-        """What would be marked as gone."""
+        """List the items that would be marked as removed."""
         stored = await self._stores.integrations.by_id(request.path_params["id"])
         if stored is None:
-            return missing(request, "this integration")
+            return not_found(request, "this integration")
         database = self._stores.database
         latest = next(iter(await self._stores.executions.list_latest(stored.id, limit=1)), None)
         listed = await list_missing(database, stored.id, limit=SHOWN)
@@ -321,18 +330,18 @@ class ResyncPages:
                 for each in listed
             ],
         }
-        return page(request, "removals.html", data)
+        return render_page(request, "removals.html", data)
 
     async def approve(self, request: Request) -> Response:
         """Mark them, in a run that begins now."""
-        its_id = request.path_params["id"]
+        integration_id = request.path_params["id"]
         try:
-            await self._administration.approve_removals(actor_of(request), its_id)
+            await self._administration.approve_removals(actor_of(request), integration_id)
         except NotFoundError:
-            return missing(request, "this integration")
+            return not_found(request, "this integration")
         except ConfigError as error:
             return refusal(request, error)
-        return RedirectResponse(f"{LIST}/{its_id}", 303)
+        return RedirectResponse(f"{LIST}/{integration_id}", 303)
 
     def _page(
         self, request: Request, stored: StoredIntegration, *, fault: str = "", form: forms.Form | None = None
@@ -349,7 +358,7 @@ class ResyncPages:
             "fault": fault,
             "trial": shown,
         }
-        return page(request, "resync.html", data, status=422 if fault else 200)
+        return render_page(request, "resync.html", data, status=422 if fault else 200)
 
 
 def _key(stored: StoredIntegration) -> str:
@@ -357,7 +366,7 @@ def _key(stored: StoredIntegration) -> str:
 
 
 def _window(form: forms.Form) -> Window:
-    """What is to be sent again.
+    """Submit the resync form.
 
     Raises:
         ValueError: No date, or none that can be read.

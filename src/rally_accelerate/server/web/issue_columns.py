@@ -1,4 +1,4 @@
-"""The columns that a list of issues can have, on the page and in files."""
+"""Columns of issue lists, on the page and in files."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class RenderContext:
     """What a column's value may need beside its row."""
 
     #: Names of integrations by their ids.
@@ -27,7 +27,7 @@ class Column:
     label: str
     #: How the page shows its values: text, name, badge, figure, list, instant or age.
     kind: str
-    value: Callable[[IssueRow, Told], Any]
+    value: Callable[[IssueRow, RenderContext], Any]
     sort: Sort | None = None
 
     @property
@@ -67,15 +67,15 @@ USUAL = ("id", "name", "type", "status", "age", "priority", "points", "owner", "
 FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
-def chosen(names: Sequence[str]) -> tuple[Column, ...]:
-    """The columns of these names in the order of the page; the usual ones when none is known."""
+def select_columns(names: Sequence[str]) -> tuple[Column, ...]:
+    """Return the named columns in page order; the default columns if no name is known."""
     known = tuple(column for name, column in COLUMNS.items() if name in names)
     return known or tuple(COLUMNS[name] for name in USUAL)
 
 
-def as_cell(column: Column, row: IssueRow, told: Told) -> str:
-    """A value in a file for spreadsheets: nothing in it is ever computed."""
-    value = column.value(row, told)
+def as_cell(column: Column, row: IssueRow, context: RenderContext) -> str:
+    """Return a value for a spreadsheet, which never evaluates it as a formula."""
+    value = column.value(row, context)
     match column.kind:
         case "instant":
             return datetime.fromtimestamp(value / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -84,23 +84,23 @@ def as_cell(column: Column, row: IssueRow, told: Told) -> str:
         case "figure":
             return "" if value is None else f"{value:g}"
         case "list":
-            return harmless(", ".join(value))
+            return escape_formula(", ".join(value))
         case _:
-            return harmless(value or "")
+            return escape_formula(value or "")
 
 
 def heading(column: Column) -> str:
-    """A column's name in a file, with its unit."""
+    """Return the heading of a column in a file, with its unit."""
     return f"{column.label} (days)" if column.kind == "age" else column.label
 
 
-def harmless(text: str) -> str:
-    """A text that a spreadsheet shows as it is: whoever uploads may write a formula into a name."""
+def escape_formula(text: str) -> str:
+    """Escape a text that a spreadsheet would evaluate: uploaded names can contain formulas."""
     return f"'{text}" if text.startswith(FORMULAS) else text
 
 
-def as_object(row: IssueRow, told: Told) -> dict[str, Any]:
-    """A row as JSON, whatever columns are shown; instants are milliseconds since 1970."""
+def as_object(row: IssueRow, context: RenderContext) -> dict[str, Any]:
+    """Return a row as JSON, independent of the selected columns; times are milliseconds since 1970."""
     return {
         "tracker": row.tracker_id,
         "key": row.external_id,
@@ -120,6 +120,6 @@ def as_object(row: IssueRow, told: Told) -> dict[str, Any]:
         "created": row.created,
         "lastUpdate": row.last_update,
         "changes": row.changes,
-        "integration": told.names.get(row.tracker_id, "elsewhere"),
+        "integration": context.names.get(row.tracker_id, "elsewhere"),
         "url": row.url,
     }

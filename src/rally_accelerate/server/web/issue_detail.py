@@ -1,4 +1,4 @@
-"""One issue: its fields, its history, what it is related to, where it came from, and what it was at any instant."""
+"""Page of an issue: fields, history, related issues, and the issue as of a past time."""
 
 import re
 from collections import Counter
@@ -24,8 +24,8 @@ from rally_accelerate.server.store.issue_writer import find_status_start
 from rally_accelerate.server.store.issues import StoredIssue
 from rally_accelerate.server.store.repositories import Stores
 from rally_accelerate.server.store.tables import to_ms
-from rally_accelerate.server.web.routing import routed
-from rally_accelerate.server.web.templating import as_instant, missing, page, segment
+from rally_accelerate.server.web.routing import role_route
+from rally_accelerate.server.web.templating import as_instant, not_found, quote_segment, render_page
 
 #: A piece of a sentence: whether it is a value, and its text.
 Piece = tuple[bool, str]
@@ -40,7 +40,7 @@ LABELS = {
 
 #: What people say of a field: when it gets a value, when one follows another, and when it loses its value. ``{0}`` is
 #: the value before, ``{1}`` the one after.
-SAID: Mapping[str, tuple[str, str, str]] = {
+SENTENCES: Mapping[str, tuple[str, str, str]] = {
     "status": ("set the status to {1}", "moved it from {0} to {1}", "cleared the status (was {0})"),
     "owner": ("assigned it to {1}", "reassigned it from {0} to {1}", "unassigned {0}"),
     "sprint": ("added it to {1}", "moved it from {0} to {1}", "removed it from {0}"),
@@ -71,19 +71,19 @@ ONE_AT_A_TIME = frozenset({"sprint", "release"})
 LONGEST = 200
 
 #: What is said of any other field.
-OTHERWISE = ("set {2} to {1}", "changed {2} from {0} to {1}", "cleared {2} (was {0})")
+DEFAULT_SENTENCES = ("set {2} to {1}", "changed {2} from {0} to {1}", "cleared {2} (was {0})")
 
 
 def label(field: str) -> str:
-    """A field's name as people write it: ``flowState`` is Flow state."""
+    """Return the display name of a field: ``flowState`` becomes Flow state."""
     if known := LABELS.get(field):
         return known
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", field.removeprefix("c_")).replace("_", " ").strip()
     return f"{words[:1].upper()}{words[1:].lower()}" or field
 
 
-def sentence(content: Mapping[str, Any]) -> list[Piece]:
-    """What happened, without who and when: pieces that are put behind each other."""
+def describe_change(content: Mapping[str, Any]) -> list[Piece]:
+    """Describe a change without its author and time, as pieces to concatenate."""
     field = normalize_field_name(str(content.get("field") or ""))
     before, after = to_texts(content.get("from")), to_texts(content.get("to"))
     if field in SWITCHES and {*before, *after} <= {"true", "false"}:
@@ -94,25 +94,25 @@ def sentence(content: Mapping[str, Any]) -> list[Piece]:
         field in ONE_AT_A_TIME and max(len(before), len(after)) == 1
     )
     if is_list or field in {"labels", "milestones", "components"}:
-        return _of_a_list(label(field).lower(), before, after)
-    forms = SAID.get(field, OTHERWISE)
+        return _describe_list_change(label(field).lower(), before, after)
+    forms = SENTENCES.get(field, DEFAULT_SENTENCES)
     form = forms[0] if not before else forms[1] if after else forms[2]
     if not before and not after:
         return [(False, f"updated {label(field)}")]
-    return _filled(form, _told(before), _told(after), label(field) or "a field")
+    return _fill_template(form, _truncate(before), _truncate(after), label(field) or "a field")
 
 
-def _of_a_list(name: str, before: Value, after: Value) -> list[Piece]:
+def _describe_list_change(name: str, before: Value, after: Value) -> list[Piece]:
     added = [each for each in after if each not in before]
-    gone = [each for each in before if each not in after]
+    removed = [each for each in before if each not in after]
     pieces: list[Piece] = []
-    for verb, values in (("added", added), ("removed", gone)):
+    for verb, values in (("added", added), ("removed", removed)):
         if values:
-            pieces += [(False, f"{' and ' if pieces else ''}{verb} {name} "), (True, _told(tuple(values)))]
+            pieces += [(False, f"{' and ' if pieces else ''}{verb} {name} "), (True, _truncate(tuple(values)))]
     return pieces or [(False, f"updated {name}")]
 
 
-def _filled(form: str, *values: str) -> list[Piece]:
+def _fill_template(form: str, *values: str) -> list[Piece]:
     pieces: list[Piece] = []
     for part in re.split(r"(\{[012]\})", form):
         if part.startswith("{"):
@@ -122,7 +122,7 @@ def _filled(form: str, *values: str) -> list[Piece]:
     return pieces
 
 
-def _told(value: Value) -> str:
+def _truncate(value: Value) -> str:
     text = ", ".join(value)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
@@ -156,7 +156,7 @@ RELEASE = ("id", "name", "released", "releaseDate")
 COMMENT = ("user", "created", "updated", "comment")
 
 #: How far a value of the past is known, for people.
-SURE = {
+SOURCE_LABELS = {
     "told": "From the history",
     "gap": "The history has a gap at this point",
     "untold": "No recorded changes",
@@ -175,49 +175,49 @@ class IssuePage:
         self._links = LinkFinder(stores.database, stores.search)
 
     def routes(self) -> list[Route]:
-        """Its address."""
-        return [routed("/issues/{tracker:str}/{id:str}", self.one)]
+        """Return the routes."""
+        return [role_route("/issues/{tracker:str}/{id:str}", self.detail)]
 
-    async def one(self, request: Request) -> Response:
-        """One issue."""
+    async def detail(self, request: Request) -> Response:
+        """Show an issue."""
         tracker = unquote(request.path_params["tracker"])
-        its_id = unquote(request.path_params["id"].removesuffix(".json"))
-        found = await self._stores.issues.get(tracker, its_id)
-        if found is None:
-            return missing(request, "this issue")
+        external_id = unquote(request.path_params["id"].removesuffix(".json"))
+        stored = await self._stores.issues.get(tracker, external_id)
+        if stored is None:
+            return not_found(request, "this issue")
         integration = await self._stores.integrations.by_id(tracker)
-        address = f"/issues/{segment(tracker)}/{segment(its_id)}"
+        address = f"/issues/{quote_segment(tracker)}/{quote_segment(external_id)}"
         now = datetime.now(UTC)
-        past, fault = _past(found.content, request.query_params.get("as-of", ""))
-        history = found.content["history"]
-        issue = _whole(found.content)
+        past, fault = _past(stored.content, request.query_params.get("as-of", ""))
+        history = stored.content["history"]
+        issue = _with_optional_fields(stored.content)
         data = {
-            "title": f"{found.content['id']} {found.content['name']}",
+            "title": f"{stored.content['id']} {stored.content['name']}",
             "issue": issue,
             "details": _details(issue),
-            "age": to_ms(now) - find_status_start(found.content, history),
-            "late": find_pending_status_change(found.content),
+            "age": to_ms(now) - find_status_start(stored.content, history),
+            "late": find_pending_status_change(stored.content),
             "integration": {"name": integration.name if integration else tracker, "known": integration is not None},
             "tracker": tracker,
-            "uploaded": found.uploaded,
-            "execution": await self._run_of(found),
-            "relations": _groups(tracker, await self._links.find_links(tracker, found.content, now=now)),
+            "uploaded": stored.uploaded,
+            "execution": await self._run_of(stored),
+            "relations": _group_links(tracker, await self._links.find_links(tracker, stored.content, now=now)),
             "address": address,
             "past": past,
             "fault": fault,
-            "sure": SURE,
+            "sure": SOURCE_LABELS,
             **_history(history, address, request),
         }
-        return page(request, "issue.html", data, status=400 if fault else 200)
+        return render_page(request, "issue.html", data, status=400 if fault else 200)
 
-    async def _run_of(self, found: StoredIssue) -> str:
-        """The run that wrote it; empty where it was uploaded from elsewhere, or where the run is no longer kept."""
-        run = await self._stores.executions.get(found.execution_id) if found.execution_id else None
+    async def _run_of(self, stored: StoredIssue) -> str:
+        """Return the run that wrote an issue; empty for other uploads and for runs that are no longer stored."""
+        run = await self._stores.executions.get(stored.execution_id) if stored.execution_id else None
         return run.id if run is not None else ""
 
 
-def _whole(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The issue with everything that the page looks for; lists may hold things that lack what is optional in them."""
+def _with_optional_fields(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the issue with None for missing optional fields, also inside its lists."""
     issue = {**dict.fromkeys(OPTIONAL), **content}
     for name, inner in (("sprints", SPRINT), ("releases", RELEASE), ("comments", COMMENT)):
         issue[name] = [{**dict.fromkeys(inner), **each} for each in issue[name] or () if each]
@@ -228,7 +228,7 @@ def _whole(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _details(issue: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Every simple field that has a value, under the names that people have for them."""
+    """Return the label and value of each simple field that has a value."""
     project, points = issue["project"] or {}, issue["storyPoints"]
     values = (
         ("Status", issue["status"]),
@@ -240,9 +240,9 @@ def _details(issue: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Story points", f"{points:g}" if points is not None else ""),
         ("Project", project.get("name") or project.get("key") or project.get("id")),
         ("Epic", issue["epic"]),
-        ("Labels", _joined(issue["labels"])),
-        ("Components", _joined(issue["components"])),
-        ("Versions", _joined(issue["versionIds"])),
+        ("Labels", _join_values(issue["labels"])),
+        ("Components", _join_values(issue["components"])),
+        ("Versions", _join_values(issue["versionIds"])),
         ("Severity", issue.get("severity")),
         ("Impact", issue.get("impact")),
         ("Resolution", issue.get("resolution")),
@@ -253,16 +253,16 @@ def _details(issue: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _history(history: Sequence[Mapping[str, Any]], address: str, request: Request) -> dict[str, Any]:
-    """The changes by day, newest first, and the fields that changed."""
-    given = request.query_params
-    field, everything = given.get("field", ""), "all" in given
+    """Return the changes by day, newest first, and the fields that changed."""
+    query = request.query_params
+    field, everything = query.get("field", ""), "all" in query
     known = [(normalize_field_name(str((entry.get("content") or {}).get("field") or "")), entry) for entry in history]
     # An instant of another tool's is no longer known to be right: entries are told in the order of their instants.
     known.sort(key=lambda one: int(one[1].get("timestamp") or 0), reverse=True)
     counts = Counter(name for name, _ in known if name)
-    wanted = [entry for name, entry in known if not field or name == field]
-    some = wanted if everything else wanted[:MOST_CHANGES]
-    kept = [(name, value) for name, value in given.multi_items() if name not in {"field", "all"}]
+    matching = [entry for name, entry in known if not field or name == field]
+    some = matching if everything else matching[:MOST_CHANGES]
+    other_parameters = [(name, value) for name, value in query.multi_items() if name not in {"field", "all"}]
     days: dict[str, list[dict[str, Any]]] = {}
     for entry in some:
         instant = int(entry.get("timestamp") or 0)
@@ -287,7 +287,7 @@ def _history(history: Sequence[Mapping[str, Any]], address: str, request: Reques
                 "field": content.get("field"),
                 "from": content.get("from"),
                 "to": content.get("to"),
-                "sentence": sentence(content),
+                "sentence": describe_change(content),
             }
         )
     return {
@@ -299,27 +299,27 @@ def _history(history: Sequence[Mapping[str, Any]], address: str, request: Reques
                 "label": label(name),
                 "count": count,
                 "chosen": name == field,
-                "address": f"{address}?{urlencode([*kept, ('field', name)])}",
+                "address": f"{address}?{urlencode([*other_parameters, ('field', name)])}",
             }
             for name, count in counts.most_common()
         ],
-        "left_out": len(wanted) - len(some),
-        "whole": f"{address}?{urlencode(kept)}" if kept else address,
-        "all_days": f"{address}?{urlencode([*kept, *([('field', field)] if field else []), ('all', '1')])}",
+        "left_out": len(matching) - len(some),
+        "whole": f"{address}?{urlencode(other_parameters)}" if other_parameters else address,
+        "all_days": f"{address}?{urlencode([*other_parameters, *([('field', field)] if field else []), ('all', '1')])}",
     }
 
 
-def _past(issue: Mapping[str, Any], asked: str) -> tuple[dict[str, Any] | None, str]:
-    """What the issue was at an instant, or what is wrong with the text of the instant."""
-    if not asked.strip():
+def _past(issue: Mapping[str, Any], text: str) -> tuple[dict[str, Any] | None, str]:
+    """Return the issue as of a time, or the problem with the entered time."""
+    if not text.strip():
         return None, ""
     try:
-        moment = datetime.fromisoformat(asked.strip())
+        moment = datetime.fromisoformat(text.strip())
         instant = to_ms(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
         # With an offset it may lie before the year 1 or after the year 9999.
-        shown = EPOCH + timedelta(milliseconds=instant)
+        time_in_utc = EPOCH + timedelta(milliseconds=instant)
     except (ValueError, OverflowError):
-        return None, f"{asked!r} is not a valid date and time. Use a format such as 2026-01-31T12:00."
+        return None, f"{text!r} is not a valid date and time. Use a format such as 2026-01-31T12:00."
     past = compute_state_at(issue, instant)
     fields = [
         {
@@ -334,7 +334,7 @@ def _past(issue: Mapping[str, Any], asked: str) -> tuple[dict[str, Any] | None, 
     ]
     fields.sort(key=lambda one: not one["differs"])
     return {
-        "asked": f"{shown:%Y-%m-%dT%H:%M:%S}",
+        "asked": f"{time_in_utc:%Y-%m-%dT%H:%M:%S}",
         "instant": instant,
         "existed": past.existed,
         "changed": sum(bool(one["differs"]) for one in fields),
@@ -342,26 +342,28 @@ def _past(issue: Mapping[str, Any], asked: str) -> tuple[dict[str, Any] | None, 
     }, ""
 
 
-def _groups(tracker: str, links: Sequence[Link]) -> list[dict[str, Any]]:
-    """What an issue is related to, by kind."""
-    found = []
+def _group_links(tracker: str, links: Sequence[Link]) -> list[dict[str, Any]]:
+    """Return the related issues by kind of link."""
+    groups = []
     for kind, name in KINDS.items():
         issues = [
             {
                 "id": one.display_id or one.external_id,
                 "name": one.name,
                 "status": one.status,
-                "address": f"/issues/{segment(tracker)}/{segment(one.external_id)}" if one.display_id else "",
+                "address": f"/issues/{quote_segment(tracker)}/{quote_segment(one.external_id)}"
+                if one.display_id
+                else "",
             }
             for one in links
             if one.kind == kind
         ]
         if issues:
-            found.append({"kind": kind, "label": name, "issues": issues})
-    return found
+            groups.append({"kind": kind, "label": name, "issues": issues})
+    return groups
 
 
-def _joined(values: Sequence[Any] | None) -> str:
+def _join_values(values: Sequence[Any] | None) -> str:
     return ", ".join(str(each) for each in values or () if each)
 
 

@@ -20,9 +20,18 @@ from rally_accelerate.server.query_diagnostics import find_unknown_fields
 from rally_accelerate.server.store.issue_search import IssueFilter, IssueRow, Search, Sort
 from rally_accelerate.server.store.query_evaluator import parse_limited
 from rally_accelerate.server.store.repositories import Stores
-from rally_accelerate.server.web.issue_columns import COLUMNS, USUAL, Column, Told, as_cell, as_object, chosen, heading
-from rally_accelerate.server.web.routing import routed
-from rally_accelerate.server.web.templating import page
+from rally_accelerate.server.web.issue_columns import (
+    COLUMNS,
+    USUAL,
+    Column,
+    RenderContext,
+    as_cell,
+    as_object,
+    heading,
+    select_columns,
+)
+from rally_accelerate.server.web.routing import role_route
+from rally_accelerate.server.web.templating import render_page
 
 PAGE = 50
 LARGEST_PAGE = 1000
@@ -77,8 +86,8 @@ class View:
         """Whether anything is left out."""
         return bool(self.text or self.dql or any(self.chosen.values()))
 
-    def wanted(self, *, without: str = "") -> IssueFilter:
-        """The search for it; without one field's values to see which others there are.
+    def search(self, *, without: str = "") -> IssueFilter:
+        """Return the search of the view, optionally without the filter of one field.
 
         Raises:
             QueryError: Its query cannot be read.
@@ -90,7 +99,7 @@ class View:
         return IssueFilter(text=self.text, queries=(query,) if query is not None else (), **among)
 
     def parameters(self, *, leave_out: str = "") -> list[tuple[str, str]]:
-        """What its address says; nothing that is as usual."""
+        """Return the query parameters of the view, without defaults."""
         order = f"{'-' if self.descending else ''}{self.sort}"
         names = tuple(column.name for column in self.columns)
         everything = [
@@ -105,44 +114,44 @@ class View:
         return [(name, value) for name, value in everything if value and name not in leave_out.split()]
 
     def address(self, path: str = "/issues") -> str:
-        """Where it is."""
+        """Return the URL of the view."""
         query = urlencode(self.parameters())
         return f"{path}?{query}" if query else path
 
-    def toggled(self, facet: str, value: str) -> "View":
-        """With one more value of a field, or without it."""
+    def toggle(self, facet: str, value: str) -> "View":
+        """Return the view with a value of a field added or removed."""
         values = self.chosen.get(facet, ())
         changed = tuple(each for each in values if each != value) if value in values else (*values, value)
         return replace(self, chosen={**self.chosen, facet: changed}, after="")
 
-    def ordered(self, sort: Sort) -> "View":
-        """By another column, or by the same one the other way round."""
+    def sort_by(self, sort: Sort) -> "View":
+        """Return the view sorted by a column, reversed if it is the current one."""
         descending = not self.descending if sort is self.sort else sort in LARGEST_FIRST
         return replace(self, sort=sort, descending=descending, after="")
 
 
-def view_of(given: QueryParams) -> View:
-    """The view of an address; what makes no sense in it is taken as usual."""
-    order = given.get("sort", "").strip()
+def parse_view(query: QueryParams) -> View:
+    """Parse the view from query parameters; invalid values get their defaults."""
+    order = query.get("sort", "").strip()
     try:
         sort, descending = Sort(order.removeprefix("-")), order.startswith("-")
     except ValueError:
         sort, descending = Sort.UPDATED, True
-    values = {facet: _several(given, facet) for facet in FACETS}
+    values = {facet: _values_of(query, facet) for facet in FACETS}
     return View(
         chosen={facet: several for facet, several in values.items() if several},
-        text=given.get("text", "").strip()[:LONGEST_TEXT],
-        dql=given.get("dql", "").strip(),
+        text=query.get("text", "").strip()[:LONGEST_TEXT],
+        dql=query.get("dql", "").strip(),
         sort=sort,
         descending=descending,
-        columns=chosen(given.getlist("column")),
-        after=given.get("after", ""),
-        limit=_limit(given.get("limit", "")),
+        columns=select_columns(query.getlist("column")),
+        after=query.get("after", ""),
+        limit=_limit(query.get("limit", "")),
     )
 
 
-def fault_of(view: View) -> dict[str, Any] | None:
-    """What is wrong with the query of a view, with its line and a mark below its place; None when nothing is."""
+def query_fault(view: View) -> dict[str, Any] | None:
+    """Return the problem of a view's query with its line and a position marker; None if the query is valid."""
     try:
         _ = view.query
     except QueryError as error:
@@ -159,8 +168,8 @@ def fault_of(view: View) -> dict[str, Any] | None:
     return None
 
 
-def _several(given: QueryParams, facet: str) -> tuple[str, ...]:
-    values = (value for value in given.getlist(facet) if value)
+def _values_of(query: QueryParams, facet: str) -> tuple[str, ...]:
+    values = (value for value in query.getlist(facet) if value)
     return tuple(dict.fromkeys(values))[:MOST_FILTER_VALUES]
 
 
@@ -174,7 +183,7 @@ def _limit(text: str) -> int | None:
 AT_ONCE = 500
 
 
-class Files:
+class IssueExport:
     """Writes views; a file holds nothing in memory but the rows that were just read.
 
     Args:
@@ -183,10 +192,10 @@ class Files:
         told: What values need beside their rows.
     """
 
-    def __init__(self, search: Search, view: View, told: Told) -> None:
+    def __init__(self, search: Search, view: View, context: RenderContext) -> None:
         self._search = search
         self._view = view
-        self._told = told
+        self._context = context
         self._more = ""
 
     async def as_csv(self) -> AsyncIterator[bytes]:
@@ -194,36 +203,36 @@ class Files:
         columns = self._view.columns
         yield _line([heading(column) for column in columns])
         async for rows in self._pages():
-            yield b"".join(_line([as_cell(column, row, self._told) for column in columns]) for row in rows)
+            yield b"".join(_line([as_cell(column, row, self._context) for column in columns]) for row in rows)
 
     async def as_json(self, around: Mapping[str, Any]) -> AsyncIterator[bytes]:
-        """One JSON object: what is given, the rows as ``issues``, and as ``more`` where a limit ended them."""
+        """Yield one JSON object: the given members, the rows as ``issues``, and the next page as ``more``."""
         yield orjson.dumps(dict(around))[:-1] + (b"," if around else b"") + b'"issues":['
         first = True
         async for rows in self._pages():
-            text = b",".join(orjson.dumps(as_object(row, self._told)) for row in rows)
+            text = b",".join(orjson.dumps(as_object(row, self._context)) for row in rows)
             yield text if first else b"," + text
             first = False
         yield b'],"more":' + orjson.dumps(self._more) + b"}"
 
     async def _pages(self) -> AsyncIterator[list[IssueRow]]:
-        view, after, left = self._view, self._view.after, self._view.limit
-        wanted = view.wanted()
-        while left is None or left > 0:
-            found = await self._search.page(
-                wanted,
-                now=self._told.now,
+        view, after, remaining = self._view, self._view.after, self._view.limit
+        search = view.search()
+        while remaining is None or remaining > 0:
+            page_of_rows = await self._search.page(
+                search,
+                now=self._context.now,
                 sort=view.sort,
                 descending=view.descending,
                 after=after,
-                limit=AT_ONCE if left is None else min(left, AT_ONCE),
+                limit=AT_ONCE if remaining is None else min(remaining, AT_ONCE),
             )
-            if found.rows:
-                yield found.rows
-            after = found.after
+            if page_of_rows.rows:
+                yield page_of_rows.rows
+            after = page_of_rows.after
             if not after:
                 return
-            left = None if left is None else left - len(found.rows)
+            remaining = None if remaining is None else remaining - len(page_of_rows.rows)
         self._more = replace(view, after=after).address("/issues.json")
 
 
@@ -234,14 +243,14 @@ def _line(cells: list[str]) -> bytes:
 
 
 #: What a search calls a field that people call otherwise.
-SEARCHED = {"integration": "tracker"}
+SEARCH_FIELDS = {"integration": "tracker"}
 
 #: So many values of a field are counted, and so many shown before the rest is unfolded.
 MOST_FACET_VALUES = 50
-SHOWN_VALUES = 6
+VISIBLE_FACET_VALUES = 6
 
 #: So many seconds people wait for a search, before they are told that it takes longer.
-SOON = 0.3
+SEARCH_TIMEOUT = 0.3
 
 
 class IssuePages:
@@ -251,28 +260,28 @@ class IssuePages:
         self._stores = stores
 
     def routes(self) -> list[Route]:
-        """Its addresses."""
+        """Return the routes."""
         return [
-            routed("/issues", self.listed),
-            routed("/issues.json", self.as_json),
-            routed("/issues.csv", self.as_csv),
+            role_route("/issues", self.index),
+            role_route("/issues.json", self.as_json),
+            role_route("/issues.csv", self.as_csv),
         ]
 
-    async def listed(self, request: Request) -> Response:
-        """One page of a view."""
-        view, told = view_of(request.query_params), await self._told()
-        fault = fault_of(view)
+    async def index(self, request: Request) -> Response:
+        """Show one page of a view."""
+        view, context = parse_view(request.query_params), await self._context()
+        fault = query_fault(view)
         data: dict[str, Any] = {
             "title": "Issues",
             "view": view,
             "columns": view.columns,
             "all_columns": list(COLUMNS.values()),
             "fault": fault,
-            "names": told.names,
-            "told": told,
-            "chips": _chips(view, told),
+            "names": context.names,
+            "told": context,
+            "chips": _chips(view, context),
             "labels": {facet: label for facet, (label, _) in FACETS.items()},
-            "shown_values": SHOWN_VALUES,
+            "shown_values": VISIBLE_FACET_VALUES,
             "everything": replace(view, chosen={}, text="", dql="", after="").address(),
             "first": replace(view, after="").address(),
             "files": {kind: replace(view, after="", limit=None).address(f"/issues.{kind}") for kind in ("csv", "json")},
@@ -283,112 +292,114 @@ class IssuePages:
             "count": 0,
             "next": "",
         }
-        as_of = None if fault else await self._as_of(view, told)
+        as_of = None if fault else await self._as_of(view, context)
         if fault is None and as_of is None:
             data["is_looking"] = True
         elif as_of is not None:
-            wanted = view.wanted()
-            found = await self._stores.search.page(
-                wanted,
-                now=as_of[wanted],
+            search = view.search()
+            result = await self._stores.search.page(
+                search,
+                now=as_of[search],
                 sort=view.sort,
                 descending=view.descending,
                 after=view.after,
                 limit=view.limit or PAGE,
             )
             data |= {
-                "rows": [(row, as_object(row, told)) for row in found.rows],
-                "count": await self._stores.search.count(wanted, now=as_of[wanted]),
-                "facets": await self._facets(view, told, as_of),
+                "rows": [(row, as_object(row, context)) for row in result.rows],
+                "count": await self._stores.search.count(search, now=as_of[search]),
+                "facets": await self._facets(view, context, as_of),
                 "hints": await find_unknown_fields(self._stores.database, view.query),
-                "next": replace(view, after=found.after).address() if found.after else "",
+                "next": replace(view, after=result.after).address() if result.after else "",
             }
-        return page(request, "issues.html", data, status=200 if fault is None else 400)
+        return render_page(request, "issues.html", data, status=200 if fault is None else 400)
 
     async def as_json(self, request: Request) -> Response:
-        """A whole view with its counts; with ``limit`` a part of it, and where it goes on."""
-        view, told = view_of(request.query_params), await self._told()
-        if fault := fault_of(view):
+        """Export a view with its counts as JSON; with ``limit``, one page and the URL of the next one."""
+        view, context = parse_view(request.query_params), await self._context()
+        if fault := query_fault(view):
             return JSONResponse({"title": "Issues", "issues": [], "fault": fault}, 400)
         around = {
             "title": "Issues",
             "view": dict.fromkeys(FACETS, ()) | dict(view.chosen) | {"text": view.text, "dql": view.dql},
-            "count": await self._stores.search.count(view.wanted(), now=told.now),
-            "facets": await self._facets(view, told, {}),
+            "count": await self._stores.search.count(view.search(), now=context.now),
+            "facets": await self._facets(view, context, {}),
             "hints": await find_unknown_fields(self._stores.database, view.query),
         }
-        return StreamingResponse(Files(self._stores.search, view, told).as_json(around), media_type="application/json")
+        return StreamingResponse(
+            IssueExport(self._stores.search, view, context).as_json(around), media_type="application/json"
+        )
 
     async def as_csv(self, request: Request) -> Response:
-        """A whole view for a spreadsheet."""
-        view, told = view_of(request.query_params), await self._told()
-        if fault := fault_of(view):
+        """Export a view as CSV."""
+        view, context = parse_view(request.query_params), await self._context()
+        if fault := query_fault(view):
             return PlainTextResponse(f"Invalid query: {fault['message']}\n", 400)
         return StreamingResponse(
-            Files(self._stores.search, view, told).as_csv(),
+            IssueExport(self._stores.search, view, context).as_csv(),
             media_type="text/csv; charset=utf-8; header=present",
             headers={"Content-Disposition": 'attachment; filename="issues.csv"'},
         )
 
-    async def _told(self) -> Told:
+    async def _context(self) -> RenderContext:
         names = {one.id: one.name for one in await self._stores.integrations.all()}
-        return Told(names, datetime.now(UTC))
+        return RenderContext(names, datetime.now(UTC))
 
-    async def _as_of(self, view: View, told: Told) -> dict[IssueFilter, datetime] | None:
-        """As of when each search of a page is told; None while one of them takes longer than people wait."""
-        found = {}
-        for wanted in (view.wanted(), *(view.wanted(without=facet) for facet in view.chosen)):
-            moment = await self._stores.search.search_within(wanted, now=told.now, seconds=SOON)
+    async def _as_of(self, view: View, context: RenderContext) -> dict[IssueFilter, datetime] | None:
+        """Return the time of the results of each search of a page; None while one of them is still running."""
+        times = {}
+        for search in (view.search(), *(view.search(without=facet) for facet in view.chosen)):
+            moment = await self._stores.search.search_within(search, now=context.now, seconds=SEARCH_TIMEOUT)
             if moment is None:
                 return None
-            found[wanted] = moment
-        return found
+            times[search] = moment
+        return times
 
     async def _facets(
-        self, view: View, told: Told, as_of: Mapping[IssueFilter, datetime]
+        self, view: View, context: RenderContext, as_of: Mapping[IssueFilter, datetime]
     ) -> dict[str, list[dict[str, Any]]]:
-        """The values of each field and how many issues have them; a chosen field's as if none of it were chosen."""
-        search, now = self._stores.search, told.now
-        free = [SEARCHED.get(facet, facet) for facet in FACETS if facet not in view.chosen]
-        wanted = view.wanted()
-        counted = await search.count_facets(wanted, now=as_of.get(wanted, now), fields=free, most=MOST_FACET_VALUES)
+        """Return the values of each field with their counts; counts of a filtered field ignore its own filter."""
+        search, now = self._stores.search, context.now
+        free = [SEARCH_FIELDS.get(facet, facet) for facet in FACETS if facet not in view.chosen]
+        criteria = view.search()
+        counted = await search.count_facets(criteria, now=as_of.get(criteria, now), fields=free, most=MOST_FACET_VALUES)
         for facet in view.chosen:
-            without = view.wanted(without=facet)
-            fields = [SEARCHED.get(facet, facet)]
+            without = view.search(without=facet)
+            fields = [SEARCH_FIELDS.get(facet, facet)]
             counted |= await search.count_facets(
                 without, now=as_of.get(without, now), fields=fields, most=MOST_FACET_VALUES
             )
-        found = {}
+        facets = {}
         for facet in FACETS:
-            counts = dict(counted[SEARCHED.get(facet, facet)])
+            counts = dict(counted[SEARCH_FIELDS.get(facet, facet)])
             # What is chosen can be taken away again, also when nothing has it.
             values = [*counts, *(value for value in view.chosen.get(facet, ()) if value not in counts)]
-            found[facet] = [
+            facets[facet] = [
                 {
                     "value": value,
-                    "name": told.names.get(value, value) if facet == "integration" else value,
+                    "name": context.names.get(value, value) if facet == "integration" else value,
                     "count": counts.get(value, 0),
                     "chosen": value in view.chosen.get(facet, ()),
-                    "address": view.toggled(facet, value).address(),
+                    "address": view.toggle(facet, value).address(),
                 }
                 for value in values
             ]
-        return found
+        return facets
 
 
-def _chips(view: View, told: Told) -> list[dict[str, str]]:
-    """What narrows a view down, each with the address of the view without it."""
-    found = [
+def _chips(view: View, context: RenderContext) -> list[dict[str, str]]:
+    """Return the active filters, each with the URL of the view without it."""
+    chips = [
         {
             "label": FACETS[facet][0],
-            "value": told.names.get(value, value) if facet == "integration" else value,
-            "address": view.toggled(facet, value).address(),
+            "value": context.names.get(value, value) if facet == "integration" else value,
+            "address": view.toggle(facet, value).address(),
         }
         for facet, values in view.chosen.items()
         for value in values
     ]
     if view.text:
-        found.append({"label": "Search", "value": view.text, "address": replace(view, text="", after="").address()})
+        chips.append({"label": "Search", "value": view.text, "address": replace(view, text="", after="").address()})
     if view.dql:
-        found.append({"label": "DQL", "value": view.dql, "address": replace(view, dql="", after="").address()})
-    return found
+        chips.append({"label": "DQL", "value": view.dql, "address": replace(view, dql="", after="").address()})
+    return chips

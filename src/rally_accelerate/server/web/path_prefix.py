@@ -1,4 +1,4 @@
-"""Serving everything below a path, as in ``https://example.com/rally/``, for a proxy that shares its name.
+"""Middleware to serve all pages below a path such as ``https://example.com/rally/``.
 
 Pages and routes are written for the root. Here, outside of all other layers, the prefix is taken from requests and
 added to what is answered: links, forms, scripts and styles of pages, and redirects. A proxy may pass the prefix on or
@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 _ADDRESS = re.compile(rb'(\s(?:href|src|action|formaction)=")(?=/(?!/))')
 
 
-class Prefixed:
+class UrlPrefixMiddleware:
     """An application below a prefix.
 
     Args:

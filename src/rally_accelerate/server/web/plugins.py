@@ -12,8 +12,8 @@ from rally_accelerate.config.model import DESCRIPTION, DISPLAY_NAME, EVENT, EVEN
 from rally_accelerate.server.permissions import Role
 from rally_accelerate.server.scheduler import Scheduler
 from rally_accelerate.server.store.repositories import Stores
-from rally_accelerate.server.web.routing import actor_of, shown
-from rally_accelerate.server.web.templating import page
+from rally_accelerate.server.web.routing import actor_of, page_routes
+from rally_accelerate.server.web.templating import render_page
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +47,11 @@ class PluginPages:
         self._schedule = schedule
 
     def routes(self) -> list[Route]:
-        """Their addresses."""
-        return [*shown(PLUGINS, self.listed), *shown(f"{PLUGINS}/{PLUGIN_ID}", self.one)]
+        """Return the routes."""
+        return [*page_routes(PLUGINS, self.index), *page_routes(f"{PLUGINS}/{PLUGIN_ID}", self.detail)]
 
-    async def listed(self, request: Request) -> Response:
-        """What can be integrated."""
+    async def index(self, request: Request) -> Response:
+        """List the plug-ins."""
         plugin = {
             "id": PLUGIN_ID,
             "name": DISPLAY_NAME,
@@ -67,10 +67,10 @@ class PluginPages:
             "known": len(await self._stores.integrations.all()),
             "mayEdit": actor_of(request).may(Role.EDITOR),
         }
-        return page(request, "plugins.html", data)
+        return render_page(request, "plugins.html", data)
 
-    async def one(self, request: Request) -> Response:
-        """The plug-in's documentation."""
+    async def detail(self, request: Request) -> Response:
+        """Show the documentation of the plug-in."""
         general = [
             {"name": field.alias or name, "description": field.description or "", "required": field.is_required()}
             for name, field in Integration.model_fields.items()
@@ -99,4 +99,4 @@ class PluginPages:
             "fields": fields,
             "mayEdit": actor_of(request).may(Role.EDITOR),
         }
-        return page(request, "plugin.html", data)
+        return render_page(request, "plugin.html", data)

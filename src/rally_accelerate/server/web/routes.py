@@ -1,4 +1,4 @@
-"""Which address shows which page."""
+"""The route table of the pages."""
 
 from collections.abc import Sequence
 
@@ -14,27 +14,27 @@ from rally_accelerate.server.integrations import IntegrationService
 from rally_accelerate.server.runner import Runner
 from rally_accelerate.server.scheduler import Scheduler
 from rally_accelerate.server.store.repositories import Stores
-from rally_accelerate.server.value_streams.board import Boards
-from rally_accelerate.server.value_streams.importer import Importing
+from rally_accelerate.server.value_streams.board import BoardCache
+from rally_accelerate.server.value_streams.importer import Importer
 from rally_accelerate.server.web.account import ProfilePages, SignInPages
 from rally_accelerate.server.web.audit_log import AuditPages
 from rally_accelerate.server.web.executions import ExecutionPages
 from rally_accelerate.server.web.help import HelpPages
-from rally_accelerate.server.web.integration_edit import EditingPages
-from rally_accelerate.server.web.integration_preview import ProjectPages, TryoutPages
+from rally_accelerate.server.web.integration_edit import IntegrationEditPages
+from rally_accelerate.server.web.integration_preview import PreviewPages, ProjectPages
 from rally_accelerate.server.web.integrations import IntegrationPages, ResyncPages
 from rally_accelerate.server.web.issue_detail import IssuePage
 from rally_accelerate.server.web.issue_list import IssuePages
 from rally_accelerate.server.web.plugins import PluginPages
-from rally_accelerate.server.web.routing import opened, routed
+from rally_accelerate.server.web.routing import public_route, role_route
 from rally_accelerate.server.web.security import Cookie
 from rally_accelerate.server.web.static_files import StaticFiles
 from rally_accelerate.server.web.templating import FOLDER
 from rally_accelerate.server.web.users import UserPages
-from rally_accelerate.server.web.value_stream_create import NewStreamPages
+from rally_accelerate.server.web.value_stream_create import ValueStreamCreatePages
 from rally_accelerate.server.web.value_stream_file import FilePages, VersionPages
-from rally_accelerate.server.web.value_stream_map import DotPages, MapPages
-from rally_accelerate.server.web.value_streams import StreamPages
+from rally_accelerate.server.web.value_stream_map import CardPages, MapPages
+from rally_accelerate.server.web.value_streams import ValueStreamPages
 
 
 def routes(
@@ -47,40 +47,40 @@ def routes(
     drafts: DraftStore,
     door: SignInService,
     cookie: Cookie,
-    importing: Importing,
-    boards: Boards,
+    importing: Importer,
+    boards: BoardCache,
 ) -> Sequence[BaseRoute]:
-    """Every page of the host."""
+    """Return the routes of all pages."""
 
     async def home(_: Request) -> Response:
-        """The map where there is one value stream, their list where there are several."""
+        """Redirect to the map if there is one value stream, else to the list."""
         some = await stores.streams.all()
         if not some:
             return RedirectResponse("/settings/integrations")
         return RedirectResponse(f"/value-streams/{some[0].id}" if len(some) == 1 else "/value-streams")
 
     return [
-        routed("/", home),
+        role_route("/", home),
         # For whoever watches over the host.
-        opened("/health", _health),
+        public_route("/health", _health),
         *SignInPages(stores, door, cookie).routes(),
         *ProfilePages(stores, door, cookie).routes(),
         *UserPages(stores).routes(),
         *AuditPages(stores).routes(),
-        *EditingPages(stores, runs, administration, trials, drafts).routes(),
+        *IntegrationEditPages(stores, runs, administration, trials, drafts).routes(),
         *IntegrationPages(stores, schedule, runs, administration).routes(),
-        *TryoutPages(stores, runs, trials, drafts).routes(),
+        *PreviewPages(stores, runs, trials, drafts).routes(),
         *ProjectPages(stores, runs, trials, drafts).routes(),
         *ResyncPages(stores, runs, administration, trials).routes(),
         *PluginPages(stores, schedule).routes(),
         *ExecutionPages(stores, runs, administration).routes(),
         *IssuePages(stores).routes(),
         *IssuePage(stores).routes(),
-        *StreamPages(stores, importing).routes(),
-        *NewStreamPages(stores, importing).routes(),
+        *ValueStreamPages(stores, importing).routes(),
+        *ValueStreamCreatePages(stores, importing).routes(),
         *FilePages(stores, schedule, importing).routes(),
         *VersionPages(stores, schedule, importing).routes(),
-        *DotPages(stores).routes(),
+        *CardPages(stores).routes(),
         *MapPages(stores, boards).routes(),
         *HelpPages().routes(),
         Mount("/static", StaticFiles(FOLDER / "static")),

@@ -1,4 +1,4 @@
-"""What every answer carries, and who may ask for anything at all; roles are the routes' own business (``routing``)."""
+"""Security of all requests: headers, host names, origin, authentication and session cookie. Roles: ``routing``."""
 
 import logging
 from collections.abc import Collection
@@ -15,7 +15,7 @@ from rally_accelerate.server.authentication import Authenticator, Identity
 from rally_accelerate.server.store.credentials import MAX_AGE
 from rally_accelerate.server.store.issue_search import current_user_key
 from rally_accelerate.server.web import request_limits
-from rally_accelerate.server.web.error_pages import FAULT, REPORT, faulty
+from rally_accelerate.server.web.error_pages import FAULT, REPORT, error_response
 from rally_accelerate.server.web.request_limits import LargeBodyError, SlowBodyError, within
 
 
@@ -32,7 +32,7 @@ class Cookie:
         self._path = f"{prefix}/"
 
     def token(self, request: HTTPConnection) -> str:
-        """The token that a browser sent, or nothing."""
+        """Return the session token of a request, or an empty string."""
         return request.cookies.get(self._name(request), "")
 
     def give(self, request: HTTPConnection, response: Response, token: str) -> None:
@@ -68,7 +68,7 @@ class Cookie:
 
 
 def host_name(request: HTTPConnection) -> str:
-    """The name under which a request came, without its port."""
+    """Return the host name of a request, without its port."""
     sent = request.headers.get("host", "")
     name, _, port = sent.rpartition(":")
     return (name if name and port.isdigit() else sent).lower()
@@ -113,7 +113,7 @@ class Names:
     known: Collection[str] | None = LOCAL_NAMES
 
     def welcome(self, name: str) -> bool:
-        """Whether it answers to this one."""
+        """Return whether a host name is allowed."""
         return self.known is None or not name or name in self.known
 
 
@@ -171,7 +171,7 @@ class Guard:
                 # Half an answer cannot be taken back; that it is broken off tells that it is none.
                 raise
             # Answered here, as what is outside knows nothing of the headers.
-            await _failed(error, scope)(scope, receive, sending)
+            await _log_failure(error, scope)(scope, receive, sending)
 
     async def _refusal(self, request: HTTPConnection, scope: Scope) -> Response | None:
         path, method = scope["path"], scope["method"]
@@ -207,7 +207,7 @@ class Guard:
 
 
 def _own_path(location: str, scope: Scope) -> str:
-    """The path of a full address of this host, as routing gives it; a proxy may show the host under another scheme."""
+    """Return the path of an absolute URL of this server; a proxy can use another scheme."""
     here = f"{scope['scheme']}://{Request(scope).headers.get('host', '')}"
     path = location.removeprefix(here)
     return path if path != location and path.startswith("/") and not path.startswith("//") else ""
@@ -231,8 +231,8 @@ def _remember(scope: Scope, known: Identity | None) -> None:
     current_user_key.set((known.actor.id or known.key_id) if known else "")
 
 
-def _failed(error: Exception, scope: Scope) -> Response:
-    """What is answered when an answer could not be made."""
+def _log_failure(error: Exception, scope: Scope) -> Response:
+    """Return the response to a request that failed."""
     request, api = Request(scope), scope["path"].startswith(API_BELOW)
     match error:
         case SlowBodyError():
@@ -244,13 +244,17 @@ def _failed(error: Exception, scope: Scope) -> Response:
             return PlainTextResponse(text, 413, headers={"Connection": "close"})
         case QueryTooSlowError() | TooManyQueriesError():
             status = 422 if isinstance(error, QueryTooSlowError) else 429
-            return faulty(request, f"{str(error)[:1].upper()}{str(error)[1:]}.", error.hint, status=status, api=api)
+            return error_response(
+                request, f"{str(error)[:1].upper()}{str(error)[1:]}.", error.hint, status=status, api=api
+            )
         case StoreError():
             log.error("%s %s: %s %s", scope["method"], scope["path"], error, error.hint)
-            return faulty(request, f"{str(error)[:1].upper()}{str(error)[1:]}.", error.hint, status=503, api=api)
+            return error_response(
+                request, f"{str(error)[:1].upper()}{str(error)[1:]}.", error.hint, status=503, api=api
+            )
         case _:
             log.error("internal error in %s %s", scope["method"], scope["path"], exc_info=error)
-            return faulty(request, FAULT, REPORT, status=500, api=api)
+            return error_response(request, FAULT, REPORT, status=500, api=api)
 
 
 def _unknown(request: HTTPConnection, method: str) -> Response:
@@ -281,7 +285,7 @@ def same_origin(request: HTTPConnection) -> bool:
 
 
 def from_our_page(request: HTTPConnection) -> bool:
-    """Whether a browser says that a page of this host sends the request; silence is no yes."""
+    """Return whether the browser states that the request comes from a page of this server."""
     if request.headers.get("sec-fetch-site") is not None:
         return request.headers["sec-fetch-site"] == "same-origin"
     return request.headers.get("origin") is not None and same_origin(request)

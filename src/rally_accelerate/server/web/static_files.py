@@ -42,26 +42,26 @@ class StaticFiles:
         request = Request(scope)
         if request.method not in {"GET", "HEAD"}:
             raise HTTPException(405)
-        found = self._files.get(scope["path"].removeprefix(scope.get("root_path", "")).removeprefix("/"))
-        if found is None:
+        file = self._files.get(scope["path"].removeprefix(scope.get("root_path", "")).removeprefix("/"))
+        if file is None:
             raise HTTPException(404)
-        headers = {"ETag": found.tag}
-        if found.tag in tags(request.headers.get("if-none-match", "")):
+        headers = {"ETag": file.tag}
+        if file.tag in tags(request.headers.get("if-none-match", "")):
             answer = Response(status_code=304, headers=headers)
         else:
-            answer = Response(found.content, media_type=found.media_type, headers=headers)
+            answer = Response(file.content, media_type=file.media_type, headers=headers)
         await answer(scope, receive, send)
 
 
 @cache
 def _read(folder: Path) -> dict[str, _File]:
-    found = {}
+    files = {}
     for path in folder.iterdir():
         if path.is_file():
             content = path.read_bytes()
             kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-            found[path.name] = _File(content, kind, f'"{hashlib.sha256(content).hexdigest()[:32]}"')
-    return found
+            files[path.name] = _File(content, kind, f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+    return files
 
 
 def tags(header: str) -> set[str]:

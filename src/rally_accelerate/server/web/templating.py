@@ -1,4 +1,4 @@
-"""Templates and the words in them; every page is JSON under the same address with ``.json`` behind it."""
+"""Template environment with its filters; every page is available as JSON with ``.json`` at the end of its path."""
 
 import re
 from collections.abc import Mapping
@@ -16,19 +16,19 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from rally_accelerate import __version__
 from rally_accelerate.config.form import list_form_fields
 from rally_accelerate.observe.run_summary import duration
-from rally_accelerate.server.web.help_site import installed
+from rally_accelerate.server.web.help_site import help_site
 
 #: Which names are spoken of as they stand: ``workspace`` is also an ordinary word, ``apiKey`` is none.
 _SPOKEN = re.compile(r"[A-Z]")
 
 
-def labelled(text: str) -> str:
-    """A sentence about properties, for people who see their fields: ``apiKey`` is API Token."""
+def replace_names(text: str) -> str:
+    """Replace property names in a text by field labels: ``apiKey`` becomes API Token."""
     return _PROPERTY.sub(lambda found: _LABELS[found["path"] or found["name"]], text)
 
 
-def unlabelled(text: str) -> str:
-    """What is looked for in texts that still have the names of the JSON file: the reverse of ``labelled``."""
+def replace_labels(text: str) -> str:
+    """Replace field labels in a text by property names, to search stored texts."""
     return _LABEL.sub(lambda found: _NAMES[found[0]], text)
 
 
@@ -54,7 +54,7 @@ THOUSAND = 1000
 SHORT_SECONDS = 10
 
 #: Below these, programs ask and not people.
-FOR_PROGRAMS = ("/release-events-api/", "/static/")
+MACHINE_PATHS = ("/release-events-api/", "/static/")
 
 #: Closer than this is "now".
 NOW_SECONDS = 2
@@ -68,10 +68,10 @@ _templates = Environment(
 )
 
 
-def page(request: Request, template: str, data: Mapping[str, Any], *, status: int = 200) -> Response:
-    """One page, or its data when the address ends in ``.json``."""
+def render_page(request: Request, template: str, data: Mapping[str, Any], *, status: int = 200) -> Response:
+    """Render a page, or return its data as JSON if the path ends in ``.json``."""
     if request.url.path.endswith(".json"):
-        return Response(orjson.dumps(data, default=_plain), status, media_type="application/json")
+        return Response(orjson.dumps(data, default=_to_json), status, media_type="application/json")
     surroundings = {
         "actor": getattr(request.state, "actor", None),
         "here": request.url.path,
@@ -82,62 +82,64 @@ def page(request: Request, template: str, data: Mapping[str, Any], *, status: in
     return HTMLResponse(html, status)
 
 
-def missing(request: Request, what: str) -> Response:
-    """A page that says that something is not there."""
-    return page(request, "missing.html", {"what": what, "title": "Page not found"}, status=404)
+def not_found(request: Request, what: str) -> Response:
+    """Return the page for something that doesn't exist."""
+    return render_page(request, "missing.html", {"what": what, "title": "Page not found"}, status=404)
 
 
 async def no_route(request: Request, error: Exception) -> Response:
-    """What is answered to an address that is none: a page for people, a line for programs."""
+    """Return the response to an unknown path: a page for browsers, plain text for other clients."""
     fault = error if isinstance(error, HTTPException) else HTTPException(500)
-    if fault.status_code not in {404, 405} or request.url.path.startswith(FOR_PROGRAMS):
+    if fault.status_code not in {404, 405} or request.url.path.startswith(MACHINE_PATHS):
         return PlainTextResponse(fault.detail, fault.status_code, fault.headers)
-    answer = page(request, "missing.html", {"what": "this page", "title": "Page not found"}, status=fault.status_code)
+    answer = render_page(
+        request, "missing.html", {"what": "this page", "title": "Page not found"}, status=fault.status_code
+    )
     answer.headers.update(fault.headers or {})
     return answer
 
 
 def as_instant(value: Any) -> datetime | None:
-    """An aware instant from the store's milliseconds or an instant."""
+    """Return an aware datetime from milliseconds or a datetime."""
     return datetime.fromtimestamp(value / 1000, UTC) if isinstance(value, int | float) else value
 
 
-def _ago(value: Any, now: datetime) -> str:
+def _format_ago(value: Any, now: datetime) -> str:
     moment = as_instant(value)
     if moment is None:
         return "never"
     seconds = (now - moment).total_seconds()
     # What has been cannot be to come: a clock was set back, here or where it was noted.
-    return "now" if seconds < NOW_SECONDS else f"{_rough(seconds)} ago"
+    return "now" if seconds < NOW_SECONDS else f"{_format_duration(seconds)} ago"
 
 
-def _until(value: Any, now: datetime) -> str:
+def _format_until(value: Any, now: datetime) -> str:
     moment = as_instant(value)
     seconds = (moment - now).total_seconds() if moment is not None else 0.0
-    return "now" if seconds < NOW_SECONDS else f"in {_rough(seconds)}"
+    return "now" if seconds < NOW_SECONDS else f"in {_format_duration(seconds)}"
 
 
-def _rough(seconds: float) -> str:
-    return duration(seconds) if seconds < DAY_SECONDS else _days(seconds)
+def _format_duration(seconds: float) -> str:
+    return duration(seconds) if seconds < DAY_SECONDS else _format_days(seconds)
 
 
-def _lasting(milliseconds: float) -> str:
-    """A time in words, for figures in tables: minutes up to a day, then days."""
-    return _rough(max(milliseconds, 0) / 1000)
+def _format_age(milliseconds: float) -> str:
+    """Format a duration in milliseconds for tables: up to a day in minutes, then in days."""
+    return _format_duration(max(milliseconds, 0) / 1000)
 
 
-def _days(seconds: float) -> str:
+def _format_days(seconds: float) -> str:
     days = round(seconds / DAY_SECONDS)
     return "1 day" if days == 1 else f"{days} days"
 
 
-def _exact(value: Any) -> str:
+def _format_exact(value: Any) -> str:
     moment = as_instant(value)
     return "never" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _safe_link(value: Any) -> str:
-    """An address that may be followed, else nothing: whoever uploads may write anything there."""
+    """Return a URL if it is safe to link, else an empty string: uploads can contain any URL."""
     text = str(value or "")
     try:
         return text if urlsplit(text).scheme in {"http", "https"} else ""
@@ -146,11 +148,11 @@ def _safe_link(value: Any) -> str:
         return ""
 
 
-def _said(value: Any) -> str:
-    """A value of a history or of the raw issue as people read it: lists by the names in them."""
+def _format_value(value: Any) -> str:
+    """Format a value of a history or raw issue; lists by the names of their elements."""
     match value:
         case list():
-            return ", ".join(map(_said, value))
+            return ", ".join(map(_format_value, value))
         case {"name": name}:
             return str(name)
         case bool():
@@ -161,13 +163,13 @@ def _said(value: Any) -> str:
             return str(value)
 
 
-def _counted(number: int, word: str) -> str:
-    """A number of things: ``1 issue``, ``1,200 issues``."""
+def _format_count(number: int, word: str) -> str:
+    """Format a count with its noun: ``1 issue``, ``1,200 issues``."""
     return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
-def _size(value: float) -> str:
-    """A number of bytes for people, in the units of disks and networks."""
+def _format_size(value: float) -> str:
+    """Format a number of bytes in decimal units."""
     for unit in ("bytes", "kB", "MB"):
         if value < THOUSAND:
             return f"{value:,.0f} {unit}" if unit == "bytes" else f"{value:,.1f} {unit}"
@@ -175,8 +177,8 @@ def _size(value: float) -> str:
     return f"{value:,.1f} GB"
 
 
-def segment(value: Any) -> str:
-    """One segment of an address, whatever the text holds."""
+def quote_segment(value: Any) -> str:
+    """Quote any text as one path segment."""
     # Servers undo one quoting before an address is taken apart: a slash, and an end like that of our JSON addresses,
     # must survive it.
     once = quote(str(value), safe="")
@@ -188,25 +190,25 @@ def segment(value: Any) -> str:
     return quote(once, safe="") if "%" in once else once
 
 
-def _plain(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     raise TypeError
 
 
 _templates.filters |= {
-    "ago": _ago,
-    "until": _until,
-    "said": _said,
-    "segment": segment,
-    "exact": _exact,
-    "labelled": labelled,
+    "ago": _format_ago,
+    "until": _format_until,
+    "said": _format_value,
+    "segment": quote_segment,
+    "exact": _format_exact,
+    "labelled": replace_names,
     "link": _safe_link,
     "duration": duration,
-    "lasting": _lasting,
-    "counted": _counted,
+    "lasting": _format_age,
+    "counted": _format_count,
 }
-_templates.globals["help_address"] = lambda page, anchor="": installed().address(page, anchor)
+_templates.globals["help_address"] = lambda page, anchor="": help_site().address(page, anchor)
 _templates.filters["took"] = lambda seconds: f"{seconds:.1f} s" if seconds < SHORT_SECONDS else duration(seconds)
-_templates.filters["bytes"] = _size
+_templates.filters["bytes"] = _format_size
 _templates.filters["number"] = lambda value: f"{value:,}"

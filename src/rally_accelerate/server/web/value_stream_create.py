@@ -1,4 +1,4 @@
-"""Creating a value stream in plain forms: its name and with what it begins, its integrations and stages, or a file."""
+"""Wizard to create a value stream: name, integrations and stages, or a file."""
 
 import asyncio
 from collections.abc import Container, Mapping, Sequence
@@ -18,13 +18,13 @@ from rally_accelerate.server.permissions import Role
 from rally_accelerate.server.store.issue_search import IssueFilter
 from rally_accelerate.server.store.repositories import Stores
 from rally_accelerate.server.value_streams import defaults
-from rally_accelerate.server.value_streams.document_text import read
-from rally_accelerate.server.value_streams.importer import Importing
-from rally_accelerate.server.web.error_pages import unkept
-from rally_accelerate.server.web.forms import Form, submitted
-from rally_accelerate.server.web.routing import actor_of, posted, shown
-from rally_accelerate.server.web.templating import page
-from rally_accelerate.server.web.value_stream_file import MOST_PREVIEWS, planned
+from rally_accelerate.server.value_streams.document_text import parse_document
+from rally_accelerate.server.value_streams.importer import Importer
+from rally_accelerate.server.web.error_pages import unsaved_message
+from rally_accelerate.server.web.forms import Form, parse_form
+from rally_accelerate.server.web.routing import actor_of, page_routes, post_route
+from rally_accelerate.server.web.templating import render_page
+from rally_accelerate.server.web.value_stream_file import MOST_PREVIEWS, plan_data
 
 #: More statuses than these are not laid out by hand.
 MOST_STATUSES = 100
@@ -38,49 +38,49 @@ STARTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Begun:
+class _PendingImport:
     """A file that was shown as a preview; its secrets stay in the process."""
 
     name: str
     document: Any
 
 
-class NewStreamPages:
+class ValueStreamCreatePages:
     """The steps of the wizard."""
 
-    def __init__(self, stores: Stores, importing: Importing) -> None:
+    def __init__(self, stores: Stores, importing: Importer) -> None:
         self._stores = stores
         self._importing = importing
-        self._begun: ExpiringStore[_Begun] = ExpiringStore(most=MOST_PREVIEWS)
+        self._pending: ExpiringStore[_PendingImport] = ExpiringStore(most=MOST_PREVIEWS)
 
     def routes(self) -> list[Route]:
-        """Their addresses; before the page of one value stream, whose id could be ``new`` else."""
+        """Return the routes, which must precede those of one value stream because its ID could be ``new``."""
         return [
-            *shown("/value-streams/new", self.name, role=Role.EDITOR),
-            posted("/value-streams/new", self.begin),
-            posted("/value-streams/new/file/{token:str}", self.apply),
-            *shown("/value-streams/new/integrations", self.integrations, role=Role.EDITOR),
-            *shown("/value-streams/new/stages", self.stages, role=Role.EDITOR),
-            posted("/value-streams/new/stages", self.made),
+            *page_routes("/value-streams/new", self.show_name, role=Role.EDITOR),
+            post_route("/value-streams/new", self.submit_name),
+            post_route("/value-streams/new/file/{token:str}", self.apply),
+            *page_routes("/value-streams/new/integrations", self.show_integrations, role=Role.EDITOR),
+            *page_routes("/value-streams/new/stages", self.show_stages, role=Role.EDITOR),
+            post_route("/value-streams/new/stages", self.submit_stages),
         ]
 
-    async def name(self, request: Request) -> Response:
+    async def show_name(self, request: Request) -> Response:
         """Step 1: name, description, with what it begins."""
-        given = request.query_params
-        return _first(request, given.get("name", ""), given.get("description", ""), "statuses", ())
+        query = request.query_params
+        return _name_page(request, query.get("name", ""), query.get("description", ""), "statuses", ())
 
-    async def begin(self, request: Request) -> Response:
-        """What step 1 asked for: the value stream, step 2, or what a file comes to."""
+    async def submit_name(self, request: Request) -> Response:
+        """Submit step 1: create the value stream, continue with step 2, or preview a file."""
         try:
-            form = await submitted(request)
+            form = await parse_form(request)
         except ConfigError as error:
-            return _first(request, "", "", "file", error.problems)
+            return _name_page(request, "", "", "file", error.problems)
         name, start = " ".join(form["name"].split()), form["start"]
         description = form["description"].strip()
         if start == "statuses" and name:
-            if await self._is_taken(name):
+            if await self._is_name_in_use(name):
                 # Told now, and not after two more steps.
-                return _first(
+                return _name_page(
                     request,
                     name,
                     description,
@@ -90,58 +90,58 @@ class NewStreamPages:
             query = urlencode({"name": name, "description": description})
             return RedirectResponse(f"/value-streams/new/integrations?{query}", 303)
         try:
-            document = await asyncio.to_thread(_begun, form, start, description)
+            document = await asyncio.to_thread(_initial_document, form, start, description)
             if start == "file":
-                its_name = name or " ".join(str(document.get("name") or "").split())
-                return await self._previewed(request, _Begun(its_name, document))
-            _named(name)
+                stream_name = name or " ".join(str(document.get("name") or "").split())
+                return await self._preview(request, _PendingImport(stream_name, document))
+            _require_name(name)
             stream = await self._importing.create(document, actor=actor_of(request), name=name)
         except (ConfigError, OutdatedError, StoreError) as error:
-            return _first(request, name, description, start, _problems(error))
+            return _name_page(request, name, description, start, _problems(error))
         return RedirectResponse(f"/value-streams/{stream.id}", 303)
 
-    async def _previewed(self, request: Request, begun: _Begun, *, refused: str = "") -> Response:
-        """What a file comes to, before anything is created.
+    async def _preview(self, request: Request, pending: _PendingImport, *, refused: str = "") -> Response:
+        """Show a preview of a file before anything is created.
 
         Raises:
             ConfigError: With everything that is wrong with it.
         """
-        plan, actor = await self._importing.plan(begun.document), actor_of(request)
-        _named(begun.name)
-        if await self._is_taken(begun.name):
-            raise ConfigError("", problems=[Problem("name", f"A value stream named “{begun.name}” already exists")])
-        token = self._begun.choose_key(actor)
-        self._begun.put(actor, token, begun)
+        plan, actor = await self._importing.plan(pending.document), actor_of(request)
+        _require_name(pending.name)
+        if await self._is_name_in_use(pending.name):
+            raise ConfigError("", problems=[Problem("name", f"A value stream named “{pending.name}” already exists")])
+        token = self._pending.choose_key(actor)
+        self._pending.put(actor, token, pending)
         data = {
             "title": "New value stream",
-            "name": begun.name,
-            "plan": planned(plan),
+            "name": pending.name,
+            "plan": plan_data(plan),
             "token": token,
             "refused": refused,
         }
-        return page(request, "stream_begun.html", data, status=409 if refused else 200)
+        return render_page(request, "stream_begun.html", data, status=409 if refused else 200)
 
     async def apply(self, request: Request) -> Response:
         """Create the value stream whose preview was shown."""
         actor, token = actor_of(request), request.path_params["token"]
-        begun = self._begun.get(actor, token)
-        if begun is None:
-            gone = Problem("", "the preview has expired; choose the file again")
-            return _first(request, "", "", "file", [gone])
+        pending = self._pending.get(actor, token)
+        if pending is None:
+            problem = Problem("", "the preview has expired; choose the file again")
+            return _name_page(request, "", "", "file", [problem])
         try:
             try:
-                stream = await self._importing.create(begun.document, actor=actor, name=begun.name)
+                stream = await self._importing.create(pending.document, actor=actor, name=pending.name)
             except (OutdatedError, StoreError) as error:
-                said = unkept(error) if isinstance(error, StoreError) else str(error)
-                return await self._previewed(request, begun, refused=said)
+                message = unsaved_message(error) if isinstance(error, StoreError) else str(error)
+                return await self._preview(request, pending, refused=message)
         except ConfigError as error:
-            return _first(request, begun.name, "", "file", _problems(error))
-        self._begun.delete(actor, token)
+            return _name_page(request, pending.name, "", "file", _problems(error))
+        self._pending.delete(actor, token)
         return RedirectResponse(f"/value-streams/{stream.id}?saved={stream.version}", 303)
 
-    async def integrations(self, request: Request) -> Response:
+    async def show_integrations(self, request: Request) -> Response:
         """Step 2: where items come from."""
-        given = request.query_params
+        query = request.query_params
         counts = await self._stores.issues.count_by_tracker()
         rows = [
             {"name": one.name, "issues": counts.get(one.id, 0), "disabled": one.disabled}
@@ -150,38 +150,38 @@ class NewStreamPages:
         ]
         data = {
             "title": "New value stream",
-            "name": given.get("name", ""),
-            "description": given.get("description", ""),
+            "name": query.get("name", ""),
+            "description": query.get("description", ""),
             "integrations": rows,
         }
-        return page(request, "stream_sources.html", data)
+        return render_page(request, "stream_sources.html", data)
 
-    async def stages(self, request: Request) -> Response:
+    async def show_stages(self, request: Request) -> Response:
         """Step 3: phases and stages, from the statuses that issues have."""
-        given = request.query_params
-        chosen = given.getlist("integration")
+        query = request.query_params
+        chosen = query.getlist("integration")
         statuses = await self._statuses(chosen)
-        rows = [_line(row) for row in defaults.suggested(statuses)]
-        return _third(
-            request, name=given.get("name", ""), description=given.get("description", ""), chosen=chosen, rows=rows
+        rows = [_line(row) for row in defaults.suggest_rows(statuses)]
+        return _stages_page(
+            request, name=query.get("name", ""), description=query.get("description", ""), chosen=chosen, rows=rows
         )
 
-    async def made(self, request: Request) -> Response:
-        """The value stream of step 3."""
+    async def submit_stages(self, request: Request) -> Response:
+        """Create the value stream from step 3."""
         try:
-            form = await submitted(request)
+            form = await parse_form(request)
         except ConfigError as error:
-            return _first(request, "", "", "statuses", error.problems)
+            return _name_page(request, "", "", "statuses", error.problems)
         lines = _lines(form)
         chosen, description = form.all("integration"), form["description"]
         try:
-            document = defaults.made_of(
+            document = defaults.build_document(
                 _rows(lines), description=description, tenant_id=DEFAULT_TENANT, integrations=chosen
             )
-            _staged(document)
+            _require_phase(document)
             stream = await self._importing.create(document, actor=actor_of(request), name=form["name"])
         except (ConfigError, OutdatedError, StoreError) as error:
-            return _third(
+            return _stages_page(
                 request,
                 name=form["name"],
                 description=description,
@@ -191,26 +191,26 @@ class NewStreamPages:
             )
         return RedirectResponse(f"/value-streams/{stream.id}", 303)
 
-    async def _is_taken(self, name: str) -> bool:
-        its = [one.name for one in await self._stores.streams.all() if one.tenant_id == DEFAULT_TENANT]
-        return name.casefold() in map(str.casefold, its)
+    async def _is_name_in_use(self, name: str) -> bool:
+        names = [one.name for one in await self._stores.streams.all() if one.tenant_id == DEFAULT_TENANT]
+        return name.casefold() in map(str.casefold, names)
 
     async def _statuses(self, chosen: Sequence[str]) -> list[str]:
         known = {one.name: one.id for one in await self._stores.integrations.all() if one.tenant_id == DEFAULT_TENANT}
         trackers = tuple(known[name] for name in chosen if name in known)
-        wanted = IssueFilter(tenant_id=DEFAULT_TENANT, tracker_ids=trackers)
+        criteria = IssueFilter(tenant_id=DEFAULT_TENANT, tracker_ids=trackers)
         facets = await self._stores.search.count_facets(
-            wanted, now=datetime.now(UTC), fields=("status",), most=MOST_STATUSES
+            criteria, now=datetime.now(UTC), fields=("status",), most=MOST_STATUSES
         )
         return [value for value, _ in facets["status"]]
 
 
-def _begun(form: Form, start: str, description: str) -> dict[str, Any]:
+def _initial_document(form: Form, start: str, description: str) -> dict[str, Any]:
     match start:
         case "file":
             if not form.has_file("file"):
                 raise ConfigError("", problems=[Problem("file", "Choose a JSON file")])
-            document = read(form.content("file"))
+            document = parse_document(form.content("file"))
             if isinstance(document, dict) and description:
                 document["description"] = description
             if not isinstance(document, dict):
@@ -222,12 +222,12 @@ def _begun(form: Form, start: str, description: str) -> dict[str, Any]:
             return defaults.default(description=description, tenant_id=DEFAULT_TENANT)
 
 
-def _named(name: str) -> None:
+def _require_name(name: str) -> None:
     if not name.strip():
         raise ConfigError("", problems=[Problem("name", "Enter a name")])
 
 
-def _staged(document: Mapping[str, Any]) -> None:
+def _require_phase(document: Mapping[str, Any]) -> None:
     if not document["phases"]:
         raise ConfigError("", problems=[Problem("", "Assign at least one status to a phase")])
 
@@ -262,32 +262,32 @@ def _rows(lines: Sequence[Mapping[str, str]]) -> list[defaults.Row]:
 def _problems(error: ConfigError | OutdatedError | StoreError) -> Sequence[Problem]:
     if isinstance(error, StoreError):
         # On a full disk, what was typed must not be lost as well.
-        return [Problem("", unkept(error))]
-    found: Sequence[Problem] = getattr(error, "problems", ())
-    return found or [Problem("", str(error))]
+        return [Problem("", unsaved_message(error))]
+    problems: Sequence[Problem] = getattr(error, "problems", ())
+    return problems or [Problem("", str(error))]
 
 
-def _told(problems: Sequence[Problem], fields: Container[str]) -> dict[str, Any]:
-    """What is wrong: at its field where it has one, else above the form."""
+def _form_faults(problems: Sequence[Problem], fields: Container[str]) -> dict[str, Any]:
+    """Return the problems by field, and those without a field for the top of the form."""
     return {
         "faults": {problem.path: problem.text for problem in problems if problem.path in fields},
         "problems": [str(problem) for problem in problems if problem.path not in fields],
     }
 
 
-def _first(request: Request, name: str, description: str, start: str, problems: Sequence[Problem]) -> Response:
+def _name_page(request: Request, name: str, description: str, start: str, problems: Sequence[Problem]) -> Response:
     data = {
         "title": "New value stream",
         "name": name,
         "description": description,
         "start": start if start in STARTS else "statuses",
         "starts": STARTS,
-        **_told(problems, {"name", "file"}),
+        **_form_faults(problems, {"name", "file"}),
     }
-    return page(request, "stream_new.html", data, status=400 if problems else 200)
+    return render_page(request, "stream_new.html", data, status=400 if problems else 200)
 
 
-def _third(
+def _stages_page(
     request: Request,
     *,
     name: str,
@@ -303,6 +303,6 @@ def _third(
         "chosen": chosen,
         "rows": rows,
         "phases": defaults.PHASES,
-        **_told(problems, {"name", *(f"limit.{row['status']}" for row in rows)}),
+        **_form_faults(problems, {"name", *(f"limit.{row['status']}" for row in rows)}),
     }
-    return page(request, "stream_stages.html", data, status=400 if problems else 200)
+    return render_page(request, "stream_stages.html", data, status=400 if problems else 200)

@@ -1,4 +1,4 @@
-"""Value streams: the list, renaming and removing."""
+"""Pages to list, rename and delete value streams."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,72 +12,72 @@ from rally_accelerate.server.permissions import Role
 from rally_accelerate.server.store.repositories import Stores
 from rally_accelerate.server.store.value_streams import StoredValueStream
 from rally_accelerate.server.value_streams.document import phases_of, stages_of
-from rally_accelerate.server.value_streams.importer import Importing
-from rally_accelerate.server.web.forms import form, large_form
-from rally_accelerate.server.web.routing import actor_of, posted, shown
-from rally_accelerate.server.web.templating import missing, page
+from rally_accelerate.server.value_streams.importer import Importer
+from rally_accelerate.server.web.forms import read_form, read_large_form
+from rally_accelerate.server.web.routing import actor_of, page_routes, post_route
+from rally_accelerate.server.web.templating import not_found, render_page
 
-GONE = "this value stream"
+VALUE_STREAM = "this value stream"
 
 #: The pages of a value stream beside its map, as the browser names them.
 TABS = {"edit": "Edit JSON", "import": "Import JSON", "versions": "Versions", "settings": "Settings"}
 
 
-class StreamPages:
+class ValueStreamPages:
     """The pages about value streams as a whole."""
 
-    def __init__(self, stores: Stores, importing: Importing) -> None:
+    def __init__(self, stores: Stores, importing: Importer) -> None:
         self._stores = stores
         self._importing = importing
 
     def routes(self) -> list[Route]:
-        """Their addresses."""
+        """Return the routes."""
         return [
-            *shown("/value-streams", self.listed),
-            *shown("/value-streams/{id:str}/settings", self.settings, role=Role.EDITOR),
-            posted("/value-streams/{id:str}/rename", self.rename),
-            posted("/value-streams/{id:str}/delete", self.delete),
+            *page_routes("/value-streams", self.index),
+            *page_routes("/value-streams/{id:str}/settings", self.settings, role=Role.EDITOR),
+            post_route("/value-streams/{id:str}/rename", self.rename),
+            post_route("/value-streams/{id:str}/delete", self.delete),
         ]
 
-    async def listed(self, request: Request) -> Response:
-        """Every value stream."""
+    async def index(self, request: Request) -> Response:
+        """List all value streams."""
         rows = [_row(one) for one in await self._stores.streams.all()]
-        return page(request, "streams.html", {"title": "Value streams", "streams": rows})
+        return render_page(request, "streams.html", {"title": "Value streams", "streams": rows})
 
     async def settings(self, request: Request) -> Response:
-        """Name, description, and removing it."""
+        """Show the form for name, description and deletion."""
         stream = await self._stores.streams.by_id(request.path_params["id"])
-        return missing(request, GONE) if stream is None else _settings(request, stream)
+        return not_found(request, VALUE_STREAM) if stream is None else _settings(request, stream)
 
     async def rename(self, request: Request) -> Response:
-        """Another name, or another description."""
-        its_id, actor = request.path_params["id"], actor_of(request)
-        stream = await self._stores.streams.by_id(its_id)
+        """Change the name and description."""
+        stream_id, actor = request.path_params["id"], actor_of(request)
+        stream = await self._stores.streams.by_id(stream_id)
         if stream is None:
-            return missing(request, GONE)
-        given = await large_form(request)
-        name, description = given["name"], given["description"].strip()
+            return not_found(request, VALUE_STREAM)
+        fields = await read_large_form(request)
+        name, description = fields["name"], fields["description"].strip()
         try:
             await self._importing.rename(stream, name=name, description=description, actor=actor)
         except (ConfigError, NotFoundError, OutdatedError) as error:
             faults = {problem.path: problem.text for problem in getattr(error, "problems", ())} or {"": str(error)}
             return _settings(request, stream, name=name, description=description, faults=faults)
-        return RedirectResponse(f"/value-streams/{its_id}", 303)
+        return RedirectResponse(f"/value-streams/{stream_id}", 303)
 
     async def delete(self, request: Request) -> Response:
         """Remove a value stream; the form's tick is asked for, so that no slip of a finger does it."""
-        its_id = request.path_params["id"]
-        stream = await self._stores.streams.by_id(its_id)
+        stream_id = request.path_params["id"]
+        stream = await self._stores.streams.by_id(stream_id)
         if stream is None:
-            return missing(request, GONE)
-        if not (await form(request))["sure"]:
+            return not_found(request, VALUE_STREAM)
+        if not (await read_form(request))["sure"]:
             return _settings(request, stream, faults={"sure": "Select the checkbox to confirm the deletion."})
         await self._importing.remove(stream, actor=actor_of(request))
         return RedirectResponse("/value-streams", 303)
 
 
-def frame(stream: StoredValueStream, tab: str) -> dict[str, Any]:
-    """What every page of one value stream shows."""
+def layout_data(stream: StoredValueStream, tab: str) -> dict[str, Any]:
+    """Return the data that all pages of a value stream show."""
     return {
         "title": f"{TABS[tab]} · {stream.name}" if tab in TABS else stream.name,
         "tab": tab,
@@ -93,11 +93,11 @@ def frame(stream: StoredValueStream, tab: str) -> dict[str, Any]:
 
 def problems_of(error: ConfigError | NotFoundError | OutdatedError) -> list[dict[str, str]]:
     """Why a value stream was not taken, each thing with its path, for ``stream_parts.problems``."""
-    return listed(getattr(error, "problems", ())) or [{"path": "", "text": f"{error} {error.hint}".strip()}]
+    return problem_data(getattr(error, "problems", ())) or [{"path": "", "text": f"{error} {error.hint}".strip()}]
 
 
-def listed(problems: Sequence[Problem]) -> list[dict[str, str]]:
-    """Problems for a template."""
+def problem_data(problems: Sequence[Problem]) -> list[dict[str, str]]:
+    """Return problems for a template."""
     return [{"path": problem.path, "text": problem.text} for problem in problems]
 
 
@@ -109,14 +109,14 @@ def _settings(
     description: str | None = None,
     faults: Mapping[str, str] | None = None,
 ) -> Response:
-    """The settings, with what was typed and what is wrong with it."""
-    its = frame(stream, "settings")
+    """Show the settings form with the entered values and their problems."""
+    data_of_stream = layout_data(stream, "settings")
     typed = {
         "name": stream.name if name is None else name,
-        "description": its["stream"]["description"] if description is None else description,
+        "description": data_of_stream["stream"]["description"] if description is None else description,
     }
-    data = {**its, "typed": typed, "faults": faults or {}}
-    return page(request, "stream_settings.html", data, status=400 if faults else 200)
+    data = {**data_of_stream, "typed": typed, "faults": faults or {}}
+    return render_page(request, "stream_settings.html", data, status=400 if faults else 200)
 
 
 def _row(stream: StoredValueStream) -> Mapping[str, Any]:
