@@ -263,7 +263,7 @@ async def test_what_cannot_be_closed_keeps_nothing_else_open(tmp_path: Path, mon
     with pytest.raises(StoreError, match="disk is full"):
         async with Server.open(tmp_path / "x.sqlite"):
             pass
-    assert closed == ["Boards", "UploadWorker"]
+    assert closed == ["BoardCache", "UploadWorker"]
 
 
 async def test_what_a_connector_writes_is_noted_but_not_each_time(asked: Asked) -> None:

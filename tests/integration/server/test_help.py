@@ -26,8 +26,8 @@ CONTEXTS = [
 
 
 def use(monkeypatch: pytest.MonkeyPatch, site: HelpSite) -> None:
-    monkeypatch.setattr(help_pages, "installed", lambda: site)
-    monkeypatch.setattr(templating, "installed", lambda: site)
+    monkeypatch.setattr(help_pages, "help_site", lambda: site)
+    monkeypatch.setattr(templating, "help_site", lambda: site)
 
 
 @pytest.fixture

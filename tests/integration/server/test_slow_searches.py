@@ -29,7 +29,7 @@ COUNTING = "Calculating"
 
 @pytest.fixture(autouse=True)
 def _nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(issue_list, "SOON", 0)
+    monkeypatch.setattr(issue_list, "SEARCH_TIMEOUT", 0)
     monkeypatch.setattr(value_stream_map, "FIRST_SECONDS", 0)
 
 

@@ -265,15 +265,15 @@ async def test_large_files_are_read_and_checked_outside_the_event_loop(
 
         monkeypatch.setattr(module, name, watching)
 
-    watched(importer, "examined")
-    watched(importer, "sources_of")
-    watched(value_stream_file, "hidden")
+    watched(importer, "examine")
+    watched(importer, "plan_integrations")
+    watched(value_stream_file, "mask_secrets")
     for module in (value_stream_file, value_stream_create, value_stream_resolvers):
-        watched(module, "read")
+        watched(module, "parse_document")
     await previewed(asked, its_id, board())
     await asked.http.post("/value-streams/new", data={"name": "n", "start": "file"}, files={"file": ("x.json", b"{}")})
     for text in ("{}", "{", json.dumps(board())):
         await asked.http.post(f"/value-streams/{its_id}/edit", data={"text": text, "version": "1", "action": "preview"})
     question = "mutation ($id: ID!, $w: JSON!) { updateWorkflow(workflowId: $id, workflow: $w) { __typename } }"
     await asked.graphql(question, id=its_id, w="{}")
-    assert seen == {name: {False} for name in ("examined", "sources_of", "hidden", "read")}
+    assert seen == {name: {False} for name in ("examine", "plan_integrations", "mask_secrets", "parse_document")}

@@ -169,7 +169,7 @@ async def test_an_import_is_previewed_and_then_applied(asked: Asked, monkeypatch
     for query in ("", "?saved=1", "?saved=3", "?saved=x"):
         assert "Imported as" not in (await asked.http.get(f"/value-streams/{its_id}{query}")).text
     # An address that was kept does not say it for ever.
-    monkeypatch.setattr(value_stream_map, "TOLD_FOR", timedelta(0))
+    monkeypatch.setattr(value_stream_map, "SAVED_NOTICE_AGE", timedelta(0))
     assert "Imported as" not in (await asked.http.get(done.headers["location"])).text
     assert (await file_of(asked, its_id))["phases"][0]["stages"][0]["name"] == "Backlog"
     # Once applied, the preview is gone.

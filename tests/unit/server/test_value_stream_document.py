@@ -226,7 +226,7 @@ def test_an_answer_of_an_api_is_no_file() -> None:
     ids=["elements", "lists", "objects"],
 )
 def test_a_file_of_very_many_values_is_refused_before_it_is_read(content: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(document_text, "_parsed")
+    monkeypatch.delattr(document_text, "_parse_text")
     assert faults(content) == ["the file has more than 100,000 values"]
 
 

@@ -42,8 +42,7 @@ def integration_entries(document: Mapping[str, Any], known: Sequence[StoredInteg
 
 
 def means_all(before: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], known: Sequence[Any]) -> bool:
-    """Return whether a file lists all integrations only because a download of a document without a list writes them
-    out.
+    """Return whether a file lists all integrations as a download of a document without a list does.
 
     Args:
         before: The document that is to be replaced.
