@@ -268,7 +268,7 @@ class HistoryReader:
 
     async def _name_closed_timeboxes(self, projects: Sequence[int]) -> None:
         """Read the name of every timebox of closed projects at once, unless they have very many snapshots."""
-        ask = partial(lookback.closed_timeboxes_request, self._workspace, projects)
+        ask = partial(lookback.timeboxes_of_projects_request, self._workspace, projects)
         rows = [
             await self._read_rows(partial(ask, hydrated=hydrated), most=self._page_size) for hydrated in (True, False)
         ]

@@ -126,7 +126,7 @@ def departures_request(workspace: int, field: str, ids: Sequence[int], *, start:
     return _snapshot_query(workspace, find, fields=("ObjectID", "_ValidFrom"), hydrate=(), start=start, size=size)
 
 
-def closed_timeboxes_request(
+def timeboxes_of_projects_request(
     workspace: int, projects: Sequence[int], *, hydrated: bool, start: int, size: int
 ) -> Request:
     """Build the request for every snapshot in which an item entered a timebox of some projects.

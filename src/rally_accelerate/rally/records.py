@@ -306,7 +306,7 @@ PERSON_FIELDS = ("DisplayName", "FirstName", "LastName", "UserName", "EmailAddre
 
 
 def person_name(user: Mapping[str, Any]) -> str:
-    """Return the display name of a user, or the best other name; empty when there is none.
+    """Return the display name of a user, or the best other name; empty if it has no name.
 
     A display name may be empty or blank: then the first and last name are used, else the user name, else the email
     address. Stubs, including those of deleted users, have only ``_refObjectName``, which is the display

@@ -309,7 +309,7 @@ class _Context:
 
     @property
     def first_character(self) -> str:
-        """The first character that is no white space; empty when there is none."""
+        """The first character that is not white space; empty if all are."""
         return decode_text(self.body[:1_000]).strip()[:1]
 
     @property

@@ -223,7 +223,7 @@ class _Tree:
 
     @cached_property
     def indexes(self) -> tuple[_Index, ...]:
-        """The names as they are, and without regard to case and typography."""
+        """The names unchanged, and normalized in case and typography."""
         return _Index(self.projects, str), _Index(self.projects, _normalize)
 
     def path(self, project: Project) -> str:

@@ -61,8 +61,8 @@ async def retry(
     attempt: Callable[[], Awaitable[T]],
     *,
     seconds: float,
-    eased: Callable[[TransientError], bool] = lambda _: False,
-    retried: Callable[[], None] = lambda: None,
+    shrink: Callable[[TransientError], bool] = lambda _: False,
+    on_retry: Callable[[], None] = lambda: None,
     budget: RetryBudget | None = None,
 ) -> T:
     """Repeat an attempt until it succeeds, fails permanently, or has failed for too long.
@@ -73,21 +73,21 @@ async def retry(
     Args:
         attempt: The operation; creates a new request each time.
         seconds: How long after the first failure further attempts can start; 0 for one attempt only.
-        eased: Called with each failure; returns whether the next attempt requests a smaller page. Then it is a new
+        shrink: Called with each failure; returns whether the next attempt requests a smaller page. Then it is a new
             request, and the time starts again, as long as all attempts together take less than
             ``MAX_SHRINKING``: a page that takes too long is halved until it fits, not given up after two tries.
-        retried: Called before each further attempt.
+        on_retry: Called before each further attempt.
         budget: The time that all requests of the run can lose in total; None for this request alone.
 
     Raises:
         RallyAccelerateError: What the last attempt raised.
     """
-    with track_attempts() as report, closing(_RetryPolicy(seconds, eased, report, budget)) as patience:
+    with track_attempts() as report, closing(_RetryPolicy(seconds, shrink, report, budget)) as patience:
         async for try_ in stamina.retry_context(on=patience.decide, attempts=None, timeout=None):
             with try_:
                 patience.start_attempt()
                 if try_.num > 1:
-                    retried()
+                    on_retry()
                     logger.warning("Trying again (attempt %d) after: %s", try_.num, patience.last_error)
                 result = await attempt()
                 patience.mark_succeeded()
@@ -101,13 +101,13 @@ class _RetryPolicy:
     def __init__(
         self,
         seconds: float,
-        eased: Callable[[TransientError], bool],
+        shrink: Callable[[TransientError], bool],
         report: Callable[[str, str], None],
         budget: RetryBudget | None,
     ) -> None:
         self._is_run = budget is not None
         self._seconds = seconds
-        self._shrink = eased
+        self._shrink = shrink
         self._report = report
         self._budget = budget or RetryBudget(seconds)
         self._deadline: float | None = None
@@ -148,16 +148,16 @@ class _RetryPolicy:
         ):
             return False
         self._failures += 1
-        eased = self._shrink(error) and not self._is_hopeless(now)
-        self._has_shrunk |= eased
-        if eased and not self._may_hang(now):
+        is_smaller = self._shrink(error) and not self._is_hopeless(now)
+        self._has_shrunk |= is_smaller
+        if is_smaller and not self._may_hang(now):
             if self._is_counting:
                 self._budget.end_failure(counts=False)
                 self._is_counting = False
             self._deadline = now + self._seconds
             remaining = self._seconds
         else:
-            if eased and not self._is_counting:
+            if is_smaller and not self._is_counting:
                 self._deadline = now + self._seconds
             self._count_loss(error, now)
             if self._deadline is None:
@@ -323,7 +323,7 @@ class Session:
         return await retry(
             lambda: self._send(request),
             seconds=self._retry_seconds,
-            retried=lambda: self._count(retries=1),
+            on_retry=lambda: self._count(retries=1),
             budget=self._budget,
         )
 
@@ -357,7 +357,7 @@ class Session:
                 raise _DoubtfulRequestError(f"Rally announces rows of {what} but returns an empty page.")
             return answer
 
-        def eased(error: TransientError) -> bool:
+        def shrink(error: TransientError) -> bool:
             size = self._sizes.of(what)
             if not isinstance(error, ServiceTimeoutError | TruncatedResponseError) or not size.can_shrink:
                 return False
@@ -371,8 +371,8 @@ class Session:
             answer = await retry(
                 attempt,
                 seconds=min(self._retry_seconds, patience),
-                eased=eased,
-                retried=lambda: self._count(retries=1),
+                shrink=shrink,
+                on_retry=lambda: self._count(retries=1),
                 budget=self._budget,
             )
         except _DoubtfulRequestError:

@@ -66,7 +66,7 @@ def split_certificates(text: str) -> list[str]:
     Line ends do not count: a text box of one line turns them into blanks. Text between certificates is left out.
 
     Raises:
-        ValueError: There is none, one is not complete, or all together are too large; the message is a sentence
+        ValueError: No certificate exists, one is not complete, or all together are too large; the message is a sentence
             without a subject.
     """
     blocks = tuple(dict.fromkeys(_pem_blocks(text)))
@@ -176,7 +176,7 @@ def _trust(context: ssl.SSLContext, text: str) -> None:
     """Trust the certificate authorities of a PEM text.
 
     Raises:
-        ValueError: There is none, or too many.
+        ValueError: No certificate exists, or too many.
         ssl.SSLError: One cannot be read.
     """
     blocks = split_certificates(text)
@@ -220,7 +220,7 @@ def _read_file(path: str) -> bytes:
     """Read a regular file of a reasonable size.
 
     Raises:
-        OSError: It is none, or cannot be read.
+        OSError: It is not a regular file, is too large, or cannot be read.
     """
     # Without O_NONBLOCK, opening a named pipe waits for its writer.
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
@@ -309,7 +309,7 @@ class ReadOnlyTransport(httpx2.AsyncBaseTransport):
         """Send a read.
 
         Raises:
-            WriteAttemptedError: It is none, or it would carry the login to another server.
+            WriteAttemptedError: The request is not a read, or would send the login to another server.
         """
         url = request.url
         if (url.scheme, url.host, url.port) != (self._origin.scheme, self._origin.host, self._origin.port):

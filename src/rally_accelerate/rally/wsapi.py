@@ -83,7 +83,7 @@ def parse_ref(text: object) -> Ref | None:
 
 
 def ref_id(value: object) -> int | None:
-    """Return the ObjectID of a nested object or of a bare ref; None when there is none."""
+    """Return the ObjectID of a nested object or of a bare ref; None if it has no ID."""
     if isinstance(value, Mapping):
         own = object_id(value.get("ObjectID"))
         if own is not None:

@@ -56,7 +56,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 async def test_goes_on_until_it_succeeds(clock: Clock) -> None:
     script, again = Script(UnavailableError("a"), UnavailableError("b"), "done"), []
-    assert await retry(script, seconds=300, retried=lambda: again.append(1)) == "done"
+    assert await retry(script, seconds=300, on_retry=lambda: again.append(1)) == "done"
     assert len(again) == 2
     assert 1 <= clock.waits[0] <= 3
     assert 2 <= clock.waits[1] <= 4
@@ -115,7 +115,7 @@ async def test_asking_for_less_begins_the_time_anew(clock: Clock) -> None:
             raise ServiceTimeoutError("slow")
         return "done"
 
-    assert await retry(slow, seconds=300, eased=lambda _: attempts <= 7) == "done"
+    assert await retry(slow, seconds=300, shrink=lambda _: attempts <= 7) == "done"
 
 
 async def test_can_be_cancelled_while_it_waits() -> None:
@@ -146,7 +146,7 @@ async def test_who_waits_before_a_screen_waits_for_no_second_answer_that_takes_a
         return "there"
 
     try:
-        await retry(slow, seconds=seconds, eased=lambda _: True)
+        await retry(slow, seconds=seconds, shrink=lambda _: True)
     except ServiceTimeoutError:
         assert made == attempts == 1
     assert made == attempts
@@ -159,7 +159,7 @@ async def test_who_waits_before_a_screen_does_not_see_it_ask_for_less_and_less_w
         raise TruncatedResponseError("it ends in the middle")
 
     with pytest.raises(TruncatedResponseError):
-        await retry(cut, seconds=5, eased=lambda _: True)
+        await retry(cut, seconds=5, shrink=lambda _: True)
     assert 20 < clock.now - begun < 60
 
 

@@ -136,7 +136,7 @@ async def test_asking_for_less_is_no_lost_time(clock: Clock) -> None:
             raise ServiceTimeoutError("slow")
         return "done"
 
-    assert await retry(slow, seconds=90, eased=lambda _: True, budget=budget) == "done"
+    assert await retry(slow, seconds=90, shrink=lambda _: True, budget=budget) == "done"
     assert budget.get_remaining("Rally") == 90
 
 
@@ -156,7 +156,7 @@ async def test_a_service_that_hangs_in_the_middle_of_a_run_is_given_up_in_time(
         raise error
 
     with pytest.raises(type(error)):
-        await retry(hanging, seconds=90, eased=lambda _: True, budget=budget)
+        await retry(hanging, seconds=90, shrink=lambda _: True, budget=budget)
     assert attempts >= 2
     # The first answer that never comes, the time of the run, and a last attempt.
     assert clock.now - began <= max(took, MAX_SHRINKING + took) + 90 + FIRST_ANSWER_SECONDS
