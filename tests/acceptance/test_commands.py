@@ -209,7 +209,7 @@ def test_a_second_host_on_one_database_is_turned_away(tmp_path: Path) -> None:
     with host(tmp_path / "host.sqlite"):
         done = command("serve", "--port", "0", "--database", str(tmp_path / "host.sqlite"))
     assert done.code == 3
-    assert "another host is using the database" in done.err
+    assert "another server is using the database" in done.err
 
 
 def test_a_check_of_a_dead_address_answers_soon(tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_a_lost_password_is_replaced_and_secrets_get_another_key_while_the_host_
         for words in (("users", "reset", "admin"), ("users", "list"), ("secrets", "rotate")):
             busy = command(*words, *at)
             assert busy.code == 3
-            assert "another host is using the database" in busy.err
+            assert "another server is using the database" in busy.err
             assert "Stop it first" in busy.err
         first = target.password
     done = command("users", "reset", "ADMIN", *at)

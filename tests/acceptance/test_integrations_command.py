@@ -93,7 +93,7 @@ def test_the_commands_leave_a_running_server_alone(tmp_path: Path) -> None:
         for words in (("list",), ("disable", "x"), ("enable", "x"), ("remove", "x", "--yes")):
             done = command("integrations", *words, "--database", str(tmp_path / "host.sqlite"))
             assert done.code == 3
-            assert "another host is using the database" in done.err
+            assert "another server is using the database" in done.err
 
 
 def line_after(running: subprocess.Popen[str], word: str) -> str:

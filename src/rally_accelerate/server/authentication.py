@@ -199,7 +199,7 @@ class SignInService:
             return _make_wait_refusal(wait, f"{WRONG_CREDENTIALS} ") if wait > 0 else SignInRefusal(WRONG_CREDENTIALS)
         self._throttle.withdraw_failure(name, caller.address)
         if proven.user.disabled:
-            return SignInRefusal("This user is disabled. Ask an administrator of this host.")
+            return SignInRefusal("This user is disabled. Ask an administrator of this server.")
         try:
             return await self._complete_sign_in(proven.user, caller, how="password", proof=proven.password_hash)
         except OutdatedError:

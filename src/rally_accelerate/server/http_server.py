@@ -209,7 +209,7 @@ def open_listener(address: str, port: int, *, choose: str = PORT_OPTION) -> sock
 #: For so long requests that are being answered may go on when the server ends; then they are told so.
 GRACE_SECONDS = 1
 
-STOPPING = "the host is stopping; send it again when it is back"
+STOPPING = "the server is stopping; send it again when it is back"
 
 
 @asynccontextmanager

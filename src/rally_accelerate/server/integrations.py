@@ -99,13 +99,13 @@ class IntegrationService:
             NotFoundError: There is no such integration.
         """
 
-        def written(known: StoredIntegration) -> dict[str, Any]:
+        def merge_states(known: StoredIntegration) -> dict[str, Any]:
             after = {name: dict(state) for name, state in known.event_states.items()}
             for name, state in states.items():
                 after[name] = {**after.get(name, {}), **state}
             return {"event_states": after} if after != known.event_states else {}
 
-        before, after = await self._stores.integrations.rewrite(integration_id, written)
+        before, after = await self._stores.integrations.rewrite(integration_id, merge_states)
         if after.event_states != before.event_states:
             await self._record(actor, "wrote event states of", integration_id, after.name, {"events": dict(states)})
 

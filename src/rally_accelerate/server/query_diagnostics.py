@@ -77,7 +77,7 @@ async def find_misspelled_fields(database: Database, queries: Mapping[str, Query
 
 def _describe_unknown_field(connection: sa.Connection, item: str, path: tuple[str, ...]) -> str:
     if item != "issue":
-        return f"This host keeps issues only: there is no {item} whose {'.'.join(path)} could be compared."
+        return f"This server stores issues only: there is no {item} whose {'.'.join(path)} could be compared."
     names = [name.casefold() for name in path]
     if names[-1] == COUNT and len(names) > 1:
         names.pop()

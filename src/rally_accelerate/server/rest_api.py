@@ -75,11 +75,11 @@ class ValueStreamApi:
 def _make_route(name: str, answer: Callable[[Request], Awaitable[Response]]) -> Route:
     """Return a route that answers unauthenticated callers with JSON instead of a redirect."""
 
-    async def checked(request: Request) -> Response:
+    async def authenticate_and_respond(request: Request) -> Response:
         known: Identity | None = request.state.known
         return _make_error_response("Not authorized", 401) if known is None else await answer(request)
 
-    route = public_route(f"{BASE}/{name}", checked)
+    route = public_route(f"{BASE}/{name}", authenticate_and_respond)
     route.role = Role.VIEWER  # type: ignore[attr-defined] # everybody who is known may look at value streams
     return route
 

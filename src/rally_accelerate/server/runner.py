@@ -298,10 +298,10 @@ class Runner:
 
     async def _run_and_report(self, stored: StoredIntegration, running: ActiveRun, watch: Watch | None) -> SyncReport:
         """Run and write everything that happens to the run's log."""
-        wishes = read_run_request(stored.event_states)
+        run_request = read_run_request(stored.event_states)
         log.info("begins, by rally-accelerate %s", __version__)
         try:
-            report = await self._sync(validate_integration(stored.raw), running, wishes, watch)
+            report = await self._sync(validate_integration(stored.raw), running, run_request, watch)
         except RallyAccelerateError as error:
             report = SyncReport(started_at=datetime.now(UTC), seconds=running.seconds, failure=error)
         except asyncio.CancelledError:
@@ -311,14 +311,14 @@ class Runner:
             log.error("A fault in rally-accelerate itself; its details are in the log of the process.")  # noqa: TRY400 - the run's log is shown to people
             raise
         _log_report(report)
-        if wishes and report.failure is None:
-            await self._clear_run_request(stored.id, wishes)
+        if run_request and report.failure is None:
+            await self._clear_run_request(stored.id, run_request)
         return report
 
     async def _sync(
-        self, integration: Integration, running: ActiveRun, wishes: RunRequest, watch: Watch | None
+        self, integration: Integration, running: ActiveRun, run_request: RunRequest, watch: Watch | None
     ) -> SyncReport:
-        def counted(tally: Tally) -> None:
+        def report_progress(tally: Tally) -> None:
             running.follower.update(tally, seconds=running.seconds)
             if running.seconds - running.logged_at >= PROGRESS_LOG_SECONDS:
                 running.logged_at = running.seconds
@@ -327,10 +327,10 @@ class Runner:
                 watch(tally)
 
         properties = integration.properties
-        if wishes.approve_removal:
+        if run_request.approve_removal:
             properties = properties.model_copy(update={"approve_removal": True})
-        if wishes.resync_window is not None:
-            since = wishes.resync_window.since
+        if run_request.resync_window is not None:
+            since = run_request.resync_window.since
             what = "everything" if since is None else f"what changed since {since:%Y-%m-%d %H:%M}"
             log.info("resync: %s is sent again", what)
         state = ServerState(self._stores.database, integration.id)
@@ -342,16 +342,16 @@ class Runner:
                 await rules_for(connected.source, properties, state),
                 lambda: datetime.now(UTC),
                 overlap=timedelta(minutes=properties.overlap_minutes),
-                plans=plans_of(properties, again=wishes.resync_window),
+                plans=plans_of(properties, again=run_request.resync_window),
                 originals=ServerOriginals(self._stores.database, integration.id),
-                watch=counted,
+                watch=report_progress,
             )
 
-    async def _clear_run_request(self, integration_id: str, wishes: RunRequest) -> None:
+    async def _clear_run_request(self, integration_id: str, run_request: RunRequest) -> None:
         # In one step, as a user may request something else now. A removed integration has no requests.
         with suppress(NotFoundError):
             await self._stores.integrations.rewrite(
-                integration_id, lambda now: {"event_states": clear_run_request(now.event_states, wishes)}
+                integration_id, lambda now: {"event_states": clear_run_request(now.event_states, run_request)}
             )
 
 

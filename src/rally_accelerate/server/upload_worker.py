@@ -289,7 +289,7 @@ class UploadWorker:
                 child = await _ChildProcess.start(self._database)
             except PROCESS_ERRORS as error:
                 log.warning(
-                    "the process that takes large uploads ended, and does not start anew: %s", _describe_error(error)
+                    "the process that takes large uploads ended, and does not restart: %s", _describe_error(error)
                 )
                 return None
             if self._closed:

@@ -98,7 +98,7 @@ async def test_a_lock_file_that_was_removed_before_its_locking_is_made_again(
 
     monkeypatch.setattr(fcntl, "flock", remove)
     async with open_repositories(path):
-        with pytest.raises(StoreError, match="another host is using the database"):
+        with pytest.raises(StoreError, match="another server is using the database"):
             async with open_repositories(path):
                 pass
         assert Path(f"{path}.lock").exists()

@@ -105,7 +105,7 @@ async def test_the_last_administrator_cannot_lock_everybody_out(asked: Asked) ->
     for what, form in (("role", {"role": "viewer"}), ("disable", {}), ("delete", {"sure": "yes"})):
         answer = await asked.http.post(f"/users/{admin.id}/{what}", data=form)
         assert answer.status_code == 400
-        assert "Nobody would be left to administer" in answer.text
+        assert "No one would be left to administer" in answer.text
     assert [each[1] for each in await actions(asked)] == []
 
 

@@ -36,7 +36,7 @@ NO_FIELD = [
     (
         "pr.status != open and issue.zzz = 1 and issue.zzz = 2",
         [
-            "This host keeps issues only: there is no pr whose status could be compared.",
+            "This server stores issues only: there is no pr whose status could be compared.",
             "No issue has a field issue.zzz.",
         ],
     ),

@@ -81,7 +81,7 @@ async def test_the_log_of_the_process_masks_what_its_start_did_not_know(
 
 async def test_one_database_has_one_host(tmp_path: Path) -> None:
     async with Server.open(tmp_path / "host.sqlite"):
-        with pytest.raises(StoreError, match="another host is using"):
+        with pytest.raises(StoreError, match="another server is using"):
             async with Server.open(tmp_path / "host.sqlite"):
                 pass
     async with Server.open(tmp_path / "host.sqlite"):

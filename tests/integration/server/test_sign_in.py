@@ -307,12 +307,12 @@ async def test_somebody_can_always_administer(asked: Asked) -> None:
     admin = await users.by_name("admin")
     assert admin is not None
     for change in (users.set_role(admin.id, Role.EDITOR), users.disable(admin.id), users.remove(admin.id)):
-        with pytest.raises(ConfigError, match="nobody would be left"):
+        with pytest.raises(ConfigError, match="no one would be left"):
             await change
     assert (await asked.http.get("/users")).status_code == 200
     other, _ = await users.add("other", Role.ADMIN)
     await users.disable(other.id)
-    with pytest.raises(ConfigError, match="nobody would be left"):
+    with pytest.raises(ConfigError, match="no one would be left"):
         await users.remove(admin.id)
     await users.enable(other.id)
     await users.remove(admin.id)

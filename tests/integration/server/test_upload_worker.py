@@ -397,7 +397,7 @@ async def test_a_process_that_does_not_start_anew_is_not_told_as_ended_in_the_mi
     answer = await sent(ready, {"query": UPLOAD, "variables": {"data": upload(*many())}})
     assert answer.status_code == 503
     assert "the upload was not stored" in answer.json()["errors"][0]["message"]
-    assert "does not start anew: it ended at once" in caplog.text
+    assert "does not restart: it ended at once" in caplog.text
     assert "in the middle" not in caplog.text
 
 

@@ -31,7 +31,7 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores) -> list[Objec
         return [_to_meta_data(key) for key in keys]
 
     @query.field("hasPermissions")
-    async def permitted(
+    async def has_permissions(
         _: Any, info: Any, userId: str, tenantId: str, scopedPermissions: Sequence[Mapping[str, Any]]
     ) -> bool:
         del tenantId  # A user has one role, in every tenant.

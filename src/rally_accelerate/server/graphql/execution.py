@@ -86,11 +86,11 @@ def check_limits(document: DocumentNode) -> None:
             size = _measure_selections(definition.selection_set.selections, fragments, known, level=1)
             if size.all_fields > MAX_FIELDS:
                 raise _make_limit_error(
-                    f"the question has more than {MAX_FIELDS} fields: ask for less, or in several requests"
+                    f"the request has more than {MAX_FIELDS} fields: ask for less, or in several requests"
                 )
             if size.root_fields > MAX_ROOT_FIELDS:
                 raise _make_limit_error(
-                    f"the question has more than {MAX_ROOT_FIELDS} operations: ask in several requests"
+                    f"the request has more than {MAX_ROOT_FIELDS} operations: ask in several requests"
                 )
 
 
@@ -120,7 +120,7 @@ def _measure_selections(
     for selection in selections:
         inside = _measure_node(selection, fragments, known, level=level + 1)
         if level + inside.height > MAX_DEPTH:
-            raise _make_limit_error(f"the question is nested deeper than {MAX_DEPTH} levels")
+            raise _make_limit_error(f"the request is nested deeper than {MAX_DEPTH} levels")
         everything += inside.all_fields
         height = max(height, inside.height + 1)
         if isinstance(selection, FieldNode):
@@ -138,7 +138,7 @@ def _measure_node(
     level: int,
 ) -> _SelectionSize:
     if level > MAX_DEPTH + 1:
-        raise _make_limit_error(f"the question is nested deeper than {MAX_DEPTH} levels")
+        raise _make_limit_error(f"the request is nested deeper than {MAX_DEPTH} levels")
     match node:
         case FragmentSpreadNode():
             name = node.name.value
@@ -224,7 +224,7 @@ async def run_with_timeout(answer: Awaitable[T]) -> T | EncodedResponse:
     except TimeoutError:
         # Not 200: the caller that sends again on a busy server's answer should do so here.
         return make_error_response(
-            f"the question took longer than {TIMEOUT_SECONDS:g} seconds: ask for less", UNAVAILABLE
+            f"the request took longer than {TIMEOUT_SECONDS:g} seconds: ask for less", UNAVAILABLE
         )
 
 

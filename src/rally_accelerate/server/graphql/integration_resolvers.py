@@ -47,7 +47,7 @@ class _LastRuns:
 def make_formatter(stores: Stores, schedule: Scheduler) -> IntegrationFormatter:
     """Return a function that formats integrations with their last runs."""
 
-    async def shown(integration: StoredIntegration | None) -> dict[str, Any] | None:
+    async def format_integration(integration: StoredIntegration | None) -> dict[str, Any] | None:
         if integration is None:
             return None
         latest = next(iter(await stores.executions.list_latest(integration.id, limit=1)), None)
@@ -58,7 +58,7 @@ def make_formatter(stores: Stores, schedule: Scheduler) -> IntegrationFormatter:
         good = await stores.executions.find_last(integration.id, (COMPLETE,)) if failed else ended
         return _to_integration(integration, _LastRuns(latest, ended, good), running=schedule.is_running(integration.id))
 
-    return shown
+    return format_integration
 
 
 def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor's list
@@ -123,7 +123,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
 
     @mutation.field("editIntegration")
     async def edit(_: Any, info: Any, _id: str, input: dict[str, Any]) -> dict[str, Any] | None:
-        known = await _known(_id)
+        known = await require_integration(_id)
         names = {
             "name": "name",
             "loggingLevel": "logging_level",
@@ -148,7 +148,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
 
     @mutation.field("removeIntegration")
     async def remove(_: Any, info: Any, _id: str, deleteLinkedData: bool | None = None) -> dict[str, Any] | None:
-        removed = await format_integration(await _known(_id))
+        removed = await format_integration(await require_integration(_id))
         if not await administration.remove(info.context["actor"], _id, with_issues=bool(deleteLinkedData)):
             raise GraphQLError(f"there is no integration {_id}")
         # Its executions went with it.
@@ -156,7 +156,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
 
     @mutation.field("updateIntegrationDisabledFlag")
     async def disable(_: Any, info: Any, _id: str, disabled: bool | None = None) -> dict[str, Any] | None:
-        known = await _known(_id)
+        known = await require_integration(_id)
         if disabled is None:
             # The argument may be left out; nothing says what that does, so it does nothing.
             return await format_integration(known)
@@ -164,7 +164,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
 
     @mutation.field("resyncIntegration")
     async def resync(_: Any, info: Any, integrationId: str) -> dict[str, Any] | None:
-        await _known(integrationId)
+        await require_integration(integrationId)
         await administration.resync(info.context["actor"], integrationId)
         return await format_integration(await stores.integrations.by_id(integrationId))
 
@@ -172,7 +172,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
     async def event_states(
         _: Any, info: Any, integrationId: str, scheduledEventStates: Sequence[Mapping[str, Any] | None]
     ) -> dict[str, Any] | None:
-        await _known(integrationId)
+        await require_integration(integrationId)
         check_length(scheduledEventStates, "scheduledEventStates")
         states: dict[str, dict[str, Any]] = {}
         for scheduled_event_state in filter(None, scheduledEventStates):
@@ -191,7 +191,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
     async def state(
         _: Any, info: Any, integrationId: str, eventName: str, properties: Any = None
     ) -> dict[str, Any] | None:
-        await _known(integrationId)
+        await require_integration(integrationId)
         actor = info.context["actor"]
         return await format_integration(await administration.write_state(actor, integrationId, eventName, properties))
 
@@ -200,7 +200,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         await administration.remove_issues(info.context["actor"], integrationId)
         return True
 
-    async def _known(integration_id: str) -> StoredIntegration:
+    async def require_integration(integration_id: str) -> StoredIntegration:
         integration = await stores.integrations.by_id(integration_id)
         if integration is None:
             raise GraphQLError(f"there is no integration {integration_id}")
@@ -356,7 +356,7 @@ def bind_plugins(query: QueryType, mutation: MutationType, stores: Stores) -> li
     integration_type = ObjectType("Integration")
 
     @integration_type.field("plugin")
-    def its_plugin(parent: Mapping[str, Any], _: Any) -> Mapping[str, Any] | None:
+    def resolve_plugin(parent: Mapping[str, Any], _: Any) -> Mapping[str, Any] | None:
         return load_plugin() if parent["pluginId"] == PLUGIN_ID else None
 
     @query.field("plugins")
@@ -379,7 +379,7 @@ def bind_plugins(query: QueryType, mutation: MutationType, stores: Stores) -> li
     @mutation.field("installPlugin")
     def install(_: Any, __: Any, **___: Any) -> NoReturn:
         raise GraphQLError(
-            f"this host runs its built-in plug-in {PLUGIN_ID} {__version__} alone: no image can be installed. "
+            f"this server runs its built-in plug-in {PLUGIN_ID} {__version__} alone: no image can be installed. "
             "Plug-ins that run elsewhere may upload to it with an access key"
         )
 
@@ -387,7 +387,7 @@ def bind_plugins(query: QueryType, mutation: MutationType, stores: Stores) -> li
     def delete(_: Any, __: Any, _id: str) -> NoReturn:
         if _id not in {PLUGIN_RECORD_ID, PLUGIN_ID}:
             raise GraphQLError(f"there is no plug-in {_id}")
-        raise GraphQLError(f"{PLUGIN_ID} is built into this host and cannot be deleted: disable its integrations")
+        raise GraphQLError(f"{PLUGIN_ID} is built into this server and cannot be deleted: disable its integrations")
 
     @mutation.field("updatePluginsIndex")
     def update_index(_: Any, __: Any) -> bool:
@@ -399,7 +399,7 @@ def bind_plugins(query: QueryType, mutation: MutationType, stores: Stores) -> li
         if integration is None:
             raise GraphQLError(f"there is no integration {integrationId}")
         if version not in {None, "latest", __version__}:
-            raise GraphQLError(f"there is no version {version}: this host runs {__version__}")
+            raise GraphQLError(f"there is no version {version}: this server runs {__version__}")
         return __version__
 
     return [integration_type]
@@ -415,7 +415,7 @@ def bind_integration_lists(
 ) -> None:
     """Attach the resolvers."""
 
-    async def those(is_selected: Callable[[StoredIntegration], bool]) -> list[Any]:
+    async def select_integrations(is_selected: Callable[[StoredIntegration], bool]) -> list[Any]:
         return [
             await format_integration(integration)
             for integration in await stores.integrations.all()
@@ -436,16 +436,16 @@ def bind_integration_lists(
     @query.field("integrationsByTenantId")
     @query.field("integrationsByTenant")
     async def by_tenant(_: Any, __: Any, tenantId: str) -> list[Any]:
-        return await those(lambda item: item.tenant_id == tenantId)
+        return await select_integrations(lambda item: item.tenant_id == tenantId)
 
     @query.field("integrationsByType")
     async def by_type(_: Any, __: Any, type: str) -> list[Any]:
-        return await those(lambda item: item.type == type)
+        return await select_integrations(lambda item: item.type == type)
 
     @query.field("integrationsByCategory")
     async def by_category(_: Any, __: Any, category: str, tenantId: str) -> list[Any]:
         ours = load_plugin()
-        return await those(
+        return await select_integrations(
             lambda item: (item.type, item.tenant_id) == (ours["pluginId"], tenantId) and category in ours["categories"]
         )
 
@@ -454,7 +454,7 @@ def bind_integration_lists(
         # "Active" is taken to mean enabled [assumed]. Without the argument nothing is restricted [assumed]. Whether
         # archived ones are asked for does not matter: what is removed here is gone.
         requested = {True, False} if activeState is None else {activeState["active"]}
-        return await those(lambda item: item.tenant_id == tenantId and (not item.disabled) in requested)
+        return await select_integrations(lambda item: item.tenant_id == tenantId and (not item.disabled) in requested)
 
     @mutation.field("editIntegrations")
     async def edit(_: Any, info: Any, ids: list[str], operation: str, tenantId: str) -> list[Any]:
@@ -487,7 +487,7 @@ def bind_integration_lists(
         if integration is not None:
             # It was never removed: what the caller wants is so.
             return await format_integration(integration)
-        raise GraphQLError(f"there is no integration {_id}: what is removed here is gone; add it anew")
+        raise GraphQLError(f"there is no integration {_id}: what is removed here is gone; add it again")
 
 
 def _require_known(ids: Iterable[str], known: Iterable[str]) -> None:

@@ -38,7 +38,7 @@ def bind(query: QueryType, mutation: MutationType, stores: Stores) -> list[Objec
         return None if issue is None else to_issue_data(issue)
 
     @query.field("issues")
-    async def listed(_: Any, __: Any, filter: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    async def list_issues(_: Any, __: Any, filter: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         value = filter or {}
         tenant_id = value.get("tenantId", "")
         limit, skip = _check_limit(value.get("limit"), 100), max(value.get("skip") or 0, 0)

@@ -265,7 +265,7 @@ def _prepare_operations(schema: GraphQLSchema) -> None:
 def _require_role(field: GraphQLField, role: Role, operation: str) -> Any:
     resolve = field.resolve or default_field_resolver
 
-    def checked(parent: Any, info: Any, **arguments: Any) -> Any:
+    def resolve_with_role(parent: Any, info: Any, **arguments: Any) -> Any:
         actor: Actor = info.context["actor"]
         if not actor.may(role):
             raise GraphQLError(
@@ -274,4 +274,4 @@ def _require_role(field: GraphQLField, role: Role, operation: str) -> Any:
             )
         return resolve(parent, info, **arguments)
 
-    return checked
+    return resolve_with_role

@@ -54,18 +54,18 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
     result_type = UnionType("WorkflowUploadResult", lambda value, *_: value["__typename"])
     particles = Particles(stores, boards)
 
-    async def known(stream_id: str) -> StoredValueStream:
+    async def require_stream(stream_id: str) -> StoredValueStream:
         stream = await stores.streams.by_id(stream_id)
         if stream is None:
             raise GraphQLError(f"there is no value stream {stream_id}")
         return stream
 
-    async def told(stream: StoredValueStream, document: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    async def format_stream(stream: StoredValueStream, document: Mapping[str, Any] | None = None) -> dict[str, Any]:
         return to_workflow(
             stream, export_document(stream, await load_integrations(stores, schedule), document=document)
         )
 
-    async def of_pipeline(stream_id: str, tenant_id: str | None = None) -> StoredValueStream:
+    async def find_by_pipeline(stream_id: str, tenant_id: str | None = None) -> StoredValueStream:
         stream = await stores.streams.by_pipeline(stream_id)
         if stream is None or tenant_id not in {None, stream.tenant_id}:
             raise GraphQLError(f"there is no pipeline {stream_id}")
@@ -75,13 +75,13 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
     async def workflow_by_id(_: Any, __: Any, workflowId: str, version: int | None = None) -> dict[str, Any] | None:
         stream = await stores.streams.by_id(workflowId)
         if stream is None or version is None:
-            return None if stream is None else await told(stream)
+            return None if stream is None else await format_stream(stream)
         older = await stores.streams.get_version(workflowId, version)
-        return None if older is None else await told(stream, older.document)
+        return None if older is None else await format_stream(stream, older.document)
 
     @query.field("workflowsForTenant")
     async def for_tenant(_: Any, __: Any, tenantId: str) -> list[dict[str, Any]]:
-        return [await told(one) for one in await stores.streams.all(tenantId)]
+        return [await format_stream(one) for one in await stores.streams.all(tenantId)]
 
     @query.field("workflowIdByPipelineId")
     async def by_pipeline(_: Any, __: Any, pipelineId: str) -> str | None:
@@ -92,7 +92,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
     async def versions(
         _: Any, __: Any, workflowId: str, skip: int | None = None, limit: int | None = None
     ) -> dict[str, Any]:
-        stream = await known(workflowId)
+        stream = await require_stream(workflowId)
         most = _check_limit(DEFAULT_VERSIONS if limit is None else limit)
         # One more: what a version changed is found by comparing it with the previous one.
         some = await stores.streams.list_versions(stream.id, skip=_check_skip(skip or 0), limit=most + 1)
@@ -112,7 +112,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         pagination: Mapping[str, Any] | None = None,
     ) -> list[dict[str, Any]]:
         check_length(particleIds, "particleIds")
-        stream = await known(workflowId)
+        stream = await require_stream(workflowId)
         skip = _check_skip((pagination or {}).get("skip") or 0)
         limit = _check_limit((pagination or {}).get("limit") or DOTS_PER_STAGE)
         only = None if particleIds is None else [stream_id for stream_id in particleIds if stream_id is not None]
@@ -131,12 +131,12 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         stageName: str | None = None,
         includeTopLevelQuery: bool | None = None,
     ) -> dict[str, Any] | None:
-        stream = await known(workflowId)
+        stream = await require_stream(workflowId)
         return await particles.get(particleId, stream, stage_name=stageName, in_query=bool(includeTopLevelQuery))
 
     @query.field("particleHistory")
     async def history_of(_: Any, __: Any, workflowId: str, particleId: str) -> list[dict[str, Any]] | None:
-        result = await particles.get_issue(particleId, await known(workflowId))
+        result = await particles.get_issue(particleId, await require_stream(workflowId))
         return None if result is None else value_stream_types.list_events(result)
 
     @query.field("particlesMatchingQuery")
@@ -148,7 +148,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         query: str | None = None,
         text: str | None = None,
     ) -> list[str]:
-        stream = await of_pipeline(pipelineId)
+        stream = await find_by_pipeline(pipelineId)
         try:
             parse_limited(query or "")
         except QueryError as error:
@@ -213,17 +213,17 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
             stream = await importing.create(document, actor=_get_actor(info), name=name, team=team)
         except (ConfigError, OutdatedError) as error:
             return _to_upload_error(error)
-        return await told(stream)
+        return await format_stream(stream)
 
     @mutation.field("updateWorkflow")
     async def update(_: Any, info: Any, workflowId: str, workflow: Any) -> dict[str, Any]:
-        stream = await known(workflowId)
+        stream = await require_stream(workflowId)
         try:
             document = await asyncio.to_thread(_read_document, workflow)
             done = await importing.replace(stream.id, document, based_on=stream.version, actor=_get_actor(info))
         except (ConfigError, NotFoundError, OutdatedError) as error:
             return _to_upload_error(error)
-        return await told(done)
+        return await format_stream(done)
 
     @mutation.field("editValueStream")
     async def edit(
@@ -234,7 +234,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         pipelineDesc: str | None = None,
         team: Mapping[str, Any] | None = None,
     ) -> bool:
-        stream = await of_pipeline(pipelineId)
+        stream = await find_by_pipeline(pipelineId)
         try:
             await importing.rename(
                 stream, name=pipelineName, description=pipelineDesc, team=team, actor=_get_actor(info)
@@ -245,7 +245,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
 
     @mutation.field("deleteValueStream")
     async def delete(_: Any, info: Any, tenantId: str, pipelineId: str) -> bool:
-        return await importing.remove(await of_pipeline(pipelineId, tenantId), actor=_get_actor(info))
+        return await importing.remove(await find_by_pipeline(pipelineId, tenantId), actor=_get_actor(info))
 
     @mutation.field("updateMetricsBar")
     async def change_bar(
@@ -256,7 +256,7 @@ def bind(  # noqa: C901, PLR0915 - one resolver for each operation of the vendor
         chartables: Sequence[Any] | None = None,
     ) -> list[dict[str, Any]]:
         check_length(metrics, "metrics")
-        stream = await known(workflowId)
+        stream = await require_stream(workflowId)
         if chartables:
             raise GraphQLError("this server draws no charts: send metrics alone, or the charts to HCL Accelerate")
         if metrics is None:

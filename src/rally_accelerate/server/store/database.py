@@ -223,8 +223,8 @@ def _is_current(path: Path) -> bool:
 HINTS = {
     "full": "Free space on its disk.",
     "disk i/o": "Free space on its disk, and look whether the disk is sound.",
-    "readonly": "Make the file and its folder writable for the user that the host runs as.",
-    "unable to open": "Look whether the folder is still there, and writable for the user that the host runs as.",
+    "readonly": "Make the file and its folder writable for the user that the server runs as.",
+    "unable to open": "Look whether the folder is still there, and writable for the user that the server runs as.",
     "locked": "Another program holds the file: end it, and try again.",
     "malformed": "The file is damaged: bring back your last backup of it, with its key file.",
     "not a database": "The file is damaged: bring back your last backup of it, with its key file.",

@@ -236,7 +236,7 @@ async def rewrite_secrets(connection: AsyncConnection, change: Callable[[str], s
     """Replace every encrypted value of every table, or delete it for None; return their number."""
     count = 0
 
-    def changed(properties: Mapping[str, Any]) -> dict[str, Any]:
+    def replace_secrets(properties: Mapping[str, Any]) -> dict[str, Any]:
         nonlocal count
         result = dict(properties)
         for name, value in properties.items():
@@ -250,8 +250,8 @@ async def rewrite_secrets(connection: AsyncConnection, change: Callable[[str], s
         return result
 
     places: list[tuple[sa.Column[Any], Transform]] = [
-        (integrations.c.properties, changed),
-        (value_stream_versions.c.document, lambda document: transform_settings(document, changed)),
+        (integrations.c.properties, replace_secrets),
+        (value_stream_versions.c.document, lambda document: transform_settings(document, replace_secrets)),
     ]
     for column, treated in places:
         table = column.table
@@ -282,7 +282,7 @@ async def delete_unreadable(database: Database, vault: Vault) -> int:
 async def _process_unreadable(connection: AsyncConnection, vault: Vault | None, *, drop: bool = False) -> int:
     count = 0
 
-    def tried(token: str) -> str | None:
+    def check_token(token: str) -> str | None:
         nonlocal count
         try:
             if vault is not None:
@@ -293,7 +293,7 @@ async def _process_unreadable(connection: AsyncConnection, vault: Vault | None, 
         count += 1
         return None if drop else token
 
-    await rewrite_secrets(connection, tried)
+    await rewrite_secrets(connection, check_token)
     return count
 
 
@@ -331,7 +331,7 @@ async def rotate(path: Path, database: Database) -> int:
         ) from None
     except (OSError, ValueError, SQLAlchemyError) as error:
         raise StoreError(
-            f"the secrets could not all be encrypted anew: {error}", hint="Nothing is lost; run the command again."
+            f"the secrets could not all be re-encrypted: {error}", hint="Nothing is lost; run the command again."
         ) from error
     return count
 

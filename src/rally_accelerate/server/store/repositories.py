@@ -114,7 +114,7 @@ def _acquire_lock(path: Path) -> LockFile:
         except BlockingIOError:
             lock.close()
             raise StoreError(
-                f"another host is using the database {path}",
+                f"another server is using the database {path}",
                 hint="Stop it first, or give this one a file of its own with --database.",
             ) from None
         if lock.is_in_place():

@@ -198,8 +198,8 @@ async def _require_administrator(connection: AsyncConnection) -> None:
     able = (users.c.role == Role.ADMIN.word) & users.c.disabled.is_(False)
     if not (await connection.execute(sa.select(sa.func.count()).select_from(users).where(able))).scalar_one():
         raise ConfigError(
-            "nobody would be left to administer this host",
-            hint="Make somebody else an administrator first.",
+            "no one would be left to administer this server",
+            hint="Make another user an administrator first.",
         )
 
 
