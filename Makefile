@@ -34,7 +34,7 @@ demo: $(VENV)/run.ready ## Start the server with sample data and keep syncing it
 	@$(BIN)/rally-accelerate demo --under-make --port $(PORT) $(if $(ONCE),--once)
 
 test: $(VENV)/dev.ready build/libraries.ready ## Run all tests
-	@$(BIN)/python tests/support/machine.py
+	@$(BIN)/python tests/support/optional_programs.py
 	@# Long files first (tests/conftest.py), then in the order of the folders: no worker ends with a long test alone.
 	@# One worker more than there are cores: some tests wait.
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder

@@ -6,7 +6,7 @@ import pytest
 import trustme
 from hypothesis import HealthCheck, settings
 
-from support.starting import copying
+from support.process_starter import fork_processes
 
 # No test depends on timing: on a busy machine making examples may be slow.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -31,5 +31,5 @@ def _quick_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
         patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
         patch.setenv("SSL_CERT_FILE", str(path))
         patch.setenv("SSL_CERT_DIR", str(path.parent / "none"))
-        with copying():
+        with fork_processes():
             yield

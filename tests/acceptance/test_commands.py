@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 
-from support.processes import command, host, settings, simulator, started
-from support.secret_forms import leaked
+from support.processes import run_command, start_command, start_server, start_simulator, write_settings
+from support.secret_forms import find_leaks
 from support.waiting import PATIENCE_SECONDS, wait_until
 
 SECRETS = {"apiKey": "planted-secret-1", "proxyPassword": "planted@:/%secret-2", "ucvAccessKey": "planted-secret-3"}
@@ -20,7 +20,7 @@ SECRETS = {"apiKey": "planted-secret-1", "proxyPassword": "planted@:/%secret-2",
 
 def test_the_demo_ends_well_and_can_be_run_again() -> None:
     for _ in range(2):
-        done = command("demo", "--once", "--port", "0")
+        done = run_command("demo", "--once", "--port", "0")
         assert done.code == 0, done.err
         assert "first sync: complete" in done.out.replace("\x1b[0m", "").replace("\x1b[32m", "")
         assert "next cycle: complete" in done.out
@@ -28,7 +28,7 @@ def test_the_demo_ends_well_and_can_be_run_again() -> None:
 
 
 def test_a_change_in_the_sample_company_reaches_the_host_and_ctrl_c_stops_cleanly() -> None:
-    with started("demo", "--port", "0", "--every", "2s") as running:
+    with start_command("demo", "--port", "0", "--every", "2s") as running:
         assert running.stdout is not None
         assert running.stderr is not None
         link = ""
@@ -61,7 +61,7 @@ def test_a_change_in_the_sample_company_reaches_the_host_and_ctrl_c_stops_cleanl
 def test_a_demo_that_is_stopped_in_its_first_sync_ends_quietly(number: signal.Signals, tmp_path: Path) -> None:
     # Nothing listens there, and the sync tries for a long time.
     rally = {"RALLY_URL": "http://127.0.0.1:9", "RALLY_API_KEY": "sample-key", "XDG_STATE_HOME": str(tmp_path)}
-    with started("demo", "--port", "0", **rally) as running:
+    with start_command("demo", "--port", "0", **rally) as running:
         assert running.stdout is not None
         assert running.stderr is not None
         line = ""
@@ -105,7 +105,7 @@ def write(path: Path, **properties: Any) -> str:
 def test_wrong_settings_end_with_2_and_a_sentence(tmp_path: Path, content: str, said: str) -> None:
     path = tmp_path / "rally.json"
     path.write_text(content)
-    done = command("sync", str(path), "--once", "--state", str(tmp_path / "state"))
+    done = run_command("sync", str(path), "--once", "--state", str(tmp_path / "state"))
     assert done.code == 2
     assert said in done.err
     assert "Traceback" not in done.err
@@ -120,27 +120,29 @@ def test_unreachable_and_refused_end_with_3_and_what_to_do(tmp_path: Path) -> No
         ucvAccessKey="k",
         retrySeconds=0,
     )
-    done = command("sync", nowhere, "--once", "--state", str(tmp_path / "state"))
+    done = run_command("sync", nowhere, "--once", "--state", str(tmp_path / "state"))
     assert done.code == 3
     assert "hint:" in done.err
-    with simulator("--items", "100") as rally, host(tmp_path / "host.sqlite") as target:
-        wrong_key = settings(tmp_path / "b.json", rally, target, apiKey="_wrong")
-        done = command("sync", str(wrong_key), "--once", "--state", str(tmp_path / "state"))
+    with start_simulator("--items", "100") as rally, start_server(tmp_path / "host.sqlite") as target:
+        wrong_key = write_settings(tmp_path / "b.json", rally, target, apiKey="_wrong")
+        done = run_command("sync", str(wrong_key), "--once", "--state", str(tmp_path / "state"))
         assert done.code == 3
         assert "API key" in done.err
-        wrong_project = settings(tmp_path / "c.json", rally, target, projects=["No such team"])
-        done = command("sync", str(wrong_project), "--once", "--state", str(tmp_path / "state"))
+        wrong_project = write_settings(tmp_path / "c.json", rally, target, projects=["No such team"])
+        done = run_command("sync", str(wrong_project), "--once", "--state", str(tmp_path / "state"))
         assert done.code == 2
         assert "No such team" in done.err
 
 
 def test_check_names_every_link(tmp_path: Path) -> None:
-    with simulator("--items", "100") as rally, host(tmp_path / "host.sqlite") as target:
-        good = command("check", str(settings(tmp_path / "a.json", rally, target)))
+    with start_simulator("--items", "100") as rally, start_server(tmp_path / "host.sqlite") as target:
+        good = run_command("check", str(write_settings(tmp_path / "a.json", rally, target)))
         assert good.code == 0, good.out
         for word in ("address", "login", "workspace", "projects", "would be synced", "Accelerate: accepts the key"):
             assert word in good.out
-        bad = command("check", str(settings(tmp_path / "b.json", rally, target, apiKey="_wrong", ucvAccessKey="w")))
+        bad = run_command(
+            "check", str(write_settings(tmp_path / "b.json", rally, target, apiKey="_wrong", ucvAccessKey="w"))
+        )
         assert bad.code == 3
         assert "✗ login" in bad.out
         assert "✗ Accelerate" in bad.out
@@ -161,28 +163,31 @@ def test_no_secret_is_ever_printed(tmp_path: Path) -> None:
             ("sync", file, "--dry-run"),
         ):
             done = (
-                command("--debug", *arguments, "--state", str(tmp_path / "s"))
+                run_command("--debug", *arguments, "--state", str(tmp_path / "s"))
                 if arguments[0] == "sync"
-                else command(*arguments)
+                else run_command(*arguments)
             )
             printed += done.out + done.err
     assert printed
-    assert leaked(printed, [*SECRETS.values(), "planted-secret-4"]) == []
+    assert find_leaks(printed, [*SECRETS.values(), "planted-secret-4"]) == []
     for piece in ("planted%40", "secret-2"):
         assert piece not in printed
 
 
 def test_two_runs_on_one_state_do_not_meet(tmp_path: Path) -> None:
-    with simulator("--items", "30", "--latency-ms", "300") as rally, host(tmp_path / "host.sqlite") as target:
-        file = settings(tmp_path / "rally.json", rally, target, pageSize=5)
+    with (
+        start_simulator("--items", "30", "--latency-ms", "300") as rally,
+        start_server(tmp_path / "host.sqlite") as target,
+    ):
+        file = write_settings(tmp_path / "rally.json", rally, target, pageSize=5)
         arguments = ["sync", str(file), "--once", "--state", str(tmp_path / "state.sqlite")]
-        with started(*arguments):
+        with start_command(*arguments):
             # The lock is taken once Accelerate was asked; then Rally is, whose every answer takes its time here.
-            wait_until(lambda: rally.stats()["requests"])
-            done = command(*arguments)
+            wait_until(lambda: rally.fetch_stats()["requests"])
+            done = run_command(*arguments)
             assert done.code == 3
             assert "another run is working on the same integration" in done.err
-            looked = command(*arguments, "--dry-run")
+            looked = run_command(*arguments, "--dry-run")
             assert looked.code == 0, looked.err
             assert "nothing was sent" in looked.out
 
@@ -199,15 +204,15 @@ def test_two_runs_on_one_state_do_not_meet(tmp_path: Path) -> None:
 def test_an_impossible_option_is_told_and_nothing_is_made(
     tmp_path: Path, arguments: tuple[str, ...], said: str
 ) -> None:
-    done = command(*arguments, "--database", str(tmp_path / "host.sqlite"))
+    done = run_command(*arguments, "--database", str(tmp_path / "host.sqlite"))
     assert (done.code, list(tmp_path.iterdir())) == (2, [])
     assert said in done.err
     assert "itself" not in done.err
 
 
 def test_a_second_host_on_one_database_is_turned_away(tmp_path: Path) -> None:
-    with host(tmp_path / "host.sqlite"):
-        done = command("serve", "--port", "0", "--database", str(tmp_path / "host.sqlite"))
+    with start_server(tmp_path / "host.sqlite"):
+        done = run_command("serve", "--port", "0", "--database", str(tmp_path / "host.sqlite"))
     assert done.code == 3
     assert "another server is using the database" in done.err
 
@@ -215,54 +220,54 @@ def test_a_second_host_on_one_database_is_turned_away(tmp_path: Path) -> None:
 def test_a_check_of_a_dead_address_answers_soon(tmp_path: Path) -> None:
     file = write(tmp_path / "a.json", apiKey="sample-key", baseUrl="http://127.0.0.1:9", retrySeconds=300)
     # The command's own limit in ``command`` is far below the 300 seconds that a run would try for.
-    done = command("check", file)
+    done = run_command("check", file)
     assert done.code == 3
     assert "address" in done.out
 
 
 def test_an_integration_that_is_switched_off_need_not_be_right(tmp_path: Path) -> None:
-    with simulator("--items", "50") as rally, host(tmp_path / "host.sqlite") as target:
-        file = settings(tmp_path / "rally.json", rally, target)
+    with start_simulator("--items", "50") as rally, start_server(tmp_path / "host.sqlite") as target:
+        file = write_settings(tmp_path / "rally.json", rally, target)
         content = json.loads(file.read_text())
         (good,) = content["integrations"]
         content["integrations"] = [{**good, "name": "first", "disabled": "yes", "properties": {}}, good]
         file.write_text(json.dumps(content))
-        done = command("sync", str(file), "--once", "--state", str(tmp_path / "state"))
+        done = run_command("sync", str(file), "--once", "--state", str(tmp_path / "state"))
         assert done.code == 0, done.err
 
 
 def test_a_lost_password_is_replaced_and_secrets_get_another_key_while_the_host_is_stopped(tmp_path: Path) -> None:
     database = tmp_path / "host.sqlite"
     at = ("--database", str(database))
-    with host(database) as target:
+    with start_server(database) as target:
         for words in (("users", "reset", "admin"), ("users", "list"), ("secrets", "rotate")):
-            busy = command(*words, *at)
+            busy = run_command(*words, *at)
             assert busy.code == 3
             assert "another server is using the database" in busy.err
             assert "Stop it first" in busy.err
         first = target.password
-    done = command("users", "reset", "ADMIN", *at)
+    done = run_command("users", "reset", "ADMIN", *at)
     assert done.code == 0
     password = done.out.split(" / ")[1].split()[0]
     assert password != first
-    rotated = command("secrets", "rotate", *at)
+    rotated = run_command("secrets", "rotate", *at)
     assert rotated.code == 0
     assert "encrypted with a new key: 0 secrets" in rotated.out
     Path(f"{database}.key").unlink()
-    forgotten = command("secrets", "forget", "--yes", *at)
+    forgotten = run_command("secrets", "forget", "--yes", *at)
     assert forgotten.code == 0, forgotten.err
     assert "taken out: 0 secrets" in forgotten.out
-    listed = command("users", "list", *at)
+    listed = run_command("users", "list", *at)
     assert listed.out.startswith("admin: admin, ")
-    unknown = command("users", "reset", "nobody", *at)
+    unknown = run_command("users", "reset", "nobody", *at)
     assert unknown.code == 3
     assert "Its users: admin." in unknown.err
-    missing = command("users", "list", "--database", str(tmp_path / "nothing.sqlite"))
+    missing = run_command("users", "list", "--database", str(tmp_path / "nothing.sqlite"))
     assert missing.code == 3
     assert "there is no database" in missing.err
     assert not (tmp_path / "nothing.sqlite").exists()
     for given, status in ((first, 401), (password, 303)):
-        with started("serve", "--port", "0", *at) as running:
+        with start_command("serve", "--port", "0", *at) as running:
             url = told(running, "host")
             form = {"name": "admin", "password": given}
             assert httpx2.post(f"{url}/sign-in", data=form, timeout=PATIENCE_SECONDS).status_code == status
@@ -280,7 +285,9 @@ def told(running: subprocess.Popen[str], word: str) -> str:
 
 def test_where_other_machines_reach_the_host_it_says_what_is_missing(tmp_path: Path) -> None:
     # Another address than the usual one stands for another machine's network here: this one is reached from nowhere else.
-    with started("serve", "--port", "0", "--address", "127.0.0.2", "--database", str(tmp_path / "a.sqlite")) as running:
+    with start_command(
+        "serve", "--port", "0", "--address", "127.0.0.2", "--database", str(tmp_path / "a.sqlite")
+    ) as running:
         url = told(running, "host")
         assert (
             httpx2.get(f"{url}/issues.json", headers={"Host": "host.example"}, timeout=PATIENCE_SECONDS).status_code
@@ -295,14 +302,14 @@ def test_where_other_machines_reach_the_host_it_says_what_is_missing(tmp_path: P
         ("--outside-url", "accelerate.example.com", "write for example https://"),
         ("--trusted-proxy", "*", "write for example 127.0.0.1"),
     ):
-        wrong = command("serve", option, value, "--database", str(tmp_path / "b.sqlite"))
+        wrong = run_command("serve", option, value, "--database", str(tmp_path / "b.sqlite"))
         assert wrong.code == 2
         assert said in wrong.err
 
 
 def test_behind_a_proxy_the_host_answers_to_its_name_and_its_cookie_asks_for_tls(tmp_path: Path) -> None:
     options = ("--outside-url", "https://accelerate.example", "--trusted-proxy", "127.0.0.1")
-    with started("serve", "--port", "0", "--database", str(tmp_path / "a.sqlite"), *options) as running:
+    with start_command("serve", "--port", "0", "--database", str(tmp_path / "a.sqlite"), *options) as running:
         url = told(running, "host")
         sent = {"Host": "accelerate.example", "X-Forwarded-For": "10.1.2.3", "X-Forwarded-Proto": "https"}
         assert httpx2.get(f"{url}/sign-in", headers=sent, timeout=PATIENCE_SECONDS).status_code == 200
@@ -319,7 +326,7 @@ def test_behind_a_proxy_the_host_answers_to_its_name_and_its_cookie_asks_for_tls
         elsewhere = {**sent, "X-Forwarded-For": "10.1.2.4"}
         assert httpx2.post(f"{url}/sign-in", headers=elsewhere, data=form, timeout=PATIENCE_SECONDS).status_code == 401
     # Without the option nobody is believed.
-    with started("serve", "--port", "0", "--database", str(tmp_path / "b.sqlite")) as running:
+    with start_command("serve", "--port", "0", "--database", str(tmp_path / "b.sqlite")) as running:
         url = told(running, "host")
         for number in range(6):
             headers = {"X-Forwarded-For": f"10.1.2.{number}"}

@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from rally_accelerate.server.store.repositories import open_repositories
-from support.processes import command, host, started
+from support.processes import run_command, start_command, start_server
 from support.waiting import PATIENCE_SECONDS, wait_until
 
 TENANTS = ("5ade13625558f2c6688d15ce", "6ade13625558f2c6688d15ce")
@@ -37,7 +37,7 @@ def database(tmp_path: Path) -> Path:
 
 
 def listed(database: Path) -> list[str]:
-    done = command("integrations", "list", "--database", str(database))
+    done = run_command("integrations", "list", "--database", str(database))
     assert done.code == 0, done.err
     return [line.partition(",")[0] for line in done.out.splitlines()]
 
@@ -45,14 +45,14 @@ def listed(database: Path) -> list[str]:
 def test_an_integration_is_disabled_enabled_and_removed_while_the_server_is_stopped(database: Path) -> None:
     at = ("--database", str(database))
     assert listed(database) == ["good: enabled", "stuck: enabled"]
-    assert command("integrations", "disable", "stuck", *at).out == "disabled: stuck\n"
-    assert command("integrations", "disable", "stuck", *at).out == "stuck is already disabled\n"
+    assert run_command("integrations", "disable", "stuck", *at).out == "disabled: stuck\n"
+    assert run_command("integrations", "disable", "stuck", *at).out == "stuck is already disabled\n"
     assert listed(database) == ["good: enabled", "stuck: disabled"]
-    assert command("integrations", "enable", "stuck", *at).out == "enabled: stuck\n"
+    assert run_command("integrations", "enable", "stuck", *at).out == "enabled: stuck\n"
     assert listed(database) == ["good: enabled", "stuck: enabled"]
-    assert command("integrations", "remove", "good", "--yes", *at).out == "removed: good\n"
+    assert run_command("integrations", "remove", "good", "--yes", *at).out == "removed: good\n"
     assert (
-        command("integrations", "remove", "stuck", "--with-issues", "--yes", *at).out
+        run_command("integrations", "remove", "stuck", "--with-issues", "--yes", *at).out
         == "removed: stuck with its issues\n"
     )
     assert listed(database) == ["no integrations"]
@@ -66,12 +66,12 @@ def test_an_integration_is_disabled_enabled_and_removed_while_the_server_is_stop
 
 def test_removing_without_confirmation_removes_nothing(database: Path) -> None:
     # A process without input answers no question.
-    assert command("integrations", "remove", "good", "--database", str(database)).code == 130
+    assert run_command("integrations", "remove", "good", "--database", str(database)).code == 130
     assert listed(database) == ["good: enabled", "stuck: enabled"]
 
 
 def test_a_name_that_does_not_exist_is_answered_with_those_that_do(database: Path) -> None:
-    done = command("integrations", "disable", "bad", "--database", str(database))
+    done = run_command("integrations", "disable", "bad", "--database", str(database))
     assert done.code == 3
     assert "there is no integration 'bad'" in done.err
     assert "Its integrations: good, stuck." in done.err
@@ -79,19 +79,19 @@ def test_a_name_that_does_not_exist_is_answered_with_those_that_do(database: Pat
 
 def test_one_of_two_integrations_with_the_same_name_is_chosen_by_its_id(database: Path) -> None:
     asyncio.run(fill(database, "good", tenant=TENANTS[1]))
-    done = command("integrations", "disable", "good", "--database", str(database))
+    done = run_command("integrations", "disable", "good", "--database", str(database))
     assert done.code == 2
     assert "2 integrations are named 'good'" in done.err
     its_id = done.err.split(" (tenant")[0].split()[-1]
     assert its_id
-    assert command("integrations", "disable", its_id, "--database", str(database)).out == "disabled: good\n"
+    assert run_command("integrations", "disable", its_id, "--database", str(database)).out == "disabled: good\n"
     assert sorted(listed(database)) == ["good: disabled", "good: enabled", "stuck: enabled"]
 
 
 def test_the_commands_leave_a_running_server_alone(tmp_path: Path) -> None:
-    with host(tmp_path / "host.sqlite"):
+    with start_server(tmp_path / "host.sqlite"):
         for words in (("list",), ("disable", "x"), ("enable", "x"), ("remove", "x", "--yes")):
-            done = command("integrations", *words, "--database", str(tmp_path / "host.sqlite"))
+            done = run_command("integrations", *words, "--database", str(tmp_path / "host.sqlite"))
             assert done.code == 3
             assert "another server is using the database" in done.err
 
@@ -105,7 +105,7 @@ def line_after(running: subprocess.Popen[str], word: str) -> str:
 
 
 def test_an_integration_that_is_left_out_does_not_run(database: Path) -> None:
-    with started("serve", "--port", "0", "--database", str(database), "--without", "stuck") as running:
+    with start_command("serve", "--port", "0", "--database", str(database), "--without", "stuck") as running:
         url = line_after(running, "host")
         headers = {"Authorization": f"UserAccessKey {line_after(running, 'key')}"}
         with httpx2.Client(base_url=url, headers=headers, timeout=PATIENCE_SECONDS) as http:
@@ -140,7 +140,7 @@ def test_an_integration_that_is_left_out_does_not_run(database: Path) -> None:
 
 
 def test_leaving_out_an_unknown_integration_is_an_error(database: Path) -> None:
-    done = command("serve", "--port", "0", "--database", str(database), "--without", "stuk")
+    done = run_command("serve", "--port", "0", "--database", str(database), "--without", "stuk")
     assert done.code == 2
     assert "there is no integration 'stuk' to serve without" in done.err
     assert "The integrations of this database: good, stuck." in done.err

@@ -8,7 +8,7 @@ import pytest
 from reliability.comparison import damage
 from reliability.scenarios import NotPossibleError, run
 from reliability.server import serving
-from support.processes import command, settings, simulator
+from support.processes import run_command, start_simulator, write_settings
 
 #: The others take longer, or have tests of their own; ``make kill-test`` runs them all.
 SHORT = [
@@ -34,9 +34,9 @@ def test_nothing_is_lost_doubled_or_wrong(name: str, tmp_path: Path) -> None:
 
 def test_the_comparison_sees_damage(tmp_path: Path) -> None:
     database = tmp_path / "server.sqlite"
-    with simulator("--items", "40") as rally, serving(database) as target:
-        file = settings(tmp_path / "rally.json", rally, target)
-        assert command("sync", str(file), "--once", "--state", str(tmp_path / "state.sqlite")).code == 0
+    with start_simulator("--items", "40") as rally, serving(database) as target:
+        file = write_settings(tmp_path / "rally.json", rally, target)
+        assert run_command("sync", str(file), "--once", "--state", str(tmp_path / "state.sqlite")).code == 0
         assert damage(rally, target).none
         with sqlite3.connect(database) as connection:
             rows = connection.execute("SELECT external_id, number FROM issues ORDER BY 1 LIMIT 2").fetchall()

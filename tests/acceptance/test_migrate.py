@@ -4,16 +4,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-from support.bare_platform import bare_platform, lacking
-from support.container import added, event_words, process_props
-from support.processes import TENANT, RunningHost, Simulator, command, host, simulator
+from support.container import add_integration, build_event_arguments, process_props
+from support.limited_server import limited_server, reject_operations
+from support.processes import TENANT, RunningServer, Simulator, run_command, start_server, start_simulator
 
 UPLOAD = "mutation($data: IssueDataIn!) { uploadIssueData(data: $data) { result } }"
 
 
-def leave_issues(rally: Simulator, target: RunningHost, tracker: str, *, by: str) -> int:
+def leave_issues(rally: Simulator, target: RunningServer, tracker: str, *, by: str) -> int:
     """What another plug-in would have left: every third item, by another id."""
-    everything = rally.truth("hierarchicalrequirement") | rally.truth("defect")
+    everything = rally.fetch_ground_truth("hierarchicalrequirement") | rally.fetch_ground_truth("defect")
     items = [row for row in everything.values() if row["visible"]][::3]
     issues = [
         {
@@ -31,7 +31,7 @@ def leave_issues(rally: Simulator, target: RunningHost, tracker: str, *, by: str
         for row in items
     ]
     data = {"source": "RALLY", "trackerId": tracker, "tenantId": TENANT, "issues": issues}
-    target.ask(UPLOAD, data=data)
+    target.query(UPLOAD, data=data)
     return len(items)
 
 
@@ -43,20 +43,20 @@ def download(path: Path, name: str, **properties: Any) -> Path:
     return path
 
 
-def name_of(target: RunningHost, tracker: str) -> str:
+def name_of(target: RunningServer, tracker: str) -> str:
     query = "query($id: ID!) { integrationById(id: $id) { name } }"
-    found: str = target.ask(query, id=tracker)["integrationById"]["name"]
+    found: str = target.query(query, id=tracker)["integrationById"]["name"]
     return found
 
 
 def test_issues_by_the_same_id_would_be_updated_and_others_doubled(tmp_path: Path) -> None:
-    with simulator("--items", "120") as rally, host(tmp_path / "host.sqlite") as target:
+    with start_simulator("--items", "120") as rally, start_server(tmp_path / "host.sqlite") as target:
         for by, code in (("object_id", 0), ("formatted_id", 4)):
-            tracker = added(target)
+            tracker = add_integration(target)
             number = leave_issues(rally, target, tracker, by=by)
             file = download(tmp_path / f"{by}.json", name_of(target, tracker), baseUrl=rally.url)
             keys = {"RALLY_API_KEY": rally.key, "ACCELERATE_URL": target.url, "ACCELERATE_ACCESS_KEY": target.key}
-            told = command("migrate", str(file), **keys)
+            told = run_command("migrate", str(file), **keys)
             assert told.code == code, told.out + told.err
             assert f"{number} issues of this integration" in told.out
             if code:
@@ -66,15 +66,15 @@ def test_issues_by_the_same_id_would_be_updated_and_others_doubled(tmp_path: Pat
                 assert f"{number} would be updated" in told.out
             assert rally.key not in told.out + told.err
             # An older server has no list of issues: they are looked for project by project.
-            with bare_platform(target.url, lacking("issues")) as older:
-                again = command("migrate", str(file), **{**keys, "ACCELERATE_URL": older.url})
+            with limited_server(target.url, reject_operations("issues")) as older:
+                again = run_command("migrate", str(file), **{**keys, "ACCELERATE_URL": older.url})
             assert again.code == code
             assert f"{number} issues of this integration" in again.out
 
 
 def test_without_a_way_to_compare_the_settings_are_told(tmp_path: Path) -> None:
     file = download(tmp_path / "vsm.json", "my-rally", baseUrl="https://rally.example", projcts="x")
-    told = command("migrate", str(file))
+    told = run_command("migrate", str(file))
     assert told.code == 0
     assert "masked in the download" in told.out
     assert "did you mean projects?" in told.out
@@ -83,7 +83,7 @@ def test_without_a_way_to_compare_the_settings_are_told(tmp_path: Path) -> None:
     # Where the secrets come from instead is said, and no place in the program's own words.
     assert "RALLY_API_KEY" in told.out
     assert "[0]." not in told.out
-    nothing = command("migrate", str(file), "--name", "another")
+    nothing = run_command("migrate", str(file), "--name", "another")
     assert nothing.code == 2
     assert "there is no Rally integration named 'another'" in nothing.err
     assert "It has: " in nothing.err
@@ -98,21 +98,21 @@ def test_a_name_that_may_be_another_tools_is_left_out(tmp_path: Path) -> None:
     document = json.loads(file.read_text())
     document["integrations"].append({"name": "my-jira"})
     file.write_text(json.dumps(document))
-    told = command("migrate", str(file))
+    told = run_command("migrate", str(file))
     assert told.code == 0
     assert "my-rally:" in told.out
     assert "my-jira" not in told.out
-    asked_for = command("migrate", str(file), "--name", "my-jira")
+    asked_for = run_command("migrate", str(file), "--name", "my-jira")
     assert "only; download it whole" in asked_for.out
 
 
 def test_what_the_container_uploads_is_what_migrate_promised(tmp_path: Path) -> None:
-    with simulator("--items", "60") as rally, host(tmp_path / "host.sqlite") as target:
-        tracker = added(target)
+    with start_simulator("--items", "60") as rally, start_server(tmp_path / "host.sqlite") as target:
+        tracker = add_integration(target)
         leave_issues(rally, target, tracker, by="object_id")
         file = download(tmp_path / "vsm.json", name_of(target, tracker), baseUrl=rally.url)
         keys = {"RALLY_API_KEY": rally.key, "ACCELERATE_URL": target.url, "ACCELERATE_ACCESS_KEY": target.key}
-        assert command("plugin", *event_words(process_props(rally, target, tracker))).code == 0
-        told = command("migrate", str(file), **keys)
+        assert run_command("plugin", *build_event_arguments(process_props(rally, target, tracker))).code == 0
+        told = run_command("migrate", str(file), **keys)
         assert told.code == 0
         assert "would be added" not in told.out

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from rally_sandbox.world import MAX_ITEMS, MIN_ITEMS
-from support.processes import command, simulator
+from support.processes import run_command, start_simulator
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,7 +55,7 @@ def test_a_database_of_another_program_is_left_as_it_is(foreign: Path, words: tu
     elif content == "no SQLite file":
         foreign.write_text("Minutes of the meeting, and long enough to be taken for a header. " * 20)
     before = foreign.read_bytes()
-    done = command(*words, "--database", str(foreign))
+    done = run_command(*words, "--database", str(foreign))
     assert done.code == 3
     assert f"{foreign} is not a database of the embedded server" in done.err
     assert "Check --database" in done.err
@@ -69,7 +69,7 @@ def test_a_database_that_another_program_has_begun_is_left_as_it_is(tmp_path: Pa
     with closing(sqlite3.connect(path)) as db:
         db.execute(f"PRAGMA {mark} = 1")
     before = path.read_bytes()
-    done = command("serve", "--port", "0", "--database", str(path))
+    done = run_command("serve", "--port", "0", "--database", str(path))
     assert done.code == 3
     assert f"{path} is not a database of the embedded server: it has {mark} 1; nothing was changed" in done.err
     assert "the file belongs to another program" in done.err
@@ -85,7 +85,7 @@ def test_a_database_of_a_newer_version_is_left_as_it_is(tmp_path: Path) -> None:
         db.execute("INSERT INTO alembic_version VALUES ('9999')")
         db.commit()
     before = path.read_bytes()
-    done = command("users", "list", "--database", str(path))
+    done = run_command("users", "list", "--database", str(path))
     assert done.code == 3
     assert "written by a newer version" in done.err
     assert (path.read_bytes(), list(tmp_path.iterdir())) == (before, [path])
@@ -100,20 +100,20 @@ def test_a_database_of_a_newer_version_is_left_as_it_is(tmp_path: Path) -> None:
     ],
 )
 def test_a_check_says_what_of_accelerate_is_not_given(tmp_path: Path, given: dict[str, str], said: str) -> None:
-    with simulator("--items", "20") as rally:
+    with start_simulator("--items", "20") as rally:
         file = tmp_path / "rally.json"
         properties = {"baseUrl": rally.url, "apiKey": rally.key, **given}
         file.write_text(json.dumps([{"type": "ucv-ext-rally", "name": "sample", "properties": properties}]))
-        done = command("check", str(file))
+        done = run_command("check", str(file))
     assert f"not tried: {said}" in done.out
 
 
 def test_a_check_tells_a_wrong_workspace_once(tmp_path: Path) -> None:
-    with simulator("--items", "20") as rally:
+    with start_simulator("--items", "20") as rally:
         file = tmp_path / "rally.json"
         properties = {"baseUrl": rally.url, "apiKey": rally.key, "workspace": "No such workspace"}
         file.write_text(json.dumps([{"type": "ucv-ext-rally", "name": "sample", "properties": properties}]))
-        done = command("check", str(file))
+        done = run_command("check", str(file))
     assert done.code == 2
     assert done.out.count("properties.workspace") == 1
     assert done.out.count("No such workspace") == 1
@@ -121,7 +121,7 @@ def test_a_check_tells_a_wrong_workspace_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("items", ["5", "0", "-3", "1000001", "many"])
 def test_a_company_that_is_too_small_or_too_large_is_refused(items: str) -> None:
-    done = command("sandbox", f"--items={items}", "--port", "0")
+    done = run_command("sandbox", f"--items={items}", "--port", "0")
     assert done.code == 2
     assert "--items" in done.err
     assert items == "many" or f"{MIN_ITEMS}<=x<={MAX_ITEMS}" in done.err
@@ -130,7 +130,7 @@ def test_a_company_that_is_too_small_or_too_large_is_refused(items: str) -> None
 @pytest.mark.parametrize("name", ["sandbox", "demo", "serve"])
 def test_a_port_that_is_taken_is_told(name: str, taken: int, tmp_path: Path) -> None:
     at = ("--database", str(tmp_path / "host.sqlite")) if name == "serve" else ()
-    done = command(name, "--port", str(taken), *at)
+    done = run_command(name, "--port", str(taken), *at)
     assert done.code == 2
     assert f"port {taken} on 127.0.0.1 is already in use" in done.err
     assert "--port" in done.err

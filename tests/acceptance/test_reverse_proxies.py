@@ -15,10 +15,10 @@ import httpx2
 import pytest
 import trustme
 
-from support.crawling import crawl
+from support.crawler import crawl
 from support.issues import UPLOAD, item, upload
-from support.ports import reserved_port
-from support.processes import started
+from support.ports import reserve_port
+from support.processes import start_command
 from support.waiting import PATIENCE_SECONDS, wait_until
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "run-the-embedded-host.md").read_text()
@@ -141,7 +141,7 @@ def lines_of(process: subprocess.Popen[str], *words: str) -> dict[str, str]:
 def test_everything_works_behind_a_proxy(tmp_path: Path, proxy: str, path: str) -> None:
     if shutil.which(proxy, path=PATH) is None:
         pytest.skip(f"{proxy} is not installed")
-    authority, port, upstream = trustme.CA(), reserved_port(), reserved_port()
+    authority, port, upstream = trustme.CA(), reserve_port(), reserve_port()
     certificate = authority.issue_cert("localhost")
     certificate.private_key_pem.write_to_path(tmp_path / "server.key")
     for number, pem in enumerate(certificate.cert_chain_pems):
@@ -151,7 +151,7 @@ def test_everything_works_behind_a_proxy(tmp_path: Path, proxy: str, path: str) 
     seat = Seat(tmp_path, port, upstream, path)
     serve = ["serve", "--port", str(upstream), "--database", str(tmp_path / "host.sqlite")]
     serve += ["--outside-url", f"{seat.outside}/", "--trusted-proxy", "127.0.0.1"]
-    with started(*serve) as process, running(PROXIES[proxy](seat), tmp_path, port):
+    with start_command(*serve) as process, running(PROXIES[proxy](seat), tmp_path, port):
         told = lines_of(process, "key", "sign in")
         with httpx2.Client(verify=trusted, timeout=60) as http:
             key = {"Authorization": f"UserAccessKey {told['key']}"}

@@ -11,7 +11,7 @@ from rally_sandbox.clock import Clock
 from rally_sandbox.records import Record
 from rally_sandbox.server import serve
 from rally_sandbox.world import World
-from support.first_sync import synced
+from support.first_sync import run_first_sync
 
 BEGIN = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 SOURCES = ("lookback", "revisions")
@@ -48,7 +48,7 @@ class Company:
         """The item as it is uploaded a while later."""
         self.world.clock.advance(timedelta(hours=1))
         with serve(self.world) as rally:
-            _, issues = asyncio.run(synced(rally.url, historySource=source))
+            _, issues = asyncio.run(run_first_sync(rally.url, historySource=source))
         return issues[str(item)]
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from support import starting
-from support.processes import MODULE, environment, stopped_at_the_end
-from support.starting import Copy, copying, start
+from support import process_starter
+from support.process_starter import ForkedProcess, fork_processes, start_process
+from support.processes import MODULE, build_environment, terminate_on_exit
 
 Start = Callable[..., "subprocess.Popen[str]"]
 PIPE = subprocess.PIPE
@@ -18,18 +18,18 @@ PIPE = subprocess.PIPE
 
 @pytest.fixture(params=["new", "copied"])
 def begin(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    monkeypatch.setattr(starting, "_servers", [])
+    monkeypatch.setattr(process_starter, "_servers", [])
     if request.param == "new":
-        yield start
+        yield start_process
     else:
-        with copying():
-            yield start
+        with fork_processes():
+            yield start_process
 
 
 def finished(begin: Start, *arguments: str, **more: str) -> tuple[int, str, str]:
-    with begin(MODULE, *arguments, stdout=PIPE, stderr=PIPE, env=environment(**more)) as process:
+    with begin(MODULE, *arguments, stdout=PIPE, stderr=PIPE, env=build_environment(**more)) as process:
         out, err = process.communicate(timeout=60)
-        assert isinstance(process, Copy) == bool(starting._servers)
+        assert isinstance(process, ForkedProcess) == bool(process_starter._servers)
         return process.wait(), out, err
 
 
@@ -66,10 +66,10 @@ def test_its_environment_and_folder_are_what_it_is_given(
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 0), (signal.SIGINT, 0)])
 def test_a_signal_ends_it_alone(begin: Start, number: signal.Signals, code: int, tmp_path: Path) -> None:
     words = ("serve", "--port", "0", "--database")
-    how = {"stdout": PIPE, "stderr": subprocess.DEVNULL, "env": environment()}
+    how = {"stdout": PIPE, "stderr": subprocess.DEVNULL, "env": build_environment()}
     with (
-        stopped_at_the_end(begin(MODULE, *words, str(tmp_path / "a.sqlite"), **how)) as one,
-        stopped_at_the_end(begin(MODULE, *words, str(tmp_path / "b.sqlite"), **how)) as other,
+        terminate_on_exit(begin(MODULE, *words, str(tmp_path / "a.sqlite"), **how)) as one,
+        terminate_on_exit(begin(MODULE, *words, str(tmp_path / "b.sqlite"), **how)) as other,
     ):
         for process in (one, other):
             assert process.stdout is not None
@@ -84,9 +84,9 @@ def test_a_signal_ends_it_alone(begin: Start, number: signal.Signals, code: int,
 
 
 def test_what_an_interpreter_reads_at_its_start_needs_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(starting, "_servers", [])
-    with copying():
-        how = {"stdout": PIPE, "stderr": PIPE, "env": environment(PYTHONUTF8="0", PYTHONWARNINGS="ignore")}
-        with start(MODULE, "--version", **how) as process:
-            assert not isinstance(process, Copy)
+    monkeypatch.setattr(process_starter, "_servers", [])
+    with fork_processes():
+        how = {"stdout": PIPE, "stderr": PIPE, "env": build_environment(PYTHONUTF8="0", PYTHONWARNINGS="ignore")}
+        with start_process(MODULE, "--version", **how) as process:
+            assert not isinstance(process, ForkedProcess)
             assert process.communicate(timeout=60)[0].startswith("rally-accelerate")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support.processes import started
+from support.processes import start_command
 from support.waiting import PATIENCE_SECONDS
 
 #: Nothing listens there, and the run tries for a long time.
@@ -40,7 +40,7 @@ def test_a_host_that_is_stopped_ends_quietly_and_soon(tmp_path: Path, number: si
     file = tmp_path / "rally.json"
     file.write_text(json.dumps({"integrations": [{"type": "ucv-ext-rally", "name": "sample", "properties": NEVER}]}))
     arguments = ("serve", str(file), "--port", "0", "--database", str(tmp_path / "host.sqlite"))
-    with started(*arguments) as process, ExitStack() as open_ones:
+    with start_command(*arguments) as process, ExitStack() as open_ones:
         known = told(process)
         port = int(known["host"].rpartition(":")[2])
         connections = []

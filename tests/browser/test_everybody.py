@@ -14,9 +14,9 @@ from playwright.sync_api import Browser, Page, expect
 
 from rally_accelerate.server.web.help_site import help_site
 from support.issues import UPLOAD, item, upload
-from support.processes import RunningHost, host, simulator
-from support.signing_in import sign_in
-from support.streams import board
+from support.processes import RunningServer, start_server, start_simulator
+from support.sign_in_page import sign_in
+from support.value_streams import board
 from support.waiting import wait_until
 
 AUDIT = (Path(__file__).parent / "audit.js").read_text()
@@ -42,19 +42,22 @@ SCREENS = [("light", 1280), ("dark", 360)]
 
 
 @pytest.fixture(scope="module")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHost]:
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A host with an integration that has run, one that fails, names as long as they can be, and nothing that is tidy."""
-    with simulator("--items", "60") as rally, host(tmp_path_factory.mktemp("host") / "host.sqlite") as running:
+    with (
+        start_simulator("--items", "60") as rally,
+        start_server(tmp_path_factory.mktemp("host") / "host.sqlite") as running,
+    ):
         entry = {"type": "ucv-ext-rally", "name": "sample", "properties": {"baseUrl": rally.url, "apiKey": rally.key}}
         nowhere = {"baseUrl": "http://127.0.0.1:9", "apiKey": "k", "retrySeconds": 0}
         fails = {**entry, "name": LONG[:100], "properties": nowhere}
         workflow = {**board(), "integrations": [entry, fails], "metrics": [{"name": "M"}], "description": LONG}
         for name, document in (("Shop", workflow), (LONG[:180], board())):
-            made = running.ask(CREATE, name=name, workflow=document)["createValueStream"]
+            made = running.query(CREATE, name=name, workflow=document)["createValueStream"]
             assert made == {"__typename": "Workflow"}
         odd = item(1, name=LONG, url=f"https://rally.example/{LONG}", owner=LONG, labels=[LONG], description=LONG)
-        running.ask(UPLOAD, data=upload(odd, tracker="b" * 24))
-        wait_until(lambda: all(one["executions"] for one in running.ask(RUNS)["integrationsByTenantId"]))
+        running.query(UPLOAD, data=upload(odd, tracker="b" * 24))
+        wait_until(lambda: all(one["executions"] for one in running.query(RUNS)["integrationsByTenantId"]))
         yield running
 
 
@@ -77,7 +80,7 @@ def faults(page: Page) -> list[str]:
     return found + ([f"the page is {width[0]} wide on a screen of {width[1]}"] if width[0] > width[1] else [])
 
 
-def looked_over(page: Page, target: RunningHost) -> Iterator[tuple[str, str]]:
+def looked_over(page: Page, target: RunningServer) -> Iterator[tuple[str, str]]:
     """Every kind of page that links lead to, by its path, with what is wrong with one of them on any screen."""
     kinds: set[str] = set()
     waiting = [f"{target.url}{path}" for path in ("/", f"/issues/{'b' * 24}/1", "/nowhere", "/sign-in")]
@@ -103,7 +106,7 @@ def looked_over(page: Page, target: RunningHost) -> Iterator[tuple[str, str]]:
             waiting += [urljoin(address, link).partition("#")[0] for link in links]
 
 
-def test_every_page_is_for_everybody(browser: Browser, target: RunningHost) -> None:
+def test_every_page_is_for_everybody(browser: Browser, target: RunningServer) -> None:
     page = opened(browser, "light", 1280)
     sign_in(page, target)
     found = list(looked_over(page, target))
@@ -124,7 +127,9 @@ def test_every_page_is_for_everybody(browser: Browser, target: RunningHost) -> N
 
 
 @pytest.mark.parametrize(("scheme", "width"), SCREENS)
-def test_forms_with_mistakes_are_for_everybody(browser: Browser, target: RunningHost, scheme: str, width: int) -> None:
+def test_forms_with_mistakes_are_for_everybody(
+    browser: Browser, target: RunningServer, scheme: str, width: int
+) -> None:
     page = opened(browser, scheme, width)
     sign_in(page, target)
     for address, button in (
@@ -145,7 +150,7 @@ def test_forms_with_mistakes_are_for_everybody(browser: Browser, target: Running
 
 
 def test_a_host_without_anything_is_for_everybody(tmp_path: Path, browser: Browser) -> None:
-    with host(tmp_path / "host.sqlite") as empty:
+    with start_server(tmp_path / "host.sqlite") as empty:
         for scheme, width in SCREENS:
             page = opened(browser, scheme, width)
             sign_in(page, empty)
@@ -163,7 +168,7 @@ def test_a_host_without_anything_is_for_everybody(tmp_path: Path, browser: Brows
 
 @pytest.mark.parametrize("scripts", [True, False])
 def test_the_head_is_one_line_and_its_menu_opens_with_a_key(
-    browser: Browser, target: RunningHost, scripts: bool
+    browser: Browser, target: RunningServer, scripts: bool
 ) -> None:
     page = opened(browser, "light", 360, scripts=scripts)
     sign_in(page, target)
@@ -204,7 +209,7 @@ PLANTED = [
 
 
 @pytest.mark.parametrize(("mistake", "told"), PLANTED)
-def test_a_planted_mistake_is_found(browser: Browser, target: RunningHost, mistake: str, told: str) -> None:
+def test_a_planted_mistake_is_found(browser: Browser, target: RunningServer, mistake: str, told: str) -> None:
     page = opened(browser, "light", 1280)
     sign_in(page, target)
     page.goto(f"{target.url}/issues")

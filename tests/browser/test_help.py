@@ -7,8 +7,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from rally_accelerate.server.web.help_site import help_site
-from support.processes import RunningHost, host
-from support.signing_in import sign_in
+from support.processes import RunningServer, start_server
+from support.sign_in_page import sign_in
 
 pytestmark = pytest.mark.skipif(not help_site().is_built, reason="the documentation is not built (make docs)")
 
@@ -16,14 +16,14 @@ AUDIT = (Path(__file__).parent / "audit.js").read_text()
 
 
 @pytest.fixture(scope="module")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHost]:
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server without issues."""
-    with host(tmp_path_factory.mktemp("help") / "host.sqlite") as running:
+    with start_server(tmp_path_factory.mktemp("help") / "host.sqlite") as running:
         yield running
 
 
 @pytest.fixture
-def visited(page: Page, target: RunningHost) -> Iterator[list[str]]:
+def visited(page: Page, target: RunningServer) -> Iterator[list[str]]:
     """The addresses that a signed-in browser requests; a violation of a policy fails the test of ``page``."""
     sign_in(page, target)
     requested: list[str] = []
@@ -32,7 +32,7 @@ def visited(page: Page, target: RunningHost) -> Iterator[list[str]]:
     assert [address for address in requested if not address.startswith((f"{target.url}/", "data:"))] == []
 
 
-def test_the_search_finds_a_setting(page: Page, target: RunningHost, visited: list[str]) -> None:
+def test_the_search_finds_a_setting(page: Page, target: RunningServer, visited: list[str]) -> None:
     page.get_by_role("link", name="Help", exact=True).click()
     expect(page.get_by_role("heading", name="Documentation")).to_be_visible()
     page.get_by_role("button", name="Search").click()
@@ -49,7 +49,7 @@ def test_the_search_finds_a_setting(page: Page, target: RunningHost, visited: li
     assert any("search.json" in address for address in visited)
 
 
-def test_a_field_of_the_form_leads_to_its_setting(page: Page, target: RunningHost, visited: list[str]) -> None:
+def test_a_field_of_the_form_leads_to_its_setting(page: Page, target: RunningServer, visited: list[str]) -> None:
     page.goto(f"{target.url}/settings/integrations/new")
     with page.context.expect_page() as opened:
         page.get_by_role("link", name="Help on Proxy Server (opens a new tab)").click()
@@ -57,7 +57,7 @@ def test_a_field_of_the_form_leads_to_its_setting(page: Page, target: RunningHos
     opened.value.close()
 
 
-def test_every_page_of_the_documentation_loads(page: Page, target: RunningHost, visited: list[str]) -> None:
+def test_every_page_of_the_documentation_loads(page: Page, target: RunningServer, visited: list[str]) -> None:
     page.goto(f"{target.url}/help/")
     links = page.locator("nav.md-nav--primary a.md-nav__link[href]")
     addresses = dict.fromkeys(links.evaluate_all("links => links.map((link) => link.href)"))
@@ -72,7 +72,7 @@ def test_every_page_of_the_documentation_loads(page: Page, target: RunningHost, 
 
 @pytest.mark.parametrize(("scheme", "name"), [("light", "default"), ("dark", "slate")])
 def test_a_page_can_be_used_by_everybody(
-    page: Page, target: RunningHost, visited: list[str], scheme: str, name: str
+    page: Page, target: RunningServer, visited: list[str], scheme: str, name: str
 ) -> None:
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light", reduced_motion="reduce")
     page.goto(f"{target.url}/help/reference/settings.html")

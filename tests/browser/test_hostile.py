@@ -8,9 +8,9 @@ import httpx2
 from playwright.sync_api import Page
 
 from support.issues import UPLOAD, item, upload
-from support.processes import host
-from support.signing_in import sign_in
-from support.streams import create_address, posted, stage, stream
+from support.processes import start_server
+from support.sign_in_page import sign_in
+from support.value_streams import build_create_form, find_create_address, stage, stream
 from support.waiting import PATIENCE_SECONDS
 
 TAG = "<img src=x onerror=alert(1)>"
@@ -65,15 +65,15 @@ def test_nothing_that_others_wrote_runs(page: Page, tmp_path: Path) -> None:
         dialog.dismiss()
 
     page.on("dialog", opened)
-    with host(tmp_path / "host.sqlite") as target:
-        target.ask(UPLOAD, data=upload(hostile(), item(2, url="http://["), tracker=BOTH))
+    with start_server(tmp_path / "host.sqlite") as target:
+        target.query(UPLOAD, data=upload(hostile(), item(2, url="http://["), tracker=BOTH))
         sign_in(page, target)
         with httpx2.Client(base_url=target.url, timeout=PATIENCE_SECONDS) as http:
             http.post("/sign-in", data={"name": "admin", "password": target.password})
             stages = [stage(BOTH, "issue.type != none", description=BOTH)]
             document = stream((BOTH, stages), description=BOTH, note=BOTH)
-            preview = http.post("/value-streams/new", **posted(document, BOTH))
-            made = http.post(create_address(preview.text))
+            preview = http.post("/value-streams/new", **build_create_form(document, BOTH))
+            made = http.post(find_create_address(preview.text))
             value_stream = urlsplit(made.headers["location"]).path
             http.post("/profile/keys", data={"name": TAG})
         address = "/issues?column=id&column=name&column=labels&column=sprint&column=address&column=owner"

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from support.processes import Simulator, host, simulator
-from support.signing_in import sign_in
+from support.processes import Simulator, start_server, start_simulator
+from support.sign_in_page import sign_in
 
 #: A loaded machine is slow, and without scripts a page is loaded again every few seconds only.
 PATIENCE = 60_000
@@ -17,7 +17,7 @@ PATIENCE = 60_000
 @pytest.fixture(scope="module")
 def rally() -> Iterator[Simulator]:
     """One simulator for all cases; its world does not change."""
-    with simulator("--items", "200") as running:
+    with start_simulator("--items", "200") as running:
         yield running
 
 
@@ -31,7 +31,7 @@ def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
 
 
 def test_an_integration_is_added_tried_and_run(tmp_path: Path, page: Page, rally: Simulator) -> None:
-    with host(tmp_path / "host.sqlite") as target:
+    with start_server(tmp_path / "host.sqlite") as target:
         sign_in(page, target)
         page.get_by_role("link", name="Settings").click()
         page.get_by_role("link", name="Plugins").click()
@@ -82,7 +82,7 @@ def test_an_integration_is_added_tried_and_run(tmp_path: Path, page: Page, rally
 
 
 def test_a_run_is_followed_and_its_log_is_searched(tmp_path: Path, page: Page, rally: Simulator) -> None:
-    with host(tmp_path / "host.sqlite") as target:
+    with start_server(tmp_path / "host.sqlite") as target:
         sign_in(page, target)
         page.goto(f"{target.url}/settings/integrations/new")
         page.get_by_label("Integration Name", exact=True).fill("never")
@@ -110,7 +110,7 @@ def test_a_run_is_followed_and_its_log_is_searched(tmp_path: Path, page: Page, r
 def test_an_integration_of_a_parent_project_says_so_and_the_tree_offers_its_children(
     tmp_path: Path, page: Page, rally: Simulator
 ) -> None:
-    with host(tmp_path / "host.sqlite") as target:
+    with start_server(tmp_path / "host.sqlite") as target:
         sign_in(page, target)
         page.goto(f"{target.url}/settings/integrations/new")
         page.get_by_label("Integration Name", exact=True).fill("my-rally")

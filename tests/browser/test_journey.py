@@ -4,12 +4,12 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-from support.processes import host, simulator
-from support.signing_in import sign_in
+from support.processes import start_server, start_simulator
+from support.sign_in_page import sign_in
 
 
 def test_from_the_door_over_the_form_to_a_story_s_dot_with_its_history(tmp_path: Path, page: Page) -> None:
-    with simulator("--items", "120") as rally, host(tmp_path / "host.sqlite") as target:
+    with start_simulator("--items", "120") as rally, start_server(tmp_path / "host.sqlite") as target:
         # The door: a wrong password is told, the right one leads in.
         page.goto(target.url)
         page.get_by_label("Name").fill("admin")

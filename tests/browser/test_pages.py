@@ -6,21 +6,21 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from support.processes import RunningHost, command, host, settings, simulator
-from support.signing_in import sign_in
+from support.processes import RunningServer, run_command, start_server, start_simulator, write_settings
+from support.sign_in_page import sign_in
 
 
 @pytest.fixture(scope="module")
-def synced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHost]:
+def synced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A host that a sync has filled; no test changes it."""
     folder = tmp_path_factory.mktemp("synced")
-    with simulator("--items", "150") as rally, host(folder / "host.sqlite") as target:
-        file = settings(folder / "rally.json", rally, target)
-        assert command("sync", str(file), "--once", "--state", str(folder / "state")).code == 0
+    with start_simulator("--items", "150") as rally, start_server(folder / "host.sqlite") as target:
+        file = write_settings(folder / "rally.json", rally, target)
+        assert run_command("sync", str(file), "--once", "--state", str(folder / "state")).code == 0
         yield target
 
 
-def test_from_the_list_of_integrations_to_an_issue_with_its_history(synced: RunningHost, page: Page) -> None:
+def test_from_the_list_of_integrations_to_an_issue_with_its_history(synced: RunningServer, page: Page) -> None:
     sign_in(page, synced)
     page.get_by_text("Other sources").wait_for()
     page.get_by_role("link", name="Issues", exact=True).click()
@@ -59,7 +59,7 @@ def test_from_the_list_of_integrations_to_an_issue_with_its_history(synced: Runn
 
 @pytest.mark.parametrize("width", [360, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_page_is_wider_than_its_screen(synced: RunningHost, browser: Browser, width: int, scheme: str) -> None:
+def test_no_page_is_wider_than_its_screen(synced: RunningServer, browser: Browser, width: int, scheme: str) -> None:
     context = browser.new_context(
         viewport={"width": width, "height": 700}, color_scheme="dark" if scheme == "dark" else "light"
     )

@@ -6,15 +6,15 @@ import httpx2
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from support.processes import RunningHost, host
-from support.signing_in import sign_in
+from support.processes import RunningServer, start_server
+from support.sign_in_page import sign_in
 from support.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture(scope="module")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHost]:
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A host for all of them."""
-    with host(tmp_path_factory.mktemp("host") / "host.sqlite") as running:
+    with start_server(tmp_path_factory.mktemp("host") / "host.sqlite") as running:
         yield running
 
 
@@ -23,7 +23,7 @@ def account(page: Page) -> None:
     page.locator("header summary").click()
 
 
-def test_from_the_door_to_a_page_with_a_wrong_password_on_the_way(target: RunningHost, page: Page) -> None:
+def test_from_the_door_to_a_page_with_a_wrong_password_on_the_way(target: RunningServer, page: Page) -> None:
     page.goto(f"{target.url}/issues?text=x")
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     page.get_by_label("Name").fill("admin")
@@ -44,7 +44,7 @@ def test_from_the_door_to_a_page_with_a_wrong_password_on_the_way(target: Runnin
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
-def test_a_key_is_made_shown_once_and_revoked(target: RunningHost, page: Page) -> None:
+def test_a_key_is_made_shown_once_and_revoked(target: RunningServer, page: Page) -> None:
     sign_in(page, target)
     account(page)
     page.get_by_role("link", name="My profile").click()
@@ -62,7 +62,7 @@ def test_a_key_is_made_shown_once_and_revoked(target: RunningHost, page: Page) -
 
 
 def test_a_new_user_chooses_a_password_and_sees_what_a_viewer_may(
-    target: RunningHost, page: Page, browser: Browser
+    target: RunningServer, page: Page, browser: Browser
 ) -> None:
     sign_in(page, target)
     account(page)
@@ -98,7 +98,9 @@ def test_a_new_user_chooses_a_password_and_sees_what_a_viewer_may(
     context.close()
 
 
-def test_a_page_of_another_port_cannot_make_the_browser_act(target: RunningHost, page: Page, browser: Browser) -> None:
+def test_a_page_of_another_port_cannot_make_the_browser_act(
+    target: RunningServer, page: Page, browser: Browser
+) -> None:
     sign_in(page, target)
     context = page.context
     foreign = context.new_page()
@@ -120,7 +122,7 @@ FORM = '<form method="post" action="%s/sign-out"><button>Win</button></form>'
 @pytest.mark.parametrize("width", [360, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_about_people_is_wider_than_its_screen(
-    target: RunningHost, browser: Browser, width: int, scheme: str
+    target: RunningServer, browser: Browser, width: int, scheme: str
 ) -> None:
     context = browser.new_context(
         viewport={"width": width, "height": 700}, color_scheme="dark" if scheme == "dark" else "light"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect
 
-from support.processes import RunningHost, Simulator, host, simulator
-from support.signing_in import sign_in
+from support.processes import RunningServer, Simulator, start_server, start_simulator
+from support.sign_in_page import sign_in
 from support.waiting import wait_until
 
 
@@ -22,7 +22,7 @@ def entry(rally: Simulator) -> dict[str, object]:
     }
 
 
-def with_default_stages(page: Page, target: RunningHost) -> None:
+def with_default_stages(page: Page, target: RunningServer) -> None:
     """A value stream with the default stages, whose map is the page afterwards."""
     page.goto(f"{target.url}/value-streams/new")
     page.get_by_label("Name", exact=True).fill("Web shop")
@@ -38,7 +38,7 @@ def with_dots(page: Page) -> bool:
 
 
 def test_from_a_json_file_to_a_story_s_dot_with_its_history(tmp_path: Path, page: Page) -> None:
-    with simulator("--items", "120") as rally, host(tmp_path / "host.sqlite") as target:
+    with start_simulator("--items", "120") as rally, start_server(tmp_path / "host.sqlite") as target:
         sign_in(page, target)
         with_default_stages(page, target)
         address = page.url
@@ -97,11 +97,11 @@ def test_from_a_json_file_to_a_story_s_dot_with_its_history(tmp_path: Path, page
 
 
 def test_everything_works_without_scripts_and_fits_the_screen(tmp_path: Path, browser: Browser) -> None:
-    with simulator("--items", "60") as rally, host(tmp_path / "host.sqlite") as target:
+    with start_simulator("--items", "60") as rally, start_server(tmp_path / "host.sqlite") as target:
         context = browser.new_context(viewport={"width": 360, "height": 740}, java_script_enabled=False)
         page = context.new_page()
         sign_in(page, target)
-        target.ask(
+        target.query(
             "mutation ($input: AddIntegrationInput!) { addIntegration(input: $input) { _id } }",
             input={**entry_input(rally)},
         )

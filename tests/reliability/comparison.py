@@ -4,8 +4,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from support.processes import ISSUES, TENANT, RunningHost, Simulator
-from support.truth import history, told
+from support.ground_truth import build_expected_history, read_uploaded_history
+from support.processes import ISSUES, TENANT, RunningServer, Simulator
 
 PAGE = 500
 
@@ -32,32 +32,34 @@ class Damage:
         return not (self.lost or self.doubled or self.wrong)
 
 
-def issues_of(target: RunningHost) -> list[dict[str, Any]]:
+def issues_of(target: RunningServer) -> list[dict[str, Any]]:
     """Return every issue that a server holds, duplicates included."""
-    found: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     while True:
-        page = target.ask(ISSUES, filter={"tenantId": TENANT, "skip": len(found), "limit": PAGE})["issues"]
-        found += [row["issue"] for row in page]
+        page = target.query(ISSUES, filter={"tenantId": TENANT, "skip": len(rows), "limit": PAGE})["issues"]
+        rows += [row["issue"] for row in page]
         if len(page) < PAGE:
-            return found
+            return rows
 
 
-def damage(rally: Simulator, target: RunningHost) -> Damage:
+def damage(rally: Simulator, target: RunningServer) -> Damage:
     """Compare every visible story and defect of the simulator, with its whole history, with what the server holds."""
-    everything = rally.truth("hierarchicalrequirement") | rally.truth("defect")
+    everything = rally.fetch_ground_truth("hierarchicalrequirement") | rally.fetch_ground_truth("defect")
     truth = {key: item for key, item in everything.items() if item["visible"]}
     rows = issues_of(target)
     counts = Counter(row["_id"] for row in rows)
-    held = {row["_id"]: row for row in rows}
-    lost = sorted(set(truth) - set(held))
+    stored = {row["_id"]: row for row in rows}
+    lost = sorted(set(truth) - set(stored))
     doubled = sorted(key for key, count in counts.items() if count > 1)
-    wrong = sorted(set(held) - set(everything))
-    for key in sorted(set(truth) & set(held)):
-        item, issue = truth[key], held[key]
+    wrong = sorted(set(stored) - set(everything))
+    for key in sorted(set(truth) & set(stored)):
+        item, issue = truth[key], stored[key]
         values = item["values"]
         owner = values["Owner"]["name"] if values["Owner"] else None
         expected = (item["formatted_id"], values["Name"].strip(), values["ScheduleState"], owner)
-        if (issue["id"], issue["name"], issue["status"], issue["owner"]) != expected or told(issue) != history(item):
+        if (issue["id"], issue["name"], issue["status"], issue["owner"]) != expected or read_uploaded_history(
+            issue
+        ) != build_expected_history(item):
             wrong.append(key)
     detail = [
         f"{what} {key}" for what, keys in (("lost", lost), ("doubled", doubled), ("wrong", wrong)) for key in keys

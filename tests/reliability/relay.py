@@ -62,21 +62,21 @@ class Relay:
 
 
 def _pump(source: socket.socket, sink: socket.socket, budget: int | None) -> None:
-    left = budget
+    remaining = budget
     try:
-        while left is None or left > 0:
+        while remaining is None or remaining > 0:
             data = source.recv(65_536)
             if not data:
                 break
-            data = data if left is None else data[:left]
+            data = data if remaining is None else data[:remaining]
             sink.sendall(data)
-            left = None if left is None else left - len(data)
+            remaining = None if remaining is None else remaining - len(data)
     except OSError:
         pass
-    for each in (source, sink):
+    for direction in (source, sink):
         with suppress(OSError):
-            each.shutdown(socket.SHUT_RDWR)
-        each.close()
+            direction.shutdown(socket.SHUT_RDWR)
+        direction.close()
 
 
 @contextmanager

@@ -24,21 +24,21 @@ from reliability.comparison import Damage, damage, issues_of
 from reliability.relay import cutting
 from reliability.server import serving
 from support.issues import UPLOAD, item, upload
-from support.old_database import old_database
-from support.powercuts import STRACE, power_cuts
+from support.old_database import create_old_database
+from support.power_cuts import STRACE, iter_power_cuts
 from support.processes import (
     COMMAND,
     TENANT,
-    RunningHost,
+    RunningServer,
     Simulator,
-    command,
-    environment,
-    settings,
-    simulator,
-    started,
-    stopped_at_the_end,
+    build_environment,
+    run_command,
+    start_command,
+    start_simulator,
+    terminate_on_exit,
+    write_settings,
 )
-from support.streams import board
+from support.value_streams import board
 from support.waiting import wait_until
 
 #: Runs one round in a new folder.
@@ -66,10 +66,10 @@ class NotPossibleError(Exception):
 
 def connector_killed(folder: Path, chance: random.Random) -> Damage:
     """SIGKILL of `sync` at any request, while people go on working in Rally."""
-    with simulator("--items", "120", "--latency-ms", "3") as rally, serving(folder / "server.sqlite") as target:
+    with start_simulator("--items", "120", "--latency-ms", "3") as rally, serving(folder / "server.sqlite") as target:
         arguments = _sync(folder, rally, target)
         for _ in range(3):
-            with started(*arguments) as running:
+            with start_command(*arguments) as running:
                 _wait_for_requests(rally, running, chance.randint(1, 60))
                 running.kill()
             rally.post("work", {"steps": 3})
@@ -78,10 +78,10 @@ def connector_killed(folder: Path, chance: random.Random) -> Damage:
 
 def connector_stalled(folder: Path, chance: random.Random) -> Damage:
     """SIGSTOP of `sync` at any request, edits in Rally, SIGCONT."""
-    with simulator("--items", "120", "--latency-ms", "3") as rally, serving(folder / "server.sqlite") as target:
+    with start_simulator("--items", "120", "--latency-ms", "3") as rally, serving(folder / "server.sqlite") as target:
         arguments = _sync(folder, rally, target)
         for _ in range(2):
-            with started(*arguments) as running:
+            with start_command(*arguments) as running:
                 _wait_for_requests(rally, running, chance.randint(1, 60))
                 running.send_signal(signal.SIGSTOP)
                 rally.post("work", {"steps": 5})
@@ -99,7 +99,7 @@ def schedule_killed(folder: Path, chance: random.Random) -> Damage:
 def schedule_stalled(folder: Path, chance: random.Random) -> Damage:
     """SIGSTOP and SIGCONT of `serve` while its own integration syncs."""
 
-    def stall(target: RunningHost) -> None:
+    def stall(target: RunningServer) -> None:
         target.process.send_signal(signal.SIGSTOP)
         time.sleep(0.2)
         target.process.send_signal(signal.SIGCONT)
@@ -142,16 +142,16 @@ def import_killed(folder: Path, chance: random.Random) -> Damage:
     names = ["first", "second"]
     entries = [{"type": "ucv-ext-rally", "name": name, "properties": nowhere} for name in names]
     workflow = {**board(), "integrations": entries}
-    with serving(database) as target, _dying_soon(target, chance, 0.08):
-        target.ask(CREATE_STREAM, name="Shop", workflow=workflow)
+    with serving(database) as target, _start_then_kill(target, chance, 0.08):
+        target.query(CREATE_STREAM, name="Shop", workflow=workflow)
     with serving(database) as target:
-        found = {each["name"] for each in target.ask(INTEGRATIONS)["integrationsByTenantId"]}
-        imported = any(each["name"] == "Shop" for each in target.ask(STREAMS)["workflowsForTenant"])
+        found = {each["name"] for each in target.query(INTEGRATIONS)["integrationsByTenantId"]}
+        imported = any(each["name"] == "Shop" for each in target.query(STREAMS)["workflowsForTenant"])
         half = found not in ([set(names)] if imported else [set(), set(names)]) or (not imported and bool(found))
         if not imported:
-            target.ask(CREATE_STREAM, name="Shop", workflow=workflow)
-        after = [each["name"] for each in target.ask(INTEGRATIONS)["integrationsByTenantId"]]
-        streams = [each["name"] for each in target.ask(STREAMS)["workflowsForTenant"]].count("Shop")
+            target.query(CREATE_STREAM, name="Shop", workflow=workflow)
+        after = [each["name"] for each in target.query(INTEGRATIONS)["integrationsByTenantId"]]
+        streams = [each["name"] for each in target.query(STREAMS)["workflowsForTenant"]].count("Shop")
     doubled = (streams > 1) + (len(after) > len(names))
     return Damage(lost=int(sorted(after) != names or not streams), doubled=doubled, wrong=int(half))
 
@@ -161,20 +161,21 @@ def removal_killed(folder: Path, chance: random.Random) -> Damage:
     database = folder / "server.sqlite"
     other = "b" * 24
     with serving(database) as target:
-        given = {"name": "sample", "type": "ucv-ext-rally", "tenantId": TENANT, "loggingLevel": "INFO"}
+        arguments = {"name": "sample", "type": "ucv-ext-rally", "tenantId": TENANT, "loggingLevel": "INFO"}
         properties = {"baseUrl": "http://127.0.0.1:9", "apiKey": "sample-key", "retrySeconds": 0}
-        key = target.ask(
+        key = target.query(
             ADD_INTEGRATION,
-            input={**given, "showHidden": False, "displayName": "Rally"} | {"properties": properties, "enabled": False},
+            input={**arguments, "showHidden": False, "displayName": "Rally"}
+            | {"properties": properties, "enabled": False},
         )["addIntegration"]["_id"]
-        target.ask(UPLOAD, data=upload(*(item(number) for number in range(1_500)), tracker=key))
-        target.ask(UPLOAD, data=upload(*(item(number) for number in range(5_000, 5_050)), tracker=other))
-        with _dying_soon(target, chance, 0.15):
-            target.ask(REMOVE_INTEGRATION, id=key)
+        target.query(UPLOAD, data=upload(*(item(number) for number in range(1_500)), tracker=key))
+        target.query(UPLOAD, data=upload(*(item(number) for number in range(5_000, 5_050)), tracker=other))
+        with _start_then_kill(target, chance, 0.15):
+            target.query(REMOVE_INTEGRATION, id=key)
     with serving(database) as target:
-        there = any(each["_id"] == key for each in target.ask(INTEGRATIONS)["integrationsByTenantId"])
+        there = any(each["_id"] == key for each in target.query(INTEGRATIONS)["integrationsByTenantId"])
         if there:
-            target.ask(REMOVE_INTEGRATION, id=key)
+            target.query(REMOVE_INTEGRATION, id=key)
 
         def removed() -> bool:
             return len(issues_of(target)) <= 50
@@ -189,7 +190,7 @@ def removal_killed(folder: Path, chance: random.Random) -> Damage:
 def retention_killed(folder: Path, chance: random.Random) -> Damage:
     """SIGKILL of `serve` while it deletes old runs every second."""
     options = ("--every", "1s", "--keep-runs", "1")
-    with simulator("--items", "40") as rally:
+    with start_simulator("--items", "40") as rally:
         file = _server_file(folder, rally)
         for _ in range(3):
             with serving(folder / "server.sqlite", *options, str(file)) as target:
@@ -205,9 +206,9 @@ def migration_killed(folder: Path, chance: random.Random) -> Damage:
     entries = [
         {"timestamp": 1_700_000_000_000, "content": {"field": "status", "type": "string", "from": "a", "to": "Defined"}}
     ]
-    old_database(database, [item(number, history=entries) for number in range(3_000)])
+    create_old_database(database, [item(number, history=entries) for number in range(3_000)])
     for _ in range(3):
-        with started("serve", "--port", "0", "--database", str(database)) as running:
+        with start_command("serve", "--port", "0", "--database", str(database)) as running:
             time.sleep(0.4 + chance.random() * 1.5)
             running.kill()
     return _database_damage(database, 3_000)
@@ -216,16 +217,16 @@ def migration_killed(folder: Path, chance: random.Random) -> Damage:
 def rotation_killed(folder: Path, chance: random.Random) -> Damage:
     """SIGKILL of `secrets rotate`: the integration can still log in to Rally afterwards."""
     database = folder / "server.sqlite"
-    with simulator("--items", "40") as rally:
+    with start_simulator("--items", "40") as rally:
         file = _server_file(folder, rally)
         with serving(database, str(file)):
             pass
         for _ in range(3):
-            with started("secrets", "rotate", "--database", str(database)) as running:
+            with start_command("secrets", "rotate", "--database", str(database)) as running:
                 with suppress(subprocess.TimeoutExpired):
                     running.wait(0.2 + chance.random() * 1.2)
                 running.kill()
-        finished = command("secrets", "rotate", "--database", str(database))
+        finished = run_command("secrets", "rotate", "--database", str(database))
         if finished.code:
             return Damage(lost=1, detail=(finished.err,))
         # The file is not given again: the secret comes from the database.
@@ -245,11 +246,11 @@ def disk_full(folder: Path, chance: random.Random) -> Damage:
     ):
         raise NotPossibleError("mounting a small file system needs root")
     try:
-        with simulator("--items", "300") as rally, serving(small / "server.sqlite") as target:
+        with start_simulator("--items", "300") as rally, serving(small / "server.sqlite") as target:
             arguments = _sync(folder, rally, target, retrySeconds=1)
-            command(*arguments)
+            run_command(*arguments)
             rally.post("work", {"steps": 3})
-            command(*arguments)
+            run_command(*arguments)
             subprocess.run(["mount", "-o", "remount,size=200m", str(small)], check=True)
             return _settled(rally, target, arguments)
     finally:
@@ -258,10 +259,10 @@ def disk_full(folder: Path, chance: random.Random) -> Damage:
 
 def clock_jumped(folder: Path, chance: random.Random) -> Damage:
     """Rally's clock jumps ahead by up to three days between and during runs that are killed."""
-    with simulator("--items", "120", "--latency-ms", "3") as rally, serving(folder / "server.sqlite") as target:
+    with start_simulator("--items", "120", "--latency-ms", "3") as rally, serving(folder / "server.sqlite") as target:
         arguments = _sync(folder, rally, target)
         for _ in range(3):
-            with started(*arguments) as running:
+            with start_command(*arguments) as running:
                 _wait_for_requests(rally, running, chance.randint(1, 60))
                 rally.post("clock", {"advance_seconds": chance.choice([1, 3_600, 90_000, 260_000])})
                 rally.post("work", {"steps": 3})
@@ -275,7 +276,7 @@ def clock_jumped(folder: Path, chance: random.Random) -> Damage:
 def connections_cut(folder: Path, chance: random.Random) -> Damage:
     """Connections to Rally and to the server end in the middle of an answer."""
     with (
-        simulator("--items", "120") as rally,
+        start_simulator("--items", "120") as rally,
         serving(folder / "server.sqlite") as target,
         cutting(rally.url, chance, most=3) as to_rally,
         cutting(target.url, chance, most=3) as to_server,
@@ -283,7 +284,7 @@ def connections_cut(folder: Path, chance: random.Random) -> Damage:
         cut = {"baseUrl": to_rally.url, "accelerateUrl": to_server.url, "retrySeconds": 8}
         arguments = _sync(folder, rally, target, **cut)
         for _ in range(2):
-            command(*arguments)
+            run_command(*arguments)
             rally.post("work", {"steps": 3})
         return _settled(rally, target, arguments)
 
@@ -308,19 +309,21 @@ def power_cut(folder: Path, chance: random.Random) -> Damage:
         str(store / "server.sqlite"),
     ]
     uploads = chance.randint(2, 6)
-    with stopped_at_the_end(
-        subprocess.Popen(command_line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment())
+    with terminate_on_exit(
+        subprocess.Popen(
+            command_line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=build_environment()
+        )
     ) as process:
         assert process.stdout is not None
-        target = RunningHost(process.stdout.readline().split()[1], key, "", process)
+        target = RunningServer(process.stdout.readline().split()[1], key, "", process)
         for number in range(uploads):
             # A large one is written by the second process.
             text = "many words " * (30_000 if chance.random() < 0.5 else 1)
-            target.ask(UPLOAD, data=upload(item(number, description=text)))
+            target.query(UPLOAD, data=upload(item(number, description=text)))
         process.kill()
         process.wait()
     lost = doubled = 0
-    for number, cut in enumerate(power_cuts(trace, store, before, at=b"HTTP/1.1 200")):
+    for number, cut in enumerate(iter_power_cuts(trace, store, before, at=b"HTTP/1.1 200")):
         cut.write(left)
         with closing(sqlite3.connect(left / "server.sqlite")) as connection:
             found = [row[0] for row in connection.execute("SELECT external_id FROM issues")]
@@ -364,8 +367,8 @@ def run(name: str, folder: Path, *, seed: int) -> Damage:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _sync(folder: Path, rally: Simulator, target: RunningHost, **properties: Any) -> list[str]:
-    file = settings(folder / "rally.json", rally, target, **SMALL, **{"retrySeconds": 5, **properties})
+def _sync(folder: Path, rally: Simulator, target: RunningServer, **properties: Any) -> list[str]:
+    file = write_settings(folder / "rally.json", rally, target, **SMALL, **{"retrySeconds": 5, **properties})
     return ["sync", str(file), "--once", "--json", "--state", str(folder / "state.sqlite")]
 
 
@@ -379,23 +382,23 @@ def _server_file(folder: Path, rally: Simulator) -> Path:
 
 def _wait_for_requests(rally: Simulator, running: subprocess.Popen[str], count: int) -> None:
     """Wait until a process has sent so many requests to Rally, or has ended."""
-    last = rally.stats()["total"] + count
-    wait_until(lambda: running.poll() is not None or rally.stats()["total"] >= last)
+    last = rally.fetch_stats()["total"] + count
+    wait_until(lambda: running.poll() is not None or rally.fetch_stats()["total"] >= last)
 
 
-def _settled(rally: Simulator, target: RunningHost, arguments: list[str]) -> Damage:
+def _settled(rally: Simulator, target: RunningServer, arguments: list[str]) -> Damage:
     """Run `sync` until Lookback has caught up, as a schedule would, and compare."""
     for _ in range(2):
-        done = command(*arguments)
+        done = run_command(*arguments)
         if done.code:
             return Damage(lost=1, detail=(f"exit {done.code}: {done.err[-500:]}",))
         rally.post("clock", {"advance_seconds": 120})
-    done = command(*arguments)
+    done = run_command(*arguments)
     return damage(rally, target)
 
 
-def _interrupted_schedule(folder: Path, chance: random.Random, interrupt: Callable[[RunningHost], None]) -> Damage:
-    with simulator("--items", "120", "--latency-ms", "3") as rally:
+def _interrupted_schedule(folder: Path, chance: random.Random, interrupt: Callable[[RunningServer], None]) -> Damage:
+    with start_simulator("--items", "120", "--latency-ms", "3") as rally:
         file = _server_file(folder, rally)
         for _ in range(3):
             with serving(folder / "server.sqlite", "--every", "1s", str(file)) as target:
@@ -419,7 +422,7 @@ def _settled_schedule(folder: Path, rally: Simulator, file: Path | None) -> Dama
 
 
 def _upload_until_refused(
-    target: RunningHost, acknowledged: dict[str, str], done: list[str], round_number: int, chance: random.Random
+    target: RunningServer, acknowledged: dict[str, str], done: list[str], round_number: int, chance: random.Random
 ) -> None:
     """Upload batches, small and large, until the server does not answer any more; add each acknowledged one's name."""
     batch = 0
@@ -433,13 +436,13 @@ def _upload_until_refused(
             entry = {"timestamp": "1700000000500", "content": content}
             rows = [item(chance.randint(1, 400), name=name, description=text, history=[entry]) for _ in range(25)]
             unique = {row["_id"]: row for row in rows}
-            target.ask(UPLOAD, data=upload(*unique.values()))
+            target.query(UPLOAD, data=upload(*unique.values()))
             acknowledged.update(dict.fromkeys(unique, name))
             done.append(name)
 
 
 @contextmanager
-def _dying_soon(target: RunningHost, chance: random.Random, within: float) -> Iterator[None]:
+def _start_then_kill(target: RunningServer, chance: random.Random, within: float) -> Iterator[None]:
     """Kill the server within so many seconds; what it does not answer any more is no error."""
     timer = threading.Timer(chance.random() * within, target.process.kill)
     timer.start()
@@ -450,7 +453,7 @@ def _dying_soon(target: RunningHost, chance: random.Random, within: float) -> It
 
 def _database_damage(database: Path, count: int) -> Damage:
     """Start `serve` on a database until it is up to date, and count what it holds."""
-    with started("serve", "--port", "0", "--database", str(database)) as process:
+    with start_command("serve", "--port", "0", "--database", str(database)) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         while line and not line.startswith("host:"):

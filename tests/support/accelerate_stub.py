@@ -23,7 +23,7 @@ from graphql import DocumentNode, GraphQLError, OperationDefinitionNode, execute
 from graphql.execution.values import get_variable_values
 from graphql.language import FieldNode
 
-from support.published import published
+from support.published_schemas import load_schema
 
 #: ``A`` is an older server, ``B`` a newer one.
 Label = Literal["A", "B"]
@@ -67,7 +67,7 @@ class AccelerateStub:
     #: Requests that do not fit the schema, by operation and message.
     refused: Counter[tuple[str, str]] = field(default_factory=Counter)
     #: How often each operation was called.
-    asked: Counter[str] = field(default_factory=Counter)
+    request_counts: Counter[str] = field(default_factory=Counter)
     #: Decides over a request before it is answered; see also ``fail``.
     decide: Decision | None = None
     #: False forgets what ``updateIntegrationState`` stores.
@@ -102,9 +102,9 @@ class AccelerateStub:
             "state": None,
         }
 
-    def of(self, tracker: str = TRACKER) -> dict[str, dict[str, Any]]:
+    def issues_of(self, tracker: str = TRACKER) -> dict[str, dict[str, Any]]:
         """Return the issues of an integration as they were uploaded, by ``_id``."""
-        return {key: issue for (its, key), issue in self.issues.items() if its == tracker}
+        return {key: issue for (tracker_id, key), issue in self.issues.items() if tracker_id == tracker}
 
     def state_of(self, tracker: str = TRACKER) -> Any:
         """Return what ``updateIntegrationState`` stored for an integration."""
@@ -116,8 +116,8 @@ class AccelerateStub:
 
     def lose_states(self) -> None:
         """Forget the stored state of every integration."""
-        for each in self.integrations.values():
-            each["state"] = None
+        for integration in self.integrations.values():
+            integration["state"] = None
 
     def fail(self, operation: str, *, times: int | None = None, status: int = 200, message: str = "refused") -> None:
         """Answer an operation with a GraphQL error.
@@ -146,26 +146,26 @@ class AccelerateStub:
         except GraphQLError as error:
             return self._refuse("", [error.message], 400)
         operation = _root_field(document)
-        self.asked[operation] += 1
+        self.request_counts[operation] += 1
         decided = (self.decide(body) if self.decide is not None else None) or self._failure_of(operation)
         if decided is not None:
             return decided
         if operation.startswith("__") and not self.introspection:
             return 400, _errors("GraphQL introspection is not allowed")
-        return self._executed(operation, document, body.get("variables") or {})
+        return self._execute(operation, document, body.get("variables") or {})
 
-    def _executed(self, operation: str, document: DocumentNode, variables: dict[str, Any]) -> tuple[int, Any]:
-        schema = published(self.schema)
+    def _execute(self, operation: str, document: DocumentNode, variables: dict[str, Any]) -> tuple[int, Any]:
+        schema = load_schema(self.schema)
         if errors := validate(schema, document):
-            return self._refuse(operation, [each.message for each in errors], 400)
+            return self._refuse(operation, [error.message for error in errors], 400)
         values = get_variable_values(schema, list(_operation(document).variable_definitions or ()), variables)
         if isinstance(values, list):
-            return self._refuse(operation, [each.message for each in values], 200)
+            return self._refuse(operation, [error.message for error in values], 200)
         result = execute_sync(schema, document, root_value=self._root(), variable_values=variables)
-        found: dict[str, Any] = {"data": result.data}
+        response: dict[str, Any] = {"data": result.data}
         if result.errors:
-            found["errors"] = [{"message": each.message} for each in result.errors]
-        return 200, found
+            response["errors"] = [{"message": error.message} for error in result.errors]
+        return 200, response
 
     def _failure_of(self, operation: str) -> tuple[int, Any] | None:
         if operation not in self._failures:
@@ -184,28 +184,29 @@ class AccelerateStub:
         return status, {**_errors(*messages), "data": None}
 
     def _integration(self, tracker: str) -> dict[str, Any] | None:
-        found = self.integrations.get(tracker)
-        if found is None:
+        integration = self.integrations.get(tracker)
+        if integration is None:
             return None
         states = [
             {"_id": event, "eventName": event, "deltaTime": at, "lastStartTime": 0}
-            for (its, event), at in self.event_states.items()
-            if its == tracker
+            for (owner, event), at in self.event_states.items()
+            if owner == tracker
         ]
-        return {**found, "scheduledEventStates": states}
+        return {**integration, "scheduledEventStates": states}
 
     def _issue_data(self, key: tuple[str, str]) -> dict[str, Any]:
         issue = self.issues[key]
-        held = self._dated(issue, "") | {"normalizedType": issue.get("normalizedType") or "OTHER"}
+        data = self._format_dates(issue, "") | {"normalizedType": issue.get("normalizedType") or "OTHER"}
         for name in ("sprints", "releases"):
-            held[name] = [
-                {"_id": f"{key[1]}-{each.get('id')}", **self._dated(each, name)} for each in held.get(name) or ()
+            data[name] = [
+                {"_id": f"{key[1]}-{entry.get('id')}", **self._format_dates(entry, name)}
+                for entry in data.get(name) or ()
             ]
-        return {"_id": ":".join(key), "type": "issue", "trackerId": key[0], "tenantId": TENANT, "issue": held}
+        return {"_id": ":".join(key), "type": "issue", "trackerId": key[0], "tenantId": TENANT, "issue": data}
 
-    def _dated(self, held: Mapping[str, Any], where: str) -> dict[str, Any]:
-        dates = {name: self._date(held[name]) for name in DATES[where] if held.get(name) is not None}
-        return {**held, **dates}
+    def _format_dates(self, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+        dates = {name: self._date(values[name]) for name in DATES[where] if values.get(name) is not None}
+        return {**values, **dates}
 
     def _date(self, value: Any) -> Any:
         match self.dates:
@@ -221,21 +222,24 @@ class AccelerateStub:
         """Return the resolvers; each takes what GraphQL hands over, and the arguments by their names."""
         return {
             "uploadIssueData": self._upload,
-            "updateIntegrationState": self._keep,
-            "updateScheduledEventStates": self._keep_event_states,
-            "issue": self._one,
-            "issuesForProjectKey": self._of_project,
-            "issues": self._list,
-            "issueStatuses": lambda _, **__: sorted({each["status"] for each in self.issues.values()}),
-            "integrationById": lambda _, **given: self._integration(given["id"]),
-            "integrationByName": lambda _, **given: self._named(given["name"]),
-            "integrationsByTenantId": lambda _, **__: [self._integration(each) for each in self.integrations],
+            "updateIntegrationState": self._store_state,
+            "updateScheduledEventStates": self._store_event_states,
+            "issue": self._find_issue,
+            "issuesForProjectKey": self._list_project_issues,
+            "issues": self._list_issues,
+            "issueStatuses": lambda _, **__: sorted({entry["status"] for entry in self.issues.values()}),
+            "integrationById": lambda _, **arguments: self._integration(arguments["id"]),
+            "integrationByName": lambda _, **arguments: self._find_by_name(arguments["name"]),
+            "integrationsByTenantId": lambda _, **__: [self._integration(entry) for entry in self.integrations],
             "productVersion": "4.0.0" if self.schema == "A" else "5.0.0",
             "productBuild": "1",
         }
 
-    def _named(self, name: str) -> dict[str, Any] | None:
-        return next((self._integration(key) for key, each in self.integrations.items() if each["name"] == name), None)
+    def _find_by_name(self, name: str) -> dict[str, Any] | None:
+        return next(
+            (self._integration(key) for key, integration in self.integrations.items() if integration["name"] == name),
+            None,
+        )
 
     def _upload(self, _: Any, data: dict[str, Any]) -> dict[str, Any] | None:
         if self.acknowledgement is None or not self.acknowledgement.get("result"):
@@ -244,31 +248,31 @@ class AccelerateStub:
         issues = data.get("issues") or ()
         for issue in issues:
             self.issues[data["trackerId"], issue["_id"]] = issue
-        return {"issueIds": [each["_id"] for each in issues], **self.acknowledgement}
+        return {"issueIds": [issue_data["_id"] for issue_data in issues], **self.acknowledgement}
 
-    def _keep(self, _: Any, **given: Any) -> dict[str, Any] | None:
-        tracker = given["integrationId"]
+    def _store_state(self, _: Any, **arguments: Any) -> dict[str, Any] | None:
+        tracker = arguments["integrationId"]
         if self.keeps_state and tracker in self.integrations:
-            self.integrations[tracker]["state"] = given.get("properties")
+            self.integrations[tracker]["state"] = arguments.get("properties")
         return self._integration(tracker)
 
-    def _keep_event_states(self, _: Any, **given: Any) -> dict[str, Any] | None:
-        for each in given["scheduledEventStates"]:
-            self.event_states[given["integrationId"], each["eventName"]] = each["deltaTime"]
-        return self._integration(given["integrationId"])
+    def _store_event_states(self, _: Any, **arguments: Any) -> dict[str, Any] | None:
+        for state in arguments["scheduledEventStates"]:
+            self.event_states[arguments["integrationId"], state["eventName"]] = state["deltaTime"]
+        return self._integration(arguments["integrationId"])
 
-    def _one(self, _: Any, **given: Any) -> dict[str, Any] | None:
+    def _find_issue(self, _: Any, **arguments: Any) -> dict[str, Any] | None:
         # Which id is looked for, and whose issue of several is answered, is not public: the first that fits.
-        wanted = given["issueId"]
+        issue_id = arguments["issueId"]
         for key, issue in self.issues.items():
-            if wanted in (":".join(key), issue["_id"], issue["id"]):
+            if issue_id in (":".join(key), issue["_id"], issue["id"]):
                 return self._issue_data(key)
         return None
 
-    def _of_project(self, _: Any, **given: Any) -> dict[str, Any]:
-        project, limit = given["projectKey"], given["limit"]
+    def _list_project_issues(self, _: Any, **arguments: Any) -> dict[str, Any]:
+        project, limit = arguments["projectKey"], arguments["limit"]
         keys = [key for key, issue in self.issues.items() if (issue.get("project") or {}).get("key") == project]
-        start = _position(given.get("cursor"))
+        start = _position(arguments.get("cursor"))
         page = keys[start : start + limit]
         more = start + limit < len(keys)
         info = {"cursor": _cursor(start + limit) if more else None, "hasMore": more}
@@ -276,9 +280,9 @@ class AccelerateStub:
             info = {"cursor": _cursor(start), "hasMore": True}
         return {"nodes": [self._issue_data(key) for key in page], "pageInfo": info}
 
-    def _list(self, _: Any, **given: Any) -> list[dict[str, Any]]:
-        wanted = given.get("filter") or {}
-        skip, limit = wanted.get("skip") or 0, wanted.get("limit") or 100
+    def _list_issues(self, _: Any, **arguments: Any) -> list[dict[str, Any]]:
+        filters = arguments.get("filter") or {}
+        skip, limit = filters.get("skip") or 0, filters.get("limit") or 100
         return [self._issue_data(key) for key in list(self.issues)[skip : skip + limit]]
 
 
@@ -325,7 +329,7 @@ def accelerate_stub(schema: Label, *, tls: ssl.SSLContext | None = None) -> Iter
 
 
 def _operation(document: DocumentNode) -> OperationDefinitionNode:
-    return next(each for each in document.definitions if isinstance(each, OperationDefinitionNode))
+    return next(definition for definition in document.definitions if isinstance(definition, OperationDefinitionNode))
 
 
 def _root_field(document: DocumentNode) -> str:
@@ -334,7 +338,7 @@ def _root_field(document: DocumentNode) -> str:
 
 
 def _errors(*messages: str) -> dict[str, Any]:
-    return {"errors": [{"message": each} for each in messages]}
+    return {"errors": [{"message": message} for message in messages]}
 
 
 def _cursor(position: int) -> str:

@@ -31,14 +31,14 @@ class MortalSink(PreviewSink):
 
     def __init__(self, *, uploads: int | None) -> None:
         super().__init__(keep=10**6)
-        self._left = uploads
+        self._remaining_uploads = uploads
 
     async def deliver(self, issues: Sequence[Issue]) -> AsyncIterator[Acknowledgement]:
         """Take the issues, or die before anything is taken."""
-        if issues and self._left is not None:
-            if not self._left:
+        if issues and self._remaining_uploads is not None:
+            if not self._remaining_uploads:
                 raise Killed
-            self._left -= 1
+            self._remaining_uploads -= 1
         async for receipt in super().deliver(issues):
             yield receipt
 
@@ -48,7 +48,7 @@ class Connector:
     """One integration: what it remembers, and what it has sent."""
 
     url: str
-    given: Mapping[str, Any] = field(default_factory=dict)
+    properties: Mapping[str, Any] = field(default_factory=dict)
     state: MemoryState = field(default_factory=MemoryState)
     sent: dict[str, dict[str, Any]] = field(default_factory=dict)
     #: The ids that the last run uploaded, in order.
@@ -67,7 +67,7 @@ class Connector:
 
     async def _run(self, uploads: int | None) -> SyncReport | None:
         integration = validate_integration(
-            {"name": "x", "properties": {"baseUrl": self.url, "apiKey": SANDBOX_API_KEY, **self.given}}
+            {"name": "x", "properties": {"baseUrl": self.url, "apiKey": SANDBOX_API_KEY, **self.properties}}
         )
         sink, report = MortalSink(uploads=uploads), None
         async with RallyClient(integration.properties, limiters=LimiterPool()) as client:
@@ -84,11 +84,13 @@ class Connector:
         self.sent |= {issue.external_id: item_in(issue) for issue in sink.issues}
         return report
 
-    def most_carried(self, field_name: str) -> int:
+    def find_most_used_timebox(self, field_name: str) -> int:
         """Return the ObjectID of the timebox that the most issues tell of."""
-        told = Counter(each["id"] for item in self.sent.values() for each in item[field_name])
-        return int(told.most_common(1)[0][0])
+        counts = Counter(timebox["id"] for item in self.sent.values() for timebox in item[field_name])
+        return int(counts.most_common(1)[0][0])
 
-    def timeboxes(self, field_name: str, its_id: int) -> list[dict[str, Any]]:
+    def timeboxes(self, field_name: str, timebox_id: int) -> list[dict[str, Any]]:
         """Return what the issues tell of one timebox, each once."""
-        return [each for item in self.sent.values() for each in item[field_name] if each["id"] == str(its_id)]
+        return [
+            timebox for item in self.sent.values() for timebox in item[field_name] if timebox["id"] == str(timebox_id)
+        ]

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from support.processes import TENANT, Finished, RunningHost, Simulator
+from support.processes import TENANT, Finished, RunningServer, Simulator
 
 ROOT = Path(__file__).parents[2]
 #: Of the Python that runs the tests.
@@ -26,7 +26,7 @@ EVENT = "syncRallyDataEvent"
 
 #: The platform runs images as whatever user it likes, without a name or a home
 #: (accelerate-api-notes.md#container-user).
-NOBODY = 54_321
+UNKNOWN_USER = 54_321
 
 #: Where the interpreter that the tree was put together for may lie, without the tests' own packages.
 INTERPRETERS = (Path(sys.base_prefix) / "bin", Path("/usr/local/bin"), Path("/usr/bin"))
@@ -49,53 +49,57 @@ class Container:
     #: With one, the key lies there, and the arguments of events are encrypted.
     passphrase: str = ""
 
-    def lay(self, key: str) -> None:
+    def write_key(self, key: str) -> None:
         """Lay the key file into the working directory, as the platform does."""
         (self.workdir / "encryptKey").write_text(key)
 
     def run(self, *words: str, **more: str) -> Finished:
         """The literal command, to its end; with more in its environment."""
-        return self.call(*self.command(*words), **more)
+        return self.call(*self.build_command(*words), **more)
 
     def call(self, *command: str, **more: str) -> Finished:
         """Any command, to its end; with more in its environment."""
-        how = self._how()
+        how = self._run_options()
         how["env"] |= more
         done = subprocess.run(command, check=False, timeout=120, **how)
         return Finished(done.returncode, done.stdout, done.stderr)
 
     @contextmanager
-    def started(self, *words: str) -> Iterator[subprocess.Popen[str]]:
+    def start(self, *words: str) -> Iterator[subprocess.Popen[str]]:
         """The literal command, while it runs; gone at the end."""
-        how = self._how()
+        how = self._run_options()
         how.pop("capture_output")
-        with subprocess.Popen(self.command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, **how) as process:
+        with subprocess.Popen(
+            self.build_command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, **how
+        ) as process:
             try:
                 yield process
             finally:
                 if process.poll() is None:
                     process.send_signal(signal.SIGKILL)
 
-    def command(self, *words: str) -> list[str]:
+    def build_command(self, *words: str) -> list[str]:
         """The literal command, encrypted where the platform encrypts."""
         if self.passphrase and len(words) == WORDS_OF_AN_EVENT:
-            words = (*words[:2], *(encrypted(text, self.passphrase) for text in words[2:]))
+            words = (*words[:2], *(encrypt(text, self.passphrase) for text in words[2:]))
         return ["node", "velocity-plugin.min.js", *words]
 
-    def _how(self) -> dict[str, Any]:
-        interpreter, user = seat()
+    def _run_options(self) -> dict[str, Any]:
+        interpreter, user = find_interpreter()
         path = f"{self.tree / 'usr/local/bin'}:{interpreter}:/usr/bin:/bin"
         return {"cwd": self.workdir, "env": {"PATH": path}, "capture_output": True, "text": True, **user}
 
 
 @cache
-def seat() -> tuple[Path, dict[str, Any]]:
+def find_interpreter() -> tuple[Path, dict[str, Any]]:
     """An interpreter, and how to run it as a user who owns nothing; as oneself where that cannot be."""
-    user: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
-    asked = ["python3", "-I", "-S", "-c", "import sys; print(sys.version_info[:2])"]
+    user: dict[str, Any] = {"user": UNKNOWN_USER, "group": UNKNOWN_USER, "extra_groups": []}
+    version_command = ["python3", "-I", "-S", "-c", "import sys; print(sys.version_info[:2])"]
     for folder in INTERPRETERS:
         try:
-            done = subprocess.run([folder / asked[0], *asked[1:]], check=False, capture_output=True, text=True, **user)
+            done = subprocess.run(
+                [folder / version_command[0], *version_command[1:]], check=False, capture_output=True, text=True, **user
+            )
         except OSError:
             continue
         # Compiled libraries fit one version.
@@ -105,7 +109,7 @@ def seat() -> tuple[Path, dict[str, Any]]:
 
 
 @contextmanager
-def assembled() -> Iterator[Path]:
+def assemble_image() -> Iterator[Path]:
     """The file tree of the image, where every user can read it and nobody but root write."""
     folder = Path(tempfile.mkdtemp(prefix="rally-accelerate-"))
     try:
@@ -120,7 +124,7 @@ def assembled() -> Iterator[Path]:
 
 
 @contextmanager
-def working_in(tree: Path, *, passphrase: str = "") -> Iterator[Container]:
+def open_container(tree: Path, *, passphrase: str = "") -> Iterator[Container]:
     """A container of a tree; its working directory is nobody's to write either.
 
     Args:
@@ -134,13 +138,13 @@ def working_in(tree: Path, *, passphrase: str = "") -> Iterator[Container]:
         container = Container(tree, folder, passphrase)
         if passphrase:
             # Both texts are trimmed (accelerate-api-notes.md#encrypted-arguments).
-            container.lay(f"\n {passphrase} \n")
+            container.write_key(f"\n {passphrase} \n")
         yield container
     finally:
         shutil.rmtree(folder)
 
 
-def encrypted(text: str, passphrase: str) -> str:
+def encrypt(text: str, passphrase: str) -> str:
     """What the platform's own library makes of a text, made by OpenSSL.
 
     See accelerate-api-notes.md#encrypted-arguments.
@@ -151,23 +155,27 @@ def encrypted(text: str, passphrase: str) -> str:
     return done.stdout.decode()
 
 
-def added(target: RunningHost, **properties: Any) -> str:
+def add_integration(target: RunningServer, **properties: Any) -> str:
     """A new integration of the host, switched off there: the container is to do its work."""
-    given: dict[str, Any] = {"name": f"plugin-{os.urandom(4).hex()}", "displayName": "Rally", "type": "ucv-ext-rally"}
-    given |= {"tenantId": TENANT, "enabled": False, "properties": {"apiKey": "not-used", **properties}}
+    input_data: dict[str, Any] = {
+        "name": f"plugin-{os.urandom(4).hex()}",
+        "displayName": "Rally",
+        "type": "ucv-ext-rally",
+    }
+    input_data |= {"tenantId": TENANT, "enabled": False, "properties": {"apiKey": "not-used", **properties}}
     query = "mutation($input: AddIntegrationInput!) { addIntegration(input: $input) { _id } }"
-    its_id: str = target.ask(query, input=given)["addIntegration"]["_id"]
-    return its_id
+    integration_id: str = target.query(query, input=input_data)["addIntegration"]["_id"]
+    return integration_id
 
 
-def process_props(rally: Simulator, target: RunningHost, tracker_id: str, **given: Any) -> dict[str, Any]:
+def process_props(rally: Simulator, target: RunningServer, tracker_id: str, **overrides: Any) -> dict[str, Any]:
     """``processProps`` as the platform makes them.
 
     Args:
         rally: Where items come from.
         target: Where issues go.
         tracker_id: The integration.
-        given: ``state``, ``properties`` and ``loggingLevel`` add to, or take the place of, what is usual.
+        overrides: ``state``, ``properties`` and ``loggingLevel`` add to, or take the place of, what is usual.
     """
     state = {
         "lastRun": 0,
@@ -177,17 +185,17 @@ def process_props(rally: Simulator, target: RunningHost, tracker_id: str, **give
     }
     properties = {"baseUrl": rally.url, "apiKey": rally.key, "_userAccessKey": target.key}
     return {
-        "state": {**state, **given.get("state", {})},
-        "properties": {**properties, **given.get("properties", {})},
-        "loggingLevel": given.get("loggingLevel", "INFO"),
+        "state": {**state, **overrides.get("state", {})},
+        "properties": {**properties, **overrides.get("properties", {})},
+        "loggingLevel": overrides.get("loggingLevel", "INFO"),
     }
 
 
-def event_words(props: dict[str, Any]) -> list[str]:
+def build_event_arguments(props: dict[str, Any]) -> list[str]:
     """The words behind the script's name for a run of the event."""
     return ["scheduledEvents", EVENT, json.dumps(props), "{}"]
 
 
-def basic(user: str, password: str) -> str:
+def encode_basic_credentials(user: str, password: str) -> str:
     """What basic authentication makes of a login."""
     return b64encode(f"{user}:{password}".encode()).decode()

@@ -18,9 +18,11 @@ from rally_sandbox.server import SANDBOX_API_KEY, serve
 from rally_sandbox.world import World
 
 
-async def synced(url: str, key: str = SANDBOX_API_KEY, **given: Any) -> tuple[SyncReport, Mapping[str, dict[str, Any]]]:
+async def run_first_sync(
+    url: str, key: str = SANDBOX_API_KEY, **properties: Any
+) -> tuple[SyncReport, Mapping[str, dict[str, Any]]]:
     """A first sync's report, and what it uploads by external id."""
-    integration = validate_integration({"name": "x", "properties": {"baseUrl": url, "apiKey": key, **given}})
+    integration = validate_integration({"name": "x", "properties": {"baseUrl": url, "apiKey": key, **properties}})
     sink = PreviewSink(keep=10**6)
     async with RallyClient(integration.properties, limiters=LimiterPool()) as client:
         rules = build_rules(integration.properties)
@@ -29,9 +31,9 @@ async def synced(url: str, key: str = SANDBOX_API_KEY, **given: Any) -> tuple[Sy
     return report, {issue.external_id: item_in(issue) for issue in sink.issues}
 
 
-def uploaded(world: World, source: str, **given: Any) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
+def upload_world(world: World, source: str, **properties: Any) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
     """Sync a world an hour later; return what is uploaded by external id, and how often each resource was requested."""
     world.clock.advance(timedelta(hours=1))
     with serve(world) as rally:
-        _, issues = asyncio.run(synced(rally.url, historySource=source, **given))
+        _, issues = asyncio.run(run_first_sync(rally.url, historySource=source, **properties))
         return dict(issues), dict(rally.stats.requests)

@@ -1,6 +1,6 @@
 """The program of a process that has imported the product and copies itself: importing takes a process most of its time.
 
-``starting.py`` starts it, with the number of its end of a socket. Every request is a length and a JSON object, with the
+``process_starter.py`` starts it, with the number of its end of a socket. Every request is a length and a JSON object, with the
 output, the error output and one end of a socket for the new process's id and exit code.
 """
 
@@ -40,7 +40,7 @@ def main() -> None:
     with socket.socket(fileno=int(sys.argv[1])) as requests:
         request = _serve(requests)
     if request is not None:
-        _become(request)
+        _run_request(request)
 
 
 def _serve(requests: socket.socket) -> dict[str, Any] | None:
@@ -58,49 +58,49 @@ def _serve(requests: socket.socket) -> dict[str, Any] | None:
             ready = [key.fileobj for key, _ in selector.select()]
             if here in ready:
                 here.recv(1000)
-                _tell_ends(status_of)
+                _report_exits(status_of)
             if requests in ready:
                 size, descriptors, _, _ = socket.recv_fds(requests, NUMBER.size, 3)
                 if not size:
                     return None
-                request: dict[str, Any] = json.loads(_received(requests, NUMBER.unpack(size)[0]))
+                request: dict[str, Any] = json.loads(_receive(requests, NUMBER.unpack(size)[0]))
                 status = socket.socket(fileno=descriptors.pop())
                 child = os.fork()
                 if not child:
-                    for told in (status, *status_of.values()):
-                        told.close()
+                    for status_socket in (status, *status_of.values()):
+                        status_socket.close()
                     signal.set_wakeup_fd(-1)
                     return {**request, "descriptors": descriptors}
-                for each in descriptors:
-                    os.close(each)
+                for inherited in descriptors:
+                    os.close(inherited)
                 status.send(NUMBER.pack(child))
                 status_of[child] = status
 
 
-def _received(requests: socket.socket, size: int) -> bytes:
+def _receive(requests: socket.socket, size: int) -> bytes:
     content = b""
     while len(content) < size:
         content += requests.recv(size - len(content))
     return content
 
 
-def _tell_ends(status_of: dict[int, socket.socket]) -> None:
+def _report_exits(status_of: dict[int, socket.socket]) -> None:
     for child in [*status_of]:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
-            with status_of.pop(child) as told:
+            with status_of.pop(child) as status_socket:
                 # Whoever started it may have ended before it.
-                told.send(NUMBER.pack(os.waitstatus_to_exitcode(status)), socket.MSG_NOSIGNAL)
+                status_socket.send(NUMBER.pack(os.waitstatus_to_exitcode(status)), socket.MSG_NOSIGNAL)
 
 
-def _become(request: dict[str, Any]) -> None:
+def _run_request(request: dict[str, Any]) -> None:
     """Run a module as ``python -m`` would in a new process."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, descriptor in enumerate(request["descriptors"], 1):
         os.dup2(descriptor, number)
         os.close(descriptor)
-        _open(number)
+        _open_output(number)
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["folder"])
@@ -110,7 +110,7 @@ def _become(request: dict[str, Any]) -> None:
     runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
 
 
-def _open(number: int) -> None:
+def _open_output(number: int) -> None:
     """Open an output as a new interpreter with ``PYTHONUNBUFFERED`` does: this one's may have been another kind of file."""
     name = {1: "stdout", 2: "stderr"}[number]
     former = getattr(sys, name)

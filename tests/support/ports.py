@@ -3,7 +3,7 @@
 import socket
 
 
-def reserved_port() -> int:
+def reserve_port() -> int:
     """Return a port of 127.0.0.1 that the kernel gives to nobody for a minute, and that a server can still listen on.
 
     A connection that was closed from this side leaves the port in the state TIME_WAIT: it is chosen for no other socket,

@@ -13,8 +13,8 @@ from typing import Any
 
 import httpx2
 
-from support.starting import start
-from support.truth import history, told
+from support.ground_truth import build_expected_history, read_uploaded_history
+from support.process_starter import start_process
 from support.waiting import PATIENCE_SECONDS
 
 MODULE = "rally_accelerate.cli.entry"
@@ -34,12 +34,12 @@ class Simulator:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    def stats(self) -> dict[str, Any]:
+    def fetch_stats(self) -> dict[str, Any]:
         """What it was asked."""
-        found: dict[str, Any] = httpx2.get(f"{self.url}/_sandbox/stats", timeout=PATIENCE_SECONDS).json()
-        return found
+        stats: dict[str, Any] = httpx2.get(f"{self.url}/_sandbox/stats", timeout=PATIENCE_SECONDS).json()
+        return stats
 
-    def truth(self, kind: str) -> dict[str, dict[str, Any]]:
+    def fetch_ground_truth(self, kind: str) -> dict[str, dict[str, Any]]:
         """Every item of a kind in the default workspace, by ObjectID; ``visible`` tells whether Rally shows it."""
         answer = httpx2.get(f"{self.url}/_sandbox/truth/{kind}", timeout=60)
         rows = [json.loads(line) for line in answer.text.splitlines()]
@@ -49,7 +49,7 @@ class Simulator:
 
 
 @dataclass(frozen=True)
-class RunningHost:
+class RunningServer:
     """An embedded host in a process of its own."""
 
     url: str
@@ -58,7 +58,7 @@ class RunningHost:
     password: str
     process: subprocess.Popen[str]
 
-    def ask(self, query: str, **variables: Any) -> dict[str, Any]:
+    def query(self, query: str, **variables: Any) -> dict[str, Any]:
         """Ask its GraphQL endpoint as any client would."""
         answer = httpx2.post(
             f"{self.url}/release-events-api/graphql",
@@ -74,7 +74,7 @@ class RunningHost:
 
 
 @contextmanager
-def stopped_at_the_end(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+def terminate_on_exit(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
     """A process that is asked to end, and made to if it does not."""
     try:
         yield process
@@ -92,43 +92,47 @@ def stopped_at_the_end(process: subprocess.Popen[str]) -> Iterator[subprocess.Po
 
 
 @contextmanager
-def started(*arguments: str, **more: str) -> Iterator[subprocess.Popen[str]]:
+def start_command(*arguments: str, **more: str) -> Iterator[subprocess.Popen[str]]:
     """The command line as a running process; it is gone at the end, whatever happened."""
     pipe = subprocess.PIPE
-    with stopped_at_the_end(start(MODULE, *arguments, stdout=pipe, stderr=pipe, env=environment(**more))) as process:
+    with terminate_on_exit(
+        start_process(MODULE, *arguments, stdout=pipe, stderr=pipe, env=build_environment(**more))
+    ) as process:
         yield process
 
 
 @contextmanager
-def simulator(*options: str) -> Iterator[Simulator]:
+def start_simulator(*options: str) -> Iterator[Simulator]:
     """Start a simulator."""
-    how = {"stdout": subprocess.PIPE, "stderr": None, "env": environment()}
-    with stopped_at_the_end(start("rally_sandbox", "--port", "0", *options, **how)) as process:
+    how = {"stdout": subprocess.PIPE, "stderr": None, "env": build_environment()}
+    with terminate_on_exit(start_process("rally_sandbox", "--port", "0", *options, **how)) as process:
         assert process.stdout is not None
-        told = json.loads(process.stdout.readline())
-        yield Simulator(told["url"], told["apiKey"])
+        message = json.loads(process.stdout.readline())
+        yield Simulator(message["url"], message["apiKey"])
 
 
 @contextmanager
-def host(database: Path) -> Iterator[RunningHost]:
+def start_server(database: Path) -> Iterator[RunningServer]:
     """Start an embedded host on a new database."""
-    how = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "env": environment()}
-    with stopped_at_the_end(start(MODULE, "serve", "--port", "0", "--database", str(database), **how)) as process:
-        told: dict[str, str] = {}
+    how = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "env": build_environment()}
+    with terminate_on_exit(
+        start_process(MODULE, "serve", "--port", "0", "--database", str(database), **how)
+    ) as process:
+        values: dict[str, str] = {}
         assert process.stdout is not None
-        while "key" not in told:
+        while "key" not in values:
             line = process.stdout.readline()
             assert line, "the host ended before it told its key"
             name, _, value = line.partition(":")
             # "sign in: admin / PASSWORD (shown only now)", and words with one value.
-            told[name.strip()] = value.rpartition(" / ")[2].split()[0] if value.split() else ""
-        yield RunningHost(told["host"], told["key"], told["sign in"], process)
+            values[name.strip()] = value.rpartition(" / ")[2].split()[0] if value.split() else ""
+        yield RunningServer(values["host"], values["key"], values["sign in"], process)
 
 
-def environment(**more: str) -> dict[str, str]:
+def build_environment(**more: str) -> dict[str, str]:
     """The process environment without anything that configures the product, unbuffered."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("RALLY_", "ACCELERATE_"))}
-    return {**kept, "PYTHONUNBUFFERED": "1", **more}
+    unrelated = {name: value for name, value in os.environ.items() if not name.startswith(("RALLY_", "ACCELERATE_"))}
+    return {**unrelated, "PYTHONUNBUFFERED": "1", **more}
 
 
 @dataclass(frozen=True)
@@ -142,14 +146,14 @@ class Finished:
     @property
     def report(self) -> dict[str, Any]:
         """The last line of ``--json``."""
-        found: dict[str, Any] = json.loads(self.out.splitlines()[-1])
-        return found
+        report: dict[str, Any] = json.loads(self.out.splitlines()[-1])
+        return report
 
 
-def command(*arguments: str, **more: str) -> Finished:
+def run_command(*arguments: str, **more: str) -> Finished:
     """Run the command line to its end."""
     pipe = subprocess.PIPE
-    with start(MODULE, *arguments, stdout=pipe, stderr=pipe, env=environment(**more)) as process:
+    with start_process(MODULE, *arguments, stdout=pipe, stderr=pipe, env=build_environment(**more)) as process:
         try:
             out, err = process.communicate(timeout=300)
         finally:
@@ -157,10 +161,10 @@ def command(*arguments: str, **more: str) -> Finished:
     return Finished(process.returncode, out, err)
 
 
-def settings(path: Path, rally: Simulator, target: RunningHost, **properties: Any) -> Path:
+def write_settings(path: Path, rally: Simulator, target: RunningServer, **properties: Any) -> Path:
     """A settings file as a user has it."""
-    given = {"baseUrl": rally.url, "apiKey": rally.key, "accelerateUrl": target.url, "ucvAccessKey": target.key}
-    integration = {"type": "ucv-ext-rally", "name": "sample", "properties": {**given, **properties}}
+    defaults = {"baseUrl": rally.url, "apiKey": rally.key, "accelerateUrl": target.url, "ucvAccessKey": target.key}
+    integration = {"type": "ucv-ext-rally", "name": "sample", "properties": {**defaults, **properties}}
     path.write_text(json.dumps({"integrations": [integration]}))
     return path
 
@@ -176,25 +180,25 @@ query issues($filter: IssuesFilter!) {
 TENANT = "5ade13625558f2c6688d15ce"
 
 
-def held(target: RunningHost) -> dict[str, dict[str, Any]]:
+def fetch_issues(target: RunningServer) -> dict[str, dict[str, Any]]:
     """Every issue that a host holds, by external id; fails when one is there twice."""
-    found: dict[str, dict[str, Any]] = {}
+    issues: dict[str, dict[str, Any]] = {}
     skip = 0
     while True:
-        page = target.ask(ISSUES, filter={"tenantId": TENANT, "skip": skip, "limit": 500})["issues"]
+        page = target.query(ISSUES, filter={"tenantId": TENANT, "skip": skip, "limit": 500})["issues"]
         for row in page:
-            assert row["issue"]["_id"] not in found, "an issue is there twice"
-            found[row["issue"]["_id"]] = row["issue"]
+            assert row["issue"]["_id"] not in issues, "an issue is there twice"
+            issues[row["issue"]["_id"]] = row["issue"]
         if len(page) < 500:
-            return found
+            return issues
         skip += 500
 
 
-def assert_same(rally: Simulator, target: RunningHost) -> None:
+def assert_same_issues(rally: Simulator, target: RunningServer) -> None:
     """The host holds exactly what the simulator's own records say, every change of their past included."""
-    everything = rally.truth("hierarchicalrequirement") | rally.truth("defect")
+    everything = rally.fetch_ground_truth("hierarchicalrequirement") | rally.fetch_ground_truth("defect")
     truth = {key: item for key, item in everything.items() if item["visible"]}
-    issues = held(target)
+    issues = fetch_issues(target)
     assert set(truth) <= set(issues)
     # What was deleted or closed away after it was synced stays, with another status (docs/explanation/delivery.md).
     assert set(issues) <= set(everything)
@@ -203,4 +207,4 @@ def assert_same(rally: Simulator, target: RunningHost) -> None:
         owner = values["Owner"]["name"] if values["Owner"] else None
         expected = (item["formatted_id"], values["Name"].strip(), values["ScheduleState"], owner)
         assert (issue["id"], issue["name"], issue["status"], issue["owner"]) == expected
-        assert told(issue) == history(item), item["formatted_id"]
+        assert read_uploaded_history(issue) == build_expected_history(item), item["formatted_id"]

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from support.recorder import read_head
+from support.request_recorder import read_head
 
 
 @dataclass
@@ -20,7 +20,7 @@ class Proxy:
 
 
 @asynccontextmanager
-async def proxying(*, user: str = "", password: str = "") -> AsyncIterator[Proxy]:
+async def run_proxy(*, user: str = "", password: str = "") -> AsyncIterator[Proxy]:
     """Serve on a free port of 127.0.0.1; without a user nobody has to log in."""
     proxy = Proxy()
 
@@ -29,7 +29,7 @@ async def proxying(*, user: str = "", password: str = "") -> AsyncIterator[Proxy
             while head := await read_head(reader):
                 line, headers = head
                 method, target, _ = line.split(" ", 2)
-                if user and not _knows(headers.get("proxy-authorization", ""), f"{user}:{password}"):
+                if user and not _is_authorized(headers.get("proxy-authorization", ""), f"{user}:{password}"):
                     proxy.refused += 1
                     writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
                     await writer.drain()
@@ -39,8 +39,8 @@ async def proxying(*, user: str = "", password: str = "") -> AsyncIterator[Proxy
                     host, _, port = target.rpartition(":")
                     await _tunnel(reader, writer, host, int(port))
                     return
-                asked = await reader.readexactly(int(headers.get("content-length", 0)))
-                await _forward(writer, method, target, headers, asked)
+                body = await reader.readexactly(int(headers.get("content-length", 0)))
+                await _forward(writer, method, target, headers, body)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
@@ -55,20 +55,22 @@ async def proxying(*, user: str = "", password: str = "") -> AsyncIterator[Proxy
         await asyncio.sleep(0)
 
 
-def _knows(header: str, login: str) -> bool:
+def _is_authorized(header: str, login: str) -> bool:
     kind, _, encoded = header.partition(" ")
     return kind.lower() == "basic" and b64decode(encoded).decode() == login
 
 
 async def _forward(
-    writer: asyncio.StreamWriter, method: str, target: str, headers: dict[str, str], asked: bytes
+    writer: asyncio.StreamWriter, method: str, target: str, headers: dict[str, str], content: bytes
 ) -> None:
     parts = urlsplit(target)
     theirs, ours = await asyncio.open_connection(parts.hostname, parts.port)
     path = target.split(parts.netloc, 1)[1] or "/"
-    kept = {name: value for name, value in headers.items() if not name.startswith("proxy-")} | {"connection": "close"}
-    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in kept.items()), "", ""]
-    ours.write("\r\n".join(lines).encode("latin-1") + asked)
+    forwarded = {name: value for name, value in headers.items() if not name.startswith("proxy-")} | {
+        "connection": "close"
+    }
+    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in forwarded.items()), "", ""]
+    ours.write("\r\n".join(lines).encode("latin-1") + content)
     head = await read_head(theirs)
     assert head
     line, answered = head

@@ -25,24 +25,24 @@ TESTS = ("tests/unit", "tests/contract")
 PIP = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps")
 
 
-def interpreters() -> Iterator[tuple[str, Path]]:
+def find_interpreters() -> Iterator[tuple[str, Path]]:
     """Yield the supported versions that are installed, with an interpreter of each."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     for version in SUPPORTED:
         on_path = shutil.which(f"python{version}")
         places = [*([Path(on_path)] if on_path else []), *sorted(pyenv.glob(f"{version}.*/bin/python"), reverse=True)]
         # A shim of pyenv is on the path also where no such version is chosen.
-        found = next((place for place in places if _version_of(place) == version), None)
-        if found is not None:
-            yield version, found
+        interpreter = next((place for place in places if _version_of(place) == version), None)
+        if interpreter is not None:
+            yield version, interpreter
 
 
 def _version_of(interpreter: Path) -> str:
-    asked = [str(interpreter), "-c", "import sys; print('{}.{}'.format(*sys.version_info[:2]))"]
-    return subprocess.run(asked, check=False, capture_output=True, text=True).stdout.strip()
+    command = [str(interpreter), "-c", "import sys; print('{}.{}'.format(*sys.version_info[:2]))"]
+    return subprocess.run(command, check=False, capture_output=True, text=True).stdout.strip()
 
 
-def environment(version: str, interpreter: Path) -> Path:
+def create_environment(version: str, interpreter: Path) -> Path:
     """Make the environment of a version, unless it is there already; return its interpreter."""
     home = FOLDER / version
     python, stamp = home / "bin" / "python", home / "lock.sha256"
@@ -68,8 +68,8 @@ def main() -> None:
     """Run the tests; end with 1 when they fail on any version."""
     failed: list[str] = []
     tested: list[str] = []
-    for version, interpreter in interpreters():
-        python = environment(version, interpreter)
+    for version, interpreter in find_interpreters():
+        python = create_environment(version, interpreter)
         arguments = sys.argv[1:] or ["-n", "auto", "--dist", "loadfile"]
         sys.stdout.write(f"Python {version}: {' '.join(TESTS)}\n")
         sys.stdout.flush()

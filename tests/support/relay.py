@@ -11,43 +11,43 @@ import httpx2
 _OF_A_CONNECTION = frozenset({"connection", "content-encoding", "content-length", "host", "transfer-encoding"})
 
 #: An answer: status, headers, body.
-Answer = tuple[int, dict[str, str], bytes]
+Response = tuple[int, dict[str, str], bytes]
 
 
 @contextmanager
-def relay(behind: str, meets: Callable[[Callable[[], Answer]], Answer]) -> Iterator[str]:
+def run_relay(behind: str, handle: Callable[[Callable[[], Response]], Response]) -> Iterator[str]:
     """Serve on a free port of 127.0.0.1; the address.
 
     Args:
         behind: The server's address.
-        meets: Takes each request, as a call that passes it on, and returns the answer.
+        handle: Takes each request, as a call that passes it on, and returns the answer.
     """
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            self.passed_on()
+            self.forward()
 
         def do_POST(self) -> None:
-            self.passed_on()
+            self.forward()
 
-        def passed_on(self) -> None:
+        def forward(self) -> None:
             content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             headers = {name: value for name, value in self.headers.items() if name.lower() not in _OF_A_CONNECTION}
             headers["Accept-Encoding"] = "identity"
 
-            def pass_on() -> Answer:
-                asked = httpx2.request(
+            def send_upstream() -> Response:
+                response = httpx2.request(
                     self.command, f"{behind}{self.path}", content=content, headers=headers, timeout=60
                 )
-                return asked.status_code, dict(asked.headers), asked.content
+                return response.status_code, dict(response.headers), response.content
 
-            status, told, body = meets(pass_on)
+            status, headers_out, body = handle(send_upstream)
             # Whoever asked may have been killed.
             with suppress(OSError):
                 self.send_response_only(status)
-                for name, value in told.items():
+                for name, value in headers_out.items():
                     if name.lower() not in _OF_A_CONNECTION:
                         self.send_header(name, value)
                 self.send_header("Content-Length", str(len(body)))

@@ -10,10 +10,10 @@ from urllib.parse import quote, quote_plus
 PIECE = 12
 
 
-def forms(secret: str) -> list[str]:
+def list_forms(secret: str) -> list[str]:
     """A whole secret in every form."""
     raw, once = secret.encode(), json.dumps(secret)[1:-1]
-    found = [
+    variants = [
         secret,
         quote(secret, safe=""),
         quote(secret, safe="").lower(),
@@ -30,10 +30,10 @@ def forms(secret: str) -> list[str]:
         html.escape(secret),
         html.escape(secret).replace("&#x27;", "&#39;"),
     ]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(variants))
 
 
-def inside_base64(secret: str) -> Iterator[str]:
+def iter_base64_fragments(secret: str) -> Iterator[str]:
     """What base64 makes of a secret behind something else, without what it shares with that and with what follows."""
     for shift in range(3):
         text = base64.b64encode(bytes(shift) + secret.encode()).decode()
@@ -41,10 +41,10 @@ def inside_base64(secret: str) -> Iterator[str]:
             yield form[4 if shift else 0 : -4]
 
 
-def leaked(text: str, secrets: Iterable[str]) -> list[str]:
+def find_leaks(text: str, secrets: Iterable[str]) -> list[str]:
     """Every form of a secret, and every long piece of one, that stands in a text."""
-    found = []
+    leaks = []
     for secret in secrets:
         pieces = [secret[start : start + PIECE] for start in range(len(secret) - PIECE + 1)]
-        found += [form for form in (*forms(secret), *inside_base64(secret), *pieces) if form in text]
-    return found
+        leaks += [form for form in (*list_forms(secret), *iter_base64_fragments(secret), *pieces) if form in text]
+    return leaks

@@ -109,7 +109,7 @@ class World:
         sprint = self.sprints[key]
         sprint.name, sprint.changed = f"{sprint.name} again", self.moment
 
-    def project_name(self, key: int) -> str:
+    def get_project_name(self, key: int) -> str:
         """What a project is called."""
         return self.projects.get(key, f"P{key}")
 
@@ -146,7 +146,7 @@ class SmallSource:
     @property
     def _projects(self) -> tuple[Project, ...]:
         numbers = range(1, self._count + 1)
-        return tuple(Project(object_id=number, name=self.world.project_name(number)) for number in numbers)
+        return tuple(Project(object_id=number, name=self.world.get_project_name(number)) for number in numbers)
 
     async def open(self) -> Scope:
         """The scope, and the world's clock."""
@@ -157,7 +157,7 @@ class SmallSource:
             kinds=(KIND,),
             query="",
             now=self.world.now,
-            names={each.object_id: each.name for each in self._projects},
+            names={project.object_id: project.name for project in self._projects},
         )
 
     async def changed(self, scope: Scope, walk: Walk) -> AsyncIterator[Page]:
@@ -196,7 +196,7 @@ class SmallSource:
             fields={
                 "FormattedID": f"US{key}",
                 "Name": item.name,
-                "Project": {"ObjectID": item.project, "Name": self.world.project_name(item.project)},
+                "Project": {"ObjectID": item.project, "Name": self.world.get_project_name(item.project)},
                 **({"Iteration": self._iteration(item.sprint)} if item.sprint else {}),
                 **({"Owner": self._person(item.owner)} if item.owner else {}),
             },
@@ -214,13 +214,13 @@ class SmallSource:
         """Return the sprints that changed or ended."""
         del scope
         self.world.tick()
-        found = []
+        changed_sprints = []
         for key, sprint in self.world.sprints.items() if field == "Iteration" else ():
             changed, end = (EPOCH + timedelta(seconds=moment) for moment in (sprint.changed, sprint.end))
             ended = passed.since is not None and passed.until is not None and passed.since <= end <= passed.until
             if changed >= since or ended:
-                found.append(TimeboxFacts(key, sprint.name, None, EPOCH, end, f"{sprint.name}{sprint.end}"))
-        return found
+                changed_sprints.append(TimeboxFacts(key, sprint.name, None, EPOCH, end, f"{sprint.name}{sprint.end}"))
+        return changed_sprints
 
     async def names(self, scope: Scope, kind: str, ids: Sequence[int], *, after: int) -> NamesPage:
         """Return everybody, one by one if there are many."""
@@ -311,7 +311,7 @@ class SmallSink:
     def __init__(self, world: World) -> None:
         self.world = world
         self.usage = Usage()
-        self.held: dict[str, Issue] = {}
+        self.stored: dict[str, Issue] = {}
         self.uploads = 0
         self.retired: dict[str, Retirement] = {}
 
@@ -322,20 +322,22 @@ class SmallSink:
         """Take the issues one by one; the process may die before and after each."""
         for issue in issues:
             self.world.tick()
-            self.held[issue.external_id] = issue
+            self.stored[issue.external_id] = issue
             self.uploads += 1
             self.world.tick()
             yield Acknowledgement(delivered=(issue.external_id,))
 
     async def retire(self, retirements: Sequence[Retirement]) -> AsyncIterator[Acknowledgement]:
         """Give issues another status; the process may die before and after each."""
-        for each in retirements:
+        for retirement in retirements:
             self.world.tick()
-            self.retired[each.external_id] = each
-            if each.external_id in self.held:
-                self.held[each.external_id] = replace(self.held[each.external_id], status=each.status)
+            self.retired[retirement.external_id] = retirement
+            if retirement.external_id in self.stored:
+                self.stored[retirement.external_id] = replace(
+                    self.stored[retirement.external_id], status=retirement.status
+                )
             self.world.tick()
-            yield Acknowledgement(delivered=(each.external_id,))
+            yield Acknowledgement(delivered=(retirement.external_id,))
 
     async def read_back(
         self, external_ids: Sequence[str], *, projects: Sequence[str]
@@ -343,12 +345,12 @@ class SmallSink:
         """What a real server returns: no history, comments, raw issue or relations."""
         self.world.tick()
         names = (*READ_BACK, *READ_BACK_LISTS, "releases", "sprints", "project")
-        found = {}
+        returned = {}
         for key in external_ids:
-            if key in self.held:
-                held = item_in(self.held[key])
-                found[key] = {name: held.get(name) for name in names}
-        return found
+            if key in self.stored:
+                document = item_in(self.stored[key])
+                returned[key] = {name: document.get(name) for name in names}
+        return returned
 
 
 class PickySink(SmallSink):

@@ -12,19 +12,19 @@ from urllib.parse import parse_qs, urlsplit
 
 import orjson
 
-from support.recorder import Asked, Reply
+from support.request_recorder import RecordedRequest, Reply
 
 Row = dict[str, Any]
 
 TOKEN = re.compile(r'\s*(\(|\)|"[^"]*"|[^\s()"]+)')
 COMPARE: dict[str, Callable[[Any, Any], bool]] = {
-    "=": lambda left, right: left == right,
-    "!=": lambda left, right: left != right,
-    ">": lambda left, right: left is not None and left > right,
-    ">=": lambda left, right: left is not None and left >= right,
-    "<": lambda left, right: left is not None and left < right,
-    "<=": lambda left, right: left is not None and left <= right,
-    "contains": lambda left, right: str(right).lower() in str(left).lower(),
+    "=": lambda value, other: value == other,
+    "!=": lambda value, other: value != other,
+    ">": lambda value, other: value is not None and value > other,
+    ">=": lambda value, other: value is not None and value >= other,
+    "<": lambda value, other: value is not None and value < other,
+    "<=": lambda value, other: value is not None and value <= other,
+    "contains": lambda value, other: str(other).lower() in str(value).lower(),
 }
 
 
@@ -41,53 +41,55 @@ class TinyRally:
     #: Answers instead, by the number of the request.
     faults: dict[int, Reply] = field(default_factory=dict)
     #: Every request: kind, parameters.
-    asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
 
-    def count(self, kind: str) -> int:
+    def count_requests(self, kind: str) -> int:
         """How many requests asked for a kind."""
-        return sum(1 for its, _ in self.asked if its == kind)
+        return sum(1 for requested, _ in self.requests if requested == kind)
 
-    def __call__(self, asked: Asked) -> Reply:
+    def __call__(self, request: RecordedRequest) -> Reply:
         """Answer one request."""
-        parts = urlsplit(asked.target)
+        parts = urlsplit(request.target)
         kind = parts.path.removeprefix("/slm/webservice/v2.0/").lower()
         params = {name: values[0] for name, values in parse_qs(parts.query, strict_parsing=bool(parts.query)).items()}
         if kind.startswith("typedefinition"):
             # Nothing is relabelled here; not counted, as it is asked once for each type whatever the histories are.
-            return self._said({"QueryResult": {"Errors": [], "Warnings": [], "TotalResultCount": 0, "Results": []}})
-        self.asked.append((kind, params))
-        assert len(asked.target) < 4096, "a longer address than we promise"
-        self.between(len(self.asked))
-        if fault := self.faults.pop(len(self.asked), None):
+            return self._reply_json(
+                {"QueryResult": {"Errors": [], "Warnings": [], "TotalResultCount": 0, "Results": []}}
+            )
+        self.requests.append((kind, params))
+        assert len(request.target) < 4096, "a longer address than we promise"
+        self.between(len(self.requests))
+        if fault := self.faults.pop(len(self.requests), None):
             return fault
         if kind.startswith("/analytics/"):
             # No Lookback here, as on servers of one's own (rally-api-notes.md#lookback-availability).
             return Reply(status=404, headers={"Date": self.date}, body=b"<html>Not Found</html>")
         if kind == "subscription":
-            return self._said({"OperationResult": {"Errors": ["Cannot find object to read"], "Warnings": []}})
-        return self._said({"QueryResult": self._page(kind, params)})
+            return self._reply_json({"OperationResult": {"Errors": ["Cannot find object to read"], "Warnings": []}})
+        return self._reply_json({"QueryResult": self._page(kind, params)})
 
-    def _said(self, data: Any) -> Reply:
+    def _reply_json(self, data: Any) -> Reply:
         return Reply(headers={"Date": self.date}, body=orjson.dumps(data))
 
     def _page(self, kind: str, params: dict[str, str]) -> Row:
-        rows = sorted(self._scoped(kind, params), key=lambda row: row["ObjectID"])
+        rows = sorted(self._iter_rows_in_scope(kind, params), key=lambda row: row["ObjectID"])
         if "query" in params:
-            test = parsed(params["query"])
+            test = parse_query(params["query"])
             rows = [row for row in rows if test(row)]
         size = min(int(params["pagesize"]), self.most_rows)
         names = set(params["fetch"].split(","))
-        shown = [{name: value for name, value in row.items() if name in names} for row in rows[:size]]
+        results = [{name: value for name, value in row.items() if name in names} for row in rows[:size]]
         return {
             "Errors": [],
             "Warnings": [],
             "TotalResultCount": len(rows),
             "StartIndex": 1,
             "PageSize": size,
-            "Results": shown,
+            "Results": results,
         }
 
-    def _scoped(self, kind: str, params: dict[str, str]) -> Iterator[Row]:
+    def _iter_rows_in_scope(self, kind: str, params: dict[str, str]) -> Iterator[Row]:
         workspace = int(params.get("workspace", f"/workspace/{self.default_workspace}").rpartition("/")[2])
         project = params["project"]
         for row in self.rows.get(kind, []):
@@ -97,7 +99,7 @@ class TinyRally:
                 yield row
 
 
-def parsed(text: str) -> Callable[[Row], bool]:
+def parse_query(text: str) -> Callable[[Row], bool]:
     """A test from a query in the strictly binary grammar; an assertion fails on anything else.
 
     See rally-api-notes.md#query-language.
@@ -110,39 +112,39 @@ def parsed(text: str) -> Callable[[Row], bool]:
         if tokens[place + 1] != "(":
             name, operator, value, closing = tokens[place + 1 : place + 5]
             assert closing == ")"
-            compare, right = COMPARE[operator], literal(value)
-            return lambda row: compare(value_of(row, name), right), place + 5
-        left, place = expression(place + 1)
+            compare, right = COMPARE[operator], parse_literal(value)
+            return lambda row: compare(get_value(row, name), right), place + 5
+        left_test, place = expression(place + 1)
         word = tokens[place]
         assert word in {"AND", "OR"}, "a redundant pair of parentheses"
-        right_side, place = expression(place + 1)
+        right_test, place = expression(place + 1)
         assert tokens[place] == ")", "more than two operands"
         if word == "AND":
-            return lambda row: left(row) and right_side(row), place + 1
-        return lambda row: left(row) or right_side(row), place + 1
+            return lambda row: left_test(row) and right_test(row), place + 1
+        return lambda row: left_test(row) or right_test(row), place + 1
 
     test, end = expression(0)
     assert end == len(tokens)
     return test
 
 
-def literal(token: str) -> Any:
+def parse_literal(token: str) -> Any:
     """A value as it was meant."""
     if token.startswith('"'):
         text = token[1:-1]
-        return moment(text) if re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z", text) else text
+        return parse_date(text) if re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z", text) else text
     return {"null": None, "true": True, "false": False}.get(token, int(token) if token.isdecimal() else token)
 
 
-def value_of(row: Row, path: str) -> Any:
+def get_value(row: Row, path: str) -> Any:
     """What stands at a dotted path; dates as moments."""
     value: Any = row
     for name in path.split("."):
         value = value.get(name) if isinstance(value, dict) else None
-    return moment(value) if path.endswith("Date") and isinstance(value, str) else value
+    return parse_date(value) if path.endswith("Date") and isinstance(value, str) else value
 
 
-def moment(text: str) -> datetime:
+def parse_date(text: str) -> datetime:
     """A date of the wire."""
     return datetime.fromisoformat(text).astimezone(timezone.utc)  # noqa: UP017 - spelled as in the grammar's tests
 

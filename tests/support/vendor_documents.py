@@ -24,7 +24,7 @@ from graphql import (
 )
 
 from rally_accelerate.accelerate.published_schemas import Server
-from support.published import published as of_label
+from support.published_schemas import load_schema as of_label
 
 SCALARS: dict[str, Any] = {"Int": 1, "Float": 1.5, "Boolean": True, "JSON": {}, "Date": 0, "SemVer": "latest"}
 
@@ -60,80 +60,88 @@ class Document:
         return {name: value(name, of) for name, of in self.types.items()}
 
 
-def published(server: Server) -> GraphQLSchema:
+def load_server_schema(server: Server) -> GraphQLSchema:
     """The schema of a server."""
     return of_label(server.name)
 
 
-def documents(schema: GraphQLSchema, forms: tuple[Form, ...] = FORMS) -> Iterator[Document]:
+def iter_documents(schema: GraphQLSchema, forms: tuple[Form, ...] = FORMS) -> Iterator[Document]:
     """Every operation in every form."""
     for kind, root in (("query", schema.query_type), ("mutation", schema.mutation_type)):
         assert root is not None
         for name, field in root.fields.items():
             for form in forms:
-                yield document(kind, name, field, form)
+                yield build_document(kind, name, field, form)
 
 
-def one(schema: GraphQLSchema, kind: str, name: str, *, select: str = "", only: set[str] | None = None) -> Document:
+def build_single_document(
+    schema: GraphQLSchema, kind: str, name: str, *, select: str = "", only: set[str] | None = None
+) -> Document:
     """One operation with its default selection or another one, and with its required arguments or others."""
     root = schema.query_type if kind == "query" else schema.mutation_type
     assert root is not None
-    return document(kind, name, root.fields[name], DEFAULT, select=select, only=only)
+    return build_document(kind, name, root.fields[name], DEFAULT, select=select, only=only)
 
 
-def document(
+def build_document(
     kind: str, name: str, field: GraphQLField, form: Form, *, select: str = "", only: set[str] | None = None
 ) -> Document:
     """One operation in one form."""
     types = {
-        each: argument.type
-        for each, argument in field.args.items()
-        if (each in only if only is not None else form.all_arguments or is_required_argument(argument))
+        argument_name: argument.type
+        for argument_name, argument in field.args.items()
+        if (argument_name in only if only is not None else form.all_arguments or is_required_argument(argument))
     }
-    declared = ", ".join(f"${each}: {of}" for each, of in types.items())
-    passed = ", ".join(f"{each}: ${each}" for each in types)
+    declared = ", ".join(f"${argument_name}: {of}" for argument_name, of in types.items())
+    passed = ", ".join(f"{argument_name}: ${argument_name}" for argument_name in types)
     answered = get_named_type(field.type)
     # Of a type without scalars, whatever lies inside is selected: a selection must not be empty.
-    chosen = select or next((found for depth in (form.depth, 1, 2) if (found := _selection(answered, depth))), "")
+    selected = select or next(
+        (fields for depth in (form.depth, 1, 2) if (fields := _select_fields(answered, depth))), ""
+    )
     head, call = (f"{kind} {name}({declared})", f"{name}({passed})") if types else (f"{kind} {name}", name)
-    return Document(kind, name, form, f"{head} {{ {call} {chosen} }}", types)
+    return Document(kind, name, form, f"{head} {{ {call} {selected} }}", types)
 
 
-def sample(of: Any, *, depth: int = 0) -> Any:
+def make_sample(of: Any, *, depth: int = 0) -> Any:
     """Some value of an input type."""
     if is_non_null_type(of):
-        return sample(of.of_type, depth=depth)
+        return make_sample(of.of_type, depth=depth)
     if is_list_type(of):
-        return [sample(of.of_type, depth=depth + 1)]
+        return [make_sample(of.of_type, depth=depth + 1)]
     if is_enum_type(of):
         return next(iter(of.values))
     if is_input_object_type(of):
         return {
-            name: sample(each.type, depth=depth + 1) for name, each in of.fields.items() if is_non_null_type(each.type)
+            name: make_sample(field.type, depth=depth + 1)
+            for name, field in of.fields.items()
+            if is_non_null_type(field.type)
         }
     return SCALARS.get(of.name, "x")
 
 
-def _selection(of: GraphQLNamedType, depth: int, inside: tuple[str, ...] = (), *, alias: str = "") -> str:
+def _select_fields(of: GraphQLNamedType, depth: int, inside: tuple[str, ...] = (), *, alias: str = "") -> str:
     if is_leaf_type(of):
         return ""
     if isinstance(of, GraphQLUnionType):
         # Members may have a field of one name with different types: each is asked for under a name of its own.
-        parts = [f"... on {each.name} {_selection(each, depth, inside, alias=f'{each.name}_')}" for each in of.types]
+        parts = [
+            f"... on {part.name} {_select_fields(part, depth, inside, alias=f'{part.name}_')}" for part in of.types
+        ]
         return f"{{ __typename {' '.join(parts)} }}"
     assert isinstance(of, GraphQLObjectType)
     parts = []
     for name, field in of.fields.items():
-        its_type = get_named_type(field.type)
-        if any(is_required_argument(each) for each in field.args.values()):
+        field_type = get_named_type(field.type)
+        if any(is_required_argument(part) for part in field.args.values()):
             continue
         called = f"{alias}{name}: {name}" if alias else name
-        if is_leaf_type(its_type):
+        if is_leaf_type(field_type):
             parts.append(called)
         elif (
             depth > 0
-            and its_type.name not in (*inside, of.name)
-            and (inner := _selection(its_type, depth - 1, (*inside, of.name)))
+            and field_type.name not in (*inside, of.name)
+            and (inner := _select_fields(field_type, depth - 1, (*inside, of.name)))
         ):
             parts.append(f"{called} {inner}")
     return f"{{ {' '.join(parts)} }}" if parts else ("{ __typename }" if alias else "")

@@ -44,7 +44,7 @@ async def test_every_page_is_read_once(schema: Label, monkeypatch: pytest.Monkey
         await upload(stub, 100, 101, tracker=OTHER)
         found = await held(stub, "7", "nothing")
         assert [each["_id"] for each in found] == [str(number) for number in range(1, 9)]
-        assert stub.asked["issuesForProjectKey"] == 5
+        assert stub.request_counts["issuesForProjectKey"] == 5
         assert "history" not in found[0]
         assert ("resolution" in found[0]) is (schema == "B")
         assert not stub.refused
@@ -57,7 +57,7 @@ async def test_a_cursor_that_comes_twice_ends_with_an_error(monkeypatch: pytest.
         await upload(stub, 1, 2)
         with pytest.raises(errors.UnexpectedResponseError, match="same cursor twice"):
             await held(stub, "7")
-        assert stub.asked["issuesForProjectKey"] == 2
+        assert stub.request_counts["issuesForProjectKey"] == 2
 
 
 async def test_a_list_that_never_ends_is_an_error() -> None:
@@ -109,7 +109,7 @@ async def test_without_introspection_the_fields_of_every_server_are_read(schema:
             assert await client.readable_fields() == documents.EVERYWHERE.keys()
             assert [each["_id"] async for each in client.held(["7"])] == ["1"]
         # It is asked once.
-        assert stub.asked["__type"] == 1
+        assert stub.request_counts["__type"] == 1
 
 
 async def test_an_issue_of_another_integration_is_not_ours() -> None:

@@ -55,7 +55,7 @@ def data_of(*keys: str, **more: Any) -> dict[str, Any]:
 def test_uploads_are_stored_and_read_page_by_page(schema: Label) -> None:
     with accelerate_stub(schema) as stub:
         assert ask(stub, UPLOAD, data=data_of("1", "2", "3"))["data"] == {"uploadIssueData": {"result": True}}
-        assert list(stub.of()) == ["1", "2", "3"]
+        assert list(stub.issues_of()) == ["1", "2", "3"]
         first = ask(stub, PAGE, t=TENANT, k="7", n=2)["data"]["issuesForProjectKey"]
         assert [each["issue"]["_id"] for each in first["nodes"]] == ["1", "2"]
         assert first["pageInfo"]["hasMore"] is True
@@ -86,14 +86,14 @@ def test_what_a_server_would_refuse_is_refused_and_noted(query: str, variables: 
         with accelerate_stub(schema) as stub:
             assert message in ask(stub, query, **variables)["errors"][0]["message"]
             assert any(message in told for _, told in stub.refused)
-            assert stub.of() == {}
+            assert stub.issues_of() == {}
 
 
 def test_newer_fields_are_known_to_newer_servers_alone() -> None:
     for schema, known in (("A", False), ("B", True)):
         with accelerate_stub(schema) as stub:  # type: ignore[arg-type]
             ask(stub, UPLOAD, data=data_of("1", resolution="Done"))
-            assert bool(stub.of()) is known
+            assert bool(stub.issues_of()) is known
 
 
 def test_it_loses_refuses_and_fails_on_demand() -> None:
@@ -102,7 +102,7 @@ def test_it_loses_refuses_and_fails_on_demand() -> None:
         ask(stub, STATE, i=TRACKER, e="event", p={"a": 1})
         assert stub.state_of() == {"a": 1}
         stub.lose_issues()
-        assert (stub.of(), stub.state_of()) == ({}, {"a": 1})
+        assert (stub.issues_of(), stub.state_of()) == ({}, {"a": 1})
         stub.lose_states()
         stub.keeps_state = False
         ask(stub, STATE, i=TRACKER, e="event", p={"a": 2})
@@ -111,9 +111,9 @@ def test_it_loses_refuses_and_fails_on_demand() -> None:
         assert ask(stub, UPLOAD, data=data_of("2"))["errors"] == [{"message": "not now"}]
         stub.acknowledgement = None
         assert ask(stub, UPLOAD, data=data_of("2"))["data"] == {"uploadIssueData": None}
-        assert stub.of() == {}
+        assert stub.issues_of() == {}
         stub.key = "another"
-        assert stub.asked["uploadIssueData"] == 3
+        assert stub.request_counts["uploadIssueData"] == 3
         wrong = httpx2.post(
             f"{stub.url}{PATH}",
             json={"query": UPLOAD},

@@ -12,8 +12,8 @@ import pytest
 from rally_accelerate import __version__
 from rally_accelerate.config.model import EVENT, Properties
 from rally_accelerate.plugin.manifest import manifest
-from support.container import IN_EITHER_FORM, Container, event_words, process_props
-from support.processes import RunningHost, Simulator, command
+from support.container import IN_EITHER_FORM, Container, build_event_arguments, process_props
+from support.processes import RunningServer, Simulator, run_command
 
 #: Property types that every server version knows (accelerate-api-notes.md#property-types).
 SAFE_TYPES = {"String", "Secure", "Array", "Boolean"}
@@ -40,7 +40,7 @@ def test_the_manifest_is_json_on_stdout_and_nothing_else(bare: Container) -> Non
 
 
 def test_the_manifest_needs_no_key(bare: Container) -> None:
-    bare.lay("a passphrase")
+    bare.write_key("a passphrase")
     assert json.loads(bare.run("getManifest").out) == manifest()
 
 
@@ -175,14 +175,14 @@ def test_arguments_that_cannot_be_used_get_a_sentence(
 def test_settings_that_are_wrong_get_a_sentence(
     container: Container,
     rally: Simulator,
-    target: RunningHost,
+    target: RunningServer,
     tracker: str,
     properties: dict[str, object],
     code: int,
     sentence: str,
 ) -> None:
     given = {name: target.url if value == "ACCELERATE" else value for name, value in properties.items()}
-    told = container.run(*event_words(process_props(rally, target, tracker, properties=given)))
+    told = container.run(*build_event_arguments(process_props(rally, target, tracker, properties=given)))
     assert (told.code, told.err) == (code, ""), told.out
     assert told.out.count(sentence) == 1, told.out
     assert "Traceback" not in told.out
@@ -203,11 +203,11 @@ def test_settings_that_are_wrong_get_a_sentence(
     ],
 )
 def test_a_platform_that_cannot_be_reached_gets_a_sentence(
-    container: Container, rally: Simulator, target: RunningHost, tracker: str, state: dict[str, object], sentence: str
+    container: Container, rally: Simulator, target: RunningServer, tracker: str, state: dict[str, object], sentence: str
 ) -> None:
     given = {name: rally.url if value == "RALLY" else value for name, value in state.items()}
     props = process_props(rally, target, tracker, state=given, properties={"retrySeconds": "0"})
-    told = container.run(*event_words(props))
+    told = container.run(*build_event_arguments(props))
     assert (told.code, told.err) == (1, "")
     assert sentence in told.out
     # Of that name there is no setting in the form.
@@ -234,8 +234,8 @@ def test_the_tree_is_nobodys_to_write_and_holds_what_it_says(tree: Path) -> None
 
 
 def test_the_command_line_answers_alike() -> None:
-    told = command("plugin", "getManifest")
+    told = run_command("plugin", "getManifest")
     assert (told.code, json.loads(told.out)) == (0, manifest())
-    told = command("plugin", "scheduledEvents", "nothing")
+    told = run_command("plugin", "scheduledEvents", "nothing")
     assert told.code == 1
     assert "There is no event 'nothing'" in told.out

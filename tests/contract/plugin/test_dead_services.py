@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from support.container import Container, event_words, process_props
-from support.processes import RunningHost, Simulator, command, settings
+from support.container import Container, build_event_arguments, process_props
+from support.processes import RunningServer, Simulator, run_command, write_settings
 
 #: Nothing listens there.
 NOWHERE = "http://127.0.0.1:9"
@@ -25,7 +25,7 @@ BESIDES = 40
 @pytest.mark.parametrize("address", [NOWHERE, NO_NAME])
 @pytest.mark.parametrize("dead", ["Rally", "Accelerate"])
 def test_a_run_in_the_container_ends_in_time_with_one_error(
-    bare: Container, rally: Simulator, target: RunningHost, tracker: str, dead: str, address: str
+    bare: Container, rally: Simulator, target: RunningServer, tracker: str, dead: str, address: str
 ) -> None:
     given: dict[str, Any] = {"properties": {"retrySeconds": str(BUDGET)}}
     if dead == "Rally":
@@ -33,23 +33,23 @@ def test_a_run_in_the_container_ends_in_time_with_one_error(
     else:
         given["state"] = {"apiServerUrl": address}
     began = time.monotonic()
-    told = bare.run(*event_words(process_props(rally, target, tracker, **given)))
+    told = bare.run(*build_event_arguments(process_props(rally, target, tracker, **given)))
     assert BUDGET / 2 < time.monotonic() - began < BUDGET + BESIDES
     assert told.code == 1
     errors = [line for line in told.out.splitlines() if "[ERROR]" in line]
     assert len([line for line in errors if address in line]) == 1, told.out
-    assert bare.run(*event_words(process_props(rally, target, tracker))).code == 0
+    assert bare.run(*build_event_arguments(process_props(rally, target, tracker))).code == 0
 
 
 @pytest.mark.parametrize("dead", ["baseUrl", "accelerateUrl"])
 def test_a_sync_ends_in_time_and_the_next_one_repairs_everything(
-    tmp_path: Path, rally: Simulator, target: RunningHost, dead: str
+    tmp_path: Path, rally: Simulator, target: RunningServer, dead: str
 ) -> None:
     state = ("--state", str(tmp_path / "state"))
-    file = settings(tmp_path / "a.json", rally, target, **{dead: NOWHERE, "retrySeconds": BUDGET})
+    file = write_settings(tmp_path / "a.json", rally, target, **{dead: NOWHERE, "retrySeconds": BUDGET})
     began = time.monotonic()
-    told = command("sync", str(file), "--once", *state)
+    told = run_command("sync", str(file), "--once", *state)
     assert BUDGET / 2 < time.monotonic() - began < BUDGET + BESIDES
     assert told.code == 3
-    file = settings(tmp_path / "a.json", rally, target)
-    assert command("sync", str(file), "--once", "--json", *state).code == 0
+    file = write_settings(tmp_path / "a.json", rally, target)
+    assert run_command("sync", str(file), "--once", "--json", *state).code == 0

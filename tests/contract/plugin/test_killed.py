@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 import pytest
 
 from support.accelerate_stub import TENANT, TRACKER, AccelerateStub, accelerate_stub
-from support.container import Container, event_words
-from support.processes import Simulator, simulator
-from support.relay import Answer, relay
+from support.container import Container, build_event_arguments
+from support.processes import Simulator, start_simulator
+from support.relay import Response, run_relay
 from support.waiting import wait_until
 
 T = TypeVar("T")
@@ -69,9 +69,9 @@ class World:
 
         stub.answer = answer  # type: ignore[method-assign]  # every request passes here
 
-    def meets_rally(self, answer: Callable[[], Answer]) -> Answer:
+    def meets_rally(self, answer: Callable[[], Response]) -> Response:
         """Let a request to Rally pass, or die at it."""
-        nothing: Answer = (500, {}, b"")
+        nothing: Response = (500, {}, b"")
         return self.killer.meets(answer, nothing=nothing) if self.by_rally else answer()
 
     def run(self, at: int | None = None, *, after: bool = False, by_rally: bool = False) -> bool:
@@ -93,8 +93,8 @@ class World:
             "uploadMaxItems": "12",
             "pageSize": "15",
         }
-        words = event_words({"state": state, "properties": properties, "loggingLevel": "INFO"})
-        with self.container.started(*words) as process:
+        words = build_event_arguments({"state": state, "properties": properties, "loggingLevel": "INFO"})
+        with self.container.start(*words) as process:
             self.killer.process = process
             out, err = process.communicate(timeout=120)
         assert self.killer.killed or (process.returncode, err) == (0, ""), out
@@ -127,15 +127,15 @@ class World:
 @contextmanager
 def world(container: Container) -> Iterator[World]:
     """The world, with its relay."""
-    with simulator("--items", "60") as rally, accelerate_stub("A") as stub:
+    with start_simulator("--items", "60") as rally, accelerate_stub("A") as stub:
         made = World(container, rally, stub)
-        with relay(rally.url, made.meets_rally) as made.url:
+        with run_relay(rally.url, made.meets_rally) as made.url:
             yield made
 
 
 def told(stub: AccelerateStub) -> dict[str, Any]:
     """The issues, without the instant at which a move was noticed: that depends on the runs."""
-    found = copy.deepcopy(stub.of())
+    found = copy.deepcopy(stub.issues_of())
     for issue in found.values():
         last = issue["history"][-1] if issue["history"] else {"content": {}}
         if last["content"].get("to") == "Moved out":
@@ -153,7 +153,9 @@ def a_day_with_removals(its: World) -> int:
     """An item is deleted, one moved and one edited; the second run marks what the first one missed."""
     its.run()
     its.last_run = round(time.time() * 1000)
-    keys = sorted(key for key, issue in its.stub.of().items() if not issue["comments"] and len(issue["history"]) > 2)
+    keys = sorted(
+        key for key, issue in its.stub.issues_of().items() if not issue["comments"] and len(issue["history"]) > 2
+    )
     its.rally.post("edit", {"objectId": int(keys[2]), "fields": {"Name": "Edited"}})
     its.rally.post("delete", {"objectId": int(keys[0])})
     its.rally.post("edit", {"objectId": int(keys[1]), "fields": {"Project": "Team Dune"}})

@@ -12,8 +12,8 @@ import httpx2
 import pytest
 
 from support.accelerate_stub import TENANT, TRACKER, AccelerateStub, Label, accelerate_stub
-from support.container import Container, event_words
-from support.processes import Finished, Simulator, simulator
+from support.container import Container, build_event_arguments
+from support.processes import Finished, Simulator, start_simulator
 from support.waiting import PATIENCE_SECONDS
 
 DAY = 25 * 3600
@@ -40,7 +40,9 @@ class Platform:
             **self.state,
         }
         properties = {"baseUrl": self.rally.url, "apiKey": self.rally.key, "_userAccessKey": self.stub.key}
-        return event_words({"state": state, "properties": {**properties, **self.properties}, "loggingLevel": "INFO"})
+        return build_event_arguments(
+            {"state": state, "properties": {**properties, **self.properties}, "loggingLevel": "INFO"}
+        )
 
     def run(self) -> Finished:
         """A run that has to succeed."""
@@ -57,13 +59,13 @@ class Platform:
     @property
     def statuses(self) -> dict[str, str]:
         """The statuses that arrived."""
-        return {key: issue["status"] for key, issue in self.stub.of().items()}
+        return {key: issue["status"] for key, issue in self.stub.issues_of().items()}
 
 
 @contextmanager
 def platform(container: Container, schema: Label = "A", items: int = 60) -> Iterator[Platform]:
     """A small company and a server of a version."""
-    with simulator("--items", str(items)) as rally, accelerate_stub(schema) as stub:
+    with start_simulator("--items", str(items)) as rally, accelerate_stub(schema) as stub:
         yield Platform(container, rally, stub)
 
 
@@ -71,7 +73,7 @@ def chosen(its: Platform, *, comments: bool) -> str:
     """An item with or without comments, and with a history."""
     return next(
         key
-        for key, issue in sorted(its.stub.of().items())
+        for key, issue in sorted(its.stub.issues_of().items())
         if bool(issue["comments"]) is comments and len(issue["history"]) > 2
     )
 
@@ -99,7 +101,7 @@ def test_deleted_and_moved_items_keep_everything_but_their_status(bare: Containe
     with platform(bare, schema) as its:
         its.properties = {"projects": ["Team Amber", "Team Birch"]}
         its.run()
-        before = its.stub.of()
+        before = its.stub.issues_of()
         # Every item has a comment after this, and relations.
         its.later()
         deleted, moved = sorted(key for key, issue in before.items() if len(issue["history"]) > 2)[:2]
@@ -108,7 +110,7 @@ def test_deleted_and_moved_items_keep_everything_but_their_status(bare: Containe
             its.rally.post("edit", {"objectId": int(key), "fields": {"Ready": True}})
         its.later()
         its.run()
-        before = its.stub.of()
+        before = its.stub.issues_of()
         assert before[deleted]["comments"]
         assert before[deleted]["relations"]
         its.rally.post("delete", {"objectId": int(deleted)})
@@ -116,18 +118,18 @@ def test_deleted_and_moved_items_keep_everything_but_their_status(bare: Containe
         its.rally.post("edit", {"objectId": int(moved), "fields": {"Name": "Renamed"}})
         its.later()
         its.run()
-        assert its.stub.of()[moved]["name"] == "Renamed"
-        before[moved] = its.stub.of()[moved]
+        assert its.stub.issues_of()[moved]["name"] == "Renamed"
+        before[moved] = its.stub.issues_of()[moved]
         its.rally.post("edit", {"objectId": int(moved), "fields": {"Project": "Team Dune"}})
         its.later()
         assert "marked as gone: 1" in its.run().out
-        same_but_for_the_status(its.stub.of()[deleted], before[deleted], "Deleted")
+        same_but_for_the_status(its.stub.issues_of()[deleted], before[deleted], "Deleted")
         # A move is noticed by the listing of everything, once a day, and believed in the run after it.
         its.later(DAY)
         its.run()
         its.later()
         its.run()
-        after = its.stub.of()[moved]
+        after = its.stub.issues_of()[moved]
         assert after["status"] == "Moved out"
         # The move itself is a change that had not been uploaded.
         known = before[moved]["history"]
@@ -136,7 +138,7 @@ def test_deleted_and_moved_items_keep_everything_but_their_status(bare: Containe
         assert after["comments"] == before[moved]["comments"]
         assert after["project"] == before[moved]["project"]
         unchanged = before.keys() - {deleted, moved}
-        assert {key: its.stub.of()[key] for key in unchanged} == {key: before[key] for key in unchanged}
+        assert {key: its.stub.issues_of()[key] for key in unchanged} == {key: before[key] for key in unchanged}
         sent = len(its.stub.uploads)
         its.later()
         its.run()
@@ -149,18 +151,18 @@ def test_comments_that_cannot_be_read_any_more_leave_the_issue_as_it_is(bare: Co
         text = "Could not read: Could not find type"
         its.rally.post("faults", [{"name": "errors-200", "match": "conversationpost", "times": -1, "text": text}])
         deleted = chosen(its, comments=True)
-        before = its.stub.of()[deleted]
+        before = its.stub.issues_of()[deleted]
         its.rally.post("delete", {"objectId": int(deleted)})
         for _ in range(4):
             its.later()
             told = its.run().out
-        assert its.stub.of()[deleted] == before
+        assert its.stub.issues_of()[deleted] == before
         assert told.count("their comments cannot be read any more") == 1
         # It is not tried in every run.
         its.rally.post("stats/reset")
         its.later()
         assert "their comments cannot be read any more" in its.run().out
-        assert "snapshot" not in str(its.rally.stats())
+        assert "snapshot" not in str(its.rally.fetch_stats())
 
 
 def test_without_lookback_a_deleted_item_stays_as_it_is_and_one_notice_says_why(bare: Container) -> None:
@@ -168,12 +170,12 @@ def test_without_lookback_a_deleted_item_stays_as_it_is_and_one_notice_says_why(
         its.properties = {"historySource": "revisions"}
         its.run()
         deleted = chosen(its, comments=False)
-        before = its.stub.of()
+        before = its.stub.issues_of()
         its.rally.post("delete", {"objectId": int(deleted)})
         for _ in range(3):
             its.later()
             told = its.run().out
-        assert its.stub.of() == before
+        assert its.stub.issues_of() == before
         assert told.count(deleted) == 1
         assert "stay as they are" in told
 
@@ -184,15 +186,15 @@ def test_three_days_end_with_every_run_green(bare: Container) -> None:
         gone: list[str] = []
         for _ in range(3):
             deleted = next(
-                key for key, issue in sorted(its.stub.of().items()) if not issue["comments"] and key not in gone
+                key for key, issue in sorted(its.stub.issues_of().items()) if not issue["comments"] and key not in gone
             )
-            edited = next(key for key in sorted(its.stub.of(), reverse=True) if key not in gone)
+            edited = next(key for key in sorted(its.stub.issues_of(), reverse=True) if key not in gone)
             gone.append(deleted)
             its.rally.post("delete", {"objectId": int(deleted)})
             its.rally.post("edit", {"objectId": int(edited), "fields": {"Name": f"Edited {len(gone)}"}})
             its.later(DAY)
             its.run()
-            assert its.stub.of()[edited]["name"] == f"Edited {len(gone)}"
+            assert its.stub.issues_of()[edited]["name"] == f"Edited {len(gone)}"
             its.later()
             its.run()
             assert [its.statuses[key] for key in gone] == ["Deleted"] * len(gone)
@@ -201,13 +203,13 @@ def test_three_days_end_with_every_run_green(bare: Container) -> None:
 def test_a_server_that_lost_its_issues_gets_all_of_them_again(bare: Container) -> None:
     with platform(bare) as its:
         its.run()
-        everything = its.stub.of()
+        everything = its.stub.issues_of()
         its.later(DAY)
         its.run()
         its.stub.lose_issues()
         its.last_run = 0
         assert "everything is uploaded again" in its.run().out
-        assert its.stub.of() == everything
+        assert its.stub.issues_of() == everything
         sent = len(its.stub.uploads)
         its.later()
         its.run()
@@ -218,7 +220,7 @@ def test_a_restart_that_fails_although_the_platform_moves_last_run_is_made_good(
     """Whether ``lastRun`` moves with a run that fails is not public: the restart must be known before it begins."""
     with platform(bare) as its:
         its.run()
-        everything = its.stub.of()
+        everything = its.stub.issues_of()
         its.later(DAY)
         its.stub.lose_issues()
         its.last_run = 0
@@ -230,7 +232,7 @@ def test_a_restart_that_fails_although_the_platform_moves_last_run_is_made_good(
         its.properties = {}
         its.last_run = round(time.time() * 1000)
         its.run()
-        assert its.stub.of() == everything
+        assert its.stub.issues_of() == everything
 
 
 @pytest.mark.parametrize("status", [200, 500])
@@ -249,19 +251,19 @@ def test_a_refused_side_job_is_a_notice(bare: Container, operation: str, status:
         its.run()
         sent = len(its.stub.uploads)
         its.later()
-        edited = next(key for key in sorted(its.stub.of()) if key != deleted)
+        edited = next(key for key in sorted(its.stub.issues_of()) if key != deleted)
         its.rally.post("edit", {"objectId": int(edited), "fields": {"Name": "Edited"}})
         told = its.run().out
         assert "no such thing here" in told
-        assert its.stub.of()[edited]["name"] == "Edited"
+        assert its.stub.issues_of()[edited]["name"] == "Edited"
         # Nothing else is uploaded again because of it, apart from the removal.
         assert len(its.stub.uploads) <= sent + 2
-        asked = its.stub.asked[operation]
+        asked = its.stub.request_counts[operation]
         # The state is where it would be remembered.
         if operation not in {"integrationById", "updateIntegrationState"}:
             its.later()
             assert "no such thing here" in its.run().out
-            assert its.stub.asked[operation] == asked
+            assert its.stub.request_counts[operation] == asked
 
 
 def test_a_recycle_bin_that_may_not_be_read_is_a_notice(bare: Container) -> None:

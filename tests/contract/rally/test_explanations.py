@@ -23,7 +23,7 @@ from rally_accelerate.errors import (
 from rally_sandbox import gateway
 from rally_sandbox.faults import Fault
 from support.rally_settings import Connect
-from support.recorder import Reply, read_head, recording
+from support.request_recorder import Reply, read_head, run_recorder
 
 HTML = {"Content-Type": "text/html"}
 TINYPROXY = Reply(
@@ -44,7 +44,7 @@ def played(name: str) -> Reply:
 
 async def refusal(connect: Connect, reply: Reply, **settings: object) -> RallyAccelerateError:
     """The error of a server that always gives one answer."""
-    async with recording(lambda _: reply) as server, connect(server.url, retrySeconds=0, **settings) as client:
+    async with run_recorder(lambda _: reply) as server, connect(server.url, retrySeconds=0, **settings) as client:
         with pytest.raises(RallyAccelerateError) as caught:
             await client.open()
     return caught.value
@@ -67,7 +67,7 @@ async def test_single_sign_on_is_named_with_what_helps(connect: Connect, login: 
 async def test_a_login_that_rally_refuses_is_still_told_as_that(connect: Connect) -> None:
     reply = Reply(401, HTML, b"<html>Reason: Full authentication is required</html>")
     for settings in ({}, {"proxyServer": "PROXY"}):
-        async with recording(lambda _: reply) as server:
+        async with run_recorder(lambda _: reply) as server:
             given = dict.fromkeys(settings, server.url)
             async with connect("http://rally.example" if given else server.url, retrySeconds=0, **given) as client:
                 with pytest.raises(AccessDeniedError, match="Rally does not accept the API key"):
@@ -80,7 +80,7 @@ async def test_a_login_that_rally_refuses_is_still_told_as_that(connect: Connect
 async def test_a_401_without_rallys_marks_names_the_proxys_login(connect: Connect, reply: Reply) -> None:
     given = {"proxyUsername": "me", "retrySeconds": 0}
     async with (
-        recording(lambda _: reply) as proxy,
+        run_recorder(lambda _: reply) as proxy,
         connect("http://rally.example", proxyServer=proxy.url, **given) as client,
     ):
         with pytest.raises(AccessDeniedError) as caught:
@@ -161,7 +161,7 @@ async def test_a_refused_tunnel_is_explained_and_only_failures_are_tried_again(
 
 async def test_a_proxy_that_offers_windows_logins_only_is_named_for_http_too(connect: Connect) -> None:
     async with (
-        recording(lambda _: played("ntlm-proxy")) as proxy,
+        run_recorder(lambda _: played("ntlm-proxy")) as proxy,
         connect("http://rally.example", proxyServer=proxy.url, retrySeconds=0) as client,
     ):
         with pytest.raises(AccessDeniedError, match="only offers Negotiate and NTLM logins") as caught:
@@ -277,7 +277,7 @@ async def test_a_server_that_hangs_up_without_a_word_may_want_a_client_certifica
     bundle = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(bundle)
     # Python's own asynchronous server ends the connection without an alert.
-    async with recording(tls=context) as server, connect(server.url, caBundle=str(bundle), retrySeconds=0) as client:
+    async with run_recorder(tls=context) as server, connect(server.url, caBundle=str(bundle), retrySeconds=0) as client:
         with pytest.raises(RallyAccelerateError) as caught:
             await client.open()
     assert "clientCertificate" in caught.value.hint

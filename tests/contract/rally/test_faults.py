@@ -13,7 +13,7 @@ from rally_accelerate.errors import (
 )
 from rally_accelerate.model.progress import Walk
 from support.rally_settings import Connect
-from support.recorder import Asked, Reply, recording
+from support.request_recorder import RecordedRequest, Reply, run_recorder
 from support.tiny_rally import TinyRally, item, project, revision, workspace
 
 HTML = {"Content-Type": "text/html"}
@@ -83,7 +83,7 @@ KINDS = ("workspace", "project", "hierarchicalrequirement", "revision")
 
 @pytest.fixture
 async def expected(connect: Connect) -> Any:
-    async with recording(world()) as server:
+    async with run_recorder(world()) as server:
         return (await everything(connect, server.url))[0]
 
 
@@ -91,7 +91,7 @@ def failing(kind: Any, fault: Any, *, times: Any) -> Any:
     tiny = world()
     left = [times]
 
-    def reply(asked: Asked) -> Any:
+    def reply(asked: RecordedRequest) -> Any:
         if asked.target.split("?")[0].endswith(f"/{kind}") and left[0]:
             left[0] -= 1
             return fault
@@ -106,18 +106,18 @@ async def test_what_passes_leaves_no_trace(connect: Connect, expected: Any, kind
     # On a loaded machine, right answers can take longer than this, and are then asked for once more.
     is_slow = name == "no answer in time"
     limit = {"requestTimeoutSeconds": 0.3} if is_slow else {}
-    async with recording(failing(kind, PASSING[name], times=2)) as server:
+    async with run_recorder(failing(kind, PASSING[name], times=2)) as server:
         read, usage = await everything(connect, server.url, **limit)
     assert read == expected
     assert usage.retries == 2 or (is_slow and usage.retries > 2)
-    assert usage.requests == len(server.asked) or (is_slow and usage.requests > len(server.asked))
+    assert usage.requests == len(server.requests) or (is_slow and usage.requests > len(server.requests))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", LASTING)
 async def test_what_lasts_stops_at_once_with_a_sentence_to_act_on(connect: Connect, kind: Any, name: Any) -> None:
     fault, error = LASTING[name]
-    async with recording(failing(kind, fault, times=1)) as server:
+    async with run_recorder(failing(kind, fault, times=1)) as server:
         with pytest.raises(PermanentError) as caught:
             await everything(connect, server.url)
     assert type(caught.value) is error

@@ -17,7 +17,7 @@ from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.rally.records import Scope, WorkItem
 from rally_accelerate.rally.removed_item_values import LOOKBACK_EMPTY
-from support.processes import Simulator, simulator
+from support.processes import Simulator, start_simulator
 
 TYPES = ("hierarchicalrequirement", "defect", "task", "portfolioitem/feature")
 
@@ -25,7 +25,7 @@ TYPES = ("hierarchicalrequirement", "defect", "task", "portfolioitem/feature")
 @pytest.fixture(scope="module")
 def rally() -> Iterator[Simulator]:
     """A small company."""
-    with simulator("--items", "120") as running:
+    with start_simulator("--items", "120") as running:
         yield running
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from rally_accelerate.errors import AccessDeniedError, ConfigError, QueryError
 from support.rally_settings import Connect
-from support.recorder import recording
+from support.request_recorder import run_recorder
 from support.tiny_rally import TinyRally, project, workspace
 
 ODD = '100% "Größe" & [x], 日本 #1'
@@ -45,7 +45,7 @@ def rally(**more: Any) -> Any:
 async def test_scopes_and_what_they_cost(
     connect: Connect, settings: Any, space: Any, projects: Any, requests: Any
 ) -> None:
-    async with recording(rally()) as server, connect(server.url, **settings) as client:
+    async with run_recorder(rally()) as server, connect(server.url, **settings) as client:
         scope = await client.open()
         assert scope.workspace.object_id == space
         assert [each.object_id for each in scope.projects] == projects
@@ -60,13 +60,13 @@ async def test_the_clock_is_that_of_the_first_answer(connect: Connect) -> None:
         tiny.date = f"Wed, 21 Oct 2026 07:{28 + number}:00 GMT"
 
     tiny.between = later
-    async with recording(tiny) as server, connect(server.url, workspace="Main", projects="Team A") as client:
+    async with run_recorder(tiny) as server, connect(server.url, workspace="Main", projects="Team A") as client:
         assert (await client.open()).now == datetime(2026, 10, 21, 7, 29, tzinfo=UTC)
 
 
 async def test_later_openings_see_new_projects(connect: Connect) -> None:
     tiny = rally()
-    async with recording(tiny) as server, connect(server.url, projects=["Team ?"]) as client:
+    async with run_recorder(tiny) as server, connect(server.url, projects=["Team ?"]) as client:
         await client.open()
         tiny.rows["project"].append(project(105, "Team C"))
         assert [each.name for each in (await client.open()).projects] == ["Team A", "Team B", "Team C"]
@@ -74,9 +74,9 @@ async def test_later_openings_see_new_projects(connect: Connect) -> None:
 
 async def test_many_projects_come_in_pages(connect: Connect) -> None:
     tiny = rally(most_rows=2)
-    async with recording(tiny) as server, connect(server.url, projects=["*"]) as client:
+    async with run_recorder(tiny) as server, connect(server.url, projects=["*"]) as client:
         assert len((await client.open()).projects) == 4
-    assert tiny.asked[1][1]["workspace"] == "/workspace/7"
+    assert tiny.requests[1][1]["workspace"] == "/workspace/7"
 
 
 @pytest.mark.parametrize(
@@ -92,19 +92,22 @@ async def test_many_projects_come_in_pages(connect: Connect) -> None:
     ],
 )
 async def test_what_cannot_be_told_is_one_settings_error(connect: Connect, settings: Any, paths: Any) -> None:
-    async with recording(rally()) as server, connect(server.url, **settings) as client:
+    async with run_recorder(rally()) as server, connect(server.url, **settings) as client:
         with pytest.raises(ConfigError) as caught:
             await client.open()
     assert {problem.path for problem in caught.value.problems} == paths
 
 
 async def test_closed_children_are_told(connect: Connect) -> None:
-    async with recording(rally()) as server, connect(server.url, projects="Main", includeChildProjects=True) as client:
+    async with (
+        run_recorder(rally()) as server,
+        connect(server.url, projects="Main", includeChildProjects=True) as client,
+    ):
         assert any("Team Old" in notice for notice in (await client.open()).notices)
 
 
 async def test_a_user_who_sees_nothing_is_told_so(connect: Connect) -> None:
-    async with recording(TinyRally()) as server, connect(server.url) as client:
+    async with run_recorder(TinyRally()) as server, connect(server.url) as client:
         with pytest.raises(AccessDeniedError, match="sees no workspace"):
             await client.open()
 
@@ -113,7 +116,7 @@ async def test_projects_that_do_not_name_their_workspace(connect: Connect) -> No
     tiny = rally()
     for row in tiny.rows["project"]:
         del row["Workspace"]
-    async with recording(tiny) as server, connect(server.url) as client:
+    async with run_recorder(tiny) as server, connect(server.url) as client:
         with pytest.raises(ConfigError, match="no default workspace"):
             await client.open()
         tiny.rows["workspace"] = tiny.rows["workspace"][:1]
@@ -121,7 +124,7 @@ async def test_projects_that_do_not_name_their_workspace(connect: Connect) -> No
 
 
 async def test_a_wrong_filter_is_told_before_anything_is_asked(connect: Connect) -> None:
-    async with recording(rally()) as server, connect(server.url, query="(A = 1") as client:
+    async with run_recorder(rally()) as server, connect(server.url, query="(A = 1") as client:
         with pytest.raises(QueryError, match="not closed"):
             await client.open()
-        assert server.asked == []
+        assert server.requests == []

@@ -26,9 +26,9 @@ from rally_accelerate.model.progress import PEOPLE, TAGS, Walk, Window
 from rally_accelerate.rally.client import RallyClient
 from rally_accelerate.rally.limiter import LimiterPool
 from rally_accelerate.rally.transport import WriteAttemptedError, make_client
-from support.proxy import proxying
+from support.proxy import run_proxy
 from support.rally_settings import KEY, Connect, properties
-from support.recorder import Asked, Reply, recording
+from support.request_recorder import RecordedRequest, Reply, run_recorder
 
 PROJECT = (
     b'{"QueryResult": {"Errors": [], "Warnings": [], "TotalResultCount": 1, "PageSize": 2000, "Results": [{"ObjectID": 5,'
@@ -36,23 +36,23 @@ PROJECT = (
 )
 
 
-def rally(asked: Asked) -> Reply:
+def rally(asked: RecordedRequest) -> Reply:
     """As much of Rally as opening takes."""
     return Reply(body=PROJECT) if asked.target.split("?")[0].endswith("/project") else Reply()
 
 
 async def test_the_key_wins_and_it_is_said_once(connect: Connect) -> None:
-    async with recording(rally) as server, connect(server.url, apiKey=KEY, username="ada", password="x") as client:
+    async with run_recorder(rally) as server, connect(server.url, apiKey=KEY, username="ada", password="x") as client:
         scope = await client.open()
-    assert all(asked.headers["zsessionid"] == KEY for asked in server.asked)
-    assert not any("authorization" in asked.headers for asked in server.asked)
+    assert all(asked.headers["zsessionid"] == KEY for asked in server.requests)
+    assert not any("authorization" in asked.headers for asked in server.requests)
     assert sum("apiKey is used" in notice for notice in scope.notices) == 1
 
 
 async def test_user_and_password_with_any_characters(connect: Connect) -> None:
-    async with recording(rally) as server, connect(server.url, username="ada@x", password="ä:%/@") as client:
+    async with run_recorder(rally) as server, connect(server.url, username="ada@x", password="ä:%/@") as client:
         scope = await client.open()
-    kind, encoded = server.asked[0].headers["authorization"].split()
+    kind, encoded = server.requests[0].headers["authorization"].split()
     assert (kind, b64decode(encoded).decode()) == ("Basic", "ada@x:ä:%/@")
     assert scope.notices == ()
 
@@ -66,29 +66,29 @@ async def test_a_key_that_was_not_copied_alone_is_a_settings_error(connect: Conn
 
 
 async def test_who_asks_is_told(connect: Connect) -> None:
-    async with recording(rally) as server, connect(server.url) as client:
+    async with run_recorder(rally) as server, connect(server.url) as client:
         await client.open()
-    assert server.asked[0].headers["user-agent"].startswith("rally-accelerate/")
-    assert server.asked[0].headers["x-rallyintegrationname"] == "rally-accelerate"
+    assert server.requests[0].headers["user-agent"].startswith("rally-accelerate/")
+    assert server.requests[0].headers["x-rallyintegrationname"] == "rally-accelerate"
 
 
 async def test_cookies_are_neither_kept_nor_sent(connect: Connect) -> None:
-    def with_cookie(asked: Asked) -> Reply:
+    def with_cookie(asked: RecordedRequest) -> Reply:
         return Reply(headers={"Set-Cookie": "JSESSIONID=sample; Path=/"}, body=rally(asked).body)
 
-    async with recording(with_cookie) as server, connect(server.url) as client:
+    async with run_recorder(with_cookie) as server, connect(server.url) as client:
         scope = await client.open()
         await client.count(scope, "defect")
         await client.count(scope, "defect")
-    assert len(server.asked) == 3
-    assert not any("cookie" in asked.headers for asked in server.asked)
+    assert len(server.requests) == 3
+    assert not any("cookie" in asked.headers for asked in server.requests)
 
 
 # --- only reads ------------------------------------------------------------------------------------------------------
 
 
 async def test_every_verb_of_the_client_sends_reads_only(connect: Connect) -> None:
-    async with recording(rally) as server, connect(server.url) as client:
+    async with run_recorder(rally) as server, connect(server.url) as client:
         scope = await client.open()
         pages = [page async for page in client.changed(scope, Walk(kind="defect", started_at=scope.now))]
         await client.history(scope, [record for page in pages for record in page.records])
@@ -135,7 +135,7 @@ async def test_every_verb_of_the_client_sends_reads_only(connect: Connect) -> No
     }
     assert public == verbs, "a new verb belongs into this test"
     # Lookback's question is too long for an address; it is the only thing that is not got.
-    others = {asked.target for asked in server.asked if asked.method != "GET"}
+    others = {asked.target for asked in server.requests if asked.method != "GET"}
     assert all(re.fullmatch(r"/analytics/.*/artifact/snapshot/query\.js", target) for target in others)
 
 
@@ -157,40 +157,40 @@ async def test_every_verb_of_the_client_sends_reads_only(connect: Connect) -> No
     ],
 )
 async def test_nothing_but_a_read_can_leave(method: Any, path: Any) -> None:
-    async with recording() as server, make_client(properties(server.url), ssl.create_default_context()) as http:
+    async with run_recorder() as server, make_client(properties(server.url), ssl.create_default_context()) as http:
         with pytest.raises(WriteAttemptedError):
             await http.request(method, f"{server.url}{path}", content=b"{}")
-        assert server.asked == []
+        assert server.requests == []
 
 
 @pytest.mark.parametrize("suffix", ["", ".js"])
 async def test_lookbacks_query_address_may_be_posted_to(suffix: Any) -> None:
     path = f"/analytics/v2.0/service/rally/workspace/12/artifact/snapshot/query{suffix}"
-    async with recording() as server, make_client(properties(server.url), ssl.create_default_context()) as http:
+    async with run_recorder() as server, make_client(properties(server.url), ssl.create_default_context()) as http:
         await http.post(f"{server.url}{path}", content=b"")
-        assert [asked.method for asked in server.asked] == ["POST"]
+        assert [asked.method for asked in server.requests] == ["POST"]
 
 
 async def test_the_login_never_goes_to_another_server() -> None:
     async with (
-        recording() as server,
-        recording() as other,
+        run_recorder() as server,
+        run_recorder() as other,
         make_client(properties(server.url), ssl.create_default_context()) as http,
     ):
         with pytest.raises(WriteAttemptedError):
             await http.get(other.url)
-        assert other.asked == []
+        assert other.requests == []
 
 
 async def test_a_redirect_is_not_followed(connect: Connect) -> None:
-    async with recording() as other:
+    async with run_recorder() as other:
         async with (
-            recording(lambda _: Reply(302, {"Location": f"{other.url}/login"})) as server,
+            run_recorder(lambda _: Reply(302, {"Location": f"{other.url}/login"})) as server,
             connect(server.url) as client,
         ):
             with pytest.raises(AccessDeniedError, match="login page"):
                 await client.open()
-        assert other.asked == []
+        assert other.requests == []
 
 
 # --- proxies ---------------------------------------------------------------------------------------------------------
@@ -200,17 +200,17 @@ PASSWORDS = ["plain", "p@ss:w/rd%", "100% @:/?#[]ä &+", "%41"]
 
 @pytest.mark.parametrize("password", PASSWORDS)
 async def test_a_proxy_with_login_for_http(connect: Connect, password: Any) -> None:
-    async with recording(rally) as server, proxying(user="me@corp", password=password) as proxy:
+    async with run_recorder(rally) as server, run_proxy(user="me@corp", password=password) as proxy:
         settings = {"proxyServer": f"127.0.0.1:{proxy.port}", "proxyUsername": "me@corp", "proxyPassword": password}
         async with connect(server.url, **settings) as client:
             await client.open()
-    assert len(proxy.passed) == len(server.asked) == 1
-    assert not any("proxy-authorization" in asked.headers for asked in server.asked)
+    assert len(proxy.passed) == len(server.requests) == 1
+    assert not any("proxy-authorization" in asked.headers for asked in server.requests)
 
 
 @pytest.mark.parametrize("password", PASSWORDS)
 async def test_a_proxy_with_login_for_https(connect: Connect, authority: Any, password: Any) -> None:
-    async with recording(rally, tls=authority.server) as server, proxying(user="me", password=password) as proxy:
+    async with run_recorder(rally, tls=authority.server) as server, run_proxy(user="me", password=password) as proxy:
         settings = {"proxyServer": f"http://127.0.0.1:{proxy.port}", "proxyUsername": "me", "proxyPassword": password}
         async with connect(server.url, caBundle=authority.bundle, **settings) as client:
             await client.open()
@@ -218,13 +218,13 @@ async def test_a_proxy_with_login_for_https(connect: Connect, authority: Any, pa
 
 
 async def test_a_wrong_proxy_login_is_told_as_such(connect: Connect, authority: Any) -> None:
-    async with proxying(user="me", password="right") as proxy:
+    async with run_proxy(user="me", password="right") as proxy:
         settings = {"proxyServer": f"127.0.0.1:{proxy.port}", "proxyUsername": "me", "proxyPassword": "wrong"}
-        async with recording(rally) as server, connect(server.url, **settings) as client:
+        async with run_recorder(rally) as server, connect(server.url, **settings) as client:
             with pytest.raises(AccessDeniedError, match="407") as caught:
                 await client.open()
         assert "proxyUsername" in caught.value.hint
-        async with recording(rally, tls=authority.server) as server, connect(server.url, **settings) as client:
+        async with run_recorder(rally, tls=authority.server) as server, connect(server.url, **settings) as client:
             with pytest.raises(AccessDeniedError, match="407"):
                 await client.open()
 
@@ -233,7 +233,7 @@ async def test_no_proxy_counts_only_when_no_proxy_is_configured(
     connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
-    async with recording(rally) as server, proxying() as proxy:
+    async with run_recorder(rally) as server, run_proxy() as proxy:
         async with connect(server.url, proxyServer=f"127.0.0.1:{proxy.port}") as client:
             await client.open()
         assert len(proxy.passed) == 1, "the configured proxy was passed by"
@@ -245,11 +245,11 @@ async def test_no_proxy_counts_only_when_no_proxy_is_configured(
         async with connect(server.url) as client:
             await client.open()
         assert len(proxy.passed) == 2, "the environment's proxy was not used"
-        assert len(server.asked) == 3
+        assert len(server.requests) == 3
 
 
 async def test_no_proxy_as_a_property_counts_for_every_proxy(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with recording(rally) as server, proxying() as proxy:
+    async with run_recorder(rally) as server, run_proxy() as proxy:
         given = {"proxyServer": f"127.0.0.1:{proxy.port}"}
         async with connect(server.url, **given, noProxy="127.0.0.0/8") as client:
             await client.open()
@@ -260,7 +260,7 @@ async def test_no_proxy_as_a_property_counts_for_every_proxy(connect: Connect, m
         async with connect(server.url, noProxy="127.0.0.1") as client:
             await client.open()
         assert len(proxy.passed) == 1
-        assert len(server.asked) == 3
+        assert len(server.requests) == 3
 
 
 async def test_a_proxy_of_a_kind_we_cannot_use_is_a_settings_error(
@@ -303,7 +303,7 @@ def authority(tmp_path_factory: Any) -> Any:
 
 
 async def test_an_unknown_authority_is_not_trusted(connect: Connect, authority: Any) -> None:
-    async with recording(rally, tls=authority.server) as server, connect(server.url) as client:
+    async with run_recorder(rally, tls=authority.server) as server, connect(server.url) as client:
         with pytest.raises(CertificateVerificationError, match="verify") as caught:
             await client.open()
         assert "caBundle" in caught.value.hint
@@ -312,14 +312,14 @@ async def test_an_unknown_authority_is_not_trusted(connect: Connect, authority: 
 
 async def test_an_authority_from_the_bundle_is_trusted(connect: Connect, authority: Any) -> None:
     async with (
-        recording(rally, tls=authority.server) as server,
+        run_recorder(rally, tls=authority.server) as server,
         connect(server.url, caBundle=authority.bundle) as client,
     ):
         assert (await client.open()).notices == ()
 
 
 async def test_the_name_in_the_certificate_counts(connect: Connect, authority: Any) -> None:
-    async with recording(rally, tls=authority.server) as server:
+    async with run_recorder(rally, tls=authority.server) as server:
         url = server.url.replace("localhost", "127.0.0.1")
         async with connect(url, caBundle=authority.bundle) as client:
             with pytest.raises(CertificateVerificationError, match=r"127\.0\.0\.1"):
@@ -327,17 +327,17 @@ async def test_the_name_in_the_certificate_counts(connect: Connect, authority: A
 
 
 async def test_without_verification_every_run_warns(connect: Connect, authority: Any) -> None:
-    async with recording(rally, tls=authority.server) as server, connect(server.url, verifyTls=False) as client:
+    async with run_recorder(rally, tls=authority.server) as server, connect(server.url, verifyTls=False) as client:
         for _ in range(2):
             assert any("verifyTls is false" in notice for notice in (await client.open()).notices)
 
 
 async def test_a_client_certificate(connect: Connect, authority: Any) -> None:
-    async with recording(rally, tls=authority.demanding) as server:
+    async with run_recorder(rally, tls=authority.demanding) as server:
         settings = {"clientCertificate": authority.client, "clientKey": authority.client_key}
         async with connect(server.url, caBundle=authority.bundle, **settings) as client:
             await client.open()
-        assert len(server.asked) == 1
+        assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -371,7 +371,7 @@ async def test_a_key_of_another_certificate_is_a_settings_error(connect: Connect
 
 
 async def test_nobody_listens(connect: Connect) -> None:
-    async with recording() as server:
+    async with run_recorder() as server:
         url = server.url
     async with connect(url) as client:
         with pytest.raises(UnreachableError, match=f"Nothing listens at {url} .connection refused") as caught:
@@ -381,7 +381,7 @@ async def test_nobody_listens(connect: Connect) -> None:
 
 
 async def test_nobody_listens_at_the_proxy(connect: Connect) -> None:
-    async with recording() as server:
+    async with run_recorder() as server:
         url = server.url
     proxy = url.replace("://", "://ada:planted-secret@")
     async with connect("https://rally.invalid", proxyServer=proxy) as client:
@@ -398,7 +398,7 @@ async def test_a_name_that_does_not_resolve(connect: Connect) -> None:
 
 
 async def test_https_to_an_http_port_says_so(connect: Connect) -> None:
-    async with recording() as server, connect(server.url.replace("http:", "https:")) as client:
+    async with run_recorder() as server, connect(server.url.replace("http:", "https:")) as client:
         with pytest.raises(UnreachableError) as caught:
             await client.open()
     assert "scheme" in caught.value.hint
@@ -420,7 +420,7 @@ async def test_an_answer_without_tls_is_told_as_such(connect: Connect) -> None:
 
 
 async def test_an_answer_that_ends_early(connect: Connect) -> None:
-    async with recording(lambda _: Reply(body=PROJECT, cut=40)) as server, connect(server.url) as client:
+    async with run_recorder(lambda _: Reply(body=PROJECT, cut=40)) as server, connect(server.url) as client:
         with pytest.raises(TruncatedResponseError):
             await client.open()
 
@@ -428,7 +428,7 @@ async def test_an_answer_that_ends_early(connect: Connect) -> None:
 async def test_no_answer_in_time(connect: Connect) -> None:
     # Long enough for a connection on a loaded machine, which has the same limit.
     async with (
-        recording(lambda _: Reply(headers={"Content-Length": "999"})) as server,
+        run_recorder(lambda _: Reply(headers={"Content-Length": "999"})) as server,
         connect(server.url, requestTimeoutSeconds=0.5) as client,
     ):
         with stamina.set_testing(True, attempts=2), pytest.raises(ServiceTimeoutError, match=r"0\.5 seconds"):
@@ -438,10 +438,10 @@ async def test_no_answer_in_time(connect: Connect) -> None:
 
 
 async def test_answers_without_a_date_need_a_clock(connect: Connect) -> None:
-    def undated(asked: Asked) -> Reply:
+    def undated(asked: RecordedRequest) -> Reply:
         return Reply(headers={"Date": "never"}, body=rally(asked).body)
 
-    async with recording(undated) as server:
+    async with run_recorder(undated) as server:
         async with connect(server.url) as client:
             with pytest.raises(UnexpectedResponseError, match="Date"):
                 await client.open()
@@ -455,7 +455,7 @@ async def test_answers_without_a_date_need_a_clock(connect: Connect) -> None:
 async def test_bytes_are_counted_as_on_the_wire(connect: Connect) -> None:
     packed = gzip.compress(PROJECT + b" " * 10_000)
     async with (
-        recording(lambda _: Reply(headers={"Content-Encoding": "gzip"}, body=packed)) as server,
+        run_recorder(lambda _: Reply(headers={"Content-Encoding": "gzip"}, body=packed)) as server,
         connect(server.url) as client,
     ):
         await client.open()

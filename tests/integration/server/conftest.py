@@ -7,7 +7,7 @@ import pytest
 
 from rally_accelerate.server import passwords
 from rally_accelerate.server.store import database
-from support.asked import Asked, asking
+from support.server_client import ServerClient, open_server
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ def copied_tables(tables: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def asked(tmp_path: Path) -> AsyncIterator[Asked]:
+async def asked(tmp_path: Path) -> AsyncIterator[ServerClient]:
     """A new host, asked by its administrator."""
-    async with asking(tmp_path / "host.sqlite") as asked:
+    async with open_server(tmp_path / "host.sqlite") as asked:
         yield asked

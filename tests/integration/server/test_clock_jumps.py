@@ -13,7 +13,7 @@ from rally_accelerate.server.permissions import Actor, Role
 from rally_accelerate.server.store import credentials as sessions_module
 from rally_accelerate.server.store import executions as executions_module
 from rally_accelerate.server.web.templating import _format_ago, _format_until
-from support.asked import Asked
+from support.server_client import ServerClient
 
 NEVER = {"baseUrl": "http://127.0.0.1:9", "apiKey": "sample-key", "retrySeconds": 3600}
 
@@ -38,7 +38,7 @@ class Clock:
 
 @pytest.mark.parametrize("off", [HOURS, -HOURS])
 async def test_the_schedule_goes_by_the_time_that_passes(
-    asked: Asked, monkeypatch: pytest.MonkeyPatch, off: timedelta
+    asked: ServerClient, monkeypatch: pytest.MonkeyPatch, off: timedelta
 ) -> None:
     clock = Clock(monkeypatch, schedule_module)
     schedule = asked.host.scheduler
@@ -55,7 +55,7 @@ async def test_the_schedule_goes_by_the_time_that_passes(
 
 
 async def test_the_latest_run_is_the_latest_also_after_the_clock_was_set_back(
-    asked: Asked, monkeypatch: pytest.MonkeyPatch
+    asked: ServerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock(monkeypatch, executions_module)
     its_id = await asked.host.add_integration({"name": "sample", "properties": NEVER})
@@ -77,7 +77,7 @@ async def test_the_latest_run_is_the_latest_also_after_the_clock_was_set_back(
         assert timedelta(seconds=59) < each.completed - each.started < timedelta(seconds=61)
 
 
-async def test_no_run_takes_less_than_no_time(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_run_takes_less_than_no_time(asked: ServerClient, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch, executions_module)
     its_id = await asked.host.add_integration({"name": "sample", "properties": NEVER})
     executions = asked.host.stores.executions
@@ -101,7 +101,7 @@ async def test_no_run_takes_less_than_no_time(asked: Asked, monkeypatch: pytest.
 
 
 async def test_a_session_of_a_clock_that_was_ahead_ends_like_any_other(
-    asked: Asked, monkeypatch: pytest.MonkeyPatch
+    asked: ServerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock(monkeypatch, sessions_module)
     sessions = asked.host.stores.sessions
@@ -124,7 +124,7 @@ async def test_a_session_of_a_clock_that_was_ahead_ends_like_any_other(
     assert await sessions.find(far) is None
 
 
-async def test_a_sign_in_link_lasts_its_minutes_whatever_the_clock_says(asked: Asked) -> None:
+async def test_a_sign_in_link_lasts_its_minutes_whatever_the_clock_says(asked: ServerClient) -> None:
     (user, *_) = await asked.host.stores.users.all()
     door = asked.host.sign_in
     token = door.create_link(user)

@@ -10,8 +10,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from support.asked import TENANT, Asked
-from support.processes import Simulator, simulator
+from support.processes import Simulator, start_simulator
+from support.server_client import TENANT, ServerClient
 from support.waiting import until
 
 NEW = "/settings/integrations/new"
@@ -24,11 +24,11 @@ WRONG_RULES = json.dumps([{"type": "*", "fieldMapping": {"priority": "No Such Fi
 @pytest.fixture(scope="module")
 def rally() -> Iterator[Simulator]:
     """One simulator for all cases; its world does not change."""
-    with simulator("--items", "120") as running:
+    with start_simulator("--items", "120") as running:
         yield running
 
 
-async def begun(asked: Asked, what: str, **fields: str) -> tuple[str, dict[str, Any]]:
+async def begun(asked: ServerClient, what: str, **fields: str) -> tuple[str, dict[str, Any]]:
     """Press a button of the form; the address of the page behind it, and what it tells when it has ended."""
     ticked = ("comments", "relations", "verifyTls", "verifyAccelerateTls")
     defaults = {f"properties.{name}": "true" for name in ticked}
@@ -39,7 +39,7 @@ async def begun(asked: Asked, what: str, **fields: str) -> tuple[str, dict[str, 
     return address, await ended(asked, address)
 
 
-async def ended(asked: Asked, address: str) -> dict[str, Any]:
+async def ended(asked: ServerClient, address: str) -> dict[str, Any]:
     """What a page tells when its trial has ended."""
     draft, _, what = address.removeprefix("/settings/drafts/").partition("/")
     for key, trial in asked.host.dry_runs._dry_runs.items():
@@ -54,12 +54,12 @@ def good(rally: Simulator, **more: str) -> dict[str, str]:
     return {"name": "sample", "properties__baseUrl": rally.url, "properties__apiKey": rally.key, **more}
 
 
-async def form_behind(asked: Asked, told: dict[str, Any]) -> httpx2.Response:
+async def form_behind(asked: ServerClient, told: dict[str, Any]) -> httpx2.Response:
     """The form that the page leads back to."""
     return await asked.http.get(told["form"])
 
 
-async def test_a_connection_that_works_is_told_link_by_link(asked: Asked, rally: Simulator) -> None:
+async def test_a_connection_that_works_is_told_link_by_link(asked: ServerClient, rally: Simulator) -> None:
     address, told = await begun(asked, "test", **good(rally))
     found = [(each["link"], each["state"]) for each in told["trial"]["findings"]]
     assert {state for _, state in found} == {"ok"}
@@ -75,7 +75,7 @@ async def test_a_connection_that_works_is_told_link_by_link(asked: Asked, rally:
     assert await asked.host.stores.integrations.all() == []
 
 
-async def test_a_broken_link_is_marked_and_says_what_to_do(asked: Asked, rally: Simulator) -> None:
+async def test_a_broken_link_is_marked_and_says_what_to_do(asked: ServerClient, rally: Simulator) -> None:
     _, told = await begun(asked, "test", **good(rally, properties__apiKey="planted-wrong-key"))
     last = told["trial"]["findings"][-1]
     assert (last["link"], last["state"]) == ("login", "failed")
@@ -87,7 +87,9 @@ async def test_a_broken_link_is_marked_and_says_what_to_do(asked: Asked, rally: 
     assert "No Such Project" in last["text"]
 
 
-async def test_what_a_request_passed_before_the_broken_link_is_told_as_well(asked: Asked, rally: Simulator) -> None:
+async def test_what_a_request_passed_before_the_broken_link_is_told_as_well(
+    asked: ServerClient, rally: Simulator
+) -> None:
     _, whole = await begun(asked, "test", **good(rally))
     passed = {each["link"]: each["text"] for each in whole["trial"]["findings"]}
     for wrong in ({"properties__projects": "No Such Project"}, {"properties__fieldMapping": WRONG_RULES}):
@@ -101,13 +103,13 @@ async def test_what_a_request_passed_before_the_broken_link_is_told_as_well(aske
         assert all(each["text"] != "holds" for each in before)
 
 
-async def test_what_does_not_answer_is_given_up_soon(asked: Asked) -> None:
+async def test_what_does_not_answer_is_given_up_soon(asked: ServerClient) -> None:
     fields = {"properties__baseUrl": "http://127.0.0.1:9", "properties__retrySeconds": "0"}
     _, told = await begun(asked, "test", properties__apiKey="k", **fields)
     assert told["trial"]["findings"][-1]["state"] == "failed"
 
 
-async def test_a_stored_integration_is_tried_as_it_is(asked: Asked, rally: Simulator) -> None:
+async def test_a_stored_integration_is_tried_as_it_is(asked: ServerClient, rally: Simulator) -> None:
     its_id = await asked.host.add_integration(
         {"name": "sample", "properties": {"baseUrl": rally.url, "apiKey": rally.key}}
     )
@@ -117,7 +119,7 @@ async def test_a_stored_integration_is_tried_as_it_is(asked: Asked, rally: Simul
     assert told["form"].startswith(f"/settings/integrations/{its_id}/edit?draft=")
 
 
-async def test_one_goes_back_to_where_one_came_from(asked: Asked, rally: Simulator) -> None:
+async def test_one_goes_back_to_where_one_came_from(asked: ServerClient, rally: Simulator) -> None:
     its_id = await asked.host.add_integration(
         {"name": "sample", "properties": {"baseUrl": rally.url, "apiKey": rally.key}}
     )
@@ -138,7 +140,9 @@ async def test_one_goes_back_to_where_one_came_from(asked: Asked, rally: Simulat
     assert await ways(f"{place}/edit", **typed) == [(f"{place}/edit", "Back to form")]
 
 
-async def test_a_preview_shows_a_few_issues_of_every_type_and_stores_nothing(asked: Asked, rally: Simulator) -> None:
+async def test_a_preview_shows_a_few_issues_of_every_type_and_stores_nothing(
+    asked: ServerClient, rally: Simulator
+) -> None:
     address, told = await begun(asked, "preview", **good(rally))
     issues = told["trial"]["issues"]
     assert len(issues) == 5
@@ -146,7 +150,7 @@ async def test_a_preview_shows_a_few_issues_of_every_type_and_stores_nothing(ask
     truth = {
         row["formatted_id"]: row["values"]["Name"].strip()
         for kind in ("hierarchicalrequirement", "defect")
-        for row in rally.truth(kind).values()
+        for row in rally.fetch_ground_truth(kind).values()
     }
     assert all(truth[each["id"]] == each["name"] for each in issues)
     assert all(each["changes"] > 0 and each["history"] == "complete" for each in issues)
@@ -154,20 +158,20 @@ async def test_a_preview_shows_a_few_issues_of_every_type_and_stores_nothing(ask
     assert await asked.host.stores.issues.count_by_tracker() == {}
 
 
-async def test_a_preview_goes_by_the_settings_that_were_typed(asked: Asked, rally: Simulator) -> None:
+async def test_a_preview_goes_by_the_settings_that_were_typed(asked: ServerClient, rally: Simulator) -> None:
     mapping = '[{"type": "*", "valueMapping": {"status": {"Done": ["Accepted"]}}}]'
     fields = good(rally, properties__types="Defect", properties__fieldMapping=mapping)
     _, told = await begun(asked, "preview", **fields, properties__query='(ScheduleState = "Accepted")')
     assert {(each["type"], each["status"]) for each in told["trial"]["issues"]} == {("Defect", "Done")}
 
 
-async def test_a_preview_of_nothing_says_why_that_may_be(asked: Asked, rally: Simulator) -> None:
+async def test_a_preview_of_nothing_says_why_that_may_be(asked: ServerClient, rally: Simulator) -> None:
     address, told = await begun(asked, "preview", **good(rally), properties__query='(Name = "there is none")')
     assert told["trial"]["issues"] == []
     assert "excludes all. Without it there are" in (await asked.http.get(address)).text
 
 
-async def test_a_preview_that_fails_says_what_to_do(asked: Asked, rally: Simulator) -> None:
+async def test_a_preview_that_fails_says_what_to_do(asked: ServerClient, rally: Simulator) -> None:
     address, told = await begun(asked, "preview", **good(rally, properties__apiKey="planted-wrong-key"))
     assert told["trial"]["failure"]["hint"]
     assert 'role="alert"' in (await asked.http.get(address)).text
@@ -175,7 +179,7 @@ async def test_a_preview_that_fails_says_what_to_do(asked: Asked, rally: Simulat
     assert answer.headers["location"] == address
 
 
-async def test_projects_are_chosen_from_the_tree_without_scripts(asked: Asked, rally: Simulator) -> None:
+async def test_projects_are_chosen_from_the_tree_without_scripts(asked: ServerClient, rally: Simulator) -> None:
     fields = good(rally, properties__projects="Team Birch, Te?m *", properties__types="nonsense,")
     address, told = await begun(asked, "projects", **fields)
     rows = {row["name"]: row for row in told["rows"]}
@@ -203,7 +207,9 @@ async def test_projects_are_chosen_from_the_tree_without_scripts(asked: Asked, r
     assert rally.key not in form
 
 
-async def test_the_children_of_a_chosen_parent_are_offered_with_their_items(asked: Asked, rally: Simulator) -> None:
+async def test_the_children_of_a_chosen_parent_are_offered_with_their_items(
+    asked: ServerClient, rally: Simulator
+) -> None:
     parents = "Sample Company Delivery, Team Retired, Platform*"
     address, told = await begun(asked, "projects", **good(rally, properties__projects=parents))
     rows = {row["name"]: row for row in told["rows"]}
@@ -231,7 +237,7 @@ async def test_the_children_of_a_chosen_parent_are_offered_with_their_items(aske
     assert not any(row["offer"] for row in told["rows"])
 
 
-async def test_the_tree_is_shown_also_when_items_cannot_be_counted(asked: Asked, rally: Simulator) -> None:
+async def test_the_tree_is_shown_also_when_items_cannot_be_counted(asked: ServerClient, rally: Simulator) -> None:
     fields = good(rally, properties__projects="Sample Company Delivery", properties__types="NoSuchType")
     address, told = await begun(asked, "projects", **fields)
     (offer,) = [row["offer"] for row in told["rows"] if row["offer"]]
@@ -240,7 +246,7 @@ async def test_the_tree_is_shown_also_when_items_cannot_be_counted(asked: Asked,
     assert f"{offer['projects']} child projects: <button" in page
 
 
-async def test_projects_of_a_wrong_workspace_say_so_and_lead_back(asked: Asked, rally: Simulator) -> None:
+async def test_projects_of_a_wrong_workspace_say_so_and_lead_back(asked: ServerClient, rally: Simulator) -> None:
     address, told = await begun(asked, "projects", **good(rally, properties__workspace="No Such Workspace"))
     assert "No Such Workspace" in told["trial"]["failure"]["message"]
     page = (await asked.http.get(address)).text
@@ -249,7 +255,7 @@ async def test_projects_of_a_wrong_workspace_say_so_and_lead_back(asked: Asked, 
     assert again.headers["location"] == address
 
 
-async def test_after_all_that_it_is_saved(asked: Asked, rally: Simulator) -> None:
+async def test_after_all_that_it_is_saved(asked: ServerClient, rally: Simulator) -> None:
     _, told = await begun(asked, "preview", **good(rally))
     form = (await asked.http.get(told["form"])).text
     draft = re.search(r'name="draft" value="([^"]+)"', form)
@@ -265,7 +271,7 @@ async def test_after_all_that_it_is_saved(asked: Asked, rally: Simulator) -> Non
 
 
 @pytest.mark.parametrize("what", ["test", "preview", "projects"])
-async def test_a_draft_that_is_gone_is_missed_politely(asked: Asked, what: str) -> None:
+async def test_a_draft_that_is_gone_is_missed_politely(asked: ServerClient, what: str) -> None:
     for answer in (
         await asked.http.get(f"/settings/drafts/none/{what}"),
         await asked.http.post(f"/settings/drafts/none/{what}"),
@@ -274,7 +280,7 @@ async def test_a_draft_that_is_gone_is_missed_politely(asked: Asked, what: str) 
         assert "kept for one hour" in answer.text
 
 
-async def test_who_waits_reads_for_which_step_and_for_how_long(asked: Asked) -> None:
+async def test_who_waits_reads_for_which_step_and_for_how_long(asked: ServerClient) -> None:
     ended = asyncio.Event()
 
     async def silent(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from rally_sandbox.server import SANDBOX_API_KEY, Sandbox, serve
 from rally_sandbox.world import World
-from support.asked import Asked
+from support.server_client import ServerClient
 from support.waiting import until
 
 LIST = "/settings/integrations"
@@ -19,7 +19,7 @@ def rally() -> Iterator[Sandbox]:
         yield sandbox
 
 
-async def synced(asked: Asked, rally: Sandbox, **given: Any) -> str:
+async def synced(asked: ServerClient, rally: Sandbox, **given: Any) -> str:
     """The id of an integration that ran once."""
     properties = {"baseUrl": rally.url, "apiKey": SANDBOX_API_KEY, "historySource": "none", **given}
     its_id = await asked.host.add_integration({"name": "one", "properties": properties})
@@ -38,7 +38,7 @@ async def synced(asked: Asked, rally: Sandbox, **given: Any) -> str:
     ids=["parent", "query", "date"],
 )
 async def test_the_list_and_the_page_say_why_nothing_came(
-    asked: Asked, rally: Sandbox, given: dict[str, Any], said: str
+    asked: ServerClient, rally: Sandbox, given: dict[str, Any], said: str
 ) -> None:
     its_id = await synced(asked, rally, **given)
     listed = (await asked.http.get(f"{LIST}.json")).json()["integrations"]
@@ -54,7 +54,7 @@ async def test_the_list_and_the_page_say_why_nothing_came(
 
 
 async def test_an_integration_that_brought_items_is_online_also_when_nothing_is_left(
-    asked: Asked, rally: Sandbox
+    asked: ServerClient, rally: Sandbox
 ) -> None:
     its_id = await synced(asked, rally)
     await asked.host.run_integration(its_id)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from rally_accelerate.config.model import EVENT
 from rally_accelerate.server.permissions import SYSTEM_ACTOR
 from rally_accelerate.server.runner import add_removal_approval, add_resync_request, clear_run_request, read_run_request
-from support.asked import Asked
+from support.server_client import ServerClient
 
 #: Disabled, so that no run fulfils a wish meanwhile.
 SAMPLE = {"name": "sample", "disabled": True, "properties": {"baseUrl": "http://127.0.0.1:9", "apiKey": "k"}}
@@ -15,15 +15,15 @@ STATE = """mutation ($id: ID!, $event: String!, $p: JSON) {
     updateIntegrationState(integrationId: $id, eventName: $event, properties: $p) { state } }"""
 
 
-async def test_states_that_are_written_at_once_are_all_kept(asked: Asked) -> None:
+async def test_states_that_are_written_at_once_are_all_kept(asked: ServerClient) -> None:
     its_id = await asked.host.add_integration(SAMPLE)
     names = [f"event {number}" for number in range(20)]
-    await asyncio.gather(*(asked.data(STATE, id=its_id, event=name, p={"its": name}) for name in names))
+    await asyncio.gather(*(asked.fetch_data(STATE, id=its_id, event=name, p={"its": name}) for name in names))
     found = await asked.host.integrations.get(its_id)
     assert found.state == {name: {"its": name} for name in names}
 
 
-async def test_event_states_that_are_written_at_once_are_all_kept(asked: Asked) -> None:
+async def test_event_states_that_are_written_at_once_are_all_kept(asked: ServerClient) -> None:
     its_id = await asked.host.add_integration(SAMPLE)
     write = asked.host.integrations.write_event_states
     names = [f"event {number}" for number in range(20)]
@@ -41,7 +41,7 @@ async def test_event_states_that_are_written_at_once_are_all_kept(asked: Asked) 
     assert again.since == since
 
 
-async def test_a_wish_that_comes_while_another_is_fulfilled_stays(asked: Asked) -> None:
+async def test_a_wish_that_comes_while_another_is_fulfilled_stays(asked: ServerClient) -> None:
     its_id = await asked.host.add_integration(SAMPLE)
     rewrite = asked.host.stores.integrations.rewrite
     for _ in range(10):

@@ -15,7 +15,7 @@ from rally_accelerate.server.app import Server
 from rally_accelerate.server.store.database import Database
 from rally_accelerate.server.store.executions import LogLine, Retention
 from rally_accelerate.server.store.tables import execution_lines, executions, to_ms
-from support.asked import Asked, signed_in
+from support.server_client import ServerClient, set_session_cookie
 from support.waiting import until
 
 NEVER = {"baseUrl": "http://127.0.0.1:9", "apiKey": "planted-secret-1", "retrySeconds": 3600}
@@ -52,7 +52,7 @@ REPORT = {
 }
 
 
-async def made(asked: Asked, its_id: str, outcome: str, *, days_ago: float = 0) -> str:
+async def made(asked: ServerClient, its_id: str, outcome: str, *, days_ago: float = 0) -> str:
     """A run that ended some time ago; its id."""
     key = await asked.host.stores.executions.start(its_id, job_name="syncRallyDataEvent")
     await asked.host.stores.executions.finish(key, outcome=outcome, report=REPORT)
@@ -62,7 +62,7 @@ async def made(asked: Asked, its_id: str, outcome: str, *, days_ago: float = 0) 
     return key
 
 
-async def listed(asked: Asked, query: str = "") -> list[str]:
+async def listed(asked: ServerClient, query: str = "") -> list[str]:
     """The ids of every run of a list, page after page."""
     found: list[str] = []
     more = f"?{query}" if query else ""
@@ -74,7 +74,7 @@ async def listed(asked: Asked, query: str = "") -> list[str]:
         more = page["more"]
 
 
-async def test_runs_are_filtered_and_paged_by_key(asked: Asked) -> None:
+async def test_runs_are_filtered_and_paged_by_key(asked: ServerClient) -> None:
     assert "No runs yet" in (await asked.http.get("/executions")).text
     one = await asked.host.add_integration({"name": "one", "properties": NEVER})
     two = await asked.host.add_integration({"name": "two", "properties": NEVER})
@@ -91,7 +91,7 @@ async def test_runs_are_filtered_and_paged_by_key(asked: Asked) -> None:
     assert len(await listed(asked, "outcome=nonsense&from=never&after=x-")) == 121
 
 
-async def test_one_run_tells_its_whole_account(asked: Asked) -> None:
+async def test_one_run_tells_its_whole_account(asked: ServerClient) -> None:
     its_id = await asked.host.add_integration({"name": "one", "properties": NEVER})
     key = await made(asked, its_id, "partial")
     text = (await asked.http.get(f"/executions/{key}")).text
@@ -112,7 +112,7 @@ async def test_one_run_tells_its_whole_account(asked: Asked) -> None:
     assert "refresh" not in text
 
 
-async def with_log(asked: Asked) -> str:
+async def with_log(asked: ServerClient) -> str:
     """A run with a log."""
     its_id = await asked.host.add_integration({"name": "one", "properties": NEVER})
     key = await made(asked, its_id, "complete")
@@ -122,12 +122,12 @@ async def with_log(asked: Asked) -> str:
     return key
 
 
-async def texts(asked: Asked, address: str) -> list[str]:
+async def texts(asked: ServerClient, address: str) -> list[str]:
     """The lines of a page."""
     return [line["text"] for line in (await asked.http.get(address)).json()["log"]]
 
 
-async def test_a_log_is_searched_by_level_and_text_and_downloaded(asked: Asked) -> None:
+async def test_a_log_is_searched_by_level_and_text_and_downloaded(asked: ServerClient) -> None:
     key = await with_log(asked)
     assert await texts(asked, f"/executions/{key}.json") == ["first <b>", "slow 100%", "broken", "last"]
     assert await texts(asked, f"/executions/{key}.json?level=WARNING") == ["slow 100%", "broken"]
@@ -148,7 +148,7 @@ async def test_a_log_is_searched_by_level_and_text_and_downloaded(asked: Asked) 
     ]
 
 
-async def test_a_long_log_is_told_in_pages(asked: Asked) -> None:
+async def test_a_long_log_is_told_in_pages(asked: ServerClient) -> None:
     key = await with_log(asked)
     now = datetime.now(UTC)
     await asked.host.stores.lines.append(key, [LogLine(now, "INFO", f"line {n}") for n in range(2500)], after=4)
@@ -164,7 +164,7 @@ async def test_a_long_log_is_told_in_pages(asked: Asked) -> None:
     assert seen[-1] == "line 2499"
 
 
-async def test_a_run_that_goes_on_is_followed_and_stopped(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_run_that_goes_on_is_followed_and_stopped(asked: ServerClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "FLUSH_SECONDS", 0.01)
     its_id = await asked.host.add_integration({"name": "one", "properties": NEVER})
     asked.host.scheduler.start_run(its_id)
@@ -199,9 +199,9 @@ async def test_a_run_that_goes_on_is_followed_and_stopped(asked: Asked, monkeypa
     assert asked.host.scheduler.is_running(its_id)
 
 
-async def test_graphql_tells_the_same_log(asked: Asked) -> None:
+async def test_graphql_tells_the_same_log(asked: ServerClient) -> None:
     key = await with_log(asked)
-    data = await asked.data("query one($id: ID!) { integrationExecutionById(_id: $id) { log } }", id=key)
+    data = await asked.fetch_data("query one($id: ID!) { integrationExecutionById(_id: $id) { log } }", id=key)
     assert data["integrationExecutionById"]["log"] == (await asked.http.get(f"/executions/{key}/log.txt")).text
 
 
@@ -209,8 +209,8 @@ async def test_runs_are_kept_by_count_and_by_age(tmp_path: Path) -> None:
     retention = Retention(runs=3, days=10)
     async with Server.open(tmp_path / "host.sqlite", retention=retention) as host:
         transport = httpx2.ASGITransport(app=host.build_app())
-        asked = Asked(host, httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1"), "")
-        await signed_in(host, asked.http)
+        asked = ServerClient(host, httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1"), "")
+        await set_session_cookie(host, asked.http)
         one = await host.add_integration({"name": "one", "properties": NEVER})
         two = await host.add_integration({"name": "two", "properties": NEVER})
         old = await made(asked, two, "failed", days_ago=11)
@@ -226,7 +226,7 @@ async def test_runs_are_kept_by_count_and_by_age(tmp_path: Path) -> None:
         await asked.http.aclose()
 
 
-async def test_a_run_may_not_fill_the_disk_with_its_log(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_run_may_not_fill_the_disk_with_its_log(asked: ServerClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "MAX_LINES", 5)
     key = await with_log(asked)
     async with asked.host.stores.database.writing() as connection:
@@ -275,7 +275,7 @@ async def test_logs_of_earlier_versions_become_lines(tmp_path: Path) -> None:
     await database.close()
 
 
-async def test_a_history_that_the_next_run_completes_is_told_as_such(asked: Asked) -> None:
+async def test_a_history_that_the_next_run_completes_is_told_as_such(asked: ServerClient) -> None:
     its_id = await asked.host.add_integration({"name": "sample", "properties": NEVER})
     executions = asked.host.stores.executions
     pages = []
@@ -288,7 +288,7 @@ async def test_a_history_that_the_next_run_completes_is_told_as_such(asked: Aske
     assert "3 incomplete (2 of them until the next run: Rally&#39;s Lookback" in later
 
 
-async def test_a_run_is_told_with_the_names_of_the_form(asked: Asked) -> None:
+async def test_a_run_is_told_with_the_names_of_the_form(asked: ServerClient) -> None:
     its_id = await asked.host.add_integration({"name": "sample", "properties": SILENT})
     report = await asked.host.run_integration(its_id)
     assert report.failure is not None
@@ -299,7 +299,7 @@ async def test_a_run_is_told_with_the_names_of_the_form(asked: Asked) -> None:
         assert "baseUrl" not in page, address
 
 
-async def test_why_a_run_is_partial_stands_beside_the_word(asked: Asked) -> None:
+async def test_why_a_run_is_partial_stands_beside_the_word(asked: ServerClient) -> None:
     its_id = await asked.host.add_integration({"name": "sample", "properties": SILENT})
     run_id = await asked.host.stores.executions.start(its_id, job_name="syncRallyIssuesEvent")
     await asked.host.stores.executions.finish(run_id, outcome="partial", report={"skipped": 3})

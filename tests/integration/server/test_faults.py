@@ -28,9 +28,9 @@ from rally_accelerate.server.upload_worker import UploadWorker
 from rally_accelerate.server.value_streams.board import BoardCache
 from rally_accelerate.server.web import request_limits
 from rally_accelerate.server.web.security import HEADERS
-from support.asked import Asked
-from support.disks import full_disk
+from support.full_disk import full_disk
 from support.issues import item
+from support.server_client import ServerClient
 from support.waiting import until
 
 FULL = StoreError("the database cannot be written: database or disk is full", hint="Free space on its disk.")
@@ -43,7 +43,7 @@ UPLOAD = "mutation ($data: IssueDataIn!) { uploadIssueData(data: $data) { result
 
 @pytest.mark.parametrize("address", ["/issues", "/issues.json", "/sign-in"])
 async def test_a_fault_of_the_program_is_answered_with_every_header_and_no_detail(
-    asked: Asked, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, address: str
+    asked: ServerClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, address: str
 ) -> None:
     async def failing(*_: Any, **__: Any) -> Any:
         raise ZeroDivisionError("planted detail")
@@ -60,7 +60,7 @@ async def test_a_fault_of_the_program_is_answered_with_every_header_and_no_detai
 
 
 async def test_what_the_store_says_is_told_on_pages_and_to_clients(
-    asked: Asked, monkeypatch: pytest.MonkeyPatch
+    asked: ServerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def full(*_: Any, **__: Any) -> Any:
         raise FULL
@@ -79,7 +79,7 @@ async def test_what_the_store_says_is_told_on_pages_and_to_clients(
     assert page.headers["content-security-policy"]
 
 
-async def test_people_and_clients_still_read_when_nothing_can_be_written(asked: Asked) -> None:
+async def test_people_and_clients_still_read_when_nothing_can_be_written(asked: ServerClient) -> None:
     async with asked.host.stores.database.writing() as connection:
         await connection.execute(sa.text("UPDATE sessions SET last_seen = last_seen - 120000"))
     seen: list[str] = []
@@ -98,7 +98,7 @@ async def test_people_and_clients_still_read_when_nothing_can_be_written(asked: 
 NOT_SAVED = "The database cannot be written: database or disk is full, so nothing was saved. Free space on its disk."
 
 
-async def test_a_form_keeps_what_was_typed_when_it_cannot_be_saved(asked: Asked) -> None:
+async def test_a_form_keeps_what_was_typed_when_it_cannot_be_saved(asked: ServerClient) -> None:
     typed = {
         "name": "typed-name",
         "loggingLevel": "INFO",
@@ -122,7 +122,7 @@ async def test_a_form_keeps_what_was_typed_when_it_cannot_be_saved(asked: Asked)
     assert saved.properties["apiKey"] == "planted-secret"
 
 
-async def test_a_value_stream_keeps_what_was_written_when_it_cannot_be_saved(asked: Asked) -> None:
+async def test_a_value_stream_keeps_what_was_written_when_it_cannot_be_saved(asked: ServerClient) -> None:
     new = {"name": "typed-name", "start": "empty", "description": "typed-text"}
     with full_disk(asked):
         page = await asked.http.post("/value-streams/new", data=new)
@@ -141,7 +141,7 @@ async def test_a_value_stream_keeps_what_was_written_when_it_cannot_be_saved(ask
 
 
 async def test_the_schedule_outlives_a_look_that_fails(
-    asked: Asked, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    asked: ServerClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(schedule_module, "POLL_SECONDS", 0.0)
     looked = asyncio.Event()
@@ -162,7 +162,7 @@ async def test_the_schedule_outlives_a_look_that_fails(
 
 
 async def test_a_password_that_changes_while_the_old_one_is_looked_at_lets_nobody_in(
-    asked: Asked, monkeypatch: pytest.MonkeyPatch
+    asked: ServerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stores = asked.host.stores
     user, password = await stores.users.add("ada", (await stores.users.all())[0].role)
@@ -183,7 +183,7 @@ async def test_a_password_that_changes_while_the_old_one_is_looked_at_lets_nobod
     assert await stores.sessions.list_for_user(user.id) == []
 
 
-async def test_a_body_that_never_ends_is_given_up(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_body_that_never_ends_is_given_up(asked: ServerClient, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OF_STRANGERS", "OF_CALLERS"):
         monkeypatch.setattr(request_limits, name, replace(request_limits.OF_CALLERS, seconds=0.05))
 
@@ -196,7 +196,7 @@ async def test_a_body_that_never_ends_is_given_up(asked: Asked, monkeypatch: pyt
     assert answer.status_code == 408
 
 
-async def test_a_damaged_file_is_told_as_such(asked: Asked) -> None:
+async def test_a_damaged_file_is_told_as_such(asked: ServerClient) -> None:
     database: Database = asked.host.stores.database
     with pytest.raises(StoreError, match="disk image is malformed") as told:
         async with database.reading():
@@ -211,7 +211,7 @@ def harm(connection: sa.Connection) -> None:
     raise sa.exc.DatabaseError("", {}, sqlite3.DatabaseError("database disk image is malformed"))
 
 
-async def test_writers_are_told_of_a_damaged_file_and_of_no_fault_of_ours(asked: Asked) -> None:
+async def test_writers_are_told_of_a_damaged_file_and_of_no_fault_of_ours(asked: ServerClient) -> None:
     database: Database = asked.host.stores.database
 
     async def write(function: Callable[[sa.Connection], None]) -> None:
@@ -266,7 +266,7 @@ async def test_what_cannot_be_closed_keeps_nothing_else_open(tmp_path: Path, mon
     assert closed == ["BoardCache", "UploadWorker"]
 
 
-async def test_what_a_connector_writes_is_noted_but_not_each_time(asked: Asked) -> None:
+async def test_what_a_connector_writes_is_noted_but_not_each_time(asked: ServerClient) -> None:
     host = asked.host
     properties = {"baseUrl": "http://127.0.0.1:9", "apiKey": "planted", "ucvAccessKey": "k"}
     its_id = await host.add_integration(
@@ -279,11 +279,11 @@ async def test_what_a_connector_writes_is_noted_but_not_each_time(asked: Asked) 
     state = """mutation ($id: ID!, $p: JSON) {
         updateIntegrationState(integrationId: $id, eventName: "e", properties: $p) { state } }"""
     for number in range(3):
-        await asked.data(state, id=its_id, p={"cursor": number})
+        await asked.fetch_data(state, id=its_id, p={"cursor": number})
     wish = """mutation ($id: ID!, $at: Date!) { updateScheduledEventStates(
         integrationId: $id, scheduledEventStates: [{eventName: "e", deltaTime: $at}]) { _id } }"""
     for at in (5.0, 5.0, -1.0):
-        await asked.data(wish, id=its_id, at=at)
+        await asked.fetch_data(wish, id=its_id, at=at)
     refused = (await asked.graphql(wish, id=its_id, at=1e300)).json()
     assert "years 1 to 9999" in refused["errors"][0]["message"]
     entries = await host.stores.audit.list_entries()
@@ -300,7 +300,9 @@ async def test_what_a_connector_writes_is_noted_but_not_each_time(asked: Asked) 
     assert "other" not in str([each.detail for each in entries])
 
 
-async def test_what_a_caller_sends_wrongly_is_not_in_the_log(asked: Asked, caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_a_caller_sends_wrongly_is_not_in_the_log(
+    asked: ServerClient, caplog: pytest.LogCaptureFixture
+) -> None:
     # What a server of pages does at its start.
     logging.config.dictConfig(LOGGING_CONFIG)
     add = "mutation ($i: AddIntegrationInput!) { addIntegration(input: $i) { _id } }"
@@ -309,7 +311,9 @@ async def test_what_a_caller_sends_wrongly_is_not_in_the_log(asked: Asked, caplo
     assert "planted-secret" not in caplog.text
 
 
-async def test_whoever_hangs_up_in_the_middle_is_no_fault(asked: Asked, caplog: pytest.LogCaptureFixture) -> None:
+async def test_whoever_hangs_up_in_the_middle_is_no_fault(
+    asked: ServerClient, caplog: pytest.LogCaptureFixture
+) -> None:
     messages: list[Message] = []
 
     async def receive() -> Message:
@@ -336,7 +340,7 @@ async def test_whoever_hangs_up_in_the_middle_is_no_fault(asked: Asked, caplog: 
     ],
 )
 async def test_a_page_of_what_could_not_be_done_leads_back(
-    asked: Asked, monkeypatch: pytest.MonkeyPatch, referer: str, back: str
+    asked: ServerClient, monkeypatch: pytest.MonkeyPatch, referer: str, back: str
 ) -> None:
     async def full(*_: Any, **__: Any) -> Any:
         raise FULL

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from support.asked import TENANT, Asked
-from support.processes import Simulator, simulator
+from support.processes import Simulator, start_simulator
+from support.server_client import TENANT, ServerClient
 
 NEW = "/settings/integrations/new"
 TICKED = {f"properties.{name}": "true" for name in ("comments", "relations", "verifyTls", "verifyAccelerateTls")}
@@ -17,7 +17,7 @@ TICKED = {f"properties.{name}": "true" for name in ("comments", "relations", "ve
 @pytest.fixture(scope="module")
 def rally() -> Iterator[Simulator]:
     """One simulator whose lowest portfolio level has a name of its own."""
-    with simulator("--items", "60") as running:
+    with start_simulator("--items", "60") as running:
         running.post("relabel", {"attribute": "PortfolioItem/Feature", "label": "Business Outcome"})
         yield running
 
@@ -27,7 +27,7 @@ def typed(rally: Simulator, **more: str) -> dict[str, str]:
     return {"name": "sample", **TICKED, **{f"properties.{name}": text for name, text in settings.items()}}
 
 
-async def tried(asked: Asked, form: dict[str, str]) -> dict[str, Any]:
+async def tried(asked: ServerClient, form: dict[str, str]) -> dict[str, Any]:
     """What the connection test says of each link."""
     answer = await asked.http.post(NEW, data={"do": "test", **form})
     assert answer.status_code == 303, answer.text
@@ -50,7 +50,7 @@ async def tried(asked: Asked, form: dict[str, str]) -> dict[str, Any]:
     ],
 )
 async def test_names_that_cannot_be_right_are_refused_at_their_field(
-    asked: Asked, rally: Simulator, field: str, text: str, told: str
+    asked: ServerClient, rally: Simulator, field: str, text: str, told: str
 ) -> None:
     answer = await asked.http.post(NEW, data=typed(rally, **{field: text}))
     assert answer.status_code == 422
@@ -58,7 +58,7 @@ async def test_names_that_cannot_be_right_are_refused_at_their_field(
     assert told in html.unescape(fault)
 
 
-async def test_the_connection_test_looks_names_up(asked: Asked, rally: Simulator) -> None:
+async def test_the_connection_test_looks_names_up(asked: ServerClient, rally: Simulator) -> None:
     wrong = await tried(asked, typed(rally, types="Business Outcom, Iteration"))
     assert 'did you mean "Business Outcome"' in wrong["types"]
     assert '"Iteration" is a type of Rally, but not one of work items' in wrong["types"]
@@ -67,7 +67,7 @@ async def test_the_connection_test_looks_names_up(asked: Asked, rally: Simulator
     assert "would be synced" in right["items"]
 
 
-async def test_a_filter_for_each_type_is_saved_and_shown_as_it_was_typed(asked: Asked, rally: Simulator) -> None:
+async def test_a_filter_for_each_type_is_saved_and_shown_as_it_was_typed(asked: ServerClient, rally: Simulator) -> None:
     text = 'Defect: (Priority = "Low")\n*: (Ready = true)'
     answer = await asked.http.post(NEW, data=typed(rally, query=text, teamId="t-1"))
     assert answer.status_code == 303

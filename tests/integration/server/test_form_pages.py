@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from support.asked import TENANT, Asked
+from support.server_client import TENANT, ServerClient
 
 LIST = "/settings/integrations"
 SECRET = "planted-secret-1"
@@ -17,7 +17,7 @@ OTHER = "planted-secret-2"
 FILLED = {"name": "my rally", "properties.baseUrl": "http://127.0.0.1:9", "properties.apiKey": SECRET}
 
 
-async def sent(asked: Asked, address: str = f"{LIST}/new", **fields: str) -> httpx2.Response:
+async def sent(asked: ServerClient, address: str = f"{LIST}/new", **fields: str) -> httpx2.Response:
     """Press the form's button; names of properties with ``__`` for the dot."""
     defaults = {"properties.comments": "true", "properties.relations": "true", "properties.verifyTls": "true"}
     more = {name.replace("__", "."): text for name, text in fields.items()}
@@ -35,7 +35,7 @@ def fields_of(page: str) -> dict[str, str]:
     return found
 
 
-async def test_an_integration_is_added_and_its_defaults_are_left_to_the_program(asked: Asked) -> None:
+async def test_an_integration_is_added_and_its_defaults_are_left_to_the_program(asked: ServerClient) -> None:
     answer = await sent(asked, **FILLED, properties__projects="A, B", showHidden="on")
     assert answer.status_code == 303
     found = await asked.host.stores.integrations.by_name("my rally", TENANT)
@@ -47,7 +47,7 @@ async def test_an_integration_is_added_and_its_defaults_are_left_to_the_program(
     assert (entry.action, entry.detail) == ("added", {"settings": ["apiKey", "baseUrl", "projects"]})
 
 
-async def test_every_problem_stands_at_its_field_and_nothing_typed_is_lost(asked: Asked) -> None:
+async def test_every_problem_stands_at_its_field_and_nothing_typed_is_lost(asked: ServerClient) -> None:
     answer = await sent(
         asked,
         name="",
@@ -75,7 +75,7 @@ async def test_every_problem_stands_at_its_field_and_nothing_typed_is_lost(asked
     assert found.properties["password"] == SECRET
 
 
-async def test_a_taken_name_is_told_at_the_name(asked: Asked) -> None:
+async def test_a_taken_name_is_told_at_the_name(asked: ServerClient) -> None:
     await sent(asked, **FILLED)
     answer = await sent(asked, **FILLED)
     assert answer.status_code == 422
@@ -85,7 +85,7 @@ async def test_a_taken_name_is_told_at_the_name(asked: Asked) -> None:
     assert (await sent(asked, **FILLED, tenant_id="other")).status_code == 303
 
 
-async def edited(asked: Asked, **changes: str) -> tuple[httpx2.Response, dict[str, Any]]:
+async def edited(asked: ServerClient, **changes: str) -> tuple[httpx2.Response, dict[str, Any]]:
     """Add an integration, then send its form with changes: the answer, and the properties after it."""
     await sent(asked, **FILLED, properties__workspace="W")
     found = await asked.host.stores.integrations.by_name("my rally", TENANT)
@@ -100,7 +100,7 @@ async def edited(asked: Asked, **changes: str) -> tuple[httpx2.Response, dict[st
     return answer, dict(after.properties)
 
 
-async def test_an_empty_secret_keeps_the_stored_one(asked: Asked) -> None:
+async def test_an_empty_secret_keeps_the_stored_one(asked: ServerClient) -> None:
     answer, after = await edited(asked, properties__workspace="Other")
     assert answer.status_code == 303
     assert (after["apiKey"], after["workspace"]) == (SECRET, "Other")
@@ -108,20 +108,20 @@ async def test_an_empty_secret_keeps_the_stored_one(asked: Asked) -> None:
     assert (entry.action, entry.detail) == ("edited", {"settings": ["workspace"]})
 
 
-async def test_a_typed_secret_replaces_the_stored_one(asked: Asked) -> None:
+async def test_a_typed_secret_replaces_the_stored_one(asked: ServerClient) -> None:
     _, after = await edited(asked, properties__apiKey=OTHER)
     assert after["apiKey"] == OTHER
     assert OTHER not in str(await asked.host.stores.audit.list_entries())
 
 
-async def test_a_cleared_secret_is_gone(asked: Asked) -> None:
+async def test_a_cleared_secret_is_gone(asked: ServerClient) -> None:
     answer, after = await edited(asked, clear__apiKey="yes", properties__username="u", properties__password=OTHER)
     assert answer.status_code == 303
     assert "apiKey" not in after
 
 
 @pytest.mark.parametrize("what", ["save", "test", "preview", "projects"])
-async def test_a_stored_secret_does_not_go_to_an_address_that_was_just_typed(asked: Asked, what: str) -> None:
+async def test_a_stored_secret_does_not_go_to_an_address_that_was_just_typed(asked: ServerClient, what: str) -> None:
     answer, after = await edited(asked, properties__baseUrl="http://127.0.0.1:1", do=what)
     assert answer.status_code == 422
     assert "must be entered again" in answer.text
@@ -132,13 +132,13 @@ async def test_a_stored_secret_does_not_go_to_an_address_that_was_just_typed(ask
     assert (await asked.http.get(again.headers["location"])).status_code == 404
 
 
-async def test_with_the_secret_typed_anew_the_address_may_change(asked: Asked) -> None:
+async def test_with_the_secret_typed_anew_the_address_may_change(asked: ServerClient) -> None:
     answer, after = await edited(asked, properties__baseUrl="http://127.0.0.1:1", properties__apiKey=OTHER)
     assert answer.status_code == 303
     assert (after["baseUrl"], after["apiKey"]) == ("http://127.0.0.1:1", OTHER)
 
 
-async def test_the_form_is_labelled_described_and_works_without_scripts(asked: Asked) -> None:
+async def test_the_form_is_labelled_described_and_works_without_scripts(asked: ServerClient) -> None:
     page = (await asked.http.get(f"{LIST}/new")).text
     ids = re.findall(r'\sid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
@@ -152,13 +152,13 @@ async def test_the_form_is_labelled_described_and_works_without_scripts(asked: A
     assert "style=" not in page
 
 
-async def test_strange_bodies_are_no_fault_of_ours(asked: Asked) -> None:
+async def test_strange_bodies_are_no_fault_of_ours(asked: ServerClient) -> None:
     address = f"{LIST}/new"
     for body in (b"", b"\xff\xfe", b"a" * 5_000_000, b"name=%FF&=&&;"):
         assert (await asked.http.post(address, content=body)).status_code == 422
 
 
-async def test_a_name_that_is_taken_is_told_with_all_else_that_is_wrong(asked: Asked) -> None:
+async def test_a_name_that_is_taken_is_told_with_all_else_that_is_wrong(asked: ServerClient) -> None:
     await sent(asked, **FILLED)
     answer = await sent(asked, **{**FILLED, "properties.baseUrl": "ftp://x"})
     assert answer.status_code == 422
@@ -171,13 +171,13 @@ async def test_a_name_that_is_taken_is_told_with_all_else_that_is_wrong(asked: A
     assert (await sent(asked, **FILLED, do="test")).status_code == 303
 
 
-async def test_what_is_wrong_is_said_with_the_names_of_the_fields(asked: Asked) -> None:
+async def test_what_is_wrong_is_said_with_the_names_of_the_fields(asked: ServerClient) -> None:
     answer = await sent(asked, name="x", properties__baseUrl="http://127.0.0.1:9")
     assert "give an API Token" in answer.text
     assert "give an apiKey" not in answer.text
 
 
-async def drafted(asked: Asked, address: str, **fields: str) -> dict[str, str]:
+async def drafted(asked: ServerClient, address: str, **fields: str) -> dict[str, str]:
     """The form behind a test of its connection: a secret that was typed lies in its draft."""
     more = {name.replace("__", "."): text for name, text in fields.items()}
     page = (await asked.http.get(address)).text
@@ -186,13 +186,13 @@ async def drafted(asked: Asked, address: str, **fields: str) -> dict[str, str]:
     return fields_of((await asked.http.get(told["form"])).text)
 
 
-def restart(asked: Asked) -> None:
+def restart(asked: ServerClient) -> None:
     """Lose what a host loses that is started anew."""
     for draft_id in list(asked.host.drafts._drafts._entries):
         del asked.host.drafts._drafts._entries[draft_id]
 
 
-async def test_a_secret_that_a_restart_forgot_is_asked_for_and_not_called_missing(asked: Asked) -> None:
+async def test_a_secret_that_a_restart_forgot_is_asked_for_and_not_called_missing(asked: ServerClient) -> None:
     again = await drafted(asked, f"{LIST}/new", **FILLED)
     restart(asked)
     answer = await asked.http.post(f"{LIST}/new", data={**again, "do": "save"})
@@ -203,7 +203,7 @@ async def test_a_secret_that_a_restart_forgot_is_asked_for_and_not_called_missin
     assert done.status_code == 303
 
 
-async def test_a_stored_secret_does_not_stay_in_silence_where_a_new_one_was_forgotten(asked: Asked) -> None:
+async def test_a_stored_secret_does_not_stay_in_silence_where_a_new_one_was_forgotten(asked: ServerClient) -> None:
     its_id = (await sent(asked, **FILLED)).headers["location"].rpartition("/")[2]
     again = await drafted(asked, f"{LIST}/{its_id}/edit", properties__apiKey=OTHER)
     restart(asked)
@@ -215,7 +215,7 @@ async def test_a_stored_secret_does_not_stay_in_silence_where_a_new_one_was_forg
     assert done.status_code == 303
 
 
-async def test_the_address_of_a_draft_that_is_gone_says_what_became_of_it(asked: Asked) -> None:
+async def test_the_address_of_a_draft_that_is_gone_says_what_became_of_it(asked: ServerClient) -> None:
     again = await drafted(asked, f"{LIST}/new", **FILLED)
     address = f"{LIST}/new?draft={again['draft']}"
     assert "This draft" not in (await asked.http.get(address)).text

@@ -34,9 +34,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 
-from support.asked import TENANT, Asked, asking, signed_in
+from support.fuzz_targets import NASTY, build_openapi, iter_endpoints, list_parameter_names
 from support.issues import UPLOAD, change, item, upload
-from support.openings import NASTY, described, names, openings
+from support.server_client import TENANT, ServerClient, open_server, set_session_cookie
 
 GRAPHQL = "/release-events-api/graphql"
 TRACKER = "a" * 24
@@ -60,7 +60,7 @@ class Fuzzed:
     """A host in a loop of its own, so that a fuzzer, which knows no loops, can ask it."""
 
     runner: asyncio.Runner
-    asked: Asked
+    asked: ServerClient
     known: tuple[str, ...]
 
     def ask(self, method: str, address: str, **given: Any) -> httpx2.Response:
@@ -74,7 +74,7 @@ class Fuzzed:
         assert "Traceback" not in answer.text
         if answer.headers.get("location", "").startswith("/sign-in") or answer.status_code == 401:
             # It signed itself out, or worse: whatever comes next is to be seen signed in.
-            self.runner.run(signed_in(self.asked.host, self.asked.http))
+            self.runner.run(set_session_cookie(self.asked.host, self.asked.http))
         return answer
 
     def graphql(self, question: str, variables: Any = None) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def fuzzed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fuzzed]:
 
     monkeypatch.setattr(httpx2.AsyncHTTPTransport, "handle_async_request", unreachable)
     with asyncio.Runner() as runner:
-        context = asking(tmp_path / "host.sqlite")
+        context = open_server(tmp_path / "host.sqlite")
         asked = runner.run(context.__aenter__())
         try:
             yield Fuzzed(runner, asked, runner.run(_filled(asked)))
@@ -105,27 +105,27 @@ def fuzzed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fuzzed]:
             runner.run(context.__aexit__(None, None, None))
 
 
-async def _filled(asked: Asked) -> tuple[str, ...]:
+async def _filled(asked: ServerClient) -> tuple[str, ...]:
     its_id = await asked.host.add_integration({"name": "n", "properties": {"apiKey": "x", "retrySeconds": 0}})
     await asked.host.run_integration(its_id)
     whole = item(1, history=[change("A", "B")], relations=[{"id": "2", "type": "CHILD"}], rawIssue={"a": [1]})
-    await asked.data(UPLOAD, data=upload(whole, item(2), tracker=its_id))
+    await asked.fetch_data(UPLOAD, data=upload(whole, item(2), tracker=its_id))
     execution = (await asked.host.stores.executions.list_latest(its_id))[0]
     return its_id, execution.id, "1", "US1", "1.json", TENANT
 
 
 def test_the_fuzzer_knows_every_way_into_the_host(fuzzed: Fuzzed) -> None:
     app = fuzzed.asked.host.build_app()
-    known = list(openings(app))
+    known = list(iter_endpoints(app))
     assert ("POST", GRAPHQL) in known
     assert ("GET", "/issues/{tracker}/{id}") in known
     assert len(known) >= len(app.routes)
-    assert {"text", "dql", "as-of", "sort"} <= set(names())
+    assert {"text", "dql", "as-of", "sort"} <= set(list_parameter_names())
 
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 def test_no_address_fails_whatever_it_is_given(fuzzed: Fuzzed, mode: GenerationMode) -> None:
-    document = described(fuzzed.asked.host.build_app(), fuzzed.known)
+    document = build_openapi(fuzzed.asked.host.build_app(), fuzzed.known)
     seen = []
     for found in schemathesis.openapi.from_dict(document).get_all_operations():
         operation = found.ok()  # type: ignore[union-attr] # the document is our own
@@ -139,7 +139,7 @@ def test_no_address_fails_whatever_it_is_given(fuzzed: Fuzzed, mode: GenerationM
 
         holds()
         seen.append(operation.label)
-    assert len(seen) == len(set(openings(fuzzed.asked.host.build_app())))
+    assert len(seen) == len(set(iter_endpoints(fuzzed.asked.host.build_app())))
 
 
 def _request(case: Any) -> dict[str, Any]:
@@ -153,9 +153,13 @@ TEXTS = st.one_of(st.sampled_from(NASTY), st.text(max_size=12), st.text(alphabet
 
 def test_no_form_fails_whatever_is_in_it(fuzzed: Fuzzed) -> None:
     values = TEXTS | st.sampled_from(fuzzed.known)
-    fields = st.dictionaries(st.sampled_from(names()) | TEXTS, st.lists(values, max_size=3) | values, max_size=8)
+    fields = st.dictionaries(
+        st.sampled_from(list_parameter_names()) | TEXTS, st.lists(values, max_size=3) | values, max_size=8
+    )
     kinds = ("application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/json", "nonsense")
-    known = st.sampled_from(sorted({each for each in openings(fuzzed.asked.host.build_app()) if each[0] != "GET"}))
+    known = st.sampled_from(
+        sorted({each for each in iter_endpoints(fuzzed.asked.host.build_app()) if each[0] != "GET"})
+    )
     ids = st.sampled_from(fuzzed.known) | TEXTS.filter(bool)
 
     @tried(150)

@@ -9,8 +9,8 @@ from graphql import get_introspection_query
 from graphql import parse as parse_document
 
 from rally_accelerate.server.graphql import execution
-from support.asked import TENANT, Asked
 from support.issues import UPLOAD, item, upload
+from support.server_client import TENANT, ServerClient
 
 
 def bomb(levels: int) -> str:
@@ -36,7 +36,7 @@ def bomb(levels: int) -> str:
         ("subscription { a }", "subscription"),
     ],
 )
-async def test_too_much_is_refused_at_once_with_a_sentence(asked: Asked, question: str, said: str) -> None:
+async def test_too_much_is_refused_at_once_with_a_sentence(asked: ServerClient, question: str, said: str) -> None:
     started = time.process_time()
     answer = await asked.graphql(question)
     assert answer.status_code == 200
@@ -48,13 +48,13 @@ def test_the_questions_that_people_ask_are_none_of_them() -> None:
     execution.check_limits(parse_document(get_introspection_query(input_value_deprecation=True)))
 
 
-async def test_lists_of_arguments_are_bounded(asked: Asked) -> None:
+async def test_lists_of_arguments_are_bounded(asked: ServerClient) -> None:
     question = "query($i: [ID!]!) { integrationsByIds(ids: $i) { _id } }"
     answer = (await asked.graphql(question, i=["x"] * 1001)).json()
     assert "at most 1000" in answer["errors"][0]["message"]
 
 
-async def test_what_takes_too_long_is_given_up(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_takes_too_long_is_given_up(asked: ServerClient, monkeypatch: pytest.MonkeyPatch) -> None:
     async def slow(*_: Any, **__: Any) -> None:
         await asyncio.sleep(60)
 
@@ -79,7 +79,7 @@ async def test_what_takes_too_long_is_given_up(asked: Asked, monkeypatch: pytest
         (b"", "multipart/form-data; boundary=x", 415),
     ],
 )
-async def test_what_is_no_question_is_told_why(asked: Asked, content: bytes, kind: str, status: int) -> None:
+async def test_what_is_no_question_is_told_why(asked: ServerClient, content: bytes, kind: str, status: int) -> None:
     headers = {"Authorization": f"UserAccessKey {asked.key}", "Content-Type": kind}
     answer = await asked.http.post("/release-events-api/graphql", content=content, headers=headers)
     assert answer.status_code == status
@@ -87,7 +87,7 @@ async def test_what_is_no_question_is_told_why(asked: Asked, content: bytes, kin
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "HEAD", "PATCH"])
-async def test_other_methods_are_not_allowed(asked: Asked, method: str) -> None:
+async def test_other_methods_are_not_allowed(asked: ServerClient, method: str) -> None:
     headers = {"Authorization": f"UserAccessKey {asked.key}"}
     answer = await asked.http.request(method, "/release-events-api/graphql?query={productVersion}", headers=headers)
     assert answer.status_code == 405
@@ -97,7 +97,7 @@ async def test_other_methods_are_not_allowed(asked: Asked, method: str) -> None:
 @pytest.mark.parametrize(
     "literal", ["{a: 123456789012345678901234567890}", "{a: 1e999}", "[" * 120 + "]" * 120, "{a: {b: [1e400]}}"]
 )
-async def test_json_that_could_not_be_told_again_is_not_taken(asked: Asked, literal: str) -> None:
+async def test_json_that_could_not_be_told_again_is_not_taken(asked: ServerClient, literal: str) -> None:
     fields = 'id: "US1", _id: "1", name: "n", status: "s", url: "u", creator: "c", created: 1, lastUpdate: 1, type: "t"'
     data = f'{{source: "x", trackerId: "a", tenantId: "{TENANT}", issues: [{{{fields}, rawIssue: {literal}}}]}}'
     answer = (await asked.graphql(f"mutation {{ uploadIssueData(data: {data}) {{ result }} }}")).json()
@@ -106,11 +106,11 @@ async def test_json_that_could_not_be_told_again_is_not_taken(asked: Asked, lite
     deep: Any = 2**63 - 1
     for _ in range(90):
         deep = [deep]
-    await asked.data(UPLOAD, data=upload(item(1, rawIssue={"a": deep}), tracker="b"))
+    await asked.fetch_data(UPLOAD, data=upload(item(1, rawIssue={"a": deep}), tracker="b"))
     assert (await asked.http.get("/issues/b/1.json")).json()["issue"]["rawIssue"] == {"a": deep}
 
 
-async def test_more_values_than_an_upload_has_are_refused_before_they_are_read(asked: Asked) -> None:
+async def test_more_values_than_an_upload_has_are_refused_before_they_are_read(asked: ServerClient) -> None:
     content = b'{"query": "{ productVersion }", "variables": {"a": [' + b"{}," * execution.MAX_VALUES + b"0]}}"
     headers = {"Authorization": f"UserAccessKey {asked.key}", "Content-Type": "application/json"}
     for path in ("graphql", "api/v1/issues"):
@@ -119,7 +119,7 @@ async def test_more_values_than_an_upload_has_are_refused_before_they_are_read(a
         assert "more than 600000 values" in answer.json()["errors"][0]["message"]
 
 
-async def test_of_very_many_mistakes_only_the_first_are_told(asked: Asked) -> None:
+async def test_of_very_many_mistakes_only_the_first_are_told(asked: ServerClient) -> None:
     answer = (await asked.graphql(UPLOAD, data={f"unknown{number}": number for number in range(1000)})).json()
     assert len(answer["errors"]) == execution.MAX_ERRORS + 1
     assert "unknown" in answer["errors"][-2]["message"] or "required" in answer["errors"][-2]["message"]

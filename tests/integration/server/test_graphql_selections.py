@@ -7,9 +7,9 @@ from graphql import GraphQLObjectType, build_client_schema, get_introspection_qu
 
 from rally_accelerate import __version__
 from rally_accelerate.server.permissions import Role
-from support.asked import TENANT, Asked
+from support.graphql_selections import build_operation, needs_arguments
 from support.issues import UPLOAD, change, item, upload
-from support.selections import needs_arguments, operation
+from support.server_client import TENANT, ServerClient
 
 #: An issue that leaves nothing out that an upload may hold.
 WHOLE: dict[str, Any] = {
@@ -34,16 +34,16 @@ WHOLE: dict[str, Any] = {
 }
 
 
-async def filled(asked: Asked) -> tuple[str, str]:
+async def filled(asked: ServerClient) -> tuple[str, str]:
     """An integration that has run (and failed), and issues, one of them as bare as may be."""
     properties = {"baseUrl": "http://127.0.0.1:9", "apiKey": "planted", "retrySeconds": 0}
     its_id = await asked.host.add_integration({"name": "n", "properties": properties})
     await asked.host.run_integration(its_id)
-    await asked.data(UPLOAD, data=upload(item(1, **WHOLE), item(2), tracker=its_id))
+    await asked.fetch_data(UPLOAD, data=upload(item(1, **WHOLE), item(2), tracker=its_id))
     return its_id, (await asked.host.stores.executions.list_latest(its_id))[0].id
 
 
-async def test_every_question_for_everything_is_answered(asked: Asked) -> None:
+async def test_every_question_for_everything_is_answered(asked: ServerClient) -> None:
     integration, execution = await filled(asked)
     arguments: dict[str, dict[str, Any]] = {
         "issue": {"tenantId": TENANT, "issueId": "1"},
@@ -61,7 +61,7 @@ async def test_every_question_for_everything_is_answered(asked: Asked) -> None:
         "integrationExecutionById": {"_id": execution},
         "latestPluginByPluginId": {"pluginId": "ucv-ext-rally"},
     }
-    schema = build_client_schema(await asked.data(get_introspection_query()))  # type: ignore[arg-type]
+    schema = build_client_schema(await asked.fetch_data(get_introspection_query()))  # type: ignore[arg-type]
     assert schema.query_type is not None
     seen: set[str] = set()
     for name, field in schema.query_type.fields.items():
@@ -69,7 +69,7 @@ async def test_every_question_for_everything_is_answered(asked: Asked) -> None:
         if needs_arguments(field) and name not in arguments:
             continue
         given = arguments.get(name, {})
-        answer = (await asked.graphql(operation(name, field, given), **given)).json()
+        answer = (await asked.graphql(build_operation(name, field, given), **given)).json()
         assert "errors" not in answer, (name, answer["errors"])
         if name in arguments or name in {"plugins", "productVersion", "productBuild"}:
             assert answer["data"][name], name
@@ -77,9 +77,9 @@ async def test_every_question_for_everything_is_answered(asked: Asked) -> None:
     assert {"IssueData", "Integration", "IntegrationExecution", "Plugin"} <= seen
 
 
-async def test_whatever_a_mutation_answers_can_be_asked_for_whole(asked: Asked) -> None:
+async def test_whatever_a_mutation_answers_can_be_asked_for_whole(asked: ServerClient) -> None:
     integration, _ = await filled(asked)
-    schema = build_client_schema(await asked.data(get_introspection_query()))  # type: ignore[arg-type]
+    schema = build_client_schema(await asked.fetch_data(get_introspection_query()))  # type: ignore[arg-type]
     mutations = schema.mutation_type
     assert isinstance(mutations, GraphQLObjectType)
     for name, given in (
@@ -91,7 +91,7 @@ async def test_whatever_a_mutation_answers_can_be_asked_for_whole(asked: Asked) 
         ("updatePluginsIndex", {}),
         ("updateIntegrationState", {"integrationId": integration, "eventName": "e", "properties": {"a": 1}}),
     ):
-        question = operation(name, mutations.fields[name], given, kind="mutation")
+        question = build_operation(name, mutations.fields[name], given, kind="mutation")
         answer = (await asked.graphql(question, **given)).json()
         assert "errors" not in answer, (name, answer["errors"])
         assert answer["data"][name], name
@@ -113,57 +113,57 @@ async def test_whatever_a_mutation_answers_can_be_asked_for_whole(asked: Asked) 
         ),
     ],
 )
-async def test_what_this_host_cannot_do_is_said(asked: Asked, question: str, said: str) -> None:
+async def test_what_this_host_cannot_do_is_said(asked: ServerClient, question: str, said: str) -> None:
     answer = (await asked.graphql(f"mutation {{ {question} }}")).json()
     assert said in answer["errors"][0]["message"]
 
 
-async def test_another_version_than_the_running_one_is_refused(asked: Asked) -> None:
+async def test_another_version_than_the_running_one_is_refused(asked: ServerClient) -> None:
     integration, _ = await filled(asked)
     question = "mutation($i: ID!, $v: SemVer) { setIntegrationVersion(integrationId: $i, version: $v) }"
-    assert await asked.data(question, i=integration, v=__version__)
+    assert await asked.fetch_data(question, i=integration, v=__version__)
     answer = (await asked.graphql(question, i=integration, v="0.0.0")).json()
     assert "there is no version 0.0.0" in answer["errors"][0]["message"]
 
 
-async def test_several_integrations_are_switched_at_once_and_it_is_noted_who_did_it(asked: Asked) -> None:
+async def test_several_integrations_are_switched_at_once_and_it_is_noted_who_did_it(asked: ServerClient) -> None:
     first = await asked.host.add_integration({"name": "a", "properties": {"apiKey": "x"}, "disabled": True})
     second = await asked.host.add_integration({"name": "b", "properties": {"apiKey": "x"}, "disabled": True})
     by_state = "query($t: ID!, $a: IntegrationActiveState) { integrationsByActiveState(tenantId: $t, activeState: $a) { _id } }"
-    assert (await asked.data(by_state, t=TENANT, a={}))["integrationsByActiveState"] == []
+    assert (await asked.fetch_data(by_state, t=TENANT, a={}))["integrationsByActiveState"] == []
     edit = "mutation($i: [ID!]!, $a: EDIT_INTEGRATIONS_OPERATION!, $t: ID!) { editIntegrations(ids: $i, operation: $a, tenantId: $t) { disabled } }"
     refused = (await asked.graphql(edit, i=[first, "gone"], a="ENABLE", t=TENANT)).json()
     assert "there is no integration gone" in refused["errors"][0]["message"]
-    assert (await asked.data(by_state, t=TENANT, a={}))["integrationsByActiveState"] == [], "nothing half done"
-    enabled = (await asked.data(edit, i=[first, second, first], a="ENABLE", t=TENANT))["editIntegrations"]
+    assert (await asked.fetch_data(by_state, t=TENANT, a={}))["integrationsByActiveState"] == [], "nothing half done"
+    enabled = (await asked.fetch_data(edit, i=[first, second, first], a="ENABLE", t=TENANT))["editIntegrations"]
     assert enabled == [{"disabled": False}] * 2
     entries = await asked.host.stores.audit.list_entries(limit=2)
     assert [(each.action, each.name) for each in entries] == [("enabled", "b"), ("enabled", "a")]
 
 
-async def test_an_integration_goes_with_what_it_brought_or_without(asked: Asked) -> None:
+async def test_an_integration_goes_with_what_it_brought_or_without(asked: ServerClient) -> None:
     remove = "mutation($d: ID!, $l: Boolean) { removeIntegration(_id: $d, deleteLinkedData: $l) { _id delete executions { _id } } }"
     for linked, left in ((False, 2), (True, 0)):
         integration, _ = await filled(asked)
-        assert (await asked.data(remove, d=integration, l=linked))["removeIntegration"]
+        assert (await asked.fetch_data(remove, d=integration, l=linked))["removeIntegration"]
         assert (await asked.host.stores.issues.count_by_tracker()).get(integration, 0) == left
         assert await asked.host.stores.integrations.by_id(integration) is None
 
 
-async def test_a_business_value_is_set_and_read_back(asked: Asked) -> None:
-    await asked.data(UPLOAD, data=upload(item(1), item(2)))
+async def test_a_business_value_is_set_and_read_back(asked: ServerClient) -> None:
+    await asked.fetch_data(UPLOAD, data=upload(item(1), item(2)))
     update = "mutation($i: [IssueUpdates], $t: ID!) { updateIssues(issues: $i, tenantId: $t) }"
     wanted = [{"externalId": "2", "updates": {"businessValue": 3.5}}]
     unknown = [*wanted, {"externalId": "9", "updates": {"businessValue": 1}}]
     refused = (await asked.graphql(update, i=unknown, t=TENANT)).json()
     assert "there is no issue 9" in refused["errors"][0]["message"]
     read = 'query($t: ID!) { issue(tenantId: $t, issueId: "2") { issue { businessValue } } }'
-    assert (await asked.data(read, t=TENANT))["issue"]["issue"]["businessValue"] is None
-    assert (await asked.data(update, i=wanted, t=TENANT))["updateIssues"] == ["a" * 24 + ":2"]
-    assert (await asked.data(read, t=TENANT))["issue"]["issue"]["businessValue"] == 3.5
+    assert (await asked.fetch_data(read, t=TENANT))["issue"]["issue"]["businessValue"] is None
+    assert (await asked.fetch_data(update, i=wanted, t=TENANT))["updateIssues"] == ["a" * 24 + ":2"]
+    assert (await asked.fetch_data(read, t=TENANT))["issue"]["issue"]["businessValue"] == 3.5
 
 
-async def test_issues_are_uploaded_over_rest_as_well(asked: Asked) -> None:
+async def test_issues_are_uploaded_over_rest_as_well(asked: ServerClient) -> None:
     address, headers = "/release-events-api/api/v1/issues", {"Authorization": f"UserAccessKey {asked.key}"}
     answer = await asked.http.post(address, json=upload(item(1)), headers=headers)
     assert (answer.status_code, answer.json()) == (200, {"result": True})

@@ -13,7 +13,7 @@ from rally_accelerate.server.http_server import serve
 from rally_accelerate.server.web import help as help_pages
 from rally_accelerate.server.web import templating
 from rally_accelerate.server.web.help_site import HelpSite
-from support.asked import Asked, asking, signed_in
+from support.server_client import ServerClient, open_server, set_session_cookie
 from support.waiting import PATIENCE_SECONDS
 
 PAGE = '<h1>Settings</h1><script>start()</script><a href="../index.html">Home</a>'
@@ -47,22 +47,22 @@ def site(tmp_path: Path) -> HelpSite:
 
 
 @pytest.fixture
-async def helped(tmp_path: Path, site: HelpSite, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Asked]:
+async def helped(tmp_path: Path, site: HelpSite, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ServerClient]:
     """A server with a documentation site."""
     use(monkeypatch, site)
-    async with asking(tmp_path / "host.sqlite") as asked:
+    async with open_server(tmp_path / "host.sqlite") as asked:
         yield asked
 
 
 @pytest.fixture
-async def helpless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Asked]:
+async def helpless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ServerClient]:
     """A server without a documentation site."""
     use(monkeypatch, HelpSite(tmp_path / "nothing"))
-    async with asking(tmp_path / "host.sqlite") as asked:
+    async with open_server(tmp_path / "host.sqlite") as asked:
         yield asked
 
 
-async def test_every_page_links_to_the_documentation(helped: Asked) -> None:
+async def test_every_page_links_to_the_documentation(helped: ServerClient) -> None:
     assert 'href="/help/"' in (await helped.http.get("/issues")).text
     moved = await helped.http.get("/help")
     assert (moved.status_code, moved.headers["location"]) == (308, "/help/")
@@ -71,7 +71,7 @@ async def test_every_page_links_to_the_documentation(helped: Asked) -> None:
     assert first.headers["content-type"].startswith("text/html")
 
 
-async def test_the_policy_allows_inline_scripts_by_hash_and_no_other_server(helped: Asked) -> None:
+async def test_the_policy_allows_inline_scripts_by_hash_and_no_other_server(helped: ServerClient) -> None:
     found = await helped.http.get("/help/reference/settings.html")
     assert found.text == PAGE
     policy = dict(part.strip().split(" ", 1) for part in found.headers["content-security-policy"].split(";"))
@@ -84,12 +84,12 @@ async def test_the_policy_allows_inline_scripts_by_hash_and_no_other_server(help
     assert found.headers["x-frame-options"] == "DENY"
 
 
-async def test_only_the_documentation_has_a_policy_of_its_own(helped: Asked) -> None:
+async def test_only_the_documentation_has_a_policy_of_its_own(helped: ServerClient) -> None:
     for address in ("/issues", "/help/nothing.html", "/helpful", "/help"):
         assert "sha256" not in (await helped.http.get(address)).headers["content-security-policy"]
 
 
-async def test_files_are_sent_once(helped: Asked) -> None:
+async def test_files_are_sent_once(helped: ServerClient) -> None:
     first = await helped.http.get("/help/search.json")
     assert (first.headers["content-type"], first.headers["cache-control"]) == ("application/json", "no-cache")
     again = await helped.http.get("/help/search.json", headers={"If-None-Match": first.headers["etag"]})
@@ -97,7 +97,7 @@ async def test_files_are_sent_once(helped: Asked) -> None:
     assert (await helped.http.get("/help/nothing.html")).headers["cache-control"] == "no-store"
 
 
-async def test_nobody_reads_it_without_signing_in(helped: Asked) -> None:
+async def test_nobody_reads_it_without_signing_in(helped: ServerClient) -> None:
     helped.http.cookies.clear()
     page = await helped.http.get("/help/reference/settings.html", headers={"Accept": "text/html"})
     assert page.status_code == 303
@@ -109,13 +109,13 @@ async def test_nobody_reads_it_without_signing_in(helped: Asked) -> None:
     "name",
     ["../secret.txt", "%2e%2e/secret.txt", "..%2fsecret.txt", "/etc/passwd", "inline.json", "reference", "x%00y"],
 )
-async def test_no_other_file_can_be_read(helped: Asked, name: str) -> None:
+async def test_no_other_file_can_be_read(helped: ServerClient, name: str) -> None:
     found = await helped.http.get(f"/help/{name}")
     assert found.status_code == 404
     assert "not for everyone" not in found.text
 
 
-async def test_forms_lead_to_their_settings(helped: Asked) -> None:
+async def test_forms_lead_to_their_settings(helped: ServerClient) -> None:
     for address, page in CONTEXTS:
         assert f'href="/help/{page}.html' in (await helped.http.get(address)).text, address
     form = (await helped.http.get("/settings/integrations/new")).text
@@ -134,7 +134,7 @@ def test_every_field_of_the_form_has_its_place_in_the_reference() -> None:
     assert len({heading.lower() for heading in headings}) == len(headings)
 
 
-async def test_without_the_site_a_page_says_how_to_get_it(helpless: Asked) -> None:
+async def test_without_the_site_a_page_says_how_to_get_it(helpless: ServerClient) -> None:
     found = await helpless.http.get("/help/")
     assert found.status_code == 200
     assert "make docs" in found.text
@@ -150,7 +150,7 @@ async def test_it_is_served_below_a_path(tmp_path: Path, site: HelpSite, monkeyp
         serve(host, outside="https://tools.example.com/rally/") as url,
         httpx2.AsyncClient(base_url=url, headers={"Host": "tools.example.com"}, timeout=PATIENCE_SECONDS) as http,
     ):
-        await signed_in(host, http)
+        await set_session_cookie(host, http)
         http.headers["Cookie"] = "; ".join(f"__Secure-rally-accelerate={cookie.value}" for cookie in http.cookies.jar)
         assert (await http.get("/rally/help")).headers["location"] == "/rally/help/"
         assert (await http.get("/rally/help/reference/settings.html")).text == PAGE

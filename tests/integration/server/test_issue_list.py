@@ -10,13 +10,13 @@ import pytest
 
 from rally_accelerate.server.web import issue_list
 from rally_accelerate.server.web.issue_columns import COLUMNS
-from support.asked import Asked
 from support.issues import UPLOAD, item, upload
+from support.server_client import ServerClient
 
 HERE, THERE = "a" * 24, "b/elsewhere"
 
 
-async def filled(asked: Asked) -> None:
+async def filled(asked: ServerClient) -> None:
     """119 issues of one tracker with everything in turns, and two of another."""
     statuses, types, owners = ("Defined", "In-Progress", "Accepted"), ("Story", "Defect"), ("Ann", None, "Bo", "Cy")
     some = [
@@ -32,11 +32,11 @@ async def filled(asked: Asked) -> None:
         )
         for number in range(1, 120)
     ]
-    await asked.data(UPLOAD, data=upload(*some, tracker=HERE))
-    await asked.data(UPLOAD, data=upload(item(1, name="other"), item(2, name="<b>&other"), tracker=THERE))
+    await asked.fetch_data(UPLOAD, data=upload(*some, tracker=HERE))
+    await asked.fetch_data(UPLOAD, data=upload(item(1, name="other"), item(2, name="<b>&other"), tracker=THERE))
 
 
-async def ids(asked: Asked, query: str = "") -> list[str]:
+async def ids(asked: ServerClient, query: str = "") -> list[str]:
     found = (await asked.http.get(f"/issues.json{query}")).json()
     assert found["more"] == ""
     assert found["count"] == len(found["issues"])
@@ -47,7 +47,7 @@ def links(text: str) -> list[str]:
     return [unescape(address) for address in re.findall(r'href="(/issues\?[^"]*)"', text)]
 
 
-async def test_a_view_as_json_is_whole_however_it_is_read(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_view_as_json_is_whole_however_it_is_read(asked: ServerClient, monkeypatch: pytest.MonkeyPatch) -> None:
     await filled(asked)
     everything = await ids(asked)
     assert len(everything) == 121
@@ -55,7 +55,7 @@ async def test_a_view_as_json_is_whole_however_it_is_read(asked: Asked, monkeypa
     assert await ids(asked) == everything
 
 
-async def test_pages_follow_each_other_without_gap_or_repeat(asked: Asked) -> None:
+async def test_pages_follow_each_other_without_gap_or_repeat(asked: ServerClient) -> None:
     await filled(asked)
     for order in ("", "&sort=name", "&sort=-points", "&sort=owner", "&sort=-age"):
         seen: list[str] = []
@@ -76,7 +76,7 @@ async def test_pages_follow_each_other_without_gap_or_repeat(asked: Asked) -> No
         assert len(files) == len(set(files)) == 121, order
 
 
-async def test_headings_that_nothing_is_sorted_by_are_no_links(asked: Asked) -> None:
+async def test_headings_that_nothing_is_sorted_by_are_no_links(asked: ServerClient) -> None:
     await filled(asked)
     columns = "&".join(f"column={name}" for name in COLUMNS)
     headings = re.findall(r"<th scope=\"col\"[^>]*>(.*?)</th>", (await asked.http.get(f"/issues?{columns}")).text)
@@ -104,7 +104,7 @@ CHOSEN = [
 ]
 
 
-async def test_what_is_chosen_is_shown_and_counted(asked: Asked) -> None:
+async def test_what_is_chosen_is_shown_and_counted(asked: ServerClient) -> None:
     await filled(asked)
     for query, count in CHOSEN:
         assert len(await ids(asked, query)) == count, query
@@ -114,7 +114,7 @@ async def test_what_is_chosen_is_shown_and_counted(asked: Asked) -> None:
         assert len(list(csv.reader(io.StringIO(written)))) == count + 1, query
 
 
-async def test_facets_count_what_a_click_on_them_would_show(asked: Asked) -> None:
+async def test_facets_count_what_a_click_on_them_would_show(asked: ServerClient) -> None:
     await filled(asked)
     for query in ("?status=Defined", "?status=Defined&owner=Ann&integration=b%2Felsewhere"):
         facets = (await asked.http.get(f"/issues.json{query}")).json()["facets"]
@@ -126,7 +126,7 @@ async def test_facets_count_what_a_click_on_them_would_show(asked: Asked) -> Non
                 assert one["count"] == len(await ids(asked, only)), (query, facet, one)
 
 
-async def test_a_click_on_a_facet_adds_its_value_and_another_takes_it_away(asked: Asked) -> None:
+async def test_a_click_on_a_facet_adds_its_value_and_another_takes_it_away(asked: ServerClient) -> None:
     await filled(asked)
     first = (await asked.http.get("/issues?text=sample&column=id&column=name")).text
     address = next(each for each in links(first) if "status=Defined" in each)
@@ -139,7 +139,7 @@ async def test_a_click_on_a_facet_adds_its_value_and_another_takes_it_away(asked
     assert any(each.endswith("status=Accepted&text=sample&column=id&column=name") for each in links(third))
 
 
-async def test_headers_order_by_their_column_and_say_so(asked: Asked) -> None:
+async def test_headers_order_by_their_column_and_say_so(asked: ServerClient) -> None:
     await filled(asked)
     text = (await asked.http.get("/issues")).text
     assert text.count("aria-sort=") == 1
@@ -152,7 +152,7 @@ async def test_headers_order_by_their_column_and_say_so(asked: Asked) -> None:
     assert len(names) == 119
 
 
-async def test_columns_are_chosen_and_remembered_in_the_address(asked: Asked) -> None:
+async def test_columns_are_chosen_and_remembered_in_the_address(asked: ServerClient) -> None:
     await filled(asked)
     text = (await asked.http.get("/issues?column=name&column=labels&column=id")).text
     assert re.findall(r'<th scope="col"[^>]*>(?:<a [^>]*>)?([A-Za-z ]+)', text) == ["ID", "Name", "Labels"]
@@ -163,10 +163,10 @@ async def test_columns_are_chosen_and_remembered_in_the_address(asked: Asked) ->
     assert all(row[2] == "a, b, c" for row in rows[1:])
 
 
-async def test_a_spreadsheet_computes_nothing_that_somebody_uploaded(asked: Asked) -> None:
+async def test_a_spreadsheet_computes_nothing_that_somebody_uploaded(asked: ServerClient) -> None:
     for formula in ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\uff1d1", "=cmd|' /C calc'!A0"):
         odd = item(1, name=formula, owner=formula, labels=[formula], status=f'{formula}","x', storyPoints=-2.5)
-        await asked.data(UPLOAD, data=upload(odd))
+        await asked.fetch_data(UPLOAD, data=upload(odd))
         answer = await asked.http.get("/issues.csv")
         assert answer.headers["content-type"].startswith("text/csv; charset=utf-8")
         heading, row = csv.reader(io.StringIO(answer.content.decode(), newline=""))
@@ -177,7 +177,7 @@ async def test_a_spreadsheet_computes_nothing_that_somebody_uploaded(asked: Aske
         assert cells["Updated"] == "2023-11-14T22:13:20Z"
 
 
-async def test_a_fault_in_a_query_is_shown_under_its_place(asked: Asked) -> None:
+async def test_a_fault_in_a_query_is_shown_under_its_place(asked: ServerClient) -> None:
     given = {"dql": "issue.status = Done and isue.type = '<b>'", "status": "x"}
     answer = await asked.http.get("/issues", params=given)
     assert answer.status_code == 400
@@ -193,7 +193,7 @@ async def test_a_fault_in_a_query_is_shown_under_its_place(asked: Asked) -> None
     assert (await asked.http.get("/issues.json", params=given)).json()["fault"]["column"] == 25
 
 
-async def test_an_empty_list_says_why_and_what_to_do(asked: Asked) -> None:
+async def test_an_empty_list_says_why_and_what_to_do(asked: ServerClient) -> None:
     for query, said in (
         ("", "No issues yet"),
         ("?text=nothing", "No matching issues"),
@@ -202,7 +202,7 @@ async def test_an_empty_list_says_why_and_what_to_do(asked: Asked) -> None:
         assert said in (await asked.http.get(f"/issues{query}")).text
 
 
-async def test_what_was_uploaded_is_text_and_what_was_asked_as_well(asked: Asked) -> None:
+async def test_what_was_uploaded_is_text_and_what_was_asked_as_well(asked: ServerClient) -> None:
     await filled(asked)
     nasty = '"><script>x</script>'
     everything: dict[str, Any] = dict.fromkeys(
@@ -214,10 +214,12 @@ async def test_what_was_uploaded_is_text_and_what_was_asked_as_well(asked: Asked
         assert "<b>&other" not in text
 
 
-async def test_an_issue_of_any_id_has_its_page(asked: Asked) -> None:
+async def test_an_issue_of_any_id_has_its_page(asked: ServerClient) -> None:
     odd_ones = ["a/b", "a.json", "a.csv", "a%2Fb", "../a", "a b?c#d", "ä", ".", "..", "%2e", "+", "'"]
     for odd in odd_ones:
-        await asked.data(UPLOAD, data=upload({**item(1), "_id": odd, "name": f"[{odd}]"}, tracker=f"tracker/{odd}"))
+        await asked.fetch_data(
+            UPLOAD, data=upload({**item(1), "_id": odd, "name": f"[{odd}]"}, tracker=f"tracker/{odd}")
+        )
     listed = (await asked.http.get("/issues")).text
     found = re.findall(r'<th scope="row"><a href="(/issues/[^"?]+)"', listed)
     assert len(found) == len(odd_ones)

@@ -7,9 +7,9 @@ from typing import Any
 import httpx2
 
 from rally_accelerate.server.issue_history import find_last_status_change
-from support.asked import TENANT, Asked
 from support.issues import UPLOAD, item, upload
-from support.processes import simulator
+from support.processes import start_simulator
+from support.server_client import TENANT, ServerClient
 from support.waiting import PATIENCE_SECONDS
 
 TRACKER = "a" * 24
@@ -29,7 +29,7 @@ HISTORY = [
 ]
 
 
-async def filled(asked: Asked) -> None:
+async def filled(asked: ServerClient) -> None:
     whole = item(
         1,
         status="Accepted",
@@ -45,17 +45,17 @@ async def filled(asked: Asked) -> None:
         item(3, relations=[{"id": "1", "type": "PARENT"}]),
         item(4, relations=[{"id": "1", "type": "RELATED"}]),
     ]
-    await asked.data(UPLOAD, data=upload(whole, *others, tracker=TRACKER))
+    await asked.fetch_data(UPLOAD, data=upload(whole, *others, tracker=TRACKER))
 
 
-async def shown(asked: Asked, more: str = "", *, number: int = 1) -> str:
+async def shown(asked: ServerClient, more: str = "", *, number: int = 1) -> str:
     """What people read, without the markup."""
     answer = await asked.http.get(f"/issues/{TRACKER}/{number}{more}")
     assert answer.status_code == 200
     return " ".join(unescape(re.sub(r"<[^>]+>", "", answer.text)).split())
 
 
-async def test_its_history_reads_by_day_newest_first(asked: Asked) -> None:
+async def test_its_history_reads_by_day_newest_first(asked: ServerClient) -> None:
     await filled(asked)
     text = await shown(asked)
     assert "Bo moved it from In-Progress to Accepted" in text
@@ -64,7 +64,7 @@ async def test_its_history_reads_by_day_newest_first(asked: Asked) -> None:
     assert days == ["2023-11-16", "2023-11-14"]
 
 
-async def test_one_field_of_its_history(asked: Asked) -> None:
+async def test_one_field_of_its_history(asked: ServerClient) -> None:
     await filled(asked)
     text = await shown(asked, "?field=owner")
     assert "assigned it to Ann" in text
@@ -73,16 +73,16 @@ async def test_one_field_of_its_history(asked: Asked) -> None:
     assert "No changes recorded" in await shown(asked, "?field=nothing")
 
 
-async def test_a_very_long_history_is_shown_in_part_until_it_is_asked_for(asked: Asked) -> None:
+async def test_a_very_long_history_is_shown_in_part_until_it_is_asked_for(asked: ServerClient) -> None:
     history = [moved(CREATED + number * 1000, "status", f"{number}", f"{number + 1}") for number in range(400)]
-    await asked.data(UPLOAD, data=upload(item(1, history=history), tracker=TRACKER))
+    await asked.fetch_data(UPLOAD, data=upload(item(1, history=history), tracker=TRACKER))
     assert "Show 100 older changes" in await shown(asked)
     text = await shown(asked, "?all=1")
     assert "moved it from 0 to 1" in text
     assert "older changes" not in text
 
 
-async def test_relations_are_seen_from_both_sides_with_names(asked: Asked) -> None:
+async def test_relations_are_seen_from_both_sides_with_names(asked: ServerClient) -> None:
     await filled(asked)
     text = await shown(asked)
     assert "Parents US2 Sample story 2 Defined" in text
@@ -90,14 +90,14 @@ async def test_relations_are_seen_from_both_sides_with_names(asked: Asked) -> No
     assert "Other 9 not imported US4 Sample story 4 Defined" in text
     assert "Children US1 Sample story 1 Accepted" in await shown(asked, number=2)
     # An upload replaces what was known before.
-    await asked.data(UPLOAD, data=upload(item(3), tracker=TRACKER))
+    await asked.fetch_data(UPLOAD, data=upload(item(3), tracker=TRACKER))
     assert "US3" not in await shown(asked)
     await asked.host.stores.issues.remove(TRACKER)
-    await asked.data(UPLOAD, data=upload(item(2), tracker=TRACKER))
+    await asked.fetch_data(UPLOAD, data=upload(item(2), tracker=TRACKER))
     assert "Children" not in await shown(asked, number=2)
 
 
-async def test_what_it_was_at_an_instant_and_how_that_is_known(asked: Asked) -> None:
+async def test_what_it_was_at_an_instant_and_how_that_is_known(asked: ServerClient) -> None:
     await filled(asked)
     text = await shown(asked, "?as-of=2023-11-15T12:00")
     assert "1 of 5 fields were different" in text
@@ -113,7 +113,7 @@ async def test_what_it_was_at_an_instant_and_how_that_is_known(asked: Asked) -> 
     assert told["changed"] == 1
 
 
-async def test_what_is_no_instant_is_said_beside_the_field(asked: Asked) -> None:
+async def test_what_is_no_instant_is_said_beside_the_field(asked: ServerClient) -> None:
     await filled(asked)
     for odd in ("yesterday", "2023-99-99", "0000", "9" * 400, "<b>"):
         answer = await asked.http.get(f"/issues/{TRACKER}/1", params={"as-of": odd})
@@ -124,9 +124,9 @@ async def test_what_is_no_instant_is_said_beside_the_field(asked: Asked) -> None
         assert (await asked.http.get(f"/issues/{TRACKER}/1", params={"as-of": edge})).status_code in {200, 400}
 
 
-async def test_a_status_that_the_history_does_not_tell_yet_is_said_to_be_so(asked: Asked) -> None:
+async def test_a_status_that_the_history_does_not_tell_yet_is_said_to_be_so(asked: ServerClient) -> None:
     late = item(1, status="Completed", lastUpdate=CREATED + 3 * DAY, history=HISTORY[:2])
-    await asked.data(UPLOAD, data=upload(late, tracker=TRACKER))
+    await asked.fetch_data(UPLOAD, data=upload(late, tracker=TRACKER))
     text = await shown(asked)
     assert re.search(r"in this status for [^·]+ or longer", text)
     assert "History is catching up. It ends with the status In-Progress" in text
@@ -137,7 +137,7 @@ async def test_a_status_that_the_history_does_not_tell_yet_is_said_to_be_so(aske
     assert row["statusSince"] == CREATED + 3 * DAY
     # The next run completes it.
     whole = [*HISTORY[:2], moved(CREATED + 2 * DAY, "status", "In-Progress", "Completed")]
-    await asked.data(UPLOAD, data=upload({**late, "history": whole}, tracker=TRACKER))
+    await asked.fetch_data(UPLOAD, data=upload({**late, "history": whole}, tracker=TRACKER))
     text = await shown(asked)
     assert "or longer" not in text
     assert "History is catching up" not in text
@@ -145,9 +145,9 @@ async def test_a_status_that_the_history_does_not_tell_yet_is_said_to_be_so(aske
     assert row["statusSince"] == CREATED + 2 * DAY
 
 
-async def test_what_lookback_has_not_got_yet_is_missed_until_a_later_run_brings_it(asked: Asked) -> None:
+async def test_what_lookback_has_not_got_yet_is_missed_until_a_later_run_brings_it(asked: ServerClient) -> None:
     with (
-        simulator("--items", "40") as rally,
+        start_simulator("--items", "40") as rally,
         httpx2.Client(base_url=f"{rally.url}/_sandbox", timeout=PATIENCE_SECONDS) as sandbox,
     ):
         sandbox.post("/lookback", json={"lag_ms": 0}).raise_for_status()
@@ -175,7 +175,7 @@ async def test_what_lookback_has_not_got_yet_is_missed_until_a_later_run_brings_
     assert told["days"][0]["entries"][0]["changes"][0]["to"] == "Completed"
 
 
-async def test_its_source_is_a_tree_that_folds_and_its_texts_are_texts(asked: Asked) -> None:
+async def test_its_source_is_a_tree_that_folds_and_its_texts_are_texts(asked: ServerClient) -> None:
     await filled(asked)
     text = (await asked.http.get(f"/issues/{TRACKER}/1")).text
     assert '<summary><span class="key">a</span> <small>1 fields</small></summary>' in text
@@ -188,7 +188,7 @@ async def test_its_source_is_a_tree_that_folds_and_its_texts_are_texts(asked: As
     deep: Any = "bottom"
     for _ in range(95):
         deep = {"x": deep}
-    await asked.data(
+    await asked.fetch_data(
         UPLOAD, data=upload(item(5, rawIssue=deep), item(6, rawIssue=[1, [2]]), item(7, rawIssue="t"), tracker=TRACKER)
     )
     assert "bottom" in await shown(asked, number=5)
@@ -196,8 +196,8 @@ async def test_its_source_is_a_tree_that_folds_and_its_texts_are_texts(asked: As
     await shown(asked, number=7)
 
 
-async def test_it_leads_to_the_run_that_wrote_it_for_as_long_as_that_is_kept(asked: Asked) -> None:
-    with simulator("--items", "20") as rally:
+async def test_it_leads_to_the_run_that_wrote_it_for_as_long_as_that_is_kept(asked: ServerClient) -> None:
+    with start_simulator("--items", "20") as rally:
         its_id = await asked.host.add_integration(
             {"name": "sample", "properties": {"baseUrl": rally.url, "apiKey": rally.key}}
         )
@@ -210,11 +210,11 @@ async def test_it_leads_to_the_run_that_wrote_it_for_as_long_as_that_is_kept(ask
     assert (await asked.http.get(f"{address}.json")).json()["execution"] == run.id
     assert (await asked.http.get(f"/executions/{run.id}")).status_code == 200
     # Somebody else uploads it: then no run of this host is to be asked about it.
-    await asked.data(UPLOAD, data=upload(item(1) | {"_id": one["_id"]}, tracker=its_id))
+    await asked.fetch_data(UPLOAD, data=upload(item(1) | {"_id": one["_id"]}, tracker=its_id))
     assert "this run" not in (await asked.http.get(address)).text
 
 
-async def test_a_run_that_is_no_longer_kept_is_no_link(asked: Asked) -> None:
+async def test_a_run_that_is_no_longer_kept_is_no_link(asked: ServerClient) -> None:
     await asked.host.stores.issues.store_upload(
         source="Rally", tracker_id="t", tenant_id=TENANT, items=[item(1)], execution_id="0" * 24
     )

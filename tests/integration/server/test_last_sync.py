@@ -7,7 +7,7 @@ import pytest
 
 from rally_accelerate.server.store.executions import Retention
 from rally_accelerate.server.store.tables import from_ms
-from support.asked import Asked
+from support.server_client import ServerClient
 
 LIST = "/settings/integrations"
 
@@ -16,20 +16,20 @@ TOLD = """query one($id: ID!) { integrationById(id: $id) {
 } }"""
 
 
-async def integration(asked: Asked, *, name: str = "one") -> str:
+async def integration(asked: ServerClient, *, name: str = "one") -> str:
     """An integration that never ran."""
     properties = {"baseUrl": "http://127.0.0.1:9", "apiKey": "k"}
     return await asked.host.add_integration({"name": name, "properties": properties})
 
 
-async def ran(asked: Asked, its_id: str, outcome: str) -> str:
+async def ran(asked: ServerClient, its_id: str, outcome: str) -> str:
     """A run that is over; its id."""
     key = await asked.host.stores.executions.start(its_id, job_name="e")
     await asked.host.stores.executions.finish(key, outcome=outcome, report={})
     return key
 
 
-async def end_of(asked: Asked, key: str) -> datetime:
+async def end_of(asked: ServerClient, key: str) -> datetime:
     """When a run ended; of two that begin in one millisecond, the first is set back."""
     found = await asked.host.stores.executions.get(key)
     assert found is not None
@@ -37,7 +37,7 @@ async def end_of(asked: Asked, key: str) -> datetime:
     return found.completed
 
 
-async def last_sync(asked: Asked, its_id: str) -> datetime | None:
+async def last_sync(asked: ServerClient, its_id: str) -> datetime | None:
     """As the list and the page of the integration tell it, which must agree."""
     rows = (await asked.http.get(f"{LIST}.json")).json()["integrations"]
     (listed,) = (each for each in rows if each["id"] == its_id)
@@ -46,15 +46,15 @@ async def last_sync(asked: Asked, its_id: str) -> datetime | None:
     return None if listed["lastSync"] is None else datetime.fromisoformat(listed["lastSync"])
 
 
-async def told(asked: Asked, its_id: str) -> tuple[Any, ...]:
+async def told(asked: ServerClient, its_id: str) -> tuple[Any, ...]:
     """As GraphQL tells it: whether the last run succeeded, when it ended, when the last one did that succeeded."""
-    found = (await asked.data(TOLD, id=its_id))["integrationById"]
+    found = (await asked.fetch_data(TOLD, id=its_id))["integrationById"]
     last, good = found["last_run_completion_time"], found["last_successful_execution_time"]
     return found["last_run_successful"], last and from_ms(last), good and from_ms(good)
 
 
 @pytest.mark.parametrize("outcome", ["failed", "interrupted"])
-async def test_what_never_worked_has_never_synced(asked: Asked, outcome: str) -> None:
+async def test_what_never_worked_has_never_synced(asked: ServerClient, outcome: str) -> None:
     its_id = await integration(asked)
     run = await ran(asked, its_id, outcome)
     assert await last_sync(asked, its_id) is None
@@ -62,7 +62,7 @@ async def test_what_never_worked_has_never_synced(asked: Asked, outcome: str) ->
 
 
 @pytest.mark.parametrize("outcome", ["complete", "partial"])
-async def test_the_last_sync_stays_while_others_fail_and_go_on(asked: Asked, outcome: str) -> None:
+async def test_the_last_sync_stays_while_others_fail_and_go_on(asked: ServerClient, outcome: str) -> None:
     its_id = await integration(asked)
     await ran(asked, its_id, "complete")
     run = await ran(asked, its_id, outcome)
@@ -74,7 +74,7 @@ async def test_the_last_sync_stays_while_others_fail_and_go_on(asked: Asked, out
     assert ">never<" not in (await asked.http.get(LIST)).text
 
 
-async def test_graphql_tells_the_last_that_ended_and_the_last_that_succeeded(asked: Asked) -> None:
+async def test_graphql_tells_the_last_that_ended_and_the_last_that_succeeded(asked: ServerClient) -> None:
     its_id = await integration(asked)
     good = await ran(asked, its_id, "complete")
     # Clients are told of a partial run that it did not succeed, here as in its execution.
@@ -86,7 +86,7 @@ async def test_graphql_tells_the_last_that_ended_and_the_last_that_succeeded(ask
         await asked.host.stores.executions.start(its_id, job_name="e")
 
 
-async def test_the_last_sync_outlives_the_runs_that_are_let_go(asked: Asked) -> None:
+async def test_the_last_sync_outlives_the_runs_that_are_let_go(asked: ServerClient) -> None:
     its_id = await integration(asked)
     its_own = asked.host.stores.executions
     asked.host.stores.executions.retention = Retention(runs=2, days=10)
@@ -100,7 +100,7 @@ async def test_the_last_sync_outlives_the_runs_that_are_let_go(asked: Asked) -> 
     assert (await told(asked, its_id))[-1] == await end_of(asked, good)
 
 
-async def test_the_last_sync_outlives_the_age_of_runs(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_last_sync_outlives_the_age_of_runs(asked: ServerClient, monkeypatch: pytest.MonkeyPatch) -> None:
     its_id = await integration(asked)
     good = await ran(asked, its_id, "complete")
     asked.host.stores.executions.retention = Retention(days=10)

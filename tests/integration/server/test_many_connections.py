@@ -15,7 +15,7 @@ import pytest
 from rally_accelerate.server import http_server
 from rally_accelerate.server.app import Server
 from rally_accelerate.server.runtime import MAX_CONNECTIONS, MIN_RESERVE, ConnectionLimits, compute_connection_limits
-from support.processes import COMMAND, environment, stopped_at_the_end
+from support.processes import COMMAND, build_environment, terminate_on_exit
 from support.waiting import until
 
 WHOLE = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
@@ -32,10 +32,10 @@ def with_descriptors(database: Path, count: int) -> Iterator[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        env=environment(),
+        env=build_environment(),
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (count, count)),  # noqa: PLW1509 - no thread is running yet
     )
-    with stopped_at_the_end(popen) as process:
+    with terminate_on_exit(popen) as process:
         assert process.stdout is not None
         yield process.stdout.readline().split()[1]
 

@@ -13,7 +13,7 @@ from rally_accelerate.server.store.database import Database
 from rally_accelerate.server.store.issue_search import IssueFilter, Search
 from rally_accelerate.server.store.issues import Issues
 from support.issues import change, item
-from support.old_database import old_database
+from support.old_database import create_old_database
 
 NOW = datetime(2026, 3, 10, tzinfo=UTC)
 
@@ -22,7 +22,7 @@ async def test_issues_of_an_older_version_are_searched_like_new_ones(tmp_path: P
     entries = [{**change("a", "b"), "timestamp": 1_700_000_000_000 + each} for each in (7, 9)]
     items = [item(number, owner="Ann", rawIssue={"Risk": "High"}) for number in range(1_200)]
     items[700] |= {"history": entries, "labels": ["Red"], "description": "a zebra", "status": "Done"}
-    old_database(tmp_path / "old.sqlite", items)
+    create_old_database(tmp_path / "old.sqlite", items)
     old = await Database.open(tmp_path / "old.sqlite")
     new = await Database.open(tmp_path / "new.sqlite")
     await Issues(new).store_upload(source="RALLY", tracker_id="t", tenant_id="n", items=items)
@@ -52,7 +52,7 @@ async def test_a_migration_that_stops_half_way_leaves_the_database_as_it_was(tmp
     path = tmp_path / "old.sqlite"
     broken = item(601)
     del broken["lastUpdate"]
-    old_database(path, [*(item(number) for number in range(600)), broken])
+    create_old_database(path, [*(item(number) for number in range(600)), broken])
 
     def state() -> list[Any]:
         engine = sa.create_engine(f"sqlite:///{path}")

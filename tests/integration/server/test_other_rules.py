@@ -6,7 +6,7 @@ from typing import Any
 
 from rally_accelerate.model.report import Outcome
 from rally_accelerate.server.app import Server
-from support.processes import simulator
+from support.processes import start_simulator
 
 DONE = [{"type": "*", "valueMapping": {"status": {"Done": ["Accepted"]}}}]
 MILD = [{"type": "*", "valueMapping": {"status": {"Finished": ["Accepted"]}}}]
@@ -16,7 +16,7 @@ MOST_REQUESTS = 9
 
 
 async def test_changed_rules_ask_rally_for_no_item(tmp_path: Path) -> None:
-    with simulator("--items", "150") as rally:
+    with start_simulator("--items", "150") as rally:
         async with Server.open(tmp_path / "host.sqlite", interval=timedelta(hours=1)) as host:
 
             async def run(**rules: Any) -> Any:

@@ -8,19 +8,19 @@ import pytest
 from rally_accelerate.server.permissions import Role
 from rally_accelerate.server.store.credentials import AccessKey
 from rally_accelerate.server.store.users import User
-from support.asked import Asked, signed_in
+from support.server_client import ServerClient, set_session_cookie
 
 SHOWN = re.compile(r'class="shown" value="([^"]+)"')
 COOKIE = "rally-accelerate-80"
 
 
-async def user(asked: Asked, name: str) -> User:
+async def user(asked: ServerClient, name: str) -> User:
     found = await asked.host.stores.users.by_name(name)
     assert found is not None
     return found
 
 
-async def actions(asked: Asked) -> list[tuple[str, str, str, str]]:
+async def actions(asked: ServerClient) -> list[tuple[str, str, str, str]]:
     """Who did what to what, oldest first."""
     entries = await asked.host.stores.audit.list_entries()
     return [(one.actor, one.action, one.kind, one.name) for one in reversed(entries)]
@@ -32,12 +32,12 @@ def shown_in(answer: httpx2.Response) -> str:
     return found[1]
 
 
-async def sign_in(asked: Asked, name: str, password: str) -> httpx2.Response:
+async def sign_in(asked: ServerClient, name: str, password: str) -> httpx2.Response:
     asked.http.cookies.clear()
     return await asked.http.post("/sign-in", data={"name": name, "password": password})
 
 
-async def test_a_user_from_adding_to_deleting(asked: Asked) -> None:
+async def test_a_user_from_adding_to_deleting(asked: ServerClient) -> None:
     added = await asked.http.post("/users", data={"name": "Eva.Schmidt", "role": "editor"})
     password = shown_in(added)
     eva = await user(asked, "eva.schmidt")
@@ -46,7 +46,7 @@ async def test_a_user_from_adding_to_deleting(asked: Asked) -> None:
     assert (await sign_in(asked, "eva.schmidt", password)).headers["location"] == "/profile"
     assert "You are using a temporary password" in (await asked.http.get("/profile")).text
     asked.http.cookies.clear()
-    await signed_in(asked.host, asked.http)
+    await set_session_cookie(asked.host, asked.http)
     assert password not in (await asked.http.get(address)).text
     for what, form, done in (
         ("role", {"role": "viewer"}, "role"),
@@ -92,7 +92,7 @@ async def test_a_user_from_adding_to_deleting(asked: Asked) -> None:
         ("eva", "", "viewer, editor and admin"),
     ],
 )
-async def test_a_user_who_cannot_be_added_is_explained(asked: Asked, name: str, role: str, said: str) -> None:
+async def test_a_user_who_cannot_be_added_is_explained(asked: ServerClient, name: str, role: str, said: str) -> None:
     answer = await asked.http.post("/users", data={"name": name, "role": role})
     assert answer.status_code == 400
     assert said.casefold() in answer.text.casefold()
@@ -100,7 +100,7 @@ async def test_a_user_who_cannot_be_added_is_explained(asked: Asked, name: str, 
     assert len(await asked.host.stores.users.all()) == 1
 
 
-async def test_the_last_administrator_cannot_lock_everybody_out(asked: Asked) -> None:
+async def test_the_last_administrator_cannot_lock_everybody_out(asked: ServerClient) -> None:
     admin = await user(asked, "admin")
     for what, form in (("role", {"role": "viewer"}), ("disable", {}), ("delete", {"sure": "yes"})):
         answer = await asked.http.post(f"/users/{admin.id}/{what}", data=form)
@@ -109,7 +109,7 @@ async def test_the_last_administrator_cannot_lock_everybody_out(asked: Asked) ->
     assert [each[1] for each in await actions(asked)] == []
 
 
-async def test_a_key_from_making_to_revoking(asked: Asked) -> None:
+async def test_a_key_from_making_to_revoking(asked: ServerClient) -> None:
     made = await asked.http.post("/profile/keys", data={"name": " nightly sync "})
     key = shown_in(made)
     assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", key)
@@ -133,16 +133,16 @@ async def test_a_key_from_making_to_revoking(asked: Asked) -> None:
     ]
 
 
-async def keys_of_admin(asked: Asked) -> list[AccessKey]:
+async def keys_of_admin(asked: ServerClient) -> list[AccessKey]:
     return await asked.host.stores.keys.list_keys(user_id=(await user(asked, "admin")).id)
 
 
-async def test_keys_and_sessions_of_others_are_out_of_reach(asked: Asked) -> None:
+async def test_keys_and_sessions_of_others_are_out_of_reach(asked: ServerClient) -> None:
     await asked.host.stores.users.add("eva", Role.EDITOR)
     (key, *_) = await keys_of_admin(asked)
     (session,) = await asked.host.stores.sessions.list_for_user((await user(asked, "admin")).id)
     asked.http.cookies.clear()
-    await signed_in(asked.host, asked.http, name="eva")
+    await set_session_cookie(asked.host, asked.http, name="eva")
     assert (await asked.http.post(f"/profile/keys/{key.id}/revoke")).status_code == 404
     assert (await asked.http.post(f"/profile/sessions/{session.id}/end")).status_code == 404
     assert (await asked.http.post(f"/access-keys/{key.id}/revoke")).status_code == 403
@@ -150,7 +150,7 @@ async def test_keys_and_sessions_of_others_are_out_of_reach(asked: Asked) -> Non
     assert "of the tests" not in (await asked.http.get("/profile")).text
 
 
-async def test_an_administrator_revokes_anybodys_key(asked: Asked) -> None:
+async def test_an_administrator_revokes_anybodys_key(asked: ServerClient) -> None:
     listed = (await asked.http.get("/access-keys.json")).json()["keys"]
     (own,) = [one for one in listed if not one["userId"]]
     assert "System key (editor)" in (await asked.http.get("/access-keys")).text
@@ -161,7 +161,7 @@ async def test_an_administrator_revokes_anybodys_key(asked: Asked) -> None:
     assert (await asked.graphql("{ productVersion }", key=asked.host.first_access_key)).status_code == 401
 
 
-async def test_another_password_ends_every_other_session(asked: Asked) -> None:
+async def test_another_password_ends_every_other_session(asked: ServerClient) -> None:
     assert asked.host.first_password
     here = asked.http.cookies[COOKIE]
     elsewhere = await asked.host.stores.sessions.create((await user(asked, "admin")).id)
@@ -187,7 +187,7 @@ async def test_another_password_ends_every_other_session(asked: Asked) -> None:
     ],
 )
 async def test_a_password_that_is_not_taken_is_explained(
-    asked: Asked, current: str, new: str, again: str, said: str
+    asked: ServerClient, current: str, new: str, again: str, said: str
 ) -> None:
     form = {"current": current or asked.host.first_password or "", "new": new, "again": again}
     answer = await asked.http.post("/profile/password", data=form)
@@ -196,14 +196,14 @@ async def test_a_password_that_is_not_taken_is_explained(
     assert (await asked.http.get("/profile")).status_code == 200
 
 
-async def test_whoever_sits_at_an_open_browser_cannot_guess_the_password(asked: Asked) -> None:
+async def test_whoever_sits_at_an_open_browser_cannot_guess_the_password(asked: ServerClient) -> None:
     form = {"new": "a much better one", "again": "a much better one"}
     for number in range(6):
         answer = await asked.http.post("/profile/password", data={**form, "current": f"guess {number}"})
     assert "try again in" in answer.text
 
 
-async def test_sessions_are_listed_and_ended(asked: Asked) -> None:
+async def test_sessions_are_listed_and_ended(asked: ServerClient) -> None:
     admin = await user(asked, "admin")
     agent = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
     token = await asked.host.stores.sessions.create(admin.id, address="10.0.0.7", agent=agent)
@@ -219,20 +219,20 @@ async def test_sessions_are_listed_and_ended(asked: Asked) -> None:
     assert await asked.host.stores.sessions.list_for_user(admin.id) == []
 
 
-async def test_the_navigation_shows_what_one_may(asked: Asked) -> None:
+async def test_the_navigation_shows_what_one_may(asked: ServerClient) -> None:
     await asked.host.stores.users.add("eva", Role.EDITOR)
     text = (await asked.http.get("/issues")).text
     for part in ('href="/users"', 'href="/audit"', 'href="/profile"', 'action="/sign-out"'):
         assert part in text
     asked.http.cookies.clear()
-    await signed_in(asked.host, asked.http, name="eva")
+    await set_session_cookie(asked.host, asked.http, name="eva")
     text = (await asked.http.get("/issues")).text
     assert 'href="/users"' not in text
     assert 'href="/audit"' not in text
     assert ">eva</span></summary>" in text
 
 
-async def test_the_audit_log_is_filtered_and_paged_without_gap_or_repeat(asked: Asked) -> None:
+async def test_the_audit_log_is_filtered_and_paged_without_gap_or_repeat(asked: ServerClient) -> None:
     audit, admin = asked.host.stores.audit, (await user(asked, "admin")).actor
     for number in range(230):
         await audit.record(admin, "edited" if number % 2 else "removed", kind="integration", name=f"=sum({number})")
@@ -256,7 +256,7 @@ async def test_the_audit_log_is_filtered_and_paged_without_gap_or_repeat(asked: 
 
 
 @pytest.mark.parametrize("odd", ["from=yesterday", "to=9999-12-31", "from=2026-02-30"])
-async def test_dates_that_are_none_are_explained(asked: Asked, odd: str) -> None:
+async def test_dates_that_are_none_are_explained(asked: ServerClient, odd: str) -> None:
     answer = await asked.http.get(f"/audit?{odd}")
     assert answer.status_code == 400
     assert "is not a valid date" in answer.text
@@ -264,11 +264,11 @@ async def test_dates_that_are_none_are_explained(asked: Asked, odd: str) -> None
 
 
 @pytest.mark.parametrize("odd", ["before=x", "before=-1", "before=99999999999999999999999", "before=%C2%B2"])
-async def test_odd_places_in_the_audit_log_are_no_fault(asked: Asked, odd: str) -> None:
+async def test_odd_places_in_the_audit_log_are_no_fault(asked: ServerClient, odd: str) -> None:
     assert (await asked.http.get(f"/audit?{odd}")).status_code == 200
 
 
-async def test_the_audit_log_leads_to_what_was_changed_while_it_is_there(asked: Asked) -> None:
+async def test_the_audit_log_leads_to_what_was_changed_while_it_is_there(asked: ServerClient) -> None:
     await asked.http.post("/users", data={"name": "ann", "role": "viewer"})
     ann = await user(asked, "ann")
     assert f'<a href="/users/{ann.id}">ann</a>' in (await asked.http.get("/audit")).text

@@ -11,15 +11,17 @@ import httpx2
 import pytest
 
 from support.issues import UPLOAD, item, upload
-from support.powercuts import STRACE, power_cuts
-from support.processes import COMMAND, environment, host, stopped_at_the_end
+from support.power_cuts import STRACE, iter_power_cuts
+from support.processes import COMMAND, build_environment, start_server, terminate_on_exit
 
 UPLOADS = 6
 
 
 def traced(database: Path, trace: Path) -> subprocess.Popen[str]:
     command = [*STRACE, "-o", str(trace), *COMMAND, "serve", "--port", "0", "--database", str(database)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment())
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=build_environment()
+    )
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed; it shows what was synced when")
@@ -29,10 +31,10 @@ def traced(database: Path, trace: Path) -> subprocess.Popen[str]:
 )
 def test_acknowledged_issues_survive_a_power_cut(tmp_path: Path, description: str) -> None:
     folder, before, trace = tmp_path / "store", tmp_path / "before", tmp_path / "trace"
-    with host(folder / "host.sqlite") as first:
+    with start_server(folder / "host.sqlite") as first:
         key = first.key
     shutil.copytree(folder, before)
-    with stopped_at_the_end(traced(folder / "host.sqlite", trace)) as process:
+    with terminate_on_exit(traced(folder / "host.sqlite", trace)) as process:
         assert process.stdout is not None
         url = process.stdout.readline().split()[1]
         with httpx2.Client(base_url=url, headers={"Authorization": f"UserAccessKey {key}"}, timeout=60) as http:
@@ -42,7 +44,7 @@ def test_acknowledged_issues_survive_a_power_cut(tmp_path: Path, description: st
                 assert (answer.status_code, "errors" in answer.json()) == (200, False)
         process.kill()
         process.wait()
-    cuts = list(power_cuts(trace, folder, before, at=b"HTTP/1.1 200"))
+    cuts = list(iter_power_cuts(trace, folder, before, at=b"HTTP/1.1 200"))
     assert len(cuts) == UPLOADS
     left = tmp_path / "left"
     for number, cut in enumerate(cuts):

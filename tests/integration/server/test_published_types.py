@@ -10,10 +10,10 @@ from rally_accelerate.accelerate.published_schemas import Server
 from rally_accelerate.server.graphql import execution
 from rally_accelerate.server.graphql import schema as schema_module
 from rally_accelerate.server.graphql.unsupported_operations import MESSAGES
-from support.asked import TENANT, Asked
 from support.issues import UPLOAD, change, item, upload
-from support.streams import board
-from support.vendor_documents import FORMS, Document, documents, published, sample
+from support.server_client import TENANT, ServerClient
+from support.value_streams import board
+from support.vendor_documents import FORMS, Document, iter_documents, load_server_schema, make_sample
 
 PROJECT = {"id": "1", "key": "P", "name": "Project"}
 
@@ -27,7 +27,7 @@ STREAM = board() | {
 }
 
 
-async def filled(asked: Asked) -> dict[str, Any]:
+async def filled(asked: ServerClient) -> dict[str, Any]:
     """Fill a host with one of everything; values for arguments by their names."""
     properties = {"baseUrl": "http://127.0.0.1:9", "apiKey": "planted", "retrySeconds": 0}
     integration = await asked.host.add_integration({"name": "n", "properties": properties})
@@ -46,10 +46,10 @@ async def filled(asked: Asked) -> dict[str, Any]:
         comments=[{"id": "1", "comment": "c"}], sprints=[{"id": "1", "name": "S"}], releases=[{"name": "R"}],
         relations=[{"id": "2", "type": "CHILD"}], rawIssue={"a": 1},
     )  # fmt: skip
-    await asked.data(UPLOAD, data=upload(whole, item(2, project=PROJECT), tracker=integration))
+    await asked.fetch_data(UPLOAD, data=upload(whole, item(2, project=PROJECT), tracker=integration))
     create = """mutation($t: ID!, $w: JSON) { createValueStream(name: "Shop", tenantId: $t, workflow: $w,
         team: {id: "1", name: "T"}) { ... on Workflow { _id pipelineId } ... on WorkflowUploadError { errors } } }"""
-    made = (await asked.data(create, t=TENANT, w=STREAM))["createValueStream"]
+    made = (await asked.fetch_data(create, t=TENANT, w=STREAM))["createValueStream"]
     assert "errors" not in made, made
     return {
         "tenantId": TENANT, "workflowId": made["_id"], "pipelineId": made["pipelineId"], "stageName": "To Do",
@@ -65,14 +65,14 @@ def values(document: Document, known: dict[str, Any]) -> dict[str, Any]:
     """Values that lead to something, as far as there is such a thing."""
     own = {"integrationExecutionById": {"_id": known["executionId"]}, "setIntegrationVersion": {"version": "latest"}}
     given = {**known, **own.get(document.name, {})}
-    return document.variables(lambda name, of: given[name] if name in given else sample(of))
+    return document.variables(lambda name, of: given[name] if name in given else make_sample(of))
 
 
 @pytest.mark.parametrize("server", Server)
-async def test_every_document_of_a_published_server_is_valid_here(asked: Asked, server: Server) -> None:
+async def test_every_document_of_a_published_server_is_valid_here(asked: ServerClient, server: Server) -> None:
     schemas = asked.host._endpoint.schemas
-    theirs, seen = published(server), 0
-    for each in documents(theirs):
+    theirs, seen = load_server_schema(server), 0
+    for each in iter_documents(theirs):
         document = execution.parse_within_limits(each.text)
         assert validate(theirs, document) == [], each
         refusals = [validate(schema, document) for schema in schemas]
@@ -81,7 +81,7 @@ async def test_every_document_of_a_published_server_is_valid_here(asked: Asked, 
     assert seen > len(FORMS) * 45
 
 
-async def test_the_types_that_a_start_does_not_validate_are_valid(asked: Asked) -> None:
+async def test_the_types_that_a_start_does_not_validate_are_valid(asked: ServerClient) -> None:
     for server in schema_module.ORDER:
         assert validate_sdl(schema_module.load_document(server)) == []
     for schema in asked.host._endpoint.schemas:
@@ -90,13 +90,15 @@ async def test_the_types_that_a_start_does_not_validate_are_valid(asked: Asked) 
         assert validate_schema(schema) == []
 
 
-async def test_no_single_schema_would_do(asked: Asked) -> None:
+async def test_no_single_schema_would_do(asked: ServerClient) -> None:
     for schema, server in zip(asked.host._endpoint.schemas, (Server.A, Server.B), strict=True):
-        refused = [each.name for each in documents(published(server)) if validate(schema, parse(each.text))]
+        refused = [
+            each.name for each in iter_documents(load_server_schema(server)) if validate(schema, parse(each.text))
+        ]
         assert "particlesByStage" in refused
 
 
-async def test_what_may_be_sent_is_the_same_in_every_schema(asked: Asked) -> None:
+async def test_what_may_be_sent_is_the_same_in_every_schema(asked: ServerClient) -> None:
     """Variables that one schema refuses need not be tried with the other: a large upload is looked through once."""
     first, second = (
         {
@@ -111,9 +113,9 @@ async def test_what_may_be_sent_is_the_same_in_every_schema(asked: Asked) -> Non
 
 @pytest.mark.parametrize("server", Server)
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.title.replace(" ", "-"))
-async def test_every_question_is_answered_without_a_fault(asked: Asked, server: Server, form: Any) -> None:
+async def test_every_question_is_answered_without_a_fault(asked: ServerClient, server: Server, form: Any) -> None:
     known = await filled(asked)
-    for each in documents(published(server), (form,)):
+    for each in iter_documents(load_server_schema(server), (form,)):
         if each.kind == "query":
             answer = (await asked.graphql(each.text, **values(each, known))).json()
             assert "errors" not in answer, (each.name, answer["errors"], each.text)
@@ -124,9 +126,9 @@ async def test_every_question_is_answered_without_a_fault(asked: Asked, server: 
 
 @pytest.mark.parametrize("server", Server)
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.title.replace(" ", "-"))
-async def test_every_change_is_executed_or_says_why_not(asked: Asked, server: Server, form: Any) -> None:
+async def test_every_change_is_executed_or_says_why_not(asked: ServerClient, server: Server, form: Any) -> None:
     known = await filled(asked)
-    for each in documents(published(server), (form,)):
+    for each in iter_documents(load_server_schema(server), (form,)):
         if each.kind == "mutation":
             answer = (await asked.graphql(each.text, **values(each, known))).json()
             for error in answer.get("errors", ()):
@@ -136,16 +138,16 @@ async def test_every_change_is_executed_or_says_why_not(asked: Asked, server: Se
 
 
 @pytest.mark.parametrize("name", MESSAGES)
-async def test_what_is_outside_the_purpose_of_this_server_is_refused_in_words(asked: Asked, name: str) -> None:
-    each = next(each for each in documents(published(Server.B)) if each.name == name)
-    (error,) = (await asked.graphql(each.text, **each.variables(lambda _, of: sample(of)))).json()["errors"]
+async def test_what_is_outside_the_purpose_of_this_server_is_refused_in_words(asked: ServerClient, name: str) -> None:
+    each = next(each for each in iter_documents(load_server_schema(Server.B)) if each.name == name)
+    (error,) = (await asked.graphql(each.text, **each.variables(lambda _, of: make_sample(of)))).json()["errors"]
     assert "this server" in error["message"]
 
 
-async def test_samples_that_lead_nowhere_are_no_faults_either(asked: Asked) -> None:
+async def test_samples_that_lead_nowhere_are_no_faults_either(asked: ServerClient) -> None:
     for server in Server:
-        for each in documents(published(server)):
-            answer = (await asked.graphql(each.text, **each.variables(lambda _, of: sample(of)))).json()
+        for each in iter_documents(load_server_schema(server)):
+            answer = (await asked.graphql(each.text, **each.variables(lambda _, of: make_sample(of)))).json()
             for error in answer.get("errors", ()):
                 assert error["message"] != "internal error", each
                 assert error["path"] == [each.name], (each, error)

@@ -6,19 +6,19 @@ import pytest
 
 from rally_accelerate.dql.parser import parse
 from rally_accelerate.server.query_diagnostics import find_misspelled_fields, find_unknown_fields
-from support.asked import Asked
 from support.issues import UPLOAD, item, upload
-from support.streams import board, created
+from support.server_client import ServerClient
+from support.value_streams import board, create_value_stream
 
 RAW = {"Severity": "Major", "c_Customer": {"name": "A", "Town": "B"}}
 
 
-async def filled(asked: Asked) -> None:
+async def filled(asked: ServerClient) -> None:
     items = [item(number, owner="Ann", labels=["a"], rawIssue=RAW) for number in range(1, 4)]
-    await asked.data(UPLOAD, data=upload(*items, item(4, status="In-Progress"), tracker="a" * 24))
+    await asked.fetch_data(UPLOAD, data=upload(*items, item(4, status="In-Progress"), tracker="a" * 24))
 
 
-async def hints(asked: Asked, query: str) -> list[str]:
+async def hints(asked: ServerClient, query: str) -> list[str]:
     return await find_unknown_fields(asked.host.stores.database, parse(query))
 
 
@@ -45,7 +45,7 @@ NO_FIELD = [
 
 @pytest.mark.parametrize(("query", "expected"), NO_FIELD)
 async def test_a_field_that_no_issue_has_is_told_with_what_may_be_meant(
-    asked: Asked, query: str, expected: list[str]
+    asked: ServerClient, query: str, expected: list[str]
 ) -> None:
     await filled(asked)
     assert await hints(asked, query) == expected
@@ -62,30 +62,30 @@ async def test_a_field_that_no_issue_has_is_told_with_what_may_be_meant(
         "issue.description contains x or issue.comments.comment contains x or issue.sprints.state = x",
     ],
 )
-async def test_fields_that_issues_have_or_may_have_are_passed_over(asked: Asked, query: str) -> None:
+async def test_fields_that_issues_have_or_may_have_are_passed_over(asked: ServerClient, query: str) -> None:
     await filled(asked)
     assert await hints(asked, query) == []
 
 
-async def test_before_there_are_issues_nothing_is_said_of_fields(asked: Asked) -> None:
+async def test_before_there_are_issues_nothing_is_said_of_fields(asked: ServerClient) -> None:
     assert await hints(asked, "issue.nosuch = x") == []
 
 
-async def test_a_value_too_odd_to_be_searched_is_not_called_missing(asked: Asked) -> None:
+async def test_a_value_too_odd_to_be_searched_is_not_called_missing(asked: ServerClient) -> None:
     many = {f"f{number}": number for number in range(500)}
-    await asked.data(UPLOAD, data=upload(item(1, rawIssue=many), tracker="a" * 24))
+    await asked.fetch_data(UPLOAD, data=upload(item(1, rawIssue=many), tracker="a" * 24))
     assert await hints(asked, "issue.rawIssue.f7 = 7") == []
 
 
-async def test_a_field_whose_last_issue_is_gone_is_gone(asked: Asked) -> None:
+async def test_a_field_whose_last_issue_is_gone_is_gone(asked: ServerClient) -> None:
     await filled(asked)
-    await asked.data(UPLOAD, data=upload(item(9, rawIssue={"c_Only": "x"}), tracker="a" * 24))
+    await asked.fetch_data(UPLOAD, data=upload(item(9, rawIssue={"c_Only": "x"}), tracker="a" * 24))
     assert await hints(asked, "issue.rawIssue.c_Only = x") == []
-    await asked.data(UPLOAD, data=upload(item(9), tracker="a" * 24))
+    await asked.fetch_data(UPLOAD, data=upload(item(9), tracker="a" * 24))
     assert await hints(asked, "issue.rawIssue.c_Only = x") == ["No issue has a field issue.rawIssue.c_Only."]
 
 
-async def test_the_list_of_issues_says_it_in_the_words_of_its_form(asked: Asked) -> None:
+async def test_the_list_of_issues_says_it_in_the_words_of_its_form(asked: ServerClient) -> None:
     await filled(asked)
     text = (await asked.http.get("/issues?dql=issue.ownr+%3D+%27%3Cb%3E%27&text=story")).text
     assert "No issue has a field issue.ownr; did you mean issue.owner?" in text
@@ -97,7 +97,7 @@ async def test_the_list_of_issues_says_it_in_the_words_of_its_form(asked: Asked)
     assert (await asked.http.get("/issues.json?dql=issue.owner+%3D+x")).json()["hints"] == []
 
 
-async def test_a_slip_in_a_stage_is_one_that_no_issue_could_have(asked: Asked) -> None:
+async def test_a_slip_in_a_stage_is_one_that_no_issue_could_have(asked: ServerClient) -> None:
     queries = {
         "the stage A": parse("issue.statux = x and pr.status = y"),
         "the stage B": parse("not (issue.STATUS = x) or issue.history.count > 1 or issue.rawIssue.no = 1"),
@@ -114,7 +114,7 @@ async def test_a_slip_in_a_stage_is_one_that_no_issue_could_have(asked: Asked) -
     assert found[1] == "the stage D: no issue has a field issue.town; did you mean issue.rawIssue.c_customer.town?"
 
 
-async def test_the_map_and_its_stages_say_it_too(asked: Asked) -> None:
+async def test_the_map_and_its_stages_say_it_too(asked: ServerClient) -> None:
     await filled(asked)
     stream = await asked.http.post("/value-streams/new", data={"name": "S", "start": "default"})
     place = str(stream.headers["location"])
@@ -124,9 +124,9 @@ async def test_the_map_and_its_stages_say_it_too(asked: Asked) -> None:
         assert "did you mean" not in (await asked.http.get(f"{address}?dql=issue.owner+%3D+x")).text
 
 
-async def test_with_a_query_that_cannot_be_read_the_map_is_the_one_without_it(asked: Asked) -> None:
+async def test_with_a_query_that_cannot_be_read_the_map_is_the_one_without_it(asked: ServerClient) -> None:
     await filled(asked)
-    place = f"/value-streams/{await created(asked, board())}"
+    place = f"/value-streams/{await create_value_stream(asked, board())}"
     answer = await asked.http.get(f"{place}?dql=issue.status+%3D&text=US1")
     assert answer.status_code == 400
     assert "Invalid query" in answer.text

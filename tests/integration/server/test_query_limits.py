@@ -10,8 +10,8 @@ from rally_accelerate.dql.parser import parse
 from rally_accelerate.errors import QueryError, QueryTooSlowError
 from rally_accelerate.server.store import query_evaluator, sqlite
 from rally_accelerate.server.store.query_evaluator import MAX_SLOW_COMPARISONS, Budget, parse_limited
-from support.asked import Asked
 from support.issues import UPLOAD, change, item, upload
+from support.server_client import ServerClient
 
 STREAM = {
     "name": "A",
@@ -23,9 +23,9 @@ def histories(count: int, *, joined: str = " or ") -> str:
     return joined.join(f"issue.history.content.to = v{number}" for number in range(count))
 
 
-async def fill(asked: Asked, count: int = 20) -> None:
+async def fill(asked: ServerClient, count: int = 20) -> None:
     issues = (item(number, history=[{**change("Open", "Done"), "timestamp": 5}]) for number in range(count))
-    await asked.data(UPLOAD, data=upload(*issues))
+    await asked.fetch_data(UPLOAD, data=upload(*issues))
 
 
 @pytest.mark.parametrize("joined", [" or ", " and ", " or not "])
@@ -55,7 +55,7 @@ def test_a_budget_ends_with_its_evaluations_and_with_its_time() -> None:
 
 @pytest.mark.parametrize("address", ["/issues?dql={}", "/issues.json?dql={}", "/issues.csv?dql={}"])
 async def test_two_hundred_comparisons_with_histories_are_refused_at_once(
-    asked: Asked, address: str, monkeypatch: pytest.MonkeyPatch
+    asked: ServerClient, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await fill(asked)
     monkeypatch.setattr(sqlite, "matches", _never)
@@ -64,9 +64,11 @@ async def test_two_hundred_comparisons_with_histories_are_refused_at_once(
     assert answer.status_code in {200, 400}
 
 
-async def test_a_map_is_shown_without_a_query_that_is_refused(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_map_is_shown_without_a_query_that_is_refused(
+    asked: ServerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await fill(asked)
-    created = await asked.data(
+    created = await asked.fetch_data(
         "mutation($name: String!, $tenantId: ID!, $team: TeamInput!, $workflow: JSON) "
         "{ createValueStream(name: $name, tenantId: $tenantId, team: $team, workflow: $workflow) "
         "{ ... on Workflow { _id } } }",
@@ -89,7 +91,7 @@ def _never(*_: Any, **__: Any) -> bool:
     raise AssertionError("an issue was evaluated")
 
 
-async def test_evaluations_of_one_query_are_limited(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_evaluations_of_one_query_are_limited(asked: ServerClient, monkeypatch: pytest.MonkeyPatch) -> None:
     await fill(asked, 20)
     monkeypatch.setattr(query_evaluator, "MAX_EVALUATIONS", 50)
     assert (await asked.http.get(f"/issues.json?dql={histories(2)}")).status_code == 200
@@ -101,7 +103,7 @@ async def test_evaluations_of_one_query_are_limited(asked: Asked, monkeypatch: p
     assert (await asked.http.get("/issues.json?dql=issue.status = Defined")).json()["count"] == 20
 
 
-async def test_a_query_is_stopped_when_its_time_is_over(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_query_is_stopped_when_its_time_is_over(asked: ServerClient, monkeypatch: pytest.MonkeyPatch) -> None:
     await fill(asked, 200)
     monkeypatch.setattr(query_evaluator, "TIMEOUT_SECONDS", 0.2)
 

@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from rally_accelerate.config.model import EVENT
 from rally_accelerate.model.report import Outcome
 from rally_accelerate.server.store.tables import issues
-from support.asked import Asked
 from support.issues import UPLOAD, upload
-from support.processes import Simulator, simulator
+from support.processes import Simulator, start_simulator
+from support.server_client import ServerClient
 from support.waiting import PATIENCE_SECONDS
 
 
@@ -22,7 +22,7 @@ from support.waiting import PATIENCE_SECONDS
 class Synced:
     """An integration that was synced once."""
 
-    asked: Asked
+    asked: ServerClient
     rally: Simulator
     id: str
 
@@ -50,14 +50,14 @@ class Synced:
         """Change an issue behind the connector's back; its display id."""
         (issue,) = await self.asked.host.stores.issues.list_page(limit=1)
         content = {**issue.content, "status": "Wrong"}
-        await self.asked.data(UPLOAD, data=upload(content, tracker=self.id))
+        await self.asked.fetch_data(UPLOAD, data=upload(content, tracker=self.id))
         return str(issue.content["id"])
 
 
 @pytest.fixture
-async def synced(asked: Asked) -> AsyncIterator[Synced]:
+async def synced(asked: ServerClient) -> AsyncIterator[Synced]:
     """A synced integration whose every run lists everything, and which trusts few removals."""
-    with simulator("--items", "120") as rally:
+    with start_simulator("--items", "120") as rally:
         properties = {"baseUrl": rally.url, "apiKey": rally.key, "removalCheckHours": 0, "removalCap": "1%, 2"}
         its_id = await asked.host.add_integration({"name": "sample", "properties": properties})
         report = await asked.host.run_integration(its_id)
@@ -118,7 +118,7 @@ async def test_a_resync_that_is_interrupted_is_done_by_the_next_run(synced: Sync
 async def test_graphql_and_a_disabled_integration_resync_alike(synced: Synced) -> None:
     await synced.asked.http.post(f"{synced.address}/toggle", data={"to": "off"})
     question = "mutation again($id: ID!) { resyncIntegration(integrationId: $id) { _id } }"
-    assert (await synced.asked.data(question, id=synced.id)) == {"resyncIntegration": {"_id": synced.id}}
+    assert (await synced.asked.fetch_data(question, id=synced.id)) == {"resyncIntegration": {"_id": synced.id}}
     await synced.ended()
     assert len(await synced.asked.host.stores.executions.list_latest(synced.id)) == 1
     await synced.asked.http.post(f"{synced.address}/toggle", data={"to": "on"})
@@ -137,7 +137,7 @@ async def test_a_wrong_date_is_told_at_its_field(synced: Synced, date: str) -> N
 
 
 async def test_removals_that_were_withheld_are_shown_and_approved(synced: Synced) -> None:
-    gone = [key for key, row in synced.rally.truth("defect").items() if row["visible"]][:6]
+    gone = [key for key, row in synced.rally.fetch_ground_truth("defect").items() if row["visible"]][:6]
     for key in gone:
         synced.rally.post("delete", {"objectId": int(key)})
     # An item is gone when a later look misses it too; instants of Rally are whole seconds.

@@ -27,7 +27,7 @@ from rally_accelerate.server.app import Server
 from rally_accelerate.server.graphql.schema import ROLES, get_required_role
 from rally_accelerate.server.permissions import Role
 from rally_accelerate.server.web.security import OPEN
-from support.asked import Asked, signed_in
+from support.server_client import ServerClient, set_session_cookie
 
 GRAPHQL = "/release-events-api/graphql"
 #: Answers through the operation ``uploadIssueData``, which asks for its role.
@@ -66,7 +66,7 @@ OVERRIDES = ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override")
 
 
 @pytest.fixture
-async def people(asked: Asked) -> Asked:
+async def people(asked: ServerClient) -> ServerClient:
     """A host with a user of each role, named by it."""
     for role in (Role.VIEWER, Role.EDITOR):
         await asked.host.stores.users.add(role.word, role)
@@ -92,11 +92,11 @@ def routes_of(host: Server) -> list[BaseRoute]:
     return list(host.build_app().routes)
 
 
-async def answered(asked: Asked, method: str, address: str, name: str, **headers: str) -> httpx2.Response:
+async def answered(asked: ServerClient, method: str, address: str, name: str, **headers: str) -> httpx2.Response:
     """The answer to somebody, who is signed in anew: some routes end the session."""
     asked.http.cookies.clear()
     if name:
-        await signed_in(asked.host, asked.http, name=name)
+        await set_session_cookie(asked.host, asked.http, name=name)
     sent = {"Sec-Fetch-Site": "same-origin", **headers} if method != "GET" else headers
     return await asked.http.request(method, address, headers=sent)
 
@@ -107,7 +107,7 @@ def turned_away(answer: httpx2.Response) -> bool:
     return answer.status_code == 401 or led
 
 
-async def check_route(asked: Asked, route: Route, method: str, address: str) -> None:
+async def check_route(asked: ServerClient, route: Route, method: str, address: str) -> None:
     """Ask as everybody, and compare with the role that the route declares."""
     role: Role = route.role  # type: ignore[attr-defined]
     assert turned_away(await answered(asked, method, address, "")), f"{method} {address} as nobody"
@@ -118,7 +118,7 @@ async def check_route(asked: Asked, route: Route, method: str, address: str) -> 
         assert refused is (Role.parse(name) < role), f"{method} {address} as {name}: {answer.status_code}"
 
 
-async def test_every_route_is_for_whom_it_says_and_for_nobody_else(people: Asked) -> None:
+async def test_every_route_is_for_whom_it_says_and_for_nobody_else(people: ServerClient) -> None:
     seen = 0
     for route, method, address in walked(routes_of(people.host)):
         await check_route(people, route, method, address)
@@ -126,7 +126,7 @@ async def test_every_route_is_for_whom_it_says_and_for_nobody_else(people: Asked
     assert seen > 30
 
 
-async def test_the_walk_sees_a_route_that_forgets_to_ask(people: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_walk_sees_a_route_that_forgets_to_ask(people: ServerClient, monkeypatch: pytest.MonkeyPatch) -> None:
     async def told(_: Request) -> Response:
         return PlainTextResponse("everything")
 
@@ -141,10 +141,10 @@ async def test_the_walk_sees_a_route_that_forgets_to_ask(people: Asked, monkeypa
     app.router.routes.append(forgetful)
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://127.0.0.1") as http:
         with pytest.raises(AssertionError, match="as viewer: 200"):
-            await check_route(Asked(people.host, http, ""), forgetful, "GET", "/forgetful")
+            await check_route(ServerClient(people.host, http, ""), forgetful, "GET", "/forgetful")
 
 
-def test_only_their_own_things_can_be_changed_by_viewers(asked: Asked) -> None:
+def test_only_their_own_things_can_be_changed_by_viewers(asked: ServerClient) -> None:
     changing = [route for route, method, _ in walked(routes_of(asked.host)) if method not in {"GET", "HEAD"}]
     assert {route.path for route in changing if route.role is Role.VIEWER} == OWN  # type: ignore[attr-defined]
     for schema in schemas_of(asked.host):
@@ -152,7 +152,7 @@ def test_only_their_own_things_can_be_changed_by_viewers(asked: Asked) -> None:
         assert {name for name in schema.mutation_type.fields if get_required_role(name) is Role.VIEWER} == OWN_MUTATIONS
 
 
-async def test_no_other_spelling_of_an_address_leads_past_its_role(people: Asked) -> None:
+async def test_no_other_spelling_of_an_address_leads_past_its_role(people: ServerClient) -> None:
     addresses = {
         (address, route.role)  # type: ignore[attr-defined]
         for route, _, address in walked(routes_of(people.host))
@@ -171,7 +171,7 @@ async def test_no_other_spelling_of_an_address_leads_past_its_role(people: Asked
                     assert harmless or "/sign-in/.." in other, f"{method} {other} as {name}: {answer.status_code}"
 
 
-async def test_no_header_turns_a_question_into_a_change(people: Asked) -> None:
+async def test_no_header_turns_a_question_into_a_change(people: ServerClient) -> None:
     for route, method, address in walked(routes_of(people.host)):
         if method == "POST" and route.role > Role.VIEWER:  # type: ignore[attr-defined]
             for header in OVERRIDES:
@@ -233,7 +233,7 @@ def _required(argument: GraphQLArgument) -> bool:
     return isinstance(argument.type, GraphQLNonNull)
 
 
-async def keys_of(asked: Asked) -> dict[str, str]:
+async def keys_of(asked: ServerClient) -> dict[str, str]:
     """An access key of a user of each role, and one of the host's own."""
     found = {}
     for name in ("viewer", "editor", "admin"):
@@ -249,7 +249,7 @@ def forbidden(answer: httpx2.Response) -> bool:
     return any((each.get("extensions") or {}).get("code") == "FORBIDDEN" for each in answer.json().get("errors", ()))
 
 
-async def test_every_operation_is_for_whom_it_says_and_for_nobody_else(people: Asked) -> None:
+async def test_every_operation_is_for_whom_it_says_and_for_nobody_else(people: ServerClient) -> None:
     keys = await keys_of(people)
     people.http.cookies.clear()
     seen = 0
@@ -267,7 +267,7 @@ async def test_every_operation_is_for_whom_it_says_and_for_nobody_else(people: A
     assert set(ROLES) <= {name for _, name, _ in operations(people.host)}
 
 
-async def test_no_other_wording_leads_past_an_operations_role(people: Asked) -> None:
+async def test_no_other_wording_leads_past_an_operations_role(people: ServerClient) -> None:
     key = (await keys_of(people))["viewer"]
     for kind, name, field in operations(people.host):
         if get_required_role(name) is Role.VIEWER:
@@ -295,7 +295,7 @@ async def test_no_other_wording_leads_past_an_operations_role(people: Asked) -> 
         assert forbidden(await people.http.post(GRAPHQL, json=body, headers=headers)), name
 
 
-async def test_a_key_ends_with_its_user_and_follows_the_users_role(people: Asked) -> None:
+async def test_a_key_ends_with_its_user_and_follows_the_users_role(people: ServerClient) -> None:
     stores = people.host.stores
     key = (await keys_of(people))["editor"]
     editor = await stores.users.by_name("editor")
@@ -317,7 +317,7 @@ async def test_a_key_ends_with_its_user_and_follows_the_users_role(people: Asked
     assert await stores.keys.list_keys(user_id=editor.id) == []
 
 
-async def test_a_key_reads_pages_and_never_sends_a_form(people: Asked) -> None:
+async def test_a_key_reads_pages_and_never_sends_a_form(people: ServerClient) -> None:
     people.http.cookies.clear()
     keys = await keys_of(people)
     admins = {"Authorization": f"UserAccessKey {keys['admin']}"}
@@ -326,11 +326,11 @@ async def test_a_key_reads_pages_and_never_sends_a_form(people: Asked) -> None:
     viewers = {"Authorization": f"UserAccessKey {keys['viewer']}"}
     assert (await people.http.get("/users.json", headers=viewers)).status_code == 403
     # A wrong key is not made good by a session.
-    await signed_in(people.host, people.http)
+    await set_session_cookie(people.host, people.http)
     assert (await people.http.get("/issues.json", headers={"Authorization": "UserAccessKey wrong"})).status_code == 401
 
 
-async def test_a_browsers_session_counts_for_graphql_only_from_a_page_of_the_host(people: Asked) -> None:
+async def test_a_browsers_session_counts_for_graphql_only_from_a_page_of_the_host(people: ServerClient) -> None:
     question = {"query": "{ productVersion }"}
     for good in ({"Sec-Fetch-Site": "same-origin"}, {"Origin": "http://127.0.0.1"}):
         assert (await people.http.post(GRAPHQL, json=question, headers=good)).status_code == 200
@@ -346,7 +346,7 @@ async def test_a_browsers_session_counts_for_graphql_only_from_a_page_of_the_hos
         assert (await people.http.post(GRAPHQL, json=question, headers=headers)).status_code == 401, headers
 
 
-async def test_keys_through_graphql_are_those_of_their_user(people: Asked) -> None:
+async def test_keys_through_graphql_are_those_of_their_user(people: ServerClient) -> None:
     keys = await keys_of(people)
     made = (
         await people.graphql('mutation { createMyUserAccessKey(name: "x") { id accessKey } }', key=keys["viewer"])
@@ -379,7 +379,7 @@ async def test_keys_through_graphql_are_those_of_their_user(people: Asked) -> No
     assert "belongs to no user" in own.json()["errors"][0]["message"]
 
 
-async def test_permissions_are_told_of_oneself_and_to_administrators_of_others(people: Asked) -> None:
+async def test_permissions_are_told_of_oneself_and_to_administrators_of_others(people: ServerClient) -> None:
     keys = await keys_of(people)
     question = (
         'query($u: ID!, $p: [ScopedPermission!]!) { hasPermissions(userId: $u, tenantId: "t", scopedPermissions: $p) }'

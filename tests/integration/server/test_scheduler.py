@@ -21,7 +21,7 @@ from rally_accelerate.server.app import Server
 from rally_accelerate.server.permissions import SYSTEM_ACTOR
 from rally_accelerate.server.runner import Runner, RunRequest
 from rally_accelerate.server.scheduler import MAX_CONCURRENT_RUNS
-from support.asked import Asked
+from support.server_client import ServerClient
 from support.waiting import until
 
 #: Nothing answers there, and the run tries for a long time.
@@ -33,7 +33,7 @@ async def begun(host: Server, its_id: str) -> None:
     await until(lambda: host.scheduler.is_running(its_id))
 
 
-async def test_a_run_that_somebody_waits_for_is_stopped_too(asked: Asked) -> None:
+async def test_a_run_that_somebody_waits_for_is_stopped_too(asked: ServerClient) -> None:
     host = asked.host
     its_id = await host.add_integration({"name": "sample", "properties": NEVER})
     waiting = asyncio.create_task(host.run_integration(its_id))
@@ -54,7 +54,7 @@ async def test_a_host_that_closes_ends_every_run(tmp_path: Path) -> None:
 
 
 async def test_the_log_of_the_process_masks_what_its_start_did_not_know(
-    asked: Asked, monkeypatch: pytest.MonkeyPatch
+    asked: ServerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Settings come by the browser while the process logs; Rally and proxies echo what they were sent."""
     key = str(NEVER["apiKey"])
@@ -88,7 +88,7 @@ async def test_one_database_has_one_host(tmp_path: Path) -> None:
         pass
 
 
-async def test_what_a_file_switches_off_is_off_and_stays_known(asked: Asked) -> None:
+async def test_what_a_file_switches_off_is_off_and_stays_known(asked: ServerClient) -> None:
     its_id = await asked.host.add_integration({"name": "sample", "properties": NEVER})
     known = await asked.host.stores.integrations.by_id(its_id)
     assert known is not None
@@ -99,7 +99,7 @@ async def test_what_a_file_switches_off_is_off_and_stays_known(asked: Asked) -> 
     assert again.disabled
 
 
-async def test_what_a_file_adds_and_changes_is_noted_and_what_it_leaves_is_not(asked: Asked) -> None:
+async def test_what_a_file_adds_and_changes_is_noted_and_what_it_leaves_is_not(asked: ServerClient) -> None:
     host = asked.host
     its_id = await host.add_integration({"name": "sample", "properties": NEVER})
     assert await host.add_integration({"name": "sample", "properties": NEVER}) == its_id
@@ -119,7 +119,7 @@ async def test_what_a_file_adds_and_changes_is_noted_and_what_it_leaves_is_not(a
     ]
 
 
-async def test_a_run_with_old_settings_ends_when_a_file_changes_them(asked: Asked) -> None:
+async def test_a_run_with_old_settings_ends_when_a_file_changes_them(asked: ServerClient) -> None:
     host = asked.host
     its_id = await host.add_integration({"name": "sample", "properties": NEVER})
     waiting = asyncio.create_task(host.run_integration(its_id))
@@ -131,7 +131,7 @@ async def test_a_run_with_old_settings_ends_when_a_file_changes_them(asked: Aske
 
 
 async def test_many_that_are_due_at_once_take_turns_and_long_ones_hold_up_nobody(
-    asked: Asked, monkeypatch: pytest.MonkeyPatch
+    asked: ServerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = asked.host
     schedule = host.scheduler
@@ -164,7 +164,7 @@ async def test_many_that_are_due_at_once_take_turns_and_long_ones_hold_up_nobody
     assert set(schedule._tasks) - going == set(left[:3])
 
 
-async def test_what_somebody_stops_stays_stopped_for_an_interval(asked: Asked) -> None:
+async def test_what_somebody_stops_stays_stopped_for_an_interval(asked: ServerClient) -> None:
     host = asked.host
     schedule = host.scheduler
     its_id = await host.add_integration({"name": "sample", "properties": NEVER})
@@ -193,7 +193,10 @@ async def test_what_somebody_stops_stays_stopped_for_an_interval(asked: Asked) -
     ids=["resync", "approval"],
 )
 async def test_a_wish_is_known_to_the_run_that_takes_the_place_of_another(
-    asked: Asked, monkeypatch: pytest.MonkeyPatch, wish: Callable[[Server, str], Awaitable[None]], wished: RunRequest
+    asked: ServerClient,
+    monkeypatch: pytest.MonkeyPatch,
+    wish: Callable[[Server, str], Awaitable[None]],
+    wished: RunRequest,
 ) -> None:
     host = asked.host
     schedule, sync, rewrite = host.scheduler, Runner._sync, host.stores.integrations.rewrite
@@ -227,7 +230,7 @@ def kept_of(host: Server) -> list[Any]:
     return [*schedule._due, *schedule._started, *schedule._tasks, *schedule._awaited, *host._runner._locks]
 
 
-async def test_nothing_is_kept_of_integrations_that_are_removed(asked: Asked) -> None:
+async def test_nothing_is_kept_of_integrations_that_are_removed(asked: ServerClient) -> None:
     host = asked.host
     administration, schedule = host.integrations, host.scheduler
     its_id = await host.add_integration({"name": "sample", "properties": NEVER})
@@ -249,7 +252,7 @@ async def test_nothing_is_kept_of_integrations_that_are_removed(asked: Asked) ->
 
 
 async def test_a_run_that_waits_while_its_integration_is_removed_ends_quietly(
-    asked: Asked, caplog: pytest.LogCaptureFixture
+    asked: ServerClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     host = asked.host
     its_id = await host.add_integration({"name": "sample", "properties": NEVER})

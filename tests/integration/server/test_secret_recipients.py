@@ -7,8 +7,8 @@ import pytest
 
 from rally_accelerate.config.load import validate_integration
 from rally_accelerate.server.web.integration_form import from_stored, raw_of
-from support.asked import TENANT, Asked
-from support.streams import board
+from support.server_client import TENANT, ServerClient
+from support.value_streams import board
 
 SECRET = "planted-secret-1"
 LIST = "/settings/integrations"
@@ -25,22 +25,22 @@ mutation($name: String!, $workflow: JSON) {{
 """
 
 #: Makes one edit of the integration's settings with the secret masked, and returns what the answer says.
-Edit = Callable[[Asked, str, dict[str, Any]], Awaitable[str]]
+Edit = Callable[[ServerClient, str, dict[str, Any]], Awaitable[str]]
 
 
-async def by_graphql(asked: Asked, its_id: str, properties: dict[str, Any]) -> str:
+async def by_graphql(asked: ServerClient, its_id: str, properties: dict[str, Any]) -> str:
     answer = await asked.graphql(EDIT, d=its_id, i={"tenantId": TENANT, "properties": {**properties, "apiKey": "****"}})
     return answer.text
 
 
-async def by_form(asked: Asked, its_id: str, properties: dict[str, Any]) -> str:
+async def by_form(asked: ServerClient, its_id: str, properties: dict[str, Any]) -> str:
     typed = {f"properties.{name}": str(value).lower() for name, value in properties.items() if name != "apiKey"}
     defaults = {"properties.verifyTls": "true", "properties.verifyAccelerateTls": "true"}
     answer = await asked.http.post(f"{LIST}/{its_id}/edit", data={"name": "sample", **defaults, **typed})
     return answer.text
 
 
-async def by_import(asked: Asked, its_id: str, properties: dict[str, Any]) -> str:
+async def by_import(asked: ServerClient, its_id: str, properties: dict[str, Any]) -> str:
     entry = {"type": "ucv-ext-rally", "name": "sample", "properties": {**properties, "apiKey": "****"}}
     name = f"Stream {its_id} {len(properties)} {properties}"
     answer = await asked.graphql(CREATE, name=name[:100], workflow={**board(), "integrations": [entry]})
@@ -59,7 +59,7 @@ async def by_import(asked: Asked, its_id: str, properties: dict[str, Any]) -> st
     ids=["address", "proxy without verification", "own authority", "other case"],
 )
 async def test_no_other_name_of_a_setting_leads_the_secret_elsewhere(
-    asked: Asked, edit: Edit, change: dict[str, Any]
+    asked: ServerClient, edit: Edit, change: dict[str, Any]
 ) -> None:
     its_id = await asked.host.add_integration({"name": "sample", "disabled": True, "properties": START})
     await edit(asked, its_id, {**START, **change})
@@ -70,7 +70,7 @@ async def test_no_other_name_of_a_setting_leads_the_secret_elsewhere(
     assert (settings.proxy_server, settings.verify_tls, settings.ca_bundle) == ("", True, "")
 
 
-async def test_the_address_that_the_form_shows_is_the_one_that_is_used(asked: Asked) -> None:
+async def test_the_address_that_the_form_shows_is_the_one_that_is_used(asked: ServerClient) -> None:
     planted = {"name": "sample", "disabled": True, "properties": {**START, "base_url": "http://evil.example"}}
     its_id = await asked.host.add_integration(planted)
     stored = await asked.host.stores.integrations.by_id(its_id)
@@ -79,7 +79,9 @@ async def test_the_address_that_the_form_shows_is_the_one_that_is_used(asked: As
 
 
 @pytest.mark.parametrize("edit", [by_graphql, by_form, by_import])
-async def test_credentials_inside_the_address_of_a_proxy_need_to_be_entered_again(asked: Asked, edit: Edit) -> None:
+async def test_credentials_inside_the_address_of_a_proxy_need_to_be_entered_again(
+    asked: ServerClient, edit: Edit
+) -> None:
     start = {**START, "proxyServer": "https://bob:planted-secret-2@proxy.example:443"}
     its_id = await asked.host.add_integration({"name": "sample", "disabled": True, "properties": start})
     shown = "https://proxy.example:443" if edit is by_form else "****"
@@ -101,7 +103,7 @@ async def test_credentials_inside_the_address_of_a_proxy_need_to_be_entered_agai
     ids=["verification off", "own authority", "own client certificate"],
 )
 async def test_a_proxy_and_then_weaker_verification_need_the_secret(
-    asked: Asked, edit: Edit, second: dict[str, Any]
+    asked: ServerClient, edit: Edit, second: dict[str, Any]
 ) -> None:
     its_id = await asked.host.add_integration({"name": "sample", "disabled": True, "properties": START})
     refused = "must be entered again"

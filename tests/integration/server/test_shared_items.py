@@ -23,8 +23,8 @@ from rally_accelerate.sync.wiring import Target, links, rules_from
 from rally_sandbox.clock import Clock
 from rally_sandbox.server import SANDBOX_API_KEY, serve
 from rally_sandbox.world import World
-from support.asked import TENANT, Asked, asking
-from support.container import event_words
+from support.container import build_event_arguments
+from support.server_client import TENANT, ServerClient, open_server
 
 REMOVED = {"Deleted", "Moved out"}
 
@@ -40,7 +40,7 @@ class Shared:
     """A company, a server, and integrations whose scopes overlap."""
 
     world: World
-    asked: Asked
+    asked: ServerClient
     url: str
     by_plugin: bool
     transport: httpx2.ASGITransport
@@ -67,7 +67,9 @@ class Shared:
             "apiServerUrl": "http://127.0.0.1/release-events-api",
         }
         properties = {**self._properties(name), "_userAccessKey": self.asked.key}
-        _, _, process, velocity = event_words({"state": state, "properties": properties, "loggingLevel": "WARN"})
+        _, _, process, velocity = build_event_arguments(
+            {"state": state, "properties": properties, "loggingLevel": "WARN"}
+        )
         given = arguments.understood(arguments.read(process, velocity, passphrase=""))
         assert await plugin_run._Event(given).go() == DONE
         self.last_run[name] = round(time.time() * 1000)
@@ -107,7 +109,7 @@ async def shared(folder: Path, monkeypatch: pytest.MonkeyPatch, *, by_plugin: bo
     """A small company whose clock is moved by hand."""
     world = World.create(5, 20, clock=Clock.frozen(datetime(2026, 3, 4, 12, tzinfo=UTC)))
     with serve(world) as rally:
-        async with asking(folder / "host.sqlite") as asked:
+        async with open_server(folder / "host.sqlite") as asked:
             transport = httpx2.ASGITransport(app=asked.host.build_app())
             make: Callable[..., Target] = lambda _, key: Target("http://127.0.0.1", key, transport=transport)  # noqa: E731
             monkeypatch.setattr(plugin_run, "Target", make)

@@ -18,7 +18,7 @@ from rally_accelerate.server.store import credentials
 from rally_accelerate.server.store.database import Database, upgrade
 from rally_accelerate.server.store.tables import sessions as session_table
 from rally_accelerate.server.store.tables import users as user_table
-from support.asked import Asked, signed_in
+from support.server_client import ServerClient, set_session_cookie
 
 COOKIE = "rally-accelerate-80"
 
@@ -31,18 +31,18 @@ async def sign_in(
 
 
 @pytest.fixture
-def admin(asked: Asked) -> str:
+def admin(asked: ServerClient) -> str:
     """The administrator's password; the client is not signed in any more."""
     asked.http.cookies.clear()
     assert asked.host.first_password
     return asked.host.first_password
 
 
-async def names_of_actions(asked: Asked) -> list[str]:
+async def names_of_actions(asked: ServerClient) -> list[str]:
     return [entry.action for entry in await asked.host.stores.audit.list_entries()]
 
 
-async def test_people_are_led_to_the_door_and_back_to_what_they_wanted(asked: Asked, admin: str) -> None:
+async def test_people_are_led_to_the_door_and_back_to_what_they_wanted(asked: ServerClient, admin: str) -> None:
     turned = await asked.http.get("/issues?text=a%20b&type=Story", headers={"Accept": "text/html"})
     assert turned.status_code == 303
     door = turned.headers["location"]
@@ -68,13 +68,15 @@ async def test_people_are_led_to_the_door_and_back_to_what_they_wanted(asked: As
         ("/nothing/like/this.json", {}),
     ],
 )
-async def test_programs_get_401_and_json(asked: Asked, admin: str, address: str, headers: dict[str, str]) -> None:
+async def test_programs_get_401_and_json(
+    asked: ServerClient, admin: str, address: str, headers: dict[str, str]
+) -> None:
     answer = await asked.http.get(address, headers=headers)
     assert answer.status_code == 401
     assert "authentication required" in answer.json()["error"]
 
 
-async def test_the_cookie_is_for_this_host_alone_and_no_script_reads_it(asked: Asked, admin: str) -> None:
+async def test_the_cookie_is_for_this_host_alone_and_no_script_reads_it(asked: ServerClient, admin: str) -> None:
     answer = await sign_in(asked.http, "ADMIN", admin)
     cookie = answer.headers["set-cookie"].lower()
     assert cookie.startswith(f"{COOKIE}=")
@@ -86,7 +88,7 @@ async def test_the_cookie_is_for_this_host_alone_and_no_script_reads_it(asked: A
         assert "set-cookie" not in (await asked.http.get(address)).headers
 
 
-async def test_over_tls_the_cookie_never_leaves_it(asked: Asked, admin: str) -> None:
+async def test_over_tls_the_cookie_never_leaves_it(asked: ServerClient, admin: str) -> None:
     app = asked.host.build_app(names={"host.example"}, secure_names={"host.example"})
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="https://host.example") as http:
         answer = await sign_in(http, "admin", admin)
@@ -96,7 +98,7 @@ async def test_over_tls_the_cookie_never_leaves_it(asked: Asked, admin: str) -> 
         assert (await http.get("/issues", headers={"Host": "other.example"})).status_code == 421
 
 
-async def test_every_answer_carries_the_headers_that_keep_browsers_safe(asked: Asked) -> None:
+async def test_every_answer_carries_the_headers_that_keep_browsers_safe(asked: ServerClient) -> None:
     for address in ("/issues", "/sign-in", "/static/pages.css", "/nothing", "/health"):
         headers = (await asked.http.get(address)).headers
         assert "frame-ancestors 'none'" in headers["content-security-policy"]
@@ -113,7 +115,7 @@ async def test_every_answer_carries_the_headers_that_keep_browsers_safe(asked: A
     assert (await asked.http.get("/static/pages.css", headers={"If-None-Match": tag})).status_code == 304
 
 
-async def test_wrong_names_and_wrong_passwords_are_told_alike(asked: Asked, admin: str) -> None:
+async def test_wrong_names_and_wrong_passwords_are_told_alike(asked: ServerClient, admin: str) -> None:
     known = await sign_in(asked.http, "admin", "not the password")
     unknown = await sign_in(asked.http, "nobody.like.this", "not the password")
     assert known.status_code == unknown.status_code == 401
@@ -125,7 +127,7 @@ async def test_wrong_names_and_wrong_passwords_are_told_alike(asked: Asked, admi
     assert "not the password" not in str(first) + str(second)
 
 
-async def test_guesses_are_slowed_down_and_told_how_long(asked: Asked, admin: str) -> None:
+async def test_guesses_are_slowed_down_and_told_how_long(asked: ServerClient, admin: str) -> None:
     for number in range(authentication.FREE_ATTEMPTS["both"]):
         answer = await sign_in(asked.http, "admin", f"guess {number}")
     assert answer.status_code == 429
@@ -141,14 +143,16 @@ async def test_guesses_are_slowed_down_and_told_how_long(asked: Asked, admin: st
     assert "failures': 5" in str((await asked.host.stores.audit.list_entries(limit=1))[0])
 
 
-async def test_many_guesses_at_once_are_counted_too(asked: Asked, admin: str) -> None:
+async def test_many_guesses_at_once_are_counted_too(asked: ServerClient, admin: str) -> None:
     answers = await asyncio.gather(*(sign_in(asked.http, "admin", f"guess {number}") for number in range(40)))
     heard = [answer for answer in await asked.host.stores.audit.list_entries() if answer.action == "failed to sign in"]
     assert len(heard) <= authentication.FREE_ATTEMPTS["both"] + 1
     assert {answer.status_code for answer in answers} <= {401, 429}
 
 
-async def test_each_sign_in_has_a_new_token_and_the_one_before_is_worth_nothing(asked: Asked, admin: str) -> None:
+async def test_each_sign_in_has_a_new_token_and_the_one_before_is_worth_nothing(
+    asked: ServerClient, admin: str
+) -> None:
     await sign_in(asked.http, "admin", admin)
     first = asked.http.cookies[COOKIE]
     await sign_in(asked.http, "admin", admin)
@@ -162,7 +166,7 @@ async def test_each_sign_in_has_a_new_token_and_the_one_before_is_worth_nothing(
     assert "planted" not in (await sign_in(asked.http, "admin", admin)).headers["set-cookie"]
 
 
-async def test_signing_out_ends_the_session_on_the_host(asked: Asked) -> None:
+async def test_signing_out_ends_the_session_on_the_host(asked: ServerClient) -> None:
     token = asked.http.cookies[COOKIE]
     assert (await asked.http.get("/sign-out")).status_code == 405
     answer = await asked.http.post("/sign-out")
@@ -173,7 +177,7 @@ async def test_signing_out_ends_the_session_on_the_host(asked: Asked) -> None:
     assert (await asked.http.get("/issues.json")).status_code == 401
 
 
-async def test_a_session_ends_after_long_silence_and_after_a_week_in_any_case(asked: Asked) -> None:
+async def test_a_session_ends_after_long_silence_and_after_a_week_in_any_case(asked: ServerClient) -> None:
     async def age(**values: Any) -> int:
         async with asked.host.stores.database.writing() as connection:
             await connection.execute(sa.update(session_table).values(values))
@@ -191,7 +195,7 @@ async def test_a_session_ends_after_long_silence_and_after_a_week_in_any_case(as
     assert await age(last_seen=session_ms, created=before(credentials.MAX_AGE + minute)) == 401
 
 
-async def test_the_database_holds_neither_passwords_nor_tokens(asked: Asked, admin: str) -> None:
+async def test_the_database_holds_neither_passwords_nor_tokens(asked: ServerClient, admin: str) -> None:
     await sign_in(asked.http, "admin", admin)
     token = asked.http.cookies[COOKIE]
     async with asked.host.stores.database.reading() as connection:
@@ -201,11 +205,11 @@ async def test_the_database_holds_neither_passwords_nor_tokens(asked: Asked, adm
 
 
 @pytest.mark.parametrize("what", ["role", "disable", "password", "remove"])
-async def test_whatever_changes_about_a_user_ends_the_users_sessions(asked: Asked, what: str) -> None:
+async def test_whatever_changes_about_a_user_ends_the_users_sessions(asked: ServerClient, what: str) -> None:
     users = asked.host.stores.users
     eva, _ = await users.add("eva", Role.EDITOR)
     asked.http.cookies.clear()
-    await signed_in(asked.host, asked.http, name="eva")
+    await set_session_cookie(asked.host, asked.http, name="eva")
     assert (await asked.http.get("/issues.json")).status_code == 200
     match what:
         case "role":
@@ -219,7 +223,7 @@ async def test_whatever_changes_about_a_user_ends_the_users_sessions(asked: Aske
     assert (await asked.http.get("/issues.json")).status_code == 401
 
 
-async def test_a_disabled_user_is_told_so_only_with_the_right_password(asked: Asked, admin: str) -> None:
+async def test_a_disabled_user_is_told_so_only_with_the_right_password(asked: ServerClient, admin: str) -> None:
     eva, password = await asked.host.stores.users.add("eva", Role.EDITOR)
     await asked.host.stores.users.disable(eva.id)
     assert "disabled" in (await sign_in(asked.http, "eva", password)).text
@@ -227,7 +231,7 @@ async def test_a_disabled_user_is_told_so_only_with_the_right_password(asked: As
     assert (await asked.http.get("/issues.json")).status_code == 401
 
 
-async def test_a_link_from_the_terminal_signs_in_once(asked: Asked, admin: str) -> None:
+async def test_a_link_from_the_terminal_signs_in_once(asked: ServerClient, admin: str) -> None:
     link = await asked.host.create_sign_in_link()
     assert (await asked.http.head(link)).status_code == 200
     answer = await asked.http.get(link)
@@ -239,12 +243,14 @@ async def test_a_link_from_the_terminal_signs_in_once(asked: Asked, admin: str) 
     assert "has been used" in again.text
 
 
-async def test_a_link_is_too_old_after_a_while(asked: Asked, admin: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_link_is_too_old_after_a_while(
+    asked: ServerClient, admin: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(authentication, "LINK_LIFETIME", timedelta(seconds=-1))
     assert (await asked.http.get(await asked.host.create_sign_in_link())).status_code == 401
 
 
-async def test_forms_of_other_sites_sign_nobody_in_or_out(asked: Asked, admin: str) -> None:
+async def test_forms_of_other_sites_sign_nobody_in_or_out(asked: ServerClient, admin: str) -> None:
     foreign = (
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
@@ -260,13 +266,13 @@ async def test_forms_of_other_sites_sign_nobody_in_or_out(asked: Asked, admin: s
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"x" * 200_000, b"&".join(b"a=1" for _ in range(5000)), b""])
-async def test_what_is_no_form_is_no_sign_in(asked: Asked, admin: str, content: bytes) -> None:
+async def test_what_is_no_form_is_no_sign_in(asked: ServerClient, admin: str, content: bytes) -> None:
     answer = await asked.http.post("/sign-in", content=content)
     assert answer.status_code in {401, 413, 429}
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:abc", "127.0.0.1:", "a:b:c", "[::1", "\u00e4"])
-async def test_odd_host_names_are_no_fault(asked: Asked, host: str) -> None:
+async def test_odd_host_names_are_no_fault(asked: ServerClient, host: str) -> None:
     app = asked.host.build_app(names=None)
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://127.0.0.1") as http:
         for address in ("/issues", "/sign-in", "/issues.json"):
@@ -302,7 +308,7 @@ async def test_an_earlier_database_gets_an_administrator_and_its_keys_go_on_work
     await (await Database.open(path)).close()
 
 
-async def test_somebody_can_always_administer(asked: Asked) -> None:
+async def test_somebody_can_always_administer(asked: ServerClient) -> None:
     users = asked.host.stores.users
     admin = await users.by_name("admin")
     assert admin is not None
@@ -320,7 +326,7 @@ async def test_somebody_can_always_administer(asked: Asked) -> None:
 
 
 async def test_a_hash_of_earlier_days_is_made_anew_when_its_owner_signs_in(
-    asked: Asked, admin: str, monkeypatch: pytest.MonkeyPatch
+    asked: ServerClient, admin: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def kept() -> str:
         async with asked.host.stores.database.reading() as connection:

@@ -17,8 +17,8 @@ from rally_accelerate.server.store.issue_search import BackgroundSearches, Issue
 from rally_accelerate.server.store.issues import Issues
 from rally_accelerate.server.value_streams import board
 from rally_accelerate.server.web import issue_list, value_stream_map
-from support.asked import Asked
 from support.issues import UPLOAD, change, item, upload
+from support.server_client import ServerClient
 from support.waiting import until
 
 NOW = datetime(2026, 3, 10, tzinfo=UTC)
@@ -33,7 +33,7 @@ def _nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(value_stream_map, "FIRST_SECONDS", 0)
 
 
-async def told(asked: Asked, address: str, phrase: str) -> str:
+async def told(asked: ServerClient, address: str, phrase: str) -> str:
     """Return the page once it no longer contains a phrase."""
 
     async def finished_page() -> str:
@@ -43,9 +43,9 @@ async def told(asked: Asked, address: str, phrase: str) -> str:
     return await until(finished_page)
 
 
-async def test_a_slow_query_is_answered_when_it_has_ended(asked: Asked) -> None:
+async def test_a_slow_query_is_answered_when_it_has_ended(asked: ServerClient) -> None:
     done = item(2, history=[{**change("Open", "Done"), "timestamp": 5}])
-    await asked.data(UPLOAD, data=upload(item(1), done, item(3)))
+    await asked.fetch_data(UPLOAD, data=upload(item(1), done, item(3)))
     address = f"/issues?dql={SLOW}"
     first = (await asked.http.get(address)).text
     assert LOOKING in first
@@ -58,13 +58,13 @@ async def test_a_slow_query_is_answered_when_it_has_ended(asked: Asked) -> None:
     assert LOOKING not in (await asked.http.get("/issues?dql=issue.status = Open")).text
 
 
-async def test_issues_that_change_meanwhile_do_not_make_it_begin_again_for_ever(asked: Asked) -> None:
+async def test_issues_that_change_meanwhile_do_not_make_it_begin_again_for_ever(asked: ServerClient) -> None:
     address, number = f"/issues?dql={SLOW}", 0
 
     async def page_after_an_upload() -> str:
         nonlocal number
         number += 1
-        await asked.data(UPLOAD, data=upload(item(number, history=[{**change("Open", "Done"), "timestamp": 5}])))
+        await asked.fetch_data(UPLOAD, data=upload(item(number, history=[{**change("Open", "Done"), "timestamp": 5}])))
         text = (await asked.http.get(address)).text
         return "" if LOOKING in text else text
 
@@ -72,12 +72,14 @@ async def test_issues_that_change_meanwhile_do_not_make_it_begin_again_for_ever(
     assert f"<strong>{number}</strong> issue" in text
 
 
-async def test_a_map_of_slow_stages_is_shown_when_it_is_counted(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_map_of_slow_stages_is_shown_when_it_is_counted(
+    asked: ServerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(board, "FIRST_SECONDS", 0)
     done = item(2, history=[{**change("Open", "Done"), "timestamp": 5}])
-    await asked.data(UPLOAD, data=upload(item(1), done))
+    await asked.fetch_data(UPLOAD, data=upload(item(1), done))
     document = {"name": "A", "phases": [{"name": "P", "stages": [{"name": "Was done", "query": SLOW}]}]}
-    created = await asked.data(
+    created = await asked.fetch_data(
         "mutation($name: String!, $tenantId: ID!, $team: TeamInput!, $workflow: JSON) "
         "{ createValueStream(name: $name, tenantId: $tenantId, team: $team, workflow: $workflow) "
         "{ ... on Workflow { _id } } }",
@@ -117,7 +119,7 @@ async def test_a_host_that_stops_does_not_wait_for_the_end(tmp_path: Path, monke
     assert len(asked) < count
 
 
-async def test_ages_are_told_as_of_when_they_were_counted(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_ages_are_told_as_of_when_they_were_counted(asked: ServerClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each moment is another search: what was found would never be what is asked for now."""
     count = 0
 
@@ -129,7 +131,7 @@ async def test_ages_are_told_as_of_when_they_were_counted(asked: Asked, monkeypa
     monkeypatch.setattr(sqlite, "matches", counted)
     known = {"status": "Open", "type": "Story"}
     done = item(2, history=[{**change("Open", "Done"), "timestamp": 5}], **known)
-    await asked.data(UPLOAD, data=upload(item(1, **known), done, item(3)))
+    await asked.fetch_data(UPLOAD, data=upload(item(1, **known), done, item(3)))
     address = "/issues?status=Open&type=Story&dql=issue.history.timestamp > 3d"
     text = await told(asked, address, LOOKING)
     searched = count

@@ -8,13 +8,13 @@ import anyio
 import pytest
 
 from rally_accelerate.server.web.templating import FOLDER
-from support.asked import Asked
+from support.server_client import ServerClient
 
 FILES = sorted(path.name for path in (FOLDER / "static").iterdir())
 
 
 @pytest.fixture(autouse=True)
-def _no_descriptor_is_free(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_descriptor_is_free(asked: ServerClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no file be opened once the server has begun."""
 
     def full(*_: Any, **__: Any) -> Any:
@@ -25,7 +25,7 @@ def _no_descriptor_is_free(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(Path, "read_bytes", full)
 
 
-async def test_every_file_is_served_without_opening_it(asked: Asked) -> None:
+async def test_every_file_is_served_without_opening_it(asked: ServerClient) -> None:
     kinds = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
     for name in FILES:
         answer = await asked.http.get(f"/static/{name}")
@@ -37,7 +37,7 @@ async def test_every_file_is_served_without_opening_it(asked: Asked) -> None:
 
 
 @pytest.mark.parametrize("form", ["{}", "W/{}", '"other", {}'])
-async def test_a_known_file_is_not_sent_again(asked: Asked, form: str) -> None:
+async def test_a_known_file_is_not_sent_again(asked: ServerClient, form: str) -> None:
     tag = (await asked.http.get("/static/pages.css")).headers["etag"]
     answer = await asked.http.get("/static/pages.css", headers={"If-None-Match": form.format(tag)})
     assert (answer.status_code, answer.content) == (304, b"")
@@ -46,10 +46,10 @@ async def test_a_known_file_is_not_sent_again(asked: Asked, form: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["", "nothing.css", "../app.py", "%2e%2e/app.py", "pages.css/", "/pages.css"])
-async def test_nothing_else_is_served(asked: Asked, path: str) -> None:
+async def test_nothing_else_is_served(asked: ServerClient, path: str) -> None:
     assert (await asked.http.get(f"/static/{path}")).status_code == 404
 
 
-async def test_files_cannot_be_changed(asked: Asked) -> None:
+async def test_files_cannot_be_changed(asked: ServerClient) -> None:
     headers = {"Sec-Fetch-Site": "same-origin"}
     assert (await asked.http.post("/static/pages.css", headers=headers)).status_code == 405

@@ -9,7 +9,7 @@ import pytest
 from rally_accelerate.errors import ConfigError, OutdatedError
 from rally_accelerate.server.permissions import SYSTEM_ACTOR
 from rally_accelerate.server.store.integrations import Integrations
-from support.asked import TENANT, Asked
+from support.server_client import TENANT, ServerClient
 
 PROPERTIES = {"baseUrl": "http://127.0.0.1:9", "apiKey": "sample-key"}
 RAW = {"name": "same", "tenant_id": TENANT, "type": "ucv-ext-rally", "disabled": True, "properties": PROPERTIES}
@@ -35,13 +35,13 @@ def only_taken(outcomes: Sequence[Any]) -> None:
     assert [(problem.path, problem.text) for problem in lost.problems] == [("name", "is taken")]
 
 
-async def test_two_integrations_are_added_under_one_name(asked: Asked) -> None:
+async def test_two_integrations_are_added_under_one_name(asked: ServerClient) -> None:
     add = asked.host.integrations.add
     only_taken(await asyncio.gather(add(SYSTEM_ACTOR, RAW), add(SYSTEM_ACTOR, RAW), return_exceptions=True))
     assert [each.name for each in await asked.host.stores.integrations.all()] == ["same"]
 
 
-async def test_two_integrations_are_given_one_name(asked: Asked) -> None:
+async def test_two_integrations_are_given_one_name(asked: ServerClient) -> None:
     administration = asked.host.integrations
     ids = [await administration.add(SYSTEM_ACTOR, {**RAW, "name": name}) for name in ("one", "two")]
     renamed = (administration.edit(SYSTEM_ACTOR, its_id, {"name": "same"}) for its_id in ids)
@@ -49,7 +49,7 @@ async def test_two_integrations_are_given_one_name(asked: Asked) -> None:
     assert len({each.name for each in await asked.host.stores.integrations.all()} & {"one", "two", "same"}) == 2
 
 
-async def test_pages_tell_it_at_the_name_and_keep_what_was_typed(asked: Asked) -> None:
+async def test_pages_tell_it_at_the_name_and_keep_what_was_typed(asked: ServerClient) -> None:
     typed = {"name": "same", "properties.baseUrl": "http://127.0.0.1:9", "properties.apiKey": "sample-key"}
     assert (await asked.http.post("/settings/integrations/new", data=typed)).status_code == 303
     other = await asked.host.integrations.add(SYSTEM_ACTOR, {**RAW, "name": "other"})
@@ -60,7 +60,7 @@ async def test_pages_tell_it_at_the_name_and_keep_what_was_typed(asked: Asked) -
         assert 'value="http://127.0.0.1:9"' in answer.text
 
 
-async def test_clients_are_told_it(asked: Asked) -> None:
+async def test_clients_are_told_it(asked: ServerClient) -> None:
     await asked.host.integrations.add(SYSTEM_ACTOR, RAW)
     other = await asked.host.integrations.add(SYSTEM_ACTOR, {**RAW, "name": "other"})
     given = {"name": "same", "tenantId": TENANT, "properties": PROPERTIES}
@@ -74,7 +74,7 @@ async def test_clients_are_told_it(asked: Asked) -> None:
         assert [each["message"] for each in answer.json()["errors"]] == [TOLD]
 
 
-async def test_a_file_that_adds_it_is_refused_whole(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_file_that_adds_it_is_refused_whole(asked: ServerClient, monkeypatch: pytest.MonkeyPatch) -> None:
     its_id = await asked.host.integrations.add(SYSTEM_ACTOR, RAW)
 
     async def nothing(_: Integrations) -> list[Any]:

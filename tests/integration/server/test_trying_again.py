@@ -7,7 +7,7 @@ import re
 from rally_accelerate.config.redaction import Redactor
 from rally_accelerate.observe import logs
 from rally_accelerate.server.permissions import SYSTEM_ACTOR
-from support.asked import Asked
+from support.server_client import ServerClient
 from support.waiting import until
 
 #: Nothing listens there.
@@ -18,7 +18,7 @@ REASON = re.compile(
 )
 
 
-async def troubled(asked: Asked) -> tuple[str, str]:
+async def troubled(asked: ServerClient) -> tuple[str, str]:
     """The ids of an integration whose run tries again, and of that run."""
     its_id = await asked.host.add_integration({"name": "sample", "properties": NEVER})
     asked.host.scheduler.start_run(its_id)
@@ -30,7 +30,7 @@ async def troubled(asked: Asked) -> tuple[str, str]:
     return its_id, await until(in_trouble)
 
 
-async def test_every_page_of_a_run_that_tries_again_says_why(asked: Asked) -> None:
+async def test_every_page_of_a_run_that_tries_again_says_why(asked: ServerClient) -> None:
     its_id, execution_id = await troubled(asked)
     addresses = ["/settings/integrations", f"/settings/integrations/{its_id}", f"/executions/{execution_id}"]
     for address in addresses:
@@ -42,7 +42,7 @@ async def test_every_page_of_a_run_that_tries_again_says_why(asked: Asked) -> No
         assert not REASON.search((await asked.http.get(address)).text)
 
 
-async def test_why_the_last_run_failed_stands_in_its_row(asked: Asked) -> None:
+async def test_why_the_last_run_failed_stands_in_its_row(asked: ServerClient) -> None:
     its_id = await asked.host.add_integration({"name": "sample", "properties": {**NEVER, "retrySeconds": 0}})
     report = await asked.host.run_integration(its_id)
     assert report.failure is not None
@@ -50,7 +50,7 @@ async def test_why_the_last_run_failed_stands_in_its_row(asked: Asked) -> None:
     assert "<small>Nothing listens at http://127.0.0.1:9 (connection refused).</small>" in page
 
 
-async def test_a_resync_preview_that_tries_again_says_why(asked: Asked) -> None:
+async def test_a_resync_preview_that_tries_again_says_why(asked: ServerClient) -> None:
     its_id = await asked.host.add_integration({"name": "sample", "disabled": True, "properties": NEVER})
     address = f"/settings/integrations/{its_id}/resync"
     await asked.http.post(address, data={"range": "full", "do": "preview"})
@@ -64,7 +64,7 @@ async def test_a_resync_preview_that_tries_again_says_why(asked: Asked) -> None:
     assert not REASON.search((await asked.http.get(address)).text)
 
 
-async def test_the_log_of_the_process_names_the_integration_of_each_line(asked: Asked) -> None:
+async def test_the_log_of_the_process_names_the_integration_of_each_line(asked: ServerClient) -> None:
     its_id = await asked.host.add_integration({"name": "sample", "properties": {**NEVER, "retrySeconds": 0}})
     stream, root = io.StringIO(), logging.getLogger("rally_accelerate")
     level, propagate = root.level, root.propagate

@@ -5,8 +5,8 @@ import sqlalchemy as sa
 
 from rally_accelerate.server import scheduler as schedule_module
 from rally_accelerate.server.store.executions import INTERRUPTED
-from support.asked import Asked
-from support.disks import full_disk
+from support.full_disk import full_disk
+from support.server_client import ServerClient
 from support.waiting import until
 
 LIST = "/settings/integrations"
@@ -15,7 +15,7 @@ LIST = "/settings/integrations"
 NEVER = {"baseUrl": "http://127.0.0.1:9", "apiKey": "k", "retrySeconds": 3600}
 
 
-async def going(asked: Asked) -> str:
+async def going(asked: ServerClient) -> str:
     """An integration whose run goes on."""
     its_id = await asked.host.add_integration({"name": "one", "properties": NEVER})
     asked.host.scheduler.start_run(its_id)
@@ -23,19 +23,19 @@ async def going(asked: Asked) -> str:
     return its_id
 
 
-async def switched_off(asked: Asked, its_id: str) -> int:
+async def switched_off(asked: ServerClient, its_id: str) -> int:
     """How switching an integration off is answered."""
     return (await asked.http.post(f"{LIST}/{its_id}/toggle", data={"to": "off"})).status_code
 
 
-async def open_ones(asked: Asked) -> int:
+async def open_ones(asked: ServerClient) -> int:
     """How many runs pass for running in the database."""
     query = sa.text("SELECT count(*) FROM executions WHERE completed IS NULL")
     async with asked.host.stores.database.reading() as connection:
         return int((await connection.execute(query)).scalar_one())
 
 
-async def test_a_switch_that_is_done_is_told_as_done(asked: Asked) -> None:
+async def test_a_switch_that_is_done_is_told_as_done(asked: ServerClient) -> None:
     its_id = await going(asked)
     # Space for the switch, and for nothing behind it.
     seen = {"switch": False, "commit": False}
@@ -57,7 +57,7 @@ async def test_a_switch_that_is_done_is_told_as_done(asked: Asked) -> None:
 
 
 @pytest.mark.parametrize("table", ["integrations", "audit"])
-async def test_a_switch_that_is_refused_is_not_done(asked: Asked, table: str) -> None:
+async def test_a_switch_that_is_refused_is_not_done(asked: ServerClient, table: str) -> None:
     its_id = await going(asked)
     with full_disk(asked, when=lambda statement: table in statement):
         assert await switched_off(asked, its_id) == 503
@@ -67,7 +67,7 @@ async def test_a_switch_that_is_refused_is_not_done(asked: Asked, table: str) ->
 
 
 async def test_an_end_that_could_not_be_written_is_known_and_written_with_space_again(
-    asked: Asked, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    asked: ServerClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     its_id = await going(asked)
     with full_disk(asked, when=lambda statement: "executions" in statement):
@@ -87,7 +87,7 @@ async def test_an_end_that_could_not_be_written_is_known_and_written_with_space_
     assert await asked.host.stores.executions.list_latest(its_id) == [run]
 
 
-async def test_a_full_disk_does_not_take_the_report_of_a_run_that_somebody_awaits(asked: Asked) -> None:
+async def test_a_full_disk_does_not_take_the_report_of_a_run_that_somebody_awaits(asked: ServerClient) -> None:
     its_id = await asked.host.add_integration({"name": "one", "properties": {**NEVER, "retrySeconds": 0}})
     with full_disk(asked, when=lambda statement: "UPDATE executions" in statement and "report" in statement):
         told = await asked.host.run_integration(its_id)
@@ -97,7 +97,7 @@ async def test_a_full_disk_does_not_take_the_report_of_a_run_that_somebody_await
     assert (first.outcome, first.report["outcome"]) == ("failed", told.outcome.value)
 
 
-async def test_a_run_that_was_left_open_is_closed_when_the_next_begins(asked: Asked) -> None:
+async def test_a_run_that_was_left_open_is_closed_when_the_next_begins(asked: ServerClient) -> None:
     its_id = await asked.host.add_integration({"name": "one", "properties": NEVER})
     other = await asked.host.add_integration({"name": "two", "properties": NEVER})
     executions = asked.host.stores.executions

@@ -20,9 +20,9 @@ from rally_accelerate.server.graphql import endpoint
 from rally_accelerate.server.permissions import Role
 from rally_accelerate.server.store.issue_search import IssueFilter
 from rally_accelerate.server.store.issues import Issues
-from support.asked import Asked, asking
 from support.issues import UPLOAD, change, item, upload
-from support.processes import simulator
+from support.processes import start_simulator
+from support.server_client import ServerClient, open_server
 from support.waiting import until
 
 REST = "/release-events-api/api/v1/issues"
@@ -51,15 +51,15 @@ def never(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def ready(asked: Asked) -> Asked:
+async def ready(asked: ServerClient) -> ServerClient:
     """A host beside which the process is ready."""
     assert await asked.host.upload_worker.wait_until_ready()
     # Once a minute it is noted that a key was used, which is a writer's turn of its own.
-    await asked.data("{ productVersion }")
+    await asked.fetch_data("{ productVersion }")
     return asked
 
 
-async def sent(asked: Asked, content: Any, *, way: str = GRAPHQL, key: str = "") -> httpx2.Response:
+async def sent(asked: ServerClient, content: Any, *, way: str = GRAPHQL, key: str = "") -> httpx2.Response:
     """The answer to a body of any kind."""
     body = content if isinstance(content, bytes) else orjson.dumps(content)
     headers = {"Authorization": f"UserAccessKey {key or asked.key}", "Content-Type": "application/json"}
@@ -90,18 +90,18 @@ def stored(database: Path) -> dict[str, list[tuple[Any, ...]]]:
         connection.close()
 
 
-def path_of(asked: Asked) -> Path:
+def path_of(asked: ServerClient) -> Path:
     return asked.host.stores.path
 
 
 async def test_a_large_upload_is_stored_by_the_process_beside_exactly_as_by_the_host_itself(
-    ready: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ready: ServerClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     again = [{**each, "status": "Accepted", "labels": ["b"]} for each in many()[:20]]
     parcels = (many(), [*again, *many(30)])
     with monkeypatch.context() as small:
         small.setattr(endpoint, "LARGE_BYTES", 1_000_000_000)
-        async with asking(tmp_path / "other.sqlite") as other:
+        async with open_server(tmp_path / "other.sqlite") as other:
             for parcel in parcels:
                 assert (await sent(other, {"query": UPLOAD, "variables": {"data": upload(*parcel)}})).status_code == 200
             assert other.host.upload_worker._first_start is None
@@ -125,14 +125,14 @@ async def test_a_large_upload_is_stored_by_the_process_beside_exactly_as_by_the_
     assert await counted() == 20
 
 
-async def test_small_uploads_and_other_questions_start_nothing(asked: Asked) -> None:
-    await asked.data(UPLOAD, data=upload(item(1)))
+async def test_small_uploads_and_other_questions_start_nothing(asked: ServerClient) -> None:
+    await asked.fetch_data(UPLOAD, data=upload(item(1)))
     question = {"query": "{ productVersion }", "variables": {"much": "x" * endpoint.LARGE_BYTES}}
     assert (await sent(asked, question)).status_code == 200
     assert asked.host.upload_worker._first_start is None
 
 
-async def test_the_first_large_upload_does_not_wait_for_the_process(asked: Asked) -> None:
+async def test_the_first_large_upload_does_not_wait_for_the_process(asked: ServerClient) -> None:
     answer = await sent(asked, {"query": UPLOAD, "variables": {"data": upload(*many())}})
     assert answer.status_code == 200
     assert await asked.host.upload_worker.wait_until_ready()
@@ -171,7 +171,7 @@ ODD: dict[str, Callable[[], Any]] = {
 
 
 async def test_whatever_is_sent_is_answered_as_by_the_host_itself(
-    ready: Asked, monkeypatch: pytest.MonkeyPatch
+    ready: ServerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     viewer, _ = await ready.host.stores.users.add("viewer", Role.VIEWER)
     key = (await ready.host.stores.keys.create("of a viewer", user_id=viewer.id)).key
@@ -201,11 +201,11 @@ async def test_whatever_is_sent_is_answered_as_by_the_host_itself(
 
 
 async def test_a_run_of_the_host_is_known_to_have_written_what_it_uploads(
-    ready: Asked, monkeypatch: pytest.MonkeyPatch
+    ready: ServerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(endpoint, "LARGE_BYTES", 1)
     never(monkeypatch)
-    with simulator("--items", "20") as rally:
+    with start_simulator("--items", "20") as rally:
         properties = {"baseUrl": rally.url, "apiKey": rally.key}
         its_id = await ready.host.add_integration({"name": "sample", "properties": properties})
         report = await ready.host.run_integration(its_id)
@@ -220,7 +220,7 @@ async def test_a_run_of_the_host_is_known_to_have_written_what_it_uploads(
 
 
 async def test_what_goes_wrong_in_it_is_told_in_the_log_of_the_host(
-    ready: Asked, caplog: pytest.LogCaptureFixture
+    ready: ServerClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     with sqlite3.connect(path_of(ready)) as connection:
         connection.execute(
@@ -247,7 +247,7 @@ async def test_what_goes_wrong_in_it_is_told_in_the_log_of_the_host(
 class Interrupted:
     """Ends the process beside a host around the turns that it takes to write."""
 
-    def __init__(self, asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, asked: ServerClient, monkeypatch: pytest.MonkeyPatch) -> None:
         self.asked = asked
         self.taken = 0
         #: What happens before a turn, by its number.
@@ -302,13 +302,13 @@ class Interrupted:
 
 
 @pytest.fixture
-def interrupted(ready: Asked, monkeypatch: pytest.MonkeyPatch) -> Interrupted:
+def interrupted(ready: ServerClient, monkeypatch: pytest.MonkeyPatch) -> Interrupted:
     return Interrupted(ready, monkeypatch)
 
 
 @pytest.mark.parametrize("moment", ["idle", "before it writes", "after it has written"])
 async def test_a_process_that_is_killed_is_replaced_and_the_upload_succeeds(
-    ready: Asked, interrupted: Interrupted, moment: str, monkeypatch: pytest.MonkeyPatch
+    ready: ServerClient, interrupted: Interrupted, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     match moment:
         case "idle":
@@ -328,7 +328,7 @@ async def test_a_process_that_is_killed_is_replaced_and_the_upload_succeeds(
 
 
 async def test_mutant_without_a_second_try_dies(
-    ready: Asked, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch
+    ready: ServerClient, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(beside_module, "MAX_ATTEMPTS", 1)
     interrupted.before[1] = interrupted.kill
@@ -336,7 +336,7 @@ async def test_mutant_without_a_second_try_dies(
 
 
 async def test_one_that_is_killed_twice_tells_that_nothing_was_stored_and_the_next_succeeds(
-    ready: Asked, interrupted: Interrupted
+    ready: ServerClient, interrupted: Interrupted
 ) -> None:
     interrupted.before |= {1: interrupted.kill, 2: interrupted.kill}
     content = {"query": UPLOAD, "variables": {"data": upload(*many())}}
@@ -352,7 +352,7 @@ async def test_one_that_is_killed_twice_tells_that_nothing_was_stored_and_the_ne
 
 
 async def test_one_that_is_killed_twice_after_it_has_written_does_not_tell_that_nothing_was_stored(
-    ready: Asked, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ready: ServerClient, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     interrupted.lose_answers(monkeypatch, times=2)
     content = {"query": UPLOAD, "variables": {"data": upload(*many())}}
@@ -367,7 +367,7 @@ async def test_one_that_is_killed_twice_after_it_has_written_does_not_tell_that_
 
 
 async def test_a_second_try_overwrites_nothing_that_was_uploaded_after_the_first(
-    ready: Asked, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch
+    ready: ServerClient, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     newer: list[asyncio.Task[httpx2.Response]] = []
 
@@ -390,7 +390,7 @@ async def test_a_second_try_overwrites_nothing_that_was_uploaded_after_the_first
 
 
 async def test_a_process_that_does_not_start_anew_is_not_told_as_ended_in_the_middle(
-    ready: Asked, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ready: ServerClient, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     interrupted.kill()
     monkeypatch.setattr(beside_module, "PROGRAM", "rally_accelerate.nothing")
@@ -402,7 +402,7 @@ async def test_a_process_that_does_not_start_anew_is_not_told_as_ended_in_the_mi
 
 
 async def test_a_process_that_is_killed_in_the_middle_of_writing_leaves_nothing_half(
-    ready: Asked, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch
+    ready: ServerClient, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = {"query": UPLOAD, "variables": {"data": upload(*many())}}
     assert (await sent(ready, content)).status_code == 200
@@ -452,7 +452,7 @@ def is_locked(database: Path) -> bool:
     return False
 
 
-async def test_it_writes_in_turn_with_the_host(ready: Asked, interrupted: Interrupted) -> None:
+async def test_it_writes_in_turn_with_the_host(ready: ServerClient, interrupted: Interrupted) -> None:
     asks = asyncio.Event()
     interrupted.before[1] = asks.set
     async with ready.host.stores.database.write_lock():
@@ -467,7 +467,7 @@ async def test_it_writes_in_turn_with_the_host(ready: Asked, interrupted: Interr
 
 
 async def test_whoever_stops_an_upload_may_rely_on_it(
-    ready: Asked, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch
+    ready: ServerClient, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(beside_module, "CANCEL_TIMEOUT_SECONDS", 0.05)
     asks, content = asyncio.Event(), {"query": UPLOAD, "variables": {"data": upload(*many())}}
@@ -484,7 +484,7 @@ async def test_whoever_stops_an_upload_may_rely_on_it(
 
 
 async def test_a_host_ends_whatever_the_process_is_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with asking(tmp_path / "host.sqlite") as asked:
+    async with open_server(tmp_path / "host.sqlite") as asked:
         assert await asked.host.upload_worker.wait_until_ready()
         number, asks = asked.host.upload_worker.process_id, asyncio.Event()
         assert number is not None

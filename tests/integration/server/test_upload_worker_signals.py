@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from support.issues import UPLOAD, item, upload
-from support.processes import started
+from support.processes import start_command
 from support.waiting import PATIENCE_SECONDS, wait_until
 
 LARGE = upload(*(item(number, description="many words " * 1_000) for number in range(30)))
@@ -92,7 +92,7 @@ class Served:
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
     database = tmp_path / "host.sqlite"
-    with started("serve", "--port", "0", "--database", str(database)) as process:
+    with start_command("serve", "--port", "0", "--database", str(database)) as process:
         yield Served(process, database)
 
 

@@ -7,8 +7,8 @@ import pytest
 from rally_accelerate.server import upload_worker as beside_module
 from rally_accelerate.server.graphql import endpoint
 from rally_accelerate.server.upload_worker import RESTART_DELAY_SECONDS, UploadWorker
-from support.asked import Asked
 from support.issues import UPLOAD, item, upload
+from support.server_client import ServerClient
 
 NOTHING = "rally_accelerate.nothing"
 
@@ -28,7 +28,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def beside(asked: Asked, clock: Clock) -> AsyncIterator[UploadWorker]:
+async def beside(asked: ServerClient, clock: Clock) -> AsyncIterator[UploadWorker]:
     """A process beside a host that does not start it itself."""
     database = asked.host.stores.database
     made = UploadWorker(asked.host.stores.path, database.write_lock, clock=clock)
@@ -37,13 +37,13 @@ async def beside(asked: Asked, clock: Clock) -> AsyncIterator[UploadWorker]:
 
 
 async def test_where_it_cannot_start_the_host_takes_large_uploads_itself(
-    asked: Asked, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    asked: ServerClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(beside_module, "PROGRAM", NOTHING)
     monkeypatch.setattr(endpoint, "LARGE_BYTES", 1)
     assert not await asked.host.upload_worker.wait_until_ready()
     assert "large uploads hold pages up" in caplog.text
-    assert await asked.data(UPLOAD, data=upload(item(1))) == {"uploadIssueData": {"result": True}}
+    assert await asked.fetch_data(UPLOAD, data=upload(item(1))) == {"uploadIssueData": {"result": True}}
     assert await asked.host.stores.issues.get("a" * 24, "1") is not None
 
 

@@ -6,9 +6,9 @@ from html import unescape
 
 import pytest
 
-from support.asked import Asked
 from support.issues import UPLOAD, change, item, upload
-from support.streams import board, create_address, created, posted, stage, stream
+from support.server_client import ServerClient
+from support.value_streams import board, build_create_form, create_value_stream, find_create_address, stage, stream
 
 TRACKER = "a" * 24
 
@@ -20,15 +20,15 @@ def at_field(text: str, fault: str) -> str:
     return unescape(found[1]) if found else ""
 
 
-async def filled(asked: Asked) -> None:
+async def filled(asked: ServerClient) -> None:
     """Issues in three statuses, one of them nobody's."""
     items = [item(number, owner="Ann") for number in range(1, 6)]
     items += [item(10 + number, status="In-Progress", type="Defect", owner="Ann") for number in range(3)]
     items += [item(20, status="Accepted", history=[change("In-Progress", "Accepted")]), item(30, status="Idea")]
-    await asked.data(UPLOAD, data=upload(*items, tracker=TRACKER))
+    await asked.fetch_data(UPLOAD, data=upload(*items, tracker=TRACKER))
 
 
-async def test_the_wizard_makes_a_stage_of_each_status(asked: Asked) -> None:
+async def test_the_wizard_makes_a_stage_of_each_status(asked: ServerClient) -> None:
     await filled(asked)
     first = await asked.http.post("/value-streams/new", data={"name": "Mine", "description": "d", "start": "statuses"})
     assert first.status_code == 303
@@ -59,7 +59,7 @@ async def test_the_wizard_makes_a_stage_of_each_status(asked: Asked) -> None:
 
 
 @pytest.mark.parametrize("start", ["default", "empty"])
-async def test_other_beginnings(asked: Asked, start: str) -> None:
+async def test_other_beginnings(asked: ServerClient, start: str) -> None:
     answer = await asked.http.post("/value-streams/new", data={"name": 'A/b "ä"', "start": start})
     assert answer.status_code == 303
     page = await asked.http.get(answer.headers["location"])
@@ -70,7 +70,7 @@ async def test_other_beginnings(asked: Asked, start: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "   ", "x" * 201])
-async def test_a_value_stream_has_a_name(asked: Asked, name: str) -> None:
+async def test_a_value_stream_has_a_name(asked: ServerClient, name: str) -> None:
     answer = await asked.http.post("/value-streams/new", data={"name": name, "start": "empty"})
     assert answer.status_code == 400
     assert at_field(answer.text, "fault-name")
@@ -78,24 +78,24 @@ async def test_a_value_stream_has_a_name(asked: Asked, name: str) -> None:
     assert await asked.host.stores.streams.all() == []
 
 
-async def test_a_name_that_is_taken_is_told_at_the_first_step(asked: Asked) -> None:
-    await created(asked, board())
+async def test_a_name_that_is_taken_is_told_at_the_first_step(asked: ServerClient) -> None:
+    await create_value_stream(asked, board())
     answer = await asked.http.post("/value-streams/new", data={"name": "SHOP", "start": "statuses"})
     assert answer.status_code == 400
     assert at_field(answer.text, "fault-name") == "A value stream named “SHOP” already exists"
     assert (await asked.http.post("/value-streams/new", data={"name": "S", "start": "statuses"})).status_code == 303
 
 
-async def test_a_file_that_was_not_chosen_is_told_at_its_field(asked: Asked) -> None:
+async def test_a_file_that_was_not_chosen_is_told_at_its_field(asked: ServerClient) -> None:
     answer = await asked.http.post("/value-streams/new", data={"name": "S", "start": "file"})
     assert at_field(answer.text, "fault-file") == "Choose a JSON file"
 
 
-async def test_a_file_is_shown_with_its_doubts_before_anything_is_created(asked: Asked) -> None:
+async def test_a_file_is_shown_with_its_doubts_before_anything_is_created(asked: ServerClient) -> None:
     properties = {"baseUrl": "http://127.0.0.1:9", "apiKey": "planted-7", "projekts": ["A"]}
     entry = {"type": "ucv-ext-rally", "name": "my-rally", "properties": properties}
     document = stream(("Plan", [stage("Idea", "issue.statux = Idea")]), integrations=[entry])
-    preview = await asked.http.post("/value-streams/new", **posted(document, "Typo"))
+    preview = await asked.http.post("/value-streams/new", **build_create_form(document, "Typo"))
     assert preview.status_code == 200
     text = unescape(preview.text)
     assert "Warnings" in text
@@ -106,24 +106,24 @@ async def test_a_file_is_shown_with_its_doubts_before_anything_is_created(asked:
     assert "planted-7" not in text
     assert await asked.host.stores.streams.all() == []
     assert await asked.host.stores.integrations.all() == []
-    made = await asked.http.post(create_address(text))
+    made = await asked.http.post(find_create_address(text))
     assert made.status_code == 303
     assert [one.name for one in await asked.host.stores.integrations.all()] == ["my-rally"]
     # Once created, the preview is gone.
-    again = await asked.http.post(create_address(text))
+    again = await asked.http.post(find_create_address(text))
     assert again.status_code == 400
     assert "choose the file again" in again.text
 
 
-async def test_a_name_that_is_taken_is_told_before_the_preview_of_a_file(asked: Asked) -> None:
-    await created(asked, board())
-    answer = await asked.http.post("/value-streams/new", **posted(board(), "shop"))
+async def test_a_name_that_is_taken_is_told_before_the_preview_of_a_file(asked: ServerClient) -> None:
+    await create_value_stream(asked, board())
+    answer = await asked.http.post("/value-streams/new", **build_create_form(board(), "shop"))
     assert at_field(answer.text, "fault-name") == "A value stream named “shop” already exists"
 
 
-async def test_renaming_and_removing(asked: Asked) -> None:
-    its_id = await created(asked, board())
-    await created(asked, board(), "Other")
+async def test_renaming_and_removing(asked: ServerClient) -> None:
+    its_id = await create_value_stream(asked, board())
+    await create_value_stream(asked, board(), "Other")
     taken = await asked.http.post(f"/value-streams/{its_id}/rename", data={"name": "OTHER", "description": ""})
     assert taken.status_code == 400
     assert at_field(taken.text, "fault-name") == "'OTHER' is taken"
@@ -140,8 +140,8 @@ async def test_renaming_and_removing(asked: Asked) -> None:
     assert actions == {"created", "renamed", "edited the description", "removed"}
 
 
-async def test_what_is_kept_and_not_drawn_is_said_by_the_map_and_by_the_preview(asked: Asked) -> None:
-    its_id = await created(asked, board())
+async def test_what_is_kept_and_not_drawn_is_said_by_the_map_and_by_the_preview(asked: ServerClient) -> None:
+    its_id = await create_value_stream(asked, board())
     assert "not drawn here" not in (await asked.http.get(f"/value-streams/{its_id}")).text
     text = json.dumps(board() | {"metrics": [{"name": "M"}]})
     fields = {"text": (None, text), "version": (None, "1"), "action": (None, "preview")}

@@ -14,9 +14,9 @@ from rally_accelerate.server.store.tables import value_stream_versions
 from rally_accelerate.server.value_streams import importer
 from rally_accelerate.server.value_streams.document import TABLES
 from rally_accelerate.server.web import value_stream_create, value_stream_file
-from support.asked import TENANT, Asked
 from support.issues import UPLOAD, item, upload
-from support.streams import board, created
+from support.server_client import TENANT, ServerClient
+from support.value_streams import board, create_value_stream
 
 RALLY = {
     "type": "ucv-ext-rally",
@@ -47,7 +47,7 @@ RULES = [
 ]
 
 
-async def previewed(asked: Asked, its_id: str, document: Any) -> tuple[str, str]:
+async def previewed(asked: ServerClient, its_id: str, document: Any) -> tuple[str, str]:
     """The preview's text without markup, and where it is applied."""
     text = document if isinstance(document, bytes) else json.dumps(document).encode()
     answer = await asked.http.post(f"/value-streams/{its_id}/import", files={"file": ("x.json", text)})
@@ -58,19 +58,19 @@ async def previewed(asked: Asked, its_id: str, document: Any) -> tuple[str, str]
     return plain, address[1] if "<button" in answer.text.partition('action="/value-streams')[2] else ""
 
 
-async def kept(asked: Asked, its_id: str) -> dict[str, Any]:
+async def kept(asked: ServerClient, its_id: str) -> dict[str, Any]:
     stored = await asked.host.stores.streams.by_id(its_id)
     assert stored is not None
     return dict(stored.document)
 
 
-async def shown(asked: Asked, its_id: str) -> int:
+async def shown(asked: ServerClient, its_id: str) -> int:
     total: int = (await asked.http.get(f"/value-streams/{its_id}.json")).json()["total"]
     return total
 
 
-async def test_masked_secrets_of_tools_that_do_not_run_here_are_kept_as_missing(asked: Asked) -> None:
-    its_id = await created(asked, board())
+async def test_masked_secrets_of_tools_that_do_not_run_here_are_kept_as_missing(asked: ServerClient) -> None:
+    its_id = await create_value_stream(asked, board())
     file = board() | {"integrations": [RALLY, GITHUB], "linkRules": RULES}
     text, address = await previewed(asked, its_id, file)
     assert "github has type ucv-ext-github, which this server doesn't run; it is preserved in the file" in text
@@ -97,8 +97,8 @@ async def test_masked_secrets_of_tools_that_do_not_run_here_are_kept_as_missing(
     assert (await kept(asked, its_id))["integrations"][1]["properties"]["token"] == "t-9"
 
 
-async def test_unknown_keys_next_to_the_settings_are_secret_too(asked: Asked) -> None:
-    its_id = await created(asked, board())
+async def test_unknown_keys_next_to_the_settings_are_secret_too(asked: ServerClient) -> None:
+    its_id = await create_value_stream(asked, board())
     foreign = {**GITHUB, "apiToken": "planted-1", "auth": {"key": "planted-2"}, "properties": {"owner": "acme"}}
     mine = {**RALLY, "note": "planted-3"}
     file = board() | {"integrations": [mine, foreign]}
@@ -142,8 +142,8 @@ def test_the_known_keys_are_those_that_are_documented() -> None:
     assert set(TABLES["integrations[]"]) == ENVELOPE_KEYS
 
 
-async def test_masked_secrets_of_integrations_that_run_here_are_still_asked_for(asked: Asked) -> None:
-    its_id = await created(asked, board())
+async def test_masked_secrets_of_integrations_that_run_here_are_still_asked_for(asked: ServerClient) -> None:
+    its_id = await create_value_stream(asked, board())
     masked = {**RALLY, "properties": {**RALLY["properties"], "apiKey": "****"}}  # type: ignore[dict-item]
     text = json.dumps(board() | {"integrations": [masked, GITHUB]})
     answer = await asked.http.post(f"/value-streams/{its_id}/import", files={"file": ("x.json", text)})
@@ -152,7 +152,7 @@ async def test_masked_secrets_of_integrations_that_run_here_are_still_asked_for(
     assert "github" not in answer.text
 
 
-async def integrated(asked: Asked, *counts: int) -> list[str]:
+async def integrated(asked: ServerClient, *counts: int) -> list[str]:
     """Integrations with so many issues each."""
     ids = []
     for number, count in enumerate(counts):
@@ -160,14 +160,16 @@ async def integrated(asked: Asked, *counts: int) -> list[str]:
         raw |= {"properties": {"baseUrl": "http://127.0.0.1:9", "apiKey": "k"}}
         its_id = await asked.host.stores.integrations.add(raw)
         ids.append(its_id)
-        await asked.data(UPLOAD, data=upload(*(item(100 * number + each) for each in range(count)), tracker=its_id))
+        await asked.fetch_data(
+            UPLOAD, data=upload(*(item(100 * number + each) for each in range(count)), tracker=its_id)
+        )
     return ids
 
 
-async def test_the_preview_says_what_an_import_hides_and_offers_to_keep_it(asked: Asked) -> None:
+async def test_the_preview_says_what_an_import_hides_and_offers_to_keep_it(asked: ServerClient) -> None:
     asked.host.boards.patience = 60
     await integrated(asked, 4, 3)
-    its_id = await created(asked, board() | {"integrations": []})
+    its_id = await create_value_stream(asked, board() | {"integrations": []})
     assert await shown(asked, its_id) == 7
     text, address = await previewed(asked, its_id, board() | {"integrations": [{**RALLY, "disabled": True}]})
     assert "The map will show only json-rally: 0 of 7 items. It hides team-0, team-1." in text
@@ -182,10 +184,10 @@ async def test_the_preview_says_what_an_import_hides_and_offers_to_keep_it(asked
     assert await shown(asked, its_id) == 3
 
 
-async def test_a_download_names_every_integration_and_comes_back_without_a_change(asked: Asked) -> None:
+async def test_a_download_names_every_integration_and_comes_back_without_a_change(asked: ServerClient) -> None:
     asked.host.boards.patience = 60
     ids = await integrated(asked, 2, 1)
-    its_id = await created(asked, board() | {"integrations": []})
+    its_id = await create_value_stream(asked, board() | {"integrations": []})
     file = (await asked.http.get(f"/value-streams/{its_id}/file")).json()
     assert file["integrations"] == [{"_id": its, "name": f"team-{number}"} for number, its in enumerate(ids)]
     text, _ = await previewed(asked, its_id, file)
@@ -200,9 +202,9 @@ async def test_a_download_names_every_integration_and_comes_back_without_a_chang
     assert await shown(asked, its_id) == 3
 
 
-async def test_an_import_that_hides_nothing_says_nothing(asked: Asked) -> None:
+async def test_an_import_that_hides_nothing_says_nothing(asked: ServerClient) -> None:
     await integrated(asked, 1)
-    its_id = await created(asked, board() | {"integrations": [{"name": "team-0"}]})
+    its_id = await create_value_stream(asked, board() | {"integrations": [{"name": "team-0"}]})
     text, _ = await previewed(asked, its_id, board() | {"integrations": [{"name": "team-0"}], "description": "x"})
     assert "The map" not in text
     text, _ = await previewed(asked, its_id, board() | {"integrations": []})
@@ -221,8 +223,8 @@ async def test_an_import_that_hides_nothing_says_nothing(asked: Asked) -> None:
         lambda text: text.replace('"To Do"', '"To\x0bDo"').encode(),
     ],
 )
-async def test_files_from_web_pages_and_broken_editors_are_read(asked: Asked, encode: Any) -> None:
-    its_id = await created(asked, board())
+async def test_files_from_web_pages_and_broken_editors_are_read(asked: ServerClient, encode: Any) -> None:
+    its_id = await create_value_stream(asked, board())
     text = json.dumps(board() | {"description": "read"}, indent=2, ensure_ascii=False)
     told, address = await previewed(asked, its_id, encode(text))
     assert (await asked.http.post(address)).status_code == 303
@@ -234,9 +236,9 @@ async def test_files_from_web_pages_and_broken_editors_are_read(asked: Asked, en
     assert (lost in told) is ("\ufffd" in name)
 
 
-async def test_names_that_were_copied_from_a_page_are_those_that_were_meant(asked: Asked) -> None:
+async def test_names_that_were_copied_from_a_page_are_those_that_were_meant(asked: ServerClient) -> None:
     team, _ = await integrated(asked, 1, 1)
-    its_id = await created(asked, board())
+    its_id = await create_value_stream(asked, board())
     file = board() | {
         "integrations": [{"name": "Team\u20110"}],
         "leadTime": {"start": "To\u00a0Do", "end": "Done\u200b"},
@@ -251,9 +253,9 @@ async def test_names_that_were_copied_from_a_page_are_those_that_were_meant(aske
 
 
 async def test_large_files_are_read_and_checked_outside_the_event_loop(
-    asked: Asked, monkeypatch: pytest.MonkeyPatch
+    asked: ServerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    its_id = await created(asked, board())
+    its_id = await create_value_stream(asked, board())
     seen: dict[str, set[bool]] = {}
 
     def watched(module: Any, name: str) -> None:

@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from rally_accelerate.server.permissions import SYSTEM_ACTOR
 from rally_accelerate.server.store.tables import value_stream_versions
 from rally_accelerate.server.web import value_stream_map
-from support.asked import TENANT, Asked
 from support.issues import UPLOAD, change, item, upload
-from support.streams import board, create_address, created, posted, stage
+from support.server_client import TENANT, ServerClient
+from support.value_streams import board, build_create_form, create_value_stream, find_create_address, stage
 
 SECRET = "planted-secret-7"
 TRACKER = "a" * 24
@@ -27,32 +27,34 @@ def whole(name: str = "my-rally", **properties: Any) -> dict[str, Any]:
     return {"type": "ucv-ext-rally", "name": name, "tenant_id": TENANT, "logginglevel": "warn", "properties": settings}
 
 
-async def edited(asked: Asked, its_id: str, text: str, version: int, action: str = "save", *, entered: str = "") -> Any:
+async def edited(
+    asked: ServerClient, its_id: str, text: str, version: int, action: str = "save", *, entered: str = ""
+) -> Any:
     given = {"text": text, "version": str(version), "action": action, "entered": entered}
     fields = {name: (None, value) for name, value in given.items()}
     return await asked.http.post(f"/value-streams/{its_id}/edit", files=fields)
 
 
-async def file_of(asked: Asked, its_id: str) -> dict[str, Any]:
+async def file_of(asked: ServerClient, its_id: str) -> dict[str, Any]:
     answer = await asked.http.get(f"/value-streams/{its_id}/file")
     assert answer.status_code == 200
     found: dict[str, Any] = answer.json()
     return found
 
 
-async def filled(asked: Asked) -> None:
+async def filled(asked: ServerClient) -> None:
     """Issues in three statuses, one of them nobody's."""
     items = [item(number, owner="Ann") for number in range(1, 6)]
     items += [item(10 + number, status="In-Progress", type="Defect", owner="Ann") for number in range(3)]
     items += [item(20, status="Accepted", history=[change("In-Progress", "Accepted")]), item(30, status="Idea")]
-    await asked.data(UPLOAD, data=upload(*items, tracker=TRACKER))
+    await asked.fetch_data(UPLOAD, data=upload(*items, tracker=TRACKER))
 
 
-async def test_the_first_page_leads_to_the_map_once_there_is_one(asked: Asked) -> None:
+async def test_the_first_page_leads_to_the_map_once_there_is_one(asked: ServerClient) -> None:
     assert (await asked.http.get("/")).headers["location"] == "/settings/integrations"
-    its_id = await created(asked, board())
+    its_id = await create_value_stream(asked, board())
     assert (await asked.http.get("/")).headers["location"] == f"/value-streams/{its_id}"
-    await created(asked, board(), "Another")
+    await create_value_stream(asked, board(), "Another")
     assert (await asked.http.get("/")).headers["location"] == "/value-streams"
     assert [one["name"] for one in (await asked.http.get("/value-streams.json")).json()["streams"]] == [
         "Another",
@@ -60,8 +62,8 @@ async def test_the_first_page_leads_to_the_map_once_there_is_one(asked: Asked) -
     ]
 
 
-async def test_a_file_adds_its_integration_and_the_download_tells_no_secret(asked: Asked) -> None:
-    its_id = await created(asked, board() | {"integrations": [whole()], "ourOwn": {"a": [1]}})
+async def test_a_file_adds_its_integration_and_the_download_tells_no_secret(asked: ServerClient) -> None:
+    its_id = await create_value_stream(asked, board() | {"integrations": [whole()], "ourOwn": {"a": [1]}})
     (integration,) = await asked.host.stores.integrations.all()
     assert integration.properties["apiKey"] == SECRET
     assert (integration.name, integration.logging_level, integration.tenant_id) == ("my-rally", "WARN", TENANT)
@@ -78,10 +80,12 @@ async def test_a_file_adds_its_integration_and_the_download_tells_no_secret(aske
     assert (found["_id"], found["tenantId"]) == (its_id, TENANT)
 
 
-async def test_a_download_that_comes_back_changes_nothing(asked: Asked) -> None:
+async def test_a_download_that_comes_back_changes_nothing(asked: ServerClient) -> None:
     rules = [{"fromIntegrationName": "my-rally", "toIntegrationName": "my-rally", "pattern": "(US[0-9]+)"}]
     jira = {"type": "ucv-ext-jira", "name": "jira", "properties": {"baseUrl": "https://j.example", "token": "t-9"}}
-    its_id = await created(asked, board() | {"integrations": [whole(), jira], "linkRules": rules, "x": None})
+    its_id = await create_value_stream(
+        asked, board() | {"integrations": [whole(), jira], "linkRules": rules, "x": None}
+    )
     text = (await asked.http.get(f"/value-streams/{its_id}/file")).text
     assert "t-9" not in text
     preview = await edited(asked, its_id, text, 1, "preview")
@@ -95,17 +99,17 @@ async def test_a_download_that_comes_back_changes_nothing(asked: Asked) -> None:
     assert (await asked.host.stores.integrations.all())[0].properties["apiKey"] == SECRET
 
 
-async def test_secrets_of_other_tools_are_encrypted_in_the_database(asked: Asked) -> None:
+async def test_secrets_of_other_tools_are_encrypted_in_the_database(asked: ServerClient) -> None:
     jira = {"type": "ucv-ext-jira", "name": "jira", "properties": {"token": "t-9"}}
-    await created(asked, board() | {"integrations": [jira, whole()]})
+    await create_value_stream(asked, board() | {"integrations": [jira, whole()]})
     async with asked.host.stores.database.reading() as connection:
         (row,) = (await connection.execute(sa.select(value_stream_versions.c.document))).all()
     assert "t-9" not in json.dumps(row.document)
     assert SECRET not in json.dumps(row.document)
 
 
-async def test_nothing_of_a_wrong_file_is_applied_and_every_fault_is_told(asked: Asked) -> None:
-    its_id = await created(asked, board())
+async def test_nothing_of_a_wrong_file_is_applied_and_every_fault_is_told(asked: ServerClient) -> None:
+    its_id = await create_value_stream(asked, board())
     wrong = board() | {
         "query": "issue.status ==",
         "integrations": [whole("new-one"), {"name": "unheard-of"}],
@@ -122,18 +126,20 @@ async def test_nothing_of_a_wrong_file_is_applied_and_every_fault_is_told(asked:
     assert (await asked.host.stores.streams.by_id(its_id)).version == 1  # type: ignore[union-attr]
 
 
-async def test_a_fault_in_the_middle_of_writing_undoes_what_was_written(asked: Asked) -> None:
-    preview = await asked.http.post("/value-streams/new", **posted(board() | {"integrations": [whole("half")]}, "shop"))
+async def test_a_fault_in_the_middle_of_writing_undoes_what_was_written(asked: ServerClient) -> None:
+    preview = await asked.http.post(
+        "/value-streams/new", **build_create_form(board() | {"integrations": [whole("half")]}, "shop")
+    )
     # The integration is written before the name of the value stream turns out to be taken since the preview.
-    await created(asked, board())
-    answer = await asked.http.post(create_address(preview.text))
+    await create_value_stream(asked, board())
+    answer = await asked.http.post(find_create_address(preview.text))
     assert answer.status_code == 400
     assert "is taken" in answer.text
     assert await asked.host.stores.integrations.all() == []
 
 
-async def test_a_text_that_is_no_json_is_kept_and_told_by_line(asked: Asked) -> None:
-    its_id = await created(asked, board())
+async def test_a_text_that_is_no_json_is_kept_and_told_by_line(asked: ServerClient) -> None:
+    its_id = await create_value_stream(asked, board())
     text = '{\n  "phases": [\n  "name": "x"\n]}'
     answer = await edited(asked, its_id, text, 1)
     assert answer.status_code == 400
@@ -142,8 +148,8 @@ async def test_a_text_that_is_no_json_is_kept_and_told_by_line(asked: Asked) -> 
     assert "&#34;phases&#34;: [" in answer.text
 
 
-async def test_an_import_is_previewed_and_then_applied(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
-    its_id = await created(asked, board())
+async def test_an_import_is_previewed_and_then_applied(asked: ServerClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    its_id = await create_value_stream(asked, board())
     after = board() | {"integrations": [whole()]}
     after["phases"][0]["stages"][0]["name"] = "Backlog"
     preview = await asked.http.post(
@@ -180,8 +186,8 @@ async def test_an_import_is_previewed_and_then_applied(asked: Asked, monkeypatch
 
 
 @pytest.mark.parametrize("fault", ['"pageSize": 0', '"pageSize": 1,,'])
-async def test_a_secret_that_was_just_typed_is_not_shown_again_and_not_lost(asked: Asked, fault: str) -> None:
-    its_id = await created(asked, board())
+async def test_a_secret_that_was_just_typed_is_not_shown_again_and_not_lost(asked: ServerClient, fault: str) -> None:
+    its_id = await create_value_stream(asked, board())
     text = json.dumps(board() | {"integrations": [whole()]}, indent=1)
     wrong = text.replace('"retrySeconds": 0', fault)
     refused = await edited(asked, its_id, wrong, 1)
@@ -209,8 +215,8 @@ def shown_again(page: str) -> tuple[str, str]:
     return html.unescape(text[1]), key[1]
 
 
-async def test_an_edit_of_an_older_version_is_refused_and_can_go_on(asked: Asked) -> None:
-    its_id = await created(asked, board())
+async def test_an_edit_of_an_older_version_is_refused_and_can_go_on(asked: ServerClient) -> None:
+    its_id = await create_value_stream(asked, board())
     mine, theirs = board() | {"description": "mine"}, board() | {"description": "theirs"}
     assert (await edited(asked, its_id, json.dumps(theirs), 1)).status_code == 303
     refused = await edited(asked, its_id, json.dumps(mine), 1)
@@ -225,8 +231,8 @@ async def test_an_edit_of_an_older_version_is_refused_and_can_go_on(asked: Asked
     assert (await file_of(asked, its_id))["description"] == "mine"
 
 
-async def test_of_two_edits_at_once_one_is_refused(asked: Asked) -> None:
-    its_id = await created(asked, board())
+async def test_of_two_edits_at_once_one_is_refused(asked: ServerClient) -> None:
+    its_id = await create_value_stream(asked, board())
     texts = [json.dumps(board() | {"description": word}) for word in ("one", "two", "three")]
     answers = await asyncio.gather(*(edited(asked, its_id, text, 1) for text in texts))
     assert sorted(answer.status_code for answer in answers) == [303, 409, 409]
@@ -235,8 +241,8 @@ async def test_of_two_edits_at_once_one_is_refused(asked: Asked) -> None:
     assert stored.version == 2
 
 
-async def test_a_preview_of_an_older_version_is_shown_anew(asked: Asked) -> None:
-    its_id = await created(asked, board())
+async def test_a_preview_of_an_older_version_is_shown_anew(asked: ServerClient) -> None:
+    its_id = await create_value_stream(asked, board())
     after = json.dumps(board() | {"description": "imported"})
     preview = await asked.http.post(f"/value-streams/{its_id}/import", files={"file": ("x.json", after)})
     address = re.search(r'action="(/value-streams/[^"]+/import/[^"]+)"', preview.text)
@@ -250,8 +256,8 @@ async def test_a_preview_of_an_older_version_is_shown_anew(asked: Asked) -> None
     assert (await asked.http.post(fresh[1])).status_code == 303
 
 
-async def test_old_versions_are_listed_compared_downloaded_and_restored(asked: Asked) -> None:
-    its_id = await created(asked, board())
+async def test_old_versions_are_listed_compared_downloaded_and_restored(asked: ServerClient) -> None:
+    its_id = await create_value_stream(asked, board())
     after = board()
     after["phases"][1]["stages"].pop()
     await edited(asked, its_id, json.dumps(after), 1)
@@ -277,13 +283,13 @@ async def test_old_versions_are_listed_compared_downloaded_and_restored(asked: A
     assert [one["why"] for one in listed] == ["restored version 1", "edited", "created"]
 
 
-async def test_the_map_counts_every_item_once(asked: Asked) -> None:
+async def test_the_map_counts_every_item_once(asked: ServerClient) -> None:
     await filled(asked)
     document = board()
     # Everything that is not an idea matches it, but what went further is not counted here.
     document["phases"][0]["stages"][0] = stage("To Do", "issue.status != Idea", wipLimit=4)
     document["phases"][1]["stages"].append(stage("Nothing", None))
-    its_id = await created(asked, document)
+    its_id = await create_value_stream(asked, document)
     page = (await asked.http.get(f"/value-streams/{its_id}.json")).json()
     stages = [each for phase in page["phases"] for each in phase["stages"]]
     assert [(each["name"], each["count"], each["said"], each["isOverLimit"]) for each in stages] == [
@@ -307,12 +313,12 @@ async def test_the_map_counts_every_item_once(asked: Asked) -> None:
         assert [one["id"] for one in listed["items"]] == [one["id"] for one in each["dots"]]
 
 
-async def test_the_map_follows_uploads_at_once(asked: Asked) -> None:
+async def test_the_map_follows_uploads_at_once(asked: ServerClient) -> None:
     asked.host.boards.patience = 60
     await filled(asked)
-    its_id = await created(asked, board())
+    its_id = await create_value_stream(asked, board())
     assert (await asked.http.get(f"/value-streams/{its_id}.json")).json()["total"] == 9
-    await asked.data(UPLOAD, data=upload(item(99), tracker=TRACKER))
+    await asked.fetch_data(UPLOAD, data=upload(item(99), tracker=TRACKER))
     assert (await asked.http.get(f"/value-streams/{its_id}.json")).json()["total"] == 10
 
 
@@ -327,17 +333,17 @@ async def test_the_map_follows_uploads_at_once(asked: Asked) -> None:
         ("time=nonsense&by=nonsense", [5, 3, 1]),
     ],
 )
-async def test_searches_and_filters_restrict_the_map(asked: Asked, query: str, expected: list[int]) -> None:
+async def test_searches_and_filters_restrict_the_map(asked: ServerClient, query: str, expected: list[int]) -> None:
     await filled(asked)
-    its_id = await created(asked, board())
+    its_id = await create_value_stream(asked, board())
     page = (await asked.http.get(f"/value-streams/{its_id}.json?{query}")).json()
     assert [each["count"] for phase in page["phases"] for each in phase["stages"]] == expected
     # What can be chosen does not shrink with what is chosen.
     assert page["choices"]["type"] == ["Defect", "Story"]
 
 
-async def test_a_query_that_cannot_be_read_is_told_at_its_place(asked: Asked) -> None:
-    its_id = await created(asked, board())
+async def test_a_query_that_cannot_be_read_is_told_at_its_place(asked: ServerClient) -> None:
+    its_id = await create_value_stream(asked, board())
     for path in ("", "/stages/1"):
         answer = await asked.http.get(f"/value-streams/{its_id}{path}", params={"dql": "issue.status = Done and '<b>"})
         assert answer.status_code == 400
@@ -345,12 +351,12 @@ async def test_a_query_that_cannot_be_read_is_told_at_its_place(asked: Asked) ->
         assert "<mark>&#39;&lt;b&gt;</mark>" in answer.text
 
 
-async def test_while_it_is_counted_anew_the_map_before_is_shown_and_says_so(asked: Asked) -> None:
+async def test_while_it_is_counted_anew_the_map_before_is_shown_and_says_so(asked: ServerClient) -> None:
     asked.host.boards.patience = 0
     await filled(asked)
-    its_id = await created(asked, board())
+    its_id = await create_value_stream(asked, board())
     assert (await asked.http.get(f"/value-streams/{its_id}.json")).json()["isOld"] is False
-    await asked.data(UPLOAD, data=upload(item(99), tracker=TRACKER))
+    await asked.fetch_data(UPLOAD, data=upload(item(99), tracker=TRACKER))
     old = await asked.http.get(f"/value-streams/{its_id}")
     assert "refreshing…" in old.text
     assert old.text.count('class="dot"') == 9
@@ -359,19 +365,19 @@ async def test_while_it_is_counted_anew_the_map_before_is_shown_and_says_so(aske
     assert (new["total"], new["isOld"]) == (10, False)
 
 
-async def test_only_the_integrations_of_the_value_stream_show(asked: Asked) -> None:
+async def test_only_the_integrations_of_the_value_stream_show(asked: ServerClient) -> None:
     asked.host.boards.patience = 60
     await filled(asked)
-    its_id = await created(asked, board() | {"integrations": [whole()]})
+    its_id = await create_value_stream(asked, board() | {"integrations": [whole()]})
     assert (await asked.http.get(f"/value-streams/{its_id}.json")).json()["total"] == 0
     (integration,) = await asked.host.stores.integrations.all()
-    await asked.data(UPLOAD, data=upload(item(1), item(2), tracker=integration.id))
+    await asked.fetch_data(UPLOAD, data=upload(item(1), item(2), tracker=integration.id))
     assert (await asked.http.get(f"/value-streams/{its_id}.json")).json()["total"] == 2
     assert (await asked.http.get(f"/value-streams/{its_id}/dots/{integration.id}/1")).status_code == 200
     assert (await asked.http.get(f"/value-streams/{its_id}/dots/{TRACKER}/1")).status_code == 404
 
 
-async def test_a_card_tells_the_item_and_its_way(asked: Asked) -> None:
+async def test_a_card_tells_the_item_and_its_way(asked: ServerClient) -> None:
     history = [change("Defined", "In-Progress", at=1_700_000_600_000)]
     odd = item(
         7,
@@ -382,8 +388,8 @@ async def test_a_card_tells_the_item_and_its_way(asked: Asked) -> None:
         history=history,
         description="Some <b>text</b>",
     )
-    await asked.data(UPLOAD, data=upload(odd, tracker=TRACKER))
-    its_id = await created(asked, board())
+    await asked.fetch_data(UPLOAD, data=upload(odd, tracker=TRACKER))
+    its_id = await create_value_stream(asked, board())
     text = (await asked.http.get(f"/value-streams/{its_id}")).text
     (address,) = set(re.findall(r'href="(/value-streams/[^"]+/dots/[^"]+)"', text))
     card = (await asked.http.get(address)).text
@@ -398,11 +404,11 @@ async def test_a_card_tells_the_item_and_its_way(asked: Asked) -> None:
     assert told["alerts"] == ["unassigned", "too old"]
 
 
-async def test_a_card_says_that_the_change_to_the_status_is_not_in_the_history_yet(asked: Asked) -> None:
+async def test_a_card_says_that_the_change_to_the_status_is_not_in_the_history_yet(asked: ServerClient) -> None:
     history = [change("Defined", "In-Progress", at=1_700_000_600_000)]
     late = item(7, status="Completed", lastUpdate=1_700_000_900_000, history=history)
-    await asked.data(UPLOAD, data=upload(late, tracker=TRACKER))
-    its_id = await created(asked, board())
+    await asked.fetch_data(UPLOAD, data=upload(late, tracker=TRACKER))
+    its_id = await create_value_stream(asked, board())
     address = f"/value-streams/{its_id}/dots/{TRACKER}/7"
     card = (await asked.http.get(address)).text
     assert "or longer in Completed" in card
@@ -415,21 +421,21 @@ async def test_a_card_says_that_the_change_to_the_status_is_not_in_the_history_y
     assert [visit["stage"]["name"] for visit in told["visits"]] == ["Done", "Doing", "To Do"]
     assert told["visits"][1]["lasted"] == 300_000
     assert [event["told"] for visit in told["visits"] for event in visit["events"]] == [False, True, True]
-    await asked.data(UPLOAD, data=upload({**late, "status": "In-Progress"}, tracker=TRACKER))
+    await asked.fetch_data(UPLOAD, data=upload({**late, "status": "In-Progress"}, tracker=TRACKER))
     card = (await asked.http.get(address)).text
     assert "History is catching up" not in card
     assert "or longer" not in card
 
 
-async def test_an_item_outside_of_every_stage_has_a_card_too(asked: Asked) -> None:
+async def test_an_item_outside_of_every_stage_has_a_card_too(asked: ServerClient) -> None:
     await filled(asked)
-    its_id = await created(asked, board())
+    its_id = await create_value_stream(asked, board())
     card = (await asked.http.get(f"/value-streams/{its_id}/dots/{TRACKER}/30")).text
     assert "Events Outside Of A Stage Definition" in card
 
 
-async def test_an_integration_that_was_removed_since_does_not_stop_the_value_stream(asked: Asked) -> None:
-    its_id = await created(asked, board() | {"integrations": [whole()]})
+async def test_an_integration_that_was_removed_since_does_not_stop_the_value_stream(asked: ServerClient) -> None:
+    its_id = await create_value_stream(asked, board() | {"integrations": [whole()]})
     (integration,) = await asked.host.stores.integrations.all()
     await asked.host.scheduler.stop(integration.id)
     await asked.host.integrations.remove(SYSTEM_ACTOR, integration.id, with_issues=False)
@@ -442,8 +448,8 @@ async def test_an_integration_that_was_removed_since_does_not_stop_the_value_str
     assert said in (await asked.http.get(f"/value-streams/{its_id}")).text
 
 
-async def test_a_form_that_is_none_is_told(asked: Asked) -> None:
-    its_id = await created(asked, board())
+async def test_a_form_that_is_none_is_told(asked: ServerClient) -> None:
+    its_id = await create_value_stream(asked, board())
     for headers, content in (
         ({"Content-Type": "multipart/form-data"}, b"x"),
         ({"Content-Type": "multipart/form-data; boundary=b"}, b"--b\r\nx"),
@@ -471,9 +477,9 @@ ODD: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("document", ODD)
-async def test_whatever_is_right_can_be_shown_everywhere(asked: Asked, document: dict[str, Any]) -> None:
+async def test_whatever_is_right_can_be_shown_everywhere(asked: ServerClient, document: dict[str, Any]) -> None:
     await filled(asked)
-    its_id = await created(asked, document)
+    its_id = await create_value_stream(asked, document)
     for path in ("", "/edit", "/file", "/versions", "/versions/1", "/settings", "/import", f"/dots/{TRACKER}/1"):
         for end in ("", ".json") if path != "/file" else ("",):
             answer = await asked.http.get(f"/value-streams/{its_id}{path}{end}")
@@ -484,11 +490,11 @@ async def test_whatever_is_right_can_be_shown_everywhere(asked: Asked, document:
     assert "No changes. The file matches" in (await edited(asked, its_id, json.dumps(found), 1, "preview")).text
 
 
-async def test_a_first_value_stream_is_drawn_once_of_what_there_is(asked: Asked) -> None:
+async def test_a_first_value_stream_is_drawn_once_of_what_there_is(asked: ServerClient) -> None:
     its_id = await asked.host.add_integration(whole("sample-company"))
     assert await asked.host.create_first_value_stream(its_id) is None
     items = [item(1), item(2, status="In-Progress"), item(3, status="Accepted"), item(4, status="Deleted")]
-    await asked.data(UPLOAD, data=upload(*items, tracker=its_id))
+    await asked.fetch_data(UPLOAD, data=upload(*items, tracker=its_id))
     assert await asked.host.create_first_value_stream(its_id) == "Sample company"
     assert await asked.host.create_first_value_stream(its_id) is None
     (stream_,) = await asked.host.stores.streams.all()

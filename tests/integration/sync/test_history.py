@@ -11,8 +11,8 @@ from rally_sandbox import gateway, lookback
 from rally_sandbox.clock import Clock
 from rally_sandbox.server import LIMITED_API_KEY, serve
 from rally_sandbox.world import World
-from support.first_sync import synced
-from support.truth import history, told
+from support.first_sync import run_first_sync
+from support.ground_truth import build_expected_history, read_uploaded_history
 
 BEGIN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 SEEDS = range(1, 9)
@@ -61,16 +61,16 @@ def sprints_of(row: dict[str, Any]) -> set[str]:
 def test_both_sources_tell_the_simulators_own_story_and_replay_to_the_present(seed: int) -> None:
     world = busy_world(seed)
     with serve(world) as rally:
-        first, by_lookback = asyncio.run(synced(rally.url, historySource="lookback"))
-        second, by_revisions = asyncio.run(synced(rally.url, historySource="revisions"))
+        first, by_lookback = asyncio.run(run_first_sync(rally.url, historySource="lookback"))
+        second, by_revisions = asyncio.run(run_first_sync(rally.url, historySource="revisions"))
         assert rally.stats.requests["revision"] > 0
     rows = truth(world)
     assert by_lookback.keys() == by_revisions.keys() == rows.keys()
     identified = 0
     for key, row in rows.items():
-        expected = history(row)
-        assert told(by_lookback[key]) == expected, row["formatted_id"]
-        assert told(by_revisions[key]) == expected, row["formatted_id"]
+        expected = build_expected_history(row)
+        assert read_uploaded_history(by_lookback[key]) == expected, row["formatted_id"]
+        assert read_uploaded_history(by_revisions[key]) == expected, row["formatted_id"]
         # Lookback knows sprints by id always, revisions where a name can mean only one, and never a wrong one.
         assert {each["id"] for each in by_lookback[key]["sprints"]} == sprints_of(row), row["formatted_id"]
         by_id = {each["id"] for each in by_revisions[key]["sprints"]}
@@ -84,7 +84,7 @@ def test_both_sources_tell_the_simulators_own_story_and_replay_to_the_present(se
 
 def test_the_same_input_gives_the_same_bytes() -> None:
     with serve(busy_world(3, 120)) as rally:
-        assert asyncio.run(synced(rally.url))[1] == asyncio.run(synced(rally.url))[1]
+        assert asyncio.run(run_first_sync(rally.url))[1] == asyncio.run(run_first_sync(rally.url))[1]
 
 
 def test_what_lookback_shows_only_in_part_is_told_by_revisions() -> None:
@@ -99,22 +99,22 @@ def test_what_lookback_shows_only_in_part_is_told_by_revisions() -> None:
     world.edit(moved, {"Project": team})
     world.clock.advance(timedelta(minutes=10))
     with serve(world) as rally:
-        report, issues = asyncio.run(synced(rally.url, LIMITED_API_KEY))
+        report, issues = asyncio.run(run_first_sync(rally.url, LIMITED_API_KEY))
     assert sum("only a part" in notice for notice in report.notices) == 1
     row = truth(world)[str(moved)]
     # The limited user sees nothing of the years in the other project in Lookback; revisions belong to the item.
-    assert told(issues[str(moved)]) == history(row)
+    assert read_uploaded_history(issues[str(moved)]) == build_expected_history(row)
 
 
 def test_a_server_without_lookback_is_told_once_and_read_by_revisions() -> None:
     world = busy_world(6, 120)
     world.lookback.available = False
     with serve(world) as rally:
-        report, issues = asyncio.run(synced(rally.url))
+        report, issues = asyncio.run(run_first_sync(rally.url))
         assert rally.stats.requests["snapshot"] == 1
     assert sum("Lookback cannot be used" in notice for notice in report.notices) == 1
     for key, row in truth(world).items():
-        assert told(issues[key]) == history(row)
+        assert read_uploaded_history(issues[key]) == build_expected_history(row)
 
 
 def test_what_a_feed_that_stands_still_has_not_got_is_told_by_revisions() -> None:
@@ -122,12 +122,12 @@ def test_what_a_feed_that_stands_still_has_not_got_is_told_by_revisions() -> Non
     world.lookback.lag_ms = 6 * 3600 * 1000
     world.clock.advance(timedelta(hours=2))
     with serve(world) as rally:
-        report, issues = asyncio.run(synced(rally.url))
+        report, issues = asyncio.run(run_first_sync(rally.url))
     # Nothing is owed to a feed that may never come: otherwise the same items would be sent again in every run.
     assert report.tally.complete == len(issues)
     assert sum("more than 30 minutes behind" in notice for notice in report.notices) == 1
     for key, row in truth(world).items():
-        assert told(issues[key]) == history(row)
+        assert read_uploaded_history(issues[key]) == build_expected_history(row)
 
 
 @pytest.mark.parametrize(
@@ -152,15 +152,15 @@ def test_an_odd_snapshot_stops_nothing(odd: Any, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(gateway, "lookback", SimpleNamespace(**{**vars(lookback), "execute_query": answer}))
     world = busy_world(10, 60)
     with serve(world) as rally:
-        report, issues = asyncio.run(synced(rally.url))
+        report, issues = asyncio.run(run_first_sync(rally.url))
     assert report.tally.complete == len(issues)
     for key, row in truth(world).items():
-        assert told(issues[key]) == history(row)
+        assert read_uploaded_history(issues[key]) == build_expected_history(row)
 
 
 def test_without_history_nothing_is_asked_for() -> None:
     with serve(busy_world(7, 60)) as rally:
-        report, issues = asyncio.run(synced(rally.url, historySource="none"))
+        report, issues = asyncio.run(run_first_sync(rally.url, historySource="none"))
         assert not {"snapshot", "revision"} & set(rally.stats.requests)
     assert report.tally.unverifiable == len(issues)
     assert all(issue["history"] == [] for issue in issues.values())
@@ -169,7 +169,7 @@ def test_without_history_nothing_is_asked_for() -> None:
 def test_a_page_of_snapshots_that_is_too_small_is_asked_for_again_behind() -> None:
     world = busy_world(8, 150)
     with serve(world) as rally:
-        _, issues = asyncio.run(synced(rally.url, historySource="lookback", pageSize=15))
+        _, issues = asyncio.run(run_first_sync(rally.url, historySource="lookback", pageSize=15))
         assert rally.stats.requests["snapshot"] > 4
     for key, row in truth(world).items():
-        assert told(issues[key]) == history(row)
+        assert read_uploaded_history(issues[key]) == build_expected_history(row)

@@ -2,11 +2,11 @@
 
 from rally_accelerate.cli import sandbox
 from rally_sandbox import hostile_data, server
-from support.hostile_world import check
+from support.hostile_world import sync_and_compare
 
 
 def test_every_item_arrives_and_no_change_is_invented() -> None:
-    assert check(140, 0.3) > 80
+    assert sync_and_compare(140, 0.3) > 80
 
 
 def test_the_command_offers_the_worlds_of_the_simulator() -> None:

@@ -8,7 +8,7 @@ import pytest
 from rally_sandbox.clock import Clock
 from rally_sandbox.server import serve
 from rally_sandbox.world import World
-from support.first_sync import synced, uploaded
+from support.first_sync import run_first_sync, upload_world
 
 BEGIN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 SOURCES = ("lookback", "revisions")
@@ -29,7 +29,7 @@ def test_milestones_come_with_their_dates_and_projects(world: World, source: str
     world.edit_record("Milestone", first.object_id, TargetDate=None)
     world.edit_record("Milestone", second.object_id, TargetDate="2026-09-22T06:00:00Z", Name="Beta, wave 2")
     world.edit_record("Milestone", last.object_id, TargetDate="2026-04-01T06:00:00Z")
-    issues, requests = uploaded(world, source)
+    issues, requests = upload_world(world, source)
     raw = issues[str(story)]["rawIssue"]
     # The next date first; the names alone as well, for queries.
     assert raw["MilestoneDetails"] == [
@@ -57,7 +57,7 @@ def test_milestones_that_cannot_be_read_leave_their_names(world: World) -> None:
     world.clock.advance(timedelta(hours=1))
     with serve(world) as rally:
         rally.faults.add("errors-200", match="milestone", times=99, text="Not authorized to view milestones")
-        report, issues = asyncio.run(synced(rally.url, historySource="none"))
+        report, issues = asyncio.run(run_first_sync(rally.url, historySource="none"))
     raw = issues[str(story)]["rawIssue"]
     assert raw["Milestones"] == [world.company.milestones[0].name]
     assert "MilestoneDetails" not in raw
@@ -75,7 +75,7 @@ def test_timeboxes_come_with_state_and_theme(world: World, source: str) -> None:
     world.edit_record("Iteration", former.object_id, Theme="<p>Pay by <b>card</b></p>")
     world.edit_record("Iteration", sprint.object_id, Theme="Speed &amp; size", State="Committed")
     world.edit_record("Release", release.object_id, Theme="Spring", State="Planning")
-    issues, _ = uploaded(world, source)
+    issues, _ = upload_world(world, source)
     issue = issues[str(story)]
     assert [(each["id"], each.get("description")) for each in issue["sprints"]] == [
         (str(former.object_id), "Pay by card"),

@@ -10,7 +10,7 @@ from rally_sandbox.clock import Clock
 from rally_sandbox.records import Record
 from rally_sandbox.server import serve
 from rally_sandbox.world import World
-from support.first_sync import synced
+from support.first_sync import run_first_sync
 
 BEGIN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 SOURCES = ("lookback", "revisions")
@@ -25,7 +25,7 @@ def uploaded(world: World, source: str) -> dict[str, dict[str, Any]]:
     """What a first sync uploads a while later."""
     world.clock.advance(timedelta(hours=1))
     with serve(world) as rally:
-        _, issues = asyncio.run(synced(rally.url, historySource=source))
+        _, issues = asyncio.run(run_first_sync(rally.url, historySource=source))
         return dict(issues)
 
 

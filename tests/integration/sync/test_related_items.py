@@ -13,7 +13,7 @@ from rally_accelerate.rally.limiter import LimiterPool
 from rally_sandbox.clock import Clock
 from rally_sandbox.server import SANDBOX_API_KEY, serve
 from rally_sandbox.world import World
-from support.first_sync import uploaded
+from support.first_sync import upload_world
 
 BEGIN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 SOURCES = ("lookback", "revisions")
@@ -30,7 +30,7 @@ def test_a_whole_discussion_comes_in_order_as_readable_text(world: World, source
     for number in range(260):
         world.clock.advance(timedelta(minutes=1))
         world.add_post(story.object_id, f"<p>Sample &amp; remark <b>{number}</b></p>", world.company.users[3])
-    issues, requests = uploaded(world, source)
+    issues, requests = upload_world(world, source)
     comments = issues[str(story.object_id)]["comments"]
     assert [each["comment"] for each in comments] == [f"Sample & remark {number}" for number in range(260)]
     assert {each["user"] for each in comments} == {world.company.users[3].name}
@@ -40,7 +40,7 @@ def test_a_whole_discussion_comes_in_order_as_readable_text(world: World, source
 
 
 def test_discussions_of_all_items_are_there_and_may_be_left_out(world: World) -> None:
-    issues, _ = uploaded(world, "lookback")
+    issues, _ = upload_world(world, "lookback")
     counted = sum(len(issue["comments"]) for issue in issues.values())
     home = world.company.workspaces[0]
     posts = [
@@ -49,14 +49,14 @@ def test_discussions_of_all_items_are_there_and_may_be_left_out(world: World) ->
         if post.workspace is home and str(world.columns.object_id[post.values["Artifact"].index]) in issues
     ]
     assert counted == len(posts) > 20
-    issues, requests = uploaded(world, "lookback", comments=False)
+    issues, requests = upload_world(world, "lookback", comments=False)
     assert "conversationpost" not in requests
     assert all(issue["comments"] == [] for issue in issues.values())
 
 
 def test_discussions_of_a_first_sync_take_whole_pages() -> None:
     world = World.create(5, 2_000, clock=Clock.frozen(BEGIN))
-    issues, requests = uploaded(world, "none", pageSize=250)
+    issues, requests = upload_world(world, "none", pageSize=250)
     posts = [
         post for post in world.company.records_of("conversationpost") if post.workspace is world.company.workspaces[0]
     ]
@@ -89,7 +89,7 @@ def test_relations_name_parents_predecessors_and_successors_by_id(world: World, 
     world.add_dependency(first.object_id, second.object_id)
     world.add_dependency(second.object_id, third.object_id)
     defect = next(row for row in world.items("defect") if row["visible"] and row["values"]["Requirement"])
-    issues, _ = uploaded(world, source)
+    issues, _ = upload_world(world, source)
     related = [{"id": str(each.object_id), "type": "RELATED"} for each in (first, third)]
     assert issues[str(second.object_id)]["relations"] == related
     parent = {"id": str(defect["values"]["Requirement"]["object_id"]), "type": "PARENT"}
@@ -100,7 +100,7 @@ def test_many_dependencies_take_few_requests_where_only_texts_tell_of_them(world
     stories = [world.create_item("story", Name=f"Story, the [{number}]th").object_id for number in range(60)]
     for one, other in pairwise(stories):
         world.add_dependency(one, other)
-    issues, requests = uploaded(world, "revisions")
+    issues, requests = upload_world(world, "revisions")
     for before, its, after in zip(stories, stories[1:], stories[2:], strict=False):
         ids = {each["id"] for each in issues[str(its)]["relations"]}
         assert ids == {str(before), str(after)}
@@ -114,14 +114,14 @@ def test_what_the_texts_do_not_tell_is_asked_for(world: World) -> None:
     world.add_dependency(first, third)
     # A link without a text: an old one, or one that an import made.
     world.relations.add_dependency(world.find(second).index, world.find(third).index)
-    issues, requests = uploaded(world, "revisions")
+    issues, requests = upload_world(world, "revisions")
     assert {each["id"] for each in issues[str(third)]["relations"]} == {str(first), str(second)}
     assert requests["hierarchicalrequirement/predecessors"] == 1
 
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_the_epic_is_the_portfolio_item_above(world: World, source: str) -> None:
-    issues, _ = uploaded(world, source)
+    issues, _ = upload_world(world, source)
     features = {row["object_id"]: row["formatted_id"] for row in world.items("feature")}
     found = 0
     for row in world.items("story"):
@@ -135,7 +135,7 @@ def test_the_epic_is_the_portfolio_item_above(world: World, source: str) -> None
 @pytest.mark.parametrize("source", SOURCES)
 def test_other_types_come_with_their_own_status_and_whole_history(world: World, source: str) -> None:
     types = "Task, TestCase, PortfolioItem/Feature, PortfolioItem/Initiative"
-    issues, _ = uploaded(world, source, types=types)
+    issues, _ = upload_world(world, source, types=types)
     assert {issue["type"]: issue["normalizedType"] for issue in issues.values()} == {
         "Task": "OTHER",
         "Test Case": "OTHER",

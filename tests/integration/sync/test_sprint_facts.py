@@ -11,7 +11,7 @@ from rally_sandbox.clock import Clock
 from rally_sandbox.records import Record
 from rally_sandbox.server import serve
 from rally_sandbox.world import World
-from support.first_sync import synced
+from support.first_sync import run_first_sync
 
 BEGIN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 DONE = frozenset({"Accepted", "Released"})
@@ -175,7 +175,7 @@ def test_the_facts_of_a_sprint_follow_from_what_is_uploaded(source: str, renamed
         world.clock.advance(timedelta(hours=1))
     rows = [row for row in world.items("story") if row["object_id"] in items]
     with serve(world) as rally:
-        _, issues = asyncio.run(synced(rally.url, historySource=source))
+        _, issues = asyncio.run(run_first_sync(rally.url, historySource=source))
     its_id = str(sprint.object_id)
     ((start, end),) = {
         (int(each["startTime"]), int(each["endTime"]))
@@ -192,7 +192,7 @@ def changes_of(world: World, its: int) -> list[dict[str, str | None]]:
     """The changes of one item's sprint as revisions alone tell them, without the instants."""
     world.clock.advance(timedelta(hours=1))
     with serve(world) as rally:
-        _, issues = asyncio.run(synced(rally.url, historySource="revisions"))
+        _, issues = asyncio.run(run_first_sync(rally.url, historySource="revisions"))
     changes = issues[str(its)]["rawIssue"]["IterationChanges"]
     return [{name: each[name] for name in ("from", "to")} for each in changes]
 

@@ -26,8 +26,8 @@ def test_what_changes_of_a_timebox_arrives_in_every_item_that_carries_it(world: 
         its = Connector(rally.url)
         its.run()
         assert its.run().tally.uploaded == 0
-        sprint = its.most_carried("sprints")
-        release = world.record("Release", its.most_carried("releases"))
+        sprint = its.find_most_used_timebox("sprints")
+        release = world.record("Release", its.find_most_used_timebox("releases"))
         world.clock.advance(timedelta(hours=2))
         its.run()
         world.clock.advance(timedelta(minutes=5))

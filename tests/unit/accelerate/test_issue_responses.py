@@ -7,7 +7,7 @@ from graphql import get_introspection_query, graphql_sync
 
 from rally_accelerate.accelerate import documents
 from rally_accelerate.accelerate.responses import field_names
-from support.published import published
+from support.published_schemas import load_schema
 
 ITEM = {"fields": [{"name": "_id"}, {"name": "history"}, {"name": "somethingNew"}]}
 
@@ -34,7 +34,7 @@ def test_forms_of_the_answer(described: Any, expected: set[str]) -> None:
     ("label", "expected"), [("A", documents.EVERYWHERE), ("B", {**documents.EVERYWHERE, **documents.NEWER})]
 )
 def test_the_published_schemas_answer_it(label: str, expected: Any) -> None:
-    data = graphql_sync(published(label), documents.READABLE_FIELDS).data
+    data = graphql_sync(load_schema(label), documents.READABLE_FIELDS).data
     assert data is not None
     assert field_names(data["__type"]) == expected.keys()
-    assert graphql_sync(published(label), get_introspection_query()).errors is None
+    assert graphql_sync(load_schema(label), get_introspection_query()).errors is None

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rally_accelerate.config.model import Integration
 from rally_accelerate.config.redaction import RedactingFormatter, Redactor, list_secrets
-from support.secret_forms import forms
+from support.secret_forms import list_forms
 
 SECRET = "p@ss:w/rd%'\"1"
 
@@ -18,7 +18,9 @@ SECRET = "p@ss:w/rd%'\"1"
 SHORT = "ü\"p/'d<1"
 
 
-@pytest.mark.parametrize(("secret", "form"), [(secret, form) for secret in (SECRET, SHORT) for form in forms(secret)])
+@pytest.mark.parametrize(
+    ("secret", "form"), [(secret, form) for secret in (SECRET, SHORT) for form in list_forms(secret)]
+)
 def test_forms(secret: str, form: str) -> None:
     shown = Redactor([secret]).redact(f"before {form} after")
     assert shown in {"before *** after", "before ***== after", "before ***= after"}

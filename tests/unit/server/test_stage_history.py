@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from rally_accelerate.server.value_streams.stage_history import find_visits, latest_first
-from support.streams import board, layout, stage, stream
+from support.value_streams import board, layout_from_document, stage, stream
 
 DAY = 86_400_000
 START = 1_700_000_000_000
@@ -35,7 +35,7 @@ def way(document: dict[str, Any], item: dict[str, Any]) -> list[tuple[str, float
             None if visit.ended is None else day(visit.ended),
             [event.field or "created" for event in visit.events],
         )
-        for visit in find_visits(layout(document), item, now=NOW)
+        for visit in find_visits(layout_from_document(document), item, now=NOW)
     ]
 
 
@@ -159,7 +159,7 @@ def test_broken_entries_of_other_plug_ins_are_passed_over() -> None:
 
 
 def test_an_item_without_a_history_was_always_where_it_is() -> None:
-    (only,) = find_visits(layout(board()), issue("Defined"), now=NOW)
+    (only,) = find_visits(layout_from_document(board()), issue("Defined"), now=NOW)
     assert only.stage is not None
     assert (only.stage.name, only.ended, [event.who for event in only.events]) == ("To Do", None, ["Cora"])
 
@@ -171,7 +171,7 @@ def test_a_change_before_the_creation_moves_the_beginning() -> None:
 
 def test_the_newest_stands_first_on_the_card() -> None:
     item = issue("In-Progress", change(1, "status", "Defined", "In-Progress"), change(2, "owner", "", "Bob"))
-    found = latest_first(find_visits(layout(board()), item, now=NOW))
+    found = latest_first(find_visits(layout_from_document(board()), item, now=NOW))
     assert [visit.stage.name for visit in found if visit.stage] == ["Doing", "To Do"]
     assert [event.field for event in found[0].events] == ["owner", "status"]
 
@@ -213,7 +213,7 @@ def test_a_status_that_the_history_does_not_tell_yet_begins_with_the_last_update
         ("Doing", 2, 7, ["status"]),
         ("Done", 7, None, ["status"]),
     ]
-    (untold,) = find_visits(layout(board()), item, now=NOW)[-1].events
+    (untold,) = find_visits(layout_from_document(board()), item, now=NOW)[-1].events
     assert (untold.who, untold.before, untold.after, untold.is_recorded) == ("", "In-Progress", "Completed", False)
-    (told,) = find_visits(layout(board()), item, now=NOW)[-2].events
+    (told,) = find_visits(layout_from_document(board()), item, now=NOW)[-2].events
     assert told.is_recorded

@@ -1,7 +1,7 @@
 """What a file holds that is only kept is told, in numbers."""
 
 from rally_accelerate.server.value_streams.document import describe_unsupported
-from support.streams import board, stage, stream
+from support.value_streams import board, stage, stream
 
 
 def test_nothing_is_said_of_a_file_that_is_drawn_whole() -> None:

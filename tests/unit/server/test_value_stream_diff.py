@@ -11,7 +11,7 @@ from rally_accelerate.server.value_streams.diff import differences
 from rally_accelerate.server.value_streams.document import validate
 from rally_accelerate.server.value_streams.layout import parse_layout
 from rally_accelerate.server.value_streams.stage_history import find_stage
-from support.streams import board, stage, stream
+from support.value_streams import board, stage, stream
 
 
 def told(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, str, str]]:

@@ -13,7 +13,7 @@ from rally_accelerate.server.value_streams import document_text
 from rally_accelerate.server.value_streams.document import examine, plain_names, validate
 from rally_accelerate.server.value_streams.document_text import parse_document
 from rally_accelerate.server.value_streams.stage_history import find_stage
-from support.streams import board, layout, stage, stream
+from support.value_streams import board, layout_from_document, stage, stream
 
 PUBLIC_SAMPLE = """"integrations": [
       "type": "ucv-ext-rally",
@@ -170,7 +170,7 @@ def test_a_key_that_looks_like_a_known_one_is_worth_a_word() -> None:
 
 
 def test_the_layout_places_an_item_in_the_last_stage_that_it_matches() -> None:
-    found = layout(
+    found = layout_from_document(
         stream(
             ("A", [stage("One", "issue.storyPoints > 0"), stage("Two", "issue.storyPoints > 5")]),
             ("B", [stage("None", ""), stage("Three", "issue.storyPoints > 8", wipLimit=2)]),

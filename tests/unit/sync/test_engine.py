@@ -52,7 +52,7 @@ async def test_a_refused_item_is_named_owed_and_asked_for_until_it_is_taken() ->
     first = await run(source, sink, state)
     assert first.outcome is Outcome.PARTIAL
     assert first.skipped == (Skipped("US2", "no"),)
-    assert set(sink.held) == {"1", "3"}
+    assert set(sink.stored) == {"1", "3"}
     assert state.progress.owed == {(KIND, 2)}
     assert (await run(source, sink, state)).outcome is Outcome.PARTIAL
     sink.refused.clear()
@@ -96,11 +96,11 @@ async def test_a_source_that_breaks_off_leaves_what_was_read_delivered_and_remem
     report = await run(source, sink, state)
     assert report.outcome is Outcome.FAILED
     assert isinstance(report.failure, UnavailableError)
-    assert set(sink.held) == {"1", "2", "3"}
+    assert set(sink.stored) == {"1", "2", "3"}
     source.broken = False
     resumed = await run(source, sink, state)
     assert resumed.outcome is Outcome.COMPLETE
-    assert set(sink.held) == {str(key) for key in range(1, 7)}
+    assert set(sink.stored) == {str(key) for key in range(1, 7)}
     assert resumed.tally.uploaded == 3
 
 
@@ -121,7 +121,7 @@ async def test_a_resumed_first_sync_also_finds_what_changed_since_it_began() -> 
     world.edit(1)
     source.broken = False
     await run(source, sink, state)
-    assert sink.held["1"].name == "B"
+    assert sink.stored["1"].name == "B"
 
 
 async def test_a_sink_that_refuses_the_key_stops_the_run_with_its_own_error() -> None:
@@ -189,9 +189,9 @@ async def test_an_item_that_the_mapping_cannot_take_is_left_out_and_owed(monkeyp
         world.moment += 2 * 86_400
     assert report.outcome is Outcome.PARTIAL
     assert [(skip.key, "KeyError" in skip.reason) for skip in report.skipped] == [("US2", True)]
-    assert set(sink.held) == {"1", "3"}
+    assert set(sink.stored) == {"1", "3"}
     assert state.progress.owed == {(KIND, 2)}
     # It is read by its id.
     assert (await run(source, sink, state)).outcome is Outcome.COMPLETE
-    assert set(sink.held) == {"1", "2", "3"}
+    assert set(sink.stored) == {"1", "2", "3"}
     assert state.progress.owed == frozenset()

@@ -72,10 +72,10 @@ class Setup:
 async def test_an_earlier_date_reads_the_difference_once() -> None:
     its = Setup()
     await its.run(Plans(since=at(25)))
-    assert (set(its.sink.held), its.state.progress.since) == ({"3"}, at(25))
+    assert (set(its.sink.stored), its.state.progress.since) == ({"3"}, at(25))
     report = await its.run(Plans(since=at(15)))
     assert its.source.windows[1:] == [Window(at(15), at(25))]
-    assert (set(its.sink.held), report.tally.uploaded) == ({"2", "3"}, 1)
+    assert (set(its.sink.stored), report.tally.uploaded) == ({"2", "3"}, 1)
     assert its.state.progress.since == at(15)
     await its.run(Plans(since=at(15)))
     assert len(its.source.windows) == 1
@@ -86,7 +86,7 @@ async def test_no_date_reads_everything_that_is_earlier() -> None:
     await its.run(Plans(since=at(25)))
     await its.run(Plans())
     assert its.source.windows[1:] == [Window(None, at(25))]
-    assert (set(its.sink.held), its.state.progress.since) == ({"1", "2", "3"}, None)
+    assert (set(its.sink.stored), its.state.progress.since) == ({"1", "2", "3"}, None)
     await its.run(Plans())
     assert len(its.source.windows) == 1
 
@@ -107,7 +107,7 @@ async def test_a_failure_leaves_the_earlier_items_for_the_next_run() -> None:
     assert (len(its.source.windows), its.state.progress.since) == (1, at(25))
     its.source.broken = False
     await its.run(Plans(since=at(15)))
-    assert set(its.sink.held) == {"2", "3"}
+    assert set(its.sink.stored) == {"2", "3"}
 
 
 async def test_everything_in_a_window_is_sent_again() -> None:

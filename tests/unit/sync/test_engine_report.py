@@ -206,7 +206,7 @@ async def test_after_a_resumed_walk_only_its_lanes_are_read_up_to_now() -> None:
     world.moment += 86_400
     resumed = {walk.projects for walk in state.progress.unfinished}
     report = await run(source, sink, state, overlap=timedelta(0))
-    assert set(sink.held) == {"1", "2", "3", "4"}
+    assert set(sink.stored) == {"1", "2", "3", "4"}
     assert report.outcome is Outcome.COMPLETE
     # Each project once to the present; the interrupted ones first to the end of what was begun.
     begun = [walk.projects for walk in source.walks if walk.after]
@@ -227,7 +227,7 @@ async def test_a_walk_that_fails_again_is_not_followed_by_another() -> None:
         assert (await run(source, sink, state)).failure is not None
         assert len(source.walks) == 1
     assert [walk.after for walk in state.progress.unfinished] == [3]
-    assert set(sink.held) == {"1", "2", "3"}
+    assert set(sink.stored) == {"1", "2", "3"}
 
 
 # How much is done at once
@@ -251,7 +251,7 @@ async def test_only_so_many_walks_are_read_side_by_side() -> None:
     world = World(items={key: Item(project=key) for key in range(1, 5)})
     sink = SmallSink(world)
     await run(Source(world, projects=4), sink, SmallState(world))
-    assert set(sink.held) == {"1", "2", "3", "4"}
+    assert set(sink.stored) == {"1", "2", "3", "4"}
     assert most == engine.WALKS_AT_ONCE
 
 
@@ -270,7 +270,7 @@ async def test_items_that_an_item_shares_a_request_with_come_in_its_portion() ->
     sink, state = SmallSink(world), SmallState(world)
     await run(Source(world), sink, state)
     assert asked == [[1, 2], [3, 4], [5]]
-    assert set(sink.held) == {"1", "2", "3", "4", "5"}
+    assert set(sink.stored) == {"1", "2", "3", "4", "5"}
     assert state.progress.unfinished == ()
 
 

@@ -64,12 +64,12 @@ class Team:
     @property
     def owners(self) -> dict[str, str | None]:
         """What the issues' owners are called."""
-        return {key: issue.owner for key, issue in self.sink.held.items()}
+        return {key: issue.owner for key, issue in self.sink.stored.items()}
 
     @property
     def projects(self) -> dict[str, str]:
         """What the issues' projects are called."""
-        return {key: issue.project.name for key, issue in self.sink.held.items() if issue.project}
+        return {key: issue.project.name for key, issue in self.sink.stored.items() if issue.project}
 
 
 RENAMED = {"1": "Ann Lee", "2": "Bob", "3": "Ann Lee", "4": None}
@@ -97,7 +97,7 @@ async def test_an_item_that_carries_several_renamed_things_and_changed_is_sent_o
     team.world.people[ANN], team.world.projects[2] = "Ann Lee", "Payments"
     team.world.edit(3)
     assert (await team.run()).tally.uploaded == 3
-    assert (team.owners, team.projects, team.sink.held["3"].name) == (RENAMED, MOVED, "B")
+    assert (team.owners, team.projects, team.sink.stored["3"].name) == (RENAMED, MOVED, "B")
 
 
 async def test_names_of_people_are_compared_now_and_then_and_only_where_items_carry_any() -> None:
@@ -168,7 +168,7 @@ async def test_a_rename_between_a_killed_first_sync_and_the_next_run_is_not_lost
     with suppress(Crash, BaseExceptionGroup):
         await team.run()
     team.world.crash_at = None
-    assert team.sink.held
+    assert team.sink.stored
     team.world.people[ANN], team.world.projects[1] = "Ann Lee", "Payments"
     await team.run()
     team.world.moment += LATER

@@ -98,7 +98,7 @@ async def live_through(
             done = False
         quiet = quiet + 1 if done else 0
     expected = {str(key): (item.name, item.version) for key, item in world.items.items()}
-    held = {key: (issue.name, issue.revision.version) for key, issue in sink.held.items() if key in expected}
+    held = {key: (issue.name, issue.revision.version) for key, issue in sink.stored.items() if key in expected}
     if held != expected:
         return f"{history}: expected {expected}, the sink holds {held}"
     uploads = sink.uploads
@@ -180,7 +180,7 @@ async def test_mutant_receipt_before_delivery_dies() -> None:
                 self.world.tick()
                 yield Acknowledgement(delivered=(issue.external_id,))
                 self.world.tick()
-                self.held[issue.external_id] = issue
+                self.stored[issue.external_id] = issue
 
     assert await first_fault(histories([EDIT_1], most=1), sink_type=Sink)
 
@@ -212,7 +212,7 @@ async def test_mutant_ledger_by_content_dies() -> None:
                 await engine.sync_once(source, sink, state, RULES, lambda: world.now, overlap=timedelta(hours=1))
             except* Crash:
                 pass
-        return {key: issue.name for key, issue in sink.held.items()} != {
+        return {key: issue.name for key, issue in sink.stored.items()} != {
             str(key): item.name for key, item in world.items.items()
         }
 
@@ -229,7 +229,7 @@ async def test_mutant_without_new_rules_version_dies() -> None:
     await engine.sync_once(source, sink, state, RULES, lambda: world.now)
     renamed = replace(RULES, type_names={"Story": "User Story"})
     await engine.sync_once(source, sink, state, renamed, lambda: world.now)
-    assert {issue.type for issue in sink.held.values()} == {"User Story"}
+    assert {issue.type for issue in sink.stored.values()} == {"User Story"}
 
 
 async def test_one_deliverer_keeps_an_older_page_from_overwriting_a_newer_state() -> None:
@@ -257,4 +257,4 @@ async def test_one_deliverer_keeps_an_older_page_from_overwriting_a_newer_state(
 
     sink = Sink(world)
     await engine.sync_once(Source(world, projects=2), sink, SmallState(world), RULES, lambda: world.now)
-    assert sink.held["1"].revision == new.revision
+    assert sink.stored["1"].revision == new.revision

@@ -92,7 +92,7 @@ class Setup:
         return report.notices
 
     def held(self) -> Mapping[str, tuple[str, str]]:
-        return {key: (issue.type, issue.name) for key, issue in self.sink.held.items()}
+        return {key: (issue.type, issue.name) for key, issue in self.sink.stored.items()}
 
 
 async def test_other_rules_are_applied_to_what_is_kept_without_asking_for_it() -> None:
@@ -136,10 +136,10 @@ async def test_what_is_gone_keeps_its_last_status() -> None:
     sent = its.state.ledger["1"]
     its.state.ledger["1"] = Sent(sent.revision, f"{sent.rules_version}{REMOVED_MARK}")
     its.world.delete(1)
-    its.sink.held["1"] = replace(its.sink.held["1"], status="Deleted")
+    its.sink.stored["1"] = replace(its.sink.stored["1"], status="Deleted")
     await its.run(NEW)
     assert its.held() == {"1": ("Old", "A"), "2": ("New", "A")}
-    assert its.sink.held["1"].status == "Deleted"
+    assert its.sink.stored["1"].status == "Deleted"
 
 
 async def faults(changes: Sequence[Callable[[World], None]]) -> list[str]:

@@ -86,7 +86,7 @@ class Company:
     @property
     def statuses(self) -> dict[int, str]:
         """What Accelerate shows."""
-        return {int(key): issue.status for key, issue in self.sink.held.items()}
+        return {int(key): issue.status for key, issue in self.sink.stored.items()}
 
 
 async def test_a_deleted_item_is_told_in_the_second_run_after() -> None:

@@ -148,10 +148,10 @@ async def test_mapped_issues_know_the_time_of_the_service() -> None:
     team.world.moment = 100
     team.world.sprints[7].end = 150
     await team.run()
-    assert team.sink.held["1"].sprints[-1].active is True
+    assert team.sink.stored["1"].sprints[-1].active is True
     team.world.moment = 5_000
     await team.run()
-    assert team.sink.held["1"].sprints[-1].active is False
+    assert team.sink.stored["1"].sprints[-1].active is False
 
 
 async def test_what_was_just_sent_is_not_even_asked_for_its_history() -> None:

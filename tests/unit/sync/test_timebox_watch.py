@@ -69,7 +69,7 @@ class Team:
     @property
     def sprints(self) -> Mapping[str, tuple[str, bool | None]]:
         """What the issues tell of their sprints: the name, and whether it is active."""
-        last = {key: its.sprints[-1] for key, its in self.sink.held.items() if its.sprints}
+        last = {key: its.sprints[-1] for key, its in self.sink.stored.items() if its.sprints}
         return {key: (sprint.name, sprint.active) for key, sprint in last.items()}
 
 
@@ -116,7 +116,7 @@ async def test_an_item_that_changed_as_well_is_sent_once() -> None:
     team.world.rename_sprint(7)
     team.world.edit(1)
     assert (await team.run()).tally.uploaded == 2
-    assert team.sink.held["1"].name == "B"
+    assert team.sink.stored["1"].name == "B"
 
 
 async def test_what_no_item_carries_is_not_asked_for() -> None:
@@ -139,7 +139,7 @@ async def test_items_that_are_not_wanted_are_not_brought_by_their_sprint() -> No
     team.world.items[3].changed = 6_000
     team.world.moment = 9_000
     await team.settled()
-    assert set(team.sink.held) == {"3"}
+    assert set(team.sink.stored) == {"3"}
     team.world.rename_sprint(7)
     team.world.rename_sprint(8)
     await team.run()

@@ -68,7 +68,7 @@ class Setup:
 async def test_an_issue_is_sent_at_once_and_owed_until_its_history_is_told() -> None:
     its = Setup()
     first = await its.run()
-    assert set(its.sink.held) == {"1", "2", "3"}
+    assert set(its.sink.stored) == {"1", "2", "3"}
     assert (first.tally.uploaded, first.tally.awaited, its.owed) == (3, 1, {2})
     # As long as it is not told, each run asks, and sends what there is.
     second = await its.run()

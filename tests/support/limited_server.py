@@ -16,14 +16,14 @@ Decision = Callable[[dict[str, Any]], tuple[int, Any] | None]
 
 
 @dataclass
-class BarePlatform:
+class LimitedServer:
     """Where to ask, and what was asked."""
 
     url: str = ""
-    asked: list[str] = field(default_factory=list)
+    operations: list[str] = field(default_factory=list)
 
 
-def lacking(*operations: str) -> Decision:
+def reject_operations(*operations: str) -> Decision:
     """A server that does not know some operations."""
 
     def decide(body: dict[str, Any]) -> tuple[int, Any] | None:
@@ -35,9 +35,9 @@ def lacking(*operations: str) -> Decision:
 
 
 @contextmanager
-def bare_platform(
+def limited_server(
     behind: str, decide: Decision | None = None, *, tls: ssl.SSLContext | None = None
-) -> Iterator[BarePlatform]:
+) -> Iterator[LimitedServer]:
     """Serve on a free port of 127.0.0.1.
 
     Args:
@@ -45,25 +45,25 @@ def bare_platform(
         decide: What becomes of each request; by default all are passed on.
         tls: Its certificate; None serves in the clear.
     """
-    platform = BarePlatform()
+    platform = LimitedServer()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             content = self.rfile.read(int(self.headers["Content-Length"]))
             body = json.loads(content)
-            platform.asked.append(body["operationName"])
-            decided = decide(body) if decide else None
-            if decided is None:
-                kept = {name: self.headers[name] for name in ("Authorization", "Content-Type")}
-                answer = httpx2.post(f"{behind}{self.path}", content=content, headers=kept, timeout=60)
-                status, told = answer.status_code, answer.content
+            platform.operations.append(body["operationName"])
+            decision = decide(body) if decide else None
+            if decision is None:
+                headers = {name: self.headers[name] for name in ("Authorization", "Content-Type")}
+                response = httpx2.post(f"{behind}{self.path}", content=content, headers=headers, timeout=60)
+                status, response_body = response.status_code, response.content
             else:
-                status, told = decided[0], json.dumps(decided[1]).encode()
+                status, response_body = decision[0], json.dumps(decision[1]).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(told)))
+            self.send_header("Content-Length", str(len(response_body)))
             self.end_headers()
-            self.wfile.write(told)
+            self.wfile.write(response_body)
 
         def log_message(self, *_: object) -> None:
             """Nobody reads it."""

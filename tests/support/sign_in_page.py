@@ -2,10 +2,10 @@
 
 from playwright.sync_api import Page
 
-from support.processes import RunningHost
+from support.processes import RunningServer
 
 
-def sign_in(page: Page, target: RunningHost, *, name: str = "admin", password: str = "") -> None:
+def sign_in(page: Page, target: RunningServer, *, name: str = "admin", password: str = "") -> None:
     """Fill in the form of a host; the page is the host's first one afterwards.
 
     Args:

@@ -9,7 +9,7 @@ import httpx2
 _ADDRESS = re.compile(r'\s(href|src|action|formaction)="([^"]*)"')
 
 
-def addresses(answer: httpx2.Response) -> set[tuple[str, str]]:
+def list_addresses(answer: httpx2.Response) -> set[tuple[str, str]]:
     """Return the attribute and the absolute address of everything that a page leads to."""
     return {
         (name, urldefrag(urljoin(str(answer.url), unescape(value)))[0]) for name, value in _ADDRESS.findall(answer.text)
@@ -24,18 +24,18 @@ def crawl(http: httpx2.Client, start: str, *, most: int = 120) -> dict[str, int]
         start: The first page.
         most: So many addresses at most.
     """
-    found: dict[str, int] = {}
-    waiting = [start]
-    while waiting and len(found) < most:
-        address = waiting.pop(0)
-        if address in found:
+    statuses: dict[str, int] = {}
+    queue = [start]
+    while queue and len(statuses) < most:
+        address = queue.pop(0)
+        if address in statuses:
             continue
-        answer = http.get(address, follow_redirects=True)
-        found[address] = answer.status_code
-        if not answer.headers.get("content-type", "").startswith("text/html"):
+        response = http.get(address, follow_redirects=True)
+        statuses[address] = response.status_code
+        if not response.headers.get("content-type", "").startswith("text/html"):
             continue
-        for name, target in sorted(addresses(answer)):
+        for name, target in sorted(list_addresses(response)):
             parts = urlsplit(target)
             if name in {"href", "src"} and parts.netloc == urlsplit(start).netloc and "sign-out" not in parts.path:
-                waiting.append(target)
-    return found
+                queue.append(target)
+    return statuses

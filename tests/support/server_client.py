@@ -15,7 +15,7 @@ TENANT = "5ade13625558f2c6688d15ce"
 
 
 @dataclass(frozen=True)
-class Asked:
+class ServerClient:
     """A host and ways to ask it."""
 
     host: Server
@@ -31,15 +31,15 @@ class Asked:
             headers={"Authorization": f"UserAccessKey {self.key if key is None else key}"},
         )
 
-    async def data(self, query: str, /, **variables: Any) -> dict[str, Any]:
+    async def fetch_data(self, query: str, /, **variables: Any) -> dict[str, Any]:
         """The data of an answer that has no errors."""
-        answer = (await self.graphql(query, **variables)).json()
-        assert "errors" not in answer, answer
-        found: dict[str, Any] = answer["data"]
-        return found
+        response = (await self.graphql(query, **variables)).json()
+        assert "errors" not in response, response
+        data: dict[str, Any] = response["data"]
+        return data
 
 
-async def signed_in(host: Server, http: httpx2.AsyncClient, *, name: str = "admin") -> None:
+async def set_session_cookie(host: Server, http: httpx2.AsyncClient, *, name: str = "admin") -> None:
     """Let a client hold a session of a user, as a browser does after signing in."""
     user = await host.stores.users.by_name(name)
     assert user is not None
@@ -47,13 +47,13 @@ async def signed_in(host: Server, http: httpx2.AsyncClient, *, name: str = "admi
 
 
 @asynccontextmanager
-async def asking(database: Path) -> AsyncIterator[Asked]:
+async def open_server(database: Path) -> AsyncIterator[ServerClient]:
     """A host and an administrator's client."""
     async with Server.open(database, interval=timedelta(hours=1)) as host:
         transport = httpx2.ASGITransport(app=host.build_app())
         async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
-            await signed_in(host, http)
+            await set_session_cookie(host, http)
             admin = await host.stores.users.by_name("admin")
             assert admin is not None
             key = await host.stores.keys.create("of the tests", user_id=admin.id)
-            yield Asked(host, http, key.key)
+            yield ServerClient(host, http, key.key)

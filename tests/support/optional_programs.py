@@ -18,7 +18,7 @@ OPTIONAL = (
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin"
 
 
-def bring(program: str, package: str) -> bool:
+def ensure_installed(program: str, package: str) -> bool:
     """Whether a program is here, or could be installed from the system's own packages."""
     if shutil.which(program, path=PATH) is None and shutil.which("apt-get") is not None and os.geteuid() == 0:
         sys.stdout.write(f"installing {package}, once\n")
@@ -31,6 +31,6 @@ def bring(program: str, package: str) -> bool:
 
 
 if __name__ == "__main__":
-    for needed, its_package, sentence in OPTIONAL:
-        if not bring(needed, its_package):
-            sys.stdout.write(f"NOTE: {sentence} (Debian: apt-get install {its_package})\n")
+    for needed, debian_package, sentence in OPTIONAL:
+        if not ensure_installed(needed, debian_package):
+            sys.stdout.write(f"NOTE: {sentence} (Debian: apt-get install {debian_package})\n")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class Asked:
+class RecordedRequest:
     """One request as it arrived."""
 
     method: str
@@ -32,12 +32,12 @@ class Recorder:
     """What came, and where to ask."""
 
     url: str = ""
-    asked: list[Asked] = field(default_factory=list)
+    requests: list[RecordedRequest] = field(default_factory=list)
 
 
 @asynccontextmanager
-async def recording(
-    reply: Callable[[Asked], Reply] = lambda _: Reply(), *, tls: ssl.SSLContext | None = None
+async def run_recorder(
+    reply: Callable[[RecordedRequest], Reply] = lambda _: Reply(), *, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[Recorder]:
     """Serve on a free port of 127.0.0.1."""
     recorder = Recorder()
@@ -47,12 +47,14 @@ async def recording(
             while head := await read_head(reader):
                 line, headers = head
                 method, target, _ = line.split(" ", 2)
-                asked = Asked(method, target, headers, await reader.readexactly(int(headers.get("content-length", 0))))
-                recorder.asked.append(asked)
-                answer = reply(asked)
-                writer.write(_written(answer))
+                request = RecordedRequest(
+                    method, target, headers, await reader.readexactly(int(headers.get("content-length", 0)))
+                )
+                recorder.requests.append(request)
+                response = reply(request)
+                writer.write(_render_reply(response))
                 await writer.drain()
-                if answer.cut is not None:
+                if response.cut is not None:
                     return
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
@@ -80,11 +82,11 @@ async def read_head(reader: asyncio.StreamReader) -> tuple[str, dict[str, str]] 
     except asyncio.IncompleteReadError:
         return None
     line, *rest = head.removesuffix("\r\n\r\n").split("\r\n")
-    pairs = (each.partition(":") for each in rest)
+    pairs = (line_text.partition(":") for line_text in rest)
     return line, {name.strip().lower(): value.strip() for name, _, value in pairs}
 
 
-def _written(answer: Reply) -> bytes:
+def _render_reply(answer: Reply) -> bytes:
     headers = {"Content-Type": "application/json", "Date": "Wed, 21 Oct 2026 07:28:00 GMT", **answer.headers}
     headers.setdefault("Content-Length", str(len(answer.body)))
     lines = [f"HTTP/1.1 {answer.status} Sample", *(f"{name}: {value}" for name, value in headers.items())]

@@ -28,17 +28,17 @@ class _File:
     durable: bytearray
     changes: list[tuple[int, bytes | None]] = field(default_factory=list)
     #: How many of the changes are durable.
-    kept: int = 0
+    durable_changes: int = 0
 
-    def keep(self, count: int) -> None:
+    def make_durable(self, count: int) -> None:
         """Make the first changes durable."""
-        for offset, data in self.changes[self.kept : count]:
+        for offset, data in self.changes[self.durable_changes : count]:
             if data is None:
                 del self.durable[offset:]
                 continue
             self.durable.extend(bytes(max(0, offset - len(self.durable))))
             self.durable[offset : offset + len(data)] = data
-        self.kept = max(self.kept, count)
+        self.durable_changes = max(self.durable_changes, count)
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Sent:
             (folder / name).write_bytes(content)
 
 
-def power_cuts(trace: Path, folder: Path, before: Path, *, at: bytes) -> Iterator[Sent]:
+def iter_power_cuts(trace: Path, folder: Path, before: Path, *, at: bytes) -> Iterator[Sent]:
     """Yield what a power cut would leave, for each time that something was sent.
 
     Args:
@@ -81,10 +81,10 @@ def power_cuts(trace: Path, folder: Path, before: Path, *, at: bytes) -> Iterato
         else:
             continue
         if name == "sendto":
-            data = _data(arguments) if resumed is None else b""
+            data = _parse_data(arguments) if resumed is None else b""
             if data and data.startswith(at):
                 yield Sent(data, {name: bytes(file.durable) for name, file in files.items()})
-        path = _path(arguments)
+        path = _parse_path(arguments)
         file = files.setdefault(path.name, _File(bytearray())) if path and path.parent == folder else None
         if covered is None:
             covered = len(file.changes) if file is not None else 0
@@ -93,27 +93,27 @@ def power_cuts(trace: Path, folder: Path, before: Path, *, at: bytes) -> Iterato
         elif file is None or int(result) < 0:
             continue
         elif name in {"fsync", "fdatasync"}:
-            file.keep(covered)
+            file.make_durable(covered)
         else:
-            file.changes.append(_change(name, arguments, int(result)))
+            file.changes.append(_parse_change(name, arguments, int(result)))
 
 
-def _path(arguments: str) -> Path | None:
-    found = _FILE.match(arguments)
-    return Path(bytes.fromhex(found["path"].replace("\\x", "")).decode()) if found else None
+def _parse_path(arguments: str) -> Path | None:
+    match = _FILE.match(arguments)
+    return Path(bytes.fromhex(match["path"].replace("\\x", "")).decode()) if match else None
 
 
-def _data(arguments: str) -> bytes:
-    found = _TEXT.search(arguments)
-    assert found is not None, arguments[:200]
-    return bytes.fromhex(found[1].replace("\\x", ""))
+def _parse_data(arguments: str) -> bytes:
+    match = _TEXT.search(arguments)
+    assert match is not None, arguments[:200]
+    return bytes.fromhex(match[1].replace("\\x", ""))
 
 
-def _change(name: str, arguments: str, result: int) -> tuple[int, bytes | None]:
+def _parse_change(name: str, arguments: str, result: int) -> tuple[int, bytes | None]:
     last = int(arguments.rpartition(",")[2])
     if name == "ftruncate":
         return last, None
     assert name == "pwrite64", f"a file is changed by {name}, which is not followed"
-    data = _data(arguments)
+    data = _parse_data(arguments)
     assert len(data) >= result, "the trace is cut short"
     return last, data[:result]

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from rally_accelerate.server.value_streams.document import validate
 from rally_accelerate.server.value_streams.layout import Layout, parse_layout
-from support.asked import Asked
+from support.server_client import ServerClient
 
 
 def stage(name: str, query: str | None, **more: Any) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def board() -> dict[str, Any]:
     )
 
 
-def posted(document: Any, name: str) -> dict[str, Any]:
+def build_create_form(document: Any, name: str) -> dict[str, Any]:
     """What the form sends that begins a value stream with a file."""
     text = document if isinstance(document, str) else json.dumps(document)
     return {
@@ -40,23 +40,23 @@ def posted(document: Any, name: str) -> dict[str, Any]:
     }
 
 
-def create_address(page: str) -> str:
+def find_create_address(page: str) -> str:
     """Where the preview of a new value stream creates it."""
-    found = re.search(r'action="(/value-streams/new/file/[^"]+)"', page)
-    assert found is not None, page
-    return found[1]
+    match = re.search(r'action="(/value-streams/new/file/[^"]+)"', page)
+    assert match is not None, page
+    return match[1]
 
 
-async def created(asked: Asked, document: Any, name: str = "Shop") -> str:
+async def create_value_stream(client: ServerClient, document: Any, name: str = "Shop") -> str:
     """The id of a value stream that the form makes of a file, once its preview was shown."""
-    preview = await asked.http.post("/value-streams/new", **posted(document, name))
+    preview = await client.http.post("/value-streams/new", **build_create_form(document, name))
     assert preview.status_code == 200, preview.text
-    answer = await asked.http.post(create_address(preview.text))
+    answer = await client.http.post(find_create_address(preview.text))
     assert answer.status_code == 303, answer.text
     return urlsplit(answer.headers["location"]).path.rpartition("/")[2]
 
 
-def layout(document: dict[str, Any]) -> Layout:
+def layout_from_document(document: dict[str, Any]) -> Layout:
     """The layout of a document, which must be right."""
     validate(document)
     return parse_layout(document)

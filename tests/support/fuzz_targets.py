@@ -52,7 +52,7 @@ NASTY = (
 )
 
 
-def openings(app: Starlette) -> Iterator[tuple[str, str]]:
+def iter_endpoints(app: Starlette) -> Iterator[tuple[str, str]]:
     """Method and path of every route; folders of files answer for themselves."""
     for route in app.routes:
         if isinstance(route, Mount):
@@ -62,13 +62,13 @@ def openings(app: Starlette) -> Iterator[tuple[str, str]]:
                 yield method, PART.sub(r"{\1}", route.path)
 
 
-def names() -> list[str]:
+def list_parameter_names() -> list[str]:
     """Every name that a page asks an address or a form for, and some that are none."""
-    found = {name for path in sorted(PAGES.rglob("*.py")) for name in READ.findall(path.read_text(encoding="utf-8"))}
-    return sorted(found)
+    names = {name for path in sorted(PAGES.rglob("*.py")) for name in READ.findall(path.read_text(encoding="utf-8"))}
+    return sorted(names)
 
 
-def described(app: Starlette, known: Sequence[str]) -> dict[str, Any]:
+def build_openapi(app: Starlette, known: Sequence[str]) -> dict[str, Any]:
     """An OpenAPI document of a host.
 
     Args:
@@ -76,15 +76,15 @@ def described(app: Starlette, known: Sequence[str]) -> dict[str, Any]:
         known: Ids that exist, to be tried as parts of paths and as values.
     """
     value = {"anyOf": [{"enum": [*known, *NASTY]}, {"type": "string"}]}
-    form = {"schema": {"type": "object", "properties": dict.fromkeys(names(), value)}}
+    form = {"schema": {"type": "object", "properties": dict.fromkeys(list_parameter_names(), value)}}
     paths: dict[str, dict[str, Any]] = {}
-    for method, path in openings(app):
-        given: list[dict[str, Any]] = [
+    for method, path in iter_endpoints(app):
+        parameters: list[dict[str, Any]] = [
             {"name": name, "in": "path", "required": True, "schema": value} for name in PART.findall(path)
         ]
-        operation: dict[str, Any] = {"parameters": given, "responses": {"200": {"description": "any"}}}
+        operation: dict[str, Any] = {"parameters": parameters, "responses": {"200": {"description": "any"}}}
         if method == "GET":
-            given += [{"name": name, "in": "query", "schema": value} for name in names()]
+            parameters += [{"name": name, "in": "query", "schema": value} for name in list_parameter_names()]
         else:
             kinds = ("application/x-www-form-urlencoded", "multipart/form-data", "application/json")
             operation["requestBody"] = {"content": dict.fromkeys(kinds, form)}

@@ -25,15 +25,15 @@ TIMEBOXES = {"Iteration": "sprint", "Release": "release"}
 COLLECTIONS = {"Tags": "labels", "Milestones": "milestones"}
 
 
-def history(row: Mapping[str, Any]) -> list[Entry]:
+def build_expected_history(row: Mapping[str, Any]) -> list[Entry]:
     """Every change that has to be told, oldest first.
 
     Args:
         row: A truth row of the simulator.
     """
-    members = {name: [each["name"] for each in row["initial"].get(name, ())] for name in COLLECTIONS}
+    members = {name: [member["name"] for member in row["initial"].get(name, ())] for name in COLLECTIONS}
     status = row["initial"]["ScheduleState"]
-    found: list[Entry] = []
+    entries: list[Entry] = []
     for change in row["changes"]:
         at = (datetime.fromisoformat(change["at"]) - EPOCH) // timedelta(milliseconds=1)
         before = {name: sorted(names) for name, names in members.items()}
@@ -44,28 +44,28 @@ def history(row: Mapping[str, Any]) -> list[Entry]:
                 if old is not None:
                     members[name].remove(old["name"])
             elif name == "Recycled":
-                found.append((at, "status", *((status, "Deleted") if new else ("Deleted", status))))
+                entries.append((at, "status", *((status, "Deleted") if new else ("Deleted", status))))
             else:
-                found.extend((at, *entry) for entry in _entries(name, old, new))
+                entries.extend((at, *entry) for entry in _iter_entries(name, old, new))
                 status = new if name == "ScheduleState" else status
-        found.extend(
+        entries.extend(
             (at, COLLECTIONS[name], before[name], sorted(names))
             for name, names in members.items()
             if before[name] != sorted(names)
         )
-    return sorted(found, key=str)
+    return sorted(entries, key=str)
 
 
-def _entries(name: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
+def _iter_entries(name: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
     if name in PLAIN:
         yield PLAIN[name], old or "", new or ""
     elif name in FLAGS:
         yield FLAGS[name], str(bool(old)).lower(), str(bool(new)).lower()
     elif name == "PlanEstimate":
-        before, after = ("" if each is None else f"{each:g}" for each in (old, new))
+        before, after = ("" if value is None else f"{value:g}" for value in (old, new))
         yield "storyPoints", before, after
     elif name in NAMED:
-        before, after = (each["name"] if each else "" for each in (old, new))
+        before, after = (value["name"] if value else "" for value in (old, new))
         # The flow state of the same name in another project is no change to anybody.
         if before != after:
             yield NAMED[name], before, after
@@ -77,14 +77,14 @@ def _timebox(value: Any) -> list[str]:
     return [value["name"]] if value else []
 
 
-def told(issue: Mapping[str, Any]) -> list[Entry]:
+def read_uploaded_history(issue: Mapping[str, Any]) -> list[Entry]:
     """The history of an uploaded issue in the same form; fields that ``history`` does not know are left out."""
     known = {*PLAIN.values(), *FLAGS.values(), *NAMED.values(), *TIMEBOXES.values(), *COLLECTIONS.values()}
-    found = []
+    entries = []
     for entry in issue["history"]:
         content = entry["content"]
         if content["field"] not in {*known, "storyPoints"}:
             continue
         values = [content["from"], content["to"]]
-        found.append((int(entry["timestamp"]), content["field"], *values))
-    return sorted(found, key=str)
+        entries.append((int(entry["timestamp"]), content["field"], *values))
+    return sorted(entries, key=str)

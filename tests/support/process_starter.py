@@ -35,7 +35,7 @@ class ForkServer:
 
     def can_start(self, environment: Mapping[str, str]) -> bool:
         """Return whether a copy has everything of an environment that an interpreter reads when it starts."""
-        return _read_at_start(environment) == _read_at_start(self._environment)
+        return _startup_variables(environment) == _startup_variables(self._environment)
 
     def send(self, request: Mapping[str, Any], descriptors: Sequence[int]) -> None:
         """Have a copy made."""
@@ -59,15 +59,15 @@ class ForkServer:
         return self._requests
 
 
-class Copy(subprocess.Popen[str]):
+class ForkedProcess(subprocess.Popen[str]):
     """A process that the fork server made; used as if it had been started here."""
 
     def __init__(self, server: ForkServer, module: str, arguments: Sequence[str], **how: Any) -> None:
         self.args = [module, *arguments]
         self.stdin = None
         self.returncode = None
-        self.stdout, output = _stream(how["stdout"], 1)
-        self.stderr, errors = _stream(how["stderr"], 2)
+        self.stdout, output = _open_stream(how["stdout"], 1)
+        self.stderr, errors = _open_stream(how["stderr"], 2)
         self._status, there = socket.socketpair()
         request = {
             "module": module,
@@ -77,8 +77,8 @@ class Copy(subprocess.Popen[str]):
         }
         with there:
             server.send(request, (output, errors, there.fileno()))
-        for each in (output, errors):
-            os.close(each)
+        for descriptor in (output, errors):
+            os.close(descriptor)
         (self.pid,) = NUMBER.unpack(self._status.recv(NUMBER.size))
 
     def __del__(self) -> None:
@@ -155,7 +155,7 @@ _servers: list[ForkServer] = []
 
 
 @contextmanager
-def copying() -> Iterator[None]:
+def fork_processes() -> Iterator[None]:
     """Start processes as copies for as long as the context lasts, where the system can."""
     if not sys.platform.startswith("linux"):
         yield
@@ -169,7 +169,7 @@ def copying() -> Iterator[None]:
         server.close()
 
 
-def start(module: str, *arguments: str, **how: Any) -> subprocess.Popen[str]:
+def start_process(module: str, *arguments: str, **how: Any) -> subprocess.Popen[str]:
     """Start ``python -m module`` with its output as text.
 
     Args:
@@ -178,7 +178,7 @@ def start(module: str, *arguments: str, **how: Any) -> subprocess.Popen[str]:
         how: ``env``, ``stdout`` and ``stderr`` as ``subprocess.Popen`` takes them.
     """
     if _servers and _servers[-1].can_start(how["env"]):
-        return Copy(_servers[-1], module, arguments, **how)
+        return ForkedProcess(_servers[-1], module, arguments, **how)
     return subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
         text=True,
@@ -188,13 +188,13 @@ def start(module: str, *arguments: str, **how: Any) -> subprocess.Popen[str]:
     )
 
 
-def _read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
+def _startup_variables(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name.startswith(READ_AT_START)}
 
 
-def _stream(wanted: int | None, usual: int) -> tuple[Any, int]:
+def _open_stream(requested: int | None, usual: int) -> tuple[Any, int]:
     """What reads an output here, if it is read, and the descriptor to write it to."""
-    match wanted:
+    match requested:
         case subprocess.PIPE:
             here, there = os.pipe()
             return os.fdopen(here, encoding="utf-8"), there

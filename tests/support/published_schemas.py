@@ -10,7 +10,7 @@ from rally_accelerate.accelerate.published_schemas import Server, load_table, sd
 
 
 @cache
-def published(label: str) -> GraphQLSchema:
+def load_schema(label: str) -> GraphQLSchema:
     """Return the schema of an older server (``A``) or of a newer one (``B``).
 
     Which forms of ``Date`` a server version reads is not public: a number, a text of digits and an ISO text are in use
