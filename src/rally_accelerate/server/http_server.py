@@ -193,7 +193,7 @@ def open_listener(address: str, port: int, *, choose: str = PORT_OPTION) -> sock
         choose: How to choose another port, for the hint.
 
     Raises:
-        ConfigError: The address is none of this machine's, or the port is taken.
+        ConfigError: The address does not belong to this machine, or the port is in use.
     """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:

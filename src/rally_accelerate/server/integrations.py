@@ -141,7 +141,7 @@ class IntegrationService:
         return done
 
     async def remove_issues(self, actor: Actor, integration_id: str) -> None:
-        """Remove what an integration brought, or what was uploaded under an id that is none of ours."""
+        """Remove the issues of an integration, or those that another connector uploaded under an ID."""
         stores = self._stores
         async with self._scheduler.pause(integration_id):
             known = await stores.integrations.by_id(integration_id)
@@ -223,7 +223,7 @@ class IntegrationService:
         """Return one integration.
 
         Raises:
-            NotFoundError: There is none of that id.
+            NotFoundError: There is no integration with this ID.
         """
         integration = await self._stores.integrations.by_id(integration_id)
         if integration is None:

@@ -145,7 +145,7 @@ Value = tuple[str, ...]
 
 
 class Certainty(StrEnum):
-    """How far a value is told by the history."""
+    """How certain a value is according to the history."""
 
     #: A change before or after the instant tells it.
     RECORDED = "told"

@@ -41,7 +41,7 @@ def generate() -> str:
 
 
 def find_problem(password: str, *, name: str) -> str:
-    """Return the problem with a chosen password; empty if there is none."""
+    """Return the problem with a chosen password; empty if it is acceptable."""
     if len(password) < MIN_LENGTH:
         return f"needs at least {MIN_LENGTH} characters"
     if len(password) > MAX_LENGTH:

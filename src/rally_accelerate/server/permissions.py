@@ -24,7 +24,7 @@ class Role(IntEnum):
         """Parse a role name.
 
         Raises:
-            ValueError: There is none of that name.
+            ValueError: There is no role with this name.
         """
         try:
             return cls[word.upper()]

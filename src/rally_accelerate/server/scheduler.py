@@ -217,5 +217,5 @@ class Scheduler:
 
 
 def _keep_unexpected(error: Exception) -> Exception | None:
-    """Return an error whose traceback is of use: that of what is known is none."""
+    """Return an unexpected error, whose traceback is useful; None for expected errors."""
     return None if isinstance(error, RallyAccelerateError) else error

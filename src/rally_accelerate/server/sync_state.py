@@ -46,7 +46,7 @@ class ServerState:
         return result
 
     async def held(self, ids: AbstractSet[int] | None = None) -> Mapping[str, str]:
-        """Return under which mark every item was sent; all are told as easily as some."""
+        """Return the rules version under which each item was uploaded, for all items."""
         del ids
         query = sa.select(sent.c.external_id, sent.c.rules_version).where(sent.c.integration_id == self._id)
         async with self._database.reading() as connection:

@@ -27,10 +27,10 @@ _LENGTHS = struct.Struct("!II")
 #: So much is read ahead: an upload in few turns of the loop.
 READ_AHEAD = 1 << 20
 
-#: From the process beside: it can be asked; it wants to write; it has written; its answer; it takes no such thing.
+#: From the worker: ready; it requests and releases the write lock; its response; the request is no upload.
 READY, LOCK_REQUESTED, LOCK_RELEASED, RESPONSE, NOT_AN_UPLOAD = "ready", "turn", "written", "answer", "not mine"
-#: From the server: a question; now it may write.
-REQUEST, LOCK_GRANTED = "question", "write"
+#: From the server: a request; the write lock is granted.
+REQUEST, LOCK_GRANTED = "request", "lock granted"
 
 
 class Pipe:
@@ -90,7 +90,7 @@ CANCEL_TIMEOUT_SECONDS = 1.0
 #: How often something is tried when the process ends in the middle of it.
 MAX_ATTEMPTS = 2
 
-#: How it shows that a process has ended, does not begin, or cannot be started at all.
+#: The errors when a process has ended or cannot be started.
 PROCESS_ERRORS = (EOFError, OSError)
 
 
@@ -207,7 +207,7 @@ class UploadWorker:
 
     @property
     def process_id(self) -> int | None:
-        """Of the process that runs now; None when there is none."""
+        """The ID of the running process, or None."""
         return None if self._child is None or self._child.has_ended else self._child.process.pid
 
     def start(self) -> None:
@@ -217,7 +217,7 @@ class UploadWorker:
 
     @property
     def is_ready(self) -> bool:
-        """Whether it has once begun; where it was ended since, it begins again when it is asked."""
+        """Whether the process has started once; if it was killed since, it restarts with the next request."""
         return (
             self._first_start is not None
             and self._first_start.done()
@@ -279,7 +279,7 @@ class UploadWorker:
         return first.done() and not first.result() and self._clock() - self._failed_at >= RESTART_DELAY_SECONDS
 
     async def _ensure_process(self) -> _ChildProcess | None:
-        """Return the process; None where there is none and none can be started."""
+        """Return the running process, starting one if needed; None if that fails."""
         if self._closed:
             return None
         if self._child is None or self._child.has_ended:

@@ -73,7 +73,7 @@ class LogBuffer(logging.Handler):
 
 
 class Uploader:
-    """Answers the server's questions, one at a time."""
+    """Executes the server's requests, one at a time."""
 
     def __init__(self, issues: Issues) -> None:
         mutation = MutationType()
@@ -105,12 +105,12 @@ async def _process_uploads(database: Path, end: socket.socket) -> None:
     root = logging.getLogger()
     root.addHandler(lines)
     uploader = Uploader(Issues(Database.connect(database, turns)))
-    questions: asyncio.Queue[tuple[dict[str, Any], bytes]] = asyncio.Queue()
-    listening = asyncio.create_task(_receive_messages(host, questions, turns))
+    requests: asyncio.Queue[tuple[dict[str, Any], bytes]] = asyncio.Queue()
+    listening = asyncio.create_task(_receive_messages(host, requests, turns))
     runtime.tune_garbage_collection()
     await host.send(upload_worker.READY)
     while not listening.done():
-        values, content = await questions.get()
+        values, content = await requests.get()
         root.setLevel(values["level"])
         try:
             answer = await uploader.process(values, content)
@@ -122,13 +122,13 @@ async def _process_uploads(database: Path, end: socket.socket) -> None:
             await host.send(upload_worker.NOT_AN_UPLOAD, message)
         else:
             await host.send(upload_worker.RESPONSE, {**message, "status": answer.status}, answer.body)
-        # What executes a question and what was sent with it hold each other: without this, ten uploads would stay.
+        # The execution and the content of a request refer to each other: without this, ten uploads would stay.
         del content
         gc.collect()
 
 
 async def _receive_messages(
-    host: Pipe, questions: "asyncio.Queue[tuple[dict[str, Any], bytes]]", turns: RemoteWriteLock
+    host: Pipe, requests: "asyncio.Queue[tuple[dict[str, Any], bytes]]", turns: RemoteWriteLock
 ) -> None:
     try:
         while True:
@@ -136,7 +136,7 @@ async def _receive_messages(
             if word == upload_worker.LOCK_GRANTED:
                 turns.grant()
             else:
-                questions.put_nowait((values, content))
+                requests.put_nowait((values, content))
     finally:
         # The server has ended. Exit without waiting for threads; an open transaction is rolled back.
         os._exit(0)

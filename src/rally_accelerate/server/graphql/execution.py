@@ -24,14 +24,14 @@ from graphql import (
 
 from rally_accelerate.errors import RallyAccelerateError, StoreError
 
-#: A question's own text; an upload's issues belong into the variables.
+#: Limits of a request's query text; the issues of an upload belong into the variables.
 MAX_CHARACTERS = 500_000
 MAX_TOKENS = 30_000
 
-#: Selections inside each other, fragments counted as well: the question for a server's whole schema needs 18.
+#: Selections inside each other, fragments counted as well: the introspection query needs 18.
 MAX_DEPTH = 25
 
-#: Fields with every fragment put in; the largest question that vendor clients generate has some two hundred.
+#: Fields with every fragment put in; the largest request that vendor clients generate has some two hundred.
 MAX_FIELDS = 800
 
 #: Operations under one request: each may read a thousand issues.
@@ -292,7 +292,7 @@ class Executor:
 
 def _format_error(error: GraphQLError, debug: bool = False) -> dict[str, Any]:  # noqa: FBT002 - ariadne's signature
     del debug
-    # What is wrong with the question itself has no path in the answer, also where a scalar says what.
+    # Errors in the request itself have no path in the response, also those of scalars.
     if error.path is None or error.original_error is None or isinstance(error.original_error, GraphQLError):
         return dict(error.formatted)
     if isinstance(error.original_error, RallyAccelerateError):

@@ -13,7 +13,7 @@ from rally_accelerate.server.graphql.upload_resolver import make_issue_id
 from rally_accelerate.server.store.issues import IssueUpdater, StoredIssue
 from rally_accelerate.server.store.repositories import Stores
 
-#: How many issues one question may ask for.
+#: How many issues one request may ask for.
 MAX_LIMIT = 1000
 
 #: What the text inside a cursor begins with.

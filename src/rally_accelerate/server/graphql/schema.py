@@ -103,7 +103,7 @@ def parse_any_date(value: Any) -> int:
     """Parse epoch milliseconds from any form that real plug-ins send (accelerate-api-notes.md#dates-in-uploads).
 
     Raises:
-        ValueError: It is none of them.
+        ValueError: The value has another form.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
         return round(value)

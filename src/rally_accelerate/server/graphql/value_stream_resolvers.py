@@ -30,7 +30,7 @@ from rally_accelerate.server.value_streams.document_text import parse_document, 
 from rally_accelerate.server.value_streams.export import export_document, load_integrations
 from rally_accelerate.server.value_streams.importer import Importer
 
-#: More versions, or dots, than these are asked for in several questions.
+#: The most versions or dots in one response.
 MAX_LIMIT = 500
 
 #: So many versions come where nothing says how many.

@@ -64,7 +64,7 @@ class AuditLog:
         name: str = "",
         detail: Mapping[str, Any] | None = None,
     ) -> None:
-        """Add an entry in a transaction of its own.
+        """Add an entry in a separate transaction.
 
         Args:
             actor: Who did it.

@@ -139,7 +139,7 @@ def make_text_column() -> Column:
 
 
 def make_list_column() -> Column:
-    """Return a column of lists of names in JSON; names are one whatever their case, as they are in queries."""
+    """Return a column of lists of names in JSON; names are case-insensitive, as in queries."""
     return Column(lambda value: tuple(orjson.loads(value)), fold)
 
 

@@ -237,7 +237,7 @@ CHECK_DISK_HINT = "Look whether its disk is full, and its folder writable."
 
 @contextmanager
 def _translate_errors(done: str, *, otherwise: str = "") -> Iterator[None]:
-    """Translate errors of the file or its disk to ``StoreError``; others stay as they are.
+    """Translate errors of the file or its disk to ``StoreError``; leave other errors unchanged.
 
     Args:
         done: What cannot be done with it.

@@ -301,7 +301,7 @@ async def rotate(path: Path, database: Database) -> int:
     """Encrypt every secret of a database with a new key and drop the old keys; return the number of secrets.
 
     Whenever it is killed, the key file has every key that some secret needs: the new one is in it before the first
-    secret is encrypted with it, and the old ones leave when the last secret is, in a transaction of its own.
+    secret is encrypted with it, and the old ones leave when the last secret is, in a separate transaction.
 
     Args:
         path: The database's file; the key file lies beside it.

@@ -33,7 +33,7 @@ RUNNING = "running"
 class Retention:
     """How long runs are kept: an older one, and one too many of its integration, is let go.
 
-    Except the last ones that synced: for how long nothing has come over is asked above all when it is long.
+    The last successful ones are always kept, to show how long the integration has not synced.
     """
 
     runs: int = 500

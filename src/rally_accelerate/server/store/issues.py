@@ -194,7 +194,7 @@ def _select_issues() -> sa.Select[Any]:
 
 
 def _make_conditions(**values: str) -> list[sa.ColumnElement[bool]]:
-    """Conditions on columns; an empty value is none."""
+    """Return conditions on columns; skip empty values."""
     return [issues.c[name] == value for name, value in values.items() if value]
 
 
